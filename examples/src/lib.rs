@@ -1,0 +1,1 @@
+//! One idea a file; each first line says what you will see.

@@ -1,0 +1,1 @@
+//! Bytes by their BLAKE3 hash, checked as they stream.

@@ -1,0 +1,131 @@
+//! Bytes to words and back: the only module that calls bincode on what a peer sent. Every decode is limited, because
+//! an unlimited one aborts the process on a forged length.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+
+use crate::message::{GOSSIP_BYTES_MAX, Gossip, MESSAGE_BYTES_MAX, Message};
+
+/// Memory that decoding may claim for a word of at most the same length on the wire.
+const MESSAGE_CLAIM_MAX: usize = 4 * MESSAGE_BYTES_MAX;
+const GOSSIP_CLAIM_MAX: usize = 4 * GOSSIP_BYTES_MAX;
+
+/// A peer sent bytes that are no word of ours. Nothing was changed by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodecError {
+    /// The encoding is longer than its kind may be.
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// The bytes don't decode, or claim more than they may.
+    Malformed,
+    /// Bytes are left over behind the word.
+    Trailing {
+        /// How many.
+        bytes: usize,
+    },
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { bytes, limit } => write!(f, "{bytes} bytes, the limit is {limit}"),
+            Self::Malformed => f.write_str("not a word of this protocol"),
+            Self::Trailing { bytes } => write!(f, "{bytes} bytes too many behind the word"),
+        }
+    }
+}
+
+impl core::error::Error for CodecError {}
+
+/// A message as bytes.
+#[must_use]
+pub fn encode_message(message: &Message) -> Vec<u8> {
+    encode(message)
+}
+
+/// A message from bytes.
+///
+/// # Errors
+/// When the bytes are too long, malformed, or have a tail.
+pub fn decode_message(bytes: &[u8]) -> Result<Message, CodecError> {
+    decode::<Message, MESSAGE_CLAIM_MAX>(bytes, MESSAGE_BYTES_MAX)
+}
+
+/// A gossip as bytes, if it is short enough to be told.
+///
+/// # Errors
+/// When the encoding is longer than [`GOSSIP_BYTES_MAX`].
+pub fn encode_gossip(gossip: &Gossip) -> Result<Vec<u8>, CodecError> {
+    let bytes = encode(gossip);
+    if bytes.len() > GOSSIP_BYTES_MAX {
+        return Err(CodecError::TooLong { bytes: bytes.len(), limit: GOSSIP_BYTES_MAX });
+    }
+    Ok(bytes)
+}
+
+/// A gossip from bytes.
+///
+/// # Errors
+/// When the bytes are too long, malformed, or have a tail.
+pub fn decode_gossip(bytes: &[u8]) -> Result<Gossip, CodecError> {
+    decode::<Gossip, GOSSIP_CLAIM_MAX>(bytes, GOSSIP_BYTES_MAX)
+}
+
+fn encode<T: bincode::Encode>(word: &T) -> Vec<u8> {
+    bincode::encode_to_vec(word, bincode::config::standard()).expect("plain data always encodes")
+}
+
+fn decode<T: bincode::Decode<()>, const CLAIM: usize>(bytes: &[u8], limit: usize) -> Result<T, CodecError> {
+    if bytes.len() > limit {
+        return Err(CodecError::TooLong { bytes: bytes.len(), limit });
+    }
+    let config: Configuration<LittleEndian, Varint, Limit<CLAIM>> =
+        bincode::config::standard().with_limit::<CLAIM>();
+    let (word, used) = bincode::decode_from_slice(bytes, config).ok().ok_or(CodecError::Malformed)?;
+    match bytes.len() - used {
+        0 => Ok(word),
+        left => Err(CodecError::Trailing { bytes: left }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::CallId;
+    use alloc::vec;
+
+    #[test]
+    fn a_word_survives_the_wire() {
+        let message = Message::Withdraw(CallId(7));
+        assert_eq!(decode_message(&encode_message(&message)), Ok(message));
+    }
+
+    #[test]
+    fn a_forged_length_is_refused_not_allocated() {
+        // Variant 9 is `Ack`; its vector claims 2^62 entries.
+        let forged = vec![9, 253, 0, 0, 0, 0, 0, 0, 0, 64];
+        assert_eq!(decode_message(&forged), Err(CodecError::Malformed));
+    }
+
+    #[test]
+    fn a_tail_is_refused() {
+        let mut bytes = encode_message(&Message::Withdraw(CallId(7)));
+        bytes.push(0);
+        assert_eq!(decode_message(&bytes), Err(CodecError::Trailing { bytes: 1 }));
+    }
+
+    #[test]
+    fn too_long_a_frame_is_refused_unread() {
+        let bytes = vec![0; MESSAGE_BYTES_MAX + 1];
+        assert_eq!(
+            decode_message(&bytes),
+            Err(CodecError::TooLong { bytes: MESSAGE_BYTES_MAX + 1, limit: MESSAGE_BYTES_MAX })
+        );
+    }
+}

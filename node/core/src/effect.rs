@@ -1,0 +1,83 @@
+//! The door out: everything that an engine can ask for. A new effect does not compile until every driver handles it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::id::{BlobId, JobId, PeerId, RunId, TaskId};
+use crate::message::{Gossip, Message};
+use crate::task::{Payload, Program, Report};
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Effect {
+    /// Say this to a peer. May be lost; order between two peers holds while they stay connected.
+    Send {
+        /// To whom, never to this node itself.
+        to: PeerId,
+        /// What.
+        message: Message,
+    },
+    /// Tell everybody.
+    Publish(Gossip),
+    /// Run a task; exactly one [`crate::Input::Ran`] answers, also after an abort.
+    Execute {
+        /// The execution's name.
+        run: RunId,
+        /// What to run; all its blobs are here.
+        work: Work,
+    },
+    /// End an execution as soon as possible; it still answers.
+    Abort(RunId),
+    /// Bring a blob here; exactly one [`crate::Input::Fetched`] answers, at once if it is here already.
+    Fetch {
+        /// Which.
+        blob: BlobId,
+        /// Who should have it, best first.
+        from: Vec<PeerId>,
+    },
+    /// Tell the API and whoever watches.
+    Notify(Event),
+}
+
+/// One task to run.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Work {
+    /// Its name; seeds a pure task's randomness.
+    pub task: TaskId,
+    /// What to run.
+    pub program: Arc<Program>,
+    /// On what.
+    pub input: Payload,
+}
+
+/// Something that a user may want to see.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Event {
+    /// A task ended for good; told once per task.
+    TaskEnded {
+        /// The job.
+        job: JobId,
+        /// The task's place in it.
+        index: u32,
+        /// How it ended, and what it brought.
+        report: Report,
+        /// Who ran it; `None` when nobody did.
+        worker: Option<PeerId>,
+        /// How many attempts it took.
+        attempts: u32,
+    },
+    /// Every task of a closed job ended; told once per job, after its last task.
+    JobEnded {
+        /// The job.
+        job: JobId,
+    },
+    /// A lease ended without an outcome and its task waits again.
+    Lost {
+        /// The job.
+        job: JobId,
+        /// The task's place in it.
+        index: u32,
+        /// Who held it.
+        worker: PeerId,
+    },
+}

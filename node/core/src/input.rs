@@ -1,0 +1,104 @@
+//! The door in: everything that can happen to an engine. Plain data, so that a log of it can be replayed.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::id::{BlobId, JobId, PeerId, RunId};
+use crate::message::{Class, Gossip, Message, Needs};
+use crate::task::{Payload, Program, Report};
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Input {
+    /// Our user wants something.
+    Command(Command),
+    /// A peer can be spoken to.
+    PeerUp {
+        /// Who.
+        peer: PeerId,
+        /// Its boot nonce: another one than before says that it forgot everything.
+        boot: u64,
+    },
+    /// A peer can't be spoken to any more.
+    PeerDown {
+        /// Who.
+        peer: PeerId,
+    },
+    /// The round trip to a peer was measured.
+    Rtt {
+        /// Which peer.
+        peer: PeerId,
+        /// Microseconds.
+        rtt_us: u32,
+    },
+    /// A peer said something to us.
+    Received {
+        /// Who.
+        from: PeerId,
+        /// What.
+        message: Message,
+    },
+    /// A node told everybody something.
+    Heard {
+        /// Who first said it, authenticated.
+        origin: PeerId,
+        /// What.
+        gossip: Gossip,
+    },
+    /// Executions ended.
+    Ran(Vec<(RunId, Report)>),
+    /// A fetch ended.
+    Fetched {
+        /// What was fetched.
+        blob: BlobId,
+        /// Whether it is here now.
+        found: bool,
+    },
+    /// Time alone moved on.
+    Wake,
+}
+
+/// What our user can want.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Command {
+    /// A new job.
+    Submit(Submission),
+    /// More tasks for a job that is still open.
+    Extend {
+        /// The job.
+        job: JobId,
+        /// Their inputs.
+        inputs: Vec<Payload>,
+    },
+    /// No more tasks will come; the job ends when all of its tasks have.
+    Close {
+        /// The job.
+        job: JobId,
+    },
+    /// Stop a job: what waits or runs is cancelled.
+    Cancel {
+        /// The job.
+        job: JobId,
+    },
+    /// Take no new work (or take it again).
+    Drain(bool),
+}
+
+/// A new job.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Submission {
+    /// Its name, random; a name in use is ignored.
+    pub job: JobId,
+    /// What every task runs.
+    pub program: Arc<Program>,
+    /// What a worker must have.
+    pub needs: Needs,
+    /// How urgent.
+    pub class: Class,
+    /// How often a task that failed, trapped or reached a limit is tried again, elsewhere if possible.
+    pub retries: u32,
+    /// The first tasks' inputs.
+    pub inputs: Vec<Payload>,
+    /// Whether that is all.
+    pub closed: bool,
+}

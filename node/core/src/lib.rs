@@ -1,0 +1,35 @@
+//! Every decision of a weft node, as a pure state machine.
+//!
+//! The crate is `no_std`: a clock, a socket, a file, a thread or a hash map has no name here. An [`Engine`] takes
+//! what happened ([`Input`]) and says what to do ([`Effect`]); a driver (the node, or the simulator) hands in the
+//! time, performs the effects, and wakes the engine at [`Engine::next_wakeup`]. Same inputs, same effects.
+//!
+//! ```text
+//!   user, peers, slots, blobs --Input--> Engine --Effect--> peers, slots, blobs, user
+//!                                        | owner       our jobs: queue, call, award, lease, commit
+//!                                        | worker      others' tasks: bid, hold, run, deliver
+//!                                        ' membership  who is here, what they told
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::float_arithmetic)]
+
+extern crate alloc;
+
+pub mod codec;
+pub mod config;
+pub mod effect;
+pub mod id;
+pub mod input;
+pub mod message;
+pub mod snapshot;
+pub mod task;
+pub mod time;
+
+pub use config::{MeshConfig, NodeConfig};
+pub use effect::{Effect, Event, Work};
+pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
+pub use input::{Command, Input, Submission};
+pub use message::{Gossip, Message};
+pub use task::{Entry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Trap, Usage};
+pub use time::Time;

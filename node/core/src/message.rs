@@ -1,0 +1,248 @@
+//! What peers say to one another, protocol version 1. Raw words: whoever receives one must doubt it.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
+use crate::task::{Payload, Program, Report};
+
+/// Name of the market's protocol; a node that speaks another refuses by name.
+pub const PROTOCOL: &str = "/weft/market/1";
+/// Longest encoded [`Message`], in bytes; a longer frame closes the connection.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Longest encoded [`Gossip`], in bytes.
+pub const GOSSIP_BYTES_MAX: usize = 4096;
+/// Most leases in one award, acknowledgement, cancellation or outcome frame.
+pub const BATCH_MAX: usize = 256;
+
+/// One word from peer to peer, over their framed stream.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Message {
+    /// Owner to worker: I have tasks. Repeated while it holds; a repetition renews it.
+    Call(Call),
+    /// Owner to worker: nothing is left of that call; its bids are released.
+    Withdraw(CallId),
+    /// Worker to owner: I take some.
+    Bid(Bid),
+    /// Worker to owner: I take none, and why.
+    Decline(Decline),
+    /// Owner to worker: these are yours.
+    Award(Award),
+    /// Owner to worker: I will not use the rest of that bid.
+    Release(BidId),
+    /// Worker to owner: that award names a bid that no longer stands; its tasks were not started.
+    Refuse {
+        /// The leases that were not accepted.
+        leases: Vec<LeaseId>,
+    },
+    /// Worker to owner: I still hold these.
+    Renew(Vec<LeaseRange>),
+    /// Worker to owner: these ended. Sent again until acknowledged.
+    Outcome(Vec<Delivery>),
+    /// Owner to worker: these outcomes are safe with me (or of no use to me); forget them.
+    Ack(Vec<LeaseId>),
+    /// Owner to worker: stop these and forget them.
+    Cancel(Vec<LeaseId>),
+}
+
+/// A call for bids.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Call {
+    /// Its name.
+    pub call: CallId,
+    /// The job.
+    pub job: JobId,
+    /// What every task of it runs.
+    pub program: Arc<Program>,
+    /// What a worker must have.
+    pub needs: Needs,
+    /// How urgent.
+    pub class: Class,
+    /// How many tasks wait now.
+    pub count: u32,
+    /// What one task took so far, in microseconds; 0 while unknown.
+    pub service_us: u32,
+}
+
+/// What a worker must have to be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Needs {
+    /// Labels that the node must carry, with these values. `node` is every node's own id in hexadecimal.
+    pub labels: Vec<(String, String)>,
+}
+
+/// Priority class, least urgent first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Class {
+    /// Only what nobody else wants.
+    Scavenger,
+    /// Throughput counts.
+    #[default]
+    Batch,
+    /// Somebody waits.
+    Interactive,
+    /// Something waits.
+    Realtime,
+}
+
+/// A worker's offer. It reserves its slots until its ttl.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Bid {
+    /// The call.
+    pub call: CallId,
+    /// Its name.
+    pub bid: BidId,
+    /// How many tasks it takes.
+    pub slots: u32,
+    /// When the first would start, in microseconds from now.
+    pub start_in_us: u32,
+    /// Whether the module is compiled here.
+    pub warm: bool,
+    /// How long it stands, in milliseconds.
+    pub ttl_ms: u32,
+}
+
+/// A worker's no.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Decline {
+    /// The call.
+    pub call: CallId,
+    /// Why.
+    pub reason: Reason,
+    /// When to ask again, in milliseconds; `None` when asking again is useless. A worker that declined for want of a
+    /// slot remembers the call and bids by itself once it has one.
+    pub retry_after_ms: Option<u32>,
+}
+
+/// Why a worker takes no task of a call.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Reason {
+    /// All slots are taken or promised.
+    Busy {
+        /// Slots it has.
+        slots: u32,
+        /// Tasks it holds or has promised to take.
+        held: u32,
+    },
+    /// The node lacks a label.
+    Label {
+        /// Its name.
+        name: String,
+        /// The value that the call wants.
+        wanted: String,
+    },
+    /// A task may use more memory than the node gives to one.
+    Memory {
+        /// What the call wants, in bytes.
+        wanted_bytes: u64,
+        /// What the node gives, in bytes.
+        limit_bytes: u64,
+    },
+    /// The node takes no new work.
+    Draining,
+    /// The node already keeps as many calls of this owner as it can.
+    TooManyCalls,
+    /// The node could not get the module or an input.
+    Unfetched,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy { slots, held } => write!(f, "busy: {held} tasks held for {slots} slots"),
+            Self::Label { name, wanted } => write!(f, "label {name}={wanted} is not there"),
+            Self::Memory { wanted_bytes, limit_bytes } => {
+                write!(f, "memory: {} MiB wanted, {} MiB given", wanted_bytes >> 20, limit_bytes >> 20)
+            }
+            Self::Draining => f.write_str("draining: takes no new work"),
+            Self::TooManyCalls => f.write_str("it keeps as many calls of this owner as it can"),
+            Self::Unfetched => f.write_str("it could not fetch the module or an input"),
+        }
+    }
+}
+
+/// An owner binds tasks to a bid.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Award {
+    /// The call that the bid answered.
+    pub call: CallId,
+    /// The bid; the award uses up one of its slots per grant.
+    pub bid: BidId,
+    /// How long each lease lasts unless renewed, in milliseconds.
+    pub lease_ms: u32,
+    /// The tasks.
+    pub grants: Vec<Grant>,
+}
+
+/// One task of an award.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Grant {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The task's input.
+    pub input: Payload,
+}
+
+/// Leases of one job and attempt with consecutive indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct LeaseRange {
+    /// The first.
+    pub first: LeaseId,
+    /// How many.
+    pub count: u32,
+}
+
+/// One ended attempt.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Delivery {
+    /// Which.
+    pub lease: LeaseId,
+    /// How, and what it brought.
+    pub report: Report,
+}
+
+/// Soft state, told to everybody; old when it arrives. Its origin is authenticated by the carrier.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Gossip {
+    /// What I have free.
+    Capacity(Capacity),
+    /// An outcome that I could not hand to its owner directly.
+    Outcome {
+        /// Who waits for it.
+        owner: PeerId,
+        /// The outcome.
+        delivery: Delivery,
+    },
+    /// Outcomes that reached me that way; whoever holds them may forget them.
+    Ack {
+        /// Who holds them.
+        worker: PeerId,
+        /// Which.
+        leases: Vec<LeaseId>,
+    },
+}
+
+/// What a node tells about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Capacity {
+    /// The node's boot nonce: a change says that it was restarted.
+    pub boot: u64,
+    /// Counts up with every announcement of one boot; an older one is ignored.
+    pub seq: u64,
+    /// A name for people, at most 64 bytes.
+    pub name: String,
+    /// Slots.
+    pub slots: u32,
+    /// Slots without a task.
+    pub free: u32,
+    /// Memory that one task may have, in bytes.
+    pub memory_bytes: u64,
+    /// Labels, at most 32.
+    pub labels: Vec<(String, String)>,
+    /// Tasks that it owns and that wait.
+    pub backlog: u32,
+    /// Takes no new work.
+    pub draining: bool,
+}

@@ -1,0 +1,172 @@
+//! A read-only view of an engine, for API, dashboard and tests. Plain old data, made on request.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::id::{JobId, PeerId};
+use crate::message::{Capacity, Class, Reason};
+
+/// An engine as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// This node.
+    pub me: PeerId,
+    /// What it tells about itself.
+    pub capacity: Capacity,
+    /// Tasks handed to the slots.
+    pub running: u32,
+    /// Tasks held that wait for a slot or a blob.
+    pub waiting: u32,
+    /// Slots promised to owners by bids that still stand.
+    pub reserved: u32,
+    /// Outcomes that no owner acknowledged yet.
+    pub undelivered: u32,
+    /// Known peers.
+    pub peers: Vec<PeerView>,
+    /// Own jobs, oldest first.
+    pub jobs: Vec<JobView>,
+    /// Counters since start.
+    pub counters: Counters,
+}
+
+/// One peer as seen from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerView {
+    /// Who.
+    pub peer: PeerId,
+    /// Whether it can be spoken to.
+    pub connected: bool,
+    /// Round trip in microseconds; 0 while unknown.
+    pub rtt_us: u32,
+    /// What it told about itself.
+    pub capacity: Capacity,
+    /// Own tasks that it holds.
+    pub leased: u32,
+    /// Own tasks that it brought home.
+    pub done: u64,
+    /// Own tasks that were lost with it.
+    pub lost: u64,
+}
+
+/// One own job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobView {
+    /// Its name.
+    pub job: JobId,
+    /// How urgent.
+    pub class: Class,
+    /// Whether more tasks may come.
+    pub open: bool,
+    /// Tasks in all so far.
+    pub tasks: u32,
+    /// Tasks that wait for a lease.
+    pub queued: u32,
+    /// Tasks that are leased.
+    pub leased: u32,
+    /// Tasks that ended as done.
+    pub done: u32,
+    /// Tasks that ended otherwise.
+    pub failed: u32,
+    /// Tasks that were cancelled.
+    pub cancelled: u32,
+    /// Attempts beyond the first, of all tasks.
+    pub retried: u32,
+}
+
+/// State of one task, and why it does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// Where the task is.
+    pub state: TaskView,
+    /// Per known peer (this node included), its last answer to the job's call.
+    pub answers: Vec<Answer>,
+}
+
+/// Where a task is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskView {
+    /// It waits for a lease; so many of its job wait before it.
+    Queued {
+        /// Tasks before it.
+        before: u32,
+    },
+    /// Somebody holds it.
+    Leased {
+        /// Who.
+        worker: PeerId,
+        /// Which attempt.
+        attempt: u32,
+        /// Since when, in milliseconds ago.
+        since_ms: u64,
+    },
+    /// It ended somewhere and its output is on its way here.
+    Fetching {
+        /// From where.
+        worker: PeerId,
+    },
+    /// It ended.
+    Ended,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// A peer's last answer to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Who.
+    pub peer: PeerId,
+    /// What it said.
+    pub said: Said,
+    /// How long ago, in milliseconds.
+    pub ago_ms: u64,
+}
+
+/// What a peer said to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It was asked and has not answered yet.
+    Nothing,
+    /// It offered this many slots.
+    Bid(u32),
+    /// It declined.
+    Declined(Reason),
+    /// It was not asked, because of what it tells about itself.
+    NotAsked(Reason),
+    /// It can't be spoken to now.
+    Unreachable,
+}
+
+/// Counters since start; each counts one kind of event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls sent, one per peer and repetition.
+    pub calls: u64,
+    /// Bids made as a worker.
+    pub bids_made: u64,
+    /// Bids received as an owner.
+    pub bids_received: u64,
+    /// Declines made as a worker.
+    pub declines: u64,
+    /// Leases awarded as an owner.
+    pub awards: u64,
+    /// Awards refused, because the bid no longer stood.
+    pub refused: u64,
+    /// Tasks executed as a worker.
+    pub executed: u64,
+    /// Tasks committed as an owner.
+    pub committed: u64,
+    /// Leases that ended without an outcome.
+    pub lost: u64,
+    /// Outcomes that came for a task that was already committed or cancelled.
+    pub late: u64,
+    /// Late outcomes of a pure task whose output differs from the committed one.
+    pub differing: u64,
+    /// Outcomes that named a lease never issued to their sender.
+    pub forged: u64,
+    /// Outcomes sent again.
+    pub resent: u64,
+    /// Outcomes that came home through gossip.
+    pub gossiped_home: u64,
+    /// Messages, calls or outcomes dropped at a bound.
+    pub dropped: u64,
+}

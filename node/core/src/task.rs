@@ -1,0 +1,379 @@
+//! What a task is, how an attempt may end, and what it used. Plain data: nothing here runs anything.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::id::{BlobId, TaskId};
+
+/// Bytes of at most this length travel inside messages; longer ones as blobs.
+pub const INLINE_BYTES_MAX: usize = 16 * 1024;
+
+/// Which door of the module is called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Entry {
+    /// A WASI command: `_start`, with stdin, args, env and an exit code.
+    Command,
+    /// A function by ABI v1: bytes in, bytes out.
+    Function(String),
+}
+
+/// What a task may see of the real world.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Profile {
+    /// Virtual clock, seeded randomness: the same bytes on every node, but for the bits of a NaN.
+    #[default]
+    Pure,
+    /// Pure, and NaN bits are made canonical, at a cost to float-heavy code.
+    Portable,
+    /// Real clock and randomness. Never memoised.
+    Impure,
+}
+
+/// Bounds of one attempt; always on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub struct Limits {
+    /// Running time, in milliseconds, compile and queue time not counted.
+    pub wall_ms: u32,
+    /// Linear memory, in bytes, all memories together.
+    pub memory_bytes: u64,
+    /// Deterministic instruction budget; `None` runs unmetered.
+    pub fuel: Option<u64>,
+    /// Output (stdout of a command, result of a function), in bytes.
+    pub output_bytes: u64,
+    /// Standard error, in bytes.
+    pub errors_bytes: u64,
+}
+
+impl Limits {
+    /// One minute, 256 MiB of memory, 64 MiB of output, 1 MiB of errors, no fuel metering.
+    pub const DEFAULT: Self = Self {
+        wall_ms: 60_000,
+        memory_bytes: 256 << 20,
+        fuel: None,
+        output_bytes: 64 << 20,
+        errors_bytes: 1 << 20,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What all tasks of a job share: everything but the input.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Program {
+    /// The module's bytes.
+    pub module: BlobId,
+    /// Length of the module, in bytes.
+    pub module_bytes: u64,
+    /// The door.
+    pub entry: Entry,
+    /// Arguments of a command, without the program's own name.
+    pub args: Vec<String>,
+    /// Environment of a command.
+    pub env: Vec<(String, String)>,
+    /// What it may see.
+    pub profile: Profile,
+    /// Its bounds.
+    pub limits: Limits,
+}
+
+impl Program {
+    /// The name of the task that runs this program on that input: the same task has the same name on every node,
+    /// however its input travels.
+    #[must_use]
+    pub fn task_id(&self, input: &Payload) -> TaskId {
+        let mut hasher = blake3::Hasher::new_derive_key("weft 2026 task id v1");
+        let config = bincode::config::standard();
+        let canonical = bincode::encode_to_vec(self, config).expect("plain data always encodes");
+        hasher.update(&canonical);
+        hasher.update(&input.id().0);
+        TaskId(*hasher.finalize().as_bytes())
+    }
+}
+
+/// Bytes, here or elsewhere.
+#[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Payload {
+    /// The bytes themselves, at most [`INLINE_BYTES_MAX`].
+    Inline(Arc<[u8]>),
+    /// Bytes in the blob store.
+    Blob {
+        /// Their name.
+        id: BlobId,
+        /// Their length.
+        bytes: u64,
+    },
+}
+
+impl Payload {
+    /// No bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::Inline(Arc::from([]))
+    }
+
+    /// These bytes, which must be at most [`INLINE_BYTES_MAX`] long.
+    #[must_use]
+    pub fn inline(bytes: &[u8]) -> Self {
+        assert!(bytes.len() <= INLINE_BYTES_MAX, "{} bytes are too many to travel inline", bytes.len());
+        Self::Inline(Arc::from(bytes))
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub fn bytes_len(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Blob { bytes, .. } => *bytes,
+        }
+    }
+
+    /// The bytes' name.
+    #[must_use]
+    pub fn id(&self) -> BlobId {
+        match self {
+            Self::Inline(bytes) => BlobId::of(bytes),
+            Self::Blob { id, .. } => *id,
+        }
+    }
+
+    /// The blob to fetch, if the bytes are not here.
+    #[must_use]
+    pub fn blob(&self) -> Option<BlobId> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Blob { id, .. } => Some(*id),
+        }
+    }
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inline(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Blob { id, bytes } => write!(f, "{id:?} ({bytes} bytes)"),
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Outcome {
+    /// It ran to its end and said that all is well.
+    Done,
+    /// It ran to its end and said that it failed.
+    Failed(Failure),
+    /// It did something that WebAssembly forbids.
+    Trapped(Trap),
+    /// It reached a bound.
+    LimitExceeded(Limit),
+    /// The module can't be run at all; the text says what was looked for and what was found.
+    Invalid(String),
+    /// Its owner took it back.
+    Cancelled,
+    /// The worker could not say how it ended: it died, or lost what the task needed; the text says which.
+    Lost(String),
+}
+
+/// How a program says that it failed.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Failure {
+    /// A command's exit code, never 0.
+    Exit(i32),
+    /// A function's error text.
+    Error(String),
+}
+
+/// What a guest did that WebAssembly forbids.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Trap {
+    /// `unreachable`: what a panic or an abort compiles to.
+    Unreachable,
+    /// An access outside the memory.
+    MemoryOutOfBounds,
+    /// An access outside a table, a null or ill-typed call.
+    BadTable,
+    /// Too deep a recursion.
+    StackOverflow,
+    /// Division by zero, overflow, or a conversion that has no integer.
+    Arithmetic,
+    /// A broken promise of the guest ABI; the text says which.
+    Abi(String),
+    /// Anything else, in the runtime's words.
+    Other(String),
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => f.write_str("unreachable executed (a panic or an abort)"),
+            Self::MemoryOutOfBounds => f.write_str("access outside the memory"),
+            Self::BadTable => f.write_str("access outside a table, or a call of the wrong type"),
+            Self::StackOverflow => f.write_str("stack overflow"),
+            Self::Arithmetic => f.write_str("division by zero or integer overflow"),
+            Self::Abi(text) => write!(f, "guest ABI: {text}"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Which bound was reached, with its value.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Limit {
+    /// Running time.
+    WallTime {
+        /// The bound.
+        limit_ms: u32,
+    },
+    /// Linear memory.
+    Memory {
+        /// What it asked for in all.
+        asked_bytes: u64,
+        /// The bound.
+        limit_bytes: u64,
+    },
+    /// Fuel.
+    Fuel {
+        /// The bound.
+        limit: u64,
+    },
+    /// Output.
+    Output {
+        /// The bound.
+        limit_bytes: u64,
+    },
+    /// Standard error.
+    Errors {
+        /// The bound.
+        limit_bytes: u64,
+    },
+    /// Anything else that has a bound: tables, instances, module size, compile time.
+    Other(String),
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WallTime { limit_ms } => write!(f, "time: ran longer than {limit_ms} ms"),
+            Self::Memory { asked_bytes, limit_bytes } => {
+                write!(f, "memory: asked for {} MiB, limit {} MiB", asked_bytes >> 20, limit_bytes >> 20)
+            }
+            Self::Fuel { limit } => write!(f, "fuel: used up all {limit}"),
+            Self::Output { limit_bytes } => write!(f, "output: more than {limit_bytes} bytes"),
+            Self::Errors { limit_bytes } => write!(f, "standard error: more than {limit_bytes} bytes"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Outcome {
+    /// The kind in one lower-case word, as in JSON and tables.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed(_) => "failed",
+            Self::Trapped(_) => "trapped",
+            Self::LimitExceeded(_) => "limit",
+            Self::Invalid(_) => "invalid",
+            Self::Cancelled => "cancelled",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Failed(Failure::Exit(code)) => write!(f, "failed with exit code {code}"),
+            Self::Failed(Failure::Error(text)) => write!(f, "failed: {text}"),
+            Self::Trapped(trap) => write!(f, "trapped: {trap}"),
+            Self::LimitExceeded(limit) => write!(f, "limit exceeded: {limit}"),
+            Self::Invalid(text) => write!(f, "invalid module: {text}"),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Lost(text) => write!(f, "lost: {text}"),
+        }
+    }
+}
+
+/// What one attempt used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Usage {
+    /// Running time, in microseconds.
+    pub wall_us: u64,
+    /// Processor time, in microseconds.
+    pub cpu_us: u64,
+    /// Time spent compiling for this attempt; 0 when the module was warm.
+    pub compile_us: u64,
+    /// Time between award and start, in microseconds.
+    pub queue_us: u64,
+    /// Peak of linear memory, in bytes.
+    pub memory_bytes: u64,
+    /// Fuel used, when metered.
+    pub fuel: Option<u64>,
+}
+
+/// What an attempt brought home.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Standard output, or the function's result.
+    pub output: Payload,
+    /// Standard error.
+    pub errors: Payload,
+    /// What it used.
+    pub usage: Usage,
+}
+
+impl Report {
+    /// A report without output.
+    #[must_use]
+    pub fn bare(outcome: Outcome) -> Self {
+        Self { outcome, output: Payload::empty(), errors: Payload::empty(), usage: Usage::default() }
+    }
+
+    /// The blobs that must be fetched before the report is whole.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
+        self.output.blob().into_iter().chain(self.errors.blob())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program() -> Program {
+        Program {
+            module: BlobId::of(b"module"),
+            module_bytes: 6,
+            entry: Entry::Command,
+            args: Vec::new(),
+            env: Vec::new(),
+            profile: Profile::Pure,
+            limits: Limits::DEFAULT,
+        }
+    }
+
+    #[test]
+    fn a_task_has_one_name_however_its_input_travels() {
+        let inline = Payload::inline(b"input");
+        let blob = Payload::Blob { id: BlobId::of(b"input"), bytes: 5 };
+        assert_eq!(program().task_id(&inline), program().task_id(&blob));
+        assert_ne!(program().task_id(&inline), program().task_id(&Payload::empty()));
+        let other = Program { args: alloc::vec![String::from("-v")], ..program() };
+        assert_ne!(program().task_id(&inline), other.task_id(&inline));
+    }
+}

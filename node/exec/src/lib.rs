@@ -1,0 +1,1 @@
+//! Runs one untrusted WebAssembly task in wasmtime.

@@ -1,0 +1,1 @@
+//! libp2p in, core words out.

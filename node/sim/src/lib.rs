@@ -1,0 +1,1 @@
+//! The weft engine under virtual time, in a cruel world.

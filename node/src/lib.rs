@@ -1,0 +1,1 @@
+//! The weft node: wiring, waiting, showing.

@@ -1,0 +1,1 @@
+//! Write weft function tasks in a few lines.

@@ -1,0 +1,1 @@
+//! Submit wasm tasks to a weft mesh.
