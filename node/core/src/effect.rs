@@ -35,6 +35,8 @@ pub enum Effect {
         /// Who should have it, best first.
         from: Vec<PeerId>,
     },
+    /// Keep these bytes in the blob store, so that others can fetch them by name.
+    Stash(Arc<[u8]>),
     /// Tell the API and whoever watches.
     Notify(Event),
 }

@@ -142,6 +142,13 @@ pub struct LeaseId {
     pub attempt: u32,
 }
 
+impl LeaseId {
+    /// Before every lease, in order.
+    pub const FIRST: Self = Self { job: JobId(0), index: 0, attempt: 0 };
+    /// Behind every lease, in order.
+    pub const LAST: Self = Self { job: JobId(u64::MAX), index: u32::MAX, attempt: u32::MAX };
+}
+
 fn write_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
         for nibble in [byte >> 4, byte & 15] {

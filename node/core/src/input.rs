@@ -23,6 +23,9 @@ pub enum Input {
     PeerDown {
         /// Who.
         peer: PeerId,
+        /// Whether its connection was closed, which is how a dead process looks; if not, it just fell silent, which
+        /// is how a cut looks, and its leases run their time.
+        closed: bool,
     },
     /// The round trip to a peer was measured.
     Rtt {

@@ -18,16 +18,22 @@ extern crate alloc;
 
 pub mod codec;
 pub mod config;
+mod ctx;
 pub mod effect;
+pub mod engine;
 pub mod id;
 pub mod input;
+mod membership;
 pub mod message;
+mod owner;
 pub mod snapshot;
 pub mod task;
 pub mod time;
+mod worker;
 
 pub use config::{MeshConfig, NodeConfig};
 pub use effect::{Effect, Event, Work};
+pub use engine::{Audit, Engine, JobAudit};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Input, Submission};
 pub use message::{Gossip, Message};

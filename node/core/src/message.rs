@@ -14,6 +14,8 @@ pub const PROTOCOL: &str = "/weft/market/1";
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Longest encoded [`Gossip`], in bytes.
 pub const GOSSIP_BYTES_MAX: usize = 4096;
+/// Most ranges in one gossiped renewal; further leases run out.
+pub const GOSSIP_RANGES_MAX: usize = 64;
 /// Most leases in one award, acknowledgement, cancellation or outcome frame.
 pub const BATCH_MAX: usize = 256;
 
@@ -172,6 +174,8 @@ pub struct Award {
     pub bid: BidId,
     /// How long each lease lasts unless renewed, in milliseconds.
     pub lease_ms: u32,
+    /// How many tasks of the call still wait behind these; the worker bids on for that many.
+    pub left: u32,
     /// The tasks.
     pub grants: Vec<Grant>,
 }
@@ -194,6 +198,15 @@ pub struct LeaseRange {
     pub count: u32,
 }
 
+impl LeaseRange {
+    /// Whether that lease comes right behind the last of these.
+    #[must_use]
+    pub fn continues_with(&self, lease: LeaseId) -> bool {
+        let next = self.first.index.checked_add(self.count);
+        lease.job == self.first.job && lease.attempt == self.first.attempt && next == Some(lease.index)
+    }
+}
+
 /// One ended attempt.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Delivery {
@@ -214,6 +227,13 @@ pub enum Gossip {
         owner: PeerId,
         /// The outcome.
         delivery: Delivery,
+    },
+    /// I still hold these, and can't tell their owner directly.
+    Renew {
+        /// Who awarded them.
+        owner: PeerId,
+        /// The leases, at most [`GOSSIP_RANGES_MAX`] ranges.
+        leases: Vec<LeaseRange>,
     },
     /// Outcomes that reached me that way; whoever holds them may forget them.
     Ack {

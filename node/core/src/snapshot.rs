@@ -1,6 +1,5 @@
 //! A read-only view of an engine, for API, dashboard and tests. Plain old data, made on request.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::id::{JobId, PeerId};

@@ -1,0 +1,50 @@
+//! What a role may do while it handles one input: read the time, draw chance, speak, emit. Only the engine drains.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::RngCore;
+
+use crate::config::MeshConfig;
+use crate::effect::{Effect, Event};
+use crate::id::PeerId;
+use crate::message::Message;
+use crate::snapshot::Counters;
+use crate::time::Time;
+
+/// One input's surroundings.
+pub(crate) struct Ctx<'a> {
+    pub(crate) now: Time,
+    pub(crate) me: PeerId,
+    pub(crate) mesh: &'a MeshConfig,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) rng: &'a mut ChaCha8Rng,
+    pub(crate) effects: &'a mut Vec<Effect>,
+    /// What this node's owner and worker say to each other; handled before the input is done with.
+    pub(crate) loopback: &'a mut VecDeque<Message>,
+}
+
+impl Ctx<'_> {
+    pub(crate) fn emit(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(crate) fn notify(&mut self, event: Event) {
+        self.effects.push(Effect::Notify(event));
+    }
+
+    /// Says something to a peer, or to this node's other role.
+    pub(crate) fn send(&mut self, to: PeerId, message: Message) {
+        if to == self.me {
+            self.loopback.push_back(message);
+        } else {
+            self.effects.push(Effect::Send { to, message });
+        }
+    }
+
+    /// A name that nobody used before.
+    pub(crate) fn fresh_id(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+}

@@ -1,0 +1,366 @@
+//! The engine: routes an input to the roles, lets them speak to each other, hands out effects. Read this first.
+//!
+//! It decides nothing itself but what this node tells everybody about itself.
+
+use alloc::collections::VecDeque;
+use alloc::vec::{self, Vec};
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+
+use crate::config::{MeshConfig, NodeConfig};
+use crate::ctx::Ctx;
+use crate::effect::Effect;
+use crate::id::{JobId, LeaseId, PeerId};
+use crate::input::{Command, Input};
+use crate::membership::{Arrival, Membership};
+use crate::message::{Capacity, Gossip, Message};
+use crate::owner::Owner;
+use crate::snapshot::{Counters, PeerView, Snapshot, Why};
+use crate::time::Time;
+use crate::worker::Worker;
+
+/// Rounds in which this node's owner and worker may answer each other within one input. A round either awards a
+/// task, or opens or closes a call, so a handful is the rule; the bound is there so that no mistake can hang a node.
+const ROUNDS_MAX: u32 = 100_000;
+
+/// Every decision of one node.
+#[derive(Debug)]
+pub struct Engine {
+    me: PeerId,
+    mesh: MeshConfig,
+    node: NodeConfig,
+    rng: ChaCha8Rng,
+    now: Time,
+    members: Membership,
+    owner: Owner,
+    worker: Worker,
+    counters: Counters,
+    announced: Capacity,
+    announced_at: Time,
+    /// What was announced last is not true any more.
+    announce_soon: bool,
+    effects: Vec<Effect>,
+    loopback: VecDeque<Message>,
+}
+
+/// What a test may look at beyond the [`Snapshot`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Leases held as a worker, with their owners.
+    pub held: Vec<(PeerId, LeaseId)>,
+    /// Tasks handed to the slots. For short tasks more than `slots`: the rest waits in the slots' own queue.
+    pub handed: u32,
+    /// Slots.
+    pub slots: u32,
+    /// Slots reserved by standing bids.
+    pub reserved: u32,
+    /// Most that may ever be held and reserved together.
+    pub reserved_max: u32,
+    /// Outcomes not acknowledged yet.
+    pub undelivered: usize,
+    /// Standing bids made as a worker.
+    pub reservations_open: usize,
+    /// Calls remembered as a worker.
+    pub calls_heard: usize,
+    /// Calls that stand as an owner.
+    pub calls_open: usize,
+    /// Leases that stand as an owner.
+    pub leases_open: usize,
+    /// Own jobs that have not ended.
+    pub jobs: Vec<JobAudit>,
+}
+
+/// Where the tasks of one job are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobAudit {
+    /// The job.
+    pub job: JobId,
+    /// Tasks in all.
+    pub total: u32,
+    /// Tasks whose state is queued.
+    pub queued: u32,
+    /// Entries of the queue; the same number, or something is lost.
+    pub in_queue: u32,
+    /// Tasks whose state is leased.
+    pub leased: u32,
+    /// Tasks that were committed.
+    pub ended: u32,
+    /// Tasks that were cancelled.
+    pub cancelled: u32,
+}
+
+impl Engine {
+    /// A node that knows nobody. `seed` is its only source of chance.
+    #[must_use]
+    pub fn new(me: PeerId, mesh: MeshConfig, node: NodeConfig, seed: [u8; 32]) -> Self {
+        Self {
+            me,
+            mesh,
+            worker: Worker::new(me, &node),
+            node,
+            rng: ChaCha8Rng::from_seed(seed),
+            now: Time::ZERO,
+            members: Membership::default(),
+            owner: Owner::default(),
+            counters: Counters::default(),
+            announced: Capacity::default(),
+            announced_at: Time::ZERO,
+            announce_soon: false,
+            effects: Vec::new(),
+            loopback: VecDeque::new(),
+        }
+    }
+
+    /// Something happened; what comes back is to be done, in order. Time never runs backwards: an earlier `now` than
+    /// the last one counts as the last one.
+    #[must_use = "effects are the only way the engine acts on the world"]
+    pub fn handle(&mut self, now: Time, input: Input) -> vec::Drain<'_, Effect> {
+        self.now = self.now.max(now);
+        self.dispatch(input);
+        self.on_time();
+        self.settle();
+        self.announce();
+        self.effects.drain(..)
+    }
+
+    /// When the engine wants to be handed [`Input::Wake`] at the latest, and why.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<(Time, &'static str)> {
+        let announce = self.members.any_connected().then(|| (self.announce_at(), "capacity is told"));
+        [self.owner.next_wakeup(), self.worker.next_wakeup(), announce].into_iter().flatten().min()
+    }
+
+    fn dispatch(&mut self, input: Input) {
+        let (mut ctx, owner, worker, members) = self.parts();
+        match input {
+            Input::Command(command) => on_command(&mut ctx, owner, worker, command),
+            Input::PeerUp { peer, boot } => {
+                let arrival =
+                    if peer == ctx.me { Arrival::Ignored } else { members.on_up(peer, boot, ctx.now) };
+                match arrival {
+                    Arrival::Ignored => return,
+                    Arrival::Restarted => {
+                        owner.on_peer_down(&ctx, peer, Some(0));
+                        worker.on_peer_restarted(&mut ctx, peer);
+                    }
+                    Arrival::Same => {}
+                }
+                owner.on_peer_up(peer);
+                worker.on_peer_up(&mut ctx, members, peer);
+                self.announced = Capacity { seq: self.announced.seq, ..Capacity::default() };
+            }
+            Input::PeerDown { peer, closed } => {
+                members.on_down(peer, ctx.now);
+                owner.on_peer_down(&ctx, peer, closed.then_some(ctx.mesh.grace_ms));
+                worker.on_peer_down(&mut ctx, members, peer);
+            }
+            Input::Rtt { peer, rtt_us } => members.on_rtt(peer, rtt_us),
+            Input::Received { from, message } => {
+                if from != self.me {
+                    self.receive(from, message);
+                }
+            }
+            Input::Heard { origin, gossip } => {
+                if origin != ctx.me {
+                    on_gossip(&mut ctx, owner, worker, members, origin, gossip);
+                }
+            }
+            Input::Ran(reports) => {
+                for (run, report) in reports {
+                    worker.on_ran(&mut ctx, run, report);
+                }
+            }
+            Input::Fetched { blob, found } => {
+                owner.on_fetched(&mut ctx, members, blob, found);
+                worker.on_fetched(&mut ctx, blob, found);
+            }
+            Input::Wake => {}
+        }
+    }
+
+    fn receive(&mut self, from: PeerId, message: Message) {
+        let (mut ctx, owner, worker, members) = self.parts();
+        let ctx = &mut ctx;
+        match message {
+            Message::Call(call) => worker.on_call(ctx, members, from, call),
+            Message::Withdraw(call) => worker.on_withdraw(from, call),
+            Message::Bid(bid) => owner.on_bid(ctx, from, bid),
+            Message::Decline(decline) => owner.on_decline(ctx, from, decline),
+            Message::Award(award) => worker.on_award(ctx, from, award),
+            Message::Release(bid) => worker.on_release(from, bid),
+            Message::Refuse { leases } => owner.on_refuse(ctx, from, &leases),
+            Message::Renew(ranges) => owner.on_renew(ctx, from, &ranges),
+            Message::Outcome(all) => owner.on_outcomes(ctx, members, from, all),
+            Message::Ack(leases) => worker.on_ack(from, &leases),
+            Message::Cancel(leases) => worker.on_cancel(ctx, from, &leases),
+        }
+    }
+
+    fn on_time(&mut self) {
+        let (mut ctx, owner, worker, members) = self.parts();
+        owner.on_time(&mut ctx, members);
+        worker.on_time(&mut ctx, members);
+    }
+
+    /// Lets the roles say what the input changed, until neither has anything left to say to the other.
+    fn settle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let (mut ctx, owner, worker, members) = self.parts();
+            worker.dispatch(&mut ctx);
+            worker.flush(&mut ctx);
+            owner.flush(&mut ctx, members);
+            worker.offer(&mut ctx, members);
+            if self.loopback.is_empty() && !self.owner.is_dirty() {
+                return;
+            }
+            while let Some(message) = self.loopback.pop_front() {
+                self.receive(self.me, message);
+            }
+        }
+        debug_assert!(false, "owner and worker never stop answering each other");
+    }
+
+    /// Tells the mesh what is free, when it changed by enough or at the slow heartbeat.
+    fn announce(&mut self) {
+        if !self.members.any_connected() {
+            return;
+        }
+        let told = Capacity { seq: self.announced.seq, ..self.capacity() };
+        self.announce_soon = told != self.announced;
+        if self.now < self.announce_at() {
+            return;
+        }
+        self.announced = self.capacity();
+        self.announced_at = self.now;
+        self.announce_soon = false;
+        self.effects.push(Effect::Publish(Gossip::Capacity(self.announced.clone())));
+    }
+
+    fn announce_at(&self) -> Time {
+        let wait_ms = if self.announce_soon { self.mesh.capacity_min_ms } else { self.mesh.capacity_ms };
+        self.announced_at.plus_ms(wait_ms)
+    }
+
+    fn capacity(&self) -> Capacity {
+        Capacity {
+            boot: self.node.boot,
+            seq: self.now.0.max(self.announced.seq + 1),
+            name: self.node.name.clone(),
+            slots: self.node.slots,
+            free: self.node.slots.saturating_sub(self.worker.held()),
+            memory_bytes: self.worker.memory_bytes(),
+            labels: self.worker.labels().to_vec(),
+            backlog: self.owner.backlog(),
+            draining: self.worker.is_draining(),
+        }
+    }
+
+    fn parts(&mut self) -> (Ctx<'_>, &mut Owner, &mut Worker, &mut Membership) {
+        let ctx = Ctx {
+            now: self.now,
+            me: self.me,
+            mesh: &self.mesh,
+            counters: &mut self.counters,
+            rng: &mut self.rng,
+            effects: &mut self.effects,
+            loopback: &mut self.loopback,
+        };
+        (ctx, &mut self.owner, &mut self.worker, &mut self.members)
+    }
+
+    // ---- views
+
+    /// The engine as it is.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let peers = self.members.iter().map(|(peer, known)| PeerView {
+            peer,
+            connected: known.connected,
+            rtt_us: known.rtt_us,
+            capacity: known.capacity.clone(),
+            leased: self.owner.leased_to(peer),
+            done: known.done,
+            lost: known.lost,
+        });
+        Snapshot {
+            me: self.me,
+            capacity: self.capacity(),
+            running: self.worker.handed(),
+            waiting: self.worker.held() - self.worker.handed(),
+            reserved: self.worker.reserved(),
+            undelivered: u32::try_from(self.worker.undelivered()).unwrap_or(u32::MAX),
+            peers: peers.collect(),
+            jobs: self.owner.job_views(),
+            counters: self.counters,
+        }
+    }
+
+    /// Where a task is and why it does not run; `None` for a job or index that this node does not own.
+    #[must_use]
+    pub fn why(&self, now: Time, job: JobId, index: u32) -> Option<Why> {
+        self.owner.why(now, &self.members, job, index)
+    }
+
+    /// What invariants are checked against.
+    #[must_use]
+    pub fn audit(&self) -> Audit {
+        Audit {
+            held: self.worker.leases().collect(),
+            handed: self.worker.handed(),
+            slots: self.node.slots,
+            reserved: self.worker.reserved(),
+            reserved_max: crate::worker::offered_max(self.node.slots),
+            undelivered: self.worker.undelivered(),
+            reservations_open: self.worker.reservations(),
+            calls_heard: self.worker.calls_open(),
+            calls_open: self.owner.calls_open(),
+            leases_open: self.owner.leases_open(),
+            jobs: self.owner.audits(),
+        }
+    }
+}
+
+fn on_command(ctx: &mut Ctx<'_>, owner: &mut Owner, worker: &mut Worker, command: Command) {
+    match command {
+        Command::Submit(what) => owner.on_submit(ctx, what),
+        Command::Extend { job, inputs } => owner.on_extend(job, inputs),
+        Command::Close { job } => owner.on_close(ctx, job),
+        Command::Cancel { job } => owner.on_cancel(ctx, job),
+        Command::Drain(draining) => worker.on_drain(draining),
+    }
+}
+
+fn on_gossip(
+    ctx: &mut Ctx<'_>,
+    owner: &mut Owner,
+    worker: &mut Worker,
+    members: &mut Membership,
+    origin: PeerId,
+    gossip: Gossip,
+) {
+    match gossip {
+        Gossip::Capacity(capacity) => {
+            if !members.on_capacity(origin, capacity, ctx.now) {
+                ctx.counters.dropped += 1;
+            }
+        }
+        Gossip::Outcome { owner: to, delivery } => {
+            if to == ctx.me {
+                let before = ctx.counters.committed;
+                owner.on_outcomes(ctx, members, origin, alloc::vec![delivery]);
+                ctx.counters.gossiped_home += ctx.counters.committed - before;
+            }
+        }
+        Gossip::Renew { owner: to, leases } => {
+            if to == ctx.me {
+                owner.on_renew(ctx, origin, &leases);
+            }
+        }
+        Gossip::Ack { worker: to, leases } => {
+            if to == ctx.me {
+                worker.on_ack(origin, &leases);
+            }
+        }
+    }
+}

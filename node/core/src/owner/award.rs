@@ -1,0 +1,205 @@
+//! How an owner finds somebody for what waits: local first, then a call to whoever may fit, then awards to the bids
+//! that promise the earliest start.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::Owner;
+use super::job::{Attempt, Job, OpenCall, StandingBid, State, not_asked};
+use crate::ctx::Ctx;
+use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
+use crate::membership::Membership;
+use crate::message::{Award, BATCH_MAX, Bid, Decline, Grant, Message};
+use crate::snapshot::Said;
+use crate::task::Payload;
+
+/// Bytes of inputs in one award beyond which a second one is begun.
+const AWARD_BYTES: u64 = 256 * 1024;
+/// Slots that one bid is believed to have.
+const SLOTS_MAX: u32 = 65_536;
+
+impl Owner {
+    pub(crate) fn on_bid(&mut self, ctx: &mut Ctx<'_>, from: PeerId, bid: Bid) {
+        ctx.counters.bids_received += 1;
+        let name = self.calls.get(&bid.call).copied();
+        let Some(job) = name.and_then(|name| self.jobs.get_mut(&name)) else {
+            ctx.send(from, Message::Release(bid.bid));
+            return;
+        };
+        job.said.insert(from, (ctx.now, Said::Bid(bid.slots)));
+        let Some(call) = &mut job.call else { return };
+        let standing = StandingBid {
+            bid: bid.bid,
+            worker: from,
+            left: bid.slots.min(SLOTS_MAX),
+            start_in_us: bid.start_in_us,
+            warm: bid.warm,
+            came_at: ctx.now,
+            expires_at: ctx.now.plus_ms(u64::from(bid.ttl_ms).min(ctx.mesh.bid_ms)),
+        };
+        if !call.take(standing) {
+            ctx.counters.dropped += 1;
+            ctx.send(from, Message::Release(bid.bid));
+        }
+        self.dirty.insert(job.what.job);
+    }
+
+    pub(crate) fn on_decline(&mut self, ctx: &Ctx<'_>, from: PeerId, decline: Decline) {
+        let name = self.calls.get(&decline.call).copied();
+        if let Some(job) = name.and_then(|name| self.jobs.get_mut(&name)) {
+            job.said.insert(from, (ctx.now, Said::Declined(decline.reason)));
+        }
+    }
+
+    /// Brings one job's queue, calls and bids in line.
+    pub(super) fn place(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
+        let Some(job) = self.jobs.get_mut(&name) else { return };
+        if job.queue.is_empty() {
+            if let Some(call) = withdraw(ctx, job) {
+                self.calls.remove(&call);
+            }
+            return;
+        }
+        let fresh = job.call.is_none();
+        if fresh {
+            let call = CallId(ctx.fresh_id());
+            self.calls.insert(call, name);
+            let repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
+            job.call = Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), repeat_at });
+            ask(ctx, job, call, ctx.me);
+            // Our own worker answers within this very input; the others are asked if something is left then.
+            self.dirty.insert(name);
+            return;
+        }
+        self.award(ctx, members, name);
+        let Some(job) = self.jobs.get_mut(&name) else { return };
+        if job.queue.is_empty() {
+            if let Some(call) = withdraw(ctx, job) {
+                self.calls.remove(&call);
+            }
+            return;
+        }
+        self.ask_around(ctx, members, name);
+    }
+
+    /// Asks whoever fits and was not asked yet; everybody again when it is time to.
+    fn ask_around(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
+        let Some(job) = self.jobs.get_mut(&name) else { return };
+        let Some(open) = &mut job.call else { return };
+        if open.repeat_at <= ctx.now {
+            open.repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
+            open.asked.clear();
+        }
+        let call = open.call;
+        let mut candidates: Vec<PeerId> = Vec::new();
+        if !open.asked.contains(&ctx.me) {
+            candidates.push(ctx.me);
+        }
+        for (peer, known) in members.connected() {
+            if open.asked.contains(&peer) {
+                continue;
+            }
+            match Membership::unfit(known, &job.what.needs, &job.what.program, ctx.now, ctx.mesh) {
+                None => candidates.push(peer),
+                Some(reason) => {
+                    job.said.insert(peer, (ctx.now, not_asked(reason)));
+                }
+            }
+        }
+        for peer in candidates {
+            ask(ctx, job, call, peer);
+        }
+    }
+
+    fn award(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
+        let Some(job) = self.jobs.get_mut(&name) else { return };
+        let Some(mut call) = job.call.take() else { return };
+        call.expire(ctx.now);
+        call.bids.sort_by_key(|bid| bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now));
+        // A node that knows nobody else need not wait for somebody else.
+        let alone = !members.any_connected();
+        let mut frames: BTreeMap<BidId, (PeerId, Vec<Grant>)> = BTreeMap::new();
+        let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
+        let mut patient: Vec<u32> = Vec::new();
+        while let Some(index) = job.queue.front().copied() {
+            let Some(task) = job.task_mut(index) else { break };
+            let Some(first) = call.bids.iter().position(|bid| bid.left > 0) else { break };
+            let elsewhere = call.bids.iter().position(|bid| bid.left > 0 && !task.avoids(bid.worker));
+            if elsewhere.is_none() && !alone && task.is_patient(ctx.now) {
+                patient.push(index);
+                job.queue.pop_front();
+                continue;
+            }
+            let Some(bid) = call.bids.get_mut(elsewhere.unwrap_or(first)) else { break };
+            bid.left -= 1;
+            task.attempts += 1;
+            task.state = State::Leased;
+            let lease = LeaseId { job: name, index, attempt: task.attempts };
+            task.live.push(Attempt {
+                number: task.attempts,
+                worker: bid.worker,
+                since: ctx.now,
+                expires_at,
+                overdue: false,
+                fetching: None,
+            });
+            let grant = Grant { lease, input: task.input.clone() };
+            frames.entry(bid.bid).or_insert_with(|| (bid.worker, Vec::new())).1.push(grant);
+            self.leases.insert((bid.worker, lease));
+            self.expiries.insert((expires_at, lease));
+            job.queue.pop_front();
+            job.counts.leased += 1;
+            ctx.counters.awards += 1;
+        }
+        patient.into_iter().rev().for_each(|index| job.queue.push_front(index));
+        let name = call.call;
+        let left = job.waiting();
+        job.call = Some(call);
+        for (bid, (worker, grants)) in frames {
+            send_award(ctx, Award { call: name, bid, lease_ms: 0, left, grants: Vec::new() }, worker, grants);
+        }
+    }
+}
+
+fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
+    let message = Message::Call(job.call_message(call));
+    ctx.counters.calls += 1;
+    ctx.send(peer, message);
+    if let Some(open) = &mut job.call {
+        open.asked.push(peer);
+    }
+    job.said.entry(peer).or_insert((ctx.now, Said::Nothing));
+}
+
+/// Ends a call that nothing is left of.
+fn withdraw(ctx: &mut Ctx<'_>, job: &mut Job) -> Option<CallId> {
+    let open = job.call.take()?;
+    let mut told: Vec<PeerId> = open.asked;
+    told.extend(open.bids.iter().map(|bid| bid.worker));
+    told.sort_unstable();
+    told.dedup();
+    for peer in told {
+        ctx.send(peer, Message::Withdraw(open.call));
+    }
+    Some(open.call)
+}
+
+/// Sends grants in frames of bounded length.
+fn send_award(ctx: &mut Ctx<'_>, mut award: Award, worker: PeerId, grants: Vec<Grant>) {
+    award.lease_ms = u32::try_from(ctx.mesh.lease_ms).unwrap_or(u32::MAX);
+    let mut bytes = 0;
+    for grant in grants {
+        if let Payload::Inline(input) = &grant.input {
+            bytes += input.len() as u64;
+        }
+        award.grants.push(grant);
+        if award.grants.len() >= BATCH_MAX || bytes >= AWARD_BYTES {
+            bytes = 0;
+            let next = Award { grants: Vec::new(), ..award };
+            ctx.send(worker, Message::Award(core::mem::replace(&mut award, next)));
+        }
+    }
+    if !award.grants.is_empty() {
+        ctx.send(worker, Message::Award(award));
+    }
+}

@@ -1,0 +1,268 @@
+//! One job's state: plain bookkeeping of its tasks, without a word to anybody. The owner drives it.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use crate::id::{BidId, CallId, PeerId};
+use crate::input::Submission;
+use crate::message::{Call, Reason};
+use crate::snapshot::{JobView, Said};
+use crate::task::{Outcome, Payload, Report};
+use crate::time::Time;
+
+/// Bids of one worker that may stand at once; beyond it the newest is released.
+const BIDS_PER_WORKER_MAX: usize = 16;
+
+/// A job and its tasks.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) what: Submission,
+    pub(super) open: bool,
+    pub(super) tasks: Vec<Task>,
+    pub(super) queue: VecDeque<u32>,
+    pub(super) call: Option<OpenCall>,
+    pub(super) said: BTreeMap<PeerId, (Time, Said)>,
+    /// Moving average of what its tasks took, in microseconds; 0 before the first outcome.
+    pub(super) service_us: u32,
+    pub(super) counts: Counts,
+    /// Tasks in all; stays when the tasks themselves are forgotten at the job's end.
+    pub(super) total: u32,
+    pub(super) ended: bool,
+}
+
+/// How many of its tasks are where.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) leased: u32,
+    pub(super) done: u32,
+    pub(super) failed: u32,
+    pub(super) cancelled: u32,
+    pub(super) retried: u32,
+}
+
+/// One task.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) input: Payload,
+    pub(super) state: State,
+    /// Attempts issued so far; the next lease carries the next number.
+    pub(super) attempts: u32,
+    pub(super) failures: u32,
+    pub(super) losses: u32,
+    /// Attempts that may still bring an outcome, overdue ones included.
+    pub(super) live: Vec<Attempt>,
+    /// Who failed or lost it last, and until when the next attempt waits for somebody else to bid.
+    pub(super) avoid: Option<(PeerId, Time)>,
+}
+
+/// Where a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Queued,
+    Leased,
+    /// It ended; the number tells outcomes apart.
+    Ended(u64),
+    Cancelled,
+}
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    pub(super) number: u32,
+    pub(super) worker: PeerId,
+    pub(super) since: Time,
+    pub(super) expires_at: Time,
+    /// Its lease ran out; its outcome still counts if it is the first.
+    pub(super) overdue: bool,
+    /// Its outcome is here, and so many blobs of it are still on their way.
+    pub(super) fetching: Option<(u8, Report)>,
+}
+
+/// A call that stands.
+#[derive(Debug)]
+pub(super) struct OpenCall {
+    pub(super) call: CallId,
+    pub(super) bids: Vec<StandingBid>,
+    pub(super) asked: Vec<PeerId>,
+    pub(super) repeat_at: Time,
+}
+
+/// Room that a worker promised.
+#[derive(Clone, Debug)]
+pub(super) struct StandingBid {
+    pub(super) bid: BidId,
+    pub(super) worker: PeerId,
+    pub(super) left: u32,
+    pub(super) start_in_us: u32,
+    pub(super) warm: bool,
+    pub(super) came_at: Time,
+    pub(super) expires_at: Time,
+}
+
+impl Job {
+    pub(super) fn new(what: Submission) -> Self {
+        Self {
+            open: !what.closed,
+            what,
+            tasks: Vec::new(),
+            queue: VecDeque::new(),
+            call: None,
+            said: BTreeMap::new(),
+            service_us: 0,
+            counts: Counts::default(),
+            total: 0,
+            ended: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, inputs: Vec<Payload>) {
+        for input in inputs {
+            let index = self.total;
+            self.total += 1;
+            self.queue.push_back(index);
+            self.tasks.push(Task {
+                input,
+                state: State::Queued,
+                attempts: 0,
+                failures: 0,
+                losses: 0,
+                live: Vec::new(),
+                avoid: None,
+            });
+        }
+    }
+
+    pub(super) fn task_mut(&mut self, index: u32) -> Option<&mut Task> {
+        self.tasks.get_mut(usize::try_from(index).ok()?)
+    }
+
+    pub(super) fn task(&self, index: u32) -> Option<&Task> {
+        self.tasks.get(usize::try_from(index).ok()?)
+    }
+
+    pub(super) fn waiting(&self) -> u32 {
+        u32::try_from(self.queue.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn unfinished(&self) -> u32 {
+        self.total - self.counts.done - self.counts.failed - self.counts.cancelled
+    }
+
+    /// Puts a task back at the head of the queue, unless another attempt of it is still due.
+    pub(super) fn requeue(&mut self, index: u32) {
+        let Some(task) = self.task_mut(index) else { return };
+        let due = task.live.iter().any(|attempt| !attempt.overdue);
+        if task.state != State::Leased || due {
+            return;
+        }
+        task.state = State::Queued;
+        self.counts.leased -= 1;
+        self.queue.push_front(index);
+    }
+
+    pub(super) fn measure(&mut self, wall_us: u64) {
+        let sample = u32::try_from(wall_us.max(1)).unwrap_or(u32::MAX);
+        self.service_us = match self.service_us {
+            0 => sample,
+            old => (old - old / 8 + sample / 8).max(1),
+        };
+    }
+
+    pub(super) fn call_message(&self, call: CallId) -> Call {
+        Call {
+            call,
+            job: self.what.job,
+            program: self.what.program.clone(),
+            needs: self.what.needs.clone(),
+            class: self.what.class,
+            count: self.waiting(),
+            service_us: self.service_us,
+        }
+    }
+
+    pub(super) fn view(&self) -> JobView {
+        JobView {
+            job: self.what.job,
+            class: self.what.class,
+            open: self.open,
+            tasks: self.total,
+            queued: self.waiting(),
+            leased: self.counts.leased,
+            done: self.counts.done,
+            failed: self.counts.failed,
+            cancelled: self.counts.cancelled,
+            retried: self.counts.retried,
+        }
+    }
+
+    /// Forgets everything but the figures.
+    pub(super) fn forget_tasks(&mut self) {
+        self.ended = true;
+        self.tasks = Vec::new();
+        self.queue = VecDeque::new();
+        self.said = BTreeMap::new();
+    }
+}
+
+impl Task {
+    /// Whether the next attempt should rather not go to that worker.
+    pub(super) fn avoids(&self, worker: PeerId) -> bool {
+        self.avoid.is_some_and(|(avoided, _)| avoided == worker)
+    }
+
+    /// Whether it is worth waiting for somebody else than the avoided worker.
+    pub(super) fn is_patient(&self, now: Time) -> bool {
+        self.avoid.is_some_and(|(_, until)| now < until)
+    }
+}
+
+impl OpenCall {
+    /// Takes a bid, unless that worker has too many standing already.
+    pub(super) fn take(&mut self, bid: StandingBid) -> bool {
+        let same = self.bids.iter().filter(|other| other.worker == bid.worker).count();
+        let fits = same < BIDS_PER_WORKER_MAX;
+        if fits {
+            self.bids.push(bid);
+        }
+        fits
+    }
+
+    /// Forgets bids that ended.
+    pub(super) fn expire(&mut self, now: Time) {
+        self.bids.retain(|bid| bid.left > 0 && bid.expires_at > now);
+    }
+}
+
+impl StandingBid {
+    /// When a task awarded now is expected to start, in microseconds from now: what the worker said, less what has
+    /// passed since, plus the way there and, where the module is cold, its fetch.
+    pub(super) fn expected_us(&self, me: PeerId, rtt_us: u32, now: Time) -> u64 {
+        const COLD_US: u64 = 5000;
+        let queue = u64::from(self.start_in_us).saturating_sub(now.since_us(self.came_at));
+        let away = if self.worker == me { 0 } else { u64::from(rtt_us) + 1 };
+        let cold = if self.warm || self.worker == me { 0 } else { COLD_US };
+        queue + away + cold
+    }
+}
+
+/// Tells outcomes of pure tasks apart: equal numbers for equal endings.
+pub(super) fn fingerprint(report: &Report) -> u64 {
+    let mut bytes = [0u8; 8];
+    let id = report.output.id();
+    bytes.copy_from_slice(id.0.get(..8).expect("an id has 32 bytes"));
+    let kind = match report.outcome {
+        Outcome::Done => 0,
+        Outcome::Failed(_) => 1,
+        Outcome::Trapped(_) => 2,
+        Outcome::LimitExceeded(_) => 3,
+        Outcome::Invalid(_) => 4,
+        Outcome::Cancelled => 5,
+        Outcome::Lost(_) => 6,
+    };
+    u64::from_le_bytes(bytes) ^ kind
+}
+
+/// Says why a peer is not asked.
+pub(super) fn not_asked(reason: Reason) -> Said {
+    Said::NotAsked(reason)
+}
