@@ -1,0 +1,103 @@
+//! What can go wrong with a blob: whose fault it is, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use weft_core::BlobId;
+
+/// Why an operation on the store failed. The store itself stays whole: nothing half-written is ever visible.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file system refused.
+    #[error("cannot {doing} {}: {source}; check that the disk has room and that this user owns the directory", path.display())]
+    Io {
+        /// What was being done: "create", "rename to", ...
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Too much is pinned or arriving, so that nothing more can be evicted.
+    #[error(
+        "no room for {wanted} bytes: of a quota of {quota} bytes {pinned} are pinned by work and {reserved} are \
+         taken by blobs that arrive now; raise the blob quota or wait until jobs end"
+    )]
+    Full {
+        /// Bytes that the blob needs.
+        wanted: u64,
+        /// The store's limit.
+        quota: u64,
+        /// Bytes that pins protect.
+        pinned: u64,
+        /// Bytes promised to writes under way.
+        reserved: u64,
+    },
+    /// As many blobs are being written at once as the store allows.
+    #[error("{writes} blobs are being written already; try again when one of them has ended")]
+    Busy {
+        /// Writes under way.
+        writes: usize,
+    },
+    /// The source that was being stored failed.
+    #[error("cannot read what should become a blob: {0}")]
+    Source(#[source] io::Error),
+    /// More bytes came than were allowed or announced.
+    #[error("more than {allowed} bytes came; nothing was stored")]
+    TooLong {
+        /// Bytes that would have been accepted.
+        allowed: u64,
+    },
+    /// Fewer bytes came than were announced.
+    #[error("{got} bytes came where {announced} were announced; nothing was stored")]
+    TooShort {
+        /// Bytes that were announced.
+        announced: u64,
+        /// Bytes that came.
+        got: u64,
+    },
+    /// Other bytes came than the name says: the sender is broken or lies.
+    #[error("the bytes hash to {found}, not to {expected}; nothing was stored")]
+    WrongHash {
+        /// The name that was asked for.
+        expected: BlobId,
+        /// The name of what came.
+        found: BlobId,
+    },
+    /// The blob is too big to be held in this machine's memory.
+    #[error("a blob of {bytes} bytes does not fit into memory; stream it instead")]
+    TooBigForMemory {
+        /// The blob's length.
+        bytes: u64,
+    },
+}
+
+impl Error {
+    /// True if the bytes, and not this machine, are to blame: the sender loses standing.
+    #[must_use]
+    pub fn is_senders_fault(&self) -> bool {
+        matches!(self, Self::TooLong { .. } | Self::TooShort { .. } | Self::WrongHash { .. })
+    }
+
+    /// Turns a failed system call on `path` into our error.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Io { source, .. } | Error::Source(source) => source.kind(),
+            Error::Full { .. } => io::ErrorKind::QuotaExceeded,
+            Error::Busy { .. } => io::ErrorKind::ResourceBusy,
+            Error::TooLong { .. } | Error::TooShort { .. } | Error::WrongHash { .. } => {
+                io::ErrorKind::InvalidData
+            }
+            Error::TooBigForMemory { .. } => io::ErrorKind::OutOfMemory,
+        };
+        Self::new(kind, error)
+    }
+}

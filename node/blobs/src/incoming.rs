@@ -1,0 +1,146 @@
+//! Blobs on their way in: written beside the store, checked, and only then named.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use weft_core::BlobId;
+
+use crate::error::Error;
+use crate::index::{charge, length};
+use crate::store::{Durability, Shared};
+
+/// A blob that a peer sends. Refuses more than was announced at once, and anything else at [`Incoming::finish`].
+/// Dropped unfinished, it leaves nothing behind.
+pub struct Incoming {
+    temp: Temp,
+    hasher: blake3::Hasher,
+    id: BlobId,
+    announced: u64,
+    got: u64,
+}
+
+impl Incoming {
+    pub(crate) fn new(temp: Temp, id: BlobId, announced: u64) -> Self {
+        Self { temp, hasher: blake3::Hasher::new(), id, announced, got: 0 }
+    }
+
+    /// The name that was asked for.
+    #[must_use]
+    pub fn id(&self) -> BlobId {
+        self.id
+    }
+
+    /// Bytes that are still to come.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.announced - self.got
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] if they are more than was announced: none of them is taken. [`Error::Io`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let len = length(bytes);
+        if len > self.missing() {
+            return Err(Error::TooLong { allowed: self.announced });
+        }
+        self.temp.write(bytes)?;
+        self.hasher.update(bytes);
+        self.got += len;
+        Ok(())
+    }
+
+    /// Checks length and hash, and makes the blob visible.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`], [`Error::WrongHash`], [`Error::Io`]; nothing is stored then.
+    pub fn finish(self, durability: Durability) -> Result<(), Error> {
+        let Self { temp, hasher, id, announced, got } = self;
+        if got != announced {
+            return Err(Error::TooShort { announced, got });
+        }
+        let found = BlobId(*hasher.finalize().as_bytes());
+        if found != id {
+            return Err(Error::WrongHash { expected: id, found });
+        }
+        temp.publish(id, durability)
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("id", &self.id)
+            .field("announced", &self.announced)
+            .field("got", &self.got)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A file without a name, and the room that is set aside for it. Dropped, both are given back.
+pub(crate) struct Temp {
+    shared: Arc<Shared>,
+    file: File,
+    path: PathBuf,
+    /// What is set aside for this file, as the quota counts.
+    charged: u64,
+    written: u64,
+}
+
+impl Temp {
+    pub(crate) fn create(shared: &Arc<Shared>, bytes: u64) -> Result<Self, Error> {
+        let charged = charge(bytes);
+        shared.begin_write(charged)?;
+        match shared.disk.create_temp() {
+            Ok((path, file)) => Ok(Self { shared: Arc::clone(shared), file, path, charged, written: 0 }),
+            Err(error) => {
+                shared.end_write(charged);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn grow_to(&mut self, bytes: u64) -> Result<(), Error> {
+        let more = charge(bytes).saturating_sub(self.charged);
+        if more > 0 {
+            self.shared.grow_write(more)?;
+            self.charged += more;
+        }
+        Ok(())
+    }
+
+    /// Writes bytes for which room is set aside.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all(bytes).map_err(Error::io("write", &self.path))?;
+        self.written += length(bytes);
+        assert!(self.written <= self.charged, "nothing is written that no room was set aside for");
+        Ok(())
+    }
+
+    /// Names the file. The caller has made sure that its content hashes to `id`.
+    pub(crate) fn publish(mut self, id: BlobId, durability: Durability) -> Result<(), Error> {
+        let durable = durability == Durability::Durable;
+        if durable {
+            self.file.sync_all().map_err(Error::io("sync", &self.path))?;
+        }
+        let generation = self.shared.publish(&self.path, id, self.written, self.charged, durable)?;
+        self.charged = 0;
+        if durable {
+            self.shared.disk.sync_name(id)?;
+            self.shared.lock().index.confirm(id, generation, true);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        // Fails where the file was renamed; what else may stay is removed at the next open.
+        fs::remove_file(&self.path).ok();
+        self.shared.end_write(self.charged);
+    }
+}

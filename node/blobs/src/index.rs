@@ -1,0 +1,252 @@
+//! What is stored, what it costs, what may go. Pure accounting: no file is touched here.
+//!
+//! The quota counts whole disk blocks, which is what the disk loses to a blob and also what bounds the number of
+//! blobs, however small they are.
+
+use std::collections::{BTreeMap, HashMap};
+
+use weft_core::BlobId;
+
+use crate::Error;
+
+/// Every blob counts as a multiple of this, and at least once.
+const BLOCK_BYTES: u64 = 4096;
+
+/// What a blob of this length takes from the quota.
+pub(crate) fn charge(bytes: u64) -> u64 {
+    bytes.div_ceil(BLOCK_BYTES).max(1).saturating_mul(BLOCK_BYTES)
+}
+
+/// The length of these bytes, as blobs count.
+pub(crate) fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).expect("a length fits 64 bits")
+}
+
+/// One stored blob.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Blob {
+    /// Length of the content.
+    pub(crate) bytes: u64,
+    /// The content was hashed since the store was opened.
+    pub(crate) verified: bool,
+    /// The content survives a power cut.
+    pub(crate) durable: bool,
+    /// Tells this file from one that replaced it.
+    pub(crate) generation: u64,
+    used: u64,
+}
+
+/// How full a store is and what it has been through since it was opened. Bytes count as whole disk blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Blobs stored.
+    pub blobs: usize,
+    /// Bytes that they take.
+    pub bytes: u64,
+    /// Bytes of them that pins protect from eviction.
+    pub pinned: u64,
+    /// Bytes promised to blobs that are being written.
+    pub reserved: u64,
+    /// The limit of `bytes` and `reserved` together.
+    pub quota: u64,
+    /// Blobs evicted for others.
+    pub evicted: u64,
+    /// Files whose content was not what their name says; each was removed.
+    pub corrupt: u64,
+}
+
+/// The accounts of one store.
+pub(crate) struct Index {
+    blobs: HashMap<BlobId, Blob>,
+    /// Holds for absent blobs too: they stay once they come. As many as the work that this node holds needs.
+    pins: HashMap<BlobId, u32>,
+    /// What may be evicted, least recently used first.
+    order: BTreeMap<u64, BlobId>,
+    clock: u64,
+    usage: Usage,
+}
+
+impl Index {
+    pub(crate) fn new(quota: u64) -> Self {
+        let usage = Usage { quota, ..Usage::default() };
+        Self { blobs: HashMap::new(), pins: HashMap::new(), order: BTreeMap::new(), clock: 0, usage }
+    }
+
+    pub(crate) fn blob(&self, id: BlobId) -> Option<Blob> {
+        self.blobs.get(&id).copied()
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage { blobs: self.blobs.len(), ..self.usage }
+    }
+
+    /// Adds a blob as the most recently used one, or replaces it. Returns its generation.
+    pub(crate) fn insert(&mut self, id: BlobId, bytes: u64, verified: bool) -> u64 {
+        self.remove(id);
+        let tick = self.tick();
+        self.blobs.insert(id, Blob { bytes, verified, durable: false, generation: tick, used: tick });
+        self.usage.bytes += charge(bytes);
+        if self.pins.contains_key(&id) {
+            self.usage.pinned += charge(bytes);
+        } else {
+            self.order.insert(tick, id);
+        }
+        tick
+    }
+
+    pub(crate) fn remove(&mut self, id: BlobId) -> Option<Blob> {
+        let blob = self.blobs.remove(&id)?;
+        self.usage.bytes -= charge(blob.bytes);
+        if self.order.remove(&blob.used).is_none() {
+            self.usage.pinned -= charge(blob.bytes);
+        }
+        Some(blob)
+    }
+
+    /// Makes the blob the most recently used one.
+    pub(crate) fn touch(&mut self, id: BlobId) {
+        let tick = self.tick();
+        let Some(blob) = self.blobs.get_mut(&id) else { return };
+        if self.order.remove(&blob.used).is_some() {
+            self.order.insert(tick, id);
+        }
+        blob.used = tick;
+    }
+
+    /// Notes what was learnt about the file of this generation; a newer file is none of its business.
+    pub(crate) fn confirm(&mut self, id: BlobId, generation: u64, durable: bool) {
+        if let Some(blob) = self.blobs.get_mut(&id).filter(|blob| blob.generation == generation) {
+            blob.verified = true;
+            blob.durable |= durable;
+        }
+    }
+
+    pub(crate) fn pin(&mut self, id: BlobId) {
+        let count = self.pins.entry(id).or_insert(0);
+        *count += 1;
+        if *count > 1 {
+            return;
+        }
+        if let Some(blob) = self.blobs.get(&id) {
+            self.order.remove(&blob.used);
+            self.usage.pinned += charge(blob.bytes);
+        }
+    }
+
+    pub(crate) fn unpin(&mut self, id: BlobId) {
+        let Some(count) = self.pins.get_mut(&id) else { return };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        self.pins.remove(&id);
+        if let Some(blob) = self.blobs.get(&id) {
+            self.order.insert(blob.used, id);
+            self.usage.pinned -= charge(blob.bytes);
+        }
+    }
+
+    /// The blob to evict so that `wanted` more bytes fit, `None` if they fit already. Refuses before the first
+    /// eviction if all of them would not be enough.
+    pub(crate) fn victim_for(&self, wanted: u64) -> Result<Option<BlobId>, Error> {
+        let Usage { quota, pinned, reserved, bytes, .. } = self.usage;
+        let fixed = pinned + reserved;
+        if wanted > quota.saturating_sub(fixed) {
+            return Err(Error::Full { wanted, quota, pinned, reserved });
+        }
+        if bytes + reserved + wanted <= quota {
+            return Ok(None);
+        }
+        let (_, victim) = self.order.first_key_value().expect("what is not pinned can be evicted");
+        Ok(Some(*victim))
+    }
+
+    /// The least recently used blob, if the quota is exceeded: it shrank since the last time the store was open.
+    pub(crate) fn surplus(&self) -> Option<BlobId> {
+        if self.usage.bytes <= self.usage.quota {
+            return None;
+        }
+        self.order.first_key_value().map(|(_, id)| *id)
+    }
+
+    pub(crate) fn reserve(&mut self, charged: u64) {
+        self.usage.reserved += charged;
+    }
+
+    pub(crate) fn release(&mut self, charged: u64) {
+        self.usage.reserved -= charged;
+    }
+
+    pub(crate) fn count_eviction(&mut self) {
+        self.usage.evicted += 1;
+    }
+
+    pub(crate) fn count_corruption(&mut self) {
+        self.usage.corrupt += 1;
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u8) -> BlobId {
+        BlobId([number; 32])
+    }
+
+    #[test]
+    fn a_charge_is_whole_blocks_and_never_overflows() {
+        assert_eq!(charge(0), BLOCK_BYTES);
+        assert_eq!(charge(BLOCK_BYTES), BLOCK_BYTES);
+        assert_eq!(charge(BLOCK_BYTES + 1), 2 * BLOCK_BYTES);
+        assert_eq!(charge(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn the_victim_is_the_oldest_that_nobody_pinned() {
+        let mut index = Index::new(3 * BLOCK_BYTES);
+        for number in 1..=3 {
+            index.insert(id(number), 1, true);
+        }
+        index.pin(id(1));
+        index.touch(id(2));
+        assert_eq!(index.victim_for(BLOCK_BYTES).unwrap(), Some(id(3)));
+        index.unpin(id(1));
+        assert_eq!(index.victim_for(BLOCK_BYTES).unwrap(), Some(id(1)), "unpinned, it is as old as it was");
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_numbers() {
+        let mut index = Index::new(3 * BLOCK_BYTES);
+        index.pin(id(1));
+        index.insert(id(1), 1, true);
+        index.reserve(BLOCK_BYTES);
+        index.insert(id(2), 1, true);
+        let refused = index.victim_for(2 * BLOCK_BYTES).unwrap_err();
+        assert!(matches!(refused, Error::Full { pinned: 4096, reserved: 4096, .. }), "{refused}");
+        assert_eq!(index.victim_for(BLOCK_BYTES).unwrap(), Some(id(2)));
+        assert!(index.victim_for(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn accounts_return_to_zero() {
+        let mut index = Index::new(u64::MAX);
+        index.insert(id(1), 5000, false);
+        index.pin(id(1));
+        index.pin(id(1));
+        index.insert(id(1), 10, true);
+        index.unpin(id(1));
+        assert_eq!(index.usage().pinned, BLOCK_BYTES);
+        index.unpin(id(1));
+        index.unpin(id(1));
+        assert_eq!(index.usage().pinned, 0);
+        index.remove(id(1));
+        assert_eq!(index.usage(), Usage { quota: u64::MAX, ..Usage::default() });
+        assert!(index.order.is_empty());
+    }
+}

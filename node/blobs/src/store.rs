@@ -1,0 +1,386 @@
+//! The store: the one public door to blobs. Cheap to clone; every clone is the same store.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use weft_core::BlobId;
+
+use crate::cache::{CACHED_BLOB_BYTES_MAX, Cache};
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::incoming::{Incoming, Temp};
+use crate::index::{Blob, Index, Usage, length};
+
+/// Bytes read from a source or a file at once.
+const CHUNK_BYTES: usize = 128 * 1024;
+/// Blobs that may be written at the same time; each holds an open file.
+const WRITES_MAX: usize = 256;
+
+/// How much of the disk blobs may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes; every blob counts as whole blocks of 4 KiB.
+    pub bytes: u64,
+}
+
+/// What a power cut may do to a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It may be lost, and never be wrong: for what can be fetched or computed again.
+    Cached,
+    /// It is on the disk when the call returns: for what an accepted job rests on. Costs an fsync or two.
+    Durable,
+}
+
+/// Blobs as files, below a quota, with the small ones that were used lately in memory as well.
+///
+/// Evicts the least recently used when room is needed; after a restart, files count as used when they were written.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all clones have in common.
+pub(crate) struct Shared {
+    pub(crate) disk: Disk,
+    state: Mutex<State>,
+}
+
+/// Guarded by one lock, which is held for renames, opens and removals, but never while bytes are read or written.
+pub(crate) struct State {
+    pub(crate) index: Index,
+    pub(crate) cache: Cache,
+    writes: usize,
+}
+
+impl Store {
+    /// Opens the store below `dir`, making it where there is none: removes what a crash left half-written, lists
+    /// what is there, and evicts down to the quota.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the directory cannot be made, listed or cleaned.
+    pub fn open(dir: &Path, quota: Quota) -> Result<Self, Error> {
+        let disk = Disk::open(dir)?;
+        let mut found = disk.scan()?;
+        found.sort_by_key(|file| (file.written, file.id));
+        let mut index = Index::new(quota.bytes);
+        for file in found {
+            index.insert(file.id, file.bytes, false);
+        }
+        while let Some(surplus) = index.surplus() {
+            disk.remove(surplus)?;
+            index.remove(surplus);
+            index.count_eviction();
+        }
+        let state = State { index, cache: Cache::default(), writes: 0 };
+        Ok(Self { shared: Arc::new(Shared { disk, state: Mutex::new(state) }) })
+    }
+
+    /// Stores bytes that can be had again if a power cut takes them: see [`Durability::Cached`].
+    ///
+    /// # Errors
+    /// [`Error::Full`] if nothing more can be evicted, [`Error::Busy`], [`Error::Io`].
+    pub fn put(&self, bytes: &[u8]) -> Result<BlobId, Error> {
+        self.put_with(bytes, Durability::Cached)
+    }
+
+    /// Stores bytes; says when a power cut can no longer take them.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn put_with(&self, bytes: &[u8], durability: Durability) -> Result<BlobId, Error> {
+        let id = BlobId::of(bytes);
+        if !self.keep_as_is(id, durability)? {
+            let len = length(bytes);
+            let mut temp = Temp::create(&self.shared, len)?;
+            temp.write(bytes)?;
+            temp.publish(id, durability)?;
+        }
+        if bytes.len() <= CACHED_BLOB_BYTES_MAX {
+            self.shared.remember(id, || Bytes::copy_from_slice(bytes));
+        }
+        Ok(id)
+    }
+
+    /// Stores what a source yields, without ever holding it in memory. Room is made as bytes come, so that a source
+    /// that is refused in the end may have evicted others.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] after `bytes_max` bytes, [`Error::Source`] if the source fails, and as [`Store::put`].
+    pub fn put_reader(
+        &self,
+        mut source: impl Read,
+        bytes_max: u64,
+        durability: Durability,
+    ) -> Result<(BlobId, u64), Error> {
+        let mut temp = Temp::create(&self.shared, 0)?;
+        let mut hasher = blake3::Hasher::new();
+        // One byte beyond the limit tells a source that ends there from one that does not.
+        let mut limited = (&mut source).take(bytes_max.saturating_add(1));
+        let mut total = 0u64;
+        read_chunks(&mut limited, Error::Source, |chunk| {
+            total += length(chunk);
+            if total > bytes_max {
+                return Err(Error::TooLong { allowed: bytes_max });
+            }
+            hasher.update(chunk);
+            temp.grow_to(total)?;
+            temp.write(chunk)
+        })?;
+        let id = BlobId(*hasher.finalize().as_bytes());
+        temp.publish(id, durability)?;
+        Ok((id, total))
+    }
+
+    /// Opens the door for a blob that a peer sends: `bytes` are set aside for it now, and it becomes visible when
+    /// [`Incoming::finish`] has checked length and hash.
+    ///
+    /// # Errors
+    /// As [`Store::put`]. An announced length beyond the quota is [`Error::Full`].
+    pub fn incoming(&self, id: BlobId, bytes: u64) -> Result<Incoming, Error> {
+        Ok(Incoming::new(Temp::create(&self.shared, bytes)?, id, bytes))
+    }
+
+    /// The whole blob. `None` if it is not here, or was found corrupt and therefore removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::TooBigForMemory`].
+    pub fn get(&self, id: BlobId) -> Result<Option<Bytes>, Error> {
+        if let Some(bytes) = self.shared.recall(id) {
+            return Ok(Some(bytes));
+        }
+        let Some((blob, file)) = self.shared.open_blob(id)? else { return Ok(None) };
+        let bytes = self.read_whole(id, blob, file)?;
+        let len = length(&bytes);
+        if len != blob.bytes || (!blob.verified && BlobId::of(&bytes) != id) {
+            self.shared.drop_corrupt(id, blob.generation)?;
+            return Ok(None);
+        }
+        self.shared.lock().index.confirm(id, blob.generation, false);
+        let bytes = Bytes::from(bytes);
+        self.shared.remember(id, || bytes.clone());
+        Ok(Some(bytes))
+    }
+
+    /// Length and open file of a blob, positioned at its start: for streaming, and for handing to a sandbox. The
+    /// file stays readable when the blob is evicted meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open_read(&self, id: BlobId) -> Result<Option<(u64, File)>, Error> {
+        let Some((blob, file)) = self.shared.open_blob(id)? else { return Ok(None) };
+        match self.shared.verify(id, blob, file)? {
+            Some(file) => Ok(Some((blob.bytes, file))),
+            None => Ok(None),
+        }
+    }
+
+    /// True if the blob is here, as far as is known without reading it.
+    #[must_use]
+    pub fn has(&self, id: BlobId) -> bool {
+        self.len(id).is_some()
+    }
+
+    /// The blob's length, if it is here.
+    #[must_use]
+    pub fn len(&self, id: BlobId) -> Option<u64> {
+        self.shared.lock().index.blob(id).map(|blob| blob.bytes)
+    }
+
+    /// Protects the blob from eviction until it is unpinned as often as it was pinned. A blob that is not here
+    /// yet may be pinned: it stays once it comes. Pins live in memory: a restarted node pins again what it needs.
+    pub fn pin(&self, id: BlobId) {
+        self.shared.lock().index.pin(id);
+    }
+
+    /// Takes back one [`Store::pin`]; without one it does nothing.
+    pub fn unpin(&self, id: BlobId) {
+        self.shared.lock().index.unpin(id);
+    }
+
+    /// How full the store is.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.shared.lock().index.usage()
+    }
+
+    /// True if the blob is here, checked, and as durable as asked, so that nothing needs to be written.
+    fn keep_as_is(&self, id: BlobId, durability: Durability) -> Result<bool, Error> {
+        let Some((blob, file)) = self.shared.open_blob(id)? else { return Ok(false) };
+        // A file that is not verified may be wrong: the caller's good bytes replace it.
+        if blob.verified && durability == Durability::Durable && !blob.durable {
+            file.sync_all().map_err(Error::io("sync", &self.shared.disk.path(id)))?;
+            self.shared.disk.sync_name(id)?;
+            self.shared.lock().index.confirm(id, blob.generation, true);
+        }
+        Ok(blob.verified)
+    }
+
+    fn read_whole(&self, id: BlobId, blob: Blob, file: File) -> Result<Vec<u8>, Error> {
+        let too_big = Error::TooBigForMemory { bytes: blob.bytes };
+        let Ok(len) = usize::try_from(blob.bytes) else { return Err(too_big) };
+        let mut bytes = Vec::new();
+        if bytes.try_reserve_exact(len).is_err() {
+            return Err(too_big);
+        }
+        // A file that grew is as wrong as one that shrank; one byte more is enough to know.
+        let mut limited = file.take(blob.bytes.saturating_add(1));
+        limited.read_to_end(&mut bytes).map_err(Error::io("read", &self.shared.disk.path(id)))?;
+        Ok(bytes)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change of the accounts is complete before anything in it could panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets aside room for a write and counts it.
+    pub(crate) fn begin_write(&self, charged: u64) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.writes >= WRITES_MAX {
+            return Err(Error::Busy { writes: state.writes });
+        }
+        self.reserve(&mut state, charged)?;
+        state.writes += 1;
+        Ok(())
+    }
+
+    /// Sets aside more room for a write under way.
+    pub(crate) fn grow_write(&self, charged: u64) -> Result<(), Error> {
+        self.reserve(&mut self.lock(), charged)
+    }
+
+    /// Gives back the room that no blob has taken.
+    pub(crate) fn end_write(&self, charged: u64) {
+        let mut state = self.lock();
+        state.index.release(charged);
+        state.writes -= 1;
+    }
+
+    /// Makes a written file visible, unless a checked one is there already, and gives back the room that was set
+    /// aside for it. Returns the generation of the file that bears the name now.
+    pub(crate) fn publish(
+        &self,
+        temp: &Path,
+        id: BlobId,
+        bytes: u64,
+        charged: u64,
+        durable: bool,
+    ) -> Result<u64, Error> {
+        let mut state = self.lock();
+        let here = state.index.blob(id).filter(|blob| blob.verified && (blob.durable || !durable));
+        if let Some(here) = here {
+            state.index.release(charged);
+            state.index.touch(id);
+            return Ok(here.generation);
+        }
+        self.disk.publish(temp, id)?;
+        state.index.release(charged);
+        Ok(state.index.insert(id, bytes, true))
+    }
+
+    /// Opens the file under the lock, so that it is the one that the index speaks of.
+    fn open_blob(&self, id: BlobId) -> Result<Option<(Blob, File)>, Error> {
+        let mut state = self.lock();
+        let Some(blob) = state.index.blob(id) else { return Ok(None) };
+        let Some(file) = self.disk.open_blob(id)? else {
+            // Somebody else removed it.
+            state.forget(id);
+            return Ok(None);
+        };
+        state.index.touch(id);
+        Ok(Some((blob, file)))
+    }
+
+    /// Hashes a file that was not hashed since the store was opened.
+    fn verify(&self, id: BlobId, blob: Blob, mut file: File) -> Result<Option<File>, Error> {
+        let path = self.disk.path(id);
+        if blob.verified {
+            return Ok(Some(file));
+        }
+        let mut hasher = blake3::Hasher::new();
+        read_chunks(&mut file, Error::io("read", &path), |chunk| {
+            hasher.update(chunk);
+            Ok(())
+        })?;
+        if BlobId(*hasher.finalize().as_bytes()) != id {
+            self.drop_corrupt(id, blob.generation)?;
+            return Ok(None);
+        }
+        self.lock().index.confirm(id, blob.generation, false);
+        file.rewind().map_err(Error::io("rewind", &path))?;
+        Ok(Some(file))
+    }
+
+    /// Removes a file that is not what its name says, unless a good one has replaced it meanwhile.
+    fn drop_corrupt(&self, id: BlobId, generation: u64) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.index.blob(id).is_some_and(|blob| blob.generation == generation) {
+            self.disk.remove(id)?;
+            state.forget(id);
+            state.index.count_corruption();
+        }
+        Ok(())
+    }
+
+    fn reserve(&self, state: &mut State, charged: u64) -> Result<(), Error> {
+        while let Some(victim) = state.index.victim_for(charged)? {
+            self.disk.remove(victim)?;
+            state.forget(victim);
+            state.index.count_eviction();
+        }
+        state.index.reserve(charged);
+        Ok(())
+    }
+
+    fn recall(&self, id: BlobId) -> Option<Bytes> {
+        let mut state = self.lock();
+        let bytes = state.cache.get(id)?;
+        state.index.touch(id);
+        Some(bytes)
+    }
+
+    /// Caches a blob, if it is still stored.
+    fn remember(&self, id: BlobId, bytes: impl FnOnce() -> Bytes) {
+        let mut state = self.lock();
+        if state.index.blob(id).is_some() {
+            state.cache.insert(id, bytes());
+        }
+    }
+}
+
+impl State {
+    fn forget(&mut self, id: BlobId) {
+        self.index.remove(id);
+        self.cache.remove(id);
+    }
+}
+
+/// Hands all that a reader yields to `take`, piece by piece.
+fn read_chunks(
+    reader: &mut impl Read,
+    failed: impl FnOnce(std::io::Error) -> Error,
+    mut take: impl FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match reader.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(len) => take(chunk.get(..len).unwrap_or_default())?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
