@@ -1,0 +1,187 @@
+//! What one task costs in this sandbox, against bare wasmtime doing the same with a pool of the same settings:
+//! store, instance, input in, call, output out. Prints microseconds per task and the ratio.
+//!
+//! `cargo bench -p weft-exec`; no harness, plain timing, the median of several rounds.
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and may panic")]
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+use bytes::Bytes;
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Module,
+    PoolingAllocationConfig, Store,
+};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
+use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, RunId, TaskId, Work};
+use weft_exec::{BlobAccess, Pool, Sandbox, SandboxConfig, Stop};
+
+const ROUNDS: usize = 7;
+const TASKS: u32 = 5_000;
+const INPUT: &[u8] = b"0123456789abcdef";
+
+const FUNCTION: &str = r#"(module
+    (memory (export "memory") 17)
+    (func (export "weft_alloc") (param i32) (result i32) (i32.const 1024))
+    (func (export "weft_fn_nothing") (param i32 i32) (result i64)
+        (i32.store8 (i32.const 1023) (i32.const 0))
+        (i64.or (i64.shl (i64.const 1023) (i64.const 32)) (i64.extend_i32_u (i32.add (local.get 1) (i32.const 1))))))"#;
+
+const COMMAND: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 17)
+    (func (export "_start")
+        (i32.store (i32.const 0) (i32.const 1024))
+        (i32.store (i32.const 4) (i32.const 4096))
+        (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 4)))
+        (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+
+fn main() {
+    let function = wat::parse_str(FUNCTION).unwrap();
+    let command = wat::parse_str(COMMAND).unwrap();
+    let sandbox = Sandbox::new(SandboxConfig { slots: 2, ..SandboxConfig::default() }).unwrap();
+
+    let bare = bare_function(&function);
+    let ours = in_sandbox(&sandbox, &function, Entry::Function("nothing".into()));
+    println!("function: bare {bare:.2} us, sandbox {ours:.2} us, ratio {:.2}", ours / bare);
+    let bare = bare_command(&command);
+    let ours = in_sandbox(&sandbox, &command, Entry::Command);
+    println!("command:  bare {bare:.2} us, sandbox {ours:.2} us, ratio {:.2}", ours / bare);
+    for slots in [1, 2] {
+        let rate = through_pool(&sandbox, &function, slots);
+        println!("pool of {slots}: {rate:.0} function tasks a second");
+    }
+}
+
+/// Microseconds per call of `task`: the median of the rounds.
+fn time(mut task: impl FnMut()) -> f64 {
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let started = Instant::now();
+            (0..TASKS).for_each(|_| task());
+            started.elapsed().as_secs_f64() * 1e6 / f64::from(TASKS)
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    *rounds.get(ROUNDS / 2).unwrap()
+}
+
+fn bare_engine() -> Engine {
+    let config = |scan: bool| {
+        let resident = if scan { 1 << 20 } else { 64 << 10 };
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_core_instances(18).total_memories(18).total_tables(18).max_unused_warm_slots(2);
+        pool.linear_memory_keep_resident(resident).table_keep_resident(resident);
+        pool.pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
+        let mut config = Config::new();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        config
+    };
+    Engine::new(&config(true)).or_else(|_| Engine::new(&config(false))).unwrap()
+}
+
+fn bare_function(module: &[u8]) -> f64 {
+    let engine = bare_engine();
+    let module = Module::new(&engine, module).unwrap();
+    let pre: InstancePre<()> = Linker::new(&engine).instantiate_pre(&module).unwrap();
+    time(|| {
+        let mut store = Store::new(&engine, ());
+        let instance = pre.instantiate(&mut store).unwrap();
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        let alloc = instance.get_typed_func::<i32, i32>(&mut store, "weft_alloc").unwrap();
+        let function = instance.get_typed_func::<(i32, i32), i64>(&mut store, "weft_fn_nothing").unwrap();
+        let len = i32::try_from(INPUT.len()).unwrap();
+        let at = alloc.call(&mut store, len).unwrap();
+        memory.write(&mut store, usize::try_from(at).unwrap(), INPUT).unwrap();
+        let packed = function.call(&mut store, (at, len)).unwrap();
+        let mut output = vec![0; usize::try_from(packed & 0xffff_ffff).unwrap()];
+        memory.read(&store, usize::try_from(packed >> 32).unwrap(), &mut output).unwrap();
+        std::hint::black_box(output);
+    })
+}
+
+fn bare_command(module: &[u8]) -> f64 {
+    let engine = bare_engine();
+    let module = Module::new(&engine, module).unwrap();
+    let mut linker: Linker<WasiP1Ctx> = Linker::new(&engine);
+    p1::add_to_linker_sync(&mut linker, |wasi| wasi).unwrap();
+    let pre = linker.instantiate_pre(&module).unwrap();
+    time(|| {
+        let output = MemoryOutputPipe::new(1 << 20);
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.arg("main.wasm").stdin(MemoryInputPipe::new(INPUT)).stdout(output.clone());
+        let mut store = Store::new(&engine, wasi.build_p1());
+        let instance = pre.instantiate(&mut store).unwrap();
+        instance.get_typed_func::<(), ()>(&mut store, "_start").unwrap().call(&mut store, ()).unwrap();
+        drop(store);
+        assert_eq!(output.contents().len(), INPUT.len());
+    })
+}
+
+fn in_sandbox(sandbox: &Sandbox, module: &[u8], entry: Entry) -> f64 {
+    let program = program(module, entry);
+    let bytes = Bytes::copy_from_slice(module);
+    let stop = Stop::new();
+    time(|| {
+        let prepared = sandbox.prepare(&program, || Ok(bytes.clone())).unwrap();
+        let finished = sandbox.run(&prepared, &program, TaskId([1; 32]), Bytes::from_static(INPUT), &stop);
+        assert_eq!((finished.outcome, finished.output.len()), (Outcome::Done, INPUT.len()));
+    })
+}
+
+fn program(module: &[u8], entry: Entry) -> Program {
+    Program {
+        module: BlobId::of(module),
+        module_bytes: module.len() as u64,
+        entry,
+        args: Vec::new(),
+        env: Vec::new(),
+        profile: Profile::Pure,
+        limits: Limits::DEFAULT,
+    }
+}
+
+/// One module, and nothing else.
+struct OneBlob(Bytes);
+
+impl BlobAccess for OneBlob {
+    fn read(&self, _: BlobId) -> io::Result<Bytes> {
+        Ok(self.0.clone())
+    }
+
+    fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
+        Ok(BlobId::of(&bytes))
+    }
+}
+
+/// Tasks a second, with everything queued at once.
+fn through_pool(sandbox: &Sandbox, module: &[u8], slots: u32) -> f64 {
+    let bell = Arc::new((Mutex::new(0_u64), Condvar::new()));
+    let ringer = Arc::clone(&bell);
+    let on_finished = Arc::new(move || {
+        *ringer.0.lock().unwrap() += 1;
+        ringer.1.notify_one();
+    });
+    let blobs = Arc::new(OneBlob(Bytes::copy_from_slice(module)));
+    let pool = Pool::start(sandbox.clone(), slots, blobs, on_finished).unwrap();
+    let program = Arc::new(program(module, Entry::Function("nothing".into())));
+    let work = Work { task: TaskId([1; 32]), program, input: Payload::inline(INPUT) };
+    let tasks = u64::from(TASKS) * 4;
+    let started = Instant::now();
+    pool.submit((0..tasks).map(|run| (RunId(run), work.clone())).collect());
+    let mut done = 0;
+    while done < tasks {
+        let rung = *bell.0.lock().unwrap();
+        done += pool.take_finished().len() as u64;
+        if done < tasks {
+            let guard = bell.0.lock().unwrap();
+            drop(bell.1.wait_while(guard, |now| *now == rung).unwrap());
+        }
+    }
+    f64::from(TASKS) * 4.0 / started.elapsed().as_secs_f64()
+}

@@ -1,0 +1,112 @@
+//! Prepared modules in memory: each made once however many ask at the same time, the least recently used forgotten.
+//! A module that can't be prepared is remembered too, so that a job of a million such tasks is answered at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use weft_core::BlobId;
+
+use crate::engines::EngineKey;
+use crate::module::Prepared;
+use crate::sandbox::Refusal;
+
+/// Modules remembered at once.
+const MODULES_MAX: usize = 256;
+/// Compiled code remembered at once, in bytes; one module may exceed it alone.
+const CODE_BYTES_MAX: u64 = 1 << 30;
+
+pub(crate) type Key = (BlobId, EngineKey);
+
+/// What became of a module.
+pub(crate) type Verdict = Result<Arc<Prepared>, Refusal>;
+
+/// A place for one module's verdict. Whoever holds `making` is to fill it.
+#[derive(Debug, Default)]
+pub(crate) struct Cell {
+    verdict: OnceLock<Verdict>,
+    making: Mutex<()>,
+}
+
+impl Cell {
+    /// The verdict, if there is one.
+    pub(crate) fn get(&self) -> Option<Verdict> {
+        self.verdict.get().cloned()
+    }
+
+    /// The right to make the verdict. One who waited for it looks first whether it was made meanwhile.
+    pub(crate) fn make(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fills the place; the first verdict stays.
+    pub(crate) fn set(&self, verdict: &Verdict) {
+        self.verdict.get_or_init(|| verdict.clone());
+    }
+}
+
+/// The modules by their hash and engine.
+#[derive(Debug, Default)]
+pub(crate) struct Cache(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: BTreeMap<Key, Entry>,
+    uses: u64,
+    code_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    cell: Arc<Cell>,
+    used: u64,
+    code_bytes: u64,
+}
+
+impl Cache {
+    /// The place for this module.
+    pub(crate) fn cell(&self, key: Key) -> Arc<Cell> {
+        let mut entries = self.lock();
+        entries.uses += 1;
+        let used = entries.uses;
+        if let Some(entry) = entries.by_key.get_mut(&key) {
+            entry.used = used;
+            return Arc::clone(&entry.cell);
+        }
+        let cell = Arc::new(Cell::default());
+        entries.by_key.insert(key, Entry { cell: Arc::clone(&cell), used, code_bytes: 0 });
+        entries.trim();
+        cell
+    }
+
+    /// Notes how much code a module turned out to be.
+    pub(crate) fn weigh(&self, key: Key, code_bytes: u64) {
+        let mut entries = self.lock();
+        let Some(entry) = entries.by_key.get_mut(&key) else { return };
+        let before = std::mem::replace(&mut entry.code_bytes, code_bytes);
+        entries.code_bytes = entries.code_bytes - before + code_bytes;
+        entries.trim();
+    }
+
+    /// Whether this module would run without compiling or loading, on any engine.
+    pub(crate) fn is_warm(&self, id: BlobId) -> bool {
+        let entries = self.lock();
+        EngineKey::ALL.iter().filter_map(|key| entries.by_key.get(&(id, *key))).any(|entry| {
+            // A refusal is no warm module.
+            entry.cell.get().is_some_and(|verdict| verdict.is_ok())
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn trim(&mut self) {
+        while self.by_key.len() > MODULES_MAX || (self.code_bytes > CODE_BYTES_MAX && self.by_key.len() > 1) {
+            let oldest = self.by_key.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
+            let Some(entry) = oldest.and_then(|key| self.by_key.remove(&key)) else { return };
+            self.code_bytes -= entry.code_bytes;
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The wasmtime engines and their settings, each justified. There are up to four, because two of a task's wishes
+//! change the compiled code: canonical NaNs and fuel. All but the plain one are made when first needed.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig, Store};
+use weft_core::{Profile, Program};
+
+use crate::calls;
+use crate::guest::Guest;
+
+/// Runs that may be under way beyond the slots: callers of `Sandbox::run` outside the pool.
+const SPARE_INSTANCES: u32 = 16;
+/// Tables that one module may have. LLVM emits one; hand-written modules a few.
+const TABLES_PER_MODULE: u32 = 4;
+/// Guest stack. Twice wasmtime's default, for interpreters that recurse; the slot threads' own stacks are larger.
+const WASM_STACK_BYTES: usize = 1 << 20;
+/// Where the pool itself ends a table. The run's own bound is lower and has a better answer.
+const POOL_TABLE_ELEMENTS: usize = 1 << 20;
+/// Room for one instance's own data, which grows with the number of functions in tables.
+const INSTANCE_BYTES: usize = 4 << 20;
+
+/// Which engine a program needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct EngineKey {
+    /// Canonical NaNs: up to three times slower on float-heavy code.
+    portable: bool,
+    /// Counts fuel.
+    metered: bool,
+}
+
+impl EngineKey {
+    pub(crate) fn of(program: &Program) -> Self {
+        let portable = match program.profile {
+            Profile::Portable => true,
+            Profile::Pure | Profile::Impure => false,
+        };
+        Self { portable, metered: program.limits.fuel.is_some() }
+    }
+
+    pub(crate) const ALL: [Self; 4] = [
+        Self { portable: false, metered: false },
+        Self { portable: false, metered: true },
+        Self { portable: true, metered: false },
+        Self { portable: true, metered: true },
+    ];
+
+    const PLAIN: Self = Self { portable: false, metered: false };
+}
+
+/// One engine and what belongs to it.
+pub(crate) struct Lane {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<Guest>,
+    /// Every import that the linker can satisfy, as (module, name).
+    pub(crate) offers: BTreeSet<(String, String)>,
+    /// Names the engine's version and settings, 16 hexadecimal digits.
+    pub(crate) fingerprint: String,
+}
+
+/// All engines of a sandbox.
+pub(crate) struct Engines {
+    slots: u32,
+    /// Whether freed slots may keep their pages and have only the dirty ones reset.
+    scan: bool,
+    lanes: Mutex<Vec<(EngineKey, Arc<Lane>)>>,
+}
+
+impl fmt::Debug for Engines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engines")
+            .field("slots", &self.slots)
+            .field("scan", &self.scan)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engines {
+    /// Makes the plain engine, so that settings which this machine refuses are known at once.
+    pub(crate) fn new(slots: u32) -> wasmtime::Result<Self> {
+        let scan = swap_is_empty() && Engine::new(&config(EngineKey::PLAIN, 1, true)).is_ok();
+        let engines = Self { slots, scan, lanes: Mutex::new(Vec::with_capacity(EngineKey::ALL.len())) };
+        engines.lane(EngineKey::PLAIN)?;
+        Ok(engines)
+    }
+
+    /// The engine for this key, made when first asked for.
+    pub(crate) fn lane(&self, key: EngineKey) -> wasmtime::Result<Arc<Lane>> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, lane)) = lanes.iter().find(|(has, _)| *has == key) {
+            return Ok(Arc::clone(lane));
+        }
+        let lane = Arc::new(lane(Engine::new(&config(key, self.slots, self.scan))?)?);
+        lanes.push((key, Arc::clone(&lane)));
+        Ok(lane)
+    }
+
+    /// One tick: every running guest looks at its watch.
+    pub(crate) fn increment_epochs(&self) {
+        for (_, lane) in self.lanes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            lane.engine.increment_epoch();
+        }
+    }
+}
+
+fn lane(engine: Engine) -> wasmtime::Result<Lane> {
+    let linker = calls::linker(&engine)?;
+    let mut store = Store::new(&engine, Guest::idle());
+    // The store was made only to list the names; it must not be dropped by the epoch's deadline.
+    store.set_epoch_deadline(u64::MAX / 2);
+    let offers =
+        linker.iter(&mut store).map(|(module, name, _)| (module.to_owned(), name.to_owned())).collect();
+    drop(store);
+    let fingerprint = fingerprint(&engine);
+    Ok(Lane { engine, linker, offers, fingerprint })
+}
+
+fn config(key: EngineKey, slots: u32, scan: bool) -> Config {
+    let mut config = Config::new();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots, scan)));
+    // The wall limit and `Stop` need to interrupt any loop.
+    config.epoch_interruption(true);
+    config.consume_fuel(key.metered);
+    config.cranelift_nan_canonicalization(key.portable);
+    // The same bytes on every processor.
+    config.relaxed_simd_deterministic(true);
+    // The guest ABI and WASI preview 1 are 32-bit words with one memory; the pool has one memory per instance.
+    config.wasm_memory64(false);
+    config.wasm_multi_memory(false);
+    config.max_wasm_stack(WASM_STACK_BYTES);
+    // Nobody reads a guest's backtrace, and collecting it costs more than a small task.
+    config.wasm_backtrace_max_frames(None);
+    config.generate_address_map(false);
+    config
+}
+
+/// Pooling with copy-on-write: five to twenty-five times cheaper per small task than mapping afresh. The memory's
+/// size is left at what a 32-bit memory can have, so that the run's own limiter is the one that refuses.
+fn pool(slots: u32, scan: bool) -> PoolingAllocationConfig {
+    let instances = slots.saturating_add(SPARE_INSTANCES);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(instances)
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(TABLES_PER_MODULE))
+        .total_stacks(1)
+        .max_tables_per_module(TABLES_PER_MODULE)
+        .max_memories_per_module(1)
+        .max_memory_size(1 << 32)
+        .max_core_instance_size(INSTANCE_BYTES)
+        .table_elements(POOL_TABLE_ELEMENTS)
+        .max_unused_warm_slots(slots.max(1));
+    let resident = if scan { 1 << 20 } else { 64 << 10 };
+    pool.linear_memory_keep_resident(resident).table_keep_resident(resident);
+    pool.pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
+    pool
+}
+
+/// Whether this system has no swap. The scan asks for pages that are present: a dirty page that was swapped out is
+/// not reset, and the next guest of that slot could read its predecessor's bytes (wasmtime pull request 14357).
+fn swap_is_empty() -> bool {
+    std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() <= 1)
+}
+
+fn fingerprint(engine: &Engine) -> String {
+    let mut hasher = Digest(blake3::Hasher::new_derive_key("weft 2026 engine fingerprint v1"));
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let mut text = hasher.0.finalize().to_hex().to_string();
+    text.truncate(16);
+    text
+}
+
+/// `std::hash` into BLAKE3, because the standard hasher's answer may differ between two starts.
+struct Digest(blake3::Hasher);
+
+impl Hasher for Digest {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = *self.0.finalize().as_bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+}

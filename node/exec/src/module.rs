@@ -1,0 +1,283 @@
+//! What a module is: recognised by what it exports, checked against what the host offers, and made ready so that a
+//! run only instantiates. Nothing of it changes after it was made.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use wasmtime::{Engine, ExternType, FuncType, InstancePre, Module, ModuleExport, ValType};
+use weft_core::Entry;
+
+use crate::abi;
+use crate::engines::{EngineKey, Lane};
+use crate::guest::Guest;
+
+const START: &str = "_start";
+const INITIALIZE: &str = "_initialize";
+const MEMORY: &str = "memory";
+/// Names listed in an error text.
+const LISTED_MAX: usize = 24;
+/// Length of a name in an error text, in characters.
+const NAME_MAX: usize = 64;
+/// Length of the runtime's own words in an error text, in characters.
+const WORDS_MAX: usize = 600;
+
+/// A module, compiled and linked. Cheap to run many times, from many threads.
+pub struct Prepared {
+    pub(crate) key: EngineKey,
+    pub(crate) pre: InstancePre<Guest>,
+    /// Whether it needs a WASI context.
+    pub(crate) wasi: bool,
+    initialize: Option<ModuleExport>,
+    command: Option<ModuleExport>,
+    functions: Option<Functions>,
+    exports: String,
+    compile_time: Duration,
+}
+
+struct Functions {
+    memory: ModuleExport,
+    alloc: ModuleExport,
+    by_name: BTreeMap<String, ModuleExport>,
+}
+
+/// The exports that one entry needs.
+#[derive(Clone, Copy)]
+pub(crate) enum Door<'a> {
+    /// `_start`.
+    Command(&'a ModuleExport),
+    /// A function of the guest ABI.
+    Function(FunctionDoor<'a>),
+}
+
+/// The exports that a function's call needs.
+#[derive(Clone, Copy)]
+pub(crate) struct FunctionDoor<'a> {
+    pub(crate) initialize: Option<&'a ModuleExport>,
+    pub(crate) memory: &'a ModuleExport,
+    pub(crate) alloc: &'a ModuleExport,
+    pub(crate) function: &'a ModuleExport,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("key", &self.key)
+            .field("exports", &self.exports)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// Looks at a compiled module and links it.
+    ///
+    /// # Errors
+    /// With a text for the module's author, when it can't be run at all.
+    pub(crate) fn new(
+        key: EngineKey,
+        lane: &Lane,
+        module: &Module,
+        compile_time: Duration,
+    ) -> Result<Self, String> {
+        let exports = Exports::of(module);
+        let command = exports.function(START, &[], &[])?;
+        let functions = exports.functions()?;
+        let exports_text = exports.list();
+        if command.is_none() && functions.is_none() {
+            return Err(format!(
+                "neither a WASI preview 1 command (an export `{START}`) nor a function module (exports `{MEMORY}`, \
+                 `{}` and `{}*`, guest ABI v1); it exports {exports_text}",
+                abi::ALLOC,
+                abi::FUNCTION_PREFIX
+            ));
+        }
+        let initialize = exports.function(INITIALIZE, &[], &[])?;
+        check_imports(lane, module)?;
+        let pre = lane.linker.instantiate_pre(module).map_err(|error| words(&error))?;
+        let wasi = module.imports().len() > 0;
+        Ok(Self { key, pre, wasi, initialize, command, functions, exports: exports_text, compile_time })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.pre.module().engine()
+    }
+
+    /// Bytes of compiled code and its data.
+    pub(crate) fn code_bytes(&self) -> u64 {
+        let range = self.pre.module().image_range();
+        (range.end as usize).saturating_sub(range.start as usize) as u64
+    }
+
+    /// How long compiling or loading took, once.
+    #[must_use]
+    pub fn compile_time(&self) -> Duration {
+        self.compile_time
+    }
+
+    /// Whether it has a command's door.
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        self.command.is_some()
+    }
+
+    /// The names of its functions by the guest ABI, without their prefix.
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        self.functions.iter().flat_map(|functions| functions.by_name.keys()).map(String::as_str)
+    }
+
+    /// The exports that this entry needs.
+    ///
+    /// # Errors
+    /// With a text for the task's author, when the module has no such door.
+    pub(crate) fn door(&self, entry: &Entry) -> Result<Door<'_>, String> {
+        match entry {
+            Entry::Command => self.command.as_ref().map(Door::Command).ok_or_else(|| {
+                format!("no command: looked for an export `{START}`; the module exports {}", self.exports)
+            }),
+            Entry::Function(name) => {
+                let found = self.functions.as_ref().and_then(|all| Some((all, all.by_name.get(name)?)));
+                let Some((all, function)) = found else {
+                    let name = quote(name);
+                    let prefix = abi::FUNCTION_PREFIX;
+                    return Err(format!(
+                        "no function `{name}`: looked for an export `{prefix}{name}`; the module exports {}",
+                        self.exports
+                    ));
+                };
+                let initialize = self.initialize.as_ref();
+                Ok(Door::Function(FunctionDoor {
+                    initialize,
+                    memory: &all.memory,
+                    alloc: &all.alloc,
+                    function,
+                }))
+            }
+        }
+    }
+}
+
+/// A module's exports, by name.
+struct Exports<'a> {
+    module: &'a Module,
+    types: BTreeMap<&'a str, ExternType>,
+}
+
+impl<'a> Exports<'a> {
+    fn of(module: &'a Module) -> Self {
+        Self { module, types: module.exports().map(|export| (export.name(), export.ty())).collect() }
+    }
+
+    fn index(&self, name: &str) -> ModuleExport {
+        self.module.get_export_index(name).expect("the name was listed by this module")
+    }
+
+    /// The export of this name, if there is one.
+    ///
+    /// # Errors
+    /// When it is no function of this type.
+    fn function(
+        &self,
+        name: &str,
+        params: &[ValType],
+        results: &[ValType],
+    ) -> Result<Option<ModuleExport>, String> {
+        let Some(found) = self.types.get(name) else { return Ok(None) };
+        if found.func().is_some_and(|found| is_type(found, params, results)) {
+            return Ok(Some(self.index(name)));
+        }
+        let name = quote(name);
+        Err(format!("the export `{name}` must be a function {}", signature(params, results)))
+    }
+
+    /// The doors of the guest ABI; `None` if the module has no function of that name.
+    fn functions(&self) -> Result<Option<Functions>, String> {
+        let mut by_name = BTreeMap::new();
+        for name in self.types.keys() {
+            let Some(short) = name.strip_prefix(abi::FUNCTION_PREFIX) else { continue };
+            let function = self.function(name, &[ValType::I32, ValType::I32], &[ValType::I64])?;
+            by_name.extend(function.map(|function| (short.to_owned(), function)));
+        }
+        if by_name.is_empty() {
+            return Ok(None);
+        }
+        let alloc = self.function(abi::ALLOC, &[ValType::I32], &[ValType::I32])?;
+        let memory = self.types.get(MEMORY).is_some_and(|found| found.memory().is_some());
+        let (Some(alloc), true) = (alloc, memory) else {
+            return Err(format!(
+                "it has functions of the guest ABI, but not both a memory `{MEMORY}` and `{}`; it exports {}",
+                abi::ALLOC,
+                self.list()
+            ));
+        };
+        Ok(Some(Functions { memory: self.index(MEMORY), alloc, by_name }))
+    }
+
+    fn list(&self) -> String {
+        list(self.types.keys().map(|name| format!("`{}`", quote(name))))
+    }
+}
+
+fn check_imports(lane: &Lane, module: &Module) -> Result<(), String> {
+    let missing: Vec<String> = module
+        .imports()
+        .map(|import| (import.module().to_owned(), import.name().to_owned()))
+        .filter(|name| !lane.offers.contains(name))
+        .map(|(module, name)| format!("`{}::{}`", quote(&module), quote(&name)))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = list(missing.into_iter());
+    Err(format!(
+        "it imports {missing}; a task may import WASI preview 1 (`wasi_snapshot_preview1`) or nothing"
+    ))
+}
+
+fn is_type(found: &FuncType, params: &[ValType], results: &[ValType]) -> bool {
+    let same = |found: &mut dyn Iterator<Item = ValType>, wanted: &[ValType]| {
+        found.map(|ty| ty.to_string()).eq(wanted.iter().map(ToString::to_string))
+    };
+    same(&mut found.params(), params) && same(&mut found.results(), results)
+}
+
+fn signature(params: &[ValType], results: &[ValType]) -> String {
+    let join = |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!("({}) -> ({})", join(params), join(results))
+}
+
+/// The first names, and how many more there are.
+fn list(names: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    let mut more = 0;
+    for (index, name) in names.enumerate() {
+        if index >= LISTED_MAX {
+            more += 1;
+            continue;
+        }
+        text.push_str(if index == 0 { "" } else { ", " });
+        text.push_str(&name);
+    }
+    if more > 0 {
+        write!(text, " and {more} more").expect("a string takes everything");
+    }
+    if text.is_empty() { "nothing".into() } else { text }
+}
+
+/// A stranger's name, shortened for our texts.
+fn quote(name: &str) -> String {
+    shorten(name, NAME_MAX)
+}
+
+/// The runtime's words about a module, shortened: they may quote the module.
+pub(crate) fn words(error: &wasmtime::Error) -> String {
+    shorten(&format!("{error:#}"), WORDS_MAX)
+}
+
+/// The text's first characters.
+pub(crate) fn shorten(text: &str, max: usize) -> String {
+    let mut short: String = text.chars().take(max).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,179 @@
+//! One attempt: a fresh store, one instance, one call, all dropped after. Driven by [`crate::Sandbox::run`] on the
+//! caller's thread; it returns when the guest has ended, which its wall limit bounds.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+use weft_core::{Failure, Limit, Outcome, Program, TaskId, Usage};
+
+use crate::engines::EngineKey;
+use crate::function::{self, Answer};
+use crate::guest::{Bounds, Guest, World};
+use crate::module::{Door, Prepared, shorten};
+use crate::outcome::{Broken, of_broken, of_end};
+use crate::stop::{Stop, Watch};
+use crate::wasi::{self, Sink};
+
+/// Characters of a function's error text that travel in its outcome; all of a longer one is in `Finished::errors`.
+const ERROR_TEXT_MAX: usize = 2048;
+
+/// How a run ended and what it brought. Output that was written before a failure is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Standard output of a command, result of a function.
+    pub output: Vec<u8>,
+    /// Standard error; of a function module that imports WASI, both streams.
+    pub errors: Vec<u8>,
+    /// What it used. `compile_us` and `queue_us` are 0 here: they belong to the caller.
+    pub usage: Usage,
+}
+
+impl Finished {
+    pub(crate) fn bare(outcome: Outcome) -> Self {
+        Self { outcome, output: Vec::new(), errors: Vec::new(), usage: Usage::default() }
+    }
+}
+
+/// What to run, on what, within what.
+pub(crate) struct Attempt<'a> {
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) program: &'a Program,
+    pub(crate) task: TaskId,
+    pub(crate) input: Bytes,
+    pub(crate) stop: &'a Stop,
+    /// Memory that this node gives any task.
+    pub(crate) node_bytes: u64,
+}
+
+impl Attempt<'_> {
+    /// Runs it to its end, whatever happens; a panic of the host loses this task and nothing else.
+    pub(crate) fn run(self) -> Finished {
+        let started = Instant::now();
+        let cpu_before = thread_cpu_us();
+        let mut finished = catch_unwind(AssertUnwindSafe(|| self.run_caught()))
+            .unwrap_or_else(|panic| Finished::bare(lost_to_panic(panic.as_ref())));
+        finished.usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        finished.usage.cpu_us = thread_cpu_us().saturating_sub(cpu_before);
+        finished
+    }
+
+    fn run_caught(self) -> Finished {
+        if self.stop.is_stopped() {
+            return Finished::bare(Outcome::Cancelled);
+        }
+        if self.prepared.key != EngineKey::of(self.program) {
+            return Finished::bare(Outcome::Lost(
+                "the module was prepared for another profile or metering".into(),
+            ));
+        }
+        let door = match self.prepared.door(&self.program.entry) {
+            Ok(door) => door,
+            Err(text) => return Finished::bare(Outcome::Invalid(text)),
+        };
+        let limits = self.program.limits;
+        let output = Sink::output(limits.output_bytes);
+        let errors = Sink::errors(limits.errors_bytes);
+        let mut store = self.store(door, &output, &errors);
+        let result = self.enter(&mut store, door, &errors);
+
+        let command = matches!(door, Door::Command(_));
+        // The reason that was noted when a run was ended is truer than the error which unwound it.
+        let ended = store.data_mut().take_end().map(|end| of_end(end, command));
+        let exceeded = output.exceeded().or_else(|| errors.exceeded()).map(Outcome::LimitExceeded);
+        let (outcome, answer) = match result {
+            Ok((outcome, answer)) => (exceeded.unwrap_or(outcome), answer),
+            Err(broken) => (exceeded.or(ended).unwrap_or_else(|| of_broken(broken, limits.fuel)), None),
+        };
+        let usage = Usage {
+            memory_bytes: store.data().bounds.memory_bytes,
+            fuel: limits.fuel.map(|fuel| fuel.saturating_sub(store.get_fuel().unwrap_or_default())),
+            ..Usage::default()
+        };
+        drop(store);
+        Finished { outcome, output: answer.unwrap_or_else(|| output.take()), errors: errors.take(), usage }
+    }
+
+    fn store(&self, door: Door<'_>, output: &Sink, errors: &Sink) -> Store<Guest> {
+        let limits = self.program.limits;
+        let wasi = self.prepared.wasi.then(|| match door {
+            Door::Command(_) => wasi::context(self.program, self.input.clone(), output, errors),
+            // A function's input and output are arguments and answer; what it prints is for people.
+            Door::Function(_) => wasi::context(self.program, Bytes::new(), errors, errors),
+        });
+        let watch = Watch::new(self.stop.clone(), limits.wall_ms, Instant::now());
+        let world = World::new(self.program.profile, self.task);
+        let bounds = Bounds::new(limits.memory_bytes, self.node_bytes);
+        let mut store = Store::new(self.prepared.engine(), Guest::new(wasi, watch, world, bounds));
+        store.limiter(|guest| &mut guest.bounds);
+        store.epoch_deadline_callback(look);
+        store.set_epoch_deadline(1);
+        if let Some(fuel) = limits.fuel {
+            store.set_fuel(fuel).expect("an engine for metered programs counts fuel");
+        }
+        store
+    }
+
+    /// Calls the guest; the outcome is `Done` or `Failed`, with a function's output.
+    fn enter(
+        &self,
+        store: &mut Store<Guest>,
+        door: Door<'_>,
+        errors: &Sink,
+    ) -> Result<(Outcome, Option<Vec<u8>>), Broken> {
+        let pre = &self.prepared.pre;
+        match door {
+            Door::Command(export) => {
+                function::start(store, pre, export)?;
+                Ok((Outcome::Done, None))
+            }
+            Door::Function(door) => {
+                let output_bytes = self.program.limits.output_bytes;
+                match function::call(store, pre, door, &self.input, output_bytes)? {
+                    Answer::Output(bytes) => Ok((Outcome::Done, Some(bytes))),
+                    Answer::Error(text) => {
+                        Ok((Outcome::Failed(Failure::Error(error_text(text, errors)?)), None))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn look(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
+    let guest = store.data_mut();
+    match guest.watch.look() {
+        Ok(()) => Ok(UpdateDeadline::Continue(1)),
+        Err(end) => Err(guest.end(end)),
+    }
+}
+
+/// The text for the outcome; one that is too long for it goes to `errors` whole.
+fn error_text(text: String, errors: &Sink) -> Result<String, Broken> {
+    let short = shorten(&text, ERROR_TEXT_MAX);
+    if short != text {
+        errors.push(text.as_bytes()).map_err(|limit: Limit| Broken::Limit(limit))?;
+    }
+    Ok(short)
+}
+
+fn lost_to_panic(panic: &(dyn Any + Send)) -> Outcome {
+    Outcome::Lost(format!("the sandbox panicked: {}", panic_text(panic)))
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&'static str>().copied()).unwrap_or("no text")
+}
+
+fn thread_cpu_us() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let micros = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1000);
+    u64::try_from(micros).unwrap_or(0)
+}
