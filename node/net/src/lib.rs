@@ -1,1 +1,40 @@
-//! libp2p in, core words out.
+//! libp2p in, core words out: the mesh adapter of a weft node.
+//!
+//! It finds nodes, admits those that prove the mesh key, keeps one framed stream to each, carries the market's
+//! messages and gossip, and moves blobs. It knows no market: what a message means, whom to trust with work and what
+//! to do about a peer that went away is the core's. No other crate names libp2p.
+//!
+//! ```text
+//!   Net::send, publish --> outboxes, gossip --> swarm        NetEvent <-- links <-- swarm
+//!   Net::fetch --> a substream of its own --> BlobStore
+//! ```
+//!
+//! [`start`] is called inside a [`tokio::task::LocalSet`] on a current-thread runtime; whatever it starts there ends
+//! when the [`Net`] is dropped.
+
+mod admission;
+mod behaviour;
+mod blob;
+mod book;
+mod config;
+mod driver;
+mod event;
+mod fetch;
+mod frame;
+mod interfaces;
+mod link;
+mod names;
+mod net;
+mod outbox;
+mod refusals;
+mod remembered;
+mod serve;
+mod shared;
+mod transport;
+
+pub use blob::{BLOB_BYTES_MAX, BlobSink, BlobStore};
+pub use config::{Admission, DEFAULT_PORT, NetConfig, NetError};
+pub use event::NetEvent;
+pub use fetch::{Fault, FetchError};
+pub use names::peer_id_of;
+pub use net::{Net, start};

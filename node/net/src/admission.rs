@@ -1,0 +1,300 @@
+//! Who may come in: a step between authentication and multiplexing. It runs inside the encrypted channel, knows both
+//! authenticated ids, and ends with a yes or with one reason. No protocol exists on the connection before the yes.
+//!
+//! ```text
+//!   both: HELLO  magic 8 | version 2 | mesh id 32 | boot 8 | nonce 32
+//!   both: PROOF  code 1  | keyed hash over (role, both nonces, both ids) 32; a code other than 0 is a refusal
+//!   both: VERDICT code 1
+//! ```
+
+use std::fmt;
+use std::io;
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use weft_core::PeerId;
+
+use crate::config::Admission;
+
+const MAGIC: &[u8; 8] = b"weftmesh";
+/// A node speaks exactly one version.
+const VERSION: u16 = 1;
+const HELLO_BYTES: usize = 8 + 2 + 32 + 8 + 32;
+const PROOF_BYTES: usize = 1 + 32;
+const ACCEPT: u8 = 0;
+
+/// What a node brings to every admission.
+#[derive(Clone)]
+pub(crate) struct Doorkeeper {
+    /// This node.
+    pub(crate) me: PeerId,
+    /// Its boot nonce.
+    pub(crate) boot: u64,
+    /// Names the mesh without giving away its key; zeros for a mesh without one.
+    pub(crate) mesh_id: [u8; 32],
+    /// Proves the mesh key.
+    proof_key: [u8; 32],
+}
+
+/// Why a connection was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The other side does not speak this protocol.
+    NotWeft,
+    /// The other side speaks another version; the number is known to whoever read its hello.
+    Version(Option<u16>),
+    /// The other side belongs to another mesh.
+    OtherMesh {
+        /// Whether this node holds a key.
+        ours: bool,
+        /// Whether the other side holds one; unknown when it was the other side that said no.
+        theirs: Option<bool>,
+    },
+    /// It names this mesh and can't prove its key.
+    Proof,
+    /// It is this very node, met by one of its own addresses.
+    Myself,
+    /// It has this node's identity and is another process.
+    SameIdentity,
+    /// The other side said no with a code that this version does not know.
+    Unknown(u8),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotWeft => f.write_str("it does not speak weft"),
+            Self::Version(Some(theirs)) => {
+                write!(f, "it speaks protocol version {theirs}, this node speaks {VERSION}")
+            }
+            Self::Version(None) => write!(f, "it does not speak protocol version {VERSION}"),
+            Self::OtherMesh { ours: true, theirs: Some(false) } => {
+                f.write_str("it holds no mesh key, this node does; join with a ticket of this mesh")
+            }
+            Self::OtherMesh { ours: false, theirs: Some(true) } => {
+                f.write_str("it holds a mesh key, this node does not; join with a ticket of its mesh")
+            }
+            Self::OtherMesh { .. } => f.write_str("it belongs to another mesh (another mesh key)"),
+            Self::Proof => f.write_str("the mesh key was not proven"),
+            Self::Myself => f.write_str("it is this node itself"),
+            Self::SameIdentity => f.write_str("another process runs with this node's identity"),
+            Self::Unknown(code) => write!(f, "refused with code {code}, which this version does not know"),
+        }
+    }
+}
+
+impl Refusal {
+    fn code(self) -> u8 {
+        match self {
+            Self::NotWeft => 1,
+            Self::Version(_) => 2,
+            Self::OtherMesh { .. } => 3,
+            Self::Proof => 4,
+            Self::Myself => 5,
+            Self::SameIdentity => 6,
+            Self::Unknown(code) => code,
+        }
+    }
+
+    fn from_code(code: u8, ours: bool) -> Self {
+        match code {
+            1 => Self::NotWeft,
+            2 => Self::Version(None),
+            3 => Self::OtherMesh { ours, theirs: None },
+            4 => Self::Proof,
+            5 => Self::Myself,
+            6 => Self::SameIdentity,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+/// How an admission failed.
+#[derive(Debug)]
+pub(crate) enum AdmitError {
+    /// One side said no.
+    Refused(Refusal),
+    /// The connection broke.
+    Broken(io::Error),
+}
+
+impl From<io::Error> for AdmitError {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Which side of the connection one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Who dialled.
+    Dialer,
+    /// Who was dialled.
+    Listener,
+}
+
+impl Role {
+    fn other(self) -> Self {
+        match self {
+            Self::Dialer => Self::Listener,
+            Self::Listener => Self::Dialer,
+        }
+    }
+}
+
+struct Hello {
+    magic: [u8; 8],
+    version: u16,
+    mesh_id: [u8; 32],
+    boot: u64,
+    nonce: [u8; 32],
+}
+
+impl Hello {
+    fn encode(&self) -> Vec<u8> {
+        let Self { magic, version, mesh_id, boot, nonce } = self;
+        [&magic[..], &version.to_be_bytes(), mesh_id, &boot.to_be_bytes(), nonce].concat()
+    }
+
+    /// Any bytes are a hello; whether it is a good one is the doorkeeper's question.
+    fn decode(bytes: &[u8; HELLO_BYTES]) -> Self {
+        let mut rest = &bytes[..];
+        Self {
+            magic: take(&mut rest),
+            version: u16::from_be_bytes(take(&mut rest)),
+            mesh_id: take(&mut rest),
+            boot: u64::from_be_bytes(take(&mut rest)),
+            nonce: take(&mut rest),
+        }
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    let (head, tail) = rest.split_first_chunk::<N>().expect("the hello's length is fixed");
+    *rest = tail;
+    *head
+}
+
+impl Doorkeeper {
+    pub(crate) fn new(me: PeerId, boot: u64, admission: Admission) -> Self {
+        let (mesh_id, proof_key) = match admission {
+            Admission::Loopback | Admission::Open => ([0; 32], [0; 32]),
+            Admission::Key(key) => (
+                blake3::derive_key("weft 2026 mesh id v1", &key),
+                blake3::derive_key("weft 2026 admission proof v1", &key),
+            ),
+        };
+        Self { me, boot, mesh_id, proof_key }
+    }
+
+    fn has_key(&self) -> bool {
+        self.mesh_id != [0; 32]
+    }
+
+    /// Admits the other side and is admitted by it. Bounded by whoever calls: it may wait for ever.
+    pub(crate) async fn admit<S>(&self, stream: &mut S, peer: PeerId, role: Role) -> Result<(), AdmitError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let ours = self.hello()?;
+        stream.write_all(&ours.encode()).await?;
+        stream.flush().await?;
+        let mut bytes = [0; HELLO_BYTES];
+        stream.read_exact(&mut bytes).await?;
+        let theirs = Hello::decode(&bytes);
+
+        let judged = self.judge(&theirs, peer);
+        let proof = match judged {
+            Ok(()) => *self.proof(role, role, self.me, peer, &ours.nonce, &theirs.nonce).as_bytes(),
+            Err(_) => [0; 32],
+        };
+        say(stream, judged, &proof).await?;
+        let mut bytes = [0; PROOF_BYTES];
+        let heard = stream.read_exact(&mut bytes).await;
+        judged.map_err(AdmitError::Refused)?; // a refusal outweighs a connection that broke after it
+        heard?;
+        let (&code, claimed) = bytes.split_first().expect("the proof's length is fixed");
+        self.heed(code)?;
+
+        let expected = self.proof(role.other(), role, self.me, peer, &ours.nonce, &theirs.nonce);
+        // `Hash` compares in constant time.
+        let proven = blake3::Hash::from_slice(claimed).is_ok_and(|claimed| claimed == expected);
+        let verdict = if proven { Ok(()) } else { Err(Refusal::Proof) };
+        say(stream, verdict, &[]).await?;
+        let mut code = [0; 1];
+        let heard = stream.read_exact(&mut code).await;
+        verdict.map_err(AdmitError::Refused)?;
+        heard?;
+        self.heed(code[0])
+    }
+
+    fn hello(&self) -> io::Result<Hello> {
+        let mut nonce = [0; 32];
+        getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+        Ok(Hello { magic: *MAGIC, version: VERSION, mesh_id: self.mesh_id, boot: self.boot, nonce })
+    }
+
+    fn judge(&self, theirs: &Hello, peer: PeerId) -> Result<(), Refusal> {
+        if theirs.magic != *MAGIC {
+            return Err(Refusal::NotWeft);
+        }
+        if theirs.version != VERSION {
+            return Err(Refusal::Version(Some(theirs.version)));
+        }
+        if peer == self.me {
+            return Err(if theirs.boot == self.boot { Refusal::Myself } else { Refusal::SameIdentity });
+        }
+        if theirs.mesh_id != self.mesh_id {
+            let theirs = Some(theirs.mesh_id != [0; 32]);
+            return Err(Refusal::OtherMesh { ours: self.has_key(), theirs });
+        }
+        Ok(())
+    }
+
+    fn heed(&self, code: u8) -> Result<(), AdmitError> {
+        if code == ACCEPT {
+            return Ok(());
+        }
+        Err(AdmitError::Refused(Refusal::from_code(code, self.has_key())))
+    }
+
+    /// What whoever plays `prover` must say; binds its role, both nonces and both ids, so that it can't be relayed
+    /// or reflected.
+    fn proof(
+        &self,
+        prover: Role,
+        mine: Role,
+        me: PeerId,
+        peer: PeerId,
+        my_nonce: &[u8; 32],
+        peer_nonce: &[u8; 32],
+    ) -> blake3::Hash {
+        let (dialer, listener) = match mine {
+            Role::Dialer => ((me, my_nonce), (peer, peer_nonce)),
+            Role::Listener => ((peer, peer_nonce), (me, my_nonce)),
+        };
+        let mut hasher = blake3::Hasher::new_keyed(&self.proof_key);
+        hasher.update(match prover {
+            Role::Dialer => b"dialer\0\0",
+            Role::Listener => b"listener",
+        });
+        hasher.update(dialer.1).update(listener.1).update(&dialer.0.0).update(&listener.0.0);
+        hasher.finalize()
+    }
+}
+
+async fn say<S>(stream: &mut S, judged: Result<(), Refusal>, proof: &[u8]) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    let code = match judged {
+        Ok(()) => ACCEPT,
+        Err(refusal) => refusal.code(),
+    };
+    let mut bytes = vec![code];
+    bytes.extend_from_slice(proof);
+    stream.write_all(&bytes).await?;
+    stream.flush().await
+}
+
+#[cfg(test)]
+mod tests;

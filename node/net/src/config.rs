@@ -1,0 +1,225 @@
+//! What the mesh adapter is told at its start, and what can be wrong with that. Addresses are parsed here, once.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+
+/// The port that is tried first when nobody named one.
+pub const DEFAULT_PORT: u16 = 7411;
+
+/// What a node's mesh adapter is told.
+#[derive(Clone)]
+pub struct NetConfig {
+    /// The node's ed25519 secret.
+    pub identity: [u8; 32],
+    /// Nonce of this start of the node.
+    pub boot: u64,
+    /// Who may connect.
+    pub admission: Admission,
+    /// Where to listen, each a multiaddr or `ip:port`; port 0 takes any. Empty means [`DEFAULT_PORT`] on all
+    /// interfaces (on loopback without a key), or any port where that one is taken.
+    pub listen: Vec<String>,
+    /// Peers to connect to, each a multiaddr or `ip:port`; retried for ever.
+    pub peers: Vec<String>,
+    /// Whether to look for peers by multicast DNS. Never done when admission is [`Admission::Loopback`].
+    pub mdns: bool,
+    /// Where peers are remembered; `None` remembers none.
+    pub peers_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for NetConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { identity: _, boot, admission, listen, peers, mdns, peers_file } = self;
+        f.debug_struct("NetConfig")
+            .field("boot", boot)
+            .field("admission", admission)
+            .field("listen", listen)
+            .field("peers", peers)
+            .field("mdns", mdns)
+            .field("peers_file", peers_file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who may connect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// No key: nodes of this machine only; nothing listens elsewhere.
+    Loopback,
+    /// Those who prove that they hold this mesh key.
+    Key([u8; 32]),
+    /// Anybody who can reach the node.
+    Open,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Loopback => "Loopback",
+            Self::Key(_) => "Key(..)",
+            Self::Open => "Open",
+        })
+    }
+}
+
+/// Why the adapter can't start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// An address is none.
+    #[error(
+        "{text:?} is no address; write ip:port (192.0.2.7:7411) or a multiaddr (/ip4/192.0.2.7/tcp/7411)"
+    )]
+    Address {
+        /// What was written.
+        text: String,
+    },
+    /// Without a mesh key a node talks to its own machine only.
+    #[error(
+        "{address} is not on this machine, and without a mesh key only 127.0.0.1 is allowed; \
+         make or join a mesh (weft init, weft join TICKET), or say --open"
+    )]
+    NotLoopback {
+        /// The address.
+        address: String,
+    },
+    /// Nothing can listen there.
+    #[error("cannot listen on {address}: {cause}; choose another port with --listen, or 0 for any")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// The adapter could not be built.
+    #[error("cannot set up the network: {0}")]
+    SetUp(String),
+}
+
+/// Where to listen: the parsed list, or the default for this admission.
+pub(crate) fn listen_addresses(config: &NetConfig) -> Result<Vec<SocketAddr>, NetError> {
+    let ip = match config.admission {
+        Admission::Loopback => Ipv4Addr::LOCALHOST,
+        Admission::Key(_) | Admission::Open => Ipv4Addr::UNSPECIFIED,
+    };
+    if config.listen.is_empty() {
+        let preferred = SocketAddr::from((ip, DEFAULT_PORT));
+        let free = is_free(preferred).is_ok();
+        return Ok(vec![if free { preferred } else { SocketAddr::from((ip, 0)) }]);
+    }
+    let mut addresses = Vec::with_capacity(config.listen.len());
+    for text in &config.listen {
+        let address =
+            parse(text).and_then(|a| socket_of(&a)).ok_or(NetError::Address { text: text.clone() })?;
+        check_loopback(config.admission, address)?;
+        is_free(address)
+            .map_err(|e| NetError::Listen { address: address.to_string(), cause: e.to_string() })?;
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+/// The peers to connect to, parsed.
+pub(crate) fn peer_addresses(config: &NetConfig) -> Result<Vec<Multiaddr>, NetError> {
+    let mut addresses = Vec::with_capacity(config.peers.len());
+    for text in &config.peers {
+        let address = parse(text).ok_or(NetError::Address { text: text.clone() })?;
+        let socket = socket_of(&address).ok_or(NetError::Address { text: text.clone() })?;
+        check_loopback(config.admission, socket)?;
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+fn check_loopback(admission: Admission, address: SocketAddr) -> Result<(), NetError> {
+    if admission == Admission::Loopback && !address.ip().is_loopback() {
+        return Err(NetError::NotLoopback { address: address.to_string() });
+    }
+    Ok(())
+}
+
+/// libp2p shares a port with whoever else shares it, so a second node would start and hear half of what is said to
+/// it. An ordinary bind finds out.
+fn is_free(address: SocketAddr) -> std::io::Result<()> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    std::net::TcpListener::bind(address).map(drop)
+}
+
+/// An address from text, `ip:port` or multiaddr.
+pub(crate) fn parse(text: &str) -> Option<Multiaddr> {
+    if let Ok(socket) = text.parse::<SocketAddr>() {
+        return Some(multiaddr_of(socket));
+    }
+    text.parse().ok()
+}
+
+/// The address as a multiaddr.
+pub(crate) fn multiaddr_of(socket: SocketAddr) -> Multiaddr {
+    Multiaddr::empty().with(socket.ip().into()).with(Protocol::Tcp(socket.port()))
+}
+
+/// IP and port of a TCP multiaddr, whatever follows; `None` for any other kind.
+pub(crate) fn socket_of(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let first = parts.next()?;
+    let ip: IpAddr = if let Protocol::Ip4(ip) = first {
+        ip.into()
+    } else if let Protocol::Ip6(ip) = first {
+        ip.into()
+    } else {
+        return None;
+    };
+    let Protocol::Tcp(port) = parts.next()? else { return None };
+    Some(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(admission: Admission, listen: &[&str], peers: &[&str]) -> NetConfig {
+        NetConfig {
+            identity: [1; 32],
+            boot: 1,
+            admission,
+            listen: listen.iter().map(ToString::to_string).collect(),
+            peers: peers.iter().map(ToString::to_string).collect(),
+            mdns: false,
+            peers_file: None,
+        }
+    }
+
+    #[test]
+    fn both_spellings_name_one_address() {
+        assert_eq!(parse("192.0.2.7:7411"), parse("/ip4/192.0.2.7/tcp/7411"));
+        assert_eq!(parse("[::1]:7"), parse("/ip6/::1/tcp/7"));
+        assert_eq!(parse("rubbish"), None);
+    }
+
+    #[test]
+    fn without_a_key_only_this_machine_is_allowed() {
+        let strange = config(Admission::Loopback, &["0.0.0.0:0"], &[]);
+        assert!(matches!(listen_addresses(&strange), Err(NetError::NotLoopback { .. })));
+        let strange = config(Admission::Loopback, &[], &["192.0.2.7:7411"]);
+        assert!(matches!(peer_addresses(&strange), Err(NetError::NotLoopback { .. })));
+        let local = config(Admission::Loopback, &[], &[]);
+        assert!(listen_addresses(&local).unwrap().iter().all(|a| a.ip().is_loopback()));
+    }
+
+    #[test]
+    fn what_is_no_address_is_named() {
+        let error = peer_addresses(&config(Admission::Open, &[], &["host"])).unwrap_err();
+        assert!(error.to_string().contains("\"host\""), "{error}");
+        let error = peer_addresses(&config(Admission::Open, &[], &["/ip4/1.2.3.4/udp/5"])).unwrap_err();
+        assert!(matches!(error, NetError::Address { .. }));
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let config = config(Admission::Key([0xab; 32]), &[], &[]);
+        assert!(!format!("{config:?}").contains("171"));
+    }
+}

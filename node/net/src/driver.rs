@@ -1,0 +1,377 @@
+//! The swarm's task: waits for whatever happens next, and acts on it without waiting. It decides about connections
+//! only: whom to dial, which stream counts, what to close. Started by [`crate::start`], ended by dropping.
+
+mod links;
+mod sightings;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use libp2p::gossipsub::{self, IdentTopic, PublishError};
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
+use libp2p::{Multiaddr, Swarm, mdns};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use weft_core::PeerId;
+use weft_core::codec::decode_gossip;
+
+use crate::admission::Refusal;
+use crate::behaviour::{Behaviour, BehaviourEvent, PENDING_MAX};
+use crate::book::{Book, Dial};
+use crate::config::{Admission, socket_of};
+use crate::event::NetEvent;
+use crate::link::LinkNews;
+use crate::refusals::Refusals;
+use crate::shared::Shared;
+use crate::transport::Refused;
+use crate::{names, remembered};
+use links::{Done, Greeting, Held};
+
+/// How often what is due is looked for: the finest pause between two dials.
+const TICK: Duration = Duration::from_millis(250);
+/// A connection without a framed stream is useless after this long.
+const UNLINKED_MAX: Duration = Duration::from_secs(10);
+
+/// Ends of the channels that the driver owns.
+pub(crate) struct Ports {
+    pub(crate) events: mpsc::Sender<NetEvent>,
+    /// Encoded gossip to publish.
+    pub(crate) gossip: mpsc::Receiver<Vec<u8>>,
+    pub(crate) refused: mpsc::Receiver<Refused>,
+    /// Framed streams that peers opened.
+    pub(crate) incoming: libp2p_stream::IncomingStreams,
+}
+
+/// What the driver starts from.
+pub(crate) struct Setting {
+    pub(crate) me: PeerId,
+    pub(crate) boot: u64,
+    pub(crate) admission: Admission,
+    pub(crate) topic: IdentTopic,
+    pub(crate) peers_file: Option<PathBuf>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Driver {
+    setting: Setting,
+    swarm: Swarm<Behaviour>,
+    control: libp2p_stream::Control,
+    ports: Ports,
+    news: (mpsc::Sender<LinkNews>, mpsc::Receiver<LinkNews>),
+    book: Book,
+    dials: BTreeMap<ConnectionId, Dial>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    greetings: BTreeMap<PeerId, Greeting>,
+    links: BTreeMap<PeerId, Held>,
+    tasks: JoinSet<Done>,
+    listening: Vec<Multiaddr>,
+    /// The part of it that others are told.
+    told: Vec<Multiaddr>,
+    refusals: Refusals,
+    /// The last gossip that nobody was there to hear.
+    unsaid: Option<Vec<u8>>,
+    /// When this node last said again that it listens to gossip, and when it last asked a peer to.
+    resubscribed: Option<Instant>,
+    asked: BTreeMap<PeerId, Instant>,
+    /// The peers file is older than the book.
+    unsaved: bool,
+    saving: bool,
+}
+
+struct Connection {
+    peer: PeerId,
+    since: Instant,
+    address: Multiaddr,
+    dialled: bool,
+}
+
+enum Happening {
+    Swarm(SwarmEvent<BehaviourEvent>),
+    Incoming(libp2p::PeerId, libp2p::Stream),
+    Done(Done),
+    News(LinkNews),
+    Publish(Vec<u8>),
+    Refused(Refused),
+    Tick,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        setting: Setting,
+        swarm: Swarm<Behaviour>,
+        control: libp2p_stream::Control,
+        ports: Ports,
+        targets: Vec<Multiaddr>,
+    ) -> Self {
+        let now = Instant::now();
+        let mut book = Book::new(setting.me, targets, now);
+        if let Some(path) = &setting.peers_file {
+            // The latest comes first in the file and must be the last to be remembered.
+            for (peer, mut addresses) in remembered::load(path).into_iter().rev() {
+                let here = |a: &Multiaddr| socket_of(a).is_some_and(|s| s.ip().is_loopback());
+                addresses.retain(|address| setting.admission != Admission::Loopback || here(address));
+                book.remember(peer, &addresses, now);
+            }
+        }
+        Self {
+            setting,
+            swarm,
+            control,
+            ports,
+            // Address lists and requests from all links; a full one drops, for they are repeated.
+            news: mpsc::channel(256),
+            book,
+            dials: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            greetings: BTreeMap::new(),
+            links: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            listening: Vec::new(),
+            told: Vec::new(),
+            refusals: Refusals::default(),
+            unsaid: None,
+            resubscribed: None,
+            asked: BTreeMap::new(),
+            unsaved: false,
+            saving: false,
+        }
+    }
+
+    /// Waits until the node listens somewhere.
+    pub(crate) async fn settle(&mut self) {
+        while self.listening.is_empty() {
+            let event = self.swarm.select_next_some().await;
+            self.on_swarm(event);
+        }
+    }
+
+    /// For ever.
+    pub(crate) async fn run(mut self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let happening = tokio::select! {
+                event = self.swarm.select_next_some() => Happening::Swarm(event),
+                Some((peer, stream)) = self.ports.incoming.next() => Happening::Incoming(peer, stream),
+                Some(Ok(done)) = self.tasks.join_next() => Happening::Done(done),
+                Some(news) = self.news.1.recv() => Happening::News(news),
+                Some(bytes) = self.ports.gossip.recv() => Happening::Publish(bytes),
+                Some(refused) = self.ports.refused.recv() => Happening::Refused(refused),
+                _ = ticks.tick() => Happening::Tick,
+            };
+            self.apply(happening);
+        }
+    }
+
+    fn apply(&mut self, happening: Happening) {
+        match happening {
+            Happening::Swarm(event) => self.on_swarm(event),
+            Happening::Incoming(peer, stream) => self.on_incoming(&peer, stream),
+            Happening::Done(done) => self.on_done(done),
+            Happening::News(LinkNews::Addresses { from, told }) => self.on_told(from, &told),
+            Happening::News(LinkNews::Resubscribe) => self.resubscribe(),
+            Happening::Publish(bytes) => self.publish(bytes),
+            Happening::Refused(refused) => self.on_refused(&refused),
+            Happening::Tick => self.on_tick(Instant::now()),
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "libp2p's enum: what is not named needs no act")]
+    fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Mdns(event)) => self.on_mdns(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                let address = endpoint.get_remote_address().clone();
+                self.on_connected(&peer_id, connection_id, address, endpoint.is_dialer());
+            }
+            SwarmEvent::ConnectionClosed { connection_id, .. } => self.forget_connection(connection_id),
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                self.on_dial_failed(connection_id, &error);
+            }
+            SwarmEvent::NewListenAddr { address, .. } => self.on_listening(address),
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.listening.retain(|known| *known != address);
+                self.retell();
+            }
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener stumbled"),
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                tracing::warn!(?addresses, ?reason, "a listener closed");
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connected(&mut self, peer: &libp2p::PeerId, id: ConnectionId, address: Multiaddr, dialled: bool) {
+        let now = Instant::now();
+        if let Some(dial) = self.dials.remove(&id) {
+            self.book.dialled(&dial, true, now);
+        }
+        let Some(peer) = names::to_core(peer) else {
+            self.swarm.close_connection(id);
+            return;
+        };
+        self.book.connected(peer, dialled.then_some(&address), now);
+        self.connections.insert(id, Connection { peer, since: now, address, dialled });
+        self.greet_if_due(peer, now);
+    }
+
+    fn on_dial_failed(&mut self, id: ConnectionId, error: &DialError) {
+        tracing::debug!(%error, "a dial failed");
+        let Some(dial) = self.dials.remove(&id) else { return };
+        self.book.dialled(&dial, false, Instant::now());
+        match (error, dial) {
+            (DialError::WrongPeerId { address, .. }, Dial::Peer(peer, _)) => {
+                self.book.forget_address(peer, address);
+            }
+            (DialError::LocalPeerId { address }, _) => self.book.is_own(address),
+            (_, _) => {}
+        }
+    }
+
+    fn on_refused(&mut self, refused: &Refused) {
+        let Refused { address, dialled, refusal } = refused;
+        let text = address.to_string();
+        match refusal {
+            Refusal::Myself if *dialled => self.book.is_own(address),
+            Refusal::Myself => {}
+            Refusal::SameIdentity => {
+                if self.is_news(address, "same identity") {
+                    self.tell(NetEvent::SameIdentity { address: text });
+                }
+            }
+            Refusal::NotWeft
+            | Refusal::Version(_)
+            | Refusal::OtherMesh { .. }
+            | Refusal::Proof
+            | Refusal::Unknown(_) => {
+                let reason = refusal.to_string();
+                if self.is_news(address, &reason) {
+                    self.tell(NetEvent::Refused { address: text, reason });
+                }
+            }
+        }
+    }
+
+    fn is_news(&mut self, address: &Multiaddr, reason: &str) -> bool {
+        let ip = socket_of(address).map(|socket| socket.ip());
+        self.refusals.is_news(ip, reason, Instant::now())
+    }
+
+    fn on_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message { message, .. } => {
+                let origin = message.source.as_ref().and_then(names::to_core);
+                match (origin, decode_gossip(&message.data)) {
+                    (Some(origin), Ok(gossip)) => self.tell(NetEvent::Heard { origin, gossip }),
+                    (_, _) => self.setting.shared.count_dropped(),
+                }
+            }
+            gossipsub::Event::Subscribed { .. } => {
+                if let Some(bytes) = self.unsaid.take() {
+                    self.publish(bytes);
+                }
+            }
+            gossipsub::Event::SlowPeer { peer_id, .. } => {
+                tracing::debug!(peer = %peer_id, "too slow for gossip; some was dropped");
+            }
+            gossipsub::Event::Unsubscribed { .. } | gossipsub::Event::GossipsubNotSupported { .. } => {}
+        }
+    }
+
+    /// Gossip is soft: what nobody can hear now is kept until somebody can, and replaced by what is newer.
+    fn publish(&mut self, bytes: Vec<u8>) {
+        let published = self.swarm.behaviour_mut().gossip.publish(self.setting.topic.clone(), bytes.clone());
+        match published {
+            Ok(_) => {}
+            Err(PublishError::NoPeersSubscribedToTopic) => self.unsaid = Some(bytes),
+            Err(error) => {
+                tracing::debug!(%error, "gossip was dropped");
+                self.setting.shared.count_dropped();
+            }
+        }
+    }
+
+    fn on_mdns(&mut self, event: mdns::Event) {
+        let now = Instant::now();
+        match event {
+            mdns::Event::Discovered(found) => {
+                for (peer, address) in found {
+                    let Some(peer) = names::to_core(&peer) else { continue };
+                    // Loopback in a multicast answer is the other machine's.
+                    if socket_of(&address).is_some_and(|socket| !socket.ip().is_loopback()) {
+                        self.book.learn(peer, &address, now);
+                    }
+                }
+            }
+            mdns::Event::Expired(gone) => {
+                for (peer, address) in gone {
+                    if let Some(peer) = names::to_core(&peer) {
+                        self.book.expire(peer, &address);
+                    }
+                }
+            }
+        }
+        self.dial_due(now);
+    }
+
+    fn on_tick(&mut self, now: Instant) {
+        self.dial_due(now);
+        let peers: Vec<_> = self.connections.values().map(|c| c.peer).collect();
+        for peer in peers {
+            self.greet_if_due(peer, now);
+        }
+        self.close_useless(now);
+        self.mend_gossip(now);
+        self.save();
+    }
+
+    fn dial_due(&mut self, now: Instant) {
+        let room = (PENDING_MAX as usize).saturating_sub(self.dials.len());
+        for dial in self.book.due(now, room) {
+            let options = match &dial {
+                Dial::Peer(peer, addresses) => {
+                    let Some(name) = names::to_libp2p(*peer) else { continue };
+                    // libp2p may still count a connection that this node has given up.
+                    DialOpts::peer_id(name)
+                        .condition(PeerCondition::Always)
+                        .addresses(addresses.clone())
+                        .allocate_new_port()
+                        .build()
+                }
+                Dial::Target(address) => {
+                    DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build()
+                }
+            };
+            let id = options.connection_id();
+            match self.swarm.dial(options) {
+                Ok(()) => drop(self.dials.insert(id, dial)),
+                Err(error) => {
+                    tracing::debug!(%error, "a dial could not begin");
+                    self.book.dialled(&dial, false, now);
+                }
+            }
+        }
+    }
+
+    fn close_useless(&mut self, now: Instant) {
+        let links = &self.links;
+        let useless = |c: &&Connection| !links.contains_key(&c.peer) && now - c.since > UNLINKED_MAX;
+        let peers: Vec<_> = self.connections.values().filter(useless).map(|c| c.peer).collect();
+        for peer in peers {
+            self.close_connections(peer, |c| now - c.since > UNLINKED_MAX);
+        }
+    }
+
+    /// For whoever listens and keeps up; what is told this way is soft.
+    fn tell(&self, event: NetEvent) {
+        if self.ports.events.try_send(event).is_err() {
+            self.setting.shared.count_dropped();
+        }
+    }
+}

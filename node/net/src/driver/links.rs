@@ -1,0 +1,222 @@
+//! Which stream to a peer counts. The smaller id opens it; a new one replaces the old one, whose Down comes before
+//! the new one's Up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, Stream, StreamProtocol};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use weft_core::PeerId;
+use weft_core::message::PROTOCOL;
+
+use super::{Connection, Driver};
+use crate::frame::NetFrame;
+use crate::link::{End, Link, greet};
+use crate::names;
+use crate::outbox::Outbox;
+
+/// A stream is opened and greeted within this time.
+const GREETING_MAX: Duration = Duration::from_secs(5);
+const GREETING_PAUSE_MIN: Duration = Duration::from_millis(250);
+const GREETING_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// After so many failures in a row the connection itself is suspect.
+const GREETING_FAILURES_MAX: u32 = 2;
+/// A link that fell silent says nothing good about connections older than this.
+const SILENT_FOR: Duration = Duration::from_millis(1500);
+
+/// A stream on its way to become a link.
+pub(super) struct Greeting {
+    running: bool,
+    failures: u32,
+    next: Instant,
+}
+
+/// A link that stands.
+pub(super) struct Held {
+    stop: Arc<Notify>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) since: Instant,
+    /// What was connected when it began: it runs over one of these.
+    connections: Vec<ConnectionId>,
+    /// What takes its place once it has ended.
+    next: Option<(u64, Stream)>,
+}
+
+/// What a task of the driver ended with.
+pub(super) enum Done {
+    /// A stream was greeted, or not.
+    Greeted { peer: PeerId, result: Result<(u64, Stream), String> },
+    /// A link ended.
+    Ended { peer: PeerId, end: End },
+    /// The peers file was written, or not.
+    Saved,
+}
+
+impl Driver {
+    pub(super) fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Greeted { peer, result } => self.on_greeted(peer, result),
+            Done::Ended { peer, end } => self.on_ended(peer, &end),
+            Done::Saved => self.saving = false,
+        }
+    }
+
+    /// Opens the framed stream, if it is this node's to open and it is time.
+    pub(super) fn greet_if_due(&mut self, peer: PeerId, now: Instant) {
+        let mine = self.setting.me < peer && !self.links.contains_key(&peer) && self.is_connected(peer);
+        let due = self.greetings.get(&peer).is_none_or(|g| !g.running && g.next <= now);
+        let Some(name) = names::to_libp2p(peer).filter(|_| mine && due) else { return };
+        self.begin_greeting(peer, now);
+        let mut control = self.control.clone();
+        let boot = self.setting.boot;
+        self.tasks.spawn_local(async move {
+            let opening = async {
+                let stream = control.open_stream(name, StreamProtocol::new(PROTOCOL)).await;
+                let mut stream = stream.map_err(|error| error.to_string())?;
+                let theirs = greet(&mut stream, boot).await.map_err(|error| error.to_string())?;
+                Ok((theirs, stream))
+            };
+            let result = tokio::time::timeout(GREETING_MAX, opening).await;
+            Done::Greeted { peer, result: result.unwrap_or_else(|_| Err(String::from("no answer"))) }
+        });
+    }
+
+    pub(super) fn on_incoming(&mut self, peer: &libp2p::PeerId, mut stream: Stream) {
+        let Some(peer) = names::to_core(peer) else { return };
+        // The other way round is this node's to open; and one at a time is enough.
+        if self.setting.me < peer || self.greetings.get(&peer).is_some_and(|g| g.running) {
+            return;
+        }
+        self.begin_greeting(peer, Instant::now());
+        let boot = self.setting.boot;
+        self.tasks.spawn_local(async move {
+            let result = tokio::time::timeout(GREETING_MAX, greet(&mut stream, boot)).await;
+            let result = match result {
+                Ok(Ok(theirs)) => Ok((theirs, stream)),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(String::from("no answer")),
+            };
+            Done::Greeted { peer, result }
+        });
+    }
+
+    fn begin_greeting(&mut self, peer: PeerId, now: Instant) {
+        let new = || Greeting { running: true, failures: 0, next: now };
+        self.greetings.entry(peer).or_insert_with(new).running = true;
+    }
+
+    fn on_greeted(&mut self, peer: PeerId, result: Result<(u64, Stream), String>) {
+        match result {
+            Ok((boot, stream)) => {
+                self.greetings.remove(&peer);
+                match self.links.get_mut(&peer) {
+                    Some(link) => {
+                        link.next = Some((boot, stream));
+                        link.stop.notify_one();
+                    }
+                    None => self.start_link(peer, boot, stream),
+                }
+            }
+            Err(reason) => self.on_not_greeted(peer, &reason),
+        }
+    }
+
+    fn on_not_greeted(&mut self, peer: PeerId, reason: &str) {
+        tracing::debug!(?peer, reason, "no framed stream");
+        if !self.is_connected(peer) || self.setting.me > peer {
+            self.greetings.remove(&peer);
+            return;
+        }
+        let Some(greeting) = self.greetings.get_mut(&peer) else { return };
+        let pause = GREETING_PAUSE_MIN.saturating_mul(1 << greeting.failures.min(8)).min(GREETING_PAUSE_MAX);
+        greeting.running = false;
+        greeting.failures += 1;
+        greeting.next = Instant::now() + pause;
+        if greeting.failures >= GREETING_FAILURES_MAX {
+            self.close_connections(peer, |_| true);
+        }
+    }
+
+    fn start_link(&mut self, peer: PeerId, boot: u64, stream: Stream) {
+        let now = Instant::now();
+        let connections: Vec<_> =
+            self.connections.iter().filter(|(_, c)| c.peer == peer).map(|(id, _)| *id).collect();
+        let address = self.address_of(peer).map_or_else(String::new, |address| address.to_string());
+        let outbox = Arc::new(Outbox::default());
+        let stop = Arc::new(Notify::new());
+        let link = Link {
+            peer,
+            boot,
+            address,
+            outbox: Arc::clone(&outbox),
+            stop: Arc::clone(&stop),
+            events: self.ports.events.clone(),
+            news: self.news.0.clone(),
+        };
+        self.tasks.spawn_local(async move { Done::Ended { peer, end: link.run(stream).await } });
+        outbox.push_urgent(NetFrame::Addresses(self.everybody_but(peer)).encode());
+        self.setting.shared.link(peer, Arc::clone(&outbox));
+        self.links.insert(peer, Held { stop, outbox, since: now, connections, next: None });
+        self.book.up(peer, now);
+        self.unsaved = true;
+        self.tell_others_about(peer);
+    }
+
+    fn on_ended(&mut self, peer: PeerId, end: &End) {
+        tracing::debug!(?peer, ?end, "a link ended");
+        let Some(link) = self.links.remove(&peer) else { return };
+        self.setting.shared.unlink(peer);
+        self.asked.remove(&peer);
+        let now = Instant::now();
+        let silent = *end == End::Silent;
+        let old: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|(id, c)| {
+                c.peer == peer && (link.connections.contains(id) || (silent && now - c.since > SILENT_FOR))
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in old {
+            self.swarm.close_connection(id);
+            self.forget_connection(id);
+        }
+        match link.next {
+            Some((boot, stream)) => self.start_link(peer, boot, stream),
+            None => self.greet_if_due(peer, now),
+        }
+    }
+
+    pub(super) fn is_connected(&self, peer: PeerId) -> bool {
+        self.connections.values().any(|c| c.peer == peer)
+    }
+
+    /// Where a connected peer is: where it was dialled, or else where it dialled from.
+    pub(super) fn address_of(&self, peer: PeerId) -> Option<&Multiaddr> {
+        let mine = self.connections.values().filter(|c| c.peer == peer);
+        mine.max_by_key(|c| c.dialled).map(|c| &c.address)
+    }
+
+    pub(super) fn close_connections(&mut self, peer: PeerId, which: impl Fn(&Connection) -> bool) {
+        let chosen: Vec<_> =
+            self.connections.iter().filter(|(_, c)| c.peer == peer && which(c)).map(|(id, _)| *id).collect();
+        for id in chosen {
+            self.swarm.close_connection(id);
+            self.forget_connection(id);
+        }
+    }
+
+    /// A connection is gone, or given up: libp2p may need a while to say good-bye to a peer that does not answer.
+    pub(super) fn forget_connection(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        if !self.is_connected(connection.peer) {
+            self.book.disconnected(connection.peer, Instant::now());
+            // A greeting that runs still comes back; it finds no connection and ends.
+            if self.greetings.get(&connection.peer).is_some_and(|g| !g.running) {
+                self.greetings.remove(&connection.peer);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Where nodes are: what this one tells others, what it is told, what it writes down; and the mending of gossip,
+//! which is knowledge about who listens.
+
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use tokio::time::Instant;
+use weft_core::PeerId;
+
+use super::Driver;
+use super::links::Done;
+use crate::config::{Admission, multiaddr_of, parse, socket_of};
+use crate::event::NetEvent;
+use crate::frame::{NetFrame, TOLD_ADDRESSES_MAX, TOLD_PEERS_MAX, Told};
+use crate::{interfaces, names, remembered};
+
+/// A peer's subscription comes within this time of its link, or was lost.
+const SUBSCRIPTION_MAX: Duration = Duration::from_millis(1500);
+/// Asking for it, and saying it again, at most this often.
+const RESUBSCRIBE_EVERY: Duration = Duration::from_secs(5);
+
+impl Driver {
+    pub(super) fn on_listening(&mut self, address: Multiaddr) {
+        self.book.is_own(&address);
+        self.tell(NetEvent::Listening(address.to_string()));
+        // Interfaces times listeners; more than this is nobody's machine.
+        if self.listening.len() < 64 {
+            self.listening.push(address);
+        }
+        self.retell();
+    }
+
+    /// The node's addresses changed: everybody linked hears it.
+    pub(super) fn retell(&mut self) {
+        self.told = interfaces::worth_telling(&self.listening);
+        self.setting.shared.set_listening(texts(&self.told));
+        let frame = NetFrame::Addresses(vec![self.myself()]).encode();
+        for link in self.links.values() {
+            link.outbox.push_urgent(frame.clone());
+        }
+    }
+
+    fn myself(&self) -> Told {
+        Told { peer: self.setting.me, addresses: texts(&self.told) }
+    }
+
+    /// This node and all whom it is linked with, for one of them.
+    pub(super) fn everybody_but(&self, peer: PeerId) -> Vec<Told> {
+        let others = self.links.keys().filter(|other| **other != peer).map(|other| self.about(*other));
+        let others = others.filter(|told| !told.addresses.is_empty());
+        std::iter::once(self.myself()).chain(others).take(TOLD_PEERS_MAX).collect()
+    }
+
+    fn about(&self, peer: PeerId) -> Told {
+        Told { peer, addresses: texts(self.book.addresses(peer)) }
+    }
+
+    pub(super) fn tell_others_about(&self, peer: PeerId) {
+        let told = self.about(peer);
+        if told.addresses.is_empty() {
+            return;
+        }
+        let frame = NetFrame::Addresses(vec![told]).encode();
+        for (_, link) in self.links.iter().filter(|(other, _)| **other != peer) {
+            link.outbox.push_urgent(frame.clone());
+        }
+    }
+
+    pub(super) fn on_told(&mut self, from: PeerId, told: &[Told]) {
+        let now = Instant::now();
+        for Told { peer, addresses } in told {
+            let mut addresses: Vec<_> =
+                addresses.iter().filter_map(|text| self.plausible(from, text)).collect();
+            if *peer != from {
+                for address in &addresses {
+                    self.book.learn(*peer, address, now);
+                }
+                continue;
+            }
+            addresses.extend(self.observed(from, &addresses));
+            let before = self.book.addresses(from).to_vec();
+            self.book.replace(from, &addresses, now);
+            if self.book.addresses(from) != before {
+                self.unsaved = true;
+                self.tell_others_about(from);
+            }
+        }
+        self.dial_due(now);
+    }
+
+    /// An address that could lead to another node: loopback only from somebody on this machine, and only such
+    /// without a key.
+    fn plausible(&self, from: PeerId, text: &str) -> Option<Multiaddr> {
+        let address = parse(text)?;
+        let socket = socket_of(&address)?;
+        let here = |a: &Multiaddr| socket_of(a).is_some_and(|s| s.ip().is_loopback());
+        let loopback_fits = if socket.ip().is_loopback() {
+            self.address_of(from).is_some_and(here)
+        } else {
+            self.setting.admission != Admission::Loopback
+        };
+        let sound = socket.port() != 0 && !socket.ip().is_unspecified() && !socket.ip().is_multicast();
+        (sound && loopback_fits).then_some(address)
+    }
+
+    /// Where a peer seems to be, when it does not say so itself: the IP that it dialled from and the port that it
+    /// listens on.
+    fn observed(&self, peer: PeerId, told: &[Multiaddr]) -> Option<Multiaddr> {
+        let mut seen = socket_of(self.address_of(peer)?)?;
+        let sockets: Vec<_> = told.iter().filter_map(socket_of).collect();
+        seen.set_port(sockets.first()?.port());
+        (!sockets.iter().any(|socket| socket.ip() == seen.ip())).then(|| multiaddr_of(seen))
+    }
+
+    /// gossipsub tells a peer its subscriptions on the first connection only; a peer that still held an older one
+    /// then never tells them on the new (rust-libp2p issue 5097). Whoever misses them asks.
+    pub(super) fn mend_gossip(&mut self, now: Instant) {
+        let topic = self.setting.topic.hash();
+        let gossip = &self.swarm.behaviour().gossip;
+        let listens: std::collections::BTreeSet<_> = gossip
+            .all_peers()
+            .filter(|(_, topics)| topics.contains(&&topic))
+            .filter_map(|(peer, _)| names::to_core(peer))
+            .collect();
+        for (peer, link) in &self.links {
+            let lately = self.asked.get(peer).is_some_and(|at| now - *at < RESUBSCRIBE_EVERY);
+            if !listens.contains(peer) && now - link.since > SUBSCRIPTION_MAX && !lately {
+                tracing::debug!(?peer, "its subscription is missing");
+                link.outbox.push_urgent(NetFrame::Resubscribe.encode());
+                self.asked.insert(*peer, now);
+            }
+        }
+    }
+
+    pub(super) fn resubscribe(&mut self) {
+        let now = Instant::now();
+        if self.resubscribed.is_some_and(|at| now - at < RESUBSCRIBE_EVERY) {
+            return;
+        }
+        self.resubscribed = Some(now);
+        let topic = self.setting.topic.clone();
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip.unsubscribe(&topic);
+        if let Err(error) = gossip.subscribe(&topic) {
+            tracing::warn!(%error, "gossip can't be listened to");
+        }
+    }
+
+    /// One write at a time, on a blocking thread; what changes meanwhile goes into the next.
+    pub(super) fn save(&mut self) {
+        let Some(path) = self.setting.peers_file.clone().filter(|_| self.unsaved && !self.saving) else {
+            return;
+        };
+        (self.unsaved, self.saving) = (false, true);
+        let peers = self.book.memorable(remembered::PEERS_MAX);
+        self.tasks.spawn_blocking(move || {
+            if let Err(error) = remembered::save(&path, &peers) {
+                tracing::warn!(path = %path.display(), %error, "peers can't be remembered");
+            }
+            Done::Saved
+        });
+    }
+}
+
+fn texts(addresses: &[Multiaddr]) -> Vec<String> {
+    addresses.iter().take(TOLD_ADDRESSES_MAX).map(ToString::to_string).collect()
+}

@@ -1,0 +1,288 @@
+//! Brings a blob here: from whoever has it, or through somebody who can reach whoever has it. Runs in the caller's
+//! task; the driver knows nothing of it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{AsyncReadExt, AsyncWriteExt};
+use libp2p::Stream;
+use tokio::sync::Semaphore;
+use weft_core::{BlobId, PeerId};
+
+use crate::blob::{
+    BLOB_BYTES_MAX, BUSY, BlobSink, BlobStore, CHUNK_BYTES, FOUND, NONE, PROTOCOL, Request, WAIT, blocking,
+    unless_stalled,
+};
+use crate::names;
+use crate::shared::Shared;
+
+/// Transfers into this node at once; a further one waits its turn.
+const FETCHES_MAX: usize = 64;
+/// Peers that are asked to fetch it for this node, when nobody who has it can be reached.
+const RELAYS_MAX: usize = 3;
+/// A stream that is dropped before its answer was dropped in a burst; this often it is worth another try.
+const TRIES: u32 = 4;
+/// How long a provider may say WAIT.
+const WAITS_MAX: u32 = 300;
+
+/// A blob could not be brought here. Nothing of it is visible.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// This node's own store failed.
+    #[error("the blob store failed: {0}")]
+    Store(io::Error),
+    /// Nobody who was asked delivered it.
+    #[error("nobody delivered {blob:?}: {}", Faults(faults))]
+    Failed {
+        /// Which blob.
+        blob: BlobId,
+        /// Who was asked, and what came of it.
+        faults: Vec<(PeerId, Fault)>,
+    },
+}
+
+/// What came of asking one peer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// There is no connection to it.
+    #[error("not connected")]
+    NotConnected,
+    /// It does not have the blob.
+    #[error("does not have it")]
+    NotFound,
+    /// It serves as many transfers as it can.
+    #[error("busy")]
+    Busy,
+    /// It says that the blob is longer than any may be.
+    #[error("claims {bytes} bytes, the limit is {BLOB_BYTES_MAX}")]
+    TooLong {
+        /// What it says.
+        bytes: u64,
+    },
+    /// Not a byte for ten seconds.
+    #[error("stalled")]
+    Stalled,
+    /// The connection broke; the text says how.
+    #[error("broke off: {0}")]
+    Broken(String),
+    /// What it sent is not the blob; the text is the store's.
+    #[error("sent something else: {0}")]
+    Wrong(String),
+}
+
+struct Faults<'a>(&'a [(PeerId, Fault)]);
+
+impl fmt::Display for Faults<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no peer is connected");
+        }
+        for (i, (peer, fault)) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{peer:?} {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// How one attempt at one provider ended badly.
+enum Stop {
+    /// The provider's fault.
+    Fault(Fault),
+    /// The stream was dropped before an answer, or the provider's length differs from the last one's.
+    Again(Fault),
+    /// This node's fault.
+    Store(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Fault(if error.kind() == io::ErrorKind::TimedOut {
+            Fault::Stalled
+        } else {
+            Fault::Broken(error.to_string())
+        })
+    }
+}
+
+/// What fetching needs; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Fetcher {
+    control: libp2p_stream::Control,
+    pub(crate) store: Arc<dyn BlobStore>,
+    pub(crate) shared: Arc<Shared>,
+    permits: Arc<Semaphore>,
+}
+
+/// What is here of a blob so far; the next provider goes on where the last one stopped.
+struct Progress {
+    blob: BlobId,
+    written: u64,
+    sink: Option<(u64, Box<dyn BlobSink>)>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(
+        control: libp2p_stream::Control,
+        store: Arc<dyn BlobStore>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self { control, store, shared, permits: Arc::new(Semaphore::new(FETCHES_MAX)) }
+    }
+
+    /// The blob's length, if it is here.
+    pub(crate) async fn length_here(&self, blob: BlobId) -> io::Result<Option<u64>> {
+        let store = Arc::clone(&self.store);
+        Ok(blocking(move || store.open(blob)).await??.map(|(bytes, _)| bytes))
+    }
+
+    /// See [`crate::Net::fetch`].
+    pub(crate) async fn fetch(&self, blob: BlobId, from: &[PeerId]) -> Result<u64, FetchError> {
+        let _permit = self.permits.acquire().await.map_err(|e| FetchError::Store(io::Error::other(e)))?;
+        if let Some(bytes) = self.length_here(blob).await.map_err(FetchError::Store)? {
+            return Ok(bytes);
+        }
+        let mut progress = Progress { blob, written: 0, sink: None };
+        let mut faults = Vec::new();
+        for (provider, via) in from.iter().map(|&peer| (peer, None)).chain(self.relays(from)) {
+            match self.pull(&mut progress, provider, via).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(Stop::Fault(fault) | Stop::Again(fault)) => faults.push((provider, fault)),
+                Err(Stop::Store(error)) => return Err(FetchError::Store(error)),
+            }
+        }
+        Err(FetchError::Failed { blob, faults })
+    }
+
+    /// From that provider alone, for somebody else.
+    pub(crate) async fn fetch_for_other(&self, blob: BlobId, provider: PeerId) -> bool {
+        let mut progress = Progress { blob, written: 0, sink: None };
+        self.pull(&mut progress, provider, None).await.is_ok()
+    }
+
+    /// Whom else to ask, and whom each of them should ask.
+    fn relays(&self, from: &[PeerId]) -> Vec<(PeerId, Option<PeerId>)> {
+        let others = self.shared.linked().into_iter().filter(|peer| !from.contains(peer));
+        let mut vias = from.iter().cycle();
+        others.take(RELAYS_MAX).map(|relay| (relay, vias.next().copied())).collect()
+    }
+
+    async fn pull(
+        &self,
+        progress: &mut Progress,
+        provider: PeerId,
+        via: Option<PeerId>,
+    ) -> Result<u64, Stop> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.pull_once(progress, provider, via).await {
+                Err(Stop::Again(_)) if tries < TRIES => {
+                    tokio::time::sleep(Duration::from_millis(10 << tries)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn pull_once(
+        &self,
+        progress: &mut Progress,
+        provider: PeerId,
+        via: Option<PeerId>,
+    ) -> Result<u64, Stop> {
+        let mut stream = self.open(provider).await?;
+        let request = Request { blob: progress.blob, offset: progress.written, via };
+        let total = ask(&mut stream, request).await?;
+        if total > BLOB_BYTES_MAX {
+            return Err(Stop::Fault(Fault::TooLong { bytes: total }));
+        }
+        let mut sink = match progress.sink.take() {
+            Some((bytes, sink)) if bytes == total => sink,
+            Some(_) => {
+                progress.written = 0;
+                return Err(Stop::Again(Fault::Wrong(String::from("another length"))));
+            }
+            None => {
+                let (store, blob) = (Arc::clone(&self.store), progress.blob);
+                let created = blocking(move || store.create(blob, total)).await.and_then(|result| result);
+                created.map_err(Stop::Store)?
+            }
+        };
+        while progress.written < total {
+            let left = usize::try_from(total - progress.written).unwrap_or(CHUNK_BYTES);
+            let chunk = match read_chunk(&mut stream, left.min(CHUNK_BYTES)).await {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    progress.sink = Some((total, sink));
+                    return Err(error.into());
+                }
+            };
+            let bytes = chunk.len() as u64;
+            let written = blocking(move || sink.write(&chunk).map(|()| sink)).await.and_then(|result| result);
+            sink = written.map_err(Stop::Store)?;
+            progress.written += bytes;
+        }
+        progress.written = 0;
+        let finished = blocking(move || sink.finish()).await.map_err(Stop::Store)?;
+        finished.map_err(|error| Stop::Fault(Fault::Wrong(error.to_string())))?;
+        Ok(total)
+    }
+
+    async fn open(&self, provider: PeerId) -> Result<Stream, Stop> {
+        let name = names::to_libp2p(provider).filter(|_| self.shared.is_linked(provider));
+        let name = name.ok_or(Stop::Fault(Fault::NotConnected))?;
+        let mut control = self.control.clone();
+        let opened = async { control.open_stream(name, PROTOCOL).await.map_err(io::Error::other) };
+        Ok(unless_stalled(opened).await?)
+    }
+}
+
+/// Asks, and returns the blob's length; its bytes follow on the stream.
+async fn ask(stream: &mut Stream, request: Request) -> Result<u64, Stop> {
+    let again = |error: io::Error| match Stop::from(error) {
+        Stop::Fault(fault @ Fault::Broken(_)) => Stop::Again(fault),
+        stop @ (Stop::Fault(_) | Stop::Again(_) | Stop::Store(_)) => stop,
+    };
+    let asked = async {
+        stream.write_all(&request.encode()).await?;
+        stream.flush().await
+    };
+    unless_stalled(asked).await.map_err(again)?;
+    let mut waits = 0;
+    let status = loop {
+        let mut status = [0];
+        unless_stalled(stream.read_exact(&mut status)).await.map_err(again)?;
+        if status[0] != WAIT {
+            break status[0];
+        }
+        waits += 1;
+        if waits > WAITS_MAX {
+            return Err(Stop::Fault(Fault::Stalled));
+        }
+    };
+    match status {
+        FOUND => {}
+        NONE => return Err(Stop::Fault(Fault::NotFound)),
+        BUSY => return Err(Stop::Fault(Fault::Busy)),
+        other => return Err(Stop::Fault(Fault::Broken(format!("answered {other}")))),
+    }
+    let mut length = [0; 8];
+    unless_stalled(stream.read_exact(&mut length)).await?;
+    Ok(u64::from_be_bytes(length))
+}
+
+/// Exactly that many bytes, at most [`CHUNK_BYTES`]; each read may stall for itself.
+async fn read_chunk(stream: &mut Stream, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut chunk = vec![0; bytes];
+    let mut filled = 0;
+    while let Some(rest) = chunk.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match unless_stalled(stream.read(rest)).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => filled += read,
+        }
+    }
+    Ok(chunk)
+}

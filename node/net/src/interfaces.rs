@@ -1,0 +1,87 @@
+//! Which of this machine's addresses are worth telling to others.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use libp2p::Multiaddr;
+
+use crate::config::socket_of;
+
+/// Names that bridges of containers and tunnels go by: what listens there is unreachable, or somebody else's, from
+/// another machine.
+const VIRTUAL: [&str; 16] = [
+    "docker",
+    "virbr",
+    "lxcbr",
+    "lxdbr",
+    "podman",
+    "cni",
+    "flannel",
+    "cilium",
+    "vmnet",
+    "vboxnet",
+    "tun",
+    "tap",
+    "utun",
+    "wg",
+    "zt",
+    "tailscale",
+];
+
+/// The addresses to tell, out of those that are listened on: none on virtual interfaces, and none on loopback unless
+/// nothing else is left.
+pub(crate) fn worth_telling(listening: &[Multiaddr]) -> Vec<Multiaddr> {
+    let names: BTreeMap<IpAddr, String> = match if_addrs::get_if_addrs() {
+        Ok(interfaces) => interfaces.into_iter().map(|i| (i.ip(), i.name)).collect(),
+        Err(error) => {
+            tracing::debug!(%error, "interfaces can't be listed");
+            BTreeMap::new()
+        }
+    };
+    choose(listening, |ip| names.get(&ip).is_some_and(|name| is_virtual(name)))
+}
+
+fn choose(listening: &[Multiaddr], is_virtual: impl Fn(IpAddr) -> bool) -> Vec<Multiaddr> {
+    let ip = |address: &Multiaddr| socket_of(address).map(|socket| socket.ip());
+    let real = |address: &&Multiaddr| ip(address).is_some_and(|ip| !ip.is_loopback() && !is_virtual(ip));
+    let remote = |address: &&Multiaddr| ip(address).is_some_and(|ip| !ip.is_loopback());
+    let best: Vec<_> = listening.iter().filter(real).cloned().collect();
+    if !best.is_empty() {
+        return best;
+    }
+    let rest: Vec<_> = listening.iter().filter(remote).cloned().collect();
+    if rest.is_empty() { listening.to_vec() } else { rest }
+}
+
+fn is_virtual(name: &str) -> bool {
+    // Docker's own networks: br- and twelve hexadecimal digits.
+    let bridge = name.strip_prefix("br-").is_some_and(|id| id.len() == 12);
+    bridge || VIRTUAL.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn virtual_interfaces_and_loopback_come_last() {
+        let all: Vec<Multiaddr> = ["/ip4/127.0.0.1/tcp/1", "/ip4/172.17.0.1/tcp/1", "/ip4/192.0.2.1/tcp/1"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        let docker = |ip: IpAddr| ip.to_string().starts_with("172.");
+        assert_eq!(choose(&all, docker), all[2..]);
+        assert_eq!(choose(&all[..2], docker), all[1..2]);
+        assert_eq!(choose(&all[..1], docker), all[..1]);
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        for name in ["docker0", "br-0123456789ab", "tun0", "wg0", "tailscale0", "virbr0"] {
+            assert!(is_virtual(name), "{name}");
+        }
+        for name in ["eth0", "enp3s0", "wlan0", "br-lan", "br0", "veth0"] {
+            assert!(!is_virtual(name), "{name}");
+        }
+    }
+}

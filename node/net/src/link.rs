@@ -1,0 +1,233 @@
+//! The one framed stream to a peer: hello, reading, writing, heartbeats. A link says Up at its start and Down at its
+//! end, each exactly once; the driver starts it, may stop it, and hears why it ended. It decides nothing else.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use libp2p::Stream;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, MissedTickBehavior};
+use weft_core::PeerId;
+use weft_core::codec::decode_message;
+
+use crate::event::NetEvent;
+use crate::frame::{Frames, HELLO_FRAME_BYTES, NetFrame, Told, parse_hello};
+use crate::outbox::Outbox;
+
+/// A heartbeat's period. Any byte from the peer counts as a sign of life.
+const BEAT: Duration = Duration::from_millis(500);
+/// Beats without a sign of life until the peer counts as gone.
+const SILENT_BEATS_MAX: u32 = 4;
+/// A round trip is told again after this long, or when it changed by a fifth.
+const RTT_EVERY: Duration = Duration::from_secs(5);
+const READ_BYTES: usize = 64 << 10;
+
+/// What a link tells the driver.
+pub(crate) enum LinkNews {
+    /// The peer told where peers are.
+    Addresses {
+        /// The peer that told it.
+        from: PeerId,
+        /// What it told.
+        told: Vec<Told>,
+    },
+    /// The peer does not know that this node listens to gossip.
+    Resubscribe,
+}
+
+/// Why a link ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nothing was heard for too long.
+    Silent,
+    /// The peer closed it, or the connection broke.
+    Closed(String),
+    /// The peer broke the protocol.
+    Malformed(String),
+    /// The peer opened a new one.
+    Replaced,
+    /// Nobody listens to events any more.
+    Unheard,
+}
+
+impl End {
+    fn reason(&self) -> String {
+        match self {
+            Self::Silent => format!("silent for {} ms", BEAT.as_millis() * u128::from(SILENT_BEATS_MAX)),
+            Self::Closed(why) => format!("connection closed: {why}"),
+            Self::Malformed(why) => format!("it broke the protocol: {why}"),
+            Self::Replaced => String::from("it connected anew"),
+            Self::Unheard => String::from("this node is stopping"),
+        }
+    }
+}
+
+/// Exchanges hellos and returns the peer's boot nonce. Waits as long as the peer does.
+pub(crate) async fn greet<S>(stream: &mut S, boot: u64) -> io::Result<u64>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.write_all(&NetFrame::Hello(boot).encode()).await?;
+    stream.flush().await?;
+    let mut bytes = [0; HELLO_FRAME_BYTES];
+    stream.read_exact(&mut bytes).await?;
+    parse_hello(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a hello"))
+}
+
+/// A link that stands; [`Link::run`] is its life.
+pub(crate) struct Link {
+    pub(crate) peer: PeerId,
+    /// The peer's boot nonce.
+    pub(crate) boot: u64,
+    /// Where the peer is, for people.
+    pub(crate) address: String,
+    pub(crate) outbox: Arc<Outbox>,
+    /// Ends the link.
+    pub(crate) stop: Arc<Notify>,
+    pub(crate) events: mpsc::Sender<NetEvent>,
+    pub(crate) news: mpsc::Sender<LinkNews>,
+}
+
+/// What reader and heartbeat know together.
+#[derive(Default)]
+struct Pulse {
+    heard: Cell<bool>,
+    /// The node is slow to take what the peer said: silence is then this node's fault.
+    delivering: Cell<bool>,
+    /// The ping that was not answered yet.
+    asked: Cell<Option<(u64, Instant)>>,
+    told: Cell<Option<(u32, Instant)>>,
+}
+
+impl Link {
+    /// Up, words, Down.
+    pub(crate) async fn run(self, stream: Stream) -> End {
+        let Self { peer, boot, ref address, .. } = self;
+        let up = NetEvent::Up { peer, boot, address: address.clone() };
+        if self.events.send(up).await.is_err() {
+            return End::Unheard;
+        }
+        let end = self.converse(stream).await;
+        // A receiver that is gone needs no Down.
+        let closed = matches!(end, End::Closed(_));
+        drop(self.events.send(NetEvent::Down { peer, reason: end.reason(), closed }).await);
+        end
+    }
+
+    /// Reader, writer and heartbeat wait independently: a peer that does not read must not keep this node from
+    /// reading, or both would stand still with full windows.
+    async fn converse(&self, stream: Stream) -> End {
+        let (mut reading, mut writing) = stream.split();
+        let pulse = Pulse::default();
+        tokio::select! {
+            end = self.read(&mut reading, &pulse) => end,
+            end = self.write(&mut writing) => end,
+            end = self.beat(&pulse) => end,
+            () = self.stop.notified() => End::Replaced,
+        }
+    }
+
+    async fn read<R: AsyncRead + Unpin>(&self, reading: &mut R, pulse: &Pulse) -> End {
+        let mut frames = Frames::default();
+        let mut bytes = vec![0; READ_BYTES];
+        loop {
+            let read = match reading.read(&mut bytes).await {
+                Ok(0) => return End::Closed(String::from("by the peer")),
+                Ok(read) => read,
+                Err(error) => return End::Closed(error.to_string()),
+            };
+            pulse.heard.set(true);
+            frames.feed(bytes.get(..read).unwrap_or_default());
+            if let Err(end) = self.take_all(&mut frames, pulse).await {
+                return end;
+            }
+        }
+    }
+
+    async fn take_all(&self, frames: &mut Frames, pulse: &Pulse) -> Result<(), End> {
+        while let Some(frame) = frames.next().map_err(|error| End::Malformed(error.to_string()))? {
+            self.take(frame, pulse).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&self, frame: NetFrame, pulse: &Pulse) -> Result<(), End> {
+        match frame {
+            NetFrame::Hello(_) => return Err(End::Malformed(String::from("a second hello"))),
+            NetFrame::Ping(number) => self.outbox.push_urgent(NetFrame::Pong(number).encode()),
+            NetFrame::Pong(number) => self.measure(number, pulse),
+            NetFrame::Addresses(told) => self.tell(LinkNews::Addresses { from: self.peer, told }),
+            NetFrame::Resubscribe => self.tell(LinkNews::Resubscribe),
+            NetFrame::Message(bytes) => {
+                let message = decode_message(&bytes).map_err(|e| End::Malformed(e.to_string()))?;
+                pulse.delivering.set(true);
+                let sent = self.events.send(NetEvent::Received { from: self.peer, message }).await;
+                pulse.delivering.set(false);
+                sent.ok().ok_or(End::Unheard)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Soft state: when the driver is behind, the next one does.
+    fn tell(&self, news: LinkNews) {
+        if self.news.try_send(news).is_err() {
+            tracing::debug!(peer = ?self.peer, "the driver is behind; an address list was dropped");
+        }
+    }
+
+    fn measure(&self, number: u64, pulse: &Pulse) {
+        let Some((asked, at)) = pulse.asked.get() else { return };
+        if asked != number {
+            return;
+        }
+        pulse.asked.set(None);
+        let now = Instant::now();
+        let rtt_us = u32::try_from((now - at).as_micros()).unwrap_or(u32::MAX);
+        let stale = pulse.told.get().is_none_or(|(told_us, told_at)| {
+            now - told_at >= RTT_EVERY || rtt_us.abs_diff(told_us) > told_us / 5
+        });
+        if stale && self.events.try_send(NetEvent::Rtt { peer: self.peer, rtt_us }).is_ok() {
+            pulse.told.set(Some((rtt_us, now)));
+        }
+    }
+
+    /// One batch, one flush; while one is written the next gathers.
+    async fn write<W: AsyncWrite + Unpin>(&self, writing: &mut W) -> End {
+        let mut batch = Vec::new();
+        loop {
+            batch.clear();
+            self.outbox.next_batch(&mut batch).await;
+            if let Err(error) = writing.write_all(&batch).await {
+                return End::Closed(error.to_string());
+            }
+            if let Err(error) = writing.flush().await {
+                return End::Closed(error.to_string());
+            }
+            // One message of a mebibyte must not keep its room for ever.
+            batch.shrink_to(READ_BYTES);
+        }
+    }
+
+    /// Counts beats, not time: a process that was stopped for a minute has missed one.
+    async fn beat(&self, pulse: &Pulse) -> End {
+        let mut beats = tokio::time::interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut number = 0u64;
+        let mut silent = 0;
+        loop {
+            beats.tick().await;
+            silent = if pulse.heard.take() || pulse.delivering.get() { 0 } else { silent + 1 };
+            // The first beat comes at once, before anything can have been heard.
+            if silent > SILENT_BEATS_MAX {
+                return End::Silent;
+            }
+            number += 1;
+            pulse.asked.set(Some((number, Instant::now())));
+            self.outbox.push_urgent(NetFrame::Ping(number).encode());
+        }
+    }
+}

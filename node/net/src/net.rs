@@ -1,0 +1,171 @@
+//! The handle that a node holds, and the start of everything behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::gossipsub::IdentTopic;
+use libp2p::identity::Keypair;
+use libp2p::{StreamProtocol, Swarm, swarm};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use weft_core::codec::{encode_gossip, encode_message};
+use weft_core::message::{MESSAGE_BYTES_MAX, PROTOCOL};
+use weft_core::{BlobId, Gossip, Message, PeerId};
+
+use crate::admission::Doorkeeper;
+use crate::behaviour::{self, Behaviour};
+use crate::blob::{self, BlobStore};
+use crate::config::{self, NetConfig, NetError};
+use crate::driver::{Driver, Ports, Setting};
+use crate::event::NetEvent;
+use crate::fetch::{FetchError, Fetcher};
+use crate::frame::NetFrame;
+use crate::names;
+use crate::serve::serve;
+use crate::shared::Shared;
+use crate::transport;
+
+/// Events on their way to the node. When it is full, links wait, and their peers with them; gossip is dropped.
+const EVENTS_MAX: usize = 1024;
+/// Gossip on its way to the swarm; beyond it the newest is dropped and counted.
+const GOSSIP_MAX: usize = 256;
+const REFUSED_MAX: usize = 64;
+/// Listening on an interface takes no longer than this to be noticed.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// Long enough for every pause of a member; links keep their connections by themselves.
+const IDLE_MAX: Duration = Duration::from_secs(3600);
+
+/// A node's place on the mesh. Dropping it closes every connection and listener.
+pub struct Net {
+    shared: Arc<Shared>,
+    gossip: mpsc::Sender<Vec<u8>>,
+    fetcher: Fetcher,
+    /// The swarm and the server of blobs; aborted when dropped.
+    _tasks: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Net {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Net").field("connected", &self.connected()).finish_non_exhaustive()
+    }
+}
+
+/// Joins the mesh. Must be called inside a `LocalSet`.
+///
+/// # Errors
+/// When an address is none, is not allowed without a key, or can't be listened on. Nothing is left running.
+pub async fn start(
+    config: NetConfig,
+    blobs: Arc<dyn BlobStore>,
+) -> Result<(Net, mpsc::Receiver<NetEvent>), NetError> {
+    let listen = config::listen_addresses(&config)?;
+    let targets = config::peer_addresses(&config)?;
+    let keypair = names::keypair_of(&config.identity);
+    let me = names::peer_id_of(&config.identity);
+    let doorkeeper = Doorkeeper::new(me, config.boot, config.admission);
+    let topic = behaviour::topic(&doorkeeper.mesh_id);
+    let (refused, refusals) = mpsc::channel(REFUSED_MAX);
+    let (events, heard) = mpsc::channel(EVENTS_MAX);
+    let (gossip, published) = mpsc::channel(GOSSIP_MAX);
+    let shared = Arc::new(Shared::default());
+
+    let mut swarm = swarm(&config, &keypair, doorkeeper, refused, &topic)?;
+    let mut control = swarm.behaviour().streams.new_control();
+    let accept = |control: &mut libp2p_stream::Control, protocol| {
+        control.accept(protocol).map_err(|error| NetError::SetUp(error.to_string()))
+    };
+    let incoming = accept(&mut control, StreamProtocol::new(PROTOCOL))?;
+    let transfers = accept(&mut control, blob::PROTOCOL)?;
+    for address in listen {
+        let failed = |cause: String| NetError::Listen { address: address.to_string(), cause };
+        swarm.listen_on(config::multiaddr_of(address)).map_err(|error| failed(error.to_string()))?;
+    }
+
+    let fetcher = Fetcher::new(control.clone(), blobs, Arc::clone(&shared));
+    let setting = Setting {
+        me,
+        boot: config.boot,
+        admission: config.admission,
+        topic,
+        peers_file: config.peers_file,
+        shared: Arc::clone(&shared),
+    };
+    let ports = Ports { events, gossip: published, refused: refusals, incoming };
+    let mut driver = Driver::new(setting, swarm, control, ports, targets);
+    if tokio::time::timeout(SETTLE_MAX, driver.settle()).await.is_err() {
+        tracing::warn!("no interface to listen on yet");
+    }
+    let mut tasks = JoinSet::new();
+    tasks.spawn_local(driver.run());
+    tasks.spawn_local(serve(transfers, fetcher.clone()));
+    Ok((Net { shared, gossip, fetcher, _tasks: tasks }, heard))
+}
+
+fn swarm(
+    config: &NetConfig,
+    keypair: &Keypair,
+    doorkeeper: Doorkeeper,
+    refused: mpsc::Sender<transport::Refused>,
+    topic: &IdentTopic,
+) -> Result<Swarm<Behaviour>, NetError> {
+    let mdns = config.mdns && config.admission != config::Admission::Loopback;
+    let mut behaviour = behaviour::build(keypair, mdns).map_err(NetError::SetUp)?;
+    behaviour.gossip.subscribe(topic).map_err(|error| NetError::SetUp(error.to_string()))?;
+    let transport =
+        transport::build(keypair, doorkeeper, refused).map_err(|error| NetError::SetUp(error.to_string()))?;
+    let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_MAX);
+    Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), settings))
+}
+
+impl Net {
+    /// Says something to a peer. Never waits: what has no room in the peer's outbox, is too long, or has nobody to
+    /// go to is dropped and counted.
+    pub fn send(&self, to: PeerId, message: &Message) {
+        let bytes = encode_message(message);
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            tracing::error!(
+                bytes = bytes.len(),
+                limit = MESSAGE_BYTES_MAX,
+                "a message is too long to be sent"
+            );
+            self.shared.count_dropped();
+            return;
+        }
+        self.shared.send(to, NetFrame::Message(bytes).encode());
+    }
+
+    /// Tells everybody something. Never waits: what is too long or has no room is dropped and counted.
+    pub fn publish(&self, gossip: &Gossip) {
+        let sent = encode_gossip(gossip).is_ok_and(|bytes| self.gossip.try_send(bytes).is_ok());
+        if !sent {
+            self.shared.count_dropped();
+        }
+    }
+
+    /// Brings a blob into the store, from the first of these that delivers it; when none of them does, through up to
+    /// three other peers that may reach them. Returns its length; at once if it is here.
+    ///
+    /// # Errors
+    /// When this node's store fails, or nobody delivers the blob.
+    pub async fn fetch(&self, blob: BlobId, from: &[PeerId]) -> Result<u64, FetchError> {
+        self.fetcher.fetch(blob, from).await
+    }
+
+    /// Where others can reach this node, as multiaddrs.
+    #[must_use]
+    pub fn listen_addresses(&self) -> Vec<String> {
+        self.shared.listening()
+    }
+
+    /// The peers that can be spoken to now.
+    #[must_use]
+    pub fn connected(&self) -> Vec<PeerId> {
+        self.shared.linked()
+    }
+
+    /// Messages, gossip and events that were dropped at a bound, or had nobody to go to, since the start.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped()
+    }
+}

@@ -1,0 +1,124 @@
+//! What waits to be written to one peer: bounded, filled without waiting, drained in batches by the link's writer.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Room for a burst of small messages to a peer that reads a little late; beyond it the newest is dropped and
+/// counted, which the market survives like any other loss.
+const MESSAGES_MAX: usize = 32_768;
+/// The same in bytes.
+const BYTES_MAX: usize = 32 << 20;
+/// Heartbeats and address lists; beyond it they are dropped, for newer ones follow.
+const URGENT_MAX: usize = 128;
+/// A batch ends at this many bytes,
+const BATCH_BYTES: usize = 16 << 10;
+/// or at this many frames.
+const BATCH_FRAMES: usize = 64;
+
+#[derive(Default)]
+pub(crate) struct Outbox {
+    queue: Mutex<Queue>,
+    filled: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    urgent: VecDeque<Vec<u8>>,
+    frames: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Adds an encoded frame behind the others; `false` when there is no room.
+    #[must_use]
+    pub(crate) fn push(&self, frame: Vec<u8>) -> bool {
+        let mut queue = self.lock();
+        if queue.frames.len() >= MESSAGES_MAX || queue.bytes + frame.len() > BYTES_MAX {
+            return false;
+        }
+        queue.bytes += frame.len();
+        queue.frames.push_back(frame);
+        drop(queue);
+        self.filled.notify_one();
+        true
+    }
+
+    /// Adds an encoded frame that overtakes the messages: a heartbeat must not wait behind megabytes.
+    pub(crate) fn push_urgent(&self, frame: Vec<u8>) {
+        let mut queue = self.lock();
+        if queue.urgent.len() < URGENT_MAX {
+            queue.urgent.push_back(frame);
+        }
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Waits for something to write and moves one batch of it into `batch`, which is empty.
+    pub(crate) async fn next_batch(&self, batch: &mut Vec<u8>) {
+        while !self.take_batch(batch) {
+            self.filled.notified().await;
+        }
+    }
+
+    fn take_batch(&self, batch: &mut Vec<u8>) -> bool {
+        let mut queue = self.lock();
+        let mut taken = 0;
+        while taken < BATCH_FRAMES && batch.len() < BATCH_BYTES {
+            let urgent = queue.urgent.pop_front();
+            let Some(frame) = urgent.or_else(|| queue.pop()) else { break };
+            batch.extend_from_slice(&frame);
+            taken += 1;
+        }
+        taken > 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.len();
+        Some(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_the_bound_the_newest_is_dropped() {
+        let outbox = Outbox::default();
+        assert!(outbox.push(vec![0; BYTES_MAX]));
+        assert!(!outbox.push(vec![0]));
+        assert!(outbox.take_batch(&mut Vec::new()));
+        assert!(outbox.push(vec![0]));
+    }
+
+    #[test]
+    fn what_is_urgent_overtakes() {
+        let outbox = Outbox::default();
+        assert!(outbox.push(vec![1]));
+        outbox.push_urgent(vec![2]);
+        let mut batch = Vec::new();
+        assert!(outbox.take_batch(&mut batch));
+        assert_eq!(batch, [2, 1]);
+        assert!(!outbox.take_batch(&mut batch));
+    }
+
+    #[test]
+    fn a_batch_ends_at_its_bounds() {
+        let outbox = Outbox::default();
+        for _ in 0..BATCH_FRAMES + 1 {
+            assert!(outbox.push(vec![0; 10]));
+        }
+        let mut batch = Vec::new();
+        assert!(outbox.take_batch(&mut batch));
+        assert_eq!(batch.len(), BATCH_FRAMES * 10);
+    }
+}

@@ -1,0 +1,143 @@
+//! Gives blobs to peers that ask, bounded in number and in patience. Driven by a task of its own, which takes every
+//! stream at once: libp2p drops those that nobody takes.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use libp2p::Stream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use weft_core::PeerId;
+
+use crate::blob::{
+    BUSY, CHUNK_BYTES, FOUND, NONE, REQUEST_BYTES, Request, WAIT, WAIT_EVERY, blocking, unless_stalled,
+};
+use crate::fetch::Fetcher;
+use crate::names;
+
+/// Transfers out of this node at once; a further one is told that the node is busy.
+const TRANSFERS_MAX: usize = 64;
+/// Refusals that are being written at once; a further stream is dropped.
+const STREAMS_MAX: usize = 256;
+/// Blobs that this node fetches for others at once.
+const ERRANDS_MAX: usize = 8;
+
+struct Server {
+    fetcher: Fetcher,
+    transfers: Semaphore,
+    errands: Semaphore,
+}
+
+/// Serves until it is dropped.
+pub(crate) async fn serve(mut incoming: libp2p_stream::IncomingStreams, fetcher: Fetcher) {
+    let server = Arc::new(Server {
+        fetcher,
+        transfers: Semaphore::new(TRANSFERS_MAX),
+        errands: Semaphore::new(ERRANDS_MAX),
+    });
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            next = incoming.next() => {
+                let Some((peer, stream)) = next else { return };
+                if tasks.len() < STREAMS_MAX {
+                    tasks.spawn_local(Arc::clone(&server).answer(peer, stream));
+                }
+            }
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+}
+
+impl Server {
+    async fn answer(self: Arc<Self>, peer: libp2p::PeerId, mut stream: Stream) {
+        let Some(peer) = names::to_core(&peer) else { return };
+        if let Err(error) = self.converse(peer, &mut stream).await {
+            tracing::debug!(?peer, %error, "a transfer broke off");
+            return;
+        }
+        // The bytes are out; a peer that is gone by now has them or asks again.
+        drop(unless_stalled(stream.close()).await);
+    }
+
+    async fn converse(&self, peer: PeerId, stream: &mut Stream) -> io::Result<()> {
+        let mut bytes = [0; REQUEST_BYTES];
+        unless_stalled(stream.read_exact(&mut bytes)).await?;
+        let request = Request::decode(&bytes).ok_or(io::ErrorKind::InvalidData)?;
+        let Ok(_permit) = self.transfers.try_acquire() else {
+            return unless_stalled(stream.write_all(&[BUSY])).await;
+        };
+        let mut found = self.open(request).await;
+        if found.is_none() && self.run_errand(peer, request, stream).await? {
+            found = self.open(request).await;
+        }
+        let Some((bytes, reader)) = found else {
+            return unless_stalled(stream.write_all(&[NONE])).await;
+        };
+        let head = [&[FOUND][..], &bytes.to_be_bytes()].concat();
+        unless_stalled(stream.write_all(&head)).await?;
+        send(stream, reader, bytes, request.offset).await
+    }
+
+    async fn open(&self, request: Request) -> Option<(u64, Box<dyn Read + Send>)> {
+        let store = Arc::clone(&self.fetcher.store);
+        match blocking(move || store.open(request.blob)).await.and_then(|result| result) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(blob = ?request.blob, %error, "the store could not open a blob that a peer wants");
+                None
+            }
+        }
+    }
+
+    /// Fetches a blob for a peer that can't reach its provider; says WAIT meanwhile. Whether it is here now.
+    async fn run_errand(&self, peer: PeerId, request: Request, stream: &mut Stream) -> io::Result<bool> {
+        let Some(provider) = request.via.filter(|via| *via != peer) else { return Ok(false) };
+        if !self.fetcher.shared.is_linked(provider) {
+            return Ok(false);
+        }
+        let Ok(_permit) = self.errands.try_acquire() else { return Ok(false) };
+        let mut errand = std::pin::pin!(self.fetcher.fetch_for_other(request.blob, provider));
+        loop {
+            tokio::select! {
+                here = &mut errand => return Ok(here),
+                () = tokio::time::sleep(WAIT_EVERY) => {
+                    unless_stalled(stream.write_all(&[WAIT])).await?;
+                    unless_stalled(stream.flush()).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Sends the blob from the offset on; the store has no seek, so what lies before it is read and let go.
+async fn send(
+    stream: &mut Stream,
+    mut reader: Box<dyn Read + Send>,
+    bytes: u64,
+    offset: u64,
+) -> io::Result<()> {
+    let mut left = bytes.checked_sub(offset).ok_or(io::ErrorKind::InvalidInput)?;
+    if offset > 0 {
+        reader =
+            blocking(move || io::copy(&mut reader.by_ref().take(offset), &mut io::sink()).map(|_| reader))
+                .await??;
+    }
+    while left > 0 {
+        let wanted = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let chunk;
+        (reader, chunk) = blocking(move || {
+            let mut chunk = vec![0; wanted];
+            reader.read_exact(&mut chunk).map(|()| (reader, chunk))
+        })
+        .await??;
+        let mut rest = chunk.as_slice();
+        while !rest.is_empty() {
+            let written = unless_stalled(stream.write(rest)).await?;
+            rest = rest.get(written..).filter(|_| written > 0).ok_or(io::ErrorKind::WriteZero)?;
+        }
+        left -= wanted as u64;
+    }
+    unless_stalled(stream.flush()).await
+}

@@ -1,0 +1,62 @@
+//! What the handle, the driver and the transfers see together: who is linked, where the node listens, what was lost.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use weft_core::PeerId;
+
+use crate::outbox::Outbox;
+
+#[derive(Default)]
+pub(crate) struct Shared {
+    links: Mutex<BTreeMap<PeerId, Arc<Outbox>>>,
+    listening: Mutex<Vec<String>>,
+    dropped: AtomicU64,
+}
+
+impl Shared {
+    /// Queues an encoded frame for a peer; counts it when it can't go.
+    pub(crate) fn send(&self, to: PeerId, frame: Vec<u8>) {
+        let sent = lock(&self.links).get(&to).is_some_and(|outbox| outbox.push(frame));
+        if !sent {
+            self.count_dropped();
+        }
+    }
+
+    pub(crate) fn link(&self, peer: PeerId, outbox: Arc<Outbox>) {
+        lock(&self.links).insert(peer, outbox);
+    }
+
+    pub(crate) fn unlink(&self, peer: PeerId) {
+        lock(&self.links).remove(&peer);
+    }
+
+    pub(crate) fn is_linked(&self, peer: PeerId) -> bool {
+        lock(&self.links).contains_key(&peer)
+    }
+
+    pub(crate) fn linked(&self) -> Vec<PeerId> {
+        lock(&self.links).keys().copied().collect()
+    }
+
+    pub(crate) fn listening(&self) -> Vec<String> {
+        lock(&self.listening).clone()
+    }
+
+    pub(crate) fn set_listening(&self, addresses: Vec<String>) {
+        *lock(&self.listening) = addresses;
+    }
+
+    pub(crate) fn count_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
