@@ -1,1 +1,37 @@
-//! The client of a weft node: what the SDK and the CLI speak.
+//! The client of a weft node: submit wasm tasks, take their results, ask how things stand.
+//!
+//! It speaks to the node on this machine over loopback HTTP (see [`api`] and [`frames`] for the words) and knows
+//! nothing of the mesh behind it. It is no node: without one running, [`Mesh::connect`] says how to start one.
+//!
+//! ```no_run
+//! use weft_client::{Mesh, Module, Task};
+//!
+//! # async fn example() -> Result<(), weft_client::Error> {
+//! let mesh = Mesh::connect().await?;
+//! let task = Task::command(Module::file("word_count.wasm")).arg("--lines");
+//! let result = mesh.run(&task, "one\ntwo\n").await?.into_done()?;
+//! println!("{}", String::from_utf8_lossy(&result.output_bytes(&mesh).await?));
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod api;
+mod blobs;
+mod error;
+pub mod frames;
+mod http;
+mod input;
+mod job;
+mod map;
+mod mesh;
+mod result;
+mod task;
+
+pub use api::{BlobRef, Class, Failure, LimitKind, Outcome, Usage};
+pub use error::Error;
+pub use input::Input;
+pub use job::Job;
+pub use map::Map;
+pub use mesh::{Mesh, default_data_dir};
+pub use result::{Output, TaskResult};
+pub use task::{Module, Task};

@@ -1,0 +1,289 @@
+//! The words of the HTTP API, version 1, as JSON has them. Plain data with public fields; the node converts them from
+//! and to its own types, so that those may change. Ids are lower-case hexadecimal text. Units come last in a name.
+//!
+//! The streamed words (jobs, inputs, results) are in [`crate::frames`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A refusal, as every route answers one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct ErrorBody {
+    /// What was refused, and why.
+    pub error: String,
+    /// What would have been taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// Priority class, least urgent first.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    bincode::Encode,
+    bincode::Decode,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Only what nobody else wants.
+    Scavenger,
+    /// Throughput counts; the default.
+    #[default]
+    Batch,
+    /// Somebody waits.
+    Interactive,
+    /// Something waits.
+    Realtime,
+}
+
+impl Class {
+    /// The class in one lower-case word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Scavenger => "scavenger",
+            Self::Batch => "batch",
+            Self::Interactive => "interactive",
+            Self::Realtime => "realtime",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl std::str::FromStr for Class {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Scavenger, Self::Batch, Self::Interactive, Self::Realtime]
+            .into_iter()
+            .find(|class| class.word() == text)
+            .ok_or_else(|| String::from("expected scavenger, batch, interactive or realtime"))
+    }
+}
+
+/// What the attempt that counted used.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
+)]
+pub struct Usage {
+    /// Running time.
+    pub wall_us: u64,
+    /// Processor time.
+    pub cpu_us: u64,
+    /// Time spent compiling for this attempt; 0 when the module was warm.
+    pub compile_us: u64,
+    /// Time between award and start.
+    pub queue_us: u64,
+    /// Peak of linear memory.
+    pub memory_bytes: u64,
+    /// Fuel used, when metered.
+    pub fuel: Option<u64>,
+}
+
+/// A blob that the node has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobRef {
+    /// Its name: the BLAKE3 hash of its bytes.
+    pub id: String,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// `GET /v1/status`: the node that was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The node's id.
+    pub peer: String,
+    /// Its name for people.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its data directory.
+    pub data_dir: String,
+    /// What mesh it belongs to, in words.
+    pub mesh: String,
+    /// Addresses that peers can reach.
+    pub listen: Vec<String>,
+    /// Time since it started.
+    pub uptime_ms: u64,
+    /// Tasks that may run at once.
+    pub slots: u32,
+    /// Slots without a task.
+    pub free: u32,
+    /// Tasks handed to the slots.
+    pub running: u32,
+    /// Tasks held that wait for a slot or a blob.
+    pub waiting: u32,
+    /// Slots promised to owners.
+    pub reserved: u32,
+    /// Outcomes that no owner acknowledged yet.
+    pub undelivered: u32,
+    /// Own tasks that wait for a worker.
+    pub backlog: u32,
+    /// Memory that one task may have.
+    pub memory_bytes: u64,
+    /// The node's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it takes no new work.
+    pub draining: bool,
+    /// Peers that can be spoken to now.
+    pub peers_connected: u32,
+    /// Own jobs that have not ended.
+    pub jobs_unfinished: u32,
+    /// Counters since start.
+    pub counters: Counters,
+}
+
+/// Counters of a node since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Calls for bids sent, one per peer and repetition.
+    pub calls: u64,
+    /// Bids made as a worker.
+    pub bids_made: u64,
+    /// Bids received as an owner.
+    pub bids_received: u64,
+    /// Declines made as a worker.
+    pub declines: u64,
+    /// Leases awarded as an owner.
+    pub awards: u64,
+    /// Awards refused, because the bid no longer stood.
+    pub refused: u64,
+    /// Tasks executed as a worker.
+    pub executed: u64,
+    /// Tasks committed as an owner.
+    pub committed: u64,
+    /// Leases that ended without an outcome.
+    pub lost: u64,
+    /// Outcomes that came for a task already committed or cancelled.
+    pub late: u64,
+    /// Late outcomes of a pure task whose output differs from the committed one.
+    pub differing: u64,
+    /// Outcomes that named a lease never issued to their sender.
+    pub forged: u64,
+    /// Outcomes sent again.
+    pub resent: u64,
+    /// Outcomes that came home through gossip.
+    pub gossiped_home: u64,
+    /// Messages, calls or outcomes dropped at a bound.
+    pub dropped: u64,
+}
+
+/// One of `GET /v1/peers`: a node of the mesh as this one sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its id.
+    pub peer: String,
+    /// Its name for people, as it tells it.
+    pub name: String,
+    /// Whether it can be spoken to now.
+    pub connected: bool,
+    /// Round trip; 0 while unknown.
+    pub rtt_us: u32,
+    /// Tasks that it may run at once.
+    pub slots: u32,
+    /// Slots without a task.
+    pub free: u32,
+    /// Memory that one task may have there.
+    pub memory_bytes: u64,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Tasks that it owns and that wait.
+    pub backlog: u32,
+    /// Whether it takes no new work.
+    pub draining: bool,
+    /// Our tasks that it holds.
+    pub leased: u32,
+    /// Our tasks that it brought home.
+    pub done: u64,
+    /// Our tasks that were lost with it.
+    pub lost: u64,
+}
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// More tasks may come.
+    Open,
+    /// All tasks came; some have not ended.
+    Running,
+    /// Every task ended.
+    Ended,
+}
+
+/// One of `GET /v1/jobs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub job: String,
+    /// Where it is.
+    pub state: JobState,
+    /// Whether it goes on, and keeps its results, without its submitter.
+    pub detached: bool,
+    /// Whether it was cancelled.
+    pub cancelled_by_user: bool,
+    /// How urgent it is.
+    pub class: Class,
+    /// The module that it runs; empty when this node no longer knows.
+    pub module: String,
+    /// Tasks in all so far.
+    pub tasks: u32,
+    /// Tasks that wait for a worker.
+    pub queued: u32,
+    /// Tasks that a worker holds.
+    pub leased: u32,
+    /// Tasks that ended as done.
+    pub done: u32,
+    /// Tasks that ended otherwise.
+    pub failed: u32,
+    /// Tasks that were cancelled.
+    pub cancelled: u32,
+    /// Attempts beyond the first, of all tasks.
+    pub retried: u32,
+    /// Time from submission to the end, or to now.
+    pub elapsed_ms: u64,
+}
+
+/// `<data_dir>/api.json`: where the node of a data directory listens.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// `127.0.0.1:PORT`.
+    pub address: String,
+    /// The bearer token. A secret: whoever has it may run programs on the mesh.
+    pub token: String,
+    /// The node's process id.
+    pub pid: u32,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, token: _, pid } = self;
+        f.debug_struct("Endpoint").field("address", address).field("pid", pid).finish_non_exhaustive()
+    }
+}
+
+mod outcome;
+mod submit;
+mod why;
+pub use outcome::{Failure, LimitKind, Outcome};
+pub use submit::{JobSubmission, LimitsJson, ResultLine, Value};
+pub use why::{Answer, Said, TaskState, Why};

@@ -1,0 +1,119 @@
+//! How a task ended, the same in JSON and in frames.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It ran to its end and said that all is well.
+    Done,
+    /// It ran to its end and said that it failed.
+    Failed(Failure),
+    /// It did something that WebAssembly forbids.
+    Trapped {
+        /// What.
+        trap: String,
+    },
+    /// It reached a bound.
+    Limit {
+        /// Which.
+        which: LimitKind,
+        /// The bound and its value, in words.
+        limit: String,
+    },
+    /// The module can't be run at all.
+    Invalid {
+        /// What was looked for and what was found.
+        reason: String,
+    },
+    /// It was cancelled.
+    Cancelled,
+    /// Nobody could say how it ended, as often as was tried.
+    Lost {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// The kind in one lower-case word: `done`, `failed`, `trapped`, `limit`, `invalid`, `cancelled`, `lost`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed(_) => "failed",
+            Self::Trapped { .. } => "trapped",
+            Self::Limit { .. } => "limit",
+            Self::Invalid { .. } => "invalid",
+            Self::Cancelled => "cancelled",
+            Self::Lost { .. } => "lost",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Failed(Failure::Exit { exit_code }) => write!(f, "failed with exit code {exit_code}"),
+            Self::Failed(Failure::Error { error }) => write!(f, "failed: {error}"),
+            Self::Trapped { trap } => write!(f, "trapped: {trap}"),
+            Self::Limit { which: _, limit } => write!(f, "limit exceeded: {limit}"),
+            Self::Invalid { reason } => write!(f, "invalid module: {reason}"),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Lost { reason } => write!(f, "lost: {reason}"),
+        }
+    }
+}
+
+/// How a program says that it failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(untagged)]
+pub enum Failure {
+    /// A command's exit code.
+    Exit {
+        /// The code, never 0.
+        exit_code: i32,
+    },
+    /// A function's error.
+    Error {
+        /// Its text.
+        error: String,
+    },
+}
+
+/// Which bound a task reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKind {
+    /// Running time.
+    Time,
+    /// Linear memory.
+    Memory,
+    /// Fuel.
+    Fuel,
+    /// Standard output, or the function's result.
+    Output,
+    /// Standard error.
+    Errors,
+    /// Anything else: tables, instances, module size, compile time.
+    Other,
+}
+
+impl LimitKind {
+    /// The bound in one lower-case word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Memory => "memory",
+            Self::Fuel => "fuel",
+            Self::Output => "output",
+            Self::Errors => "errors",
+            Self::Other => "other",
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Why a task is where it is: the answers to its job's call for bids.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/jobs/{id}/why`: where a task is, and what everybody said about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// The job.
+    pub job: String,
+    /// The task's place in it.
+    pub index: u32,
+    /// Where the task is.
+    pub task: TaskState,
+    /// Per known node, its last answer to the job's call for bids.
+    pub answers: Vec<Answer>,
+}
+
+/// Where a task is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum TaskState {
+    /// It waits for a worker.
+    Queued {
+        /// Tasks of its job that wait before it.
+        before: u32,
+    },
+    /// A worker holds it.
+    Leased {
+        /// Which.
+        worker: String,
+        /// Which attempt.
+        attempt: u32,
+        /// For how long.
+        since_ms: u64,
+    },
+    /// It ended and its output is on its way here.
+    Fetching {
+        /// From where.
+        worker: String,
+    },
+    /// It ended.
+    Ended,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// A node's last answer to a job's call for bids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Who.
+    pub peer: String,
+    /// Its name for people; empty while unknown.
+    pub name: String,
+    /// What it said.
+    #[serde(flatten)]
+    pub said: Said,
+    /// How long ago.
+    pub ago_ms: u64,
+}
+
+/// What a node said to a call for bids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "said", rename_all = "snake_case")]
+pub enum Said {
+    /// It was asked and has not answered yet.
+    Nothing,
+    /// It offered slots.
+    Bid {
+        /// How many.
+        slots: u32,
+    },
+    /// It declined.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+    /// It was not asked, because of what it tells about itself.
+    NotAsked {
+        /// Why.
+        reason: String,
+    },
+    /// It can't be spoken to now.
+    Unreachable,
+}

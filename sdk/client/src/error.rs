@@ -1,0 +1,88 @@
+//! What can go wrong between a program and its node, by who must act. No error leaves a half-made job behind: a job
+//! whose submission failed is cancelled by the node.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::result::TaskResult;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No node runs on that data directory.
+    #[error(
+        "no weft node runs on {}: start one with `weft node --data-dir {}`",
+        data_dir.display(),
+        data_dir.display()
+    )]
+    NoNode {
+        /// The data directory that was looked at.
+        data_dir: PathBuf,
+    },
+    /// The node's address is known, but nobody speaks there as a node does.
+    #[error("the node at {address} can't be spoken to: {reason}")]
+    Unreachable {
+        /// The address, from the data directory.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The node does not take our token.
+    #[error("the node refused our token; is {} the data directory of the node that runs?", data_dir.display())]
+    Unauthorized {
+        /// Where the token came from.
+        data_dir: PathBuf,
+    },
+    /// The node knows nothing of that name.
+    #[error("no {what} {name}")]
+    NotFound {
+        /// The kind of thing: "job", "blob".
+        what: &'static str,
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The node, or this library, refused what was asked; asking again will not help, asking for less may.
+    #[error("{what}{}{}", expected.as_ref().map(|text| format!("; expected {text}")).unwrap_or_default(),
+        help.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
+    Refused {
+        /// What was refused, and why.
+        what: String,
+        /// What would have been taken.
+        expected: Option<String>,
+        /// What to do about it.
+        help: Option<String>,
+    },
+    /// A file of ours could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The connection to the node broke before the answer was whole. An attached job is cancelled by that.
+    #[error("the connection to the node broke: {reason}")]
+    Broken {
+        /// How.
+        reason: String,
+    },
+    /// The node answered something that is no word of this protocol, or reports a fault of its own.
+    #[error("the node's answer is not understood: {what}")]
+    Protocol {
+        /// What was wrong.
+        what: String,
+    },
+    /// A task ended otherwise than done; from [`TaskResult::into_done`].
+    #[error("task {} {}", .0.index, .0.outcome)]
+    TaskFailed(Box<TaskResult>),
+}
+
+impl Error {
+    pub(crate) fn refused(what: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self::Refused { what: what.into(), expected: Some(expected.into()), help: None }
+    }
+
+    pub(crate) fn protocol(what: impl Into<String>) -> Self {
+        Self::Protocol { what: what.into() }
+    }
+}

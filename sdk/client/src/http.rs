@@ -1,0 +1,288 @@
+//! Connections to the node: HTTP/1.1 over loopback, a few kept warm. Knows status codes and tokens, not jobs.
+//!
+//! A connection belongs to one exchange at a time. It goes back to the pool when the answer was read to its end; when
+//! it is dropped before, its socket closes, which the node takes as "nobody waits for this any more".
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::api::{Endpoint, ErrorBody};
+use crate::error::Error;
+
+/// Idle connections kept; a further one is closed.
+const IDLE_MAX: usize = 8;
+/// An idle connection is not used again after this time; the node closes it after a longer one.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+/// A node on this machine that does not take a connection within this time hangs.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// Longest answer that is read into memory as JSON; a longer one is [`Error::Protocol`].
+const JSON_BYTES_MAX: usize = 64 << 20;
+/// Longest reason of a refusal; a longer one is left out.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// What a request carries.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Error>;
+
+/// No body.
+pub(crate) fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// These bytes as body.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// What a request is about, to say what was not found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'a> {
+    pub(crate) what: &'static str,
+    pub(crate) name: &'a str,
+}
+
+/// A request, before it has an address.
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) content_type: Option<&'static str>,
+    pub(crate) accept: Option<&'static str>,
+    pub(crate) body: Body,
+    pub(crate) about: About<'a>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn get(path: impl Into<String>, about: About<'a>) -> Self {
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            content_type: None,
+            accept: None,
+            body: empty(),
+            about,
+        }
+    }
+
+    pub(crate) fn post(path: impl Into<String>, about: About<'a>) -> Self {
+        Self { method: Method::POST, ..Self::get(path, about) }
+    }
+}
+
+/// The node of one data directory, and the connections to it.
+#[derive(Debug)]
+pub(crate) struct Http {
+    data_dir: PathBuf,
+    endpoint: Mutex<Endpoint>,
+    idle: Mutex<Vec<(Connection, Instant)>>,
+}
+
+/// One connection; dropping it closes the socket.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: SendRequest<Body>,
+    /// Holds the task that drives the connection, and ends it when dropped.
+    _driver: JoinSet<()>,
+}
+
+/// An answer of which nothing but the head was read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_length: Option<u64>,
+    pub(crate) body: Incoming,
+    pub(crate) connection: Connection,
+}
+
+impl Http {
+    /// Finds the node of a data directory and connects to it.
+    pub(crate) async fn open(data_dir: &Path) -> Result<Self, Error> {
+        let endpoint = read_endpoint(data_dir)?;
+        let http = Self {
+            data_dir: data_dir.to_owned(),
+            endpoint: Mutex::new(endpoint.clone()),
+            idle: Mutex::default(),
+        };
+        let connection = http.dial(&endpoint).await?;
+        http.give_back(connection);
+        Ok(http)
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Sends a request and waits for the head of its answer. A refusal comes as its error.
+    pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer, Error> {
+        let about = call.about;
+        let answer = self.exchange(call).await?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        // The connection ends here: the node may have refused a body that is still on its way.
+        let Answer { status, content_length: _, body, connection: _connection } = answer;
+        let body = Limited::new(body, ERROR_BYTES_MAX).collect().await;
+        let body = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
+        Err(self.refusal(status, body, about))
+    }
+
+    /// Sends a request and reads its answer as JSON.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
+        let answer = self.send(call).await?;
+        let bytes = self.collect(answer).await?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::protocol(error.to_string()))
+    }
+
+    /// Sends a request of which nothing but success matters.
+    pub(crate) async fn done(&self, call: Call<'_>) -> Result<(), Error> {
+        let answer = self.send(call).await?;
+        self.collect(answer).await?;
+        Ok(())
+    }
+
+    /// Reads an answer to its end and keeps the connection.
+    async fn collect(&self, answer: Answer) -> Result<Bytes, Error> {
+        let Answer { status: _, content_length: _, body, connection } = answer;
+        let body = Limited::new(body, JSON_BYTES_MAX).collect().await;
+        let bytes = body.map_err(|error| Error::Broken { reason: error.to_string() })?.to_bytes();
+        self.give_back(connection);
+        Ok(bytes)
+    }
+
+    /// Takes back a connection whose answer was read to its end.
+    pub(crate) fn give_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock().expect("nobody panics holding this lock");
+        if idle.len() < IDLE_MAX && !connection.sender.is_closed() {
+            idle.push((connection, Instant::now()));
+        }
+    }
+
+    async fn exchange(&self, call: Call<'_>) -> Result<Answer, Error> {
+        let Call { method, path, content_type, accept, body, about: _ } = call;
+        let mut connection = self.connection().await?;
+        let endpoint = self.endpoint.lock().expect("nobody panics holding this lock").clone();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &endpoint.address)
+            .header(AUTHORIZATION, format!("Bearer {}", endpoint.token));
+        if let Some(content_type) = content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        if let Some(accept) = accept {
+            request = request.header(hyper::header::ACCEPT, accept);
+        }
+        let request =
+            request.body(body).map_err(|error| Error::refused(error.to_string(), "a plain name"))?;
+        let response = connection.sender.send_request(request).await;
+        let response = response.map_err(|error| Error::Broken { reason: reason_of(&error) })?;
+        Ok(answer_of(response, connection))
+    }
+
+    /// A connection that is ready for a request: a warm one, or a new one.
+    async fn connection(&self) -> Result<Connection, Error> {
+        while let Some((mut connection, since)) = self.take_idle() {
+            if since.elapsed() < IDLE_TIME && connection.sender.ready().await.is_ok() {
+                return Ok(connection);
+            }
+        }
+        let endpoint = self.endpoint.lock().expect("nobody panics holding this lock").clone();
+        match self.dial(&endpoint).await {
+            Ok(connection) => Ok(connection),
+            Err(error) => {
+                // A node that was restarted listens elsewhere, and says so in the same place.
+                let fresh = read_endpoint(&self.data_dir)?;
+                if fresh == endpoint {
+                    return Err(error);
+                }
+                let connection = self.dial(&fresh).await?;
+                *self.endpoint.lock().expect("nobody panics holding this lock") = fresh;
+                Ok(connection)
+            }
+        }
+    }
+
+    fn take_idle(&self) -> Option<(Connection, Instant)> {
+        self.idle.lock().expect("nobody panics holding this lock").pop()
+    }
+
+    async fn dial(&self, endpoint: &Endpoint) -> Result<Connection, Error> {
+        let address = &endpoint.address;
+        let unreachable = |reason: String| Error::Unreachable { address: address.clone(), reason };
+        let stream = match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => stream,
+            // The file outlived a node that was killed.
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                return Err(Error::NoNode { data_dir: self.data_dir.clone() });
+            }
+            Ok(Err(error)) => return Err(unreachable(error.to_string())),
+            Err(_) => return Err(unreachable(format!("no connection within {CONNECT_TIME:?}"))),
+        };
+        stream.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
+        let shaken = handshake(TokioIo::new(stream)).await;
+        let (sender, driver) = shaken.map_err(|error| unreachable(error.to_string()))?;
+        let mut tasks = JoinSet::new();
+        // Its error reaches whoever waits for the answer.
+        tasks.spawn(async move { drop(driver.await) });
+        Ok(Connection { sender, _driver: tasks })
+    }
+
+    fn refusal(&self, status: StatusCode, body: Option<ErrorBody>, about: About<'_>) -> Error {
+        if status == StatusCode::UNAUTHORIZED {
+            return Error::Unauthorized { data_dir: self.data_dir.clone() };
+        }
+        if status == StatusCode::NOT_FOUND {
+            return Error::NotFound { what: about.what, name: about.name.to_owned() };
+        }
+        match body {
+            Some(ErrorBody { error, expected, help }) => Error::Refused { what: error, expected, help },
+            None => Error::protocol(format!("status {status} without a reason")),
+        }
+    }
+}
+
+/// The error of a refusal that came inside a stream.
+pub(crate) fn refused(ErrorBody { error, expected, help }: ErrorBody) -> Error {
+    Error::Refused { what: error, expected, help }
+}
+
+/// The whole chain of causes: hyper's own words alone say little.
+pub(crate) fn reason_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn answer_of(response: Response<Incoming>, connection: Connection) -> Answer {
+    let (head, body) = response.into_parts();
+    let length = head.headers.get(hyper::header::CONTENT_LENGTH);
+    let content_length = length.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    Answer { status: head.status, content_length, body, connection }
+}
+
+fn read_endpoint(data_dir: &Path) -> Result<Endpoint, Error> {
+    let path = data_dir.join("api.json");
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::NoNode { data_dir: data_dir.to_owned() });
+        }
+        Err(source) => return Err(Error::File { path, source }),
+    };
+    serde_json::from_slice(&text).map_err(|error| Error::File { path, source: error.into() })
+}

@@ -1,0 +1,318 @@
+//! The door: one value that stands for the mesh, by way of the node on this machine.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use futures::{Stream, StreamExt, stream};
+use hyper::Method;
+
+use crate::api;
+use crate::error::Error;
+use crate::frames::{self, ClientFrame, Payload};
+use crate::http::{About, Call, Http, full};
+use crate::input::Input;
+use crate::job::Job;
+use crate::map::{self, Map, Pump};
+use crate::result::{TaskResult, hex, parse_id};
+use crate::task::{Module, Task};
+
+/// Modules remembered as uploaded; beyond it all are forgotten, and asked for again.
+const UPLOADED_MAX: usize = 1024;
+/// An upload of at least this length first asks whether the node has the bytes already.
+const ASK_FIRST_BYTES: usize = 1 << 20;
+
+/// The mesh, by way of the node on this machine. Cheap to clone; clones share connections.
+#[derive(Clone, Debug)]
+pub struct Mesh {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    http: Http,
+    uploaded: Mutex<BTreeSet<[u8; 32]>>,
+}
+
+/// Where a node keeps its things unless told otherwise: `WEFT_DATA_DIR`, or `weft` under `XDG_DATA_HOME` or
+/// `~/.local/share`. `None` when none of these is set.
+#[must_use]
+pub fn default_data_dir() -> Option<PathBuf> {
+    let named = std::env::var_os("WEFT_DATA_DIR").map(PathBuf::from);
+    let shared = || std::env::var_os("XDG_DATA_HOME").map(|share| Path::new(&share).join("weft"));
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share/weft"));
+    named.or_else(shared).or_else(home)
+}
+
+impl Mesh {
+    /// Connects to the node of the default data directory.
+    ///
+    /// # Errors
+    /// As [`Mesh::connect_in`].
+    pub async fn connect() -> Result<Self, Error> {
+        let data_dir = default_data_dir().unwrap_or_else(|| PathBuf::from(".weft"));
+        Self::connect_in(&data_dir).await
+    }
+
+    /// Connects to the node of a data directory.
+    ///
+    /// # Errors
+    /// [`Error::NoNode`] when none runs there, [`Error::Unreachable`] when it does not answer.
+    pub async fn connect_in(data_dir: &Path) -> Result<Self, Error> {
+        let http = Http::open(data_dir).await?;
+        Ok(Self { shared: Arc::new(Shared { http, uploaded: Mutex::default() }) })
+    }
+
+    /// The data directory of the node that this speaks to.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.http().data_dir()
+    }
+
+    /// Runs a task on one input and waits for its end. However the task ends is a result, not an error; see
+    /// [`TaskResult::into_done`]. Dropping the future cancels the task.
+    ///
+    /// # Errors
+    /// When the task could not be handed in, or the node went away meanwhile.
+    pub async fn run(&self, task: &Task, input: impl Into<Input>) -> Result<TaskResult, Error> {
+        let input = self.prepare(input.into()).await?;
+        let module = self.module(task, false).await?;
+        match self.run_once(task, module, &input).await {
+            // The node's store made room: bring the module again.
+            Err(Error::NotFound { .. }) if !matches!(task.module, Module::Blob(_)) => {
+                let module = self.module(task, true).await?;
+                self.run_once(task, module, &input).await
+            }
+            result => result,
+        }
+    }
+
+    async fn run_once(&self, task: &Task, module: [u8; 32], input: &Payload) -> Result<TaskResult, Error> {
+        let mut body = map::open_frame(task, module, false)?;
+        for frame in [ClientFrame::Inputs(vec![input.clone()]), ClientFrame::Close] {
+            frames::encode(&frame, &mut body).map_err(|error| Error::protocol(error.to_string()))?;
+        }
+        let mut results = map::start(self, full(body), module, Pump::finished()).await?;
+        let result = results.next().await;
+        // Reading to the end frees the connection for the next task.
+        while results.next().await.is_some() {}
+        result.unwrap_or_else(|| Err(Error::protocol("a job of one task ended without a result")))
+    }
+
+    /// Runs a task once per input. The results come as the tasks end, in no order but that (see
+    /// [`TaskResult::index`]). Inputs are taken as the mesh gets through them, and no faster than the results are
+    /// taken here; a thousand inputs or a hundred million need the same memory. Dropping the results cancels what
+    /// has not ended.
+    ///
+    /// # Errors
+    /// When the job could not be opened. What goes wrong later comes as an item, the last one.
+    pub async fn map<S>(&self, task: &Task, inputs: S) -> Result<Map, Error>
+    where
+        S: Stream<Item = Input> + Send + 'static,
+    {
+        let module = self.module(task, true).await?;
+        let open = map::open_frame(task, module, false)?;
+        let pump = Pump::default();
+        let body = pump.body(self.clone(), open, inputs);
+        map::start(self, body, module, pump).await
+    }
+
+    /// [`Mesh::map`] for anything that can be iterated.
+    ///
+    /// # Errors
+    /// As [`Mesh::map`].
+    pub async fn map_iter<I>(&self, task: &Task, inputs: I) -> Result<Map, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<Input> + 'static,
+        I::IntoIter: Send + 'static,
+    {
+        self.map(task, stream::iter(inputs.into_iter().map(Into::into))).await
+    }
+
+    /// Hands in a detached job: it goes on without this program, and the node keeps its results (the last thousand
+    /// ended jobs, 256 MiB in all; the oldest are forgotten first). Returns when the node has all inputs.
+    ///
+    /// # Errors
+    /// When the job could not be handed in whole; the node has then cancelled what came.
+    pub async fn submit<I>(&self, task: &Task, inputs: I) -> Result<Job, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<Input> + 'static,
+        I::IntoIter: Send + 'static,
+    {
+        let module = self.module(task, true).await?;
+        let open = map::open_frame(task, module, true)?;
+        let pump = Pump::default();
+        let inputs = stream::iter(inputs.into_iter().map(Into::into));
+        let body = pump.body(self.clone(), open, inputs);
+        let mut taken = map::start(self, body, module, pump).await?;
+        match taken.next().await {
+            None => Ok(Job::new(self.clone(), taken.job().to_owned())),
+            Some(Err(error)) => Err(error),
+            Some(Ok(_)) => Err(Error::protocol("a detached job sent a result")),
+        }
+    }
+
+    /// A job that was handed in before, by its id or a prefix of it that no other job has.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Refused`] when several jobs begin so.
+    pub async fn attach(&self, id: &str) -> Result<Job, Error> {
+        Ok(Job::new(self.clone(), self.job(id).await?.job))
+    }
+
+    /// The node that this speaks to.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn status(&self) -> Result<api::Status, Error> {
+        self.http().json(Call::get("/v1/status", About { what: "status", name: "" })).await
+    }
+
+    /// The nodes of the mesh, as this one sees them; itself is not among them.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn peers(&self) -> Result<Vec<api::Peer>, Error> {
+        self.http().json(Call::get("/v1/peers", About { what: "peers", name: "" })).await
+    }
+
+    /// The node's own jobs, oldest first.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn jobs(&self) -> Result<Vec<api::Job>, Error> {
+        self.http().json(Call::get("/v1/jobs", About { what: "jobs", name: "" })).await
+    }
+
+    /// One job, by its id or a prefix of it that no other job has.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Refused`] when several jobs begin so.
+    pub async fn job(&self, id: &str) -> Result<api::Job, Error> {
+        self.http().json(Call::get(format!("/v1/jobs/{}", job_name(id)?), about_job(id))).await
+    }
+
+    /// Cancels a job: what waits or runs ends as cancelled, soon. Of a job that has ended, nothing changes.
+    ///
+    /// # Errors
+    /// As [`Mesh::job`].
+    pub async fn cancel(&self, id: &str) -> Result<(), Error> {
+        let call = Call::post(format!("/v1/jobs/{}/cancel", job_name(id)?), about_job(id));
+        self.http().done(call).await
+    }
+
+    /// Where a task of a job is, and what every node said about it; without an index, the first task that has not
+    /// ended.
+    ///
+    /// # Errors
+    /// As [`Mesh::job`], and when the job has no such task.
+    pub async fn why(&self, id: &str, index: Option<u32>) -> Result<api::Why, Error> {
+        let query = index.map(|index| format!("?index={index}")).unwrap_or_default();
+        self.http().json(Call::get(format!("/v1/jobs/{}/why{query}", job_name(id)?), about_job(id))).await
+    }
+
+    /// Tells the node to take no new work (or to take it again). What it holds goes on.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn drain(&self, on: bool) -> Result<(), Error> {
+        let call = Call::post(format!("/v1/drain?on={on}"), About { what: "node", name: "" });
+        self.http().done(call).await
+    }
+
+    /// Tells the node to end.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn stop(&self) -> Result<(), Error> {
+        self.http().done(Call::post("/v1/stop", About { what: "node", name: "" })).await
+    }
+
+    pub(crate) fn http(&self) -> &Http {
+        &self.shared.http
+    }
+
+    /// Makes an input fit to travel: what is long becomes a blob of the node.
+    pub(crate) async fn prepare(&self, input: Input) -> Result<Payload, Error> {
+        match input {
+            Input::Bytes(bytes) if bytes.len() <= frames::INLINE_BYTES_MAX => {
+                Ok(Payload::Inline((*bytes).into()))
+            }
+            Input::Bytes(bytes) => payload(self.put_blob(bytes).await?),
+            Input::File(path) => payload(self.put_blob_file(&path).await?),
+            Input::Blob { id, bytes } => payload(api::BlobRef { id, bytes }),
+        }
+    }
+
+    /// Whether to ask the node before an upload of that length.
+    pub(crate) fn asks_first(bytes: usize) -> bool {
+        bytes >= ASK_FIRST_BYTES
+    }
+
+    /// Sees to it that the node has the task's module. With `check` it asks even if it was seen there before.
+    async fn module(&self, task: &Task, check: bool) -> Result<[u8; 32], Error> {
+        if let Some(hash) = task.hash.get()
+            && self.seen(hash, check).await?
+        {
+            return Ok(*hash);
+        }
+        let bytes = match &task.module {
+            Module::Blob(id) => return parse_id(id),
+            Module::Bytes(bytes) => bytes.clone(),
+            Module::File(path) => {
+                let read = tokio::fs::read(path).await;
+                read.map_err(|source| Error::File { path: path.clone(), source })?.into()
+            }
+        };
+        let hash = *blake3::hash(&bytes).as_bytes();
+        if !self.seen(&hash, check).await? {
+            self.put_bytes(bytes).await?;
+        }
+        let mut uploaded = self.shared.uploaded.lock().expect("nobody panics holding this lock");
+        if uploaded.len() >= UPLOADED_MAX {
+            uploaded.clear();
+        }
+        uploaded.insert(hash);
+        drop(uploaded);
+        // A file that changed meanwhile: whoever came first decides for this task.
+        Ok(*task.hash.get_or_init(|| hash))
+    }
+
+    async fn seen(&self, hash: &[u8; 32], check: bool) -> Result<bool, Error> {
+        let known = self.shared.uploaded.lock().expect("nobody panics holding this lock").contains(hash);
+        if known && !check { Ok(true) } else { self.has_blob(&hex(hash)).await }
+    }
+
+    /// Whether the node has a blob.
+    ///
+    /// # Errors
+    /// When the node does not answer, or the id is none.
+    pub async fn has_blob(&self, id: &str) -> Result<bool, Error> {
+        let name = hex(&parse_id(id)?);
+        let about = About { what: "blob", name: id };
+        let call = Call { method: Method::HEAD, ..Call::get(format!("/v1/blobs/{name}"), about) };
+        match self.http().done(call).await {
+            Ok(()) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn payload(blob: api::BlobRef) -> Result<Payload, Error> {
+    Ok(Payload::Blob { id: parse_id(&blob.id)?, bytes: blob.bytes })
+}
+
+fn about_job(id: &str) -> About<'_> {
+    About { what: "job", name: id }
+}
+
+/// A job's id, or the beginning of one: nothing else may become part of a path.
+pub(crate) fn job_name(id: &str) -> Result<&str, Error> {
+    if (1..=16).contains(&id.len()) && id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Ok(id);
+    }
+    Err(Error::NotFound { what: "job", name: id.to_owned() })
+}

@@ -1,0 +1,176 @@
+//! What a task brought home.
+
+use bytes::Bytes;
+
+use crate::api::{Failure, Outcome, Usage};
+use crate::error::Error;
+use crate::frames::{Payload, ResultItem};
+use crate::mesh::Mesh;
+
+/// Bytes that a task left: here, or in the node's store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The bytes.
+    Inline(Bytes),
+    /// A blob.
+    Blob {
+        /// Its id.
+        id: String,
+        /// Its length.
+        bytes: u64,
+    },
+}
+
+impl Output {
+    /// How many bytes.
+    #[must_use]
+    pub fn bytes_len(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Blob { bytes, .. } => *bytes,
+        }
+    }
+
+    /// The bytes, from the node's store if they are not here; all of them in memory.
+    ///
+    /// # Errors
+    /// As [`Mesh::get_blob`]; none when the bytes are here.
+    pub async fn fetch(&self, mesh: &Mesh) -> Result<Bytes, Error> {
+        match self {
+            Self::Inline(bytes) => Ok(bytes.clone()),
+            Self::Blob { id, .. } => mesh.get_blob(id).await,
+        }
+    }
+
+    fn of(payload: Payload) -> Self {
+        match payload {
+            Payload::Inline(bytes) => Self::Inline(Bytes::copy_from_slice(&bytes)),
+            Payload::Blob { id, bytes } => Self::Blob { id: hex(&id), bytes },
+        }
+    }
+}
+
+/// One ended task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskResult {
+    /// Its input's place in the job, from 0.
+    pub index: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Standard output of a command, or what a function returned.
+    pub output: Output,
+    /// Standard error of a command.
+    pub errors: Output,
+    /// The id of the node that ran it; `None` when nobody did.
+    pub worker: Option<String>,
+    /// How many attempts it took.
+    pub attempts: u32,
+    /// What the attempt that counted used.
+    pub usage: Usage,
+}
+
+impl TaskResult {
+    /// The program's exit code, if it ran to its end: 0 when done, 1 for the error of a function.
+    #[must_use]
+    pub fn exit_code(&self) -> Option<i32> {
+        match &self.outcome {
+            Outcome::Done => Some(0),
+            Outcome::Failed(Failure::Exit { exit_code }) => Some(*exit_code),
+            Outcome::Failed(Failure::Error { .. }) => Some(1),
+            Outcome::Trapped { .. }
+            | Outcome::Limit { .. }
+            | Outcome::Invalid { .. }
+            | Outcome::Cancelled
+            | Outcome::Lost { .. } => None,
+        }
+    }
+
+    /// Whether the task ran to its end and all is well.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.outcome == Outcome::Done
+    }
+
+    /// This result if the task is done, an error that holds it if not.
+    ///
+    /// # Errors
+    /// [`Error::TaskFailed`] for every other outcome.
+    pub fn into_done(self) -> Result<Self, Error> {
+        if self.is_done() { Ok(self) } else { Err(Error::TaskFailed(Box::new(self))) }
+    }
+
+    /// The output, from the node's store if it was too long to come along; all of it in memory.
+    ///
+    /// # Errors
+    /// As [`Mesh::get_blob`].
+    pub async fn output_bytes(&self, mesh: &Mesh) -> Result<Bytes, Error> {
+        self.output.fetch(mesh).await
+    }
+
+    pub(crate) fn of(item: ResultItem) -> Self {
+        let ResultItem { index, outcome, output, errors, worker, attempts, usage } = item;
+        Self {
+            index,
+            outcome,
+            output: Output::of(output),
+            errors: Output::of(errors),
+            worker: worker.map(|id| hex(&id)),
+            attempts,
+            usage,
+        }
+    }
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = Vec::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+        }
+    }
+    String::from_utf8(text).expect("hexadecimal digits are UTF-8")
+}
+
+/// The 32 bytes of a blob id.
+pub(crate) fn parse_id(text: &str) -> Result<[u8; 32], Error> {
+    let wrong = || Error::refused(format!("{text:?} is no blob id"), "64 hexadecimal digits");
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok()))
+        .collect::<Option<_>>()
+        .ok_or_else(wrong)?;
+    let (pairs, []) = digits.as_chunks::<2>() else { return Err(wrong()) };
+    let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+    <[u8; 32]>::try_from(bytes).ok().ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_survive_text() {
+        let id = *blake3::hash(b"weft").as_bytes();
+        assert_eq!(parse_id(&hex(&id)).unwrap(), id);
+        for wrong in ["", "abc", &"g".repeat(64), &"a".repeat(66), &"é".repeat(32)] {
+            assert!(parse_id(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_function_error_counts_as_exit_code_1() {
+        let item = ResultItem {
+            index: 0,
+            outcome: Outcome::Failed(Failure::Error { error: String::from("no") }),
+            output: Payload::Inline([].into()),
+            errors: Payload::Inline([].into()),
+            worker: None,
+            attempts: 1,
+            usage: Usage::default(),
+        };
+        let result = TaskResult::of(item);
+        assert_eq!(result.exit_code(), Some(1));
+        assert_eq!(result.into_done().unwrap_err().to_string(), "task 0 failed: no");
+    }
+}

@@ -1,0 +1,249 @@
+//! What to run: a module, the way into it, and its bounds. Building a task does nothing; a [`crate::Mesh`] runs it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::api::Class;
+use crate::frames::{JobRequest, Limits, Profile};
+
+/// A WebAssembly module, wherever it is. It is uploaded to the node at most once per [`crate::Mesh`].
+#[derive(Clone)]
+pub enum Module {
+    /// The module itself.
+    Bytes(Bytes),
+    /// A file that holds it; read when its task is first run, and not again for that task or its clones.
+    File(PathBuf),
+    /// A blob of the node's store, by its id.
+    Blob(String),
+}
+
+impl Module {
+    /// The module in that file.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::File(path.into())
+    }
+
+    /// The module with that blob id.
+    #[must_use]
+    pub fn blob(id: impl Into<String>) -> Self {
+        Self::Blob(id.into())
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Blob(id) => write!(f, "blob {id}"),
+        }
+    }
+}
+
+impl From<Bytes> for Module {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Module {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+impl From<&'static [u8]> for Module {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self::Bytes(Bytes::from_static(bytes))
+    }
+}
+
+impl<const N: usize> From<&'static [u8; N]> for Module {
+    fn from(bytes: &'static [u8; N]) -> Self {
+        Self::Bytes(Bytes::from_static(bytes))
+    }
+}
+
+impl From<PathBuf> for Module {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl From<&std::path::Path> for Module {
+    fn from(path: &std::path::Path) -> Self {
+        Self::File(path.to_owned())
+    }
+}
+
+/// What to run on each input: a program and its bounds. Cheap to clone.
+///
+/// ```
+/// use std::time::Duration;
+/// use weft_client::{Class, Module, Task};
+///
+/// let resize = Task::command(Module::file("resize.wasm"))
+///     .args(["--width", "640"])
+///     .env("QUALITY", "80")
+///     .timeout(Duration::from_secs(20))
+///     .memory_bytes(512 << 20)
+///     .need("arch", "x86_64")
+///     .class(Class::Interactive)
+///     .retries(2);
+/// # let _ = resize;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub(crate) module: Module,
+    /// The module's hash, once known. Shared by all clones.
+    pub(crate) hash: Arc<OnceLock<[u8; 32]>>,
+    function: Option<String>,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    profile: Profile,
+    limits: Limits,
+    needs: Vec<(String, String)>,
+    class: Class,
+    retries: u32,
+}
+
+impl Task {
+    /// Runs the module as a WASI command: the input is its standard input, its standard output the result.
+    #[must_use]
+    pub fn command(module: impl Into<Module>) -> Self {
+        Self::new(module.into(), None)
+    }
+
+    /// Calls one function of a module built with weft-guest: bytes in, bytes out. The fast way for small tasks.
+    #[must_use]
+    pub fn function(module: impl Into<Module>, name: impl Into<String>) -> Self {
+        Self::new(module.into(), Some(name.into()))
+    }
+
+    fn new(module: Module, function: Option<String>) -> Self {
+        Self {
+            module,
+            hash: Arc::default(),
+            function,
+            args: Vec::new(),
+            env: Vec::new(),
+            profile: Profile::Pure,
+            limits: Limits::default(),
+            needs: Vec::new(),
+            class: Class::default(),
+            retries: 0,
+        }
+    }
+
+    /// Adds an argument of a command; its own name is not among them.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments of a command.
+    #[must_use]
+    pub fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable in the environment of a command.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Bounds the running time, in whole milliseconds, at least one and at most 49 days. Default: one minute.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.limits.wall_ms = Some(u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1));
+        self
+    }
+
+    /// Bounds the linear memory. Default: 256 MiB.
+    #[must_use]
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.limits.memory_bytes = Some(bytes);
+        self
+    }
+
+    /// Bounds the instructions, deterministically. Metering costs running time; without a bound there is none.
+    #[must_use]
+    pub fn fuel(mut self, fuel: u64) -> Self {
+        self.limits.fuel = Some(fuel);
+        self
+    }
+
+    /// Bounds the output. Default: 64 MiB.
+    #[must_use]
+    pub fn output_bytes(mut self, bytes: u64) -> Self {
+        self.limits.output_bytes = Some(bytes);
+        self
+    }
+
+    /// Bounds standard error. Default: 1 MiB.
+    #[must_use]
+    pub fn errors_bytes(mut self, bytes: u64) -> Self {
+        self.limits.errors_bytes = Some(bytes);
+        self
+    }
+
+    /// Asks for nodes that carry this label. A job that no node fits waits, and says why.
+    #[must_use]
+    pub fn need(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
+        self.needs.push((label.into(), value.into()));
+        self
+    }
+
+    /// Says how urgent it is. Default: [`Class::Batch`].
+    #[must_use]
+    pub fn class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// How often a task that failed, trapped or reached a limit is tried again. Default: never. A task that was lost
+    /// with its worker is tried again in any case.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// The same bytes on every processor, the bits of a NaN included, at a cost to float-heavy code.
+    #[must_use]
+    pub fn portable(mut self) -> Self {
+        self.profile = Profile::Portable;
+        self
+    }
+
+    /// Real clock and randomness; the result is never reused.
+    #[must_use]
+    pub fn impure(mut self) -> Self {
+        self.profile = Profile::Impure;
+        self
+    }
+
+    pub(crate) fn request(&self, module: [u8; 32], detached: bool) -> JobRequest {
+        JobRequest {
+            module,
+            function: self.function.clone(),
+            args: self.args.clone(),
+            env: self.env.clone(),
+            profile: self.profile,
+            limits: self.limits,
+            needs: self.needs.clone(),
+            class: self.class,
+            retries: self.retries,
+            detached,
+        }
+    }
+}
