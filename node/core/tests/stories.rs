@@ -407,7 +407,7 @@ fn worker_of(event: &Event) -> Option<PeerId> {
 }
 
 fn id(index: usize) -> PeerId {
-    PeerId([u8::try_from(index + 1).unwrap(); 32])
+    PeerId([u8::try_from(index + 1).expect("a test has few nodes"); 32])
 }
 
 fn index(peer: PeerId) -> usize {

@@ -23,7 +23,8 @@ impl Owner {
         ctx.counters.bids_received += 1;
         let name = self.calls.get(&bid.call).copied();
         let Some(job) = name.and_then(|name| self.jobs.get_mut(&name)) else {
-            ctx.send(from, Message::Release(bid.bid));
+            // Not a release: the worker missed the withdrawal and would bid again at once.
+            ctx.send(from, Message::Withdraw(bid.call));
             return;
         };
         job.said.insert(from, (ctx.now, Said::Bid(bid.slots)));

@@ -199,7 +199,7 @@ impl Worker {
 
     pub(crate) fn on_release(&mut self, owner: PeerId, bid: BidId) {
         if self.bids.get(&bid).is_some_and(|reservation| reservation.owner == owner) {
-            self.end_bid(bid);
+            self.end_unused(bid);
         }
     }
 
@@ -248,6 +248,15 @@ impl Worker {
         ctx.counters.bids_made += 1;
         let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
         ctx.send(owner, Message::Bid(Bid { call, bid, slots, start_in_us, warm, ttl_ms }));
+    }
+
+    /// The owner did not use it: nothing more is offered to that call before the owner says again what it wants.
+    fn end_unused(&mut self, bid: BidId) {
+        let Some(reservation) = self.bids.get(&bid) else { return };
+        if let Some(open) = self.calls.get_mut(&(reservation.owner, reservation.call)) {
+            open.wanted = open.wanted.saturating_sub(reservation.left);
+        }
+        self.end_bid(bid);
     }
 
     fn end_bid(&mut self, bid: BidId) {
@@ -465,7 +474,7 @@ impl Worker {
             if end > ctx.now {
                 break;
             }
-            self.end_bid(bid);
+            self.end_unused(bid);
         }
         let ended: Vec<_> =
             self.calls.iter().filter(|(_, open)| open.expires_at <= ctx.now).map(|(key, _)| *key).collect();
