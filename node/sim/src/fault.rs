@@ -1,0 +1,227 @@
+//! What breaks: processes die, stop and come back, links are cut in one direction or both, machines get slow. A plan
+//! of faults is drawn from a seed; a scenario breaks things by hand through the same door.
+
+use std::time::Duration;
+
+use weft_core::{Command, Input};
+
+use crate::chance::Chance;
+use crate::host::HostId;
+use crate::invariants::Violation;
+use crate::link::Weather;
+use crate::queue::Event;
+use crate::world::World;
+
+/// Something breaks, or is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A process dies; with `told` its kernel tells its peers (kill -9), without they hear nothing (power cut).
+    Kill {
+        /// Which.
+        host: HostId,
+        /// Whether its peers are told.
+        told: bool,
+    },
+    /// A dead process is started.
+    Restart(HostId),
+    /// A process is stopped; what comes in waits for it.
+    Pause(HostId),
+    /// A stopped process goes on.
+    Resume(HostId),
+    /// Nothing passes in this direction.
+    Cut {
+        /// From here.
+        from: HostId,
+        /// To there.
+        to: HostId,
+    },
+    /// Frames pass in this direction.
+    Mend {
+        /// From here.
+        from: HostId,
+        /// To there.
+        to: HostId,
+    },
+    /// Executions of a host take so many times as long, and its frames so many milliseconds more.
+    Slow {
+        /// Which.
+        host: HostId,
+        /// 1 is its usual pace.
+        times: u32,
+        /// Added to each of its frames, in milliseconds.
+        lag_ms: u32,
+    },
+    /// A host's user lets it take no new work, or take it again.
+    Drain {
+        /// Which.
+        host: HostId,
+        /// Whether it takes none.
+        on: bool,
+    },
+}
+
+impl World {
+    /// Breaks or mends something now. What engines do about it comes with the next event.
+    pub fn fault(&mut self, fault: Fault) {
+        self.queue.after(Duration::ZERO, Event::Fault(fault));
+    }
+
+    /// A process dies, and its peers are told.
+    pub fn kill(&mut self, host: HostId) {
+        self.fault(Fault::Kill { host, told: true });
+    }
+
+    /// No frame passes between two hosts.
+    pub fn cut(&mut self, one: HostId, other: HostId) {
+        self.fault(Fault::Cut { from: one, to: other });
+        self.fault(Fault::Cut { from: other, to: one });
+    }
+
+    /// Frames pass between two hosts again.
+    pub fn mend(&mut self, one: HostId, other: HostId) {
+        self.fault(Fault::Mend { from: one, to: other });
+        self.fault(Fault::Mend { from: other, to: one });
+    }
+
+    /// Mends everything: links, weather, processes, pace.
+    ///
+    /// # Errors
+    /// When what piled up before a stopped process breaks an invariant.
+    pub fn heal(&mut self) -> Result<(), Violation> {
+        self.fabric.heal(&mut self.queue, Weather::LAN);
+        for host in (0..self.hosts.len()).map(HostId) {
+            self.suffer(Fault::Resume(host))?;
+            self.suffer(Fault::Restart(host))?;
+            self.suffer(Fault::Slow { host, times: 1, lag_ms: 0 })?;
+            self.suffer(Fault::Drain { host, on: false })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn suffer(&mut self, fault: Fault) -> Result<(), Violation> {
+        match fault {
+            Fault::Kill { host, told } => self.on_kill(host, told),
+            Fault::Restart(host) => self.restart(host),
+            Fault::Pause(host) => self.on_pause(host),
+            Fault::Resume(host) => return self.on_resume(host),
+            Fault::Cut { from, to } => self.fabric.set_cut(&mut self.queue, from, to, true),
+            Fault::Mend { from, to } => self.fabric.set_cut(&mut self.queue, from, to, false),
+            Fault::Slow { host, times, lag_ms } => {
+                self.hosts[host.0].slowness = times;
+                self.fabric.set_lag(host, 1000 * u64::from(lag_ms));
+            }
+            Fault::Drain { host, on } => return self.tell(host, Input::Command(Command::Drain(on))),
+        }
+        Ok(())
+    }
+
+    fn on_kill(&mut self, id: HostId, told: bool) {
+        let host = &mut self.hosts[id.0];
+        if host.engine.is_some() {
+            host.kill();
+            self.reference.on_killed(id);
+            self.fabric.on_killed(&mut self.queue, id, told);
+        }
+    }
+
+    /// Starts a dead process; it remembers nothing but its name and its blobs.
+    pub(crate) fn restart(&mut self, id: HostId) {
+        let now = self.now();
+        let host = &mut self.hosts[id.0];
+        if host.engine.is_none() {
+            host.start(now, self.mesh, &mut self.chance);
+            self.fabric.on_started(&mut self.queue, id);
+            self.plan_wake(id);
+        }
+    }
+
+    fn on_pause(&mut self, id: HostId) {
+        let host = &mut self.hosts[id.0];
+        if host.engine.is_some() && !host.paused {
+            host.paused = true;
+            self.fabric.on_paused(&mut self.queue, id, true);
+        }
+    }
+
+    /// A stopped process goes on: its timer is late and its sockets are full, and either may be looked at first.
+    fn on_resume(&mut self, id: HostId) -> Result<(), Violation> {
+        let host = &mut self.hosts[id.0];
+        if !host.paused {
+            return Ok(());
+        }
+        host.paused = false;
+        host.wake_at = None;
+        self.fabric.on_paused(&mut self.queue, id, false);
+        if self.chance.permille(500) {
+            self.tell(id, Input::Wake)?;
+        }
+        while let Some(input) = self.hosts[id.0].pile.pop_front() {
+            self.tell(id, input)?;
+        }
+        self.plan_wake(id);
+        Ok(())
+    }
+}
+
+/// How often what breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FaultRates {
+    /// Mean time between two faults, in milliseconds.
+    pub(crate) every_ms: u64,
+    /// Longest time until a fault is mended, in milliseconds.
+    pub(crate) lasts_ms: u64,
+    /// Weights: kill, power cut, pause, cut of one direction, cut of both, isolation of a host, slow, drain.
+    pub(crate) weights: [u64; 8],
+}
+
+impl FaultRates {
+    /// What breaks when, within so many milliseconds.
+    pub(crate) fn plan(&self, chance: &mut Chance, hosts: usize, phase_ms: u64) -> Vec<(Duration, Fault)> {
+        let total: u64 = self.weights.iter().sum();
+        if total == 0 {
+            return Vec::new();
+        }
+        let mut plan = Vec::new();
+        let mut at_ms = chance.between(1, 2 * self.every_ms);
+        while at_ms < phase_ms {
+            let mended_ms = at_ms + chance.between(1, self.lasts_ms);
+            let (at, mended) = (Duration::from_millis(at_ms), Duration::from_millis(mended_ms));
+            for (breaks, mends) in self.draw(chance, hosts, total) {
+                plan.push((at, breaks));
+                plan.push((mended, mends));
+            }
+            at_ms += chance.between(1, 2 * self.every_ms);
+        }
+        plan
+    }
+
+    /// One misfortune, as faults and their remedies.
+    fn draw(&self, chance: &mut Chance, hosts: usize, total: u64) -> Vec<(Fault, Fault)> {
+        let host = HostId(chance.index(hosts));
+        let other = HostId((host.0 + 1 + chance.index(hosts.max(2) - 1)) % hosts);
+        let cut = |from, to| (Fault::Cut { from, to }, Fault::Mend { from, to });
+        let mut ticket = chance.below(total);
+        let kind = self.weights.iter().position(|weight| {
+            let drawn = ticket < *weight;
+            ticket = ticket.saturating_sub(*weight);
+            drawn
+        });
+        match kind {
+            Some(kind @ (0 | 1)) => vec![(Fault::Kill { host, told: kind == 0 }, Fault::Restart(host))],
+            Some(2) => vec![(Fault::Pause(host), Fault::Resume(host))],
+            Some(3) if host != other => vec![cut(host, other)],
+            Some(4) if host != other => vec![cut(host, other), cut(other, host)],
+            Some(5) => {
+                let others = (0..hosts).map(HostId).filter(|other| *other != host);
+                others.flat_map(|other| [cut(host, other), cut(other, host)]).collect()
+            }
+            Some(6) => {
+                let (times, lag_ms) = (chance.small(2, 10), chance.small(0, 100));
+                let usual = Fault::Slow { host, times: 1, lag_ms: 0 };
+                vec![(Fault::Slow { host, times, lag_ms }, usual)]
+            }
+            Some(7) => vec![(Fault::Drain { host, on: true }, Fault::Drain { host, on: false })],
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! One simulated machine: an engine, the fake ports around it, and what survives when its process dies (the name, the
+//! blobs). The world drives it; nothing here plans events.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use weft_core::{
+    Audit, BlobId, Command, Engine, Input, MeshConfig, NodeConfig, Payload, PeerId, RunId, Time, Work,
+};
+
+use crate::chance::Chance;
+
+/// Inputs that a stopped process lets pile up; further messages are dropped.
+const PILE_MAX: usize = 20_000;
+
+/// A host, by its number in the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostId(pub usize);
+
+/// What a machine is.
+#[derive(Clone, Debug)]
+pub struct HostSpec {
+    /// Tasks that it runs at once.
+    pub slots: u32,
+    /// Its labels.
+    pub labels: Vec<(String, String)>,
+}
+
+impl HostSpec {
+    /// A machine without labels.
+    #[must_use]
+    pub fn slots(slots: u32) -> Self {
+        Self { slots, labels: Vec::new() }
+    }
+
+    /// The same with one more label.
+    #[must_use]
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.labels.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// A bid that was sent and may still be in force.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promise {
+    pub(crate) ends: Time,
+    pub(crate) slots: u32,
+}
+
+/// A machine.
+#[derive(Debug)]
+pub(crate) struct SimHost {
+    pub(crate) id: HostId,
+    pub(crate) peer: PeerId,
+    pub(crate) spec: HostSpec,
+    /// `None` while its process is dead.
+    pub(crate) engine: Option<Engine>,
+    /// Counts its processes.
+    pub(crate) life: u32,
+    pub(crate) boot: u64,
+    /// When its process started: its engine's zero.
+    pub(crate) born: Time,
+    pub(crate) paused: bool,
+    pub(crate) pile: VecDeque<Input>,
+    /// Its disk.
+    pub(crate) blobs: BTreeSet<BlobId>,
+    /// What was handed to its slots.
+    pub(crate) runs: BTreeMap<RunId, Work>,
+    /// What of it waits for a slot, first come first served.
+    pub(crate) waiting: VecDeque<RunId>,
+    /// When it is to be woken.
+    pub(crate) wake_at: Option<Time>,
+    /// Wakes in a row that asked for another one at once.
+    pub(crate) hasty: u32,
+    /// Executions take so many times as long.
+    pub(crate) slowness: u32,
+    /// Bids of this life that may be in force.
+    pub(crate) promises: Vec<Promise>,
+    /// Bids since the last award, within one second from `vain_since` on.
+    pub(crate) vain: u32,
+    pub(crate) vain_since: Time,
+    /// Its engine's last audit.
+    pub(crate) audit: Option<Audit>,
+}
+
+impl SimHost {
+    pub(crate) fn new(id: HostId, peer: PeerId, spec: HostSpec) -> Self {
+        Self {
+            id,
+            peer,
+            spec,
+            engine: None,
+            life: 0,
+            boot: 0,
+            born: Time::ZERO,
+            paused: false,
+            pile: VecDeque::new(),
+            blobs: BTreeSet::new(),
+            runs: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            wake_at: None,
+            hasty: 0,
+            slowness: 1,
+            promises: Vec::new(),
+            vain: 0,
+            vain_since: Time::ZERO,
+            audit: None,
+        }
+    }
+
+    /// A new process: nothing but the disk is remembered.
+    pub(crate) fn start(&mut self, now: Time, mesh: MeshConfig, chance: &mut Chance) {
+        assert!(self.engine.is_none(), "only a dead process is started");
+        self.boot = chance.any();
+        let node = NodeConfig {
+            name: format!("host-{}", self.id.0),
+            slots: self.spec.slots,
+            memory_bytes: 1 << 30,
+            labels: self.spec.labels.clone(),
+            boot: self.boot,
+        };
+        self.engine = Some(Engine::new(self.peer, mesh, node, chance.seed()));
+        self.life += 1;
+        self.born = now;
+    }
+
+    /// The process and its slots are gone.
+    pub(crate) fn kill(&mut self) {
+        self.engine = None;
+        self.paused = false;
+        self.pile.clear();
+        self.runs.clear();
+        self.waiting.clear();
+        self.promises.clear();
+        self.wake_at = None;
+        self.audit = None;
+    }
+
+    /// It bids.
+    pub(crate) fn on_bid(&mut self, now: Time, ttl_ms: u32, slots: u32) {
+        self.promises.push(Promise { ends: now.plus_ms(u64::from(ttl_ms)), slots });
+        if now.since_us(self.vain_since) > 1_000_000 {
+            self.vain_since = now;
+            self.vain = 0;
+        }
+        self.vain += 1;
+    }
+
+    /// A stopped process's sockets keep an input for later, as far as they go.
+    pub(crate) fn pile_up(&mut self, input: Input) {
+        let droppable = matches!(input, Input::Received { .. } | Input::Heard { .. });
+        if !droppable || self.pile.len() < PILE_MAX {
+            self.pile.push_back(input);
+        }
+    }
+
+    /// What a user hands over lies in the blob store before the engine hears of it.
+    pub(crate) fn keep_blobs(&mut self, command: &Command) {
+        match command {
+            Command::Submit(submission) => {
+                self.blobs.insert(submission.program.module);
+                self.blobs.extend(submission.inputs.iter().filter_map(Payload::blob));
+            }
+            Command::Extend { inputs, .. } => self.blobs.extend(inputs.iter().filter_map(Payload::blob)),
+            Command::Close { .. } | Command::Cancel { .. } | Command::Drain(_) => {}
+        }
+    }
+
+    /// An execution that a free slot begins now, if any waits and any slot is free.
+    pub(crate) fn next_run(&mut self) -> Option<(RunId, Work)> {
+        let busy = self.runs.len() - self.waiting.len();
+        if busy >= self.spec.slots as usize {
+            return None;
+        }
+        let run = self.waiting.pop_front()?;
+        self.runs.get(&run).map(|work| (run, work.clone()))
+    }
+
+    /// Takes an execution out of the slots, whether it began or not.
+    pub(crate) fn take_run(&mut self, run: RunId) -> Option<Work> {
+        self.waiting.retain(|waiting| *waiting != run);
+        self.runs.remove(&run)
+    }
+
+    /// This process's clock.
+    pub(crate) fn local(&self, now: Time) -> Time {
+        Time(now.since_us(self.born))
+    }
+
+    /// When the engine wants to be woken, by the world's clock.
+    pub(crate) fn next_wakeup(&self) -> Option<Time> {
+        let (at, _) = self.engine.as_ref()?.next_wakeup()?;
+        Some(Time(self.born.0.saturating_add(at.0)))
+    }
+
+    /// Slots that bids still promise at most.
+    pub(crate) fn promised(&mut self, now: Time) -> u32 {
+        self.promises.retain(|promise| promise.ends >= now);
+        self.promises.iter().map(|promise| promise.slots).sum()
+    }
+}

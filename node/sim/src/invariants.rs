@@ -1,0 +1,263 @@
+//! What must hold after every event, by name. Each check looks at the host that was just told something: what its
+//! engine did in this step, and what it says about itself.
+
+use std::fmt;
+
+use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
+use weft_core::{LeaseId, MeshConfig, Outcome, Time};
+
+use crate::host::SimHost;
+use crate::reference::{End, Fact, Reference};
+
+/// Calls that a node may keep, as owner and as worker together.
+const CALLS_MAX: usize = 10_000;
+/// Undelivered outcomes that a node may keep.
+const UNDELIVERED_MAX: usize = 200_000;
+/// Wakes in a row that may ask for another one at once.
+const HASTY_MAX: u32 = 200;
+/// Bids that a node may send within a second without being awarded anything.
+const VAIN_MAX: u32 = 1000;
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant's name.
+    pub name: &'static str,
+    /// What was seen.
+    pub text: String,
+    /// The event that showed it, counted from 1.
+    pub event: u64,
+    /// When.
+    pub at: Time,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {:?} (event {}): {}", self.name, self.at, self.event, self.text)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// What a check may look at.
+#[derive(Debug)]
+pub(crate) struct Scene<'a> {
+    pub(crate) mesh: &'a MeshConfig,
+    pub(crate) host: &'a SimHost,
+    /// Slots that the host's bids still promise.
+    pub(crate) promised: u32,
+    pub(crate) facts: &'a [Fact],
+    pub(crate) reference: &'a Reference,
+}
+
+type Check = fn(&Scene<'_>) -> Result<(), String>;
+
+/// All of them; the first that fails is reported.
+pub(crate) const INVARIANTS: &[(&str, Check)] = &[
+    ("an_accepted_task_is_in_one_state", invariant_an_accepted_task_is_in_one_state),
+    ("a_task_ends_once", invariant_a_task_ends_once),
+    ("an_end_has_an_attempt", invariant_an_end_has_an_attempt),
+    ("a_task_is_given_up_after_its_losses", invariant_a_task_is_given_up_after_its_losses),
+    ("an_attempt_is_issued_once", invariant_an_attempt_is_issued_once),
+    ("slots_hold", invariant_slots_hold),
+    ("promises_hold", invariant_promises_hold),
+    ("no_reservation_outlives_its_ttl", invariant_no_reservation_outlives_its_ttl),
+    ("a_cancel_is_final", invariant_a_cancel_is_final),
+    ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
+    ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
+    ("nothing_runs_without_its_blobs", invariant_nothing_runs_without_its_blobs),
+    ("state_is_bounded", invariant_state_is_bounded),
+    ("words_fit", invariant_words_fit),
+    ("no_engine_spins", invariant_no_engine_spins),
+    ("nobody_bids_in_vain_for_ever", invariant_nobody_bids_in_vain_for_ever),
+];
+
+fn invariant_an_accepted_task_is_in_one_state(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    for job in &audit.jobs {
+        let states = job.queued + job.leased + job.ended + job.cancelled;
+        ensure(states == job.total, || format!("{states} states for {} tasks: {job:?}", job.total))?;
+        ensure(job.queued == job.in_queue, || format!("the queue is not what is queued: {job:?}"))?;
+        let owed = scene.reference.jobs.get(&job.job);
+        let known = owed.map_or(0, |owed| owed.tasks.len());
+        ensure(job.total as usize == known, || format!("{known} tasks accepted, the engine has {job:?}"))?;
+        let told = owed.map_or(0, |owed| owed.told);
+        let over = job.ended + job.cancelled;
+        ensure(over as usize == told, || format!("{told} ends were told, the engine has {job:?}"))?;
+    }
+    Ok(())
+}
+
+fn invariant_a_task_ends_once(scene: &Scene<'_>) -> Result<(), String> {
+    for End { job, index, .. } in ends(scene) {
+        let task = scene.reference.task(*job, *index);
+        let told = task.map_or(0, |task| task.ends);
+        ensure(told == 1, || format!("the end of {job:?} task {index} was told {told} times"))?;
+    }
+    Ok(())
+}
+
+fn invariant_an_end_has_an_attempt(scene: &Scene<'_>) -> Result<(), String> {
+    for End { job, index, report, worker } in ends(scene) {
+        let ran = matches!(report.outcome, Outcome::Done | Outcome::Failed(_));
+        let Some(worker) = worker else {
+            ensure(!ran, || format!("{job:?} task {index} ran and nobody ran it"))?;
+            continue;
+        };
+        let lease = |attempt| LeaseId { job: *job, index: *index, attempt };
+        let mut issued = scene.reference.issued.range(lease(0)..=lease(u32::MAX));
+        let awarded = *worker == scene.host.peer || issued.any(|(_, workers)| workers.contains_key(worker));
+        ensure(awarded, || format!("{job:?} task {index} was never awarded to {worker:?}"))?;
+        let executed = scene.reference.executed_by(*job, *index, *worker);
+        ensure(!ran || executed, || format!("{worker:?} never ran {job:?} task {index}"))?;
+    }
+    Ok(())
+}
+
+fn invariant_a_task_is_given_up_after_its_losses(scene: &Scene<'_>) -> Result<(), String> {
+    for End { job, index, report, .. } in ends(scene) {
+        let attempts = scene.reference.task(*job, *index).map_or(0, |task| task.attempts);
+        let most = scene.mesh.losses_max;
+        ensure(!matches!(report.outcome, Outcome::Lost(_)) || attempts > most, || {
+            format!("{job:?} task {index} was given up after {attempts} attempts: {}", report.outcome)
+        })?;
+    }
+    Ok(())
+}
+
+fn invariant_an_attempt_is_issued_once(scene: &Scene<'_>) -> Result<(), String> {
+    for fact in scene.facts {
+        if let Fact::Awarded(lease) = fact {
+            let issued: u32 = scene.reference.issued.get(lease).map_or(0, |workers| workers.values().sum());
+            ensure(issued == 1, || format!("{lease:?} was awarded {issued} times"))?;
+        }
+    }
+    Ok(())
+}
+
+fn invariant_slots_hold(scene: &Scene<'_>) -> Result<(), String> {
+    let host = scene.host;
+    let Some(audit) = host.audit.as_ref().filter(|_| host.pile.is_empty()) else { return Ok(()) };
+    let (handed, runs) = (audit.handed, host.runs.len());
+    ensure(audit.slots == host.spec.slots, || format!("{} slots, not {}", audit.slots, host.spec.slots))?;
+    ensure(handed as usize == runs, || format!("{handed} handed to the slots, which have {runs}"))?;
+    ensure(handed <= audit.reserved_max, || format!("{handed} handed, at most {}", audit.reserved_max))
+}
+
+fn invariant_promises_hold(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    let (held, reserved, most) = (audit.held.len(), audit.reserved, audit.reserved_max);
+    ensure(held + reserved as usize <= most as usize, || {
+        format!("{held} held and {reserved} reserved, at most {most}")
+    })
+}
+
+/// A node bids to itself without a message that could be seen, so only those without jobs of their own are looked at.
+fn invariant_no_reservation_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = scene.host.audit.as_ref().filter(|audit| audit.jobs.is_empty()) else { return Ok(()) };
+    let (reserved, promised) = (audit.reserved, scene.promised);
+    ensure(reserved <= promised, || {
+        format!("{reserved} slots reserved, {promised} promised by bids in force")
+    })
+}
+
+fn invariant_a_cancel_is_final(scene: &Scene<'_>) -> Result<(), String> {
+    for End { job, index, report, .. } in ends(scene) {
+        let cancelled = scene.reference.jobs.get(job).is_some_and(|job| job.cancelled);
+        ensure(!cancelled || report.outcome == Outcome::Cancelled, || {
+            format!("{job:?} was cancelled, then task {index} ended as {}", report.outcome)
+        })?;
+    }
+    Ok(())
+}
+
+fn invariant_a_job_ends_once_after_its_tasks(scene: &Scene<'_>) -> Result<(), String> {
+    for fact in scene.facts {
+        let Fact::JobEnded(name) = fact else { continue };
+        let Some(job) = scene.reference.jobs.get(name) else { return Err(format!("{name:?} is unknown")) };
+        ensure(job.ends == 1, || format!("the end of {name:?} was told {} times", job.ends))?;
+        ensure(job.closed || job.cancelled, || format!("{name:?} ended while it was open"))?;
+        let open = job.unended();
+        ensure(open == 0 || job.cancelled, || format!("{name:?} ended before {open} of its tasks"))?;
+    }
+    Ok(())
+}
+
+fn invariant_an_output_is_the_tasks_own(scene: &Scene<'_>) -> Result<(), String> {
+    for End { job, index, report, .. } in ends(scene) {
+        if report.outcome != Outcome::Done {
+            continue;
+        }
+        let task = scene.reference.task(*job, *index);
+        let own = task.is_some_and(|task| task.spec.success().output == report.output);
+        ensure(own, || format!("{job:?} task {index} brought {:?}", report.output))?;
+        let here = report.blobs().all(|blob| scene.host.blobs.contains(&blob));
+        ensure(here, || format!("{job:?} task {index} ended before its output was here"))?;
+    }
+    Ok(())
+}
+
+fn invariant_nothing_runs_without_its_blobs(scene: &Scene<'_>) -> Result<(), String> {
+    for fact in scene.facts {
+        if let Fact::Started { missing: Some(blob) } = fact {
+            return Err(format!("an execution began without {blob:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn invariant_state_is_bounded(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    let calls = audit.calls_open + audit.calls_heard;
+    ensure(calls <= CALLS_MAX, || format!("{calls} calls are open"))?;
+    let undelivered = audit.undelivered;
+    ensure(undelivered <= UNDELIVERED_MAX, || format!("{undelivered} outcomes are undelivered"))?;
+    let (open, most) = (audit.reservations_open, audit.reserved_max);
+    ensure(open <= most as usize, || format!("{open} reservations are open for {most} slots"))
+}
+
+fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
+    for fact in scene.facts {
+        match fact {
+            Fact::Sent { to, bytes, leases } => {
+                ensure(*to != scene.host.peer, || "a node wrote to itself".into())?;
+                ensure(*bytes <= MESSAGE_BYTES_MAX, || format!("a message of {bytes} bytes"))?;
+                ensure(*leases <= BATCH_MAX, || format!("a message of {leases} leases"))?;
+            }
+            Fact::Published { bytes } => {
+                let fits = bytes.is_some_and(|bytes| bytes <= GOSSIP_BYTES_MAX);
+                ensure(fits, || "a gossip is too long to be told".into())?;
+            }
+            Fact::Ended(_) | Fact::JobEnded(_) | Fact::Awarded(_) | Fact::Started { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+fn invariant_no_engine_spins(scene: &Scene<'_>) -> Result<(), String> {
+    let hasty = scene.host.hasty;
+    ensure(hasty <= HASTY_MAX, || {
+        let reason = scene.host.engine.as_ref().and_then(|engine| engine.next_wakeup());
+        format!("it asked {hasty} times in a row to be woken at once: {reason:?}")
+    })
+}
+
+fn invariant_nobody_bids_in_vain_for_ever(scene: &Scene<'_>) -> Result<(), String> {
+    let vain = scene.host.vain;
+    ensure(vain <= VAIN_MAX, || format!("{vain} bids within a second and no award"))
+}
+
+fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
+    scene.facts.iter().filter_map(|fact| match fact {
+        Fact::Ended(end) => Some(end),
+        Fact::JobEnded(_)
+        | Fact::Awarded(_)
+        | Fact::Started { .. }
+        | Fact::Sent { .. }
+        | Fact::Published { .. } => None,
+    })
+}
+
+fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(text()) }
+}

@@ -1,0 +1,156 @@
+//! Performs what engines ask for: the fake network, slots, blob store and user. A new effect does not compile until
+//! it is handled here.
+
+use std::time::Duration;
+
+use weft_core::codec::{encode_gossip, encode_message};
+use weft_core::{BlobId, Effect, Gossip, Input, Message, Outcome, PeerId, Report, RunId, Work};
+
+use crate::host::HostId;
+use crate::invariants::Violation;
+use crate::queue::Event;
+use crate::reference::Fact;
+use crate::world::World;
+
+impl World {
+    pub(crate) fn perform(&mut self, id: HostId, effect: Effect) {
+        match effect {
+            Effect::Send { to, message } => self.send(id, to, message),
+            Effect::Publish(gossip) => self.publish(id, &gossip),
+            Effect::Execute { run, work } => self.execute(id, run, work),
+            Effect::Abort(run) => {
+                let life = self.hosts[id.0].life;
+                let soon = Duration::from_micros(self.chance.between(50, 20_000));
+                self.queue.after(soon, Event::Ran { host: id, life, run, aborted: true });
+            }
+            Effect::Fetch { blob, from } => self.fetch(id, blob, from),
+            Effect::Stash(bytes) => {
+                self.hosts[id.0].blobs.insert(BlobId::of(&bytes));
+            }
+            Effect::Notify(event) => self.facts.extend(self.reference.on_event(event)),
+        }
+    }
+
+    fn send(&mut self, id: HostId, to: PeerId, message: Message) {
+        let (bytes, leases) = (encode_message(&message).len(), leases_in(&message));
+        self.facts.push(Fact::Sent { to, bytes, leases });
+        if let Message::Award(award) = &message {
+            for grant in &award.grants {
+                self.reference.on_award(to, grant.lease);
+                self.facts.push(Fact::Awarded(grant.lease));
+            }
+        }
+        if let Message::Bid(bid) = &message {
+            let now = self.now();
+            self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);
+        }
+        if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
+            self.fabric.send(&mut self.queue, id, to, message);
+        }
+    }
+
+    fn publish(&mut self, id: HostId, gossip: &Gossip) {
+        let bytes = encode_gossip(gossip).ok().map(|bytes| bytes.len());
+        self.facts.push(Fact::Published { bytes });
+        for (host, after) in self.fabric.reach(id) {
+            self.queue.after(after, Event::Heard { host, origin: id, gossip: gossip.clone() });
+        }
+    }
+
+    fn execute(&mut self, id: HostId, run: RunId, work: Work) {
+        let host = &mut self.hosts[id.0];
+        let needed = [Some(work.program.module), work.input.blob()].into_iter().flatten();
+        let missing = needed.into_iter().find(|blob| !host.blobs.contains(blob));
+        self.facts.push(Fact::Started { missing });
+        host.runs.insert(run, work);
+        host.waiting.push_back(run);
+        self.fill_slots(id);
+    }
+
+    /// Begins what waits for a slot as long as one is free.
+    fn fill_slots(&mut self, id: HostId) {
+        let host = &mut self.hosts[id.0];
+        while let Some((run, work)) = host.next_run() {
+            let task = self.catalog.read(&work.input).expect("only inputs of the catalog are submitted");
+            let service = Duration::from_micros(u64::from(task.service_us) * u64::from(host.slowness));
+            self.queue.after(service, Event::Ran { host: id, life: host.life, run, aborted: false });
+        }
+    }
+
+    /// An execution's time has come; whichever of its end and its abort is first, counts.
+    pub(crate) fn on_ran(
+        &mut self,
+        (id, life): (HostId, u32),
+        run: RunId,
+        aborted: bool,
+    ) -> Result<(), Violation> {
+        let host = &mut self.hosts[id.0];
+        let Some(work) = Some(()).filter(|()| host.life == life).and_then(|()| host.take_run(run)) else {
+            return Ok(());
+        };
+        let report = if aborted {
+            Report::bare(Outcome::Cancelled)
+        } else {
+            let task = self.catalog.read(&work.input).expect("only inputs of the catalog are submitted");
+            self.reference.on_ran(host.peer, work.task);
+            task.answer(&mut self.chance)
+        };
+        host.blobs.extend(report.blobs());
+        self.fill_slots(id);
+        self.tell(id, Input::Ran(vec![(run, report)]))
+    }
+
+    fn fetch(&mut self, id: HostId, blob: BlobId, from: Vec<PeerId>) {
+        let host = &self.hosts[id.0];
+        let after = if host.blobs.contains(&blob) {
+            Duration::ZERO
+        } else if self.holds(id, blob, &from) {
+            Duration::from_micros(2 * self.fabric.weather.delay_us + self.chance.between(100, 20_000))
+        } else {
+            Duration::from_micros(self.chance.between(1_000, 2_000_000))
+        };
+        let life = self.hosts[id.0].life;
+        self.queue.after(after, Event::Fetched { host: id, life, blob, from });
+    }
+
+    pub(crate) fn on_fetched(
+        &mut self,
+        (id, life): (HostId, u32),
+        blob: BlobId,
+        from: &[PeerId],
+    ) -> Result<(), Violation> {
+        if self.hosts[id.0].life != life {
+            return Ok(());
+        }
+        let found = self.hosts[id.0].blobs.contains(&blob) || self.holds(id, blob, from);
+        if found {
+            self.hosts[id.0].blobs.insert(blob);
+        }
+        self.tell(id, Input::Fetched { blob, found })
+    }
+
+    /// Whether one of these hosts has a blob and can be asked for it now.
+    fn holds(&self, asker: HostId, blob: BlobId, from: &[PeerId]) -> bool {
+        let known = from.iter().filter_map(|peer| self.peers.get(peer)).filter(|host| **host != asker);
+        known.into_iter().any(|id| {
+            let host = &self.hosts[id.0];
+            let answers = host.engine.is_some() && !host.paused;
+            let reached = self.fabric.connected(asker, *id) && self.fabric.connected(*id, asker);
+            answers && reached && host.blobs.contains(&blob)
+        })
+    }
+}
+
+fn leases_in(message: &Message) -> usize {
+    match message {
+        Message::Award(award) => award.grants.len(),
+        Message::Refuse { leases } | Message::Ack(leases) | Message::Cancel(leases) => leases.len(),
+        Message::Renew(ranges) => ranges.len(),
+        Message::Outcome(all) => all.len(),
+        Message::Call(_)
+        | Message::Withdraw(_)
+        | Message::Bid(_)
+        | Message::Decline(_)
+        | Message::Release(_) => 0,
+    }
+}

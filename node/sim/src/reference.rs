@@ -1,0 +1,234 @@
+//! A naive model of what is owed: it hears what users ask, what is awarded, run and told, and knows nothing of how.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weft_core::{BlobId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Program, Report, TaskId};
+
+use crate::host::HostId;
+use crate::workload::{Catalog, TaskSpec};
+
+/// What an engine said or did in one step.
+#[derive(Debug)]
+pub(crate) enum Fact {
+    /// It told its user that a task ended.
+    Ended(End),
+    /// It told its user that a job ended.
+    JobEnded(JobId),
+    /// It awarded an attempt to another node.
+    Awarded(LeaseId),
+    /// It had an execution begun, for which this blob is missing.
+    Started { missing: Option<BlobId> },
+    /// It sent a message of so many bytes that names at most so many leases.
+    Sent { to: PeerId, bytes: usize, leases: usize },
+    /// It published a gossip of so many bytes, if that is at all allowed.
+    Published { bytes: Option<usize> },
+}
+
+/// A task's end as its user was told of it.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) job: JobId,
+    pub(crate) index: u32,
+    pub(crate) report: Report,
+    pub(crate) worker: Option<PeerId>,
+}
+
+/// A job as its user remembers it.
+#[derive(Debug)]
+pub(crate) struct OwedJob {
+    pub(crate) owner: HostId,
+    pub(crate) program: Program,
+    pub(crate) tasks: Vec<OwedTask>,
+    pub(crate) closed: bool,
+    pub(crate) cancelled: bool,
+    /// The owner's process died and the job with it.
+    pub(crate) forgotten: bool,
+    /// How often its end was told.
+    pub(crate) ends: u32,
+    /// How many of its tasks' ends were told.
+    pub(crate) told: usize,
+}
+
+impl OwedJob {
+    /// Tasks whose end was not told.
+    pub(crate) fn unended(&self) -> usize {
+        self.tasks.len() - self.told
+    }
+
+    fn on_end(&mut self, index: u32, report: &Report, worker: Option<PeerId>, attempts: u32) {
+        let task = usize::try_from(index).ok().and_then(|index| self.tasks.get_mut(index));
+        let Some(task) = task else { return };
+        self.told += usize::from(task.ends == 0);
+        task.ends += 1;
+        task.outcome.get_or_insert_with(|| report.outcome.clone());
+        task.worker = worker;
+        task.attempts = attempts;
+    }
+}
+
+/// A task as its user remembers it.
+#[derive(Debug)]
+pub(crate) struct OwedTask {
+    pub(crate) input: Payload,
+    pub(crate) spec: TaskSpec,
+    /// How often its end was told.
+    pub(crate) ends: u32,
+    /// How its first end was told.
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) worker: Option<PeerId>,
+    pub(crate) attempts: u32,
+}
+
+/// The model.
+#[derive(Debug, Default)]
+pub struct Reference {
+    pub(crate) jobs: BTreeMap<JobId, OwedJob>,
+    /// Awards to other nodes: how often each lease was issued, and to whom.
+    pub(crate) issued: BTreeMap<LeaseId, BTreeMap<PeerId, u32>>,
+    /// Which task ran to its end where.
+    pub(crate) executed: BTreeMap<TaskId, BTreeMap<PeerId, u32>>,
+    /// Lost leases that owners told their users of.
+    pub(crate) lost: BTreeMap<(JobId, u32), u32>,
+}
+
+impl Reference {
+    /// A living process hears its user.
+    pub(crate) fn on_command(&mut self, owner: HostId, command: &Command, catalog: &Catalog) {
+        match command {
+            Command::Submit(submission) => {
+                let job = OwedJob {
+                    owner,
+                    program: Program::clone(&submission.program),
+                    tasks: owed_tasks(&submission.inputs, catalog),
+                    closed: submission.closed,
+                    cancelled: false,
+                    forgotten: false,
+                    ends: 0,
+                    told: 0,
+                };
+                self.jobs.entry(submission.job).or_insert(job);
+            }
+            Command::Extend { job, inputs } => {
+                let job =
+                    self.jobs.get_mut(job).filter(|job| !job.closed && !job.cancelled && !job.forgotten);
+                if let Some(job) = job {
+                    job.tasks.extend(owed_tasks(inputs, catalog));
+                }
+            }
+            Command::Close { job } => {
+                if let Some(job) = self.jobs.get_mut(job) {
+                    job.closed = true;
+                }
+            }
+            Command::Cancel { job } => {
+                if let Some(job) = self.jobs.get_mut(job).filter(|job| !job.forgotten) {
+                    job.cancelled = true;
+                }
+            }
+            Command::Drain(_) => {}
+        }
+    }
+
+    /// A process dies; what it owned is owed no more.
+    pub(crate) fn on_killed(&mut self, owner: HostId) {
+        for job in self.jobs.values_mut().filter(|job| job.owner == owner) {
+            job.forgotten = true;
+        }
+    }
+
+    /// An owner binds an attempt to another node.
+    pub(crate) fn on_award(&mut self, worker: PeerId, lease: LeaseId) {
+        *self.issued.entry(lease).or_default().entry(worker).or_default() += 1;
+    }
+
+    /// A task ran to its end.
+    pub(crate) fn on_ran(&mut self, worker: PeerId, task: TaskId) {
+        *self.executed.entry(task).or_default().entry(worker).or_default() += 1;
+    }
+
+    /// An owner tells its user something.
+    pub(crate) fn on_event(&mut self, event: Event) -> Option<Fact> {
+        match event {
+            Event::TaskEnded { job, index, report, worker, attempts } => {
+                if let Some(owed) = self.jobs.get_mut(&job) {
+                    owed.on_end(index, &report, worker, attempts);
+                }
+                Some(Fact::Ended(End { job, index, report, worker }))
+            }
+            Event::JobEnded { job } => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.ends += 1;
+                }
+                Some(Fact::JobEnded(job))
+            }
+            Event::Lost { job, index, worker: _ } => {
+                *self.lost.entry((job, index)).or_default() += 1;
+                None
+            }
+        }
+    }
+
+    /// Tasks whose end is owed and was not told.
+    #[must_use]
+    pub fn owed(&self) -> BTreeSet<(JobId, u32)> {
+        let live = self.jobs.iter().filter(|(_, job)| !job.cancelled && !job.forgotten);
+        live.flat_map(|(name, job)| {
+            let indexes = (0u32..).zip(&job.tasks).filter(|(_, task)| task.ends == 0);
+            indexes.map(|(index, _)| (*name, index))
+        })
+        .collect()
+    }
+
+    /// Whether a job is owed nothing more: ended, cancelled or forgotten.
+    #[must_use]
+    pub fn settled(&self, job: JobId) -> bool {
+        self.jobs
+            .get(&job)
+            .is_some_and(|job| job.cancelled || job.forgotten || (job.closed && job.unended() == 0))
+    }
+
+    /// How many tasks of a job ended as done.
+    #[must_use]
+    pub fn done(&self, job: JobId) -> usize {
+        let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
+        tasks.iter().filter(|task| task.outcome == Some(Outcome::Done)).count()
+    }
+
+    /// How often tasks of a job ran to their end, on all hosts together.
+    #[must_use]
+    pub fn executions(&self, job: JobId) -> u32 {
+        let Some(job) = self.jobs.get(&job) else { return 0 };
+        let runs = job.tasks.iter().filter_map(|task| self.executed.get(&job.program.task_id(&task.input)));
+        runs.flat_map(BTreeMap::values).sum()
+    }
+
+    /// How many ended tasks of a job this node brought home.
+    #[must_use]
+    pub fn brought(&self, job: JobId, worker: PeerId) -> usize {
+        let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
+        tasks.iter().filter(|task| task.ends > 0 && task.worker == Some(worker)).count()
+    }
+
+    /// Whether that task ran to its end there.
+    pub(crate) fn executed_by(&self, job: JobId, index: u32, worker: PeerId) -> bool {
+        let Some(program) = self.jobs.get(&job).map(|job| &job.program) else { return false };
+        let name = self.task(job, index).map(|task| program.task_id(&task.input));
+        name.and_then(|name| self.executed.get(&name)).is_some_and(|workers| workers.contains_key(&worker))
+    }
+
+    pub(crate) fn task(&self, job: JobId, index: u32) -> Option<&OwedTask> {
+        self.jobs.get(&job)?.tasks.get(usize::try_from(index).ok()?)
+    }
+}
+
+fn owed_tasks(inputs: &[Payload], catalog: &Catalog) -> Vec<OwedTask> {
+    let owed = inputs.iter().map(|input| OwedTask {
+        input: input.clone(),
+        spec: catalog.read(input).expect("only inputs of the catalog are submitted"),
+        ends: 0,
+        outcome: None,
+        worker: None,
+        attempts: 0,
+    });
+    owed.collect()
+}

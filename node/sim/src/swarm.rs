@@ -1,0 +1,181 @@
+//! One seed, one swarm: safety under fire, then heal and demand progress. Driven by `weft-sim` and by tests.
+
+use std::fmt;
+use std::time::Duration;
+
+use weft_core::{Engine, Time};
+
+use crate::host::SimHost;
+use crate::invariants::Violation;
+use crate::options::Options;
+use crate::queue::Event;
+use crate::world::World;
+
+/// How long a healed mesh may take to end everything that it owes.
+const PROGRESS: Duration = Duration::from_secs(600);
+/// How long after its last task a mesh may take to forget it: bids, calls and repeated outcomes have ended by then.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// What a seed's swarm did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The seed.
+    pub seed: u64,
+    /// Machines.
+    pub hosts: usize,
+    /// Faults that were planned.
+    pub faults: usize,
+    /// Tasks that were accepted.
+    pub tasks: usize,
+    /// Tasks whose end was told.
+    pub ended: usize,
+    /// Tasks that died with their owner's process.
+    pub forgotten: usize,
+    /// Executions that ran to their end.
+    pub executions: u32,
+    /// Inputs that engines were told.
+    pub events: u64,
+    /// Virtual time in all.
+    pub time: Time,
+    /// The hash of everything that engines were told.
+    pub trace: u64,
+}
+
+/// A seed whose swarm broke a promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// What was broken.
+    pub violation: Violation,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\nreplay: weft-sim run --seed {} --verbose", self.violation, self.seed)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Runs the swarm of a seed; every event is told to `watch`, as one line.
+///
+/// # Errors
+/// When an invariant is broken, or the healed mesh does not end what it owes and come to rest.
+pub fn simulate(seed: u64, watch: Option<fn(&str)>) -> Result<Summary, Failure> {
+    let guard = SeedOnPanic(seed);
+    let options = Options::draw(seed);
+    let result = run(seed, &options, watch).map_err(|violation| Failure { seed, violation });
+    drop(guard);
+    result
+}
+
+fn run(seed: u64, options: &Options, watch: Option<fn(&str)>) -> Result<Summary, Violation> {
+    let mut builder = World::builder(seed).weather(options.weather).watch(watch);
+    for spec in &options.hosts {
+        builder = builder.host(spec.clone());
+    }
+    let mut world = builder.build();
+    for (at, fault) in &options.faults {
+        world.queue.after(*at, Event::Fault(*fault));
+    }
+    for (at, host, command) in options.commands(seed, &mut world.catalog) {
+        world.queue.after(at, Event::User { host, command });
+    }
+    // Jobs that are submitted at the last moment are extended and closed within ten seconds.
+    world.try_run_for(Duration::from_millis(options.phase_ms))?;
+    world.heal()?;
+    world.try_run_for(Duration::from_secs(10))?;
+    demand_progress(&mut world)?;
+    world.try_run_for(QUIET)?;
+    demand_rest(&world)?;
+    Ok(summary(seed, options, &world))
+}
+
+fn demand_progress(world: &mut World) -> Result<(), Violation> {
+    let start = world.now();
+    while !world.reference().owed().is_empty() {
+        if world.now() - start > PROGRESS {
+            let owed = world.reference().owed();
+            let first = owed.first().map(|(job, index)| {
+                let owner = world.reference().jobs[job].owner;
+                format!("{job:?} task {index} of host {}: {:?}", owner.0, world.why(owner, *job, *index))
+            });
+            let text = format!("{} tasks did not end; {}", owed.len(), first.unwrap_or_default());
+            return Err(world.violation("a_healed_mesh_ends_what_it_owes", text));
+        }
+        world.try_run_for(Duration::from_millis(500))?;
+    }
+    Ok(())
+}
+
+fn demand_rest(world: &World) -> Result<(), Violation> {
+    for host in &world.hosts {
+        if let Some(text) = unrest(host) {
+            let text = format!("host {}: {text}", host.id.0);
+            return Err(world.violation("a_quiet_mesh_holds_nothing", text));
+        }
+    }
+    Ok(())
+}
+
+/// What a host still holds, if anything.
+fn unrest(host: &SimHost) -> Option<String> {
+    let audit = host.engine.as_ref().map(Engine::audit)?;
+    let counts = [
+        ("leases held", audit.held.len()),
+        ("executions", host.runs.len()),
+        ("slots reserved", audit.reserved as usize),
+        ("bids", audit.reservations_open),
+        ("calls heard", audit.calls_heard),
+        ("calls open", audit.calls_open),
+        ("leases open", audit.leases_open),
+        ("jobs", audit.jobs.len()),
+        ("outcomes undelivered", audit.undelivered),
+    ];
+    let left = counts.into_iter().find(|(_, count)| *count > 0);
+    left.map(|(what, count)| format!("{count} {what} are left: {audit:?}"))
+}
+
+fn summary(seed: u64, options: &Options, world: &World) -> Summary {
+    let jobs = || world.reference().jobs.values();
+    Summary {
+        seed,
+        hosts: options.hosts.len(),
+        faults: options.faults.len() / 2,
+        tasks: jobs().map(|job| job.tasks.len()).sum(),
+        ended: jobs().flat_map(|job| &job.tasks).filter(|task| task.ends > 0).count(),
+        forgotten: jobs().filter(|job| job.forgotten).map(|job| job.unended()).sum(),
+        executions: world.reference().executed.values().flat_map(|workers| workers.values()).sum(),
+        events: world.events(),
+        time: world.now(),
+        trace: world.trace().value(),
+    }
+}
+
+/// Names the seed when an engine panics.
+struct SeedOnPanic(u64);
+
+impl Drop for SeedOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("replay: weft-sim run --seed {} --verbose", self.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_how_to_replay_it() {
+        let violation =
+            Violation { name: "slots_hold", text: "host 1: no".into(), event: 3, at: Time(1_500_000) };
+        let failure = Failure { seed: 7, violation };
+        assert_eq!(
+            failure.to_string(),
+            "slots_hold at 1.500000s (event 3): host 1: no\nreplay: weft-sim run --seed 7 --verbose"
+        );
+    }
+}

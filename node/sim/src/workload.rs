@@ -1,0 +1,189 @@
+//! What simulated users want: jobs whose tasks carry their own fate. A task's input says how long it runs and how it
+//! ends, so that whoever runs it, wherever and however often, must bring the same answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weft_core::message::{Class, Needs};
+use weft_core::{
+    BlobId, Entry, Failure, JobId, Limits, Outcome, Payload, Profile, Program, Report, Submission, Usage,
+};
+
+use crate::chance::Chance;
+
+/// Length that blobs pretend to have: too long to travel inline.
+const BULK_BYTES: u64 = 20_000;
+
+/// How a task ends when nobody interferes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Fate {
+    /// Done, with a short output.
+    Done,
+    /// Done, with an output that travels as a blob.
+    Bulky,
+    /// It always fails.
+    Fails,
+    /// It fails every second time, by chance.
+    Flaky,
+}
+
+/// What a task's input says.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) struct TaskSpec {
+    pub(crate) job: u64,
+    pub(crate) index: u32,
+    pub(crate) service_us: u32,
+    pub(crate) fate: Fate,
+}
+
+impl TaskSpec {
+    fn bytes(&self) -> Vec<u8> {
+        bincode::encode_to_vec(self, bincode::config::standard()).expect("plain data always encodes")
+    }
+
+    /// What an attempt that runs to its end brings.
+    pub(crate) fn answer(&self, chance: &mut Chance) -> Report {
+        let usage = Usage { wall_us: u64::from(self.service_us), ..Usage::default() };
+        match self.fate {
+            Fate::Done | Fate::Bulky => Report { usage, ..self.success() },
+            Fate::Flaky if chance.permille(500) => Report { usage, ..self.success() },
+            Fate::Flaky | Fate::Fails => Report { usage, ..Report::bare(Outcome::Failed(Failure::Exit(3))) },
+        }
+    }
+
+    /// What it brings when it ends as done.
+    pub(crate) fn success(&self) -> Report {
+        let bytes = [self.bytes().as_slice(), b" answered"].concat();
+        let output = match self.fate {
+            Fate::Bulky => Payload::Blob { id: BlobId::of(&bytes), bytes: BULK_BYTES },
+            Fate::Done | Fate::Flaky | Fate::Fails => Payload::inline(&bytes),
+        };
+        Report { output, ..Report::bare(Outcome::Done) }
+    }
+}
+
+/// A job, before it has a name.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// How many tasks.
+    pub tasks: u32,
+    /// How long each runs, in microseconds, least and most.
+    pub service_us: (u32, u32),
+    /// How the tasks end.
+    pub fate: Fate,
+    /// Whether inputs travel as blobs.
+    pub bulky_inputs: bool,
+    /// Labels that a worker must carry.
+    pub labels: Vec<(String, String)>,
+    /// How urgent.
+    pub class: Class,
+    /// Retries of a failed task.
+    pub retries: u32,
+}
+
+impl JobSpec {
+    /// So many tasks of so many milliseconds each that end well.
+    #[must_use]
+    pub fn new(tasks: u32, service_ms: u32) -> Self {
+        Self {
+            tasks,
+            service_us: (service_ms * 1000, service_ms * 1000),
+            fate: Fate::Done,
+            bulky_inputs: false,
+            labels: Vec::new(),
+            class: Class::Batch,
+            retries: 0,
+        }
+    }
+}
+
+/// All inputs that were ever made, so that a fake execution can read one that travels as a blob.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    bulky: BTreeMap<BlobId, TaskSpec>,
+}
+
+impl Catalog {
+    /// A closed submission of this job.
+    pub(crate) fn submission(&mut self, job: JobId, spec: &JobSpec, chance: &mut Chance) -> Submission {
+        Submission {
+            job,
+            program: Arc::new(program(job)),
+            needs: Needs { labels: spec.labels.clone() },
+            class: spec.class,
+            retries: spec.retries,
+            inputs: self.inputs(job, spec, 0, chance),
+            closed: true,
+        }
+    }
+
+    /// Inputs of a job's tasks from this index on.
+    pub(crate) fn inputs(
+        &mut self,
+        job: JobId,
+        spec: &JobSpec,
+        first: u32,
+        chance: &mut Chance,
+    ) -> Vec<Payload> {
+        let (least, most) = spec.service_us;
+        let tasks = (first..first + spec.tasks).map(|index| TaskSpec {
+            job: job.0,
+            index,
+            service_us: chance.small(least, most),
+            fate: spec.fate,
+        });
+        tasks.map(|task| self.input(task, spec.bulky_inputs)).collect()
+    }
+
+    /// What an input says.
+    pub(crate) fn read(&self, input: &Payload) -> Option<TaskSpec> {
+        match input {
+            Payload::Inline(bytes) => {
+                let read = bincode::decode_from_slice(bytes, bincode::config::standard()).ok();
+                read.map(|(task, _)| task)
+            }
+            Payload::Blob { id, .. } => self.bulky.get(id).cloned(),
+        }
+    }
+
+    fn input(&mut self, task: TaskSpec, bulky: bool) -> Payload {
+        let bytes = task.bytes();
+        if !bulky {
+            return Payload::inline(&bytes);
+        }
+        let id = BlobId::of(&bytes);
+        self.bulky.insert(id, task);
+        Payload::Blob { id, bytes: BULK_BYTES }
+    }
+}
+
+/// Four modules serve all jobs, so that some are warm.
+fn program(job: JobId) -> Program {
+    let number = u8::try_from(job.0 % 4).expect("a remainder of 4 is small");
+    Program {
+        module: BlobId::of(&[b'm', number]),
+        module_bytes: 100_000,
+        entry: Entry::Command,
+        args: Vec::new(),
+        env: Vec::new(),
+        profile: Profile::Pure,
+        limits: Limits::DEFAULT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_says_what_its_task_does() {
+        let (mut catalog, mut chance) = (Catalog::default(), Chance::new(1, "work"));
+        for bulky_inputs in [false, true] {
+            let spec = JobSpec { bulky_inputs, ..JobSpec::new(3, 7) };
+            let inputs = catalog.inputs(JobId(9), &spec, 2, &mut chance);
+            let task = catalog.read(&inputs[1]).unwrap();
+            assert_eq!((task.index, task.service_us), (3, 7000));
+            assert_eq!(task.answer(&mut chance).output, task.success().output);
+        }
+    }
+}
