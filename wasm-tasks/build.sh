@@ -12,7 +12,7 @@ CLANG=${WEFT_WASM_CLANG:-clang-14}
 STRIP=${WEFT_WASM_STRIP:-llvm-strip-14}
 
 # Functions have no imports; commands have WASI. SIMD where loops over bytes or floats can use it.
-FUNCTIONS="tiles word-count monte-carlo checksum echo spin trap hoard"
+FUNCTIONS="tiles word-count monte-carlo checksum echo spin trap hoard bulk"
 BARE="noop"
 COMMANDS="lines exit"
 C_COMMANDS="caesar"

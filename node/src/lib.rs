@@ -1,1 +1,16 @@
-//! The weft node: wiring, waiting, showing.
+//! The weft node: wiring, waiting, showing. Everything that decides is in `weft-core`.
+//!
+//! ```text
+//!   api  --Request-->  node (the loop: select, apply)  --Effect-->  ports: net, slots, blobs, jobs
+//!   jobs <--Event----'                                 <--Input--'
+//! ```
+
+pub mod api;
+pub mod demo;
+pub mod embedded;
+pub mod handle;
+pub mod jobs;
+pub mod node;
+mod ports;
+pub mod settings;
+pub mod ticket;

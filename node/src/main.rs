@@ -1,1 +1,93 @@
-fn main() {}
+//! The binary `weft`: reads the command line, starts logging and a runtime, and turns what became of the verb into
+//! one line and an exit code. Everything else is in `commands`.
+
+mod cli;
+mod commands;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use commands::Problem;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return no_command(&error),
+    };
+    let runs_tasks = cli.verb.runs_tasks();
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(problem) => ExitCode::from(report(&problem, runs_tasks)),
+    }
+}
+
+fn run(cli: cli::Cli) -> Result<u8, Problem> {
+    start_log(&cli)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Runtime)?;
+    let ended = runtime.block_on(commands::dispatch(cli));
+    // A read of stdin may still block a thread of the runtime; nobody waits for it any more.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Logs go to stderr, filtered by `--log`, or else `WEFT_LOG`, or else warnings only.
+fn start_log(cli: &cli::Cli) -> Result<(), Problem> {
+    let given = cli.log.clone().or_else(|| weft_node::settings::environment("WEFT_LOG"));
+    let text = given.as_deref().unwrap_or("warn");
+    let filter = EnvFilter::try_new(text).map_err(|error| {
+        Problem::Usage(format!("--log: `{text}` is no filter: {error}; try info, or weft_node=debug"))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(render::stderr_has_colour())
+        .init();
+    Ok(())
+}
+
+/// Help and version are answers; all else is a wrong command line.
+fn no_command(error: &clap::Error) -> ExitCode {
+    drop(error.print());
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let words = std::env::args_os().skip(1);
+    let runs_tasks = verb_of(words.map(|word| word.to_string_lossy().into_owned()))
+        .is_some_and(|verb| verb == "run" || verb == "map");
+    ExitCode::from(if runs_tasks { commands::EXIT_OWN } else { commands::EXIT_USAGE })
+}
+
+/// The verb of a command line that is wrong elsewhere.
+fn verb_of(words: impl Iterator<Item = String>) -> Option<String> {
+    let mut words = words;
+    loop {
+        let word = words.next()?;
+        match word.as_str() {
+            "--data-dir" | "--log" => drop(words.next()),
+            flag if flag.starts_with('-') => {}
+            _ => return Some(word),
+        }
+    }
+}
+
+fn report(problem: &Problem, runs_tasks: bool) -> u8 {
+    if !problem.is_quiet() {
+        render::say(&problem.to_string());
+    }
+    problem.exit_code(runs_tasks)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_verb_is_the_first_word_that_belongs_to_no_flag() {
+        let verb = |line: &str| super::verb_of(line.split(' ').map(String::from));
+        assert_eq!(verb("--data-dir map run x"), Some("run".into()));
+        assert_eq!(verb("--log=info map"), Some("map".into()));
+        assert_eq!(verb("--help"), None);
+    }
+}

@@ -266,6 +266,9 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WallTime { limit_ms } => write!(f, "time: ran longer than {limit_ms} ms"),
+            Self::Memory { asked_bytes, limit_bytes } if asked_bytes >> 20 == limit_bytes >> 20 => {
+                write!(f, "memory: asked for {asked_bytes} bytes, limit {limit_bytes}")
+            }
             Self::Memory { asked_bytes, limit_bytes } => {
                 write!(f, "memory: asked for {} MiB, limit {} MiB", asked_bytes >> 20, limit_bytes >> 20)
             }

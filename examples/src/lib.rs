@@ -1,1 +1,0 @@
-//! One idea a file; each first line says what you will see.

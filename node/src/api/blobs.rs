@@ -1,0 +1,124 @@
+//! Blobs in and out, streamed: the disk works on blocking threads, and neither side is held in memory.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use axum::Json;
+use axum::body::{Body, BodyDataStream, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{Method, StatusCode};
+use axum::response::IntoResponse;
+use futures::{StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use weft_blobs::Durability;
+use weft_client::api::BlobRef;
+use weft_core::BlobId;
+
+use super::error::ApiError;
+use super::json::blob_id;
+use super::{Answered, Api};
+
+/// Longest blob that is taken.
+const BLOB_BYTES_MAX: u64 = 64 << 30;
+/// Pieces of an upload between the socket and the disk; beyond it the socket waits.
+const PIECES_MAX: usize = 8;
+/// How much of a blob is read at once.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// `PUT /v1/blobs`.
+pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
+    let (pieces, source) = mpsc::channel(PIECES_MAX);
+    let store = api.handle.store().clone();
+    let source = PieceReader { pieces: source, current: Bytes::new() };
+    let stored = spawn_blocking(move || store.put_reader(source, BLOB_BYTES_MAX, Durability::Cached));
+    feed(request.into_body().into_data_stream(), pieces).await;
+    let (id, bytes) = stored.await.map_err(thread_died)??;
+    Ok((StatusCode::CREATED, Json(BlobRef { id: id.to_string(), bytes })).into_response())
+}
+
+/// Hands the pieces of a body to the disk, until one of them ends.
+async fn feed(mut body: BodyDataStream, pieces: mpsc::Sender<io::Result<Option<Bytes>>>) {
+    loop {
+        let piece = match body.next().await {
+            Some(Ok(piece)) => Ok(Some(piece)),
+            Some(Err(error)) => Err(io::Error::other(error)),
+            None => Ok(None),
+        };
+        let last = !matches!(piece, Ok(Some(_)));
+        if pieces.send(piece).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// What [`feed`] hands over, as a reader for a blocking thread. A sender that is gone without a last word means that
+/// the upload was given up: that must not look like its end.
+struct PieceReader {
+    pieces: mpsc::Receiver<io::Result<Option<Bytes>>>,
+    current: Bytes,
+}
+
+impl Read for PieceReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(Ok(Some(piece))) => self.current = piece,
+                Some(Ok(None)) => return Ok(0),
+                Some(Err(error)) => return Err(error),
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+        let piece = self.current.split_to(self.current.len().min(buffer.len()));
+        let (room, _) = buffer.split_at_mut(piece.len());
+        room.copy_from_slice(&piece);
+        Ok(piece.len())
+    }
+}
+
+/// `GET` and `HEAD` of `/v1/blobs/{id}`.
+pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path<String>) -> Answered {
+    let id = blob_id(&name)?;
+    let missing = || ApiError::not_found("blob", &name);
+    if method == Method::HEAD {
+        let bytes = api.handle.store().len(id).ok_or_else(missing)?;
+        return Ok((headers(bytes), Body::empty()).into_response());
+    }
+    let store = api.handle.store().clone();
+    let opened = spawn_blocking(move || store.open_read(id)).await.map_err(thread_died)??;
+    let (bytes, file) = opened.ok_or_else(missing)?;
+    Ok((headers(bytes), file_body(file, bytes)).into_response())
+}
+
+fn headers(bytes: u64) -> [(axum::http::HeaderName, String); 2] {
+    [(CONTENT_LENGTH, bytes.to_string()), (CONTENT_TYPE, String::from("application/octet-stream"))]
+}
+
+/// A file, piece by piece, as fast as the socket takes it.
+fn file_body(file: File, bytes: u64) -> Body {
+    Body::from_stream(stream::try_unfold((file, bytes), |(mut file, left)| async move {
+        if left == 0 {
+            return Ok::<_, io::Error>(None);
+        }
+        let read = spawn_blocking(move || {
+            let room = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES);
+            let mut piece = vec![0; room];
+            file.read_exact(&mut piece)?;
+            Ok::<_, io::Error>((piece, file))
+        });
+        let (piece, file) = read.await.map_err(io::Error::other)??;
+        let left = left - piece.len() as u64;
+        Ok(Some((Bytes::from(piece), (file, left))))
+    }))
+}
+
+/// Stores bytes that are here already.
+pub(super) async fn store(api: &Api, bytes: Vec<u8>) -> Result<BlobId, ApiError> {
+    let store = api.handle.store().clone();
+    Ok(spawn_blocking(move || store.put(&bytes)).await.map_err(thread_died)??)
+}
+
+fn thread_died(error: tokio::task::JoinError) -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the blob store failed: {error}"))
+}

@@ -1,0 +1,93 @@
+//! Refusals: what was wrong, what would have been taken, what to do; with the status code that says whose turn it is.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use weft_client::api::ErrorBody;
+
+use crate::handle::NodeStopped;
+use crate::jobs::{NoSuchJob, TableFull};
+
+/// A refusal. Nothing was changed by the request, unless its stream had begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    body: ErrorBody,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, body: ErrorBody { error: error.into(), expected: None, help: None } }
+    }
+
+    pub(super) fn bad(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    pub(super) fn not_found(what: &str, name: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("no {what} {name}"))
+    }
+
+    pub(super) fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.body.expected = Some(expected.into());
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.body.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn into_body(self) -> ErrorBody {
+        self.body
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = axum::http::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+impl From<NodeStopped> for ApiError {
+    fn from(error: NodeStopped) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<NoSuchJob> for ApiError {
+    fn from(error: NoSuchJob) -> Self {
+        Self::new(StatusCode::NOT_FOUND, error.to_string())
+            .help("the longest ended jobs are forgotten first; `weft jobs` lists those that are known")
+    }
+}
+
+impl From<TableFull> for ApiError {
+    fn from(error: TableFull) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            .help("cancel some, or wait until some end")
+    }
+}
+
+impl From<weft_blobs::Error> for ApiError {
+    fn from(error: weft_blobs::Error) -> Self {
+        // That enum may grow; what is not known here is the disk's fault until shown otherwise.
+        let status = if matches!(error, weft_blobs::Error::Full { .. }) {
+            StatusCode::INSUFFICIENT_STORAGE
+        } else if matches!(error, weft_blobs::Error::Busy { .. }) {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else if matches!(error, weft_blobs::Error::TooLong { .. }) {
+            StatusCode::PAYLOAD_TOO_LARGE
+        } else if error.is_senders_fault() || matches!(error, weft_blobs::Error::Source(_)) {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR
+        };
+        Self::new(status, error.to_string())
+    }
+}

@@ -1,0 +1,79 @@
+//! `GET /metrics`: the node in Prometheus' text format. Gauges say how things stand, counters what happened since the
+//! start; there is one sample a name, so that nothing here grows with peers or jobs.
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use weft_client::api::{Counters, Status};
+
+use super::{Answered, Api, convert};
+
+pub(super) async fn metrics(State(api): State<Api>) -> Answered {
+    let snapshot = api.handle.snapshot().await?;
+    let usage = api.handle.store().usage();
+    let mut text = render(&convert::status(snapshot, api.handle.info()));
+    gauge(&mut text, "store_bytes", "Bytes of the blob store in use", usage.bytes);
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+}
+
+fn render(status: &Status) -> String {
+    let mut text = String::with_capacity(4096);
+    gauge(&mut text, "uptime_seconds", "Time since the node started", status.uptime_ms / 1000);
+    gauge(&mut text, "slots", "Tasks that may run at once", status.slots.into());
+    gauge(&mut text, "slots_free", "Slots without a task", status.free.into());
+    gauge(&mut text, "slots_reserved", "Slots promised to owners", status.reserved.into());
+    gauge(&mut text, "tasks_running", "Tasks handed to the slots", status.running.into());
+    gauge(&mut text, "tasks_waiting", "Tasks that wait for a slot or a blob", status.waiting.into());
+    gauge(&mut text, "tasks_backlog", "Own tasks that wait for a worker", status.backlog.into());
+    gauge(&mut text, "outcomes_undelivered", "Outcomes not yet acknowledged", status.undelivered.into());
+    gauge(&mut text, "draining", "1 while no new work is taken", status.draining.into());
+    gauge(&mut text, "peers_connected", "Peers that can be spoken to", status.peers_connected.into());
+    gauge(&mut text, "jobs_unfinished", "Own jobs that have not ended", status.jobs_unfinished.into());
+    counters(&mut text, status.counters);
+    text
+}
+
+fn counters(text: &mut String, counters: Counters) {
+    let Counters {
+        calls,
+        bids_made,
+        bids_received,
+        declines,
+        awards,
+        refused,
+        executed,
+        committed,
+        lost,
+        late,
+        differing,
+        forged,
+        resent,
+        gossiped_home,
+        dropped,
+    } = counters;
+    counter(text, "calls", "Calls for bids sent", calls);
+    counter(text, "bids_made", "Bids made as a worker", bids_made);
+    counter(text, "bids_received", "Bids received as an owner", bids_received);
+    counter(text, "declines", "Declines made as a worker", declines);
+    counter(text, "awards", "Leases awarded as an owner", awards);
+    counter(text, "awards_refused", "Awards whose bid no longer stood", refused);
+    counter(text, "tasks_executed", "Tasks executed as a worker", executed);
+    counter(text, "tasks_committed", "Tasks committed as an owner", committed);
+    counter(text, "leases_lost", "Leases that ended without an outcome", lost);
+    counter(text, "outcomes_late", "Outcomes of tasks already over", late);
+    counter(text, "outcomes_differing", "Late outcomes of pure tasks with another output", differing);
+    counter(text, "outcomes_forged", "Outcomes of leases never issued to their sender", forged);
+    counter(text, "outcomes_resent", "Outcomes sent again", resent);
+    counter(text, "outcomes_gossiped_home", "Outcomes that came home through gossip", gossiped_home);
+    counter(text, "messages_dropped", "Messages, calls or outcomes dropped at a bound", dropped);
+}
+
+fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
+    *text += &format!("# HELP weft_{name} {help}.\n# TYPE weft_{name} gauge\nweft_{name} {value}\n");
+}
+
+fn counter(text: &mut String, name: &str, help: &str, value: u64) {
+    *text += &format!(
+        "# HELP weft_{name}_total {help}.\n# TYPE weft_{name}_total counter\nweft_{name}_total {value}\n"
+    );
+}

@@ -1,0 +1,143 @@
+//! The HTTP API: loopback only, bearer token, JSON for people and frames for the Rust client. One surface for CLI, SDK
+//! and curl; it decides nothing, it turns requests into [`crate::handle::Request`]s and results into bytes.
+//!
+//! ```text
+//!   GET  /v1/status  /v1/peers  /v1/jobs  /v1/jobs/{id}[?wait_ms=N]  /v1/jobs/{id}/why[?index=N]  /metrics
+//!   POST /v1/jobs (frames or JSON in, frames or JSON lines out)      GET /v1/jobs/{id}/results
+//!   POST /v1/jobs/{id}/cancel  /v1/drain?on=BOOL  /v1/stop           PUT /v1/blobs  HEAD,GET /v1/blobs/{id}
+//! ```
+//!
+//! | bound | value | beyond it |
+//! |---|---|---|
+//! | connections | 256 | the next one waits in the kernel's queue until one closes |
+//! | a request's head | 64 KiB, 64 headers, 30 s | 431, or the connection closes |
+//! | an idle connection | 90 s | it closes |
+//! | open job streams | 1024 | 503 |
+//! | unfinished jobs | 10,000 | 503 |
+//! | a frame | 1 MiB | 400 as the first frame, an `Error` frame later |
+//! | the first frame | 10 s | 408 |
+//! | an input inside a frame | 16 KiB | 400, an `Error` frame later |
+//! | a JSON submission | 16 MiB, 100,000 inputs | 413, 400 |
+//! | tasks of a job unfinished or undelivered | 16,384 | its inputs are not read until some are |
+//! | tasks of a job | 2^32 - 1 | an `Error` frame |
+//! | a blob | 64 GiB, and the store's quota | 413, 507 |
+//! | results that detached jobs keep | 256 MiB, 4,000,000 | ended jobs are forgotten, then 507 or an `Error` frame |
+
+mod auth;
+mod blobs;
+mod convert;
+mod endpoint;
+mod error;
+mod json;
+mod metrics;
+mod routes;
+mod stream;
+mod submit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use weft_core::{Command, JobId};
+
+use crate::handle::NodeHandle;
+
+pub use endpoint::{Published, bind, load_or_make_token, publish};
+
+/// Connections at once.
+const CONNECTIONS_MAX: usize = 256;
+/// Job streams at once.
+const STREAMS_MAX: usize = 1024;
+/// The head of a request, and the write buffer of a connection, in bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEADERS_MAX: usize = 64;
+/// How long a connection may be idle, or dawdle over a request's head.
+const HEAD_TIME: Duration = Duration::from_secs(90);
+/// How long to wait after the system refused a connection for want of files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every route has.
+#[derive(Clone, Debug)]
+struct Api {
+    handle: NodeHandle,
+    token: Arc<str>,
+    port: u16,
+    streams: Arc<Semaphore>,
+    orphans: mpsc::Sender<Orphan>,
+}
+
+/// A job whose submitter went away. It keeps its stream's permit until its cancellation is on its way: so there are
+/// never more of them than streams, and handing one over never waits.
+#[derive(Debug)]
+struct Orphan {
+    job: JobId,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Serves the API until dropped, or until the node's loop has ended.
+pub async fn serve(listener: TcpListener, handle: NodeHandle, token: String) {
+    let (orphans, orphaned) = mpsc::channel(STREAMS_MAX);
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    let api = Api {
+        handle: handle.clone(),
+        token: token.into(),
+        port,
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        orphans,
+    };
+    let router = routes::router(api);
+    tokio::join!(accept(listener, router), cancel_orphans(handle, orphaned));
+}
+
+/// Cancels the jobs of submitters that went away.
+async fn cancel_orphans(handle: NodeHandle, mut orphaned: mpsc::Receiver<Orphan>) {
+    while let Some(Orphan { job, _permit }) = orphaned.recv().await {
+        // A node that has stopped has no jobs left to cancel.
+        for command in [Command::Close { job }, Command::Cancel { job }] {
+            if handle.command(command).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let permit = Arc::clone(&room).acquire_owned().await.expect("this semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => connections.spawn(converse(stream, router.clone(), permit)),
+            Err(error) => {
+                tracing::warn!(%error, "the API can't take a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Serves one connection to its end.
+async fn converse(stream: TcpStream, router: Router, _permit: OwnedSemaphorePermit) {
+    drop(stream.set_nodelay(true));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX * 4)
+        .half_close(false);
+    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "an API connection broke");
+    }
+}
+
+/// A handler's answer never fails: a refusal is an answer.
+type Answered = Result<axum::response::Response, error::ApiError>;

@@ -1,0 +1,161 @@
+//! `POST /v1/jobs`: opens a job from the first words of its body, then hands over to its stream.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::OwnedSemaphorePermit;
+use weft_client::frames::{self, ClientFrame, JobRequest, Splitter};
+use weft_core::{BlobId, Command, JobId, Payload, input::Submission};
+
+use super::error::ApiError;
+use super::json::{self, Bytes, Module};
+use super::stream::{Arrived, Encoding, JobStream, OpenJob, Source, accepted, check_room};
+use super::{Answered, Api, blobs, convert};
+use crate::jobs::JobMeta;
+
+/// How long the first frame of a job may take.
+const OPEN_TIME: Duration = Duration::from_secs(10);
+
+/// The header that names the job of an answer.
+pub(super) static JOB_HEADER: HeaderName = HeaderName::from_static("weft-job");
+
+pub(super) async fn submit(State(api): State<Api>, headers: HeaderMap, request: Request) -> Answered {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    match kind.split(';').next().unwrap_or_default().trim() {
+        frames::CONTENT_TYPE => submit_frames(api, request.into_body()).await,
+        "application/json" => submit_json(api, request.into_body()).await,
+        other => Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("content-type {other:?}"))
+            .expected(format!("application/json or {}", frames::CONTENT_TYPE))),
+    }
+}
+
+async fn submit_frames(api: Api, body: Body) -> Answered {
+    let mut source = Source { body: body.into_data_stream(), splitter: Splitter::default() };
+    let request = tokio::time::timeout(OPEN_TIME, opening(&mut source)).await.unwrap_or_else(|_| {
+        Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, format!("no opening frame within {OPEN_TIME:?}")))
+    })?;
+    let first = source.arrived()?;
+    let source = (!first.closed).then_some(source);
+    open(api, request, first, source, Encoding::Frames).await
+}
+
+async fn opening(source: &mut Source) -> Result<JobRequest, ApiError> {
+    loop {
+        match source.next_frame()? {
+            Some(ClientFrame::Open(request)) => return Ok(request),
+            Some(ClientFrame::Inputs(_) | ClientFrame::Close) => {
+                return Err(ApiError::bad("the first frame opens no job").expected("Open"));
+            }
+            None => {}
+        }
+        if !source.read().await? {
+            return Err(ApiError::bad("the body ended before a job was opened").expected("Open"));
+        }
+    }
+}
+
+async fn submit_json(api: Api, body: Body) -> Answered {
+    let body = to_bytes(body, json::BODY_BYTES_MAX).await.map_err(|error| {
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the job can't be read: {error}"))
+            .expected("at most 16 MiB")
+            .help("put long inputs into blobs first: PUT /v1/blobs")
+    })?;
+    let json::Parts { mut request, module, inputs } = json::parse(&body)?;
+    let BlobId(module) = match module {
+        Module::Stored(id) => id,
+        Module::Here(bytes) => blobs::store(&api, bytes).await?,
+    };
+    request.module = module;
+    let mut payloads = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        payloads.push(stored(&api, input).await?);
+    }
+    let arrived = Arrived { inputs: payloads, closed: true };
+    open(api, request, arrived, None, Encoding::JsonLines).await
+}
+
+async fn stored(api: &Api, input: Bytes) -> Result<Payload, ApiError> {
+    match input {
+        Bytes::Short(bytes) => Ok(Payload::Inline(bytes)),
+        Bytes::Long(bytes) => {
+            let length = bytes.len() as u64;
+            Ok(Payload::Blob { id: blobs::store(api, bytes).await?, bytes: length })
+        }
+        Bytes::Stored(id) => {
+            let length = api.handle.store().len(id);
+            let bytes = length.ok_or_else(|| ApiError::not_found("blob", &id.to_string()))?;
+            Ok(Payload::Blob { id, bytes })
+        }
+    }
+}
+
+/// Opens a job with the inputs that are here. From here on its stream owns it.
+async fn open(
+    api: Api,
+    request: JobRequest,
+    arrived: Arrived,
+    source: Option<Source>,
+    encoding: Encoding,
+) -> Answered {
+    let Arrived { inputs, closed } = arrived;
+    let convert::Job { program, needs, class, retries, detached } = convert::job(request)?;
+    let module = program.module;
+    let program = convert::with_length(program, module_length(&api, module)?);
+    let permit = stream_permit(&api)?;
+    let job = random_job()?;
+    check_room(&api, job, inputs.len(), detached)?;
+    let jobs = api.handle.jobs();
+    jobs.create(job, JobMeta { module, class, detached })?;
+    jobs.submitted(job, u32::try_from(inputs.len()).unwrap_or(u32::MAX));
+    if closed {
+        jobs.close(job);
+    }
+    let submission = Submission { job, program, needs, class, retries, inputs, closed };
+    // Whatever ends this early from here on, cancels.
+    let mut open = OpenJob::new(api.clone(), job, permit);
+    api.handle.command(Command::Submit(submission)).await?;
+    if detached && closed {
+        open.release();
+    }
+    let first = accepted(encoding, job);
+    if detached && encoding == Encoding::JsonLines {
+        let body = Json(serde_json::json!({ "job": job.to_string() }));
+        return Ok((StatusCode::ACCEPTED, [(JOB_HEADER.clone(), job.to_string())], body).into_response());
+    }
+    let stream = JobStream { open, source, detached, encoding, first, over: false };
+    Ok(streaming(job, encoding, stream.into_body()))
+}
+
+/// An answer whose body comes bit by bit.
+pub(super) fn streaming(job: JobId, encoding: Encoding, body: Body) -> Response {
+    let kind = encoding.content_type().to_owned();
+    ([(CONTENT_TYPE, kind), (JOB_HEADER.clone(), job.to_string())], body).into_response()
+}
+
+/// Room for one more open stream.
+pub(super) fn stream_permit(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
+    api.streams.clone().try_acquire_owned().ok().ok_or_else(|| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many job streams are open as may be")
+            .expected("at most 1024")
+    })
+}
+
+/// The length of a module that is in the store.
+fn module_length(api: &Api, module: BlobId) -> Result<u64, ApiError> {
+    api.handle.store().len(module).ok_or_else(|| {
+        ApiError::not_found("module", &module.to_string()).help("upload it first: PUT /v1/blobs")
+    })
+}
+
+fn random_job() -> Result<JobId, ApiError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("no randomness: {error}"))
+    })?;
+    Ok(JobId(u64::from_le_bytes(bytes)))
+}

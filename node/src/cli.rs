@@ -1,0 +1,373 @@
+//! The words of the command line: verbs, flags and their help. Parsing only; `commands` acts on them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use weft_node::settings::{Flags, parse_bytes, parse_duration, parse_pair};
+
+/// A peer-to-peer compute mesh: every machine runs one node, and tasks run wherever there is room.
+///
+/// Set up: `weft init` on one machine, `weft join TICKET` on the others, `weft node` on all. Then `weft run` and
+/// `weft map` on any of them.
+#[derive(Debug, clap::Parser)]
+#[command(name = "weft", version, after_help = EXIT_CODES, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Where the node keeps its keys and blobs; every verb finds the local node by it.
+    ///
+    /// Default: the variable `WEFT_DATA_DIR`, or else `weft` under `XDG_DATA_HOME` or ~/.local/share.
+    #[arg(long, global = true, display_order = 1000, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// What to log on stderr, such as `info` or `weft_node=debug` [default: the variable `WEFT_LOG`, or `warn`].
+    #[arg(long, global = true, display_order = 1000, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    all is well
+  1    it could not be done; one line on stderr says why and what to do
+  2    the command line or the settings are wrong
+  125  weft's own errors of `run` and `map`: their other codes speak of tasks
+  130  interrupted by Ctrl-C
+
+Data goes to stdout, words and progress to stderr. NO_COLOR is respected.";
+
+/// The verbs.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Make a mesh: a key, and the ticket that lets other machines in.
+    ///
+    /// Prints the ticket on stdout. Whoever holds it can run tasks on every machine of the mesh: treat it like a
+    /// password.
+    Init(InitArgs),
+    /// Join the mesh of a ticket.
+    ///
+    /// Keeps the ticket's key and addresses in the data directory; `weft node` takes them up when it starts.
+    Join(JoinArgs),
+    /// Run this machine's node.
+    ///
+    /// It runs until Ctrl-C or SIGTERM. A node finds its peers by mDNS, by --peer, by the ticket it joined with, and
+    /// by those it met before; any one of them is enough. It sells its slots to every peer and hands out the work that
+    /// is submitted here. On stderr it says who it is, where it listens, and each peer that comes and goes.
+    Node(Box<NodeArgs>),
+    /// Run one task on the mesh: stdin, stdout, stderr and the exit code are the task's.
+    Run(Box<RunArgs>),
+    /// Run one task per line or per file; outputs come in the order of the inputs.
+    Map(Box<MapArgs>),
+    /// Show the peers that the local node knows.
+    Peers(ShowArgs),
+    /// Show the local node.
+    Status(ShowArgs),
+    /// Show the jobs that were submitted here.
+    Jobs(ShowArgs),
+    /// Cancel a job: what runs is stopped, what waits is dropped.
+    Cancel(CancelArgs),
+    /// Say why a job or a task does not run, peer by peer.
+    ///
+    /// Shows where the task is, and each peer's last answer to its job's call for bids, with the reason of a no.
+    Why(WhyArgs),
+    /// Put bytes into the blob store, or get them out.
+    Blob(BlobArgs),
+    /// Show a mesh at work: several nodes in this process, two real jobs, and a node that is killed meanwhile.
+    ///
+    /// Needs no set-up and no node. Every result is checked against a direct computation.
+    Demo(DemoArgs),
+}
+
+impl Verb {
+    /// Whether the exit code speaks of the task, so that weft's own errors need a code of their own.
+    pub(crate) fn runs_tasks(&self) -> bool {
+        match self {
+            Self::Run(_) | Self::Map(_) => true,
+            Self::Init(_)
+            | Self::Join(_)
+            | Self::Node(_)
+            | Self::Peers(_)
+            | Self::Status(_)
+            | Self::Jobs(_)
+            | Self::Cancel(_)
+            | Self::Why(_)
+            | Self::Blob(_)
+            | Self::Demo(_) => false,
+        }
+    }
+}
+
+/// Flags of `weft init`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    /// Print the ticket of the mesh that this machine belongs to, and change nothing.
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Replace an existing mesh key. This machine leaves its mesh; tickets made before are void here.
+    #[arg(long, conflicts_with = "show")]
+    pub(crate) force: bool,
+    /// Put this address into the ticket, IP:PORT, instead of this machine's own. May be repeated.
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) address: Vec<std::net::SocketAddr>,
+    /// Print one JSON object instead of the bare ticket.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `weft join`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct JoinArgs {
+    /// The line that `weft init` printed; `-` reads it from stdin, which keeps it out of the shell's history.
+    pub(crate) ticket: String,
+    /// Replace the key of another mesh: this machine leaves that one.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Flags of `weft node`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = NODE_HELP)]
+pub(crate) struct NodeArgs {
+    /// The node's settings.
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+const NODE_HELP: &str = "\
+Who may join:
+  with a mesh key (weft init, weft join)  holders of the key; listens on
+                                          0.0.0.0:7117
+  without one                             nobody: it keeps to 127.0.0.1
+  without one, and --open                 anybody who can reach this machine
+                                          can run tasks on it
+
+Settings come from flags, then environment, then file, then defaults:
+  flag         environment    weft.toml
+  --data-dir   WEFT_DATA_DIR  -
+  --config     WEFT_CONFIG    -
+  --name       WEFT_NAME      name = \"anna\"
+  --listen     WEFT_LISTEN    listen = [\"0.0.0.0:7117\"]
+  --api        WEFT_API       api = \"127.0.0.1:7118\"
+  --slots      WEFT_SLOTS     slots = 8
+  --memory     WEFT_MEMORY    memory = \"512MiB\"
+  --label      WEFT_LABEL     labels = { rack = \"3\", gpu = \"no\" }
+  --peer       WEFT_PEER      peers = [\"192.168.1.7:7117\"]
+  --open       WEFT_OPEN      open = false
+  --no-mdns    WEFT_MDNS      mdns = true
+  --store      WEFT_STORE     store = \"16GiB\"
+  --log        WEFT_LOG       -
+Lists in the environment are divided by commas. The file is
+DATA_DIR/weft.toml; an unknown key in it is an error.
+
+Files in the data directory:
+  identity.key  this node's secret, made at the first start
+  mesh.key      the mesh's secret
+  joined.peers  addresses from tickets
+  peers         peers met before
+  api.json      where the API listens, and its token
+  lock          held while the node runs
+  blobs/        inputs, outputs, modules
+  modules/      compiled modules
+
+Examples:
+  weft node
+      one slot per core, peers by mDNS
+  weft node --slots 4 --label rack=3
+      four slots, and a label that tasks ask for with --need rack=3
+  weft node --peer 192.168.1.7:7117 --no-mdns
+      where multicast does not pass";
+
+/// What every task of a job is given.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TaskArgs {
+    /// Call this function of the module, instead of running the module as a command.
+    #[arg(long = "fn", value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// Set a variable of the task's environment. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Stop a task that ran longer, such as 500ms, 30s or 5m [default: 60s].
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Stop a task that asks for more memory, such as 64MiB [default: 256MiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) memory: Option<u64>,
+    /// Run only on nodes that carry this label. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub(crate) need: Vec<(String, String)>,
+    /// Run a failed task again, up to N times.
+    #[arg(long, value_name = "N")]
+    pub(crate) retries: Option<u32>,
+}
+
+/// Flags of `weft run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = RUN_HELP)]
+pub(crate) struct RunArgs {
+    /// The module, a .wasm file.
+    pub(crate) module: PathBuf,
+    /// What the task is given.
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Give the task this file as its stdin; `-` is this command's own, which is also the default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stdin: Option<PathBuf>,
+    /// Print one JSON object instead of the task's stdout and stderr.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Arguments of the task.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+const RUN_HELP: &str = "\
+The task starts when stdin has ended; stdin from a terminal counts as empty.
+
+Exit code: the task's own, and
+  1    a function returned an error
+  124  the task ran out of time, or of fuel
+  125  weft's own errors, an invalid module, an output over its limit
+  126  the task trapped
+  130  interrupted by Ctrl-C; the task is cancelled
+  137  the task ran out of memory
+
+Examples:
+  echo hello | weft run wc.wasm
+  weft run render.wasm --timeout 5m -- --width 640 < scene.txt > out.png
+  weft run tools.wasm --fn double --stdin numbers.bin";
+
+/// Flags of `weft map`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = MAP_HELP)]
+#[command(group = clap::ArgGroup::new("inputs").required(true).args(["each_line", "each_file"]))]
+pub(crate) struct MapArgs {
+    /// The module, a .wasm file.
+    pub(crate) module: PathBuf,
+    /// One task per line of FILE, `-` for stdin; its stdin is the line without the newline.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) each_line: Option<PathBuf>,
+    /// One task per file; its stdin is the file.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(crate) each_file: Vec<PathBuf>,
+    /// What every task is given.
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Write each output into a file of DIR, named like its input file, or by the line's number from 0.
+    #[arg(long, value_name = "DIR", conflicts_with = "json")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one JSON object a line, as results come.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Arguments of every task.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+const MAP_HELP: &str = "\
+Outputs of tasks that are done come on stdout in the order of the inputs, each
+ended by a newline; failures are told on stderr. Inputs are read as they are
+needed: a million lines need no more memory than ten thousand.
+
+--json prints, as results come, one object a line, with these keys:
+  index      the input's number, from 0
+  outcome    done, failed, trapped, limit, invalid, cancelled or lost
+  exit_code  the task's own, null when it did not run to its end
+  reason     why it is not done, where there is more to say
+  output     a string, {\"base64\": ..} when it is not text, or, when it is
+  errors     long, {\"blob\": id, \"bytes\": n}: see `weft blob get`
+  worker     the id of the node that ran it
+  attempts   how many it took
+  wall_us    how long the last one ran
+
+Exit code: the number of failed tasks, at most 100; 125 for weft's own errors;
+130 when interrupted by Ctrl-C, which cancels the job.
+
+Examples:
+  weft map score.wasm --each-line words.txt > scores.txt
+  seq 1000 | weft map sim.wasm --each-line - --json -- --steps 500
+  weft map convert.wasm --each-file photos/*.png --out small/ --retries 2";
+
+/// A view of the local node.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `weft cancel`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CancelArgs {
+    /// The job's id, or the beginning of it.
+    pub(crate) job: String,
+    /// Print JSON instead of words.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `weft why`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WhyArgs {
+    /// The job's id, or the beginning of it, and the task's place in it after a slash, from 0.
+    #[arg(value_name = "JOB[/INDEX]")]
+    pub(crate) task: String,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `weft blob`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BlobArgs {
+    /// Which way.
+    #[command(subcommand)]
+    pub(crate) way: BlobWay,
+}
+
+/// Which way bytes go.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum BlobWay {
+    /// Store a file and print its name.
+    Put {
+        /// The file; `-` is stdin.
+        file: PathBuf,
+        /// Print {"id", "bytes"} instead of the bare name.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a blob to stdout, or into a file.
+    Get {
+        /// The blob's name, 64 hexadecimal digits.
+        id: String,
+        /// Write into FILE instead; it appears whole or not at all.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Flags of `weft demo`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// Render the picture in N tiles, one task each.
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(256..=65_536))]
+    pub(crate) tiles: u32,
+    /// Write the picture, the table and the nodes' data into DIR.
+    #[arg(long, value_name = "DIR", default_value = "./weft-demo")]
+    pub(crate) out: PathBuf,
+    /// Start N nodes; one of them is killed.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=32))]
+    pub(crate) nodes: u8,
+    /// Give each node N slots.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) slots: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_words_fit_together() {
+        Cli::command().debug_assert();
+    }
+}

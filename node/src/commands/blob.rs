@@ -1,0 +1,45 @@
+//! `weft blob`: bytes into the node's store, and out of it.
+
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+
+use weft_client::{Mesh, Output};
+
+use super::{Problem, sink, spool};
+use crate::cli::{BlobArgs, BlobWay};
+use crate::render::{print, print_json};
+
+/// Puts or gets.
+pub(crate) async fn blob(mesh: &Mesh, args: BlobArgs) -> Result<u8, Problem> {
+    match args.way {
+        BlobWay::Put { file, json } => put(mesh, &file, json).await,
+        BlobWay::Get { id, output } => get(mesh, id, output).await,
+    }
+    .map(|()| 0)
+}
+
+async fn put(mesh: &Mesh, file: &Path, json: bool) -> Result<(), Problem> {
+    let blob = if file.as_os_str() == "-" {
+        let stdin = spool::read_stdin(mesh.data_dir()).await?;
+        match stdin.input() {
+            weft_client::Input::Bytes(bytes) => mesh.put_blob(bytes).await?,
+            weft_client::Input::File(path) => mesh.put_blob_file(&path).await?,
+            weft_client::Input::Blob { id, bytes } => weft_client::BlobRef { id, bytes },
+        }
+    } else {
+        mesh.put_blob_file(file).await?
+    };
+    if json { print_json(&blob) } else { print(&format!("{}\n", blob.id)) }
+}
+
+async fn get(mesh: &Mesh, id: String, output: Option<PathBuf>) -> Result<(), Problem> {
+    match output {
+        // Its length is not known, and not needed.
+        Some(path) => sink::write_output(mesh, &Output::Blob { id, bytes: 0 }, &path).await,
+        None => {
+            let mut out = BufWriter::new(io::stdout());
+            sink::copy_blob(mesh, &id, &mut out).await?;
+            io::Write::flush(&mut out).map_err(Problem::Stdout)
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What the verbs do, one file each. A verb returns its exit code, or a [`Problem`] that `main` prints in one line.
+
+mod blob;
+mod cancel;
+mod demo;
+mod feed;
+mod init;
+mod jobs;
+mod join;
+mod map;
+mod node;
+mod outcome;
+mod peers;
+mod run;
+mod sink;
+mod spool;
+mod status;
+mod why;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use weft_client::{Mesh, Module, Task};
+use weft_node::settings::{self, DirError, SettingsError};
+use weft_node::ticket::TicketError;
+
+use crate::cli::{Cli, TaskArgs, Verb};
+
+/// Weft's own errors of `run` and `map`.
+pub(crate) const EXIT_OWN: u8 = 125;
+/// A wrong command line, or wrong settings.
+pub(crate) const EXIT_USAGE: u8 = 2;
+/// Ctrl-C.
+pub(crate) const EXIT_INTERRUPTED: u8 = 130;
+
+/// Why a verb could not do its work. Each text is one line: what, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Problem {
+    /// The settings are no good.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The data directory is no good.
+    #[error(transparent)]
+    Dir(#[from] DirError),
+    /// The ticket is no good.
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    /// The command line asks for something that can't be.
+    #[error("{0}")]
+    Usage(String),
+    /// It could not be done.
+    #[error("{0}")]
+    Failed(String),
+    /// A file can't be read or written.
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
+    File {
+        /// "read", "write".
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nobody by that id.
+    #[error("no job {id} on this node: `weft jobs` lists those that it knows")]
+    NoJob {
+        /// The id.
+        id: String,
+    },
+    /// The node, or the way to it.
+    #[error(transparent)]
+    Client(Box<weft_client::Error>),
+    /// Stdout can't be written.
+    #[error("cannot write to stdout: {0}")]
+    Stdout(#[source] io::Error),
+    /// The operating system gives us no event loop.
+    #[error("cannot start: {0}; the system is out of files or threads")]
+    Runtime(#[source] io::Error),
+    /// Ctrl-C.
+    #[error("{0}")]
+    Interrupted(String),
+}
+
+impl Problem {
+    /// Whether nobody wants to read it: whoever read our stdout has gone.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The exit code, see the help of `weft`.
+    pub(crate) fn exit_code(&self, runs_tasks: bool) -> u8 {
+        match self {
+            Self::Interrupted(_) => EXIT_INTERRUPTED,
+            Self::Stdout(_) if self.is_quiet() => 0,
+            Self::Settings(_)
+            | Self::Dir(_)
+            | Self::Ticket(_)
+            | Self::Usage(_)
+            | Self::Failed(_)
+            | Self::File { .. }
+            | Self::NoJob { .. }
+            | Self::Client(_)
+            | Self::Stdout(_)
+            | Self::Runtime(_)
+                if runs_tasks =>
+            {
+                EXIT_OWN
+            }
+            Self::Settings(_) | Self::Ticket(_) | Self::Usage(_) => EXIT_USAGE,
+            Self::Dir(_)
+            | Self::Failed(_)
+            | Self::File { .. }
+            | Self::NoJob { .. }
+            | Self::Client(_)
+            | Self::Stdout(_)
+            | Self::Runtime(_) => 1,
+        }
+    }
+}
+
+impl From<weft_client::Error> for Problem {
+    fn from(error: weft_client::Error) -> Self {
+        if let weft_client::Error::NotFound { what: "job", name } = &error {
+            return Self::NoJob { id: name.clone() };
+        }
+        Self::Client(Box::new(error))
+    }
+}
+
+/// What to do about a file, where the error's own words don't say it.
+fn advice(error: &io::Error) -> &'static str {
+    const ADVICE: [(io::ErrorKind, &str); 4] = [
+        (io::ErrorKind::NotFound, "; check the path"),
+        (io::ErrorKind::PermissionDenied, "; check its owner and mode"),
+        (io::ErrorKind::IsADirectory, "; name a file in it"),
+        (io::ErrorKind::StorageFull, "; make room"),
+    ];
+    ADVICE.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, advice)| advice)
+}
+
+/// Does what the command line says.
+pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
+    let Cli { data_dir, log: _, verb } = cli;
+    match verb {
+        Verb::Init(args) => init::init(&resolve_dir(data_dir)?, &args),
+        Verb::Join(args) => join::join(&resolve_dir(data_dir)?, &args),
+        Verb::Node(args) => node::node(data_dir, *args).await,
+        Verb::Run(args) => run::run(&resolve_dir(data_dir)?, *args).await,
+        Verb::Map(args) => map::map(&resolve_dir(data_dir)?, *args).await,
+        Verb::Peers(args) => peers::peers(&connect(data_dir).await?, &args).await,
+        Verb::Status(args) => status::status(&connect(data_dir).await?, &args).await,
+        Verb::Jobs(args) => jobs::jobs(&connect(data_dir).await?, &args).await,
+        Verb::Cancel(args) => cancel::cancel(&connect(data_dir).await?, &args).await,
+        Verb::Why(args) => why::why(&connect(data_dir).await?, &args).await,
+        Verb::Demo(args) => demo::demo(args).await,
+        Verb::Blob(args) => blob::blob(&connect(data_dir).await?, args).await,
+    }
+}
+
+fn resolve_dir(given: Option<PathBuf>) -> Result<PathBuf, DirError> {
+    settings::data_dir_of(given, &settings::environment)
+}
+
+async fn connect(given: Option<PathBuf>) -> Result<Mesh, Problem> {
+    Ok(Mesh::connect_in(&resolve_dir(given)?).await?)
+}
+
+/// The task of `run` and `map`; looks at the module's first bytes, so that a wrong file is refused before anything is
+/// sent.
+fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Result<Task, Problem> {
+    check_module(module)?;
+    let TaskArgs { function, env, timeout, memory, need, retries } = given;
+    if function.is_some() && !(args.is_empty() && env.is_empty()) {
+        let text = "--fn calls a function, which takes only its input: arguments and --env are for commands";
+        return Err(Problem::Usage(text.into()));
+    }
+    let file = Module::file(module);
+    let mut task = match function {
+        Some(name) => Task::function(file, name),
+        None => Task::command(file).args(args),
+    };
+    for (name, value) in env {
+        task = task.env(name, value);
+    }
+    for (name, value) in need {
+        task = task.need(name, value);
+    }
+    if let Some(timeout) = timeout {
+        task = task.timeout(timeout);
+    }
+    if let Some(bytes) = memory {
+        task = task.memory_bytes(bytes);
+    }
+    if let Some(retries) = retries {
+        task = task.retries(retries);
+    }
+    Ok(task)
+}
+
+fn check_module(path: &Path) -> Result<(), Problem> {
+    use io::Read as _;
+    let mut head = Vec::with_capacity(8);
+    let read = std::fs::File::open(path).and_then(|file| file.take(8).read_to_end(&mut head));
+    read.map_err(|source| Problem::File { action: "read the module", path: path.to_owned(), source })?;
+    if head.starts_with(b"\0asm") {
+        return Ok(());
+    }
+    let path = path.display();
+    let text = match head.as_slice() {
+        [] => format!("{path} is empty, not a WebAssembly module"),
+        [b'(', ..] => format!("{path} is WebAssembly text: make it binary first, with `wat2wasm`"),
+        other => format!(
+            "{path} is no WebAssembly module: it begins with \"{}\" instead of \"\\0asm\"; compile the program for \
+             wasm32-wasip1 and pass the .wasm file",
+            other.escape_ascii()
+        ),
+    };
+    Err(Problem::Failed(text))
+}
+
+/// Labels as they are written on a command line, but for the node's own id, which stands elsewhere.
+fn labels(labels: &BTreeMap<String, String>) -> String {
+    let chosen = labels.iter().filter(|(name, _)| *name != "node");
+    let pairs: Vec<String> = chosen.map(|(name, value)| format!("{name}={value}")).collect();
+    if pairs.is_empty() { String::from("-") } else { pairs.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(bytes: &[u8]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.wasm");
+        std::fs::write(&path, bytes).unwrap();
+        check_module(&path).map_or_else(|problem| problem.to_string(), |()| String::from("taken"))
+    }
+
+    #[test]
+    fn a_file_that_is_no_module_is_refused_by_its_first_bytes() {
+        assert_eq!(refusal(b"\0asm\x01\0\0\0"), "taken");
+        assert!(refusal(b"\x7fELF\x02").contains("begins with \"\\x7fELF\\x02\""));
+        assert!(refusal(b"(module)").contains("wat2wasm"));
+        assert!(refusal(b"").contains("is empty"));
+    }
+
+    #[test]
+    fn exit_codes_tell_whose_they_are() {
+        let no_job = || Problem::NoJob { id: "x".into() };
+        assert_eq!(no_job().exit_code(false), 1);
+        assert_eq!(no_job().exit_code(true), EXIT_OWN);
+        assert_eq!(Problem::Usage("x".into()).exit_code(false), EXIT_USAGE);
+        assert_eq!(Problem::Interrupted("x".into()).exit_code(true), EXIT_INTERRUPTED);
+        let gone = Problem::Stdout(io::ErrorKind::BrokenPipe.into());
+        assert!(gone.is_quiet());
+        assert_eq!(gone.exit_code(true), 0);
+    }
+}

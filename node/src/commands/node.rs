@@ -1,0 +1,96 @@
+//! `weft node`: runs this machine's node in the foreground and says on stderr who comes and goes.
+
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use weft_node::node::{Node, Notice};
+use weft_node::settings::{self, Settings};
+
+use super::Problem;
+use crate::cli::NodeArgs;
+use crate::render::{bytes, say};
+
+/// Runs the node until Ctrl-C or SIGTERM.
+pub(crate) async fn node(data_dir: Option<PathBuf>, args: NodeArgs) -> Result<u8, Problem> {
+    let mut flags = args.flags;
+    flags.data_dir = data_dir;
+    let settings = Settings::resolve(flags, &settings::environment)?;
+    // A node is large, and this future is one of many that the dispatcher may hold.
+    LocalSet::new().run_until(Box::pin(serve(settings))).await
+}
+
+async fn serve(settings: Settings) -> Result<u8, Problem> {
+    let stop = stop_signal()?;
+    let about = settings.clone();
+    let mut node = Node::start(settings).await.map_err(|error| Problem::Failed(error.to_string()))?;
+    introduction(&about, &node.handle().info().peer.short()).iter().for_each(|line| say(line));
+    let notices = node.notices();
+    let telling = async {
+        if let Some(notices) = notices {
+            tell(notices).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    node.run_until(async {
+        tokio::select! {
+            () = telling => {}
+            () = stop => {}
+        }
+    })
+    .await;
+    say("stopped");
+    Ok(0)
+}
+
+/// Ready when the user, or the system, wants the node to end.
+fn stop_signal() -> Result<impl Future<Output = ()>, Problem> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Problem::Runtime)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Problem::Runtime)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn introduction(settings: &Settings, id: &str) -> Vec<String> {
+    let slots = if settings.slots == 1 { "1 slot".into() } else { format!("{} slots", settings.slots) };
+    let mut lines = vec![format!(
+        "node {} ({}) on {}, {slots} of {}",
+        settings.name,
+        id,
+        settings.data_dir.display(),
+        bytes(settings.memory_bytes),
+    )];
+    if !settings.labels.is_empty() {
+        let labels: Vec<String> =
+            settings.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        lines.push(format!("labels: {}", labels.join(", ")));
+    }
+    lines.push(match settings.mesh_word() {
+        "key" => String::from("admits holders of its mesh key; `weft init --show` prints the ticket"),
+        "open" => String::from("OPEN: anybody who can reach this machine can run tasks on it"),
+        _ => String::from(
+            "no mesh key: keeps to this machine; `weft init` makes a mesh, `weft join TICKET` joins one",
+        ),
+    });
+    lines
+}
+
+async fn tell(mut notices: mpsc::Receiver<Notice>) {
+    while let Some(notice) = notices.recv().await {
+        match notice {
+            Notice::Listening(address) => say(&format!("listening on {address}")),
+            Notice::PeerUp { peer, address } => say(&format!("peer {} came, at {address}", peer.short())),
+            Notice::PeerDown { peer, reason } => say(&format!("peer {} went: {reason}", peer.short())),
+            Notice::Refused { address, reason } => say(&format!("no admission, {address}: {reason}")),
+            Notice::SameIdentity { address } => say(&format!(
+                "another node runs with this node's identity at {address}: a data directory was copied; delete \
+                 identity.key in one of them and start that node again"
+            )),
+        }
+    }
+}

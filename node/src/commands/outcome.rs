@@ -1,0 +1,168 @@
+//! One ended task for scripts and people: its JSON, its exit code, its words.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use weft_client::{Failure, LimitKind, Outcome, Output, TaskResult};
+
+/// Longest part of a task's standard error that is quoted in a line about it, in characters.
+const QUOTE_MAX: usize = 200;
+
+/// A task's result, one JSON object.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct ResultLine<'a> {
+    index: u32,
+    outcome: &'static str,
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    output: Data<'a>,
+    errors: Data<'a>,
+    worker: Option<&'a str>,
+    attempts: u32,
+    wall_us: u64,
+}
+
+/// Bytes in JSON: text as a string, other bytes in base64, long ones by name.
+#[derive(Debug, serde::Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Text(&'a str),
+    Base64 { base64: String },
+    Blob { blob: &'a str, bytes: u64 },
+}
+
+impl<'a> ResultLine<'a> {
+    /// The line of this result.
+    pub(crate) fn of(result: &'a TaskResult) -> Self {
+        let TaskResult { index, outcome, output, errors, worker, attempts, usage } = result;
+        Self {
+            index: *index,
+            outcome: outcome.word(),
+            exit_code: result.exit_code(),
+            reason: reason(outcome),
+            output: Data::of(output),
+            errors: Data::of(errors),
+            worker: worker.as_deref(),
+            attempts: *attempts,
+            wall_us: usage.wall_us,
+        }
+    }
+}
+
+impl<'a> Data<'a> {
+    fn of(output: &'a Output) -> Self {
+        match output {
+            Output::Inline(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Self::Text(text),
+                Err(_not_text) => Self::Base64 { base64: BASE64_STANDARD.encode(bytes) },
+            },
+            Output::Blob { id, bytes } => Self::Blob { blob: id, bytes: *bytes },
+        }
+    }
+}
+
+fn reason(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Done | Outcome::Cancelled | Outcome::Failed(Failure::Exit { .. }) => None,
+        Outcome::Failed(Failure::Error { error }) => Some(error.clone()),
+        Outcome::Trapped { trap } => Some(trap.clone()),
+        Outcome::Limit { which: _, limit } => Some(limit.clone()),
+        Outcome::Invalid { reason } | Outcome::Lost { reason } => Some(reason.clone()),
+    }
+}
+
+/// The exit code of `weft run`, see its help.
+pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Done => 0,
+        // The system's exit codes have one byte; a failure must not look like success.
+        Outcome::Failed(Failure::Exit { exit_code }) => match u8::try_from(exit_code & 0xff) {
+            Ok(0) | Err(_) => 1,
+            Ok(code) => code,
+        },
+        Outcome::Failed(Failure::Error { .. }) => 1,
+        Outcome::Trapped { .. } => 126,
+        Outcome::Limit { which, limit: _ } => match which {
+            LimitKind::Time | LimitKind::Fuel => 124,
+            LimitKind::Memory => 137,
+            LimitKind::Output | LimitKind::Errors | LimitKind::Other => super::EXIT_OWN,
+        },
+        Outcome::Invalid { .. } | Outcome::Lost { .. } => super::EXIT_OWN,
+        Outcome::Cancelled => super::EXIT_INTERRUPTED,
+    }
+}
+
+/// What became of a task, as words behind its name.
+pub(crate) fn words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done | Outcome::Failed(_) | Outcome::Trapped { .. } => outcome.to_string(),
+        Outcome::Limit { which: LimitKind::Time, limit } => format!("was stopped, {limit}; see --timeout"),
+        Outcome::Limit { which: LimitKind::Memory, limit } => format!("was stopped, {limit}; see --memory"),
+        Outcome::Limit { which: _, limit } => format!("was stopped, {limit}"),
+        Outcome::Invalid { reason } => format!("can't run: {reason}"),
+        Outcome::Cancelled => String::from("was cancelled"),
+        Outcome::Lost { reason } => format!("was lost: {reason}"),
+    }
+}
+
+/// What to say about a task that did not end as done, with the last line of its standard error; `named` is its input.
+pub(crate) fn complaint(result: &TaskResult, named: &str) -> String {
+    let quote = match &result.errors {
+        Output::Inline(bytes) => last_line(bytes),
+        Output::Blob { id, .. } => Some(format!("its stderr is blob {id}")),
+    };
+    let quote = quote.map(|text| format!(": {text}")).unwrap_or_default();
+    format!("{named} {}{quote}", words(&result.outcome))
+}
+
+fn last_line(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(QUOTE_MAX).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_client::Usage;
+
+    fn result(outcome: Outcome, output: &[u8], errors: &[u8]) -> TaskResult {
+        TaskResult {
+            index: 7,
+            outcome,
+            output: Output::Inline(output.to_vec().into()),
+            errors: Output::Inline(errors.to_vec().into()),
+            worker: Some("ab".into()),
+            attempts: 1,
+            usage: Usage { wall_us: 42, ..Usage::default() },
+        }
+    }
+
+    #[test]
+    fn a_result_is_one_object() {
+        let text = serde_json::to_string(&ResultLine::of(&result(Outcome::Done, b"hi\n", b"\xff"))).unwrap();
+        let expected =
+            r#"{"index":7,"outcome":"done","exit_code":0,"output":"hi\n","errors":{"base64":"/w=="},"#;
+        assert_eq!(text, format!(r#"{expected}"worker":"ab","attempts":1,"wall_us":42}}"#));
+    }
+
+    #[test]
+    fn exit_codes_are_as_promised() {
+        let exit = |exit_code| Outcome::Failed(Failure::Exit { exit_code });
+        let limit = |which| Outcome::Limit { which, limit: String::new() };
+        assert_eq!(exit_code(&Outcome::Done), 0);
+        assert_eq!(exit_code(&exit(3)), 3);
+        assert_eq!(exit_code(&exit(256)), 1);
+        assert_eq!(exit_code(&exit(-1)), 255);
+        assert_eq!(exit_code(&limit(LimitKind::Time)), 124);
+        assert_eq!(exit_code(&limit(LimitKind::Memory)), 137);
+        assert_eq!(exit_code(&Outcome::Trapped { trap: String::new() }), 126);
+        assert_eq!(exit_code(&Outcome::Invalid { reason: String::new() }), 125);
+    }
+
+    #[test]
+    fn a_complaint_quotes_the_last_words() {
+        let failed =
+            result(Outcome::Failed(Failure::Exit { exit_code: 2 }), b"", b"warming up\nno such key\n\n");
+        assert_eq!(complaint(&failed, "task 7"), "task 7 failed with exit code 2: no such key");
+    }
+}

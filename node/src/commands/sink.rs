@@ -1,0 +1,238 @@
+//! Where the results of `weft map` go: stdout in the order of the inputs, a file each, or a JSON line each as they
+//! come. The order costs a buffer, whose bound is the feed's window.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufWriter, Stdout, Write as _};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+use weft_client::{Mesh, Output, TaskResult};
+
+use super::Problem;
+use super::feed::Feed;
+use super::outcome::ResultLine;
+
+const STDOUT_BYTES: usize = 256 << 10;
+
+/// One way to give results out.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// Outputs on stdout, in order.
+    Ordered(Ordered),
+    /// Outputs into files of that directory.
+    Files(PathBuf),
+    /// JSON lines on stdout, in no order.
+    Lines(BufWriter<Stdout>),
+}
+
+/// Results that wait for those before them.
+#[derive(Debug)]
+pub(crate) struct Ordered {
+    out: BufWriter<Stdout>,
+    /// The next index to be written.
+    next: u32,
+    /// Never more than the feed's window.
+    early: BTreeMap<u32, TaskResult>,
+}
+
+impl Sink {
+    /// Stdout, in order.
+    pub(crate) fn ordered() -> Self {
+        Self::Ordered(Ordered { out: stdout(), next: 0, early: BTreeMap::new() })
+    }
+
+    /// JSON lines.
+    pub(crate) fn lines() -> Self {
+        Self::Lines(stdout())
+    }
+
+    /// A directory, made when it is missing. Two input files of one name would write one output: that is refused.
+    pub(crate) fn files(dir: PathBuf, inputs: &[PathBuf]) -> Result<Self, Problem> {
+        let mut names = BTreeSet::new();
+        for input in inputs {
+            if !names.insert(file_name(input)) {
+                let name = file_name(input).to_string_lossy().into_owned();
+                let text = format!(
+                    "--out: two inputs are called {name}: rename one, or map them into two directories"
+                );
+                return Err(Problem::Usage(text));
+            }
+        }
+        let made = std::fs::create_dir_all(&dir);
+        made.map_err(|source| Problem::File { action: "make", path: dir.clone(), source })?;
+        Ok(Self::Files(dir))
+    }
+
+    /// Whether results are held back until those before them came.
+    pub(crate) fn is_ordered(&self) -> bool {
+        matches!(self, Self::Ordered(_))
+    }
+
+    /// Gives out one result, and those that waited for it.
+    pub(crate) async fn take(
+        &mut self,
+        mesh: &Mesh,
+        feed: &Arc<Feed>,
+        result: TaskResult,
+    ) -> Result<(), Problem> {
+        match self {
+            Self::Ordered(ordered) => ordered.take(mesh, feed, result).await,
+            Self::Files(dir) if result.is_done() => {
+                let name = match feed.file(result.index) {
+                    Some(input) => file_name(input).to_owned(),
+                    None => OsString::from(result.index.to_string()),
+                };
+                write_output(mesh, &result.output, &dir.join(name)).await
+            }
+            Self::Files(_) => Ok(()),
+            Self::Lines(out) => write_line(out, &result),
+        }
+    }
+
+    /// Whether its reader has everything that can be given out.
+    pub(crate) fn is_flushed(&self) -> bool {
+        match self {
+            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => out.buffer().is_empty(),
+            Self::Files(_) => true,
+        }
+    }
+
+    /// Gives everything that was taken to its reader.
+    pub(crate) fn flush(&mut self) -> Result<(), Problem> {
+        match self {
+            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => {
+                out.flush().map_err(Problem::Stdout)
+            }
+            Self::Files(_) => Ok(()),
+        }
+    }
+}
+
+impl Ordered {
+    async fn take(&mut self, mesh: &Mesh, feed: &Arc<Feed>, result: TaskResult) -> Result<(), Problem> {
+        self.early.insert(result.index, result);
+        let before = self.next;
+        while let Some(result) = self.early.remove(&self.next) {
+            self.write(mesh, &result).await?;
+            self.next += 1;
+        }
+        feed.release(usize::try_from(self.next - before).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// The output of a task that is done, ended by a newline. Of the others there is nothing to show.
+    async fn write(&mut self, mesh: &Mesh, result: &TaskResult) -> Result<(), Problem> {
+        if !result.is_done() {
+            return Ok(());
+        }
+        match &result.output {
+            Output::Inline(bytes) => {
+                let newline: &[u8] = if bytes.last() == Some(&b'\n') { b"" } else { b"\n" };
+                self.out.write_all(bytes).and_then(|()| self.out.write_all(newline)).map_err(Problem::Stdout)
+            }
+            Output::Blob { id, .. } => {
+                let last = copy_blob(mesh, id, &mut self.out).await?;
+                let newline: &[u8] = if last == Some(b'\n') { b"" } else { b"\n" };
+                self.out.write_all(newline).map_err(Problem::Stdout)
+            }
+        }
+    }
+}
+
+fn stdout() -> BufWriter<Stdout> {
+    BufWriter::with_capacity(STDOUT_BYTES, io::stdout())
+}
+
+fn file_name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or(OsStr::new("output"))
+}
+
+fn write_line(out: &mut BufWriter<Stdout>, result: &TaskResult) -> Result<(), Problem> {
+    serde_json::to_writer(&mut *out, &ResultLine::of(result))
+        .map_err(io::Error::from)
+        .and_then(|()| out.write_all(b"\n"))
+        .map_err(Problem::Stdout)
+}
+
+/// A task's output on stdout, whole, whatever its length.
+pub(crate) async fn copy_to_stdout(mesh: &Mesh, output: &Output) -> Result<(), Problem> {
+    let mut out = stdout();
+    match output {
+        Output::Inline(bytes) => out.write_all(bytes).map_err(Problem::Stdout)?,
+        Output::Blob { id, .. } => {
+            copy_blob(mesh, id, &mut out).await?;
+        }
+    }
+    out.flush().map_err(Problem::Stdout)
+}
+
+/// A blob on stdout; returns its last byte.
+pub(crate) async fn copy_blob(
+    mesh: &Mesh,
+    id: &str,
+    out: &mut BufWriter<Stdout>,
+) -> Result<Option<u8>, Problem> {
+    let mut pipe = Pipe { out, last: None, failed: None };
+    let copied = mesh.get_blob_to(id, &mut pipe).await;
+    match (pipe.failed.take(), copied) {
+        (Some(error), _) => Err(Problem::Stdout(error)),
+        (None, Err(error)) => Err(error.into()),
+        (None, Ok(_bytes)) => Ok(pipe.last),
+    }
+}
+
+/// Writes an output into a file, which appears whole or not at all.
+pub(crate) async fn write_output(mesh: &Mesh, output: &Output, path: &Path) -> Result<(), Problem> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let failed = |source| Problem::File { action: "write", path: path.to_owned(), source };
+    let written = match output {
+        Output::Inline(bytes) => std::fs::write(&part, bytes).map_err(failed),
+        Output::Blob { id, .. } => {
+            let mut file = tokio::fs::File::create(&part).await.map_err(failed)?;
+            mesh.get_blob_to(id, &mut file).await.map(|_bytes| ()).map_err(Problem::from)
+        }
+    };
+    let moved = written.and_then(|()| std::fs::rename(&part, path).map_err(failed));
+    if moved.is_err() {
+        drop(std::fs::remove_file(&part));
+    }
+    moved
+}
+
+/// Stdout as the client wants it. Writes block: there is nothing else to do meanwhile but to let the node wait.
+struct Pipe<'a> {
+    out: &'a mut BufWriter<Stdout>,
+    last: Option<u8>,
+    failed: Option<io::Error>,
+}
+
+impl AsyncWrite for Pipe<'_> {
+    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let pipe = self.get_mut();
+        Poll::Ready(match pipe.out.write(bytes) {
+            Ok(written) => {
+                pipe.last = bytes.get(..written).and_then(|bytes| bytes.last().copied()).or(pipe.last);
+                Ok(written)
+            }
+            Err(error) => {
+                let kind = error.kind();
+                pipe.failed = Some(error);
+                Err(kind.into())
+            }
+        })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

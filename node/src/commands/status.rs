@@ -1,0 +1,70 @@
+//! `weft status`: the local node in a page.
+
+use weft_client::{Mesh, api};
+
+use super::Problem;
+use crate::cli::ShowArgs;
+use crate::render::{bytes, clean, millis, print, print_json, short};
+
+/// Prints the node's state.
+pub(crate) async fn status(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
+    let status = mesh.status().await?;
+    if args.json {
+        return print_json(&status).map(|()| 0);
+    }
+    let mut text = String::new();
+    for (name, value) in rows(&status) {
+        text.push_str(&format!("{name:<13}{}\n", clean(&value)));
+    }
+    print(&text).map(|()| 0)
+}
+
+fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
+    let counters = &status.counters;
+    let draining = if status.draining { ", draining: takes no new work" } else { "" };
+    let mut rows = vec![
+        ("node", format!("{} ({}), weft {}", status.name, short(&status.peer), status.version)),
+        ("directory", status.data_dir.clone()),
+        ("up", millis(status.uptime_ms)),
+        ("mesh", format!("{}, {} connected", status.mesh, plural(status.peers_connected, "peer"))),
+        ("listening", if status.listen.is_empty() { "-".into() } else { status.listen.join(", ") }),
+        (
+            "slots",
+            format!(
+                "{} free of {}, {} promised, {} a task at most{draining}",
+                status.free,
+                status.slots,
+                status.reserved,
+                bytes(status.memory_bytes)
+            ),
+        ),
+        ("working", format!("{} running, {} waiting for a slot or bytes", status.running, status.waiting)),
+        (
+            "own jobs",
+            format!(
+                "{} unfinished, {} queued",
+                plural(status.jobs_unfinished, "job"),
+                plural(status.backlog, "task")
+            ),
+        ),
+        (
+            "since start",
+            format!(
+                "{} tasks run for the mesh, {} own tasks ended, {} attempts lost",
+                counters.executed, counters.committed, counters.lost
+            ),
+        ),
+    ];
+    rows.push(("labels", super::labels(&status.labels)));
+    if status.undelivered > 0 {
+        rows.push((
+            "undelivered",
+            format!("{} results that their owners have not taken yet", status.undelivered),
+        ));
+    }
+    rows
+}
+
+fn plural(count: u32, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

@@ -1,0 +1,86 @@
+//! `weft why`: where a task is, and what each node said to its job's call for bids.
+
+use weft_client::{Mesh, api};
+
+use super::Problem;
+use crate::cli::WhyArgs;
+use crate::render::{Side, Table, clean, millis, print, print_json, say, short};
+
+/// Prints where the task is, and each node's last answer.
+pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
+    let (job, index) = parse(&args.task)?;
+    let why = mesh.why(job, index).await?;
+    if args.json {
+        return print_json(&why).map(|()| 0);
+    }
+    print(&format!("task {} of job {}: {}\n", why.index, why.job, clean(&place(&why.task))))?;
+    if why.answers.is_empty() {
+        say("no node was asked about it");
+        return Ok(0);
+    }
+    let mut table = Table::new(&[
+        ("PEER", Side::Left),
+        ("NAME", Side::Left),
+        ("SAID", Side::Left),
+        ("BECAUSE", Side::Left),
+        ("AGO", Side::Right),
+    ]);
+    for answer in &why.answers {
+        let (said, because) = words(&answer.said);
+        table.row([short(&answer.peer), answer.name.clone(), said, because, millis(answer.ago_ms)]);
+    }
+    table.print().map(|()| 0)
+}
+
+/// `JOB` or `JOB/INDEX`.
+fn parse(text: &str) -> Result<(&str, Option<u32>), Problem> {
+    let Some((job, index)) = text.split_once('/') else {
+        return Ok((text, None));
+    };
+    match index.parse() {
+        Ok(index) => Ok((job, Some(index))),
+        Err(_no_number) => {
+            Err(Problem::Usage(format!("`{text}`: behind the slash comes a task's number, from 0")))
+        }
+    }
+}
+
+fn place(task: &api::TaskState) -> String {
+    match task {
+        api::TaskState::Queued { before: 0 } => String::from("waits for a worker, first of its job"),
+        api::TaskState::Queued { before } => {
+            format!("waits for a worker, {before} tasks of its job before it")
+        }
+        api::TaskState::Leased { worker, attempt, since_ms } => {
+            format!("held by {} for {}, attempt {attempt}", short(worker), millis(*since_ms))
+        }
+        api::TaskState::Fetching { worker } => {
+            format!("ended on {}; its output is on the way here", short(worker))
+        }
+        api::TaskState::Ended => String::from("ended"),
+        api::TaskState::Cancelled => String::from("cancelled"),
+    }
+}
+
+fn words(said: &api::Said) -> (String, String) {
+    let empty = String::new;
+    match said {
+        api::Said::Nothing => ("asked, no answer yet".into(), empty()),
+        api::Said::Bid { slots } => (format!("bid for {slots}"), empty()),
+        api::Said::Declined { reason } => ("declined".into(), reason.clone()),
+        api::Said::NotAsked { reason } => ("not asked".into(), reason.clone()),
+        api::Said::Unreachable => ("unreachable".into(), empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_named_by_job_and_number() {
+        assert_eq!(parse("3fa1").unwrap(), ("3fa1", None));
+        assert_eq!(parse("3fa1/12").unwrap(), ("3fa1", Some(12)));
+        assert!(parse("3fa1/x").unwrap_err().to_string().contains("number"));
+    }
+}

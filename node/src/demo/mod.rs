@@ -1,0 +1,249 @@
+//! `weft demo`: a mesh of several nodes inside this process, each with its own identity, data directory and swarm on
+//! loopback, that runs two real jobs and loses a node in the middle of the first. Every result is checked.
+
+mod picture;
+mod summary;
+mod watch;
+mod words;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::StreamExt;
+use weft_client::{Input, Mesh, Output, Task};
+use weft_exec::{Sandbox, SandboxConfig};
+
+use crate::embedded::{EmbeddedConfig, EmbeddedError, EmbeddedMesh};
+use summary::Tally;
+use watch::Watch;
+
+const TILES_WASM: &[u8] = include_bytes!("../../../wasm-tasks/tiles.wasm");
+const WORDS_WASM: &[u8] = include_bytes!("../../../wasm-tasks/word-count.wasm");
+const TEXT: &str = include_str!("../../../examples/data/shakespeare.txt");
+
+/// What the demo is told.
+#[derive(Clone, Debug)]
+pub struct DemoArgs {
+    /// Tiles of the picture, at least 256.
+    pub tiles: u32,
+    /// Nodes, at least 2, for one of them is killed.
+    pub nodes: usize,
+    /// Slots of each node.
+    pub slots: u32,
+    /// Where picture, table and the nodes' data go.
+    pub out: PathBuf,
+}
+
+/// Why the demo did not show what it is there to show.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The nodes did not come up.
+    #[error(transparent)]
+    Mesh(#[from] EmbeddedError),
+    /// The client could not talk to its node.
+    #[error(transparent)]
+    Client(#[from] weft_client::Error),
+    /// A file could not be written.
+    #[error("{path}: {source}; pass --out with a directory that can be written")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The reference computation could not be made.
+    #[error("the direct computation failed: {0}")]
+    Reference(String),
+    /// A result is missing, came twice, failed, or differs from the direct computation.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// Runs the demo; done means that every result is there, once, and right.
+///
+/// # Errors
+/// When the mesh does not come up, a file can't be written, or any result is missing or wrong.
+pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
+    let data = args.out.join("nodes");
+    make_dir(&args.out)?;
+    if data.exists() {
+        std::fs::remove_dir_all(&data).map_err(|source| DemoError::File { path: data.clone(), source })?;
+    }
+    make_dir(&data)?;
+    let watch = Watch::new(args.nodes);
+    watch.say(&format!(
+        "weft demo: {} nodes of {} slot(s) in this process, each with its own identity, data and swarm",
+        args.nodes, args.slots
+    ));
+    let config = EmbeddedConfig { nodes: args.nodes, slots: args.slots, dir: data };
+    let nodes = EmbeddedMesh::start(&config)?;
+    let first = nodes.nodes().first().map(|node| node.data_dir().to_path_buf()).unwrap_or_default();
+    let mesh = Mesh::connect_in(&first).await?;
+    watch.say("the nodes found each other; jobs are submitted to node-0");
+    let mut demo = Demo { args, nodes, mesh, watch, slot_time: Duration::ZERO };
+    let picture = demo.picture().await?;
+    let words = demo.words().await?;
+    demo.watch.look_now(&demo.nodes).await;
+    demo.watch.finish();
+    demo.report(&picture.0, &picture.1, &words.0, &words.1);
+    Ok(())
+}
+
+struct Demo<'a> {
+    args: &'a DemoArgs,
+    nodes: EmbeddedMesh,
+    mesh: Mesh,
+    watch: Watch,
+    /// What the slots had to give during the current job.
+    slot_time: Duration,
+}
+
+/// What is said about one job.
+struct Said {
+    lines: Vec<String>,
+}
+
+impl Demo<'_> {
+    /// The picture: one task a tile, and a node killed when two fifths are done.
+    async fn picture(&mut self) -> Result<(Said, PathBuf), DemoError> {
+        let plan = picture::Plan::of(self.args.tiles);
+        let inputs = plan.inputs();
+        let task = Task::function(TILES_WASM.to_vec(), picture::FUNCTION);
+        let victim = self.args.nodes - 1;
+        let kill_at = inputs.len() * 2 / 5;
+        let tally = self.job("picture", &task, inputs.clone(), Some((kill_at, victim))).await?;
+        let said = Said { lines: tally.lines(self.slot_time, &self.names()) };
+        let mut tiles = Vec::new();
+        for output in tally.outputs().values() {
+            tiles.push(output.fetch(&self.mesh).await?.to_vec());
+        }
+        check_tiles(&plan, &inputs, &tiles)?;
+        let path = self.args.out.join("picture.png");
+        plan.write(&tiles, &path).map_err(|source| DemoError::File { path: path.clone(), source })?;
+        Ok((said, path))
+    }
+
+    /// Words: map over pieces of the text, then reduce until one table is left.
+    async fn words(&mut self) -> Result<(Said, PathBuf), DemoError> {
+        let map = Task::function(WORDS_WASM.to_vec(), "map");
+        let reduce = Task::function(WORDS_WASM.to_vec(), "reduce");
+        let tally = self.job("words", &map, words::chunks(TEXT), None).await?;
+        let mut said = Said { lines: tally.lines(self.slot_time, &self.names()) };
+        let mut tables = self.tables(tally.outputs()).await?;
+        while tables.len() > 1 {
+            let tally = self.job("reduce", &reduce, words::bundles(&tables), None).await?;
+            said.lines.extend(tally.lines(self.slot_time, &self.names()).into_iter().take(1));
+            tables = self.tables(tally.outputs()).await?;
+        }
+        let table = tables.pop().unwrap_or_default();
+        let counted =
+            words::parse(&table).ok_or_else(|| DemoError::Wrong("the table of words is none".to_owned()))?;
+        let direct = words::direct(TEXT);
+        if counted != direct {
+            let text =
+                format!("the mesh counted {} words, the direct count has {}", counted.len(), direct.len());
+            return Err(DemoError::Wrong(text));
+        }
+        let total: u64 = direct.values().sum();
+        said.lines.push(format!(
+            "  checked: {total} words, {} different ones, the same as counted directly",
+            direct.len()
+        ));
+        let path = self.args.out.join("words.tsv");
+        std::fs::write(&path, &table).map_err(|source| DemoError::File { path: path.clone(), source })?;
+        Ok((said, path))
+    }
+
+    /// Runs one job to its end and demands every result, once, and done.
+    async fn job(
+        &mut self,
+        title: &str,
+        task: &Task,
+        inputs: Vec<Vec<u8>>,
+        kill: Option<(usize, usize)>,
+    ) -> Result<Tally, DemoError> {
+        let tasks = inputs.len();
+        self.watch.job(title, tasks);
+        let mut tally = Tally::begin(title);
+        let mut killed_after = None;
+        let mut results = self.mesh.map_iter(task, inputs.into_iter().map(Input::from)).await?;
+        let mut done = 0;
+        let mut look = tokio::time::interval(Duration::from_millis(120));
+        loop {
+            tokio::select! {
+                result = results.next() => {
+                    let Some(result) = result else { break };
+                    tally.add(result?);
+                    done += 1;
+                    self.watch.one_done();
+                }
+                _tick = look.tick() => self.watch.look(&self.nodes).await,
+            }
+            if let Some((_, victim)) = kill.filter(|(at, _)| *at == done && killed_after.is_none()) {
+                self.nodes.kill(victim);
+                killed_after = Some(tally.wall());
+                self.watch.say(&format!(
+                    "node-{victim} is killed with tasks in its hands ({done} of {tasks} are done)"
+                ));
+            }
+        }
+        tally.end();
+        let alive =
+            u32::try_from(self.nodes.nodes().iter().filter(|node| node.is_alive()).count()).unwrap_or(1);
+        self.slot_time = (tally.wall() * alive + killed_after.unwrap_or_default()) * self.args.slots;
+        match tally.fault(tasks) {
+            Some(fault) => Err(DemoError::Wrong(fault)),
+            None => Ok(tally),
+        }
+    }
+
+    async fn tables(&self, outputs: &BTreeMap<u32, Output>) -> Result<Vec<Vec<u8>>, DemoError> {
+        let mut tables = Vec::new();
+        for output in outputs.values() {
+            tables.push(output.fetch(&self.mesh).await?.to_vec());
+        }
+        Ok(tables)
+    }
+
+    /// Names of the nodes by their ids.
+    fn names(&self) -> BTreeMap<String, String> {
+        let nodes = self.nodes.nodes().iter();
+        nodes.map(|node| (node.handle().info().peer.to_string(), node.handle().info().name.clone())).collect()
+    }
+
+    fn report(&self, picture: &Said, png: &std::path::Path, words: &Said, table: &std::path::Path) {
+        for line in picture.lines.iter().chain(&words.lines) {
+            self.watch.say(line);
+        }
+        let lost: u64 = self.watch.nodes.iter().map(|node| node.lost).sum();
+        self.watch.say(&format!("one node was killed, {lost} tasks were lost with it and leased again, no result is missing or doubled"));
+        self.watch.say(&format!("picture: {}", png.display()));
+        self.watch.say(&format!("table:   {}", table.display()));
+    }
+}
+
+/// Every tile has the right size, and every thirty-second one is computed again, without a mesh.
+fn check_tiles(plan: &picture::Plan, inputs: &[Vec<u8>], tiles: &[Vec<u8>]) -> Result<(), DemoError> {
+    let sandbox = Sandbox::new(SandboxConfig { cache_dir: None, slots: 1, memory_max_bytes: 1 << 30 });
+    let sandbox = sandbox.map_err(|error| DemoError::Reference(error.to_string()))?;
+    for (index, (input, tile)) in inputs.iter().zip(tiles).enumerate() {
+        if tile.len() != plan.tile_bytes() {
+            return Err(DemoError::Wrong(format!(
+                "tile {index} has {} bytes instead of {}",
+                tile.len(),
+                plan.tile_bytes()
+            )));
+        }
+        if index % 32 == 0
+            && picture::direct(&sandbox, TILES_WASM, input).map_err(DemoError::Reference)? != *tile
+        {
+            return Err(DemoError::Wrong(format!("tile {index} differs from the one computed directly")));
+        }
+    }
+    Ok(())
+}
+
+fn make_dir(path: &std::path::Path) -> Result<(), DemoError> {
+    std::fs::create_dir_all(path).map_err(|source| DemoError::File { path: path.to_path_buf(), source })
+}

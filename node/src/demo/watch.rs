@@ -1,0 +1,180 @@
+//! What one sees while the demo runs, on stderr: a bar for the job, and a line per node. On a terminal it is drawn
+//! over itself; elsewhere it is a plain line a second.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use weft_core::snapshot::Snapshot;
+
+use crate::embedded::EmbeddedMesh;
+
+/// How often nodes are asked how they are.
+const LOOK: Duration = Duration::from_millis(120);
+/// How often a plain line is printed.
+const PLAIN: Duration = Duration::from_secs(1);
+
+/// One node as last seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NodeLook {
+    pub(super) alive: bool,
+    pub(super) slots: u32,
+    pub(super) busy: u32,
+    pub(super) bids: u64,
+    pub(super) done: u64,
+    pub(super) lost: u64,
+}
+
+/// The picture on stderr.
+pub(super) struct Watch {
+    bars: Option<Bars>,
+    looked_at: Option<Instant>,
+    printed_at: Option<Instant>,
+    pub(super) nodes: Vec<NodeLook>,
+    title: String,
+    total: u64,
+    done: u64,
+}
+
+struct Bars {
+    all: MultiProgress,
+    job: ProgressBar,
+    nodes: Vec<ProgressBar>,
+}
+
+impl Watch {
+    pub(super) fn new(nodes: usize) -> Self {
+        let shown = std::io::stderr().is_terminal();
+        Self {
+            bars: shown.then(|| Bars::new(nodes)),
+            looked_at: None,
+            printed_at: None,
+            nodes: vec![NodeLook::default(); nodes],
+            title: String::new(),
+            total: 0,
+            done: 0,
+        }
+    }
+
+    /// A new job begins.
+    pub(super) fn job(&mut self, title: &str, total: usize) {
+        self.title = title.to_owned();
+        self.total = total as u64;
+        self.done = 0;
+        self.printed_at = None;
+        if let Some(bars) = &mut self.bars {
+            bars.job.finish();
+            bars.job = bars.all.insert(0, job_bar(self.total));
+            bars.job.set_message(self.title.clone());
+        }
+    }
+
+    /// One more task ended.
+    pub(super) fn one_done(&mut self) {
+        self.done += 1;
+        if let Some(bars) = &self.bars {
+            bars.job.set_position(self.done);
+        }
+    }
+
+    /// A sentence for the reader, above the bars.
+    pub(super) fn say(&self, text: &str) {
+        match &self.bars {
+            // A terminal that is gone need not hear it.
+            Some(bars) => drop(bars.all.println(text)),
+            None => drop(writeln!(std::io::stderr(), "{text}")),
+        }
+    }
+
+    /// Asks the nodes how they are, if it is time to.
+    pub(super) async fn look(&mut self, mesh: &EmbeddedMesh) {
+        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK) {
+            return;
+        }
+        self.look_now(mesh).await;
+    }
+
+    /// Asks the nodes how they are.
+    pub(super) async fn look_now(&mut self, mesh: &EmbeddedMesh) {
+        self.looked_at = Some(Instant::now());
+        let mut owner = None;
+        for (index, node) in mesh.nodes().iter().enumerate() {
+            let seen = if node.is_alive() { node.handle().snapshot().await.ok() } else { None };
+            let Some(look) = self.nodes.get_mut(index) else { continue };
+            look.alive = seen.is_some();
+            if let Some(seen) = &seen {
+                look.slots = seen.capacity.slots;
+                look.busy = seen.running.min(seen.capacity.slots);
+                look.bids = seen.counters.bids_made;
+                look.done = seen.counters.executed;
+            }
+            if index == 0 {
+                owner = seen;
+            }
+        }
+        if let Some(owner) = owner {
+            self.note_losses(mesh, &owner);
+        }
+        self.draw();
+    }
+
+    /// What was lost with each node, as the owner of the jobs counts it.
+    fn note_losses(&mut self, mesh: &EmbeddedMesh, owner: &Snapshot) {
+        for (look, node) in self.nodes.iter_mut().zip(mesh.nodes()) {
+            let peer = node.handle().info().peer;
+            if let Some(view) = owner.peers.iter().find(|view| view.peer == peer) {
+                look.lost = view.lost;
+            }
+        }
+    }
+
+    fn draw(&mut self) {
+        if let Some(bars) = &self.bars {
+            for (index, (look, bar)) in self.nodes.iter().zip(&bars.nodes).enumerate() {
+                bar.set_message(line(index, look));
+            }
+            return;
+        }
+        if self.printed_at.is_some_and(|at| at.elapsed() < PLAIN) {
+            return;
+        }
+        self.printed_at = Some(Instant::now());
+        self.say(&format!("{}: {} of {}", self.title, self.done, self.total));
+        for (index, look) in self.nodes.iter().enumerate() {
+            self.say(&line(index, look));
+        }
+    }
+
+    /// Leaves the last picture standing.
+    pub(super) fn finish(&mut self) {
+        self.draw();
+        if let Some(bars) = &self.bars {
+            bars.job.finish();
+            bars.nodes.iter().for_each(ProgressBar::finish);
+        }
+    }
+}
+
+impl Bars {
+    fn new(nodes: usize) -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
+        let job = all.add(job_bar(0));
+        let style = ProgressStyle::with_template("{msg}").expect("a fixed template");
+        let nodes = (0..nodes).map(|_| all.add(ProgressBar::new(0).with_style(style.clone()))).collect();
+        Self { all, job, nodes }
+    }
+}
+
+fn job_bar(total: u64) -> ProgressBar {
+    let template = "  {msg:<10} {bar:36} {pos}/{len} tasks, {per_sec}, {eta} to go";
+    let style = ProgressStyle::with_template(template).expect("a fixed template").progress_chars("=> ");
+    ProgressBar::new(total).with_style(style)
+}
+
+fn line(index: usize, look: &NodeLook) -> String {
+    let NodeLook { alive, slots, busy, bids, done, lost } = look;
+    let state = if *alive { format!("{busy}/{slots} slots busy") } else { "killed          ".to_owned() };
+    format!(
+        "  node-{index}  {state}   {bids:>5} bids   {done:>5} tasks done   {lost:>3} lost and leased again"
+    )
+}

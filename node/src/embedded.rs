@@ -1,0 +1,277 @@
+//! Nodes inside a program: each on a thread of its own, with its own identity, data directory, swarm and slots, as if
+//! it were a process. For demos, tests and programs that bring their mesh along. Slots are threads here.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+use weft_core::PeerId;
+
+use crate::handle::NodeHandle;
+use crate::node::{Node, Notice, StartError};
+use crate::settings::Settings;
+
+/// How long nodes of one machine may take to find each other.
+const MEET_MAX: Duration = Duration::from_secs(20);
+
+/// Notices of one node that wait for whoever starts the mesh.
+const NOTICES_MAX: usize = 1024;
+
+/// Why an embedded mesh did not come up. Whatever was started is stopped again.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// A node did not start.
+    #[error("node {index} of the embedded mesh does not start: {source}")]
+    Start {
+        /// Which, from 0.
+        index: usize,
+        /// Why.
+        source: StartError,
+    },
+    /// The operating system refused a thread, a directory, or randomness.
+    #[error("the embedded mesh can't be set up: {0}")]
+    System(#[from] std::io::Error),
+    /// A node ended before it was up.
+    #[error("node {index} of the embedded mesh ended while it started")]
+    Ended {
+        /// Which, from 0.
+        index: usize,
+    },
+    /// The nodes did not find each other in time.
+    #[error("node {index} met {met} of {wanted} peers within {} s", MEET_MAX.as_secs())]
+    Apart {
+        /// Which, from 0.
+        index: usize,
+        /// Peers that it found.
+        met: usize,
+        /// Peers that it should have found.
+        wanted: usize,
+    },
+}
+
+/// What an embedded mesh is made of.
+#[derive(Clone, Debug)]
+pub struct EmbeddedConfig {
+    /// How many nodes, at least 1.
+    pub nodes: usize,
+    /// Slots of each node, at least 1.
+    pub slots: u32,
+    /// Where the nodes' data directories are made, as `node-0` and so on.
+    pub dir: PathBuf,
+}
+
+/// A running embedded mesh. Dropping it stops its nodes and leaves its directories.
+#[derive(Debug)]
+pub struct EmbeddedMesh {
+    nodes: Vec<EmbeddedNode>,
+}
+
+impl EmbeddedMesh {
+    /// Starts the nodes and waits until each is connected to each. Blocks the calling thread meanwhile.
+    ///
+    /// # Errors
+    /// When a node does not start, or they don't find each other.
+    pub fn start(config: &EmbeddedConfig) -> Result<Self, EmbeddedError> {
+        let mut mesh_key = [0; 32];
+        getrandom::fill(&mut mesh_key).map_err(std::io::Error::from)?;
+        let mut nodes: Vec<EmbeddedNode> = Vec::new();
+        for index in 0..config.nodes {
+            let peers = nodes.first().map(|first| first.address.clone()).into_iter().collect();
+            let settings = settings(config, index, mesh_key, peers)?;
+            nodes.push(EmbeddedNode::start(index, settings)?);
+        }
+        let wanted = nodes.len().saturating_sub(1);
+        for (index, node) in nodes.iter_mut().enumerate() {
+            node.meet(index, wanted)?;
+        }
+        Ok(Self { nodes })
+    }
+
+    /// The nodes, in order; the killed ones too.
+    #[must_use]
+    pub fn nodes(&self) -> &[EmbeddedNode] {
+        &self.nodes
+    }
+
+    /// Ends a node at once, as `kill -9` would: nothing is said to anybody. Unknown numbers are ignored.
+    pub fn kill(&mut self, index: usize) {
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.stop();
+        }
+    }
+}
+
+/// One node on its thread.
+pub struct EmbeddedNode {
+    handle: NodeHandle,
+    address: String,
+    data_dir: PathBuf,
+    notices: mpsc::Receiver<Notice>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for EmbeddedNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedNode")
+            .field("address", &self.address)
+            .field("alive", &self.is_alive())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for EmbeddedNode {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl EmbeddedNode {
+    fn start(index: usize, settings: Settings) -> Result<Self, EmbeddedError> {
+        let data_dir = settings.data_dir.clone();
+        let (up_tx, up) = mpsc::channel();
+        let (notices_tx, notices) = mpsc::sync_channel(NOTICES_MAX);
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("weft-node-{index}"))
+            .spawn(move || serve(settings, &up_tx, &notices_tx, stopped))?;
+        let handle = match up.recv() {
+            Ok(Ok(handle)) => handle,
+            Ok(Err(source)) => return Err(EmbeddedError::Start { index, source }),
+            Err(_ended) => return Err(EmbeddedError::Ended { index }),
+        };
+        let mut node = Self {
+            handle,
+            address: String::new(),
+            data_dir,
+            notices,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
+        node.address = node.first_address(index)?;
+        Ok(node)
+    }
+
+    /// The way to talk to it.
+    #[must_use]
+    pub fn handle(&self) -> &NodeHandle {
+        &self.handle
+    }
+
+    /// Its data directory: what a client connects in.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Whether it was not killed.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.thread.is_some()
+    }
+
+    fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("an embedded node panicked");
+        }
+    }
+
+    fn first_address(&self, index: usize) -> Result<String, EmbeddedError> {
+        loop {
+            match self.notices.recv_timeout(MEET_MAX) {
+                Ok(Notice::Listening(address)) => return Ok(address),
+                Ok(_other) => {}
+                Err(_late) => return Err(EmbeddedError::Ended { index }),
+            }
+        }
+    }
+
+    fn meet(&mut self, index: usize, wanted: usize) -> Result<(), EmbeddedError> {
+        let deadline = Instant::now() + MEET_MAX;
+        let mut met: Vec<PeerId> = Vec::new();
+        while met.len() < wanted {
+            match self.notices.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Notice::PeerUp { peer, .. }) => met.push(peer),
+                Ok(Notice::PeerDown { peer, .. }) => met.retain(|known| *known != peer),
+                Ok(Notice::Listening(_) | Notice::Refused { .. } | Notice::SameIdentity { .. }) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(EmbeddedError::Apart { index, met: met.len(), wanted });
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(EmbeddedError::Ended { index }),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The node's thread.
+fn serve(
+    settings: Settings,
+    up: &mpsc::Sender<Result<NodeHandle, StartError>>,
+    told: &mpsc::SyncSender<Notice>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "no runtime for an embedded node"),
+    };
+    LocalSet::new().block_on(&runtime, async move {
+        let mut node = match Node::start(settings).await {
+            Ok(node) => node,
+            // Whoever started us has given up waiting only if it panicked.
+            Err(error) => return drop(up.send(Err(error))),
+        };
+        drop(up.send(Ok(node.handle())));
+        let mut notices = node.notices().expect("a fresh node has its notices");
+        let pass_on = async {
+            while let Some(notice) = notices.recv().await {
+                // Nobody listens any more once the mesh is up: the bound is reached and the rest is dropped.
+                let _nobody = told.try_send(notice);
+            }
+        };
+        let stop = async {
+            tokio::select! {
+                _dropped = stopped => {}
+                () = pass_on => {}
+            }
+        };
+        node.run_until(stop).await;
+    });
+    // A fetch or a write that is still on a blocking thread is abandoned, as it would be by a crash.
+    runtime.shutdown_background();
+}
+
+fn settings(
+    config: &EmbeddedConfig,
+    index: usize,
+    mesh_key: [u8; 32],
+    peers: Vec<String>,
+) -> Result<Settings, EmbeddedError> {
+    let data_dir = config.dir.join(format!("node-{index}"));
+    std::fs::create_dir_all(&data_dir)?;
+    let mut identity = [0; 32];
+    getrandom::fill(&mut identity).map_err(std::io::Error::from)?;
+    Ok(Settings {
+        data_dir,
+        name: format!("node-{index}"),
+        listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
+        listen_is_default: false,
+        api: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        slots: config.slots,
+        memory_bytes: 1 << 30,
+        labels: Vec::new(),
+        peers,
+        open: false,
+        mdns: false,
+        store_bytes: 4 << 30,
+        mesh_key: Some(mesh_key),
+        identity,
+    })
+}

@@ -1,0 +1,153 @@
+//! What everybody but the node's loop holds of a node: a door for requests, and what can be had without asking it.
+//!
+//! The loop owns the engine and answers [`Request`]s in the order they come; the API, the demo and an embedding
+//! program hold [`NodeHandle`]s. No word here knows of HTTP.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use weft_core::snapshot::{Snapshot, Why};
+use weft_core::{Command, JobId, PeerId};
+
+use crate::jobs::JobTable;
+
+/// Requests that wait for the loop; beyond it, whoever asks waits.
+pub const REQUESTS_MAX: usize = 256;
+
+/// Addresses noted of one node.
+pub const LISTEN_MAX: usize = 256;
+
+/// What the loop can be asked.
+#[derive(Debug)]
+pub enum Request {
+    /// Do this.
+    Command(Command),
+    /// How do things stand?
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// Where is that task, and why? `None` answers for an unknown job or index.
+    Why {
+        /// The job.
+        job: JobId,
+        /// The task's place in it.
+        index: u32,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Option<Why>>,
+    },
+}
+
+/// The loop has ended; nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the node has stopped")]
+pub struct NodeStopped;
+
+/// What a node is, apart from what its engine knows.
+#[derive(Debug)]
+pub struct NodeInfo {
+    /// Who it is.
+    pub peer: PeerId,
+    /// Its name for people.
+    pub name: String,
+    /// Its version.
+    pub version: &'static str,
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// What mesh it belongs to, in words: "closed (mesh key)", "open", "loopback only".
+    pub mesh: String,
+    /// Addresses that peers can reach; grows as the transport learns of them.
+    pub listen: Mutex<Vec<String>>,
+    /// When it started.
+    pub started: Instant,
+}
+
+impl NodeInfo {
+    /// Notes an address that peers can reach; beyond [`LISTEN_MAX`] it is not noted.
+    pub fn add_listen(&self, address: String) {
+        let mut listen = self.listen.lock().expect("nobody panics holding this lock");
+        if listen.len() < LISTEN_MAX && !listen.contains(&address) {
+            listen.push(address);
+        }
+    }
+}
+
+/// A door to a running node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    requests: mpsc::Sender<Request>,
+    store: weft_blobs::Store,
+    jobs: Arc<JobTable>,
+    info: Arc<NodeInfo>,
+    stop: CancellationToken,
+}
+
+impl NodeHandle {
+    /// Joins the parts. The loop reads the other end of `requests`, records events in `jobs`, and ends when
+    /// [`NodeHandle::stopped`] says so.
+    #[must_use]
+    pub fn new(
+        requests: mpsc::Sender<Request>,
+        store: weft_blobs::Store,
+        jobs: Arc<JobTable>,
+        info: Arc<NodeInfo>,
+    ) -> Self {
+        Self { requests, store, jobs, info, stop: CancellationToken::new() }
+    }
+
+    /// Hands the engine a command; returns when the loop's queue has taken it, not when it was done.
+    ///
+    /// # Errors
+    /// When the loop has ended.
+    pub async fn command(&self, command: Command) -> Result<(), NodeStopped> {
+        self.requests.send(Request::Command(command)).await.ok().ok_or(NodeStopped)
+    }
+
+    /// The engine as it is now.
+    ///
+    /// # Errors
+    /// When the loop has ended.
+    pub async fn snapshot(&self) -> Result<Snapshot, NodeStopped> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Snapshot(reply)).await.ok().ok_or(NodeStopped)?;
+        answer.await.ok().ok_or(NodeStopped)
+    }
+
+    /// Where a task is, and what everybody said about it; `None` for an unknown job or index.
+    ///
+    /// # Errors
+    /// When the loop has ended.
+    pub async fn why(&self, job: JobId, index: u32) -> Result<Option<Why>, NodeStopped> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Why { job, index, reply }).await.ok().ok_or(NodeStopped)?;
+        answer.await.ok().ok_or(NodeStopped)
+    }
+
+    /// Asks the loop to end.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until somebody asks the loop to end.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// The node's blobs.
+    #[must_use]
+    pub fn store(&self) -> &weft_blobs::Store {
+        &self.store
+    }
+
+    /// The node's jobs and their results.
+    #[must_use]
+    pub fn jobs(&self) -> &Arc<JobTable> {
+        &self.jobs
+    }
+
+    /// What the node is.
+    #[must_use]
+    pub fn info(&self) -> &NodeInfo {
+        &self.info
+    }
+}

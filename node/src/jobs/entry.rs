@@ -1,0 +1,254 @@
+//! One job of the table. Counts, keeps, wakes; knows no other job and no bound but its own.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use weft_core::{JobId, Outcome, Payload, Report};
+
+use super::{JobMeta, JobSummary, Kept, NoSuchJob, Portion, Taken, TaskEnd};
+
+const WORD_BITS: u32 = u64::BITS;
+
+/// One job.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) meta: JobMeta,
+    pub(super) created: Instant,
+    pub(super) tasks: u32,
+    pub(super) closed: bool,
+    pub(super) cancelled_by_user: bool,
+    pub(super) lost: u32,
+    ended_at: Option<Instant>,
+    abandoned: bool,
+    /// Somebody saw the end.
+    told: bool,
+    done: u32,
+    failed: u32,
+    cancelled: u32,
+    /// Results taken out so far.
+    taken: u32,
+    /// Results not taken out, in order of completion.
+    results: VecDeque<TaskEnd>,
+    /// Bytes inside `results`.
+    bytes: u64,
+    /// One bit per task that has ended.
+    ended: Vec<u64>,
+    wakers: Vec<Waker>,
+}
+
+impl Entry {
+    pub(super) fn new(meta: JobMeta) -> Self {
+        Self {
+            meta,
+            created: Instant::now(),
+            tasks: 0,
+            closed: false,
+            cancelled_by_user: false,
+            lost: 0,
+            ended_at: None,
+            abandoned: false,
+            told: false,
+            done: 0,
+            failed: 0,
+            cancelled: 0,
+            taken: 0,
+            results: VecDeque::new(),
+            bytes: 0,
+            ended: Vec::new(),
+            wakers: Vec::new(),
+        }
+    }
+
+    /// Counts and keeps a result; says what it keeps more than before.
+    pub(super) fn task_ended(&mut self, end: TaskEnd) -> Kept {
+        if !self.mark(end.index) {
+            return Kept::default();
+        }
+        match &end.report.outcome {
+            Outcome::Done => self.done += 1,
+            Outcome::Cancelled => self.cancelled += 1,
+            Outcome::Failed(_)
+            | Outcome::Trapped(_)
+            | Outcome::LimitExceeded(_)
+            | Outcome::Invalid(_)
+            | Outcome::Lost(_) => self.failed += 1,
+        }
+        if self.abandoned {
+            return Kept::default();
+        }
+        let bytes = inline_bytes(&end.report);
+        self.bytes += bytes;
+        self.results.push_back(end);
+        self.wake();
+        Kept { results: 1, bytes }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.ended_at = Some(Instant::now());
+        self.closed = true;
+        self.wake();
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended_at.is_some()
+    }
+
+    /// Drops all results, now and in future; says what was kept.
+    pub(super) fn abandon(&mut self) -> Kept {
+        self.abandoned = true;
+        let freed = Kept { results: self.results.len() as u64, bytes: self.bytes };
+        self.results = VecDeque::new();
+        self.bytes = 0;
+        freed
+    }
+
+    /// Whether somebody still takes its results, or waits for its end.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.abandoned && !self.told
+    }
+
+    /// Takes results out; `None` if there are none.
+    pub(super) fn take(&mut self, portion: Portion) -> Option<Vec<TaskEnd>> {
+        let count = portion_of(self.results.iter(), portion);
+        if count == 0 {
+            return None;
+        }
+        let taken: Vec<TaskEnd> = self.results.drain(..count).collect();
+        self.bytes -= taken.iter().map(|end| inline_bytes(&end.report)).sum::<u64>();
+        self.taken = self.taken.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        Some(taken)
+    }
+
+    /// Copies results; `None` if there are none from there on.
+    pub(super) fn read(&self, cursor: usize, portion: Portion) -> Option<Vec<TaskEnd>> {
+        let count = portion_of(self.results.iter().skip(cursor), portion);
+        (count > 0).then(|| self.results.iter().skip(cursor).take(count).cloned().collect())
+    }
+
+    pub(super) fn has_results(&self) -> bool {
+        !self.results.is_empty()
+    }
+
+    /// The end, if it came: somebody knows it now.
+    pub(super) fn told_end(&mut self, job: JobId) -> Option<JobSummary> {
+        self.told |= self.is_ended();
+        self.is_ended().then(|| self.summary(job))
+    }
+
+    /// The end, if it came; if not, `cx` is woken by the next change.
+    pub(super) fn ended_or_wait(&mut self, cx: &Context<'_>, job: JobId) -> Poll<Result<Taken, NoSuchJob>> {
+        if let Some(summary) = self.told_end(job) {
+            return Poll::Ready(Ok(Taken::Ended(summary)));
+        }
+        if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.wakers.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn wake(&mut self) {
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn outstanding(&self) -> u32 {
+        let over = if self.meta.detached { self.ended_tasks() } else { self.taken };
+        self.tasks.saturating_sub(over)
+    }
+
+    pub(super) fn first_unended(&self) -> Option<u32> {
+        let full = self.ended.iter().take_while(|word| **word == u64::MAX).count();
+        let ones = self.ended.get(full).map_or(0, |word| word.trailing_ones());
+        let index = u32::try_from(full).ok()?.checked_mul(WORD_BITS)?.checked_add(ones)?;
+        (index < self.tasks).then_some(index)
+    }
+
+    pub(super) fn summary(&self, job: JobId) -> JobSummary {
+        JobSummary {
+            job,
+            meta: self.meta.clone(),
+            tasks: self.tasks,
+            closed: self.closed,
+            ended: self.is_ended(),
+            cancelled_by_user: self.cancelled_by_user,
+            done: self.done,
+            failed: self.failed,
+            cancelled: self.cancelled,
+            lost: self.lost,
+            elapsed: self.ended_at.unwrap_or_else(Instant::now).duration_since(self.created),
+        }
+    }
+
+    fn ended_tasks(&self) -> u32 {
+        self.done.saturating_add(self.failed).saturating_add(self.cancelled)
+    }
+
+    /// Notes that a task ended; false if it is no task of this job, or had ended before.
+    fn mark(&mut self, index: u32) -> bool {
+        if index >= self.tasks {
+            return false;
+        }
+        let place = usize::try_from(index / WORD_BITS).expect("an index fits the memory");
+        if self.ended.len() <= place {
+            self.ended.resize(place + 1, 0);
+        }
+        let Some(word) = self.ended.get_mut(place) else { return false };
+        let bit = 1 << (index % WORD_BITS);
+        let fresh = *word & bit == 0;
+        *word |= bit;
+        fresh
+    }
+}
+
+/// How many of these results make the portion; at least one, if there is one.
+fn portion_of<'a>(results: impl Iterator<Item = &'a TaskEnd>, portion: Portion) -> usize {
+    let mut bytes = 0u64;
+    let mut count = 0;
+    for end in results.take(portion.results_max) {
+        count += 1;
+        bytes += inline_bytes(&end.report);
+        if bytes >= portion.bytes as u64 {
+            break;
+        }
+    }
+    count
+}
+
+/// Bytes that a report carries itself, beyond its fixed size.
+fn inline_bytes(report: &Report) -> u64 {
+    let Report { outcome, output, errors, usage: _ } = report;
+    let payload = |payload: &Payload| match payload {
+        Payload::Inline(bytes) => bytes.len() as u64,
+        Payload::Blob { id: _, bytes: _ } => 0,
+    };
+    payload(output) + payload(errors) + text_bytes(outcome)
+}
+
+fn text_bytes(outcome: &Outcome) -> u64 {
+    use weft_core::{Failure, Limit, Trap};
+    let text = match outcome {
+        Outcome::Failed(Failure::Error(text))
+        | Outcome::Trapped(Trap::Abi(text) | Trap::Other(text))
+        | Outcome::LimitExceeded(Limit::Other(text))
+        | Outcome::Invalid(text)
+        | Outcome::Lost(text) => text.len(),
+        Outcome::Done | Outcome::Cancelled | Outcome::Failed(Failure::Exit(_)) => 0,
+        Outcome::Trapped(
+            Trap::Unreachable
+            | Trap::MemoryOutOfBounds
+            | Trap::BadTable
+            | Trap::StackOverflow
+            | Trap::Arithmetic,
+        ) => 0,
+        Outcome::LimitExceeded(
+            Limit::WallTime { limit_ms: _ }
+            | Limit::Memory { asked_bytes: _, limit_bytes: _ }
+            | Limit::Fuel { limit: _ }
+            | Limit::Output { limit_bytes: _ }
+            | Limit::Errors { limit_bytes: _ },
+        ) => 0,
+    };
+    text as u64
+}

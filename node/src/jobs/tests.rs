@@ -1,0 +1,127 @@
+use std::task::Waker;
+
+use weft_core::{Outcome, Payload};
+
+use super::*;
+
+const JOB: JobId = JobId(1);
+const ALL: Portion = Portion { results_max: 1000, bytes: usize::MAX };
+
+fn meta(detached: bool) -> JobMeta {
+    JobMeta { module: BlobId([0; 32]), class: Class::Batch, detached }
+}
+
+fn end(job: JobId, index: u32, bytes: usize) -> Event {
+    let report = Report { output: Payload::inline(&vec![0; bytes]), ..Report::bare(Outcome::Done) };
+    Event::TaskEnded { job, index, report, worker: None, attempts: 1 }
+}
+
+fn table_with(job: JobId, detached: bool, tasks: u32) -> JobTable {
+    let table = JobTable::new();
+    table.create(job, meta(detached)).unwrap();
+    table.submitted(job, tasks);
+    table.close(job);
+    table
+}
+
+fn take(table: &JobTable, portion: Portion) -> Option<Taken> {
+    match table.poll_take(&Context::from_waker(Waker::noop()), JOB, portion) {
+        Poll::Ready(taken) => Some(taken.unwrap()),
+        Poll::Pending => None,
+    }
+}
+
+fn indexes(taken: Taken) -> Vec<u32> {
+    match taken {
+        Taken::Results(results) => results.iter().map(|end| end.index).collect(),
+        Taken::Ended(_) => panic!("expected results"),
+    }
+}
+
+#[test]
+fn results_are_taken_once_in_order_of_completion() {
+    let table = table_with(JOB, false, 3);
+    assert_eq!(take(&table, ALL), None);
+    table.record(end(JOB, 2, 0));
+    table.record(end(JOB, 0, 0));
+    assert_eq!(table.outstanding(JOB), 3);
+    assert_eq!(indexes(take(&table, ALL).unwrap()), [2, 0]);
+    assert_eq!((table.outstanding(JOB), table.first_unended(JOB)), (1, Some(1)));
+    table.record(end(JOB, 1, 0));
+    table.record(Event::JobEnded { job: JOB });
+    assert_eq!(indexes(take(&table, ALL).unwrap()), [1]);
+    let Some(Taken::Ended(summary)) = take(&table, ALL) else { panic!("expected the end") };
+    assert_eq!((summary.tasks, summary.done, table.first_unended(JOB)), (3, 3, None));
+}
+
+#[test]
+fn a_task_counts_once_and_only_if_it_is_one() {
+    let table = table_with(JOB, false, 1);
+    for index in [0, 0, 7] {
+        table.record(end(JOB, index, 0));
+    }
+    table.record(end(JobId(9), 0, 0));
+    assert_eq!(indexes(take(&table, ALL).unwrap()), [0]);
+    assert_eq!(table.summary(JOB).unwrap().done, 1);
+}
+
+#[test]
+fn a_portion_ends_at_its_bytes() {
+    let table = table_with(JOB, false, 4);
+    for index in 0..4 {
+        table.record(end(JOB, index, 100));
+    }
+    assert_eq!(indexes(take(&table, Portion { results_max: 3, bytes: 150 }).unwrap()), [0, 1]);
+    assert_eq!(indexes(take(&table, Portion { results_max: 1, bytes: 150 }).unwrap()), [2]);
+}
+
+#[test]
+fn detached_results_can_be_read_again() {
+    let table = table_with(JOB, true, 2);
+    table.record(end(JOB, 1, 5));
+    table.record(end(JOB, 0, 5));
+    let cx = Context::from_waker(Waker::noop());
+    for (cursor, expected) in [(0, vec![1, 0]), (1, vec![0]), (0, vec![1, 0])] {
+        let Poll::Ready(Ok(taken)) = table.poll_read(&cx, JOB, cursor, ALL) else {
+            panic!("expected results")
+        };
+        assert_eq!(indexes(taken), expected);
+    }
+    assert!(table.poll_read(&cx, JOB, 2, ALL).is_pending());
+}
+
+#[test]
+fn the_longest_ended_detached_jobs_are_forgotten_first() {
+    let table = JobTable::new();
+    let count = u64::try_from(DETACHED_JOBS_MAX).unwrap() + 2;
+    for job in (0..count).map(JobId) {
+        table.create(job, meta(true)).unwrap();
+        table.record(Event::JobEnded { job });
+    }
+    assert_eq!(table.summary(JobId(0)), None);
+    assert_eq!(table.summary(JobId(1)), None);
+    assert!(table.summary(JobId(2)).is_some());
+}
+
+#[test]
+fn kept_bytes_are_bounded_and_freed() {
+    let tasks = u32::try_from(RESULT_BYTES_MAX / (16 << 10)).unwrap() + 1;
+    let table = table_with(JOB, true, tasks);
+    for index in 0..tasks {
+        table.record(end(JOB, index, 16 << 10));
+    }
+    assert!(table.is_full(), "a running job is not forgotten");
+    table.record(Event::JobEnded { job: JOB });
+    assert_eq!(table.summary(JOB), None, "an ended one is");
+    assert!(!table.is_full());
+}
+
+#[test]
+fn an_abandoned_job_keeps_nothing() {
+    let table = table_with(JOB, false, 2);
+    table.record(end(JOB, 0, 5));
+    table.abandon(JOB);
+    table.record(end(JOB, 1, 5));
+    assert_eq!(take(&table, ALL), None);
+    assert_eq!(table.summary(JOB).unwrap().done, 2);
+}

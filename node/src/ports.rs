@@ -1,0 +1,167 @@
+//! Performs the engine's effects: peers, slots, blobs, the job table. Nothing here waits and nothing fails: what goes
+//! wrong comes back as an input. A new effect does not compile until it is handled here.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use weft_blobs::{Durability, Incoming, Store};
+use weft_core::{BlobId, Effect, Input, PeerId, Report, RunId, Work};
+use weft_exec::{BlobAccess, Pool, Sandbox, SandboxError};
+use weft_net::{BlobSink, BlobStore, Net};
+
+use crate::jobs::JobTable;
+
+/// The node's hands.
+pub(crate) struct Ports {
+    pool: Pool,
+    net: Rc<Net>,
+    store: Store,
+    jobs: Arc<JobTable>,
+    /// Fetches and writes under way.
+    tasks: JoinSet<()>,
+    fetched: mpsc::Sender<Input>,
+    answered: VecDeque<Input>,
+    to_run: Vec<(RunId, Work)>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ports").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+impl Ports {
+    pub(crate) fn new(
+        sandbox: Sandbox,
+        slots: u32,
+        net: Rc<Net>,
+        store: Store,
+        jobs: Arc<JobTable>,
+        ran: Arc<Notify>,
+        fetched: mpsc::Sender<Input>,
+    ) -> Result<Self, SandboxError> {
+        let blobs = Arc::new(SlotBlobs(store.clone()));
+        let pool = Pool::start(sandbox, slots, blobs, Arc::new(move || ran.notify_one()))?;
+        Ok(Self {
+            pool,
+            net,
+            store,
+            jobs,
+            tasks: JoinSet::new(),
+            fetched,
+            answered: VecDeque::new(),
+            to_run: Vec::new(),
+        })
+    }
+
+    pub(crate) fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { to, message } => self.net.send(to, &message),
+            Effect::Publish(gossip) => self.net.publish(&gossip),
+            Effect::Execute { run, work } => self.to_run.push((run, work)),
+            Effect::Abort(run) => {
+                self.flush();
+                self.pool.abort(run);
+            }
+            Effect::Fetch { blob, from } => self.fetch(blob, from),
+            Effect::Stash(bytes) => self.stash(bytes),
+            Effect::Notify(event) => self.jobs.record(event),
+        }
+    }
+
+    /// What was answered at once, one at a time.
+    pub(crate) fn answered(&mut self) -> Option<Input> {
+        self.answered.pop_front()
+    }
+
+    /// Hands what was gathered to the slots, all at once: a hand-over costs more than a small task.
+    pub(crate) fn flush(&mut self) {
+        if !self.to_run.is_empty() {
+            self.pool.submit(std::mem::take(&mut self.to_run));
+        }
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    pub(crate) fn take_finished(&self) -> Vec<(RunId, Report)> {
+        self.pool.take_finished()
+    }
+
+    fn fetch(&mut self, blob: BlobId, from: Vec<PeerId>) {
+        if self.store.has(blob) {
+            self.answered.push_back(Input::Fetched { blob, found: true });
+            return;
+        }
+        let (net, fetched) = (self.net.clone(), self.fetched.clone());
+        self.tasks.spawn_local(async move {
+            let found = match net.fetch(blob, &from).await {
+                Ok(_) => true,
+                Err(error) => {
+                    tracing::warn!(%blob, %error, "a blob could not be fetched");
+                    false
+                }
+            };
+            // The receiver is gone only when the node is.
+            let _gone = fetched.send(Input::Fetched { blob, found }).await;
+        });
+    }
+
+    fn stash(&mut self, bytes: Arc<[u8]>) {
+        let store = self.store.clone();
+        self.tasks.spawn_blocking(move || {
+            if let Err(error) = store.put(&bytes) {
+                tracing::warn!(%error, "an output could not be kept for others to fetch");
+            }
+        });
+    }
+}
+
+/// The blob store as the slots see it.
+#[derive(Debug)]
+struct SlotBlobs(Store);
+
+impl BlobAccess for SlotBlobs {
+    fn read(&self, id: BlobId) -> io::Result<Bytes> {
+        let found = self.0.get(id).map_err(io::Error::other)?;
+        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("blob {id} is not in the store")))
+    }
+
+    fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
+        self.0.put(&bytes).map_err(io::Error::other)
+    }
+}
+
+/// The blob store as the mesh sees it.
+#[derive(Debug)]
+pub(crate) struct NetBlobs(pub(crate) Store);
+
+impl BlobStore for NetBlobs {
+    fn open(&self, id: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
+        let found: Option<(u64, File)> = self.0.open_read(id).map_err(io::Error::other)?;
+        Ok(found.map(|(bytes, file)| (bytes, Box::new(file) as Box<dyn Read + Send>)))
+    }
+
+    fn create(&self, id: BlobId, bytes: u64) -> io::Result<Box<dyn BlobSink>> {
+        let incoming = self.0.incoming(id, bytes).map_err(io::Error::other)?;
+        Ok(Box::new(Arriving(incoming)))
+    }
+}
+
+/// A blob on its way in.
+struct Arriving(Incoming);
+
+impl BlobSink for Arriving {
+    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        self.0.write(chunk).map_err(io::Error::other)
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.0.finish(Durability::Cached).map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,198 @@
+//! How far a job is, on stderr: a bar on a terminal, a line now and then elsewhere. Whoever takes the results tells
+//! it; it never waits.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use super::say;
+
+/// How often a plain line is written.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// After so long without any result the wait is explained.
+const EXPLAIN_AFTER: Duration = Duration::from_secs(3);
+const REDRAW_HZ: u8 = 10;
+
+/// How many inputs there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Total {
+    /// Nothing tells yet.
+    Unknown,
+    /// By the part of the file that was read.
+    About(u64),
+    /// All are counted.
+    Exactly(u64),
+}
+
+/// Progress of one job.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    job: String,
+    since: Instant,
+    told: Instant,
+    done: u64,
+    failed: u64,
+    explained: bool,
+}
+
+impl Progress {
+    /// Starts to count; `job` is named where the wait needs explaining.
+    pub(crate) fn new(job: &str) -> Self {
+        let now = Instant::now();
+        let bar = io::stderr().is_terminal().then(new_bar);
+        let progress =
+            Self { bar, job: job.into(), since: now, told: now, done: 0, failed: 0, explained: false };
+        progress.set_message();
+        progress
+    }
+
+    /// Counts one ended task.
+    pub(crate) fn count(&mut self, is_done: bool) {
+        self.done += u64::from(is_done);
+        self.failed += u64::from(!is_done);
+    }
+
+    /// Tasks that did not end as done.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// Shows where the job is; called several times a second.
+    pub(crate) fn tick(&mut self, total: Total) {
+        if self.ended() == 0 && !self.explained && self.since.elapsed() >= EXPLAIN_AFTER {
+            self.explained = true;
+            self.aside(|| say(&self.explanation()));
+        }
+        match &self.bar {
+            Some(bar) => {
+                match total {
+                    Total::Unknown => bar.unset_length(),
+                    Total::About(tasks) | Total::Exactly(tasks) => bar.set_length(tasks.max(self.ended())),
+                }
+                bar.set_position(self.ended());
+                self.set_message();
+                bar.tick();
+            }
+            None => self.tick_plain(total),
+        }
+    }
+
+    /// Runs something that writes to the terminal, with the bar out of its way.
+    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Takes the bar away and says how the job ended.
+    pub(crate) fn finish(self, workers: usize) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let tasks = if self.ended() == 1 { "1 task".into() } else { format!("{} tasks", self.ended()) };
+        let nodes = if workers == 1 { "1 node".into() } else { format!("{workers} nodes") };
+        say(&format!(
+            "{tasks}: {} done, {} failed, in {} ({}) on {nodes}",
+            self.done,
+            self.failed,
+            super::millis(self.elapsed_ms()),
+            rate(self.ended(), self.elapsed_ms()),
+        ));
+    }
+
+    fn ended(&self) -> u64 {
+        self.done + self.failed
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn set_message(&self) {
+        let Some(bar) = &self.bar else {
+            return;
+        };
+        bar.set_message(match (self.ended(), self.failed) {
+            (0, _) => String::from("waiting for the first result"),
+            (_, 0) => String::from("tasks done"),
+            (_, failed) => format!("tasks ended, {failed} failed"),
+        });
+    }
+
+    fn explanation(&self) -> String {
+        format!("no result yet; `weft why {}` says what they wait for", super::short(&self.job))
+    }
+
+    fn tick_plain(&mut self, total: Total) {
+        if self.ended() == 0 || self.told.elapsed() < LINE_EVERY {
+            return;
+        }
+        self.told = Instant::now();
+        say(&line(self.ended(), self.failed, self.elapsed_ms(), total));
+    }
+}
+
+fn line(ended: u64, failed: u64, elapsed_ms: u64, total: Total) -> String {
+    let (of, all) = match total {
+        Total::Unknown => (String::new(), None),
+        Total::About(all) => (format!(" of about {}", all.max(ended)), Some(all)),
+        Total::Exactly(all) => (format!(" of {all}"), Some(all)),
+    };
+    let left = all.map(|all| all.saturating_sub(ended)).and_then(|left| {
+        let left_ms = left.checked_mul(elapsed_ms)?.checked_div(ended)?;
+        Some(format!(", {} left", super::millis(left_ms / 1000 * 1000)))
+    });
+    let left = left.unwrap_or_default();
+    format!("{ended}{of} tasks ended, {failed} failed, {}{left}", rate(ended, elapsed_ms))
+}
+
+fn rate(tasks: u64, elapsed_ms: u64) -> String {
+    let per_10_s = tasks.saturating_mul(10_000) / elapsed_ms.max(1);
+    format!("{}/s", super::tenths(per_10_s, 10))
+}
+
+fn new_bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(REDRAW_HZ));
+    let style = ProgressStyle::with_template("{bar:20} {count}, {rate}{left} {wide_msg}");
+    let style = style.expect("the template is well formed").progress_chars("=> ");
+    bar.set_style(
+        style.with_key("count", write_count).with_key("rate", write_rate).with_key("left", write_left),
+    );
+    bar
+}
+
+// A bar that can't be written is no reason to stop: these three drop what the writer says.
+
+fn write_count(state: &ProgressState, bar: &mut dyn fmt::Write) {
+    let _unwritten = match state.len() {
+        Some(all) => write!(bar, "{} of {all}", state.pos()),
+        None => write!(bar, "{}", state.pos()),
+    };
+}
+
+fn write_rate(state: &ProgressState, bar: &mut dyn fmt::Write) {
+    let _unwritten = write!(bar, "{:.0}/s", state.per_sec());
+}
+
+fn write_left(state: &ProgressState, bar: &mut dyn fmt::Write) {
+    if state.pos() > 0 && state.len().is_some() {
+        let _unwritten = write!(bar, ", {} left", super::millis(state.eta().as_secs().max(1) * 1000));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_line_says_how_far_how_fast_and_how_long() {
+        let text = line(250, 3, 1_000, Total::Exactly(1000));
+        assert_eq!(text, "250 of 1000 tasks ended, 3 failed, 250/s, 3 s left");
+        assert_eq!(line(5, 0, 2_000, Total::Unknown), "5 tasks ended, 0 failed, 2.5/s");
+        assert!(line(9, 0, 1, Total::About(5)).starts_with("9 of about 9 tasks"));
+    }
+}

@@ -1,0 +1,325 @@
+//! What one node is told: flags, environment, file and defaults meet here, once.
+//!
+//! A value is looked for in the flags, then in the environment (`WEFT_` and the flag's name in capitals), then in the
+//! file (`weft.toml` in the data directory, or `--config`), and last among the defaults. This is the only module that
+//! reads the environment. It starts nothing: whoever starts a node calls [`Settings::resolve`], holds the
+//! [`DirLock`] of [`lock`] while the node runs, and hands the settings on.
+
+mod dir;
+mod layer;
+mod text;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use dir::{
+    DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, clear_joined_peers, data_dir_of, joined_peers,
+    load_or_make_identity, lock, read_mesh_key, write_mesh_key,
+};
+pub use layer::{Environment, Flags};
+pub use text::{multiaddr, parse_address, parse_bytes, parse_duration, parse_pair};
+
+use layer::Layer;
+
+/// The port of a node that has a mesh key, or is open, and was given no `--listen`.
+pub const DEFAULT_PORT: u16 = 7117;
+/// Longest name, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Most labels of one node.
+pub const LABELS_MAX: usize = 32;
+/// Longest name or value of a label, in bytes.
+pub const LABEL_BYTES_MAX: usize = 64;
+/// Most slots of one node.
+pub const SLOTS_MAX: u32 = 4096;
+/// Most addresses to listen on, and most peers to dial.
+pub const ADDRESSES_MAX: usize = 64;
+
+const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
+const MEMORY_BYTES_MIN: u64 = 1 << 20;
+const STORE_BYTES_DEFAULT: u64 = 16 << 30;
+const STORE_BYTES_MIN: u64 = 16 << 20;
+
+/// Everything that one node is told, checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the node keeps its keys, blobs and compiled modules; exists.
+    pub data_dir: PathBuf,
+    /// A name for people, 1 to [`NAME_BYTES_MAX`] bytes; the host's name when none was given.
+    pub name: String,
+    /// Where to listen for peers, as multiaddrs; never empty, loopback only when there is neither key nor `open`.
+    pub listen: Vec<String>,
+    /// Whether `listen` is the default. A default port that is taken gives way to any free one; a chosen port that is
+    /// taken is an error.
+    pub listen_is_default: bool,
+    /// Where the HTTP API listens; a loopback address, port 0 for any free one.
+    pub api: SocketAddr,
+    /// How many tasks run at once; 0 for a node that only hands out work.
+    pub slots: u32,
+    /// Most memory of one task, in bytes.
+    pub memory_bytes: u64,
+    /// Labels, each name once.
+    pub labels: Vec<(String, String)>,
+    /// Peers to dial, as multiaddrs: those given, and those that a ticket named.
+    pub peers: Vec<String>,
+    /// Whether anybody on the network may join. Never together with a mesh key.
+    pub open: bool,
+    /// Whether to look for peers by mDNS.
+    pub mdns: bool,
+    /// Room for blobs, in bytes.
+    pub store_bytes: u64,
+    /// The mesh's secret; `None` keeps the node on loopback unless it is open.
+    pub mesh_key: Option<[u8; 32]>,
+    /// This node's ed25519 secret.
+    pub identity: [u8; 32],
+}
+
+/// The two secrets are left out.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("data_dir", &self.data_dir)
+            .field("name", &self.name)
+            .field("listen", &self.listen)
+            .field("api", &self.api)
+            .field("slots", &self.slots)
+            .field("memory_bytes", &self.memory_bytes)
+            .field("labels", &self.labels)
+            .field("peers", &self.peers)
+            .field("open", &self.open)
+            .field("mdns", &self.mdns)
+            .field("store_bytes", &self.store_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the settings can't be used. Nothing was started; each text says what, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A value is not of its kind.
+    #[error("{key}: `{value}` is no good: expected {expected}")]
+    Value {
+        /// The flag's or key's name.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be good.
+        expected: String,
+    },
+    /// The settings file can't be read.
+    #[error("cannot read the settings file {path}: {source}; check the path, or leave --config out")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The settings file has an unknown key or a wrong value.
+    #[error("{path}, line {line}: {message}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Where, from 1.
+        line: usize,
+        /// What is wrong, with the known keys where one is unknown.
+        message: String,
+    },
+    /// An address of the network without a key and without `--open`.
+    #[error(
+        "listen: without a mesh key a node keeps to 127.0.0.1, so it cannot listen on {address}; run `weft init` or \
+         `weft join TICKET` first, or pass --open to let in anybody who can reach this machine"
+    )]
+    Exposed {
+        /// The address.
+        address: String,
+    },
+    /// Both a mesh key and `--open`.
+    #[error("--open contradicts the mesh key in {data_dir}: leave --open out, or use another --data-dir")]
+    OpenWithKey {
+        /// The data directory.
+        data_dir: PathBuf,
+    },
+    /// The data directory is no use.
+    #[error(transparent)]
+    Dir(#[from] DirError),
+}
+
+impl Settings {
+    /// Resolves everything: flags, then environment, then file, then defaults. Makes the data directory and the
+    /// node's identity when they are missing.
+    ///
+    /// # Errors
+    /// When a value, the file or the data directory is no good; the text is one line that says what to do.
+    pub fn resolve(flags: Flags, environment: Environment<'_>) -> Result<Self, SettingsError> {
+        let data_dir = data_dir_of(flags.data_dir.clone(), environment)?;
+        let file = layer::read_file(config_path(&flags, environment, &data_dir))?;
+        let layer = Layer::from(flags).or(Layer::from_environment(environment)?).or(file);
+        let identity = load_or_make_identity(&data_dir)?;
+        let mesh_key = read_mesh_key(&data_dir)?;
+        let open = layer.open.unwrap_or(false);
+        if open && mesh_key.is_some() {
+            return Err(SettingsError::OpenWithKey { data_dir });
+        }
+        let slots = slots_of(layer.slots)?;
+        let mut peers = addresses("peer", layer.peers.as_deref().unwrap_or_default())?;
+        peers.extend(joined_peers(&data_dir)?);
+        peers.truncate(ADDRESSES_MAX);
+        Ok(Self {
+            name: name_of(layer.name)?,
+            listen_is_default: layer.listen.is_none(),
+            listen: listen_of(layer.listen, open || mesh_key.is_some())?,
+            api: api_of(layer.api)?,
+            slots,
+            memory_bytes: memory_of(layer.memory, slots)?,
+            labels: labels_of(layer.labels.unwrap_or_default())?,
+            peers,
+            open,
+            mdns: layer.mdns.unwrap_or(true),
+            store_bytes: bytes_of("store", layer.store, STORE_BYTES_DEFAULT, STORE_BYTES_MIN)?,
+            mesh_key,
+            identity,
+            data_dir,
+        })
+    }
+
+    /// One word for what lets peers in: `key`, `open` or `loopback`.
+    #[must_use]
+    pub fn mesh_word(&self) -> &'static str {
+        match (self.mesh_key, self.open) {
+            (Some(_), _) => "key",
+            (None, true) => "open",
+            (None, false) => "loopback",
+        }
+    }
+}
+
+/// A variable of the process's environment; one that is not Unicode, or empty, counts as absent.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn config_path(flags: &Flags, environment: Environment<'_>, data_dir: &Path) -> layer::Config {
+    match flags.config.clone().or_else(|| environment("WEFT_CONFIG").map(PathBuf::from)) {
+        Some(path) => layer::Config::Named(path),
+        None => layer::Config::Usual(data_dir.join("weft.toml")),
+    }
+}
+
+fn wrong(key: &'static str, value: impl Into<String>, expected: impl Into<String>) -> SettingsError {
+    SettingsError::Value { key, value: value.into(), expected: expected.into() }
+}
+
+fn name_of(given: Option<String>) -> Result<String, SettingsError> {
+    let Some(name) = given else {
+        return Ok(host_name());
+    };
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(wrong("name", name, format!("1 to {NAME_BYTES_MAX} bytes of printable text")));
+    }
+    Ok(name)
+}
+
+fn host_name() -> String {
+    let uname = rustix::system::uname();
+    let name: String = uname
+        .nodename()
+        .to_string_lossy()
+        .chars()
+        .filter(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter))
+        .take(NAME_BYTES_MAX)
+        .collect();
+    if name.is_empty() { String::from("node") } else { name }
+}
+
+fn slots_of(given: Option<u32>) -> Result<u32, SettingsError> {
+    match given {
+        Some(slots) if slots > SLOTS_MAX => {
+            Err(wrong("slots", slots.to_string(), format!("0 to {SLOTS_MAX}")))
+        }
+        Some(slots) => Ok(slots),
+        None => Ok(cores()),
+    }
+}
+
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(cores).unwrap_or(SLOTS_MAX).min(SLOTS_MAX)
+}
+
+fn memory_of(given: Option<String>, slots: u32) -> Result<u64, SettingsError> {
+    let fair = text::host_memory_bytes().map_or(MEMORY_BYTES_DEFAULT, |all| all / u64::from(slots.max(1)));
+    let default = fair.clamp(MEMORY_BYTES_MIN, MEMORY_BYTES_DEFAULT);
+    bytes_of("memory", given, default, MEMORY_BYTES_MIN)
+}
+
+fn bytes_of(key: &'static str, given: Option<String>, default: u64, min: u64) -> Result<u64, SettingsError> {
+    let Some(given) = given else {
+        return Ok(default);
+    };
+    match parse_bytes(&given) {
+        Ok(bytes) if bytes >= min => Ok(bytes),
+        Ok(_) => Err(wrong(key, given, format!("at least {} MiB", min >> 20))),
+        Err(expected) => Err(wrong(key, given, expected)),
+    }
+}
+
+fn api_of(given: Option<String>) -> Result<SocketAddr, SettingsError> {
+    let given = given.unwrap_or_else(|| String::from("127.0.0.1:0"));
+    let given = given.strip_prefix("localhost:").map_or(given.clone(), |port| format!("127.0.0.1:{port}"));
+    let address = given.parse::<SocketAddr>().ok().filter(|address| address.ip().is_loopback());
+    address.ok_or_else(|| {
+        wrong("api", given, "a loopback address such as 127.0.0.1:7118 (port 0 takes any free one)")
+    })
+}
+
+fn labels_of(given: Vec<String>) -> Result<Vec<(String, String)>, SettingsError> {
+    if given.len() > LABELS_MAX {
+        return Err(wrong("label", format!("{} labels", given.len()), format!("at most {LABELS_MAX}")));
+    }
+    let mut labels: Vec<(String, String)> = Vec::with_capacity(given.len());
+    for text in given {
+        let (name, value) = parse_pair(&text).map_err(|expected| wrong("label", text.as_str(), expected))?;
+        if name.len() > LABEL_BYTES_MAX || value.len() > LABEL_BYTES_MAX {
+            return Err(wrong(
+                "label",
+                text,
+                format!("at most {LABEL_BYTES_MAX} bytes for name and for value"),
+            ));
+        }
+        if name == "node" {
+            return Err(wrong(
+                "label",
+                text,
+                "another name: `node` is every node's own id, and set by itself",
+            ));
+        }
+        labels.retain(|(known, _)| *known != name);
+        labels.push((name, value));
+    }
+    Ok(labels)
+}
+
+fn addresses(key: &'static str, given: &[String]) -> Result<Vec<String>, SettingsError> {
+    if given.len() > ADDRESSES_MAX {
+        return Err(wrong(key, format!("{} addresses", given.len()), format!("at most {ADDRESSES_MAX}")));
+    }
+    let parse = |text: &String| parse_address(text).map_err(|expected| wrong(key, text.as_str(), expected));
+    given.iter().map(parse).collect()
+}
+
+fn listen_of(given: Option<Vec<String>>, admitted: bool) -> Result<Vec<String>, SettingsError> {
+    let Some(given) = given.filter(|given| !given.is_empty()) else {
+        let default =
+            if admitted { format!("/ip4/0.0.0.0/tcp/{DEFAULT_PORT}") } else { "/ip4/127.0.0.1/tcp/0".into() };
+        return Ok(vec![default]);
+    };
+    let listen = addresses("listen", &given)?;
+    match listen.iter().find(|address| !text::is_loopback(address)) {
+        Some(address) if !admitted => Err(SettingsError::Exposed { address: address.clone() }),
+        Some(_) | None => Ok(listen),
+    }
+}
+
+#[cfg(test)]
+mod tests;

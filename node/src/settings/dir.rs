@@ -1,0 +1,248 @@
+//! The files of a data directory that hold who the node is: `identity.key`, `mesh.key`, `joined.peers`, `lock`.
+//!
+//! Secrets are 64 hexadecimal digits in files of mode 0600. Every file is written beside its place and then moved or
+//! linked into it, so that a crash leaves either the old file or the new one.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::Environment;
+
+/// The file of addresses that tickets brought, one multiaddr a line.
+pub const JOINED_FILE: &str = "joined.peers";
+/// Most addresses kept from tickets; the oldest go first.
+const JOINED_MAX: usize = 32;
+
+/// Which secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFile {
+    /// The node's own ed25519 secret.
+    Identity,
+    /// The mesh's key.
+    Mesh,
+}
+
+impl KeyFile {
+    /// The file's name in the data directory.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity.key",
+            Self::Mesh => "mesh.key",
+        }
+    }
+}
+
+/// Why a data directory is no use; each text is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DirError {
+    /// Nothing says where it is.
+    #[error(
+        "no data directory: neither WEFT_DATA_DIR nor XDG_DATA_HOME nor HOME is set; pass --data-dir DIR"
+    )]
+    Nowhere,
+    /// The system refused.
+    #[error(
+        "cannot {action} {path}: {source}; check the directory's owner and mode, or pass another --data-dir"
+    )]
+    Io {
+        /// What was tried: "read", "write", "make".
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A key file holds something else.
+    #[error(
+        "{path} holds no key: expected 64 hexadecimal digits; restore the file, or delete it to make a new one"
+    )]
+    Key {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another node runs on it.
+    #[error(
+        "a weft node already runs on {data_dir}: use that one (`weft status`), stop it first, or start this one with \
+         another --data-dir"
+    )]
+    InUse {
+        /// The directory.
+        data_dir: PathBuf,
+    },
+}
+
+/// Holds a data directory for one node; let go of when dropped, also by a killed process.
+#[derive(Debug)]
+#[must_use = "the directory is free again as soon as this is dropped"]
+pub struct DirLock {
+    _file: File,
+}
+
+/// Where the data directory is: as given, or `WEFT_DATA_DIR`, or `weft` under `XDG_DATA_HOME` or `~/.local/share`.
+/// It need not exist.
+///
+/// # Errors
+/// When nothing says where.
+pub fn data_dir_of(given: Option<PathBuf>, environment: Environment<'_>) -> Result<PathBuf, DirError> {
+    let named = given.or_else(|| environment("WEFT_DATA_DIR").map(PathBuf::from));
+    let shared = || environment("XDG_DATA_HOME").map(|share| Path::new(&share).join("weft"));
+    let home = || environment("HOME").map(|home| Path::new(&home).join(".local/share/weft"));
+    named.or_else(shared).or_else(home).ok_or(DirError::Nowhere)
+}
+
+/// Takes the data directory for this process; makes it when it is missing.
+///
+/// # Errors
+/// [`DirError::InUse`] when a node holds it.
+pub fn lock(data_dir: &Path) -> Result<DirLock, DirError> {
+    make_dir(data_dir)?;
+    let path = data_dir.join("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.map_err(|source| DirError::Io { action: "write", path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(DirLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(DirError::InUse { data_dir: data_dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(DirError::Io { action: "lock", path, source }),
+    }
+}
+
+/// The node's secret; makes the directory and a new secret when they are missing.
+///
+/// # Errors
+/// When the file can't be read or written, or holds no key.
+pub fn load_or_make_identity(data_dir: &Path) -> Result<[u8; 32], DirError> {
+    make_dir(data_dir)?;
+    if let Some(key) = read_key(data_dir, KeyFile::Identity)? {
+        return Ok(key);
+    }
+    let key = random_key(data_dir)?;
+    write_key(data_dir, KeyFile::Identity, &key, Replace::No)?;
+    // Another process may have been first; then its key is the node's.
+    Ok(read_key(data_dir, KeyFile::Identity)?.unwrap_or(key))
+}
+
+/// The mesh's key, if there is one.
+///
+/// # Errors
+/// When the file can't be read, or holds no key.
+pub fn read_mesh_key(data_dir: &Path) -> Result<Option<[u8; 32]>, DirError> {
+    read_key(data_dir, KeyFile::Mesh)
+}
+
+/// Writes the mesh's key, a new one when none is given, over an older one; returns what was written.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn write_mesh_key(data_dir: &Path, key: Option<[u8; 32]>) -> Result<[u8; 32], DirError> {
+    make_dir(data_dir)?;
+    let key = key.map_or_else(|| random_key(data_dir), Ok)?;
+    write_key(data_dir, KeyFile::Mesh, &key, Replace::Yes)?;
+    Ok(key)
+}
+
+/// The addresses that tickets brought; lines that are no address any more are skipped.
+///
+/// # Errors
+/// When the file is there and can't be read.
+pub fn joined_peers(data_dir: &Path) -> Result<Vec<String>, DirError> {
+    let path = data_dir.join(JOINED_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text
+            .lines()
+            .filter_map(|line| super::parse_address(line.trim()).ok())
+            .take(JOINED_MAX)
+            .collect()),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(DirError::Io { action: "read", path, source }),
+    }
+}
+
+/// Adds a ticket's addresses, or puts them in the place of all older ones.
+///
+/// # Errors
+/// When the file can't be read or written.
+pub fn add_joined_peers(data_dir: &Path, addresses: &[String], instead: bool) -> Result<(), DirError> {
+    let mut all = addresses.to_vec();
+    if !instead {
+        all.extend(joined_peers(data_dir)?.into_iter().filter(|old| !addresses.contains(old)));
+    }
+    all.truncate(JOINED_MAX);
+    let mut text = all.join("\n");
+    text.push('\n');
+    write_file(data_dir, JOINED_FILE, text.as_bytes(), Replace::Yes)
+}
+
+/// Forgets the addresses that tickets brought.
+///
+/// # Errors
+/// When the file is there and can't be removed.
+pub fn clear_joined_peers(data_dir: &Path) -> Result<(), DirError> {
+    let path = data_dir.join(JOINED_FILE);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(DirError::Io { action: "remove", path, source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Replace {
+    Yes,
+    No,
+}
+
+fn make_dir(data_dir: &Path) -> Result<(), DirError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
+    made.map_err(|source| DirError::Io { action: "make", path: data_dir.to_owned(), source })
+}
+
+fn random_key(data_dir: &Path) -> Result<[u8; 32], DirError> {
+    let mut key = [0u8; 32];
+    getrandom::fill(&mut key).map_err(|cause| DirError::Io {
+        action: "draw a key for",
+        path: data_dir.to_owned(),
+        source: io::Error::other(cause.to_string()),
+    })?;
+    Ok(key)
+}
+
+fn read_key(data_dir: &Path, which: KeyFile) -> Result<Option<[u8; 32]>, DirError> {
+    let path = data_dir.join(which.name());
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(DirError::Io { action: "read", path, source }),
+    };
+    // A blob's name has the same form as a key: 64 digits for 32 bytes.
+    let parsed = text.trim().parse::<weft_core::BlobId>();
+    parsed.map(|id| Some(id.0)).ok().ok_or(DirError::Key { path })
+}
+
+fn write_key(data_dir: &Path, which: KeyFile, key: &[u8; 32], replace: Replace) -> Result<(), DirError> {
+    let text = format!("{}\n", weft_core::BlobId(*key));
+    write_file(data_dir, which.name(), text.as_bytes(), replace)
+}
+
+fn write_file(data_dir: &Path, name: &str, bytes: &[u8], replace: Replace) -> Result<(), DirError> {
+    let path = data_dir.join(name);
+    let temporary = data_dir.join(format!(".{name}.{}", std::process::id()));
+    let written = write_synced(&temporary, bytes).and_then(|()| match replace {
+        Replace::Yes => std::fs::rename(&temporary, &path),
+        Replace::No => match std::fs::hard_link(&temporary, &path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        },
+    });
+    drop(std::fs::remove_file(&temporary));
+    written.map_err(|source| DirError::Io { action: "write", path, source })
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

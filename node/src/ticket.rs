@@ -1,0 +1,298 @@
+//! Tickets: one line of text that lets a machine into a mesh. It holds the mesh's key and where to find members, so
+//! it is a secret. Pure text work; `weft init` and `weft join` read and write the files.
+//!
+//! `weft1`, then lowercase base32 of: key (32 bytes), number of addresses (1 byte), each address (a byte 4 or 6, the
+//! IP, the TCP port big-endian), and the first four bytes of a BLAKE3 hash over all that. A ticket that was mistyped
+//! in one letter is refused.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+/// What every ticket of this version begins with.
+pub const PREFIX: &str = "weft1";
+/// Most addresses in one ticket.
+pub const ADDRESSES_MAX: usize = 16;
+
+const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+const CHECKSUM_BYTES: usize = 4;
+/// Longest ticket in letters: far above what [`ADDRESSES_MAX`] addresses of 19 bytes need.
+const TEXT_MAX: usize = 1024;
+
+/// What a ticket says.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The mesh's secret.
+    pub mesh_key: [u8; 32],
+    /// Where members listen; at most [`ADDRESSES_MAX`] are written.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// The key is left out.
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+/// Why a text is no ticket; each says what is wrong and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TicketError {
+    /// It does not begin like one.
+    #[error("not a ticket: a ticket begins with `weft1`; copy the whole line that `weft init --show` prints")]
+    Prefix,
+    /// A letter that no ticket has.
+    #[error(
+        "the ticket has a typo: `{letter}` at place {place} is no letter of a ticket (a-z, 2-7); copy it again from \
+         `weft init --show`"
+    )]
+    Letter {
+        /// The letter.
+        letter: char,
+        /// Its place, from 1.
+        place: usize,
+    },
+    /// It is far too long.
+    #[error(
+        "not a ticket: {letters} letters, at most {TEXT_MAX} make one; copy one line from `weft init --show`"
+    )]
+    Long {
+        /// How many letters.
+        letters: usize,
+    },
+    /// It is cut off, or letters were changed.
+    #[error(
+        "the ticket has a typo or is cut off: its checksum does not fit; copy the whole line again from \
+         `weft init --show`"
+    )]
+    Checksum,
+    /// The checksum fits and the content does not: another version made it.
+    #[error(
+        "the ticket's content is unknown: it was made by another version of weft; use the same version on both"
+    )]
+    Content,
+}
+
+impl Ticket {
+    /// The addresses as multiaddrs.
+    #[must_use]
+    pub fn multiaddrs(&self) -> Vec<String> {
+        self.addresses.iter().map(|address| crate::settings::multiaddr(*address)).collect()
+    }
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut addresses = Vec::new();
+        let mut count = 0;
+        for address in self.addresses.iter().take(ADDRESSES_MAX) {
+            push_address(&mut addresses, *address);
+            count += 1;
+        }
+        let mut bytes = self.mesh_key.to_vec();
+        bytes.push(count);
+        bytes.extend_from_slice(&addresses);
+        let checksum = checksum(&bytes);
+        bytes.extend_from_slice(&checksum);
+        write!(f, "{PREFIX}{}", encode(&bytes))
+    }
+}
+
+impl FromStr for Ticket {
+    type Err = TicketError;
+
+    fn from_str(text: &str) -> Result<Self, TicketError> {
+        let text = text.trim();
+        let letters = text.strip_prefix(PREFIX).ok_or(TicketError::Prefix)?;
+        if letters.len() > TEXT_MAX {
+            return Err(TicketError::Long { letters: letters.len() });
+        }
+        let bytes = decode(letters)?;
+        let (content, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(TicketError::Checksum)?;
+        if checksum(content) != *sum {
+            return Err(TicketError::Checksum);
+        }
+        parse_content(content).ok_or(TicketError::Content)
+    }
+}
+
+fn parse_content(content: &[u8]) -> Option<Ticket> {
+    let (mesh_key, rest) = content.split_first_chunk::<32>()?;
+    let (count, mut rest) = rest.split_first()?;
+    if usize::from(*count) > ADDRESSES_MAX {
+        return None;
+    }
+    let mut addresses = Vec::with_capacity(usize::from(*count));
+    for _ in 0..*count {
+        let (address, behind) = take_address(rest)?;
+        addresses.push(address);
+        rest = behind;
+    }
+    rest.is_empty().then_some(Ticket { mesh_key: *mesh_key, addresses })
+}
+
+fn push_address(bytes: &mut Vec<u8>, address: SocketAddr) {
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            bytes.push(4);
+            bytes.extend_from_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            bytes.push(6);
+            bytes.extend_from_slice(&ip.octets());
+        }
+    }
+    bytes.extend_from_slice(&address.port().to_be_bytes());
+}
+
+fn take_address(bytes: &[u8]) -> Option<(SocketAddr, &[u8])> {
+    let (kind, rest) = bytes.split_first()?;
+    let (ip, rest) = match kind {
+        4 => {
+            let (octets, rest) = rest.split_first_chunk::<4>()?;
+            (IpAddr::V4(Ipv4Addr::from(*octets)), rest)
+        }
+        6 => {
+            let (octets, rest) = rest.split_first_chunk::<16>()?;
+            (IpAddr::V6(Ipv6Addr::from(*octets)), rest)
+        }
+        _ => return None,
+    };
+    let (port, rest) = rest.split_first_chunk::<2>()?;
+    Some((SocketAddr::new(ip, u16::from_be_bytes(*port)), rest))
+}
+
+fn checksum(content: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let hash = blake3::derive_key("weft 2026 ticket checksum v1", content);
+    *hash.first_chunk().expect("a hash has 32 bytes")
+}
+
+fn encode(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 8 / 5 + 1);
+    let (mut bits, mut held) = (0u32, 0u32);
+    for byte in bytes {
+        bits = (bits << 8) | u32::from(*byte);
+        held += 8;
+        while held >= 5 {
+            held -= 5;
+            text.push(letter(bits >> held));
+            bits &= (1 << held) - 1;
+        }
+    }
+    if held > 0 {
+        text.push(letter(bits << (5 - held)));
+    }
+    text
+}
+
+fn letter(value: u32) -> char {
+    let place = usize::try_from(value & 31).expect("five bits fit");
+    char::from(*LETTERS.get(place).expect("five bits name one of 32 letters"))
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, TicketError> {
+    let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
+    let (mut bits, mut held) = (0u32, 0u32);
+    for (place, letter) in text.chars().enumerate() {
+        let value = LETTERS.iter().position(|known| char::from(*known) == letter);
+        let value = value.and_then(|value| u32::try_from(value).ok());
+        let value = value.ok_or(TicketError::Letter { letter, place: PREFIX.len() + place + 1 })?;
+        bits = (bits << 5) | value;
+        held += 5;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(low_byte(bits >> held));
+            bits &= (1 << held) - 1;
+        }
+    }
+    // Bits behind the last byte are zero in a ticket that was not touched.
+    if bits != 0 || held >= 5 {
+        return Err(TicketError::Checksum);
+    }
+    Ok(bytes)
+}
+
+fn low_byte(bits: u32) -> u8 {
+    let [_, _, _, low] = bits.to_be_bytes();
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket() -> Ticket {
+        let mut mesh_key = [0u8; 32];
+        for (place, byte) in mesh_key.iter_mut().enumerate() {
+            *byte = u8::try_from(place * 7 % 256).unwrap();
+        }
+        let addresses = vec!["192.168.1.7:7117".parse().unwrap(), "[fd00::7]:7118".parse().unwrap()];
+        Ticket { mesh_key, addresses }
+    }
+
+    #[test]
+    fn a_ticket_survives_text() {
+        let text = ticket().to_string();
+        assert_eq!(text.parse(), Ok(ticket()));
+        assert_eq!(format!("  {text}\n").parse(), Ok(ticket()));
+        let bare = Ticket { addresses: Vec::new(), ..ticket() };
+        assert_eq!(bare.to_string().parse(), Ok(bare));
+        assert_eq!(ticket().multiaddrs(), ["/ip4/192.168.1.7/tcp/7117", "/ip6/fd00::7/tcp/7118"]);
+    }
+
+    #[test]
+    fn every_mistyped_letter_is_refused() {
+        let text = ticket().to_string();
+        for place in 0..text.len() {
+            for wrong in LETTERS.iter().chain(b"018-A ") {
+                let mut bytes = text.clone().into_bytes();
+                if bytes[place] == *wrong {
+                    continue;
+                }
+                bytes[place] = *wrong;
+                let typo = String::from_utf8(bytes).unwrap();
+                assert!(typo.parse::<Ticket>().is_err(), "{typo}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_lost_doubled_or_swapped_letter_is_refused() {
+        let text = ticket().to_string();
+        for place in 0..text.len() {
+            let mut lost = text.clone();
+            let letter = lost.remove(place);
+            assert!(lost.parse::<Ticket>().is_err(), "{lost}");
+            let mut doubled = text.clone();
+            doubled.insert(place, letter);
+            assert!(doubled.parse::<Ticket>().is_err(), "{doubled}");
+            let mut swapped = text.clone().into_bytes();
+            if place > 0 && swapped[place] != swapped[place - 1] {
+                swapped.swap(place, place - 1);
+                assert!(String::from_utf8(swapped).unwrap().parse::<Ticket>().is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_text_says_what_is_wrong() {
+        assert_eq!("hello".parse::<Ticket>(), Err(TicketError::Prefix));
+        assert_eq!("weft1ab8".parse::<Ticket>(), Err(TicketError::Letter { letter: '8', place: 8 }));
+        assert_eq!("weft1".parse::<Ticket>(), Err(TicketError::Checksum));
+        let long = format!("weft1{}", "a".repeat(TEXT_MAX + 1));
+        assert_eq!(long.parse::<Ticket>(), Err(TicketError::Long { letters: TEXT_MAX + 1 }));
+    }
+
+    #[test]
+    fn a_fitting_checksum_over_nonsense_is_refused() {
+        let mut bytes = vec![9u8; 40];
+        bytes.extend_from_slice(&checksum(&bytes.clone()));
+        let text = format!("{PREFIX}{}", encode(&bytes));
+        assert_eq!(text.parse::<Ticket>(), Err(TicketError::Content));
+    }
+
+    #[test]
+    fn debug_output_keeps_the_secret() {
+        assert_eq!(format!("{:?}", ticket()), "Ticket { addresses: [192.168.1.7:7117, [fd00::7]:7118], .. }");
+    }
+}

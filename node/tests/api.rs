@@ -1,0 +1,436 @@
+//! The API over real loopback HTTP, spoken by the real client, before a node that echoes every input as its output.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use weft_client::{Error, Input, Mesh, Module, Outcome, Output, Task, api as wire, frames};
+use weft_core::snapshot::{Answer, Counters, Said, Snapshot, TaskView, Why};
+use weft_core::{Command, Event, JobId, PeerId, Report};
+use weft_node::api;
+use weft_node::handle::{NodeHandle, NodeInfo, Request};
+use weft_node::jobs::JobTable;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const ME: PeerId = PeerId([7; 32]);
+
+/// What the echoing node has seen so far.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    tasks: u32,
+    cancelled: Vec<JobId>,
+    programs: Vec<weft_core::Program>,
+}
+
+/// An API, a node that echoes, and a client. `hold` keeps tasks from ending until cancelled.
+struct Bench {
+    mesh: Mesh,
+    dir: tempfile::TempDir,
+    seen: watch::Receiver<Seen>,
+    address: String,
+    token: String,
+    _tasks: JoinSet<()>,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        Self::new(false).await
+    }
+
+    async fn holding() -> Self {
+        Self::new(true).await
+    }
+
+    async fn new(hold: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = weft_blobs::Store::open(dir.path(), weft_blobs::Quota { bytes: 1 << 30 }).unwrap();
+        let jobs = Arc::new(JobTable::new());
+        let info = NodeInfo {
+            peer: ME,
+            name: String::from("echo"),
+            version: "0",
+            data_dir: PathBuf::from(dir.path()),
+            mesh: String::from("none"),
+            listen: Mutex::default(),
+            started: Instant::now(),
+        };
+        let (requests, inbox) = mpsc::channel(64);
+        let handle = NodeHandle::new(requests, store, Arc::clone(&jobs), Arc::new(info));
+        let listener = api::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let published = api::publish(dir.path(), &listener).unwrap();
+        let token = published.token().to_owned();
+        let (tell, seen) = watch::channel(Seen::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(echo(inbox, jobs, tell, hold));
+        let served = api::serve(listener, handle, token.clone());
+        tasks.spawn(async move {
+            served.await;
+            drop(published);
+        });
+        let mesh = Mesh::connect_in(dir.path()).await.unwrap();
+        Self { mesh, dir, seen, address, token, _tasks: tasks }
+    }
+
+    /// Sends bytes as they are; the whole answer.
+    async fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(DEADLINE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    async fn raw_post(&self, path: &str, kind: &str, body: &str) -> String {
+        let Self { address, token, .. } = self;
+        let length = body.len();
+        self.raw(&format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+             content-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
+        .await
+    }
+
+    async fn wait_for(&self, what: impl FnMut(&Seen) -> bool) -> Seen {
+        let mut seen = self.seen.clone();
+        timeout(DEADLINE, seen.wait_for(what)).await.unwrap().unwrap().clone()
+    }
+}
+
+#[derive(Default)]
+struct EchoJob {
+    tasks: u32,
+    ended: u32,
+    closed: bool,
+}
+
+/// Ends every task at once with its input as output; a holding one ends them as cancelled, when told to.
+async fn echo(
+    mut inbox: mpsc::Receiver<Request>,
+    jobs: Arc<JobTable>,
+    tell: watch::Sender<Seen>,
+    hold: bool,
+) {
+    let mut own: BTreeMap<JobId, EchoJob> = BTreeMap::new();
+    while let Some(request) = inbox.recv().await {
+        let (job, inputs, close) = match request {
+            Request::Command(Command::Submit(submission)) => {
+                tell.send_modify(|seen| seen.programs.push((*submission.program).clone()));
+                own.insert(submission.job, EchoJob::default());
+                (submission.job, submission.inputs, submission.closed)
+            }
+            Request::Command(Command::Extend { job, inputs }) => (job, inputs, false),
+            Request::Command(Command::Close { job }) => (job, Vec::new(), true),
+            Request::Command(Command::Cancel { job }) => {
+                tell.send_modify(|seen| seen.cancelled.push(job));
+                let echo = own.get_mut(&job).unwrap();
+                for index in echo.ended..echo.tasks {
+                    let report = Report::bare(weft_core::Outcome::Cancelled);
+                    jobs.record(Event::TaskEnded { job, index, report, worker: None, attempts: 0 });
+                }
+                echo.ended = echo.tasks;
+                jobs.record(Event::JobEnded { job });
+                continue;
+            }
+            Request::Command(Command::Drain(_)) => continue,
+            Request::Snapshot(reply) => {
+                drop(reply.send(snapshot()));
+                continue;
+            }
+            Request::Why { job, index, reply } => {
+                drop(reply.send(own.get(&job).filter(|echo| index < echo.tasks).map(|_| why())));
+                continue;
+            }
+        };
+        let echo = own.get_mut(&job).unwrap();
+        tell.send_modify(|seen| seen.tasks += u32::try_from(inputs.len()).unwrap());
+        for input in inputs {
+            let report = Report { output: input, ..Report::bare(weft_core::Outcome::Done) };
+            if !hold {
+                jobs.record(Event::TaskEnded {
+                    job,
+                    index: echo.tasks,
+                    report,
+                    worker: Some(ME),
+                    attempts: 1,
+                });
+                echo.ended += 1;
+            }
+            echo.tasks += 1;
+        }
+        echo.closed |= close;
+        if echo.closed && echo.ended == echo.tasks {
+            jobs.record(Event::JobEnded { job });
+        }
+    }
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        me: ME,
+        capacity: weft_core::message::Capacity::default(),
+        running: 0,
+        waiting: 0,
+        reserved: 0,
+        undelivered: 0,
+        peers: Vec::new(),
+        jobs: Vec::new(),
+        counters: Counters::default(),
+    }
+}
+
+fn why() -> Why {
+    let answers = vec![Answer { peer: ME, said: Said::Bid(2), ago_ms: 5 }];
+    Why { state: TaskView::Queued { before: 3 }, answers }
+}
+
+fn task() -> Task {
+    Task::command(Module::from(b"\0asm, as far as this node can tell"))
+}
+
+#[tokio::test]
+async fn a_task_runs() {
+    let bench = Bench::start().await;
+    let task = task().arg("-v").env("A", "b").timeout(Duration::from_secs(2)).memory_bytes(1 << 20);
+    for text in ["hello", ""] {
+        let result = bench.mesh.run(&task, text).await.unwrap().into_done().unwrap();
+        assert_eq!(result.output_bytes(&bench.mesh).await.unwrap(), text.as_bytes());
+        assert_eq!((result.index, result.attempts, result.exit_code()), (0, 1, Some(0)));
+        assert_eq!(result.worker.as_deref(), Some("07".repeat(32).as_str()));
+    }
+    let program = bench.wait_for(|seen| seen.programs.len() == 2).await.programs[1].clone();
+    assert_eq!(program.module_bytes, 34);
+    assert_eq!((program.args, program.env), (vec!["-v".into()], vec![("A".into(), "b".into())]));
+    assert_eq!((program.limits.wall_ms, program.limits.memory_bytes), (2000, 1 << 20));
+}
+
+#[tokio::test]
+async fn ten_thousand_tasks_come_back() {
+    let bench = Bench::start().await;
+    let mut results = bench.mesh.map_iter(&task(), (0..10_000).map(|n| format!("input {n}"))).await.unwrap();
+    let mut seen = vec![false; 10_000];
+    while let Some(result) = results.next().await {
+        let result = result.unwrap();
+        let expected = format!("input {}", result.index);
+        assert_eq!(result.output, Output::Inline(expected.into()));
+        assert!(!std::mem::replace(&mut seen[result.index as usize], true), "{} came twice", result.index);
+    }
+    assert!(seen.iter().all(|seen| *seen));
+    assert_eq!(results.summary().unwrap().done, 10_000);
+}
+
+#[tokio::test]
+async fn results_flow_while_inputs_still_come() {
+    let bench = Bench::start().await;
+    let (inputs, source) = mpsc::channel::<Input>(1);
+    let source =
+        stream::unfold(source, |mut source| async { source.recv().await.map(|input| (input, source)) });
+    let mut results = timeout(DEADLINE, bench.mesh.map(&task(), source)).await.unwrap().unwrap();
+    for index in 0..3 {
+        inputs.send(Input::from("x")).await.unwrap();
+        let result = timeout(DEADLINE, results.next()).await.unwrap().unwrap().unwrap();
+        assert_eq!(result.index, index);
+    }
+    drop(inputs);
+    assert!(timeout(DEADLINE, results.next()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn inputs_wait_while_results_are_not_taken() {
+    const ROOM: u32 = 16_384;
+    let bench = Bench::holding().await;
+    let endless = stream::repeat_with(|| Input::from("input"));
+    let results = bench.mesh.map(&task(), endless).await.unwrap();
+    bench.wait_for(|seen| seen.tasks >= ROOM).await;
+    // Whatever the API still reads, it has read before it answers another question.
+    for _ in 0..20 {
+        bench.mesh.status().await.unwrap();
+    }
+    let tasks = bench.wait_for(|_| true).await.tasks;
+    // One read may bring more than fits: what a connection buffers, at six bytes an input and more.
+    assert!(tasks < 4 * ROOM, "{tasks} tasks were taken");
+    drop(results);
+    bench.wait_for(|seen| seen.cancelled.len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_detached_job_keeps_its_results() {
+    let bench = Bench::start().await;
+    let job = bench.mesh.submit(&task(), (0..1000).map(|n| n.to_string())).await.unwrap();
+    let view = timeout(DEADLINE, job.wait()).await.unwrap().unwrap();
+    assert_eq!((view.state, view.tasks, view.done, view.detached), (wire::JobState::Ended, 1000, 1000, true));
+    for _ in 0..2 {
+        let results: Vec<_> = job.results().await.unwrap().collect().await;
+        assert_eq!(results.len(), 1000);
+        assert!(results.iter().all(|result| result.as_ref().unwrap().is_done()));
+    }
+    let again = bench.mesh.attach(job.id().get(..12).unwrap()).await.unwrap();
+    assert_eq!(again.id(), job.id());
+    assert_eq!(bench.mesh.jobs().await.unwrap().len(), 1);
+    assert!(bench.seen.borrow().cancelled.is_empty());
+}
+
+#[tokio::test]
+async fn a_cancelled_job_ends() {
+    let bench = Bench::holding().await;
+    let mut results = bench.mesh.map_iter(&task(), ["a", "b"]).await.unwrap();
+    bench.wait_for(|seen| seen.tasks == 2).await;
+    results.cancel().await.unwrap();
+    for _ in 0..2 {
+        let result = timeout(DEADLINE, results.next()).await.unwrap().unwrap().unwrap();
+        assert_eq!(result.outcome, Outcome::Cancelled);
+    }
+    assert!(timeout(DEADLINE, results.next()).await.unwrap().is_none());
+    assert!(bench.mesh.job(results.job()).await.unwrap().cancelled_by_user);
+}
+
+#[tokio::test]
+async fn a_job_whose_submitter_is_gone_is_cancelled() {
+    let bench = Bench::holding().await;
+    let results = bench.mesh.map_iter(&task(), ["a", "b"]).await.unwrap();
+    let job = results.job().to_owned();
+    bench.wait_for(|seen| seen.tasks == 2).await;
+    drop(results);
+    let seen = bench.wait_for(|seen| !seen.cancelled.is_empty()).await;
+    assert_eq!(seen.cancelled[0].to_string(), job);
+}
+
+#[tokio::test]
+async fn an_input_that_cannot_be_read_is_the_error() {
+    let bench = Bench::holding().await;
+    let inputs = [Input::from("fine"), Input::file("/no/such/file")];
+    let failed = match bench.mesh.map_iter(&task(), inputs).await {
+        Ok(mut results) => timeout(DEADLINE, results.next()).await.unwrap().unwrap().unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(matches!(failed, Error::File { .. }), "{failed}");
+    bench.wait_for(|seen| seen.programs.len() == seen.cancelled.len()).await;
+}
+
+#[tokio::test]
+async fn unknown_names_are_not_found() {
+    let bench = Bench::start().await;
+    for name in ["0123456789abcdef", "0123", "../status", ""] {
+        assert!(matches!(bench.mesh.job(name).await, Err(Error::NotFound { .. })), "{name}");
+    }
+    assert!(matches!(bench.mesh.cancel("0123").await, Err(Error::NotFound { .. })));
+    let blob = "ab".repeat(32);
+    assert!(matches!(bench.mesh.get_blob(&blob).await, Err(Error::NotFound { .. })));
+    let missing = Task::command(Module::blob(blob));
+    assert!(matches!(bench.mesh.run(&missing, "").await, Err(Error::NotFound { what: "module", .. })));
+    let Bench { address, token, .. } = &bench;
+    let head = format!("host: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
+    let answer = bench.raw(&format!("GET /v1/jobs/zz HTTP/1.1\r\n{head}")).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.contains("{\"error\":\"no job zz\""), "{answer}");
+}
+
+#[tokio::test]
+async fn strangers_are_refused() {
+    let bench = Bench::start().await;
+    let Bench { address, token, .. } = &bench;
+    let cases = [
+        ("401", format!("host: {address}\r\nauthorization: Bearer {}\r\n", "0".repeat(64))),
+        ("401", format!("host: {address}\r\n")),
+        ("403", format!("host: evil.example\r\nauthorization: Bearer {token}\r\n")),
+        (
+            "403",
+            format!("host: {address}\r\norigin: http://evil.example\r\nauthorization: Bearer {token}\r\n"),
+        ),
+        ("200", format!("host: {address}\r\norigin: http://{address}\r\nauthorization: Bearer {token}\r\n")),
+    ];
+    for (status, headers) in cases {
+        let answer =
+            bench.raw(&format!("GET /v1/status HTTP/1.1\r\nconnection: close\r\n{headers}\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{headers} {answer}");
+    }
+    let path = bench.dir.path().join("other");
+    std::fs::create_dir(&path).unwrap();
+    let endpoint = wire::Endpoint { address: address.clone(), token: "0".repeat(64), pid: 1 };
+    std::fs::write(path.join("api.json"), serde_json::to_vec(&endpoint).unwrap()).unwrap();
+    let stranger = Mesh::connect_in(&path).await.unwrap();
+    assert!(matches!(stranger.status().await, Err(Error::Unauthorized { .. })));
+    let nowhere = Mesh::connect_in(&path.join("none")).await.unwrap_err();
+    assert!(nowhere.to_string().contains("start one with `weft node --data-dir"), "{nowhere}");
+}
+
+#[tokio::test]
+async fn garbage_frames_are_refused() {
+    let bench = Bench::start().await;
+    for body in ["\u{1}\0\0\0\u{7f}", "garbage!", "\0\0\0", ""] {
+        let answer = bench.raw_post("/v1/jobs", frames::CONTENT_TYPE, body).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{body:?} {answer}");
+    }
+    let answer = bench.raw_post("/v1/jobs", "text/plain", "x").await;
+    assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+    assert!(bench.seen.borrow().programs.is_empty(), "nothing of it reached the node");
+}
+
+#[tokio::test]
+async fn blobs_go_and_come() {
+    let bench = Bench::start().await;
+    let bytes: Vec<u8> = (0..20 << 20).map(|n: u32| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    let file = bench.dir.path().join("big");
+    std::fs::write(&file, &bytes).unwrap();
+    let blob = bench.mesh.put_blob_file(&file).await.unwrap();
+    assert_eq!((blob.bytes, blob.id.as_str()), (20 << 20, blake3::hash(&bytes).to_hex().as_str()));
+    assert!(bench.mesh.has_blob(&blob.id).await.unwrap());
+    assert!(bench.mesh.get_blob(&blob.id).await.unwrap() == bytes);
+    assert_eq!(bench.mesh.put_blob(bytes.clone()).await.unwrap(), blob);
+    // A long input travels as a blob, and its echo comes back as one.
+    let long = bytes[..100_000].to_vec();
+    let result = bench.mesh.run(&task(), long.clone()).await.unwrap();
+    assert!(matches!(result.output, Output::Blob { bytes: 100_000, .. }));
+    assert!(result.output_bytes(&bench.mesh).await.unwrap() == long);
+    let missing = bench.mesh.put_blob_file(&bench.dir.path().join("none")).await;
+    assert!(matches!(missing, Err(Error::File { .. })));
+}
+
+#[tokio::test]
+async fn json_in_and_lines_out() {
+    let bench = Bench::start().await;
+    let body = r#"{"wasm_base64": "AGFzbQ==", "function": "f", "limits": {"wall_ms": 9}, "needs": {"gpu": "yes"},
+        "class": "interactive", "inputs": ["text", {"base64": "/w=="}]}"#;
+    let answer = bench.raw_post("/v1/jobs", "application/json", body).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let lines: Vec<wire::ResultLine> = answer
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2, "{answer}");
+    assert_eq!((lines[0].outcome.as_str(), lines[0].exit_code), ("done", Some(0)));
+    assert_eq!(lines[0].output, wire::Value::Text(String::from("text")));
+    assert_eq!(lines[1].output, wire::Value::Base64 { base64: String::from("/w==") });
+
+    for wrong in ["{", r#"{"inputs": []}"#, r#"{"wasm_base64": "AA==", "inputs": [], "no": 1}"#] {
+        let answer = bench.raw_post("/v1/jobs", "application/json", wrong).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{wrong} {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_node_says_how_things_stand() {
+    let bench = Bench::holding().await;
+    assert_eq!(bench.mesh.status().await.unwrap().name, "echo");
+    assert_eq!(bench.mesh.peers().await.unwrap(), []);
+    let results = bench.mesh.map_iter(&task(), ["a"]).await.unwrap();
+    bench.wait_for(|seen| seen.tasks == 1).await;
+    let why = bench.mesh.why(results.job().get(..10).unwrap(), None).await.unwrap();
+    assert_eq!((why.index, why.task), (0, wire::TaskState::Queued { before: 3 }));
+    assert_eq!((why.answers[0].name.as_str(), &why.answers[0].said), ("echo", &wire::Said::Bid { slots: 2 }));
+    assert!(matches!(bench.mesh.why(results.job(), Some(9)).await, Err(Error::NotFound { .. })));
+    let Bench { address, token, .. } = &bench;
+    let head = format!("host: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
+    let answer = bench.raw(&format!("GET /metrics HTTP/1.1\r\n{head}")).await;
+    assert!(answer.contains("\nweft_calls_total 0\n"), "{answer}");
+}

@@ -1,0 +1,192 @@
+//! What needs no node: help, files, refusals.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+
+use crate::{finish, module, run, run_with, weft};
+
+#[test]
+fn the_help_of_each_verb_names_its_flags() {
+    let cases: [(&str, &[&str]); 13] = [
+        ("init", &["--show", "--force", "--address", "password"]),
+        ("join", &["--force", "TICKET"]),
+        (
+            "node",
+            &[
+                "--listen",
+                "--api",
+                "--slots",
+                "--label",
+                "--peer",
+                "--open",
+                "WEFT_SLOTS",
+                "weft.toml",
+                "mDNS",
+            ],
+        ),
+        (
+            "run",
+            &["--fn", "--env", "--stdin", "--timeout", "--memory", "--need", "--json", "137", "126", "124"],
+        ),
+        (
+            "map",
+            &["--each-line", "--each-file", "--out", "--json", "--retries", "--fn", "--need", "at most 100"],
+        ),
+        ("peers", &["--json"]),
+        ("status", &["--json"]),
+        ("jobs", &["--json"]),
+        ("cancel", &["JOB"]),
+        ("why", &["JOB[/INDEX]", "--json"]),
+        ("blob", &["put", "get"]),
+        ("demo", &["--tiles", "--out", "--nodes", "--slots", "512", "./weft-demo"]),
+        ("--version", &["weft 0."]),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    for (verb, words) in cases {
+        let said = run(dir.path(), &[verb, "--help"]).well();
+        for word in words {
+            assert!(
+                said.out.contains(word) || verb == "--version",
+                "{word} is missing in the help of {verb}"
+            );
+        }
+    }
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "help makes no files");
+}
+
+#[test]
+fn without_a_node_every_verb_says_how_to_start_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = format!("weft node --data-dir {}", dir.path().display());
+    let words = ["no weft node runs on", start.as_str()];
+    for verb in
+        [&["peers"][..], &["status"], &["jobs"], &["cancel", "ab"], &["why", "ab/0"], &["blob", "get", "ab"]]
+    {
+        run(dir.path(), verb).refused(1, &words);
+    }
+    let lines = module("lines");
+    run(dir.path(), &["run", &lines]).refused(125, &words);
+    run(dir.path(), &["map", &lines, "--each-line", "-"]).refused(125, &words);
+}
+
+#[test]
+fn a_wrong_command_line_has_the_code_of_its_verb() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases: [(&[&str], i32); 6] = [
+        (&["frob"], 2),
+        (&["peers", "--frob"], 2),
+        (&["run"], 125),
+        (&["map", "x.wasm"], 125),
+        (&["run", "x.wasm", "--timeout", "soon"], 125),
+        (&["node", "--slots", "many"], 2),
+    ];
+    for (args, code) in cases {
+        let said = run(dir.path(), args);
+        assert_eq!(said.code, code, "{said:?}");
+        assert!(said.out.is_empty() && !said.err.is_empty(), "{said:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_module_is_refused_with_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("script.wasm");
+    std::fs::write(&path, "#!/bin/sh\n").unwrap();
+    let path = path.to_str().unwrap();
+    for verb in [&["run", path][..], &["map", path, "--each-line", "-"]] {
+        run(dir.path(), verb).refused(125, &["is no WebAssembly module", "#!/bin/s", "wasm32-wasip1"]);
+    }
+    run(dir.path(), &["run", "/nonexistent/m.wasm"])
+        .refused(125, &["/nonexistent/m.wasm", "No such file", "check"]);
+}
+
+#[test]
+fn wrong_inputs_are_refused_before_anything_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = module("lines");
+    let missing = run(dir.path(), &["map", &lines, "--each-file", "/nonexistent/a"]);
+    missing.refused(125, &["/nonexistent/a", "check the path"]);
+    let folder = dir.path().to_str().unwrap().to_owned();
+    run(dir.path(), &["map", &lines, "--each-line", &folder]).refused(125, &[&folder]);
+    for name in ["a", "b"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+        std::fs::write(dir.path().join(name).join("same"), "x").unwrap();
+    }
+    let (first, second) = (format!("{folder}/a/same"), format!("{folder}/b/same"));
+    let out = format!("{folder}/out");
+    let twice = run(dir.path(), &["map", &lines, "--each-file", &first, &second, "--out", &out]);
+    twice.refused(125, &["two inputs are called same"]);
+    let echo = module("echo");
+    run(dir.path(), &["run", &echo, "--fn", "echo", "--", "arg"]).refused(125, &["--fn", "only its input"]);
+}
+
+#[test]
+fn a_mesh_is_made_once_and_shown_again() {
+    let dir = tempfile::tempdir().unwrap();
+    run(dir.path(), &["init", "--show"]).refused(1, &["belongs to no mesh", "weft init"]);
+    let made = run(dir.path(), &["init", "--address", "192.168.7.1:7117"]).well();
+    assert!(made.out.starts_with("weft1") && made.out.lines().count() == 1, "{made:?}");
+    assert!(made.err.contains("secret") && made.err.contains("192.168.7.1:7117"), "{made:?}");
+    let shown = run(dir.path(), &["init", "--show", "--address", "192.168.7.1:7117"]).well();
+    assert_eq!(shown.out, made.out);
+    let json = run(dir.path(), &["init", "--show", "--json", "--address", "192.168.7.1:7117"]).well().json();
+    assert_eq!(json["ticket"], made.out.trim());
+    run(dir.path(), &["init"]).refused(1, &["belongs to a mesh already", "--show", "--force"]);
+    let other = run(dir.path(), &["init", "--force", "--address", "192.168.7.1:7117"]).well();
+    assert_ne!(other.out, made.out);
+    for name in ["mesh.key", "identity.key"] {
+        let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_ticket_lets_in_and_another_mesh_keeps_its_machine() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ticket = run(first.path(), &["init", "--address", "192.168.7.1:7117"]).well().out;
+    let ticket = ticket.trim();
+    let joined = run(second.path(), &["join", ticket]).well();
+    assert!(joined.out.is_empty() && joined.err.contains("192.168.7.1:7117"), "{joined:?}");
+    assert!(!joined.err.contains(ticket), "a ticket is a secret");
+    let read = |dir: &tempfile::TempDir, name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert_eq!(read(&first, "mesh.key"), read(&second, "mesh.key"));
+    assert_ne!(read(&first, "identity.key"), read(&second, "identity.key"));
+    assert_eq!(read(&second, "joined.peers"), "/ip4/192.168.7.1/tcp/7117\n");
+    run(second.path(), &["join", ticket]).well();
+
+    let third = tempfile::tempdir().unwrap();
+    run(third.path(), &["init"]).well();
+    run(third.path(), &["join", ticket]).refused(1, &["belongs to another mesh", "--force"]);
+    let mut command = weft(third.path(), &["join", "--force", "-"]);
+    command.env("NO_COLOR", "1");
+    run_with(command, format!("{ticket}\n").as_bytes()).well();
+    assert_eq!(read(&first, "mesh.key"), read(&third, "mesh.key"));
+}
+
+#[test]
+fn a_ticket_with_a_typo_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let ticket = run(dir.path(), &["init"]).well().out.trim().to_owned();
+    let other = tempfile::tempdir().unwrap();
+    let cut = ticket.get(..ticket.len() - 3).unwrap();
+    run(other.path(), &["join", cut]).refused(2, &["typo or is cut off", "weft init --show"]);
+    let swapped = ticket.replacen("weft1", "weft18", 1);
+    run(other.path(), &["join", &swapped]).refused(2, &["`8` at place 6"]);
+    run(other.path(), &["join", "hello"]).refused(2, &["not a ticket"]);
+    assert!(!other.path().join("mesh.key").exists());
+}
+
+#[test]
+fn wrong_settings_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("weft.toml"), "slotz = 3\n").unwrap();
+    run(dir.path(), &["node"]).refused(2, &["weft.toml, line 1", "unknown key `slotz`", "`slots`"]);
+    std::fs::remove_file(dir.path().join("weft.toml")).unwrap();
+    run(dir.path(), &["node", "--listen", "0.0.0.0:0"])
+        .refused(2, &["without a mesh key", "weft init", "--open"]);
+    run(dir.path(), &["node", "--api", "0.0.0.0:0"]).refused(2, &["api", "loopback"]);
+    let mut command = weft(dir.path(), &["node"]);
+    command.env("WEFT_SLOTS", "lots").stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish(command.spawn().unwrap()).refused(2, &["WEFT_SLOTS", "lots"]);
+    run(dir.path(), &["--log", "a=b=c", "peers"]).refused(2, &["--log"]);
+}
