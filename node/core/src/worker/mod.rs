@@ -402,7 +402,12 @@ impl Worker {
                 ctx.counters.executed += 1;
                 report.usage.queue_us =
                     report.usage.queue_us.saturating_add(held.handed_at.since_us(held.awarded_at));
-                self.services.measure(held.owner, held.lease.job, report.usage.wall_us);
+                if matches!(report.outcome, Outcome::Lost(_)) {
+                    // The module may be what was lost: the next task looks for it again.
+                    self.present.remove(&held.program.module);
+                } else {
+                    self.services.measure(held.owner, held.lease.job, report.usage.wall_us);
+                }
                 self.finish(ctx, run, report);
             }
             Stage::Aborted => {
