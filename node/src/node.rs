@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
@@ -271,9 +271,7 @@ impl Node {
     fn on_net(&mut self, event: NetEvent) {
         match event {
             NetEvent::Listening(address) => {
-                let mut known = self.handle.info().listen.lock().unwrap_or_else(PoisonError::into_inner);
-                known.push(address.clone());
-                drop(known);
+                self.handle.info().add_listen(address.clone());
                 self.notice(Notice::Listening(address));
             }
             NetEvent::Up { peer, boot, address } => {

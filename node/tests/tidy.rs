@@ -10,8 +10,7 @@ use serde_json::Value;
 
 /// Production lines that one file may have. The list of exceptions only shrinks.
 const LINES_MAX: usize = 400;
-const LONGER: [(&str, usize); 2] =
-    [("node/core/src/owner/mod.rs", 520), ("node/core/src/worker/mod.rs", 560)];
+const LONGER: [(&str, usize); 1] = [("node/core/src/owner/mod.rs", 480)];
 
 /// Every edge between our own crates; `dev` edges of tests are not architecture and not listed.
 const EDGES: [(&str, &[&str]); 10] = [

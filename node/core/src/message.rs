@@ -16,6 +16,8 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub const GOSSIP_BYTES_MAX: usize = 4096;
 /// Most ranges in one gossiped renewal; further leases run out.
 pub const GOSSIP_RANGES_MAX: usize = 64;
+/// Longest arguments, environment and labels of one call together, in bytes; a worker declines a longer one.
+pub const CALL_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Most leases in one award, acknowledgement, cancellation or outcome frame.
 pub const BATCH_MAX: usize = 256;
 
@@ -66,6 +68,16 @@ pub struct Call {
     pub count: u32,
     /// What one task took so far, in microseconds; 0 while unknown.
     pub service_us: u32,
+}
+
+impl Call {
+    /// Length of the texts that a worker remembers with it, in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let pairs = self.program.env.iter().chain(&self.needs.labels);
+        let paired: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
+        paired + self.program.args.iter().map(String::len).sum::<usize>()
+    }
 }
 
 /// What a worker must have to be asked.
@@ -142,6 +154,13 @@ pub enum Reason {
         /// What the node gives, in bytes.
         limit_bytes: u64,
     },
+    /// The call's arguments, environment and labels are too long to be remembered.
+    TooLong {
+        /// Their length.
+        bytes: u64,
+        /// The bound.
+        limit_bytes: u64,
+    },
     /// The node takes no new work.
     Draining,
     /// The node already keeps as many calls of this owner as it can.
@@ -157,6 +176,12 @@ impl fmt::Display for Reason {
             Self::Label { name, wanted } => write!(f, "label {name}={wanted} is not there"),
             Self::Memory { wanted_bytes, limit_bytes } => {
                 write!(f, "memory: {} MiB wanted, {} MiB given", wanted_bytes >> 20, limit_bytes >> 20)
+            }
+            Self::TooLong { bytes, limit_bytes } => {
+                write!(
+                    f,
+                    "arguments, environment and labels of {bytes} bytes, at most {limit_bytes} are kept"
+                )
             }
             Self::Draining => f.write_str("draining: takes no new work"),
             Self::TooManyCalls => f.write_str("it keeps as many calls of this owner as it can"),

@@ -9,12 +9,14 @@ use super::job::{Attempt, Job, OpenCall, StandingBid, State, not_asked};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Award, BATCH_MAX, Bid, Decline, Grant, Message};
+use crate::message::{Award, BATCH_MAX, Bid, Decline, Grant, Message, Reason};
 use crate::snapshot::Said;
 use crate::task::Payload;
 
 /// Bytes of inputs in one award beyond which a second one is begun.
 const AWARD_BYTES: u64 = 256 * 1024;
+/// Text in a declined call's reason that is kept for `why`, in bytes; a longer one is dropped.
+const REASON_BYTES_MAX: usize = 1024;
 /// Slots that one bid is believed to have.
 const SLOTS_MAX: u32 = 65_536;
 
@@ -45,7 +47,13 @@ impl Owner {
         self.dirty.insert(job.what.job);
     }
 
-    pub(crate) fn on_decline(&mut self, ctx: &Ctx<'_>, from: PeerId, decline: Decline) {
+    pub(crate) fn on_decline(&mut self, ctx: &mut Ctx<'_>, from: PeerId, decline: Decline) {
+        if let Reason::Label { name, wanted } = &decline.reason
+            && name.len() + wanted.len() > REASON_BYTES_MAX
+        {
+            ctx.counters.dropped += 1;
+            return;
+        }
         let name = self.calls.get(&decline.call).copied();
         if let Some(job) = name.and_then(|name| self.jobs.get_mut(&name)) {
             job.said.insert(from, (ctx.now, Said::Declined(decline.reason)));
@@ -119,19 +127,22 @@ impl Owner {
         call.bids.sort_by_key(|bid| bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now));
         // A node that knows nobody else need not wait for somebody else.
         let alone = !members.any_connected();
-        let mut frames: BTreeMap<BidId, (PeerId, Vec<Grant>)> = BTreeMap::new();
+        let mut frames: BTreeMap<(PeerId, BidId), Vec<Grant>> = BTreeMap::new();
         let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
         let mut patient: Vec<u32> = Vec::new();
         while let Some(index) = job.queue.front().copied() {
-            let Some(task) = job.task_mut(index) else { break };
-            let Some(first) = call.bids.iter().position(|bid| bid.left > 0) else { break };
-            let elsewhere = call.bids.iter().position(|bid| bid.left > 0 && !task.avoids(bid.worker));
+            let shunned = |worker| job.shunned.get(&worker).is_some_and(|(_, until)| ctx.now < *until);
+            let usable = |bid: &StandingBid| bid.left > 0 && !shunned(bid.worker);
+            let Some(task) = job.task(index) else { break };
+            let Some(first) = call.bids.iter().position(usable) else { break };
+            let elsewhere = call.bids.iter().position(|bid| usable(bid) && !task.avoids(bid.worker));
             if elsewhere.is_none() && !alone && task.is_patient(ctx.now) {
                 patient.push(index);
                 job.queue.pop_front();
                 continue;
             }
             let Some(bid) = call.bids.get_mut(elsewhere.unwrap_or(first)) else { break };
+            let Some(task) = job.task_mut(index) else { break };
             bid.left -= 1;
             task.attempts += 1;
             task.state = State::Leased;
@@ -145,7 +156,7 @@ impl Owner {
                 fetching: None,
             });
             let grant = Grant { lease, input: task.input.clone() };
-            frames.entry(bid.bid).or_insert_with(|| (bid.worker, Vec::new())).1.push(grant);
+            frames.entry((bid.worker, bid.bid)).or_default().push(grant);
             self.leases.insert((bid.worker, lease));
             self.expiries.insert((expires_at, lease));
             job.queue.pop_front();
@@ -156,7 +167,7 @@ impl Owner {
         let name = call.call;
         let left = job.waiting();
         job.call = Some(call);
-        for (bid, (worker, grants)) in frames {
+        for ((worker, bid), grants) in frames {
             send_award(ctx, Award { call: name, bid, lease_ms: 0, left, grants: Vec::new() }, worker, grants);
         }
     }

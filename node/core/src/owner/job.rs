@@ -13,6 +13,9 @@ use crate::time::Time;
 /// Bids of one worker that may stand at once; beyond it the newest is released.
 const BIDS_PER_WORKER_MAX: usize = 16;
 
+/// Doublings of the time for which a worker that loses task after task is given none: about four minutes at most.
+const STREAK_MAX: u32 = 10;
+
 /// A job and its tasks.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -22,6 +25,8 @@ pub(super) struct Job {
     pub(super) queue: VecDeque<u32>,
     pub(super) call: Option<OpenCall>,
     pub(super) said: BTreeMap<PeerId, (Time, Said)>,
+    /// Who lost tasks of this job in a row: how often, and until when it is given none.
+    pub(super) shunned: BTreeMap<PeerId, (u32, Time)>,
     /// Moving average of what its tasks took, in microseconds; 0 before the first outcome.
     pub(super) service_us: u32,
     pub(super) counts: Counts,
@@ -108,6 +113,7 @@ impl Job {
             queue: VecDeque::new(),
             call: None,
             said: BTreeMap::new(),
+            shunned: BTreeMap::new(),
             service_us: 0,
             counts: Counts::default(),
             total: 0,
@@ -160,6 +166,15 @@ impl Job {
         self.queue.push_front(index);
     }
 
+    /// A worker lost a task; many at once are one mishap.
+    pub(super) fn shun(&mut self, worker: PeerId, now: Time, grace_ms: u64) {
+        let (streak, until) = self.shunned.entry(worker).or_default();
+        if now >= *until {
+            *streak = (*streak + 1).min(STREAK_MAX);
+            *until = now.plus_ms((grace_ms / 2) << *streak);
+        }
+    }
+
     pub(super) fn measure(&mut self, wall_us: u64) {
         let sample = u32::try_from(wall_us.max(1)).unwrap_or(u32::MAX);
         self.service_us = match self.service_us {
@@ -201,6 +216,7 @@ impl Job {
         self.tasks = Vec::new();
         self.queue = VecDeque::new();
         self.said = BTreeMap::new();
+        self.shunned = BTreeMap::new();
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod award;
 mod job;
+mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -14,13 +15,16 @@ use crate::id::{BlobId, CallId, JobId, LeaseId, PeerId};
 use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Delivery, Gossip, LeaseRange, Message};
-use crate::snapshot::{Answer, JobView, Said, TaskView, Why};
 use crate::task::{Outcome, Payload, Profile, Report};
 use crate::time::Time;
 use job::{Attempt, Job, State};
 
 /// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
 const ENDED_MAX: usize = 1000;
+
+/// Longest time for which a worker may fetch, compile and queue a task; with twice the task's own wall limit, the
+/// bound of what renewals can prolong. In microseconds.
+const HOLD_MAX_US: u64 = 600_000_000;
 
 /// The owner role.
 #[derive(Debug, Default)]
@@ -34,7 +38,7 @@ pub(crate) struct Owner {
     dirty: BTreeSet<JobId>,
     leases: BTreeSet<(PeerId, LeaseId)>,
     expiries: BTreeSet<(Time, LeaseId)>,
-    fetching: BTreeMap<BlobId, Vec<LeaseId>>,
+    fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
 }
 
@@ -103,21 +107,35 @@ impl Owner {
 
     // ---- what workers say
 
-    pub(crate) fn on_renew(&mut self, ctx: &Ctx<'_>, from: PeerId, ranges: &[LeaseRange]) {
+    pub(crate) fn on_renew(&mut self, ctx: &mut Ctx<'_>, from: PeerId, ranges: &[LeaseRange]) {
         let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
-        for range in ranges {
-            let Some(job) = self.jobs.get_mut(&range.first.job) else { continue };
-            let end = range.first.index.saturating_add(range.count).min(job.total);
-            for index in range.first.index..end {
-                let lease = LeaseId { index, ..range.first };
+        let mut stale: Vec<LeaseId> = Vec::new();
+        for range in ranges.iter().take(BATCH_MAX) {
+            let first = range.first;
+            let Some(more) = range.count.checked_sub(1) else { continue };
+            let last = LeaseId { index: first.index.saturating_add(more), ..first };
+            // What it really holds bounds the work, never what it says.
+            let held = self.leases.range((from, first)..=(from, last)).map(|(_, lease)| *lease);
+            let held: Vec<LeaseId> = held.filter(|lease| lease.attempt == first.attempt).collect();
+            if held.len() < usize::try_from(range.count).unwrap_or(usize::MAX) {
+                let said = (first.index..=last.index).take(BATCH_MAX.saturating_sub(stale.len()));
+                let said = said.map(|index| LeaseId { index, ..first });
+                stale.extend(said.filter(|lease| !self.leases.contains(&(from, *lease))));
+            }
+            for lease in held {
+                let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
+                let hold_max_us = HOLD_MAX_US + 2000 * u64::from(job.what.program.limits.wall_ms);
                 let Some(attempt) = attempt_mut(job, lease, from) else { continue };
-                if !attempt.overdue && attempt.fetching.is_none() {
+                let stuck = ctx.now.since_us(attempt.since) > hold_max_us;
+                if !stuck && !attempt.overdue && attempt.fetching.is_none() {
                     self.expiries.remove(&(attempt.expires_at, lease));
                     attempt.expires_at = expires_at;
                     self.expiries.insert((expires_at, lease));
                 }
             }
         }
+        // Committed, cancelled or forgotten meanwhile; the word that said so was lost.
+        cancel_at(ctx, from, &stale);
     }
 
     /// Awards that were not accepted: their tasks wait again, and nobody is to blame.
@@ -169,7 +187,7 @@ impl Owner {
         if attempt.fetching.is_some() {
             return;
         }
-        let blobs: Vec<BlobId> = report.blobs().collect();
+        let blobs: BTreeSet<BlobId> = report.blobs().collect();
         if blobs.is_empty() {
             self.settle(ctx, members, lease, from, report);
             return;
@@ -179,8 +197,7 @@ impl Owner {
         attempt.fetching = Some((u8::try_from(blobs.len()).unwrap_or(2), report));
         for blob in blobs {
             let waiting = self.fetching.entry(blob).or_default();
-            waiting.push(lease);
-            if waiting.len() == 1 {
+            if waiting.insert(lease) && waiting.len() == 1 {
                 ctx.emit(Effect::Fetch { blob, from: alloc::vec![from] });
             }
         }
@@ -204,8 +221,10 @@ impl Owner {
             if !found {
                 // The worker keeps the outcome until it is acknowledged and sends it again; the lease runs on so that
                 // a worker that died with the bytes is noticed.
-                attempt.expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
-                self.expiries.insert((attempt.expires_at, lease));
+                if !attempt.overdue {
+                    attempt.expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
+                    self.expiries.insert((attempt.expires_at, lease));
+                }
             } else if missing > 1 {
                 attempt.fetching = Some((missing - 1, report));
             } else {
@@ -230,6 +249,7 @@ impl Owner {
         let Some(attempt) = take_attempt(job, lease, from) else { return };
         drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
         let Some(task) = job.task_mut(lease.index) else { return };
+        let mut lost_by = None;
         let again = match report.outcome {
             Outcome::Done | Outcome::Invalid(_) => false,
             Outcome::Failed(_) | Outcome::Trapped(_) | Outcome::LimitExceeded(_) => {
@@ -240,11 +260,17 @@ impl Owner {
                 task.losses += 1;
                 ctx.counters.lost += 1;
                 members.count_lost(from);
+                lost_by = Some(from);
                 task.losses <= ctx.mesh.losses_max
             }
         };
+        let avoid = again.then_some((from, patience));
+        task.avoid = avoid.or(task.avoid);
+        match lost_by {
+            Some(worker) => job.shun(worker, ctx.now, ctx.mesh.grace_ms),
+            None => job.shunned.retain(|peer, _| *peer != from),
+        }
         if again {
-            task.avoid = Some((from, patience));
             job.requeue(lease.index);
             self.dirty.insert(lease.job);
             return;
@@ -264,11 +290,14 @@ impl Owner {
         let attempts = task.attempts;
         let others = core::mem::take(&mut task.live);
         if was_queued {
-            job.queue.retain(|queued| *queued != index);
+            // What was requeued stands near the head.
+            if let Some(place) = job.queue.iter().position(|queued| *queued == index) {
+                job.queue.remove(place);
+            }
         } else {
             job.counts.leased -= 1;
         }
-        job.counts.retried += attempts.saturating_sub(1);
+        job.counts.retried = job.counts.retried.saturating_add(attempts.saturating_sub(1));
         match report.outcome {
             Outcome::Done => job.counts.done += 1,
             Outcome::Failed(_)
@@ -353,8 +382,9 @@ impl Owner {
             self.expiries.pop_first();
             self.expire(ctx, members, lease);
         }
-        for (name, job) in &self.jobs {
-            if job.call.as_ref().is_some_and(|call| call.repeat_at <= ctx.now) {
+        for name in self.calls.values() {
+            let call = self.jobs.get(name).and_then(|job| job.call.as_ref());
+            if call.is_some_and(|call| call.repeat_at <= ctx.now) {
                 self.dirty.insert(*name);
             }
         }
@@ -370,12 +400,14 @@ impl Owner {
         let worker = attempt.worker;
         task.losses += 1;
         task.avoid = Some((worker, ctx.now.plus_ms(ctx.mesh.call_ms)));
-        let given_up = task.losses > ctx.mesh.losses_max;
+        let losses = task.losses;
+        let given_up = losses > ctx.mesh.losses_max;
         ctx.counters.lost += 1;
         members.count_lost(worker);
+        job.shun(worker, ctx.now, ctx.mesh.grace_ms);
         ctx.notify(Event::Lost { job: lease.job, index: lease.index, worker });
         if given_up {
-            let text = alloc::format!("{} attempts ended without an outcome", task.losses);
+            let text = alloc::format!("{} attempts ended without an outcome", losses);
             self.commit(ctx, lease.job, lease.index, None, Report::bare(Outcome::Lost(text)));
             return;
         }
@@ -409,89 +441,6 @@ impl Owner {
         let repeats = self.calls.values().filter_map(|name| self.jobs.get(name)?.call.as_ref());
         let call = repeats.map(|call| (call.repeat_at, "a call is repeated")).min();
         [lease, call].into_iter().flatten().min()
-    }
-
-    // ---- views
-
-    pub(crate) fn job_views(&self) -> Vec<JobView> {
-        self.order.iter().filter_map(|name| self.jobs.get(name)).map(Job::view).collect()
-    }
-
-    pub(crate) fn backlog(&self) -> u32 {
-        self.calls
-            .values()
-            .filter_map(|name| self.jobs.get(name))
-            .map(Job::waiting)
-            .fold(0, u32::saturating_add)
-    }
-
-    pub(crate) fn leased_to(&self, peer: PeerId) -> u32 {
-        let range = (peer, LeaseId::FIRST)..=(peer, LeaseId::LAST);
-        u32::try_from(self.leases.range(range).count()).unwrap_or(u32::MAX)
-    }
-
-    pub(crate) fn why(&self, now: Time, members: &Membership, name: JobId, index: u32) -> Option<Why> {
-        let job = self.jobs.get(&name)?;
-        if index >= job.total {
-            return None;
-        }
-        let state = match job.task(index) {
-            None => TaskView::Ended,
-            Some(task) => match task.state {
-                State::Queued => {
-                    let before = job.queue.iter().take_while(|queued| **queued != index).count();
-                    TaskView::Queued { before: u32::try_from(before).unwrap_or(u32::MAX) }
-                }
-                State::Leased => leased_view(task.live.iter().rfind(|attempt| !attempt.overdue), now),
-                State::Ended(_) => TaskView::Ended,
-                State::Cancelled => TaskView::Cancelled,
-            },
-        };
-        let answers = job.said.iter().map(|(peer, (at, said))| {
-            let reachable = members.is_connected(*peer) || !members.iter().any(|(known, _)| known == *peer);
-            let said = if reachable { said.clone() } else { Said::Unreachable };
-            Answer { peer: *peer, said, ago_ms: now.since_us(*at) / 1000 }
-        });
-        Some(Why { state, answers: answers.collect() })
-    }
-
-    pub(crate) fn audits(&self) -> Vec<crate::engine::JobAudit> {
-        self.jobs.values().filter(|job| !job.ended).map(audit).collect()
-    }
-
-    pub(crate) fn calls_open(&self) -> usize {
-        self.calls.len()
-    }
-
-    pub(crate) fn leases_open(&self) -> usize {
-        self.leases.len()
-    }
-}
-
-fn audit(job: &Job) -> crate::engine::JobAudit {
-    let count = |wanted: fn(State) -> bool| {
-        u32::try_from(job.tasks.iter().filter(|task| wanted(task.state)).count()).unwrap_or(u32::MAX)
-    };
-    crate::engine::JobAudit {
-        job: job.what.job,
-        total: job.total,
-        queued: count(|state| state == State::Queued),
-        in_queue: job.waiting(),
-        leased: count(|state| state == State::Leased),
-        ended: count(|state| matches!(state, State::Ended(_))),
-        cancelled: count(|state| state == State::Cancelled),
-    }
-}
-
-fn leased_view(attempt: Option<&Attempt>, now: Time) -> TaskView {
-    match attempt {
-        None => TaskView::Queued { before: 0 },
-        Some(attempt) if attempt.fetching.is_some() => TaskView::Fetching { worker: attempt.worker },
-        Some(attempt) => TaskView::Leased {
-            worker: attempt.worker,
-            attempt: attempt.number,
-            since_ms: now.since_us(attempt.since) / 1000,
-        },
     }
 }
 

@@ -1,7 +1,9 @@
 //! The worker: considers others' calls, bids, holds what it is awarded, hands it to the slots, delivers what they
 //! say. It trusts no owner: what it holds is bounded by what it offered. Driven by the engine.
 
+mod bids;
 mod outbox;
+mod watch;
 
 mod window;
 
@@ -9,29 +11,18 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 use crate::config::NodeConfig;
 use crate::ctx::Ctx;
 use crate::effect::{Effect, Work};
 use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId};
-use crate::membership::{Membership, unfit};
-use crate::message::{
-    Award, BATCH_MAX, Bid, Call, Class, Decline, GOSSIP_RANGES_MAX, Gossip, Grant, LeaseRange, Message,
-    Reason,
-};
+use crate::message::{Award, BATCH_MAX, Call, Grant, Message};
 use crate::task::{INLINE_BYTES_MAX, Outcome, Payload, Program, Report};
 use crate::time::Time;
 use outbox::Outbox;
 
-/// Calls remembered for one owner; beyond it a new one is declined.
-const CALLS_PER_OWNER_MAX: usize = 64;
-/// Calls remembered in all; beyond it a new one is declined.
-const CALLS_MAX: usize = 4096;
 /// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
 const PRESENT_MAX: usize = 1024;
-/// Undelivered outcomes beyond which the worker takes no new work.
-const UNDELIVERED_MAX: usize = 16_384;
 
 /// A call that still stands.
 #[derive(Debug)]
@@ -95,13 +86,16 @@ pub(crate) struct Worker {
     leases: BTreeMap<(PeerId, LeaseId), RunId>,
     ready: VecDeque<RunId>,
     handed: u32,
-    fetching: BTreeMap<BlobId, Vec<RunId>>,
+    /// Who was asked for a blob, and which runs wait for it.
+    fetching: BTreeMap<BlobId, (PeerId, Vec<RunId>)>,
     present: BTreeSet<BlobId>,
     services: window::Services,
     outbox: Outbox,
     next_run: u64,
     next_turn: u64,
     renew_at: Option<Time>,
+    /// Owners whose last bid ran out unused; they come last until they use one.
+    wasteful: BTreeSet<PeerId>,
 }
 
 impl Worker {
@@ -128,6 +122,7 @@ impl Worker {
             next_run: 0,
             next_turn: 0,
             renew_at: None,
+            wasteful: BTreeSet::new(),
         }
     }
 
@@ -147,139 +142,6 @@ impl Worker {
         self.draining = draining;
     }
 
-    // ---- calls and bids
-
-    pub(crate) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, call: Call) {
-        if let Some((reason, retry_after_ms)) = self.refusal(owner, &call) {
-            self.calls.remove(&(owner, call.call));
-            decline(ctx, owner, call.call, reason, retry_after_ms);
-            return;
-        }
-        let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
-        self.services.hint(owner, call.job, call.service_us);
-        let (name, count) = (call.call, call.count);
-        let turn = self.next_turn;
-        let open = self.calls.entry((owner, name)).or_insert_with(|| OpenCall {
-            call,
-            wanted: count,
-            reserved: 0,
-            expires_at,
-            turn,
-        });
-        self.next_turn += 1;
-        open.wanted = count;
-        open.expires_at = expires_at;
-        self.offer(ctx, members);
-        let unserved = self.calls.get(&(owner, name)).is_some_and(|open| open.reserved == 0);
-        if unserved && count > 0 {
-            let reason = Reason::Busy { slots: self.slots, held: self.held() + self.reserved };
-            decline(ctx, owner, name, reason, Some(1000));
-        }
-    }
-
-    fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
-        if self.draining {
-            return Some((Reason::Draining, Some(10_000)));
-        }
-        if let Some(reason) = unfit(&self.labels, self.memory_bytes, &call.needs, &call.program) {
-            return Some((reason, None));
-        }
-        let of_owner = (owner, CallId(0))..=(owner, CallId(u64::MAX));
-        let full = self.calls.len() >= CALLS_MAX || self.calls.range(of_owner).count() >= CALLS_PER_OWNER_MAX;
-        if full && !self.calls.contains_key(&(owner, call.call)) {
-            return Some((Reason::TooManyCalls, Some(1000)));
-        }
-        None
-    }
-
-    pub(crate) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
-        self.calls.remove(&(owner, call));
-        self.release_where(|reservation| reservation.owner == owner && reservation.call == call);
-    }
-
-    pub(crate) fn on_release(&mut self, owner: PeerId, bid: BidId) {
-        if self.bids.get(&bid).is_some_and(|reservation| reservation.owner == owner) {
-            self.end_unused(bid);
-        }
-    }
-
-    /// Offers free room to the calls that stand: most urgent class first, then whoever waits longest. A call that
-    /// is next but finds no room holds back those behind it, so that a stream of short tasks can't starve a long one.
-    pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
-        if self.draining || self.outbox.len() >= UNDELIVERED_MAX {
-            return;
-        }
-        let mut order: Vec<(Reverse<Class>, u64, (PeerId, CallId))> = Vec::new();
-        for (key, open) in &self.calls {
-            if open.wanted > open.reserved {
-                order.push((Reverse(open.call.class), open.turn, *key));
-            }
-        }
-        order.sort_unstable();
-        for (_, _, key) in order {
-            let Some(open) = self.calls.get(&key) else { continue };
-            let service_us = self.services.estimate_us(key.0, open.call.job);
-            let rtt_us = if key.0 == ctx.me { 0 } else { members.rtt_us(key.0) };
-            let window = window::slots_to_offer(self.slots, service_us, rtt_us);
-            let taken = self.held() + self.reserved;
-            let slots = window.saturating_sub(taken).min(open.wanted.saturating_sub(open.reserved));
-            if slots == 0 {
-                break;
-            }
-            self.make_bid(ctx, key, slots, service_us);
-        }
-    }
-
-    fn make_bid(&mut self, ctx: &mut Ctx<'_>, key: (PeerId, CallId), slots: u32, service_us: u32) {
-        let (owner, call) = key;
-        let Some(open) = self.calls.get_mut(&key) else { return };
-        let bid = BidId(ctx.fresh_id());
-        let expires_at = ctx.now.plus_ms(ctx.mesh.bid_ms);
-        open.reserved += slots;
-        open.turn = self.next_turn;
-        self.next_turn += 1;
-        let warm = self.present.contains(&open.call.program.module);
-        let ahead =
-            u32::try_from(self.runs.len()).unwrap_or(u32::MAX).saturating_sub(self.slots.saturating_sub(1));
-        let start_in_us = ahead.saturating_mul(service_us) / self.slots.max(1);
-        self.bids.insert(bid, Reservation { owner, call, left: slots, expires_at });
-        self.bid_ends.insert((expires_at, bid));
-        self.reserved += slots;
-        ctx.counters.bids_made += 1;
-        let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
-        ctx.send(owner, Message::Bid(Bid { call, bid, slots, start_in_us, warm, ttl_ms }));
-    }
-
-    /// The owner did not use it: nothing more is offered to that call before the owner says again what it wants.
-    fn end_unused(&mut self, bid: BidId) {
-        let Some(reservation) = self.bids.get(&bid) else { return };
-        if let Some(open) = self.calls.get_mut(&(reservation.owner, reservation.call)) {
-            open.wanted = open.wanted.saturating_sub(reservation.left);
-        }
-        self.end_bid(bid);
-    }
-
-    fn end_bid(&mut self, bid: BidId) {
-        let Some(reservation) = self.bids.remove(&bid) else { return };
-        self.bid_ends.remove(&(reservation.expires_at, bid));
-        self.unreserve(reservation.owner, reservation.call, reservation.left);
-    }
-
-    fn unreserve(&mut self, owner: PeerId, call: CallId, slots: u32) {
-        self.reserved -= slots;
-        if let Some(open) = self.calls.get_mut(&(owner, call)) {
-            open.reserved = open.reserved.saturating_sub(slots);
-        }
-    }
-
-    fn release_where(&mut self, matches: impl Fn(&Reservation) -> bool) {
-        let ended: Vec<BidId> =
-            self.bids.iter().filter(|(_, reservation)| matches(reservation)).map(|(bid, _)| *bid).collect();
-        for bid in ended {
-            self.end_bid(bid);
-        }
-    }
-
     // ---- awards and runs
 
     pub(crate) fn on_award(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: Award) {
@@ -295,6 +157,9 @@ impl Worker {
             return;
         };
         self.use_bid(owner, award.bid, count, award.left);
+        if count > 0 {
+            self.wasteful.remove(&owner);
+        }
         debug_assert!(award.grants.iter().all(|grant| grant.lease.job == job), "checked by is_sound");
         for grant in award.grants {
             self.hold(ctx, owner, &program, grant);
@@ -326,11 +191,11 @@ impl Worker {
         let module = Some(program.module).filter(|module| !self.present.contains(module));
         for blob in module.into_iter().chain(grant.input.blob()) {
             missing += 1;
-            let waiting = self.fetching.entry(blob).or_default();
-            waiting.push(run);
-            if waiting.len() == 1 {
+            let (_, waiting) = self.fetching.entry(blob).or_insert_with(|| {
                 ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner] });
-            }
+                (owner, Vec::new())
+            });
+            waiting.push(run);
         }
         let stage = if missing == 0 { Stage::Ready } else { Stage::Fetching(missing) };
         if stage == Stage::Ready {
@@ -350,10 +215,15 @@ impl Worker {
     }
 
     pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, found: bool) {
-        let Some(runs) = self.fetching.remove(&blob) else { return };
+        let Some((asked, runs)) = self.fetching.remove(&blob) else { return };
+        let mut others: Vec<RunId> = Vec::new();
         for run in runs {
             let Some(held) = self.runs.get_mut(&run) else { continue };
             let Stage::Fetching(missing) = held.stage else { continue };
+            if !found && held.owner != asked {
+                others.push(run);
+                continue;
+            }
             if !found {
                 let text = alloc::format!("the worker could not fetch blob {blob}");
                 self.finish(ctx, run, Report::bare(Outcome::Lost(text)));
@@ -369,6 +239,12 @@ impl Worker {
             if held.stage == Stage::Ready {
                 self.ready.push_back(run);
             }
+        }
+        // What one owner could not give, another may.
+        let next = others.first().and_then(|run| self.runs.get(run)).map(|held| held.owner);
+        if let Some(owner) = next {
+            self.fetching.insert(blob, (owner, others));
+            ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner] });
         }
     }
 
@@ -425,6 +301,7 @@ impl Worker {
     }
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
+        let mut gone = false;
         for lease in leases {
             self.outbox.forget(owner, *lease);
             let Some(run) = self.leases.remove(&(owner, *lease)) else { continue };
@@ -434,6 +311,13 @@ impl Worker {
                 ctx.emit(Effect::Abort(run));
             } else {
                 self.runs.remove(&run);
+                gone = true;
+            }
+        }
+        if gone {
+            self.ready.retain(|run| self.runs.contains_key(run));
+            for (_, waiting) in self.fetching.values_mut() {
+                waiting.retain(|run| self.runs.contains_key(run));
             }
         }
     }
@@ -442,93 +326,6 @@ impl Worker {
         for lease in leases {
             self.outbox.forget(owner, *lease);
         }
-    }
-
-    // ---- peers and time
-
-    pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {
-        self.renew(ctx, members, Some(owner));
-        self.outbox.resend_now(owner, ctx.now);
-    }
-
-    /// Its bids are void; what it awarded runs on, for its owner may come back, or be reached another way.
-    pub(crate) fn on_peer_down(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {
-        self.renew(ctx, members, Some(owner));
-        self.forget_calls(owner);
-    }
-
-    fn forget_calls(&mut self, owner: PeerId) {
-        let calls: Vec<_> = self.calls.keys().filter(|(of, _)| *of == owner).copied().collect();
-        for key in calls {
-            self.calls.remove(&key);
-        }
-        self.release_where(|reservation| reservation.owner == owner);
-    }
-
-    /// The owner forgot all its jobs: so do we.
-    pub(crate) fn on_peer_restarted(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
-        self.forget_calls(owner);
-        let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
-        let leases: Vec<LeaseId> = self.leases.range(range).map(|((_, lease), _)| *lease).collect();
-        self.on_cancel(ctx, owner, &leases);
-        self.outbox.forget_owner(owner);
-    }
-
-    pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
-        while let Some(&(end, bid)) = self.bid_ends.first() {
-            if end > ctx.now {
-                break;
-            }
-            self.end_unused(bid);
-        }
-        let ended: Vec<_> =
-            self.calls.iter().filter(|(_, open)| open.expires_at <= ctx.now).map(|(key, _)| *key).collect();
-        for key in ended {
-            self.calls.remove(&key);
-        }
-        if self.renew_at.is_some_and(|at| at <= ctx.now) {
-            self.renew(ctx, members, None);
-            self.renew_at = Some(ctx.now.plus_ms(ctx.mesh.renew_ms)).filter(|_| !self.leases.is_empty());
-        }
-        self.outbox.on_time(ctx, members);
-    }
-
-    /// Tells one owner, or every owner, what we still hold of it.
-    fn renew(&mut self, ctx: &mut Ctx<'_>, members: &Membership, only: Option<PeerId>) {
-        let mut frames: BTreeMap<PeerId, Vec<LeaseRange>> = BTreeMap::new();
-        for (owner, lease) in self.leases.keys() {
-            if only.is_some_and(|wanted| wanted != *owner) {
-                continue;
-            }
-            let ranges = frames.entry(*owner).or_default();
-            match ranges.last_mut() {
-                Some(range) if range.continues_with(*lease) => range.count += 1,
-                _ => ranges.push(LeaseRange { first: *lease, count: 1 }),
-            }
-        }
-        for (owner, mut ranges) in frames {
-            if owner != ctx.me && !members.is_connected(owner) {
-                ranges.truncate(GOSSIP_RANGES_MAX);
-                ctx.emit(Effect::Publish(Gossip::Renew { owner, leases: ranges }));
-                continue;
-            }
-            for part in ranges.chunks(BATCH_MAX) {
-                ctx.send(owner, Message::Renew(part.to_vec()));
-            }
-        }
-    }
-
-    /// Sends what ended while the input was handled.
-    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
-        self.outbox.flush(ctx);
-    }
-
-    pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
-        let bid = self.bid_ends.first().map(|(at, _)| (*at, "a bid ends"));
-        let call = self.calls.values().map(|open| (open.expires_at, "a call ends")).min();
-        let renew = self.renew_at.map(|at| (at, "leases are renewed"));
-        let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
-        [bid, call, renew, outbox].into_iter().flatten().min()
     }
 
     // ---- views
@@ -574,9 +371,4 @@ fn is_sound(award: &Award, job: JobId) -> bool {
         Payload::Blob { .. } => true,
     };
     award.grants.iter().all(|grant| grant.lease.job == job && fits(grant))
-}
-
-fn decline(ctx: &mut Ctx<'_>, owner: PeerId, call: CallId, reason: Reason, retry_after_ms: Option<u32>) {
-    ctx.counters.declines += 1;
-    ctx.send(owner, Message::Decline(Decline { call, reason, retry_after_ms }));
 }

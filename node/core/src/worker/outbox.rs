@@ -37,6 +37,8 @@ pub(super) struct Outbox {
     kept: BTreeMap<(PeerId, LeaseId), Undelivered>,
     due: BTreeSet<(Time, PeerId, LeaseId)>,
     fresh: BTreeMap<PeerId, Vec<LeaseId>>,
+    /// How many of them wait for each owner.
+    by_owner: BTreeMap<PeerId, usize>,
     gossiped: u32,
     gossiped_since: Time,
 }
@@ -46,6 +48,19 @@ impl Outbox {
         self.kept.len()
     }
 
+    pub(super) fn len_of(&self, owner: PeerId) -> usize {
+        self.by_owner.get(&owner).copied().unwrap_or(0)
+    }
+
+    fn count_down(&mut self, owner: PeerId) {
+        if let Some(count) = self.by_owner.get_mut(&owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_owner.remove(&owner);
+            }
+        }
+    }
+
     pub(super) fn contains(&self, key: (PeerId, LeaseId)) -> bool {
         self.kept.contains_key(&key)
     }
@@ -53,7 +68,10 @@ impl Outbox {
     pub(super) fn put(&mut self, ctx: &Ctx<'_>, owner: PeerId, lease: LeaseId, report: Report) {
         let wait_ms = ctx.mesh.resend_ms;
         let send_at = ctx.now.plus_ms(wait_ms);
-        self.kept.insert((owner, lease), Undelivered { report, since: ctx.now, send_at, wait_ms });
+        let entry = Undelivered { report, since: ctx.now, send_at, wait_ms };
+        if self.kept.insert((owner, lease), entry).is_none() {
+            *self.by_owner.entry(owner).or_default() += 1;
+        }
         self.due.insert((send_at, owner, lease));
         self.fresh.entry(owner).or_default().push(lease);
     }
@@ -61,6 +79,7 @@ impl Outbox {
     pub(super) fn forget(&mut self, owner: PeerId, lease: LeaseId) {
         if let Some(entry) = self.kept.remove(&(owner, lease)) {
             self.due.remove(&(entry.send_at, owner, lease));
+            self.count_down(owner);
         }
     }
 
@@ -101,6 +120,7 @@ impl Outbox {
             if ctx.now.since_us(entry.since) > 1000 * ctx.mesh.keep_ms {
                 ctx.counters.dropped += 1;
                 self.kept.remove(&(owner, lease));
+                self.count_down(owner);
                 continue;
             }
             entry.send_at = ctx.now.plus_ms(entry.wait_ms);

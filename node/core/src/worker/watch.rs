@@ -1,0 +1,154 @@
+//! The worker as time passes and owners come and go: what ends, what is renewed, what is given back.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::{Stage, Worker, window};
+use crate::ctx::Ctx;
+use crate::effect::Effect;
+use crate::id::{LeaseId, PeerId, RunId};
+use crate::membership::Membership;
+use crate::message::{BATCH_MAX, GOSSIP_RANGES_MAX, Gossip, LeaseRange, Message};
+use crate::time::Time;
+
+/// Running longer than this, and much longer than was thought, says that the guess was wrong; in microseconds.
+const STUCK_US: u64 = 1_000_000;
+
+impl Worker {
+    pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {
+        self.renew(ctx, members, Some(owner));
+        self.outbox.resend_now(owner, ctx.now);
+    }
+
+    /// Its bids are void; what it awarded runs on, for its owner may come back, or be reached another way.
+    pub(crate) fn on_peer_down(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {
+        self.renew(ctx, members, Some(owner));
+        self.forget_calls(owner);
+    }
+
+    fn forget_calls(&mut self, owner: PeerId) {
+        let calls: Vec<_> = self.calls.keys().filter(|(of, _)| *of == owner).copied().collect();
+        for key in calls {
+            self.calls.remove(&key);
+        }
+        self.release_where(|reservation| reservation.owner == owner);
+        self.wasteful.remove(&owner);
+    }
+
+    /// The owner forgot all its jobs: so do we.
+    pub(crate) fn on_peer_restarted(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
+        self.forget_calls(owner);
+        let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
+        let leases: Vec<LeaseId> = self.leases.range(range).map(|((_, lease), _)| *lease).collect();
+        self.on_cancel(ctx, owner, &leases);
+        self.outbox.forget_owner(owner);
+    }
+
+    pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        while let Some(&(end, bid)) = self.bid_ends.first() {
+            if end > ctx.now {
+                break;
+            }
+            self.wasteful.extend(self.bids.get(&bid).map(|reservation| reservation.owner));
+            self.end_unused(bid);
+        }
+        let ended: Vec<_> =
+            self.calls.iter().filter(|(_, open)| open.expires_at <= ctx.now).map(|(key, _)| *key).collect();
+        for key in ended {
+            self.calls.remove(&key);
+        }
+        if self.renew_at.is_some_and(|at| at <= ctx.now) {
+            self.give_back(ctx);
+            self.renew(ctx, members, None);
+            self.renew_at = Some(ctx.now.plus_ms(ctx.mesh.renew_ms)).filter(|_| !self.leases.is_empty());
+        }
+        self.outbox.on_time(ctx, members);
+    }
+
+    /// Gives back what was taken on a wrong guess: when what runs takes much longer than was thought, what waits
+    /// behind it is better off with whoever is free. The slots take tasks in order, so the oldest are those that run.
+    fn give_back(&mut self, ctx: &mut Ctx<'_>) {
+        let mut order: Vec<(Stage, Time, RunId)> = Vec::new();
+        for (run, held) in &self.runs {
+            match held.stage {
+                Stage::Handed => order.push((held.stage, held.handed_at, *run)),
+                Stage::Ready => order.push((held.stage, Time(u64::MAX), *run)),
+                Stage::Fetching(_) | Stage::Aborted => {}
+            }
+        }
+        order.sort_unstable_by_key(|(_, at, run)| (*at, *run));
+        let mut late = false;
+        let mut back: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
+        for ((stage, since, run), place) in order.into_iter().zip(0u32..) {
+            let Some(held) = self.runs.get_mut(&run) else { continue };
+            let (owner, lease) = (held.owner, held.lease);
+            let service_us = self.services.estimate_us(owner, lease.job);
+            let elapsed_us = ctx.now.since_us(since);
+            if place < self.slots {
+                if elapsed_us >= STUCK_US && elapsed_us / 8 > u64::from(service_us) {
+                    self.services.measure(owner, lease.job, elapsed_us);
+                    late = true;
+                }
+                continue;
+            }
+            if !late {
+                return;
+            }
+            if place < window::slots_to_offer(self.slots, service_us, 0) {
+                continue;
+            }
+            self.leases.remove(&(owner, lease));
+            back.entry(owner).or_default().push(lease);
+            if stage == Stage::Handed {
+                held.stage = Stage::Aborted;
+                ctx.emit(Effect::Abort(run));
+            } else {
+                self.runs.remove(&run);
+            }
+        }
+        self.ready.retain(|run| self.runs.contains_key(run));
+        for (owner, leases) in back {
+            for part in leases.chunks(BATCH_MAX) {
+                ctx.send(owner, Message::Refuse { leases: part.to_vec() });
+            }
+        }
+    }
+
+    /// Tells one owner, or every owner, what we still hold of it.
+    fn renew(&mut self, ctx: &mut Ctx<'_>, members: &Membership, only: Option<PeerId>) {
+        let mut frames: BTreeMap<PeerId, Vec<LeaseRange>> = BTreeMap::new();
+        for (owner, lease) in self.leases.keys() {
+            if only.is_some_and(|wanted| wanted != *owner) {
+                continue;
+            }
+            let ranges = frames.entry(*owner).or_default();
+            match ranges.last_mut() {
+                Some(range) if range.continues_with(*lease) => range.count += 1,
+                _ => ranges.push(LeaseRange { first: *lease, count: 1 }),
+            }
+        }
+        for (owner, mut ranges) in frames {
+            if owner != ctx.me && !members.is_connected(owner) {
+                ranges.truncate(GOSSIP_RANGES_MAX);
+                ctx.emit(Effect::Publish(Gossip::Renew { owner, leases: ranges }));
+                continue;
+            }
+            for part in ranges.chunks(BATCH_MAX) {
+                ctx.send(owner, Message::Renew(part.to_vec()));
+            }
+        }
+    }
+
+    /// Sends what ended while the input was handled.
+    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
+        self.outbox.flush(ctx);
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
+        let bid = self.bid_ends.first().map(|(at, _)| (*at, "a bid ends"));
+        let call = self.calls.values().map(|open| (open.expires_at, "a call ends")).min();
+        let renew = self.renew_at.map(|at| (at, "leases are renewed"));
+        let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
+        [bid, call, renew, outbox].into_iter().flatten().min()
+    }
+}

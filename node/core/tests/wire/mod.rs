@@ -1,0 +1,268 @@
+//! Engines in one process, joined by a perfect wire, and slots that end when the test says so. Shared by the tests of
+//! the core; each uses a part of it.
+#![allow(dead_code, reason = "each test file uses a part")]
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use weft_core::message::{Class, Message, Needs};
+use weft_core::*;
+
+pub(crate) const JOB: JobId = JobId(0xa11ce);
+
+/// Engines, a perfect wire, and slots that end when the test says so.
+pub(crate) struct Mesh {
+    pub(crate) now: Time,
+    pub(crate) engines: Vec<Engine>,
+    pub(crate) links: BTreeMap<(usize, usize), bool>,
+    pub(crate) wire: VecDeque<(usize, usize, Message)>,
+    pub(crate) air: VecDeque<(usize, Gossip)>,
+    pub(crate) slots: Vec<Vec<RunId>>,
+    pub(crate) events: Vec<Vec<Event>>,
+    pub(crate) log: Vec<(usize, usize, Message)>,
+    pub(crate) aborted: usize,
+    pub(crate) outcome: Outcome,
+    /// Fetches that wait for the test to answer them; `None` answers each at once.
+    pub(crate) held_fetches: Option<Vec<(usize, BlobId, Vec<PeerId>)>>,
+    /// Words carried since the test last set it to zero; too many say that somebody never stops.
+    pub(crate) steps: usize,
+    /// A pair (from, to) whose words are lost.
+    pub(crate) deaf: Option<(usize, usize)>,
+    /// Who misses every withdrawal.
+    pub(crate) lose_withdraws_to: Option<usize>,
+    /// Whose acknowledgements are lost.
+    pub(crate) lose_acks_from: Option<usize>,
+}
+
+impl Mesh {
+    pub(crate) fn of(slots: &[u32]) -> Self {
+        let mut mesh = Self {
+            now: Time::ZERO,
+            engines: Vec::new(),
+            links: BTreeMap::new(),
+            wire: VecDeque::new(),
+            air: VecDeque::new(),
+            slots: Vec::new(),
+            events: Vec::new(),
+            log: Vec::new(),
+            aborted: 0,
+            outcome: Outcome::Done,
+            held_fetches: None,
+            steps: 0,
+            deaf: None,
+            lose_withdraws_to: None,
+            lose_acks_from: None,
+        };
+        for slots in slots {
+            mesh.join(*slots, Vec::new());
+        }
+        mesh
+    }
+
+    pub(crate) fn join(&mut self, slots: u32, labels: Vec<(String, String)>) {
+        let index = self.engines.len();
+        let boot = index as u64 + 1;
+        let node = NodeConfig { name: format!("n{index}"), slots, memory_bytes: 1 << 30, labels, boot };
+        self.engines.push(Engine::new(id(index), MeshConfig::DEFAULT, node, id(index).0));
+        self.slots.push(Vec::new());
+        self.events.push(Vec::new());
+        for other in 0..index {
+            self.links.insert((other, index), true);
+            self.links.insert((index, other), true);
+            self.input(other, Input::PeerUp { peer: id(index), boot });
+            self.input(index, Input::PeerUp { peer: id(other), boot: other as u64 + 1 });
+        }
+    }
+
+    pub(crate) fn submit(&mut self, node: usize, tasks: usize) {
+        self.submit_with(node, tasks, |_| ());
+    }
+
+    pub(crate) fn submit_with(&mut self, node: usize, tasks: usize, change: impl FnOnce(&mut Submission)) {
+        let program = Program {
+            module: BlobId::of(b"module"),
+            module_bytes: 6,
+            entry: Entry::Command,
+            args: Vec::new(),
+            env: Vec::new(),
+            profile: Profile::Pure,
+            limits: Limits::DEFAULT,
+        };
+        let mut what = Submission {
+            job: JOB,
+            program: Arc::new(program),
+            needs: Needs::default(),
+            class: Class::Batch,
+            retries: 0,
+            inputs: vec![Payload::empty(); tasks],
+            closed: true,
+        };
+        change(&mut what);
+        self.input(node, Input::Command(Command::Submit(what)));
+    }
+
+    pub(crate) fn input(&mut self, node: usize, input: Input) {
+        self.feed(node, input);
+        self.carry();
+    }
+
+    pub(crate) fn say(&mut self, from: usize, to: usize, message: Message) {
+        self.wire.push_back((from, to, message));
+        self.carry();
+    }
+
+    /// Hands one input to one engine and performs what it asks for.
+    pub(crate) fn feed(&mut self, node: usize, input: Input) {
+        let effects: Vec<_> = self.engines[node].handle(self.now, input).collect();
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => self.wire.push_back((node, index(to), message)),
+                Effect::Publish(gossip) => self.air.push_back((node, gossip)),
+                Effect::Execute { run, .. } => self.slots[node].push(run),
+                Effect::Abort(_) => self.aborted += 1,
+                Effect::Fetch { blob, from } => {
+                    if let Some(all) = &mut self.held_fetches {
+                        all.push((node, blob, from));
+                    } else {
+                        self.feed(node, Input::Fetched { blob, found: true });
+                    }
+                }
+                Effect::Stash(_) => {}
+                Effect::Notify(event) => self.events[node].push(event),
+            }
+        }
+    }
+
+    pub(crate) fn carry(&mut self) {
+        loop {
+            self.steps += 1;
+            if self.steps > 20_000 {
+                panic!("the wire is never quiet; last: {:?}", self.log.last());
+            }
+            if let Some((from, to, message)) = self.wire.pop_front() {
+                if self.deaf == Some((from, to)) {
+                    continue;
+                }
+                if self.lose_acks_from == Some(from) && matches!(message, Message::Ack(_)) {
+                    continue;
+                }
+                if self.lose_withdraws_to == Some(to) && matches!(message, Message::Withdraw(_)) {
+                    continue;
+                }
+                if self.links[&(from, to)] {
+                    self.log.push((from, to, message.clone()));
+                    self.feed(to, Input::Received { from: id(from), message });
+                }
+            } else if let Some((from, gossip)) = self.air.pop_front() {
+                for to in self.reachable(from) {
+                    self.feed(to, Input::Heard { origin: id(from), gossip: gossip.clone() });
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Who hears the gossip of a node: whoever a chain of links leads to.
+    pub(crate) fn reachable(&self, from: usize) -> Vec<usize> {
+        let mut found = vec![from];
+        for next in 0.. {
+            let Some(&hop) = found.get(next) else { break };
+            let onward = (0..self.engines.len()).filter(|to| self.links.get(&(hop, *to)) == Some(&true));
+            let fresh: Vec<_> = onward.filter(|to| !found.contains(to)).collect();
+            found.extend(fresh);
+        }
+        found.split_off(1)
+    }
+
+    /// Time passes; every engine is woken whenever it wants to be.
+    pub(crate) fn advance_ms(&mut self, ms: u64) {
+        let end = self.now.plus_ms(ms);
+        loop {
+            let due =
+                (0..self.engines.len()).filter_map(|n| Some((self.engines[n].next_wakeup()?.0, n))).min();
+            match due.filter(|(at, _)| *at <= end) {
+                Some((at, node)) => {
+                    self.now = self.now.max(at);
+                    self.input(node, Input::Wake);
+                }
+                None => break,
+            }
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn cut(&mut self, a: usize, b: usize, closed: bool) {
+        self.links.insert((a, b), false);
+        self.links.insert((b, a), false);
+        self.input(a, Input::PeerDown { peer: id(b), closed });
+        self.input(b, Input::PeerDown { peer: id(a), closed });
+    }
+
+    pub(crate) fn kill(&mut self, node: usize) {
+        self.slots[node].clear();
+        for other in (0..self.engines.len()).filter(|other| *other != node) {
+            self.links.insert((other, node), false);
+            self.links.insert((node, other), false);
+            self.input(other, Input::PeerDown { peer: id(node), closed: true });
+        }
+    }
+
+    /// Ends what runs on a node now.
+    pub(crate) fn run_some(&mut self, node: usize) {
+        let report = self.report();
+        let ran: Vec<_> = self.slots[node].drain(..).map(|run| (run, report.clone())).collect();
+        if !ran.is_empty() {
+            self.input(node, Input::Ran(ran));
+        }
+    }
+
+    /// Ends what runs, and what starts then, until nothing does.
+    pub(crate) fn run_all(&mut self) {
+        while self.slots.iter().any(|runs| !runs.is_empty()) {
+            for node in 0..self.slots.len() {
+                self.run_some(node);
+            }
+        }
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let usage = Usage { wall_us: 50_000, ..Usage::default() };
+        Report { usage, ..Report::bare(self.outcome.clone()) }
+    }
+
+    pub(crate) fn running(&self) -> Vec<usize> {
+        self.slots.iter().map(Vec::len).collect()
+    }
+
+    pub(crate) fn ended(&self, node: usize) -> usize {
+        self.events[node].iter().filter(|event| matches!(event, Event::TaskEnded { .. })).count()
+    }
+
+    pub(crate) fn assert_quiet(&self) {
+        for (node, engine) in self.engines.iter().enumerate() {
+            let audit = engine.audit();
+            let open =
+                (audit.held.len(), audit.reserved, audit.undelivered, audit.calls_open, audit.leases_open);
+            if self.links.iter().any(|((from, _), up)| *from == node && *up) || self.engines.len() == 1 {
+                assert_eq!(open, (0, 0, 0, 0, 0), "node {node}");
+            }
+        }
+    }
+}
+
+pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
+    match event {
+        Event::TaskEnded { worker, .. } => *worker,
+        Event::JobEnded { .. } | Event::Lost { .. } => None,
+    }
+}
+
+pub(crate) fn id(index: usize) -> PeerId {
+    PeerId([u8::try_from(index + 1).expect("a test has few nodes"); 32])
+}
+
+pub(crate) fn index(peer: PeerId) -> usize {
+    usize::from(peer.0[0]) - 1
+}
