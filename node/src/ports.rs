@@ -71,6 +71,8 @@ impl Ports {
                 self.pool.abort(run);
             }
             Effect::Fetch { blob, from } => self.fetch(blob, from),
+            Effect::Pin(blob) => self.store.pin(blob),
+            Effect::Unpin(blob) => self.store.unpin(blob),
             Effect::Stash(bytes) => self.stash(bytes),
             Effect::Notify(event) => self.jobs.record(event),
         }

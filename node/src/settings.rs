@@ -26,7 +26,7 @@ pub const DEFAULT_PORT: u16 = 7117;
 /// Longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Most labels of one node.
-pub const LABELS_MAX: usize = 32;
+pub const LABELS_MAX: usize = 24;
 /// Longest name or value of a label, in bytes.
 pub const LABEL_BYTES_MAX: usize = 64;
 /// Most slots of one node.

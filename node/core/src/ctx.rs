@@ -11,6 +11,7 @@ use crate::effect::{Effect, Event};
 use crate::id::PeerId;
 use crate::message::Message;
 use crate::snapshot::Counters;
+use crate::task::Payload;
 use crate::time::Time;
 
 /// One input's surroundings.
@@ -41,6 +42,15 @@ impl Ctx<'_> {
         } else {
             self.effects.push(Effect::Send { to, message });
         }
+    }
+
+    /// Keeps a payload's bytes in the store while something rests on them; every pin is taken back once.
+    pub(crate) fn pin(&mut self, payload: &Payload) {
+        self.effects.extend(payload.blob().map(Effect::Pin));
+    }
+
+    pub(crate) fn unpin(&mut self, payload: &Payload) {
+        self.effects.extend(payload.blob().map(Effect::Unpin));
     }
 
     /// A name that nobody used before.

@@ -35,6 +35,10 @@ pub enum Effect {
         /// Who should have it, best first.
         from: Vec<PeerId>,
     },
+    /// Never evict this blob, whether it is here yet or not, until as many unpins as pins were asked for.
+    Pin(BlobId),
+    /// Take one pin back.
+    Unpin(BlobId),
     /// Keep these bytes in the blob store, so that others can fetch them by name.
     Stash(Arc<[u8]>),
     /// Tell the API and whoever watches.

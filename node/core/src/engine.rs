@@ -192,7 +192,7 @@ impl Engine {
             Message::Refuse { leases } => owner.on_refuse(ctx, from, &leases),
             Message::Renew(ranges) => owner.on_renew(ctx, from, &ranges),
             Message::Outcome(all) => owner.on_outcomes(ctx, members, from, all),
-            Message::Ack(leases) => worker.on_ack(from, &leases),
+            Message::Ack(leases) => worker.on_ack(ctx, from, &leases),
             Message::Cancel(leases) => worker.on_cancel(ctx, from, &leases),
         }
     }
@@ -324,7 +324,7 @@ impl Engine {
 fn on_command(ctx: &mut Ctx<'_>, owner: &mut Owner, worker: &mut Worker, command: Command) {
     match command {
         Command::Submit(what) => owner.on_submit(ctx, what),
-        Command::Extend { job, inputs } => owner.on_extend(job, inputs),
+        Command::Extend { job, inputs } => owner.on_extend(ctx, job, inputs),
         Command::Close { job } => owner.on_close(ctx, job),
         Command::Cancel { job } => owner.on_cancel(ctx, job),
         Command::Drain(draining) => worker.on_drain(draining),
@@ -359,7 +359,7 @@ fn on_gossip(
         }
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {
-                worker.on_ack(origin, &leases);
+                worker.on_ack(ctx, origin, &leases);
             }
         }
     }

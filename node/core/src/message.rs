@@ -154,6 +154,15 @@ pub enum Reason {
         /// What the node gives, in bytes.
         limit_bytes: u64,
     },
+    /// A limit of the task is higher than any node grants.
+    Limit {
+        /// Its name.
+        name: String,
+        /// What the call wants.
+        wanted: u64,
+        /// The highest.
+        most: u64,
+    },
     /// The call's arguments, environment and labels are too long to be remembered.
     TooLong {
         /// Their length.
@@ -176,6 +185,9 @@ impl fmt::Display for Reason {
             Self::Label { name, wanted } => write!(f, "label {name}={wanted} is not there"),
             Self::Memory { wanted_bytes, limit_bytes } => {
                 write!(f, "memory: {} MiB wanted, {} MiB given", wanted_bytes >> 20, limit_bytes >> 20)
+            }
+            Self::Limit { name, wanted, most } => {
+                write!(f, "limit {name}: {wanted} wanted, at most {most} granted")
             }
             Self::TooLong { bytes, limit_bytes } => {
                 write!(

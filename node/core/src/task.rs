@@ -57,6 +57,30 @@ impl Limits {
     };
 }
 
+impl Limits {
+    /// The highest that a node grants to a task, whoever owns it: a week, 256 MiB of output, 16 MiB of errors. What
+    /// memory it grants is its own choice.
+    pub const MAX: Self = Self {
+        wall_ms: 7 * 24 * 3600 * 1000,
+        memory_bytes: u64::MAX,
+        fuel: None,
+        output_bytes: 256 << 20,
+        errors_bytes: 16 << 20,
+    };
+
+    /// The first limit that is higher than any node grants: its name, its value, the highest.
+    #[must_use]
+    pub fn beyond_max(&self) -> Option<(&'static str, u64, u64)> {
+        let Self { wall_ms, memory_bytes: _, fuel: _, output_bytes, errors_bytes } = *self;
+        let all = [
+            ("wall_ms", u64::from(wall_ms), u64::from(Self::MAX.wall_ms)),
+            ("output_bytes", output_bytes, Self::MAX.output_bytes),
+            ("errors_bytes", errors_bytes, Self::MAX.errors_bytes),
+        ];
+        all.into_iter().find(|(_, value, most)| value > most)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self::DEFAULT

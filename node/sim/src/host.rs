@@ -64,6 +64,8 @@ pub(crate) struct SimHost {
     pub(crate) pile: VecDeque<Input>,
     /// Its disk.
     pub(crate) blobs: BTreeSet<BlobId>,
+    /// Blobs that it must not evict, and how often it asked for that.
+    pub(crate) pins: BTreeMap<BlobId, u32>,
     /// What was handed to its slots.
     pub(crate) runs: BTreeMap<RunId, Work>,
     /// What of it waits for a slot, first come first served.
@@ -96,6 +98,7 @@ impl SimHost {
             paused: false,
             pile: VecDeque::new(),
             blobs: BTreeSet::new(),
+            pins: BTreeMap::new(),
             runs: BTreeMap::new(),
             waiting: VecDeque::new(),
             wake_at: None,
@@ -130,6 +133,7 @@ impl SimHost {
         self.paused = false;
         self.pile.clear();
         self.runs.clear();
+        self.pins.clear();
         self.waiting.clear();
         self.promises.clear();
         self.wake_at = None;

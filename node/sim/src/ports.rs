@@ -24,6 +24,18 @@ impl World {
                 self.queue.after(soon, Event::Ran { host: id, life, run, aborted: true });
             }
             Effect::Fetch { blob, from } => self.fetch(id, blob, from),
+            Effect::Pin(blob) => *self.hosts[id.0].pins.entry(blob).or_default() += 1,
+            Effect::Unpin(blob) => {
+                let pins = &mut self.hosts[id.0].pins;
+                let left = pins.get_mut(&blob).map(|count| {
+                    *count -= 1;
+                    *count
+                });
+                assert!(left.is_some(), "host {} takes back a pin on {blob:?} that it never asked for", id.0);
+                if left == Some(0) {
+                    pins.remove(&blob);
+                }
+            }
             Effect::Stash(bytes) => {
                 self.hosts[id.0].blobs.insert(BlobId::of(&bytes));
             }

@@ -132,6 +132,7 @@ fn unrest(host: &SimHost) -> Option<String> {
         ("leases open", audit.leases_open),
         ("jobs", audit.jobs.len()),
         ("outcomes undelivered", audit.undelivered),
+        ("pins", host.pins.len()),
     ];
     let left = counts.into_iter().find(|(_, count)| *count > 0);
     left.map(|(what, count)| format!("{count} {what} are left: {audit:?}"))

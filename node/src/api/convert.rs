@@ -94,6 +94,9 @@ fn limits(limits: WireLimits) -> Result<Limits, ApiError> {
     if limits.wall_ms == 0 {
         return Err(ApiError::bad("no running time at all").expected("wall_ms of at least 1"));
     }
+    if let Some((name, value, most)) = limits.beyond_max() {
+        return Err(ApiError::bad(format!("{name} of {value}")).expected(format!("at most {most}")));
+    }
     if limits.memory_bytes > MEMORY_BYTES_MAX {
         return Err(
             ApiError::bad(format!("memory_bytes of {}", limits.memory_bytes)).expected("at most 4 GiB")

@@ -48,9 +48,17 @@ impl Owner {
     }
 
     pub(crate) fn on_decline(&mut self, ctx: &mut Ctx<'_>, from: PeerId, decline: Decline) {
-        if let Reason::Label { name, wanted } = &decline.reason
-            && name.len() + wanted.len() > REASON_BYTES_MAX
-        {
+        let words = match &decline.reason {
+            Reason::Label { name, wanted } => name.len() + wanted.len(),
+            Reason::Limit { name, .. } => name.len(),
+            Reason::Busy { .. }
+            | Reason::Memory { .. }
+            | Reason::TooLong { .. }
+            | Reason::Draining
+            | Reason::TooManyCalls
+            | Reason::Unfetched => 0,
+        };
+        if words > REASON_BYTES_MAX {
             ctx.counters.dropped += 1;
             return;
         }

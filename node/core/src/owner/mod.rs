@@ -52,6 +52,8 @@ impl Owner {
             return;
         }
         let inputs = core::mem::take(&mut what.inputs);
+        inputs.iter().for_each(|input| ctx.pin(input));
+        ctx.emit(Effect::Pin(what.program.module));
         let mut job = Job::new(what);
         job.add(inputs);
         self.jobs.insert(name, job);
@@ -60,8 +62,9 @@ impl Owner {
         self.end_if_over(ctx, name);
     }
 
-    pub(crate) fn on_extend(&mut self, name: JobId, inputs: Vec<Payload>) {
+    pub(crate) fn on_extend(&mut self, ctx: &mut Ctx<'_>, name: JobId, inputs: Vec<Payload>) {
         if let Some(job) = self.jobs.get_mut(&name).filter(|job| job.open) {
+            inputs.iter().for_each(|input| ctx.pin(input));
             job.add(inputs);
             self.dirty.insert(name);
         }
@@ -86,7 +89,7 @@ impl Owner {
             }
             let was_leased = task.state == State::Leased;
             task.state = State::Cancelled;
-            task.input = Payload::empty();
+            ctx.unpin(&core::mem::take(&mut task.input));
             let attempts = task.attempts;
             for attempt in core::mem::take(&mut task.live) {
                 let lease = LeaseId { job: name, index, attempt: attempt.number };
@@ -286,7 +289,7 @@ impl Owner {
         assert!(matches!(task.state, State::Leased | State::Queued), "a task is committed once");
         let was_queued = task.state == State::Queued;
         task.state = State::Ended(job::fingerprint(&report));
-        task.input = Payload::empty();
+        ctx.unpin(&core::mem::take(&mut task.input));
         let attempts = task.attempts;
         let others = core::mem::take(&mut task.live);
         if was_queued {
@@ -323,6 +326,7 @@ impl Owner {
             return;
         }
         job.forget_tasks();
+        ctx.emit(Effect::Unpin(job.what.program.module));
         self.dirty.insert(name);
         self.ended.push_back(name);
         ctx.notify(Event::JobEnded { job: name });

@@ -55,6 +55,9 @@ impl Worker {
         if self.draining {
             return Some((Reason::Draining, Some(10_000)));
         }
+        if let Some((name, wanted, most)) = call.program.limits.beyond_max() {
+            return Some((Reason::Limit { name: name.into(), wanted, most }, None));
+        }
         if call.text_bytes() > CALL_TEXT_BYTES_MAX {
             let (bytes, limit_bytes) = (call.text_bytes() as u64, CALL_TEXT_BYTES_MAX as u64);
             return Some((Reason::TooLong { bytes, limit_bytes }, None));

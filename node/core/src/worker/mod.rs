@@ -210,8 +210,18 @@ impl Worker {
             awarded_at: ctx.now,
             handed_at: ctx.now,
         };
+        ctx.emit(Effect::Pin(program.module));
+        ctx.pin(&held.input);
         self.runs.insert(run, held);
         self.leases.insert(key, run);
+    }
+
+    /// Forgets a run, and what it rested on.
+    fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Held> {
+        let held = self.runs.remove(&run)?;
+        ctx.emit(Effect::Unpin(held.program.module));
+        ctx.unpin(&held.input);
+        Some(held)
     }
 
     pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, found: bool) {
@@ -288,14 +298,14 @@ impl Worker {
             }
             Stage::Aborted => {
                 self.handed -= 1;
-                self.runs.remove(&run);
+                self.drop_run(ctx, run);
             }
             Stage::Fetching(_) | Stage::Ready => {}
         }
     }
 
     fn finish(&mut self, ctx: &mut Ctx<'_>, run: RunId, report: Report) {
-        let Some(held) = self.runs.remove(&run) else { return };
+        let Some(held) = self.drop_run(ctx, run) else { return };
         self.leases.remove(&(held.owner, held.lease));
         self.outbox.put(ctx, held.owner, held.lease, report);
     }
@@ -303,14 +313,14 @@ impl Worker {
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
         let mut gone = false;
         for lease in leases {
-            self.outbox.forget(owner, *lease);
+            self.outbox.forget(ctx, owner, *lease);
             let Some(run) = self.leases.remove(&(owner, *lease)) else { continue };
             let Some(held) = self.runs.get_mut(&run) else { continue };
             if held.stage == Stage::Handed {
                 held.stage = Stage::Aborted;
                 ctx.emit(Effect::Abort(run));
             } else {
-                self.runs.remove(&run);
+                self.drop_run(ctx, run);
                 gone = true;
             }
         }
@@ -322,9 +332,9 @@ impl Worker {
         }
     }
 
-    pub(crate) fn on_ack(&mut self, owner: PeerId, leases: &[LeaseId]) {
+    pub(crate) fn on_ack(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
         for lease in leases {
-            self.outbox.forget(owner, *lease);
+            self.outbox.forget(ctx, owner, *lease);
         }
     }
 

@@ -52,7 +52,9 @@ impl Outbox {
         self.by_owner.get(&owner).copied().unwrap_or(0)
     }
 
-    fn count_down(&mut self, owner: PeerId) {
+    fn drop_entry(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, entry: &Undelivered) {
+        ctx.unpin(&entry.report.output);
+        ctx.unpin(&entry.report.errors);
         if let Some(count) = self.by_owner.get_mut(&owner) {
             *count -= 1;
             if *count == 0 {
@@ -65,29 +67,32 @@ impl Outbox {
         self.kept.contains_key(&key)
     }
 
-    pub(super) fn put(&mut self, ctx: &Ctx<'_>, owner: PeerId, lease: LeaseId, report: Report) {
+    pub(super) fn put(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId, report: Report) {
         let wait_ms = ctx.mesh.resend_ms;
         let send_at = ctx.now.plus_ms(wait_ms);
+        ctx.pin(&report.output);
+        ctx.pin(&report.errors);
         let entry = Undelivered { report, since: ctx.now, send_at, wait_ms };
-        if self.kept.insert((owner, lease), entry).is_none() {
-            *self.by_owner.entry(owner).or_default() += 1;
+        match self.kept.insert((owner, lease), entry) {
+            None => *self.by_owner.entry(owner).or_default() += 1,
+            Some(_) => debug_assert!(false, "a lease that is in the outbox is not held again"),
         }
         self.due.insert((send_at, owner, lease));
         self.fresh.entry(owner).or_default().push(lease);
     }
 
-    pub(super) fn forget(&mut self, owner: PeerId, lease: LeaseId) {
+    pub(super) fn forget(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId) {
         if let Some(entry) = self.kept.remove(&(owner, lease)) {
             self.due.remove(&(entry.send_at, owner, lease));
-            self.count_down(owner);
+            self.drop_entry(ctx, owner, &entry);
         }
     }
 
-    pub(super) fn forget_owner(&mut self, owner: PeerId) {
+    pub(super) fn forget_owner(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
         let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
         let leases: Vec<LeaseId> = self.kept.range(range).map(|((_, lease), _)| *lease).collect();
         for lease in leases {
-            self.forget(owner, lease);
+            self.forget(ctx, owner, lease);
         }
         self.fresh.remove(&owner);
     }
@@ -119,8 +124,8 @@ impl Outbox {
             let Some(entry) = self.kept.get_mut(&(owner, lease)) else { continue };
             if ctx.now.since_us(entry.since) > 1000 * ctx.mesh.keep_ms {
                 ctx.counters.dropped += 1;
-                self.kept.remove(&(owner, lease));
-                self.count_down(owner);
+                let entry = self.kept.remove(&(owner, lease));
+                entry.iter().for_each(|entry| self.drop_entry(ctx, owner, entry));
                 continue;
             }
             entry.send_at = ctx.now.plus_ms(entry.wait_ms);

@@ -41,7 +41,7 @@ impl Worker {
         let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
         let leases: Vec<LeaseId> = self.leases.range(range).map(|((_, lease), _)| *lease).collect();
         self.on_cancel(ctx, owner, &leases);
-        self.outbox.forget_owner(owner);
+        self.outbox.forget_owner(ctx, owner);
     }
 
     pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
@@ -103,7 +103,7 @@ impl Worker {
                 held.stage = Stage::Aborted;
                 ctx.emit(Effect::Abort(run));
             } else {
-                self.runs.remove(&run);
+                self.drop_run(ctx, run);
             }
         }
         self.ready.retain(|run| self.runs.contains_key(run));

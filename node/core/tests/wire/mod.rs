@@ -128,7 +128,7 @@ impl Mesh {
                         self.feed(node, Input::Fetched { blob, found: true });
                     }
                 }
-                Effect::Stash(_) => {}
+                Effect::Pin(_) | Effect::Unpin(_) | Effect::Stash(_) => {}
                 Effect::Notify(event) => self.events[node].push(event),
             }
         }
