@@ -17,6 +17,8 @@ BARE="noop"
 COMMANDS="lines exit"
 C_COMMANDS="caesar"
 SIMD="tiles checksum word-count"
+# Those that move many bytes: a copy is one instruction.
+COPIES="bulk"
 
 main() {
     local out=.
@@ -84,6 +86,7 @@ module() {
     local name=$1 out=$2
     shift 2
     case " $SIMD " in *" $name "*) set -- "$@" -C target-feature=+simd128 ;; esac
+    case " $COPIES " in *" $name "*) set -- "$@" -C target-feature=+simd128,+bulk-memory ;; esac
     rust cdylib "${name//-/_}" "$name/src/lib.rs" "$out" -C opt-level=3 -C lto -C panic=abort -C strip=symbols "$@"
 }
 
