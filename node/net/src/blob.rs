@@ -19,6 +19,8 @@ pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/weft/blob/1");
 pub const BLOB_BYTES_MAX: u64 = 4 << 30;
 /// Bytes that pass between network and store at once.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+/// Chunks of one transfer between network and store; beyond it the faster of them waits.
+pub(crate) const CHUNKS_AHEAD: usize = 4;
 /// A transfer without a byte for this long is over.
 pub(crate) const STALL: Duration = Duration::from_secs(10);
 /// A node that fetches a blob for somebody says so this often.

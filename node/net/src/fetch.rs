@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::Stream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use weft_core::{BlobId, PeerId};
 
 use crate::blob::{
-    BLOB_BYTES_MAX, BUSY, BlobSink, BlobStore, CHUNK_BYTES, FOUND, NONE, PROTOCOL, Request, WAIT, blocking,
-    unless_stalled,
+    BLOB_BYTES_MAX, BUSY, BlobSink, BlobStore, CHUNK_BYTES, CHUNKS_AHEAD, FOUND, NONE, PROTOCOL, Request,
+    WAIT, blocking, unless_stalled,
 };
 use crate::names;
 use crate::shared::Shared;
@@ -199,7 +199,7 @@ impl Fetcher {
         if total > BLOB_BYTES_MAX {
             return Err(Stop::Fault(Fault::TooLong { bytes: total }));
         }
-        let mut sink = match progress.sink.take() {
+        let sink = match progress.sink.take() {
             Some((bytes, sink)) if bytes == total => sink,
             Some(_) => {
                 progress.written = 0;
@@ -211,23 +211,21 @@ impl Fetcher {
                 created.map_err(Stop::Store)?
             }
         };
-        while progress.written < total {
-            let left = usize::try_from(total - progress.written).unwrap_or(CHUNK_BYTES);
-            let chunk = match read_chunk(&mut stream, left.min(CHUNK_BYTES)).await {
-                Ok(chunk) => chunk,
-                Err(error) => {
-                    progress.sink = Some((total, sink));
-                    return Err(error.into());
-                }
-            };
-            let bytes = chunk.len() as u64;
-            let written = blocking(move || sink.write(&chunk).map(|()| sink)).await.and_then(|result| result);
-            sink = written.map_err(Stop::Store)?;
-            progress.written += bytes;
+        let left = total - progress.written;
+        let (chunks, taken) = mpsc::channel(CHUNKS_AHEAD);
+        let keeping = tokio::task::spawn_blocking(move || keep(sink, left, taken));
+        let received = receive(&mut stream, left, chunks).await;
+        match keeping.await.map_err(io::Error::other).and_then(|kept| kept).map_err(Stop::Store)? {
+            Kept::Whole(finished) => {
+                progress.written = 0;
+                finished.map_err(|error| Stop::Fault(Fault::Wrong(error.to_string())))?;
+            }
+            Kept::Part { sink, bytes } => {
+                progress.written += bytes;
+                progress.sink = Some((total, sink));
+                return Err(received.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()).into());
+            }
         }
-        progress.written = 0;
-        let finished = blocking(move || sink.finish()).await.map_err(Stop::Store)?;
-        finished.map_err(|error| Stop::Fault(Fault::Wrong(error.to_string())))?;
         Ok(total)
     }
 
@@ -272,6 +270,39 @@ async fn ask(stream: &mut Stream, request: Request) -> Result<u64, Stop> {
     let mut length = [0; 8];
     unless_stalled(stream.read_exact(&mut length)).await?;
     Ok(u64::from_be_bytes(length))
+}
+
+/// How far the store got with one connection's bytes.
+enum Kept {
+    /// All came; whether they were the blob's.
+    Whole(io::Result<()>),
+    /// Some came.
+    Part { sink: Box<dyn BlobSink>, bytes: u64 },
+}
+
+/// The store's side, on a blocking thread: one for the whole transfer, since a hand-over between threads for each
+/// chunk would cost more than the chunk on a busy machine.
+fn keep(mut sink: Box<dyn BlobSink>, left: u64, mut chunks: mpsc::Receiver<Vec<u8>>) -> io::Result<Kept> {
+    let mut bytes = 0;
+    while let Some(chunk) = chunks.blocking_recv() {
+        sink.write(&chunk)?;
+        bytes += chunk.len() as u64;
+    }
+    Ok(if bytes == left { Kept::Whole(sink.finish()) } else { Kept::Part { sink, bytes } })
+}
+
+/// The network's side: hands over what comes, chunk by chunk, until it is all or the store gives up.
+async fn receive(stream: &mut Stream, mut left: u64, chunks: mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+    while left > 0 {
+        let wanted = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let chunk = read_chunk(stream, wanted).await?;
+        left -= chunk.len() as u64;
+        if chunks.send(chunk).await.is_err() {
+            // The store says itself why.
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Exactly that many bytes, at most [`CHUNK_BYTES`]; each read may stall for itself.

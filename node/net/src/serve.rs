@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::Stream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use weft_core::PeerId;
 
 use crate::blob::{
-    BUSY, CHUNK_BYTES, FOUND, NONE, REQUEST_BYTES, Request, WAIT, WAIT_EVERY, blocking, unless_stalled,
+    BUSY, CHUNK_BYTES, CHUNKS_AHEAD, FOUND, NONE, REQUEST_BYTES, Request, WAIT, WAIT_EVERY, blocking,
+    unless_stalled,
 };
 use crate::fetch::Fetcher;
 use crate::names;
@@ -111,33 +112,39 @@ impl Server {
     }
 }
 
-/// Sends the blob from the offset on; the store has no seek, so what lies before it is read and let go.
-async fn send(
-    stream: &mut Stream,
-    mut reader: Box<dyn Read + Send>,
-    bytes: u64,
-    offset: u64,
-) -> io::Result<()> {
-    let mut left = bytes.checked_sub(offset).ok_or(io::ErrorKind::InvalidInput)?;
-    if offset > 0 {
-        reader =
-            blocking(move || io::copy(&mut reader.by_ref().take(offset), &mut io::sink()).map(|_| reader))
-                .await??;
-    }
-    while left > 0 {
-        let wanted = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-        let chunk;
-        (reader, chunk) = blocking(move || {
-            let mut chunk = vec![0; wanted];
-            reader.read_exact(&mut chunk).map(|()| (reader, chunk))
-        })
-        .await??;
+/// Sends the blob from the offset on, while a blocking thread reads ahead: a hand-over between threads for each chunk
+/// would cost more than the chunk on a busy machine.
+async fn send(stream: &mut Stream, reader: Box<dyn Read + Send>, bytes: u64, offset: u64) -> io::Result<()> {
+    let left = bytes.checked_sub(offset).ok_or(io::ErrorKind::InvalidInput)?;
+    let (chunks, mut read) = mpsc::channel(CHUNKS_AHEAD);
+    let reading = tokio::task::spawn_blocking(move || read_ahead(reader, offset, left, &chunks));
+    while let Some(chunk) = read.recv().await {
         let mut rest = chunk.as_slice();
         while !rest.is_empty() {
             let written = unless_stalled(stream.write(rest)).await?;
             rest = rest.get(written..).filter(|_| written > 0).ok_or(io::ErrorKind::WriteZero)?;
         }
-        left -= wanted as u64;
     }
+    reading.await.map_err(io::Error::other)??;
     unless_stalled(stream.flush()).await
+}
+
+/// The store has no seek, so what lies before the offset is read and let go.
+fn read_ahead(
+    mut reader: Box<dyn Read + Send>,
+    offset: u64,
+    mut left: u64,
+    chunks: &mpsc::Sender<Vec<u8>>,
+) -> io::Result<()> {
+    io::copy(&mut reader.by_ref().take(offset), &mut io::sink())?;
+    while left > 0 {
+        let mut chunk = vec![0; usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES)];
+        reader.read_exact(&mut chunk)?;
+        left -= chunk.len() as u64;
+        if chunks.blocking_send(chunk).is_err() {
+            // The transfer broke off, and says so itself.
+            return Ok(());
+        }
+    }
+    Ok(())
 }
