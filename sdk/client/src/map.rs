@@ -10,7 +10,8 @@ use std::task::{Context, Poll, ready};
 use std::vec;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::stream::{self, Fuse};
+use futures::{Stream, StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 
@@ -25,9 +26,9 @@ use crate::mesh::Mesh;
 use crate::result::{TaskResult, hex};
 use crate::task::Task;
 
-/// Inputs looked at together, if so many are there.
+/// Short inputs that go on together, if so many are there.
 const CHUNK_MAX: usize = 512;
-/// Uploads under way at once, of one job.
+/// Uploads under way at once, of one job. A group of short inputs counts as one.
 const UPLOADS_MAX: usize = 4;
 
 /// The results of a job as its tasks end; a stream. An error is its last item.
@@ -242,10 +243,10 @@ impl Pump {
     where
         S: Stream<Item = Input> + Send + 'static,
     {
-        let batches = inputs.ready_chunks(CHUNK_MAX).then(move |inputs| {
-            let mesh = mesh.clone();
-            async move { encode_inputs(prepare_all(&mesh, inputs).await?) }
-        });
+        // A group's place is kept while those behind it are on their way.
+        let groups = Groups { inputs: Box::pin(inputs.fuse()), long: None };
+        let prepared = groups.map(move |group| prepare_all(mesh.clone(), group));
+        let batches = prepared.buffered(UPLOADS_MAX).map(|group| encode_inputs(group?));
         let shared = Arc::clone(&self.shared);
         let last = stream::once(async move {
             let mut buffer = Vec::new();
@@ -265,12 +266,45 @@ impl Pump {
     }
 }
 
-async fn prepare_all(mesh: &Mesh, inputs: Vec<Input>) -> Result<Vec<Payload>, Error> {
-    let short = |input: &Input| matches!(input, Input::Bytes(bytes) if bytes.len() <= INLINE_BYTES_MAX);
-    if !inputs.iter().all(short) {
-        let uploads = stream::iter(inputs).map(|input| mesh.prepare(input));
-        return uploads.buffered(UPLOADS_MAX).try_collect().await;
+/// Inputs that go on together: short ones as far as they are there, long ones each alone, so that the mesh works on
+/// the first while the next is uploaded, and few of them are held in memory.
+struct Groups<S> {
+    inputs: Pin<Box<Fuse<S>>>,
+    /// A long one that came behind short ones.
+    long: Option<Input>,
+}
+
+impl<S: Stream<Item = Input>> Stream for Groups<S> {
+    type Item = Vec<Input>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if let Some(long) = this.long.take() {
+            return Poll::Ready(Some(vec![long]));
+        }
+        let mut group = Vec::new();
+        while group.len() < CHUNK_MAX {
+            match this.inputs.as_mut().poll_next(cx) {
+                Poll::Ready(Some(input)) if is_short(&input) => group.push(input),
+                Poll::Ready(Some(long)) if group.is_empty() => return Poll::Ready(Some(vec![long])),
+                Poll::Ready(Some(long)) => {
+                    this.long = Some(long);
+                    break;
+                }
+                Poll::Ready(None) if group.is_empty() => return Poll::Ready(None),
+                Poll::Pending if group.is_empty() => return Poll::Pending,
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Some(group))
     }
+}
+
+fn is_short(input: &Input) -> bool {
+    matches!(input, Input::Bytes(bytes) if bytes.len() <= INLINE_BYTES_MAX)
+}
+
+async fn prepare_all(mesh: Mesh, inputs: Vec<Input>) -> Result<Vec<Payload>, Error> {
     let mut payloads = Vec::with_capacity(inputs.len());
     for input in inputs {
         payloads.push(mesh.prepare(input).await?);
@@ -300,4 +334,23 @@ fn encode_inputs(inputs: Vec<Payload>) -> Result<Bytes, Error> {
 
 fn malformed(error: FrameError) -> Error {
     Error::protocol(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn long_inputs_go_alone_and_in_their_place() {
+        let lengths = [1, 2, INLINE_BYTES_MAX + 1, INLINE_BYTES_MAX + 2, 3];
+        let inputs = stream::iter(lengths.map(|length| Input::from(vec![0; length])));
+        let groups = Groups { inputs: Box::pin(inputs.fuse()), long: None };
+        let groups: Vec<Vec<Input>> = groups.collect().await;
+        let length = |input: &Input| match input {
+            Input::Bytes(bytes) => bytes.len(),
+            Input::File(_) | Input::Blob { .. } => 0,
+        };
+        let seen: Vec<Vec<usize>> = groups.iter().map(|group| group.iter().map(length).collect()).collect();
+        assert_eq!(seen, [vec![1, 2], vec![INLINE_BYTES_MAX + 1], vec![INLINE_BYTES_MAX + 2], vec![3]]);
+    }
 }
