@@ -75,6 +75,11 @@ pub(crate) enum Verb {
     ///
     /// Needs no set-up and no node. Every result is checked against a direct computation.
     Demo(DemoArgs),
+    /// Measure a mesh of processes on this machine, beside what the same work costs without a mesh.
+    ///
+    /// Needs no set-up and no node. The nodes are started for it and killed after it; each row is a median of several
+    /// rounds, and its floor is measured in the same rounds. On a machine that does other work, look at the ratios.
+    Bench(BenchArgs),
 }
 
 impl Verb {
@@ -91,7 +96,8 @@ impl Verb {
             | Self::Cancel(_)
             | Self::Why(_)
             | Self::Blob(_)
-            | Self::Demo(_) => false,
+            | Self::Demo(_)
+            | Self::Bench(_) => false,
         }
     }
 }
@@ -359,6 +365,20 @@ pub(crate) struct DemoArgs {
     /// Give each node N slots.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) slots: u32,
+}
+
+/// Flags of `weft bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Start N nodes, with as many slots as this machine has cores, but at least one each.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) nodes: u8,
+    /// Do less, for a first look.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod api;
+pub mod bench;
 pub mod demo;
 pub mod embedded;
 pub mod handle;

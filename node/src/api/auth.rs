@@ -85,7 +85,7 @@ mod tests {
             assert!(!admits(&[(HOST, host), token.clone()]), "{host}");
         }
         let host = (HOST, "127.0.0.1:80");
-        assert!(!admits(&[token.clone()]));
+        assert!(!admits(std::slice::from_ref(&token)));
         assert!(!admits(&[host.clone(), host.clone(), token.clone()]));
         assert!(admits(&[host.clone(), (ORIGIN, "http://localhost:80"), token.clone()]));
         for origin in ["http://evil.example", "null", "https://127.0.0.1:80", "http://127.0.0.1:8080"] {

@@ -11,7 +11,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use weft_blobs::Durability;
 use weft_client::api::BlobRef;
 use weft_core::BlobId;
@@ -95,22 +95,26 @@ fn headers(bytes: u64) -> [(axum::http::HeaderName, String); 2] {
     [(CONTENT_LENGTH, bytes.to_string()), (CONTENT_TYPE, String::from("application/octet-stream"))]
 }
 
-/// A file, piece by piece, as fast as the socket takes it.
+/// A file, piece by piece, as fast as the socket takes it; the next piece is read while one is sent.
 fn file_body(file: File, bytes: u64) -> Body {
-    Body::from_stream(stream::try_unfold((file, bytes), |(mut file, left)| async move {
-        if left == 0 {
-            return Ok::<_, io::Error>(None);
-        }
-        let read = spawn_blocking(move || {
-            let room = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES);
-            let mut piece = vec![0; room];
-            file.read_exact(&mut piece)?;
-            Ok::<_, io::Error>((piece, file))
-        });
-        let (piece, file) = read.await.map_err(io::Error::other)??;
-        let left = left - piece.len() as u64;
-        Ok(Some((Bytes::from(piece), (file, left))))
+    let first = (bytes > 0).then(|| read_piece(file, bytes));
+    Body::from_stream(stream::try_unfold(first, |reading| async move {
+        let Some(reading) = reading else { return Ok::<_, io::Error>(None) };
+        let (piece, file, left) = reading.await.map_err(io::Error::other)??;
+        let next = (left > 0).then(|| read_piece(file, left));
+        Ok(Some((Bytes::from(piece), next)))
     }))
+}
+
+/// The next piece of so many bytes that are left, and what is left behind it.
+fn read_piece(mut file: File, left: u64) -> JoinHandle<io::Result<(Vec<u8>, File, u64)>> {
+    spawn_blocking(move || {
+        let room = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES);
+        let mut piece = vec![0; room];
+        file.read_exact(&mut piece)?;
+        let left = left - piece.len() as u64;
+        Ok((piece, file, left))
+    })
 }
 
 /// Stores bytes that are here already.

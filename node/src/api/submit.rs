@@ -119,6 +119,8 @@ async fn open(
     // Whatever ends this early from here on, cancels.
     let mut open = OpenJob::new(api.clone(), job, permit);
     api.handle.command(Command::Submit(submission)).await?;
+    // The loop goes first: telling the client that its job is accepted is a system call that the job need not wait for.
+    tokio::task::yield_now().await;
     if detached && closed {
         open.release();
     }

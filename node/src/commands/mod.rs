@@ -1,5 +1,6 @@
 //! What the verbs do, one file each. A verb returns its exit code, or a [`Problem`] that `main` prints in one line.
 
+mod bench;
 mod blob;
 mod cancel;
 mod demo;
@@ -154,6 +155,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Cancel(args) => cancel::cancel(&connect(data_dir).await?, &args).await,
         Verb::Why(args) => why::why(&connect(data_dir).await?, &args).await,
         Verb::Demo(args) => demo::demo(args).await,
+        Verb::Bench(args) => bench::bench(args).await,
         Verb::Blob(args) => blob::blob(&connect(data_dir).await?, args).await,
     }
 }

@@ -1,0 +1,174 @@
+//! A mesh of node processes on loopback, each with a data directory of its own below one that goes with the mesh.
+//! They are this executable's own `weft node`. Dropping the mesh kills them: they have nothing to lose.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use weft_client::Mesh;
+
+use super::BenchError;
+use crate::settings;
+
+/// How long the nodes may take to come up and to find each other.
+const START_MAX: Duration = Duration::from_secs(30);
+/// Between two looks at what can only be asked.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The mesh. The first node is the one that the client speaks to.
+#[derive(Debug)]
+pub(super) struct LocalMesh {
+    // Dropped before their directories.
+    nodes: Vec<LocalNode>,
+    _dir: TempDir,
+}
+
+/// One process.
+#[derive(Debug)]
+pub(super) struct LocalNode {
+    child: Child,
+    name: String,
+    log: PathBuf,
+    slots: u32,
+    id: String,
+    client: Option<Mesh>,
+}
+
+impl Drop for LocalNode {
+    fn drop(&mut self) {
+        // One that has ended already needs neither.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl LocalMesh {
+    /// Starts so many nodes and waits until each is connected to each. The slots are as many as the cores, or one a
+    /// node where there are more nodes than cores.
+    pub(super) async fn start(nodes: usize, cores: usize) -> Result<Self, BenchError> {
+        let dir = tempfile::Builder::new().prefix("weft-bench-").tempdir()?;
+        let mut mesh = Self { nodes: Vec::new(), _dir: dir };
+        let mut key = None;
+        let mut peer = None;
+        for (index, slots) in slots_of(nodes, cores).into_iter().enumerate() {
+            let data_dir = mesh._dir.path().join(format!("node-{index}"));
+            key = Some(settings::write_mesh_key(&data_dir, key)?);
+            let mut node = LocalNode::spawn(data_dir.clone(), index, slots, peer.as_deref())?;
+            let address = node.come_up(&data_dir).await?;
+            peer.get_or_insert(address);
+            mesh.nodes.push(node);
+        }
+        for node in &mut mesh.nodes {
+            node.meet(nodes - 1).await?;
+        }
+        Ok(mesh)
+    }
+
+    /// Slots of each node.
+    pub(super) fn slots(&self) -> Vec<u32> {
+        self.nodes.iter().map(|node| node.slots).collect()
+    }
+
+    /// A client of the first node.
+    pub(super) fn client(&self) -> Option<Mesh> {
+        self.nodes.first().and_then(|node| node.client.clone())
+    }
+
+    /// The first node's id.
+    pub(super) fn near(&self) -> Option<&str> {
+        self.nodes.first().map(|node| node.id.as_str())
+    }
+
+    /// Another node's id, if there is another.
+    pub(super) fn far(&self) -> Option<&str> {
+        self.nodes.get(1).map(|node| node.id.as_str())
+    }
+}
+
+/// As many slots as cores in all, at least one a node, more for the first ones.
+fn slots_of(nodes: usize, cores: usize) -> Vec<u32> {
+    let share = |index: usize| (cores / nodes + usize::from(index < cores % nodes)).max(1);
+    (0..nodes).map(|index| u32::try_from(share(index)).unwrap_or(u32::MAX)).collect()
+}
+
+impl LocalNode {
+    fn spawn(data_dir: PathBuf, index: usize, slots: u32, peer: Option<&str>) -> Result<Self, BenchError> {
+        let name = format!("node-{index}");
+        let log = data_dir.join("stderr");
+        let mut command = Command::new(std::env::current_exe()?);
+        // Settings of the user's own node are none of ours.
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("WEFT_") {
+                command.env_remove(variable);
+            }
+        }
+        command.arg("--data-dir").arg(&data_dir).args(["node", "--listen", "127.0.0.1:0", "--no-mdns"]);
+        command.args(["--name", &name, "--slots", &slots.to_string()]);
+        if let Some(peer) = peer {
+            command.args(["--peer", peer]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
+        Ok(Self { child: command.spawn()?, name, log, slots, id: String::new(), client: None })
+    }
+
+    /// Waits until it answers and says where it listens.
+    async fn come_up(&mut self, data_dir: &std::path::Path) -> Result<String, BenchError> {
+        let until = Instant::now() + START_MAX;
+        loop {
+            if let Ok(client) = Mesh::connect_in(data_dir).await {
+                let status = client.status().await?;
+                if let Some(address) = status.listen.into_iter().next() {
+                    self.id = status.peer;
+                    self.client = Some(client);
+                    return Ok(address);
+                }
+            }
+            self.pause(until, "did not come up in time").await?;
+        }
+    }
+
+    /// Waits until it is connected to so many peers.
+    async fn meet(&mut self, wanted: usize) -> Result<(), BenchError> {
+        let until = Instant::now() + START_MAX;
+        loop {
+            if let Some(client) = &self.client {
+                let peers = client.peers().await?;
+                if peers.iter().filter(|peer| peer.connected && peer.slots > 0).count() >= wanted {
+                    return Ok(());
+                }
+            }
+            self.pause(until, "did not find all the others in time").await?;
+        }
+    }
+
+    async fn pause(&mut self, until: Instant, late: &'static str) -> Result<(), BenchError> {
+        if self.child.try_wait()?.is_some() {
+            return Err(self.failed("ended"));
+        }
+        if Instant::now() >= until {
+            return Err(self.failed(late));
+        }
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
+    }
+
+    fn failed(&self, what: &'static str) -> BenchError {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let said = log.lines().last().unwrap_or("nothing").to_owned();
+        BenchError::Node { name: self.name.clone(), what, said }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slots_of;
+
+    #[test]
+    fn slots_are_as_many_as_cores_but_one_a_node() {
+        assert_eq!(slots_of(3, 2), [1, 1, 1]);
+        assert_eq!(slots_of(3, 8), [3, 3, 2]);
+        assert_eq!(slots_of(1, 4), [4]);
+    }
+}
