@@ -24,6 +24,8 @@ const FETCHES_MAX: usize = 64;
 const RELAYS_MAX: usize = 3;
 /// A stream that is dropped before its answer was dropped in a burst; this often it is worth another try.
 const TRIES: u32 = 4;
+/// Bytes a second that a transfer must make on average, after its first minute.
+const RATE_MIN: u64 = 64 * 1024;
 /// How long a provider may say WAIT.
 const WAITS_MAX: u32 = 300;
 
@@ -214,7 +216,8 @@ impl Fetcher {
         let left = total - progress.written;
         let (chunks, taken) = mpsc::channel(CHUNKS_AHEAD);
         let keeping = tokio::task::spawn_blocking(move || keep(sink, left, taken));
-        let received = receive(&mut stream, left, chunks).await;
+        let received = tokio::time::timeout(longest(left), receive(&mut stream, left, chunks)).await;
+        let received = received.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         match keeping.await.map_err(io::Error::other).and_then(|kept| kept).map_err(Stop::Store)? {
             Kept::Whole(finished) => {
                 progress.written = 0;
@@ -236,6 +239,12 @@ impl Fetcher {
         let opened = async { control.open_stream(name, PROTOCOL).await.map_err(io::Error::other) };
         Ok(unless_stalled(opened).await?)
     }
+}
+
+/// How long so many bytes may take: a provider that trickles, just fast enough not to stall, would otherwise hold the
+/// task that waits for them, and one of the transfers, for as long as it likes.
+fn longest(bytes: u64) -> Duration {
+    Duration::from_secs(60 + bytes / RATE_MIN)
 }
 
 /// Asks, and returns the blob's length; its bytes follow on the stream.
