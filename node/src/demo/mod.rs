@@ -16,7 +16,7 @@ use weft_exec::{Sandbox, SandboxConfig};
 
 use crate::embedded::{EmbeddedConfig, EmbeddedError, EmbeddedMesh};
 use summary::Tally;
-use watch::Watch;
+use watch::{Watch, counted};
 
 const TILES_WASM: &[u8] = include_bytes!("../../../wasm-tasks/tiles.wasm");
 const WORDS_WASM: &[u8] = include_bytes!("../../../wasm-tasks/word-count.wasm");
@@ -73,8 +73,9 @@ pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
     make_dir(&data)?;
     let watch = Watch::new(args.nodes);
     watch.say(&format!(
-        "weft demo: {} nodes of {} slot(s) in this process, each with its own identity, data and swarm",
-        args.nodes, args.slots
+        "weft demo: {} of {} in this process, each with its own identity, data and swarm",
+        counted(args.nodes as u64, "node"),
+        counted(u64::from(args.slots), "slot"),
     ));
     let config = EmbeddedConfig { nodes: args.nodes, slots: args.slots, dir: data };
     let nodes = EmbeddedMesh::start(&config)?;
@@ -217,7 +218,10 @@ impl Demo<'_> {
             self.watch.say(line);
         }
         let lost: u64 = self.watch.nodes.iter().map(|node| node.lost).sum();
-        self.watch.say(&format!("one node was killed, {lost} tasks were lost with it and leased again, no result is missing or doubled"));
+        self.watch.say(&format!(
+            "one node was killed; with it {} lost and leased again; no result is missing or doubled",
+            if lost == 1 { "1 task was".to_owned() } else { format!("{lost} tasks were") }
+        ));
         self.watch.say(&format!("picture: {}", png.display()));
         self.watch.say(&format!("table:   {}", table.display()));
     }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use weft_client::TaskResult;
 
+use super::watch::counted;
+
 /// Gathers one job's results.
 pub(super) struct Tally {
     title: String,
@@ -83,17 +85,18 @@ impl Tally {
         let task_time = seconds(self.task_time_us);
         let mut waits = self.waits.clone();
         waits.sort_unstable();
-        let per_node: Vec<String> = self
+        let mut per_node: Vec<String> = self
             .by_worker
             .iter()
             .map(|(worker, tasks)| format!("{} {tasks}", names.get(worker).unwrap_or(worker)))
             .collect();
+        per_node.sort();
         let used = 100.0 * seconds(self.busy_us) / slot_time.as_secs_f64().max(1e-9);
         vec![
             format!(
-                "{}: {} tasks, {} retried, {} failed",
+                "{}: {}, {} retried, {} failed",
                 self.title,
-                self.waits.len(),
+                counted(self.waits.len() as u64, "task"),
                 self.retried,
                 self.failed.len()
             ),

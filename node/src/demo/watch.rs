@@ -1,16 +1,16 @@
 //! What one sees while the demo runs, on stderr: a bar for the job, and a line per node. On a terminal it is drawn
 //! over itself; elsewhere it is a plain line a second.
 
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use weft_core::snapshot::Snapshot;
 
 use crate::embedded::EmbeddedMesh;
 
 /// How often nodes are asked how they are.
-const LOOK: Duration = Duration::from_millis(120);
+const LOOK: Duration = Duration::from_millis(90);
 /// How often a plain line is printed.
 const PLAIN: Duration = Duration::from_secs(1);
 
@@ -38,7 +38,8 @@ pub(super) struct Watch {
 
 struct Bars {
     all: MultiProgress,
-    job: ProgressBar,
+    /// None before the first job.
+    job: Option<ProgressBar>,
     nodes: Vec<ProgressBar>,
 }
 
@@ -63,17 +64,18 @@ impl Watch {
         self.done = 0;
         self.printed_at = None;
         if let Some(bars) = &mut self.bars {
-            bars.job.finish();
-            bars.job = bars.all.insert(0, job_bar(self.total));
-            bars.job.set_message(self.title.clone());
+            bars.clear_job();
+            let bar = bars.all.insert(0, job_bar(self.total));
+            bar.set_message(self.title.clone());
+            bars.job = Some(bar);
         }
     }
 
     /// One more task ended.
     pub(super) fn one_done(&mut self) {
         self.done += 1;
-        if let Some(bars) = &self.bars {
-            bars.job.set_position(self.done);
+        if let Some(job) = self.bars.as_ref().and_then(|bars| bars.job.as_ref()) {
+            job.set_position(self.done);
         }
     }
 
@@ -145,12 +147,14 @@ impl Watch {
         }
     }
 
-    /// Leaves the last picture standing.
+    /// Takes the bars away and leaves what the nodes did as plain lines.
     pub(super) fn finish(&mut self) {
-        self.draw();
-        if let Some(bars) = &self.bars {
-            bars.job.finish();
-            bars.nodes.iter().for_each(ProgressBar::finish);
+        if let Some(mut bars) = self.bars.take() {
+            bars.clear_job();
+            bars.nodes.iter().for_each(ProgressBar::finish_and_clear);
+        }
+        for (index, look) in self.nodes.iter().enumerate() {
+            self.say(&line(index, look));
         }
     }
 }
@@ -158,23 +162,39 @@ impl Watch {
 impl Bars {
     fn new(nodes: usize) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
-        let job = all.add(job_bar(0));
         let style = ProgressStyle::with_template("{msg}").expect("a fixed template");
         let nodes = (0..nodes).map(|_| all.add(ProgressBar::new(0).with_style(style.clone()))).collect();
-        Self { all, job, nodes }
+        Self { all, job: None, nodes }
+    }
+
+    fn clear_job(&mut self) {
+        if let Some(job) = self.job.take() {
+            job.finish_and_clear();
+            self.all.remove(&job);
+        }
     }
 }
 
 fn job_bar(total: u64) -> ProgressBar {
-    let template = "  {msg:<10} {bar:36} {pos}/{len} tasks, {per_sec}, {eta} to go";
+    let template = "  {msg:<10} {bar:36} {pos}/{len} tasks, {rate}, {eta} to go";
     let style = ProgressStyle::with_template(template).expect("a fixed template").progress_chars("=> ");
+    // A stream that takes no text has nobody to show a rate to.
+    let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        let _shown = write!(text, "{:.0}/s", state.per_sec());
+    };
+    let style = style.with_key("rate", rate);
     ProgressBar::new(total).with_style(style)
 }
 
 fn line(index: usize, look: &NodeLook) -> String {
     let NodeLook { alive, slots, busy, bids, done, lost } = look;
-    let state = if *alive { format!("{busy}/{slots} slots busy") } else { "killed          ".to_owned() };
+    let state = if *alive { format!("{busy} of {slots} slots busy") } else { "killed".to_owned() };
     format!(
-        "  node-{index}  {state}   {bids:>5} bids   {done:>5} tasks done   {lost:>3} lost and leased again"
+        "  node-{index}  {state:<20} {bids:>5} bids  {done:>5} tasks done  {lost:>3} lost and leased again"
     )
+}
+
+/// `1 task`, `2 tasks`.
+pub(super) fn counted(count: u64, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
