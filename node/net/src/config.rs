@@ -7,7 +7,7 @@ use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 /// The port that is tried first when nobody named one.
-pub const DEFAULT_PORT: u16 = 7411;
+pub const DEFAULT_PORT: u16 = 7117;
 
 /// What a node's mesh adapter is told.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Admission {
 pub enum NetError {
     /// An address is none.
     #[error(
-        "{text:?} is no address; write ip:port (192.0.2.7:7411) or a multiaddr (/ip4/192.0.2.7/tcp/7411)"
+        "{text:?} is no address; write ip:port (192.0.2.7:7117) or a multiaddr (/ip4/192.0.2.7/tcp/7117)"
     )]
     Address {
         /// What was written.
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn both_spellings_name_one_address() {
-        assert_eq!(parse("192.0.2.7:7411"), parse("/ip4/192.0.2.7/tcp/7411"));
+        assert_eq!(parse("192.0.2.7:7117"), parse("/ip4/192.0.2.7/tcp/7117"));
         assert_eq!(parse("[::1]:7"), parse("/ip6/::1/tcp/7"));
         assert_eq!(parse("rubbish"), None);
     }
@@ -203,7 +203,7 @@ mod tests {
     fn without_a_key_only_this_machine_is_allowed() {
         let strange = config(Admission::Loopback, &["0.0.0.0:0"], &[]);
         assert!(matches!(listen_addresses(&strange), Err(NetError::NotLoopback { .. })));
-        let strange = config(Admission::Loopback, &[], &["192.0.2.7:7411"]);
+        let strange = config(Admission::Loopback, &[], &["192.0.2.7:7117"]);
         assert!(matches!(peer_addresses(&strange), Err(NetError::NotLoopback { .. })));
         let local = config(Admission::Loopback, &[], &[]);
         assert!(listen_addresses(&local).unwrap().iter().all(|a| a.ip().is_loopback()));

@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn what_is_saved_is_loaded_and_rubbish_is_skipped() {
         let path = std::env::temp_dir().join(format!("weft-remembered-{}", std::process::id()));
-        let address: Multiaddr = "/ip4/192.0.2.1/tcp/7411".parse().unwrap();
+        let address: Multiaddr = "/ip4/192.0.2.1/tcp/7117".parse().unwrap();
         let peers = vec![(PeerId([1; 32]), vec![address.clone()]), (PeerId([2; 32]), vec![address])];
         save(&path, &peers).unwrap();
         assert_eq!(load(&path), peers);
