@@ -84,7 +84,9 @@ async fn tell(mut notices: mpsc::Receiver<Notice>) {
     while let Some(notice) = notices.recv().await {
         match notice {
             Notice::Listening(address) => say(&format!("listening on {address}")),
-            Notice::PeerUp { peer, address } => say(&format!("peer {} came, at {address}", peer.short())),
+            Notice::PeerUp { peer, address } => {
+                say(&format!("peer {} came, at {}", peer.short(), without_id(&address)));
+            }
             Notice::PeerDown { peer, reason } => say(&format!("peer {} went: {reason}", peer.short())),
             Notice::Refused { address, reason } => say(&format!("no admission, {address}: {reason}")),
             Notice::SameIdentity { address } => say(&format!(
@@ -92,5 +94,21 @@ async fn tell(mut notices: mpsc::Receiver<Notice>) {
                  identity.key in one of them and start that node again"
             )),
         }
+    }
+}
+
+/// The address without the peer's long id, whose short form is said beside it.
+fn without_id(address: &str) -> &str {
+    address.split_once("/p2p/").map_or(address, |(place, _id)| place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_loses_the_id_behind_it() {
+        assert_eq!(without_id("/ip4/10.0.0.7/tcp/7117/p2p/12D3KooW"), "/ip4/10.0.0.7/tcp/7117");
+        assert_eq!(without_id("/ip4/10.0.0.7/tcp/7117"), "/ip4/10.0.0.7/tcp/7117");
     }
 }

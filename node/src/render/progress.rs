@@ -99,8 +99,8 @@ impl Progress {
             "{tasks}: {} done, {} failed, in {} ({}) on {nodes}",
             self.done,
             self.failed,
-            super::millis(self.elapsed_ms()),
-            rate(self.ended(), self.elapsed_ms()),
+            super::micros(self.elapsed_us()),
+            rate(self.ended(), self.elapsed_us()),
         ));
     }
 
@@ -108,8 +108,8 @@ impl Progress {
         self.done + self.failed
     }
 
-    fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn elapsed_us(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     fn set_message(&self) {
@@ -132,26 +132,27 @@ impl Progress {
             return;
         }
         self.told = Instant::now();
-        say(&line(self.ended(), self.failed, self.elapsed_ms(), total));
+        say(&line(self.ended(), self.failed, self.elapsed_us(), total));
     }
 }
 
-fn line(ended: u64, failed: u64, elapsed_ms: u64, total: Total) -> String {
+fn line(ended: u64, failed: u64, elapsed_us: u64, total: Total) -> String {
     let (of, all) = match total {
         Total::Unknown => (String::new(), None),
         Total::About(all) => (format!(" of about {}", all.max(ended)), Some(all)),
         Total::Exactly(all) => (format!(" of {all}"), Some(all)),
     };
     let left = all.map(|all| all.saturating_sub(ended)).and_then(|left| {
-        let left_ms = left.checked_mul(elapsed_ms)?.checked_div(ended)?;
-        Some(format!(", {} left", super::millis(left_ms / 1000 * 1000)))
+        let left_s = left.checked_mul(elapsed_us)?.checked_div(ended)? / 1_000_000;
+        Some(format!(", {} left", super::millis(left_s * 1000)))
     });
     let left = left.unwrap_or_default();
-    format!("{ended}{of} tasks ended, {failed} failed, {}{left}", rate(ended, elapsed_ms))
+    format!("{ended}{of} tasks ended, {failed} failed, {}{left}", rate(ended, elapsed_us))
 }
 
-fn rate(tasks: u64, elapsed_ms: u64) -> String {
-    let per_10_s = tasks.saturating_mul(10_000) / elapsed_ms.max(1);
+/// Tasks a second, with one decimal where it says something.
+fn rate(tasks: u64, elapsed_us: u64) -> String {
+    let per_10_s = tasks.saturating_mul(10_000_000) / elapsed_us.max(1);
     format!("{}/s", super::tenths(per_10_s, 10))
 }
 
@@ -190,9 +191,15 @@ mod tests {
 
     #[test]
     fn a_plain_line_says_how_far_how_fast_and_how_long() {
-        let text = line(250, 3, 1_000, Total::Exactly(1000));
+        let text = line(250, 3, 1_000_000, Total::Exactly(1000));
         assert_eq!(text, "250 of 1000 tasks ended, 3 failed, 250/s, 3 s left");
-        assert_eq!(line(5, 0, 2_000, Total::Unknown), "5 tasks ended, 0 failed, 2.5/s");
+        assert_eq!(line(5, 0, 2_000_000, Total::Unknown), "5 tasks ended, 0 failed, 2.5/s");
         assert!(line(9, 0, 1, Total::About(5)).starts_with("9 of about 9 tasks"));
+    }
+
+    #[test]
+    fn the_rate_of_less_than_a_millisecond_is_not_made_up() {
+        assert_eq!(rate(1, 400), "2500/s");
+        assert_eq!(rate(0, 0), "0/s");
     }
 }
