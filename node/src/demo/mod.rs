@@ -182,6 +182,7 @@ impl Demo<'_> {
                 _tick = look.tick() => self.watch.look(&self.nodes).await,
             }
             if let Some((_, victim)) = kill.filter(|(at, _)| *at == done && killed_after.is_none()) {
+                self.watch.look_now(&self.nodes).await;
                 self.nodes.kill(victim);
                 killed_after = Some(tally.wall());
                 self.watch.say(&format!(

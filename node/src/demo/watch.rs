@@ -141,10 +141,9 @@ impl Watch {
             return;
         }
         self.printed_at = Some(Instant::now());
-        self.say(&format!("{}: {} of {}", self.title, self.done, self.total));
-        for (index, look) in self.nodes.iter().enumerate() {
-            self.say(&line(index, look));
-        }
+        let nodes: Vec<String> =
+            self.nodes.iter().enumerate().map(|(index, look)| short_line(index, look)).collect();
+        self.say(&format!("{} {} of {} | {}", self.title, self.done, self.total, nodes.join(" | ")));
     }
 
     /// Takes the bars away and leaves what the nodes did as plain lines.
@@ -192,6 +191,12 @@ fn line(index: usize, look: &NodeLook) -> String {
     format!(
         "  node-{index}  {state:<20} {bids:>5} bids  {done:>5} tasks done  {lost:>3} lost and leased again"
     )
+}
+
+fn short_line(index: usize, look: &NodeLook) -> String {
+    let NodeLook { alive, slots: _, busy, bids, done, lost } = look;
+    let state = if *alive { format!("{busy} busy") } else { "killed".to_owned() };
+    format!("node-{index} {state}, {bids} bids, {done} done, {lost} lost")
 }
 
 /// `1 task`, `2 tasks`.
