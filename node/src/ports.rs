@@ -18,6 +18,9 @@ use weft_net::{BlobSink, BlobStore, Net};
 
 use crate::jobs::JobTable;
 
+/// Fetches and writes under way; a fetch beyond it is answered as not found, and tried again as any lost blob is.
+const TASKS_MAX: usize = 1024;
+
 /// The node's hands.
 pub(crate) struct Ports {
     pool: Pool,
@@ -100,6 +103,10 @@ impl Ports {
             self.answered.push_back(Input::Fetched { blob, found: true });
             return;
         }
+        if self.tasks.len() >= TASKS_MAX {
+            self.answered.push_back(Input::Fetched { blob, found: false });
+            return;
+        }
         let (net, fetched) = (self.net.clone(), self.fetched.clone());
         self.tasks.spawn_local(async move {
             let found = match net.fetch(blob, &from).await {
@@ -150,7 +157,8 @@ impl BlobStore for NetBlobs {
     }
 
     fn create(&self, id: BlobId, bytes: u64) -> io::Result<Box<dyn BlobSink>> {
-        let incoming = self.0.incoming(id, bytes).map_err(io::Error::other)?;
+        // The error's kind says whether there was no room, which is the provider's fault if its length is a lie.
+        let incoming = self.0.incoming(id, bytes)?;
         Ok(Box::new(Arriving(incoming)))
     }
 }

@@ -83,6 +83,19 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
+    /// One word for its kind.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::NotWeft => "not weft",
+            Self::Version(_) => "version",
+            Self::OtherMesh { .. } => "other mesh",
+            Self::Proof => "proof",
+            Self::Myself => "myself",
+            Self::SameIdentity => "same identity",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
     fn code(self) -> u8 {
         match self {
             Self::NotWeft => 1,
@@ -101,8 +114,7 @@ impl Refusal {
             2 => Self::Version(None),
             3 => Self::OtherMesh { ours, theirs: None },
             4 => Self::Proof,
-            5 => Self::Myself,
-            6 => Self::SameIdentity,
+            // 5 and 6 are not for the other side to say: `judge` compares the authenticated id itself.
             other => Self::Unknown(other),
         }
     }

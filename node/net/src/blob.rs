@@ -23,6 +23,8 @@ pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 pub(crate) const CHUNKS_AHEAD: usize = 4;
 /// A transfer without a byte for this long is over.
 pub(crate) const STALL: Duration = Duration::from_secs(10);
+/// Bytes a second that a transfer must make on average, after its first minute.
+pub(crate) const RATE_MIN: u64 = 64 * 1024;
 /// A node that fetches a blob for somebody says so this often.
 pub(crate) const WAIT_EVERY: Duration = Duration::from_secs(2);
 
@@ -101,6 +103,24 @@ pub(crate) async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send 
 /// Waits for one step of a transfer, but not for ever.
 pub(crate) async fn unless_stalled<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match tokio::time::timeout(STALL, step).await {
+        Ok(result) => result,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// How long a transfer may have taken when so many bytes have passed; what is claimed does not count. A peer that
+/// trickles, just fast enough not to stall, would otherwise hold a transfer, and the task that waits for it.
+pub(crate) fn longest(passed: u64) -> Duration {
+    Duration::from_secs(60 + passed / RATE_MIN)
+}
+
+/// The same for one step of a transfer that began then.
+pub(crate) async fn unless_trickling<T>(
+    began: tokio::time::Instant,
+    passed: u64,
+    step: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    match tokio::time::timeout_at(began + longest(passed), step).await {
         Ok(result) => result,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }

@@ -106,6 +106,15 @@ impl Book {
         }
     }
 
+    /// An address was this node's own: it may be somebody else's tomorrow.
+    pub(crate) fn is_own_no_more(&mut self, address: &Multiaddr) {
+        let address = bare(address);
+        self.own.retain(|known| *known != address);
+        for target in self.targets.iter_mut().filter(|target| bare(&target.address) == address) {
+            target.own = false;
+        }
+    }
+
     /// Somebody says that a peer is there.
     pub(crate) fn learn(&mut self, peer: PeerId, address: &Multiaddr, now: Instant) {
         let address = bare(address);
@@ -168,7 +177,10 @@ impl Book {
                 dials.push(Dial::Target(target.address.clone()));
             }
         }
-        for (peer, entry) in &mut self.peers {
+        // Then those that were members already: outsiders decide how many are only heard of, and what they are called.
+        let mut peers: Vec<_> = self.peers.iter_mut().collect();
+        peers.sort_by_key(|(_, entry)| (entry.up == 0, entry.try_.at));
+        for (peer, entry) in peers {
             let asked = self.targets.iter().any(|t| t.peer == Some(*peer) && t.try_.dialing);
             if dials.len() < max
                 && !asked
@@ -369,5 +381,30 @@ mod tests {
         }
         assert_eq!(book.addresses(BOB).len(), ADDRESSES_MAX);
         assert_eq!(book.memorable(10).len(), 1);
+    }
+    #[test]
+    fn a_member_that_went_is_dialled_before_any_number_of_strangers() {
+        let now = Instant::now();
+        let mut book = Book::new(ALICE, vec![], now);
+        book.connected(BOB, Some(&at(1)), now);
+        book.up(BOB, now);
+        for i in 0..300u32 {
+            let mut name = [0; 32];
+            name[..4].copy_from_slice(&i.to_be_bytes());
+            book.learn(PeerId(name), &at(2), now);
+        }
+        book.disconnected(BOB, now);
+        let later = now + BACKOFF_MAX;
+        assert_eq!(book.due(later, 1), [Dial::Peer(BOB, vec![at(1)])]);
+    }
+
+    #[test]
+    fn an_address_that_is_ones_own_no_more_is_dialled_again() {
+        let now = Instant::now();
+        let mut book = Book::new(ALICE, vec![at(1)], now);
+        book.is_own(&at(1));
+        assert_eq!(due(&mut book, now), []);
+        book.is_own_no_more(&at(1));
+        assert_eq!(due(&mut book, now), [Dial::Target(at(1))]);
     }
 }

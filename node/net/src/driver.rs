@@ -197,6 +197,7 @@ impl Driver {
             SwarmEvent::NewListenAddr { address, .. } => self.on_listening(address),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.listening.retain(|known| *known != address);
+                self.book.is_own_no_more(&address);
                 self.retell();
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener stumbled"),
@@ -250,9 +251,9 @@ impl Driver {
             | Refusal::OtherMesh { .. }
             | Refusal::Proof
             | Refusal::Unknown(_) => {
-                let reason = refusal.to_string();
-                if self.is_news(address, &reason) {
-                    self.tell(NetEvent::Refused { address: text, reason });
+                // Its kind alone: the number in a reason is the outsider's choice.
+                if self.is_news(address, refusal.kind()) {
+                    self.tell(NetEvent::Refused { address: text, reason: refusal.to_string() });
                 }
             }
         }
@@ -336,7 +337,10 @@ impl Driver {
         for dial in self.book.due(now, room) {
             let options = match &dial {
                 Dial::Peer(peer, addresses) => {
-                    let Some(name) = names::to_libp2p(*peer) else { continue };
+                    let Some(name) = names::to_libp2p(*peer) else {
+                        self.book.dialled(&dial, false, now);
+                        continue;
+                    };
                     // libp2p may still count a connection that this node has given up.
                     DialOpts::peer_id(name)
                         .condition(PeerCondition::Always)

@@ -13,7 +13,7 @@ use weft_core::{BlobId, PeerId};
 
 use crate::blob::{
     BLOB_BYTES_MAX, BUSY, BlobSink, BlobStore, CHUNK_BYTES, CHUNKS_AHEAD, FOUND, NONE, PROTOCOL, Request,
-    WAIT, blocking, unless_stalled,
+    WAIT, blocking, unless_stalled, unless_trickling,
 };
 use crate::names;
 use crate::shared::Shared;
@@ -23,9 +23,7 @@ const FETCHES_MAX: usize = 64;
 /// Peers that are asked to fetch it for this node, when nobody who has it can be reached.
 const RELAYS_MAX: usize = 3;
 /// A stream that is dropped before its answer was dropped in a burst; this often it is worth another try.
-const TRIES: u32 = 4;
-/// Bytes a second that a transfer must make on average, after its first minute.
-const RATE_MIN: u64 = 64 * 1024;
+const TRIES: u32 = 10;
 /// How long a provider may say WAIT.
 const WAITS_MAX: u32 = 300;
 
@@ -60,6 +58,12 @@ pub enum Fault {
     /// It says that the blob is longer than any may be.
     #[error("claims {bytes} bytes, the limit is {BLOB_BYTES_MAX}")]
     TooLong {
+        /// What it says.
+        bytes: u64,
+    },
+    /// It says that the blob is longer than what this node has room for.
+    #[error("claims {bytes} bytes, for which there is no room here")]
+    NoRoom {
         /// What it says.
         bytes: u64,
     },
@@ -210,18 +214,28 @@ impl Fetcher {
             None => {
                 let (store, blob) = (Arc::clone(&self.store), progress.blob);
                 let created = blocking(move || store.create(blob, total)).await.and_then(|result| result);
-                created.map_err(Stop::Store)?
+                // The length is the provider's word: another one may say less.
+                created.map_err(|error| {
+                    if error.kind() == io::ErrorKind::QuotaExceeded {
+                        Stop::Fault(Fault::NoRoom { bytes: total })
+                    } else {
+                        Stop::Store(error)
+                    }
+                })?
             }
         };
         let left = total - progress.written;
         let (chunks, taken) = mpsc::channel(CHUNKS_AHEAD);
         let keeping = tokio::task::spawn_blocking(move || keep(sink, left, taken));
-        let received = tokio::time::timeout(longest(left), receive(&mut stream, left, chunks)).await;
-        let received = received.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let received = receive(&mut stream, left, chunks).await;
         match keeping.await.map_err(io::Error::other).and_then(|kept| kept).map_err(Stop::Store)? {
             Kept::Whole(finished) => {
-                progress.written = 0;
-                finished.map_err(|error| Stop::Fault(Fault::Wrong(error.to_string())))?;
+                let resumed = std::mem::take(&mut progress.written) > 0;
+                finished.map_err(|error| {
+                    let fault = Fault::Wrong(error.to_string());
+                    // Half of it came from somebody else, who may be the liar: this one is asked for all of it.
+                    if resumed { Stop::Again(fault) } else { Stop::Fault(fault) }
+                })?;
             }
             Kept::Part { sink, bytes } => {
                 progress.written += bytes;
@@ -239,12 +253,6 @@ impl Fetcher {
         let opened = async { control.open_stream(name, PROTOCOL).await.map_err(io::Error::other) };
         Ok(unless_stalled(opened).await?)
     }
-}
-
-/// How long so many bytes may take: a provider that trickles, just fast enough not to stall, would otherwise hold the
-/// task that waits for them, and one of the transfers, for as long as it likes.
-fn longest(bytes: u64) -> Duration {
-    Duration::from_secs(60 + bytes / RATE_MIN)
 }
 
 /// Asks, and returns the blob's length; its bytes follow on the stream.
@@ -273,7 +281,7 @@ async fn ask(stream: &mut Stream, request: Request) -> Result<u64, Stop> {
     match status {
         FOUND => {}
         NONE => return Err(Stop::Fault(Fault::NotFound)),
-        BUSY => return Err(Stop::Fault(Fault::Busy)),
+        BUSY => return Err(Stop::Again(Fault::Busy)),
         other => return Err(Stop::Fault(Fault::Broken(format!("answered {other}")))),
     }
     let mut length = [0; 8];
@@ -302,10 +310,12 @@ fn keep(mut sink: Box<dyn BlobSink>, left: u64, mut chunks: mpsc::Receiver<Vec<u
 
 /// The network's side: hands over what comes, chunk by chunk, until it is all or the store gives up.
 async fn receive(stream: &mut Stream, mut left: u64, chunks: mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+    let (began, mut passed) = (tokio::time::Instant::now(), 0);
     while left > 0 {
         let wanted = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-        let chunk = read_chunk(stream, wanted).await?;
+        let chunk = unless_trickling(began, passed, read_chunk(stream, wanted)).await?;
         left -= chunk.len() as u64;
+        passed += chunk.len() as u64;
         if chunks.send(chunk).await.is_err() {
             // The store says itself why.
             break;

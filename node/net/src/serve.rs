@@ -12,7 +12,7 @@ use weft_core::PeerId;
 
 use crate::blob::{
     BUSY, CHUNK_BYTES, CHUNKS_AHEAD, FOUND, NONE, REQUEST_BYTES, Request, WAIT, WAIT_EVERY, blocking,
-    unless_stalled,
+    unless_stalled, unless_trickling,
 };
 use crate::fetch::Fetcher;
 use crate::names;
@@ -118,10 +118,12 @@ async fn send(stream: &mut Stream, reader: Box<dyn Read + Send>, bytes: u64, off
     let left = bytes.checked_sub(offset).ok_or(io::ErrorKind::InvalidInput)?;
     let (chunks, mut read) = mpsc::channel(CHUNKS_AHEAD);
     let reading = tokio::task::spawn_blocking(move || read_ahead(reader, offset, left, &chunks));
+    let (began, mut passed) = (tokio::time::Instant::now(), 0);
     while let Some(chunk) = read.recv().await {
         let mut rest = chunk.as_slice();
         while !rest.is_empty() {
-            let written = unless_stalled(stream.write(rest)).await?;
+            let written = unless_trickling(began, passed, unless_stalled(stream.write(rest))).await?;
+            passed += written as u64;
             rest = rest.get(written..).filter(|_| written > 0).ok_or(io::ErrorKind::WriteZero)?;
         }
     }

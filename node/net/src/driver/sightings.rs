@@ -72,6 +72,10 @@ impl Driver {
             let mut addresses: Vec<_> =
                 addresses.iter().filter_map(|text| self.plausible(from, text)).collect();
             if *peer != from {
+                // Who is linked says itself where it is; and what is no key is nobody.
+                if self.links.contains_key(peer) || names::to_libp2p(*peer).is_none() {
+                    continue;
+                }
                 for address in &addresses {
                     self.book.learn(*peer, address, now);
                 }
