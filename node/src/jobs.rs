@@ -15,16 +15,16 @@
 //! no more for detached jobs.
 
 mod entry;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use weft_core::message::Class;
-use weft_core::{BlobId, Event, JobId, PeerId, Report};
+use weft_core::{Event, JobId};
 
 use entry::Entry;
+pub use view::{JobMeta, JobSummary, Portion, Taken, TaskEnd};
 
 /// Detached jobs remembered after their end.
 pub const DETACHED_JOBS_MAX: usize = 1000;
@@ -37,57 +37,6 @@ pub const RESULTS_MAX: u64 = 4_000_000;
 /// Jobs that have not ended; a further one is refused.
 pub const UNFINISHED_MAX: usize = 10_000;
 
-/// What a job is, from its submission.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobMeta {
-    /// The module.
-    pub module: BlobId,
-    /// How urgent.
-    pub class: Class,
-    /// Whether it goes on, and keeps its results, without its submitter.
-    pub detached: bool,
-}
-
-/// One ended task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskEnd {
-    /// Its place in the job.
-    pub index: u32,
-    /// How it ended, and what it brought.
-    pub report: Report,
-    /// Who ran it; `None` when nobody did.
-    pub worker: Option<PeerId>,
-    /// How many attempts it took.
-    pub attempts: u32,
-}
-
-/// A job as the table knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobSummary {
-    /// Its name.
-    pub job: JobId,
-    /// What it is.
-    pub meta: JobMeta,
-    /// Tasks in all so far.
-    pub tasks: u32,
-    /// Whether all tasks came.
-    pub closed: bool,
-    /// Whether every task ended.
-    pub ended: bool,
-    /// Whether somebody cancelled it.
-    pub cancelled_by_user: bool,
-    /// Tasks that ended as done.
-    pub done: u32,
-    /// Tasks that ended otherwise.
-    pub failed: u32,
-    /// Tasks that were cancelled.
-    pub cancelled: u32,
-    /// Leases that ended without an outcome.
-    pub lost: u32,
-    /// From its submission to its end, or to now.
-    pub elapsed: Duration,
-}
-
 /// The job is not in the table: it never was, or was forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such job")]
@@ -97,24 +46,6 @@ pub struct NoSuchJob;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{UNFINISHED_MAX} jobs are unfinished")]
 pub struct TableFull;
-
-/// Results of a job, a part of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// Some, in order of completion; never none.
-    Results(Vec<TaskEnd>),
-    /// All were told before, and the job has ended.
-    Ended(JobSummary),
-}
-
-/// How much to take at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Portion {
-    /// At most so many results.
-    pub results_max: usize,
-    /// No further result once so many bytes are in it.
-    pub bytes: usize,
-}
 
 /// All jobs of this node.
 #[derive(Debug, Default)]
@@ -191,6 +122,15 @@ impl JobTable {
         }
     }
 
+    /// Forgets a job of which the engine was never told.
+    pub fn retract(&self, job: JobId) {
+        let mut table = self.lock();
+        if table.jobs.get(&job).is_some_and(|entry| !entry.is_ended()) {
+            table.unfinished -= 1;
+            table.forget(job);
+        }
+    }
+
     /// Notes that nobody will take the job's results any more; what came and what comes is dropped.
     pub fn abandon(&self, job: JobId) {
         let mut table = self.lock();
@@ -256,7 +196,7 @@ impl JobTable {
     pub fn poll_room(&self, cx: &Context<'_>, job: JobId, outstanding_max: u32) -> Poll<()> {
         let mut table = self.lock();
         let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(()) };
-        if entry.outstanding() < outstanding_max {
+        if entry.is_ended() || entry.outstanding() < outstanding_max {
             return Poll::Ready(());
         }
         entry.ended_or_wait(cx, job).map(|_| ())
@@ -288,6 +228,10 @@ impl JobTable {
     pub fn poll_ended(&self, cx: &Context<'_>, job: JobId) -> Poll<Result<(), NoSuchJob>> {
         let mut table = self.lock();
         let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob)) };
+        // To know of the end is not to have taken the results.
+        if entry.is_ended() {
+            return Poll::Ready(Ok(()));
+        }
         entry.ended_or_wait(cx, job).map_ok(|_| ())
     }
 

@@ -141,6 +141,10 @@ impl BlobAccess for SlotBlobs {
         found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("blob {id} is not in the store")))
     }
 
+    fn len(&self, id: BlobId) -> Option<u64> {
+        self.0.len(id)
+    }
+
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
         self.0.put(&bytes).map_err(io::Error::other)
     }

@@ -100,6 +100,15 @@ impl Bench {
         .await
     }
 
+    /// Tasks taken when the API has nothing left to read: what it still reads, it has read before it answers another
+    /// question.
+    async fn settled(&self) -> u32 {
+        for _ in 0..20 {
+            self.mesh.status().await.unwrap();
+        }
+        self.wait_for(|_| true).await.tasks
+    }
+
     async fn wait_for(&self, what: impl FnMut(&Seen) -> bool) -> Seen {
         let mut seen = self.seen.clone();
         timeout(DEADLINE, seen.wait_for(what)).await.unwrap().unwrap().clone()
@@ -245,21 +254,34 @@ async fn results_flow_while_inputs_still_come() {
 }
 
 #[tokio::test]
-async fn inputs_wait_while_results_are_not_taken() {
-    const ROOM: u32 = 16_384;
+async fn a_client_sends_only_so_far_ahead_of_results() {
+    const AHEAD: u32 = 8192;
     let bench = Bench::holding().await;
     let endless = stream::repeat_with(|| Input::from("input"));
     let results = bench.mesh.map(&task(), endless).await.unwrap();
-    bench.wait_for(|seen| seen.tasks >= ROOM).await;
-    // Whatever the API still reads, it has read before it answers another question.
-    for _ in 0..20 {
-        bench.mesh.status().await.unwrap();
-    }
-    let tasks = bench.wait_for(|_| true).await.tasks;
-    // One read may bring more than fits: what a connection buffers, at six bytes an input and more.
-    assert!(tasks < 4 * ROOM, "{tasks} tasks were taken");
+    bench.wait_for(|seen| seen.tasks > AHEAD / 2).await;
+    let tasks = bench.settled().await;
+    assert!(tasks <= AHEAD, "{tasks} tasks were sent");
     drop(results);
     bench.wait_for(|seen| seen.cancelled.len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_node_reads_only_so_far_ahead_of_ends() {
+    const ROOM: u32 = 16_384;
+    let bench = Bench::holding().await;
+    // A detached job waits for no results of its own; this one's inputs never end, so neither does its submission.
+    let task = task();
+    let endless = bench.mesh.submit(&task, std::iter::repeat("input"));
+    let tasks = tokio::select! {
+        _never = endless => panic!("inputs without end were all taken"),
+        tasks = async {
+            bench.wait_for(|seen| seen.tasks >= ROOM).await;
+            bench.settled().await
+        } => tasks,
+    };
+    // One read may bring more than fits: what a connection buffers, at six bytes an input and more.
+    assert!(tasks < 4 * ROOM, "{tasks} tasks were taken");
 }
 
 #[tokio::test]

@@ -48,6 +48,7 @@ impl Incoming {
         if len > self.missing() {
             return Err(Error::TooLong { allowed: self.announced });
         }
+        self.temp.grow_to(self.got + len)?;
         self.temp.write(bytes)?;
         self.hasher.update(bytes);
         self.got += len;

@@ -13,7 +13,7 @@ use crate::cache::{CACHED_BLOB_BYTES_MAX, Cache};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::incoming::{Incoming, Temp};
-use crate::index::{Blob, Index, Usage, length};
+use crate::index::{Blob, Index, Usage, charge, length};
 
 /// Bytes read from a source or a file at once.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -142,7 +142,12 @@ impl Store {
     /// # Errors
     /// As [`Store::put`]. An announced length beyond the quota is [`Error::Full`].
     pub fn incoming(&self, id: BlobId, bytes: u64) -> Result<Incoming, Error> {
-        Ok(Incoming::new(Temp::create(&self.shared, bytes)?, id, bytes))
+        let Usage { quota, pinned, reserved, .. } = self.usage();
+        if charge(bytes) > quota {
+            return Err(Error::Full { wanted: bytes, quota, pinned, reserved });
+        }
+        // An announcement costs its sender nothing: room is made as bytes come.
+        Ok(Incoming::new(Temp::create(&self.shared, 0)?, id, bytes))
     }
 
     /// The whole blob. `None` if it is not here, or was found corrupt and therefore removed.

@@ -372,6 +372,15 @@ impl Report {
         Self { outcome, output: Payload::empty(), errors: Payload::empty(), usage: Usage::default() }
     }
 
+    /// Whether no part of it is longer than may travel inline: a peer may say what it likes.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        [&self.output, &self.errors].into_iter().all(|payload| match payload {
+            Payload::Inline(bytes) => bytes.len() <= INLINE_BYTES_MAX,
+            Payload::Blob { .. } => true,
+        })
+    }
+
     /// The blobs that must be fetched before the report is whole.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
         self.output.blob().into_iter().chain(self.errors.blob())

@@ -274,3 +274,16 @@ fn tasks_hoarded_on_a_wrong_guess_are_given_back() {
     let held: Vec<_> = mesh.engines.iter().map(|engine| engine.audit().held.len()).collect();
     assert_eq!(held, [0, 2, 2], "two slots idle beside 96 tasks that nobody runs");
 }
+
+/// A worker that answers with more inline than may travel.
+#[test]
+fn an_oversize_outcome_is_no_outcome() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    assert_eq!(mesh.running()[1], 1);
+    let lease = mesh.engines[1].audit().held[0].1;
+    let output = Payload::Inline(vec![0u8; 1_048_540].into());
+    let report = Report { output, ..Report::bare(Outcome::Done) };
+    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report }]));
+    assert_eq!(mesh.ended(0), 0, "it must not commit");
+}

@@ -154,6 +154,10 @@ impl BlobAccess for OneBlob {
         Ok(self.0.clone())
     }
 
+    fn len(&self, _: BlobId) -> Option<u64> {
+        Some(self.0.len() as u64)
+    }
+
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
         Ok(BlobId::of(&bytes))
     }

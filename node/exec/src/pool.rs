@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use weft_core::task::INLINE_BYTES_MAX;
-use weft_core::{BlobId, Outcome, Payload, Report, RunId, Work};
+use weft_core::{BlobId, Limit, Outcome, Payload, Program, Report, RunId, Work};
 
+use crate::MODULE_BYTES_MAX;
 use crate::run::{Finished, panic_text};
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::stop::Stop;
@@ -32,6 +33,9 @@ pub trait BlobAccess: Send + Sync {
     /// # Errors
     /// When they are not here.
     fn read(&self, id: BlobId) -> io::Result<Bytes>;
+
+    /// How many bytes [`BlobAccess::read`] would bring into memory; `None` if they are not here.
+    fn len(&self, id: BlobId) -> Option<u64>;
 
     /// Keeps bytes and names them.
     ///
@@ -223,6 +227,9 @@ impl Shared {
 
     fn execute(&self, work: &Work, stop: &Stop) -> Report {
         let Work { task, program, input } = work;
+        if let Some(report) = self.too_long(program, input) {
+            return report;
+        }
         let (prepared, compile_time) =
             match self.sandbox.prepare_timed(program, || self.blobs.read(program.module)) {
                 Ok(prepared) => prepared,
@@ -239,6 +246,19 @@ impl Shared {
         };
         let finished = self.sandbox.run(&prepared, program, *task, input, stop);
         self.report(finished, micros(compile_time))
+    }
+
+    /// Module and input are held in memory whole, so their true lengths are looked at first.
+    fn too_long(&self, program: &Program, input: &Payload) -> Option<Report> {
+        let most = self.sandbox.memory_max_bytes();
+        let input = input.blob().and_then(|id| self.blobs.len(id)).filter(|bytes| *bytes > most);
+        let module = self.blobs.len(program.module).filter(|bytes| *bytes > MODULE_BYTES_MAX);
+        let text = match (input, module) {
+            (Some(bytes), _) => format!("input: {bytes} bytes, this node gives a task {most}"),
+            (None, Some(bytes)) => format!("module: {bytes} bytes, the limit is {MODULE_BYTES_MAX}"),
+            (None, None) => return None,
+        };
+        Some(Report::bare(Outcome::LimitExceeded(Limit::Other(text))))
     }
 
     fn report(&self, finished: Finished, compile_us: u64) -> Report {

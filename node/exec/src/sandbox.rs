@@ -178,6 +178,11 @@ impl Sandbox {
         Ok((prepared, started.elapsed()))
     }
 
+    /// Memory that any one task gets, in bytes.
+    pub(crate) fn memory_max_bytes(&self) -> u64 {
+        self.0.memory_max_bytes
+    }
+
     /// Whether a task of this module would run at once. Modules that are only on disk don't count until one ran.
     #[must_use]
     pub fn is_warm(&self, module: BlobId) -> bool {
@@ -259,6 +264,10 @@ impl Inner {
         }
         let module = match Module::from_binary(&lane.engine, &bytes) {
             Ok(module) => module,
+            // The system refused memory: that is not the module's fault, and passes.
+            Err(error) if error.root_cause().is::<rustix::io::Errno>() => {
+                return Err(io::Error::other(words(&error)));
+            }
             Err(error) => return Ok(Err(Refusal::Invalid(words(&error)))),
         };
         if let Some(disk) = &self.disk {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::{Body, BodyDataStream, Bytes};
@@ -24,11 +25,15 @@ use super::{Answered, Api};
 const BLOB_BYTES_MAX: u64 = 64 << 30;
 /// Pieces of an upload between the socket and the disk; beyond it the socket waits.
 const PIECES_MAX: usize = 8;
+/// How long an upload waits for room in the store, and how often it looks.
+const ROOM_TIME: Duration = Duration::from_secs(600);
+const ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// How much of a blob is read at once.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// `PUT /v1/blobs`.
 pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
+    wait_for_room(&api).await;
     let (pieces, source) = mpsc::channel(PIECES_MAX);
     let store = api.handle.store().clone();
     let source = PieceReader { pieces: source, current: Bytes::new() };
@@ -36,6 +41,19 @@ pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
     feed(request.into_body().into_data_stream(), pieces).await;
     let (id, bytes) = stored.await.map_err(thread_died)??;
     Ok((StatusCode::CREATED, Json(BlobRef { id: id.to_string(), bytes })).into_response())
+}
+
+/// While work pins most of the store, an upload waits until some of it ends: so a job whose inputs exceed the quota is
+/// held back, not refused.
+async fn wait_for_room(api: &Api) {
+    let until = Instant::now() + ROOM_TIME;
+    loop {
+        let usage = api.handle.store().usage();
+        if (usage.pinned + usage.reserved) / 3 < usage.quota / 4 || Instant::now() >= until {
+            return;
+        }
+        tokio::time::sleep(ROOM_PAUSE).await;
+    }
 }
 
 /// Hands the pieces of a body to the disk, until one of them ends.

@@ -103,11 +103,13 @@ pub(super) struct OpenJob {
     pub(super) api: Api,
     pub(super) job: JobId,
     permit: Option<OwnedSemaphorePermit>,
+    /// The engine knows of it.
+    pub(super) handed_in: bool,
 }
 
 impl OpenJob {
     pub(super) fn new(api: Api, job: JobId, permit: OwnedSemaphorePermit) -> Self {
-        Self { api, job, permit: Some(permit) }
+        Self { api, job, permit: Some(permit), handed_in: false }
     }
 
     /// The job needs this stream no more.
@@ -119,6 +121,10 @@ impl OpenJob {
 impl Drop for OpenJob {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
+        if !self.handed_in {
+            self.api.handle.jobs().retract(self.job);
+            return;
+        }
         self.api.handle.jobs().cancel(self.job);
         self.api.handle.jobs().abandon(self.job);
         // It holds as many as there are streams; only a server that ends refuses, and with it the node ends.
@@ -226,7 +232,7 @@ impl JobStream {
     async fn extend(&mut self) -> Result<(), ApiError> {
         let Some(source) = &mut self.source else { return Ok(()) };
         let Arrived { inputs, closed } = source.arrived()?;
-        let OpenJob { api, job, permit: _ } = &self.open;
+        let OpenJob { api, job, permit: _, handed_in: _ } = &self.open;
         let (jobs, job) = (api.handle.jobs(), *job);
         if jobs.is_cancelled(job) {
             return if self.detached { Err(ApiError::bad("the job was cancelled")) } else { Ok(()) };

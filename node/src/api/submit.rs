@@ -119,6 +119,7 @@ async fn open(
     // Whatever ends this early from here on, cancels.
     let mut open = OpenJob::new(api.clone(), job, permit);
     api.handle.command(Command::Submit(submission)).await?;
+    open.handed_in = true;
     // The loop goes first: telling the client that its job is accepted is a system call that the job need not wait for.
     tokio::task::yield_now().await;
     if detached && closed {

@@ -9,6 +9,8 @@ use weft_core::{JobId, Outcome, Payload, Report};
 use super::{JobMeta, JobSummary, Kept, NoSuchJob, Portion, Taken, TaskEnd};
 
 const WORD_BITS: u32 = u64::BITS;
+/// Wakers kept; more than can wait at once, which is one a connection of the API.
+const WAKERS_MAX: usize = 1024;
 
 /// One job.
 #[derive(Debug)]
@@ -140,6 +142,10 @@ impl Entry {
     pub(super) fn ended_or_wait(&mut self, cx: &Context<'_>, job: JobId) -> Poll<Result<Taken, NoSuchJob>> {
         if let Some(summary) = self.told_end(job) {
             return Poll::Ready(Ok(Taken::Ended(summary)));
+        }
+        if self.wakers.len() >= WAKERS_MAX {
+            // Most are of waits that were given up; whoever still waits comes again.
+            self.wake();
         }
         if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.wakers.push(cx.waker().clone());

@@ -1,6 +1,7 @@
 use std::task::Waker;
 
-use weft_core::{Outcome, Payload};
+use weft_core::message::Class;
+use weft_core::{BlobId, Outcome, Payload, Report};
 
 use super::*;
 

@@ -24,7 +24,7 @@ pub const FRAME_BYTES_MAX: usize = 1 << 20;
 /// Bytes of at most this length travel inside a frame; longer ones as blobs.
 pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 /// Most inputs or results in one frame.
-pub const BATCH_MAX: usize = 4096;
+pub const BATCH_MAX: usize = 2048;
 /// A frame is closed once the bytes in it reach this length.
 pub const BATCH_BYTES: usize = 256 * 1024;
 
@@ -33,7 +33,7 @@ const CLAIM_MAX: usize = 8 * FRAME_BYTES_MAX;
 const LENGTH_BYTES: usize = 4;
 
 // The last item may come on top of a batch that is almost full.
-const _: () = assert!(BATCH_BYTES + 4 * INLINE_BYTES_MAX + BATCH_MAX * 128 < FRAME_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES + 4 * INLINE_BYTES_MAX + BATCH_MAX * 300 < FRAME_BYTES_MAX);
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]

@@ -14,6 +14,7 @@ use futures::stream::{self, Fuse};
 use futures::{Stream, StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
+use tokio::sync::Semaphore;
 
 use crate::error::Error;
 use crate::frames::{
@@ -28,6 +29,9 @@ use crate::task::Task;
 
 /// Short inputs that go on together, if so many are there.
 const CHUNK_MAX: usize = 512;
+/// Inputs of an attached job without a result: fewer than a node reads ahead, since what it has not read it has not
+/// pinned, and may evict.
+const AHEAD_MAX: usize = 8192;
 /// Uploads under way at once, of one job. A group of short inputs counts as one.
 const UPLOADS_MAX: usize = 4;
 
@@ -109,6 +113,7 @@ impl Map {
             }
             let failed = match ready!(self.poll_frame(cx)) {
                 Some(Ok(NodeFrame::Results(items))) => {
+                    self.pump.shared.ahead.add_permits(items.len());
                     self.ready = items.into_iter();
                     continue;
                 }
@@ -214,15 +219,31 @@ pub(crate) struct Pump {
     shared: Arc<Pumped>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pumped {
+    /// How many inputs may go before a result comes back.
+    ahead: Semaphore,
     /// Every input was handed over.
     finished: AtomicBool,
     /// An input could not be had.
     error: Mutex<Option<Error>>,
 }
 
+impl Default for Pumped {
+    fn default() -> Self {
+        let ahead = Semaphore::new(AHEAD_MAX);
+        Self { ahead, finished: AtomicBool::default(), error: Mutex::default() }
+    }
+}
+
 impl Pump {
+    /// One whose inputs go on without results: those of a detached job.
+    pub(crate) fn detached() -> Self {
+        let pump = Self::default();
+        pump.shared.ahead.add_permits(Semaphore::MAX_PERMITS / 2);
+        pump
+    }
+
     /// One that has nothing to do.
     pub(crate) fn finished() -> Self {
         let pump = Self::default();
@@ -245,7 +266,10 @@ impl Pump {
     {
         // A group's place is kept while those behind it are on their way.
         let groups = Groups { inputs: Box::pin(inputs.fuse()), long: None };
-        let prepared = groups.map(move |group| prepare_all(mesh.clone(), group));
+        let prepared = groups.map({
+            let pump = self.clone();
+            move |group| prepare_all(pump.clone(), mesh.clone(), group)
+        });
         let batches = prepared.buffered(UPLOADS_MAX).map(|group| encode_inputs(group?));
         let shared = Arc::clone(&self.shared);
         let last = stream::once(async move {
@@ -304,7 +328,10 @@ fn is_short(input: &Input) -> bool {
     matches!(input, Input::Bytes(bytes) if bytes.len() <= INLINE_BYTES_MAX)
 }
 
-async fn prepare_all(mesh: Mesh, inputs: Vec<Input>) -> Result<Vec<Payload>, Error> {
+async fn prepare_all(pump: Pump, mesh: Mesh, inputs: Vec<Input>) -> Result<Vec<Payload>, Error> {
+    let count = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
+    let room = pump.shared.ahead.acquire_many(count).await;
+    room.expect("this semaphore is never closed").forget();
     let mut payloads = Vec::with_capacity(inputs.len());
     for input in inputs {
         payloads.push(mesh.prepare(input).await?);

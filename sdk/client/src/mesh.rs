@@ -143,7 +143,7 @@ impl Mesh {
     {
         let module = self.module(task, true).await?;
         let open = map::open_frame(task, module, true)?;
-        let pump = Pump::default();
+        let pump = Pump::detached();
         let inputs = stream::iter(inputs.into_iter().map(Into::into));
         let body = pump.body(self.clone(), open, inputs);
         let mut taken = map::start(self, body, module, pump).await?;

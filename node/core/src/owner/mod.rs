@@ -166,7 +166,10 @@ impl Owner {
     }
 
     fn on_outcome(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, from: PeerId, delivery: Delivery) {
-        let Delivery { lease, report } = delivery;
+        let Delivery { lease, mut report } = delivery;
+        if !report.is_sound() {
+            report = Report::bare(Outcome::Lost("the worker sent more inline than may travel".into()));
+        }
         let Some(job) = self.jobs.get_mut(&lease.job) else {
             ctx.counters.late += 1;
             self.ack(from, lease);

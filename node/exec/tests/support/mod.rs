@@ -158,6 +158,10 @@ impl BlobAccess for Blobs {
         self.get(id).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
+    fn len(&self, id: BlobId) -> Option<u64> {
+        self.get(id).map(|bytes| bytes.len() as u64)
+    }
+
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
         Ok(self.put(&bytes))
     }

@@ -1,0 +1,75 @@
+//! What the job table takes and gives: plain data.
+
+use std::time::Duration;
+
+use weft_core::message::Class;
+use weft_core::{BlobId, JobId, PeerId, Report};
+
+/// What a job is, from its submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobMeta {
+    /// The module.
+    pub module: BlobId,
+    /// How urgent.
+    pub class: Class,
+    /// Whether it goes on, and keeps its results, without its submitter.
+    pub detached: bool,
+}
+
+/// One ended task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskEnd {
+    /// Its place in the job.
+    pub index: u32,
+    /// How it ended, and what it brought.
+    pub report: Report,
+    /// Who ran it; `None` when nobody did.
+    pub worker: Option<PeerId>,
+    /// How many attempts it took.
+    pub attempts: u32,
+}
+
+/// A job as the table knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobSummary {
+    /// Its name.
+    pub job: JobId,
+    /// What it is.
+    pub meta: JobMeta,
+    /// Tasks in all so far.
+    pub tasks: u32,
+    /// Whether all tasks came.
+    pub closed: bool,
+    /// Whether every task ended.
+    pub ended: bool,
+    /// Whether somebody cancelled it.
+    pub cancelled_by_user: bool,
+    /// Tasks that ended as done.
+    pub done: u32,
+    /// Tasks that ended otherwise.
+    pub failed: u32,
+    /// Tasks that were cancelled.
+    pub cancelled: u32,
+    /// Leases that ended without an outcome.
+    pub lost: u32,
+    /// From its submission to its end, or to now.
+    pub elapsed: Duration,
+}
+
+/// Results of a job, a part of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Some, in order of completion; never none.
+    Results(Vec<TaskEnd>),
+    /// All were told before, and the job has ended.
+    Ended(JobSummary),
+}
+
+/// How much to take at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// At most so many results.
+    pub results_max: usize,
+    /// No further result once so many bytes are in it.
+    pub bytes: usize,
+}
