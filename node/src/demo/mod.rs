@@ -8,6 +8,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -119,7 +120,8 @@ impl Demo<'_> {
         for output in tally.outputs().values() {
             tiles.push(output.fetch(&self.mesh).await?.to_vec());
         }
-        check_tiles(&plan, &inputs, &tiles)?;
+        self.watch.say("the picture is here; every tile is computed again without the mesh, to compare");
+        check_tiles(&inputs, &tiles)?;
         let path = self.args.out.join("picture.png");
         plan.write(&tiles, &path).map_err(|source| DemoError::File { path: path.clone(), source })?;
         Ok((said, path))
@@ -184,6 +186,7 @@ impl Demo<'_> {
             if let Some((_, victim)) = kill.filter(|(at, _)| *at == done && killed_after.is_none()) {
                 self.watch.look_now(&self.nodes).await;
                 self.nodes.kill(victim);
+                self.watch.look_now(&self.nodes).await;
                 killed_after = Some(tally.wall());
                 self.watch.say(&format!(
                     "node-{victim} is killed with tasks in its hands ({done} of {tasks} are done)"
@@ -191,6 +194,7 @@ impl Demo<'_> {
             }
         }
         tally.end();
+        self.watch.look_now(&self.nodes).await;
         let alive =
             u32::try_from(self.nodes.nodes().iter().filter(|node| node.is_alive()).count()).unwrap_or(1);
         self.slot_time = (tally.wall() * alive + killed_after.unwrap_or_default()) * self.args.slots;
@@ -228,25 +232,29 @@ impl Demo<'_> {
     }
 }
 
-/// Every tile has the right size, and every thirty-second one is computed again, without a mesh.
-fn check_tiles(plan: &picture::Plan, inputs: &[Vec<u8>], tiles: &[Vec<u8>]) -> Result<(), DemoError> {
-    let sandbox = Sandbox::new(SandboxConfig { cache_dir: None, slots: 1, memory_max_bytes: 1 << 30 });
+/// Computes every tile again, without a mesh, on as many threads as there are cores, and compares.
+fn check_tiles(inputs: &[Vec<u8>], tiles: &[Vec<u8>]) -> Result<(), DemoError> {
+    if tiles.len() != inputs.len() {
+        return Err(DemoError::Wrong(format!("{} tiles instead of {}", tiles.len(), inputs.len())));
+    }
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let slots = u32::try_from(threads).unwrap_or(1);
+    let sandbox = Sandbox::new(SandboxConfig { cache_dir: None, slots, memory_max_bytes: 1 << 30 });
     let sandbox = sandbox.map_err(|error| DemoError::Reference(error.to_string()))?;
-    for (index, (input, tile)) in inputs.iter().zip(tiles).enumerate() {
-        if tile.len() != plan.tile_bytes() {
-            return Err(DemoError::Wrong(format!(
-                "tile {index} has {} bytes instead of {}",
-                tile.len(),
-                plan.tile_bytes()
-            )));
-        }
-        if index % 32 == 0
-            && picture::direct(&sandbox, TILES_WASM, input).map_err(DemoError::Reference)? != *tile
-        {
+    let next = AtomicUsize::new(0);
+    let check = || loop {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        let (Some(input), Some(tile)) = (inputs.get(index), tiles.get(index)) else { return Ok(()) };
+        if picture::direct(&sandbox, TILES_WASM, input).map_err(DemoError::Reference)? != *tile {
             return Err(DemoError::Wrong(format!("tile {index} differs from the one computed directly")));
         }
-    }
-    Ok(())
+    };
+    std::thread::scope(|scope| {
+        let checks: Vec<_> = (0..threads).map(|_| scope.spawn(check)).collect();
+        let mut ended = checks.into_iter().map(|thread| thread.join());
+        let lost = |_| Err(DemoError::Reference("a checking thread panicked".to_owned()));
+        ended.try_for_each(|end| end.unwrap_or_else(lost))
+    })
 }
 
 fn make_dir(path: &std::path::Path) -> Result<(), DemoError> {

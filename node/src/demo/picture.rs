@@ -29,11 +29,6 @@ impl Plan {
         Self { columns: wanted.div_ceil(rows), rows }
     }
 
-    pub(super) fn tile_bytes(&self) -> usize {
-        const BYTES: usize = (TILE * TILE * 3) as usize;
-        BYTES
-    }
-
     /// One input per tile, row by row: the guest's `x y w h width height`.
     pub(super) fn inputs(&self) -> Vec<Vec<u8>> {
         let (width, height) = self.size();
