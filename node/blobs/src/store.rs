@@ -136,8 +136,8 @@ impl Store {
         Ok((id, total))
     }
 
-    /// Opens the door for a blob that a peer sends: `bytes` are set aside for it now, and it becomes visible when
-    /// [`Incoming::finish`] has checked length and hash.
+    /// Opens the door for a blob that a peer sends: room is made as its bytes come, so that a sender that is refused in
+    /// the end may have evicted others, and it becomes visible when [`Incoming::finish`] has checked length and hash.
     ///
     /// # Errors
     /// As [`Store::put`]. An announced length beyond the quota is [`Error::Full`].
@@ -146,7 +146,7 @@ impl Store {
         if charge(bytes) > quota {
             return Err(Error::Full { wanted: bytes, quota, pinned, reserved });
         }
-        // An announcement costs its sender nothing: room is made as bytes come.
+        // An announcement costs its sender nothing, so it sets nothing aside.
         Ok(Incoming::new(Temp::create(&self.shared, 0)?, id, bytes))
     }
 
