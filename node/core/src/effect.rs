@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use crate::id::{BlobId, JobId, PeerId, RunId, TaskId};
 use crate::message::{Gossip, Message};
-use crate::task::{Payload, Program, Report};
+use crate::receipt::Proof;
+use crate::task::{Payload, Program, Report, Stream};
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -28,6 +29,17 @@ pub enum Effect {
     },
     /// End an execution as soon as possible; it still answers.
     Abort(RunId),
+    /// Hold an execution where it is; its time does not count until it is resumed. Another may have its slot.
+    Pause(RunId),
+    /// Let a paused execution go on.
+    Resume(RunId),
+    /// Sign the root of a batch of receipts; exactly one [`crate::Input::Signed`] answers, at once.
+    Sign {
+        /// The batch.
+        batch: u64,
+        /// What to sign.
+        root: [u8; 32],
+    },
     /// Bring a blob here; exactly one [`crate::Input::Fetched`] answers, at once if it is here already.
     Fetch {
         /// Which.
@@ -54,6 +66,8 @@ pub struct Work {
     pub program: Arc<Program>,
     /// On what.
     pub input: Payload,
+    /// Whether what it prints is passed on at once, as [`crate::Input::Printed`].
+    pub stream: bool,
 }
 
 /// Something that a user may want to see.
@@ -71,6 +85,25 @@ pub enum Event {
         worker: Option<PeerId>,
         /// How many attempts it took.
         attempts: u32,
+        /// Whether the result was known and nothing ran.
+        memo: bool,
+        /// The worker's signature, if the job asked for receipts and somebody ran the task.
+        proof: Option<Proof>,
+    },
+    /// A task that runs printed something. It may be told again from offset 0, by another attempt.
+    Printed {
+        /// The job.
+        job: JobId,
+        /// The task's place in it.
+        index: u32,
+        /// Which attempt.
+        attempt: u32,
+        /// Where.
+        stream: Stream,
+        /// How many bytes of that stream came before.
+        offset: u64,
+        /// What.
+        bytes: Arc<[u8]>,
     },
     /// Every task of a closed job ended; told once per job, after its last task.
     JobEnded {

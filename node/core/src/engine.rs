@@ -171,6 +171,7 @@ impl Engine {
                     worker.on_ran(&mut ctx, run, report);
                 }
             }
+            Input::Printed { .. } | Input::Signed { .. } => {}
             Input::Fetched { blob, found } => {
                 owner.on_fetched(&mut ctx, members, blob, found);
                 worker.on_fetched(&mut ctx, blob, found);
@@ -194,6 +195,7 @@ impl Engine {
             Message::Outcome(all) => owner.on_outcomes(ctx, members, from, all),
             Message::Ack(leases) => worker.on_ack(ctx, from, &leases),
             Message::Cancel(leases) => worker.on_cancel(ctx, from, &leases),
+            Message::Printed { .. } => {}
         }
     }
 
@@ -357,6 +359,7 @@ fn on_gossip(
                 owner.on_renew(ctx, origin, &leases);
             }
         }
+        Gossip::Known(_) => {}
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {
                 worker.on_ack(ctx, origin, &leases);

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::id::{BlobId, JobId, PeerId, RunId};
 use crate::message::{Class, Gossip, Message, Needs};
-use crate::task::{Payload, Program, Report};
+use crate::task::{Payload, Program, Report, Stream, Terms};
 
 /// What can happen.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -50,6 +50,24 @@ pub enum Input {
     },
     /// Executions ended.
     Ran(Vec<(RunId, Report)>),
+    /// An execution that was asked to stream printed something.
+    Printed {
+        /// Which.
+        run: RunId,
+        /// Where.
+        stream: Stream,
+        /// How many bytes of that stream came before.
+        offset: u64,
+        /// What, at most [`crate::task::INLINE_BYTES_MAX`].
+        bytes: Arc<[u8]>,
+    },
+    /// A batch of receipts was signed.
+    Signed {
+        /// The batch.
+        batch: u64,
+        /// This node's ed25519 signature over the root.
+        signature: [u8; 64],
+    },
     /// A fetch ended.
     Fetched {
         /// What was fetched.
@@ -98,6 +116,8 @@ pub struct Submission {
     pub needs: Needs,
     /// How urgent.
     pub class: Class,
+    /// What it wants beyond the results.
+    pub terms: Terms,
     /// How often a task that failed, trapped or reached a limit is tried again, elsewhere if possible.
     pub retries: u32,
     /// The first tasks' inputs.

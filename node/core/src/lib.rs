@@ -26,6 +26,7 @@ pub mod input;
 mod membership;
 pub mod message;
 mod owner;
+pub mod receipt;
 pub mod snapshot;
 pub mod task;
 pub mod time;
@@ -37,5 +38,8 @@ pub use engine::{Audit, Engine, JobAudit};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Input, Submission};
 pub use message::{Gossip, Message};
-pub use task::{Entry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Trap, Usage};
+pub use receipt::{Proof, Receipt};
+pub use task::{
+    Entry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, Terms, Trap, Usage,
+};
 pub use time::Time;

@@ -5,8 +5,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
-use crate::task::{Payload, Program, Report};
+use crate::id::{BidId, CallId, JobId, LeaseId, PeerId, TaskId};
+use crate::receipt::Proof;
+use crate::task::{Payload, Program, Report, Stream, Terms};
 
 /// Name of the market's protocol; a node that speaks another refuses by name.
 pub const PROTOCOL: &str = "/weft/market/1";
@@ -49,6 +50,17 @@ pub enum Message {
     Ack(Vec<LeaseId>),
     /// Owner to worker: stop these and forget them.
     Cancel(Vec<LeaseId>),
+    /// Worker to owner: a running task printed this. Told once and never again: the outcome has all of it.
+    Printed {
+        /// Which attempt.
+        lease: LeaseId,
+        /// Where.
+        stream: Stream,
+        /// How many bytes of that stream came before.
+        offset: u64,
+        /// What, at most [`crate::task::INLINE_BYTES_MAX`].
+        bytes: Arc<[u8]>,
+    },
 }
 
 /// A call for bids.
@@ -64,6 +76,8 @@ pub struct Call {
     pub needs: Needs,
     /// How urgent.
     pub class: Class,
+    /// What the owner wants beyond the results.
+    pub terms: Terms,
     /// How many tasks wait now.
     pub count: u32,
     /// What one task took so far, in microseconds; 0 while unknown.
@@ -251,6 +265,21 @@ pub struct Delivery {
     pub lease: LeaseId,
     /// How, and what it brought.
     pub report: Report,
+    /// Who computed it before, if the worker only remembered it.
+    pub memo: Option<PeerId>,
+    /// The worker's signature, if the job asked for receipts.
+    pub proof: Option<Proof>,
+}
+
+/// A pure task's result, remembered: the same task has the same answer.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Known {
+    /// The task.
+    pub task: TaskId,
+    /// Its result; `Done`, and nothing else is remembered.
+    pub report: Report,
+    /// Who computed it.
+    pub worker: PeerId,
 }
 
 /// Soft state, told to everybody; old when it arrives. Its origin is authenticated by the carrier.
@@ -279,6 +308,8 @@ pub enum Gossip {
         /// Which.
         leases: Vec<LeaseId>,
     },
+    /// Results worth remembering that I computed.
+    Known(Vec<Known>),
 }
 
 /// What a node tells about itself.

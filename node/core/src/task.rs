@@ -44,38 +44,50 @@ pub struct Limits {
     pub output_bytes: u64,
     /// Standard error, in bytes.
     pub errors_bytes: u64,
+    /// What it keeps under `/tmp` and leaves in `/out`, together, in bytes.
+    pub files_bytes: u64,
+    /// How many files and directories it makes under `/tmp` and `/out`, together.
+    pub files: u32,
 }
 
 impl Limits {
-    /// One minute, 256 MiB of memory, 64 MiB of output, 1 MiB of errors, no fuel metering.
+    /// One minute, 256 MiB of memory, 64 MiB of output, 1 MiB of errors, 10,000 files of 64 MiB together, no fuel
+    /// metering.
     pub const DEFAULT: Self = Self {
         wall_ms: 60_000,
         memory_bytes: 256 << 20,
         fuel: None,
         output_bytes: 64 << 20,
         errors_bytes: 1 << 20,
+        files_bytes: 64 << 20,
+        files: 10_000,
     };
 }
 
 impl Limits {
-    /// The highest that a node grants to a task, whoever owns it: a week, 256 MiB of output, 16 MiB of errors. What
-    /// memory it grants is its own choice.
+    /// The highest that a node grants to a task, whoever owns it: a week, 256 MiB of output, 16 MiB of errors,
+    /// 100,000 files of 1 GiB together. What memory it grants is its own choice.
     pub const MAX: Self = Self {
         wall_ms: 7 * 24 * 3600 * 1000,
         memory_bytes: u64::MAX,
         fuel: None,
         output_bytes: 256 << 20,
         errors_bytes: 16 << 20,
+        files_bytes: 1 << 30,
+        files: 100_000,
     };
 
     /// The first limit that is higher than any node grants: its name, its value, the highest.
     #[must_use]
     pub fn beyond_max(&self) -> Option<(&'static str, u64, u64)> {
-        let Self { wall_ms, memory_bytes: _, fuel: _, output_bytes, errors_bytes } = *self;
+        let Self { wall_ms, memory_bytes: _, fuel: _, output_bytes, errors_bytes, files_bytes, files } =
+            *self;
         let all = [
             ("wall_ms", u64::from(wall_ms), u64::from(Self::MAX.wall_ms)),
             ("output_bytes", output_bytes, Self::MAX.output_bytes),
             ("errors_bytes", errors_bytes, Self::MAX.errors_bytes),
+            ("files_bytes", files_bytes, Self::MAX.files_bytes),
+            ("files", u64::from(files), u64::from(Self::MAX.files)),
         ];
         all.into_iter().find(|(_, value, most)| value > most)
     }
@@ -100,10 +112,39 @@ pub struct Program {
     pub args: Vec<String>,
     /// Environment of a command.
     pub env: Vec<(String, String)>,
+    /// What it finds under `/in`, read-only: a tar archive; empty for none.
+    pub files: Payload,
     /// What it may see.
     pub profile: Profile,
     /// Its bounds.
     pub limits: Limits,
+}
+
+/// What a job wants beyond its results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub struct Terms {
+    /// Whether a pure task whose result is known already may be answered with it.
+    pub memo: bool,
+    /// Whether workers sign what they report.
+    pub receipts: bool,
+    /// Whether a task's output is passed on while it runs.
+    pub stream: bool,
+}
+
+impl Default for Terms {
+    /// Known results are taken; nothing is signed; output comes when the task has ended.
+    fn default() -> Self {
+        Self { memo: true, receipts: false, stream: false }
+    }
+}
+
+/// One of a task's two output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Errors,
 }
 
 impl Program {
@@ -113,7 +154,9 @@ impl Program {
     pub fn task_id(&self, input: &Payload) -> TaskId {
         let mut hasher = blake3::Hasher::new_derive_key("weft 2026 task id v1");
         let config = bincode::config::standard();
-        let canonical = bincode::encode_to_vec(self, config).expect("plain data always encodes");
+        let Self { module, module_bytes, entry, args, env, files, profile, limits } = self;
+        let fields = (module, module_bytes, entry, args, env, files.id(), profile, limits);
+        let canonical = bincode::encode_to_vec(fields, config).expect("plain data always encodes");
         hasher.update(&canonical);
         hasher.update(&input.id().0);
         TaskId(*hasher.finalize().as_bytes())
@@ -282,6 +325,16 @@ pub enum Limit {
         /// The bound.
         limit_bytes: u64,
     },
+    /// What it keeps under `/tmp` and `/out`.
+    FilesBytes {
+        /// The bound.
+        limit_bytes: u64,
+    },
+    /// How many files it makes.
+    Files {
+        /// The bound.
+        limit: u32,
+    },
     /// Anything else that has a bound: tables, instances, module size, compile time.
     Other(String),
 }
@@ -299,6 +352,10 @@ impl fmt::Display for Limit {
             Self::Fuel { limit } => write!(f, "fuel: used up all {limit}"),
             Self::Output { limit_bytes } => write!(f, "output: more than {limit_bytes} bytes"),
             Self::Errors { limit_bytes } => write!(f, "standard error: more than {limit_bytes} bytes"),
+            Self::FilesBytes { limit_bytes } => {
+                write!(f, "files: more than {limit_bytes} bytes under /tmp and /out")
+            }
+            Self::Files { limit } => write!(f, "files: more than {limit} under /tmp and /out"),
             Self::Other(text) => f.write_str(text),
         }
     }
@@ -350,6 +407,10 @@ pub struct Usage {
     pub memory_bytes: u64,
     /// Fuel used, when metered.
     pub fuel: Option<u64>,
+    /// Bytes it was given: its input and what lay under `/in`.
+    pub in_bytes: u64,
+    /// Bytes it brought: output, standard error, and what it left in `/out`.
+    pub out_bytes: u64,
 }
 
 /// What an attempt brought home.
@@ -361,6 +422,8 @@ pub struct Report {
     pub output: Payload,
     /// Standard error.
     pub errors: Payload,
+    /// What it left in `/out`: a tar archive; empty for nothing.
+    pub files: Payload,
     /// What it used.
     pub usage: Usage,
 }
@@ -369,13 +432,14 @@ impl Report {
     /// A report without output.
     #[must_use]
     pub fn bare(outcome: Outcome) -> Self {
-        Self { outcome, output: Payload::empty(), errors: Payload::empty(), usage: Usage::default() }
+        let empty = Payload::empty;
+        Self { outcome, output: empty(), errors: empty(), files: empty(), usage: Usage::default() }
     }
 
     /// Whether no part of it is longer than may travel inline: a peer may say what it likes.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        [&self.output, &self.errors].into_iter().all(|payload| match payload {
+        [&self.output, &self.errors, &self.files].into_iter().all(|payload| match payload {
             Payload::Inline(bytes) => bytes.len() <= INLINE_BYTES_MAX,
             Payload::Blob { .. } => true,
         })
@@ -383,7 +447,7 @@ impl Report {
 
     /// The blobs that must be fetched before the report is whole.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
-        self.output.blob().into_iter().chain(self.errors.blob())
+        [&self.output, &self.errors, &self.files].into_iter().filter_map(|payload| payload.blob())
     }
 }
 
@@ -398,6 +462,7 @@ mod tests {
             entry: Entry::Command,
             args: Vec::new(),
             env: Vec::new(),
+            files: Payload::empty(),
             profile: Profile::Pure,
             limits: Limits::DEFAULT,
         }
@@ -411,5 +476,9 @@ mod tests {
         assert_ne!(program().task_id(&inline), program().task_id(&Payload::empty()));
         let other = Program { args: alloc::vec![String::from("-v")], ..program() };
         assert_ne!(program().task_id(&inline), other.task_id(&inline));
+        let here = Program { files: Payload::inline(b"tar"), ..program() };
+        let there = Program { files: Payload::Blob { id: BlobId::of(b"tar"), bytes: 3 }, ..program() };
+        assert_eq!(here.task_id(&inline), there.task_id(&inline));
+        assert_ne!(program().task_id(&inline), here.task_id(&inline));
     }
 }

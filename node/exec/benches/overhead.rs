@@ -141,6 +141,7 @@ fn program(module: &[u8], entry: Entry) -> Program {
         entry,
         args: Vec::new(),
         env: Vec::new(),
+        files: weft_core::Payload::empty(),
         profile: Profile::Pure,
         limits: Limits::DEFAULT,
     }
@@ -174,7 +175,7 @@ fn through_pool(sandbox: &Sandbox, module: &[u8], slots: u32) -> f64 {
     let blobs = Arc::new(OneBlob(Bytes::copy_from_slice(module)));
     let pool = Pool::start(sandbox.clone(), slots, blobs, on_finished).unwrap();
     let program = Arc::new(program(module, Entry::Function("nothing".into())));
-    let work = Work { task: TaskId([1; 32]), program, input: Payload::inline(INPUT) };
+    let work = Work { task: TaskId([1; 32]), program, input: Payload::inline(INPUT), stream: false };
     let tasks = u64::from(TASKS) * 4;
     let started = Instant::now();
     pool.submit((0..tasks).map(|run| (RunId(run), work.clone())).collect());

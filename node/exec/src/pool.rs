@@ -226,7 +226,7 @@ impl Shared {
     }
 
     fn execute(&self, work: &Work, stop: &Stop) -> Report {
-        let Work { task, program, input } = work;
+        let Work { task, program, input, stream: _ } = work;
         if let Some(report) = self.too_long(program, input) {
             return report;
         }
@@ -265,7 +265,7 @@ impl Shared {
         let Finished { outcome, output, errors, mut usage } = finished;
         usage.compile_us = compile_us;
         match (self.payload(output), self.payload(errors)) {
-            (Ok(output), Ok(errors)) => Report { outcome, output, errors, usage },
+            (Ok(output), Ok(errors)) => Report { outcome, output, errors, files: Payload::empty(), usage },
             (Err(error), _) | (_, Err(error)) => {
                 let outcome = Outcome::Lost(format!("the output can't be stored: {error}"));
                 Report { usage, ..Report::bare(outcome) }

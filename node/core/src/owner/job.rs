@@ -190,6 +190,7 @@ impl Job {
             program: self.what.program.clone(),
             needs: self.what.needs.clone(),
             class: self.what.class,
+            terms: self.what.terms,
             count: self.waiting(),
             service_us: self.service_us,
         }

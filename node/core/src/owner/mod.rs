@@ -99,7 +99,15 @@ impl Owner {
             job.counts.leased -= u32::from(was_leased);
             job.counts.cancelled += 1;
             let report = Report::bare(Outcome::Cancelled);
-            ctx.notify(Event::TaskEnded { job: name, index, report, worker: None, attempts });
+            ctx.notify(Event::TaskEnded {
+                job: name,
+                index,
+                report,
+                worker: None,
+                attempts,
+                memo: false,
+                proof: None,
+            });
         }
         for (worker, leases) in held {
             cancel_at(ctx, worker, &leases);
@@ -166,7 +174,7 @@ impl Owner {
     }
 
     fn on_outcome(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, from: PeerId, delivery: Delivery) {
-        let Delivery { lease, mut report } = delivery;
+        let Delivery { lease, mut report, memo: _, proof: _ } = delivery;
         if !report.is_sound() {
             report = Report::bare(Outcome::Lost("the worker sent more inline than may travel".into()));
         }
@@ -319,7 +327,7 @@ impl Owner {
             cancel_at(ctx, attempt.worker, &[lease]);
         }
         ctx.counters.committed += 1;
-        ctx.notify(Event::TaskEnded { job: name, index, report, worker, attempts });
+        ctx.notify(Event::TaskEnded { job: name, index, report, worker, attempts, memo: false, proof: None });
         self.end_if_over(ctx, name);
     }
 

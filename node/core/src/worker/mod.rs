@@ -275,7 +275,7 @@ impl Worker {
             held.handed_at = ctx.now;
             self.handed += 1;
             let task = held.program.task_id(&held.input);
-            let work = Work { task, program: held.program.clone(), input: held.input.clone() };
+            let work = Work { task, program: held.program.clone(), input: held.input.clone(), stream: false };
             ctx.emit(Effect::Execute { run, work });
         }
     }

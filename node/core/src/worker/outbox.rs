@@ -155,7 +155,7 @@ impl Outbox {
             let Some(entry) = self.kept.get(&(owner, *lease)) else { continue };
             let report = &entry.report;
             bytes += inline_bytes(&report.output) + inline_bytes(&report.errors);
-            frame.push(Delivery { lease: *lease, report: report.clone() });
+            frame.push(Delivery { lease: *lease, report: report.clone(), memo: None, proof: None });
             if frame.len() >= BATCH_MAX || bytes >= FRAME_BYTES {
                 bytes = 0;
                 ctx.send(owner, Message::Outcome(core::mem::take(&mut frame)));
@@ -178,7 +178,7 @@ impl Outbox {
         for payload in [&mut report.output, &mut report.errors] {
             by_name(ctx, payload);
         }
-        let gossip = Gossip::Outcome { owner, delivery: Delivery { lease, report } };
+        let gossip = Gossip::Outcome { owner, delivery: Delivery { lease, report, memo: None, proof: None } };
         if encode_gossip(&gossip).is_err() {
             ctx.counters.dropped += 1;
             return;

@@ -106,6 +106,7 @@ pub(crate) fn program(module: &[u8], entry: Entry) -> Program {
         entry,
         args: Vec::new(),
         env: Vec::new(),
+        files: weft_core::Payload::empty(),
         profile: Profile::Pure,
         limits: Limits { wall_ms: 10_000, ..Limits::DEFAULT },
     }
@@ -235,7 +236,7 @@ impl Slots {
 
 pub(crate) fn work(program: &Arc<Program>, input: &[u8]) -> Work {
     let input = Payload::inline(input);
-    Work { task: program.task_id(&input), program: Arc::clone(program), input }
+    Work { task: program.task_id(&input), program: Arc::clone(program), input, stream: false }
 }
 
 pub(crate) fn task(byte: u8) -> TaskId {
