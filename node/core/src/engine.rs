@@ -289,6 +289,8 @@ impl Engine {
             me: self.me,
             capacity: self.capacity(),
             running: self.worker.handed(),
+            paused: 0,
+            known: 0,
             waiting: self.worker.held() - self.worker.handed(),
             reserved: self.worker.reserved(),
             undelivered: u32::try_from(self.worker.undelivered()).unwrap_or(u32::MAX),

@@ -76,6 +76,7 @@ fn run(seed: u64, options: &Options, watch: Option<fn(&str)>) -> Result<Summary,
         builder = builder.host(spec.clone());
     }
     let mut world = builder.build();
+    world.unsigned_permille = options.unsigned_permille;
     for (at, fault) in &options.faults {
         world.queue.after(*at, Event::Fault(*fault));
     }

@@ -201,7 +201,7 @@ impl Owner {
         if attempt.fetching.is_some() {
             return;
         }
-        let blobs: BTreeSet<BlobId> = report.blobs().collect();
+        let blobs = lengths(&report);
         if blobs.is_empty() {
             self.settle(ctx, members, lease, from, report);
             return;
@@ -209,10 +209,10 @@ impl Owner {
         // The worker may die once it is told that its outcome is safe: its bytes must be here first.
         self.expiries.remove(&(attempt.expires_at, lease));
         attempt.fetching = Some((u8::try_from(blobs.len()).unwrap_or(2), report));
-        for blob in blobs {
+        for (blob, bytes) in blobs {
             let waiting = self.fetching.entry(blob).or_default();
             if waiting.insert(lease) && waiting.len() == 1 {
-                ctx.emit(Effect::Fetch { blob, from: alloc::vec![from] });
+                ctx.emit(Effect::Fetch { blob, from: alloc::vec![from], bytes: Some(bytes) });
             }
         }
     }
@@ -457,6 +457,12 @@ impl Owner {
         let call = repeats.map(|call| (call.repeat_at, "a call is repeated")).min();
         [lease, call].into_iter().flatten().min()
     }
+}
+
+/// The blobs of a report, with their lengths.
+fn lengths(report: &Report) -> BTreeMap<BlobId, u64> {
+    let all = report.payloads().into_iter();
+    all.filter_map(|payload| Some((payload.blob()?, payload.bytes_len()))).collect()
 }
 
 fn attempt_mut(job: &mut Job, lease: LeaseId, worker: PeerId) -> Option<&mut Attempt> {

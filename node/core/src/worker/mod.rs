@@ -189,10 +189,12 @@ impl Worker {
         self.next_run += 1;
         let mut missing = 0;
         let module = Some(program.module).filter(|module| !self.present.contains(module));
-        for blob in module.into_iter().chain(grant.input.blob()) {
+        let module = module.map(|module| (module, program.module_bytes));
+        let input = grant.input.blob().map(|blob| (blob, grant.input.bytes_len()));
+        for (blob, bytes) in module.into_iter().chain(input) {
             missing += 1;
             let (_, waiting) = self.fetching.entry(blob).or_insert_with(|| {
-                ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner] });
+                ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner], bytes: Some(bytes) });
                 (owner, Vec::new())
             });
             waiting.push(run);
@@ -254,7 +256,7 @@ impl Worker {
         let next = others.first().and_then(|run| self.runs.get(run)).map(|held| held.owner);
         if let Some(owner) = next {
             self.fetching.insert(blob, (owner, others));
-            ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner] });
+            ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner], bytes: None });
         }
     }
 

@@ -124,7 +124,7 @@ impl Worker {
             let ranges = frames.entry(*owner).or_default();
             match ranges.last_mut() {
                 Some(range) if range.continues_with(*lease) => range.count += 1,
-                _ => ranges.push(LeaseRange { first: *lease, count: 1 }),
+                _ => ranges.push(LeaseRange { first: *lease, count: 1, paused: false }),
             }
         }
         for (owner, mut ranges) in frames {
