@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use weft_core::{BlobId, Entry, Limits, Outcome, Profile, Program, TaskId};
+use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, TaskId};
 use weft_exec::{Prepared, Sandbox, Stop};
 
 use super::BenchError;
@@ -33,6 +33,7 @@ impl Direct {
             entry: Entry::Function(function.to_owned()),
             args: Vec::new(),
             env: Vec::new(),
+            files: Payload::empty(),
             profile: Profile::Pure,
             limits: Limits::DEFAULT,
         };

@@ -145,7 +145,12 @@ fn award(index: u32) -> Message {
 }
 
 fn outcome(award: Award) -> Message {
-    let deliver = |grant: Grant| Delivery { lease: grant.lease, report: Report::bare(Outcome::Done) };
+    let deliver = |grant: Grant| Delivery {
+        lease: grant.lease,
+        report: Report::bare(Outcome::Done),
+        memo: None,
+        proof: None,
+    };
     Message::Outcome(award.grants.into_iter().map(deliver).collect())
 }
 

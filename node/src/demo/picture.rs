@@ -71,6 +71,7 @@ pub(super) fn direct(sandbox: &Sandbox, module: &'static [u8], input: &[u8]) -> 
         entry: Entry::Function(FUNCTION.to_owned()),
         args: Vec::new(),
         env: Vec::new(),
+        files: Payload::empty(),
         profile: Profile::Pure,
         limits: Limits::DEFAULT,
     };

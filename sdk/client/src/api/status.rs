@@ -86,6 +86,20 @@ pub struct Counters {
     pub gossiped_home: u64,
     /// Messages, calls or outcomes dropped at a bound.
     pub dropped: u64,
+    /// Own tasks that ended at once, because their result was known.
+    pub recalled: u64,
+    /// Tasks of others answered without running, because their result was known.
+    pub answered: u64,
+    /// Results told to everybody.
+    pub told: u64,
+    /// Results worth telling that were not, for want of budget.
+    pub untold: u64,
+    /// Remembered results that another one contradicted; neither is believed any more.
+    pub disagreed: u64,
+    /// Proofs that did not belong to what they came with.
+    pub unproven: u64,
+    /// Running tasks paused for another of a higher class.
+    pub preempted: u64,
 }
 
 /// What runs the tasks.
