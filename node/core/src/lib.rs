@@ -24,6 +24,7 @@ pub mod engine;
 pub mod id;
 pub mod input;
 mod membership;
+mod memo;
 pub mod message;
 mod owner;
 pub mod receipt;

@@ -19,6 +19,11 @@ pub const GOSSIP_BYTES_MAX: usize = 4096;
 pub const GOSSIP_RANGES_MAX: usize = 64;
 /// Longest arguments, environment, labels and inline files of one call together, in bytes; a worker declines a longer one.
 pub const CALL_TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Most that one attempt streams while it runs, in bytes; what it prints beyond comes with its outcome alone. A short
+/// piece counts as [`PRINTED_BYTES_MIN`].
+pub const PRINTED_BYTES_MAX: u64 = 4 << 20;
+/// What a piece of streamed output counts at least, in bytes.
+pub const PRINTED_BYTES_MIN: u64 = 64;
 /// Most leases in one award, acknowledgement, cancellation or outcome frame.
 pub const BATCH_MAX: usize = 256;
 
@@ -105,7 +110,7 @@ pub struct Needs {
     pub labels: Vec<(String, String)>,
 }
 
-/// Priority class, least urgent first.
+/// Priority class, least urgent first. On a full worker a task of a higher class holds back one of a lower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Class {
     /// Only what nobody else wants.

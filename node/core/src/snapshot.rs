@@ -74,6 +74,8 @@ pub struct JobView {
     pub cancelled: u32,
     /// Attempts beyond the first, of all tasks.
     pub retried: u32,
+    /// Tasks for which nothing ran, because their result was known.
+    pub recalled: u32,
 }
 
 /// State of one task, and why it does not run.

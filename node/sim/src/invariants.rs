@@ -145,6 +145,9 @@ fn invariant_slots_hold(scene: &Scene<'_>) -> Result<(), String> {
     let (handed, runs) = (audit.handed, host.runs.len());
     ensure(audit.slots == host.spec.slots, || format!("{} slots, not {}", audit.slots, host.spec.slots))?;
     ensure(handed as usize == runs, || format!("{handed} handed to the slots, which have {runs}"))?;
+    let paused = host.runs.values().filter(|run| run.paused).count();
+    ensure(audit.paused as usize == paused, || format!("{} paused, the slots have {paused}", audit.paused))?;
+    ensure(audit.paused <= audit.slots, || format!("{paused} paused for {} slots", audit.slots))?;
     ensure(handed <= audit.reserved_max, || format!("{handed} handed, at most {}", audit.reserved_max))
 }
 

@@ -126,6 +126,7 @@ fn unrest(host: &SimHost) -> Option<String> {
     let counts = [
         ("leases held", audit.held.len()),
         ("executions", host.runs.len()),
+        ("paused tasks", audit.paused as usize),
         ("slots reserved", audit.reserved as usize),
         ("bids", audit.reservations_open),
         ("calls heard", audit.calls_heard),

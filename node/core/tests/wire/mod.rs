@@ -37,6 +37,9 @@ pub(crate) struct Mesh {
     pub(crate) lose_acks_from: Option<usize>,
     /// Batches that wait for the test to sign them; `None` signs each at once.
     pub(crate) unsigned: Option<Vec<(usize, u64, [u8; 32])>>,
+    /// How often each node pinned a blob, less how often it took that back.
+    pub(crate) pins: BTreeMap<(usize, BlobId), i32>,
+    pub(crate) stashed: usize,
     inputs: u64,
 }
 
@@ -61,6 +64,8 @@ impl Mesh {
             lose_withdraws_to: None,
             lose_acks_from: None,
             unsigned: None,
+            pins: BTreeMap::new(),
+            stashed: 0,
             inputs: 0,
         };
         for slots in slots {
@@ -167,7 +172,9 @@ impl Mesh {
                         self.feed(node, Input::Fetched { blob, found: true });
                     }
                 }
-                Effect::Pin(_) | Effect::Unpin(_) | Effect::Stash(_) => {}
+                Effect::Pin(blob) => *self.pins.entry((node, blob)).or_default() += 1,
+                Effect::Unpin(blob) => *self.pins.entry((node, blob)).or_default() -= 1,
+                Effect::Stash(_) => self.stashed += 1,
                 Effect::Notify(event) => self.events[node].push(event),
             }
         }
@@ -256,6 +263,24 @@ impl Mesh {
             self.links.insert((node, other), false);
             self.input(other, Input::PeerDown { peer: id(node), closed: true });
         }
+    }
+
+    /// Blobs that a node has pinned now.
+    pub(crate) fn pinned(&self, node: usize) -> Vec<BlobId> {
+        let pins = self.pins.iter().filter(|((of, _), count)| *of == node && **count != 0);
+        pins.map(|((_, blob), _)| *blob).collect()
+    }
+
+    /// Ends one execution with this report.
+    pub(crate) fn end(&mut self, node: usize, run: RunId, report: Report) {
+        self.slots[node].retain(|other| *other != run);
+        self.input(node, Input::Ran(vec![(run, report)]));
+    }
+
+    /// The last end that a node told its user, which must be there.
+    pub(crate) fn last_end(&self, node: usize) -> &Event {
+        let ends = self.events[node].iter().rev();
+        ends.clone().find(|event| matches!(event, Event::TaskEnded { .. })).expect("a task ended")
     }
 
     /// Ends what runs on a node now.
