@@ -31,6 +31,7 @@ mod run;
 mod sandbox;
 mod stop;
 mod ticker;
+mod vfs;
 mod wasi;
 
 pub use module::Prepared;
