@@ -1,0 +1,7 @@
+;; Its allocator answers room beyond the memory.
+;; expect: trapped guest ABI: `weft_alloc` answered room outside the memory
+;; run: function f
+;; input: hello
+(module (memory (export "memory") 1)
+  (func (export "weft_alloc") (param i32) (result i32) (i32.const 65536))
+  (func (export "weft_fn_f") (param i32 i32) (result i64) unreachable))

@@ -1,0 +1,3 @@
+;; A component that offers nothing to run.
+;; expect: invalid component
+(component)

@@ -1,0 +1,3 @@
+;; Components in components, which offer nothing to run.
+;; expect: invalid component
+(component (component (component (component (component (component (component (component))))))))

@@ -1,0 +1,6 @@
+;; Its function has another signature.
+;; expect: invalid `weft_fn_f` must be a function (i32, i32) -> (i64)
+;; run: function f
+(module (memory (export "memory") 1)
+  (func (export "weft_alloc") (param i32) (result i32) (i32.const 0))
+  (func (export "weft_fn_f") (param i32) (result i64) (i64.const 0)))

@@ -1,0 +1,3 @@
+;; No bytes at all.
+;; expect: invalid
+(module binary "")

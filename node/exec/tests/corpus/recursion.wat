@@ -1,0 +1,6 @@
+;; Calls itself.
+;; expect: trapped stack overflow
+(module (memory (export "memory") 1)
+  (func $deep (param i32) (result i32)
+    (i32.add (local.get 0) (call $deep (i32.add (local.get 0) (i32.const 1)))))
+  (func (export "_start") (drop (call $deep (i32.const 0)))))

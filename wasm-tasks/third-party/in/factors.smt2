@@ -1,0 +1,1 @@
+(set-option :produce-models true)(set-logic QF_BV)(declare-fun x () (_ BitVec 32))(declare-fun y () (_ BitVec 32))(assert (= (bvmul x y) #x00010001))(assert (bvugt x #x00000001))(assert (bvugt y x))(check-sat)(get-model)
