@@ -66,6 +66,8 @@ enum Stage {
     Handed,
     /// It is held where it was, for a task of a higher class.
     Paused,
+    /// It stood in the slots' own queue, and is taken out of it again for a task of a higher class.
+    TakenBack,
     /// It was handed to the slots, and its owner took it back.
     Aborted {
         /// It was paused then.
@@ -403,6 +405,7 @@ impl Worker {
             let Some(held) = self.runs.get_mut(&run) else { continue };
             match held.stage {
                 Stage::Handed | Stage::Paused => self.abort(ctx, run),
+                Stage::TakenBack => held.stage = Stage::Aborted { paused: false },
                 Stage::Aborted { .. } => {}
                 Stage::Fetching(_) | Stage::Ready => {
                     self.drop_run(ctx, run);
