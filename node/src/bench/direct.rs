@@ -77,8 +77,7 @@ impl Direct {
     fn call(&self, input: Bytes) -> Result<Vec<u8>, BenchError> {
         let given = Given::input(input);
         let stop = Stop::new();
-        let finished =
-            self.sandbox.run(&self.prepared, &self.program, TaskId([0; 32]), given, &stop, None);
+        let finished = self.sandbox.run(&self.prepared, &self.program, TaskId([0; 32]), given, &stop, None);
         match finished.outcome {
             Outcome::Done => Ok(finished.output),
             Outcome::Failed(_)
