@@ -17,7 +17,7 @@ const MODULE: &str = "wasi_snapshot_preview1";
 /// The wall clock of a pure task at its start: 2026-01-01T00:00:00Z, in nanoseconds since 1970.
 const VIRTUAL_WALL_START_NS: u64 = 1_767_225_600_000_000_000;
 /// What a reading of a pure task's clock adds to it, so that a loop that waits for time to pass ends.
-const VIRTUAL_STEP_NS: u64 = 1_000;
+pub(crate) const CLOCK_STEP_NS: u64 = 1_000;
 /// Bytes of randomness between two looks at the watch.
 const RANDOM_CHUNK_BYTES: usize = 64 << 10;
 /// Subscriptions that one `poll_oneoff` may have: there is nothing to poll but three streams and the clocks.
@@ -66,7 +66,7 @@ fn clock_res_get(mut caller: Caller<'_, Guest>, clock: i32, address: i32) -> was
         return Ok(ERRNO_INVAL);
     }
     let memory = memory(&mut caller)?;
-    Ok(put(memory.data_mut(&mut caller), address, &VIRTUAL_STEP_NS.to_le_bytes()))
+    Ok(put(memory.data_mut(&mut caller), address, &CLOCK_STEP_NS.to_le_bytes()))
 }
 
 fn clock_time_get(
@@ -174,10 +174,20 @@ impl Subscription {
 }
 
 impl World {
+    /// What the monotonic clock shows, in nanoseconds; reading it moves a virtual clock.
+    pub(crate) fn monotonic_ns(&mut self) -> u64 {
+        self.read(CLOCK_MONOTONIC).expect("the monotonic clock exists")
+    }
+
+    /// What the wall clock shows, in nanoseconds since 1970; reading it moves a virtual clock.
+    pub(crate) fn wall_ns(&mut self) -> u64 {
+        self.read(CLOCK_REALTIME).expect("the wall clock exists")
+    }
+
     /// What this clock shows, in nanoseconds; reading it moves a virtual clock. `None` for clocks that don't exist.
     fn read(&mut self, clock: i32) -> Option<u64> {
         let now = self.now(clock)?;
-        self.advance(VIRTUAL_STEP_NS);
+        self.advance(CLOCK_STEP_NS);
         Some(now)
     }
 
@@ -206,7 +216,8 @@ impl World {
 }
 
 impl Guest {
-    fn sleep(&mut self, sleep_ns: u64) -> wasmtime::Result<()> {
+    /// Sleeps; on a virtual clock that takes no time.
+    pub(crate) fn sleep(&mut self, sleep_ns: u64) -> wasmtime::Result<()> {
         match &self.world {
             World::Virtual { .. } => {
                 self.world.advance(sleep_ns);

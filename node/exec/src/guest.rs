@@ -8,6 +8,8 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use weft_core::{Limit, Profile, TaskId};
 
 use crate::TABLE_ELEMENTS_MAX;
+use crate::component::Desk;
+use crate::engines::INSTANCES_PER_COMPONENT;
 use crate::stop::{Stop, Watch};
 
 /// Why a run was ended from outside the guest's code.
@@ -27,6 +29,8 @@ pub(crate) enum End {
 pub(crate) struct Guest {
     /// Only for modules that import WASI: building it costs a tenth of a small task.
     pub(crate) wasi: Option<WasiP1Ctx>,
+    /// Only for components.
+    pub(crate) desk: Option<Box<Desk>>,
     pub(crate) watch: Watch,
     pub(crate) world: World,
     pub(crate) bounds: Bounds,
@@ -35,7 +39,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(wasi: Option<WasiP1Ctx>, watch: Watch, world: World, bounds: Bounds) -> Self {
-        Self { wasi, watch, world, bounds, end: None }
+        Self { wasi, desk: None, watch, world, bounds, end: None }
     }
 
     /// A guest that never runs.
@@ -180,6 +184,7 @@ impl ResourceLimiter for Bounds {
     }
 
     fn instances(&self) -> usize {
-        1
+        // A core module is one; a component's number was checked when it was compiled.
+        INSTANCES_PER_COMPONENT as usize
     }
 }

@@ -20,6 +20,7 @@
 mod abi;
 mod cache;
 mod calls;
+mod component;
 mod disk;
 mod engines;
 mod function;

@@ -10,6 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use weft_core::{Failure, Limit, Outcome, Program, TaskId, Usage};
 
+use crate::component::Desk;
 use crate::engines::EngineKey;
 use crate::function::{self, Answer};
 use crate::guest::{Bounds, Guest, World};
@@ -82,7 +83,7 @@ impl Attempt<'_> {
         let mut store = self.store(door, &output, &errors);
         let result = self.enter(&mut store, door, &errors);
 
-        let command = matches!(door, Door::Command(_));
+        let command = matches!(door, Door::Command(..) | Door::Component(_));
         // The reason that was noted when a run was ended is truer than the error which unwound it.
         let ended = store.data_mut().take_end().map(|end| of_end(end, command));
         let exceeded = output.exceeded().or_else(|| errors.exceeded()).map(Outcome::LimitExceeded);
@@ -101,15 +102,27 @@ impl Attempt<'_> {
 
     fn store(&self, door: Door<'_>, output: &Sink, errors: &Sink) -> Store<Guest> {
         let limits = self.program.limits;
-        let wasi = self.prepared.wasi.then(|| match door {
-            Door::Command(_) => wasi::context(self.program, self.input.clone(), output, errors),
+        let wasi = match door {
+            Door::Command(core, _) => {
+                core.wasi.then(|| wasi::context(self.program, self.input.clone(), output, errors))
+            }
             // A function's input and output are arguments and answer; what it prints is for people.
-            Door::Function(_) => wasi::context(self.program, Bytes::new(), errors, errors),
-        });
+            Door::Function(core, _) => {
+                core.wasi.then(|| wasi::context(self.program, Bytes::new(), errors, errors))
+            }
+            Door::Component(_) => None,
+        };
+        let desk = match door {
+            Door::Command(..) | Door::Function(..) => None,
+            Door::Component(_) => {
+                Some(Box::new(Desk::new(self.program, self.input.clone(), output, errors)))
+            }
+        };
         let watch = Watch::new(self.stop.clone(), limits.wall_ms, Instant::now());
         let world = World::new(self.program.profile, self.task);
         let bounds = Bounds::new(limits.memory_bytes, self.node_bytes);
         let mut store = Store::new(self.prepared.engine(), Guest::new(wasi, watch, world, bounds));
+        store.data_mut().desk = desk;
         store.limiter(|guest| &mut guest.bounds);
         store.epoch_deadline_callback(look);
         store.set_epoch_deadline(1);
@@ -126,15 +139,15 @@ impl Attempt<'_> {
         door: Door<'_>,
         errors: &Sink,
     ) -> Result<(Outcome, Option<Vec<u8>>), Broken> {
-        let pre = &self.prepared.pre;
         match door {
-            Door::Command(export) => {
-                function::start(store, pre, export)?;
+            Door::Component(component) => Ok((component.call(store)?, None)),
+            Door::Command(core, export) => {
+                function::start(store, &core.pre, export)?;
                 Ok((Outcome::Done, None))
             }
-            Door::Function(door) => {
+            Door::Function(core, door) => {
                 let output_bytes = self.program.limits.output_bytes;
-                match function::call(store, pre, door, &self.input, output_bytes)? {
+                match function::call(store, &core.pre, door, &self.input, output_bytes)? {
                     Answer::Output(bytes) => Ok((Outcome::Done, Some(bytes))),
                     Answer::Error(text) => {
                         Ok((Outcome::Failed(Failure::Error(error_text(text, errors)?)), None))

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use wasmtime::Module;
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module, Precompiled};
 use weft_core::{BlobId, Limit, Outcome, Program, TaskId};
 
 use crate::MODULE_BYTES_MAX;
 use crate::cache::{Cache, Verdict};
 use crate::disk::DiskCache;
 use crate::engines::{EngineKey, Engines, Lane};
-use crate::module::{Prepared, words};
+use crate::module::{Compiled, Kind, Prepared, words};
 use crate::run::{Attempt, Finished};
 use crate::stop::Stop;
 use crate::ticker::Ticker;
@@ -231,13 +232,18 @@ impl Inner {
         unsafe_code,
         reason = "loading compiled code is unsafe in wasmtime; this is the verified module cache"
     )]
-    fn load(&self, lane: &Lane, id: BlobId) -> Option<Module> {
+    fn load(&self, lane: &Lane, id: BlobId) -> Option<Compiled> {
         let code = self.disk.as_ref()?.load(id, &lane.fingerprint)?;
         // SAFETY: `deserialize` trusts its bytes. These carry a tag made with this node's own key over the module's
         // name, the engine's fingerprint and the content, and were checked after they were read; only `compile` below
-        // writes them, and from `Module::serialize` of an engine with this very fingerprint.
-        let module = unsafe { Module::deserialize(&lane.engine, &code) };
-        module.inspect_err(|error| tracing::warn!(%error, %id, "a cached module does not load")).ok()
+        // writes them, and from what an engine with this very fingerprint serialised.
+        let loaded = unsafe {
+            match Engine::detect_precompiled(&code)? {
+                Precompiled::Module => Module::deserialize(&lane.engine, &code).map(Compiled::from),
+                Precompiled::Component => Component::deserialize(&lane.engine, &code).map(Compiled::from),
+            }
+        };
+        loaded.inspect_err(|error| tracing::warn!(%error, %id, "a cached module does not load")).ok()
     }
 
     fn compile(
@@ -245,7 +251,7 @@ impl Inner {
         lane: &Lane,
         program: &Program,
         read: impl FnOnce() -> io::Result<Bytes>,
-    ) -> io::Result<Result<Module, Refusal>> {
+    ) -> io::Result<Result<Compiled, Refusal>> {
         let bytes = read()?;
         let len = bytes.len() as u64;
         if len > MODULE_BYTES_MAX {
@@ -257,13 +263,13 @@ impl Inner {
                 "these bytes have another hash than the module",
             ));
         }
-        if is_component(&bytes) {
-            let text =
-                "it is a component; only core modules run: WASI preview 1 commands and function modules";
-            return Ok(Err(Refusal::Invalid(text.into())));
-        }
-        let module = match Module::from_binary(&lane.engine, &bytes) {
-            Ok(module) => module,
+        let compiled = match Kind::of(&bytes) {
+            Err(text) => return Ok(Err(Refusal::Invalid(text))),
+            Ok(Kind::Core) => Module::from_binary(&lane.engine, &bytes).map(Compiled::from),
+            Ok(Kind::Component) => Component::from_binary(&lane.engine, &bytes).map(Compiled::from),
+        };
+        let compiled = match compiled {
+            Ok(compiled) => compiled,
             // The system refused memory: that is not the module's fault, and passes.
             Err(error) if error.root_cause().is::<rustix::io::Errno>() => {
                 return Err(io::Error::other(words(&error)));
@@ -271,16 +277,11 @@ impl Inner {
             Err(error) => return Ok(Err(Refusal::Invalid(words(&error)))),
         };
         if let Some(disk) = &self.disk {
-            match module.serialize() {
+            match compiled.serialize() {
                 Ok(code) => disk.store(program.module, &lane.fingerprint, &code),
                 Err(error) => tracing::warn!(%error, "a compiled module can't be serialised"),
             }
         }
-        Ok(Ok(module))
+        Ok(Ok(compiled))
     }
-}
-
-/// Components begin like modules, with another version and layer.
-fn is_component(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\0asm") && bytes.get(6..8) == Some(&[1, 0])
 }
