@@ -116,7 +116,7 @@ fn poll_oneoff(
     let Some(asked) = asked else { return Ok(ERRNO_INVAL) };
 
     let sleep_ns = asked.iter().map(|one| one.wait_ns).min().unwrap_or(0);
-    guest.sleep(sleep_ns)?;
+    guest.sleep(sleep_ns).map_err(|end| guest.end(end))?;
 
     let mut ready = 0;
     for one in asked.iter().filter(|one| one.wait_ns <= sleep_ns) {
@@ -217,14 +217,14 @@ impl World {
 
 impl Guest {
     /// Sleeps; on a virtual clock that takes no time.
-    pub(crate) fn sleep(&mut self, sleep_ns: u64) -> wasmtime::Result<()> {
+    pub(crate) fn sleep(&mut self, sleep_ns: u64) -> Result<(), End> {
         match &self.world {
             World::Virtual { .. } => {
                 self.world.advance(sleep_ns);
                 Ok(())
             }
             World::Real { .. } => {
-                self.watch.sleep(Duration::from_nanos(sleep_ns)).map_err(|end| self.end(end))
+                self.watch.sleep(Duration::from_nanos(sleep_ns))
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::TABLE_ELEMENTS_MAX;
 use crate::component::Desk;
 use crate::engines::INSTANCES_PER_COMPONENT;
 use crate::stop::{Stop, Watch};
+use crate::vfs::Vfs;
 
 /// Why a run was ended from outside the guest's code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub(crate) struct Guest {
     pub(crate) wasi: Option<WasiP1Ctx>,
     /// Only for components.
     pub(crate) desk: Option<Box<Desk>>,
+    pub(crate) files: Option<Vfs>,
     pub(crate) watch: Watch,
     pub(crate) world: World,
     pub(crate) bounds: Bounds,
@@ -39,13 +41,29 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(wasi: Option<WasiP1Ctx>, watch: Watch, world: World, bounds: Bounds) -> Self {
-        Self { wasi, desk: None, watch, world, bounds, end: None }
+        Self { wasi, desk: None, files: None, watch, world, bounds, end: None }
     }
 
     /// A guest that never runs.
     pub(crate) fn idle() -> Self {
         let watch = Watch::new(Stop::new(), 0, Instant::now());
         Self::new(None, watch, World::new(Profile::Pure, TaskId([0; 32])), Bounds::new(0, 0))
+    }
+
+    /// The guest's file system, and the time of a change to it now.
+    pub(crate) fn vfs(&mut self) -> Result<(&mut Vfs, u64), End> {
+        let now_ns = self.world.wall_ns();
+        if self.files.is_none() {
+            let vfs = Vfs::new(&bytes::Bytes::new(), &weft_core::Limits::DEFAULT, now_ns);
+            self.files = Some(vfs.map_err(|text| End::Limit(Limit::Other(text)))?);
+        }
+        Ok((self.files.as_mut().expect("made above"), now_ns))
+    }
+
+    /// Counts what the guest's files hold now as its memory.
+    #[expect(clippy::unnecessary_wraps, reason = "stand-in")]
+    pub(crate) fn count_files(&mut self) -> Result<(), End> {
+        Ok(())
     }
 
     /// Notes why the run ends; the error only unwinds the guest. The first reason stays.

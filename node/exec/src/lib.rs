@@ -32,6 +32,7 @@ mod run;
 mod sandbox;
 mod stop;
 mod ticker;
+mod vfs;
 mod wasi;
 
 pub use module::Prepared;

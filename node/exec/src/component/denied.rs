@@ -7,14 +7,14 @@
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, Type};
 use wasmtime::component::{LinkerInstance, Resource, ResourceAny, ResourceType, Val};
 use wasmtime::{Engine, StoreContextMut};
-use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError};
 
 use crate::component::io::Wait;
 use crate::component::table::Entry;
 use crate::guest::Guest;
 
 /// Interfaces that are linked this way.
-const PREFIXES: [&str; 3] = ["wasi:sockets/", "wasi:http/", "wasi:filesystem/"];
+const PREFIXES: [&str; 2] = ["wasi:sockets/", "wasi:http/"];
 /// The error that says it best, in order: the names of sockets, of http, and what both have.
 const DENIALS: [&str; 4] = ["access-denied", "HTTP-request-denied", "not-supported", "internal-error"];
 /// Values inside values; the real interfaces have four or five.
@@ -42,7 +42,7 @@ pub(crate) fn define(
         match item.ty {
             ComponentItem::ComponentFunc(_) => linker.func_new(name, answer)?,
             ComponentItem::Resource(_) => {
-                linker.resource(name, ResourceType::host::<Denied>(), |_, _| Ok(()))?;
+                linker.resource(name, resource(name), dropped(name))?;
             }
             ComponentItem::Type(_) => {}
             ComponentItem::CoreFunc(_)
@@ -54,6 +54,25 @@ pub(crate) fn define(
         }
     }
     Ok(())
+}
+
+/// The resource behind this name: one that the interface uses of `wasi:io`, else one of its own.
+fn resource(name: &str) -> ResourceType {
+    match name {
+        "pollable" => ResourceType::host::<DynPollable>(),
+        "input-stream" => ResourceType::host::<DynInputStream>(),
+        "output-stream" => ResourceType::host::<DynOutputStream>(),
+        "error" | "io-error" => ResourceType::host::<IoError>(),
+        _ => ResourceType::host::<Denied>(),
+    }
+}
+
+/// What happens when the guest drops one: only those of `wasi:io` are kept in the table.
+fn dropped(name: &str) -> impl Fn(StoreContextMut<'_, Guest>, u32) -> wasmtime::Result<()> + use<> {
+    let kept = resource(name) != ResourceType::host::<Denied>();
+    move |mut store, rep| {
+        if kept { store.data_mut().release(&Resource::<Denied>::new_own(rep)) } else { Ok(()) }
+    }
 }
 
 fn answer(

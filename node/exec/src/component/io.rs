@@ -5,13 +5,13 @@
 //! are in memory, so none is needed.
 
 use wasmtime::component::Resource;
-use wasmtime_wasi::p2::bindings::sync::filesystem::types::ErrorCode;
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
 use wasmtime_wasi_io::bindings::wasi::io::error;
 
 use crate::component::HANDLES_MAX;
-use crate::component::files::Cursor;
+use crate::component::open::{Cursor, Descriptor, Listing};
 use crate::component::table::Entry;
 use crate::guest::{End, Guest};
 
@@ -223,7 +223,17 @@ impl Guest {
 
     /// Forgets a resource that the guest dropped.
     pub(crate) fn release<T: 'static>(&mut self, handle: &Resource<T>) -> wasmtime::Result<()> {
-        self.desk()?.table.remove(handle).map(drop).ok_or_else(unknown)
+        let entry = self.desk()?.table.remove(handle).ok_or_else(unknown)?;
+        match entry {
+            Entry::Input(Input::File(Cursor { inode, .. }))
+            | Entry::Output(Output::File(Cursor { inode, .. }))
+            | Entry::Descriptor(Descriptor { inode, .. })
+            | Entry::Listing(Listing { inode, .. }) => self.let_go(inode),
+            Entry::Input(Input::Stdin)
+            | Entry::Output(Output::Stdout | Output::Stderr)
+            | Entry::Wait(_)
+            | Entry::Error(_) => Ok(()),
+        }
     }
 
     /// Why an operation of a stream failed.
@@ -231,6 +241,18 @@ impl Guest {
         match self.desk()?.table.get(error) {
             Some(Entry::Error(code)) => Ok(*code),
             Some(_) | None => Err(unknown()),
+        }
+    }
+
+    /// Moves the place of a file's stream.
+    fn move_cursor<T: 'static>(&mut self, stream: &Resource<T>, by: usize) -> StreamResult<()> {
+        let desk = self.desk().map_err(StreamError::Trap)?;
+        match desk.table.get_mut(stream) {
+            Some(Entry::Input(Input::File(cursor)) | Entry::Output(Output::File(cursor))) => {
+                cursor.advance(by);
+                Ok(())
+            }
+            Some(_) | None => Err(StreamError::Trap(unknown())),
         }
     }
 
@@ -244,7 +266,7 @@ impl Guest {
     /// Sleeps until the monotonic clock shows this, and says what it shows then.
     fn sleep_until(&mut self, instant_ns: u64) -> wasmtime::Result<u64> {
         let now = self.world.monotonic_ns();
-        self.sleep(instant_ns.saturating_sub(now))?;
+        self.sleep(instant_ns.saturating_sub(now)).map_err(|end| self.end(end))?;
         Ok(now.max(instant_ns))
     }
 
@@ -253,7 +275,12 @@ impl Guest {
         let desk = self.desk().map_err(StreamError::Trap)?;
         match desk.table.get(stream) {
             Some(Entry::Input(Input::Stdin)) => desk.read_stdin(len),
-            Some(Entry::Input(Input::File(_))) => Err(StreamError::Closed),
+            Some(Entry::Input(Input::File(cursor))) => {
+                let cursor = *cursor;
+                let bytes = self.read_cursor(cursor, len)?;
+                self.move_cursor(stream, bytes.len())?;
+                Ok(bytes)
+            }
             Some(_) | None => Err(StreamError::Trap(unknown())),
         }
     }
@@ -263,7 +290,11 @@ impl Guest {
         let sink = match desk.table.get(stream) {
             Some(Entry::Output(Output::Stdout)) => &desk.output,
             Some(Entry::Output(Output::Stderr)) => &desk.errors,
-            Some(Entry::Output(Output::File(_))) => return Err(StreamError::Closed),
+            Some(Entry::Output(Output::File(cursor))) => {
+                let cursor = *cursor;
+                self.write_cursor(cursor, bytes)?;
+                return self.move_cursor(stream, bytes.len());
+            }
             Some(_) | None => return Err(StreamError::Trap(unknown())),
         };
         sink.push(bytes).map_err(|limit| StreamError::Trap(self.end(End::Limit(limit))))

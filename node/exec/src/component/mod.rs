@@ -5,9 +5,11 @@
 //! it: its own host reads real files and runs a tokio runtime, which a confined slot must not.
 
 mod cli;
+mod convert;
 mod denied;
 mod files;
 mod io;
+mod open;
 mod table;
 mod world;
 
@@ -18,6 +20,7 @@ use wasmtime::component::types::{ComponentItem, Type};
 pub(crate) use wasmtime::component::Linker;
 use wasmtime::component::{Component, ComponentExportIndex, HasSelf, InstancePre};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use wasmtime_wasi::p2::bindings::{cli as cli_host, clocks, random, sync};
 use wasmtime_wasi::p2::{StreamError, StreamResult};
 use wasmtime_wasi_io::bindings::wasi::io::error as error_host;
@@ -92,6 +95,8 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     random::random::add_to_linker::<_, Us>(all, guest)?;
     random::insecure::add_to_linker::<_, Us>(all, guest)?;
     random::insecure_seed::add_to_linker::<_, Us>(all, guest)?;
+    sync::filesystem::types::add_to_linker::<_, Us>(all, guest)?;
+    preopens::add_to_linker::<_, Us>(all, guest)?;
     cli_host::environment::add_to_linker::<_, Us>(all, guest)?;
     cli_host::exit::add_to_linker::<_, Us>(all, guest)?;
     cli_host::stdin::add_to_linker::<_, Us>(all, guest)?;

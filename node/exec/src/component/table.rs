@@ -6,12 +6,12 @@
 
 use slab::Slab;
 use wasmtime::component::Resource;
-use wasmtime_wasi::p2::bindings::sync::filesystem::types::ErrorCode;
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 use weft_core::Limit;
 
 use crate::component::HANDLES_MAX;
-use crate::component::files::{Descriptor, Listing};
 use crate::component::io::{Input, Output, Wait};
+use crate::component::open::{Descriptor, Listing};
 
 /// What a number stands for.
 #[derive(Debug)]

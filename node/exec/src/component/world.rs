@@ -13,7 +13,8 @@ use crate::guest::{End, Guest};
 
 /// Most bytes of randomness of one call; programs ask for some dozens.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
-const NANOS: u64 = 1_000_000_000;
+/// Nanoseconds of a second.
+pub(crate) const NANOS: u64 = 1_000_000_000;
 
 impl monotonic_clock::Host for Guest {
     fn now(&mut self) -> wasmtime::Result<u64> {
