@@ -18,7 +18,7 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, RunId, TaskId, Work};
-use weft_exec::{BlobAccess, Pool, Sandbox, SandboxConfig, Stop};
+use weft_exec::{BlobAccess, Given, Pool, Sandbox, SandboxConfig, Stop};
 
 const ROUNDS: usize = 7;
 const TASKS: u32 = 5_000;

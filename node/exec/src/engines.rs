@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig, Store};
 use weft_core::{Profile, Program};
 
-use crate::calls;
 use crate::component;
 use crate::guest::Guest;
+use crate::wasi;
 
 /// Runs that may be under way beyond the slots: callers of `Sandbox::run` outside the pool.
 const SPARE_INSTANCES: u32 = 16;
@@ -127,7 +127,7 @@ impl Engines {
 }
 
 fn lane(engine: Engine) -> wasmtime::Result<Lane> {
-    let linker = calls::linker(&engine)?;
+    let linker = wasi::linker(&engine)?;
     let mut store = Store::new(&engine, Guest::idle());
     // The store was made only to list the names; it must not be dropped by the epoch's deadline.
     store.set_epoch_deadline(u64::MAX / 2);

@@ -17,7 +17,7 @@ use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{BlobId, Limit, Outcome, Payload, Program, Report, RunId, Work};
 
 use crate::MODULE_BYTES_MAX;
-use crate::run::{Finished, panic_text};
+use crate::run::{Finished, Given, panic_text};
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::stop::Stop;
 
@@ -235,38 +235,48 @@ impl Shared {
                 Ok(prepared) => prepared,
                 Err(error) => return Report::bare(error.outcome()),
             };
-        let input = match input {
-            Payload::Inline(bytes) => Bytes::from_owner(Arc::clone(bytes)),
-            Payload::Blob { id, .. } => match self.blobs.read(*id) {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    return Report::bare(Outcome::Lost(format!("the input can't be read: {error}")));
-                }
-            },
+        let given = match (self.read(input), self.read(&program.files)) {
+            (Ok(input), Ok(files)) => Given { input, files },
+            (Err(error), _) => {
+                return Report::bare(Outcome::Lost(format!("the input can't be read: {error}")));
+            }
+            (_, Err(error)) => {
+                return Report::bare(Outcome::Lost(format!("the files can't be read: {error}")));
+            }
         };
-        let finished = self.sandbox.run(&prepared, program, *task, input, stop);
+        let finished = self.sandbox.run(&prepared, program, *task, given, stop, None);
         self.report(finished, micros(compile_time))
     }
 
-    /// Module and input are held in memory whole, so their true lengths are looked at first.
+    fn read(&self, payload: &Payload) -> io::Result<Bytes> {
+        match payload {
+            Payload::Inline(bytes) => Ok(Bytes::from_owner(Arc::clone(bytes))),
+            Payload::Blob { id, .. } => self.blobs.read(*id),
+        }
+    }
+
+    /// Module, input and files are held in memory whole, so their true lengths are looked at first.
     fn too_long(&self, program: &Program, input: &Payload) -> Option<Report> {
         let most = self.sandbox.memory_max_bytes();
-        let input = input.blob().and_then(|id| self.blobs.len(id)).filter(|bytes| *bytes > most);
+        let long = |payload: &Payload| {
+            payload.blob().and_then(|id| self.blobs.len(id)).filter(|bytes| *bytes > most)
+        };
         let module = self.blobs.len(program.module).filter(|bytes| *bytes > MODULE_BYTES_MAX);
-        let text = match (input, module) {
-            (Some(bytes), _) => format!("input: {bytes} bytes, this node gives a task {most}"),
-            (None, Some(bytes)) => format!("module: {bytes} bytes, the limit is {MODULE_BYTES_MAX}"),
-            (None, None) => return None,
+        let text = match (long(input), long(&program.files), module) {
+            (Some(bytes), _, _) => format!("input: {bytes} bytes, this node gives a task {most}"),
+            (None, Some(bytes), _) => format!("files: {bytes} bytes, this node gives a task {most}"),
+            (None, None, Some(bytes)) => format!("module: {bytes} bytes, the limit is {MODULE_BYTES_MAX}"),
+            (None, None, None) => return None,
         };
         Some(Report::bare(Outcome::LimitExceeded(Limit::Other(text))))
     }
 
     fn report(&self, finished: Finished, compile_us: u64) -> Report {
-        let Finished { outcome, output, errors, mut usage } = finished;
+        let Finished { outcome, output, errors, files, mut usage } = finished;
         usage.compile_us = compile_us;
-        match (self.payload(output), self.payload(errors)) {
-            (Ok(output), Ok(errors)) => Report { outcome, output, errors, files: Payload::empty(), usage },
-            (Err(error), _) | (_, Err(error)) => {
+        match (self.payload(output), self.payload(errors), self.payload(files)) {
+            (Ok(output), Ok(errors), Ok(files)) => Report { outcome, output, errors, files, usage },
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
                 let outcome = Outcome::Lost(format!("the output can't be stored: {error}"));
                 Report { usage, ..Report::bare(outcome) }
             }

@@ -17,7 +17,8 @@ use crate::cache::{Cache, Verdict};
 use crate::disk::DiskCache;
 use crate::engines::{EngineKey, Engines, Lane};
 use crate::module::{Compiled, Kind, Prepared, words};
-use crate::run::{Attempt, Finished};
+use crate::run::{Attempt, Finished, Given};
+use crate::sink::Printer;
 use crate::stop::Stop;
 use crate::ticker::Ticker;
 
@@ -192,18 +193,20 @@ impl Sandbox {
 
     /// Runs one attempt on this thread, which must not belong to an async runtime and needs 2 MiB of stack. Returns
     /// when the guest has ended: at its wall limit and one tick (5 ms) at the latest, or within about 10 ms of `stop`.
+    /// `printer` is called on this thread with what the guest prints, as it comes; the whole is in the result too.
     #[must_use]
     pub fn run(
         &self,
         prepared: &Prepared,
         program: &Program,
         task: TaskId,
-        input: Bytes,
+        given: Given,
         stop: &Stop,
+        printer: Option<Printer>,
     ) -> Finished {
         let running = self.0.ticker.keep();
         let node_bytes = self.0.memory_max_bytes;
-        let finished = Attempt { prepared, program, task, input, stop, node_bytes }.run();
+        let finished = Attempt { prepared, program, task, given, printer, stop, node_bytes }.run();
         drop(running);
         finished
     }

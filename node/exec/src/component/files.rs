@@ -228,7 +228,7 @@ impl types::HostDirectoryEntryStream for Guest {
             Some(_) | None => return Err(FsError::trap(unknown())),
         };
         let next = self.with_files(|vfs, _| {
-            let next = vfs.next_entry(inode, after.as_deref())?;
+            let next = vfs.entries_after(inode, after.as_deref())?.next();
             Ok(next.map(|(name, _, kind)| (name.to_owned(), kind)))
         })?;
         let Some((name, found)) = next else { return Ok(None) };

@@ -30,7 +30,7 @@ use crate::component::table::Table;
 use crate::guest::Guest;
 use crate::module::{list, quote, words};
 use crate::outcome::Broken;
-use crate::wasi::Sink;
+use crate::sink::Sink;
 
 /// Streams, files, pollables and errors that a guest may hold at a time.
 const HANDLES_MAX: usize = 16_384;

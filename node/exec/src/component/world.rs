@@ -1,4 +1,4 @@
-//! `wasi:clocks` and `wasi:random`, as the run's [`World`](crate::guest::World) has them: virtual and seeded for a
+//! `wasi:clocks` and `wasi:random`, as the run's [`World`](crate::world::World) has them: virtual and seeded for a
 //! pure task, real for an impure one.
 
 use wasmtime::component::Resource;
@@ -10,6 +10,7 @@ use weft_core::Limit;
 use crate::component::io::Wait;
 use crate::component::table::Entry;
 use crate::guest::{End, Guest};
+use crate::world::CLOCK_STEP_NS;
 
 /// Most bytes of randomness of one call; programs ask for some dozens.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
@@ -22,7 +23,7 @@ impl monotonic_clock::Host for Guest {
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
-        Ok(crate::calls::CLOCK_STEP_NS)
+        Ok(CLOCK_STEP_NS)
     }
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
@@ -41,7 +42,7 @@ impl wall_clock::Host for Guest {
     }
 
     fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        Ok(datetime(crate::calls::CLOCK_STEP_NS))
+        Ok(datetime(CLOCK_STEP_NS))
     }
 }
 

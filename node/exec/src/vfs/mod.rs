@@ -11,6 +11,7 @@
 mod archive;
 mod content;
 mod export;
+mod files;
 mod names;
 mod node;
 mod path;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use weft_core::{Limit, Limits};
 
 use content::Content;
+pub(crate) use files::Files;
 use node::{Body, Node};
 pub(crate) use node::{Inode, Kind, Stat};
 
@@ -252,20 +254,19 @@ impl Vfs {
         Ok(())
     }
 
-    /// The directory's first entry after this name, in the order of the names' bytes; without `.` and `..`.
+    /// The directory's entries after this name, in the order of the names' bytes; without `.` and `..`.
     ///
     /// # Errors
     /// When it is no directory.
-    pub(crate) fn next_entry(
+    pub(crate) fn entries_after(
         &self,
         directory: Inode,
         after: Option<&str>,
-    ) -> Result<Option<(&str, Inode, Kind)>, Error> {
+    ) -> Result<impl Iterator<Item = (&str, Inode, Kind)>, Error> {
         use std::ops::Bound::{Excluded, Unbounded};
-        let entries = self.entries(directory)?;
         let from = after.map_or(Unbounded, Excluded);
-        let Some((name, &inode)) = entries.range::<str, _>((from, Unbounded)).next() else { return Ok(None) };
-        Ok(Some((name, inode, self.node(inode)?.kind())))
+        let entries = self.entries(directory)?.range::<str, _>((from, Unbounded));
+        Ok(entries.filter_map(|(name, inode)| Some((&**name, *inode, self.nodes.get(inode)?.kind()))))
     }
 
     fn content(&self, file: Inode) -> Result<&Content, Error> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use weft_core::{
     BlobId, Entry, Limit, Limits, Outcome, Payload, Profile, Program, Report, RunId, TaskId, Trap, Work,
 };
-use weft_exec::{BlobAccess, Finished, Pool, Prepared, Sandbox, SandboxConfig, Stop};
+use weft_exec::{BlobAccess, Finished, Given, Pool, Prepared, Sandbox, SandboxConfig, Stop};
 
 /// No test waits longer than this for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -106,7 +106,7 @@ pub(crate) fn program(module: &[u8], entry: Entry) -> Program {
         entry,
         args: Vec::new(),
         env: Vec::new(),
-        files: weft_core::Payload::empty(),
+        files: Payload::empty(),
         profile: Profile::Pure,
         limits: Limits { wall_ms: 10_000, ..Limits::DEFAULT },
     }
@@ -128,7 +128,7 @@ pub(crate) fn prepare(sandbox: &Sandbox, module: &[u8], program: &Program) -> Ar
 pub(crate) fn run(sandbox: &Sandbox, module: &[u8], program: &Program, input: &[u8]) -> Finished {
     let prepared = prepare(sandbox, module, program);
     let task = program.task_id(&Payload::Blob { id: BlobId::of(input), bytes: input.len() as u64 });
-    sandbox.run(&prepared, program, task, Bytes::copy_from_slice(input), &Stop::new())
+    sandbox.run(&prepared, program, task, Given::input(Bytes::copy_from_slice(input)), &Stop::new(), None)
 }
 
 /// Why this module is refused.
