@@ -20,6 +20,8 @@
 mod abi;
 mod cache;
 mod calls;
+mod code;
+mod compile;
 mod disk;
 mod engines;
 mod function;
@@ -33,6 +35,7 @@ mod stop;
 mod ticker;
 mod wasi;
 
+pub use code::{Code, Kind, Tier};
 pub use module::Prepared;
 pub use pool::{BlobAccess, Pool, QUEUE_MAX};
 pub use run::Finished;
