@@ -11,6 +11,7 @@ use wasmtime::{Engine, ExternType, FuncType, InstancePre, Module, ModuleExport, 
 use weft_core::Entry;
 
 use crate::abi;
+use crate::code::Kind;
 use crate::component;
 use crate::engines::{EngineKey, Lane};
 use crate::guest::Guest;
@@ -25,36 +26,25 @@ const NAME_MAX: usize = 64;
 /// Length of the runtime's own words in an error text, in characters.
 const WORDS_MAX: usize = 600;
 
-/// The two binary formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A core module: a WASI preview 1 command, a function module, or both.
-    Core,
-    /// A component.
-    Component,
-}
-
-impl Kind {
-    /// What these bytes say that they are.
-    ///
-    /// # Errors
-    /// With a text for the module's author, when they are neither.
-    pub(crate) fn of(bytes: &[u8]) -> Result<Self, String> {
-        let Some(rest) = bytes.strip_prefix(b"\0asm") else {
-            let text = bytes.trim_ascii_start();
-            let is_text = text.starts_with(b"(") || text.starts_with(b";;");
-            return Err(if is_text {
-                "it is WebAssembly as text; a node runs the binary format, into which `weft` translates it".into()
-            } else {
-                "it is no WebAssembly: neither a core module nor a component, which both begin with `\\0asm`".into()
-            });
-        };
-        match rest.get(..4) {
-            Some([1, 0, 0, 0]) => Ok(Self::Core),
-            Some([_, _, 1, 0]) => Ok(Self::Component),
-            Some(_) => Err("it is WebAssembly of an unknown version: neither a core module nor a component".into()),
-            None => Err("it ends before its version: neither a core module nor a component".into()),
-        }
+/// What these bytes say that they are.
+///
+/// # Errors
+/// With a text for the module's author, when they are neither.
+pub(crate) fn recognise(bytes: &[u8]) -> Result<Kind, String> {
+    let Some(rest) = bytes.strip_prefix(b"\0asm") else {
+        let text = bytes.trim_ascii_start();
+        let is_text = text.starts_with(b"(") || text.starts_with(b";;");
+        return Err(if is_text {
+            "it is WebAssembly as text; a node runs the binary format, into which `weft` translates it".into()
+        } else {
+            "it is no WebAssembly: neither a core module nor a component, which both begin with `\\0asm`".into()
+        });
+    };
+    match rest.get(..4) {
+        Some([1, 0, 0, 0]) => Ok(Kind::Core),
+        Some([_, _, 1, 0]) => Ok(Kind::Component),
+        Some(_) => Err("it is WebAssembly of an unknown version: neither a core module nor a component".into()),
+        None => Err("it ends before its version: neither a core module nor a component".into()),
     }
 }
 
@@ -62,16 +52,6 @@ impl Kind {
 pub(crate) enum Compiled {
     Core(Module),
     Component(Component),
-}
-
-impl Compiled {
-    /// The code as bytes that only an engine of the same settings loads.
-    pub(crate) fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
-        match self {
-            Self::Core(module) => module.serialize(),
-            Self::Component(component) => component.serialize(),
-        }
-    }
 }
 
 impl From<Module> for Compiled {

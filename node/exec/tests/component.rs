@@ -21,6 +21,6 @@ fn a_component_sees_input_arguments_and_environment_and_its_exit_code_counts() {
         let finished = run(&sandbox, &module, &program, b"hello, ");
         assert_eq!(finished.outcome, outcome);
         assert_eq!(String::from_utf8_lossy(&finished.output), "hello, main.wasm\0one\0two\0KEY=value\0");
-        assert_eq!(finished.errors, b"chek");
+        assert_eq!(finished.errors, b"heck");
     }
 }
