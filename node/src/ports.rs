@@ -144,8 +144,8 @@ impl Ports {
         }
         let (net, fetched) = (self.net.clone(), self.fetched.clone());
         self.tasks.spawn_local(async move {
-            let found = match net.fetch(blob, &from).await {
-                Ok(length) => bytes.is_none_or(|bytes| bytes == length),
+            let found = match net.fetch(blob, &from, bytes).await {
+                Ok(_) => true,
                 Err(error) => {
                     tracing::warn!(%blob, %error, "a blob could not be fetched");
                     false

@@ -1,5 +1,5 @@
 //! Known results: who remembers, who is told, who is answered without anything running, and who is not believed.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod wire;
 

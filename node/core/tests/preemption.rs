@@ -1,5 +1,5 @@
 //! A task of a higher class on a full worker: who is stopped for it, who is not, and who goes on when.
-#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
 

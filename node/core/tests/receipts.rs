@@ -1,5 +1,5 @@
 //! Receipts: one signature for many outcomes, which wait for it, but not for ever.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
 

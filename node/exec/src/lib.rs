@@ -19,6 +19,9 @@
 #[path = "../../../sdk/guest/src/abi.rs"]
 mod abi;
 mod cache;
+mod code;
+mod compile;
+mod component;
 mod disk;
 mod engines;
 mod function;
@@ -35,6 +38,7 @@ mod vfs;
 mod wasi;
 mod world;
 
+pub use code::{Code, Kind, Tier};
 pub use module::Prepared;
 pub use pool::{BlobAccess, Pool, QUEUE_MAX};
 pub use run::{Finished, Given};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, TaskId};
-use weft_exec::{Prepared, Sandbox, Stop};
+use weft_exec::{Given, Prepared, Sandbox, Stop};
 
 use super::BenchError;
 use super::report::median;
@@ -75,7 +75,9 @@ impl Direct {
     }
 
     fn call(&self, input: Bytes) -> Result<Vec<u8>, BenchError> {
-        let finished = self.sandbox.run(&self.prepared, &self.program, TaskId([0; 32]), input, &Stop::new());
+        let given = Given::input(input);
+        let stop = Stop::new();
+        let finished = self.sandbox.run(&self.prepared, &self.program, TaskId([0; 32]), given, &stop, None);
         match finished.outcome {
             Outcome::Done => Ok(finished.output),
             Outcome::Failed(_)

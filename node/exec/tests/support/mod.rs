@@ -254,3 +254,15 @@ pub(crate) fn trap(finished: &Finished) -> &Trap {
     let Outcome::Trapped(trap) = outcome else { panic!("expected a trap, got {outcome}") };
     trap
 }
+
+/// A preview 1 command as a component, as the toolchains make one.
+pub(crate) fn component_of(command: &[u8]) -> Vec<u8> {
+    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER;
+    wit_component::ComponentEncoder::default()
+        .module(command)
+        .unwrap()
+        .adapter("wasi_snapshot_preview1", adapter)
+        .unwrap()
+        .encode()
+        .unwrap()
+}
