@@ -12,7 +12,7 @@ use crate::effect::Effect;
 use crate::id::{BlobId, PeerId, RunId};
 use crate::message::Grant;
 use crate::owner::blobs_with_lengths;
-use crate::task::{Outcome, Report};
+use crate::task::{Outcome, Payload, Report};
 
 /// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
 const PRESENT_MAX: usize = 1024;
@@ -64,6 +64,10 @@ impl Worker {
 
     /// Has brought here what a task lacks; a task that lacks nothing is ready.
     fn gather(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        if self.runs.get(&run).is_some_and(|held| self.is_whole(held)) {
+            self.make_ready(run);
+            return;
+        }
         let Some(held) = self.runs.get_mut(&run) else { return };
         let (from, lacking) = match held.known.as_deref() {
             Some((report, computer)) => (*computer, blobs_with_lengths(report)),
@@ -84,6 +88,13 @@ impl Worker {
             });
             waiting.push(run);
         }
+    }
+
+    /// Whether a task lacks nothing: the rule for short ones, whose module has been here since the first.
+    fn is_whole(&self, held: &Held) -> bool {
+        let blobs = [&held.program.files, &held.input].into_iter().filter_map(Payload::blob);
+        let mut needs = core::iter::once(held.program.module).chain(blobs);
+        held.known.is_none() && needs.all(|blob| self.present.contains(&blob))
     }
 
     /// Forgets a run, and what it rested on.
