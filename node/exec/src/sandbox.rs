@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use wasmtime::component::Component;
 use wasmtime::Module;
+use wasmtime::component::Component;
 use weft_core::{BlobId, Limit, Outcome, Program, TaskId};
 
 use crate::MODULE_BYTES_MAX;
@@ -154,8 +154,7 @@ impl Sandbox {
         interrupt: Interrupt,
         disk: Option<DiskCache>,
     ) -> Result<Self, SandboxError> {
-        let engines =
-            Engines::new(slots, interrupt).map_err(|error| SandboxError::Engine(words(&error)))?;
+        let engines = Engines::new(slots, interrupt).map_err(|error| SandboxError::Engine(words(&error)))?;
         let engines = Arc::new(engines);
         let ticker = match interrupt {
             Interrupt::Epochs => Some(Ticker::start(Arc::clone(&engines)).map_err(SandboxError::Thread)?),
@@ -184,7 +183,8 @@ impl Sandbox {
         let verdict = match cell.get() {
             Some(verdict) => verdict,
             None => {
-                let lane = self.0.engines.lane(key, tier).map_err(|error| PrepareError::Engine(words(&error)))?;
+                let lane =
+                    self.0.engines.lane(key, tier).map_err(|error| PrepareError::Engine(words(&error)))?;
                 let verdict = prepared(&lane, code)?;
                 cell.set(&verdict);
                 verdict
@@ -321,7 +321,10 @@ fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
 }
 
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code")]
+#[expect(
+    unsafe_code,
+    reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code"
+)]
 fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
     // SAFETY: `deserialize_open_file` and `deserialize` trust the bytes, the former also that they stay. They stay: `Code` holds only a memory
     // file whose seals forbid every change (checked when it came from another process). And they are what an engine
