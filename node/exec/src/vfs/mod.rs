@@ -336,3 +336,6 @@ impl Quota {
         Error::Limit(Limit::FilesBytes { limit_bytes: self.bytes_max })
     }
 }
+
+#[cfg(test)]
+mod tests;
