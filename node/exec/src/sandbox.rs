@@ -156,8 +156,7 @@ impl Sandbox {
         interrupt: Interrupt,
         compiler: Option<Compiler>,
     ) -> Result<Self, SandboxError> {
-        let engines =
-            Engines::new(slots, interrupt).map_err(|error| SandboxError::Engine(words(&error)))?;
+        let engines = Engines::new(slots, interrupt).map_err(|error| SandboxError::Engine(words(&error)))?;
         let engines = Arc::new(engines);
         let ticker = match interrupt {
             Interrupt::Epochs => Some(Ticker::start(Arc::clone(&engines)).map_err(SandboxError::Thread)?),
@@ -186,7 +185,8 @@ impl Sandbox {
         let verdict = match cell.get() {
             Some(verdict) => verdict,
             None => {
-                let lane = self.0.engines.lane(key, tier).map_err(|error| PrepareError::Engine(words(&error)))?;
+                let lane =
+                    self.0.engines.lane(key, tier).map_err(|error| PrepareError::Engine(words(&error)))?;
                 let verdict = prepared(&lane, code)?;
                 cell.set(&verdict);
                 verdict
@@ -286,7 +286,10 @@ fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
 }
 
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code")]
+#[expect(
+    unsafe_code,
+    reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code"
+)]
 fn open_module(lane: &Lane, code: &Code) -> wasmtime::Result<Module> {
     let file = code.file()?;
     // SAFETY: `deserialize_open_file` trusts the file's bytes and that they stay. They stay: `Code` holds only a memory
@@ -303,4 +306,3 @@ fn open_module(lane: &Lane, code: &Code) -> wasmtime::Result<Module> {
     // node's own compiler, or from its disk cache, after the tag made with this node's own key was checked.
     unsafe { Module::deserialize(&lane.engine, code.bytes()) }
 }
-

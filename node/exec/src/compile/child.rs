@@ -86,7 +86,10 @@ fn answer(
     let engine = engine(engines, request.make)?;
     let made = compile(&engine, request.make.tier, request.kind, &bytes, request.effort)?;
     if made.len() as u64 > CODE_BYTES_MAX {
-        return Err(Flaw::Limit(format!("module: {} bytes of code, the limit is {CODE_BYTES_MAX}", made.len())));
+        return Err(Flaw::Limit(format!(
+            "module: {} bytes of code, the limit is {CODE_BYTES_MAX}",
+            made.len()
+        )));
     }
     code.write_all(&made).map_err(host)
 }

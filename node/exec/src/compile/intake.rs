@@ -9,8 +9,8 @@
 use std::fmt::Display;
 
 use wasmparser::{
-    FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, TableInit, ValidPayload,
-    Validator, ValidatorResources, WasmFeatures,
+    FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, TableInit,
+    ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
 use crate::MODULE_BYTES_MAX;
@@ -158,7 +158,10 @@ struct Intake {
 
 impl Intake {
     /// Counts what a section says that it has, before anything is made of it.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "wasmparser's list is open; the validator looks at the rest")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "wasmparser's list is open; the validator looks at the rest"
+    )]
     fn count(&mut self, payload: &Payload<'_>) -> Result<(), Flaw> {
         let Bounds { types, imports, exports, globals, data, segments, tables, functions, .. } = self.bounds;
         let counts = &mut self.counts;
@@ -194,7 +197,10 @@ impl Intake {
         }
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "wasmparser's list is open; the validator looks at the rest")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "wasmparser's list is open; the validator looks at the rest"
+    )]
     fn count_component(&mut self, payload: &Payload<'_>) -> Result<(), Flaw> {
         let Bounds { types, imports, exports, modules, links, .. } = self.bounds;
         let counts = &mut self.counts;
@@ -224,7 +230,12 @@ impl Intake {
             for ty in group.map_err(invalid)?.into_types() {
                 if let wasmparser::CompositeInnerType::Func(function) = &ty.composite_type.inner {
                     let arity = function.params().len().max(function.results().len()) as u64;
-                    most("parameters or results of a function type", &mut self.counts.arity, arity, self.bounds.arity)?;
+                    most(
+                        "parameters or results of a function type",
+                        &mut self.counts.arity,
+                        arity,
+                        self.bounds.arity,
+                    )?;
                 }
             }
         }
@@ -243,7 +254,11 @@ impl Intake {
     }
 
     /// Validates one function's body, and looks at its shape meanwhile.
-    fn body(&mut self, function: FuncToValidate<ValidatorResources>, body: &FunctionBody<'_>) -> Result<(), Flaw> {
+    fn body(
+        &mut self,
+        function: FuncToValidate<ValidatorResources>,
+        body: &FunctionBody<'_>,
+    ) -> Result<(), Flaw> {
         let bounds = self.bounds;
         let counts = &mut self.counts;
         let body_bytes = body.range().len() as u64;
@@ -279,7 +294,10 @@ struct Loops(Vec<u32>);
 
 impl Loops {
     /// How many loops are open after this operator, which left the control stack this high.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "wasmparser's list is open; only these open or close a loop")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "wasmparser's list is open; only these open or close a loop"
+    )]
     fn after(&mut self, operator: &Operator<'_>, depth: u32) -> u64 {
         match operator {
             Operator::Loop { .. } => self.0.push(depth),

@@ -211,8 +211,7 @@ impl Compiler {
         let disk = disk.transpose().map_err(SandboxError::Cache)?;
         let shelf = Mutex::new(Shelf::new(config.memory_bytes));
         let makers = Mutex::new(Vec::new());
-        let shared =
-            Shared { config, disk, makers, shelf, queued: Condvar::new(), answered: Condvar::new() };
+        let shared = Shared { config, disk, makers, shelf, queued: Condvar::new(), answered: Condvar::new() };
         Ok(Self(Arc::new(Handle(Arc::new(shared)))))
     }
 
@@ -300,7 +299,8 @@ enum Pace {
 
 impl Pace {
     fn effort(self) -> Effort {
-        let cores = thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let cores =
+            thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         match self {
             Self::Fast => Effort { threads: cores, nice: 5 },
             Self::Slow => Effort { threads: (cores / 2).max(1), nice: 10 },
