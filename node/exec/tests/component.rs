@@ -111,11 +111,11 @@ fn exit_with_a_code_is_that_code_even_in_the_middle() {
 fn text_and_other_bytes_are_no_module_and_the_error_says_so() {
     let sandbox = sandbox();
     for (bytes, part) in [
-        (b"(component)".as_slice(), "as text"),
-        (b" ;; a comment\n(module)", "as text"),
-        (b"#!/bin/sh", "no WebAssembly"),
-        (b"", "no WebAssembly"),
-        (b"\0asm", "ends before"),
+        (b"(component)".as_slice(), "text"),
+        (b" \n(module)", "text"),
+        (b"#!/bin/sh", "not WebAssembly"),
+        (b"", "empty"),
+        (b"\0asm", "unknown version"),
         (b"\0asm\x09\0\x09\0", "unknown version"),
     ] {
         let text = refusal(&sandbox, bytes, &command(bytes));
