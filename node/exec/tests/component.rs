@@ -499,8 +499,8 @@ fn run_with_files(sandbox: &Sandbox, module: &[u8], program: &Program, files: &B
     sandbox.run(&prepared, program, task(1), given, &Stop::new(), None)
 }
 
-#[test]
-fn a_component_has_the_same_files_as_a_module() {
+/// A walk through all that can be done to files, and that can't.
+fn file_walk() -> Vec<u8> {
     let paths = [
         "in/a.txt",
         "out/dir",
@@ -561,7 +561,12 @@ fn a_component_has_the_same_files_as_a_module() {
         close(),
         open("tmp/t", create),
     ];
-    let core = file_command(&calls, &data);
+    file_command(&calls, &data)
+}
+
+#[test]
+fn a_component_has_the_same_files_as_a_module() {
+    let core = file_walk();
     let component = component_of(&core);
     let sandbox = sandbox();
     let files = archive("a.txt", b"text");
