@@ -23,7 +23,7 @@ const SPARE_INSTANCES: u32 = 16;
 const TABLES_PER_MODULE: u32 = 4;
 /// Core modules' instances that one component may have: componentize-py makes one per native library.
 pub(crate) const INSTANCES_PER_COMPONENT: u32 = 128;
-/// Memories that one component may have: one for each program that it was composed of.
+/// Memories that one component or module may have: one for each program that it was composed of.
 const MEMORIES_PER_COMPONENT: u32 = 8;
 /// Tables that one component may have.
 const TABLES_PER_COMPONENT: u32 = 32;
@@ -39,16 +39,16 @@ const INSTANCE_BYTES: usize = 4 << 20;
 
 /// Which engine a program needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub(crate) struct EngineKey {
+pub struct EngineKey {
     /// Canonical NaNs: up to three times slower on float-heavy code.
-    pub(crate) portable: bool,
+    pub portable: bool,
     /// Counts fuel.
-    pub(crate) metered: bool,
+    pub metered: bool,
 }
 
 /// How a guest that runs too long is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub(crate) enum Interrupt {
+pub enum Interrupt {
     /// It looks at an epoch in every loop: for guests on threads.
     Epochs,
     /// Its process is killed: nothing is added to its code.
@@ -57,10 +57,13 @@ pub(crate) enum Interrupt {
 
 /// All that decides how code is compiled: code of one make runs in the engine of the same make only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub(crate) struct Make {
-    pub(crate) key: EngineKey,
-    pub(crate) interrupt: Interrupt,
-    pub(crate) tier: Tier,
+pub struct Make {
+    /// What the program wishes.
+    pub key: EngineKey,
+    /// How its guests are ended.
+    pub interrupt: Interrupt,
+    /// Which compiler.
+    pub tier: Tier,
 }
 
 impl Make {
@@ -207,9 +210,10 @@ fn config(make: Make) -> Config {
     config.cranelift_nan_canonicalization(key.portable);
     // The same bytes on every processor.
     config.relaxed_simd_deterministic(true);
-    // The guest ABI and WASI preview 1 are 32-bit words with one memory; the pool has one memory per instance.
+    // The guest ABI and WASI preview 1 are 32-bit words.
     config.wasm_memory64(false);
-    config.wasm_multi_memory(false);
+    // What joins two programs of one component reaches the memories of both.
+    config.wasm_multi_memory(true);
     let stack_bytes = match tier {
         Tier::Baseline => BASELINE_STACK_BYTES,
         Tier::Optimised => WASM_STACK_BYTES,
@@ -237,7 +241,7 @@ fn pool(slots: u32, scan: bool) -> PoolingAllocationConfig {
         .max_component_instance_size(INSTANCE_BYTES)
         .total_stacks(1)
         .max_tables_per_module(TABLES_PER_MODULE)
-        .max_memories_per_module(1)
+        .max_memories_per_module(MEMORIES_PER_COMPONENT)
         .max_memory_size(1 << 32)
         .max_core_instance_size(INSTANCE_BYTES)
         .table_elements(POOL_TABLE_ELEMENTS)

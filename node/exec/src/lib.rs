@@ -6,8 +6,9 @@
 //! hands bytes in through [`BlobAccess`] and drives the slots through [`Pool`].
 //!
 //! ```text
-//!   Pool (slot threads, FIFO) --> Sandbox::prepare (compiled once: memory, then disk, then Cranelift)
-//!                             '-> Sandbox::run     (store, instance, call) --> Finished --> Report
+//!   Pool (slots, FIFO) --> Compiler       (once: memory, then disk, then baseline, then optimised) --> Code
+//!                      |-> Sandbox::load  (maps the code, links it) --> Prepared
+//!                      '-> Sandbox::run   (store, instance, call) --> Finished --> Report
 //! ```
 
 #[expect(
@@ -38,7 +39,12 @@ mod vfs;
 mod wasi;
 mod world;
 
-pub use code::{Code, Kind, Tier};
+pub use code::{Code, CodeInfo, Kind, Tier};
+#[cfg(target_os = "linux")]
+pub use compile::child::compile_main;
+pub use compile::intake::Bounds;
+pub use compile::{Allowance, Compiler, CompilerConfig, CompilerStatus, How, OnDone, Read};
+pub use engines::{EngineKey, Interrupt, Make};
 pub use module::Prepared;
 pub use pool::{BlobAccess, Pool, QUEUE_MAX};
 pub use run::{Finished, Given};

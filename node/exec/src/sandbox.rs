@@ -8,17 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use wasmtime::component::Component;
 use wasmtime::Module;
+use wasmtime::component::Component;
 use weft_core::{BlobId, Limit, Outcome, Program, TaskId};
 
 use crate::MODULE_BYTES_MAX;
 use crate::cache::{Cache, Verdict};
-use crate::code::{Code, Draft, Kind, Tier};
-use crate::compile::work::{Effort, Flaw, compile};
-use crate::disk::{DISK_BYTES_MAX, DiskCache, Name};
-use crate::engines::{EngineKey, Engines, Interrupt, Lane, Make, fingerprint};
-use crate::module::{Compiled, Prepared, recognise, words};
+use crate::code::{Code, Kind, Tier};
+use crate::compile::{Compiler, CompilerConfig, How};
+use crate::engines::{EngineKey, Engines, Interrupt, Lane, Make};
+use crate::module::{Compiled, Prepared, words};
 use crate::run::{Attempt, Finished, Given};
 use crate::sink::Printer;
 use crate::stop::Stop;
@@ -72,6 +71,12 @@ pub enum PrepareError {
         /// Its length.
         bytes: u64,
     },
+    /// It is beyond a bound of what this node compiles; the text names the bound.
+    #[error("{0}")]
+    Limit(String),
+    /// It could not be compiled or loaded here and now: this node's fault.
+    #[error("the module can't be compiled here: {0}")]
+    Host(String),
     /// The runtime could not make an engine for the task's profile: this node's fault.
     #[error("the wasm runtime does not start: {0}")]
     Engine(String),
@@ -82,9 +87,9 @@ impl PrepareError {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Unreadable(_) | Self::Engine(_) => Outcome::Lost(self.to_string()),
+            Self::Unreadable(_) | Self::Host(_) | Self::Engine(_) => Outcome::Lost(self.to_string()),
             Self::Invalid(text) => Outcome::Invalid(text.clone()),
-            Self::TooLong { .. } => Outcome::LimitExceeded(Limit::Other(self.to_string())),
+            Self::Limit(_) | Self::TooLong { .. } => Outcome::LimitExceeded(Limit::Other(self.to_string())),
         }
     }
 }
@@ -93,6 +98,7 @@ impl PrepareError {
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
     Invalid(String),
+    Limit(String),
     TooLong { bytes: u64 },
 }
 
@@ -100,6 +106,7 @@ impl From<Refusal> for PrepareError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Invalid(text) => Self::Invalid(text),
+            Refusal::Limit(text) => Self::Limit(text),
             Refusal::TooLong { bytes } => Self::TooLong { bytes },
         }
     }
@@ -113,7 +120,8 @@ struct Inner {
     memory_max_bytes: u64,
     cache: Cache,
     engines: Arc<Engines>,
-    disk: Option<DiskCache>,
+    /// Only where modules are compiled in this process.
+    compiler: Option<Compiler>,
     /// Only where guests are interrupted by epochs.
     ticker: Option<Ticker>,
 }
@@ -131,12 +139,8 @@ impl Sandbox {
     /// When this machine refuses the address space, the cache's directory, or a thread.
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
         let SandboxConfig { cache_dir, slots, memory_max_bytes } = config;
-        let plain = Make { key: EngineKey::PLAIN, interrupt: Interrupt::Kill, tier: Tier::Optimised };
-        let generation = plain.compiler().map(|engine| fingerprint(&engine));
-        let generation = generation.map_err(|error| SandboxError::Engine(words(&error)))?;
-        let disk = cache_dir.map(|dir| DiskCache::open(&dir, &generation, DISK_BYTES_MAX));
-        let disk = disk.transpose().map_err(SandboxError::Cache)?;
-        Self::open(slots, memory_max_bytes, Interrupt::Epochs, disk)
+        let compiler = Compiler::start(CompilerConfig::new(cache_dir, Interrupt::Epochs, How::Here))?;
+        Self::open(slots, memory_max_bytes, Interrupt::Epochs, Some(compiler))
     }
 
     /// A sandbox for the one guest at a time of a process that is killed when the guest must end: it has no ticker,
@@ -144,7 +148,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// When this machine refuses the address space.
-    pub(crate) fn for_slot(memory_max_bytes: u64) -> Result<Self, SandboxError> {
+    pub fn for_slot(memory_max_bytes: u64) -> Result<Self, SandboxError> {
         Self::open(1, memory_max_bytes, Interrupt::Kill, None)
     }
 
@@ -152,17 +156,16 @@ impl Sandbox {
         slots: u32,
         memory_max_bytes: u64,
         interrupt: Interrupt,
-        disk: Option<DiskCache>,
+        compiler: Option<Compiler>,
     ) -> Result<Self, SandboxError> {
-        let engines =
-            Engines::new(slots, interrupt).map_err(|error| SandboxError::Engine(words(&error)))?;
+        let engines = Engines::new(slots, interrupt).map_err(|error| SandboxError::Engine(words(&error)))?;
         let engines = Arc::new(engines);
         let ticker = match interrupt {
             Interrupt::Epochs => Some(Ticker::start(Arc::clone(&engines)).map_err(SandboxError::Thread)?),
             Interrupt::Kill => None,
         };
         let cache = Cache::default();
-        Ok(Self(Arc::new(Inner { memory_max_bytes, cache, engines, disk, ticker })))
+        Ok(Self(Arc::new(Inner { memory_max_bytes, cache, engines, compiler, ticker })))
     }
 
     /// Makes code ready to run, once: the same code again gives what was made before. About 1 ms for code of 50 MB,
@@ -184,7 +187,8 @@ impl Sandbox {
         let verdict = match cell.get() {
             Some(verdict) => verdict,
             None => {
-                let lane = self.0.engines.lane(key, tier).map_err(|error| PrepareError::Engine(words(&error)))?;
+                let lane =
+                    self.0.engines.lane(key, tier).map_err(|error| PrepareError::Engine(words(&error)))?;
                 let verdict = prepared(&lane, code)?;
                 cell.set(&verdict);
                 verdict
@@ -224,9 +228,18 @@ impl Sandbox {
             return Ok((verdict?, Duration::ZERO));
         }
         let started = Instant::now();
-        let code = self.0.code(key, program, read)?;
+        let Some(compiler) = &self.0.compiler else {
+            return Err(PrepareError::Engine("this sandbox runs what others compile".into()));
+        };
+        let code = compiler.code(program, read)?;
         let prepared = self.load(&code)?;
         Ok((prepared, started.elapsed()))
+    }
+
+    /// What compiles for it, in this process; `None` in a slot's process.
+    #[must_use]
+    pub fn compiler(&self) -> Option<&Compiler> {
+        self.0.compiler.as_ref()
     }
 
     /// Memory that any one task gets, in bytes.
@@ -261,56 +274,30 @@ impl Sandbox {
     }
 }
 
-impl Inner {
-    fn code(
-        &self,
-        key: EngineKey,
-        program: &Program,
-        read: impl FnOnce() -> io::Result<Bytes>,
-    ) -> Result<Code, PrepareError> {
-        let make = Make { key, interrupt: self.engines.interrupt(), tier: Tier::Optimised };
-        let engine = make.compiler().map_err(|error| PrepareError::Engine(words(&error)))?;
-        let fingerprint = fingerprint(&engine);
-        let name = Name { module: program.module, make, fingerprint: &fingerprint };
-        if let Some(code) = self.disk.as_ref().and_then(|disk| disk.load(name)) {
-            return Ok(code);
-        }
-        let bytes = read().map_err(PrepareError::Unreadable)?;
-        let len = bytes.len() as u64;
-        if len > MODULE_BYTES_MAX {
-            return Err(PrepareError::TooLong { bytes: len });
-        }
-        if BlobId::of(&bytes) != program.module {
-            let error =
-                io::Error::new(io::ErrorKind::InvalidData, "these bytes have another hash than the module");
-            return Err(PrepareError::Unreadable(error));
-        }
-        let kind = recognise(&bytes).map_err(PrepareError::Invalid)?;
-        let effort = Effort { threads: 1, nice: 0 };
-        let made = compile(&engine, make.tier, kind, &bytes, effort).map_err(|flaw| match flaw {
-            Flaw::Invalid(text) | Flaw::Limit(text) | Flaw::Unsupported(text) => PrepareError::Invalid(text),
-            Flaw::Host(text) => PrepareError::Unreadable(io::Error::other(text)),
-        })?;
-        let mut draft = Draft::new().map_err(PrepareError::Unreadable)?;
-        draft.write(&made).map_err(PrepareError::Unreadable)?;
-        let code = draft.seal(program.module, kind, make).map_err(PrepareError::Unreadable)?;
-        if let Some(disk) = &self.disk {
-            disk.store(name, &code);
-        }
-        Ok(code)
-    }
+/// The system refused something: that is not the module's fault, and passes.
+fn is_host_fault(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause();
+    cause.is::<rustix::io::Errno>() || cause.is::<io::Error>() || cause.is::<wasmtime::error::OutOfMemory>()
 }
 
 /// Loads code and links it.
 fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
     let started = Instant::now();
-    let compiled = open(lane, code).map_err(|error| PrepareError::Engine(words(&error)))?;
+    let compiled = match open(lane, code) {
+        Ok(compiled) => compiled,
+        Err(error) if is_host_fault(&error) => return Err(PrepareError::Engine(words(&error))),
+        // The code was made by this node, so the pool refused it: more memories, tables or instances than there are.
+        Err(error) => return Ok(Err(Refusal::Invalid(words(&error)))),
+    };
     let made = Prepared::new(code.info().make.key, lane, &compiled, started.elapsed());
     Ok(made.map(Arc::new).map_err(Refusal::Invalid))
 }
 
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code")]
+#[expect(
+    unsafe_code,
+    reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code"
+)]
 fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
     // SAFETY: `deserialize_open_file` and `deserialize` trust the bytes, the former also that they stay. They stay: `Code` holds only a memory
     // file whose seals forbid every change (checked when it came from another process). And they are what an engine

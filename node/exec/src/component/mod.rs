@@ -16,8 +16,8 @@ mod world;
 use std::ops::Range;
 
 use bytes::Bytes;
-use wasmtime::component::types::{ComponentItem, Type};
 pub(crate) use wasmtime::component::Linker;
+use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{Component, ComponentExportIndex, HasSelf, InstancePre};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
@@ -128,7 +128,8 @@ impl Command {
         let mut linker = linker.clone();
         for (name, item) in ty.imports(engine) {
             if let (true, ComponentItem::ComponentInstance(wanted)) = (denied::is_denied(name), &item.ty) {
-                let defined = linker.instance(name).and_then(|mut into| denied::define(&mut into, engine, wanted));
+                let defined =
+                    linker.instance(name).and_then(|mut into| denied::define(&mut into, engine, wanted));
                 defined.map_err(|error| words(&error))?;
             }
         }
@@ -179,7 +180,9 @@ fn run_export(component: &Component) -> Result<Option<ComponentExportIndex>, Str
     let interface = component.get_export_index(None, name);
     match interface.and_then(|interface| component.get_export(Some(&interface), RUN)) {
         Some((ComponentItem::ComponentFunc(function), index)) if is_run(&function) => Ok(Some(index)),
-        Some(_) | None => Err(format!("the export `{}` must have a function `{RUN}: func() -> result`", quote(name))),
+        Some(_) | None => {
+            Err(format!("the export `{}` must have a function `{RUN}: func() -> result`", quote(name)))
+        }
     }
 }
 
@@ -190,10 +193,7 @@ fn is_run_interface(name: &str) -> bool {
 
 fn is_run(function: &wasmtime::component::types::ComponentFunc) -> bool {
     let mut results = function.results();
-    let result = match (results.next(), results.next()) {
-        (Some(Type::Result(result)), None) => result,
-        (_, _) => return false,
-    };
+    let (Some(Type::Result(result)), None) = (results.next(), results.next()) else { return false };
     function.params().len() == 0 && result.ok().is_none() && result.err().is_none() && !function.async_()
 }
 
