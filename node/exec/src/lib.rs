@@ -31,15 +31,19 @@ mod outcome;
 mod pool;
 mod run;
 mod sandbox;
+#[cfg(target_os = "linux")]
+mod slot;
 mod stop;
 mod ticker;
 mod wasi;
 
 pub use code::{Code, Kind, Tier};
 pub use module::Prepared;
-pub use pool::{BlobAccess, Pool, QUEUE_MAX};
+pub use pool::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, Slots};
 pub use run::Finished;
 pub use sandbox::{PrepareError, Sandbox, SandboxConfig, SandboxError};
+#[cfg(target_os = "linux")]
+pub use slot::{Confinement, Fence, slot_main};
 pub use stop::Stop;
 
 /// Longest module that is compiled, in bytes. A longer one ends as `LimitExceeded`: compiling takes about 0.6 ms a
