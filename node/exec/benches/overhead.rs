@@ -18,7 +18,7 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, RunId, TaskId, Work};
-use weft_exec::{BlobAccess, Pool, PoolConfig, Sandbox, SandboxConfig, Slots, Stop};
+use weft_exec::{BlobAccess, Given, Pool, PoolConfig, Sandbox, SandboxConfig, Slots, Stop};
 
 const ROUNDS: usize = 7;
 const TASKS: u32 = 5_000;
@@ -133,7 +133,8 @@ fn in_sandbox(sandbox: &Sandbox, module: &[u8], entry: Entry) -> f64 {
     let stop = Stop::new();
     time(|| {
         let prepared = sandbox.prepare(&program, || Ok(bytes.clone())).unwrap();
-        let finished = sandbox.run(&prepared, &program, TaskId([1; 32]), Bytes::from_static(INPUT), &stop);
+        let given = Given::input(Bytes::from_static(INPUT));
+        let finished = sandbox.run(&prepared, &program, TaskId([1; 32]), given, &stop, None);
         assert_eq!((finished.outcome, finished.output.len()), (Outcome::Done, INPUT.len()));
     })
 }

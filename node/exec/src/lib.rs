@@ -1,7 +1,7 @@
 //! Runs one untrusted WebAssembly task in wasmtime, the only crate that names it.
 //!
-//! A run sees its input, its arguments and its environment, and nothing else: no file, no network, and in the pure
-//! profiles no real clock and no real randomness. Every attempt has a fresh store and instance, dropped right after;
+//! A run sees its input, its arguments, its environment and a file system of its own in memory, and nothing else: no
+//! file of the host's, no network, and in the pure profiles no real clock and no real randomness. Every attempt has a fresh store and instance, dropped right after;
 //! no state outlives a call. The crate decides nothing about the mesh, knows no peer, and stores no blobs: the node
 //! hands bytes in through [`BlobAccess`] and drives the slots through [`Pool`].
 //!
@@ -19,9 +19,9 @@
 #[path = "../../../sdk/guest/src/abi.rs"]
 mod abi;
 mod cache;
-mod calls;
 mod code;
 mod compile;
+mod component;
 mod disk;
 mod engines;
 mod function;
@@ -31,17 +31,21 @@ mod outcome;
 mod pool;
 mod run;
 mod sandbox;
+mod sink;
 #[cfg(target_os = "linux")]
 mod slot;
 mod stop;
 mod ticker;
+mod vfs;
 mod wasi;
+mod world;
 
 pub use code::{Code, Kind, Tier};
 pub use module::Prepared;
 pub use pool::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, Slots};
-pub use run::Finished;
+pub use run::{Finished, Given};
 pub use sandbox::{PrepareError, Sandbox, SandboxConfig, SandboxError};
+pub use sink::Printer;
 #[cfg(target_os = "linux")]
 pub use slot::{Confinement, Fence, slot_main};
 pub use stop::Stop;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wasmtime::Module;
+use wasmtime::component::Component;
 use weft_core::{BlobId, Limit, Outcome, Program, TaskId};
 
 use crate::MODULE_BYTES_MAX;
@@ -17,8 +18,9 @@ use crate::code::{Code, Draft, Kind, Tier};
 use crate::compile::work::{Effort, Flaw, compile};
 use crate::disk::{DISK_BYTES_MAX, DiskCache, Name};
 use crate::engines::{EngineKey, Engines, Interrupt, Lane, Make, fingerprint};
-use crate::module::{Prepared, words};
-use crate::run::{Attempt, Finished};
+use crate::module::{Compiled, Prepared, recognise, words};
+use crate::run::{Attempt, Finished, Given};
+use crate::sink::Printer;
 use crate::stop::Stop;
 use crate::ticker::Ticker;
 
@@ -255,18 +257,20 @@ impl Sandbox {
 
     /// Runs one attempt on this thread, which must not belong to an async runtime and needs 2 MiB of stack. Returns
     /// when the guest has ended: at its wall limit and one tick (5 ms) at the latest, or within about 10 ms of `stop`.
+    /// `printer` is called on this thread with what the guest prints, as it comes; the whole is in the result too.
     #[must_use]
     pub fn run(
         &self,
         prepared: &Prepared,
         program: &Program,
         task: TaskId,
-        input: Bytes,
+        given: Given,
         stop: &Stop,
+        printer: Option<Printer>,
     ) -> Finished {
         let running = self.0.ticker.as_ref().map(Ticker::keep);
         let node_bytes = self.0.memory_max_bytes;
-        let finished = Attempt { prepared, program, task, input, stop, node_bytes }.run();
+        let finished = Attempt { prepared, program, task, given, printer, stop, node_bytes }.run();
         drop(running);
         finished
     }
@@ -296,7 +300,7 @@ impl Inner {
                 io::Error::new(io::ErrorKind::InvalidData, "these bytes have another hash than the module");
             return Err(PrepareError::Unreadable(error));
         }
-        let kind = if is_component(&bytes) { Kind::Component } else { Kind::Core };
+        let kind = recognise(&bytes).map_err(PrepareError::Invalid)?;
         let effort = Effort { threads: 1, nice: 0 };
         let made = compile(&engine, make.tier, kind, &bytes, effort).map_err(|flaw| match flaw {
             Flaw::Invalid(text) | Flaw::Limit(text) | Flaw::Unsupported(text) => PrepareError::Invalid(text),
@@ -315,15 +319,8 @@ impl Inner {
 /// Loads code and links it.
 fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
     let started = Instant::now();
-    let module = match code.kind() {
-        Kind::Core => open_module(lane, code).map_err(|error| PrepareError::Engine(words(&error)))?,
-        Kind::Component => {
-            let text =
-                "it is a component; only core modules run: WASI preview 1 commands and function modules";
-            return Ok(Err(Refusal::Invalid(text.into())));
-        }
-    };
-    let made = Prepared::new(code.info().make.key, lane, &module, started.elapsed());
+    let compiled = open(lane, code).map_err(|error| PrepareError::Engine(words(&error)))?;
+    let made = Prepared::new(code.info().make.key, lane, &compiled, started.elapsed());
     Ok(made.map(Arc::new).map_err(Refusal::Invalid))
 }
 
@@ -332,24 +329,39 @@ fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
     unsafe_code,
     reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code"
 )]
-fn open_module(lane: &Lane, code: &Code) -> wasmtime::Result<Module> {
-    let file = code.file()?;
-    // SAFETY: `deserialize_open_file` trusts the file's bytes and that they stay. They stay: `Code` holds only a memory
+fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
+    // SAFETY: `deserialize_open_file` and `deserialize` trust the bytes, the former also that they stay. They stay: `Code` holds only a memory
     // file whose seals forbid every change (checked when it came from another process). And they are what an engine
     // of this make wrote: a `Code` is made only from the answer of this node's own compiler, or from this node's disk
     // cache, after its tag, keyed with a key that only this node has, was checked over the very bytes in the file.
-    unsafe { Module::deserialize_open_file(&lane.engine, file) }
+    unsafe {
+        match code.kind() {
+            Kind::Core => Module::deserialize_open_file(&lane.engine, code.file()?).map(Compiled::from),
+            // wasmtime maps a component only by its path, and a slot may open none.
+            Kind::Component => Component::deserialize(&lane.engine, &whole(code)?).map(Compiled::from),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn whole(code: &Code) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(code.bytes_len()).unwrap_or(0));
+    code.each_piece(|piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(bytes)
 }
 
 #[cfg(not(target_os = "linux"))]
 #[expect(unsafe_code, reason = "loading compiled code is unsafe in wasmtime; this is verified code")]
-fn open_module(lane: &Lane, code: &Code) -> wasmtime::Result<Module> {
+fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
     // SAFETY: `deserialize` trusts its bytes. They are what an engine of this make wrote: a `Code` is made only by this
     // node's own compiler, or from its disk cache, after the tag made with this node's own key was checked.
-    unsafe { Module::deserialize(&lane.engine, code.bytes()) }
-}
-
-/// Components begin like modules, with another version and layer.
-fn is_component(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\0asm") && bytes.get(6..8) == Some(&[1, 0])
+    unsafe {
+        match code.kind() {
+            Kind::Core => Module::deserialize(&lane.engine, code.bytes()).map(Compiled::from),
+            Kind::Component => Component::deserialize(&lane.engine, code.bytes()).map(Compiled::from),
+        }
+    }
 }

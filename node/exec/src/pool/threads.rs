@@ -17,12 +17,16 @@ use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, Payload, Report, RunId, Work};
 
 use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, lower_priority, too_long};
-use crate::run::{Finished, panic_text};
+use crate::run::{Finished, Given, panic_text};
 use crate::sandbox::{Sandbox, SandboxConfig, SandboxError};
+use crate::sink::Printer;
 use crate::stop::Stop;
 
 /// Stack of a slot's thread: room for the guest's and for the compiler.
 const STACK_BYTES: usize = 8 << 20;
+
+/// What a guest prints is dropped while so many events wait for the caller: the report has all of it.
+const EVENTS_MAX: usize = 4096;
 
 /// The slot threads. Dropping it stops the guests and joins the threads.
 pub(super) struct Threads {
@@ -228,7 +232,7 @@ impl Shared {
     }
 
     /// A slot's life.
-    fn serve(&self) {
+    fn serve(self: &Arc<Self>) {
         lower_priority();
         let mut state = self.lock();
         while !state.quit {
@@ -255,18 +259,18 @@ impl Shared {
         }
     }
 
-    fn attempt(&self, waiting: &Waiting, stop: &Stop) -> Report {
+    fn attempt(self: &Arc<Self>, waiting: &Waiting, stop: &Stop) -> Report {
         let queue_us = micros(waiting.since.elapsed());
-        let mut report =
-            catch_unwind(AssertUnwindSafe(|| self.execute(&waiting.work, stop))).unwrap_or_else(|panic| {
+        let mut report = catch_unwind(AssertUnwindSafe(|| self.execute(waiting.run, &waiting.work, stop)))
+            .unwrap_or_else(|panic| {
                 Report::bare(Outcome::Lost(format!("the slot panicked: {}", panic_text(panic.as_ref()))))
             });
         report.usage.queue_us = queue_us;
         report
     }
 
-    fn execute(&self, work: &Work, stop: &Stop) -> Report {
-        let Work { task, program, input, stream: _ } = work;
+    fn execute(self: &Arc<Self>, run: RunId, work: &Work, stop: &Stop) -> Report {
+        let Work { task, program, input, stream } = work;
         if let Some(report) = too_long(work, self.sandbox.memory_max_bytes(), |id| self.blobs.len(id)) {
             return report;
         }
@@ -275,12 +279,29 @@ impl Shared {
                 Ok(prepared) => prepared,
                 Err(error) => return Report::bare(error.outcome()),
             };
-        let input = match self.bytes(input) {
-            Ok(bytes) => bytes,
-            Err(error) => return Report::bare(Outcome::Lost(format!("the input can't be read: {error}"))),
+        let given = match (self.bytes(input), self.bytes(&program.files)) {
+            (Ok(input), Ok(files)) => Given { input, files },
+            (Err(error), _) => {
+                return Report::bare(Outcome::Lost(format!("the input can't be read: {error}")));
+            }
+            (_, Err(error)) => {
+                return Report::bare(Outcome::Lost(format!("the program's files can't be read: {error}")));
+            }
         };
-        let finished = self.sandbox.run(&prepared, program, *task, input, stop);
+        let printer = stream.then(|| self.printer(run));
+        let finished = self.sandbox.run(&prepared, program, *task, given, stop, printer);
         self.report(finished, micros(compile_time))
+    }
+
+    /// Passes on what a run prints.
+    fn printer(self: &Arc<Self>, run: RunId) -> Printer {
+        let shared = Arc::clone(self);
+        Box::new(move |stream, offset, bytes| {
+            let printed = shared.lock().events.len();
+            if printed < EVENTS_MAX {
+                shared.tell(vec![PoolEvent::Printed { run, stream, offset, bytes: bytes.into() }]);
+            }
+        })
     }
 
     fn bytes(&self, payload: &Payload) -> io::Result<Bytes> {
@@ -291,11 +312,11 @@ impl Shared {
     }
 
     fn report(&self, finished: Finished, compile_us: u64) -> Report {
-        let Finished { outcome, output, errors, mut usage } = finished;
+        let Finished { outcome, output, errors, files, mut usage } = finished;
         usage.compile_us = compile_us;
-        match (self.payload(output), self.payload(errors)) {
-            (Ok(output), Ok(errors)) => Report { outcome, output, errors, files: Payload::empty(), usage },
-            (Err(error), _) | (_, Err(error)) => {
+        match (self.payload(output), self.payload(errors), self.payload(files)) {
+            (Ok(output), Ok(errors), Ok(files)) => Report { outcome, output, errors, files, usage },
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
                 let outcome = Outcome::Lost(format!("the output can't be stored: {error}"));
                 Report { usage, ..Report::bare(outcome) }
             }

@@ -19,8 +19,9 @@ use super::socket::{Broken, Incoming};
 use super::watch;
 use super::wire::{Brought, FromSlot, TO_SLOT_CLAIM_MAX, ToSlot};
 use super::{Current, Slot, now_us};
-use crate::run::Finished;
+use crate::run::{Finished, Given};
 use crate::sandbox::Sandbox;
+use crate::sink::Printer;
 use crate::stop::Stop;
 
 /// Reports that wait at most. Half a batch: the node sends more while the rest runs.
@@ -46,13 +47,13 @@ struct Task {
     number: u32,
     program: u32,
     task: TaskId,
-    input: Given,
+    input: Input,
     since_us: u64,
     stream: bool,
 }
 
 /// An input, or where it is.
-enum Given {
+enum Input {
     Inline(Arc<[u8]>),
     File(OwnedFd, u64),
 }
@@ -101,8 +102,8 @@ impl<'a> Runner<'a> {
                 ToSlot::ForgetCode(number) => self.loaded.forget_code(number),
                 ToSlot::Task { number, program, task, input, since_us, stream } => {
                     let input = match input {
-                        Payload::Inline(bytes) => Given::Inline(bytes),
-                        Payload::Blob { bytes, .. } => Given::File(self.incoming.file()?, bytes),
+                        Payload::Inline(bytes) => Input::Inline(bytes),
+                        Payload::Blob { bytes, .. } => Input::File(self.incoming.file()?, bytes),
                     };
                     self.tasks.push_back(Task { number, program, task, input, since_us, stream });
                 }
@@ -119,19 +120,21 @@ impl<'a> Runner<'a> {
     }
 
     fn attempt(&mut self, task: Task) -> Result<Finished, Outcome> {
-        let Task { number, program, task, input, since_us, stream: _ } = task;
+        let Task { number, program, task, input, since_us, stream } = task;
         let queue_us = now_us().saturating_sub(since_us);
-        let Ready { program, prepared, files: _ } = self.loaded.program(program)?;
+        let Ready { program, prepared, files } = self.loaded.program(program)?;
         let input = match input {
-            Given::Inline(bytes) => Bytes::from_owner(bytes),
-            Given::File(file, bytes) => read_whole(file, bytes)
+            Input::Inline(bytes) => Bytes::from_owner(bytes),
+            Input::File(file, bytes) => read_whole(file, bytes)
                 .map_err(|error| Outcome::Lost(format!("the input can't be read: {error}")))?,
         };
+        let given = Given { input, files: files.clone() };
+        let printer = stream.then(|| self.printer(number));
         let limit_ms = program.limits.wall_ms;
         let held = self.slot.page.held();
         *self.slot.current() = Some(Current { number, limit_ms, started: Instant::now(), held, queue_us });
         watch::wake(self.slot, &self.keeper);
-        let mut finished = self.sandbox.run(prepared, program, task, input, &self.stop);
+        let mut finished = self.sandbox.run(prepared, program, task, given, &self.stop, printer);
         if self.slot.current().take().is_none() {
             // The keeper has answered this run, and the process is about to end.
             loop {
@@ -142,8 +145,21 @@ impl<'a> Runner<'a> {
         Ok(finished)
     }
 
+    /// Passes on what a run prints, at the keeper's next look or with the next reports.
+    fn printer(&self, number: u32) -> Printer {
+        let slot = Arc::clone(self.slot);
+        Box::new(move |stream, offset, bytes| {
+            let mut out = slot.out();
+            out.push(&FromSlot::Printed { number, stream, offset, bytes: bytes.to_vec() }, []);
+            if out.waiting() >= REPORT_BYTES_MAX {
+                // When the node is gone, the process ends soon.
+                drop(slot.flush(&mut out));
+            }
+        })
+    }
+
     fn report(&self, number: u32, finished: Finished) {
-        let Finished { mut outcome, output, errors, usage } = finished;
+        let Finished { mut outcome, output, errors, files: left, usage } = finished;
         let mut files = Vec::new();
         let mut bring = |bytes: Vec<u8>| match brought(bytes) {
             Ok((brought, file)) => {
@@ -155,8 +171,8 @@ impl<'a> Runner<'a> {
                 Brought::Inline(Vec::new())
             }
         };
-        let (output, errors, out_files) = (bring(output), bring(errors), bring(Vec::new()));
-        let word = FromSlot::Ran { number, outcome, output, errors, files: out_files, usage };
+        let (output, errors, left) = (bring(output), bring(errors), bring(left));
+        let word = FromSlot::Ran { number, outcome, output, errors, files: left, usage };
         self.slot.out().push(&word, files.into_iter().map(Arc::new));
     }
 

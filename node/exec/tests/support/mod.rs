@@ -10,7 +10,8 @@ use weft_core::{
     BlobId, Entry, Limit, Limits, Outcome, Payload, Profile, Program, Report, RunId, TaskId, Trap, Work,
 };
 use weft_exec::{
-    BlobAccess, Finished, Pool, PoolConfig, PoolEvent, PoolStatus, Prepared, Sandbox, SandboxConfig, Stop,
+    BlobAccess, Finished, Given, Pool, PoolConfig, PoolEvent, PoolStatus, Prepared, Sandbox, SandboxConfig,
+    Stop,
 };
 
 /// No test waits longer than this for anything.
@@ -108,7 +109,7 @@ pub(crate) fn program(module: &[u8], entry: Entry) -> Program {
         entry,
         args: Vec::new(),
         env: Vec::new(),
-        files: weft_core::Payload::empty(),
+        files: Payload::empty(),
         profile: Profile::Pure,
         limits: Limits { wall_ms: 10_000, ..Limits::DEFAULT },
     }
@@ -130,7 +131,7 @@ pub(crate) fn prepare(sandbox: &Sandbox, module: &[u8], program: &Program) -> Ar
 pub(crate) fn run(sandbox: &Sandbox, module: &[u8], program: &Program, input: &[u8]) -> Finished {
     let prepared = prepare(sandbox, module, program);
     let task = program.task_id(&Payload::Blob { id: BlobId::of(input), bytes: input.len() as u64 });
-    sandbox.run(&prepared, program, task, Bytes::copy_from_slice(input), &Stop::new())
+    sandbox.run(&prepared, program, task, Given::input(Bytes::copy_from_slice(input)), &Stop::new(), None)
 }
 
 /// Why this module is refused.
@@ -291,4 +292,16 @@ pub(crate) fn trap(finished: &Finished) -> &Trap {
     let outcome = &finished.outcome;
     let Outcome::Trapped(trap) = outcome else { panic!("expected a trap, got {outcome}") };
     trap
+}
+
+/// A preview 1 command as a component, as the toolchains make one.
+pub(crate) fn component_of(command: &[u8]) -> Vec<u8> {
+    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER;
+    wit_component::ComponentEncoder::default()
+        .module(command)
+        .unwrap()
+        .adapter("wasi_snapshot_preview1", adapter)
+        .unwrap()
+        .encode()
+        .unwrap()
 }
