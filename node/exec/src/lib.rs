@@ -33,6 +33,8 @@ mod pool;
 mod run;
 mod sandbox;
 mod sink;
+#[cfg(target_os = "linux")]
+mod slot;
 mod stop;
 mod ticker;
 mod vfs;
@@ -46,10 +48,12 @@ pub use compile::intake::Bounds;
 pub use compile::{Allowance, Compiler, CompilerConfig, CompilerStatus, How, OnDone, Read};
 pub use engines::{EngineKey, Interrupt, Make};
 pub use module::Prepared;
-pub use pool::{BlobAccess, Pool, QUEUE_MAX};
+pub use pool::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, Slots};
 pub use run::{Finished, Given};
 pub use sandbox::{PrepareError, Sandbox, SandboxConfig, SandboxError};
 pub use sink::Printer;
+#[cfg(target_os = "linux")]
+pub use slot::{Confinement, Fence, slot_main, try_escape};
 pub use stop::Stop;
 
 /// Longest module that is compiled, in bytes. A longer one ends as `LimitExceeded`: compiling takes about 0.6 ms a

@@ -54,6 +54,9 @@ pub enum SandboxError {
     /// A thread could not be started.
     #[error("a thread can't be started: {0}")]
     Thread(#[source] io::Error),
+    /// No slot process could be started.
+    #[error("the slots can't be started: {0}")]
+    Slot(String),
 }
 
 /// A module was not prepared.

@@ -119,6 +119,10 @@ fn carried(locals: usize, loops: usize) -> Vec<u8> {
     .unwrap()
 }
 
+fn given(input: &'static [u8]) -> Given {
+    Given::input(Bytes::from_static(input))
+}
+
 fn run(code: &Code, program: &Program) -> Vec<u8> {
     let sandbox = support::sandbox();
     let prepared = sandbox.load(code).unwrap();
