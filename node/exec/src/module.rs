@@ -37,13 +37,16 @@ pub(crate) fn recognise(bytes: &[u8]) -> Result<Kind, String> {
         return Err(if is_text {
             "it is WebAssembly as text; a node runs the binary format, into which `weft` translates it".into()
         } else {
-            "it is no WebAssembly: neither a core module nor a component, which both begin with `\\0asm`".into()
+            "it is no WebAssembly: neither a core module nor a component, which both begin with `\\0asm`"
+                .into()
         });
     };
     match rest.get(..4) {
         Some([1, 0, 0, 0]) => Ok(Kind::Core),
         Some([_, _, 1, 0]) => Ok(Kind::Component),
-        Some(_) => Err("it is WebAssembly of an unknown version: neither a core module nor a component".into()),
+        Some(_) => {
+            Err("it is WebAssembly of an unknown version: neither a core module nor a component".into())
+        }
         None => Err("it ends before its version: neither a core module nor a component".into()),
     }
 }
@@ -216,7 +219,9 @@ impl Prepared {
 
     fn no_function(&self, name: &str, of: &str) -> String {
         let (name, prefix, exports) = (quote(name), abi::FUNCTION_PREFIX, &self.exports);
-        format!("no function `{name}`: looked for an export `{prefix}{name}`{of}; the module exports {exports}")
+        format!(
+            "no function `{name}`: looked for an export `{prefix}{name}`{of}; the module exports {exports}"
+        )
     }
 }
 

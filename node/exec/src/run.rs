@@ -81,11 +81,14 @@ impl Attempt<'_> {
     /// Runs it to its end, whatever happens; a panic of the host loses this task and nothing else.
     pub(crate) fn run(self) -> Finished {
         let started = Instant::now();
+        // Held time is nobody's.
+        let (stop, held_before) = (self.stop, self.stop.held());
         let cpu_before = thread_cpu_us();
         let in_bytes = (self.given.input.len() as u64).saturating_add(self.given.files.len() as u64);
         let mut finished = catch_unwind(AssertUnwindSafe(|| self.run_caught()))
             .unwrap_or_else(|panic| Finished::bare(lost_to_panic(panic.as_ref())));
-        finished.usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let wall = started.elapsed().saturating_sub(stop.held().saturating_sub(held_before));
+        finished.usage.wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
         finished.usage.in_bytes = in_bytes;
         let brought = [&finished.output, &finished.errors, &finished.files];
         finished.usage.out_bytes = brought.iter().map(|bytes| bytes.len() as u64).sum();

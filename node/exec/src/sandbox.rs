@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use wasmtime::component::Component;
 use wasmtime::Module;
+use wasmtime::component::Component;
 use weft_core::{BlobId, Limit, Outcome, Program, TaskId};
 
 use crate::MODULE_BYTES_MAX;
@@ -55,6 +55,9 @@ pub enum SandboxError {
     /// A thread could not be started.
     #[error("a thread can't be started: {0}")]
     Thread(#[source] io::Error),
+    /// No slot process could be started.
+    #[error("the slots can't be started: {0}")]
+    Slot(String),
 }
 
 /// A module was not prepared.
@@ -154,8 +157,7 @@ impl Sandbox {
         interrupt: Interrupt,
         disk: Option<DiskCache>,
     ) -> Result<Self, SandboxError> {
-        let engines =
-            Engines::new(slots, interrupt).map_err(|error| SandboxError::Engine(words(&error)))?;
+        let engines = Engines::new(slots, interrupt).map_err(|error| SandboxError::Engine(words(&error)))?;
         let engines = Arc::new(engines);
         let ticker = match interrupt {
             Interrupt::Epochs => Some(Ticker::start(Arc::clone(&engines)).map_err(SandboxError::Thread)?),
@@ -184,7 +186,8 @@ impl Sandbox {
         let verdict = match cell.get() {
             Some(verdict) => verdict,
             None => {
-                let lane = self.0.engines.lane(key, tier).map_err(|error| PrepareError::Engine(words(&error)))?;
+                let lane =
+                    self.0.engines.lane(key, tier).map_err(|error| PrepareError::Engine(words(&error)))?;
                 let verdict = prepared(&lane, code)?;
                 cell.set(&verdict);
                 verdict
@@ -227,6 +230,18 @@ impl Sandbox {
         let code = self.0.code(key, program, read)?;
         let prepared = self.load(&code)?;
         Ok((prepared, started.elapsed()))
+    }
+
+    /// A module's code for slots that are processes, compiled on this thread.
+    ///
+    /// # Errors
+    /// As [`Sandbox::prepare`].
+    pub(crate) fn code(
+        &self,
+        program: &Program,
+        read: impl FnOnce() -> io::Result<Bytes>,
+    ) -> Result<Code, PrepareError> {
+        self.0.code(EngineKey::of(program), program, read)
     }
 
     /// Memory that any one task gets, in bytes.
@@ -310,7 +325,10 @@ fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
 }
 
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code")]
+#[expect(
+    unsafe_code,
+    reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code"
+)]
 fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
     // SAFETY: `deserialize_open_file` and `deserialize` trust the bytes, the former also that they stay. They stay: `Code` holds only a memory
     // file whose seals forbid every change (checked when it came from another process). And they are what an engine

@@ -81,7 +81,10 @@ pub(crate) fn compile(
 
 fn flaw(tier: Tier, error: &wasmtime::Error) -> Flaw {
     let cause = error.root_cause();
-    if cause.is::<rustix::io::Errno>() || cause.is::<io::Error>() || cause.is::<wasmtime::error::OutOfMemory>() {
+    if cause.is::<rustix::io::Errno>()
+        || cause.is::<io::Error>()
+        || cause.is::<wasmtime::error::OutOfMemory>()
+    {
         // The system refused memory: that is not the module's fault, and passes.
         return Flaw::Host(words(error));
     }

@@ -116,7 +116,8 @@ fn denial(store: &mut StoreContextMut<'_, Guest>, ty: &Type, depth: u32) -> wasm
             Val::Tuple(tuple.types().map(|ty| denial(store, &ty, depth)).collect::<wasmtime::Result<_>>()?)
         }
         Type::Record(record) => {
-            let fields = record.fields().map(|field| Ok((field.name.to_owned(), denial(store, &field.ty, depth)?)));
+            let fields =
+                record.fields().map(|field| Ok((field.name.to_owned(), denial(store, &field.ty, depth)?)));
             Val::Record(fields.collect::<wasmtime::Result<_>>()?)
         }
         Type::Own(resource) => Val::Resource(own(store, *resource)?),

@@ -36,7 +36,10 @@ impl types::Host for Guest {
         error.downcast().map(types::ErrorCode::from)
     }
 
-    fn filesystem_error_code(&mut self, error: Resource<IoError>) -> wasmtime::Result<Option<types::ErrorCode>> {
+    fn filesystem_error_code(
+        &mut self,
+        error: Resource<IoError>,
+    ) -> wasmtime::Result<Option<types::ErrorCode>> {
         self.error_code(&error).map(|code| Some(code.into()))
     }
 }
@@ -209,7 +212,12 @@ impl types::HostDescriptor for Guest {
         Ok(hash(self.open_one(&handle)?.inode))
     }
 
-    fn metadata_hash_at(&mut self, at: Handle, flags: PathFlags, path: String) -> FsResult<MetadataHashValue> {
+    fn metadata_hash_at(
+        &mut self,
+        at: Handle,
+        flags: PathFlags,
+        path: String,
+    ) -> FsResult<MetadataHashValue> {
         self.find(&at, flags, &path).map(hash)
     }
 

@@ -16,8 +16,8 @@ mod world;
 use std::ops::Range;
 
 use bytes::Bytes;
-use wasmtime::component::types::{ComponentItem, Type};
 pub(crate) use wasmtime::component::Linker;
+use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{Component, ComponentExportIndex, HasSelf, InstancePre};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
@@ -128,7 +128,8 @@ impl Command {
         let mut linker = linker.clone();
         for (name, item) in ty.imports(engine) {
             if let (true, ComponentItem::ComponentInstance(wanted)) = (denied::is_denied(name), &item.ty) {
-                let defined = linker.instance(name).and_then(|mut into| denied::define(&mut into, engine, wanted));
+                let defined =
+                    linker.instance(name).and_then(|mut into| denied::define(&mut into, engine, wanted));
                 defined.map_err(|error| words(&error))?;
             }
         }
@@ -179,7 +180,9 @@ fn run_export(component: &Component) -> Result<Option<ComponentExportIndex>, Str
     let interface = component.get_export_index(None, name);
     match interface.and_then(|interface| component.get_export(Some(&interface), RUN)) {
         Some((ComponentItem::ComponentFunc(function), index)) if is_run(&function) => Ok(Some(index)),
-        Some(_) | None => Err(format!("the export `{}` must have a function `{RUN}: func() -> result`", quote(name))),
+        Some(_) | None => {
+            Err(format!("the export `{}` must have a function `{RUN}: func() -> result`", quote(name)))
+        }
     }
 }
 
