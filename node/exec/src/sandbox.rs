@@ -277,10 +277,21 @@ impl Sandbox {
     }
 }
 
+/// The system refused something: that is not the module's fault, and passes.
+fn is_host_fault(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause();
+    cause.is::<rustix::io::Errno>() || cause.is::<io::Error>() || cause.is::<wasmtime::error::OutOfMemory>()
+}
+
 /// Loads code and links it.
 fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
     let started = Instant::now();
-    let compiled = open(lane, code).map_err(|error| PrepareError::Engine(words(&error)))?;
+    let compiled = match open(lane, code) {
+        Ok(compiled) => compiled,
+        Err(error) if is_host_fault(&error) => return Err(PrepareError::Engine(words(&error))),
+        // The code was made by this node, so the pool refused it: more memories, tables or instances than there are.
+        Err(error) => return Ok(Err(Refusal::Invalid(words(&error)))),
+    };
     let made = Prepared::new(code.info().make.key, lane, &compiled, started.elapsed());
     Ok(made.map(Arc::new).map_err(Refusal::Invalid))
 }
