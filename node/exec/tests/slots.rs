@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::{
     DEADLINE, Slots, command, command_module, echo, function, function_module, kinds, processes, work,
 };
-use weft_core::{Limit, Limits, Outcome, Payload, Program, Report, RunId, Work};
+use weft_core::{Limit, Limits, Outcome, Payload, Profile, Program, Report, RunId, Work};
 use weft_exec::{Pool, PoolConfig, PoolEvent};
 
 /// Spins if its input begins with 1, and answers nothing else at once.
@@ -239,6 +239,37 @@ fn long_inputs_and_outputs_pass_as_files() {
         for (_, report) in slots.collect(300) {
             assert_eq!((report.outcome, report.output), (Outcome::Done, payload.clone()));
         }
+    }
+}
+
+#[test]
+fn each_profile_and_compiler_has_its_engine_in_a_slot() {
+    let slots = Slots::start(processes(), 1);
+    let module = fickle();
+    // Long enough for the baseline compiler to come first.
+    let work_long =
+        "(local.set $x (i32.mul (i32.add (local.get $x) (i32.const 1234567)) (i32.const 7654321)))"
+            .repeat(40_000);
+    let large = function_module(&format!(
+        r#"(func (export "weft_fn_f") (param i32 i32) (result i64) (local $x i32)
+               (if (i32.eqz (i32.load8_u (local.get 0))) (then
+                   (i32.store8 (i32.const 1000) (i32.const 0)) (return (call $pack (i32.const 1000) (i32.const 1)))))
+               {work_long} (i64.const 0))"#
+    ));
+    assert!(large.len() > 300 << 10);
+    slots.blobs.put(&module);
+    slots.blobs.put(&large);
+    let plain = function(&module, "f");
+    let metered = Program { limits: Limits { fuel: Some(1 << 30), ..plain.limits }, ..plain.clone() };
+    let portable = Program { profile: Profile::Portable, ..plain.clone() };
+    let both = Program { profile: Profile::Portable, ..metered.clone() };
+    let large = function(&large, "f");
+    let programs = [plain, metered, portable, both, large].map(Arc::new);
+    for (run, program) in (0..).zip(&programs) {
+        slots.pool.submit(vec![(RunId(run), work(program, SHORT))]);
+        let report = only(slots.collect(1)).1;
+        assert_eq!(report.outcome, Outcome::Done, "{run}");
+        assert_eq!(report.usage.fuel.is_some(), program.limits.fuel.is_some());
     }
 }
 
