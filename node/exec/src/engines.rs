@@ -167,6 +167,19 @@ impl Engines {
         Ok(lane)
     }
 
+    /// Makes all engines: for a process that can open nothing later.
+    pub(crate) fn make_all(&self) -> wasmtime::Result<()> {
+        for key in EngineKey::ALL {
+            for tier in [Tier::Optimised, Tier::Baseline] {
+                let make = Make { key, interrupt: self.interrupt, tier };
+                if tier == Tier::Optimised || make.has_baseline() {
+                    self.lane(key, tier)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// One tick: every running guest looks at its watch.
     pub(crate) fn increment_epochs(&self) {
         for (_, lane) in self.lanes.lock().unwrap_or_else(PoisonError::into_inner).iter() {

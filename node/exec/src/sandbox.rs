@@ -155,6 +155,14 @@ impl Sandbox {
         Self::open(1, memory_max_bytes, Interrupt::Kill, None)
     }
 
+    /// Makes all engines that any code may need: for a process that can open nothing later.
+    ///
+    /// # Errors
+    /// When this machine refuses the address space.
+    pub(crate) fn make_engines(&self) -> Result<(), SandboxError> {
+        self.0.engines.make_all().map_err(|error| SandboxError::Engine(words(&error)))
+    }
+
     fn open(
         slots: u32,
         memory_max_bytes: u64,

@@ -13,6 +13,7 @@ use super::wire::{self, Answer, Request};
 use super::work::{Flaw, compile};
 use crate::code::{CODE_BYTES_MAX, Tier};
 use crate::engines::Make;
+use crate::slot::confine_everything;
 
 /// What `weft slot --compile` does: compiles what its standard input, a socket of the node's, brings, until that is
 /// closed.
@@ -51,7 +52,10 @@ fn serve(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// What is done once, when the child knows what it is for.
 fn prepare(request: &Request) -> io::Result<()> {
     rustix::process::nice(request.effort.nice)?;
-    bound(Resource::As, request.memory_bytes)
+    bound(Resource::As, request.memory_bytes)?;
+    let confinement = confine_everything();
+    tracing::debug!(?confinement, "the compile child has no rights left");
+    Ok(())
 }
 
 /// Processor time for one more module.
