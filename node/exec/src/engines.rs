@@ -147,6 +147,19 @@ impl Engines {
         Ok(lane)
     }
 
+    /// Makes all engines that code may be for.
+    pub(crate) fn make_all(&self) -> wasmtime::Result<()> {
+        for key in EngineKey::ALL {
+            self.lane(key, Tier::Optimised)?;
+            let baseline = Make { key, interrupt: self.interrupt, tier: Tier::Baseline };
+            // Where there is no such compiler there is no such code.
+            if baseline.has_baseline() && baseline.compiler().is_ok() {
+                self.lane(key, Tier::Baseline)?;
+            }
+        }
+        Ok(())
+    }
+
     /// One tick: every running guest looks at its watch.
     pub(crate) fn increment_epochs(&self) {
         for (_, lane) in self.lanes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
