@@ -5,21 +5,28 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig, Store, Strategy,
 };
 use weft_core::{Profile, Program};
 
-use crate::calls;
 use crate::code::Tier;
+use crate::component;
 use crate::guest::Guest;
+use crate::wasi;
 
 /// Runs that may be under way beyond the slots: callers of `Sandbox::run` outside the pool.
 const SPARE_INSTANCES: u32 = 16;
 /// Tables that one module may have. LLVM emits one; hand-written modules a few.
 const TABLES_PER_MODULE: u32 = 4;
+/// Core modules' instances that one component may have: componentize-py makes one per native library.
+pub(crate) const INSTANCES_PER_COMPONENT: u32 = 128;
+/// Memories that one component may have: one for each program that it was composed of.
+const MEMORIES_PER_COMPONENT: u32 = 8;
+/// Tables that one component may have.
+const TABLES_PER_COMPONENT: u32 = 32;
 /// Guest stack. Twice wasmtime's default, for interpreters that recurse; the slot threads' own stacks are larger.
 const WASM_STACK_BYTES: usize = 1 << 20;
 /// The same for code of the baseline compiler, whose frames are larger: no program that fits into the other's stack
@@ -98,8 +105,21 @@ impl EngineKey {
 pub(crate) struct Lane {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<Guest>,
+    /// Made for the first component.
+    components: OnceLock<component::Linker<Guest>>,
     /// Every import that the linker can satisfy, as (module, name).
     pub(crate) offers: BTreeSet<(String, String)>,
+}
+
+impl Lane {
+    /// All that a component may import.
+    pub(crate) fn components(&self) -> wasmtime::Result<&component::Linker<Guest>> {
+        if let Some(linker) = self.components.get() {
+            return Ok(linker);
+        }
+        let linker = component::linker(&self.engine)?;
+        Ok(self.components.get_or_init(|| linker))
+    }
 }
 
 /// All engines of a sandbox.
@@ -169,14 +189,14 @@ impl Engines {
 }
 
 fn lane(engine: Engine) -> wasmtime::Result<Lane> {
-    let linker = calls::linker(&engine)?;
+    let linker = wasi::linker(&engine)?;
     let mut store = Store::new(&engine, Guest::idle());
     // The store was made only to list the names; it must not be dropped by the epoch's deadline.
     store.set_epoch_deadline(u64::MAX / 2);
     let offers =
         linker.iter(&mut store).map(|(module, name, _)| (module.to_owned(), name.to_owned())).collect();
     drop(store);
-    Ok(Lane { engine, linker, offers })
+    Ok(Lane { engine, linker, components: OnceLock::new(), offers })
 }
 
 /// The settings of an engine that runs guests.
@@ -223,9 +243,14 @@ fn config(make: Make) -> Config {
 fn pool(slots: u32, scan: bool) -> PoolingAllocationConfig {
     let instances = slots.saturating_add(SPARE_INSTANCES);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(instances)
-        .total_memories(instances)
-        .total_tables(instances.saturating_mul(TABLES_PER_MODULE))
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(INSTANCES_PER_COMPONENT))
+        .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT))
+        .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT))
+        .max_core_instances_per_component(INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_component_instance_size(INSTANCE_BYTES)
         .total_stacks(1)
         .max_tables_per_module(TABLES_PER_MODULE)
         .max_memories_per_module(1)

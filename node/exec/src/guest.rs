@@ -1,14 +1,19 @@
 //! What a store holds for one run: its bounds, its view of the world, and why it was ended. Nothing here outlives
 //! the run.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use wasmtime::ResourceLimiter;
-use wasmtime_wasi::p1::WasiP1Ctx;
-use weft_core::{Limit, Profile, TaskId};
+use weft_core::{Limit, Limits, Profile, TaskId, Trap};
 
 use crate::TABLE_ELEMENTS_MAX;
+use crate::component::Desk;
+use crate::engines::INSTANCES_PER_COMPONENT;
 use crate::stop::{Stop, Watch};
+use crate::vfs::{Files, Vfs};
+use crate::wasi::Wasi;
+use crate::world::World;
 
 /// Why a run was ended from outside the guest's code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub(crate) enum End {
     Limit(Limit),
     /// It called `proc_exit`.
     Exit(i32),
+    /// It called the host as nobody may.
+    Trap(Trap),
     /// The host could not give what it owes.
     Host(String),
 }
@@ -26,7 +33,11 @@ pub(crate) enum End {
 /// The data of a store.
 pub(crate) struct Guest {
     /// Only for modules that import WASI: building it costs a tenth of a small task.
-    pub(crate) wasi: Option<WasiP1Ctx>,
+    pub(crate) wasi: Option<Wasi>,
+    /// Only for components.
+    pub(crate) desk: Option<Box<Desk>>,
+    /// Its file system, made at its first use.
+    pub(crate) files: Files,
     pub(crate) watch: Watch,
     pub(crate) world: World,
     pub(crate) bounds: Bounds,
@@ -34,14 +45,15 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(wasi: Option<WasiP1Ctx>, watch: Watch, world: World, bounds: Bounds) -> Self {
-        Self { wasi, watch, world, bounds, end: None }
+    pub(crate) fn new(files: Files, watch: Watch, world: World, bounds: Bounds) -> Self {
+        Self { wasi: None, desk: None, files, watch, world, bounds, end: None }
     }
 
     /// A guest that never runs.
     pub(crate) fn idle() -> Self {
         let watch = Watch::new(Stop::new(), 0, Instant::now());
-        Self::new(None, watch, World::new(Profile::Pure, TaskId([0; 32])), Bounds::new(0, 0))
+        let files = Files::new(Bytes::new(), Limits::DEFAULT);
+        Self::new(files, watch, World::new(Profile::Pure, TaskId([0; 32])), Bounds::new(0, 0))
     }
 
     /// Notes why the run ends; the error only unwinds the guest. The first reason stays.
@@ -50,58 +62,42 @@ impl Guest {
         wasmtime::Error::msg("the run was ended")
     }
 
+    /// The guest's file system, and the time of a change to it now.
+    ///
+    /// # Errors
+    /// When the archive for `/in` is not sound; the run must end with it.
+    pub(crate) fn vfs(&mut self) -> Result<(&mut Vfs, u64), End> {
+        let now_ns = self.world.peek_wall_ns();
+        let vfs = self.files.vfs(now_ns).map_err(|text| End::Limit(Limit::Other(text)))?;
+        Ok((vfs, now_ns))
+    }
+
+    /// Counts what the guest's files hold now as its memory. Due after every change that may have added to them.
+    ///
+    /// # Errors
+    /// When this node gives a task less than that together; the run must end with it.
+    pub(crate) fn count_files(&mut self) -> Result<(), End> {
+        self.bounds.count_files(self.files.used_bytes())
+    }
+
+    /// Sleeps on the guest's behalf; on a virtual clock that takes no time.
+    ///
+    /// # Errors
+    /// When the run must end.
+    pub(crate) fn sleep(&mut self, sleep_ns: u64) -> Result<(), End> {
+        match &self.world {
+            World::Virtual { .. } => {
+                self.world.advance(sleep_ns);
+                Ok(())
+            }
+            World::Real { .. } => self.watch.sleep(Duration::from_nanos(sleep_ns)),
+        }
+    }
+
     /// Why the run was ended, if it was.
     pub(crate) fn take_end(&mut self) -> Option<End> {
         self.end.take().or_else(|| self.bounds.end.take())
     }
-}
-
-/// What a guest may see of the real world.
-pub(crate) enum World {
-    /// A clock that starts at the same instant for every task and advances by one microsecond per reading, and
-    /// randomness that follows from the task's name.
-    Virtual {
-        /// Nanoseconds since the task's start.
-        clock_ns: u64,
-        /// The seed.
-        task: TaskId,
-        /// Made at the first use.
-        random: Option<Box<blake3::OutputReader>>,
-    },
-    /// The real clock, counted from here, and the real randomness.
-    Real {
-        /// The run's start.
-        started: Instant,
-    },
-}
-
-impl World {
-    pub(crate) fn new(profile: Profile, task: TaskId) -> Self {
-        match profile {
-            Profile::Pure | Profile::Portable => Self::Virtual { clock_ns: 0, task, random: None },
-            Profile::Impure => Self::Real { started: Instant::now() },
-        }
-    }
-
-    /// Fills `bytes` with randomness.
-    ///
-    /// # Errors
-    /// When the system has none.
-    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
-        match self {
-            Self::Virtual { task, random, .. } => {
-                random.get_or_insert_with(|| Box::new(seeded(*task))).fill(bytes);
-                Ok(())
-            }
-            Self::Real { .. } => getrandom::fill(bytes),
-        }
-    }
-}
-
-fn seeded(task: TaskId) -> blake3::OutputReader {
-    let mut hasher = blake3::Hasher::new_derive_key("weft 2026 task randomness v1");
-    hasher.update(&task.0);
-    hasher.finalize_xof()
 }
 
 /// Memory and tables of one run.
@@ -113,12 +109,25 @@ pub(crate) struct Bounds {
     node_bytes: u64,
     /// All memories together, now; they never shrink.
     pub(crate) memory_bytes: u64,
+    /// What its files hold, now.
+    files_bytes: u64,
     end: Option<End>,
 }
 
 impl Bounds {
     pub(crate) fn new(limit_bytes: u64, node_bytes: u64) -> Self {
-        Self { limit_bytes, node_bytes, memory_bytes: 0, end: None }
+        Self { limit_bytes, node_bytes, memory_bytes: 0, files_bytes: 0, end: None }
+    }
+
+    fn count_files(&mut self, files_bytes: u64) -> Result<(), End> {
+        self.files_bytes = files_bytes;
+        let asked_bytes = self.memory_bytes.saturating_add(files_bytes);
+        if asked_bytes > self.node_bytes { Err(self.too_much(asked_bytes)) } else { Ok(()) }
+    }
+
+    fn too_much(&self, asked_bytes: u64) -> End {
+        let node_bytes = self.node_bytes;
+        End::Host(format!("the task asked for {asked_bytes} bytes of memory, this node gives {node_bytes}"))
     }
 
     fn end(&mut self, end: End) -> wasmtime::Error {
@@ -144,12 +153,10 @@ impl ResourceLimiter for Bounds {
             let limit_bytes = self.limit_bytes;
             return Err(self.end(End::Limit(Limit::Memory { asked_bytes, limit_bytes })));
         }
-        if asked_bytes > self.node_bytes {
-            let text = format!(
-                "the task asked for {asked_bytes} bytes of memory, this node gives {}",
-                self.node_bytes
-            );
-            return Err(self.end(End::Host(text)));
+        let with_files = asked_bytes.saturating_add(self.files_bytes);
+        if with_files > self.node_bytes {
+            let end = self.too_much(with_files);
+            return Err(self.end(end));
         }
         self.memory_bytes = asked_bytes;
         Ok(true)
@@ -180,6 +187,7 @@ impl ResourceLimiter for Bounds {
     }
 
     fn instances(&self) -> usize {
-        1
+        // A core module is one; a component's number was checked when it was compiled.
+        INSTANCES_PER_COMPONENT as usize
     }
 }

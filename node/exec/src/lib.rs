@@ -1,7 +1,7 @@
 //! Runs one untrusted WebAssembly task in wasmtime, the only crate that names it.
 //!
-//! A run sees its input, its arguments and its environment, and nothing else: no file, no network, and in the pure
-//! profiles no real clock and no real randomness. Every attempt has a fresh store and instance, dropped right after;
+//! A run sees its input, its arguments, its environment and a file system of its own in memory, and nothing else: no
+//! file of the host's, no network, and in the pure profiles no real clock and no real randomness. Every attempt has a fresh store and instance, dropped right after;
 //! no state outlives a call. The crate decides nothing about the mesh, knows no peer, and stores no blobs: the node
 //! hands bytes in through [`BlobAccess`] and drives the slots through [`Pool`].
 //!
@@ -20,9 +20,9 @@
 #[path = "../../../sdk/guest/src/abi.rs"]
 mod abi;
 mod cache;
-mod calls;
 mod code;
 mod compile;
+mod component;
 mod disk;
 mod engines;
 mod function;
@@ -32,9 +32,14 @@ mod outcome;
 mod pool;
 mod run;
 mod sandbox;
+mod sink;
+#[cfg(target_os = "linux")]
+mod slot;
 mod stop;
 mod ticker;
+mod vfs;
 mod wasi;
+mod world;
 
 pub use code::{Code, CodeInfo, Kind, Tier};
 #[cfg(target_os = "linux")]
@@ -43,9 +48,12 @@ pub use compile::intake::Bounds;
 pub use compile::{Allowance, Compiler, CompilerConfig, CompilerStatus, How, OnDone, Read};
 pub use engines::{EngineKey, Interrupt, Make};
 pub use module::Prepared;
-pub use pool::{BlobAccess, Pool, QUEUE_MAX};
-pub use run::Finished;
+pub use pool::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, Slots};
+pub use run::{Finished, Given};
 pub use sandbox::{PrepareError, Sandbox, SandboxConfig, SandboxError};
+pub use sink::Printer;
+#[cfg(target_os = "linux")]
+pub use slot::{Confinement, Fence, slot_main, try_escape};
 pub use stop::Stop;
 
 /// Longest module that is compiled, in bytes. A longer one ends as `LimitExceeded`: compiling takes about 0.6 ms a

@@ -44,6 +44,7 @@ pub(crate) fn of_end(end: End, command: bool) -> Outcome {
         End::Cancelled => Outcome::Cancelled,
         End::Limit(limit) => Outcome::LimitExceeded(limit),
         End::Host(text) => Outcome::Lost(text),
+        End::Trap(trap) => Outcome::Trapped(trap),
         End::Exit(0) if command => Outcome::Done,
         End::Exit(0) => Outcome::Trapped(Trap::Abi("the function exited before it answered".into())),
         End::Exit(code) => Outcome::Failed(Failure::Exit(code)),

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,16 +11,37 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use weft_core::{Failure, Limit, Outcome, Program, TaskId, Usage};
 
+use crate::component::Desk;
 use crate::engines::EngineKey;
 use crate::function::{self, Answer};
-use crate::guest::{Bounds, Guest, World};
+use crate::guest::{Bounds, Guest};
 use crate::module::{Door, Prepared, shorten};
 use crate::outcome::{Broken, of_broken, of_end};
+use crate::sink::{Printer, SharedPrinter, Sink};
 use crate::stop::{Stop, Watch};
-use crate::wasi::{self, Sink};
+use crate::vfs::{Files, PATH_BYTES_MAX, Vfs};
+use crate::wasi::Wasi;
+use crate::world::World;
 
 /// Characters of a function's error text that travel in its outcome; all of a longer one is in `Finished::errors`.
 const ERROR_TEXT_MAX: usize = 2048;
+
+/// What a run is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Standard input of a command, argument of a function.
+    pub input: Bytes,
+    /// What lies under `/in`: a tar archive; empty for nothing.
+    pub files: Bytes,
+}
+
+impl Given {
+    /// An input, and no files.
+    #[must_use]
+    pub fn input(input: Bytes) -> Self {
+        Self { input, files: Bytes::new() }
+    }
+}
 
 /// How a run ended and what it brought. Output that was written before a failure is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +52,16 @@ pub struct Finished {
     pub output: Vec<u8>,
     /// Standard error; of a function module that imports WASI, both streams.
     pub errors: Vec<u8>,
+    /// What it left in `/out`, as a tar archive; empty for nothing, and when the run came neither to its own end nor
+    /// to a trap.
+    pub files: Vec<u8>,
     /// What it used. `compile_us` and `queue_us` are 0 here: they belong to the caller.
     pub usage: Usage,
 }
 
 impl Finished {
     pub(crate) fn bare(outcome: Outcome) -> Self {
-        Self { outcome, output: Vec::new(), errors: Vec::new(), usage: Usage::default() }
+        Self { outcome, output: Vec::new(), errors: Vec::new(), files: Vec::new(), usage: Usage::default() }
     }
 }
 
@@ -45,7 +70,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) prepared: &'a Prepared,
     pub(crate) program: &'a Program,
     pub(crate) task: TaskId,
-    pub(crate) input: Bytes,
+    pub(crate) given: Given,
+    pub(crate) printer: Option<Printer>,
     pub(crate) stop: &'a Stop,
     /// Memory that this node gives any task.
     pub(crate) node_bytes: u64,
@@ -55,15 +81,22 @@ impl Attempt<'_> {
     /// Runs it to its end, whatever happens; a panic of the host loses this task and nothing else.
     pub(crate) fn run(self) -> Finished {
         let started = Instant::now();
+        // Held time is nobody's.
+        let (stop, held_before) = (self.stop, self.stop.held());
         let cpu_before = thread_cpu_us();
+        let in_bytes = (self.given.input.len() as u64).saturating_add(self.given.files.len() as u64);
         let mut finished = catch_unwind(AssertUnwindSafe(|| self.run_caught()))
             .unwrap_or_else(|panic| Finished::bare(lost_to_panic(panic.as_ref())));
-        finished.usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let wall = started.elapsed().saturating_sub(stop.held().saturating_sub(held_before));
+        finished.usage.wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
+        finished.usage.in_bytes = in_bytes;
+        let brought = [&finished.output, &finished.errors, &finished.files];
+        finished.usage.out_bytes = brought.iter().map(|bytes| bytes.len() as u64).sum();
         finished.usage.cpu_us = thread_cpu_us().saturating_sub(cpu_before);
         finished
     }
 
-    fn run_caught(self) -> Finished {
+    fn run_caught(mut self) -> Finished {
         if self.stop.is_stopped() {
             return Finished::bare(Outcome::Cancelled);
         }
@@ -77,12 +110,16 @@ impl Attempt<'_> {
             Err(text) => return Finished::bare(Outcome::Invalid(text)),
         };
         let limits = self.program.limits;
-        let output = Sink::output(limits.output_bytes);
-        let errors = Sink::errors(limits.errors_bytes);
-        let mut store = self.store(door, &output, &errors);
+        let printer: Option<SharedPrinter> = self.printer.take().map(|printer| Arc::new(Mutex::new(printer)));
+        let output = Sink::output(limits.output_bytes, printer.clone());
+        let errors = Sink::errors(limits.errors_bytes, printer);
+        let mut store = match self.store(door, &output, &errors) {
+            Ok(store) => store,
+            Err(text) => return Finished::bare(Outcome::Invalid(text)),
+        };
         let result = self.enter(&mut store, door, &errors);
 
-        let command = matches!(door, Door::Command(_));
+        let command = matches!(door, Door::Command(..) | Door::Component(_));
         // The reason that was noted when a run was ended is truer than the error which unwound it.
         let ended = store.data_mut().take_end().map(|end| of_end(end, command));
         let exceeded = output.exceeded().or_else(|| errors.exceeded()).map(Outcome::LimitExceeded);
@@ -95,28 +132,47 @@ impl Attempt<'_> {
             fuel: limits.fuel.map(|fuel| fuel.saturating_sub(store.get_fuel().unwrap_or_default())),
             ..Usage::default()
         };
+        let vfs = store.data_mut().files.take();
         drop(store);
-        Finished { outcome, output: answer.unwrap_or_else(|| output.take()), errors: errors.take(), usage }
+        let (outcome, files) = leave(outcome, vfs);
+        let output = answer.unwrap_or_else(|| output.take());
+        Finished { outcome, output, errors: errors.take(), files, usage }
     }
 
-    fn store(&self, door: Door<'_>, output: &Sink, errors: &Sink) -> Store<Guest> {
+    /// # Errors
+    /// With a text for the task's author, when the files it is given are no sound archive.
+    fn store(&self, door: Door<'_>, output: &Sink, errors: &Sink) -> Result<Store<Guest>, String> {
         let limits = self.program.limits;
-        let wasi = self.prepared.wasi.then(|| match door {
-            Door::Command(_) => wasi::context(self.program, self.input.clone(), output, errors),
-            // A function's input and output are arguments and answer; what it prints is for people.
-            Door::Function(_) => wasi::context(self.program, Bytes::new(), errors, errors),
-        });
         let watch = Watch::new(self.stop.clone(), limits.wall_ms, Instant::now());
         let world = World::new(self.program.profile, self.task);
         let bounds = Bounds::new(limits.memory_bytes, self.node_bytes);
-        let mut store = Store::new(self.prepared.engine(), Guest::new(wasi, watch, world, bounds));
+        let mut files = Files::new(self.given.files.clone(), limits);
+        if !self.given.files.is_empty() {
+            // Now, so that a task with a bad archive ends so whether or not it would have looked.
+            files.vfs(world.peek_wall_ns())?;
+        }
+        let mut guest = Guest::new(files, watch, world, bounds);
+        let input = || self.given.input.clone();
+        match door {
+            Door::Command(core, _) => {
+                guest.wasi = core.wasi.then(|| Wasi::new(self.program, input(), output, errors));
+            }
+            // A function's input and output are arguments and answer; what it prints is for people.
+            Door::Function(core, _) => {
+                guest.wasi = core.wasi.then(|| Wasi::new(self.program, Bytes::new(), errors, errors));
+            }
+            Door::Component(_) => {
+                guest.desk = Some(Box::new(Desk::new(self.program, input(), output, errors)));
+            }
+        }
+        let mut store = Store::new(self.prepared.engine(), guest);
         store.limiter(|guest| &mut guest.bounds);
         store.epoch_deadline_callback(look);
         store.set_epoch_deadline(1);
         if let Some(fuel) = limits.fuel {
             store.set_fuel(fuel).expect("an engine for metered programs counts fuel");
         }
-        store
+        Ok(store)
     }
 
     /// Calls the guest; the outcome is `Done` or `Failed`, with a function's output.
@@ -126,15 +182,15 @@ impl Attempt<'_> {
         door: Door<'_>,
         errors: &Sink,
     ) -> Result<(Outcome, Option<Vec<u8>>), Broken> {
-        let pre = &self.prepared.pre;
         match door {
-            Door::Command(export) => {
-                function::start(store, pre, export)?;
+            Door::Component(component) => Ok((component.call(store)?, None)),
+            Door::Command(core, export) => {
+                function::start(store, &core.pre, export)?;
                 Ok((Outcome::Done, None))
             }
-            Door::Function(door) => {
+            Door::Function(core, door) => {
                 let output_bytes = self.program.limits.output_bytes;
-                match function::call(store, pre, door, &self.input, output_bytes)? {
+                match function::call(store, &core.pre, door, &self.given.input, output_bytes)? {
                     Answer::Output(bytes) => Ok((Outcome::Done, Some(bytes))),
                     Answer::Error(text) => {
                         Ok((Outcome::Failed(Failure::Error(error_text(text, errors)?)), None))
@@ -150,6 +206,24 @@ fn look(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadlin
     match guest.watch.look() {
         Ok(()) => Ok(UpdateDeadline::Continue(1)),
         Err(end) => Err(guest.end(end)),
+    }
+}
+
+/// The archive of `/out`, for a run that came to its own end or to a trap.
+fn leave(outcome: Outcome, vfs: Option<Vfs>) -> (Outcome, Vec<u8>) {
+    match outcome {
+        Outcome::Done | Outcome::Failed(_) | Outcome::Trapped(_) => {}
+        Outcome::LimitExceeded(_) | Outcome::Invalid(_) | Outcome::Cancelled | Outcome::Lost(_) => {
+            return (outcome, Vec::new());
+        }
+    }
+    match vfs.map(Vfs::into_out) {
+        Some(Ok(files)) => (outcome, files),
+        Some(Err(_)) => {
+            let text = format!("files: a path in /out is longer than {PATH_BYTES_MAX} bytes");
+            (Outcome::LimitExceeded(Limit::Other(text)), Vec::new())
+        }
+        None => (outcome, Vec::new()),
     }
 }
 

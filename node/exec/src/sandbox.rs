@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wasmtime::Module;
+use wasmtime::component::Component;
 use weft_core::{BlobId, Limit, Outcome, Program, TaskId};
 
 use crate::MODULE_BYTES_MAX;
@@ -16,8 +17,9 @@ use crate::cache::{Cache, Verdict};
 use crate::code::{Code, Kind, Tier};
 use crate::compile::{Compiler, CompilerConfig, How};
 use crate::engines::{EngineKey, Engines, Interrupt, Lane, Make};
-use crate::module::{Prepared, words};
-use crate::run::{Attempt, Finished};
+use crate::module::{Compiled, Prepared, words};
+use crate::run::{Attempt, Finished, Given};
+use crate::sink::Printer;
 use crate::stop::Stop;
 use crate::ticker::Ticker;
 
@@ -52,6 +54,9 @@ pub enum SandboxError {
     /// A thread could not be started.
     #[error("a thread can't be started: {0}")]
     Thread(#[source] io::Error),
+    /// No slot process could be started.
+    #[error("the slots can't be started: {0}")]
+    Slot(String),
 }
 
 /// A module was not prepared.
@@ -256,18 +261,20 @@ impl Sandbox {
 
     /// Runs one attempt on this thread, which must not belong to an async runtime and needs 2 MiB of stack. Returns
     /// when the guest has ended: at its wall limit and one tick (5 ms) at the latest, or within about 10 ms of `stop`.
+    /// `printer` is called on this thread with what the guest prints, as it comes; the whole is in the result too.
     #[must_use]
     pub fn run(
         &self,
         prepared: &Prepared,
         program: &Program,
         task: TaskId,
-        input: Bytes,
+        given: Given,
         stop: &Stop,
+        printer: Option<Printer>,
     ) -> Finished {
         let running = self.0.ticker.as_ref().map(Ticker::keep);
         let node_bytes = self.0.memory_max_bytes;
-        let finished = Attempt { prepared, program, task, input, stop, node_bytes }.run();
+        let finished = Attempt { prepared, program, task, given, printer, stop, node_bytes }.run();
         drop(running);
         finished
     }
@@ -276,15 +283,8 @@ impl Sandbox {
 /// Loads code and links it.
 fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
     let started = Instant::now();
-    let module = match code.kind() {
-        Kind::Core => open_module(lane, code).map_err(|error| PrepareError::Engine(words(&error)))?,
-        Kind::Component => {
-            let text =
-                "it is a component; only core modules run: WASI preview 1 commands and function modules";
-            return Ok(Err(Refusal::Invalid(text.into())));
-        }
-    };
-    let made = Prepared::new(code.info().make.key, lane, &module, started.elapsed());
+    let compiled = open(lane, code).map_err(|error| PrepareError::Engine(words(&error)))?;
+    let made = Prepared::new(code.info().make.key, lane, &compiled, started.elapsed());
     Ok(made.map(Arc::new).map_err(Refusal::Invalid))
 }
 
@@ -293,19 +293,39 @@ fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
     unsafe_code,
     reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code"
 )]
-fn open_module(lane: &Lane, code: &Code) -> wasmtime::Result<Module> {
-    let file = code.file()?;
-    // SAFETY: `deserialize_open_file` trusts the file's bytes and that they stay. They stay: `Code` holds only a memory
+fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
+    // SAFETY: `deserialize_open_file` and `deserialize` trust the bytes, the former also that they stay. They stay: `Code` holds only a memory
     // file whose seals forbid every change (checked when it came from another process). And they are what an engine
     // of this make wrote: a `Code` is made only from the answer of this node's own compiler, or from this node's disk
     // cache, after its tag, keyed with a key that only this node has, was checked over the very bytes in the file.
-    unsafe { Module::deserialize_open_file(&lane.engine, file) }
+    unsafe {
+        match code.kind() {
+            Kind::Core => Module::deserialize_open_file(&lane.engine, code.file()?).map(Compiled::from),
+            // wasmtime maps a component only by its path, and a slot may open none.
+            Kind::Component => Component::deserialize(&lane.engine, &whole(code)?).map(Compiled::from),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn whole(code: &Code) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(code.bytes_len()).unwrap_or(0));
+    code.each_piece(|piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(bytes)
 }
 
 #[cfg(not(target_os = "linux"))]
 #[expect(unsafe_code, reason = "loading compiled code is unsafe in wasmtime; this is verified code")]
-fn open_module(lane: &Lane, code: &Code) -> wasmtime::Result<Module> {
+fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
     // SAFETY: `deserialize` trusts its bytes. They are what an engine of this make wrote: a `Code` is made only by this
     // node's own compiler, or from its disk cache, after the tag made with this node's own key was checked.
-    unsafe { Module::deserialize(&lane.engine, code.bytes()) }
+    unsafe {
+        match code.kind() {
+            Kind::Core => Module::deserialize(&lane.engine, code.bytes()).map(Compiled::from),
+            Kind::Component => Component::deserialize(&lane.engine, code.bytes()).map(Compiled::from),
+        }
+    }
 }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use support::{DEADLINE, command, echo, function, function_module, task};
 use weft_core::{Limits, Outcome, Profile, Program};
 use weft_exec::{
-    Allowance, Code, Compiler, CompilerConfig, How, Interrupt, PrepareError, Read, Sandbox, Stop, Tier,
+    Allowance, Code, Compiler, CompilerConfig, Given, How, Interrupt, PrepareError, Read, Sandbox, Stop, Tier,
 };
 
 /// Not a test: the compile child of those below, which start this very program with only this "test".
@@ -119,10 +119,14 @@ fn carried(locals: usize, loops: usize) -> Vec<u8> {
     .unwrap()
 }
 
+fn given(input: &'static [u8]) -> Given {
+    Given::input(Bytes::from_static(input))
+}
+
 fn run(code: &Code, program: &Program) -> Vec<u8> {
     let sandbox = support::sandbox();
     let prepared = sandbox.load(code).unwrap();
-    let finished = sandbox.run(&prepared, program, task(1), Bytes::from_static(b"in"), &Stop::new());
+    let finished = sandbox.run(&prepared, program, task(1), given(b"in"), &Stop::new(), None);
     assert_eq!(finished.outcome, Outcome::Done);
     finished.output
 }
@@ -412,7 +416,7 @@ fn code_for_slots_that_are_killed_does_not_load_where_guests_are_interrupted() {
     assert!(matches!(support::sandbox().load(&code).unwrap_err(), PrepareError::Engine(_)));
     let slot = Sandbox::for_slot(1 << 30).unwrap();
     let prepared = slot.load(&code).unwrap();
-    let finished = slot.run(&prepared, &program, task(1), Bytes::from_static(b"fast"), &Stop::new());
+    let finished = slot.run(&prepared, &program, task(1), given(b"fast"), &Stop::new(), None);
     assert_eq!(finished.output, b"fast");
     assert!(Arc::ptr_eq(&prepared, &slot.load(&code).unwrap()), "made ready once");
 }

@@ -14,7 +14,7 @@ use support::{
     trap,
 };
 use weft_core::{Entry, Limit, Limits, Outcome, Profile, Program, Trap};
-use weft_exec::{Finished, PrepareError, Sandbox, SandboxConfig, Stop, TABLE_ELEMENTS_MAX};
+use weft_exec::{Finished, Given, PrepareError, Sandbox, SandboxConfig, Stop, TABLE_ELEMENTS_MAX};
 
 /// How much later than its limit a run may end, on a machine that is busy with other tests.
 const LATE: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ fn expect_wall(sandbox: &Sandbox, module: &[u8], program: Program, limit_ms: u32
     let program = limited(program, |limits| limits.wall_ms = limit_ms);
     let prepared = prepare(sandbox, module, &program);
     let started = Instant::now();
-    let finished = sandbox.run(&prepared, &program, task(1), Bytes::new(), &Stop::new());
+    let finished = sandbox.run(&prepared, &program, task(1), Given::input(Bytes::new()), &Stop::new(), None);
     let took = started.elapsed();
     assert_eq!(limit(&finished), &Limit::WallTime { limit_ms });
     let due = Duration::from_millis(u64::from(limit_ms));
@@ -97,7 +97,8 @@ fn expect_stop(module: &[u8], program: Program) {
     let prepared = prepare(&sandbox, module, &program);
     let stop = Stop::new();
     let (finished, took) = thread::scope(|scope| {
-        let runner = scope.spawn(|| sandbox.run(&prepared, &program, task(1), Bytes::new(), &stop));
+        let runner = scope
+            .spawn(|| sandbox.run(&prepared, &program, task(1), Given::input(Bytes::new()), &stop, None));
         // Not a wait for anything: both orders of start and stop must end the run.
         thread::sleep(Duration::from_millis(30));
         let stopped = Instant::now();
@@ -106,7 +107,7 @@ fn expect_stop(module: &[u8], program: Program) {
     });
     assert_eq!(finished.outcome, Outcome::Cancelled);
     assert!(took < LATE, "took {took:?}");
-    let again = sandbox.run(&prepared, &program, task(1), Bytes::new(), &stop);
+    let again = sandbox.run(&prepared, &program, task(1), Given::input(Bytes::new()), &stop, None);
     assert_eq!(again.outcome, Outcome::Cancelled);
 }
 
@@ -271,7 +272,14 @@ fn a_module_that_is_none_is_refused_with_a_reason() {
         // A cut between sections may leave a whole module; it must not be more than that.
         let program = function(cut, "echo");
         let Ok(prepared) = sandbox.prepare(&program, || Ok(Bytes::copy_from_slice(cut))) else { continue };
-        let finished = sandbox.run(&prepared, &program, task(1), Bytes::from_static(b"x"), &Stop::new());
+        let finished = sandbox.run(
+            &prepared,
+            &program,
+            task(1),
+            Given::input(Bytes::from_static(b"x")),
+            &Stop::new(),
+            None,
+        );
         assert_eq!((finished.outcome, finished.output.as_slice()), (Outcome::Done, b"x".as_slice()));
     }
     let component = wat::parse_str("(component)").unwrap();
@@ -290,7 +298,14 @@ fn a_damaged_module_is_refused_or_run_but_never_worse() {
             .collect();
         let program = limited(function(&damaged, "echo"), |limits| limits.wall_ms = 200);
         let Ok(prepared) = sandbox.prepare(&program, || Ok(Bytes::from(damaged))) else { continue };
-        let finished = sandbox.run(&prepared, &program, task(1), Bytes::from_static(b"x"), &Stop::new());
+        let finished = sandbox.run(
+            &prepared,
+            &program,
+            task(1),
+            Given::input(Bytes::from_static(b"x")),
+            &Stop::new(),
+            None,
+        );
         assert_ne!(finished.outcome.word(), "lost", "{}", finished.outcome);
     }
 }
@@ -412,7 +427,10 @@ fn wild_addresses_in_host_calls_are_answered_not_obeyed() {
     ] {
         let outcome = run(&sandbox, &module, &command(&module), b"").outcome;
         // Some are answered with an error number, which becomes the exit code; some end the guest.
-        assert!(matches!(outcome, Outcome::Failed(_) | Outcome::Trapped(Trap::Other(_))), "{outcome}");
+        assert!(
+            matches!(outcome, Outcome::Failed(_) | Outcome::Trapped(Trap::MemoryOutOfBounds)),
+            "{outcome}"
+        );
     }
 }
 

@@ -16,7 +16,7 @@ use support::{
     task,
 };
 use weft_core::{Entry, Failure, Limits, Outcome, Profile, Program};
-use weft_exec::{PrepareError, Sandbox, SandboxConfig, Stop};
+use weft_exec::{Given, PrepareError, Sandbox, SandboxConfig, Stop};
 
 #[test]
 fn a_function_answers_with_bytes() {
@@ -211,7 +211,14 @@ fn a_restarted_node_finds_its_modules_on_disk() {
     prepare(&on_disk(dir.path()), &module, &program);
     let sandbox = on_disk(dir.path());
     let prepared = sandbox.prepare(&program, unread).unwrap();
-    let finished = sandbox.run(&prepared, &program, task(1), Bytes::from_static(b"again"), &Stop::new());
+    let finished = sandbox.run(
+        &prepared,
+        &program,
+        task(1),
+        Given::input(Bytes::from_static(b"again")),
+        &Stop::new(),
+        None,
+    );
     assert_eq!(finished.output, b"again");
 }
 
@@ -241,8 +248,14 @@ fn a_tampered_file_is_compiled_again_not_trusted() {
             Ok(Bytes::copy_from_slice(&module))
         });
         assert!(read, "a damaged file of {} bytes was trusted", bad.len());
-        let finished =
-            sandbox.run(&prepared.unwrap(), &program, task(1), Bytes::from_static(b"safe"), &Stop::new());
+        let finished = sandbox.run(
+            &prepared.unwrap(),
+            &program,
+            task(1),
+            Given::input(Bytes::from_static(b"safe")),
+            &Stop::new(),
+            None,
+        );
         assert_eq!(finished.output, b"safe");
         assert_eq!(fs::read(&file).unwrap().len(), good.len(), "the file is made anew");
     }
@@ -277,7 +290,7 @@ fn each_profile_and_metering_has_its_own_code() {
     let plain = function(&module, "echo");
     let metered = Program { limits: Limits { fuel: Some(1), ..Limits::DEFAULT }, ..plain.clone() };
     let prepared = prepare(&sandbox, &module, &plain);
-    let mixed = sandbox.run(&prepared, &metered, task(1), Bytes::new(), &Stop::new());
+    let mixed = sandbox.run(&prepared, &metered, task(1), Given::input(Bytes::new()), &Stop::new(), None);
     assert_eq!(mixed.outcome.word(), "lost", "{}", mixed.outcome);
 }
 

@@ -1,6 +1,7 @@
-//! The WASI preview 1 context of one run: input, arguments, environment, and two bounded sinks. No directory, no
-//! network. What a guest calls of it beyond that is in [`crate::calls`].
+//! Where a guest's standard output and standard error go: bounded, and handed on as they come to whoever watches. It
+//! decides nothing about the run: whoever pushes ends it when a bound is reached.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,50 +9,57 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
-use weft_core::{Limit, Program};
+use weft_core::task::INLINE_BYTES_MAX;
+use weft_core::{Limit, Stream};
 
-/// A command's first argument, its own name.
-const PROGRAM_NAME: &str = "main.wasm";
 /// What a stream says it can take at once.
 const PERMIT_BYTES: usize = 64 << 10;
 
-/// The context for a run whose standard output goes to `output` and standard error to `errors`.
-pub(crate) fn context(program: &Program, input: Bytes, output: &Sink, errors: &Sink) -> WasiP1Ctx {
-    let mut builder = WasiCtxBuilder::new();
-    builder.arg(PROGRAM_NAME).args(&program.args).envs(&program.env);
-    builder.stdin(MemoryInputPipe::new(input)).stdout(output.clone()).stderr(errors.clone());
-    builder.allow_tcp(false).allow_udp(false);
-    builder.build_p1()
-}
+/// Takes what a run prints, as it comes: which stream, how many bytes of it came before, and at most
+/// [`INLINE_BYTES_MAX`] bytes.
+pub type Printer = Box<dyn FnMut(Stream, u64, &[u8]) + Send>;
+
+/// One printer for both of a run's streams.
+pub(crate) type SharedPrinter = Arc<Mutex<Printer>>;
 
 /// Bytes that a guest writes, up to a bound. Going beyond it ends the run; nothing is cut off silently.
 #[derive(Clone, Debug)]
 pub(crate) struct Sink(Arc<Mutex<Written>>);
 
-#[derive(Debug)]
 struct Written {
     bytes: Vec<u8>,
     limit: Limit,
     limit_bytes: u64,
     over: bool,
+    stream: Stream,
+    printer: Option<SharedPrinter>,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written")
+            .field("limit", &self.limit)
+            .field("over", &self.over)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Sink {
-    pub(crate) fn output(limit_bytes: u64) -> Self {
-        Self::new(Limit::Output { limit_bytes }, limit_bytes)
+    /// Standard output of a command.
+    pub(crate) fn output(limit_bytes: u64, printer: Option<SharedPrinter>) -> Self {
+        Self::new(Limit::Output { limit_bytes }, limit_bytes, Stream::Output, printer)
     }
 
-    pub(crate) fn errors(limit_bytes: u64) -> Self {
-        Self::new(Limit::Errors { limit_bytes }, limit_bytes)
+    /// Standard error.
+    pub(crate) fn errors(limit_bytes: u64, printer: Option<SharedPrinter>) -> Self {
+        Self::new(Limit::Errors { limit_bytes }, limit_bytes, Stream::Errors, printer)
     }
 
-    fn new(limit: Limit, limit_bytes: u64) -> Self {
-        Self(Arc::new(Mutex::new(Written { bytes: Vec::new(), limit, limit_bytes, over: false })))
+    fn new(limit: Limit, limit_bytes: u64, stream: Stream, printer: Option<SharedPrinter>) -> Self {
+        let bytes = Vec::new();
+        Self(Arc::new(Mutex::new(Written { bytes, limit, limit_bytes, over: false, stream, printer })))
     }
 
     /// Adds bytes.
@@ -61,18 +69,13 @@ impl Sink {
     pub(crate) fn push(&self, bytes: &[u8]) -> Result<(), Limit> {
         let mut written = self.lock();
         let room = written.limit_bytes.saturating_sub(written.bytes.len() as u64);
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
-        match bytes.get(..room) {
-            Some(fits) if bytes.len() > room => {
-                written.bytes.extend_from_slice(fits);
-                written.over = true;
-                Err(written.limit.clone())
-            }
-            Some(_) | None => {
-                written.bytes.extend_from_slice(bytes);
-                Ok(())
-            }
+        let fits = usize::try_from(room).ok().and_then(|room| bytes.get(..room)).unwrap_or(bytes);
+        written.add(fits);
+        if fits.len() < bytes.len() {
+            written.over = true;
+            return Err(written.limit.clone());
         }
+        Ok(())
     }
 
     /// The bound, if the guest went beyond it.
@@ -88,6 +91,19 @@ impl Sink {
 
     fn lock(&self) -> MutexGuard<'_, Written> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Written {
+    fn add(&mut self, bytes: &[u8]) {
+        let mut offset = self.bytes.len() as u64;
+        self.bytes.extend_from_slice(bytes);
+        let Some(printer) = &self.printer else { return };
+        let mut print = printer.lock().unwrap_or_else(PoisonError::into_inner);
+        for piece in bytes.chunks(INLINE_BYTES_MAX) {
+            print(self.stream, offset, piece);
+            offset += piece.len() as u64;
+        }
     }
 }
 

@@ -1,0 +1,267 @@
+//! Making, naming, moving and removing files, as POSIX says. Each change is checked whole before it begins, so that a
+//! refused one leaves no trace.
+
+use super::content::Content;
+use super::node::{Body, Node};
+use super::path::Place;
+use super::{Error, Inode, Kind, PATH_BYTES_MAX, Vfs};
+
+impl Vfs {
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// As `mkdir` of POSIX has them.
+    pub(crate) fn create_directory(&mut self, at: Inode, path: &str, now_ns: u64) -> Result<(), Error> {
+        let place = self.walk(at, path, false)?;
+        self.check_free(&place)?;
+        let body = Body::Directory { entries: super::node::Entries::new(), parent: place.dir };
+        self.make(place.dir, &place.name, body, now_ns).map(drop)
+    }
+
+    /// Makes a symbolic link with this text; one that begins at the root is refused, as it could not be followed.
+    ///
+    /// # Errors
+    /// As `symlink` of POSIX has them.
+    pub(crate) fn symlink(&mut self, target: &str, at: Inode, path: &str, now_ns: u64) -> Result<(), Error> {
+        match target {
+            "" => return Err(Error::NoEntry),
+            target if target.len() > PATH_BYTES_MAX => return Err(Error::NameTooLong),
+            target if target.contains('\0') => return Err(Error::Invalid),
+            target if target.starts_with('/') => return Err(Error::NotPermitted),
+            _ => {}
+        }
+        let place = self.walk(at, path, false)?;
+        self.check_free(&place)?;
+        if place.slash {
+            return Err(Error::NoEntry);
+        }
+        self.make(place.dir, &place.name, Body::Link(target.into()), now_ns).map(drop)
+    }
+
+    /// The text of a symbolic link.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn read_link(&self, at: Inode, path: &str) -> Result<&str, Error> {
+        let inode = self.find(at, path, false)?;
+        self.link(inode).ok_or(Error::Invalid)
+    }
+
+    /// Gives a file a second name.
+    ///
+    /// # Errors
+    /// As `link` of POSIX has them.
+    pub(crate) fn hard_link(
+        &mut self,
+        at: Inode,
+        path: &str,
+        new_at: Inode,
+        new_path: &str,
+        now_ns: u64,
+    ) -> Result<(), Error> {
+        let old = self.walk(at, path, false)?;
+        let inode = old.found.ok_or(Error::NoEntry)?;
+        let new = self.walk(new_at, new_path, false)?;
+        self.check_free(&new)?;
+        if self.node(inode)?.kind() == Kind::Directory {
+            return Err(Error::NotPermitted);
+        }
+        if new.slash {
+            return Err(Error::NoEntry);
+        }
+        if self.node(inode)?.read_only {
+            return Err(Error::CrossDevice);
+        }
+        self.quota.charge_file()?;
+        self.entries_mut(new.dir)?.insert((&*new.name).into(), inode);
+        let node = self.node_mut(inode)?;
+        node.links += 1;
+        node.changed_ns = now_ns;
+        self.node_mut(new.dir)?.touch(now_ns);
+        Ok(())
+    }
+
+    /// Removes a name that is no directory's.
+    ///
+    /// # Errors
+    /// As `unlink` of POSIX has them.
+    pub(crate) fn unlink(&mut self, at: Inode, path: &str, now_ns: u64) -> Result<(), Error> {
+        let place = self.walk(at, path, false)?;
+        let inode = place.found.ok_or(Error::NoEntry)?;
+        if self.node(inode)?.kind() == Kind::Directory {
+            return Err(Error::IsDirectory);
+        }
+        self.check_writable(place.dir)?;
+        self.remove(place.dir, &place.name, inode, now_ns)
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// As `rmdir` of POSIX has them.
+    pub(crate) fn remove_directory(&mut self, at: Inode, path: &str, now_ns: u64) -> Result<(), Error> {
+        let place = self.walk(at, path, false)?;
+        let inode = place.found.ok_or(Error::NoEntry)?;
+        let entries = self.entries(inode)?;
+        match &*place.name {
+            "" | "." => return Err(Error::Invalid),
+            ".." => return Err(Error::NotEmpty),
+            _ => {}
+        }
+        if !entries.is_empty() {
+            return Err(Error::NotEmpty);
+        }
+        self.check_writable(place.dir)?;
+        self.remove(place.dir, &place.name, inode, now_ns)
+    }
+
+    /// Moves a name, replacing what the new one named.
+    ///
+    /// # Errors
+    /// As `rename` of POSIX has them.
+    pub(crate) fn rename(
+        &mut self,
+        at: Inode,
+        path: &str,
+        new_at: Inode,
+        new_path: &str,
+        now_ns: u64,
+    ) -> Result<(), Error> {
+        let old = self.walk(at, path, false)?;
+        let new = self.walk(new_at, new_path, false)?;
+        let inode = old.found.ok_or(Error::NoEntry)?;
+        if !old.is_named() || !new.is_named() {
+            return Err(Error::Busy);
+        }
+        self.check_writable(old.dir)?;
+        self.check_writable(new.dir)?;
+        let moves_directory = self.node(inode)?.kind() == Kind::Directory;
+        if moves_directory && self.is_below(new.dir, inode)? {
+            return Err(Error::Invalid);
+        }
+        if new.slash && !moves_directory {
+            return Err(Error::NotDirectory);
+        }
+        if let Some(target) = new.found {
+            if target == inode {
+                return Ok(());
+            }
+            self.check_replaceable(target, moves_directory)?;
+            self.remove(new.dir, &new.name, target, now_ns)?;
+        }
+        self.entries_mut(old.dir)?.remove(&*old.name);
+        self.entries_mut(new.dir)?.insert((&*new.name).into(), inode);
+        self.node_mut(old.dir)?.touch(now_ns);
+        self.node_mut(new.dir)?.touch(now_ns);
+        let node = self.node_mut(inode)?;
+        node.changed_ns = now_ns;
+        if let Body::Directory { parent, .. } = &mut node.body {
+            *parent = new.dir;
+        }
+        Ok(())
+    }
+
+    fn check_replaceable(&self, target: Inode, by_directory: bool) -> Result<(), Error> {
+        let target = self.node(target)?;
+        match &target.body {
+            Body::Directory { .. } if !by_directory => Err(Error::IsDirectory),
+            Body::Directory { entries, .. } if !entries.is_empty() => Err(Error::NotEmpty),
+            Body::Directory { .. } => Ok(()),
+            Body::File(_) | Body::Link(_) if by_directory => Err(Error::NotDirectory),
+            Body::File(_) | Body::Link(_) => Ok(()),
+        }
+    }
+
+    /// Whether `inode` is `above`, or in it, however deep.
+    fn is_below(&self, inode: Inode, above: Inode) -> Result<bool, Error> {
+        let mut at = inode;
+        while at != above && at != Self::ROOT {
+            at = self.parent(at)?;
+        }
+        Ok(at == above)
+    }
+
+    fn check_free(&self, place: &Place<'_>) -> Result<(), Error> {
+        if place.found.is_some() {
+            return Err(Error::Exists);
+        }
+        self.check_writable(place.dir)
+    }
+
+    /// Adds what a guest makes.
+    pub(super) fn make(&mut self, dir: Inode, name: &str, body: Body, now_ns: u64) -> Result<Inode, Error> {
+        let bytes = body.bytes();
+        self.quota.charge_file()?;
+        if let Err(full) = self.quota.charge(bytes) {
+            self.quota.refund_file();
+            return Err(full);
+        }
+        let inode = self.add(dir, name, Node::new(body, false, now_ns))?;
+        self.node_mut(dir)?.touch(now_ns);
+        Ok(inode)
+    }
+
+    /// Adds a node without asking.
+    pub(super) fn add(&mut self, dir: Inode, name: &str, node: Node) -> Result<Inode, Error> {
+        let inode = Inode(self.next);
+        self.entries_mut(dir)?.insert(name.into(), inode);
+        self.next += 1;
+        self.nodes.insert(inode, node);
+        Ok(inode)
+    }
+
+    /// Takes a name away, and what it named if nothing else keeps it.
+    fn remove(&mut self, dir: Inode, name: &str, inode: Inode, now_ns: u64) -> Result<(), Error> {
+        self.entries_mut(dir)?.remove(name);
+        self.node_mut(dir)?.touch(now_ns);
+        let node = self.node_mut(inode)?;
+        node.links = node.links.saturating_sub(1);
+        node.changed_ns = now_ns;
+        // The last name's charge stays until nobody holds the file.
+        if node.links > 0 {
+            self.quota.refund_file();
+        }
+        self.forget_if_unused(inode);
+        Ok(())
+    }
+
+    /// Drops an inode that has neither names nor holders, and what it was charged.
+    pub(super) fn forget_if_unused(&mut self, inode: Inode) {
+        if !self.nodes.get(&inode).is_some_and(|node| node.links == 0 && node.held == 0) {
+            return;
+        }
+        if let Some(node) = self.nodes.remove(&inode) {
+            self.quota.refund(node.body.bytes());
+            self.quota.refund_file();
+        }
+    }
+
+    /// Adds an empty file, a directory or a link of the archive; `None` if the name is taken.
+    pub(super) fn add_given(&mut self, dir: Inode, name: &str, body: Body, time_ns: u64) -> Option<Inode> {
+        if self.entries(dir).ok()?.contains_key(name) {
+            return None;
+        }
+        self.add(dir, name, Node::new(body, true, time_ns)).ok()
+    }
+
+    /// Gives a file of the archive a second name; false if the name is taken.
+    pub(super) fn add_given_link(&mut self, dir: Inode, name: &str, file: Inode) -> bool {
+        match self.entries_mut(dir) {
+            Ok(entries) if !entries.contains_key(name) => entries.insert(name.into(), file),
+            Ok(_) | Err(_) => return false,
+        };
+        self.node_mut(file).map(|node| node.links += 1).is_ok()
+    }
+}
+
+impl Body {
+    /// A directory with nothing in it.
+    pub(super) fn directory(parent: Inode) -> Self {
+        Self::Directory { entries: super::node::Entries::new(), parent }
+    }
+
+    /// A file that came in the archive.
+    pub(super) fn given(bytes: bytes::Bytes) -> Self {
+        Self::File(Content::Given(bytes))
+    }
+}

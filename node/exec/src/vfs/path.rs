@@ -1,0 +1,153 @@
+//! Finding what a path names. A walk starts at a directory and never leads above it.
+
+use std::borrow::Cow;
+
+use super::node::{Body, Entries};
+use super::{Error, Inode, LINKS_FOLLOWED_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Vfs};
+
+/// Where a path ends.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    /// The directory that has, or could have, the name.
+    pub(super) dir: Inode,
+    /// The last name; `.`, `..` or empty when the path ends in no name.
+    pub(super) name: Cow<'a, str>,
+    /// What the name names.
+    pub(super) found: Option<Inode>,
+    /// Whether the path ends in a slash, and so must name a directory.
+    pub(super) slash: bool,
+}
+
+impl Place<'_> {
+    /// Whether the path ends in a name that an entry can have.
+    pub(super) fn is_named(&self) -> bool {
+        !matches!(&*self.name, "" | "." | "..")
+    }
+}
+
+impl Vfs {
+    /// Walks the path from `at`; every directory on the way must exist, its end need not.
+    pub(super) fn walk<'a>(&self, at: Inode, path: &'a str, follow: bool) -> Result<Place<'a>, Error> {
+        check_path(path)?;
+        self.entries(at)?;
+        let mut text: Cow<'a, str> = Cow::Borrowed(path);
+        let (mut dir, mut depth, mut cursor, mut followed) = (at, 0_u32, 0, 0);
+        loop {
+            let Part { start, end, last, slash } = Part::after(&text, cursor);
+            let name = text.get(start..end).unwrap_or_default();
+            if name.len() > NAME_BYTES_MAX {
+                return Err(Error::NameTooLong);
+            }
+            let found = self.step(dir, name, depth)?;
+            let link = found.and_then(|inode| self.link(inode));
+            if let Some(target) = link.filter(|_| !last || follow || slash) {
+                followed += 1;
+                if followed > LINKS_FOLLOWED_MAX {
+                    return Err(Error::Loop);
+                }
+                if target.starts_with('/') {
+                    return Err(Error::NotPermitted);
+                }
+                let rest = text.get(end..).unwrap_or_default();
+                (text, cursor) = (Cow::Owned(format!("{target}{rest}")), 0);
+                continue;
+            }
+            if last {
+                self.check_directory(found.filter(|_| slash))?;
+                let name = match text {
+                    Cow::Borrowed(text) => Cow::Borrowed(text.get(start..end).unwrap_or_default()),
+                    Cow::Owned(_) => Cow::Owned(name.to_owned()),
+                };
+                return Ok(Place { dir, name, found, slash });
+            }
+            let next = found.ok_or(Error::NoEntry)?;
+            self.check_directory(Some(next))?;
+            depth = match name {
+                "" | "." => depth,
+                ".." => depth.saturating_sub(1),
+                _ => depth + 1,
+            };
+            (dir, cursor) = (next, end);
+        }
+    }
+
+    /// What this one name names in `dir`, which is `depth` below the start of the walk.
+    fn step(&self, dir: Inode, name: &str, depth: u32) -> Result<Option<Inode>, Error> {
+        match name {
+            "" | "." => Ok(Some(dir)),
+            ".." if depth == 0 => Err(Error::NotPermitted),
+            ".." => self.parent(dir).map(Some),
+            _ => Ok(self.entries(dir)?.get(name).copied()),
+        }
+    }
+
+    fn check_directory(&self, inode: Option<Inode>) -> Result<(), Error> {
+        inode.map_or(Ok(()), |inode| self.entries(inode).map(drop))
+    }
+
+    /// The directory's names.
+    pub(super) fn entries(&self, inode: Inode) -> Result<&Entries, Error> {
+        match &self.node(inode)?.body {
+            Body::Directory { entries, .. } => Ok(entries),
+            Body::File(_) | Body::Link(_) => Err(Error::NotDirectory),
+        }
+    }
+
+    pub(super) fn entries_mut(&mut self, inode: Inode) -> Result<&mut Entries, Error> {
+        match &mut self.node_mut(inode)?.body {
+            Body::Directory { entries, .. } => Ok(entries),
+            Body::File(_) | Body::Link(_) => Err(Error::NotDirectory),
+        }
+    }
+
+    /// The directory that this one is in; the root is in itself.
+    pub(super) fn parent(&self, inode: Inode) -> Result<Inode, Error> {
+        match self.node(inode)?.body {
+            Body::Directory { parent, .. } => Ok(parent),
+            Body::File(_) | Body::Link(_) => Err(Error::NotDirectory),
+        }
+    }
+
+    /// The text of a symbolic link, if it is one.
+    pub(super) fn link(&self, inode: Inode) -> Option<&str> {
+        match &self.nodes.get(&inode)?.body {
+            Body::Link(target) => Some(target),
+            Body::File(_) | Body::Directory { .. } => None,
+        }
+    }
+}
+
+fn check_path(path: &str) -> Result<(), Error> {
+    if path.is_empty() {
+        return Err(Error::NoEntry);
+    }
+    if path.len() > PATH_BYTES_MAX {
+        return Err(Error::NameTooLong);
+    }
+    if path.contains('\0') {
+        return Err(Error::Invalid);
+    }
+    if path.starts_with('/') { Err(Error::NotPermitted) } else { Ok(()) }
+}
+
+/// One name of a path: where it is, whether it is the last, and whether slashes follow the last.
+struct Part {
+    start: usize,
+    end: usize,
+    last: bool,
+    slash: bool,
+}
+
+impl Part {
+    fn after(text: &str, cursor: usize) -> Self {
+        let bytes = text.as_bytes();
+        let skip = |from: usize, slash: bool| {
+            let rest = bytes.get(from..).unwrap_or_default();
+            from + rest.iter().take_while(|byte| (**byte == b'/') == slash).count()
+        };
+        let start = skip(cursor, true);
+        let end = skip(start, false);
+        let last = skip(end, true) == bytes.len();
+        Self { start, end, last, slash: last && end < bytes.len() }
+    }
+}

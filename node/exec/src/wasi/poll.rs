@@ -1,0 +1,148 @@
+//! Clocks, and waiting. A sleep of a pure task moves the virtual clock and takes no time; a sleep of an impure one
+//! ends with its `Stop` or its time limit. Streams and files are always ready.
+
+use wasmtime::Linker;
+
+use super::abi::{Errno, fill};
+use super::ram::Word;
+use super::table::Descriptor;
+use super::{Answer, Call, calls};
+use crate::guest::Guest;
+use crate::world::{CLOCK_STEP_NS, World};
+
+/// Subscriptions that one `poll_oneoff` may have: one for everything that can be open.
+const SUBSCRIPTIONS_MAX: Word = 1024;
+const SUBSCRIPTION_BYTES: usize = 48;
+const EVENT_BYTES: usize = 32;
+
+const CLOCK_REALTIME: u32 = 0;
+const CLOCK_MONOTONIC: u32 = 1;
+/// The two clocks of processor time, which there are not.
+const CLOCKS_ALL: u32 = 4;
+
+const TAG_CLOCK: u8 = 0;
+const TAG_READ: u8 = 1;
+const TAG_WRITE: u8 = 2;
+const FLAG_ABSOLUTE: u16 = 1;
+const EVENT_HANGUP: u8 = 1;
+
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    calls! { linker,
+        clock_res_get(clock: u32, out: u32);
+        clock_time_get(clock: u32, precision: u64, out: u32);
+        poll_oneoff(subscriptions: u32, events: u32, count: u32, out: u32);
+    }
+    Ok(())
+}
+
+impl Call<'_> {
+    fn clock_res_get(&mut self, clock: u32, out: Word) -> Answer {
+        peek(&self.guest.world, clock)?;
+        self.ram.put_u64(out, CLOCK_STEP_NS)
+    }
+
+    fn clock_time_get(&mut self, clock: u32, _precision: u64, out: Word) -> Answer {
+        peek(&self.guest.world, clock)?;
+        let world = &mut self.guest.world;
+        let now = if clock == CLOCK_REALTIME { world.wall_ns() } else { world.monotonic_ns() };
+        self.ram.put_u64(out, now)
+    }
+
+    /// A poll that names a stream or a file returns at once; a poll of clocks alone is a sleep.
+    fn poll_oneoff(&mut self, subscriptions: Word, events: Word, count: Word, out: Word) -> Answer {
+        if count == 0 || count > SUBSCRIPTIONS_MAX {
+            return Err(Errno::INVAL.into());
+        }
+        let asked = (0..count)
+            .map(|index| {
+                let address = subscriptions.checked_add(index * 48).ok_or(Errno::OVERFLOW)?;
+                let bytes = self.ram.array(address)?;
+                self.subscription(&bytes)
+            })
+            .collect::<Answer<Vec<Subscription>>>()?;
+        let sleep_ns = asked.iter().map(|one| one.wait_ns).min().unwrap_or(0);
+        self.guest.sleep(sleep_ns)?;
+
+        let mut address = events;
+        let mut ready = 0;
+        for one in asked.iter().filter(|one| one.wait_ns <= sleep_ns) {
+            self.ram.put(address, &one.event())?;
+            address = address.checked_add(32).ok_or(Errno::OVERFLOW)?;
+            ready += 1;
+        }
+        self.ram.put_u32(out, ready)
+    }
+
+    fn subscription(&mut self, bytes: &[u8; SUBSCRIPTION_BYTES]) -> Answer<Subscription> {
+        let userdata = field(bytes, 0);
+        let [tag] = field(bytes, 8);
+        let which = u32::from_le_bytes(field(bytes, 16));
+        let ready = Subscription { userdata, tag, wait_ns: 0, at_end: false };
+        match tag {
+            TAG_CLOCK => {
+                let timeout = u64::from_le_bytes(field(bytes, 24));
+                let absolute = u16::from_le_bytes(field(bytes, 40)) & FLAG_ABSOLUTE != 0;
+                let now = peek(&self.guest.world, which).map_err(|_| Errno::INVAL)?;
+                let wait_ns = if absolute { timeout.saturating_sub(now) } else { timeout };
+                Ok(Subscription { wait_ns, ..ready })
+            }
+            TAG_READ => Ok(Subscription { at_end: self.is_at_end(which)?, ..ready }),
+            TAG_WRITE => match self.wasi().table.get(which)? {
+                Descriptor::Output | Descriptor::Errors | Descriptor::File(_) => Ok(ready),
+                Descriptor::Input { .. } | Descriptor::Directory(_) => Err(Errno::BADF.into()),
+            },
+            _ => Err(Errno::INVAL.into()),
+        }
+    }
+
+    /// Whether a file that can be read has nothing left.
+    fn is_at_end(&mut self, fd: u32) -> Answer<bool> {
+        let (inode, position) = match self.wasi().table.get(fd)? {
+            Descriptor::Input { .. } => return Ok(false),
+            Descriptor::File(file) => (file.inode, file.position),
+            Descriptor::Output | Descriptor::Errors | Descriptor::Directory(_) => {
+                return Err(Errno::BADF.into());
+            }
+        };
+        let (vfs, _) = self.vfs()?;
+        Ok(vfs.stat(inode)?.size <= position)
+    }
+}
+
+/// What this clock shows, in nanoseconds.
+fn peek(world: &World, clock: u32) -> Result<u64, Errno> {
+    match clock {
+        CLOCK_REALTIME => Ok(world.peek_wall_ns()),
+        CLOCK_MONOTONIC => Ok(world.peek_monotonic_ns()),
+        clock if clock < CLOCKS_ALL => Err(Errno::BADF),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// One thing that a guest waits for.
+struct Subscription {
+    userdata: [u8; 8],
+    tag: u8,
+    /// How long until it is ready.
+    wait_ns: u64,
+    at_end: bool,
+}
+
+impl Subscription {
+    fn event(&self) -> [u8; EVENT_BYTES] {
+        let mut event = [0; EVENT_BYTES];
+        fill(&mut event, 0, &self.userdata);
+        fill(&mut event, 10, &[self.tag]);
+        if self.tag != TAG_CLOCK {
+            // Bytes ready: at least one.
+            fill(&mut event, 16, &[1]);
+            fill(&mut event, 24, &[if self.at_end { EVENT_HANGUP } else { 0 }]);
+        }
+        event
+    }
+}
+
+fn field<const N: usize>(bytes: &[u8; SUBSCRIPTION_BYTES], at: usize) -> [u8; N] {
+    let field = bytes.get(at..at + N).and_then(|field| field.try_into().ok());
+    field.expect("the fields lie inside a subscription")
+}

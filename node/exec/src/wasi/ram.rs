@@ -1,0 +1,106 @@
+//! The guest's memory, as a call sees it. Everything that reads or writes it goes through here, and everything here
+//! checks: what lies outside is a trap of the guest.
+
+use weft_core::Trap;
+
+use super::abi::Errno;
+use super::{Answer, Fail};
+use crate::guest::End;
+
+/// Buffers that one call may name, as on Linux.
+const BUFFERS_MAX: u32 = 1024;
+
+/// An address or a length in the guest's memory.
+pub(super) type Word = u32;
+
+pub(super) struct Ram<'a>(&'a mut [u8]);
+
+/// A piece of the memory that was found to be inside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    pub(super) fn len(self) -> usize {
+        self.end - self.start
+    }
+}
+
+impl<'a> Ram<'a> {
+    pub(super) fn new(bytes: &'a mut [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// These bytes, if they are inside.
+    pub(super) fn span(&self, address: Word, len: Word) -> Answer<Span> {
+        let start = usize::try_from(address).ok();
+        let end = start.and_then(|start| start.checked_add(usize::try_from(len).ok()?));
+        match (start, end) {
+            (Some(start), Some(end)) if end <= self.0.len() => Ok(Span { start, end }),
+            _ => Err(outside()),
+        }
+    }
+
+    pub(super) fn bytes(&self, span: Span) -> Answer<&[u8]> {
+        self.0.get(span.start..span.end).ok_or_else(outside)
+    }
+
+    pub(super) fn bytes_mut(&mut self, span: Span) -> Answer<&mut [u8]> {
+        self.0.get_mut(span.start..span.end).ok_or_else(outside)
+    }
+
+    pub(super) fn put(&mut self, address: Word, bytes: &[u8]) -> Answer {
+        let len = Word::try_from(bytes.len()).map_err(|_| Errno::OVERFLOW)?;
+        let span = self.span(address, len)?;
+        self.bytes_mut(span)?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    pub(super) fn put_u32(&mut self, address: Word, value: u32) -> Answer {
+        self.put(address, &value.to_le_bytes())
+    }
+
+    pub(super) fn put_u64(&mut self, address: Word, value: u64) -> Answer {
+        self.put(address, &value.to_le_bytes())
+    }
+
+    /// The length of something, as the guest counts.
+    pub(super) fn put_len(&mut self, address: Word, len: usize) -> Answer {
+        self.put_u32(address, u32::try_from(len).map_err(|_| Errno::OVERFLOW)?)
+    }
+
+    pub(super) fn array<const N: usize>(&self, address: Word) -> Answer<[u8; N]> {
+        let span = self.span(address, Word::try_from(N).map_err(|_| Errno::OVERFLOW)?)?;
+        self.bytes(span)?.try_into().map_err(|_| outside())
+    }
+
+    fn u32(&self, address: Word) -> Answer<u32> {
+        Ok(u32::from_le_bytes(self.array(address)?))
+    }
+
+    /// A path, or another text.
+    pub(super) fn text(&self, address: Word, len: Word) -> Answer<&str> {
+        let span = self.span(address, len)?;
+        std::str::from_utf8(self.bytes(span)?).map_err(|_| Errno::ILSEQ.into())
+    }
+
+    /// The buffers of a vectored call, each found to be inside.
+    pub(super) fn spans(&self, list: Word, count: Word) -> Answer<Vec<Span>> {
+        if count > BUFFERS_MAX {
+            return Err(Errno::INVAL.into());
+        }
+        (0..count)
+            .map(|index| {
+                let entry = list.checked_add(index * 8).ok_or_else(outside)?;
+                let length = entry.checked_add(4).ok_or_else(outside)?;
+                self.span(self.u32(entry)?, self.u32(length)?)
+            })
+            .collect()
+    }
+}
+
+fn outside() -> Fail {
+    Fail::End(End::Trap(Trap::MemoryOutOfBounds))
+}
