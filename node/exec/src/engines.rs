@@ -167,14 +167,14 @@ impl Engines {
         Ok(lane)
     }
 
-    /// Makes all engines: for a process that can open nothing later.
+    /// Makes all engines that code may be for.
     pub(crate) fn make_all(&self) -> wasmtime::Result<()> {
         for key in EngineKey::ALL {
-            for tier in [Tier::Optimised, Tier::Baseline] {
-                let make = Make { key, interrupt: self.interrupt, tier };
-                if tier == Tier::Optimised || make.has_baseline() {
-                    self.lane(key, tier)?;
-                }
+            self.lane(key, Tier::Optimised)?;
+            let baseline = Make { key, interrupt: self.interrupt, tier: Tier::Baseline };
+            // Where there is no such compiler there is no such code.
+            if baseline.has_baseline() && baseline.compiler().is_ok() {
+                self.lane(key, Tier::Baseline)?;
             }
         }
         Ok(())
