@@ -30,7 +30,7 @@ pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     let mut live = Live::default();
     let work = async {
         let stdin = stdin_of(stdin, data_dir).await?;
-        let result = Box::pin(result_of(&mesh, &task, stdin.input(), &mut live)).await?;
+        let result = result_of(&mesh, &task, stdin.input(), &mut live).await?;
         drop(stdin);
         Ok(result)
     };
@@ -42,7 +42,7 @@ pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     if json {
         print_line(&result)?;
     } else {
-        show(&mesh, &result, live).await?;
+        Box::pin(show(&mesh, &result, live)).await?;
     }
     take_files(&mesh, &result, out.as_deref(), json).await?;
     if receipt {
