@@ -146,7 +146,7 @@ fn program(module: &[u8], entry: Entry) -> Program {
         entry,
         args: Vec::new(),
         env: Vec::new(),
-        files: weft_core::Payload::empty(),
+        files: Payload::empty(),
         profile: Profile::Pure,
         limits: Limits::DEFAULT,
     }
