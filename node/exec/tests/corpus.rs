@@ -4,6 +4,7 @@
 //! An entry is a text module with a header of comments: `;; expect: KIND PART OF THE TEXT` (alternatives are divided
 //! by ` | `), and where needed `;; run: function NAME`, `;; limits: wall_ms=100 memory_mib=16 ...`, `;; input: TEXT`,
 //! `;; profile: impure`, and `;; after: OTHER`, for one that must come right after another on the same slot.
+//! WEFT_CORPUS=PART runs those with that part in their names.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
@@ -12,6 +13,7 @@ mod generate;
 #[expect(dead_code, reason = "each test uses its part")]
 mod support;
 
+use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use support::{program, sandbox};
 use weft_core::{Entry, Limits, Outcome, Payload, Profile, Program};
-use weft_exec::{Sandbox, Stop};
+use weft_exec::{Given, Sandbox, Stop};
 
 /// How much later than its limit a run may end, when the machine has nothing else to do.
 const LATE: Duration = Duration::from_millis(100);
@@ -150,6 +152,9 @@ fn corpus() -> Vec<Trial> {
     assert!(paths.len() > 100, "the corpus is not where it should be");
     let mut trials: Vec<Trial> = paths.iter().map(|path| Trial::read(path)).collect();
     trials.extend(generate::all());
+    if let Ok(part) = env::var("WEFT_CORPUS") {
+        trials.retain(|trial| trial.name.contains(&part));
+    }
     let (followers, mut ordered): (Vec<Trial>, Vec<Trial>) =
         trials.into_iter().partition(|trial| trial.after.is_some());
     for follower in followers {
@@ -187,7 +192,8 @@ impl Host for Sandbox {
         };
         let task = program.task_id(&Payload::inline(input));
         let started = Instant::now();
-        let finished = self.run(&prepared, program, task, Bytes::from(input.clone()), &Stop::new());
+        let finished =
+            self.run(&prepared, program, task, Given::input(Bytes::from(input.clone())), &Stop::new(), None);
         Ran { outcome: finished.outcome, output: finished.output, took: started.elapsed(), compile }
     }
 }
