@@ -1,9 +1,12 @@
 //! The words of the command line: verbs, flags and their help. Parsing only; `commands` acts on them.
 
-use std::path::PathBuf;
-use std::time::Duration;
+mod tasks;
 
-use weft_node::settings::{Flags, parse_bytes, parse_duration, parse_pair};
+use std::path::PathBuf;
+
+use weft_node::settings::Flags;
+
+pub(crate) use tasks::{Given, MapArgs, RunArgs, TaskArgs};
 
 /// A peer-to-peer compute mesh: every machine runs one node, and tasks run wherever there is room.
 ///
@@ -71,6 +74,8 @@ pub(crate) enum Verb {
     Why(WhyArgs),
     /// Put bytes into the blob store, or get them out.
     Blob(BlobArgs),
+    /// Check what a worker signed about a task; needs no node.
+    Receipt(ReceiptArgs),
     /// Show a mesh at work: several nodes in this process, two real jobs, and a node that is killed meanwhile.
     ///
     /// Needs no set-up and no node. Every result is checked against a direct computation.
@@ -96,6 +101,7 @@ impl Verb {
             | Self::Cancel(_)
             | Self::Why(_)
             | Self::Blob(_)
+            | Self::Receipt(_)
             | Self::Demo(_)
             | Self::Bench(_) => false,
         }
@@ -154,6 +160,7 @@ Settings come from flags, then environment, then file, then defaults:
   --listen     WEFT_LISTEN    listen = [\"0.0.0.0:7117\"]
   --api        WEFT_API       api = \"127.0.0.1:7118\"
   --slots      WEFT_SLOTS     slots = 8
+  --slot-kind  WEFT_SLOT_KIND slot-kind = \"process\"
   --memory     WEFT_MEMORY    memory = \"512MiB\"
   --label      WEFT_LABEL     labels = { rack = \"3\", gpu = \"no\" }
   --peer       WEFT_PEER      peers = [\"192.168.1.7:7117\"]
@@ -181,116 +188,6 @@ Examples:
       four slots, and a label that tasks ask for with --need rack=3
   weft node --peer 192.168.1.7:7117 --no-mdns
       where multicast does not pass";
-
-/// What every task of a job is given.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct TaskArgs {
-    /// Call this function of the module, instead of running the module as a command.
-    #[arg(long = "fn", value_name = "NAME")]
-    pub(crate) function: Option<String>,
-    /// Set a variable of the task's environment. May be repeated.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
-    pub(crate) env: Vec<(String, String)>,
-    /// Stop a task that ran longer, such as 500ms, 30s or 5m [default: 60s].
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) timeout: Option<Duration>,
-    /// Stop a task that asks for more memory, such as 64MiB [default: 256MiB].
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
-    pub(crate) memory: Option<u64>,
-    /// Run only on nodes that carry this label. May be repeated.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
-    pub(crate) need: Vec<(String, String)>,
-    /// Run a failed task again, up to N times.
-    #[arg(long, value_name = "N")]
-    pub(crate) retries: Option<u32>,
-}
-
-/// Flags of `weft run`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = RUN_HELP)]
-pub(crate) struct RunArgs {
-    /// The module, a .wasm file.
-    pub(crate) module: PathBuf,
-    /// What the task is given.
-    #[command(flatten)]
-    pub(crate) task: TaskArgs,
-    /// Give the task this file as its stdin; `-` is this command's own, which is also the default.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) stdin: Option<PathBuf>,
-    /// Print one JSON object instead of the task's stdout and stderr.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Arguments of the task.
-    #[arg(last = true, value_name = "ARGS")]
-    pub(crate) args: Vec<String>,
-}
-
-const RUN_HELP: &str = "\
-The task starts when stdin has ended; stdin from a terminal counts as empty.
-
-Exit code: the task's own, and
-  1    a function returned an error
-  124  the task ran out of time, or of fuel
-  125  weft's own errors, an invalid module, an output over its limit
-  126  the task trapped
-  130  interrupted by Ctrl-C; the task is cancelled
-  137  the task ran out of memory
-
-Examples:
-  echo hello | weft run wc.wasm
-  weft run render.wasm --timeout 5m -- --width 640 < scene.txt > out.png
-  weft run tools.wasm --fn double --stdin numbers.bin";
-
-/// Flags of `weft map`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = MAP_HELP)]
-#[command(group = clap::ArgGroup::new("inputs").required(true).args(["each_line", "each_file"]))]
-pub(crate) struct MapArgs {
-    /// The module, a .wasm file.
-    pub(crate) module: PathBuf,
-    /// One task per line of FILE, `-` for stdin; its stdin is the line without the newline.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) each_line: Option<PathBuf>,
-    /// One task per file; its stdin is the file.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub(crate) each_file: Vec<PathBuf>,
-    /// What every task is given.
-    #[command(flatten)]
-    pub(crate) task: TaskArgs,
-    /// Write each output into a file of DIR, named like its input file, or by the line's number from 0.
-    #[arg(long, value_name = "DIR", conflicts_with = "json")]
-    pub(crate) out: Option<PathBuf>,
-    /// Print one JSON object a line, as results come.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Arguments of every task.
-    #[arg(last = true, value_name = "ARGS")]
-    pub(crate) args: Vec<String>,
-}
-
-const MAP_HELP: &str = "\
-Outputs of tasks that are done come on stdout in the order of the inputs, each
-ended by a newline; failures are told on stderr. Inputs are read as they are
-needed: a million lines need no more memory than ten thousand.
-
---json prints, as results come, one object a line, with these keys:
-  index      the input's number, from 0
-  outcome    done, failed, trapped, limit, invalid, cancelled or lost
-  exit_code  the task's own, null when it did not run to its end
-  reason     why it is not done, where there is more to say
-  output     a string, {\"base64\": ..} when it is not text, or, when it is
-  errors     long, {\"blob\": id, \"bytes\": n}: see `weft blob get`
-  worker     the id of the node that ran it
-  attempts   how many it took
-  wall_us    how long the last one ran
-
-Exit code: the number of failed tasks, at most 100; 125 for weft's own errors;
-130 when interrupted by Ctrl-C, which cancels the job.
-
-Examples:
-  weft map score.wasm --each-line words.txt > scores.txt
-  seq 1000 | weft map sim.wasm --each-line - --json -- --steps 500
-  weft map convert.wasm --each-file photos/*.png --out small/ --retries 2";
 
 /// A view of the local node.
 #[derive(Debug, clap::Args)]
@@ -347,6 +244,28 @@ pub(crate) enum BlobWay {
         /// Write into FILE instead; it appears whole or not at all.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+}
+
+/// Flags of `weft receipt`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReceiptArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) way: ReceiptWay,
+}
+
+/// What is done with receipts.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ReceiptWay {
+    /// Check every receipt of a file, and what stands beside it.
+    ///
+    /// The file holds what `--json --receipt` printed, or bare receipts. Of each, the signature must be the worker's,
+    /// over this very statement; what is written for people must be what was stated; and where the output stands
+    /// beside it, it must be the stated one. Prints a line for each; the first that fails ends it with exit code 1.
+    Check {
+        /// The file; `-` is stdin.
+        file: PathBuf,
     },
 }
 

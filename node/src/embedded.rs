@@ -13,7 +13,7 @@ use weft_core::PeerId;
 
 use crate::handle::NodeHandle;
 use crate::node::{Node, Notice, StartError};
-use crate::settings::Settings;
+use crate::settings::{Settings, SlotKind};
 
 /// How long nodes of one machine may take to find each other.
 const MEET_MAX: Duration = Duration::from_secs(20);
@@ -265,6 +265,7 @@ fn settings(
         listen_is_default: false,
         api: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         slots: config.slots,
+        slot_kind: SlotKind::Thread,
         memory_bytes: 1 << 30,
         labels: Vec::new(),
         peers,

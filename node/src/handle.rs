@@ -13,6 +13,7 @@ use weft_core::snapshot::{Snapshot, Why};
 use weft_core::{Command, JobId, PeerId};
 
 use crate::jobs::JobTable;
+pub use crate::ports::PoolStatus;
 
 /// Requests that wait for the loop; beyond it, whoever asks waits.
 pub const REQUESTS_MAX: usize = 256;
@@ -26,7 +27,7 @@ pub enum Request {
     /// Do this.
     Command(Command),
     /// How do things stand?
-    Snapshot(oneshot::Sender<Snapshot>),
+    Standing(oneshot::Sender<Standing>),
     /// Where is that task, and why? `None` answers for an unknown job or index.
     Why {
         /// The job.
@@ -36,6 +37,15 @@ pub enum Request {
         /// Where the answer goes.
         reply: oneshot::Sender<Option<Why>>,
     },
+}
+
+/// A node at one moment.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its engine.
+    pub snapshot: Snapshot,
+    /// Its slots.
+    pub pool: PoolStatus,
 }
 
 /// The loop has ended; nothing was done.
@@ -108,8 +118,16 @@ impl NodeHandle {
     /// # Errors
     /// When the loop has ended.
     pub async fn snapshot(&self) -> Result<Snapshot, NodeStopped> {
+        self.standing().await.map(|standing| standing.snapshot)
+    }
+
+    /// The engine and the slots as they are now.
+    ///
+    /// # Errors
+    /// When the loop has ended.
+    pub async fn standing(&self) -> Result<Standing, NodeStopped> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send(Request::Snapshot(reply)).await.ok().ok_or(NodeStopped)?;
+        self.requests.send(Request::Standing(reply)).await.ok().ok_or(NodeStopped)?;
         answer.await.ok().ok_or(NodeStopped)
     }
 

@@ -12,7 +12,8 @@
 //! Bounds: an attached job keeps what was not taken, and its stream stops reading inputs meanwhile. A detached job
 //! keeps everything; beyond [`DETACHED_JOBS_MAX`] ended jobs or [`RESULT_BYTES_MAX`] the longest ended is forgotten,
 //! and is unknown from then on. Where running jobs alone exceed it, [`JobTable::is_full`] says so and the API takes
-//! no more for detached jobs.
+//! no more for detached jobs. What tasks print is kept up to [`PRINTED_BYTES_MAX`] a job and then dropped: it only
+//! comes early, the result has all of it.
 
 mod entry;
 mod view;
@@ -21,10 +22,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
-use weft_core::{Event, JobId};
+use weft_core::{Event, JobId, Payload, Proof};
 
 use entry::Entry;
-pub use view::{JobMeta, JobSummary, Portion, Taken, TaskEnd};
+pub use view::{JobMeta, JobSummary, Portion, Print, Taken, TaskEnd};
 
 /// Detached jobs remembered after their end.
 pub const DETACHED_JOBS_MAX: usize = 1000;
@@ -36,6 +37,9 @@ pub const RESULT_BYTES_MAX: u64 = 256 << 20;
 pub const RESULTS_MAX: u64 = 4_000_000;
 /// Jobs that have not ended; a further one is refused.
 pub const UNFINISHED_MAX: usize = 10_000;
+
+/// Bytes that one job's tasks printed and that nobody has taken; what comes beyond it is dropped.
+pub const PRINTED_BYTES_MAX: usize = 256 << 10;
 
 /// The job is not in the table: it never was, or was forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,9 +103,9 @@ impl JobTable {
     }
 
     /// Notes further tasks; before the command that carries them is sent.
-    pub fn submitted(&self, job: JobId, tasks: u32) {
+    pub fn submitted(&self, job: JobId, inputs: &[Payload]) {
         if let Some(entry) = self.lock().jobs.get_mut(&job) {
-            entry.tasks = entry.tasks.saturating_add(tasks);
+            entry.submitted(inputs);
         }
     }
 
@@ -146,8 +150,14 @@ impl JobTable {
     pub fn record(&self, event: Event) {
         let mut table = self.lock();
         match event {
-            Event::TaskEnded { job, index, report, worker, attempts } => {
-                table.task_ended(job, TaskEnd { index, report, worker, attempts });
+            Event::TaskEnded { job, index, report, worker, attempts, memo, proof } => {
+                let end = TaskEnd { index, report, worker, attempts, memo, receipt: None };
+                table.task_ended(job, end, proof);
+            }
+            Event::Printed { job, index, attempt, stream, offset, bytes } => {
+                if let Some(entry) = table.jobs.get_mut(&job) {
+                    entry.printed(Print { index, attempt, stream, offset, bytes });
+                }
             }
             Event::JobEnded { job } => table.job_ended(job),
             Event::Lost { job, index: _, worker: _ } => {
@@ -164,7 +174,8 @@ impl JobTable {
         self.lock().jobs.get_mut(&job).and_then(|entry| entry.take(portion))
     }
 
-    /// Takes results of an attached job out of the table; waits while there are none.
+    /// Takes what running tasks printed, or else results, of an attached job out of the table; waits while there are
+    /// none.
     ///
     /// # Errors
     /// Ready with [`NoSuchJob`] when the job is unknown.
@@ -176,6 +187,9 @@ impl JobTable {
     ) -> Poll<Result<Taken, NoSuchJob>> {
         let mut table = self.lock();
         let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob)) };
+        if let Some(prints) = entry.take_printed() {
+            return Poll::Ready(Ok(Taken::Printed(prints)));
+        }
         if let Some(results) = entry.take(portion) {
             return Poll::Ready(Ok(Taken::Results(results)));
         }
@@ -280,9 +294,9 @@ impl JobTable {
 }
 
 impl Table {
-    fn task_ended(&mut self, job: JobId, end: TaskEnd) {
+    fn task_ended(&mut self, job: JobId, end: TaskEnd, proof: Option<Proof>) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
-        let kept = entry.task_ended(end);
+        let kept = entry.task_ended(end, proof);
         if entry.meta.detached {
             self.kept.results += kept.results;
             self.kept.bytes += kept.bytes;

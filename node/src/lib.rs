@@ -13,5 +13,6 @@ pub mod handle;
 pub mod jobs;
 pub mod node;
 mod ports;
+pub mod receipts;
 pub mod settings;
 pub mod ticket;

@@ -13,10 +13,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_core::{Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
 use weft_exec::{Sandbox, SandboxConfig, SandboxError};
-use weft_net::{Admission, Net, NetConfig, NetError, NetEvent};
+use weft_net::{Admission, Net, NetConfig, NetError, NetEvent, Signer};
 
 use crate::api;
-use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request};
+use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, Standing};
 use crate::jobs::JobTable;
 use crate::ports::Ports;
 use crate::settings::{self, DirError, Settings};
@@ -146,6 +146,7 @@ impl Node {
             sandbox,
             settings.slots,
             Rc::new(net),
+            Signer::new(&settings.identity),
             store.clone(),
             jobs.clone(),
             ran.clone(),
@@ -215,9 +216,8 @@ impl Node {
                 Step::Net(event) => self.on_net(event),
                 Step::Request(request) => self.on_request(request),
                 Step::Ran => {
-                    let reports = self.ports.take_finished();
-                    if !reports.is_empty() {
-                        self.apply(Input::Ran(reports));
+                    for input in self.ports.take_events() {
+                        self.apply(input);
                     }
                 }
             }
@@ -260,7 +260,10 @@ impl Node {
         // A caller that went away no longer needs its answer.
         match request {
             Request::Command(command) => self.apply(Input::Command(command)),
-            Request::Snapshot(reply) => drop(reply.send(self.engine.snapshot())),
+            Request::Standing(reply) => {
+                let standing = Standing { snapshot: self.engine.snapshot(), pool: self.ports.pool_status() };
+                drop(reply.send(standing));
+            }
             Request::Why { job, index, reply } => {
                 let now = Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
                 drop(reply.send(self.engine.why(now, job, index)));

@@ -1,6 +1,8 @@
 //! Performs the engine's effects: peers, slots, blobs, the job table. Nothing here waits and nothing fails: what goes
 //! wrong comes back as an input. A new effect does not compile until it is handled here.
 
+mod slots;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
@@ -12,19 +14,23 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_blobs::{Durability, Incoming, Store};
-use weft_core::{BlobId, Effect, Input, PeerId, Report, RunId, Work};
-use weft_exec::{BlobAccess, Pool, Sandbox, SandboxError};
-use weft_net::{BlobSink, BlobStore, Net};
+use weft_core::receipt::signed_bytes;
+use weft_core::{BlobId, Effect, Input, PeerId, RunId, Work};
+use weft_exec::{BlobAccess, Sandbox, SandboxError};
+use weft_net::{BlobSink, BlobStore, Net, Signer};
 
 use crate::jobs::JobTable;
+pub use slots::PoolStatus;
+use slots::{PoolEvent, Slots};
 
 /// Fetches and writes under way; a fetch beyond it is answered as not found, and tried again as any lost blob is.
 const TASKS_MAX: usize = 1024;
 
 /// The node's hands.
 pub(crate) struct Ports {
-    pool: Pool,
+    pool: Slots,
     net: Rc<Net>,
+    signer: Signer,
     store: Store,
     jobs: Arc<JobTable>,
     /// Fetches and writes under way.
@@ -45,16 +51,18 @@ impl Ports {
         sandbox: Sandbox,
         slots: u32,
         net: Rc<Net>,
+        signer: Signer,
         store: Store,
         jobs: Arc<JobTable>,
         ran: Arc<Notify>,
         fetched: mpsc::Sender<Input>,
     ) -> Result<Self, SandboxError> {
         let blobs = Arc::new(SlotBlobs(store.clone()));
-        let pool = Pool::start(sandbox, slots, blobs, Arc::new(move || ran.notify_one()))?;
+        let pool = Slots::start(sandbox, slots, blobs, Arc::new(move || ran.notify_one()))?;
         Ok(Self {
             pool,
             net,
+            signer,
             store,
             jobs,
             tasks: JoinSet::new(),
@@ -73,7 +81,19 @@ impl Ports {
                 self.flush();
                 self.pool.abort(run);
             }
-            Effect::Fetch { blob, from } => self.fetch(blob, from),
+            Effect::Pause(run) => {
+                self.flush();
+                self.pool.pause(run);
+            }
+            Effect::Resume(run) => {
+                self.flush();
+                self.pool.resume(run);
+            }
+            Effect::Sign { batch, root } => {
+                let signature = self.signer.sign(&signed_bytes(root));
+                self.answered.push_back(Input::Signed { batch, signature });
+            }
+            Effect::Fetch { blob, from, bytes } => self.fetch(blob, from, bytes),
             Effect::Pin(blob) => self.store.pin(blob),
             Effect::Unpin(blob) => self.store.unpin(blob),
             Effect::Stash(bytes) => self.stash(bytes),
@@ -94,13 +114,28 @@ impl Ports {
         while self.tasks.try_join_next().is_some() {}
     }
 
-    pub(crate) fn take_finished(&self) -> Vec<(RunId, Report)> {
-        self.pool.take_finished()
+    /// What happened in the slots since the last call: ends of runs in one input, where they come together.
+    pub(crate) fn take_events(&self) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        for event in self.pool.take_events() {
+            match (event, inputs.last_mut()) {
+                (PoolEvent::Ran(run, report), Some(Input::Ran(ended))) => ended.push((run, report)),
+                (PoolEvent::Ran(run, report), Some(_) | None) => inputs.push(Input::Ran(vec![(run, report)])),
+            }
+        }
+        inputs
     }
 
-    fn fetch(&mut self, blob: BlobId, from: Vec<PeerId>) {
-        if self.store.has(blob) {
-            self.answered.push_back(Input::Fetched { blob, found: true });
+    /// How the slots are.
+    pub(crate) fn pool_status(&self) -> PoolStatus {
+        self.pool.status()
+    }
+
+    fn fetch(&mut self, blob: BlobId, from: Vec<PeerId>, bytes: Option<u64>) {
+        if let Some(length) = self.store.len(blob) {
+            // Bytes of that name have that length: whoever said another lied, and no fetch will change it.
+            let found = bytes.is_none_or(|bytes| bytes == length);
+            self.answered.push_back(Input::Fetched { blob, found });
             return;
         }
         if self.tasks.len() >= TASKS_MAX {
@@ -109,7 +144,7 @@ impl Ports {
         }
         let (net, fetched) = (self.net.clone(), self.fetched.clone());
         self.tasks.spawn_local(async move {
-            let found = match net.fetch(blob, &from).await {
+            let found = match net.fetch(blob, &from, bytes).await {
                 Ok(_) => true,
                 Err(error) => {
                     tracing::warn!(%blob, %error, "a blob could not be fetched");

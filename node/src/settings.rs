@@ -39,6 +39,20 @@ const MEMORY_BYTES_MIN: u64 = 1 << 20;
 const STORE_BYTES_DEFAULT: u64 = 16 << 30;
 const STORE_BYTES_MIN: u64 = 16 << 20;
 
+/// What a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotKind {
+    /// A child process without rights: what a guest breaks is a process that is replaced.
+    Process,
+    /// A thread of the node: for programs that embed one, and for systems without such processes.
+    Thread,
+}
+
+impl SlotKind {
+    /// Processes, where the system has what confines them.
+    pub const DEFAULT: Self = if cfg!(target_os = "linux") { Self::Process } else { Self::Thread };
+}
+
 /// Everything that one node is told, checked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -55,6 +69,8 @@ pub struct Settings {
     pub api: SocketAddr,
     /// How many tasks run at once; 0 for a node that only hands out work.
     pub slots: u32,
+    /// What a slot is.
+    pub slot_kind: SlotKind,
     /// Most memory of one task, in bytes.
     pub memory_bytes: u64,
     /// Labels, each name once.
@@ -82,6 +98,7 @@ impl std::fmt::Debug for Settings {
             .field("listen", &self.listen)
             .field("api", &self.api)
             .field("slots", &self.slots)
+            .field("slot_kind", &self.slot_kind)
             .field("memory_bytes", &self.memory_bytes)
             .field("labels", &self.labels)
             .field("peers", &self.peers)
@@ -169,6 +186,7 @@ impl Settings {
             listen: listen_of(layer.listen, open || mesh_key.is_some())?,
             api: api_of(layer.api)?,
             slots,
+            slot_kind: slot_kind_of(layer.slot_kind)?,
             memory_bytes: memory_of(layer.memory, slots)?,
             labels: labels_of(layer.labels.unwrap_or_default())?,
             peers,
@@ -239,6 +257,16 @@ fn slots_of(given: Option<u32>) -> Result<u32, SettingsError> {
         }
         Some(slots) => Ok(slots),
         None => Ok(cores()),
+    }
+}
+
+fn slot_kind_of(given: Option<String>) -> Result<SlotKind, SettingsError> {
+    match given.as_deref() {
+        None => Ok(SlotKind::DEFAULT),
+        Some("process") if cfg!(target_os = "linux") => Ok(SlotKind::Process),
+        Some("process") => Err(wrong("slot-kind", "process", "thread: this system can't confine processes")),
+        Some("thread") => Ok(SlotKind::Thread),
+        Some(other) => Err(wrong("slot-kind", other, "process or thread")),
     }
 }
 

@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use weft_client::{Error, Input, Mesh, Module, Outcome, Output, Task, api as wire, frames};
+use weft_client::{Error, Existing, Input, Mesh, Module, Outcome, Output, Task, Told, api as wire, frames};
 use weft_core::snapshot::{Answer, Counters, Said, Snapshot, TaskView, Why};
 use weft_core::{Command, Event, JobId, PeerId, Report};
 use weft_node::api;
-use weft_node::handle::{NodeHandle, NodeInfo, Request};
+use weft_node::handle::{NodeHandle, NodeInfo, PoolStatus, Request, Standing};
 use weft_node::jobs::JobTable;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -120,9 +120,12 @@ struct EchoJob {
     tasks: u32,
     ended: u32,
     closed: bool,
+    /// What lies under `/in` is left in `/out`.
+    files: weft_core::Payload,
+    stream: bool,
 }
 
-/// Ends every task at once with its input as output; a holding one ends them as cancelled, when told to.
+/// Ends every task at once with its input as output and its files as files; a holding one ends them as cancelled, when told to.
 async fn echo(
     mut inbox: mpsc::Receiver<Request>,
     jobs: Arc<JobTable>,
@@ -134,7 +137,8 @@ async fn echo(
         let (job, inputs, close) = match request {
             Request::Command(Command::Submit(submission)) => {
                 tell.send_modify(|seen| seen.programs.push((*submission.program).clone()));
-                own.insert(submission.job, EchoJob::default());
+                let (files, stream) = (submission.program.files.clone(), submission.terms.stream);
+                own.insert(submission.job, EchoJob { files, stream, ..EchoJob::default() });
                 (submission.job, submission.inputs, submission.closed)
             }
             Request::Command(Command::Extend { job, inputs }) => (job, inputs, false),
@@ -144,15 +148,15 @@ async fn echo(
                 let echo = own.get_mut(&job).unwrap();
                 for index in echo.ended..echo.tasks {
                     let report = Report::bare(weft_core::Outcome::Cancelled);
-                    jobs.record(Event::TaskEnded { job, index, report, worker: None, attempts: 0 });
+                    jobs.record(ended(job, index, report, None));
                 }
                 echo.ended = echo.tasks;
                 jobs.record(Event::JobEnded { job });
                 continue;
             }
             Request::Command(Command::Drain(_)) => continue,
-            Request::Snapshot(reply) => {
-                drop(reply.send(snapshot()));
+            Request::Standing(reply) => {
+                drop(reply.send(Standing { snapshot: snapshot(), pool: PoolStatus::default() }));
                 continue;
             }
             Request::Why { job, index, reply } => {
@@ -163,15 +167,13 @@ async fn echo(
         let echo = own.get_mut(&job).unwrap();
         tell.send_modify(|seen| seen.tasks += u32::try_from(inputs.len()).unwrap());
         for input in inputs {
-            let report = Report { output: input, ..Report::bare(weft_core::Outcome::Done) };
+            let files = echo.files.clone();
+            let report = Report { output: input, files, ..Report::bare(weft_core::Outcome::Done) };
             if !hold {
-                jobs.record(Event::TaskEnded {
-                    job,
-                    index: echo.tasks,
-                    report,
-                    worker: Some(ME),
-                    attempts: 1,
-                });
+                if echo.stream {
+                    jobs.record(printed(job, echo.tasks));
+                }
+                jobs.record(ended(job, echo.tasks, report, Some(ME)));
                 echo.ended += 1;
             }
             echo.tasks += 1;
@@ -183,14 +185,26 @@ async fn echo(
     }
 }
 
+fn ended(job: JobId, index: u32, report: Report, worker: Option<PeerId>) -> Event {
+    let attempts = u32::from(worker.is_some());
+    Event::TaskEnded { job, index, report, worker, attempts, memo: false, proof: None }
+}
+
+fn printed(job: JobId, index: u32) -> Event {
+    let (stream, bytes) = (weft_core::Stream::Errors, Arc::from(*b"working"));
+    Event::Printed { job, index, attempt: 1, stream, offset: 0, bytes }
+}
+
 fn snapshot() -> Snapshot {
     Snapshot {
         me: ME,
         capacity: weft_core::message::Capacity::default(),
         running: 0,
+        paused: 0,
         waiting: 0,
         reserved: 0,
         undelivered: 0,
+        known: 0,
         peers: Vec::new(),
         jobs: Vec::new(),
         counters: Counters::default(),
@@ -455,4 +469,85 @@ async fn the_node_says_how_things_stand() {
     let head = format!("host: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
     let answer = bench.raw(&format!("GET /metrics HTTP/1.1\r\n{head}")).await;
     assert!(answer.contains("\nweft_calls_total 0\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn files_go_in_and_come_back() {
+    let bench = Bench::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("d")).unwrap();
+    // One archive that travels in the frame, and one that is uploaded.
+    for length in [10, 100_000] {
+        std::fs::write(dir.path().join("d/a"), vec![b'a'; length]).unwrap();
+        let task = task().file(dir.path().join("d")).file_bytes("/in/b", "bee");
+        for _ in 0..2 {
+            let result = bench.mesh.run(&task, "").await.unwrap();
+            let files = result.files(&bench.mesh).await.unwrap();
+            let seen: Vec<(&str, usize)> =
+                files.iter().map(|file| (file.path.as_str(), file.bytes.len())).collect();
+            assert_eq!(seen, [("b", 3), ("d/a", length)]);
+            let out = dir.path().join(format!("out-{length}"));
+            assert_eq!(result.unpack(&bench.mesh, &out, Existing::Replace).await.unwrap(), 2);
+            assert_eq!(std::fs::read(out.join("b")).unwrap(), b"bee");
+        }
+    }
+    let none = bench.mesh.run(&task(), "").await.unwrap();
+    assert!(none.files(&bench.mesh).await.unwrap().is_empty());
+    let task = task().file(dir.path().join("missing"));
+    assert!(matches!(bench.mesh.run(&task, "").await.unwrap_err(), Error::File { .. }));
+}
+
+#[tokio::test]
+async fn an_archive_that_the_node_lacks_is_refused() {
+    let bench = Bench::start().await;
+    let task = task().files_archive(Input::Blob { id: "0".repeat(64), bytes: 512 });
+    let error = bench.mesh.run(&task, "").await.unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    let short = bench.mesh.put_blob("short").await.unwrap();
+    let task = self::task().files_archive(Input::Blob { id: short.id, bytes: 512 });
+    let error = bench.mesh.run(&task, "").await.unwrap_err();
+    assert!(error.to_string().contains("expected 5 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_task_prints_is_told_before_its_result_where_it_is_asked_for() {
+    let bench = Bench::start().await;
+    let mut told = bench.mesh.map_iter(&task().streamed(), ["x"]).await.unwrap();
+    let Some(Ok(Told::Printed(printed))) = told.next_told().await else {
+        panic!("expected what was printed")
+    };
+    assert_eq!((printed.offset, &printed.bytes[..]), (0, b"working".as_slice()));
+    assert!(matches!(told.next_told().await, Some(Ok(Told::Ended(_)))));
+    assert!(told.next_told().await.is_none());
+    let mut plain = bench.mesh.map_iter(&task(), ["x"]).await.unwrap();
+    assert!(matches!(plain.next_told().await, Some(Ok(Told::Ended(_)))));
+}
+
+#[tokio::test]
+async fn a_json_job_has_files_profile_and_limits() {
+    let bench = Bench::start().await;
+    let blob = bench.mesh.put_blob("from the store").await.unwrap().id;
+    let body = format!(
+        r#"{{"wasm_base64": "AGFzbQ==", "profile": "portable", "memo": false, "limits": {{"files": 3, "files_bytes": 4}},
+        "inputs": ["x"], "files": [{{"path": "a", "text": "one"}}, {{"path": "/in/d/b", "base64": "/w=="}},
+        {{"path": "c", "blob": "{blob}"}}]}}"#
+    );
+    let answer = bench.raw_post("/v1/jobs", "application/json", &body).await;
+    let line: wire::ResultLine =
+        serde_json::from_str(answer.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+    assert!(!line.memo && line.receipt.is_none());
+    let program = bench.wait_for(|seen| seen.programs.len() == 1).await.programs[0].clone();
+    assert_eq!(program.profile, weft_core::Profile::Portable);
+    assert_eq!((program.limits.files, program.limits.files_bytes), (3, 4));
+    let weft_core::Payload::Inline(tar) = program.files else { panic!("it is short") };
+    let files = weft_client::Files::parse(&tar.to_vec().into()).unwrap();
+    let seen: Vec<(&str, &[u8])> = files.iter().map(|file| (file.path.as_str(), &file.bytes[..])).collect();
+    assert_eq!(seen, [("a", b"one".as_slice()), ("c", b"from the store"), ("d/b", b"\xff")]);
+    for wrong in
+        [r#"{"path": "../a", "text": ""}"#, r#"{"path": "a"}"#, r#"{"path": "a", "text": "", "blob": ""}"#]
+    {
+        let body = format!(r#"{{"wasm_base64": "AGFzbQ==", "inputs": [], "files": [{wrong}]}}"#);
+        let answer = bench.raw_post("/v1/jobs", "application/json", &body).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{wrong}: {answer}");
+    }
 }

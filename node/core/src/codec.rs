@@ -77,6 +77,11 @@ pub fn decode_gossip(bytes: &[u8]) -> Result<Gossip, CodecError> {
     decode::<Gossip, GOSSIP_CLAIM_MAX>(bytes, GOSSIP_BYTES_MAX)
 }
 
+/// How long a part of a word is on the wire, in bytes.
+pub(crate) fn encoded_len<T: bincode::Encode>(part: &T) -> usize {
+    encode(part).len()
+}
+
 fn encode<T: bincode::Encode>(word: &T) -> Vec<u8> {
     bincode::encode_to_vec(word, bincode::config::standard()).expect("plain data always encodes")
 }

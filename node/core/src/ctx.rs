@@ -8,7 +8,8 @@ use rand_core::RngCore;
 
 use crate::config::MeshConfig;
 use crate::effect::{Effect, Event};
-use crate::id::PeerId;
+use crate::id::{BlobId, PeerId};
+use crate::memo::Memo;
 use crate::message::Message;
 use crate::snapshot::Counters;
 use crate::task::Payload;
@@ -20,6 +21,7 @@ pub(crate) struct Ctx<'a> {
     pub(crate) me: PeerId,
     pub(crate) mesh: &'a MeshConfig,
     pub(crate) counters: &'a mut Counters,
+    pub(crate) memo: &'a mut Memo,
     pub(crate) rng: &'a mut ChaCha8Rng,
     pub(crate) effects: &'a mut Vec<Effect>,
     /// What this node's owner and worker say to each other; handled before the input is done with.
@@ -51,6 +53,17 @@ impl Ctx<'_> {
 
     pub(crate) fn unpin(&mut self, payload: &Payload) {
         self.effects.extend(payload.blob().map(Effect::Unpin));
+    }
+
+    /// Replaces bytes that are too long for a gossip by their name, and keeps them where others can fetch them.
+    pub(crate) fn by_name(&mut self, payload: &mut Payload, inline_max: usize) {
+        let Payload::Inline(bytes) = payload else { return };
+        if bytes.len() <= inline_max {
+            return;
+        }
+        let named = Payload::Blob { id: BlobId::of(bytes), bytes: bytes.len() as u64 };
+        self.effects.push(Effect::Stash(bytes.clone()));
+        *payload = named;
     }
 
     /// A name that nobody used before.

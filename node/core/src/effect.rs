@@ -46,6 +46,8 @@ pub enum Effect {
         blob: BlobId,
         /// Who should have it, best first.
         from: Vec<PeerId>,
+        /// Its length in bytes, where it is known: whoever serves another length does not have it.
+        bytes: Option<u64>,
     },
     /// Never evict this blob, whether it is here yet or not, until as many unpins as pins were asked for.
     Pin(BlobId),

@@ -14,6 +14,7 @@ use crate::effect::Effect;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::input::{Command, Input};
 use crate::membership::{Arrival, Membership};
+use crate::memo::{self, Memo};
 use crate::message::{Capacity, Gossip, Message};
 use crate::owner::Owner;
 use crate::snapshot::{Counters, PeerView, Snapshot, Why};
@@ -36,6 +37,7 @@ pub struct Engine {
     owner: Owner,
     worker: Worker,
     counters: Counters,
+    memo: Memo,
     announced: Capacity,
     announced_at: Time,
     /// What was announced last is not true any more.
@@ -51,6 +53,8 @@ pub struct Audit {
     pub held: Vec<(PeerId, LeaseId)>,
     /// Tasks handed to the slots. For short tasks more than `slots`: the rest waits in the slots' own queue.
     pub handed: u32,
+    /// Of these, paused ones; never more than slots.
+    pub paused: u32,
     /// Slots.
     pub slots: u32,
     /// Slots reserved by standing bids.
@@ -104,6 +108,7 @@ impl Engine {
             members: Membership::default(),
             owner: Owner::default(),
             counters: Counters::default(),
+            memo: Memo::default(),
             announced: Capacity::default(),
             announced_at: Time::ZERO,
             announce_soon: false,
@@ -120,6 +125,8 @@ impl Engine {
         self.dispatch(input);
         self.on_time();
         self.settle();
+        let anybody = self.members.any_connected();
+        memo::flush(&mut self.parts().0, anybody);
         self.announce();
         self.effects.drain(..)
     }
@@ -171,7 +178,10 @@ impl Engine {
                     worker.on_ran(&mut ctx, run, report);
                 }
             }
-            Input::Printed { .. } | Input::Signed { .. } => {}
+            Input::Printed { run, stream, offset, bytes } => {
+                worker.on_printed(&mut ctx, run, stream, offset, bytes);
+            }
+            Input::Signed { batch, signature } => worker.on_signed(batch, signature),
             Input::Fetched { blob, found } => {
                 owner.on_fetched(&mut ctx, members, blob, found);
                 worker.on_fetched(&mut ctx, blob, found);
@@ -195,7 +205,9 @@ impl Engine {
             Message::Outcome(all) => owner.on_outcomes(ctx, members, from, all),
             Message::Ack(leases) => worker.on_ack(ctx, from, &leases),
             Message::Cancel(leases) => worker.on_cancel(ctx, from, &leases),
-            Message::Printed { .. } => {}
+            Message::Printed { lease, stream, offset, bytes } => {
+                owner.on_printed(ctx, from, lease, stream, offset, bytes);
+            }
         }
     }
 
@@ -264,6 +276,7 @@ impl Engine {
             me: self.me,
             mesh: &self.mesh,
             counters: &mut self.counters,
+            memo: &mut self.memo,
             rng: &mut self.rng,
             effects: &mut self.effects,
             loopback: &mut self.loopback,
@@ -288,7 +301,9 @@ impl Engine {
         Snapshot {
             me: self.me,
             capacity: self.capacity(),
-            running: self.worker.handed(),
+            running: self.worker.handed() - self.worker.paused(),
+            paused: self.worker.paused(),
+            known: u32::try_from(self.memo.len()).unwrap_or(u32::MAX),
             waiting: self.worker.held() - self.worker.handed(),
             reserved: self.worker.reserved(),
             undelivered: u32::try_from(self.worker.undelivered()).unwrap_or(u32::MAX),
@@ -310,6 +325,7 @@ impl Engine {
         Audit {
             held: self.worker.leases().collect(),
             handed: self.worker.handed(),
+            paused: self.worker.paused(),
             slots: self.node.slots,
             reserved: self.worker.reserved(),
             reserved_max: crate::worker::offered_max(self.node.slots),
@@ -359,7 +375,7 @@ fn on_gossip(
                 owner.on_renew(ctx, origin, &leases);
             }
         }
-        Gossip::Known(_) => {}
+        Gossip::Known(all) => memo::on_known(ctx, origin, all),
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {
                 worker.on_ack(ctx, origin, &leases);

@@ -24,6 +24,7 @@ pub mod engine;
 pub mod id;
 pub mod input;
 mod membership;
+mod memo;
 pub mod message;
 mod owner;
 pub mod receipt;
@@ -37,9 +38,10 @@ pub use effect::{Effect, Event, Work};
 pub use engine::{Audit, Engine, JobAudit};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Input, Submission};
-pub use message::{Gossip, Message};
+pub use message::{Gossip, Known, Message};
 pub use receipt::{Proof, Receipt};
 pub use task::{
-    Entry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, Terms, Trap, Usage,
+    Entry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey, Terms, Trap,
+    Usage,
 };
 pub use time::Time;

@@ -17,8 +17,13 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub const GOSSIP_BYTES_MAX: usize = 4096;
 /// Most ranges in one gossiped renewal; further leases run out.
 pub const GOSSIP_RANGES_MAX: usize = 64;
-/// Longest arguments, environment and labels of one call together, in bytes; a worker declines a longer one.
+/// Longest arguments, environment, labels and inline files of one call together, in bytes; a worker declines a longer one.
 pub const CALL_TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Most that one attempt streams while it runs, in bytes; what it prints beyond comes with its outcome alone. A short
+/// piece counts as [`PRINTED_BYTES_MIN`].
+pub const PRINTED_BYTES_MAX: u64 = 4 << 20;
+/// What a piece of streamed output counts at least, in bytes.
+pub const PRINTED_BYTES_MIN: u64 = 64;
 /// Most leases in one award, acknowledgement, cancellation or outcome frame.
 pub const BATCH_MAX: usize = 256;
 
@@ -85,12 +90,16 @@ pub struct Call {
 }
 
 impl Call {
-    /// Length of the texts that a worker remembers with it, in bytes.
+    /// Length of the texts and inline files that a worker remembers with it, in bytes.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         let pairs = self.program.env.iter().chain(&self.needs.labels);
         let paired: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
-        paired + self.program.args.iter().map(String::len).sum::<usize>()
+        let files = match &self.program.files {
+            Payload::Inline(bytes) => bytes.len(),
+            Payload::Blob { .. } => 0,
+        };
+        paired + self.program.args.iter().map(String::len).sum::<usize>() + files
     }
 }
 
@@ -101,7 +110,7 @@ pub struct Needs {
     pub labels: Vec<(String, String)>,
 }
 
-/// Priority class, least urgent first.
+/// Priority class, least urgent first. On a full worker a task of a higher class holds back one of a lower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Class {
     /// Only what nobody else wants.
@@ -177,7 +186,7 @@ pub enum Reason {
         /// The highest.
         most: u64,
     },
-    /// The call's arguments, environment and labels are too long to be remembered.
+    /// The call's arguments, environment, labels and inline files are too long to be remembered.
     TooLong {
         /// Their length.
         bytes: u64,
@@ -247,6 +256,8 @@ pub struct LeaseRange {
     pub first: LeaseId,
     /// How many.
     pub count: u32,
+    /// Whether they are held back for tasks of a higher class, so that their time does not count.
+    pub paused: bool,
 }
 
 impl LeaseRange {

@@ -12,14 +12,18 @@ pub struct Snapshot {
     pub me: PeerId,
     /// What it tells about itself.
     pub capacity: Capacity,
-    /// Tasks handed to the slots.
+    /// Tasks handed to the slots and not paused.
     pub running: u32,
+    /// Tasks paused for others of a higher class.
+    pub paused: u32,
     /// Tasks held that wait for a slot or a blob.
     pub waiting: u32,
     /// Slots promised to owners by bids that still stand.
     pub reserved: u32,
     /// Outcomes that no owner acknowledged yet.
     pub undelivered: u32,
+    /// Results of pure tasks that are remembered.
+    pub known: u32,
     /// Known peers.
     pub peers: Vec<PeerView>,
     /// Own jobs, oldest first.
@@ -70,6 +74,8 @@ pub struct JobView {
     pub cancelled: u32,
     /// Attempts beyond the first, of all tasks.
     pub retried: u32,
+    /// Tasks for which nothing ran, because their result was known.
+    pub recalled: u32,
 }
 
 /// State of one task, and why it does not run.
@@ -97,6 +103,8 @@ pub enum TaskView {
         attempt: u32,
         /// Since when, in milliseconds ago.
         since_ms: u64,
+        /// Whether it is paused for a task of a higher class, by the worker's last word.
+        paused: bool,
     },
     /// It ended somewhere and its output is on its way here.
     Fetching {
@@ -168,4 +176,18 @@ pub struct Counters {
     pub gossiped_home: u64,
     /// Messages, calls or outcomes dropped at a bound.
     pub dropped: u64,
+    /// Own tasks that ended at once, because their result was known.
+    pub recalled: u64,
+    /// Tasks of others answered without running, because their result was known.
+    pub answered: u64,
+    /// Results told to everybody.
+    pub told: u64,
+    /// Results worth telling that were not, for want of budget.
+    pub untold: u64,
+    /// Remembered results that another one contradicted; neither is believed any more.
+    pub disagreed: u64,
+    /// Proofs that did not belong to what they came with.
+    pub unproven: u64,
+    /// Running tasks paused for another of a higher class.
+    pub preempted: u64,
 }

@@ -152,14 +152,40 @@ impl Program {
     /// however its input travels.
     #[must_use]
     pub fn task_id(&self, input: &Payload) -> TaskId {
+        self.task_key().task_id(input)
+    }
+
+    /// What its tasks' names have in common. Whoever names many tasks of one program makes it once.
+    #[must_use]
+    pub fn task_key(&self) -> TaskKey {
         let mut hasher = blake3::Hasher::new_derive_key("weft 2026 task id v1");
         let config = bincode::config::standard();
         let Self { module, module_bytes, entry, args, env, files, profile, limits } = self;
         let fields = (module, module_bytes, entry, args, env, files.id(), profile, limits);
         let canonical = bincode::encode_to_vec(fields, config).expect("plain data always encodes");
         hasher.update(&canonical);
-        hasher.update(&input.id().0);
-        TaskId(*hasher.finalize().as_bytes())
+        TaskKey(*hasher.finalize().as_bytes())
+    }
+
+    /// Whether a result of it may be remembered: the same task has the same answer.
+    #[must_use]
+    pub fn is_pure(&self) -> bool {
+        match self.profile {
+            Profile::Pure | Profile::Portable => true,
+            Profile::Impure => false,
+        }
+    }
+}
+
+/// A program as a part of its tasks' names: see [`Program::task_key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskKey([u8; 32]);
+
+impl TaskKey {
+    /// The name of the task that runs the program on that input.
+    #[must_use]
+    pub fn task_id(&self, input: &Payload) -> TaskId {
+        TaskId(*blake3::keyed_hash(&self.0, &input.id().0).as_bytes())
     }
 }
 
@@ -189,6 +215,21 @@ impl Payload {
     pub fn inline(bytes: &[u8]) -> Self {
         assert!(bytes.len() <= INLINE_BYTES_MAX, "{} bytes are too many to travel inline", bytes.len());
         Self::Inline(Arc::from(bytes))
+    }
+
+    /// Whether what travels inline is short enough to: a peer may say what it likes.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.inline_len() <= INLINE_BYTES_MAX as u64
+    }
+
+    /// How many bytes it carries itself.
+    #[must_use]
+    pub fn inline_len(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Blob { .. } => 0,
+        }
     }
 
     /// How many bytes.
@@ -439,15 +480,18 @@ impl Report {
     /// Whether no part of it is longer than may travel inline: a peer may say what it likes.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        [&self.output, &self.errors, &self.files].into_iter().all(|payload| match payload {
-            Payload::Inline(bytes) => bytes.len() <= INLINE_BYTES_MAX,
-            Payload::Blob { .. } => true,
-        })
+        self.payloads().into_iter().all(Payload::is_sound)
     }
 
     /// The blobs that must be fetched before the report is whole.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
-        [&self.output, &self.errors, &self.files].into_iter().filter_map(|payload| payload.blob())
+        self.payloads().into_iter().filter_map(Payload::blob)
+    }
+
+    /// Output, standard error, files.
+    #[must_use]
+    pub fn payloads(&self) -> [&Payload; 3] {
+        [&self.output, &self.errors, &self.files]
     }
 }
 

@@ -36,7 +36,7 @@ fn an_overdue_outcome_that_cannot_be_fetched_does_not_kill_the_task() {
                 origin: id(first),
                 gossip: Gossip::Outcome {
                     owner: id(0),
-                    delivery: Delivery { lease, report: report.clone() },
+                    delivery: Delivery { lease, report: report.clone(), memo: None, proof: None },
                 },
             },
         );
@@ -74,7 +74,11 @@ fn no_commit_before_every_blob_is_here() {
 fn renewals_of_nothing_are_answered_within_a_bound() {
     let mut mesh = Mesh::of(&[0, 0]);
     mesh.submit(0, 100_000);
-    let range = message::LeaseRange { first: LeaseId { job: JOB, index: 0, attempt: 1 }, count: u32::MAX };
+    let range = message::LeaseRange {
+        first: LeaseId { job: JOB, index: 0, attempt: 1 },
+        count: u32::MAX,
+        paused: false,
+    };
     mesh.say(1, 0, Message::Renew(vec![range; 1000]));
     let cancelled = |message: &Message| if let Message::Cancel(leases) = message { leases.len() } else { 0 };
     let answered: usize = mesh.log.iter().map(|(_, _, message)| cancelled(message)).sum();
@@ -203,6 +207,7 @@ fn bids_that_are_never_used_do_not_starve_others() {
         entry: Entry::Command,
         args: vec![],
         env: vec![],
+        files: Payload::empty(),
         profile: Profile::Pure,
         limits: Limits::DEFAULT,
     });
@@ -212,6 +217,7 @@ fn bids_that_are_never_used_do_not_starve_others() {
         program,
         needs: Needs::default(),
         class: Class::Realtime,
+        terms: Terms::default(),
         count: 1_000_000,
         service_us: 0,
     });
@@ -246,7 +252,11 @@ fn a_worker_that_only_renews_does_not_hold_a_job_for_ever() {
     mesh.input(2, Input::Command(Command::Drain(false)));
     for _ in 0..1800 {
         mesh.steps = 0;
-        let all = message::LeaseRange { first: LeaseId { job: JOB, index: 0, attempt: 1 }, count: 1000 };
+        let all = message::LeaseRange {
+            first: LeaseId { job: JOB, index: 0, attempt: 1 },
+            count: 1000,
+            paused: false,
+        };
         mesh.say(1, 0, Message::Renew(vec![all]));
         mesh.advance_ms(1000);
         mesh.run_some(2);
@@ -284,6 +294,6 @@ fn an_oversize_outcome_is_no_outcome() {
     let lease = mesh.engines[1].audit().held[0].1;
     let output = Payload::Inline(vec![0u8; 1_048_540].into());
     let report = Report { output, ..Report::bare(Outcome::Done) };
-    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report }]));
+    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
     assert_eq!(mesh.ended(0), 0, "it must not commit");
 }

@@ -84,7 +84,12 @@ fn an_outcome_of_a_lease_never_issued_is_refused() {
     let mut mesh = Mesh::of(&[0, 0]);
     mesh.submit(0, 1);
     let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
-    let forged = Message::Outcome(vec![Delivery { lease, report: Report::bare(Outcome::Done) }]);
+    let forged = Message::Outcome(vec![Delivery {
+        lease,
+        report: Report::bare(Outcome::Done),
+        memo: None,
+        proof: None,
+    }]);
     mesh.say(1, 0, forged);
     assert_eq!(mesh.ended(0), 0);
     assert_eq!(mesh.engines[0].snapshot().counters.forged, 1);

@@ -61,6 +61,14 @@ pub enum Fault {
         /// What it says.
         bytes: u64,
     },
+    /// It says that the blob has another length than is known.
+    #[error("claims {bytes} bytes, it has {known}")]
+    OtherLength {
+        /// What it says.
+        bytes: u64,
+        /// What is known.
+        known: u64,
+    },
     /// It says that the blob is longer than what this node has room for.
     #[error("claims {bytes} bytes, for which there is no room here")]
     NoRoom {
@@ -125,6 +133,8 @@ pub(crate) struct Fetcher {
 /// What is here of a blob so far; the next provider goes on where the last one stopped.
 struct Progress {
     blob: BlobId,
+    /// Its length, where that is known beforehand.
+    known: Option<u64>,
     written: u64,
     sink: Option<(u64, Box<dyn BlobSink>)>,
 }
@@ -145,12 +155,17 @@ impl Fetcher {
     }
 
     /// See [`crate::Net::fetch`].
-    pub(crate) async fn fetch(&self, blob: BlobId, from: &[PeerId]) -> Result<u64, FetchError> {
+    pub(crate) async fn fetch(
+        &self,
+        blob: BlobId,
+        from: &[PeerId],
+        known: Option<u64>,
+    ) -> Result<u64, FetchError> {
         let _permit = self.permits.acquire().await.map_err(|e| FetchError::Store(io::Error::other(e)))?;
         if let Some(bytes) = self.length_here(blob).await.map_err(FetchError::Store)? {
             return Ok(bytes);
         }
-        let mut progress = Progress { blob, written: 0, sink: None };
+        let mut progress = Progress { blob, known, written: 0, sink: None };
         let mut faults = Vec::new();
         for (provider, via) in from.iter().map(|&peer| (peer, None)).chain(self.relays(from)) {
             match self.pull(&mut progress, provider, via).await {
@@ -164,7 +179,7 @@ impl Fetcher {
 
     /// From that provider alone, for somebody else.
     pub(crate) async fn fetch_for_other(&self, blob: BlobId, provider: PeerId) -> bool {
-        let mut progress = Progress { blob, written: 0, sink: None };
+        let mut progress = Progress { blob, known: None, written: 0, sink: None };
         self.pull(&mut progress, provider, None).await.is_ok()
     }
 
@@ -204,6 +219,9 @@ impl Fetcher {
         let total = ask(&mut stream, request).await?;
         if total > BLOB_BYTES_MAX {
             return Err(Stop::Fault(Fault::TooLong { bytes: total }));
+        }
+        if let Some(known) = progress.known.filter(|known| *known != total) {
+            return Err(Stop::Fault(Fault::OtherLength { bytes: total, known }));
         }
         let sink = match progress.sink.take() {
             Some((bytes, sink)) if bytes == total => sink,

@@ -30,6 +30,7 @@ mod refusals;
 mod remembered;
 mod serve;
 mod shared;
+mod sign;
 mod transport;
 
 pub use blob::{BLOB_BYTES_MAX, BlobSink, BlobStore};
@@ -38,3 +39,4 @@ pub use event::NetEvent;
 pub use fetch::{Fault, FetchError};
 pub use names::peer_id_of;
 pub use net::{Net, start};
+pub use sign::{Signer, is_signed_by};

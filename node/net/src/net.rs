@@ -143,12 +143,18 @@ impl Net {
     }
 
     /// Brings a blob into the store, from the first of these that delivers it; when none of them does, through up to
-    /// three other peers that may reach them. Returns its length; at once if it is here.
+    /// three other peers that may reach them. Who claims another length than the known one is not listened to. Returns
+    /// its length; at once if it is here.
     ///
     /// # Errors
     /// When this node's store fails, or nobody delivers the blob.
-    pub async fn fetch(&self, blob: BlobId, from: &[PeerId]) -> Result<u64, FetchError> {
-        self.fetcher.fetch(blob, from).await
+    pub async fn fetch(
+        &self,
+        blob: BlobId,
+        from: &[PeerId],
+        known: Option<u64>,
+    ) -> Result<u64, FetchError> {
+        self.fetcher.fetch(blob, from, known).await
     }
 
     /// Where others can reach this node, as multiaddrs.

@@ -26,11 +26,11 @@ fn twenty_mebibytes_arrive_as_they_are() {
         let blob = bytes(20 << 20);
         let id = alice.store.put(&blob);
         let began = std::time::Instant::now();
-        assert_eq!(bob.net.fetch(id, &[alice.id]).await.unwrap(), 20 << 20);
+        assert_eq!(bob.net.fetch(id, &[alice.id], None).await.unwrap(), 20 << 20);
         println!("20 MiB in {:?}", began.elapsed());
         assert_eq!(bob.store.get(id).unwrap()[..], blob[..]);
         // The second time it is here.
-        assert_eq!(bob.net.fetch(id, &[]).await.unwrap(), 20 << 20);
+        assert_eq!(bob.net.fetch(id, &[], None).await.unwrap(), 20 << 20);
     });
 }
 
@@ -39,7 +39,7 @@ fn an_empty_blob_and_many_at_once_arrive() {
     story(async {
         let (alice, bob) = duo().await;
         let ids: Vec<_> = (0..100).map(|i| alice.store.put(&bytes(i * 1000))).collect();
-        let fetches = ids.iter().map(|id| async { bob.net.fetch(*id, &[alice.id]).await.unwrap() });
+        let fetches = ids.iter().map(|id| async { bob.net.fetch(*id, &[alice.id], None).await.unwrap() });
         let lengths = futures::future::join_all(fetches).await;
         assert!(lengths.iter().enumerate().all(|(i, length)| *length == i as u64 * 1000));
     });
@@ -56,11 +56,14 @@ fn what_is_not_the_blob_is_refused_and_the_next_is_asked() {
         carol.until_up(bob.id).await;
         alice.until_up(carol.id).await;
         bob.store.put_as(id, &bytes((1 << 20) - 1));
-        let error = carol.net.fetch(id, &[bob.id]).await.unwrap_err();
+        let error = carol.net.fetch(id, &[bob.id], None).await.unwrap_err();
         assert!(matches!(faults(error).first(), Some(Fault::Wrong(_))));
         assert!(carol.store.get(id).is_none());
+        // Whoever knows the length hears the lie at once.
+        let error = carol.net.fetch(id, &[bob.id], Some(1 << 20)).await.unwrap_err();
+        assert!(matches!(faults(error).first(), Some(Fault::OtherLength { known: 1_048_576, .. })));
         alice.store.put(&blob);
-        carol.net.fetch(id, &[bob.id, alice.id]).await.unwrap();
+        carol.net.fetch(id, &[bob.id, alice.id], None).await.unwrap();
         assert_eq!(carol.store.get(id).unwrap()[..], blob[..]);
     });
 }
@@ -71,7 +74,7 @@ fn a_blob_that_nobody_has_names_who_was_asked() {
         let (alice, bob) = duo().await;
         let id = BlobId::of(b"nowhere");
         let stranger = peer_id_of(&[9; 32]);
-        let error = bob.net.fetch(id, &[stranger, alice.id]).await.unwrap_err();
+        let error = bob.net.fetch(id, &[stranger, alice.id], None).await.unwrap_err();
         assert_eq!(faults(error), [Fault::NotConnected, Fault::NotFound]);
     });
 }
@@ -89,7 +92,7 @@ fn a_provider_out_of_reach_is_reached_through_another_node() {
         for seed in 3..20 {
             let mut carol = Node::member(seed, &bob.address()).await;
             carol.until_up(bob.id).await;
-            assert_eq!(carol.net.fetch(id, &[alice.id]).await.unwrap(), 3 << 20);
+            assert_eq!(carol.net.fetch(id, &[alice.id], None).await.unwrap(), 3 << 20);
             assert_eq!(carol.store.get(id).unwrap()[..], blob[..]);
             if bob.store.get(id).is_some() {
                 return;

@@ -70,6 +70,7 @@ impl Builder {
             trace: Trace::new(),
             events: 0,
             watch: self.watch,
+            unsigned_permille: 0,
         };
         for spec in self.hosts {
             world.add_host(spec);

@@ -2,6 +2,7 @@
 //! blobs). The world drives it; nothing here plans events.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use weft_core::{
     Audit, BlobId, Command, Engine, Input, MeshConfig, NodeConfig, Payload, PeerId, RunId, Time, Work,
@@ -47,6 +48,20 @@ pub(crate) struct Promise {
     pub(crate) slots: u32,
 }
 
+/// What was handed to the slots, and how far it came.
+#[derive(Debug)]
+pub(crate) struct SimRun {
+    pub(crate) work: Work,
+    /// What it has left to run when it has a slot next; `None` before it first had one.
+    pub(crate) left: Option<Duration>,
+    /// When it ends, while it has a slot.
+    pub(crate) ends: Option<Time>,
+    /// It waits to be resumed.
+    pub(crate) paused: bool,
+    /// Counts how often it got a slot.
+    pub(crate) turn: u32,
+}
+
 /// A machine.
 #[derive(Debug)]
 pub(crate) struct SimHost {
@@ -67,7 +82,7 @@ pub(crate) struct SimHost {
     /// Blobs that it must not evict, and how often it asked for that.
     pub(crate) pins: BTreeMap<BlobId, u32>,
     /// What was handed to its slots.
-    pub(crate) runs: BTreeMap<RunId, Work>,
+    pub(crate) runs: BTreeMap<RunId, SimRun>,
     /// What of it waits for a slot, first come first served.
     pub(crate) waiting: VecDeque<RunId>,
     /// When it is to be woken.
@@ -163,6 +178,7 @@ impl SimHost {
         match command {
             Command::Submit(submission) => {
                 self.blobs.insert(submission.program.module);
+                self.blobs.extend(submission.program.files.blob());
                 self.blobs.extend(submission.inputs.iter().filter_map(Payload::blob));
             }
             Command::Extend { inputs, .. } => self.blobs.extend(inputs.iter().filter_map(Payload::blob)),
@@ -170,18 +186,33 @@ impl SimHost {
         }
     }
 
-    /// An execution that a free slot begins now, if any waits and any slot is free.
-    pub(crate) fn next_run(&mut self) -> Option<(RunId, Work)> {
-        let busy = self.runs.len() - self.waiting.len();
-        if busy >= self.spec.slots as usize {
-            return None;
+    /// What waits first for a slot, if any waits and any slot is free.
+    pub(crate) fn next_run(&mut self) -> Option<RunId> {
+        let busy = self.runs.values().filter(|run| run.ends.is_some()).count();
+        if busy >= self.spec.slots as usize { None } else { self.waiting.pop_front() }
+    }
+
+    /// An execution gives its slot away and its time stands still.
+    pub(crate) fn pause_run(&mut self, run: RunId, now: Time) {
+        self.waiting.retain(|waiting| *waiting != run);
+        if let Some(held) = self.runs.get_mut(&run) {
+            assert!(!held.paused, "only what runs is paused");
+            held.paused = true;
+            held.left = held.ends.take().map(|ends| ends - now).or(held.left);
         }
-        let run = self.waiting.pop_front()?;
-        self.runs.get(&run).map(|work| (run, work.clone()))
+    }
+
+    /// A paused execution goes on, before anything else that waits for a slot.
+    pub(crate) fn resume_run(&mut self, run: RunId) {
+        if let Some(held) = self.runs.get_mut(&run) {
+            assert!(held.paused, "only what is paused is resumed");
+            held.paused = false;
+            self.waiting.push_front(run);
+        }
     }
 
     /// Takes an execution out of the slots, whether it began or not.
-    pub(crate) fn take_run(&mut self, run: RunId) -> Option<Work> {
+    pub(crate) fn take_run(&mut self, run: RunId) -> Option<SimRun> {
         self.waiting.retain(|waiting| *waiting != run);
         self.runs.remove(&run)
     }

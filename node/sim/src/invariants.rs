@@ -4,9 +4,10 @@
 use std::fmt;
 
 use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
-use weft_core::{LeaseId, MeshConfig, Outcome, Time};
+use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
 use crate::host::SimHost;
+use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
 
 /// Calls that a node may keep, as owner and as worker together.
@@ -65,6 +66,9 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
     ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
+    ("what_is_recalled_was_asked_for", invariant_what_is_recalled_was_asked_for),
+    ("a_proof_is_its_tasks_own", invariant_a_proof_is_its_tasks_own),
+    ("what_is_printed_was_asked_for", invariant_what_is_printed_was_asked_for),
     ("nothing_runs_without_its_blobs", invariant_nothing_runs_without_its_blobs),
     ("state_is_bounded", invariant_state_is_bounded),
     ("words_fit", invariant_words_fit),
@@ -98,7 +102,7 @@ fn invariant_a_task_ends_once(scene: &Scene<'_>) -> Result<(), String> {
 }
 
 fn invariant_an_end_has_an_attempt(scene: &Scene<'_>) -> Result<(), String> {
-    for End { job, index, report, worker } in ends(scene) {
+    for End { job, index, report, worker, memo, .. } in ends(scene) {
         let ran = matches!(report.outcome, Outcome::Done | Outcome::Failed(_));
         let Some(worker) = worker else {
             ensure(!ran, || format!("{job:?} task {index} ran and nobody ran it"))?;
@@ -107,7 +111,7 @@ fn invariant_an_end_has_an_attempt(scene: &Scene<'_>) -> Result<(), String> {
         let lease = |attempt| LeaseId { job: *job, index: *index, attempt };
         let mut issued = scene.reference.issued.range(lease(0)..=lease(u32::MAX));
         let awarded = *worker == scene.host.peer || issued.any(|(_, workers)| workers.contains_key(worker));
-        ensure(awarded, || format!("{job:?} task {index} was never awarded to {worker:?}"))?;
+        ensure(awarded || *memo, || format!("{job:?} task {index} was never awarded to {worker:?}"))?;
         let executed = scene.reference.executed_by(*job, *index, *worker);
         ensure(!ran || executed, || format!("{worker:?} never ran {job:?} task {index}"))?;
     }
@@ -141,6 +145,9 @@ fn invariant_slots_hold(scene: &Scene<'_>) -> Result<(), String> {
     let (handed, runs) = (audit.handed, host.runs.len());
     ensure(audit.slots == host.spec.slots, || format!("{} slots, not {}", audit.slots, host.spec.slots))?;
     ensure(handed as usize == runs, || format!("{handed} handed to the slots, which have {runs}"))?;
+    let paused = host.runs.values().filter(|run| run.paused).count();
+    ensure(audit.paused as usize == paused, || format!("{} paused, the slots have {paused}", audit.paused))?;
+    ensure(audit.paused <= audit.slots, || format!("{paused} paused for {} slots", audit.slots))?;
     ensure(handed <= audit.reserved_max, || format!("{handed} handed, at most {}", audit.reserved_max))
 }
 
@@ -189,10 +196,46 @@ fn invariant_an_output_is_the_tasks_own(scene: &Scene<'_>) -> Result<(), String>
             continue;
         }
         let task = scene.reference.task(*job, *index);
-        let own = task.is_some_and(|task| task.spec.success().output == report.output);
+        let own = task.map(|task| task.spec.success()).is_some_and(|own| {
+            (own.output, own.errors, own.files)
+                == (report.output.clone(), report.errors.clone(), report.files.clone())
+        });
         ensure(own, || format!("{job:?} task {index} brought {:?}", report.output))?;
         let here = report.blobs().all(|blob| scene.host.blobs.contains(&blob));
         ensure(here, || format!("{job:?} task {index} ended before its output was here"))?;
+    }
+    Ok(())
+}
+
+fn invariant_what_is_recalled_was_asked_for(scene: &Scene<'_>) -> Result<(), String> {
+    for End { job, index, report, memo, proof, .. } in ends(scene).filter(|end| end.memo) {
+        let wanted = scene.reference.jobs.get(job).is_some_and(|job| job.terms.memo);
+        let sound = report.outcome == Outcome::Done && proof.is_none();
+        ensure(*memo && wanted && sound, || format!("{job:?} task {index} was recalled: {report:?}"))?;
+    }
+    Ok(())
+}
+
+fn invariant_a_proof_is_its_tasks_own(scene: &Scene<'_>) -> Result<(), String> {
+    for End { job, index, report, worker, proof, .. } in ends(scene) {
+        let (Some(proof), Some(owed)) = (proof, scene.reference.jobs.get(job)) else { continue };
+        ensure(owed.terms.receipts, || format!("{job:?} task {index} has a proof unasked"))?;
+        let (Some(worker), Some(task)) = (worker, scene.reference.task(*job, *index)) else {
+            return Err(format!("{job:?} task {index} has a proof of nobody"));
+        };
+        let name = owed.program.task_id(&task.input);
+        let leaf = Receipt::new(name, &owed.program, report, *worker).leaf();
+        let signed = proof.root(leaf).map(|root| signature(*worker, root));
+        ensure(signed == Some(proof.signature), || format!("the proof of {job:?} task {index} is wrong"))?;
+    }
+    Ok(())
+}
+
+fn invariant_what_is_printed_was_asked_for(scene: &Scene<'_>) -> Result<(), String> {
+    for fact in scene.facts {
+        let Fact::Printed { job, index, bytes } = fact else { continue };
+        let wanted = scene.reference.jobs.get(job).is_some_and(|job| job.terms.stream);
+        ensure(wanted && **bytes == *PRINTED, || format!("{job:?} task {index} printed {bytes:?}"))?;
     }
     Ok(())
 }
@@ -228,7 +271,11 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
                 let fits = bytes.is_some_and(|bytes| bytes <= GOSSIP_BYTES_MAX);
                 ensure(fits, || "a gossip is too long to be told".into())?;
             }
-            Fact::Ended(_) | Fact::JobEnded(_) | Fact::Awarded(_) | Fact::Started { .. } => {}
+            Fact::Ended(_)
+            | Fact::JobEnded(_)
+            | Fact::Awarded(_)
+            | Fact::Started { .. }
+            | Fact::Printed { .. } => {}
         }
     }
     Ok(())
@@ -253,6 +300,7 @@ fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
         Fact::JobEnded(_)
         | Fact::Awarded(_)
         | Fact::Started { .. }
+        | Fact::Printed { .. }
         | Fact::Sent { .. }
         | Fact::Published { .. } => None,
     })

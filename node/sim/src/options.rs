@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{Command, JobId};
+use weft_core::{Command, JobId, Terms};
 
 use crate::chance::Chance;
 use crate::fault::{Fault, FaultRates};
@@ -20,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) phase_ms: u64,
     pub(crate) faults: Vec<(Duration, Fault)>,
     jobs: u64,
+    /// Batches of receipts that are never signed, per thousand.
+    pub(crate) unsigned_permille: u32,
     /// Typical service time, in microseconds.
     service_us: u32,
 }
@@ -36,6 +38,7 @@ impl Options {
             phase_ms,
             faults: rates.plan(chance, count, phase_ms),
             jobs: chance.between(1, 6),
+            unsigned_permille: [0, 0, 100][chance.index(3)],
             service_us: [200, 2_000, 20_000, 200_000, 1_000_000][chance.index(5)],
         }
     }
@@ -83,6 +86,13 @@ impl Options {
             labels,
             class: [Class::Scavenger, Class::Batch, Class::Interactive, Class::Realtime][chance.index(4)],
             retries: chance.small(0, 3),
+            terms: Terms {
+                memo: chance.permille(700),
+                receipts: chance.permille(300),
+                stream: chance.permille(300),
+            },
+            files: chance.permille(200),
+            same: chance.permille(400).then(|| chance.below(2)),
         }
     }
 }

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use weft_core::codec::{encode_gossip, encode_message};
-use weft_core::{BlobId, Effect, Gossip, Input, Message, Outcome, PeerId, Report, RunId, Work};
+use weft_core::{BlobId, Effect, Gossip, Input, Message, Outcome, PeerId, Report, RunId, Stream, Work};
 
-use crate::host::HostId;
+use crate::host::{HostId, SimRun};
 use crate::invariants::Violation;
-use crate::queue::Event;
+use crate::queue::{Ending, Event};
 use crate::reference::Fact;
 use crate::world::World;
 
@@ -21,9 +21,19 @@ impl World {
             Effect::Abort(run) => {
                 let life = self.hosts[id.0].life;
                 let soon = Duration::from_micros(self.chance.between(50, 20_000));
-                self.queue.after(soon, Event::Ran { host: id, life, run, aborted: true });
+                self.queue.after(soon, Event::Ran { host: id, life, run, how: Ending::Aborted });
             }
-            Effect::Fetch { blob, from } => self.fetch(id, blob, from),
+            Effect::Pause(run) => {
+                let now = self.now();
+                self.hosts[id.0].pause_run(run, now);
+                self.fill_slots(id);
+            }
+            Effect::Resume(run) => {
+                self.hosts[id.0].resume_run(run);
+                self.fill_slots(id);
+            }
+            Effect::Sign { batch, root } => self.sign(id, batch, root),
+            Effect::Fetch { blob, from, bytes: _ } => self.fetch(id, blob, from),
             Effect::Pin(blob) => *self.hosts[id.0].pins.entry(blob).or_default() += 1,
             Effect::Unpin(blob) => {
                 let pins = &mut self.hosts[id.0].pins;
@@ -71,22 +81,64 @@ impl World {
 
     fn execute(&mut self, id: HostId, run: RunId, work: Work) {
         let host = &mut self.hosts[id.0];
-        let needed = [Some(work.program.module), work.input.blob()].into_iter().flatten();
-        let missing = needed.into_iter().find(|blob| !host.blobs.contains(blob));
+        let needed = [Some(work.program.module), work.program.files.blob(), work.input.blob()];
+        let missing = needed.into_iter().flatten().find(|blob| !host.blobs.contains(blob));
         self.facts.push(Fact::Started { missing });
-        host.runs.insert(run, work);
+        host.runs.insert(run, SimRun { work, left: None, ends: None, paused: false, turn: 0 });
         host.waiting.push_back(run);
         self.fill_slots(id);
     }
 
     /// Begins what waits for a slot as long as one is free.
     fn fill_slots(&mut self, id: HostId) {
+        let now = self.now();
         let host = &mut self.hosts[id.0];
-        while let Some((run, work)) = host.next_run() {
-            let task = self.catalog.read(&work.input).expect("only inputs of the catalog are submitted");
-            let service = Duration::from_micros(u64::from(task.service_us) * u64::from(host.slowness));
-            self.queue.after(service, Event::Ran { host: id, life: host.life, run, aborted: false });
+        let life = host.life;
+        while let Some(run) = host.next_run() {
+            let slowness = host.slowness;
+            let Some(held) = host.runs.get_mut(&run) else { continue };
+            let task = self.catalog.read(&held.work.input).expect("only inputs of the catalog are submitted");
+            let service = Duration::from_micros(u64::from(task.service_us) * u64::from(slowness));
+            if held.work.stream && held.left.is_none() {
+                self.queue.after(service / 2, Event::Prints { host: id, life, run });
+            }
+            let left = held.left.unwrap_or(service);
+            held.turn += 1;
+            held.ends = Some(now + left);
+            self.queue.after(left, Event::Ran { host: id, life, run, how: Ending::Natural(held.turn) });
         }
+    }
+
+    pub(crate) fn on_prints(&mut self, (id, life): (HostId, u32), run: RunId) -> Result<(), Violation> {
+        let host = &self.hosts[id.0];
+        if host.life != life || !host.runs.get(&run).is_some_and(|run| run.ends.is_some()) {
+            return Ok(());
+        }
+        let printed = Input::Printed { run, stream: Stream::Output, offset: 0, bytes: (*PRINTED).into() };
+        self.tell(id, printed)
+    }
+
+    /// A host's key signs; now and then it never does.
+    fn sign(&mut self, id: HostId, batch: u64, root: [u8; 32]) {
+        if self.chance.permille(self.unsigned_permille) {
+            return;
+        }
+        let life = self.hosts[id.0].life;
+        let after = Duration::from_micros(self.chance.below(1000));
+        self.queue.after(after, Event::Signed { host: id, life, batch, root });
+    }
+
+    pub(crate) fn on_signed(
+        &mut self,
+        (id, life): (HostId, u32),
+        batch: u64,
+        root: [u8; 32],
+    ) -> Result<(), Violation> {
+        if self.hosts[id.0].life != life {
+            return Ok(());
+        }
+        let signature = signature(self.peer(id), root);
+        self.tell(id, Input::Signed { batch, signature })
     }
 
     /// An execution's time has come; whichever of its end and its abort is first, counts.
@@ -94,18 +146,25 @@ impl World {
         &mut self,
         (id, life): (HostId, u32),
         run: RunId,
-        aborted: bool,
+        how: Ending,
     ) -> Result<(), Violation> {
         let host = &mut self.hosts[id.0];
-        let Some(work) = Some(()).filter(|()| host.life == life).and_then(|()| host.take_run(run)) else {
-            return Ok(());
+        let due = |held: &SimRun| match how {
+            Ending::Natural(turn) => held.ends.is_some() && held.turn == turn,
+            Ending::Aborted => true,
         };
-        let report = if aborted {
-            Report::bare(Outcome::Cancelled)
-        } else {
-            let task = self.catalog.read(&work.input).expect("only inputs of the catalog are submitted");
-            self.reference.on_ran(host.peer, work.task);
-            task.answer(&mut self.chance)
+        if host.life != life || !host.runs.get(&run).is_some_and(due) {
+            return Ok(());
+        }
+        let Some(held) = host.take_run(run) else { return Ok(()) };
+        let report = match how {
+            Ending::Aborted => Report::bare(Outcome::Cancelled),
+            Ending::Natural(_) => {
+                let input = &held.work.input;
+                let task = self.catalog.read(input).expect("only inputs of the catalog are submitted");
+                self.reference.on_ran(host.peer, held.work.task);
+                task.answer(&mut self.chance)
+            }
         };
         host.blobs.extend(report.blobs());
         self.fill_slots(id);
@@ -153,6 +212,17 @@ impl World {
     }
 }
 
+/// What every streaming task prints halfway.
+pub(crate) const PRINTED: &[u8] = b"halfway";
+
+/// What stands for a worker's signature of a root.
+pub(crate) fn signature(worker: PeerId, root: [u8; 32]) -> [u8; 64] {
+    let mut signature = [0; 64];
+    signature[..32].copy_from_slice(&root);
+    signature[32..].copy_from_slice(&worker.0);
+    signature
+}
+
 fn leases_in(message: &Message) -> usize {
     match message {
         Message::Award(award) => award.grants.len(),
@@ -163,6 +233,7 @@ fn leases_in(message: &Message) -> usize {
         | Message::Withdraw(_)
         | Message::Bid(_)
         | Message::Decline(_)
-        | Message::Release(_) => 0,
+        | Message::Release(_)
+        | Message::Printed { .. } => 0,
     }
 }

@@ -10,13 +10,26 @@ use crate::fault::Fault;
 use crate::host::HostId;
 use crate::link::LinkId;
 
+/// How an execution ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// By itself, unless it lost its slot since it got it for the so manieth time.
+    Natural(u32),
+    /// It was told to.
+    Aborted,
+}
+
 /// What can happen to the world.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     /// A user says something to a host.
     User { host: HostId, command: Command },
     /// An execution of one life of a host ends, by itself or after an abort.
-    Ran { host: HostId, life: u32, run: RunId, aborted: bool },
+    Ran { host: HostId, life: u32, run: RunId, how: Ending },
+    /// An execution of one life of a host prints something.
+    Prints { host: HostId, life: u32, run: RunId },
+    /// A batch of receipts is signed.
+    Signed { host: HostId, life: u32, batch: u64, root: [u8; 32] },
     /// A fetch of one life of a host ends.
     Fetched { host: HostId, life: u32, blob: BlobId, from: Vec<PeerId> },
     /// A frame reaches the other end of its connection.

@@ -1,8 +1,11 @@
 //! A naive model of what is owed: it hears what users ask, what is awarded, run and told, and knows nothing of how.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use weft_core::{BlobId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Program, Report, TaskId};
+use weft_core::{
+    BlobId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Program, Proof, Report, TaskId, Terms,
+};
 
 use crate::host::HostId;
 use crate::workload::{Catalog, TaskSpec};
@@ -12,6 +15,8 @@ use crate::workload::{Catalog, TaskSpec};
 pub(crate) enum Fact {
     /// It told its user that a task ended.
     Ended(End),
+    /// It told its user what a task printed.
+    Printed { job: JobId, index: u32, bytes: Arc<[u8]> },
     /// It told its user that a job ended.
     JobEnded(JobId),
     /// It awarded an attempt to another node.
@@ -31,6 +36,8 @@ pub(crate) struct End {
     pub(crate) index: u32,
     pub(crate) report: Report,
     pub(crate) worker: Option<PeerId>,
+    pub(crate) memo: bool,
+    pub(crate) proof: Option<Proof>,
 }
 
 /// A job as its user remembers it.
@@ -38,6 +45,7 @@ pub(crate) struct End {
 pub(crate) struct OwedJob {
     pub(crate) owner: HostId,
     pub(crate) program: Program,
+    pub(crate) terms: Terms,
     pub(crate) tasks: Vec<OwedTask>,
     pub(crate) closed: bool,
     pub(crate) cancelled: bool,
@@ -64,6 +72,12 @@ impl OwedJob {
         task.worker = worker;
         task.attempts = attempts;
     }
+
+    fn on_means(&mut self, index: u32, memo: bool, proof: bool) {
+        let task = usize::try_from(index).ok().and_then(|index| self.tasks.get_mut(index));
+        let Some(task) = task else { return };
+        (task.recalled, task.proved) = (memo, proof);
+    }
 }
 
 /// A task as its user remembers it.
@@ -77,6 +91,10 @@ pub(crate) struct OwedTask {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) worker: Option<PeerId>,
     pub(crate) attempts: u32,
+    /// It came with a proof.
+    pub(crate) proved: bool,
+    /// It ended without being run.
+    pub(crate) recalled: bool,
 }
 
 /// The model.
@@ -99,6 +117,7 @@ impl Reference {
                 let job = OwedJob {
                     owner,
                     program: Program::clone(&submission.program),
+                    terms: submission.terms,
                     tasks: owed_tasks(&submission.inputs, catalog),
                     closed: submission.closed,
                     cancelled: false,
@@ -149,11 +168,15 @@ impl Reference {
     /// An owner tells its user something.
     pub(crate) fn on_event(&mut self, event: Event) -> Option<Fact> {
         match event {
-            Event::TaskEnded { job, index, report, worker, attempts } => {
+            Event::TaskEnded { job, index, report, worker, attempts, memo, proof } => {
                 if let Some(owed) = self.jobs.get_mut(&job) {
                     owed.on_end(index, &report, worker, attempts);
+                    owed.on_means(index, memo, proof.is_some());
                 }
-                Some(Fact::Ended(End { job, index, report, worker }))
+                Some(Fact::Ended(End { job, index, report, worker, memo, proof }))
+            }
+            Event::Printed { job, index, attempt: _, stream: _, offset: _, bytes } => {
+                Some(Fact::Printed { job, index, bytes })
             }
             Event::JobEnded { job } => {
                 if let Some(job) = self.jobs.get_mut(&job) {
@@ -202,6 +225,14 @@ impl Reference {
         runs.flat_map(BTreeMap::values).sum()
     }
 
+    /// How many ended tasks of a job came with a proof, and for how many nothing ran.
+    #[must_use]
+    pub fn proved_and_recalled(&self, job: JobId) -> (usize, usize) {
+        let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
+        let count = |holds: fn(&OwedTask) -> bool| tasks.iter().filter(|task| holds(task)).count();
+        (count(|task| task.proved), count(|task| task.recalled))
+    }
+
     /// How many ended tasks of a job this node brought home.
     #[must_use]
     pub fn brought(&self, job: JobId, worker: PeerId) -> usize {
@@ -229,6 +260,8 @@ fn owed_tasks(inputs: &[Payload], catalog: &Catalog) -> Vec<OwedTask> {
         outcome: None,
         worker: None,
         attempts: 0,
+        proved: false,
+        recalled: false,
     });
     owed.collect()
 }

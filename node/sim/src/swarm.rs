@@ -76,6 +76,7 @@ fn run(seed: u64, options: &Options, watch: Option<fn(&str)>) -> Result<Summary,
         builder = builder.host(spec.clone());
     }
     let mut world = builder.build();
+    world.unsigned_permille = options.unsigned_permille;
     for (at, fault) in &options.faults {
         world.queue.after(*at, Event::Fault(*fault));
     }
@@ -125,6 +126,7 @@ fn unrest(host: &SimHost) -> Option<String> {
     let counts = [
         ("leases held", audit.held.len()),
         ("executions", host.runs.len()),
+        ("paused tasks", audit.paused as usize),
         ("slots reserved", audit.reserved as usize),
         ("bids", audit.reservations_open),
         ("calls heard", audit.calls_heard),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use weft_core::message::{Class, Needs};
 use weft_core::{
-    BlobId, Entry, Failure, JobId, Limits, Outcome, Payload, Profile, Program, Report, Submission, Usage,
+    BlobId, Entry, Failure, JobId, Limits, Outcome, Payload, Profile, Program, Report, Submission, Terms,
+    Usage,
 };
 
 use crate::chance::Chance;
@@ -19,7 +20,7 @@ const BULK_BYTES: u64 = 20_000;
 pub enum Fate {
     /// Done, with a short output.
     Done,
-    /// Done, with an output that travels as a blob.
+    /// Done, with an output and files that travel as blobs.
     Bulky,
     /// It always fails.
     Fails,
@@ -58,7 +59,12 @@ impl TaskSpec {
             Fate::Bulky => Payload::Blob { id: BlobId::of(&bytes), bytes: BULK_BYTES },
             Fate::Done | Fate::Flaky | Fate::Fails => Payload::inline(&bytes),
         };
-        Report { output, ..Report::bare(Outcome::Done) }
+        let left = [bytes.as_slice(), b" and left this"].concat();
+        let files = match self.fate {
+            Fate::Bulky => Payload::Blob { id: BlobId::of(&left), bytes: BULK_BYTES },
+            Fate::Done | Fate::Flaky | Fate::Fails => Payload::empty(),
+        };
+        Report { output, files, ..Report::bare(Outcome::Done) }
     }
 }
 
@@ -79,6 +85,12 @@ pub struct JobSpec {
     pub class: Class,
     /// Retries of a failed task.
     pub retries: u32,
+    /// What it wants beyond its results.
+    pub terms: Terms,
+    /// Whether its tasks find something under `/in`.
+    pub files: bool,
+    /// Jobs of one number here have the same tasks, as far as they have as many.
+    pub same: Option<u64>,
 }
 
 impl JobSpec {
@@ -93,6 +105,9 @@ impl JobSpec {
             labels: Vec::new(),
             class: Class::Batch,
             retries: 0,
+            terms: Terms::default(),
+            files: false,
+            same: None,
         }
     }
 }
@@ -108,9 +123,10 @@ impl Catalog {
     pub(crate) fn submission(&mut self, job: JobId, spec: &JobSpec, chance: &mut Chance) -> Submission {
         Submission {
             job,
-            program: Arc::new(program(job)),
+            program: Arc::new(program(spec.same.unwrap_or(job.0), spec.files)),
             needs: Needs { labels: spec.labels.clone() },
             class: spec.class,
+            terms: spec.terms,
             retries: spec.retries,
             inputs: self.inputs(job, spec, 0, chance),
             closed: true,
@@ -127,9 +143,9 @@ impl Catalog {
     ) -> Vec<Payload> {
         let (least, most) = spec.service_us;
         let tasks = (first..first + spec.tasks).map(|index| TaskSpec {
-            job: job.0,
+            job: spec.same.unwrap_or(job.0),
             index,
-            service_us: chance.small(least, most),
+            service_us: if spec.same.is_some() { most } else { chance.small(least, most) },
             fate: spec.fate,
         });
         tasks.map(|task| self.input(task, spec.bulky_inputs)).collect()
@@ -158,14 +174,16 @@ impl Catalog {
 }
 
 /// Four modules serve all jobs, so that some are warm.
-fn program(job: JobId) -> Program {
-    let number = u8::try_from(job.0 % 4).expect("a remainder of 4 is small");
+fn program(job: u64, files: bool) -> Program {
+    let number = u8::try_from(job % 4).expect("a remainder of 4 is small");
+    let archive = Payload::Blob { id: BlobId::of(&[b'f', number]), bytes: BULK_BYTES };
     Program {
         module: BlobId::of(&[b'm', number]),
         module_bytes: 100_000,
         entry: Entry::Command,
         args: Vec::new(),
         env: Vec::new(),
+        files: if files { archive } else { Payload::empty() },
         profile: Profile::Pure,
         limits: Limits::DEFAULT,
     }

@@ -37,6 +37,8 @@ pub struct World {
     pub(crate) events: u64,
     /// Where each line of what happens goes.
     pub(crate) watch: Option<fn(&str)>,
+    /// Batches of receipts that are never signed, per thousand.
+    pub(crate) unsigned_permille: u32,
 }
 
 impl World {
@@ -205,7 +207,9 @@ impl World {
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::User { host, command } => self.tell(host, Input::Command(command)),
-            Event::Ran { host, life, run, aborted } => self.on_ran((host, life), run, aborted),
+            Event::Ran { host, life, run, how } => self.on_ran((host, life), run, how),
+            Event::Prints { host, life, run } => self.on_prints((host, life), run),
+            Event::Signed { host, life, batch, root } => self.on_signed((host, life), batch, root),
             Event::Fetched { host, life, blob, from } => self.on_fetched((host, life), blob, &from),
             Event::Arrive { from, to, epoch, seq, message } => {
                 match self.fabric.on_arrive(&mut self.queue, (from, to), (epoch, seq), message) {

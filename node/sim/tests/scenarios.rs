@@ -7,7 +7,7 @@ use weft_core::message::{Award, Call, Class, Delivery, Grant, LeaseRange, Needs,
 use weft_core::snapshot::{Said, TaskView};
 use weft_core::{
     BidId, BlobId, CallId, Entry, JobId, LeaseId, Limits, MeshConfig, Message, Outcome, Payload, Profile,
-    Program, Report,
+    Program, Report, Terms,
 };
 use weft_sim::{Fate, Fault, HostId, HostSpec, JobSpec, Weather, World};
 
@@ -282,10 +282,13 @@ fn a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed_on() {
     world.run_until("the worker is at work", ms(1000), |world| world.running(WORKER) == 4);
     let leases: Vec<LeaseId> = (0..4).map(|index| LeaseId { job, index, attempt: 1 }).collect();
     let forged = Report { output: Payload::inline(b"forged"), ..Report::bare(Outcome::Done) };
-    let deliveries = leases.iter().map(|lease| Delivery { lease: *lease, report: forged.clone() }).collect();
+    let deliveries = leases
+        .iter()
+        .map(|lease| Delivery { lease: *lease, report: forged.clone(), memo: None, proof: None })
+        .collect();
     world.lie(OTHER, OWNER, Message::Outcome(deliveries));
     world.lie(OTHER, OWNER, Message::Refuse { leases: leases.clone() });
-    let all = LeaseRange { first: leases.first().copied().unwrap(), count: u32::MAX };
+    let all = LeaseRange { first: leases.first().copied().unwrap(), count: u32::MAX, paused: false };
     world.lie(OTHER, OWNER, Message::Renew(vec![all; 256]));
     world.lie(OTHER, WORKER, Message::Cancel(leases.clone()));
     world.lie(OTHER, WORKER, Message::Ack(leases));
@@ -339,6 +342,7 @@ fn idle_call(call: CallId) -> Call {
         entry: Entry::Command,
         args: Vec::new(),
         env: Vec::new(),
+        files: Payload::empty(),
         profile: Profile::Pure,
         limits: Limits::DEFAULT,
     };
@@ -348,6 +352,7 @@ fn idle_call(call: CallId) -> Call {
         program: Arc::new(program),
         needs: Needs::default(),
         class: Class::Realtime,
+        terms: Terms::default(),
         count: u32::MAX,
         service_us: 1,
     }

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use weft_client::api::{Failure, JobSubmission, LimitsJson, Outcome, ResultLine, Value};
-use weft_client::frames::{
-    INLINE_BYTES_MAX, JobRequest, Limits, Payload as WirePayload, Profile, ResultItem,
-};
+use weft_client::Archive;
+use weft_client::api::{Failure, FileJson, FilesJson, JobSubmission, LimitsJson, Outcome, ResultLine, Value};
+use weft_client::frames::{INLINE_BYTES_MAX, JobRequest, Limits, Payload as WirePayload, ResultItem};
 use weft_core::{BlobId, PeerId};
 
+use super::Api;
 use super::error::ApiError;
 
 /// Longest JSON submission.
 pub(super) const BODY_BYTES_MAX: usize = 16 << 20;
 const INPUTS_MAX: usize = 100_000;
+/// What the files of a JSON submission may be together, blobs included; it is packed in memory.
+const ARCHIVE_BYTES_MAX: u64 = 256 << 20;
 
 /// One line of JSON.
 pub(super) fn line<T: Serialize>(value: &T) -> Vec<u8> {
@@ -29,6 +31,7 @@ pub(super) fn line<T: Serialize>(value: &T) -> Vec<u8> {
 pub(super) struct Parts {
     pub(super) request: JobRequest,
     pub(super) module: Module,
+    pub(super) files: FilesJson,
     pub(super) inputs: Vec<Bytes>,
 }
 
@@ -57,10 +60,14 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         function,
         args,
         env,
+        files,
+        profile,
         limits,
         needs,
         class,
         retries,
+        memo,
+        receipts,
         inputs,
         detached,
     } = submission;
@@ -74,21 +81,87 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
             return Err(ApiError::bad("not exactly one module").expected("either module or wasm_base64"));
         }
     };
-    let LimitsJson { wall_ms, memory_bytes, fuel, output_bytes, errors_bytes } = limits;
+    let LimitsJson { wall_ms, memory_bytes, fuel, output_bytes, errors_bytes, files_bytes, files: files_max } =
+        limits;
     let request = JobRequest {
         module: [0; 32],
         function,
         args,
         env: env.into_iter().collect(),
-        profile: Profile::Pure,
-        limits: Limits { wall_ms, memory_bytes, fuel, output_bytes, errors_bytes },
+        // Whoever stores the parts fills it in.
+        files: WirePayload::default(),
+        profile,
+        limits: Limits {
+            wall_ms,
+            memory_bytes,
+            fuel,
+            output_bytes,
+            errors_bytes,
+            files_bytes,
+            files: files_max,
+        },
         needs: needs.into_iter().collect(),
         class,
         retries,
+        memo,
+        receipts,
+        stream: false,
         detached,
     };
     let inputs = inputs.into_iter().map(bytes).collect::<Result<_, _>>()?;
-    Ok(Parts { request, module, inputs })
+    Ok(Parts { request, module, files, inputs })
+}
+
+/// The archive that a submission's files make.
+pub(super) async fn archive(api: &Api, files: FilesJson) -> Result<Bytes, ApiError> {
+    let list = match files {
+        FilesJson::Archive { blob } => return Ok(Bytes::Stored(blob_id(&blob)?)),
+        FilesJson::List(list) => list,
+    };
+    if list.is_empty() {
+        return Ok(Bytes::Short(Arc::from([])));
+    }
+    let store = api.handle.store().clone();
+    let packed = tokio::task::spawn_blocking(move || pack(&store, list)).await;
+    let tar = packed.map_err(|error| ApiError::bad(format!("the files can't be packed: {error}")))??;
+    Ok(if tar.len() <= INLINE_BYTES_MAX { Bytes::Short(tar.into()) } else { Bytes::Long(tar) })
+}
+
+/// Packs a list of files, in memory. Blocks.
+fn pack(store: &weft_blobs::Store, list: Vec<FileJson>) -> Result<Vec<u8>, ApiError> {
+    let mut archive = Archive::default();
+    let mut room = ARCHIVE_BYTES_MAX;
+    for file in list {
+        let FileJson { path, text, base64, blob } = file;
+        let bytes = match (text, base64, blob) {
+            (Some(text), None, None) => text.into_bytes().into(),
+            (None, Some(text), None) => decode(&text)?.into(),
+            (None, None, Some(id)) => {
+                let missing = || ApiError::not_found("blob", &id);
+                let name = blob_id(&id)?;
+                let length = store.len(name).ok_or_else(missing)?;
+                if length > room {
+                    return Err(too_much());
+                }
+                store.get(name).ok().flatten().ok_or_else(missing)?
+            }
+            (None, None, None) | (Some(_), _, _) | (None, Some(_), Some(_)) => {
+                return Err(ApiError::bad(format!("file {path:?} has not exactly one source"))
+                    .expected("text, base64 or blob"));
+            }
+        };
+        room = room.checked_sub(bytes.len() as u64).ok_or_else(too_much)?;
+        archive.add_bytes(&path, bytes).map_err(|error| ApiError::bad(error.to_string()))?;
+    }
+    let mut tar = Vec::new();
+    archive.write_to(&mut tar).map_err(|error| ApiError::bad(error.to_string()))?;
+    Ok(tar)
+}
+
+fn too_much() -> ApiError {
+    ApiError::bad("the files together are too long")
+        .expected(format!("at most {} MiB", ARCHIVE_BYTES_MAX >> 20))
+        .help("make a tar archive of them and upload it: PUT /v1/blobs, then \"files\": {\"blob\": id}")
 }
 
 fn bytes(value: Value) -> Result<Bytes, ApiError> {
@@ -110,7 +183,7 @@ fn decode(text: &str) -> Result<Vec<u8>, ApiError> {
 
 /// An ended task as a line.
 pub(super) fn result(item: ResultItem) -> ResultLine {
-    let ResultItem { index, outcome, output, errors, worker, attempts, usage } = item;
+    let ResultItem { index, outcome, output, errors, files, worker, attempts, memo, usage, receipt } = item;
     let exit_code = match &outcome {
         Outcome::Done => Some(0),
         Outcome::Failed(Failure::Exit { exit_code }) => Some(*exit_code),
@@ -128,9 +201,13 @@ pub(super) fn result(item: ResultItem) -> ResultLine {
         exit_code,
         output: value(&output),
         errors: value(&errors),
+        files: (files != WirePayload::default()).then(|| value(&files)),
         worker: worker.map(|id| PeerId(id).to_string()),
         attempts,
+        memo,
         wall_us: usage.wall_us,
+        usage,
+        receipt,
     }
 }
 

@@ -4,14 +4,14 @@
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use weft_client::api::{Counters, Status};
+use weft_client::api::{Counters, Slots, Status};
 
-use super::{Answered, Api, convert};
+use super::{Answered, Api, views};
 
 pub(super) async fn metrics(State(api): State<Api>) -> Answered {
-    let snapshot = api.handle.snapshot().await?;
+    let standing = api.handle.standing().await?;
     let usage = api.handle.store().usage();
-    let mut text = render(&convert::status(snapshot, api.handle.info()));
+    let mut text = render(&views::status(standing, api.handle.info()));
     gauge(&mut text, "store_bytes", "Bytes of the blob store in use", usage.bytes);
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }
@@ -26,11 +26,26 @@ fn render(status: &Status) -> String {
     gauge(&mut text, "tasks_waiting", "Tasks that wait for a slot or a blob", status.waiting.into());
     gauge(&mut text, "tasks_backlog", "Own tasks that wait for a worker", status.backlog.into());
     gauge(&mut text, "outcomes_undelivered", "Outcomes not yet acknowledged", status.undelivered.into());
+    slots(&mut text, &status.sandbox);
+    gauge(&mut text, "memo_entries", "Results of pure tasks remembered", status.memo.entries.into());
+    counter(&mut text, "memo_hits", "Tasks answered from memory", status.memo.hits);
     gauge(&mut text, "draining", "1 while no new work is taken", status.draining.into());
     gauge(&mut text, "peers_connected", "Peers that can be spoken to", status.peers_connected.into());
     gauge(&mut text, "jobs_unfinished", "Own jobs that have not ended", status.jobs_unfinished.into());
     counters(&mut text, status.counters);
     text
+}
+
+fn slots(text: &mut String, slots: &Slots) {
+    let Slots { kind: _, busy, queued, paused, children, replaced, confinement: _, compiled, compiling } =
+        slots;
+    gauge(text, "slots_busy", "Slots that run a task", (*busy).into());
+    gauge(text, "slots_queued", "Tasks queued before the slots", (*queued).into());
+    gauge(text, "slots_paused", "Tasks held for one of a higher class", (*paused).into());
+    gauge(text, "slot_processes", "Child processes of the slots", (*children).into());
+    counter(text, "slot_processes_replaced", "Child processes killed or dead, and replaced", *replaced);
+    gauge(text, "modules_compiled", "Modules compiled and in memory", (*compiled).into());
+    gauge(text, "modules_compiling", "Modules being compiled", (*compiling).into());
 }
 
 fn counters(text: &mut String, counters: Counters) {
@@ -50,6 +65,13 @@ fn counters(text: &mut String, counters: Counters) {
         resent,
         gossiped_home,
         dropped,
+        recalled,
+        answered,
+        told,
+        untold,
+        disagreed,
+        unproven,
+        preempted,
     } = counters;
     counter(text, "calls", "Calls for bids sent", calls);
     counter(text, "bids_made", "Bids made as a worker", bids_made);
@@ -66,6 +88,13 @@ fn counters(text: &mut String, counters: Counters) {
     counter(text, "outcomes_resent", "Outcomes sent again", resent);
     counter(text, "outcomes_gossiped_home", "Outcomes that came home through gossip", gossiped_home);
     counter(text, "messages_dropped", "Messages, calls or outcomes dropped at a bound", dropped);
+    counter(text, "memo_recalled", "Own tasks ended at once, their result being known", recalled);
+    counter(text, "memo_answered", "Tasks of others answered from memory", answered);
+    counter(text, "memo_told", "Results told to everybody", told);
+    counter(text, "memo_untold", "Results not told for want of budget", untold);
+    counter(text, "memo_disagreed", "Remembered results that another contradicted", disagreed);
+    counter(text, "proofs_dropped", "Proofs that did not belong to their outcome", unproven);
+    counter(text, "tasks_preempted", "Running tasks paused for one of a higher class", preempted);
 }
 
 fn gauge(text: &mut String, name: &str, help: &str, value: u64) {

@@ -33,6 +33,7 @@ mod metrics;
 mod routes;
 mod stream;
 mod submit;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;

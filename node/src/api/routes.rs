@@ -17,7 +17,7 @@ use weft_core::{Command, JobId, PeerId};
 
 use super::error::ApiError;
 use super::stream::{Encoding, read_results};
-use super::{Answered, Api, auth, blobs, convert, metrics, submit};
+use super::{Answered, Api, auth, blobs, metrics, submit, views};
 use crate::jobs::JobSummary;
 
 /// Longest time for which the answer to one question is held back.
@@ -44,13 +44,13 @@ pub(super) fn router(api: Api) -> Router {
 }
 
 async fn status(State(api): State<Api>) -> Answered {
-    let snapshot = api.handle.snapshot().await?;
-    Ok(Json(convert::status(snapshot, api.handle.info())).into_response())
+    let standing = api.handle.standing().await?;
+    Ok(Json(views::status(standing, api.handle.info())).into_response())
 }
 
 async fn peers(State(api): State<Api>) -> Answered {
     let snapshot = api.handle.snapshot().await?;
-    let peers: Vec<wire::Peer> = snapshot.peers.into_iter().map(convert::peer).collect();
+    let peers: Vec<wire::Peer> = snapshot.peers.into_iter().map(views::peer).collect();
     Ok(Json(peers).into_response())
 }
 
@@ -80,7 +80,7 @@ async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
 
 fn view(summary: JobSummary, snapshot: &Snapshot) -> wire::Job {
     let job = summary.job;
-    convert::job_view(summary, snapshot.jobs.iter().find(|view| view.job == job))
+    views::job_view(summary, snapshot.jobs.iter().find(|view| view.job == job))
 }
 
 /// The job of that id, or of the only id that begins so.
@@ -120,7 +120,7 @@ async fn why(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
     let named = snapshot.peers.into_iter().map(|view| (view.peer, view.capacity.name));
     let names: BTreeMap<PeerId, String> =
         named.chain([(api.handle.info().peer, api.handle.info().name.clone())]).collect();
-    Ok(Json(convert::why(job, index, why, &names)).into_response())
+    Ok(Json(views::why(job, index, why, &names)).into_response())
 }
 
 async fn results(State(api): State<Api>, Path(name): Path<String>, headers: HeaderMap) -> Answered {

@@ -17,7 +17,7 @@ use super::convert;
 use super::error::ApiError;
 use super::json;
 use super::{Api, Orphan};
-use crate::jobs::{JobSummary, NoSuchJob, Portion, Taken, TaskEnd};
+use crate::jobs::{JobSummary, NoSuchJob, Portion, Print, Taken, TaskEnd};
 
 /// Tasks of one job that may be unfinished or undelivered before its inputs are left unread.
 const OUTSTANDING_MAX: u32 = 16_384;
@@ -190,6 +190,9 @@ impl JobStream {
                     self.add_end(&mut chunk);
                     return Ok(chunk);
                 }
+                Woken::Results(Ok(Taken::Printed(prints))) => {
+                    return Ok(encode_prints(self.encoding, prints));
+                }
                 Woken::Results(Ok(Taken::Ended(summary))) => return Ok(self.ended(&summary)),
                 Woken::Results(Err(error)) => return Err(error.into()),
                 Woken::Inputs(Ok(true)) => self.extend().await?,
@@ -239,7 +242,7 @@ impl JobStream {
         }
         if !inputs.is_empty() {
             check_room(api, job, inputs.len(), self.detached)?;
-            jobs.submitted(job, u32::try_from(inputs.len()).unwrap_or(u32::MAX));
+            jobs.submitted(job, &inputs);
             api.handle.command(Command::Extend { job, inputs }).await?;
         }
         if closed {
@@ -290,6 +293,8 @@ pub(super) fn read_results(api: Api, job: JobId, encoding: Encoding, permit: Own
                     cursor += ends.len();
                     encode_results(encoding, ends)
                 }
+                // Only an attached job's stream has prints.
+                Ok(Taken::Printed(_)) => Vec::new(),
                 Ok(Taken::Ended(summary)) => {
                     over = true;
                     encode_end(encoding, &summary)
@@ -339,6 +344,17 @@ fn encode_results(encoding: Encoding, ends: Vec<TaskEnd>) -> Vec<u8> {
         Encoding::JsonLines => {
             ends.into_iter().flat_map(|end| json::line(&json::result(convert::result(end)))).collect()
         }
+    }
+}
+
+fn encode_prints(encoding: Encoding, prints: Vec<Print>) -> Vec<u8> {
+    match encoding {
+        Encoding::Frames => prints
+            .into_iter()
+            .flat_map(|print| encode_frame(&NodeFrame::Printed(convert::printed(print))))
+            .collect(),
+        // Whoever reads lines gets results only.
+        Encoding::JsonLines => Vec::new(),
     }
 }
 

@@ -65,12 +65,13 @@ async fn submit_json(api: Api, body: Body) -> Answered {
             .expected("at most 16 MiB")
             .help("put long inputs into blobs first: PUT /v1/blobs")
     })?;
-    let json::Parts { mut request, module, inputs } = json::parse(&body)?;
+    let json::Parts { mut request, module, files, inputs } = json::parse(&body)?;
     let BlobId(module) = match module {
         Module::Stored(id) => id,
         Module::Here(bytes) => blobs::store(&api, bytes).await?,
     };
     request.module = module;
+    request.files = convert::payload_out(stored(&api, json::archive(&api, files).await?).await?);
     let mut payloads = Vec::with_capacity(inputs.len());
     for input in inputs {
         payloads.push(stored(&api, input).await?);
@@ -103,19 +104,21 @@ async fn open(
     encoding: Encoding,
 ) -> Answered {
     let Arrived { inputs, closed } = arrived;
-    let convert::Job { program, needs, class, retries, detached } = convert::job(request)?;
+    let convert::Job { program, needs, class, terms, retries, detached } = convert::job(request)?;
     let module = program.module;
     let program = convert::with_length(program, module_length(&api, module)?);
+    check_files(&api, &program.files)?;
     let permit = stream_permit(&api)?;
     let job = random_job()?;
     check_room(&api, job, inputs.len(), detached)?;
     let jobs = api.handle.jobs();
-    jobs.create(job, JobMeta { module, class, detached })?;
-    jobs.submitted(job, u32::try_from(inputs.len()).unwrap_or(u32::MAX));
+    let signed = terms.receipts.then(|| program.clone());
+    jobs.create(job, JobMeta { module, class, detached, streamed: terms.stream, signed })?;
+    jobs.submitted(job, &inputs);
     if closed {
         jobs.close(job);
     }
-    let submission = Submission { job, program, needs, class, retries, inputs, closed };
+    let submission = Submission { job, program, needs, class, terms, retries, inputs, closed };
     // Whatever ends this early from here on, cancels.
     let mut open = OpenJob::new(api.clone(), job, permit);
     api.handle.command(Command::Submit(submission)).await?;
@@ -153,6 +156,20 @@ fn module_length(api: &Api, module: BlobId) -> Result<u64, ApiError> {
     api.handle.store().len(module).ok_or_else(|| {
         ApiError::not_found("module", &module.to_string()).help("upload it first: PUT /v1/blobs")
     })
+}
+
+/// The archive for `/in` must be in the store, as long as it is said to be.
+fn check_files(api: &Api, files: &Payload) -> Result<(), ApiError> {
+    let Payload::Blob { id, bytes } = files else { return Ok(()) };
+    match api.handle.store().len(*id) {
+        Some(length) if length == *bytes => Ok(()),
+        Some(length) => {
+            Err(ApiError::bad(format!("files of {bytes} bytes")).expected(format!("{length} bytes")))
+        }
+        None => {
+            Err(ApiError::not_found("blob", &id.to_string()).help("upload the files first: PUT /v1/blobs"))
+        }
+    }
 }
 
 fn random_job() -> Result<JobId, ApiError> {

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use weft_core::{BlobId, Entry, Limits, Outcome, Profile, Program, TaskId};
-use weft_exec::{Prepared, Sandbox, Stop};
+use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, TaskId};
+use weft_exec::{Given, Prepared, Sandbox, Stop};
 
 use super::BenchError;
 use super::report::median;
@@ -33,6 +33,7 @@ impl Direct {
             entry: Entry::Function(function.to_owned()),
             args: Vec::new(),
             env: Vec::new(),
+            files: Payload::empty(),
             profile: Profile::Pure,
             limits: Limits::DEFAULT,
         };
@@ -74,7 +75,9 @@ impl Direct {
     }
 
     fn call(&self, input: Bytes) -> Result<Vec<u8>, BenchError> {
-        let finished = self.sandbox.run(&self.prepared, &self.program, TaskId([0; 32]), input, &Stop::new());
+        let given = Given::input(input);
+        let stop = Stop::new();
+        let finished = self.sandbox.run(&self.prepared, &self.program, TaskId([0; 32]), given, &stop, None);
         match finished.outcome {
             Outcome::Done => Ok(finished.output),
             Outcome::Failed(_)

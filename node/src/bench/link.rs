@@ -43,7 +43,7 @@ pub(super) fn round_trips(count: usize) -> Result<Vec<f64>, BenchError> {
 pub(super) fn stream(bytes: u64) -> Result<Duration, BenchError> {
     measure(bytes, async |net, _, peer| {
         let started = Instant::now();
-        let fetched = tokio::time::timeout(ANSWER_MAX, net.fetch(BlobId([7; 32]), &[peer])).await;
+        let fetched = tokio::time::timeout(ANSWER_MAX, net.fetch(BlobId([7; 32]), &[peer], None)).await;
         fetched.map_err(|_late| failed("no bytes"))?.map_err(|error| failed(&error.to_string()))?;
         Ok(started.elapsed())
     })
@@ -145,7 +145,12 @@ fn award(index: u32) -> Message {
 }
 
 fn outcome(award: Award) -> Message {
-    let deliver = |grant: Grant| Delivery { lease: grant.lease, report: Report::bare(Outcome::Done) };
+    let deliver = |grant: Grant| Delivery {
+        lease: grant.lease,
+        report: Report::bare(Outcome::Done),
+        memo: None,
+        proof: None,
+    };
     Message::Outcome(award.grants.into_iter().map(deliver).collect())
 }
 

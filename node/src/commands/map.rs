@@ -12,7 +12,7 @@ use weft_client::{Map, Mesh, Outcome, TaskResult};
 
 use super::feed::{Feed, Source};
 use super::sink::Sink;
-use super::{Problem, outcome, task_of};
+use super::{Problem, outcome, receipt, task_of};
 use crate::cli::MapArgs;
 use crate::render::{Progress, say};
 
@@ -30,8 +30,9 @@ const CANCEL_WAIT: Duration = Duration::from_secs(2);
 
 /// Runs the job; the exit code is the number of failed tasks.
 pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
-    let MapArgs { module, each_line, each_file, task, out, json, args } = args;
+    let MapArgs { module, each_line, each_file, task, out, receipt, json, args } = args;
     let task = task_of(&module, task, args)?;
+    let task = if receipt { task.receipts() } else { task };
     let sink = match out {
         Some(dir) => Sink::files(dir, &each_file)?,
         None if json => Sink::lines(),
@@ -46,9 +47,18 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
     let results = mesh.map(&task, inputs).await?;
     let progress = Progress::new(results.job());
     let to_terminal = std::io::stdout().is_terminal();
-    Session { mesh, feed, sink, progress, workers: BTreeSet::new(), quiet: json, to_terminal }
-        .run(results)
-        .await
+    let session = Session {
+        mesh,
+        feed,
+        sink,
+        progress,
+        workers: BTreeSet::new(),
+        quiet: json,
+        receipts: receipt,
+        left_files: 0,
+        to_terminal,
+    };
+    session.run(results).await
 }
 
 /// One job under way.
@@ -60,6 +70,10 @@ struct Session {
     workers: BTreeSet<String>,
     /// Failures are in the data already.
     quiet: bool,
+    /// Each result must have a good receipt.
+    receipts: bool,
+    /// Tasks that left files which nobody takes.
+    left_files: u64,
     /// Stdout is a terminal.
     to_terminal: bool,
 }
@@ -97,7 +111,11 @@ impl Session {
     }
 
     async fn take(&mut self, result: TaskResult) -> Result<(), Problem> {
-        self.progress.count(result.is_done());
+        self.progress.count(result.is_done(), result.memo);
+        if self.receipts && result.outcome != Outcome::Cancelled {
+            receipt::of_result(&result, true)?;
+        }
+        self.left_files += u64::from(self.sink.is_ordered() && result.archive.bytes_len() > 0);
         if let Some(worker) = &result.worker
             && self.workers.len() < WORKERS_MAX
             && !self.workers.contains(worker)
@@ -125,6 +143,9 @@ impl Session {
         self.sink.flush()?;
         let failed = self.progress.failed();
         self.progress.finish(self.workers.len());
+        if self.left_files > 0 {
+            say(&format!("{} tasks left files in /out: --out DIR takes them", self.left_files));
+        }
         match self.feed.take_problem() {
             Some(problem) => Err(problem),
             None => Ok(u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX)),

@@ -8,25 +8,29 @@ mod feed;
 mod init;
 mod jobs;
 mod join;
+mod live;
 mod map;
 mod node;
 mod outcome;
 mod peers;
+mod receipt;
 mod run;
 mod sink;
 mod spool;
 mod status;
+mod task;
 mod why;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use weft_client::{Mesh, Module, Task};
+use weft_client::Mesh;
 use weft_node::settings::{self, DirError, SettingsError};
 use weft_node::ticket::TicketError;
 
-use crate::cli::{Cli, TaskArgs, Verb};
+use crate::cli::{Cli, Verb};
+use task::task_of;
 
 /// Weft's own errors of `run` and `map`.
 pub(crate) const EXIT_OWN: u8 = 125;
@@ -156,6 +160,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Why(args) => why::why(&connect(data_dir).await?, &args).await,
         Verb::Demo(args) => demo::demo(args).await,
         Verb::Bench(args) => bench::bench(args).await,
+        Verb::Receipt(args) => receipt::receipt(args),
         Verb::Blob(args) => blob::blob(&connect(data_dir).await?, args).await,
     }
 }
@@ -168,59 +173,6 @@ async fn connect(given: Option<PathBuf>) -> Result<Mesh, Problem> {
     Ok(Mesh::connect_in(&resolve_dir(given)?).await?)
 }
 
-/// The task of `run` and `map`; looks at the module's first bytes, so that a wrong file is refused before anything is
-/// sent.
-fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Result<Task, Problem> {
-    check_module(module)?;
-    let TaskArgs { function, env, timeout, memory, need, retries } = given;
-    if function.is_some() && !(args.is_empty() && env.is_empty()) {
-        let text = "--fn calls a function, which takes only its input: arguments and --env are for commands";
-        return Err(Problem::Usage(text.into()));
-    }
-    let file = Module::file(module);
-    let mut task = match function {
-        Some(name) => Task::function(file, name),
-        None => Task::command(file).args(args),
-    };
-    for (name, value) in env {
-        task = task.env(name, value);
-    }
-    for (name, value) in need {
-        task = task.need(name, value);
-    }
-    if let Some(timeout) = timeout {
-        task = task.timeout(timeout);
-    }
-    if let Some(bytes) = memory {
-        task = task.memory_bytes(bytes);
-    }
-    if let Some(retries) = retries {
-        task = task.retries(retries);
-    }
-    Ok(task)
-}
-
-fn check_module(path: &Path) -> Result<(), Problem> {
-    use io::Read as _;
-    let mut head = Vec::with_capacity(8);
-    let read = std::fs::File::open(path).and_then(|file| file.take(8).read_to_end(&mut head));
-    read.map_err(|source| Problem::File { action: "read the module", path: path.to_owned(), source })?;
-    if head.starts_with(b"\0asm") {
-        return Ok(());
-    }
-    let path = path.display();
-    let text = match head.as_slice() {
-        [] => format!("{path} is empty, not a WebAssembly module"),
-        [b'(', ..] => format!("{path} is WebAssembly text: make it binary first, with `wat2wasm`"),
-        other => format!(
-            "{path} is no WebAssembly module: it begins with \"{}\" instead of \"\\0asm\"; compile the program for \
-             wasm32-wasip1 and pass the .wasm file",
-            other.escape_ascii()
-        ),
-    };
-    Err(Problem::Failed(text))
-}
-
 /// Labels as they are written on a command line, but for the node's own id, which stands elsewhere.
 fn labels(labels: &BTreeMap<String, String>) -> String {
     let chosen = labels.iter().filter(|(name, _)| *name != "node");
@@ -231,21 +183,6 @@ fn labels(labels: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn refusal(bytes: &[u8]) -> String {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("m.wasm");
-        std::fs::write(&path, bytes).unwrap();
-        check_module(&path).map_or_else(|problem| problem.to_string(), |()| String::from("taken"))
-    }
-
-    #[test]
-    fn a_file_that_is_no_module_is_refused_by_its_first_bytes() {
-        assert_eq!(refusal(b"\0asm\x01\0\0\0"), "taken");
-        assert!(refusal(b"\x7fELF\x02").contains("begins with \"\\x7fELF\\x02\""));
-        assert!(refusal(b"(module)").contains("wat2wasm"));
-        assert!(refusal(b"").contains("is empty"));
-    }
 
     #[test]
     fn exit_codes_tell_whose_they_are() {

@@ -1,7 +1,7 @@
 //! One ended task for scripts and people: its JSON, its exit code, its words.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use weft_client::{Failure, LimitKind, Outcome, Output, TaskResult};
+use weft_client::{Failure, LimitKind, Outcome, Output, Receipt, TaskResult, Usage};
 
 /// Longest part of a task's standard error that is quoted in a line about it, in characters.
 const QUOTE_MAX: usize = 200;
@@ -16,9 +16,15 @@ pub(crate) struct ResultLine<'a> {
     reason: Option<String>,
     output: Data<'a>,
     errors: Data<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Data<'a>>,
     worker: Option<&'a str>,
     attempts: u32,
+    memo: bool,
     wall_us: u64,
+    usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<&'a Receipt>,
 }
 
 /// Bytes in JSON: text as a string, other bytes in base64, long ones by name.
@@ -33,7 +39,8 @@ enum Data<'a> {
 impl<'a> ResultLine<'a> {
     /// The line of this result.
     pub(crate) fn of(result: &'a TaskResult) -> Self {
-        let TaskResult { index, outcome, output, errors, worker, attempts, usage } = result;
+        let TaskResult { index, outcome, output, errors, archive, worker, attempts, memo, usage, receipt } =
+            result;
         Self {
             index: *index,
             outcome: outcome.word(),
@@ -41,9 +48,13 @@ impl<'a> ResultLine<'a> {
             reason: reason(outcome),
             output: Data::of(output),
             errors: Data::of(errors),
+            files: (archive.bytes_len() > 0).then(|| Data::of(archive)),
             worker: worker.as_deref(),
             attempts: *attempts,
+            memo: *memo,
             wall_us: usage.wall_us,
+            usage: *usage,
+            receipt: receipt.as_ref(),
         }
     }
 }
@@ -84,7 +95,7 @@ pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
         Outcome::Limit { which, limit: _ } => match which {
             LimitKind::Time | LimitKind::Fuel => 124,
             LimitKind::Memory => 137,
-            LimitKind::Output | LimitKind::Errors | LimitKind::Other => super::EXIT_OWN,
+            LimitKind::Output | LimitKind::Errors | LimitKind::Files | LimitKind::Other => super::EXIT_OWN,
         },
         Outcome::Invalid { .. } | Outcome::Lost { .. } => super::EXIT_OWN,
         Outcome::Cancelled => super::EXIT_INTERRUPTED,
@@ -97,6 +108,10 @@ pub(crate) fn words(outcome: &Outcome) -> String {
         Outcome::Done | Outcome::Failed(_) | Outcome::Trapped { .. } => outcome.to_string(),
         Outcome::Limit { which: LimitKind::Time, limit } => format!("was stopped, {limit}; see --timeout"),
         Outcome::Limit { which: LimitKind::Memory, limit } => format!("was stopped, {limit}; see --memory"),
+        Outcome::Limit { which: LimitKind::Files, limit } => {
+            format!("was stopped, {limit}; see --files-limit")
+        }
+        Outcome::Limit { which: LimitKind::Fuel, limit } => format!("was stopped, {limit}; see --fuel"),
         Outcome::Limit { which: _, limit } => format!("was stopped, {limit}"),
         Outcome::Invalid { reason } => format!("can't run: {reason}"),
         Outcome::Cancelled => String::from("was cancelled"),
@@ -123,7 +138,6 @@ fn last_line(bytes: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_client::Usage;
 
     fn result(outcome: Outcome, output: &[u8], errors: &[u8]) -> TaskResult {
         TaskResult {
@@ -131,9 +145,12 @@ mod tests {
             outcome,
             output: Output::Inline(output.to_vec().into()),
             errors: Output::Inline(errors.to_vec().into()),
+            archive: Output::Inline(Vec::new().into()),
             worker: Some("ab".into()),
             attempts: 1,
+            memo: false,
             usage: Usage { wall_us: 42, ..Usage::default() },
+            receipt: None,
         }
     }
 
@@ -142,7 +159,8 @@ mod tests {
         let text = serde_json::to_string(&ResultLine::of(&result(Outcome::Done, b"hi\n", b"\xff"))).unwrap();
         let expected =
             r#"{"index":7,"outcome":"done","exit_code":0,"output":"hi\n","errors":{"base64":"/w=="},"#;
-        assert_eq!(text, format!(r#"{expected}"worker":"ab","attempts":1,"wall_us":42}}"#));
+        let expected = format!(r#"{expected}"worker":"ab","attempts":1,"memo":false,"wall_us":42,"usage":"#);
+        assert!(text.starts_with(&expected), "{text}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
-use weft_client::{Mesh, Output, TaskResult};
+use weft_client::{Existing, Mesh, Output, TaskResult};
 
 use super::Problem;
 use super::feed::Feed;
@@ -23,7 +23,7 @@ const STDOUT_BYTES: usize = 256 << 10;
 pub(crate) enum Sink {
     /// Outputs on stdout, in order.
     Ordered(Ordered),
-    /// Outputs into files of that directory.
+    /// Outputs into files of that directory, and what a task left in `/out` into a directory beside each.
     Files(PathBuf),
     /// JSON lines on stdout, in no order.
     Lines(BufWriter<Stdout>),
@@ -54,7 +54,8 @@ impl Sink {
     pub(crate) fn files(dir: PathBuf, inputs: &[PathBuf]) -> Result<Self, Problem> {
         let mut names = BTreeSet::new();
         for input in inputs {
-            if !names.insert(file_name(input)) {
+            let beside = files_name(file_name(input));
+            if !names.insert(file_name(input).to_owned()) || !names.insert(beside) {
                 let name = file_name(input).to_string_lossy().into_owned();
                 let text = format!(
                     "--out: two inputs are called {name}: rename one, or map them into two directories"
@@ -86,7 +87,11 @@ impl Sink {
                     Some(input) => file_name(input).to_owned(),
                     None => OsString::from(result.index.to_string()),
                 };
-                write_output(mesh, &result.output, &dir.join(name)).await
+                write_output(mesh, &result.output, &dir.join(&name)).await?;
+                if result.archive.bytes_len() > 0 {
+                    result.unpack(mesh, &dir.join(files_name(&name)), Existing::Replace).await?;
+                }
+                Ok(())
             }
             Self::Files(_) => Ok(()),
             Self::Lines(out) => write_line(out, &result),
@@ -151,23 +156,18 @@ fn file_name(path: &Path) -> &OsStr {
     path.file_name().unwrap_or(OsStr::new("output"))
 }
 
+/// What is beside an output: what its task left in `/out`.
+fn files_name(name: &OsStr) -> OsString {
+    let mut name = name.to_owned();
+    name.push(".out");
+    name
+}
+
 fn write_line(out: &mut BufWriter<Stdout>, result: &TaskResult) -> Result<(), Problem> {
     serde_json::to_writer(&mut *out, &ResultLine::of(result))
         .map_err(io::Error::from)
         .and_then(|()| out.write_all(b"\n"))
         .map_err(Problem::Stdout)
-}
-
-/// A task's output on stdout, whole, whatever its length.
-pub(crate) async fn copy_to_stdout(mesh: &Mesh, output: &Output) -> Result<(), Problem> {
-    let mut out = stdout();
-    match output {
-        Output::Inline(bytes) => out.write_all(bytes).map_err(Problem::Stdout)?,
-        Output::Blob { id, .. } => {
-            copy_blob(mesh, id, &mut out).await?;
-        }
-    }
-    out.flush().map_err(Problem::Stdout)
 }
 
 /// A blob on stdout; returns its last byte.

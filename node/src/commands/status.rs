@@ -38,7 +38,16 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
                 bytes(status.memory_bytes)
             ),
         ),
+        ("slot kind", slot_kind(&status.sandbox)),
         ("working", format!("{} running, {} waiting for a slot or bytes", status.running, status.waiting)),
+        (
+            "memory",
+            format!(
+                "{} remembered, {} tasks answered with them",
+                plural(status.memo.entries, "result"),
+                status.memo.hits
+            ),
+        ),
         (
             "own jobs",
             format!(
@@ -63,6 +72,20 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
         ));
     }
     rows
+}
+
+fn slot_kind(slots: &api::Slots) -> String {
+    let api::Slots { kind, busy, queued, paused, children, replaced, confinement, compiled, compiling } =
+        slots;
+    let processes = match kind.as_str() {
+        "process" => format!(", {children} processes ({replaced} replaced)"),
+        _ => String::new(),
+    };
+    format!(
+        "{kind}, {confinement}{processes}; {busy} busy, {queued} queued, {paused} paused; {} compiled, {compiling} being \
+         compiled",
+        plural(*compiled, "module")
+    )
 }
 
 fn plural(count: u32, noun: &str) -> String {

@@ -51,8 +51,9 @@ fn place(task: &api::TaskState) -> String {
         api::TaskState::Queued { before } => {
             format!("waits for a worker, {before} tasks of its job before it")
         }
-        api::TaskState::Leased { worker, attempt, since_ms } => {
-            format!("held by {} for {}, attempt {attempt}", short(worker), millis(*since_ms))
+        api::TaskState::Leased { worker, attempt, since_ms, paused } => {
+            let paused = if *paused { ", paused for a task of a higher class" } else { "" };
+            format!("held by {} for {}, attempt {attempt}{paused}", short(worker), millis(*since_ms))
         }
         api::TaskState::Fetching { worker } => {
             format!("ended on {}; its output is on the way here", short(worker))

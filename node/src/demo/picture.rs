@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program};
-use weft_exec::{Sandbox, Stop};
+use weft_exec::{Given, Sandbox, Stop};
 
 /// The function of the module.
 pub(super) const FUNCTION: &str = "tile";
@@ -71,13 +71,15 @@ pub(super) fn direct(sandbox: &Sandbox, module: &'static [u8], input: &[u8]) -> 
         entry: Entry::Function(FUNCTION.to_owned()),
         args: Vec::new(),
         env: Vec::new(),
+        files: Payload::empty(),
         profile: Profile::Pure,
         limits: Limits::DEFAULT,
     };
     let prepared =
         sandbox.prepare(&program, || Ok(Bytes::from_static(module))).map_err(|error| error.to_string())?;
     let task = program.task_id(&Payload::inline(input));
-    let finished = sandbox.run(&prepared, &program, task, Bytes::copy_from_slice(input), &Stop::new());
+    let given = Given::input(Bytes::copy_from_slice(input));
+    let finished = sandbox.run(&prepared, &program, task, given, &Stop::new(), None);
     if finished.outcome == Outcome::Done { Ok(finished.output) } else { Err(finished.outcome.to_string()) }
 }
 

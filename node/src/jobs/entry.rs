@@ -1,16 +1,19 @@
 //! One job of the table. Counts, keeps, wakes; knows no other job and no bound but its own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use weft_core::{JobId, Outcome, Payload, Report};
+use weft_core::{BlobId, JobId, Outcome, Payload, Proof, Receipt, Report};
 
-use super::{JobMeta, JobSummary, Kept, NoSuchJob, Portion, Taken, TaskEnd};
+use super::{JobMeta, JobSummary, Kept, NoSuchJob, PRINTED_BYTES_MAX, Portion, Print, Taken, TaskEnd};
 
 const WORD_BITS: u32 = u64::BITS;
 /// Wakers kept; more than can wait at once, which is one a connection of the API.
 const WAKERS_MAX: usize = 1024;
+
+/// What a receipt and its proof take beside the statement's texts, in bytes.
+const RECEIPT_BYTES: u64 = 1024;
 
 /// One job.
 #[derive(Debug)]
@@ -36,6 +39,12 @@ pub(super) struct Entry {
     bytes: u64,
     /// One bit per task that has ended.
     ended: Vec<u64>,
+    /// The inputs of unended tasks, by name, where results have receipts: a receipt names its task.
+    inputs: BTreeMap<u32, BlobId>,
+    /// What running tasks printed and nobody took.
+    prints: Vec<Print>,
+    /// Bytes inside `prints`.
+    printed: usize,
     wakers: Vec<Waker>,
 }
 
@@ -58,15 +67,52 @@ impl Entry {
             results: VecDeque::new(),
             bytes: 0,
             ended: Vec::new(),
+            inputs: BTreeMap::new(),
+            prints: Vec::new(),
+            printed: 0,
             wakers: Vec::new(),
         }
     }
 
+    /// Notes further tasks.
+    pub(super) fn submitted(&mut self, inputs: &[Payload]) {
+        if self.meta.signed.is_some() {
+            self.inputs.extend((self.tasks..).zip(inputs.iter().map(Payload::id)));
+        }
+        self.tasks = self.tasks.saturating_add(u32::try_from(inputs.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Keeps what a task printed, as long as there is room.
+    pub(super) fn printed(&mut self, print: Print) {
+        let bytes = self.printed + print.bytes.len();
+        if !self.meta.streamed || self.abandoned || bytes > PRINTED_BYTES_MAX || print.bytes.is_empty() {
+            return;
+        }
+        self.printed = bytes;
+        self.prints.push(print);
+        self.wake();
+    }
+
+    /// Takes what was printed; `None` if there is nothing.
+    pub(super) fn take_printed(&mut self) -> Option<Vec<Print>> {
+        self.printed = 0;
+        (!self.prints.is_empty()).then(|| std::mem::take(&mut self.prints))
+    }
+
+    /// What the worker signed, put together again: the proof came without it.
+    fn receipt(&mut self, end: &TaskEnd, proof: Option<Proof>) -> Option<Box<(Receipt, Proof)>> {
+        let input = self.inputs.remove(&end.index);
+        let (program, worker) = self.meta.signed.as_ref().zip(end.worker)?;
+        let task = program.task_id(&Payload::Blob { id: input?, bytes: 0 });
+        Some(Box::new((Receipt::new(task, program, &end.report, worker), proof?)))
+    }
+
     /// Counts and keeps a result; says what it keeps more than before.
-    pub(super) fn task_ended(&mut self, end: TaskEnd) -> Kept {
+    pub(super) fn task_ended(&mut self, mut end: TaskEnd, proof: Option<Proof>) -> Kept {
         if !self.mark(end.index) {
             return Kept::default();
         }
+        end.receipt = self.receipt(&end, proof);
         match &end.report.outcome {
             Outcome::Done => self.done += 1,
             Outcome::Cancelled => self.cancelled += 1,
@@ -79,7 +125,7 @@ impl Entry {
         if self.abandoned {
             return Kept::default();
         }
-        let bytes = inline_bytes(&end.report);
+        let bytes = inline_bytes(&end);
         self.bytes += bytes;
         self.results.push_back(end);
         self.wake();
@@ -102,6 +148,8 @@ impl Entry {
         let freed = Kept { results: self.results.len() as u64, bytes: self.bytes };
         self.results = VecDeque::new();
         self.bytes = 0;
+        self.prints = Vec::new();
+        self.printed = 0;
         freed
     }
 
@@ -117,7 +165,7 @@ impl Entry {
             return None;
         }
         let taken: Vec<TaskEnd> = self.results.drain(..count).collect();
-        self.bytes -= taken.iter().map(|end| inline_bytes(&end.report)).sum::<u64>();
+        self.bytes -= taken.iter().map(inline_bytes).sum::<u64>();
         self.taken = self.taken.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         Some(taken)
     }
@@ -214,7 +262,7 @@ fn portion_of<'a>(results: impl Iterator<Item = &'a TaskEnd>, portion: Portion) 
     let mut count = 0;
     for end in results.take(portion.results_max) {
         count += 1;
-        bytes += inline_bytes(&end.report);
+        bytes += inline_bytes(end);
         if bytes >= portion.bytes as u64 {
             break;
         }
@@ -222,14 +270,13 @@ fn portion_of<'a>(results: impl Iterator<Item = &'a TaskEnd>, portion: Portion) 
     count
 }
 
-/// Bytes that a report carries itself, beyond its fixed size.
-fn inline_bytes(report: &Report) -> u64 {
-    let Report { outcome, output, errors, usage: _ } = report;
-    let payload = |payload: &Payload| match payload {
-        Payload::Inline(bytes) => bytes.len() as u64,
-        Payload::Blob { id: _, bytes: _ } => 0,
-    };
-    payload(output) + payload(errors) + text_bytes(outcome)
+/// Bytes that a result carries itself, beyond its fixed size.
+fn inline_bytes(end: &TaskEnd) -> u64 {
+    let Report { outcome, output, errors, files, usage: _ } = &end.report;
+    let payloads = [output, errors, files].map(Payload::inline_len).iter().sum::<u64>();
+    // On the wire a receipt's texts are written twice over, as digits.
+    let receipt = end.receipt.as_ref().map_or(0, |signed| RECEIPT_BYTES + 2 * text_bytes(&signed.0.outcome));
+    payloads + text_bytes(outcome) + receipt
 }
 
 fn text_bytes(outcome: &Outcome) -> u64 {
@@ -253,7 +300,9 @@ fn text_bytes(outcome: &Outcome) -> u64 {
             | Limit::Memory { asked_bytes: _, limit_bytes: _ }
             | Limit::Fuel { limit: _ }
             | Limit::Output { limit_bytes: _ }
-            | Limit::Errors { limit_bytes: _ },
+            | Limit::Errors { limit_bytes: _ }
+            | Limit::FilesBytes { limit_bytes: _ }
+            | Limit::Files { limit: _ },
         ) => 0,
     };
     text as u64

@@ -9,18 +9,18 @@ const JOB: JobId = JobId(1);
 const ALL: Portion = Portion { results_max: 1000, bytes: usize::MAX };
 
 fn meta(detached: bool) -> JobMeta {
-    JobMeta { module: BlobId([0; 32]), class: Class::Batch, detached }
+    JobMeta { module: BlobId([0; 32]), class: Class::Batch, detached, streamed: !detached, signed: None }
 }
 
 fn end(job: JobId, index: u32, bytes: usize) -> Event {
     let report = Report { output: Payload::inline(&vec![0; bytes]), ..Report::bare(Outcome::Done) };
-    Event::TaskEnded { job, index, report, worker: None, attempts: 1 }
+    Event::TaskEnded { job, index, report, worker: None, attempts: 1, memo: false, proof: None }
 }
 
 fn table_with(job: JobId, detached: bool, tasks: u32) -> JobTable {
     let table = JobTable::new();
     table.create(job, meta(detached)).unwrap();
-    table.submitted(job, tasks);
+    table.submitted(job, &vec![Payload::empty(); usize::try_from(tasks).unwrap()]);
     table.close(job);
     table
 }
@@ -35,7 +35,7 @@ fn take(table: &JobTable, portion: Portion) -> Option<Taken> {
 fn indexes(taken: Taken) -> Vec<u32> {
     match taken {
         Taken::Results(results) => results.iter().map(|end| end.index).collect(),
-        Taken::Ended(_) => panic!("expected results"),
+        Taken::Printed(_) | Taken::Ended(_) => panic!("expected results"),
     }
 }
 
@@ -125,4 +125,57 @@ fn an_abandoned_job_keeps_nothing() {
     table.record(end(JOB, 1, 5));
     assert_eq!(take(&table, ALL), None);
     assert_eq!(table.summary(JOB).unwrap().done, 2);
+}
+
+#[test]
+fn what_a_task_prints_comes_before_its_result_and_has_a_bound() {
+    let table = table_with(JOB, false, 1);
+    let print = |offset, length| Event::Printed {
+        job: JOB,
+        index: 0,
+        attempt: 1,
+        stream: weft_core::Stream::Output,
+        offset,
+        bytes: vec![b'x'; length].into(),
+    };
+    table.record(print(0, 5));
+    table.record(print(5, PRINTED_BYTES_MAX));
+    table.record(print(5, 7));
+    table.record(end(JOB, 0, 12));
+    let Some(Taken::Printed(prints)) = take(&table, ALL) else { panic!("expected prints") };
+    let seen: Vec<(u64, usize)> = prints.iter().map(|print| (print.offset, print.bytes.len())).collect();
+    assert_eq!(seen, [(0, 5), (5, 7)]);
+    assert_eq!(indexes(take(&table, ALL).unwrap()), [0]);
+}
+
+#[test]
+fn a_receipt_names_the_task_of_its_input() {
+    let program = std::sync::Arc::new(weft_core::Program {
+        module: BlobId([1; 32]),
+        module_bytes: 1,
+        entry: weft_core::Entry::Command,
+        args: Vec::new(),
+        env: Vec::new(),
+        files: Payload::empty(),
+        profile: weft_core::Profile::Pure,
+        limits: weft_core::Limits::DEFAULT,
+    });
+    let table = JobTable::new();
+    table.create(JOB, JobMeta { signed: Some(program.clone()), ..meta(false) }).unwrap();
+    let inputs = [b"a", b"b"].map(|input| Payload::inline(input));
+    table.submitted(JOB, &inputs);
+    let proof = Proof { index: 0, count: 1, path: Vec::new(), signature: [0; 64] };
+    let (worker, report) = (Some(weft_core::PeerId([2; 32])), Report::bare(Outcome::Done));
+    table.record(Event::TaskEnded {
+        job: JOB,
+        index: 1,
+        report,
+        worker,
+        attempts: 1,
+        memo: false,
+        proof: Some(proof),
+    });
+    let Some(Taken::Results(results)) = take(&table, ALL) else { panic!("expected a result") };
+    let receipt = &results.first().unwrap().receipt.as_ref().unwrap().0;
+    assert_eq!(receipt.task, program.task_id(inputs.last().unwrap()));
 }

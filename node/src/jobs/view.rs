@@ -1,9 +1,10 @@
 //! What the job table takes and gives: plain data.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, JobId, PeerId, Report};
+use weft_core::{BlobId, JobId, PeerId, Program, Proof, Receipt, Report, Stream};
 
 /// What a job is, from its submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub struct JobMeta {
     pub class: Class,
     /// Whether it goes on, and keeps its results, without its submitter.
     pub detached: bool,
+    /// Whether what its tasks print is kept for its stream.
+    pub streamed: bool,
+    /// What its tasks run, where their results have receipts.
+    pub signed: Option<Arc<Program>>,
 }
 
 /// One ended task.
@@ -23,10 +28,29 @@ pub struct TaskEnd {
     pub index: u32,
     /// How it ended, and what it brought.
     pub report: Report,
-    /// Who ran it; `None` when nobody did.
+    /// Who computed it; `None` when nobody did.
     pub worker: Option<PeerId>,
     /// How many attempts it took.
     pub attempts: u32,
+    /// Whether the result was known and nothing ran.
+    pub memo: bool,
+    /// What its worker stated and signed, if it did. Nobody has checked the signature.
+    pub receipt: Option<Box<(Receipt, Proof)>>,
+}
+
+/// Something that a running task printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Print {
+    /// The task's place in the job.
+    pub index: u32,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Where.
+    pub stream: Stream,
+    /// How many bytes of that stream came before.
+    pub offset: u64,
+    /// What.
+    pub bytes: Arc<[u8]>,
 }
 
 /// A job as the table knows it.
@@ -59,6 +83,8 @@ pub struct JobSummary {
 /// Results of a job, a part of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
+    /// What running tasks printed; never nothing.
+    Printed(Vec<Print>),
     /// Some, in order of completion; never none.
     Results(Vec<TaskEnd>),
     /// All were told before, and the job has ended.

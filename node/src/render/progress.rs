@@ -35,6 +35,8 @@ pub(crate) struct Progress {
     told: Instant,
     done: u64,
     failed: u64,
+    /// Of those that are done, how many were known before.
+    known: u64,
     explained: bool,
 }
 
@@ -43,14 +45,23 @@ impl Progress {
     pub(crate) fn new(job: &str) -> Self {
         let now = Instant::now();
         let bar = io::stderr().is_terminal().then(new_bar);
-        let progress =
-            Self { bar, job: job.into(), since: now, told: now, done: 0, failed: 0, explained: false };
+        let progress = Self {
+            bar,
+            job: job.into(),
+            since: now,
+            told: now,
+            done: 0,
+            failed: 0,
+            known: 0,
+            explained: false,
+        };
         progress.set_message();
         progress
     }
 
-    /// Counts one ended task.
-    pub(crate) fn count(&mut self, is_done: bool) {
+    /// Counts one ended task; `was_known` if nothing ran for it.
+    pub(crate) fn count(&mut self, is_done: bool, was_known: bool) {
+        self.known += u64::from(was_known);
         self.done += u64::from(is_done);
         self.failed += u64::from(!is_done);
     }
@@ -95,8 +106,9 @@ impl Progress {
         }
         let tasks = if self.ended() == 1 { "1 task".into() } else { format!("{} tasks", self.ended()) };
         let nodes = if workers == 1 { "1 node".into() } else { format!("{workers} nodes") };
+        let known = if self.known == 0 { String::new() } else { format!(", {} from memory", self.known) };
         say(&format!(
-            "{tasks}: {} done, {} failed, in {} ({}) on {nodes}",
+            "{tasks}: {} done, {} failed{known}, in {} ({}) on {nodes}",
             self.done,
             self.failed,
             super::micros(self.elapsed_us()),

@@ -34,6 +34,10 @@ pub struct Flags {
     /// Run N tasks at once; 0 only hands out work [default: one per core].
     #[arg(long, value_name = "N")]
     pub slots: Option<u32>,
+    /// What a slot is: a child process without rights, or a thread of the node, which confines less but starts where
+    /// processes can't [default: process on Linux, thread elsewhere].
+    #[arg(long, value_name = "process|thread")]
+    pub slot_kind: Option<String>,
     /// Most memory of one task, such as 512MiB [default: 1GiB, or the machine's memory divided by the slots].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
@@ -61,6 +65,7 @@ pub(super) struct Layer {
     pub(super) listen: Option<Vec<String>>,
     pub(super) api: Option<String>,
     pub(super) slots: Option<u32>,
+    pub(super) slot_kind: Option<String>,
     pub(super) memory: Option<String>,
     pub(super) labels: Option<Vec<String>>,
     pub(super) peers: Option<Vec<String>>,
@@ -77,6 +82,7 @@ impl Layer {
             listen: self.listen.or(below.listen),
             api: self.api.or(below.api),
             slots: self.slots.or(below.slots),
+            slot_kind: self.slot_kind.or(below.slot_kind),
             memory: self.memory.or(below.memory),
             labels: self.labels.or(below.labels),
             peers: self.peers.or(below.peers),
@@ -98,6 +104,7 @@ impl Layer {
             listen: list("WEFT_LISTEN"),
             api: environment("WEFT_API"),
             slots: slots.transpose()?,
+            slot_kind: environment("WEFT_SLOT_KIND"),
             memory: environment("WEFT_MEMORY"),
             labels: list("WEFT_LABEL"),
             peers: list("WEFT_PEER"),
@@ -117,6 +124,7 @@ impl From<Flags> for Layer {
             listen,
             api,
             slots,
+            slot_kind,
             memory,
             labels,
             peers,
@@ -130,6 +138,7 @@ impl From<Flags> for Layer {
             listen: list(listen),
             api,
             slots,
+            slot_kind,
             memory,
             labels: list(labels),
             peers: list(peers),
@@ -172,6 +181,8 @@ struct File {
     listen: Option<OneOrMany>,
     api: Option<String>,
     slots: Option<u32>,
+    #[serde(rename = "slot-kind")]
+    slot_kind: Option<String>,
     memory: Option<Size>,
     labels: Option<std::collections::BTreeMap<String, String>>,
     peers: Option<OneOrMany>,
@@ -226,7 +237,7 @@ fn parse_file(text: &str, path: PathBuf) -> Result<Layer, SettingsError> {
 
 impl From<File> for Layer {
     fn from(file: File) -> Self {
-        let File { name, listen, api, slots, memory, labels, peers, open, mdns, store } = file;
+        let File { name, listen, api, slots, slot_kind, memory, labels, peers, open, mdns, store } = file;
         let pairs = |labels: std::collections::BTreeMap<String, String>| {
             labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
         };
@@ -235,6 +246,7 @@ impl From<File> for Layer {
             listen: listen.map(OneOrMany::into_vec),
             api,
             slots,
+            slot_kind,
             memory: memory.map(Size::into_text),
             labels: labels.map(pairs),
             peers: peers.map(OneOrMany::into_vec),

@@ -79,6 +79,30 @@ impl std::str::FromStr for Class {
     }
 }
 
+/// What a task may see of the real world.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// Virtual clock, seeded randomness: the same bytes on every node, but for the bits of a NaN.
+    #[default]
+    Pure,
+    /// Pure, and NaN bits are made canonical, at a cost to float-heavy code.
+    Portable,
+    /// Real clock and randomness. Never memoised.
+    Impure,
+}
+
+/// One of a task's two output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Errors,
+}
+
 /// What the attempt that counted used.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
@@ -96,6 +120,10 @@ pub struct Usage {
     pub memory_bytes: u64,
     /// Fuel used, when metered.
     pub fuel: Option<u64>,
+    /// Bytes it was given: its input and what lay under `/in`.
+    pub in_bytes: u64,
+    /// Bytes it brought: output, standard error, and what it left in `/out`.
+    pub out_bytes: u64,
 }
 
 /// A blob that the node has.
@@ -105,86 +133,6 @@ pub struct BlobRef {
     pub id: String,
     /// Its length.
     pub bytes: u64,
-}
-
-/// `GET /v1/status`: the node that was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// The node's id.
-    pub peer: String,
-    /// Its name for people.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its data directory.
-    pub data_dir: String,
-    /// What mesh it belongs to, in words.
-    pub mesh: String,
-    /// Addresses that peers can reach.
-    pub listen: Vec<String>,
-    /// Time since it started.
-    pub uptime_ms: u64,
-    /// Tasks that may run at once.
-    pub slots: u32,
-    /// Slots without a task.
-    pub free: u32,
-    /// Tasks handed to the slots.
-    pub running: u32,
-    /// Tasks held that wait for a slot or a blob.
-    pub waiting: u32,
-    /// Slots promised to owners.
-    pub reserved: u32,
-    /// Outcomes that no owner acknowledged yet.
-    pub undelivered: u32,
-    /// Own tasks that wait for a worker.
-    pub backlog: u32,
-    /// Memory that one task may have.
-    pub memory_bytes: u64,
-    /// The node's labels.
-    pub labels: BTreeMap<String, String>,
-    /// Whether it takes no new work.
-    pub draining: bool,
-    /// Peers that can be spoken to now.
-    pub peers_connected: u32,
-    /// Own jobs that have not ended.
-    pub jobs_unfinished: u32,
-    /// Counters since start.
-    pub counters: Counters,
-}
-
-/// Counters of a node since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Calls for bids sent, one per peer and repetition.
-    pub calls: u64,
-    /// Bids made as a worker.
-    pub bids_made: u64,
-    /// Bids received as an owner.
-    pub bids_received: u64,
-    /// Declines made as a worker.
-    pub declines: u64,
-    /// Leases awarded as an owner.
-    pub awards: u64,
-    /// Awards refused, because the bid no longer stood.
-    pub refused: u64,
-    /// Tasks executed as a worker.
-    pub executed: u64,
-    /// Tasks committed as an owner.
-    pub committed: u64,
-    /// Leases that ended without an outcome.
-    pub lost: u64,
-    /// Outcomes that came for a task already committed or cancelled.
-    pub late: u64,
-    /// Late outcomes of a pure task whose output differs from the committed one.
-    pub differing: u64,
-    /// Outcomes that named a lease never issued to their sender.
-    pub forged: u64,
-    /// Outcomes sent again.
-    pub resent: u64,
-    /// Outcomes that came home through gossip.
-    pub gossiped_home: u64,
-    /// Messages, calls or outcomes dropped at a bound.
-    pub dropped: u64,
 }
 
 /// One of `GET /v1/peers`: a node of the mesh as this one sees it.
@@ -282,8 +230,12 @@ impl fmt::Debug for Endpoint {
 }
 
 mod outcome;
+mod receipt;
+mod status;
 mod submit;
 mod why;
 pub use outcome::{Failure, LimitKind, Outcome};
-pub use submit::{JobSubmission, LimitsJson, ResultLine, Value};
+pub use receipt::{Proof, Receipt};
+pub use status::{Counters, Memo, Slots, Status};
+pub use submit::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};
 pub use why::{Answer, Said, TaskState, Why};

@@ -60,6 +60,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A file can't be given to a task, or what a task left can't be taken: its archive breaks the rules.
+    #[error("{}: {reason}", path.display())]
+    BadFile {
+        /// Which, here or in the task's world.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The connection to the node broke before the answer was whole. An attached job is cancelled by that.
     #[error("the connection to the node broke: {reason}")]
     Broken {

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! client:  Open(JobRequest)  Inputs([..])*  Close
-//! node:    Accepted { job }  Results([..])*  Ended(summary)       attached
-//!          Accepted { job }                  Taken { tasks }      detached
+//! node:    Accepted { job }  (Results([..]) | Printed(..))*  Ended(summary)   attached
+//!          Accepted { job }  Taken { tasks }                                  detached
 //!          .. or Error(..), which is the last frame
 //! ```
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::{Buf, BytesMut};
 
-use crate::api::{Class, ErrorBody, Outcome, Usage};
+use crate::api::{Class, ErrorBody, Outcome, Profile, Receipt, Stream, Usage};
 
 /// The content type of a stream of frames.
 pub const CONTENT_TYPE: &str = "application/vnd.weft.frames";
@@ -28,12 +28,16 @@ pub const BATCH_MAX: usize = 2048;
 /// A frame is closed once the bytes in it reach this length.
 pub const BATCH_BYTES: usize = 256 * 1024;
 
+/// Longest receipt in a frame, in bytes; a longer one is left out.
+pub const RECEIPT_BYTES_MAX: usize = 64 * 1024;
+
 /// Memory that decoding one frame may claim.
 const CLAIM_MAX: usize = 8 * FRAME_BYTES_MAX;
 const LENGTH_BYTES: usize = 4;
 
 // The last item may come on top of a batch that is almost full.
-const _: () = assert!(BATCH_BYTES + 4 * INLINE_BYTES_MAX + BATCH_MAX * 300 < FRAME_BYTES_MAX);
+const _: () =
+    assert!(BATCH_BYTES + 5 * INLINE_BYTES_MAX + RECEIPT_BYTES_MAX + BATCH_MAX * 300 < FRAME_BYTES_MAX);
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -56,6 +60,9 @@ pub enum NodeFrame {
     },
     /// Tasks ended, in order of completion.
     Results(Vec<ResultItem>),
+    /// A task that runs printed something; only where the job asked for it. What is not told this way is in the
+    /// result.
+    Printed(PrintedItem),
     /// Every task ended and was told; the last frame of an attached job and of a results stream.
     Ended(Summary),
     /// Every input of a detached job arrived; the last frame.
@@ -78,6 +85,8 @@ pub struct JobRequest {
     pub args: Vec<String>,
     /// Environment of a command.
     pub env: Vec<(String, String)>,
+    /// What lies under `/in`: a tar archive; empty for nothing.
+    pub files: Payload,
     /// What the tasks may see of the real world.
     pub profile: Profile,
     /// Bounds of each task.
@@ -88,21 +97,15 @@ pub struct JobRequest {
     pub class: Class,
     /// How often a task that failed, trapped or reached a limit is tried again.
     pub retries: u32,
+    /// Whether a pure task whose result is known already may be answered with it.
+    pub memo: bool,
+    /// Whether workers sign what they report.
+    pub receipts: bool,
+    /// Whether what tasks print is told while they run; attached jobs only.
+    pub stream: bool,
     /// Attached: the results flow back here, and the job is cancelled when this stream breaks before its end.
     /// Detached: the results are kept by the node, and only a break before `Close` cancels the job.
     pub detached: bool,
-}
-
-/// What tasks may see of the real world.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub enum Profile {
-    /// Virtual clock, seeded randomness: the same bytes on every node, but for the bits of a NaN.
-    #[default]
-    Pure,
-    /// Pure, and NaN bits are made canonical, at a cost to float-heavy code.
-    Portable,
-    /// Real clock and randomness. Never memoised.
-    Impure,
 }
 
 /// Bounds of a task; `None` takes the node's default.
@@ -118,6 +121,10 @@ pub struct Limits {
     pub output_bytes: Option<u64>,
     /// Standard error.
     pub errors_bytes: Option<u64>,
+    /// What a task keeps under `/tmp` and leaves in `/out`, together.
+    pub files_bytes: Option<u64>,
+    /// How many files and directories it makes there.
+    pub files: Option<u32>,
 }
 
 /// Bytes, here or in the node's store.
@@ -132,6 +139,13 @@ pub enum Payload {
         /// Its length.
         bytes: u64,
     },
+}
+
+impl Default for Payload {
+    /// No bytes.
+    fn default() -> Self {
+        Self::Inline(Arc::from([]))
+    }
 }
 
 impl Payload {
@@ -156,12 +170,33 @@ pub struct ResultItem {
     pub output: Payload,
     /// Standard error.
     pub errors: Payload,
-    /// Who ran it; `None` when nobody did.
+    /// What it left in `/out`: a tar archive; empty for nothing.
+    pub files: Payload,
+    /// Who computed it; `None` when nobody did.
     pub worker: Option<[u8; 32]>,
-    /// How many attempts it took.
+    /// How many attempts it took; 0 when the result was known.
     pub attempts: u32,
+    /// Whether the result was known and nothing ran.
+    pub memo: bool,
     /// What the attempt that counted used.
     pub usage: Usage,
+    /// What the worker signed, where the job asked for it and somebody ran the task.
+    pub receipt: Option<Receipt>,
+}
+
+/// Something that a running task printed.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct PrintedItem {
+    /// The task's place in the job.
+    pub index: u32,
+    /// Which attempt; a later one begins from offset 0 again.
+    pub attempt: u32,
+    /// Where.
+    pub stream: Stream,
+    /// How many bytes of that stream came before.
+    pub offset: u64,
+    /// What.
+    pub bytes: Arc<[u8]>,
 }
 
 /// How a job ended.

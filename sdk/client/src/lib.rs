@@ -16,22 +16,27 @@
 //! ```
 
 pub mod api;
+mod archive;
 mod blobs;
 mod error;
+mod files;
 pub mod frames;
 mod http;
 mod input;
 mod job;
 mod map;
 mod mesh;
+mod pack;
 mod result;
 mod task;
 
-pub use api::{BlobRef, Class, Failure, LimitKind, Outcome, Usage};
+pub use api::{BlobRef, Class, Failure, LimitKind, Outcome, Profile, Receipt, Stream, Usage};
+pub use archive::Archive;
 pub use error::Error;
+pub use files::{Existing, Files, OutFile};
 pub use input::Input;
 pub use job::Job;
-pub use map::Map;
+pub use map::{Map, Printed, Told};
 pub use mesh::{Mesh, default_data_dir};
 pub use result::{Output, TaskResult};
 pub use task::{Module, Task};

@@ -16,14 +16,15 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use tokio::sync::Semaphore;
 
+use crate::api;
 use crate::error::Error;
 use crate::frames::{
-    self, BATCH_BYTES, ClientFrame, FrameError, INLINE_BYTES_MAX, NodeFrame, Payload, ResultItem, Splitter,
-    Summary,
+    self, BATCH_BYTES, ClientFrame, FrameError, INLINE_BYTES_MAX, NodeFrame, Payload, PrintedItem,
+    ResultItem, Splitter, Summary,
 };
 use crate::http::{About, Body, Call, Connection, reason_of, refused};
 use crate::input::Input;
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, Parts};
 use crate::result::{TaskResult, hex};
 use crate::task::Task;
 
@@ -34,6 +35,30 @@ const CHUNK_MAX: usize = 512;
 const AHEAD_MAX: usize = 8192;
 /// Uploads under way at once, of one job. A group of short inputs counts as one.
 const UPLOADS_MAX: usize = 4;
+
+/// Something that a job's node told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A task printed something and runs on; see [`Task::streamed`].
+    Printed(Printed),
+    /// A task ended.
+    Ended(Box<TaskResult>),
+}
+
+/// What a running task printed. Some of it may never be told: the result has all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// The task's place in the job.
+    pub index: u32,
+    /// Which attempt; a later one begins from offset 0 again.
+    pub attempt: u32,
+    /// Where.
+    pub stream: api::Stream,
+    /// How many bytes of that stream came before.
+    pub offset: u64,
+    /// What.
+    pub bytes: Bytes,
+}
 
 /// The results of a job as its tasks end; a stream. An error is its last item.
 ///
@@ -78,6 +103,11 @@ impl Map {
         self.mesh.cancel(&self.job).await
     }
 
+    /// The next thing that the node told, results and what tasks print; as a stream, a `Map` gives results only.
+    pub async fn next_told(&mut self) -> Option<Result<Told, Error>> {
+        std::future::poll_fn(|cx| self.poll_told(cx)).await
+    }
+
     /// The next frame; `None` at the end of the answer.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<NodeFrame, Error>>> {
         loop {
@@ -103,10 +133,10 @@ impl Map {
         self.pump.take_error().unwrap_or(Error::Broken { reason })
     }
 
-    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<TaskResult, Error>>> {
+    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Told, Error>>> {
         loop {
             if let Some(item) = self.ready.next() {
-                return Poll::Ready(Some(Ok(TaskResult::of(item))));
+                return Poll::Ready(Some(Ok(Told::Ended(Box::new(TaskResult::of(item))))));
             }
             if self.connection.is_none() {
                 return Poll::Ready(None);
@@ -116,6 +146,16 @@ impl Map {
                     self.pump.shared.ahead.add_permits(items.len());
                     self.ready = items.into_iter();
                     continue;
+                }
+                Some(Ok(NodeFrame::Printed(PrintedItem { index, attempt, stream, offset, bytes }))) => {
+                    let bytes = Bytes::from_owner(bytes);
+                    return Poll::Ready(Some(Ok(Told::Printed(Printed {
+                        index,
+                        attempt,
+                        stream,
+                        offset,
+                        bytes,
+                    }))));
                 }
                 Some(Ok(NodeFrame::Ended(summary))) => {
                     self.summary = Some(summary);
@@ -153,7 +193,15 @@ impl Stream for Map {
     type Item = Result<TaskResult, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().poll_item(cx)
+        let this = self.get_mut();
+        loop {
+            match ready!(this.poll_told(cx)) {
+                Some(Ok(Told::Ended(result))) => return Poll::Ready(Some(Ok(*result))),
+                Some(Ok(Told::Printed(_))) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -162,9 +210,9 @@ impl Stream for Map {
 }
 
 /// The first frame of a job, in a buffer.
-pub(crate) fn open_frame(task: &Task, module: [u8; 32], detached: bool) -> Result<Vec<u8>, Error> {
+pub(crate) fn open_frame(task: &Task, parts: Parts, detached: bool) -> Result<Vec<u8>, Error> {
     let mut buffer = Vec::with_capacity(256);
-    let request = task.request(module, detached);
+    let request = task.request(parts.module, parts.files, detached);
     match frames::encode(&ClientFrame::Open(request), &mut buffer) {
         Ok(()) => Ok(buffer),
         Err(error) => Err(Error::refused(
@@ -204,7 +252,9 @@ pub(crate) async fn follow(mesh: &Mesh, call: Call<'_>, pump: Pump) -> Result<Ma
     match std::future::poll_fn(|cx| map.poll_frame(cx)).await {
         Some(Ok(NodeFrame::Accepted { job })) => map.job = job,
         Some(Ok(NodeFrame::Error(body))) => return Err(refused(body)),
-        Some(Ok(NodeFrame::Results(_) | NodeFrame::Ended(_) | NodeFrame::Taken { .. })) => {
+        Some(Ok(
+            NodeFrame::Results(_) | NodeFrame::Printed(_) | NodeFrame::Ended(_) | NodeFrame::Taken { .. },
+        )) => {
             return Err(Error::protocol("results before the job's name"));
         }
         Some(Err(error)) => return Err(error),

@@ -14,6 +14,7 @@ use crate::http::{About, Call, Http, full};
 use crate::input::Input;
 use crate::job::Job;
 use crate::map::{self, Map, Pump};
+use crate::pack::{self, Packed};
 use crate::result::{TaskResult, hex, parse_id};
 use crate::task::{Module, Task};
 
@@ -76,19 +77,20 @@ impl Mesh {
     /// When the task could not be handed in, or the node went away meanwhile.
     pub async fn run(&self, task: &Task, input: impl Into<Input>) -> Result<TaskResult, Error> {
         let input = self.prepare(input.into()).await?;
-        let module = self.module(task, false).await?;
-        match self.run_once(task, module, &input).await {
-            // The node's store made room: bring the module again.
+        let parts = self.parts(task, false).await?;
+        match self.run_once(task, parts, &input).await {
+            // The node's store made room: bring module and files again.
             Err(Error::NotFound { .. }) if !matches!(task.module, Module::Blob(_)) => {
-                let module = self.module(task, true).await?;
-                self.run_once(task, module, &input).await
+                let parts = self.parts(task, true).await?;
+                self.run_once(task, parts, &input).await
             }
             result => result,
         }
     }
 
-    async fn run_once(&self, task: &Task, module: [u8; 32], input: &Payload) -> Result<TaskResult, Error> {
-        let mut body = map::open_frame(task, module, false)?;
+    async fn run_once(&self, task: &Task, parts: Parts, input: &Payload) -> Result<TaskResult, Error> {
+        let module = parts.module;
+        let mut body = map::open_frame(task, parts, false)?;
         for frame in [ClientFrame::Inputs(vec![input.clone()]), ClientFrame::Close] {
             frames::encode(&frame, &mut body).map_err(|error| Error::protocol(error.to_string()))?;
         }
@@ -110,8 +112,9 @@ impl Mesh {
     where
         S: Stream<Item = Input> + Send + 'static,
     {
-        let module = self.module(task, true).await?;
-        let open = map::open_frame(task, module, false)?;
+        let parts = self.parts(task, true).await?;
+        let module = parts.module;
+        let open = map::open_frame(task, parts, false)?;
         let pump = Pump::default();
         let body = pump.body(self.clone(), open, inputs);
         map::start(self, body, module, pump).await
@@ -141,8 +144,9 @@ impl Mesh {
         I::Item: Into<Input> + 'static,
         I::IntoIter: Send + 'static,
     {
-        let module = self.module(task, true).await?;
-        let open = map::open_frame(task, module, true)?;
+        let parts = self.parts(task, true).await?;
+        let module = parts.module;
+        let open = map::open_frame(task, parts, true)?;
         let pump = Pump::detached();
         let inputs = stream::iter(inputs.into_iter().map(Into::into));
         let body = pump.body(self.clone(), open, inputs);
@@ -251,6 +255,34 @@ impl Mesh {
         bytes >= ASK_FIRST_BYTES
     }
 
+    /// Sees to it that the node has the task's module and files.
+    async fn parts(&self, task: &Task, check: bool) -> Result<Parts, Error> {
+        let module = self.module(task, check).await?;
+        Ok(Parts { module, files: self.task_files(task, check).await? })
+    }
+
+    /// The task's files as they travel; packs and uploads them the first time, and when the node has lost them.
+    async fn task_files(&self, task: &Task, check: bool) -> Result<Payload, Error> {
+        if task.files.is_empty() {
+            return Ok(Payload::default());
+        }
+        let known = task.packed.lock().expect("nobody panics holding this lock").clone();
+        match known {
+            Some(inline @ Payload::Inline(_)) => return Ok(inline),
+            Some(blob) if !check => return Ok(blob),
+            Some(Payload::Blob { id, bytes }) if self.has_blob(&hex(&id)).await? => {
+                return Ok(Payload::Blob { id, bytes });
+            }
+            Some(Payload::Blob { .. }) | None => {}
+        }
+        let packed = match pack::pack(task.files.clone()).await? {
+            Packed::Input(input) => self.prepare(input).await?,
+            Packed::Spooled(file) => payload(self.put_blob_file(file.path()).await?)?,
+        };
+        *task.packed.lock().expect("nobody panics holding this lock") = Some(packed.clone());
+        Ok(packed)
+    }
+
     /// Sees to it that the node has the task's module. With `check` it asks even if it was seen there before.
     async fn module(&self, task: &Task, check: bool) -> Result<[u8; 32], Error> {
         if let Some(hash) = task.hash.get()
@@ -299,6 +331,13 @@ impl Mesh {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What a job needs before it can be opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) module: [u8; 32],
+    pub(crate) files: Payload,
 }
 
 fn payload(blob: api::BlobRef) -> Result<Payload, Error> {

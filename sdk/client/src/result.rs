@@ -1,9 +1,12 @@
 //! What a task brought home.
 
+use std::path::Path;
+
 use bytes::Bytes;
 
-use crate::api::{Failure, Outcome, Usage};
+use crate::api::{Failure, Outcome, Receipt, Usage};
 use crate::error::Error;
+use crate::files::{self, Existing, Files};
 use crate::frames::{Payload, ResultItem};
 use crate::mesh::Mesh;
 
@@ -61,12 +64,18 @@ pub struct TaskResult {
     pub output: Output,
     /// Standard error of a command.
     pub errors: Output,
-    /// The id of the node that ran it; `None` when nobody did.
+    /// What it left in `/out`: a tar archive, empty for nothing; see [`TaskResult::files`] and [`TaskResult::unpack`].
+    pub archive: Output,
+    /// The id of the node that computed it; `None` when nobody did.
     pub worker: Option<String>,
-    /// How many attempts it took.
+    /// How many attempts it took; 0 when the result was known.
     pub attempts: u32,
+    /// Whether the result was known and nothing ran.
+    pub memo: bool,
     /// What the attempt that counted used.
     pub usage: Usage,
+    /// What the worker signed, if the task asked for it (see [`crate::Task::receipts`]) and somebody ran it now.
+    pub receipt: Option<Receipt>,
 }
 
 impl TaskResult {
@@ -107,16 +116,38 @@ impl TaskResult {
         self.output.fetch(mesh).await
     }
 
+    /// The files that the task left in `/out`, all of them in memory.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] when the archive breaks the rules; as [`Mesh::get_blob`].
+    pub async fn files(&self, mesh: &Mesh) -> Result<Files, Error> {
+        Files::parse(&self.archive.fetch(mesh).await?)
+    }
+
+    /// Makes the files that the task left in `/out` below `dir`, which is made when it is missing, and says how many
+    /// they are. Nothing is made outside of it, whatever the archive says. After an error some files may be there.
+    ///
+    /// # Errors
+    /// [`Error::File`] when one can't be made, [`Error::BadFile`] when the archive breaks the rules; as
+    /// [`Mesh::get_blob`].
+    pub async fn unpack(&self, mesh: &Mesh, dir: &Path, existing: Existing) -> Result<usize, Error> {
+        files::unpack(mesh, &self.archive, dir, existing).await
+    }
+
     pub(crate) fn of(item: ResultItem) -> Self {
-        let ResultItem { index, outcome, output, errors, worker, attempts, usage } = item;
+        let ResultItem { index, outcome, output, errors, files, worker, attempts, memo, usage, receipt } =
+            item;
         Self {
             index,
             outcome,
             output: Output::of(output),
             errors: Output::of(errors),
+            archive: Output::of(files),
             worker: worker.map(|id| hex(&id)),
             attempts,
+            memo,
             usage,
+            receipt,
         }
     }
 }
@@ -164,10 +195,13 @@ mod tests {
             index: 0,
             outcome: Outcome::Failed(Failure::Error { error: String::from("no") }),
             output: Payload::Inline([].into()),
-            errors: Payload::Inline([].into()),
+            errors: Payload::default(),
+            files: Payload::default(),
             worker: None,
             attempts: 1,
+            memo: false,
             usage: Usage::default(),
+            receipt: None,
         };
         let result = TaskResult::of(item);
         assert_eq!(result.exit_code(), Some(1));

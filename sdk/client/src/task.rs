@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::api::Class;
-use crate::frames::{JobRequest, Limits, Profile};
+use crate::api::{Class, Profile};
+use crate::frames::{JobRequest, Limits, Payload};
+use crate::input::Input;
 
 /// A WebAssembly module, wherever it is. It is uploaded to the node at most once per [`crate::Mesh`].
 #[derive(Clone)]
@@ -90,6 +91,8 @@ impl From<&std::path::Path> for Module {
 /// let resize = Task::command(Module::file("resize.wasm"))
 ///     .args(["--width", "640"])
 ///     .env("QUALITY", "80")
+///     .file("photos")
+///     .file_bytes("palette.txt", "black\nwhite\n")
 ///     .timeout(Duration::from_secs(20))
 ///     .memory_bytes(512 << 20)
 ///     .need("arch", "x86_64")
@@ -105,11 +108,28 @@ pub struct Task {
     function: Option<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    pub(crate) files: Vec<Given>,
+    /// The files as they travel, once packed. Shared by all clones that have the same files.
+    pub(crate) packed: Arc<Mutex<Option<Payload>>>,
     profile: Profile,
     limits: Limits,
     needs: Vec<(String, String)>,
     class: Class,
     retries: u32,
+    memo: bool,
+    receipts: bool,
+    streamed: bool,
+}
+
+/// Something under `/in`.
+#[derive(Clone, Debug)]
+pub(crate) enum Given {
+    /// A file or a directory of this machine, under that name; without one, under its own.
+    Path(PathBuf, Option<String>),
+    /// These bytes, under that name.
+    Bytes(String, Bytes),
+    /// A whole archive, made before; nothing else beside it.
+    Archive(Input),
 }
 
 impl Task {
@@ -132,11 +152,16 @@ impl Task {
             function,
             args: Vec::new(),
             env: Vec::new(),
+            files: Vec::new(),
+            packed: Arc::default(),
             profile: Profile::Pure,
             limits: Limits::default(),
             needs: Vec::new(),
             class: Class::default(),
             retries: 0,
+            memo: true,
+            receipts: false,
+            streamed: false,
         }
     }
 
@@ -158,6 +183,41 @@ impl Task {
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Puts a file, or a directory with everything in it, under `/in`, by its own name. It is read when the task is
+    /// first run, and not again for that task or its clones. Tasks see files read-only; modes other than executable,
+    /// owners and times do not travel. A symbolic link inside a directory must stay in it.
+    #[must_use]
+    pub fn file(self, path: impl Into<PathBuf>) -> Self {
+        self.give(Given::Path(path.into(), None))
+    }
+
+    /// [`Task::file`] under another name: `/in/NAME`, or `/in` for what is in a directory.
+    #[must_use]
+    pub fn file_as(self, path: impl Into<PathBuf>, name: impl Into<String>) -> Self {
+        self.give(Given::Path(path.into(), Some(name.into())))
+    }
+
+    /// Puts these bytes at `/in/NAME`.
+    #[must_use]
+    pub fn file_bytes(self, name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+        self.give(Given::Bytes(name.into(), bytes.into()))
+    }
+
+    /// Puts what a tar archive holds under `/in`, such as what another task left in `/out`. In the place of all files
+    /// that were given before.
+    #[must_use]
+    pub fn files_archive(mut self, archive: impl Into<Input>) -> Self {
+        self.files.clear();
+        self.give(Given::Archive(archive.into()))
+    }
+
+    fn give(mut self, given: Given) -> Self {
+        self.files.push(given);
+        // Clones made before have other files.
+        self.packed = Arc::default();
         self
     }
 
@@ -193,6 +253,20 @@ impl Task {
     #[must_use]
     pub fn errors_bytes(mut self, bytes: u64) -> Self {
         self.limits.errors_bytes = Some(bytes);
+        self
+    }
+
+    /// Bounds what the task keeps under `/tmp` and leaves in `/out`, together. Default: 64 MiB.
+    #[must_use]
+    pub fn files_bytes(mut self, bytes: u64) -> Self {
+        self.limits.files_bytes = Some(bytes);
+        self
+    }
+
+    /// Bounds how many files and directories it makes there. Default: 10,000.
+    #[must_use]
+    pub fn files_count(mut self, count: u32) -> Self {
+        self.limits.files = Some(count);
         self
     }
 
@@ -232,17 +306,44 @@ impl Task {
         self
     }
 
-    pub(crate) fn request(&self, module: [u8; 32], detached: bool) -> JobRequest {
+    /// Whether a pure task whose result the mesh knows may be answered with it. Default: yes.
+    #[must_use]
+    pub fn memo(mut self, memo: bool) -> Self {
+        self.memo = memo;
+        self
+    }
+
+    /// Asks the workers to sign what they report; see [`crate::TaskResult::receipt`]. Known results are no answer
+    /// then: nobody ran anything that could be signed.
+    #[must_use]
+    pub fn receipts(mut self) -> Self {
+        self.receipts = true;
+        self.memo = false;
+        self
+    }
+
+    /// Passes on what a task prints while it runs; [`crate::Map::next_told`] takes it. Attached jobs only.
+    #[must_use]
+    pub fn streamed(mut self) -> Self {
+        self.streamed = true;
+        self
+    }
+
+    pub(crate) fn request(&self, module: [u8; 32], files: Payload, detached: bool) -> JobRequest {
         JobRequest {
             module,
             function: self.function.clone(),
             args: self.args.clone(),
             env: self.env.clone(),
+            files,
             profile: self.profile,
             limits: self.limits,
             needs: self.needs.clone(),
             class: self.class,
             retries: self.retries,
+            memo: self.memo,
+            receipts: self.receipts,
+            stream: self.streamed && !detached,
             detached,
         }
     }

@@ -155,14 +155,7 @@ impl Owner {
             task.attempts += 1;
             task.state = State::Leased;
             let lease = LeaseId { job: name, index, attempt: task.attempts };
-            task.live.push(Attempt {
-                number: task.attempts,
-                worker: bid.worker,
-                since: ctx.now,
-                expires_at,
-                overdue: false,
-                fetching: None,
-            });
+            task.live.push(Attempt::new(task.attempts, bid.worker, ctx.now, expires_at));
             let grant = Grant { lease, input: task.input.clone() };
             frames.entry((bid.worker, bid.bid)).or_default().push(grant);
             self.leases.insert((bid.worker, lease));

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use crate::id::{BidId, CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
+use crate::receipt::Proof;
 use crate::snapshot::{JobView, Said};
-use crate::task::{Outcome, Payload, Report};
+use crate::task::{Outcome, Payload, Report, TaskKey};
 use crate::time::Time;
 
 /// Bids of one worker that may stand at once; beyond it the newest is released.
@@ -33,6 +34,7 @@ pub(super) struct Job {
     /// Tasks in all; stays when the tasks themselves are forgotten at the job's end.
     pub(super) total: u32,
     pub(super) ended: bool,
+    key: Option<TaskKey>,
 }
 
 /// How many of its tasks are where.
@@ -43,6 +45,7 @@ pub(super) struct Counts {
     pub(super) failed: u32,
     pub(super) cancelled: u32,
     pub(super) retried: u32,
+    pub(super) recalled: u32,
 }
 
 /// One task.
@@ -80,7 +83,69 @@ pub(super) struct Attempt {
     /// Its lease ran out; its outcome still counts if it is the first.
     pub(super) overdue: bool,
     /// Its outcome is here, and so many blobs of it are still on their way.
-    pub(super) fetching: Option<(u8, Report)>,
+    pub(super) fetching: Option<(u8, Brought)>,
+    /// The worker holds it back for tasks of a higher class, by its last word.
+    pub(super) paused: bool,
+    renewed_at: Time,
+    /// How long it was held back, in microseconds, at most [`PAUSED_MAX_US`].
+    paused_us: u64,
+    /// What it streamed, in bytes.
+    pub(super) printed: u64,
+}
+
+/// The number of an attempt that nobody makes: the task's result is known, and what it rests on is on its way here.
+pub(super) const RECALLED: u32 = 0;
+
+/// Most of the time for which a worker says that it held a task back that is not held against it, in microseconds: a
+/// worker that lies can keep a task no longer than this beyond what any other may.
+const PAUSED_MAX_US: u64 = 3_600_000_000;
+
+/// What an attempt brought home.
+#[derive(Clone, Debug)]
+pub(super) struct Brought {
+    pub(super) report: Report,
+    /// Who computed it before, if the worker only remembered it.
+    pub(super) memo: Option<PeerId>,
+    /// The worker's signature, which belongs to the report.
+    pub(super) proof: Option<Proof>,
+}
+
+impl From<Report> for Brought {
+    fn from(report: Report) -> Self {
+        Self { report, memo: None, proof: None }
+    }
+}
+
+impl Attempt {
+    pub(super) fn new(number: u32, worker: PeerId, since: Time, expires_at: Time) -> Self {
+        Self {
+            number,
+            worker,
+            since,
+            expires_at,
+            overdue: false,
+            fetching: None,
+            paused: false,
+            renewed_at: since,
+            paused_us: 0,
+            printed: 0,
+        }
+    }
+
+    /// The worker still has it.
+    pub(super) fn on_renewed(&mut self, now: Time, paused: bool) {
+        if self.paused {
+            let more = now.since_us(self.renewed_at);
+            self.paused_us = self.paused_us.saturating_add(more).min(PAUSED_MAX_US);
+        }
+        self.paused = paused;
+        self.renewed_at = now;
+    }
+
+    /// How long the worker has had it, without the time for which it was held back, in microseconds.
+    pub(super) fn held_us(&self, now: Time) -> u64 {
+        now.since_us(self.since).saturating_sub(self.paused_us)
+    }
 }
 
 /// A call that stands.
@@ -118,24 +183,29 @@ impl Job {
             counts: Counts::default(),
             total: 0,
             ended: false,
+            key: None,
         }
     }
 
-    pub(super) fn add(&mut self, inputs: Vec<Payload>) {
-        for input in inputs {
-            let index = self.total;
-            self.total += 1;
-            self.queue.push_back(index);
-            self.tasks.push(Task {
-                input,
-                state: State::Queued,
-                attempts: 0,
-                failures: 0,
-                losses: 0,
-                live: Vec::new(),
-                avoid: None,
-            });
-        }
+    /// One more task, which is not in the queue yet; its place.
+    pub(super) fn add(&mut self, input: Payload) -> u32 {
+        let index = self.total;
+        self.total += 1;
+        self.tasks.push(Task {
+            input,
+            state: State::Queued,
+            attempts: 0,
+            failures: 0,
+            losses: 0,
+            live: Vec::new(),
+            avoid: None,
+        });
+        index
+    }
+
+    /// What its tasks' names have in common, hashed once.
+    pub(super) fn key(&mut self) -> TaskKey {
+        *self.key.get_or_insert_with(|| self.what.program.task_key())
     }
 
     pub(super) fn task_mut(&mut self, index: u32) -> Option<&mut Task> {
@@ -208,6 +278,7 @@ impl Job {
             failed: self.counts.failed,
             cancelled: self.counts.cancelled,
             retried: self.counts.retried,
+            recalled: self.counts.recalled,
         }
     }
 
@@ -267,6 +338,10 @@ pub(super) fn fingerprint(report: &Report) -> u64 {
     let mut bytes = [0u8; 8];
     let id = report.output.id();
     bytes.copy_from_slice(id.0.get(..8).expect("an id has 32 bytes"));
+    let mut left = [0u8; 8];
+    if report.files.bytes_len() > 0 {
+        left.copy_from_slice(report.files.id().0.get(..8).expect("an id has 32 bytes"));
+    }
     let kind = match report.outcome {
         Outcome::Done => 0,
         Outcome::Failed(_) => 1,
@@ -276,7 +351,7 @@ pub(super) fn fingerprint(report: &Report) -> u64 {
         Outcome::Cancelled => 5,
         Outcome::Lost(_) => 6,
     };
-    u64::from_le_bytes(bytes) ^ kind
+    u64::from_le_bytes(bytes) ^ u64::from_le_bytes(left).rotate_left(32) ^ kind
 }
 
 /// Says why a peer is not asked.

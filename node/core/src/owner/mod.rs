@@ -4,6 +4,8 @@
 
 mod award;
 mod job;
+mod outcome;
+mod recall;
 mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,10 +16,12 @@ use crate::effect::{Effect, Event};
 use crate::id::{BlobId, CallId, JobId, LeaseId, PeerId};
 use crate::input::Submission;
 use crate::membership::Membership;
-use crate::message::{BATCH_MAX, Delivery, Gossip, LeaseRange, Message};
-use crate::task::{Outcome, Payload, Profile, Report};
+use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
+use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
-use job::{Attempt, Job, State};
+pub(crate) use outcome::blobs_with_lengths;
+
+use job::{Attempt, Job, RECALLED, State};
 
 /// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
 const ENDED_MAX: usize = 1000;
@@ -52,20 +56,18 @@ impl Owner {
             return;
         }
         let inputs = core::mem::take(&mut what.inputs);
-        inputs.iter().for_each(|input| ctx.pin(input));
         ctx.emit(Effect::Pin(what.program.module));
-        let mut job = Job::new(what);
-        job.add(inputs);
-        self.jobs.insert(name, job);
+        ctx.pin(&what.program.files);
+        self.jobs.insert(name, Job::new(what));
         self.order.push(name);
+        self.take_inputs(ctx, name, inputs);
         self.dirty.insert(name);
         self.end_if_over(ctx, name);
     }
 
     pub(crate) fn on_extend(&mut self, ctx: &mut Ctx<'_>, name: JobId, inputs: Vec<Payload>) {
-        if let Some(job) = self.jobs.get_mut(&name).filter(|job| job.open) {
-            inputs.iter().for_each(|input| ctx.pin(input));
-            job.add(inputs);
+        if self.jobs.get(&name).is_some_and(|job| job.open) {
+            self.take_inputs(ctx, name, inputs);
             self.dirty.insert(name);
         }
     }
@@ -92,6 +94,9 @@ impl Owner {
             ctx.unpin(&core::mem::take(&mut task.input));
             let attempts = task.attempts;
             for attempt in core::mem::take(&mut task.live) {
+                if attempt.number == RECALLED {
+                    continue;
+                }
                 let lease = LeaseId { job: name, index, attempt: attempt.number };
                 drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
                 held.entry(attempt.worker).or_default().push(lease);
@@ -137,7 +142,8 @@ impl Owner {
                 let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
                 let hold_max_us = HOLD_MAX_US + 2000 * u64::from(job.what.program.limits.wall_ms);
                 let Some(attempt) = attempt_mut(job, lease, from) else { continue };
-                let stuck = ctx.now.since_us(attempt.since) > hold_max_us;
+                attempt.on_renewed(ctx.now, range.paused);
+                let stuck = attempt.held_us(ctx.now) > hold_max_us;
                 if !stuck && !attempt.overdue && attempt.fetching.is_none() {
                     self.expiries.remove(&(attempt.expires_at, lease));
                     attempt.expires_at = expires_at;
@@ -161,176 +167,6 @@ impl Owner {
         }
     }
 
-    pub(crate) fn on_outcomes(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        members: &mut Membership,
-        from: PeerId,
-        all: Vec<Delivery>,
-    ) {
-        for delivery in all {
-            self.on_outcome(ctx, members, from, delivery);
-        }
-    }
-
-    fn on_outcome(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, from: PeerId, delivery: Delivery) {
-        let Delivery { lease, mut report, memo: _, proof: _ } = delivery;
-        if !report.is_sound() {
-            report = Report::bare(Outcome::Lost("the worker sent more inline than may travel".into()));
-        }
-        let Some(job) = self.jobs.get_mut(&lease.job) else {
-            ctx.counters.late += 1;
-            self.ack(from, lease);
-            return;
-        };
-        let pure = job.what.program.profile != Profile::Impure;
-        let Some(attempt) = attempt_mut(job, lease, from) else {
-            let state = job.task(lease.index).map(|task| (task.state, task.attempts));
-            match state {
-                Some((State::Ended(print), issued)) if lease.attempt <= issued => {
-                    ctx.counters.late += 1;
-                    let differs = report.outcome == Outcome::Done && job::fingerprint(&report) != print;
-                    ctx.counters.differing += u64::from(pure && differs);
-                }
-                None | Some((State::Cancelled, _)) => ctx.counters.late += 1,
-                Some((State::Queued | State::Leased | State::Ended(_), _)) => ctx.counters.forged += 1,
-            }
-            self.ack(from, lease);
-            return;
-        };
-        if attempt.fetching.is_some() {
-            return;
-        }
-        let blobs: BTreeSet<BlobId> = report.blobs().collect();
-        if blobs.is_empty() {
-            self.settle(ctx, members, lease, from, report);
-            return;
-        }
-        // The worker may die once it is told that its outcome is safe: its bytes must be here first.
-        self.expiries.remove(&(attempt.expires_at, lease));
-        attempt.fetching = Some((u8::try_from(blobs.len()).unwrap_or(2), report));
-        for blob in blobs {
-            let waiting = self.fetching.entry(blob).or_default();
-            if waiting.insert(lease) && waiting.len() == 1 {
-                ctx.emit(Effect::Fetch { blob, from: alloc::vec![from] });
-            }
-        }
-    }
-
-    pub(crate) fn on_fetched(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        members: &mut Membership,
-        blob: BlobId,
-        found: bool,
-    ) {
-        for lease in self.fetching.remove(&blob).unwrap_or_default() {
-            let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
-            let Some(task) = job.task_mut(lease.index) else { continue };
-            let Some(attempt) = task.live.iter_mut().find(|attempt| attempt.number == lease.attempt) else {
-                continue;
-            };
-            let worker = attempt.worker;
-            let Some((missing, report)) = attempt.fetching.take() else { continue };
-            if !found {
-                // The worker keeps the outcome until it is acknowledged and sends it again; the lease runs on so that
-                // a worker that died with the bytes is noticed.
-                if !attempt.overdue {
-                    attempt.expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
-                    self.expiries.insert((attempt.expires_at, lease));
-                }
-            } else if missing > 1 {
-                attempt.fetching = Some((missing - 1, report));
-            } else {
-                self.settle(ctx, members, lease, worker, report);
-            }
-        }
-    }
-
-    /// An attempt ended and everything that it brought is here.
-    fn settle(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        members: &mut Membership,
-        lease: LeaseId,
-        from: PeerId,
-        report: Report,
-    ) {
-        self.ack(from, lease);
-        let Some(job) = self.jobs.get_mut(&lease.job) else { return };
-        let retries = job.what.retries;
-        let patience = ctx.now.plus_ms(ctx.mesh.call_ms);
-        let Some(attempt) = take_attempt(job, lease, from) else { return };
-        drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
-        let Some(task) = job.task_mut(lease.index) else { return };
-        let mut lost_by = None;
-        let again = match report.outcome {
-            Outcome::Done | Outcome::Invalid(_) => false,
-            Outcome::Failed(_) | Outcome::Trapped(_) | Outcome::LimitExceeded(_) => {
-                task.failures += 1;
-                task.failures <= retries
-            }
-            Outcome::Cancelled | Outcome::Lost(_) => {
-                task.losses += 1;
-                ctx.counters.lost += 1;
-                members.count_lost(from);
-                lost_by = Some(from);
-                task.losses <= ctx.mesh.losses_max
-            }
-        };
-        let avoid = again.then_some((from, patience));
-        task.avoid = avoid.or(task.avoid);
-        match lost_by {
-            Some(worker) => job.shun(worker, ctx.now, ctx.mesh.grace_ms),
-            None => job.shunned.retain(|peer, _| *peer != from),
-        }
-        if again {
-            job.requeue(lease.index);
-            self.dirty.insert(lease.job);
-            return;
-        }
-        job.measure(report.usage.wall_us);
-        members.count_done(from);
-        self.commit(ctx, lease.job, lease.index, Some(from), report);
-    }
-
-    fn commit(&mut self, ctx: &mut Ctx<'_>, name: JobId, index: u32, worker: Option<PeerId>, report: Report) {
-        let Some(job) = self.jobs.get_mut(&name) else { return };
-        let Some(task) = job.task_mut(index) else { return };
-        assert!(matches!(task.state, State::Leased | State::Queued), "a task is committed once");
-        let was_queued = task.state == State::Queued;
-        task.state = State::Ended(job::fingerprint(&report));
-        ctx.unpin(&core::mem::take(&mut task.input));
-        let attempts = task.attempts;
-        let others = core::mem::take(&mut task.live);
-        if was_queued {
-            // What was requeued stands near the head.
-            if let Some(place) = job.queue.iter().position(|queued| *queued == index) {
-                job.queue.remove(place);
-            }
-        } else {
-            job.counts.leased -= 1;
-        }
-        job.counts.retried = job.counts.retried.saturating_add(attempts.saturating_sub(1));
-        match report.outcome {
-            Outcome::Done => job.counts.done += 1,
-            Outcome::Failed(_)
-            | Outcome::Trapped(_)
-            | Outcome::LimitExceeded(_)
-            | Outcome::Invalid(_)
-            | Outcome::Cancelled
-            | Outcome::Lost(_) => job.counts.failed += 1,
-        }
-        for attempt in others {
-            let lease = LeaseId { job: name, index, attempt: attempt.number };
-            drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
-            cancel_at(ctx, attempt.worker, &[lease]);
-        }
-        ctx.counters.committed += 1;
-        ctx.notify(Event::TaskEnded { job: name, index, report, worker, attempts, memo: false, proof: None });
-        self.end_if_over(ctx, name);
-    }
-
     fn end_if_over(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         if job.ended || job.open || job.unfinished() > 0 {
@@ -338,6 +174,7 @@ impl Owner {
         }
         job.forget_tasks();
         ctx.emit(Effect::Unpin(job.what.program.module));
+        ctx.unpin(&job.what.program.files);
         self.dirty.insert(name);
         self.ended.push_back(name);
         ctx.notify(Event::JobEnded { job: name });
@@ -423,7 +260,7 @@ impl Owner {
         ctx.notify(Event::Lost { job: lease.job, index: lease.index, worker });
         if given_up {
             let text = alloc::format!("{} attempts ended without an outcome", losses);
-            self.commit(ctx, lease.job, lease.index, None, Report::bare(Outcome::Lost(text)));
+            self.commit(ctx, lease.job, lease.index, None, Report::bare(Outcome::Lost(text)).into());
             return;
         }
         job.requeue(lease.index);

@@ -89,6 +89,7 @@ fn leased_view(attempt: Option<&Attempt>, now: Time) -> TaskView {
             worker: attempt.worker,
             attempt: attempt.number,
             since_ms: now.since_us(attempt.since) / 1000,
+            paused: attempt.paused,
         },
     }
 }

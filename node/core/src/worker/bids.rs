@@ -34,6 +34,7 @@ impl Worker {
         let (name, count) = (call.call, call.count);
         let turn = self.next_turn;
         let open = self.calls.entry((owner, name)).or_insert_with(|| OpenCall {
+            key: call.program.task_key(),
             call,
             wanted: count,
             reserved: 0,
@@ -58,7 +59,7 @@ impl Worker {
         if let Some((name, wanted, most)) = call.program.limits.beyond_max() {
             return Some((Reason::Limit { name: name.into(), wanted, most }, None));
         }
-        if call.text_bytes() > CALL_TEXT_BYTES_MAX {
+        if call.text_bytes() > CALL_TEXT_BYTES_MAX || !call.program.files.is_sound() {
             let (bytes, limit_bytes) = (call.text_bytes() as u64, CALL_TEXT_BYTES_MAX as u64);
             return Some((Reason::TooLong { bytes, limit_bytes }, None));
         }
@@ -104,12 +105,22 @@ impl Worker {
             let rtt_us = if key.0 == ctx.me { 0 } else { members.rtt_us(key.0) };
             let window = window::slots_to_offer(self.slots, service_us, rtt_us);
             let taken = self.held() + self.reserved;
-            let slots = window.saturating_sub(taken).min(open.wanted.saturating_sub(open.reserved));
+            let free = window.saturating_sub(taken);
+            let room = free + self.preemptible(open.call.class, free);
+            let slots = room.min(open.wanted.saturating_sub(open.reserved));
             if slots == 0 {
                 break;
             }
             self.make_bid(ctx, key, slots, service_us);
         }
+    }
+
+    /// Slots beyond the free ones that a task of that class may have at once, because what runs there is of a lower
+    /// class and would be held back.
+    fn preemptible(&self, class: Class, free: u32) -> u32 {
+        let above = self.held_by.at_least(class) + self.reserved_by.at_least(class);
+        let left = self.slots.saturating_sub(above.saturating_add(free));
+        self.busy_by.below(class).min(self.slots.saturating_sub(self.paused)).min(left)
     }
 
     fn make_bid(&mut self, ctx: &mut Ctx<'_>, key: (PeerId, CallId), slots: u32, service_us: u32) {
@@ -121,12 +132,13 @@ impl Worker {
         open.turn = self.next_turn;
         self.next_turn += 1;
         let warm = self.present.contains(&open.call.program.module);
-        let ahead =
-            u32::try_from(self.runs.len()).unwrap_or(u32::MAX).saturating_sub(self.slots.saturating_sub(1));
+        let class = open.call.class;
+        let ahead = self.held_by.at_least(class).saturating_sub(self.slots.saturating_sub(1));
         let start_in_us = ahead.saturating_mul(service_us) / self.slots.max(1);
-        self.bids.insert(bid, Reservation { owner, call, left: slots, expires_at });
+        self.bids.insert(bid, Reservation { owner, call, class, left: slots, expires_at });
         self.bid_ends.insert((expires_at, bid));
         self.reserved += slots;
+        self.reserved_by.add(class, slots);
         ctx.counters.bids_made += 1;
         let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
         ctx.send(owner, Message::Bid(Bid { call, bid, slots, start_in_us, warm, ttl_ms }));
@@ -144,12 +156,14 @@ impl Worker {
     pub(super) fn end_bid(&mut self, bid: BidId) {
         let Some(reservation) = self.bids.remove(&bid) else { return };
         self.bid_ends.remove(&(reservation.expires_at, bid));
-        self.unreserve(reservation.owner, reservation.call, reservation.left);
+        let Reservation { owner, call, class, left, .. } = reservation;
+        self.unreserve((owner, call), class, left);
     }
 
-    pub(super) fn unreserve(&mut self, owner: PeerId, call: CallId, slots: u32) {
+    pub(super) fn unreserve(&mut self, key: (PeerId, CallId), class: Class, slots: u32) {
         self.reserved -= slots;
-        if let Some(open) = self.calls.get_mut(&(owner, call)) {
+        self.reserved_by.sub(class, slots);
+        if let Some(open) = self.calls.get_mut(&key) {
             open.reserved = open.reserved.saturating_sub(slots);
         }
     }

@@ -2,24 +2,30 @@
 //! say. It trusts no owner: what it holds is bounded by what it offered. Driven by the engine.
 
 mod bids;
+mod classes;
 mod outbox;
+mod receipts;
+mod slots;
 mod watch;
-
 mod window;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use crate::config::NodeConfig;
 use crate::ctx::Ctx;
-use crate::effect::{Effect, Work};
-use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId};
-use crate::message::{Award, BATCH_MAX, Call, Grant, Message};
-use crate::task::{INLINE_BYTES_MAX, Outcome, Payload, Program, Report};
+use crate::effect::Effect;
+use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
+use crate::message::{Award, BATCH_MAX, Call, Class, Grant, Message};
+use crate::owner::blobs_with_lengths;
+use crate::task::{Outcome, Payload, Program, Report, TaskKey, Terms};
 use crate::time::Time;
-use outbox::Outbox;
+use classes::PerClass;
+use outbox::{Outbox, Sealed};
 
 /// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
 const PRESENT_MAX: usize = 1024;
@@ -28,6 +34,8 @@ const PRESENT_MAX: usize = 1024;
 #[derive(Debug)]
 struct OpenCall {
     call: Call,
+    /// What its tasks' names have in common.
+    key: TaskKey,
     /// Tasks that the owner still has for us, by its last word less what we were awarded since.
     wanted: u32,
     /// Slots reserved for it now.
@@ -42,6 +50,7 @@ struct OpenCall {
 struct Reservation {
     owner: PeerId,
     call: CallId,
+    class: Class,
     left: u32,
     expires_at: Time,
 }
@@ -55,8 +64,13 @@ enum Stage {
     Ready,
     /// It was handed to the slots.
     Handed,
+    /// It is held where it was, for a task of a higher class.
+    Paused,
     /// It was handed to the slots, and its owner took it back.
-    Aborted,
+    Aborted {
+        /// It was paused then.
+        paused: bool,
+    },
 }
 
 /// A task that is ours for now.
@@ -65,10 +79,41 @@ struct Held {
     owner: PeerId,
     lease: LeaseId,
     program: Arc<Program>,
+    key: TaskKey,
+    terms: Terms,
+    class: Class,
+    /// Its name, once somebody asked.
+    task: Option<TaskId>,
     input: Payload,
+    /// Its result and who computed it, while what that rests on is on its way.
+    known: Option<Box<(Report, PeerId)>>,
     stage: Stage,
     awarded_at: Time,
+    /// When it began, later by as much as it was paused.
     handed_at: Time,
+    paused_at: Time,
+    /// Between award and start, in microseconds.
+    queue_us: u64,
+    /// What it streamed, in bytes.
+    printed: u64,
+}
+
+impl Held {
+    /// The blobs that must be here before it can run, with their lengths.
+    fn needs(&self) -> BTreeMap<BlobId, u64> {
+        let Program { module, module_bytes, files, .. } = &*self.program;
+        let payloads = [files, &self.input].into_iter();
+        let others = payloads.filter_map(|payload| Some((payload.blob()?, payload.bytes_len())));
+        core::iter::once((*module, *module_bytes)).chain(others).collect()
+    }
+}
+
+/// What the tasks of one call have in common.
+struct Offer {
+    program: Arc<Program>,
+    key: TaskKey,
+    terms: Terms,
+    class: Class,
 }
 
 /// The worker role.
@@ -82,10 +127,23 @@ pub(crate) struct Worker {
     bids: BTreeMap<BidId, Reservation>,
     bid_ends: BTreeSet<(Time, BidId)>,
     reserved: u32,
+    reserved_by: PerClass,
     runs: BTreeMap<RunId, Held>,
     leases: BTreeMap<(PeerId, LeaseId), RunId>,
-    ready: VecDeque<RunId>,
+    held_by: PerClass,
+    /// By class, then by when it was ready.
+    ready: BTreeSet<(Reverse<Class>, u64, RunId)>,
+    next_ready: u64,
+    /// What the slots were given and have not answered, paused ones included.
     handed: u32,
+    /// Those that are paused, or were when they were aborted.
+    paused: u32,
+    /// Those that are not, by class.
+    busy_by: PerClass,
+    /// Those that wait to be resumed: highest class first, then oldest.
+    resting: BTreeSet<(Reverse<Class>, RunId)>,
+    /// When those that run are not short any more, if something waits for that.
+    look_at: Option<Time>,
     /// Who was asked for a blob, and which runs wait for it.
     fetching: BTreeMap<BlobId, (PeerId, Vec<RunId>)>,
     present: BTreeSet<BlobId>,
@@ -111,10 +169,17 @@ impl Worker {
             bids: BTreeMap::new(),
             bid_ends: BTreeSet::new(),
             reserved: 0,
+            reserved_by: PerClass::default(),
             runs: BTreeMap::new(),
             leases: BTreeMap::new(),
-            ready: VecDeque::new(),
+            held_by: PerClass::default(),
+            ready: BTreeSet::new(),
+            next_ready: 0,
             handed: 0,
+            paused: 0,
+            busy_by: PerClass::default(),
+            resting: BTreeSet::new(),
+            look_at: None,
             fetching: BTreeMap::new(),
             present: BTreeSet::new(),
             services: window::Services::default(),
@@ -145,13 +210,16 @@ impl Worker {
     // ---- awards and runs
 
     pub(crate) fn on_award(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: Award) {
-        let call =
-            self.calls.get(&(owner, award.call)).map(|open| (open.call.job, open.call.program.clone()));
+        let call = self.calls.get(&(owner, award.call)).map(|open| {
+            let Call { job, program, terms, class, .. } = &open.call;
+            let (terms, class) = (*terms, *class);
+            (*job, Offer { program: Arc::clone(program), key: open.key, terms, class })
+        });
         let count = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
         let stands = self.bids.get(&award.bid).is_some_and(|reservation| {
             reservation.owner == owner && reservation.call == award.call && reservation.left >= count
         });
-        let Some((job, program)) = call.filter(|(job, _)| stands && is_sound(&award, *job)) else {
+        let Some((job, offer)) = call.filter(|(job, _)| stands && is_sound(&award, *job)) else {
             let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease).collect();
             ctx.send(owner, Message::Refuse { leases });
             return;
@@ -162,7 +230,7 @@ impl Worker {
         }
         debug_assert!(award.grants.iter().all(|grant| grant.lease.job == job), "checked by is_sound");
         for grant in award.grants {
-            self.hold(ctx, owner, &program, grant);
+            self.hold(ctx, owner, &offer, grant);
         }
         self.renew_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.renew_ms));
     }
@@ -171,7 +239,8 @@ impl Worker {
         let Some(reservation) = self.bids.get_mut(&bid) else { return };
         reservation.left -= count;
         let (call, left) = (reservation.call, reservation.left);
-        self.unreserve(owner, call, count);
+        let class = reservation.class;
+        self.unreserve((owner, call), class, count);
         if let Some(open) = self.calls.get_mut(&(owner, call)) {
             open.wanted = wanted;
         }
@@ -180,46 +249,80 @@ impl Worker {
         }
     }
 
-    fn hold(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, program: &Arc<Program>, grant: Grant) {
-        let key = (owner, grant.lease);
-        if self.leases.contains_key(&key) || self.outbox.contains(key) {
+    fn hold(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, offer: &Offer, grant: Grant) {
+        let Grant { lease, input } = grant;
+        if self.leases.contains_key(&(owner, lease)) || self.outbox.contains((owner, lease)) {
+            return;
+        }
+        let recalls = offer.terms.memo && offer.program.is_pure() && !ctx.memo.is_empty();
+        let task = recalls.then(|| offer.key.task_id(&input));
+        let known = task.and_then(|task| ctx.memo.recall(task));
+        if let Some((report, computer)) = &known
+            && report.blobs().next().is_none()
+        {
+            let sealed = Sealed { report: report.clone(), memo: Some(*computer), leaf: None };
+            ctx.counters.answered += 1;
+            self.outbox.put(ctx, owner, lease, sealed);
             return;
         }
         let run = RunId(self.next_run);
         self.next_run += 1;
-        let mut missing = 0;
-        let module = Some(program.module).filter(|module| !self.present.contains(module));
-        for blob in module.into_iter().chain(grant.input.blob()) {
-            missing += 1;
+        let held = Held {
+            owner,
+            lease,
+            program: Arc::clone(&offer.program),
+            key: offer.key,
+            terms: offer.terms,
+            class: offer.class,
+            task,
+            input,
+            known: known.map(Box::new),
+            stage: Stage::Ready,
+            awarded_at: ctx.now,
+            handed_at: ctx.now,
+            paused_at: ctx.now,
+            queue_us: 0,
+            printed: 0,
+        };
+        ctx.emit(Effect::Pin(held.program.module));
+        ctx.pin(&held.program.files);
+        ctx.pin(&held.input);
+        self.held_by.add(held.class, 1);
+        self.runs.insert(run, held);
+        self.leases.insert((owner, lease), run);
+        self.gather(ctx, run);
+    }
+
+    /// Has brought here what a task lacks; a task that lacks nothing is ready.
+    fn gather(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        let (from, lacking) = match held.known.as_deref() {
+            Some((report, computer)) => (*computer, blobs_with_lengths(report)),
+            None => {
+                let here = |blob: &BlobId| self.present.contains(blob);
+                (held.owner, held.needs().into_iter().filter(|(blob, _)| !here(blob)).collect())
+            }
+        };
+        held.stage = Stage::Fetching(u8::try_from(lacking.len()).unwrap_or(u8::MAX));
+        if lacking.is_empty() {
+            self.make_ready(run);
+            return;
+        }
+        for (blob, bytes) in lacking {
             let (_, waiting) = self.fetching.entry(blob).or_insert_with(|| {
-                ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner] });
-                (owner, Vec::new())
+                ctx.emit(Effect::Fetch { blob, from: alloc::vec![from], bytes: Some(bytes) });
+                (from, Vec::new())
             });
             waiting.push(run);
         }
-        let stage = if missing == 0 { Stage::Ready } else { Stage::Fetching(missing) };
-        if stage == Stage::Ready {
-            self.ready.push_back(run);
-        }
-        let held = Held {
-            owner,
-            lease: grant.lease,
-            program: program.clone(),
-            input: grant.input,
-            stage,
-            awarded_at: ctx.now,
-            handed_at: ctx.now,
-        };
-        ctx.emit(Effect::Pin(program.module));
-        ctx.pin(&held.input);
-        self.runs.insert(run, held);
-        self.leases.insert(key, run);
     }
 
     /// Forgets a run, and what it rested on.
     fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Held> {
         let held = self.runs.remove(&run)?;
+        self.held_by.sub(held.class, 1);
         ctx.emit(Effect::Unpin(held.program.module));
+        ctx.unpin(&held.program.files);
         ctx.unpin(&held.input);
         Some(held)
     }
@@ -230,84 +333,66 @@ impl Worker {
         for run in runs {
             let Some(held) = self.runs.get_mut(&run) else { continue };
             let Stage::Fetching(missing) = held.stage else { continue };
-            if !found && held.owner != asked {
-                others.push(run);
-                continue;
-            }
-            if !found {
+            if found {
+                self.on_here(ctx, run, blob, missing);
+            } else if held.known.is_some() {
+                self.run_after_all(ctx, run);
+            } else if held.owner == asked {
                 let text = alloc::format!("the worker could not fetch blob {blob}");
-                self.finish(ctx, run, Report::bare(Outcome::Lost(text)));
-                continue;
-            }
-            if held.program.module == blob {
-                if self.present.len() >= PRESENT_MAX {
-                    self.present.clear();
-                }
-                self.present.insert(blob);
-            }
-            held.stage = if missing > 1 { Stage::Fetching(missing - 1) } else { Stage::Ready };
-            if held.stage == Stage::Ready {
-                self.ready.push_back(run);
+                self.finish(ctx, run, Report::bare(Outcome::Lost(text)).into());
+            } else {
+                others.push(run);
             }
         }
         // What one owner could not give, another may.
-        let next = others.first().and_then(|run| self.runs.get(run)).map(|held| held.owner);
-        if let Some(owner) = next {
-            self.fetching.insert(blob, (owner, others));
-            ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner] });
-        }
-    }
-
-    /// Hands ready tasks to the slots: one a slot, and for short tasks some ahead, since handing over costs more than
-    /// they do.
-    pub(crate) fn dispatch(&mut self, ctx: &mut Ctx<'_>) {
-        while let Some(&run) = self.ready.front() {
-            let Some(held) = self.runs.get_mut(&run).filter(|held| held.stage == Stage::Ready) else {
-                self.ready.pop_front();
-                continue;
-            };
-            let service_us = self.services.estimate_us(held.owner, held.lease.job);
-            if self.handed >= window::slots_to_hand(self.slots, service_us) {
-                break;
-            }
-            self.ready.pop_front();
-            held.stage = Stage::Handed;
-            held.handed_at = ctx.now;
-            self.handed += 1;
-            let task = held.program.task_id(&held.input);
-            let work = Work { task, program: held.program.clone(), input: held.input.clone(), stream: false };
-            ctx.emit(Effect::Execute { run, work });
-        }
-    }
-
-    pub(crate) fn on_ran(&mut self, ctx: &mut Ctx<'_>, run: RunId, mut report: Report) {
-        let Some(held) = self.runs.get(&run) else { return };
-        match held.stage {
-            Stage::Handed => {
-                self.handed -= 1;
-                ctx.counters.executed += 1;
-                report.usage.queue_us =
-                    report.usage.queue_us.saturating_add(held.handed_at.since_us(held.awarded_at));
-                if matches!(report.outcome, Outcome::Lost(_)) {
-                    // The module may be what was lost: the next task looks for it again.
-                    self.present.remove(&held.program.module);
-                } else {
-                    self.services.measure(held.owner, held.lease.job, report.usage.wall_us);
+        let next = others.first().and_then(|run| self.runs.get(run));
+        if let Some((owner, bytes)) = next.map(|held| (held.owner, held.needs().get(&blob).copied())) {
+            // A task that was looked for again meanwhile may wait for it already.
+            match self.fetching.get_mut(&blob) {
+                Some((_, waiting)) => waiting.extend(others),
+                None => {
+                    self.fetching.insert(blob, (owner, others));
+                    ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner], bytes });
                 }
-                self.finish(ctx, run, report);
             }
-            Stage::Aborted => {
-                self.handed -= 1;
-                self.drop_run(ctx, run);
-            }
-            Stage::Fetching(_) | Stage::Ready => {}
         }
     }
 
-    fn finish(&mut self, ctx: &mut Ctx<'_>, run: RunId, report: Report) {
+    /// One blob that a task lacked is here.
+    fn on_here(&mut self, ctx: &mut Ctx<'_>, run: RunId, blob: BlobId, missing: u8) {
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        if held.program.module == blob || held.program.files.blob() == Some(blob) {
+            if self.present.len() >= PRESENT_MAX {
+                self.present.clear();
+            }
+            self.present.insert(blob);
+        }
+        if missing > 1 {
+            held.stage = Stage::Fetching(missing - 1);
+        } else if let Some(known) = held.known.take() {
+            let (report, computer) = *known;
+            ctx.counters.answered += 1;
+            self.finish(ctx, run, Sealed { report, memo: Some(computer), leaf: None });
+        } else {
+            self.make_ready(run);
+        }
+    }
+
+    /// What a known result rests on can't be had: it is forgotten, and the task runs like any other.
+    fn run_after_all(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        for (_, waiting) in self.fetching.values_mut() {
+            waiting.retain(|waits| *waits != run);
+        }
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        held.known = None;
+        held.task.into_iter().for_each(|task| ctx.memo.drop_known(task));
+        self.gather(ctx, run);
+    }
+
+    fn finish(&mut self, ctx: &mut Ctx<'_>, run: RunId, sealed: Sealed) {
         let Some(held) = self.drop_run(ctx, run) else { return };
         self.leases.remove(&(held.owner, held.lease));
-        self.outbox.put(ctx, held.owner, held.lease, report);
+        self.outbox.put(ctx, held.owner, held.lease, sealed);
     }
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
@@ -316,19 +401,25 @@ impl Worker {
             self.outbox.forget(ctx, owner, *lease);
             let Some(run) = self.leases.remove(&(owner, *lease)) else { continue };
             let Some(held) = self.runs.get_mut(&run) else { continue };
-            if held.stage == Stage::Handed {
-                held.stage = Stage::Aborted;
-                ctx.emit(Effect::Abort(run));
-            } else {
-                self.drop_run(ctx, run);
-                gone = true;
+            match held.stage {
+                Stage::Handed | Stage::Paused => self.abort(ctx, run),
+                Stage::Aborted { .. } => {}
+                Stage::Fetching(_) | Stage::Ready => {
+                    self.drop_run(ctx, run);
+                    gone = true;
+                }
             }
         }
         if gone {
-            self.ready.retain(|run| self.runs.contains_key(run));
-            for (_, waiting) in self.fetching.values_mut() {
-                waiting.retain(|run| self.runs.contains_key(run));
-            }
+            self.forget_dropped();
+        }
+    }
+
+    /// Takes runs that are gone out of what waits for something.
+    fn forget_dropped(&mut self) {
+        self.ready.retain(|(_, _, run)| self.runs.contains_key(run));
+        for (_, waiting) in self.fetching.values_mut() {
+            waiting.retain(|run| self.runs.contains_key(run));
         }
     }
 
@@ -336,6 +427,10 @@ impl Worker {
         for lease in leases {
             self.outbox.forget(ctx, owner, *lease);
         }
+    }
+
+    pub(crate) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
+        self.outbox.on_signed(batch, signature);
     }
 
     // ---- views
@@ -347,6 +442,10 @@ impl Worker {
 
     pub(crate) fn handed(&self) -> u32 {
         self.handed
+    }
+
+    pub(crate) fn paused(&self) -> u32 {
+        self.paused
     }
 
     pub(crate) fn reserved(&self) -> u32 {
@@ -370,15 +469,12 @@ impl Worker {
     }
 }
 
-/// Most that a worker ever holds and has promised together.
+/// Most that a worker ever holds and has promised together: its window, and for each class that may hold back others
+/// as many tasks as it has slots.
 pub(crate) fn offered_max(slots: u32) -> u32 {
-    window::slots_to_offer(slots, 1, u32::MAX)
+    window::slots_to_offer(slots, 1, u32::MAX).saturating_add(slots.saturating_mul(3))
 }
 
 fn is_sound(award: &Award, job: JobId) -> bool {
-    let fits = |grant: &Grant| match &grant.input {
-        Payload::Inline(bytes) => bytes.len() <= INLINE_BYTES_MAX,
-        Payload::Blob { .. } => true,
-    };
-    award.grants.iter().all(|grant| grant.lease.job == job && fits(grant))
+    award.grants.iter().all(|grant| grant.lease.job == job && grant.input.is_sound())
 }

@@ -4,12 +4,14 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use super::receipts::{Batches, Unsigned};
 use crate::codec::encode_gossip;
 use crate::ctx::Ctx;
 use crate::effect::Effect;
-use crate::id::{BlobId, LeaseId, PeerId};
+use crate::id::{LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Delivery, Gossip, Message};
+use crate::receipt::Proof;
 use crate::task::{Payload, Report};
 use crate::time::Time;
 
@@ -22,13 +24,37 @@ const GOSSIPED_MAX: u32 = 32;
 /// Bytes that a gossiped outcome carries itself; longer ones are named by hash and fetched.
 const GOSSIP_INLINE_MAX: usize = 1024;
 
+/// An outcome as it leaves: nothing of it changes any more.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) report: Report,
+    /// Who computed it before, if nothing ran here.
+    pub(super) memo: Option<PeerId>,
+    /// What is to be signed, if its owner wants a receipt of what ran here.
+    pub(super) leaf: Option<[u8; 32]>,
+}
+
+impl From<Report> for Sealed {
+    fn from(report: Report) -> Self {
+        Self { report, memo: None, leaf: None }
+    }
+}
+
 /// One outcome that nobody acknowledged yet.
 #[derive(Debug)]
 struct Undelivered {
-    report: Report,
+    sealed: Sealed,
+    proof: Option<Proof>,
     since: Time,
     send_at: Time,
     wait_ms: u64,
+}
+
+impl Undelivered {
+    fn delivery(&self, lease: LeaseId) -> Delivery {
+        let Sealed { report, memo, leaf: _ } = &self.sealed;
+        Delivery { lease, report: report.clone(), memo: *memo, proof: self.proof.clone() }
+    }
 }
 
 /// All of them.
@@ -39,6 +65,9 @@ pub(super) struct Outbox {
     fresh: BTreeMap<PeerId, Vec<LeaseId>>,
     /// How many of them wait for each owner.
     by_owner: BTreeMap<PeerId, usize>,
+    /// Fresh ones that are to be signed first.
+    unsigned: Vec<Unsigned>,
+    batches: Batches,
     gossiped: u32,
     gossiped_since: Time,
 }
@@ -53,8 +82,7 @@ impl Outbox {
     }
 
     fn drop_entry(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, entry: &Undelivered) {
-        ctx.unpin(&entry.report.output);
-        ctx.unpin(&entry.report.errors);
+        entry.sealed.report.payloads().into_iter().for_each(|payload| ctx.unpin(payload));
         if let Some(count) = self.by_owner.get_mut(&owner) {
             *count -= 1;
             if *count == 0 {
@@ -67,18 +95,21 @@ impl Outbox {
         self.kept.contains_key(&key)
     }
 
-    pub(super) fn put(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId, report: Report) {
+    pub(super) fn put(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId, sealed: Sealed) {
         let wait_ms = ctx.mesh.resend_ms;
         let send_at = ctx.now.plus_ms(wait_ms);
-        ctx.pin(&report.output);
-        ctx.pin(&report.errors);
-        let entry = Undelivered { report, since: ctx.now, send_at, wait_ms };
+        sealed.report.payloads().into_iter().for_each(|payload| ctx.pin(payload));
+        let leaf = sealed.leaf;
+        let entry = Undelivered { sealed, proof: None, since: ctx.now, send_at, wait_ms };
         match self.kept.insert((owner, lease), entry) {
             None => *self.by_owner.entry(owner).or_default() += 1,
             Some(_) => debug_assert!(false, "a lease that is in the outbox is not held again"),
         }
         self.due.insert((send_at, owner, lease));
-        self.fresh.entry(owner).or_default().push(lease);
+        match leaf {
+            Some(leaf) => self.unsigned.push((owner, lease, leaf)),
+            None => self.fresh.entry(owner).or_default().push(lease),
+        }
     }
 
     pub(super) fn forget(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId) {
@@ -95,6 +126,7 @@ impl Outbox {
             self.forget(ctx, owner, lease);
         }
         self.fresh.remove(&owner);
+        self.unsigned.retain(|(to, _, _)| *to != owner);
     }
 
     /// The owner is back: whatever it has not acknowledged goes out again with the next look at the time.
@@ -107,14 +139,27 @@ impl Outbox {
         }
     }
 
-    /// Sends what ended since the last flush.
+    /// Sends what ended since the last flush; what is to be signed goes once it is, or with the first repetition.
     pub(super) fn flush(&mut self, ctx: &mut Ctx<'_>) {
+        let unsigned = core::mem::take(&mut self.unsigned);
+        for (owner, lease) in self.batches.open(ctx, &unsigned) {
+            self.fresh.entry(owner).or_default().push(lease);
+        }
         for (owner, leases) in core::mem::take(&mut self.fresh) {
             self.send(ctx, owner, &leases);
         }
     }
 
+    pub(super) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
+        for (owner, lease, proof) in self.batches.close(batch, signature) {
+            let Some(entry) = self.kept.get_mut(&(owner, lease)) else { continue };
+            entry.proof = Some(proof);
+            self.fresh.entry(owner).or_default().push(lease);
+        }
+    }
+
     pub(super) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.batches.expire(ctx.now, ctx.mesh.resend_ms);
         let mut direct: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
         while let Some(&(at, owner, lease)) = self.due.first() {
             if at > ctx.now {
@@ -153,9 +198,9 @@ impl Outbox {
         let mut bytes = 0;
         for lease in leases {
             let Some(entry) = self.kept.get(&(owner, *lease)) else { continue };
-            let report = &entry.report;
-            bytes += inline_bytes(&report.output) + inline_bytes(&report.errors);
-            frame.push(Delivery { lease: *lease, report: report.clone(), memo: None, proof: None });
+            let delivery = entry.delivery(*lease);
+            bytes += delivery.report.payloads().into_iter().map(Payload::inline_len).sum::<u64>();
+            frame.push(delivery);
             if frame.len() >= BATCH_MAX || bytes >= FRAME_BYTES {
                 bytes = 0;
                 ctx.send(owner, Message::Outcome(core::mem::take(&mut frame)));
@@ -174,34 +219,17 @@ impl Outbox {
         let Some(entry) = self.kept.get(&(owner, lease)).filter(|_| self.gossiped < GOSSIPED_MAX) else {
             return;
         };
-        let mut report = entry.report.clone();
-        for payload in [&mut report.output, &mut report.errors] {
-            by_name(ctx, payload);
+        let mut delivery = entry.delivery(lease);
+        let Report { output, errors, files, .. } = &mut delivery.report;
+        for payload in [output, errors, files] {
+            ctx.by_name(payload, GOSSIP_INLINE_MAX);
         }
-        let gossip = Gossip::Outcome { owner, delivery: Delivery { lease, report, memo: None, proof: None } };
+        let gossip = Gossip::Outcome { owner, delivery };
         if encode_gossip(&gossip).is_err() {
             ctx.counters.dropped += 1;
             return;
         }
         self.gossiped += 1;
         ctx.emit(Effect::Publish(gossip));
-    }
-}
-
-/// Replaces bytes that are too long for gossip by their name, and keeps them where others can fetch them.
-fn by_name(ctx: &mut Ctx<'_>, payload: &mut Payload) {
-    let Payload::Inline(bytes) = payload else { return };
-    if bytes.len() <= GOSSIP_INLINE_MAX {
-        return;
-    }
-    let named = Payload::Blob { id: BlobId::of(bytes), bytes: bytes.len() as u64 };
-    ctx.emit(Effect::Stash(bytes.clone()));
-    *payload = named;
-}
-
-fn inline_bytes(payload: &Payload) -> u64 {
-    match payload {
-        Payload::Inline(bytes) => bytes.len() as u64,
-        Payload::Blob { .. } => 0,
     }
 }

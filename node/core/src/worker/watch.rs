@@ -73,14 +73,15 @@ impl Worker {
             match held.stage {
                 Stage::Handed => order.push((held.stage, held.handed_at, *run)),
                 Stage::Ready => order.push((held.stage, Time(u64::MAX), *run)),
-                Stage::Fetching(_) | Stage::Aborted => {}
+                // What is paused runs no longer, and what it was thought to take is not to blame.
+                Stage::Fetching(_) | Stage::Paused | Stage::Aborted { .. } => {}
             }
         }
         order.sort_unstable_by_key(|(_, at, run)| (*at, *run));
         let mut late = false;
         let mut back: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
         for ((stage, since, run), place) in order.into_iter().zip(0u32..) {
-            let Some(held) = self.runs.get_mut(&run) else { continue };
+            let Some(held) = self.runs.get(&run) else { continue };
             let (owner, lease) = (held.owner, held.lease);
             let service_us = self.services.estimate_us(owner, lease.job);
             let elapsed_us = ctx.now.since_us(since);
@@ -100,13 +101,12 @@ impl Worker {
             self.leases.remove(&(owner, lease));
             back.entry(owner).or_default().push(lease);
             if stage == Stage::Handed {
-                held.stage = Stage::Aborted;
-                ctx.emit(Effect::Abort(run));
+                self.abort(ctx, run);
             } else {
                 self.drop_run(ctx, run);
             }
         }
-        self.ready.retain(|run| self.runs.contains_key(run));
+        self.ready.retain(|(_, _, run)| self.runs.contains_key(run));
         for (owner, leases) in back {
             for part in leases.chunks(BATCH_MAX) {
                 ctx.send(owner, Message::Refuse { leases: part.to_vec() });
@@ -117,14 +117,15 @@ impl Worker {
     /// Tells one owner, or every owner, what we still hold of it.
     fn renew(&mut self, ctx: &mut Ctx<'_>, members: &Membership, only: Option<PeerId>) {
         let mut frames: BTreeMap<PeerId, Vec<LeaseRange>> = BTreeMap::new();
-        for (owner, lease) in self.leases.keys() {
+        for ((owner, lease), run) in &self.leases {
             if only.is_some_and(|wanted| wanted != *owner) {
                 continue;
             }
+            let paused = self.runs.get(run).is_some_and(|held| held.stage == Stage::Paused);
             let ranges = frames.entry(*owner).or_default();
             match ranges.last_mut() {
-                Some(range) if range.continues_with(*lease) => range.count += 1,
-                _ => ranges.push(LeaseRange { first: *lease, count: 1 }),
+                Some(range) if range.continues_with(*lease) && range.paused == paused => range.count += 1,
+                _ => ranges.push(LeaseRange { first: *lease, count: 1, paused }),
             }
         }
         for (owner, mut ranges) in frames {
@@ -148,7 +149,8 @@ impl Worker {
         let bid = self.bid_ends.first().map(|(at, _)| (*at, "a bid ends"));
         let call = self.calls.values().map(|open| (open.expires_at, "a call ends")).min();
         let renew = self.renew_at.map(|at| (at, "leases are renewed"));
+        let look = self.look_at.map(|at| (at, "what runs is not short any more"));
         let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
-        [bid, call, renew, outbox].into_iter().flatten().min()
+        [bid, call, renew, look, outbox].into_iter().flatten().min()
     }
 }

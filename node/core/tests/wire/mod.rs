@@ -19,6 +19,8 @@ pub(crate) struct Mesh {
     pub(crate) wire: VecDeque<(usize, usize, Message)>,
     pub(crate) air: VecDeque<(usize, Gossip)>,
     pub(crate) slots: Vec<Vec<RunId>>,
+    pub(crate) paused: Vec<Vec<RunId>>,
+    pub(crate) works: BTreeMap<(usize, RunId), Work>,
     pub(crate) events: Vec<Vec<Event>>,
     pub(crate) log: Vec<(usize, usize, Message)>,
     pub(crate) aborted: usize,
@@ -33,6 +35,12 @@ pub(crate) struct Mesh {
     pub(crate) lose_withdraws_to: Option<usize>,
     /// Whose acknowledgements are lost.
     pub(crate) lose_acks_from: Option<usize>,
+    /// Batches that wait for the test to sign them; `None` signs each at once.
+    pub(crate) unsigned: Option<Vec<(usize, u64, [u8; 32])>>,
+    /// How often each node pinned a blob, less how often it took that back.
+    pub(crate) pins: BTreeMap<(usize, BlobId), i32>,
+    pub(crate) stashed: usize,
+    inputs: u64,
 }
 
 impl Mesh {
@@ -44,6 +52,8 @@ impl Mesh {
             wire: VecDeque::new(),
             air: VecDeque::new(),
             slots: Vec::new(),
+            paused: Vec::new(),
+            works: BTreeMap::new(),
             events: Vec::new(),
             log: Vec::new(),
             aborted: 0,
@@ -53,6 +63,10 @@ impl Mesh {
             deaf: None,
             lose_withdraws_to: None,
             lose_acks_from: None,
+            unsigned: None,
+            pins: BTreeMap::new(),
+            stashed: 0,
+            inputs: 0,
         };
         for slots in slots {
             mesh.join(*slots, Vec::new());
@@ -66,6 +80,7 @@ impl Mesh {
         let node = NodeConfig { name: format!("n{index}"), slots, memory_bytes: 1 << 30, labels, boot };
         self.engines.push(Engine::new(id(index), MeshConfig::DEFAULT, node, id(index).0));
         self.slots.push(Vec::new());
+        self.paused.push(Vec::new());
         self.events.push(Vec::new());
         for other in 0..index {
             self.links.insert((other, index), true);
@@ -79,6 +94,13 @@ impl Mesh {
         self.submit_with(node, tasks, |_| ());
     }
 
+    /// So many inputs that no task had before.
+    pub(crate) fn fresh_inputs(&mut self, tasks: usize) -> Vec<Payload> {
+        let first = self.inputs;
+        self.inputs += tasks as u64;
+        (first..self.inputs).map(|number| Payload::inline(&number.to_le_bytes())).collect()
+    }
+
     pub(crate) fn submit_with(&mut self, node: usize, tasks: usize, change: impl FnOnce(&mut Submission)) {
         let program = Program {
             module: BlobId::of(b"module"),
@@ -86,6 +108,7 @@ impl Mesh {
             entry: Entry::Command,
             args: Vec::new(),
             env: Vec::new(),
+            files: Payload::empty(),
             profile: Profile::Pure,
             limits: Limits::DEFAULT,
         };
@@ -94,8 +117,9 @@ impl Mesh {
             program: Arc::new(program),
             needs: Needs::default(),
             class: Class::Batch,
+            terms: Terms::default(),
             retries: 0,
-            inputs: vec![Payload::empty(); tasks],
+            inputs: self.fresh_inputs(tasks),
             closed: true,
         };
         change(&mut what);
@@ -119,19 +143,51 @@ impl Mesh {
             match effect {
                 Effect::Send { to, message } => self.wire.push_back((node, index(to), message)),
                 Effect::Publish(gossip) => self.air.push_back((node, gossip)),
-                Effect::Execute { run, .. } => self.slots[node].push(run),
-                Effect::Abort(_) => self.aborted += 1,
-                Effect::Fetch { blob, from } => {
+                Effect::Execute { run, work } => {
+                    self.slots[node].push(run);
+                    self.works.insert((node, run), work);
+                }
+                Effect::Abort(run) => {
+                    self.aborted += 1;
+                    self.unpause(node, run);
+                }
+                Effect::Pause(run) => {
+                    let before = self.slots[node].len();
+                    self.slots[node].retain(|other| *other != run);
+                    assert_eq!(self.slots[node].len() + 1, before, "only what runs is paused");
+                    self.paused[node].push(run);
+                }
+                Effect::Resume(run) => assert!(self.unpause(node, run), "only what is paused is resumed"),
+                Effect::Sign { batch, root } => {
+                    if let Some(all) = &mut self.unsigned {
+                        all.push((node, batch, root));
+                    } else {
+                        self.feed(node, Input::Signed { batch, signature: signature(root) });
+                    }
+                }
+                Effect::Fetch { blob, from, bytes: _ } => {
                     if let Some(all) = &mut self.held_fetches {
                         all.push((node, blob, from));
                     } else {
                         self.feed(node, Input::Fetched { blob, found: true });
                     }
                 }
-                Effect::Pin(_) | Effect::Unpin(_) | Effect::Stash(_) => {}
+                Effect::Pin(blob) => *self.pins.entry((node, blob)).or_default() += 1,
+                Effect::Unpin(blob) => *self.pins.entry((node, blob)).or_default() -= 1,
+                Effect::Stash(_) => self.stashed += 1,
                 Effect::Notify(event) => self.events[node].push(event),
             }
         }
+    }
+
+    /// Puts what is paused back into its slot; false if it is not paused.
+    fn unpause(&mut self, node: usize, run: RunId) -> bool {
+        let place = self.paused[node].iter().position(|paused| *paused == run);
+        if let Some(place) = place {
+            let run = self.paused[node].remove(place);
+            self.slots[node].push(run);
+        }
+        place.is_some()
     }
 
     pub(crate) fn carry(&mut self) {
@@ -209,6 +265,24 @@ impl Mesh {
         }
     }
 
+    /// Blobs that a node has pinned now.
+    pub(crate) fn pinned(&self, node: usize) -> Vec<BlobId> {
+        let pins = self.pins.iter().filter(|((of, _), count)| *of == node && **count != 0);
+        pins.map(|((_, blob), _)| *blob).collect()
+    }
+
+    /// Ends one execution with this report.
+    pub(crate) fn end(&mut self, node: usize, run: RunId, report: Report) {
+        self.slots[node].retain(|other| *other != run);
+        self.input(node, Input::Ran(vec![(run, report)]));
+    }
+
+    /// The last end that a node told its user, which must be there.
+    pub(crate) fn last_end(&self, node: usize) -> &Event {
+        let ends = self.events[node].iter().rev();
+        ends.clone().find(|event| matches!(event, Event::TaskEnded { .. })).expect("a task ended")
+    }
+
     /// Ends what runs on a node now.
     pub(crate) fn run_some(&mut self, node: usize) {
         let report = self.report();
@@ -255,8 +329,15 @@ impl Mesh {
 pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
     match event {
         Event::TaskEnded { worker, .. } => *worker,
-        Event::JobEnded { .. } | Event::Lost { .. } => None,
+        Event::JobEnded { .. } | Event::Lost { .. } | Event::Printed { .. } => None,
     }
+}
+
+/// What stands for a signature of this root.
+pub(crate) fn signature(root: [u8; 32]) -> [u8; 64] {
+    let mut signature = [0; 64];
+    signature[..32].copy_from_slice(&root);
+    signature
 }
 
 pub(crate) fn id(index: usize) -> PeerId {

@@ -99,6 +99,8 @@ pub enum LimitKind {
     Output,
     /// Standard error.
     Errors,
+    /// What it keeps in files, or how many there are.
+    Files,
     /// Anything else: tables, instances, module size, compile time.
     Other,
 }
@@ -113,6 +115,7 @@ impl LimitKind {
             Self::Fuel => "fuel",
             Self::Output => "output",
             Self::Errors => "errors",
+            Self::Files => "files",
             Self::Other => "other",
         }
     }

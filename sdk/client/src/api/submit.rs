@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Class;
+use super::{Class, Profile, Receipt, Usage};
 
 /// A job, all of its tasks included.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobSubmission {
     /// The module: the id of a blob that was uploaded before.
@@ -26,6 +26,12 @@ pub struct JobSubmission {
     /// Environment of a command.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// What every task finds under `/in`.
+    #[serde(default, skip_serializing_if = "FilesJson::is_none")]
+    pub files: FilesJson,
+    /// What the tasks may see of the real world: `pure`, `portable` or `impure`.
+    #[serde(default)]
+    pub profile: Profile,
     /// Bounds of each task; what is left out has its default.
     #[serde(default)]
     pub limits: LimitsJson,
@@ -38,11 +44,63 @@ pub struct JobSubmission {
     /// How often a task that failed is tried again.
     #[serde(default)]
     pub retries: u32,
+    /// Whether a pure task whose result is known already may be answered with it.
+    #[serde(default = "yes")]
+    pub memo: bool,
+    /// Whether workers sign what they report; the result lines have a `receipt` then.
+    #[serde(default)]
+    pub receipts: bool,
     /// One task per input.
     pub inputs: Vec<Value>,
     /// Answer with `{"job": id}` at once; the results are kept for `GET /v1/jobs/{id}/results`.
     #[serde(default)]
     pub detached: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Files of a submission: an archive that was uploaded before, or a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FilesJson {
+    /// A tar archive in the node's store.
+    Archive {
+        /// Its id.
+        blob: String,
+    },
+    /// One by one; none at all is nothing.
+    List(Vec<FileJson>),
+}
+
+impl FilesJson {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for FilesJson {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+/// One file of a submission.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileJson {
+    /// Where it lies: `a/b.txt`, or the same with `/in/` before it.
+    pub path: String,
+    /// Its bytes as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Its bytes in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+    /// Its bytes as a blob of the node's store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<String>,
 }
 
 /// Bounds of a task; what is left out has its default.
@@ -64,6 +122,12 @@ pub struct LimitsJson {
     /// Standard error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors_bytes: Option<u64>,
+    /// What a task keeps under `/tmp` and leaves in `/out`, together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_bytes: Option<u64>,
+    /// How many files and directories it makes there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u32>,
 }
 
 /// Bytes in JSON: text where it is UTF-8, `{"base64": ..}` where not, `{"blob": id}` where they are in the store.
@@ -103,10 +167,21 @@ pub struct ResultLine {
     pub output: Value,
     /// Standard error.
     pub errors: Value,
-    /// The node that ran it.
+    /// What it left in `/out`, a tar archive; absent when that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Value>,
+    /// The node that computed it.
     pub worker: Option<String>,
-    /// How many attempts it took.
+    /// How many attempts it took; 0 when the result was known.
     pub attempts: u32,
+    /// Whether the result was known and nothing ran.
+    #[serde(default)]
+    pub memo: bool,
     /// Running time.
     pub wall_us: u64,
+    /// Everything that it used.
+    pub usage: Usage,
+    /// What the worker signed, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
 }

@@ -32,6 +32,9 @@ pub enum TaskState {
         attempt: u32,
         /// For how long.
         since_ms: u64,
+        /// Whether it is held back for a task of a higher class, by the worker's last word.
+        #[serde(default)]
+        paused: bool,
     },
     /// It ended and its output is on its way here.
     Fetching {

@@ -1,0 +1,281 @@
+//! Results of pure tasks, remembered: the same task has the same answer, so a known one need not run. A bounded table
+//! that owner and worker share; whatever it loses costs one execution, nothing else. What a result rests on may leave
+//! the blob store at any time: whoever serves a result fetches it first, and forgets the result if it can't.
+//!
+//! Two answers to one task can't both be right, and nobody here can tell which is: neither is served again.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use crate::codec::encoded_len;
+use crate::ctx::Ctx;
+use crate::effect::Effect;
+use crate::id::{PeerId, TaskId};
+use crate::message::{GOSSIP_BYTES_MAX, Gossip, Known};
+use crate::snapshot::Counters;
+use crate::task::{Outcome, Payload, Report};
+use crate::time::Time;
+
+/// Results remembered. Beyond it one is forgotten: what others told of before what this node saw itself, then the
+/// least recently used.
+const KNOWN_MAX: usize = 16_384;
+/// Bytes that remembered results carry themselves, together; beyond it they are forgotten in the same order.
+const INLINE_MAX: u64 = 16 << 20;
+/// Running time from which a result is worth remembering, in microseconds: to call, award and bring home a task that
+/// somebody else knows costs up to some ten milliseconds, and so does a fetch of its bytes.
+const WORTH_US: u64 = 50_000;
+/// Tasks with two answers that are kept in mind; beyond it the oldest may be served again.
+const DISPUTED_MAX: usize = 4096;
+/// Results told to everybody within one second; the rest is not told at all.
+const TOLD_MAX: u32 = 32;
+/// Bytes told to everybody within one second.
+const TOLD_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of one part of a told result that travel with it; longer parts are named, and fetched by who needs them.
+const TOLD_INLINE_MAX: usize = 1024;
+/// Results taken from one gossip.
+const HEARD_MAX: usize = 64;
+/// What a gossip adds to its results, in bytes.
+const ENVELOPE: usize = 16;
+
+/// All remembered results.
+#[derive(Debug, Default)]
+pub(crate) struct Memo {
+    known: BTreeMap<TaskId, Entry>,
+    /// In the order in which they are forgotten.
+    order: BTreeSet<(bool, u64, TaskId)>,
+    uses: u64,
+    inline_bytes: u64,
+    disputed: BTreeSet<TaskId>,
+    disputes: VecDeque<TaskId>,
+    fresh: Vec<Known>,
+    told_since: Time,
+    told: u32,
+    told_bytes: usize,
+}
+
+/// One remembered result.
+#[derive(Debug)]
+struct Entry {
+    report: Report,
+    worker: PeerId,
+    /// Computed here, or brought home to a job of ours.
+    own: bool,
+    used: u64,
+}
+
+impl Memo {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The result of a task and who computed it, if known.
+    pub(crate) fn recall(&mut self, task: TaskId) -> Option<(Report, PeerId)> {
+        let entry = self.known.get_mut(&task)?;
+        self.order.remove(&(entry.own, entry.used, task));
+        self.uses += 1;
+        entry.used = self.uses;
+        self.order.insert((entry.own, entry.used, task));
+        Some((entry.report.clone(), entry.worker))
+    }
+
+    /// Remembers a result that is worth it. True when it is news.
+    pub(crate) fn remember(
+        &mut self,
+        counters: &mut Counters,
+        task: TaskId,
+        report: &Report,
+        (worker, own): (PeerId, bool),
+    ) -> bool {
+        if !is_worth_it(report) || self.disputed.contains(&task) {
+            return false;
+        }
+        let before = self.forget(task);
+        let news = before.is_none();
+        if before.as_ref().is_some_and(|before| !agree(&before.report, report)) {
+            counters.disagreed += 1;
+            self.dispute(task);
+            return false;
+        }
+        let own = own || before.is_some_and(|before| before.own);
+        self.uses += 1;
+        self.inline_bytes += inline_len(report);
+        self.order.insert((own, self.uses, task));
+        self.known.insert(task, Entry { report: report.clone(), worker, own, used: self.uses });
+        while self.known.len() > KNOWN_MAX || self.inline_bytes > INLINE_MAX {
+            let Some((_, _, least)) = self.order.first().copied() else { break };
+            self.forget(least);
+        }
+        news
+    }
+
+    /// What it rests on is gone.
+    pub(crate) fn drop_known(&mut self, task: TaskId) {
+        self.forget(task);
+    }
+
+    fn forget(&mut self, task: TaskId) -> Option<Entry> {
+        let entry = self.known.remove(&task)?;
+        self.order.remove(&(entry.own, entry.used, task));
+        self.inline_bytes -= inline_len(&entry.report);
+        Some(entry)
+    }
+
+    fn dispute(&mut self, task: TaskId) {
+        self.disputed.insert(task);
+        self.disputes.push_back(task);
+        if self.disputes.len() > DISPUTED_MAX
+            && let Some(oldest) = self.disputes.pop_front()
+        {
+            self.disputed.remove(&oldest);
+        }
+    }
+
+    /// A result computed here that everybody should know of.
+    pub(crate) fn tell(&mut self, counters: &mut Counters, known: Known) {
+        if self.fresh.len() < TOLD_MAX as usize {
+            self.fresh.push(known);
+        } else {
+            counters.untold += 1;
+        }
+    }
+}
+
+/// Takes what another node says that it computed.
+pub(crate) fn on_known(ctx: &mut Ctx<'_>, origin: PeerId, all: Vec<Known>) {
+    for (place, known) in all.into_iter().enumerate() {
+        let Known { task, report, worker } = known;
+        if place >= HEARD_MAX || worker != origin || !report.is_sound() || !is_worth_it(&report) {
+            ctx.counters.dropped += 1;
+            continue;
+        }
+        ctx.memo.remember(ctx.counters, task, &report, (worker, false));
+    }
+}
+
+/// Tells everybody what was computed while the input was handled, as far as the budget goes.
+pub(crate) fn flush(ctx: &mut Ctx<'_>, anybody: bool) {
+    if ctx.memo.fresh.is_empty() {
+        return;
+    }
+    let fresh = core::mem::take(&mut ctx.memo.fresh);
+    if !anybody {
+        return;
+    }
+    if ctx.now.since_us(ctx.memo.told_since) >= 1_000_000 {
+        (ctx.memo.told_since, ctx.memo.told, ctx.memo.told_bytes) = (ctx.now, 0, 0);
+    }
+    let (mut batch, mut batch_bytes) = (Vec::new(), ENVELOPE);
+    for mut known in fresh {
+        for payload in [&mut known.report.output, &mut known.report.errors, &mut known.report.files] {
+            ctx.by_name(payload, TOLD_INLINE_MAX);
+        }
+        let bytes = encoded_len(&known);
+        let memo = &mut *ctx.memo;
+        if memo.told >= TOLD_MAX
+            || memo.told_bytes + bytes > TOLD_BYTES_MAX
+            || bytes + ENVELOPE > GOSSIP_BYTES_MAX
+        {
+            ctx.counters.untold += 1;
+            continue;
+        }
+        memo.told += 1;
+        memo.told_bytes += bytes;
+        ctx.counters.told += 1;
+        if batch_bytes + bytes > GOSSIP_BYTES_MAX {
+            ctx.emit(Effect::Publish(Gossip::Known(core::mem::take(&mut batch))));
+            batch_bytes = ENVELOPE;
+        }
+        batch_bytes += bytes;
+        batch.push(known);
+    }
+    if !batch.is_empty() {
+        ctx.emit(Effect::Publish(Gossip::Known(batch)));
+    }
+}
+
+/// Whether a result is worth remembering.
+pub(crate) fn is_worth_it(report: &Report) -> bool {
+    report.outcome == Outcome::Done && report.usage.wall_us >= WORTH_US
+}
+
+/// Whether two results are the same bytes, however they travel.
+fn agree(one: &Report, other: &Report) -> bool {
+    let same = |(one, other): (&Payload, &Payload)| one == other || one.id() == other.id();
+    one.payloads().into_iter().zip(other.payloads()).all(same)
+}
+
+fn inline_len(report: &Report) -> u64 {
+    report.payloads().into_iter().map(Payload::inline_len).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Usage;
+
+    fn task(number: u64) -> TaskId {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        TaskId(id)
+    }
+
+    fn result(bytes: &[u8]) -> Report {
+        let usage = Usage { wall_us: WORTH_US, ..Usage::default() };
+        Report { usage, output: Payload::inline(bytes), ..Report::bare(Outcome::Done) }
+    }
+
+    const ME: PeerId = PeerId([1; 32]);
+    const OTHER: PeerId = PeerId([2; 32]);
+
+    #[test]
+    fn only_successes_worth_it_are_remembered() {
+        let (mut memo, mut counters) = (Memo::default(), Counters::default());
+        let failed = Report { outcome: Outcome::Lost("gone".into()), ..result(b"x") };
+        let quick = Report { usage: Usage::default(), ..result(b"x") };
+        for report in [failed, quick] {
+            assert!(!memo.remember(&mut counters, task(1), &report, (ME, true)));
+        }
+        assert!(memo.recall(task(1)).is_none());
+        assert!(memo.remember(&mut counters, task(1), &result(b"x"), (ME, true)));
+        assert_eq!(memo.recall(task(1)), Some((result(b"x"), ME)));
+    }
+
+    #[test]
+    fn two_answers_are_no_answer_ever_again() {
+        let (mut memo, mut counters) = (Memo::default(), Counters::default());
+        memo.remember(&mut counters, task(1), &result(b"x"), (ME, true));
+        memo.remember(&mut counters, task(1), &result(b"y"), (OTHER, false));
+        memo.remember(&mut counters, task(1), &result(b"x"), (ME, true));
+        assert!(memo.recall(task(1)).is_none());
+        assert_eq!((memo.len(), memo.inline_bytes, counters.disagreed), (0, 0, 1));
+    }
+
+    #[test]
+    fn what_others_tell_never_drives_out_what_was_seen_here() {
+        let (mut memo, mut counters) = (Memo::default(), Counters::default());
+        memo.remember(&mut counters, task(0), &result(b"own"), (ME, true));
+        for number in 1..=2 * KNOWN_MAX as u64 {
+            memo.remember(&mut counters, task(number), &result(b"heard"), (OTHER, false));
+        }
+        assert_eq!(memo.len(), KNOWN_MAX);
+        assert!(memo.recall(task(0)).is_some());
+        assert!(memo.recall(task(1)).is_none(), "the oldest of what was heard went first");
+        assert!(memo.recall(task(2 * KNOWN_MAX as u64)).is_some());
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_what_was_used_stays() {
+        let (mut memo, mut counters) = (Memo::default(), Counters::default());
+        let big = alloc::vec![7; 16 * 1024];
+        for number in 0..1500 {
+            memo.remember(&mut counters, task(number), &result(&big), (ME, true));
+            memo.recall(task(0));
+        }
+        assert_eq!(memo.len() as u64, INLINE_MAX / big.len() as u64);
+        assert!(memo.inline_bytes <= INLINE_MAX && memo.recall(task(0)).is_some());
+    }
+}

@@ -1,0 +1,301 @@
+//! What comes back: outcomes are doubted, their blobs fetched, and the first of an attempt that this owner issued
+//! commits. Also what a task prints while it runs.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::job::{self, Attempt, Brought, Job, RECALLED, State};
+use super::{Owner, attempt_mut, cancel_at, drop_lease, take_attempt};
+use crate::ctx::Ctx;
+use crate::effect::{Effect, Event};
+use crate::id::{BlobId, JobId, LeaseId, PeerId};
+use crate::membership::Membership;
+use crate::message::{Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
+use crate::receipt::{Proof, Receipt};
+use crate::task::{INLINE_BYTES_MAX, Outcome, Report, Stream};
+
+impl Owner {
+    pub(crate) fn on_outcomes(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &mut Membership,
+        from: PeerId,
+        all: Vec<Delivery>,
+    ) {
+        for delivery in all {
+            self.on_outcome(ctx, members, from, delivery);
+        }
+    }
+
+    fn on_outcome(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, from: PeerId, delivery: Delivery) {
+        let lease = delivery.lease;
+        let Some(job) = self.jobs.get_mut(&lease.job) else {
+            ctx.counters.late += 1;
+            self.ack(from, lease);
+            return;
+        };
+        let Some(attempt) = attempt_mut(job, lease, from) else {
+            count_late(ctx, job, &delivery);
+            self.ack(from, lease);
+            return;
+        };
+        if attempt.fetching.is_some() {
+            return;
+        }
+        let brought = doubt(ctx, job, from, delivery);
+        if brought.report.blobs().next().is_none() {
+            self.settle(ctx, members, lease, from, brought);
+        } else {
+            // The worker may die once it is told that its outcome is safe: its bytes must be here first.
+            self.fetch_blobs(ctx, lease, from, brought);
+        }
+    }
+
+    /// Keeps what an attempt brought until all blobs of it are here.
+    pub(super) fn fetch_blobs(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        lease: LeaseId,
+        worker: PeerId,
+        brought: Brought,
+    ) {
+        let Some(job) = self.jobs.get_mut(&lease.job) else { return };
+        let Some(attempt) = attempt_mut(job, lease, worker) else { return };
+        self.expiries.remove(&(attempt.expires_at, lease));
+        let blobs = blobs_with_lengths(&brought.report);
+        attempt.fetching = Some((u8::try_from(blobs.len()).unwrap_or(u8::MAX), brought));
+        for (blob, bytes) in blobs {
+            let waiting = self.fetching.entry(blob).or_default();
+            if waiting.insert(lease) && waiting.len() == 1 {
+                ctx.emit(Effect::Fetch { blob, from: alloc::vec![worker], bytes: Some(bytes) });
+            }
+        }
+    }
+
+    pub(crate) fn on_fetched(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &mut Membership,
+        blob: BlobId,
+        found: bool,
+    ) {
+        for lease in self.fetching.remove(&blob).unwrap_or_default() {
+            let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
+            let Some(task) = job.task_mut(lease.index) else { continue };
+            let Some(attempt) = task.live.iter_mut().find(|attempt| attempt.number == lease.attempt) else {
+                continue;
+            };
+            let worker = attempt.worker;
+            let Some((missing, brought)) = attempt.fetching.take() else { continue };
+            if !found && lease.attempt == RECALLED {
+                self.on_not_recalled(ctx, lease);
+            } else if !found {
+                // The worker keeps the outcome until it is acknowledged and sends it again; the lease runs on so that
+                // a worker that died with the bytes is noticed.
+                if !attempt.overdue {
+                    attempt.expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
+                    self.expiries.insert((attempt.expires_at, lease));
+                }
+            } else if missing > 1 {
+                attempt.fetching = Some((missing - 1, brought));
+            } else if lease.attempt == RECALLED {
+                self.commit_recalled(ctx, lease, brought);
+            } else {
+                self.settle(ctx, members, lease, worker, brought);
+            }
+        }
+    }
+
+    /// An attempt ended and everything that it brought is here.
+    fn settle(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &mut Membership,
+        lease: LeaseId,
+        from: PeerId,
+        brought: Brought,
+    ) {
+        self.ack(from, lease);
+        let Some(job) = self.jobs.get_mut(&lease.job) else { return };
+        let retries = job.what.retries;
+        let patience = ctx.now.plus_ms(ctx.mesh.call_ms);
+        let Some(attempt) = take_attempt(job, lease, from) else { return };
+        drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
+        let Some(task) = job.task_mut(lease.index) else { return };
+        let mut lost_by = None;
+        let again = match brought.report.outcome {
+            Outcome::Done | Outcome::Invalid(_) => false,
+            Outcome::Failed(_) | Outcome::Trapped(_) | Outcome::LimitExceeded(_) => {
+                task.failures += 1;
+                task.failures <= retries
+            }
+            Outcome::Cancelled | Outcome::Lost(_) => {
+                task.losses += 1;
+                ctx.counters.lost += 1;
+                members.count_lost(from);
+                lost_by = Some(from);
+                task.losses <= ctx.mesh.losses_max
+            }
+        };
+        let avoid = again.then_some((from, patience));
+        task.avoid = avoid.or(task.avoid);
+        match lost_by {
+            Some(worker) => job.shun(worker, ctx.now, ctx.mesh.grace_ms),
+            None => job.shunned.retain(|peer, _| *peer != from),
+        }
+        if again {
+            job.requeue(lease.index);
+            self.dirty.insert(lease.job);
+            return;
+        }
+        if brought.memo.is_none() {
+            job.measure(brought.report.usage.wall_us);
+        }
+        members.count_done(from);
+        self.commit(ctx, lease.job, lease.index, Some(from), brought);
+    }
+
+    /// A task ends for good, with what `worker` brought; whoever computed a known result counts as who ran it.
+    pub(super) fn commit(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        name: JobId,
+        index: u32,
+        worker: Option<PeerId>,
+        brought: Brought,
+    ) {
+        let Some(job) = self.jobs.get_mut(&name) else { return };
+        let Brought { report, memo, proof } = brought;
+        let worker = memo.or(worker);
+        remember(ctx, job, index, worker, &report);
+        let Some(task) = job.task_mut(index) else { return };
+        assert!(matches!(task.state, State::Leased | State::Queued), "a task is committed once");
+        let was_queued = task.state == State::Queued;
+        task.state = State::Ended(job::fingerprint(&report));
+        ctx.unpin(&core::mem::take(&mut task.input));
+        let attempts = task.attempts;
+        let others = core::mem::take(&mut task.live);
+        if was_queued {
+            // What was requeued stands near the head.
+            if let Some(place) = job.queue.iter().position(|queued| *queued == index) {
+                job.queue.remove(place);
+            }
+        } else {
+            job.counts.leased -= 1;
+        }
+        count_end(job, &report.outcome, attempts, memo.is_some());
+        self.stop_others(ctx, name, index, others);
+        ctx.counters.committed += 1;
+        let memo = memo.is_some();
+        ctx.notify(Event::TaskEnded { job: name, index, report, worker, attempts, memo, proof });
+        self.end_if_over(ctx, name);
+    }
+
+    fn stop_others(&mut self, ctx: &mut Ctx<'_>, name: JobId, index: u32, others: Vec<Attempt>) {
+        for attempt in others {
+            let lease = LeaseId { job: name, index, attempt: attempt.number };
+            drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
+            cancel_at(ctx, attempt.worker, &[lease]);
+        }
+    }
+
+    /// A task prints while it runs. What is lost here comes with the outcome.
+    pub(crate) fn on_printed(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: PeerId,
+        lease: LeaseId,
+        stream: Stream,
+        offset: u64,
+        bytes: Arc<[u8]>,
+    ) {
+        let job = self.jobs.get_mut(&lease.job).filter(|job| job.what.terms.stream);
+        let attempt = job.and_then(|job| attempt_mut(job, lease, from));
+        let Some(attempt) = attempt.filter(|attempt| !attempt.overdue && attempt.fetching.is_none()) else {
+            ctx.counters.dropped += 1;
+            return;
+        };
+        attempt.printed += (bytes.len() as u64).max(PRINTED_BYTES_MIN);
+        if bytes.len() > INLINE_BYTES_MAX || attempt.printed > PRINTED_BYTES_MAX {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        let LeaseId { job, index, attempt } = lease;
+        ctx.notify(Event::Printed { job, index, attempt, stream, offset, bytes });
+    }
+}
+
+/// Takes from a delivery what may be true.
+fn doubt(ctx: &mut Ctx<'_>, job: &mut Job, from: PeerId, delivery: Delivery) -> Brought {
+    let Delivery { lease, report, memo, proof } = delivery;
+    if !report.is_sound() {
+        return Report::bare(Outcome::Lost("the worker sent more inline than may travel".into())).into();
+    }
+    let terms = job.what.terms;
+    if memo.is_some() {
+        let wanted = terms.memo && job.what.program.is_pure() && report.outcome == Outcome::Done;
+        if !wanted {
+            return Report::bare(Outcome::Lost("the worker did not run it".into())).into();
+        }
+        return Brought { report, memo, proof: None };
+    }
+    let came = proof.is_some();
+    let proof = proof.filter(|proof| terms.receipts && belongs(job, proof, lease, &report, from));
+    ctx.counters.unproven += u64::from(came && proof.is_none());
+    Brought { report, memo: None, proof }
+}
+
+/// Whether a proof is of a shape that can prove this report; whose signature it carries is for others to check.
+fn belongs(job: &mut Job, proof: &Proof, lease: LeaseId, report: &Report, from: PeerId) -> bool {
+    let key = job.key();
+    let Some(task) = job.task(lease.index).map(|task| key.task_id(&task.input)) else { return false };
+    proof.root(Receipt::new(task, &job.what.program, report, from).leaf()).is_some()
+}
+
+/// Keeps a result that came home in mind for the same task of another day.
+fn remember(ctx: &mut Ctx<'_>, job: &mut Job, index: u32, worker: Option<PeerId>, report: &Report) {
+    let Some(worker) = worker.filter(|_| job.what.program.is_pure() && crate::memo::is_worth_it(report))
+    else {
+        return;
+    };
+    let key = job.key();
+    let Some(task) = job.task(index).map(|task| key.task_id(&task.input)) else { return };
+    ctx.memo.remember(ctx.counters, task, report, (worker, true));
+}
+
+/// An outcome for which no attempt of that worker waits.
+fn count_late(ctx: &mut Ctx<'_>, job: &Job, delivery: &Delivery) {
+    let Delivery { lease, report, .. } = delivery;
+    let state = job.task(lease.index).map(|task| (task.state, task.attempts));
+    match state {
+        Some((State::Ended(print), issued)) if lease.attempt <= issued => {
+            ctx.counters.late += 1;
+            let done = report.is_sound() && report.outcome == Outcome::Done;
+            let differs = done && job::fingerprint(report) != print;
+            ctx.counters.differing += u64::from(job.what.program.is_pure() && differs);
+        }
+        None | Some((State::Cancelled, _)) => ctx.counters.late += 1,
+        Some((State::Queued | State::Leased | State::Ended(_), _)) => ctx.counters.forged += 1,
+    }
+}
+
+fn count_end(job: &mut Job, outcome: &Outcome, attempts: u32, recalled: bool) {
+    job.counts.retried = job.counts.retried.saturating_add(attempts.saturating_sub(1));
+    job.counts.recalled += u32::from(recalled);
+    match outcome {
+        Outcome::Done => job.counts.done += 1,
+        Outcome::Failed(_)
+        | Outcome::Trapped(_)
+        | Outcome::LimitExceeded(_)
+        | Outcome::Invalid(_)
+        | Outcome::Cancelled
+        | Outcome::Lost(_) => job.counts.failed += 1,
+    }
+}
+
+/// The blobs of a report, with their lengths; a blob that is named twice is fetched once.
+pub(crate) fn blobs_with_lengths(report: &Report) -> BTreeMap<BlobId, u64> {
+    let all = report.payloads().into_iter();
+    all.filter_map(|payload| Some((payload.blob()?, payload.bytes_len()))).collect()
+}

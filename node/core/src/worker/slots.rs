@@ -1,0 +1,227 @@
+//! What is in the slots: tasks are handed over by class, a task of a higher class stops one of a lower, and what was
+//! stopped goes on before anything of its own class or below begins.
+//!
+//! Of the tasks that may be stopped it is the lowest class, and of that the youngest: it has the longest way to go, so
+//! that an older one, which would end sooner, is not kept holding its memory.
+
+use alloc::sync::Arc;
+use core::cmp::Reverse;
+
+use super::outbox::Sealed;
+use super::{Held, Stage, Worker, window};
+use crate::ctx::Ctx;
+use crate::effect::{Effect, Work};
+use crate::id::RunId;
+use crate::message::{Class, Known, Message, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
+use crate::receipt::Receipt;
+use crate::task::{INLINE_BYTES_MAX, Outcome, Report, Stream};
+use crate::time::Time;
+
+/// A task that ends within this is waited for: to stop it and have it continued would take as long. Microseconds.
+const SHORT_US: u64 = 5000;
+
+impl Worker {
+    /// Tasks that have a slot, or stand in the slots' own queue.
+    fn active(&self) -> u32 {
+        self.handed - self.paused
+    }
+
+    /// A task has everything that it needs.
+    pub(super) fn make_ready(&mut self, run: RunId) {
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        held.stage = Stage::Ready;
+        self.ready.insert((Reverse(held.class), self.next_ready, run));
+        self.next_ready += 1;
+    }
+
+    /// Hands ready tasks to the slots: one a slot, and for short tasks some ahead, since handing over costs more than
+    /// they do.
+    pub(crate) fn dispatch(&mut self, ctx: &mut Ctx<'_>) {
+        self.look_at = None;
+        loop {
+            let next = self.next_ready();
+            let resting = self.resting.first().map(|(Reverse(class), run)| (*class, *run));
+            if let Some((class, run)) = resting
+                && self.active() < self.slots
+                && next.is_none_or(|(wanted, _)| wanted <= class)
+            {
+                self.resume(ctx, run);
+                continue;
+            }
+            let Some((class, run)) = next else { return };
+            if !self.make_way(ctx, class, run) {
+                return;
+            }
+            self.ready.pop_first();
+            self.hand(ctx, run);
+        }
+    }
+
+    fn next_ready(&mut self) -> Option<(Class, RunId)> {
+        while let Some((Reverse(class), _, run)) = self.ready.first().copied() {
+            if self.runs.get(&run).is_some_and(|held| held.stage == Stage::Ready) {
+                return Some((class, run));
+            }
+            self.ready.pop_first();
+        }
+        None
+    }
+
+    /// Whether the next task may be handed over now; where it helps, another is stopped for it.
+    fn make_way(&mut self, ctx: &mut Ctx<'_>, class: Class, run: RunId) -> bool {
+        if self.active() < self.slots {
+            return true;
+        }
+        if self.busy_by.below(class) > 0 {
+            let victim = self.victim(ctx.now, class);
+            victim.into_iter().for_each(|victim| self.pause(ctx, victim));
+            // Never ahead of a lower class: it would stand behind what it should stop.
+            return victim.is_some();
+        }
+        let rested = self.resting.first().is_none_or(|(Reverse(resting), _)| class > *resting);
+        let service_us = self.runs.get(&run).map_or(0, |held| self.service_us(held));
+        rested && self.active() < window::slots_to_hand(self.slots, service_us)
+    }
+
+    fn service_us(&self, held: &Held) -> u32 {
+        self.services.estimate_us(held.owner, held.lease.job)
+    }
+
+    /// Whom to stop for a task of that class; notes when to look again if those who run are thought to end soon.
+    fn victim(&mut self, now: Time, class: Class) -> Option<RunId> {
+        // With more than `slots` of them some wait in the slots' own queue, and would get the slot: they are short.
+        if self.paused >= self.slots || self.active() > self.slots {
+            return None;
+        }
+        let mut best: Option<(Class, Reverse<(Time, RunId)>)> = None;
+        let mut look_at: Option<Time> = None;
+        for (run, held) in &self.runs {
+            if held.stage != Stage::Handed || held.class >= class {
+                continue;
+            }
+            let service_us = u64::from(self.service_us(held));
+            let elapsed_us = now.since_us(held.handed_at);
+            if (1..SHORT_US).contains(&service_us) && elapsed_us < SHORT_US {
+                let at = Time(held.handed_at.0.saturating_add(SHORT_US));
+                look_at = Some(look_at.map_or(at, |other| other.min(at)));
+                continue;
+            }
+            let candidate = (held.class, Reverse((held.handed_at, *run)));
+            best = Some(best.map_or(candidate, |best| best.min(candidate)));
+        }
+        if best.is_none() {
+            self.look_at = look_at;
+        }
+        best.map(|(_, Reverse((_, run)))| run)
+    }
+
+    fn pause(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        held.stage = Stage::Paused;
+        held.paused_at = ctx.now;
+        self.busy_by.sub(held.class, 1);
+        self.paused += 1;
+        self.resting.insert((Reverse(held.class), run));
+        ctx.counters.preempted += 1;
+        ctx.emit(Effect::Pause(run));
+    }
+
+    fn resume(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        held.stage = Stage::Handed;
+        held.handed_at = Time(held.handed_at.0.saturating_add(ctx.now.since_us(held.paused_at)));
+        self.busy_by.add(held.class, 1);
+        self.paused -= 1;
+        self.resting.remove(&(Reverse(held.class), run));
+        ctx.emit(Effect::Resume(run));
+    }
+
+    fn hand(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        held.stage = Stage::Handed;
+        held.handed_at = ctx.now;
+        held.queue_us = ctx.now.since_us(held.awarded_at);
+        self.handed += 1;
+        self.busy_by.add(held.class, 1);
+        let task = *held.task.get_or_insert_with(|| held.key.task_id(&held.input));
+        let (program, input) = (Arc::clone(&held.program), held.input.clone());
+        let work = Work { task, program, input, stream: held.terms.stream };
+        ctx.emit(Effect::Execute { run, work });
+    }
+
+    /// Stops what is in the slots for good; its answer is of no interest.
+    pub(super) fn abort(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        let paused = held.stage == Stage::Paused;
+        held.stage = Stage::Aborted { paused };
+        self.resting.remove(&(Reverse(held.class), run));
+        ctx.emit(Effect::Abort(run));
+    }
+
+    pub(crate) fn on_ran(&mut self, ctx: &mut Ctx<'_>, run: RunId, report: Report) {
+        let Some(held) = self.runs.get(&run) else { return };
+        let (paused, wanted) = match held.stage {
+            Stage::Handed => (false, true),
+            // It ended before it could be held.
+            Stage::Paused => (true, true),
+            Stage::Aborted { paused } => (paused, false),
+            Stage::Fetching(_) | Stage::Ready => return,
+        };
+        self.handed -= 1;
+        if paused {
+            self.paused -= 1;
+            self.resting.remove(&(Reverse(held.class), run));
+        } else {
+            self.busy_by.sub(held.class, 1);
+        }
+        if wanted {
+            ctx.counters.executed += 1;
+            self.bring(ctx, run, report);
+        } else {
+            self.drop_run(ctx, run);
+        }
+    }
+
+    /// A task ran to its end: what it brought is measured, remembered, sealed, and on its way.
+    fn bring(&mut self, ctx: &mut Ctx<'_>, run: RunId, mut report: Report) {
+        let Some(held) = self.runs.get(&run) else { return };
+        report.usage.queue_us = report.usage.queue_us.saturating_add(held.queue_us);
+        if matches!(report.outcome, Outcome::Lost(_)) {
+            // The module may be what was lost: the next task looks for it again.
+            self.present.remove(&held.program.module);
+            held.program.files.blob().map(|files| self.present.remove(&files));
+        } else {
+            self.services.measure(held.owner, held.lease.job, report.usage.wall_us);
+        }
+        let Some(task) = held.task else { return };
+        if held.program.is_pure() && ctx.memo.remember(ctx.counters, task, &report, (ctx.me, true)) {
+            ctx.memo.tell(ctx.counters, Known { task, report: report.clone(), worker: ctx.me });
+        }
+        let signs = held.terms.receipts;
+        let leaf = signs.then(|| Receipt::new(task, &held.program, &report, ctx.me).leaf());
+        self.finish(ctx, run, Sealed { report, memo: None, leaf });
+    }
+
+    /// A task prints while it runs: its owner is told, as far as the bound goes. The outcome has all of it.
+    pub(crate) fn on_printed(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        run: RunId,
+        stream: Stream,
+        offset: u64,
+        bytes: Arc<[u8]>,
+    ) {
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        let runs = matches!(held.stage, Stage::Handed | Stage::Paused);
+        if !runs || !held.terms.stream || bytes.is_empty() {
+            return;
+        }
+        held.printed += (bytes.len() as u64).max(PRINTED_BYTES_MIN);
+        if bytes.len() > INLINE_BYTES_MAX || held.printed > PRINTED_BYTES_MAX {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        let (owner, lease) = (held.owner, held.lease);
+        ctx.send(owner, Message::Printed { lease, stream, offset, bytes });
+    }
+}

@@ -1,0 +1,237 @@
+//! Known results: who remembers, who is told, who is answered without anything running, and who is not believed.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+mod wire;
+
+use std::sync::Arc;
+
+use weft_core::message::Delivery;
+use weft_core::*;
+use wire::{JOB, Mesh, id};
+
+const AGAIN: JobId = JobId(0xa9a1);
+
+fn same_input(what: &mut Submission) {
+    what.inputs = vec![Payload::inline(b"the same")];
+}
+
+fn again(what: &mut Submission) {
+    same_input(what);
+    what.job = AGAIN;
+}
+
+fn result(mesh: &Mesh, output: &[u8]) -> Report {
+    Report { output: Payload::inline(output), ..mesh.report() }
+}
+
+/// What the last end said: whether nothing ran, who computed it, how many attempts it took.
+fn means(mesh: &Mesh, node: usize) -> (bool, Option<PeerId>, u32) {
+    let Event::TaskEnded { memo, worker, attempts, .. } = mesh.last_end(node) else { panic!("a task ended") };
+    (*memo, *worker, *attempts)
+}
+
+/// A mesh in which node 1 computed the task of node 0, with this report.
+fn computed(slots: &[u32], report: impl FnOnce(&Mesh) -> Report) -> Mesh {
+    let mut mesh = Mesh::of(slots);
+    mesh.submit_with(0, 1, same_input);
+    let run = mesh.slots[1][0];
+    let report = report(&mesh);
+    mesh.end(1, run, report);
+    assert_eq!(mesh.ended(0), 1);
+    mesh
+}
+
+#[test]
+fn a_task_whose_result_came_home_before_ends_at_once() {
+    let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
+    mesh.submit_with(0, 1, again);
+    assert_eq!(means(&mesh, 0), (true, Some(id(1)), 0));
+    let Event::TaskEnded { report, .. } = mesh.last_end(0) else { panic!("a task ended") };
+    assert_eq!(report.output, Payload::inline(b"answer"));
+    assert!(mesh.events[0].contains(&Event::JobEnded { job: AGAIN }));
+    let snapshot = mesh.engines[0].snapshot();
+    assert_eq!((snapshot.counters.recalled, snapshot.known, snapshot.jobs[1].recalled), (1, 1, 1));
+    mesh.assert_quiet();
+}
+
+#[test]
+fn more_tasks_of_an_open_job_are_looked_up_too() {
+    let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
+    mesh.submit_with(0, 0, |what| (what.job, what.closed) = (AGAIN, false));
+    let inputs =
+        vec![Payload::inline(b"the same"), Payload::inline(b"another"), Payload::inline(b"the same")];
+    mesh.input(0, Input::Command(Command::Extend { job: AGAIN, inputs }));
+    assert_eq!(mesh.ended(0), 3, "two of the three");
+    assert_eq!(mesh.running(), [0, 1]);
+    mesh.input(0, Input::Command(Command::Close { job: AGAIN }));
+    mesh.run_all();
+    assert!(mesh.events[0].contains(&Event::JobEnded { job: AGAIN }));
+    mesh.assert_quiet();
+}
+
+#[test]
+fn a_node_that_was_told_answers_a_task_that_it_never_saw() {
+    let mut mesh = computed(&[0, 1, 0], |mesh| result(mesh, b"answer"));
+    assert_eq!(mesh.engines[1].snapshot().counters.told, 1);
+    mesh.submit_with(2, 1, again);
+    assert_eq!(means(&mesh, 2), (true, Some(id(1)), 0));
+}
+
+#[test]
+fn a_worker_answers_for_an_owner_that_was_not_told() {
+    let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
+    mesh.join(0, Vec::new()); // after the gossip
+    mesh.submit_with(2, 1, again);
+    assert_eq!(means(&mesh, 2), (true, Some(id(1)), 1));
+    let counters = mesh.engines[1].snapshot().counters;
+    assert_eq!((counters.executed, counters.answered), (1, 1));
+    mesh.assert_quiet();
+}
+
+#[test]
+fn who_wants_it_run_gets_it_run() {
+    let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
+    mesh.submit_with(0, 1, |what| {
+        again(what);
+        what.terms.memo = false;
+    });
+    assert_eq!(mesh.running(), [0, 1]);
+}
+
+#[test]
+fn what_failed_was_quick_or_impure_is_not_remembered() {
+    let quick =
+        |mesh: &Mesh| Report { usage: Usage { wall_us: 49_999, ..Usage::default() }, ..mesh.report() };
+    let failed = |mesh: &Mesh| Report { outcome: Outcome::Failed(Failure::Exit(1)), ..mesh.report() };
+    let stopped = |mesh: &Mesh| Report {
+        outcome: Outcome::LimitExceeded(Limit::WallTime { limit_ms: 50 }),
+        ..mesh.report()
+    };
+    for report in [&quick as &dyn Fn(&Mesh) -> Report, &failed, &stopped] {
+        let mut mesh = computed(&[0, 1], report);
+        mesh.submit_with(0, 1, again);
+        assert_eq!((mesh.running()[1], mesh.engines[0].snapshot().known), (1, 0));
+    }
+    let mut mesh = Mesh::of(&[0, 1]);
+    let impure = |what: &mut Submission| {
+        what.inputs = vec![Payload::inline(b"the same")];
+        what.program = Arc::new(Program { profile: Profile::Impure, ..Program::clone(&what.program) });
+    };
+    mesh.submit_with(0, 1, impure);
+    mesh.run_all();
+    mesh.submit_with(0, 1, |what| {
+        impure(what);
+        what.job = AGAIN;
+    });
+    assert_eq!(mesh.running(), [0, 1]);
+}
+
+#[test]
+fn a_known_result_ends_its_task_only_when_its_bytes_are_here() {
+    let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
+    let mut mesh = computed(&[0, 1, 0], bulky);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.submit_with(2, 1, again);
+    let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
+    assert_eq!(asked, [(2, BlobId::of(b"bulk"), vec![id(1)])]);
+    assert_eq!(mesh.ended(2), 0);
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), found: true });
+    assert_eq!(means(&mesh, 2), (true, Some(id(1)), 0));
+}
+
+#[test]
+fn a_known_result_whose_bytes_are_gone_is_forgotten_and_its_task_runs() {
+    let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
+    let mut mesh = computed(&[0, 1, 0], bulky);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.submit_with(2, 1, again);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), found: false });
+    assert_eq!(mesh.engines[2].snapshot().known, 0);
+    // The worker remembers too, and has lost the bytes as well.
+    let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
+    assert_eq!(asked, [(1, BlobId::of(b"bulk"), vec![id(1)])]);
+    mesh.input(1, Input::Fetched { blob: BlobId::of(b"bulk"), found: false });
+    assert_eq!(mesh.running(), [0, 1, 0]);
+    mesh.held_fetches = None;
+    mesh.run_all();
+    assert_eq!(means(&mesh, 2), (false, Some(id(1)), 1));
+    mesh.assert_quiet();
+}
+
+#[test]
+fn a_job_that_is_cancelled_while_known_bytes_come_stays_cancelled() {
+    let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
+    let mut mesh = computed(&[0, 1, 0], bulky);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.submit_with(2, 1, again);
+    mesh.input(2, Input::Command(Command::Cancel { job: AGAIN }));
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), found: true });
+    assert_eq!(mesh.ended(2), 1);
+    let Event::TaskEnded { report, .. } = mesh.last_end(2) else { panic!("a task ended") };
+    assert_eq!(report.outcome, Outcome::Cancelled);
+    mesh.assert_quiet();
+}
+
+#[test]
+fn two_answers_to_one_task_are_never_served_again() {
+    let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
+    let task = mesh.works[&(1, RunId(0))].task;
+    let known = Known { task, report: result(&mesh, b"another"), worker: id(1) };
+    mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known.clone()]) });
+    mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
+    let snapshot = mesh.engines[0].snapshot();
+    assert_eq!((snapshot.known, snapshot.counters.disagreed), (0, 1));
+    mesh.submit_with(0, 1, |what| {
+        again(what);
+        what.retries = 0;
+    });
+    assert_eq!(mesh.ended(0), 2, "the worker still believes its own");
+    assert_eq!(mesh.engines[0].snapshot().counters.recalled, 0);
+}
+
+#[test]
+fn nobody_speaks_for_another() {
+    let mut mesh = Mesh::of(&[1, 0, 0]);
+    mesh.submit_with(0, 1, same_input);
+    let task = mesh.works[&(0, RunId(0))].task;
+    let report = result(&mesh, b"forged");
+    let big = Report { output: Payload::Inline(vec![0; 20_000].into()), ..report.clone() };
+    let known = |report: &Report, worker| Known { task, report: report.clone(), worker: id(worker) };
+    let gossip = Gossip::Known(vec![known(&report, 2), known(&big, 1)]);
+    mesh.input(0, Input::Heard { origin: id(1), gossip });
+    let snapshot = mesh.engines[0].snapshot();
+    assert_eq!((snapshot.known, snapshot.counters.dropped), (0, 2));
+}
+
+#[test]
+fn a_worker_that_remembers_unasked_has_lost_the_task() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, |what| what.terms.memo = false);
+    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let report = result(&mesh, b"easy");
+    let delivery = Delivery { lease, report, memo: Some(id(1)), proof: None };
+    mesh.say(1, 0, Message::Outcome(vec![delivery]));
+    assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.lost), (0, 1));
+}
+
+#[test]
+fn what_is_told_keeps_to_its_budget_and_its_length() {
+    let mut mesh = Mesh::of(&[64, 0]);
+    mesh.submit(0, 64);
+    let long = Report { output: Payload::inline(&[7; 2000]), ..mesh.report() };
+    let ran = mesh.slots[0].drain(..).map(|run| (run, long.clone())).collect();
+    mesh.feed(0, Input::Ran(ran));
+    let gossips: Vec<_> = mesh.air.iter().map(|(_, gossip)| gossip.clone()).collect();
+    let told: usize =
+        gossips.iter().map(|gossip| if let Gossip::Known(all) = gossip { all.len() } else { 0 }).sum();
+    let counters = mesh.engines[0].snapshot().counters;
+    assert_eq!((told, counters.told, counters.untold), (32, 32, 32));
+    assert_eq!(mesh.stashed, 32, "long outputs are told by name");
+    assert!(gossips.iter().all(|gossip| codec::encode_gossip(gossip).is_ok()));
+    assert!(gossips.len() > 1, "they do not fit one gossip");
+}
+
+fn blob() -> Payload {
+    Payload::Blob { id: BlobId::of(b"bulk"), bytes: 50_000 }
+}

@@ -1,0 +1,161 @@
+//! A task of a higher class on a full worker: who is stopped for it, who is not, and who goes on when.
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+mod wire;
+
+use weft_core::message::{Class, LeaseRange};
+use weft_core::snapshot::TaskView;
+use weft_core::*;
+use wire::{JOB, Mesh};
+
+fn job(number: u64, class: Class) -> impl FnOnce(&mut Submission) {
+    move |what: &mut Submission| (what.job, what.class) = (JobId(number), class)
+}
+
+/// Runs, paused runs.
+fn counts(mesh: &Mesh, node: usize) -> (usize, usize) {
+    (mesh.slots[node].len(), mesh.paused[node].len())
+}
+
+fn last_run(mesh: &mut Mesh, node: usize) {
+    let run = *mesh.slots[node].iter().max().unwrap_or(&RunId(0));
+    let report = mesh.report();
+    mesh.end(node, run, report);
+}
+
+#[test]
+fn a_realtime_task_starts_at_once_on_a_full_worker_and_the_stopped_one_goes_on() {
+    let mut mesh = Mesh::of(&[0, 2]);
+    mesh.submit(0, 6);
+    mesh.advance_ms(10);
+    mesh.submit_with(0, 1, job(9, Class::Realtime));
+    assert_eq!(counts(&mesh, 1), (2, 1));
+    let snapshot = mesh.engines[1].snapshot();
+    assert_eq!((snapshot.running, snapshot.paused, snapshot.counters.preempted), (2, 1, 1));
+    last_run(&mut mesh, 1);
+    assert!(mesh.events[0].contains(&Event::JobEnded { job: JobId(9) }));
+    assert_eq!(counts(&mesh, 1), (2, 0), "it goes on before the next of its class begins");
+    mesh.run_all();
+    assert_eq!(mesh.ended(0), 7);
+    mesh.assert_quiet();
+}
+
+#[test]
+fn the_youngest_of_the_lowest_class_is_stopped() {
+    let mut mesh = Mesh::of(&[0, 3]);
+    for (number, class) in [(1, Class::Scavenger), (2, Class::Batch), (3, Class::Scavenger)] {
+        mesh.submit_with(0, 1, job(number, class));
+        mesh.advance_ms(10);
+    }
+    mesh.submit_with(0, 1, job(9, Class::Interactive));
+    assert_eq!(mesh.paused[1], [RunId(2)]);
+    mesh.submit_with(0, 1, job(10, Class::Interactive));
+    assert_eq!(mesh.paused[1], [RunId(2), RunId(0)], "then the older scavenger, before the batch");
+}
+
+#[test]
+fn nobody_stops_for_its_own_class() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, job(1, Class::Realtime));
+    mesh.submit_with(0, 1, job(2, Class::Realtime));
+    mesh.submit_with(0, 1, job(3, Class::Interactive));
+    assert_eq!((counts(&mesh, 1), mesh.engines[1].snapshot().counters.preempted), ((1, 0), 0));
+    mesh.run_all();
+    assert_eq!(mesh.ended(0), 3);
+}
+
+#[test]
+fn never_more_are_paused_than_there_are_slots() {
+    let mut mesh = Mesh::of(&[0, 2]);
+    mesh.submit_with(0, 2, job(1, Class::Scavenger));
+    mesh.submit_with(0, 2, job(2, Class::Batch));
+    mesh.submit_with(0, 2, job(3, Class::Interactive));
+    mesh.submit_with(0, 2, job(4, Class::Realtime));
+    assert_eq!(counts(&mesh, 1), (2, 2));
+    let audit = mesh.engines[1].audit();
+    assert!(audit.held.len() + audit.reserved as usize <= audit.reserved_max as usize);
+    mesh.run_all();
+    for _ in 0..10 {
+        mesh.advance_ms(1000);
+        mesh.run_all();
+    }
+    assert_eq!(mesh.ended(0), 8);
+    mesh.assert_quiet();
+}
+
+#[test]
+fn short_tasks_are_waited_for_and_stopped_when_they_prove_long() {
+    let mut mesh = Mesh::of(&[1]);
+    mesh.submit(0, 3);
+    let run = mesh.slots[0][0];
+    let quick = Report { usage: Usage { wall_us: 4000, ..Usage::default() }, ..mesh.report() };
+    mesh.end(0, run, quick);
+    mesh.submit_with(0, 1, job(9, Class::Realtime));
+    assert_eq!(counts(&mesh, 0), (1, 0), "four milliseconds are waited for");
+    mesh.advance_ms(6);
+    assert_eq!(counts(&mesh, 0), (1, 1), "but no more than five");
+}
+
+#[test]
+fn a_cancelled_job_takes_its_paused_tasks_along() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    mesh.submit_with(0, 1, job(9, Class::Realtime));
+    assert_eq!(counts(&mesh, 1), (1, 1));
+    mesh.input(0, Input::Command(Command::Cancel { job: JOB }));
+    assert_eq!(mesh.aborted, 1);
+    mesh.run_all();
+    assert_eq!(mesh.ended(0), 2);
+    assert_eq!(mesh.engines[1].audit().paused, 0);
+    mesh.assert_quiet();
+}
+
+#[test]
+fn a_run_that_ends_while_it_is_being_paused_has_ended() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    mesh.submit_with(0, 1, job(9, Class::Realtime));
+    let run = mesh.paused[1].remove(0);
+    let report = mesh.report();
+    mesh.end(1, run, report);
+    assert_eq!(mesh.ended(0), 1);
+    mesh.run_all();
+    assert_eq!((mesh.ended(0), mesh.engines[1].audit().paused), (2, 0));
+    mesh.assert_quiet();
+}
+
+#[test]
+fn a_paused_lease_is_renewed_says_so_and_its_time_does_not_count() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, |what| {
+        let limits = Limits { wall_ms: 1000, ..Limits::DEFAULT };
+        what.program = std::sync::Arc::new(Program { limits, ..Program::clone(&what.program) });
+    });
+    mesh.submit_with(0, 1, job(9, Class::Realtime));
+    for _ in 0..1200 {
+        mesh.steps = 0;
+        mesh.advance_ms(1000);
+    }
+    assert_eq!(mesh.engines[0].snapshot().counters.lost, 0, "twenty minutes are not held against it");
+    let why = mesh.engines[0].why(mesh.now, JOB, 0).map(|why| why.state);
+    let Some(TaskView::Leased { paused: true, .. }) = why else { panic!("{why:?}") };
+    assert_eq!(mesh.engines[1].audit().held.len(), 2, "nothing was given back");
+}
+
+#[test]
+fn a_worker_that_says_paused_for_ever_keeps_nothing_for_ever() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    mesh.links.insert((1, 0), false); // what it says itself is lost
+    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let mut seconds = 0;
+    while mesh.engines[0].snapshot().counters.lost == 0 {
+        mesh.steps = 0;
+        let range = LeaseRange { first: lease, count: 1, paused: true };
+        mesh.feed(0, Input::Received { from: wire::id(1), message: Message::Renew(vec![range]) });
+        mesh.advance_ms(3000);
+        seconds += 3;
+        assert!(seconds < 2 * 3600, "two hours of renewals");
+    }
+    assert!(seconds > 3600, "an hour is granted, and it had {seconds} s");
+}

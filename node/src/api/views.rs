@@ -1,0 +1,242 @@
+//! How things stand, in the API's words: node, peers, jobs, and why a task waits. Structs are taken apart field by
+//! field, so that a new field can't be forgotten.
+
+use std::collections::BTreeMap;
+
+use weft_client::api;
+use weft_core::message::Class;
+use weft_core::snapshot::{Answer, Counters, JobView, PeerView, Said, Snapshot, TaskView, Why};
+use weft_core::{JobId, PeerId};
+
+use crate::handle::{NodeInfo, PoolStatus, Standing};
+use crate::jobs::JobSummary;
+
+/// The node as it is.
+pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
+    let Standing { snapshot, pool } = standing;
+    let Snapshot {
+        me,
+        capacity,
+        running,
+        paused: _,
+        waiting,
+        reserved,
+        undelivered,
+        known,
+        peers,
+        jobs,
+        counters,
+    } = snapshot;
+    let NodeInfo { peer: _, name, version, data_dir, mesh, listen, started } = info;
+    let unfinished = |job: &&JobView| job.open || job.queued + job.leased > 0;
+    api::Status {
+        peer: me.to_string(),
+        name: name.clone(),
+        version: (*version).to_owned(),
+        data_dir: data_dir.display().to_string(),
+        mesh: mesh.clone(),
+        listen: listen.lock().expect("nobody panics holding this lock").clone(),
+        uptime_ms: millis(started.elapsed()),
+        slots: capacity.slots,
+        free: capacity.free,
+        running,
+        waiting,
+        reserved,
+        undelivered,
+        backlog: capacity.backlog,
+        memory_bytes: capacity.memory_bytes,
+        sandbox: slots(pool),
+        memo: api::Memo { entries: known, hits: counters.recalled + counters.answered },
+        labels: labels(capacity.labels),
+        draining: capacity.draining,
+        peers_connected: count(peers.iter().filter(|peer| peer.connected).count()),
+        jobs_unfinished: count(jobs.iter().filter(unfinished).count()),
+        counters: self::counters(counters),
+    }
+}
+
+fn slots(pool: PoolStatus) -> api::Slots {
+    let PoolStatus { kind, busy, queued, paused, children, replaced, confinement, compiled, compiling } =
+        pool;
+    let kind = kind.to_owned();
+    api::Slots { kind, busy, queued, paused, children, replaced, confinement, compiled, compiling }
+}
+
+fn counters(counters: Counters) -> api::Counters {
+    let Counters {
+        calls,
+        bids_made,
+        bids_received,
+        declines,
+        awards,
+        refused,
+        executed,
+        committed,
+        lost,
+        late,
+        differing,
+        forged,
+        resent,
+        gossiped_home,
+        dropped,
+        recalled,
+        answered,
+        told,
+        untold,
+        disagreed,
+        unproven,
+        preempted,
+    } = counters;
+    api::Counters {
+        calls,
+        bids_made,
+        bids_received,
+        declines,
+        awards,
+        refused,
+        executed,
+        committed,
+        lost,
+        late,
+        differing,
+        forged,
+        resent,
+        gossiped_home,
+        dropped,
+        recalled,
+        answered,
+        told,
+        untold,
+        disagreed,
+        unproven,
+        preempted,
+    }
+}
+
+/// A peer as seen from here.
+pub(super) fn peer(view: PeerView) -> api::Peer {
+    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost } = view;
+    let weft_core::message::Capacity {
+        boot: _,
+        seq: _,
+        name,
+        slots,
+        free,
+        memory_bytes,
+        labels,
+        backlog,
+        draining,
+    } = capacity;
+    let labels = self::labels(labels);
+    let peer = peer.to_string();
+    api::Peer {
+        peer,
+        name,
+        connected,
+        rtt_us,
+        slots,
+        free,
+        memory_bytes,
+        labels,
+        backlog,
+        draining,
+        leased,
+        done,
+        lost,
+    }
+}
+
+/// A job: what the table knows of it, and what the engine still does.
+pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
+    let JobSummary {
+        job,
+        meta,
+        tasks,
+        closed,
+        ended,
+        cancelled_by_user,
+        done,
+        failed,
+        cancelled,
+        lost,
+        elapsed,
+    } = summary;
+    let state = match (closed, ended) {
+        (_, true) => api::JobState::Ended,
+        (true, false) => api::JobState::Running,
+        (false, false) => api::JobState::Open,
+    };
+    let (queued, leased, retried) = match view {
+        Some(view) => (view.queued, view.leased, view.retried),
+        // The engine has forgotten an ended job, or not heard of a new one.
+        None => (tasks.saturating_sub(done + failed + cancelled), 0, lost),
+    };
+    api::Job {
+        job: job.to_string(),
+        state,
+        detached: meta.detached,
+        cancelled_by_user,
+        class: class_out(meta.class),
+        module: meta.module.to_string(),
+        tasks,
+        queued,
+        leased,
+        done,
+        failed,
+        cancelled,
+        retried,
+        elapsed_ms: millis(elapsed),
+    }
+}
+
+/// What was said about a task.
+pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, String>) -> api::Why {
+    let Why { state, answers } = why;
+    let task = match state {
+        TaskView::Queued { before } => api::TaskState::Queued { before },
+        TaskView::Leased { worker, attempt, since_ms, paused } => {
+            api::TaskState::Leased { worker: worker.to_string(), attempt, since_ms, paused }
+        }
+        TaskView::Fetching { worker } => api::TaskState::Fetching { worker: worker.to_string() },
+        TaskView::Ended => api::TaskState::Ended,
+        TaskView::Cancelled => api::TaskState::Cancelled,
+    };
+    let answer = |Answer { peer, said, ago_ms }: Answer| api::Answer {
+        name: names.get(&peer).cloned().unwrap_or_default(),
+        peer: peer.to_string(),
+        said: self::said(said),
+        ago_ms,
+    };
+    api::Why { job: job.to_string(), index, task, answers: answers.into_iter().map(answer).collect() }
+}
+
+fn said(said: Said) -> api::Said {
+    match said {
+        Said::Nothing => api::Said::Nothing,
+        Said::Bid(slots) => api::Said::Bid { slots },
+        Said::Declined(reason) => api::Said::Declined { reason: reason.to_string() },
+        Said::NotAsked(reason) => api::Said::NotAsked { reason: reason.to_string() },
+        Said::Unreachable => api::Said::Unreachable,
+    }
+}
+
+fn labels(labels: Vec<(String, String)>) -> BTreeMap<String, String> {
+    labels.into_iter().collect()
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn class_out(class: Class) -> api::Class {
+    match class {
+        Class::Scavenger => api::Class::Scavenger,
+        Class::Batch => api::Class::Batch,
+        Class::Interactive => api::Class::Interactive,
+        Class::Realtime => api::Class::Realtime,
+    }
+}

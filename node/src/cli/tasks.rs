@@ -1,0 +1,203 @@
+//! The words of `weft run` and `weft map`: what a task is, what it is given, and what becomes of what it leaves.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use weft_client::Class;
+use weft_node::settings::{parse_bytes, parse_duration, parse_pair};
+
+/// A file or a directory for `/in`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// Here.
+    pub(crate) path: PathBuf,
+    /// There; by its own name without one.
+    pub(crate) name: Option<String>,
+}
+
+impl Given {
+    /// `PATH` or `PATH:/in/NAME`; the last `:/in` divides.
+    fn parse(text: &str) -> Result<Self, String> {
+        let split = text.rsplit_once(":/").filter(|(_, name)| *name == "in" || name.starts_with("in/"));
+        let (path, name) = match split {
+            Some((path, name)) => (path, Some(format!("/{name}"))),
+            None => (text, None),
+        };
+        if path.is_empty() {
+            Err(String::from("PATH or PATH:/in/NAME"))
+        } else {
+            Ok(Self { path: path.into(), name })
+        }
+    }
+}
+
+/// What every task of a job is given.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TaskArgs {
+    /// Call this function of the module, instead of running the module as a command.
+    #[arg(long = "fn", value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// Set a variable of the task's environment. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Stop a task that ran longer, such as 500ms, 30s or 5m [default: 60s].
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Stop a task that asks for more memory, such as 64MiB [default: 256MiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) memory: Option<u64>,
+    /// Put a file, or a directory with everything in it, under /in, where tasks read it. May be repeated.
+    ///
+    /// It appears as /in/NAME, by default by its own name; `:/in` puts what is in a directory right there. A symbolic
+    /// link inside a directory must stay in it.
+    #[arg(long, value_name = "PATH[:/in/NAME]", value_parser = Given::parse)]
+    pub(crate) input: Vec<Given>,
+    /// Stop a task that keeps more than this under /tmp and /out together [default: 64MiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) files_limit: Option<u64>,
+    /// Stop a task that used N units of fuel, about one an instruction: the same number on every node. Counting costs
+    /// running time.
+    #[arg(long, value_name = "N")]
+    pub(crate) fuel: Option<u64>,
+    /// The same bits of every NaN on every processor too, at a cost to code that computes with floats.
+    #[arg(long, conflicts_with = "impure")]
+    pub(crate) portable: bool,
+    /// The real clock and real randomness, instead of virtual ones. Results are not remembered then.
+    #[arg(long)]
+    pub(crate) impure: bool,
+    /// How urgent: scavenger, batch, interactive or realtime. A higher class holds running tasks of a lower one
+    /// [default: batch].
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<Class>,
+    /// Run the task even if its result is known.
+    #[arg(long)]
+    pub(crate) no_memo: bool,
+    /// Run only on nodes that carry this label. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub(crate) need: Vec<(String, String)>,
+    /// Run a failed task again, up to N times.
+    #[arg(long, value_name = "N")]
+    pub(crate) retries: Option<u32>,
+}
+
+/// Flags of `weft run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = RUN_HELP)]
+pub(crate) struct RunArgs {
+    /// The module: a .wasm file (a command, a component or functions), or its text, a .wat file.
+    pub(crate) module: PathBuf,
+    /// What the task is given.
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Give the task this file as its stdin; `-` is this command's own, which is also the default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stdin: Option<PathBuf>,
+    /// Write what the task left in /out into DIR, which must be empty or not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Let --out write into a directory that is not empty, over files of the same names.
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+    /// Have the worker sign what it reports, check that, and show it on stderr, or in the JSON. Runs the task.
+    #[arg(long)]
+    pub(crate) receipt: bool,
+    /// Print one JSON object instead of the task's stdout and stderr.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Arguments of the task.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+const RUN_HELP: &str = "\
+The task starts when stdin has ended; stdin from a terminal counts as empty.
+What it prints is shown while it runs. It sees its arguments, its environment,
+what --input put under /in, an empty /tmp and an empty /out, and nothing else.
+
+Exit code: the task's own, and
+  1    a function returned an error
+  124  the task ran out of time, or of fuel
+  125  weft's own errors, an invalid module, output or files over their limit
+  126  the task trapped
+  130  interrupted by Ctrl-C; the task is cancelled
+  137  the task ran out of memory
+
+Examples:
+  echo hello | weft run wc.wasm
+  weft run render.wasm --timeout 5m -- --width 640 < scene.txt > out.png
+  weft run tools.wasm --fn double --stdin numbers.bin
+  weft run build.wasm --input src --input cfg.toml:/in/etc/cfg.toml --out built";
+
+/// Flags of `weft map`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = MAP_HELP)]
+#[command(group = clap::ArgGroup::new("inputs").required(true).args(["each_line", "each_file"]))]
+pub(crate) struct MapArgs {
+    /// The module: a .wasm file (a command, a component or functions), or its text, a .wat file.
+    pub(crate) module: PathBuf,
+    /// One task per line of FILE, `-` for stdin; its stdin is the line without the newline.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) each_line: Option<PathBuf>,
+    /// One task per file; its stdin is the file.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(crate) each_file: Vec<PathBuf>,
+    /// What every task is given.
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Write each output into a file of DIR, named like its input file, or by the line's number from 0; and what a
+    /// task left in /out into a directory beside it, NAME.out. What is there is written over.
+    #[arg(long, value_name = "DIR", conflicts_with = "json")]
+    pub(crate) out: Option<PathBuf>,
+    /// Have the workers sign what they report, and check that. Runs every task.
+    #[arg(long, requires = "json")]
+    pub(crate) receipt: bool,
+    /// Print one JSON object a line, as results come.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Arguments of every task.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+const MAP_HELP: &str = "\
+Outputs of tasks that are done come on stdout in the order of the inputs, each
+ended by a newline; failures are told on stderr. Inputs are read as they are
+needed: a million lines need no more memory than ten thousand.
+
+--json prints, as results come, one object a line, with these keys:
+  index      the input's number, from 0
+  outcome    done, failed, trapped, limit, invalid, cancelled or lost
+  exit_code  the task's own, null when it did not run to its end
+  reason     why it is not done, where there is more to say
+  output     a string, {\"base64\": ..} when it is not text, or, when it is
+  errors     long, {\"blob\": id, \"bytes\": n}: see `weft blob get`
+  files      what it left in /out, a tar archive, when there is something
+  worker     the id of the node that computed it
+  attempts   how many it took, 0 when the result was known
+  memo       whether the result was known and nothing ran
+  wall_us    how long the last one ran
+  usage      times, memory, fuel and bytes of the last one
+  receipt    with --receipt: what the worker signed
+
+Exit code: the number of failed tasks, at most 100; 125 for weft's own errors;
+130 when interrupted by Ctrl-C, which cancels the job.
+
+Examples:
+  weft map score.wasm --each-line words.txt > scores.txt
+  seq 1000 | weft map sim.wasm --each-line - --json -- --steps 500
+  weft map convert.wasm --each-file photos/*.png --out small/ --retries 2";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_may_have_another_name_there() {
+        let given = |text| Given::parse(text).map(|given| (given.path.display().to_string(), given.name));
+        assert_eq!(given("a/b").unwrap(), ("a/b".into(), None));
+        assert_eq!(given("a/b:/in/c/d").unwrap(), ("a/b".into(), Some("/in/c/d".into())));
+        assert_eq!(given("a:b:/in").unwrap(), ("a:b".into(), Some("/in".into())));
+        assert_eq!(given("a:/inside").unwrap(), ("a:/inside".into(), None));
+        assert!(given(":/in/x").is_err());
+    }
+}

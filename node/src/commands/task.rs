@@ -1,0 +1,147 @@
+//! The task of `run` and `map`, from the command line. Looks at the module first, so that a wrong file is refused before
+//! anything is sent; text becomes binary here, for nodes take binary only.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use weft_client::{Module, Task};
+
+use super::Problem;
+use crate::cli::{Given, TaskArgs};
+
+/// Longest module as text, in bytes.
+const TEXT_BYTES_MAX: u64 = 256 << 20;
+
+/// What to run, as the command line says it.
+pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Result<Task, Problem> {
+    let file = module_of(module)?;
+    let TaskArgs {
+        function,
+        env,
+        timeout,
+        memory,
+        input,
+        files_limit,
+        fuel,
+        portable,
+        impure,
+        class,
+        no_memo,
+        need,
+        retries,
+    } = given;
+    if function.is_some() && !(args.is_empty() && env.is_empty() && input.is_empty()) {
+        let text = "--fn calls a function, which takes only its input: arguments, --env and --input are for commands";
+        return Err(Problem::Usage(text.into()));
+    }
+    let task = match function {
+        Some(name) => Task::function(file, name),
+        None => Task::command(file).args(args),
+    };
+    let task = env.into_iter().fold(task, |task, (name, value)| task.env(name, value));
+    let task = need.into_iter().fold(task, |task, (name, value)| task.need(name, value));
+    let task = input.into_iter().fold(task, |task, Given { path, name }| match name {
+        Some(name) => task.file_as(path, name),
+        None => task.file(path),
+    });
+    let task = or(task, timeout, Task::timeout);
+    let task = or(task, memory, Task::memory_bytes);
+    let task = or(task, files_limit, Task::files_bytes);
+    let task = or(task, fuel, Task::fuel);
+    let task = or(task, class, Task::class);
+    let task = or(task, retries, Task::retries);
+    let task = task.memo(!no_memo);
+    Ok(match (portable, impure) {
+        (_, true) => task.impure(),
+        (true, false) => task.portable(),
+        (false, false) => task,
+    })
+}
+
+fn or<T>(task: Task, given: Option<T>, set: impl FnOnce(Task, T) -> Task) -> Task {
+    match given {
+        Some(value) => set(task, value),
+        None => task,
+    }
+}
+
+/// The module of that file: itself, or what its text means.
+fn module_of(path: &Path) -> Result<Module, Problem> {
+    let unreadable = |source| Problem::File { action: "read the module", path: path.to_owned(), source };
+    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut head = Vec::with_capacity(8);
+    file.by_ref().take(8).read_to_end(&mut head).map_err(unreadable)?;
+    if head.starts_with(b"\0asm") {
+        return Ok(Module::file(path));
+    }
+    if let Some(text) = text_of(&head, file).map_err(unreadable)? {
+        return binary(&text, path).map(Module::from);
+    }
+    let path = path.display();
+    let text = match head.as_slice() {
+        [] => format!("{path} is empty, not a WebAssembly module"),
+        other => format!(
+            "{path} is no WebAssembly module: it begins with \"{}\" instead of \"\\0asm\", and is no WebAssembly text; \
+             compile the program for wasm32-wasip1 or wasm32-wasip2 and pass the .wasm file",
+            other.escape_ascii()
+        ),
+    };
+    Err(Problem::Failed(text))
+}
+
+/// The rest of a file that may be WebAssembly text, which begins with a parenthesis or a comment.
+fn text_of(head: &[u8], rest: impl io::Read) -> io::Result<Option<String>> {
+    let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
+    if !matches!(first, Some(b'(' | b';') | None) || head.is_empty() {
+        return Ok(None);
+    }
+    let mut text = head.to_vec();
+    rest.take(TEXT_BYTES_MAX + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > TEXT_BYTES_MAX {
+        return Err(io::Error::other(format!("longer than {} MiB as text", TEXT_BYTES_MAX >> 20)));
+    }
+    let text = String::from_utf8(text).ok();
+    // What has neither a module nor a component in it is some other program's text.
+    Ok(text.filter(|text| text.contains('(')))
+}
+
+fn binary(text: &str, path: &Path) -> Result<Vec<u8>, Problem> {
+    wat::parse_str(text).map_err(|error| {
+        // The message has the line and a picture of it below; the first line and the place are enough.
+        let whole = error.to_string();
+        let place = whole.lines().find_map(|line| line.split_once("--> ")).map(|(_, place)| place.trim());
+        let place = place.and_then(|place| place.split_once(':')).map(|(_, place)| format!(":{place}"));
+        let what = whole.lines().next().unwrap_or("it does not parse");
+        Problem::Failed(format!("{}{}: {what}", path.display(), place.unwrap_or_default()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(bytes: &[u8]) -> Result<Module, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.wat");
+        std::fs::write(&path, bytes).unwrap();
+        module_of(&path).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn a_file_that_is_no_module_is_refused_by_its_first_bytes() {
+        assert!(matches!(taken(b"\0asm\x01\0\0\0"), Ok(Module::File(_))));
+        assert!(taken(b"\x7fELF\x02").unwrap_err().contains("begins with \"\\x7fELF\\x02\""));
+        assert!(taken(b"").unwrap_err().contains("is empty"));
+    }
+
+    #[test]
+    fn text_becomes_binary() {
+        for text in ["(module)", "  ;; a comment\n (module)", "(; another ;) (component)"] {
+            let module = taken(text.as_bytes());
+            let Ok(Module::Bytes(bytes)) = &module else { panic!("{text}: {module:?}") };
+            assert!(bytes.starts_with(b"\0asm"), "{text}");
+        }
+        let text = taken(b"(module\n  (funk))").unwrap_err();
+        assert!(text.contains("m.wat:2:4: ") && !text.contains('\n'), "{text}");
+    }
+}

@@ -1,0 +1,120 @@
+//! From what a task was given to one archive: small ones in memory, large ones in a file that goes away.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use crate::archive::{Archive, bad};
+use crate::error::Error;
+use crate::input::Input;
+use crate::task::Given;
+
+/// An archive up to this length stays in memory.
+const MEMORY_BYTES: usize = 4 << 20;
+
+/// An archive, ready to be uploaded.
+#[derive(Debug)]
+pub(crate) enum Packed {
+    Input(Input),
+    /// Removed when dropped.
+    Spooled(NamedTempFile),
+}
+
+/// Packs what a task was given, on a thread that may block.
+pub(crate) async fn pack(given: Vec<Given>) -> Result<Packed, Error> {
+    let packed = tokio::task::spawn_blocking(move || pack_here(given)).await;
+    packed.map_err(|error| Error::Broken { reason: format!("packing files did not end: {error}") })?
+}
+
+fn pack_here(given: Vec<Given>) -> Result<Packed, Error> {
+    let mut archive = Archive::default();
+    for item in given {
+        match item {
+            Given::Path(path, Some(name)) => archive.add_path(&name, &path)?,
+            Given::Path(path, None) => archive.add_path(&own_name(&path)?, &path)?,
+            Given::Bytes(name, bytes) => archive.add_bytes(&name, bytes)?,
+            Given::Archive(input) if archive.is_empty() => return Ok(Packed::Input(input)),
+            Given::Archive(_) => return Err(bad("/in", "a whole archive and files beside it")),
+        }
+    }
+    let mut spool = Spool::Memory(Vec::new());
+    archive.write_to(&mut spool)?;
+    Ok(match spool {
+        Spool::Memory(bytes) => Packed::Input(bytes.into()),
+        Spool::File(file) => Packed::Spooled(file),
+    })
+}
+
+/// The last name of a path; of `.` or `a/..`, that of the directory it means.
+fn own_name(path: &Path) -> Result<String, Error> {
+    let name = match path.file_name() {
+        Some(name) => name.to_owned(),
+        None => {
+            let truly = std::fs::canonicalize(path);
+            let truly = truly.map_err(|source| Error::File { path: path.to_owned(), source })?;
+            truly
+                .file_name()
+                .map(ToOwned::to_owned)
+                .ok_or_else(|| bad(path, "it has no name: give it one"))?
+        }
+    };
+    name.into_string().map_err(|_name| bad(path, "its name is not UTF-8: give it another"))
+}
+
+/// Bytes that move into a file when they become many.
+enum Spool {
+    Memory(Vec<u8>),
+    File(NamedTempFile),
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Self::Memory(held) = self
+            && held.len() + bytes.len() > MEMORY_BYTES
+        {
+            let mut file = NamedTempFile::new()?;
+            file.write_all(held)?;
+            *self = Self::File(file);
+        }
+        match self {
+            Self::Memory(held) => held.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::File(file) => file.flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_archive_passes_through_a_file_that_goes_away() {
+        let bytes = vec![7; MEMORY_BYTES];
+        let Packed::Spooled(file) = pack_here(vec![Given::Bytes("a".into(), bytes.into())]).unwrap() else {
+            panic!("it is too large for the memory");
+        };
+        let path = file.path().to_owned();
+        assert!(std::fs::metadata(&path).unwrap().len() > MEMORY_BYTES as u64);
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_directory_is_called_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        assert_eq!(own_name(&inner.join("../inner")).unwrap(), "inner");
+        assert_eq!(own_name(&inner.join("x/..").join("..")).unwrap_err().to_string().is_empty(), false);
+        assert_eq!(own_name(&inner.join(".")).unwrap(), "inner");
+    }
+}
