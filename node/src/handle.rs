@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use weft_core::snapshot::{Snapshot, Why};
 use weft_core::{Command, JobId, PeerId};
+use weft_exec::PoolStatus;
 
 use crate::jobs::JobTable;
-pub use crate::ports::PoolStatus;
 
 /// Requests that wait for the loop; beyond it, whoever asks waits.
 pub const REQUESTS_MAX: usize = 256;

@@ -13,6 +13,10 @@ use tracing_subscriber::EnvFilter;
 use commands::Problem;
 
 fn main() -> ExitCode {
+    // A slot gives up every right before anything else is started: no thread, no runtime, no log.
+    if let Some(code) = slot() {
+        return code;
+    }
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return no_command(&error),
@@ -22,6 +26,19 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(problem) => ExitCode::from(report(&problem, runs_tasks)),
     }
+}
+
+/// What this process is to do as a slot of a node, if it is one: `weft slot`, which nobody types.
+#[cfg(target_os = "linux")]
+fn slot() -> Option<ExitCode> {
+    let mut words = std::env::args_os().skip(1);
+    let is_slot = words.next().is_some_and(|word| word == weft_node::settings::SLOT_WORD);
+    (is_slot && words.next().is_none()).then(weft_exec::slot_main)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn slot() -> Option<ExitCode> {
+    None
 }
 
 fn run(cli: cli::Cli) -> Result<u8, Problem> {

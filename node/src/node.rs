@@ -5,21 +5,24 @@
 
 use std::fmt;
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_core::{Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
-use weft_exec::{Sandbox, SandboxConfig, SandboxError};
+use weft_exec::{PoolConfig, SandboxError, Slots};
 use weft_net::{Admission, Net, NetConfig, NetError, NetEvent, Signer};
 
 use crate::api;
 use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, Standing};
 use crate::jobs::JobTable;
 use crate::ports::Ports;
-use crate::settings::{self, DirError, Settings};
+use crate::settings::{self, DirError, Settings, SlotKind};
 
 /// Ended fetches that wait for the loop; beyond it a fetch waits with its answer.
 const FETCHED_MAX: usize = 256;
@@ -35,6 +38,9 @@ pub enum StartError {
     /// The blob store can't be opened.
     #[error("the blob store can't be opened: {0}")]
     Store(#[from] weft_blobs::Error),
+    /// The slots' descriptor can't be waited for.
+    #[error("the slots can't be waited for: {0}")]
+    Slots(std::io::Error),
     /// The sandbox does not start.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -98,6 +104,8 @@ pub struct Node {
     events: mpsc::Receiver<NetEvent>,
     fetched: mpsc::Receiver<Input>,
     ran: Arc<Notify>,
+    /// Readable when slot processes have something to say; slot threads tell through `ran`.
+    slots_ready: Option<AsyncFd<OwnedFd>>,
     handle: NodeHandle,
     notices: (mpsc::Sender<Notice>, Option<mpsc::Receiver<Notice>>),
     // Dropped last: the API's server first, then the directory's lock.
@@ -132,19 +140,13 @@ impl Node {
         let boot = random_u64()?.max(1);
         let quota = weft_blobs::Quota { bytes: settings.store_bytes };
         let store = weft_blobs::Store::open(&settings.data_dir, quota)?;
-        let sandbox = Sandbox::new(SandboxConfig {
-            cache_dir: Some(settings.data_dir.join("modules")),
-            slots: settings.slots,
-            memory_max_bytes: settings.memory_bytes,
-        })?;
         let (net, events) = start_net(&settings, boot, &store).await?;
         let me = weft_net::peer_id_of(&settings.identity);
         let jobs = Arc::new(JobTable::default());
         let ran = Arc::new(Notify::new());
         let (fetched_tx, fetched) = mpsc::channel(FETCHED_MAX);
         let ports = Ports::new(
-            sandbox,
-            settings.slots,
+            pool_config(&settings),
             Rc::new(net),
             Signer::new(&settings.identity),
             store.clone(),
@@ -152,6 +154,7 @@ impl Node {
             ran.clone(),
             fetched_tx,
         )?;
+        let slots_ready = slots_ready(&ports).map_err(StartError::Slots)?;
         let (requests_tx, requests) = mpsc::channel(REQUESTS_MAX);
         let info = NodeInfo {
             peer: me,
@@ -181,6 +184,7 @@ impl Node {
             events,
             fetched,
             ran,
+            slots_ready,
             handle,
             notices: (notices_tx, Some(notices_rx)),
             _api: api,
@@ -216,6 +220,10 @@ impl Node {
                 Step::Net(event) => self.on_net(event),
                 Step::Request(request) => self.on_request(request),
                 Step::Ran => {
+                    if self.slots_ready.is_some() && self.ports.turn() {
+                        // Its bound was reached: the rest comes behind whatever else waits.
+                        self.ran.notify_one();
+                    }
                     for input in self.ports.take_events() {
                         self.apply(input);
                     }
@@ -236,6 +244,7 @@ impl Node {
         tokio::select! {
             () = stop => Step::Stop,
             () = self.ran.notified() => Step::Ran,
+            () = readable(self.slots_ready.as_ref()) => Step::Ran,
             Some(event) = self.events.recv() => Step::Net(event),
             Some(request) = self.requests.recv() => Step::Request(request),
             Some(input) = self.fetched.recv() => Step::Input(input),
@@ -297,6 +306,40 @@ impl Node {
         if let Err(error) = self.notices.0.try_send(notice) {
             tracing::debug!(%error, "nobody reads the notices");
         }
+    }
+}
+
+fn pool_config(settings: &Settings) -> PoolConfig {
+    let kind = match settings.slot_kind {
+        SlotKind::Thread => Slots::Threads,
+        // This very program, even after somebody put another in its place on the disk.
+        SlotKind::Process => {
+            Slots::Processes { program: "/proc/self/exe".into(), args: vec![settings::SLOT_WORD.into()] }
+        }
+    };
+    PoolConfig {
+        slots: settings.slots,
+        kind,
+        cache_dir: Some(settings.data_dir.join("modules")),
+        memory_max_bytes: settings.memory_bytes,
+    }
+}
+
+fn slots_ready(ports: &Ports) -> std::io::Result<Option<AsyncFd<OwnedFd>>> {
+    let fd = ports.poll_fd()?;
+    fd.map(|fd| AsyncFd::with_interest(fd, Interest::READABLE)).transpose()
+}
+
+/// Ready when slot processes have something to say. Readiness is given back before it is acted on, so that what comes
+/// meanwhile is not lost.
+async fn readable(slots: Option<&AsyncFd<OwnedFd>>) {
+    match slots {
+        Some(fd) => match fd.readable().await {
+            Ok(mut ready) => ready.clear_ready(),
+            // The runtime ends; so does the loop.
+            Err(_over) => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }
 

@@ -1,34 +1,32 @@
 //! Performs the engine's effects: peers, slots, blobs, the job table. Nothing here waits and nothing fails: what goes
 //! wrong comes back as an input. A new effect does not compile until it is handled here.
 
-mod slots;
-
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_blobs::{Durability, Incoming, Store};
 use weft_core::receipt::signed_bytes;
 use weft_core::{BlobId, Effect, Input, PeerId, RunId, Work};
-use weft_exec::{BlobAccess, Sandbox, SandboxError};
+use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, SandboxError};
 use weft_net::{BlobSink, BlobStore, Net, Signer};
 
 use crate::jobs::JobTable;
-pub use slots::PoolStatus;
-use slots::{PoolEvent, Slots};
 
 /// Fetches and writes under way; a fetch beyond it is answered as not found, and tried again as any lost blob is.
 const TASKS_MAX: usize = 1024;
 
 /// The node's hands.
 pub(crate) struct Ports {
-    pool: Slots,
+    pool: Pool,
     net: Rc<Net>,
     signer: Signer,
     store: Store,
@@ -48,8 +46,7 @@ impl fmt::Debug for Ports {
 
 impl Ports {
     pub(crate) fn new(
-        sandbox: Sandbox,
-        slots: u32,
+        config: PoolConfig,
         net: Rc<Net>,
         signer: Signer,
         store: Store,
@@ -58,7 +55,7 @@ impl Ports {
         fetched: mpsc::Sender<Input>,
     ) -> Result<Self, SandboxError> {
         let blobs = Arc::new(SlotBlobs(store.clone()));
-        let pool = Slots::start(sandbox, slots, blobs, Arc::new(move || ran.notify_one()))?;
+        let pool = Pool::start(config, blobs, Arc::new(move || ran.notify_one()))?;
         Ok(Self {
             pool,
             net,
@@ -114,6 +111,21 @@ impl Ports {
         while self.tasks.try_join_next().is_some() {}
     }
 
+    /// What becomes readable when the slots have something to say; `None` when they tell by themselves. Whoever asks
+    /// must take their turns from then on.
+    pub(crate) fn poll_fd(&self) -> io::Result<Option<OwnedFd>> {
+        self.pool.poll_fd().map(|fd| fd.try_clone_to_owned()).transpose()
+    }
+
+    /// Takes what the slots say. True when there may be more: a turn is bounded.
+    pub(crate) fn turn(&self) -> bool {
+        self.pool.turn();
+        let Some(fd) = self.pool.poll_fd() else { return false };
+        let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
+    }
+
     /// What happened in the slots since the last call: ends of runs in one input, where they come together.
     pub(crate) fn take_events(&self) -> Vec<Input> {
         let mut inputs = Vec::new();
@@ -121,6 +133,9 @@ impl Ports {
             match (event, inputs.last_mut()) {
                 (PoolEvent::Ran(run, report), Some(Input::Ran(ended))) => ended.push((run, report)),
                 (PoolEvent::Ran(run, report), Some(_) | None) => inputs.push(Input::Ran(vec![(run, report)])),
+                (PoolEvent::Printed { run, stream, offset, bytes }, _) => {
+                    inputs.push(Input::Printed { run, stream, offset, bytes });
+                }
             }
         }
         inputs
@@ -178,6 +193,12 @@ impl BlobAccess for SlotBlobs {
 
     fn len(&self, id: BlobId) -> Option<u64> {
         self.0.len(id)
+    }
+
+    fn open(&self, id: BlobId) -> io::Result<File> {
+        let found = self.0.open_read(id).map_err(io::Error::other)?;
+        let missing = || io::Error::new(io::ErrorKind::NotFound, format!("blob {id} is not in the store"));
+        found.map(|(_length, file)| file).ok_or_else(missing)
     }
 
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {

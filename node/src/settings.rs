@@ -39,6 +39,9 @@ const MEMORY_BYTES_MIN: u64 = 1 << 20;
 const STORE_BYTES_DEFAULT: u64 = 16 << 30;
 const STORE_BYTES_MIN: u64 = 16 << 20;
 
+/// The first word of the command line of a slot's process; `main` looks for it before anything else.
+pub const SLOT_WORD: &str = "slot";
+
 /// What a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotKind {

@@ -16,8 +16,9 @@ use tokio::time::timeout;
 use weft_client::{Error, Existing, Input, Mesh, Module, Outcome, Output, Task, Told, api as wire, frames};
 use weft_core::snapshot::{Answer, Counters, Said, Snapshot, TaskView, Why};
 use weft_core::{Command, Event, JobId, PeerId, Report};
+use weft_exec::PoolStatus;
 use weft_node::api;
-use weft_node::handle::{NodeHandle, NodeInfo, PoolStatus, Request, Standing};
+use weft_node::handle::{NodeHandle, NodeInfo, Request, Standing};
 use weft_node::jobs::JobTable;
 
 const DEADLINE: Duration = Duration::from_secs(30);

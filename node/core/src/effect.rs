@@ -74,6 +74,7 @@ pub struct Work {
 
 /// Something that a user may want to see.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[expect(clippy::large_enum_variant, reason = "most events are ends of tasks")]
 pub enum Event {
     /// A task ended for good; told once per task.
     TaskEnded {

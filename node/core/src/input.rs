@@ -9,6 +9,7 @@ use crate::task::{Payload, Program, Report, Stream, Terms};
 
 /// What can happen.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[expect(clippy::large_enum_variant, reason = "an input is handed over once, and lives no longer")]
 pub enum Input {
     /// Our user wants something.
     Command(Command),

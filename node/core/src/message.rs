@@ -295,6 +295,7 @@ pub struct Known {
 
 /// Soft state, told to everybody; old when it arrives. Its origin is authenticated by the carrier.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[expect(clippy::large_enum_variant, reason = "a gossip is handed over once, and lives no longer")]
 pub enum Gossip {
     /// What I have free.
     Capacity(Capacity),

@@ -1,5 +1,4 @@
 //! What tasks find under `/in` and leave in `/out`, as blobs: fetched, pinned, and let go.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod wire;
 

@@ -1,5 +1,5 @@
 //! A task of a higher class on a full worker: who is stopped for it, who is not, and who goes on when.
-#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
 
@@ -84,16 +84,39 @@ fn never_more_are_paused_than_there_are_slots() {
 }
 
 #[test]
-fn short_tasks_are_waited_for_and_stopped_when_they_prove_long() {
+fn short_tasks_are_waited_for_and_make_way_when_they_prove_long() {
     let mut mesh = Mesh::of(&[1]);
-    mesh.submit(0, 3);
+    mesh.submit(0, 4);
+    let run = mesh.slots[0][0];
+    let quick = Report { usage: Usage { wall_us: 4000, ..Usage::default() }, ..mesh.report() };
+    mesh.end(0, run, quick);
+    assert_eq!(mesh.slots[0], [RunId(1), RunId(2)], "one runs, one is handed over ahead");
+    mesh.submit_with(0, 1, job(9, Class::Realtime));
+    assert_eq!((counts(&mesh, 0), mesh.aborted), ((2, 0), 0), "four milliseconds are waited for");
+    mesh.advance_ms(6);
+    assert_eq!(mesh.aborted, 1, "but no more than five: what has not begun is taken back");
+    mesh.end(0, RunId(2), Report::bare(Outcome::Cancelled));
+    assert_eq!((mesh.paused[0].clone(), mesh.slots[0].len()), (vec![RunId(1)], 1));
+    mesh.run_all();
+    assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.lost), (5, 0));
+    mesh.assert_quiet();
+}
+
+#[test]
+fn what_is_taken_back_may_have_ended_or_be_cancelled_meanwhile() {
+    let mut mesh = Mesh::of(&[1]);
+    mesh.submit(0, 4);
     let run = mesh.slots[0][0];
     let quick = Report { usage: Usage { wall_us: 4000, ..Usage::default() }, ..mesh.report() };
     mesh.end(0, run, quick);
     mesh.submit_with(0, 1, job(9, Class::Realtime));
-    assert_eq!(counts(&mesh, 0), (1, 0), "four milliseconds are waited for");
     mesh.advance_ms(6);
-    assert_eq!(counts(&mesh, 0), (1, 1), "but no more than five");
+    mesh.end(0, RunId(2), mesh.report());
+    assert_eq!(mesh.ended(0), 2, "it had ended");
+    mesh.input(0, Input::Command(Command::Cancel { job: JOB }));
+    mesh.run_all();
+    assert_eq!(mesh.ended(0), 5);
+    mesh.assert_quiet();
 }
 
 #[test]
@@ -127,11 +150,12 @@ fn a_run_that_ends_while_it_is_being_paused_has_ended() {
 #[test]
 fn a_paused_lease_is_renewed_says_so_and_its_time_does_not_count() {
     let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
     mesh.submit_with(0, 1, |what| {
-        let limits = Limits { wall_ms: 1000, ..Limits::DEFAULT };
+        job(9, Class::Realtime)(what);
+        let limits = Limits { wall_ms: 3_600_000, ..Limits::DEFAULT };
         what.program = std::sync::Arc::new(Program { limits, ..Program::clone(&what.program) });
     });
-    mesh.submit_with(0, 1, job(9, Class::Realtime));
     for _ in 0..1200 {
         mesh.steps = 0;
         mesh.advance_ms(1000);

@@ -23,7 +23,7 @@ fn printed(mesh: &Mesh) -> Vec<(u64, usize)> {
         Event::Printed { job: JOB, index: 0, attempt: 1, stream: STREAM, offset, bytes } => {
             Some((*offset, bytes.len()))
         }
-        _ => None,
+        Event::Printed { .. } | Event::TaskEnded { .. } | Event::JobEnded { .. } | Event::Lost { .. } => None,
     });
     pieces.collect()
 }

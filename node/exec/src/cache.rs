@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use weft_core::BlobId;
 
+use crate::code::Tier;
 use crate::engines::EngineKey;
 use crate::module::Prepared;
 use crate::sandbox::Refusal;
@@ -15,7 +16,8 @@ const MODULES_MAX: usize = 256;
 /// Compiled code remembered at once, in bytes; one module may exceed it alone.
 const CODE_BYTES_MAX: u64 = 1 << 30;
 
-pub(crate) type Key = (BlobId, EngineKey);
+/// Names a module made ready for one engine.
+pub(crate) type Key = (BlobId, EngineKey, Tier);
 
 /// What became of a module.
 pub(crate) type Verdict = Result<Arc<Prepared>, Refusal>;
@@ -90,7 +92,9 @@ impl Cache {
     /// Whether this module would run without compiling or loading, on any engine.
     pub(crate) fn is_warm(&self, id: BlobId) -> bool {
         let entries = self.lock();
-        EngineKey::ALL.iter().filter_map(|key| entries.by_key.get(&(id, *key))).any(|entry| {
+        let tiers = [Tier::Baseline, Tier::Optimised];
+        let keys = EngineKey::ALL.iter().flat_map(|key| tiers.map(|tier| (id, *key, tier)));
+        keys.filter_map(|key| entries.by_key.get(&key)).any(|entry| {
             // A refusal is no warm module.
             entry.cell.get().is_some_and(|verdict| verdict.is_ok())
         })

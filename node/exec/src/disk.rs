@@ -1,41 +1,60 @@
 //! Compiled modules on disk, so that a restarted node is warm. Loading compiled code runs it: every file carries a
-//! keyed BLAKE3 tag over its name and content, made with a key that only this node has. A file that does not
-//! verify is no file. A failing disk costs time, never a task.
+//! keyed BLAKE3 tag over its name and content, made with a key that only this node has, and is checked while it is
+//! copied into the sealed file that will be mapped, so that what was checked is what runs. A file that does not verify
+//! is deleted. A failing disk costs time, never a task.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use weft_core::BlobId;
 
-/// Bytes of all files; beyond it the least recently used go.
-const DISK_BYTES_MAX: u64 = 2 << 30;
-/// Bytes of one file that are read at all.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+use crate::code::{CODE_BYTES_MAX, Code, Draft, Kind};
+use crate::engines::Make;
+
+/// Bytes of all files, unless the node says otherwise; beyond it the least recently used go.
+pub(crate) const DISK_BYTES_MAX: u64 = 4 << 30;
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
+/// What a file begins with: the format, then what the module is.
+const MAGIC: &[u8; 8] = b"weft-c2\n";
+/// Format, kind, tag.
+const HEADER_BYTES: usize = MAGIC.len() + 1 + TAG_BYTES;
 const KEY_NAME: &str = "key";
 const SUFFIX: &str = "cwasm";
 const TEMP_SUFFIX: &str = "tmp";
+/// How much is read at once.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Names one piece of code.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name<'a> {
+    pub(crate) module: BlobId,
+    pub(crate) make: Make,
+    /// The engine's own name for its version and settings.
+    pub(crate) fingerprint: &'a str,
+}
 
 /// A directory of compiled modules.
 #[derive(Debug)]
 pub(crate) struct DiskCache {
     dir: PathBuf,
+    /// Begins the names of all files that this version of the node can use, on this processor.
+    generation: String,
     key: [u8; KEY_BYTES],
+    most_bytes: u64,
     temps: AtomicU64,
 }
 
 impl DiskCache {
-    /// Opens or makes the directory and its key.
+    /// Opens or makes the directory and its key; code of another generation is removed, for nothing will load it.
     ///
     /// # Errors
-    /// When either can't be made or read.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+    /// When the directory or the key can't be made or read.
+    pub(crate) fn open(dir: &Path, generation: &str, most_bytes: u64) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         for path in files(dir, TEMP_SUFFIX)? {
             fs::remove_file(path)?;
@@ -44,47 +63,105 @@ impl DiskCache {
             Some(key) => key,
             None => make_key(dir)?,
         };
-        Ok(Self { dir: dir.to_owned(), key, temps: AtomicU64::new(0) })
+        let generation = generation.to_owned();
+        let cache = Self { dir: dir.to_owned(), generation, key, most_bytes, temps: AtomicU64::new(0) };
+        for path in files(dir, SUFFIX)? {
+            if !cache.is_ours(&path) {
+                remove(&path);
+            }
+        }
+        cache.trim()?;
+        Ok(cache)
     }
 
     /// The code stored under this name, if it is there and is what was stored.
-    pub(crate) fn load(&self, module: BlobId, fingerprint: &str) -> Option<Bytes> {
-        let path = self.path(module, fingerprint);
+    pub(crate) fn load(&self, name: Name<'_>) -> Option<Code> {
+        let path = self.path(name);
         let file = File::open(&path).ok()?;
-        let mut content = Vec::new();
-        (&file).take(FILE_BYTES_MAX).read_to_end(&mut content).ok()?;
-        let mut content = Bytes::from(content);
-        if content.len() < TAG_BYTES {
-            return None;
-        }
-        let tag = content.split_to(TAG_BYTES);
-        let expected = self.tag(module, fingerprint, &content);
-        // Comparing hashes takes the same time wherever they differ.
-        if blake3::Hash::from_slice(&tag).ok()? != expected {
-            tracing::warn!(?path, "a cached module does not verify; it is compiled again");
-            return None;
-        }
+        let code = match self.verified(name, &file) {
+            Ok(code) => code,
+            Err(error) => {
+                tracing::warn!(%error, ?path, "a cached module is of no use; it is compiled again");
+                remove(&path);
+                return None;
+            }
+        };
         if let Err(error) = file.set_modified(SystemTime::now()) {
             tracing::debug!(%error, ?path, "could not mark a cached module as used");
         }
-        Some(content)
+        Some(code)
     }
 
     /// Stores code under this name.
-    pub(crate) fn store(&self, module: BlobId, fingerprint: &str, code: &[u8]) {
-        if let Err(error) = self.try_store(module, fingerprint, code).and_then(|()| self.trim()) {
+    pub(crate) fn store(&self, name: Name<'_>, code: &Code) {
+        if let Err(error) = self.try_store(name, code).and_then(|()| self.trim()) {
             tracing::warn!(%error, dir = ?self.dir, "could not cache a compiled module");
         }
     }
 
-    fn try_store(&self, module: BlobId, fingerprint: &str, code: &[u8]) -> io::Result<()> {
+    /// Forgets the code of this name, if there is any.
+    pub(crate) fn forget(&self, name: Name<'_>) {
+        remove(&self.path(name));
+    }
+
+    fn verified(&self, name: Name<'_>, mut file: &File) -> io::Result<Code> {
+        if file.metadata()?.len() > CODE_BYTES_MAX + HEADER_BYTES as u64 {
+            return Err(bad("it is too long"));
+        }
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact(&mut header)?;
+        let (magic, rest) = header.split_at(MAGIC.len());
+        let [kind, tag @ ..] = rest else { return Err(bad("it has no header")) };
+        let kind = match kind {
+            0 => Kind::Core,
+            1 => Kind::Component,
+            2.. => return Err(bad("it is of no known kind")),
+        };
+        let mut hasher = self.hasher(name, kind);
+        let mut draft = Draft::new()?;
+        let mut left = CODE_BYTES_MAX;
+        let mut buffer = vec![0; PIECE_BYTES];
+        loop {
+            let read = file.read(&mut buffer)?;
+            let piece = buffer.get(..read).unwrap_or_default();
+            if piece.is_empty() {
+                break;
+            }
+            left = left.checked_sub(read as u64).ok_or_else(|| bad("it is too long"))?;
+            hasher.update(piece);
+            draft.write(piece)?;
+        }
+        // Comparing hashes takes the same time wherever they differ.
+        let tag = blake3::Hash::from_slice(tag).map_err(|_| bad("it has no tag"))?;
+        if magic != MAGIC || hasher.finalize() != tag {
+            return Err(bad("it does not verify"));
+        }
+        draft.seal(name.module, kind, name.make)
+    }
+
+    fn try_store(&self, name: Name<'_>, code: &Code) -> io::Result<()> {
         let temp = self.dir.join(format!("{}.{TEMP_SUFFIX}", self.temps.fetch_add(1, Ordering::Relaxed)));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
-        file.write_all(self.tag(module, fingerprint, code).as_bytes())?;
-        file.write_all(code)?;
-        drop(file);
+        let written = self.write(&temp, name, code);
+        if written.is_err() {
+            remove(&temp);
+        }
+        written?;
         // Not synced: a torn file does not verify, and compiling again is all that it costs.
-        fs::rename(&temp, self.path(module, fingerprint))
+        fs::rename(&temp, self.path(name))
+    }
+
+    fn write(&self, path: &Path, name: Name<'_>, code: &Code) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let mut hasher = self.hasher(name, code.kind());
+        file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
+        code.each_piece(|piece| {
+            hasher.update(piece);
+            file.write_all(piece)
+        })?;
+        file.rewind()?;
+        file.write_all(MAGIC)?;
+        file.write_all(&[kind_byte(code.kind())])?;
+        file.write_all(hasher.finalize().as_bytes())
     }
 
     fn trim(&self) -> io::Result<()> {
@@ -96,7 +173,7 @@ impl DiskCache {
         found.sort();
         let mut total: u64 = found.iter().map(|(_, bytes, _)| bytes).sum();
         for (_, bytes, path) in found {
-            if total <= DISK_BYTES_MAX {
+            if total <= self.most_bytes {
                 break;
             }
             fs::remove_file(path)?;
@@ -105,14 +182,41 @@ impl DiskCache {
         Ok(())
     }
 
-    fn tag(&self, module: BlobId, fingerprint: &str, code: &[u8]) -> blake3::Hash {
+    /// A hasher that has seen all but the code: a file that was given another one's name does not verify.
+    fn hasher(&self, name: Name<'_>, kind: Kind) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(&module.0).update(fingerprint.as_bytes()).update(&[0]).update(code);
-        hasher.finalize()
+        hasher.update(&name.module.0).update(name.fingerprint.as_bytes()).update(&[0, kind_byte(kind)]);
+        hasher
     }
 
-    fn path(&self, module: BlobId, fingerprint: &str) -> PathBuf {
-        self.dir.join(format!("{module}-{fingerprint}.{SUFFIX}"))
+    fn path(&self, name: Name<'_>) -> PathBuf {
+        let Name { module, fingerprint, make: _ } = name;
+        self.dir.join(format!("{}-{module}-{fingerprint}.{SUFFIX}", self.generation))
+    }
+
+    fn is_ours(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.split_once('-').is_some_and(|(generation, _)| generation == self.generation)
+    }
+}
+
+fn kind_byte(kind: Kind) -> u8 {
+    match kind {
+        Kind::Core => 0,
+        Kind::Component => 1,
+    }
+}
+
+fn bad(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+/// Removes a file that nobody needs; one that stays costs room only.
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::debug!(%error, ?path, "could not remove a cached module"),
     }
 }
 
@@ -126,7 +230,6 @@ fn files(dir: &Path, suffix: &str) -> io::Result<Vec<PathBuf>> {
     }
     Ok(found)
 }
-
 /// The key, unless there is none, it is damaged, or others may have read it.
 fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
     let mut file = match File::open(path) {

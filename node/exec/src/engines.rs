@@ -1,14 +1,19 @@
-//! The wasmtime engines and their settings, each justified. There are up to four, because two of a task's wishes
-//! change the compiled code: canonical NaNs and fuel. All but the plain one are made when first needed.
+//! The wasmtime engines and their settings, each justified. There are several, because two of a task's wishes change
+//! the compiled code, canonical NaNs and fuel, and so does the compiler that made it. All but the plain one are made
+//! when first needed. The engines that compile have the same settings and no pool of instances.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig, Store};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig, Store, Strategy,
+};
 use weft_core::{Profile, Program};
 
+use crate::code::Tier;
+use crate::component;
 use crate::guest::Guest;
 use crate::wasi;
 
@@ -16,20 +21,62 @@ use crate::wasi;
 const SPARE_INSTANCES: u32 = 16;
 /// Tables that one module may have. LLVM emits one; hand-written modules a few.
 const TABLES_PER_MODULE: u32 = 4;
+/// Core modules' instances that one component may have: componentize-py makes one per native library.
+pub(crate) const INSTANCES_PER_COMPONENT: u32 = 128;
+/// Memories that one component may have: one for each program that it was composed of.
+const MEMORIES_PER_COMPONENT: u32 = 8;
+/// Tables that one component may have.
+const TABLES_PER_COMPONENT: u32 = 32;
 /// Guest stack. Twice wasmtime's default, for interpreters that recurse; the slot threads' own stacks are larger.
 const WASM_STACK_BYTES: usize = 1 << 20;
+/// The same for code of the baseline compiler, whose frames are larger: no program that fits into the other's stack
+/// should overflow because it came first.
+const BASELINE_STACK_BYTES: usize = 4 << 20;
 /// Where the pool itself ends a table. The run's own bound is lower and has a better answer.
 const POOL_TABLE_ELEMENTS: usize = 1 << 20;
 /// Room for one instance's own data, which grows with the number of functions in tables.
 const INSTANCE_BYTES: usize = 4 << 20;
 
 /// Which engine a program needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub(crate) struct EngineKey {
     /// Canonical NaNs: up to three times slower on float-heavy code.
-    portable: bool,
+    pub(crate) portable: bool,
     /// Counts fuel.
-    metered: bool,
+    pub(crate) metered: bool,
+}
+
+/// How a guest that runs too long is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub(crate) enum Interrupt {
+    /// It looks at an epoch in every loop: for guests on threads.
+    Epochs,
+    /// Its process is killed: nothing is added to its code.
+    Kill,
+}
+
+/// All that decides how code is compiled: code of one make runs in the engine of the same make only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub(crate) struct Make {
+    pub(crate) key: EngineKey,
+    pub(crate) interrupt: Interrupt,
+    pub(crate) tier: Tier,
+}
+
+impl Make {
+    /// An engine that compiles to this make and runs nothing.
+    ///
+    /// # Errors
+    /// When there is no such compiler for this processor.
+    pub(crate) fn compiler(self) -> wasmtime::Result<Engine> {
+        Engine::new(&config(self))
+    }
+
+    /// Whether the baseline compiler may stand in until the optimised code is there. It has no canonical NaNs, and its
+    /// fuel need not be counted as the other's is, to the last unit.
+    pub(crate) fn has_baseline(self) -> bool {
+        !self.key.portable && !self.key.metered
+    }
 }
 
 impl EngineKey {
@@ -48,25 +95,37 @@ impl EngineKey {
         Self { portable: true, metered: true },
     ];
 
-    const PLAIN: Self = Self { portable: false, metered: false };
+    pub(crate) const PLAIN: Self = Self { portable: false, metered: false };
 }
 
 /// One engine and what belongs to it.
 pub(crate) struct Lane {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<Guest>,
+    /// Made for the first component.
+    components: OnceLock<component::Linker<Guest>>,
     /// Every import that the linker can satisfy, as (module, name).
     pub(crate) offers: BTreeSet<(String, String)>,
-    /// Names the engine's version and settings, 16 hexadecimal digits.
-    pub(crate) fingerprint: String,
+}
+
+impl Lane {
+    /// All that a component may import.
+    pub(crate) fn components(&self) -> wasmtime::Result<&component::Linker<Guest>> {
+        if let Some(linker) = self.components.get() {
+            return Ok(linker);
+        }
+        let linker = component::linker(&self.engine)?;
+        Ok(self.components.get_or_init(|| linker))
+    }
 }
 
 /// All engines of a sandbox.
 pub(crate) struct Engines {
     slots: u32,
+    interrupt: Interrupt,
     /// Whether freed slots may keep their pages and have only the dirty ones reset.
     scan: bool,
-    lanes: Mutex<Vec<(EngineKey, Arc<Lane>)>>,
+    lanes: Mutex<Vec<(Make, Arc<Lane>)>>,
 }
 
 impl fmt::Debug for Engines {
@@ -80,21 +139,28 @@ impl fmt::Debug for Engines {
 
 impl Engines {
     /// Makes the plain engine, so that settings which this machine refuses are known at once.
-    pub(crate) fn new(slots: u32) -> wasmtime::Result<Self> {
-        let scan = swap_is_empty() && Engine::new(&config(EngineKey::PLAIN, 1, true)).is_ok();
-        let engines = Self { slots, scan, lanes: Mutex::new(Vec::with_capacity(EngineKey::ALL.len())) };
-        engines.lane(EngineKey::PLAIN)?;
+    pub(crate) fn new(slots: u32, interrupt: Interrupt) -> wasmtime::Result<Self> {
+        let plain = Make { key: EngineKey::PLAIN, interrupt, tier: Tier::Optimised };
+        let scan = swap_is_empty() && Engine::new(&pooled(plain, 1, true)).is_ok();
+        let engines = Self { slots, interrupt, scan, lanes: Mutex::new(Vec::new()) };
+        engines.lane(plain.key, plain.tier)?;
         Ok(engines)
     }
 
+    /// How its guests are ended.
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        self.interrupt
+    }
+
     /// The engine for this key, made when first asked for.
-    pub(crate) fn lane(&self, key: EngineKey) -> wasmtime::Result<Arc<Lane>> {
+    pub(crate) fn lane(&self, key: EngineKey, tier: Tier) -> wasmtime::Result<Arc<Lane>> {
+        let make = Make { key, interrupt: self.interrupt, tier };
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, lane)) = lanes.iter().find(|(has, _)| *has == key) {
+        if let Some((_, lane)) = lanes.iter().find(|(has, _)| *has == make) {
             return Ok(Arc::clone(lane));
         }
-        let lane = Arc::new(lane(Engine::new(&config(key, self.slots, self.scan))?)?);
-        lanes.push((key, Arc::clone(&lane)));
+        let lane = Arc::new(lane(Engine::new(&pooled(make, self.slots, self.scan))?)?);
+        lanes.push((make, Arc::clone(&lane)));
         Ok(lane)
     }
 
@@ -114,15 +180,29 @@ fn lane(engine: Engine) -> wasmtime::Result<Lane> {
     let offers =
         linker.iter(&mut store).map(|(module, name, _)| (module.to_owned(), name.to_owned())).collect();
     drop(store);
-    let fingerprint = fingerprint(&engine);
-    Ok(Lane { engine, linker, offers, fingerprint })
+    Ok(Lane { engine, linker, components: OnceLock::new(), offers })
 }
 
-fn config(key: EngineKey, slots: u32, scan: bool) -> Config {
-    let mut config = Config::new();
+/// The settings of an engine that runs guests.
+fn pooled(make: Make, slots: u32, scan: bool) -> Config {
+    let mut config = config(make);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots, scan)));
-    // The wall limit and `Stop` need to interrupt any loop.
-    config.epoch_interruption(true);
+    config
+}
+
+/// The settings that decide what code is made, and those that go with it.
+fn config(make: Make) -> Config {
+    let Make { key, interrupt, tier } = make;
+    let mut config = Config::new();
+    config.strategy(match tier {
+        Tier::Baseline => Strategy::Winch,
+        Tier::Optimised => Strategy::Cranelift,
+    });
+    // On a thread, the wall limit and `Stop` need to interrupt any loop.
+    config.epoch_interruption(match interrupt {
+        Interrupt::Epochs => true,
+        Interrupt::Kill => false,
+    });
     config.consume_fuel(key.metered);
     config.cranelift_nan_canonicalization(key.portable);
     // The same bytes on every processor.
@@ -130,7 +210,12 @@ fn config(key: EngineKey, slots: u32, scan: bool) -> Config {
     // The guest ABI and WASI preview 1 are 32-bit words with one memory; the pool has one memory per instance.
     config.wasm_memory64(false);
     config.wasm_multi_memory(false);
-    config.max_wasm_stack(WASM_STACK_BYTES);
+    let stack_bytes = match tier {
+        Tier::Baseline => BASELINE_STACK_BYTES,
+        Tier::Optimised => WASM_STACK_BYTES,
+    };
+    // Nothing runs on an asynchronous stack, but it must not be the smaller one.
+    config.max_wasm_stack(stack_bytes).async_stack_size(2 * stack_bytes);
     // Nobody reads a guest's backtrace, and collecting it costs more than a small task.
     config.wasm_backtrace_max_frames(None);
     config.generate_address_map(false);
@@ -142,9 +227,14 @@ fn config(key: EngineKey, slots: u32, scan: bool) -> Config {
 fn pool(slots: u32, scan: bool) -> PoolingAllocationConfig {
     let instances = slots.saturating_add(SPARE_INSTANCES);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(instances)
-        .total_memories(instances)
-        .total_tables(instances.saturating_mul(TABLES_PER_MODULE))
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(INSTANCES_PER_COMPONENT))
+        .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT))
+        .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT))
+        .max_core_instances_per_component(INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_component_instance_size(INSTANCE_BYTES)
         .total_stacks(1)
         .max_tables_per_module(TABLES_PER_MODULE)
         .max_memories_per_module(1)
@@ -164,7 +254,8 @@ fn swap_is_empty() -> bool {
     std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() <= 1)
 }
 
-fn fingerprint(engine: &Engine) -> String {
+/// Names the engine's version and all settings that its code depends on, 16 hexadecimal digits.
+pub(crate) fn fingerprint(engine: &Engine) -> String {
     let mut hasher = Digest(blake3::Hasher::new_derive_key("weft 2026 engine fingerprint v1"));
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let mut text = hasher.0.finalize().to_hex().to_string();

@@ -8,6 +8,8 @@ use wasmtime::ResourceLimiter;
 use weft_core::{Limit, Limits, Profile, TaskId, Trap};
 
 use crate::TABLE_ELEMENTS_MAX;
+use crate::component::Desk;
+use crate::engines::INSTANCES_PER_COMPONENT;
 use crate::stop::{Stop, Watch};
 use crate::vfs::{Files, Vfs};
 use crate::wasi::Wasi;
@@ -32,6 +34,8 @@ pub(crate) enum End {
 pub(crate) struct Guest {
     /// Only for modules that import WASI: building it costs a tenth of a small task.
     pub(crate) wasi: Option<Wasi>,
+    /// Only for components.
+    pub(crate) desk: Option<Box<Desk>>,
     /// Its file system, made at its first use.
     pub(crate) files: Files,
     pub(crate) watch: Watch,
@@ -42,7 +46,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(files: Files, watch: Watch, world: World, bounds: Bounds) -> Self {
-        Self { wasi: None, files, watch, world, bounds, end: None }
+        Self { wasi: None, desk: None, files, watch, world, bounds, end: None }
     }
 
     /// A guest that never runs.
@@ -183,6 +187,7 @@ impl ResourceLimiter for Bounds {
     }
 
     fn instances(&self) -> usize {
-        1
+        // A core module is one; a component's number was checked when it was compiled.
+        INSTANCES_PER_COMPONENT as usize
     }
 }

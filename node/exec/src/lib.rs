@@ -19,6 +19,9 @@
 #[path = "../../../sdk/guest/src/abi.rs"]
 mod abi;
 mod cache;
+mod code;
+mod compile;
+mod component;
 mod disk;
 mod engines;
 mod function;
@@ -29,17 +32,22 @@ mod pool;
 mod run;
 mod sandbox;
 mod sink;
+#[cfg(target_os = "linux")]
+mod slot;
 mod stop;
 mod ticker;
 mod vfs;
 mod wasi;
 mod world;
 
+pub use code::{Code, Kind, Tier};
 pub use module::Prepared;
-pub use pool::{BlobAccess, Pool, QUEUE_MAX};
+pub use pool::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, Slots};
 pub use run::{Finished, Given};
 pub use sandbox::{PrepareError, Sandbox, SandboxConfig, SandboxError};
 pub use sink::Printer;
+#[cfg(target_os = "linux")]
+pub use slot::{Confinement, Fence, slot_main};
 pub use stop::Stop;
 
 /// Longest module that is compiled, in bytes. A longer one ends as `LimitExceeded`: compiling takes about 0.6 ms a

@@ -1,14 +1,18 @@
-//! What a module is: recognised by what it exports, checked against what the host offers, and made ready so that a
-//! run only instantiates. Nothing of it changes after it was made.
+//! What a module is: recognised by its content and by what it exports, checked against what the host offers, and made
+//! ready so that a run only instantiates. Nothing of it changes after it was made. Components are looked at in
+//! [`crate::component`].
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use wasmtime::component::Component;
 use wasmtime::{Engine, ExternType, FuncType, InstancePre, Module, ModuleExport, ValType};
 use weft_core::Entry;
 
 use crate::abi;
+use crate::code::Kind;
+use crate::component;
 use crate::engines::{EngineKey, Lane};
 use crate::guest::Guest;
 
@@ -22,17 +26,70 @@ const NAME_MAX: usize = 64;
 /// Length of the runtime's own words in an error text, in characters.
 const WORDS_MAX: usize = 600;
 
+/// What these bytes say that they are.
+///
+/// # Errors
+/// With a text for the module's author, when they are neither.
+pub(crate) fn recognise(bytes: &[u8]) -> Result<Kind, String> {
+    let Some(rest) = bytes.strip_prefix(b"\0asm") else {
+        let text = bytes.trim_ascii_start();
+        let is_text = text.starts_with(b"(") || text.starts_with(b";;");
+        return Err(if is_text {
+            "it is WebAssembly as text; a node runs the binary format, into which `weft` translates it".into()
+        } else {
+            "it is no WebAssembly: neither a core module nor a component, which both begin with `\\0asm`"
+                .into()
+        });
+    };
+    match rest.get(..4) {
+        Some([1, 0, 0, 0]) => Ok(Kind::Core),
+        Some([_, _, 1, 0]) => Ok(Kind::Component),
+        Some(_) => {
+            Err("it is WebAssembly of an unknown version: neither a core module nor a component".into())
+        }
+        None => Err("it ends before its version: neither a core module nor a component".into()),
+    }
+}
+
+/// Native code that was compiled or loaded.
+pub(crate) enum Compiled {
+    Core(Module),
+    Component(Component),
+}
+
+impl From<Module> for Compiled {
+    fn from(module: Module) -> Self {
+        Self::Core(module)
+    }
+}
+
+impl From<Component> for Compiled {
+    fn from(component: Component) -> Self {
+        Self::Component(component)
+    }
+}
+
 /// A module, compiled and linked. Cheap to run many times, from many threads.
 pub struct Prepared {
     pub(crate) key: EngineKey,
+    form: Form,
+    exports: String,
+    compile_time: Duration,
+}
+
+enum Form {
+    Core(Core),
+    Component(component::Command),
+}
+
+/// A core module.
+pub(crate) struct Core {
     pub(crate) pre: InstancePre<Guest>,
     /// Whether it needs a WASI context.
     pub(crate) wasi: bool,
     initialize: Option<ModuleExport>,
     command: Option<ModuleExport>,
     functions: Option<Functions>,
-    exports: String,
-    compile_time: Duration,
 }
 
 struct Functions {
@@ -45,9 +102,11 @@ struct Functions {
 #[derive(Clone, Copy)]
 pub(crate) enum Door<'a> {
     /// `_start`.
-    Command(&'a ModuleExport),
+    Command(&'a Core, &'a ModuleExport),
     /// A function of the guest ABI.
-    Function(FunctionDoor<'a>),
+    Function(&'a Core, FunctionDoor<'a>),
+    /// `wasi:cli/run`.
+    Component(&'a component::Command),
 }
 
 /// The exports that a function's call needs.
@@ -76,35 +135,39 @@ impl Prepared {
     pub(crate) fn new(
         key: EngineKey,
         lane: &Lane,
-        module: &Module,
+        compiled: &Compiled,
         compile_time: Duration,
     ) -> Result<Self, String> {
-        let exports = Exports::of(module);
-        let command = exports.function(START, &[], &[])?;
-        let functions = exports.functions()?;
-        let exports_text = exports.list();
-        if command.is_none() && functions.is_none() {
-            return Err(format!(
-                "neither a WASI preview 1 command (an export `{START}`) nor a function module (exports `{MEMORY}`, \
-                 `{}` and `{}*`, guest ABI v1); it exports {exports_text}",
-                abi::ALLOC,
-                abi::FUNCTION_PREFIX
-            ));
-        }
-        let initialize = exports.function(INITIALIZE, &[], &[])?;
-        check_imports(lane, module)?;
-        let pre = lane.linker.instantiate_pre(module).map_err(|error| words(&error))?;
-        let wasi = module.imports().len() > 0;
-        Ok(Self { key, pre, wasi, initialize, command, functions, exports: exports_text, compile_time })
+        let (form, exports) = match compiled {
+            Compiled::Core(module) => {
+                let exports = Exports::of(module);
+                (Core::new(lane, module, &exports)?.map(Form::Core), exports.list())
+            }
+            Compiled::Component(component) => {
+                let linker = lane.components().map_err(|error| words(&error))?;
+                let command = component::Command::new(linker, component)?;
+                (command.map(Form::Component), component::exports(component))
+            }
+        };
+        let Some(form) = form else {
+            return Err(format!("{}; it exports {exports}", looked_for()));
+        };
+        Ok(Self { key, form, exports, compile_time })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
-        self.pre.module().engine()
+        match &self.form {
+            Form::Core(core) => core.pre.module().engine(),
+            Form::Component(command) => command.engine(),
+        }
     }
 
     /// Bytes of compiled code and its data.
     pub(crate) fn code_bytes(&self) -> u64 {
-        let range = self.pre.module().image_range();
+        let range = match &self.form {
+            Form::Core(core) => core.pre.module().image_range(),
+            Form::Component(command) => command.image_range(),
+        };
         (range.end as usize).saturating_sub(range.start as usize) as u64
     }
 
@@ -117,12 +180,19 @@ impl Prepared {
     /// Whether it has a command's door.
     #[must_use]
     pub fn is_command(&self) -> bool {
-        self.command.is_some()
+        match &self.form {
+            Form::Core(core) => core.command.is_some(),
+            Form::Component(_) => true,
+        }
     }
 
     /// The names of its functions by the guest ABI, without their prefix.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
-        self.functions.iter().flat_map(|functions| functions.by_name.keys()).map(String::as_str)
+        let functions = match &self.form {
+            Form::Core(core) => core.functions.as_ref(),
+            Form::Component(_) => None,
+        };
+        functions.into_iter().flat_map(|functions| functions.by_name.keys()).map(String::as_str)
     }
 
     /// The exports that this entry needs.
@@ -130,30 +200,64 @@ impl Prepared {
     /// # Errors
     /// With a text for the task's author, when the module has no such door.
     pub(crate) fn door(&self, entry: &Entry) -> Result<Door<'_>, String> {
-        match entry {
-            Entry::Command => self.command.as_ref().map(Door::Command).ok_or_else(|| {
-                format!("no command: looked for an export `{START}`; the module exports {}", self.exports)
-            }),
-            Entry::Function(name) => {
-                let found = self.functions.as_ref().and_then(|all| Some((all, all.by_name.get(name)?)));
-                let Some((all, function)) = found else {
-                    let name = quote(name);
-                    let prefix = abi::FUNCTION_PREFIX;
-                    return Err(format!(
-                        "no function `{name}`: looked for an export `{prefix}{name}`; the module exports {}",
-                        self.exports
-                    ));
-                };
-                let initialize = self.initialize.as_ref();
-                Ok(Door::Function(FunctionDoor {
-                    initialize,
-                    memory: &all.memory,
-                    alloc: &all.alloc,
-                    function,
-                }))
+        match (entry, &self.form) {
+            (Entry::Command, Form::Component(command)) => Ok(Door::Component(command)),
+            (Entry::Command, Form::Core(core)) => {
+                core.command.as_ref().map(|export| Door::Command(core, export)).ok_or_else(|| {
+                    format!("no command: looked for an export `{START}`; the module exports {}", self.exports)
+                })
+            }
+            (Entry::Function(name), Form::Core(core)) => core
+                .function(name)
+                .map(|door| Door::Function(core, door))
+                .ok_or_else(|| self.no_function(name, "")),
+            (Entry::Function(name), Form::Component(_)) => {
+                Err(self.no_function(name, " of a core module, and this is a component"))
             }
         }
     }
+
+    fn no_function(&self, name: &str, of: &str) -> String {
+        let (name, prefix, exports) = (quote(name), abi::FUNCTION_PREFIX, &self.exports);
+        format!(
+            "no function `{name}`: looked for an export `{prefix}{name}`{of}; the module exports {exports}"
+        )
+    }
+}
+
+impl Core {
+    /// `None` if it has no door.
+    fn new(lane: &Lane, module: &Module, exports: &Exports<'_>) -> Result<Option<Self>, String> {
+        let command = exports.function(START, &[], &[])?;
+        let functions = exports.functions()?;
+        if command.is_none() && functions.is_none() {
+            return Ok(None);
+        }
+        let initialize = exports.function(INITIALIZE, &[], &[])?;
+        check_imports(lane, module)?;
+        let pre = lane.linker.instantiate_pre(module).map_err(|error| words(&error))?;
+        let wasi = module.imports().len() > 0;
+        Ok(Some(Self { pre, wasi, initialize, command, functions }))
+    }
+
+    fn function(&self, name: &str) -> Option<FunctionDoor<'_>> {
+        let all = self.functions.as_ref()?;
+        let function = all.by_name.get(name)?;
+        let initialize = self.initialize.as_ref();
+        Some(FunctionDoor { initialize, memory: &all.memory, alloc: &all.alloc, function })
+    }
+}
+
+/// What makes a module one that can be run.
+fn looked_for() -> String {
+    format!(
+        "neither a WASI preview 1 command (a core module with an export `{START}`), nor a preview 2 command (a \
+         component with an export `{}`), nor a function module (a core module with exports `{MEMORY}`, `{}` and \
+         `{}*`, guest ABI v1)",
+        component::RUN_NAME,
+        abi::ALLOC,
+        abi::FUNCTION_PREFIX
+    )
 }
 
 /// A module's exports, by name.
@@ -246,7 +350,7 @@ fn signature(params: &[ValType], results: &[ValType]) -> String {
 }
 
 /// The first names, and how many more there are.
-fn list(names: impl Iterator<Item = String>) -> String {
+pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
     let mut more = 0;
     for (index, name) in names.enumerate() {
@@ -264,7 +368,7 @@ fn list(names: impl Iterator<Item = String>) -> String {
 }
 
 /// A stranger's name, shortened for our texts.
-fn quote(name: &str) -> String {
+pub(crate) fn quote(name: &str) -> String {
     shorten(name, NAME_MAX)
 }
 

@@ -11,6 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use weft_core::{Failure, Limit, Outcome, Program, TaskId, Usage};
 
+use crate::component::Desk;
 use crate::engines::EngineKey;
 use crate::function::{self, Answer};
 use crate::guest::{Bounds, Guest};
@@ -80,11 +81,14 @@ impl Attempt<'_> {
     /// Runs it to its end, whatever happens; a panic of the host loses this task and nothing else.
     pub(crate) fn run(self) -> Finished {
         let started = Instant::now();
+        // Held time is nobody's.
+        let (stop, held_before) = (self.stop, self.stop.held());
         let cpu_before = thread_cpu_us();
         let in_bytes = (self.given.input.len() as u64).saturating_add(self.given.files.len() as u64);
         let mut finished = catch_unwind(AssertUnwindSafe(|| self.run_caught()))
             .unwrap_or_else(|panic| Finished::bare(lost_to_panic(panic.as_ref())));
-        finished.usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let wall = started.elapsed().saturating_sub(stop.held().saturating_sub(held_before));
+        finished.usage.wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
         finished.usage.in_bytes = in_bytes;
         let brought = [&finished.output, &finished.errors, &finished.files];
         finished.usage.out_bytes = brought.iter().map(|bytes| bytes.len() as u64).sum();
@@ -115,7 +119,7 @@ impl Attempt<'_> {
         };
         let result = self.enter(&mut store, door, &errors);
 
-        let command = matches!(door, Door::Command(_));
+        let command = matches!(door, Door::Command(..) | Door::Component(_));
         // The reason that was noted when a run was ended is truer than the error which unwound it.
         let ended = store.data_mut().take_end().map(|end| of_end(end, command));
         let exceeded = output.exceeded().or_else(|| errors.exceeded()).map(Outcome::LimitExceeded);
@@ -148,11 +152,19 @@ impl Attempt<'_> {
             files.vfs(world.peek_wall_ns())?;
         }
         let mut guest = Guest::new(files, watch, world, bounds);
-        guest.wasi = self.prepared.wasi.then(|| match door {
-            Door::Command(_) => Wasi::new(self.program, self.given.input.clone(), output, errors),
+        let input = || self.given.input.clone();
+        match door {
+            Door::Command(core, _) => {
+                guest.wasi = core.wasi.then(|| Wasi::new(self.program, input(), output, errors));
+            }
             // A function's input and output are arguments and answer; what it prints is for people.
-            Door::Function(_) => Wasi::new(self.program, Bytes::new(), errors, errors),
-        });
+            Door::Function(core, _) => {
+                guest.wasi = core.wasi.then(|| Wasi::new(self.program, Bytes::new(), errors, errors));
+            }
+            Door::Component(_) => {
+                guest.desk = Some(Box::new(Desk::new(self.program, input(), output, errors)));
+            }
+        }
         let mut store = Store::new(self.prepared.engine(), guest);
         store.limiter(|guest| &mut guest.bounds);
         store.epoch_deadline_callback(look);
@@ -170,15 +182,15 @@ impl Attempt<'_> {
         door: Door<'_>,
         errors: &Sink,
     ) -> Result<(Outcome, Option<Vec<u8>>), Broken> {
-        let pre = &self.prepared.pre;
         match door {
-            Door::Command(export) => {
-                function::start(store, pre, export)?;
+            Door::Component(component) => Ok((component.call(store)?, None)),
+            Door::Command(core, export) => {
+                function::start(store, &core.pre, export)?;
                 Ok((Outcome::Done, None))
             }
-            Door::Function(door) => {
+            Door::Function(core, door) => {
                 let output_bytes = self.program.limits.output_bytes;
-                match function::call(store, pre, door, &self.given.input, output_bytes)? {
+                match function::call(store, &core.pre, door, &self.given.input, output_bytes)? {
                     Answer::Output(bytes) => Ok((Outcome::Done, Some(bytes))),
                     Answer::Error(text) => {
                         Ok((Outcome::Failed(Failure::Error(error_text(text, errors)?)), None))

@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wasmtime::Module;
+use wasmtime::component::Component;
 use weft_core::{BlobId, Limit, Outcome, Program, TaskId};
 
 use crate::MODULE_BYTES_MAX;
 use crate::cache::{Cache, Verdict};
-use crate::disk::DiskCache;
-use crate::engines::{EngineKey, Engines, Lane};
-use crate::module::{Prepared, words};
+use crate::code::{Code, Draft, Kind, Tier};
+use crate::compile::work::{Effort, Flaw, compile};
+use crate::disk::{DISK_BYTES_MAX, DiskCache, Name};
+use crate::engines::{EngineKey, Engines, Interrupt, Lane, Make, fingerprint};
+use crate::module::{Compiled, Prepared, recognise, words};
 use crate::run::{Attempt, Finished, Given};
 use crate::sink::Printer;
 use crate::stop::Stop;
@@ -52,6 +55,9 @@ pub enum SandboxError {
     /// A thread could not be started.
     #[error("a thread can't be started: {0}")]
     Thread(#[source] io::Error),
+    /// No slot process could be started.
+    #[error("the slots can't be started: {0}")]
+    Slot(String),
 }
 
 /// A module was not prepared.
@@ -102,16 +108,17 @@ impl From<Refusal> for PrepareError {
     }
 }
 
-/// Runs tasks. Clones are the same sandbox; the last one dropped ends its thread.
+/// Runs tasks. Clones are the same sandbox; the last one dropped ends its threads.
 #[derive(Clone)]
 pub struct Sandbox(Arc<Inner>);
 
 struct Inner {
     memory_max_bytes: u64,
     cache: Cache,
-    disk: Option<DiskCache>,
     engines: Arc<Engines>,
-    ticker: Ticker,
+    disk: Option<DiskCache>,
+    /// Only where guests are interrupted by epochs.
+    ticker: Option<Ticker>,
 }
 
 impl fmt::Debug for Sandbox {
@@ -121,24 +128,82 @@ impl fmt::Debug for Sandbox {
 }
 
 impl Sandbox {
-    /// A sandbox with these settings.
+    /// A sandbox with these settings, whose guests run on threads of this process.
     ///
     /// # Errors
     /// When this machine refuses the address space, the cache's directory, or a thread.
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
         let SandboxConfig { cache_dir, slots, memory_max_bytes } = config;
-        let disk = cache_dir.map(|dir| DiskCache::open(&dir)).transpose().map_err(SandboxError::Cache)?;
-        let engines = Engines::new(slots).map_err(|error| SandboxError::Engine(words(&error)))?;
-        let engines = Arc::new(engines);
-        let ticker = Ticker::start(Arc::clone(&engines)).map_err(SandboxError::Thread)?;
-        Ok(Self(Arc::new(Inner { memory_max_bytes, cache: Cache::default(), disk, engines, ticker })))
+        let plain = Make { key: EngineKey::PLAIN, interrupt: Interrupt::Kill, tier: Tier::Optimised };
+        let generation = plain.compiler().map(|engine| fingerprint(&engine));
+        let generation = generation.map_err(|error| SandboxError::Engine(words(&error)))?;
+        let disk = cache_dir.map(|dir| DiskCache::open(&dir, &generation, DISK_BYTES_MAX));
+        let disk = disk.transpose().map_err(SandboxError::Cache)?;
+        Self::open(slots, memory_max_bytes, Interrupt::Epochs, disk)
     }
 
-    /// The program's module, ready to run: from memory, else from disk, else compiled on this thread from what `read`
-    /// gives. Requests for one module at the same time compile it once; the others wait.
+    /// A sandbox for the one guest at a time of a process that is killed when the guest must end: it has no ticker,
+    /// compiles nothing, and runs what [`Sandbox::load`] is given.
     ///
     /// # Errors
-    /// When the bytes are not to be had, or the module can't be run at all.
+    /// When this machine refuses the address space.
+    pub(crate) fn for_slot(memory_max_bytes: u64) -> Result<Self, SandboxError> {
+        Self::open(1, memory_max_bytes, Interrupt::Kill, None)
+    }
+
+    fn open(
+        slots: u32,
+        memory_max_bytes: u64,
+        interrupt: Interrupt,
+        disk: Option<DiskCache>,
+    ) -> Result<Self, SandboxError> {
+        let engines = Engines::new(slots, interrupt).map_err(|error| SandboxError::Engine(words(&error)))?;
+        let engines = Arc::new(engines);
+        let ticker = match interrupt {
+            Interrupt::Epochs => Some(Ticker::start(Arc::clone(&engines)).map_err(SandboxError::Thread)?),
+            Interrupt::Kill => None,
+        };
+        let cache = Cache::default();
+        Ok(Self(Arc::new(Inner { memory_max_bytes, cache, engines, disk, ticker })))
+    }
+
+    /// Makes code ready to run, once: the same code again gives what was made before. About 1 ms for code of 50 MB,
+    /// for the code is mapped, not copied.
+    ///
+    /// # Errors
+    /// [`PrepareError::Invalid`] when the module can't be run at all; the others when this machine fails.
+    pub fn load(&self, code: &Code) -> Result<Arc<Prepared>, PrepareError> {
+        let Make { key, interrupt, tier } = code.info().make;
+        if interrupt != self.0.engines.interrupt() {
+            return Err(PrepareError::Engine("the code was compiled for another kind of slot".into()));
+        }
+        let name = (code.info().module, key, tier);
+        let cell = self.0.cache.cell(name);
+        if let Some(verdict) = cell.get() {
+            return Ok(verdict?);
+        }
+        let making = cell.make();
+        let verdict = match cell.get() {
+            Some(verdict) => verdict,
+            None => {
+                let lane =
+                    self.0.engines.lane(key, tier).map_err(|error| PrepareError::Engine(words(&error)))?;
+                let verdict = prepared(&lane, code)?;
+                cell.set(&verdict);
+                verdict
+            }
+        };
+        drop(making);
+        let prepared = verdict?;
+        self.0.cache.weigh(name, prepared.code_bytes());
+        Ok(prepared)
+    }
+
+    /// A module, ready to run: compiled and optimised by this thread if nobody did before. `read` is called only
+    /// then, and its bytes must be the module's.
+    ///
+    /// # Errors
+    /// As [`PrepareError`] says. A module that can't run is remembered, a read that failed is not.
     pub fn prepare(
         &self,
         program: &Program,
@@ -147,36 +212,36 @@ impl Sandbox {
         self.prepare_timed(program, read).map(|(prepared, _)| prepared)
     }
 
-    /// Also says how long the caller waited for compiling or loading; zero if the module was warm.
+    /// Like [`Sandbox::prepare`], with the time it took: zero when the module was ready.
     pub(crate) fn prepare_timed(
         &self,
         program: &Program,
         read: impl FnOnce() -> io::Result<Bytes>,
     ) -> Result<(Arc<Prepared>, Duration), PrepareError> {
         if program.module_bytes > MODULE_BYTES_MAX {
-            // The task's own claim, and so not remembered: another task of this module may claim otherwise.
             return Err(PrepareError::TooLong { bytes: program.module_bytes });
         }
         let key = EngineKey::of(program);
-        let cell = self.0.cache.cell((program.module, key));
+        let cell = self.0.cache.cell((program.module, key, Tier::Optimised));
         if let Some(verdict) = cell.get() {
             return Ok((verdict?, Duration::ZERO));
         }
         let started = Instant::now();
-        let making = cell.make();
-        let verdict = match cell.get() {
-            Some(verdict) => verdict,
-            None => {
-                let lane = self.0.engines.lane(key).map_err(|error| PrepareError::Engine(words(&error)))?;
-                let verdict = self.0.make(key, &lane, program, read).map_err(PrepareError::Unreadable)?;
-                cell.set(&verdict);
-                verdict
-            }
-        };
-        drop(making);
-        let prepared = verdict?;
-        self.0.cache.weigh((program.module, key), prepared.code_bytes());
+        let code = self.0.code(key, program, read)?;
+        let prepared = self.load(&code)?;
         Ok((prepared, started.elapsed()))
+    }
+
+    /// A module's code for slots that are processes, compiled on this thread.
+    ///
+    /// # Errors
+    /// As [`Sandbox::prepare`].
+    pub(crate) fn code(
+        &self,
+        program: &Program,
+        read: impl FnOnce() -> io::Result<Bytes>,
+    ) -> Result<Code, PrepareError> {
+        self.0.code(EngineKey::of(program), program, read)
     }
 
     /// Memory that any one task gets, in bytes.
@@ -203,7 +268,7 @@ impl Sandbox {
         stop: &Stop,
         printer: Option<Printer>,
     ) -> Finished {
-        let running = self.0.ticker.keep();
+        let running = self.0.ticker.as_ref().map(Ticker::keep);
         let node_bytes = self.0.memory_max_bytes;
         let finished = Attempt { prepared, program, task, given, printer, stop, node_bytes }.run();
         drop(running);
@@ -212,78 +277,91 @@ impl Sandbox {
 }
 
 impl Inner {
-    fn make(
+    fn code(
         &self,
         key: EngineKey,
-        lane: &Lane,
         program: &Program,
         read: impl FnOnce() -> io::Result<Bytes>,
-    ) -> io::Result<Verdict> {
-        let started = Instant::now();
-        let module = match self.load(lane, program.module) {
-            Some(module) => Ok(module),
-            None => self.compile(lane, program, read)?,
-        };
-        let made = module.and_then(|module| {
-            Prepared::new(key, lane, &module, started.elapsed()).map(Arc::new).map_err(Refusal::Invalid)
-        });
-        Ok(made)
-    }
-
-    #[expect(
-        unsafe_code,
-        reason = "loading compiled code is unsafe in wasmtime; this is the verified module cache"
-    )]
-    fn load(&self, lane: &Lane, id: BlobId) -> Option<Module> {
-        let code = self.disk.as_ref()?.load(id, &lane.fingerprint)?;
-        // SAFETY: `deserialize` trusts its bytes. These carry a tag made with this node's own key over the module's
-        // name, the engine's fingerprint and the content, and were checked after they were read; only `compile` below
-        // writes them, and from `Module::serialize` of an engine with this very fingerprint.
-        let module = unsafe { Module::deserialize(&lane.engine, &code) };
-        module.inspect_err(|error| tracing::warn!(%error, %id, "a cached module does not load")).ok()
-    }
-
-    fn compile(
-        &self,
-        lane: &Lane,
-        program: &Program,
-        read: impl FnOnce() -> io::Result<Bytes>,
-    ) -> io::Result<Result<Module, Refusal>> {
-        let bytes = read()?;
+    ) -> Result<Code, PrepareError> {
+        let make = Make { key, interrupt: self.engines.interrupt(), tier: Tier::Optimised };
+        let engine = make.compiler().map_err(|error| PrepareError::Engine(words(&error)))?;
+        let fingerprint = fingerprint(&engine);
+        let name = Name { module: program.module, make, fingerprint: &fingerprint };
+        if let Some(code) = self.disk.as_ref().and_then(|disk| disk.load(name)) {
+            return Ok(code);
+        }
+        let bytes = read().map_err(PrepareError::Unreadable)?;
         let len = bytes.len() as u64;
         if len > MODULE_BYTES_MAX {
-            return Ok(Err(Refusal::TooLong { bytes: len }));
+            return Err(PrepareError::TooLong { bytes: len });
         }
         if BlobId::of(&bytes) != program.module {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "these bytes have another hash than the module",
-            ));
+            let error =
+                io::Error::new(io::ErrorKind::InvalidData, "these bytes have another hash than the module");
+            return Err(PrepareError::Unreadable(error));
         }
-        if is_component(&bytes) {
-            let text =
-                "it is a component; only core modules run: WASI preview 1 commands and function modules";
-            return Ok(Err(Refusal::Invalid(text.into())));
-        }
-        let module = match Module::from_binary(&lane.engine, &bytes) {
-            Ok(module) => module,
-            // The system refused memory: that is not the module's fault, and passes.
-            Err(error) if error.root_cause().is::<rustix::io::Errno>() => {
-                return Err(io::Error::other(words(&error)));
-            }
-            Err(error) => return Ok(Err(Refusal::Invalid(words(&error)))),
-        };
+        let kind = recognise(&bytes).map_err(PrepareError::Invalid)?;
+        let effort = Effort { threads: 1, nice: 0 };
+        let made = compile(&engine, make.tier, kind, &bytes, effort).map_err(|flaw| match flaw {
+            Flaw::Invalid(text) | Flaw::Limit(text) | Flaw::Unsupported(text) => PrepareError::Invalid(text),
+            Flaw::Host(text) => PrepareError::Unreadable(io::Error::other(text)),
+        })?;
+        let mut draft = Draft::new().map_err(PrepareError::Unreadable)?;
+        draft.write(&made).map_err(PrepareError::Unreadable)?;
+        let code = draft.seal(program.module, kind, make).map_err(PrepareError::Unreadable)?;
         if let Some(disk) = &self.disk {
-            match module.serialize() {
-                Ok(code) => disk.store(program.module, &lane.fingerprint, &code),
-                Err(error) => tracing::warn!(%error, "a compiled module can't be serialised"),
-            }
+            disk.store(name, &code);
         }
-        Ok(Ok(module))
+        Ok(code)
     }
 }
 
-/// Components begin like modules, with another version and layer.
-fn is_component(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\0asm") && bytes.get(6..8) == Some(&[1, 0])
+/// Loads code and links it.
+fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
+    let started = Instant::now();
+    let compiled = open(lane, code).map_err(|error| PrepareError::Engine(words(&error)))?;
+    let made = Prepared::new(code.info().make.key, lane, &compiled, started.elapsed());
+    Ok(made.map(Arc::new).map_err(Refusal::Invalid))
+}
+
+#[cfg(target_os = "linux")]
+#[expect(
+    unsafe_code,
+    reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code"
+)]
+fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
+    // SAFETY: `deserialize_open_file` and `deserialize` trust the bytes, the former also that they stay. They stay: `Code` holds only a memory
+    // file whose seals forbid every change (checked when it came from another process). And they are what an engine
+    // of this make wrote: a `Code` is made only from the answer of this node's own compiler, or from this node's disk
+    // cache, after its tag, keyed with a key that only this node has, was checked over the very bytes in the file.
+    unsafe {
+        match code.kind() {
+            Kind::Core => Module::deserialize_open_file(&lane.engine, code.file()?).map(Compiled::from),
+            // wasmtime maps a component only by its path, and a slot may open none.
+            Kind::Component => Component::deserialize(&lane.engine, &whole(code)?).map(Compiled::from),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn whole(code: &Code) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(code.bytes_len()).unwrap_or(0));
+    code.each_piece(|piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(unsafe_code, reason = "loading compiled code is unsafe in wasmtime; this is verified code")]
+fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
+    // SAFETY: `deserialize` trusts its bytes. They are what an engine of this make wrote: a `Code` is made only by this
+    // node's own compiler, or from its disk cache, after the tag made with this node's own key was checked.
+    unsafe {
+        match code.kind() {
+            Kind::Core => Module::deserialize(&lane.engine, code.bytes()).map(Compiled::from),
+            Kind::Component => Component::deserialize(&lane.engine, code.bytes()).map(Compiled::from),
+        }
+    }
 }

@@ -1,9 +1,10 @@
-//! Ending a run before its end: the flag that others raise, and the watch that the run itself keeps.
+//! Ending or holding a run before its end: the flag that others raise, and the watch that the run itself keeps.
 //!
 //! A running guest looks at both at every epoch tick; a sleeping one waits on the flag. Nothing here stops a thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use weft_core::Limit;
@@ -14,16 +15,30 @@ use crate::guest::End;
 /// stopped in between.
 const STEP_MAX: Duration = Duration::from_millis(250);
 
-/// Ends a run, from any thread: the guest stops within about 10 ms, and its outcome is `Cancelled`.
-/// Clones are the same flag; once raised it stays so.
+/// Ends or holds a run, from any thread: the guest stops within about 10 ms, and when it was ended its outcome is
+/// `Cancelled`. Clones are the same flag; once ended it stays so.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Flag>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Flag {
     raised: AtomicBool,
+    holding: AtomicBool,
+    /// For how long it was held, in microseconds, the hold that is under way not counted.
+    held_us: AtomicU64,
+    /// Who counts instead, for a run whose process is stopped as a whole.
+    held_by: Option<Box<dyn Fn() -> Duration + Send + Sync>>,
     lock: Mutex<()>,
     wake: Condvar,
+}
+
+impl fmt::Debug for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flag")
+            .field("raised", &self.raised)
+            .field("holding", &self.holding)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Stop {
@@ -33,10 +48,15 @@ impl Stop {
         Self::default()
     }
 
+    /// A flag for a process that is stopped and continued as a whole; `held` says for how long, all in all.
+    pub(crate) fn held_by(held: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Flag { held_by: Some(Box::new(held)), ..Flag::default() }))
+    }
+
     /// Ends the run, or the ones that follow.
     pub fn stop(&self) {
         // Under the lock, so that a sleeper can't miss it between its look and its wait.
-        let _guard = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.lock();
         self.0.raised.store(true, Ordering::Release);
         self.0.wake.notify_all();
     }
@@ -47,11 +67,48 @@ impl Stop {
         self.0.raised.load(Ordering::Acquire)
     }
 
-    /// Returns after `longest`, or as soon as the flag is raised.
+    /// Holds the run where it is, at its next look, until [`Stop::go_on`]. Its time does not count meanwhile.
+    pub fn hold(&self) {
+        let _guard = self.lock();
+        self.0.holding.store(true, Ordering::Release);
+        self.0.wake.notify_all();
+    }
+
+    /// Lets a held run go on.
+    pub fn go_on(&self) {
+        let _guard = self.lock();
+        self.0.holding.store(false, Ordering::Release);
+        self.0.wake.notify_all();
+    }
+
+    /// For how long the run was held so far.
+    pub(crate) fn held(&self) -> Duration {
+        match &self.0.held_by {
+            Some(held) => held(),
+            None => Duration::from_micros(self.0.held_us.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Returns when the run may go on, or is to end.
+    fn wait_while_held(&self) {
+        if !self.0.holding.load(Ordering::Acquire) {
+            return;
+        }
+        let from = Instant::now();
+        let is_held = |(): &mut ()| self.0.holding.load(Ordering::Acquire) && !self.is_stopped();
+        drop(self.0.wake.wait_while(self.lock(), is_held));
+        let held = u64::try_from(from.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.0.held_us.fetch_add(held, Ordering::AcqRel);
+    }
+
+    /// Returns after `longest`, or as soon as somebody wants something of the run.
     fn wait(&self, longest: Duration) {
-        let guard = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.0.wake.wait_timeout_while(guard, longest, |()| !self.is_stopped());
-        drop(waited);
+        let is_left_alone = |(): &mut ()| !self.is_stopped() && !self.0.holding.load(Ordering::Acquire);
+        drop(self.0.wake.wait_timeout_while(self.lock(), longest, is_left_alone));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,21 +119,26 @@ pub(crate) struct Watch {
     limit_ms: u32,
     ran: Duration,
     looked: Instant,
+    /// For how long it had been held when it was looked at.
+    held: Duration,
 }
 
 impl Watch {
     pub(crate) fn new(stop: Stop, limit_ms: u32, now: Instant) -> Self {
-        Self { stop, limit_ms, ran: Duration::ZERO, looked: now }
+        let held = stop.held();
+        Self { stop, limit_ms, ran: Duration::ZERO, looked: now, held }
     }
 
-    /// Counts the time since the last look.
+    /// Counts the time since the last look. Does not return while the run is held.
     ///
     /// # Errors
     /// When the run was stopped, or its time is up.
     pub(crate) fn look(&mut self) -> Result<(), End> {
-        let now = Instant::now();
-        self.ran += now.saturating_duration_since(self.looked).min(STEP_MAX);
-        self.looked = now;
+        self.stop.wait_while_held();
+        let (now, held) = (Instant::now(), self.stop.held());
+        let step = now.saturating_duration_since(self.looked).saturating_sub(held.saturating_sub(self.held));
+        self.ran += step.min(STEP_MAX);
+        (self.looked, self.held) = (now, held);
         if self.stop.is_stopped() {
             return Err(End::Cancelled);
         }

@@ -106,6 +106,7 @@ fn sleep(shared: &Shared) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engines::Interrupt;
     use std::time::Instant;
 
     fn wait_asleep(ticker: &Ticker) {
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn it_sleeps_when_nothing_runs_and_wakes_for_a_run() {
-        let ticker = Ticker::start(Arc::new(Engines::new(1).unwrap())).unwrap();
+        let ticker = Ticker::start(Arc::new(Engines::new(1, Interrupt::Epochs).unwrap())).unwrap();
         for _ in 0..3 {
             wait_asleep(&ticker);
             let running = ticker.keep();

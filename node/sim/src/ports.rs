@@ -111,7 +111,8 @@ impl World {
 
     pub(crate) fn on_prints(&mut self, (id, life): (HostId, u32), run: RunId) -> Result<(), Violation> {
         let host = &self.hosts[id.0];
-        if host.life != life || !host.runs.get(&run).is_some_and(|run| run.ends.is_some()) {
+        let begun = |run: &SimRun| run.ends.is_some();
+        if host.life != life || !host.runs.get(&run).is_some_and(begun) {
             return Ok(());
         }
         let printed = Input::Printed { run, stream: Stream::Output, offset: 0, bytes: (*PRINTED).into() };

@@ -21,6 +21,7 @@ pub(crate) enum Ending {
 
 /// What can happen to the world.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "an event lives in the queue alone")]
 pub(crate) enum Event {
     /// A user says something to a host.
     User { host: HostId, command: Command },

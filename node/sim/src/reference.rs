@@ -12,6 +12,7 @@ use crate::workload::{Catalog, TaskSpec};
 
 /// What an engine said or did in one step.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a step has a handful of them")]
 pub(crate) enum Fact {
     /// It told its user that a task ended.
     Ended(End),

@@ -201,6 +201,77 @@ fn an_urgent_job_overtakes_a_queue_of_batch_work() {
 }
 
 #[test]
+fn realtime_on_a_full_mesh() {
+    // Owner and worker in one, and an owner without slots: both find every slot taken by ten seconds of batch work.
+    for (seed, own_slots) in [(40, 2), (41, 0)] {
+        let mut world = World::builder(seed).hosts(1, own_slots).hosts(4, 2).build();
+        world.connect();
+        // Of one module, so that it is there already.
+        let batch = world.submit(OWNER, &JobSpec { same: Some(4), ..JobSpec::new(40, 10_000) });
+        let full = |world: &World| (1..5).all(|host| world.running(HostId(host)) == 2);
+        world.run_until("all slots are busy", ms(1000), full);
+        world.run_for(ms(500));
+        let urgent = JobSpec { class: Class::Realtime, same: Some(0), ..JobSpec::new(8, 1) };
+        let urgent = world.submit(OWNER, &urgent);
+        // 10 ms, the task's own millisecond, and the links there and back.
+        world.run_until("urgent tasks end", ms(12), |world| done(world, urgent, 8));
+        let took = world.run_until("all tasks end", ms(70_000), |world| done(world, batch, 40));
+        assert!(took < ms(10_000 * 40 / (8 + u64::from(own_slots)) + 1000), "it took {took:?}");
+        assert_eq!(world.reference().executions(batch), 40, "nothing that was stopped ran twice");
+    }
+}
+
+#[test]
+fn a_stopped_task_is_not_lost_over_a_long_wait() {
+    let mut world = World::builder(42).hosts(1, 0).host(worker(1)).build();
+    world.connect();
+    let batch = world.submit(OWNER, &for_workers(1, 2000));
+    world.run_until("the slot is taken", ms(100), |world| world.running(WORKER) == 1);
+    let urgent = world.submit(OWNER, &JobSpec { class: Class::Interactive, ..for_workers(1, 40_000) });
+    world.run_until("the urgent task ends", ms(40_100), |world| done(world, urgent, 1));
+    world.run_until("the other one goes on where it was", ms(2000), |world| done(world, batch, 1));
+    assert_eq!(world.reference().executions(batch), 1);
+}
+
+#[test]
+fn memo_hits() {
+    let mut world = World::builder(43).hosts(1, 0).hosts(3, 2).build();
+    world.connect();
+    for fate in [Fate::Done, Fate::Bulky] {
+        let spec = JobSpec { same: Some(fate as u64), fate, ..JobSpec::new(6, 60) };
+        let first = world.submit(OWNER, &spec);
+        world.run_until("all tasks end", ms(1000), |world| done(world, first, 6));
+        let ran = world.reference().executions(first);
+        world.run_for(ms(10));
+        // The owner saw the results come home, the others were told.
+        for host in [OWNER, WORKER, OTHER] {
+            let again = world.submit(host, &spec);
+            world.run_until("known tasks end", ms(50), |world| done(world, again, 6));
+            assert_eq!(world.reference().proved_and_recalled(again), (0, 6));
+        }
+        assert_eq!((ran, world.reference().executions(first)), (6, 6), "nothing ran again");
+        let fresh = JobSpec { terms: Terms { memo: false, ..Terms::default() }, ..spec };
+        let fresh = world.submit(OWNER, &fresh);
+        world.run_until("all tasks run", ms(1000), |world| done(world, fresh, 6));
+        assert_eq!(world.reference().executions(first), 12);
+    }
+}
+
+#[test]
+fn receipts() {
+    let mut world = World::builder(44).hosts(1, 1).hosts(3, 2).build();
+    world.connect();
+    let terms = Terms { receipts: true, ..Terms::default() };
+    let spec = JobSpec { terms, ..JobSpec::new(200, 3) };
+    let job = world.submit(OWNER, &spec);
+    world.run_until("all tasks end", ms(2000), |world| done(world, job, 200));
+    assert_eq!(world.reference().proved_and_recalled(job), (200, 0));
+    let plain = world.submit(OWNER, &JobSpec::new(20, 3));
+    world.run_until("all tasks end", ms(1000), |world| done(world, plain, 20));
+    assert_eq!(world.reference().proved_and_recalled(plain), (0, 0));
+}
+
+#[test]
 fn a_worker_that_forgot_everything_loses_its_leases_at_once() {
     // A dial takes up to a second, and a closed connection has its own grace of half a second: among some seeds there
     // is one that is back before.

@@ -7,8 +7,9 @@ use weft_client::api;
 use weft_core::message::Class;
 use weft_core::snapshot::{Answer, Counters, JobView, PeerView, Said, Snapshot, TaskView, Why};
 use weft_core::{JobId, PeerId};
+use weft_exec::PoolStatus;
 
-use crate::handle::{NodeInfo, PoolStatus, Standing};
+use crate::handle::{NodeInfo, Standing};
 use crate::jobs::JobSummary;
 
 /// The node as it is.
@@ -56,10 +57,36 @@ pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
 }
 
 fn slots(pool: PoolStatus) -> api::Slots {
-    let PoolStatus { kind, busy, queued, paused, children, replaced, confinement, compiled, compiling } =
-        pool;
-    let kind = kind.to_owned();
-    api::Slots { kind, busy, queued, paused, children, replaced, confinement, compiled, compiling }
+    let PoolStatus {
+        processes,
+        slots: _,
+        busy,
+        queued,
+        paused,
+        children,
+        replaced,
+        confinement,
+        compiled,
+        compiling,
+        broken,
+    } = pool;
+    let confinement = match (confinement, broken, processes) {
+        (_, Some(broken), _) => format!("no slot starts: {broken}"),
+        (Some(kept), None, _) => format!("seccomp {}, Landlock {}", kept.seccomp, kept.landlock),
+        (None, None, true) => String::from("no process yet"),
+        (None, None, false) => String::from("the runtime alone: slots are threads"),
+    };
+    api::Slots {
+        kind: String::from(if processes { "process" } else { "thread" }),
+        busy,
+        queued: count(queued),
+        paused,
+        children: count(children.len()),
+        replaced,
+        confinement,
+        compiled,
+        compiling,
+    }
 }
 
 fn counters(counters: Counters) -> api::Counters {

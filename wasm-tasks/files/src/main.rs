@@ -1,6 +1,7 @@
 //! A WASI command that works on files, written as for any other machine.
 //!
-//! `files upper` copies everything under `/in` into `/out`, with ASCII letters in capitals, and prints each path.
+//! `files upper [TURNS]` copies everything under `/in` into `/out`, with ASCII letters in capitals, and prints each
+//! path; before that it counts to TURNS, for those who want it to take a while.
 //! `files count N` makes N files in `/tmp` and prints how many it could. `files say TEXT` prints TEXT and then works
 //! for ever, for those who want to see output before its end. Exit code 2 for wrong arguments, 1 if it cannot work.
 
@@ -10,15 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Work that nobody may leave out.
+static TURNS: AtomicU32 = AtomicU32::new(0);
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
         ["upper"] => upper(Path::new("/in"), Path::new("/out")),
+        ["upper", turns] => turn(turns).and_then(|()| upper(Path::new("/in"), Path::new("/out"))),
         ["count", count] => make(count),
         ["say", text] => say(text),
         _ => {
-            eprintln!("usage: files upper | count N | say TEXT");
+            eprintln!("usage: files upper [TURNS] | count N | say TEXT");
             exit(2);
         }
     };
@@ -56,8 +61,16 @@ fn make(count: &str) -> io::Result<()> {
 fn say(text: &str) -> io::Result<()> {
     println!("{}", text);
     io::stdout().flush()?;
-    static TURNS: AtomicU32 = AtomicU32::new(0);
     loop {
         TURNS.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Works for a while.
+fn turn(turns: &str) -> io::Result<()> {
+    let turns: u32 = turns.parse().map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?;
+    for _ in 0..turns {
+        TURNS.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
 }

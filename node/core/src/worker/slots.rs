@@ -5,6 +5,7 @@
 //! that an older one, which would end sooner, is not kept holding its memory.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::outbox::Sealed;
@@ -19,6 +20,13 @@ use crate::time::Time;
 
 /// A task that ends within this is waited for: to stop it and have it continued would take as long. Microseconds.
 const SHORT_US: u64 = 5000;
+
+/// What becomes of a run that left the slots.
+enum Then {
+    Bring,
+    Again,
+    Drop,
+}
 
 impl Worker {
     /// Tasks that have a slot, or stand in the slots' own queue.
@@ -72,6 +80,10 @@ impl Worker {
         if self.active() < self.slots {
             return true;
         }
+        if self.busy_by.below(class) > 0 && self.active() > self.slots {
+            self.take_back(ctx, class);
+            return false;
+        }
         if self.busy_by.below(class) > 0 {
             let victim = self.victim(ctx.now, class);
             victim.into_iter().for_each(|victim| self.pause(ctx, victim));
@@ -89,8 +101,7 @@ impl Worker {
 
     /// Whom to stop for a task of that class; notes when to look again if those who run are thought to end soon.
     fn victim(&mut self, now: Time, class: Class) -> Option<RunId> {
-        // With more than `slots` of them some wait in the slots' own queue, and would get the slot: they are short.
-        if self.paused >= self.slots || self.active() > self.slots {
+        if self.paused >= self.slots {
             return None;
         }
         let mut best: Option<(Class, Reverse<(Time, RunId)>)> = None;
@@ -113,6 +124,30 @@ impl Worker {
             self.look_at = look_at;
         }
         best.map(|(_, Reverse((_, run)))| run)
+    }
+
+    /// Tasks stand in the slots' own queue, before the one of that class that waits here: they were thought to be
+    /// short. If those that run prove long, what has not begun comes back to be ordered by class.
+    fn take_back(&mut self, ctx: &mut Ctx<'_>, class: Class) {
+        let handed = self.runs.iter().filter(|(_, held)| held.stage == Stage::Handed);
+        let mut order: Vec<(Time, RunId, Class)> =
+            handed.map(|(run, held)| (held.handed_at, *run, held.class)).collect();
+        order.sort_unstable();
+        let lower = |(_, _, of): &&(Time, RunId, Class)| *of < class;
+        // The slots take tasks in order, so the oldest are those that run.
+        let running = usize::try_from(self.slots).unwrap_or(usize::MAX).min(order.len());
+        let (running, queued) = order.split_at(running);
+        let oldest = running.iter().filter(lower).map(|(at, _, _)| at.0.saturating_add(SHORT_US)).min();
+        if oldest.is_none_or(|at| at > ctx.now.0) {
+            self.look_at = oldest.map(Time);
+            return;
+        }
+        for (_, run, _) in queued.iter().filter(lower) {
+            if let Some(held) = self.runs.get_mut(run) {
+                held.stage = Stage::TakenBack;
+                ctx.emit(Effect::Abort(*run));
+            }
+        }
     }
 
     fn pause(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
@@ -160,11 +195,13 @@ impl Worker {
 
     pub(crate) fn on_ran(&mut self, ctx: &mut Ctx<'_>, run: RunId, report: Report) {
         let Some(held) = self.runs.get(&run) else { return };
-        let (paused, wanted) = match held.stage {
-            Stage::Handed => (false, true),
+        let (paused, then) = match held.stage {
+            Stage::Handed => (false, Then::Bring),
             // It ended before it could be held.
-            Stage::Paused => (true, true),
-            Stage::Aborted { paused } => (paused, false),
+            Stage::Paused => (true, Then::Bring),
+            Stage::TakenBack if report.outcome == Outcome::Cancelled => (false, Then::Again),
+            Stage::TakenBack => (false, Then::Bring),
+            Stage::Aborted { paused } => (paused, Then::Drop),
             Stage::Fetching(_) | Stage::Ready => return,
         };
         self.handed -= 1;
@@ -174,11 +211,13 @@ impl Worker {
         } else {
             self.busy_by.sub(held.class, 1);
         }
-        if wanted {
-            ctx.counters.executed += 1;
-            self.bring(ctx, run, report);
-        } else {
-            self.drop_run(ctx, run);
+        match then {
+            Then::Bring => {
+                ctx.counters.executed += 1;
+                self.bring(ctx, run, report);
+            }
+            Then::Again => self.make_ready(run),
+            Then::Drop => drop(self.drop_run(ctx, run)),
         }
     }
 

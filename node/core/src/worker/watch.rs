@@ -74,7 +74,7 @@ impl Worker {
                 Stage::Handed => order.push((held.stage, held.handed_at, *run)),
                 Stage::Ready => order.push((held.stage, Time(u64::MAX), *run)),
                 // What is paused runs no longer, and what it was thought to take is not to blame.
-                Stage::Fetching(_) | Stage::Paused | Stage::Aborted { .. } => {}
+                Stage::Fetching(_) | Stage::Paused | Stage::TakenBack | Stage::Aborted { .. } => {}
             }
         }
         order.sort_unstable_by_key(|(_, at, run)| (*at, *run));

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use weft_core::{
     BlobId, Entry, Limit, Limits, Outcome, Payload, Profile, Program, Report, RunId, TaskId, Trap, Work,
 };
-use weft_exec::{BlobAccess, Finished, Given, Pool, Prepared, Sandbox, SandboxConfig, Stop};
+use weft_exec::{
+    BlobAccess, Finished, Given, Pool, PoolConfig, PoolEvent, PoolStatus, Prepared, Sandbox, SandboxConfig,
+    Stop,
+};
 
 /// No test waits longer than this for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -198,39 +201,75 @@ pub(crate) struct Slots {
     pub(crate) pool: Pool,
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) bell: Arc<Bell>,
+    early: Mutex<Vec<PoolEvent>>,
+}
+
+/// Both kinds of slots: what is tested must hold for either.
+pub(crate) fn kinds() -> Vec<weft_exec::Slots> {
+    let processes = cfg!(target_os = "linux").then(processes);
+    processes.into_iter().chain([weft_exec::Slots::Threads]).collect()
+}
+
+/// Slots that are processes.
+pub(crate) fn processes() -> weft_exec::Slots {
+    weft_exec::Slots::Processes { program: env!("CARGO_BIN_EXE_weft-slot").into(), args: Vec::new() }
 }
 
 impl Slots {
-    pub(crate) fn start(sandbox: Sandbox, slots: u32) -> Self {
+    pub(crate) fn start(kind: weft_exec::Slots, slots: u32) -> Self {
         let blobs = Arc::new(Blobs::default());
         let bell = Arc::new(Bell::default());
         let ringer = Arc::clone(&bell);
         let access: Arc<dyn BlobAccess> = blobs.clone();
-        let pool = Pool::start(sandbox, slots, access, Arc::new(move || ringer.ring())).unwrap();
-        Self { pool, blobs, bell }
+        let config = PoolConfig { slots, kind, cache_dir: None, memory_max_bytes: 4 << 30 };
+        let pool = Pool::start(config, access, Arc::new(move || ringer.ring())).unwrap();
+        Self { pool, blobs, bell, early: Mutex::default() }
     }
 
-    /// Waits until this many reports came.
+    /// Waits until this many reports came. What was printed stays for [`Slots::wait_printed`].
     pub(crate) fn collect(&self, count: usize) -> Vec<(RunId, Report)> {
-        let until = Instant::now() + DEADLINE;
         let mut reports = Vec::new();
+        self.wait("reports", || {
+            for event in self.pool.take_events() {
+                match event {
+                    PoolEvent::Ran(run, report) => reports.push((run, report)),
+                    printed @ PoolEvent::Printed { .. } => self.early.lock().unwrap().push(printed),
+                }
+            }
+            reports.len() >= count
+        });
+        reports
+    }
+
+    /// Waits, at each ring of the bell, until this holds.
+    pub(crate) fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let until = Instant::now() + DEADLINE;
         loop {
             let seen = self.bell.count();
-            reports.extend(self.pool.take_finished());
-            if reports.len() >= count {
-                return reports;
+            if holds() {
+                return;
             }
+            assert!(Instant::now() < until, "waited in vain for {what}");
             self.bell.wait_beyond(seen, until);
+        }
+    }
+
+    /// Waits until the status is like this.
+    pub(crate) fn wait_status(&self, what: &str, holds: impl Fn(&PoolStatus) -> bool) -> PoolStatus {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let status = self.pool.status();
+            if holds(&status) {
+                return status;
+            }
+            assert!(Instant::now() < until, "waited in vain for {what}: {status:?}");
+            std::thread::yield_now();
         }
     }
 
     /// Waits until this many slots are busy.
     pub(crate) fn wait_busy(&self, slots: u32) {
-        let until = Instant::now() + DEADLINE;
-        while self.pool.busy() < slots {
-            assert!(Instant::now() < until, "no slot took the task");
-            std::thread::yield_now();
-        }
+        self.wait_status("busy slots", |status| status.busy >= slots);
     }
 }
 
@@ -253,4 +292,16 @@ pub(crate) fn trap(finished: &Finished) -> &Trap {
     let outcome = &finished.outcome;
     let Outcome::Trapped(trap) = outcome else { panic!("expected a trap, got {outcome}") };
     trap
+}
+
+/// A preview 1 command as a component, as the toolchains make one.
+pub(crate) fn component_of(command: &[u8]) -> Vec<u8> {
+    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER;
+    wit_component::ComponentEncoder::default()
+        .module(command)
+        .unwrap()
+        .adapter("wasi_snapshot_preview1", adapter)
+        .unwrap()
+        .encode()
+        .unwrap()
 }

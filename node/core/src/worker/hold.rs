@@ -1,0 +1,177 @@
+//! From an award to a task that can run: known results are answered, what is lacking is brought here, and what can't be
+//! had is said.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::outbox::Sealed;
+use super::{Held, Offer, Stage, Worker};
+use crate::ctx::Ctx;
+use crate::effect::Effect;
+use crate::id::{BlobId, PeerId, RunId};
+use crate::message::Grant;
+use crate::owner::blobs_with_lengths;
+use crate::task::{Outcome, Payload, Report};
+
+/// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
+const PRESENT_MAX: usize = 1024;
+
+impl Worker {
+    pub(super) fn hold(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, offer: &Offer, grant: Grant) {
+        let Grant { lease, input } = grant;
+        if self.leases.contains_key(&(owner, lease)) || self.outbox.contains((owner, lease)) {
+            return;
+        }
+        let recalls = offer.terms.memo && offer.program.is_pure() && !ctx.memo.is_empty();
+        let task = recalls.then(|| offer.key.task_id(&input));
+        let known = task.and_then(|task| ctx.memo.recall(task));
+        if let Some((report, computer)) = &known
+            && report.blobs().next().is_none()
+        {
+            let sealed = Sealed { report: report.clone(), memo: Some(*computer), leaf: None };
+            ctx.counters.answered += 1;
+            self.outbox.put(ctx, owner, lease, sealed);
+            return;
+        }
+        let run = RunId(self.next_run);
+        self.next_run += 1;
+        let held = Held {
+            owner,
+            lease,
+            program: Arc::clone(&offer.program),
+            key: offer.key,
+            terms: offer.terms,
+            class: offer.class,
+            task,
+            input,
+            known: known.map(Box::new),
+            stage: Stage::Ready,
+            awarded_at: ctx.now,
+            handed_at: ctx.now,
+            paused_at: ctx.now,
+            queue_us: 0,
+            printed: 0,
+        };
+        ctx.emit(Effect::Pin(held.program.module));
+        ctx.pin(&held.program.files);
+        ctx.pin(&held.input);
+        self.held_by.add(held.class, 1);
+        self.runs.insert(run, held);
+        self.leases.insert((owner, lease), run);
+        self.gather(ctx, run);
+    }
+
+    /// Has brought here what a task lacks; a task that lacks nothing is ready.
+    fn gather(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        if self.runs.get(&run).is_some_and(|held| self.is_whole(held)) {
+            self.make_ready(run);
+            return;
+        }
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        let (from, lacking) = match held.known.as_deref() {
+            Some((report, computer)) => (*computer, blobs_with_lengths(report)),
+            None => {
+                let here = |blob: &BlobId| self.present.contains(blob);
+                (held.owner, held.needs().into_iter().filter(|(blob, _)| !here(blob)).collect())
+            }
+        };
+        held.stage = Stage::Fetching(u8::try_from(lacking.len()).unwrap_or(u8::MAX));
+        if lacking.is_empty() {
+            self.make_ready(run);
+            return;
+        }
+        for (blob, bytes) in lacking {
+            let (_, waiting) = self.fetching.entry(blob).or_insert_with(|| {
+                ctx.emit(Effect::Fetch { blob, from: alloc::vec![from], bytes: Some(bytes) });
+                (from, Vec::new())
+            });
+            waiting.push(run);
+        }
+    }
+
+    /// Whether a task lacks nothing: the rule for short ones, whose module has been here since the first.
+    fn is_whole(&self, held: &Held) -> bool {
+        let blobs = [&held.program.files, &held.input].into_iter().filter_map(Payload::blob);
+        let mut needs = core::iter::once(held.program.module).chain(blobs);
+        held.known.is_none() && needs.all(|blob| self.present.contains(&blob))
+    }
+
+    /// Forgets a run, and what it rested on.
+    pub(super) fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Held> {
+        let held = self.runs.remove(&run)?;
+        self.held_by.sub(held.class, 1);
+        ctx.emit(Effect::Unpin(held.program.module));
+        ctx.unpin(&held.program.files);
+        ctx.unpin(&held.input);
+        Some(held)
+    }
+
+    pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, found: bool) {
+        let Some((asked, runs)) = self.fetching.remove(&blob) else { return };
+        let mut others: Vec<RunId> = Vec::new();
+        for run in runs {
+            let Some(held) = self.runs.get_mut(&run) else { continue };
+            let Stage::Fetching(missing) = held.stage else { continue };
+            if found {
+                self.on_here(ctx, run, blob, missing);
+            } else if held.known.is_some() {
+                self.run_after_all(ctx, run);
+            } else if held.owner == asked {
+                let text = alloc::format!("the worker could not fetch blob {blob}");
+                self.finish(ctx, run, Report::bare(Outcome::Lost(text)).into());
+            } else {
+                others.push(run);
+            }
+        }
+        // What one owner could not give, another may.
+        let next = others.first().and_then(|run| self.runs.get(run));
+        if let Some((owner, bytes)) = next.map(|held| (held.owner, held.needs().get(&blob).copied())) {
+            // A task that was looked for again meanwhile may wait for it already.
+            match self.fetching.get_mut(&blob) {
+                Some((_, waiting)) => waiting.extend(others),
+                None => {
+                    self.fetching.insert(blob, (owner, others));
+                    ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner], bytes });
+                }
+            }
+        }
+    }
+
+    /// One blob that a task lacked is here.
+    fn on_here(&mut self, ctx: &mut Ctx<'_>, run: RunId, blob: BlobId, missing: u8) {
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        if held.program.module == blob || held.program.files.blob() == Some(blob) {
+            if self.present.len() >= PRESENT_MAX {
+                self.present.clear();
+            }
+            self.present.insert(blob);
+        }
+        if missing > 1 {
+            held.stage = Stage::Fetching(missing - 1);
+        } else if let Some(known) = held.known.take() {
+            let (report, computer) = *known;
+            ctx.counters.answered += 1;
+            self.finish(ctx, run, Sealed { report, memo: Some(computer), leaf: None });
+        } else {
+            self.make_ready(run);
+        }
+    }
+
+    /// What a known result rests on can't be had: it is forgotten, and the task runs like any other.
+    fn run_after_all(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        for (_, waiting) in self.fetching.values_mut() {
+            waiting.retain(|waits| *waits != run);
+        }
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        held.known = None;
+        held.task.into_iter().for_each(|task| ctx.memo.drop_known(task));
+        self.gather(ctx, run);
+    }
+
+    pub(super) fn finish(&mut self, ctx: &mut Ctx<'_>, run: RunId, sealed: Sealed) {
+        let Some(held) = self.drop_run(ctx, run) else { return };
+        self.leases.remove(&(held.owner, held.lease));
+        self.outbox.put(ctx, held.owner, held.lease, sealed);
+    }
+}

@@ -1,0 +1,3 @@
+//! From a module's bytes to its code.
+
+pub(crate) mod work;

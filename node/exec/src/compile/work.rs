@@ -1,0 +1,106 @@
+//! One compilation, on this thread and a few of its own: the module's bytes in, code out. The same function runs in the
+//! node's process and in its compile child; deadlines and bounds on memory are whoever's that calls it.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasmtime::Engine;
+
+use crate::code::{Kind, Tier};
+use crate::module::{shorten, words};
+use crate::run::panic_text;
+
+/// Stack of a thread that compiles.
+const STACK_BYTES: usize = 8 << 20;
+/// Length of a panic's text that is passed on, in characters.
+const PANIC_MAX: usize = 300;
+
+/// Why there is no code.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) enum Flaw {
+    /// The module can't be run; the text says why.
+    Invalid(String),
+    /// It is beyond a bound; the text names it.
+    Limit(String),
+    /// This compiler can't; another may.
+    Unsupported(String),
+    /// This machine could not.
+    Host(String),
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Invalid(text) | Self::Limit(text) | Self::Unsupported(text) | Self::Host(text)) = self;
+        f.write_str(text)
+    }
+}
+
+/// How a compilation may use the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Effort {
+    /// Threads that compile.
+    pub(crate) threads: usize,
+    /// What is added to their nice value.
+    pub(crate) nice: i32,
+}
+
+/// Compiles a module that passed the intake. The threads are gone when it returns.
+pub(crate) fn compile(
+    engine: &Engine,
+    tier: Tier,
+    kind: Kind,
+    bytes: &[u8],
+    effort: Effort,
+) -> Result<Vec<u8>, Flaw> {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(effort.threads)
+        .stack_size(STACK_BYTES)
+        .thread_name(|number| format!("weft-compile-{number}"))
+        .start_handler(move |_| lower_priority(effort.nice))
+        .build()
+        .map_err(|error| Flaw::Host(format!("no thread to compile on: {error}")))?;
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        threads.install(|| match kind {
+            Kind::Core => engine.precompile_module(bytes),
+            Kind::Component => engine.precompile_component(bytes),
+        })
+    }));
+    match made {
+        Ok(Ok(code)) => Ok(code),
+        Ok(Err(error)) => Err(flaw(tier, &error)),
+        Err(panic) => {
+            let text = shorten(&panic_text(panic.as_ref()), PANIC_MAX);
+            Err(match tier {
+                Tier::Baseline => Flaw::Unsupported(text),
+                Tier::Optimised => Flaw::Invalid(format!("the compiler gave up: {text}")),
+            })
+        }
+    }
+}
+
+fn flaw(tier: Tier, error: &wasmtime::Error) -> Flaw {
+    let cause = error.root_cause();
+    if cause.is::<rustix::io::Errno>()
+        || cause.is::<io::Error>()
+        || cause.is::<wasmtime::error::OutOfMemory>()
+    {
+        // The system refused memory: that is not the module's fault, and passes.
+        return Flaw::Host(words(error));
+    }
+    match tier {
+        // The intake found it valid, so this compiler lacks something.
+        Tier::Baseline => Flaw::Unsupported(words(error)),
+        Tier::Optimised => Flaw::Invalid(words(error)),
+    }
+}
+
+/// The network and the guests come first. On Linux a nice value belongs to the calling thread.
+fn lower_priority(nice: i32) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(nice) {
+        tracing::debug!(%error, "a compiling thread keeps its priority");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
+}

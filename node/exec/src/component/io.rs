@@ -1,0 +1,312 @@
+//! `wasi:io`: errors, things to wait for, and streams. Nothing here ever waits but a poll of timers alone, and that
+//! is the run's own sleep, which its limit and its `Stop` end.
+//!
+//! wasmtime-wasi's own host of these runs a tokio runtime, which a confined slot must not start; all of our streams
+//! are in memory, so none is needed.
+
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
+use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
+use wasmtime_wasi_io::bindings::wasi::io::error;
+
+use crate::component::HANDLES_MAX;
+use crate::component::open::{Cursor, Descriptor, Listing};
+use crate::component::table::Entry;
+use crate::guest::{End, Guest};
+
+/// Most bytes of one read: a guest may ask for 2^64, and gets them in pieces.
+pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
+/// What an output stream says it can take at once.
+const PERMIT_BYTES: u64 = 64 << 10;
+/// The most that the `-and-flush` calls take, by their definition.
+const FLUSHED_BYTES_MAX: u64 = 4096;
+
+/// Where an input stream reads.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Standard input; every stream of it reads on where the last one stopped.
+    Stdin,
+    /// A file.
+    File(Cursor),
+}
+
+/// Where an output stream writes.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file.
+    File(Cursor),
+}
+
+/// When something to wait for is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Now, as all of our streams are.
+    Ready,
+    /// When the monotonic clock shows so many nanoseconds.
+    Until(u64),
+}
+
+impl Wait {
+    /// The instant, in nanoseconds of the monotonic clock.
+    fn at(self) -> u64 {
+        match self {
+            Self::Ready => 0,
+            Self::Until(instant) => instant,
+        }
+    }
+}
+
+impl error::Host for Guest {}
+
+impl error::HostError for Guest {
+    fn to_debug_string(&mut self, error: Resource<IoError>) -> wasmtime::Result<String> {
+        Ok(format!("{:?}", self.error_code(&error)?))
+    }
+
+    fn drop(&mut self, error: Resource<IoError>) -> wasmtime::Result<()> {
+        self.release(&error)
+    }
+}
+
+impl poll::Host for Guest {
+    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        if pollables.is_empty() {
+            return Err(wasmtime::Error::msg("a poll of nothing"));
+        }
+        if pollables.len() > HANDLES_MAX {
+            return Err(self.end(End::Limit(super::table::too_many())));
+        }
+        let waits: Vec<u64> =
+            pollables.iter().map(|one| Ok(self.wait(one)?.at())).collect::<wasmtime::Result<_>>()?;
+        let first = waits.iter().copied().min().unwrap_or(0);
+        let now = self.sleep_until(first)?;
+        let ready = (0u32..).zip(waits).filter(|(_, at)| *at <= now).map(|(index, _)| index);
+        Ok(ready.collect())
+    }
+}
+
+impl poll::HostPollable for Guest {
+    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        let at = self.wait(&pollable)?.at();
+        // Looking moves a virtual clock, or a guest that looks until it is ready would look for ever.
+        Ok(at <= self.world.monotonic_ns())
+    }
+
+    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        let at = self.wait(&pollable)?.at();
+        self.sleep_until(at).map(drop)
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        self.release(&pollable)
+    }
+}
+
+impl streams::Host for Guest {
+    fn convert_stream_error(&mut self, error: StreamError) -> wasmtime::Result<streams::StreamError> {
+        match error {
+            StreamError::Closed => Ok(streams::StreamError::Closed),
+            StreamError::LastOperationFailed(error) => {
+                let code = error.downcast::<ErrorCode>()?;
+                Ok(streams::StreamError::LastOperationFailed(self.keep(Entry::Error(code))?))
+            }
+            StreamError::Trap(error) => Err(error),
+        }
+    }
+}
+
+impl streams::HostInputStream for Guest {
+    fn read(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<Vec<u8>> {
+        self.read_stream(&stream, len)
+    }
+
+    fn blocking_read(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<Vec<u8>> {
+        self.read_stream(&stream, len)
+    }
+
+    fn skip(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
+        Ok(self.read_stream(&stream, len)?.len() as u64)
+    }
+
+    fn blocking_skip(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
+        Ok(self.read_stream(&stream, len)?.len() as u64)
+    }
+
+    fn subscribe(&mut self, _: Resource<DynInputStream>) -> wasmtime::Result<Resource<DynPollable>> {
+        self.keep(Entry::Wait(Wait::Ready))
+    }
+
+    fn drop(&mut self, stream: Resource<DynInputStream>) -> wasmtime::Result<()> {
+        self.release(&stream)
+    }
+}
+
+impl streams::HostOutputStream for Guest {
+    fn check_write(&mut self, _: Resource<DynOutputStream>) -> StreamResult<u64> {
+        Ok(PERMIT_BYTES)
+    }
+
+    fn write(&mut self, stream: Resource<DynOutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
+        self.write_stream(&stream, &bytes)
+    }
+
+    fn blocking_write_and_flush(
+        &mut self,
+        stream: Resource<DynOutputStream>,
+        bytes: Vec<u8>,
+    ) -> StreamResult<()> {
+        bounded(bytes.len() as u64, FLUSHED_BYTES_MAX)?;
+        self.write_stream(&stream, &bytes)
+    }
+
+    fn flush(&mut self, _: Resource<DynOutputStream>) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn blocking_flush(&mut self, _: Resource<DynOutputStream>) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn subscribe(&mut self, _: Resource<DynOutputStream>) -> wasmtime::Result<Resource<DynPollable>> {
+        self.keep(Entry::Wait(Wait::Ready))
+    }
+
+    fn write_zeroes(&mut self, stream: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
+        let len = bounded(len, PERMIT_BYTES)?;
+        self.write_stream(&stream, &vec![0; len])
+    }
+
+    fn blocking_write_zeroes_and_flush(
+        &mut self,
+        stream: Resource<DynOutputStream>,
+        len: u64,
+    ) -> StreamResult<()> {
+        let len = bounded(len, FLUSHED_BYTES_MAX)?;
+        self.write_stream(&stream, &vec![0; len])
+    }
+
+    fn splice(
+        &mut self,
+        to: Resource<DynOutputStream>,
+        from: Resource<DynInputStream>,
+        len: u64,
+    ) -> StreamResult<u64> {
+        let bytes = self.read_stream(&from, len.min(PERMIT_BYTES))?;
+        self.write_stream(&to, &bytes)?;
+        Ok(bytes.len() as u64)
+    }
+
+    fn blocking_splice(
+        &mut self,
+        to: Resource<DynOutputStream>,
+        from: Resource<DynInputStream>,
+        len: u64,
+    ) -> StreamResult<u64> {
+        streams::HostOutputStream::splice(self, to, from, len)
+    }
+
+    fn drop(&mut self, stream: Resource<DynOutputStream>) -> wasmtime::Result<()> {
+        self.release(&stream)
+    }
+}
+
+impl Guest {
+    /// Keeps a resource; too many end the run.
+    pub(crate) fn keep<T: 'static>(&mut self, entry: Entry) -> wasmtime::Result<Resource<T>> {
+        self.desk()?.table.push(entry).map_err(|limit| self.end(End::Limit(limit)))
+    }
+
+    /// Forgets a resource that the guest dropped.
+    pub(crate) fn release<T: 'static>(&mut self, handle: &Resource<T>) -> wasmtime::Result<()> {
+        let entry = self.desk()?.table.remove(handle).ok_or_else(unknown)?;
+        match entry {
+            Entry::Input(Input::File(Cursor { inode, .. }))
+            | Entry::Output(Output::File(Cursor { inode, .. }))
+            | Entry::Descriptor(Descriptor { inode, .. })
+            | Entry::Listing(Listing { inode, .. }) => self.let_go(inode),
+            Entry::Input(Input::Stdin)
+            | Entry::Output(Output::Stdout | Output::Stderr)
+            | Entry::Wait(_)
+            | Entry::Error(_) => Ok(()),
+        }
+    }
+
+    /// Why an operation of a stream failed.
+    pub(crate) fn error_code(&mut self, error: &Resource<IoError>) -> wasmtime::Result<ErrorCode> {
+        match self.desk()?.table.get(error) {
+            Some(Entry::Error(code)) => Ok(*code),
+            Some(_) | None => Err(unknown()),
+        }
+    }
+
+    /// Moves the place of a file's stream.
+    fn move_cursor<T: 'static>(&mut self, stream: &Resource<T>, by: usize) -> StreamResult<()> {
+        let desk = self.desk().map_err(StreamError::Trap)?;
+        match desk.table.get_mut(stream) {
+            Some(Entry::Input(Input::File(cursor)) | Entry::Output(Output::File(cursor))) => {
+                cursor.advance(by);
+                Ok(())
+            }
+            Some(_) | None => Err(StreamError::Trap(unknown())),
+        }
+    }
+
+    fn wait(&mut self, pollable: &Resource<DynPollable>) -> wasmtime::Result<Wait> {
+        match self.desk()?.table.get(pollable) {
+            Some(Entry::Wait(wait)) => Ok(*wait),
+            Some(_) | None => Err(unknown()),
+        }
+    }
+
+    /// Sleeps until the monotonic clock shows this, and says what it shows then.
+    fn sleep_until(&mut self, instant_ns: u64) -> wasmtime::Result<u64> {
+        let now = self.world.monotonic_ns();
+        self.sleep(instant_ns.saturating_sub(now)).map_err(|end| self.end(end))?;
+        Ok(now.max(instant_ns))
+    }
+
+    fn read_stream(&mut self, stream: &Resource<DynInputStream>, len: u64) -> StreamResult<Vec<u8>> {
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
+        let desk = self.desk().map_err(StreamError::Trap)?;
+        match desk.table.get(stream) {
+            Some(Entry::Input(Input::Stdin)) => desk.read_stdin(len),
+            Some(Entry::Input(Input::File(cursor))) => {
+                let cursor = *cursor;
+                let bytes = self.read_cursor(cursor, len)?;
+                self.move_cursor(stream, bytes.len())?;
+                Ok(bytes)
+            }
+            Some(_) | None => Err(StreamError::Trap(unknown())),
+        }
+    }
+
+    fn write_stream(&mut self, stream: &Resource<DynOutputStream>, bytes: &[u8]) -> StreamResult<()> {
+        let desk = self.desk().map_err(StreamError::Trap)?;
+        let sink = match desk.table.get(stream) {
+            Some(Entry::Output(Output::Stdout)) => &desk.output,
+            Some(Entry::Output(Output::Stderr)) => &desk.errors,
+            Some(Entry::Output(Output::File(cursor))) => {
+                let cursor = *cursor;
+                self.write_cursor(cursor, bytes)?;
+                return self.move_cursor(stream, bytes.len());
+            }
+            Some(_) | None => return Err(StreamError::Trap(unknown())),
+        };
+        sink.push(bytes).map_err(|limit| StreamError::Trap(self.end(End::Limit(limit))))
+    }
+}
+
+/// A handle that stands for nothing, or for something else: wasmtime checks the types, so this is our own fault.
+pub(crate) fn unknown() -> wasmtime::Error {
+    wasmtime::Error::msg("a handle stands for nothing")
+}
+
+fn bounded(len: u64, max: u64) -> StreamResult<usize> {
+    let bounded = usize::try_from(len).ok().filter(|_| len <= max);
+    bounded.ok_or_else(|| StreamError::trap(&format!("a write of {len} bytes at once, at most {max} may be")))
+}

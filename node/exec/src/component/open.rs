@@ -1,0 +1,197 @@
+//! What a component has open, and how a call on it reaches the task's file system. Each entry of the table that names
+//! an inode holds it, and lets it go when it is dropped.
+
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
+use wasmtime_wasi::p2::bindings::sync::filesystem::types::{self, NewTimestamp, PathFlags};
+use wasmtime_wasi::p2::{FsError, FsResult, StreamError, StreamResult};
+
+use crate::component::convert::{code, time};
+use crate::component::io::{READ_BYTES_MAX, unknown};
+use crate::component::table::Entry;
+use crate::guest::{End, Guest};
+use crate::vfs::{Error, Inode, Kind, Vfs};
+
+type Handle = Resource<types::Descriptor>;
+
+/// An open file or directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Descriptor {
+    pub(crate) inode: Inode,
+    pub(crate) kind: Kind,
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+}
+
+/// A directory being listed.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    pub(crate) inode: Inode,
+    /// The last name that was told.
+    pub(crate) after: Option<String>,
+}
+
+/// Where a stream is in its file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor {
+    pub(crate) inode: Inode,
+    pub(crate) at: At,
+}
+
+/// A place in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum At {
+    /// So many bytes from its start.
+    Offset(u64),
+    /// Its end, wherever that is.
+    End,
+}
+
+impl Cursor {
+    /// Moves on by so many bytes.
+    pub(crate) fn advance(&mut self, by: usize) {
+        match &mut self.at {
+            At::Offset(offset) => *offset = offset.saturating_add(by as u64),
+            At::End => {}
+        }
+    }
+}
+
+impl Guest {
+    /// What the handle has open.
+    pub(crate) fn descriptor(&mut self, handle: &Handle) -> wasmtime::Result<Descriptor> {
+        match self.desk()?.table.get(handle) {
+            Some(Entry::Descriptor(open)) => Ok(*open),
+            Some(_) | None => Err(unknown()),
+        }
+    }
+
+    /// The same, where the guest may hear of a failure.
+    pub(crate) fn open_one(&mut self, handle: &Handle) -> FsResult<Descriptor> {
+        self.descriptor(handle).map_err(FsError::trap)
+    }
+
+    /// What the handle has open, which must be a file that was opened for this.
+    pub(crate) fn file(&mut self, handle: &Handle, may: fn(&Descriptor) -> bool) -> FsResult<Descriptor> {
+        let open = self.open_one(handle)?;
+        match open.kind {
+            Kind::Directory => Err(ErrorCode::IsDirectory.into()),
+            Kind::File | Kind::Link if !may(&open) => Err(ErrorCode::BadDescriptor.into()),
+            Kind::File | Kind::Link => Ok(open),
+        }
+    }
+
+    /// The directory that the handle has open.
+    pub(crate) fn directory(&mut self, handle: &Handle) -> FsResult<Inode> {
+        let open = self.open_one(handle)?;
+        match open.kind {
+            Kind::Directory => Ok(open.inode),
+            Kind::File | Kind::Link => Err(ErrorCode::NotDirectory.into()),
+        }
+    }
+
+    /// What this path from an open directory names.
+    pub(crate) fn find(&mut self, at: &Handle, flags: PathFlags, path: &str) -> FsResult<Inode> {
+        let at = self.directory(at)?;
+        let follow = flags.contains(PathFlags::SYMLINK_FOLLOW);
+        self.with_files(|vfs, _| vfs.find(at, path, follow))
+    }
+
+    /// Keeps an entry that names this inode, and holds the inode for it.
+    pub(crate) fn keep_file<T: 'static>(&mut self, inode: Inode, entry: Entry) -> FsResult<Resource<T>> {
+        let kept = self.keep(entry).map_err(FsError::trap)?;
+        self.with_files(|vfs, _| vfs.hold(inode))?;
+        Ok(kept)
+    }
+
+    /// Undoes what an entry held.
+    pub(crate) fn let_go(&mut self, inode: Inode) -> wasmtime::Result<()> {
+        match self.vfs() {
+            Ok((vfs, _)) => {
+                vfs.release(inode);
+                Ok(())
+            }
+            Err(end) => Err(self.end(end)),
+        }
+    }
+
+    /// Looks into the file system.
+    pub(crate) fn with_files<T>(
+        &mut self,
+        look: impl FnOnce(&mut Vfs, u64) -> Result<T, Error>,
+    ) -> FsResult<T> {
+        let result = match self.vfs() {
+            Ok((vfs, now_ns)) => look(vfs, now_ns),
+            Err(end) => return Err(FsError::trap(self.end(end))),
+        };
+        result.map_err(|error| match code(&error) {
+            Ok(code) => code.into(),
+            Err(limit) => FsError::trap(self.end(End::Limit(limit))),
+        })
+    }
+
+    /// Changes the file system; what it holds then counts as the task's.
+    pub(crate) fn change_files<T>(
+        &mut self,
+        change: impl FnOnce(&mut Vfs, u64) -> Result<T, Error>,
+    ) -> FsResult<T> {
+        let changed = self.with_files(change)?;
+        self.count_files().map_err(|end| FsError::trap(self.end(end)))?;
+        Ok(changed)
+    }
+
+    /// Sets both times of an inode.
+    pub(crate) fn set_times_of(
+        &mut self,
+        inode: Inode,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
+        self.with_files(|vfs, now_ns| {
+            let (accessed, modified) = (time(accessed, now_ns)?, time(modified, now_ns)?);
+            vfs.set_times(inode, accessed, modified, now_ns)
+        })
+    }
+
+    /// At most so many bytes of a file; fewer at its end, or when they are many.
+    pub(crate) fn read_at(&mut self, inode: Inode, offset: u64, len: usize) -> FsResult<Vec<u8>> {
+        self.with_files(|vfs, _| {
+            let left = vfs.stat(inode)?.size.saturating_sub(offset);
+            let len = usize::try_from(left).unwrap_or(usize::MAX).min(len).min(READ_BYTES_MAX);
+            let mut bytes = vec![0; len];
+            let read = vfs.read(inode, offset, &mut bytes)?;
+            bytes.truncate(read);
+            Ok(bytes)
+        })
+    }
+
+    /// Reads where a stream is.
+    pub(crate) fn read_cursor(&mut self, cursor: Cursor, len: usize) -> StreamResult<Vec<u8>> {
+        let offset = match cursor.at {
+            At::Offset(offset) => offset,
+            At::End => u64::MAX,
+        };
+        let bytes = self.read_at(cursor.inode, offset, len).map_err(failed)?;
+        if bytes.is_empty() && len > 0 { Err(StreamError::Closed) } else { Ok(bytes) }
+    }
+
+    /// Writes where a stream is.
+    pub(crate) fn write_cursor(&mut self, cursor: Cursor, bytes: &[u8]) -> StreamResult<()> {
+        let written = self.change_files(|vfs, now_ns| {
+            let offset = match cursor.at {
+                At::Offset(offset) => offset,
+                At::End => vfs.stat(cursor.inode)?.size,
+            };
+            vfs.write(cursor.inode, offset, bytes, now_ns)
+        });
+        written.map_err(failed)
+    }
+}
+
+/// A stream's failure: one that the guest may hear of, or the run's end.
+fn failed(error: FsError) -> StreamError {
+    match error.downcast() {
+        Ok(code) => StreamError::LastOperationFailed(code.into()),
+        Err(trap) => StreamError::Trap(trap),
+    }
+}

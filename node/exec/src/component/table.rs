@@ -1,0 +1,73 @@
+//! The resources that a component holds of us: streams, things to wait for, errors, files. It owns no memory of the
+//! guest's; each entry is small, and their number is bounded.
+//!
+//! The bindings name resource types of wasmtime-wasi's, which we never make: a `Resource<T>` is only a number here,
+//! and this table says what the number stands for.
+
+use slab::Slab;
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
+use weft_core::Limit;
+
+use crate::component::HANDLES_MAX;
+use crate::component::io::{Input, Output, Wait};
+use crate::component::open::{Descriptor, Listing};
+
+/// What a number stands for.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// An input stream.
+    Input(Input),
+    /// An output stream.
+    Output(Output),
+    /// Something to wait for.
+    Wait(Wait),
+    /// Why an operation of a stream failed.
+    Error(ErrorCode),
+    /// An open file or directory.
+    Descriptor(Descriptor),
+    /// A directory being listed.
+    Listing(Listing),
+}
+
+/// Resources by number.
+#[derive(Debug, Default)]
+pub(crate) struct Table(Slab<Entry>);
+
+impl Table {
+    /// Keeps an entry and gives the guest its handle.
+    ///
+    /// # Errors
+    /// With the bound, when there are too many.
+    pub(crate) fn push<T: 'static>(&mut self, entry: Entry) -> Result<Resource<T>, Limit> {
+        if self.0.len() >= HANDLES_MAX {
+            return Err(too_many());
+        }
+        let rep = u32::try_from(self.0.insert(entry)).expect("the bound is far below 2^32");
+        Ok(Resource::new_own(rep))
+    }
+
+    /// What a handle stands for.
+    pub(crate) fn get<T: 'static>(&self, handle: &Resource<T>) -> Option<&Entry> {
+        self.0.get(key(handle))
+    }
+
+    /// What a handle stands for, to change.
+    pub(crate) fn get_mut<T: 'static>(&mut self, handle: &Resource<T>) -> Option<&mut Entry> {
+        self.0.get_mut(key(handle))
+    }
+
+    /// Forgets an entry; the number may stand for another one later.
+    pub(crate) fn remove<T: 'static>(&mut self, handle: &Resource<T>) -> Option<Entry> {
+        self.0.try_remove(key(handle))
+    }
+}
+
+/// How a run ends that wants more handles than there are.
+pub(crate) fn too_many() -> Limit {
+    Limit::Other(format!("handles: asked for more than {HANDLES_MAX} streams, files and pollables at a time"))
+}
+
+fn key<T: 'static>(handle: &Resource<T>) -> usize {
+    usize::try_from(handle.rep()).expect("a pointer has at least 32 bits")
+}

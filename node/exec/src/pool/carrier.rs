@@ -1,0 +1,171 @@
+//! The threads that do what takes long for the pool of processes: open blobs, keep outputs, have modules compiled.
+//! They come back to [`Front`] with what they have. They decide nothing.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use weft_core::{Outcome, Payload, Report, RunId, Usage};
+
+use super::BlobAccess;
+use super::process::Front;
+use super::programs::Wish;
+use super::state::Errand;
+
+/// Threads for errands; two, so that one slow disk access does not hold up all.
+pub(super) const THREADS: usize = 2;
+
+/// A report whose long parts are not kept yet.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) run: RunId,
+    pub(super) outcome: Outcome,
+    /// Output, errors, files.
+    pub(super) parts: [Part; 3],
+    pub(super) usage: Usage,
+}
+
+/// A part of a report.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// It needs nothing.
+    Ready(Payload),
+    /// So many bytes in this file, by the slot's words.
+    File(OwnedFd, u64),
+}
+
+impl Parcel {
+    /// The report, if nothing has to be kept for it.
+    pub(super) fn at_once(self) -> Result<Report, Self> {
+        let Self { run, outcome, parts, usage } = self;
+        match parts {
+            [Part::Ready(output), Part::Ready(errors), Part::Ready(files)] => {
+                Ok(Report { outcome, output, errors, files, usage })
+            }
+            parts => Err(Self { run, outcome, parts, usage }),
+        }
+    }
+
+    /// Keeps the long parts.
+    fn store(self, blobs: &dyn BlobAccess) -> Report {
+        let Self { run: _, outcome, parts, usage } = self;
+        let [output, errors, files] = parts.map(|part| part.store(blobs));
+        match (output, errors, files) {
+            (Ok(output), Ok(errors), Ok(files)) => Report { outcome, output, errors, files, usage },
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+                let outcome = Outcome::Lost(format!("the output can't be stored: {error}"));
+                Report { usage, ..Report::bare(outcome) }
+            }
+        }
+    }
+}
+
+impl Part {
+    fn store(self, blobs: &dyn BlobAccess) -> io::Result<Payload> {
+        let (file, bytes) = match self {
+            Self::Ready(payload) => return Ok(payload),
+            Self::File(file, bytes) => (file, bytes),
+        };
+        let mut file = File::from(file);
+        if file.metadata()?.len() != bytes {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the slot's file has another length"));
+        }
+        file.rewind()?;
+        let mut content = Vec::with_capacity(usize::try_from(bytes).map_err(io::Error::other)?);
+        file.take(bytes).read_to_end(&mut content)?;
+        Ok(Payload::Blob { id: blobs.write(content)?, bytes })
+    }
+}
+
+/// The way to the carriers.
+#[derive(Clone, Default)]
+pub(super) struct Carriers(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<Errands>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct Errands {
+    waiting: VecDeque<Errand>,
+    quit: bool,
+}
+
+impl fmt::Debug for Carriers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Carriers").field("waiting", &self.lock().waiting.len()).finish()
+    }
+}
+
+impl Carriers {
+    /// Puts an errand at the end. There are at most as many as tasks in the pool.
+    pub(super) fn send(&self, errand: Errand) {
+        self.lock().waiting.push_back(errand);
+        self.0.work.notify_one();
+    }
+
+    /// Ends the threads; what waits is dropped.
+    pub(super) fn quit(&self) {
+        let mut errands = self.lock();
+        errands.quit = true;
+        errands.waiting.clear();
+        drop(errands);
+        self.0.work.notify_all();
+    }
+
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When one can't be started.
+    pub(super) fn start(&self, carry: &Arc<dyn Fn(Errand) + Send + Sync>) -> io::Result<Vec<JoinHandle<()>>> {
+        (0..THREADS)
+            .map(|index| {
+                let (carriers, carry) = (self.clone(), Arc::clone(carry));
+                let name = format!("weft-carrier-{index}");
+                thread::Builder::new().name(name).spawn(move || carriers.serve(&*carry))
+            })
+            .collect()
+    }
+
+    fn serve(&self, carry: &dyn Fn(Errand)) {
+        let mut errands = self.lock();
+        while !errands.quit {
+            let Some(errand) = errands.waiting.pop_front() else {
+                errands = self.0.work.wait(errands).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(errands);
+            carry(errand);
+            errands = self.lock();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Errands> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does one errand, and tells the front.
+pub(super) fn carry(front: &Front, blobs: &dyn BlobAccess, codes: &super::codes::Codes, errand: Errand) {
+    match errand {
+        Errand::Program(Wish::Code(key, program)) => {
+            front.compiled(key, codes.make(&program, || blobs.read(program.module)));
+        }
+        Errand::Program(Wish::Files(program, blob)) => {
+            front.opened_files(program, blobs.open(blob).map(OwnedFd::from));
+        }
+        Errand::Input(place, blob) => front.opened_input(place, blobs.open(blob).map(OwnedFd::from)),
+        Errand::Store(parcel) => {
+            let run = parcel.run;
+            front.stored(run, parcel.store(blobs));
+        }
+        // Processes are started by the keeper: they die with the thread that did.
+        Errand::Spawn(_) => {}
+    }
+}

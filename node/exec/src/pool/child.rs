@@ -1,0 +1,381 @@
+//! One slot process, as its node sees it: the socket, the page, and the tasks that it was given. It reads and writes;
+//! what follows from it is decided in [`super::state`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use weft_core::Outcome;
+
+use super::programs::Runnable;
+use super::state::Waiting;
+use crate::slot::page::{Page, is_before};
+use crate::slot::socket::{Broken, Incoming, Outgoing};
+use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, PROTOCOL, ToSlot};
+
+/// Tasks that one slot has at most, the running one among them.
+pub(super) const TASKS_MAX: usize = 64;
+/// Work that one slot has at most beyond its first task, by what its programs took so far.
+pub(super) const WORK_MAX: Duration = Duration::from_micros(2000);
+/// Programs that one slot keeps loaded.
+const PROGRAMS_MAX: usize = 32;
+/// Frames and bytes that are read from one slot before others have their turn.
+const READS_PER_TURN: usize = 16;
+
+/// What epoll says an event belongs to.
+pub(super) const TIMER: u64 = u64::MAX;
+
+/// A process that was started just now.
+#[derive(Debug)]
+pub(super) struct Spawned {
+    pub(super) process: process::Child,
+    pub(super) socket: OwnedFd,
+    pub(super) page: Page,
+    pub(super) page_file: OwnedFd,
+}
+
+/// Where a slot is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It was started and has not said that it is ready.
+    Starting,
+    /// It runs tasks.
+    Ready,
+    /// It was told to die, or is dead and not buried.
+    Dying,
+}
+
+/// How the run that a slot is at ends when the slot is killed.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    /// Like this, if it is the run of this number.
+    Run(u32, Outcome),
+    /// Like this, whichever it is.
+    Any(Outcome),
+}
+
+/// A task that a slot was given.
+#[derive(Debug)]
+pub(super) struct Assigned {
+    pub(super) number: u32,
+    pub(super) waiting: Waiting,
+    /// What it is expected to take.
+    pub(super) expected: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) id: u64,
+    process: process::Child,
+    pid: Pid,
+    /// Readable when the process has ended.
+    pidfd: OwnedFd,
+    socket: OwnedFd,
+    pub(super) page: Page,
+    out: Outgoing,
+    /// Whether epoll tells when the socket takes more.
+    out_waits: bool,
+    incoming: Incoming,
+    pub(super) phase: Phase,
+    /// Whether it was ever ready.
+    pub(super) greeted: bool,
+    /// Since when it is held, if it is.
+    pub(super) held_since: Option<Instant>,
+    /// In the order of their numbers; the first is the one that runs or runs next.
+    pub(super) tasks: VecDeque<Assigned>,
+    next_number: u32,
+    /// What its tasks are expected to take.
+    pub(super) expected: Duration,
+    /// When it reported last, or was given a task while it had none.
+    pub(super) progress: Instant,
+    /// Its current task takes longer than expected: it gets no other beside it.
+    pub(super) stuck: bool,
+    /// Why it was killed, if it was.
+    pub(super) ending: Option<Ending>,
+    /// Each program's code that was sent, and when it was used last.
+    programs: BTreeMap<u32, (u32, u64)>,
+    uses: u64,
+}
+
+impl Child {
+    /// Greets a new process.
+    pub(super) fn new(
+        id: u64,
+        spawned: Spawned,
+        epoll: &OwnedFd,
+        memory_max_bytes: u64,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let Spawned { mut process, socket, page, page_file } = spawned;
+        let prepared = prepare(&process, &socket, epoll, id);
+        let (pid, pidfd) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                // It has nothing yet, so that nothing is lost with it.
+                process.kill()?;
+                process.wait()?;
+                return Err(error);
+            }
+        };
+        let mut out = Outgoing::default();
+        out.push(&ToSlot::Begin { protocol: PROTOCOL, memory_max_bytes }, [Arc::new(page_file)]);
+        Ok(Self {
+            id,
+            process,
+            pid,
+            pidfd,
+            socket,
+            page,
+            out,
+            out_waits: false,
+            incoming: Incoming::new(FROM_SLOT_BYTES_MAX),
+            phase: Phase::Starting,
+            greeted: false,
+            held_since: None,
+            tasks: VecDeque::new(),
+            next_number: 0,
+            expected: Duration::ZERO,
+            progress: now,
+            stuck: false,
+            ending: None,
+            programs: BTreeMap::new(),
+            uses: 0,
+        })
+    }
+
+    /// Its process, for the log and for tests.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    /// Whether it runs something now.
+    pub(super) fn is_active(&self) -> bool {
+        self.phase == Phase::Ready && self.held_since.is_none() && !self.tasks.is_empty()
+    }
+
+    /// Whether it could take a task at once.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase == Phase::Ready && self.held_since.is_none() && self.tasks.is_empty()
+    }
+
+    /// Whether it should get more before it runs dry.
+    pub(super) fn wants_more(&self) -> bool {
+        self.is_active() && !self.stuck && self.tasks.len() <= TASKS_MAX / 2 && self.expected <= WORK_MAX / 2
+    }
+
+    /// Whether a task that is expected to take so long fits in.
+    pub(super) fn has_room(&self, expected: Duration) -> bool {
+        self.tasks.is_empty() || (self.tasks.len() < TASKS_MAX && self.expected + expected <= WORK_MAX)
+    }
+
+    /// Puts a task on its way, with what the slot needs for it; [`Child::send`] sends it.
+    ///
+    /// # Errors
+    /// With the task, when no file is left.
+    pub(super) fn give(
+        &mut self,
+        waiting: Waiting,
+        runnable: &Runnable<'_>,
+        now: Instant,
+    ) -> Result<(), (Waiting, io::Error)> {
+        if let Err(error) = self.introduce(runnable) {
+            return Err((waiting, error));
+        }
+        if self.tasks.is_empty() {
+            self.progress = now;
+            self.stuck = false;
+        }
+        let number = self.next_number;
+        self.next_number = number.wrapping_add(1);
+        let word = ToSlot::Task {
+            number,
+            program: runnable.program_number,
+            task: waiting.work.task,
+            input: waiting.work.input.clone(),
+            since_us: waiting.since_us,
+            stream: waiting.work.stream,
+        };
+        self.out.push(&word, waiting.input.clone());
+        self.expected += runnable.expected;
+        self.tasks.push_back(Assigned { number, waiting, expected: runnable.expected });
+        Ok(())
+    }
+
+    fn introduce(&mut self, runnable: &Runnable<'_>) -> io::Result<()> {
+        self.uses += 1;
+        let Runnable { program_number: number, code_number: code, .. } = *runnable;
+        if let Some(known) = self.programs.get_mut(&number)
+            && known.0 == code
+        {
+            known.1 = self.uses;
+            return Ok(());
+        }
+        if !self.programs.values().any(|(known, _)| *known == code) {
+            let code_file = Arc::new(OwnedFd::from(runnable.code.file()?));
+            self.out.push(&ToSlot::Code { number: code, info: *runnable.code.info() }, [code_file]);
+        }
+        let program = Arc::clone(runnable.program);
+        self.out.push(&ToSlot::Program { number, code, program }, runnable.files.cloned());
+        let before = self.programs.insert(number, (code, self.uses));
+        if let Some((old, _)) = before {
+            self.forget_code(old);
+        }
+        self.forget_oldest();
+        Ok(())
+    }
+
+    /// Forgets the program that was used longest ago, if there are too many and none of its tasks is here.
+    fn forget_oldest(&mut self) {
+        if self.programs.len() <= PROGRAMS_MAX {
+            return;
+        }
+        // Frames are read in order, and a task finds its program when it runs: those of waiting tasks must stay.
+        let in_use = |number: u32| self.tasks.iter().any(|task| task.waiting.program == number);
+        let oldest =
+            self.programs.iter().filter(|(number, _)| !in_use(**number)).min_by_key(|(_, known)| known.1);
+        let Some((number, code)) = oldest.map(|(number, known)| (*number, known.0)) else { return };
+        self.programs.remove(&number);
+        self.out.push(&ToSlot::ForgetProgram(number), []);
+        self.forget_code(code);
+    }
+
+    fn forget_code(&mut self, code: u32) {
+        if !self.programs.values().any(|(known, _)| *known == code) {
+            self.out.push(&ToSlot::ForgetCode(code), []);
+        }
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    pub(super) fn send(&mut self, epoll: &OwnedFd) -> io::Result<()> {
+        if self.out.waiting() == 0 && !self.out_waits {
+            return Ok(());
+        }
+        let waits = !self.out.send(&self.socket)?;
+        if waits != self.out_waits {
+            self.out_waits = waits;
+            let more = if waits { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+            epoll::modify(epoll, &self.socket, EventData::new_u64(self.id << 1), more)?;
+        }
+        Ok(())
+    }
+
+    /// What it says, and files that came with it through `file`.
+    ///
+    /// # Errors
+    /// When it closed the socket or says what no slot says.
+    pub(super) fn hear(&mut self, words: &mut Vec<(FromSlot, Vec<OwnedFd>)>) -> Result<(), Broken> {
+        for _ in 0..READS_PER_TURN {
+            if !self.incoming.receive(&self.socket)? {
+                break;
+            }
+            while let Some(word) = self.incoming.next::<FromSlot, FROM_SLOT_CLAIM_MAX>()? {
+                let files = (0..word.files()).map(|_| self.incoming.file()).collect::<Result<_, _>>()?;
+                words.push((word, files));
+            }
+        }
+        Ok(())
+    }
+
+    /// The task that a report names; the slot reports in the order of numbers.
+    ///
+    /// # Errors
+    /// When it was never given, or others before it were not reported.
+    pub(super) fn reported(&mut self, number: u32, now: Instant) -> Result<Option<Assigned>, Broken> {
+        if !is_before(number, self.next_number) {
+            return Err(Broken::Protocol("it reports a task that it was not given"));
+        }
+        match self.tasks.front() {
+            Some(first) if first.number == number => {}
+            Some(first) if is_before(first.number, number) => {
+                return Err(Broken::Protocol("it skipped a task"));
+            }
+            // Taken back, or answered when it was aborted.
+            Some(_) | None => return Ok(None),
+        }
+        let task = self.tasks.pop_front();
+        self.expected =
+            self.expected.saturating_sub(task.as_ref().map_or(Duration::ZERO, |task| task.expected));
+        self.progress = now;
+        self.stuck = false;
+        Ok(task)
+    }
+
+    /// Takes back what it did not start. What it started stays: the last of these is the one that runs, those before
+    /// it have ended and will be reported.
+    ///
+    /// # Errors
+    /// When the slot plays games with the page.
+    pub(super) fn take_back(&mut self) -> Result<Vec<Waiting>, Broken> {
+        let revoked = self.page.revoke(self.next_number);
+        let first = revoked.ok_or(Broken::Protocol("its page never rests"))?;
+        let keep = self.tasks.iter().take_while(|task| is_before(task.number, first)).count();
+        let back = self.tasks.split_off(keep);
+        self.expected = self.tasks.iter().map(|task| task.expected).sum();
+        Ok(back.into_iter().map(|task| task.waiting).collect())
+    }
+
+    /// The number of the run that it is at, by its own words.
+    pub(super) fn running(&self) -> u32 {
+        self.page.started().wrapping_sub(1)
+    }
+
+    /// Kills it; `ending` says what becomes of the run that it is at.
+    pub(super) fn kill(&mut self, ending: Ending) {
+        self.phase = Phase::Dying;
+        self.ending.get_or_insert(ending);
+        if let Err(error) = kill_process(self.pid, Signal::KILL) {
+            tracing::warn!(%error, pid = self.pid(), "a slot can't be killed");
+        }
+    }
+
+    /// Stops it where it is.
+    pub(super) fn hold(&mut self, now: Instant) {
+        if let Err(error) = kill_process(self.pid, Signal::STOP) {
+            tracing::warn!(%error, pid = self.pid(), "a slot can't be stopped");
+        }
+        self.held_since = Some(now);
+    }
+
+    /// Lets it go on. Its own clock is told before it runs.
+    pub(super) fn go_on(&mut self, now: Instant) {
+        let Some(since) = self.held_since.take() else { return };
+        let held = now.saturating_duration_since(since);
+        self.page.add_held(held);
+        self.progress += held;
+        if let Err(error) = kill_process(self.pid, Signal::CONT) {
+            tracing::warn!(%error, pid = self.pid(), "a slot can't be continued");
+        }
+    }
+
+    /// How the process ended; `None` while it lives.
+    pub(super) fn bury(&mut self) -> io::Result<Option<process::ExitStatus>> {
+        self.process.try_wait()
+    }
+
+    /// Ends it and waits for that.
+    pub(super) fn end(mut self) {
+        if let Err(error) = self.process.kill().and_then(|()| self.process.wait().map(drop)) {
+            tracing::warn!(%error, "a slot's process can't be ended");
+        }
+    }
+}
+
+/// Registers the process with epoll.
+fn prepare(
+    process: &process::Child,
+    socket: &OwnedFd,
+    epoll: &OwnedFd,
+    id: u64,
+) -> io::Result<(Pid, OwnedFd)> {
+    let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
+    let pidfd = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+    epoll::add(epoll, socket, EventData::new_u64(id << 1), EventFlags::IN)?;
+    epoll::add(epoll, &pidfd, EventData::new_u64((id << 1) | 1), EventFlags::IN)?;
+    Ok((pid, pidfd))
+}

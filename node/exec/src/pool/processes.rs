@@ -1,0 +1,116 @@
+//! The pool of processes put together: the front, and the threads that work for it.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use weft_core::{RunId, Work};
+
+use super::carrier::{self, Carriers};
+use super::codes::Codes;
+use super::keeper::Keeper;
+use super::process::Front;
+use super::state::{Errand, START_MAX};
+use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus};
+use crate::sandbox::SandboxError;
+
+/// Slots as child processes. Dropping it kills them and ends the threads.
+pub(super) struct Processes {
+    front: Arc<Front>,
+    keeper: Keeper,
+    carriers: Carriers,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Processes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Processes").field("carriers", &self.carriers).finish_non_exhaustive()
+    }
+}
+
+impl Processes {
+    /// Starts the threads and the first process.
+    ///
+    /// # Errors
+    /// When the system refuses one of them, or the process says that it can't work.
+    pub(super) fn start(
+        config: &PoolConfig,
+        program: &Path,
+        args: &[OsString],
+        blobs: Arc<dyn BlobAccess>,
+        on_ready: Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Self, SandboxError> {
+        let refused = |error: std::io::Error| SandboxError::Slot(error.to_string());
+        let keeper = Keeper::new().map_err(refused)?;
+        let carriers = Carriers::default();
+        let codes = Codes::new()?;
+        let memory = config.memory_max_bytes;
+        let theirs = Arc::clone(&blobs);
+        let front = Front::new(config.slots, memory, theirs, on_ready, keeper.clone(), carriers.clone());
+        let front = Arc::new(front.map_err(refused)?);
+        // Made before the threads, so that a failure half-way ends the ones that were started.
+        let mut pool = Self { front, keeper, carriers, threads: Vec::new() };
+        pool.threads.push(pool.start_keeper(program, args).map_err(SandboxError::Thread)?);
+        let front = Arc::clone(&pool.front);
+        let carry: Arc<dyn Fn(Errand) + Send + Sync> =
+            Arc::new(move |errand| carrier::carry(&front, &*blobs, &codes, errand));
+        pool.threads.extend(pool.carriers.start(&carry).map_err(SandboxError::Thread)?);
+        pool.front.begin(START_MAX).map_err(SandboxError::Slot)?;
+        Ok(pool)
+    }
+
+    fn start_keeper(&self, program: &Path, args: &[OsString]) -> std::io::Result<JoinHandle<()>> {
+        let (keeper, front) = (self.keeper.clone(), Arc::clone(&self.front));
+        let (program, args) = (program.to_owned(), args.to_owned());
+        thread::Builder::new().name("weft-keeper".into()).spawn(move || keeper.serve(&front, &program, &args))
+    }
+
+    pub(super) fn submit(&self, work: Vec<(RunId, Work)>) {
+        self.front.submit(work);
+    }
+
+    pub(super) fn abort(&self, run: RunId) {
+        self.front.abort(run);
+    }
+
+    pub(super) fn pause(&self, run: RunId) {
+        self.front.pause(run);
+    }
+
+    pub(super) fn resume(&self, run: RunId) {
+        self.front.resume(run);
+    }
+
+    pub(super) fn take_events(&self) -> Vec<PoolEvent> {
+        self.front.take_events()
+    }
+
+    pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.front.poll_fd()
+    }
+
+    pub(super) fn turn(&self) {
+        self.front.turn();
+    }
+
+    pub(super) fn status(&self, status: &mut PoolStatus) {
+        self.front.status(status);
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        self.carriers.quit();
+        self.keeper.quit();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the slots had panicked");
+            }
+        }
+        // After the keeper, so that no process comes later.
+        self.front.quit();
+    }
+}

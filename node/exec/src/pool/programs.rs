@@ -1,0 +1,291 @@
+//! The programs that waiting tasks need: their code, the files they find under `/in`, and how long their tasks took
+//! so far. It asks for what is missing and keeps the tasks that wait for it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_core::{BlobId, Outcome, Program};
+
+use super::child::WORK_MAX;
+use super::state::Waiting;
+use crate::code::Code;
+use crate::engines::EngineKey;
+
+/// Programs that are remembered, with their code, while no task of theirs waits or runs.
+const IDLE_PROGRAMS_MAX: usize = 256;
+/// How much the newest task counts in what a task of a program is expected to take: one part of so many.
+const NEWEST_PART: u32 = 8;
+
+/// What a program's tasks share: the module, by the settings that it was compiled with.
+pub(super) type CodeKey = (BlobId, EngineKey);
+
+/// All that a slot needs for a task's program.
+#[derive(Debug)]
+pub(super) struct Runnable<'a> {
+    pub(super) program_number: u32,
+    pub(super) program: &'a Arc<Program>,
+    pub(super) files: Option<&'a Arc<OwnedFd>>,
+    pub(super) code_number: u32,
+    pub(super) code: &'a Arc<Code>,
+    /// What a task of it is expected to take; more than a batch while that is not known.
+    pub(super) expected: Duration,
+}
+
+/// What has to be done before a task can run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Lacks {
+    /// Nothing.
+    Nothing,
+    /// Its code, which was asked for.
+    Code,
+    /// The program's files, which were asked for.
+    Files,
+    /// It will never run.
+    Failed(Outcome),
+}
+
+/// Something to be had from elsewhere.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// Code for this program.
+    Code(CodeKey, Arc<Program>),
+    /// The files of the program of this number.
+    Files(u32, BlobId),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    /// By where they are in memory, which is theirs as long as they are here.
+    by_place: HashMap<usize, u32>,
+    programs: BTreeMap<u32, ProgramEntry>,
+    codes: BTreeMap<CodeKey, CodeEntry>,
+    next_program: u32,
+    next_code: u32,
+    uses: u64,
+    /// Programs without a task.
+    idle: usize,
+    /// What is to be asked for.
+    pub(super) wishes: Vec<Wish>,
+}
+
+#[derive(Debug)]
+struct ProgramEntry {
+    program: Arc<Program>,
+    key: CodeKey,
+    files: Files,
+    /// Tasks of it that wait or run.
+    users: usize,
+    used: u64,
+}
+
+/// What a program finds under `/in`.
+#[derive(Debug)]
+enum Files {
+    /// Inside the program itself, or nothing.
+    Inside,
+    /// A blob that nobody asked for yet.
+    Unknown,
+    /// A blob that is being opened.
+    Asked,
+    /// An open blob.
+    Open(Arc<OwnedFd>),
+}
+
+#[derive(Debug, Default)]
+struct CodeEntry {
+    state: CodeState,
+    /// Programs that run by it.
+    users: usize,
+    expected: Option<Duration>,
+    /// Tasks that wait for it, by their place in the queue.
+    parked: BTreeMap<u64, Waiting>,
+}
+
+#[derive(Debug, Default)]
+enum CodeState {
+    /// Nobody asked for it yet.
+    #[default]
+    Unknown,
+    /// It was asked for.
+    Asked,
+    /// Its number and file.
+    Ready(u32, Arc<Code>),
+    /// The module can't be run at all.
+    Failed(Outcome),
+}
+
+impl Programs {
+    /// The program's number; every task that names it is counted until [`Programs::done`].
+    pub(super) fn enter(&mut self, program: &Arc<Program>) -> u32 {
+        self.uses += 1;
+        let place = Arc::as_ptr(program).addr();
+        if let Some(number) = self.by_place.get(&place)
+            && let Some(entry) = self.programs.get_mut(number)
+        {
+            self.idle -= usize::from(entry.users == 0);
+            (entry.users, entry.used) = (entry.users + 1, self.uses);
+            return *number;
+        }
+        self.trim();
+        let number = self.next_program;
+        self.next_program = number.wrapping_add(1);
+        let key = (program.module, EngineKey::of(program));
+        let files = if program.files.blob().is_some() { Files::Unknown } else { Files::Inside };
+        let entry = ProgramEntry { program: Arc::clone(program), key, files, users: 1, used: self.uses };
+        self.by_place.insert(place, number);
+        self.programs.insert(number, entry);
+        let code = self.codes.entry(key).or_default();
+        code.users += 1;
+        number
+    }
+
+    /// A task of this program was answered.
+    pub(super) fn done(&mut self, number: u32) {
+        if let Some(entry) = self.programs.get_mut(&number) {
+            entry.users = entry.users.saturating_sub(1);
+            self.idle += usize::from(entry.users == 0);
+        }
+    }
+
+    /// What is missing for a task of this program; it is asked for once.
+    pub(super) fn lacks(&mut self, number: u32) -> Lacks {
+        let Some(entry) = self.programs.get_mut(&number) else {
+            return Lacks::Failed(Outcome::Lost("the program was forgotten".into()));
+        };
+        let Some(code) = self.codes.get_mut(&entry.key) else {
+            return Lacks::Failed(Outcome::Lost("the program's code was forgotten".into()));
+        };
+        match (&code.state, &entry.files) {
+            (CodeState::Failed(outcome), _) => Lacks::Failed(outcome.clone()),
+            (CodeState::Unknown, _) => {
+                code.state = CodeState::Asked;
+                self.wishes.push(Wish::Code(entry.key, Arc::clone(&entry.program)));
+                Lacks::Code
+            }
+            (CodeState::Asked, _) => Lacks::Code,
+            (CodeState::Ready(..), Files::Unknown) => {
+                entry.files = Files::Asked;
+                self.wishes.extend(entry.program.files.blob().map(|blob| Wish::Files(number, blob)));
+                Lacks::Files
+            }
+            (CodeState::Ready(..), Files::Asked) => Lacks::Files,
+            (CodeState::Ready(..), Files::Inside | Files::Open(_)) => Lacks::Nothing,
+        }
+    }
+
+    /// Keeps a task until what its program lacks is there.
+    pub(super) fn park(&mut self, place: u64, waiting: Waiting) {
+        let key = self.programs.get(&waiting.program).map(|entry| entry.key);
+        if let Some(code) = key.and_then(|key| self.codes.get_mut(&key)) {
+            code.parked.insert(place, waiting);
+        }
+    }
+
+    /// Takes out a task that is kept.
+    pub(super) fn unpark(&mut self, number: u32, place: u64) -> Option<Waiting> {
+        let key = self.programs.get(&number)?.key;
+        self.codes.get_mut(&key)?.parked.remove(&place)
+    }
+
+    /// All that a slot needs for a task of this program; `None` while something is missing.
+    pub(super) fn runnable(&self, number: u32) -> Option<Runnable<'_>> {
+        let entry = self.programs.get(&number)?;
+        let code = self.codes.get(&entry.key)?;
+        let files = match &entry.files {
+            Files::Inside => None,
+            Files::Open(file) => Some(file),
+            Files::Unknown | Files::Asked => return None,
+        };
+        let CodeState::Ready(code_number, file) = &code.state else { return None };
+        // Alone, until it is known how long it takes.
+        let expected = code.expected.unwrap_or(WORK_MAX + Duration::from_micros(1));
+        Some(Runnable {
+            program_number: number,
+            program: &entry.program,
+            files,
+            code_number: *code_number,
+            code: file,
+            expected,
+        })
+    }
+
+    /// What a task of this program is expected to take.
+    pub(super) fn expected(&self, number: u32) -> Option<Duration> {
+        self.codes.get(&self.programs.get(&number)?.key)?.expected
+    }
+
+    /// A task of this program took so long.
+    pub(super) fn took(&mut self, number: u32, took: Duration) {
+        let Some(entry) = self.programs.get(&number) else { return };
+        let Some(code) = self.codes.get_mut(&entry.key) else { return };
+        code.expected = Some(match code.expected {
+            None => took,
+            Some(before) => (before * (NEWEST_PART - 1) + took) / NEWEST_PART,
+        });
+    }
+
+    /// Code came, the first or a better one, or will not come. The tasks that waited for it; when it failed, each of
+    /// them ends like that.
+    pub(super) fn code_came(
+        &mut self,
+        key: CodeKey,
+        code: Result<Arc<Code>, Outcome>,
+    ) -> BTreeMap<u64, Waiting> {
+        let Some(entry) = self.codes.get_mut(&key) else { return BTreeMap::new() };
+        entry.state = match code {
+            Ok(file) => {
+                let number = self.next_code;
+                self.next_code = number.wrapping_add(1);
+                CodeState::Ready(number, file)
+            }
+            // The next task may have better luck.
+            Err(Outcome::Lost(_)) => CodeState::Unknown,
+            Err(outcome) => CodeState::Failed(outcome),
+        };
+        std::mem::take(&mut entry.parked)
+    }
+
+    /// A program's files were opened, or will not be, which the next task may try again. The tasks that waited for
+    /// them, and others that waited for the same code.
+    pub(super) fn files_came(&mut self, number: u32, file: Option<Arc<OwnedFd>>) -> BTreeMap<u64, Waiting> {
+        let Some(entry) = self.programs.get_mut(&number) else { return BTreeMap::new() };
+        entry.files = file.map_or(Files::Unknown, Files::Open);
+        self.codes.get_mut(&entry.key).map(|code| std::mem::take(&mut code.parked)).unwrap_or_default()
+    }
+
+    /// Tasks that wait for code or files.
+    pub(super) fn parked(&self) -> usize {
+        self.codes.values().map(|code| code.parked.len()).sum()
+    }
+
+    /// Codes that were asked for and are not there.
+    pub(super) fn compiling(&self) -> usize {
+        self.codes.values().filter(|code| matches!(code.state, CodeState::Asked)).count()
+    }
+
+    /// Codes that are there.
+    pub(super) fn compiled(&self) -> usize {
+        self.codes.values().filter(|code| matches!(code.state, CodeState::Ready(..))).count()
+    }
+
+    /// Forgets the program that was used longest ago and has no task, if there are too many such.
+    fn trim(&mut self) {
+        if self.idle <= IDLE_PROGRAMS_MAX {
+            return;
+        }
+        let idle = self.programs.iter().filter(|(_, entry)| entry.users == 0);
+        let Some(number) = idle.min_by_key(|(_, entry)| entry.used).map(|(number, _)| *number) else {
+            return;
+        };
+        let Some(entry) = self.programs.remove(&number) else { return };
+        self.idle -= 1;
+        self.by_place.remove(&Arc::as_ptr(&entry.program).addr());
+        let Some(code) = self.codes.get_mut(&entry.key) else { return };
+        code.users -= 1;
+        if code.users == 0 {
+            self.codes.remove(&entry.key);
+        }
+    }
+}

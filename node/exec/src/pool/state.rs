@@ -1,0 +1,429 @@
+//! Who runs what, for slots that are processes: the queue, the slots with their tasks, and every rule that moves a
+//! task from one to the other. It is told what happened and acts at once; it never waits and owns no thread. What
+//! takes long it wishes for, and is told of later (see [`super::process`]).
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use weft_core::{BlobId, Outcome, Report, RunId, Work};
+
+use super::child::{Child, Ending, Phase};
+use super::programs::{Lacks, Programs, Wish};
+use super::{PoolEvent, QUEUE_MAX};
+use crate::slot::{Confinement, now_us};
+
+/// A slot that made no progress for so long gives back what it has not started.
+pub(super) const PATIENCE: Duration = Duration::from_millis(5);
+/// How much later than its limit a run may be answered by its own slot; then the slot is killed.
+pub(super) const GRACE: Duration = Duration::from_millis(50);
+/// How much longer than that a slot may take that says its run began later than the node thinks.
+pub(super) const DOUBT: Duration = Duration::from_secs(1);
+/// A slot without work lives so long, unless it is the one spare.
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(60);
+/// A process must be ready within this time.
+pub(super) const START_MAX: Duration = Duration::from_secs(20);
+/// Inputs that are open, or being opened, for tasks that no slot has yet.
+const INPUTS_MAX: usize = 64;
+/// What a guest printed and nobody took is dropped beyond so many pieces: the report has all of it.
+const PRINTED_MAX: usize = 4096;
+
+/// A task that no slot has.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) run: RunId,
+    /// Where it stands in the queue, and comes back to.
+    pub(super) place: u64,
+    pub(super) work: Work,
+    /// Its program's number.
+    pub(super) program: u32,
+    /// Since when, in microseconds of the monotonic clock.
+    pub(super) since_us: u64,
+    /// For how long it waited for its program's code.
+    pub(super) compile_us: u64,
+    /// Its input, when that is a blob and open.
+    pub(super) input: Option<Arc<OwnedFd>>,
+}
+
+/// Something that somebody else is to do, and to tell of.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// Make or find code, or open a program's files.
+    Program(Wish),
+    /// Open a task's input.
+    Input(u64, BlobId),
+    /// Keep what a run brought, and tell of it then.
+    Store(super::carrier::Parcel),
+    /// Start a process.
+    Spawn(u64),
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) slots: usize,
+    pub(super) memory_max_bytes: u64,
+    pub(super) epoll: OwnedFd,
+    pub(super) timer: OwnedFd,
+    /// When the timer rings, if it does.
+    armed: Option<Instant>,
+    /// Tasks that may go to the next slot, by their place.
+    pub(super) queue: BTreeMap<u64, Waiting>,
+    /// Tasks whose input is being opened.
+    pub(super) opening: BTreeMap<u64, Waiting>,
+    /// Tasks that were held before a slot had them.
+    pub(super) held: BTreeMap<u64, Waiting>,
+    /// Where each task stands that no slot has: its place and program.
+    pub(super) places: HashMap<RunId, (u64, u32)>,
+    next_place: u64,
+    pub(super) programs: Programs,
+    pub(super) children: BTreeMap<u64, Child>,
+    next_child: u64,
+    /// Processes that were asked for and are not there yet.
+    pub(super) spawning: usize,
+    /// Starts that failed since one succeeded, and when the next is tried.
+    pub(super) failures: u32,
+    pub(super) retry_at: Option<Instant>,
+    /// Why no slot starts, if none does.
+    pub(super) broken: Option<String>,
+    pub(super) confinement: Option<Confinement>,
+    /// Slots that died or were killed, and were replaced.
+    pub(super) replaced: u64,
+    pub(super) events: Vec<PoolEvent>,
+    printed: usize,
+    /// Whether somebody was told that there are events.
+    rung: bool,
+    pub(super) errands: Vec<Errand>,
+    pub(super) quit: bool,
+}
+
+impl State {
+    pub(super) fn new(slots: u32, memory_max_bytes: u64) -> std::io::Result<Self> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        Ok(Self {
+            slots: usize::try_from(slots).unwrap_or(usize::MAX),
+            memory_max_bytes,
+            epoll: rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)?,
+            timer: timerfd_create(TimerfdClockId::Monotonic, flags)?,
+            armed: None,
+            queue: BTreeMap::new(),
+            opening: BTreeMap::new(),
+            held: BTreeMap::new(),
+            places: HashMap::new(),
+            next_place: 0,
+            programs: Programs::default(),
+            children: BTreeMap::new(),
+            next_child: 0,
+            spawning: 0,
+            failures: 0,
+            retry_at: None,
+            broken: None,
+            confinement: None,
+            replaced: 0,
+            events: Vec::new(),
+            printed: 0,
+            rung: false,
+            errands: Vec::new(),
+            quit: false,
+        })
+    }
+
+    /// Whether the list of events was empty before and is not any more: then somebody is to be told.
+    pub(super) fn take_ring(&mut self) -> bool {
+        let full = !self.events.is_empty();
+        full && !std::mem::replace(&mut self.rung, full)
+    }
+
+    /// Takes in a task, at the end of the queue.
+    pub(super) fn enter(
+        &mut self,
+        run: RunId,
+        work: Work,
+        since_us: u64,
+        len: impl Fn(BlobId) -> Option<u64>,
+    ) {
+        if self.places.len() >= QUEUE_MAX {
+            let text = format!("{QUEUE_MAX} tasks wait for this node's slots already");
+            return self.answer(run, Report::bare(Outcome::Lost(text)));
+        }
+        if let Some(text) = self.broken.clone() {
+            return self.answer(run, Report::bare(Outcome::Lost(text)));
+        }
+        if let Some(report) = super::too_long(&work, self.memory_max_bytes, len) {
+            return self.answer(run, report);
+        }
+        let program = self.programs.enter(&work.program);
+        let place = self.next_place;
+        self.next_place += 1;
+        self.places.insert(run, (place, program));
+        let waiting = Waiting { run, place, work, program, since_us, compile_us: 0, input: None };
+        // Asked for now, so that it is there when the task's turn comes.
+        match self.programs.lacks(program) {
+            Lacks::Nothing => drop(self.queue.insert(place, waiting)),
+            Lacks::Code | Lacks::Files => self.programs.park(place, waiting),
+            Lacks::Failed(outcome) => self.give_up(waiting, outcome),
+        }
+    }
+
+    /// Puts tasks back to where they stood.
+    pub(super) fn requeue(&mut self, waiting: impl IntoIterator<Item = Waiting>) {
+        for waiting in waiting {
+            self.places.insert(waiting.run, (waiting.place, waiting.program));
+            self.queue.insert(waiting.place, waiting);
+        }
+    }
+
+    /// Tells how a run ended.
+    pub(super) fn answer(&mut self, run: RunId, report: Report) {
+        self.events.push(PoolEvent::Ran(run, report));
+    }
+
+    /// Ends a task that no slot has any more.
+    pub(super) fn give_up(&mut self, waiting: Waiting, outcome: Outcome) {
+        self.places.remove(&waiting.run);
+        self.programs.done(waiting.program);
+        let mut report = Report::bare(outcome);
+        report.usage.compile_us = waiting.compile_us;
+        report.usage.queue_us = now_us().saturating_sub(waiting.since_us).saturating_sub(waiting.compile_us);
+        self.answer(waiting.run, report);
+    }
+
+    /// Passes on what a guest printed.
+    pub(super) fn print(&mut self, event: PoolEvent) {
+        if self.printed < PRINTED_MAX {
+            self.printed += 1;
+            self.events.push(event);
+        }
+    }
+
+    pub(super) fn take_events(&mut self) -> Vec<PoolEvent> {
+        (self.printed, self.rung) = (0, false);
+        std::mem::take(&mut self.events)
+    }
+
+    /// Slots that run something.
+    pub(super) fn active(&self) -> usize {
+        self.children.values().filter(|child| child.is_active()).count()
+    }
+
+    /// Slots that are held.
+    pub(super) fn on_hold(&self) -> usize {
+        self.children.values().filter(|child| child.held_since.is_some()).count()
+    }
+
+    /// Hands out what can be handed out, sees to it that there are slots for the rest, and sets the timer.
+    pub(super) fn advance(&mut self, now: Instant) {
+        self.hand_out(now);
+        let wishes = std::mem::take(&mut self.programs.wishes);
+        self.errands.extend(wishes.into_iter().map(Errand::Program));
+        self.want_slots(now);
+        self.set_timer(now);
+    }
+
+    fn hand_out(&mut self, now: Instant) {
+        while !self.queue.is_empty() {
+            let Some(id) = self.next_slot() else { break };
+            let Some(mut child) = self.children.remove(&id) else { break };
+            let gave = self.fill(&mut child, now);
+            if let Err(error) = child.send(&self.epoll) {
+                // Its end is told by epoll, and its tasks come back then.
+                tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
+            }
+            self.children.insert(id, child);
+            if gave == 0 {
+                break;
+            }
+        }
+    }
+
+    /// The slot that gets the next task: an idle one if there may be one more, else one that soon runs dry.
+    fn next_slot(&self) -> Option<u64> {
+        let idle = self.children.values().find(|child| child.is_idle());
+        let idle = idle.filter(|_| self.active() < self.slots);
+        let dry = || {
+            let dry = self.children.values().filter(|child| child.wants_more());
+            dry.min_by_key(|child| child.expected)
+        };
+        // A task that a busy slot can't take would only go round.
+        idle.or_else(|| dry().filter(|child| self.front_fits(child))).map(|child| child.id)
+    }
+
+    fn front_fits(&self, child: &Child) -> bool {
+        self.queue.first_key_value().is_some_and(|(_, waiting)| {
+            self.programs.expected(waiting.program).is_some_and(|expected| child.has_room(expected))
+        })
+    }
+
+    /// Gives a slot its share of the queue; how many tasks left the queue.
+    fn fill(&mut self, child: &mut Child, now: Instant) -> usize {
+        let share = self.queue.len().div_ceil(self.slots.max(1)).max(1);
+        let (mut given, mut left) = (0, 0);
+        while given < share {
+            let Some((place, waiting)) = self.queue.pop_first() else { break };
+            match self.programs.lacks(waiting.program) {
+                Lacks::Nothing => {}
+                Lacks::Code | Lacks::Files => {
+                    self.programs.park(place, waiting);
+                    left += 1;
+                    continue;
+                }
+                Lacks::Failed(outcome) => {
+                    self.give_up(waiting, outcome);
+                    left += 1;
+                    continue;
+                }
+            }
+            let blob = waiting.work.input.blob().filter(|_| waiting.input.is_none());
+            if let Some(blob) = blob {
+                if self.opening.len() >= INPUTS_MAX {
+                    self.queue.insert(place, waiting);
+                    break;
+                }
+                self.errands.push(Errand::Input(place, blob));
+                self.opening.insert(place, waiting);
+                left += 1;
+                continue;
+            }
+            let Some(runnable) = self.programs.runnable(waiting.program) else { continue };
+            if !child.has_room(runnable.expected) {
+                self.queue.insert(place, waiting);
+                break;
+            }
+            self.places.remove(&waiting.run);
+            match child.give(waiting, &runnable, now) {
+                Ok(()) => given += 1,
+                Err((waiting, error)) => {
+                    left += 1;
+                    self.give_up(waiting, Outcome::Lost(format!("no slot can be given the task: {error}")));
+                }
+            }
+        }
+        given + left
+    }
+
+    /// Asks for processes: one for each task that could run now, and one spare.
+    fn want_slots(&mut self, now: Instant) {
+        if self.quit || self.slots == 0 || self.retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.retry_at = None;
+        let held = self.on_hold();
+        let waiting = self.queue.len() + self.opening.len();
+        let busy = self.active() + waiting.min(self.slots.saturating_sub(self.active()));
+        let wanted = (busy + 1 + held).min(2 * self.slots + 1);
+        let there = self.children.values().filter(|child| child.phase != Phase::Dying).count();
+        for _ in (there + self.spawning)..wanted {
+            self.spawning += 1;
+            let id = self.next_child;
+            self.next_child += 1;
+            self.errands.push(Errand::Spawn(id));
+        }
+    }
+
+    /// Sets the timer to the next instant at which something is due.
+    fn set_timer(&mut self, now: Instant) {
+        let due = self.children.values().filter_map(|child| self.due(child)).chain(self.retry_at).min();
+        let Some(due) = due else { return };
+        // One that rings too early costs one look.
+        if self.armed.is_some_and(|armed| armed <= due && armed > now) {
+            return;
+        }
+        self.ring_at(due, now);
+    }
+
+    /// Lets the timer ring at this instant.
+    pub(super) fn ring_at(&mut self, due: Instant, now: Instant) {
+        self.armed = Some(due);
+        let wait = due.saturating_duration_since(now).max(Duration::from_micros(1));
+        let wait = Timespec {
+            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(wait.subsec_nanos()),
+        };
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let when = Itimerspec { it_interval: never, it_value: wait };
+        if let Err(error) = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &when) {
+            tracing::error!(%error, "the slots' timer can't be set");
+        }
+    }
+
+    /// The timer rang.
+    pub(super) fn rang(&mut self) {
+        self.armed = None;
+        // Its count is of no interest, and an error only means that it was read before.
+        let _rang = rustix::io::read(&self.timer, &mut [0_u8; 8]);
+    }
+
+    /// When something is to be done about this slot if nothing happens before.
+    fn due(&self, child: &Child) -> Option<Instant> {
+        match child.phase {
+            Phase::Dying => None,
+            Phase::Starting => Some(child.progress + START_MAX),
+            Phase::Ready if child.held_since.is_some() => None,
+            Phase::Ready => match child.tasks.front() {
+                None => Some(child.progress + IDLE_MAX),
+                Some(_) if child.tasks.len() > 1 && !child.stuck => Some(child.progress + PATIENCE),
+                Some(first) => Some(latest_end(first, child)),
+            },
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn look_at_clock(&mut self, now: Instant) {
+        let due: Vec<u64> = self
+            .children
+            .values()
+            .filter(|child| self.due(child).is_some_and(|due| due <= now))
+            .map(|child| child.id)
+            .collect();
+        for id in due {
+            self.look_after(id, now);
+        }
+    }
+
+    fn look_after(&mut self, id: u64, now: Instant) {
+        let idle = self.children.values().filter(|child| child.is_idle()).count();
+        let Some(child) = self.children.get_mut(&id) else { return };
+        if child.phase == Phase::Starting {
+            child.kill(Ending::Any(Outcome::Lost("the slot did not start in time".into())));
+            return;
+        }
+        let Some(first) = child.tasks.front() else {
+            if idle > 1 {
+                child.kill(Ending::Any(Outcome::Lost("the slot was idle".into())));
+            } else {
+                child.progress = now;
+            }
+            return;
+        };
+        if now >= latest_end(first, child) {
+            let limit_ms = first.waiting.work.program.limits.wall_ms;
+            let outcome = Outcome::LimitExceeded(weft_core::Limit::WallTime { limit_ms });
+            child.kill(Ending::Any(outcome));
+            return;
+        }
+        if child.tasks.len() > 1 && !child.stuck {
+            child.stuck = true;
+            match child.take_back() {
+                Ok(back) => self.requeue(back),
+                Err(error) => child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}")))),
+            }
+        } else {
+            // The slot says that its run began later than was thought.
+            child.stuck = true;
+        }
+    }
+}
+
+/// When the slot is killed because its run did not end at its limit.
+fn latest_end(first: &super::child::Assigned, child: &Child) -> Instant {
+    let limit = Duration::from_millis(u64::from(first.waiting.work.program.limits.wall_ms));
+    // By the slot's own words its run may have begun later; no later than `DOUBT`.
+    let began = child.page.started_us();
+    let since = Duration::from_micros(now_us().saturating_sub(began));
+    let said = Instant::now().checked_sub(since).unwrap_or(child.progress);
+    let began = said.clamp(child.progress, child.progress + DOUBT);
+    began + limit + GRACE
+}

@@ -1,0 +1,216 @@
+//! The child process that runs tasks for a node: what `weft slot` does. It has one guest at a time, on a thread of
+//! its own; the main thread keeps the time. Before its first guest it drops every right that it does not need.
+//!
+//! Its standard input is the socket to its node, and with the node's end it ends too. It decides nothing: which task
+//! runs here, and what becomes of one that it did not finish, is the node's business (see `crate::pool`).
+//!
+//! ```text
+//!   node ==socket==> runner (guest thread): claim, run, report ==socket==> node
+//!     '---- page ----' keeper (main thread): time limit, what waits behind a long run, the node's life
+//! ```
+
+mod confine;
+mod loaded;
+pub(crate) mod page;
+mod runner;
+pub(crate) mod socket;
+mod watch;
+pub(crate) mod wire;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) use confine::confine_everything;
+pub use confine::{Confinement, Fence};
+
+use page::Page;
+use rustix::time::{ClockId, clock_gettime};
+use socket::{Broken, Incoming, Outgoing};
+use wire::{FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
+
+use crate::sandbox::Sandbox;
+
+/// Stack of the guest's thread: room for the guest's and the host's.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Runs tasks for the node that started this process, until that ends. For a binary's hidden subcommand, which calls
+/// it before anything else: no thread is to be there yet.
+#[must_use]
+pub fn slot_main() -> ExitCode {
+    match serve() {
+        Ok(()) | Err(Broken::Closed) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What both threads of a slot use.
+#[derive(Debug)]
+struct Slot {
+    socket: OwnedFd,
+    page: Page,
+    out: Mutex<Outgoing>,
+    /// The run that is under way. Whoever takes it away answers it.
+    current: Mutex<Option<Current>>,
+    /// Whether the keeper waits to be woken.
+    asleep: AtomicBool,
+    /// The runner came to its end, and with it the process does.
+    over: AtomicBool,
+}
+
+/// A run that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    number: u32,
+    limit_ms: u32,
+    started: Instant,
+    /// For how long the slot had been held before.
+    held: Duration,
+    queue_us: u64,
+}
+
+impl Current {
+    /// For how long it has been running.
+    fn ran(&self, held: Duration) -> Duration {
+        self.started.elapsed().saturating_sub(held.saturating_sub(self.held))
+    }
+}
+
+impl Slot {
+    fn out(&self) -> MutexGuard<'_, Outgoing> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Current>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what waits, for as long as that takes.
+    fn flush(&self, out: &mut Outgoing) -> io::Result<()> {
+        out.send(&self.socket).map(|_all| ())
+    }
+}
+
+fn serve() -> Result<(), Broken> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(io::Error::from)?;
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    close_others(&socket)?;
+    let mut incoming = Incoming::new(TO_SLOT_BYTES_MAX);
+    let (page, memory_max_bytes) = begin(&mut incoming, &socket)?;
+    let sandbox = match Sandbox::for_slot(memory_max_bytes) {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            let mut out = Outgoing::default();
+            out.push(&FromSlot::Failed(error.to_string()), []);
+            out.send(&socket)?;
+            return Ok(());
+        }
+    };
+    let slot = Arc::new(Slot {
+        socket,
+        page,
+        out: Mutex::default(),
+        current: Mutex::default(),
+        asleep: AtomicBool::new(false),
+        over: AtomicBool::new(false),
+    });
+    run(&slot, sandbox, incoming)
+}
+
+/// The first word of the node.
+fn begin(incoming: &mut Incoming, socket: &OwnedFd) -> Result<(Page, u64), Broken> {
+    let word = loop {
+        match incoming.next::<ToSlot, TO_SLOT_CLAIM_MAX>()? {
+            Some(word) => break word,
+            None => incoming.receive(socket)?,
+        };
+    };
+    let ToSlot::Begin { protocol: PROTOCOL, memory_max_bytes } = word else {
+        return Err(Broken::Protocol("the node is of another version"));
+    };
+    let page = Page::map(incoming.file()?)?;
+    // The node may have died before the death signal was set.
+    let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().cast_unsigned());
+    if parent != page.node() {
+        return Err(Broken::Closed);
+    }
+    Ok((page, memory_max_bytes))
+}
+
+/// Drops the rights between the two moments at which they are needed: engines open a file, threads are made.
+fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Broken> {
+    crate::pool::lower_priority();
+    let landlock = confine::landlock();
+    // Whatever of the runtime's host calls waits for time finds a timer; none could be started later.
+    let timers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
+    let keeper = thread::current();
+    let (go, ready) = std::sync::mpsc::sync_channel::<()>(1);
+    let theirs = Arc::clone(slot);
+    thread::Builder::new().name("weft-guest".into()).stack_size(STACK_BYTES).spawn(move || {
+        let _timers = timers.enter();
+        // An error means that the process ends before its first guest.
+        if ready.recv().is_ok()
+            && let Err(error) = runner::Runner::new(&theirs, sandbox, incoming, keeper.clone()).serve()
+            && !matches!(error, Broken::Closed)
+        {
+            complain(&error.to_string());
+        }
+        theirs.over.store(true, Ordering::SeqCst);
+        keeper.unpark();
+    })?;
+    confine::limit_resources();
+    let seccomp = confine::seccomp();
+    let confinement = Confinement { seccomp, landlock };
+    let mut out = slot.out();
+    out.push(&FromSlot::Ready { protocol: PROTOCOL, confinement }, []);
+    slot.flush(&mut out)?;
+    drop(out);
+    if go.send(()).is_err() {
+        return Err(Broken::Protocol("the guest's thread is gone"));
+    }
+    watch::keep(slot);
+    Ok(())
+}
+
+/// Closes what else was left open for this process: a guest that takes it over must find nothing.
+#[expect(unsafe_code, reason = "closing descriptors by their number")]
+fn close_others(socket: &OwnedFd) -> io::Result<()> {
+    let keep = [0, 1, 2, socket.as_raw_fd()];
+    let mut open = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        open.extend(name.to_str().and_then(|name| name.parse::<i32>().ok()).filter(|fd| !keep.contains(fd)));
+    }
+    for fd in open {
+        // The listing's own descriptor is among them and closed by now, so that most often one does not exist.
+        // SAFETY: the process has one thread, has opened nothing itself but `socket`, and owns no other descriptor.
+        if rustix::io::fcntl_getfd(unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }).is_ok() {
+            // SAFETY: as above; it is open, and nobody in this process uses it.
+            unsafe { rustix::io::close(fd) };
+        }
+    }
+    Ok(())
+}
+
+/// The monotonic clock in microseconds, which is the same in all processes of a machine.
+pub(crate) fn now_us() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let micros = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1000);
+    u64::try_from(micros).unwrap_or(0)
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a child has no log of its own; its node's standard error is its place"
+)]
+fn complain(text: &str) {
+    eprintln!("weft slot: {text}");
+}

@@ -1,0 +1,207 @@
+//! One page of memory that a node and one of its slots share: who may start which task, since when the current one
+//! runs, and how long it was held. Words, no queue; written by both ends, trusted by neither more than it must.
+//!
+//! The ledger is what makes every task start at most once although its node may take it back at any instant: a slot
+//! claims its tasks in order, by number, and a node revokes all that are not claimed, in one step each.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// What is mapped; one page everywhere.
+const PAGE_BYTES: usize = 4096;
+/// How often a claim or a revocation is tried again because the other end moved first. An honest one moves once.
+const TRIES_MAX: usize = 1000;
+
+#[repr(C)]
+struct Words {
+    /// High half: one more than the last task claimed. Low half: the first task that may still be claimed.
+    ledger: AtomicU64,
+    /// When the current task started, in microseconds of the monotonic clock.
+    started_us: AtomicU64,
+    /// For how long the slot was held since it lives, in microseconds.
+    held_us: AtomicU64,
+    /// The node's process.
+    node: AtomicU32,
+}
+
+/// The page, as one end sees it.
+pub(crate) struct Page(NonNull<Words>);
+
+#[expect(unsafe_code, reason = "a mapping shared by two processes")]
+// SAFETY: the words are atomics in a mapping that lives as long as `self`, and nothing else is reached through it.
+unsafe impl Send for Page {}
+#[expect(unsafe_code, reason = "a mapping shared by two processes")]
+// SAFETY: as above; every access is atomic.
+unsafe impl Sync for Page {}
+
+impl std::fmt::Debug for Page {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Page").field("ledger", &self.words().ledger).finish_non_exhaustive()
+    }
+}
+
+impl Page {
+    /// A new page, and the file by which the other end maps it.
+    ///
+    /// # Errors
+    /// When the system has no memory or no file for it.
+    pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
+        let file = memfd_create("weft-slot", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        ftruncate(&file, PAGE_BYTES as u64)?;
+        // The other end could else shorten the file and so kill whoever touches the page.
+        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let page = Self::map(&file)?;
+        page.words()
+            .node
+            .store(rustix::process::getpid().as_raw_nonzero().get().cast_unsigned(), Ordering::Relaxed);
+        Ok((page, file))
+    }
+
+    /// The page of this file, which must be one that [`Page::create`] made.
+    ///
+    /// # Errors
+    /// When it can't be mapped.
+    #[expect(unsafe_code, reason = "a mapping shared by two processes")]
+    pub(crate) fn map(file: impl AsFd) -> io::Result<Self> {
+        let length = rustix::fs::fstat(&file)?.st_size;
+        if length != PAGE_BYTES as i64 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the shared page has another length"));
+        }
+        // SAFETY: a fresh mapping at an address that the kernel chooses. The file is a page long and sealed against
+        // getting shorter by the node that made it.
+        let at = unsafe {
+            mmap(ptr::null_mut(), PAGE_BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file, 0)?
+        };
+        let words = NonNull::new(at.cast::<Words>()).ok_or_else(|| io::Error::other("mapped at nowhere"))?;
+        Ok(Self(words))
+    }
+
+    #[expect(unsafe_code, reason = "a mapping shared by two processes")]
+    fn words(&self) -> &Words {
+        // SAFETY: the mapping is aligned to a page, longer than `Words`, lives until `drop`, and every bit pattern is
+        // a valid `Words`; only atomics are in it, so that the other process may write at any time.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Slot: starts this task, unless the node took it back. Tasks are claimed in the order of their numbers.
+    pub(crate) fn claim(&self, task: u32, now_us: u64) -> bool {
+        self.words().started_us.store(now_us, Ordering::Relaxed);
+        let next = task.wrapping_add(1);
+        self.update(|_, floor| is_before(floor, next).then_some((next, floor))).is_some()
+    }
+
+    /// Node: takes back every task before `end` that was not claimed. Says which is the first that was not; `None` if
+    /// the other end plays games.
+    pub(crate) fn revoke(&self, end: u32) -> Option<u32> {
+        let (started, floor) = self.update(|started, _| Some((started, end)))?;
+        Some(if is_before(started, floor) { floor } else { started })
+    }
+
+    /// One more than the last task that the slot claimed, by its own words.
+    pub(crate) fn started(&self) -> u32 {
+        halves(self.words().ledger.load(Ordering::Acquire)).0
+    }
+
+    /// When the current task started, in microseconds of the monotonic clock, by the slot's own words.
+    pub(crate) fn started_us(&self) -> u64 {
+        self.words().started_us.load(Ordering::Relaxed)
+    }
+
+    /// For how long the slot was held since it lives.
+    pub(crate) fn held(&self) -> Duration {
+        Duration::from_micros(self.words().held_us.load(Ordering::Acquire))
+    }
+
+    /// Node: the slot was held for so long.
+    pub(crate) fn add_held(&self, held: Duration) {
+        let us = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);
+        self.words().held_us.fetch_add(us, Ordering::Release);
+    }
+
+    /// The node's process.
+    pub(crate) fn node(&self) -> u32 {
+        self.words().node.load(Ordering::Relaxed)
+    }
+
+    /// Changes the ledger in one step; what it was before, `None` if `change` refuses or the other end never rests.
+    fn update(&self, change: impl Fn(u32, u32) -> Option<(u32, u32)>) -> Option<(u32, u32)> {
+        let ledger = &self.words().ledger;
+        let mut now = ledger.load(Ordering::Acquire);
+        for _ in 0..TRIES_MAX {
+            let (started, floor) = halves(now);
+            let (new_started, new_floor) = change(started, floor)?;
+            let new = u64::from(new_started) << 32 | u64::from(new_floor);
+            match ledger.compare_exchange(now, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some((started, floor)),
+                Err(moved) => now = moved,
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Page {
+    #[expect(unsafe_code, reason = "a mapping shared by two processes")]
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by `map` with this length, and no reference into it outlives `self`.
+        if let Err(error) = unsafe { munmap(self.0.as_ptr().cast(), PAGE_BYTES) } {
+            tracing::debug!(%error, "a shared page stays mapped");
+        }
+    }
+}
+
+/// Whether number `a` comes before `b`; numbers go round at 2^32, and those compared are near each other.
+pub(crate) fn is_before(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b).cast_signed() < 0
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "halves of a word")]
+fn halves(word: u64) -> (u32, u32) {
+    ((word >> 32) as u32, word as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn a_task_is_claimed_or_revoked_and_never_both() {
+        for first in [0, u32::MAX - 500] {
+            let (node, file) = Page::create().unwrap();
+            let slot = Page::map(&file).unwrap();
+            node.words().ledger.store(u64::from(first) << 32 | u64::from(first), Ordering::SeqCst);
+            let tasks = 2000;
+            thread::scope(|scope| {
+                let claims = scope.spawn(|| {
+                    (0..tasks).filter(|index| slot.claim(first.wrapping_add(*index), 1)).collect::<Vec<u32>>()
+                });
+                // Each revocation takes all that may have been sent so far.
+                let mut revoked = Vec::new();
+                for end in (0..=tasks).step_by(20) {
+                    revoked.push((node.revoke(first.wrapping_add(end)).unwrap().wrapping_sub(first), end));
+                }
+                let claimed = claims.join().unwrap();
+                let mut fate = vec![0_u32; usize::try_from(tasks).unwrap()];
+                for index in claimed {
+                    fate[usize::try_from(index).unwrap()] += 1;
+                }
+                for index in revoked.into_iter().flat_map(|(from, end)| from..end) {
+                    fate[usize::try_from(index).unwrap()] += 1;
+                }
+                assert_eq!(fate.iter().position(|times| *times != 1), None);
+            });
+        }
+    }
+
+    #[test]
+    fn numbers_go_round() {
+        assert!(is_before(u32::MAX, 0) && is_before(u32::MAX - 3, 7) && !is_before(7, 7) && !is_before(8, 7));
+    }
+}

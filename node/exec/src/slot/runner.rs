@@ -1,0 +1,216 @@
+//! The thread of a slot that runs guests: takes frames from the node, runs task after task, and reports in batches.
+//! It waits for nothing but the node's next word.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use weft_core::task::INLINE_BYTES_MAX;
+use weft_core::{Outcome, Payload, TaskId};
+
+use super::loaded::{Loaded, Ready};
+use super::socket::{Broken, Incoming};
+use super::watch;
+use super::wire::{Brought, FromSlot, TO_SLOT_CLAIM_MAX, ToSlot};
+use super::{Current, Slot, now_us};
+use crate::run::{Finished, Given};
+use crate::sandbox::Sandbox;
+use crate::sink::Printer;
+use crate::stop::Stop;
+
+/// Reports that wait at most. Half a batch: the node sends more while the rest runs.
+const REPORTS_MAX: usize = 32;
+/// Bytes of reports that wait at most.
+const REPORT_BYTES_MAX: usize = 16 << 10;
+/// For how long a report waits at most while short tasks run; the keeper sends what waits behind a long one.
+const REPORT_WAIT: Duration = Duration::from_micros(500);
+
+pub(super) struct Runner<'a> {
+    slot: &'a Arc<Slot>,
+    sandbox: Sandbox,
+    incoming: Incoming,
+    keeper: Thread,
+    loaded: Loaded,
+    tasks: VecDeque<Task>,
+    /// Never raised: a run that is to end takes its process along.
+    stop: Stop,
+    flushed: Instant,
+}
+
+struct Task {
+    number: u32,
+    program: u32,
+    task: TaskId,
+    input: Input,
+    since_us: u64,
+    stream: bool,
+}
+
+/// An input, or where it is.
+enum Input {
+    Inline(Arc<[u8]>),
+    File(OwnedFd, u64),
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(slot: &'a Arc<Slot>, sandbox: Sandbox, incoming: Incoming, keeper: Thread) -> Self {
+        let page = Arc::clone(slot);
+        let stop = Stop::held_by(move || page.page.held());
+        let (tasks, loaded) = (VecDeque::new(), Loaded::default());
+        Self { slot, sandbox, incoming, keeper, loaded, tasks, stop, flushed: Instant::now() }
+    }
+
+    /// Runs tasks until the node is gone or says something that makes no sense.
+    pub(super) fn serve(mut self) -> Result<(), Broken> {
+        loop {
+            self.read()?;
+            let Some(task) = self.tasks.pop_front() else {
+                self.flush()?;
+                self.incoming.receive(&self.slot.socket)?;
+                continue;
+            };
+            if self.slot.page.claim(task.number, now_us()) {
+                self.run(task);
+                self.flush_if_due()?;
+            }
+        }
+    }
+
+    /// Takes what has come.
+    fn read(&mut self) -> Result<(), Broken> {
+        while let Some(word) = self.incoming.next::<ToSlot, TO_SLOT_CLAIM_MAX>()? {
+            match word {
+                ToSlot::Begin { .. } => return Err(Broken::Protocol("it began twice")),
+                ToSlot::Code { number, info } => {
+                    let file = self.incoming.file()?;
+                    self.loaded.add_code(&self.sandbox, number, info, file);
+                }
+                ToSlot::Program { number, code, program } => {
+                    let files = match program.files.blob() {
+                        Some(_) => Some(self.incoming.file()?),
+                        None => None,
+                    };
+                    self.loaded.add_program(number, code, program, files);
+                }
+                ToSlot::ForgetProgram(number) => self.loaded.forget_program(number),
+                ToSlot::ForgetCode(number) => self.loaded.forget_code(number),
+                ToSlot::Task { number, program, task, input, since_us, stream } => {
+                    let input = match input {
+                        Payload::Inline(bytes) => Input::Inline(bytes),
+                        Payload::Blob { bytes, .. } => Input::File(self.incoming.file()?, bytes),
+                    };
+                    self.tasks.push_back(Task { number, program, task, input, since_us, stream });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a task that was claimed, and reports it.
+    fn run(&mut self, task: Task) {
+        let number = task.number;
+        let finished = self.attempt(task).unwrap_or_else(Finished::bare);
+        self.report(number, finished);
+    }
+
+    fn attempt(&mut self, task: Task) -> Result<Finished, Outcome> {
+        let Task { number, program, task, input, since_us, stream } = task;
+        let queue_us = now_us().saturating_sub(since_us);
+        let Ready { program, prepared, files } = self.loaded.program(program)?;
+        let input = match input {
+            Input::Inline(bytes) => Bytes::from_owner(bytes),
+            Input::File(file, bytes) => read_whole(file, bytes)
+                .map_err(|error| Outcome::Lost(format!("the input can't be read: {error}")))?,
+        };
+        let given = Given { input, files: files.clone() };
+        let printer = stream.then(|| self.printer(number));
+        let limit_ms = program.limits.wall_ms;
+        let held = self.slot.page.held();
+        *self.slot.current() = Some(Current { number, limit_ms, started: Instant::now(), held, queue_us });
+        watch::wake(self.slot, &self.keeper);
+        let mut finished = self.sandbox.run(prepared, program, task, given, &self.stop, printer);
+        if self.slot.current().take().is_none() {
+            // The keeper has answered this run, and the process is about to end.
+            loop {
+                thread::park();
+            }
+        }
+        finished.usage.queue_us = queue_us;
+        Ok(finished)
+    }
+
+    /// Passes on what a run prints, at the keeper's next look or with the next reports.
+    fn printer(&self, number: u32) -> Printer {
+        let slot = Arc::clone(self.slot);
+        Box::new(move |stream, offset, bytes| {
+            let mut out = slot.out();
+            out.push(&FromSlot::Printed { number, stream, offset, bytes: bytes.to_vec() }, []);
+            if out.waiting() >= REPORT_BYTES_MAX {
+                // When the node is gone, the process ends soon.
+                drop(slot.flush(&mut out));
+            }
+        })
+    }
+
+    fn report(&self, number: u32, finished: Finished) {
+        let Finished { mut outcome, output, errors, files: left, usage } = finished;
+        let mut files = Vec::new();
+        let mut bring = |bytes: Vec<u8>| match brought(bytes) {
+            Ok((brought, file)) => {
+                files.extend(file);
+                brought
+            }
+            Err(error) => {
+                outcome = Outcome::Lost(format!("the output can't be kept: {error}"));
+                Brought::Inline(Vec::new())
+            }
+        };
+        let (output, errors, left) = (bring(output), bring(errors), bring(left));
+        let word = FromSlot::Ran { number, outcome, output, errors, files: left, usage };
+        self.slot.out().push(&word, files.into_iter().map(Arc::new));
+    }
+
+    fn flush_if_due(&mut self) -> Result<(), Broken> {
+        let out = self.slot.out();
+        let (frames, waiting) = (out.frames(), out.waiting());
+        drop(out);
+        let due = frames >= REPORTS_MAX
+            || waiting >= REPORT_BYTES_MAX
+            || (frames > 0 && self.flushed.elapsed() >= REPORT_WAIT);
+        if due { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Broken> {
+        self.flushed = Instant::now();
+        let mut out = self.slot.out();
+        Ok(self.slot.flush(&mut out)?)
+    }
+}
+
+/// The bytes of a file whose length the node told.
+pub(super) fn read_whole(file: OwnedFd, bytes: u64) -> io::Result<Bytes> {
+    let len = usize::try_from(bytes).map_err(io::Error::other)?;
+    let mut content = Vec::with_capacity(len);
+    File::from(file).take(bytes).read_to_end(&mut content)?;
+    if content.len() != len {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than its node said"));
+    }
+    Ok(Bytes::from(content))
+}
+
+/// Long bytes go into a file in memory that nobody can change any more.
+fn brought(bytes: Vec<u8>) -> io::Result<(Brought, Option<OwnedFd>)> {
+    if bytes.len() <= INLINE_BYTES_MAX {
+        return Ok((Brought::Inline(bytes), None));
+    }
+    let mut file = File::from(memfd_create("weft-output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    file.write_all(&bytes)?;
+    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok((Brought::File(bytes.len() as u64), Some(file.into())))
+}
