@@ -12,6 +12,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(target_os = "linux")]
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use weft_core::BlobId;
 
@@ -40,20 +41,21 @@ pub enum Kind {
 
 /// What a piece of code is; travels beside its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub(crate) struct CodeInfo {
+pub struct CodeInfo {
     /// The module that it was compiled from.
-    pub(crate) module: BlobId,
+    pub module: BlobId,
     /// What the module is.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// The engine that runs it.
-    pub(crate) make: Make,
+    pub make: Make,
     /// Length of the code, in bytes.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 /// Compiled code of one module.
 pub struct Code {
     info: CodeInfo,
+    took: Duration,
     #[cfg(target_os = "linux")]
     file: File,
     #[cfg(not(target_os = "linux"))]
@@ -85,8 +87,20 @@ impl Code {
         self.info.bytes
     }
 
+    /// How long it took to compile it, or to load it from the disk.
+    #[must_use]
+    pub fn compile_time(&self) -> Duration {
+        self.took
+    }
+
+    /// Notes how long it took.
+    pub(crate) fn with_time(self, took: Duration) -> Self {
+        Self { took, ..self }
+    }
+
     /// All that must travel beside the file.
-    pub(crate) fn info(&self) -> &CodeInfo {
+    #[must_use]
+    pub fn info(&self) -> &CodeInfo {
         &self.info
     }
 }
@@ -98,7 +112,7 @@ impl Code {
     ///
     /// # Errors
     /// When it is not sealed or has another length.
-    pub(crate) fn from_file(info: CodeInfo, file: File) -> io::Result<Self> {
+    pub fn from_file(info: CodeInfo, file: File) -> io::Result<Self> {
         let seals = rustix::fs::fcntl_get_seals(&file)?;
         if !seals.contains(sealed()) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the code's file is not sealed"));
@@ -106,11 +120,12 @@ impl Code {
         if file.metadata()?.len() != info.bytes {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the code's file has another length"));
         }
-        Ok(Self { info, file })
+        Ok(Self { info, took: Duration::ZERO, file })
     }
 
     /// The file, to be mapped or to be sent to another process.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
@@ -118,7 +133,7 @@ impl Code {
     ///
     /// # Errors
     /// When this process has too many files open.
-    pub(crate) fn file(&self) -> io::Result<File> {
+    pub fn file(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 
@@ -203,7 +218,8 @@ impl Draft {
         if bytes > CODE_BYTES_MAX {
             return Err(too_long(bytes));
         }
-        Ok(Code { info: CodeInfo { module, kind, make, bytes }, file: self.file })
+        let info = CodeInfo { module, kind, make, bytes };
+        Ok(Code { info, took: Duration::ZERO, file: self.file })
     }
 }
 
@@ -241,7 +257,8 @@ impl Draft {
         if bytes > CODE_BYTES_MAX {
             return Err(too_long(bytes));
         }
-        Ok(Code { info: CodeInfo { module, kind, make, bytes }, held: self.held })
+        let info = CodeInfo { module, kind, make, bytes };
+        Ok(Code { info, took: Duration::ZERO, held: self.held })
     }
 }
 

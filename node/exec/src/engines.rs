@@ -39,16 +39,16 @@ const INSTANCE_BYTES: usize = 4 << 20;
 
 /// Which engine a program needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub(crate) struct EngineKey {
+pub struct EngineKey {
     /// Canonical NaNs: up to three times slower on float-heavy code.
-    pub(crate) portable: bool,
+    pub portable: bool,
     /// Counts fuel.
-    pub(crate) metered: bool,
+    pub metered: bool,
 }
 
 /// How a guest that runs too long is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub(crate) enum Interrupt {
+pub enum Interrupt {
     /// It looks at an epoch in every loop: for guests on threads.
     Epochs,
     /// Its process is killed: nothing is added to its code.
@@ -57,10 +57,13 @@ pub(crate) enum Interrupt {
 
 /// All that decides how code is compiled: code of one make runs in the engine of the same make only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub(crate) struct Make {
-    pub(crate) key: EngineKey,
-    pub(crate) interrupt: Interrupt,
-    pub(crate) tier: Tier,
+pub struct Make {
+    /// What the program wishes.
+    pub key: EngineKey,
+    /// How its guests are ended.
+    pub interrupt: Interrupt,
+    /// Which compiler.
+    pub tier: Tier,
 }
 
 impl Make {

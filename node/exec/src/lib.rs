@@ -6,8 +6,9 @@
 //! hands bytes in through [`BlobAccess`] and drives the slots through [`Pool`].
 //!
 //! ```text
-//!   Pool (slot threads, FIFO) --> Sandbox::prepare (compiled once: memory, then disk, then Cranelift)
-//!                             '-> Sandbox::run     (store, instance, call) --> Finished --> Report
+//!   Pool (slots, FIFO) --> Compiler       (once: memory, then disk, then baseline, then optimised) --> Code
+//!                      |-> Sandbox::load  (maps the code, links it) --> Prepared
+//!                      '-> Sandbox::run   (store, instance, call) --> Finished --> Report
 //! ```
 
 #[expect(
@@ -40,14 +41,19 @@ mod vfs;
 mod wasi;
 mod world;
 
-pub use code::{Code, Kind, Tier};
+pub use code::{Code, CodeInfo, Kind, Tier};
+#[cfg(target_os = "linux")]
+pub use compile::child::compile_main;
+pub use compile::intake::Bounds;
+pub use compile::{Allowance, Compiler, CompilerConfig, CompilerStatus, How, OnDone, Read};
+pub use engines::{EngineKey, Interrupt, Make};
 pub use module::Prepared;
 pub use pool::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, Slots};
 pub use run::{Finished, Given};
 pub use sandbox::{PrepareError, Sandbox, SandboxConfig, SandboxError};
 pub use sink::Printer;
 #[cfg(target_os = "linux")]
-pub use slot::{Confinement, Fence, slot_main};
+pub use slot::{Confinement, Fence, slot_main, try_escape};
 pub use stop::Stop;
 
 /// Longest module that is compiled, in bytes. A longer one ends as `LimitExceeded`: compiling takes about 0.6 ms a

@@ -14,11 +14,10 @@ use weft_core::{BlobId, Limit, Outcome, Program, TaskId};
 
 use crate::MODULE_BYTES_MAX;
 use crate::cache::{Cache, Verdict};
-use crate::code::{Code, Draft, Kind, Tier};
-use crate::compile::work::{Effort, Flaw, compile};
-use crate::disk::{DISK_BYTES_MAX, DiskCache, Name};
-use crate::engines::{EngineKey, Engines, Interrupt, Lane, Make, fingerprint};
-use crate::module::{Compiled, Prepared, recognise, words};
+use crate::code::{Code, Kind, Tier};
+use crate::compile::{Compiler, CompilerConfig, How};
+use crate::engines::{EngineKey, Engines, Interrupt, Lane, Make};
+use crate::module::{Compiled, Prepared, words};
 use crate::run::{Attempt, Finished, Given};
 use crate::sink::Printer;
 use crate::stop::Stop;
@@ -75,6 +74,12 @@ pub enum PrepareError {
         /// Its length.
         bytes: u64,
     },
+    /// It is beyond a bound of what this node compiles; the text names the bound.
+    #[error("{0}")]
+    Limit(String),
+    /// It could not be compiled or loaded here and now: this node's fault.
+    #[error("the module can't be compiled here: {0}")]
+    Host(String),
     /// The runtime could not make an engine for the task's profile: this node's fault.
     #[error("the wasm runtime does not start: {0}")]
     Engine(String),
@@ -85,9 +90,9 @@ impl PrepareError {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Unreadable(_) | Self::Engine(_) => Outcome::Lost(self.to_string()),
+            Self::Unreadable(_) | Self::Host(_) | Self::Engine(_) => Outcome::Lost(self.to_string()),
             Self::Invalid(text) => Outcome::Invalid(text.clone()),
-            Self::TooLong { .. } => Outcome::LimitExceeded(Limit::Other(self.to_string())),
+            Self::Limit(_) | Self::TooLong { .. } => Outcome::LimitExceeded(Limit::Other(self.to_string())),
         }
     }
 }
@@ -96,6 +101,7 @@ impl PrepareError {
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
     Invalid(String),
+    Limit(String),
     TooLong { bytes: u64 },
 }
 
@@ -103,6 +109,7 @@ impl From<Refusal> for PrepareError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Invalid(text) => Self::Invalid(text),
+            Refusal::Limit(text) => Self::Limit(text),
             Refusal::TooLong { bytes } => Self::TooLong { bytes },
         }
     }
@@ -116,7 +123,8 @@ struct Inner {
     memory_max_bytes: u64,
     cache: Cache,
     engines: Arc<Engines>,
-    disk: Option<DiskCache>,
+    /// Only where modules are compiled in this process.
+    compiler: Option<Compiler>,
     /// Only where guests are interrupted by epochs.
     ticker: Option<Ticker>,
 }
@@ -134,12 +142,8 @@ impl Sandbox {
     /// When this machine refuses the address space, the cache's directory, or a thread.
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
         let SandboxConfig { cache_dir, slots, memory_max_bytes } = config;
-        let plain = Make { key: EngineKey::PLAIN, interrupt: Interrupt::Kill, tier: Tier::Optimised };
-        let generation = plain.compiler().map(|engine| fingerprint(&engine));
-        let generation = generation.map_err(|error| SandboxError::Engine(words(&error)))?;
-        let disk = cache_dir.map(|dir| DiskCache::open(&dir, &generation, DISK_BYTES_MAX));
-        let disk = disk.transpose().map_err(SandboxError::Cache)?;
-        Self::open(slots, memory_max_bytes, Interrupt::Epochs, disk)
+        let compiler = Compiler::start(CompilerConfig::new(cache_dir, Interrupt::Epochs, How::Here))?;
+        Self::open(slots, memory_max_bytes, Interrupt::Epochs, Some(compiler))
     }
 
     /// A sandbox for the one guest at a time of a process that is killed when the guest must end: it has no ticker,
@@ -147,7 +151,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// When this machine refuses the address space.
-    pub(crate) fn for_slot(memory_max_bytes: u64) -> Result<Self, SandboxError> {
+    pub fn for_slot(memory_max_bytes: u64) -> Result<Self, SandboxError> {
         Self::open(1, memory_max_bytes, Interrupt::Kill, None)
     }
 
@@ -155,7 +159,7 @@ impl Sandbox {
         slots: u32,
         memory_max_bytes: u64,
         interrupt: Interrupt,
-        disk: Option<DiskCache>,
+        compiler: Option<Compiler>,
     ) -> Result<Self, SandboxError> {
         let engines = Engines::new(slots, interrupt).map_err(|error| SandboxError::Engine(words(&error)))?;
         let engines = Arc::new(engines);
@@ -164,7 +168,7 @@ impl Sandbox {
             Interrupt::Kill => None,
         };
         let cache = Cache::default();
-        Ok(Self(Arc::new(Inner { memory_max_bytes, cache, engines, disk, ticker })))
+        Ok(Self(Arc::new(Inner { memory_max_bytes, cache, engines, compiler, ticker })))
     }
 
     /// Makes code ready to run, once: the same code again gives what was made before. About 1 ms for code of 50 MB,
@@ -227,21 +231,18 @@ impl Sandbox {
             return Ok((verdict?, Duration::ZERO));
         }
         let started = Instant::now();
-        let code = self.0.code(key, program, read)?;
+        let Some(compiler) = &self.0.compiler else {
+            return Err(PrepareError::Engine("this sandbox runs what others compile".into()));
+        };
+        let code = compiler.code(program, read)?;
         let prepared = self.load(&code)?;
         Ok((prepared, started.elapsed()))
     }
 
-    /// A module's code for slots that are processes, compiled on this thread.
-    ///
-    /// # Errors
-    /// As [`Sandbox::prepare`].
-    pub(crate) fn code(
-        &self,
-        program: &Program,
-        read: impl FnOnce() -> io::Result<Bytes>,
-    ) -> Result<Code, PrepareError> {
-        self.0.code(EngineKey::of(program), program, read)
+    /// What compiles for it, in this process; `None` in a slot's process.
+    #[must_use]
+    pub fn compiler(&self) -> Option<&Compiler> {
+        self.0.compiler.as_ref()
     }
 
     /// Memory that any one task gets, in bytes.
@@ -273,46 +274,6 @@ impl Sandbox {
         let finished = Attempt { prepared, program, task, given, printer, stop, node_bytes }.run();
         drop(running);
         finished
-    }
-}
-
-impl Inner {
-    fn code(
-        &self,
-        key: EngineKey,
-        program: &Program,
-        read: impl FnOnce() -> io::Result<Bytes>,
-    ) -> Result<Code, PrepareError> {
-        let make = Make { key, interrupt: self.engines.interrupt(), tier: Tier::Optimised };
-        let engine = make.compiler().map_err(|error| PrepareError::Engine(words(&error)))?;
-        let fingerprint = fingerprint(&engine);
-        let name = Name { module: program.module, make, fingerprint: &fingerprint };
-        if let Some(code) = self.disk.as_ref().and_then(|disk| disk.load(name)) {
-            return Ok(code);
-        }
-        let bytes = read().map_err(PrepareError::Unreadable)?;
-        let len = bytes.len() as u64;
-        if len > MODULE_BYTES_MAX {
-            return Err(PrepareError::TooLong { bytes: len });
-        }
-        if BlobId::of(&bytes) != program.module {
-            let error =
-                io::Error::new(io::ErrorKind::InvalidData, "these bytes have another hash than the module");
-            return Err(PrepareError::Unreadable(error));
-        }
-        let kind = recognise(&bytes).map_err(PrepareError::Invalid)?;
-        let effort = Effort { threads: 1, nice: 0 };
-        let made = compile(&engine, make.tier, kind, &bytes, effort).map_err(|flaw| match flaw {
-            Flaw::Invalid(text) | Flaw::Limit(text) | Flaw::Unsupported(text) => PrepareError::Invalid(text),
-            Flaw::Host(text) => PrepareError::Unreadable(io::Error::other(text)),
-        })?;
-        let mut draft = Draft::new().map_err(PrepareError::Unreadable)?;
-        draft.write(&made).map_err(PrepareError::Unreadable)?;
-        let code = draft.seal(program.module, kind, make).map_err(PrepareError::Unreadable)?;
-        if let Some(disk) = &self.disk {
-            disk.store(name, &code);
-        }
-        Ok(code)
     }
 }
 

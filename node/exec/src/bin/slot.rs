@@ -1,10 +1,14 @@
-//! A slot's process and nothing else: what `weft slot` does, for the tests and benchmarks of this crate.
+//! A slot's process, or a compiler's, and nothing else: what `weft slot` does, for the tests and benchmarks of this crate.
 
 use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    weft_exec::slot_main()
+    match std::env::args().nth(1).as_deref() {
+        Some("--compile") => weft_exec::compile_main(),
+        Some("--try-escape") => weft_exec::try_escape(),
+        Some(_) | None => weft_exec::slot_main(),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,3 +1,427 @@
-//! From a module's bytes to its code.
+//! From a module's bytes to its code: compiled once per module and settings however many ask, first by the baseline
+//! compiler where the optimising one would take long, kept in memory and on disk. Driven by the pool and by
+//! [`crate::Sandbox`]. It runs nothing and knows no task.
+//!
+//! ```text
+//!   get / request / code --> Shelf (what is known, what is asked for)
+//!                              |-- two threads for modules that tasks wait for: disk, else intake and compile
+//!                              '-- one thread that optimises what came from the baseline compiler
+//! ```
+//!
+//! Where slots are processes, each of these threads hands its work to a child ([`desk`], [`child`]) with a deadline and
+//! a bound on memory. Where slots are threads, modules are compiled in this process: after the same intake, but with
+//! no deadline, for a compiler can't be interrupted; such a node trusts its modules more.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod child;
+#[cfg(target_os = "linux")]
+mod desk;
+pub(crate) mod intake;
+mod shelf;
+#[cfg(target_os = "linux")]
+mod wire;
 pub(crate) mod work;
+mod worker;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use wasmtime::Engine;
+use weft_core::Program;
+
+use crate::MODULE_BYTES_MAX;
+use crate::code::{Code, Tier};
+use crate::disk::{DISK_BYTES_MAX, DiskCache};
+use crate::engines::{EngineKey, Interrupt, Make, fingerprint};
+use crate::module::words;
+use crate::sandbox::{PrepareError, Refusal, SandboxError};
+
+use intake::Bounds;
+use shelf::{Claim, Job, Shelf, Spot};
+use work::Effort;
+use worker::Worker;
+
+/// Code of modules that is kept in memory, in bytes; one module may exceed it alone.
+const MEMORY_BYTES_MAX: u64 = 1 << 30;
+/// A longer module is compiled by the baseline compiler first: optimising takes about 0.6 ms a kilobyte of one core.
+const QUICK_BYTES_MAX: u64 = 250 << 10;
+/// Threads that compile what tasks wait for.
+const FAST_THREADS: usize = 2;
+/// Threads that optimise what runs already.
+const SLOW_THREADS: usize = 1;
+/// How long a thread without work, and its child, stay.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Reads a module's bytes; may be called again when they are needed again.
+pub type Read = Arc<dyn Fn() -> io::Result<Bytes> + Send + Sync>;
+/// Told once, on any thread, what became of a request.
+pub type OnDone = Box<dyn FnOnce(Result<Arc<Code>, PrepareError>) + Send>;
+
+/// Where compilers run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// On threads of this process.
+    Here,
+    /// In children started with this command line, each with a deadline and a bound on memory.
+    Child {
+        /// The program.
+        program: PathBuf,
+        /// Its arguments, which must lead it to [`crate::compile_main`].
+        args: Vec<OsString>,
+    },
+}
+
+/// What a compilation may take in a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Wall time of the baseline compiler.
+    pub baseline: Duration,
+    /// Wall time of the optimising compiler.
+    pub optimised: Duration,
+    /// Address space.
+    pub memory_bytes: u64,
+}
+
+impl Allowance {
+    /// What a node gives.
+    pub const NODE: Self = Self {
+        baseline: Duration::from_secs(30),
+        optimised: Duration::from_secs(180),
+        memory_bytes: 4 << 30,
+    };
+
+    fn of(&self, tier: Tier) -> Duration {
+        match tier {
+            Tier::Baseline => self.baseline,
+            Tier::Optimised => self.optimised,
+        }
+    }
+}
+
+/// What a node chooses about compiling.
+#[derive(Clone, Debug)]
+pub struct CompilerConfig {
+    /// Where code is kept between starts.
+    pub cache_dir: Option<PathBuf>,
+    /// How the guests of this code will be ended.
+    pub interrupt: Interrupt,
+    /// Where compilers run.
+    pub how: How,
+    /// Bounds on modules.
+    pub bounds: Bounds,
+    /// Bounds on compiling.
+    pub allowance: Allowance,
+    /// Longest module that is optimised at once, in bytes.
+    pub quick_bytes: u64,
+    /// Bytes of code on disk.
+    pub disk_bytes: u64,
+    /// Bytes of code in memory.
+    pub memory_bytes: u64,
+}
+
+impl CompilerConfig {
+    /// The settings of a node.
+    #[must_use]
+    pub fn new(cache_dir: Option<PathBuf>, interrupt: Interrupt, how: How) -> Self {
+        Self {
+            cache_dir,
+            interrupt,
+            how,
+            bounds: Bounds::NODE,
+            allowance: Allowance::NODE,
+            quick_bytes: QUICK_BYTES_MAX,
+            disk_bytes: DISK_BYTES_MAX,
+            memory_bytes: MEMORY_BYTES_MAX,
+        }
+    }
+}
+
+/// What the compiler has done and does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompilerStatus {
+    /// Modules whose code is in memory.
+    pub ready: u64,
+    /// Modules that tasks wait for.
+    pub compiling: u64,
+    /// Modules that run on baseline code and wait to be optimised.
+    pub optimising: u64,
+    /// Compilations that ended well since the start.
+    pub compiled: u64,
+    /// Pieces of code that came from the disk since the start.
+    pub loaded: u64,
+    /// Bytes of code in memory.
+    pub code_bytes: u64,
+}
+
+/// The front. Clones are the same compiler; when the last one is dropped, children are killed and threads end after
+/// what they do.
+#[derive(Clone)]
+pub struct Compiler(Arc<Handle>);
+
+/// Ends the threads when the last clone is gone.
+struct Handle(Arc<Shared>);
+
+struct Shared {
+    config: CompilerConfig,
+    disk: Option<DiskCache>,
+    makers: Mutex<Vec<(Make, Arc<Maker>)>>,
+    shelf: Mutex<Shelf>,
+    /// Something was queued, or all must end.
+    queued: Condvar,
+    /// A module was answered.
+    answered: Condvar,
+}
+
+/// An engine that compiles.
+struct Maker {
+    engine: Engine,
+    fingerprint: String,
+}
+
+impl fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compiler").field("config", &self.0.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.shelf().quit();
+        self.0.queued.notify_all();
+    }
+}
+
+impl Compiler {
+    /// A compiler with these settings. Threads and children are started when there is work, and end without it.
+    ///
+    /// # Errors
+    /// When the runtime refuses its settings, or the cache's directory can't be used.
+    pub fn start(config: CompilerConfig) -> Result<Self, SandboxError> {
+        // Names whatever changes with the runtime's version and this processor.
+        let plain = Make { key: EngineKey::PLAIN, interrupt: Interrupt::Kill, tier: Tier::Optimised };
+        let engine = plain.compiler().map_err(|error| SandboxError::Engine(words(&error)))?;
+        let generation = fingerprint(&engine);
+        let disk = config.cache_dir.as_ref().map(|dir| DiskCache::open(dir, &generation, config.disk_bytes));
+        let disk = disk.transpose().map_err(SandboxError::Cache)?;
+        let shelf = Mutex::new(Shelf::new(config.memory_bytes));
+        let makers = Mutex::new(Vec::new());
+        let shared = Shared { config, disk, makers, shelf, queued: Condvar::new(), answered: Condvar::new() };
+        Ok(Self(Arc::new(Handle(Arc::new(shared)))))
+    }
+
+    /// What is known of the program's module: its best code so far, or why it will never have any. `None` when it must
+    /// be asked for. Never waits.
+    #[must_use]
+    pub fn get(&self, program: &Program) -> Option<Result<Arc<Code>, PrepareError>> {
+        let verdict = self.0.0.shelf().get(spot(program))?;
+        Some(verdict.map_err(PrepareError::from))
+    }
+
+    /// Asks for the program's code; `on_done` is called once, with it or with the reason why there is none, at once
+    /// when that is known. Later, [`Compiler::get`] may give better code. Never waits.
+    pub fn request(&self, program: &Program, read: Read, on_done: OnDone) {
+        let shared = &self.0.0;
+        if program.module_bytes > MODULE_BYTES_MAX {
+            return on_done(Err(PrepareError::TooLong { bytes: program.module_bytes }));
+        }
+        let job = Job { spot: spot(program), read };
+        let mut shelf = shared.shelf();
+        let claim = shelf.request(job, on_done);
+        let start = shelf.wants(Pace::Fast, FAST_THREADS);
+        drop(shelf);
+        match claim {
+            Claim::Known(on_done, verdict) => on_done(verdict.map_err(PrepareError::from)),
+            Claim::Full(on_done) => {
+                on_done(Err(PrepareError::Host("too many modules wait to be compiled".into())));
+            }
+            Claim::Queued => {
+                shared.queued.notify_all();
+                if start {
+                    Shared::spawn(shared, Pace::Fast);
+                }
+            }
+        }
+    }
+
+    /// The program's optimised code, made on this thread unless it is known or being made. `read` is called at most
+    /// once.
+    ///
+    /// # Errors
+    /// As [`PrepareError`] says. A module that can't be compiled is remembered, a read that failed is not.
+    pub fn code(
+        &self,
+        program: &Program,
+        read: impl FnOnce() -> io::Result<Bytes>,
+    ) -> Result<Arc<Code>, PrepareError> {
+        let shared = &self.0.0;
+        if program.module_bytes > MODULE_BYTES_MAX {
+            return Err(PrepareError::TooLong { bytes: program.module_bytes });
+        }
+        let spot = spot(program);
+        let mut shelf = shared.shelf();
+        while !shelf.claim(spot) {
+            if let Some(verdict) = shelf.get_best(spot) {
+                return verdict.map_err(PrepareError::from);
+            }
+            shelf = shared.answered.wait(shelf).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(shelf);
+        let result = Worker::new(shared, Pace::Fast).optimised(spot, read);
+        shared.answer(spot, &result);
+        result
+    }
+
+    /// What it has done and does.
+    #[must_use]
+    pub fn status(&self) -> CompilerStatus {
+        self.0.0.shelf().status()
+    }
+}
+
+fn spot(program: &Program) -> Spot {
+    (program.module, EngineKey::of(program))
+}
+
+/// Which of the two kinds of thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Tasks wait for it.
+    Fast,
+    /// Nobody waits for it.
+    Slow,
+}
+
+impl Pace {
+    fn effort(self) -> Effort {
+        let cores =
+            thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        match self {
+            Self::Fast => Effort { threads: cores, nice: 5 },
+            Self::Slow => Effort { threads: (cores / 2).max(1), nice: 10 },
+        }
+    }
+}
+
+impl Shared {
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a thread that the shelf has counted.
+    fn spawn(shared: &Arc<Self>, pace: Pace) {
+        let theirs = Arc::clone(shared);
+        let name = match pace {
+            Pace::Fast => "weft-compiler",
+            Pace::Slow => "weft-optimiser",
+        };
+        let thread = thread::Builder::new().name(name.into()).spawn(move || theirs.serve(pace));
+        if let Err(error) = thread {
+            tracing::warn!(%error, "a compiling thread can't be started");
+            let unheard = shared.shelf().no_thread(pace);
+            for on_done in unheard {
+                on_done(Err(PrepareError::Host(format!("no thread to compile on: {error}"))));
+            }
+        }
+    }
+
+    /// A compiling thread's life: it ends after a while without work, and its child with it.
+    fn serve(self: &Arc<Self>, pace: Pace) {
+        let mut worker = Worker::new(self, pace);
+        while let Some(job) = self.next(pace) {
+            match pace {
+                Pace::Fast => {
+                    let result = worker.first(&job);
+                    let baseline = shelf::is_baseline(&result);
+                    self.answer(job.spot, &result);
+                    if baseline {
+                        self.optimise(job);
+                    }
+                }
+                Pace::Slow => worker.second(&job),
+            }
+            self.shelf().done(pace);
+        }
+    }
+
+    /// Waits for work; `None` when the thread is to end, which is then counted.
+    fn next(&self, pace: Pace) -> Option<Job> {
+        let until = Instant::now() + IDLE;
+        let mut shelf = self.shelf();
+        loop {
+            let job = shelf.take(pace);
+            let left = until.saturating_duration_since(Instant::now());
+            if job.is_some() {
+                return job;
+            }
+            if left.is_zero() || shelf.must_quit() {
+                shelf.thread_ends(pace);
+                return None;
+            }
+            shelf = self.queued.wait_timeout(shelf, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Tells everybody who asked.
+    fn answer(&self, spot: Spot, result: &Result<Arc<Code>, PrepareError>) {
+        let heard = self.shelf().answer(spot, result);
+        self.answered.notify_all();
+        for on_done in heard {
+            on_done(again(result));
+        }
+    }
+
+    /// Has the optimising compiler go over it, in the background.
+    fn optimise(self: &Arc<Self>, job: Job) {
+        let mut shelf = self.shelf();
+        shelf.queue_slow(job);
+        let start = shelf.wants(Pace::Slow, SLOW_THREADS);
+        drop(shelf);
+        self.queued.notify_all();
+        if start {
+            Self::spawn(self, Pace::Slow);
+        }
+    }
+
+    fn maker(&self, key: EngineKey, tier: Tier) -> Result<(Make, Arc<Maker>), PrepareError> {
+        let make = Make { key, interrupt: self.config.interrupt, tier };
+        let mut makers = self.makers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, maker)) = makers.iter().find(|(has, _)| *has == make) {
+            return Ok((make, Arc::clone(maker)));
+        }
+        let engine = make.compiler().map_err(|error| PrepareError::Engine(words(&error)))?;
+        let maker = Arc::new(Maker { fingerprint: fingerprint(&engine), engine });
+        makers.push((make, Arc::clone(&maker)));
+        Ok((make, maker))
+    }
+}
+
+/// The same answer for one more who asked.
+fn again(result: &Result<Arc<Code>, PrepareError>) -> Result<Arc<Code>, PrepareError> {
+    match result {
+        Ok(code) => Ok(Arc::clone(code)),
+        Err(PrepareError::Unreadable(error)) => {
+            Err(PrepareError::Unreadable(io::Error::new(error.kind(), error.to_string())))
+        }
+        Err(PrepareError::Invalid(text)) => Err(PrepareError::Invalid(text.clone())),
+        Err(PrepareError::TooLong { bytes }) => Err(PrepareError::TooLong { bytes: *bytes }),
+        Err(PrepareError::Limit(text)) => Err(PrepareError::Limit(text.clone())),
+        Err(PrepareError::Host(text)) => Err(PrepareError::Host(text.clone())),
+        Err(PrepareError::Engine(text)) => Err(PrepareError::Engine(text.clone())),
+    }
+}
+
+/// What a refusal that will always be the same is remembered as.
+fn refusal(error: &PrepareError) -> Option<Refusal> {
+    match error {
+        PrepareError::Invalid(text) => Some(Refusal::Invalid(text.clone())),
+        PrepareError::Limit(text) => Some(Refusal::Limit(text.clone())),
+        PrepareError::TooLong { bytes } => Some(Refusal::TooLong { bytes: *bytes }),
+        PrepareError::Unreadable(_) | PrepareError::Host(_) | PrepareError::Engine(_) => None,
+    }
+}

@@ -25,22 +25,28 @@ pub(crate) enum Flaw {
     Limit(String),
     /// This compiler can't; another may.
     Unsupported(String),
+    /// Compiling took more time or memory than it is given; the text says which.
+    Late(String),
     /// This machine could not.
     Host(String),
 }
 
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Invalid(text) | Self::Limit(text) | Self::Unsupported(text) | Self::Host(text)) = self;
+        let (Self::Invalid(text)
+        | Self::Limit(text)
+        | Self::Unsupported(text)
+        | Self::Late(text)
+        | Self::Host(text)) = self;
         f.write_str(text)
     }
 }
 
 /// How a compilation may use the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(crate) struct Effort {
     /// Threads that compile.
-    pub(crate) threads: usize,
+    pub(crate) threads: u32,
     /// What is added to their nice value.
     pub(crate) nice: i32,
 }
@@ -54,7 +60,7 @@ pub(crate) fn compile(
     effort: Effort,
 ) -> Result<Vec<u8>, Flaw> {
     let threads = rayon::ThreadPoolBuilder::new()
-        .num_threads(effort.threads)
+        .num_threads(effort.threads as usize)
         .stack_size(STACK_BYTES)
         .thread_name(|number| format!("weft-compile-{number}"))
         .start_handler(move |_| lower_priority(effort.nice))

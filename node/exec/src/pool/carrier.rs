@@ -1,4 +1,4 @@
-//! The threads that do what takes long for the pool of processes: open blobs, keep outputs, have modules compiled.
+//! The threads that do what takes long for the pool of processes: open blobs, keep outputs.
 //! They come back to [`Front`] with what they have. They decide nothing.
 
 use std::collections::VecDeque;
@@ -152,11 +152,8 @@ impl Carriers {
 }
 
 /// Does one errand, and tells the front.
-pub(super) fn carry(front: &Front, blobs: &dyn BlobAccess, codes: &super::codes::Codes, errand: Errand) {
+pub(super) fn carry(front: &Front, blobs: &dyn BlobAccess, errand: Errand) {
     match errand {
-        Errand::Program(Wish::Code(key, program)) => {
-            front.compiled(key, codes.make(&program, || blobs.read(program.module)));
-        }
         Errand::Program(Wish::Files(program, blob)) => {
             front.opened_files(program, blobs.open(blob).map(OwnedFd::from));
         }
@@ -165,7 +162,8 @@ pub(super) fn carry(front: &Front, blobs: &dyn BlobAccess, codes: &super::codes:
             let run = parcel.run;
             front.stored(run, parcel.store(blobs));
         }
-        // Processes are started by the keeper: they die with the thread that did.
-        Errand::Spawn(_) => {}
+        // Processes are started by the keeper, for they die with the thread that did; the compiler has threads of its
+        // own.
+        Errand::Spawn(_) | Errand::Program(Wish::Code(..)) => {}
     }
 }

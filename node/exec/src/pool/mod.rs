@@ -14,8 +14,6 @@ mod carrier;
 #[cfg(target_os = "linux")]
 mod child;
 #[cfg(target_os = "linux")]
-mod codes;
-#[cfg(target_os = "linux")]
 mod keeper;
 #[cfg(target_os = "linux")]
 mod process;
@@ -76,8 +74,8 @@ pub enum Slots {
     Threads,
     /// Child processes.
     Processes {
-        /// The binary, which calls [`crate::slot_main`] when it gets `args`. `/proc/self/exe` is this one, even after
-        /// somebody put another in its place.
+        /// The binary, which calls [`crate::slot_main`] when it gets `args`, and [`crate::compile_main`] when it gets
+        /// `--compile` behind them. `/proc/self/exe` is this one, even after somebody put another in its place.
         program: PathBuf,
         /// Its arguments.
         args: Vec<OsString>,
@@ -137,9 +135,11 @@ pub struct PoolStatus {
     /// What keeps slot processes from the machine; `None` for threads.
     pub confinement: Option<crate::Confinement>,
     /// Modules whose code is at hand.
-    pub compiled: u32,
-    /// Modules that are being compiled.
-    pub compiling: u32,
+    pub compiled: u64,
+    /// Modules that tasks wait for.
+    pub compiling: u64,
+    /// Modules that run on baseline code until they are optimised.
+    pub optimising: u64,
     /// Why no slot starts, if none does.
     pub broken: Option<String>,
 }

@@ -4,20 +4,22 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::fs::{SealFlags, fcntl_get_seals};
-use weft_core::{Outcome, Payload, Report, RunId, Work};
+use weft_core::{Outcome, Payload, Program, Report, RunId, Work};
 
 use super::carrier::{Carriers, Parcel, Part};
 use super::child::{Child, Ending, Phase, Spawned, TIMER};
 use super::keeper::Keeper;
-use super::programs::CodeKey;
+use super::programs::{CodeKey, Wish};
 use super::state::{Errand, State};
 use super::{BlobAccess, PoolEvent, PoolStatus};
-use crate::code::Code;
+use crate::code::{Code, Tier};
+use crate::compile::Compiler;
+use crate::sandbox::PrepareError;
 use crate::slot::now_us;
 use crate::slot::socket::Broken;
 use crate::slot::wire::{Brought, FromSlot, PROTOCOL};
@@ -35,6 +37,8 @@ const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFla
 
 /// The slots of a node, as processes.
 pub(super) struct Front {
+    /// Itself, for those who are told later.
+    me: Weak<Self>,
     state: Mutex<State>,
     /// For who waits until the first slot is ready.
     changed: Condvar,
@@ -43,6 +47,7 @@ pub(super) struct Front {
     on_ready: Arc<dyn Fn() + Send + Sync>,
     keeper: Keeper,
     carriers: Carriers,
+    compiler: Compiler,
     /// Whether somebody asked for the descriptor and so promised to call `turn`.
     polled: AtomicBool,
 }
@@ -53,15 +58,18 @@ impl Front {
         memory_max_bytes: u64,
         blobs: Arc<dyn BlobAccess>,
         on_ready: Arc<dyn Fn() + Send + Sync>,
-        keeper: Keeper,
-        carriers: Carriers,
-    ) -> io::Result<Self> {
+        (keeper, carriers, compiler): (Keeper, Carriers, Compiler),
+    ) -> io::Result<Arc<Self>> {
         let state = State::new(slots, memory_max_bytes)?;
         epoll::add(&state.epoll, &state.timer, EventData::new_u64(TIMER), EventFlags::IN)?;
         let epoll = state.epoll.try_clone()?;
         let (state, polled) = (Mutex::new(state), AtomicBool::new(false));
         let changed = Condvar::new();
-        Ok(Self { state, changed, epoll, blobs, on_ready, keeper, carriers, polled })
+        let new = |me: &Weak<Self>| {
+            let me = me.clone();
+            Self { me, state, changed, epoll, blobs, on_ready, keeper, carriers, compiler, polled }
+        };
+        Ok(Arc::new_cyclic(new))
     }
 
     pub(super) fn submit(&self, work: Vec<(RunId, Work)>) {
@@ -404,8 +412,9 @@ impl Front {
         status.children = state.children.values().map(Child::pid).collect();
         status.replaced = state.replaced;
         status.confinement = state.confinement.clone();
-        status.compiled = count(state.programs.compiled());
-        status.compiling = count(state.programs.compiling());
+        let compiler = self.compiler.status();
+        (status.compiled, status.compiling) = (compiler.ready, compiler.compiling);
+        status.optimising = compiler.optimising;
         status.broken = state.broken.clone();
     }
 
@@ -442,7 +451,9 @@ impl Front {
 
     /// Moves on, lets go of the lock, and only then rings and asks others.
     fn advance(&self, mut state: MutexGuard<'_, State>) {
-        state.advance(Instant::now());
+        let now = Instant::now();
+        self.improve(&mut state, now);
+        state.advance(now);
         let errands = std::mem::take(&mut state.errands);
         let ring = state.take_ring();
         drop(state);
@@ -450,13 +461,37 @@ impl Front {
         for errand in errands {
             match errand {
                 Errand::Spawn(id) => self.keeper.spawn(id),
-                other @ (Errand::Program(_) | Errand::Input(..) | Errand::Store(_)) => {
-                    self.carriers.send(other)
+                Errand::Program(Wish::Code(key, program)) => self.compile(key, &program),
+                other @ (Errand::Program(Wish::Files(..)) | Errand::Input(..) | Errand::Store(_)) => {
+                    self.carriers.send(other);
                 }
             }
         }
         if ring {
             (self.on_ready)();
+        }
+    }
+
+    /// Asks for a module's code, which may be there already.
+    fn compile(&self, key: CodeKey, program: &Arc<Program>) {
+        let (me, blobs, module) = (self.me.clone(), Arc::clone(&self.blobs), program.module);
+        let told = Box::new(move |code: Result<Arc<Code>, PrepareError>| {
+            if let Some(front) = me.upgrade() {
+                front.compiled(key, code.map_err(|error| error.outcome()));
+            }
+        });
+        self.compiler.request(program, Arc::new(move || blobs.read(module)), told);
+    }
+
+    /// Takes better code where it has come meanwhile.
+    fn improve(&self, state: &mut State, now: Instant) {
+        for (key, program) in state.programs.to_improve(now) {
+            if let Some(Ok(code)) = self.compiler.get(&program)
+                && code.tier() == Tier::Optimised
+            {
+                let parked = state.programs.code_came(key, Ok(code));
+                state.queue.extend(parked);
+            }
         }
     }
 

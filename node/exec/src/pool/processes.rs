@@ -10,12 +10,16 @@ use std::thread::{self, JoinHandle};
 use weft_core::{RunId, Work};
 
 use super::carrier::{self, Carriers};
-use super::codes::Codes;
 use super::keeper::Keeper;
 use super::process::Front;
 use super::state::{Errand, START_MAX};
 use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus};
+use crate::compile::{Compiler, CompilerConfig, How};
+use crate::engines::Interrupt;
 use crate::sandbox::SandboxError;
+
+/// What follows a slot's arguments when its process is to compile.
+pub(crate) const COMPILE_ARG: &str = "--compile";
 
 /// Slots as child processes. Dropping it kills them and ends the threads.
 pub(super) struct Processes {
@@ -46,17 +50,21 @@ impl Processes {
         let refused = |error: std::io::Error| SandboxError::Slot(error.to_string());
         let keeper = Keeper::new().map_err(refused)?;
         let carriers = Carriers::default();
-        let codes = Codes::new()?;
+        let mut compile_args = args.to_vec();
+        compile_args.push(COMPILE_ARG.into());
+        let how = How::Child { program: program.to_owned(), args: compile_args };
+        let cache_dir = config.cache_dir.clone();
+        let compiler = Compiler::start(CompilerConfig::new(cache_dir, Interrupt::Kill, how))?;
         let memory = config.memory_max_bytes;
         let theirs = Arc::clone(&blobs);
-        let front = Front::new(config.slots, memory, theirs, on_ready, keeper.clone(), carriers.clone());
-        let front = Arc::new(front.map_err(refused)?);
+        let helpers = (keeper.clone(), carriers.clone(), compiler);
+        let front = Front::new(config.slots, memory, theirs, on_ready, helpers).map_err(refused)?;
         // Made before the threads, so that a failure half-way ends the ones that were started.
         let mut pool = Self { front, keeper, carriers, threads: Vec::new() };
         pool.threads.push(pool.start_keeper(program, args).map_err(SandboxError::Thread)?);
         let front = Arc::clone(&pool.front);
         let carry: Arc<dyn Fn(Errand) + Send + Sync> =
-            Arc::new(move |errand| carrier::carry(&front, &*blobs, &codes, errand));
+            Arc::new(move |errand| carrier::carry(&front, &*blobs, errand));
         pool.threads.extend(pool.carriers.start(&carry).map_err(SandboxError::Thread)?);
         pool.front.begin(START_MAX).map_err(SandboxError::Slot)?;
         Ok(pool)

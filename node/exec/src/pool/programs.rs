@@ -4,19 +4,22 @@
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weft_core::{BlobId, Outcome, Program};
 
 use super::child::WORK_MAX;
 use super::state::Waiting;
-use crate::code::Code;
+use crate::code::{Code, Tier};
 use crate::engines::EngineKey;
 
 /// Programs that are remembered, with their code, while no task of theirs waits or runs.
 const IDLE_PROGRAMS_MAX: usize = 256;
 /// How much the newest task counts in what a task of a program is expected to take: one part of so many.
 const NEWEST_PART: u32 = 8;
+
+/// How often it is looked for better code.
+const IMPROVE_EVERY: Duration = Duration::from_millis(50);
 
 /// What a program's tasks share: the module, by the settings that it was compiled with.
 pub(super) type CodeKey = (BlobId, EngineKey);
@@ -66,6 +69,10 @@ pub(super) struct Programs {
     uses: u64,
     /// Programs without a task.
     idle: usize,
+    /// Codes of the baseline compiler.
+    baseline: usize,
+    /// When it was last looked for better ones.
+    improved: Option<Instant>,
     /// What is to be asked for.
     pub(super) wishes: Vec<Wish>,
 }
@@ -114,6 +121,12 @@ enum CodeState {
     Ready(u32, Arc<Code>),
     /// The module can't be run at all.
     Failed(Outcome),
+}
+
+impl CodeEntry {
+    fn is_baseline(&self) -> bool {
+        matches!(&self.state, CodeState::Ready(_, code) if code.tier() == Tier::Baseline)
+    }
 }
 
 impl Programs {
@@ -234,6 +247,7 @@ impl Programs {
         code: Result<Arc<Code>, Outcome>,
     ) -> BTreeMap<u64, Waiting> {
         let Some(entry) = self.codes.get_mut(&key) else { return BTreeMap::new() };
+        self.baseline -= usize::from(entry.is_baseline());
         entry.state = match code {
             Ok(file) => {
                 let number = self.next_code;
@@ -244,6 +258,7 @@ impl Programs {
             Err(Outcome::Lost(_)) => CodeState::Unknown,
             Err(outcome) => CodeState::Failed(outcome),
         };
+        self.baseline += usize::from(entry.is_baseline());
         std::mem::take(&mut entry.parked)
     }
 
@@ -260,14 +275,18 @@ impl Programs {
         self.codes.values().map(|code| code.parked.len()).sum()
     }
 
-    /// Codes that were asked for and are not there.
-    pub(super) fn compiling(&self) -> usize {
-        self.codes.values().filter(|code| matches!(code.state, CodeState::Asked)).count()
-    }
-
-    /// Codes that are there.
-    pub(super) fn compiled(&self) -> usize {
-        self.codes.values().filter(|code| matches!(code.state, CodeState::Ready(..))).count()
+    /// Programs that run on baseline code, each with one program that does; at most once in a while.
+    pub(super) fn to_improve(&mut self, now: Instant) -> Vec<(CodeKey, Arc<Program>)> {
+        if self.baseline == 0 || self.improved.is_some_and(|at| now < at + IMPROVE_EVERY) {
+            return Vec::new();
+        }
+        self.improved = Some(now);
+        let baseline = |key: &CodeKey| self.codes.get(key).is_some_and(CodeEntry::is_baseline);
+        let mut found: BTreeMap<CodeKey, Arc<Program>> = BTreeMap::new();
+        for entry in self.programs.values().filter(|entry| baseline(&entry.key)) {
+            found.entry(entry.key).or_insert_with(|| Arc::clone(&entry.program));
+        }
+        found.into_iter().collect()
     }
 
     /// Forgets the program that was used longest ago and has no task, if there are too many such.
@@ -285,6 +304,7 @@ impl Programs {
         let Some(code) = self.codes.get_mut(&entry.key) else { return };
         code.users -= 1;
         if code.users == 0 {
+            self.baseline -= usize::from(code.is_baseline());
             self.codes.remove(&entry.key);
         }
     }

@@ -164,6 +164,11 @@ impl Threads {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         status.busy = count(state.active());
         status.queued = state.queue.len();
+        if let Some(compiler) = self.shared.sandbox.compiler() {
+            let compiler = compiler.status();
+            (status.compiled, status.compiling) = (compiler.ready, compiler.compiling);
+            status.optimising = compiler.optimising;
+        }
         status.paused = count(state.running.len() - state.active() + state.held.len());
     }
 }

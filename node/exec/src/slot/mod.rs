@@ -10,6 +10,7 @@
 //! ```
 
 mod confine;
+mod escape;
 mod loaded;
 pub(crate) mod page;
 mod runner;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use confine::confine_everything;
 pub use confine::{Confinement, Fence};
+pub use escape::try_escape;
 
 use page::Page;
 use rustix::time::{ClockId, clock_gettime};

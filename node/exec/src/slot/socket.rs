@@ -224,8 +224,6 @@ impl Incoming {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bincode::enc::write::Writer;
-    use bincode::error::EncodeError;
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
     use std::fs::File;
     use std::io::{Read, Seek, Write};

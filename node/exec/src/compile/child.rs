@@ -1,0 +1,111 @@
+//! The compile child's life: modules come in by the socket that is its standard input, code goes out into the file that
+//! came beside each. It drops what rights it can first, and ends when the node does. Started by [`super::desk`] only.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::ExitCode;
+
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
+
+use super::intake;
+use super::wire::{self, Answer, Request};
+use super::work::{Flaw, compile};
+use crate::code::{CODE_BYTES_MAX, Tier};
+use crate::engines::Make;
+
+/// What `weft slot --compile` does: compiles what its standard input, a socket of the node's, brings, until that is
+/// closed.
+#[must_use]
+pub fn compile_main() -> ExitCode {
+    let stdin = io::stdin();
+    match serve(stdin.as_fd()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the compile child ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // The socket ends the child between modules, this also within one.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    bound(Resource::Core, 0)?;
+    // A file that grows without end would fill the node's memory.
+    bound(Resource::Fsize, CODE_BYTES_MAX)?;
+    let mut engines = Vec::new();
+    let mut first = true;
+    while let Some((request, module, code)) = wire::receive_request(socket)? {
+        if std::mem::take(&mut first) {
+            prepare(&request)?;
+        }
+        allow(&request)?;
+        let answer = answer(&mut engines, &request, module, code);
+        let word = wire::encode_answer(&answer);
+        rustix::net::send(socket, &word, rustix::net::SendFlags::NOSIGNAL)?;
+    }
+    Ok(())
+}
+
+/// What is done once, when the child knows what it is for.
+fn prepare(request: &Request) -> io::Result<()> {
+    rustix::process::nice(request.effort.nice)?;
+    bound(Resource::As, request.memory_bytes)
+}
+
+/// Processor time for one more module.
+fn allow(request: &Request) -> io::Result<()> {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let used = u64::try_from(used.tv_sec).unwrap_or(0);
+    let soft = used.saturating_add(request.cpu_s);
+    let hard = getrlimit(Resource::Cpu).maximum;
+    setrlimit(Resource::Cpu, Rlimit { current: Some(soft), maximum: hard })?;
+    Ok(())
+}
+
+fn bound(resource: Resource, most: u64) -> io::Result<()> {
+    // A lower bound that was set before stays.
+    let most = getrlimit(resource).maximum.map_or(most, |before| before.min(most));
+    setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    Ok(())
+}
+
+fn answer(
+    engines: &mut Vec<(Make, wasmtime::Engine)>,
+    request: &Request,
+    mut module: File,
+    mut code: File,
+) -> Answer {
+    let mut bytes = Vec::new();
+    // Whoever wrote it left the file's place at the end.
+    io::Seek::rewind(&mut module).map_err(host)?;
+    (&module).take(request.bounds.bytes + 1).read_to_end(&mut bytes).map_err(host)?;
+    drop(module);
+    intake::check(&bytes, &request.bounds)?;
+    let engine = engine(engines, request.make)?;
+    let made = compile(&engine, request.make.tier, request.kind, &bytes, request.effort)?;
+    if made.len() as u64 > CODE_BYTES_MAX {
+        return Err(Flaw::Limit(format!(
+            "module: {} bytes of code, the limit is {CODE_BYTES_MAX}",
+            made.len()
+        )));
+    }
+    code.write_all(&made).map_err(host)
+}
+
+fn engine(engines: &mut Vec<(Make, wasmtime::Engine)>, make: Make) -> Result<wasmtime::Engine, Flaw> {
+    if let Some((_, engine)) = engines.iter().find(|(has, _)| *has == make) {
+        return Ok(engine.clone());
+    }
+    let engine = make.compiler().map_err(|error| match make.tier {
+        Tier::Baseline => Flaw::Unsupported(error.to_string()),
+        Tier::Optimised => Flaw::Host(error.to_string()),
+    })?;
+    engines.push((make, engine.clone()));
+    Ok(engine)
+}
+
+fn host(error: io::Error) -> Flaw {
+    Flaw::Host(error.to_string())
+}

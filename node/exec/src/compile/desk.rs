@@ -1,0 +1,225 @@
+//! The node's end of a compile child: starts it, hands it one module at a time, waits no longer than the module may
+//! take, and ends it. What the child says is parsed; what it writes is closed to it before anybody maps it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use weft_core::BlobId;
+
+use super::intake::Bounds;
+use super::wire::{self, Answer, Request};
+use super::work::{Effort, Flaw};
+use crate::code::{Code, Draft, Kind};
+use crate::engines::Make;
+use crate::module::shorten;
+
+/// How often a waiting node looks whether it must end.
+const LOOK: Duration = Duration::from_millis(50);
+/// Modules that one child compiles. Then it goes, with whatever it may have kept.
+const JOBS_MAX: u32 = 64;
+/// After a longer module its child goes, so that its memory is back.
+const KEEP_BYTES_MAX: usize = 1 << 20;
+/// What is read of a dead child's last words, in bytes.
+const WORDS_BYTES_MAX: u64 = 4 << 10;
+/// A child that dies is given one more try, for it may have been somebody else's doing.
+const TRIES: u32 = 2;
+
+/// One module to compile, and what that may take.
+pub(super) struct Order<'a> {
+    pub(super) program: &'a Path,
+    pub(super) args: &'a [OsString],
+    pub(super) module: BlobId,
+    pub(super) kind: Kind,
+    pub(super) make: Make,
+    pub(super) bytes: &'a [u8],
+    pub(super) bounds: Bounds,
+    pub(super) effort: Effort,
+    /// Wall time.
+    pub(super) time: Duration,
+    /// Address space.
+    pub(super) memory_bytes: u64,
+}
+
+/// A place for one child, which is kept warm between small modules. Dropping it ends the child.
+#[derive(Debug, Default)]
+pub(super) struct Desk(Option<Seat>);
+
+#[derive(Debug)]
+struct Seat {
+    child: Child,
+    socket: UnixDatagram,
+    jobs: u32,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // It may be dead already; either way it is no zombie after this.
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(drop)) {
+            tracing::debug!(%error, "a compile child could not be ended");
+        }
+    }
+}
+
+/// How one try ended without an answer.
+enum Death {
+    /// Time is up.
+    Late,
+    /// The node ends.
+    Quit,
+    /// It died, with these last words.
+    Dead(ExitStatus, String),
+    /// It could not be started or spoken to, or said nonsense.
+    Broken(io::Error),
+}
+
+impl Desk {
+    /// Has a module compiled. `quit` is asked now and then whether to give up.
+    pub(super) fn compile(&mut self, order: &Order<'_>, quit: &dyn Fn() -> bool) -> Result<Code, Flaw> {
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            let mut draft = Draft::new().map_err(host)?;
+            let seat = match self.0.take() {
+                Some(seat) => seat,
+                None => Seat::start(order).map_err(host)?,
+            };
+            match seat.compile(order, &mut draft, quit) {
+                Ok((seat, answer)) => {
+                    let keep = seat.jobs < JOBS_MAX && order.bytes.len() <= KEEP_BYTES_MAX;
+                    self.0 = Some(seat).filter(|_| keep);
+                    answer?;
+                    return draft.seal(order.module, order.kind, order.make).map_err(host);
+                }
+                Err(Death::Late) => return Err(late(order)),
+                Err(Death::Quit) => return Err(Flaw::Host("the node ends".into())),
+                Err(Death::Broken(error)) => last = format!("it broke off: {error}"),
+                Err(Death::Dead(status, words)) => last = cause_of_death(order, status, &words)?,
+            }
+            tracing::warn!(module = %order.module, last, "a compile child is lost");
+        }
+        Err(Flaw::Late(format!("compile: the compiler died twice on this module; {last}")))
+    }
+}
+
+impl Seat {
+    fn start(order: &Order<'_>) -> io::Result<Self> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let mut command = Command::new(order.program);
+        command.args(order.args).stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Nothing of the node's environment is the compiler's business.
+        command.env_clear();
+        let child = command.spawn()?;
+        let socket = UnixDatagram::from(ours);
+        socket.set_read_timeout(Some(LOOK))?;
+        Ok(Self { child, socket, jobs: 0 })
+    }
+
+    fn compile(
+        mut self,
+        order: &Order<'_>,
+        draft: &mut Draft,
+        quit: &dyn Fn() -> bool,
+    ) -> Result<(Self, Answer), Death> {
+        let until = Instant::now() + order.time;
+        self.jobs += 1;
+        let module = module_file(order.bytes).map_err(Death::Broken)?;
+        // A dead child is found by waiting for its answer.
+        if let Err(error) = wire::send_request(&self.socket, &request(order), module.as_fd(), draft.fd()) {
+            tracing::debug!(%error, "a compile child does not listen");
+        }
+        drop(module);
+        let mut buffer = wire::buffer();
+        loop {
+            match self.socket.recv(&mut buffer) {
+                Ok(got) => match wire::decode_answer(buffer.get(..got).unwrap_or_default()) {
+                    Ok(Some(answer)) => return Ok((self, answer)),
+                    Ok(None) => return Err(self.bury()),
+                    Err(error) => return Err(Death::Broken(error)),
+                },
+                Err(error) if is_timeout(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(self.bury()),
+                Err(error) => return Err(Death::Broken(error)),
+            }
+            if Instant::now() >= until {
+                return Err(Death::Late);
+            }
+            if quit() {
+                return Err(Death::Quit);
+            }
+        }
+    }
+
+    /// Why the child, which closed its socket, is dead.
+    fn bury(mut self) -> Death {
+        // It may have closed the socket alone.
+        if let Err(error) = self.child.kill() {
+            tracing::debug!(%error, "a compile child was dead already");
+        }
+        let status = match self.child.wait() {
+            Ok(status) => status,
+            Err(error) => return Death::Broken(error),
+        };
+        let mut words = Vec::new();
+        if let Some(stderr) = self.child.stderr.take()
+            && let Err(error) = stderr.take(WORDS_BYTES_MAX).read_to_end(&mut words)
+        {
+            tracing::debug!(%error, "a compile child's last words are lost");
+        }
+        Death::Dead(status, String::from_utf8_lossy(&words).into_owned())
+    }
+}
+
+/// The module in a file that can't change.
+fn module_file(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let fd = memfd_create("weft-module", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = File::from(fd);
+    file.write_all(bytes)?;
+    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file.into())
+}
+
+fn request(order: &Order<'_>) -> Request {
+    let Order { kind, make, bounds, effort, time, memory_bytes, .. } = *order;
+    // The wall time is what counts; this one ends a child whose node does not.
+    let cpu_s = time.as_secs().saturating_add(2).saturating_mul(u64::from(effort.threads) + 1);
+    Request { make, kind, bounds, effort, cpu_s, memory_bytes }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+/// The last words of a child whose death is nobody's fault but perhaps its own.
+///
+/// # Errors
+/// The flaw, when the module took more than it may.
+fn cause_of_death(order: &Order<'_>, status: ExitStatus, words: &str) -> Result<String, Flaw> {
+    // What Rust's runtime says when an allocation fails.
+    if words.contains("memory allocation of") {
+        let mib = order.memory_bytes >> 20;
+        return Err(Flaw::Late(format!("compile memory: more than {mib} MiB")));
+    }
+    let xcpu = rustix::process::Signal::XCPU.as_raw();
+    if status.signal() == Some(xcpu) {
+        return Err(late(order));
+    }
+    let words = shorten(words.trim(), 200);
+    Ok(if words.is_empty() { status.to_string() } else { format!("{status}: {words}") })
+}
+
+fn late(order: &Order<'_>) -> Flaw {
+    Flaw::Late(format!("compile time: more than {} ms", order.time.as_millis()))
+}
+
+fn host(error: io::Error) -> Flaw {
+    Flaw::Host(error.to_string())
+}

@@ -1,0 +1,323 @@
+//! What is known of each module, who waits for it, and what is to be compiled: plain data under the compiler's lock. It
+//! compiles nothing, reads nothing and never waits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use weft_core::BlobId;
+
+use super::{CompilerStatus, OnDone, Pace, Read, refusal};
+use crate::code::{Code, Tier};
+use crate::engines::EngineKey;
+use crate::sandbox::{PrepareError, Refusal};
+
+/// Modules remembered at once, refused ones included.
+const PLACES_MAX: usize = 4096;
+/// Modules that may wait to be compiled.
+const FAST_MAX: usize = 256;
+/// Modules that may wait to be optimised; one beyond it stays on its baseline code.
+const SLOW_MAX: usize = 64;
+
+/// Names a module and the engine that runs it.
+pub(super) type Spot = (BlobId, EngineKey);
+
+/// What became of a module.
+pub(super) type Verdict = Result<Arc<Code>, Refusal>;
+
+/// Something to compile.
+pub(super) struct Job {
+    pub(super) spot: Spot,
+    pub(super) read: Read,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("spot", &self.spot).finish_non_exhaustive()
+    }
+}
+
+/// What became of a request.
+pub(super) enum Claim {
+    /// It is known already.
+    Known(OnDone, Verdict),
+    /// Too many wait.
+    Full(OnDone),
+    /// It will be answered.
+    Queued,
+}
+
+/// Whether better code is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upgrade {
+    /// It is the best there will be.
+    No,
+    /// The optimising compiler has it, or will.
+    Coming,
+}
+
+struct Place {
+    verdict: Option<Verdict>,
+    making: bool,
+    upgrade: Upgrade,
+    waiting: Vec<OnDone>,
+    used: u64,
+}
+
+impl Place {
+    fn code_bytes(&self) -> u64 {
+        self.verdict.as_ref().and_then(|verdict| verdict.as_ref().ok()).map_or(0, |code| code.bytes_len())
+    }
+
+    /// Whether nobody is at it.
+    fn is_at_rest(&self) -> bool {
+        !self.making && self.upgrade == Upgrade::No
+    }
+}
+
+/// One kind of thread, and what it has to do.
+#[derive(Default)]
+struct Line {
+    queue: VecDeque<Job>,
+    threads: usize,
+    busy: usize,
+}
+
+impl Line {
+    /// Counts one more thread, if there is work for it and it is allowed.
+    fn wants(&mut self, most: usize) -> bool {
+        let more = self.threads < most && self.busy + self.queue.len() > self.threads;
+        self.threads += usize::from(more);
+        more
+    }
+}
+
+/// Everything.
+pub(super) struct Shelf {
+    places: BTreeMap<Spot, Place>,
+    fast: Line,
+    slow: Line,
+    uses: u64,
+    code_bytes: u64,
+    most_bytes: u64,
+    compiled: u64,
+    loaded: u64,
+    quit: bool,
+}
+
+impl Shelf {
+    pub(super) fn new(most_bytes: u64) -> Self {
+        Self {
+            places: BTreeMap::new(),
+            fast: Line::default(),
+            slow: Line::default(),
+            uses: 0,
+            code_bytes: 0,
+            most_bytes,
+            compiled: 0,
+            loaded: 0,
+            quit: false,
+        }
+    }
+
+    /// What is known of a module.
+    pub(super) fn get(&mut self, spot: Spot) -> Option<Verdict> {
+        self.uses += 1;
+        let place = self.places.get_mut(&spot)?;
+        place.used = self.uses;
+        place.verdict.clone()
+    }
+
+    /// The same, unless better code is to come.
+    pub(super) fn get_best(&mut self, spot: Spot) -> Option<Verdict> {
+        let verdict = self.get(spot);
+        verdict.filter(|_| self.places.get(&spot).is_some_and(Place::is_at_rest))
+    }
+
+    /// Gives the caller the right and the duty to answer for this module, unless it is known or somebody has it.
+    pub(super) fn claim(&mut self, spot: Spot) -> bool {
+        let place = self.place(spot);
+        let free = place.verdict.is_none() && !place.making;
+        place.making |= free;
+        free
+    }
+
+    /// Notes who wants to know, and what is to do for it.
+    pub(super) fn request(&mut self, job: Job, on_done: OnDone) -> Claim {
+        let full = self.fast.queue.len() >= FAST_MAX;
+        let place = self.place(job.spot);
+        if let Some(verdict) = &place.verdict {
+            return Claim::Known(on_done, verdict.clone());
+        }
+        if place.making {
+            place.waiting.push(on_done);
+            return Claim::Queued;
+        }
+        if full {
+            return Claim::Full(on_done);
+        }
+        place.making = true;
+        place.waiting.push(on_done);
+        self.fast.queue.push_back(job);
+        Claim::Queued
+    }
+
+    /// Notes the answer; returns whoever is to be told.
+    pub(super) fn answer(&mut self, spot: Spot, result: &Result<Arc<Code>, PrepareError>) -> Vec<OnDone> {
+        let verdict = match result {
+            Ok(code) => Some(Ok(Arc::clone(code))),
+            Err(error) => refusal(error).map(Err),
+        };
+        let place = self.place(spot);
+        place.making = false;
+        // Whoever answers with baseline code queues the module next.
+        place.upgrade = if is_baseline(result) { Upgrade::Coming } else { Upgrade::No };
+        let waiting = std::mem::take(&mut place.waiting);
+        self.set(spot, verdict);
+        waiting
+    }
+
+    /// Notes what this thread made.
+    pub(super) fn count(&mut self, from_disk: bool) {
+        let count = if from_disk { &mut self.loaded } else { &mut self.compiled };
+        *count += 1;
+    }
+
+    /// Queues a module whose baseline code is there.
+    pub(super) fn queue_slow(&mut self, job: Job) {
+        if self.slow.queue.len() >= SLOW_MAX {
+            self.upgraded(job.spot, None);
+        } else {
+            self.slow.queue.push_back(job);
+        }
+    }
+
+    /// Ends the wait for better code, with it or without.
+    pub(super) fn upgraded(&mut self, spot: Spot, code: Option<Arc<Code>>) {
+        let Some(place) = self.places.get_mut(&spot) else { return };
+        place.upgrade = Upgrade::No;
+        if let Some(code) = code {
+            self.set(spot, Some(Ok(code)));
+        }
+    }
+
+    /// Whether one more thread of this kind is to be started; it counts from now on.
+    pub(super) fn wants(&mut self, pace: Pace, most: usize) -> bool {
+        self.line(pace).wants(most)
+    }
+
+    /// The next thing to do for a thread.
+    pub(super) fn take(&mut self, pace: Pace) -> Option<Job> {
+        let line = self.line(pace);
+        let job = line.queue.pop_front()?;
+        line.busy += 1;
+        Some(job)
+    }
+
+    /// The thread is done with it.
+    pub(super) fn done(&mut self, pace: Pace) {
+        self.line(pace).busy -= 1;
+    }
+
+    /// A thread ends.
+    pub(super) fn thread_ends(&mut self, pace: Pace) {
+        self.line(pace).threads -= 1;
+    }
+
+    /// A thread that was counted could not be started. Without any, nobody would ever answer: returns whom to tell.
+    pub(super) fn no_thread(&mut self, pace: Pace) -> Vec<OnDone> {
+        let line = self.line(pace);
+        line.threads -= 1;
+        if line.threads > 0 {
+            return Vec::new();
+        }
+        let jobs = std::mem::take(&mut line.queue);
+        let mut unheard = Vec::new();
+        for job in jobs {
+            let Some(place) = self.places.get_mut(&job.spot) else { continue };
+            match pace {
+                Pace::Fast => {
+                    place.making = false;
+                    unheard.append(&mut place.waiting);
+                }
+                Pace::Slow => place.upgrade = Upgrade::No,
+            }
+        }
+        unheard
+    }
+
+    /// Ends the threads when they are done with what they do.
+    pub(super) fn quit(&mut self) {
+        self.quit = true;
+        self.fast.queue.clear();
+        self.slow.queue.clear();
+    }
+
+    /// Whether the threads are to end.
+    pub(super) fn must_quit(&self) -> bool {
+        self.quit
+    }
+
+    pub(super) fn status(&self) -> CompilerStatus {
+        let mut status = CompilerStatus {
+            compiled: self.compiled,
+            loaded: self.loaded,
+            code_bytes: self.code_bytes,
+            ..CompilerStatus::default()
+        };
+        for place in self.places.values() {
+            status.compiling += u64::from(place.making);
+            status.optimising += u64::from(place.upgrade == Upgrade::Coming);
+            status.ready += u64::from(place.verdict.as_ref().is_some_and(Result::is_ok));
+        }
+        status
+    }
+
+    fn line(&mut self, pace: Pace) -> &mut Line {
+        match pace {
+            Pace::Fast => &mut self.fast,
+            Pace::Slow => &mut self.slow,
+        }
+    }
+
+    fn place(&mut self, spot: Spot) -> &mut Place {
+        self.uses += 1;
+        let used = self.uses;
+        let place = self.places.entry(spot).or_insert_with(|| Place {
+            verdict: None,
+            making: false,
+            upgrade: Upgrade::No,
+            waiting: Vec::new(),
+            used,
+        });
+        place.used = used;
+        place
+    }
+
+    fn set(&mut self, spot: Spot, verdict: Option<Verdict>) {
+        let place = self.place(spot);
+        let before = place.code_bytes();
+        place.verdict = verdict;
+        let after = place.code_bytes();
+        self.code_bytes = self.code_bytes - before + after;
+        self.trim();
+    }
+
+    /// Forgets the least recently used modules; the last used one stays, however large.
+    fn trim(&mut self) {
+        while self.places.len() > PLACES_MAX || self.code_bytes > self.most_bytes {
+            let newest = self.uses;
+            let at_rest = self.places.iter().filter(|(_, place)| place.is_at_rest() && place.used < newest);
+            let Some(oldest) = at_rest.min_by_key(|(_, place)| place.used).map(|(spot, _)| *spot) else {
+                return;
+            };
+            let bytes = self.places.remove(&oldest).map_or(0, |place| place.code_bytes());
+            self.code_bytes -= bytes;
+        }
+    }
+}
+
+/// Which tier a verdict has.
+pub(super) fn is_baseline(verdict: &Result<Arc<Code>, PrepareError>) -> bool {
+    verdict.as_ref().is_ok_and(|code| code.tier() == Tier::Baseline)
+}

@@ -1,0 +1,109 @@
+//! The words between a node and its compile child, and how they travel: one datagram each, with the module's bytes and
+//! the room for the code as files beside the order. What comes from the other side is bounded before it is decoded.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
+
+use super::intake::Bounds;
+use super::work::{Effort, Flaw};
+use crate::code::Kind;
+use crate::engines::Make;
+
+/// Longest datagram.
+const WORD_BYTES_MAX: usize = 16 << 10;
+
+/// "Compile this."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(super) struct Request {
+    pub(super) make: Make,
+    pub(super) kind: Kind,
+    pub(super) bounds: Bounds,
+    pub(super) effort: Effort,
+    /// Seconds of processor time that this may take, over all threads.
+    pub(super) cpu_s: u64,
+    /// Address space that the child may have, in bytes.
+    pub(super) memory_bytes: u64,
+}
+
+/// What became of it: the code's file is written, or why not.
+pub(super) type Answer = Result<(), Flaw>;
+
+/// Sends a request with the module and the room for its code.
+pub(super) fn send_request(
+    socket: impl AsFd,
+    request: &Request,
+    module: BorrowedFd<'_>,
+    code: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let word = encode(request);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut beside = SendAncillaryBuffer::new(&mut space);
+    let files = [module, code];
+    if !beside.push(SendAncillaryMessage::ScmRights(&files)) {
+        return Err(io::Error::other("no room for two files"));
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(&word)], &mut beside, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// The next request with its two files; `None` when there is nobody any more.
+pub(super) fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, File, File)>> {
+    let mut word = vec![0; WORD_BYTES_MAX];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut beside = RecvAncillaryBuffer::new(&mut space);
+    let mut pieces = [IoSliceMut::new(&mut word)];
+    let got = rustix::net::recvmsg(socket, &mut pieces, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+    let mut files = Vec::new();
+    for message in beside.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            files.extend(fds.map(File::from));
+        }
+    }
+    if got.bytes == 0 {
+        return Ok(None);
+    }
+    let request = decode(word.get(..got.bytes).unwrap_or_default())?;
+    let mut files = files.into_iter();
+    match (files.next(), files.next()) {
+        (Some(module), Some(code)) => Ok(Some((request, module, code))),
+        _ => Err(malformed()),
+    }
+}
+
+/// An answer as a datagram.
+pub(super) fn encode_answer(answer: &Answer) -> Vec<u8> {
+    encode(answer)
+}
+
+/// An answer from a datagram; `None` when the child is gone.
+pub(super) fn decode_answer(word: &[u8]) -> io::Result<Option<Answer>> {
+    if word.is_empty() { Ok(None) } else { decode(word).map(Some) }
+}
+
+/// Room for a datagram.
+pub(super) fn buffer() -> Vec<u8> {
+    vec![0; WORD_BYTES_MAX]
+}
+
+fn encode(word: &impl bincode::Encode) -> Vec<u8> {
+    bincode::encode_to_vec(word, bincode::config::standard()).expect("plain data always encodes")
+}
+
+fn decode<T: bincode::Decode<()>>(word: &[u8]) -> io::Result<T> {
+    let config = bincode::config::standard().with_limit::<{ 4 * WORD_BYTES_MAX }>();
+    match bincode::decode_from_slice(word, config) {
+        Ok((decoded, read)) if read == word.len() => Ok(decoded),
+        Ok(_) | Err(_) => Err(malformed()),
+    }
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "not a word between a node and its compiler")
+}

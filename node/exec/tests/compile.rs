@@ -1,0 +1,422 @@
+//! The compiler: one compile per module, baseline first and optimised behind, the disk cache, and children that are
+//! killed, too slow or too greedy.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+#[expect(dead_code, reason = "each test uses its part")]
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use support::{DEADLINE, command, echo, function, function_module, task};
+use weft_core::{Limits, Outcome, Profile, Program};
+use weft_exec::{
+    Allowance, Code, Compiler, CompilerConfig, Given, How, Interrupt, PrepareError, Read, Sandbox, Stop, Tier,
+};
+
+/// Not a test: the compile child of those below, which start this very program with only this "test".
+#[test]
+#[ignore = "it is the child of other tests"]
+fn the_child() {
+    weft_exec::compile_main();
+}
+
+/// The same under another name, so that a test finds it among the processes.
+#[test]
+#[ignore = "it is the child of another test"]
+fn the_victim() {
+    weft_exec::compile_main();
+}
+
+fn child_of(name: &str) -> How {
+    let args = ["--ignored", "--exact", name, "--test-threads=1"];
+    How::Child { program: std::env::current_exe().unwrap(), args: args.map(Into::into).to_vec() }
+}
+
+fn child() -> How {
+    child_of("the_child")
+}
+
+/// A child behind a line of shell.
+fn shell(line: &str) -> How {
+    let program = std::env::current_exe().unwrap();
+    let line = format!("{line}; exec '{}' --ignored --exact the_child --test-threads=1", program.display());
+    How::Child { program: PathBuf::from("/bin/sh"), args: vec!["-c".into(), line.into()] }
+}
+
+fn config(how: How) -> CompilerConfig {
+    CompilerConfig::new(None, Interrupt::Epochs, how)
+}
+
+fn compiler(config: CompilerConfig) -> Compiler {
+    Compiler::start(config).unwrap()
+}
+
+fn reads(module: &[u8]) -> Read {
+    let module = Bytes::copy_from_slice(module);
+    Arc::new(move || Ok(module.clone()))
+}
+
+/// Asks and waits.
+fn ask(compiler: &Compiler, module: &[u8], program: &Program) -> Result<Arc<Code>, PrepareError> {
+    let (tell, hear) = mpsc::channel();
+    compiler.request(program, reads(module), Box::new(move |result| tell.send(result).unwrap()));
+    hear.recv_timeout(DEADLINE).expect("no answer")
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < until, "waited in vain: {what}");
+        thread::yield_now();
+    }
+}
+
+/// A function module of `functions` functions, about 150 bytes each, that all of `answer`'s work goes through.
+fn large(functions: usize) -> Vec<u8> {
+    let mut text = String::new();
+    for number in 0..functions {
+        let next = if number + 1 < functions { format!("$f{}", number + 1) } else { "$last".into() };
+        let steps = format!(
+            "(local.set 0 (i32.add (i32.mul (local.get 0) (i32.const {})) (i32.xor (local.get 1) (i32.const {number}))))",
+            number * 2 + 1
+        )
+        .repeat(6);
+        text.push_str(&format!(
+            "(func $f{number} (param i32 i32) (result i32) {steps} (call {next} (local.get 0) (i32.add (local.get 1) (i32.const 1))))"
+        ));
+    }
+    function_module(&format!(
+        r#"(func $last (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+           {text}
+           (func (export "weft_fn_answer") (param i32 i32) (result i64)
+               (i32.store8 (i32.const 16) (i32.const 0))
+               (i32.store (i32.const 17) (call $f0 (local.get 1) (i32.const 7)))
+               (call $pack (i32.const 16) (i32.const 5)))"#
+    ))
+}
+
+/// Small, and more work for an optimising compiler than for a baseline one: every local lives through every loop.
+fn carried(locals: usize, loops: usize) -> Vec<u8> {
+    let open = "(loop ".repeat(loops);
+    let close = ")".repeat(loops);
+    let steps: String = (0..locals)
+        .map(|local| {
+            format!("(local.set {local} (i32.add (local.get {local}) (local.get {})))", (local + 1) % locals)
+        })
+        .collect();
+    let back: String = (0..loops).map(|label| format!("(br_if {label} (local.get 0))")).collect();
+    let names = " i32".repeat(locals);
+    wat::parse_str(format!(
+        r#"(module (func (export "_start") (local {names}) {open} {steps} {back} {close}))"#
+    ))
+    .unwrap()
+}
+
+fn given(input: &'static [u8]) -> Given {
+    Given::input(Bytes::from_static(input))
+}
+
+fn run(code: &Code, program: &Program) -> Vec<u8> {
+    let sandbox = support::sandbox();
+    let prepared = sandbox.load(code).unwrap();
+    let finished = sandbox.run(&prepared, program, task(1), given(b"in"), &Stop::new(), None);
+    assert_eq!(finished.outcome, Outcome::Done);
+    finished.output
+}
+
+fn baseline_then_optimised(how: How) {
+    let compiler = compiler(CompilerConfig { quick_bytes: 1000, ..config(how) });
+    let module = large(400);
+    let program = function(&module, "answer");
+    let first = ask(&compiler, &module, &program).unwrap();
+    assert_eq!(first.tier(), Tier::Baseline);
+    let tier = || compiler.get(&program).unwrap().unwrap().tier();
+    wait_until("optimised code", || tier() == Tier::Optimised);
+    let second = compiler.get(&program).unwrap().unwrap();
+    assert_eq!(run(&first, &program), run(&second, &program));
+    assert_eq!(ask(&compiler, &module, &program).unwrap().tier(), Tier::Optimised);
+    assert_eq!(compiler.status().compiled, 2);
+    assert_eq!(compiler.status().optimising, 0);
+}
+
+#[test]
+fn a_large_module_runs_on_baseline_code_until_the_optimised_is_there() {
+    baseline_then_optimised(How::Here);
+}
+
+#[test]
+fn children_do_the_same() {
+    baseline_then_optimised(child());
+}
+
+#[test]
+fn small_portable_and_metered_modules_are_optimised_at_once() {
+    let module = large(40);
+    let plain = function(&module, "answer");
+    let metered = Program { limits: Limits { fuel: Some(1000), ..plain.limits }, ..plain.clone() };
+    let portable = Program { profile: Profile::Portable, ..plain.clone() };
+    for (quick_bytes, program) in [(1 << 20, &plain), (0, &metered), (0, &portable)] {
+        let compiler = compiler(CompilerConfig { quick_bytes, ..config(How::Here) });
+        assert_eq!(ask(&compiler, &module, program).unwrap().tier(), Tier::Optimised);
+    }
+}
+
+#[test]
+fn what_the_baseline_compiler_lacks_is_optimised_at_once() {
+    // Winch has no tail calls.
+    let module = function_module(
+        r#"(func $f (param i32 i32) (result i64) (i64.const 0))
+           (func (export "weft_fn_answer") (param i32 i32) (result i64)
+               (return_call $f (local.get 0) (local.get 1)))"#,
+    );
+    for how in [How::Here, child()] {
+        let compiler = compiler(CompilerConfig { quick_bytes: 0, ..config(how) });
+        let code = ask(&compiler, &module, &function(&module, "answer")).unwrap();
+        assert_eq!(code.tier(), Tier::Optimised);
+    }
+}
+
+#[test]
+fn a_module_is_compiled_once_however_many_ask() {
+    let compiler = compiler(config(How::Here));
+    let module = large(100);
+    let program = function(&module, "answer");
+    let count = Arc::new(AtomicU32::new(0));
+    let (tell, hear) = mpsc::channel();
+    for _ in 0..50 {
+        let (count, module, tell) = (Arc::clone(&count), module.clone(), tell.clone());
+        let read: Read = Arc::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(Bytes::copy_from_slice(&module))
+        });
+        compiler.request(&program, read, Box::new(move |result| tell.send(result.unwrap()).unwrap()));
+    }
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                compiler.code(&program, || panic!("somebody else compiles it")).unwrap();
+            });
+        }
+    });
+    for _ in 0..50 {
+        hear.recv_timeout(DEADLINE).unwrap();
+    }
+    assert_eq!((count.load(Ordering::SeqCst), compiler.status().compiled), (1, 1));
+}
+
+fn on_disk(dir: &Path) -> Compiler {
+    let base = config(How::Here);
+    compiler(CompilerConfig { cache_dir: Some(dir.to_owned()), quick_bytes: 1000, ..base })
+}
+
+fn cached(dir: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "cwasm")).collect()
+}
+
+#[test]
+fn the_disk_keeps_the_best_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let module = large(60);
+    let program = function(&module, "answer");
+    let compiler = on_disk(dir.path());
+    assert_eq!(ask(&compiler, &module, &program).unwrap().tier(), Tier::Baseline);
+    wait_until("one file", || compiler.status().optimising == 0 && cached(dir.path()).len() == 1);
+    drop(compiler);
+    let compiler = on_disk(dir.path());
+    let read: Read = Arc::new(|| panic!("the code is on disk"));
+    let (tell, hear) = mpsc::channel();
+    compiler.request(&program, read, Box::new(move |result| tell.send(result).unwrap()));
+    let code = hear.recv_timeout(DEADLINE).unwrap().unwrap();
+    assert_eq!(code.tier(), Tier::Optimised);
+    assert_eq!((compiler.status().loaded, compiler.status().compiled), (1, 0));
+    assert_eq!(run(&code, &program).len(), 4);
+}
+
+#[test]
+fn a_file_of_another_module_is_not_taken_for_this_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (echo(), large(3));
+    let (first, second) = (function(&one, "echo"), function(&two, "answer"));
+    let made = on_disk(dir.path());
+    made.code(&first, || Ok(Bytes::copy_from_slice(&one))).unwrap();
+    let file = cached(dir.path()).remove(0);
+    made.code(&second, || Ok(Bytes::copy_from_slice(&two))).unwrap();
+    let other = cached(dir.path()).into_iter().find(|path| *path != file).unwrap();
+    drop(made);
+    // Both are genuine, but swapped.
+    fs::copy(&file, &other).unwrap();
+    let compiler = on_disk(dir.path());
+    let code = compiler.code(&second, || Ok(Bytes::copy_from_slice(&two))).unwrap();
+    assert_eq!((compiler.status().loaded, compiler.status().compiled), (0, 1));
+    assert_eq!(run(&code, &second).len(), 4);
+}
+
+#[test]
+fn code_of_another_version_is_removed_and_other_files_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let stale = ["0123456789abcdef-old-old.cwasm", "6d6f64756c65-settings.cwasm", "7.tmp"];
+    for name in stale {
+        fs::write(dir.path().join(name), b"of an older node").unwrap();
+    }
+    fs::write(dir.path().join("README"), b"not ours").unwrap();
+    drop(on_disk(dir.path()));
+    for name in stale {
+        assert!(!dir.path().join(name).exists(), "{name} is still there");
+    }
+    assert!(dir.path().join("README").exists());
+}
+
+#[test]
+fn the_least_used_code_goes_when_there_is_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let modules: Vec<Vec<u8>> = (1..=6).map(|functions| large(functions * 20)).collect();
+    let bytes: Vec<u64> = {
+        let roomy = compiler(config(How::Here));
+        let of = |module: &Vec<u8>| {
+            roomy
+                .code(&function(module, "answer"), || Ok(Bytes::copy_from_slice(module)))
+                .unwrap()
+                .bytes_len()
+        };
+        modules.iter().map(of).collect()
+    };
+    let room: u64 = bytes.iter().rev().take(2).sum::<u64>() + 10_000;
+    let base = config(How::Here);
+    let compiler = compiler(CompilerConfig {
+        cache_dir: Some(dir.path().to_owned()),
+        disk_bytes: room,
+        memory_bytes: room,
+        ..base
+    });
+    for module in &modules {
+        compiler.code(&function(module, "answer"), || Ok(Bytes::copy_from_slice(module))).unwrap();
+        let on_disk: u64 = cached(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+        assert!(on_disk <= room && compiler.status().code_bytes <= room);
+    }
+    assert!(compiler.get(&function(&modules[5], "answer")).is_some(), "the last one stays");
+    assert!(compiler.get(&function(&modules[0], "answer")).is_none(), "the first one is forgotten");
+}
+
+fn limit(result: Result<Arc<Code>, PrepareError>) -> String {
+    match result.map_err(|error| error.outcome()) {
+        Err(Outcome::LimitExceeded(limit)) => limit.to_string(),
+        Err(other) => panic!("expected a limit, got {other}"),
+        Ok(code) => panic!("expected a limit, got {code:?}"),
+    }
+}
+
+#[test]
+fn a_compiler_that_is_too_slow_is_ended_with_a_reason() {
+    let time = Duration::from_millis(20);
+    let allowance = Allowance { baseline: time, optimised: time, ..Allowance::NODE };
+    let compiler = compiler(CompilerConfig { allowance, ..config(child()) });
+    let module = large(5000);
+    let program = function(&module, "answer");
+    assert_eq!(limit(ask(&compiler, &module, &program)), "compile time: more than 20 ms");
+    // It is remembered: nobody waits for it again.
+    assert_eq!(limit(compiler.get(&program).unwrap()), "compile time: more than 20 ms");
+}
+
+#[test]
+fn baseline_code_stays_when_optimising_takes_too_long() {
+    let allowance = Allowance { optimised: Duration::from_millis(20), ..Allowance::NODE };
+    let compiler = compiler(CompilerConfig { allowance, quick_bytes: 0, ..config(child()) });
+    let module = large(5000);
+    let program = function(&module, "answer");
+    let first = ask(&compiler, &module, &program).unwrap();
+    wait_until("the optimiser to give up", || compiler.status().optimising == 0);
+    let still = compiler.get(&program).unwrap().unwrap();
+    assert_eq!((first.tier(), still.tier()), (Tier::Baseline, Tier::Baseline));
+}
+
+#[test]
+fn a_compile_bomb_ends_at_the_childs_memory() {
+    let allowance = Allowance { memory_bytes: 512 << 20, ..Allowance::NODE };
+    let base = config(child());
+    let bounds = weft_exec::Bounds { carried: u64::MAX, ..base.bounds };
+    let compiler = compiler(CompilerConfig { allowance, bounds, ..base });
+    let module = carried(3000, 3000);
+    assert!(module.len() < 100_000);
+    assert_eq!(limit(ask(&compiler, &module, &command(&module))), "compile memory: more than 512 MiB");
+}
+
+#[test]
+fn a_child_that_died_once_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("died");
+    // What it says last is in the log; the second one lives.
+    let how = shell(&format!("if /bin/mkdir '{}'; then echo ouch >&2; kill -9 $$; fi", mark.display()));
+    let module = echo();
+    let program = function(&module, "echo");
+    ask(&compiler(config(how)), &module, &program).unwrap();
+    assert!(mark.exists(), "no child died");
+}
+
+#[test]
+fn a_module_that_kills_its_compiler_twice_is_refused() {
+    let compiler = compiler(config(shell("kill -11 $$")));
+    let module = echo();
+    let text = limit(ask(&compiler, &module, &function(&module, "echo")));
+    assert!(text.starts_with("compile: the compiler died twice on this module; signal: 11"), "{text}");
+}
+
+/// The processes whose command line has this word.
+fn processes(word: &str) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap() {
+        let Ok(id) = entry.unwrap().file_name().to_string_lossy().parse() else { continue };
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        // Of this very test run, not of one beside it.
+        let ours = line.starts_with(std::env::current_exe().unwrap().as_os_str().as_encoded_bytes());
+        if ours && line.split(|byte| *byte == 0).any(|arg| arg == word.as_bytes()) {
+            found.push(id);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_child_that_is_killed_while_it_compiles_costs_a_retry() {
+    let compiler = compiler(config(child_of("the_victim")));
+    let module = large(4000);
+    let program = function(&module, "answer");
+    let (tell, hear) = mpsc::channel();
+    compiler.request(&program, reads(&module), Box::new(move |result| tell.send(result).unwrap()));
+    let mut victims = Vec::new();
+    wait_until("a child", || {
+        victims = processes("the_victim");
+        !victims.is_empty()
+    });
+    assert!(compiler.status().compiling == 1 && hear.try_recv().is_err(), "it was done before it was killed");
+    for victim in &victims {
+        let victim = rustix::process::Pid::from_raw(*victim).unwrap();
+        rustix::process::kill_process(victim, rustix::process::Signal::KILL).unwrap();
+    }
+    let code = hear.recv_timeout(DEADLINE).unwrap().unwrap();
+    assert_eq!(run(&code, &program).len(), 4);
+    drop(compiler);
+    wait_until("no child is left", || processes("the_victim").is_empty());
+}
+
+#[test]
+fn code_for_slots_that_are_killed_does_not_load_where_guests_are_interrupted() {
+    let module = echo();
+    let program = function(&module, "echo");
+    let base = config(How::Here);
+    let compiler = compiler(CompilerConfig { interrupt: Interrupt::Kill, ..base });
+    let code = ask(&compiler, &module, &program).unwrap();
+    assert!(matches!(support::sandbox().load(&code).unwrap_err(), PrepareError::Engine(_)));
+    let slot = Sandbox::for_slot(1 << 30).unwrap();
+    let prepared = slot.load(&code).unwrap();
+    let finished = slot.run(&prepared, &program, task(1), given(b"fast"), &Stop::new(), None);
+    assert_eq!(finished.output, b"fast");
+    assert!(Arc::ptr_eq(&prepared, &slot.load(&code).unwrap()), "made ready once");
+}
