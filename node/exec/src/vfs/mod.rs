@@ -278,7 +278,13 @@ impl Vfs {
     }
 
     fn check_writable(&self, inode: Inode) -> Result<(), Error> {
-        if self.node(inode)?.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+        let node = self.node(inode)?;
+        match node.body {
+            _ if node.read_only => Err(Error::ReadOnly),
+            // It was removed while it was open: nothing can be made in it any more.
+            Body::Directory { .. } if node.links == 0 => Err(Error::NoEntry),
+            Body::Directory { .. } | Body::File(_) | Body::Link(_) => Ok(()),
+        }
     }
 
     fn node(&self, inode: Inode) -> Result<&Node, Error> {
@@ -330,3 +336,6 @@ impl Quota {
         Error::Limit(Limit::FilesBytes { limit_bytes: self.bytes_max })
     }
 }
+
+#[cfg(test)]
+mod tests;

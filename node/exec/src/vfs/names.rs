@@ -14,7 +14,7 @@ impl Vfs {
     pub(crate) fn create_directory(&mut self, at: Inode, path: &str, now_ns: u64) -> Result<(), Error> {
         let place = self.walk(at, path, false)?;
         self.check_free(&place)?;
-        let body = Body::Directory { entries: super::node::Entries::new(), parent: place.dir };
+        let body = Body::directory(place.dir);
         self.make(place.dir, &place.name, body, now_ns).map(drop)
     }
 
@@ -103,10 +103,8 @@ impl Vfs {
         let place = self.walk(at, path, false)?;
         let inode = place.found.ok_or(Error::NoEntry)?;
         let entries = self.entries(inode)?;
-        match &*place.name {
-            "" | "." => return Err(Error::Invalid),
-            ".." => return Err(Error::NotEmpty),
-            _ => {}
+        if !place.is_named() {
+            return Err(Error::Invalid);
         }
         if !entries.is_empty() {
             return Err(Error::NotEmpty);
