@@ -18,7 +18,8 @@ pub(super) fn all() -> Vec<Trial> {
         command("locals-50001", one_function(&locals(50_001), &[]), "invalid locals | limit locals"),
         command("locals-4294967295", one_function(&locals(u32::MAX), &[]), "invalid locals | limit locals"),
         command("locals-50000", one_function(&locals(50_000), &[]), "done | limit"),
-        command("blocks-100000-deep", one_function(&[], &nested(100_000)), "done | limit"),
+        command("blocks-9000-deep", one_function(&[], &nested(9_000)), "done"),
+        command("blocks-100000-deep", one_function(&[], &nested(100_000)), "limit"),
         command(
             "branch-table-giant",
             one_function(&[], &branch_table(1_000_000)),
