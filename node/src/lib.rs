@@ -15,4 +15,5 @@ pub mod node;
 mod ports;
 pub mod receipts;
 pub mod settings;
+mod slots;
 pub mod ticket;

@@ -5,24 +5,22 @@
 
 use std::fmt;
 use std::future::Future;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_core::{Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
-use weft_exec::{PoolConfig, SandboxError, Slots};
+use weft_exec::SandboxError;
 use weft_net::{Admission, Net, NetConfig, NetError, NetEvent, Signer};
 
 use crate::api;
 use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, Standing};
 use crate::jobs::JobTable;
 use crate::ports::Ports;
-use crate::settings::{self, DirError, Settings, SlotKind};
+use crate::settings::{self, DirError, Settings};
+use crate::slots::{self, Readable};
 
 /// Ended fetches that wait for the loop; beyond it a fetch waits with its answer.
 const FETCHED_MAX: usize = 256;
@@ -105,7 +103,7 @@ pub struct Node {
     fetched: mpsc::Receiver<Input>,
     ran: Arc<Notify>,
     /// Readable when slot processes have something to say; slot threads tell through `ran`.
-    slots_ready: Option<AsyncFd<OwnedFd>>,
+    slots_ready: Option<Readable>,
     handle: NodeHandle,
     notices: (mpsc::Sender<Notice>, Option<mpsc::Receiver<Notice>>),
     // Dropped last: the API's server first, then the directory's lock.
@@ -146,7 +144,7 @@ impl Node {
         let ran = Arc::new(Notify::new());
         let (fetched_tx, fetched) = mpsc::channel(FETCHED_MAX);
         let ports = Ports::new(
-            pool_config(&settings),
+            slots::config(&settings),
             Rc::new(net),
             Signer::new(&settings.identity),
             store.clone(),
@@ -154,7 +152,7 @@ impl Node {
             ran.clone(),
             fetched_tx,
         )?;
-        let slots_ready = slots_ready(&ports).map_err(StartError::Slots)?;
+        let slots_ready = ports.poll_fd().and_then(slots::wait_for).map_err(StartError::Slots)?;
         let (requests_tx, requests) = mpsc::channel(REQUESTS_MAX);
         let info = NodeInfo {
             peer: me,
@@ -244,7 +242,7 @@ impl Node {
         tokio::select! {
             () = stop => Step::Stop,
             () = self.ran.notified() => Step::Ran,
-            () = readable(self.slots_ready.as_ref()) => Step::Ran,
+            () = slots::readable(self.slots_ready.as_ref()) => Step::Ran,
             Some(event) = self.events.recv() => Step::Net(event),
             Some(request) = self.requests.recv() => Step::Request(request),
             Some(input) = self.fetched.recv() => Step::Input(input),
@@ -306,40 +304,6 @@ impl Node {
         if let Err(error) = self.notices.0.try_send(notice) {
             tracing::debug!(%error, "nobody reads the notices");
         }
-    }
-}
-
-fn pool_config(settings: &Settings) -> PoolConfig {
-    let kind = match settings.slot_kind {
-        SlotKind::Thread => Slots::Threads,
-        // This very program, even after somebody put another in its place on the disk.
-        SlotKind::Process => {
-            Slots::Processes { program: "/proc/self/exe".into(), args: vec![settings::SLOT_WORD.into()] }
-        }
-    };
-    PoolConfig {
-        slots: settings.slots,
-        kind,
-        cache_dir: Some(settings.data_dir.join("modules")),
-        memory_max_bytes: settings.memory_bytes,
-    }
-}
-
-fn slots_ready(ports: &Ports) -> std::io::Result<Option<AsyncFd<OwnedFd>>> {
-    let fd = ports.poll_fd()?;
-    fd.map(|fd| AsyncFd::with_interest(fd, Interest::READABLE)).transpose()
-}
-
-/// Ready when slot processes have something to say. Readiness is given back before it is acted on, so that what comes
-/// meanwhile is not lost.
-async fn readable(slots: Option<&AsyncFd<OwnedFd>>) {
-    match slots {
-        Some(fd) => match fd.readable().await {
-            Ok(mut ready) => ready.clear_ready(),
-            // The runtime ends; so does the loop.
-            Err(_over) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
     }
 }
 

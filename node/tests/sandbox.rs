@@ -1,6 +1,12 @@
 //! What a task is given, what it leaves, what is remembered and signed of it, and what its slot is: real nodes as
 //! processes, driven by the command line.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic, and shows what its processes said"
+)]
 
 mod support;
 

@@ -21,9 +21,12 @@ use crate::time::Time;
 const KNOWN_MAX: usize = 16_384;
 /// Bytes that remembered results carry themselves, together; beyond it they are forgotten in the same order.
 const INLINE_MAX: u64 = 16 << 20;
-/// Running time from which a result is worth remembering, in microseconds: to call, award and bring home a task that
+/// Running time from which a result is remembered, in microseconds: below it, looking up and forgetting would be a
+/// share of the work that can be felt.
+const WORTH_US: u64 = 100;
+/// Running time from which a result is told to everybody, in microseconds: to call, award and bring home a task that
 /// somebody else knows costs up to some ten milliseconds, and so does a fetch of its bytes.
-const WORTH_US: u64 = 50_000;
+const TELL_US: u64 = 50_000;
 /// Tasks with two answers that are kept in mind; beyond it the oldest may be served again.
 const DISPUTED_MAX: usize = 4096;
 /// Results told to everybody within one second; the rest is not told at all.
@@ -136,6 +139,9 @@ impl Memo {
 
     /// A result computed here that everybody should know of.
     pub(crate) fn tell(&mut self, counters: &mut Counters, known: Known) {
+        if known.report.usage.wall_us < TELL_US {
+            return;
+        }
         if self.fresh.len() < TOLD_MAX as usize {
             self.fresh.push(known);
         } else {

@@ -132,7 +132,7 @@ impl DiskCache {
             draft.write(piece)?;
         }
         // Comparing hashes takes the same time wherever they differ.
-        let tag = blake3::Hash::from_slice(tag).map_err(|_| bad("it has no tag"))?;
+        let tag = blake3::Hash::from_slice(tag).map_err(io::Error::other)?;
         if magic != MAGIC || hasher.finalize() != tag {
             return Err(bad("it does not verify"));
         }

@@ -23,7 +23,7 @@ const SPARE_INSTANCES: u32 = 16;
 const TABLES_PER_MODULE: u32 = 4;
 /// Core modules' instances that one component may have: componentize-py makes one per native library.
 pub(crate) const INSTANCES_PER_COMPONENT: u32 = 128;
-/// Memories that one component may have: one for each program that it was composed of.
+/// Memories that one component or module may have: one for each program that it was composed of.
 const MEMORIES_PER_COMPONENT: u32 = 8;
 /// Tables that one component may have.
 const TABLES_PER_COMPONENT: u32 = 32;
@@ -167,6 +167,19 @@ impl Engines {
         Ok(lane)
     }
 
+    /// Makes all engines that code may be for.
+    pub(crate) fn make_all(&self) -> wasmtime::Result<()> {
+        for key in EngineKey::ALL {
+            self.lane(key, Tier::Optimised)?;
+            let baseline = Make { key, interrupt: self.interrupt, tier: Tier::Baseline };
+            // Where there is no such compiler there is no such code.
+            if baseline.has_baseline() && baseline.compiler().is_ok() {
+                self.lane(key, Tier::Baseline)?;
+            }
+        }
+        Ok(())
+    }
+
     /// One tick: every running guest looks at its watch.
     pub(crate) fn increment_epochs(&self) {
         for (_, lane) in self.lanes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -210,9 +223,10 @@ fn config(make: Make) -> Config {
     config.cranelift_nan_canonicalization(key.portable);
     // The same bytes on every processor.
     config.relaxed_simd_deterministic(true);
-    // The guest ABI and WASI preview 1 are 32-bit words with one memory; the pool has one memory per instance.
+    // The guest ABI and WASI preview 1 are 32-bit words.
     config.wasm_memory64(false);
-    config.wasm_multi_memory(false);
+    // What joins two programs of one component reaches the memories of both.
+    config.wasm_multi_memory(true);
     let stack_bytes = match tier {
         Tier::Baseline => BASELINE_STACK_BYTES,
         Tier::Optimised => WASM_STACK_BYTES,
@@ -240,7 +254,7 @@ fn pool(slots: u32, scan: bool) -> PoolingAllocationConfig {
         .max_component_instance_size(INSTANCE_BYTES)
         .total_stacks(1)
         .max_tables_per_module(TABLES_PER_MODULE)
-        .max_memories_per_module(1)
+        .max_memories_per_module(MEMORIES_PER_COMPONENT)
         .max_memory_size(1 << 32)
         .max_core_instance_size(INSTANCE_BYTES)
         .table_elements(POOL_TABLE_ELEMENTS)

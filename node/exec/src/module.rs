@@ -11,7 +11,6 @@ use wasmtime::{Engine, ExternType, FuncType, InstancePre, Module, ModuleExport, 
 use weft_core::Entry;
 
 use crate::abi;
-use crate::code::Kind;
 use crate::component;
 use crate::engines::{EngineKey, Lane};
 use crate::guest::Guest;
@@ -25,31 +24,6 @@ const LISTED_MAX: usize = 24;
 const NAME_MAX: usize = 64;
 /// Length of the runtime's own words in an error text, in characters.
 const WORDS_MAX: usize = 600;
-
-/// What these bytes say that they are.
-///
-/// # Errors
-/// With a text for the module's author, when they are neither.
-pub(crate) fn recognise(bytes: &[u8]) -> Result<Kind, String> {
-    let Some(rest) = bytes.strip_prefix(b"\0asm") else {
-        let text = bytes.trim_ascii_start();
-        let is_text = text.starts_with(b"(") || text.starts_with(b";;");
-        return Err(if is_text {
-            "it is WebAssembly as text; a node runs the binary format, into which `weft` translates it".into()
-        } else {
-            "it is no WebAssembly: neither a core module nor a component, which both begin with `\\0asm`"
-                .into()
-        });
-    };
-    match rest.get(..4) {
-        Some([1, 0, 0, 0]) => Ok(Kind::Core),
-        Some([_, _, 1, 0]) => Ok(Kind::Component),
-        Some(_) => {
-            Err("it is WebAssembly of an unknown version: neither a core module nor a component".into())
-        }
-        None => Err("it ends before its version: neither a core module nor a component".into()),
-    }
-}
 
 /// Native code that was compiled or loaded.
 pub(crate) enum Compiled {

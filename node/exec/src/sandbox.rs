@@ -147,12 +147,23 @@ impl Sandbox {
     }
 
     /// A sandbox for the one guest at a time of a process that is killed when the guest must end: it has no ticker,
-    /// compiles nothing, and runs what [`Sandbox::load`] is given.
+    /// compiles nothing, and runs what [`Sandbox::load`] is given. All that it will ever open is open when it returns.
     ///
     /// # Errors
     /// When this machine refuses the address space.
     pub fn for_slot(memory_max_bytes: u64) -> Result<Self, SandboxError> {
-        Self::open(1, memory_max_bytes, Interrupt::Kill, None)
+        let sandbox = Self::open(1, memory_max_bytes, Interrupt::Kill, None)?;
+        // Making an engine opens a file, which this process will not be allowed any more.
+        sandbox.0.engines.make_all().map_err(|error| SandboxError::Engine(words(&error)))?;
+        Ok(sandbox)
+    }
+
+    /// Makes all engines that any code may need: for a process that can open nothing later.
+    ///
+    /// # Errors
+    /// When this machine refuses the address space.
+    pub(crate) fn make_engines(&self) -> Result<(), SandboxError> {
+        self.0.engines.make_all().map_err(|error| SandboxError::Engine(words(&error)))
     }
 
     fn open(
@@ -277,10 +288,21 @@ impl Sandbox {
     }
 }
 
+/// The system refused something: that is not the module's fault, and passes.
+fn is_host_fault(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause();
+    cause.is::<rustix::io::Errno>() || cause.is::<io::Error>() || cause.is::<wasmtime::error::OutOfMemory>()
+}
+
 /// Loads code and links it.
 fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
     let started = Instant::now();
-    let compiled = open(lane, code).map_err(|error| PrepareError::Engine(words(&error)))?;
+    let compiled = match open(lane, code) {
+        Ok(compiled) => compiled,
+        Err(error) if is_host_fault(&error) => return Err(PrepareError::Engine(words(&error))),
+        // The code was made by this node, so the pool refused it: more memories, tables or instances than there are.
+        Err(error) => return Ok(Err(Refusal::Invalid(words(&error)))),
+    };
     let made = Prepared::new(code.info().make.key, lane, &compiled, started.elapsed());
     Ok(made.map(Arc::new).map_err(Refusal::Invalid))
 }

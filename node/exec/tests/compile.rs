@@ -119,14 +119,11 @@ fn carried(locals: usize, loops: usize) -> Vec<u8> {
     .unwrap()
 }
 
-fn given(input: &'static [u8]) -> Given {
-    Given::input(Bytes::from_static(input))
-}
-
 fn run(code: &Code, program: &Program) -> Vec<u8> {
     let sandbox = support::sandbox();
     let prepared = sandbox.load(code).unwrap();
-    let finished = sandbox.run(&prepared, program, task(1), given(b"in"), &Stop::new(), None);
+    let finished =
+        sandbox.run(&prepared, program, task(1), Given::input(Bytes::from_static(b"in")), &Stop::new(), None);
     assert_eq!(finished.outcome, Outcome::Done);
     finished.output
 }
@@ -416,7 +413,8 @@ fn code_for_slots_that_are_killed_does_not_load_where_guests_are_interrupted() {
     assert!(matches!(support::sandbox().load(&code).unwrap_err(), PrepareError::Engine(_)));
     let slot = Sandbox::for_slot(1 << 30).unwrap();
     let prepared = slot.load(&code).unwrap();
-    let finished = slot.run(&prepared, &program, task(1), given(b"fast"), &Stop::new(), None);
+    let finished =
+        slot.run(&prepared, &program, task(1), Given::input(Bytes::from_static(b"fast")), &Stop::new(), None);
     assert_eq!(finished.output, b"fast");
     assert!(Arc::ptr_eq(&prepared, &slot.load(&code).unwrap()), "made ready once");
 }

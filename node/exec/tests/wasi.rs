@@ -382,3 +382,142 @@ fn the_same_task_brings_the_same_bytes_each_time() {
         }
     }
 }
+
+/// `tests/wasi/walk.rs`, a program of Rust's standard library; `walk.txt` is what it prints under `wasmtime run`.
+#[test]
+fn an_ordinary_program_of_files_prints_what_it_prints_anywhere() {
+    let module = include_bytes!("wasi/walk.wasm");
+    let files = archive(&[("notes.txt", "line one\nline two\n"), ("sub/deep.txt", "deep\n")]);
+    for arg in ["", "page-by-page"] {
+        let program = Program { args: vec![arg.into()], ..command(module) };
+        let finished = run_with(&sandbox(), module, &program, files.clone());
+        assert_eq!(finished.outcome, Outcome::Done, "{}", String::from_utf8_lossy(&finished.errors));
+        assert_eq!(String::from_utf8(finished.output).unwrap(), include_str!("wasi/walk.txt"));
+        let expected = [
+            ("copy/", ""),
+            ("copy/log.txt", "saw lin\0\0\0gap"),
+            ("copy/notes.txt", "LINE ONE\nLINE TWO\n"),
+            ("copy/sub/", ""),
+            ("copy/sub/deep.txt", "DEEP\n"),
+        ];
+        let expected = expected.map(|(path, content)| (path.to_owned(), content.to_owned()));
+        assert_eq!(unpacked(&finished.files), BTreeMap::from(expected));
+    }
+}
+
+/// Every function of WASI preview 1 with its parameters: `i` for 32 bits, `l` for 64.
+const CALLS: [(&str, &str); 44] = [
+    ("args_get", "ii"),
+    ("args_sizes_get", "ii"),
+    ("environ_get", "ii"),
+    ("environ_sizes_get", "ii"),
+    ("clock_res_get", "ii"),
+    ("clock_time_get", "ili"),
+    ("fd_advise", "illi"),
+    ("fd_allocate", "ill"),
+    ("fd_close", "i"),
+    ("fd_datasync", "i"),
+    ("fd_fdstat_get", "ii"),
+    ("fd_fdstat_set_flags", "ii"),
+    ("fd_fdstat_set_rights", "ill"),
+    ("fd_filestat_get", "ii"),
+    ("fd_filestat_set_size", "il"),
+    ("fd_filestat_set_times", "illi"),
+    ("fd_pread", "iiili"),
+    ("fd_prestat_get", "ii"),
+    ("fd_prestat_dir_name", "iii"),
+    ("fd_pwrite", "iiili"),
+    ("fd_read", "iiii"),
+    ("fd_readdir", "iiili"),
+    ("fd_renumber", "ii"),
+    ("fd_seek", "ilii"),
+    ("fd_sync", "i"),
+    ("fd_tell", "ii"),
+    ("fd_write", "iiii"),
+    ("path_create_directory", "iii"),
+    ("path_filestat_get", "iiiii"),
+    ("path_filestat_set_times", "iiiilli"),
+    ("path_link", "iiiiiii"),
+    ("path_open", "iiiiillii"),
+    ("path_readlink", "iiiiii"),
+    ("path_remove_directory", "iii"),
+    ("path_rename", "iiiiii"),
+    ("path_symlink", "iiiii"),
+    ("path_unlink_file", "iii"),
+    ("poll_oneoff", "iiii"),
+    ("proc_raise", "i"),
+    ("random_get", "ii"),
+    ("sched_yield", ""),
+    ("sock_accept", "iii"),
+    ("sock_recv", "iiiiii"),
+    ("sock_send", "iiiii"),
+];
+
+/// Calls this function with numbers from standard input, eight bytes each, until there are no more.
+fn caller(name: &str, params: &str) -> Vec<u8> {
+    let types: String = params.chars().map(|kind| if kind == 'l' { " i64" } else { " i32" }).collect();
+    let loads: String = params
+        .chars()
+        .enumerate()
+        .map(|(n, kind)| {
+            let (ty, offset) = (if kind == 'l' { "i64" } else { "i32" }, n * 8);
+            format!("({ty}.load offset={offset} (local.get $at))")
+        })
+        .collect();
+    wat::parse_str(format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "{name}" (func $call (param{types}) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_pread" (func (param i32 i32 i32 i64 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 60000) "file")
+            (func (export "_start") (local $at i32) (local $end i32)
+                (i32.store (i32.const 0) (i32.const 40000))
+                (i32.store (i32.const 4) (i32.const 8192))
+                (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+                (local.set $at (i32.const 40000))
+                (local.set $end (i32.add (i32.const 40000) (i32.load (i32.const 8))))
+                (loop (drop (call $call {loads}))
+                      (local.set $at (i32.add (local.get $at) (i32.const 72)))
+                      (br_if 0 (i32.lt_u (local.get $at) (local.get $end))))))"#
+    ))
+    .unwrap()
+}
+
+/// A number as a guest might choose it: mostly small, or an address with something at it, sometimes wild.
+fn number(random: u64) -> u64 {
+    match (random % 16, random >> 8) {
+        (0..=5, small) => small % 9,
+        (6..=9, address) => 60_000 + address % 8,
+        (10..=12, address) => address % 65_536,
+        (13, edge) => 65_536_u64.wrapping_sub(edge % 40),
+        (14, edge) => u64::MAX.wrapping_sub(edge % 40),
+        (_, wild) => wild.wrapping_mul(0x9e37_79b9),
+    }
+}
+
+#[test]
+fn no_numbers_at_all_in_any_call_hurt_the_host() {
+    let sandbox = sandbox();
+    let mut random = 0x5eed_u64;
+    for (name, params) in CALLS {
+        let module = caller(name, params);
+        let program = with_limits(&module, |limits| limits.files_bytes = 1 << 20);
+        let prepared = prepare(&sandbox, &module, &program);
+        for round in 0..60_u8 {
+            let numbers = std::iter::repeat_with(|| {
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                number(random >> 20)
+            });
+            let input: Vec<u8> = numbers.take(9 * 20).flat_map(u64::to_le_bytes).collect();
+            let given = Given { input: Bytes::from(input), files: archive(&[("file", "content")]) };
+            let outcome = sandbox.run(&prepared, &program, task(round), given, &Stop::new(), None).outcome;
+            let sound = matches!(
+                outcome,
+                Outcome::Done | Outcome::LimitExceeded(_) | Outcome::Trapped(Trap::MemoryOutOfBounds)
+            );
+            assert!(sound, "{name}, round {round}: {outcome}");
+        }
+    }
+}

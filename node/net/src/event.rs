@@ -3,6 +3,7 @@
 use weft_core::{Gossip, Message, PeerId};
 
 /// Something happened on the mesh.
+#[expect(clippy::large_enum_variant, reason = "the large ones are nearly all of them")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetEvent {
     /// The node can be reached at this address.

@@ -148,12 +148,7 @@ impl Net {
     ///
     /// # Errors
     /// When this node's store fails, or nobody delivers the blob.
-    pub async fn fetch(
-        &self,
-        blob: BlobId,
-        from: &[PeerId],
-        known: Option<u64>,
-    ) -> Result<u64, FetchError> {
+    pub async fn fetch(&self, blob: BlobId, from: &[PeerId], known: Option<u64>) -> Result<u64, FetchError> {
         self.fetcher.fetch(blob, from, known).await
     }
 

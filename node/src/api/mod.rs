@@ -17,7 +17,8 @@
 //! | a frame | 1 MiB | 400 as the first frame, an `Error` frame later |
 //! | the first frame | 10 s | 408 |
 //! | an input inside a frame | 16 KiB | 400, an `Error` frame later |
-//! | a JSON submission | 16 MiB, 100,000 inputs | 413, 400 |
+//! | a JSON submission | 16 MiB, 100,000 inputs, 256 MiB of files with their blobs | 413, 400 |
+//! | what streamed tasks printed and was not taken | 256 KiB a job | dropped: the result has it |
 //! | tasks of a job unfinished or undelivered | 16,384 | its inputs are not read until some are |
 //! | tasks of a job | 2^32 - 1 | an `Error` frame |
 //! | a blob | 64 GiB, and the store's quota | 413, 507 |

@@ -53,9 +53,9 @@ impl Live {
         errors: &Output,
         was_stopped: bool,
     ) -> Result<(), Problem> {
-        match self.errors.finish(mesh, errors, "stderr", was_stopped, io::stderr()).await {
-            Err(Problem::Client(error)) => say(&format!("the task's stderr is lost: {error}")),
-            Err(_) | Ok(()) => {}
+        let told = self.errors.finish(mesh, errors, "stderr", was_stopped, io::stderr()).await;
+        if let Err(Problem::Client(error)) = told {
+            say(&format!("the task's stderr is lost: {error}"));
         }
         self.output.finish(mesh, output, "stdout", was_stopped, io::stdout()).await
     }

@@ -151,7 +151,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Init(args) => init::init(&resolve_dir(data_dir)?, &args),
         Verb::Join(args) => join::join(&resolve_dir(data_dir)?, &args),
         Verb::Node(args) => node::node(data_dir, *args).await,
-        Verb::Run(args) => run::run(&resolve_dir(data_dir)?, *args).await,
+        Verb::Run(args) => Box::pin(run::run(&resolve_dir(data_dir)?, *args)).await,
         Verb::Map(args) => map::map(&resolve_dir(data_dir)?, *args).await,
         Verb::Peers(args) => peers::peers(&connect(data_dir).await?, &args).await,
         Verb::Status(args) => status::status(&connect(data_dir).await?, &args).await,

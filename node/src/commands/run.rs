@@ -42,7 +42,7 @@ pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     if json {
         print_line(&result)?;
     } else {
-        show(&mesh, &result, live).await?;
+        Box::pin(show(&mesh, &result, live)).await?;
     }
     take_files(&mesh, &result, out.as_deref(), json).await?;
     if receipt {

@@ -120,6 +120,7 @@ fn binary(text: &str, path: &Path) -> Result<Vec<u8>, Problem> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unwrap_in_result, reason = "a test may panic")]
     fn taken(bytes: &[u8]) -> Result<Module, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.wat");

@@ -254,7 +254,6 @@ pub(crate) fn bad(path: impl Into<PathBuf>, reason: impl Into<String>) -> Error 
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -40,6 +40,7 @@ const _: () =
     assert!(BATCH_BYTES + 5 * INLINE_BYTES_MAX + RECEIPT_BYTES_MAX + BATCH_MAX * 300 < FRAME_BYTES_MAX);
 
 /// What a client says.
+#[expect(clippy::large_enum_variant, reason = "the large one comes once a job")]
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum ClientFrame {
     /// A new job; the first frame.

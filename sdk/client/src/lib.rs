@@ -29,6 +29,7 @@ mod mesh;
 mod pack;
 mod result;
 mod task;
+mod told;
 
 pub use api::{BlobRef, Class, Failure, LimitKind, Outcome, Profile, Receipt, Stream, Usage};
 pub use archive::Archive;
@@ -36,7 +37,8 @@ pub use error::Error;
 pub use files::{Existing, Files, OutFile};
 pub use input::Input;
 pub use job::Job;
-pub use map::{Map, Printed, Told};
+pub use map::Map;
 pub use mesh::{Mesh, default_data_dir};
 pub use result::{Output, TaskResult};
 pub use task::{Module, Task};
+pub use told::{Printed, Told};

@@ -16,7 +16,6 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use tokio::sync::Semaphore;
 
-use crate::api;
 use crate::error::Error;
 use crate::frames::{
     self, BATCH_BYTES, ClientFrame, FrameError, INLINE_BYTES_MAX, NodeFrame, Payload, PrintedItem,
@@ -27,6 +26,7 @@ use crate::input::Input;
 use crate::mesh::{Mesh, Parts};
 use crate::result::{TaskResult, hex};
 use crate::task::Task;
+use crate::told::{Printed, Told};
 
 /// Short inputs that go on together, if so many are there.
 const CHUNK_MAX: usize = 512;
@@ -35,30 +35,6 @@ const CHUNK_MAX: usize = 512;
 const AHEAD_MAX: usize = 8192;
 /// Uploads under way at once, of one job. A group of short inputs counts as one.
 const UPLOADS_MAX: usize = 4;
-
-/// Something that a job's node told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// A task printed something and runs on; see [`Task::streamed`].
-    Printed(Printed),
-    /// A task ended.
-    Ended(Box<TaskResult>),
-}
-
-/// What a running task printed. Some of it may never be told: the result has all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Printed {
-    /// The task's place in the job.
-    pub index: u32,
-    /// Which attempt; a later one begins from offset 0 again.
-    pub attempt: u32,
-    /// Where.
-    pub stream: api::Stream,
-    /// How many bytes of that stream came before.
-    pub offset: u64,
-    /// What.
-    pub bytes: Bytes,
-}
 
 /// The results of a job as its tasks end; a stream. An error is its last item.
 ///

@@ -92,7 +92,6 @@ impl Write for Spool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -114,7 +113,7 @@ mod tests {
         let inner = dir.path().join("inner");
         std::fs::create_dir(&inner).unwrap();
         assert_eq!(own_name(&inner.join("../inner")).unwrap(), "inner");
-        assert_eq!(own_name(&inner.join("x/..").join("..")).unwrap_err().to_string().is_empty(), false);
+        assert!(own_name(&inner.join("x/..").join("..")).is_err());
         assert_eq!(own_name(&inner.join(".")).unwrap(), "inner");
     }
 }

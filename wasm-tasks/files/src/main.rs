@@ -69,8 +69,13 @@ fn say(text: &str) -> io::Result<()> {
 /// Works for a while.
 fn turn(turns: &str) -> io::Result<()> {
     let turns: u32 = turns.parse().map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?;
+    let mut state = turns | 1;
     for _ in 0..turns {
-        TURNS.fetch_add(1, Ordering::Relaxed);
+        // Nothing short gives the same.
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
     }
-    Ok(())
+    TURNS.store(state, Ordering::Relaxed);
+    if TURNS.load(Ordering::Relaxed) == 0 { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
 }

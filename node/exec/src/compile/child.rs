@@ -10,9 +10,13 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_de
 
 use super::intake;
 use super::wire::{self, Answer, Request};
-use super::work::{Flaw, compile};
+use super::work::{Effort, Flaw, compile};
 use crate::code::{CODE_BYTES_MAX, Tier};
 use crate::engines::Make;
+use crate::slot::confine_everything;
+
+/// Processor time of a child in its whole life, in seconds for each of its threads.
+const CPU_S_MAX: u64 = 600;
 
 /// What `weft slot --compile` does: compiles what its standard input, a socket of the node's, brings, until that is
 /// closed.
@@ -40,7 +44,6 @@ fn serve(socket: BorrowedFd<'_>) -> io::Result<()> {
         if std::mem::take(&mut first) {
             prepare(&request)?;
         }
-        allow(&request)?;
         let answer = answer(&mut engines, &request, module, code);
         let word = wire::encode_answer(&answer);
         rustix::net::send(socket, &word, rustix::net::SendFlags::NOSIGNAL)?;
@@ -48,19 +51,16 @@ fn serve(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// What is done once, when the child knows what it is for.
+/// What is done once, when the child knows what it is for, and before it sees a byte of any module.
 fn prepare(request: &Request) -> io::Result<()> {
+    // The threads that it starts inherit it.
     rustix::process::nice(request.effort.nice)?;
-    bound(Resource::As, request.memory_bytes)
-}
-
-/// Processor time for one more module.
-fn allow(request: &Request) -> io::Result<()> {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let used = u64::try_from(used.tv_sec).unwrap_or(0);
-    let soft = used.saturating_add(request.cpu_s);
-    let hard = getrlimit(Resource::Cpu).maximum;
-    setrlimit(Resource::Cpu, Rlimit { current: Some(soft), maximum: hard })?;
+    // The node's deadline is what counts; this ends a child whose node does not.
+    let threads = u64::from(request.effort.threads) + 1;
+    bound(Resource::Cpu, CPU_S_MAX.saturating_mul(threads))?;
+    bound(Resource::As, request.memory_bytes)?;
+    let confinement = confine_everything();
+    tracing::debug!(?confinement, "the compile child has no rights left");
     Ok(())
 }
 
@@ -84,7 +84,8 @@ fn answer(
     drop(module);
     intake::check(&bytes, &request.bounds)?;
     let engine = engine(engines, request.make)?;
-    let made = compile(&engine, request.make.tier, request.kind, &bytes, request.effort)?;
+    let effort = Effort { nice: 0, ..request.effort };
+    let made = compile(&engine, request.make.tier, request.kind, &bytes, effort)?;
     if made.len() as u64 > CODE_BYTES_MAX {
         return Err(Flaw::Limit(format!(
             "module: {} bytes of code, the limit is {CODE_BYTES_MAX}",

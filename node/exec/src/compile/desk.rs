@@ -25,7 +25,7 @@ use crate::module::shorten;
 /// How often a waiting node looks whether it must end.
 const LOOK: Duration = Duration::from_millis(50);
 /// Modules that one child compiles. Then it goes, with whatever it may have kept.
-const JOBS_MAX: u32 = 64;
+const JOBS_MAX: u32 = 32;
 /// After a longer module its child goes, so that its memory is back.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 /// What is read of a dead child's last words, in bytes.
@@ -188,10 +188,8 @@ fn module_file(bytes: &[u8]) -> io::Result<OwnedFd> {
 }
 
 fn request(order: &Order<'_>) -> Request {
-    let Order { kind, make, bounds, effort, time, memory_bytes, .. } = *order;
-    // The wall time is what counts; this one ends a child whose node does not.
-    let cpu_s = time.as_secs().saturating_add(2).saturating_mul(u64::from(effort.threads) + 1);
-    Request { make, kind, bounds, effort, cpu_s, memory_bytes }
+    let Order { kind, make, bounds, effort, memory_bytes, .. } = *order;
+    Request { make, kind, bounds, effort, memory_bytes }
 }
 
 fn is_timeout(error: &io::Error) -> bool {

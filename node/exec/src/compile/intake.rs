@@ -146,8 +146,11 @@ pub(crate) fn check(bytes: &[u8], bounds: &Bounds) -> Result<Counts, Flaw> {
     Ok(intake.counts)
 }
 
-/// At least what any engine of ours takes: what one lacks, its compiler refuses with its own words.
-const FEATURES: WasmFeatures = WasmFeatures::WASM3.union(WasmFeatures::COMPONENT_MODEL);
+/// What an engine of ours takes, and a little more: what one lacks, its compiler refuses with its own words.
+const FEATURES: WasmFeatures = WasmFeatures::WASM3.union(WasmFeatures::COMPONENT_MODEL).difference(LACKING);
+/// What no engine of ours takes, though it is in the standard.
+const LACKING: WasmFeatures =
+    WasmFeatures::GC_TYPES.union(WasmFeatures::EXCEPTIONS).union(WasmFeatures::MEMORY64);
 
 struct Intake {
     bounds: Bounds,

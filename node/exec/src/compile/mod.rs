@@ -17,16 +17,16 @@ pub(crate) mod child;
 #[cfg(target_os = "linux")]
 mod desk;
 pub(crate) mod intake;
+mod settings;
 mod shelf;
 #[cfg(target_os = "linux")]
 mod wire;
 pub(crate) mod work;
 mod worker;
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,20 +37,16 @@ use weft_core::Program;
 
 use crate::MODULE_BYTES_MAX;
 use crate::code::{Code, Tier};
-use crate::disk::{DISK_BYTES_MAX, DiskCache};
+use crate::disk::DiskCache;
 use crate::engines::{EngineKey, Interrupt, Make, fingerprint};
-use crate::module::words;
+use crate::module::{shorten, words};
+use crate::run::panic_text;
 use crate::sandbox::{PrepareError, Refusal, SandboxError};
 
-use intake::Bounds;
 use shelf::{Claim, Job, Shelf, Spot};
 use work::Effort;
 use worker::Worker;
 
-/// Code of modules that is kept in memory, in bytes; one module may exceed it alone.
-const MEMORY_BYTES_MAX: u64 = 1 << 30;
-/// A longer module is compiled by the baseline compiler first: optimising takes about 0.6 ms a kilobyte of one core.
-const QUICK_BYTES_MAX: u64 = 250 << 10;
 /// Threads that compile what tasks wait for.
 const FAST_THREADS: usize = 2;
 /// Threads that optimise what runs already.
@@ -58,106 +54,12 @@ const SLOW_THREADS: usize = 1;
 /// How long a thread without work, and its child, stay.
 const IDLE: Duration = Duration::from_secs(30);
 
+pub use settings::{Allowance, CompilerConfig, CompilerStatus, How};
+
 /// Reads a module's bytes; may be called again when they are needed again.
 pub type Read = Arc<dyn Fn() -> io::Result<Bytes> + Send + Sync>;
 /// Told once, on any thread, what became of a request.
 pub type OnDone = Box<dyn FnOnce(Result<Arc<Code>, PrepareError>) + Send>;
-
-/// Where compilers run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum How {
-    /// On threads of this process.
-    Here,
-    /// In children started with this command line, each with a deadline and a bound on memory.
-    Child {
-        /// The program.
-        program: PathBuf,
-        /// Its arguments, which must lead it to [`crate::compile_main`].
-        args: Vec<OsString>,
-    },
-}
-
-/// What a compilation may take in a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
-    /// Wall time of the baseline compiler.
-    pub baseline: Duration,
-    /// Wall time of the optimising compiler.
-    pub optimised: Duration,
-    /// Address space.
-    pub memory_bytes: u64,
-}
-
-impl Allowance {
-    /// What a node gives.
-    pub const NODE: Self = Self {
-        baseline: Duration::from_secs(30),
-        optimised: Duration::from_secs(180),
-        memory_bytes: 4 << 30,
-    };
-
-    fn of(&self, tier: Tier) -> Duration {
-        match tier {
-            Tier::Baseline => self.baseline,
-            Tier::Optimised => self.optimised,
-        }
-    }
-}
-
-/// What a node chooses about compiling.
-#[derive(Clone, Debug)]
-pub struct CompilerConfig {
-    /// Where code is kept between starts.
-    pub cache_dir: Option<PathBuf>,
-    /// How the guests of this code will be ended.
-    pub interrupt: Interrupt,
-    /// Where compilers run.
-    pub how: How,
-    /// Bounds on modules.
-    pub bounds: Bounds,
-    /// Bounds on compiling.
-    pub allowance: Allowance,
-    /// Longest module that is optimised at once, in bytes.
-    pub quick_bytes: u64,
-    /// Bytes of code on disk.
-    pub disk_bytes: u64,
-    /// Bytes of code in memory.
-    pub memory_bytes: u64,
-}
-
-impl CompilerConfig {
-    /// The settings of a node.
-    #[must_use]
-    pub fn new(cache_dir: Option<PathBuf>, interrupt: Interrupt, how: How) -> Self {
-        Self {
-            cache_dir,
-            interrupt,
-            how,
-            bounds: Bounds::NODE,
-            allowance: Allowance::NODE,
-            quick_bytes: QUICK_BYTES_MAX,
-            disk_bytes: DISK_BYTES_MAX,
-            memory_bytes: MEMORY_BYTES_MAX,
-        }
-    }
-}
-
-/// What the compiler has done and does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CompilerStatus {
-    /// Modules whose code is in memory.
-    pub ready: u64,
-    /// Modules that tasks wait for.
-    pub compiling: u64,
-    /// Modules that run on baseline code and wait to be optimised.
-    pub optimising: u64,
-    /// Compilations that ended well since the start.
-    pub compiled: u64,
-    /// Pieces of code that came from the disk since the start.
-    pub loaded: u64,
-    /// Bytes of code in memory.
-    pub code_bytes: u64,
-}
 
 /// The front. Clones are the same compiler; when the last one is dropped, children are killed and threads end after
 /// what they do.
@@ -272,7 +174,7 @@ impl Compiler {
             shelf = shared.answered.wait(shelf).unwrap_or_else(PoisonError::into_inner);
         }
         drop(shelf);
-        let result = Worker::new(shared, Pace::Fast).optimised(spot, read);
+        let result = caught(|| Worker::new(shared, Pace::Fast).optimised(spot, read));
         shared.answer(spot, &result);
         result
     }
@@ -336,14 +238,17 @@ impl Shared {
         while let Some(job) = self.next(pace) {
             match pace {
                 Pace::Fast => {
-                    let result = worker.first(&job);
+                    let result = caught(|| worker.first(&job));
                     let baseline = shelf::is_baseline(&result);
                     self.answer(job.spot, &result);
                     if baseline {
                         self.optimise(job);
                     }
                 }
-                Pace::Slow => worker.second(&job),
+                Pace::Slow => {
+                    let made = caught(|| worker.optimised(job.spot, || (job.read)()));
+                    worker.second(&job, &made);
+                }
             }
             self.shelf().done(pace);
         }
@@ -399,6 +304,14 @@ impl Shared {
         makers.push((make, Arc::clone(&maker)));
         Ok((make, maker))
     }
+}
+
+/// Whoever waits for a module is answered, whatever happens to the thread that has it.
+fn caught(make: impl FnOnce() -> Result<Arc<Code>, PrepareError>) -> Result<Arc<Code>, PrepareError> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
+        let text = shorten(panic_text(panic.as_ref()), 300);
+        Err(PrepareError::Host(format!("the compiling thread panicked: {text}")))
+    })
 }
 
 /// The same answer for one more who asked.

@@ -26,8 +26,6 @@ pub(super) struct Request {
     pub(super) kind: Kind,
     pub(super) bounds: Bounds,
     pub(super) effort: Effort,
-    /// Seconds of processor time that this may take, over all threads.
-    pub(super) cpu_s: u64,
     /// Address space that the child may have, in bytes.
     pub(super) memory_bytes: u64,
 }

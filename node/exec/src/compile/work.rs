@@ -76,7 +76,7 @@ pub(crate) fn compile(
         Ok(Ok(code)) => Ok(code),
         Ok(Err(error)) => Err(flaw(tier, &error)),
         Err(panic) => {
-            let text = shorten(&panic_text(panic.as_ref()), PANIC_MAX);
+            let text = shorten(panic_text(panic.as_ref()), PANIC_MAX);
             Err(match tier {
                 Tier::Baseline => Flaw::Unsupported(text),
                 Tier::Optimised => Flaw::Invalid(format!("the compiler gave up: {text}")),

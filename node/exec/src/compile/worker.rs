@@ -89,12 +89,11 @@ impl<'a> Worker<'a> {
         Ok(Arc::new(code.with_time(started.elapsed())))
     }
 
-    /// Optimised code in place of a module's baseline code, which stays if that fails.
-    pub(super) fn second(&mut self, job: &Job) {
-        let made = self.optimised(job.spot, || (job.read)());
-        let made = made.inspect_err(|error| {
+    /// Puts optimised code in the place of a module's baseline code, which stays if there is none.
+    pub(super) fn second(&self, job: &Job, made: &Result<Arc<Code>, PrepareError>) {
+        if let Err(error) = made {
             tracing::warn!(%error, module = %job.spot.0, "a module stays on its baseline code");
-        });
+        }
         self.shared.shelf().upgraded(job.spot, made.as_ref().ok().map(Arc::clone));
         self.shared.answered.notify_all();
         let baseline = self.shared.maker(job.spot.1, Tier::Baseline);

@@ -193,10 +193,7 @@ fn is_run_interface(name: &str) -> bool {
 
 fn is_run(function: &wasmtime::component::types::ComponentFunc) -> bool {
     let mut results = function.results();
-    let result = match (results.next(), results.next()) {
-        (Some(Type::Result(result)), None) => result,
-        (_, _) => return false,
-    };
+    let (Some(Type::Result(result)), None) = (results.next(), results.next()) else { return false };
     function.params().len() == 0 && result.ok().is_none() && result.err().is_none() && !function.async_()
 }
 

@@ -40,11 +40,15 @@ impl Table {
     /// # Errors
     /// With the bound, when there are too many.
     pub(crate) fn push<T: 'static>(&mut self, entry: Entry) -> Result<Resource<T>, Limit> {
-        if self.0.len() >= HANDLES_MAX {
-            return Err(too_many());
+        let room = self.0.vacant_entry();
+        match u32::try_from(room.key()) {
+            // Numbers are given from 0 up and used again, so that this bounds how many there are.
+            Ok(rep) if room.key() < HANDLES_MAX => {
+                room.insert(entry);
+                Ok(Resource::new_own(rep))
+            }
+            Ok(_) | Err(_) => Err(too_many()),
         }
-        let rep = u32::try_from(self.0.insert(entry)).expect("the bound is far below 2^32");
-        Ok(Resource::new_own(rep))
     }
 
     /// What a handle stands for.

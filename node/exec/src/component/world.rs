@@ -13,7 +13,7 @@ use crate::guest::{End, Guest};
 use crate::world::CLOCK_STEP_NS;
 
 /// Most bytes of randomness of one call; programs ask for some dozens.
-const RANDOM_BYTES_MAX: u64 = 1 << 20;
+const RANDOM_BYTES_MAX: usize = 1 << 20;
 /// Nanoseconds of a second.
 pub(crate) const NANOS: u64 = 1_000_000_000;
 
@@ -80,12 +80,12 @@ impl insecure_seed::Host for Guest {
 
 impl Guest {
     fn random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        if len > RANDOM_BYTES_MAX {
+        let Some(len) = usize::try_from(len).ok().filter(|len| *len <= RANDOM_BYTES_MAX) else {
             let text =
                 format!("randomness: asked for {len} bytes in one call, the limit is {RANDOM_BYTES_MAX}");
             return Err(self.end(End::Limit(Limit::Other(text))));
-        }
-        let mut bytes = vec![0; usize::try_from(len).expect("the bound fits")];
+        };
+        let mut bytes = vec![0; len];
         self.fill(&mut bytes)?;
         Ok(bytes)
     }

@@ -73,11 +73,13 @@ pub(super) struct Child {
     pub(super) id: u64,
     process: process::Child,
     pid: Pid,
-    /// Readable when the process has ended.
-    pidfd: OwnedFd,
+    /// Readable when the process has ended; open, so that epoll tells it.
+    _pidfd: OwnedFd,
     socket: OwnedFd,
     pub(super) page: Page,
     out: Outgoing,
+    /// Whether the other end closed the socket.
+    closed: bool,
     /// Whether epoll tells when the socket takes more.
     out_waits: bool,
     incoming: Incoming,
@@ -128,10 +130,11 @@ impl Child {
             id,
             process,
             pid,
-            pidfd,
+            _pidfd: pidfd,
             socket,
             page,
             out,
+            closed: false,
             out_waits: false,
             incoming: Incoming::new(FROM_SLOT_BYTES_MAX),
             phase: Phase::Starting,
@@ -252,7 +255,7 @@ impl Child {
 
     /// Sends what waits, as far as the socket takes it.
     pub(super) fn send(&mut self, epoll: &OwnedFd) -> io::Result<()> {
-        if self.out.waiting() == 0 && !self.out_waits {
+        if self.closed || (self.out.waiting() == 0 && !self.out_waits) {
             return Ok(());
         }
         let waits = !self.out.send(&self.socket)?;
@@ -269,6 +272,9 @@ impl Child {
     /// # Errors
     /// When it closed the socket or says what no slot says.
     pub(super) fn hear(&mut self, words: &mut Vec<(FromSlot, Vec<OwnedFd>)>) -> Result<(), Broken> {
+        if self.closed {
+            return Ok(());
+        }
         for _ in 0..READS_PER_TURN {
             if !self.incoming.receive(&self.socket)? {
                 break;
@@ -328,16 +334,32 @@ impl Child {
     pub(super) fn kill(&mut self, ending: Ending) {
         self.phase = Phase::Dying;
         self.ending.get_or_insert(ending);
-        if let Err(error) = kill_process(self.pid, Signal::KILL) {
-            tracing::warn!(%error, pid = self.pid(), "a slot can't be killed");
+        self.signal(Signal::KILL);
+    }
+
+    /// It closed the socket: if it is not dead, it is to be.
+    pub(super) fn hang_up(&mut self, epoll: &OwnedFd) {
+        if !std::mem::replace(&mut self.closed, true)
+            && let Err(error) = epoll::delete(epoll, &self.socket)
+        {
+            tracing::warn!(%error, pid = self.pid(), "a slot's socket stays registered");
+        }
+        if self.phase != Phase::Dying {
+            self.phase = Phase::Dying;
+            self.signal(Signal::KILL);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // One that has ended is not buried yet, so that the number is still its own.
+        if let Err(error) = kill_process(self.pid, signal) {
+            tracing::warn!(%error, pid = self.pid(), ?signal, "a slot can't be signalled");
         }
     }
 
     /// Stops it where it is.
     pub(super) fn hold(&mut self, now: Instant) {
-        if let Err(error) = kill_process(self.pid, Signal::STOP) {
-            tracing::warn!(%error, pid = self.pid(), "a slot can't be stopped");
-        }
+        self.signal(Signal::STOP);
         self.held_since = Some(now);
     }
 
@@ -347,9 +369,7 @@ impl Child {
         let held = now.saturating_duration_since(since);
         self.page.add_held(held);
         self.progress += held;
-        if let Err(error) = kill_process(self.pid, Signal::CONT) {
-            tracing::warn!(%error, pid = self.pid(), "a slot can't be continued");
-        }
+        self.signal(Signal::CONT);
     }
 
     /// How the process ended; `None` while it lives.

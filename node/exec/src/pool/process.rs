@@ -213,8 +213,8 @@ impl Front {
         }
         match heard {
             Ok(()) => {}
-            // An honest one closes it by dying, which is told by its own descriptor.
-            Err(Broken::Closed) if child.phase == Phase::Dying => {}
+            // An honest one closes it by dying, and how it died is told by its other descriptor.
+            Err(Broken::Closed) => child.hang_up(&state.epoll),
             Err(error) => child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}")))),
         }
     }

@@ -104,6 +104,9 @@ fn allow_list(threads: bool) -> Result<BpfProgram, String> {
         let masked = SeccompCmpOp::MaskedEq(thread);
         let is_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, masked, thread).map_err(words)?;
         rules.push((libc::SYS_clone, vec![SeccompRule::new(vec![is_thread]).map_err(words)?]));
+        // Its own limits, which can only get lower.
+        let own = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, 0).map_err(words)?;
+        rules.push((libc::SYS_prlimit64, vec![SeccompRule::new(vec![own]).map_err(words)?]));
         // Refused by the other filter.
         rules.push((libc::SYS_clone3, Vec::new()));
     }

@@ -107,7 +107,9 @@ fn serve() -> Result<(), Broken> {
     close_others(&socket)?;
     let mut incoming = Incoming::new(TO_SLOT_BYTES_MAX);
     let (page, memory_max_bytes) = begin(&mut incoming, &socket)?;
-    let sandbox = match Sandbox::for_slot(memory_max_bytes) {
+    let made =
+        Sandbox::for_slot(memory_max_bytes).and_then(|sandbox| sandbox.make_engines().map(|()| sandbox));
+    let sandbox = match made {
         Ok(sandbox) => sandbox,
         Err(error) => {
             let mut out = Outgoing::default();

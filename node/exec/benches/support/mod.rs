@@ -1,0 +1,163 @@
+//! What the benchmarks share: bare wasmtime with a pool of the sandbox's settings, as the reference, and a pool of
+//! slots that is handed tasks in batches and waited for.
+
+#![expect(dead_code, reason = "each benchmark uses its part")]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex};
+
+use bytes::Bytes;
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Module, PoolingAllocationConfig,
+    Store,
+};
+use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, RunId, Terms, Work};
+use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, Slots};
+
+/// A function module called on bare wasmtime: a fresh store and instance each time, nothing else.
+pub(crate) struct Bare {
+    engine: Engine,
+    pre: InstancePre<()>,
+    function: String,
+}
+
+impl Bare {
+    pub(crate) fn function(module: &[u8], function: &str) -> Self {
+        let engine = engine();
+        let module = Module::new(&engine, module).unwrap();
+        let pre = Linker::new(&engine).instantiate_pre(&module).unwrap();
+        Self { engine, pre, function: function.to_owned() }
+    }
+
+    pub(crate) fn call(&self, input: &[u8]) -> Vec<u8> {
+        let mut store = Store::new(&self.engine, ());
+        let instance = self.pre.instantiate(&mut store).unwrap();
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        let alloc = instance.get_typed_func::<i32, i32>(&mut store, "weft_alloc").unwrap();
+        let function = instance.get_typed_func::<(i32, i32), i64>(&mut store, &self.function).unwrap();
+        let len = i32::try_from(input.len()).unwrap();
+        let at = alloc.call(&mut store, len).unwrap();
+        memory.write(&mut store, usize::try_from(at).unwrap(), input).unwrap();
+        let packed = function.call(&mut store, (at, len)).unwrap();
+        let mut output = vec![0; usize::try_from(packed & 0xffff_ffff).unwrap()];
+        memory.read(&store, usize::try_from(packed >> 32).unwrap(), &mut output).unwrap();
+        output
+    }
+}
+
+/// Pooling as in the sandbox: copy-on-write, pages kept, only the dirty ones reset.
+pub(crate) fn engine() -> Engine {
+    let config = |scan: bool| {
+        let resident = if scan { 1 << 20 } else { 64 << 10 };
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_core_instances(18).total_memories(18).total_tables(18).max_unused_warm_slots(2);
+        pool.linear_memory_keep_resident(resident).table_keep_resident(resident);
+        pool.pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
+        let mut config = Config::new();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        config
+    };
+    Engine::new(&config(true)).or_else(|_| Engine::new(&config(false))).unwrap()
+}
+
+/// How a pool runs what it runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) processes: bool,
+    pub(crate) profile: Profile,
+    pub(crate) fuel: Option<u64>,
+}
+
+impl Setting {
+    pub(crate) const PROCESS: Self = Self { processes: true, profile: Profile::Pure, fuel: None };
+    pub(crate) const THREAD: Self = Self { processes: false, ..Self::PROCESS };
+}
+
+/// A pool, one program, and a bell that rings when something happened.
+pub(crate) struct PoolBench {
+    pool: Pool,
+    bell: Arc<(Mutex<u64>, Condvar)>,
+    program: Arc<Program>,
+    next_run: Mutex<u64>,
+}
+
+impl PoolBench {
+    pub(crate) fn new(module: &[u8], entry: Entry, setting: Setting, slots: u32) -> Self {
+        let bell = Arc::new((Mutex::new(0_u64), Condvar::new()));
+        let ringer = Arc::clone(&bell);
+        let on_ready = Arc::new(move || {
+            *ringer.0.lock().unwrap() += 1;
+            ringer.1.notify_one();
+        });
+        let kind = if setting.processes {
+            Slots::Processes { program: env!("CARGO_BIN_EXE_weft-slot").into(), args: Vec::new() }
+        } else {
+            Slots::Threads
+        };
+        let config = PoolConfig { slots, kind, cache_dir: None, memory_max_bytes: 4 << 30 };
+        let blobs = Arc::new(OneBlob(Bytes::copy_from_slice(module)));
+        let pool = Pool::start(config, blobs, on_ready).unwrap();
+        let program = Arc::new(Program {
+            module: BlobId::of(module),
+            module_bytes: module.len() as u64,
+            entry,
+            args: Vec::new(),
+            env: Vec::new(),
+            files: Payload::empty(),
+            profile: setting.profile,
+            limits: Limits { fuel: setting.fuel, ..Limits::DEFAULT },
+        });
+        let bench = Self { pool, bell, program, next_run: Mutex::new(0) };
+        // Compiled, spawned and measured before anything is timed.
+        bench
+    }
+
+    /// Hands over so many tasks at once, waits for all, and gives their outputs in their order.
+    pub(crate) fn run(&self, tasks: u64, input: &[u8]) -> Vec<Vec<u8>> {
+        let first = {
+            let mut next = self.next_run.lock().unwrap();
+            let first = *next;
+            *next += tasks;
+            first
+        };
+        let input = Payload::inline(input);
+        let task = self.program.task_id(&input);
+        let work = |run| {
+            (RunId(run), Work { task, program: Arc::clone(&self.program), input: input.clone(), terms: Terms::default() })
+        };
+        self.pool.submit((first..first + tasks).map(work).collect());
+        let mut outputs = BTreeMap::new();
+        while (outputs.len() as u64) < tasks {
+            let rung = *self.bell.0.lock().unwrap();
+            for event in self.pool.take_events() {
+                let PoolEvent::Ran(run, report) = event else { continue };
+                assert_eq!(report.outcome, Outcome::Done);
+                let Payload::Inline(bytes) = report.output else { panic!("a short answer travels inline") };
+                outputs.insert(run, bytes.to_vec());
+            }
+            if (outputs.len() as u64) < tasks {
+                let guard = self.bell.0.lock().unwrap();
+                drop(self.bell.1.wait_while(guard, |now| *now == rung).unwrap());
+            }
+        }
+        outputs.into_values().collect()
+    }
+}
+
+/// One module, and nothing else.
+struct OneBlob(Bytes);
+
+impl BlobAccess for OneBlob {
+    fn read(&self, _: BlobId) -> io::Result<Bytes> {
+        Ok(self.0.clone())
+    }
+
+    fn len(&self, _: BlobId) -> Option<u64> {
+        Some(self.0.len() as u64)
+    }
+
+    fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
+        Ok(BlobId::of(&bytes))
+    }
+}
