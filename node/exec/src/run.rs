@@ -169,9 +169,7 @@ impl Attempt<'_> {
         store.limiter(|guest| &mut guest.bounds);
         store.epoch_deadline_callback(look);
         store.set_epoch_deadline(1);
-        if let Some(fuel) = limits.fuel {
-            store.set_fuel(fuel).expect("an engine for metered programs counts fuel");
-        }
+        fill(&mut store, limits.fuel);
         Ok(store)
     }
 
@@ -198,6 +196,12 @@ impl Attempt<'_> {
                 }
             }
         }
+    }
+}
+
+fn fill(store: &mut Store<Guest>, fuel: Option<u64>) {
+    if let Some(fuel) = fuel {
+        store.set_fuel(fuel).expect("an engine for metered programs counts fuel");
     }
 }
 
