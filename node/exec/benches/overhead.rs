@@ -22,6 +22,7 @@ use weft_exec::{BlobAccess, Given, Pool, PoolConfig, Sandbox, SandboxConfig, Slo
 
 const ROUNDS: usize = 7;
 const TASKS: u32 = 5_000;
+const POOL_TASKS: u32 = 60_000;
 const INPUT: &[u8] = b"0123456789abcdef";
 
 const FUNCTION: &str = r#"(module
@@ -55,9 +56,13 @@ fn main() {
     let program = env!("CARGO_BIN_EXE_weft-slot").into();
     for kind in [Slots::Threads, Slots::Processes { program, args: Vec::new() }] {
         for slots in [1, 2] {
-            let rate = through_pool(&kind, &function, slots);
+            let (rate, node_us) = through_pool(&kind, &function, slots);
             let word = if kind == Slots::Threads { "threads" } else { "processes" };
-            println!("pool of {slots} {word}: {rate:.0} function tasks a second");
+            println!(
+                "pool of {slots} {word}: {rate:.0} function tasks a second, {:.2} us a task and slot; this process's own \
+                 processor time {node_us:.2} us a task",
+                1e6 * f64::from(slots) / rate
+            );
         }
     }
 }
@@ -169,8 +174,8 @@ impl BlobAccess for OneBlob {
     }
 }
 
-/// Tasks a second, with everything queued at once.
-fn through_pool(kind: &Slots, module: &[u8], slots: u32) -> f64 {
+/// Tasks a second, with everything queued at once, and this process's microseconds of processor time for each.
+fn through_pool(kind: &Slots, module: &[u8], slots: u32) -> (f64, f64) {
     let bell = Arc::new((Mutex::new(0_u64), Condvar::new()));
     let ringer = Arc::clone(&bell);
     let on_finished = Arc::new(move || {
@@ -182,14 +187,20 @@ fn through_pool(kind: &Slots, module: &[u8], slots: u32) -> f64 {
     let pool = Pool::start(config, blobs, on_finished).unwrap();
     let program = Arc::new(program(module, Entry::Function("nothing".into())));
     let work = Work { task: TaskId([1; 32]), program, input: Payload::inline(INPUT), stream: false };
-    let tasks = u64::from(TASKS) * 4;
+    let tasks = u64::from(POOL_TASKS);
     // The first task compiles.
     pool.submit(vec![(RunId(u64::MAX), work.clone())]);
     wait(&pool, &bell, 1);
-    let started = Instant::now();
+    let (started, cpu) = (Instant::now(), cpu_us());
     pool.submit((0..tasks).map(|run| (RunId(run), work.clone())).collect());
     wait(&pool, &bell, tasks);
-    f64::from(TASKS) * 4.0 / started.elapsed().as_secs_f64()
+    let tasks = f64::from(POOL_TASKS);
+    (tasks / started.elapsed().as_secs_f64(), (cpu_us() - cpu) / tasks)
+}
+
+fn cpu_us() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    std::time::Duration::try_from(time).unwrap().as_secs_f64() * 1e6
 }
 
 /// Waits for so many reports.

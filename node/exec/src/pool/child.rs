@@ -62,7 +62,7 @@ pub(super) enum Ending {
 #[derive(Debug)]
 pub(super) struct Assigned {
     pub(super) number: u32,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: Box<Waiting>,
     /// What it is expected to take.
     pub(super) expected: Duration,
 }
@@ -178,14 +178,14 @@ impl Child {
     /// With the task, when no file is left.
     pub(super) fn give(
         &mut self,
-        waiting: Waiting,
+        waiting: Box<Waiting>,
         runnable: &Runnable<'_>,
         now: Instant,
-    ) -> Result<(), Box<(Waiting, io::Error)>> {
+    ) -> Result<(), (Box<Waiting>, io::Error)> {
         // Frames are read in order, and a task finds its program when it runs: those of tasks that wait must stay.
         let in_use = |number: u32| self.tasks.iter().any(|task| task.waiting.program == number);
         if let Err(error) = self.known.introduce(runnable, &mut self.out, in_use) {
-            return Err(Box::new((waiting, error)));
+            return Err((waiting, error));
         }
         if self.tasks.is_empty() {
             self.progress = now;
@@ -270,7 +270,7 @@ impl Child {
     ///
     /// # Errors
     /// When the slot plays games with the page.
-    pub(super) fn take_back(&mut self) -> Result<Vec<Waiting>, Broken> {
+    pub(super) fn take_back(&mut self) -> Result<Vec<Box<Waiting>>, Broken> {
         let revoked = self.page.revoke(self.next_number);
         let first = revoked.ok_or(Broken::Protocol("its page never rests"))?;
         let keep = self.tasks.iter().take_while(|task| is_before(task.number, first)).count();

@@ -348,7 +348,7 @@ impl Front {
 /// Where a run is.
 enum Found {
     /// No slot has it any more.
-    Waiting(super::state::Waiting),
+    Waiting(Box<super::state::Waiting>),
     /// This slot has started it, as this number.
     Started(u64, u32),
 }
