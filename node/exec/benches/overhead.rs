@@ -64,7 +64,57 @@ fn main() {
                 1e6 * f64::from(slots) / rate
             );
         }
+        reactions(&kind);
     }
+}
+
+const SPIN: &str = r#"(module
+    (memory (export "memory") 1)
+    (func (export "weft_alloc") (param i32) (result i32) (i32.const 1024))
+    (func (export "weft_fn_spin") (param i32 i32) (result i64) (loop (br 0)) (i64.const 0)))"#;
+
+/// How late a tight loop is ended at its limit, and how soon a newcomer is answered for whom a full pool pauses one.
+fn reactions(kind: &Slots) {
+    let (spin, function) = (wat::parse_str(SPIN).unwrap(), wat::parse_str(FUNCTION).unwrap());
+    let blobs = Arc::new(Blobs(vec![spin.clone(), function.clone()]));
+    let bell = Arc::new((Mutex::new(0_u64), Condvar::new()));
+    let pool = start(kind, 2, blobs, &bell);
+    let work = |module: &[u8], name: &str, wall_ms| {
+        let limits = Limits { wall_ms, ..Limits::DEFAULT };
+        let program = Arc::new(Program { limits, ..program(module, Entry::Function(name.into())) });
+        Work { task: TaskId([1; 32]), program, input: Payload::inline(INPUT), stream: false }
+    };
+    let (short, limited) = (work(&function, "nothing", 1000), work(&spin, "spin", 50));
+    pool.submit(vec![(RunId(0), short.clone()), (RunId(1), limited.clone())]);
+    wait(&pool, &bell, 2);
+    let late = (0..20).map(|_| {
+        let started = Instant::now();
+        pool.submit(vec![(RunId(2), limited.clone())]);
+        wait(&pool, &bell, 1);
+        started.elapsed().as_secs_f64() * 1e3 - 50.0
+    });
+    println!("{} a tight loop's answer after its limit", spread(late.collect()));
+    let long = work(&spin, "spin", 600_000);
+    pool.submit(vec![(RunId(10), long.clone()), (RunId(11), long)]);
+    while pool.status().busy < 2 {
+        std::thread::yield_now();
+    }
+    let soon = (0..20).map(|_| {
+        let started = Instant::now();
+        pool.pause(RunId(10));
+        pool.submit(vec![(RunId(12), short.clone())]);
+        wait(&pool, &bell, 1);
+        let took = started.elapsed().as_secs_f64() * 1e3;
+        pool.resume(RunId(10));
+        took
+    });
+    println!("{} a newcomer's answer in a full pool, by a pause", spread(soon.collect()));
+}
+
+fn spread(mut times: Vec<f64>) -> String {
+    times.sort_by(f64::total_cmp);
+    let (median, worst) = (times.get(times.len() / 2).unwrap(), times.last().unwrap());
+    format!("{median:.2} ms (median), {worst:.2} ms (worst of {}):", times.len())
 }
 
 /// Microseconds per call of `task`: the median of the rounds.
@@ -157,16 +207,17 @@ fn program(module: &[u8], entry: Entry) -> Program {
     }
 }
 
-/// One module, and nothing else.
-struct OneBlob(Bytes);
+/// Some modules, and nothing else.
+struct Blobs(Vec<Vec<u8>>);
 
-impl BlobAccess for OneBlob {
-    fn read(&self, _: BlobId) -> io::Result<Bytes> {
-        Ok(self.0.clone())
+impl BlobAccess for Blobs {
+    fn read(&self, id: BlobId) -> io::Result<Bytes> {
+        let found = self.0.iter().find(|bytes| BlobId::of(bytes) == id);
+        found.map(|bytes| Bytes::from(bytes.clone())).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn len(&self, _: BlobId) -> Option<u64> {
-        Some(self.0.len() as u64)
+        None
     }
 
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
@@ -177,14 +228,7 @@ impl BlobAccess for OneBlob {
 /// Tasks a second, with everything queued at once, and this process's microseconds of processor time for each.
 fn through_pool(kind: &Slots, module: &[u8], slots: u32) -> (f64, f64) {
     let bell = Arc::new((Mutex::new(0_u64), Condvar::new()));
-    let ringer = Arc::clone(&bell);
-    let on_finished = Arc::new(move || {
-        *ringer.0.lock().unwrap() += 1;
-        ringer.1.notify_one();
-    });
-    let blobs = Arc::new(OneBlob(Bytes::copy_from_slice(module)));
-    let config = PoolConfig { slots, kind: kind.clone(), cache_dir: None, memory_max_bytes: 4 << 30 };
-    let pool = Pool::start(config, blobs, on_finished).unwrap();
+    let pool = start(kind, slots, Arc::new(Blobs(vec![module.to_vec()])), &bell);
     let program = Arc::new(program(module, Entry::Function("nothing".into())));
     let work = Work { task: TaskId([1; 32]), program, input: Payload::inline(INPUT), stream: false };
     let tasks = u64::from(POOL_TASKS);
@@ -196,6 +240,16 @@ fn through_pool(kind: &Slots, module: &[u8], slots: u32) -> (f64, f64) {
     wait(&pool, &bell, tasks);
     let tasks = f64::from(POOL_TASKS);
     (tasks / started.elapsed().as_secs_f64(), (cpu_us() - cpu) / tasks)
+}
+
+fn start(kind: &Slots, slots: u32, blobs: Arc<Blobs>, bell: &Arc<(Mutex<u64>, Condvar)>) -> Pool {
+    let ringer = Arc::clone(bell);
+    let on_ready = Arc::new(move || {
+        *ringer.0.lock().unwrap() += 1;
+        ringer.1.notify_one();
+    });
+    let config = PoolConfig { slots, kind: kind.clone(), cache_dir: None, memory_max_bytes: 4 << 30 };
+    Pool::start(config, blobs, on_ready).unwrap()
 }
 
 fn cpu_us() -> f64 {

@@ -29,6 +29,8 @@ mod processes;
 mod programs;
 #[cfg(target_os = "linux")]
 mod state;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 mod threads;
 
 use std::ffi::OsString;

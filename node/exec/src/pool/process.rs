@@ -94,8 +94,10 @@ impl Front {
                 state.held.insert(waiting.place, waiting);
             }
             Some(Found::Started(id, number)) => {
+                let room = state.on_hold() < state.slots;
                 // One that ended already and is not reported yet needs no holding.
                 if let Some(child) = state.children.get_mut(&id)
+                    && room
                     && child.held_since.is_none()
                     && child.running() == number
                 {

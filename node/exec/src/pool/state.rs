@@ -33,6 +33,8 @@ pub(super) struct Waiting {
     pub(super) since_us: u64,
     /// For how long it waited for its program's code.
     pub(super) compile_us: u64,
+    /// Slots that died while they had it.
+    pub(super) deaths: u32,
     /// Its input, when that is a blob and open.
     pub(super) input: Option<Arc<OwnedFd>>,
 }
@@ -149,7 +151,8 @@ impl State {
         let place = self.next_place;
         self.next_place += 1;
         self.places.insert(run, (place, program));
-        let waiting = Box::new(Waiting { run, place, work, program, since_us, compile_us: 0, input: None });
+        let waiting =
+            Box::new(Waiting { run, place, work, program, since_us, compile_us: 0, deaths: 0, input: None });
         // Asked for now, so that it is there when the task's turn comes.
         match self.programs.lacks(program) {
             Lacks::Nothing => drop(self.queue.insert(place, waiting)),
@@ -173,11 +176,17 @@ impl State {
 
     /// Ends a task that no slot has any more.
     pub(super) fn give_up(&mut self, waiting: Box<Waiting>, outcome: Outcome) {
+        self.end(&waiting, Report::bare(outcome));
+    }
+
+    /// Ends a task that no slot has any more like this; the report lacks how long it waited.
+    pub(super) fn end(&mut self, waiting: &Waiting, mut report: Report) {
         self.places.remove(&waiting.run);
         self.programs.done(waiting.program);
-        let mut report = Report::bare(outcome);
+        let all_us = now_us().saturating_sub(waiting.since_us);
         report.usage.compile_us = waiting.compile_us;
-        report.usage.queue_us = now_us().saturating_sub(waiting.since_us).saturating_sub(waiting.compile_us);
+        report.usage.queue_us =
+            all_us.saturating_sub(waiting.compile_us).saturating_sub(report.usage.wall_us);
         self.answer(waiting.run, report);
     }
 
