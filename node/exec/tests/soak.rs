@@ -2,7 +2,7 @@
 //! `WEFT_SOAK_TASKS` sets how many; 20,000 otherwise.
 
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test uses its part")]
 mod support;

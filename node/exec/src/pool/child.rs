@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
-use weft_core::Outcome;
+use weft_core::{Limits, Outcome, RunId};
 
 use super::known::Known;
 use super::programs::Runnable;
@@ -62,9 +62,11 @@ pub(super) enum Ending {
 #[derive(Debug)]
 pub(super) struct Assigned {
     pub(super) number: u32,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: Box<Waiting>,
     /// What it is expected to take.
     pub(super) expected: Duration,
+    /// Bytes that it printed and that were passed on.
+    printed: u64,
 }
 
 #[derive(Debug)]
@@ -178,14 +180,14 @@ impl Child {
     /// With the task, when no file is left.
     pub(super) fn give(
         &mut self,
-        waiting: Waiting,
+        waiting: Box<Waiting>,
         runnable: &Runnable<'_>,
         now: Instant,
-    ) -> Result<(), Box<(Waiting, io::Error)>> {
+    ) -> Result<(), (Box<Waiting>, io::Error)> {
         // Frames are read in order, and a task finds its program when it runs: those of tasks that wait must stay.
         let in_use = |number: u32| self.tasks.iter().any(|task| task.waiting.program == number);
         if let Err(error) = self.known.introduce(runnable, &mut self.out, in_use) {
-            return Err(Box::new((waiting, error)));
+            return Err((waiting, error));
         }
         if self.tasks.is_empty() {
             self.progress = now;
@@ -203,7 +205,7 @@ impl Child {
         };
         self.out.push(&word, waiting.input.clone());
         self.expected += runnable.expected;
-        self.tasks.push_back(Assigned { number, waiting, expected: runnable.expected });
+        self.tasks.push_back(Assigned { number, waiting, expected: runnable.expected, printed: 0 });
         Ok(())
     }
 
@@ -241,28 +243,49 @@ impl Child {
         Ok(())
     }
 
-    /// The task that a report names; the slot reports in the order of numbers.
+    /// The task that a report names: the first that is not reported. What was taken back was not started, and is not
+    /// reported therefore.
     ///
     /// # Errors
-    /// When it was never given, or others before it were not reported.
-    pub(super) fn reported(&mut self, number: u32, now: Instant) -> Result<Option<Assigned>, Broken> {
-        if !is_before(number, self.next_number) {
-            return Err(Broken::Protocol("it reports a task that it was not given"));
+    /// When it is another, or brought more bytes than it may: of output, errors and files.
+    pub(super) fn reported(
+        &mut self,
+        number: u32,
+        bytes: [u64; 3],
+        now: Instant,
+    ) -> Result<Assigned, Broken> {
+        let first = self.tasks.front().filter(|first| first.number == number);
+        let first = first.ok_or(Broken::Protocol("it reports a task that is not its next"))?;
+        let limits = first.waiting.work.program.limits;
+        let most = [limits.output_bytes, limits.errors_bytes, archive_max(&limits)];
+        if bytes.iter().zip(most).any(|(bytes, most)| *bytes > most) {
+            return Err(Broken::Protocol("it brought more than it may"));
         }
-        match self.tasks.front() {
-            Some(first) if first.number == number => {}
-            Some(first) if is_before(first.number, number) => {
-                return Err(Broken::Protocol("it skipped a task"));
-            }
-            // Taken back, or answered when it was aborted.
-            Some(_) | None => return Ok(None),
-        }
-        let task = self.tasks.pop_front();
-        self.expected =
-            self.expected.saturating_sub(task.as_ref().map_or(Duration::ZERO, |task| task.expected));
+        let task = self.tasks.pop_front().ok_or(Broken::Protocol("it has no task"))?;
+        self.expected = self.expected.saturating_sub(task.expected);
         self.progress = now;
         self.stuck = false;
         Ok(task)
+    }
+
+    /// For how long the run that it is at has been running, as far as is known here.
+    pub(super) fn ran(&self, now: Instant) -> Duration {
+        self.held_since.unwrap_or(now).saturating_duration_since(self.progress)
+    }
+
+    /// The task of this number printed so many bytes.
+    ///
+    /// # Errors
+    /// When it was not asked to, or more than it may.
+    pub(super) fn printed(&mut self, number: u32, bytes: usize) -> Result<RunId, Broken> {
+        let task = self.tasks.iter_mut().find(|task| task.number == number && task.waiting.work.stream);
+        let task = task.ok_or(Broken::Protocol("it passes on what nobody asked for"))?;
+        let limits = task.waiting.work.program.limits;
+        task.printed = task.printed.saturating_add(bytes as u64);
+        if bytes == 0 || task.printed > limits.output_bytes.saturating_add(limits.errors_bytes) {
+            return Err(Broken::Protocol("it prints more than it may"));
+        }
+        Ok(task.waiting.run)
     }
 
     /// Takes back what it did not start. What it started stays: the last of these is the one that runs, those before
@@ -270,7 +293,8 @@ impl Child {
     ///
     /// # Errors
     /// When the slot plays games with the page.
-    pub(super) fn take_back(&mut self) -> Result<Vec<Waiting>, Broken> {
+    #[expect(clippy::vec_box, reason = "they stay boxed wherever they go")]
+    pub(super) fn take_back(&mut self) -> Result<Vec<Box<Waiting>>, Broken> {
         let revoked = self.page.revoke(self.next_number);
         let first = revoked.ok_or(Broken::Protocol("its page never rests"))?;
         let keep = self.tasks.iter().take_while(|task| is_before(task.number, first)).count();
@@ -337,6 +361,13 @@ impl Child {
             tracing::warn!(%error, "a slot's process can't be ended");
         }
     }
+}
+
+/// How long an archive of what a task left can be: names and padding included.
+fn archive_max(limits: &Limits) -> u64 {
+    const EACH: u64 = 8 << 10;
+    const END: u64 = 1 << 20;
+    u64::from(limits.files).saturating_mul(EACH).saturating_add(limits.files_bytes).saturating_add(END)
 }
 
 /// Registers the process with epoll.

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{SealFlags, fcntl_get_seals};
-use weft_core::{Outcome, Payload};
+use weft_core::{Outcome, Payload, Report, Usage};
 
 use super::PoolEvent;
 use super::carrier::{Parcel, Part};
@@ -15,6 +15,8 @@ use super::state::{Errand, State};
 use crate::slot::socket::Broken;
 use crate::slot::wire::{Brought, FromSlot, PROTOCOL};
 
+/// Slots that die with a task on hand, whichever it was at, before that task is given up.
+const DEATHS_MAX: u32 = 10;
 /// Starts that fail in a row before the pool says that it has no slots.
 const FAILURES_MAX: u32 = 3;
 /// How long the pool waits after that before it tries again, doubled each time up to the longest.
@@ -86,33 +88,23 @@ impl Front {
                 child.kill(Ending::Any(Outcome::Lost(format!("the slot did not start: {text}"))));
             }
             FromSlot::Printed { number, stream, offset, bytes } => {
-                let Some(task) = child.tasks.iter().find(|task| task.number == number) else { return Ok(()) };
-                if task.waiting.work.stream {
-                    let run = task.waiting.run;
-                    state.print(PoolEvent::Printed { run, stream, offset, bytes: bytes.into() });
-                }
+                let run = child.printed(number, bytes.len())?;
+                state.print(PoolEvent::Printed { run, stream, offset, bytes: bytes.into() });
             }
             FromSlot::Ran { number, outcome, output, errors, files: left, usage } => {
-                let Some(task) = child.reported(number, now)? else { return Ok(()) };
+                let bytes = [output.len(), errors.len(), left.len()];
+                let mut files = files.into_iter();
+                let mut part = |brought| part(brought, &mut files);
+                let parts = [part(output)?, part(errors)?, part(left)?];
+                // Whatever was wrong until here ends this task with its slot.
+                let task = child.reported(number, bytes, now)?;
                 child.go_on(now);
-                let limits = task.waiting.work.program.limits;
-                // A function's error text goes to `errors` whatever its limit.
-                let sound = output.len() <= limits.output_bytes
-                    && errors.len() <= limits.errors_bytes
-                    && left.len() <= limits.files_bytes.saturating_mul(2).saturating_add(1 << 20);
-                if !sound {
-                    state.give_up(task.waiting, Outcome::Lost("the slot brought more than it may".into()));
-                    return Err(Broken::Protocol("it brought more than it may"));
-                }
                 let mut usage = usage;
                 usage.compile_us = task.waiting.compile_us;
                 usage.queue_us = usage.queue_us.saturating_sub(usage.compile_us);
                 let took = Duration::from_micros(usage.wall_us.max(1));
                 state.programs.took(task.waiting.program, took);
                 state.programs.done(task.waiting.program);
-                let mut files = files.into_iter();
-                let mut part = |brought| part(brought, &mut files);
-                let parts = [part(output)?, part(errors)?, part(left)?];
                 let parcel = Parcel { run: task.waiting.run, outcome, parts, usage };
                 match parcel.at_once() {
                     Ok(report) => state.answer(task.waiting.run, report),
@@ -141,12 +133,18 @@ impl Front {
             state.replaced += 1;
             tracing::warn!(pid, how, %outcome, "a slot is replaced");
         }
+        let wall_us = u64::try_from(child.ran(now).as_micros()).unwrap_or(u64::MAX);
         let tasks = std::mem::take(&mut child.tasks);
-        for task in tasks {
-            // Those before it have ended, but their reports are gone with the slot; they run again.
-            if task.number == running {
-                state.give_up(task.waiting, outcome.clone());
+        // One that lied may have lied about this too: then it is the first.
+        let first = tasks.front().filter(|_| ending.is_some()).map(|task| task.number);
+        let culprit = tasks.iter().map(|task| task.number).find(|number| *number == running).or(first);
+        for mut task in tasks {
+            task.waiting.deaths += 1;
+            if Some(task.number) == culprit || task.waiting.deaths >= DEATHS_MAX {
+                let usage = Usage { wall_us, ..Usage::default() };
+                state.end(&task.waiting, Report { usage, ..Report::bare(outcome.clone()) });
             } else {
+                // Those before it have ended, but their reports are gone with the slot; they run again.
                 state.requeue([task.waiting]);
             }
         }

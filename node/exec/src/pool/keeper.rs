@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -104,6 +105,8 @@ fn start(program: &PathBuf, args: &[OsString]) -> io::Result<Spawned> {
     let mut command = Command::new(program);
     command.args(args).env_clear().current_dir("/");
     command.stdin(Stdio::from(theirs)).stdout(Stdio::null());
+    // What the terminal sends to this process is not meant for them: they end with it.
+    command.process_group(0);
     let process = command.spawn()?;
     Ok(Spawned { process, socket: ours, page, page_file })
 }

@@ -29,6 +29,8 @@ mod processes;
 mod programs;
 #[cfg(target_os = "linux")]
 mod state;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 mod threads;
 
 use std::ffi::OsString;
@@ -267,9 +269,13 @@ pub(crate) fn lower_priority() {
     }
 }
 
-/// Module, files and input are held in memory whole, so their true lengths are looked at first.
-fn too_long(work: &Work, most: u64, len: impl Fn(BlobId) -> Option<u64>) -> Option<Report> {
+/// Module, files and input are held in memory whole, so their true lengths are looked at first. Those of a known
+/// program were.
+fn too_long(work: &Work, known: bool, most: u64, len: impl Fn(BlobId) -> Option<u64>) -> Option<Report> {
     let long = |id: BlobId, most: u64| len(id).filter(|bytes| *bytes > most);
+    if known && work.input.blob().is_none() {
+        return None;
+    }
     let module = long(work.program.module, crate::MODULE_BYTES_MAX);
     let text = if let Some(bytes) = work.input.blob().and_then(|id| long(id, most)) {
         format!("input: {bytes} bytes, this node gives a task {most}")

@@ -94,8 +94,10 @@ impl Front {
                 state.held.insert(waiting.place, waiting);
             }
             Some(Found::Started(id, number)) => {
+                let room = state.on_hold() < state.slots;
                 // One that ended already and is not reported yet needs no holding.
                 if let Some(child) = state.children.get_mut(&id)
+                    && room
                     && child.held_since.is_none()
                     && child.running() == number
                 {
@@ -348,7 +350,7 @@ impl Front {
 /// Where a run is.
 enum Found {
     /// No slot has it any more.
-    Waiting(super::state::Waiting),
+    Waiting(Box<super::state::Waiting>),
     /// This slot has started it, as this number.
     Started(u64, u32),
 }

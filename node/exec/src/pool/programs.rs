@@ -107,7 +107,7 @@ struct CodeEntry {
     users: usize,
     expected: Option<Duration>,
     /// Tasks that wait for it, by their place in the queue.
-    parked: BTreeMap<u64, Waiting>,
+    parked: BTreeMap<u64, Box<Waiting>>,
 }
 
 #[derive(Debug, Default)]
@@ -154,6 +154,11 @@ impl Programs {
         number
     }
 
+    /// Whether this very program was entered before.
+    pub(super) fn knows(&self, program: &Arc<Program>) -> bool {
+        self.by_place.contains_key(&Arc::as_ptr(program).addr())
+    }
+
     /// A task of this program was answered.
     pub(super) fn done(&mut self, number: u32) {
         if let Some(entry) = self.programs.get_mut(&number) {
@@ -189,7 +194,7 @@ impl Programs {
     }
 
     /// Keeps a task until what its program lacks is there.
-    pub(super) fn park(&mut self, place: u64, waiting: Waiting) {
+    pub(super) fn park(&mut self, place: u64, waiting: Box<Waiting>) {
         let key = self.programs.get(&waiting.program).map(|entry| entry.key);
         if let Some(code) = key.and_then(|key| self.codes.get_mut(&key)) {
             code.parked.insert(place, waiting);
@@ -197,7 +202,7 @@ impl Programs {
     }
 
     /// Takes out a task that is kept.
-    pub(super) fn unpark(&mut self, number: u32, place: u64) -> Option<Waiting> {
+    pub(super) fn unpark(&mut self, number: u32, place: u64) -> Option<Box<Waiting>> {
         let key = self.programs.get(&number)?.key;
         self.codes.get_mut(&key)?.parked.remove(&place)
     }
@@ -245,7 +250,7 @@ impl Programs {
         &mut self,
         key: CodeKey,
         code: Result<Arc<Code>, Outcome>,
-    ) -> BTreeMap<u64, Waiting> {
+    ) -> BTreeMap<u64, Box<Waiting>> {
         let Some(entry) = self.codes.get_mut(&key) else { return BTreeMap::new() };
         self.baseline -= usize::from(entry.is_baseline());
         entry.state = match code {
@@ -264,7 +269,11 @@ impl Programs {
 
     /// A program's files were opened, or will not be, which the next task may try again. The tasks that waited for
     /// them, and others that waited for the same code.
-    pub(super) fn files_came(&mut self, number: u32, file: Option<Arc<OwnedFd>>) -> BTreeMap<u64, Waiting> {
+    pub(super) fn files_came(
+        &mut self,
+        number: u32,
+        file: Option<Arc<OwnedFd>>,
+    ) -> BTreeMap<u64, Box<Waiting>> {
         let Some(entry) = self.programs.get_mut(&number) else { return BTreeMap::new() };
         entry.files = file.map_or(Files::Unknown, Files::Open);
         self.codes.get_mut(&entry.key).map(|code| std::mem::take(&mut code.parked)).unwrap_or_default()

@@ -2,7 +2,7 @@
 //! task from one to the other. It is told what happened and acts at once; it never waits and owns no thread. What
 //! takes long it wishes for, and is told of later (see [`super::process`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,6 +33,8 @@ pub(super) struct Waiting {
     pub(super) since_us: u64,
     /// For how long it waited for its program's code.
     pub(super) compile_us: u64,
+    /// Slots that died while they had it.
+    pub(super) deaths: u32,
     /// Its input, when that is a blob and open.
     pub(super) input: Option<Arc<OwnedFd>>,
 }
@@ -59,13 +61,13 @@ pub(super) struct State {
     /// When the timer rings, if it does.
     pub(super) armed: Option<Instant>,
     /// Tasks that may go to the next slot, by their place.
-    pub(super) queue: BTreeMap<u64, Waiting>,
+    pub(super) queue: BTreeMap<u64, Box<Waiting>>,
     /// Tasks whose input is being opened.
-    pub(super) opening: BTreeMap<u64, Waiting>,
+    pub(super) opening: BTreeMap<u64, Box<Waiting>>,
     /// Tasks that were held before a slot had them.
-    pub(super) held: BTreeMap<u64, Waiting>,
+    pub(super) held: BTreeMap<u64, Box<Waiting>>,
     /// Where each task stands that no slot has: its place and program.
-    pub(super) places: HashMap<RunId, (u64, u32)>,
+    pub(super) places: BTreeMap<RunId, (u64, u32)>,
     next_place: u64,
     pub(super) programs: Programs,
     pub(super) children: BTreeMap<u64, Child>,
@@ -100,7 +102,7 @@ impl State {
             queue: BTreeMap::new(),
             opening: BTreeMap::new(),
             held: BTreeMap::new(),
-            places: HashMap::new(),
+            places: BTreeMap::new(),
             next_place: 0,
             programs: Programs::default(),
             children: BTreeMap::new(),
@@ -140,14 +142,17 @@ impl State {
         if let Some(text) = self.broken.clone() {
             return self.answer(run, Report::bare(Outcome::Lost(text)));
         }
-        if let Some(report) = super::too_long(&work, self.memory_max_bytes, len) {
+        if let Some(report) =
+            super::too_long(&work, self.programs.knows(&work.program), self.memory_max_bytes, len)
+        {
             return self.answer(run, report);
         }
         let program = self.programs.enter(&work.program);
         let place = self.next_place;
         self.next_place += 1;
         self.places.insert(run, (place, program));
-        let waiting = Waiting { run, place, work, program, since_us, compile_us: 0, input: None };
+        let waiting =
+            Box::new(Waiting { run, place, work, program, since_us, compile_us: 0, deaths: 0, input: None });
         // Asked for now, so that it is there when the task's turn comes.
         match self.programs.lacks(program) {
             Lacks::Nothing => drop(self.queue.insert(place, waiting)),
@@ -157,7 +162,7 @@ impl State {
     }
 
     /// Puts tasks back to where they stood.
-    pub(super) fn requeue(&mut self, waiting: impl IntoIterator<Item = Waiting>) {
+    pub(super) fn requeue(&mut self, waiting: impl IntoIterator<Item = Box<Waiting>>) {
         for waiting in waiting {
             self.places.insert(waiting.run, (waiting.place, waiting.program));
             self.queue.insert(waiting.place, waiting);
@@ -170,12 +175,18 @@ impl State {
     }
 
     /// Ends a task that no slot has any more.
-    pub(super) fn give_up(&mut self, waiting: Waiting, outcome: Outcome) {
+    pub(super) fn give_up(&mut self, waiting: Box<Waiting>, outcome: Outcome) {
+        self.end(&waiting, Report::bare(outcome));
+    }
+
+    /// Ends a task that no slot has any more like this; the report lacks how long it waited.
+    pub(super) fn end(&mut self, waiting: &Waiting, mut report: Report) {
         self.places.remove(&waiting.run);
         self.programs.done(waiting.program);
-        let mut report = Report::bare(outcome);
+        let all_us = now_us().saturating_sub(waiting.since_us);
         report.usage.compile_us = waiting.compile_us;
-        report.usage.queue_us = now_us().saturating_sub(waiting.since_us).saturating_sub(waiting.compile_us);
+        report.usage.queue_us =
+            all_us.saturating_sub(waiting.compile_us).saturating_sub(report.usage.wall_us);
         self.answer(waiting.run, report);
     }
 
@@ -283,8 +294,7 @@ impl State {
             self.places.remove(&waiting.run);
             match child.give(waiting, &runnable, now) {
                 Ok(()) => given += 1,
-                Err(failed) => {
-                    let (waiting, error) = *failed;
+                Err((waiting, error)) => {
                     left += 1;
                     self.give_up(waiting, Outcome::Lost(format!("no slot can be given the task: {error}")));
                 }

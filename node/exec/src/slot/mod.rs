@@ -157,6 +157,8 @@ fn begin(incoming: &mut Incoming, socket: &OwnedFd) -> Result<(Page, u64), Broke
 /// Drops the rights between the two moments at which they are needed: engines open a file, threads are made.
 fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Broken> {
     crate::pool::lower_priority();
+    // When memory is short, a slot goes and not its node. Where that can't be said, the system chooses.
+    let _said = std::fs::write("/proc/self/oom_score_adj", "500");
     let landlock = confine::landlock();
     // Whatever of the runtime's host calls waits for time finds a timer; none could be started later.
     let timers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;

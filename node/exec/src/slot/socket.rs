@@ -135,8 +135,10 @@ impl Writer for Append<'_> {
 /// Frames on their way in. What the other end sends is bounded before it is kept.
 #[derive(Debug)]
 pub(crate) struct Incoming {
+    /// Those between `read` and `filled` came and are not read yet.
     bytes: Vec<u8>,
     read: usize,
+    filled: usize,
     files: VecDeque<OwnedFd>,
     /// Longest frame that is accepted.
     frame_max: usize,
@@ -144,7 +146,7 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     pub(crate) fn new(frame_max: usize) -> Self {
-        Self { bytes: Vec::new(), read: 0, files: VecDeque::new(), frame_max }
+        Self { bytes: Vec::new(), read: 0, filled: 0, files: VecDeque::new(), frame_max }
     }
 
     /// Reads once from the socket. False if a non-blocking one has nothing.
@@ -152,21 +154,26 @@ impl Incoming {
     /// # Errors
     /// When the other end closed it, or sent more files than any frames of ours have.
     pub(crate) fn receive(&mut self, socket: impl AsFd) -> Result<bool, Broken> {
-        self.bytes.drain(..self.read);
-        self.read = 0;
-        let kept = self.bytes.len();
-        self.bytes.resize(kept + CHUNK_BYTES, 0);
-        let got = self.receive_behind(socket, kept);
-        self.bytes.truncate(kept + got.as_ref().map_or(0, |got| got.unwrap_or(0)));
-        match got? {
+        self.bytes.copy_within(self.read..self.filled, 0);
+        (self.read, self.filled) = (0, self.filled - self.read);
+        if self.filled == 0 && self.bytes.len() > BUFFER_KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+        if self.bytes.len() < self.filled + CHUNK_BYTES {
+            self.bytes.resize(self.filled + CHUNK_BYTES, 0);
+        }
+        match self.receive_behind(socket)? {
             Some(0) => Err(Broken::Closed),
-            Some(_) => Ok(true),
+            Some(got) => {
+                self.filled += got;
+                Ok(true)
+            }
             None => Ok(false),
         }
     }
 
-    fn receive_behind(&mut self, socket: impl AsFd, kept: usize) -> Result<Option<usize>, Broken> {
-        let room = self.bytes.get_mut(kept..).unwrap_or_default();
+    fn receive_behind(&mut self, socket: impl AsFd) -> Result<Option<usize>, Broken> {
+        let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_PER_MESSAGE))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let message = loop {
@@ -194,7 +201,7 @@ impl Incoming {
     /// # Errors
     /// When it is too long or no word of this type.
     pub(crate) fn next<T: bincode::Decode<()>, const CLAIM: usize>(&mut self) -> Result<Option<T>, Broken> {
-        let unread = self.bytes.get(self.read..).unwrap_or_default();
+        let unread = self.bytes.get(self.read..self.filled).unwrap_or_default();
         let Some((head, rest)) = unread.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let len = usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX);
         if len > self.frame_max {
@@ -229,7 +236,13 @@ mod tests {
     use std::io::{Read, Seek, Write};
 
     fn pair() -> (OwnedFd, OwnedFd) {
-        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).unwrap()
+        socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap()
     }
 
     fn file(text: &str) -> Arc<OwnedFd> {

@@ -1,0 +1,247 @@
+//! Slots that lie: each is a socket in the test's hands beside a process that only sleeps. Whatever it says, its task is
+//! answered once, its process is killed, and nothing else happens.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use weft_core::{
+    BlobId, Entry, Limits, Outcome, Payload, Profile, Program, Report, RunId, Stream, Usage, Work,
+};
+
+use super::carrier::Carriers;
+use super::child::Spawned;
+use super::keeper::Keeper;
+use super::process::Front;
+use super::{BlobAccess, PoolEvent};
+use crate::compile::{Compiler, CompilerConfig, How};
+use crate::engines::Interrupt;
+use crate::slot::page::Page;
+use crate::slot::socket::{Incoming, Outgoing};
+use crate::slot::wire::{Brought, FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
+use crate::slot::{Confinement, Fence};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct OneBlob(Vec<u8>);
+
+impl BlobAccess for OneBlob {
+    fn read(&self, _: BlobId) -> io::Result<Bytes> {
+        Ok(Bytes::from(self.0.clone()))
+    }
+
+    fn len(&self, _: BlobId) -> Option<u64> {
+        Some(self.0.len() as u64)
+    }
+
+    fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
+        Ok(BlobId::of(&bytes))
+    }
+}
+
+/// A pool whose only slot is in the test's hands, with one task in it.
+struct Liar {
+    front: Arc<Front>,
+    socket: OwnedFd,
+    page: Page,
+}
+
+impl Liar {
+    fn with_a_task(stream: bool) -> Self {
+        let module = wat::parse_str(r#"(module (func (export "_start")))"#).unwrap();
+        let program = Program {
+            module: BlobId::of(&module),
+            module_bytes: module.len() as u64,
+            entry: Entry::Command,
+            args: Vec::new(),
+            env: Vec::new(),
+            files: Payload::empty(),
+            profile: Profile::Pure,
+            limits: Limits { output_bytes: 1000, ..Limits::DEFAULT },
+        };
+        let compiler = Compiler::start(CompilerConfig::new(None, Interrupt::Kill, How::Here)).unwrap();
+        // Neither keeper nor carriers have a thread: no other slot comes, and nothing is stored.
+        let helpers = (Keeper::new().unwrap(), Carriers::default(), compiler);
+        let front = Front::new(1, 1 << 30, Arc::new(OneBlob(module)), Arc::new(|| {}), helpers).unwrap();
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let process = Command::new("sleep").arg("3600").stdin(Stdio::null()).spawn().unwrap();
+        let (page, page_file) = Page::create().unwrap();
+        let mine = Page::map(&page_file).unwrap();
+        front.spawned(0, Ok(Spawned { process, socket: ours, page, page_file }));
+        let liar = Self { front, socket: theirs, page: mine };
+        let confinement = Confinement { seccomp: Fence::Full, landlock: Fence::Full };
+        liar.say(&FromSlot::Ready { protocol: PROTOCOL, confinement }, []);
+        let input = Payload::empty();
+        let task = program.task_id(&input);
+        liar.front.submit(vec![(RunId(7), Work { task, program: Arc::new(program), input, stream })]);
+        liar.wait_task();
+        liar
+    }
+
+    fn say(&self, word: &FromSlot, files: impl IntoIterator<Item = OwnedFd>) {
+        let mut out = Outgoing::default();
+        out.push(word, files.into_iter().map(Arc::new));
+        // A pool that has hung up does not listen.
+        let _heard = out.send(&self.socket);
+        self.front.turn();
+    }
+
+    /// Waits until the task is here, and claims it.
+    fn wait_task(&self) {
+        let until = Instant::now() + DEADLINE;
+        let mut incoming = Incoming::new(TO_SLOT_BYTES_MAX);
+        loop {
+            assert!(Instant::now() < until, "the task does not come");
+            self.front.turn();
+            incoming.receive(&self.socket).unwrap();
+            while let Some(word) = incoming.next::<ToSlot, TO_SLOT_CLAIM_MAX>().unwrap() {
+                if let ToSlot::Task { number: 0, .. } = word {
+                    assert!(self.page.claim(0, 1));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What becomes of the task.
+    fn answer(&self) -> Report {
+        let until = Instant::now() + DEADLINE;
+        let mut events = Vec::new();
+        while events.is_empty() {
+            assert!(Instant::now() < until, "no answer");
+            self.front.turn();
+            events.extend(self.front.take_events());
+        }
+        let Some(PoolEvent::Ran(RunId(7), report)) = events.pop() else { panic!("no report: {events:?}") };
+        assert!(events.is_empty(), "{events:?}");
+        report
+    }
+
+    /// Expects that the slot is killed for this, and the task told so.
+    fn is_caught(&self, word: &str) {
+        let outcome = self.answer().outcome;
+        assert!(matches!(&outcome, Outcome::Lost(text) if text.contains(word)), "{outcome}");
+        let until = Instant::now() + DEADLINE;
+        let mut status = super::PoolStatus::default();
+        self.front.status(&mut status);
+        while !status.children.is_empty() {
+            assert!(Instant::now() < until, "it lives");
+            self.front.turn();
+            self.front.status(&mut status);
+        }
+        assert!(self.front.take_events().is_empty());
+    }
+}
+
+impl Drop for Liar {
+    fn drop(&mut self) {
+        self.front.quit();
+    }
+}
+
+fn ran(number: u32, output: Brought) -> FromSlot {
+    let none = || Brought::Inline(Vec::new());
+    let (errors, files) = (none(), none());
+    FromSlot::Ran { number, outcome: Outcome::Done, output, errors, files, usage: Usage::default() }
+}
+
+fn inline(bytes: usize) -> Brought {
+    Brought::Inline(vec![0; bytes])
+}
+
+#[test]
+fn an_honest_word_is_taken() {
+    let liar = Liar::with_a_task(false);
+    liar.say(&ran(0, inline(10)), []);
+    let report = liar.answer();
+    assert_eq!((report.outcome, report.output.bytes_len()), (Outcome::Done, 10));
+}
+
+#[test]
+fn reports_of_other_tasks_are_lies() {
+    for number in [1, 5, u32::MAX] {
+        let liar = Liar::with_a_task(false);
+        liar.say(&ran(number, inline(10)), []);
+        liar.is_caught("not its next");
+    }
+    // Nobody is left who could be answered for twice.
+    let liar = Liar::with_a_task(false);
+    liar.say(&ran(0, inline(10)), []);
+    assert_eq!(liar.answer().outcome, Outcome::Done);
+    liar.say(&ran(0, inline(10)), []);
+    liar.front.turn();
+    assert!(liar.front.take_events().is_empty());
+}
+
+#[test]
+fn more_than_a_task_may_bring_is_a_lie() {
+    let liar = Liar::with_a_task(false);
+    liar.say(&ran(0, inline(1001)), []);
+    liar.is_caught("more than it may");
+    let liar = Liar::with_a_task(false);
+    let sealed = memfd_create("lie", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+    fcntl_add_seals(&sealed, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW).unwrap();
+    liar.say(&ran(0, Brought::File(u64::MAX)), [sealed]);
+    liar.is_caught("more than it may");
+}
+
+#[test]
+fn a_file_that_may_change_or_block_is_a_lie() {
+    let (pipe, _other) = io::pipe().unwrap();
+    let unsealed = memfd_create("lie", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+    let half = memfd_create("lie", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+    fcntl_add_seals(&half, SealFlags::SHRINK).unwrap();
+    for file in [OwnedFd::from(pipe), unsealed, half] {
+        let liar = Liar::with_a_task(false);
+        liar.say(&ran(0, Brought::File(100)), [file]);
+        liar.is_caught("not sealed");
+    }
+    let liar = Liar::with_a_task(false);
+    liar.say(&ran(0, Brought::File(100)), []);
+    liar.is_caught("a file is missing");
+}
+
+#[test]
+fn words_that_nobody_asked_for_are_lies() {
+    let printed =
+        |number, len| FromSlot::Printed { number, stream: Stream::Output, offset: 0, bytes: vec![0; len] };
+    for (stream, word) in [(false, printed(0, 5)), (true, printed(3, 5)), (true, printed(0, 0))] {
+        let liar = Liar::with_a_task(stream);
+        liar.say(&word, []);
+        liar.is_caught("it p");
+    }
+    let liar = Liar::with_a_task(false);
+    let confinement = Confinement { seccomp: Fence::Full, landlock: Fence::Full };
+    liar.say(&FromSlot::Ready { protocol: PROTOCOL, confinement }, []);
+    liar.is_caught("another version");
+}
+
+#[test]
+fn bytes_that_are_no_words_are_lies() {
+    for bytes in [b"\xff\xff\xff\x7fxxxx".as_slice(), b"\x02\0\0\0\xff\xff"] {
+        let liar = Liar::with_a_task(false);
+        rustix::io::write(&liar.socket, bytes).unwrap();
+        liar.is_caught("not a word of this protocol");
+    }
+}
+
+#[test]
+fn a_slot_that_hangs_up_is_killed() {
+    let mut liar = Liar::with_a_task(false);
+    let (other, _) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+    drop(std::mem::replace(&mut liar.socket, other));
+    liar.is_caught("signal: 9");
+}
