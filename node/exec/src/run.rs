@@ -113,6 +113,7 @@ impl Attempt<'_> {
         let printer: Option<SharedPrinter> = self.printer.take().map(|printer| Arc::new(Mutex::new(printer)));
         let output = Sink::output(limits.output_bytes, printer.clone());
         let errors = Sink::errors(limits.errors_bytes, printer);
+        self.stop.lend(&output, &errors);
         let mut store = match self.store(door, &output, &errors) {
             Ok(store) => store,
             Err(text) => return Finished::bare(Outcome::Invalid(text)),
@@ -169,9 +170,7 @@ impl Attempt<'_> {
         store.limiter(|guest| &mut guest.bounds);
         store.epoch_deadline_callback(look);
         store.set_epoch_deadline(1);
-        if let Some(fuel) = limits.fuel {
-            store.set_fuel(fuel).expect("an engine for metered programs counts fuel");
-        }
+        fill(&mut store, limits.fuel);
         Ok(store)
     }
 
@@ -198,6 +197,12 @@ impl Attempt<'_> {
                 }
             }
         }
+    }
+}
+
+fn fill(store: &mut Store<Guest>, fuel: Option<u64>) {
+    if let Some(fuel) = fuel {
+        store.set_fuel(fuel).expect("an engine for metered programs counts fuel");
     }
 }
 

@@ -4,6 +4,7 @@
 //! An entry is a text module with a header of comments: `;; expect: KIND PART OF THE TEXT` (alternatives are divided
 //! by ` | `), and where needed `;; run: function NAME`, `;; limits: wall_ms=100 memory_mib=16 ...`, `;; input: TEXT`,
 //! `;; profile: impure`, and `;; after: OTHER`, for one that must come right after another on the same slot.
+//! WEFT_CORPUS=PART runs those with that part in their names.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
@@ -12,15 +13,19 @@ mod generate;
 #[expect(dead_code, reason = "each test uses its part")]
 mod support;
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use support::{program, sandbox};
-use weft_core::{Entry, Limits, Outcome, Payload, Profile, Program};
-use weft_exec::{Sandbox, Stop};
+use support::{Slots, program, sandbox, work};
+use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, Report, RunId};
+use weft_exec::{BlobAccess, Given, Sandbox, Stop};
 
 /// How much later than its limit a run may end, when the machine has nothing else to do.
 const LATE: Duration = Duration::from_millis(100);
@@ -150,6 +155,9 @@ fn corpus() -> Vec<Trial> {
     assert!(paths.len() > 100, "the corpus is not where it should be");
     let mut trials: Vec<Trial> = paths.iter().map(|path| Trial::read(path)).collect();
     trials.extend(generate::all());
+    if let Ok(part) = env::var("WEFT_CORPUS") {
+        trials.retain(|trial| trial.name.contains(&part));
+    }
     let (followers, mut ordered): (Vec<Trial>, Vec<Trial>) =
         trials.into_iter().partition(|trial| trial.after.is_some());
     for follower in followers {
@@ -187,8 +195,47 @@ impl Host for Sandbox {
         };
         let task = program.task_id(&Payload::inline(input));
         let started = Instant::now();
-        let finished = self.run(&prepared, program, task, Bytes::from(input.clone()), &Stop::new());
+        let finished =
+            self.run(&prepared, program, task, Given::input(Bytes::from(input.clone())), &Stop::new(), None);
         Ran { outcome: finished.outcome, output: finished.output, took: started.elapsed(), compile }
+    }
+}
+
+/// A pool of one slot, so that whoever comes next has the slot of whoever came before.
+struct Queue {
+    slots: Slots,
+    runs: Cell<u64>,
+    warm: RefCell<BTreeSet<BlobId>>,
+}
+
+impl Queue {
+    fn start(kind: weft_exec::Slots) -> Self {
+        Self { slots: Slots::start(kind, 1), runs: Cell::new(0), warm: RefCell::default() }
+    }
+
+    /// From submitting to the report.
+    fn ask(&self, trial: &Trial) -> (Report, Duration) {
+        self.runs.set(self.runs.get() + 1);
+        let program = Arc::new(trial.program.clone());
+        let started = Instant::now();
+        self.slots.pool.submit(vec![(RunId(self.runs.get()), work(&program, &trial.input))]);
+        let (_, report) = self.slots.collect(1).remove(0);
+        (report, started.elapsed())
+    }
+}
+
+impl Host for Queue {
+    fn run(&self, trial: &Trial) -> Ran {
+        let mut compile = Duration::ZERO;
+        if self.warm.borrow_mut().insert(self.slots.blobs.put(&trial.module)) {
+            compile = self.ask(trial).1.saturating_sub(trial.wall());
+        }
+        let (report, took) = self.ask(trial);
+        let output = match &report.output {
+            Payload::Inline(bytes) => bytes.to_vec(),
+            Payload::Blob { id, .. } => self.slots.blobs.read(*id).unwrap().to_vec(),
+        };
+        Ran { outcome: report.outcome, output, took, compile }
     }
 }
 
@@ -259,5 +306,25 @@ fn survive(host: &dyn Host) {
 
 #[test]
 fn the_sandbox_survives_the_corpus() {
+    let _alone = alone();
     survive(&sandbox());
+}
+
+#[test]
+fn slots_that_are_threads_survive_the_corpus() {
+    let _alone = alone();
+    survive(&Queue::start(weft_exec::Slots::Threads));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn slots_that_are_processes_survive_the_corpus() {
+    let _alone = alone();
+    survive(&Queue::start(support::processes()));
+}
+
+/// Memory is measured, and time: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -110,7 +110,8 @@ impl Unpacker<'_> {
     fn directories(&mut self, names: &[&str]) -> Result<Inode, &'static str> {
         let mut dir = Vfs::IN;
         for name in names {
-            let entries = self.vfs.entries(dir).map_err(|_| "is below something that is no directory")?;
+            let entries =
+                self.vfs.entries(dir).map_err(|_no_directory| "is below something that is no directory")?;
             dir = match entries.get(*name) {
                 Some(inode) => *inode,
                 None => {
@@ -120,7 +121,7 @@ impl Unpacker<'_> {
                 }
             };
         }
-        self.vfs.entries(dir).map_err(|_| "is below something that is no directory")?;
+        self.vfs.entries(dir).map_err(|_no_directory| "is below something that is no directory")?;
         Ok(dir)
     }
 
@@ -170,7 +171,7 @@ fn check_symlink(parents: &[&str], target: &str) -> Result<(), String> {
 
 fn text(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes)
-        .map_err(|_| refuse(&String::from_utf8_lossy(bytes), "has a name that is not UTF-8"))
+        .map_err(|_not_text| refuse(&String::from_utf8_lossy(bytes), "has a name that is not UTF-8"))
 }
 
 fn refuse(path: &str, what: &str) -> String {

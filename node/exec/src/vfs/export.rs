@@ -20,18 +20,19 @@ impl Vfs {
     ///
     /// # Errors
     /// With [`Error::NameTooLong`] when a path is longer than [`PATH_BYTES_MAX`].
-    pub(crate) fn into_out(mut self) -> Result<Vec<u8>, Error> {
+    pub(crate) fn into_out(self) -> Result<Vec<u8>, Error> {
         let names = self.out_names()?;
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
+        Ok(if names.is_empty() { Vec::new() } else { self.pack(names) })
+    }
+
+    fn pack(mut self, names: Vec<(String, Inode)>) -> Vec<u8> {
         let mut exporter = Exporter { tar: Builder::new(Vec::new()), first: BTreeMap::new() };
         for (path, inode) in names {
             let Some(node) = self.nodes.get_mut(&inode) else { continue };
             let body = std::mem::replace(&mut node.body, Body::File(Content::empty()));
             exporter.add(path, inode, &body).expect("memory takes everything, and the names were checked");
         }
-        Ok(exporter.tar.into_inner().expect("memory takes everything"))
+        exporter.tar.into_inner().expect("memory takes everything")
     }
 
     /// Every path below `/out`, without it, in order.

@@ -1,5 +1,7 @@
 //! Numbers of WASI preview 1 that the calls use: error codes, flags, rights, and the layouts of what they write.
 
+use std::num::TryFromIntError;
+
 use crate::vfs::{Kind, Stat};
 
 /// An error code.
@@ -30,6 +32,12 @@ impl Errno {
 
     pub(super) fn code(self) -> i32 {
         i32::from(self.0)
+    }
+}
+
+impl From<TryFromIntError> for Errno {
+    fn from(_number: TryFromIntError) -> Self {
+        Self::OVERFLOW
     }
 }
 

@@ -39,7 +39,7 @@ impl Call<'_> {
             Some((at, name)) if *at == cookie => Some(&**name),
             // Somewhere else than where it went last: counted from the start.
             Some(_) | None => {
-                let before = usize::try_from(cookie - DOTS - 1).map_err(|_| Errno::OVERFLOW)?;
+                let before = usize::try_from(cookie - DOTS - 1)?;
                 let Some((name, ..)) = vfs.entries_after(inode, None)?.nth(before) else {
                     return self.ram.put_len(out, 0);
                 };
@@ -69,7 +69,7 @@ struct Page<'a> {
 impl Page<'_> {
     /// Adds an entry; false if not all of it had room.
     fn put(&mut self, next: u64, inode: u64, filetype: u8, name: &str) -> Answer<bool> {
-        let name_len = u32::try_from(name.len()).map_err(|_| Errno::OVERFLOW)?;
+        let name_len = u32::try_from(name.len())?;
         let head: [u8; DIRENT_BYTES] = abi::dirent(next, inode, name_len, filetype);
         let free = self.room.get_mut(self.used..).unwrap_or_default();
         let whole = DIRENT_BYTES + name.len();

@@ -90,7 +90,7 @@ impl Call<'_> {
             Descriptor::File(file) => {
                 let append = if file.append { FD_APPEND } else { 0 };
                 let nonblock = if file.nonblock { FD_NONBLOCK } else { 0 };
-                let flags = u16::try_from(append | nonblock).map_err(|_| Errno::OVERFLOW)?;
+                let flags = u16::try_from(append | nonblock)?;
                 FdStat::file(file.read, file.write, flags)
             }
         };

@@ -15,6 +15,9 @@ mod process;
 mod ram;
 mod table;
 
+use std::num::TryFromIntError;
+use std::str::Utf8Error;
+
 use bytes::Bytes;
 use wasmtime::{Caller, Engine, Extern, Linker, Memory};
 use weft_core::{Program, Trap};
@@ -72,6 +75,19 @@ type Answer<T = ()> = Result<T, Fail>;
 impl From<Errno> for Fail {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)
+    }
+}
+
+/// A length that the guest's numbers can't say.
+impl From<TryFromIntError> for Fail {
+    fn from(error: TryFromIntError) -> Self {
+        Self::Errno(error.into())
+    }
+}
+
+impl From<Utf8Error> for Fail {
+    fn from(_text: Utf8Error) -> Self {
+        Self::Errno(Errno::ILSEQ)
     }
 }
 

@@ -82,7 +82,7 @@ impl Call<'_> {
             TAG_CLOCK => {
                 let timeout = u64::from_le_bytes(field(bytes, 24));
                 let absolute = u16::from_le_bytes(field(bytes, 40)) & FLAG_ABSOLUTE != 0;
-                let now = peek(&self.guest.world, which).map_err(|_| Errno::INVAL)?;
+                let now = peek(&self.guest.world, which).map_err(|_no_clock| Errno::INVAL)?;
                 let wait_ns = if absolute { timeout.saturating_sub(now) } else { timeout };
                 Ok(Subscription { wait_ns, ..ready })
             }

@@ -134,7 +134,7 @@ impl Texts {
         self.list = self.list.checked_add(4).ok_or(Errno::OVERFLOW)?;
         for part in parts {
             ram.put(self.at, part)?;
-            let len = Word::try_from(part.len()).map_err(|_| Errno::OVERFLOW)?;
+            let len = Word::try_from(part.len())?;
             self.at = self.at.checked_add(len).ok_or(Errno::OVERFLOW)?;
         }
         Ok(())

@@ -52,7 +52,7 @@ impl<'a> Ram<'a> {
     }
 
     pub(super) fn put(&mut self, address: Word, bytes: &[u8]) -> Answer {
-        let len = Word::try_from(bytes.len()).map_err(|_| Errno::OVERFLOW)?;
+        let len = Word::try_from(bytes.len())?;
         let span = self.span(address, len)?;
         self.bytes_mut(span)?.copy_from_slice(bytes);
         Ok(())
@@ -68,12 +68,12 @@ impl<'a> Ram<'a> {
 
     /// The length of something, as the guest counts.
     pub(super) fn put_len(&mut self, address: Word, len: usize) -> Answer {
-        self.put_u32(address, u32::try_from(len).map_err(|_| Errno::OVERFLOW)?)
+        self.put_u32(address, u32::try_from(len)?)
     }
 
     pub(super) fn array<const N: usize>(&self, address: Word) -> Answer<[u8; N]> {
-        let span = self.span(address, Word::try_from(N).map_err(|_| Errno::OVERFLOW)?)?;
-        self.bytes(span)?.try_into().map_err(|_| outside())
+        let span = self.span(address, Word::try_from(N)?)?;
+        self.bytes(span)?.first_chunk().copied().ok_or_else(outside)
     }
 
     fn u32(&self, address: Word) -> Answer<u32> {
@@ -83,7 +83,7 @@ impl<'a> Ram<'a> {
     /// A path, or another text.
     pub(super) fn text(&self, address: Word, len: Word) -> Answer<&str> {
         let span = self.span(address, len)?;
-        std::str::from_utf8(self.bytes(span)?).map_err(|_| Errno::ILSEQ.into())
+        Ok(std::str::from_utf8(self.bytes(span)?)?)
     }
 
     /// The buffers of a vectored call, each found to be inside.

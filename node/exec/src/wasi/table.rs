@@ -127,7 +127,7 @@ impl Table {
             *slot = Some(descriptor);
             self.free -= 1;
         }
-        u32::try_from(index).map_err(|_| Errno::MFILE)
+        Ok(u32::try_from(index)?)
     }
 
     pub(super) fn remove(&mut self, fd: u32) -> Result<Descriptor, Errno> {

@@ -1,5 +1,5 @@
 ;; One write of a million buffers, each the whole memory: 8 TiB if it were obeyed.
-;; expect: limit output: more than 1048576 bytes | failed exit code | trapped
+;; expect: failed exit code 28
 ;; limits: output_bytes=1048576 memory_mib=16 wall_ms=20000
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))

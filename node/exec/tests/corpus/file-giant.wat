@@ -4,5 +4,5 @@
 (module
   ;; include: wasi.inc
   (func (export "_start")
-    (call $must (call $open (call $out) (i32.const 16) (i32.const 4) (i32.const 1)))
+    (call $must (call $open (call $out) (i32.const 17) (i32.const 3) (i32.const 1)))
     (loop (call $must (call $write (call $opened) (i32.const 65536))) (br 0))))

@@ -18,7 +18,8 @@ pub(super) fn all() -> Vec<Trial> {
         command("locals-50001", one_function(&locals(50_001), &[]), "invalid locals | limit locals"),
         command("locals-4294967295", one_function(&locals(u32::MAX), &[]), "invalid locals | limit locals"),
         command("locals-50000", one_function(&locals(50_000), &[]), "done | limit"),
-        command("blocks-100000-deep", one_function(&[], &nested(100_000)), "done | limit"),
+        command("blocks-9000-deep", one_function(&[], &nested(9_000)), "done"),
+        command("blocks-100000-deep", one_function(&[], &nested(100_000)), "limit"),
         command(
             "branch-table-giant",
             one_function(&[], &branch_table(1_000_000)),
@@ -29,6 +30,9 @@ pub(super) fn all() -> Vec<Trial> {
         command("data-segments-100000", data_segments(100_000), "done | invalid | limit"),
         command("types-giant", giant_type(2_000), "invalid | limit"),
     ];
+    all.extend(WILD_CALLS.iter().enumerate().map(|(number, call)| {
+        command(&format!("pointer-{number}"), wild_call(call), "trapped access outside the memory")
+    }));
     let whole = one_function(&[(1, 0x7f)], &add_and_drop(3));
     for cut in 0..whole.len() {
         // A cut behind a whole section leaves a module, but one without a body for its function, or without a door.
@@ -36,6 +40,55 @@ pub(super) fn all() -> Vec<Trial> {
     }
     all.push(command("cut-nowhere", whole, "done"));
     all
+}
+
+/// Host calls with an address or a length that leads out of a memory of 64 KiB. Each must end the run: the
+/// specification of preview 1 says so, and a guest that went on would not know what it reads.
+const WILD_CALLS: [&str; 28] = [
+    "(call $args_sizes_get (i32.const 65533) (i32.const 0))",
+    "(call $args_sizes_get (i32.const 0) (i32.const 65536))",
+    "(call $args_get (i32.const -4) (i32.const 0))",
+    "(call $args_get (i32.const 0) (i32.const 65535))",
+    "(call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 65529))",
+    "(call $clock_time_get (i32.const 1) (i64.const 0) (i32.const -8))",
+    "(call $clock_res_get (i32.const 0) (i32.const 65536))",
+    "(call $random_get (i32.const 0) (i32.const -1))",
+    "(call $random_get (i32.const -8) (i32.const 64))",
+    "(call $random_get (i32.const 65536) (i32.const 1))",
+    // One buffer of 4 GiB; one that starts at the end; one whose sum runs over; lists that lie outside.
+    "(call $fd_write (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 0))",
+    "(call $fd_write (i32.const 1) (i32.const 1032) (i32.const 1) (i32.const 0))",
+    "(call $fd_write (i32.const 1) (i32.const 1040) (i32.const 1) (i32.const 0))",
+    "(call $fd_read (i32.const 0) (i32.const 1024) (i32.const 1) (i32.const 0))",
+    "(call $fd_read (i32.const 0) (i32.const 1032) (i32.const 1) (i32.const 0))",
+    "(call $fd_write (i32.const 1) (i32.const 65529) (i32.const 1) (i32.const 0))",
+    "(call $fd_write (i32.const 1) (i32.const -4) (i32.const 1) (i32.const 0))",
+    "(call $fd_read (i32.const 0) (i32.const 65536) (i32.const 3) (i32.const 0))",
+    // Good buffers, but no room for the answer.
+    "(call $fd_write (i32.const 1) (i32.const 1048) (i32.const 1) (i32.const 65534))",
+    "(call $fd_fdstat_get (i32.const 0) (i32.const 65513))",
+    "(call $fd_filestat_get (i32.const 0) (i32.const 65473))",
+    "(call $fd_prestat_get (i32.const 3) (i32.const 65529))",
+    "(call $fd_prestat_dir_name (i32.const 3) (i32.const 65536) (i32.const 1))",
+    "(call $path_create_directory (i32.const 3) (i32.const 65530) (i32.const 64))",
+    "(call $path_create_directory (i32.const 3) (i32.const 64) (i32.const -1))",
+    "(call $poll_oneoff (i32.const 65500) (i32.const 2048) (i32.const 1) (i32.const 0))",
+    "(call $poll_oneoff (i32.const 2048) (i32.const 65510) (i32.const 1) (i32.const 0))",
+    "(call $poll_oneoff (i32.const 2048) (i32.const 4096) (i32.const 1) (i32.const 65533))",
+];
+
+fn wild_call(call: &str) -> Vec<u8> {
+    let name = call.split(['$', ' ']).nth(2).unwrap();
+    let parameters: String = call.split("(i").skip(1).map(|rest| format!(" i{}", &rest[..2])).collect();
+    let text = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "{name}" (func ${name} (param{parameters}) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 1024) "\00\00\00\00\ff\ff\ff\ff"
+                "\00\00\01\00\01\00\00\00" "\f0\ff\ff\ff\20\00\00\00" "\00\00\00\00\04\00\00\00")
+            (func (export "_start") (drop {call})))"#
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 /// An unsigned number as the format writes it.
