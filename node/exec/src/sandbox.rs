@@ -147,15 +147,12 @@ impl Sandbox {
     }
 
     /// A sandbox for the one guest at a time of a process that is killed when the guest must end: it has no ticker,
-    /// compiles nothing, and runs what [`Sandbox::load`] is given. All that it will ever open is open when it returns.
+    /// compiles nothing, and runs what [`Sandbox::load`] is given.
     ///
     /// # Errors
     /// When this machine refuses the address space.
     pub fn for_slot(memory_max_bytes: u64) -> Result<Self, SandboxError> {
-        let sandbox = Self::open(1, memory_max_bytes, Interrupt::Kill, None)?;
-        // Making an engine opens a file, which this process will not be allowed any more.
-        sandbox.0.engines.make_all().map_err(|error| SandboxError::Engine(words(&error)))?;
-        Ok(sandbox)
+        Self::open(1, memory_max_bytes, Interrupt::Kill, None)
     }
 
     /// Makes all engines that any code may need: for a process that can open nothing later.
