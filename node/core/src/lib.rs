@@ -26,6 +26,7 @@ pub mod input;
 mod membership;
 mod memo;
 pub mod message;
+mod outcome;
 mod owner;
 pub mod receipt;
 pub mod snapshot;

@@ -1,4 +1,4 @@
-//! What a task is, how an attempt may end, and what it used. Plain data: nothing here runs anything.
+//! What a task is, what an attempt used, and what it brought home. Plain data: nothing here runs anything.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::id::{BlobId, TaskId};
+pub use crate::outcome::{Failure, Limit, Outcome, Trap};
 
 /// Bytes of at most this length travel inside messages; longer ones as blobs.
 pub const INLINE_BYTES_MAX: usize = 16 * 1024;
@@ -271,164 +272,6 @@ impl fmt::Debug for Payload {
         match self {
             Self::Inline(bytes) => write!(f, "{} bytes", bytes.len()),
             Self::Blob { id, bytes } => write!(f, "{id:?} ({bytes} bytes)"),
-        }
-    }
-}
-
-/// How an attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub enum Outcome {
-    /// It ran to its end and said that all is well.
-    Done,
-    /// It ran to its end and said that it failed.
-    Failed(Failure),
-    /// It did something that WebAssembly forbids.
-    Trapped(Trap),
-    /// It reached a bound.
-    LimitExceeded(Limit),
-    /// The module can't be run at all; the text says what was looked for and what was found.
-    Invalid(String),
-    /// Its owner took it back.
-    Cancelled,
-    /// The worker could not say how it ended: it died, or lost what the task needed; the text says which.
-    Lost(String),
-}
-
-/// How a program says that it failed.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub enum Failure {
-    /// A command's exit code, never 0.
-    Exit(i32),
-    /// A function's error text.
-    Error(String),
-}
-
-/// What a guest did that WebAssembly forbids.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub enum Trap {
-    /// `unreachable`: what a panic or an abort compiles to.
-    Unreachable,
-    /// An access outside the memory.
-    MemoryOutOfBounds,
-    /// An access outside a table, a null or ill-typed call.
-    BadTable,
-    /// Too deep a recursion.
-    StackOverflow,
-    /// Division by zero, overflow, or a conversion that has no integer.
-    Arithmetic,
-    /// A broken promise of the guest ABI; the text says which.
-    Abi(String),
-    /// Anything else, in the runtime's words.
-    Other(String),
-}
-
-impl fmt::Display for Trap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable => f.write_str("unreachable executed (a panic or an abort)"),
-            Self::MemoryOutOfBounds => f.write_str("access outside the memory"),
-            Self::BadTable => f.write_str("access outside a table, or a call of the wrong type"),
-            Self::StackOverflow => f.write_str("stack overflow"),
-            Self::Arithmetic => f.write_str("division by zero or integer overflow"),
-            Self::Abi(text) => write!(f, "guest ABI: {text}"),
-            Self::Other(text) => f.write_str(text),
-        }
-    }
-}
-
-/// Which bound was reached, with its value.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub enum Limit {
-    /// Running time.
-    WallTime {
-        /// The bound.
-        limit_ms: u32,
-    },
-    /// Linear memory.
-    Memory {
-        /// What it asked for in all.
-        asked_bytes: u64,
-        /// The bound.
-        limit_bytes: u64,
-    },
-    /// Fuel.
-    Fuel {
-        /// The bound.
-        limit: u64,
-    },
-    /// Output.
-    Output {
-        /// The bound.
-        limit_bytes: u64,
-    },
-    /// Standard error.
-    Errors {
-        /// The bound.
-        limit_bytes: u64,
-    },
-    /// What it keeps under `/tmp` and `/out`.
-    FilesBytes {
-        /// The bound.
-        limit_bytes: u64,
-    },
-    /// How many files it makes.
-    Files {
-        /// The bound.
-        limit: u32,
-    },
-    /// Anything else that has a bound: tables, instances, module size, compile time.
-    Other(String),
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WallTime { limit_ms } => write!(f, "time: ran longer than {limit_ms} ms"),
-            Self::Memory { asked_bytes, limit_bytes } if asked_bytes >> 20 == limit_bytes >> 20 => {
-                write!(f, "memory: asked for {asked_bytes} bytes, limit {limit_bytes}")
-            }
-            Self::Memory { asked_bytes, limit_bytes } => {
-                write!(f, "memory: asked for {} MiB, limit {} MiB", asked_bytes >> 20, limit_bytes >> 20)
-            }
-            Self::Fuel { limit } => write!(f, "fuel: used up all {limit}"),
-            Self::Output { limit_bytes } => write!(f, "output: more than {limit_bytes} bytes"),
-            Self::Errors { limit_bytes } => write!(f, "standard error: more than {limit_bytes} bytes"),
-            Self::FilesBytes { limit_bytes } => {
-                write!(f, "files: more than {limit_bytes} bytes under /tmp and /out")
-            }
-            Self::Files { limit } => write!(f, "files: more than {limit} under /tmp and /out"),
-            Self::Other(text) => f.write_str(text),
-        }
-    }
-}
-
-impl Outcome {
-    /// The kind in one lower-case word, as in JSON and tables.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed(_) => "failed",
-            Self::Trapped(_) => "trapped",
-            Self::LimitExceeded(_) => "limit",
-            Self::Invalid(_) => "invalid",
-            Self::Cancelled => "cancelled",
-            Self::Lost(_) => "lost",
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Done => f.write_str("done"),
-            Self::Failed(Failure::Exit(code)) => write!(f, "failed with exit code {code}"),
-            Self::Failed(Failure::Error(text)) => write!(f, "failed: {text}"),
-            Self::Trapped(trap) => write!(f, "trapped: {trap}"),
-            Self::LimitExceeded(limit) => write!(f, "limit exceeded: {limit}"),
-            Self::Invalid(text) => write!(f, "invalid module: {text}"),
-            Self::Cancelled => f.write_str("cancelled"),
-            Self::Lost(text) => write!(f, "lost: {text}"),
         }
     }
 }

@@ -100,8 +100,7 @@ fn who_wants_it_run_gets_it_run() {
 
 #[test]
 fn what_failed_was_quick_or_impure_is_not_remembered() {
-    let quick =
-        |mesh: &Mesh| Report { usage: Usage { wall_us: 99, ..Usage::default() }, ..mesh.report() };
+    let quick = |mesh: &Mesh| Report { usage: Usage { wall_us: 99, ..Usage::default() }, ..mesh.report() };
     let failed = |mesh: &Mesh| Report { outcome: Outcome::Failed(Failure::Exit(1)), ..mesh.report() };
     let stopped = |mesh: &Mesh| Report {
         outcome: Outcome::LimitExceeded(Limit::WallTime { limit_ms: 50 }),

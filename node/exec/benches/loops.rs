@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark may panic")]
 
+mod support;
 #[path = "../../../wasm-tasks/loops/src/work.rs"]
 #[expect(
     missing_docs,
@@ -17,7 +18,6 @@
     reason = "the guests' own source"
 )]
 mod work;
-mod support;
 
 use divan::Bencher;
 use support::{Bare, PoolBench, Setting};

@@ -75,8 +75,18 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
 }
 
 fn slot_kind(slots: &api::Slots) -> String {
-    let api::Slots { kind, busy, queued, paused, children, replaced, confinement, compiled, compiling, optimising } =
-        slots;
+    let api::Slots {
+        kind,
+        busy,
+        queued,
+        paused,
+        children,
+        replaced,
+        confinement,
+        compiled,
+        compiling,
+        optimising,
+    } = slots;
     let processes = match kind.as_str() {
         "process" => format!(", {children} processes ({replaced} replaced)"),
         _ => String::new(),

@@ -6,7 +6,10 @@ pub fn mandelbrot(size: u32) -> u64 {
     let mut inside = 0;
     for row in 0..size {
         for column in 0..size {
-            let (a, b) = (f64::from(column) * 3.0 / f64::from(size) - 2.0, f64::from(row) * 2.0 / f64::from(size) - 1.0);
+            let (a, b) = (
+                f64::from(column) * 3.0 / f64::from(size) - 2.0,
+                f64::from(row) * 2.0 / f64::from(size) - 1.0,
+            );
             let (mut x, mut y, mut steps) = (0.0, 0.0, 0u64);
             while x * x + y * y <= 4.0 && steps < 200 {
                 let next = x * x - y * y + a;
@@ -23,7 +26,14 @@ pub fn mandelbrot(size: u32) -> u64 {
 /// Rounds of SHA-256's compression on one block: rotations and additions in a long chain.
 pub fn sha256(rounds: u32) -> u64 {
     let mut state = [
-        0x6a09_e667u32, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
+        0x6a09_e667u32,
+        0xbb67_ae85,
+        0x3c6e_f372,
+        0xa54f_f53a,
+        0x510e_527f,
+        0x9b05_688c,
+        0x1f83_d9ab,
+        0x5be0_cd19,
     ];
     for round in 0..rounds {
         let mut words = [0u32; 64];
@@ -34,13 +44,15 @@ pub fn sha256(rounds: u32) -> u64 {
             let (a, b) = (words[index - 15], words[index - 2]);
             let low = a.rotate_right(7) ^ a.rotate_right(18) ^ (a >> 3);
             let high = b.rotate_right(17) ^ b.rotate_right(19) ^ (b >> 10);
-            words[index] = words[index - 16].wrapping_add(low).wrapping_add(words[index - 7]).wrapping_add(high);
+            words[index] =
+                words[index - 16].wrapping_add(low).wrapping_add(words[index - 7]).wrapping_add(high);
         }
         let mut v = state;
         for word in words {
             let sum = v[4].rotate_right(6) ^ v[4].rotate_right(11) ^ v[4].rotate_right(25);
             let choice = (v[4] & v[5]) ^ (!v[4] & v[6]);
-            let first = v[7].wrapping_add(sum).wrapping_add(choice).wrapping_add(word).wrapping_add(0x428a_2f98);
+            let first =
+                v[7].wrapping_add(sum).wrapping_add(choice).wrapping_add(word).wrapping_add(0x428a_2f98);
             let sum = v[0].rotate_right(2) ^ v[0].rotate_right(13) ^ v[0].rotate_right(22);
             let second = sum.wrapping_add((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
             v = [first.wrapping_add(second), v[0], v[1], v[2], v[3].wrapping_add(first), v[4], v[5], v[6]];

@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use bytes::Bytes;
 use wasmtime::{
-    Caller, Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Module, PoolingAllocationConfig,
-    Store,
+    Caller, Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Module,
+    PoolingAllocationConfig, Store,
 };
 use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, RunId, Work};
 use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, Slots};
@@ -185,7 +185,10 @@ impl PoolBench {
         let input = Payload::inline(input);
         let task = self.program.task_id(&input);
         let work = |run| {
-            (RunId(run), Work { task, program: Arc::clone(&self.program), input: input.clone(), stream: false })
+            (
+                RunId(run),
+                Work { task, program: Arc::clone(&self.program), input: input.clone(), stream: false },
+            )
         };
         self.pool.submit((first..first + tasks).map(work).collect());
         let mut outputs = BTreeMap::new();
