@@ -3,7 +3,6 @@
 //! registries are out of reach it says so and is no failure.
 
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -5,16 +5,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark may panic")]
 
+#[expect(dead_code, clippy::indexing_slicing, reason = "shared by benchmarks, which may panic")]
 mod support;
 #[path = "../../../wasm-tasks/loops/src/work.rs"]
 #[expect(
-    missing_docs,
     unreachable_pub,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
-    clippy::manual_is_multiple_of,
     reason = "the guests' own source"
 )]
 mod work;

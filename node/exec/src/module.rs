@@ -343,12 +343,29 @@ pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
 
 /// A stranger's name, shortened for our texts.
 pub(crate) fn quote(name: &str) -> String {
-    shorten(name, NAME_MAX)
+    shorten(&plain(name), NAME_MAX)
 }
 
 /// The runtime's words about a module, shortened: they may quote the module.
 pub(crate) fn words(error: &wasmtime::Error) -> String {
-    shorten(&format!("{error:#}"), WORDS_MAX)
+    shorten(&plain(&format!("{error:#}")), WORDS_MAX)
+}
+
+/// The text without what would act on a terminal or a log instead of being shown: control characters, and those that
+/// turn the direction of what follows.
+pub(crate) fn plain(text: &str) -> String {
+    let acts = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .map(|c| {
+            if c == '\n' {
+                ' '
+            } else if acts(c) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// The text's first characters.

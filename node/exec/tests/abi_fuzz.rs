@@ -1,8 +1,15 @@
 //! Function modules that behave at random, against the host's side of the guest ABI: quiet ones, whose answer a
 //! plain model foretells, and wild ones, of which only the frame is known: an outcome of the right kind, in time,
-//! within every limit, and the same again. PROPTEST_CASES runs more of them.
+//! within every limit, and the same again. `PROPTEST_CASES` runs more of them.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and is told how long to run"
+)]
 
 #[expect(dead_code, reason = "each test uses its part")]
 mod support;

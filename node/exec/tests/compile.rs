@@ -1,7 +1,7 @@
 //! The compiler: one compile per module, baseline first and optimised behind, the disk cache, and children that are
 //! killed, too slow or too greedy.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::unwrap_in_result, clippy::panic, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test uses its part")]
 mod support;

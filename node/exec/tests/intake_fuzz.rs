@@ -2,7 +2,13 @@
 //! modules, and the modules of this repository with bytes changed. `WEFT_FUZZ=n` runs n rounds of each; the default is
 //! quick.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and is told how long to run"
+)]
 
 #[expect(dead_code, reason = "each test uses its part")]
 mod support;
@@ -100,7 +106,7 @@ fn mutate(module: &mut Vec<u8>, seed: u64) {
     let dice = random(seed ^ (1 << 63), 64);
     let number = |at: usize| usize::from(u16::from_le_bytes([dice[at], dice[at + 1]]));
     // Most of a module is its code; its head is where the counts and lengths are.
-    let reach = if dice[0] % 2 == 0 { module.len() } else { module.len().min(300) };
+    let reach = if dice[0].is_multiple_of(2) { module.len() } else { module.len().min(300) };
     for change in 0..=usize::from(dice[1] % 4) {
         let at = (number(4 + 8 * change) * 7919 + number(6 + 8 * change)) % reach.min(module.len()).max(1);
         let len = number(8 + 8 * change) % 40;

@@ -61,7 +61,7 @@ pub fn sha256(rounds: u32) -> u64 {
             *total = total.wrapping_add(word);
         }
     }
-    state.iter().fold(0, |sum, word| (sum << 7 | sum >> 57) ^ u64::from(*word))
+    state.iter().fold(0, |sum, word| sum.rotate_left(7) ^ u64::from(*word))
 }
 
 /// Steps that all numbers below `limit` take to reach 1: integers, and a division by two that may be a shift.

@@ -1,8 +1,6 @@
 //! What the benchmarks share: bare wasmtime with a pool of the sandbox's settings, as the reference, and a pool of
 //! slots that is handed tasks in batches and waited for.
 
-#![expect(dead_code, reason = "each benchmark uses its part")]
-
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};

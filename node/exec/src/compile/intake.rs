@@ -16,7 +16,7 @@ use wasmparser::{
 use crate::MODULE_BYTES_MAX;
 use crate::code::Kind;
 use crate::compile::work::Flaw;
-use crate::module::shorten;
+use crate::module::{plain, shorten};
 
 /// What may be in a module, or in all modules of a component together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -333,5 +333,5 @@ fn within(what: &str, found: u64, most: u64) -> Result<(), Flaw> {
 }
 
 fn invalid(error: impl Display) -> Flaw {
-    Flaw::Invalid(shorten(&error.to_string(), 600))
+    Flaw::Invalid(shorten(&plain(&error.to_string()), 600))
 }
