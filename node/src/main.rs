@@ -28,12 +28,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// What this process is to do as a slot of a node, if it is one: `weft slot`, which nobody types.
+/// What this process is to do as a slot of a node, or as its compiler, if it is one: `weft slot` and
+/// `weft slot --compile`, which nobody types.
 #[cfg(target_os = "linux")]
 fn slot() -> Option<ExitCode> {
     let mut words = std::env::args_os().skip(1);
     let is_slot = words.next().is_some_and(|word| word == weft_node::settings::SLOT_WORD);
-    (is_slot && words.next().is_none()).then(weft_exec::slot_main)
+    match (is_slot, words.next(), words.next()) {
+        (true, None, None) => Some(weft_exec::slot_main()),
+        (true, Some(word), None) if word == "--compile" => Some(weft_exec::compile_main()),
+        _ => None,
+    }
 }
 
 #[cfg(not(target_os = "linux"))]

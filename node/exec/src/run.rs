@@ -113,6 +113,7 @@ impl Attempt<'_> {
         let printer: Option<SharedPrinter> = self.printer.take().map(|printer| Arc::new(Mutex::new(printer)));
         let output = Sink::output(limits.output_bytes, printer.clone());
         let errors = Sink::errors(limits.errors_bytes, printer);
+        self.stop.lend(&output, &errors);
         let mut store = match self.store(door, &output, &errors) {
             Ok(store) => store,
             Err(text) => return Finished::bare(Outcome::Invalid(text)),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use weft_core::Limit;
 
 use crate::guest::End;
+use crate::sink::Sink;
 
 /// More than this between two looks at the watch is not the guest's running time: the process or its thread was
 /// stopped in between.
@@ -28,6 +29,8 @@ struct Flag {
     held_us: AtomicU64,
     /// Who counts instead, for a run whose process is stopped as a whole.
     held_by: Option<Box<dyn Fn() -> Duration + Send + Sync>>,
+    /// Where the run prints, for who ends its process and answers for it.
+    sinks: Mutex<Option<(Sink, Sink)>>,
     lock: Mutex<()>,
     wake: Condvar,
 }
@@ -87,6 +90,22 @@ impl Stop {
             Some(held) => held(),
             None => Duration::from_micros(self.0.held_us.load(Ordering::Acquire)),
         }
+    }
+
+    /// Notes where a run prints: whoever ends its process answers for it.
+    pub(crate) fn lend(&self, output: &Sink, errors: &Sink) {
+        if self.0.held_by.is_some() {
+            *self.sinks() = Some((output.clone(), errors.clone()));
+        }
+    }
+
+    /// What the last run printed, and nobody took.
+    pub(crate) fn printed(&self) -> (Vec<u8>, Vec<u8>) {
+        self.sinks().as_ref().map(|(output, errors)| (output.take(), errors.take())).unwrap_or_default()
+    }
+
+    fn sinks(&self) -> MutexGuard<'_, Option<(Sink, Sink)>> {
+        self.0.sinks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when the run may go on, or is to end.

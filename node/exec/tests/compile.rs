@@ -24,14 +24,14 @@ use weft_exec::{
 #[test]
 #[ignore = "it is the child of other tests"]
 fn the_child() {
-    weft_exec::compile_main();
+    assert_eq!(weft_exec::compile_main(), std::process::ExitCode::SUCCESS);
 }
 
 /// The same under another name, so that a test finds it among the processes.
 #[test]
 #[ignore = "it is the child of another test"]
 fn the_victim() {
-    weft_exec::compile_main();
+    assert_eq!(weft_exec::compile_main(), std::process::ExitCode::SUCCESS);
 }
 
 fn child_of(name: &str) -> How {

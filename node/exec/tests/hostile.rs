@@ -5,16 +5,17 @@
 #[expect(dead_code, reason = "each test uses its part")]
 mod support;
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use support::{
-    command, command_module, echo, function, function_module, limit, prepare, refusal, run, sandbox, task,
-    trap,
+    DEADLINE, command, command_module, echo, function, function_module, limit, prepare, refusal, run,
+    sandbox, task, trap,
 };
 use weft_core::{Entry, Limit, Limits, Outcome, Profile, Program, Trap};
-use weft_exec::{Finished, Given, PrepareError, Sandbox, SandboxConfig, Stop, TABLE_ELEMENTS_MAX};
+use weft_exec::{Finished, Given, PrepareError, Printer, Sandbox, SandboxConfig, Stop, TABLE_ELEMENTS_MAX};
 
 /// How much later than its limit a run may end, on a machine that is busy with other tests.
 const LATE: Duration = Duration::from_secs(2);
@@ -66,10 +67,11 @@ fn an_endless_loop_of_host_calls_meets_it_too() {
     expect_wall(&sandbox(), &module, command(&module), 50);
 }
 
-/// Sleeps for an hour by `poll_oneoff`, then prints "ok".
+/// Writes a word to standard error, sleeps for an hour by `poll_oneoff`, then prints "ok".
 fn sleeper() -> Vec<u8> {
     command_module(
-        r"(i32.store (i32.const 80) (i32.const 1))
+        r"(call $write (i32.const 2) (i32.const 700) (i32.const 1))
+          (i32.store (i32.const 80) (i32.const 1))
           (i64.store (i32.const 88) (i64.const 3600000000000))
           (if (call $poll (i32.const 64) (i32.const 256) (i32.const 1) (i32.const 512)) (then (call $exit (i32.const 9))))
           (if (i32.ne (i32.load (i32.const 512)) (i32.const 1)) (then (call $exit (i32.const 8))))
@@ -90,31 +92,34 @@ fn a_sleeping_guest_ends_at_its_limit_and_a_pure_one_does_not_wait() {
     assert!(started.elapsed() < Duration::from_secs(30));
 }
 
-/// Stops a run after it was started, and expects it to end soon after.
+/// Stops a run after it has printed something, and expects it to end soon after.
 fn expect_stop(module: &[u8], program: Program) {
     let sandbox = sandbox();
     let program = limited(program, |limits| limits.wall_ms = 60_000);
     let prepared = prepare(&sandbox, module, &program);
     let stop = Stop::new();
+    let (tell, hear) = mpsc::channel();
+    let printer: Printer = Box::new(move |_, _, _| tell.send(()).unwrap());
+    let none = || Given::input(Bytes::new());
     let (finished, took) = thread::scope(|scope| {
-        let runner = scope
-            .spawn(|| sandbox.run(&prepared, &program, task(1), Given::input(Bytes::new()), &stop, None));
-        // Not a wait for anything: both orders of start and stop must end the run.
-        thread::sleep(Duration::from_millis(30));
+        let run = || sandbox.run(&prepared, &program, task(1), none(), &stop, Some(printer));
+        let runner = scope.spawn(run);
+        // By then the guest runs, or sleeps at once.
+        hear.recv_timeout(DEADLINE).unwrap();
         let stopped = Instant::now();
         stop.stop();
         (runner.join().unwrap(), stopped.elapsed())
     });
     assert_eq!(finished.outcome, Outcome::Cancelled);
     assert!(took < LATE, "took {took:?}");
-    let again = sandbox.run(&prepared, &program, task(1), Given::input(Bytes::new()), &stop, None);
+    let again = sandbox.run(&prepared, &program, task(1), none(), &stop, None);
     assert_eq!(again.outcome, Outcome::Cancelled);
 }
 
 #[test]
 fn a_stop_ends_a_spinning_and_a_sleeping_guest() {
-    let module = function_module(SPIN);
-    expect_stop(&module, function(&module, "spin"));
+    let module = command_module("(call $write (i32.const 2) (i32.const 64) (i32.const 1)) (loop (br 0))");
+    expect_stop(&module, command(&module));
     let module = sleeper();
     expect_stop(&module, Program { profile: Profile::Impure, ..command(&module) });
 }

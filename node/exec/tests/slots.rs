@@ -81,6 +81,30 @@ fn a_tight_loop_ends_at_its_limit_and_its_slot_is_replaced() {
 }
 
 #[test]
+fn what_was_printed_before_the_limit_comes_home() {
+    for kind in kinds() {
+        let slots = Slots::start(kind, 1);
+        // More than travels inline, to both streams.
+        let module = command_module(
+            r"(call $write (i32.const 1) (i32.const 64) (i32.const 60000))
+              (call $write (i32.const 2) (i32.const 64) (i32.const 5))
+              (loop (br 0))",
+        );
+        slots.blobs.put(&module);
+        let limits = Limits { wall_ms: 150, ..Limits::DEFAULT };
+        let program = Arc::new(Program { limits, ..command(&module) });
+        slots.pool.submit(vec![(RunId(1), work(&program, b"12345678"))]);
+        let report = only(slots.collect(1)).1;
+        assert_eq!(report.outcome, Outcome::LimitExceeded(Limit::WallTime { limit_ms: 150 }));
+        assert_eq!((report.output.bytes_len(), report.errors.bytes_len()), (60_000, 5));
+        assert!(
+            report.output.blob().is_some_and(|blob| weft_exec::BlobAccess::read(&*slots.blobs, blob).is_ok())
+        );
+        assert_eq!((report.usage.in_bytes, report.usage.out_bytes), (8, 60_005));
+    }
+}
+
+#[test]
 fn an_abort_ends_a_tight_loop_and_nothing_else() {
     let (slots, program) = fickle_slots(processes(), 1, 60_000);
     slots.pool.submit(vec![(RunId(0), work(&program, SHORT))]);
@@ -172,13 +196,17 @@ fn slots_killed_at_any_instant_cost_little_and_answer_all() {
         let missing = usize::try_from(submitted).unwrap() - answered.len();
         for (run, report) in slots.collect(missing.saturating_sub(50)) {
             assert!(answered.insert(run), "{run:?} was answered twice");
-            match report.outcome {
+            match &report.outcome {
                 Outcome::Done => {}
                 Outcome::Lost(text) => {
                     assert!(text.contains("the slot died: signal: 9"), "{text}");
                     lost += 1;
                 }
-                other => panic!("{other}"),
+                Outcome::Failed(_)
+                | Outcome::Trapped(_)
+                | Outcome::LimitExceeded(_)
+                | Outcome::Invalid(_)
+                | Outcome::Cancelled => panic!("{}", report.outcome),
             }
         }
     }
@@ -214,7 +242,7 @@ fn what_a_task_prints_comes_while_it_runs() {
             .iter()
             .map(|event| match event {
                 PoolEvent::Printed { run: RunId(1), offset, bytes, .. } if **bytes == *b"hlo\n" => *offset,
-                other => panic!("{other:?}"),
+                other @ (PoolEvent::Printed { .. } | PoolEvent::Ran(..)) => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(offsets, [0, 0, 4]);

@@ -37,15 +37,16 @@ fn render(status: &Status) -> String {
 }
 
 fn slots(text: &mut String, slots: &Slots) {
-    let Slots { kind: _, busy, queued, paused, children, replaced, confinement: _, compiled, compiling } =
+    let Slots { kind: _, busy, queued, paused, children, replaced, confinement: _, compiled, compiling, optimising } =
         slots;
     gauge(text, "slots_busy", "Slots that run a task", (*busy).into());
     gauge(text, "slots_queued", "Tasks queued before the slots", (*queued).into());
     gauge(text, "slots_paused", "Tasks held for one of a higher class", (*paused).into());
     gauge(text, "slot_processes", "Child processes of the slots", (*children).into());
     counter(text, "slot_processes_replaced", "Child processes killed or dead, and replaced", *replaced);
-    gauge(text, "modules_compiled", "Modules compiled and in memory", (*compiled).into());
-    gauge(text, "modules_compiling", "Modules being compiled", (*compiling).into());
+    gauge(text, "modules_compiled", "Modules compiled and in memory", *compiled);
+    gauge(text, "modules_compiling", "Modules being compiled", *compiling);
+    gauge(text, "modules_optimising", "Modules that run on baseline code until they are optimised", *optimising);
 }
 
 fn counters(text: &mut String, counters: Counters) {

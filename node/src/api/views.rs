@@ -68,6 +68,7 @@ fn slots(pool: PoolStatus) -> api::Slots {
         confinement,
         compiled,
         compiling,
+        optimising,
         broken,
     } = pool;
     let confinement = match (confinement, broken, processes) {
@@ -86,6 +87,7 @@ fn slots(pool: PoolStatus) -> api::Slots {
         confinement,
         compiled,
         compiling,
+        optimising,
     }
 }
 

@@ -75,7 +75,7 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
 }
 
 fn slot_kind(slots: &api::Slots) -> String {
-    let api::Slots { kind, busy, queued, paused, children, replaced, confinement, compiled, compiling } =
+    let api::Slots { kind, busy, queued, paused, children, replaced, confinement, compiled, compiling, optimising } =
         slots;
     let processes = match kind.as_str() {
         "process" => format!(", {children} processes ({replaced} replaced)"),
@@ -83,8 +83,8 @@ fn slot_kind(slots: &api::Slots) -> String {
     };
     format!(
         "{kind}, {confinement}{processes}; {busy} busy, {queued} queued, {paused} paused; {} compiled, {compiling} being \
-         compiled",
-        plural(*compiled, "module")
+         compiled, {optimising} to be optimised",
+        if *compiled == 1 { String::from("1 module") } else { format!("{compiled} modules") }
     )
 }
 

@@ -40,13 +40,13 @@ pub(super) enum Part {
 
 impl Parcel {
     /// The report, if nothing has to be kept for it.
-    pub(super) fn at_once(self) -> Result<Report, Self> {
+    pub(super) fn at_once(self) -> Result<Report, Box<Self>> {
         let Self { run, outcome, parts, usage } = self;
         match parts {
             [Part::Ready(output), Part::Ready(errors), Part::Ready(files)] => {
                 Ok(Report { outcome, output, errors, files, usage })
             }
-            parts => Err(Self { run, outcome, parts, usage }),
+            parts => Err(Box::new(Self { run, outcome, parts, usage })),
         }
     }
 

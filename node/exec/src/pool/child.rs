@@ -1,7 +1,7 @@
 //! One slot process, as its node sees it: the socket, the page, and the tasks that it was given. It reads and writes;
 //! what follows from it is decided in [`super::state`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process;
@@ -12,6 +12,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use weft_core::Outcome;
 
+use super::known::Known;
 use super::programs::Runnable;
 use super::state::Waiting;
 use crate::slot::page::{Page, is_before};
@@ -22,8 +23,6 @@ use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, PROT
 pub(super) const TASKS_MAX: usize = 64;
 /// Work that one slot has at most beyond its first task, by what its programs took so far.
 pub(super) const WORK_MAX: Duration = Duration::from_micros(2000);
-/// Programs that one slot keeps loaded.
-const PROGRAMS_MAX: usize = 32;
 /// Frames and bytes that are read from one slot before others have their turn.
 const READS_PER_TURN: usize = 16;
 
@@ -99,9 +98,7 @@ pub(super) struct Child {
     pub(super) stuck: bool,
     /// Why it was killed, if it was.
     pub(super) ending: Option<Ending>,
-    /// Each program's code that was sent, and when it was used last.
-    programs: BTreeMap<u32, (u32, u64)>,
-    uses: u64,
+    known: Known,
 }
 
 impl Child {
@@ -146,8 +143,7 @@ impl Child {
             progress: now,
             stuck: false,
             ending: None,
-            programs: BTreeMap::new(),
-            uses: 0,
+            known: Known::default(),
         })
     }
 
@@ -185,9 +181,11 @@ impl Child {
         waiting: Waiting,
         runnable: &Runnable<'_>,
         now: Instant,
-    ) -> Result<(), (Waiting, io::Error)> {
-        if let Err(error) = self.introduce(runnable) {
-            return Err((waiting, error));
+    ) -> Result<(), Box<(Waiting, io::Error)>> {
+        // Frames are read in order, and a task finds its program when it runs: those of tasks that wait must stay.
+        let in_use = |number: u32| self.tasks.iter().any(|task| task.waiting.program == number);
+        if let Err(error) = self.known.introduce(runnable, &mut self.out, in_use) {
+            return Err(Box::new((waiting, error)));
         }
         if self.tasks.is_empty() {
             self.progress = now;
@@ -207,50 +205,6 @@ impl Child {
         self.expected += runnable.expected;
         self.tasks.push_back(Assigned { number, waiting, expected: runnable.expected });
         Ok(())
-    }
-
-    fn introduce(&mut self, runnable: &Runnable<'_>) -> io::Result<()> {
-        self.uses += 1;
-        let Runnable { program_number: number, code_number: code, .. } = *runnable;
-        if let Some(known) = self.programs.get_mut(&number)
-            && known.0 == code
-        {
-            known.1 = self.uses;
-            return Ok(());
-        }
-        if !self.programs.values().any(|(known, _)| *known == code) {
-            let code_file = Arc::new(OwnedFd::from(runnable.code.file()?));
-            self.out.push(&ToSlot::Code { number: code, info: *runnable.code.info() }, [code_file]);
-        }
-        let program = Arc::clone(runnable.program);
-        self.out.push(&ToSlot::Program { number, code, program }, runnable.files.cloned());
-        let before = self.programs.insert(number, (code, self.uses));
-        if let Some((old, _)) = before {
-            self.forget_code(old);
-        }
-        self.forget_oldest();
-        Ok(())
-    }
-
-    /// Forgets the program that was used longest ago, if there are too many and none of its tasks is here.
-    fn forget_oldest(&mut self) {
-        if self.programs.len() <= PROGRAMS_MAX {
-            return;
-        }
-        // Frames are read in order, and a task finds its program when it runs: those of waiting tasks must stay.
-        let in_use = |number: u32| self.tasks.iter().any(|task| task.waiting.program == number);
-        let oldest =
-            self.programs.iter().filter(|(number, _)| !in_use(**number)).min_by_key(|(_, known)| known.1);
-        let Some((number, code)) = oldest.map(|(number, known)| (*number, known.0)) else { return };
-        self.programs.remove(&number);
-        self.out.push(&ToSlot::ForgetProgram(number), []);
-        self.forget_code(code);
-    }
-
-    fn forget_code(&mut self, code: u32) {
-        if !self.programs.values().any(|(known, _)| *known == code) {
-            self.out.push(&ToSlot::ForgetCode(code), []);
-        }
     }
 
     /// Sends what waits, as far as the socket takes it.

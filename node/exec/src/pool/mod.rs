@@ -14,7 +14,13 @@ mod carrier;
 #[cfg(target_os = "linux")]
 mod child;
 #[cfg(target_os = "linux")]
+mod clock;
+#[cfg(target_os = "linux")]
+mod hear;
+#[cfg(target_os = "linux")]
 mod keeper;
+#[cfg(target_os = "linux")]
+mod known;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(target_os = "linux")]
@@ -97,6 +103,7 @@ pub struct PoolConfig {
 }
 
 /// What happened to a task.
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolEvent {
     /// It ended. Told once for every task that was submitted.

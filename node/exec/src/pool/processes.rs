@@ -10,9 +10,10 @@ use std::thread::{self, JoinHandle};
 use weft_core::{RunId, Work};
 
 use super::carrier::{self, Carriers};
+use super::clock::START_MAX;
 use super::keeper::Keeper;
 use super::process::Front;
-use super::state::{Errand, START_MAX};
+use super::state::Errand;
 use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus};
 use crate::compile::{Compiler, CompilerConfig, How};
 use crate::engines::Interrupt;

@@ -276,7 +276,7 @@ impl Programs {
     }
 
     /// Programs that run on baseline code, each with one program that does; at most once in a while.
-    pub(super) fn to_improve(&mut self, now: Instant) -> Vec<(CodeKey, Arc<Program>)> {
+    pub(super) fn due_for_better(&mut self, now: Instant) -> Vec<(CodeKey, Arc<Program>)> {
         if self.baseline == 0 || self.improved.is_some_and(|at| now < at + IMPROVE_EVERY) {
             return Vec::new();
         }

@@ -22,7 +22,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,7 @@ use socket::{Broken, Incoming, Outgoing};
 use wire::{FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
 
 use crate::sandbox::Sandbox;
+use crate::stop::Stop;
 
 /// Stack of the guest's thread: room for the guest's and the host's.
 const STACK_BYTES: usize = 8 << 20;
@@ -63,6 +64,8 @@ struct Slot {
     current: Mutex<Option<Current>>,
     /// Whether the keeper waits to be woken.
     asleep: AtomicBool,
+    /// The runner's, which never is raised: a run that is to end takes its process along.
+    stop: OnceLock<Stop>,
     /// The runner came to its end, and with it the process does.
     over: AtomicBool,
 }
@@ -76,6 +79,7 @@ struct Current {
     /// For how long the slot had been held before.
     held: Duration,
     queue_us: u64,
+    in_bytes: u64,
 }
 
 impl Current {
@@ -124,6 +128,7 @@ fn serve() -> Result<(), Broken> {
         out: Mutex::default(),
         current: Mutex::default(),
         asleep: AtomicBool::new(false),
+        stop: OnceLock::new(),
         over: AtomicBool::new(false),
     });
     run(&slot, sandbox, incoming)

@@ -38,7 +38,6 @@ pub(super) struct Runner<'a> {
     keeper: Thread,
     loaded: Loaded,
     tasks: VecDeque<Task>,
-    /// Never raised: a run that is to end takes its process along.
     stop: Stop,
     flushed: Instant,
 }
@@ -61,7 +60,7 @@ enum Input {
 impl<'a> Runner<'a> {
     pub(super) fn new(slot: &'a Arc<Slot>, sandbox: Sandbox, incoming: Incoming, keeper: Thread) -> Self {
         let page = Arc::clone(slot);
-        let stop = Stop::held_by(move || page.page.held());
+        let stop = slot.stop.get_or_init(|| Stop::held_by(move || page.page.held())).clone();
         let (tasks, loaded) = (VecDeque::new(), Loaded::default());
         Self { slot, sandbox, incoming, keeper, loaded, tasks, stop, flushed: Instant::now() }
     }
@@ -129,10 +128,12 @@ impl<'a> Runner<'a> {
                 .map_err(|error| Outcome::Lost(format!("the input can't be read: {error}")))?,
         };
         let given = Given { input, files: files.clone() };
+        let in_bytes = (given.input.len() as u64).saturating_add(given.files.len() as u64);
         let printer = stream.then(|| self.printer(number));
         let limit_ms = program.limits.wall_ms;
         let held = self.slot.page.held();
-        *self.slot.current() = Some(Current { number, limit_ms, started: Instant::now(), held, queue_us });
+        let started = Instant::now();
+        *self.slot.current() = Some(Current { number, limit_ms, started, held, queue_us, in_bytes });
         watch::wake(self.slot, &self.keeper);
         let mut finished = self.sandbox.run(prepared, program, task, given, &self.stop, printer);
         if self.slot.current().take().is_none() {
@@ -205,7 +206,7 @@ pub(super) fn read_whole(file: OwnedFd, bytes: u64) -> io::Result<Bytes> {
 }
 
 /// Long bytes go into a file in memory that nobody can change any more.
-fn brought(bytes: Vec<u8>) -> io::Result<(Brought, Option<OwnedFd>)> {
+pub(super) fn brought(bytes: Vec<u8>) -> io::Result<(Brought, Option<OwnedFd>)> {
     if bytes.len() <= INLINE_BYTES_MAX {
         return Ok((Brought::Inline(bytes), None));
     }

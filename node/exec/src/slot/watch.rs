@@ -2,6 +2,7 @@
 //! ends the process with its node. It sleeps while nothing runs, and nothing here touches the guest: when time is up,
 //! the keeper answers for it and the whole process goes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -10,8 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use weft_core::{Limit, Outcome, Usage};
 
+use super::runner::brought;
 use super::wire::{Brought, FromSlot};
 use super::{Current, Slot};
+use crate::stop::Stop;
 
 /// How often the keeper looks while anything runs.
 const TICK: Duration = Duration::from_millis(2);
@@ -96,17 +99,28 @@ fn end_if_late(slot: &Slot, meter: &Meter) -> bool {
     *guard = None;
     drop(guard);
     let wall = current.ran(slot.page.held());
+    let (output, errors) = slot.stop.get().map(Stop::printed).unwrap_or_default();
     let usage = Usage {
+        in_bytes: current.in_bytes,
+        out_bytes: (output.len() as u64).saturating_add(errors.len() as u64),
         wall_us: micros(wall),
         cpu_us: meter.used_us(),
         queue_us: current.queue_us,
         ..Usage::default()
     };
-    let none = || Brought::Inline(Vec::new());
+    let mut sent = Vec::new();
+    // When there is no memory for it, the outcome is what counts.
+    let mut bring = |bytes| {
+        let (brought, file) = brought(bytes).unwrap_or((Brought::Inline(Vec::new()), None));
+        sent.extend(file.map(Arc::new));
+        brought
+    };
+    let (output, errors) = (bring(output), bring(errors));
     let mut out = slot.out();
     let outcome = Outcome::LimitExceeded(Limit::WallTime { limit_ms: current.limit_ms });
     let number = current.number;
-    out.push(&FromSlot::Ran { number, outcome, output: none(), errors: none(), files: none(), usage }, []);
+    let files = Brought::Inline(Vec::new());
+    out.push(&FromSlot::Ran { number, outcome, output, errors, files, usage }, sent);
     // When the node is gone, nobody is left to be told.
     drop(slot.flush(&mut out));
     true

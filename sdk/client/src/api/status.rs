@@ -121,9 +121,11 @@ pub struct Slots {
     /// What keeps a child from the rest of the machine, in words; what the kernel lacks is said.
     pub confinement: String,
     /// Modules that are compiled and in memory.
-    pub compiled: u32,
+    pub compiled: u64,
     /// Modules that are being compiled now.
-    pub compiling: u32,
+    pub compiling: u64,
+    /// Modules that run on baseline code until they are optimised.
+    pub optimising: u64,
 }
 
 /// Results that a node remembers.

@@ -1,0 +1,191 @@
+//! What the slots' processes say, and how they end: parsed, bounded, and told to [`State`]. Their word is a stranger's:
+//! one that breaks the protocol is killed, and its tasks are answered or go elsewhere.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{SealFlags, fcntl_get_seals};
+use weft_core::{Outcome, Payload};
+
+use super::PoolEvent;
+use super::carrier::{Parcel, Part};
+use super::child::{Child, Ending, Phase, TIMER};
+use super::process::Front;
+use super::state::{Errand, State};
+use crate::slot::socket::Broken;
+use crate::slot::wire::{Brought, FromSlot, PROTOCOL};
+
+/// Starts that fail in a row before the pool says that it has no slots.
+const FAILURES_MAX: u32 = 3;
+/// How long the pool waits after that before it tries again, doubled each time up to the longest.
+const RETRY: Duration = Duration::from_millis(250);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// What a sealed file from a slot must be sealed against: its bytes can't change any more.
+const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW);
+
+impl Front {
+    /// Something is to be read: a slot's socket, its end, or the timer.
+    pub(super) fn look(&self, state: &mut State, what: u64) {
+        let now = Instant::now();
+        if what == TIMER {
+            state.rang();
+            state.look_at_clock(now);
+            return;
+        }
+        let id = what >> 1;
+        let Some(mut child) = state.children.remove(&id) else { return };
+        self.listen(state, &mut child, now);
+        if what & 1 == 1 {
+            match child.bury() {
+                Ok(None) => {}
+                Ok(Some(status)) => return self.died(state, child, &status.to_string(), now),
+                Err(error) => return self.died(state, child, &error.to_string(), now),
+            }
+        }
+        if let Err(error) = child.send(&state.epoll) {
+            tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
+        }
+        state.children.insert(id, child);
+    }
+
+    fn listen(&self, state: &mut State, child: &mut Child, now: Instant) {
+        let mut words = Vec::new();
+        let heard = child.hear(&mut words);
+        for (word, files) in words {
+            if let Err(error) = self.obey(state, child, word, files, now) {
+                return child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}"))));
+            }
+        }
+        match heard {
+            Ok(()) => {}
+            // An honest one closes it by dying, and how it died is told by its other descriptor.
+            Err(Broken::Closed) => child.hang_up(&state.epoll),
+            Err(error) => child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}")))),
+        }
+    }
+
+    fn obey(
+        &self,
+        state: &mut State,
+        child: &mut Child,
+        word: FromSlot,
+        files: Vec<OwnedFd>,
+        now: Instant,
+    ) -> Result<(), Broken> {
+        match word {
+            FromSlot::Ready { protocol, confinement } => {
+                if protocol != PROTOCOL || child.phase != Phase::Starting {
+                    return Err(Broken::Protocol("it is of another version"));
+                }
+                (child.phase, child.greeted, child.progress) = (Phase::Ready, true, now);
+                (state.failures, state.broken) = (0, None);
+                state.confinement = Some(confinement);
+            }
+            FromSlot::Failed(text) => {
+                let text: String = text.chars().take(500).collect();
+                child.kill(Ending::Any(Outcome::Lost(format!("the slot did not start: {text}"))));
+            }
+            FromSlot::Printed { number, stream, offset, bytes } => {
+                let Some(task) = child.tasks.iter().find(|task| task.number == number) else { return Ok(()) };
+                if task.waiting.work.stream {
+                    let run = task.waiting.run;
+                    state.print(PoolEvent::Printed { run, stream, offset, bytes: bytes.into() });
+                }
+            }
+            FromSlot::Ran { number, outcome, output, errors, files: left, usage } => {
+                let Some(task) = child.reported(number, now)? else { return Ok(()) };
+                child.go_on(now);
+                let limits = task.waiting.work.program.limits;
+                // A function's error text goes to `errors` whatever its limit.
+                let sound = output.len() <= limits.output_bytes
+                    && errors.len() <= limits.errors_bytes
+                    && left.len() <= limits.files_bytes.saturating_mul(2).saturating_add(1 << 20);
+                if !sound {
+                    state.give_up(task.waiting, Outcome::Lost("the slot brought more than it may".into()));
+                    return Err(Broken::Protocol("it brought more than it may"));
+                }
+                let mut usage = usage;
+                usage.compile_us = task.waiting.compile_us;
+                usage.queue_us = usage.queue_us.saturating_sub(usage.compile_us);
+                let took = Duration::from_micros(usage.wall_us.max(1));
+                state.programs.took(task.waiting.program, took);
+                state.programs.done(task.waiting.program);
+                let mut files = files.into_iter();
+                let mut part = |brought| part(brought, &mut files);
+                let parts = [part(output)?, part(errors)?, part(left)?];
+                let parcel = Parcel { run: task.waiting.run, outcome, parts, usage };
+                match parcel.at_once() {
+                    Ok(report) => state.answer(task.waiting.run, report),
+                    Err(parcel) => state.errands.push(Errand::Store(parcel)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers for a process that has ended, and takes back what it did not start.
+    fn died(&self, state: &mut State, mut child: Child, how: &str, now: Instant) {
+        let pid = child.pid();
+        let running = child.running();
+        let ending = child.ending.take();
+        let outcome = match &ending {
+            Some(Ending::Any(outcome)) => outcome.clone(),
+            Some(Ending::Run(number, outcome)) if *number == running => outcome.clone(),
+            Some(Ending::Run(..)) | None => Outcome::Lost(format!("the slot died: {how}")),
+        };
+        let idle = child.tasks.is_empty();
+        if !child.greeted {
+            let reason = if ending.is_some() { outcome.to_string() } else { format!("the slot died: {how}") };
+            self.failed_to_start(state, &reason, now);
+        } else if !idle || ending.is_none() {
+            state.replaced += 1;
+            tracing::warn!(pid, how, %outcome, "a slot is replaced");
+        }
+        let tasks = std::mem::take(&mut child.tasks);
+        for task in tasks {
+            // Those before it have ended, but their reports are gone with the slot; they run again.
+            if task.number == running {
+                state.give_up(task.waiting, outcome.clone());
+            } else {
+                state.requeue([task.waiting]);
+            }
+        }
+    }
+
+    /// No slot came of it.
+    pub(super) fn failed_to_start(&self, state: &mut State, reason: &str, now: Instant) {
+        state.failures += 1;
+        tracing::warn!(reason, failures = state.failures, "a slot did not start");
+        if state.failures < FAILURES_MAX {
+            return;
+        }
+        let wait = RETRY * 2_u32.saturating_pow((state.failures - FAILURES_MAX).min(16));
+        state.retry_at = Some(now + wait.min(RETRY_MAX));
+        if state.children.values().any(|child| child.phase == Phase::Ready) {
+            return;
+        }
+        let text = format!("no slot starts: {reason}");
+        state.broken = Some(text.clone());
+        for (_, waiting) in std::mem::take(&mut state.queue) {
+            state.give_up(waiting, Outcome::Lost(text.clone()));
+        }
+    }
+}
+
+/// A part of a report, in memory or in a file whose bytes can't change any more.
+fn part(brought: Brought, files: &mut impl Iterator<Item = OwnedFd>) -> Result<Part, Broken> {
+    match brought {
+        Brought::Inline(bytes) if bytes.len() <= weft_core::task::INLINE_BYTES_MAX => {
+            Ok(Part::Ready(Payload::Inline(bytes.into())))
+        }
+        Brought::Inline(_) => Err(Broken::Protocol("a payload is too long to travel inline")),
+        Brought::File(bytes) => {
+            let file = files.next().ok_or(Broken::Protocol("a file is missing"))?;
+            // Only files in memory have seals; reading one can't wait for anybody.
+            match fcntl_get_seals(&file) {
+                Ok(seals) if seals.contains(SEALS) => Ok(Part::File(file, bytes)),
+                Ok(_) | Err(_) => Err(Broken::Protocol("a file is not sealed")),
+            }
+        }
+    }
+}
