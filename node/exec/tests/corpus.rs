@@ -185,6 +185,9 @@ struct Ran {
 
 /// Something that runs tasks.
 trait Host {
+    /// Takes what it keeps of the modules' own bytes, before memory is measured.
+    fn take(&self, _corpus: &[Trial]) {}
+
     fn run(&self, trial: &Trial) -> Ran;
 }
 
@@ -232,9 +235,15 @@ impl Queue {
 }
 
 impl Host for Queue {
+    fn take(&self, corpus: &[Trial]) {
+        for trial in corpus {
+            self.slots.blobs.put(&trial.module);
+        }
+    }
+
     fn run(&self, trial: &Trial) -> Ran {
         let mut compile = Duration::ZERO;
-        if self.warm.borrow_mut().insert(self.slots.blobs.put(&trial.module)) {
+        if self.warm.borrow_mut().insert(trial.program.module) {
             compile = self.ask(trial).1.saturating_sub(trial.wall());
         }
         let (report, took) = self.ask(trial);
@@ -268,41 +277,40 @@ fn pass(host: &dyn Host, corpus: &[Trial], table: &mut String) -> Vec<String> {
     complaints
 }
 
-/// Bytes of memory that this process has, and its children.
-fn resident_bytes() -> u64 {
-    let children = fs::read_dir("/proc/self/task")
-        .unwrap()
-        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
-    let pids: Vec<String> =
-        children.flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
-    let of = |pid: &str| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10)
-    };
-    of("self") + pids.iter().map(|pid| of(pid)).sum::<u64>()
+/// Bytes of memory that this process has, and that its children have.
+fn resident() -> (u64, u64) {
+    let lists = fs::read_dir("/proc/self/task").unwrap();
+    let children: u64 = lists
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok())
+        .flat_map(|line| line.split_whitespace().map(resident_of).collect::<Vec<_>>())
+        .sum();
+    (resident_of("self"), children)
+}
+
+/// 0 for one that has just ended.
+fn resident_of(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10)
 }
 
 /// Two passes, their complaints, and what they left in memory.
 fn survive(host: &dyn Host) {
     let corpus = corpus();
-    let mut tables = [String::new(), String::new()];
-    let before = resident_bytes();
-    let mut complaints = pass(host, &corpus, &mut tables[0]);
-    let first = resident_bytes();
-    complaints.extend(pass(host, &corpus, &mut tables[1]));
-    let second = resident_bytes();
-    let mib = |bytes: u64| bytes >> 20;
-    println!("{}", tables[0]);
-    println!(
-        "{} entries; resident before, after one pass, after two: {}, {}, {} MiB",
-        corpus.len(),
-        mib(before),
-        mib(first),
-        mib(second)
-    );
-    if second > first + GROWTH_MAX {
-        complaints.push(format!("the second pass left {} MiB more", mib(second - first)));
+    host.take(&corpus);
+    let mut table = String::new();
+    let before = resident();
+    let mut complaints = pass(host, &corpus, &mut table);
+    let first = resident();
+    complaints.extend(pass(host, &corpus, &mut String::new()));
+    let second = resident();
+    println!("{table}{} entries; resident here and in children, in MiB:", corpus.len());
+    for (when, (own, children)) in [("before", before), ("after a pass", first), ("after another", second)] {
+        println!("  {when:14} {:>5} {:>5}", own >> 20, children >> 20);
+    }
+    let growth = (second.0 + second.1).saturating_sub(first.0 + first.1);
+    if growth > GROWTH_MAX {
+        complaints.push(format!("the second pass left {} MiB more", growth >> 20));
     }
     assert!(complaints.is_empty(), "{} of the corpus:\n{}", complaints.len(), complaints.join("\n"));
 }
