@@ -10,7 +10,7 @@ use std::time::Instant;
 use weft_core::message::{Class, Needs};
 use weft_core::{
     BlobId, Command, Effect, Engine, Entry, Event, Input, JobId, Limits, MeshConfig, NodeConfig, Outcome,
-    Payload, PeerId, Profile, Program, Report, RunId, Submission, Terms, Time, Usage,
+    Payload, PeerId, Policy, Profile, Program, Report, RunId, Submission, Terms, Time, Usage,
 };
 
 const ROUNDS: u64 = 7;
@@ -105,7 +105,7 @@ fn submission(job: JobId, inputs: Vec<Payload>, terms: Terms) -> Submission {
         needs: Needs::default(),
         class: Class::Batch,
         terms,
-        retries: 0,
+        policy: Policy::DEFAULT,
         inputs,
         closed: true,
     }

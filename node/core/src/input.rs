@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::id::{BlobId, JobId, PeerId, RunId};
 use crate::message::{Class, Gossip, Message, Needs};
+use crate::policy::Policy;
 use crate::task::{Payload, Program, Report, Stream, Terms};
 
 /// What can happen.
@@ -119,8 +120,8 @@ pub struct Submission {
     pub class: Class,
     /// What it wants beyond the results.
     pub terms: Terms,
-    /// How often a task that failed, trapped or reached a limit is tried again, elsewhere if possible.
-    pub retries: u32,
+    /// How it wants to be treated.
+    pub policy: Policy,
     /// The first tasks' inputs.
     pub inputs: Vec<Payload>,
     /// Whether that is all.

@@ -28,6 +28,7 @@ mod memo;
 pub mod message;
 mod outcome;
 mod owner;
+pub mod policy;
 pub mod receipt;
 pub mod snapshot;
 pub mod task;
@@ -40,6 +41,7 @@ pub use engine::{Audit, Engine, JobAudit};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Input, Submission};
 pub use message::{Gossip, Known, Message};
+pub use policy::{Backoff, Policy};
 pub use receipt::{Proof, Receipt};
 pub use task::{
     Entry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey, Terms, Trap,

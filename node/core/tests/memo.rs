@@ -183,7 +183,7 @@ fn two_answers_to_one_task_are_never_served_again() {
     assert_eq!((snapshot.known, snapshot.counters.disagreed), (0, 1));
     mesh.submit_with(0, 1, |what| {
         again(what);
-        what.retries = 0;
+        what.policy.retries = 0;
     });
     assert_eq!(mesh.ended(0), 2, "the worker still believes its own");
     assert_eq!(mesh.engines[0].snapshot().counters.recalled, 0);

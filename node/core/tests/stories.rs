@@ -157,7 +157,7 @@ fn a_task_that_nobody_fits_waits_and_says_why_and_starts_when_somebody_does() {
 fn a_failed_task_is_tried_elsewhere_as_often_as_the_job_says() {
     let mut mesh = Mesh::of(&[0, 1, 1]);
     mesh.outcome = Outcome::Failed(Failure::Exit(3));
-    mesh.submit_with(0, 1, |what| what.retries = 1);
+    mesh.submit_with(0, 1, |what| what.policy.retries = 1);
     mesh.run_all();
     let Event::TaskEnded { report, attempts, .. } = &mesh.events[0][0] else { panic!("a task ended") };
     assert_eq!((report.outcome.clone(), *attempts), (Outcome::Failed(Failure::Exit(3)), 2));

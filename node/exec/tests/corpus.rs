@@ -247,7 +247,11 @@ impl Host for Queue {
     fn settle(&self) {
         let until = Instant::now() + COMPILE_MAX;
         while self.slots.pool.status().compiling + self.slots.pool.status().optimising > 0 {
-            assert!(Instant::now() < until, "something is being compiled still: {:?}", self.slots.pool.status());
+            assert!(
+                Instant::now() < until,
+                "something is being compiled still: {:?}",
+                self.slots.pool.status()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

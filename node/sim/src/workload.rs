@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use weft_core::message::{Class, Needs};
 use weft_core::{
-    BlobId, Entry, Failure, JobId, Limits, Outcome, Payload, Profile, Program, Report, Submission, Terms,
-    Usage,
+    BlobId, Entry, Failure, JobId, Limits, Outcome, Payload, Policy, Profile, Program, Report, Submission,
+    Terms, Usage,
 };
 
 use crate::chance::Chance;
@@ -127,7 +127,7 @@ impl Catalog {
             needs: Needs { labels: spec.labels.clone() },
             class: spec.class,
             terms: spec.terms,
-            retries: spec.retries,
+            policy: Policy { retries: spec.retries, ..Policy::DEFAULT },
             inputs: self.inputs(job, spec, 0, chance),
             closed: true,
         }

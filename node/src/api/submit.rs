@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use weft_client::frames::{self, ClientFrame, JobRequest, Splitter};
-use weft_core::{BlobId, Command, JobId, Payload, input::Submission};
+use weft_core::{BlobId, Command, JobId, Payload, Policy, input::Submission};
 
 use super::error::ApiError;
 use super::json::{self, Bytes, Module};
@@ -118,7 +118,8 @@ async fn open(
     if closed {
         jobs.close(job);
     }
-    let submission = Submission { job, program, needs, class, terms, retries, inputs, closed };
+    let policy = Policy { retries, ..Policy::DEFAULT };
+    let submission = Submission { job, program, needs, class, terms, policy, inputs, closed };
     // Whatever ends this early from here on, cancels.
     let mut open = OpenJob::new(api.clone(), job, permit);
     api.handle.command(Command::Submit(submission)).await?;

@@ -118,7 +118,7 @@ impl Owner {
     ) {
         self.ack(from, lease);
         let Some(job) = self.jobs.get_mut(&lease.job) else { return };
-        let retries = job.what.retries;
+        let retries = job.what.policy.retries;
         let patience = ctx.now.plus_ms(ctx.mesh.call_ms);
         let Some(attempt) = take_attempt(job, lease, from) else { return };
         drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);

@@ -118,7 +118,7 @@ impl Mesh {
             needs: Needs::default(),
             class: Class::Batch,
             terms: Terms::default(),
-            retries: 0,
+            policy: Policy::DEFAULT,
             inputs: self.fresh_inputs(tasks),
             closed: true,
         };
