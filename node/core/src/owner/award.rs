@@ -221,7 +221,8 @@ fn nobody_makes_it(open: &OpenCall, said: &BTreeMap<PeerId, (Time, Said)>) -> bo
         let answer = said.get(peer).map(|(_, said)| said);
         if let Some(Said::Declined(reason)) = answer { Some(reason) } else { None }
     };
-    let busy = |reason: Option<&Reason>| matches!(reason, None | Some(Reason::Busy { .. }));
+    // Who has no slots is never busy.
+    let busy = |reason: Option<&Reason>| matches!(reason, None | Some(Reason::Busy { slots: 1.., .. }));
     let late = |peer: &PeerId| matches!(declined(peer), Some(Reason::Late { .. }));
     open.bids.is_empty() && open.asked.iter().any(late) && !open.asked.iter().any(|peer| busy(declined(peer)))
 }

@@ -1,4 +1,4 @@
-//! What waits here ages: a held task that had no slot for thirty seconds counts as one class higher from then on, so
+//! What waits here ages: a held task that waited thirty seconds for a slot counts as one class higher from then on, so
 //! that what was stopped for others, or stands behind them, goes on some day and is not stopped by them again.
 //! [`crate::policy::order`] says the same of calls.
 
@@ -14,14 +14,17 @@ impl Worker {
     /// A held task waits for a slot from now on.
     pub(super) fn start_ageing(&mut self, run: RunId, now: Time) {
         let Some(held) = self.runs.get_mut(&run).filter(|held| held.class < Class::Realtime) else { return };
-        let at = Time(now.0.saturating_add(AGE_US));
+        let at = Time(now.0.saturating_add(held.age_left_us));
         held.ages_at = Some(at);
         self.ageing.insert((at, run));
     }
 
-    /// It has one, or needs none any more.
-    pub(super) fn stop_ageing(&mut self, run: RunId) {
-        if let Some(at) = self.runs.get_mut(&run).and_then(|held| held.ages_at.take()) {
+    /// It has one, or needs none any more. What it has waited counts: what gets a slot for a moment again and again,
+    /// between others, ages all the same.
+    pub(super) fn stop_ageing(&mut self, run: RunId, now: Time) {
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        if let Some(at) = held.ages_at.take() {
+            held.age_left_us = at.since_us(now);
             self.ageing.remove(&(at, run));
         }
     }
@@ -43,6 +46,7 @@ impl Worker {
         let (old, new) = (held.class, held.class.above());
         held.class = new;
         held.ages_at = None;
+        held.age_left_us = AGE_US;
         let work_us = u64::from(held.estimate_us);
         self.held_by.sub(old, 1);
         self.held_by.add(new, 1);

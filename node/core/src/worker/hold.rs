@@ -12,6 +12,7 @@ use crate::effect::Effect;
 use crate::id::{BlobId, PeerId, RunId};
 use crate::message::Grant;
 use crate::owner::blobs_with_lengths;
+use crate::policy::order::AGE_US;
 use crate::task::{Outcome, Payload, Report};
 
 /// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
@@ -47,6 +48,7 @@ impl Worker {
             estimate_us,
             ran_us: None,
             ages_at: None,
+            age_left_us: AGE_US,
             ready_turn: 0,
             task,
             input,
@@ -106,7 +108,7 @@ impl Worker {
 
     /// Forgets a run, and what it rested on.
     pub(super) fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Held> {
-        self.stop_ageing(run);
+        self.stop_ageing(run, ctx.now);
         let held = self.runs.remove(&run)?;
         self.held_by.sub(held.class, 1);
         self.work_by.sub(held.class, u64::from(held.estimate_us));

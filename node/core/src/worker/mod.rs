@@ -93,6 +93,8 @@ struct Held {
     ran_us: Option<u64>,
     /// When it counts as one class higher, while it waits for a slot.
     ages_at: Option<Time>,
+    /// How long it must wait for that, while it does not, in microseconds.
+    age_left_us: u64,
     /// Its place among those that are ready.
     ready_turn: u64,
     /// Its name, once somebody asked.

@@ -165,7 +165,7 @@ impl Worker {
     }
 
     fn resume(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
-        self.stop_ageing(run);
+        self.stop_ageing(run, ctx.now);
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Handed;
         held.handed_at = Time(held.handed_at.0.saturating_add(ctx.now.since_us(held.paused_at)));
@@ -176,7 +176,7 @@ impl Worker {
     }
 
     fn hand(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
-        self.stop_ageing(run);
+        self.stop_ageing(run, ctx.now);
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Handed;
         held.handed_at = ctx.now;
@@ -191,7 +191,7 @@ impl Worker {
 
     /// Stops what is in the slots for good; its answer is of no interest.
     pub(super) fn abort(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
-        self.stop_ageing(run);
+        self.stop_ageing(run, ctx.now);
         let Some(held) = self.runs.get_mut(&run) else { return };
         let paused = held.stage == Stage::Paused;
         held.stage = Stage::Aborted { paused };
