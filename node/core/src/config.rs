@@ -4,6 +4,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::message::Class;
+
 /// What all nodes of a mesh agree on. Durations in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeshConfig {
@@ -75,6 +77,8 @@ pub struct NodeConfig {
     pub memory_bytes: u64,
     /// Labels, at most 32. The label `node` is added by the engine.
     pub labels: Vec<(String, String)>,
+    /// The lowest priority class whose tasks it takes, its own ones included.
+    pub class_min: Class,
     /// Nonce of this start of the node.
     pub boot: u64,
 }

@@ -122,4 +122,12 @@ pub enum Event {
         /// Who held it.
         worker: PeerId,
     },
+    /// More tasks of a job ended otherwise than done than it allows: those left are cancelled. Told once, before
+    /// their ends.
+    JobGivenUp {
+        /// The job.
+        job: JobId,
+        /// How many ended otherwise than done.
+        failed: u32,
+    },
 }

@@ -88,6 +88,8 @@ pub struct JobAudit {
     pub in_queue: u32,
     /// Tasks whose state is leased.
     pub leased: u32,
+    /// Tasks that failed and wait for the time of their next attempt.
+    pub delayed: u32,
     /// Tasks that were committed.
     pub ended: u32,
     /// Tasks that were cancelled.

@@ -44,7 +44,7 @@ pub use message::{Gossip, Known, Message};
 pub use policy::{Backoff, Policy};
 pub use receipt::{Proof, Receipt};
 pub use task::{
-    Entry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey, Terms, Trap,
-    Usage,
+    Entry, Expiry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey,
+    Terms, Trap, Usage,
 };
 pub use time::Time;

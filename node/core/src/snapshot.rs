@@ -64,6 +64,8 @@ pub struct JobView {
     pub tasks: u32,
     /// Tasks that wait for a lease.
     pub queued: u32,
+    /// Tasks that failed and wait for the time of their next attempt.
+    pub delayed: u32,
     /// Tasks that are leased.
     pub leased: u32,
     /// Tasks that ended as done.
@@ -76,6 +78,8 @@ pub struct JobView {
     pub retried: u32,
     /// Tasks for which nothing ran, because their result was known.
     pub recalled: u32,
+    /// More of its tasks ended otherwise than done than it allows, and those left were cancelled.
+    pub given_up: bool,
 }
 
 /// State of one task, and why it does not run.
@@ -83,8 +87,22 @@ pub struct JobView {
 pub struct Why {
     /// Where the task is.
     pub state: TaskView,
+    /// What is left of its job's deadline, if it has one and has not ended.
+    pub deadline: Option<Deadline>,
     /// Per known peer (this node included), its last answer to the job's call.
     pub answers: Vec<Answer>,
+}
+
+/// What is left of a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// It can be made, as far as anybody knows.
+    Left {
+        /// What is left, in milliseconds.
+        ms: u32,
+    },
+    /// It is over, or nobody can make it: the task counts as one without.
+    Missed,
 }
 
 /// Where a task is.
@@ -115,6 +133,20 @@ pub enum TaskView {
     Ended,
     /// It was cancelled.
     Cancelled,
+    /// Its job may not start yet.
+    NotBefore {
+        /// It may in so many milliseconds.
+        in_ms: u64,
+    },
+    /// It failed and waits for the time of its next attempt.
+    Delayed {
+        /// How often it failed.
+        failures: u32,
+        /// It is tried again in so many milliseconds.
+        in_ms: u64,
+    },
+    /// Its time was over before it ended.
+    Expired,
 }
 
 /// A peer's last answer to a call.

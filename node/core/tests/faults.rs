@@ -220,6 +220,8 @@ fn bids_that_are_never_used_do_not_starve_others() {
         terms: Terms::default(),
         count: 1_000_000,
         service_us: 0,
+        deadline_ms: None,
+        waited_ms: 0,
     });
     // node 2 swallows what it is told: its bids are neither used nor released
     mesh.deaf = Some((1, 2));

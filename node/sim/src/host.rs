@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use weft_core::message::Class;
 use weft_core::{
     Audit, BlobId, Command, Engine, Input, MeshConfig, NodeConfig, Payload, PeerId, RunId, Time, Work,
 };
@@ -24,13 +25,22 @@ pub struct HostSpec {
     pub slots: u32,
     /// Its labels.
     pub labels: Vec<(String, String)>,
+    /// The lowest class that it takes.
+    pub class_min: Class,
 }
 
 impl HostSpec {
     /// A machine without labels.
     #[must_use]
     pub fn slots(slots: u32) -> Self {
-        Self { slots, labels: Vec::new() }
+        Self { slots, labels: Vec::new(), class_min: Class::Scavenger }
+    }
+
+    /// The same, but it takes nothing below that class.
+    #[must_use]
+    pub fn takes(mut self, class_min: Class) -> Self {
+        self.class_min = class_min;
+        self
     }
 
     /// The same with one more label.
@@ -135,6 +145,7 @@ impl SimHost {
             slots: self.spec.slots,
             memory_bytes: 1 << 30,
             labels: self.spec.labels.clone(),
+            class_min: self.spec.class_min,
             boot: self.boot,
         };
         self.engine = Some(Engine::new(self.peer, mesh, node, chance.seed()));

@@ -7,6 +7,7 @@ use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
 use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
 use crate::host::SimHost;
+use crate::policies;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
 
@@ -43,6 +44,7 @@ impl std::error::Error for Violation {}
 /// What a check may look at.
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
+    pub(crate) now: Time,
     pub(crate) mesh: &'a MeshConfig,
     pub(crate) host: &'a SimHost,
     /// Slots that the host's bids still promise.
@@ -70,6 +72,15 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_proof_is_its_tasks_own", invariant_a_proof_is_its_tasks_own),
     ("what_is_printed_was_asked_for", invariant_what_is_printed_was_asked_for),
     ("nothing_runs_without_its_blobs", invariant_nothing_runs_without_its_blobs),
+    ("nothing_starts_before_its_time", policies::invariant_nothing_starts_before_its_time),
+    ("a_node_runs_only_classes_that_it_takes", policies::invariant_a_node_runs_only_classes_that_it_takes),
+    ("an_attempt_waits_its_backoff", policies::invariant_an_attempt_waits_its_backoff),
+    ("what_expires_has_ended_by_then", policies::invariant_what_expires_has_ended_by_then),
+    ("only_what_may_expire_does", policies::invariant_only_what_may_expire_does),
+    (
+        "a_job_is_given_up_when_it_fails_too_often",
+        policies::invariant_a_job_is_given_up_when_it_fails_too_often,
+    ),
     ("state_is_bounded", invariant_state_is_bounded),
     ("words_fit", invariant_words_fit),
     ("no_engine_spins", invariant_no_engine_spins),
@@ -79,7 +90,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
 fn invariant_an_accepted_task_is_in_one_state(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
     for job in &audit.jobs {
-        let states = job.queued + job.leased + job.ended + job.cancelled;
+        let states = job.queued + job.leased + job.delayed + job.ended + job.cancelled;
         ensure(states == job.total, || format!("{states} states for {} tasks: {job:?}", job.total))?;
         ensure(job.queued == job.in_queue, || format!("the queue is not what is queued: {job:?}"))?;
         let owed = scene.reference.jobs.get(&job.job);
@@ -183,7 +194,7 @@ fn invariant_a_job_ends_once_after_its_tasks(scene: &Scene<'_>) -> Result<(), St
         let Fact::JobEnded(name) = fact else { continue };
         let Some(job) = scene.reference.jobs.get(name) else { return Err(format!("{name:?} is unknown")) };
         ensure(job.ends == 1, || format!("the end of {name:?} was told {} times", job.ends))?;
-        ensure(job.closed || job.cancelled, || format!("{name:?} ended while it was open"))?;
+        ensure(job.closed || job.is_stopped(), || format!("{name:?} ended while it was open"))?;
         let open = job.unended();
         ensure(open == 0 || job.cancelled, || format!("{name:?} ended before {open} of its tasks"))?;
     }
@@ -242,7 +253,7 @@ fn invariant_what_is_printed_was_asked_for(scene: &Scene<'_>) -> Result<(), Stri
 
 fn invariant_nothing_runs_without_its_blobs(scene: &Scene<'_>) -> Result<(), String> {
     for fact in scene.facts {
-        if let Fact::Started { missing: Some(blob) } = fact {
+        if let Fact::Started { missing: Some(blob), .. } = fact {
             return Err(format!("an execution began without {blob:?}"));
         }
     }
@@ -273,6 +284,7 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
             }
             Fact::Ended(_)
             | Fact::JobEnded(_)
+            | Fact::GivenUp(_)
             | Fact::Awarded(_)
             | Fact::Started { .. }
             | Fact::Printed { .. } => {}
@@ -294,10 +306,11 @@ fn invariant_nobody_bids_in_vain_for_ever(scene: &Scene<'_>) -> Result<(), Strin
     ensure(vain <= VAIN_MAX, || format!("{vain} bids within a second and no award"))
 }
 
-fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
+pub(crate) fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
     scene.facts.iter().filter_map(|fact| match fact {
         Fact::Ended(end) => Some(end),
         Fact::JobEnded(_)
+        | Fact::GivenUp(_)
         | Fact::Awarded(_)
         | Fact::Started { .. }
         | Fact::Printed { .. }
@@ -306,6 +319,6 @@ fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
     })
 }
 
-fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(text()) }
 }

@@ -25,6 +25,7 @@ mod host;
 mod invariants;
 mod link;
 mod options;
+mod policies;
 mod ports;
 mod queue;
 mod reference;

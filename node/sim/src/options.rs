@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{Command, JobId, Terms};
+use weft_core::{Backoff, Command, JobId, Policy, Terms};
 
 use crate::chance::Chance;
 use crate::fault::{Fault, FaultRates};
@@ -20,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) phase_ms: u64,
     pub(crate) faults: Vec<(Duration, Fault)>,
     jobs: u64,
+    /// How many jobs in a thousand want more than a place to run.
+    picky_permille: u32,
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
     /// Typical service time, in microseconds.
@@ -33,11 +35,12 @@ impl Options {
         let phase_ms = chance.between(3_000, 25_000);
         let rates = rates(chance);
         Self {
-            hosts: (0..count).map(|place| machine(chance, place)).collect(),
+            hosts: machines(seed, (0..count).map(|place| machine(chance, place)).collect()),
             weather: weather(chance),
             phase_ms,
             faults: rates.plan(chance, count, phase_ms),
             jobs: chance.between(1, 6),
+            picky_permille: [0, 300, 1000][Chance::new(seed, "picky").index(3)],
             unsigned_permille: [0, 0, 100][chance.index(3)],
             service_us: [200, 2_000, 20_000, 200_000, 1_000_000][chance.index(5)],
         }
@@ -46,16 +49,24 @@ impl Options {
     /// What users say when, to whom.
     pub(crate) fn commands(&self, seed: u64, catalog: &mut Catalog) -> Vec<(Duration, HostId, Command)> {
         let chance = &mut Chance::new(seed, "users");
+        let wishes = &mut Chance::new(seed, "wishes");
         let mut all = Vec::new();
         for _ in 0..self.jobs {
-            self.job(chance, catalog, &mut all);
+            let policy = if wishes.permille(self.picky_permille) { policy(wishes) } else { Policy::DEFAULT };
+            self.job(chance, catalog, policy, &mut all);
         }
         all
     }
 
-    fn job(&self, chance: &mut Chance, catalog: &mut Catalog, all: &mut Vec<(Duration, HostId, Command)>) {
+    fn job(
+        &self,
+        chance: &mut Chance,
+        catalog: &mut Catalog,
+        policy: Policy,
+        all: &mut Vec<(Duration, HostId, Command)>,
+    ) {
         let (owner, job) = (HostId(chance.index(self.hosts.len())), JobId(chance.any()));
-        let spec = self.job_spec(chance);
+        let spec = JobSpec { policy, ..self.job_spec(chance) };
         let mut at_ms = chance.below(self.phase_ms);
         let mut submission = catalog.submission(job, &spec, chance);
         submission.closed = chance.permille(700);
@@ -86,6 +97,7 @@ impl Options {
             labels,
             class: [Class::Scavenger, Class::Batch, Class::Interactive, Class::Realtime][chance.index(4)],
             retries: chance.small(0, 3),
+            policy: Policy::DEFAULT,
             terms: Terms {
                 memo: chance.permille(700),
                 receipts: chance.permille(300),
@@ -103,6 +115,32 @@ fn machine(chance: &mut Chance, place: usize) -> HostSpec {
         return HostSpec::slots(chance.small(1, 4)).label("zone", "0");
     }
     HostSpec::slots(chance.small(0, 4)).label("zone", if chance.permille(500) { "0" } else { "1" })
+}
+
+/// In some swarms some machines, never the first, take only the more urgent work.
+fn machines(seed: u64, hosts: Vec<HostSpec>) -> Vec<HostSpec> {
+    let chance = &mut Chance::new(seed, "takes");
+    let picky_permille = [0, 0, 400][chance.index(3)];
+    let takes = |(place, host): (usize, HostSpec)| {
+        let picky = chance.permille(picky_permille) && place > 0;
+        if picky { host.takes(Class::ALL[chance.index(4)]) } else { host }
+    };
+    hosts.into_iter().enumerate().map(takes).collect()
+}
+
+/// When, how often, how surely: each wish in a third of the jobs that have any.
+fn policy(chance: &mut Chance) -> Policy {
+    let wish = |chance: &mut Chance, most_ms: u64| chance.permille(333).then(|| chance.below(most_ms));
+    let first_ms = chance.small(0, 3) * 300;
+    Policy {
+        not_before_ms: wish(chance, 4_000).unwrap_or(0),
+        deadline_ms: wish(chance, 10_000),
+        expires_ms: wish(chance, 12_000),
+        backoff: Backoff { first_ms, most_ms: 2_000, jitter_percent: [0, 50, 100][chance.index(3)] },
+        give_up_ms: wish(chance, 5_000),
+        failures_max: chance.permille(333).then(|| chance.small(0, 10)),
+        ..Policy::DEFAULT
+    }
 }
 
 fn weather(chance: &mut Chance) -> Weather {

@@ -83,7 +83,7 @@ impl World {
         let host = &mut self.hosts[id.0];
         let needed = [Some(work.program.module), work.program.files.blob(), work.input.blob()];
         let missing = needed.into_iter().flatten().find(|blob| !host.blobs.contains(blob));
-        self.facts.push(Fact::Started { missing });
+        self.facts.push(Fact::Started { task: work.task, missing });
         host.runs.insert(run, SimRun { work, left: None, ends: None, paused: false, turn: 0 });
         host.waiting.push_back(run);
         self.fill_slots(id);

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use weft_core::{
     BlobId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Program, Proof, Report, TaskId, Terms,
+    Time,
 };
 
 use crate::host::HostId;
+use crate::policies::{Ledger, Promised};
 use crate::workload::{Catalog, TaskSpec};
 
 /// What an engine said or did in one step.
@@ -20,10 +22,12 @@ pub(crate) enum Fact {
     Printed { job: JobId, index: u32, bytes: Arc<[u8]> },
     /// It told its user that a job ended.
     JobEnded(JobId),
+    /// It told its user that too many tasks of a job failed.
+    GivenUp(JobId),
     /// It awarded an attempt to another node.
     Awarded(LeaseId),
     /// It had an execution begun, for which this blob is missing.
-    Started { missing: Option<BlobId> },
+    Started { task: TaskId, missing: Option<BlobId> },
     /// It sent a message of so many bytes that names at most so many leases.
     Sent { to: PeerId, bytes: usize, leases: usize },
     /// It published a gossip of so many bytes, if that is at all allowed.
@@ -56,6 +60,8 @@ pub(crate) struct OwedJob {
     pub(crate) ends: u32,
     /// How many of its tasks' ends were told.
     pub(crate) told: usize,
+    /// Its policy, and what became of that.
+    pub(crate) promised: Promised,
 }
 
 impl OwedJob {
@@ -64,9 +70,15 @@ impl OwedJob {
         self.tasks.len() - self.told
     }
 
+    /// Whether its user, or its owner for too many failures, stopped it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.cancelled || self.promised.given_up
+    }
+
     fn on_end(&mut self, index: u32, report: &Report, worker: Option<PeerId>, attempts: u32) {
         let task = usize::try_from(index).ok().and_then(|index| self.tasks.get_mut(index));
         let Some(task) = task else { return };
+        self.promised.on_end(&report.outcome);
         self.told += usize::from(task.ends == 0);
         task.ends += 1;
         task.outcome.get_or_insert_with(|| report.outcome.clone());
@@ -108,11 +120,12 @@ pub struct Reference {
     pub(crate) executed: BTreeMap<TaskId, BTreeMap<PeerId, u32>>,
     /// Lost leases that owners told their users of.
     pub(crate) lost: BTreeMap<(JobId, u32), u32>,
+    pub(crate) ledger: Ledger,
 }
 
 impl Reference {
     /// A living process hears its user.
-    pub(crate) fn on_command(&mut self, owner: HostId, command: &Command, catalog: &Catalog) {
+    pub(crate) fn on_command(&mut self, owner: HostId, now: Time, command: &Command, catalog: &Catalog) {
         match command {
             Command::Submit(submission) => {
                 let job = OwedJob {
@@ -125,14 +138,18 @@ impl Reference {
                     forgotten: false,
                     ends: 0,
                     told: 0,
+                    promised: Promised::new(submission, now),
                 };
-                self.jobs.entry(submission.job).or_insert(job);
+                let job = self.jobs.entry(submission.job).or_insert(job);
+                self.ledger.on_tasks(job, 0);
             }
             Command::Extend { job, inputs } => {
                 let job =
                     self.jobs.get_mut(job).filter(|job| !job.closed && !job.cancelled && !job.forgotten);
-                if let Some(job) = job {
+                if let Some(job) = job.filter(|job| !job.promised.given_up) {
+                    let first = job.tasks.len();
                     job.tasks.extend(owed_tasks(inputs, catalog));
+                    self.ledger.on_tasks(job, first);
                 }
             }
             Command::Close { job } => {
@@ -185,6 +202,12 @@ impl Reference {
                 }
                 Some(Fact::JobEnded(job))
             }
+            Event::JobGivenUp { job, failed: _ } => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.promised.given_up = true;
+                }
+                Some(Fact::GivenUp(job))
+            }
             Event::Lost { job, index, worker: _ } => {
                 *self.lost.entry((job, index)).or_default() += 1;
                 None
@@ -208,7 +231,7 @@ impl Reference {
     pub fn settled(&self, job: JobId) -> bool {
         self.jobs
             .get(&job)
-            .is_some_and(|job| job.cancelled || job.forgotten || (job.closed && job.unended() == 0))
+            .is_some_and(|job| job.is_stopped() || job.forgotten || (job.closed && job.unended() == 0))
     }
 
     /// How many tasks of a job ended as done.
@@ -216,6 +239,13 @@ impl Reference {
     pub fn done(&self, job: JobId) -> usize {
         let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
         tasks.iter().filter(|task| task.outcome == Some(Outcome::Done)).count()
+    }
+
+    /// How many tasks of a job ended as expired.
+    #[must_use]
+    pub fn expired(&self, job: JobId) -> usize {
+        let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
+        tasks.iter().filter(|task| matches!(task.outcome, Some(Outcome::Expired(_)))).count()
     }
 
     /// How often tasks of a job ran to their end, on all hosts together.

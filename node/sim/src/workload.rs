@@ -85,6 +85,8 @@ pub struct JobSpec {
     pub class: Class,
     /// Retries of a failed task.
     pub retries: u32,
+    /// How it wants to be treated otherwise.
+    pub policy: Policy,
     /// What it wants beyond its results.
     pub terms: Terms,
     /// Whether its tasks find something under `/in`.
@@ -105,6 +107,7 @@ impl JobSpec {
             labels: Vec::new(),
             class: Class::Batch,
             retries: 0,
+            policy: Policy::DEFAULT,
             terms: Terms::default(),
             files: false,
             same: None,
@@ -127,7 +130,7 @@ impl Catalog {
             needs: Needs { labels: spec.labels.clone() },
             class: spec.class,
             terms: spec.terms,
-            policy: Policy { retries: spec.retries, ..Policy::DEFAULT },
+            policy: Policy { retries: spec.retries, ..spec.policy },
             inputs: self.inputs(job, spec, 0, chance),
             closed: true,
         }

@@ -275,9 +275,10 @@ impl World {
             return Ok(());
         }
         if let Input::Command(command) = &input {
-            self.reference.on_command(id, command, &self.catalog);
+            self.reference.on_command(id, now, command, &self.catalog);
             host.keep_blobs(command);
         }
+        self.reference.ledger.on_input(host.peer, now, &input);
         if let Input::Received { message: Message::Award(_), .. } = &input {
             host.vain = 0;
         }
@@ -321,6 +322,7 @@ impl World {
         host.audit = host.engine.as_ref().map(Engine::audit);
         let promised = host.promised(now);
         let scene = Scene {
+            now,
             mesh: &self.mesh,
             host: &self.hosts[id.0],
             promised,

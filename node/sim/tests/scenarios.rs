@@ -426,5 +426,7 @@ fn idle_call(call: CallId) -> Call {
         terms: Terms::default(),
         count: u32::MAX,
         service_us: 1,
+        deadline_ms: None,
+        waited_ms: 0,
     }
 }

@@ -4,14 +4,18 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use rand_core::RngCore;
+
 use super::Owner;
 use super::job::{Attempt, Job, OpenCall, StandingBid, State, not_asked};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Award, BATCH_MAX, Bid, Decline, Grant, Message, Reason};
+use crate::policy::rank;
 use crate::snapshot::Said;
 use crate::task::Payload;
+use crate::time::Time;
 
 /// Bytes of inputs in one award beyond which a second one is begun.
 const AWARD_BYTES: u64 = 256 * 1024;
@@ -53,6 +57,8 @@ impl Owner {
             Reason::Limit { name, .. } => name.len(),
             Reason::Busy { .. }
             | Reason::Memory { .. }
+            | Reason::Late { .. }
+            | Reason::Class { .. }
             | Reason::TooLong { .. }
             | Reason::Draining
             | Reason::TooManyCalls
@@ -77,8 +83,12 @@ impl Owner {
             }
             return;
         }
+        if ctx.now < job.starts_at {
+            return;
+        }
         let fresh = job.call.is_none();
         if fresh {
+            job.fed_at = ctx.now;
             let call = CallId(ctx.fresh_id());
             self.calls.insert(call, name);
             let repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
@@ -105,6 +115,7 @@ impl Owner {
         let Some(open) = &mut job.call else { return };
         if open.repeat_at <= ctx.now {
             open.repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
+            job.hopeless |= nobody_makes_it(open, &job.said);
             open.asked.clear();
         }
         let call = open.call;
@@ -116,7 +127,7 @@ impl Owner {
             if open.asked.contains(&peer) {
                 continue;
             }
-            match Membership::unfit(known, &job.what.needs, &job.what.program, ctx.now, ctx.mesh) {
+            match Membership::unfit(known, &job.what, ctx.now, ctx.mesh) {
                 None => candidates.push(peer),
                 Some(reason) => {
                     job.said.insert(peer, (ctx.now, not_asked(reason)));
@@ -138,12 +149,19 @@ impl Owner {
         let mut frames: BTreeMap<(PeerId, BidId), Vec<Grant>> = BTreeMap::new();
         let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
         let mut patient: Vec<u32> = Vec::new();
+        let policy = job.what.policy;
         while let Some(index) = job.queue.front().copied() {
             let shunned = |worker| job.shunned.get(&worker).is_some_and(|(_, until)| ctx.now < *until);
             let usable = |bid: &StandingBid| bid.left > 0 && !shunned(bid.worker);
             let Some(task) = job.task(index) else { break };
-            let Some(first) = call.bids.iter().position(usable) else { break };
-            let elsewhere = call.bids.iter().position(|bid| usable(bid) && !task.avoids(bid.worker));
+            let from = rank::pick(call.bids.len(), || ctx.rng.next_u64());
+            let Some(first) = position_from(&call.bids, from, usable) else { break };
+            let elsewhere = position_from(&call.bids, from, |bid| usable(bid) && !task.avoids(bid.worker));
+            let expected = |bid: &StandingBid| bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now);
+            let elsewhere = elsewhere.map(|best| {
+                let wanted = |bid: &StandingBid| usable(bid) && !task.avoids(bid.worker);
+                self.produced.nearer(&task.input, &call.bids, best, wanted, expected).unwrap_or(best)
+            });
             if elsewhere.is_none() && !alone && task.is_patient(ctx.now) {
                 patient.push(index);
                 job.queue.pop_front();
@@ -154,6 +172,10 @@ impl Owner {
             bid.left -= 1;
             task.attempts += 1;
             task.state = State::Leased;
+            if task.first_at.is_none() {
+                task.first_at = Some(ctx.now);
+                self.alarms.on_first(&policy, (name, index), ctx.now);
+            }
             let lease = LeaseId { job: name, index, attempt: task.attempts };
             task.live.push(Attempt::new(task.attempts, bid.worker, ctx.now, expires_at));
             let grant = Grant { lease, input: task.input.clone() };
@@ -162,6 +184,7 @@ impl Owner {
             self.expiries.insert((expires_at, lease));
             job.queue.pop_front();
             job.counts.leased += 1;
+            job.fed_at = ctx.now;
             ctx.counters.awards += 1;
         }
         patient.into_iter().rev().for_each(|index| job.queue.push_front(index));
@@ -175,13 +198,33 @@ impl Owner {
 }
 
 fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
-    let message = Message::Call(job.call_message(call));
+    let message = Message::Call(job.call_message(call, ctx.now));
     ctx.counters.calls += 1;
     ctx.send(peer, message);
     if let Some(open) = &mut job.call {
         open.asked.push(peer);
     }
     job.said.entry(peer).or_insert((ctx.now, Said::Nothing));
+}
+
+/// The first bid that will do, looked for from that place on, and then before it.
+fn position_from(bids: &[StandingBid], from: usize, wanted: impl Fn(&StandingBid) -> bool) -> Option<usize> {
+    let (before, behind) = bids.split_at_checked(from).unwrap_or((&[], bids));
+    let place = behind.iter().position(&wanted).map(|place| place + before.len());
+    place.or_else(|| before.iter().position(&wanted))
+}
+
+/// Whether everybody who was asked declined, somebody because it would be too late there, and nobody for want of a
+/// slot alone: the deadline can't be made, and what waits had better be done without it.
+fn nobody_makes_it(open: &OpenCall, said: &BTreeMap<PeerId, (Time, Said)>) -> bool {
+    let declined = |peer: &PeerId| {
+        let answer = said.get(peer).map(|(_, said)| said);
+        if let Some(Said::Declined(reason)) = answer { Some(reason) } else { None }
+    };
+    // Who has no slots is never busy.
+    let busy = |reason: Option<&Reason>| matches!(reason, None | Some(Reason::Busy { slots: 1.., .. }));
+    let late = |peer: &PeerId| matches!(declined(peer), Some(Reason::Late { .. }));
+    open.bids.is_empty() && open.asked.iter().any(late) && !open.asked.iter().any(|peer| busy(declined(peer)))
 }
 
 /// Ends a call that nothing is left of.

@@ -6,6 +6,9 @@ use alloc::vec::Vec;
 use crate::id::{BidId, CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
+use crate::policy::order::Claim;
+use crate::policy::rank::{self, Promise};
+use crate::policy::times;
 use crate::receipt::Proof;
 use crate::snapshot::{JobView, Said};
 use crate::task::{Outcome, Payload, Report, TaskKey};
@@ -34,6 +37,15 @@ pub(super) struct Job {
     /// Tasks in all; stays when the tasks themselves are forgotten at the job's end.
     pub(super) total: u32,
     pub(super) ended: bool,
+    pub(super) submitted_at: Time,
+    /// When its first task may start.
+    pub(super) starts_at: Time,
+    /// Since when none of its tasks was awarded although some waited.
+    pub(super) fed_at: Time,
+    /// Nobody can make its deadline, by their own word.
+    pub(super) hopeless: bool,
+    /// More of its tasks failed than it allows.
+    pub(super) given_up: bool,
     key: Option<TaskKey>,
 }
 
@@ -41,6 +53,7 @@ pub(super) struct Job {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) leased: u32,
+    pub(super) delayed: u32,
     pub(super) done: u32,
     pub(super) failed: u32,
     pub(super) cancelled: u32,
@@ -61,6 +74,10 @@ pub(super) struct Task {
     pub(super) live: Vec<Attempt>,
     /// Who failed or lost it last, and until when the next attempt waits for somebody else to bid.
     pub(super) avoid: Option<(PeerId, Time)>,
+    /// When its first attempt was issued.
+    pub(super) first_at: Option<Time>,
+    /// No attempt is issued sooner, after a failure.
+    pub(super) wait_until: Time,
 }
 
 /// Where a task is.
@@ -68,9 +85,21 @@ pub(super) struct Task {
 pub(super) enum State {
     Queued,
     Leased,
+    /// It failed, and its next attempt waits until then.
+    Delayed(Time),
     /// It ended; the number tells outcomes apart.
     Ended(u64),
     Cancelled,
+    Expired,
+}
+
+impl State {
+    pub(super) fn is_end(self) -> bool {
+        match self {
+            Self::Queued | Self::Leased | Self::Delayed(_) => false,
+            Self::Ended(_) | Self::Cancelled | Self::Expired => true,
+        }
+    }
 }
 
 /// One attempt.
@@ -170,9 +199,14 @@ pub(super) struct StandingBid {
 }
 
 impl Job {
-    pub(super) fn new(what: Submission) -> Self {
+    pub(super) fn new(what: Submission, now: Time) -> Self {
         Self {
             open: !what.closed,
+            submitted_at: now,
+            starts_at: times::starts_at(&what.policy, now),
+            fed_at: now,
+            hopeless: false,
+            given_up: false,
             what,
             tasks: Vec::new(),
             queue: VecDeque::new(),
@@ -199,6 +233,8 @@ impl Job {
             losses: 0,
             live: Vec::new(),
             avoid: None,
+            first_at: None,
+            wait_until: Time::ZERO,
         });
         index
     }
@@ -227,13 +263,49 @@ impl Job {
     /// Puts a task back at the head of the queue, unless another attempt of it is still due.
     pub(super) fn requeue(&mut self, index: u32) {
         let Some(task) = self.task_mut(index) else { return };
-        let due = task.live.iter().any(|attempt| !attempt.overdue);
-        if task.state != State::Leased || due {
+        if task.state != State::Leased || task.is_due() {
             return;
         }
         task.state = State::Queued;
         self.counts.leased -= 1;
         self.queue.push_front(index);
+    }
+
+    /// Keeps a task of which no attempt is due out of the queue until then.
+    pub(super) fn delay(&mut self, index: u32, until: Time) {
+        let Some(task) = self.task_mut(index) else { return };
+        task.state = State::Delayed(until);
+        self.counts.leased -= 1;
+        self.counts.delayed += 1;
+    }
+
+    /// A task's wait is over.
+    pub(super) fn end_delay(&mut self, index: u32) {
+        let Some(task) = self.task_mut(index) else { return };
+        if let State::Delayed(_) = task.state {
+            task.state = State::Queued;
+            self.counts.delayed -= 1;
+            self.queue.push_front(index);
+        }
+    }
+
+    /// How much time its deadline leaves, in milliseconds, if it has one that can still be made.
+    pub(super) fn deadline_left_ms(&self, now: Time) -> Option<u32> {
+        let left = || times::deadline_left_ms(&self.what.policy, self.submitted_at, now, self.service_us);
+        if self.hopeless { None } else { left() }
+    }
+
+    /// What the job says for itself beside others of this owner.
+    pub(super) fn claim(&self, now: Time) -> Claim {
+        let left = self.deadline_left_ms(now);
+        Claim {
+            wasteful: false,
+            class: self.what.class,
+            waited_us: if self.queue.is_empty() { 0 } else { now.since_us(self.fed_at) },
+            due: left.map(|left| now.plus_ms(u64::from(left))),
+            used_us: 0,
+            turn: self.submitted_at.0,
+        }
     }
 
     /// A worker lost a task; many at once are one mishap.
@@ -253,7 +325,7 @@ impl Job {
         };
     }
 
-    pub(super) fn call_message(&self, call: CallId) -> Call {
+    pub(super) fn call_message(&self, call: CallId, now: Time) -> Call {
         Call {
             call,
             job: self.what.job,
@@ -263,6 +335,8 @@ impl Job {
             terms: self.what.terms,
             count: self.waiting(),
             service_us: self.service_us,
+            deadline_ms: self.deadline_left_ms(now),
+            waited_ms: u32::try_from(now.since_us(self.fed_at) / 1000).unwrap_or(u32::MAX),
         }
     }
 
@@ -273,12 +347,14 @@ impl Job {
             open: self.open,
             tasks: self.total,
             queued: self.waiting(),
+            delayed: self.counts.delayed,
             leased: self.counts.leased,
             done: self.counts.done,
             failed: self.counts.failed,
             cancelled: self.counts.cancelled,
             retried: self.counts.retried,
             recalled: self.counts.recalled,
+            given_up: self.given_up,
         }
     }
 
@@ -293,6 +369,11 @@ impl Job {
 }
 
 impl Task {
+    /// Whether an attempt of it is still expected to bring an outcome.
+    pub(super) fn is_due(&self) -> bool {
+        self.live.iter().any(|attempt| !attempt.overdue)
+    }
+
     /// Whether the next attempt should rather not go to that worker.
     pub(super) fn avoids(&self, worker: PeerId) -> bool {
         self.avoid.is_some_and(|(avoided, _)| avoided == worker)
@@ -322,14 +403,15 @@ impl OpenCall {
 }
 
 impl StandingBid {
-    /// When a task awarded now is expected to start, in microseconds from now: what the worker said, less what has
-    /// passed since, plus the way there and, where the module is cold, its fetch.
+    /// When a task awarded now is expected to start, in microseconds from now.
     pub(super) fn expected_us(&self, me: PeerId, rtt_us: u32, now: Time) -> u64 {
-        const COLD_US: u64 = 5000;
-        let queue = u64::from(self.start_in_us).saturating_sub(now.since_us(self.came_at));
-        let away = if self.worker == me { 0 } else { u64::from(rtt_us) + 1 };
-        let cold = if self.warm || self.worker == me { 0 } else { COLD_US };
-        queue + away + cold
+        rank::start_us(&Promise {
+            start_in_us: self.start_in_us,
+            age_us: now.since_us(self.came_at),
+            warm: self.warm,
+            own: self.worker == me,
+            rtt_us,
+        })
     }
 }
 
@@ -350,6 +432,7 @@ pub(super) fn fingerprint(report: &Report) -> u64 {
         Outcome::Invalid(_) => 4,
         Outcome::Cancelled => 5,
         Outcome::Lost(_) => 6,
+        Outcome::Expired(_) => 7,
     };
     u64::from_le_bytes(bytes) ^ u64::from_le_bytes(left).rotate_left(32) ^ kind
 }

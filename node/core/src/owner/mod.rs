@@ -5,7 +5,9 @@
 mod award;
 mod job;
 mod outcome;
+mod produced;
 mod recall;
+mod timing;
 mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,11 +19,14 @@ use crate::id::{BlobId, CallId, JobId, LeaseId, PeerId};
 use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
+use crate::policy::order;
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
 pub(crate) use outcome::blobs_with_lengths;
 
-use job::{Attempt, Job, RECALLED, State};
+use job::{Attempt, Job};
+use produced::Produced;
+use timing::Alarms;
 
 /// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
 const ENDED_MAX: usize = 1000;
@@ -44,6 +49,8 @@ pub(crate) struct Owner {
     expiries: BTreeSet<(Time, LeaseId)>,
     fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
+    alarms: Alarms,
+    produced: Produced,
 }
 
 impl Owner {
@@ -58,7 +65,9 @@ impl Owner {
         let inputs = core::mem::take(&mut what.inputs);
         ctx.emit(Effect::Pin(what.program.module));
         ctx.pin(&what.program.files);
-        self.jobs.insert(name, Job::new(what));
+        let job = Job::new(what, ctx.now);
+        self.alarms.on_submit(&job, ctx.now);
+        self.jobs.insert(name, job);
         self.order.push(name);
         self.take_inputs(ctx, name, inputs);
         self.dirty.insert(name);
@@ -66,10 +75,11 @@ impl Owner {
     }
 
     pub(crate) fn on_extend(&mut self, ctx: &mut Ctx<'_>, name: JobId, inputs: Vec<Payload>) {
-        if self.jobs.get(&name).is_some_and(|job| job.open) {
-            self.take_inputs(ctx, name, inputs);
-            self.dirty.insert(name);
-        }
+        let Some(first) = self.jobs.get(&name).filter(|job| job.open).map(|job| job.total) else { return };
+        self.take_inputs(ctx, name, inputs);
+        self.expire_late_comers(ctx, name, first);
+        self.dirty.insert(name);
+        self.end_if_over(ctx, name);
     }
 
     pub(crate) fn on_close(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
@@ -82,42 +92,8 @@ impl Owner {
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name).filter(|job| !job.ended) else { return };
         job.open = false;
-        job.queue.clear();
-        let mut held: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
-        for index in 0..job.total {
-            let Some(task) = job.task_mut(index) else { continue };
-            if !matches!(task.state, State::Queued | State::Leased) {
-                continue;
-            }
-            let was_leased = task.state == State::Leased;
-            task.state = State::Cancelled;
-            ctx.unpin(&core::mem::take(&mut task.input));
-            let attempts = task.attempts;
-            for attempt in core::mem::take(&mut task.live) {
-                if attempt.number == RECALLED {
-                    continue;
-                }
-                let lease = LeaseId { job: name, index, attempt: attempt.number };
-                drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
-                held.entry(attempt.worker).or_default().push(lease);
-            }
-            job.counts.leased -= u32::from(was_leased);
-            job.counts.cancelled += 1;
-            let report = Report::bare(Outcome::Cancelled);
-            ctx.notify(Event::TaskEnded {
-                job: name,
-                index,
-                report,
-                worker: None,
-                attempts,
-                memo: false,
-                proof: None,
-            });
-        }
-        for (worker, leases) in held {
-            cancel_at(ctx, worker, &leases);
-        }
-        self.dirty.insert(name);
+        let all = 0..job.total;
+        self.end_rest(ctx, name, all, &Outcome::Cancelled);
         self.end_if_over(ctx, name);
     }
 
@@ -162,16 +138,23 @@ impl Owner {
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
-            job.requeue(lease.index);
-            self.dirty.insert(lease.job);
+            let policy = job.what.policy;
+            if let Some(task) = job.task_mut(lease.index).filter(|task| task.failures + task.losses == 0) {
+                self.alarms.on_task_ended(&policy, (lease.job, lease.index), task);
+                task.first_at = None;
+            }
+            self.again(ctx, lease.job, lease.index);
         }
     }
 
+    /// Ends a job that failed too often, and one of which nothing is left.
     fn end_if_over(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
+        self.give_up_job(ctx, name);
         let Some(job) = self.jobs.get_mut(&name) else { return };
         if job.ended || job.open || job.unfinished() > 0 {
             return;
         }
+        self.alarms.on_job_ended(job);
         job.forget_tasks();
         ctx.emit(Effect::Unpin(job.what.program.module));
         ctx.unpin(&job.what.program.files);
@@ -234,6 +217,7 @@ impl Owner {
             self.expiries.pop_first();
             self.expire(ctx, members, lease);
         }
+        self.on_alarms(ctx);
         for name in self.calls.values() {
             let call = self.jobs.get(name).and_then(|job| job.call.as_ref());
             if call.is_some_and(|call| call.repeat_at <= ctx.now) {
@@ -263,8 +247,7 @@ impl Owner {
             self.commit(ctx, lease.job, lease.index, None, Report::bare(Outcome::Lost(text)).into());
             return;
         }
-        job.requeue(lease.index);
-        self.dirty.insert(lease.job);
+        self.again(ctx, lease.job, lease.index);
     }
 
     /// Says what the input changed: acknowledgements, awards, calls. Several rounds may follow one another, because
@@ -279,9 +262,18 @@ impl Owner {
                 }
             }
         }
-        for name in core::mem::take(&mut self.dirty) {
+        for name in self.take_dirty(ctx.now) {
             self.place(ctx, members, name);
         }
+    }
+
+    /// The jobs to bring in line: who comes first is offered first what this node itself has free.
+    fn take_dirty(&mut self, now: Time) -> Vec<JobId> {
+        let mut names: Vec<JobId> = core::mem::take(&mut self.dirty).into_iter().collect();
+        if names.len() > 1 {
+            names.sort_by_cached_key(|name| self.jobs.get(name).map(|job| order::turn(&job.claim(now))));
+        }
+        names
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -292,7 +284,7 @@ impl Owner {
         let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
         let repeats = self.calls.values().filter_map(|name| self.jobs.get(name)?.call.as_ref());
         let call = repeats.map(|call| (call.repeat_at, "a call is repeated")).min();
-        [lease, call].into_iter().flatten().min()
+        [lease, call, self.alarms.next_wakeup()].into_iter().flatten().min()
     }
 }
 

@@ -118,7 +118,7 @@ impl Owner {
     ) {
         self.ack(from, lease);
         let Some(job) = self.jobs.get_mut(&lease.job) else { return };
-        let retries = job.what.policy.retries;
+        let policy = job.what.policy;
         let patience = ctx.now.plus_ms(ctx.mesh.call_ms);
         let Some(attempt) = take_attempt(job, lease, from) else { return };
         drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
@@ -128,9 +128,11 @@ impl Owner {
             Outcome::Done | Outcome::Invalid(_) => false,
             Outcome::Failed(_) | Outcome::Trapped(_) | Outcome::LimitExceeded(_) => {
                 task.failures += 1;
-                task.failures <= retries
+                task.back_off(ctx, &policy);
+                let too_late = !task.is_due() && task.is_given_up(&policy, task.wait_until);
+                task.failures <= policy.retries && !too_late
             }
-            Outcome::Cancelled | Outcome::Lost(_) => {
+            Outcome::Cancelled | Outcome::Lost(_) | Outcome::Expired(_) => {
                 task.losses += 1;
                 ctx.counters.lost += 1;
                 members.count_lost(from);
@@ -145,8 +147,7 @@ impl Owner {
             None => job.shunned.retain(|peer, _| *peer != from),
         }
         if again {
-            job.requeue(lease.index);
-            self.dirty.insert(lease.job);
+            self.again(ctx, lease.job, lease.index);
             return;
         }
         if brought.memo.is_none() {
@@ -169,20 +170,27 @@ impl Owner {
         let Brought { report, memo, proof } = brought;
         let worker = memo.or(worker);
         remember(ctx, job, index, worker, &report);
+        self.produced.on_commit(worker, &report);
+        let policy = job.what.policy;
         let Some(task) = job.task_mut(index) else { return };
-        assert!(matches!(task.state, State::Leased | State::Queued), "a task is committed once");
-        let was_queued = task.state == State::Queued;
-        task.state = State::Ended(job::fingerprint(&report));
+        assert!(!task.state.is_end(), "a task is committed once");
+        let was = task.state;
+        self.alarms.on_task_ended(&policy, (name, index), task);
+        let expired = matches!(report.outcome, Outcome::Expired(_));
+        task.state = if expired { State::Expired } else { State::Ended(job::fingerprint(&report)) };
         ctx.unpin(&core::mem::take(&mut task.input));
         let attempts = task.attempts;
         let others = core::mem::take(&mut task.live);
-        if was_queued {
-            // What was requeued stands near the head.
-            if let Some(place) = job.queue.iter().position(|queued| *queued == index) {
-                job.queue.remove(place);
+        match was {
+            State::Queued => {
+                // What was requeued stands near the head.
+                if let Some(place) = job.queue.iter().position(|queued| *queued == index) {
+                    job.queue.remove(place);
+                }
             }
-        } else {
-            job.counts.leased -= 1;
+            State::Leased => job.counts.leased -= 1,
+            State::Delayed(_) => job.counts.delayed -= 1,
+            State::Ended(_) | State::Cancelled | State::Expired => {}
         }
         count_end(job, &report.outcome, attempts, memo.is_some());
         self.stop_others(ctx, name, index, others);
@@ -275,8 +283,10 @@ fn count_late(ctx: &mut Ctx<'_>, job: &Job, delivery: &Delivery) {
             let differs = done && job::fingerprint(report) != print;
             ctx.counters.differing += u64::from(job.what.program.is_pure() && differs);
         }
-        None | Some((State::Cancelled, _)) => ctx.counters.late += 1,
-        Some((State::Queued | State::Leased | State::Ended(_), _)) => ctx.counters.forged += 1,
+        None | Some((State::Cancelled | State::Expired, _)) => ctx.counters.late += 1,
+        Some((State::Queued | State::Leased | State::Delayed(_) | State::Ended(_), _)) => {
+            ctx.counters.forged += 1;
+        }
     }
 }
 
@@ -290,7 +300,8 @@ fn count_end(job: &mut Job, outcome: &Outcome, attempts: u32, recalled: bool) {
         | Outcome::LimitExceeded(_)
         | Outcome::Invalid(_)
         | Outcome::Cancelled
-        | Outcome::Lost(_) => job.counts.failed += 1,
+        | Outcome::Lost(_)
+        | Outcome::Expired(_) => job.counts.failed += 1,
     }
 }
 

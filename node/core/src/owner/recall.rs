@@ -59,7 +59,6 @@ impl Owner {
         let Some(task) = job.task_mut(lease.index) else { return };
         task.live.retain(|attempt| attempt.number != RECALLED);
         ctx.memo.drop_known(key.task_id(&task.input));
-        job.requeue(lease.index);
-        self.dirty.insert(lease.job);
+        self.again(ctx, lease.job, lease.index);
     }
 }

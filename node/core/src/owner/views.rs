@@ -7,7 +7,7 @@ use super::job::{Attempt, Job, State};
 use crate::engine::JobAudit;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::snapshot::{Answer, JobView, Said, TaskView, Why};
+use crate::snapshot::{Answer, Deadline, JobView, Said, TaskView, Why};
 use crate::time::Time;
 
 impl Owner {
@@ -36,13 +36,20 @@ impl Owner {
         let state = match job.task(index) {
             None => TaskView::Ended,
             Some(task) => match task.state {
+                State::Queued if now < job.starts_at => {
+                    TaskView::NotBefore { in_ms: job.starts_at.since_us(now) / 1000 }
+                }
                 State::Queued => {
                     let before = job.queue.iter().take_while(|queued| **queued != index).count();
                     TaskView::Queued { before: u32::try_from(before).unwrap_or(u32::MAX) }
                 }
                 State::Leased => leased_view(task.live.iter().rfind(|attempt| !attempt.overdue), now),
+                State::Delayed(until) => {
+                    TaskView::Delayed { failures: task.failures, in_ms: until.since_us(now) / 1000 }
+                }
                 State::Ended(_) => TaskView::Ended,
                 State::Cancelled => TaskView::Cancelled,
+                State::Expired => TaskView::Expired,
             },
         };
         let answers = job.said.iter().map(|(peer, (at, said))| {
@@ -50,7 +57,7 @@ impl Owner {
             let said = if reachable { said.clone() } else { Said::Unreachable };
             Answer { peer: *peer, said, ago_ms: now.since_us(*at) / 1000 }
         });
-        Some(Why { state, answers: answers.collect() })
+        Some(Why { state, deadline: deadline(job, now), answers: answers.collect() })
     }
 
     pub(crate) fn audits(&self) -> Vec<JobAudit> {
@@ -76,9 +83,15 @@ fn audit(job: &Job) -> JobAudit {
         queued: count(|state| state == State::Queued),
         in_queue: job.waiting(),
         leased: count(|state| state == State::Leased),
-        ended: count(|state| matches!(state, State::Ended(_))),
+        delayed: count(|state| matches!(state, State::Delayed(_))),
+        ended: count(|state| matches!(state, State::Ended(_) | State::Expired)),
         cancelled: count(|state| state == State::Cancelled),
     }
+}
+
+fn deadline(job: &Job, now: Time) -> Option<Deadline> {
+    job.what.policy.deadline_ms.filter(|_| !job.ended)?;
+    Some(job.deadline_left_ms(now).map_or(Deadline::Missed, |ms| Deadline::Left { ms }))
 }
 
 fn leased_view(attempt: Option<&Attempt>, now: Time) -> TaskView {

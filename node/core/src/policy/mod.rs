@@ -1,5 +1,14 @@
 //! What a job asks of the market beyond a place to run: when, how often, how surely. Plain data that the owner obeys;
-//! a call carries to the workers what they need of it. Nothing here is judged or decided.
+//! a call carries to the workers what they need of it. Each decision that rests on it is a pure function in a file of
+//! its own, with a table of tests; owner and worker call them and keep the state.
+
+pub(crate) mod admission;
+pub(crate) mod backoff;
+pub(crate) mod fit;
+pub(crate) mod order;
+pub(crate) mod rank;
+pub(crate) mod share;
+pub(crate) mod times;
 
 /// How a job wants its tasks to be treated. All times count from the submission, by the owner's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
