@@ -64,7 +64,13 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                 Effect::Fetch { blob, .. } => next.push(Input::Fetched { blob, found: true }),
                 Effect::Sign { batch, .. } => next.push(Input::Signed { batch, signature: [0; 64] }),
                 Effect::Notify(Event::TaskEnded { .. }) => ended += 1,
-                Effect::Notify(Event::JobEnded { .. } | Event::Lost { .. } | Event::Printed { .. })
+                Effect::Notify(
+                    Event::JobEnded { .. }
+                    | Event::Lost { .. }
+                    | Event::Printed { .. }
+                    | Event::Differed { .. }
+                    | Event::Refused { .. },
+                )
                 | Effect::Send { .. }
                 | Effect::Publish(_)
                 | Effect::Abort(_)

@@ -24,13 +24,22 @@ pub struct HostSpec {
     pub slots: u32,
     /// Its labels.
     pub labels: Vec<(String, String)>,
+    /// Of a thousand answers so many are false.
+    pub lies_permille: u32,
 }
 
 impl HostSpec {
     /// A machine without labels.
     #[must_use]
     pub fn slots(slots: u32) -> Self {
-        Self { slots, labels: Vec::new() }
+        Self { slots, labels: Vec::new(), lies_permille: 0 }
+    }
+
+    /// The same, but so many of a thousand answers are false.
+    #[must_use]
+    pub fn lies(mut self, permille: u32) -> Self {
+        self.lies_permille = permille;
+        self
     }
 
     /// The same with one more label.

@@ -52,6 +52,13 @@ impl TaskSpec {
         }
     }
 
+    /// What a liar says that it brought; no two liars say the same, since they are not in league.
+    pub(crate) fn lie(&self, liar: u64) -> Report {
+        let bytes = [self.bytes().as_slice(), b" lied ", liar.to_le_bytes().as_slice()].concat();
+        let usage = Usage { wall_us: u64::from(self.service_us), ..Usage::default() };
+        Report { usage, output: Payload::inline(&bytes), ..Report::bare(Outcome::Done) }
+    }
+
     /// What it brings when it ends as done.
     pub(crate) fn success(&self) -> Report {
         let bytes = [self.bytes().as_slice(), b" answered"].concat();
@@ -85,6 +92,10 @@ pub struct JobSpec {
     pub class: Class,
     /// Retries of a failed task.
     pub retries: u32,
+    /// On how many nodes each task is computed.
+    pub verify: u32,
+    /// Whether slow tasks may have a copy.
+    pub backups: bool,
     /// What it wants beyond its results.
     pub terms: Terms,
     /// Whether its tasks find something under `/in`.
@@ -105,6 +116,8 @@ impl JobSpec {
             labels: Vec::new(),
             class: Class::Batch,
             retries: 0,
+            verify: 1,
+            backups: true,
             terms: Terms::default(),
             files: false,
             same: None,
@@ -127,7 +140,12 @@ impl Catalog {
             needs: Needs { labels: spec.labels.clone() },
             class: spec.class,
             terms: spec.terms,
-            policy: Policy { retries: spec.retries, ..Policy::DEFAULT },
+            policy: Policy {
+                retries: spec.retries,
+                verify: spec.verify,
+                backups: spec.backups,
+                ..Policy::DEFAULT
+            },
             inputs: self.inputs(job, spec, 0, chance),
             closed: true,
         }

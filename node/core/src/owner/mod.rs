@@ -3,9 +3,13 @@
 //! this owner issued commits, and every later one is acknowledged, counted and ignored. Driven by the engine.
 
 mod award;
+mod backup;
+mod doubt;
+mod extra;
 mod job;
 mod outcome;
 mod recall;
+mod verify;
 mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,6 +21,8 @@ use crate::id::{BlobId, CallId, JobId, LeaseId, PeerId};
 use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
+use crate::standing::Standings;
+use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
 pub(crate) use outcome::blobs_with_lengths;
@@ -44,6 +50,11 @@ pub(crate) struct Owner {
     expiries: BTreeSet<(Time, LeaseId)>,
     fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
+    /// Who let leases run out, lied, or was slow.
+    standings: Standings,
+    suspicion: Suspicion,
+    /// When which job's slow tasks are looked for.
+    looks: BTreeSet<(Time, JobId)>,
 }
 
 impl Owner {
@@ -55,6 +66,13 @@ impl Owner {
             ctx.counters.dropped += 1;
             return;
         }
+        if let Err(reason) = what.check() {
+            ctx.counters.dropped += 1;
+            ctx.notify(Event::Refused { job: name, reason });
+            return;
+        }
+        // What somebody says that it computed before is no further computation.
+        what.terms.memo &= what.policy.verify < 2;
         let inputs = core::mem::take(&mut what.inputs);
         ctx.emit(Effect::Pin(what.program.module));
         ctx.pin(&what.program.files);
@@ -83,6 +101,7 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&name).filter(|job| !job.ended) else { return };
         job.open = false;
         job.queue.clear();
+        job.extra.clear();
         let mut held: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
         for index in 0..job.total {
             let Some(task) = job.task_mut(index) else { continue };
@@ -93,6 +112,8 @@ impl Owner {
             task.state = State::Cancelled;
             ctx.unpin(&core::mem::take(&mut task.input));
             let attempts = task.attempts;
+            job.close_ballot(ctx, index);
+            let Some(task) = job.task_mut(index) else { continue };
             for attempt in core::mem::take(&mut task.live) {
                 if attempt.number == RECALLED {
                     continue;
@@ -112,6 +133,7 @@ impl Owner {
                 attempts,
                 memo: false,
                 proof: None,
+                verified: None,
             });
         }
         for (worker, leases) in held {
@@ -162,6 +184,9 @@ impl Owner {
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
+            if attempt.copy {
+                job.on_copy_refused(lease.index);
+            }
             job.requeue(lease.index);
             self.dirty.insert(lease.job);
         }
@@ -193,6 +218,7 @@ impl Owner {
     // ---- peers and time
 
     pub(crate) fn on_peer_up(&mut self, peer: PeerId) {
+        self.suspicion.on_back(peer);
         for (name, job) in &mut self.jobs {
             if let Some(call) = &mut job.call {
                 call.asked.retain(|asked| *asked != peer);
@@ -210,7 +236,10 @@ impl Owner {
                 call.asked.retain(|asked| *asked != peer);
             }
         }
-        let Some(grace_ms) = grace_ms else { return };
+        // Others gave up a node that slept; that says nothing about them.
+        let Some(grace_ms) = grace_ms.filter(|_| self.suspicion.holds(ctx.now, true).is_none()) else {
+            return;
+        };
         let soon = ctx.now.plus_ms(grace_ms);
         let range = (peer, LeaseId::FIRST)..=(peer, LeaseId::LAST);
         let leases: Vec<LeaseId> = self.leases.range(range).map(|(_, lease)| *lease).collect();
@@ -232,8 +261,11 @@ impl Owner {
                 break;
             }
             self.expiries.pop_first();
-            self.expire(ctx, members, lease);
+            if !self.hold_back(ctx, members, lease) {
+                self.expire(ctx, members, lease);
+            }
         }
+        self.look(ctx);
         for name in self.calls.values() {
             let call = self.jobs.get(name).and_then(|job| job.call.as_ref());
             if call.is_some_and(|call| call.repeat_at <= ctx.now) {
@@ -256,7 +288,7 @@ impl Owner {
         let given_up = losses > ctx.mesh.losses_max;
         ctx.counters.lost += 1;
         members.count_lost(worker);
-        job.shun(worker, ctx.now, ctx.mesh.grace_ms);
+        self.standings.blamed(worker, ctx.now).on_lost(ctx.now, ctx.mesh.grace_ms);
         ctx.notify(Event::Lost { job: lease.job, index: lease.index, worker });
         if given_up {
             let text = alloc::format!("{} attempts ended without an outcome", losses);
@@ -292,7 +324,8 @@ impl Owner {
         let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
         let repeats = self.calls.values().filter_map(|name| self.jobs.get(name)?.call.as_ref());
         let call = repeats.map(|call| (call.repeat_at, "a call is repeated")).min();
-        [lease, call].into_iter().flatten().min()
+        let look = self.looks.first().map(|(at, _)| (*at, "slow tasks are looked for"));
+        [lease, call, look].into_iter().flatten().min()
     }
 }
 

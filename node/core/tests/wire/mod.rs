@@ -329,7 +329,11 @@ impl Mesh {
 pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
     match event {
         Event::TaskEnded { worker, .. } => *worker,
-        Event::JobEnded { .. } | Event::Lost { .. } | Event::Printed { .. } => None,
+        Event::JobEnded { .. }
+        | Event::Lost { .. }
+        | Event::Printed { .. }
+        | Event::Differed { .. }
+        | Event::Refused { .. } => None,
     }
 }
 
