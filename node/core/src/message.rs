@@ -199,6 +199,11 @@ pub enum Reason {
     TooManyCalls,
     /// The node could not get the module or an input.
     Unfetched,
+    /// The node lost what it had, or lied; said by an owner to itself, never by a worker.
+    Mistrusted {
+        /// For how much longer it is given nothing, in milliseconds.
+        for_ms: u64,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -220,6 +225,9 @@ impl fmt::Display for Reason {
             }
             Self::Draining => f.write_str("draining: takes no new work"),
             Self::TooManyCalls => f.write_str("it keeps as many calls of this owner as it can"),
+            Self::Mistrusted { for_ms } => {
+                write!(f, "it lost tasks or lied: it is given none for {for_ms} ms")
+            }
             Self::Unfetched => f.write_str("it could not fetch the module or an input"),
         }
     }

@@ -129,10 +129,14 @@ impl Standing {
         StandingView {
             trust: self.trust(now),
             blame: self.blame(now),
-            shut_ms: self.until.since_us(now) / 1000,
+            shut_ms: self.shut_ms(now),
             slow: self.slow,
             lies: self.lies,
         }
+    }
+
+    fn shut_ms(&self, now: Time) -> u64 {
+        self.until.since_us(now).div_ceil(1000)
     }
 
     /// Blame that time has left: halved once for each half-life, and in a straight line between two of them.
@@ -179,6 +183,11 @@ impl Standings {
 
     pub(crate) fn trust(&self, peer: PeerId, now: Time) -> Trust {
         self.of.get(&peer).map_or(Trust::Full, |standing| standing.trust(now))
+    }
+
+    /// For how long a node is given nothing, in milliseconds.
+    pub(crate) fn shut_ms(&self, peer: PeerId, now: Time) -> u64 {
+        self.of.get(&peer).map_or(0, |standing| standing.shut_ms(now))
     }
 
     pub(crate) fn view(&self, peer: PeerId, now: Time) -> StandingView {

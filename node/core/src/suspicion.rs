@@ -78,10 +78,12 @@ impl Suspicion {
         }
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
         let cause = Cause::LostPeers { lost: count(lost), had: count(lost + left) };
-        // Those that are noticed later do not prolong it.
         let until = match self.cause(now) {
+            // Those that are noticed later do not prolong it.
             Some((Cause::LostPeers { .. }, until)) => until,
-            Some((Cause::Slept { .. }, _)) | None => now.plus_ms(GRACE_LEASES * mesh.lease_ms),
+            // They gave up who slept, and will be back.
+            Some((Cause::Slept { .. }, _)) => return,
+            None => now.plus_ms(GRACE_LEASES * mesh.lease_ms),
         };
         self.now = Some((cause, until));
     }

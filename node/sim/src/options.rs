@@ -52,6 +52,23 @@ impl Options {
         let permille = [50, 300, 1000][chance.index(3)];
         // The first machine can do everything and never lies; a minority of the others does.
         self.hosts.iter_mut().rev().take(liars).for_each(|host| host.lies_permille = permille);
+        if chance.permille(250) {
+            self.draw_partition(chance);
+        }
+    }
+
+    /// For some seconds no frame passes between two parts of the mesh.
+    fn draw_partition(&mut self, chance: &mut Chance) {
+        let here: Vec<bool> = self.hosts.iter().map(|_| chance.permille(500)).collect();
+        let at_ms = chance.below(self.phase_ms);
+        let (at, mended) = (at_ms, at_ms + chance.between(1_000, 12_000));
+        for (from, to) in (0..here.len()).flat_map(|from| (0..here.len()).map(move |to| (from, to))) {
+            if here[from] != here[to] {
+                let (from, to) = (HostId(from), HostId(to));
+                self.faults.push((Duration::from_millis(at), Fault::Cut { from, to }));
+                self.faults.push((Duration::from_millis(mended), Fault::Mend { from, to }));
+            }
+        }
     }
 
     /// On how many nodes a job may ask for, so that an honest majority of them is there.

@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Owner;
-use super::extra::{Desk, WINDOW, release_spared};
+use super::extra::{Desk, WINDOW, release_useless};
 use super::job::{Job, OpenCall, StandingBid, not_asked};
 use crate::ctx::Ctx;
 use crate::id::{CallId, JobId, PeerId};
@@ -57,6 +57,7 @@ impl Owner {
             | Reason::TooLong { .. }
             | Reason::Draining
             | Reason::TooManyCalls
+            | Reason::Mistrusted { .. }
             | Reason::Unfetched => 0,
         };
         if words > REASON_BYTES_MAX {
@@ -101,7 +102,7 @@ impl Owner {
             self.plan_look(ctx, name);
             return;
         }
-        release_spared(ctx, job);
+        release_useless(ctx, job, &self.standings);
         self.ask_around(ctx, members, name);
     }
 
@@ -130,7 +131,10 @@ impl Owner {
             }
         }
         for peer in candidates {
-            if !job.spares(peer) {
+            let for_ms = job.shut_ms(&self.standings, peer, ctx.now);
+            if for_ms > 0 {
+                job.said.insert(peer, (ctx.now, not_asked(Reason::Mistrusted { for_ms })));
+            } else if !job.spares(peer) {
                 ask(ctx, job, call, peer);
             }
         }

@@ -150,10 +150,15 @@ impl Job {
         answered || self.task(index).is_some_and(|task| task.due().any(|attempt| attempt.worker == worker))
     }
 
+    /// For how long that worker is given none of its tasks, in milliseconds.
+    pub(super) fn shut_ms(&self, standings: &Standings, worker: PeerId, now: Time) -> u64 {
+        standings.shut_ms(worker, now).max(self.standings.shut_ms(worker, now))
+    }
+
     /// Whether that worker is of no use to what is left: it had its part in all of it.
     pub(super) fn spares(&self, worker: PeerId) -> bool {
         let few = self.queue.is_empty() && self.extra.len() <= SPARED_MAX;
-        few && self.extra.iter().all(|index| self.is_barred(*index, worker))
+        few && !self.extra.is_empty() && self.extra.iter().all(|index| self.is_barred(*index, worker))
     }
 
     /// A copy of a task was awarded.
@@ -184,19 +189,19 @@ impl Job {
     }
 }
 
-/// Gives back what is of no use: bids of workers that had their part in all that is left.
-pub(super) fn release_spared(ctx: &mut Ctx<'_>, job: &mut Job) {
-    let Some(mut call) = job.call.take() else { return };
-    if job.extra.is_empty() {
-        job.call = Some(call);
+/// Gives back what is of no use: bids of workers that had their part in all that is left, or are given nothing now.
+pub(super) fn release_useless(ctx: &mut Ctx<'_>, job: &mut Job, standings: &Standings) {
+    let trusts_all = standings.is_empty() && job.standings.is_empty();
+    if trusts_all && job.extra.is_empty() {
         return;
     }
+    let Some(mut call) = job.call.take() else { return };
     call.bids.retain(|bid| {
-        let spared = bid.left > 0 && job.spares(bid.worker);
-        if spared {
+        let useless = job.spares(bid.worker) || job.shut_ms(standings, bid.worker, ctx.now) > 0;
+        if useless && bid.left > 0 {
             ctx.send(bid.worker, Message::Release(bid.bid));
         }
-        !spared
+        !useless
     });
     job.call = Some(call);
 }

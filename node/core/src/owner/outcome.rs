@@ -238,7 +238,12 @@ impl Owner {
         bytes: Arc<[u8]>,
     ) {
         let job = self.jobs.get_mut(&lease.job).filter(|job| job.what.terms.stream);
-        let attempt = job.and_then(|job| attempt_mut(job, lease, from));
+        // Of several attempts that run beside each other one is heard, or their words would mingle.
+        let heard = |job: &&mut Job| {
+            let first = job.task(lease.index).and_then(|task| task.due().map(|attempt| attempt.number).min());
+            first == Some(lease.attempt)
+        };
+        let attempt = job.filter(heard).and_then(|job| attempt_mut(job, lease, from));
         let Some(attempt) = attempt.filter(|attempt| !attempt.overdue && attempt.fetching.is_none()) else {
             ctx.counters.dropped += 1;
             return;
