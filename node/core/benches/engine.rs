@@ -74,7 +74,9 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     Event::JobEnded { .. }
                     | Event::JobGivenUp { .. }
                     | Event::Lost { .. }
-                    | Event::Printed { .. },
+                    | Event::Printed { .. }
+                    | Event::Differed { .. }
+                    | Event::Refused { .. },
                 )
                 | Effect::Send { .. }
                 | Effect::Publish(_)

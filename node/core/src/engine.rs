@@ -94,6 +94,14 @@ pub struct JobAudit {
     pub ended: u32,
     /// Tasks that were cancelled.
     pub cancelled: u32,
+    /// Backup copies that were awarded and accepted.
+    pub copies: u32,
+    /// Most attempts of one task whose leases stand.
+    pub most_due: u32,
+    /// Most attempts of one task, beyond the first, whose leases stand at one worker.
+    pub most_doubled: u32,
+    /// Tasks about which some nodes have answered, and not enough.
+    pub ballots: usize,
 }
 
 impl Engine {
@@ -124,6 +132,7 @@ impl Engine {
     #[must_use = "effects are the only way the engine acts on the world"]
     pub fn handle(&mut self, now: Time, input: Input) -> vec::Drain<'_, Effect> {
         self.now = self.now.max(now);
+        self.owner.on_woken(self.now, &self.mesh);
         self.dispatch(input);
         self.on_time();
         self.settle();
@@ -162,6 +171,9 @@ impl Engine {
             Input::PeerDown { peer, closed } => {
                 members.on_down(peer, ctx.now);
                 owner.on_peer_down(&ctx, peer, closed.then_some(ctx.mesh.grace_ms));
+                if !closed {
+                    owner.on_silent(&ctx, members, peer);
+                }
                 worker.on_peer_down(&mut ctx, members, peer);
             }
             Input::Rtt { peer, rtt_us } => members.on_rtt(peer, rtt_us),
@@ -299,6 +311,7 @@ impl Engine {
             leased: self.owner.leased_to(peer),
             done: known.done,
             lost: known.lost,
+            standing: self.owner.standing(self.now, peer),
         });
         Snapshot {
             me: self.me,
@@ -309,6 +322,7 @@ impl Engine {
             waiting: self.worker.held() - self.worker.handed(),
             reserved: self.worker.reserved(),
             undelivered: u32::try_from(self.worker.undelivered()).unwrap_or(u32::MAX),
+            suspicion: self.owner.suspicion(self.now),
             peers: peers.collect(),
             jobs: self.owner.job_views(),
             counters: self.counters,

@@ -30,19 +30,23 @@ mod outcome;
 mod owner;
 pub mod policy;
 pub mod receipt;
+mod refusal;
 pub mod snapshot;
+pub mod standing;
+mod suspicion;
 pub mod task;
 pub mod time;
 mod worker;
 
 pub use config::{MeshConfig, NodeConfig};
-pub use effect::{Effect, Event, Work};
+pub use effect::{Effect, Event, Verified, Work};
 pub use engine::{Audit, Engine, JobAudit};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Input, Submission};
 pub use message::{Gossip, Known, Message};
 pub use policy::{Backoff, Policy};
 pub use receipt::{Proof, Receipt};
+pub use refusal::{Refusal, VERIFY_MAX};
 pub use task::{
     Entry, Expiry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey,
     Terms, Trap, Usage,

@@ -98,6 +98,11 @@ impl Membership {
         self.peers.get(&peer).is_some_and(|entry| entry.connected)
     }
 
+    /// How many can be spoken to now.
+    pub(crate) fn count_connected(&self) -> usize {
+        self.connected().count()
+    }
+
     pub(crate) fn any_connected(&self) -> bool {
         self.peers.values().any(|entry| entry.connected)
     }

@@ -243,6 +243,11 @@ pub enum Reason {
         /// The lowest class that it takes.
         least: Class,
     },
+    /// The node lost what it had, or lied; said by an owner to itself, never by a worker.
+    Mistrusted {
+        /// For how much longer it is given nothing, in milliseconds.
+        for_ms: u64,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -264,6 +269,9 @@ impl fmt::Display for Reason {
             }
             Self::Draining => f.write_str("draining: takes no new work"),
             Self::TooManyCalls => f.write_str("it keeps as many calls of this owner as it can"),
+            Self::Mistrusted { for_ms } => {
+                write!(f, "it lost tasks or lied: it is given none for {for_ms} ms")
+            }
             Self::Unfetched => f.write_str("it could not fetch the module or an input"),
             Self::Late { start_ms, service_ms, left_ms } => write!(
                 f,

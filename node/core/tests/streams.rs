@@ -27,7 +27,9 @@ fn printed(mesh: &Mesh) -> Vec<(u64, usize)> {
         | Event::TaskEnded { .. }
         | Event::JobEnded { .. }
         | Event::JobGivenUp { .. }
-        | Event::Lost { .. } => None,
+        | Event::Lost { .. }
+        | Event::Differed { .. }
+        | Event::Refused { .. } => None,
     });
     pieces.collect()
 }

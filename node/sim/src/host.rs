@@ -27,19 +27,28 @@ pub struct HostSpec {
     pub labels: Vec<(String, String)>,
     /// The lowest class that it takes.
     pub class_min: Class,
+    /// Of a thousand answers so many are false.
+    pub lies_permille: u32,
 }
 
 impl HostSpec {
     /// A machine without labels.
     #[must_use]
     pub fn slots(slots: u32) -> Self {
-        Self { slots, labels: Vec::new(), class_min: Class::Scavenger }
+        Self { slots, labels: Vec::new(), class_min: Class::Scavenger, lies_permille: 0 }
     }
 
     /// The same, but it takes nothing below that class.
     #[must_use]
     pub fn takes(mut self, class_min: Class) -> Self {
         self.class_min = class_min;
+        self
+    }
+
+    /// The same, but so many of a thousand answers are false.
+    #[must_use]
+    pub fn lies(mut self, permille: u32) -> Self {
+        self.lies_permille = permille;
         self
     }
 

@@ -1,10 +1,11 @@
 //! What must hold after every event, by name. Each check looks at the host that was just told something: what its
 //! engine did in this step, and what it says about itself.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
-use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
+use weft_core::{LeaseId, MeshConfig, Outcome, PeerId, Receipt, Time, Verified};
 
 use crate::host::SimHost;
 use crate::policies;
@@ -68,6 +69,10 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
     ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
+    ("a_verified_task_has_its_majority", invariant_a_verified_task_has_its_majority),
+    ("who_is_named_lied", invariant_who_is_named_lied),
+    ("nothing_runs_twice_unasked", invariant_nothing_runs_twice_unasked),
+    ("copies_keep_to_their_budget", invariant_copies_keep_to_their_budget),
     ("what_is_recalled_was_asked_for", invariant_what_is_recalled_was_asked_for),
     ("a_proof_is_its_tasks_own", invariant_a_proof_is_its_tasks_own),
     ("what_is_printed_was_asked_for", invariant_what_is_printed_was_asked_for),
@@ -133,7 +138,9 @@ fn invariant_a_task_is_given_up_after_its_losses(scene: &Scene<'_>) -> Result<()
     for End { job, index, report, .. } in ends(scene) {
         let attempts = scene.reference.task(*job, *index).map_or(0, |task| task.attempts);
         let most = scene.mesh.losses_max;
-        ensure(!matches!(report.outcome, Outcome::Lost(_)) || attempts > most, || {
+        let nodes = scene.reference.jobs.get(job).map_or(1, |owed| owed.policy.verify);
+        let undecided = nodes > 1 && attempts > 2 * nodes;
+        ensure(!matches!(report.outcome, Outcome::Lost(_)) || attempts > most || undecided, || {
             format!("{job:?} task {index} was given up after {attempts} attempts: {}", report.outcome)
         })?;
     }
@@ -211,9 +218,67 @@ fn invariant_an_output_is_the_tasks_own(scene: &Scene<'_>) -> Result<(), String>
             (own.output, own.errors, own.files)
                 == (report.output.clone(), report.errors.clone(), report.files.clone())
         });
-        ensure(own, || format!("{job:?} task {index} brought {:?}", report.output))?;
+        // Who believes whoever answers may be lied to; who asks several may not.
+        let asked = scene.reference.jobs.get(job).map_or(1, |owed| owed.policy.verify);
+        let lied = asked < 2 && scene.reference.lies.contains(&report.output.id());
+        ensure(own || lied, || format!("{job:?} task {index} brought {:?}", report.output))?;
         let here = report.blobs().all(|blob| scene.host.blobs.contains(&blob));
         ensure(here, || format!("{job:?} task {index} ended before its output was here"))?;
+    }
+    Ok(())
+}
+
+fn invariant_a_verified_task_has_its_majority(scene: &Scene<'_>) -> Result<(), String> {
+    for End { job, index, report, worker, verified, .. } in ends(scene) {
+        let asked = scene.reference.jobs.get(job).map_or(1, |owed| owed.policy.verify);
+        let ran = matches!(report.outcome, Outcome::Done | Outcome::Failed(_));
+        let Some(Verified { agreed, differed }) = verified else {
+            ensure(asked < 2 || !ran, || format!("{job:?} task {index} ended unverified"))?;
+            continue;
+        };
+        let all: BTreeSet<PeerId> = agreed.iter().chain(differed).copied().collect();
+        ensure(all.len() == agreed.len() + differed.len(), || {
+            format!("a node has two voices: {verified:?}")
+        })?;
+        ensure(agreed.len() > asked as usize / 2, || format!("{} of {asked} agreed", agreed.len()))?;
+        ensure(agreed.first() == worker.as_ref(), || format!("{worker:?} is not of {agreed:?}"))?;
+        let executed = all.iter().all(|worker| scene.reference.executed_by(*job, *index, *worker));
+        ensure(executed, || format!("not all of {verified:?} ran {job:?} task {index}"))?;
+    }
+    Ok(())
+}
+
+fn invariant_who_is_named_lied(scene: &Scene<'_>) -> Result<(), String> {
+    for fact in scene.facts {
+        let Fact::Named { job, index, worker } = fact else { continue };
+        let task = scene.reference.task_id(*job, *index);
+        let lied = task.is_some_and(|task| scene.reference.liars.contains(&(task, *worker)));
+        ensure(lied, || {
+            format!("{worker:?} is called a liar about {job:?} task {index}, and told the truth")
+        })?;
+    }
+    Ok(())
+}
+
+fn invariant_nothing_runs_twice_unasked(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    for job in &audit.jobs {
+        let Some(owed) = scene.reference.jobs.get(&job.job) else { continue };
+        let copies = 1 + u32::from(owed.policy.backups);
+        let most = if owed.policy.verify > 1 { owed.policy.verify } else { copies };
+        ensure(job.most_due <= most, || format!("a task is leased {} times: {job:?}", job.most_due))?;
+        ensure(job.most_doubled == 0, || format!("a worker has a task twice: {job:?}"))?;
+        ensure(job.ballots == 0 || owed.policy.verify > 1, || format!("nobody asked for a ballot: {job:?}"))?;
+    }
+    Ok(())
+}
+
+fn invariant_copies_keep_to_their_budget(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    for job in &audit.jobs {
+        let allowed = scene.reference.jobs.get(&job.job).is_some_and(|owed| owed.policy.backups);
+        let most = if allowed { (job.total / 10).max(1) } else { 0 };
+        ensure(job.copies <= most, || format!("{} copies, at most {most}: {job:?}", job.copies))?;
     }
     Ok(())
 }
@@ -285,6 +350,7 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
             Fact::Ended(_)
             | Fact::JobEnded(_)
             | Fact::GivenUp(_)
+            | Fact::Named { .. }
             | Fact::Awarded(_)
             | Fact::Started { .. }
             | Fact::Printed { .. } => {}
@@ -311,6 +377,7 @@ pub(crate) fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
         Fact::Ended(end) => Some(end),
         Fact::JobEnded(_)
         | Fact::GivenUp(_)
+        | Fact::Named { .. }
         | Fact::Awarded(_)
         | Fact::Started { .. }
         | Fact::Printed { .. }

@@ -34,7 +34,7 @@ impl Options {
         let count = usize::try_from(chance.between(1, 8)).expect("at most eight");
         let phase_ms = chance.between(3_000, 25_000);
         let rates = rates(chance);
-        Self {
+        let mut options = Self {
             hosts: machines(seed, (0..count).map(|place| machine(chance, place)).collect()),
             weather: weather(chance),
             phase_ms,
@@ -43,30 +43,74 @@ impl Options {
             picky_permille: [0, 300, 1000][Chance::new(seed, "picky").index(3)],
             unsigned_permille: [0, 0, 100][chance.index(3)],
             service_us: [200, 2_000, 20_000, 200_000, 1_000_000][chance.index(5)],
+        };
+        options.draw_trust(seed);
+        options
+    }
+
+    /// Streams of their own, so that what a seed says of everything else stays what it was.
+    fn draw_trust(&mut self, seed: u64) {
+        let chance = &mut Chance::new(seed, "liars");
+        let liars = if chance.permille(400) { chance.index(self.hosts.len().div_ceil(2)) } else { 0 };
+        let permille = [50, 300, 1000][chance.index(3)];
+        // The first machine can do everything and never lies; a minority of the others does.
+        self.hosts.iter_mut().rev().take(liars).for_each(|host| host.lies_permille = permille);
+        if chance.permille(250) {
+            self.draw_partition(chance);
         }
+    }
+
+    /// For some seconds no frame passes between two parts of the mesh.
+    fn draw_partition(&mut self, chance: &mut Chance) {
+        let here: Vec<bool> = self.hosts.iter().map(|_| chance.permille(500)).collect();
+        let at_ms = chance.below(self.phase_ms);
+        let (at, mended) = (at_ms, at_ms + chance.between(1_000, 12_000));
+        for (from, to) in (0..here.len()).flat_map(|from| (0..here.len()).map(move |to| (from, to))) {
+            if here[from] != here[to] {
+                let (from, to) = (HostId(from), HostId(to));
+                self.faults.push((Duration::from_millis(at), Fault::Cut { from, to }));
+                self.faults.push((Duration::from_millis(mended), Fault::Mend { from, to }));
+            }
+        }
+    }
+
+    /// On how many nodes a job may ask for, so that an honest majority of them is there.
+    fn verify(&self, chance: &mut Chance, spec: &JobSpec) -> u32 {
+        let fits = |host: &&HostSpec| {
+            host.slots > 0
+                && host.lies_permille == 0
+                && spec.labels.iter().all(|label| host.labels.contains(label))
+        };
+        let honest = self.hosts.iter().filter(fits).count();
+        let most = u32::try_from(2 * honest - 1).unwrap_or(1).min(5);
+        // What fails by chance is not the same on two nodes.
+        if most < 2 || spec.fate == Fate::Flaky { 1 } else { chance.small(2, most) }
     }
 
     /// What users say when, to whom.
     pub(crate) fn commands(&self, seed: u64, catalog: &mut Catalog) -> Vec<(Duration, HostId, Command)> {
         let chance = &mut Chance::new(seed, "users");
         let wishes = &mut Chance::new(seed, "wishes");
+        let trust = &mut Chance::new(seed, "trust");
         let mut all = Vec::new();
         for _ in 0..self.jobs {
             let policy = if wishes.permille(self.picky_permille) { policy(wishes) } else { Policy::DEFAULT };
-            self.job(chance, catalog, policy, &mut all);
+            self.job((chance, trust), catalog, policy, &mut all);
         }
         all
     }
 
     fn job(
         &self,
-        chance: &mut Chance,
+        (chance, trust): (&mut Chance, &mut Chance),
         catalog: &mut Catalog,
         policy: Policy,
         all: &mut Vec<(Duration, HostId, Command)>,
     ) {
         let (owner, job) = (HostId(chance.index(self.hosts.len())), JobId(chance.any()));
-        let spec = JobSpec { policy, ..self.job_spec(chance) };
+        let mut spec = JobSpec { policy, ..self.job_spec(chance) };
+        spec.policy.verify = if trust.permille(300) { self.verify(trust, &spec) } else { 1 };
+        spec.policy.backups = trust.permille(800);
         let mut at_ms = chance.below(self.phase_ms);
         let mut submission = catalog.submission(job, &spec, chance);
         submission.closed = chance.permille(700);

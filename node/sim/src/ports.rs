@@ -164,7 +164,13 @@ impl World {
                 let input = &held.work.input;
                 let task = self.catalog.read(input).expect("only inputs of the catalog are submitted");
                 self.reference.on_ran(host.peer, held.work.task);
-                task.answer(&mut self.chance)
+                if self.chance.permille(host.spec.lies_permille) {
+                    let lie = task.lie(id.0 as u64);
+                    self.reference.on_lie(host.peer, held.work.task, &lie);
+                    lie
+                } else {
+                    task.answer(&mut self.chance)
+                }
             }
         };
         host.blobs.extend(report.blobs());

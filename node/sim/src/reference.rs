@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weft_core::{
-    BlobId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Program, Proof, Report, TaskId, Terms,
-    Time,
+    BlobId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, Proof, Report, TaskId,
+    Terms, Time, Verified,
 };
 
 use crate::host::HostId;
@@ -20,6 +20,8 @@ pub(crate) enum Fact {
     Ended(End),
     /// It told its user what a task printed.
     Printed { job: JobId, index: u32, bytes: Arc<[u8]> },
+    /// It told its user that a node answered otherwise than most did.
+    Named { job: JobId, index: u32, worker: PeerId },
     /// It told its user that a job ended.
     JobEnded(JobId),
     /// It told its user that too many tasks of a job failed.
@@ -43,6 +45,7 @@ pub(crate) struct End {
     pub(crate) worker: Option<PeerId>,
     pub(crate) memo: bool,
     pub(crate) proof: Option<Proof>,
+    pub(crate) verified: Option<Verified>,
 }
 
 /// A job as its user remembers it.
@@ -51,6 +54,7 @@ pub(crate) struct OwedJob {
     pub(crate) owner: HostId,
     pub(crate) program: Program,
     pub(crate) terms: Terms,
+    pub(crate) policy: Policy,
     pub(crate) tasks: Vec<OwedTask>,
     pub(crate) closed: bool,
     pub(crate) cancelled: bool,
@@ -121,6 +125,12 @@ pub struct Reference {
     /// Lost leases that owners told their users of.
     pub(crate) lost: BTreeMap<(JobId, u32), u32>,
     pub(crate) ledger: Ledger,
+    /// Who lied about which task.
+    pub(crate) liars: BTreeSet<(TaskId, PeerId)>,
+    /// Outputs that are lies.
+    pub(crate) lies: BTreeSet<BlobId>,
+    /// Who was named for having answered otherwise than most: which task, and who.
+    pub(crate) named: BTreeSet<(JobId, u32, PeerId)>,
 }
 
 impl Reference {
@@ -132,6 +142,7 @@ impl Reference {
                     owner,
                     program: Program::clone(&submission.program),
                     terms: submission.terms,
+                    policy: submission.policy,
                     tasks: owed_tasks(&submission.inputs, catalog),
                     closed: submission.closed,
                     cancelled: false,
@@ -183,15 +194,28 @@ impl Reference {
         *self.executed.entry(task).or_default().entry(worker).or_default() += 1;
     }
 
+    /// A task ran to its end, and its host says something else.
+    pub(crate) fn on_lie(&mut self, worker: PeerId, task: TaskId, lie: &Report) {
+        self.liars.insert((task, worker));
+        self.lies.insert(lie.output.id());
+    }
+
+    /// How often nodes were named for having answered otherwise than most about tasks of a job, and which.
+    #[must_use]
+    pub fn named(&self, job: JobId) -> (usize, BTreeSet<PeerId>) {
+        let of_job = || self.named.iter().filter(|(of, _, _)| *of == job);
+        (of_job().count(), of_job().map(|(_, _, worker)| *worker).collect())
+    }
+
     /// An owner tells its user something.
     pub(crate) fn on_event(&mut self, event: Event) -> Option<Fact> {
         match event {
-            Event::TaskEnded { job, index, report, worker, attempts, memo, proof } => {
+            Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified } => {
                 if let Some(owed) = self.jobs.get_mut(&job) {
                     owed.on_end(index, &report, worker, attempts);
                     owed.on_means(index, memo, proof.is_some());
                 }
-                Some(Fact::Ended(End { job, index, report, worker, memo, proof }))
+                Some(Fact::Ended(End { job, index, report, worker, memo, proof, verified }))
             }
             Event::Printed { job, index, attempt: _, stream: _, offset: _, bytes } => {
                 Some(Fact::Printed { job, index, bytes })
@@ -207,6 +231,14 @@ impl Reference {
                     job.promised.given_up = true;
                 }
                 Some(Fact::GivenUp(job))
+            }
+            Event::Differed { job, index, worker } => {
+                self.named.insert((job, index, worker));
+                Some(Fact::Named { job, index, worker })
+            }
+            Event::Refused { job, reason: _ } => {
+                self.jobs.remove(&job);
+                None
             }
             Event::Lost { job, index, worker: _ } => {
                 *self.lost.entry((job, index)).or_default() += 1;
@@ -273,9 +305,14 @@ impl Reference {
 
     /// Whether that task ran to its end there.
     pub(crate) fn executed_by(&self, job: JobId, index: u32, worker: PeerId) -> bool {
-        let Some(program) = self.jobs.get(&job).map(|job| &job.program) else { return false };
-        let name = self.task(job, index).map(|task| program.task_id(&task.input));
-        name.and_then(|name| self.executed.get(&name)).is_some_and(|workers| workers.contains_key(&worker))
+        self.task_id(job, index)
+            .and_then(|name| self.executed.get(&name))
+            .is_some_and(|workers| workers.contains_key(&worker))
+    }
+
+    pub(crate) fn task_id(&self, job: JobId, index: u32) -> Option<TaskId> {
+        let program = self.jobs.get(&job).map(|job| &job.program)?;
+        self.task(job, index).map(|task| program.task_id(&task.input))
     }
 
     pub(crate) fn task(&self, job: JobId, index: u32) -> Option<&OwedTask> {

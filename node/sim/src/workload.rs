@@ -52,6 +52,13 @@ impl TaskSpec {
         }
     }
 
+    /// What a liar says that it brought; no two liars say the same, since they are not in league.
+    pub(crate) fn lie(&self, liar: u64) -> Report {
+        let bytes = [self.bytes().as_slice(), b" lied ", liar.to_le_bytes().as_slice()].concat();
+        let usage = Usage { wall_us: u64::from(self.service_us), ..Usage::default() };
+        Report { usage, output: Payload::inline(&bytes), ..Report::bare(Outcome::Done) }
+    }
+
     /// What it brings when it ends as done.
     pub(crate) fn success(&self) -> Report {
         let bytes = [self.bytes().as_slice(), b" answered"].concat();

@@ -24,6 +24,7 @@ pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
         reserved,
         undelivered,
         known,
+        suspicion: _,
         peers,
         jobs,
         counters,
@@ -115,6 +116,11 @@ fn counters(counters: Counters) -> api::Counters {
         disagreed,
         unproven,
         preempted,
+        copies: _,
+        copies_won: _,
+        verified: _,
+        lies: _,
+        held_back: _,
     } = counters;
     api::Counters {
         calls,
@@ -144,7 +150,7 @@ fn counters(counters: Counters) -> api::Counters {
 
 /// A peer as seen from here.
 pub(super) fn peer(view: PeerView) -> api::Peer {
-    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost } = view;
+    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost, standing: _ } = view;
     let weft_core::message::Capacity {
         boot: _,
         seq: _,
@@ -220,7 +226,7 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
 
 /// What was said about a task.
 pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, String>) -> api::Why {
-    let Why { state, answers } = why;
+    let Why { state, answers, notes: _ } = why;
     let task = match state {
         TaskView::Queued { before } => api::TaskState::Queued { before },
         TaskView::Leased { worker, attempt, since_ms, paused } => {

@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use rand_core::RngCore;
 
 use super::Owner;
-use super::job::{Attempt, Job, OpenCall, StandingBid, State, not_asked};
+use super::extra::{Desk, WINDOW, release_useless};
+use super::job::{Job, OpenCall, StandingBid, not_asked};
 use crate::ctx::Ctx;
-use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
+use crate::id::{CallId, JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Award, BATCH_MAX, Bid, Decline, Grant, Message, Reason};
 use crate::policy::rank;
@@ -62,6 +63,7 @@ impl Owner {
             | Reason::TooLong { .. }
             | Reason::Draining
             | Reason::TooManyCalls
+            | Reason::Mistrusted { .. }
             | Reason::Unfetched => 0,
         };
         if words > REASON_BYTES_MAX {
@@ -77,10 +79,11 @@ impl Owner {
     /// Brings one job's queue, calls and bids in line.
     pub(super) fn place(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
-        if job.queue.is_empty() {
+        if job.wanted() == 0 {
             if let Some(call) = withdraw(ctx, job) {
                 self.calls.remove(&call);
             }
+            self.plan_look(ctx, name);
             return;
         }
         if ctx.now < job.starts_at {
@@ -93,19 +96,23 @@ impl Owner {
             self.calls.insert(call, name);
             let repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
             job.call = Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), repeat_at });
-            ask(ctx, job, call, ctx.me);
+            if !job.spares(ctx.me) {
+                ask(ctx, job, call, ctx.me);
+            }
             // Our own worker answers within this very input; the others are asked if something is left then.
             self.dirty.insert(name);
             return;
         }
         self.award(ctx, members, name);
         let Some(job) = self.jobs.get_mut(&name) else { return };
-        if job.queue.is_empty() {
+        if job.wanted() == 0 {
             if let Some(call) = withdraw(ctx, job) {
                 self.calls.remove(&call);
             }
+            self.plan_look(ctx, name);
             return;
         }
+        release_useless(ctx, job, &self.standings);
         self.ask_around(ctx, members, name);
     }
 
@@ -135,7 +142,12 @@ impl Owner {
             }
         }
         for peer in candidates {
-            ask(ctx, job, call, peer);
+            let for_ms = job.shut_ms(&self.standings, peer, ctx.now);
+            if for_ms > 0 {
+                job.said.insert(peer, (ctx.now, not_asked(Reason::Mistrusted { for_ms })));
+            } else if !job.spares(peer) {
+                ask(ctx, job, call, peer);
+            }
         }
     }
 
@@ -143,58 +155,77 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         let Some(mut call) = job.call.take() else { return };
         call.expire(ctx.now);
-        call.bids.sort_by_key(|bid| bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now));
-        // A node that knows nobody else need not wait for somebody else.
-        let alone = !members.any_connected();
-        let mut frames: BTreeMap<(PeerId, BidId), Vec<Grant>> = BTreeMap::new();
-        let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
-        let mut patient: Vec<u32> = Vec::new();
-        let policy = job.what.policy;
-        while let Some(index) = job.queue.front().copied() {
-            let shunned = |worker| job.shunned.get(&worker).is_some_and(|(_, until)| ctx.now < *until);
-            let usable = |bid: &StandingBid| bid.left > 0 && !shunned(bid.worker);
-            let Some(task) = job.task(index) else { break };
-            let from = rank::pick(call.bids.len(), || ctx.rng.next_u64());
-            let Some(first) = position_from(&call.bids, from, usable) else { break };
-            let elsewhere = position_from(&call.bids, from, |bid| usable(bid) && !task.avoids(bid.worker));
-            let expected = |bid: &StandingBid| bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now);
-            let elsewhere = elsewhere.map(|best| {
-                let wanted = |bid: &StandingBid| usable(bid) && !task.avoids(bid.worker);
-                self.produced.nearer(&task.input, &call.bids, best, wanted, expected).unwrap_or(best)
-            });
-            if elsewhere.is_none() && !alone && task.is_patient(ctx.now) {
-                patient.push(index);
-                job.queue.pop_front();
-                continue;
+        let standings = &self.standings;
+        let desk = &mut Desk {
+            leases: &mut self.leases,
+            expiries: &mut self.expiries,
+            standings,
+            alarms: &mut self.alarms,
+            produced: &self.produced,
+            frames: BTreeMap::new(),
+        };
+        call.bids.sort_by_key(|bid| {
+            let trust = desk.trust(job, bid.worker, ctx.now);
+            (trust, bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now))
+        });
+        // What is begun is brought to its end first, also if it was begun just now.
+        loop {
+            desk.award_extra(ctx, members, job, &mut call);
+            let begun = award_waiting(ctx, desk, members, job, &mut call);
+            if begun == 0 || !job.verifies() {
+                break;
             }
-            let Some(bid) = call.bids.get_mut(elsewhere.unwrap_or(first)) else { break };
-            let Some(task) = job.task_mut(index) else { break };
-            bid.left -= 1;
-            task.attempts += 1;
-            task.state = State::Leased;
-            if task.first_at.is_none() {
-                task.first_at = Some(ctx.now);
-                self.alarms.on_first(&policy, (name, index), ctx.now);
-            }
-            let lease = LeaseId { job: name, index, attempt: task.attempts };
-            task.live.push(Attempt::new(task.attempts, bid.worker, ctx.now, expires_at));
-            let grant = Grant { lease, input: task.input.clone() };
-            frames.entry((bid.worker, bid.bid)).or_default().push(grant);
-            self.leases.insert((bid.worker, lease));
-            self.expiries.insert((expires_at, lease));
-            job.queue.pop_front();
-            job.counts.leased += 1;
-            job.fed_at = ctx.now;
-            ctx.counters.awards += 1;
         }
-        patient.into_iter().rev().for_each(|index| job.queue.push_front(index));
         let name = call.call;
-        let left = job.waiting();
+        let left = job.wanted();
         job.call = Some(call);
-        for ((worker, bid), grants) in frames {
+        for ((worker, bid), grants) in core::mem::take(&mut desk.frames) {
             send_award(ctx, Award { call: name, bid, lease_ms: 0, left, grants: Vec::new() }, worker, grants);
         }
     }
+}
+
+/// Gives what waits to the bids, best first; how many. Of a job that verifies, one task at a time, and none while many
+/// begun ones want further nodes.
+fn award_waiting(
+    ctx: &mut Ctx<'_>,
+    desk: &mut Desk<'_>,
+    members: &Membership,
+    job: &mut Job,
+    call: &mut OpenCall,
+) -> u32 {
+    // A node that knows nobody else need not wait for somebody else.
+    let alone = !members.any_connected();
+    let mut patient: Vec<u32> = Vec::new();
+    let mut begun = 0;
+    while let Some(index) = job.queue.front().copied() {
+        if job.verifies() && (begun > 0 || job.extra.len() >= WINDOW) {
+            break;
+        }
+        let usable = |bid: &StandingBid| desk.may_use(job, bid, ctx.now);
+        let Some(task) = job.task(index) else { break };
+        let from = rank::pick(call.bids.len(), || ctx.rng.next_u64());
+        let Some(first) = position_from(&call.bids, from, usable) else { break };
+        let wanted = |bid: &StandingBid| usable(bid) && !task.avoids(bid.worker);
+        let expected = |bid: &StandingBid| bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now);
+        let elsewhere = position_from(&call.bids, from, wanted).map(|best| {
+            desk.produced.nearer(&task.input, &call.bids, best, wanted, expected).unwrap_or(best)
+        });
+        if elsewhere.is_none() && !alone && task.is_patient(ctx.now) {
+            patient.push(index);
+            job.queue.pop_front();
+            continue;
+        }
+        let Some(bid) = call.bids.get_mut(elsewhere.unwrap_or(first)) else { break };
+        job.queue.pop_front();
+        desk.bind(ctx, job, index, bid);
+        if job.verifies() && job.missing(index) > 0 {
+            job.extra.insert(index);
+        }
+        begun += 1;
+    }
+    patient.into_iter().rev().for_each(|index| job.queue.push_front(index));
+    begun
 }
 
 fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {

@@ -1,8 +1,11 @@
 //! One job's state: plain bookkeeping of its tasks, without a word to anybody. The owner drives it.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use super::backup::Spread;
+use super::verify::Ballot;
+use crate::effect::Verified;
 use crate::id::{BidId, CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
@@ -11,14 +14,12 @@ use crate::policy::rank::{self, Promise};
 use crate::policy::times;
 use crate::receipt::Proof;
 use crate::snapshot::{JobView, Said};
+use crate::standing::Standings;
 use crate::task::{Outcome, Payload, Report, TaskKey};
 use crate::time::Time;
 
 /// Bids of one worker that may stand at once; beyond it the newest is released.
 const BIDS_PER_WORKER_MAX: usize = 16;
-
-/// Doublings of the time for which a worker that loses task after task is given none: about four minutes at most.
-const STREAK_MAX: u32 = 10;
 
 /// A job and its tasks.
 #[derive(Debug)]
@@ -29,8 +30,16 @@ pub(super) struct Job {
     pub(super) queue: VecDeque<u32>,
     pub(super) call: Option<OpenCall>,
     pub(super) said: BTreeMap<PeerId, (Time, Said)>,
-    /// Who lost tasks of this job in a row: how often, and until when it is given none.
-    pub(super) shunned: BTreeMap<PeerId, (u32, Time)>,
+    /// Begun tasks that want one more node.
+    pub(super) extra: BTreeSet<u32>,
+    /// What was said so far about tasks that several nodes compute.
+    pub(super) ballots: BTreeMap<u32, Ballot>,
+    /// Who gave tasks of this job up: what it lacks for them it may not lack for another job's.
+    pub(super) standings: Standings,
+    /// For how long tasks were held.
+    pub(super) spread: Spread,
+    /// When slow tasks are looked for.
+    pub(super) look_at: Option<Time>,
     /// Moving average of what its tasks took, in microseconds; 0 before the first outcome.
     pub(super) service_us: u32,
     pub(super) counts: Counts,
@@ -59,6 +68,8 @@ pub(super) struct Counts {
     pub(super) cancelled: u32,
     pub(super) retried: u32,
     pub(super) recalled: u32,
+    /// Backup copies that were awarded.
+    pub(super) copies: u32,
 }
 
 /// One task.
@@ -78,6 +89,8 @@ pub(super) struct Task {
     pub(super) first_at: Option<Time>,
     /// No attempt is issued sooner, after a failure.
     pub(super) wait_until: Time,
+    /// It had its backup copy.
+    pub(super) copied: bool,
 }
 
 /// Where a task is.
@@ -120,6 +133,8 @@ pub(super) struct Attempt {
     paused_us: u64,
     /// What it streamed, in bytes.
     pub(super) printed: u64,
+    /// It is the second one of a task that was slow.
+    pub(super) copy: bool,
 }
 
 /// The number of an attempt that nobody makes: the task's result is known, and what it rests on is on its way here.
@@ -137,11 +152,13 @@ pub(super) struct Brought {
     pub(super) memo: Option<PeerId>,
     /// The worker's signature, which belongs to the report.
     pub(super) proof: Option<Proof>,
+    /// Whose it is and who else said so, if several nodes computed it.
+    pub(super) verified: Option<(PeerId, Verified)>,
 }
 
 impl From<Report> for Brought {
     fn from(report: Report) -> Self {
-        Self { report, memo: None, proof: None }
+        Self { report, memo: None, proof: None, verified: None }
     }
 }
 
@@ -158,6 +175,7 @@ impl Attempt {
             renewed_at: since,
             paused_us: 0,
             printed: 0,
+            copy: false,
         }
     }
 
@@ -212,7 +230,11 @@ impl Job {
             queue: VecDeque::new(),
             call: None,
             said: BTreeMap::new(),
-            shunned: BTreeMap::new(),
+            extra: BTreeSet::new(),
+            ballots: BTreeMap::new(),
+            standings: Standings::default(),
+            spread: Spread::default(),
+            look_at: None,
             service_us: 0,
             counts: Counts::default(),
             total: 0,
@@ -235,6 +257,7 @@ impl Job {
             avoid: None,
             first_at: None,
             wait_until: Time::ZERO,
+            copied: false,
         });
         index
     }
@@ -260,12 +283,25 @@ impl Job {
         self.total - self.counts.done - self.counts.failed - self.counts.cancelled
     }
 
-    /// Puts a task back at the head of the queue, unless another attempt of it is still due.
+    /// Puts a task back at the head of the queue, unless another attempt of it is still due; one that several nodes
+    /// compute goes on with those that have it or answered.
     pub(super) fn requeue(&mut self, index: u32) {
+        let begun = self.ballots.contains_key(&index);
+        let verifies = self.verifies();
         let Some(task) = self.task_mut(index) else { return };
-        if task.state != State::Leased || task.is_due() {
+        let due = task.due().next().is_some();
+        if task.state != State::Leased || (due && !verifies) {
             return;
         }
+        if (due || begun) && self.missing(index) > 0 {
+            self.extra.insert(index);
+            return;
+        }
+        self.extra.remove(&index);
+        if due || begun {
+            return;
+        }
+        let Some(task) = self.task_mut(index) else { return };
         task.state = State::Queued;
         self.counts.leased -= 1;
         self.queue.push_front(index);
@@ -308,12 +344,10 @@ impl Job {
         }
     }
 
-    /// A worker lost a task; many at once are one mishap.
-    pub(super) fn shun(&mut self, worker: PeerId, now: Time, grace_ms: u64) {
-        let (streak, until) = self.shunned.entry(worker).or_default();
-        if now >= *until {
-            *streak = (*streak + 1).min(STREAK_MAX);
-            *until = now.plus_ms((grace_ms / 2) << *streak);
+    /// Takes a task out of the queue; what was requeued stands near the head.
+    pub(super) fn unqueue(&mut self, index: u32) {
+        if let Some(place) = self.queue.iter().position(|queued| *queued == index) {
+            self.queue.remove(place);
         }
     }
 
@@ -333,7 +367,7 @@ impl Job {
             needs: self.what.needs.clone(),
             class: self.what.class,
             terms: self.what.terms,
-            count: self.waiting(),
+            count: self.wanted(),
             service_us: self.service_us,
             deadline_ms: self.deadline_left_ms(now),
             waited_ms: u32::try_from(now.since_us(self.fed_at) / 1000).unwrap_or(u32::MAX),
@@ -364,14 +398,15 @@ impl Job {
         self.tasks = Vec::new();
         self.queue = VecDeque::new();
         self.said = BTreeMap::new();
-        self.shunned = BTreeMap::new();
+        self.extra = BTreeSet::new();
+        self.standings = Standings::default();
     }
 }
 
 impl Task {
-    /// Whether an attempt of it is still expected to bring an outcome.
-    pub(super) fn is_due(&self) -> bool {
-        self.live.iter().any(|attempt| !attempt.overdue)
+    /// Attempts whose lease has not run out.
+    pub(super) fn due(&self) -> impl Iterator<Item = &Attempt> {
+        self.live.iter().filter(|attempt| !attempt.overdue)
     }
 
     /// Whether the next attempt should rather not go to that worker.

@@ -3,11 +3,15 @@
 //! this owner issued commits, and every later one is acknowledged, counted and ignored. Driven by the engine.
 
 mod award;
+mod backup;
+mod doubt;
+mod extra;
 mod job;
 mod outcome;
 mod produced;
 mod recall;
 mod timing;
+mod verify;
 mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,6 +24,8 @@ use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
 use crate::policy::order;
+use crate::standing::Standings;
+use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
 pub(crate) use outcome::blobs_with_lengths;
@@ -51,6 +57,11 @@ pub(crate) struct Owner {
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
     alarms: Alarms,
     produced: Produced,
+    /// Who let leases run out, lied, or was slow.
+    standings: Standings,
+    suspicion: Suspicion,
+    /// When which job's slow tasks are looked for.
+    looks: BTreeSet<(Time, JobId)>,
 }
 
 impl Owner {
@@ -62,6 +73,13 @@ impl Owner {
             ctx.counters.dropped += 1;
             return;
         }
+        if let Err(reason) = what.check() {
+            ctx.counters.dropped += 1;
+            ctx.notify(Event::Refused { job: name, reason });
+            return;
+        }
+        // What somebody says that it computed before is no further computation.
+        what.terms.memo &= what.policy.verify < 2;
         let inputs = core::mem::take(&mut what.inputs);
         ctx.emit(Effect::Pin(what.program.module));
         ctx.pin(&what.program.files);
@@ -138,8 +156,12 @@ impl Owner {
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
+            if attempt.copy {
+                job.on_copy_refused(lease.index);
+            }
             let policy = job.what.policy;
-            if let Some(task) = job.task_mut(lease.index).filter(|task| task.failures + task.losses == 0) {
+            let fresh = |task: &&mut job::Task| task.failures + task.losses == 0 && task.live.is_empty();
+            if let Some(task) = job.task_mut(lease.index).filter(fresh) {
                 self.alarms.on_task_ended(&policy, (lease.job, lease.index), task);
                 task.first_at = None;
             }
@@ -176,6 +198,7 @@ impl Owner {
     // ---- peers and time
 
     pub(crate) fn on_peer_up(&mut self, peer: PeerId) {
+        self.suspicion.on_back(peer);
         for (name, job) in &mut self.jobs {
             if let Some(call) = &mut job.call {
                 call.asked.retain(|asked| *asked != peer);
@@ -193,7 +216,10 @@ impl Owner {
                 call.asked.retain(|asked| *asked != peer);
             }
         }
-        let Some(grace_ms) = grace_ms else { return };
+        // Others gave up a node that slept; that says nothing about them.
+        let Some(grace_ms) = grace_ms.filter(|_| self.suspicion.holds(ctx.now, true).is_none()) else {
+            return;
+        };
         let soon = ctx.now.plus_ms(grace_ms);
         let range = (peer, LeaseId::FIRST)..=(peer, LeaseId::LAST);
         let leases: Vec<LeaseId> = self.leases.range(range).map(|(_, lease)| *lease).collect();
@@ -215,9 +241,12 @@ impl Owner {
                 break;
             }
             self.expiries.pop_first();
-            self.expire(ctx, members, lease);
+            if !self.hold_back(ctx, members, lease) {
+                self.expire(ctx, members, lease);
+            }
         }
         self.on_alarms(ctx);
+        self.look(ctx);
         for name in self.calls.values() {
             let call = self.jobs.get(name).and_then(|job| job.call.as_ref());
             if call.is_some_and(|call| call.repeat_at <= ctx.now) {
@@ -240,7 +269,7 @@ impl Owner {
         let given_up = losses > ctx.mesh.losses_max;
         ctx.counters.lost += 1;
         members.count_lost(worker);
-        job.shun(worker, ctx.now, ctx.mesh.grace_ms);
+        self.standings.blamed(worker, ctx.now).on_lost(ctx.now, ctx.mesh.grace_ms);
         ctx.notify(Event::Lost { job: lease.job, index: lease.index, worker });
         if given_up {
             let text = alloc::format!("{} attempts ended without an outcome", losses);
@@ -284,7 +313,8 @@ impl Owner {
         let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
         let repeats = self.calls.values().filter_map(|name| self.jobs.get(name)?.call.as_ref());
         let call = repeats.map(|call| (call.repeat_at, "a call is repeated")).min();
-        [lease, call, self.alarms.next_wakeup()].into_iter().flatten().min()
+        let look = self.looks.first().map(|(at, _)| (*at, "slow tasks are looked for"));
+        [lease, call, look, self.alarms.next_wakeup()].into_iter().flatten().min()
     }
 }
 

@@ -108,13 +108,18 @@ impl Owner {
     pub(super) fn again(&mut self, ctx: &mut Ctx<'_>, name: JobId, index: u32) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         let policy = job.what.policy;
-        let Some(task) = job.task(index).filter(|task| task.state == State::Leased && !task.is_due()) else {
+        let Some(task) = job.task(index).filter(|task| task.state == State::Leased) else { return };
+        let (due, begun) = (task.due().next().is_some(), job.ballots.contains_key(&index));
+        if due {
+            // Whoever verifies may want one more node beside it.
+            job.requeue(index);
+            self.dirty.insert(name);
             return;
-        };
+        }
         let at = task.wait_until.max(ctx.now);
         if task.is_given_up(&policy, at) {
             self.commit(ctx, name, index, None, Report::bare(given_up(&policy)).into());
-        } else if at > ctx.now {
+        } else if at > ctx.now && !begun {
             job.delay(index, at);
             self.alarms.0.insert((at, Alarm::Retry(name, index)));
         } else {
@@ -126,8 +131,9 @@ impl Owner {
     /// The time is over in which an attempt of a task may begin; one that has begun may end.
     fn give_up(&mut self, ctx: &mut Ctx<'_>, name: JobId, index: u32) {
         let Some(job) = self.jobs.get(&name) else { return };
-        let state = job.task(index).map(|task| task.state);
-        if matches!(state, Some(State::Queued | State::Delayed(_))) {
+        let Some(task) = job.task(index) else { return };
+        let sought = task.state == State::Leased && task.due().next().is_none();
+        if sought || matches!(task.state, State::Queued | State::Delayed(_)) {
             self.commit(ctx, name, index, None, Report::bare(given_up(&job.what.policy)).into());
         }
     }
@@ -166,6 +172,9 @@ impl Owner {
             task.state = if cancelled { State::Cancelled } else { State::Expired };
             ctx.unpin(&core::mem::take(&mut task.input));
             let attempts = task.attempts;
+            job.extra.remove(&index);
+            job.close_ballot(ctx, index);
+            let Some(task) = job.task_mut(index) else { continue };
             for attempt in core::mem::take(&mut task.live) {
                 if attempt.number == RECALLED {
                     continue;
@@ -179,8 +188,17 @@ impl Owner {
             job.counts.cancelled += u32::from(cancelled);
             job.counts.failed += u32::from(!cancelled);
             let report = Report::bare(outcome.clone());
-            let (worker, memo, proof) = (None, false, None);
-            ctx.notify(Event::TaskEnded { job: name, index, report, worker, attempts, memo, proof });
+            let (worker, memo, proof, verified) = (None, false, None, None);
+            ctx.notify(Event::TaskEnded {
+                job: name,
+                index,
+                report,
+                worker,
+                attempts,
+                memo,
+                proof,
+                verified,
+            });
         }
         for (worker, leases) in held {
             cancel_at(ctx, worker, &leases);

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use super::Owner;
-use super::job::{Attempt, Job, State};
+use super::job::{Attempt, Job, State, Task};
 use crate::engine::JobAudit;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::snapshot::{Answer, Deadline, JobView, Said, TaskView, Why};
+use crate::snapshot::{Answer, Deadline, JobView, Note, Said, StandingView, SuspicionView, TaskView, Why};
 use crate::time::Time;
 
 impl Owner {
@@ -19,7 +19,7 @@ impl Owner {
         self.calls
             .values()
             .filter_map(|name| self.jobs.get(name))
-            .map(Job::waiting)
+            .map(Job::wanted)
             .fold(0, u32::saturating_add)
     }
 
@@ -57,7 +57,39 @@ impl Owner {
             let said = if reachable { said.clone() } else { Said::Unreachable };
             Answer { peer: *peer, said, ago_ms: now.since_us(*at) / 1000 }
         });
-        Some(Why { state, deadline: deadline(job, now), answers: answers.collect() })
+        let notes = self.notes(now, job, index);
+        Some(Why { state, deadline: deadline(job, now), answers: answers.collect(), notes })
+    }
+
+    fn notes(&self, now: Time, job: &Job, index: u32) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let Some(task) = job.task(index) else { return notes };
+        let live = match task.state {
+            State::Queued | State::Leased | State::Delayed(_) => task,
+            State::Ended(_) | State::Cancelled | State::Expired => return notes,
+        };
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let held = count(live.due().count());
+        if job.verifies() {
+            let answered = job.ballots.get(&index).map_or(0, super::verify::Ballot::count);
+            let nodes = job.what.policy.verify;
+            let wanted = super::verify::missing(nodes, answered, held);
+            notes.push(Note::Verifying { nodes, answered, held, wanted });
+        } else if job.extra.contains(&index) {
+            notes.push(Note::CopySought);
+        } else if held > 1 {
+            notes.push(Note::Copied { copies: held - 1 });
+        }
+        notes.extend(self.suspicion.view(now).map(Note::Suspects));
+        notes
+    }
+
+    pub(crate) fn standing(&self, now: Time, peer: PeerId) -> StandingView {
+        self.standings.view(peer, now)
+    }
+
+    pub(crate) fn suspicion(&self, now: Time) -> Option<SuspicionView> {
+        self.suspicion.view(now)
     }
 
     pub(crate) fn audits(&self) -> Vec<JobAudit> {
@@ -77,6 +109,9 @@ fn audit(job: &Job) -> JobAudit {
     let count = |wanted: fn(State) -> bool| {
         u32::try_from(job.tasks.iter().filter(|task| wanted(task.state)).count()).unwrap_or(u32::MAX)
     };
+    let most = |measure: fn(&Task) -> usize| {
+        u32::try_from(job.tasks.iter().map(measure).max().unwrap_or(0)).unwrap_or(u32::MAX)
+    };
     JobAudit {
         job: job.what.job,
         total: job.total,
@@ -86,6 +121,14 @@ fn audit(job: &Job) -> JobAudit {
         delayed: count(|state| matches!(state, State::Delayed(_))),
         ended: count(|state| matches!(state, State::Ended(_) | State::Expired)),
         cancelled: count(|state| state == State::Cancelled),
+        copies: job.counts.copies,
+        most_due: most(|task| task.due().count()),
+        most_doubled: most(|task| {
+            let twice =
+                |attempt: &Attempt| task.due().filter(|other| other.worker == attempt.worker).count() - 1;
+            task.due().map(twice).max().unwrap_or(0)
+        }),
+        ballots: job.ballots.len(),
     }
 }
 

@@ -28,9 +28,11 @@ pub struct Policy {
     pub give_up_ms: Option<u64>,
     /// The whole job is given up when more tasks than this ended otherwise than done.
     pub failures_max: Option<u32>,
-    /// On how many distinct nodes each task is computed and compared; 1 believes whoever answers.
+    /// On how many distinct nodes each task is computed and compared, at most [`crate::VERIFY_MAX`]; 1 (or 0) believes
+    /// whoever answers. More than half of them must agree. Impure tasks can't be compared.
     pub verify: u32,
-    /// Whether the last tasks may have a second copy each, when one is expected to end sooner.
+    /// Whether the last tasks may have a second copy each, when one is expected to end sooner. Also of an impure job,
+    /// whose tasks may run twice anyway when a node is lost; a job that minds forbids it.
     pub backups: bool,
 }
 

@@ -336,9 +336,12 @@ impl Mesh {
 pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
     match event {
         Event::TaskEnded { worker, .. } => *worker,
-        Event::JobEnded { .. } | Event::Lost { .. } | Event::Printed { .. } | Event::JobGivenUp { .. } => {
-            None
-        }
+        Event::JobEnded { .. }
+        | Event::JobGivenUp { .. }
+        | Event::Lost { .. }
+        | Event::Printed { .. }
+        | Event::Differed { .. }
+        | Event::Refused { .. } => None,
     }
 }
 
