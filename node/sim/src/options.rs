@@ -79,6 +79,7 @@ impl Options {
         let fits = |host: &&HostSpec| {
             host.slots > 0
                 && host.lies_permille == 0
+                && host.class_min <= spec.class
                 && spec.labels.iter().all(|label| host.labels.contains(label))
         };
         let honest = self.hosts.iter().filter(fits).count();
