@@ -160,6 +160,11 @@ impl JobTable {
                 }
             }
             Event::JobEnded { job } => table.job_ended(job),
+            Event::JobGivenUp { job, failed: _ } => {
+                if let Some(entry) = table.jobs.get_mut(&job) {
+                    entry.given_up = true;
+                }
+            }
             Event::Lost { job, index: _, worker: _ } => {
                 if let Some(entry) = table.jobs.get_mut(&job) {
                     entry.lost = entry.lost.saturating_add(1);

@@ -170,6 +170,7 @@ impl Node {
             slots: settings.slots,
             memory_bytes: settings.memory_bytes,
             labels: settings.labels,
+            class_min: settings.class_min,
             boot,
         };
         let engine = Engine::new(me, MeshConfig::DEFAULT, node, random_seed()?);
