@@ -169,7 +169,7 @@ impl Node {
             name: settings.name,
             slots: settings.slots,
             memory_bytes: settings.memory_bytes,
-            labels: settings.labels,
+            labels: crate::cpu::beside(settings.labels),
             class_min: settings.class_min,
             boot,
         };

@@ -5,7 +5,6 @@
 //! reads the environment. It starts nothing: whoever starts a node calls [`Settings::resolve`], holds the
 //! [`DirLock`] of [`lock`] while the node runs, and hands the settings on.
 
-mod cpu;
 mod dir;
 mod layer;
 mod text;
@@ -334,10 +333,6 @@ fn labels_of(given: Vec<String>) -> Result<Vec<(String, String)>, SettingsError>
         labels.retain(|(known, _)| *known != name);
         labels.push((name, value));
     }
-    let detected =
-        cpu::labels().into_iter().filter(|(name, _)| !labels.iter().any(|(known, _)| known == name));
-    let detected: Vec<(String, String)> = detected.collect();
-    labels.extend(detected);
     Ok(labels)
 }
 

@@ -4,15 +4,12 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use rand_core::RngCore;
-
 use super::Owner;
 use super::job::{Attempt, Job, OpenCall, StandingBid, State, not_asked};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Award, BATCH_MAX, Bid, Decline, Grant, Message, Reason};
-use crate::policy::rank;
 use crate::snapshot::Said;
 use crate::task::Payload;
 use crate::time::Time;
@@ -134,6 +131,9 @@ impl Owner {
                 }
             }
         }
+        // Whoever has the next task's input is asked first: with equal ways there it bids first.
+        let holder = job.queue.front().and_then(|index| self.produced.holder(&job.task(*index)?.input));
+        candidates.sort_by_key(|peer| holder != Some(*peer));
         for peer in candidates {
             ask(ctx, job, call, peer);
         }
@@ -151,23 +151,16 @@ impl Owner {
         let mut patient: Vec<u32> = Vec::new();
         let policy = job.what.policy;
         while let Some(index) = job.queue.front().copied() {
-            let shunned = |worker| job.shunned.get(&worker).is_some_and(|(_, until)| ctx.now < *until);
-            let usable = |bid: &StandingBid| bid.left > 0 && !shunned(bid.worker);
             let Some(task) = job.task(index) else { break };
-            let from = rank::pick(call.bids.len(), || ctx.rng.next_u64());
-            let Some(first) = position_from(&call.bids, from, usable) else { break };
-            let elsewhere = position_from(&call.bids, from, |bid| usable(bid) && !task.avoids(bid.worker));
-            let expected = |bid: &StandingBid| bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now);
-            let elsewhere = elsewhere.map(|best| {
-                let wanted = |bid: &StandingBid| usable(bid) && !task.avoids(bid.worker);
-                self.produced.nearer(&task.input, &call.bids, best, wanted, expected).unwrap_or(best)
-            });
-            if elsewhere.is_none() && !alone && task.is_patient(ctx.now) {
+            let Some((place, avoided)) = self.produced.choose(ctx, members, &call.bids, job, task) else {
+                break;
+            };
+            if avoided && !alone && task.is_patient(ctx.now) {
                 patient.push(index);
                 job.queue.pop_front();
                 continue;
             }
-            let Some(bid) = call.bids.get_mut(elsewhere.unwrap_or(first)) else { break };
+            let Some(bid) = call.bids.get_mut(place) else { break };
             let Some(task) = job.task_mut(index) else { break };
             bid.left -= 1;
             task.attempts += 1;
@@ -205,13 +198,6 @@ fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
         open.asked.push(peer);
     }
     job.said.entry(peer).or_insert((ctx.now, Said::Nothing));
-}
-
-/// The first bid that will do, looked for from that place on, and then before it.
-fn position_from(bids: &[StandingBid], from: usize, wanted: impl Fn(&StandingBid) -> bool) -> Option<usize> {
-    let (before, behind) = bids.split_at_checked(from).unwrap_or((&[], bids));
-    let place = behind.iter().position(&wanted).map(|place| place + before.len());
-    place.or_else(|| before.iter().position(&wanted))
 }
 
 /// Whether everybody who was asked declined, somebody because it would be too late there, and nobody for want of a

@@ -1,9 +1,17 @@
 //! What this machine's processor can do, as labels that tasks ask for: `weft run --need cpu.avx2=yes`. Found out by
 //! itself; a label that the user gives goes before.
 
-/// The processor's labels: its architecture, and each feature of a short list that it has.
+/// These labels, and the processor's own beside them.
 #[must_use]
-pub(super) fn labels() -> Vec<(String, String)> {
+pub(crate) fn beside(mut given: Vec<(String, String)>) -> Vec<(String, String)> {
+    let own: Vec<_> =
+        labels().into_iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name)).collect();
+    given.extend(own);
+    given
+}
+
+/// Its architecture, and each feature of a short list that it has.
+fn labels() -> Vec<(String, String)> {
     let features = features();
     let found = features.into_iter().filter(|(_, has)| *has).map(|(name, _)| (format!("cpu.{name}"), "yes"));
     let arch = (String::from("cpu.arch"), std::env::consts::ARCH);
@@ -43,6 +51,9 @@ mod tests {
         let all = labels();
         assert_eq!(all.first(), Some(&("cpu.arch".into(), std::env::consts::ARCH.into())));
         let yes = all.iter().skip(1).all(|(name, value)| name.starts_with("cpu.") && value == "yes");
-        assert!(yes && all.len() + super::super::LABELS_MAX < 32, "{all:?}");
+        let given = vec![(String::from("cpu.arch"), String::from("z80"))];
+        assert_eq!(beside(given.clone())[..1], given[..], "what the user says goes before");
+        assert_eq!(beside(given).len(), all.len());
+        assert!(yes && all.len() + crate::settings::LABELS_MAX < 32, "{all:?}");
     }
 }
