@@ -160,6 +160,11 @@ impl JobTable {
                 }
             }
             Event::JobEnded { job } => table.job_ended(job),
+            Event::JobGivenUp { job, failed: _ } => {
+                if let Some(entry) = table.jobs.get_mut(&job) {
+                    entry.given_up = true;
+                }
+            }
             Event::Differed { .. } => {}
             // Nothing of it will ever come.
             Event::Refused { job, reason: _ } => table.job_ended(job),

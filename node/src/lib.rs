@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod bench;
+mod cpu;
 pub mod demo;
 pub mod embedded;
 pub mod handle;

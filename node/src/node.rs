@@ -169,7 +169,8 @@ impl Node {
             name: settings.name,
             slots: settings.slots,
             memory_bytes: settings.memory_bytes,
-            labels: settings.labels,
+            labels: crate::cpu::beside(settings.labels),
+            class_min: settings.class_min,
             boot,
         };
         let engine = Engine::new(me, MeshConfig::DEFAULT, node, random_seed()?);

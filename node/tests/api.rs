@@ -215,7 +215,8 @@ fn snapshot() -> Snapshot {
 
 fn why() -> Why {
     let answers = vec![Answer { peer: ME, said: Said::Bid(2), ago_ms: 5 }];
-    Why { state: TaskView::Queued { before: 3 }, answers, notes: Vec::new() }
+    let deadline = Some(weft_core::snapshot::Deadline::Left { ms: 4000 });
+    Why { state: TaskView::Queued { before: 3 }, deadline, answers, notes: Vec::new() }
 }
 
 fn task() -> Task {

@@ -39,7 +39,7 @@ fn engine() -> Engine {
         slots: 2,
         memory_bytes: 1 << 30,
         labels: Vec::new(),
-        class_min: weft_core::message::Class::Scavenger,
+        class_min: Class::Scavenger,
         boot: 1,
     };
     Engine::new(PeerId([1; 32]), MeshConfig::DEFAULT, node, [7; 32])

@@ -70,14 +70,13 @@ impl Ledger {
 
     /// An engine is told something; outcomes that its own worker has are not seen.
     pub(crate) fn on_input(&mut self, me: PeerId, now: Time, input: &Input) {
-        match input {
-            Input::Received { message: Message::Outcome(all), .. } => {
-                all.iter().for_each(|delivery| self.on_outcome(now, delivery));
-            }
-            Input::Heard { gossip: Gossip::Outcome { owner, delivery }, .. } if *owner == me => {
-                self.on_outcome(now, delivery);
-            }
-            _ => {}
+        if let Input::Received { message: Message::Outcome(all), .. } = input {
+            all.iter().for_each(|delivery| self.on_outcome(now, delivery));
+        }
+        if let Input::Heard { gossip: Gossip::Outcome { owner, delivery }, .. } = input
+            && *owner == me
+        {
+            self.on_outcome(now, delivery);
         }
     }
 
@@ -95,7 +94,13 @@ pub(crate) fn invariant_nothing_starts_before_its_time(scene: &Scene<'_>) -> Res
         let at = match fact {
             Fact::Awarded(lease) => scene.reference.jobs.get(&lease.job).map(|job| job.promised.starts_at()),
             Fact::Started { task, .. } => scene.reference.ledger.tasks.get(task).map(|(at, _)| *at),
-            _ => None,
+            Fact::Ended(_)
+            | Fact::Printed { .. }
+            | Fact::JobEnded(_)
+            | Fact::GivenUp(_)
+            | Fact::Named { .. }
+            | Fact::Sent { .. }
+            | Fact::Published { .. } => None,
         };
         let early = at.filter(|at| scene.now < *at);
         ensure(early.is_none(), || format!("{fact:?} at {:?}, not before {early:?}", scene.now))?;

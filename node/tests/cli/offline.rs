@@ -17,6 +17,7 @@ fn the_help_of_each_verb_names_its_flags() {
                 "--api",
                 "--slots",
                 "--label",
+                "--class-min",
                 "--peer",
                 "--open",
                 "WEFT_SLOTS",
@@ -26,11 +27,40 @@ fn the_help_of_each_verb_names_its_flags() {
         ),
         (
             "run",
-            &["--fn", "--env", "--stdin", "--timeout", "--memory", "--need", "--json", "137", "126", "124"],
+            &[
+                "--fn",
+                "--env",
+                "--stdin",
+                "--timeout",
+                "--memory",
+                "--need",
+                "--json",
+                "137",
+                "126",
+                "124",
+                "--deadline",
+                "--not-before",
+                "--expires",
+                "--verify",
+            ],
         ),
         (
             "map",
-            &["--each-line", "--each-file", "--out", "--json", "--retries", "--fn", "--need", "at most 100"],
+            &[
+                "--each-line",
+                "--each-file",
+                "--out",
+                "--json",
+                "--retries",
+                "--fn",
+                "--need",
+                "at most 100",
+                "--backoff",
+                "1s..600s",
+                "--give-up",
+                "--max-failures",
+                "--no-backup",
+            ],
         ),
         ("peers", &["--json"]),
         ("status", &["--json"]),
@@ -72,12 +102,19 @@ fn without_a_node_every_verb_says_how_to_start_one() {
 #[test]
 fn a_wrong_command_line_has_the_code_of_its_verb() {
     let dir = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], i32); 6] = [
+    let cases: [(&[&str], i32); 13] = [
         (&["frob"], 2),
         (&["peers", "--frob"], 2),
         (&["run"], 125),
         (&["map", "x.wasm"], 125),
         (&["run", "x.wasm", "--timeout", "soon"], 125),
+        (&["run", "x.wasm", "--deadline", "soon"], 125),
+        (&["run", "x.wasm", "--retries", "2", "--backoff", "10s..1s"], 125),
+        (&["run", "x.wasm", "--backoff", "1s"], 125),
+        (&["run", "x.wasm", "--verify", "0"], 125),
+        (&["run", "x.wasm", "--class", "urgent"], 125),
+        (&["map", "x.wasm", "--each-line", "-", "--max-failures", "some"], 125),
+        (&["map", "x.wasm", "--each-line", "-", "--give-up", "0"], 125),
         (&["node", "--slots", "many"], 2),
     ];
     for (args, code) in cases {

@@ -4,8 +4,6 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use rand_core::RngCore;
-
 use super::Owner;
 use super::extra::{Desk, WINDOW, release_useless};
 use super::job::{Job, OpenCall, StandingBid, not_asked};
@@ -13,7 +11,6 @@ use crate::ctx::Ctx;
 use crate::id::{CallId, JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Award, BATCH_MAX, Bid, Decline, Grant, Message, Reason};
-use crate::policy::rank;
 use crate::snapshot::Said;
 use crate::task::Payload;
 use crate::time::Time;
@@ -141,6 +138,9 @@ impl Owner {
                 }
             }
         }
+        // Whoever has the next task's input is asked first: with equal ways there it bids first.
+        let holder = job.queue.front().and_then(|index| self.produced.holder(&job.task(*index)?.input));
+        candidates.sort_by_key(|peer| holder != Some(*peer));
         for peer in candidates {
             let for_ms = job.shut_ms(&self.standings, peer, ctx.now);
             if for_ms > 0 {
@@ -202,21 +202,18 @@ fn award_waiting(
         if job.verifies() && (begun > 0 || job.extra.len() >= WINDOW) {
             break;
         }
-        let usable = |bid: &StandingBid| desk.may_use(job, bid, ctx.now);
+        let now = ctx.now;
+        let usable = |bid: &StandingBid| desk.may_use(job, bid, now);
         let Some(task) = job.task(index) else { break };
-        let from = rank::pick(call.bids.len(), || ctx.rng.next_u64());
-        let Some(first) = position_from(&call.bids, from, usable) else { break };
-        let wanted = |bid: &StandingBid| usable(bid) && !task.avoids(bid.worker);
-        let expected = |bid: &StandingBid| bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now);
-        let elsewhere = position_from(&call.bids, from, wanted).map(|best| {
-            desk.produced.nearer(&task.input, &call.bids, best, wanted, expected).unwrap_or(best)
-        });
-        if elsewhere.is_none() && !alone && task.is_patient(ctx.now) {
+        let Some((place, avoided)) = desk.produced.choose(ctx, members, &call.bids, task, usable) else {
+            break;
+        };
+        if avoided && !alone && task.is_patient(ctx.now) {
             patient.push(index);
             job.queue.pop_front();
             continue;
         }
-        let Some(bid) = call.bids.get_mut(elsewhere.unwrap_or(first)) else { break };
+        let Some(bid) = call.bids.get_mut(place) else { break };
         job.queue.pop_front();
         desk.bind(ctx, job, index, bid);
         if job.verifies() && job.missing(index) > 0 {
@@ -236,13 +233,6 @@ fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
         open.asked.push(peer);
     }
     job.said.entry(peer).or_insert((ctx.now, Said::Nothing));
-}
-
-/// The first bid that will do, looked for from that place on, and then before it.
-fn position_from(bids: &[StandingBid], from: usize, wanted: impl Fn(&StandingBid) -> bool) -> Option<usize> {
-    let (before, behind) = bids.split_at_checked(from).unwrap_or((&[], bids));
-    let place = behind.iter().position(&wanted).map(|place| place + before.len());
-    place.or_else(|| before.iter().position(&wanted))
 }
 
 /// Whether everybody who was asked declined, somebody because it would be too late there, and nobody for want of a

@@ -150,7 +150,8 @@ impl Job {
             return verify::missing(self.what.policy.verify, answered, held);
         }
         let runs = task.due().all(|attempt| attempt.fetching.is_none() && !attempt.paused);
-        u32::from(held == 1 && runs && !task.copied)
+        // What failed once waits its time, and its next attempt is no copy.
+        u32::from(held == 1 && runs && !task.copied && task.failures == 0)
     }
 
     /// Whether that worker holds the task, or has answered.

@@ -9,7 +9,6 @@ use crate::effect::Verified;
 use crate::id::{BidId, CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
-use crate::policy::order::Claim;
 use crate::policy::rank::{self, Promise};
 use crate::policy::times;
 use crate::receipt::Proof;
@@ -104,15 +103,6 @@ pub(super) enum State {
     Ended(u64),
     Cancelled,
     Expired,
-}
-
-impl State {
-    pub(super) fn is_end(self) -> bool {
-        match self {
-            Self::Queued | Self::Leased | Self::Delayed(_) => false,
-            Self::Ended(_) | Self::Cancelled | Self::Expired => true,
-        }
-    }
 }
 
 /// One attempt.
@@ -305,43 +295,6 @@ impl Job {
         task.state = State::Queued;
         self.counts.leased -= 1;
         self.queue.push_front(index);
-    }
-
-    /// Keeps a task of which no attempt is due out of the queue until then.
-    pub(super) fn delay(&mut self, index: u32, until: Time) {
-        let Some(task) = self.task_mut(index) else { return };
-        task.state = State::Delayed(until);
-        self.counts.leased -= 1;
-        self.counts.delayed += 1;
-    }
-
-    /// A task's wait is over.
-    pub(super) fn end_delay(&mut self, index: u32) {
-        let Some(task) = self.task_mut(index) else { return };
-        if let State::Delayed(_) = task.state {
-            task.state = State::Queued;
-            self.counts.delayed -= 1;
-            self.queue.push_front(index);
-        }
-    }
-
-    /// How much time its deadline leaves, in milliseconds, if it has one that can still be made.
-    pub(super) fn deadline_left_ms(&self, now: Time) -> Option<u32> {
-        let left = || times::deadline_left_ms(&self.what.policy, self.submitted_at, now, self.service_us);
-        if self.hopeless { None } else { left() }
-    }
-
-    /// What the job says for itself beside others of this owner.
-    pub(super) fn claim(&self, now: Time) -> Claim {
-        let left = self.deadline_left_ms(now);
-        Claim {
-            wasteful: false,
-            class: self.what.class,
-            waited_us: if self.queue.is_empty() { 0 } else { now.since_us(self.fed_at) },
-            due: left.map(|left| now.plus_ms(u64::from(left))),
-            used_us: 0,
-            turn: self.submitted_at.0,
-        }
     }
 
     /// Takes a task out of the queue; what was requeued stands near the head.

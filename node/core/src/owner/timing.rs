@@ -12,6 +12,7 @@ use super::{Owner, cancel_at, drop_lease};
 use crate::ctx::Ctx;
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
+use crate::policy::order::Claim;
 use crate::policy::{Policy, backoff, times};
 use crate::task::{Expiry, Outcome, Report};
 use crate::time::Time;
@@ -218,6 +219,54 @@ impl Owner {
         let all = 0..job.total;
         ctx.notify(Event::JobGivenUp { job: name, failed });
         self.end_rest(ctx, name, all, &Outcome::Cancelled);
+    }
+}
+
+impl Job {
+    /// Keeps a task of which no attempt is due out of the queue until then.
+    pub(super) fn delay(&mut self, index: u32, until: Time) {
+        let Some(task) = self.task_mut(index) else { return };
+        task.state = State::Delayed(until);
+        self.counts.leased -= 1;
+        self.counts.delayed += 1;
+    }
+
+    /// A task's wait is over.
+    pub(super) fn end_delay(&mut self, index: u32) {
+        let Some(task) = self.task_mut(index) else { return };
+        if let State::Delayed(_) = task.state {
+            task.state = State::Queued;
+            self.counts.delayed -= 1;
+            self.queue.push_front(index);
+        }
+    }
+
+    /// How much time its deadline leaves, in milliseconds, if it has one that can still be made.
+    pub(super) fn deadline_left_ms(&self, now: Time) -> Option<u32> {
+        let left = || times::deadline_left_ms(&self.what.policy, self.submitted_at, now, self.service_us);
+        if self.hopeless { None } else { left() }
+    }
+
+    /// What the job says for itself beside others of this owner.
+    pub(super) fn claim(&self, now: Time) -> Claim {
+        let left = self.deadline_left_ms(now);
+        Claim {
+            wasteful: false,
+            class: self.what.class,
+            waited_us: if self.queue.is_empty() { 0 } else { now.since_us(self.fed_at) },
+            due: left.map(|left| now.plus_ms(u64::from(left))),
+            used_us: 0,
+            turn: self.submitted_at.0,
+        }
+    }
+}
+
+impl State {
+    pub(super) fn is_end(self) -> bool {
+        match self {
+            Self::Queued | Self::Leased | Self::Delayed(_) => false,
+            Self::Ended(_) | Self::Cancelled | Self::Expired => true,
+        }
     }
 }
 
