@@ -41,7 +41,8 @@ fn what_can_not_be_verified_is_refused() {
         what.program = Arc::new(Program { profile: Profile::Impure, ..Program::clone(&what.program) });
     };
     let many = |what: &mut Submission| what.policy.verify = VERIFY_MAX + 1;
-    let table: [(&dyn Fn(&mut Submission), Refusal); 2] =
+    type Change<'a> = &'a dyn Fn(&mut Submission);
+    let table: [(Change<'_>, Refusal); 2] =
         [(&impure, Refusal::VerifyImpure), (&many, Refusal::VerifyTooMany { asked: VERIFY_MAX + 1 })];
     for (change, reason) in table {
         let mut mesh = Mesh::of(&[2, 2]);
