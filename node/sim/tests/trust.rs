@@ -80,6 +80,17 @@ fn copies_are_a_tenth_at_most_however_many_are_slow() {
 }
 
 #[test]
+fn an_owner_copies_a_straggler_to_its_own_slot() {
+    let mut world = World::builder(65).hosts(1, 1).hosts(1, 1).build();
+    world.connect();
+    world.fault(Fault::Slow { host: WORKER, times: 50, lag_ms: 0 });
+    let job = world.submit(OWNER, &JobSpec::new(10, 200));
+    let took = world.run_until("all tasks end", ms(10_000), |world| done(world, job, 10));
+    assert!(took < ms(2500), "nine tasks and a copy of the tenth at 200 ms each, and it took {took:?}");
+    assert_eq!(world.reference().brought(job, world.peer(OWNER)), 10);
+}
+
+#[test]
 fn a_lone_node_has_nobody_to_copy_to() {
     let mut world = World::builder(63).hosts(1, 2).build();
     let spec = JobSpec { service_us: (1000, 3_000_000), ..JobSpec::new(30, 0) };
