@@ -205,7 +205,9 @@ impl Owner {
         let (winner, verified) = verified.unzip();
         let worker = winner.or(memo).or(worker);
         job.close_ballot(ctx, index);
-        job.extra.remove(&index);
+        if job.extra.remove(&index) {
+            self.dirty.insert(name);
+        }
         remember(ctx, job, index, worker, &report);
         let Some(task) = job.task_mut(index) else { return };
         assert!(matches!(task.state, State::Leased | State::Queued), "a task is committed once");
