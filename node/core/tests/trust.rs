@@ -41,7 +41,8 @@ fn what_can_not_be_verified_is_refused() {
         what.program = Arc::new(Program { profile: Profile::Impure, ..Program::clone(&what.program) });
     };
     let many = |what: &mut Submission| what.policy.verify = VERIFY_MAX + 1;
-    let table: [(&dyn Fn(&mut Submission), Refusal); 2] =
+    type Change<'a> = &'a dyn Fn(&mut Submission);
+    let table: [(Change<'_>, Refusal); 2] =
         [(&impure, Refusal::VerifyImpure), (&many, Refusal::VerifyTooMany { asked: VERIFY_MAX + 1 })];
     for (change, reason) in table {
         let mut mesh = Mesh::of(&[2, 2]);
@@ -209,4 +210,80 @@ fn what_one_job_lacks_says_nothing_about_another() {
     mesh.input(1, Input::Ran(lost));
     mesh.submit_with(0, 2, |what| what.job = JobId(2));
     assert_eq!(mesh.running()[1], 2, "another job's tasks run there");
+}
+
+#[test]
+fn what_was_said_is_not_kept_when_a_task_is_given_up() {
+    let mut mesh = Mesh::of(&[0, 1, 1]);
+    mesh.submit_with(0, 1, verify(2));
+    let run = mesh.slots[1][0];
+    let bulky = Payload::Blob { id: BlobId::of(b"bulk"), bytes: 50_000 };
+    let report = Report { output: bulky, ..mesh.report() };
+    mesh.end(1, run, report);
+    assert!(mesh.pinned(0).contains(&BlobId::of(b"bulk")), "it may be what counts in the end");
+    // The other one loses it again and again.
+    for _ in 0..80 {
+        let lost = mesh.slots[2].drain(..).map(|run| (run, Report::bare(Outcome::Lost("broken".into()))));
+        let lost: Vec<_> = lost.collect();
+        if !lost.is_empty() {
+            mesh.input(2, Input::Ran(lost));
+        }
+        mesh.steps = 0;
+        mesh.advance_ms(60_000);
+    }
+    assert_eq!(mesh.ended(0), 1);
+    assert!(mesh.pinned(0).is_empty());
+    mesh.assert_quiet();
+}
+
+#[test]
+fn who_answered_after_its_lease_is_not_asked_again() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, verify(2));
+    let run = mesh.slots[1][0];
+    mesh.cut(0, 1, false);
+    mesh.advance_ms(6000);
+    mesh.links.insert((0, 1), true);
+    mesh.links.insert((1, 0), true);
+    mesh.input(0, Input::PeerUp { peer: id(1), boot: 2 });
+    mesh.input(1, Input::PeerUp { peer: id(0), boot: 1 });
+    let report = Report { output: Payload::inline(b"x"), ..mesh.report() };
+    mesh.end(1, run, report);
+    for _ in 0..10 {
+        mesh.advance_ms(1000);
+        assert_eq!((mesh.running()[1], mesh.ended(0)), (0, 0), "it has spoken");
+    }
+    mesh.join(1, Vec::new());
+    mesh.advance_ms(1000);
+    answer(&mut mesh, 2, b"x");
+    assert_eq!(verified(&mesh).agreed, [id(1), id(2)]);
+}
+
+#[test]
+fn who_takes_too_long_is_slow_and_no_liar() {
+    let mut mesh = Mesh::of(&[0, 1, 1, 1]);
+    mesh.submit_with(0, 1, verify(3));
+    let run = mesh.slots[1][0];
+    let limit = Outcome::LimitExceeded(Limit::WallTime { limit_ms: 50 });
+    mesh.end(1, run, Report::bare(limit));
+    answer(&mut mesh, 2, b"x");
+    answer(&mut mesh, 3, b"x");
+    let verified = verified(&mesh);
+    assert_eq!((verified.agreed, verified.differed), (vec![id(2), id(3)], vec![id(1)]));
+    assert_eq!((standing(&mesh, 1).lies, standing(&mesh, 1).slow), (0, 1));
+}
+
+#[test]
+fn of_two_that_run_a_task_one_is_heard() {
+    let mut mesh = Mesh::of(&[0, 1, 1]);
+    mesh.submit_with(0, 1, |what| {
+        what.policy.verify = 2;
+        what.terms.stream = true;
+    });
+    for node in [1, 2] {
+        let (run, bytes) = (mesh.slots[node][0], (*b"working").into());
+        mesh.input(node, Input::Printed { run, stream: Stream::Output, offset: 0, bytes });
+    }
+    let printed = mesh.events[0].iter().filter(|event| matches!(event, Event::Printed { .. })).count();
+    assert_eq!(printed, 1);
 }

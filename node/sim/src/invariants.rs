@@ -1,16 +1,16 @@
 //! What must hold after every event, by name. Each check looks at the host that was just told something: what its
 //! engine did in this step, and what it says about itself.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
-use weft_core::{LeaseId, MeshConfig, Outcome, PeerId, Receipt, Time, Verified};
+use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
 use crate::host::SimHost;
 use crate::policies;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
+use crate::trust;
 
 /// Calls that a node may keep, as owner and as worker together.
 const CALLS_MAX: usize = 10_000;
@@ -69,10 +69,10 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
     ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
-    ("a_verified_task_has_its_majority", invariant_a_verified_task_has_its_majority),
-    ("who_is_named_lied", invariant_who_is_named_lied),
-    ("nothing_runs_twice_unasked", invariant_nothing_runs_twice_unasked),
-    ("copies_keep_to_their_budget", invariant_copies_keep_to_their_budget),
+    ("a_verified_task_has_its_majority", trust::invariant_a_verified_task_has_its_majority),
+    ("who_is_named_lied", trust::invariant_who_is_named_lied),
+    ("nothing_runs_twice_unasked", trust::invariant_nothing_runs_twice_unasked),
+    ("copies_keep_to_their_budget", trust::invariant_copies_keep_to_their_budget),
     ("what_is_recalled_was_asked_for", invariant_what_is_recalled_was_asked_for),
     ("a_proof_is_its_tasks_own", invariant_a_proof_is_its_tasks_own),
     ("what_is_printed_was_asked_for", invariant_what_is_printed_was_asked_for),
@@ -224,61 +224,6 @@ fn invariant_an_output_is_the_tasks_own(scene: &Scene<'_>) -> Result<(), String>
         ensure(own || lied, || format!("{job:?} task {index} brought {:?}", report.output))?;
         let here = report.blobs().all(|blob| scene.host.blobs.contains(&blob));
         ensure(here, || format!("{job:?} task {index} ended before its output was here"))?;
-    }
-    Ok(())
-}
-
-fn invariant_a_verified_task_has_its_majority(scene: &Scene<'_>) -> Result<(), String> {
-    for End { job, index, report, worker, verified, .. } in ends(scene) {
-        let asked = scene.reference.jobs.get(job).map_or(1, |owed| owed.policy.verify);
-        let ran = matches!(report.outcome, Outcome::Done | Outcome::Failed(_));
-        let Some(Verified { agreed, differed }) = verified else {
-            ensure(asked < 2 || !ran, || format!("{job:?} task {index} ended unverified"))?;
-            continue;
-        };
-        let all: BTreeSet<PeerId> = agreed.iter().chain(differed).copied().collect();
-        ensure(all.len() == agreed.len() + differed.len(), || {
-            format!("a node has two voices: {verified:?}")
-        })?;
-        ensure(agreed.len() > asked as usize / 2, || format!("{} of {asked} agreed", agreed.len()))?;
-        ensure(agreed.first() == worker.as_ref(), || format!("{worker:?} is not of {agreed:?}"))?;
-        let executed = all.iter().all(|worker| scene.reference.executed_by(*job, *index, *worker));
-        ensure(executed, || format!("not all of {verified:?} ran {job:?} task {index}"))?;
-    }
-    Ok(())
-}
-
-fn invariant_who_is_named_lied(scene: &Scene<'_>) -> Result<(), String> {
-    for fact in scene.facts {
-        let Fact::Named { job, index, worker } = fact else { continue };
-        let task = scene.reference.task_id(*job, *index);
-        let lied = task.is_some_and(|task| scene.reference.liars.contains(&(task, *worker)));
-        ensure(lied, || {
-            format!("{worker:?} is called a liar about {job:?} task {index}, and told the truth")
-        })?;
-    }
-    Ok(())
-}
-
-fn invariant_nothing_runs_twice_unasked(scene: &Scene<'_>) -> Result<(), String> {
-    let Some(audit) = &scene.host.audit else { return Ok(()) };
-    for job in &audit.jobs {
-        let Some(owed) = scene.reference.jobs.get(&job.job) else { continue };
-        let copies = 1 + u32::from(owed.policy.backups);
-        let most = if owed.policy.verify > 1 { owed.policy.verify } else { copies };
-        ensure(job.most_due <= most, || format!("a task is leased {} times: {job:?}", job.most_due))?;
-        ensure(job.most_doubled == 0, || format!("a worker has a task twice: {job:?}"))?;
-        ensure(job.ballots == 0 || owed.policy.verify > 1, || format!("nobody asked for a ballot: {job:?}"))?;
-    }
-    Ok(())
-}
-
-fn invariant_copies_keep_to_their_budget(scene: &Scene<'_>) -> Result<(), String> {
-    let Some(audit) = &scene.host.audit else { return Ok(()) };
-    for job in &audit.jobs {
-        let allowed = scene.reference.jobs.get(&job.job).is_some_and(|owed| owed.policy.backups);
-        let most = if allowed { (job.total / 10).max(1) } else { 0 };
-        ensure(job.copies <= most, || format!("{} copies, at most {most}: {job:?}", job.copies))?;
     }
     Ok(())
 }

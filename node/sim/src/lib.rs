@@ -31,6 +31,7 @@ mod queue;
 mod reference;
 mod swarm;
 mod trace;
+mod trust;
 mod workload;
 mod world;
 

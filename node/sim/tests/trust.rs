@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use weft_core::message::Delivery;
 use weft_core::snapshot::{Cause, Note, TaskView, Trust};
-use weft_core::{JobId, MeshConfig, Policy};
+use weft_core::{JobId, LeaseId, MeshConfig, Message, Outcome, Payload, Policy, Report};
 use weft_sim::{Fault, HostId, HostSpec, JobSpec, World};
 
 const OWNER: HostId = HostId(0);
@@ -85,6 +86,17 @@ fn copies_are_a_tenth_at_most_however_many_are_slow() {
     world.run_until("all tasks end", ms(30_000), |world| done(world, job, 60));
     let copies = world.snapshot(OWNER).unwrap().counters.copies;
     assert_eq!(copies, 6, "of sixty tasks");
+}
+
+#[test]
+fn an_owner_copies_a_straggler_to_its_own_slot() {
+    let mut world = World::builder(65).hosts(1, 1).hosts(1, 1).build();
+    world.connect();
+    world.fault(Fault::Slow { host: WORKER, times: 50, lag_ms: 0 });
+    let job = world.submit(OWNER, &JobSpec::new(10, 200));
+    let took = world.run_until("all tasks end", ms(10_000), |world| done(world, job, 10));
+    assert!(took < ms(2500), "nine tasks and a copy of the tenth at 200 ms each, and it took {took:?}");
+    assert_eq!(world.reference().brought(job, world.peer(OWNER)), 10);
 }
 
 #[test]
@@ -319,6 +331,27 @@ fn reservations_end_at_workers_that_hear_nothing_more() {
     let reserved = |host| world.snapshot(HostId(host)).unwrap().reserved;
     assert_eq!((1..5).map(reserved).sum::<u32>(), 0);
     assert!(!done(&world, job, 40));
+}
+
+#[test]
+fn late_doubled_and_invented_outcomes_are_fenced_by_their_attempt() {
+    let mut world = World::builder(111).hosts(1, 0).host(worker(1)).build();
+    world.connect();
+    let job = world.submit(OWNER, &for_workers(2, 1000));
+    world.run_until("one ends", ms(2000), |world| done(world, job, 1));
+    let first = u32::from(matches!(world.why(OWNER, job, 1).unwrap().state, TaskView::Ended));
+    let deliver = |index, attempt| {
+        let report = Report { output: Payload::inline(b"again"), ..Report::bare(Outcome::Done) };
+        Delivery { lease: LeaseId { job, index, attempt }, report, memo: None, proof: None }
+    };
+    let other = 1 - first;
+    let all = vec![deliver(first, 1), deliver(first, 1), deliver(first, 7), deliver(other, 9), deliver(5, 1)];
+    world.lie(WORKER, OWNER, Message::Outcome(all));
+    world.run_for(ms(100));
+    let counters = world.snapshot(OWNER).unwrap().counters;
+    assert_eq!((counters.late, counters.differing, counters.forged), (3, 2, 2), "{counters:?}");
+    world.run_until("the other one ends", ms(2000), |world| done(world, job, 2));
+    assert_eq!(world.reference().executions(job), 2);
 }
 
 // ---- self-suspicion

@@ -1,6 +1,6 @@
 //! Backup copies: when nothing of a job waits any more and some of its tasks take much longer than the others did,
-//! each of those may run a second time elsewhere, and whichever ends first counts. MapReduce's backup tasks, begun
-//! when a copy is expected to end first (LATE), and few enough that a wrong guess costs a tenth at most.
+//! each of those may run a second time elsewhere, and whichever ends first counts. Backup tasks as map-reduce has them,
+//! begun when a copy is expected to end first (LATE), and few enough that a wrong guess costs a tenth at most.
 //!
 //! A task's own progress is unknown here, so its age speaks for it: what runs far longer than all others is expected
 //! to run as long again. Paused tasks are not slow, and while this node suspects itself nobody is.

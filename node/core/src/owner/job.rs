@@ -273,37 +273,6 @@ impl Job {
         self.total - self.counts.done - self.counts.failed - self.counts.cancelled
     }
 
-    /// Puts a task back at the head of the queue, unless another attempt of it is still due; one that several nodes
-    /// compute goes on with those that have it or answered.
-    pub(super) fn requeue(&mut self, index: u32) {
-        let begun = self.ballots.contains_key(&index);
-        let verifies = self.verifies();
-        let Some(task) = self.task_mut(index) else { return };
-        let due = task.due().next().is_some();
-        if task.state != State::Leased || (due && !verifies) {
-            return;
-        }
-        if (due || begun) && self.missing(index) > 0 {
-            self.extra.insert(index);
-            return;
-        }
-        self.extra.remove(&index);
-        if due || begun {
-            return;
-        }
-        let Some(task) = self.task_mut(index) else { return };
-        task.state = State::Queued;
-        self.counts.leased -= 1;
-        self.queue.push_front(index);
-    }
-
-    /// Takes a task out of the queue; what was requeued stands near the head.
-    pub(super) fn unqueue(&mut self, index: u32) {
-        if let Some(place) = self.queue.iter().position(|queued| *queued == index) {
-            self.queue.remove(place);
-        }
-    }
-
     pub(super) fn measure(&mut self, wall_us: u64) {
         let sample = u32::try_from(wall_us.max(1)).unwrap_or(u32::MAX);
         self.service_us = match self.service_us {

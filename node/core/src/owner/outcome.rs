@@ -206,7 +206,9 @@ impl Owner {
         let (winner, verified) = verified.unzip();
         let worker = winner.or(memo).or(worker);
         job.close_ballot(ctx, index);
-        job.extra.remove(&index);
+        if job.extra.remove(&index) {
+            self.dirty.insert(name);
+        }
         remember(ctx, job, index, worker, &report);
         self.produced.on_commit(worker, &report);
         let policy = job.what.policy;
