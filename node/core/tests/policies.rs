@@ -1,5 +1,4 @@
 //! What owner and worker do about a job's policy, told by a few engines: who is chosen, who is doubted, what is told.
-#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
 

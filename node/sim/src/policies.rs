@@ -73,6 +73,10 @@ impl Ledger {
         if let Input::Received { message: Message::Outcome(all), .. } = input {
             all.iter().for_each(|delivery| self.on_outcome(now, delivery));
         }
+        // Of an attempt that was refused no outcome is expected, and none counts.
+        if let Input::Received { message: Message::Refuse { leases }, .. } = input {
+            self.heard.extend(leases);
+        }
         if let Input::Heard { gossip: Gossip::Outcome { owner, delivery }, .. } = input
             && *owner == me
         {

@@ -248,8 +248,15 @@ impl Worker {
             reservation.owner == owner && reservation.call == award.call && reservation.left >= count
         });
         let Some((job, offer)) = call.filter(|(job, _)| stands && is_sound(&award, *job)) else {
-            let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease).collect();
-            ctx.send(owner, Message::Refuse { leases });
+            // An award that comes twice used its bid up the first time; what it gave is held, or has ended here.
+            let had = |lease: &LeaseId| {
+                self.leases.contains_key(&(owner, *lease)) || self.outbox.contains((owner, *lease))
+            };
+            let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
+            let leases: Vec<LeaseId> = leases.filter(|lease| !had(lease)).collect();
+            if !leases.is_empty() {
+                ctx.send(owner, Message::Refuse { leases });
+            }
             return;
         };
         self.use_bid(ctx.now, owner, award.bid, (count, award.left));
