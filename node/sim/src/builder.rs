@@ -9,6 +9,7 @@ use crate::fabric::Fabric;
 use crate::host::HostSpec;
 use crate::link::Weather;
 use crate::queue::Queue;
+use crate::record::Logs;
 use crate::reference::Reference;
 use crate::trace::Trace;
 use crate::workload::Catalog;
@@ -22,6 +23,7 @@ pub struct Builder {
     weather: Weather,
     hosts: Vec<HostSpec>,
     watch: Option<fn(&str)>,
+    record: bool,
 }
 
 impl Builder {
@@ -53,6 +55,13 @@ impl Builder {
         self
     }
 
+    /// Every process's log is kept: what its engine was told and answered.
+    #[must_use]
+    pub fn record(mut self) -> Self {
+        self.record = true;
+        self
+    }
+
     /// All hosts start now and begin to dial one another.
     #[must_use]
     pub fn build(self) -> World {
@@ -71,6 +80,7 @@ impl Builder {
             events: 0,
             watch: self.watch,
             unsigned_permille: 0,
+            logs: self.record.then(Logs::default),
         };
         for spec in self.hosts {
             world.add_host(spec);
@@ -83,6 +93,13 @@ impl World {
     /// An empty world of this seed, in a quiet LAN.
     #[must_use]
     pub fn builder(seed: u64) -> Builder {
-        Builder { seed, mesh: MeshConfig::DEFAULT, weather: Weather::LAN, hosts: Vec::new(), watch: None }
+        Builder {
+            seed,
+            mesh: MeshConfig::DEFAULT,
+            weather: Weather::LAN,
+            hosts: Vec::new(),
+            watch: None,
+            record: false,
+        }
     }
 }

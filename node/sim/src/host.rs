@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use weft_core::{
     Audit, BlobId, Command, Engine, Input, MeshConfig, NodeConfig, Payload, PeerId, RunId, Time, Work,
+    log::Header,
 };
 
 use crate::chance::Chance;
@@ -70,6 +71,8 @@ pub(crate) struct SimHost {
     pub(crate) spec: HostSpec,
     /// `None` while its process is dead.
     pub(crate) engine: Option<Engine>,
+    /// What its last process began with.
+    pub(crate) header: Option<Header>,
     /// Counts its processes.
     pub(crate) life: u32,
     pub(crate) boot: u64,
@@ -107,6 +110,7 @@ impl SimHost {
             peer,
             spec,
             engine: None,
+            header: None,
             life: 0,
             boot: 0,
             born: Time::ZERO,
@@ -137,7 +141,10 @@ impl SimHost {
             labels: self.spec.labels.clone(),
             boot: self.boot,
         };
-        self.engine = Some(Engine::new(self.peer, mesh, node, chance.seed()));
+        let (version, seed) = (env!("CARGO_PKG_VERSION").into(), chance.seed());
+        let header = Header { version, me: self.peer, mesh, node, seed };
+        self.engine = Some(header.engine());
+        self.header = Some(header);
         self.life += 1;
         self.born = now;
     }

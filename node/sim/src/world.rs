@@ -13,6 +13,7 @@ use crate::host::{HostId, HostSpec, SimHost};
 use crate::invariants::{INVARIANTS, Scene, Violation};
 use crate::link::LinkId;
 use crate::queue::{Event, Queue};
+use crate::record::Logs;
 use crate::reference::{Fact, Reference};
 use crate::trace::Trace;
 use crate::workload::{Catalog, JobSpec};
@@ -39,6 +40,8 @@ pub struct World {
     pub(crate) watch: Option<fn(&str)>,
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
+    /// The logs of all processes, where somebody wants them.
+    pub(crate) logs: Option<Logs>,
 }
 
 impl World {
@@ -287,6 +290,9 @@ impl World {
         }
         let Some(engine) = &mut host.engine else { return Ok(()) };
         let effects: Vec<_> = engine.handle(local, input.clone()).collect();
+        if let (Some(logs), Some(header)) = (&mut self.logs, &host.header) {
+            logs.add((id, host.life), header, (local, &input), &effects);
+        }
         self.trace.input(now, id, &input, effects.len());
         self.facts.clear();
         for effect in effects {
