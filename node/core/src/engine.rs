@@ -71,6 +71,10 @@ pub struct Audit {
     pub calls_open: usize,
     /// Leases that stand as an owner.
     pub leases_open: usize,
+    /// The same, with their workers.
+    pub issued: Vec<(PeerId, LeaseId)>,
+    /// When the first and the last of the leases end that have not run out.
+    pub lease_ends: Option<(Time, Time)>,
     /// Own jobs that have not ended.
     pub jobs: Vec<JobAudit>,
 }
@@ -333,7 +337,9 @@ impl Engine {
             reservations_open: self.worker.reservations(),
             calls_heard: self.worker.calls_open(),
             calls_open: self.owner.calls_open(),
-            leases_open: self.owner.leases_open(),
+            leases_open: self.owner.issued().count(),
+            issued: self.owner.issued().collect(),
+            lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
         }
     }

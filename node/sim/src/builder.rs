@@ -11,6 +11,7 @@ use crate::link::Weather;
 use crate::queue::Queue;
 use crate::record::Logs;
 use crate::reference::Reference;
+use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::workload::Catalog;
 use crate::world::World;
@@ -38,6 +39,13 @@ impl Builder {
     #[must_use]
     pub fn hosts(mut self, count: usize, slots: u32) -> Self {
         self.hosts.extend(std::iter::repeat_n(HostSpec::slots(slots), count));
+        self
+    }
+
+    /// Other durations than the defaults.
+    #[must_use]
+    pub fn mesh(mut self, mesh: MeshConfig) -> Self {
+        self.mesh = mesh;
         self
     }
 
@@ -80,6 +88,7 @@ impl Builder {
             events: 0,
             watch: self.watch,
             unsigned_permille: 0,
+            tally: Tally::default(),
             logs: self.record.then(Logs::default),
         };
         for spec in self.hosts {

@@ -43,6 +43,8 @@ impl std::error::Error for Violation {}
 /// What a check may look at.
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
+    /// By the host's own clock.
+    pub(crate) now: Time,
     pub(crate) mesh: &'a MeshConfig,
     pub(crate) host: &'a SimHost,
     /// Slots that the host's bids still promise.
@@ -63,6 +65,9 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("slots_hold", invariant_slots_hold),
     ("promises_hold", invariant_promises_hold),
     ("no_reservation_outlives_its_ttl", invariant_no_reservation_outlives_its_ttl),
+    ("no_lease_outlives_its_ttl", invariant_no_lease_outlives_its_ttl),
+    ("no_lease_ends_unsaid", invariant_no_lease_ends_unsaid),
+    ("nothing_runs_without_a_lease", invariant_nothing_runs_without_a_lease),
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
     ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
@@ -166,6 +171,45 @@ fn invariant_no_reservation_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), St
     ensure(reserved <= promised, || {
         format!("{reserved} slots reserved, {promised} promised by bids in force")
     })
+}
+
+/// A lease that has not run out ends later than now, and no later than its ttl from now.
+fn invariant_no_lease_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String> {
+    let Some((first, last)) = scene.host.audit.as_ref().and_then(|audit| audit.lease_ends) else {
+        return Ok(());
+    };
+    ensure(first > scene.now, || format!("a lease that ended at {first:?} stands at {:?}", scene.now))?;
+    let most = scene.now.plus_ms(scene.mesh.lease_ms);
+    ensure(last <= most, || format!("a lease stands until {last:?}, renewed now until {most:?}"))
+}
+
+/// Whatever an owner takes from another node, that node hears of in the same step, unless it said so itself.
+fn invariant_no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    for (worker, lease) in scene.host.issued.iter().filter(|(worker, _)| *worker != scene.host.peer) {
+        if audit.issued.binary_search(&(*worker, *lease)).is_ok() {
+            continue;
+        }
+        let said = scene.facts.iter().any(|fact| match fact {
+            Fact::Parted { worker: to, leases } => to == worker && leases.contains(lease),
+            Fact::Ended(_)
+            | Fact::JobEnded(_)
+            | Fact::Awarded(_)
+            | Fact::Started { .. }
+            | Fact::Printed { .. }
+            | Fact::Sent { .. }
+            | Fact::Published { .. } => false,
+        });
+        ensure(said, || format!("{lease:?} was taken from {worker:?} without a word"))?;
+    }
+    Ok(())
+}
+
+/// What was not told to end has a lease that stands for it.
+fn invariant_nothing_runs_without_a_lease(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    let runs = scene.host.runs.values().filter(|run| !run.aborted).count();
+    ensure(runs <= audit.held.len(), || format!("{runs} executions for {} leases", audit.held.len()))
 }
 
 fn invariant_a_cancel_is_final(scene: &Scene<'_>) -> Result<(), String> {
@@ -275,6 +319,7 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::JobEnded(_)
             | Fact::Awarded(_)
             | Fact::Started { .. }
+            | Fact::Parted { .. }
             | Fact::Printed { .. } => {}
         }
     }
@@ -302,6 +347,7 @@ fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
         | Fact::Started { .. }
         | Fact::Printed { .. }
         | Fact::Sent { .. }
+        | Fact::Parted { .. }
         | Fact::Published { .. } => None,
     })
 }

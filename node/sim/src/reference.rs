@@ -26,6 +26,8 @@ pub(crate) enum Fact {
     Started { missing: Option<BlobId> },
     /// It sent a message of so many bytes that names at most so many leases.
     Sent { to: PeerId, bytes: usize, leases: usize },
+    /// It was told, or told the worker, that nothing is left of these leases.
+    Parted { worker: PeerId, leases: Vec<LeaseId> },
     /// It published a gossip of so many bytes, if that is at all allowed.
     Published { bytes: Option<usize> },
 }

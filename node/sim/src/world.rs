@@ -15,6 +15,7 @@ use crate::link::LinkId;
 use crate::queue::{Event, Queue};
 use crate::record::Logs;
 use crate::reference::{Fact, Reference};
+use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::workload::{Catalog, JobSpec};
 
@@ -40,6 +41,8 @@ pub struct World {
     pub(crate) watch: Option<fn(&str)>,
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
+    /// What happened so far, without what living engines count themselves.
+    pub(crate) tally: Tally,
     /// The logs of all processes, where somebody wants them.
     pub(crate) logs: Option<Logs>,
 }
@@ -184,6 +187,15 @@ impl World {
         self.trace
     }
 
+    /// What happened, counted by name.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut tally = self.tally.clone();
+        let live = self.hosts.iter().filter_map(|host| host.engine.as_ref());
+        live.for_each(|engine| tally.on_life_ended(&engine.snapshot().counters));
+        tally
+    }
+
     /// How many inputs engines were told.
     #[must_use]
     pub fn events(&self) -> u64 {
@@ -281,21 +293,33 @@ impl World {
             self.reference.on_command(id, command, &self.catalog);
             host.keep_blobs(command);
         }
-        if let Input::Received { message: Message::Award(_), .. } = &input {
-            host.vain = 0;
+        self.facts.clear();
+        if let Input::Received { from, message } = &input {
+            match message {
+                Message::Award(_) => host.vain = 0,
+                Message::Call(call) => {
+                    host.last_call = self.peers.get(from).map(|owner| (*owner, call.call));
+                }
+                Message::Refuse { leases } => {
+                    self.facts.push(Fact::Parted { worker: *from, leases: leases.clone() });
+                }
+                _ => {}
+            }
         }
         self.events += 1;
         if let Some(watch) = self.watch {
             watch(&format!("{:>8} {now:?} host {} {input:?}", self.events, id.0));
         }
         let Some(engine) = &mut host.engine else { return Ok(()) };
+        let wake = engine.next_wakeup().map(|(_, reason)| reason);
+        self.tally.on_input(now, &input, wake);
         let effects: Vec<_> = engine.handle(local, input.clone()).collect();
         if let (Some(logs), Some(header)) = (&mut self.logs, &host.header) {
             logs.add((id, host.life), header, (local, &input), &effects);
         }
         self.trace.input(now, id, &input, effects.len());
-        self.facts.clear();
         for effect in effects {
+            self.tally.on_effect(now, &effect);
             if let Some(watch) = self.watch {
                 watch(&format!("         -> {effect:?}"));
             }
@@ -324,9 +348,12 @@ impl World {
     fn check(&mut self, id: HostId) -> Result<(), Violation> {
         let now = self.now();
         let host = &mut self.hosts[id.0];
+        host.issued = host.audit.take().map(|audit| audit.issued).unwrap_or_default();
         host.audit = host.engine.as_ref().map(Engine::audit);
+        let now = host.local(now);
         let promised = host.promised(now);
         let scene = Scene {
+            now,
             mesh: &self.mesh,
             host: &self.hosts[id.0],
             promised,
