@@ -25,6 +25,7 @@ pub struct Builder {
     hosts: Vec<HostSpec>,
     watch: Option<fn(&str)>,
     record: bool,
+    ids: Option<u64>,
 }
 
 impl Builder {
@@ -63,6 +64,13 @@ impl Builder {
         self
     }
 
+    /// Other peer ids than the seed's own; nothing else of the world changes by it.
+    #[must_use]
+    pub fn ids(mut self, seed: u64) -> Self {
+        self.ids = Some(seed);
+        self
+    }
+
     /// Every process's log is kept: what its engine was told and answered.
     #[must_use]
     pub fn record(mut self) -> Self {
@@ -87,6 +95,7 @@ impl Builder {
             trace: Trace::new(),
             events: 0,
             watch: self.watch,
+            ids: self.ids.map(|seed| Chance::new(seed, "ids")),
             unsigned_permille: 0,
             tally: Tally::default(),
             logs: self.record.then(Logs::default),
@@ -109,6 +118,7 @@ impl World {
             hosts: Vec::new(),
             watch: None,
             record: false,
+            ids: None,
         }
     }
 }

@@ -20,6 +20,7 @@
 mod builder;
 mod chance;
 mod cruelty;
+mod diligence;
 mod fabric;
 mod fault;
 mod host;

@@ -49,6 +49,7 @@ pub(crate) struct OwedJob {
     pub(crate) owner: HostId,
     pub(crate) program: Program,
     pub(crate) terms: Terms,
+    pub(crate) labels: Vec<(String, String)>,
     pub(crate) tasks: Vec<OwedTask>,
     pub(crate) closed: bool,
     pub(crate) cancelled: bool,
@@ -110,6 +111,8 @@ pub struct Reference {
     pub(crate) executed: BTreeMap<TaskId, BTreeMap<PeerId, u32>>,
     /// Lost leases that owners told their users of.
     pub(crate) lost: BTreeMap<(JobId, u32), u32>,
+    /// Who lost tasks of which job.
+    pub(crate) lost_by: BTreeSet<(JobId, PeerId)>,
 }
 
 impl Reference {
@@ -121,6 +124,7 @@ impl Reference {
                     owner,
                     program: Program::clone(&submission.program),
                     terms: submission.terms,
+                    labels: submission.needs.labels.clone(),
                     tasks: owed_tasks(&submission.inputs, catalog),
                     closed: submission.closed,
                     cancelled: false,
@@ -187,7 +191,8 @@ impl Reference {
                 }
                 Some(Fact::JobEnded(job))
             }
-            Event::Lost { job, index, worker: _ } => {
+            Event::Lost { job, index, worker } => {
+                self.lost_by.insert((job, worker));
                 *self.lost.entry((job, index)).or_default() += 1;
                 None
             }

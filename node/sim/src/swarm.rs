@@ -6,6 +6,7 @@ use std::time::Duration;
 use weft_core::{Engine, Time};
 
 use crate::builder::Builder;
+use crate::diligence::Diligence;
 use crate::host::SimHost;
 use crate::invariants::Violation;
 use crate::options::Options;
@@ -17,6 +18,8 @@ use crate::world::World;
 
 /// How long a healed mesh may take to end everything that it owes.
 const PROGRESS: Duration = Duration::from_secs(600);
+/// Between two looks at a healed mesh.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long after its last task a mesh may take to forget it: bids, calls and repeated outcomes have ended by then.
 const QUIET: Duration = Duration::from_secs(30);
 
@@ -43,6 +46,8 @@ pub struct Summary {
     pub time: Time,
     /// The hash of everything that engines were told.
     pub trace: u64,
+    /// The longest time for which a slot was idle beside a task that fits it, once all was mended, in microseconds.
+    pub idle_us: u64,
     /// What happened, counted by name.
     pub tally: Tally,
 }
@@ -123,14 +128,19 @@ fn run(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Viola
     // Jobs that are submitted at the last moment are extended and closed within ten seconds.
     world.try_run_for(Duration::from_millis(options.phase_ms))?;
     world.heal()?;
-    world.try_run_for(Duration::from_secs(10))?;
-    demand_progress(world)?;
+    let mut diligence = Diligence::default();
+    for _ in 0..20 {
+        world.try_run_for(LOOK)?;
+        diligence.look(world)?;
+    }
+    demand_progress(world, &mut diligence)?;
     world.try_run_for(QUIET)?;
     demand_rest(world)?;
-    Ok(summary(seed, options, world))
+    let idle_us = diligence.longest_us();
+    Ok(Summary { idle_us, ..summary(seed, options, world) })
 }
 
-fn demand_progress(world: &mut World) -> Result<(), Violation> {
+fn demand_progress(world: &mut World, diligence: &mut Diligence) -> Result<(), Violation> {
     let start = world.now();
     while !world.reference().owed().is_empty() {
         if world.now() - start > PROGRESS {
@@ -142,7 +152,8 @@ fn demand_progress(world: &mut World) -> Result<(), Violation> {
             let text = format!("{} tasks did not end; {}", owed.len(), first.unwrap_or_default());
             return Err(world.violation("a_healed_mesh_ends_what_it_owes", text));
         }
-        world.try_run_for(Duration::from_millis(500))?;
+        world.try_run_for(LOOK)?;
+        diligence.look(world)?;
     }
     Ok(())
 }
@@ -190,6 +201,7 @@ fn summary(seed: u64, options: &Options, world: &World) -> Summary {
         events: world.events(),
         time: world.now(),
         trace: world.trace().value(),
+        idle_us: 0,
         tally: world.tally(),
     }
 }

@@ -39,6 +39,8 @@ pub struct World {
     pub(crate) events: u64,
     /// Where each line of what happens goes.
     pub(crate) watch: Option<fn(&str)>,
+    /// Where peer ids come from, if not from the seed.
+    pub(crate) ids: Option<Chance>,
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
     /// What happened so far, without what living engines count themselves.
@@ -51,7 +53,8 @@ impl World {
     /// A new machine joins and starts.
     pub fn add_host(&mut self, spec: HostSpec) -> HostId {
         let id = self.fabric.add_host();
-        let peer = PeerId(self.chance.seed());
+        let own = self.chance.seed();
+        let peer = PeerId(self.ids.as_mut().map_or(own, Chance::seed));
         self.hosts.push(SimHost::new(id, peer, spec));
         self.peers.insert(peer, id);
         self.restart(id);

@@ -1,14 +1,10 @@
 //! Hand-written histories: one story a test, named by what must come of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use weft_core::message::{Award, Call, Class, Delivery, Grant, LeaseRange, Needs, Reason};
-use weft_core::snapshot::{Said, TaskView};
-use weft_core::{
-    BidId, BlobId, CallId, Entry, JobId, LeaseId, Limits, MeshConfig, Message, Outcome, Payload, Profile,
-    Program, Report, Terms,
-};
+use weft_core::message::Class;
+use weft_core::snapshot::TaskView;
+use weft_core::{JobId, Terms};
 use weft_sim::{Fate, Fault, HostId, HostSpec, JobSpec, Weather, World};
 
 const OWNER: HostId = HostId(0);

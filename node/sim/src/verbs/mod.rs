@@ -91,15 +91,27 @@ impl Words {
 
 /// The columns of [`row`].
 pub(crate) const HEADER: &str =
-    "    seed  hosts  faults   tasks   ended  forgotten  executions   events         time  trace";
+    "    seed  hosts  faults   tasks   ended  forgotten  executions   events  idle ms         time  trace";
 
 /// A summary as a line of a table.
 pub(crate) fn row(summary: &Summary) -> String {
-    let Summary { seed, hosts, faults, tasks, ended, forgotten, executions, events, time, trace, tally: _ } =
-        summary;
-    let time = format!("{time:?}");
+    let Summary {
+        seed,
+        hosts,
+        faults,
+        tasks,
+        ended,
+        forgotten,
+        executions,
+        events,
+        time,
+        trace,
+        idle_us,
+        ..
+    } = summary;
+    let (time, idle_ms) = (format!("{time:?}"), idle_us / 1000);
     format!(
         "{seed:>8} {hosts:>6} {faults:>7} {tasks:>7} {ended:>7} {forgotten:>10} {executions:>11} {events:>8} \
-         {time:>12}  {trace:016x}"
+         {idle_ms:>8} {time:>12}  {trace:016x}"
     )
 }
