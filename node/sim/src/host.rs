@@ -116,6 +116,8 @@ pub(crate) struct SimHost {
     /// Its engine's last audit, and the leases that it had issued by the one before.
     pub(crate) audit: Option<Audit>,
     pub(crate) issued: Vec<(PeerId, LeaseId)>,
+    /// Which process of each peer it met last.
+    pub(crate) boots: BTreeMap<PeerId, u64>,
     /// The last call that it heard, and from whom: what a liar in its place would bid for.
     pub(crate) last_call: Option<(HostId, CallId)>,
 }
@@ -145,6 +147,7 @@ impl SimHost {
             vain_since: Time::ZERO,
             audit: None,
             issued: Vec::new(),
+            boots: BTreeMap::new(),
             last_call: None,
         }
     }
@@ -180,6 +183,7 @@ impl SimHost {
         self.wake_at = None;
         self.audit = None;
         self.issued.clear();
+        self.boots.clear();
     }
 
     /// It bids.

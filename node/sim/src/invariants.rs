@@ -1,5 +1,21 @@
 //! What must hold after every event, by name. Each check looks at the host that was just told something: what its
 //! engine did in this step, and what it says about itself.
+//!
+//! By the numbers of the design, part 10:
+//!
+//! ```text
+//!    1  an_accepted_task_is_in_one_state
+//!    2  a_task_ends_once                        3  an_end_has_an_attempt, an_attempt_is_issued_once
+//!    4  promises_hold, slots_hold, nothing_runs_without_a_lease
+//!    5  no_reservation_outlives_its_ttl, no_lease_outlives_its_ttl, no_lease_ends_unsaid; at rest, in the swarm:
+//!       a_quiet_mesh_holds_nothing
+//!    6  a_cancel_is_final, no_lease_ends_unsaid
+//!    7, 8  not here: the engine has no joins and no schedules
+//!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
+//!    once all is mended, in the swarm:
+//!       a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
+//! ```
+//!
 
 use std::fmt;
 
@@ -7,6 +23,7 @@ use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
 use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
 use crate::host::SimHost;
+use crate::leases;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
 
@@ -65,9 +82,10 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("slots_hold", invariant_slots_hold),
     ("promises_hold", invariant_promises_hold),
     ("no_reservation_outlives_its_ttl", invariant_no_reservation_outlives_its_ttl),
-    ("no_lease_outlives_its_ttl", invariant_no_lease_outlives_its_ttl),
-    ("no_lease_ends_unsaid", invariant_no_lease_ends_unsaid),
-    ("nothing_runs_without_a_lease", invariant_nothing_runs_without_a_lease),
+    ("no_lease_outlives_its_ttl", leases::no_lease_outlives_its_ttl),
+    ("no_lease_ends_unsaid", leases::no_lease_ends_unsaid),
+    ("a_forgetful_owners_leases_are_void", leases::a_forgetful_owners_leases_are_void),
+    ("nothing_runs_without_a_lease", leases::nothing_runs_without_a_lease),
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
     ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
@@ -171,45 +189,6 @@ fn invariant_no_reservation_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), St
     ensure(reserved <= promised, || {
         format!("{reserved} slots reserved, {promised} promised by bids in force")
     })
-}
-
-/// A lease that has not run out ends later than now, and no later than its ttl from now.
-fn invariant_no_lease_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String> {
-    let Some((first, last)) = scene.host.audit.as_ref().and_then(|audit| audit.lease_ends) else {
-        return Ok(());
-    };
-    ensure(first > scene.now, || format!("a lease that ended at {first:?} stands at {:?}", scene.now))?;
-    let most = scene.now.plus_ms(scene.mesh.lease_ms);
-    ensure(last <= most, || format!("a lease stands until {last:?}, renewed now until {most:?}"))
-}
-
-/// Whatever an owner takes from another node, that node hears of in the same step, unless it said so itself.
-fn invariant_no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
-    let Some(audit) = &scene.host.audit else { return Ok(()) };
-    for (worker, lease) in scene.host.issued.iter().filter(|(worker, _)| *worker != scene.host.peer) {
-        if audit.issued.binary_search(&(*worker, *lease)).is_ok() {
-            continue;
-        }
-        let said = scene.facts.iter().any(|fact| match fact {
-            Fact::Parted { worker: to, leases } => to == worker && leases.contains(lease),
-            Fact::Ended(_)
-            | Fact::JobEnded(_)
-            | Fact::Awarded(_)
-            | Fact::Started { .. }
-            | Fact::Printed { .. }
-            | Fact::Sent { .. }
-            | Fact::Published { .. } => false,
-        });
-        ensure(said, || format!("{lease:?} was taken from {worker:?} without a word"))?;
-    }
-    Ok(())
-}
-
-/// What was not told to end has a lease that stands for it.
-fn invariant_nothing_runs_without_a_lease(scene: &Scene<'_>) -> Result<(), String> {
-    let Some(audit) = &scene.host.audit else { return Ok(()) };
-    let runs = scene.host.runs.values().filter(|run| !run.aborted).count();
-    ensure(runs <= audit.held.len(), || format!("{runs} executions for {} leases", audit.held.len()))
 }
 
 fn invariant_a_cancel_is_final(scene: &Scene<'_>) -> Result<(), String> {
@@ -320,6 +299,7 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::Awarded(_)
             | Fact::Started { .. }
             | Fact::Parted { .. }
+            | Fact::Restarted(_)
             | Fact::Printed { .. } => {}
         }
     }
@@ -348,10 +328,11 @@ fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
         | Fact::Printed { .. }
         | Fact::Sent { .. }
         | Fact::Parted { .. }
+        | Fact::Restarted(_)
         | Fact::Published { .. } => None,
     })
 }
 
-fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(text()) }
 }

@@ -190,15 +190,6 @@ impl World {
         self.trace
     }
 
-    /// What happened, counted by name.
-    #[must_use]
-    pub fn tally(&self) -> Tally {
-        let mut tally = self.tally.clone();
-        let live = self.hosts.iter().filter_map(|host| host.engine.as_ref());
-        live.for_each(|engine| tally.on_life_ended(&engine.snapshot().counters));
-        tally
-    }
-
     /// How many inputs engines were told.
     #[must_use]
     pub fn events(&self) -> u64 {
@@ -292,23 +283,8 @@ impl World {
         if host.engine.is_none() {
             return Ok(());
         }
-        if let Input::Command(command) = &input {
-            self.reference.on_command(id, command, &self.catalog);
-            host.keep_blobs(command);
-        }
-        self.facts.clear();
-        if let Input::Received { from, message } = &input {
-            match message {
-                Message::Award(_) => host.vain = 0,
-                Message::Call(call) => {
-                    host.last_call = self.peers.get(from).map(|owner| (*owner, call.call));
-                }
-                Message::Refuse { leases } => {
-                    self.facts.push(Fact::Parted { worker: *from, leases: leases.clone() });
-                }
-                _ => {}
-            }
-        }
+        self.hear(id, &input);
+        let host = &mut self.hosts[id.0];
         self.events += 1;
         if let Some(watch) = self.watch {
             watch(&format!("{:>8} {now:?} host {} {input:?}", self.events, id.0));

@@ -1,5 +1,6 @@
 //! What must not matter, or must not hurt: other names of the nodes, one node more, shorter ways. Means over many worlds
 //! of one workload, each world under the same chance.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it measured")]
 
 use std::time::Duration;
 
