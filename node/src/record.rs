@@ -134,6 +134,7 @@ mod tests {
         Header { version: "1".into(), me: PeerId([1; 32]), mesh: MeshConfig::DEFAULT, node, seed: [2; 32] }
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "a file that can't be read is no answer")]
     fn records(path: &Path) -> Result<Vec<Record>, LogError> {
         let bytes = std::fs::read(path).unwrap();
         let (read, mut reader) = Reader::open(&bytes)?;

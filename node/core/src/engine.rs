@@ -63,6 +63,8 @@ pub struct Audit {
     pub reserved_max: u32,
     /// Outcomes not acknowledged yet.
     pub undelivered: usize,
+    /// Their leases, with their owners.
+    pub kept: Vec<(PeerId, LeaseId)>,
     /// Standing bids made as a worker.
     pub reservations_open: usize,
     /// Calls remembered as a worker.
@@ -334,6 +336,7 @@ impl Engine {
             reserved: self.worker.reserved(),
             reserved_max: crate::worker::offered_max(self.node.slots),
             undelivered: self.worker.undelivered(),
+            kept: self.worker.kept().collect(),
             reservations_open: self.worker.reservations(),
             calls_heard: self.worker.calls_open(),
             calls_open: self.owner.calls_open(),

@@ -2,7 +2,7 @@
 //! remember for the checks after the step.
 
 use weft_core::message::Message;
-use weft_core::{Input, PeerId};
+use weft_core::{Gossip, Input, PeerId};
 
 use crate::host::HostId;
 use crate::reference::Fact;
@@ -23,6 +23,9 @@ impl World {
                 self.facts.extend(before.map(|_| Fact::Restarted(*peer)));
             }
             Input::Received { from, message } => self.listen(id, *from, message),
+            Input::Heard { origin, gossip: Gossip::Ack { leases, .. } } => {
+                self.facts.push(Fact::Excused { owner: *origin, leases: leases.clone() });
+            }
             Input::PeerDown { .. }
             | Input::Rtt { .. }
             | Input::Heard { .. }
@@ -41,6 +44,9 @@ impl World {
         }
         if let Message::Call(call) = message {
             host.last_call = self.peers.get(&from).map(|owner| (*owner, call.call));
+        }
+        if let Message::Ack(leases) | Message::Cancel(leases) = message {
+            self.facts.push(Fact::Excused { owner: from, leases: leases.clone() });
         }
         if let Message::Refuse { leases } = message {
             self.facts.push(Fact::Parted { worker: from, leases: leases.clone() });

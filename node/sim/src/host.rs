@@ -116,6 +116,8 @@ pub(crate) struct SimHost {
     /// Its engine's last audit, and the leases that it had issued by the one before.
     pub(crate) audit: Option<Audit>,
     pub(crate) issued: Vec<(PeerId, LeaseId)>,
+    /// What it had to answer for then, as a worker: leases held, and outcomes kept.
+    pub(crate) answerable: Vec<(PeerId, LeaseId)>,
     /// Which process of each peer it met last.
     pub(crate) boots: BTreeMap<PeerId, u64>,
     /// The last call that it heard, and from whom: what a liar in its place would bid for.
@@ -147,6 +149,7 @@ impl SimHost {
             vain_since: Time::ZERO,
             audit: None,
             issued: Vec::new(),
+            answerable: Vec::new(),
             boots: BTreeMap::new(),
             last_call: None,
         }
@@ -184,6 +187,7 @@ impl SimHost {
         self.audit = None;
         self.issued.clear();
         self.boots.clear();
+        self.answerable.clear();
     }
 
     /// It bids.

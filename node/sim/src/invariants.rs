@@ -9,6 +9,7 @@
 //!    4  promises_hold, slots_hold, nothing_runs_without_a_lease
 //!    5  no_reservation_outlives_its_ttl, no_lease_outlives_its_ttl, no_lease_ends_unsaid; at rest, in the swarm:
 //!       a_quiet_mesh_holds_nothing
+//!       an_outcome_is_kept_until_acknowledged, a_forgetful_owners_leases_are_void
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!    7, 8  not here: the engine has no joins and no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
@@ -85,6 +86,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("no_lease_outlives_its_ttl", leases::no_lease_outlives_its_ttl),
     ("no_lease_ends_unsaid", leases::no_lease_ends_unsaid),
     ("a_forgetful_owners_leases_are_void", leases::a_forgetful_owners_leases_are_void),
+    ("an_outcome_is_kept_until_acknowledged", leases::an_outcome_is_kept_until_acknowledged),
     ("nothing_runs_without_a_lease", leases::nothing_runs_without_a_lease),
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
@@ -299,6 +301,7 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::Awarded(_)
             | Fact::Started { .. }
             | Fact::Parted { .. }
+            | Fact::Excused { .. }
             | Fact::Restarted(_)
             | Fact::Printed { .. } => {}
         }
@@ -328,6 +331,7 @@ fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
         | Fact::Printed { .. }
         | Fact::Sent { .. }
         | Fact::Parted { .. }
+        | Fact::Excused { .. }
         | Fact::Restarted(_)
         | Fact::Published { .. } => None,
     })

@@ -29,10 +29,39 @@ pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::Started { .. }
             | Fact::Printed { .. }
             | Fact::Sent { .. }
+            | Fact::Excused { .. }
             | Fact::Restarted(_)
             | Fact::Published { .. } => false,
         });
         ensure(said, || format!("{lease:?} was taken from {worker:?} without a word"))?;
+    }
+    Ok(())
+}
+
+/// A worker holds a lease or keeps its outcome until its owner takes it off it, or it says that it gives it back; what
+/// nobody acknowledges is kept for so long that no simulated time comes near it.
+pub(crate) fn an_outcome_is_kept_until_acknowledged(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = scene.host.audit.as_ref().filter(|_| scene.now.0 < 1000 * scene.mesh.keep_ms) else {
+        return Ok(());
+    };
+    for (owner, lease) in scene.host.answerable.iter().filter(|(owner, _)| *owner != scene.host.peer) {
+        let answerable = (*owner, *lease);
+        if audit.held.binary_search(&answerable).is_ok() || audit.kept.binary_search(&answerable).is_ok() {
+            continue;
+        }
+        let excused = scene.facts.iter().any(|fact| match fact {
+            Fact::Excused { owner: from, leases } => from == owner && leases.contains(lease),
+            Fact::Restarted(peer) => peer == owner,
+            Fact::Ended(_)
+            | Fact::JobEnded(_)
+            | Fact::Awarded(_)
+            | Fact::Started { .. }
+            | Fact::Printed { .. }
+            | Fact::Parted { .. }
+            | Fact::Sent { .. }
+            | Fact::Published { .. } => false,
+        });
+        ensure(excused, || format!("{lease:?} of {owner:?} is neither held nor kept, and nobody said so"))?;
     }
     Ok(())
 }

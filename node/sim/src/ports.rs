@@ -68,6 +68,9 @@ impl World {
         if let Message::Ack(leases) | Message::Cancel(leases) = &message {
             self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
         }
+        if let Message::Refuse { leases } = &message {
+            self.facts.push(Fact::Excused { owner: to, leases: leases.clone() });
+        }
         if let Message::Bid(bid) = &message {
             let now = self.hosts[id.0].local(self.now());
             self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);

@@ -28,6 +28,8 @@ pub(crate) enum Fact {
     Sent { to: PeerId, bytes: usize, leases: usize },
     /// It was told, or told the worker, that nothing is left of these leases.
     Parted { worker: PeerId, leases: Vec<LeaseId> },
+    /// Its peer took these leases or their outcomes off it, or it gave them back.
+    Excused { owner: PeerId, leases: Vec<LeaseId> },
     /// It met a peer whose process is another than before.
     Restarted(PeerId),
     /// It published a gossip of so many bytes, if that is at all allowed.

@@ -327,7 +327,10 @@ impl World {
     fn check(&mut self, id: HostId) -> Result<(), Violation> {
         let now = self.now();
         let host = &mut self.hosts[id.0];
-        host.issued = host.audit.take().map(|audit| audit.issued).unwrap_or_default();
+        if let Some(before) = host.audit.take() {
+            host.answerable = [before.held, before.kept].concat();
+            host.issued = before.issued;
+        }
         host.audit = host.engine.as_ref().map(Engine::audit);
         let now = host.local(now);
         let promised = host.promised(now);
