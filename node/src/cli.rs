@@ -144,6 +144,11 @@ pub(crate) struct NodeArgs {
     /// The node's settings.
     #[command(flatten)]
     pub(crate) flags: Flags,
+    /// Write all that the node's engine is told and decides into a new FILE, up to 1 GiB, for `weft-sim replay`.
+    ///
+    /// A debugging aid. The file holds inputs and outputs of tasks; only this user may read it.
+    #[arg(long, value_name = "FILE", display_order = 900)]
+    pub(crate) record: Option<PathBuf>,
 }
 
 const NODE_HELP: &str = "\

@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod node;
 mod ports;
 pub mod receipts;
+mod record;
 pub mod settings;
 mod slots;
 pub mod ticket;

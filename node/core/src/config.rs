@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::message::Class;
 
 /// What all nodes of a mesh agree on. Durations in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct MeshConfig {
     /// How long a lease lasts after its award or its last renewal.
     pub lease_ms: u64,
@@ -67,7 +67,7 @@ const _: () = {
 };
 
 /// What one node chooses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct NodeConfig {
     /// A name for people, at most 64 bytes.
     pub name: String,

@@ -63,6 +63,8 @@ pub struct Audit {
     pub reserved_max: u32,
     /// Outcomes not acknowledged yet.
     pub undelivered: usize,
+    /// Their leases, with their owners.
+    pub kept: Vec<(PeerId, LeaseId)>,
     /// Standing bids made as a worker.
     pub reservations_open: usize,
     /// Calls remembered as a worker.
@@ -71,6 +73,10 @@ pub struct Audit {
     pub calls_open: usize,
     /// Leases that stand as an owner.
     pub leases_open: usize,
+    /// The same, with their workers.
+    pub issued: Vec<(PeerId, LeaseId)>,
+    /// When the first and the last of the leases end that have not run out.
+    pub lease_ends: Option<(Time, Time)>,
     /// Own jobs that have not ended.
     pub jobs: Vec<JobAudit>,
 }
@@ -346,10 +352,13 @@ impl Engine {
             reserved: self.worker.reserved(),
             reserved_max: crate::worker::offered_max(self.node.slots),
             undelivered: self.worker.undelivered(),
+            kept: self.worker.kept().collect(),
             reservations_open: self.worker.reservations(),
             calls_heard: self.worker.calls_open(),
             calls_open: self.owner.calls_open(),
-            leases_open: self.owner.leases_open(),
+            leases_open: self.owner.issued().count(),
+            issued: self.owner.issued().collect(),
+            lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
         }
     }

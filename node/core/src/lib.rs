@@ -23,6 +23,7 @@ pub mod effect;
 pub mod engine;
 pub mod id;
 pub mod input;
+pub mod log;
 mod membership;
 mod memo;
 pub mod message;

@@ -1,5 +1,22 @@
 //! What must hold after every event, by name. Each check looks at the host that was just told something: what its
 //! engine did in this step, and what it says about itself.
+//!
+//! By the numbers of the design, part 10:
+//!
+//! ```text
+//!    1  an_accepted_task_is_in_one_state
+//!    2  a_task_ends_once                        3  an_end_has_an_attempt, an_attempt_is_issued_once
+//!    4  promises_hold, slots_hold, nothing_runs_without_a_lease
+//!    5  no_reservation_outlives_its_ttl, no_lease_outlives_its_ttl, no_lease_ends_unsaid; at rest, in the swarm:
+//!       a_quiet_mesh_holds_nothing
+//!       an_outcome_is_kept_until_acknowledged, a_forgetful_owners_leases_are_void
+//!    6  a_cancel_is_final, no_lease_ends_unsaid
+//!    7, 8  not here: the engine has no joins and no schedules
+//!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
+//!    once all is mended, in the swarm:
+//!       a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
+//! ```
+//!
 
 use std::fmt;
 
@@ -7,6 +24,7 @@ use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
 use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
 use crate::host::SimHost;
+use crate::leases;
 use crate::policies;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
@@ -45,6 +63,9 @@ impl std::error::Error for Violation {}
 /// What a check may look at.
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
+    /// By the world's clock.
+    pub(crate) world_now: Time,
+    /// By the host's own clock.
     pub(crate) now: Time,
     pub(crate) mesh: &'a MeshConfig,
     pub(crate) host: &'a SimHost,
@@ -66,6 +87,11 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("slots_hold", invariant_slots_hold),
     ("promises_hold", invariant_promises_hold),
     ("no_reservation_outlives_its_ttl", invariant_no_reservation_outlives_its_ttl),
+    ("no_lease_outlives_its_ttl", leases::no_lease_outlives_its_ttl),
+    ("no_lease_ends_unsaid", leases::no_lease_ends_unsaid),
+    ("a_forgetful_owners_leases_are_void", leases::a_forgetful_owners_leases_are_void),
+    ("an_outcome_is_kept_until_acknowledged", leases::an_outcome_is_kept_until_acknowledged),
+    ("nothing_runs_without_a_lease", leases::nothing_runs_without_a_lease),
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
     ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
@@ -298,6 +324,9 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::Named { .. }
             | Fact::Awarded(_)
             | Fact::Started { .. }
+            | Fact::Parted { .. }
+            | Fact::Excused { .. }
+            | Fact::Restarted(_)
             | Fact::Printed { .. } => {}
         }
     }
@@ -327,6 +356,9 @@ pub(crate) fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
         | Fact::Started { .. }
         | Fact::Printed { .. }
         | Fact::Sent { .. }
+        | Fact::Parted { .. }
+        | Fact::Excused { .. }
+        | Fact::Restarted(_)
         | Fact::Published { .. } => None,
     })
 }

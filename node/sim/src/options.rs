@@ -6,6 +6,7 @@ use weft_core::message::Class;
 use weft_core::{Backoff, Command, JobId, Policy, Terms};
 
 use crate::chance::Chance;
+use crate::cruelty::Cruelty;
 use crate::fault::{Fault, FaultRates};
 use crate::host::{HostId, HostSpec};
 use crate::link::{Chaos, Weather};
@@ -19,6 +20,8 @@ pub(crate) struct Options {
     /// How long things may break, in milliseconds.
     pub(crate) phase_ms: u64,
     pub(crate) faults: Vec<(Duration, Fault)>,
+    rates: FaultRates,
+    cruelty: Cruelty,
     jobs: u64,
     /// How many jobs in a thousand want more than a place to run.
     picky_permille: u32,
@@ -34,13 +37,26 @@ impl Options {
         let count = usize::try_from(chance.between(1, 8)).expect("at most eight");
         let phase_ms = chance.between(3_000, 25_000);
         let rates = rates(chance);
+        let mut hosts = machines(seed, (0..count).map(|place| machine(chance, place)).collect());
+        let (weather, mut faults) = (weather(chance), rates.plan(chance, count, phase_ms));
+        // A stream of its own, so that what is added here leaves the rest of a seed as it was.
+        let cruelty = Cruelty::draw(&mut Chance::new(seed, "cruelty"), count);
+        let picky_permille = [0, 300, 1000][Chance::new(seed, "picky").index(3)];
+        // Times that jobs ask for are counted by their owners' clocks, and the model has the world's.
+        let skewed = picky_permille == 0;
+        for (spec, ppm) in hosts.iter_mut().zip(&cruelty.clocks_ppm).filter(|_| skewed) {
+            spec.clock_ppm = *ppm;
+        }
+        faults.extend(cruelty.plan(&mut Chance::new(seed, "cruelties"), count, phase_ms));
         let mut options = Self {
-            hosts: machines(seed, (0..count).map(|place| machine(chance, place)).collect()),
-            weather: weather(chance),
+            hosts,
+            weather,
             phase_ms,
-            faults: rates.plan(chance, count, phase_ms),
+            faults,
+            rates,
+            cruelty,
             jobs: chance.between(1, 6),
-            picky_permille: [0, 300, 1000][Chance::new(seed, "picky").index(3)],
+            picky_permille,
             unsigned_permille: [0, 0, 100][chance.index(3)],
             service_us: [200, 2_000, 20_000, 200_000, 1_000_000][chance.index(5)],
         };
@@ -129,6 +145,24 @@ impl Options {
             at_ms += chance.below(3000);
             all.push((Duration::from_millis(at_ms), owner, Command::Cancel { job }));
         }
+    }
+
+    /// All of it in one line, for whoever looks for what a failing seed has in common with another.
+    pub(crate) fn line(&self) -> String {
+        let slots: Vec<u32> = self.hosts.iter().map(|host| host.slots).collect();
+        let Weather { delay_us, jitter_us, loss_permille, chaos } = self.weather;
+        let Chaos { drop_permille, twice_permille, late_permille } = chaos;
+        let FaultRates { every_ms, lasts_ms, weights } = self.rates;
+        format!(
+            "slots {slots:?}, one way {delay_us}+{jitter_us} us, loss {loss_permille}, chaos \
+             {drop_permille}/{twice_permille}/{late_permille} permille, {} ms of faults every {every_ms} ms for \
+             {lasts_ms} ms by weights {weights:?}, {}, {} jobs of {} us, unsigned {} permille",
+            self.phase_ms,
+            self.cruelty.line(),
+            self.jobs,
+            self.service_us,
+            self.unsigned_permille,
+        )
     }
 
     fn job_spec(&self, chance: &mut Chance) -> JobSpec {

@@ -104,10 +104,13 @@ pub(crate) fn invariant_nothing_starts_before_its_time(scene: &Scene<'_>) -> Res
             | Fact::GivenUp(_)
             | Fact::Named { .. }
             | Fact::Sent { .. }
+            | Fact::Parted { .. }
+            | Fact::Excused { .. }
+            | Fact::Restarted(_)
             | Fact::Published { .. } => None,
         };
-        let early = at.filter(|at| scene.now < *at);
-        ensure(early.is_none(), || format!("{fact:?} at {:?}, not before {early:?}", scene.now))?;
+        let early = at.filter(|at| scene.world_now < *at);
+        ensure(early.is_none(), || format!("{fact:?} at {:?}, not before {early:?}", scene.world_now))?;
     }
     Ok(())
 }
@@ -137,11 +140,11 @@ pub(crate) fn invariant_an_attempt_waits_its_backoff(scene: &Scene<'_>) -> Resul
         let backoff = policy.backoff;
         let whole = u64::from(backoff.first_ms.min(backoff.most_ms));
         let least_ms = whole * u64::from(100 - backoff.jitter_percent.min(100)) / 100;
-        ensure(scene.now >= last.plus_ms(least_ms), || {
+        ensure(scene.world_now >= last.plus_ms(least_ms), || {
             format!("{lease:?} was awarded, it failed at {last:?} and waits {least_ms} ms at least")
         })?;
         let end = policy.give_up_ms.map(|ms| first.plus_ms(ms));
-        ensure(end.is_none_or(|end| scene.now < end), || {
+        ensure(end.is_none_or(|end| scene.world_now < end), || {
             format!("{lease:?} was awarded, given up by {end:?}")
         })?;
     }
@@ -154,7 +157,7 @@ pub(crate) fn invariant_what_expires_has_ended_by_then(scene: &Scene<'_>) -> Res
         let Some(owed) = scene.reference.jobs.get(&job.job) else { continue };
         let Promised { policy, submitted_at, .. } = &owed.promised;
         let end = policy.expires_ms.map(|ms| submitted_at.plus_ms(ms));
-        let over = end.is_some_and(|end| end <= scene.now);
+        let over = end.is_some_and(|end| end <= scene.world_now);
         let open = owed.unended();
         ensure(!over || open == 0, || format!("{open} tasks of {:?} have not ended by {end:?}", job.job))?;
     }
@@ -170,8 +173,8 @@ pub(crate) fn invariant_only_what_may_expire_does(scene: &Scene<'_>) -> Result<(
             Expiry::Unfinished { .. } => policy.expires_ms,
             Expiry::GivenUp { .. } => policy.give_up_ms,
         };
-        let due = bound.is_some_and(|ms| submitted_at.plus_ms(ms) <= scene.now);
-        ensure(due, || format!("{job:?} task {index} ended as {} at {:?}", report.outcome, scene.now))?;
+        let due = bound.is_some_and(|ms| submitted_at.plus_ms(ms) <= scene.world_now);
+        ensure(due, || format!("{job:?} task {index} ended as {} at {:?}", report.outcome, scene.world_now))?;
     }
     Ok(())
 }

@@ -19,6 +19,9 @@ impl World {
             Effect::Publish(gossip) => self.publish(id, &gossip),
             Effect::Execute { run, work } => self.execute(id, run, work),
             Effect::Abort(run) => {
+                if let Some(held) = self.hosts[id.0].runs.get_mut(&run) {
+                    held.aborted = true;
+                }
                 let life = self.hosts[id.0].life;
                 let soon = Duration::from_micros(self.chance.between(50, 20_000));
                 self.queue.after(soon, Event::Ran { host: id, life, run, how: Ending::Aborted });
@@ -62,8 +65,14 @@ impl World {
                 self.facts.push(Fact::Awarded(grant.lease));
             }
         }
+        if let Message::Ack(leases) | Message::Cancel(leases) = &message {
+            self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
+        }
+        if let Message::Refuse { leases } = &message {
+            self.facts.push(Fact::Excused { owner: to, leases: leases.clone() });
+        }
         if let Message::Bid(bid) = &message {
-            let now = self.now();
+            let now = self.hosts[id.0].local(self.now());
             self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);
         }
         if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
@@ -84,7 +93,8 @@ impl World {
         let needed = [Some(work.program.module), work.program.files.blob(), work.input.blob()];
         let missing = needed.into_iter().flatten().find(|blob| !host.blobs.contains(blob));
         self.facts.push(Fact::Started { task: work.task, missing });
-        host.runs.insert(run, SimRun { work, left: None, ends: None, paused: false, turn: 0 });
+        let run_of = SimRun { work, left: None, ends: None, paused: false, aborted: false, turn: 0 };
+        host.runs.insert(run, run_of);
         host.waiting.push_back(run);
         self.fill_slots(id);
     }

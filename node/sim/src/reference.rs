@@ -32,6 +32,12 @@ pub(crate) enum Fact {
     Started { task: TaskId, missing: Option<BlobId> },
     /// It sent a message of so many bytes that names at most so many leases.
     Sent { to: PeerId, bytes: usize, leases: usize },
+    /// It was told, or told the worker, that nothing is left of these leases.
+    Parted { worker: PeerId, leases: Vec<LeaseId> },
+    /// Its peer took these leases or their outcomes off it, or it gave them back.
+    Excused { owner: PeerId, leases: Vec<LeaseId> },
+    /// It met a peer whose process is another than before.
+    Restarted(PeerId),
     /// It published a gossip of so many bytes, if that is at all allowed.
     Published { bytes: Option<usize> },
 }
@@ -55,6 +61,7 @@ pub(crate) struct OwedJob {
     pub(crate) program: Program,
     pub(crate) terms: Terms,
     pub(crate) policy: Policy,
+    pub(crate) labels: Vec<(String, String)>,
     pub(crate) tasks: Vec<OwedTask>,
     pub(crate) closed: bool,
     pub(crate) cancelled: bool,
@@ -131,6 +138,8 @@ pub struct Reference {
     pub(crate) lies: BTreeSet<BlobId>,
     /// Who was named for having answered otherwise than most: which task, and who.
     pub(crate) named: BTreeSet<(JobId, u32, PeerId)>,
+    /// Who lost tasks of which job.
+    pub(crate) lost_by: BTreeSet<(JobId, PeerId)>,
 }
 
 impl Reference {
@@ -143,6 +152,7 @@ impl Reference {
                     program: Program::clone(&submission.program),
                     terms: submission.terms,
                     policy: submission.policy,
+                    labels: submission.needs.labels.clone(),
                     tasks: owed_tasks(&submission.inputs, catalog),
                     closed: submission.closed,
                     cancelled: false,
@@ -240,7 +250,8 @@ impl Reference {
                 self.jobs.remove(&job);
                 None
             }
-            Event::Lost { job, index, worker: _ } => {
+            Event::Lost { job, index, worker } => {
+                self.lost_by.insert((job, worker));
                 *self.lost.entry((job, index)).or_default() += 1;
                 None
             }

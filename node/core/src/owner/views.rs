@@ -100,8 +100,12 @@ impl Owner {
         self.calls.len()
     }
 
-    pub(crate) fn leases_open(&self) -> usize {
-        self.leases.len()
+    pub(crate) fn issued(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
+        self.leases.iter().copied()
+    }
+
+    pub(crate) fn lease_ends(&self) -> Option<(Time, Time)> {
+        Some((self.expiries.first()?.0, self.expiries.last()?.0))
     }
 }
 

@@ -347,6 +347,10 @@ impl Worker {
         self.outbox.len()
     }
 
+    pub(crate) fn kept(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
+        self.outbox.leases()
+    }
+
     pub(crate) fn calls_open(&self) -> usize {
         self.calls.len()
     }
