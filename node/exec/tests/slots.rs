@@ -420,10 +420,47 @@ fn a_process_without_rights_has_none() {
     let fences = text.lines().take(2).collect::<Vec<_>>();
     assert_eq!(fences, ["seccomp: full", "landlock: full"], "this kernel should have both");
     let tried: Vec<&str> = text.lines().skip(2).collect();
-    assert_eq!(tried.len(), 13, "{text}");
+    assert_eq!(tried.len(), 17, "{text}");
     assert!(tried.iter().all(|line| line.ends_with(": refused")), "{text}");
     let slots = Slots::start(processes(), 1);
     assert_eq!(slots.pool.status().confinement.unwrap().seccomp, weft_exec::Fence::Full);
+}
+
+#[test]
+fn a_slot_has_nothing_of_its_nodes_terminal() {
+    let slots = Slots::start(processes(), 1);
+    let children = slots.wait_status("a slot", |status| !status.children.is_empty()).children;
+    for pid in children {
+        for fd in ["0", "1", "2"] {
+            let open = fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap();
+            let open = open.to_str().unwrap().to_owned();
+            let own = open == "/dev/null" || open.starts_with("pipe:") || open.starts_with("socket:");
+            assert!(own, "{fd} is {open}");
+        }
+    }
+}
+
+#[test]
+fn a_child_closes_what_it_inherits() {
+    for compile in ["--compile", ""] {
+        // It waits for its node's first word, with another descriptor open than the three that it should have.
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "exec \"$0\" $1 7>&1 1>/dev/null", env!("CARGO_BIN_EXE_weft-slot"), compile])
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let other = child.stdout.take().unwrap();
+        let mut fds = [rustix::event::PollFd::new(&other, rustix::event::PollFlags::IN)];
+        let longest = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
+        let closed = rustix::event::poll(&mut fds, Some(&longest)).unwrap();
+        let lived = child.try_wait().unwrap().is_none();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(ours);
+        assert!(closed == 1 && lived, "{compile:?}: closed {closed}, lived {lived}");
+    }
 }
 
 #[test]
@@ -441,6 +478,10 @@ fn a_program_that_is_no_slot_is_told_at_the_start() {
     // It answers, but none of our words.
     let babble = start("/bin/sh", &["-c", "exec cat <&0 >&0"]);
     assert!(babble.contains("not a word of this protocol"), "{babble}");
+    // Its last words are told, and do nothing to a terminal.
+    let words = start("/bin/sh", &["-c", "printf 'no \\033[2Jluck\\n' >&2; exit 3"]);
+    assert!(words.contains("no ") && words.contains("luck"), "{words}");
+    assert!(!words.contains(char::is_control), "{words:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use weft_core::{Outcome, Payload, Report, Usage};
 
 use super::PoolEvent;
 use super::carrier::{Parcel, Part};
-use super::child::{Child, Ending, Phase, TIMER};
+use super::child::{Child, Ending, Phase, TIMER, plain};
 use super::process::Front;
 use super::state::{Errand, State};
 use crate::slot::socket::Broken;
@@ -84,7 +84,7 @@ impl Front {
                 state.confinement = Some(confinement);
             }
             FromSlot::Failed(text) => {
-                let text: String = text.chars().take(500).collect();
+                let text = plain(&text.chars().take(500).collect::<String>());
                 child.kill(Ending::Any(Outcome::Lost(format!("the slot did not start: {text}"))));
             }
             FromSlot::Printed { number, stream, offset, bytes } => {
@@ -126,12 +126,14 @@ impl Front {
             Some(Ending::Run(..)) | None => Outcome::Lost(format!("the slot died: {how}")),
         };
         let idle = child.tasks.is_empty();
+        let words = child.words();
         if !child.greeted {
             let reason = if ending.is_some() { outcome.to_string() } else { format!("the slot died: {how}") };
+            let reason = if words.is_empty() { reason } else { format!("{reason}: {words}") };
             self.failed_to_start(state, &reason, now);
         } else if !idle || ending.is_none() {
             state.replaced += 1;
-            tracing::warn!(pid, how, %outcome, "a slot is replaced");
+            tracing::warn!(pid, how, words, %outcome, "a slot is replaced");
         }
         let wall_us = u64::try_from(child.ran(now).as_micros()).unwrap_or(u64::MAX);
         let tasks = std::mem::take(&mut child.tasks);

@@ -80,7 +80,8 @@ impl Liar {
         let process = Command::new("sleep").arg("3600").stdin(Stdio::null()).spawn().unwrap();
         let (page, page_file) = Page::create().unwrap();
         let mine = Page::map(&page_file).unwrap();
-        front.spawned(0, Ok(Spawned { process, socket: ours, page, page_file }));
+        let words = io::pipe().unwrap().0.into();
+        front.spawned(0, Ok(Spawned { process, socket: ours, page, page_file, words }));
         let liar = Self { front, socket: theirs, page: mine };
         let confinement = Confinement { seccomp: Fence::Full, landlock: Fence::Full };
         liar.say(&FromSlot::Ready { protocol: PROTOCOL, confinement }, []);
