@@ -54,13 +54,24 @@ pub(super) enum Phase {
     Dying,
 }
 
-/// How the run that a slot is at ends when the slot is killed.
+/// How a run ends when its slot is killed.
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
-    /// Like this, if it is the run of this number.
+    /// The run of this number like this, unless it was reported before.
     Run(u32, Outcome),
-    /// Like this, whichever it is.
+    /// The one that the slot is at like this, whichever it is.
     Any(Outcome),
+}
+
+/// What is wished of a task that a slot has, if the slot dies before the task is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// That it runs.
+    Run,
+    /// That it is held.
+    Hold,
+    /// That it ends as cancelled.
+    Abort,
 }
 
 /// A task that a slot was given.
@@ -70,6 +81,7 @@ pub(super) struct Assigned {
     pub(super) waiting: Box<Waiting>,
     /// What it is expected to take.
     pub(super) expected: Duration,
+    pub(super) asked: Asked,
     /// Bytes that it printed and that were passed on.
     printed: u64,
 }
@@ -212,7 +224,8 @@ impl Child {
         };
         self.out.push(&word, waiting.input.clone());
         self.expected += runnable.expected;
-        self.tasks.push_back(Assigned { number, waiting, expected: runnable.expected, printed: 0 });
+        let (expected, asked) = (runnable.expected, Asked::Run);
+        self.tasks.push_back(Assigned { number, waiting, expected, asked, printed: 0 });
         Ok(())
     }
 
