@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use weft_core::{Limits, Outcome, RunId};
+use weft_core::RunId;
 
+use super::assigned::{Asked, Assigned, Ending, archive_max};
 use super::known::Known;
 use super::programs::Runnable;
 use super::state::Waiting;
@@ -52,38 +53,6 @@ pub(super) enum Phase {
     Ready,
     /// It was told to die, or is dead and not buried.
     Dying,
-}
-
-/// How a run ends when its slot is killed.
-#[derive(Clone, Debug)]
-pub(super) enum Ending {
-    /// The run of this number like this, unless it was reported before.
-    Run(u32, Outcome),
-    /// The one that the slot is at like this, whichever it is.
-    Any(Outcome),
-}
-
-/// What is wished of a task that a slot has, if the slot dies before the task is reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// That it runs.
-    Run,
-    /// That it is held.
-    Hold,
-    /// That it ends as cancelled.
-    Abort,
-}
-
-/// A task that a slot was given.
-#[derive(Debug)]
-pub(super) struct Assigned {
-    pub(super) number: u32,
-    pub(super) waiting: Box<Waiting>,
-    /// What it is expected to take.
-    pub(super) expected: Duration,
-    pub(super) asked: Asked,
-    /// Bytes that it printed and that were passed on.
-    printed: u64,
 }
 
 #[derive(Debug)]
@@ -392,13 +361,6 @@ impl Child {
 /// A slot's text without what would do something to a terminal.
 pub(super) fn plain(text: &str) -> String {
     text.trim().chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
-}
-
-/// How long an archive of what a task left can be: names and padding included.
-fn archive_max(limits: &Limits) -> u64 {
-    const EACH: u64 = 8 << 10;
-    const END: u64 = 1 << 20;
-    u64::from(limits.files).saturating_mul(EACH).saturating_add(limits.files_bytes).saturating_add(END)
 }
 
 /// Registers the process with epoll.

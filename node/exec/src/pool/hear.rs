@@ -8,8 +8,9 @@ use rustix::fs::{SealFlags, fcntl_get_seals};
 use weft_core::{Outcome, Payload, Report, Usage};
 
 use super::PoolEvent;
+use super::assigned::{Asked, Ending};
 use super::carrier::{Parcel, Part};
-use super::child::{Asked, Child, Ending, Phase, TIMER, plain};
+use super::child::{Child, Phase, TIMER, plain};
 use super::process::Front;
 use super::state::{Errand, State};
 use crate::slot::page::is_before;

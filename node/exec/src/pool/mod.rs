@@ -10,6 +10,8 @@
 //! ```
 
 #[cfg(target_os = "linux")]
+mod assigned;
+#[cfg(target_os = "linux")]
 mod carrier;
 #[cfg(target_os = "linux")]
 mod child;

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use weft_core::{Outcome, Program, Report, RunId, Work};
 
+use super::assigned::{Asked, Ending};
 use super::carrier::Carriers;
-use super::child::{Asked, Child, Ending, Phase, Spawned, TIMER};
+use super::child::{Child, Phase, Spawned, TIMER};
 use super::keeper::Keeper;
 use super::programs::{CodeKey, Wish};
 use super::state::{Errand, State};

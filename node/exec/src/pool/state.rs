@@ -10,7 +10,8 @@ use std::time::Instant;
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 use weft_core::{BlobId, Outcome, Report, RunId, Work};
 
-use super::child::{Asked, Child, Phase};
+use super::assigned::Asked;
+use super::child::{Child, Phase};
 use super::programs::{Lacks, Programs, Wish};
 use super::{PoolEvent, QUEUE_MAX};
 use crate::slot::{Confinement, now_us};

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use weft_core::{
-    BlobId, Entry, Limits, Outcome, Payload, Profile, Program, Report, RunId, Stream, Usage, Work,
+    BlobId, Entry, Limit, Limits, Outcome, Payload, Profile, Program, Report, RunId, Stream, Usage, Work,
 };
 
 use super::carrier::Carriers;
@@ -119,7 +119,7 @@ impl Liar {
             incoming.receive(&self.socket).unwrap();
             while let Some(word) = incoming.next::<ToSlot, TO_SLOT_CLAIM_MAX>().unwrap() {
                 if let ToSlot::Task { number: 0, .. } = word {
-                    assert!(self.page.claim(0, 1));
+                    assert!(self.page.claim(0));
                     return;
                 }
             }
@@ -215,7 +215,7 @@ impl Liar {
 fn an_abort_of_what_has_ended_leaves_the_next_alone() {
     let liar = Liar::with_two_tasks(60_000);
     // The first has ended and is not reported yet.
-    assert!(liar.page.claim(1, 1) && liar.page.claim(2, 1));
+    assert!(liar.page.claim(1) && liar.page.claim(2));
     liar.front.abort(RunId(8));
     assert!(liar.lives_after(Duration::ZERO));
     liar.say(&ran(1, inline(10)), []);
@@ -226,7 +226,7 @@ fn an_abort_of_what_has_ended_leaves_the_next_alone() {
 #[test]
 fn what_is_asked_of_a_task_of_a_dying_slot_is_not_forgotten() {
     let liar = Liar::with_two_tasks(60_000);
-    assert!(liar.page.claim(1, 1) && liar.page.claim(2, 1));
+    assert!(liar.page.claim(1) && liar.page.claim(2));
     liar.front.abort(RunId(9));
     assert!(!liar.lives_after(Duration::ZERO));
     liar.front.abort(RunId(8));
@@ -234,7 +234,7 @@ fn what_is_asked_of_a_task_of_a_dying_slot_is_not_forgotten() {
 
     for resumed in [false, true] {
         let liar = Liar::with_two_tasks(60_000);
-        assert!(liar.page.claim(1, 1) && liar.page.claim(2, 1));
+        assert!(liar.page.claim(1) && liar.page.claim(2));
         liar.front.abort(RunId(9));
         liar.front.pause(RunId(8));
         if resumed {
@@ -256,6 +256,36 @@ fn a_task_that_a_bad_slot_never_began_goes_elsewhere() {
     liar.front.abort(RunId(8));
     liar.front.abort(RunId(9));
     assert_eq!(liar.outcomes(2), [(8, Outcome::Cancelled), (9, Outcome::Cancelled)]);
+}
+
+#[test]
+fn a_task_that_is_still_being_loaded_has_used_no_time() {
+    let liar = Liar::with_two_tasks(200);
+    assert!(liar.lives_after(Duration::from_secs(5)));
+    assert!(!liar.lives_after(Duration::from_secs(70)));
+    let ended = liar.outcomes(1);
+    let lost = matches!(ended.as_slice(), [(8, Outcome::Lost(text))] if text.contains("was not loaded"));
+    assert!(lost, "{ended:?}");
+    // It was not begun.
+    assert_eq!(liar.wait_gone().queued, 1);
+}
+
+#[test]
+fn a_tasks_time_counts_from_its_beginning() {
+    let liar = Liar::with_two_tasks(200);
+    assert!(liar.page.claim(1));
+    assert!(liar.lives_after(Duration::from_secs(5)), "its input is being read");
+    liar.page.begin(crate::slot::now_us());
+    assert!(liar.lives_after(Duration::ZERO) && !liar.lives_after(Duration::from_secs(5)));
+    let late = Outcome::LimitExceeded(Limit::WallTime { limit_ms: 200 });
+    assert_eq!(liar.outcomes(1), [(8, late)]);
+
+    // No slot gets more time by saying that it has only begun.
+    let liar = Liar::with_two_tasks(200);
+    assert!(liar.page.claim(1));
+    liar.page.begin(u64::MAX);
+    assert!(!liar.lives_after(Duration::from_secs(70)));
+    assert!(matches!(liar.outcomes(1).as_slice(), [(8, Outcome::LimitExceeded(_))]));
 }
 
 impl Drop for Liar {

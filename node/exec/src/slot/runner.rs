@@ -76,7 +76,7 @@ impl<'a> Runner<'a> {
                 self.incoming.receive(&self.slot.socket)?;
                 continue;
             };
-            if self.slot.page.claim(task.number, now_us()) {
+            if self.slot.page.claim(task.number) {
                 self.run(task);
                 self.flush_if_due()?;
             }
@@ -134,6 +134,7 @@ impl<'a> Runner<'a> {
         let printer = stream.then(|| self.printer(number));
         let limit_ms = program.limits.wall_ms;
         let held = self.slot.page.held();
+        self.slot.page.begin(now_us());
         let started = Instant::now();
         *self.slot.current() = Some(Current { number, limit_ms, started, held, queue_us, in_bytes });
         watch::wake(self.slot, &self.keeper);
