@@ -10,6 +10,8 @@
 //! ```
 
 #[cfg(target_os = "linux")]
+mod assigned;
+#[cfg(target_os = "linux")]
 mod carrier;
 #[cfg(target_os = "linux")]
 mod child;
@@ -48,6 +50,9 @@ use crate::sandbox::SandboxError;
 /// Tasks that may wait for a slot. What is submitted beyond it is answered `Lost` at once.
 pub const QUEUE_MAX: usize = 65_536;
 
+/// What is wrong with a blob whose length the task states falsely. It would run on other bytes than its name says.
+pub(crate) const ANOTHER_LENGTH: &str = "it has another length than the task says";
+
 /// Bytes by their hash, as the node keeps them. Called on the pool's own threads; may block.
 pub trait BlobAccess: Send + Sync {
     /// The bytes of this name.
@@ -60,7 +65,7 @@ pub trait BlobAccess: Send + Sync {
     /// submits a task: it must not block.
     fn len(&self, id: BlobId) -> Option<u64>;
 
-    /// A file with these bytes, read from its start and by one reader only. Nobody may change it any more.
+    /// A file with these bytes and no others. Nobody may change it any more. Several read it at once, by position.
     ///
     /// # Errors
     /// When they are not here, or no file is left.
