@@ -160,7 +160,8 @@ impl Ports {
         let (net, fetched) = (self.net.clone(), self.fetched.clone());
         self.tasks.spawn_local(async move {
             let found = match net.fetch(blob, &from, bytes).await {
-                Ok(_) => true,
+                // It may have come by another way meanwhile, and be of another length than was said.
+                Ok(length) => bytes.is_none_or(|bytes| bytes == length),
                 Err(error) => {
                     tracing::warn!(%blob, %error, "a blob could not be fetched");
                     false

@@ -131,7 +131,8 @@ impl Worker {
         open.reserved += slots;
         open.turn = self.next_turn;
         self.next_turn += 1;
-        let warm = self.present.contains(&open.call.program.module);
+        let program = &*open.call.program;
+        let warm = self.present.contains(&(program.module, program.module_bytes));
         let class = open.call.class;
         let ahead = self.held_by.at_least(class).saturating_sub(self.slots.saturating_sub(1));
         let start_in_us = ahead.saturating_mul(service_us) / self.slots.max(1);

@@ -227,8 +227,9 @@ impl Worker {
         report.usage.queue_us = report.usage.queue_us.saturating_add(held.queue_us);
         if matches!(report.outcome, Outcome::Lost(_)) {
             // The module may be what was lost: the next task looks for it again.
-            self.present.remove(&held.program.module);
-            held.program.files.blob().map(|files| self.present.remove(&files));
+            for need in held.needs() {
+                self.present.remove(&need);
+            }
         } else {
             self.services.measure(held.owner, held.lease.job, report.usage.wall_us);
         }
