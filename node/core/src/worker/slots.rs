@@ -13,6 +13,7 @@ use super::{Held, Stage, Worker, window};
 use crate::ctx::Ctx;
 use crate::effect::{Effect, Work};
 use crate::id::RunId;
+use crate::memo::Seen;
 use crate::message::{Class, Known, Message, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::receipt::Receipt;
 use crate::task::{INLINE_BYTES_MAX, Outcome, Report, Stream};
@@ -234,7 +235,7 @@ impl Worker {
             self.services.measure(held.owner, held.lease.job, report.usage.wall_us);
         }
         let Some(task) = held.task else { return };
-        if held.program.is_pure() && ctx.memo.remember(ctx.counters, task, &report, (ctx.me, true)) {
+        if held.program.is_pure() && ctx.memo.remember(ctx.counters, task, &report, (ctx.me, Seen::Here)) {
             ctx.memo.tell(ctx.counters, Known { task, report: report.clone(), worker: ctx.me });
         }
         let signs = held.terms.receipts;
