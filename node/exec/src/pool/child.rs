@@ -18,6 +18,7 @@ use super::state::Waiting;
 use crate::slot::page::{Page, is_before};
 use crate::slot::socket::{Broken, Incoming, Outgoing};
 use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, PROTOCOL, ToSlot};
+use crate::vfs::SPARE_BYTES;
 
 /// Tasks that one slot has at most, the running one among them.
 pub(super) const TASKS_MAX: usize = 64;
@@ -365,9 +366,11 @@ impl Child {
 
 /// How long an archive of what a task left can be: names and padding included.
 fn archive_max(limits: &Limits) -> u64 {
-    const EACH: u64 = 8 << 10;
-    const END: u64 = 1 << 20;
-    u64::from(limits.files).saturating_mul(EACH).saturating_add(limits.files_bytes).saturating_add(END)
+    // Two headers, each with what fills its last block, and the end of the archive; paths are part of the rest.
+    const EACH: u64 = 2 << 10;
+    const END: u64 = 1 << 10;
+    let content = limits.files_bytes.saturating_add(SPARE_BYTES);
+    u64::from(limits.files).saturating_mul(EACH).saturating_add(content).saturating_add(END)
 }
 
 /// Registers the process with epoll.
