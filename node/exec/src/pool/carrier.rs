@@ -168,8 +168,6 @@ pub(super) fn carry(front: &Front, blobs: &dyn BlobAccess, errand: Errand) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use std::io::{Read, Write};
 
     use bytes::Bytes;

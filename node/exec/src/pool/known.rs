@@ -96,8 +96,6 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use std::time::Duration;
 
     use super::*;

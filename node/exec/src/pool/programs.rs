@@ -340,8 +340,6 @@ impl Programs {
 
 #[cfg(test)]
 pub(super) mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use weft_core::{Entry, Limits, Payload, Profile};
 
     use super::*;
