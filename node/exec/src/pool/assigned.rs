@@ -40,7 +40,9 @@ pub(super) struct Assigned {
 
 /// How long an archive of what a task left can be: names and padding included.
 pub(super) fn archive_max(limits: &Limits) -> u64 {
-    const EACH: u64 = 8 << 10;
-    const END: u64 = 1 << 20;
-    u64::from(limits.files).saturating_mul(EACH).saturating_add(limits.files_bytes).saturating_add(END)
+    // Two headers, each with what fills its last block, and the end of the archive; paths are part of the rest.
+    const EACH: u64 = 2 << 10;
+    const END: u64 = 1 << 10;
+    let content = limits.files_bytes.saturating_add(SPARE_BYTES);
+    u64::from(limits.files).saturating_mul(EACH).saturating_add(content).saturating_add(END)
 }

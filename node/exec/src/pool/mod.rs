@@ -37,7 +37,7 @@ mod threads;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Read as _, Seek, Write};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,6 +78,17 @@ pub trait BlobAccess: Send + Sync {
     /// # Errors
     /// When there is no room, or the disk fails.
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId>;
+
+    /// Keeps and names the bytes of a file that nobody can change: so many, from where it stands. Whoever can do that
+    /// without reading them all into memory does.
+    ///
+    /// # Errors
+    /// As [`BlobAccess::write`].
+    fn write_file(&self, file: File, bytes: u64) -> io::Result<BlobId> {
+        let mut content = Vec::with_capacity(usize::try_from(bytes).map_err(io::Error::other)?);
+        file.take(bytes).read_to_end(&mut content)?;
+        self.write(content)
+    }
 }
 
 /// What slots are.
