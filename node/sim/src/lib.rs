@@ -19,6 +19,7 @@
 
 mod builder;
 mod chance;
+pub mod experiments;
 mod fabric;
 mod fault;
 mod host;

@@ -3,10 +3,12 @@
 
 use std::process::ExitCode;
 
+use weft_sim::experiments;
 use weft_sim::{Summary, simulate};
 
 const USAGE: &str = "usage: weft-sim run --seed N [--verbose]
-       weft-sim seeds --from A --count N";
+       weft-sim seeds --from A --count N
+       weft-sim experiment NAME [--quick] [--out DIR]";
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +19,11 @@ enum Verb {
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [verb, flags @ ..] = args.as_slice()
+        && verb == "experiment"
+    {
+        return experiment(flags);
+    }
     match parse(&args) {
         Some(Verb::Run { seed, verbose }) => run(seed, verbose),
         Some(Verb::Seeds { from, count }) => seeds(from, count),
@@ -76,6 +83,39 @@ fn seeds(from: u64, count: u64) -> ExitCode {
     }
     println!("{failed} of {count} seeds failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs an experiment: its tables to stdout, its plots and a copy of the tables into a folder.
+fn experiment(flags: &[String]) -> ExitCode {
+    let (mut name, mut quick, mut out) = (None, false, None);
+    let mut flags = flags.iter();
+    while let Some(flag) = flags.next() {
+        match flag.as_str() {
+            "--quick" => quick = true,
+            "--out" => out = flags.next().cloned(),
+            other => name = Some(other.to_string()),
+        }
+    }
+    let report = name.as_deref().and_then(|name| experiments::run(name, quick));
+    let (Some(name), Some(report)) = (name, report) else {
+        eprintln!("{USAGE}\nexperiments:");
+        for (name, what, _) in experiments::ALL {
+            eprintln!("  {name:8} {what}");
+        }
+        return ExitCode::from(2);
+    };
+    print!("{}", report.text);
+    let folder = out.unwrap_or_else(|| "experiments".into());
+    match report.write(&name, folder.as_ref()) {
+        Ok(files) => {
+            eprintln!("written to {folder}: {}", files.join(", "));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{folder} can't be written: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 const HEADER: &str =
