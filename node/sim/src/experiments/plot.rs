@@ -135,20 +135,20 @@ impl Plot {
         let mut text = String::new();
         for tick in self.x.ticks(x) {
             let (at, _) = self.place((tick, y.0), x, y);
-            let _ = write!(
+            let _ = writeln!(
                 text,
                 "<path d=\"M{at:.1} {TOP}V{BOTTOM}\" stroke=\"#ddd\"/>\
-                 <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+                 <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
                 BOTTOM + 16.0,
                 number(tick)
             );
         }
         for tick in self.y.ticks(y) {
             let (_, at) = self.place((x.0, tick), x, y);
-            let _ = write!(
+            let _ = writeln!(
                 text,
                 "<path d=\"M{LEFT} {at:.1}H{RIGHT}\" stroke=\"#ddd\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 LEFT - 6.0,
                 at + 4.0,
                 number(tick)

@@ -1,7 +1,7 @@
 //! A lean world for experiments: the very engines of a node behind the same two doors, on a quiet network, without
 //! faults and without invariants. It is for figures; whether promises hold is the business of [`crate::World`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use weft_core::message::{Class, Needs};
@@ -19,6 +19,8 @@ use crate::experiments::agenda::Agenda;
 enum Event {
     /// Its user has one more task, which runs so long, in microseconds.
     Wants(u32),
+    /// Its user submits a job of its own.
+    Submits(Box<Submission>),
     Received {
         from: usize,
         message: Message,
@@ -39,6 +41,9 @@ struct Host {
     /// When each of its tasks was submitted, in microseconds.
     submitted: Vec<u64>,
     /// What the slots run: so many at once, the rest in order.
+    slots: u32,
+    /// Its tasks take so many times as long.
+    slowness: u32,
     running: u32,
     waiting: VecDeque<(RunId, u32)>,
     wake_at: Option<u64>,
@@ -47,9 +52,9 @@ struct Host {
 /// A mesh of engines that all know one another.
 #[derive(Debug)]
 pub struct LeanMesh {
-    slots: u32,
     delay_us: u64,
     agenda: Agenda<(usize, Event)>,
+    chance: Chance,
     hosts: Vec<Host>,
     peers: Vec<PeerId>,
     program: Arc<Program>,
@@ -61,6 +66,10 @@ pub struct LeanMesh {
     pub gossips: u64,
     /// Inputs that engines handled.
     pub inputs: u64,
+    /// Executions that were begun.
+    pub executions: u64,
+    /// Submitted jobs: when, how many of their tasks have ended, and when the last of them did, in microseconds.
+    pub jobs: BTreeMap<JobId, (u64, usize, u64)>,
     /// Messages by their kind, in the order of [`KINDS`].
     pub kinds: [u64; KINDS.len()],
 }
@@ -75,12 +84,19 @@ impl LeanMesh {
     /// So many hosts of so many slots each, so many microseconds apart, all connected. Every host owns an open job.
     #[must_use]
     pub fn new(hosts: usize, slots: u32, delay_us: u64, seed: u64) -> Self {
+        Self::with_slots(&vec![slots; hosts], delay_us, seed)
+    }
+
+    /// The same, where each host has its own number of slots.
+    #[must_use]
+    pub fn with_slots(slots: &[u32], delay_us: u64, seed: u64) -> Self {
+        let hosts = slots.len();
         let mut chance = Chance::new(seed, "mesh");
         let peers: Vec<PeerId> = (0..hosts).map(|_| PeerId(chance.seed())).collect();
         let mut mesh = Self {
-            slots,
             delay_us,
             agenda: Agenda::new(),
+            chance: Chance::new(seed, "jobs"),
             hosts: Vec::new(),
             program: Arc::new(program()),
             peers,
@@ -88,9 +104,11 @@ impl LeanMesh {
             messages: 0,
             gossips: 0,
             inputs: 0,
+            executions: 0,
+            jobs: BTreeMap::new(),
             kinds: [0; KINDS.len()],
         };
-        for number in 0..hosts {
+        for (number, slots) in slots.iter().copied().enumerate() {
             let node = NodeConfig {
                 name: format!("host-{number}"),
                 slots,
@@ -104,6 +122,8 @@ impl LeanMesh {
                 engine,
                 job,
                 submitted: Vec::new(),
+                slots,
+                slowness: 1,
                 running: 0,
                 waiting: VecDeque::new(),
                 wake_at: None,
@@ -122,17 +142,46 @@ impl LeanMesh {
             self.tell(number, Input::PeerUp { peer, boot: 1 + other as u64 });
             self.tell(number, Input::Rtt { peer, rtt_us });
         }
-        let submission = Submission {
-            job: self.hosts[number].job,
+        let submission = Submission { closed: false, ..self.submission(self.hosts[number].job) };
+        self.tell(number, Input::Command(Command::Submit(submission)));
+    }
+
+    /// A closed job without tasks.
+    fn submission(&self, job: JobId) -> Submission {
+        Submission {
+            job,
             program: Arc::clone(&self.program),
             needs: Needs::default(),
             class: Class::Batch,
             terms: Terms::default(),
             policy: Policy::DEFAULT,
             inputs: Vec::new(),
-            closed: false,
-        };
-        self.tell(number, Input::Command(Command::Submit(submission)));
+            closed: true,
+        }
+    }
+
+    /// A host's user will submit a job of tasks that run so long, at that time; all in microseconds. Its wishes are
+    /// set by the last argument.
+    pub fn submit(
+        &mut self,
+        at_us: u64,
+        host: usize,
+        services: &[u32],
+        wishes: impl Fn(&mut Submission),
+    ) -> JobId {
+        let job = JobId(self.chance.any());
+        let mut submission = self.submission(job);
+        let inputs = (0u64..).zip(services).map(|(number, service_us)| input(*service_us, number << 20));
+        submission.inputs = inputs.collect();
+        wishes(&mut submission);
+        self.jobs.insert(job, (at_us, 0, at_us));
+        self.agenda.at(at_us, (host, Event::Submits(Box::new(submission))));
+        job
+    }
+
+    /// A host's tasks take so many times as long.
+    pub fn slow(&mut self, host: usize, times: u32) {
+        self.hosts[host].slowness = times;
     }
 
     /// A host's user will have one more task at that time, which runs so long; all in microseconds.
@@ -162,10 +211,10 @@ impl LeanMesh {
                 let Host { job, submitted, .. } = &mut self.hosts[host];
                 let number = (host as u64) << 40 | submitted.len() as u64;
                 submitted.push(now);
-                let bytes = [service_us.to_le_bytes().as_slice(), &number.to_le_bytes()].concat();
-                let inputs = vec![Payload::inline(&bytes)];
+                let inputs = vec![input(service_us, number)];
                 Input::Command(Command::Extend { job: *job, inputs })
             }
+            Event::Submits(submission) => Input::Command(Command::Submit(*submission)),
             Event::Received { from, message } => Input::Received { from: self.peers[from], message },
             Event::Heard { from, gossip } => {
                 Input::Heard { origin: self.peers[from], gossip: Gossip::clone(&gossip) }
@@ -220,12 +269,20 @@ impl LeanMesh {
                 }
             }
             Effect::Execute { run, work } => {
+                self.executions += 1;
                 let Payload::Inline(bytes) = &work.input else { return };
                 let service = bytes.first_chunk::<4>().expect("inputs are made here");
                 self.hosts[number].waiting.push_back((run, u32::from_le_bytes(*service)));
                 self.fill(number);
             }
             Effect::Fetch { blob, .. } => self.agenda.at(self.agenda.now(), (number, Event::Fetched(blob))),
+            Effect::Notify(Told::TaskEnded { job, .. }) if self.jobs.contains_key(&job) => {
+                let now = self.agenda.now();
+                let (submitted, ended, last) = self.jobs.entry(job).or_default();
+                *ended += 1;
+                *last = now;
+                self.responses.push((*submitted, now - *submitted));
+            }
             Effect::Notify(Told::TaskEnded { index, .. }) => {
                 let submitted = self.hosts[number].submitted[index as usize];
                 self.responses.push((submitted, self.agenda.now() - submitted));
@@ -244,14 +301,20 @@ impl LeanMesh {
     /// Begins what waits in a host's slots.
     fn fill(&mut self, number: usize) {
         let host = &mut self.hosts[number];
-        while host.running < self.slots
+        while host.running < host.slots
             && let Some((run, service_us)) = host.waiting.pop_front()
         {
             host.running += 1;
+            let service_us = service_us.saturating_mul(host.slowness);
             let ends = self.agenda.now() + u64::from(service_us);
             self.agenda.at(ends, (number, Event::Ran(run, service_us)));
         }
     }
+}
+
+/// An input that says how long its task runs, and is like no other of its job.
+fn input(service_us: u32, number: u64) -> Payload {
+    Payload::inline(&[service_us.to_le_bytes().as_slice(), &number.to_le_bytes()].concat())
 }
 
 fn kind(message: &Message) -> usize {
@@ -280,6 +343,7 @@ fn program() -> Program {
         env: Vec::new(),
         files: Payload::empty(),
         profile: Profile::Impure,
-        limits: Limits::DEFAULT,
+        // Nothing here is to be held up by a bound on time.
+        limits: Limits { wall_ms: Limits::MAX.wall_ms, ..Limits::DEFAULT },
     }
 }
