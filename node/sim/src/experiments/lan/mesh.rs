@@ -1,7 +1,7 @@
 //! A lean world for experiments: the very engines of a node behind the same two doors, on a quiet network, without
 //! faults and without invariants. It is for figures; whether promises hold is the business of [`crate::World`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weft_core::message::{Class, Needs};
@@ -11,6 +11,7 @@ use weft_core::{
     Usage,
 };
 
+use super::slots::{Begun, Slots};
 use crate::chance::Chance;
 use crate::experiments::agenda::Agenda;
 
@@ -29,7 +30,9 @@ enum Event {
         from: usize,
         gossip: Arc<Gossip>,
     },
+    /// An execution ends, unless it lost its slot since it got it for the so manieth time.
     Ran(RunId, u32),
+    Aborted(RunId),
     Fetched(BlobId),
     Wake,
 }
@@ -40,12 +43,7 @@ struct Host {
     job: JobId,
     /// When each of its tasks was submitted, in microseconds.
     submitted: Vec<u64>,
-    /// What the slots run: so many at once, the rest in order.
-    slots: u32,
-    /// Its tasks take so many times as long.
-    slowness: u32,
-    running: u32,
-    waiting: VecDeque<(RunId, u32)>,
+    slots: Slots,
     wake_at: Option<u64>,
 }
 
@@ -122,10 +120,7 @@ impl LeanMesh {
                 engine,
                 job,
                 submitted: Vec::new(),
-                slots,
-                slowness: 1,
-                running: 0,
-                waiting: VecDeque::new(),
+                slots: Slots::new(slots),
                 wake_at: None,
             });
         }
@@ -181,7 +176,7 @@ impl LeanMesh {
 
     /// A host's tasks take so many times as long.
     pub fn slow(&mut self, host: usize, times: u32) {
-        self.hosts[host].slowness = times;
+        self.hosts[host].slots.slowness = times;
     }
 
     /// A host's user will have one more task at that time, which runs so long; all in microseconds.
@@ -219,11 +214,19 @@ impl LeanMesh {
             Event::Heard { from, gossip } => {
                 Input::Heard { origin: self.peers[from], gossip: Gossip::clone(&gossip) }
             }
-            Event::Ran(run, service_us) => {
-                self.hosts[host].running -= 1;
-                self.fill(host);
+            Event::Ran(run, turn) => {
+                if !self.hosts[host].slots.is_due(run, turn) {
+                    return;
+                }
+                let Some(service_us) = self.take(host, run) else { return };
                 let usage = Usage { wall_us: u64::from(service_us), ..Usage::default() };
                 Input::Ran(vec![(run, Report { usage, ..Report::bare(Outcome::Done) })])
+            }
+            Event::Aborted(run) => {
+                if self.take(host, run).is_none() {
+                    return;
+                }
+                Input::Ran(vec![(run, Report::bare(Outcome::Cancelled))])
             }
             Event::Fetched(blob) => Input::Fetched { blob, found: true },
             Event::Wake => {
@@ -272,7 +275,17 @@ impl LeanMesh {
                 self.executions += 1;
                 let Payload::Inline(bytes) = &work.input else { return };
                 let service = bytes.first_chunk::<4>().expect("inputs are made here");
-                self.hosts[number].waiting.push_back((run, u32::from_le_bytes(*service)));
+                self.hosts[number].slots.put(run, u32::from_le_bytes(*service));
+                self.fill(number);
+            }
+            Effect::Abort(run) => self.agenda.at(self.agenda.now(), (number, Event::Aborted(run))),
+            Effect::Pause(run) => {
+                let now = self.agenda.now();
+                self.hosts[number].slots.pause(run, now);
+                self.fill(number);
+            }
+            Effect::Resume(run) => {
+                self.hosts[number].slots.resume(run);
                 self.fill(number);
             }
             Effect::Fetch { blob, .. } => self.agenda.at(self.agenda.now(), (number, Event::Fetched(blob))),
@@ -287,10 +300,7 @@ impl LeanMesh {
                 let submitted = self.hosts[number].submitted[index as usize];
                 self.responses.push((submitted, self.agenda.now() - submitted));
             }
-            Effect::Abort(_)
-            | Effect::Pause(_)
-            | Effect::Resume(_)
-            | Effect::Sign { .. }
+            Effect::Sign { .. }
             | Effect::Pin(_)
             | Effect::Unpin(_)
             | Effect::Stash(_)
@@ -300,15 +310,16 @@ impl LeanMesh {
 
     /// Begins what waits in a host's slots.
     fn fill(&mut self, number: usize) {
-        let host = &mut self.hosts[number];
-        while host.running < host.slots
-            && let Some((run, service_us)) = host.waiting.pop_front()
-        {
-            host.running += 1;
-            let service_us = service_us.saturating_mul(host.slowness);
-            let ends = self.agenda.now() + u64::from(service_us);
-            self.agenda.at(ends, (number, Event::Ran(run, service_us)));
+        for Begun { run, turn, ends } in self.hosts[number].slots.fill(self.agenda.now()) {
+            self.agenda.at(ends, (number, Event::Ran(run, turn)));
         }
+    }
+
+    /// An execution leaves a host's slots: what it took, in microseconds.
+    fn take(&mut self, number: usize, run: RunId) -> Option<u32> {
+        let service_us = self.hosts[number].slots.take(run);
+        self.fill(number);
+        service_us
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod mesh;
 pub mod model;
+mod slots;
 
 use self::mesh::{KINDS, LeanMesh};
 use self::model::{LanFigures, Policy};

@@ -172,7 +172,7 @@ pub const ROWS: [Row; 14] = [
 pub fn shape(quick: bool, load: f64) -> Shape {
     let full =
         Shape { workers: 10_000, slots: 4, tasks: 100, jobs: 20_000, mean_us: 100_000, delay_us: 500, load };
-    if quick { Shape { workers: 1000, tasks: 10, jobs: 4000, ..full } } else { full }
+    if quick { Shape { workers: 1000, tasks: 10, jobs: 1500, ..full } } else { full }
 }
 
 /// The mean figures of a policy over seeds 1 and 2.
