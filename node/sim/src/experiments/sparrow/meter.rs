@@ -14,7 +14,7 @@ pub struct Meter {
     pub noops: u64,
     /// Tasks that a worker took from another one's queue.
     pub steals: u64,
-    /// Tasks that started without any wait beyond the network's.
+    /// Tasks that began, and will end.
     pub ended: u64,
 }
 

@@ -22,7 +22,7 @@ use super::trace::{Durations, Shape, Trace};
 pub const LOADS: [f64; 3] = [0.8, 0.9, 0.95];
 
 /// A policy that can run a trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Contender {
     /// One scheduler that knows everything.
     Central,
@@ -32,6 +32,8 @@ pub enum Contender {
     Late(Late),
     /// A market of cells.
     Cells(Cells),
+    /// Anything else that runs a trace with a seed and meters itself, such as engines.
+    Other(fn(&Shape, &Trace, u64) -> Meter),
 }
 
 impl Contender {
@@ -43,6 +45,7 @@ impl Contender {
             Self::Push(choice) => push::run(shape, trace, choice, seed),
             Self::Late(rule) => late::run(shape, trace, rule, seed),
             Self::Cells(rule) => cells::run(shape, trace, rule, seed),
+            Self::Other(run) => run(shape, trace, seed),
         }
     }
 }
