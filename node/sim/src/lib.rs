@@ -21,6 +21,7 @@ mod builder;
 mod chance;
 mod cruelty;
 mod diligence;
+pub mod experiments;
 mod fabric;
 mod fault;
 mod hearing;
