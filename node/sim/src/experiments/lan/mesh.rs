@@ -112,7 +112,7 @@ impl LeanMesh {
                 slots,
                 memory_bytes: 1 << 30,
                 labels: Vec::new(),
-                class_min: weft_core::message::Class::Scavenger,
+                class_min: Class::Scavenger,
                 boot: 1 + number as u64,
             };
             let engine = Engine::new(mesh.peers[number], MeshConfig::DEFAULT, node, chance.seed());
