@@ -100,6 +100,21 @@ pub struct Counters {
     pub unproven: u64,
     /// Running tasks paused for another of a higher class.
     pub preempted: u64,
+    /// Backup copies awarded as an owner.
+    #[serde(default)]
+    pub copies: u64,
+    /// Backup copies that ended before what they were copies of.
+    #[serde(default)]
+    pub copies_won: u64,
+    /// Own tasks that several nodes computed alike.
+    #[serde(default)]
+    pub verified: u64,
+    /// Answers that most others contradicted.
+    #[serde(default)]
+    pub lies: u64,
+    /// Leases that ran out and were held, because this node suspected itself.
+    #[serde(default)]
+    pub held_back: u64,
 }
 
 /// What runs the tasks.
