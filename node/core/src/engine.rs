@@ -2,6 +2,8 @@
 //!
 //! It decides nothing itself but what this node tells everybody about itself.
 
+mod cells;
+
 use alloc::collections::VecDeque;
 use alloc::vec::{self, Vec};
 
@@ -11,6 +13,7 @@ use rand_core::SeedableRng;
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
+use crate::exchange::Exchange;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::input::{Command, Input};
 use crate::membership::{Arrival, Membership};
@@ -20,6 +23,7 @@ use crate::owner::Owner;
 use crate::snapshot::{Counters, PeerView, Snapshot, Why};
 use crate::time::Time;
 use crate::worker::Worker;
+pub use cells::CellsAudit;
 
 /// Rounds in which this node's owner and worker may answer each other within one input. A round either awards a
 /// task, or opens or closes a call, so a handful is the rule; the bound is there so that no mistake can hang a node.
@@ -36,6 +40,7 @@ pub struct Engine {
     members: Membership,
     owner: Owner,
     worker: Worker,
+    exchange: Exchange,
     counters: Counters,
     memo: Memo,
     announced: Capacity,
@@ -73,6 +78,8 @@ pub struct Audit {
     pub leases_open: usize,
     /// Own jobs that have not ended.
     pub jobs: Vec<JobAudit>,
+    /// What it does in a mesh of cells.
+    pub cells: CellsAudit,
 }
 
 /// Where the tasks of one job are.
@@ -105,8 +112,9 @@ impl Engine {
             node,
             rng: ChaCha8Rng::from_seed(seed),
             now: Time::ZERO,
-            members: Membership::default(),
+            members: Membership::new(me, &mesh),
             owner: Owner::default(),
+            exchange: Exchange::default(),
             counters: Counters::default(),
             memo: Memo::default(),
             announced: Capacity::default(),
@@ -135,7 +143,10 @@ impl Engine {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let announce = self.members.any_connected().then(|| (self.announce_at(), "capacity is told"));
-        [self.owner.next_wakeup(), self.worker.next_wakeup(), announce].into_iter().flatten().min()
+        [self.owner.next_wakeup(), self.worker.next_wakeup(), self.exchange.next_wakeup(), announce]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn dispatch(&mut self, input: Input) {
@@ -155,12 +166,16 @@ impl Engine {
                 }
                 owner.on_peer_up(peer);
                 worker.on_peer_up(&mut ctx, members, peer);
+                if arrival == Arrival::Restarted {
+                    self.exchange.on_peer_down(peer);
+                }
                 self.announced = Capacity { seq: self.announced.seq, ..Capacity::default() };
             }
             Input::PeerDown { peer, closed } => {
                 members.on_down(peer, ctx.now);
                 owner.on_peer_down(&ctx, peer, closed.then_some(ctx.mesh.grace_ms));
                 worker.on_peer_down(&mut ctx, members, peer);
+                self.exchange.on_peer_down(peer);
             }
             Input::Rtt { peer, rtt_us } => members.on_rtt(peer, rtt_us),
             Input::Received { from, message } => {
@@ -187,6 +202,7 @@ impl Engine {
                 worker.on_fetched(&mut ctx, blob, found);
             }
             Input::Wake => {}
+            Input::Mesh { nodes } => members.on_mesh(nodes),
         }
     }
 
@@ -195,7 +211,7 @@ impl Engine {
         let ctx = &mut ctx;
         match message {
             Message::Call(call) => worker.on_call(ctx, members, from, call),
-            Message::Withdraw(call) => worker.on_withdraw(from, call),
+            Message::Withdraw(call) => self.on_withdraw(from, call),
             Message::Bid(bid) => owner.on_bid(ctx, from, bid),
             Message::Decline(decline) => owner.on_decline(ctx, from, decline),
             Message::Award(award) => worker.on_award(ctx, from, award),
@@ -208,6 +224,7 @@ impl Engine {
             Message::Printed { lease, stream, offset, bytes } => {
                 owner.on_printed(ctx, from, lease, stream, offset, bytes);
             }
+            Message::Cell(word) => self.receive_cell(from, word),
         }
     }
 
@@ -215,6 +232,7 @@ impl Engine {
         let (mut ctx, owner, worker, members) = self.parts();
         owner.on_time(&mut ctx, members);
         worker.on_time(&mut ctx, members);
+        self.on_time_cells();
     }
 
     /// Lets the roles say what the input changed, until neither has anything left to say to the other.
@@ -240,8 +258,7 @@ impl Engine {
         if !self.members.any_connected() {
             return;
         }
-        let told = Capacity { seq: self.announced.seq, ..self.capacity() };
-        self.announce_soon = told != self.announced;
+        self.announce_soon = self.news() != self.announced;
         if self.now < self.announce_at() {
             return;
         }
@@ -252,7 +269,7 @@ impl Engine {
     }
 
     fn announce_at(&self) -> Time {
-        let wait_ms = if self.announce_soon { self.mesh.capacity_min_ms } else { self.mesh.capacity_ms };
+        let wait_ms = if self.announce_soon { self.mesh.capacity_min_ms } else { self.heartbeat_ms() };
         self.announced_at.plus_ms(wait_ms)
     }
 
@@ -335,6 +352,7 @@ impl Engine {
             calls_open: self.owner.calls_open(),
             leases_open: self.owner.leases_open(),
             jobs: self.owner.audits(),
+            cells: self.audit_cells(),
         }
     }
 }
@@ -376,6 +394,7 @@ fn on_gossip(
             }
         }
         Gossip::Known(all) => memo::on_known(ctx, origin, all),
+        Gossip::Exchange => members.on_claim(origin, ctx.now, ctx.mesh),
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {
                 worker.on_ack(ctx, origin, &leases);

@@ -7,6 +7,7 @@ use core::fmt;
 
 use crate::id::{BidId, CallId, JobId, LeaseId, PeerId, TaskId};
 use crate::receipt::Proof;
+use crate::referral::{CellWord, Scope};
 use crate::task::{Payload, Program, Report, Stream, Terms};
 
 /// Name of the market's protocol; a node that speaks another refuses by name.
@@ -66,6 +67,8 @@ pub enum Message {
         /// What, at most [`crate::task::INLINE_BYTES_MAX`].
         bytes: Arc<[u8]>,
     },
+    /// What is said where the mesh is too large for everybody to be called.
+    Cell(CellWord),
 }
 
 /// A call for bids.
@@ -322,6 +325,19 @@ pub enum Gossip {
     },
     /// Results worth remembering that I computed.
     Known(Vec<Known>),
+    /// I serve my cell as its exchange.
+    Exchange,
+}
+
+impl Gossip {
+    /// How far it must go at least.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::Capacity(_) | Self::Known(_) => Scope::Cell,
+            Self::Outcome { .. } | Self::Renew { .. } | Self::Ack { .. } | Self::Exchange => Scope::Mesh,
+        }
+    }
 }
 
 /// What a node tells about itself.

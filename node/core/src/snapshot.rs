@@ -190,4 +190,14 @@ pub struct Counters {
     pub unproven: u64,
     /// Running tasks paused for another of a higher class.
     pub preempted: u64,
+    /// Seeks sent to exchanges as an owner.
+    pub sought: u64,
+    /// Bids stood at an exchange as a worker.
+    pub stood: u64,
+    /// Bids handed to owners as an exchange.
+    pub introduced: u64,
+    /// Seeks passed on to another exchange.
+    pub walked: u64,
+    /// Introductions that came to nothing as an owner: refused, or nobody there.
+    pub misled: u64,
 }

@@ -39,6 +39,13 @@ impl Builder {
         self
     }
 
+    /// Other agreements than the defaults.
+    #[must_use]
+    pub fn mesh(mut self, mesh: MeshConfig) -> Self {
+        self.mesh = mesh;
+        self
+    }
+
     /// Another weather than a quiet LAN.
     #[must_use]
     pub fn weather(mut self, weather: Weather) -> Self {

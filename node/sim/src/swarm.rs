@@ -71,7 +71,7 @@ pub fn simulate(seed: u64, watch: Option<fn(&str)>) -> Result<Summary, Failure> 
 }
 
 fn run(seed: u64, options: &Options, watch: Option<fn(&str)>) -> Result<Summary, Violation> {
-    let mut builder = World::builder(seed).weather(options.weather).watch(watch);
+    let mut builder = World::builder(seed).mesh(options.mesh).weather(options.weather).watch(watch);
     for spec in &options.hosts {
         builder = builder.host(spec.clone());
     }
@@ -123,12 +123,15 @@ fn demand_rest(world: &World) -> Result<(), Violation> {
 /// What a host still holds, if anything.
 fn unrest(host: &SimHost) -> Option<String> {
     let audit = host.engine.as_ref().map(Engine::audit)?;
+    // What stands at an exchange stands as long as it is idle.
+    let cells = audit.cells;
     let counts = [
         ("leases held", audit.held.len()),
         ("executions", host.runs.len()),
         ("paused tasks", audit.paused as usize),
-        ("slots reserved", audit.reserved as usize),
-        ("bids", audit.reservations_open),
+        ("slots reserved", (audit.reserved - cells.standing) as usize),
+        ("bids", audit.reservations_open - cells.standing_bids),
+        ("seeks", cells.waiting),
         ("calls heard", audit.calls_heard),
         ("calls open", audit.calls_open),
         ("leases open", audit.leases_open),

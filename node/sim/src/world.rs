@@ -12,6 +12,7 @@ use crate::fabric::Fabric;
 use crate::host::{HostId, HostSpec, SimHost};
 use crate::invariants::{INVARIANTS, Scene, Violation};
 use crate::link::LinkId;
+use crate::ports::award_in;
 use crate::queue::{Event, Queue};
 use crate::reference::{Fact, Reference};
 use crate::trace::Trace;
@@ -278,7 +279,9 @@ impl World {
             self.reference.on_command(id, command, &self.catalog);
             host.keep_blobs(command);
         }
-        if let Input::Received { message: Message::Award(_), .. } = &input {
+        if let Input::Received { message, .. } = &input
+            && award_in(message).is_some()
+        {
             host.vain = 0;
         }
         self.events += 1;

@@ -6,10 +6,12 @@ use alloc::vec::Vec;
 
 use super::Owner;
 use super::job::{Attempt, Job, OpenCall, StandingBid, State, not_asked};
+use super::seek::Seeking;
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Award, BATCH_MAX, Bid, Decline, Grant, Message, Reason};
+use crate::message::{Award, BATCH_MAX, Bid, Call, Decline, Grant, Message, Reason};
+use crate::referral::CellWord;
 use crate::snapshot::Said;
 use crate::task::Payload;
 
@@ -18,7 +20,7 @@ const AWARD_BYTES: u64 = 256 * 1024;
 /// Text in a declined call's reason that is kept for `why`, in bytes; a longer one is dropped.
 const REASON_BYTES_MAX: usize = 1024;
 /// Slots that one bid is believed to have.
-const SLOTS_MAX: u32 = 65_536;
+pub(super) const SLOTS_MAX: u32 = 65_536;
 
 impl Owner {
     pub(crate) fn on_bid(&mut self, ctx: &mut Ctx<'_>, from: PeerId, bid: Bid) {
@@ -37,6 +39,7 @@ impl Owner {
             left: bid.slots.min(SLOTS_MAX),
             start_in_us: bid.start_in_us,
             warm: bid.warm,
+            introduced: false,
             came_at: ctx.now,
             expires_at: ctx.now.plus_ms(u64::from(bid.ttl_ms).min(ctx.mesh.bid_ms)),
         };
@@ -82,7 +85,8 @@ impl Owner {
             let call = CallId(ctx.fresh_id());
             self.calls.insert(call, name);
             let repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
-            job.call = Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), repeat_at });
+            let seeking = Seeking::default();
+            job.call = Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), repeat_at, seeking });
             ask(ctx, job, call, ctx.me);
             // Our own worker answers within this very input; the others are asked if something is left then.
             self.dirty.insert(name);
@@ -96,7 +100,11 @@ impl Owner {
             }
             return;
         }
-        self.ask_around(ctx, members, name);
+        if members.cells().on() {
+            self.seek(ctx, members, name);
+        } else {
+            self.ask_around(ctx, members, name);
+        }
     }
 
     /// Asks whoever fits and was not asked yet; everybody again when it is time to.
@@ -135,7 +143,7 @@ impl Owner {
         call.bids.sort_by_key(|bid| bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now));
         // A node that knows nobody else need not wait for somebody else.
         let alone = !members.any_connected();
-        let mut frames: BTreeMap<(PeerId, BidId), Vec<Grant>> = BTreeMap::new();
+        let mut frames: BTreeMap<(PeerId, BidId, bool), Vec<Grant>> = BTreeMap::new();
         let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
         let mut patient: Vec<u32> = Vec::new();
         while let Some(index) = job.queue.front().copied() {
@@ -157,7 +165,7 @@ impl Owner {
             let lease = LeaseId { job: name, index, attempt: task.attempts };
             task.live.push(Attempt::new(task.attempts, bid.worker, ctx.now, expires_at));
             let grant = Grant { lease, input: task.input.clone() };
-            frames.entry((bid.worker, bid.bid)).or_default().push(grant);
+            frames.entry((bid.worker, bid.bid, bid.introduced)).or_default().push(grant);
             self.leases.insert((bid.worker, lease));
             self.expiries.insert((expires_at, lease));
             job.queue.pop_front();
@@ -168,13 +176,15 @@ impl Owner {
         let name = call.call;
         let left = job.waiting();
         job.call = Some(call);
-        for ((worker, bid), grants) in frames {
-            send_award(ctx, Award { call: name, bid, lease_ms: 0, left, grants: Vec::new() }, worker, grants);
+        for ((worker, bid, introduced), grants) in frames {
+            let hire = introduced.then(|| job.call_message(name));
+            let award = Award { call: name, bid, lease_ms: 0, left, grants: Vec::new() };
+            send_award(ctx, award, hire.as_ref(), worker, grants);
         }
     }
 }
 
-fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
+pub(super) fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
     let message = Message::Call(job.call_message(call));
     ctx.counters.calls += 1;
     ctx.send(peer, message);
@@ -188,7 +198,11 @@ fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
 fn withdraw(ctx: &mut Ctx<'_>, job: &mut Job) -> Option<CallId> {
     let open = job.call.take()?;
     let mut told: Vec<PeerId> = open.asked;
-    told.extend(open.bids.iter().map(|bid| bid.worker));
+    told.extend(open.bids.iter().filter(|bid| !bid.introduced).map(|bid| bid.worker));
+    told.extend(open.seeking.open_desks());
+    for bid in open.bids.iter().filter(|bid| bid.introduced && bid.left > 0) {
+        ctx.send(bid.worker, Message::Release(bid.bid));
+    }
     told.sort_unstable();
     told.dedup();
     for peer in told {
@@ -197,8 +211,12 @@ fn withdraw(ctx: &mut Ctx<'_>, job: &mut Job) -> Option<CallId> {
     Some(open.call)
 }
 
-/// Sends grants in frames of bounded length.
-fn send_award(ctx: &mut Ctx<'_>, mut award: Award, worker: PeerId, grants: Vec<Grant>) {
+/// Sends grants in frames of bounded length, each with the call if the worker has not heard it.
+fn send_award(ctx: &mut Ctx<'_>, mut award: Award, hire: Option<&Call>, worker: PeerId, grants: Vec<Grant>) {
+    let word = |award| match hire {
+        Some(call) => Message::Cell(CellWord::Hire { call: call.clone(), award }),
+        None => Message::Award(award),
+    };
     award.lease_ms = u32::try_from(ctx.mesh.lease_ms).unwrap_or(u32::MAX);
     let mut bytes = 0;
     for grant in grants {
@@ -209,10 +227,10 @@ fn send_award(ctx: &mut Ctx<'_>, mut award: Award, worker: PeerId, grants: Vec<G
         if award.grants.len() >= BATCH_MAX || bytes >= AWARD_BYTES {
             bytes = 0;
             let next = Award { grants: Vec::new(), ..award };
-            ctx.send(worker, Message::Award(core::mem::replace(&mut award, next)));
+            ctx.send(worker, word(core::mem::replace(&mut award, next)));
         }
     }
     if !award.grants.is_empty() {
-        ctx.send(worker, Message::Award(award));
+        ctx.send(worker, word(award));
     }
 }

@@ -11,6 +11,8 @@ use crate::snapshot::{JobView, Said};
 use crate::task::{Outcome, Payload, Report, TaskKey};
 use crate::time::Time;
 
+use super::seek::Seeking;
+
 /// Bids of one worker that may stand at once; beyond it the newest is released.
 const BIDS_PER_WORKER_MAX: usize = 16;
 
@@ -155,6 +157,7 @@ pub(super) struct OpenCall {
     pub(super) bids: Vec<StandingBid>,
     pub(super) asked: Vec<PeerId>,
     pub(super) repeat_at: Time,
+    pub(super) seeking: Seeking,
 }
 
 /// Room that a worker promised.
@@ -165,6 +168,8 @@ pub(super) struct StandingBid {
     pub(super) left: u32,
     pub(super) start_in_us: u32,
     pub(super) warm: bool,
+    /// An exchange handed it on: the worker has not heard the call.
+    pub(super) introduced: bool,
     pub(super) came_at: Time,
     pub(super) expires_at: Time,
 }
@@ -313,6 +318,11 @@ impl OpenCall {
             self.bids.push(bid);
         }
         fits
+    }
+
+    /// When it wants to be looked at again.
+    pub(super) fn due(&self) -> Time {
+        self.seeking.look_at.map_or(self.repeat_at, |at| at.min(self.repeat_at))
     }
 
     /// Forgets bids that ended.

@@ -6,6 +6,7 @@ mod award;
 mod job;
 mod outcome;
 mod recall;
+mod seek;
 mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -44,6 +45,7 @@ pub(crate) struct Owner {
     expiries: BTreeSet<(Time, LeaseId)>,
     fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
+    doubts: seek::Doubts,
 }
 
 impl Owner {
@@ -162,6 +164,7 @@ impl Owner {
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
+            self.doubts.on_misled(ctx, from);
             job.requeue(lease.index);
             self.dirty.insert(lease.job);
         }
@@ -208,6 +211,7 @@ impl Owner {
             if let Some(call) = &mut job.call {
                 call.bids.retain(|bid| bid.worker != peer);
                 call.asked.retain(|asked| *asked != peer);
+                call.seeking.on_gone(peer, ctx.now);
             }
         }
         let Some(grace_ms) = grace_ms else { return };
@@ -236,7 +240,7 @@ impl Owner {
         }
         for name in self.calls.values() {
             let call = self.jobs.get(name).and_then(|job| job.call.as_ref());
-            if call.is_some_and(|call| call.repeat_at <= ctx.now) {
+            if call.is_some_and(|call| call.due() <= ctx.now) {
                 self.dirty.insert(*name);
             }
         }
@@ -256,6 +260,7 @@ impl Owner {
         let given_up = losses > ctx.mesh.losses_max;
         ctx.counters.lost += 1;
         members.count_lost(worker);
+        self.doubts.on_misled(ctx, worker);
         job.shun(worker, ctx.now, ctx.mesh.grace_ms);
         ctx.notify(Event::Lost { job: lease.job, index: lease.index, worker });
         if given_up {
@@ -273,7 +278,7 @@ impl Owner {
         for (worker, leases) in core::mem::take(&mut self.acks) {
             for part in leases.chunks(BATCH_MAX) {
                 ctx.send(worker, Message::Ack(part.to_vec()));
-                if worker != ctx.me && !members.is_connected(worker) {
+                if worker != ctx.me && !members.is_reachable(worker) {
                     let leases = part.iter().take(64).copied().collect();
                     ctx.emit(Effect::Publish(Gossip::Ack { worker, leases }));
                 }
@@ -291,7 +296,7 @@ impl Owner {
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
         let repeats = self.calls.values().filter_map(|name| self.jobs.get(name)?.call.as_ref());
-        let call = repeats.map(|call| (call.repeat_at, "a call is repeated")).min();
+        let call = repeats.map(|call| (call.due(), "a call is repeated")).min();
         [lease, call].into_iter().flatten().min()
     }
 }

@@ -17,7 +17,7 @@ const CALLS_MAX: usize = 4096;
 /// Undelivered outcomes beyond which the worker takes no new work.
 const UNDELIVERED_MAX: usize = 16_384;
 /// The same for one owner: one that does not acknowledge must not stop the work for others.
-const UNDELIVERED_PER_OWNER_MAX: usize = 1024;
+pub(super) const UNDELIVERED_PER_OWNER_MAX: usize = 1024;
 
 /// Who is offered room before whom: who uses what is offered, the more urgent, who waits longer.
 type Turn = (bool, Reverse<Class>, u64, (PeerId, CallId));
@@ -44,6 +44,9 @@ impl Worker {
         self.next_turn += 1;
         open.wanted = count;
         open.expires_at = expires_at;
+        if owner != ctx.me && self.stands.slots > 0 {
+            self.on_passed_over(ctx);
+        }
         self.offer(ctx, members);
         let unserved = self.calls.get(&(owner, name)).is_some_and(|open| open.reserved == 0);
         if unserved && count > 0 {
@@ -52,7 +55,7 @@ impl Worker {
         }
     }
 
-    fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
+    pub(super) fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
         if self.draining {
             return Some((Reason::Draining, Some(10_000)));
         }
@@ -80,7 +83,8 @@ impl Worker {
     }
 
     pub(crate) fn on_release(&mut self, owner: PeerId, bid: BidId) {
-        if self.bids.get(&bid).is_some_and(|reservation| reservation.owner == owner) {
+        // Whoever knows the name of a standing bid was introduced with it.
+        if self.bids.get(&bid).is_some_and(|reservation| reservation.standing || reservation.owner == owner) {
             self.end_unused(bid);
         }
     }
@@ -89,6 +93,7 @@ impl Worker {
     /// is next but finds no room holds back those behind it, so that a stream of short tasks can't starve a long one.
     pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         if self.draining || self.outbox.len() >= UNDELIVERED_MAX {
+            self.stand_down();
             return;
         }
         let mut order: Vec<Turn> = Vec::new();
@@ -104,15 +109,18 @@ impl Worker {
             let service_us = self.services.estimate_us(key.0, open.call.job);
             let rtt_us = if key.0 == ctx.me { 0 } else { members.rtt_us(key.0) };
             let window = window::slots_to_offer(self.slots, service_us, rtt_us);
-            let taken = self.held() + self.reserved;
+            // What stands for strangers is taken back for whoever calls.
+            let taken = self.held() + self.reserved - self.stands.slots;
             let free = window.saturating_sub(taken);
             let room = free + self.preemptible(open.call.class, free);
             let slots = room.min(open.wanted.saturating_sub(open.reserved));
             if slots == 0 {
                 break;
             }
+            self.take_back_standing(ctx, window, slots);
             self.make_bid(ctx, key, slots, service_us);
         }
+        self.stand(ctx, members);
     }
 
     /// Slots beyond the free ones that a task of that class may have at once, because what runs there is of a lower
@@ -135,7 +143,7 @@ impl Worker {
         let class = open.call.class;
         let ahead = self.held_by.at_least(class).saturating_sub(self.slots.saturating_sub(1));
         let start_in_us = ahead.saturating_mul(service_us) / self.slots.max(1);
-        self.bids.insert(bid, Reservation { owner, call, class, left: slots, expires_at });
+        self.bids.insert(bid, Reservation { owner, call, class, left: slots, expires_at, standing: false });
         self.bid_ends.insert((expires_at, bid));
         self.reserved += slots;
         self.reserved_by.add(class, slots);
@@ -156,7 +164,10 @@ impl Worker {
     pub(super) fn end_bid(&mut self, bid: BidId) {
         let Some(reservation) = self.bids.remove(&bid) else { return };
         self.bid_ends.remove(&(reservation.expires_at, bid));
-        let Reservation { owner, call, class, left, .. } = reservation;
+        let Reservation { owner, call, class, left, standing, .. } = reservation;
+        if standing {
+            self.stands.slots -= left;
+        }
         self.unreserve((owner, call), class, left);
     }
 

@@ -7,6 +7,7 @@ mod hold;
 mod outbox;
 mod receipts;
 mod slots;
+mod stand;
 mod watch;
 mod window;
 
@@ -49,6 +50,8 @@ struct Reservation {
     class: Class,
     left: u32,
     expires_at: Time,
+    /// It stands at the exchange `owner` for whoever is introduced.
+    standing: bool,
 }
 
 /// Where a held task is.
@@ -152,6 +155,7 @@ pub(crate) struct Worker {
     renew_at: Option<Time>,
     /// Owners whose last bid ran out unused; they come last until they use one.
     wasteful: BTreeSet<PeerId>,
+    stands: stand::Stands,
 }
 
 impl Worker {
@@ -186,6 +190,7 @@ impl Worker {
             next_turn: 0,
             renew_at: None,
             wasteful: BTreeSet::new(),
+            stands: stand::Stands::default(),
         }
     }
 

@@ -1,0 +1,329 @@
+//! The exchange: the soft role of one node a cell. Workers stand bids here, owners seek here, and it introduces one to
+//! the other: a bid that is handed on is forgotten, like a credit that changes hands. It decides nothing and promises
+//! nothing; owners and workers say again within a second what it may have lost. Driven by the engine.
+//!
+//! Whoever is asked serves, whether it thinks to be the cell's exchange or not, so that nodes may disagree. Cost of one
+//! word: a tour of at most [`LOOK_MAX`] entries, whatever the cell's size.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use crate::ctx::Ctx;
+use crate::effect::Effect;
+use crate::id::{BidId, CallId, PeerId};
+use crate::membership::Membership;
+use crate::message::{Class, Gossip, Message, Needs};
+use crate::referral::{CellWord, Introduction, SEEK_TEXT_BYTES_MAX, STAND_MAX, Seek};
+use crate::time::Time;
+
+/// Bids of one worker that stand; beyond it a new one is dropped.
+const BIDS_PER_WORKER_MAX: usize = 256;
+/// Bids that stand; beyond it a new one is dropped, and its worker stands it again a second later.
+const BIDS_MAX: usize = 65_536;
+/// Seeks of one owner that wait; beyond it a new one is dropped, and its owner asks elsewhere.
+const SEEKS_PER_OWNER_MAX: usize = 256;
+/// Seeks that wait; beyond it a new one is dropped, and its owner asks elsewhere.
+const SEEKS_MAX: usize = 16_384;
+/// Entries that are looked at for one that fits; behind it, what fits is found by its owner's direct calls.
+const LOOK_MAX: usize = 64;
+/// Slots that one bid is believed to have.
+const SLOTS_MAX: u32 = 65_536;
+/// How often what ended is swept out, in milliseconds.
+const SWEEP_MS: u64 = 500;
+
+/// Most urgent first, then whoever came first.
+type Turn = (Reverse<Class>, u64);
+
+/// The role.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    bids: BTreeMap<BidId, Standing>,
+    /// In the order in which they came.
+    order: BTreeSet<(u64, BidId)>,
+    by_worker: BTreeMap<PeerId, BTreeSet<BidId>>,
+    waiting: BTreeMap<Turn, Waiting>,
+    places: BTreeMap<(PeerId, CallId, u32), Turn>,
+    next_turn: u64,
+    sweep_at: Option<Time>,
+    /// When everybody is told that this node serves; `None` while it does not.
+    tell_at: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    worker: PeerId,
+    left: u32,
+    turn: u64,
+    expires_at: Time,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    seek: Seek,
+    expires_at: Time,
+}
+
+impl Exchange {
+    // ---- workers
+
+    pub(crate) fn on_stand(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        worker: PeerId,
+        bids: Vec<(BidId, u32)>,
+        ttl_ms: u32,
+    ) {
+        let expires_at = ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms));
+        for (bid, slots) in bids.into_iter().take(STAND_MAX) {
+            if self.bids.get(&bid).is_some_and(|standing| standing.worker != worker) {
+                ctx.counters.dropped += 1;
+                continue;
+            }
+            let turn = self.drop_bid(bid).map(|standing| standing.turn);
+            let left = self.serve(ctx, members, worker, bid, slots.min(SLOTS_MAX), expires_at);
+            if left == 0 {
+                continue;
+            }
+            let of_worker = self.by_worker.get(&worker).map_or(0, BTreeSet::len);
+            if of_worker >= BIDS_PER_WORKER_MAX || self.bids.len() >= BIDS_MAX {
+                ctx.counters.dropped += 1;
+                continue;
+            }
+            let turn = turn.unwrap_or_else(|| self.turn());
+            self.bids.insert(bid, Standing { worker, left, turn, expires_at });
+            self.order.insert((turn, bid));
+            self.by_worker.entry(worker).or_default().insert(bid);
+            self.sweep_at.get_or_insert(ctx.now.plus_ms(SWEEP_MS));
+        }
+    }
+
+    /// Hands slots to seeks that wait for such; how many are left.
+    fn serve(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        worker: PeerId,
+        bid: BidId,
+        mut left: u32,
+        expires_at: Time,
+    ) -> u32 {
+        while left > 0 {
+            let suits = |waiting: &Waiting| {
+                let Seek { needs, memory_bytes, .. } = &waiting.seek;
+                waiting.expires_at > ctx.now && fits(ctx, members, worker, needs, *memory_bytes)
+            };
+            let first = self.waiting.iter().take(LOOK_MAX).find(|(_, waiting)| suits(waiting));
+            let Some(turn) = first.map(|(turn, _)| *turn) else { return left };
+            let Some(waiting) = self.waiting.get_mut(&turn) else { return left };
+            let slots = left.min(waiting.seek.count);
+            introduce(ctx, &waiting.seek, (worker, bid, slots), expires_at);
+            left -= slots;
+            waiting.seek.count -= slots;
+            if waiting.seek.count == 0 {
+                self.drop_seek(turn);
+            }
+        }
+        0
+    }
+
+    // ---- owners
+
+    pub(crate) fn on_seek(&mut self, ctx: &mut Ctx<'_>, members: &Membership, from: PeerId, mut seek: Seek) {
+        let place = (seek.owner, seek.call, seek.desk);
+        let kept = self.places.get(&place).copied();
+        kept.into_iter().for_each(|turn| self.drop_seek(turn));
+        if seek.count == 0 {
+            return;
+        }
+        if seek.text_bytes() > SEEK_TEXT_BYTES_MAX {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        self.match_bids(ctx, members, &mut seek);
+        if seek.count == 0 {
+            return;
+        }
+        if seek.walks > 0 {
+            let desks = members.cells().desks(ctx.now, ctx.mesh);
+            let others: Vec<PeerId> =
+                desks.into_iter().filter(|desk| *desk != ctx.me && *desk != from).collect();
+            if let Some(to) = pick(ctx, &others) {
+                ctx.counters.walked += 1;
+                seek.walks -= 1;
+                ctx.send(to, Message::Cell(CellWord::Seek(seek)));
+                return;
+            }
+        }
+        self.keep(ctx, seek, kept);
+    }
+
+    /// Hands standing bids to a seek, the longest-standing first.
+    fn match_bids(&mut self, ctx: &mut Ctx<'_>, members: &Membership, seek: &mut Seek) {
+        let mut looked_at = None;
+        for _ in 0..LOOK_MAX {
+            if seek.count == 0 {
+                return;
+            }
+            let next = match looked_at {
+                None => self.order.first(),
+                Some(last) => {
+                    self.order.range((core::ops::Bound::Excluded(last), core::ops::Bound::Unbounded)).next()
+                }
+            };
+            let Some((turn, bid)) = next.copied() else { return };
+            looked_at = Some((turn, bid));
+            let Some(standing) = self.bids.get_mut(&bid) else { continue };
+            let (worker, expires_at) = (standing.worker, standing.expires_at);
+            if expires_at <= ctx.now {
+                self.drop_bid(bid);
+                continue;
+            }
+            if !fits(ctx, members, worker, &seek.needs, seek.memory_bytes) {
+                continue;
+            }
+            let slots = standing.left.min(seek.count);
+            standing.left -= slots;
+            if standing.left == 0 {
+                self.drop_bid(bid);
+            }
+            introduce(ctx, seek, (worker, bid, slots), expires_at);
+            seek.count -= slots;
+        }
+    }
+
+    /// Nobody stands for it: it waits here, where it waited before if it did, and its owner is told.
+    fn keep(&mut self, ctx: &mut Ctx<'_>, seek: Seek, kept: Option<Turn>) {
+        let of_owner = (seek.owner, CallId(0), 0)..=(seek.owner, CallId(u64::MAX), u32::MAX);
+        if self.waiting.len() >= SEEKS_MAX || self.places.range(of_owner).count() >= SEEKS_PER_OWNER_MAX {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        let turn = kept.filter(|(Reverse(class), _)| *class == seek.class);
+        let turn = turn.unwrap_or_else(|| (Reverse(seek.class), self.turn()));
+        let (owner, call, desk, count) = (seek.owner, seek.call, seek.desk, seek.count);
+        self.places.insert((owner, call, desk), turn);
+        let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
+        self.waiting.insert(turn, Waiting { seek, expires_at });
+        self.sweep_at.get_or_insert(ctx.now.plus_ms(SWEEP_MS));
+        ctx.send(owner, Message::Cell(CellWord::Waits { call, desk, count }));
+    }
+
+    pub(crate) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
+        self.drop_seeks((owner, call, 0)..=(owner, call, u32::MAX));
+    }
+
+    // ---- peers and time
+
+    /// Its bids are void, and nobody need be introduced to it.
+    pub(crate) fn on_peer_down(&mut self, peer: PeerId) {
+        for bid in self.by_worker.remove(&peer).unwrap_or_default() {
+            self.drop_bid(bid);
+        }
+        self.drop_seeks((peer, CallId(0), 0)..=(peer, CallId(u64::MAX), u32::MAX));
+    }
+
+    pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        if self.sweep_at.is_some_and(|at| at <= ctx.now) {
+            self.sweep(ctx.now);
+            let idle = self.bids.is_empty() && self.waiting.is_empty();
+            self.sweep_at = Some(ctx.now.plus_ms(SWEEP_MS)).filter(|_| !idle);
+        }
+        let others_stand = self.by_worker.keys().any(|worker| *worker != ctx.me);
+        if !members.cells().is_exchange() && !(members.cells().on() && others_stand) {
+            self.tell_at = None;
+            return;
+        }
+        // Not at once: a node that joins thinks for a moment that it is alone in its cell.
+        let tell_at = *self.tell_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.seek_ms));
+        if tell_at <= ctx.now {
+            self.tell_at = Some(ctx.now.plus_ms(ctx.mesh.cell_tell_ms));
+            ctx.emit(Effect::Publish(Gossip::Exchange));
+        }
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
+        let sweep = self.sweep_at.map(|at| (at, "the exchange is swept"));
+        let tell = self.tell_at.map(|at| (at, "an exchange tells that it serves"));
+        [sweep, tell].into_iter().flatten().min()
+    }
+
+    fn sweep(&mut self, now: Time) {
+        let bids = self.bids.iter().filter(|(_, standing)| standing.expires_at <= now);
+        for bid in bids.map(|(bid, _)| *bid).collect::<Vec<_>>() {
+            self.drop_bid(bid);
+        }
+        let seeks = self.waiting.iter().filter(|(_, waiting)| waiting.expires_at <= now);
+        for turn in seeks.map(|(turn, _)| *turn).collect::<Vec<_>>() {
+            self.drop_seek(turn);
+        }
+    }
+
+    // ---- views and bookkeeping
+
+    /// Seeks that wait here.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Bids that stand here.
+    pub(crate) fn standing(&self) -> usize {
+        self.bids.len()
+    }
+
+    fn turn(&mut self) -> u64 {
+        self.next_turn += 1;
+        self.next_turn
+    }
+
+    fn drop_bid(&mut self, bid: BidId) -> Option<Standing> {
+        let standing = self.bids.remove(&bid)?;
+        self.order.remove(&(standing.turn, bid));
+        if let Some(all) = self.by_worker.get_mut(&standing.worker) {
+            all.remove(&bid);
+            if all.is_empty() {
+                self.by_worker.remove(&standing.worker);
+            }
+        }
+        Some(standing)
+    }
+
+    fn drop_seek(&mut self, turn: Turn) {
+        if let Some(Waiting { seek, .. }) = self.waiting.remove(&turn) {
+            self.places.remove(&(seek.owner, seek.call, seek.desk));
+        }
+    }
+
+    fn drop_seeks(&mut self, places: core::ops::RangeInclusive<(PeerId, CallId, u32)>) {
+        let turns: Vec<Turn> = self.places.range(places).map(|(_, turn)| *turn).collect();
+        turns.into_iter().for_each(|turn| self.drop_seek(turn));
+    }
+}
+
+fn introduce(ctx: &mut Ctx<'_>, seek: &Seek, (worker, bid, slots): (PeerId, BidId, u32), expires_at: Time) {
+    ctx.counters.introduced += 1;
+    let ttl_ms = u32::try_from(expires_at.since_us(ctx.now) / 1000).unwrap_or(u32::MAX);
+    let word = Introduction { call: seek.call, desk: seek.desk, worker, bid, slots, ttl_ms };
+    ctx.send(seek.owner, Message::Cell(CellWord::Introduce(word)));
+}
+
+/// Whether a worker may be able to run a task, by what it told about itself; the worker itself has the last word. This
+/// node does not tell itself: a task that wants labels finds it by a direct call.
+fn fits(ctx: &Ctx<'_>, members: &Membership, worker: PeerId, needs: &Needs, memory_bytes: u64) -> bool {
+    if worker == ctx.me {
+        return needs.labels.is_empty();
+    }
+    let told = members.told(worker);
+    told.is_none_or(|told| {
+        let labels = needs.labels.iter().all(|wanted| told.labels.contains(wanted));
+        labels && memory_bytes <= told.memory_bytes && !told.draining
+    })
+}
+
+/// One of these, by chance.
+fn pick(ctx: &mut Ctx<'_>, among: &[PeerId]) -> Option<PeerId> {
+    let count = u64::try_from(among.len()).ok().filter(|count| *count > 0)?;
+    let place = usize::try_from(ctx.fresh_id() % count).unwrap_or(0);
+    among.get(place).copied()
+}
