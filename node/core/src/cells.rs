@@ -161,7 +161,8 @@ impl Cells {
 }
 
 /// How many cells so many nodes make; 0 when each can call all others.
-pub(crate) fn cells_for(nodes: u32, full_mesh: u32, cell_nodes: u32) -> u32 {
+#[must_use]
+pub fn cells_for(nodes: u32, full_mesh: u32, cell_nodes: u32) -> u32 {
     if nodes <= full_mesh.saturating_add(1) {
         return 0;
     }
@@ -169,7 +170,8 @@ pub(crate) fn cells_for(nodes: u32, full_mesh: u32, cell_nodes: u32) -> u32 {
 }
 
 /// The cell of a node: the one for which it ranks highest. One more cell takes its share from all others.
-pub(crate) fn cell_of(peer: PeerId, cells: u32) -> u32 {
+#[must_use]
+pub fn cell_of(peer: PeerId, cells: u32) -> u32 {
     (0..cells).max_by_key(|cell| rank(peer, *cell)).unwrap_or(0)
 }
 

@@ -39,6 +39,7 @@ pub mod task;
 pub mod time;
 mod worker;
 
+pub use cells::{cell_of, cells_for};
 pub use config::{MeshConfig, NodeConfig};
 pub use effect::{Effect, Event, Work};
 pub use engine::{Audit, CellsAudit, Engine, JobAudit};

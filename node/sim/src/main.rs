@@ -3,10 +3,12 @@
 
 use std::process::ExitCode;
 
+use weft_sim::cells::Study;
 use weft_sim::{Summary, simulate};
 
 const USAGE: &str = "usage: weft-sim run --seed N [--verbose]
-       weft-sim seeds --from A --count N";
+       weft-sim seeds --from A --count N
+       weft-sim cells --help";
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +19,9 @@ enum Verb {
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("cells", flags)) = args.split_first().map(|(verb, flags)| (verb.as_str(), flags)) {
+        return cells(flags);
+    }
     match parse(&args) {
         Some(Verb::Run { seed, verbose }) => run(seed, verbose),
         Some(Verb::Seeds { from, count }) => seeds(from, count),
@@ -25,6 +30,16 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// A large mesh under Sparrow's workload, beside one omniscient queue.
+fn cells(flags: &[String]) -> ExitCode {
+    let Some(study) = Study::from_flags(flags) else {
+        eprintln!("usage: {}", weft_sim::cells::USAGE);
+        return ExitCode::from(2);
+    };
+    println!("{}", study.run());
+    ExitCode::SUCCESS
 }
 
 fn parse(args: &[String]) -> Option<Verb> {

@@ -116,6 +116,9 @@ impl Owner {
             open.asked.clear();
         }
         let call = open.call;
+        for desk in open.seeking.leave() {
+            ctx.send(desk, Message::Withdraw(call));
+        }
         let mut candidates: Vec<PeerId> = Vec::new();
         if !open.asked.contains(&ctx.me) {
             candidates.push(ctx.me);

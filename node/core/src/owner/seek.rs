@@ -65,6 +65,13 @@ impl Seeking {
         }
     }
 
+    /// There are no cells any more: where something waits that is to be withdrawn.
+    pub(super) fn leave(&mut self) -> Vec<PeerId> {
+        let open = self.open_desks().collect();
+        *self = Self::default();
+        open
+    }
+
     fn desk_mut(&mut self, number: u32) -> Option<&mut Desk> {
         self.desks.get_mut(usize::try_from(number).ok()?)
     }
