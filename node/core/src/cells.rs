@@ -16,6 +16,9 @@ use crate::time::Time;
 /// Cells that a mesh has at most: what a node keeps of the exchanges, and what a tour of them costs.
 const CELLS_MAX: u32 = 256;
 
+/// Most that a cell is believed to have, in cells of the usual size.
+const SHARE_MAX: u32 = 4;
+
 /// Where this node belongs, and who serves which cell.
 #[derive(Debug)]
 pub(crate) struct Cells {
@@ -39,6 +42,8 @@ pub(crate) struct Cells {
 struct Known {
     peer: PeerId,
     rank: u64,
+    /// Slots of its cell, by its word.
+    slots: u32,
     heard_at: Time,
 }
 
@@ -122,12 +127,12 @@ impl Cells {
 
     /// A node says that it serves its cell. Another one of the same cell is believed only if it ranks higher, or the
     /// one that did was not heard for long: a node can claim no cell but its own.
-    pub(crate) fn on_claim(&mut self, origin: PeerId, now: Time, mesh: &MeshConfig) {
+    pub(crate) fn on_claim(&mut self, origin: PeerId, slots: u32, now: Time, mesh: &MeshConfig) {
         if !self.on() {
             return;
         }
         let cell = cell_of(origin, self.cells);
-        let claim = Known { peer: origin, rank: rank(origin, cell), heard_at: now };
+        let claim = Known { peer: origin, rank: rank(origin, cell), slots, heard_at: now };
         let known = self.exchanges.get(&cell);
         let stands = known.is_some_and(|known| {
             let fresh = now.since_us(known.heard_at) < 1500 * mesh.cell_tell_ms;
@@ -150,12 +155,26 @@ impl Cells {
         if shadow { best.next().unwrap_or(first) } else { first }
     }
 
-    /// Every exchange that was heard of within three intervals, one a cell, and the own cell's.
-    pub(crate) fn desks(&self, now: Time, mesh: &MeshConfig) -> Vec<PeerId> {
+    /// Every exchange that was heard of within three intervals, one a cell, and the own cell's; with each its share of
+    /// the mesh: the slots of its cell, but at most [`SHARE_MAX`] times what is usual, whatever it claims.
+    pub(crate) fn desks(&self, now: Time, mesh: &MeshConfig) -> Vec<(PeerId, u32)> {
         let fresh = |known: &Known| now.since_us(known.heard_at) <= 3000 * mesh.cell_tell_ms;
-        let others = self.exchanges.iter().filter(|(cell, known)| **cell != self.cell && fresh(known));
-        let mut desks: Vec<PeerId> = others.map(|(_, known)| known.peer).collect();
-        desks.push(self.exchange(false));
+        let mut desks: Vec<(PeerId, u32)> = Vec::new();
+        let mut own = (self.exchange(false), 0);
+        for (cell, known) in self.exchanges.iter().filter(|(_, known)| fresh(known)) {
+            if *cell != self.cell {
+                desks.push((known.peer, known.slots));
+            } else if known.peer == own.0 {
+                own.1 = known.slots;
+            }
+        }
+        desks.push(own);
+        let mut shares: Vec<u32> = desks.iter().map(|(_, slots)| *slots).filter(|slots| *slots > 0).collect();
+        shares.sort_unstable();
+        let usual = shares.get(shares.len() / 2).copied().unwrap_or(1);
+        for (_, slots) in &mut desks {
+            *slots = if *slots == 0 { usual } else { (*slots).min(usual.saturating_mul(SHARE_MAX)) };
+        }
         desks
     }
 }
@@ -259,14 +278,14 @@ mod tests {
             (1..40).map(peer).filter(|other| cell_of(*other, 2) != cells.cell).collect();
         others.sort_by_key(|other| rank(*other, 1 - cells.cell));
         let (low, high) = (others[0], others[others.len() - 1]);
-        cells.on_claim(low, Time(1), &mesh);
-        cells.on_claim(high, Time(2), &mesh);
-        cells.on_claim(low, Time(3), &mesh);
-        assert_eq!(cells.desks(Time(4), &mesh), [high, peer(0)]);
+        cells.on_claim(low, 9, Time(1), &mesh);
+        cells.on_claim(high, 8, Time(2), &mesh);
+        cells.on_claim(low, 9, Time(3), &mesh);
+        assert_eq!(cells.desks(Time(4), &mesh), [(high, 8), (peer(0), 8)]);
         let later = Time(4).plus_ms(2 * mesh.cell_tell_ms);
-        cells.on_claim(low, later, &mesh);
-        assert_eq!(cells.desks(later, &mesh), [low, peer(0)], "who is silent does not stand");
+        cells.on_claim(low, 9, later, &mesh);
+        assert_eq!(cells.desks(later, &mesh), [(low, 9), (peer(0), 9)], "who is silent does not stand");
         let never = later.plus_ms(4 * mesh.cell_tell_ms);
-        assert_eq!(cells.desks(never, &mesh), [peer(0)], "and is forgotten");
+        assert_eq!(cells.desks(never, &mesh), [(peer(0), 1)], "and is forgotten");
     }
 }

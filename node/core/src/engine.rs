@@ -394,7 +394,7 @@ fn on_gossip(
             }
         }
         Gossip::Known(all) => memo::on_known(ctx, origin, all),
-        Gossip::Exchange => members.on_claim(origin, ctx.now, ctx.mesh),
+        Gossip::Exchange { slots } => members.on_claim(origin, slots, ctx.now, ctx.mesh),
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {
                 worker.on_ack(ctx, origin, &leases);

@@ -46,8 +46,10 @@ pub(crate) struct Exchange {
     places: BTreeMap<(PeerId, CallId, u32), Turn>,
     next_turn: u64,
     sweep_at: Option<Time>,
-    /// When everybody is told that this node serves; `None` while it does not.
+    /// When to look whether there is something to tell everybody; `None` while this node does not serve.
     tell_at: Option<Time>,
+    /// Slots that were told, and when.
+    told: (u32, Time),
 }
 
 #[derive(Debug)]
@@ -147,8 +149,8 @@ impl Exchange {
         }
         if seek.walks > 0 {
             let desks = members.cells().desks(ctx.now, ctx.mesh);
-            let others: Vec<PeerId> =
-                desks.into_iter().filter(|desk| *desk != ctx.me && *desk != from).collect();
+            let desks = desks.into_iter().map(|(desk, _)| desk);
+            let others: Vec<PeerId> = desks.filter(|desk| *desk != ctx.me && *desk != from).collect();
             if let Some(to) = pick(ctx, &others) {
                 ctx.counters.walked += 1;
                 seek.walks -= 1;
@@ -224,7 +226,7 @@ impl Exchange {
         self.drop_seeks((peer, CallId(0), 0)..=(peer, CallId(u64::MAX), u32::MAX));
     }
 
-    pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+    pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership, own_slots: u32) {
         if self.sweep_at.is_some_and(|at| at <= ctx.now) {
             self.sweep(ctx.now);
             let idle = self.bids.is_empty() && self.waiting.is_empty();
@@ -233,13 +235,24 @@ impl Exchange {
         let others_stand = self.by_worker.keys().any(|worker| *worker != ctx.me);
         if !members.cells().is_exchange() && !(members.cells().on() && others_stand) {
             self.tell_at = None;
+            self.told = (0, Time::ZERO);
             return;
         }
         // Not at once: a node that joins thinks for a moment that it is alone in its cell.
         let tell_at = *self.tell_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.seek_ms));
         if tell_at <= ctx.now {
-            self.tell_at = Some(ctx.now.plus_ms(ctx.mesh.cell_tell_ms));
-            ctx.emit(Effect::Publish(Gossip::Exchange));
+            self.tell_at = Some(ctx.now.plus_ms(ctx.mesh.stand_ms));
+            self.tell(ctx, members.slots_of_cell().saturating_add(own_slots));
+        }
+    }
+
+    /// Tells the mesh that this node serves so many slots: seldom, and when that changed by a twentieth.
+    fn tell(&mut self, ctx: &mut Ctx<'_>, slots: u32) {
+        let (told, at) = self.told;
+        let changed = slots.abs_diff(told) > told / 20;
+        if changed || ctx.now.since_us(at) >= 1000 * ctx.mesh.cell_tell_ms {
+            self.told = (slots, ctx.now);
+            ctx.emit(Effect::Publish(Gossip::Exchange { slots }));
         }
     }
 

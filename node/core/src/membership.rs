@@ -11,6 +11,8 @@ use crate::time::Time;
 
 /// Peers remembered, connected or not; beyond it the longest disconnected is forgotten, and a connected one ignored.
 pub(crate) const PEERS_MAX: usize = 4096;
+/// Slots that a peer is believed to have, where many are summed.
+const SLOTS_MAX: u32 = 65_536;
 /// Labels that a peer may tell.
 const LABELS_MAX: usize = 32;
 
@@ -90,8 +92,15 @@ impl Membership {
         self.cells.fill(connected.map(|(peer, _)| *peer));
     }
 
-    pub(crate) fn on_claim(&mut self, origin: PeerId, now: Time, mesh: &MeshConfig) {
-        self.cells.on_claim(origin, now, mesh);
+    pub(crate) fn on_claim(&mut self, origin: PeerId, slots: u32, now: Time, mesh: &MeshConfig) {
+        self.cells.on_claim(origin, slots, now, mesh);
+    }
+
+    /// Slots that the connected nodes of this cell told of.
+    pub(crate) fn slots_of_cell(&self) -> u32 {
+        let mates = self.connected().filter(|(peer, _)| self.cells.is_mate(*peer));
+        let told = mates.filter(|(_, entry)| entry.told_at.is_some() && !entry.capacity.draining);
+        told.map(|(_, entry)| entry.capacity.slots.min(SLOTS_MAX)).fold(0, u32::saturating_add)
     }
 
     pub(crate) fn cells(&self) -> &Cells {

@@ -326,7 +326,10 @@ pub enum Gossip {
     /// Results worth remembering that I computed.
     Known(Vec<Known>),
     /// I serve my cell as its exchange.
-    Exchange,
+    Exchange {
+        /// Slots of the workers that I know in it.
+        slots: u32,
+    },
 }
 
 impl Gossip {
@@ -335,7 +338,9 @@ impl Gossip {
     pub fn scope(&self) -> Scope {
         match self {
             Self::Capacity(_) | Self::Known(_) => Scope::Cell,
-            Self::Outcome { .. } | Self::Renew { .. } | Self::Ack { .. } | Self::Exchange => Scope::Mesh,
+            Self::Outcome { .. } | Self::Renew { .. } | Self::Ack { .. } | Self::Exchange { .. } => {
+                Scope::Mesh
+            }
         }
     }
 }

@@ -45,8 +45,9 @@ impl Engine {
 
     pub(super) fn on_time_cells(&mut self) {
         let mut exchange = core::mem::take(&mut self.exchange);
+        let slots = self.node.slots;
         let (mut ctx, _, _, members) = self.parts();
-        exchange.on_time(&mut ctx, members);
+        exchange.on_time(&mut ctx, members, slots);
         self.exchange = exchange;
     }
 

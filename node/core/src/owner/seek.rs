@@ -121,21 +121,22 @@ impl Owner {
         }
     }
 
-    /// Seeks so many more, spread evenly over the exchanges from one that chance names on. Tasks that want labels are
-    /// sought at every exchange: few workers may carry them.
+    /// Seeks so many more, spread over the exchanges by the slots of their cells. Tasks that want labels are sought at
+    /// every exchange: few workers may carry them.
     fn spread(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId, want: u32) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         let wide = !job.what.needs.labels.is_empty();
         let desks = self.doubts.believed(ctx.now, members.cells().desks(ctx.now, ctx.mesh), members);
-        let count = u32::try_from(desks.len()).unwrap_or(u32::MAX).max(1);
-        let start = usize::try_from(ctx.fresh_id() % u64::from(count)).unwrap_or(0);
-        let asked = if wide { count } else { count.min(want) };
-        let tour = desks.iter().cycle().skip(start).take(usize::try_from(asked).unwrap_or(0));
-        for (exchange, place) in tour.copied().zip(0u32..) {
-            let share = if wide { want } else { want / asked + u32::from(place < want % asked) };
-            let Some(open) = &mut job.call else { return };
+        let chance = ctx.fresh_id();
+        let shares = shares(&desks, want, chance);
+        // Where every exchange has a share, one that waits waits in turn; a few may find an idle cell by walking.
+        let few = usize::try_from(want).is_ok_and(|want| want < desks.len());
+        let walks = if few { ctx.mesh.walks } else { 0 };
+        for ((exchange, _), share) in desks.into_iter().zip(shares) {
+            let share = if wide { want } else { share };
+            let Some(open) = job.call.as_mut().filter(|_| share > 0) else { continue };
             let desk = open.seeking.desk_at(exchange, ctx.now);
-            seek_at(ctx, job, desk, Some(share), ctx.mesh.walks);
+            seek_at(ctx, job, desk, Some(share), walks);
         }
     }
 
@@ -184,6 +185,26 @@ impl Owner {
             desk.answered = true;
         }
     }
+}
+
+/// Shares of `want` tasks in proportion to slots, each rounded up or down: a comb of `want` teeth, laid by chance over
+/// all slots in a row (systematic sampling). Sums to `want` unless there are no slots at all.
+fn shares(desks: &[(PeerId, u32)], want: u32, chance: u64) -> Vec<u32> {
+    let all: u64 = desks.iter().map(|(_, slots)| u64::from(*slots)).sum();
+    let offset = if all == 0 { 0 } else { chance % all };
+    // The tooth number k stands at (k * all + offset) / want; so many stand before a place.
+    let before = |place: u64| {
+        let past = (place * u64::from(want)).saturating_sub(offset);
+        if all == 0 { 0 } else { past.div_ceil(all) }
+    };
+    let mut place = 0;
+    let mut shares = Vec::with_capacity(desks.len());
+    for (_, slots) in desks {
+        let next = place + u64::from(*slots);
+        shares.push(u32::try_from(before(next) - before(place)).unwrap_or(u32::MAX));
+        place = next;
+    }
+    shares
 }
 
 /// Says to one desk what is sought there: `more` than before, or the same again.
@@ -313,10 +334,10 @@ impl Doubts {
     }
 
     /// The exchanges that are believed; where none is, the one that would serve this node's cell instead.
-    fn believed(&self, now: Time, mut desks: Vec<PeerId>, members: &Membership) -> Vec<PeerId> {
-        desks.retain(|desk| self.by.get(desk).is_none_or(|doubt| doubt.until <= now));
+    fn believed(&self, now: Time, mut desks: Vec<(PeerId, u32)>, members: &Membership) -> Vec<(PeerId, u32)> {
+        desks.retain(|(desk, _)| self.by.get(desk).is_none_or(|doubt| doubt.until <= now));
         if desks.is_empty() {
-            desks.push(members.cells().exchange(true));
+            desks.push((members.cells().exchange(true), 1));
         }
         desks
     }
@@ -326,5 +347,38 @@ impl Doubts {
             self.by.clear();
         }
         self.by.entry(exchange).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_in_proportion_and_sum_up() {
+        let desk = |slots| (PeerId([1; 32]), slots);
+        // slots of each, tasks, chance -> shares
+        let table: [(&[u32], u32, u64, &[u32]); 7] = [
+            (&[100, 100, 100, 100], 4, 0, &[1, 1, 1, 1]),
+            (&[100, 100, 100, 100], 4, 399, &[1, 1, 1, 1]),
+            (&[300, 100], 4, 7, &[3, 1]),
+            (&[100, 100, 100, 100], 1, 250, &[0, 0, 1, 0]),
+            (&[100, 100], 1001, 150, &[500, 501]),
+            (&[0, 5], 3, 2, &[0, 3]),
+            (&[0], 3, 2, &[0]),
+        ];
+        for (slots, want, chance, expected) in table {
+            let desks: Vec<_> = slots.iter().map(|slots| desk(*slots)).collect();
+            assert_eq!(shares(&desks, want, chance), expected, "{slots:?} {want} {chance}");
+        }
+    }
+
+    #[test]
+    fn whatever_chance_says_every_task_has_one_share() {
+        let desks: Vec<_> = [3, 1, 400, 7, 90, 90].map(|slots| (PeerId([2; 32]), slots)).to_vec();
+        for chance in 0..2000 {
+            let sum: u32 = shares(&desks, 37, chance).iter().sum();
+            assert_eq!(sum, 37, "chance {chance}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 use super::{Owners, Study, Trouble, Work};
 
 /// How `weft-sim cells` is asked.
-pub const USAGE: &str = "weft-sim cells [--nodes N] [--load PERCENT] [--jobs N] [--tasks N] [--constant] [--seed N]
+pub const USAGE: &str =
+    "weft-sim cells [--nodes N] [--load PERCENT] [--jobs N] [--tasks N] [--constant] [--seed N]
                       [--owners N] [--cell-nodes N] [--walks N]
                       [--crash CELLS | --silent CELLS | --forge CELLS | --loss PERMILLE | --halves MS]";
 

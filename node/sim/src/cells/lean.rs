@@ -395,7 +395,8 @@ impl Lean {
 
     fn send(&mut self, from: u32, to: PeerId, message: Message) {
         let Some(message) = self.conduct(from, message) else { return };
-        let bytes = if self.tally.messages % WEIGHED == 0 { encode_message(&message).len() as u64 } else { 0 };
+        let bytes =
+            if self.tally.messages % WEIGHED == 0 { encode_message(&message).len() as u64 } else { 0 };
         self.tally.on_message(Kind::of(&message), bytes * WEIGHED);
         self.hosts[from as usize].said += 1;
         let to = number(to);

@@ -15,7 +15,7 @@ const DELAY_US: u64 = 500;
 /// Mean running time of a task, in microseconds; Sparrow's.
 const MEAN_US: f64 = 100_000.0;
 /// When the first job comes: the mesh has found itself by then.
-const START_US: u64 = 600_000;
+const START_US: u64 = 2_500_000;
 /// How long after the last job everything must have ended.
 const REST_US: u64 = 120_000_000;
 
