@@ -35,8 +35,8 @@ pub struct MeshConfig {
     pub cell_nodes: u32,
     /// How long an owner waits for an exchange's first word before it asks elsewhere.
     pub seek_ms: u64,
-    /// To how many further exchanges a seek walks where no bid stands.
-    pub walks: u8,
+    /// How many other exchanges are asked to lend a bid where none stands.
+    pub scouts: u8,
     /// How often a worker says again what it stands at its exchange.
     pub stand_ms: u64,
     /// How often an exchange tells everybody that it serves, and, in a mesh of cells, a node its capacity.
@@ -60,7 +60,7 @@ impl MeshConfig {
         full_mesh: 64,
         cell_nodes: 100,
         seek_ms: 50,
-        walks: 2,
+        scouts: 1,
         stand_ms: 1000,
         cell_tell_ms: 10_000,
     };

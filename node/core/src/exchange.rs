@@ -5,7 +5,7 @@
 //! Whoever is asked serves, whether it thinks to be the cell's exchange or not, so that nodes may disagree. Cost of one
 //! word: a tour of at most [`LOOK_MAX`] entries, whatever the cell's size.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -29,6 +29,10 @@ const SEEKS_MAX: usize = 16_384;
 const LOOK_MAX: usize = 64;
 /// Slots that one bid is believed to have.
 const SLOTS_MAX: u32 = 65_536;
+/// Scouts from other exchanges that are remembered; beyond it a new one is not.
+const SHORT_MAX: usize = 1024;
+/// For how long, in milliseconds: what still waits by then is asked for again by its owner.
+const SCOUT_MS: u64 = 100;
 /// How often what ended is swept out, in milliseconds.
 const SWEEP_MS: u64 = 500;
 
@@ -45,6 +49,8 @@ pub(crate) struct Exchange {
     waiting: BTreeMap<Turn, Waiting>,
     places: BTreeMap<(PeerId, CallId, u32), Turn>,
     next_turn: u64,
+    /// Other exchanges that scouted here in vain.
+    short: VecDeque<Short>,
     sweep_at: Option<Time>,
     /// When to look whether there is something to tell everybody; `None` while this node does not serve.
     tell_at: Option<Time>,
@@ -60,8 +66,17 @@ struct Standing {
     expires_at: Time,
 }
 
+/// An exchange that was short of bids a moment ago.
+#[derive(Debug)]
+struct Short {
+    exchange: PeerId,
+    count: u32,
+    expires_at: Time,
+}
+
 #[derive(Debug)]
 struct Waiting {
+    owner: PeerId,
     seek: Seek,
     expires_at: Time,
 }
@@ -79,26 +94,38 @@ impl Exchange {
     ) {
         let expires_at = ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms));
         for (bid, slots) in bids.into_iter().take(STAND_MAX) {
-            if self.bids.get(&bid).is_some_and(|standing| standing.worker != worker) {
-                ctx.counters.dropped += 1;
-                continue;
-            }
-            let turn = self.drop_bid(bid).map(|standing| standing.turn);
-            let left = self.serve(ctx, members, worker, bid, slots.min(SLOTS_MAX), expires_at);
-            if left == 0 {
-                continue;
-            }
-            let of_worker = self.by_worker.get(&worker).map_or(0, BTreeSet::len);
-            if of_worker >= BIDS_PER_WORKER_MAX || self.bids.len() >= BIDS_MAX {
-                ctx.counters.dropped += 1;
-                continue;
-            }
-            let turn = turn.unwrap_or_else(|| self.turn());
-            self.bids.insert(bid, Standing { worker, left, turn, expires_at });
-            self.order.insert((turn, bid));
-            self.by_worker.entry(worker).or_default().insert(bid);
-            self.sweep_at.get_or_insert(ctx.now.plus_ms(SWEEP_MS));
+            self.take(ctx, members, (worker, bid, slots), expires_at);
         }
+        self.lend_on(ctx);
+    }
+
+    /// A bid stands here from now on, as far as nobody waits for it.
+    fn take(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        (worker, bid, slots): (PeerId, BidId, u32),
+        expires_at: Time,
+    ) {
+        if self.bids.get(&bid).is_some_and(|standing| standing.worker != worker) {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        let turn = self.drop_bid(bid).map(|standing| standing.turn);
+        let left = self.serve(ctx, members, worker, bid, slots.min(SLOTS_MAX), expires_at);
+        if left == 0 {
+            return;
+        }
+        let of_worker = self.by_worker.get(&worker).map_or(0, BTreeSet::len);
+        if of_worker >= BIDS_PER_WORKER_MAX || self.bids.len() >= BIDS_MAX {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        let turn = turn.unwrap_or_else(|| self.turn());
+        self.bids.insert(bid, Standing { worker, left, turn, expires_at });
+        self.order.insert((turn, bid));
+        self.by_worker.entry(worker).or_default().insert(bid);
+        self.sweep_at.get_or_insert(ctx.now.plus_ms(SWEEP_MS));
     }
 
     /// Hands slots to seeks that wait for such; how many are left.
@@ -120,7 +147,7 @@ impl Exchange {
             let Some(turn) = first.map(|(turn, _)| *turn) else { return left };
             let Some(waiting) = self.waiting.get_mut(&turn) else { return left };
             let slots = left.min(waiting.seek.count);
-            introduce(ctx, &waiting.seek, (worker, bid, slots), expires_at);
+            introduce(ctx, waiting.owner, &waiting.seek, (worker, bid, slots), expires_at);
             left -= slots;
             waiting.seek.count -= slots;
             if waiting.seek.count == 0 {
@@ -132,8 +159,8 @@ impl Exchange {
 
     // ---- owners
 
-    pub(crate) fn on_seek(&mut self, ctx: &mut Ctx<'_>, members: &Membership, from: PeerId, mut seek: Seek) {
-        let place = (seek.owner, seek.call, seek.desk);
+    pub(crate) fn on_seek(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, mut seek: Seek) {
+        let place = (owner, seek.call, seek.desk);
         let kept = self.places.get(&place).copied();
         kept.into_iter().for_each(|turn| self.drop_seek(turn));
         if seek.count == 0 {
@@ -143,26 +170,19 @@ impl Exchange {
             ctx.counters.dropped += 1;
             return;
         }
-        self.match_bids(ctx, members, &mut seek);
+        self.match_bids(ctx, members, owner, &mut seek);
         if seek.count == 0 {
             return;
         }
-        if seek.walks > 0 {
-            let desks = members.cells().desks(ctx.now, ctx.mesh);
-            let desks = desks.into_iter().map(|(desk, _)| desk);
-            let others: Vec<PeerId> = desks.filter(|desk| *desk != ctx.me && *desk != from).collect();
-            if let Some(to) = pick(ctx, &others) {
-                ctx.counters.walked += 1;
-                seek.walks -= 1;
-                ctx.send(to, Message::Cell(CellWord::Seek(seek)));
-                return;
-            }
+        let scouts = kept.is_none() && seek.needs.labels.is_empty();
+        let (count, memory_bytes) = (seek.count, seek.memory_bytes);
+        if self.keep(ctx, owner, seek, kept) && scouts {
+            scout(ctx, members, count, memory_bytes);
         }
-        self.keep(ctx, seek, kept);
     }
 
     /// Hands standing bids to a seek, the longest-standing first.
-    fn match_bids(&mut self, ctx: &mut Ctx<'_>, members: &Membership, seek: &mut Seek) {
+    fn match_bids(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, seek: &mut Seek) {
         let mut looked_at = None;
         for _ in 0..LOOK_MAX {
             if seek.count == 0 {
@@ -190,30 +210,110 @@ impl Exchange {
             if standing.left == 0 {
                 self.drop_bid(bid);
             }
-            introduce(ctx, seek, (worker, bid, slots), expires_at);
+            introduce(ctx, owner, seek, (worker, bid, slots), expires_at);
             seek.count -= slots;
         }
     }
 
     /// Nobody stands for it: it waits here, where it waited before if it did, and its owner is told.
-    fn keep(&mut self, ctx: &mut Ctx<'_>, seek: Seek, kept: Option<Turn>) {
-        let of_owner = (seek.owner, CallId(0), 0)..=(seek.owner, CallId(u64::MAX), u32::MAX);
+    fn keep(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, seek: Seek, kept: Option<Turn>) -> bool {
+        let of_owner = (owner, CallId(0), 0)..=(owner, CallId(u64::MAX), u32::MAX);
         if self.waiting.len() >= SEEKS_MAX || self.places.range(of_owner).count() >= SEEKS_PER_OWNER_MAX {
             ctx.counters.dropped += 1;
-            return;
+            return false;
         }
         let turn = kept.filter(|(Reverse(class), _)| *class == seek.class);
         let turn = turn.unwrap_or_else(|| (Reverse(seek.class), self.turn()));
-        let (owner, call, desk, count) = (seek.owner, seek.call, seek.desk, seek.count);
+        let (call, desk, count) = (seek.call, seek.desk, seek.count);
         self.places.insert((owner, call, desk), turn);
         let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
-        self.waiting.insert(turn, Waiting { seek, expires_at });
+        self.waiting.insert(turn, Waiting { owner, seek, expires_at });
         self.sweep_at.get_or_insert(ctx.now.plus_ms(SWEEP_MS));
         ctx.send(owner, Message::Cell(CellWord::Waits { call, desk, count }));
+        true
     }
 
     pub(crate) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
         self.drop_seeks((owner, call, 0)..=(owner, call, u32::MAX));
+    }
+
+    // ---- other exchanges
+
+    /// Tasks wait at another exchange: it is lent what stands here, and what stands here next if that is too little.
+    pub(crate) fn on_scout(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        from: PeerId,
+        count: u32,
+        memory_bytes: u64,
+    ) {
+        let expires_at = ctx.now.plus_ms(SCOUT_MS);
+        let mut short = Short { exchange: from, count: count.min(SLOTS_MAX), expires_at };
+        self.lend(ctx, &mut short, |ctx, worker| fits(ctx, members, worker, &Needs::default(), memory_bytes));
+        if short.count > 0 && self.short.len() < SHORT_MAX {
+            self.short.push_back(short);
+        }
+    }
+
+    /// Another exchange gives bids away. A bid that is not what it is said to be is refused by its worker.
+    pub(crate) fn on_lend(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        bids: Vec<(PeerId, BidId, u32)>,
+        ttl_ms: u32,
+    ) {
+        let expires_at = ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms));
+        for bid in bids.into_iter().take(STAND_MAX) {
+            self.take(ctx, members, bid, expires_at);
+        }
+    }
+
+    /// What just stood and nobody here waits for goes to whoever was short of it a moment ago.
+    fn lend_on(&mut self, ctx: &mut Ctx<'_>) {
+        while let Some(short) = self.short.front() {
+            if short.expires_at > ctx.now && self.bids.is_empty() {
+                return;
+            }
+            let Some(mut short) = self.short.pop_front() else { return };
+            if short.expires_at <= ctx.now {
+                continue;
+            }
+            self.lend(ctx, &mut short, |_, _| true);
+            if short.count > 0 {
+                self.short.push_front(short);
+                return;
+            }
+        }
+    }
+
+    /// Lends bids that suit, the longest-standing first, as far as they go.
+    fn lend(&mut self, ctx: &mut Ctx<'_>, short: &mut Short, suits: impl Fn(&Ctx<'_>, PeerId) -> bool) {
+        let mut bids: Vec<(PeerId, BidId, u32)> = Vec::new();
+        let mut until = ctx.now.plus_ms(ctx.mesh.bid_ms);
+        for (_, bid) in self.order.iter().take(LOOK_MAX).copied().collect::<Vec<_>>() {
+            if short.count == 0 || bids.len() >= STAND_MAX {
+                break;
+            }
+            let Some(standing) = self.bids.get_mut(&bid) else { continue };
+            if standing.expires_at <= ctx.now || !suits(ctx, standing.worker) {
+                continue;
+            }
+            let slots = standing.left.min(short.count);
+            short.count -= slots;
+            standing.left -= slots;
+            until = until.min(standing.expires_at);
+            bids.push((standing.worker, bid, slots));
+            ctx.counters.lent += u64::from(slots);
+            if standing.left == 0 {
+                self.drop_bid(bid);
+            }
+        }
+        if !bids.is_empty() {
+            let ttl_ms = u32::try_from(until.since_us(ctx.now) / 1000).unwrap_or(u32::MAX);
+            ctx.send(short.exchange, Message::Cell(CellWord::Lend { bids, ttl_ms }));
+        }
     }
 
     // ---- peers and time
@@ -303,8 +403,8 @@ impl Exchange {
     }
 
     fn drop_seek(&mut self, turn: Turn) {
-        if let Some(Waiting { seek, .. }) = self.waiting.remove(&turn) {
-            self.places.remove(&(seek.owner, seek.call, seek.desk));
+        if let Some(Waiting { owner, seek, .. }) = self.waiting.remove(&turn) {
+            self.places.remove(&(owner, seek.call, seek.desk));
         }
     }
 
@@ -314,21 +414,38 @@ impl Exchange {
     }
 }
 
-fn introduce(ctx: &mut Ctx<'_>, seek: &Seek, (worker, bid, slots): (PeerId, BidId, u32), expires_at: Time) {
+/// Asks a few other exchanges, named by chance, for tasks that begin to wait here.
+fn scout(ctx: &mut Ctx<'_>, members: &Membership, count: u32, memory_bytes: u64) {
+    let desks = members.cells().desks(ctx.now, ctx.mesh).into_iter().map(|(desk, _)| desk);
+    let mut others: Vec<PeerId> = desks.filter(|desk| *desk != ctx.me).collect();
+    for _ in 0..ctx.mesh.scouts {
+        let Some(to) = pick(ctx, &others) else { return };
+        others.retain(|other| *other != to);
+        ctx.send(to, Message::Cell(CellWord::Scout { count, memory_bytes }));
+    }
+}
+
+fn introduce(
+    ctx: &mut Ctx<'_>,
+    owner: PeerId,
+    seek: &Seek,
+    (worker, bid, slots): (PeerId, BidId, u32),
+    expires_at: Time,
+) {
     ctx.counters.introduced += 1;
     let ttl_ms = u32::try_from(expires_at.since_us(ctx.now) / 1000).unwrap_or(u32::MAX);
     let word = Introduction { call: seek.call, desk: seek.desk, worker, bid, slots, ttl_ms };
-    ctx.send(seek.owner, Message::Cell(CellWord::Introduce(word)));
+    ctx.send(owner, Message::Cell(CellWord::Introduce(word)));
 }
 
-/// Whether a worker may be able to run a task, by what it told about itself; the worker itself has the last word. This
-/// node does not tell itself: a task that wants labels finds it by a direct call.
+/// Whether a worker may be able to run a task, by what it told about itself; the worker itself has the last word. Of
+/// whom nothing is known, nothing but room is expected.
 fn fits(ctx: &Ctx<'_>, members: &Membership, worker: PeerId, needs: &Needs, memory_bytes: u64) -> bool {
     if worker == ctx.me {
         return needs.labels.is_empty();
     }
     let told = members.told(worker);
-    told.is_none_or(|told| {
+    told.map_or(needs.labels.is_empty(), |told| {
         let labels = needs.labels.iter().all(|wanted| told.labels.contains(wanted));
         labels && memory_bytes <= told.memory_bytes && !told.draining
     })

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::id::{BidId, CallId, PeerId};
 use crate::message::{Award, Call, Class, Needs};
 
-/// Bids in one [`CellWord::Stand`]; more are ignored.
+/// Bids in one [`CellWord::Stand`] or [`CellWord::Lend`]; more are ignored.
 pub const STAND_MAX: usize = 64;
 /// Longest labels of one [`Seek`] together, in bytes; an exchange drops a longer one.
 pub const SEEK_TEXT_BYTES_MAX: usize = 4096;
@@ -22,7 +22,7 @@ pub enum CellWord {
         /// How long they stand, in milliseconds.
         ttl_ms: u32,
     },
-    /// Owner to exchange, or exchange to exchange on its behalf: I look for room.
+    /// Owner to exchange: I look for room.
     Seek(Seek),
     /// Exchange to owner: nobody stands here for these; they wait here.
     Waits {
@@ -32,6 +32,20 @@ pub enum CellWord {
         desk: u32,
         /// How many tasks wait here.
         count: u32,
+    },
+    /// Exchange to exchange: tasks wait here; lend me bids if nobody waits at yours, now or soon.
+    Scout {
+        /// How many tasks.
+        count: u32,
+        /// Memory that one may use, in bytes.
+        memory_bytes: u64,
+    },
+    /// Exchange to exchange: these stood here and stand at yours now.
+    Lend {
+        /// Workers, their bids, and how many slots of each.
+        bids: Vec<(PeerId, BidId, u32)>,
+        /// For how long they all stand, in milliseconds.
+        ttl_ms: u32,
     },
     /// Exchange to owner: this worker has room. The exchange forgets the bid with it.
     Introduce(Introduction),
@@ -44,11 +58,9 @@ pub enum CellWord {
     },
 }
 
-/// An owner looks for room at an exchange. One of the same owner, call and desk replaces the last.
+/// An owner looks for room at an exchange. One of the same call and desk replaces the last.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Seek {
-    /// Who looks: it need not be the sender, if the seek walked.
-    pub owner: PeerId,
     /// Its call.
     pub call: CallId,
     /// Its number for the exchange that it asked.
@@ -61,8 +73,6 @@ pub struct Seek {
     pub memory_bytes: u64,
     /// For how many tasks; 0 ends it.
     pub count: u32,
-    /// To how many further exchanges it may walk where nobody stands.
-    pub walks: u8,
 }
 
 impl Seek {

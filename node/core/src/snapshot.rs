@@ -196,8 +196,8 @@ pub struct Counters {
     pub stood: u64,
     /// Bids handed to owners as an exchange.
     pub introduced: u64,
-    /// Seeks passed on to another exchange.
-    pub walked: u64,
+    /// Slots lent to another exchange.
+    pub lent: u64,
     /// Introductions that came to nothing as an owner: refused, or nobody there.
     pub misled: u64,
 }

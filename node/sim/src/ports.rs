@@ -258,7 +258,12 @@ fn leases_in(message: &Message) -> usize {
         Message::Outcome(all) => all.len(),
         Message::Cell(CellWord::Hire { award, .. }) => award.grants.len(),
         Message::Cell(
-            CellWord::Stand { .. } | CellWord::Seek(_) | CellWord::Waits { .. } | CellWord::Introduce(_),
+            CellWord::Stand { .. }
+            | CellWord::Seek(_)
+            | CellWord::Waits { .. }
+            | CellWord::Scout { .. }
+            | CellWord::Lend { .. }
+            | CellWord::Introduce(_),
         )
         | Message::Call(_)
         | Message::Withdraw(_)

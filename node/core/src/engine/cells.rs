@@ -31,6 +31,10 @@ impl Engine {
             CellWord::Stand { bids, ttl_ms } => exchange.on_stand(ctx, members, from, bids, ttl_ms),
             CellWord::Seek(seek) => exchange.on_seek(ctx, members, from, seek),
             CellWord::Waits { call, desk, count: _ } => owner.on_waits(ctx, from, call, desk),
+            CellWord::Scout { count, memory_bytes } => {
+                exchange.on_scout(ctx, members, from, count, memory_bytes);
+            }
+            CellWord::Lend { bids, ttl_ms } => exchange.on_lend(ctx, members, bids, ttl_ms),
             CellWord::Introduce(word) => owner.on_introduce(ctx, from, word),
             CellWord::Hire { call, award } => worker.on_hire(ctx, from, call, award),
         }

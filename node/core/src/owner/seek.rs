@@ -38,8 +38,6 @@ pub(super) struct Seeking {
 #[derive(Clone, Copy, Debug)]
 struct Desk {
     exchange: PeerId,
-    /// Where it waits now: it may have walked.
-    at: PeerId,
     /// Tasks sought there and not introduced.
     left: u32,
     /// Whether it said anything since it was asked.
@@ -54,12 +52,12 @@ impl Seeking {
 
     /// Where something still waits.
     pub(super) fn open_desks(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.desks.iter().filter(|desk| desk.left > 0).map(|desk| desk.at)
+        self.desks.iter().filter(|desk| desk.left > 0).map(|desk| desk.exchange)
     }
 
     /// That node can't be spoken to: what waits there is sought elsewhere at once.
     pub(super) fn on_gone(&mut self, peer: PeerId, now: Time) {
-        for desk in self.desks.iter_mut().filter(|desk| desk.at == peer && desk.left > 0) {
+        for desk in self.desks.iter_mut().filter(|desk| desk.exchange == peer && desk.left > 0) {
             desk.left = 0;
             self.look_at = Some(now);
         }
@@ -76,12 +74,12 @@ impl Seeking {
         self.desks.get_mut(usize::try_from(number).ok()?)
     }
 
-    /// The number of a desk for more tasks at that exchange: the same as before, unless those walked on.
+    /// The number of the desk for an exchange.
     fn desk_at(&mut self, exchange: PeerId, now: Time) -> usize {
-        let same = |desk: &Desk| desk.exchange == exchange && (desk.left == 0 || desk.at == exchange);
+        let same = |desk: &Desk| desk.exchange == exchange;
         let place = self.desks.iter().position(same).unwrap_or(self.desks.len());
         if place == self.desks.len() {
-            self.desks.push(Desk { exchange, at: exchange, left: 0, answered: true, since: now });
+            self.desks.push(Desk { exchange, left: 0, answered: true, since: now });
         }
         place
     }
@@ -129,14 +127,11 @@ impl Owner {
         let desks = self.doubts.believed(ctx.now, members.cells().desks(ctx.now, ctx.mesh), members);
         let chance = ctx.fresh_id();
         let shares = shares(&desks, want, chance);
-        // Where every exchange has a share, one that waits waits in turn; a few may find an idle cell by walking.
-        let few = usize::try_from(want).is_ok_and(|want| want < desks.len());
-        let walks = if few { ctx.mesh.walks } else { 0 };
         for ((exchange, _), share) in desks.into_iter().zip(shares) {
             let share = if wide { want } else { share };
             let Some(open) = job.call.as_mut().filter(|_| share > 0) else { continue };
             let desk = open.seeking.desk_at(exchange, ctx.now);
-            seek_at(ctx, job, desk, Some(share), walks);
+            seek_at(ctx, job, desk, Some(share));
         }
     }
 
@@ -173,15 +168,14 @@ impl Owner {
         self.dirty.insert(job.what.job);
     }
 
-    /// Nobody stands at that exchange: it is alive, and where to ask again or withdraw.
+    /// Nobody stands at that exchange, but it is alive.
     pub(crate) fn on_waits(&mut self, ctx: &mut Ctx<'_>, from: PeerId, call: CallId, desk: u32) {
         let job = self.calls.get(&call).and_then(|name| self.jobs.get_mut(name));
         let Some(open) = job.and_then(|job| job.call.as_mut()) else {
             ctx.send(from, Message::Withdraw(call));
             return;
         };
-        if let Some(desk) = open.seeking.desk_mut(desk).filter(|desk| desk.left > 0) {
-            desk.at = from;
+        if let Some(desk) = open.seeking.desk_mut(desk).filter(|desk| desk.exchange == from) {
             desk.answered = true;
         }
     }
@@ -208,27 +202,24 @@ fn shares(desks: &[(PeerId, u32)], want: u32, chance: u64) -> Vec<u32> {
 }
 
 /// Says to one desk what is sought there: `more` than before, or the same again.
-fn seek_at(ctx: &mut Ctx<'_>, job: &mut Job, number: usize, more: Option<u32>, walks: u8) {
+fn seek_at(ctx: &mut Ctx<'_>, job: &mut Job, number: usize, more: Option<u32>) {
     let Some(open) = &mut job.call else { return };
     let Some(desk) = open.seeking.desks.get_mut(number) else { return };
     if let Some(more) = more {
         desk.left = desk.left.saturating_add(more);
-        desk.at = desk.exchange;
         desk.answered = false;
         desk.since = ctx.now;
     }
     let seek = Seek {
-        owner: ctx.me,
         call: open.call,
         desk: u32::try_from(number).unwrap_or(u32::MAX),
         class: job.what.class,
         needs: job.what.needs.clone(),
         memory_bytes: job.what.program.limits.memory_bytes,
         count: desk.left,
-        walks,
     };
     ctx.counters.sought += 1;
-    ctx.send(desk.at, Message::Cell(CellWord::Seek(seek)));
+    ctx.send(desk.exchange, Message::Cell(CellWord::Seek(seek)));
 }
 
 /// What waits at exchanges is said again where it waits: a word may have been lost, an exchange may have forgotten.
@@ -237,7 +228,7 @@ fn say_again(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId) {
     debug_assert_eq!(open.call, call, "one call at a time");
     let again = open.seeking.desks.iter().enumerate().filter(|(_, desk)| desk.left > 0 && desk.answered);
     for number in again.map(|(number, _)| number).collect::<Vec<_>>() {
-        seek_at(ctx, job, number, None, 0);
+        seek_at(ctx, job, number, None);
     }
 }
 
@@ -260,7 +251,7 @@ fn seek_less(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, mut surplus: u32) {
         }
     }
     for number in changed {
-        seek_at(ctx, job, number, None, 0);
+        seek_at(ctx, job, number, None);
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Owners, Study, Trouble, Work};
 /// How `weft-sim cells` is asked.
 pub const USAGE: &str =
     "weft-sim cells [--nodes N] [--load PERCENT] [--jobs N] [--tasks N] [--constant] [--seed N]
-                      [--owners N] [--cell-nodes N] [--walks N]
+                      [--owners N] [--cell-nodes N] [--scouts N]
                       [--crash CELLS | --silent CELLS | --forge CELLS | --loss PERMILLE | --halves MS]";
 
 impl Study {
@@ -29,7 +29,7 @@ impl Study {
                 "--seed" => study.seed = u64::from(value),
                 "--owners" => study.owners = Owners::Few(value),
                 "--cell-nodes" => study.mesh.cell_nodes = value.max(1),
-                "--walks" => study.mesh.walks = u8::try_from(value).ok()?,
+                "--scouts" => study.mesh.scouts = u8::try_from(value).ok()?,
                 "--crash" => study.trouble = Trouble::Crash(count),
                 "--silent" => study.trouble = Trouble::Silent(count),
                 "--forge" => study.trouble = Trouble::Forge(count),

@@ -9,10 +9,14 @@ use weft_core::{CellWord, Message};
 pub(crate) enum Kind {
     /// Bids stood.
     Stand,
-    /// Seeks, walked ones included.
+    /// Seeks.
     Seek,
     /// Answers that a seek waits.
     Waits,
+    /// Exchanges that ask others for bids.
+    Scout,
+    /// Exchanges that lend them.
+    Lend,
     /// Introductions.
     Introduce,
     /// Hires.
@@ -37,6 +41,8 @@ impl Kind {
             Message::Cell(CellWord::Stand { .. }) => Self::Stand,
             Message::Cell(CellWord::Seek(_)) => Self::Seek,
             Message::Cell(CellWord::Waits { .. }) => Self::Waits,
+            Message::Cell(CellWord::Scout { .. }) => Self::Scout,
+            Message::Cell(CellWord::Lend { .. }) => Self::Lend,
             Message::Cell(CellWord::Introduce(_)) => Self::Introduce,
             Message::Cell(CellWord::Hire { .. }) => Self::Hire,
             Message::Call(_) | Message::Bid(_) | Message::Award(_) | Message::Decline(_) => Self::Direct,
