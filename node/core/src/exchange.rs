@@ -49,6 +49,8 @@ pub(crate) struct Exchange {
     waiting: BTreeMap<Turn, Waiting>,
     places: BTreeMap<(PeerId, CallId, u32), Turn>,
     next_turn: u64,
+    /// Seeks whose owners were not told yet that they wait, and when they are.
+    untold: VecDeque<(Time, Turn)>,
     /// Other exchanges that scouted here in vain.
     short: VecDeque<Short>,
     sweep_at: Option<Time>,
@@ -229,7 +231,12 @@ impl Exchange {
         let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
         self.waiting.insert(turn, Waiting { owner, seek, expires_at });
         self.sweep_at.get_or_insert(ctx.now.plus_ms(SWEEP_MS));
-        ctx.send(owner, Message::Cell(CellWord::Waits { call, desk, count }));
+        if kept.is_some() {
+            ctx.send(owner, Message::Cell(CellWord::Waits { call, desk, count }));
+        } else if self.untold.len() < SEEKS_MAX {
+            // Most are served before that, and their owners need no other word.
+            self.untold.push_back((ctx.now.plus_ms(ctx.mesh.seek_ms / 2), turn));
+        }
         true
     }
 
@@ -327,6 +334,12 @@ impl Exchange {
     }
 
     pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership, own_slots: u32) {
+        while self.untold.front().is_some_and(|(at, _)| *at <= ctx.now) {
+            let Some((_, turn)) = self.untold.pop_front() else { break };
+            let Some(Waiting { owner, seek, .. }) = self.waiting.get(&turn) else { continue };
+            let Seek { call, desk, count, .. } = *seek;
+            ctx.send(*owner, Message::Cell(CellWord::Waits { call, desk, count }));
+        }
         if self.sweep_at.is_some_and(|at| at <= ctx.now) {
             self.sweep(ctx.now);
             let idle = self.bids.is_empty() && self.waiting.is_empty();
@@ -359,7 +372,8 @@ impl Exchange {
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let sweep = self.sweep_at.map(|at| (at, "the exchange is swept"));
         let tell = self.tell_at.map(|at| (at, "an exchange tells that it serves"));
-        [sweep, tell].into_iter().flatten().min()
+        let untold = self.untold.front().map(|(at, _)| (*at, "an owner is told that it waits"));
+        [sweep, tell, untold].into_iter().flatten().min()
     }
 
     fn sweep(&mut self, now: Time) {

@@ -110,7 +110,7 @@ impl Worker {
             let rtt_us = if key.0 == ctx.me { 0 } else { members.rtt_us(key.0) };
             let window = window::slots_to_offer(self.slots, service_us, rtt_us);
             // What stands for strangers is taken back for whoever calls.
-            let taken = self.held() + self.reserved - self.stands.slots;
+            let taken = self.held() + self.reserved - self.idle_standing(ctx);
             let free = window.saturating_sub(taken);
             let room = free + self.preemptible(open.call.class, free);
             let slots = room.min(open.wanted.saturating_sub(open.reserved));

@@ -17,6 +17,8 @@ use crate::time::Time;
 /// Direct calls in a row, while bids stand and nobody is introduced, after which the exchange is doubted: owners wait,
 /// this worker waits, and the exchange does not bring them together.
 const PASSED_OVER_MAX: u32 = 3;
+/// A bid that stands for less than this may have been handed on, and is not taken back. In microseconds.
+const YOUNG_US: u64 = 10_000;
 /// How long a doubted exchange's shadow serves this worker instead, in milliseconds.
 const DOUBT_MS: u64 = 10_000;
 /// The call of a bid that stands for nobody yet, and the class under which its slots are counted.
@@ -34,7 +36,23 @@ pub(super) struct Stands {
     doubted_until: Time,
 }
 
+impl Reservation {
+    /// Whether it has stood for so long that nobody is being introduced to it now, as far as can be told.
+    fn is_idle(&self, ctx: &Ctx<'_>) -> bool {
+        let since = self.expires_at.0.saturating_sub(1000 * ctx.mesh.bid_ms);
+        self.standing && ctx.now.0.saturating_sub(since) >= YOUNG_US
+    }
+}
+
 impl Worker {
+    /// Slots that a call may have instead of the strangers for whom they stand.
+    pub(super) fn idle_standing(&self, ctx: &Ctx<'_>) -> u32 {
+        if self.stands.slots == 0 {
+            return 0;
+        }
+        self.bids.values().filter(|reservation| reservation.is_idle(ctx)).map(|reservation| reservation.left).sum()
+    }
+
     /// Offers what nobody else wants at the exchange, and says again what stands there.
     pub(super) fn stand(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         if !members.cells().on() {
@@ -78,7 +96,8 @@ impl Worker {
 
     /// Says again what has stood for a while, to whoever serves the cell now.
     fn stand_again(&mut self, ctx: &mut Ctx<'_>, exchange: PeerId) {
-        let standing = self.bids.iter().filter(|(_, reservation)| reservation.standing);
+        // What is handed on just now must not be handed on twice.
+        let standing = self.bids.iter().filter(|(_, reservation)| reservation.is_idle(ctx));
         let all: Vec<(BidId, PeerId)> =
             standing.map(|(bid, reservation)| (*bid, reservation.owner)).collect();
         let mut again: Vec<(BidId, u32)> = Vec::new();
@@ -103,14 +122,14 @@ impl Worker {
         for part in again.chunks(STAND_MAX) {
             say(ctx, exchange, part.to_vec());
         }
-        self.stands.again_at = (!again.is_empty()).then(|| ctx.now.plus_ms(ctx.mesh.stand_ms));
+        self.stands.again_at = (self.stands.slots > 0).then(|| ctx.now.plus_ms(ctx.mesh.stand_ms));
     }
 
     /// Takes standing slots back for a call that wants so many of the window.
     pub(super) fn take_back_standing(&mut self, ctx: &mut Ctx<'_>, window: u32, wanted: u32) {
         while self.stands.slots > 0 && self.held() + self.reserved + wanted > window {
             let surplus = self.held() + self.reserved + wanted - window;
-            let standing = self.bids.iter().find(|(_, reservation)| reservation.standing);
+            let standing = self.bids.iter().find(|(_, reservation)| reservation.is_idle(ctx));
             let Some((bid, exchange, left)) =
                 standing.map(|(bid, reservation)| (*bid, reservation.owner, reservation.left))
             else {
