@@ -268,11 +268,6 @@ impl Engine {
         self.effects.push(Effect::Publish(Gossip::Capacity(self.announced.clone())));
     }
 
-    fn announce_at(&self) -> Time {
-        let wait_ms = if self.announce_soon { self.mesh.capacity_min_ms } else { self.heartbeat_ms() };
-        self.announced_at.plus_ms(wait_ms)
-    }
-
     fn capacity(&self) -> Capacity {
         Capacity {
             boot: self.node.boot,

@@ -5,6 +5,7 @@ use super::Engine;
 use crate::id::{CallId, PeerId};
 use crate::message::Capacity;
 use crate::referral::CellWord;
+use crate::time::Time;
 
 /// What a test may look at of a mesh of cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,9 +66,12 @@ impl Engine {
         }
     }
 
-    /// How often capacity is told when nothing changed, in milliseconds.
-    pub(super) fn heartbeat_ms(&self) -> u64 {
-        if self.members.cells().on() { self.mesh.cell_tell_ms } else { self.mesh.capacity_ms }
+    /// When capacity is told next: soon if it changed, and in a mesh of cells more seldom if it did not.
+    pub(super) fn announce_at(&self) -> Time {
+        let seldom_ms =
+            if self.members.cells().on() { self.mesh.cell_tell_ms } else { self.mesh.capacity_ms };
+        let wait_ms = if self.announce_soon { self.mesh.capacity_min_ms } else { seldom_ms };
+        self.announced_at.plus_ms(wait_ms)
     }
 
     pub(super) fn audit_cells(&self) -> CellsAudit {

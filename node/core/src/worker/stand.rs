@@ -50,7 +50,11 @@ impl Worker {
         if self.stands.slots == 0 {
             return 0;
         }
-        self.bids.values().filter(|reservation| reservation.is_idle(ctx)).map(|reservation| reservation.left).sum()
+        self.bids
+            .values()
+            .filter(|reservation| reservation.is_idle(ctx))
+            .map(|reservation| reservation.left)
+            .sum()
     }
 
     /// Offers what nobody else wants at the exchange, and says again what stands there.

@@ -102,14 +102,7 @@ impl Study {
     pub fn run(&self) -> Figures {
         let jobs = self.draw();
         let central = self.central(&jobs);
-        let spec = LeanSpec {
-            seed: self.seed,
-            nodes: self.nodes,
-            slots: self.slots,
-            delay_us: DELAY_US,
-            mesh: self.mesh,
-        };
-        let mut lean = Lean::new(spec, program());
+        let mut lean = self.engines();
         let last_us = jobs.last().map_or(START_US, |job| job.at_us);
         self.plan_trouble(&mut lean, last_us);
         for job in jobs {
@@ -127,10 +120,14 @@ impl Study {
         let heaviest = heaviest.map(|(was, is)| is.0 + is.1 - was.0 - was.1).max().unwrap_or(0);
         let tasks = (lean.tally.executed - before.executed).max(1) as f64;
         let end = lean.tally.clone();
-        let count = |end_of_task: bool| {
+        let was = |kind: &Kind| before.kinds.get(kind).copied().unwrap_or(0);
+        let each = |kind: &Kind, count: &u64| (count - was(kind)) as f64 / tasks;
+        let kinds =
+            end.kinds.iter().map(|(kind, count)| (format!("{kind:?}").to_lowercase(), each(kind, count)));
+        let kinds = kinds.collect();
+        let count = |end_of_task: bool| -> f64 {
             let kinds = end.kinds.iter().filter(|(kind, _)| kind.is_end() == end_of_task);
-            let was = |kind: &Kind| before.kinds.get(kind).copied().unwrap_or(0);
-            kinds.map(|(kind, count)| count - was(kind)).sum::<u64>() as f64 / tasks
+            kinds.map(|(kind, count)| each(kind, count)).sum()
         };
         let counters = lean.engines().map(|engine| engine.snapshot().counters);
         let (refused, misled) = counters.fold((0, 0), |(refused, misled), counters| {
@@ -149,14 +146,7 @@ impl Study {
             p99_ms: p99_ms(measured.iter().map(|job| job.ended_us.saturating_sub(job.at_us))),
             messages: count(false),
             end_messages: count(true),
-            kinds: end
-                .kinds
-                .iter()
-                .map(|(kind, count)| {
-                    let was = before.kinds.get(kind).copied().unwrap_or(0);
-                    (format!("{kind:?}").to_lowercase(), (count - was) as f64 / tasks)
-                })
-                .collect(),
+            kinds,
             node_messages: per_node(after.messages - before.messages),
             node_bytes: per_node(after.bytes - before.bytes),
             node_gossips: per_node(after.gossips - before.gossips),
@@ -172,6 +162,17 @@ impl Study {
             inputs: end.inputs,
             virtual_s: lean.now_us() as f64 / 1e6,
         }
+    }
+
+    fn engines(&self) -> Lean {
+        let spec = LeanSpec {
+            seed: self.seed,
+            nodes: self.nodes,
+            slots: self.slots,
+            delay_us: DELAY_US,
+            mesh: self.mesh,
+        };
+        Lean::new(spec, program())
     }
 
     /// The jobs, with the means that were asked for: at 95 % load a history that asks for one percent more by chance
