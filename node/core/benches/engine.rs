@@ -34,8 +34,14 @@ fn round_of(what: &str, remembered: u32, terms: Terms) {
 }
 
 fn engine() -> Engine {
-    let node =
-        NodeConfig { name: "bench".into(), slots: 2, memory_bytes: 1 << 30, labels: Vec::new(), boot: 1 };
+    let node = NodeConfig {
+        name: "bench".into(),
+        slots: 2,
+        memory_bytes: 1 << 30,
+        labels: Vec::new(),
+        class_min: Class::Scavenger,
+        boot: 1,
+    };
     Engine::new(PeerId([1; 32]), MeshConfig::DEFAULT, node, [7; 32])
 }
 
@@ -64,7 +70,14 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                 Effect::Fetch { blob, .. } => next.push(Input::Fetched { blob, found: true }),
                 Effect::Sign { batch, .. } => next.push(Input::Signed { batch, signature: [0; 64] }),
                 Effect::Notify(Event::TaskEnded { .. }) => ended += 1,
-                Effect::Notify(Event::JobEnded { .. } | Event::Lost { .. } | Event::Printed { .. })
+                Effect::Notify(
+                    Event::JobEnded { .. }
+                    | Event::JobGivenUp { .. }
+                    | Event::Lost { .. }
+                    | Event::Printed { .. }
+                    | Event::Differed { .. }
+                    | Event::Refused { .. },
+                )
                 | Effect::Send { .. }
                 | Effect::Publish(_)
                 | Effect::Abort(_)

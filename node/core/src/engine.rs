@@ -3,6 +3,7 @@
 //! It decides nothing itself but what this node tells everybody about itself.
 
 mod cells;
+mod tell;
 
 use alloc::collections::VecDeque;
 use alloc::vec::{self, Vec};
@@ -68,6 +69,8 @@ pub struct Audit {
     pub reserved_max: u32,
     /// Outcomes not acknowledged yet.
     pub undelivered: usize,
+    /// Their leases, with their owners.
+    pub kept: Vec<(PeerId, LeaseId)>,
     /// Standing bids made as a worker.
     pub reservations_open: usize,
     /// Calls remembered as a worker.
@@ -76,6 +79,10 @@ pub struct Audit {
     pub calls_open: usize,
     /// Leases that stand as an owner.
     pub leases_open: usize,
+    /// The same, with their workers.
+    pub issued: Vec<(PeerId, LeaseId)>,
+    /// When the first and the last of the leases end that have not run out.
+    pub lease_ends: Option<(Time, Time)>,
     /// Own jobs that have not ended.
     pub jobs: Vec<JobAudit>,
     /// What it does in a mesh of cells.
@@ -95,10 +102,20 @@ pub struct JobAudit {
     pub in_queue: u32,
     /// Tasks whose state is leased.
     pub leased: u32,
+    /// Tasks that failed and wait for the time of their next attempt.
+    pub delayed: u32,
     /// Tasks that were committed.
     pub ended: u32,
     /// Tasks that were cancelled.
     pub cancelled: u32,
+    /// Backup copies that were awarded and accepted.
+    pub copies: u32,
+    /// Most attempts of one task whose leases stand.
+    pub most_due: u32,
+    /// Most attempts of one task, beyond the first, whose leases stand at one worker.
+    pub most_doubled: u32,
+    /// Tasks about which some nodes have answered, and not enough.
+    pub ballots: usize,
 }
 
 impl Engine {
@@ -130,6 +147,7 @@ impl Engine {
     #[must_use = "effects are the only way the engine acts on the world"]
     pub fn handle(&mut self, now: Time, input: Input) -> vec::Drain<'_, Effect> {
         self.now = self.now.max(now);
+        self.owner.on_woken(self.now, &self.mesh);
         self.dispatch(input);
         self.on_time();
         self.settle();
@@ -174,6 +192,9 @@ impl Engine {
             Input::PeerDown { peer, closed } => {
                 members.on_down(peer, ctx.now);
                 owner.on_peer_down(&ctx, peer, closed.then_some(ctx.mesh.grace_ms));
+                if !closed {
+                    owner.on_silent(&ctx, members, peer);
+                }
                 worker.on_peer_down(&mut ctx, members, peer);
                 self.exchange.on_peer_down(peer);
             }
@@ -253,35 +274,6 @@ impl Engine {
         debug_assert!(false, "owner and worker never stop answering each other");
     }
 
-    /// Tells the mesh what is free, when it changed by enough or at the slow heartbeat.
-    fn announce(&mut self) {
-        if !self.members.any_connected() {
-            return;
-        }
-        self.announce_soon = self.news() != self.announced;
-        if self.now < self.announce_at() {
-            return;
-        }
-        self.announced = self.capacity();
-        self.announced_at = self.now;
-        self.announce_soon = false;
-        self.effects.push(Effect::Publish(Gossip::Capacity(self.announced.clone())));
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity {
-            boot: self.node.boot,
-            seq: self.now.0.max(self.announced.seq + 1),
-            name: self.node.name.clone(),
-            slots: self.node.slots,
-            free: self.node.slots.saturating_sub(self.worker.held()),
-            memory_bytes: self.worker.memory_bytes(),
-            labels: self.worker.labels().to_vec(),
-            backlog: self.owner.backlog(),
-            draining: self.worker.is_draining(),
-        }
-    }
-
     fn parts(&mut self) -> (Ctx<'_>, &mut Owner, &mut Worker, &mut Membership) {
         let ctx = Ctx {
             now: self.now,
@@ -309,6 +301,7 @@ impl Engine {
             leased: self.owner.leased_to(peer),
             done: known.done,
             lost: known.lost,
+            standing: self.owner.standing(self.now, peer),
         });
         Snapshot {
             me: self.me,
@@ -319,6 +312,7 @@ impl Engine {
             waiting: self.worker.held() - self.worker.handed(),
             reserved: self.worker.reserved(),
             undelivered: u32::try_from(self.worker.undelivered()).unwrap_or(u32::MAX),
+            suspicion: self.owner.suspicion(self.now),
             peers: peers.collect(),
             jobs: self.owner.job_views(),
             counters: self.counters,
@@ -342,10 +336,13 @@ impl Engine {
             reserved: self.worker.reserved(),
             reserved_max: crate::worker::offered_max(self.node.slots),
             undelivered: self.worker.undelivered(),
+            kept: self.worker.kept().collect(),
             reservations_open: self.worker.reservations(),
             calls_heard: self.worker.calls_open(),
             calls_open: self.owner.calls_open(),
-            leases_open: self.owner.leases_open(),
+            leases_open: self.owner.issued().count(),
+            issued: self.owner.issued().collect(),
+            lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
             cells: self.audit_cells(),
         }

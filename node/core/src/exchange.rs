@@ -16,7 +16,7 @@ use crate::effect::Effect;
 use crate::id::{BidId, CallId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Class, Gossip, Message, Needs};
-use crate::referral::{CellWord, Introduction, SEEK_TEXT_BYTES_MAX, STAND_MAX, Seek};
+use crate::referral::{CellWord, Introduction, SEEK_TEXT_BYTES_MAX, STAND_MAX, Seek, WITHOUT_MAX};
 use crate::time::Time;
 
 /// Bids of one worker that stand; beyond it a new one is dropped.
@@ -132,8 +132,9 @@ impl Exchange {
     ) -> u32 {
         while left > 0 {
             let suits = |waiting: &Waiting| {
-                let Seek { needs, memory_bytes, .. } = &waiting.seek;
-                waiting.expires_at > ctx.now && fits(ctx, members, worker, needs, *memory_bytes)
+                let Seek { needs, memory_bytes, without, .. } = &waiting.seek;
+                let wanted = waiting.expires_at > ctx.now && !without.contains(&worker);
+                wanted && fits(ctx, members, worker, needs, *memory_bytes)
             };
             let first = self.waiting.iter().take(LOOK_MAX).find(|(_, waiting)| suits(waiting));
             let Some(turn) = first.map(|(turn, _)| *turn) else { return left };
@@ -158,7 +159,7 @@ impl Exchange {
         if seek.count == 0 {
             return;
         }
-        if seek.text_bytes() > SEEK_TEXT_BYTES_MAX {
+        if seek.text_bytes() > SEEK_TEXT_BYTES_MAX || seek.without.len() > WITHOUT_MAX {
             ctx.counters.dropped += 1;
             return;
         }
@@ -194,7 +195,7 @@ impl Exchange {
                 self.drop_bid(bid);
                 continue;
             }
-            if !fits(ctx, members, worker, &seek.needs, seek.memory_bytes) {
+            if seek.without.contains(&worker) || !fits(ctx, members, worker, &seek.needs, seek.memory_bytes) {
                 continue;
             }
             let slots = standing.left.min(seek.count);

@@ -26,6 +26,7 @@ pub mod engine;
 mod exchange;
 pub mod id;
 pub mod input;
+pub mod log;
 mod membership;
 mod memo;
 pub mod message;
@@ -34,14 +35,17 @@ mod owner;
 pub mod policy;
 pub mod receipt;
 pub mod referral;
+mod refusal;
 pub mod snapshot;
+pub mod standing;
+mod suspicion;
 pub mod task;
 pub mod time;
 mod worker;
 
 pub use cells::{cell_of, cells_for};
 pub use config::{MeshConfig, NodeConfig};
-pub use effect::{Effect, Event, Work};
+pub use effect::{Effect, Event, Verified, Work};
 pub use engine::{Audit, CellsAudit, Engine, JobAudit};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Input, Submission};
@@ -49,8 +53,9 @@ pub use message::{Gossip, Known, Message};
 pub use policy::{Backoff, Policy};
 pub use receipt::{Proof, Receipt};
 pub use referral::{CellWord, Introduction, Scope, Seek};
+pub use refusal::{Refusal, VERIFY_MAX};
 pub use task::{
-    Entry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey, Terms, Trap,
-    Usage,
+    Entry, Expiry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey,
+    Terms, Trap, Usage,
 };
 pub use time::Time;

@@ -9,6 +9,8 @@ use crate::message::{Award, Call, Class, Needs};
 
 /// Bids in one [`CellWord::Stand`] or [`CellWord::Lend`]; more are ignored.
 pub const STAND_MAX: usize = 64;
+/// Workers that one [`Seek`] does not want; an exchange drops a longer one.
+pub const WITHOUT_MAX: usize = 32;
 /// Longest labels of one [`Seek`] together, in bytes; an exchange drops a longer one.
 pub const SEEK_TEXT_BYTES_MAX: usize = 4096;
 
@@ -73,6 +75,8 @@ pub struct Seek {
     pub memory_bytes: u64,
     /// For how many tasks; 0 ends it.
     pub count: u32,
+    /// Who need not be introduced: it had its part in what is left, or is given nothing now. At most [`WITHOUT_MAX`].
+    pub without: Vec<PeerId>,
 }
 
 impl Seek {

@@ -22,6 +22,9 @@ impl World {
             Effect::Publish(gossip) => self.publish(id, &gossip),
             Effect::Execute { run, work } => self.execute(id, run, work),
             Effect::Abort(run) => {
+                if let Some(held) = self.hosts[id.0].runs.get_mut(&run) {
+                    held.aborted = true;
+                }
                 let life = self.hosts[id.0].life;
                 let soon = Duration::from_micros(self.chance.between(50, 20_000));
                 self.queue.after(soon, Event::Ran { host: id, life, run, how: Ending::Aborted });
@@ -65,8 +68,14 @@ impl World {
                 self.facts.push(Fact::Awarded(grant.lease));
             }
         }
+        if let Message::Ack(leases) | Message::Cancel(leases) = &message {
+            self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
+        }
+        if let Message::Refuse { leases } = &message {
+            self.facts.push(Fact::Excused { owner: to, leases: leases.clone() });
+        }
         if let Message::Bid(bid) = &message {
-            let now = self.now();
+            let now = self.hosts[id.0].local(self.now());
             self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);
         }
         if let Message::Cell(CellWord::Stand { bids, ttl_ms }) = &message {
@@ -90,8 +99,9 @@ impl World {
         let host = &mut self.hosts[id.0];
         let needed = [Some(work.program.module), work.program.files.blob(), work.input.blob()];
         let missing = needed.into_iter().flatten().find(|blob| !host.blobs.contains(blob));
-        self.facts.push(Fact::Started { missing });
-        host.runs.insert(run, SimRun { work, left: None, ends: None, paused: false, turn: 0 });
+        self.facts.push(Fact::Started { task: work.task, missing });
+        let run_of = SimRun { work, left: None, ends: None, paused: false, aborted: false, turn: 0 };
+        host.runs.insert(run, run_of);
         host.waiting.push_back(run);
         self.fill_slots(id);
     }
@@ -171,7 +181,13 @@ impl World {
                 let input = &held.work.input;
                 let task = self.catalog.read(input).expect("only inputs of the catalog are submitted");
                 self.reference.on_ran(host.peer, held.work.task);
-                task.answer(&mut self.chance)
+                if self.chance.permille(host.spec.lies_permille) {
+                    let lie = task.lie(id.0 as u64);
+                    self.reference.on_lie(host.peer, held.work.task, &lie);
+                    lie
+                } else {
+                    task.answer(&mut self.chance)
+                }
             }
         };
         host.blobs.extend(report.blobs());

@@ -150,6 +150,8 @@ fn a_hire_that_no_bid_stands_for_is_refused() {
         terms: Terms::default(),
         count: 1,
         service_us: 0,
+        deadline_ms: None,
+        waited_ms: 0,
     };
     let lease = LeaseId { job, index: 0, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];

@@ -1,11 +1,8 @@
-//! The engine in a mesh of cells: routes its words, lets the exchange see what time and peers do, and tells the mesh
-//! about itself more seldom.
+//! The engine in a mesh of cells: routes its words, lets the exchange see what time and peers do.
 
 use super::Engine;
 use crate::id::{CallId, PeerId};
-use crate::message::Capacity;
 use crate::referral::CellWord;
-use crate::time::Time;
 
 /// What a test may look at of a mesh of cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,24 +51,6 @@ impl Engine {
         let (mut ctx, _, _, members) = self.parts();
         exchange.on_time(&mut ctx, members, slots);
         self.exchange = exchange;
-    }
-
-    /// What would be told now. In a mesh of cells nobody plans by what is free or waits, so that alone is not news.
-    pub(super) fn news(&self) -> Capacity {
-        let told = Capacity { seq: self.announced.seq, ..self.capacity() };
-        if self.members.cells().on() && self.announced.boot == told.boot {
-            Capacity { free: self.announced.free, backlog: self.announced.backlog, ..told }
-        } else {
-            told
-        }
-    }
-
-    /// When capacity is told next: soon if it changed, and in a mesh of cells more seldom if it did not.
-    pub(super) fn announce_at(&self) -> Time {
-        let seldom_ms =
-            if self.members.cells().on() { self.mesh.cell_tell_ms } else { self.mesh.capacity_ms };
-        let wait_ms = if self.announce_soon { self.mesh.capacity_min_ms } else { seldom_ms };
-        self.announced_at.plus_ms(wait_ms)
     }
 
     pub(super) fn audit_cells(&self) -> CellsAudit {

@@ -1,23 +1,21 @@
 //! One job's state: plain bookkeeping of its tasks, without a word to anybody. The owner drives it.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use crate::id::{BidId, CallId, PeerId};
+use super::backup::Spread;
+use super::open::OpenCall;
+use super::verify::Ballot;
+use crate::effect::Verified;
+use crate::id::{CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
+use crate::policy::times;
 use crate::receipt::Proof;
 use crate::snapshot::{JobView, Said};
+use crate::standing::Standings;
 use crate::task::{Outcome, Payload, Report, TaskKey};
 use crate::time::Time;
-
-use super::seek::Seeking;
-
-/// Bids of one worker that may stand at once; beyond it the newest is released.
-const BIDS_PER_WORKER_MAX: usize = 16;
-
-/// Doublings of the time for which a worker that loses task after task is given none: about four minutes at most.
-const STREAK_MAX: u32 = 10;
 
 /// A job and its tasks.
 #[derive(Debug)]
@@ -28,14 +26,31 @@ pub(super) struct Job {
     pub(super) queue: VecDeque<u32>,
     pub(super) call: Option<OpenCall>,
     pub(super) said: BTreeMap<PeerId, (Time, Said)>,
-    /// Who lost tasks of this job in a row: how often, and until when it is given none.
-    pub(super) shunned: BTreeMap<PeerId, (u32, Time)>,
+    /// Begun tasks that want one more node.
+    pub(super) extra: BTreeSet<u32>,
+    /// What was said so far about tasks that several nodes compute.
+    pub(super) ballots: BTreeMap<u32, Ballot>,
+    /// Who gave tasks of this job up: what it lacks for them it may not lack for another job's.
+    pub(super) standings: Standings,
+    /// For how long tasks were held.
+    pub(super) spread: Spread,
+    /// When slow tasks are looked for.
+    pub(super) look_at: Option<Time>,
     /// Moving average of what its tasks took, in microseconds; 0 before the first outcome.
     pub(super) service_us: u32,
     pub(super) counts: Counts,
     /// Tasks in all; stays when the tasks themselves are forgotten at the job's end.
     pub(super) total: u32,
     pub(super) ended: bool,
+    pub(super) submitted_at: Time,
+    /// When its first task may start.
+    pub(super) starts_at: Time,
+    /// Since when none of its tasks was awarded although some waited.
+    pub(super) fed_at: Time,
+    /// Nobody can make its deadline, by their own word.
+    pub(super) hopeless: bool,
+    /// More of its tasks failed than it allows.
+    pub(super) given_up: bool,
     key: Option<TaskKey>,
 }
 
@@ -43,11 +58,14 @@ pub(super) struct Job {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) leased: u32,
+    pub(super) delayed: u32,
     pub(super) done: u32,
     pub(super) failed: u32,
     pub(super) cancelled: u32,
     pub(super) retried: u32,
     pub(super) recalled: u32,
+    /// Backup copies that were awarded.
+    pub(super) copies: u32,
 }
 
 /// One task.
@@ -63,6 +81,12 @@ pub(super) struct Task {
     pub(super) live: Vec<Attempt>,
     /// Who failed or lost it last, and until when the next attempt waits for somebody else to bid.
     pub(super) avoid: Option<(PeerId, Time)>,
+    /// When its first attempt was issued.
+    pub(super) first_at: Option<Time>,
+    /// No attempt is issued sooner, after a failure.
+    pub(super) wait_until: Time,
+    /// It had its backup copy.
+    pub(super) copied: bool,
 }
 
 /// Where a task is.
@@ -70,9 +94,12 @@ pub(super) struct Task {
 pub(super) enum State {
     Queued,
     Leased,
+    /// It failed, and its next attempt waits until then.
+    Delayed(Time),
     /// It ended; the number tells outcomes apart.
     Ended(u64),
     Cancelled,
+    Expired,
 }
 
 /// One attempt.
@@ -93,6 +120,8 @@ pub(super) struct Attempt {
     paused_us: u64,
     /// What it streamed, in bytes.
     pub(super) printed: u64,
+    /// It is the second one of a task that was slow.
+    pub(super) copy: bool,
 }
 
 /// The number of an attempt that nobody makes: the task's result is known, and what it rests on is on its way here.
@@ -110,11 +139,13 @@ pub(super) struct Brought {
     pub(super) memo: Option<PeerId>,
     /// The worker's signature, which belongs to the report.
     pub(super) proof: Option<Proof>,
+    /// Whose it is and who else said so, if several nodes computed it.
+    pub(super) verified: Option<(PeerId, Verified)>,
 }
 
 impl From<Report> for Brought {
     fn from(report: Report) -> Self {
-        Self { report, memo: None, proof: None }
+        Self { report, memo: None, proof: None, verified: None }
     }
 }
 
@@ -131,6 +162,7 @@ impl Attempt {
             renewed_at: since,
             paused_us: 0,
             printed: 0,
+            copy: false,
         }
     }
 
@@ -150,40 +182,25 @@ impl Attempt {
     }
 }
 
-/// A call that stands.
-#[derive(Debug)]
-pub(super) struct OpenCall {
-    pub(super) call: CallId,
-    pub(super) bids: Vec<StandingBid>,
-    pub(super) asked: Vec<PeerId>,
-    pub(super) repeat_at: Time,
-    pub(super) seeking: Seeking,
-}
-
-/// Room that a worker promised.
-#[derive(Clone, Debug)]
-pub(super) struct StandingBid {
-    pub(super) bid: BidId,
-    pub(super) worker: PeerId,
-    pub(super) left: u32,
-    pub(super) start_in_us: u32,
-    pub(super) warm: bool,
-    /// An exchange handed it on: the worker has not heard the call.
-    pub(super) introduced: bool,
-    pub(super) came_at: Time,
-    pub(super) expires_at: Time,
-}
-
 impl Job {
-    pub(super) fn new(what: Submission) -> Self {
+    pub(super) fn new(what: Submission, now: Time) -> Self {
         Self {
             open: !what.closed,
+            submitted_at: now,
+            starts_at: times::starts_at(&what.policy, now),
+            fed_at: now,
+            hopeless: false,
+            given_up: false,
             what,
             tasks: Vec::new(),
             queue: VecDeque::new(),
             call: None,
             said: BTreeMap::new(),
-            shunned: BTreeMap::new(),
+            extra: BTreeSet::new(),
+            ballots: BTreeMap::new(),
+            standings: Standings::default(),
+            spread: Spread::default(),
+            look_at: None,
             service_us: 0,
             counts: Counts::default(),
             total: 0,
@@ -204,6 +221,9 @@ impl Job {
             losses: 0,
             live: Vec::new(),
             avoid: None,
+            first_at: None,
+            wait_until: Time::ZERO,
+            copied: false,
         });
         index
     }
@@ -229,27 +249,6 @@ impl Job {
         self.total - self.counts.done - self.counts.failed - self.counts.cancelled
     }
 
-    /// Puts a task back at the head of the queue, unless another attempt of it is still due.
-    pub(super) fn requeue(&mut self, index: u32) {
-        let Some(task) = self.task_mut(index) else { return };
-        let due = task.live.iter().any(|attempt| !attempt.overdue);
-        if task.state != State::Leased || due {
-            return;
-        }
-        task.state = State::Queued;
-        self.counts.leased -= 1;
-        self.queue.push_front(index);
-    }
-
-    /// A worker lost a task; many at once are one mishap.
-    pub(super) fn shun(&mut self, worker: PeerId, now: Time, grace_ms: u64) {
-        let (streak, until) = self.shunned.entry(worker).or_default();
-        if now >= *until {
-            *streak = (*streak + 1).min(STREAK_MAX);
-            *until = now.plus_ms((grace_ms / 2) << *streak);
-        }
-    }
-
     pub(super) fn measure(&mut self, wall_us: u64) {
         let sample = u32::try_from(wall_us.max(1)).unwrap_or(u32::MAX);
         self.service_us = match self.service_us {
@@ -258,7 +257,7 @@ impl Job {
         };
     }
 
-    pub(super) fn call_message(&self, call: CallId) -> Call {
+    pub(super) fn call_message(&self, call: CallId, now: Time) -> Call {
         Call {
             call,
             job: self.what.job,
@@ -266,8 +265,10 @@ impl Job {
             needs: self.what.needs.clone(),
             class: self.what.class,
             terms: self.what.terms,
-            count: self.waiting(),
+            count: self.wanted(),
             service_us: self.service_us,
+            deadline_ms: self.deadline_left_ms(now),
+            waited_ms: u32::try_from(now.since_us(self.fed_at) / 1000).unwrap_or(u32::MAX),
         }
     }
 
@@ -278,12 +279,14 @@ impl Job {
             open: self.open,
             tasks: self.total,
             queued: self.waiting(),
+            delayed: self.counts.delayed,
             leased: self.counts.leased,
             done: self.counts.done,
             failed: self.counts.failed,
             cancelled: self.counts.cancelled,
             retried: self.counts.retried,
             recalled: self.counts.recalled,
+            given_up: self.given_up,
         }
     }
 
@@ -293,11 +296,17 @@ impl Job {
         self.tasks = Vec::new();
         self.queue = VecDeque::new();
         self.said = BTreeMap::new();
-        self.shunned = BTreeMap::new();
+        self.extra = BTreeSet::new();
+        self.standings = Standings::default();
     }
 }
 
 impl Task {
+    /// Attempts whose lease has not run out.
+    pub(super) fn due(&self) -> impl Iterator<Item = &Attempt> {
+        self.live.iter().filter(|attempt| !attempt.overdue)
+    }
+
     /// Whether the next attempt should rather not go to that worker.
     pub(super) fn avoids(&self, worker: PeerId) -> bool {
         self.avoid.is_some_and(|(avoided, _)| avoided == worker)
@@ -306,40 +315,6 @@ impl Task {
     /// Whether it is worth waiting for somebody else than the avoided worker.
     pub(super) fn is_patient(&self, now: Time) -> bool {
         self.avoid.is_some_and(|(_, until)| now < until)
-    }
-}
-
-impl OpenCall {
-    /// Takes a bid, unless that worker has too many standing already.
-    pub(super) fn take(&mut self, bid: StandingBid) -> bool {
-        let same = self.bids.iter().filter(|other| other.worker == bid.worker).count();
-        let fits = same < BIDS_PER_WORKER_MAX;
-        if fits {
-            self.bids.push(bid);
-        }
-        fits
-    }
-
-    /// When it wants to be looked at again.
-    pub(super) fn due(&self) -> Time {
-        self.seeking.look_at.map_or(self.repeat_at, |at| at.min(self.repeat_at))
-    }
-
-    /// Forgets bids that ended.
-    pub(super) fn expire(&mut self, now: Time) {
-        self.bids.retain(|bid| bid.left > 0 && bid.expires_at > now);
-    }
-}
-
-impl StandingBid {
-    /// When a task awarded now is expected to start, in microseconds from now: what the worker said, less what has
-    /// passed since, plus the way there and, where the module is cold, its fetch.
-    pub(super) fn expected_us(&self, me: PeerId, rtt_us: u32, now: Time) -> u64 {
-        const COLD_US: u64 = 5000;
-        let queue = u64::from(self.start_in_us).saturating_sub(now.since_us(self.came_at));
-        let away = if self.worker == me { 0 } else { u64::from(rtt_us) + 1 };
-        let cold = if self.warm || self.worker == me { 0 } else { COLD_US };
-        queue + away + cold
     }
 }
 
@@ -360,6 +335,7 @@ pub(super) fn fingerprint(report: &Report) -> u64 {
         Outcome::Invalid(_) => 4,
         Outcome::Cancelled => 5,
         Outcome::Lost(_) => 6,
+        Outcome::Expired(_) => 7,
     };
     u64::from_le_bytes(bytes) ^ u64::from_le_bytes(left).rotate_left(32) ^ kind
 }

@@ -6,13 +6,16 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::Owner;
-use super::award::{SLOTS_MAX, ask};
-use super::job::{Job, StandingBid};
+use super::award::{SLOTS_MAX, ask, nobody_makes_it};
+use super::job::Job;
+use super::open::StandingBid;
 use crate::ctx::Ctx;
 use crate::id::{CallId, JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::Message;
-use crate::referral::{CellWord, Introduction, Seek};
+use crate::policy::order;
+use crate::referral::{CellWord, Introduction, Seek, WITHOUT_MAX};
+use crate::standing::Standings;
 use crate::time::Time;
 
 /// Peers that one waiting call is offered to directly, each time it is repeated.
@@ -30,6 +33,8 @@ const MISLED_MS: u64 = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Seeking {
     desks: Vec<Desk>,
+    /// Introduced workers that were of no use; nobody hands them on again before the call is repeated.
+    without: Vec<PeerId>,
     /// When silence of a desk is noticed.
     pub(super) look_at: Option<Time>,
 }
@@ -63,6 +68,13 @@ impl Seeking {
         }
     }
 
+    /// That worker is given nothing of this call for now.
+    pub(super) fn spare(&mut self, worker: PeerId) {
+        if self.without.len() < WITHOUT_MAX && !self.without.contains(&worker) {
+            self.without.push(worker);
+        }
+    }
+
     /// There are no cells any more: where something waits that is to be withdrawn.
     pub(super) fn leave(&mut self) -> Vec<PeerId> {
         let open = self.open_desks().collect();
@@ -89,29 +101,35 @@ impl Owner {
     /// Brings what is sought at exchanges in line with what waits.
     pub(super) fn seek(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
-        let waiting = job.waiting();
+        let wanted = job.wanted();
         let Some(open) = &mut job.call else { return };
         let call = open.call;
         let repeat = open.repeat_at <= ctx.now;
         if repeat {
+            // The few that were called speak for all.
+            let asked_others = open.asked.iter().any(|peer| *peer != ctx.me) || !members.any_connected();
+            job.hopeless |= asked_others && nobody_makes_it(open, &job.said);
             open.repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
             open.asked.clear();
+            open.seeking.without.clear();
         }
         let at_home = !open.asked.contains(&ctx.me);
         self.doubts.on_silence(ctx, &mut open.seeking);
-        if at_home {
+        if at_home && !job.spares(ctx.me) && job.shut_ms(&self.standings, ctx.me, ctx.now) == 0 {
             ask(ctx, job, call, ctx.me);
         }
         if repeat {
             say_again(ctx, job, call);
-            call_some(ctx, members, job, call);
+            call_some(ctx, members, &self.standings, job, call);
         }
         let Some(open) = &job.call else { return };
         let sought = open.seeking.sought();
-        if sought < waiting {
-            self.spread(ctx, members, name, waiting - sought);
-        } else if sought > waiting {
-            seek_less(ctx, job, call, sought - waiting);
+        // So many were of no use that nobody else is sought before the call is repeated.
+        let barren = open.seeking.without.len() >= WITHOUT_MAX;
+        if sought < wanted && !barren {
+            self.spread(ctx, members, name, wanted - sought);
+        } else if sought > wanted {
+            seek_less(ctx, job, call, sought - wanted);
         }
         if let Some(open) = self.jobs.get_mut(&name).and_then(|job| job.call.as_mut()) {
             let silent = open.seeking.desks.iter().filter(|desk| desk.left > 0 && !desk.answered);
@@ -213,10 +231,11 @@ fn seek_at(ctx: &mut Ctx<'_>, job: &mut Job, number: usize, more: Option<u32>) {
     let seek = Seek {
         call: open.call,
         desk: u32::try_from(number).unwrap_or(u32::MAX),
-        class: job.what.class,
+        class: order::aged(job.what.class, ctx.now.since_us(job.fed_at)),
         needs: job.what.needs.clone(),
         memory_bytes: job.what.program.limits.memory_bytes,
         count: desk.left,
+        without: open.seeking.without.clone(),
     };
     ctx.counters.sought += 1;
     ctx.send(desk.exchange, Message::Cell(CellWord::Seek(seek)));
@@ -256,12 +275,12 @@ fn seek_less(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, mut surplus: u32) {
 }
 
 /// Offers what still waits to a few peers that are known, by chance, without any exchange.
-fn call_some(ctx: &mut Ctx<'_>, members: &Membership, job: &mut Job, call: CallId) {
-    let fits =
-        |known| Membership::unfit(known, &job.what.needs, &job.what.program, ctx.now, ctx.mesh).is_none();
-    let known: Vec<PeerId> =
-        members.connected().filter(|(_, known)| fits(known)).map(|(peer, _)| peer).collect();
-    let most = usize::try_from(job.waiting()).unwrap_or(DIRECT_MAX).saturating_mul(2).min(DIRECT_MAX);
+fn call_some(ctx: &mut Ctx<'_>, members: &Membership, standings: &Standings, job: &mut Job, call: CallId) {
+    let fits = |known| Membership::unfit(known, &job.what, ctx.now, ctx.mesh).is_none();
+    let useful = |peer| !job.spares(peer) && job.shut_ms(standings, peer, ctx.now) == 0;
+    let suits = members.connected().filter(|(peer, known)| fits(known) && useful(*peer));
+    let known: Vec<PeerId> = suits.map(|(peer, _)| peer).collect();
+    let most = usize::try_from(job.wanted()).unwrap_or(DIRECT_MAX).saturating_mul(2).min(DIRECT_MAX);
     let count = u64::try_from(known.len()).unwrap_or(u64::MAX).max(1);
     let start = usize::try_from(ctx.fresh_id() % count).unwrap_or(0);
     for peer in known.iter().cycle().skip(start).take(most.min(known.len())) {

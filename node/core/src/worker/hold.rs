@@ -12,6 +12,7 @@ use crate::effect::Effect;
 use crate::id::{BlobId, PeerId, RunId};
 use crate::message::Grant;
 use crate::owner::blobs_with_lengths;
+use crate::policy::order::AGE_US;
 use crate::task::{Outcome, Payload, Report};
 
 /// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
@@ -34,6 +35,7 @@ impl Worker {
             self.outbox.put(ctx, owner, lease, sealed);
             return;
         }
+        let estimate_us = self.services.estimate_us(owner, lease.job);
         let run = RunId(self.next_run);
         self.next_run += 1;
         let held = Held {
@@ -43,6 +45,11 @@ impl Worker {
             key: offer.key,
             terms: offer.terms,
             class: offer.class,
+            estimate_us,
+            ran_us: None,
+            ages_at: None,
+            age_left_us: AGE_US,
+            ready_turn: 0,
             task,
             input,
             known: known.map(Box::new),
@@ -57,6 +64,8 @@ impl Worker {
         ctx.pin(&held.program.files);
         ctx.pin(&held.input);
         self.held_by.add(held.class, 1);
+        self.work_by.add(held.class, u64::from(estimate_us));
+        self.shares.charge(owner, u64::from(estimate_us));
         self.runs.insert(run, held);
         self.leases.insert((owner, lease), run);
         self.gather(ctx, run);
@@ -65,7 +74,7 @@ impl Worker {
     /// Has brought here what a task lacks; a task that lacks nothing is ready.
     fn gather(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
         if self.runs.get(&run).is_some_and(|held| self.is_whole(held)) {
-            self.make_ready(run);
+            self.make_ready(ctx.now, run);
             return;
         }
         let Some(held) = self.runs.get_mut(&run) else { return };
@@ -78,7 +87,7 @@ impl Worker {
         };
         held.stage = Stage::Fetching(u8::try_from(lacking.len()).unwrap_or(u8::MAX));
         if lacking.is_empty() {
-            self.make_ready(run);
+            self.make_ready(ctx.now, run);
             return;
         }
         for (blob, bytes) in lacking {
@@ -99,8 +108,11 @@ impl Worker {
 
     /// Forgets a run, and what it rested on.
     pub(super) fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Held> {
+        self.stop_ageing(run, ctx.now);
         let held = self.runs.remove(&run)?;
         self.held_by.sub(held.class, 1);
+        self.work_by.sub(held.class, u64::from(held.estimate_us));
+        self.shares.settle(held.owner, u64::from(held.estimate_us), held.took_us(ctx.now));
         ctx.emit(Effect::Unpin(held.program.module));
         ctx.unpin(&held.program.files);
         ctx.unpin(&held.input);
@@ -154,7 +166,7 @@ impl Worker {
             ctx.counters.answered += 1;
             self.finish(ctx, run, Sealed { report, memo: Some(computer), leaf: None });
         } else {
-            self.make_ready(run);
+            self.make_ready(ctx.now, run);
         }
     }
 

@@ -10,7 +10,8 @@ use super::{Offer, Reservation, Worker, is_sound};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Award, BATCH_MAX, Call, Class, Decline, Message, Reason};
+use crate::message::{Award, Call, Class, Decline, Message, Reason};
+use crate::policy::order;
 use crate::referral::{CellWord, STAND_MAX};
 use crate::time::Time;
 
@@ -161,7 +162,11 @@ impl Worker {
             .bids
             .get(&award.bid)
             .is_some_and(|reservation| reservation.standing && reservation.left >= count);
-        let refusal = self.refusal(owner, &call).or_else(|| {
+        let due = call.deadline_ms.map(|ms| ctx.now.plus_ms(u64::from(ms)));
+        let refusal = self
+            .refusal(owner, &call)
+            .or_else(|| self.too_late(ctx.now, owner, &call, due).map(|reason| (reason, Some(1000))));
+        let refusal = refusal.or_else(|| {
             let held = self.held() + self.reserved;
             let full = self.outbox.len_of(owner) >= UNDELIVERED_PER_OWNER_MAX;
             full.then_some((Reason::Busy { slots: self.slots, held }, Some(1000)))
@@ -171,11 +176,7 @@ impl Worker {
                 ctx.counters.declines += 1;
                 ctx.send(owner, Message::Decline(Decline { call: call.call, reason, retry_after_ms }));
             }
-            // One that came twice is held already.
-            let held = |lease| self.leases.contains_key(&(owner, lease));
-            let leases = award.grants.iter().map(|grant| grant.lease).filter(|lease| !held(*lease));
-            let leases = leases.take(BATCH_MAX).collect();
-            ctx.send(owner, Message::Refuse { leases });
+            self.refuse(ctx, owner, &award);
             return;
         }
         self.stands.passed_over = 0;
@@ -185,7 +186,7 @@ impl Worker {
             program: Arc::clone(&call.program),
             key: call.program.task_key(),
             terms: call.terms,
-            class: call.class,
+            class: order::aged(call.class, 1000 * u64::from(call.waited_ms)),
         };
         for grant in award.grants {
             self.hold(ctx, owner, &offer, grant);

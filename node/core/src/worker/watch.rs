@@ -45,6 +45,7 @@ impl Worker {
     }
 
     pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.age(ctx.now);
         while let Some(&(end, bid)) = self.bid_ends.first() {
             if end > ctx.now {
                 break;
@@ -152,7 +153,8 @@ impl Worker {
         let renew = self.renew_at.map(|at| (at, "leases are renewed"));
         let stand = self.stands.again_at.map(|at| (at, "what stands is said again"));
         let look = self.look_at.map(|at| (at, "what runs is not short any more"));
+        let age = self.ageing.first().map(|(at, _)| (*at, "what waits counts as more urgent"));
         let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
-        [bid, call, renew, stand, look, outbox].into_iter().flatten().min()
+        [bid, call, renew, stand, look, age, outbox].into_iter().flatten().min()
     }
 }

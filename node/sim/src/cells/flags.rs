@@ -2,12 +2,6 @@
 
 use super::{Owners, Study, Trouble, Work};
 
-/// How `weft-sim cells` is asked.
-pub const USAGE: &str =
-    "weft-sim cells [--nodes N] [--load PERCENT] [--jobs N] [--tasks N] [--constant] [--seed N]
-                      [--owners N] [--cell-nodes N] [--scouts N]
-                      [--crash CELLS | --silent CELLS | --forge CELLS | --loss PERMILLE | --halves MS]";
-
 impl Study {
     /// The study that these flags ask for; `None` if they can't be read.
     #[must_use]

@@ -132,6 +132,7 @@ impl Lean {
                 slots: spec.slots,
                 memory_bytes: 1 << 30,
                 labels: Vec::new(),
+                class_min: weft_core::message::Class::Scavenger,
                 boot: u64::from(number) + 1,
             };
             let engine = Some(Engine::new(peer, spec.mesh, node, chance.seed()));
@@ -389,6 +390,9 @@ impl Lean {
             }
             Event::Lost { .. } => self.tally.lost += 1,
             Event::Printed { .. } => {}
+            Event::JobGivenUp { .. } | Event::Differed { .. } | Event::Refused { .. } => {
+                panic!("a lean mesh's jobs ask for nothing special")
+            }
         }
     }
 }

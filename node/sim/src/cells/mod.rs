@@ -14,5 +14,4 @@ mod lean;
 mod study;
 mod tally;
 
-pub use flags::USAGE;
 pub use study::{Figures, Owners, Study, Trouble, Work};
