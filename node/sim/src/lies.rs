@@ -48,6 +48,7 @@ impl World {
             9 => self.lie(from, to, forged.word(heard)),
             _ => {
                 let gossip = forged.gossip(self.peer(to));
+                self.reference.forgers.insert(self.hosts[from.0].peer);
                 self.queue.after(Duration::from_millis(1), Event::Heard { host: to, origin: from, gossip });
             }
         }

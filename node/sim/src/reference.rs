@@ -138,6 +138,8 @@ pub struct Reference {
     pub(crate) lies: BTreeSet<BlobId>,
     /// Who was named for having answered otherwise than most: which task, and who.
     pub(crate) named: BTreeSet<(JobId, u32, PeerId)>,
+    /// In whose names something was forged.
+    pub(crate) forgers: BTreeSet<PeerId>,
     /// Who lost tasks of which job.
     pub(crate) lost_by: BTreeSet<(JobId, PeerId)>,
 }

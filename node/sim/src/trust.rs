@@ -31,7 +31,9 @@ pub(crate) fn invariant_who_is_named_lied(scene: &Scene<'_>) -> Result<(), Strin
     for fact in scene.facts {
         let Fact::Named { job, index, worker } = fact else { continue };
         let task = scene.reference.task_id(*job, *index);
-        let lied = task.is_some_and(|task| scene.reference.liars.contains(&(task, *worker)));
+        // Whoever forges outcomes lies, too; about which tasks, the model does not keep.
+        let lied = task.is_some_and(|task| scene.reference.liars.contains(&(task, *worker)))
+            || scene.reference.forgers.contains(worker);
         ensure(lied, || {
             format!("{worker:?} is called a liar about {job:?} task {index}, and told the truth")
         })?;

@@ -78,6 +78,7 @@ impl World {
 
     /// A host's liar of a twin sends a message in its name, now; its engine knows nothing of that.
     pub fn lie(&mut self, from: HostId, to: HostId, message: Message) {
+        self.reference.forgers.insert(self.hosts[from.0].peer);
         self.fabric.send(&mut self.queue, from, to, message);
     }
 

@@ -19,8 +19,9 @@ use crate::time::Time;
 /// Begun tasks that are looked through for one that fits a bid. As many may want more nodes before a job that verifies
 /// begins further ones.
 pub(super) const WINDOW: usize = 256;
-/// A worker is spared a call when no more begun tasks than this are left and it fits none of them.
-const SPARED_MAX: usize = 16;
+/// A worker is spared a call, and its bids given back, when no more begun tasks than this are left and it fits none of
+/// them. Fewer, and it would hold room for others' tasks that it has had its part in.
+const SPARED_MAX: usize = WINDOW;
 
 /// What an award writes to.
 pub(super) struct Desk<'a> {

@@ -193,7 +193,8 @@ impl Worker {
         open.reserved += slots;
         open.turn = self.next_turn;
         self.next_turn += 1;
-        let warm = self.present.contains(&open.call.program.module);
+        let program = &*open.call.program;
+        let warm = self.present.contains(&(program.module, program.module_bytes));
         let class = order::aged(open.call.class, ctx.now.since_us(open.waits_since));
         let start_in_us = u32::try_from(self.start_in_us(class)).unwrap_or(u32::MAX);
         self.bids.insert(bid, Reservation { owner, call, class, left: slots, expires_at, standing: false });

@@ -117,13 +117,24 @@ struct Held {
 }
 
 impl Held {
-    /// The blobs that must be here before it can run, with their lengths.
-    fn needs(&self) -> BTreeMap<BlobId, u64> {
+    /// The blobs that must be here before it can run, with the lengths that its owner claims.
+    fn needs(&self) -> BTreeSet<(BlobId, u64)> {
         let Program { module, module_bytes, files, .. } = &*self.program;
         let payloads = [files, &self.input].into_iter();
         let others = payloads.filter_map(|payload| Some((payload.blob()?, payload.bytes_len())));
         core::iter::once((*module, *module_bytes)).chain(others).collect()
     }
+}
+
+/// A blob on its way here.
+#[derive(Debug)]
+struct Fetching {
+    /// Who was asked for it.
+    from: PeerId,
+    /// The length that was claimed; the answer holds for no other.
+    bytes: u64,
+    /// Which runs wait for it, each with the length that it was told.
+    waiting: Vec<(RunId, u64)>,
 }
 
 /// What the tasks of one call have in common.
@@ -169,9 +180,9 @@ pub(crate) struct Worker {
     resting: BTreeSet<(Reverse<Class>, RunId)>,
     /// When those that run are not short any more, if something waits for that.
     look_at: Option<Time>,
-    /// Who was asked for a blob, and which runs wait for it.
-    fetching: BTreeMap<BlobId, (PeerId, Vec<RunId>)>,
-    present: BTreeSet<BlobId>,
+    fetching: BTreeMap<BlobId, Fetching>,
+    /// Blobs that are here and have that length: who claims another has not said the truth about them.
+    present: BTreeSet<(BlobId, u64)>,
     services: window::Services,
     outbox: Outbox,
     next_run: u64,
@@ -319,8 +330,8 @@ impl Worker {
     /// Takes runs that are gone out of what waits for something.
     fn forget_dropped(&mut self) {
         self.ready.retain(|(_, _, run)| self.runs.contains_key(run));
-        for (_, waiting) in self.fetching.values_mut() {
-            waiting.retain(|run| self.runs.contains_key(run));
+        for fetching in self.fetching.values_mut() {
+            fetching.waiting.retain(|(run, _)| self.runs.contains_key(run));
         }
     }
 
