@@ -79,7 +79,7 @@ impl World {
             self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);
         }
         if let Message::Cell(CellWord::Stand { bids, ttl_ms }) = &message {
-            let now = self.now();
+            let now = self.hosts[id.0].local(self.now());
             bids.iter().for_each(|(_, slots)| self.hosts[id.0].on_bid(now, *ttl_ms, *slots));
         }
         if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
