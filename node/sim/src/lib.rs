@@ -23,6 +23,7 @@ pub mod cells;
 mod chance;
 mod cruelty;
 mod diligence;
+pub mod experiments;
 mod fabric;
 mod fault;
 mod hearing;

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use weft_core::message::{Award, Call, Class, Grant, Needs};
+use weft_core::snapshot::Deadline;
 use weft_core::{
     BidId, BlobId, CallId, CellWord, Entry, Introduction, JobId, LeaseId, Limits, MeshConfig, Message,
-    Payload, Profile, Program, Terms,
+    Payload, Policy, Profile, Program, Terms,
 };
 use weft_sim::cells::{Figures, Owners, Study, Trouble};
-use weft_sim::{HostId, JobSpec, World};
+use weft_sim::{HostId, HostSpec, JobSpec, World};
 
 /// Six cells of about fifty nodes at 95 % load; jobs of 20 tasks.
 fn study() -> Study {
@@ -174,4 +175,53 @@ fn nobody_is_introduced_whom_the_owner_did_not_seek() {
     world.run_until("all tasks end", Duration::from_secs(3), |world| world.reference().done(job) == 8);
     let snapshot = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
     assert_eq!((snapshot.lost, snapshot.misled), (0, 0));
+}
+
+#[test]
+fn exchanges_find_several_nodes_for_one_task_and_none_of_them_twice() {
+    let mut world = cells_of_two(4, 6);
+    world.run_for(Duration::from_secs(2));
+    let policy = Policy { verify: 4, ..Policy::DEFAULT };
+    let job = world.submit(OWNER, &JobSpec { policy, ..JobSpec::new(10, 200) });
+    world.run_until("all tasks end", Duration::from_secs(10), |world| world.reference().done(job) == 10);
+    let counters = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
+    assert_eq!(counters.verified, 10);
+    // Each task takes four nodes; who had its part is handed on once more at most, not again and again.
+    let all = (0..6).filter_map(|host| world.snapshot(HostId(host)));
+    let introduced: u64 = all.map(|snapshot| snapshot.counters.introduced).sum();
+    assert!(introduced <= 120, "{introduced} introductions for forty leases");
+}
+
+#[test]
+fn whom_an_exchange_introduces_keeps_the_classes_that_it_takes() {
+    let mesh = MeshConfig { full_mesh: 0, cell_nodes: 2, ..MeshConfig::DEFAULT };
+    let picky = HostSpec::slots(2).takes(Class::Realtime);
+    let mut world = World::builder(5).mesh(mesh).hosts(2, 1).host(picky).build();
+    world.connect();
+    world.run_for(Duration::from_secs(2));
+    let job = world.submit(OWNER, &JobSpec::new(20, 300));
+    world.run_until("all tasks end", Duration::from_secs(10), |world| world.reference().done(job) == 20);
+    assert_eq!(world.reference().brought(job, world.peer(HostId(2))), 0);
+    let counters = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
+    assert!(counters.refused > 0, "it was introduced");
+    assert_eq!(counters.lost, 0);
+}
+
+#[test]
+fn a_deadline_that_nobody_can_keep_is_known_to_be_missed_before_it_is_over() {
+    let mesh = MeshConfig { full_mesh: 0, cell_nodes: 2, ..MeshConfig::DEFAULT };
+    let mut world = World::builder(6).mesh(mesh).hosts(2, 0).hosts(1, 1).build();
+    world.connect();
+    let long = world.submit(WORKER, &JobSpec::new(8, 40_000));
+    let some = Duration::from_secs(130);
+    world.run_until("three have ended", some, |world| world.reference().done(long) == 3);
+    world.run_for(Duration::from_millis(50));
+    // The worker's guess is twenty seconds or more by now.
+    let policy = Policy { deadline_ms: Some(15_000), ..Policy::DEFAULT };
+    let job = world.submit(OWNER, &JobSpec { policy, ..JobSpec::new(1, 100) });
+    world.run_for(Duration::from_secs(5));
+    let why = world.why(OWNER, job, 0).expect("it waits");
+    assert_eq!(why.deadline, Some(Deadline::Missed), "{why:?}");
+    let all_the_same = Duration::from_secs(300);
+    world.run_until("it is done", all_the_same, |world| world.reference().done(job) == 1);
 }
