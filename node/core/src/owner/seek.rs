@@ -7,12 +7,12 @@ use alloc::vec::Vec;
 
 use super::Owner;
 use super::award::{SLOTS_MAX, ask, nobody_makes_it};
-use super::job::Job;
+use super::job::{Job, not_asked};
 use super::open::StandingBid;
 use crate::ctx::Ctx;
 use crate::id::{CallId, JobId, PeerId};
 use crate::membership::Membership;
-use crate::message::Message;
+use crate::message::{Message, Reason};
 use crate::policy::order;
 use crate::referral::{CellWord, Introduction, Seek, WITHOUT_MAX};
 use crate::standing::Standings;
@@ -115,7 +115,10 @@ impl Owner {
         }
         let at_home = !open.asked.contains(&ctx.me);
         self.doubts.on_silence(ctx, &mut open.seeking);
-        if at_home && !job.spares(ctx.me) && job.shut_ms(&self.standings, ctx.me, ctx.now) == 0 {
+        let for_ms = job.shut_ms(&self.standings, ctx.me, ctx.now);
+        if at_home && for_ms > 0 {
+            job.said.insert(ctx.me, (ctx.now, not_asked(Reason::Mistrusted { for_ms })));
+        } else if at_home && !job.spares(ctx.me) {
             ask(ctx, job, call, ctx.me);
         }
         if repeat {
