@@ -2,6 +2,9 @@
 //!
 //! It decides nothing itself but what this node tells everybody about itself.
 
+mod cells;
+mod tell;
+
 use alloc::collections::VecDeque;
 use alloc::vec::{self, Vec};
 
@@ -11,6 +14,7 @@ use rand_core::SeedableRng;
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
+use crate::exchange::Exchange;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::input::{Command, Input};
 use crate::membership::{Arrival, Membership};
@@ -20,6 +24,7 @@ use crate::owner::Owner;
 use crate::snapshot::{Counters, PeerView, Snapshot, Why};
 use crate::time::Time;
 use crate::worker::Worker;
+pub use cells::CellsAudit;
 
 /// Rounds in which this node's owner and worker may answer each other within one input. A round either awards a
 /// task, or opens or closes a call, so a handful is the rule; the bound is there so that no mistake can hang a node.
@@ -36,6 +41,7 @@ pub struct Engine {
     members: Membership,
     owner: Owner,
     worker: Worker,
+    exchange: Exchange,
     counters: Counters,
     memo: Memo,
     announced: Capacity,
@@ -79,6 +85,8 @@ pub struct Audit {
     pub lease_ends: Option<(Time, Time)>,
     /// Own jobs that have not ended.
     pub jobs: Vec<JobAudit>,
+    /// What it does in a mesh of cells.
+    pub cells: CellsAudit,
 }
 
 /// Where the tasks of one job are.
@@ -121,8 +129,9 @@ impl Engine {
             node,
             rng: ChaCha8Rng::from_seed(seed),
             now: Time::ZERO,
-            members: Membership::default(),
+            members: Membership::new(me, &mesh),
             owner: Owner::default(),
+            exchange: Exchange::default(),
             counters: Counters::default(),
             memo: Memo::default(),
             announced: Capacity::default(),
@@ -152,7 +161,10 @@ impl Engine {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let announce = self.members.any_connected().then(|| (self.announce_at(), "capacity is told"));
-        [self.owner.next_wakeup(), self.worker.next_wakeup(), announce].into_iter().flatten().min()
+        [self.owner.next_wakeup(), self.worker.next_wakeup(), self.exchange.next_wakeup(), announce]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn dispatch(&mut self, input: Input) {
@@ -172,6 +184,9 @@ impl Engine {
                 }
                 owner.on_peer_up(peer);
                 worker.on_peer_up(&mut ctx, members, peer);
+                if arrival == Arrival::Restarted {
+                    self.exchange.on_peer_down(peer);
+                }
                 self.announced = Capacity { seq: self.announced.seq, ..Capacity::default() };
             }
             Input::PeerDown { peer, closed } => {
@@ -181,6 +196,7 @@ impl Engine {
                     owner.on_silent(&ctx, members, peer);
                 }
                 worker.on_peer_down(&mut ctx, members, peer);
+                self.exchange.on_peer_down(peer);
             }
             Input::Rtt { peer, rtt_us } => members.on_rtt(peer, rtt_us),
             Input::Received { from, message } => {
@@ -207,6 +223,7 @@ impl Engine {
                 worker.on_fetched(&mut ctx, blob, found);
             }
             Input::Wake => {}
+            Input::Mesh { nodes } => members.on_mesh(nodes),
         }
     }
 
@@ -215,7 +232,7 @@ impl Engine {
         let ctx = &mut ctx;
         match message {
             Message::Call(call) => worker.on_call(ctx, members, from, call),
-            Message::Withdraw(call) => worker.on_withdraw(from, call),
+            Message::Withdraw(call) => self.on_withdraw(from, call),
             Message::Bid(bid) => owner.on_bid(ctx, from, bid),
             Message::Decline(decline) => owner.on_decline(ctx, from, decline),
             Message::Award(award) => worker.on_award(ctx, from, award),
@@ -228,6 +245,7 @@ impl Engine {
             Message::Printed { lease, stream, offset, bytes } => {
                 owner.on_printed(ctx, from, lease, stream, offset, bytes);
             }
+            Message::Cell(word) => self.receive_cell(from, word),
         }
     }
 
@@ -235,6 +253,7 @@ impl Engine {
         let (mut ctx, owner, worker, members) = self.parts();
         owner.on_time(&mut ctx, members);
         worker.on_time(&mut ctx, members);
+        self.on_time_cells();
     }
 
     /// Lets the roles say what the input changed, until neither has anything left to say to the other.
@@ -253,41 +272,6 @@ impl Engine {
             }
         }
         debug_assert!(false, "owner and worker never stop answering each other");
-    }
-
-    /// Tells the mesh what is free, when it changed by enough or at the slow heartbeat.
-    fn announce(&mut self) {
-        if !self.members.any_connected() {
-            return;
-        }
-        let told = Capacity { seq: self.announced.seq, ..self.capacity() };
-        self.announce_soon = told != self.announced;
-        if self.now < self.announce_at() {
-            return;
-        }
-        self.announced = self.capacity();
-        self.announced_at = self.now;
-        self.announce_soon = false;
-        self.effects.push(Effect::Publish(Gossip::Capacity(self.announced.clone())));
-    }
-
-    fn announce_at(&self) -> Time {
-        let wait_ms = if self.announce_soon { self.mesh.capacity_min_ms } else { self.mesh.capacity_ms };
-        self.announced_at.plus_ms(wait_ms)
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity {
-            boot: self.node.boot,
-            seq: self.now.0.max(self.announced.seq + 1),
-            name: self.node.name.clone(),
-            slots: self.node.slots,
-            free: self.node.slots.saturating_sub(self.worker.held()),
-            memory_bytes: self.worker.memory_bytes(),
-            labels: self.worker.labels().to_vec(),
-            backlog: self.owner.backlog(),
-            draining: self.worker.is_draining(),
-        }
     }
 
     fn parts(&mut self) -> (Ctx<'_>, &mut Owner, &mut Worker, &mut Membership) {
@@ -360,6 +344,7 @@ impl Engine {
             issued: self.owner.issued().collect(),
             lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
+            cells: self.audit_cells(),
         }
     }
 }
@@ -401,6 +386,7 @@ fn on_gossip(
             }
         }
         Gossip::Known(all) => memo::on_known(ctx, origin, all),
+        Gossip::Exchange { slots } => members.on_claim(origin, slots, ctx.now, ctx.mesh),
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {
                 worker.on_ack(ctx, origin, &leases);

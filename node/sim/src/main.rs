@@ -28,6 +28,7 @@ const VERBS: &[Verb] = &[
     verbs::seeds::VERB,
     verbs::replay::VERB,
     verbs::compare::VERB,
+    verbs::cells::VERB,
     verbs::experiment::VERB,
 ];
 

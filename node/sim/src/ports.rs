@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use weft_core::codec::{encode_gossip, encode_message};
-use weft_core::{BlobId, Effect, Gossip, Input, Message, Outcome, PeerId, Report, RunId, Stream, Work};
+use weft_core::message::Award;
+use weft_core::{
+    BlobId, CellWord, Effect, Gossip, Input, Message, Outcome, PeerId, Report, RunId, Stream, Work,
+};
 
 use crate::host::{HostId, SimRun};
 use crate::invariants::Violation;
@@ -59,7 +62,7 @@ impl World {
     fn send(&mut self, id: HostId, to: PeerId, message: Message) {
         let (bytes, leases) = (encode_message(&message).len(), leases_in(&message));
         self.facts.push(Fact::Sent { to, bytes, leases });
-        if let Message::Award(award) = &message {
+        if let Some(award) = award_in(&message) {
             for grant in &award.grants {
                 self.reference.on_award(to, grant.lease);
                 self.facts.push(Fact::Awarded(grant.lease));
@@ -74,6 +77,10 @@ impl World {
         if let Message::Bid(bid) = &message {
             let now = self.hosts[id.0].local(self.now());
             self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);
+        }
+        if let Message::Cell(CellWord::Stand { bids, ttl_ms }) = &message {
+            let now = self.hosts[id.0].local(self.now());
+            bids.iter().for_each(|(_, slots)| self.hosts[id.0].on_bid(now, *ttl_ms, *slots));
         }
         if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
             self.fabric.send(&mut self.queue, id, to, message);
@@ -240,13 +247,41 @@ pub(crate) fn signature(worker: PeerId, root: [u8; 32]) -> [u8; 64] {
     signature
 }
 
+/// The award that a message brings, if any.
+pub(crate) fn award_in(message: &Message) -> Option<&Award> {
+    match message {
+        Message::Award(award) | Message::Cell(CellWord::Hire { award, .. }) => Some(award),
+        Message::Call(_)
+        | Message::Withdraw(_)
+        | Message::Bid(_)
+        | Message::Decline(_)
+        | Message::Release(_)
+        | Message::Refuse { .. }
+        | Message::Renew(_)
+        | Message::Outcome(_)
+        | Message::Ack(_)
+        | Message::Cancel(_)
+        | Message::Printed { .. }
+        | Message::Cell(_) => None,
+    }
+}
+
 fn leases_in(message: &Message) -> usize {
     match message {
         Message::Award(award) => award.grants.len(),
         Message::Refuse { leases } | Message::Ack(leases) | Message::Cancel(leases) => leases.len(),
         Message::Renew(ranges) => ranges.len(),
         Message::Outcome(all) => all.len(),
-        Message::Call(_)
+        Message::Cell(CellWord::Hire { award, .. }) => award.grants.len(),
+        Message::Cell(
+            CellWord::Stand { .. }
+            | CellWord::Seek(_)
+            | CellWord::Waits { .. }
+            | CellWord::Scout { .. }
+            | CellWord::Lend { .. }
+            | CellWord::Introduce(_),
+        )
+        | Message::Call(_)
         | Message::Withdraw(_)
         | Message::Bid(_)
         | Message::Decline(_)

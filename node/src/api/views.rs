@@ -123,6 +123,11 @@ fn counters(counters: Counters) -> api::Counters {
         verified,
         lies,
         held_back,
+        sought,
+        stood,
+        introduced,
+        lent,
+        misled,
     } = counters;
     api::Counters {
         calls,
@@ -152,6 +157,11 @@ fn counters(counters: Counters) -> api::Counters {
         verified,
         lies,
         held_back,
+        sought,
+        stood,
+        introduced,
+        lent,
+        misled,
     }
 }
 

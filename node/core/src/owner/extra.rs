@@ -4,7 +4,8 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::job::{Attempt, Job, OpenCall, StandingBid, State};
+use super::job::{Attempt, Job, State};
+use super::open::{OpenCall, StandingBid};
 use super::produced::Produced;
 use super::timing::Alarms;
 use super::{cancel_at, drop_lease, verify};
@@ -29,7 +30,8 @@ pub(super) struct Desk<'a> {
     pub(super) standings: &'a Standings,
     pub(super) alarms: &'a mut Alarms,
     pub(super) produced: &'a Produced,
-    pub(super) frames: BTreeMap<(PeerId, BidId), Vec<Grant>>,
+    /// By worker and bid, and whether an exchange introduced them.
+    pub(super) frames: BTreeMap<(PeerId, BidId, bool), Vec<Grant>>,
 }
 
 impl Desk<'_> {
@@ -78,7 +80,7 @@ impl Desk<'_> {
             task.state = State::Leased;
             job.counts.leased += 1;
         }
-        self.frames.entry((bid.worker, bid.bid)).or_default().push(grant);
+        self.frames.entry((bid.worker, bid.bid, bid.introduced)).or_default().push(grant);
         self.leases.insert((bid.worker, lease));
         self.expiries.insert((expires_at, lease));
         ctx.counters.awards += 1;
@@ -238,10 +240,14 @@ pub(super) fn release_useless(ctx: &mut Ctx<'_>, job: &mut Job, standings: &Stan
         return;
     }
     let Some(mut call) = job.call.take() else { return };
-    call.bids.retain(|bid| {
+    let OpenCall { bids, seeking, .. } = &mut call;
+    bids.retain(|bid| {
         let useless = job.spares(bid.worker) || job.shut_ms(standings, bid.worker, ctx.now) > 0;
         if useless && bid.left > 0 {
             ctx.send(bid.worker, Message::Release(bid.bid));
+            if bid.introduced {
+                seeking.spare(bid.worker);
+            }
         }
         !useless
     });

@@ -4,21 +4,18 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::backup::Spread;
+use super::open::OpenCall;
 use super::verify::Ballot;
 use crate::effect::Verified;
-use crate::id::{BidId, CallId, PeerId};
+use crate::id::{CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
-use crate::policy::rank::{self, Promise};
 use crate::policy::times;
 use crate::receipt::Proof;
 use crate::snapshot::{JobView, Said};
 use crate::standing::Standings;
 use crate::task::{Outcome, Payload, Report, TaskKey};
 use crate::time::Time;
-
-/// Bids of one worker that may stand at once; beyond it the newest is released.
-const BIDS_PER_WORKER_MAX: usize = 16;
 
 /// A job and its tasks.
 #[derive(Debug)]
@@ -185,27 +182,6 @@ impl Attempt {
     }
 }
 
-/// A call that stands.
-#[derive(Debug)]
-pub(super) struct OpenCall {
-    pub(super) call: CallId,
-    pub(super) bids: Vec<StandingBid>,
-    pub(super) asked: Vec<PeerId>,
-    pub(super) repeat_at: Time,
-}
-
-/// Room that a worker promised.
-#[derive(Clone, Debug)]
-pub(super) struct StandingBid {
-    pub(super) bid: BidId,
-    pub(super) worker: PeerId,
-    pub(super) left: u32,
-    pub(super) start_in_us: u32,
-    pub(super) warm: bool,
-    pub(super) came_at: Time,
-    pub(super) expires_at: Time,
-}
-
 impl Job {
     pub(super) fn new(what: Submission, now: Time) -> Self {
         Self {
@@ -339,36 +315,6 @@ impl Task {
     /// Whether it is worth waiting for somebody else than the avoided worker.
     pub(super) fn is_patient(&self, now: Time) -> bool {
         self.avoid.is_some_and(|(_, until)| now < until)
-    }
-}
-
-impl OpenCall {
-    /// Takes a bid, unless that worker has too many standing already.
-    pub(super) fn take(&mut self, bid: StandingBid) -> bool {
-        let same = self.bids.iter().filter(|other| other.worker == bid.worker).count();
-        let fits = same < BIDS_PER_WORKER_MAX;
-        if fits {
-            self.bids.push(bid);
-        }
-        fits
-    }
-
-    /// Forgets bids that ended.
-    pub(super) fn expire(&mut self, now: Time) {
-        self.bids.retain(|bid| bid.left > 0 && bid.expires_at > now);
-    }
-}
-
-impl StandingBid {
-    /// When a task awarded now is expected to start, in microseconds from now.
-    pub(super) fn expected_us(&self, me: PeerId, rtt_us: u32, now: Time) -> u64 {
-        rank::start_us(&Promise {
-            start_in_us: self.start_in_us,
-            age_us: now.since_us(self.came_at),
-            warm: self.warm,
-            own: self.worker == me,
-            rtt_us,
-        })
     }
 }
 

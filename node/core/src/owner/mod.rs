@@ -7,9 +7,11 @@ mod backup;
 mod doubt;
 mod extra;
 mod job;
+mod open;
 mod outcome;
 mod produced;
 mod recall;
+mod seek;
 mod timing;
 mod verify;
 mod views;
@@ -55,6 +57,7 @@ pub(crate) struct Owner {
     expiries: BTreeSet<(Time, LeaseId)>,
     fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
+    doubts: seek::Doubts,
     alarms: Alarms,
     produced: Produced,
     /// Who let leases run out, lied, or was slow.
@@ -156,6 +159,7 @@ impl Owner {
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
+            self.doubts.on_misled(ctx, from);
             if attempt.copy {
                 job.on_copy_refused(lease.index);
             }
@@ -214,6 +218,7 @@ impl Owner {
             if let Some(call) = &mut job.call {
                 call.bids.retain(|bid| bid.worker != peer);
                 call.asked.retain(|asked| *asked != peer);
+                call.seeking.on_gone(peer, ctx.now);
             }
         }
         // Others gave up a node that slept; that says nothing about them.
@@ -249,7 +254,7 @@ impl Owner {
         self.look(ctx);
         for name in self.calls.values() {
             let call = self.jobs.get(name).and_then(|job| job.call.as_ref());
-            if call.is_some_and(|call| call.repeat_at <= ctx.now) {
+            if call.is_some_and(|call| call.due() <= ctx.now) {
                 self.dirty.insert(*name);
             }
         }
@@ -269,6 +274,7 @@ impl Owner {
         let given_up = losses > ctx.mesh.losses_max;
         ctx.counters.lost += 1;
         members.count_lost(worker);
+        self.doubts.on_misled(ctx, worker);
         self.standings.blamed(worker, ctx.now).on_lost(ctx.now, ctx.mesh.grace_ms);
         ctx.notify(Event::Lost { job: lease.job, index: lease.index, worker });
         if given_up {
@@ -285,7 +291,7 @@ impl Owner {
         for (worker, leases) in core::mem::take(&mut self.acks) {
             for part in leases.chunks(BATCH_MAX) {
                 ctx.send(worker, Message::Ack(part.to_vec()));
-                if worker != ctx.me && !members.is_connected(worker) {
+                if worker != ctx.me && !members.is_reachable(worker) {
                     let leases = part.iter().take(64).copied().collect();
                     ctx.emit(Effect::Publish(Gossip::Ack { worker, leases }));
                 }
@@ -312,7 +318,7 @@ impl Owner {
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
         let repeats = self.calls.values().filter_map(|name| self.jobs.get(name)?.call.as_ref());
-        let call = repeats.map(|call| (call.repeat_at, "a call is repeated")).min();
+        let call = repeats.map(|call| (call.due(), "a call is repeated")).min();
         let look = self.looks.first().map(|(at, _)| (*at, "slow tasks are looked for"));
         [lease, call, look, self.alarms.next_wakeup()].into_iter().flatten().min()
     }

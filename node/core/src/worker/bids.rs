@@ -19,7 +19,7 @@ const CALLS_MAX: usize = 4096;
 /// Undelivered outcomes beyond which the worker takes no new work.
 const UNDELIVERED_MAX: usize = 16_384;
 /// The same for one owner: one that does not acknowledge must not stop the work for others.
-const UNDELIVERED_PER_OWNER_MAX: usize = 1024;
+pub(super) const UNDELIVERED_PER_OWNER_MAX: usize = 1024;
 
 impl Worker {
     pub(crate) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, call: Call) {
@@ -53,6 +53,9 @@ impl Worker {
         self.next_turn += 1;
         (open.wanted, open.expires_at) = (count, expires_at);
         (open.due, open.waits_since) = (due, waits_since);
+        if owner != ctx.me && self.stands.slots > 0 {
+            self.on_passed_over(ctx);
+        }
         self.offer(ctx, members);
         let unserved = self.calls.get(&(owner, name)).is_some_and(|open| open.reserved == 0);
         if unserved && count > 0 {
@@ -61,7 +64,7 @@ impl Worker {
         }
     }
 
-    fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
+    pub(super) fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
         if self.draining {
             return Some((Reason::Draining, Some(10_000)));
         }
@@ -89,7 +92,13 @@ impl Worker {
     }
 
     /// Why a task of a call can't be done here by when it is due.
-    fn too_late(&self, now: Time, owner: PeerId, call: &Call, due: Option<Time>) -> Option<Reason> {
+    pub(super) fn too_late(
+        &self,
+        now: Time,
+        owner: PeerId,
+        call: &Call,
+        due: Option<Time>,
+    ) -> Option<Reason> {
         let left_us = due?.since_us(now);
         let service_us = self.services.estimate_us(owner, call.job);
         admission::late(self.start_in_us(call.class), u64::from(service_us), left_us)
@@ -106,7 +115,8 @@ impl Worker {
     }
 
     pub(crate) fn on_release(&mut self, owner: PeerId, bid: BidId) {
-        if self.bids.get(&bid).is_some_and(|reservation| reservation.owner == owner) {
+        // Whoever knows the name of a standing bid was introduced with it.
+        if self.bids.get(&bid).is_some_and(|reservation| reservation.standing || reservation.owner == owner) {
             self.end_unused(bid);
         }
     }
@@ -116,6 +126,7 @@ impl Worker {
     /// more urgent one from stopping what runs.
     pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         if self.draining || self.outbox.len() >= UNDELIVERED_MAX {
+            self.stand_down();
             return;
         }
         let mut full = false;
@@ -127,7 +138,8 @@ impl Worker {
             let service_us = self.services.estimate_us(key.0, open.call.job);
             let rtt_us = if key.0 == ctx.me { 0 } else { members.rtt_us(key.0) };
             let window = window::slots_to_offer(self.slots, service_us, rtt_us);
-            let taken = self.held() + self.reserved;
+            // What stands for strangers is taken back for whoever calls.
+            let taken = self.held() + self.reserved - self.idle_standing(ctx);
             let free = if full { 0 } else { window.saturating_sub(taken) };
             let room = free + self.preemptible(open.call.class, free);
             let slots = room.min(open.wanted.saturating_sub(open.reserved));
@@ -135,8 +147,10 @@ impl Worker {
                 full = true;
                 continue;
             }
+            self.take_back_standing(ctx, window, slots);
             self.make_bid(ctx, key, slots);
         }
+        self.stand(ctx, members);
     }
 
     /// The calls that want more than they were offered, whose turn it is first.
@@ -183,7 +197,7 @@ impl Worker {
         let warm = self.present.contains(&(program.module, program.module_bytes));
         let class = order::aged(open.call.class, ctx.now.since_us(open.waits_since));
         let start_in_us = u32::try_from(self.start_in_us(class)).unwrap_or(u32::MAX);
-        self.bids.insert(bid, Reservation { owner, call, class, left: slots, expires_at });
+        self.bids.insert(bid, Reservation { owner, call, class, left: slots, expires_at, standing: false });
         self.bid_ends.insert((expires_at, bid));
         self.reserved += slots;
         self.reserved_by.add(class, slots);
@@ -204,7 +218,10 @@ impl Worker {
     pub(super) fn end_bid(&mut self, bid: BidId) {
         let Some(reservation) = self.bids.remove(&bid) else { return };
         self.bid_ends.remove(&(reservation.expires_at, bid));
-        let Reservation { owner, call, class, left, .. } = reservation;
+        let Reservation { owner, call, class, left, standing, .. } = reservation;
+        if standing {
+            self.stands.slots -= left;
+        }
         self.unreserve((owner, call), class, left);
     }
 

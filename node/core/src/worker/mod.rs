@@ -8,6 +8,7 @@ mod hold;
 mod outbox;
 mod receipts;
 mod slots;
+mod stand;
 mod watch;
 mod window;
 
@@ -55,6 +56,8 @@ struct Reservation {
     class: Class,
     left: u32,
     expires_at: Time,
+    /// It stands at the exchange `owner` for whoever is introduced.
+    standing: bool,
 }
 
 /// Where a held task is.
@@ -187,6 +190,7 @@ pub(crate) struct Worker {
     renew_at: Option<Time>,
     /// Owners whose last bid ran out unused; they come last until they use one.
     wasteful: BTreeSet<PeerId>,
+    stands: stand::Stands,
 }
 
 impl Worker {
@@ -225,6 +229,7 @@ impl Worker {
             next_turn: 0,
             renew_at: None,
             wasteful: BTreeSet::new(),
+            stands: stand::Stands::default(),
         }
     }
 
@@ -259,15 +264,7 @@ impl Worker {
             reservation.owner == owner && reservation.call == award.call && reservation.left >= count
         });
         let Some((job, offer)) = call.filter(|(job, _)| stands && is_sound(&award, *job)) else {
-            // An award that comes twice used its bid up the first time; what it gave is held, or has ended here.
-            let had = |lease: &LeaseId| {
-                self.leases.contains_key(&(owner, *lease)) || self.outbox.contains((owner, *lease))
-            };
-            let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
-            let leases: Vec<LeaseId> = leases.filter(|lease| !had(lease)).collect();
-            if !leases.is_empty() {
-                ctx.send(owner, Message::Refuse { leases });
-            }
+            self.refuse(ctx, owner, &award);
             return;
         };
         self.use_bid(ctx.now, owner, award.bid, (count, award.left));
@@ -279,6 +276,19 @@ impl Worker {
             self.hold(ctx, owner, &offer, grant);
         }
         self.renew_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.renew_ms));
+    }
+
+    /// Says of what an award's grants were not accepted. One that comes twice used its bid up the first time; what it
+    /// gave is held, or has ended here.
+    fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
+        let had = |lease: &LeaseId| {
+            self.leases.contains_key(&(owner, *lease)) || self.outbox.contains((owner, *lease))
+        };
+        let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
+        let leases: Vec<LeaseId> = leases.filter(|lease| !had(lease)).collect();
+        if !leases.is_empty() {
+            ctx.send(owner, Message::Refuse { leases });
+        }
     }
 
     fn use_bid(&mut self, now: Time, owner: PeerId, bid: BidId, (count, wanted): (u32, u32)) {

@@ -181,7 +181,7 @@ impl Outbox {
             entry.wait_ms = (entry.wait_ms * 2).min(RESEND_MAX_MS);
             self.due.insert((entry.send_at, owner, lease));
             ctx.counters.resent += 1;
-            if owner == ctx.me || members.is_connected(owner) {
+            if owner == ctx.me || members.is_reachable(owner) {
                 direct.entry(owner).or_default().push(lease);
             }
             if owner != ctx.me && ctx.now.since_us(entry.since) >= 1000 * ctx.mesh.resend_ms {

@@ -50,7 +50,8 @@ impl Worker {
             if end > ctx.now {
                 break;
             }
-            self.wasteful.extend(self.bids.get(&bid).map(|reservation| reservation.owner));
+            let meant_for_one = self.bids.get(&bid).filter(|reservation| !reservation.standing);
+            self.wasteful.extend(meant_for_one.map(|reservation| reservation.owner));
             self.end_unused(bid);
         }
         let ended: Vec<_> =
@@ -130,7 +131,7 @@ impl Worker {
             }
         }
         for (owner, mut ranges) in frames {
-            if owner != ctx.me && !members.is_connected(owner) {
+            if owner != ctx.me && !members.is_reachable(owner) {
                 ranges.truncate(GOSSIP_RANGES_MAX);
                 ctx.emit(Effect::Publish(Gossip::Renew { owner, leases: ranges }));
                 continue;
@@ -150,9 +151,10 @@ impl Worker {
         let bid = self.bid_ends.first().map(|(at, _)| (*at, "a bid ends"));
         let call = self.calls.values().map(|open| (open.expires_at, "a call ends")).min();
         let renew = self.renew_at.map(|at| (at, "leases are renewed"));
+        let stand = self.stands.again_at.map(|at| (at, "what stands is said again"));
         let look = self.look_at.map(|at| (at, "what runs is not short any more"));
         let age = self.ageing.first().map(|(at, _)| (*at, "what waits counts as more urgent"));
         let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
-        [bid, call, renew, look, age, outbox].into_iter().flatten().min()
+        [bid, call, renew, stand, look, age, outbox].into_iter().flatten().min()
     }
 }

@@ -1,5 +1,6 @@
 //! The verbs of `weft-sim` and what they share: a table entry, a command line's words, two kinds of problem.
 
+pub(crate) mod cells;
 pub(crate) mod compare;
 pub(crate) mod experiment;
 pub(crate) mod replay;

@@ -115,6 +115,21 @@ pub struct Counters {
     /// Leases that ran out and were held, because this node suspected itself.
     #[serde(default)]
     pub held_back: u64,
+    /// Seeks sent to exchanges as an owner in a mesh of cells.
+    #[serde(default)]
+    pub sought: u64,
+    /// Bids stood at an exchange as a worker.
+    #[serde(default)]
+    pub stood: u64,
+    /// Bids handed to owners as an exchange.
+    #[serde(default)]
+    pub introduced: u64,
+    /// Bids lent to another exchange.
+    #[serde(default)]
+    pub lent: u64,
+    /// Introductions that came to nothing.
+    #[serde(default)]
+    pub misled: u64,
 }
 
 /// What runs the tasks.

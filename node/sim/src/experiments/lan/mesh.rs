@@ -73,9 +73,9 @@ pub struct LeanMesh {
 }
 
 /// Kinds of messages that are counted apart.
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 13] = [
     "call", "withdraw", "bid", "decline", "award", "release", "refuse", "renew", "outcome", "ack", "cancel",
-    "other",
+    "other", "cells",
 ];
 
 impl LeanMesh {
@@ -350,6 +350,7 @@ fn kind(message: &Message) -> usize {
         Message::Ack(_) => 9,
         Message::Cancel(_) => 10,
         Message::Printed { .. } => 11,
+        Message::Cell(_) => 12,
     }
 }
 
