@@ -17,6 +17,7 @@ use crate::membership::{Arrival, Membership};
 use crate::memo::{self, Memo};
 use crate::message::{Capacity, Gossip, Message};
 use crate::owner::Owner;
+use crate::programs::Programs;
 use crate::snapshot::{Counters, PeerView, Snapshot, Why};
 use crate::time::Time;
 use crate::worker::Worker;
@@ -38,6 +39,7 @@ pub struct Engine {
     worker: Worker,
     counters: Counters,
     memo: Memo,
+    programs: Programs,
     announced: Capacity,
     announced_at: Time,
     /// What was announced last is not true any more.
@@ -109,6 +111,7 @@ impl Engine {
             owner: Owner::default(),
             counters: Counters::default(),
             memo: Memo::default(),
+            programs: Programs::default(),
             announced: Capacity::default(),
             announced_at: Time::ZERO,
             announce_soon: false,
@@ -208,6 +211,15 @@ impl Engine {
             Message::Printed { lease, stream, offset, bytes } => {
                 owner.on_printed(ctx, from, lease, stream, offset, bytes);
             }
+            Message::Ahead(ahead) => {
+                owner.on_ahead(ctx, members, from, ahead);
+                owner.on_unasked(ctx, from);
+            }
+            Message::Ended { all, ahead } => {
+                owner.on_ahead(ctx, members, from, ahead);
+                owner.on_outcomes(ctx, members, from, all);
+            }
+            Message::Place(place) => worker.on_place(ctx, from, *place),
         }
     }
 
@@ -222,8 +234,8 @@ impl Engine {
         for _ in 0..ROUNDS_MAX {
             let (mut ctx, owner, worker, members) = self.parts();
             worker.dispatch(&mut ctx);
-            worker.flush(&mut ctx);
-            owner.flush(&mut ctx, members);
+            worker.flush(&mut ctx, members);
+            owner.flush(&mut ctx, members, worker);
             worker.offer(&mut ctx, members);
             if self.loopback.is_empty() && !self.owner.is_dirty() {
                 return;
@@ -277,6 +289,7 @@ impl Engine {
             mesh: &self.mesh,
             counters: &mut self.counters,
             memo: &mut self.memo,
+            programs: &mut self.programs,
             rng: &mut self.rng,
             effects: &mut self.effects,
             loopback: &mut self.loopback,
@@ -359,7 +372,10 @@ fn on_gossip(
 ) {
     match gossip {
         Gossip::Capacity(capacity) => {
-            if !members.on_capacity(origin, capacity, ctx.now) {
+            let backlog = capacity.backlog;
+            if members.on_capacity(origin, capacity, ctx.now) {
+                worker.on_backlog(ctx, origin, backlog);
+            } else {
                 ctx.counters.dropped += 1;
             }
         }

@@ -29,6 +29,7 @@ pub mod message;
 mod outcome;
 mod owner;
 pub mod policy;
+mod programs;
 pub mod receipt;
 pub mod snapshot;
 pub mod task;

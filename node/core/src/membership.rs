@@ -42,6 +42,8 @@ pub(crate) enum Arrival {
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
     peers: BTreeMap<PeerId, Peer>,
+    /// How many of them are connected.
+    connected: usize,
 }
 
 impl Membership {
@@ -54,6 +56,7 @@ impl Membership {
         if restarted {
             entry.told_at = None;
         }
+        self.connected += usize::from(!entry.connected);
         entry.connected = true;
         entry.boot = boot;
         entry.changed_at = now;
@@ -62,6 +65,7 @@ impl Membership {
 
     pub(crate) fn on_down(&mut self, peer: PeerId, now: Time) {
         if let Some(entry) = self.peers.get_mut(&peer) {
+            self.connected -= usize::from(entry.connected);
             entry.connected = false;
             entry.changed_at = now;
         }
@@ -93,12 +97,35 @@ impl Membership {
         self.peers.get(&peer).map_or(0, |entry| entry.rtt_us)
     }
 
+    /// Memory that a peer gives to one task, in bytes, by what it told; all there is until it did.
+    pub(crate) fn memory_bytes(&self, peer: PeerId) -> u64 {
+        let told = self.peers.get(&peer).filter(|entry| entry.told_at.is_some());
+        told.map_or(u64::MAX, |entry| entry.capacity.memory_bytes)
+    }
+
+    /// Tasks that wait with a peer, by what it told less than three intervals ago.
+    pub(crate) fn backlog(&self, peer: PeerId, now: Time, mesh: &MeshConfig) -> u32 {
+        let fresh = |at: Time| now.since_us(at) <= 3000 * mesh.capacity_ms;
+        let told = self.peers.get(&peer).filter(|entry| entry.told_at.is_some_and(fresh));
+        told.map_or(0, |entry| entry.capacity.backlog)
+    }
+
+    /// Whether a peer has these labels, by what it told; true until it did.
+    pub(crate) fn fits(&self, peer: PeerId, needs: &Needs) -> bool {
+        let told = self.peers.get(&peer).filter(|entry| entry.told_at.is_some());
+        told.is_none_or(|entry| needs.labels.iter().all(|wanted| entry.capacity.labels.contains(wanted)))
+    }
+
     pub(crate) fn is_connected(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|entry| entry.connected)
     }
 
     pub(crate) fn any_connected(&self) -> bool {
-        self.peers.values().any(|entry| entry.connected)
+        self.connected > 0
+    }
+
+    pub(crate) fn count_connected(&self) -> usize {
+        self.connected
     }
 
     pub(crate) fn connected(&self) -> impl Iterator<Item = (PeerId, &Peer)> {

@@ -1,5 +1,6 @@
 //! What peers say to one another, protocol version 1. Raw words: whoever receives one must doubt it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -66,6 +67,52 @@ pub enum Message {
         /// What, at most [`crate::task::INLINE_BYTES_MAX`].
         bytes: Arc<[u8]>,
     },
+    /// Worker to owner: this is what I take of your short tasks from now on, unasked. Replaces the one before.
+    Ahead(Ahead),
+    /// Worker to owner: these ended, as in [`Self::Outcome`], and this is what I take now.
+    Ended {
+        /// What ended.
+        all: Vec<Delivery>,
+        /// What is taken now.
+        ahead: Ahead,
+    },
+    /// Owner to worker: these are yours, on what you said that you take.
+    Place(Box<Place>),
+}
+
+/// A worker's standing bid to one owner, for tasks of whatever job of it as long as they are short. It reserves its
+/// room until its ttl. Its counts run on over its life, so that a word that crosses another is understood rightly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Ahead {
+    /// Its name.
+    pub bid: BidId,
+    /// How many tasks had come on it when this was said.
+    pub taken: u64,
+    /// How many more it takes.
+    pub room: u32,
+    /// Short tasks that the worker held then, of whomever.
+    pub held: u32,
+    /// Slots that were not taken by long tasks.
+    pub slots: u32,
+    /// How long it stands, in milliseconds.
+    pub ttl_ms: u32,
+}
+
+/// An owner binds tasks of one job to a standing bid.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Place {
+    /// What a worker that was not called must know; its count is what waits behind these.
+    pub call: Call,
+    /// The standing bid.
+    pub bid: BidId,
+    /// How many tasks were bound to it so far, these included.
+    pub placed: u64,
+    /// How long each lease lasts unless renewed, in milliseconds.
+    pub lease_ms: u32,
+    /// Outcomes that are safe, as in [`Message::Ack`].
+    pub acks: Vec<LeaseId>,
+    /// The tasks.
+    pub grants: Vec<Grant>,
 }
 
 /// A call for bids.

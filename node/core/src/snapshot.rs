@@ -190,4 +190,6 @@ pub struct Counters {
     pub unproven: u64,
     /// Running tasks paused for another of a higher class.
     pub preempted: u64,
+    /// Standing bids made unasked, to an owner that told of a backlog.
+    pub unasked: u64,
 }

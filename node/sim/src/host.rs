@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use weft_core::message::Ahead;
 use weft_core::{
     Audit, BlobId, Command, Engine, Input, MeshConfig, NodeConfig, Payload, PeerId, RunId, Time, Work,
 };
@@ -93,6 +94,8 @@ pub(crate) struct SimHost {
     pub(crate) slowness: u32,
     /// Bids of this life that may be in force.
     pub(crate) promises: Vec<Promise>,
+    /// Standing bids of this life that may be in force, by owner.
+    pub(crate) standing: BTreeMap<PeerId, Promise>,
     /// Bids since the last award, within one second from `vain_since` on.
     pub(crate) vain: u32,
     pub(crate) vain_since: Time,
@@ -120,6 +123,7 @@ impl SimHost {
             hasty: 0,
             slowness: 1,
             promises: Vec::new(),
+            standing: BTreeMap::new(),
             vain: 0,
             vain_since: Time::ZERO,
             audit: None,
@@ -151,6 +155,7 @@ impl SimHost {
         self.pins.clear();
         self.waiting.clear();
         self.promises.clear();
+        self.standing.clear();
         self.wake_at = None;
         self.audit = None;
     }
@@ -163,6 +168,15 @@ impl SimHost {
             self.vain = 0;
         }
         self.vain += 1;
+    }
+
+    /// It says what it takes of an owner's short tasks: that replaces what it said before.
+    pub(crate) fn on_ahead(&mut self, now: Time, owner: PeerId, ahead: &Ahead, alone: bool) {
+        let promise = Promise { ends: now.plus_ms(u64::from(ahead.ttl_ms)), slots: ahead.room };
+        self.standing.insert(owner, promise);
+        if alone {
+            self.on_bid(now, 0, 0);
+        }
     }
 
     /// A stopped process's sockets keep an input for later, as far as they go.
@@ -231,6 +245,7 @@ impl SimHost {
     /// Slots that bids still promise at most.
     pub(crate) fn promised(&mut self, now: Time) -> u32 {
         self.promises.retain(|promise| promise.ends >= now);
-        self.promises.iter().map(|promise| promise.slots).sum()
+        self.standing.retain(|_, promise| promise.ends >= now);
+        self.promises.iter().chain(self.standing.values()).map(|promise| promise.slots).sum()
     }
 }

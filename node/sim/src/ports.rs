@@ -56,15 +56,22 @@ impl World {
     fn send(&mut self, id: HostId, to: PeerId, message: Message) {
         let (bytes, leases) = (encode_message(&message).len(), leases_in(&message));
         self.facts.push(Fact::Sent { to, bytes, leases });
-        if let Message::Award(award) = &message {
-            for grant in &award.grants {
-                self.reference.on_award(to, grant.lease);
-                self.facts.push(Fact::Awarded(grant.lease));
-            }
+        let grants = match &message {
+            Message::Award(award) => award.grants.as_slice(),
+            Message::Place(place) => place.grants.as_slice(),
+            _ => &[],
+        };
+        for grant in grants {
+            self.reference.on_award(to, grant.lease);
+            self.facts.push(Fact::Awarded(grant.lease));
         }
-        if let Message::Bid(bid) = &message {
-            let now = self.now();
-            self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);
+        let now = self.now();
+        match &message {
+            Message::Bid(bid) => self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots),
+            Message::Ahead(ahead) | Message::Ended { ahead, .. } => {
+                self.hosts[id.0].on_ahead(now, to, ahead, matches!(message, Message::Ahead(_)));
+            }
+            _ => {}
         }
         if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
             self.fabric.send(&mut self.queue, id, to, message);
@@ -229,8 +236,10 @@ fn leases_in(message: &Message) -> usize {
         Message::Award(award) => award.grants.len(),
         Message::Refuse { leases } | Message::Ack(leases) | Message::Cancel(leases) => leases.len(),
         Message::Renew(ranges) => ranges.len(),
-        Message::Outcome(all) => all.len(),
+        Message::Outcome(all) | Message::Ended { all, .. } => all.len(),
+        Message::Place(place) => place.grants.len().max(place.acks.len()),
         Message::Call(_)
+        | Message::Ahead(_)
         | Message::Withdraw(_)
         | Message::Bid(_)
         | Message::Decline(_)

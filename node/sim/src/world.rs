@@ -278,7 +278,7 @@ impl World {
             self.reference.on_command(id, command, &self.catalog);
             host.keep_blobs(command);
         }
-        if let Input::Received { message: Message::Award(_), .. } = &input {
+        if let Input::Received { message: Message::Award(_) | Message::Place(_), .. } = &input {
             host.vain = 0;
         }
         self.events += 1;

@@ -14,11 +14,11 @@ use crate::snapshot::Said;
 use crate::task::Payload;
 
 /// Bytes of inputs in one award beyond which a second one is begun.
-const AWARD_BYTES: u64 = 256 * 1024;
+pub(super) const AWARD_BYTES: u64 = 256 * 1024;
 /// Text in a declined call's reason that is kept for `why`, in bytes; a longer one is dropped.
 const REASON_BYTES_MAX: usize = 1024;
 /// Slots that one bid is believed to have.
-const SLOTS_MAX: u32 = 65_536;
+pub(super) const SLOTS_MAX: u32 = 65_536;
 
 impl Owner {
     pub(crate) fn on_bid(&mut self, ctx: &mut Ctx<'_>, from: PeerId, bid: Bid) {
@@ -72,18 +72,25 @@ impl Owner {
     pub(super) fn place(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         if job.queue.is_empty() {
+            self.standing.remove(job);
             if let Some(call) = withdraw(ctx, job) {
                 self.calls.remove(&call);
             }
             return;
         }
+        if self.goes_ahead(name) {
+            return;
+        }
+        let Some(job) = self.jobs.get_mut(&name) else { return };
         let fresh = job.call.is_none();
         if fresh {
             let call = CallId(ctx.fresh_id());
             self.calls.insert(call, name);
             let repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
             job.call = Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), repeat_at });
-            ask(ctx, job, call, ctx.me);
+            if job.calls_here() {
+                ask(ctx, job, call, ctx.me);
+            }
             // Our own worker answers within this very input; the others are asked if something is left then.
             self.dirty.insert(name);
             return;
@@ -102,6 +109,7 @@ impl Owner {
     /// Asks whoever fits and was not asked yet; everybody again when it is time to.
     fn ask_around(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
+        let calls_here = job.calls_here();
         let Some(open) = &mut job.call else { return };
         if open.repeat_at <= ctx.now {
             open.repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
@@ -109,7 +117,7 @@ impl Owner {
         }
         let call = open.call;
         let mut candidates: Vec<PeerId> = Vec::new();
-        if !open.asked.contains(&ctx.me) {
+        if calls_here && !open.asked.contains(&ctx.me) {
             candidates.push(ctx.me);
         }
         for (peer, known) in members.connected() {

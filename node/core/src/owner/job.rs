@@ -3,13 +3,16 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
+use super::ahead::Asks;
 use crate::id::{BidId, CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
+use crate::programs::average_us;
 use crate::receipt::Proof;
 use crate::snapshot::{JobView, Said};
 use crate::task::{Outcome, Payload, Report, TaskKey};
 use crate::time::Time;
+use crate::worker::is_short;
 
 /// Bids of one worker that may stand at once; beyond it the newest is released.
 const BIDS_PER_WORKER_MAX: usize = 16;
@@ -34,7 +37,13 @@ pub(super) struct Job {
     /// Tasks in all; stays when the tasks themselves are forgotten at the job's end.
     pub(super) total: u32,
     pub(super) ended: bool,
-    key: Option<TaskKey>,
+    /// Its place in the order of submissions.
+    pub(super) number: u64,
+    /// What it calls for while its tasks are short.
+    pub(super) asks: Asks,
+    /// When it came, or a task of it was placed last.
+    pub(super) placed_at: Time,
+    key: TaskKey,
 }
 
 /// How many of its tasks are where.
@@ -170,7 +179,8 @@ pub(super) struct StandingBid {
 }
 
 impl Job {
-    pub(super) fn new(what: Submission) -> Self {
+    /// A job whose program is known to have this key and to take so long, in microseconds; 0 when that is not known.
+    pub(super) fn new(what: Submission, number: u64, key: TaskKey, service_us: u32, now: Time) -> Self {
         Self {
             open: !what.closed,
             what,
@@ -179,11 +189,14 @@ impl Job {
             call: None,
             said: BTreeMap::new(),
             shunned: BTreeMap::new(),
-            service_us: 0,
+            service_us,
             counts: Counts::default(),
             total: 0,
             ended: false,
-            key: None,
+            number,
+            asks: Asks::default(),
+            placed_at: now,
+            key,
         }
     }
 
@@ -203,9 +216,14 @@ impl Job {
         index
     }
 
-    /// What its tasks' names have in common, hashed once.
-    pub(super) fn key(&mut self) -> TaskKey {
-        *self.key.get_or_insert_with(|| self.what.program.task_key())
+    /// What its tasks' names have in common.
+    pub(super) fn key(&self) -> TaskKey {
+        self.key
+    }
+
+    /// Whether its tasks are so short that they are bound ahead of need.
+    pub(super) fn is_short(&self) -> bool {
+        is_short(self.service_us, 0)
     }
 
     pub(super) fn task_mut(&mut self, index: u32) -> Option<&mut Task> {
@@ -222,6 +240,11 @@ impl Job {
 
     pub(super) fn unfinished(&self) -> u32 {
         self.total - self.counts.done - self.counts.failed - self.counts.cancelled
+    }
+
+    /// Whether this node's own worker is called like others: what is short is handed over without a word.
+    pub(super) fn calls_here(&self) -> bool {
+        !self.is_short() || self.asks == Asks::ForAnybody
     }
 
     /// Puts a task back at the head of the queue, unless another attempt of it is still due.
@@ -246,11 +269,7 @@ impl Job {
     }
 
     pub(super) fn measure(&mut self, wall_us: u64) {
-        let sample = u32::try_from(wall_us.max(1)).unwrap_or(u32::MAX);
-        self.service_us = match self.service_us {
-            0 => sample,
-            old => (old - old / 8 + sample / 8).max(1),
-        };
+        self.service_us = average_us(self.service_us, wall_us);
     }
 
     pub(super) fn call_message(&self, call: CallId) -> Call {
@@ -262,7 +281,7 @@ impl Job {
             class: self.what.class,
             terms: self.what.terms,
             count: self.waiting(),
-            service_us: self.service_us,
+            service_us: if self.asks == Asks::ForAnybody { 0 } else { self.service_us },
         }
     }
 

@@ -2,6 +2,7 @@
 //! numbers, never on timing: a task is forgotten only on a committed outcome, the first outcome of an attempt that
 //! this owner issued commits, and every later one is acknowledged, counted and ignored. Driven by the engine.
 
+mod ahead;
 mod award;
 mod job;
 mod outcome;
@@ -19,8 +20,11 @@ use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
+use crate::worker::Worker;
+pub(crate) use ahead::wait_us;
 pub(crate) use outcome::blobs_with_lengths;
 
+use ahead::Standing;
 use job::{Attempt, Job, RECALLED, State};
 
 /// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
@@ -44,6 +48,8 @@ pub(crate) struct Owner {
     expiries: BTreeSet<(Time, LeaseId)>,
     fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
+    standing: Standing,
+    submitted: u64,
 }
 
 impl Owner {
@@ -58,7 +64,11 @@ impl Owner {
         let inputs = core::mem::take(&mut what.inputs);
         ctx.emit(Effect::Pin(what.program.module));
         ctx.pin(&what.program.files);
-        self.jobs.insert(name, Job::new(what));
+        let (program, key) = ctx.programs.intern(&what.program);
+        what.program = program;
+        self.submitted += 1;
+        let service_us = ctx.programs.service_us(key);
+        self.jobs.insert(name, Job::new(what, self.submitted, key, service_us, ctx.now));
         self.order.push(name);
         self.take_inputs(ctx, name, inputs);
         self.dirty.insert(name);
@@ -160,6 +170,7 @@ impl Owner {
         for lease in leases {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
+            self.standing.forget(from);
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
             job.requeue(lease.index);
@@ -210,6 +221,7 @@ impl Owner {
                 call.asked.retain(|asked| *asked != peer);
             }
         }
+        self.standing.forget(peer);
         let Some(grace_ms) = grace_ms else { return };
         let soon = ctx.now.plus_ms(grace_ms);
         let range = (peer, LeaseId::FIRST)..=(peer, LeaseId::LAST);
@@ -233,6 +245,9 @@ impl Owner {
             }
             self.expiries.pop_first();
             self.expire(ctx, members, lease);
+        }
+        for (worker, leases) in self.standing.acks_due(ctx.now) {
+            say_safe(ctx, members, worker, &leases);
         }
         for name in self.calls.values() {
             let call = self.jobs.get(name).and_then(|job| job.call.as_ref());
@@ -269,19 +284,19 @@ impl Owner {
 
     /// Says what the input changed: acknowledgements, awards, calls. Several rounds may follow one another, because
     /// this node's own worker answers at once.
-    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership, worker: &Worker) {
         for (worker, leases) in core::mem::take(&mut self.acks) {
-            for part in leases.chunks(BATCH_MAX) {
-                ctx.send(worker, Message::Ack(part.to_vec()));
-                if worker != ctx.me && !members.is_connected(worker) {
-                    let leases = part.iter().take(64).copied().collect();
-                    ctx.emit(Effect::Publish(Gossip::Ack { worker, leases }));
-                }
-            }
+            let now = if self.standing.defers_to(worker, ctx.now) {
+                self.standing.defer(worker, leases, ctx.now)
+            } else {
+                Some(leases)
+            };
+            now.into_iter().for_each(|leases| say_safe(ctx, members, worker, &leases));
         }
         for name in core::mem::take(&mut self.dirty) {
             self.place(ctx, members, name);
         }
+        self.place_ahead(ctx, members, worker);
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -292,7 +307,18 @@ impl Owner {
         let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
         let repeats = self.calls.values().filter_map(|name| self.jobs.get(name)?.call.as_ref());
         let call = repeats.map(|call| (call.repeat_at, "a call is repeated")).min();
-        [lease, call].into_iter().flatten().min()
+        [lease, call, self.standing.next_wakeup()].into_iter().flatten().min()
+    }
+}
+
+/// Tells a worker that these outcomes are safe, over any path that exists.
+fn say_safe(ctx: &mut Ctx<'_>, members: &Membership, worker: PeerId, leases: &[LeaseId]) {
+    for part in leases.chunks(BATCH_MAX) {
+        ctx.send(worker, Message::Ack(part.to_vec()));
+        if worker != ctx.me && !members.is_connected(worker) {
+            let leases = part.iter().take(64).copied().collect();
+            ctx.emit(Effect::Publish(Gossip::Ack { worker, leases }));
+        }
     }
 }
 

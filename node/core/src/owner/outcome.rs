@@ -151,6 +151,9 @@ impl Owner {
         }
         if brought.memo.is_none() {
             job.measure(brought.report.usage.wall_us);
+            if from != ctx.me {
+                ctx.programs.measure(job.key(), brought.report.usage.wall_us);
+            }
         }
         members.count_done(from);
         self.commit(ctx, lease.job, lease.index, Some(from), brought);

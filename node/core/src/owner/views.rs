@@ -16,11 +16,10 @@ impl Owner {
     }
 
     pub(crate) fn backlog(&self) -> u32 {
-        self.calls
-            .values()
-            .filter_map(|name| self.jobs.get(name))
-            .map(Job::waiting)
-            .fold(0, u32::saturating_add)
+        let called: Vec<JobId> = self.calls.values().copied().collect();
+        let short = self.standing.jobs().filter(|name| !called.contains(name));
+        let waiting = short.chain(called.iter().copied()).filter_map(|name| self.jobs.get(&name));
+        waiting.map(Job::waiting).fold(0, u32::saturating_add)
     }
 
     pub(crate) fn leased_to(&self, peer: PeerId) -> u32 {

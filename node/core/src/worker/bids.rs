@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::{OpenCall, Reservation, Worker, window};
+use super::{OpenCall, Reservation, Worker, offered_max, window};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, PeerId};
 use crate::membership::{Membership, unfit};
@@ -14,10 +14,6 @@ use crate::message::{Bid, CALL_TEXT_BYTES_MAX, Call, Class, Decline, Message, Re
 const CALLS_PER_OWNER_MAX: usize = 64;
 /// Calls remembered in all; beyond it a new one is declined.
 const CALLS_MAX: usize = 4096;
-/// Undelivered outcomes beyond which the worker takes no new work.
-const UNDELIVERED_MAX: usize = 16_384;
-/// The same for one owner: one that does not acknowledge must not stop the work for others.
-const UNDELIVERED_PER_OWNER_MAX: usize = 1024;
 
 /// Who is offered room before whom: who uses what is offered, the more urgent, who waits longer.
 type Turn = (bool, Reverse<Class>, u64, (PeerId, CallId));
@@ -29,12 +25,17 @@ impl Worker {
             decline(ctx, owner, call.call, reason, retry_after_ms);
             return;
         }
+        if self.on_short_call(ctx, members, owner, &call) {
+            return;
+        }
         let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
         self.services.hint(owner, call.job, call.service_us);
         let (name, count) = (call.call, call.count);
+        let (program, key) = ctx.programs.intern(&call.program);
+        let call = Call { program, ..call };
         let turn = self.next_turn;
         let open = self.calls.entry((owner, name)).or_insert_with(|| OpenCall {
-            key: call.program.task_key(),
+            key,
             call,
             wanted: count,
             reserved: 0,
@@ -53,6 +54,19 @@ impl Worker {
     }
 
     fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
+        if let Some(inability) = self.inability(call) {
+            return Some(inability);
+        }
+        let of_owner = (owner, CallId(0))..=(owner, CallId(u64::MAX));
+        let full = self.calls.len() >= CALLS_MAX || self.calls.range(of_owner).count() >= CALLS_PER_OWNER_MAX;
+        if full && !self.calls.contains_key(&(owner, call.call)) {
+            return Some((Reason::TooManyCalls, Some(1000)));
+        }
+        None
+    }
+
+    /// Why this node can't run what a call is for, and when to ask again.
+    pub(super) fn inability(&self, call: &Call) -> Option<(Reason, Option<u32>)> {
         if self.draining {
             return Some((Reason::Draining, Some(10_000)));
         }
@@ -66,11 +80,6 @@ impl Worker {
         if let Some(reason) = unfit(&self.labels, self.memory_bytes, &call.needs, &call.program) {
             return Some((reason, None));
         }
-        let of_owner = (owner, CallId(0))..=(owner, CallId(u64::MAX));
-        let full = self.calls.len() >= CALLS_MAX || self.calls.range(of_owner).count() >= CALLS_PER_OWNER_MAX;
-        if full && !self.calls.contains_key(&(owner, call.call)) {
-            return Some((Reason::TooManyCalls, Some(1000)));
-        }
         None
     }
 
@@ -80,6 +89,7 @@ impl Worker {
     }
 
     pub(crate) fn on_release(&mut self, owner: PeerId, bid: BidId) {
+        self.standings.release(owner, bid);
         if self.bids.get(&bid).is_some_and(|reservation| reservation.owner == owner) {
             self.end_unused(bid);
         }
@@ -88,12 +98,16 @@ impl Worker {
     /// Offers free room to the calls that stand: most urgent class first, then whoever waits longest. A call that
     /// is next but finds no room holds back those behind it, so that a stream of short tasks can't starve a long one.
     pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
-        if self.draining || self.outbox.len() >= UNDELIVERED_MAX {
+        self.speak_up(ctx, members);
+        if self.calls.is_empty() {
+            return;
+        }
+        if self.draining {
             return;
         }
         let mut order: Vec<Turn> = Vec::new();
         for (key, open) in &self.calls {
-            if open.wanted > open.reserved && self.outbox.len_of(key.0) < UNDELIVERED_PER_OWNER_MAX {
+            if open.wanted > open.reserved && self.outbox.takes(key.0) {
                 let wasteful = self.wasteful.contains(&key.0);
                 order.push((wasteful, Reverse(open.call.class), open.turn, *key));
             }
@@ -107,6 +121,7 @@ impl Worker {
             let taken = self.held() + self.reserved;
             let free = window.saturating_sub(taken);
             let room = free + self.preemptible(open.call.class, free);
+            let room = room.min(offered_max(self.slots).saturating_sub(self.held() + self.reserved()));
             let slots = room.min(open.wanted.saturating_sub(open.reserved));
             if slots == 0 {
                 break;
@@ -177,7 +192,13 @@ impl Worker {
     }
 }
 
-fn decline(ctx: &mut Ctx<'_>, owner: PeerId, call: CallId, reason: Reason, retry_after_ms: Option<u32>) {
+pub(super) fn decline(
+    ctx: &mut Ctx<'_>,
+    owner: PeerId,
+    call: CallId,
+    reason: Reason,
+    retry_after_ms: Option<u32>,
+) {
     ctx.counters.declines += 1;
     ctx.send(owner, Message::Decline(Decline { call, reason, retry_after_ms }));
 }

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::outbox::Sealed;
-use super::{Held, Offer, Stage, Worker};
+use super::{Held, Offer, Stage, Worker, window};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{BlobId, PeerId, RunId};
@@ -36,6 +36,8 @@ impl Worker {
         }
         let run = RunId(self.next_run);
         self.next_run += 1;
+        let service_us = offer.ahead.unwrap_or_else(|| self.services.estimate_us(owner, lease.job));
+        let long = !window::is_short(service_us, 0);
         let held = Held {
             owner,
             lease,
@@ -52,11 +54,14 @@ impl Worker {
             paused_at: ctx.now,
             queue_us: 0,
             printed: 0,
+            ahead: offer.ahead,
+            long,
         };
         ctx.emit(Effect::Pin(held.program.module));
         ctx.pin(&held.program.files);
         ctx.pin(&held.input);
         self.held_by.add(held.class, 1);
+        self.long_by.add(held.class, u32::from(long));
         self.runs.insert(run, held);
         self.leases.insert((owner, lease), run);
         self.gather(ctx, run);
@@ -100,7 +105,11 @@ impl Worker {
     /// Forgets a run, and what it rested on.
     pub(super) fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Held> {
         let held = self.runs.remove(&run)?;
+        if held.ahead.is_some() {
+            self.standings.leave(held.owner, ctx.now);
+        }
         self.held_by.sub(held.class, 1);
+        self.long_by.sub(held.class, u32::from(held.long));
         ctx.emit(Effect::Unpin(held.program.module));
         ctx.unpin(&held.program.files);
         ctx.unpin(&held.input);

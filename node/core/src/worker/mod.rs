@@ -1,6 +1,7 @@
 //! The worker: considers others' calls, bids, holds what it is awarded, hands it to the slots, delivers what they
 //! say. It trusts no owner: what it holds is bounded by what it offered. Driven by the engine.
 
+mod ahead;
 mod bids;
 mod classes;
 mod hold;
@@ -23,8 +24,10 @@ use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 use crate::message::{Award, BATCH_MAX, Call, Class, Message};
 use crate::task::{Payload, Program, Report, TaskKey, Terms};
 use crate::time::Time;
+use ahead::Standings;
 use classes::PerClass;
 use outbox::Outbox;
+pub(crate) use window::is_short;
 
 /// A call that still stands.
 #[derive(Debug)]
@@ -94,6 +97,10 @@ struct Held {
     queue_us: u64,
     /// What it streamed, in bytes.
     printed: u64,
+    /// It came on a standing bid, and takes so long by what was known then, in microseconds.
+    ahead: Option<u32>,
+    /// It was thought to take longer than is worth waiting for, or nothing was known.
+    long: bool,
 }
 
 impl Held {
@@ -112,6 +119,8 @@ struct Offer {
     key: TaskKey,
     terms: Terms,
     class: Class,
+    /// What one takes, in microseconds, if it comes on a standing bid.
+    ahead: Option<u32>,
 }
 
 /// The worker role.
@@ -129,6 +138,9 @@ pub(crate) struct Worker {
     runs: BTreeMap<RunId, Held>,
     leases: BTreeMap<(PeerId, LeaseId), RunId>,
     held_by: PerClass,
+    /// Long ones of these.
+    long_by: PerClass,
+    standings: Standings,
     /// By class, then by when it was ready.
     ready: BTreeSet<(Reverse<Class>, u64, RunId)>,
     next_ready: u64,
@@ -171,6 +183,8 @@ impl Worker {
             runs: BTreeMap::new(),
             leases: BTreeMap::new(),
             held_by: PerClass::default(),
+            long_by: PerClass::default(),
+            standings: Standings::default(),
             ready: BTreeSet::new(),
             next_ready: 0,
             handed: 0,
@@ -211,7 +225,7 @@ impl Worker {
         let call = self.calls.get(&(owner, award.call)).map(|open| {
             let Call { job, program, terms, class, .. } = &open.call;
             let (terms, class) = (*terms, *class);
-            (*job, Offer { program: Arc::clone(program), key: open.key, terms, class })
+            (*job, Offer { program: Arc::clone(program), key: open.key, terms, class, ahead: None })
         });
         let count = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
         let stands = self.bids.get(&award.bid).is_some_and(|reservation| {
@@ -302,7 +316,7 @@ impl Worker {
     }
 
     pub(crate) fn reserved(&self) -> u32 {
-        self.reserved
+        self.reserved.saturating_add(self.standings.reserved())
     }
 
     pub(crate) fn undelivered(&self) -> usize {
@@ -314,7 +328,7 @@ impl Worker {
     }
 
     pub(crate) fn reservations(&self) -> usize {
-        self.bids.len()
+        self.bids.len() + self.standings.len()
     }
 
     pub(crate) fn leases(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {

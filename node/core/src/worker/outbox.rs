@@ -10,7 +10,7 @@ use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{BATCH_MAX, Delivery, Gossip, Message};
+use crate::message::{Ahead, BATCH_MAX, Delivery, Gossip, Message};
 use crate::receipt::Proof;
 use crate::task::{Payload, Report};
 use crate::time::Time;
@@ -21,6 +21,10 @@ const FRAME_BYTES: u64 = 256 * 1024;
 const RESEND_MAX_MS: u64 = 8000;
 /// Outcomes told to everybody in one second; the rest waits its turn.
 const GOSSIPED_MAX: u32 = 32;
+/// Undelivered outcomes beyond which the worker takes no new work.
+const UNDELIVERED_MAX: usize = 16_384;
+/// The same for one owner: one that does not acknowledge must not stop the work for others.
+const UNDELIVERED_PER_OWNER_MAX: usize = 1024;
 /// Bytes that a gossiped outcome carries itself; longer ones are named by hash and fetched.
 const GOSSIP_INLINE_MAX: usize = 1024;
 
@@ -139,15 +143,21 @@ impl Outbox {
         }
     }
 
-    /// Sends what ended since the last flush; what is to be signed goes once it is, or with the first repetition.
-    pub(super) fn flush(&mut self, ctx: &mut Ctx<'_>) {
-        let unsigned = core::mem::take(&mut self.unsigned);
-        for (owner, lease) in self.batches.open(ctx, &unsigned) {
-            self.fresh.entry(owner).or_default().push(lease);
+    /// What ended since it was last asked for, and is to be sent; what is to be signed comes once it is, or with the
+    /// first repetition.
+    pub(super) fn take_fresh(&mut self, ctx: &mut Ctx<'_>) -> BTreeMap<PeerId, Vec<LeaseId>> {
+        if !self.unsigned.is_empty() {
+            let unsigned = core::mem::take(&mut self.unsigned);
+            for (owner, lease) in self.batches.open(ctx, &unsigned) {
+                self.fresh.entry(owner).or_default().push(lease);
+            }
         }
-        for (owner, leases) in core::mem::take(&mut self.fresh) {
-            self.send(ctx, owner, &leases);
-        }
+        core::mem::take(&mut self.fresh)
+    }
+
+    /// Whether so little waits for an owner's word that it may be promised more.
+    pub(super) fn takes(&self, owner: PeerId) -> bool {
+        self.len() < UNDELIVERED_MAX && self.len_of(owner) < UNDELIVERED_PER_OWNER_MAX
     }
 
     pub(super) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
@@ -185,7 +195,7 @@ impl Outbox {
             }
         }
         for (owner, leases) in direct {
-            self.send(ctx, owner, &leases);
+            self.send(ctx, owner, &leases, None);
         }
     }
 
@@ -193,7 +203,8 @@ impl Outbox {
         self.due.first().map(|(at, _, _)| *at)
     }
 
-    fn send(&self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
+    /// Sends outcomes, and with the last of them what this worker takes next.
+    pub(super) fn send(&self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId], ahead: Option<Ahead>) {
         let mut frame: Vec<Delivery> = Vec::new();
         let mut bytes = 0;
         for lease in leases {
@@ -206,8 +217,10 @@ impl Outbox {
                 ctx.send(owner, Message::Outcome(core::mem::take(&mut frame)));
             }
         }
-        if !frame.is_empty() {
-            ctx.send(owner, Message::Outcome(frame));
+        match ahead {
+            Some(ahead) => ctx.send(owner, Message::Ended { all: frame, ahead }),
+            None if frame.is_empty() => {}
+            None => ctx.send(owner, Message::Outcome(frame)),
         }
     }
 

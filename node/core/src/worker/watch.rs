@@ -32,6 +32,7 @@ impl Worker {
             self.calls.remove(&key);
         }
         self.release_where(|reservation| reservation.owner == owner);
+        self.standings.forget(owner);
         self.wasteful.remove(&owner);
     }
 
@@ -52,6 +53,7 @@ impl Worker {
             self.wasteful.extend(self.bids.get(&bid).map(|reservation| reservation.owner));
             self.end_unused(bid);
         }
+        self.standings.expire(ctx.now);
         let ended: Vec<_> =
             self.calls.iter().filter(|(_, open)| open.expires_at <= ctx.now).map(|(key, _)| *key).collect();
         for key in ended {
@@ -78,7 +80,7 @@ impl Worker {
             }
         }
         order.sort_unstable_by_key(|(_, at, run)| (*at, *run));
-        let mut late = false;
+        let (mut late, mut long) = (false, Vec::new());
         let mut back: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
         for ((stage, since, run), place) in order.into_iter().zip(0u32..) {
             let Some(held) = self.runs.get(&run) else { continue };
@@ -88,12 +90,13 @@ impl Worker {
             if place < self.slots {
                 if elapsed_us >= STUCK_US && elapsed_us / 8 > u64::from(service_us) {
                     self.services.measure(owner, lease.job, elapsed_us);
+                    long.extend((!held.long).then_some(run));
                     late = true;
                 }
                 continue;
             }
             if !late {
-                return;
+                break;
             }
             if place < window::slots_to_offer(self.slots, service_us, 0) {
                 continue;
@@ -105,6 +108,14 @@ impl Worker {
             } else {
                 self.drop_run(ctx, run);
             }
+        }
+        for run in long {
+            let Some(held) = self.runs.get_mut(&run) else { continue };
+            held.long = true;
+            self.long_by.add(held.class, 1);
+        }
+        if back.is_empty() {
+            return;
         }
         self.ready.retain(|(_, _, run)| self.runs.contains_key(run));
         for (owner, leases) in back {
@@ -141,8 +152,11 @@ impl Worker {
     }
 
     /// Sends what ended while the input was handled.
-    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
-        self.outbox.flush(ctx);
+    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        for (owner, leases) in self.outbox.take_fresh(ctx) {
+            let ahead = self.stand_again(ctx, members, owner);
+            self.outbox.send(ctx, owner, &leases, ahead);
+        }
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
@@ -151,6 +165,7 @@ impl Worker {
         let renew = self.renew_at.map(|at| (at, "leases are renewed"));
         let look = self.look_at.map(|at| (at, "what runs is not short any more"));
         let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
-        [bid, call, renew, look, outbox].into_iter().flatten().min()
+        let standing = self.standings.next_wakeup().map(|at| (at, "a standing bid ends"));
+        [bid, standing, call, renew, look, outbox].into_iter().flatten().min()
     }
 }

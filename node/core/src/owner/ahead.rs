@@ -1,0 +1,479 @@
+//! Short tasks, bound ahead of need. A call and a bid for each would cost more than they do, so they go here first, or
+//! to whoever offered standing room, whichever is thought to begin them sooner. Nobody is asked but for room that is
+//! not there, and that seldom.
+//!
+//! What is known of a worker is its last word and what was sent since (LSQ: van der Boor, Borst and van Leeuwaarden;
+//! Goren, Vargaftik and Moses, arXiv 2003.02368): a view of one's own, corrected by each outcome, herds less than one
+//! that all share. With more than [`SCAN_MAX`] workers two random ones are compared (Mitzenmacher 2000).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use super::Owner;
+use super::award::{AWARD_BYTES, SLOTS_MAX};
+use super::job::{Attempt, Job, State};
+use crate::ctx::Ctx;
+use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
+use crate::membership::Membership;
+use crate::message::{Ahead, BATCH_MAX, Class, Grant, Message, Place};
+use crate::time::Time;
+use crate::worker::Worker;
+
+/// Workers up to which all are compared.
+const SCAN_MAX: usize = 32;
+/// Draws until two workers with room are found, beyond which the better of those found counts.
+const DRAWS_MAX: usize = 8;
+/// Round trips are compared in steps of so many microseconds, so that the nearest by a hair does not get all.
+const STEP_US: u64 = 64;
+/// Jobs that are tried within one input: one that finds no room must not hide one that does.
+const TRIED_MAX: usize = 4;
+/// A short task that waits longer than this is called out like a long one, in milliseconds.
+const PATIENCE_MS: u64 = 20;
+/// Short jobs that may be called out like long ones at once.
+const CALLED_MAX: usize = 4;
+/// Acknowledgements that wait for the next word to their worker, and how long they do at most, in milliseconds.
+const ACKS_MAX: usize = 64;
+const ACK_MS: u64 = 20;
+
+/// What one worker takes.
+#[derive(Clone, Debug)]
+struct Row {
+    bid: BidId,
+    /// How many tasks may be bound to it over its life.
+    limit: u64,
+    placed: u64,
+    /// How many of them had come when it spoke last.
+    taken: u64,
+    held: u32,
+    slots: u32,
+    rtt_us: u32,
+    memory_bytes: u64,
+    expires_at: Time,
+}
+
+impl Row {
+    /// Tasks there by its last word and what was sent since.
+    fn estimate(&self) -> u64 {
+        u64::from(self.held) + (self.placed - self.taken)
+    }
+
+    /// When a task sent now would begin, in microseconds from now, but for the way back.
+    fn wait_us(&self, service_us: u32) -> u64 {
+        wait_us(self.estimate(), self.slots, service_us) + u64::from(self.rtt_us)
+    }
+
+    fn is_open(&self, now: Time) -> bool {
+        self.placed < self.limit && self.slots > 0 && self.expires_at > now
+    }
+}
+
+/// How long a task waits behind so many others, all as long, in microseconds.
+pub(crate) fn wait_us(held: u64, slots: u32, service_us: u32) -> u64 {
+    let ahead = (held + 1).saturating_sub(u64::from(slots));
+    ahead.saturating_mul(u64::from(service_us)) / u64::from(slots.max(1))
+}
+
+/// Where a task goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Spot {
+    Here,
+    There(usize),
+}
+
+/// What the owner knows of standing room, and which of its jobs wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// In the order of their names.
+    rows: Vec<(PeerId, Row)>,
+    /// Short jobs with tasks that wait: most urgent class first, then oldest.
+    short: BTreeSet<(Reverse<Class>, u64, JobId)>,
+    /// Those of them that are called out like long ones.
+    called: BTreeSet<JobId>,
+    /// When the first that waits is called out.
+    look_at: Option<Time>,
+    /// Before that nobody is asked for room again.
+    ask_after: Time,
+    acks: BTreeMap<PeerId, Vec<LeaseId>>,
+    ack_at: Option<Time>,
+}
+
+impl Standing {
+    fn place_of(&self, peer: PeerId) -> Result<usize, usize> {
+        self.rows.binary_search_by_key(&peer, |(of, _)| *of)
+    }
+
+    /// Nothing came on it yet.
+    fn is_fresh(&self, place: usize) -> bool {
+        self.rows.get(place).is_some_and(|(_, row)| row.placed == 0)
+    }
+
+    /// There is no use for what a worker offers.
+    fn release(&mut self, ctx: &mut Ctx<'_>, worker: PeerId) {
+        let Ok(place) = self.place_of(worker) else { return };
+        let (_, row) = self.rows.remove(place);
+        ctx.send(worker, Message::Release(row.bid));
+    }
+
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        if let Ok(place) = self.place_of(peer) {
+            self.rows.remove(place);
+        }
+    }
+
+    /// Whether an acknowledgement to that worker may wait for the next word to it.
+    pub(super) fn defers_to(&self, worker: PeerId, now: Time) -> bool {
+        self.place_of(worker)
+            .is_ok_and(|place| self.rows.get(place).is_some_and(|(_, row)| row.expires_at > now))
+    }
+
+    /// Keeps acknowledgements back; what comes back is to be sent now.
+    pub(super) fn defer(&mut self, worker: PeerId, leases: Vec<LeaseId>, now: Time) -> Option<Vec<LeaseId>> {
+        let kept = self.acks.entry(worker).or_default();
+        kept.extend(leases);
+        self.ack_at.get_or_insert(now.plus_ms(ACK_MS));
+        if kept.len() < ACKS_MAX { None } else { self.acks.remove(&worker) }
+    }
+
+    /// Acknowledgements whose time has come.
+    pub(super) fn acks_due(&mut self, now: Time) -> BTreeMap<PeerId, Vec<LeaseId>> {
+        if self.ack_at.is_some_and(|at| at <= now) {
+            self.ack_at = None;
+            core::mem::take(&mut self.acks)
+        } else {
+            BTreeMap::new()
+        }
+    }
+
+    pub(super) fn add(&mut self, job: &Job) {
+        self.short.insert(rank(job));
+    }
+
+    pub(super) fn remove(&mut self, job: &Job) {
+        self.short.remove(&rank(job));
+        self.called.remove(&job.what.job);
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
+        let look = self.look_at.map(|at| (at, "a short task is called out"));
+        let acks = self.ack_at.map(|at| (at, "outcomes are acknowledged"));
+        [look, acks].into_iter().flatten().min()
+    }
+
+    pub(super) fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.short.iter().map(|(_, _, name)| *name)
+    }
+
+    /// The worker that is thought to begin a task of that job first, and when.
+    fn best(&self, ctx: &mut Ctx<'_>, members: &Membership, job: &Job, index: u32) -> Option<(usize, u64)> {
+        let task = job.task(index)?;
+        let now = ctx.now;
+        let usable = |place: usize| {
+            let (peer, row) = self.rows.get(place).filter(|(_, row)| row.is_open(now))?;
+            let shunned = job.shunned.get(peer).is_some_and(|(_, until)| now < *until);
+            let fits = row.memory_bytes >= job.what.program.limits.memory_bytes
+                && (job.what.needs.labels.is_empty() || members.fits(*peer, &job.what.needs));
+            let wait_us = row.wait_us(job.service_us);
+            (fits && !shunned && !task.avoids(*peer))
+                .then(|| (wait_us / STEP_US, row.estimate(), place, wait_us))
+        };
+        let count = self.rows.len();
+        if count == 0 {
+            return None;
+        }
+        let first = usize::try_from(ctx.fresh_id() % count as u64).unwrap_or(0);
+        let best = if count <= SCAN_MAX {
+            let around = (first..count).chain(0..first);
+            around
+                .filter_map(usable)
+                .reduce(|best, next| if (next.0, next.1) < (best.0, best.1) { next } else { best })
+        } else {
+            let draws = (0..DRAWS_MAX).map(|_| usize::try_from(ctx.fresh_id() % count as u64).unwrap_or(0));
+            draws.filter_map(usable).take(2).min_by_key(|(wait, estimate, _, _)| (*wait, *estimate))
+        };
+        best.map(|(_, _, place, wait_us)| (place, wait_us))
+    }
+}
+
+fn rank(job: &Job) -> (Reverse<Class>, u64, JobId) {
+    (Reverse(job.what.class), job.number, job.what.job)
+}
+
+impl Owner {
+    /// A worker says what it takes of short tasks. A long one's job asks it, if it has not been.
+    pub(crate) fn on_ahead(&mut self, ctx: &mut Ctx<'_>, members: &Membership, from: PeerId, ahead: Ahead) {
+        if !members.is_connected(from) {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        ctx.counters.bids_received += 1;
+        let Ahead { bid, taken, room, held, slots, ttl_ms } = ahead;
+        let fresh = Row {
+            bid,
+            limit: taken.saturating_add(u64::from(room.min(SLOTS_MAX))),
+            placed: taken,
+            taken,
+            held,
+            slots: slots.min(SLOTS_MAX),
+            rtt_us: members.rtt_us(from),
+            memory_bytes: members.memory_bytes(from),
+            expires_at: ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms)),
+        };
+        match self.standing.place_of(from) {
+            Err(place) => self.standing.rows.insert(place, (from, fresh)),
+            Ok(place) => {
+                let Some((_, row)) = self.standing.rows.get_mut(place) else { return };
+                let same = row.bid == bid && row.expires_at > ctx.now;
+                if same && taken < row.taken {
+                    return;
+                }
+                let placed = if same { row.placed.max(taken) } else { taken };
+                *row = Row { placed, ..fresh };
+            }
+        }
+    }
+
+    /// Has a job's tasks placed on standing room if they are short. True unless it is to call for bids as well.
+    pub(super) fn goes_ahead(&mut self, name: JobId) -> bool {
+        let Some(job) = self.jobs.get_mut(&name) else { return true };
+        if job.is_short() {
+            self.standing.add(job);
+            return job.asks == Asks::Nobody && job.call.is_none();
+        }
+        if self.standing.short.remove(&rank(job)) {
+            // Its tasks take longer than was thought: whoever was asked for room for short ones is asked again.
+            self.standing.called.remove(&name);
+            job.asks = Asks::Nobody;
+            if let Some(call) = &mut job.call {
+                call.asked.clear();
+            }
+        }
+        false
+    }
+
+    /// A worker bids by itself: jobs whose tasks are long may not have asked it.
+    pub(crate) fn on_unasked(&mut self, ctx: &mut Ctx<'_>, from: PeerId) {
+        // What was asked for just now is of use to the next job, if not to the one that asked.
+        let idle = self.standing.short.is_empty() && ctx.now >= self.standing.ask_after;
+        if idle && self.standing.place_of(from).is_ok_and(|place| self.standing.is_fresh(place)) {
+            self.standing.release(ctx, from);
+        }
+        let calls = self.calls.values().filter(|name| {
+            let open = self.jobs.get(*name).and_then(|job| job.call.as_ref());
+            open.is_some_and(|open| !open.asked.contains(&from))
+        });
+        self.dirty.extend(calls.copied());
+    }
+
+    /// Gives what waits of short jobs to whoever begins it first.
+    pub(super) fn place_ahead(&mut self, ctx: &mut Ctx<'_>, members: &Membership, worker: &Worker) {
+        let (mut here, mut skipped) = (0, 0);
+        while skipped < TRIED_MAX {
+            let Some((_, _, name)) = self.standing.short.iter().nth(skipped).copied() else { break };
+            if !self.place_job(ctx, members, worker, (name, &mut here)) {
+                skipped += 1;
+            }
+        }
+        if self.standing.short.is_empty() {
+            self.standing.look_at = None;
+        } else {
+            self.ask_for_room(ctx, members);
+            self.call_out(ctx);
+        }
+    }
+
+    /// Places one job's tasks as far as there is room; true when none is left.
+    fn place_job(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        worker: &Worker,
+        (name, here): (JobId, &mut u32),
+    ) -> bool {
+        let Some(mut job) = self.jobs.remove(&name) else { return true };
+        let mut frames: BTreeMap<Spot, Vec<Grant>> = BTreeMap::new();
+        let fits_here = worker.fits(&job.what.needs, &job.what.program);
+        while let Some(index) = job.queue.front().copied() {
+            let room_here =
+                fits_here.then(|| worker.wait_here_us(job.what.class, job.service_us, *here)).flatten();
+            let Some(spot) = self.spot(ctx, members, &job, index, room_here) else { break };
+            job.queue.pop_front();
+            let at = match spot {
+                Spot::Here => {
+                    *here += 1;
+                    ctx.me
+                }
+                Spot::There(place) => {
+                    let Some((peer, row)) = self.standing.rows.get_mut(place) else { break };
+                    row.placed += 1;
+                    *peer
+                }
+            };
+            frames.entry(spot).or_default().extend(self.bind(ctx, &mut job, index, at));
+            job.placed_at = ctx.now;
+        }
+        for (spot, grants) in frames {
+            self.send_place(ctx, &job, spot, grants);
+        }
+        let over = job.queue.is_empty();
+        if over {
+            self.standing.remove(&job);
+            if job.call.is_some() {
+                self.dirty.insert(name);
+            }
+        }
+        self.jobs.insert(name, job);
+        over
+    }
+
+    /// Where a task is thought to begin first; here, when that makes no difference.
+    fn spot(
+        &self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        job: &Job,
+        index: u32,
+        here_us: Option<u64>,
+    ) -> Option<Spot> {
+        let task = job.task(index)?;
+        let (now, me) = (ctx.now, ctx.me);
+        let avoided = task.avoids(me) && (task.is_patient(now) || !self.standing.rows.is_empty());
+        let shunned = job.shunned.get(&me).is_some_and(|(_, until)| now < *until);
+        let here_us = here_us.filter(|_| !avoided && !shunned);
+        if here_us == Some(0) {
+            return Some(Spot::Here);
+        }
+        let there = self.standing.best(ctx, members, job, index);
+        match (here_us, there) {
+            (Some(here), Some((_, there))) if here <= there => Some(Spot::Here),
+            (_, Some((place, _))) => Some(Spot::There(place)),
+            (Some(_), None) => Some(Spot::Here),
+            (None, None) => None,
+        }
+    }
+
+    /// Makes the next attempt of a task a lease of that worker.
+    fn bind(&mut self, ctx: &mut Ctx<'_>, job: &mut Job, index: u32, worker: PeerId) -> Option<Grant> {
+        let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
+        let name = job.what.job;
+        let task = job.task_mut(index)?;
+        task.attempts += 1;
+        task.state = State::Leased;
+        let lease = LeaseId { job: name, index, attempt: task.attempts };
+        task.live.push(Attempt::new(task.attempts, worker, ctx.now, expires_at));
+        let grant = Grant { lease, input: task.input.clone() };
+        self.leases.insert((worker, lease));
+        self.expiries.insert((expires_at, lease));
+        job.counts.leased += 1;
+        ctx.counters.awards += 1;
+        Some(grant)
+    }
+
+    /// Sends grants in frames of bounded length, and with the first what can be acknowledged.
+    fn send_place(&mut self, ctx: &mut Ctx<'_>, job: &Job, spot: Spot, grants: Vec<Grant>) {
+        let (worker, bid, mut placed) = match spot {
+            Spot::Here => (ctx.me, BidId(0), 0),
+            Spot::There(place) => {
+                let Some((peer, row)) = self.standing.rows.get(place) else { return };
+                (*peer, row.bid, row.placed - grants.len() as u64)
+            }
+        };
+        let mut acks = self.standing.acks.remove(&worker).unwrap_or_default();
+        let name = job.call.as_ref().map_or(CallId(job.what.job.0), |open| open.call);
+        let lease_ms = u32::try_from(ctx.mesh.lease_ms).unwrap_or(u32::MAX);
+        let mut grants = grants.into_iter().peekable();
+        while grants.peek().is_some() {
+            let (mut part, mut bytes) = (Vec::new(), 0);
+            while part.len() < BATCH_MAX && bytes < AWARD_BYTES {
+                let Some(grant) = grants.next() else { break };
+                bytes += grant.input.inline_len();
+                part.push(grant);
+            }
+            placed += part.len() as u64;
+            let (call, acks) = (job.call_message(name), core::mem::take(&mut acks));
+            let place = Place { call, bid, placed, lease_ms, acks, grants: part };
+            ctx.send(worker, Message::Place(alloc::boxed::Box::new(place)));
+        }
+    }
+
+    /// Somebody who might take some never said so: the first job that waits is called, once in a while.
+    fn ask_for_room(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        if ctx.now < self.standing.ask_after {
+            return;
+        }
+        self.standing.rows.retain(|(_, row)| row.expires_at > ctx.now);
+        if members.count_connected() <= self.standing.rows.len() {
+            return;
+        }
+        self.standing.ask_after = ctx.now.plus_ms(ctx.mesh.call_ms);
+        let first = self.standing.short.first().and_then(|(_, _, name)| self.jobs.get_mut(name));
+        if let Some(job) = first {
+            job.asks = Asks::ForRoom;
+            self.dirty.insert(job.what.job);
+        }
+    }
+
+    /// A short task that found no room for a while is called out like a long one.
+    fn call_out(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(at) = self.standing.look_at else {
+            if self.standing.called.len() < CALLED_MAX {
+                self.standing.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
+            }
+            return;
+        };
+        if at > ctx.now {
+            return;
+        }
+        self.standing.look_at = None;
+        let patient_us = 1000 * PATIENCE_MS;
+        for (_, _, name) in self.standing.short.iter().take(4 * CALLED_MAX) {
+            let Some(job) = self.jobs.get_mut(name) else { continue };
+            if ctx.now.since_us(job.placed_at) < patient_us || job.asks == Asks::ForAnybody {
+                continue;
+            }
+            if self.standing.called.len() >= CALLED_MAX {
+                return;
+            }
+            self.standing.called.insert(*name);
+            job.asks = Asks::ForAnybody;
+            if let Some(call) = &mut job.call {
+                call.asked.clear();
+            }
+            self.dirty.insert(*name);
+        }
+        self.standing.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
+    }
+}
+
+/// What a job whose tasks are short calls for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// It does not: room stands.
+    #[default]
+    Nobody,
+    /// It asks those who did not say what they take of short tasks.
+    ForRoom,
+    /// It is called out like a long one.
+    ForAnybody,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wait_us;
+
+    #[test]
+    fn a_wait_is_what_stands_before_a_task_shared_among_the_slots() {
+        // held, slots, service, wait
+        let table = [
+            (0, 4, 500, 0),
+            (3, 4, 500, 0),
+            (4, 4, 500, 125),
+            (7, 4, 500, 500),
+            (1, 1, 500, 500),
+            (u64::MAX - 1, 1, u32::MAX, u64::MAX),
+        ];
+        for (held, slots, service, wait) in table {
+            assert_eq!(wait_us(held, slots, service), wait, "{held} {slots} {service}");
+        }
+    }
+}
