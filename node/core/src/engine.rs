@@ -42,8 +42,10 @@ pub struct Engine {
     programs: Programs,
     announced: Capacity,
     announced_at: Time,
-    /// What was announced last is not true any more.
+    /// What was announced last may not be true any more.
     announce_soon: bool,
+    /// When that was looked at last.
+    looked_at: Time,
     effects: Vec<Effect>,
     loopback: VecDeque<Message>,
 }
@@ -115,6 +117,7 @@ impl Engine {
             announced: Capacity::default(),
             announced_at: Time::ZERO,
             announce_soon: false,
+            looked_at: Time::ZERO,
             effects: Vec::new(),
             loopback: VecDeque::new(),
         }
@@ -125,11 +128,13 @@ impl Engine {
     #[must_use = "effects are the only way the engine acts on the world"]
     pub fn handle(&mut self, now: Time, input: Input) -> vec::Drain<'_, Effect> {
         self.now = self.now.max(now);
+        let time_alone = matches!(input, Input::Wake);
         self.dispatch(input);
         self.on_time();
         self.settle();
         let anybody = self.members.any_connected();
         memo::flush(&mut self.parts().0, anybody);
+        self.announce_soon |= !time_alone || !self.effects.is_empty();
         self.announce();
         self.effects.drain(..)
     }
@@ -249,23 +254,26 @@ impl Engine {
 
     /// Tells the mesh what is free, when it changed by enough or at the slow heartbeat.
     fn announce(&mut self) {
-        if !self.members.any_connected() {
+        if !self.members.any_connected() || self.now < self.announce_at() {
             return;
         }
-        let told = Capacity { seq: self.announced.seq, ..self.capacity() };
-        self.announce_soon = told != self.announced;
-        if self.now < self.announce_at() {
-            return;
-        }
-        self.announced = self.capacity();
-        self.announced_at = self.now;
         self.announce_soon = false;
+        self.looked_at = self.now;
+        let capacity = self.capacity();
+        let same = capacity == Capacity { seq: capacity.seq, ..self.announced.clone() };
+        if same && self.now < self.announced_at.plus_ms(self.mesh.capacity_ms) {
+            return;
+        }
+        self.announced_at = self.now;
+        self.announced = capacity;
         self.effects.push(Effect::Publish(Gossip::Capacity(self.announced.clone())));
     }
 
+    /// When to look whether something is to be told: seldom enough that it costs nothing to tell it all.
     fn announce_at(&self) -> Time {
-        let wait_ms = if self.announce_soon { self.mesh.capacity_min_ms } else { self.mesh.capacity_ms };
-        self.announced_at.plus_ms(wait_ms)
+        let heartbeat = self.announced_at.plus_ms(self.mesh.capacity_ms);
+        let look = self.looked_at.plus_ms(self.mesh.capacity_min_ms);
+        if self.announce_soon { look.min(heartbeat) } else { heartbeat }
     }
 
     fn capacity(&self) -> Capacity {

@@ -97,10 +97,12 @@ impl Membership {
         self.peers.get(&peer).map_or(0, |entry| entry.rtt_us)
     }
 
-    /// Memory that a peer gives to one task, in bytes, by what it told; all there is until it did.
-    pub(crate) fn memory_bytes(&self, peer: PeerId) -> u64 {
-        let told = self.peers.get(&peer).filter(|entry| entry.told_at.is_some());
-        told.map_or(u64::MAX, |entry| entry.capacity.memory_bytes)
+    /// The round trip to a connected peer, in microseconds, and what memory it gives to one task, in bytes, by what it
+    /// told; all there is until it did.
+    pub(crate) fn means(&self, peer: PeerId) -> Option<(u32, u64)> {
+        let entry = self.peers.get(&peer).filter(|entry| entry.connected)?;
+        let memory_bytes = if entry.told_at.is_some() { entry.capacity.memory_bytes } else { u64::MAX };
+        Some((entry.rtt_us, memory_bytes))
     }
 
     /// Tasks that wait with a peer, by what it told less than three intervals ago.

@@ -4,6 +4,7 @@
 //!
 //! Two answers to one task can't both be right, and nobody here can tell which is: neither is served again.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -59,7 +60,8 @@ pub(crate) struct Memo {
 /// One remembered result.
 #[derive(Debug)]
 struct Entry {
-    report: Report,
+    /// Boxed: a map moves its values about.
+    report: Box<Report>,
     worker: PeerId,
     /// Computed here, or brought home to a job of ours.
     own: bool,
@@ -82,7 +84,7 @@ impl Memo {
         self.uses += 1;
         entry.used = self.uses;
         self.order.insert((entry.own, entry.used, task));
-        Some((entry.report.clone(), entry.worker))
+        Some((Report::clone(&entry.report), entry.worker))
     }
 
     /// Remembers a result that is worth it. True when it is news.
@@ -107,7 +109,7 @@ impl Memo {
         self.uses += 1;
         self.inline_bytes += inline_len(report);
         self.order.insert((own, self.uses, task));
-        self.known.insert(task, Entry { report: report.clone(), worker, own, used: self.uses });
+        self.known.insert(task, Entry { report: Box::new(report.clone()), worker, own, used: self.uses });
         while self.known.len() > KNOWN_MAX || self.inline_bytes > INLINE_MAX {
             let Some((_, _, least)) = self.order.first().copied() else { break };
             self.forget(least);

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use weft_core::codec::{encode_gossip, encode_message};
-use weft_core::{BlobId, Effect, Gossip, Input, Message, Outcome, PeerId, Report, RunId, Stream, Work};
+use weft_core::{
+    BlobId, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId, Stream, Work,
+};
 
 use crate::host::{HostId, SimRun};
 use crate::invariants::Violation;
@@ -56,22 +58,16 @@ impl World {
     fn send(&mut self, id: HostId, to: PeerId, message: Message) {
         let (bytes, leases) = (encode_message(&message).len(), leases_in(&message));
         self.facts.push(Fact::Sent { to, bytes, leases });
-        let grants = match &message {
-            Message::Award(award) => award.grants.as_slice(),
-            Message::Place(place) => place.grants.as_slice(),
-            _ => &[],
-        };
-        for grant in grants {
-            self.reference.on_award(to, grant.lease);
-            self.facts.push(Fact::Awarded(grant.lease));
+        for lease in leases_awarded(&message) {
+            self.reference.on_award(to, lease);
+            self.facts.push(Fact::Awarded(lease));
         }
         let now = self.now();
-        match &message {
-            Message::Bid(bid) => self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots),
-            Message::Ahead(ahead) | Message::Ended { ahead, .. } => {
-                self.hosts[id.0].on_ahead(now, to, ahead, matches!(message, Message::Ahead(_)));
-            }
-            _ => {}
+        if let Message::Bid(bid) = &message {
+            self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);
+        }
+        if let Message::Ahead(ahead) | Message::Ended { ahead, .. } = &message {
+            self.hosts[id.0].on_ahead(now, to, ahead, matches!(message, Message::Ahead(_)));
         }
         if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
             self.fabric.send(&mut self.queue, id, to, message);
@@ -229,6 +225,27 @@ pub(crate) fn signature(worker: PeerId, root: [u8; 32]) -> [u8; 64] {
     signature[..32].copy_from_slice(&root);
     signature[32..].copy_from_slice(&worker.0);
     signature
+}
+
+fn leases_awarded(message: &Message) -> Vec<LeaseId> {
+    let grants = match message {
+        Message::Award(award) => &award.grants,
+        Message::Place(place) => &place.grants,
+        Message::Call(_)
+        | Message::Withdraw(_)
+        | Message::Bid(_)
+        | Message::Decline(_)
+        | Message::Release(_)
+        | Message::Refuse { .. }
+        | Message::Renew(_)
+        | Message::Outcome(_)
+        | Message::Ack(_)
+        | Message::Cancel(_)
+        | Message::Printed { .. }
+        | Message::Ahead(_)
+        | Message::Ended { .. } => return Vec::new(),
+    };
+    grants.iter().map(|grant| grant.lease).collect()
 }
 
 fn leases_in(message: &Message) -> usize {

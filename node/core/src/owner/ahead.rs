@@ -202,10 +202,10 @@ fn rank(job: &Job) -> (Reverse<Class>, u64, JobId) {
 impl Owner {
     /// A worker says what it takes of short tasks. A long one's job asks it, if it has not been.
     pub(crate) fn on_ahead(&mut self, ctx: &mut Ctx<'_>, members: &Membership, from: PeerId, ahead: Ahead) {
-        if !members.is_connected(from) {
+        let Some((rtt_us, memory_bytes)) = members.means(from) else {
             ctx.counters.dropped += 1;
             return;
-        }
+        };
         ctx.counters.bids_received += 1;
         let Ahead { bid, taken, room, held, slots, ttl_ms } = ahead;
         let fresh = Row {
@@ -215,8 +215,8 @@ impl Owner {
             taken,
             held,
             slots: slots.min(SLOTS_MAX),
-            rtt_us: members.rtt_us(from),
-            memory_bytes: members.memory_bytes(from),
+            rtt_us,
+            memory_bytes,
             expires_at: ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms)),
         };
         match self.standing.place_of(from) {

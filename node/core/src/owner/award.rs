@@ -87,6 +87,7 @@ impl Owner {
             let call = CallId(ctx.fresh_id());
             self.calls.insert(call, name);
             let repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
+            self.repeat_at.get_or_insert(repeat_at);
             job.call = Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), repeat_at });
             if job.calls_here() {
                 ask(ctx, job, call, ctx.me);
@@ -113,6 +114,7 @@ impl Owner {
         let Some(open) = &mut job.call else { return };
         if open.repeat_at <= ctx.now {
             open.repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
+            self.repeat_at.get_or_insert(open.repeat_at);
             open.asked.clear();
         }
         let call = open.call;

@@ -1,9 +1,11 @@
 //! One job's state: plain bookkeeping of its tasks, without a word to anybody. The owner drives it.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::ahead::Asks;
+use super::tasks::Tasks;
 use crate::id::{BidId, CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
@@ -25,7 +27,7 @@ const STREAK_MAX: u32 = 10;
 pub(super) struct Job {
     pub(super) what: Submission,
     pub(super) open: bool,
-    pub(super) tasks: Vec<Task>,
+    pub(super) tasks: Tasks,
     pub(super) queue: VecDeque<u32>,
     pub(super) call: Option<OpenCall>,
     pub(super) said: BTreeMap<PeerId, (Time, Said)>,
@@ -92,7 +94,7 @@ pub(super) struct Attempt {
     /// Its lease ran out; its outcome still counts if it is the first.
     pub(super) overdue: bool,
     /// Its outcome is here, and so many blobs of it are still on their way.
-    pub(super) fetching: Option<(u8, Brought)>,
+    pub(super) fetching: Option<Box<(u8, Brought)>>,
     /// The worker holds it back for tasks of a higher class, by its last word.
     pub(super) paused: bool,
     renewed_at: Time,
@@ -184,7 +186,7 @@ impl Job {
         Self {
             open: !what.closed,
             what,
-            tasks: Vec::new(),
+            tasks: Tasks::default(),
             queue: VecDeque::new(),
             call: None,
             said: BTreeMap::new(),
@@ -204,15 +206,7 @@ impl Job {
     pub(super) fn add(&mut self, input: Payload) -> u32 {
         let index = self.total;
         self.total += 1;
-        self.tasks.push(Task {
-            input,
-            state: State::Queued,
-            attempts: 0,
-            failures: 0,
-            losses: 0,
-            live: Vec::new(),
-            avoid: None,
-        });
+        self.tasks.push(Task::new(input));
         index
     }
 
@@ -227,11 +221,19 @@ impl Job {
     }
 
     pub(super) fn task_mut(&mut self, index: u32) -> Option<&mut Task> {
-        self.tasks.get_mut(usize::try_from(index).ok()?)
+        self.tasks.get_mut(index)
     }
 
     pub(super) fn task(&self, index: u32) -> Option<&Task> {
-        self.tasks.get(usize::try_from(index).ok()?)
+        self.tasks.get(index)
+    }
+
+    /// A task's state was set to one that is never left; told once per task.
+    pub(super) fn on_task_ended(&mut self, index: u32) {
+        self.tasks.on_ended(index);
+        if self.queue.capacity() > 4096 && self.queue.len() < self.queue.capacity() / 4 {
+            self.queue.shrink_to(self.queue.len() * 2);
+        }
     }
 
     pub(super) fn waiting(&self) -> u32 {
@@ -304,7 +306,7 @@ impl Job {
     /// Forgets everything but the figures.
     pub(super) fn forget_tasks(&mut self) {
         self.ended = true;
-        self.tasks = Vec::new();
+        self.tasks = Tasks::default();
         self.queue = VecDeque::new();
         self.said = BTreeMap::new();
         self.shunned = BTreeMap::new();
@@ -312,6 +314,19 @@ impl Job {
 }
 
 impl Task {
+    /// One that waits.
+    pub(super) fn new(input: Payload) -> Self {
+        Self {
+            input,
+            state: State::Queued,
+            attempts: 0,
+            failures: 0,
+            losses: 0,
+            live: Vec::new(),
+            avoid: None,
+        }
+    }
+
     /// Whether the next attempt should rather not go to that worker.
     pub(super) fn avoids(&self, worker: PeerId) -> bool {
         self.avoid.is_some_and(|(avoided, _)| avoided == worker)

@@ -4,11 +4,14 @@
 
 mod ahead;
 mod award;
+mod dirty;
 mod job;
 mod outcome;
 mod recall;
+mod tasks;
 mod views;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -25,6 +28,7 @@ pub(crate) use ahead::wait_us;
 pub(crate) use outcome::blobs_with_lengths;
 
 use ahead::Standing;
+use dirty::Dirty;
 use job::{Attempt, Job, RECALLED, State};
 
 /// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
@@ -37,13 +41,16 @@ const HOLD_MAX_US: u64 = 600_000_000;
 /// The owner role.
 #[derive(Debug, Default)]
 pub(crate) struct Owner {
-    jobs: BTreeMap<JobId, Job>,
+    /// Boxed: a map moves its values about.
+    jobs: BTreeMap<JobId, Box<Job>>,
     /// In order of submission.
-    order: Vec<JobId>,
+    order: BTreeMap<u64, JobId>,
     ended: VecDeque<JobId>,
     calls: BTreeMap<CallId, JobId>,
+    /// No call is to be repeated earlier.
+    repeat_at: Option<Time>,
     /// Jobs whose queue, bids or calls changed while an input was handled.
-    dirty: BTreeSet<JobId>,
+    dirty: Dirty,
     leases: BTreeSet<(PeerId, LeaseId)>,
     expiries: BTreeSet<(Time, LeaseId)>,
     fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
@@ -68,8 +75,9 @@ impl Owner {
         what.program = program;
         self.submitted += 1;
         let service_us = ctx.programs.service_us(key);
-        self.jobs.insert(name, Job::new(what, self.submitted, key, service_us, ctx.now));
-        self.order.push(name);
+        let job = Job::new(what, self.submitted, key, service_us, ctx.now);
+        self.jobs.insert(name, Box::new(job));
+        self.order.insert(self.submitted, name);
         self.take_inputs(ctx, name, inputs);
         self.dirty.insert(name);
         self.end_if_over(ctx, name);
@@ -111,6 +119,7 @@ impl Owner {
                 drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
                 held.entry(attempt.worker).or_default().push(lease);
             }
+            job.on_task_ended(index);
             job.counts.leased -= u32::from(was_leased);
             job.counts.cancelled += 1;
             let report = Report::bare(Outcome::Cancelled);
@@ -191,9 +200,9 @@ impl Owner {
         ctx.notify(Event::JobEnded { job: name });
         if self.ended.len() > ENDED_MAX
             && let Some(oldest) = self.ended.pop_front()
+            && let Some(gone) = self.jobs.remove(&oldest)
         {
-            self.jobs.remove(&oldest);
-            self.order.retain(|job| *job != oldest);
+            self.order.remove(&gone.number);
         }
     }
 
@@ -249,10 +258,20 @@ impl Owner {
         for (worker, leases) in self.standing.acks_due(ctx.now) {
             say_safe(ctx, members, worker, &leases);
         }
+        if self.repeat_at.is_some_and(|at| at <= ctx.now) {
+            self.repeat_calls(ctx.now);
+        }
+    }
+
+    /// Has those calls repeated whose time has come, and notes when the next one's does.
+    fn repeat_calls(&mut self, now: Time) {
+        self.repeat_at = None;
         for name in self.calls.values() {
-            let call = self.jobs.get(name).and_then(|job| job.call.as_ref());
-            if call.is_some_and(|call| call.repeat_at <= ctx.now) {
+            let Some(call) = self.jobs.get(name).and_then(|job| job.call.as_ref()) else { continue };
+            if call.repeat_at <= now {
                 self.dirty.insert(*name);
+            } else {
+                self.repeat_at = Some(self.repeat_at.map_or(call.repeat_at, |at| at.min(call.repeat_at)));
             }
         }
     }
@@ -293,9 +312,11 @@ impl Owner {
             };
             now.into_iter().for_each(|leases| say_safe(ctx, members, worker, &leases));
         }
-        for name in core::mem::take(&mut self.dirty) {
+        let mut dirty = self.dirty.take();
+        for name in dirty.drain(..) {
             self.place(ctx, members, name);
         }
+        self.dirty.give_back(dirty);
         self.place_ahead(ctx, members, worker);
     }
 
@@ -305,8 +326,7 @@ impl Owner {
 
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
-        let repeats = self.calls.values().filter_map(|name| self.jobs.get(name)?.call.as_ref());
-        let call = repeats.map(|call| (call.repeat_at, "a call is repeated")).min();
+        let call = self.repeat_at.map(|at| (at, "a call is repeated"));
         [lease, call, self.standing.next_wakeup()].into_iter().flatten().min()
     }
 }

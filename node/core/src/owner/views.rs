@@ -12,14 +12,14 @@ use crate::time::Time;
 
 impl Owner {
     pub(crate) fn job_views(&self) -> Vec<JobView> {
-        self.order.iter().filter_map(|name| self.jobs.get(name)).map(Job::view).collect()
+        self.order.values().filter_map(|name| self.jobs.get(name)).map(|job| job.view()).collect()
     }
 
     pub(crate) fn backlog(&self) -> u32 {
         let called: Vec<JobId> = self.calls.values().copied().collect();
         let short = self.standing.jobs().filter(|name| !called.contains(name));
         let waiting = short.chain(called.iter().copied()).filter_map(|name| self.jobs.get(&name));
-        waiting.map(Job::waiting).fold(0, u32::saturating_add)
+        waiting.map(|job| job.waiting()).fold(0, u32::saturating_add)
     }
 
     pub(crate) fn leased_to(&self, peer: PeerId) -> u32 {
@@ -33,7 +33,10 @@ impl Owner {
             return None;
         }
         let state = match job.task(index) {
-            None => TaskView::Ended,
+            None => match job.tasks.fate(index) {
+                Some((State::Cancelled, _)) => TaskView::Cancelled,
+                Some((State::Queued | State::Leased | State::Ended(_), _)) | None => TaskView::Ended,
+            },
             Some(task) => match task.state {
                 State::Queued => {
                     let before = job.queue.iter().take_while(|queued| **queued != index).count();
@@ -53,7 +56,7 @@ impl Owner {
     }
 
     pub(crate) fn audits(&self) -> Vec<JobAudit> {
-        self.jobs.values().filter(|job| !job.ended).map(audit).collect()
+        self.jobs.values().filter(|job| !job.ended).map(|job| audit(job)).collect()
     }
 
     pub(crate) fn calls_open(&self) -> usize {
@@ -67,7 +70,7 @@ impl Owner {
 
 fn audit(job: &Job) -> JobAudit {
     let count = |wanted: fn(State) -> bool| {
-        u32::try_from(job.tasks.iter().filter(|task| wanted(task.state)).count()).unwrap_or(u32::MAX)
+        u32::try_from(job.tasks.states().filter(|state| wanted(*state)).count()).unwrap_or(u32::MAX)
     };
     JobAudit {
         job: job.what.job,

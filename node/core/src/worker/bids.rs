@@ -43,6 +43,7 @@ impl Worker {
             turn,
         });
         self.next_turn += 1;
+        self.call_end.get_or_insert(expires_at);
         open.wanted = count;
         open.expires_at = expires_at;
         self.offer(ctx, members);

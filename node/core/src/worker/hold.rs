@@ -62,7 +62,7 @@ impl Worker {
         ctx.pin(&held.input);
         self.held_by.add(held.class, 1);
         self.long_by.add(held.class, u32::from(long));
-        self.runs.insert(run, held);
+        self.runs.insert(run, Box::new(held));
         self.leases.insert((owner, lease), run);
         self.gather(ctx, run);
     }
@@ -103,7 +103,7 @@ impl Worker {
     }
 
     /// Forgets a run, and what it rested on.
-    pub(super) fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Held> {
+    pub(super) fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Box<Held>> {
         let held = self.runs.remove(&run)?;
         if held.ahead.is_some() {
             self.standings.leave(held.owner, ctx.now);
@@ -181,6 +181,10 @@ impl Worker {
     pub(super) fn finish(&mut self, ctx: &mut Ctx<'_>, run: RunId, sealed: Sealed) {
         let Some(held) = self.drop_run(ctx, run) else { return };
         self.leases.remove(&(held.owner, held.lease));
-        self.outbox.put(ctx, held.owner, held.lease, sealed);
+        if held.owner == ctx.me && sealed.is_plain() {
+            self.outbox.put_own(held.lease, sealed);
+        } else {
+            self.outbox.put(ctx, held.owner, held.lease, sealed);
+        }
     }
 }

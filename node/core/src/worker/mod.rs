@@ -131,11 +131,14 @@ pub(crate) struct Worker {
     labels: Vec<(String, String)>,
     draining: bool,
     calls: BTreeMap<(PeerId, CallId), OpenCall>,
+    /// No call ends earlier.
+    call_end: Option<Time>,
     bids: BTreeMap<BidId, Reservation>,
     bid_ends: BTreeSet<(Time, BidId)>,
     reserved: u32,
     reserved_by: PerClass,
-    runs: BTreeMap<RunId, Held>,
+    /// Boxed: a map moves its values about.
+    runs: BTreeMap<RunId, Box<Held>>,
     leases: BTreeMap<(PeerId, LeaseId), RunId>,
     held_by: PerClass,
     /// Long ones of these.
@@ -176,6 +179,7 @@ impl Worker {
             labels,
             draining: false,
             calls: BTreeMap::new(),
+            call_end: None,
             bids: BTreeMap::new(),
             bid_ends: BTreeSet::new(),
             reserved: 0,

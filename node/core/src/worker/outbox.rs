@@ -1,6 +1,7 @@
 //! Outcomes on their way home. Each is kept until its owner acknowledges it: sent at once, sent again while the owner
 //! is silent, and told to everybody when it can't be reached, for a result finds its way over any path that exists.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -38,6 +39,13 @@ pub(super) struct Sealed {
     pub(super) leaf: Option<[u8; 32]>,
 }
 
+impl Sealed {
+    /// Whether nothing of it must be signed or brought anywhere.
+    pub(super) fn is_plain(&self) -> bool {
+        self.leaf.is_none() && self.report.blobs().next().is_none()
+    }
+}
+
 impl From<Report> for Sealed {
     fn from(report: Report) -> Self {
         Self { report, memo: None, leaf: None }
@@ -64,9 +72,12 @@ impl Undelivered {
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    kept: BTreeMap<(PeerId, LeaseId), Undelivered>,
+    /// Boxed: a map moves its values about.
+    kept: BTreeMap<(PeerId, LeaseId), Box<Undelivered>>,
     due: BTreeSet<(Time, PeerId, LeaseId)>,
     fresh: BTreeMap<PeerId, Vec<LeaseId>>,
+    /// Outcomes for this node's own owner, which gets them before the input is done with: none of them can be lost.
+    own: Vec<Delivery>,
     /// How many of them wait for each owner.
     by_owner: BTreeMap<PeerId, usize>,
     /// Fresh ones that are to be signed first.
@@ -105,7 +116,7 @@ impl Outbox {
         sealed.report.payloads().into_iter().for_each(|payload| ctx.pin(payload));
         let leaf = sealed.leaf;
         let entry = Undelivered { sealed, proof: None, since: ctx.now, send_at, wait_ms };
-        match self.kept.insert((owner, lease), entry) {
+        match self.kept.insert((owner, lease), Box::new(entry)) {
             None => *self.by_owner.entry(owner).or_default() += 1,
             Some(_) => debug_assert!(false, "a lease that is in the outbox is not held again"),
         }
@@ -141,6 +152,17 @@ impl Outbox {
             entry.send_at = now;
             self.due.insert((now, owner, *lease));
         }
+    }
+
+    /// Hands an outcome to this node's own owner.
+    pub(super) fn put_own(&mut self, lease: LeaseId, sealed: Sealed) {
+        let Sealed { report, memo, leaf: _ } = sealed;
+        self.own.push(Delivery { lease, report, memo, proof: None });
+    }
+
+    /// What this node's own owner is to be handed.
+    pub(super) fn take_own(&mut self) -> Vec<Delivery> {
+        core::mem::take(&mut self.own)
     }
 
     /// What ended since it was last asked for, and is to be sent; what is to be signed comes once it is, or with the

@@ -54,10 +54,9 @@ impl Worker {
             self.end_unused(bid);
         }
         self.standings.expire(ctx.now);
-        let ended: Vec<_> =
-            self.calls.iter().filter(|(_, open)| open.expires_at <= ctx.now).map(|(key, _)| *key).collect();
-        for key in ended {
-            self.calls.remove(&key);
+        if self.call_end.is_some_and(|at| at <= ctx.now) {
+            self.calls.retain(|_, open| open.expires_at > ctx.now);
+            self.call_end = self.calls.values().map(|open| open.expires_at).min();
         }
         if self.renew_at.is_some_and(|at| at <= ctx.now) {
             self.give_back(ctx);
@@ -153,6 +152,10 @@ impl Worker {
 
     /// Sends what ended while the input was handled.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        let own = self.outbox.take_own();
+        if !own.is_empty() {
+            ctx.send(ctx.me, Message::Outcome(own));
+        }
         for (owner, leases) in self.outbox.take_fresh(ctx) {
             let ahead = self.stand_again(ctx, members, owner);
             self.outbox.send(ctx, owner, &leases, ahead);
@@ -161,7 +164,7 @@ impl Worker {
 
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let bid = self.bid_ends.first().map(|(at, _)| (*at, "a bid ends"));
-        let call = self.calls.values().map(|open| (open.expires_at, "a call ends")).min();
+        let call = self.call_end.map(|at| (at, "a call ends"));
         let renew = self.renew_at.map(|at| (at, "leases are renewed"));
         let look = self.look_at.map(|at| (at, "what runs is not short any more"));
         let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
