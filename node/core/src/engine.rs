@@ -310,6 +310,7 @@ impl Engine {
     /// The engine as it is.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        let standing = |peer| self.owner.standing_room(peer, self.now);
         let peers = self.members.iter().map(|(peer, known)| PeerView {
             peer,
             connected: known.connected,
@@ -318,6 +319,8 @@ impl Engine {
             leased: self.owner.leased_to(peer),
             done: known.done,
             lost: known.lost,
+            window: standing(peer).map_or(0, |room| room.saturating_add(self.owner.leased_to(peer))),
+            room: standing(peer).unwrap_or(0),
         });
         Snapshot {
             me: self.me,

@@ -23,8 +23,8 @@ const KNOWN_MAX: usize = 16_384;
 /// Bytes that remembered results carry themselves, together; beyond it they are forgotten in the same order.
 const INLINE_MAX: u64 = 16 << 20;
 /// Running time from which a result is remembered, in microseconds: below it, looking up and forgetting would be a
-/// share of the work that can be felt.
-const WORTH_US: u64 = 100;
+/// share of the work that can be felt (up to 2 us in a full table, which no cache holds).
+const WORTH_US: u64 = 1000;
 /// Running time from which a result is told to everybody, in microseconds: to call, award and bring home a task that
 /// somebody else knows costs up to some ten milliseconds, and so does a fetch of its bytes.
 const TELL_US: u64 = 50_000;

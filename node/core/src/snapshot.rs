@@ -49,6 +49,11 @@ pub struct PeerView {
     pub done: u64,
     /// Own tasks that were lost with it.
     pub lost: u64,
+    /// Its window: how many of our short tasks it may have at once, those that it has included; 0 while it bids
+    /// for each call alone.
+    pub window: u32,
+    /// Of these, how many more it takes now.
+    pub room: u32,
 }
 
 /// One own job.
@@ -76,6 +81,28 @@ pub struct JobView {
     pub retried: u32,
     /// Tasks for which nothing ran, because their result was known.
     pub recalled: u32,
+    /// What one of its tasks takes by what was measured, in microseconds; 0 while unknown.
+    pub service_us: u32,
+    /// How its tasks find their workers.
+    pub regime: Regime,
+}
+
+/// How tasks find their workers: it follows from what one takes, and from the round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Regime {
+    /// A task binds to whoever is free: the rule for long ones.
+    LateBinding,
+    /// Tasks are bound before a slot is free, to room that workers keep for them: short ones.
+    BiddingAhead,
+}
+
+impl core::fmt::Display for Regime {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::LateBinding => "late binding",
+            Self::BiddingAhead => "bidding ahead",
+        })
+    }
 }
 
 /// State of one task, and why it does not run.

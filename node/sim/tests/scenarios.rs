@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::{Award, Call, Class, Delivery, Grant, LeaseRange, Needs, Reason};
-use weft_core::snapshot::{Said, TaskView};
+use weft_core::snapshot::{Regime, Said, TaskView};
 use weft_core::{
     BidId, BlobId, CallId, Entry, JobId, LeaseId, Limits, MeshConfig, Message, Outcome, Payload, Profile,
     Program, Report, Terms,
@@ -427,4 +427,65 @@ fn idle_call(call: CallId) -> Call {
         count: u32::MAX,
         service_us: 1,
     }
+}
+
+/// A job of so many half-millisecond tasks of one program.
+fn short_ones(tasks: u32, same: u64) -> JobSpec {
+    JobSpec {
+        service_us: (500, 500),
+        same: Some(same),
+        terms: Terms { memo: false, ..Terms::default() },
+        ..JobSpec::new(tasks, 1)
+    }
+}
+
+#[test]
+fn short_tasks_one_by_one_call_nobody_once_room_stands() {
+    let mut world = World::builder(50).hosts(6, 2).build();
+    world.connect();
+    let first = world.submit(OWNER, &short_ones(60, 4));
+    world.run_until("all tasks end", ms(1000), |world| done(world, first, 60));
+    // Ten times what two slots can do, in bursts: most of it must go elsewhere.
+    let (before, mut jobs) = (world.snapshot(OWNER).unwrap().counters, Vec::new());
+    for _ in 0..60 {
+        jobs.extend((0..20).map(|_| world.submit(OWNER, &short_ones(1, 4))));
+        world.run_for(ms(1));
+    }
+    world.run_until("all tasks end", ms(200), |world| jobs.iter().all(|job| done(world, *job, 1)));
+    let after = world.snapshot(OWNER).unwrap();
+    let (calls, awards) = (after.counters.calls - before.calls, after.counters.awards - before.awards);
+    assert_eq!(awards, 1200);
+    assert!(calls <= 60, "{calls} calls for 1,200 tasks");
+    assert!(after.peers.iter().all(|peer| peer.window > 0), "room stands everywhere: {:?}", after.peers);
+    assert!(after.jobs.iter().all(|job| job.regime == Regime::BiddingAhead && job.service_us == 500));
+    let away = jobs.iter().filter(|job| world.reference().brought(**job, world.peer(OWNER)) == 0).count();
+    assert!(away > 600, "{away} of 1,200 went elsewhere");
+}
+
+#[test]
+fn standing_room_ends_with_its_ttl() {
+    let mut world = World::builder(51).hosts(4, 2).build();
+    world.connect();
+    for _ in 0..2 {
+        let job = world.submit(OWNER, &short_ones(200, 4));
+        world.run_until("all tasks end", ms(1000), |world| done(world, job, 200));
+    }
+    let reserved =
+        |world: &World| (1..4).map(|host| world.snapshot(HostId(host)).unwrap().reserved).sum::<u32>();
+    assert!(reserved(&world) > 0);
+    world.run_for(ms(2100));
+    assert_eq!(reserved(&world), 0);
+    assert!(world.snapshot(OWNER).unwrap().peers.iter().all(|peer| (peer.window, peer.room) == (0, 0)));
+}
+
+#[test]
+fn tasks_that_prove_long_are_called_out_like_any() {
+    let mut world = World::builder(52).hosts(4, 1).build();
+    world.connect();
+    let short = world.submit(OWNER, &short_ones(200, 4));
+    world.run_until("all tasks end", ms(1000), |world| done(world, short, 200));
+    // The same program, and each task takes a hundred times as long.
+    let long = world.submit(OWNER, &JobSpec { service_us: (50_000, 50_000), ..short_ones(40, 8) });
+    let took = world.run_until("all tasks end", ms(5000), |world| done(world, long, 40));
+    assert!(took < ms(1000), "four slots need 0.5 s for 2 s of work, and took {took:?}");
 }

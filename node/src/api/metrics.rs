@@ -88,6 +88,7 @@ fn counters(text: &mut String, counters: Counters) {
         disagreed,
         unproven,
         preempted,
+        unasked,
     } = counters;
     counter(text, "calls", "Calls for bids sent", calls);
     counter(text, "bids_made", "Bids made as a worker", bids_made);
@@ -110,6 +111,7 @@ fn counters(text: &mut String, counters: Counters) {
     counter(text, "memo_untold", "Results not told for want of budget", untold);
     counter(text, "memo_disagreed", "Remembered results that another contradicted", disagreed);
     counter(text, "proofs_dropped", "Proofs that did not belong to their outcome", unproven);
+    counter(text, "bids_unasked", "Bids to owners that told of a backlog", unasked);
     counter(text, "tasks_preempted", "Running tasks paused for one of a higher class", preempted);
 }
 

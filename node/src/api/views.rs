@@ -115,6 +115,7 @@ fn counters(counters: Counters) -> api::Counters {
         disagreed,
         unproven,
         preempted,
+        unasked: _,
     } = counters;
     api::Counters {
         calls,
@@ -144,7 +145,7 @@ fn counters(counters: Counters) -> api::Counters {
 
 /// A peer as seen from here.
 pub(super) fn peer(view: PeerView) -> api::Peer {
-    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost } = view;
+    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost, window: _, room: _ } = view;
     let weft_core::message::Capacity {
         boot: _,
         seq: _,

@@ -17,6 +17,7 @@ use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Ahead, BATCH_MAX, Class, Grant, Message, Place};
+use crate::snapshot::Said;
 use crate::time::Time;
 use crate::worker::Worker;
 
@@ -233,6 +234,13 @@ impl Owner {
         }
     }
 
+    /// How many short tasks a worker takes now, if it said so and that stands.
+    pub(crate) fn standing_room(&self, peer: PeerId, now: Time) -> Option<u32> {
+        let (_, row) = self.standing.rows.get(self.standing.place_of(peer).ok()?)?;
+        let room = u32::try_from(row.limit.saturating_sub(row.placed)).unwrap_or(u32::MAX);
+        (row.expires_at > now).then_some(room)
+    }
+
     /// Has a job's tasks placed on standing room if they are short. True unless it is to call for bids as well.
     pub(super) fn goes_ahead(&mut self, name: JobId) -> bool {
         let Some(job) = self.jobs.get_mut(&name) else { return true };
@@ -258,11 +266,15 @@ impl Owner {
         if idle && self.standing.place_of(from).is_ok_and(|place| self.standing.is_fresh(place)) {
             self.standing.release(ctx, from);
         }
-        let calls = self.calls.values().filter(|name| {
-            let open = self.jobs.get(*name).and_then(|job| job.call.as_ref());
-            open.is_some_and(|open| !open.asked.contains(&from))
-        });
-        self.dirty.extend(calls.copied());
+        for name in self.calls.values() {
+            let Some(job) = self.jobs.get_mut(name) else { continue };
+            // Who has answered bids again by itself; the call to who has not may be lost.
+            let silent = matches!(job.said.get(&from), None | Some((_, Said::Nothing)));
+            if let Some(open) = job.call.as_mut().filter(|_| silent) {
+                open.asked.retain(|asked| *asked != from);
+                self.dirty.insert(*name);
+            }
+        }
     }
 
     /// Gives what waits of short jobs to whoever begins it first.

@@ -15,10 +15,6 @@ impl Dirty {
         }
     }
 
-    pub(super) fn extend(&mut self, jobs: impl Iterator<Item = JobId>) {
-        self.0.extend(jobs);
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -11,7 +11,7 @@ use crate::input::Submission;
 use crate::message::{Call, Reason};
 use crate::programs::average_us;
 use crate::receipt::Proof;
-use crate::snapshot::{JobView, Said};
+use crate::snapshot::{JobView, Regime, Said};
 use crate::task::{Outcome, Payload, Report, TaskKey};
 use crate::time::Time;
 use crate::worker::is_short;
@@ -300,6 +300,8 @@ impl Job {
             cancelled: self.counts.cancelled,
             retried: self.counts.retried,
             recalled: self.counts.recalled,
+            service_us: self.service_us,
+            regime: if self.is_short() { Regime::BiddingAhead } else { Regime::LateBinding },
         }
     }
 
