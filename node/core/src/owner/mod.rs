@@ -8,6 +8,7 @@ mod dirty;
 mod job;
 mod outcome;
 mod recall;
+mod standing;
 mod tasks;
 mod views;
 
@@ -24,12 +25,12 @@ use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
 use crate::worker::Worker;
-pub(crate) use ahead::wait_us;
 pub(crate) use outcome::blobs_with_lengths;
+pub(crate) use standing::wait_us;
 
-use ahead::Standing;
 use dirty::Dirty;
 use job::{Attempt, Job, RECALLED, State};
+use standing::Standing;
 
 /// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
 const ENDED_MAX: usize = 1000;
