@@ -252,6 +252,10 @@ impl Owner {
         let first = self.standing.short.first().and_then(|(_, _, name)| self.jobs.get_mut(name));
         if let Some(job) = first {
             job.asks = Asks::ForRoom;
+            if let Some(call) = &mut job.call {
+                // Its tasks proved short after it was called: who was asked then was asked for something else.
+                call.asked.clear();
+            }
             self.dirty.insert(job.what.job);
         }
     }
