@@ -52,6 +52,9 @@ fn crowds() {
     }
 }
 
+/// What an engine was told, and when.
+type Log = Vec<(Time, Input)>;
+
 /// Nanoseconds, tasks, inputs.
 type Cost = (u64, u64, u64);
 
@@ -182,7 +185,7 @@ fn submission(job: JobId, inputs: Vec<Payload>, terms: Terms) -> Submission {
 }
 
 /// Plays what a crowd said to a fresh engine; nanoseconds that the second part took.
-fn replay(before: &[(Time, Input)], timed: Vec<(Time, Input)>) -> u64 {
+fn replay(before: &[(Time, Input)], timed: Log) -> u64 {
     let mut engine = engine();
     for (now, input) in before {
         drop(engine.handle(*now, input.clone()));
@@ -209,7 +212,7 @@ struct Crowd {
     runs: VecDeque<RunId>,
     job: u64,
     /// What the engine was told.
-    log: Vec<(Time, Input)>,
+    log: Log,
     ended: u64,
 }
 
@@ -267,7 +270,7 @@ impl Crowd {
 
     /// Submits so many tasks, each peer as many again in turn, and lets all end.
     /// How many tasks there were, and what the engine was told, before the first and after.
-    fn run(mut self, tasks: u64) -> (u64, Vec<(Time, Input)>, Vec<(Time, Input)>) {
+    fn run(mut self, tasks: u64) -> (u64, Log, Log) {
         self.submit();
         self.drain(0);
         for place in 0..self.peers.len() {
