@@ -1,5 +1,4 @@
 //! What a job costs its owner in memory: a lone node takes a million tasks, runs them, and every byte is counted.
-#![expect(clippy::print_stdout, reason = "a test says what it measured")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::VecDeque;
