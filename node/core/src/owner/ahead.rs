@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::Owner;
 use super::award::{AWARD_BYTES, SLOTS_MAX};
 use super::job::{Attempt, Job, State};
-use super::standing::{Row, rank};
+use super::room::{Row, rank};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
@@ -51,10 +51,10 @@ impl Owner {
             memory_bytes,
             expires_at: ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms)),
         };
-        match self.standing.place_of(from) {
-            Err(place) => self.standing.rows.insert(place, (from, fresh)),
+        match self.room.place_of(from) {
+            Err(place) => self.room.rows.insert(place, (from, fresh)),
             Ok(place) => {
-                let Some((_, row)) = self.standing.rows.get_mut(place) else { return };
+                let Some((_, row)) = self.room.rows.get_mut(place) else { return };
                 let same = row.bid == bid && row.expires_at > ctx.now;
                 if same && taken < row.taken {
                     return;
@@ -67,7 +67,7 @@ impl Owner {
 
     /// How many short tasks a worker takes now, if it said so and that stands.
     pub(crate) fn standing_room(&self, peer: PeerId, now: Time) -> Option<u32> {
-        let (_, row) = self.standing.rows.get(self.standing.place_of(peer).ok()?)?;
+        let (_, row) = self.room.rows.get(self.room.place_of(peer).ok()?)?;
         let room = u32::try_from(row.limit.saturating_sub(row.placed)).unwrap_or(u32::MAX);
         (row.expires_at > now).then_some(room)
     }
@@ -76,12 +76,12 @@ impl Owner {
     pub(super) fn goes_ahead(&mut self, name: JobId) -> bool {
         let Some(job) = self.jobs.get_mut(&name) else { return true };
         if job.is_short() {
-            self.standing.add(job);
+            self.room.add(job);
             return job.asks == Asks::Nobody && job.call.is_none();
         }
-        if self.standing.short.remove(&rank(job)) {
+        if self.room.short.remove(&rank(job)) {
             // Its tasks take longer than was thought: whoever was asked for room for short ones is asked again.
-            self.standing.called.remove(&name);
+            self.room.called.remove(&name);
             job.asks = Asks::Nobody;
             if let Some(call) = &mut job.call {
                 call.asked.clear();
@@ -93,9 +93,9 @@ impl Owner {
     /// A worker bids by itself: jobs whose tasks are long may not have asked it.
     pub(crate) fn on_unasked(&mut self, ctx: &mut Ctx<'_>, from: PeerId) {
         // What was asked for just now is of use to the next job, if not to the one that asked.
-        let idle = self.standing.short.is_empty() && ctx.now >= self.standing.ask_after;
-        if idle && self.standing.place_of(from).is_ok_and(|place| self.standing.is_fresh(place)) {
-            self.standing.release(ctx, from);
+        let idle = self.room.short.is_empty() && ctx.now >= self.room.ask_after;
+        if idle && self.room.place_of(from).is_ok_and(|place| self.room.is_fresh(place)) {
+            self.room.release(ctx, from);
         }
         for name in self.calls.values() {
             let Some(job) = self.jobs.get_mut(name) else { continue };
@@ -112,13 +112,13 @@ impl Owner {
     pub(super) fn place_ahead(&mut self, ctx: &mut Ctx<'_>, members: &Membership, worker: &Worker) {
         let (mut here, mut skipped) = (0, 0);
         while skipped < TRIED_MAX {
-            let Some((_, _, name)) = self.standing.short.iter().nth(skipped).copied() else { break };
+            let Some((_, _, name)) = self.room.short.iter().nth(skipped).copied() else { break };
             if !self.place_job(ctx, members, worker, (name, &mut here)) {
                 skipped += 1;
             }
         }
-        if self.standing.short.is_empty() {
-            self.standing.look_at = None;
+        if self.room.short.is_empty() {
+            self.room.look_at = None;
         } else {
             self.ask_for_room(ctx, members);
             self.call_out(ctx);
@@ -147,7 +147,7 @@ impl Owner {
                     ctx.me
                 }
                 Spot::There(place) => {
-                    let Some((peer, row)) = self.standing.rows.get_mut(place) else { break };
+                    let Some((peer, row)) = self.room.rows.get_mut(place) else { break };
                     row.placed += 1;
                     *peer
                 }
@@ -160,7 +160,7 @@ impl Owner {
         }
         let over = job.queue.is_empty();
         if over {
-            self.standing.remove(&job);
+            self.room.remove(&job);
             if job.call.is_some() {
                 self.dirty.insert(name);
             }
@@ -180,13 +180,13 @@ impl Owner {
     ) -> Option<Spot> {
         let task = job.task(index)?;
         let (now, me) = (ctx.now, ctx.me);
-        let avoided = task.avoids(me) && (task.is_patient(now) || !self.standing.rows.is_empty());
+        let avoided = task.avoids(me) && (task.is_patient(now) || !self.room.rows.is_empty());
         let shunned = job.shunned.get(&me).is_some_and(|(_, until)| now < *until);
         let here_us = here_us.filter(|_| !avoided && !shunned);
         if here_us == Some(0) {
             return Some(Spot::Here);
         }
-        let there = self.standing.best(ctx, members, job, index);
+        let there = self.room.best(ctx, members, job, index);
         match (here_us, there) {
             (Some(here), Some((_, there))) if here <= there => Some(Spot::Here),
             (_, Some((place, _))) => Some(Spot::There(place)),
@@ -217,11 +217,11 @@ impl Owner {
         let (worker, bid, mut placed) = match spot {
             Spot::Here => (ctx.me, BidId(0), 0),
             Spot::There(place) => {
-                let Some((peer, row)) = self.standing.rows.get(place) else { return };
+                let Some((peer, row)) = self.room.rows.get(place) else { return };
                 (*peer, row.bid, row.placed - grants.len() as u64)
             }
         };
-        let mut acks = self.standing.acks.remove(&worker).unwrap_or_default();
+        let mut acks = self.room.acks.remove(&worker).unwrap_or_default();
         let name = job.call.as_ref().map_or(CallId(job.what.job.0), |open| open.call);
         let lease_ms = u32::try_from(ctx.mesh.lease_ms).unwrap_or(u32::MAX);
         let mut grants = grants.into_iter().peekable();
@@ -241,15 +241,15 @@ impl Owner {
 
     /// Somebody who might take some never said so: the first job that waits is called, once in a while.
     fn ask_for_room(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
-        if ctx.now < self.standing.ask_after {
+        if ctx.now < self.room.ask_after {
             return;
         }
-        self.standing.rows.retain(|(_, row)| row.expires_at > ctx.now);
-        if members.count_connected() <= self.standing.rows.len() {
+        self.room.rows.retain(|(_, row)| row.expires_at > ctx.now);
+        if members.count_connected() <= self.room.rows.len() {
             return;
         }
-        self.standing.ask_after = ctx.now.plus_ms(ctx.mesh.call_ms);
-        let first = self.standing.short.first().and_then(|(_, _, name)| self.jobs.get_mut(name));
+        self.room.ask_after = ctx.now.plus_ms(ctx.mesh.call_ms);
+        let first = self.room.short.first().and_then(|(_, _, name)| self.jobs.get_mut(name));
         if let Some(job) = first {
             job.asks = Asks::ForRoom;
             if let Some(call) = &mut job.call {
@@ -262,33 +262,33 @@ impl Owner {
 
     /// A short task that found no room for a while is called out like a long one.
     fn call_out(&mut self, ctx: &mut Ctx<'_>) {
-        let Some(at) = self.standing.look_at else {
-            if self.standing.called.len() < CALLED_MAX {
-                self.standing.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
+        let Some(at) = self.room.look_at else {
+            if self.room.called.len() < CALLED_MAX {
+                self.room.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
             }
             return;
         };
         if at > ctx.now {
             return;
         }
-        self.standing.look_at = None;
+        self.room.look_at = None;
         let patient_us = 1000 * PATIENCE_MS;
-        for (_, _, name) in self.standing.short.iter().take(4 * CALLED_MAX) {
+        for (_, _, name) in self.room.short.iter().take(4 * CALLED_MAX) {
             let Some(job) = self.jobs.get_mut(name) else { continue };
             if ctx.now.since_us(job.placed_at) < patient_us || job.asks == Asks::ForAnybody {
                 continue;
             }
-            if self.standing.called.len() >= CALLED_MAX {
+            if self.room.called.len() >= CALLED_MAX {
                 return;
             }
-            self.standing.called.insert(*name);
+            self.room.called.insert(*name);
             job.asks = Asks::ForAnybody;
             if let Some(call) = &mut job.call {
                 call.asked.clear();
             }
             self.dirty.insert(*name);
         }
-        self.standing.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
+        self.room.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
     }
 }
 

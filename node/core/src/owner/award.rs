@@ -72,7 +72,7 @@ impl Owner {
     pub(super) fn place(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         if job.queue.is_empty() {
-            self.standing.remove(job);
+            self.room.remove(job);
             if let Some(call) = withdraw(ctx, job) {
                 self.calls.remove(&call);
             }

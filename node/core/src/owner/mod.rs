@@ -8,7 +8,7 @@ mod dirty;
 mod job;
 mod outcome;
 mod recall;
-mod standing;
+mod room;
 mod tasks;
 mod views;
 
@@ -26,11 +26,11 @@ use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
 use crate::worker::Worker;
 pub(crate) use outcome::blobs_with_lengths;
-pub(crate) use standing::wait_us;
+pub(crate) use room::wait_us;
 
 use dirty::Dirty;
 use job::{Attempt, Job, RECALLED, State};
-use standing::Standing;
+use room::Room;
 
 /// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
 const ENDED_MAX: usize = 1000;
@@ -56,7 +56,7 @@ pub(crate) struct Owner {
     expiries: BTreeSet<(Time, LeaseId)>,
     fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
-    standing: Standing,
+    room: Room,
     submitted: u64,
 }
 
@@ -180,7 +180,7 @@ impl Owner {
         for lease in leases {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
-            self.standing.forget(from);
+            self.room.forget(from);
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
             job.requeue(lease.index);
@@ -231,7 +231,7 @@ impl Owner {
                 call.asked.retain(|asked| *asked != peer);
             }
         }
-        self.standing.forget(peer);
+        self.room.forget(peer);
         let Some(grace_ms) = grace_ms else { return };
         let soon = ctx.now.plus_ms(grace_ms);
         let range = (peer, LeaseId::FIRST)..=(peer, LeaseId::LAST);
@@ -256,7 +256,7 @@ impl Owner {
             self.expiries.pop_first();
             self.expire(ctx, members, lease);
         }
-        for (worker, leases) in self.standing.acks_due(ctx.now) {
+        for (worker, leases) in self.room.acks_due(ctx.now) {
             say_safe(ctx, members, worker, &leases);
         }
         if self.repeat_at.is_some_and(|at| at <= ctx.now) {
@@ -306,8 +306,8 @@ impl Owner {
     /// this node's own worker answers at once.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership, worker: &Worker) {
         for (worker, leases) in core::mem::take(&mut self.acks) {
-            let now = if self.standing.defers_to(worker, ctx.now) {
-                self.standing.defer(worker, leases, ctx.now)
+            let now = if self.room.defers_to(worker, ctx.now) {
+                self.room.defer(worker, leases, ctx.now)
             } else {
                 Some(leases)
             };
@@ -328,7 +328,7 @@ impl Owner {
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
         let call = self.repeat_at.map(|at| (at, "a call is repeated"));
-        [lease, call, self.standing.next_wakeup()].into_iter().flatten().min()
+        [lease, call, self.room.next_wakeup()].into_iter().flatten().min()
     }
 }
 

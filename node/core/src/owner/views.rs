@@ -17,7 +17,7 @@ impl Owner {
 
     pub(crate) fn backlog(&self) -> u32 {
         let called: Vec<JobId> = self.calls.values().copied().collect();
-        let short = self.standing.jobs().filter(|name| !called.contains(name));
+        let short = self.room.jobs().filter(|name| !called.contains(name));
         let waiting = short.chain(called.iter().copied()).filter_map(|name| self.jobs.get(&name));
         waiting.map(|job| job.waiting()).fold(0, u32::saturating_add)
     }

@@ -66,7 +66,7 @@ pub(crate) fn wait_us(held: u64, slots: u32, service_us: u32) -> u64 {
 
 /// What the owner knows of standing room, and which of its jobs wait for it.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct Room {
     /// In the order of their names.
     pub(super) rows: Vec<(PeerId, Row)>,
     /// Short jobs with tasks that wait: most urgent class first, then oldest.
@@ -81,7 +81,7 @@ pub(super) struct Standing {
     ack_at: Option<Time>,
 }
 
-impl Standing {
+impl Room {
     pub(super) fn place_of(&self, peer: PeerId) -> Result<usize, usize> {
         self.rows.binary_search_by_key(&peer, |(of, _)| *of)
     }
