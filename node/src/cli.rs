@@ -1,11 +1,13 @@
 //! The words of the command line: verbs, flags and their help. Parsing only; `commands` acts on them.
 
+mod policy;
 mod tasks;
 
 use std::path::PathBuf;
 
 use weft_node::settings::Flags;
 
+pub(crate) use policy::PolicyArgs;
 pub(crate) use tasks::{Given, MapArgs, RunArgs, TaskArgs};
 
 /// A peer-to-peer compute mesh: every machine runs one node, and tasks run wherever there is room.
@@ -142,6 +144,11 @@ pub(crate) struct NodeArgs {
     /// The node's settings.
     #[command(flatten)]
     pub(crate) flags: Flags,
+    /// Write all that the node's engine is told and decides into a new FILE, up to 1 GiB, for `weft-sim replay`.
+    ///
+    /// A debugging aid. The file holds inputs and outputs of tasks; only this user may read it.
+    #[arg(long, value_name = "FILE", display_order = 900)]
+    pub(crate) record: Option<PathBuf>,
 }
 
 const NODE_HELP: &str = "\
@@ -163,6 +170,7 @@ Settings come from flags, then environment, then file, then defaults:
   --slot-kind  WEFT_SLOT_KIND slot-kind = \"process\"
   --memory     WEFT_MEMORY    memory = \"512MiB\"
   --label      WEFT_LABEL     labels = { rack = \"3\", gpu = \"no\" }
+  --class-min  WEFT_CLASS_MIN class-min = \"batch\"
   --peer       WEFT_PEER      peers = [\"192.168.1.7:7117\"]
   --open       WEFT_OPEN      open = false
   --no-mdns    WEFT_MDNS      mdns = true

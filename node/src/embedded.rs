@@ -268,6 +268,7 @@ fn settings(
         slot_kind: SlotKind::Thread,
         memory_bytes: 1 << 30,
         labels: Vec::new(),
+        class_min: weft_core::message::Class::Scavenger,
         peers,
         open: false,
         mdns: false,

@@ -150,7 +150,7 @@ impl JobTable {
     pub fn record(&self, event: Event) {
         let mut table = self.lock();
         match event {
-            Event::TaskEnded { job, index, report, worker, attempts, memo, proof } => {
+            Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified: _ } => {
                 let end = TaskEnd { index, report, worker, attempts, memo, receipt: None };
                 table.task_ended(job, end, proof);
             }
@@ -160,6 +160,14 @@ impl JobTable {
                 }
             }
             Event::JobEnded { job } => table.job_ended(job),
+            Event::JobGivenUp { job, failed: _ } => {
+                if let Some(entry) = table.jobs.get_mut(&job) {
+                    entry.given_up = true;
+                }
+            }
+            Event::Differed { .. } => {}
+            // Nothing of it will ever come.
+            Event::Refused { job, reason: _ } => table.job_ended(job),
             Event::Lost { job, index: _, worker: _ } => {
                 if let Some(entry) = table.jobs.get_mut(&job) {
                     entry.lost = entry.lost.saturating_add(1);

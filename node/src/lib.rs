@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod bench;
+mod cpu;
 pub mod demo;
 pub mod embedded;
 pub mod handle;
@@ -14,6 +15,7 @@ pub mod jobs;
 pub mod node;
 mod ports;
 pub mod receipts;
+mod record;
 pub mod settings;
 mod slots;
 pub mod ticket;

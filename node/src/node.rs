@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use weft_core::{Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
+use weft_core::log::Header;
+use weft_core::{Effect, Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
 use weft_exec::SandboxError;
 use weft_net::{Admission, Net, NetConfig, NetError, NetEvent, Signer};
 
@@ -19,6 +20,7 @@ use crate::api;
 use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, Standing};
 use crate::jobs::JobTable;
 use crate::ports::Ports;
+use crate::record::Recorder;
 use crate::settings::{self, DirError, Settings};
 use crate::slots::{self, Readable};
 
@@ -96,6 +98,7 @@ pub enum Notice {
 /// A running node. Dropping it stops it at once, as a crash would: nothing is said to anybody.
 pub struct Node {
     engine: Engine,
+    recorder: Recorder,
     ports: Ports,
     started: Instant,
     requests: mpsc::Receiver<Request>,
@@ -169,13 +172,16 @@ impl Node {
             name: settings.name,
             slots: settings.slots,
             memory_bytes: settings.memory_bytes,
-            labels: settings.labels,
+            labels: crate::cpu::beside(settings.labels),
+            class_min: settings.class_min,
             boot,
         };
-        let engine = Engine::new(me, MeshConfig::DEFAULT, node, random_seed()?);
+        let (mesh, version) = (MeshConfig::DEFAULT, env!("CARGO_PKG_VERSION").into());
+        let header = Header { version, me, mesh, node, seed: random_seed()? };
         let (notices_tx, notices_rx) = mpsc::channel(NOTICES_MAX);
         Ok(Self {
-            engine,
+            engine: header.engine(),
+            recorder: Recorder::new(header),
             ports,
             started: Instant::now(),
             requests,
@@ -200,6 +206,14 @@ impl Node {
     /// What comes and goes, for whoever watches; `None` the second time.
     pub fn notices(&mut self) -> Option<mpsc::Receiver<Notice>> {
         self.notices.1.take()
+    }
+
+    /// Writes everything that its engine is told and answers into a new file, for `weft-sim replay`.
+    ///
+    /// # Errors
+    /// When the file exists, or can't be made.
+    pub fn record(&mut self, path: &std::path::Path) -> std::io::Result<()> {
+        self.recorder.start(path)
     }
 
     /// Runs the loop until `stop` is ready, or somebody asks for it through the handle.
@@ -255,8 +269,15 @@ impl Node {
         let mut next = Some(input);
         while let Some(input) = next {
             let now = Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
-            for effect in self.engine.handle(now, input) {
-                self.ports.perform(effect);
+            let draft = self.recorder.draft(now, &input);
+            let effects = self.engine.handle(now, input);
+            match draft {
+                None => effects.for_each(|effect| self.ports.perform(effect)),
+                Some(draft) => {
+                    let effects: Vec<Effect> = effects.collect();
+                    self.recorder.finish(draft, &effects);
+                    effects.into_iter().for_each(|effect| self.ports.perform(effect));
+                }
             }
             next = self.ports.answered();
         }

@@ -20,6 +20,7 @@ pub use layer::{Environment, Flags};
 pub use text::{multiaddr, parse_address, parse_bytes, parse_duration, parse_pair};
 
 use layer::Layer;
+use weft_core::message::Class;
 
 /// The port of a node that has a mesh key, or is open, and was given no `--listen`.
 pub const DEFAULT_PORT: u16 = 7117;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub memory_bytes: u64,
     /// Labels, each name once.
     pub labels: Vec<(String, String)>,
+    /// The lowest priority class whose tasks it takes.
+    pub class_min: Class,
     /// Peers to dial, as multiaddrs: those given, and those that a ticket named.
     pub peers: Vec<String>,
     /// Whether anybody on the network may join. Never together with a mesh key.
@@ -104,6 +107,7 @@ impl std::fmt::Debug for Settings {
             .field("slot_kind", &self.slot_kind)
             .field("memory_bytes", &self.memory_bytes)
             .field("labels", &self.labels)
+            .field("class_min", &self.class_min)
             .field("peers", &self.peers)
             .field("open", &self.open)
             .field("mdns", &self.mdns)
@@ -192,6 +196,7 @@ impl Settings {
             slot_kind: slot_kind_of(layer.slot_kind)?,
             memory_bytes: memory_of(layer.memory, slots)?,
             labels: labels_of(layer.labels.unwrap_or_default())?,
+            class_min: class_of(layer.class_min)?,
             peers,
             open,
             mdns: layer.mdns.unwrap_or(true),
@@ -329,6 +334,14 @@ fn labels_of(given: Vec<String>) -> Result<Vec<(String, String)>, SettingsError>
         labels.push((name, value));
     }
     Ok(labels)
+}
+
+fn class_of(given: Option<String>) -> Result<Class, SettingsError> {
+    let Some(given) = given else { return Ok(Class::Scavenger) };
+    Class::ALL
+        .into_iter()
+        .find(|class| class.word() == given)
+        .ok_or_else(|| wrong("class-min", given, "scavenger, batch, interactive or realtime"))
 }
 
 fn addresses(key: &'static str, given: &[String]) -> Result<Vec<String>, SettingsError> {

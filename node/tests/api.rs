@@ -188,7 +188,7 @@ async fn echo(
 
 fn ended(job: JobId, index: u32, report: Report, worker: Option<PeerId>) -> Event {
     let attempts = u32::from(worker.is_some());
-    Event::TaskEnded { job, index, report, worker, attempts, memo: false, proof: None }
+    Event::TaskEnded { job, index, report, worker, attempts, memo: false, proof: None, verified: None }
 }
 
 fn printed(job: JobId, index: u32) -> Event {
@@ -206,6 +206,7 @@ fn snapshot() -> Snapshot {
         reserved: 0,
         undelivered: 0,
         known: 0,
+        suspicion: None,
         peers: Vec::new(),
         jobs: Vec::new(),
         counters: Counters::default(),
@@ -214,7 +215,8 @@ fn snapshot() -> Snapshot {
 
 fn why() -> Why {
     let answers = vec![Answer { peer: ME, said: Said::Bid(2), ago_ms: 5 }];
-    Why { state: TaskView::Queued { before: 3 }, answers }
+    let deadline = Some(weft_core::snapshot::Deadline::Left { ms: 4000 });
+    Why { state: TaskView::Queued { before: 3 }, deadline, answers, notes: Vec::new() }
 }
 
 fn task() -> Task {

@@ -99,8 +99,14 @@ fn on_cpu() -> Option<u64> {
 }
 
 fn engine() -> Engine {
-    let node =
-        NodeConfig { name: "bench".into(), slots: 4, memory_bytes: 1 << 30, labels: Vec::new(), boot: 1 };
+    let node = NodeConfig {
+        name: "bench".into(),
+        slots: 4,
+        memory_bytes: 1 << 30,
+        labels: Vec::new(),
+        class_min: Class::Scavenger,
+        boot: 1,
+    };
     Engine::new(PeerId([1; 32]), MeshConfig::DEFAULT, node, [7; 32])
 }
 
@@ -124,7 +130,14 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                 Effect::Fetch { blob, .. } => next.push_back(Input::Fetched { blob, found: true }),
                 Effect::Sign { batch, .. } => next.push_back(Input::Signed { batch, signature: [0; 64] }),
                 Effect::Notify(Event::TaskEnded { .. }) => (ended, owed) = (ended + 1, owed + 1),
-                Effect::Notify(Event::JobEnded { .. } | Event::Lost { .. } | Event::Printed { .. })
+                Effect::Notify(
+                    Event::JobEnded { .. }
+                    | Event::JobGivenUp { .. }
+                    | Event::Lost { .. }
+                    | Event::Printed { .. }
+                    | Event::Differed { .. }
+                    | Event::Refused { .. },
+                )
                 | Effect::Send { .. }
                 | Effect::Publish(_)
                 | Effect::Abort(_)
@@ -339,7 +352,15 @@ impl Crowd {
         let Some(peer) = self.peers.get_mut(place) else { return };
         let all = std::mem::take(&mut peer.held).into_iter();
         let all = all.map(|lease| Delivery { lease, report: report(500), memo: None, proof: None }).collect();
-        let ahead = Ahead { bid: BidId(1), taken: peer.taken, room: 4, held: 3, slots: 4, ttl_ms: 2000 };
+        let ahead = Ahead {
+            bid: BidId(1),
+            taken: peer.taken,
+            room: 4,
+            held: 3,
+            slots: 4,
+            ttl_ms: 2000,
+            class_min: Class::Scavenger,
+        };
         let from = peer.id;
         self.tell(Input::Received { from, message: Message::Ended { all, ahead } });
     }
@@ -364,7 +385,14 @@ impl Crowd {
             Effect::Fetch { blob, .. } => self.next.push_back(Input::Fetched { blob, found: true }),
             Effect::Notify(Event::TaskEnded { .. }) => self.ended += 1,
             Effect::Send { to, message } => self.hear(to, message),
-            Effect::Notify(Event::JobEnded { .. } | Event::Lost { .. } | Event::Printed { .. })
+            Effect::Notify(
+                Event::JobEnded { .. }
+                | Event::JobGivenUp { .. }
+                | Event::Lost { .. }
+                | Event::Printed { .. }
+                | Event::Differed { .. }
+                | Event::Refused { .. },
+            )
             | Effect::Sign { .. }
             | Effect::Publish(_)
             | Effect::Abort(_)
@@ -414,5 +442,7 @@ fn call(job: JobId) -> Call {
         terms: Terms { memo: false, ..Terms::default() },
         count: 1,
         service_us: 500,
+        deadline_ms: None,
+        waited_ms: 0,
     }
 }

@@ -4,8 +4,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::message::Class;
+
 /// What all nodes of a mesh agree on. Durations in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct MeshConfig {
     /// How long a lease lasts after its award or its last renewal.
     pub lease_ms: u64,
@@ -65,7 +67,7 @@ const _: () = {
 };
 
 /// What one node chooses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct NodeConfig {
     /// A name for people, at most 64 bytes.
     pub name: String,
@@ -75,6 +77,8 @@ pub struct NodeConfig {
     pub memory_bytes: u64,
     /// Labels, at most 32. The label `node` is added by the engine.
     pub labels: Vec<(String, String)>,
+    /// The lowest priority class whose tasks it takes, its own ones included.
+    pub class_min: Class,
     /// Nonce of this start of the node.
     pub boot: u64,
 }

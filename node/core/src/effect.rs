@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::id::{BlobId, JobId, PeerId, RunId, TaskId};
 use crate::message::{Gossip, Message};
 use crate::receipt::Proof;
+use crate::refusal::Refusal;
 use crate::task::{Payload, Program, Report, Stream};
 
 /// What can be asked.
@@ -92,6 +93,8 @@ pub enum Event {
         memo: bool,
         /// The worker's signature, if the job asked for receipts and somebody ran the task.
         proof: Option<Proof>,
+        /// Who agreed and who differed, if the job asked for the task to be computed on several nodes.
+        verified: Option<Verified>,
     },
     /// A task that runs printed something. It may be told again from offset 0, by another attempt.
     Printed {
@@ -122,4 +125,38 @@ pub enum Event {
         /// Who held it.
         worker: PeerId,
     },
+    /// More tasks of a job ended otherwise than done than it allows: those left are cancelled. Told once, before
+    /// their ends.
+    JobGivenUp {
+        /// The job.
+        job: JobId,
+        /// How many ended otherwise than done.
+        failed: u32,
+    },
+    /// What a node computed is not what most others did: it lied, or is broken.
+    Differed {
+        /// The job.
+        job: JobId,
+        /// The task's place in it.
+        index: u32,
+        /// Who.
+        worker: PeerId,
+    },
+    /// A job can't be had as it is, and was not accepted.
+    Refused {
+        /// The job.
+        job: JobId,
+        /// Why.
+        reason: Refusal,
+    },
+}
+
+/// Whose word a verified result rests on.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Verified {
+    /// Who computed what was committed, in the order in which they answered: more than half of as many nodes as the
+    /// job asked for.
+    pub agreed: Vec<PeerId>,
+    /// Who answered something else.
+    pub differed: Vec<PeerId>,
 }

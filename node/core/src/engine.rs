@@ -8,10 +8,11 @@ use alloc::vec::{self, Vec};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
+use crate::audit::Audit;
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
-use crate::id::{JobId, LeaseId, PeerId};
+use crate::id::{JobId, PeerId};
 use crate::input::{Command, Input};
 use crate::membership::{Arrival, Membership};
 use crate::memo::{self, Memo};
@@ -50,54 +51,6 @@ pub struct Engine {
     loopback: VecDeque<Message>,
 }
 
-/// What a test may look at beyond the [`Snapshot`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Audit {
-    /// Leases held as a worker, with their owners.
-    pub held: Vec<(PeerId, LeaseId)>,
-    /// Tasks handed to the slots. For short tasks more than `slots`: the rest waits in the slots' own queue.
-    pub handed: u32,
-    /// Of these, paused ones; never more than slots.
-    pub paused: u32,
-    /// Slots.
-    pub slots: u32,
-    /// Slots reserved by standing bids.
-    pub reserved: u32,
-    /// Most that may ever be held and reserved together.
-    pub reserved_max: u32,
-    /// Outcomes not acknowledged yet.
-    pub undelivered: usize,
-    /// Standing bids made as a worker.
-    pub reservations_open: usize,
-    /// Calls remembered as a worker.
-    pub calls_heard: usize,
-    /// Calls that stand as an owner.
-    pub calls_open: usize,
-    /// Leases that stand as an owner.
-    pub leases_open: usize,
-    /// Own jobs that have not ended.
-    pub jobs: Vec<JobAudit>,
-}
-
-/// Where the tasks of one job are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JobAudit {
-    /// The job.
-    pub job: JobId,
-    /// Tasks in all.
-    pub total: u32,
-    /// Tasks whose state is queued.
-    pub queued: u32,
-    /// Entries of the queue; the same number, or something is lost.
-    pub in_queue: u32,
-    /// Tasks whose state is leased.
-    pub leased: u32,
-    /// Tasks that were committed.
-    pub ended: u32,
-    /// Tasks that were cancelled.
-    pub cancelled: u32,
-}
-
 impl Engine {
     /// A node that knows nobody. `seed` is its only source of chance.
     #[must_use]
@@ -128,6 +81,7 @@ impl Engine {
     #[must_use = "effects are the only way the engine acts on the world"]
     pub fn handle(&mut self, now: Time, input: Input) -> vec::Drain<'_, Effect> {
         self.now = self.now.max(now);
+        self.owner.on_woken(self.now, &self.mesh);
         let time_alone = matches!(input, Input::Wake);
         self.dispatch(input);
         self.on_time();
@@ -168,6 +122,9 @@ impl Engine {
             Input::PeerDown { peer, closed } => {
                 members.on_down(peer, ctx.now);
                 owner.on_peer_down(&ctx, peer, closed.then_some(ctx.mesh.grace_ms));
+                if !closed {
+                    owner.on_silent(&ctx, members, peer);
+                }
                 worker.on_peer_down(&mut ctx, members, peer);
             }
             Input::Rtt { peer, rtt_us } => members.on_rtt(peer, rtt_us),
@@ -319,6 +276,7 @@ impl Engine {
             leased: self.owner.leased_to(peer),
             done: known.done,
             lost: known.lost,
+            standing: self.owner.standing(self.now, peer),
             window: standing(peer).map_or(0, |room| room.saturating_add(self.owner.leased_to(peer))),
             room: standing(peer).unwrap_or(0),
         });
@@ -331,6 +289,7 @@ impl Engine {
             waiting: self.worker.held() - self.worker.handed(),
             reserved: self.worker.reserved(),
             undelivered: u32::try_from(self.worker.undelivered()).unwrap_or(u32::MAX),
+            suspicion: self.owner.suspicion(self.now),
             peers: peers.collect(),
             jobs: self.owner.job_views(),
             counters: self.counters,
@@ -354,10 +313,13 @@ impl Engine {
             reserved: self.worker.reserved(),
             reserved_max: crate::worker::offered_max(self.node.slots),
             undelivered: self.worker.undelivered(),
+            kept: self.worker.kept().collect(),
             reservations_open: self.worker.reservations(),
             calls_heard: self.worker.calls_open(),
             calls_open: self.owner.calls_open(),
-            leases_open: self.owner.leases_open(),
+            leases_open: self.owner.issued().count(),
+            issued: self.owner.issued().collect(),
+            lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
         }
     }

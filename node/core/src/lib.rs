@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+mod audit;
 pub mod codec;
 pub mod config;
 mod ctx;
@@ -23,6 +24,7 @@ pub mod effect;
 pub mod engine;
 pub mod id;
 pub mod input;
+pub mod log;
 mod membership;
 mod memo;
 pub mod message;
@@ -31,21 +33,26 @@ mod owner;
 pub mod policy;
 mod programs;
 pub mod receipt;
+mod refusal;
 pub mod snapshot;
+pub mod standing;
+mod suspicion;
 pub mod task;
 pub mod time;
 mod worker;
 
+pub use audit::{Audit, JobAudit};
 pub use config::{MeshConfig, NodeConfig};
-pub use effect::{Effect, Event, Work};
-pub use engine::{Audit, Engine, JobAudit};
+pub use effect::{Effect, Event, Verified, Work};
+pub use engine::Engine;
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Input, Submission};
 pub use message::{Gossip, Known, Message};
 pub use policy::{Backoff, Policy};
 pub use receipt::{Proof, Receipt};
+pub use refusal::{Refusal, VERIFY_MAX};
 pub use task::{
-    Entry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey, Terms, Trap,
-    Usage,
+    Entry, Expiry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey,
+    Terms, Trap, Usage,
 };
 pub use time::Time;

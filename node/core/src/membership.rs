@@ -4,8 +4,9 @@ use alloc::collections::BTreeMap;
 
 use crate::config::MeshConfig;
 use crate::id::PeerId;
+use crate::input::Submission;
 use crate::message::{Capacity, Needs, Reason};
-use crate::task::Program;
+use crate::policy::fit;
 use crate::time::Time;
 
 /// Peers remembered, connected or not; beyond it the longest disconnected is forgotten, and a connected one ignored.
@@ -126,6 +127,7 @@ impl Membership {
         self.connected > 0
     }
 
+    /// How many can be spoken to now.
     pub(crate) fn count_connected(&self) -> usize {
         self.connected
     }
@@ -151,13 +153,7 @@ impl Membership {
     }
 
     /// Why a peer need not be asked, by what it told less than three intervals ago; `None` if it should be.
-    pub(crate) fn unfit(
-        peer: &Peer,
-        needs: &Needs,
-        program: &Program,
-        now: Time,
-        mesh: &MeshConfig,
-    ) -> Option<Reason> {
+    pub(crate) fn unfit(peer: &Peer, what: &Submission, now: Time, mesh: &MeshConfig) -> Option<Reason> {
         let told_at = peer.told_at?;
         if now.since_us(told_at) > 3000 * mesh.capacity_ms {
             return None;
@@ -166,7 +162,8 @@ impl Membership {
         if told.draining {
             return Some(Reason::Draining);
         }
-        unfit(&told.labels, told.memory_bytes, needs, program)
+        let node = fit::Node { labels: &told.labels, memory_bytes: told.memory_bytes, class_min: None };
+        fit::unfit(node, &what.needs, &what.program, what.class)
     }
 
     fn make_room(&mut self, peer: PeerId) -> bool {
@@ -177,21 +174,4 @@ impl Membership {
         let oldest = gone.min_by_key(|(_, entry)| entry.changed_at).map(|(id, _)| *id);
         oldest.is_some_and(|id| self.peers.remove(&id).is_some())
     }
-}
-
-/// Why a node with these labels and that memory can't run a task; `None` if it can.
-pub(crate) fn unfit(
-    labels: &[(alloc::string::String, alloc::string::String)],
-    memory_bytes: u64,
-    needs: &Needs,
-    program: &Program,
-) -> Option<Reason> {
-    let missing = needs.labels.iter().find(|wanted| !labels.contains(wanted));
-    if let Some((name, wanted)) = missing {
-        return Some(Reason::Label { name: name.clone(), wanted: wanted.clone() });
-    }
-    if program.limits.memory_bytes > memory_bytes {
-        return Some(Reason::Memory { wanted_bytes: program.limits.memory_bytes, limit_bytes: memory_bytes });
-    }
-    None
 }

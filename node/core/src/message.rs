@@ -96,6 +96,8 @@ pub struct Ahead {
     pub slots: u32,
     /// How long it stands, in milliseconds.
     pub ttl_ms: u32,
+    /// The lowest class that it takes.
+    pub class_min: Class,
 }
 
 /// An owner binds tasks of one job to a standing bid.
@@ -134,6 +136,10 @@ pub struct Call {
     pub count: u32,
     /// What one task took so far, in microseconds; 0 while unknown.
     pub service_us: u32,
+    /// How much time is left to be done in, in milliseconds, if that matters and can still be made.
+    pub deadline_ms: Option<u32>,
+    /// For how long no task of it was awarded to anybody although some waited, in milliseconds.
+    pub waited_ms: u32,
 }
 
 impl Call {
@@ -169,6 +175,32 @@ pub enum Class {
     Interactive,
     /// Something waits.
     Realtime,
+}
+
+impl Class {
+    /// All of them, least urgent first.
+    pub const ALL: [Self; 4] = [Self::Scavenger, Self::Batch, Self::Interactive, Self::Realtime];
+
+    /// The next more urgent one; the most urgent is its own.
+    #[must_use]
+    pub fn above(self) -> Self {
+        match self {
+            Self::Scavenger => Self::Batch,
+            Self::Batch => Self::Interactive,
+            Self::Interactive | Self::Realtime => Self::Realtime,
+        }
+    }
+
+    /// The class in one lower-case word, as people write it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Scavenger => "scavenger",
+            Self::Batch => "batch",
+            Self::Interactive => "interactive",
+            Self::Realtime => "realtime",
+        }
+    }
 }
 
 /// A worker's offer. It reserves its slots until its ttl.
@@ -246,6 +278,25 @@ pub enum Reason {
     TooManyCalls,
     /// The node could not get the module or an input.
     Unfetched,
+    /// A task would not be done there within the deadline.
+    Late {
+        /// When it would start, in milliseconds from now.
+        start_ms: u32,
+        /// What one takes, in milliseconds, as far as that is known.
+        service_ms: u32,
+        /// What is left, in milliseconds.
+        left_ms: u32,
+    },
+    /// The node takes only more urgent work.
+    Class {
+        /// The lowest class that it takes.
+        least: Class,
+    },
+    /// The node lost what it had, or lied; said by an owner to itself, never by a worker.
+    Mistrusted {
+        /// For how much longer it is given nothing, in milliseconds.
+        for_ms: u64,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -267,7 +318,15 @@ impl fmt::Display for Reason {
             }
             Self::Draining => f.write_str("draining: takes no new work"),
             Self::TooManyCalls => f.write_str("it keeps as many calls of this owner as it can"),
+            Self::Mistrusted { for_ms } => {
+                write!(f, "it lost tasks or lied: it is given none for {for_ms} ms")
+            }
             Self::Unfetched => f.write_str("it could not fetch the module or an input"),
+            Self::Late { start_ms, service_ms, left_ms } => write!(
+                f,
+                "late: would start in {start_ms} ms and take {service_ms} ms, {left_ms} ms are left"
+            ),
+            Self::Class { least } => write!(f, "class: it takes {} and above", least.word()),
         }
     }
 }

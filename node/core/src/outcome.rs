@@ -20,6 +20,34 @@ pub enum Outcome {
     Cancelled,
     /// The worker could not say how it ended: it died, or lost what the task needed; the text says which.
     Lost(String),
+    /// Its owner gave it up, because its time was over.
+    Expired(Expiry),
+}
+
+/// Which time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Expiry {
+    /// It had not ended so long after its job was submitted.
+    Unfinished {
+        /// How long, in milliseconds.
+        after_ms: u64,
+    },
+    /// Another attempt would have begun later than so long after the first.
+    GivenUp {
+        /// How long, in milliseconds.
+        after_ms: u64,
+    },
+}
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unfinished { after_ms } => write!(f, "it had not ended {after_ms} ms after its submission"),
+            Self::GivenUp { after_ms } => {
+                write!(f, "no attempt may begin later than {after_ms} ms after the first")
+            }
+        }
+    }
 }
 
 /// How a program says that it failed.
@@ -142,6 +170,7 @@ impl Outcome {
             Self::Invalid(_) => "invalid",
             Self::Cancelled => "cancelled",
             Self::Lost(_) => "lost",
+            Self::Expired(_) => "expired",
         }
     }
 }
@@ -157,6 +186,7 @@ impl fmt::Display for Outcome {
             Self::Invalid(text) => write!(f, "invalid module: {text}"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Lost(text) => write!(f, "lost: {text}"),
+            Self::Expired(expiry) => write!(f, "expired: {expiry}"),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! A read-only view of an engine, for API, dashboard and tests. Plain old data, made on request.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::id::{JobId, PeerId};
 use crate::message::{Capacity, Class, Reason};
+pub use crate::standing::{StandingView, Trust};
+pub use crate::suspicion::{Cause, SuspicionView};
 
 /// An engine as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Snapshot {
     pub undelivered: u32,
     /// Results of pure tasks that are remembered.
     pub known: u32,
+    /// Why leases that ran out are held for a while, if they are.
+    pub suspicion: Option<SuspicionView>,
     /// Known peers.
     pub peers: Vec<PeerView>,
     /// Own jobs, oldest first.
@@ -54,6 +59,8 @@ pub struct PeerView {
     pub window: u32,
     /// Of these, how many more it takes now.
     pub room: u32,
+    /// How far it is trusted with more.
+    pub standing: StandingView,
 }
 
 /// One own job.
@@ -69,6 +76,8 @@ pub struct JobView {
     pub tasks: u32,
     /// Tasks that wait for a lease.
     pub queued: u32,
+    /// Tasks that failed and wait for the time of their next attempt.
+    pub delayed: u32,
     /// Tasks that are leased.
     pub leased: u32,
     /// Tasks that ended as done.
@@ -85,6 +94,8 @@ pub struct JobView {
     pub service_us: u32,
     /// How its tasks find their workers.
     pub regime: Regime,
+    /// More of its tasks ended otherwise than done than it allows, and those left were cancelled.
+    pub given_up: bool,
 }
 
 /// How tasks find their workers: it follows from what one takes, and from the round trip.
@@ -96,8 +107,8 @@ pub enum Regime {
     BiddingAhead,
 }
 
-impl core::fmt::Display for Regime {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for Regime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::LateBinding => "late binding",
             Self::BiddingAhead => "bidding ahead",
@@ -110,8 +121,66 @@ impl core::fmt::Display for Regime {
 pub struct Why {
     /// Where the task is.
     pub state: TaskView,
+    /// What is left of its job's deadline, if it has one and has not ended.
+    pub deadline: Option<Deadline>,
     /// Per known peer (this node included), its last answer to the job's call.
     pub answers: Vec<Answer>,
+    /// What else there is to say about it.
+    pub notes: Vec<Note>,
+}
+
+/// Something that holds a task up, or that is done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// It must be computed on several distinct nodes.
+    Verifying {
+        /// On how many.
+        nodes: u32,
+        /// How many answered.
+        answered: u32,
+        /// How many hold it now.
+        held: u32,
+        /// How many more nodes it waits for, none of which may have computed it already.
+        wanted: u32,
+    },
+    /// It takes long, and somebody else is sought for a copy of it.
+    CopySought,
+    /// So many nodes beside the first run a copy of it.
+    Copied {
+        /// How many.
+        copies: u32,
+    },
+    /// Leases that run out are held for a while, because this node suspects itself.
+    Suspects(SuspicionView),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verifying { nodes, answered, held, wanted } => {
+                write!(f, "computed on {nodes} nodes: {answered} answered, {held} hold it")?;
+                if *wanted > 0 {
+                    write!(f, ", waits for {wanted} more that did not compute it yet")?;
+                }
+                Ok(())
+            }
+            Self::CopySought => f.write_str("takes long: a second node is sought for it"),
+            Self::Copied { copies } => write!(f, "takes long: {copies} more run a copy of it"),
+            Self::Suspects(view) => view.fmt(f),
+        }
+    }
+}
+
+/// What is left of a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// It can be made, as far as anybody knows.
+    Left {
+        /// What is left, in milliseconds.
+        ms: u32,
+    },
+    /// It is over, or nobody can make it: the task counts as one without.
+    Missed,
 }
 
 /// Where a task is.
@@ -142,6 +211,20 @@ pub enum TaskView {
     Ended,
     /// It was cancelled.
     Cancelled,
+    /// Its job may not start yet.
+    NotBefore {
+        /// It may in so many milliseconds.
+        in_ms: u64,
+    },
+    /// It failed and waits for the time of its next attempt.
+    Delayed {
+        /// How often it failed.
+        failures: u32,
+        /// It is tried again in so many milliseconds.
+        in_ms: u64,
+    },
+    /// Its time was over before it ended.
+    Expired,
 }
 
 /// A peer's last answer to a call.
@@ -219,4 +302,14 @@ pub struct Counters {
     pub preempted: u64,
     /// Standing bids made unasked, to an owner that told of a backlog.
     pub unasked: u64,
+    /// Backup copies awarded as an owner.
+    pub copies: u64,
+    /// Backup copies that ended before what they were copies of.
+    pub copies_won: u64,
+    /// Own tasks that several nodes computed alike.
+    pub verified: u64,
+    /// Answers that most others contradicted.
+    pub lies: u64,
+    /// Leases that ran out and were held, because this node suspected itself.
+    pub held_back: u64,
 }

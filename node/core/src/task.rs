@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::id::{BlobId, TaskId};
-pub use crate::outcome::{Failure, Limit, Outcome, Trap};
+pub use crate::outcome::{Expiry, Failure, Limit, Outcome, Trap};
 
 /// Bytes of at most this length travel inside messages; longer ones as blobs.
 pub const INLINE_BYTES_MAX: usize = 16 * 1024;

@@ -220,6 +220,8 @@ fn bids_that_are_never_used_do_not_starve_others() {
         terms: Terms::default(),
         count: 1_000_000,
         service_us: 0,
+        deadline_ms: None,
+        waited_ms: 0,
     });
     // node 2 swallows what it is told: its bids are neither used nor released
     mesh.deaf = Some((1, 2));
@@ -296,4 +298,22 @@ fn an_oversize_outcome_is_no_outcome() {
     let report = Report { output, ..Report::bare(Outcome::Done) };
     mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
     assert_eq!(mesh.ended(0), 0, "it must not commit");
+}
+
+/// The second copy of an award found its bid used up and was refused, so that its owner ran the task again although
+/// it was held: seed 212 of the swarm.
+#[test]
+fn an_award_that_comes_twice_is_not_refused_the_second_time() {
+    let mut mesh = Mesh::of(&[0, 1, 1]);
+    mesh.submit(0, 1);
+    let award = mesh.log.iter().find(|(_, _, message)| matches!(message, Message::Award(_))).cloned();
+    let Some((from, to, award)) = award else { return assert!(award.is_some(), "it was awarded") };
+    mesh.say(from, to, award.clone());
+    assert_eq!(mesh.running().iter().sum::<usize>(), 1, "nobody else runs it");
+    mesh.lose_acks_from = Some(0);
+    mesh.run_all();
+    mesh.say(from, to, award);
+    let refused = |(_, _, message): &(usize, usize, Message)| matches!(message, Message::Refuse { .. });
+    assert!(!mesh.log.iter().any(refused), "neither while it is held nor while its outcome is kept");
+    assert_eq!(mesh.ended(0), 1);
 }

@@ -103,8 +103,14 @@ fn submission() -> Submission {
 
 #[test]
 fn a_million_tasks_cost_a_few_hundred_bytes_each_while_they_wait_and_almost_none_once_they_ended() {
-    let node =
-        NodeConfig { name: "lone".into(), slots: 4, memory_bytes: 1 << 30, labels: Vec::new(), boot: 1 };
+    let node = NodeConfig {
+        name: "lone".into(),
+        slots: 4,
+        memory_bytes: 1 << 30,
+        labels: Vec::new(),
+        class_min: Class::Scavenger,
+        boot: 1,
+    };
     let engine = Engine::new(PeerId([1; 32]), MeshConfig::DEFAULT, node, [7; 32]);
     let mut lone = Lone { engine, now: Time::ZERO, runs: VecDeque::new(), ended: 0 };
     lone.tell(Input::Command(Command::Submit(submission())));

@@ -23,7 +23,13 @@ fn printed(mesh: &Mesh) -> Vec<(u64, usize)> {
         Event::Printed { job: JOB, index: 0, attempt: 1, stream: STREAM, offset, bytes } => {
             Some((*offset, bytes.len()))
         }
-        Event::Printed { .. } | Event::TaskEnded { .. } | Event::JobEnded { .. } | Event::Lost { .. } => None,
+        Event::Printed { .. }
+        | Event::TaskEnded { .. }
+        | Event::JobEnded { .. }
+        | Event::JobGivenUp { .. }
+        | Event::Lost { .. }
+        | Event::Differed { .. }
+        | Event::Refused { .. } => None,
     });
     pieces.collect()
 }

@@ -218,7 +218,11 @@ fn look(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadlin
 fn leave(outcome: Outcome, vfs: Option<Vfs>) -> (Outcome, Vec<u8>) {
     match outcome {
         Outcome::Done | Outcome::Failed(_) | Outcome::Trapped(_) => {}
-        Outcome::LimitExceeded(_) | Outcome::Invalid(_) | Outcome::Cancelled | Outcome::Lost(_) => {
+        Outcome::LimitExceeded(_)
+        | Outcome::Invalid(_)
+        | Outcome::Cancelled
+        | Outcome::Lost(_)
+        | Outcome::Expired(_) => {
             return (outcome, Vec::new());
         }
     }

@@ -206,7 +206,8 @@ fn slots_killed_at_any_instant_cost_little_and_answer_all() {
                 | Outcome::Trapped(_)
                 | Outcome::LimitExceeded(_)
                 | Outcome::Invalid(_)
-                | Outcome::Cancelled => panic!("{}", report.outcome),
+                | Outcome::Cancelled
+                | Outcome::Expired(_) => panic!("{}", report.outcome),
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Many tasks in one pool's life: nothing grows, in the node or in its slots. Alone in its process, which it measures.
-//! `WEFT_SOAK_TASKS` sets how many; 20,000 otherwise.
+//! `WEFT_SOAK_TASKS` sets how many; 100,000 otherwise, half a minute.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
@@ -42,7 +42,7 @@ fn round(slots: &Slots, works: &[Work], tasks: u64) {
 
 #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
 fn tasks() -> u64 {
-    std::env::var("WEFT_SOAK_TASKS").map_or(20_000, |tasks| tasks.parse().unwrap())
+    std::env::var("WEFT_SOAK_TASKS").map_or(100_000, |tasks| tasks.parse().unwrap())
 }
 
 #[test]

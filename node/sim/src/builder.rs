@@ -9,7 +9,9 @@ use crate::fabric::Fabric;
 use crate::host::HostSpec;
 use crate::link::Weather;
 use crate::queue::Queue;
+use crate::record::Logs;
 use crate::reference::Reference;
+use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::workload::Catalog;
 use crate::world::World;
@@ -22,6 +24,8 @@ pub struct Builder {
     weather: Weather,
     hosts: Vec<HostSpec>,
     watch: Option<fn(&str)>,
+    record: bool,
+    ids: Option<u64>,
 }
 
 impl Builder {
@@ -39,6 +43,13 @@ impl Builder {
         self
     }
 
+    /// Other durations than the defaults.
+    #[must_use]
+    pub fn mesh(mut self, mesh: MeshConfig) -> Self {
+        self.mesh = mesh;
+        self
+    }
+
     /// Another weather than a quiet LAN.
     #[must_use]
     pub fn weather(mut self, weather: Weather) -> Self {
@@ -50,6 +61,20 @@ impl Builder {
     #[must_use]
     pub fn watch(mut self, watch: Option<fn(&str)>) -> Self {
         self.watch = watch;
+        self
+    }
+
+    /// Other peer ids than the seed's own; nothing else of the world changes by it.
+    #[must_use]
+    pub fn ids(mut self, seed: u64) -> Self {
+        self.ids = Some(seed);
+        self
+    }
+
+    /// Every process's log is kept: what its engine was told and answered.
+    #[must_use]
+    pub fn record(mut self) -> Self {
+        self.record = true;
         self
     }
 
@@ -70,7 +95,10 @@ impl Builder {
             trace: Trace::new(),
             events: 0,
             watch: self.watch,
+            ids: self.ids.map(|seed| Chance::new(seed, "ids")),
             unsigned_permille: 0,
+            tally: Tally::default(),
+            logs: self.record.then(Logs::default),
         };
         for spec in self.hosts {
             world.add_host(spec);
@@ -83,6 +111,14 @@ impl World {
     /// An empty world of this seed, in a quiet LAN.
     #[must_use]
     pub fn builder(seed: u64) -> Builder {
-        Builder { seed, mesh: MeshConfig::DEFAULT, weather: Weather::LAN, hosts: Vec::new(), watch: None }
+        Builder {
+            seed,
+            mesh: MeshConfig::DEFAULT,
+            weather: Weather::LAN,
+            hosts: Vec::new(),
+            watch: None,
+            record: false,
+            ids: None,
+        }
     }
 }

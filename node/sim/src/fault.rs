@@ -24,6 +24,8 @@ pub enum Fault {
     },
     /// A dead process is started.
     Restart(HostId),
+    /// A dead process's disk is lost: it keeps its name, and no blob.
+    Wipe(HostId),
     /// A process is stopped; what comes in waits for it.
     Pause(HostId),
     /// A stopped process goes on.
@@ -57,6 +59,15 @@ pub enum Fault {
         host: HostId,
         /// Whether it takes none.
         on: bool,
+    },
+    /// A host says something that is not so, in its own name.
+    Lie {
+        /// Which.
+        from: HostId,
+        /// To whom.
+        to: HostId,
+        /// What follows from this number.
+        seed: u64,
     },
 }
 
@@ -99,9 +110,12 @@ impl World {
     }
 
     pub(crate) fn suffer(&mut self, fault: Fault) -> Result<(), Violation> {
+        self.tally.on_fault(&fault);
         match fault {
             Fault::Kill { host, told } => self.on_kill(host, told),
             Fault::Restart(host) => self.restart(host),
+            Fault::Wipe(host) => self.on_wipe(host),
+            Fault::Lie { from, to, seed } => self.on_lie(from, to, seed),
             Fault::Pause(host) => self.on_pause(host),
             Fault::Resume(host) => return self.on_resume(host),
             Fault::Cut { from, to } => self.fabric.set_cut(&mut self.queue, from, to, true),
@@ -117,10 +131,18 @@ impl World {
 
     fn on_kill(&mut self, id: HostId, told: bool) {
         let host = &mut self.hosts[id.0];
-        if host.engine.is_some() {
+        if let Some(engine) = &host.engine {
+            self.tally.on_life_ended(&engine.snapshot().counters);
             host.kill();
             self.reference.on_killed(id);
             self.fabric.on_killed(&mut self.queue, id, told);
+        }
+    }
+
+    fn on_wipe(&mut self, id: HostId) {
+        let host = &mut self.hosts[id.0];
+        if host.engine.is_none() {
+            host.blobs.clear();
         }
     }
 

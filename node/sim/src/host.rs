@@ -4,15 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use weft_core::message::Ahead;
+use weft_core::message::{Ahead, Class};
 use weft_core::{
-    Audit, BlobId, Command, Engine, Input, MeshConfig, NodeConfig, Payload, PeerId, RunId, Time, Work,
+    Audit, BlobId, CallId, Command, Engine, Input, LeaseId, MeshConfig, NodeConfig, Payload, PeerId, RunId,
+    Time, Work, log::Header,
 };
 
 use crate::chance::Chance;
 
 /// Inputs that a stopped process lets pile up; further messages are dropped.
 const PILE_MAX: usize = 20_000;
+
+/// A clock that runs as the world's does.
+const SECOND_PPM: i64 = 1_000_000;
 
 /// A host, by its number in the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,13 +29,40 @@ pub struct HostSpec {
     pub slots: u32,
     /// Its labels.
     pub labels: Vec<(String, String)>,
+    /// The lowest class that it takes.
+    pub class_min: Class,
+    /// Of a thousand answers so many are false.
+    pub lies_permille: u32,
+    /// How much faster than the world's its clock runs, in millionths; above -1,000,000.
+    pub clock_ppm: i32,
 }
 
 impl HostSpec {
     /// A machine without labels.
     #[must_use]
     pub fn slots(slots: u32) -> Self {
-        Self { slots, labels: Vec::new() }
+        Self { slots, labels: Vec::new(), class_min: Class::Scavenger, lies_permille: 0, clock_ppm: 0 }
+    }
+
+    /// The same, but it takes nothing below that class.
+    #[must_use]
+    pub fn takes(mut self, class_min: Class) -> Self {
+        self.class_min = class_min;
+        self
+    }
+
+    /// The same, but so many of a thousand answers are false.
+    #[must_use]
+    pub fn lies(mut self, permille: u32) -> Self {
+        self.lies_permille = permille;
+        self
+    }
+
+    /// The same with a clock that runs so many millionths too fast.
+    #[must_use]
+    pub fn clock(mut self, ppm: i32) -> Self {
+        self.clock_ppm = ppm;
+        self
     }
 
     /// The same with one more label.
@@ -59,6 +90,8 @@ pub(crate) struct SimRun {
     pub(crate) ends: Option<Time>,
     /// It waits to be resumed.
     pub(crate) paused: bool,
+    /// It was told to end.
+    pub(crate) aborted: bool,
     /// Counts how often it got a slot.
     pub(crate) turn: u32,
 }
@@ -71,6 +104,8 @@ pub(crate) struct SimHost {
     pub(crate) spec: HostSpec,
     /// `None` while its process is dead.
     pub(crate) engine: Option<Engine>,
+    /// What its last process began with.
+    pub(crate) header: Option<Header>,
     /// Counts its processes.
     pub(crate) life: u32,
     pub(crate) boot: u64,
@@ -99,8 +134,15 @@ pub(crate) struct SimHost {
     /// Bids since the last award, within one second from `vain_since` on.
     pub(crate) vain: u32,
     pub(crate) vain_since: Time,
-    /// Its engine's last audit.
+    /// Its engine's last audit, and the leases that it had issued by the one before.
     pub(crate) audit: Option<Audit>,
+    pub(crate) issued: Vec<(PeerId, LeaseId)>,
+    /// What it had to answer for then, as a worker: leases held, and outcomes kept.
+    pub(crate) answerable: Vec<(PeerId, LeaseId)>,
+    /// Which process of each peer it met last.
+    pub(crate) boots: BTreeMap<PeerId, u64>,
+    /// The last call that it heard, and from whom: what a liar in its place would bid for.
+    pub(crate) last_call: Option<(HostId, CallId)>,
 }
 
 impl SimHost {
@@ -110,6 +152,7 @@ impl SimHost {
             peer,
             spec,
             engine: None,
+            header: None,
             life: 0,
             boot: 0,
             born: Time::ZERO,
@@ -127,6 +170,10 @@ impl SimHost {
             vain: 0,
             vain_since: Time::ZERO,
             audit: None,
+            issued: Vec::new(),
+            answerable: Vec::new(),
+            boots: BTreeMap::new(),
+            last_call: None,
         }
     }
 
@@ -139,9 +186,13 @@ impl SimHost {
             slots: self.spec.slots,
             memory_bytes: 1 << 30,
             labels: self.spec.labels.clone(),
+            class_min: self.spec.class_min,
             boot: self.boot,
         };
-        self.engine = Some(Engine::new(self.peer, mesh, node, chance.seed()));
+        let (version, seed) = (env!("CARGO_PKG_VERSION").into(), chance.seed());
+        let header = Header { version, me: self.peer, mesh, node, seed };
+        self.engine = Some(header.engine());
+        self.header = Some(header);
         self.life += 1;
         self.born = now;
     }
@@ -158,6 +209,9 @@ impl SimHost {
         self.standing.clear();
         self.wake_at = None;
         self.audit = None;
+        self.issued.clear();
+        self.boots.clear();
+        self.answerable.clear();
     }
 
     /// It bids.
@@ -233,13 +287,16 @@ impl SimHost {
 
     /// This process's clock.
     pub(crate) fn local(&self, now: Time) -> Time {
-        Time(now.since_us(self.born))
+        Time(scaled(now.since_us(self.born), SECOND_PPM + i64::from(self.spec.clock_ppm), SECOND_PPM))
     }
 
     /// When the engine wants to be woken, by the world's clock.
     pub(crate) fn next_wakeup(&self) -> Option<Time> {
         let (at, _) = self.engine.as_ref()?.next_wakeup()?;
-        Some(Time(self.born.0.saturating_add(at.0)))
+        // Not a moment too early: what is rounded down here is not due yet by its own clock.
+        let after = scaled(at.0, SECOND_PPM, SECOND_PPM + i64::from(self.spec.clock_ppm)).saturating_add(1);
+        let after = if self.spec.clock_ppm == 0 { at.0 } else { after };
+        Some(Time(self.born.0.saturating_add(after)))
     }
 
     /// Slots that bids still promise at most.
@@ -247,5 +304,29 @@ impl SimHost {
         self.promises.retain(|promise| promise.ends >= now);
         self.standing.retain(|_, promise| promise.ends >= now);
         self.promises.iter().chain(self.standing.values()).map(|promise| promise.slots).sum()
+    }
+}
+
+/// A time by a clock of another rate, rounded down.
+fn scaled(us: u64, times: i64, by: i64) -> u64 {
+    let (times, by) = (times.max(1).unsigned_abs(), by.max(1).unsigned_abs());
+    u64::try_from(u128::from(us) * u128::from(times) / u128::from(by)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_woken_when_its_own_clock_says_so_and_not_before() {
+        for clock_ppm in [0, 1, -1, 200, -200, 100_000, -100_000, 333_333] {
+            let rate = SECOND_PPM + i64::from(clock_ppm);
+            for at in [0, 1, 7, 999_999, 1_300_000, 86_400_000_000, u64::MAX / 2] {
+                let after = scaled(at, SECOND_PPM, rate).saturating_add(1);
+                let read = scaled(after, rate, SECOND_PPM);
+                assert!(read >= at, "{clock_ppm} ppm: asked for {at}, woken at {read}");
+                assert!(read <= at + 3, "{clock_ppm} ppm: asked for {at}, woken at {read}");
+            }
+        }
     }
 }

@@ -1,93 +1,82 @@
-//! `weft-sim`: runs swarms by their seeds, and tells the story of one.
+//! `weft-sim`: tells the story of a swarm or a scenario, looks for seeds that fail, replays logs, compares two runs.
+//! The verbs are in `verbs/`, one file each; this is their table.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+
+mod verbs;
 
 use std::process::ExitCode;
 
-use weft_sim::{Summary, simulate};
+use verbs::{Problem, Verb};
 
-const USAGE: &str = "usage: weft-sim run --seed N [--verbose]
-       weft-sim seeds --from A --count N";
+const ABOUT: &str = "\
+weft-sim: the weft engine under virtual time, in a cruel world
 
-/// What was asked for.
-#[derive(Debug, PartialEq, Eq)]
-enum Verb {
-    Run { seed: u64, verbose: bool },
-    Seeds { from: u64, count: u64 },
-}
+usage: weft-sim VERB [ARGUMENTS]";
+
+const CODES: &str = "\
+Exit codes:
+  0  all is well: nothing failed, nothing differs
+  1  a seed or scenario failed, a log does not replay, two runs differ
+  2  the command line is wrong, or a file can't be read
+
+`weft-sim VERB --help` says more of one.";
+
+/// All verbs, in the order of their help.
+const VERBS: &[Verb] = &[
+    verbs::scenarios::VERB,
+    verbs::run::VERB,
+    verbs::seeds::VERB,
+    verbs::replay::VERB,
+    verbs::compare::VERB,
+];
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    match parse(&args) {
-        Some(Verb::Run { seed, verbose }) => run(seed, verbose),
-        Some(Verb::Seeds { from, count }) => seeds(from, count),
-        None => {
-            eprintln!("{USAGE}");
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Problem::Failed(text)) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+        Err(Problem::Usage(text)) => {
+            eprintln!("weft-sim: {text}");
             ExitCode::from(2)
         }
     }
 }
 
-fn parse(args: &[String]) -> Option<Verb> {
-    let (verb, flags) = args.split_first()?;
-    let (mut seed, mut from, mut count, mut verbose) = (None, None, None, false);
-    let mut flags = flags.iter();
-    while let Some(flag) = flags.next() {
-        match flag.as_str() {
-            "--verbose" => verbose = true,
-            "--seed" => seed = Some(flags.next()?.parse().ok()?),
-            "--from" => from = Some(flags.next()?.parse().ok()?),
-            "--count" => count = Some(flags.next()?.parse().ok()?),
-            _ => return None,
+fn dispatch(words: &[String]) -> Result<(), Problem> {
+    let known = || VERBS.iter().map(|verb| verb.name).collect::<Vec<_>>().join(", ");
+    let Some((name, rest)) = words.split_first() else {
+        return Err(Problem::Usage(format!("which verb? {}; --help says more", known())));
+    };
+    match name.as_str() {
+        "--help" | "-h" | "help" => {
+            println!("{}", help());
+            return Ok(());
         }
+        "--version" => {
+            println!("weft-sim {}", env!("CARGO_PKG_VERSION"));
+            return Ok(());
+        }
+        _ => {}
     }
-    match verb.as_str() {
-        "run" => Some(Verb::Run { seed: seed?, verbose }),
-        "seeds" => Some(Verb::Seeds { from: from.unwrap_or(0), count: count? }),
-        _ => None,
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        return Err(Problem::Usage(format!("`{name}` is no verb; there are {}", known())));
+    };
+    if rest.iter().any(|word| word == "--help" || word == "-h") {
+        println!("usage: weft-sim {}\n\n{}", verb.usage, verb.help);
+        return Ok(());
     }
+    (verb.run)(rest)
 }
 
-fn run(seed: u64, verbose: bool) -> ExitCode {
-    let watch: Option<fn(&str)> = if verbose { Some(|line| println!("{line}")) } else { None };
-    match simulate(seed, watch) {
-        Ok(summary) => {
-            println!("{HEADER}");
-            println!("{}", row(&summary));
-            ExitCode::SUCCESS
-        }
-        Err(failure) => {
-            eprintln!("{failure}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn seeds(from: u64, count: u64) -> ExitCode {
-    println!("{HEADER}");
-    let mut failed = 0u64;
-    for seed in from..from.saturating_add(count) {
-        match simulate(seed, None) {
-            Ok(summary) => println!("{}", row(&summary)),
-            Err(failure) => {
-                failed += 1;
-                println!("{seed:>8}  FAILED {failure}");
-            }
-        }
-    }
-    println!("{failed} of {count} seeds failed");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-const HEADER: &str =
-    "    seed  hosts  faults   tasks   ended  forgotten  executions   events         time  trace";
-
-fn row(summary: &Summary) -> String {
-    let Summary { seed, hosts, faults, tasks, ended, forgotten, executions, events, time, trace } = summary;
-    let time = format!("{time:?}");
-    format!(
-        "{seed:>8} {hosts:>6} {faults:>7} {tasks:>7} {ended:>7} {forgotten:>10} {executions:>11} {events:>8} \
-         {time:>12}  {trace:016x}"
-    )
+fn help() -> String {
+    let lines = VERBS.iter().map(|verb| {
+        let first = verb.help.lines().next().unwrap_or_default();
+        format!("  {:<10} {first}", verb.name)
+    });
+    format!("{ABOUT}\n\nVerbs:\n{}\n\n{CODES}", lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
@@ -95,14 +84,48 @@ mod tests {
     use super::*;
 
     fn words(line: &str) -> Vec<String> {
-        line.split(' ').map(String::from).collect()
+        line.split_whitespace().map(String::from).collect()
+    }
+
+    fn usage_error(line: &str) -> String {
+        match dispatch(&words(line)) {
+            Err(Problem::Usage(text)) => text,
+            other => panic!("`{line}` gave {other:?}"),
+        }
     }
 
     #[test]
-    fn flags_become_verbs() {
-        assert_eq!(parse(&words("run --seed 7 --verbose")), Some(Verb::Run { seed: 7, verbose: true }));
-        assert_eq!(parse(&words("seeds --from 3 --count 9")), Some(Verb::Seeds { from: 3, count: 9 }));
-        assert_eq!(parse(&words("run --seed x")), None);
-        assert_eq!(parse(&words("run")), None);
+    fn a_wrong_command_line_is_told_what_is_wrong_with_it() {
+        let table = [
+            ("", "which verb?"),
+            ("walk", "`walk` is no verb; there are scenarios, run"),
+            ("run", "a scenario's name or --seed N"),
+            ("run --seed x", "--seed: `x` is no whole number"),
+            ("run --seed", "--seed wants a value"),
+            ("run --sed 3", "`--sed` is no flag of run"),
+            ("run no_such_story", "`no_such_story` is no scenario"),
+            ("run one two", "`two` is one word too many"),
+            ("seeds", "--count N is missing"),
+            ("replay", "which log?"),
+            ("replay /no/such/file", "/no/such/file"),
+            ("compare 1", "two runs"),
+            ("compare 1 2,speed=3", "`speed` is no setting"),
+            ("compare 1 2,lease_ms=soon", "lease_ms: `soon`"),
+        ];
+        for (line, expected) in table {
+            let said = usage_error(line);
+            assert!(said.contains(expected), "`{line}`: {said}");
+        }
+    }
+
+    #[test]
+    fn every_verb_has_a_help_that_names_its_flags() {
+        for verb in VERBS {
+            assert!(help().contains(verb.name));
+            let flags = verb.usage.split(|c: char| c.is_whitespace() || "[]|".contains(c));
+            for flag in flags.filter(|word| word.starts_with("--")) {
+                assert!(verb.help.contains(flag), "{flag} of {} is not explained", verb.name);
+            }
+        }
     }
 }

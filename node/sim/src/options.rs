@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{Command, JobId, Terms};
+use weft_core::{Backoff, Command, JobId, Policy, Terms};
 
 use crate::chance::Chance;
+use crate::cruelty::Cruelty;
 use crate::fault::{Fault, FaultRates};
 use crate::host::{HostId, HostSpec};
 use crate::link::{Chaos, Weather};
@@ -19,7 +20,11 @@ pub(crate) struct Options {
     /// How long things may break, in milliseconds.
     pub(crate) phase_ms: u64,
     pub(crate) faults: Vec<(Duration, Fault)>,
+    rates: FaultRates,
+    cruelty: Cruelty,
     jobs: u64,
+    /// How many jobs in a thousand want more than a place to run.
+    picky_permille: u32,
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
     /// Typical service time, in microseconds.
@@ -32,30 +37,97 @@ impl Options {
         let count = usize::try_from(chance.between(1, 8)).expect("at most eight");
         let phase_ms = chance.between(3_000, 25_000);
         let rates = rates(chance);
-        Self {
-            hosts: (0..count).map(|place| machine(chance, place)).collect(),
-            weather: weather(chance),
+        let mut hosts = machines(seed, (0..count).map(|place| machine(chance, place)).collect());
+        let (weather, mut faults) = (weather(chance), rates.plan(chance, count, phase_ms));
+        // A stream of its own, so that what is added here leaves the rest of a seed as it was.
+        let cruelty = Cruelty::draw(&mut Chance::new(seed, "cruelty"), count);
+        let picky_permille = [0, 300, 1000][Chance::new(seed, "picky").index(3)];
+        // Times that jobs ask for are counted by their owners' clocks, and the model has the world's.
+        let skewed = picky_permille == 0;
+        for (spec, ppm) in hosts.iter_mut().zip(&cruelty.clocks_ppm).filter(|_| skewed) {
+            spec.clock_ppm = *ppm;
+        }
+        faults.extend(cruelty.plan(&mut Chance::new(seed, "cruelties"), count, phase_ms));
+        let mut options = Self {
+            hosts,
+            weather,
             phase_ms,
-            faults: rates.plan(chance, count, phase_ms),
+            faults,
+            rates,
+            cruelty,
             jobs: chance.between(1, 6),
+            picky_permille,
             unsigned_permille: [0, 0, 100][chance.index(3)],
             service_us: [200, 2_000, 20_000, 200_000, 1_000_000][chance.index(5)],
+        };
+        options.draw_trust(seed);
+        options
+    }
+
+    /// Streams of their own, so that what a seed says of everything else stays what it was.
+    fn draw_trust(&mut self, seed: u64) {
+        let chance = &mut Chance::new(seed, "liars");
+        let liars = if chance.permille(400) { chance.index(self.hosts.len().div_ceil(2)) } else { 0 };
+        let permille = [50, 300, 1000][chance.index(3)];
+        // The first machine can do everything and never lies; a minority of the others does.
+        self.hosts.iter_mut().rev().take(liars).for_each(|host| host.lies_permille = permille);
+        if chance.permille(250) {
+            self.draw_partition(chance);
         }
+    }
+
+    /// For some seconds no frame passes between two parts of the mesh.
+    fn draw_partition(&mut self, chance: &mut Chance) {
+        let here: Vec<bool> = self.hosts.iter().map(|_| chance.permille(500)).collect();
+        let at_ms = chance.below(self.phase_ms);
+        let (at, mended) = (at_ms, at_ms + chance.between(1_000, 12_000));
+        for (from, to) in (0..here.len()).flat_map(|from| (0..here.len()).map(move |to| (from, to))) {
+            if here[from] != here[to] {
+                let (from, to) = (HostId(from), HostId(to));
+                self.faults.push((Duration::from_millis(at), Fault::Cut { from, to }));
+                self.faults.push((Duration::from_millis(mended), Fault::Mend { from, to }));
+            }
+        }
+    }
+
+    /// On how many nodes a job may ask for, so that an honest majority of them is there.
+    fn verify(&self, chance: &mut Chance, spec: &JobSpec) -> u32 {
+        let fits = |host: &&HostSpec| {
+            host.slots > 0
+                && host.lies_permille == 0
+                && host.class_min <= spec.class
+                && spec.labels.iter().all(|label| host.labels.contains(label))
+        };
+        let honest = self.hosts.iter().filter(fits).count();
+        let most = u32::try_from(2 * honest - 1).unwrap_or(1).min(5);
+        // What fails by chance is not the same on two nodes.
+        if most < 2 || spec.fate == Fate::Flaky { 1 } else { chance.small(2, most) }
     }
 
     /// What users say when, to whom.
     pub(crate) fn commands(&self, seed: u64, catalog: &mut Catalog) -> Vec<(Duration, HostId, Command)> {
         let chance = &mut Chance::new(seed, "users");
+        let wishes = &mut Chance::new(seed, "wishes");
+        let trust = &mut Chance::new(seed, "trust");
         let mut all = Vec::new();
         for _ in 0..self.jobs {
-            self.job(chance, catalog, &mut all);
+            let policy = if wishes.permille(self.picky_permille) { policy(wishes) } else { Policy::DEFAULT };
+            self.job((chance, trust), catalog, policy, &mut all);
         }
         all
     }
 
-    fn job(&self, chance: &mut Chance, catalog: &mut Catalog, all: &mut Vec<(Duration, HostId, Command)>) {
+    fn job(
+        &self,
+        (chance, trust): (&mut Chance, &mut Chance),
+        catalog: &mut Catalog,
+        policy: Policy,
+        all: &mut Vec<(Duration, HostId, Command)>,
+    ) {
         let (owner, job) = (HostId(chance.index(self.hosts.len())), JobId(chance.any()));
-        let spec = self.job_spec(chance);
+        let mut spec = JobSpec { policy, ..self.job_spec(chance) };
+        spec.policy.verify = if trust.permille(300) { self.verify(trust, &spec) } else { 1 };
+        spec.policy.backups = trust.permille(800);
         let mut at_ms = chance.below(self.phase_ms);
         let mut submission = catalog.submission(job, &spec, chance);
         submission.closed = chance.permille(700);
@@ -75,6 +147,24 @@ impl Options {
         }
     }
 
+    /// All of it in one line, for whoever looks for what a failing seed has in common with another.
+    pub(crate) fn line(&self) -> String {
+        let slots: Vec<u32> = self.hosts.iter().map(|host| host.slots).collect();
+        let Weather { delay_us, jitter_us, loss_permille, chaos } = self.weather;
+        let Chaos { drop_permille, twice_permille, late_permille } = chaos;
+        let FaultRates { every_ms, lasts_ms, weights } = self.rates;
+        format!(
+            "slots {slots:?}, one way {delay_us}+{jitter_us} us, loss {loss_permille}, chaos \
+             {drop_permille}/{twice_permille}/{late_permille} permille, {} ms of faults every {every_ms} ms for \
+             {lasts_ms} ms by weights {weights:?}, {}, {} jobs of {} us, unsigned {} permille",
+            self.phase_ms,
+            self.cruelty.line(),
+            self.jobs,
+            self.service_us,
+            self.unsigned_permille,
+        )
+    }
+
     fn job_spec(&self, chance: &mut Chance) -> JobSpec {
         let labels = if chance.permille(150) { vec![("zone".into(), "0".into())] } else { Vec::new() };
         let most = if self.service_us < 10_000 { 300 } else { 60 };
@@ -86,6 +176,7 @@ impl Options {
             labels,
             class: [Class::Scavenger, Class::Batch, Class::Interactive, Class::Realtime][chance.index(4)],
             retries: chance.small(0, 3),
+            policy: Policy::DEFAULT,
             terms: Terms {
                 memo: chance.permille(700),
                 receipts: chance.permille(300),
@@ -103,6 +194,32 @@ fn machine(chance: &mut Chance, place: usize) -> HostSpec {
         return HostSpec::slots(chance.small(1, 4)).label("zone", "0");
     }
     HostSpec::slots(chance.small(0, 4)).label("zone", if chance.permille(500) { "0" } else { "1" })
+}
+
+/// In some swarms some machines, never the first, take only the more urgent work.
+fn machines(seed: u64, hosts: Vec<HostSpec>) -> Vec<HostSpec> {
+    let chance = &mut Chance::new(seed, "takes");
+    let picky_permille = [0, 0, 400][chance.index(3)];
+    let takes = |(place, host): (usize, HostSpec)| {
+        let picky = chance.permille(picky_permille) && place > 0;
+        if picky { host.takes(Class::ALL[chance.index(4)]) } else { host }
+    };
+    hosts.into_iter().enumerate().map(takes).collect()
+}
+
+/// When, how often, how surely: each wish in a third of the jobs that have any.
+fn policy(chance: &mut Chance) -> Policy {
+    let wish = |chance: &mut Chance, most_ms: u64| chance.permille(333).then(|| chance.below(most_ms));
+    let first_ms = chance.small(0, 3) * 300;
+    Policy {
+        not_before_ms: wish(chance, 4_000).unwrap_or(0),
+        deadline_ms: wish(chance, 10_000),
+        expires_ms: wish(chance, 12_000),
+        backoff: Backoff { first_ms, most_ms: 2_000, jitter_percent: [0, 50, 100][chance.index(3)] },
+        give_up_ms: wish(chance, 5_000),
+        failures_max: chance.permille(333).then(|| chance.small(0, 10)),
+        ..Policy::DEFAULT
+    }
 }
 
 fn weather(chance: &mut Chance) -> Weather {

@@ -21,6 +21,9 @@ impl World {
             Effect::Publish(gossip) => self.publish(id, &gossip),
             Effect::Execute { run, work } => self.execute(id, run, work),
             Effect::Abort(run) => {
+                if let Some(held) = self.hosts[id.0].runs.get_mut(&run) {
+                    held.aborted = true;
+                }
                 let life = self.hosts[id.0].life;
                 let soon = Duration::from_micros(self.chance.between(50, 20_000));
                 self.queue.after(soon, Event::Ran { host: id, life, run, how: Ending::Aborted });
@@ -62,7 +65,8 @@ impl World {
             self.reference.on_award(to, lease);
             self.facts.push(Fact::Awarded(lease));
         }
-        let now = self.now();
+        self.note_parting(to, &message);
+        let now = self.hosts[id.0].local(self.now());
         if let Message::Bid(bid) = &message {
             self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);
         }
@@ -71,6 +75,19 @@ impl World {
         }
         if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
             self.fabric.send(&mut self.queue, id, to, message);
+        }
+    }
+
+    /// Notes who is told that a lease has ended.
+    fn note_parting(&mut self, to: PeerId, message: &Message) {
+        if let Message::Ack(leases) | Message::Cancel(leases) = message {
+            self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
+        }
+        if let Message::Place(place) = message {
+            self.facts.push(Fact::Parted { worker: to, leases: place.acks.clone() });
+        }
+        if let Message::Refuse { leases } = message {
+            self.facts.push(Fact::Excused { owner: to, leases: leases.clone() });
         }
     }
 
@@ -86,8 +103,9 @@ impl World {
         let host = &mut self.hosts[id.0];
         let needed = [Some(work.program.module), work.program.files.blob(), work.input.blob()];
         let missing = needed.into_iter().flatten().find(|blob| !host.blobs.contains(blob));
-        self.facts.push(Fact::Started { missing });
-        host.runs.insert(run, SimRun { work, left: None, ends: None, paused: false, turn: 0 });
+        self.facts.push(Fact::Started { task: work.task, missing });
+        let run_of = SimRun { work, left: None, ends: None, paused: false, aborted: false, turn: 0 };
+        host.runs.insert(run, run_of);
         host.waiting.push_back(run);
         self.fill_slots(id);
     }
@@ -167,7 +185,13 @@ impl World {
                 let input = &held.work.input;
                 let task = self.catalog.read(input).expect("only inputs of the catalog are submitted");
                 self.reference.on_ran(host.peer, held.work.task);
-                task.answer(&mut self.chance)
+                if self.chance.permille(host.spec.lies_permille) {
+                    let lie = task.lie(id.0 as u64);
+                    self.reference.on_lie(host.peer, held.work.task, &lie);
+                    lie
+                } else {
+                    task.answer(&mut self.chance)
+                }
             }
         };
         host.blobs.extend(report.blobs());

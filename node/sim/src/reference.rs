@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weft_core::{
-    BlobId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Program, Proof, Report, TaskId, Terms,
+    BlobId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, Proof, Report, TaskId,
+    Terms, Time, Verified,
 };
 
 use crate::host::HostId;
+use crate::policies::{Ledger, Promised};
 use crate::workload::{Catalog, TaskSpec};
 
 /// What an engine said or did in one step.
@@ -18,14 +20,24 @@ pub(crate) enum Fact {
     Ended(End),
     /// It told its user what a task printed.
     Printed { job: JobId, index: u32, bytes: Arc<[u8]> },
+    /// It told its user that a node answered otherwise than most did.
+    Named { job: JobId, index: u32, worker: PeerId },
     /// It told its user that a job ended.
     JobEnded(JobId),
+    /// It told its user that too many tasks of a job failed.
+    GivenUp(JobId),
     /// It awarded an attempt to another node.
     Awarded(LeaseId),
     /// It had an execution begun, for which this blob is missing.
-    Started { missing: Option<BlobId> },
+    Started { task: TaskId, missing: Option<BlobId> },
     /// It sent a message of so many bytes that names at most so many leases.
     Sent { to: PeerId, bytes: usize, leases: usize },
+    /// It was told, or told the worker, that nothing is left of these leases.
+    Parted { worker: PeerId, leases: Vec<LeaseId> },
+    /// Its peer took these leases or their outcomes off it, or it gave them back.
+    Excused { owner: PeerId, leases: Vec<LeaseId> },
+    /// It met a peer whose process is another than before.
+    Restarted(PeerId),
     /// It published a gossip of so many bytes, if that is at all allowed.
     Published { bytes: Option<usize> },
 }
@@ -39,6 +51,7 @@ pub(crate) struct End {
     pub(crate) worker: Option<PeerId>,
     pub(crate) memo: bool,
     pub(crate) proof: Option<Proof>,
+    pub(crate) verified: Option<Verified>,
 }
 
 /// A job as its user remembers it.
@@ -47,6 +60,8 @@ pub(crate) struct OwedJob {
     pub(crate) owner: HostId,
     pub(crate) program: Program,
     pub(crate) terms: Terms,
+    pub(crate) policy: Policy,
+    pub(crate) labels: Vec<(String, String)>,
     pub(crate) tasks: Vec<OwedTask>,
     pub(crate) closed: bool,
     pub(crate) cancelled: bool,
@@ -56,6 +71,8 @@ pub(crate) struct OwedJob {
     pub(crate) ends: u32,
     /// How many of its tasks' ends were told.
     pub(crate) told: usize,
+    /// Its policy, and what became of that.
+    pub(crate) promised: Promised,
 }
 
 impl OwedJob {
@@ -64,9 +81,15 @@ impl OwedJob {
         self.tasks.len() - self.told
     }
 
+    /// Whether its user, or its owner for too many failures, stopped it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.cancelled || self.promised.given_up
+    }
+
     fn on_end(&mut self, index: u32, report: &Report, worker: Option<PeerId>, attempts: u32) {
         let task = usize::try_from(index).ok().and_then(|index| self.tasks.get_mut(index));
         let Some(task) = task else { return };
+        self.promised.on_end(&report.outcome);
         self.told += usize::from(task.ends == 0);
         task.ends += 1;
         task.outcome.get_or_insert_with(|| report.outcome.clone());
@@ -108,31 +131,48 @@ pub struct Reference {
     pub(crate) executed: BTreeMap<TaskId, BTreeMap<PeerId, u32>>,
     /// Lost leases that owners told their users of.
     pub(crate) lost: BTreeMap<(JobId, u32), u32>,
+    pub(crate) ledger: Ledger,
+    /// Who lied about which task.
+    pub(crate) liars: BTreeSet<(TaskId, PeerId)>,
+    /// Outputs that are lies.
+    pub(crate) lies: BTreeSet<BlobId>,
+    /// Who was named for having answered otherwise than most: which task, and who.
+    pub(crate) named: BTreeSet<(JobId, u32, PeerId)>,
+    /// In whose names something was forged.
+    pub(crate) forgers: BTreeSet<PeerId>,
+    /// Who lost tasks of which job.
+    pub(crate) lost_by: BTreeSet<(JobId, PeerId)>,
 }
 
 impl Reference {
     /// A living process hears its user.
-    pub(crate) fn on_command(&mut self, owner: HostId, command: &Command, catalog: &Catalog) {
+    pub(crate) fn on_command(&mut self, owner: HostId, now: Time, command: &Command, catalog: &Catalog) {
         match command {
             Command::Submit(submission) => {
                 let job = OwedJob {
                     owner,
                     program: Program::clone(&submission.program),
                     terms: submission.terms,
+                    policy: submission.policy,
+                    labels: submission.needs.labels.clone(),
                     tasks: owed_tasks(&submission.inputs, catalog),
                     closed: submission.closed,
                     cancelled: false,
                     forgotten: false,
                     ends: 0,
                     told: 0,
+                    promised: Promised::new(submission, now),
                 };
-                self.jobs.entry(submission.job).or_insert(job);
+                let job = self.jobs.entry(submission.job).or_insert(job);
+                self.ledger.on_tasks(job, 0);
             }
             Command::Extend { job, inputs } => {
                 let job =
                     self.jobs.get_mut(job).filter(|job| !job.closed && !job.cancelled && !job.forgotten);
-                if let Some(job) = job {
+                if let Some(job) = job.filter(|job| !job.promised.given_up) {
+                    let first = job.tasks.len();
                     job.tasks.extend(owed_tasks(inputs, catalog));
+                    self.ledger.on_tasks(job, first);
                 }
             }
             Command::Close { job } => {
@@ -166,15 +206,28 @@ impl Reference {
         *self.executed.entry(task).or_default().entry(worker).or_default() += 1;
     }
 
+    /// A task ran to its end, and its host says something else.
+    pub(crate) fn on_lie(&mut self, worker: PeerId, task: TaskId, lie: &Report) {
+        self.liars.insert((task, worker));
+        self.lies.insert(lie.output.id());
+    }
+
+    /// How often nodes were named for having answered otherwise than most about tasks of a job, and which.
+    #[must_use]
+    pub fn named(&self, job: JobId) -> (usize, BTreeSet<PeerId>) {
+        let of_job = || self.named.iter().filter(|(of, _, _)| *of == job);
+        (of_job().count(), of_job().map(|(_, _, worker)| *worker).collect())
+    }
+
     /// An owner tells its user something.
     pub(crate) fn on_event(&mut self, event: Event) -> Option<Fact> {
         match event {
-            Event::TaskEnded { job, index, report, worker, attempts, memo, proof } => {
+            Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified } => {
                 if let Some(owed) = self.jobs.get_mut(&job) {
                     owed.on_end(index, &report, worker, attempts);
                     owed.on_means(index, memo, proof.is_some());
                 }
-                Some(Fact::Ended(End { job, index, report, worker, memo, proof }))
+                Some(Fact::Ended(End { job, index, report, worker, memo, proof, verified }))
             }
             Event::Printed { job, index, attempt: _, stream: _, offset: _, bytes } => {
                 Some(Fact::Printed { job, index, bytes })
@@ -185,7 +238,22 @@ impl Reference {
                 }
                 Some(Fact::JobEnded(job))
             }
-            Event::Lost { job, index, worker: _ } => {
+            Event::JobGivenUp { job, failed: _ } => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.promised.given_up = true;
+                }
+                Some(Fact::GivenUp(job))
+            }
+            Event::Differed { job, index, worker } => {
+                self.named.insert((job, index, worker));
+                Some(Fact::Named { job, index, worker })
+            }
+            Event::Refused { job, reason: _ } => {
+                self.jobs.remove(&job);
+                None
+            }
+            Event::Lost { job, index, worker } => {
+                self.lost_by.insert((job, worker));
                 *self.lost.entry((job, index)).or_default() += 1;
                 None
             }
@@ -208,7 +276,7 @@ impl Reference {
     pub fn settled(&self, job: JobId) -> bool {
         self.jobs
             .get(&job)
-            .is_some_and(|job| job.cancelled || job.forgotten || (job.closed && job.unended() == 0))
+            .is_some_and(|job| job.is_stopped() || job.forgotten || (job.closed && job.unended() == 0))
     }
 
     /// How many tasks of a job ended as done.
@@ -216,6 +284,13 @@ impl Reference {
     pub fn done(&self, job: JobId) -> usize {
         let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
         tasks.iter().filter(|task| task.outcome == Some(Outcome::Done)).count()
+    }
+
+    /// How many tasks of a job ended as expired.
+    #[must_use]
+    pub fn expired(&self, job: JobId) -> usize {
+        let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
+        tasks.iter().filter(|task| matches!(task.outcome, Some(Outcome::Expired(_)))).count()
     }
 
     /// How often tasks of a job ran to their end, on all hosts together.
@@ -243,9 +318,14 @@ impl Reference {
 
     /// Whether that task ran to its end there.
     pub(crate) fn executed_by(&self, job: JobId, index: u32, worker: PeerId) -> bool {
-        let Some(program) = self.jobs.get(&job).map(|job| &job.program) else { return false };
-        let name = self.task(job, index).map(|task| program.task_id(&task.input));
-        name.and_then(|name| self.executed.get(&name)).is_some_and(|workers| workers.contains_key(&worker))
+        self.task_id(job, index)
+            .and_then(|name| self.executed.get(&name))
+            .is_some_and(|workers| workers.contains_key(&worker))
+    }
+
+    pub(crate) fn task_id(&self, job: JobId, index: u32) -> Option<TaskId> {
+        let program = self.jobs.get(&job).map(|job| &job.program)?;
+        self.task(job, index).map(|task| program.task_id(&task.input))
     }
 
     pub(crate) fn task(&self, job: JobId, index: u32) -> Option<&OwedTask> {

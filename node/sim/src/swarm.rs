@@ -5,14 +5,21 @@ use std::time::Duration;
 
 use weft_core::{Engine, Time};
 
+use crate::builder::Builder;
+use crate::diligence::Diligence;
 use crate::host::SimHost;
 use crate::invariants::Violation;
 use crate::options::Options;
 use crate::queue::Event;
+use crate::record::HostLog;
+use crate::settings::Settings;
+use crate::tally::Tally;
 use crate::world::World;
 
 /// How long a healed mesh may take to end everything that it owes.
 const PROGRESS: Duration = Duration::from_secs(600);
+/// Between two looks at a healed mesh.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long after its last task a mesh may take to forget it: bids, calls and repeated outcomes have ended by then.
 const QUIET: Duration = Duration::from_secs(30);
 
@@ -39,6 +46,10 @@ pub struct Summary {
     pub time: Time,
     /// The hash of everything that engines were told.
     pub trace: u64,
+    /// The longest time for which a slot was idle beside a task that fits it, once all was mended, in microseconds.
+    pub idle_us: u64,
+    /// What happened, counted by name.
+    pub tally: Tally,
 }
 
 /// A seed whose swarm broke a promise.
@@ -48,11 +59,14 @@ pub struct Failure {
     pub seed: u64,
     /// What was broken.
     pub violation: Violation,
+    /// What the seed decided, in one line.
+    pub options: String,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\nreplay: weft-sim run --seed {} --verbose", self.violation, self.seed)
+        let Self { seed, violation, options } = self;
+        write!(f, "{violation}\noptions: {options}\nreplay: weft-sim run --seed {seed} --verbose")
     }
 }
 
@@ -63,19 +77,47 @@ impl std::error::Error for Failure {}
 /// # Errors
 /// When an invariant is broken, or the healed mesh does not end what it owes and come to rest.
 pub fn simulate(seed: u64, watch: Option<fn(&str)>) -> Result<Summary, Failure> {
+    simulate_with(seed, &Settings::default(), watch)
+}
+
+/// The same under other settings than the seed's own.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_with(seed: u64, settings: &Settings, watch: Option<fn(&str)>) -> Result<Summary, Failure> {
+    let options = settings.apply(Options::draw(seed));
+    let mut world = world(seed, &options, settings, watch).build();
+    judge(seed, &options, &mut world)
+}
+
+/// The same, with the logs of all processes, whether it ends well or not.
+pub fn simulate_recorded(
+    seed: u64,
+    settings: &Settings,
+    watch: Option<fn(&str)>,
+) -> (Result<Summary, Failure>, Vec<HostLog>) {
+    let options = settings.apply(Options::draw(seed));
+    let mut world = world(seed, &options, settings, watch).record().build();
+    (judge(seed, &options, &mut world), world.logs())
+}
+
+fn judge(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Failure> {
     let guard = SeedOnPanic(seed);
-    let options = Options::draw(seed);
-    let result = run(seed, &options, watch).map_err(|violation| Failure { seed, violation });
+    let result =
+        run(seed, options, world).map_err(|violation| Failure { seed, violation, options: options.line() });
     drop(guard);
     result
 }
 
-fn run(seed: u64, options: &Options, watch: Option<fn(&str)>) -> Result<Summary, Violation> {
-    let mut builder = World::builder(seed).weather(options.weather).watch(watch);
+fn world(seed: u64, options: &Options, settings: &Settings, watch: Option<fn(&str)>) -> Builder {
+    let mut builder = World::builder(seed).mesh(settings.mesh).weather(options.weather).watch(watch);
     for spec in &options.hosts {
         builder = builder.host(spec.clone());
     }
-    let mut world = builder.build();
+    builder
+}
+
+fn run(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Violation> {
     world.unsigned_permille = options.unsigned_permille;
     for (at, fault) in &options.faults {
         world.queue.after(*at, Event::Fault(*fault));
@@ -86,14 +128,19 @@ fn run(seed: u64, options: &Options, watch: Option<fn(&str)>) -> Result<Summary,
     // Jobs that are submitted at the last moment are extended and closed within ten seconds.
     world.try_run_for(Duration::from_millis(options.phase_ms))?;
     world.heal()?;
-    world.try_run_for(Duration::from_secs(10))?;
-    demand_progress(&mut world)?;
+    let mut diligence = Diligence::default();
+    for _ in 0..20 {
+        world.try_run_for(LOOK)?;
+        diligence.look(world)?;
+    }
+    demand_progress(world, &mut diligence)?;
     world.try_run_for(QUIET)?;
-    demand_rest(&world)?;
-    Ok(summary(seed, options, &world))
+    demand_rest(world)?;
+    let idle_us = diligence.longest_us();
+    Ok(Summary { idle_us, ..summary(seed, options, world) })
 }
 
-fn demand_progress(world: &mut World) -> Result<(), Violation> {
+fn demand_progress(world: &mut World, diligence: &mut Diligence) -> Result<(), Violation> {
     let start = world.now();
     while !world.reference().owed().is_empty() {
         if world.now() - start > PROGRESS {
@@ -105,7 +152,8 @@ fn demand_progress(world: &mut World) -> Result<(), Violation> {
             let text = format!("{} tasks did not end; {}", owed.len(), first.unwrap_or_default());
             return Err(world.violation("a_healed_mesh_ends_what_it_owes", text));
         }
-        world.try_run_for(Duration::from_millis(500))?;
+        world.try_run_for(LOOK)?;
+        diligence.look(world)?;
     }
     Ok(())
 }
@@ -153,6 +201,8 @@ fn summary(seed: u64, options: &Options, world: &World) -> Summary {
         events: world.events(),
         time: world.now(),
         trace: world.trace().value(),
+        idle_us: 0,
+        tally: world.tally(),
     }
 }
 
@@ -175,10 +225,10 @@ mod tests {
     fn a_failure_says_how_to_replay_it() {
         let violation =
             Violation { name: "slots_hold", text: "host 1: no".into(), event: 3, at: Time(1_500_000) };
-        let failure = Failure { seed: 7, violation };
+        let failure = Failure { seed: 7, violation, options: "3 hosts".into() };
         assert_eq!(
             failure.to_string(),
-            "slots_hold at 1.500000s (event 3): host 1: no\nreplay: weft-sim run --seed 7 --verbose"
+            "slots_hold at 1.500000s (event 3): host 1: no\noptions: 3 hosts\nreplay: weft-sim run --seed 7 --verbose"
         );
     }
 }

@@ -52,6 +52,13 @@ impl TaskSpec {
         }
     }
 
+    /// What a liar says that it brought; no two liars say the same, since they are not in league.
+    pub(crate) fn lie(&self, liar: u64) -> Report {
+        let bytes = [self.bytes().as_slice(), b" lied ", liar.to_le_bytes().as_slice()].concat();
+        let usage = Usage { wall_us: u64::from(self.service_us), ..Usage::default() };
+        Report { usage, output: Payload::inline(&bytes), ..Report::bare(Outcome::Done) }
+    }
+
     /// What it brings when it ends as done.
     pub(crate) fn success(&self) -> Report {
         let bytes = [self.bytes().as_slice(), b" answered"].concat();
@@ -85,6 +92,8 @@ pub struct JobSpec {
     pub class: Class,
     /// Retries of a failed task.
     pub retries: u32,
+    /// How it wants to be treated otherwise.
+    pub policy: Policy,
     /// What it wants beyond its results.
     pub terms: Terms,
     /// Whether its tasks find something under `/in`.
@@ -105,6 +114,7 @@ impl JobSpec {
             labels: Vec::new(),
             class: Class::Batch,
             retries: 0,
+            policy: Policy::DEFAULT,
             terms: Terms::default(),
             files: false,
             same: None,
@@ -127,7 +137,7 @@ impl Catalog {
             needs: Needs { labels: spec.labels.clone() },
             class: spec.class,
             terms: spec.terms,
-            policy: Policy { retries: spec.retries, ..Policy::DEFAULT },
+            policy: Policy { retries: spec.retries, ..spec.policy },
             inputs: self.inputs(job, spec, 0, chance),
             closed: true,
         }

@@ -13,7 +13,9 @@ use crate::host::{HostId, HostSpec, SimHost};
 use crate::invariants::{INVARIANTS, Scene, Violation};
 use crate::link::LinkId;
 use crate::queue::{Event, Queue};
+use crate::record::Logs;
 use crate::reference::{Fact, Reference};
+use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::workload::{Catalog, JobSpec};
 
@@ -37,15 +39,22 @@ pub struct World {
     pub(crate) events: u64,
     /// Where each line of what happens goes.
     pub(crate) watch: Option<fn(&str)>,
+    /// Where peer ids come from, if not from the seed.
+    pub(crate) ids: Option<Chance>,
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
+    /// What happened so far, without what living engines count themselves.
+    pub(crate) tally: Tally,
+    /// The logs of all processes, where somebody wants them.
+    pub(crate) logs: Option<Logs>,
 }
 
 impl World {
     /// A new machine joins and starts.
     pub fn add_host(&mut self, spec: HostSpec) -> HostId {
         let id = self.fabric.add_host();
-        let peer = PeerId(self.chance.seed());
+        let own = self.chance.seed();
+        let peer = PeerId(self.ids.as_mut().map_or(own, Chance::seed));
         self.hosts.push(SimHost::new(id, peer, spec));
         self.peers.insert(peer, id);
         self.restart(id);
@@ -69,6 +78,7 @@ impl World {
 
     /// A host's liar of a twin sends a message in its name, now; its engine knows nothing of that.
     pub fn lie(&mut self, from: HostId, to: HostId, message: Message) {
+        self.reference.forgers.insert(self.hosts[from.0].peer);
         self.fabric.send(&mut self.queue, from, to, message);
     }
 
@@ -274,22 +284,22 @@ impl World {
         if host.engine.is_none() {
             return Ok(());
         }
-        if let Input::Command(command) = &input {
-            self.reference.on_command(id, command, &self.catalog);
-            host.keep_blobs(command);
-        }
-        if let Input::Received { message: Message::Award(_) | Message::Place(_), .. } = &input {
-            host.vain = 0;
-        }
+        self.hear(id, &input);
+        let host = &mut self.hosts[id.0];
         self.events += 1;
         if let Some(watch) = self.watch {
             watch(&format!("{:>8} {now:?} host {} {input:?}", self.events, id.0));
         }
         let Some(engine) = &mut host.engine else { return Ok(()) };
+        let wake = engine.next_wakeup().map(|(_, reason)| reason);
+        self.tally.on_input(now, &input, wake);
         let effects: Vec<_> = engine.handle(local, input.clone()).collect();
+        if let (Some(logs), Some(header)) = (&mut self.logs, &host.header) {
+            logs.add((id, host.life), header, (local, &input), &effects);
+        }
         self.trace.input(now, id, &input, effects.len());
-        self.facts.clear();
         for effect in effects {
+            self.tally.on_effect(now, &effect);
             if let Some(watch) = self.watch {
                 watch(&format!("         -> {effect:?}"));
             }
@@ -318,9 +328,17 @@ impl World {
     fn check(&mut self, id: HostId) -> Result<(), Violation> {
         let now = self.now();
         let host = &mut self.hosts[id.0];
+        if let Some(before) = host.audit.take() {
+            host.answerable = [before.held, before.kept].concat();
+            host.issued = before.issued;
+        }
         host.audit = host.engine.as_ref().map(Engine::audit);
+        let world_now = now;
+        let now = host.local(now);
         let promised = host.promised(now);
         let scene = Scene {
+            world_now,
+            now,
             mesh: &self.mesh,
             host: &self.hosts[id.0],
             promised,

@@ -1,37 +1,45 @@
 //! Fixed seeds, each a swarm of its own. A seed that once failed stays here under the name of what it showed.
 #![expect(clippy::panic, reason = "a test may panic")]
 
-use weft_sim::simulate;
+use std::process::Command;
+use std::thread;
 
+use weft_sim::{SOMETIMES, Tally, simulate};
+
+/// Runs seeds from 0 on, a share of them on each processor, and counts what happened.
 #[track_caller]
-fn hold(seeds: std::ops::Range<u64>) {
-    for seed in seeds {
-        if let Err(failure) = simulate(seed, None) {
-            panic!("{failure}");
+fn hold(count: u64) -> Tally {
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8) as u64;
+    thread::scope(|scope| {
+        let share = |first: u64| {
+            move || {
+                let mut tally = Tally::default();
+                for seed in (first..count).step_by(usize::try_from(threads).expect("a handful")) {
+                    match simulate(seed, None) {
+                        Ok(summary) => tally.merge(&summary.tally),
+                        Err(failure) => panic!("{failure}"),
+                    }
+                }
+                tally
+            }
+        };
+        let shares: Vec<_> = (0..threads).map(|first| scope.spawn(share(first))).collect();
+        let mut all = Tally::default();
+        for share in shares {
+            match share.join() {
+                Ok(tally) => all.merge(&tally),
+                Err(_said) => panic!("a seed failed, as said above"),
+            }
         }
-    }
-}
-
-// Four tests, so that they run beside each other.
-
-#[test]
-fn seeds_0_to_29_hold() {
-    hold(0..30);
+        all
+    })
 }
 
 #[test]
-fn seeds_30_to_59_hold() {
-    hold(30..60);
-}
-
-#[test]
-fn seeds_60_to_89_hold() {
-    hold(60..90);
-}
-
-#[test]
-fn seeds_90_to_119_hold() {
-    hold(90..120);
+fn seeds_0_to_119_hold_and_come_to_every_rare_branch() {
+    let tally = hold(120);
+    let never: Vec<&str> = SOMETIMES.into_iter().filter(|name| tally.count(name) == 0).collect();
+    assert!(never.is_empty(), "120 seeds never came to {never:?}");
 }
 
 #[test]
@@ -41,4 +49,37 @@ fn a_seed_tells_the_same_story_twice() {
         assert_eq!(once, twice);
         assert!(once.is_ok_and(|summary| summary.events > 1000), "a story worth telling");
     }
+}
+
+#[test]
+fn a_seed_tells_the_same_story_in_another_process() {
+    for seed in [6, 29, 44] {
+        let summary = simulate(seed, None).unwrap();
+        let run =
+            Command::new(env!("CARGO_BIN_EXE_weft-sim")).args(["run", "--seed", &seed.to_string()]).output();
+        let said = String::from_utf8(run.unwrap().stdout).unwrap();
+        assert!(said.contains(&format!("{:016x}", summary.trace)), "{said}");
+    }
+}
+
+/// What would make a trace differ between machines or runs has no name in the sources.
+#[test]
+fn nothing_here_depends_on_the_machine() {
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = std::fs::read_to_string(&path).unwrap();
+            for word in ["HashMap", "HashSet", "Instant::", "SystemTime", "RandomState", "to_ne_bytes"] {
+                assert!(!text.contains(word), "{} names {word}", path.display());
+            }
+        }
+    }
+    assert!(files > 20, "the sources were looked at");
 }

@@ -10,8 +10,8 @@ use weft_client::frames::{
 use weft_core::message::{Class, Needs};
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{
-    BlobId, Entry, Failure, Limit, Limits, Outcome, Payload, PeerId, Profile, Program, Report, Stream, Terms,
-    Trap,
+    BlobId, Entry, Failure, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Report,
+    Stream, Terms, Trap,
 };
 
 use super::error::ApiError;
@@ -24,7 +24,6 @@ const LABELS_MAX: usize = 32;
 const LABEL_BYTES_MAX: usize = 64;
 const FUNCTION_BYTES_MAX: usize = 256;
 const ARGS_MAX: usize = 4096;
-const RETRIES_MAX: u32 = 100;
 /// What a 32-bit memory can have at most.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
@@ -35,7 +34,7 @@ pub(super) struct Job {
     pub(super) needs: Needs,
     pub(super) class: Class,
     pub(super) terms: Terms,
-    pub(super) retries: u32,
+    pub(super) policy: Policy,
     pub(super) detached: bool,
 }
 
@@ -52,6 +51,7 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         needs,
         class,
         retries,
+        policy,
         memo,
         receipts,
         stream,
@@ -74,9 +74,7 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
             ApiError::bad("too many or too long labels").expected("at most 32, each of 64 bytes and value")
         );
     }
-    if retries > RETRIES_MAX {
-        return Err(ApiError::bad(format!("{retries} retries")).expected("at most 100"));
-    }
+    let policy = super::policy::policy(policy, retries)?;
     let profile = match profile {
         api::Profile::Pure => Profile::Pure,
         api::Profile::Portable => Profile::Portable,
@@ -94,7 +92,7 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
     };
     // Of a detached job nobody listens.
     let terms = Terms { memo, receipts, stream: stream && !detached };
-    Ok(Job { program, needs: Needs { labels: needs }, class: class_in(class), terms, retries, detached })
+    Ok(Job { program, needs: Needs { labels: needs }, class: class_in(class), terms, policy, detached })
 }
 
 fn limits(limits: WireLimits) -> Result<Limits, ApiError> {
@@ -195,6 +193,7 @@ fn outcome(outcome: Outcome) -> api::Outcome {
         Outcome::Invalid(reason) => api::Outcome::Invalid { reason: cut(reason) },
         Outcome::Cancelled => api::Outcome::Cancelled,
         Outcome::Lost(reason) => api::Outcome::Lost { reason: cut(reason) },
+        Outcome::Expired(expiry) => api::Outcome::Expired { reason: expiry.to_string() },
     }
 }
 

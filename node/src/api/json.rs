@@ -66,6 +66,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         needs,
         class,
         retries,
+        policy,
         memo,
         receipts,
         inputs,
@@ -103,6 +104,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         needs: needs.into_iter().collect(),
         class,
         retries,
+        policy,
         memo,
         receipts,
         stream: false,
@@ -192,7 +194,8 @@ pub(super) fn result(item: ResultItem) -> ResultLine {
         | Outcome::Limit { which: _, limit: _ }
         | Outcome::Invalid { reason: _ }
         | Outcome::Cancelled
-        | Outcome::Lost { reason: _ } => None,
+        | Outcome::Lost { reason: _ }
+        | Outcome::Expired { reason: _ } => None,
     };
     ResultLine {
         index,

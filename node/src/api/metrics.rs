@@ -88,6 +88,11 @@ fn counters(text: &mut String, counters: Counters) {
         disagreed,
         unproven,
         preempted,
+        copies,
+        copies_won,
+        verified,
+        lies,
+        held_back,
         unasked,
     } = counters;
     counter(text, "calls", "Calls for bids sent", calls);
@@ -113,6 +118,11 @@ fn counters(text: &mut String, counters: Counters) {
     counter(text, "proofs_dropped", "Proofs that did not belong to their outcome", unproven);
     counter(text, "bids_unasked", "Bids to owners that told of a backlog", unasked);
     counter(text, "tasks_preempted", "Running tasks paused for one of a higher class", preempted);
+    counter(text, "copies", "Backup copies awarded as an owner", copies);
+    counter(text, "copies_won", "Backup copies that ended first", copies_won);
+    counter(text, "tasks_verified", "Own tasks that several nodes computed alike", verified);
+    counter(text, "lies", "Answers that most other nodes contradicted", lies);
+    counter(text, "leases_held_back", "Leases held beyond their end in self-suspicion", held_back);
 }
 
 fn gauge(text: &mut String, name: &str, help: &str, value: u64) {

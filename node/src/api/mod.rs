@@ -31,6 +31,7 @@ mod endpoint;
 mod error;
 mod json;
 mod metrics;
+mod policy;
 mod routes;
 mod stream;
 mod submit;

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use weft_client::frames::{self, ClientFrame, JobRequest, Splitter};
-use weft_core::{BlobId, Command, JobId, Payload, Policy, input::Submission};
+use weft_core::{BlobId, Command, JobId, Payload, input::Submission};
 
 use super::error::ApiError;
 use super::json::{self, Bytes, Module};
@@ -104,7 +104,7 @@ async fn open(
     encoding: Encoding,
 ) -> Answered {
     let Arrived { inputs, closed } = arrived;
-    let convert::Job { program, needs, class, terms, retries, detached } = convert::job(request)?;
+    let convert::Job { program, needs, class, terms, policy, detached } = convert::job(request)?;
     let module = program.module;
     let program = convert::with_length(program, module_length(&api, module)?);
     check_files(&api, &program.files)?;
@@ -118,7 +118,6 @@ async fn open(
     if closed {
         jobs.close(job);
     }
-    let policy = Policy { retries, ..Policy::DEFAULT };
     let submission = Submission { job, program, needs, class, terms, policy, inputs, closed };
     // Whatever ends this early from here on, cancels.
     let mut open = OpenJob::new(api.clone(), job, permit);

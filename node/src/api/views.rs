@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use weft_client::api;
 use weft_core::message::Class;
-use weft_core::snapshot::{Answer, Counters, JobView, PeerView, Said, Snapshot, TaskView, Why};
+use weft_core::snapshot::{Answer, Counters, Deadline, JobView, PeerView, Said, Snapshot, TaskView, Why};
 use weft_core::{JobId, PeerId};
 use weft_exec::PoolStatus;
 
@@ -24,12 +24,13 @@ pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
         reserved,
         undelivered,
         known,
+        suspicion: _,
         peers,
         jobs,
         counters,
     } = snapshot;
     let NodeInfo { peer: _, name, version, data_dir, mesh, listen, started } = info;
-    let unfinished = |job: &&JobView| job.open || job.queued + job.leased > 0;
+    let unfinished = |job: &&JobView| job.open || job.queued + job.leased + job.delayed > 0;
     api::Status {
         peer: me.to_string(),
         name: name.clone(),
@@ -115,6 +116,11 @@ fn counters(counters: Counters) -> api::Counters {
         disagreed,
         unproven,
         preempted,
+        copies: _,
+        copies_won: _,
+        verified: _,
+        lies: _,
+        held_back: _,
         unasked: _,
     } = counters;
     api::Counters {
@@ -145,7 +151,8 @@ fn counters(counters: Counters) -> api::Counters {
 
 /// A peer as seen from here.
 pub(super) fn peer(view: PeerView) -> api::Peer {
-    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost, window: _, room: _ } = view;
+    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost, window: _, room: _, standing: _ } =
+        view;
     let weft_core::message::Capacity {
         boot: _,
         seq: _,
@@ -189,6 +196,7 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
         failed,
         cancelled,
         lost,
+        given_up,
         elapsed,
     } = summary;
     let state = match (closed, ended) {
@@ -201,6 +209,7 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
         // The engine has forgotten an ended job, or not heard of a new one.
         None => (tasks.saturating_sub(done + failed + cancelled), 0, lost),
     };
+    let (delayed, given_up) = view.map_or((0, given_up), |view| (view.delayed, view.given_up));
     api::Job {
         job: job.to_string(),
         state,
@@ -210,18 +219,20 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
         module: meta.module.to_string(),
         tasks,
         queued,
+        delayed,
         leased,
         done,
         failed,
         cancelled,
         retried,
+        given_up,
         elapsed_ms: millis(elapsed),
     }
 }
 
 /// What was said about a task.
 pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, String>) -> api::Why {
-    let Why { state, answers } = why;
+    let Why { state, deadline, answers, notes: _ } = why;
     let task = match state {
         TaskView::Queued { before } => api::TaskState::Queued { before },
         TaskView::Leased { worker, attempt, since_ms, paused } => {
@@ -230,6 +241,14 @@ pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, Str
         TaskView::Fetching { worker } => api::TaskState::Fetching { worker: worker.to_string() },
         TaskView::Ended => api::TaskState::Ended,
         TaskView::Cancelled => api::TaskState::Cancelled,
+        TaskView::NotBefore { in_ms } => api::TaskState::NotBefore { in_ms },
+        TaskView::Delayed { failures, in_ms } => api::TaskState::Delayed { failures, in_ms },
+        TaskView::Expired => api::TaskState::Expired,
+    };
+    let (deadline_left_ms, deadline_missed) = match deadline {
+        None => (None, false),
+        Some(Deadline::Left { ms }) => (Some(ms), false),
+        Some(Deadline::Missed) => (None, true),
     };
     let answer = |Answer { peer, said, ago_ms }: Answer| api::Answer {
         name: names.get(&peer).cloned().unwrap_or_default(),
@@ -237,7 +256,8 @@ pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, Str
         said: self::said(said),
         ago_ms,
     };
-    api::Why { job: job.to_string(), index, task, answers: answers.into_iter().map(answer).collect() }
+    let answers = answers.into_iter().map(answer).collect();
+    api::Why { job: job.to_string(), index, task, deadline_left_ms, deadline_missed, answers }
 }
 
 fn said(said: Said) -> api::Said {

@@ -85,7 +85,8 @@ impl Direct {
             | Outcome::LimitExceeded(_)
             | Outcome::Invalid(_)
             | Outcome::Cancelled
-            | Outcome::Lost(_) => Err(BenchError::Floor(finished.outcome.to_string())),
+            | Outcome::Lost(_)
+            | Outcome::Expired(_) => Err(BenchError::Floor(finished.outcome.to_string())),
         }
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use weft_client::Class;
 use weft_node::settings::{parse_bytes, parse_duration, parse_pair};
 
+use super::policy::PolicyArgs;
+
 /// A file or a directory for `/in`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Given {
@@ -78,6 +80,9 @@ pub(crate) struct TaskArgs {
     /// Run a failed task again, up to N times.
     #[arg(long, value_name = "N")]
     pub(crate) retries: Option<u32>,
+    /// How it is treated.
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
 }
 
 /// Flags of `weft run`.
@@ -116,7 +121,7 @@ what --input put under /in, an empty /tmp and an empty /out, and nothing else.
 
 Exit code: the task's own, and
   1    a function returned an error
-  124  the task ran out of time, or of fuel
+  124  the task ran out of time, or of fuel, or expired
   125  weft's own errors, an invalid module, output or files over their limit
   126  the task trapped
   130  interrupted by Ctrl-C; the task is cancelled
@@ -166,7 +171,8 @@ needed: a million lines need no more memory than ten thousand.
 
 --json prints, as results come, one object a line, with these keys:
   index      the input's number, from 0
-  outcome    done, failed, trapped, limit, invalid, cancelled or lost
+  outcome    done, failed, trapped, limit, invalid, cancelled, lost
+             or expired
   exit_code  the task's own, null when it did not run to its end
   reason     why it is not done, where there is more to say
   output     a string, {\"base64\": ..} when it is not text, or, when it is

@@ -36,7 +36,7 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
             state(job).into(),
             job.class.to_string(),
             job.tasks.to_string(),
-            job.queued.to_string(),
+            (job.queued + job.delayed).to_string(),
             job.leased.to_string(),
             job.done.to_string(),
             job.failed.to_string(),
@@ -50,6 +50,9 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
 }
 
 fn state(job: &api::Job) -> &'static str {
+    if job.given_up {
+        return "given up";
+    }
     match (job.state, job.cancelled_by_user) {
         (api::JobState::Ended, true) => "cancelled",
         (api::JobState::Open | api::JobState::Running, true) => "cancelling",

@@ -175,7 +175,7 @@ async fn connect(given: Option<PathBuf>) -> Result<Mesh, Problem> {
 
 /// Labels as they are written on a command line, but for the node's own id, which stands elsewhere.
 fn labels(labels: &BTreeMap<String, String>) -> String {
-    let chosen = labels.iter().filter(|(name, _)| *name != "node");
+    let chosen = labels.iter().filter(|(name, _)| *name != "node" && !name.starts_with("cpu."));
     let pairs: Vec<String> = chosen.map(|(name, value)| format!("{name}={value}")).collect();
     if pairs.is_empty() { String::from("-") } else { pairs.join(" ") }
 }

@@ -14,17 +14,21 @@ use crate::render::{bytes, say};
 
 /// Runs the node until Ctrl-C or SIGTERM.
 pub(crate) async fn node(data_dir: Option<PathBuf>, args: NodeArgs) -> Result<u8, Problem> {
-    let mut flags = args.flags;
+    let NodeArgs { mut flags, record } = args;
     flags.data_dir = data_dir;
     let settings = Settings::resolve(flags, &settings::environment)?;
     // A node is large, and this future is one of many that the dispatcher may hold.
-    LocalSet::new().run_until(Box::pin(serve(settings))).await
+    LocalSet::new().run_until(Box::pin(serve(settings, record))).await
 }
 
-async fn serve(settings: Settings) -> Result<u8, Problem> {
+async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Problem> {
     let stop = stop_signal()?;
     let about = settings.clone();
     let mut node = Node::start(settings).await.map_err(|error| Problem::Failed(error.to_string()))?;
+    if let Some(path) = record {
+        let failed = |error| format!("--record: {} can't be made: {error}", path.display());
+        node.record(&path).map_err(|error| Problem::Failed(failed(error)))?;
+    }
     introduction(&about, &node.handle().info().peer.short()).iter().for_each(|line| say(line));
     let notices = node.notices();
     let telling = async {

@@ -77,7 +77,9 @@ fn reason(outcome: &Outcome) -> Option<String> {
         Outcome::Failed(Failure::Error { error }) => Some(error.clone()),
         Outcome::Trapped { trap } => Some(trap.clone()),
         Outcome::Limit { which: _, limit } => Some(limit.clone()),
-        Outcome::Invalid { reason } | Outcome::Lost { reason } => Some(reason.clone()),
+        Outcome::Invalid { reason } | Outcome::Lost { reason } | Outcome::Expired { reason } => {
+            Some(reason.clone())
+        }
     }
 }
 
@@ -98,6 +100,7 @@ pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
             LimitKind::Output | LimitKind::Errors | LimitKind::Files | LimitKind::Other => super::EXIT_OWN,
         },
         Outcome::Invalid { .. } | Outcome::Lost { .. } => super::EXIT_OWN,
+        Outcome::Expired { .. } => 124,
         Outcome::Cancelled => super::EXIT_INTERRUPTED,
     }
 }
@@ -116,6 +119,7 @@ pub(crate) fn words(outcome: &Outcome) -> String {
         Outcome::Invalid { reason } => format!("can't run: {reason}"),
         Outcome::Cancelled => String::from("was cancelled"),
         Outcome::Lost { reason } => format!("was lost: {reason}"),
+        Outcome::Expired { reason } => format!("expired: {reason}"),
     }
 }
 
@@ -174,6 +178,7 @@ mod tests {
         assert_eq!(exit_code(&limit(LimitKind::Time)), 124);
         assert_eq!(exit_code(&limit(LimitKind::Memory)), 137);
         assert_eq!(exit_code(&Outcome::Trapped { trap: String::new() }), 126);
+        assert_eq!(exit_code(&Outcome::Expired { reason: String::new() }), 124);
         assert_eq!(exit_code(&Outcome::Invalid { reason: String::new() }), 125);
     }
 

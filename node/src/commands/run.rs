@@ -114,7 +114,8 @@ async fn show(mesh: &Mesh, result: &TaskResult, mut live: Live) -> Result<(), Pr
         | Outcome::Limit { .. }
         | Outcome::Invalid { .. }
         | Outcome::Cancelled
-        | Outcome::Lost { .. } => true,
+        | Outcome::Lost { .. }
+        | Outcome::Expired { .. } => true,
     };
     live.finish(mesh, &result.output, &result.errors, was_stopped).await?;
     if result.memo {

@@ -65,6 +65,7 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
         ),
     ];
     rows.push(("labels", super::labels(&status.labels)));
+    rows.push(("processor", processor(&status.labels)));
     if status.undelivered > 0 {
         rows.push((
             "undelivered",
@@ -100,4 +101,10 @@ fn slot_kind(slots: &api::Slots) -> String {
 
 fn plural(count: u32, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// What the node found out about its processor, as tasks ask for it.
+fn processor(labels: &std::collections::BTreeMap<String, String>) -> String {
+    let own = labels.iter().filter(|(name, _)| name.starts_with("cpu."));
+    own.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use weft_client::{Module, Task};
 
 use super::Problem;
-use crate::cli::{Given, TaskArgs};
+use crate::cli::{Given, PolicyArgs, TaskArgs};
 
 /// Longest module as text, in bytes.
 const TEXT_BYTES_MAX: u64 = 256 << 20;
@@ -29,6 +29,7 @@ pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Resu
         no_memo,
         need,
         retries,
+        policy,
     } = given;
     if function.is_some() && !(args.is_empty() && env.is_empty() && input.is_empty()) {
         let text = "--fn calls a function, which takes only its input: arguments, --env and --input are for commands";
@@ -50,12 +51,26 @@ pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Resu
     let task = or(task, fuel, Task::fuel);
     let task = or(task, class, Task::class);
     let task = or(task, retries, Task::retries);
+    let task = treated(task, policy);
     let task = task.memo(!no_memo);
     Ok(match (portable, impure) {
         (_, true) => task.impure(),
         (true, false) => task.portable(),
         (false, false) => task,
     })
+}
+
+/// The task with what `policy` says about when, how often and how surely.
+fn treated(task: Task, policy: PolicyArgs) -> Task {
+    let PolicyArgs { not_before, deadline, expires, backoff, give_up, max_failures, verify, no_backup } =
+        policy;
+    let task = or(task, not_before, Task::not_before);
+    let task = or(task, deadline, Task::deadline);
+    let task = or(task, expires, Task::expires);
+    let task = or(task, backoff, |task, (first, most)| task.backoff(first, most));
+    let task = or(task, give_up, Task::give_up);
+    let task = or(task, max_failures, Task::max_failures);
+    or(task, verify, Task::verify).backups(!no_backup)
 }
 
 fn or<T>(task: Task, given: Option<T>, set: impl FnOnce(Task, T) -> Task) -> Task {

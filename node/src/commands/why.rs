@@ -14,6 +14,12 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
         return print_json(&why).map(|()| 0);
     }
     print(&format!("task {} of job {}: {}\n", why.index, why.job, clean(&place(&why.task))))?;
+    if let Some(left_ms) = why.deadline_left_ms {
+        print(&format!("its deadline leaves {}\n", millis(left_ms.into())))?;
+    }
+    if why.deadline_missed {
+        print("its deadline can't be made any more: it is treated as if it had none\n")?;
+    }
     if why.answers.is_empty() {
         say("no node was asked about it");
         return Ok(0);
@@ -60,6 +66,13 @@ fn place(task: &api::TaskState) -> String {
         }
         api::TaskState::Ended => String::from("ended"),
         api::TaskState::Cancelled => String::from("cancelled"),
+        api::TaskState::NotBefore { in_ms } => {
+            format!("waits until its job may start, in {}", millis(*in_ms))
+        }
+        api::TaskState::Delayed { failures, in_ms } => {
+            format!("failed {failures} times, is tried again in {}", millis(*in_ms))
+        }
+        api::TaskState::Expired => String::from("expired: its time was over before it ended"),
     }
 }
 

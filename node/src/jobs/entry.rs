@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub(super) closed: bool,
     pub(super) cancelled_by_user: bool,
     pub(super) lost: u32,
+    /// More of its tasks failed than it allows.
+    pub(super) given_up: bool,
     ended_at: Option<Instant>,
     abandoned: bool,
     /// Somebody saw the end.
@@ -57,6 +59,7 @@ impl Entry {
             closed: false,
             cancelled_by_user: false,
             lost: 0,
+            given_up: false,
             ended_at: None,
             abandoned: false,
             told: false,
@@ -120,7 +123,8 @@ impl Entry {
             | Outcome::Trapped(_)
             | Outcome::LimitExceeded(_)
             | Outcome::Invalid(_)
-            | Outcome::Lost(_) => self.failed += 1,
+            | Outcome::Lost(_)
+            | Outcome::Expired(_) => self.failed += 1,
         }
         if self.abandoned {
             return Kept::default();
@@ -231,6 +235,7 @@ impl Entry {
             failed: self.failed,
             cancelled: self.cancelled,
             lost: self.lost,
+            given_up: self.given_up,
             elapsed: self.ended_at.unwrap_or_else(Instant::now).duration_since(self.created),
         }
     }
@@ -287,7 +292,7 @@ fn text_bytes(outcome: &Outcome) -> u64 {
         | Outcome::LimitExceeded(Limit::Other(text))
         | Outcome::Invalid(text)
         | Outcome::Lost(text) => text.len(),
-        Outcome::Done | Outcome::Cancelled | Outcome::Failed(Failure::Exit(_)) => 0,
+        Outcome::Done | Outcome::Cancelled | Outcome::Failed(Failure::Exit(_)) | Outcome::Expired(_) => 0,
         Outcome::Trapped(
             Trap::Unreachable
             | Trap::MemoryOutOfBounds

@@ -14,7 +14,16 @@ fn meta(detached: bool) -> JobMeta {
 
 fn end(job: JobId, index: u32, bytes: usize) -> Event {
     let report = Report { output: Payload::inline(&vec![0; bytes]), ..Report::bare(Outcome::Done) };
-    Event::TaskEnded { job, index, report, worker: None, attempts: 1, memo: false, proof: None }
+    Event::TaskEnded {
+        job,
+        index,
+        report,
+        worker: None,
+        attempts: 1,
+        memo: false,
+        proof: None,
+        verified: None,
+    }
 }
 
 fn table_with(job: JobId, detached: bool, tasks: u32) -> JobTable {
@@ -174,6 +183,7 @@ fn a_receipt_names_the_task_of_its_input() {
         attempts: 1,
         memo: false,
         proof: Some(proof),
+        verified: None,
     });
     let Some(Taken::Results(results)) = take(&table, ALL) else { panic!("expected a result") };
     let receipt = &results.first().unwrap().receipt.as_ref().unwrap().0;

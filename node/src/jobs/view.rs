@@ -76,6 +76,8 @@ pub struct JobSummary {
     pub cancelled: u32,
     /// Leases that ended without an outcome.
     pub lost: u32,
+    /// More of its tasks failed than it allows, and those left were cancelled.
+    pub given_up: bool,
     /// From its submission to its end, or to now.
     pub elapsed: Duration,
 }

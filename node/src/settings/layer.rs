@@ -44,6 +44,10 @@ pub struct Flags {
     /// Tell the mesh something about this machine; tasks ask for it with --need. May be repeated.
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub labels: Vec<String>,
+    /// Take only tasks of this class and above, this node's own included: scavenger, batch, interactive or realtime
+    /// [default: scavenger, which is all].
+    #[arg(long, value_name = "CLASS")]
+    pub class_min: Option<String>,
     /// Dial this peer: IP:PORT or a multiaddr. May be repeated; mDNS and tickets find peers too.
     #[arg(long = "peer", value_name = "ADDRESS")]
     pub peers: Vec<String>,
@@ -68,6 +72,7 @@ pub(super) struct Layer {
     pub(super) slot_kind: Option<String>,
     pub(super) memory: Option<String>,
     pub(super) labels: Option<Vec<String>>,
+    pub(super) class_min: Option<String>,
     pub(super) peers: Option<Vec<String>>,
     pub(super) open: Option<bool>,
     pub(super) mdns: Option<bool>,
@@ -85,6 +90,7 @@ impl Layer {
             slot_kind: self.slot_kind.or(below.slot_kind),
             memory: self.memory.or(below.memory),
             labels: self.labels.or(below.labels),
+            class_min: self.class_min.or(below.class_min),
             peers: self.peers.or(below.peers),
             open: self.open.or(below.open),
             mdns: self.mdns.or(below.mdns),
@@ -107,6 +113,7 @@ impl Layer {
             slot_kind: environment("WEFT_SLOT_KIND"),
             memory: environment("WEFT_MEMORY"),
             labels: list("WEFT_LABEL"),
+            class_min: environment("WEFT_CLASS_MIN"),
             peers: list("WEFT_PEER"),
             open: truth("WEFT_OPEN", environment)?,
             mdns: truth("WEFT_MDNS", environment)?,
@@ -127,6 +134,7 @@ impl From<Flags> for Layer {
             slot_kind,
             memory,
             labels,
+            class_min,
             peers,
             open,
             no_mdns,
@@ -141,6 +149,7 @@ impl From<Flags> for Layer {
             slot_kind,
             memory,
             labels: list(labels),
+            class_min,
             peers: list(peers),
             open: open.then_some(true),
             mdns: no_mdns.then_some(false),
@@ -185,6 +194,8 @@ struct File {
     slot_kind: Option<String>,
     memory: Option<Size>,
     labels: Option<std::collections::BTreeMap<String, String>>,
+    #[serde(rename = "class-min")]
+    class_min: Option<String>,
     peers: Option<OneOrMany>,
     open: Option<bool>,
     mdns: Option<bool>,
@@ -237,7 +248,8 @@ fn parse_file(text: &str, path: PathBuf) -> Result<Layer, SettingsError> {
 
 impl From<File> for Layer {
     fn from(file: File) -> Self {
-        let File { name, listen, api, slots, slot_kind, memory, labels, peers, open, mdns, store } = file;
+        let File { name, listen, api, slots, slot_kind, memory, labels, class_min, peers, open, mdns, store } =
+            file;
         let pairs = |labels: std::collections::BTreeMap<String, String>| {
             labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
         };
@@ -249,6 +261,7 @@ impl From<File> for Layer {
             slot_kind,
             memory: memory.map(Size::into_text),
             labels: labels.map(pairs),
+            class_min,
             peers: peers.map(OneOrMany::into_vec),
             open,
             mdns,

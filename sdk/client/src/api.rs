@@ -197,6 +197,9 @@ pub struct Job {
     pub tasks: u32,
     /// Tasks that wait for a worker.
     pub queued: u32,
+    /// Tasks that failed and wait for the time of their next attempt.
+    #[serde(default)]
+    pub delayed: u32,
     /// Tasks that a worker holds.
     pub leased: u32,
     /// Tasks that ended as done.
@@ -207,6 +210,9 @@ pub struct Job {
     pub cancelled: u32,
     /// Attempts beyond the first, of all tasks.
     pub retried: u32,
+    /// Whether more tasks ended otherwise than done than it allows, so that the rest was cancelled.
+    #[serde(default)]
+    pub given_up: bool,
     /// Time from submission to the end, or to now.
     pub elapsed_ms: u64,
 }
@@ -230,11 +236,13 @@ impl fmt::Debug for Endpoint {
 }
 
 mod outcome;
+mod policy;
 mod receipt;
 mod status;
 mod submit;
 mod why;
 pub use outcome::{Failure, LimitKind, Outcome};
+pub use policy::{Backoff, Policy};
 pub use receipt::{Proof, Receipt};
 pub use status::{Counters, Memo, Slots, Status};
 pub use submit::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};

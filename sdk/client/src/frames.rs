@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::{Buf, BytesMut};
 
-use crate::api::{Class, ErrorBody, Outcome, Profile, Receipt, Stream, Usage};
+use crate::api::{Class, ErrorBody, Outcome, Policy, Profile, Receipt, Stream, Usage};
 
 /// The content type of a stream of frames.
 pub const CONTENT_TYPE: &str = "application/vnd.weft.frames";
@@ -98,6 +98,8 @@ pub struct JobRequest {
     pub class: Class,
     /// How often a task that failed, trapped or reached a limit is tried again.
     pub retries: u32,
+    /// How it wants to be treated beyond that.
+    pub policy: Policy,
     /// Whether a pure task whose result is known already may be answered with it.
     pub memo: bool,
     /// Whether workers sign what they report.

@@ -30,8 +30,11 @@ mod pack;
 mod result;
 mod task;
 mod told;
+mod treated;
 
-pub use api::{BlobRef, Class, Failure, LimitKind, Outcome, Profile, Receipt, Stream, Usage};
+pub use api::{
+    Backoff, BlobRef, Class, Failure, LimitKind, Outcome, Policy, Profile, Receipt, Stream, Usage,
+};
 pub use archive::Archive;
 pub use error::Error;
 pub use files::{Existing, Files, OutFile};

@@ -90,7 +90,8 @@ impl TaskResult {
             | Outcome::Limit { .. }
             | Outcome::Invalid { .. }
             | Outcome::Cancelled
-            | Outcome::Lost { .. } => None,
+            | Outcome::Lost { .. }
+            | Outcome::Expired { .. } => None,
         }
     }
 

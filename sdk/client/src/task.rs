@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::api::{Class, Profile};
+use crate::api::{Class, Policy, Profile};
 use crate::frames::{JobRequest, Limits, Payload};
 use crate::input::Input;
 
@@ -97,7 +97,9 @@ impl From<&std::path::Path> for Module {
 ///     .memory_bytes(512 << 20)
 ///     .need("arch", "x86_64")
 ///     .class(Class::Interactive)
-///     .retries(2);
+///     .retries(2)
+///     .backoff(Duration::from_secs(1), Duration::from_secs(60))
+///     .deadline(Duration::from_secs(600));
 /// # let _ = resize;
 /// ```
 #[derive(Clone, Debug)]
@@ -116,6 +118,7 @@ pub struct Task {
     needs: Vec<(String, String)>,
     class: Class,
     retries: u32,
+    pub(crate) policy: Policy,
     memo: bool,
     receipts: bool,
     streamed: bool,
@@ -159,6 +162,7 @@ impl Task {
             needs: Vec::new(),
             class: Class::default(),
             retries: 0,
+            policy: Policy::default(),
             memo: true,
             receipts: false,
             streamed: false,
@@ -341,6 +345,7 @@ impl Task {
             needs: self.needs.clone(),
             class: self.class,
             retries: self.retries,
+            policy: self.policy,
             memo: self.memo,
             receipts: self.receipts,
             stream: self.streamed && !detached,

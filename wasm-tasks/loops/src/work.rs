@@ -103,8 +103,11 @@ pub fn sieve(limit: u32) -> u64 {
             continue;
         }
         primes += 1;
-        for multiple in (number * number..limit).step_by(number) {
-            composite[multiple] = true;
+        // The square of a large one is beyond the limit, and beyond a guest's 32 bits.
+        if number <= limit / number {
+            for multiple in (number * number..limit).step_by(number) {
+                composite[multiple] = true;
+            }
         }
     }
     primes

@@ -7,10 +7,11 @@ use alloc::vec::Vec;
 
 use super::Owner;
 use super::award::{AWARD_BYTES, SLOTS_MAX};
-use super::job::{Attempt, Job, State};
+use super::extra::{Desk, may_give};
+use super::job::Job;
 use super::room::{Row, rank};
 use crate::ctx::Ctx;
-use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
+use crate::id::{BidId, CallId, JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Ahead, BATCH_MAX, Grant, Message, Place};
 use crate::snapshot::Said;
@@ -39,7 +40,7 @@ impl Owner {
             return;
         };
         ctx.counters.bids_received += 1;
-        let Ahead { bid, taken, room, held, slots, ttl_ms } = ahead;
+        let Ahead { bid, taken, room, held, slots, ttl_ms, class_min } = ahead;
         let fresh = Row {
             bid,
             limit: taken.saturating_add(u64::from(room.min(SLOTS_MAX))),
@@ -49,6 +50,7 @@ impl Owner {
             slots: slots.min(SLOTS_MAX),
             rtt_us,
             memory_bytes,
+            class_min,
             expires_at: ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms)),
         };
         match self.room.place_of(from) {
@@ -76,8 +78,10 @@ impl Owner {
     pub(super) fn goes_ahead(&mut self, name: JobId) -> bool {
         let Some(job) = self.jobs.get_mut(&name) else { return true };
         if job.is_short() {
-            self.room.add(job);
-            return job.asks == Asks::Nobody && job.call.is_none();
+            if !job.queue.is_empty() {
+                self.room.add(job);
+            }
+            return job.asks == Asks::Nobody && job.call.is_none() && job.extra.is_empty();
         }
         if self.room.short.remove(&rank(job)) {
             // Its tasks take longer than was thought: whoever was asked for room for short ones is asked again.
@@ -135,7 +139,7 @@ impl Owner {
     ) -> bool {
         let Some(mut job) = self.jobs.remove(&name) else { return true };
         let mut frames: BTreeMap<Spot, Vec<Grant>> = BTreeMap::new();
-        let fits_here = worker.fits(&job.what.needs, &job.what.program);
+        let fits_here = worker.fits(&job.what);
         while let Some(index) = job.queue.front().copied() {
             let room_here =
                 fits_here.then(|| worker.wait_here_us(job.what.class, job.service_us, *here)).flatten();
@@ -152,7 +156,8 @@ impl Owner {
                     *peer
                 }
             };
-            frames.entry(spot).or_default().extend(self.bind(ctx, &mut job, index, at));
+            let grant = self.desk().lease(ctx, &mut job, index, at);
+            frames.entry(spot).or_default().extend(grant);
             job.placed_at = ctx.now;
         }
         for (spot, grants) in frames {
@@ -166,7 +171,21 @@ impl Owner {
             }
         }
         self.jobs.insert(name, job);
+        if over {
+            self.plan_look(ctx, name);
+        }
         over
+    }
+
+    fn desk(&mut self) -> Desk<'_> {
+        Desk {
+            leases: &mut self.leases,
+            expiries: &mut self.expiries,
+            standings: &self.standings,
+            alarms: &mut self.alarms,
+            produced: &self.produced,
+            frames: BTreeMap::new(),
+        }
     }
 
     /// Where a task is thought to begin first; here, when that makes no difference.
@@ -181,35 +200,18 @@ impl Owner {
         let task = job.task(index)?;
         let (now, me) = (ctx.now, ctx.me);
         let avoided = task.avoids(me) && (task.is_patient(now) || !self.room.rows.is_empty());
-        let shunned = job.shunned.get(&me).is_some_and(|(_, until)| now < *until);
-        let here_us = here_us.filter(|_| !avoided && !shunned);
+        let trust = |peer: PeerId| may_give(&self.standings, &self.leases, job, peer, now);
+        let here_us = here_us.filter(|_| !avoided && trust(me).is_some());
         if here_us == Some(0) {
             return Some(Spot::Here);
         }
-        let there = self.room.best(ctx, members, job, index);
+        let there = self.room.best(ctx, members, (job, index), trust);
         match (here_us, there) {
             (Some(here), Some((_, there))) if here <= there => Some(Spot::Here),
             (_, Some((place, _))) => Some(Spot::There(place)),
             (Some(_), None) => Some(Spot::Here),
             (None, None) => None,
         }
-    }
-
-    /// Makes the next attempt of a task a lease of that worker.
-    fn bind(&mut self, ctx: &mut Ctx<'_>, job: &mut Job, index: u32, worker: PeerId) -> Option<Grant> {
-        let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
-        let name = job.what.job;
-        let task = job.task_mut(index)?;
-        task.attempts += 1;
-        task.state = State::Leased;
-        let lease = LeaseId { job: name, index, attempt: task.attempts };
-        task.live.push(Attempt::new(task.attempts, worker, ctx.now, expires_at));
-        let grant = Grant { lease, input: task.input.clone() };
-        self.leases.insert((worker, lease));
-        self.expiries.insert((expires_at, lease));
-        job.counts.leased += 1;
-        ctx.counters.awards += 1;
-        Some(grant)
     }
 
     /// Sends grants in frames of bounded length, and with the first what can be acknowledged.
@@ -233,7 +235,7 @@ impl Owner {
                 part.push(grant);
             }
             placed += part.len() as u64;
-            let (call, acks) = (job.call_message(name), core::mem::take(&mut acks));
+            let (call, acks) = (job.call_message(name, ctx.now), core::mem::take(&mut acks));
             let place = Place { call, bid, placed, lease_ms, acks, grants: part };
             ctx.send(worker, Message::Place(alloc::boxed::Box::new(place)));
         }

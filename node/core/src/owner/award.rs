@@ -5,13 +5,15 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Owner;
-use super::job::{Attempt, Job, OpenCall, StandingBid, State, not_asked};
+use super::extra::{Desk, WINDOW, release_useless};
+use super::job::{Job, OpenCall, StandingBid, not_asked};
 use crate::ctx::Ctx;
-use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
+use crate::id::{CallId, JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Award, BATCH_MAX, Bid, Decline, Grant, Message, Reason};
 use crate::snapshot::Said;
 use crate::task::Payload;
+use crate::time::Time;
 
 /// Bytes of inputs in one award beyond which a second one is begun.
 pub(super) const AWARD_BYTES: u64 = 256 * 1024;
@@ -53,9 +55,12 @@ impl Owner {
             Reason::Limit { name, .. } => name.len(),
             Reason::Busy { .. }
             | Reason::Memory { .. }
+            | Reason::Late { .. }
+            | Reason::Class { .. }
             | Reason::TooLong { .. }
             | Reason::Draining
             | Reason::TooManyCalls
+            | Reason::Mistrusted { .. }
             | Reason::Unfetched => 0,
         };
         if words > REASON_BYTES_MAX {
@@ -73,9 +78,15 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         if job.queue.is_empty() {
             self.room.remove(job);
+        }
+        if job.wanted() == 0 {
             if let Some(call) = withdraw(ctx, job) {
                 self.calls.remove(&call);
             }
+            self.plan_look(ctx, name);
+            return;
+        }
+        if ctx.now < job.starts_at {
             return;
         }
         if self.goes_ahead(name) {
@@ -84,12 +95,16 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         let fresh = job.call.is_none();
         if fresh {
+            if !job.is_short() {
+                job.fed_at = ctx.now;
+            }
             let call = CallId(ctx.fresh_id());
             self.calls.insert(call, name);
             let repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
             self.repeat_at.get_or_insert(repeat_at);
-            job.call = Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), repeat_at });
-            if job.calls_here() {
+            job.call =
+                Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), for_room: false, repeat_at });
+            if job.wants_bids() && !job.spares(ctx.me) {
                 ask(ctx, job, call, ctx.me);
             }
             // Our own worker answers within this very input; the others are asked if something is left then.
@@ -98,43 +113,58 @@ impl Owner {
         }
         self.award(ctx, members, name);
         let Some(job) = self.jobs.get_mut(&name) else { return };
-        if job.queue.is_empty() {
+        if job.wanted() == 0 {
             if let Some(call) = withdraw(ctx, job) {
                 self.calls.remove(&call);
             }
+            self.plan_look(ctx, name);
             return;
         }
+        release_useless(ctx, job, &self.standings);
         self.ask_around(ctx, members, name);
     }
 
     /// Asks whoever fits and was not asked yet; everybody again when it is time to.
     fn ask_around(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
-        let calls_here = job.calls_here();
+        let wants_bids = job.wants_bids();
         let Some(open) = &mut job.call else { return };
         if open.repeat_at <= ctx.now {
             open.repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
             self.repeat_at.get_or_insert(open.repeat_at);
+            job.hopeless |= nobody_makes_it(open, &job.said);
             open.asked.clear();
         }
+        if open.for_room && wants_bids {
+            open.asked.clear();
+        }
+        open.for_room = !wants_bids;
         let call = open.call;
         let mut candidates: Vec<PeerId> = Vec::new();
-        if calls_here && !open.asked.contains(&ctx.me) {
+        if wants_bids && !open.asked.contains(&ctx.me) {
             candidates.push(ctx.me);
         }
         for (peer, known) in members.connected() {
             if open.asked.contains(&peer) {
                 continue;
             }
-            match Membership::unfit(known, &job.what.needs, &job.what.program, ctx.now, ctx.mesh) {
+            match Membership::unfit(known, &job.what, ctx.now, ctx.mesh) {
                 None => candidates.push(peer),
                 Some(reason) => {
                     job.said.insert(peer, (ctx.now, not_asked(reason)));
                 }
             }
         }
+        // Whoever has the next task's input is asked first: with equal ways there it bids first.
+        let holder = job.queue.front().and_then(|index| self.produced.holder(&job.task(*index)?.input));
+        candidates.sort_by_key(|peer| holder != Some(*peer));
         for peer in candidates {
-            ask(ctx, job, call, peer);
+            let for_ms = job.shut_ms(&self.standings, peer, ctx.now);
+            if for_ms > 0 {
+                job.said.insert(peer, (ctx.now, not_asked(Reason::Mistrusted { for_ms })));
+            } else if !job.spares(peer) {
+                ask(ctx, job, call, peer);
+            }
         }
     }
 
@@ -142,56 +172,97 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         let Some(mut call) = job.call.take() else { return };
         call.expire(ctx.now);
-        call.bids.sort_by_key(|bid| bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now));
-        // A node that knows nobody else need not wait for somebody else.
-        let alone = !members.any_connected();
-        let mut frames: BTreeMap<(PeerId, BidId), Vec<Grant>> = BTreeMap::new();
-        let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
-        let mut patient: Vec<u32> = Vec::new();
-        while let Some(index) = job.queue.front().copied() {
-            let shunned = |worker| job.shunned.get(&worker).is_some_and(|(_, until)| ctx.now < *until);
-            let usable = |bid: &StandingBid| bid.left > 0 && !shunned(bid.worker);
-            let Some(task) = job.task(index) else { break };
-            let Some(first) = call.bids.iter().position(usable) else { break };
-            let elsewhere = call.bids.iter().position(|bid| usable(bid) && !task.avoids(bid.worker));
-            if elsewhere.is_none() && !alone && task.is_patient(ctx.now) {
-                patient.push(index);
-                job.queue.pop_front();
-                continue;
+        let standings = &self.standings;
+        let desk = &mut Desk {
+            leases: &mut self.leases,
+            expiries: &mut self.expiries,
+            standings,
+            alarms: &mut self.alarms,
+            produced: &self.produced,
+            frames: BTreeMap::new(),
+        };
+        call.bids.sort_by_key(|bid| {
+            let trust = desk.trust(job, bid.worker, ctx.now);
+            (trust, bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now))
+        });
+        // What is begun is brought to its end first, also if it was begun just now.
+        loop {
+            desk.award_extra(ctx, members, job, &mut call);
+            let begun = award_waiting(ctx, desk, members, job, &mut call);
+            if begun == 0 || !job.verifies() {
+                break;
             }
-            let Some(bid) = call.bids.get_mut(elsewhere.unwrap_or(first)) else { break };
-            let Some(task) = job.task_mut(index) else { break };
-            bid.left -= 1;
-            task.attempts += 1;
-            task.state = State::Leased;
-            let lease = LeaseId { job: name, index, attempt: task.attempts };
-            task.live.push(Attempt::new(task.attempts, bid.worker, ctx.now, expires_at));
-            let grant = Grant { lease, input: task.input.clone() };
-            frames.entry((bid.worker, bid.bid)).or_default().push(grant);
-            self.leases.insert((bid.worker, lease));
-            self.expiries.insert((expires_at, lease));
-            job.queue.pop_front();
-            job.counts.leased += 1;
-            ctx.counters.awards += 1;
         }
-        patient.into_iter().rev().for_each(|index| job.queue.push_front(index));
         let name = call.call;
-        let left = job.waiting();
+        let left = job.wanted();
         job.call = Some(call);
-        for ((worker, bid), grants) in frames {
+        for ((worker, bid), grants) in core::mem::take(&mut desk.frames) {
             send_award(ctx, Award { call: name, bid, lease_ms: 0, left, grants: Vec::new() }, worker, grants);
         }
     }
 }
 
+/// Gives what waits to the bids, best first; how many. Of a job that verifies, one task at a time, and none while many
+/// begun ones want further nodes.
+fn award_waiting(
+    ctx: &mut Ctx<'_>,
+    desk: &mut Desk<'_>,
+    members: &Membership,
+    job: &mut Job,
+    call: &mut OpenCall,
+) -> u32 {
+    // A node that knows nobody else need not wait for somebody else.
+    let alone = !members.any_connected();
+    let mut patient: Vec<u32> = Vec::new();
+    let mut begun = 0;
+    while let Some(index) = job.queue.front().copied() {
+        if job.verifies() && (begun > 0 || job.extra.len() >= WINDOW) {
+            break;
+        }
+        let now = ctx.now;
+        let usable = |bid: &StandingBid| desk.may_use(job, bid, now);
+        let Some(task) = job.task(index) else { break };
+        let Some((place, avoided)) = desk.produced.choose(ctx, members, &call.bids, task, usable) else {
+            break;
+        };
+        if avoided && !alone && task.is_patient(ctx.now) {
+            patient.push(index);
+            job.queue.pop_front();
+            continue;
+        }
+        let Some(bid) = call.bids.get_mut(place) else { break };
+        job.queue.pop_front();
+        desk.bind(ctx, job, index, bid);
+        if job.verifies() && job.missing(index) > 0 {
+            job.extra.insert(index);
+        }
+        begun += 1;
+    }
+    patient.into_iter().rev().for_each(|index| job.queue.push_front(index));
+    begun
+}
+
 fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
-    let message = Message::Call(job.call_message(call));
+    let message = Message::Call(job.call_message(call, ctx.now));
     ctx.counters.calls += 1;
     ctx.send(peer, message);
     if let Some(open) = &mut job.call {
         open.asked.push(peer);
     }
     job.said.entry(peer).or_insert((ctx.now, Said::Nothing));
+}
+
+/// Whether everybody who was asked declined, somebody because it would be too late there, and nobody for want of a
+/// slot alone: the deadline can't be made, and what waits had better be done without it.
+fn nobody_makes_it(open: &OpenCall, said: &BTreeMap<PeerId, (Time, Said)>) -> bool {
+    let declined = |peer: &PeerId| {
+        let answer = said.get(peer).map(|(_, said)| said);
+        if let Some(Said::Declined(reason)) = answer { Some(reason) } else { None }
+    };
+    // Who has no slots is never busy.
+    let busy = |reason: Option<&Reason>| matches!(reason, None | Some(Reason::Busy { slots: 1.., .. }));
+    let late = |peer: &PeerId| matches!(declined(peer), Some(Reason::Late { .. }));
+    open.bids.is_empty() && open.asked.iter().any(late) && !open.asked.iter().any(|peer| busy(declined(peer)))
 }
 
 /// Ends a call that nothing is left of.

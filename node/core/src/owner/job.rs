@@ -1,26 +1,29 @@
 //! One job's state: plain bookkeeping of its tasks, without a word to anybody. The owner drives it.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::ahead::Asks;
+use super::backup::Spread;
 use super::tasks::Tasks;
+use super::verify::Ballot;
+use crate::effect::Verified;
 use crate::id::{BidId, CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
+use crate::policy::rank::{self, Promise};
+use crate::policy::times;
 use crate::programs::average_us;
 use crate::receipt::Proof;
 use crate::snapshot::{JobView, Regime, Said};
+use crate::standing::Standings;
 use crate::task::{Outcome, Payload, Report, TaskKey};
 use crate::time::Time;
 use crate::worker::is_short;
 
 /// Bids of one worker that may stand at once; beyond it the newest is released.
 const BIDS_PER_WORKER_MAX: usize = 16;
-
-/// Doublings of the time for which a worker that loses task after task is given none: about four minutes at most.
-const STREAK_MAX: u32 = 10;
 
 /// A job and its tasks.
 #[derive(Debug)]
@@ -31,8 +34,16 @@ pub(super) struct Job {
     pub(super) queue: VecDeque<u32>,
     pub(super) call: Option<OpenCall>,
     pub(super) said: BTreeMap<PeerId, (Time, Said)>,
-    /// Who lost tasks of this job in a row: how often, and until when it is given none.
-    pub(super) shunned: BTreeMap<PeerId, (u32, Time)>,
+    /// Begun tasks that want one more node.
+    pub(super) extra: BTreeSet<u32>,
+    /// What was said so far about tasks that several nodes compute.
+    pub(super) ballots: BTreeMap<u32, Ballot>,
+    /// Who gave tasks of this job up: what it lacks for them it may not lack for another job's.
+    pub(super) standings: Standings,
+    /// For how long tasks were held.
+    pub(super) spread: Spread,
+    /// When slow tasks are looked for.
+    pub(super) look_at: Option<Time>,
     /// Moving average of what its tasks took, in microseconds; 0 before the first outcome.
     pub(super) service_us: u32,
     pub(super) counts: Counts,
@@ -45,6 +56,15 @@ pub(super) struct Job {
     pub(super) asks: Asks,
     /// When it came, or a task of it was placed last.
     pub(super) placed_at: Time,
+    pub(super) submitted_at: Time,
+    /// When its first task may start.
+    pub(super) starts_at: Time,
+    /// Since when none of its tasks was awarded although some waited.
+    pub(super) fed_at: Time,
+    /// Nobody can make its deadline, by their own word.
+    pub(super) hopeless: bool,
+    /// More of its tasks failed than it allows.
+    pub(super) given_up: bool,
     key: TaskKey,
 }
 
@@ -52,11 +72,14 @@ pub(super) struct Job {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) leased: u32,
+    pub(super) delayed: u32,
     pub(super) done: u32,
     pub(super) failed: u32,
     pub(super) cancelled: u32,
     pub(super) retried: u32,
     pub(super) recalled: u32,
+    /// Backup copies that were awarded.
+    pub(super) copies: u32,
 }
 
 /// One task.
@@ -72,6 +95,12 @@ pub(super) struct Task {
     pub(super) live: Vec<Attempt>,
     /// Who failed or lost it last, and until when the next attempt waits for somebody else to bid.
     pub(super) avoid: Option<(PeerId, Time)>,
+    /// When its first attempt was issued.
+    pub(super) first_at: Option<Time>,
+    /// No attempt is issued sooner, after a failure.
+    pub(super) wait_until: Time,
+    /// It had its backup copy.
+    pub(super) copied: bool,
 }
 
 /// Where a task is.
@@ -79,9 +108,12 @@ pub(super) struct Task {
 pub(super) enum State {
     Queued,
     Leased,
+    /// It failed, and its next attempt waits until then.
+    Delayed(Time),
     /// It ended; the number tells outcomes apart.
     Ended(u64),
     Cancelled,
+    Expired,
 }
 
 /// One attempt.
@@ -102,6 +134,8 @@ pub(super) struct Attempt {
     paused_us: u64,
     /// What it streamed, in bytes.
     pub(super) printed: u64,
+    /// It is the second one of a task that was slow.
+    pub(super) copy: bool,
 }
 
 /// The number of an attempt that nobody makes: the task's result is known, and what it rests on is on its way here.
@@ -119,11 +153,13 @@ pub(super) struct Brought {
     pub(super) memo: Option<PeerId>,
     /// The worker's signature, which belongs to the report.
     pub(super) proof: Option<Proof>,
+    /// Whose it is and who else said so, if several nodes computed it.
+    pub(super) verified: Option<(PeerId, Verified)>,
 }
 
 impl From<Report> for Brought {
     fn from(report: Report) -> Self {
-        Self { report, memo: None, proof: None }
+        Self { report, memo: None, proof: None, verified: None }
     }
 }
 
@@ -140,6 +176,7 @@ impl Attempt {
             renewed_at: since,
             paused_us: 0,
             printed: 0,
+            copy: false,
         }
     }
 
@@ -165,6 +202,8 @@ pub(super) struct OpenCall {
     pub(super) call: CallId,
     pub(super) bids: Vec<StandingBid>,
     pub(super) asked: Vec<PeerId>,
+    /// Who was asked for standing room, and would have to be asked again for a bid.
+    pub(super) for_room: bool,
     pub(super) repeat_at: Time,
 }
 
@@ -185,12 +224,21 @@ impl Job {
     pub(super) fn new(what: Submission, number: u64, key: TaskKey, service_us: u32, now: Time) -> Self {
         Self {
             open: !what.closed,
+            submitted_at: now,
+            starts_at: times::starts_at(&what.policy, now),
+            fed_at: now,
+            hopeless: false,
+            given_up: false,
             what,
             tasks: Tasks::default(),
             queue: VecDeque::new(),
             call: None,
             said: BTreeMap::new(),
-            shunned: BTreeMap::new(),
+            extra: BTreeSet::new(),
+            ballots: BTreeMap::new(),
+            standings: Standings::default(),
+            spread: Spread::default(),
+            look_at: None,
             service_us,
             counts: Counts::default(),
             total: 0,
@@ -215,9 +263,18 @@ impl Job {
         self.key
     }
 
-    /// Whether its tasks are so short that they are bound ahead of need.
+    /// Whether its tasks are so short that they are bound ahead of need. What has a deadline, or is computed by several,
+    /// is chosen a worker with care all the same.
     pub(super) fn is_short(&self) -> bool {
-        is_short(self.service_us, 0)
+        let plain = self.what.policy.deadline_ms.is_none() && !self.verifies();
+        plain && is_short(self.service_us, 0)
+    }
+
+    /// What workers are told that a task takes: nothing where they would answer with standing room and a bid is
+    /// wanted.
+    fn told_service_us(&self) -> u32 {
+        let hides = is_short(self.service_us, 0) && (self.verifies() || self.is_short() && self.wants_bids());
+        if hides { 0 } else { self.service_us }
     }
 
     pub(super) fn task_mut(&mut self, index: u32) -> Option<&mut Task> {
@@ -244,37 +301,17 @@ impl Job {
         self.total - self.counts.done - self.counts.failed - self.counts.cancelled
     }
 
-    /// Whether this node's own worker is called like others: what is short is handed over without a word.
-    pub(super) fn calls_here(&self) -> bool {
-        !self.is_short() || self.asks == Asks::ForAnybody
-    }
-
-    /// Puts a task back at the head of the queue, unless another attempt of it is still due.
-    pub(super) fn requeue(&mut self, index: u32) {
-        let Some(task) = self.task_mut(index) else { return };
-        let due = task.live.iter().any(|attempt| !attempt.overdue);
-        if task.state != State::Leased || due {
-            return;
-        }
-        task.state = State::Queued;
-        self.counts.leased -= 1;
-        self.queue.push_front(index);
-    }
-
-    /// A worker lost a task; many at once are one mishap.
-    pub(super) fn shun(&mut self, worker: PeerId, now: Time, grace_ms: u64) {
-        let (streak, until) = self.shunned.entry(worker).or_default();
-        if now >= *until {
-            *streak = (*streak + 1).min(STREAK_MAX);
-            *until = now.plus_ms((grace_ms / 2) << *streak);
-        }
+    /// Whether it looks for somebody by calls and bids, this node's own worker among them: what is short is handed over
+    /// without a word, but for what found no room and for copies of slow tasks.
+    pub(super) fn wants_bids(&self) -> bool {
+        !self.is_short() || self.asks == Asks::ForAnybody || !self.extra.is_empty()
     }
 
     pub(super) fn measure(&mut self, wall_us: u64) {
         self.service_us = average_us(self.service_us, wall_us);
     }
 
-    pub(super) fn call_message(&self, call: CallId) -> Call {
+    pub(super) fn call_message(&self, call: CallId, now: Time) -> Call {
         Call {
             call,
             job: self.what.job,
@@ -282,8 +319,10 @@ impl Job {
             needs: self.what.needs.clone(),
             class: self.what.class,
             terms: self.what.terms,
-            count: self.waiting(),
-            service_us: if self.asks == Asks::ForAnybody { 0 } else { self.service_us },
+            count: self.wanted(),
+            service_us: self.told_service_us(),
+            deadline_ms: self.deadline_left_ms(now),
+            waited_ms: u32::try_from(now.since_us(self.fed_at) / 1000).unwrap_or(u32::MAX),
         }
     }
 
@@ -294,6 +333,7 @@ impl Job {
             open: self.open,
             tasks: self.total,
             queued: self.waiting(),
+            delayed: self.counts.delayed,
             leased: self.counts.leased,
             done: self.counts.done,
             failed: self.counts.failed,
@@ -302,6 +342,7 @@ impl Job {
             recalled: self.counts.recalled,
             service_us: self.service_us,
             regime: if self.is_short() { Regime::BiddingAhead } else { Regime::LateBinding },
+            given_up: self.given_up,
         }
     }
 
@@ -311,7 +352,8 @@ impl Job {
         self.tasks = Tasks::default();
         self.queue = VecDeque::new();
         self.said = BTreeMap::new();
-        self.shunned = BTreeMap::new();
+        self.extra = BTreeSet::new();
+        self.standings = Standings::default();
     }
 }
 
@@ -326,7 +368,15 @@ impl Task {
             losses: 0,
             live: Vec::new(),
             avoid: None,
+            first_at: None,
+            wait_until: Time::ZERO,
+            copied: false,
         }
+    }
+
+    /// Attempts whose lease has not run out.
+    pub(super) fn due(&self) -> impl Iterator<Item = &Attempt> {
+        self.live.iter().filter(|attempt| !attempt.overdue)
     }
 
     /// Whether the next attempt should rather not go to that worker.
@@ -358,14 +408,15 @@ impl OpenCall {
 }
 
 impl StandingBid {
-    /// When a task awarded now is expected to start, in microseconds from now: what the worker said, less what has
-    /// passed since, plus the way there and, where the module is cold, its fetch.
+    /// When a task awarded now is expected to start, in microseconds from now.
     pub(super) fn expected_us(&self, me: PeerId, rtt_us: u32, now: Time) -> u64 {
-        const COLD_US: u64 = 5000;
-        let queue = u64::from(self.start_in_us).saturating_sub(now.since_us(self.came_at));
-        let away = if self.worker == me { 0 } else { u64::from(rtt_us) + 1 };
-        let cold = if self.warm || self.worker == me { 0 } else { COLD_US };
-        queue + away + cold
+        rank::start_us(&Promise {
+            start_in_us: self.start_in_us,
+            age_us: now.since_us(self.came_at),
+            warm: self.warm,
+            own: self.worker == me,
+            rtt_us,
+        })
     }
 }
 
@@ -386,6 +437,7 @@ pub(super) fn fingerprint(report: &Report) -> u64 {
         Outcome::Invalid(_) => 4,
         Outcome::Cancelled => 5,
         Outcome::Lost(_) => 6,
+        Outcome::Expired(_) => 7,
     };
     u64::from_le_bytes(bytes) ^ u64::from_le_bytes(left).rotate_left(32) ^ kind
 }

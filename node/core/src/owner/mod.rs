@@ -4,12 +4,18 @@
 
 mod ahead;
 mod award;
+mod backup;
 mod dirty;
+mod doubt;
+mod extra;
 mod job;
 mod outcome;
+mod produced;
 mod recall;
 mod room;
 mod tasks;
+mod timing;
+mod verify;
 mod views;
 
 use alloc::boxed::Box;
@@ -22,6 +28,9 @@ use crate::id::{BlobId, CallId, JobId, LeaseId, PeerId};
 use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
+use crate::policy::order;
+use crate::standing::Standings;
+use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
 use crate::worker::Worker;
@@ -29,8 +38,10 @@ pub(crate) use outcome::blobs_with_lengths;
 pub(crate) use room::wait_us;
 
 use dirty::Dirty;
-use job::{Attempt, Job, RECALLED, State};
+use job::{Attempt, Job};
+use produced::Produced;
 use room::Room;
+use timing::Alarms;
 
 /// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
 const ENDED_MAX: usize = 1000;
@@ -58,6 +69,13 @@ pub(crate) struct Owner {
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
     room: Room,
     submitted: u64,
+    alarms: Alarms,
+    produced: Produced,
+    /// Who let leases run out, lied, or was slow.
+    standings: Standings,
+    suspicion: Suspicion,
+    /// When which job's slow tasks are looked for.
+    looks: BTreeSet<(Time, JobId)>,
 }
 
 impl Owner {
@@ -69,6 +87,13 @@ impl Owner {
             ctx.counters.dropped += 1;
             return;
         }
+        if let Err(reason) = what.check() {
+            ctx.counters.dropped += 1;
+            ctx.notify(Event::Refused { job: name, reason });
+            return;
+        }
+        // What somebody says that it computed before is no further computation.
+        what.terms.memo &= what.policy.verify < 2;
         let inputs = core::mem::take(&mut what.inputs);
         ctx.emit(Effect::Pin(what.program.module));
         ctx.pin(&what.program.files);
@@ -77,6 +102,7 @@ impl Owner {
         self.submitted += 1;
         let service_us = ctx.programs.service_us(key);
         let job = Job::new(what, self.submitted, key, service_us, ctx.now);
+        self.alarms.on_submit(&job, ctx.now);
         self.jobs.insert(name, Box::new(job));
         self.order.insert(self.submitted, name);
         self.take_inputs(ctx, name, inputs);
@@ -85,10 +111,11 @@ impl Owner {
     }
 
     pub(crate) fn on_extend(&mut self, ctx: &mut Ctx<'_>, name: JobId, inputs: Vec<Payload>) {
-        if self.jobs.get(&name).is_some_and(|job| job.open) {
-            self.take_inputs(ctx, name, inputs);
-            self.dirty.insert(name);
-        }
+        let Some(first) = self.jobs.get(&name).filter(|job| job.open).map(|job| job.total) else { return };
+        self.take_inputs(ctx, name, inputs);
+        self.expire_late_comers(ctx, name, first);
+        self.dirty.insert(name);
+        self.end_if_over(ctx, name);
     }
 
     pub(crate) fn on_close(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
@@ -101,43 +128,8 @@ impl Owner {
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name).filter(|job| !job.ended) else { return };
         job.open = false;
-        job.queue.clear();
-        let mut held: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
-        for index in 0..job.total {
-            let Some(task) = job.task_mut(index) else { continue };
-            if !matches!(task.state, State::Queued | State::Leased) {
-                continue;
-            }
-            let was_leased = task.state == State::Leased;
-            task.state = State::Cancelled;
-            ctx.unpin(&core::mem::take(&mut task.input));
-            let attempts = task.attempts;
-            for attempt in core::mem::take(&mut task.live) {
-                if attempt.number == RECALLED {
-                    continue;
-                }
-                let lease = LeaseId { job: name, index, attempt: attempt.number };
-                drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
-                held.entry(attempt.worker).or_default().push(lease);
-            }
-            job.on_task_ended(index);
-            job.counts.leased -= u32::from(was_leased);
-            job.counts.cancelled += 1;
-            let report = Report::bare(Outcome::Cancelled);
-            ctx.notify(Event::TaskEnded {
-                job: name,
-                index,
-                report,
-                worker: None,
-                attempts,
-                memo: false,
-                proof: None,
-            });
-        }
-        for (worker, leases) in held {
-            cancel_at(ctx, worker, &leases);
-        }
-        self.dirty.insert(name);
+        let all = 0..job.total;
+        self.end_rest(ctx, name, all, &Outcome::Cancelled);
         self.end_if_over(ctx, name);
     }
 
@@ -183,16 +175,27 @@ impl Owner {
             self.room.forget(from);
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
-            job.requeue(lease.index);
-            self.dirty.insert(lease.job);
+            if attempt.copy {
+                job.on_copy_refused(lease.index);
+            }
+            let policy = job.what.policy;
+            let fresh = |task: &&mut job::Task| task.failures + task.losses == 0 && task.live.is_empty();
+            if let Some(task) = job.task_mut(lease.index).filter(fresh) {
+                self.alarms.on_task_ended(&policy, (lease.job, lease.index), task);
+                task.first_at = None;
+            }
+            self.again(ctx, lease.job, lease.index);
         }
     }
 
+    /// Ends a job that failed too often, and one of which nothing is left.
     fn end_if_over(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
+        self.give_up_job(ctx, name);
         let Some(job) = self.jobs.get_mut(&name) else { return };
         if job.ended || job.open || job.unfinished() > 0 {
             return;
         }
+        self.alarms.on_job_ended(job);
         job.forget_tasks();
         ctx.emit(Effect::Unpin(job.what.program.module));
         ctx.unpin(&job.what.program.files);
@@ -214,6 +217,7 @@ impl Owner {
     // ---- peers and time
 
     pub(crate) fn on_peer_up(&mut self, peer: PeerId) {
+        self.suspicion.on_back(peer);
         for (name, job) in &mut self.jobs {
             if let Some(call) = &mut job.call {
                 call.asked.retain(|asked| *asked != peer);
@@ -232,7 +236,10 @@ impl Owner {
             }
         }
         self.room.forget(peer);
-        let Some(grace_ms) = grace_ms else { return };
+        // Others gave up a node that slept; that says nothing about them.
+        let Some(grace_ms) = grace_ms.filter(|_| self.suspicion.holds(ctx.now, true).is_none()) else {
+            return;
+        };
         let soon = ctx.now.plus_ms(grace_ms);
         let range = (peer, LeaseId::FIRST)..=(peer, LeaseId::LAST);
         let leases: Vec<LeaseId> = self.leases.range(range).map(|(_, lease)| *lease).collect();
@@ -254,8 +261,12 @@ impl Owner {
                 break;
             }
             self.expiries.pop_first();
-            self.expire(ctx, members, lease);
+            if !self.hold_back(ctx, members, lease) {
+                self.expire(ctx, members, lease);
+            }
         }
+        self.on_alarms(ctx);
+        self.look(ctx);
         for (worker, leases) in self.room.acks_due(ctx.now) {
             say_safe(ctx, members, worker, &leases);
         }
@@ -291,15 +302,14 @@ impl Owner {
         let given_up = losses > ctx.mesh.losses_max;
         ctx.counters.lost += 1;
         members.count_lost(worker);
-        job.shun(worker, ctx.now, ctx.mesh.grace_ms);
+        self.standings.blamed(worker, ctx.now).on_lost(ctx.now, ctx.mesh.grace_ms);
         ctx.notify(Event::Lost { job: lease.job, index: lease.index, worker });
         if given_up {
             let text = alloc::format!("{} attempts ended without an outcome", losses);
             self.commit(ctx, lease.job, lease.index, None, Report::bare(Outcome::Lost(text)).into());
             return;
         }
-        job.requeue(lease.index);
-        self.dirty.insert(lease.job);
+        self.again(ctx, lease.job, lease.index);
     }
 
     /// Says what the input changed: acknowledgements, awards, calls. Several rounds may follow one another, because
@@ -313,12 +323,21 @@ impl Owner {
             };
             now.into_iter().for_each(|leases| say_safe(ctx, members, worker, &leases));
         }
-        let mut dirty = self.dirty.take();
+        let mut dirty = self.take_dirty(ctx.now);
         for name in dirty.drain(..) {
             self.place(ctx, members, name);
         }
         self.dirty.give_back(dirty);
         self.place_ahead(ctx, members, worker);
+    }
+
+    /// The jobs to bring in line: who comes first is offered first what this node itself has free.
+    fn take_dirty(&mut self, now: Time) -> Vec<JobId> {
+        let mut names = self.dirty.take();
+        if names.len() > 1 {
+            names.sort_by_cached_key(|name| self.jobs.get(name).map(|job| order::turn(&job.claim(now))));
+        }
+        names
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -328,7 +347,8 @@ impl Owner {
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
         let call = self.repeat_at.map(|at| (at, "a call is repeated"));
-        [lease, call, self.room.next_wakeup()].into_iter().flatten().min()
+        let look = self.looks.first().map(|(at, _)| (*at, "slow tasks are looked for"));
+        [lease, call, look, self.alarms.next_wakeup(), self.room.next_wakeup()].into_iter().flatten().min()
     }
 }
 

@@ -6,8 +6,8 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::job::{self, Attempt, Brought, Job, RECALLED, State};
-use super::{Owner, attempt_mut, cancel_at, drop_lease, take_attempt};
+use super::job::{self, Brought, Job, RECALLED, State};
+use super::{Owner, attempt_mut, drop_lease, take_attempt};
 use crate::ctx::Ctx;
 use crate::effect::{Effect, Event};
 use crate::id::{BlobId, JobId, LeaseId, PeerId};
@@ -38,6 +38,7 @@ impl Owner {
         };
         let Some(attempt) = attempt_mut(job, lease, from) else {
             count_late(ctx, job, &delivery);
+            self.weigh_late(ctx, from, &delivery);
             self.ack(from, lease);
             return;
         };
@@ -122,19 +123,50 @@ impl Owner {
             self.ack(from, lease);
         }
         let Some(job) = self.jobs.get_mut(&lease.job) else { return };
-        let retries = job.what.policy.retries;
-        let patience = ctx.now.plus_ms(ctx.mesh.call_ms);
         let Some(attempt) = take_attempt(job, lease, from) else { return };
         drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
+        let measured = match brought.report.outcome {
+            Outcome::Cancelled | Outcome::Lost(_) | Outcome::Expired(_) => false,
+            Outcome::Done
+            | Outcome::Failed(_)
+            | Outcome::Trapped(_)
+            | Outcome::LimitExceeded(_)
+            | Outcome::Invalid(_) => brought.memo.is_none(),
+        };
+        if measured {
+            job.measure(brought.report.usage.wall_us);
+            job.spread.add(attempt.held_us(ctx.now));
+            if from != ctx.me {
+                ctx.programs.measure(job.key(), brought.report.usage.wall_us);
+            }
+        }
+        let Some(brought) = self.weigh(ctx, lease, from, brought) else { return };
+        self.judge(ctx, members, lease, from, (attempt.copy, brought));
+    }
+
+    /// What an attempt brought, or several alike, ends its task or has it wait again.
+    fn judge(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &mut Membership,
+        lease: LeaseId,
+        from: PeerId,
+        (copy, brought): (bool, Brought),
+    ) {
+        let Some(job) = self.jobs.get_mut(&lease.job) else { return };
+        let (policy, pure) = (job.what.policy, job.what.program.is_pure());
+        let patience = ctx.now.plus_ms(ctx.mesh.call_ms);
         let Some(task) = job.task_mut(lease.index) else { return };
         let mut lost_by = None;
         let again = match brought.report.outcome {
             Outcome::Done | Outcome::Invalid(_) => false,
             Outcome::Failed(_) | Outcome::Trapped(_) | Outcome::LimitExceeded(_) => {
                 task.failures += 1;
-                task.failures <= retries
+                task.back_off(ctx, &policy);
+                let too_late = task.due().next().is_none() && task.is_given_up(&policy, task.wait_until);
+                task.failures <= policy.retries && !too_late
             }
-            Outcome::Cancelled | Outcome::Lost(_) => {
+            Outcome::Cancelled | Outcome::Lost(_) | Outcome::Expired(_) => {
                 task.losses += 1;
                 ctx.counters.lost += 1;
                 members.count_lost(from);
@@ -144,22 +176,26 @@ impl Owner {
         };
         let avoid = again.then_some((from, patience));
         task.avoid = avoid.or(task.avoid);
+        let failed_by = task.avoid.filter(|(other, _)| task.failures > 0 && *other != from);
+        let failed_by = failed_by.filter(|_| pure && brought.report.outcome == Outcome::Done);
+        let slow: Vec<PeerId> =
+            task.due().filter(|other| copy && !other.paused).map(|other| other.worker).collect();
         match lost_by {
-            Some(worker) => job.shun(worker, ctx.now, ctx.mesh.grace_ms),
-            None => job.shunned.retain(|peer, _| *peer != from),
-        }
-        if again {
-            job.requeue(lease.index);
-            self.dirty.insert(lease.job);
-            return;
-        }
-        if brought.memo.is_none() {
-            job.measure(brought.report.usage.wall_us);
-            if from != ctx.me {
-                ctx.programs.measure(job.key(), brought.report.usage.wall_us);
+            Some(worker) => job.standings.blamed(worker, ctx.now).on_lost(ctx.now, ctx.mesh.grace_ms),
+            None => {
+                job.standings.on_done(from, ctx.now);
+                self.standings.on_done(from, ctx.now);
             }
         }
+        if again {
+            self.again(ctx, lease.job, lease.index);
+            return;
+        }
+        if let Some((worker, _)) = failed_by {
+            self.standings.blamed(worker, ctx.now).on_slow(ctx.now);
+        }
         members.count_done(from);
+        self.blame_slow(ctx, &slow);
         self.commit(ctx, lease.job, lease.index, Some(from), brought);
     }
 
@@ -179,39 +215,38 @@ impl Owner {
         brought: Brought,
     ) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
-        let Brought { report, memo, proof } = brought;
-        let worker = memo.or(worker);
+        let Brought { report, memo, proof, verified } = brought;
+        let (winner, verified) = verified.unzip();
+        let worker = winner.or(memo).or(worker);
+        job.close_ballot(ctx, index);
+        if job.extra.remove(&index) {
+            self.dirty.insert(name);
+        }
         remember(ctx, job, index, worker, &report);
+        self.produced.on_commit(worker, &report);
+        let policy = job.what.policy;
         let Some(task) = job.task_mut(index) else { return };
-        assert!(matches!(task.state, State::Leased | State::Queued), "a task is committed once");
-        let was_queued = task.state == State::Queued;
-        task.state = State::Ended(job::fingerprint(&report));
+        assert!(!task.state.is_end(), "a task is committed once");
+        let was = task.state;
+        self.alarms.on_task_ended(&policy, (name, index), task);
+        let expired = matches!(report.outcome, Outcome::Expired(_));
+        task.state = if expired { State::Expired } else { State::Ended(job::fingerprint(&report)) };
         ctx.unpin(&core::mem::take(&mut task.input));
         let attempts = task.attempts;
         let others = core::mem::take(&mut task.live);
         job.on_task_ended(index);
-        if was_queued {
-            // What was requeued stands near the head.
-            if let Some(place) = job.queue.iter().position(|queued| *queued == index) {
-                job.queue.remove(place);
-            }
-        } else {
-            job.counts.leased -= 1;
+        match was {
+            State::Queued => job.unqueue(index),
+            State::Leased => job.counts.leased -= 1,
+            State::Delayed(_) => job.counts.delayed -= 1,
+            State::Ended(_) | State::Cancelled | State::Expired => {}
         }
         count_end(job, &report.outcome, attempts, memo.is_some());
         self.stop_others(ctx, name, index, others);
         ctx.counters.committed += 1;
         let memo = memo.is_some();
-        ctx.notify(Event::TaskEnded { job: name, index, report, worker, attempts, memo, proof });
+        ctx.notify(Event::TaskEnded { job: name, index, report, worker, attempts, memo, proof, verified });
         self.end_if_over(ctx, name);
-    }
-
-    fn stop_others(&mut self, ctx: &mut Ctx<'_>, name: JobId, index: u32, others: Vec<Attempt>) {
-        for attempt in others {
-            let lease = LeaseId { job: name, index, attempt: attempt.number };
-            drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
-            cancel_at(ctx, attempt.worker, &[lease]);
-        }
     }
 
     /// A task prints while it runs. What is lost here comes with the outcome.
@@ -225,7 +260,12 @@ impl Owner {
         bytes: Arc<[u8]>,
     ) {
         let job = self.jobs.get_mut(&lease.job).filter(|job| job.what.terms.stream);
-        let attempt = job.and_then(|job| attempt_mut(job, lease, from));
+        // Of several attempts that run beside each other one is heard, or their words would mingle.
+        let heard = |job: &&mut Box<Job>| {
+            let first = job.task(lease.index).and_then(|task| task.due().map(|attempt| attempt.number).min());
+            first == Some(lease.attempt)
+        };
+        let attempt = job.filter(heard).and_then(|job| attempt_mut(job, lease, from));
         let Some(attempt) = attempt.filter(|attempt| !attempt.overdue && attempt.fetching.is_none()) else {
             ctx.counters.dropped += 1;
             return;
@@ -252,12 +292,12 @@ fn doubt(ctx: &mut Ctx<'_>, job: &mut Job, from: PeerId, delivery: Delivery) -> 
         if !wanted {
             return Report::bare(Outcome::Lost("the worker did not run it".into())).into();
         }
-        return Brought { report, memo, proof: None };
+        return Brought { memo, ..report.into() };
     }
     let came = proof.is_some();
     let proof = proof.filter(|proof| terms.receipts && belongs(job, proof, lease, &report, from));
     ctx.counters.unproven += u64::from(came && proof.is_none());
-    Brought { report, memo: None, proof }
+    Brought { proof, ..report.into() }
 }
 
 /// Whether a proof is of a shape that can prove this report; whose signature it carries is for others to check.
@@ -291,8 +331,10 @@ fn count_late(ctx: &mut Ctx<'_>, job: &Job, delivery: &Delivery) {
             let differs = done && job::fingerprint(report) != print;
             ctx.counters.differing += u64::from(job.what.program.is_pure() && differs);
         }
-        None | Some((State::Cancelled, _)) => ctx.counters.late += 1,
-        Some((State::Queued | State::Leased | State::Ended(_), _)) => ctx.counters.forged += 1,
+        None | Some((State::Cancelled | State::Expired, _)) => ctx.counters.late += 1,
+        Some((State::Queued | State::Leased | State::Delayed(_) | State::Ended(_), _)) => {
+            ctx.counters.forged += 1;
+        }
     }
 }
 
@@ -306,7 +348,8 @@ fn count_end(job: &mut Job, outcome: &Outcome, attempts: u32, recalled: bool) {
         | Outcome::LimitExceeded(_)
         | Outcome::Invalid(_)
         | Outcome::Cancelled
-        | Outcome::Lost(_) => job.counts.failed += 1,
+        | Outcome::Lost(_)
+        | Outcome::Expired(_) => job.counts.failed += 1,
     }
 }
 

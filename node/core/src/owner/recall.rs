@@ -35,7 +35,7 @@ impl Owner {
         task.state = State::Leased;
         task.live.push(Attempt::new(RECALLED, worker, ctx.now, ctx.now));
         job.counts.leased += 1;
-        let brought = Brought { report, memo: Some(worker), proof: None };
+        let brought = Brought { memo: Some(worker), ..report.into() };
         if brought.report.blobs().next().is_none() {
             self.commit_recalled(ctx, lease, brought);
         } else {
@@ -59,7 +59,6 @@ impl Owner {
         let Some(task) = job.task_mut(lease.index) else { return };
         task.live.retain(|attempt| attempt.number != RECALLED);
         ctx.memo.drop_known(key.task_id(&task.input));
-        job.requeue(lease.index);
-        self.dirty.insert(lease.job);
+        self.again(ctx, lease.job, lease.index);
     }
 }

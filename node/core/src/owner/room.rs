@@ -14,6 +14,7 @@ use crate::ctx::Ctx;
 use crate::id::{BidId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Class, Message};
+use crate::standing::Trust;
 use crate::time::Time;
 
 /// Workers up to which all are compared.
@@ -39,6 +40,7 @@ pub(super) struct Row {
     pub(super) slots: u32,
     pub(super) rtt_us: u32,
     pub(super) memory_bytes: u64,
+    pub(super) class_min: Class,
     pub(super) expires_at: Time,
 }
 
@@ -147,24 +149,25 @@ impl Room {
         self.short.iter().map(|(_, _, name)| *name)
     }
 
-    /// The worker that is thought to begin a task of that job first, and when.
+    /// The worker that is thought to begin a task of that job first, and when, of those that are trusted most.
     pub(super) fn best(
         &self,
         ctx: &mut Ctx<'_>,
         members: &Membership,
-        job: &Job,
-        index: u32,
+        (job, index): (&Job, u32),
+        trust: impl Fn(PeerId) -> Option<Trust>,
     ) -> Option<(usize, u64)> {
         let task = job.task(index)?;
         let now = ctx.now;
         let usable = |place: usize| {
             let (peer, row) = self.rows.get(place).filter(|(_, row)| row.is_open(now))?;
-            let shunned = job.shunned.get(peer).is_some_and(|(_, until)| now < *until);
-            let fits = row.memory_bytes >= job.what.program.limits.memory_bytes
+            let trust = trust(*peer)?;
+            let fits = job.what.class >= row.class_min
+                && row.memory_bytes >= job.what.program.limits.memory_bytes
                 && (job.what.needs.labels.is_empty() || members.fits(*peer, &job.what.needs));
             let wait_us = row.wait_us(job.service_us);
-            (fits && !shunned && !task.avoids(*peer))
-                .then(|| (wait_us / STEP_US, row.estimate(), place, wait_us))
+            let rank = (trust, wait_us / STEP_US, row.estimate());
+            (fits && !task.avoids(*peer)).then_some((rank, place, wait_us))
         };
         let count = self.rows.len();
         if count == 0 {
@@ -173,14 +176,12 @@ impl Room {
         let first = usize::try_from(ctx.fresh_id() % count as u64).unwrap_or(0);
         let best = if count <= SCAN_MAX {
             let around = (first..count).chain(0..first);
-            around
-                .filter_map(usable)
-                .reduce(|best, next| if (next.0, next.1) < (best.0, best.1) { next } else { best })
+            around.filter_map(usable).reduce(|best, next| if next.0 < best.0 { next } else { best })
         } else {
             let draws = (0..DRAWS_MAX).map(|_| usize::try_from(ctx.fresh_id() % count as u64).unwrap_or(0));
-            draws.filter_map(usable).take(2).min_by_key(|(wait, estimate, _, _)| (*wait, *estimate))
+            draws.filter_map(usable).take(2).min_by_key(|(rank, _, _)| *rank)
         };
-        best.map(|(_, _, place, wait_us)| (place, wait_us))
+        best.map(|(_, place, wait_us)| (place, wait_us))
     }
 }
 

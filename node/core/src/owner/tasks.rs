@@ -25,8 +25,9 @@ enum Chunk {
     Over { prints: Box<[u64]>, attempts: u32 },
 }
 
-/// The number of a task that was cancelled; no other has it.
+/// The number of a task that was cancelled, and that of one whose time was over; no other has them.
 const CANCELLED: u64 = 0;
+const EXPIRED: u64 = 1;
 
 impl Tasks {
     /// One more at the end.
@@ -81,6 +82,14 @@ impl Tasks {
         }
     }
 
+    /// Those of chunks of which some have not ended, in order.
+    pub(super) fn live(&self) -> impl Iterator<Item = &Task> {
+        self.chunks.iter().flat_map(|chunk| match chunk {
+            Chunk::Live { tasks, .. } => tasks.as_slice(),
+            Chunk::Over { .. } => &[],
+        })
+    }
+
     /// The states of all, in order.
     pub(super) fn states(&self) -> impl Iterator<Item = State> + '_ {
         let count: usize = self.chunks.iter().map(Chunk::len).sum();
@@ -104,9 +113,10 @@ fn split(index: u32) -> (usize, usize) {
 
 fn print_of(state: State) -> u64 {
     match state {
-        State::Ended(print) => print.max(CANCELLED + 1),
+        State::Ended(print) => print.max(EXPIRED + 1),
         State::Cancelled => CANCELLED,
-        State::Queued | State::Leased => {
+        State::Expired => EXPIRED,
+        State::Queued | State::Leased | State::Delayed(_) => {
             debug_assert!(false, "a chunk is forgotten when all of its tasks have ended");
             CANCELLED
         }
@@ -114,13 +124,25 @@ fn print_of(state: State) -> u64 {
 }
 
 fn state_of(print: u64) -> State {
-    if print == CANCELLED { State::Cancelled } else { State::Ended(print) }
+    match print {
+        CANCELLED => State::Cancelled,
+        EXPIRED => State::Expired,
+        _ => State::Ended(print),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::task::Payload;
+
+    fn expected(index: u32) -> State {
+        match index % 5 {
+            0 => State::Cancelled,
+            1 => State::Expired,
+            _ => State::Ended(u64::from(index)),
+        }
+    }
 
     #[test]
     fn a_chunk_is_forgotten_with_its_last_task_and_its_fates_stay() {
@@ -133,7 +155,7 @@ mod tests {
             assert!(tasks.get(index).is_some());
             let task = tasks.get_mut(index).expect("it has not ended");
             task.attempts = index % 3;
-            task.state = if index % 5 == 0 { State::Cancelled } else { State::Ended(u64::from(index)) };
+            task.state = expected(index);
             tasks.on_ended(index);
         }
         let last = u32::try_from(2 * CHUNK).unwrap_or(0);
@@ -141,8 +163,7 @@ mod tests {
         assert!((0..last).all(|index| tasks.get(index).is_none() && tasks.get_mut(index).is_none()));
         for index in 0..count {
             let (state, attempts) = tasks.fate(index).expect("it was there");
-            let expected = if index % 5 == 0 { State::Cancelled } else { State::Ended(u64::from(index)) };
-            assert_eq!(state, expected);
+            assert_eq!(state, expected(index));
             assert!(attempts >= index % 3);
         }
         assert_eq!((tasks.fate(count), tasks.states().count()), (None, 2 * CHUNK + 10));

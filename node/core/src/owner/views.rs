@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use super::Owner;
-use super::job::{Attempt, Job, State};
-use crate::engine::JobAudit;
+use super::job::{Attempt, Job, State, Task};
+use crate::audit::JobAudit;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::snapshot::{Answer, JobView, Said, TaskView, Why};
+use crate::snapshot::{Answer, Deadline, JobView, Note, Said, StandingView, SuspicionView, TaskView, Why};
 use crate::time::Time;
 
 impl Owner {
@@ -19,7 +19,7 @@ impl Owner {
         let called: Vec<JobId> = self.calls.values().copied().collect();
         let short = self.room.jobs().filter(|name| !called.contains(name));
         let waiting = short.chain(called.iter().copied()).filter_map(|name| self.jobs.get(&name));
-        waiting.map(|job| job.waiting()).fold(0, u32::saturating_add)
+        waiting.map(|job| job.wanted()).fold(0, u32::saturating_add)
     }
 
     pub(crate) fn leased_to(&self, peer: PeerId) -> u32 {
@@ -35,16 +35,26 @@ impl Owner {
         let state = match job.task(index) {
             None => match job.tasks.fate(index) {
                 Some((State::Cancelled, _)) => TaskView::Cancelled,
-                Some((State::Queued | State::Leased | State::Ended(_), _)) | None => TaskView::Ended,
+                Some((State::Expired, _)) => TaskView::Expired,
+                Some((State::Queued | State::Leased | State::Delayed(_) | State::Ended(_), _)) | None => {
+                    TaskView::Ended
+                }
             },
             Some(task) => match task.state {
+                State::Queued if now < job.starts_at => {
+                    TaskView::NotBefore { in_ms: job.starts_at.since_us(now) / 1000 }
+                }
                 State::Queued => {
                     let before = job.queue.iter().take_while(|queued| **queued != index).count();
                     TaskView::Queued { before: u32::try_from(before).unwrap_or(u32::MAX) }
                 }
                 State::Leased => leased_view(task.live.iter().rfind(|attempt| !attempt.overdue), now),
+                State::Delayed(until) => {
+                    TaskView::Delayed { failures: task.failures, in_ms: until.since_us(now) / 1000 }
+                }
                 State::Ended(_) => TaskView::Ended,
                 State::Cancelled => TaskView::Cancelled,
+                State::Expired => TaskView::Expired,
             },
         };
         let answers = job.said.iter().map(|(peer, (at, said))| {
@@ -52,7 +62,39 @@ impl Owner {
             let said = if reachable { said.clone() } else { Said::Unreachable };
             Answer { peer: *peer, said, ago_ms: now.since_us(*at) / 1000 }
         });
-        Some(Why { state, answers: answers.collect() })
+        let notes = self.notes(now, job, index);
+        Some(Why { state, deadline: deadline(job, now), answers: answers.collect(), notes })
+    }
+
+    fn notes(&self, now: Time, job: &Job, index: u32) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let Some(task) = job.task(index) else { return notes };
+        let live = match task.state {
+            State::Queued | State::Leased | State::Delayed(_) => task,
+            State::Ended(_) | State::Cancelled | State::Expired => return notes,
+        };
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let held = count(live.due().count());
+        if job.verifies() {
+            let answered = job.ballots.get(&index).map_or(0, super::verify::Ballot::count);
+            let nodes = job.what.policy.verify;
+            let wanted = super::verify::missing(nodes, answered, held);
+            notes.push(Note::Verifying { nodes, answered, held, wanted });
+        } else if job.extra.contains(&index) {
+            notes.push(Note::CopySought);
+        } else if held > 1 {
+            notes.push(Note::Copied { copies: held - 1 });
+        }
+        notes.extend(self.suspicion.view(now).map(Note::Suspects));
+        notes
+    }
+
+    pub(crate) fn standing(&self, now: Time, peer: PeerId) -> StandingView {
+        self.standings.view(peer, now)
+    }
+
+    pub(crate) fn suspicion(&self, now: Time) -> Option<SuspicionView> {
+        self.suspicion.view(now)
     }
 
     pub(crate) fn audits(&self) -> Vec<JobAudit> {
@@ -63,8 +105,12 @@ impl Owner {
         self.calls.len()
     }
 
-    pub(crate) fn leases_open(&self) -> usize {
-        self.leases.len()
+    pub(crate) fn issued(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
+        self.leases.iter().copied()
+    }
+
+    pub(crate) fn lease_ends(&self) -> Option<(Time, Time)> {
+        Some((self.expiries.first()?.0, self.expiries.last()?.0))
     }
 }
 
@@ -72,15 +118,32 @@ fn audit(job: &Job) -> JobAudit {
     let count = |wanted: fn(State) -> bool| {
         u32::try_from(job.tasks.states().filter(|state| wanted(*state)).count()).unwrap_or(u32::MAX)
     };
+    let most = |measure: fn(&Task) -> usize| {
+        u32::try_from(job.tasks.live().map(measure).max().unwrap_or(0)).unwrap_or(u32::MAX)
+    };
     JobAudit {
         job: job.what.job,
         total: job.total,
         queued: count(|state| state == State::Queued),
         in_queue: job.waiting(),
         leased: count(|state| state == State::Leased),
-        ended: count(|state| matches!(state, State::Ended(_))),
+        delayed: count(|state| matches!(state, State::Delayed(_))),
+        ended: count(|state| matches!(state, State::Ended(_) | State::Expired)),
         cancelled: count(|state| state == State::Cancelled),
+        copies: job.counts.copies,
+        most_due: most(|task| task.due().count()),
+        most_doubled: most(|task| {
+            let twice =
+                |attempt: &Attempt| task.due().filter(|other| other.worker == attempt.worker).count() - 1;
+            task.due().map(twice).max().unwrap_or(0)
+        }),
+        ballots: job.ballots.len(),
     }
+}
+
+fn deadline(job: &Job, now: Time) -> Option<Deadline> {
+    job.what.policy.deadline_ms.filter(|_| !job.ended)?;
+    Some(job.deadline_left_ms(now).map_or(Deadline::Missed, |ms| Deadline::Left { ms }))
 }
 
 fn leased_view(attempt: Option<&Attempt>, now: Time) -> TaskView {

@@ -9,11 +9,12 @@ use alloc::vec::Vec;
 use super::{Offer, Worker, offered_max, window};
 use crate::ctx::Ctx;
 use crate::id::{BidId, LeaseId, PeerId};
-use crate::membership::{Membership, unfit};
-use crate::message::{Ahead, BATCH_MAX, Call, Class, Message, Needs, Place};
+use crate::input::Submission;
+use crate::membership::Membership;
+use crate::message::{Ahead, BATCH_MAX, Call, Class, Message, Place};
 use crate::owner::wait_us;
+use crate::policy::fit;
 use crate::programs::average_us;
-use crate::task::Program;
 use crate::time::Time;
 
 /// Owners with a standing bid at once; a further one is called for like anybody.
@@ -132,10 +133,10 @@ impl Worker {
     // ---- what this node's own owner asks
 
     /// Whether a task can run here at all.
-    pub(crate) fn fits(&self, needs: &Needs, program: &Program) -> bool {
+    pub(crate) fn fits(&self, what: &Submission) -> bool {
         !self.draining
-            && program.limits.beyond_max().is_none()
-            && unfit(&self.labels, self.memory_bytes, needs, program).is_none()
+            && what.program.limits.beyond_max().is_none()
+            && fit::unfit(self.as_node(), &what.needs, &what.program, what.class).is_none()
     }
 
     /// When a short task of our own would begin here, in microseconds from now, behind `more` that are on their way;
@@ -167,7 +168,11 @@ impl Worker {
         owner: PeerId,
         call: &Call,
     ) -> bool {
-        if owner == ctx.me || self.slots == 0 || !window::is_short(call.service_us, 0) {
+        if owner == ctx.me
+            || self.slots == 0
+            || call.deadline_ms.is_some()
+            || !window::is_short(call.service_us, 0)
+        {
             return false;
         }
         let (_, key) = ctx.programs.intern(&call.program);
@@ -232,7 +237,7 @@ impl Worker {
         }
         let (bid, taken, room) = (standing.bid, standing.taken, standing.room());
         let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
-        Some(Ahead { bid, taken, room, held, slots, ttl_ms })
+        Some(Ahead { bid, taken, room, held, slots, ttl_ms, class_min: self.class_min })
     }
 
     /// What goes with an owner's outcomes, if it has a standing bid.
@@ -250,11 +255,16 @@ impl Worker {
 
     /// Tasks that came unasked for, on a standing bid or from this node's own owner.
     pub(crate) fn on_place(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, place: Place) {
-        let Place { call, bid, placed, lease_ms: _, acks, grants } = place;
+        let Place { call, bid, placed, lease_ms: _, acks, mut grants } = place;
         self.on_ack(ctx, owner, &acks);
+        let small = grants.len() <= BATCH_MAX;
+        // What comes twice was taken the first time; it is held, or has ended here.
+        grants.retain(|grant| !self.has(owner, grant.lease));
+        if grants.is_empty() {
+            return;
+        }
         let count = u32::try_from(grants.len()).unwrap_or(u32::MAX);
-        let sound = grants.len() <= BATCH_MAX
-            && grants.iter().all(|grant| grant.lease.job == call.job && grant.input.is_sound());
+        let sound = small && grants.iter().all(|grant| grant.lease.job == call.job && grant.input.is_sound());
         let refusal = self.inability(&call);
         let able = sound && refusal.is_none();
         if !able || !(owner == ctx.me || self.standings.take(owner, bid, count, placed)) {

@@ -2,21 +2,20 @@
 //! is reserved and held together never exceeds the window.
 
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 use super::{OpenCall, Reservation, Worker, offered_max, window};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, PeerId};
-use crate::membership::{Membership, unfit};
+use crate::membership::Membership;
 use crate::message::{Bid, CALL_TEXT_BYTES_MAX, Call, Class, Decline, Message, Reason};
+use crate::policy::order::{self, Claim, Turn};
+use crate::policy::{admission, fit};
+use crate::time::Time;
 
 /// Calls remembered for one owner; beyond it a new one is declined.
 const CALLS_PER_OWNER_MAX: usize = 64;
 /// Calls remembered in all; beyond it a new one is declined.
 const CALLS_MAX: usize = 4096;
-
-/// Who is offered room before whom: who uses what is offered, the more urgent, who waits longer.
-type Turn = (bool, Reverse<Class>, u64, (PeerId, CallId));
 
 impl Worker {
     pub(crate) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, call: Call) {
@@ -28,11 +27,19 @@ impl Worker {
         if self.on_short_call(ctx, members, owner, &call) {
             return;
         }
-        let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
         self.services.hint(owner, call.job, call.service_us);
+        let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
         let (name, count) = (call.call, call.count);
         let (program, key) = ctx.programs.intern(&call.program);
         let call = Call { program, ..call };
+        let due = call.deadline_ms.map(|ms| ctx.now.plus_ms(u64::from(ms)));
+        let waits_since = Time(ctx.now.0.saturating_sub(1000 * u64::from(call.waited_ms)));
+        let promised = self.calls.get(&(owner, name)).is_some_and(|open| open.reserved > 0);
+        if let Some(reason) = self.too_late(ctx.now, owner, &call, due).filter(|_| !promised) {
+            self.calls.remove(&(owner, name));
+            decline(ctx, owner, name, reason, Some(1000));
+            return;
+        }
         let turn = self.next_turn;
         let open = self.calls.entry((owner, name)).or_insert_with(|| OpenCall {
             key,
@@ -41,11 +48,13 @@ impl Worker {
             reserved: 0,
             expires_at,
             turn,
+            due,
+            waits_since,
         });
         self.next_turn += 1;
         self.call_end.get_or_insert(expires_at);
-        open.wanted = count;
-        open.expires_at = expires_at;
+        (open.wanted, open.expires_at) = (count, expires_at);
+        (open.due, open.waits_since) = (due, waits_since);
         self.offer(ctx, members);
         let unserved = self.calls.get(&(owner, name)).is_some_and(|open| open.reserved == 0);
         if unserved && count > 0 {
@@ -78,10 +87,27 @@ impl Worker {
             let (bytes, limit_bytes) = (call.text_bytes() as u64, CALL_TEXT_BYTES_MAX as u64);
             return Some((Reason::TooLong { bytes, limit_bytes }, None));
         }
-        if let Some(reason) = unfit(&self.labels, self.memory_bytes, &call.needs, &call.program) {
+        if let Some(reason) = fit::unfit(self.as_node(), &call.needs, &call.program, call.class) {
             return Some((reason, None));
         }
         None
+    }
+
+    /// This node, as far as it matters to a task.
+    pub(super) fn as_node(&self) -> fit::Node<'_> {
+        fit::Node { labels: &self.labels, memory_bytes: self.memory_bytes, class_min: Some(self.class_min) }
+    }
+
+    /// Why a task of a call can't be done here by when it is due.
+    fn too_late(&self, now: Time, owner: PeerId, call: &Call, due: Option<Time>) -> Option<Reason> {
+        let left_us = due?.since_us(now);
+        let service_us = self.services.estimate_us(owner, call.job);
+        admission::late(self.start_in_us(call.class), u64::from(service_us), left_us)
+    }
+
+    /// When a task of that class would get a slot, in microseconds from now.
+    fn start_in_us(&self, class: Class) -> u64 {
+        admission::start_in_us(self.slots, self.held_by.at_least(class), self.work_by.at_least(class))
     }
 
     pub(crate) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
@@ -96,8 +122,9 @@ impl Worker {
         }
     }
 
-    /// Offers free room to the calls that stand: most urgent class first, then whoever waits longest. A call that
-    /// is next but finds no room holds back those behind it, so that a stream of short tasks can't starve a long one.
+    /// Offers free room to the calls that stand, in the order of [`order::turn`]. A call that is next but finds no room
+    /// holds back those behind it, so that a stream of short tasks can't starve a long one; but it does not keep a
+    /// more urgent one from stopping what runs.
     pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         self.speak_up(ctx, members);
         if self.calls.is_empty() {
@@ -106,29 +133,50 @@ impl Worker {
         if self.draining {
             return;
         }
-        let mut order: Vec<Turn> = Vec::new();
-        for (key, open) in &self.calls {
-            if open.wanted > open.reserved && self.outbox.takes(key.0) {
-                let wasteful = self.wasteful.contains(&key.0);
-                order.push((wasteful, Reverse(open.call.class), open.turn, *key));
-            }
-        }
-        order.sort_unstable();
-        for (_, _, _, key) in order {
+        let mut full = false;
+        for (_, key) in self.queue(ctx.now) {
             let Some(open) = self.calls.get(&key) else { continue };
+            if self.too_late(ctx.now, key.0, &open.call, open.due).is_some() {
+                continue;
+            }
             let service_us = self.services.estimate_us(key.0, open.call.job);
             let rtt_us = if key.0 == ctx.me { 0 } else { members.rtt_us(key.0) };
             let window = window::slots_to_offer(self.slots, service_us, rtt_us);
             let taken = self.held() + self.reserved;
-            let free = window.saturating_sub(taken);
+            let free = if full { 0 } else { window.saturating_sub(taken) };
             let room = free + self.preemptible(open.call.class, free);
             let room = room.min(offered_max(self.slots).saturating_sub(self.held() + self.reserved()));
             let slots = room.min(open.wanted.saturating_sub(open.reserved));
             if slots == 0 {
-                break;
+                full = true;
+                continue;
             }
-            self.make_bid(ctx, key, slots, service_us);
+            self.make_bid(ctx, key, slots);
         }
+    }
+
+    /// The calls that want more than they were offered, whose turn it is first.
+    fn queue(&mut self, now: Time) -> Vec<(Turn, (PeerId, CallId))> {
+        let wants = |(key, open): &(&(PeerId, CallId), &OpenCall)| {
+            open.wanted > open.reserved && self.outbox.takes(key.0)
+        };
+        let wanting: Vec<(PeerId, CallId)> = self.calls.iter().filter(wants).map(|(key, _)| *key).collect();
+        self.shares.raise_floor(wanting.iter().map(|(owner, _)| *owner));
+        let turns = wanting.into_iter().filter_map(|key| {
+            let open = self.calls.get(&key)?;
+            let claim = Claim {
+                wasteful: self.wasteful.contains(&key.0),
+                class: open.call.class,
+                waited_us: now.since_us(open.waits_since),
+                due: open.due,
+                used_us: self.shares.used_us(key.0),
+                turn: open.turn,
+            };
+            Some((order::turn(&claim), key))
+        });
+        let mut turns: Vec<_> = turns.collect();
+        turns.sort_unstable();
+        turns
     }
 
     /// Slots beyond the free ones that a task of that class may have at once, because what runs there is of a lower
@@ -139,7 +187,7 @@ impl Worker {
         self.busy_by.below(class).min(self.slots.saturating_sub(self.paused)).min(left)
     }
 
-    fn make_bid(&mut self, ctx: &mut Ctx<'_>, key: (PeerId, CallId), slots: u32, service_us: u32) {
+    fn make_bid(&mut self, ctx: &mut Ctx<'_>, key: (PeerId, CallId), slots: u32) {
         let (owner, call) = key;
         let Some(open) = self.calls.get_mut(&key) else { return };
         let bid = BidId(ctx.fresh_id());
@@ -148,9 +196,8 @@ impl Worker {
         open.turn = self.next_turn;
         self.next_turn += 1;
         let warm = self.present.contains(&open.call.program.module);
-        let class = open.call.class;
-        let ahead = self.held_by.at_least(class).saturating_sub(self.slots.saturating_sub(1));
-        let start_in_us = ahead.saturating_mul(service_us) / self.slots.max(1);
+        let class = order::aged(open.call.class, ctx.now.since_us(open.waits_since));
+        let start_in_us = u32::try_from(self.start_in_us(class)).unwrap_or(u32::MAX);
         self.bids.insert(bid, Reservation { owner, call, class, left: slots, expires_at });
         self.bid_ends.insert((expires_at, bid));
         self.reserved += slots;

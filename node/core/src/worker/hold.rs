@@ -12,6 +12,7 @@ use crate::effect::Effect;
 use crate::id::{BlobId, PeerId, RunId};
 use crate::message::Grant;
 use crate::owner::blobs_with_lengths;
+use crate::policy::order::AGE_US;
 use crate::task::{Outcome, Payload, Report};
 
 /// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
@@ -20,7 +21,8 @@ const PRESENT_MAX: usize = 1024;
 impl Worker {
     pub(super) fn hold(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, offer: &Offer, grant: Grant) {
         let Grant { lease, input } = grant;
-        if self.leases.contains_key(&(owner, lease)) || self.outbox.contains((owner, lease)) {
+        if self.has(owner, lease) {
+            offer.ahead.iter().for_each(|_| self.standings.leave(owner, ctx.now));
             return;
         }
         let recalls = offer.terms.memo && offer.program.is_pure() && !ctx.memo.is_empty();
@@ -32,12 +34,13 @@ impl Worker {
             let sealed = Sealed { report: report.clone(), memo: Some(*computer), leaf: None };
             ctx.counters.answered += 1;
             self.outbox.put(ctx, owner, lease, sealed);
+            offer.ahead.iter().for_each(|_| self.standings.leave(owner, ctx.now));
             return;
         }
+        let estimate_us = offer.ahead.unwrap_or_else(|| self.services.estimate_us(owner, lease.job));
         let run = RunId(self.next_run);
         self.next_run += 1;
-        let service_us = offer.ahead.unwrap_or_else(|| self.services.estimate_us(owner, lease.job));
-        let long = !window::is_short(service_us, 0);
+        let long = !window::is_short(estimate_us, 0);
         let held = Held {
             owner,
             lease,
@@ -45,6 +48,11 @@ impl Worker {
             key: offer.key,
             terms: offer.terms,
             class: offer.class,
+            estimate_us,
+            ran_us: None,
+            ages_at: None,
+            age_left_us: AGE_US,
+            ready_turn: 0,
             task,
             input,
             known: known.map(Box::new),
@@ -62,6 +70,8 @@ impl Worker {
         ctx.pin(&held.input);
         self.held_by.add(held.class, 1);
         self.long_by.add(held.class, u32::from(long));
+        self.work_by.add(held.class, u64::from(estimate_us));
+        self.shares.charge(owner, u64::from(estimate_us));
         self.runs.insert(run, Box::new(held));
         self.leases.insert((owner, lease), run);
         self.gather(ctx, run);
@@ -70,7 +80,7 @@ impl Worker {
     /// Has brought here what a task lacks; a task that lacks nothing is ready.
     fn gather(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
         if self.runs.get(&run).is_some_and(|held| self.is_whole(held)) {
-            self.make_ready(run);
+            self.make_ready(ctx.now, run);
             return;
         }
         let Some(held) = self.runs.get_mut(&run) else { return };
@@ -83,7 +93,7 @@ impl Worker {
         };
         held.stage = Stage::Fetching(u8::try_from(lacking.len()).unwrap_or(u8::MAX));
         if lacking.is_empty() {
-            self.make_ready(run);
+            self.make_ready(ctx.now, run);
             return;
         }
         for (blob, bytes) in lacking {
@@ -104,12 +114,15 @@ impl Worker {
 
     /// Forgets a run, and what it rested on.
     pub(super) fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Box<Held>> {
+        self.stop_ageing(run, ctx.now);
         let held = self.runs.remove(&run)?;
         if held.ahead.is_some() {
             self.standings.leave(held.owner, ctx.now);
         }
         self.held_by.sub(held.class, 1);
         self.long_by.sub(held.class, u32::from(held.long));
+        self.work_by.sub(held.class, u64::from(held.estimate_us));
+        self.shares.settle(held.owner, u64::from(held.estimate_us), held.took_us(ctx.now));
         ctx.emit(Effect::Unpin(held.program.module));
         ctx.unpin(&held.program.files);
         ctx.unpin(&held.input);
@@ -163,7 +176,7 @@ impl Worker {
             ctx.counters.answered += 1;
             self.finish(ctx, run, Sealed { report, memo: Some(computer), leaf: None });
         } else {
-            self.make_ready(run);
+            self.make_ready(ctx.now, run);
         }
     }
 

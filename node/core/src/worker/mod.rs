@@ -1,6 +1,7 @@
 //! The worker: considers others' calls, bids, holds what it is awarded, hands it to the slots, delivers what they
 //! say. It trusts no owner: what it holds is bounded by what it offered. Driven by the engine.
 
+mod ageing;
 mod ahead;
 mod bids;
 mod classes;
@@ -22,6 +23,7 @@ use crate::config::NodeConfig;
 use crate::ctx::Ctx;
 use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 use crate::message::{Award, BATCH_MAX, Call, Class, Message};
+use crate::policy::share::Shares;
 use crate::task::{Payload, Program, Report, TaskKey, Terms};
 use crate::time::Time;
 use ahead::Standings;
@@ -42,6 +44,10 @@ struct OpenCall {
     expires_at: Time,
     /// Whose turn it is: the least recently served first.
     turn: u64,
+    /// When it should be done, by its owner's last word.
+    due: Option<Time>,
+    /// Since when nobody served it, by its owner's last word, or when we last did.
+    waits_since: Time,
 }
 
 /// Slots promised by one bid.
@@ -82,7 +88,18 @@ struct Held {
     program: Arc<Program>,
     key: TaskKey,
     terms: Terms,
+    /// The class that it counts as: its own, or a higher one for having waited.
     class: Class,
+    /// What it was thought to take when it came, in microseconds; 0 if nobody knew.
+    estimate_us: u32,
+    /// What it took, once it has ended, in microseconds.
+    ran_us: Option<u64>,
+    /// When it counts as one class higher, while it waits for a slot.
+    ages_at: Option<Time>,
+    /// How long it must wait for that, while it does not, in microseconds.
+    age_left_us: u64,
+    /// Its place among those that are ready.
+    ready_turn: u64,
     /// Its name, once somebody asked.
     task: Option<TaskId>,
     input: Payload,
@@ -129,6 +146,7 @@ pub(crate) struct Worker {
     slots: u32,
     memory_bytes: u64,
     labels: Vec<(String, String)>,
+    class_min: Class,
     draining: bool,
     calls: BTreeMap<(PeerId, CallId), OpenCall>,
     /// No call ends earlier.
@@ -144,6 +162,12 @@ pub(crate) struct Worker {
     /// Long ones of these.
     long_by: PerClass,
     standings: Standings,
+    /// What is held is thought to take so long together, in microseconds.
+    work_by: PerClass<u64>,
+    /// Time used by each owner.
+    shares: Shares,
+    /// What waits for a slot, by when it counts as one class higher.
+    ageing: BTreeSet<(Time, RunId)>,
     /// By class, then by when it was ready.
     ready: BTreeSet<(Reverse<Class>, u64, RunId)>,
     next_ready: u64,
@@ -177,6 +201,7 @@ impl Worker {
             slots: node.slots,
             memory_bytes: node.memory_bytes,
             labels,
+            class_min: node.class_min,
             draining: false,
             calls: BTreeMap::new(),
             call_end: None,
@@ -189,6 +214,9 @@ impl Worker {
             held_by: PerClass::default(),
             long_by: PerClass::default(),
             standings: Standings::default(),
+            work_by: PerClass::default(),
+            shares: Shares::default(),
+            ageing: BTreeSet::new(),
             ready: BTreeSet::new(),
             next_ready: 0,
             handed: 0,
@@ -228,7 +256,9 @@ impl Worker {
     pub(crate) fn on_award(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: Award) {
         let call = self.calls.get(&(owner, award.call)).map(|open| {
             let Call { job, program, terms, class, .. } = &open.call;
-            let (terms, class) = (*terms, *class);
+            // What the bid counted as: a call that aged is served as what it has become.
+            let class = self.bids.get(&award.bid).map_or(*class, |reservation| reservation.class);
+            let terms = *terms;
             (*job, Offer { program: Arc::clone(program), key: open.key, terms, class, ahead: None })
         });
         let count = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
@@ -236,11 +266,15 @@ impl Worker {
             reservation.owner == owner && reservation.call == award.call && reservation.left >= count
         });
         let Some((job, offer)) = call.filter(|(job, _)| stands && is_sound(&award, *job)) else {
-            let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease).collect();
-            ctx.send(owner, Message::Refuse { leases });
+            // An award that comes twice used its bid up the first time; what it gave is held, or has ended here.
+            let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
+            let leases: Vec<LeaseId> = leases.filter(|lease| !self.has(owner, *lease)).collect();
+            if !leases.is_empty() {
+                ctx.send(owner, Message::Refuse { leases });
+            }
             return;
         };
-        self.use_bid(owner, award.bid, count, award.left);
+        self.use_bid(ctx.now, owner, award.bid, (count, award.left));
         if count > 0 {
             self.wasteful.remove(&owner);
         }
@@ -251,7 +285,12 @@ impl Worker {
         self.renew_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.renew_ms));
     }
 
-    fn use_bid(&mut self, owner: PeerId, bid: BidId, count: u32, wanted: u32) {
+    /// Whether a lease is held, or has ended here.
+    fn has(&self, owner: PeerId, lease: LeaseId) -> bool {
+        self.leases.contains_key(&(owner, lease)) || self.outbox.contains((owner, lease))
+    }
+
+    fn use_bid(&mut self, now: Time, owner: PeerId, bid: BidId, (count, wanted): (u32, u32)) {
         let Some(reservation) = self.bids.get_mut(&bid) else { return };
         reservation.left -= count;
         let (call, left) = (reservation.call, reservation.left);
@@ -259,6 +298,7 @@ impl Worker {
         self.unreserve((owner, call), class, count);
         if let Some(open) = self.calls.get_mut(&(owner, call)) {
             open.wanted = wanted;
+            open.waits_since = now;
         }
         if left == 0 {
             self.end_bid(bid);
@@ -325,6 +365,10 @@ impl Worker {
 
     pub(crate) fn undelivered(&self) -> usize {
         self.outbox.len()
+    }
+
+    pub(crate) fn kept(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
+        self.outbox.leases()
     }
 
     pub(crate) fn calls_open(&self) -> usize {

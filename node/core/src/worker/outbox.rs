@@ -92,6 +92,10 @@ impl Outbox {
         self.kept.len()
     }
 
+    pub(super) fn leases(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
+        self.kept.keys().copied()
+    }
+
     pub(super) fn len_of(&self, owner: PeerId) -> usize {
         self.by_owner.get(&owner).copied().unwrap_or(0)
     }

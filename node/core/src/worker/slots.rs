@@ -35,11 +35,13 @@ impl Worker {
     }
 
     /// A task has everything that it needs.
-    pub(super) fn make_ready(&mut self, run: RunId) {
+    pub(super) fn make_ready(&mut self, now: Time, run: RunId) {
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Ready;
+        held.ready_turn = self.next_ready;
         self.ready.insert((Reverse(held.class), self.next_ready, run));
         self.next_ready += 1;
+        self.start_ageing(run, now);
     }
 
     /// Hands ready tasks to the slots: one a slot, and for short tasks some ahead, since handing over costs more than
@@ -159,9 +161,11 @@ impl Worker {
         self.resting.insert((Reverse(held.class), run));
         ctx.counters.preempted += 1;
         ctx.emit(Effect::Pause(run));
+        self.start_ageing(run, ctx.now);
     }
 
     fn resume(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        self.stop_ageing(run, ctx.now);
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Handed;
         held.handed_at = Time(held.handed_at.0.saturating_add(ctx.now.since_us(held.paused_at)));
@@ -172,6 +176,7 @@ impl Worker {
     }
 
     fn hand(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        self.stop_ageing(run, ctx.now);
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Handed;
         held.handed_at = ctx.now;
@@ -186,6 +191,7 @@ impl Worker {
 
     /// Stops what is in the slots for good; its answer is of no interest.
     pub(super) fn abort(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        self.stop_ageing(run, ctx.now);
         let Some(held) = self.runs.get_mut(&run) else { return };
         let paused = held.stage == Stage::Paused;
         held.stage = Stage::Aborted { paused };
@@ -216,14 +222,15 @@ impl Worker {
                 ctx.counters.executed += 1;
                 self.bring(ctx, run, report);
             }
-            Then::Again => self.make_ready(run),
+            Then::Again => self.make_ready(ctx.now, run),
             Then::Drop => drop(self.drop_run(ctx, run)),
         }
     }
 
     /// A task ran to its end: what it brought is measured, remembered, sealed, and on its way.
     fn bring(&mut self, ctx: &mut Ctx<'_>, run: RunId, mut report: Report) {
-        let Some(held) = self.runs.get(&run) else { return };
+        let Some(held) = self.runs.get_mut(&run) else { return };
+        held.ran_us = Some(report.usage.wall_us);
         report.usage.queue_us = report.usage.queue_us.saturating_add(held.queue_us);
         if matches!(report.outcome, Outcome::Lost(_)) {
             // The module may be what was lost: the next task looks for it again.

@@ -46,6 +46,7 @@ impl Worker {
     }
 
     pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.age(ctx.now);
         while let Some(&(end, bid)) = self.bid_ends.first() {
             if end > ctx.now {
                 break;
@@ -167,8 +168,9 @@ impl Worker {
         let call = self.call_end.map(|at| (at, "a call ends"));
         let renew = self.renew_at.map(|at| (at, "leases are renewed"));
         let look = self.look_at.map(|at| (at, "what runs is not short any more"));
+        let age = self.ageing.first().map(|(at, _)| (*at, "what waits counts as more urgent"));
         let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
         let standing = self.standings.next_wakeup().map(|at| (at, "a standing bid ends"));
-        [bid, standing, call, renew, look, outbox].into_iter().flatten().min()
+        [bid, standing, call, renew, look, age, outbox].into_iter().flatten().min()
     }
 }

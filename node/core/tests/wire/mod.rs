@@ -77,7 +77,14 @@ impl Mesh {
     pub(crate) fn join(&mut self, slots: u32, labels: Vec<(String, String)>) {
         let index = self.engines.len();
         let boot = index as u64 + 1;
-        let node = NodeConfig { name: format!("n{index}"), slots, memory_bytes: 1 << 30, labels, boot };
+        let node = NodeConfig {
+            name: format!("n{index}"),
+            slots,
+            memory_bytes: 1 << 30,
+            labels,
+            class_min: Class::Scavenger,
+            boot,
+        };
         self.engines.push(Engine::new(id(index), MeshConfig::DEFAULT, node, id(index).0));
         self.slots.push(Vec::new());
         self.paused.push(Vec::new());
@@ -329,7 +336,12 @@ impl Mesh {
 pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
     match event {
         Event::TaskEnded { worker, .. } => *worker,
-        Event::JobEnded { .. } | Event::Lost { .. } | Event::Printed { .. } => None,
+        Event::JobEnded { .. }
+        | Event::JobGivenUp { .. }
+        | Event::Lost { .. }
+        | Event::Printed { .. }
+        | Event::Differed { .. }
+        | Event::Refused { .. } => None,
     }
 }
 

@@ -36,10 +36,16 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// Its time was over, by its job's policy.
+    Expired {
+        /// Which time.
+        reason: String,
+    },
 }
 
 impl Outcome {
-    /// The kind in one lower-case word: `done`, `failed`, `trapped`, `limit`, `invalid`, `cancelled`, `lost`.
+    /// The kind in one lower-case word: `done`, `failed`, `trapped`, `limit`, `invalid`, `cancelled`, `lost`,
+    /// `expired`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -50,6 +56,7 @@ impl Outcome {
             Self::Invalid { .. } => "invalid",
             Self::Cancelled => "cancelled",
             Self::Lost { .. } => "lost",
+            Self::Expired { .. } => "expired",
         }
     }
 }
@@ -65,6 +72,7 @@ impl fmt::Display for Outcome {
             Self::Invalid { reason } => write!(f, "invalid module: {reason}"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Lost { reason } => write!(f, "lost: {reason}"),
+            Self::Expired { reason } => write!(f, "expired: {reason}"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Profile, Receipt, Usage};
+use super::{Class, Policy, Profile, Receipt, Usage};
 
 /// A job, all of its tasks included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct JobSubmission {
     /// How often a task that failed is tried again.
     #[serde(default)]
     pub retries: u32,
+    /// How it wants to be treated beyond that; what is left out has its default.
+    #[serde(default)]
+    pub policy: Policy,
     /// Whether a pure task whose result is known already may be answered with it.
     #[serde(default = "yes")]
     pub memo: bool,
@@ -156,7 +159,7 @@ pub enum Value {
 pub struct ResultLine {
     /// The input's place in the submission, from 0.
     pub index: u32,
-    /// `done`, `failed`, `trapped`, `limit`, `invalid`, `cancelled` or `lost`.
+    /// `done`, `failed`, `trapped`, `limit`, `invalid`, `cancelled`, `lost` or `expired`.
     pub outcome: String,
     /// The outcome in words, when it is not `done`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,12 @@ pub struct Why {
     pub index: u32,
     /// Where the task is.
     pub task: TaskState,
+    /// What is left of its job's deadline, if it has one that can still be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_left_ms: Option<u32>,
+    /// Its job has a deadline that nobody can make any more.
+    #[serde(default)]
+    pub deadline_missed: bool,
     /// Per known node, its last answer to the job's call for bids.
     pub answers: Vec<Answer>,
 }
@@ -45,6 +51,20 @@ pub enum TaskState {
     Ended,
     /// It was cancelled.
     Cancelled,
+    /// Its job may not start yet.
+    NotBefore {
+        /// It may in so many milliseconds.
+        in_ms: u64,
+    },
+    /// It failed and waits for the time of its next attempt.
+    Delayed {
+        /// How often it failed.
+        failures: u32,
+        /// It is tried again in so many milliseconds.
+        in_ms: u64,
+    },
+    /// Its time was over before it ended.
+    Expired,
 }
 
 /// A node's last answer to a job's call for bids.

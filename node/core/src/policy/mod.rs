@@ -1,5 +1,14 @@
 //! What a job asks of the market beyond a place to run: when, how often, how surely. Plain data that the owner obeys;
-//! a call carries to the workers what they need of it. Nothing here is judged or decided.
+//! a call carries to the workers what they need of it. Each decision that rests on it is a pure function in a file of
+//! its own, with a table of tests; owner and worker call them and keep the state.
+
+pub(crate) mod admission;
+pub(crate) mod backoff;
+pub(crate) mod fit;
+pub(crate) mod order;
+pub(crate) mod rank;
+pub(crate) mod share;
+pub(crate) mod times;
 
 /// How a job wants its tasks to be treated. All times count from the submission, by the owner's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -19,9 +28,11 @@ pub struct Policy {
     pub give_up_ms: Option<u64>,
     /// The whole job is given up when more tasks than this ended otherwise than done.
     pub failures_max: Option<u32>,
-    /// On how many distinct nodes each task is computed and compared; 1 believes whoever answers.
+    /// On how many distinct nodes each task is computed and compared, at most [`crate::VERIFY_MAX`]; 1 (or 0) believes
+    /// whoever answers. More than half of them must agree. Impure tasks can't be compared.
     pub verify: u32,
-    /// Whether the last tasks may have a second copy each, when one is expected to end sooner.
+    /// Whether the last tasks may have a second copy each, when one is expected to end sooner. Also of an impure job,
+    /// whose tasks may run twice anyway when a node is lost; a job that minds forbids it.
     pub backups: bool,
 }
 

@@ -1,0 +1,336 @@
+//! Computed by several: a task of a job that verifies runs on as many distinct nodes as the job asks for, and what most
+//! of them say counts. As long as no more than a minority of those that are asked lies the same lie, no lie is
+//! committed; whoever is contradicted is named, and hardly trusted afterwards.
+//!
+//! More than half of the asked-for number must agree; that many are enough, so that one slow node holds nothing up.
+//! When all have answered and too few agree, one more is asked at a time.
+
+use alloc::vec::Vec;
+
+use super::Owner;
+use super::job::{self, Brought, Job, State};
+use super::{cancel_at, drop_lease};
+use crate::ctx::Ctx;
+use crate::effect::{Event, Verified};
+use crate::id::{BlobId, JobId, LeaseId, PeerId};
+use crate::message::Delivery;
+use crate::task::{Failure, Outcome, Report, Trap};
+
+/// What an answer is, whoever gives it: two nodes that computed the same task well have the same.
+type Print = [u8; 32];
+
+/// What the nodes said that computed one task so far.
+#[derive(Debug, Default)]
+pub(super) struct Ballot {
+    votes: Vec<Vote>,
+}
+
+#[derive(Debug)]
+struct Vote {
+    worker: PeerId,
+    print: Print,
+    brought: Brought,
+}
+
+/// What comes of some answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Too few agree yet.
+    Open,
+    /// This is it.
+    Agreed(Print),
+    /// So many answered, and so few alike, that nobody else is asked.
+    Hopeless,
+}
+
+impl Ballot {
+    pub(super) fn holds(&self, worker: PeerId) -> bool {
+        self.votes.iter().any(|vote| vote.worker == worker)
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.votes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What comes of the answers when so many nodes were asked for.
+    fn judge(&self, nodes: u32) -> Verdict {
+        let enough = nodes / 2 + 1;
+        let of = |print| self.votes.iter().filter(|vote| vote.print == print).count();
+        let agreed =
+            self.votes.iter().find(|vote| of(vote.print) >= usize::try_from(enough).unwrap_or(usize::MAX));
+        match agreed {
+            Some(vote) => Verdict::Agreed(vote.print),
+            None if self.count() > 2 * nodes => Verdict::Hopeless,
+            None => Verdict::Open,
+        }
+    }
+}
+
+/// How many more nodes a task wants now, of which so many answered and so many hold it: all that were asked for at
+/// once, then one more at a time.
+pub(super) fn missing(nodes: u32, answered: u32, held: u32) -> u32 {
+    if answered < nodes { (nodes - answered).saturating_sub(held) } else { u32::from(held == 0) }
+}
+
+/// Whether somebody computed it: what is lost or taken back is no answer.
+fn is_answer(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Done
+        | Outcome::Failed(_)
+        | Outcome::Trapped(_)
+        | Outcome::LimitExceeded(_)
+        | Outcome::Invalid(_) => true,
+        Outcome::Cancelled | Outcome::Lost(_) | Outcome::Expired(_) => false,
+    }
+}
+
+/// Whether another answer than that of most can only be a lie or a broken machine: how much time a task takes, and the
+/// words of a runtime's version, are a node's own.
+fn is_damning(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Done | Outcome::Failed(_) => true,
+        Outcome::Trapped(_)
+        | Outcome::LimitExceeded(_)
+        | Outcome::Invalid(_)
+        | Outcome::Cancelled
+        | Outcome::Lost(_)
+        | Outcome::Expired(_) => false,
+    }
+}
+
+/// Outcome, output and files as one number; not standard error, nor the words in which a runtime says what was wrong.
+fn print_of(report: &Report) -> Print {
+    let (kind, text, code): (u8, &str, i32) = match &report.outcome {
+        Outcome::Done => (0, "", 0),
+        Outcome::Failed(Failure::Exit(code)) => (1, "", *code),
+        Outcome::Failed(Failure::Error(text)) => (2, text, 0),
+        Outcome::Trapped(trap) => (3, "", trap_kind(trap)),
+        Outcome::LimitExceeded(_) => (4, "", 0),
+        Outcome::Invalid(_) => (5, "", 0),
+        Outcome::Cancelled => (6, "", 0),
+        Outcome::Lost(_) | Outcome::Expired(_) => (7, "", 0),
+    };
+    let mut bytes = Vec::with_capacity(128);
+    bytes.push(kind);
+    bytes.extend(code.to_le_bytes());
+    bytes.extend(report.output.id().0);
+    bytes.extend(report.files.id().0);
+    bytes.extend(text.as_bytes());
+    BlobId::of(&bytes).0
+}
+
+fn trap_kind(trap: &Trap) -> i32 {
+    match trap {
+        Trap::Unreachable => 0,
+        Trap::MemoryOutOfBounds => 1,
+        Trap::BadTable => 2,
+        Trap::StackOverflow => 3,
+        Trap::Arithmetic => 4,
+        Trap::Abi(_) => 5,
+        Trap::Other(_) => 6,
+    }
+}
+
+impl Job {
+    /// Whether each task is computed by several nodes.
+    pub(super) fn verifies(&self) -> bool {
+        self.what.policy.verify > 1
+    }
+
+    /// Takes back the pins of what was said about a task; what was said.
+    pub(super) fn close_ballot(&mut self, ctx: &mut Ctx<'_>, index: u32) -> Ballot {
+        let ballot = self.ballots.remove(&index).unwrap_or_default();
+        for payload in ballot.votes.iter().flat_map(|vote| vote.brought.report.payloads()) {
+            ctx.unpin(payload);
+        }
+        ballot
+    }
+
+    /// Notes what a node computed; says nothing more, for a node has one voice.
+    fn take_vote(&mut self, ctx: &mut Ctx<'_>, index: u32, worker: PeerId, brought: Brought) -> Verdict {
+        let nodes = self.what.policy.verify;
+        let ballot = self.ballots.entry(index).or_default();
+        if !ballot.holds(worker) {
+            for payload in brought.report.payloads() {
+                ctx.pin(payload);
+            }
+            let print = print_of(&brought.report);
+            ballot.votes.push(Vote { worker, print, brought });
+        }
+        ballot.judge(nodes)
+    }
+}
+
+impl Owner {
+    /// One more node computed a task. What most of them brought, once enough agree; until then the task waits for
+    /// others.
+    pub(super) fn weigh(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        lease: LeaseId,
+        from: PeerId,
+        brought: Brought,
+    ) -> Option<Brought> {
+        let job = self.jobs.get_mut(&lease.job)?;
+        if !job.verifies() || !is_answer(&brought.report.outcome) {
+            return Some(brought);
+        }
+        let verdict = job.take_vote(ctx, lease.index, from, brought);
+        // Its first answer came after its lease had run out: it is a begun task again.
+        job.resume_begun(lease.index);
+        match verdict {
+            Verdict::Open => {
+                job.requeue(lease.index);
+                self.dirty.insert(lease.job);
+                None
+            }
+            Verdict::Hopeless => {
+                let nodes = job.close_ballot(ctx, lease.index).count();
+                let text = alloc::format!("{nodes} nodes computed it, and no majority of them alike");
+                let report = Report::bare(Outcome::Lost(text));
+                self.commit(ctx, lease.job, lease.index, None, report.into());
+                None
+            }
+            Verdict::Agreed(print) => self.agree(ctx, lease, print),
+        }
+    }
+
+    /// Enough nodes said the same: who did not is named, and who was still to answer is stopped.
+    fn agree(&mut self, ctx: &mut Ctx<'_>, lease: LeaseId, print: Print) -> Option<Brought> {
+        let LeaseId { job: name, index, .. } = lease;
+        let job = self.jobs.get_mut(&name)?;
+        let ballot = job.close_ballot(ctx, index);
+        let others = job.task_mut(index).map(|task| core::mem::take(&mut task.live)).unwrap_or_default();
+        let (agreed, differed): (Vec<Vote>, Vec<Vote>) =
+            ballot.votes.into_iter().partition(|vote| vote.print == print);
+        let verified = Verified {
+            agreed: agreed.iter().map(|vote| vote.worker).collect(),
+            differed: differed.iter().map(|vote| vote.worker).collect(),
+        };
+        for vote in &differed {
+            self.blame_answer(ctx, name, index, vote.worker, &vote.brought.report.outcome);
+        }
+        for worker in &verified.agreed {
+            self.standings.on_done(*worker, ctx.now);
+        }
+        self.stop_others(ctx, name, index, others);
+        ctx.counters.verified += 1;
+        let winner = agreed.into_iter().next()?;
+        Some(Brought { verified: Some((winner.worker, verified)), ..winner.brought })
+    }
+
+    /// A node computed something else than most did.
+    fn blame_answer(&mut self, ctx: &mut Ctx<'_>, job: JobId, index: u32, worker: PeerId, outcome: &Outcome) {
+        let standing = self.standings.blamed(worker, ctx.now);
+        if is_damning(outcome) {
+            standing.on_lie(ctx.now);
+            ctx.counters.lies += 1;
+            ctx.notify(Event::Differed { job, index, worker });
+        } else {
+            standing.on_slow(ctx.now);
+        }
+    }
+
+    /// An outcome came when enough others had agreed: it may still show who lies.
+    pub(super) fn weigh_late(&mut self, ctx: &mut Ctx<'_>, from: PeerId, delivery: &Delivery) {
+        let Delivery { lease, report, .. } = delivery;
+        let Some(job) = self.jobs.get(&lease.job).filter(|job| job.verifies()) else { return };
+        let fate = job.tasks.fate(lease.index).filter(|(_, issued)| lease.attempt <= *issued);
+        let Some((State::Ended(print), _)) = fate else { return };
+        let undecided = job::fingerprint(&Report::bare(Outcome::Lost(alloc::string::String::new())));
+        let differs = report.is_sound() && job::fingerprint(report) != print && print != undecided;
+        if differs && is_damning(&report.outcome) {
+            self.blame_answer(ctx, lease.job, lease.index, from, &report.outcome);
+        }
+    }
+
+    /// A task's leases that are of no use any more end, here and at their workers.
+    pub(super) fn stop_others(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        name: JobId,
+        index: u32,
+        others: Vec<job::Attempt>,
+    ) {
+        for attempt in others {
+            let lease = LeaseId { job: name, index, attempt: attempt.number };
+            drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
+            cancel_at(ctx, attempt.worker, &[lease]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Payload;
+
+    /// Answers as letters, each by a node of its own.
+    fn ballot(answers: &str) -> Ballot {
+        let votes = (0u8..).zip(answers.bytes()).map(|(number, letter)| {
+            let report = Report { output: Payload::inline(&[letter]), ..Report::bare(Outcome::Done) };
+            Vote { worker: PeerId([number; 32]), print: print_of(&report), brought: report.into() }
+        });
+        Ballot { votes: votes.collect() }
+    }
+
+    #[test]
+    fn what_most_of_the_asked_for_say_counts() {
+        // nodes asked for, answers -> what counts
+        let table = [
+            (2, "a", None),
+            (2, "aa", Some('a')),
+            (2, "ab", None),
+            (2, "abb", Some('b')),
+            (3, "a", None),
+            (3, "aa", Some('a')),
+            (3, "ab", None),
+            (3, "abc", None),
+            (3, "abcb", Some('b')),
+            (5, "aabb", None),
+            (5, "aabba", Some('a')),
+        ];
+        for (nodes, answers, counts) in table {
+            let expected = counts.map(|letter: char| {
+                let report =
+                    Report { output: Payload::inline(&[letter as u8]), ..Report::bare(Outcome::Done) };
+                Verdict::Agreed(print_of(&report))
+            });
+            assert_eq!(ballot(answers).judge(nodes), expected.unwrap_or(Verdict::Open), "{nodes} {answers}");
+        }
+        assert_eq!(ballot("abcdef").judge(3), Verdict::Open);
+        assert_eq!(ballot("abcdefg").judge(3), Verdict::Hopeless);
+    }
+
+    #[test]
+    fn all_are_asked_at_once_then_one_at_a_time() {
+        // asked for, answered, held -> more
+        let table = [
+            (3, 0, 0, 3),
+            (3, 0, 3, 0),
+            (3, 1, 1, 1),
+            (3, 2, 1, 0),
+            (3, 3, 0, 1),
+            (3, 4, 0, 1),
+            (3, 4, 1, 0),
+            (2, 1, 2, 0),
+        ];
+        for (nodes, answered, held, more) in table {
+            assert_eq!(missing(nodes, answered, held), more, "{nodes} {answered} {held}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_its_outcome_output_and_files() {
+        let done = || Report { output: Payload::inline(b"x"), ..Report::bare(Outcome::Done) };
+        let named = Report { output: Payload::Blob { id: BlobId::of(b"x"), bytes: 1 }, ..done() };
+        let noisy = Report { errors: Payload::inline(b"warning"), ..done() };
+        let left = Report { files: Payload::inline(b"tar"), ..done() };
+        let failed = |code| Report { outcome: Outcome::Failed(Failure::Exit(code)), ..done() };
+        assert_eq!(print_of(&done()), print_of(&named));
+        assert_eq!(print_of(&done()), print_of(&noisy));
+        assert_ne!(print_of(&done()), print_of(&left));
+        assert_ne!(print_of(&done()), print_of(&failed(1)));
+        assert_ne!(print_of(&failed(2)), print_of(&failed(1)));
+    }
+}

@@ -1,0 +1,68 @@
+//! Whether a worker can make a deadline: it declines at once what it can't, while there is time to ask somebody else
+//! (as BOINC and Tarcil admit). Estimates only: what is unknown counts as nothing, so that nobody is turned away on a
+//! guess.
+
+use crate::message::Reason;
+
+/// When a task awarded now is expected to get a slot, in microseconds: `held` tasks of its class or above stand before
+/// it, thought to take `work_us` together. With all slots at work one task ends each `1 / slots` of what one takes.
+pub(crate) fn start_in_us(slots: u32, held: u32, work_us: u64) -> u64 {
+    if held < slots || slots == 0 {
+        return 0;
+    }
+    let each_us = work_us / u64::from(held.max(1));
+    let ends = u64::from(held - slots) + 1;
+    each_us.saturating_mul(ends) / u64::from(slots)
+}
+
+/// Why a worker that would start in so long and take so long declines what is due in `left_us`; `None` if it can
+/// make it. All in microseconds.
+pub(crate) fn late(start_us: u64, service_us: u64, left_us: u64) -> Option<Reason> {
+    let ms = |us: u64| u32::try_from(us.div_ceil(1000)).unwrap_or(u32::MAX);
+    let needed_us = start_us.saturating_add(service_us);
+    (needed_us > left_us).then(|| Reason::Late {
+        start_ms: ms(start_us),
+        service_ms: ms(service_us),
+        left_ms: ms(left_us),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_starts_when_what_stands_before_it_is_over() {
+        // slots, held, work_us -> start_us
+        let table = [
+            (4, 3, 3_000, 0),     // a slot is free
+            (4, 4, 4_000, 250),   // all run, and the first of four is over soon
+            (4, 8, 8_000, 1_250), // one more each
+            (1, 3, 3_000_000, 3_000_000),
+            (2, 2, 0, 0), // nobody knows how long they take
+            (0, 0, 0, 0), // a node that only owns offers nothing anyhow
+            (1, u32::MAX, u64::MAX, u64::MAX),
+        ];
+        for (slots, held, work_us, start_us) in table {
+            assert_eq!(start_in_us(slots, held, work_us), start_us, "{slots} {held} {work_us}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_late_is_declined_with_the_numbers() {
+        // start_us, service_us, left_us -> can't make it
+        let table = [
+            (0, 0, 0, false),
+            (0, 1_000, 1_000, false),
+            (0, 1_001, 1_000, true),
+            (500, 600, 1_000, true),
+            (u64::MAX, u64::MAX, u64::MAX, false),
+        ];
+        for (start, service, left, declines) in table {
+            assert_eq!(late(start, service, left).is_some(), declines, "{start} {service} {left}");
+        }
+        let why = late(2_000_000, 1_500_000, 3_000_000).map(|reason| alloc::format!("{reason}"));
+        let text = "late: would start in 2000 ms and take 1500 ms, 3000 ms are left";
+        assert_eq!(why.as_deref(), Some(text));
+    }
+}

@@ -1,0 +1,76 @@
+//! The instants of a job's policy, on its owner's clock. What crosses the wire is how long is left, never an instant.
+
+use super::Policy;
+use crate::time::Time;
+
+/// When its first task may start.
+pub(crate) fn starts_at(policy: &Policy, submitted_at: Time) -> Time {
+    submitted_at.plus_ms(policy.not_before_ms)
+}
+
+/// When what has not ended ends as expired.
+pub(crate) fn expires_at(policy: &Policy, submitted_at: Time) -> Option<Time> {
+    policy.expires_ms.map(|ms| submitted_at.plus_ms(ms))
+}
+
+/// Until when an attempt may begin, of a task whose first one began then. At that very instant none may any more.
+pub(crate) fn gives_up_at(policy: &Policy, first_at: Time) -> Option<Time> {
+    policy.give_up_ms.map(|ms| first_at.plus_ms(ms))
+}
+
+/// How much time a deadline leaves, in milliseconds; `None` without one, and when one task, as long as it was so far,
+/// can't be done in it any more: what is late anyhow is done without making others late.
+pub(crate) fn deadline_left_ms(
+    policy: &Policy,
+    submitted_at: Time,
+    now: Time,
+    service_us: u32,
+) -> Option<u32> {
+    let due = submitted_at.plus_ms(policy.deadline_ms?);
+    let left_us = due.since_us(now);
+    let makes_it = left_us >= u64::from(service_us.max(1000));
+    makes_it.then(|| u32::try_from(left_us / 1000).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    #[test]
+    fn times_count_from_the_submission_and_are_never_before_it() {
+        let at = Time(5 * SECOND);
+        let policy = Policy {
+            not_before_ms: 2000,
+            expires_ms: Some(0),
+            give_up_ms: Some(u64::MAX),
+            ..Policy::DEFAULT
+        };
+        assert_eq!(starts_at(&policy, at), Time(7 * SECOND));
+        assert_eq!(starts_at(&Policy::DEFAULT, at), at);
+        assert_eq!(expires_at(&policy, at), Some(at));
+        assert_eq!(expires_at(&Policy::DEFAULT, at), None);
+        assert_eq!(gives_up_at(&policy, at), Some(Time(u64::MAX)), "for ever is not a wrap-around");
+        assert_eq!(gives_up_at(&Policy::DEFAULT, at), None);
+    }
+
+    #[test]
+    fn a_deadline_counts_while_it_can_be_made() {
+        // deadline_ms, now_s, service_us -> left_ms
+        let table = [
+            (None, 0, 0, None),
+            (Some(10_000), 0, 0, Some(10_000)),
+            (Some(10_000), 4, 6_000_000, Some(6000)),
+            (Some(10_000), 4, 6_000_001, None),
+            (Some(10_000), 10, 0, None),
+            (Some(10_000), 99, 0, None),
+            (Some(u64::MAX), 99, 0, Some(u32::MAX)),
+        ];
+        for (deadline_ms, now, service_us, left) in table {
+            let policy = Policy { deadline_ms, ..Policy::DEFAULT };
+            let got = deadline_left_ms(&policy, Time::ZERO, Time(now * SECOND), service_us);
+            assert_eq!(got, left, "{deadline_ms:?} at {now} s");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the model notes of an input before the engine hears it: what users ask, what peers say that somebody must
+//! remember for the checks after the step.
+
+use weft_core::message::Message;
+use weft_core::{Gossip, Input, PeerId};
+
+use crate::host::HostId;
+use crate::reference::Fact;
+use crate::tally::Tally;
+use crate::world::World;
+
+impl World {
+    pub(crate) fn hear(&mut self, id: HostId, input: &Input) {
+        self.facts.clear();
+        let now = self.now();
+        self.reference.ledger.on_input(self.hosts[id.0].peer, now, input);
+        let host = &mut self.hosts[id.0];
+        match input {
+            Input::Command(command) => {
+                self.reference.on_command(id, now, command, &self.catalog);
+                host.keep_blobs(command);
+            }
+            Input::PeerUp { peer, boot } => {
+                let before = host.boots.insert(*peer, *boot).filter(|before| before != boot);
+                self.facts.extend(before.map(|_| Fact::Restarted(*peer)));
+            }
+            Input::Received { from, message } => self.listen(id, *from, message),
+            Input::Heard { origin, gossip: Gossip::Ack { leases, .. } } => {
+                self.facts.push(Fact::Excused { owner: *origin, leases: leases.clone() });
+            }
+            Input::PeerDown { .. }
+            | Input::Rtt { .. }
+            | Input::Heard { .. }
+            | Input::Ran(_)
+            | Input::Printed { .. }
+            | Input::Signed { .. }
+            | Input::Fetched { .. }
+            | Input::Wake => {}
+        }
+    }
+
+    fn listen(&mut self, id: HostId, from: PeerId, message: &Message) {
+        let host = &mut self.hosts[id.0];
+        if let Message::Award(_) | Message::Place(_) = message {
+            host.vain = 0;
+        }
+        if let Message::Call(call) = message {
+            host.last_call = self.peers.get(&from).map(|owner| (*owner, call.call));
+        }
+        if let Message::Ack(leases) | Message::Cancel(leases) = message {
+            self.facts.push(Fact::Excused { owner: from, leases: leases.clone() });
+        }
+        if let Message::Place(place) = message {
+            self.facts.push(Fact::Excused { owner: from, leases: place.acks.clone() });
+        }
+        if let Message::Outcome(all) | Message::Ended { all, .. } = message {
+            // Whoever says that it has ended waits for the acknowledgement, which may come with a later word.
+            let leases = all.iter().map(|delivery| delivery.lease).collect();
+            self.facts.push(Fact::Parted { worker: from, leases });
+        }
+        if let Message::Refuse { leases } = message {
+            self.facts.push(Fact::Parted { worker: from, leases: leases.clone() });
+        }
+    }
+
+    /// What happened, counted by name.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut tally = self.tally.clone();
+        let live = self.hosts.iter().filter_map(|host| host.engine.as_ref());
+        live.for_each(|engine| tally.on_life_ended(&engine.snapshot().counters));
+        tally
+    }
+}

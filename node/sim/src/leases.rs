@@ -1,0 +1,95 @@
+//! Invariants of leases, by name: they end in time, nobody loses one without a word, nothing runs without one. Each looks
+//! at one host behind one step, as those of [`crate::invariants`] do, whose table lists them.
+
+use crate::invariants::{Scene, ensure};
+use crate::reference::Fact;
+
+/// A lease that has not run out ends later than now, and no later than its ttl from now.
+pub(crate) fn no_lease_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String> {
+    let Some((first, last)) = scene.host.audit.as_ref().and_then(|audit| audit.lease_ends) else {
+        return Ok(());
+    };
+    ensure(first > scene.now, || format!("a lease that ended at {first:?} stands at {:?}", scene.now))?;
+    let most = scene.now.plus_ms(scene.mesh.lease_ms);
+    if last <= most {
+        return Ok(());
+    }
+    // An owner that suspects itself holds what would have run out, for two leases at most.
+    let held_back = scene.host.engine.as_ref().is_some_and(|engine| engine.snapshot().counters.held_back > 0);
+    let most = scene.now.plus_ms(2 * scene.mesh.lease_ms);
+    ensure(held_back && last <= most, || format!("a lease stands until {last:?}, at most until {most:?}"))
+}
+
+/// Whatever an owner takes from another node, that node hears of in the same step, unless it said so itself.
+pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    for (worker, lease) in scene.host.issued.iter().filter(|(worker, _)| *worker != scene.host.peer) {
+        if audit.issued.binary_search(&(*worker, *lease)).is_ok() {
+            continue;
+        }
+        let said = scene.facts.iter().any(|fact| match fact {
+            Fact::Parted { worker: to, leases } => to == worker && leases.contains(lease),
+            Fact::Ended(_)
+            | Fact::JobEnded(_)
+            | Fact::GivenUp(_)
+            | Fact::Named { .. }
+            | Fact::Awarded(_)
+            | Fact::Started { .. }
+            | Fact::Printed { .. }
+            | Fact::Sent { .. }
+            | Fact::Excused { .. }
+            | Fact::Restarted(_)
+            | Fact::Published { .. } => false,
+        });
+        ensure(said, || format!("{lease:?} was taken from {worker:?} without a word"))?;
+    }
+    Ok(())
+}
+
+/// A worker holds a lease or keeps its outcome until its owner takes it off it, or it says that it gives it back; what
+/// nobody acknowledges is kept for so long that no simulated time comes near it.
+pub(crate) fn an_outcome_is_kept_until_acknowledged(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = scene.host.audit.as_ref().filter(|_| scene.now.0 < 1000 * scene.mesh.keep_ms) else {
+        return Ok(());
+    };
+    for (owner, lease) in scene.host.answerable.iter().filter(|(owner, _)| *owner != scene.host.peer) {
+        let answerable = (*owner, *lease);
+        if audit.held.binary_search(&answerable).is_ok() || audit.kept.binary_search(&answerable).is_ok() {
+            continue;
+        }
+        let excused = scene.facts.iter().any(|fact| match fact {
+            Fact::Excused { owner: from, leases } => from == owner && leases.contains(lease),
+            Fact::Restarted(peer) => peer == owner,
+            Fact::Ended(_)
+            | Fact::JobEnded(_)
+            | Fact::GivenUp(_)
+            | Fact::Named { .. }
+            | Fact::Awarded(_)
+            | Fact::Started { .. }
+            | Fact::Printed { .. }
+            | Fact::Parted { .. }
+            | Fact::Sent { .. }
+            | Fact::Published { .. } => false,
+        });
+        ensure(excused, || format!("{lease:?} of {owner:?} is neither held nor kept, and nobody said so"))?;
+    }
+    Ok(())
+}
+
+/// An owner whose process is another one knows nothing of what it awarded: whoever learns of that holds none of it.
+pub(crate) fn a_forgetful_owners_leases_are_void(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    for fact in scene.facts {
+        let Fact::Restarted(peer) = fact else { continue };
+        let held = audit.held.iter().filter(|(owner, _)| owner == peer).count();
+        ensure(held == 0, || format!("{held} leases of {peer:?}, which was restarted, are still held"))?;
+    }
+    Ok(())
+}
+
+/// What was not told to end has a lease that stands for it.
+pub(crate) fn nothing_runs_without_a_lease(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    let runs = scene.host.runs.values().filter(|run| !run.aborted).count();
+    ensure(runs <= audit.held.len(), || format!("{runs} executions for {} leases", audit.held.len()))
+}

@@ -1,0 +1,180 @@
+//! Conduct of dishonest peers: what a member says in its own name without its engine knowing. The world breaks no promise
+//! over any of it: a stranger can't end, prolong or stop what others agreed on, nor take room that was not promised.
+//!
+//! Not here: false results of one's own leases, and false memories told to everybody. Nobody computes tasks twice, so
+//! nothing could notice them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_core::message::{
+    Award, Bid, Call, Capacity, Class, Decline, Delivery, Grant, LeaseRange, Needs, Reason,
+};
+use weft_core::{
+    BidId, BlobId, CallId, Entry, Gossip, JobId, LeaseId, Limits, Message, Outcome, Payload, Profile,
+    Program, Report, Stream, Terms,
+};
+
+use crate::chance::Chance;
+use crate::host::HostId;
+use crate::queue::Event;
+use crate::world::World;
+
+/// Leases that one lie names at most.
+const LEASES_MAX: usize = 64;
+/// Calls of one flood.
+const FLOOD: u64 = 100;
+
+impl World {
+    /// A host says something that is not so; what follows from this number.
+    pub(crate) fn on_lie(&mut self, from: HostId, to: HostId, seed: u64) {
+        if from == to || self.hosts[from.0].engine.is_none() {
+            return;
+        }
+        let chance = &mut Chance::new(seed, "lie");
+        let mut forged = Forger { chance, owned: self.owned(from, to), worked: self.worked(from, to) };
+        let heard = self.hosts[from.0].last_call.filter(|(owner, _)| *owner == to).map(|(_, call)| call);
+        match forged.chance.below(12) {
+            0 => self.lie(from, to, Message::Outcome(forged.outcomes())),
+            1 => self.lie(from, to, Message::Refuse { leases: forged.owned }),
+            2 => self.lie(from, to, Message::Renew(forged.ranges())),
+            3 => forged.printed().into_iter().for_each(|message| self.lie(from, to, message)),
+            4 => self.lie(from, to, Message::Cancel(forged.worked)),
+            5 => self.lie(from, to, Message::Ack(forged.worked)),
+            6 => self.lie(from, to, Message::Award(forged.award())),
+            7 => (0..FLOOD)
+                .for_each(|_| self.lie(from, to, Message::Call(idle_call(CallId(forged.chance.any()))))),
+            8 => self.lie(from, to, Message::Bid(forged.bid(heard))),
+            9 => self.lie(from, to, forged.word(heard)),
+            _ => {
+                let gossip = forged.gossip(self.peer(to));
+                self.reference.forgers.insert(self.hosts[from.0].peer);
+                self.queue.after(Duration::from_millis(1), Event::Heard { host: to, origin: from, gossip });
+            }
+        }
+    }
+
+    /// Leases that `owner` gave to others than the liar.
+    fn owned(&self, liar: HostId, owner: HostId) -> Vec<LeaseId> {
+        let liar = self.peer(liar);
+        let all = self.reference.issued.iter().rev().filter(|(lease, workers)| {
+            let owns = self.reference.jobs.get(&lease.job).is_some_and(|job| job.owner == owner);
+            owns && !workers.contains_key(&liar)
+        });
+        all.map(|(lease, _)| *lease).take(LEASES_MAX).collect()
+    }
+
+    /// Leases that others than the liar gave to `worker`.
+    fn worked(&self, liar: HostId, worker: HostId) -> Vec<LeaseId> {
+        let worker = self.peer(worker);
+        let all = self.reference.issued.iter().rev().filter(|(lease, workers)| {
+            let foreign = self.reference.jobs.get(&lease.job).is_some_and(|job| job.owner != liar);
+            foreign && workers.contains_key(&worker)
+        });
+        all.map(|(lease, _)| *lease).take(LEASES_MAX).collect()
+    }
+}
+
+/// What a lie is made of.
+struct Forger<'a> {
+    chance: &'a mut Chance,
+    owned: Vec<LeaseId>,
+    worked: Vec<LeaseId>,
+}
+
+impl Forger<'_> {
+    fn outcomes(&mut self) -> Vec<Delivery> {
+        let outcome =
+            if self.chance.permille(500) { Outcome::Done } else { Outcome::Lost("so I say".into()) };
+        let report = Report { output: Payload::inline(b"forged"), ..Report::bare(outcome) };
+        let deliver =
+            |lease: &LeaseId| Delivery { lease: *lease, report: report.clone(), memo: None, proof: None };
+        self.owned.iter().map(deliver).collect()
+    }
+
+    fn ranges(&mut self) -> Vec<LeaseRange> {
+        let count = [0, 1, 300, u32::MAX][self.chance.index(4)];
+        let paused = self.chance.permille(500);
+        self.owned.iter().map(|lease| LeaseRange { first: *lease, count, paused }).collect()
+    }
+
+    fn printed(&mut self) -> Option<Message> {
+        let lease = *self.owned.first()?;
+        let (stream, offset) = (Stream::Output, self.chance.any());
+        Some(Message::Printed { lease, stream, offset, bytes: Arc::from(*b"forged") })
+    }
+
+    /// For a bid that nobody made.
+    fn award(&mut self) -> Award {
+        let job = JobId(self.chance.any());
+        let lease = |index| LeaseId { job, index, attempt: 1 };
+        let grants = (0..4).map(|index| Grant { lease: lease(index), input: Payload::empty() }).collect();
+        let (call, bid) = (CallId(self.chance.any()), BidId(self.chance.any()));
+        Award { call, bid, lease_ms: u32::MAX, left: u32::MAX, grants }
+    }
+
+    /// More than the liar has, for a call that it heard or made up.
+    fn bid(&mut self, heard: Option<CallId>) -> Bid {
+        let call = heard.unwrap_or(CallId(self.chance.any()));
+        let (bid, slots) = (BidId(self.chance.any()), [0, 3, 200, u32::MAX][self.chance.index(4)]);
+        Bid { call, bid, slots, start_in_us: 0, warm: true, ttl_ms: u32::MAX }
+    }
+
+    fn word(&mut self, heard: Option<CallId>) -> Message {
+        let call = heard.unwrap_or(CallId(self.chance.any()));
+        match self.chance.below(3) {
+            0 => Message::Release(BidId(self.chance.any())),
+            1 => Message::Withdraw(call),
+            _ => {
+                let reason = Reason::Label { name: "x".repeat(5000), wanted: String::new() };
+                Message::Decline(Decline { call, reason, retry_after_ms: None })
+            }
+        }
+    }
+
+    fn gossip(&mut self, to: weft_core::PeerId) -> Gossip {
+        match self.chance.below(4) {
+            0 => match self.outcomes().pop() {
+                Some(delivery) => Gossip::Outcome { owner: to, delivery },
+                None => Gossip::Known(Vec::new()),
+            },
+            1 => Gossip::Renew { owner: to, leases: self.ranges() },
+            2 => Gossip::Ack { worker: to, leases: self.worked.clone() },
+            _ => Gossip::Capacity(Capacity {
+                seq: u64::MAX,
+                slots: u32::MAX,
+                free: u32::MAX,
+                backlog: u32::MAX,
+                draining: self.chance.permille(500),
+                ..Capacity::default()
+            }),
+        }
+    }
+}
+
+/// A call that promises many tasks, none of which will ever be awarded.
+#[must_use]
+pub fn idle_call(call: CallId) -> Call {
+    let program = Program {
+        module: BlobId::of(b"no module"),
+        module_bytes: 1,
+        entry: Entry::Command,
+        args: Vec::new(),
+        env: Vec::new(),
+        files: Payload::empty(),
+        profile: Profile::Pure,
+        limits: Limits::DEFAULT,
+    };
+    Call {
+        call,
+        job: JobId(call.0),
+        program: Arc::new(program),
+        needs: Needs::default(),
+        class: Class::Realtime,
+        terms: Terms::default(),
+        count: u32::MAX,
+        service_us: 1,
+        deadline_ms: None,
+        waited_ms: 0,
+    }
+}

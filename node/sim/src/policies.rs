@@ -1,0 +1,202 @@
+//! What a job's policy owes its user, as naively as can be said: when its tasks may start and must have ended, how long
+//! a failed one waits, how many may fail. The reference keeps it; the invariants here look at it after every event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weft_core::message::{Class, Delivery};
+use weft_core::{
+    Expiry, Gossip, Input, JobId, LeaseId, Message, Outcome, PeerId, Policy, Submission, TaskId, Time,
+};
+
+use crate::invariants::{Scene, ends, ensure};
+use crate::reference::{End, Fact, OwedJob};
+
+/// A job's policy, and what has become of it.
+#[derive(Debug)]
+pub(crate) struct Promised {
+    pub(crate) policy: Policy,
+    pub(crate) class: Class,
+    pub(crate) submitted_at: Time,
+    /// Tasks that ended otherwise than done, and not because the job was given up.
+    pub(crate) failed: u32,
+    pub(crate) given_up: bool,
+    /// Ends beside cancellations that were told after it was given up.
+    too_late: u32,
+}
+
+impl Promised {
+    pub(crate) fn new(submission: &Submission, now: Time) -> Self {
+        Self {
+            policy: submission.policy,
+            class: submission.class,
+            submitted_at: now,
+            failed: 0,
+            given_up: false,
+            too_late: 0,
+        }
+    }
+
+    pub(crate) fn on_end(&mut self, outcome: &Outcome) {
+        let failed = !matches!(outcome, Outcome::Done | Outcome::Cancelled);
+        self.failed += u32::from(failed);
+        self.too_late += u32::from(self.given_up && *outcome != Outcome::Cancelled);
+    }
+
+    fn starts_at(&self) -> Time {
+        self.submitted_at.plus_ms(self.policy.not_before_ms)
+    }
+}
+
+/// What is known of all jobs' tasks by what was said and done.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// The earliest start and the highest class of the jobs that a task belongs to.
+    tasks: BTreeMap<TaskId, (Time, Class)>,
+    /// When an owner heard first and last that a task failed.
+    failures: BTreeMap<(JobId, u32), (Time, Time)>,
+    heard: BTreeSet<LeaseId>,
+}
+
+impl Ledger {
+    /// The tasks of a job from that one on are new.
+    pub(crate) fn on_tasks(&mut self, job: &OwedJob, first: usize) {
+        let (key, promised) = (job.program.task_key(), &job.promised);
+        for task in job.tasks.iter().skip(first) {
+            let entry = self.tasks.entry(key.task_id(&task.input));
+            let entry = entry.or_insert((promised.starts_at(), promised.class));
+            *entry = (entry.0.min(promised.starts_at()), entry.1.max(promised.class));
+        }
+    }
+
+    /// An engine is told something; outcomes that its own worker has are not seen.
+    pub(crate) fn on_input(&mut self, me: PeerId, now: Time, input: &Input) {
+        if let Input::Received { message: Message::Outcome(all) | Message::Ended { all, .. }, .. } = input {
+            all.iter().for_each(|delivery| self.on_outcome(now, delivery));
+        }
+        // Of an attempt that was refused no outcome is expected, and none counts.
+        if let Input::Received { message: Message::Refuse { leases }, .. } = input {
+            self.heard.extend(leases);
+        }
+        if let Input::Heard { gossip: Gossip::Outcome { owner, delivery }, .. } = input
+            && *owner == me
+        {
+            self.on_outcome(now, delivery);
+        }
+    }
+
+    fn on_outcome(&mut self, now: Time, delivery: &Delivery) {
+        let Delivery { lease, report, .. } = delivery;
+        if matches!(report.outcome, Outcome::Failed(_)) && self.heard.insert(*lease) {
+            let entry = self.failures.entry((lease.job, lease.index)).or_insert((now, now));
+            entry.1 = now;
+        }
+    }
+}
+
+pub(crate) fn invariant_nothing_starts_before_its_time(scene: &Scene<'_>) -> Result<(), String> {
+    for fact in scene.facts {
+        let at = match fact {
+            Fact::Awarded(lease) => scene.reference.jobs.get(&lease.job).map(|job| job.promised.starts_at()),
+            Fact::Started { task, .. } => scene.reference.ledger.tasks.get(task).map(|(at, _)| *at),
+            Fact::Ended(_)
+            | Fact::Printed { .. }
+            | Fact::JobEnded(_)
+            | Fact::GivenUp(_)
+            | Fact::Named { .. }
+            | Fact::Sent { .. }
+            | Fact::Parted { .. }
+            | Fact::Excused { .. }
+            | Fact::Restarted(_)
+            | Fact::Published { .. } => None,
+        };
+        let early = at.filter(|at| scene.world_now < *at);
+        ensure(early.is_none(), || format!("{fact:?} at {:?}, not before {early:?}", scene.world_now))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn invariant_a_node_runs_only_classes_that_it_takes(scene: &Scene<'_>) -> Result<(), String> {
+    let least = scene.host.spec.class_min;
+    for fact in scene.facts {
+        let Fact::Started { task, .. } = fact else { continue };
+        let class = scene.reference.ledger.tasks.get(task).map_or(Class::Realtime, |(_, class)| *class);
+        ensure(class >= least, || format!("{task:?} of {class:?} began, {least:?} is the least"))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn invariant_an_attempt_waits_its_backoff(scene: &Scene<'_>) -> Result<(), String> {
+    for fact in scene.facts {
+        let Fact::Awarded(lease) = fact else { continue };
+        let Some(job) = scene.reference.jobs.get(&lease.job) else { continue };
+        let policy = &job.promised.policy;
+        // Of a task that several nodes compute, one node's failure is a vote: the others go on.
+        if policy.verify > 1 {
+            continue;
+        }
+        let Some((first, last)) = scene.reference.ledger.failures.get(&(lease.job, lease.index)) else {
+            continue;
+        };
+        let backoff = policy.backoff;
+        let whole = u64::from(backoff.first_ms.min(backoff.most_ms));
+        let least_ms = whole * u64::from(100 - backoff.jitter_percent.min(100)) / 100;
+        ensure(scene.world_now >= last.plus_ms(least_ms), || {
+            format!("{lease:?} was awarded, it failed at {last:?} and waits {least_ms} ms at least")
+        })?;
+        let end = policy.give_up_ms.map(|ms| first.plus_ms(ms));
+        ensure(end.is_none_or(|end| scene.world_now < end), || {
+            format!("{lease:?} was awarded, given up by {end:?}")
+        })?;
+    }
+    Ok(())
+}
+
+pub(crate) fn invariant_what_expires_has_ended_by_then(scene: &Scene<'_>) -> Result<(), String> {
+    let Some(audit) = &scene.host.audit else { return Ok(()) };
+    for job in &audit.jobs {
+        let Some(owed) = scene.reference.jobs.get(&job.job) else { continue };
+        let Promised { policy, submitted_at, .. } = &owed.promised;
+        let end = policy.expires_ms.map(|ms| submitted_at.plus_ms(ms));
+        let over = end.is_some_and(|end| end <= scene.world_now);
+        let open = owed.unended();
+        ensure(!over || open == 0, || format!("{open} tasks of {:?} have not ended by {end:?}", job.job))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn invariant_only_what_may_expire_does(scene: &Scene<'_>) -> Result<(), String> {
+    for End { job, index, report, .. } in ends(scene) {
+        let Outcome::Expired(expiry) = &report.outcome else { continue };
+        let Some(owed) = scene.reference.jobs.get(job) else { continue };
+        let Promised { policy, submitted_at, .. } = &owed.promised;
+        let bound = match expiry {
+            Expiry::Unfinished { .. } => policy.expires_ms,
+            Expiry::GivenUp { .. } => policy.give_up_ms,
+        };
+        let due = bound.is_some_and(|ms| submitted_at.plus_ms(ms) <= scene.world_now);
+        ensure(due, || format!("{job:?} task {index} ended as {} at {:?}", report.outcome, scene.world_now))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn invariant_a_job_is_given_up_when_it_fails_too_often(scene: &Scene<'_>) -> Result<(), String> {
+    for fact in scene.facts {
+        let Fact::GivenUp(name) = fact else { continue };
+        let Some(job) = scene.reference.jobs.get(name) else { continue };
+        let Promised { policy, failed, .. } = &job.promised;
+        let allowed = policy.failures_max;
+        ensure(allowed.is_some_and(|most| *failed > most), || {
+            format!("{name:?} was given up with {failed} failures, {allowed:?} are allowed")
+        })?;
+    }
+    for End { job: name, index, report, .. } in ends(scene) {
+        let Some(job) = scene.reference.jobs.get(name) else { continue };
+        let Promised { policy, failed, given_up, too_late, .. } = &job.promised;
+        let beyond = policy.failures_max.is_some_and(|most| *failed > most);
+        ensure(*given_up || !beyond, || format!("{name:?} goes on after {failed} failures"))?;
+        ensure(*too_late == 0, || format!("{name:?} was given up, then task {index} ended: {report:?}"))?;
+        let stopped = *given_up || job.cancelled || report.outcome != Outcome::Cancelled;
+        ensure(stopped, || format!("{name:?} task {index} was cancelled by nobody"))?;
+    }
+    Ok(())
+}

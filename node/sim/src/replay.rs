@@ -1,0 +1,189 @@
+//! Hands the log of an engine, real or simulated, to a fresh engine and compares what it answers, byte for byte. Driven
+//! by `weft-sim replay` and by tests with real processes; it reads no file itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use weft_core::log::{End, Header, LogError, Reader, Record, Step, encode_effects};
+use weft_core::{Command, Effect, Engine, Gossip, Input, Message, Time};
+
+/// A log that was replayed, as far as it goes or was wanted.
+#[derive(Debug)]
+pub struct Replayed {
+    /// Whose log.
+    pub header: Header,
+    /// Inputs that were handed over.
+    pub steps: u64,
+    /// Effects that were compared; none differed.
+    pub effects: u64,
+    /// The time of the last input.
+    pub last: Time,
+    /// How many inputs of which kind.
+    pub kinds: BTreeMap<&'static str, u64>,
+    /// Why there is no further step.
+    pub end: LogEnd,
+    /// The engine behind the last step.
+    pub engine: Engine,
+}
+
+/// Why a replay went no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogEnd {
+    /// So many steps were wanted.
+    Wanted,
+    /// The log says why it ends.
+    Said(End),
+    /// Its writer was killed between two records.
+    Killed,
+    /// Its writer was killed within a record, of which so many bytes are there.
+    Torn(usize),
+}
+
+impl fmt::Display for LogEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wanted => f.write_str("as far as was wanted"),
+            Self::Said(end) => write!(f, "to its end: {end}"),
+            Self::Killed => f.write_str("to its end: its writer was killed"),
+            Self::Torn(bytes) => write!(f, "to its last whole record: {bytes} bytes behind it are torn"),
+        }
+    }
+}
+
+/// Why a log is not what an engine did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayError {
+    /// It can't be read.
+    Log(LogError),
+    /// The engine answers otherwise.
+    Differs(Box<Difference>),
+}
+
+/// The first step to which the engine answers otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which, from 1.
+    pub number: u64,
+    /// What was recorded.
+    pub step: Step,
+    /// What the engine answers now.
+    pub again: Vec<Effect>,
+    /// The version that recorded it, if it is not this one.
+    pub version: Option<String>,
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let difference = match self {
+            Self::Log(error) => return write!(f, "{error}"),
+            Self::Differs(difference) => difference,
+        };
+        let Difference { number, step, again, version } = &**difference;
+        writeln!(f, "step {number} at {:?} differs: {:?}", step.at, step.input)?;
+        let effects = [("recorded", &step.effects), ("replayed", again)];
+        for (name, effects) in effects {
+            writeln!(f, "{name}: {} effects", effects.len())?;
+            effects.iter().try_for_each(|effect| writeln!(f, "    -> {effect:?}"))?;
+        }
+        match version {
+            Some(version) => write!(f, "the log is of version {version}, this is {VERSION}"),
+            None => write!(f, "the log is of this version, {VERSION}"),
+        }
+    }
+}
+
+impl std::error::Error for ReplayError {}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Replays a log, at most `until` steps of it; `tell` hears each step before the engine does.
+///
+/// # Errors
+/// When the bytes are no log, or the engine answers otherwise than was recorded. A torn end is none.
+pub fn replay(
+    bytes: &[u8],
+    until: Option<u64>,
+    mut tell: impl FnMut(u64, &Step),
+) -> Result<Replayed, ReplayError> {
+    let (header, mut reader) = Reader::open(bytes).map_err(ReplayError::Log)?;
+    let mut engine = header.engine();
+    let (mut steps, mut effects, mut last) = (0, 0, Time::ZERO);
+    let mut kinds: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let end = loop {
+        if until == Some(steps) {
+            break LogEnd::Wanted;
+        }
+        let step = match reader.read() {
+            Ok(Some(Record::Step(step))) => step,
+            Ok(Some(Record::End(end))) => break LogEnd::Said(end),
+            Ok(None) => break LogEnd::Killed,
+            Err(LogError::Torn { bytes }) => break LogEnd::Torn(bytes),
+            Err(error) => return Err(ReplayError::Log(error)),
+        };
+        steps += 1;
+        tell(steps, &step);
+        let again: Vec<Effect> = engine.handle(step.at, step.input.clone()).collect();
+        if encode_effects(&again) != encode_effects(&step.effects) {
+            let version = Some(header.version.clone()).filter(|version| version != VERSION);
+            return Err(ReplayError::Differs(Box::new(Difference { number: steps, step, again, version })));
+        }
+        *kinds.entry(kind(&step.input)).or_default() += 1;
+        effects += again.len() as u64;
+        last = step.at;
+    };
+    Ok(Replayed { header, steps, effects, last, kinds, end, engine })
+}
+
+/// An input's kind in a few words.
+#[must_use]
+pub fn kind(input: &Input) -> &'static str {
+    match input {
+        Input::Command(Command::Submit(_)) => "a job is submitted",
+        Input::Command(Command::Extend { .. }) => "a job is extended",
+        Input::Command(Command::Close { .. }) => "a job is closed",
+        Input::Command(Command::Cancel { .. }) => "a job is cancelled",
+        Input::Command(Command::Drain(_)) => "draining is switched",
+        Input::PeerUp { .. } => "a peer comes",
+        Input::PeerDown { closed: true, .. } => "a connection is closed",
+        Input::PeerDown { closed: false, .. } => "a peer falls silent",
+        Input::Rtt { .. } => "a round trip is measured",
+        Input::Received { message, .. } => message_kind(message),
+        Input::Heard { gossip, .. } => gossip_kind(gossip),
+        Input::Ran(_) => "executions end",
+        Input::Printed { .. } => "a task prints here",
+        Input::Signed { .. } => "receipts are signed",
+        Input::Fetched { found: true, .. } => "a blob is here",
+        Input::Fetched { found: false, .. } => "a blob can't be had",
+        Input::Wake => "time alone moves on",
+    }
+}
+
+fn message_kind(message: &Message) -> &'static str {
+    match message {
+        Message::Call(_) => "a call comes",
+        Message::Withdraw(_) => "a call is withdrawn",
+        Message::Bid(_) => "a bid comes",
+        Message::Decline(_) => "a decline comes",
+        Message::Award(_) => "an award comes",
+        Message::Release(_) => "a bid is released",
+        Message::Refuse { .. } => "an award is refused",
+        Message::Renew(_) => "leases are renewed",
+        Message::Outcome(_) => "outcomes come",
+        Message::Ack(_) => "outcomes are acknowledged",
+        Message::Cancel(_) => "leases are cancelled",
+        Message::Printed { .. } => "a remote task prints",
+        Message::Ahead(_) => "a standing bid comes",
+        Message::Ended { .. } => "outcomes come with a standing bid",
+        Message::Place(_) => "tasks come on a standing bid",
+    }
+}
+
+fn gossip_kind(gossip: &Gossip) -> &'static str {
+    match gossip {
+        Gossip::Capacity(_) => "gossip: capacity",
+        Gossip::Outcome { .. } => "gossip: an outcome",
+        Gossip::Renew { .. } => "gossip: renewals",
+        Gossip::Ack { .. } => "gossip: acknowledgements",
+        Gossip::Known(_) => "gossip: known results",
+    }
+}

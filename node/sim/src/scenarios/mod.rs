@@ -1,0 +1,140 @@
+//! Hand-written histories by name: each is a world, what happens to it, and what must come of it. `weft-sim scenarios`
+//! lists them, `weft-sim run NAME` tells one, and the tests play them all. A story that does not come out panics.
+#![expect(clippy::unwrap_used, reason = "a story that does not come out stops, loudly")]
+
+mod faults;
+mod market;
+mod strangers;
+
+use std::time::Duration;
+
+use weft_core::JobId;
+
+use crate::{HostId, HostSpec, JobSpec, World};
+
+/// Where each line of what happens goes, if anywhere.
+pub type Watch = Option<fn(&str)>;
+
+/// One history.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Its name, which says what must come of it.
+    pub name: &'static str,
+    /// Plays it to its end and hands over the world that is left.
+    ///
+    /// # Panics
+    /// When an invariant is broken, or the history does not come out as it should.
+    pub play: fn(Watch) -> World,
+}
+
+/// All of them.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "a_task_whose_worker_is_killed_ends_elsewhere_within_two_seconds",
+        play: faults::a_task_whose_worker_is_killed_ends_elsewhere_within_two_seconds,
+    },
+    Scenario {
+        name: "a_result_comes_home_around_a_cut_and_is_not_computed_twice",
+        play: faults::a_result_comes_home_around_a_cut_and_is_not_computed_twice,
+    },
+    Scenario {
+        name: "a_task_that_is_longer_than_its_lease_survives_a_cut_by_renewals_through_others",
+        play: faults::a_task_that_is_longer_than_its_lease_survives_a_cut_by_renewals_through_others,
+    },
+    Scenario {
+        name: "a_worker_that_slept_for_thirty_seconds_commits_nothing_twice",
+        play: faults::a_worker_that_slept_for_thirty_seconds_commits_nothing_twice,
+    },
+    Scenario {
+        name: "an_owner_that_dies_between_bids_and_awards_leaves_no_slot_reserved",
+        play: faults::an_owner_that_dies_between_bids_and_awards_leaves_no_slot_reserved,
+    },
+    Scenario {
+        name: "a_worker_that_dies_with_a_bulky_output_has_its_task_run_again",
+        play: faults::a_worker_that_dies_with_a_bulky_output_has_its_task_run_again,
+    },
+    Scenario {
+        name: "a_lone_node_loses_none_of_a_thousand_tasks_of_its_first_instant",
+        play: market::a_lone_node_loses_none_of_a_thousand_tasks_of_its_first_instant,
+    },
+    Scenario {
+        name: "of_two_owners_that_want_the_last_slot_one_is_told_so_and_served_later",
+        play: market::of_two_owners_that_want_the_last_slot_one_is_told_so_and_served_later,
+    },
+    Scenario {
+        name: "a_task_that_nobody_may_run_waits_says_why_and_starts_when_somebody_joins",
+        play: market::a_task_that_nobody_may_run_waits_says_why_and_starts_when_somebody_joins,
+    },
+    Scenario {
+        name: "short_tasks_do_not_wait_behind_a_long_one_while_others_are_idle",
+        play: market::short_tasks_do_not_wait_behind_a_long_one_while_others_are_idle,
+    },
+    Scenario {
+        name: "no_slot_idles_beside_a_task_that_waits",
+        play: market::no_slot_idles_beside_a_task_that_waits,
+    },
+    Scenario {
+        name: "an_urgent_job_overtakes_a_queue_of_batch_work",
+        play: market::an_urgent_job_overtakes_a_queue_of_batch_work,
+    },
+    Scenario {
+        name: "a_stopped_task_is_not_lost_over_a_long_wait",
+        play: market::a_stopped_task_is_not_lost_over_a_long_wait,
+    },
+    Scenario {
+        name: "a_task_that_always_fails_ends_as_failed_after_its_retries",
+        play: market::a_task_that_always_fails_ends_as_failed_after_its_retries,
+    },
+    Scenario {
+        name: "a_cancelled_job_frees_every_slot_soon",
+        play: market::a_cancelled_job_frees_every_slot_soon,
+    },
+    Scenario {
+        name: "a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed_on",
+        play: strangers::a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed_on,
+    },
+    Scenario {
+        name: "an_award_that_no_bid_stands_for_is_refused",
+        play: strangers::an_award_that_no_bid_stands_for_is_refused,
+    },
+    Scenario {
+        name: "a_flood_of_calls_takes_bounded_room_and_leaves_room_for_others",
+        play: strangers::a_flood_of_calls_takes_bounded_room_and_leaves_room_for_others,
+    },
+    Scenario {
+        name: "a_worker_whose_owner_knows_nothing_of_its_call_does_not_bid_for_ever",
+        play: strangers::a_worker_whose_owner_knows_nothing_of_its_call_does_not_bid_for_ever,
+    },
+];
+
+/// The scenario of that name.
+#[must_use]
+pub fn scenario(name: &str) -> Option<&'static Scenario> {
+    SCENARIOS.iter().find(|scenario| scenario.name == name)
+}
+
+const OWNER: HostId = HostId(0);
+const WORKER: HostId = HostId(1);
+const OTHER: HostId = HostId(2);
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A job that only hosts with the label `role=worker` may run.
+fn for_workers(tasks: u32, service_ms: u32) -> JobSpec {
+    JobSpec { labels: vec![("role".into(), "worker".into())], ..JobSpec::new(tasks, service_ms) }
+}
+
+fn worker(slots: u32) -> HostSpec {
+    HostSpec::slots(slots).label("role", "worker")
+}
+
+fn done(world: &World, job: JobId, tasks: usize) -> bool {
+    world.reference().done(job) == tasks
+}
+
+/// Slots that bids of all hosts promise now.
+fn reserved(world: &World, hosts: usize) -> u32 {
+    (0..hosts).filter_map(|host| world.snapshot(HostId(host))).map(|snapshot| snapshot.reserved).sum()
+}

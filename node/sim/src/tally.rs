@@ -1,0 +1,160 @@
+//! What happened in a world, counted by name: inputs by their kind, reasons to wake, faults, what engines count
+//! themselves, and how long tasks took. Two worlds are compared by it, and the swarm proves with it that it visits the
+//! rare branches.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use weft_core::snapshot::Counters;
+use weft_core::{Command, Effect, Event, Input, JobId, Time};
+
+use crate::fault::Fault;
+use crate::replay::{Replayed, kind};
+
+/// Counts by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    counts: BTreeMap<&'static str, u64>,
+    submitted: BTreeMap<JobId, Time>,
+    /// Sum over all ended tasks of the time since their job's submission, in microseconds.
+    took_us: u64,
+    ended: u64,
+}
+
+impl Tally {
+    /// How often that happened.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        self.counts.get(name).copied().unwrap_or(0)
+    }
+
+    /// All names that happened, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.counts.iter().map(|(name, count)| (*name, *count))
+    }
+
+    /// How many tasks' ends were told.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// How long after their job's submission tasks ended, on average.
+    #[must_use]
+    pub fn mean_completion(&self) -> Duration {
+        Duration::from_micros(self.took_us / self.ended.max(1))
+    }
+
+    /// Adds what happened elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        other.iter().for_each(|(name, count)| self.add(name, count));
+        self.took_us += other.took_us;
+        self.ended += other.ended;
+    }
+
+    /// What a replayed log tells.
+    #[must_use]
+    pub fn of_log(log: &Replayed) -> Self {
+        let mut tally = Self { counts: log.kinds.clone(), ..Self::default() };
+        tally.add("effects", log.effects);
+        tally.on_life_ended(&log.engine.snapshot().counters);
+        tally
+    }
+
+    pub(crate) fn add(&mut self, name: &'static str, count: u64) {
+        if count > 0 {
+            *self.counts.entry(name).or_default() += count;
+        }
+    }
+
+    pub(crate) fn on_input(&mut self, now: Time, input: &Input, wake: Option<&'static str>) {
+        self.add(kind(input), 1);
+        match (input, wake) {
+            (Input::Command(Command::Submit(what)), _) => {
+                self.submitted.entry(what.job).or_insert(now);
+            }
+            (Input::Wake, Some(reason)) => self.add(reason, 1),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_effect(&mut self, now: Time, effect: &Effect) {
+        let Effect::Notify(Event::TaskEnded { job, report, .. }) = effect else { return };
+        self.add(report.outcome.word(), 1);
+        let began = self.submitted.get(job).copied().unwrap_or(now);
+        self.took_us += now.since_us(began);
+        self.ended += 1;
+    }
+
+    pub(crate) fn on_fault(&mut self, fault: &Fault) {
+        let name = match fault {
+            Fault::Kill { told: true, .. } => "fault: a process is killed",
+            Fault::Kill { told: false, .. } => "fault: a machine loses power",
+            Fault::Restart(_) => "fault: a dead process is started",
+            Fault::Wipe(_) => "fault: a disk is lost",
+            Fault::Pause(_) => "fault: a process is stopped",
+            Fault::Resume(_) => "fault: a stopped process goes on",
+            Fault::Cut { .. } => "fault: a direction is cut",
+            Fault::Mend { .. } => "fault: a direction is mended",
+            Fault::Slow { .. } => "fault: a pace changes",
+            Fault::Drain { .. } => "fault: draining is switched",
+            Fault::Lie { .. } => "fault: a peer lies",
+        };
+        self.add(name, 1);
+    }
+
+    /// What an engine counted in its life, at the end of it.
+    pub(crate) fn on_life_ended(&mut self, counters: &Counters) {
+        let all = [
+            ("engine: calls", counters.calls),
+            ("engine: bids made", counters.bids_made),
+            ("engine: declines", counters.declines),
+            ("engine: awards", counters.awards),
+            ("engine: awards refused", counters.refused),
+            ("engine: executed", counters.executed),
+            ("engine: committed", counters.committed),
+            ("engine: leases lost", counters.lost),
+            ("engine: late outcomes", counters.late),
+            ("engine: forged outcomes", counters.forged),
+            ("engine: outcomes sent again", counters.resent),
+            ("engine: outcomes gossiped home", counters.gossiped_home),
+            ("engine: dropped at a bound", counters.dropped),
+            ("engine: recalled by the owner", counters.recalled),
+            ("engine: answered from memory", counters.answered),
+            ("engine: results told", counters.told),
+            ("engine: preempted", counters.preempted),
+            ("engine: unproven", counters.unproven),
+            ("engine: differing", counters.differing),
+            ("engine: disagreed", counters.disagreed),
+        ];
+        all.into_iter().for_each(|(name, count)| self.add(name, count));
+    }
+}
+
+/// Rare branches that 120 seeds must visit: a swarm that never comes here proves nothing about them.
+pub const SOMETIMES: [&str; 24] = [
+    "a bid ends",
+    "a blob can't be had",
+    "a call ends",
+    "a connection is closed",
+    "a job is cancelled",
+    "a lease ends",
+    "a peer falls silent",
+    "an award is refused",
+    "an outcome is sent again",
+    "engine: answered from memory",
+    "engine: awards refused",
+    "engine: dropped at a bound",
+    "engine: forged outcomes",
+    "engine: late outcomes",
+    "engine: outcomes gossiped home",
+    "engine: preempted",
+    "engine: recalled by the owner",
+    "fault: a disk is lost",
+    "fault: a machine loses power",
+    "fault: a peer lies",
+    "fault: a process is stopped",
+    "gossip: acknowledgements",
+    "gossip: renewals",
+    "what runs is not short any more",
+];

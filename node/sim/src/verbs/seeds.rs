@@ -1,0 +1,60 @@
+//! `weft-sim seeds`: looks for a swarm that breaks a promise.
+
+use weft_sim::{Tally, simulate};
+
+use super::run::print_figures;
+use super::{HEADER, Problem, Verb, Words, row};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "seeds",
+    usage: "seeds [--from A] --count N [--first] [--quiet] [--figures]",
+    help: "\
+Run the swarms of many seeds, one after another; a seed that fails says how to replay it.
+
+  --from A   the first seed [default: 0]
+  --count N  how many
+  --first    stop at the first seed that fails
+  --quiet    only tell of seeds that fail
+  --figures  count what happened in all of them, by name",
+    run,
+};
+
+fn run(words: &[String]) -> Result<(), Problem> {
+    let words =
+        Words::sort("seeds", words, (&["--from", "--count"], &["--first", "--quiet", "--figures"]), 0)?;
+    let from = words.number("--from")?.unwrap_or(0);
+    let count = words.number("--count")?;
+    let count = count.ok_or_else(|| Problem::Usage("seeds: --count N is missing".into()))?;
+    let quiet = words.has("--quiet");
+    if !quiet {
+        println!("{HEADER}");
+    }
+    let (mut failed, mut tried, mut tally) = (0u64, 0u64, Tally::default());
+    for seed in from..from.saturating_add(count) {
+        tried += 1;
+        match simulate(seed, None) {
+            Ok(summary) => {
+                tally.merge(&summary.tally);
+                if !quiet {
+                    println!("{}", row(&summary));
+                }
+            }
+            Err(failure) => {
+                failed += 1;
+                println!("{seed:>8}  FAILED {failure}");
+                if words.has("--first") {
+                    break;
+                }
+            }
+        }
+    }
+    if words.has("--figures") {
+        print_figures(&tally);
+    }
+    let ended = format!("{failed} of {tried} seeds failed");
+    if failed > 0 {
+        return Err(Problem::Failed(ended));
+    }
+    println!("{ended}");
+    Ok(())
+}

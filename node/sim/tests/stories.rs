@@ -1,0 +1,44 @@
+//! Every named scenario comes out as it should. One test a name, so that each can be run and fail alone.
+
+use weft_sim::{SCENARIOS, scenario};
+
+macro_rules! stories {
+    ($($name:ident,)*) => {
+        $(#[test]
+        fn $name() {
+            let story = scenario(stringify!($name)).expect("the list of scenarios has it");
+            let world = (story.play)(None);
+            assert!(world.events() > 0, "nothing happened");
+        })*
+
+        #[test]
+        fn every_scenario_is_played_here() {
+            let ours = [$(stringify!($name),)*];
+            let missing: Vec<&str> =
+                SCENARIOS.iter().map(|story| story.name).filter(|name| !ours.contains(name)).collect();
+            assert!(missing.is_empty(), "{missing:?} are not played");
+        }
+    };
+}
+
+stories! {
+    a_task_whose_worker_is_killed_ends_elsewhere_within_two_seconds,
+    a_result_comes_home_around_a_cut_and_is_not_computed_twice,
+    a_task_that_is_longer_than_its_lease_survives_a_cut_by_renewals_through_others,
+    a_worker_that_slept_for_thirty_seconds_commits_nothing_twice,
+    an_owner_that_dies_between_bids_and_awards_leaves_no_slot_reserved,
+    a_worker_that_dies_with_a_bulky_output_has_its_task_run_again,
+    a_lone_node_loses_none_of_a_thousand_tasks_of_its_first_instant,
+    of_two_owners_that_want_the_last_slot_one_is_told_so_and_served_later,
+    a_task_that_nobody_may_run_waits_says_why_and_starts_when_somebody_joins,
+    short_tasks_do_not_wait_behind_a_long_one_while_others_are_idle,
+    no_slot_idles_beside_a_task_that_waits,
+    an_urgent_job_overtakes_a_queue_of_batch_work,
+    a_stopped_task_is_not_lost_over_a_long_wait,
+    a_task_that_always_fails_ends_as_failed_after_its_retries,
+    a_cancelled_job_frees_every_slot_soon,
+    a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed_on,
+    an_award_that_no_bid_stands_for_is_refused,
+    a_flood_of_calls_takes_bounded_room_and_leaves_room_for_others,
+    a_worker_whose_owner_knows_nothing_of_its_call_does_not_bid_for_ever,
+}

@@ -1,0 +1,72 @@
+//! The words of `weft run` and `weft map` for how a task is treated: when, how often, how surely.
+
+use std::time::Duration;
+
+use weft_node::settings::parse_duration;
+
+/// The longest wait of a backoff that names only its first one: ten minutes.
+const BACKOFF_MOST: Duration = Duration::from_secs(600);
+
+/// When, how often, how surely. Times count from the submission.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "When and how often")]
+pub(crate) struct PolicyArgs {
+    /// Start nothing earlier than so long from now, such as 10s.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) not_before: Option<Duration>,
+    /// All should be done in this time: the earliest deadline of a class goes first, and nodes that can't make it
+    /// decline. What is late is done all the same.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) deadline: Option<Duration>,
+    /// End what has not ended by then as expired.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) expires: Option<Duration>,
+    /// Wait before each retry, from FIRST to MOST, twice as long each time and up to half of it left to chance
+    /// [MOST: 10m]. 1s..600s waits 1 s, 2 s, 4 s and so on.
+    #[arg(long, value_name = "FIRST[..MOST]", value_parser = parse_backoff, requires = "retries")]
+    pub(crate) backoff: Option<(Duration, Duration)>,
+    /// Begin no attempt of a task later than so long after its first one.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) give_up: Option<Duration>,
+    /// Cancel what is left once more than N tasks ended otherwise than done.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_failures: Option<u32>,
+    /// Compute every task on K distinct nodes and compare.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(crate) verify: Option<u32>,
+    /// No second copies of the last tasks.
+    #[arg(long)]
+    pub(crate) no_backup: bool,
+}
+
+/// `FIRST` or `FIRST..MOST`.
+fn parse_backoff(text: &str) -> Result<(Duration, Duration), String> {
+    let expected = || String::from("a first wait and the longest, such as 1s..600s, or the first alone");
+    let (first, most) = match text.split_once("..") {
+        Some((first, most)) => (first, Some(most)),
+        None => (text, None),
+    };
+    let time = |text: &str| parse_duration(text).map_err(|_other| expected());
+    let first = time(first)?;
+    let most = most.map_or(Ok(BACKOFF_MOST.max(first)), time)?;
+    if first > most {
+        return Err(String::from("a first wait no longer than the longest"));
+    }
+    Ok((first, most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backoff_is_two_times_or_one() {
+        let seconds = |first, most| Ok((Duration::from_secs(first), Duration::from_secs(most)));
+        assert_eq!(parse_backoff("1s..600s"), seconds(1, 600));
+        assert_eq!(parse_backoff("2"), seconds(2, 600));
+        assert_eq!(parse_backoff("1h"), seconds(3600, 3600));
+        for wrong in ["", "..", "1s..", "..1s", "2s..1s", "1s...2s", "0..1s", "soon"] {
+            assert!(parse_backoff(wrong).is_err(), "{wrong}");
+        }
+    }
+}

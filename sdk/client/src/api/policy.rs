@@ -1,0 +1,63 @@
+//! How a job wants to be treated beyond its class: when, how often, how surely. The same in JSON and in frames.
+
+use serde::{Deserialize, Serialize};
+
+/// A job's wishes; what is left out has its default. Times count from the submission, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// No task starts earlier.
+    pub not_before_ms: u64,
+    /// When all of it should be done: the earliest deadline of a class goes first, and a node that can't make it
+    /// declines. What can't be made any more is done all the same.
+    pub deadline_ms: Option<u64>,
+    /// A task that has not ended by then ends as expired.
+    pub expires_ms: Option<u64>,
+    /// How long a task that failed waits for its next attempt; at once without one.
+    pub backoff: Option<Backoff>,
+    /// No attempt begins later than this after the task's first one.
+    pub give_up_ms: Option<u64>,
+    /// The job is given up when more tasks than this ended otherwise than done.
+    pub failures_max: Option<u32>,
+    /// On how many distinct nodes each task is computed and compared; 1 believes whoever answers.
+    pub verify: u32,
+    /// Whether the last tasks may have a second copy each, when one is expected to end sooner.
+    pub backups: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            not_before_ms: 0,
+            deadline_ms: None,
+            expires_ms: None,
+            backoff: None,
+            give_up_ms: None,
+            failures_max: None,
+            verify: 1,
+            backups: true,
+        }
+    }
+}
+
+/// A wait that doubles with each failure of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(deny_unknown_fields)]
+pub struct Backoff {
+    /// After the first failure.
+    pub first_ms: u32,
+    /// The longest.
+    pub most_ms: u32,
+    /// How much of a wait is chance, in percent; half of it unless said.
+    #[serde(default = "half")]
+    pub jitter_percent: u8,
+}
+
+fn half() -> u8 {
+    Backoff::JITTER_PERCENT
+}
+
+impl Backoff {
+    /// How much of a wait is chance where nobody says.
+    pub const JITTER_PERCENT: u8 = 50;
+}

@@ -1,0 +1,103 @@
+//! How a task wants to be treated beyond its class: when, how often, how surely. The rest of [`Task`]'s builder.
+
+use std::time::Duration;
+
+use crate::api::Backoff;
+use crate::task::Task;
+
+impl Task {
+    /// Lets each retry wait: so long after a task's first failure, twice as long after each further one, `most` at
+    /// most. Up to half of a wait is left out by chance, so that tasks that failed together do not come back together.
+    #[must_use]
+    pub fn backoff(mut self, first: Duration, most: Duration) -> Self {
+        let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let jitter_percent = Backoff::JITTER_PERCENT;
+        self.policy.backoff = Some(Backoff { first_ms: ms(first), most_ms: ms(most), jitter_percent });
+        self
+    }
+
+    /// Starts nothing before so much time has passed since the submission.
+    #[must_use]
+    pub fn not_before(mut self, time: Duration) -> Self {
+        self.policy.not_before_ms = whole_ms(time);
+        self
+    }
+
+    /// Says when all of it should be done, from the submission: among jobs of one class the earliest deadline goes
+    /// first, and a node that can't make it declines. What nobody can make any more is done all the same.
+    #[must_use]
+    pub fn deadline(mut self, time: Duration) -> Self {
+        self.policy.deadline_ms = Some(whole_ms(time));
+        self
+    }
+
+    /// Ends what has not ended so long after the submission, as [`crate::Outcome::Expired`].
+    #[must_use]
+    pub fn expires(mut self, time: Duration) -> Self {
+        self.policy.expires_ms = Some(whole_ms(time));
+        self
+    }
+
+    /// Begins no attempt of a task later than so long after its first one.
+    #[must_use]
+    pub fn give_up(mut self, time: Duration) -> Self {
+        self.policy.give_up_ms = Some(whole_ms(time));
+        self
+    }
+
+    /// Gives the whole job up when more than so many tasks ended otherwise than done; those left are cancelled.
+    #[must_use]
+    pub fn max_failures(mut self, count: u32) -> Self {
+        self.policy.failures_max = Some(count);
+        self
+    }
+
+    /// Computes each task on so many distinct nodes and compares. Default: 1, which believes whoever answers.
+    #[must_use]
+    pub fn verify(mut self, nodes: u32) -> Self {
+        self.policy.verify = nodes;
+        self
+    }
+
+    /// Whether the last tasks of a job may have a second copy each, when one is expected to end sooner. Default: yes.
+    #[must_use]
+    pub fn backups(mut self, backups: bool) -> Self {
+        self.policy.backups = backups;
+        self
+    }
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Policy;
+
+    #[test]
+    fn times_are_whole_milliseconds_and_never_wrap() {
+        let second = Duration::from_secs(1);
+        let task = Task::command(Vec::new())
+            .not_before(second)
+            .deadline(second * 30)
+            .expires(Duration::MAX)
+            .backoff(second, Duration::MAX)
+            .give_up(second * 5)
+            .max_failures(3)
+            .verify(2)
+            .backups(false);
+        let expected = Policy {
+            not_before_ms: 1000,
+            deadline_ms: Some(30_000),
+            expires_ms: Some(u64::MAX),
+            backoff: Some(Backoff { first_ms: 1000, most_ms: u32::MAX, jitter_percent: 50 }),
+            give_up_ms: Some(5000),
+            failures_max: Some(3),
+            verify: 2,
+            backups: false,
+        };
+        assert_eq!(task.policy, expected);
+    }
+}
