@@ -28,6 +28,9 @@ impl World {
             Input::Heard { origin, gossip: Gossip::Ack { leases, .. } } => {
                 self.facts.push(Fact::Excused { owner: *origin, leases: leases.clone() });
             }
+            Input::Heard { origin, gossip: Gossip::Outcome { delivery, .. } } => {
+                host.owed.on_outcome(*origin, delivery.lease);
+            }
             Input::PeerDown { .. }
             | Input::Rtt { .. }
             | Input::Heard { .. }
@@ -54,9 +57,7 @@ impl World {
             self.facts.push(Fact::Excused { owner: from, leases: place.acks.clone() });
         }
         if let Message::Outcome(all) | Message::Ended { all, .. } = message {
-            // Whoever says that it has ended waits for the acknowledgement, which may come with a later word.
-            let leases = all.iter().map(|delivery| delivery.lease).collect();
-            self.facts.push(Fact::Parted { worker: from, leases });
+            all.iter().for_each(|delivery| host.owed.on_outcome(from, delivery.lease));
         }
         if let Message::Refuse { leases } = message {
             self.facts.push(Fact::Parted { worker: from, leases: leases.clone() });

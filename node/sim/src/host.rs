@@ -11,6 +11,7 @@ use weft_core::{
 };
 
 use crate::chance::Chance;
+use crate::leases::Owed;
 
 /// Inputs that a stopped process lets pile up; further messages are dropped.
 const PILE_MAX: usize = 20_000;
@@ -139,6 +140,8 @@ pub(crate) struct SimHost {
     pub(crate) issued: Vec<(PeerId, LeaseId)>,
     /// What it had to answer for then, as a worker: leases held, and outcomes kept.
     pub(crate) answerable: Vec<(PeerId, LeaseId)>,
+    /// Acknowledgements that it owes as an owner.
+    pub(crate) owed: Owed,
     /// Which process of each peer it met last.
     pub(crate) boots: BTreeMap<PeerId, u64>,
     /// The last call that it heard, and from whom: what a liar in its place would bid for.
@@ -171,6 +174,7 @@ impl SimHost {
             vain_since: Time::ZERO,
             audit: None,
             issued: Vec::new(),
+            owed: Owed::default(),
             answerable: Vec::new(),
             boots: BTreeMap::new(),
             last_call: None,
@@ -210,6 +214,7 @@ impl SimHost {
         self.wake_at = None;
         self.audit = None;
         self.issued.clear();
+        self.owed = Owed::default();
         self.boots.clear();
         self.answerable.clear();
     }

@@ -270,13 +270,6 @@ impl Job {
         plain && is_short(self.service_us, 0)
     }
 
-    /// What workers are told that a task takes: nothing where they would answer with standing room and a bid is
-    /// wanted.
-    fn told_service_us(&self) -> u32 {
-        let hides = is_short(self.service_us, 0) && (self.verifies() || self.is_short() && self.wants_bids());
-        if hides { 0 } else { self.service_us }
-    }
-
     pub(super) fn task_mut(&mut self, index: u32) -> Option<&mut Task> {
         self.tasks.get_mut(index)
     }
@@ -312,6 +305,9 @@ impl Job {
     }
 
     pub(super) fn call_message(&self, call: CallId, now: Time) -> Call {
+        let deadline_ms = self.deadline_left_ms(now);
+        // Workers answer a call for short tasks with standing room, unless there is a deadline.
+        let hides = deadline_ms.is_none() && is_short(self.service_us, 0) && self.wants_bids();
         Call {
             call,
             job: self.what.job,
@@ -320,8 +316,8 @@ impl Job {
             class: self.what.class,
             terms: self.what.terms,
             count: self.wanted(),
-            service_us: self.told_service_us(),
-            deadline_ms: self.deadline_left_ms(now),
+            service_us: if hides { 0 } else { self.service_us },
+            deadline_ms,
             waited_ms: u32::try_from(now.since_us(self.fed_at) / 1000).unwrap_or(u32::MAX),
         }
     }
