@@ -14,6 +14,7 @@ use crate::membership::Membership;
 use crate::message::{Ahead, BATCH_MAX, Call, Class, Message, Place};
 use crate::owner::wait_us;
 use crate::policy::fit;
+use crate::policy::order::{self, Claim, Turn};
 use crate::programs::average_us;
 use crate::time::Time;
 
@@ -34,6 +35,8 @@ struct Standing {
     held: u32,
     /// What they take, in microseconds; 0 before the first.
     service_us: u32,
+    /// Their class, by the last that came or was called for.
+    class: Class,
     expires_at: Time,
 }
 
@@ -109,6 +112,11 @@ impl Standings {
         }
     }
 
+    /// Owners whose tasks that came on it are here.
+    pub(super) fn at_work(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.by_owner.iter().filter(|(_, standing)| standing.held > 0).map(|(owner, _)| *owner)
+    }
+
     pub(super) fn measure(&mut self, owner: PeerId, wall_us: u64) {
         if let Some(standing) = self.by_owner.get_mut(&owner) {
             standing.service_us = average_us(standing.service_us, wall_us);
@@ -116,7 +124,7 @@ impl Standings {
     }
 
     /// Takes so many tasks of an owner, if it was promised room for them. `placed` is how many it says it sent.
-    fn take(&mut self, owner: PeerId, bid: BidId, count: u32, placed: u64) -> bool {
+    fn take(&mut self, owner: PeerId, (bid, class): (BidId, Class), count: u32, placed: u64) -> bool {
         let Some(standing) = self.by_owner.get_mut(&owner) else { return false };
         if standing.bid != bid || standing.room() < count {
             return false;
@@ -125,6 +133,7 @@ impl Standings {
         standing.taken = (standing.taken + u64::from(count)).max(placed.min(standing.limit));
         standing.held += count;
         self.reserved -= before - standing.room();
+        standing.class = class;
         true
     }
 }
@@ -159,6 +168,39 @@ impl Worker {
     }
 
     // ---- standing bids
+
+    /// The place of an owner's short tasks among the calls that wait.
+    fn turn_of(&self, owner: PeerId, class: Class) -> Turn {
+        order::turn(&Claim {
+            wasteful: self.wasteful.contains(&owner),
+            class,
+            waited_us: 0,
+            due: None,
+            used_us: self.shares.used_us(owner),
+            turn: self.next_turn,
+        })
+    }
+
+    /// Whose short tasks that are here come before all others', and where among the calls.
+    pub(super) fn first_standing(&self) -> Option<(Turn, PeerId)> {
+        let class = |owner: &PeerId| self.standings.by_owner.get(owner).map(|standing| standing.class);
+        let all = self.standings.at_work();
+        all.filter_map(|owner| Some((self.turn_of(owner, class(&owner)?), owner))).min()
+    }
+
+    /// Whether somebody else's call waits whose turn it is before more short tasks of that owner.
+    pub(crate) fn is_others_turn(&mut self, now: Time, owner: PeerId, class: Class) -> bool {
+        if self.calls.is_empty() {
+            return false;
+        }
+        let calls = self.queue(now);
+        let turn = self.turn_of(owner, class);
+        let before = calls.iter().take_while(|(other, _)| *other < turn);
+        let late = |key| {
+            self.calls.get(key).is_none_or(|open| self.too_late(now, key.0, &open.call, open.due).is_some())
+        };
+        before.map(|(_, key)| key).any(|key| key.0 != owner && !late(key))
+    }
 
     /// Answers a call for short tasks with a standing bid. False when it is to be answered like any other.
     pub(super) fn on_short_call(
@@ -205,7 +247,9 @@ impl Worker {
         let spent = self.held().saturating_add(self.reserved());
         let budget = offered_max(self.slots).saturating_sub(spent);
         let (slots, held) = self.short_load(Class::Scavenger);
-        let takes = !self.draining && self.outbox.takes(owner);
+        let class = self.standings.by_owner.get(&owner).map_or(Class::Batch, |standing| standing.class);
+        let waits = self.is_others_turn(ctx.now, owner, class);
+        let takes = !self.draining && self.outbox.takes(owner) && !waits;
         let count = u32::try_from(self.standings.by_owner.len()).unwrap_or(u32::MAX).max(1);
         let share = (self.slots.saturating_mul(SHARED_MAX) / count).max(1);
         let expires_at = ctx.now.plus_ms(ctx.mesh.bid_ms);
@@ -215,6 +259,7 @@ impl Worker {
             limit: 0,
             held: 0,
             service_us: 0,
+            class: Class::Batch,
             expires_at,
         });
         if standing.service_us == 0 {
@@ -230,7 +275,7 @@ impl Worker {
         self.standings.ends.remove(&(standing.expires_at, owner));
         self.standings.ends.insert((expires_at, owner));
         standing.expires_at = expires_at;
-        if slots == 0 {
+        if slots == 0 || waits {
             self.standings.blocked.insert(owner);
         } else {
             self.standings.blocked.remove(&owner);
@@ -267,7 +312,7 @@ impl Worker {
         let sound = small && grants.iter().all(|grant| grant.lease.job == call.job && grant.input.is_sound());
         let refusal = self.inability(&call);
         let able = sound && refusal.is_none();
-        if !able || !(owner == ctx.me || self.standings.take(owner, bid, count, placed)) {
+        if !able || !(owner == ctx.me || self.standings.take(owner, (bid, call.class), count, placed)) {
             let leases: Vec<LeaseId> = grants.iter().take(BATCH_MAX).map(|grant| grant.lease).collect();
             ctx.send(owner, Message::Refuse { leases });
             if let Some((reason, retry_after_ms)) = refusal {
@@ -311,6 +356,11 @@ impl Worker {
             return;
         }
         for owner in core::mem::take(&mut self.standings.blocked) {
+            let class = self.standings.by_owner.get(&owner).map_or(Class::Batch, |standing| standing.class);
+            if self.is_others_turn(ctx.now, owner, class) {
+                self.standings.blocked.insert(owner);
+                continue;
+            }
             let ahead = self.stand(ctx, members, owner, 0);
             ahead.into_iter().for_each(|ahead| ctx.send(owner, Message::Ahead(ahead)));
         }

@@ -99,7 +99,13 @@ impl Worker {
     }
 
     /// Why a task of a call can't be done here by when it is due.
-    fn too_late(&self, now: Time, owner: PeerId, call: &Call, due: Option<Time>) -> Option<Reason> {
+    pub(super) fn too_late(
+        &self,
+        now: Time,
+        owner: PeerId,
+        call: &Call,
+        due: Option<Time>,
+    ) -> Option<Reason> {
         let left_us = due?.since_us(now);
         let service_us = self.services.estimate_us(owner, call.job);
         admission::late(self.start_in_us(call.class), u64::from(service_us), left_us)
@@ -134,8 +140,11 @@ impl Worker {
             return;
         }
         let mut full = false;
-        for (_, key) in self.queue(ctx.now) {
+        let standing = self.first_standing();
+        for (turn, key) in self.queue(ctx.now) {
             let Some(open) = self.calls.get(&key) else { continue };
+            // Whose short tasks come by themselves has its part, too.
+            full |= standing.is_some_and(|(first, owner)| owner != key.0 && first < turn);
             if self.too_late(ctx.now, key.0, &open.call, open.due).is_some() {
                 continue;
             }
@@ -156,12 +165,12 @@ impl Worker {
     }
 
     /// The calls that want more than they were offered, whose turn it is first.
-    fn queue(&mut self, now: Time) -> Vec<(Turn, (PeerId, CallId))> {
+    pub(super) fn queue(&mut self, now: Time) -> Vec<(Turn, (PeerId, CallId))> {
         let wants = |(key, open): &(&(PeerId, CallId), &OpenCall)| {
             open.wanted > open.reserved && self.outbox.takes(key.0)
         };
         let wanting: Vec<(PeerId, CallId)> = self.calls.iter().filter(wants).map(|(key, _)| *key).collect();
-        self.shares.raise_floor(wanting.iter().map(|(owner, _)| *owner));
+        self.shares.raise_floor(wanting.iter().map(|(owner, _)| *owner).chain(self.standings.at_work()));
         let turns = wanting.into_iter().filter_map(|key| {
             let open = self.calls.get(&key)?;
             let claim = Claim {
