@@ -139,7 +139,7 @@ impl Owner {
     ) -> bool {
         let Some(mut job) = self.jobs.remove(&name) else { return true };
         let mut frames: BTreeMap<Spot, Vec<Grant>> = BTreeMap::new();
-        let fits_here = worker.fits(&job.what);
+        let fits_here = worker.fits(&job.what) && !worker.is_others_turn(ctx.now, ctx.me, job.what.class);
         while let Some(index) = job.queue.front().copied() {
             let room_here =
                 fits_here.then(|| worker.wait_here_us(job.what.class, job.service_us, *here)).flatten();

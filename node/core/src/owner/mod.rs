@@ -3,6 +3,7 @@
 //! this owner issued commits, and every later one is acknowledged, counted and ignored. Driven by the engine.
 
 mod ahead;
+mod attempt;
 mod award;
 mod backup;
 mod dirty;

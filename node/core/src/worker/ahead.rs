@@ -189,7 +189,7 @@ impl Worker {
     }
 
     /// Whether somebody else's call waits whose turn it is before more short tasks of that owner.
-    pub(crate) fn is_others_turn(&mut self, now: Time, owner: PeerId, class: Class) -> bool {
+    pub(crate) fn is_others_turn(&self, now: Time, owner: PeerId, class: Class) -> bool {
         if self.calls.is_empty() {
             return false;
         }

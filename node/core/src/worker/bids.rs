@@ -140,6 +140,8 @@ impl Worker {
             return;
         }
         let mut full = false;
+        let wanting: Vec<PeerId> = self.wanting().map(|(key, _)| key.0).collect();
+        self.shares.raise_floor(wanting.into_iter().chain(self.standings.at_work()));
         let standing = self.first_standing();
         for (turn, key) in self.queue(ctx.now) {
             let Some(open) = self.calls.get(&key) else { continue };
@@ -164,15 +166,17 @@ impl Worker {
         }
     }
 
-    /// The calls that want more than they were offered, whose turn it is first.
-    pub(super) fn queue(&mut self, now: Time) -> Vec<(Turn, (PeerId, CallId))> {
+    /// The calls that want more than they were offered.
+    fn wanting(&self) -> impl Iterator<Item = (&(PeerId, CallId), &OpenCall)> {
         let wants = |(key, open): &(&(PeerId, CallId), &OpenCall)| {
             open.wanted > open.reserved && self.outbox.takes(key.0)
         };
-        let wanting: Vec<(PeerId, CallId)> = self.calls.iter().filter(wants).map(|(key, _)| *key).collect();
-        self.shares.raise_floor(wanting.iter().map(|(owner, _)| *owner).chain(self.standings.at_work()));
-        let turns = wanting.into_iter().filter_map(|key| {
-            let open = self.calls.get(&key)?;
+        self.calls.iter().filter(wants)
+    }
+
+    /// The same, whose turn it is first.
+    pub(super) fn queue(&self, now: Time) -> Vec<(Turn, (PeerId, CallId))> {
+        let turns = self.wanting().map(|(key, open)| {
             let claim = Claim {
                 wasteful: self.wasteful.contains(&key.0),
                 class: open.call.class,
@@ -181,7 +185,7 @@ impl Worker {
                 used_us: self.shares.used_us(key.0),
                 turn: open.turn,
             };
-            Some((order::turn(&claim), key))
+            (order::turn(&claim), *key)
         });
         let mut turns: Vec<_> = turns.collect();
         turns.sort_unstable();
