@@ -23,6 +23,8 @@ use crate::jobs::JobTable;
 
 /// Fetches and writes under way; a fetch beyond it is answered as not found, and tried again as any lost blob is.
 const TASKS_MAX: usize = 1024;
+/// What a task brought that is kept by way of memory, and so in the store's cache, in bytes; the rest is copied.
+const WRITTEN_WHOLE_MAX: u64 = 1 << 20;
 
 /// The node's hands.
 pub(crate) struct Ports {
@@ -160,7 +162,8 @@ impl Ports {
         let (net, fetched) = (self.net.clone(), self.fetched.clone());
         self.tasks.spawn_local(async move {
             let found = match net.fetch(blob, &from, bytes).await {
-                Ok(_) => true,
+                // It may have come by another way meanwhile, and be of another length than was said.
+                Ok(length) => bytes.is_none_or(|bytes| bytes == length),
                 Err(error) => {
                     tracing::warn!(%blob, %error, "a blob could not be fetched");
                     false
@@ -203,6 +206,16 @@ impl BlobAccess for SlotBlobs {
 
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
         self.0.put(&bytes).map_err(io::Error::other)
+    }
+
+    fn write_file(&self, mut file: File, bytes: u64) -> io::Result<BlobId> {
+        if bytes <= WRITTEN_WHOLE_MAX {
+            let mut content = Vec::new();
+            file.take(bytes).read_to_end(&mut content)?;
+            return self.write(content);
+        }
+        let (id, _) = self.0.put_reader(&mut file, bytes, Durability::Cached).map_err(io::Error::other)?;
+        Ok(id)
     }
 }
 

@@ -427,6 +427,7 @@ impl Crowd {
             | Message::Outcome(_)
             | Message::Ack(_)
             | Message::Cancel(_)
+            | Message::Cell(_)
             | Message::Printed { .. } => {}
         }
     }

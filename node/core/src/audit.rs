@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use crate::engine::CellsAudit;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::time::Time;
 
@@ -39,6 +40,8 @@ pub struct Audit {
     pub lease_ends: Option<(Time, Time)>,
     /// Own jobs that have not ended.
     pub jobs: Vec<JobAudit>,
+    /// What it does in a mesh of cells.
+    pub cells: CellsAudit,
 }
 
 /// Where the tasks of one job are.

@@ -31,6 +31,18 @@ pub struct MeshConfig {
     pub capacity_min_ms: u64,
     /// How many attempts of one task may end as lost before the task is given up.
     pub losses_max: u32,
+    /// How many peers an owner calls directly; in a larger mesh workers and owners meet at exchanges.
+    pub full_mesh: u32,
+    /// About how many nodes have one exchange.
+    pub cell_nodes: u32,
+    /// How long an owner waits for an exchange's first word before it asks elsewhere.
+    pub seek_ms: u64,
+    /// How many other exchanges are asked to lend a bid where none stands.
+    pub scouts: u8,
+    /// How often a worker says again what it stands at its exchange.
+    pub stand_ms: u64,
+    /// How often an exchange tells everybody that it serves, and, in a mesh of cells, a node its capacity.
+    pub cell_tell_ms: u64,
 }
 
 impl MeshConfig {
@@ -47,6 +59,12 @@ impl MeshConfig {
         capacity_ms: 3000,
         capacity_min_ms: 250,
         losses_max: 16,
+        full_mesh: 64,
+        cell_nodes: 100,
+        seek_ms: 50,
+        scouts: 1,
+        stand_ms: 1000,
+        cell_tell_ms: 10_000,
     };
 }
 
@@ -63,6 +81,8 @@ const _: () = {
     assert!(mesh.call_ms * 3 < mesh.call_ttl_ms, "a call must survive three lost repetitions");
     assert!(mesh.grace_ms < mesh.lease_ms, "a closed connection is an early hint");
     assert!(mesh.resend_ms < mesh.lease_ms, "an outcome is sent again before its lease ends");
+    assert!(mesh.stand_ms < mesh.bid_ms, "a standing bid must be said again before it ends");
+    assert!(mesh.seek_ms < mesh.call_ms, "an exchange is asked before everybody is called again");
     assert!(mesh.capacity_min_ms < mesh.capacity_ms, "a change is told before the heartbeat");
 };
 

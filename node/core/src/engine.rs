@@ -2,6 +2,9 @@
 //!
 //! It decides nothing itself but what this node tells everybody about itself.
 
+mod cells;
+mod tell;
+
 use alloc::collections::VecDeque;
 use alloc::vec::{self, Vec};
 
@@ -12,6 +15,7 @@ use crate::audit::Audit;
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
+use crate::exchange::Exchange;
 use crate::id::{JobId, PeerId};
 use crate::input::{Command, Input};
 use crate::membership::{Arrival, Membership};
@@ -22,6 +26,7 @@ use crate::programs::Programs;
 use crate::snapshot::{Counters, PeerView, Snapshot, Why};
 use crate::time::Time;
 use crate::worker::Worker;
+pub use cells::CellsAudit;
 
 /// Rounds in which this node's owner and worker may answer each other within one input. A round either awards a
 /// task, or opens or closes a call, so a handful is the rule; the bound is there so that no mistake can hang a node.
@@ -38,6 +43,7 @@ pub struct Engine {
     members: Membership,
     owner: Owner,
     worker: Worker,
+    exchange: Exchange,
     counters: Counters,
     memo: Memo,
     programs: Programs,
@@ -62,8 +68,9 @@ impl Engine {
             node,
             rng: ChaCha8Rng::from_seed(seed),
             now: Time::ZERO,
-            members: Membership::default(),
+            members: Membership::new(me, &mesh),
             owner: Owner::default(),
+            exchange: Exchange::default(),
             counters: Counters::default(),
             memo: Memo::default(),
             programs: Programs::default(),
@@ -97,7 +104,10 @@ impl Engine {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let announce = self.members.any_connected().then(|| (self.announce_at(), "capacity is told"));
-        [self.owner.next_wakeup(), self.worker.next_wakeup(), announce].into_iter().flatten().min()
+        [self.owner.next_wakeup(), self.worker.next_wakeup(), self.exchange.next_wakeup(), announce]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn dispatch(&mut self, input: Input) {
@@ -117,6 +127,9 @@ impl Engine {
                 }
                 owner.on_peer_up(peer);
                 worker.on_peer_up(&mut ctx, members, peer);
+                if arrival == Arrival::Restarted {
+                    self.exchange.on_peer_down(peer);
+                }
                 self.announced = Capacity { seq: self.announced.seq, ..Capacity::default() };
             }
             Input::PeerDown { peer, closed } => {
@@ -126,6 +139,7 @@ impl Engine {
                     owner.on_silent(&ctx, members, peer);
                 }
                 worker.on_peer_down(&mut ctx, members, peer);
+                self.exchange.on_peer_down(peer);
             }
             Input::Rtt { peer, rtt_us } => members.on_rtt(peer, rtt_us),
             Input::Received { from, message } => {
@@ -152,6 +166,7 @@ impl Engine {
                 worker.on_fetched(&mut ctx, blob, found);
             }
             Input::Wake => {}
+            Input::Mesh { nodes } => members.on_mesh(nodes),
         }
     }
 
@@ -160,7 +175,7 @@ impl Engine {
         let ctx = &mut ctx;
         match message {
             Message::Call(call) => worker.on_call(ctx, members, from, call),
-            Message::Withdraw(call) => worker.on_withdraw(from, call),
+            Message::Withdraw(call) => self.on_withdraw(from, call),
             Message::Bid(bid) => owner.on_bid(ctx, from, bid),
             Message::Decline(decline) => owner.on_decline(ctx, from, decline),
             Message::Award(award) => worker.on_award(ctx, from, award),
@@ -182,6 +197,7 @@ impl Engine {
                 owner.on_outcomes(ctx, members, from, all);
             }
             Message::Place(place) => worker.on_place(ctx, from, *place),
+            Message::Cell(word) => self.receive_cell(from, word),
         }
     }
 
@@ -189,6 +205,7 @@ impl Engine {
         let (mut ctx, owner, worker, members) = self.parts();
         owner.on_time(&mut ctx, members);
         worker.on_time(&mut ctx, members);
+        self.on_time_cells();
     }
 
     /// Lets the roles say what the input changed, until neither has anything left to say to the other.
@@ -207,44 +224,6 @@ impl Engine {
             }
         }
         debug_assert!(false, "owner and worker never stop answering each other");
-    }
-
-    /// Tells the mesh what is free, when it changed by enough or at the slow heartbeat.
-    fn announce(&mut self) {
-        if !self.members.any_connected() || self.now < self.announce_at() {
-            return;
-        }
-        self.announce_soon = false;
-        self.looked_at = self.now;
-        let capacity = self.capacity();
-        let same = capacity == Capacity { seq: capacity.seq, ..self.announced.clone() };
-        if same && self.now < self.announced_at.plus_ms(self.mesh.capacity_ms) {
-            return;
-        }
-        self.announced_at = self.now;
-        self.announced = capacity;
-        self.effects.push(Effect::Publish(Gossip::Capacity(self.announced.clone())));
-    }
-
-    /// When to look whether something is to be told: seldom enough that it costs nothing to tell it all.
-    fn announce_at(&self) -> Time {
-        let heartbeat = self.announced_at.plus_ms(self.mesh.capacity_ms);
-        let look = self.looked_at.plus_ms(self.mesh.capacity_min_ms);
-        if self.announce_soon { look.min(heartbeat) } else { heartbeat }
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity {
-            boot: self.node.boot,
-            seq: self.now.0.max(self.announced.seq + 1),
-            name: self.node.name.clone(),
-            slots: self.node.slots,
-            free: self.node.slots.saturating_sub(self.worker.held()),
-            memory_bytes: self.worker.memory_bytes(),
-            labels: self.worker.labels().to_vec(),
-            backlog: self.owner.backlog(),
-            draining: self.worker.is_draining(),
-        }
     }
 
     fn parts(&mut self) -> (Ctx<'_>, &mut Owner, &mut Worker, &mut Membership) {
@@ -321,6 +300,7 @@ impl Engine {
             issued: self.owner.issued().collect(),
             lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
+            cells: self.audit_cells(),
         }
     }
 }
@@ -347,7 +327,8 @@ fn on_gossip(
         Gossip::Capacity(capacity) => {
             let backlog = capacity.backlog;
             if members.on_capacity(origin, capacity, ctx.now) {
-                worker.on_backlog(ctx, origin, backlog);
+                // In a mesh of cells exchanges bring together who waits and who idles.
+                worker.on_backlog(ctx, origin, if members.cells().on() { 0 } else { backlog });
             } else {
                 ctx.counters.dropped += 1;
             }
@@ -365,6 +346,7 @@ fn on_gossip(
             }
         }
         Gossip::Known(all) => memo::on_known(ctx, origin, all),
+        Gossip::Exchange { slots } => members.on_claim(origin, slots, ctx.now, ctx.mesh),
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {
                 worker.on_ack(ctx, origin, &leases);

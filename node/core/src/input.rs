@@ -79,6 +79,11 @@ pub enum Input {
     },
     /// Time alone moved on.
     Wake,
+    /// How many nodes the mesh has, connected or not; needed only where not all are.
+    Mesh {
+        /// Nodes, this one included.
+        nodes: u32,
+    },
 }
 
 /// What our user can want.

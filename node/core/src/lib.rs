@@ -8,6 +8,7 @@
 //!   user, peers, slots, blobs --Input--> Engine --Effect--> peers, slots, blobs, user
 //!                                        | owner       our jobs: queue, call, award, lease, commit
 //!                                        | worker      others' tasks: bid, hold, run, deliver
+//!                                        | exchange    others' bids and seeks, in a mesh of cells
 //!                                        ' membership  who is here, what they told
 //! ```
 #![no_std]
@@ -17,11 +18,13 @@
 extern crate alloc;
 
 mod audit;
+mod cells;
 pub mod codec;
 pub mod config;
 mod ctx;
 pub mod effect;
 pub mod engine;
+mod exchange;
 pub mod id;
 pub mod input;
 pub mod log;
@@ -33,6 +36,7 @@ mod owner;
 pub mod policy;
 mod programs;
 pub mod receipt;
+pub mod referral;
 mod refusal;
 pub mod snapshot;
 pub mod standing;
@@ -42,14 +46,16 @@ pub mod time;
 mod worker;
 
 pub use audit::{Audit, JobAudit};
+pub use cells::{cell_of, cells_for};
 pub use config::{MeshConfig, NodeConfig};
 pub use effect::{Effect, Event, Verified, Work};
-pub use engine::Engine;
+pub use engine::{CellsAudit, Engine};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Input, Submission};
 pub use message::{Gossip, Known, Message};
 pub use policy::{Backoff, Policy};
 pub use receipt::{Proof, Receipt};
+pub use referral::{CellWord, Introduction, Scope, Seek};
 pub use refusal::{Refusal, VERIFY_MAX};
 pub use task::{
     Entry, Expiry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey,

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
+use crate::cells::Cells;
 use crate::config::MeshConfig;
 use crate::id::PeerId;
 use crate::input::Submission;
@@ -11,6 +12,8 @@ use crate::time::Time;
 
 /// Peers remembered, connected or not; beyond it the longest disconnected is forgotten, and a connected one ignored.
 pub(crate) const PEERS_MAX: usize = 4096;
+/// Slots that a peer is believed to have, where many are summed.
+const SLOTS_MAX: u32 = 65_536;
 /// Labels that a peer may tell.
 const LABELS_MAX: usize = 32;
 
@@ -40,14 +43,19 @@ pub(crate) enum Arrival {
 }
 
 /// All peers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Membership {
     peers: BTreeMap<PeerId, Peer>,
     /// How many of them are connected.
     connected: usize,
+    cells: Cells,
 }
 
 impl Membership {
+    pub(crate) fn new(me: PeerId, mesh: &MeshConfig) -> Self {
+        Self { peers: BTreeMap::new(), connected: 0, cells: Cells::new(me, mesh) }
+    }
+
     pub(crate) fn on_up(&mut self, peer: PeerId, boot: u64, now: Time) -> Arrival {
         if !self.make_room(peer) {
             return Arrival::Ignored;
@@ -57,19 +65,56 @@ impl Membership {
         if restarted {
             entry.told_at = None;
         }
-        self.connected += usize::from(!entry.connected);
-        entry.connected = true;
+        let news = !core::mem::replace(&mut entry.connected, true);
+        self.connected += usize::from(news);
         entry.boot = boot;
         entry.changed_at = now;
+        if news && self.cells.on_connected(peer, true) {
+            self.fill_cells();
+        }
         if restarted { Arrival::Restarted } else { Arrival::Same }
     }
 
     pub(crate) fn on_down(&mut self, peer: PeerId, now: Time) {
-        if let Some(entry) = self.peers.get_mut(&peer) {
-            self.connected -= usize::from(entry.connected);
-            entry.connected = false;
-            entry.changed_at = now;
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let news = core::mem::replace(&mut entry.connected, false);
+        self.connected -= usize::from(news);
+        entry.changed_at = now;
+        if news && self.cells.on_connected(peer, false) {
+            self.fill_cells();
         }
+    }
+
+    /// The driver says how many nodes the mesh has.
+    pub(crate) fn on_mesh(&mut self, nodes: u32) {
+        if self.cells.on_told(nodes) {
+            self.fill_cells();
+        }
+    }
+
+    fn fill_cells(&mut self) {
+        let connected = self.peers.iter().filter(|(_, entry)| entry.connected);
+        self.cells.fill(connected.map(|(peer, _)| *peer));
+    }
+
+    pub(crate) fn on_claim(&mut self, origin: PeerId, slots: u32, now: Time, mesh: &MeshConfig) {
+        self.cells.on_claim(origin, slots, now, mesh);
+    }
+
+    /// Slots that the connected nodes of this cell told of.
+    pub(crate) fn slots_of_cell(&self) -> u32 {
+        let mates = self.connected().filter(|(peer, _)| self.cells.is_mate(*peer));
+        let told = mates.filter(|(_, entry)| entry.told_at.is_some() && !entry.capacity.draining);
+        told.map(|(_, entry)| entry.capacity.slots.min(SLOTS_MAX)).fold(0, u32::saturating_add)
+    }
+
+    pub(crate) fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
+    /// What a peer told about itself, if it did.
+    pub(crate) fn told(&self, peer: PeerId) -> Option<&Capacity> {
+        self.peers.get(&peer).filter(|entry| entry.told_at.is_some()).map(|entry| &entry.capacity)
     }
 
     pub(crate) fn on_rtt(&mut self, peer: PeerId, rtt_us: u32) {
@@ -80,6 +125,10 @@ impl Membership {
 
     /// Takes what a peer tells about itself, unless it is older than what is known or beyond its bounds.
     pub(crate) fn on_capacity(&mut self, peer: PeerId, capacity: Capacity, now: Time) -> bool {
+        if !self.is_connected(peer) && !self.cells.is_mate(peer) {
+            // A node of a mesh of cells knows its own cell, however large the mesh is.
+            return true;
+        }
         if capacity.labels.len() > LABELS_MAX || capacity.name.len() > 64 || !self.make_room(peer) {
             return false;
         }
@@ -125,6 +174,12 @@ impl Membership {
 
     pub(crate) fn any_connected(&self) -> bool {
         self.connected > 0
+    }
+
+    /// Whether a word to it may arrive: in a mesh of cells the driver dials whom it was not connected with before.
+    pub(crate) fn is_reachable(&self, peer: PeerId) -> bool {
+        let stranger = self.cells.on();
+        self.peers.get(&peer).map_or(stranger, |entry| entry.connected || (stranger && entry.boot == 0))
     }
 
     /// How many can be spoken to now.

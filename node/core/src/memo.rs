@@ -2,7 +2,8 @@
 //! that owner and worker share; whatever it loses costs one execution, nothing else. What a result rests on may leave
 //! the blob store at any time: whoever serves a result fetches it first, and forgets the result if it can't.
 //!
-//! Two answers to one task can't both be right, and nobody here can tell which is: neither is served again.
+//! Two answers to one task can't both be right. What was computed here stands against any word of others; between two
+//! of others nobody here can tell which is right: neither is served again.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -57,15 +58,32 @@ pub(crate) struct Memo {
     told_bytes: usize,
 }
 
+/// How a result became known: the later, the better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Seen {
+    /// Somebody told everybody.
+    Told,
+    /// It was brought home to a job of ours.
+    Home,
+    /// It was computed here.
+    Here,
+}
+
 /// One remembered result.
 #[derive(Debug)]
 struct Entry {
     /// Boxed: a map moves its values about.
     report: Box<Report>,
     worker: PeerId,
-    /// Computed here, or brought home to a job of ours.
-    own: bool,
+    seen: Seen,
     used: u64,
+}
+
+impl Entry {
+    /// Its place among those that are forgotten: what this node did not see itself goes first.
+    fn place(&self, task: TaskId) -> (bool, u64, TaskId) {
+        (self.seen != Seen::Told, self.used, task)
+    }
 }
 
 impl Memo {
@@ -80,10 +98,10 @@ impl Memo {
     /// The result of a task and who computed it, if known.
     pub(crate) fn recall(&mut self, task: TaskId) -> Option<(Report, PeerId)> {
         let entry = self.known.get_mut(&task)?;
-        self.order.remove(&(entry.own, entry.used, task));
+        self.order.remove(&entry.place(task));
         self.uses += 1;
         entry.used = self.uses;
-        self.order.insert((entry.own, entry.used, task));
+        self.order.insert(entry.place(task));
         Some((Report::clone(&entry.report), entry.worker))
     }
 
@@ -93,23 +111,29 @@ impl Memo {
         counters: &mut Counters,
         task: TaskId,
         report: &Report,
-        (worker, own): (PeerId, bool),
+        (worker, seen): (PeerId, Seen),
     ) -> bool {
         if !is_worth_it(report) || self.disputed.contains(&task) {
             return false;
         }
-        let before = self.forget(task);
+        let before = self.known.get(&task).map(|before| (before.seen, agree(&before.report, report)));
         let news = before.is_none();
-        if before.as_ref().is_some_and(|before| !agree(&before.report, report)) {
-            counters.disagreed += 1;
-            self.dispute(task);
-            return false;
+        if let Some((before, agrees)) = before {
+            counters.disagreed += u64::from(!agrees);
+            if before > seen && (agrees || before == Seen::Here) {
+                return false;
+            }
+            self.forget(task);
+            if !agrees && (seen != Seen::Here || before == Seen::Here) {
+                self.dispute(task);
+                return false;
+            }
         }
-        let own = own || before.is_some_and(|before| before.own);
         self.uses += 1;
         self.inline_bytes += inline_len(report);
-        self.order.insert((own, self.uses, task));
-        self.known.insert(task, Entry { report: Box::new(report.clone()), worker, own, used: self.uses });
+        let entry = Entry { report: Box::new(report.clone()), worker, seen, used: self.uses };
+        self.order.insert(entry.place(task));
+        self.known.insert(task, entry);
         while self.known.len() > KNOWN_MAX || self.inline_bytes > INLINE_MAX {
             let Some((_, _, least)) = self.order.first().copied() else { break };
             self.forget(least);
@@ -124,7 +148,7 @@ impl Memo {
 
     fn forget(&mut self, task: TaskId) -> Option<Entry> {
         let entry = self.known.remove(&task)?;
-        self.order.remove(&(entry.own, entry.used, task));
+        self.order.remove(&entry.place(task));
         self.inline_bytes -= inline_len(&entry.report);
         Some(entry)
     }
@@ -160,7 +184,7 @@ pub(crate) fn on_known(ctx: &mut Ctx<'_>, origin: PeerId, all: Vec<Known>) {
             ctx.counters.dropped += 1;
             continue;
         }
-        ctx.memo.remember(ctx.counters, task, &report, (worker, false));
+        ctx.memo.remember(ctx.counters, task, &report, (worker, Seen::Told));
     }
 }
 
@@ -238,6 +262,7 @@ mod tests {
 
     const ME: PeerId = PeerId([1; 32]);
     const OTHER: PeerId = PeerId([2; 32]);
+    const THIRD: PeerId = PeerId([3; 32]);
 
     #[test]
     fn only_successes_worth_it_are_remembered() {
@@ -245,29 +270,53 @@ mod tests {
         let failed = Report { outcome: Outcome::Lost("gone".into()), ..result(b"x") };
         let quick = Report { usage: Usage::default(), ..result(b"x") };
         for report in [failed, quick] {
-            assert!(!memo.remember(&mut counters, task(1), &report, (ME, true)));
+            assert!(!memo.remember(&mut counters, task(1), &report, (ME, Seen::Here)));
         }
         assert!(memo.recall(task(1)).is_none());
-        assert!(memo.remember(&mut counters, task(1), &result(b"x"), (ME, true)));
+        assert!(memo.remember(&mut counters, task(1), &result(b"x"), (ME, Seen::Here)));
         assert_eq!(memo.recall(task(1)), Some((result(b"x"), ME)));
     }
 
     #[test]
     fn two_answers_are_no_answer_ever_again() {
         let (mut memo, mut counters) = (Memo::default(), Counters::default());
-        memo.remember(&mut counters, task(1), &result(b"x"), (ME, true));
-        memo.remember(&mut counters, task(1), &result(b"y"), (OTHER, false));
-        memo.remember(&mut counters, task(1), &result(b"x"), (ME, true));
+        memo.remember(&mut counters, task(1), &result(b"x"), (THIRD, Seen::Home));
+        memo.remember(&mut counters, task(1), &result(b"y"), (OTHER, Seen::Told));
+        memo.remember(&mut counters, task(1), &result(b"x"), (THIRD, Seen::Home));
         assert!(memo.recall(task(1)).is_none());
         assert_eq!((memo.len(), memo.inline_bytes, counters.disagreed), (0, 0, 1));
     }
 
     #[test]
+    fn what_was_computed_here_stands_whatever_others_say() {
+        let (mut memo, mut counters) = (Memo::default(), Counters::default());
+        let told = Report { usage: Usage { wall_us: 1 << 40, ..Usage::default() }, ..result(b"x") };
+        for (report, from) in [(result(b"x"), (ME, Seen::Here)), (told, (OTHER, Seen::Told))] {
+            memo.remember(&mut counters, task(1), &report, from);
+        }
+        assert_eq!(memo.recall(task(1)), Some((result(b"x"), ME)), "nor is it said to be somebody else's");
+        for from in [(OTHER, Seen::Told), (OTHER, Seen::Home)] {
+            assert!(!memo.remember(&mut counters, task(1), &result(b"y"), from));
+        }
+        assert_eq!(memo.recall(task(1)), Some((result(b"x"), ME)));
+        assert_eq!((memo.len(), counters.disagreed), (1, 2));
+    }
+
+    #[test]
+    fn what_is_computed_here_replaces_what_others_said() {
+        let (mut memo, mut counters) = (Memo::default(), Counters::default());
+        memo.remember(&mut counters, task(1), &result(b"y"), (OTHER, Seen::Told));
+        memo.remember(&mut counters, task(1), &result(b"x"), (ME, Seen::Here));
+        assert_eq!(memo.recall(task(1)), Some((result(b"x"), ME)));
+        assert_eq!((memo.len(), memo.inline_bytes, counters.disagreed), (1, 1, 1));
+    }
+
+    #[test]
     fn what_others_tell_never_drives_out_what_was_seen_here() {
         let (mut memo, mut counters) = (Memo::default(), Counters::default());
-        memo.remember(&mut counters, task(0), &result(b"own"), (ME, true));
+        memo.remember(&mut counters, task(0), &result(b"own"), (ME, Seen::Here));
         for number in 1..=2 * KNOWN_MAX as u64 {
-            memo.remember(&mut counters, task(number), &result(b"heard"), (OTHER, false));
+            memo.remember(&mut counters, task(number), &result(b"heard"), (OTHER, Seen::Told));
         }
         assert_eq!(memo.len(), KNOWN_MAX);
         assert!(memo.recall(task(0)).is_some());
@@ -280,7 +329,7 @@ mod tests {
         let (mut memo, mut counters) = (Memo::default(), Counters::default());
         let big = alloc::vec![7; 16 * 1024];
         for number in 0..1500 {
-            memo.remember(&mut counters, task(number), &result(&big), (ME, true));
+            memo.remember(&mut counters, task(number), &result(&big), (ME, Seen::Here));
             memo.recall(task(0));
         }
         assert_eq!(memo.len() as u64, INLINE_MAX / big.len() as u64);

@@ -1,5 +1,7 @@
 //! What peers say to one another, protocol version 1. Raw words: whoever receives one must doubt it.
 
+mod gossip;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -8,7 +10,9 @@ use core::fmt;
 
 use crate::id::{BidId, CallId, JobId, LeaseId, PeerId, TaskId};
 use crate::receipt::Proof;
+use crate::referral::CellWord;
 use crate::task::{Payload, Program, Report, Stream, Terms};
+pub use gossip::{Capacity, Gossip};
 
 /// Name of the market's protocol; a node that speaks another refuses by name.
 pub const PROTOCOL: &str = "/weft/market/1";
@@ -78,6 +82,8 @@ pub enum Message {
     },
     /// Owner to worker: these are yours, on what you said that you take.
     Place(Box<Place>),
+    /// What is said where the mesh is too large for everybody to be called.
+    Cell(CellWord),
 }
 
 /// A worker's standing bid to one owner, for tasks of whatever job of it as long as they are short. It reserves its
@@ -397,58 +403,4 @@ pub struct Known {
     pub report: Report,
     /// Who computed it.
     pub worker: PeerId,
-}
-
-/// Soft state, told to everybody; old when it arrives. Its origin is authenticated by the carrier.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-#[expect(clippy::large_enum_variant, reason = "a gossip is handed over once, and lives no longer")]
-pub enum Gossip {
-    /// What I have free.
-    Capacity(Capacity),
-    /// An outcome that I could not hand to its owner directly.
-    Outcome {
-        /// Who waits for it.
-        owner: PeerId,
-        /// The outcome.
-        delivery: Delivery,
-    },
-    /// I still hold these, and can't tell their owner directly.
-    Renew {
-        /// Who awarded them.
-        owner: PeerId,
-        /// The leases, at most [`GOSSIP_RANGES_MAX`] ranges.
-        leases: Vec<LeaseRange>,
-    },
-    /// Outcomes that reached me that way; whoever holds them may forget them.
-    Ack {
-        /// Who holds them.
-        worker: PeerId,
-        /// Which.
-        leases: Vec<LeaseId>,
-    },
-    /// Results worth remembering that I computed.
-    Known(Vec<Known>),
-}
-
-/// What a node tells about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Capacity {
-    /// The node's boot nonce: a change says that it was restarted.
-    pub boot: u64,
-    /// Counts up with every announcement of one boot; an older one is ignored.
-    pub seq: u64,
-    /// A name for people, at most 64 bytes.
-    pub name: String,
-    /// Slots.
-    pub slots: u32,
-    /// Slots without a task.
-    pub free: u32,
-    /// Memory that one task may have, in bytes.
-    pub memory_bytes: u64,
-    /// Labels, at most 32.
-    pub labels: Vec<(String, String)>,
-    /// Tasks that it owns and that wait.
-    pub backlog: u32,
-    /// Takes no new work.
-    pub draining: bool,
 }

@@ -312,4 +312,14 @@ pub struct Counters {
     pub lies: u64,
     /// Leases that ran out and were held, because this node suspected itself.
     pub held_back: u64,
+    /// Seeks sent to exchanges as an owner.
+    pub sought: u64,
+    /// Bids stood at an exchange as a worker.
+    pub stood: u64,
+    /// Bids handed to owners as an exchange.
+    pub introduced: u64,
+    /// Slots lent to another exchange.
+    pub lent: u64,
+    /// Introductions that came to nothing as an owner: refused, or nobody there.
+    pub misled: u64,
 }

@@ -150,7 +150,8 @@ pub enum Stream {
 
 impl Program {
     /// The name of the task that runs this program on that input: the same task has the same name on every node,
-    /// however its input travels.
+    /// however its input travels. Claimed lengths are part of it: should one be false, then what becomes of the task
+    /// is said of that claim, and never of the whole bytes.
     #[must_use]
     pub fn task_id(&self, input: &Payload) -> TaskId {
         self.task_key().task_id(input)
@@ -159,10 +160,11 @@ impl Program {
     /// What its tasks' names have in common. Whoever names many tasks of one program makes it once.
     #[must_use]
     pub fn task_key(&self) -> TaskKey {
-        let mut hasher = blake3::Hasher::new_derive_key("weft 2026 task id v1");
+        let mut hasher = blake3::Hasher::new_derive_key("weft 2026 task id v2");
         let config = bincode::config::standard();
         let Self { module, module_bytes, entry, args, env, files, profile, limits } = self;
-        let fields = (module, module_bytes, entry, args, env, files.id(), profile, limits);
+        let files = (files.id(), files.bytes_len());
+        let fields = (module, module_bytes, entry, args, env, files, profile, limits);
         let canonical = bincode::encode_to_vec(fields, config).expect("plain data always encodes");
         hasher.update(&canonical);
         TaskKey(*hasher.finalize().as_bytes())
@@ -186,7 +188,11 @@ impl TaskKey {
     /// The name of the task that runs the program on that input.
     #[must_use]
     pub fn task_id(&self, input: &Payload) -> TaskId {
-        TaskId(*blake3::keyed_hash(&self.0, &input.id().0).as_bytes())
+        let mut name = [0; 40];
+        let (id, bytes) = name.split_at_mut(32);
+        id.copy_from_slice(&input.id().0);
+        bytes.copy_from_slice(&input.bytes_len().to_le_bytes());
+        TaskId(*blake3::keyed_hash(&self.0, &name).as_bytes())
     }
 }
 
@@ -367,5 +373,13 @@ mod tests {
         let there = Program { files: Payload::Blob { id: BlobId::of(b"tar"), bytes: 3 }, ..program() };
         assert_eq!(here.task_id(&inline), there.task_id(&inline));
         assert_ne!(program().task_id(&inline), here.task_id(&inline));
+    }
+
+    #[test]
+    fn a_blob_of_a_claimed_length_is_not_the_whole_one() {
+        let blob = |bytes| Payload::Blob { id: BlobId::of(b"input"), bytes };
+        assert_ne!(program().task_id(&blob(5)), program().task_id(&blob(4)));
+        let with = |bytes| Program { files: blob(bytes), ..program() }.task_id(&Payload::empty());
+        assert_ne!(with(5), with(4));
     }
 }

@@ -36,6 +36,57 @@ fn a_worker_fetches_what_lies_under_in_before_it_runs() {
     assert_eq!((mesh.pinned(0), mesh.pinned(1)), (vec![], vec![]), "nothing rests on it any more");
 }
 
+/// Two jobs of two owners on one archive, one of which says that it is shorter than it is.
+fn submit_honest_and_cut(mesh: &mut Mesh, first: u64, second: u64) {
+    for (owner, job, bytes) in [(0, JobId(1), first), (1, JobId(2), second)] {
+        mesh.submit_with(owner, 1, |what| {
+            what.job = job;
+            let program = Program { files: blob(b"archive", bytes), ..Program::clone(&what.program) };
+            what.program = Arc::new(program);
+        });
+    }
+}
+
+#[test]
+fn a_blob_that_is_here_does_not_stand_for_one_of_another_length() {
+    let mut mesh = Mesh::of(&[0, 0, 4]);
+    submit_honest_and_cut(&mut mesh, 70_000, 70_000);
+    assert_eq!(mesh.running(), [0, 0, 2]);
+    mesh.held_fetches = Some(Vec::new());
+    submit_cut_again(&mut mesh);
+    let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
+    assert_eq!(asked, [(2, BlobId::of(b"archive"), vec![id(1)])], "whether it has that length is looked up");
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"archive"), found: false });
+    assert_eq!(mesh.running(), [0, 0, 2], "it never runs on a part of it");
+}
+
+fn submit_cut_again(mesh: &mut Mesh) {
+    mesh.submit_with(1, 1, |what| {
+        what.job = JobId(77);
+        let program = Program { files: blob(b"archive", 60_000), ..Program::clone(&what.program) };
+        what.program = Arc::new(program);
+    });
+}
+
+#[test]
+fn who_was_told_another_length_does_not_take_the_answer_to_the_first() {
+    let archive = BlobId::of(b"archive");
+    for (first, second, found_first) in [(70_000, 60_000, true), (60_000, 70_000, false)] {
+        let mut mesh = Mesh::of(&[0, 0, 4]);
+        mesh.submit(0, 1); // the module comes
+        mesh.held_fetches = Some(Vec::new());
+        submit_honest_and_cut(&mut mesh, first, second);
+        let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
+        assert_eq!(asked, [(2, archive, vec![id(0)])]);
+        mesh.input(2, Input::Fetched { blob: archive, found: found_first });
+        assert_eq!(mesh.running()[2], 1 + usize::from(found_first));
+        let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
+        assert!(asked.contains(&(2, archive, vec![id(1)])), "{asked:?}");
+        mesh.input(2, Input::Fetched { blob: archive, found: !found_first });
+        assert_eq!(mesh.running()[2], 2, "the honest one ran, the other did not");
+    }
+}
+
 #[test]
 fn what_is_left_in_out_is_here_before_its_task_ended() {
     let mut mesh = Mesh::of(&[0, 1]);

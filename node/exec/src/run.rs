@@ -19,7 +19,7 @@ use crate::module::{Door, Prepared, shorten};
 use crate::outcome::{Broken, of_broken, of_end};
 use crate::sink::{Printer, SharedPrinter, Sink};
 use crate::stop::{Stop, Watch};
-use crate::vfs::{Files, PATH_BYTES_MAX, Vfs};
+use crate::vfs::{Error, Files, Left, PATH_BYTES_MAX, Vfs};
 use crate::wasi::Wasi;
 use crate::world::World;
 
@@ -135,7 +135,7 @@ impl Attempt<'_> {
         };
         let vfs = store.data_mut().files.take();
         drop(store);
-        let (outcome, files) = leave(outcome, vfs);
+        let (outcome, files) = leave(outcome, vfs, &errors);
         let output = answer.unwrap_or_else(|| output.take());
         Finished { outcome, output, errors: errors.take(), files, usage }
     }
@@ -215,7 +215,7 @@ fn look(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadlin
 }
 
 /// The archive of `/out`, for a run that came to its own end or to a trap.
-fn leave(outcome: Outcome, vfs: Option<Vfs>) -> (Outcome, Vec<u8>) {
+fn leave(outcome: Outcome, vfs: Option<Vfs>, errors: &Sink) -> (Outcome, Vec<u8>) {
     match outcome {
         Outcome::Done | Outcome::Failed(_) | Outcome::Trapped(_) => {}
         Outcome::LimitExceeded(_)
@@ -227,7 +227,15 @@ fn leave(outcome: Outcome, vfs: Option<Vfs>) -> (Outcome, Vec<u8>) {
         }
     }
     match vfs.map(Vfs::into_out) {
-        Some(Ok(files)) => (outcome, files),
+        Some(Ok(Left { archive, links })) => {
+            if links > 0 {
+                let text = format!("weft: {links} symbolic links in /out were left out\n");
+                // A task that has no room for it had its say.
+                drop(errors.push(text.as_bytes()));
+            }
+            (outcome, archive)
+        }
+        Some(Err(Error::Limit(limit))) => (Outcome::LimitExceeded(limit), Vec::new()),
         Some(Err(_)) => {
             let text = format!("files: a path in /out is longer than {PATH_BYTES_MAX} bytes");
             (Outcome::LimitExceeded(Limit::Other(text)), Vec::new())

@@ -77,6 +77,9 @@ pub enum PrepareError {
     /// It is beyond a bound of what this node compiles; the text names the bound.
     #[error("{0}")]
     Limit(String),
+    /// Compiling it took longer than this node waits, this time.
+    #[error("{0}")]
+    Late(String),
     /// It could not be compiled or loaded here and now: this node's fault.
     #[error("the module can't be compiled here: {0}")]
     Host(String),
@@ -92,16 +95,19 @@ impl PrepareError {
         match self {
             Self::Unreadable(_) | Self::Host(_) | Self::Engine(_) => Outcome::Lost(self.to_string()),
             Self::Invalid(text) => Outcome::Invalid(text.clone()),
-            Self::Limit(_) | Self::TooLong { .. } => Outcome::LimitExceeded(Limit::Other(self.to_string())),
+            Self::Limit(_) | Self::Late(_) | Self::TooLong { .. } => {
+                Outcome::LimitExceeded(Limit::Other(self.to_string()))
+            }
         }
     }
 }
 
-/// Why a module will never be prepared.
+/// Why a module will not be prepared.
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
     Invalid(String),
     Limit(String),
+    Late(String),
     TooLong { bytes: u64 },
 }
 
@@ -110,6 +116,7 @@ impl From<Refusal> for PrepareError {
         match refusal {
             Refusal::Invalid(text) => Self::Invalid(text),
             Refusal::Limit(text) => Self::Limit(text),
+            Refusal::Late(text) => Self::Late(text),
             Refusal::TooLong { bytes } => Self::TooLong { bytes },
         }
     }

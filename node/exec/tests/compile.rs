@@ -323,6 +323,50 @@ fn a_compiler_that_is_too_slow_is_ended_with_a_reason() {
 }
 
 #[test]
+fn a_module_that_was_late_once_is_not_condemned() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("slept");
+    // The first child never comes to its module, as on a machine that is too busy.
+    let how = shell(&format!("if /bin/mkdir '{}'; then exec /bin/sleep 3600; fi", mark.display()));
+    let time = Duration::from_secs(2);
+    let allowance = Allowance { baseline: time, optimised: time, ..Allowance::NODE };
+    let compiler = compiler(CompilerConfig { allowance, late_for: Duration::ZERO, ..config(how) });
+    let module = echo();
+    let program = function(&module, "echo");
+    assert_eq!(limit(ask(&compiler, &module, &program)), "compile time: more than 2000 ms");
+    // On a busy machine the second may be late as well.
+    wait_until("code", || ask(&compiler, &module, &program).is_ok());
+}
+
+#[test]
+fn a_compiler_that_is_killed_from_outside_says_nothing_of_its_module() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("died");
+    let times = format!("/bin/mkdir '{0}1' || /bin/mkdir '{0}2'", mark.display());
+    let how = shell(&format!("if {times}; then kill -9 $$; fi"));
+    let compiler = compiler(config(how));
+    let module = echo();
+    let program = function(&module, "echo");
+    let first = ask(&compiler, &module, &program).unwrap_err();
+    assert!(matches!(first.outcome(), Outcome::Lost(_)), "{first}");
+    ask(&compiler, &module, &program).unwrap();
+}
+
+#[test]
+fn no_two_modules_meet_in_a_child() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("children");
+    let compiler = compiler(config(shell(&format!("echo $$ >> '{}'", log.display()))));
+    for functions in 1..=3 {
+        let module = large(functions);
+        ask(&compiler, &module, &function(&module, "answer")).unwrap();
+    }
+    let children = fs::read_to_string(&log).unwrap();
+    let children: std::collections::BTreeSet<&str> = children.lines().collect();
+    assert_eq!(children.len(), 3, "{children:?}");
+}
+
+#[test]
 fn baseline_code_stays_when_optimising_takes_too_long() {
     let allowance = Allowance { optimised: Duration::from_millis(20), ..Allowance::NODE };
     let compiler = compiler(CompilerConfig { allowance, quick_bytes: 0, ..config(child()) });

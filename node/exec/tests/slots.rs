@@ -271,6 +271,73 @@ fn long_inputs_and_outputs_pass_as_files() {
     }
 }
 
+/// An archive with one file of so many bytes.
+fn archive(bytes: usize) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(bytes as u64);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, "data", &*vec![b'x'; bytes]).unwrap();
+    archive.into_inner().unwrap()
+}
+
+#[test]
+fn every_slot_reads_all_of_a_programs_files() {
+    let slots = Slots::start(processes(), 2);
+    let (module, files) = (fickle(), archive(100_000));
+    slots.blobs.put(&module);
+    let blob = Payload::Blob { id: slots.blobs.put(&files), bytes: files.len() as u64 };
+    let limits = Limits { wall_ms: 60_000, ..Limits::DEFAULT };
+    let program = Arc::new(Program { files: blob, limits, ..function(&module, "f") });
+    slots.pool.submit(vec![(RunId(0), work(&program, LONG))]);
+    slots.wait_busy(1);
+    // The other slot, and the one that takes the place of the first.
+    for run in 1..=2 {
+        slots.pool.submit(vec![(RunId(run), work(&program, SHORT))]);
+        let (answered, report) = only(slots.collect(1));
+        assert_eq!((answered, report.outcome), (RunId(run), Outcome::Done));
+        assert_eq!(report.usage.in_bytes, files.len() as u64 + 1);
+        if run == 1 {
+            slots.pool.abort(RunId(0));
+            assert_eq!(only(slots.collect(1)).1.outcome, Outcome::Cancelled);
+            let children = slots.pool.status().children;
+            children.iter().copied().for_each(kill);
+            wait_dead(&children);
+        }
+    }
+}
+
+#[test]
+fn a_length_that_is_not_true_loses_the_task_and_nothing_else() {
+    for kind in kinds() {
+        let slots = Slots::start(kind, 1);
+        let (module, files) = (fickle(), archive(60_000));
+        slots.blobs.put(&module);
+        let bytes = files.len() as u64;
+        let id = slots.blobs.put(&files);
+        let plain = function(&module, "f");
+        for claim in [bytes, bytes - 1, bytes + 1, 1 << 46] {
+            let blob = Payload::Blob { id, bytes: claim };
+            let program = Arc::new(Program { files: blob.clone(), ..plain.clone() });
+            slots.pool.submit(vec![(RunId(1), work(&program, SHORT))]);
+            let with_files = only(slots.collect(1)).1.outcome;
+            let program = Arc::new(plain.clone());
+            let task = program.task_id(&blob);
+            slots.pool.submit(vec![(RunId(2), Work { task, program, input: blob, stream: false })]);
+            let with_input = only(slots.collect(1)).1.outcome;
+            for outcome in [with_files, with_input] {
+                if claim == bytes {
+                    assert_eq!(outcome, Outcome::Done);
+                } else {
+                    let lost = matches!(&outcome, Outcome::Lost(text) if text.contains("another length"));
+                    assert!(lost, "{claim}: {outcome}");
+                }
+            }
+        }
+        assert_eq!(slots.pool.status().replaced, 0);
+    }
+}
+
 #[test]
 fn each_profile_and_compiler_has_its_engine_in_a_slot() {
     let slots = Slots::start(processes(), 1);
@@ -354,10 +421,47 @@ fn a_process_without_rights_has_none() {
     let fences = text.lines().take(2).collect::<Vec<_>>();
     assert_eq!(fences, ["seccomp: full", "landlock: full"], "this kernel should have both");
     let tried: Vec<&str> = text.lines().skip(2).collect();
-    assert_eq!(tried.len(), 13, "{text}");
+    assert_eq!(tried.len(), 17, "{text}");
     assert!(tried.iter().all(|line| line.ends_with(": refused")), "{text}");
     let slots = Slots::start(processes(), 1);
     assert_eq!(slots.pool.status().confinement.unwrap().seccomp, weft_exec::Fence::Full);
+}
+
+#[test]
+fn a_slot_has_nothing_of_its_nodes_terminal() {
+    let slots = Slots::start(processes(), 1);
+    let children = slots.wait_status("a slot", |status| !status.children.is_empty()).children;
+    for pid in children {
+        for fd in ["0", "1", "2"] {
+            let open = fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap();
+            let open = open.to_str().unwrap().to_owned();
+            let own = open == "/dev/null" || open.starts_with("pipe:") || open.starts_with("socket:");
+            assert!(own, "{fd} is {open}");
+        }
+    }
+}
+
+#[test]
+fn a_child_closes_what_it_inherits() {
+    for compile in ["--compile", ""] {
+        // It waits for its node's first word, with another descriptor open than the three that it should have.
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "exec \"$0\" $1 7>&1 1>/dev/null", env!("CARGO_BIN_EXE_weft-slot"), compile])
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let other = child.stdout.take().unwrap();
+        let mut fds = [rustix::event::PollFd::new(&other, rustix::event::PollFlags::IN)];
+        let longest = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
+        let closed = rustix::event::poll(&mut fds, Some(&longest)).unwrap();
+        let lived = child.try_wait().unwrap().is_none();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(ours);
+        assert!(closed == 1 && lived, "{compile:?}: closed {closed}, lived {lived}");
+    }
 }
 
 #[test]
@@ -375,6 +479,10 @@ fn a_program_that_is_no_slot_is_told_at_the_start() {
     // It answers, but none of our words.
     let babble = start("/bin/sh", &["-c", "exec cat <&0 >&0"]);
     assert!(babble.contains("not a word of this protocol"), "{babble}");
+    // Its last words are told, and do nothing to a terminal.
+    let words = start("/bin/sh", &["-c", "printf 'no \\033[2Jluck\\n' >&2; exit 3"]);
+    assert!(words.contains("no ") && words.contains("luck"), "{words}");
+    assert!(!words.contains(char::is_control), "{words:?}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Builder {
         self
     }
 
-    /// Other durations than the defaults.
+    /// Other agreements than the defaults.
     #[must_use]
     pub fn mesh(mut self, mesh: MeshConfig) -> Self {
         self.mesh = mesh;

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use weft_core::message::Reason;
+use weft_core::snapshot::Said;
 use weft_core::snapshot::Trust;
 use weft_core::{Engine, JobId, PeerId, Time};
 
@@ -73,7 +75,9 @@ fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
     let labelled = owed.labels.iter().all(|label| host.spec.labels.contains(label));
     let lost = world.reference().lost_by.contains(&(job, host.peer));
     let takes = owed.promised.class >= host.spec.class_min && owed.policy.verify < 2;
-    let trusted = owner.engine.as_ref().is_some_and(|engine| trusts(engine, host.peer));
+    let engine = owner.engine.as_ref();
+    let trusted = engine.is_some_and(|engine| trusts(engine, host.peer))
+        && (owner.id != host.id || !doubts_itself(world, owner, job));
     labelled && takes && !lost && trusted && audit.held.len() < audit.slots as usize
 }
 
@@ -81,4 +85,13 @@ fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
 fn trusts(owner: &Engine, peer: PeerId) -> bool {
     let known = owner.snapshot().peers.into_iter().find(|known| known.peer == peer);
     known.is_none_or(|known| known.standing.trust == Trust::Full)
+}
+
+/// Whether an owner gives its own node nothing, because most others contradict what that computed: its record of itself
+/// is not among those of its peers.
+fn doubts_itself(world: &World, owner: &SimHost, job: JobId) -> bool {
+    let answers = world.why(owner.id, job, 0).map(|why| why.answers).unwrap_or_default();
+    answers.iter().any(|answer| {
+        answer.peer == owner.peer && matches!(answer.said, Said::NotAsked(Reason::Mistrusted { .. }))
+    })
 }

@@ -5,6 +5,7 @@ use weft_core::message::Message;
 use weft_core::{Gossip, Input, PeerId};
 
 use crate::host::HostId;
+use crate::ports::award_in;
 use crate::reference::Fact;
 use crate::tally::Tally;
 use crate::world::World;
@@ -38,13 +39,14 @@ impl World {
             | Input::Printed { .. }
             | Input::Signed { .. }
             | Input::Fetched { .. }
-            | Input::Wake => {}
+            | Input::Wake
+            | Input::Mesh { .. } => {}
         }
     }
 
     fn listen(&mut self, id: HostId, from: PeerId, message: &Message) {
         let host = &mut self.hosts[id.0];
-        if let Message::Award(_) | Message::Place(_) = message {
+        if award_in(message).is_some() || matches!(message, Message::Place(_)) {
             host.vain = 0;
         }
         if let Message::Call(call) = message {

@@ -9,6 +9,7 @@
 //!   world    virtual time: one event at a time, every invariant after each
 //!   host     engine + slots + blobs        fabric, link   the network
 //!   ports    performs effects              reference      what is owed, by a naive model
+//!   cells    ten thousand engines, without invariants, beside one omniscient queue
 //! ```
 #![expect(
     clippy::indexing_slicing,
@@ -18,9 +19,11 @@
 )]
 
 mod builder;
+pub mod cells;
 mod chance;
 mod cruelty;
 mod diligence;
+pub mod experiments;
 mod fabric;
 mod fault;
 mod hearing;

@@ -4,6 +4,8 @@
 //! Not here: false results of one's own leases, and false memories told to everybody. Nobody computes tasks twice, so
 //! nothing could notice them.
 
+mod cells;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,13 @@ impl World {
         let chance = &mut Chance::new(seed, "lie");
         let mut forged = Forger { chance, owned: self.owned(from, to), worked: self.worked(from, to) };
         let heard = self.hosts[from.0].last_call.filter(|(owner, _)| *owner == to).map(|(_, call)| call);
+        // A stream of its own, so that the other lies of a seed stay what they were.
+        if Chance::new(seed, "lies of cells").permille(300) {
+            let (liar, victim) = (self.peer(from), self.peer(to));
+            let word = forged.cell_word(heard, &[liar, victim]);
+            self.lie(from, to, Message::Cell(word));
+            return;
+        }
         match forged.chance.below(15) {
             0 => self.lie(from, to, Message::Outcome(forged.outcomes())),
             1 => self.lie(from, to, Message::Refuse { leases: forged.owned }),

@@ -28,6 +28,8 @@ const VERBS: &[Verb] = &[
     verbs::seeds::VERB,
     verbs::replay::VERB,
     verbs::compare::VERB,
+    verbs::cells::VERB,
+    verbs::experiment::VERB,
 ];
 
 fn main() -> ExitCode {
@@ -108,6 +110,7 @@ mod tests {
             ("seeds", "--count N is missing"),
             ("replay", "which log?"),
             ("replay /no/such/file", "/no/such/file"),
+            ("experiment nothing", "`nothing` is no experiment; there are sparrow"),
             ("compare 1", "two runs"),
             ("compare 1 2,speed=3", "`speed` is no setting"),
             ("compare 1 2,lease_ms=soon", "lease_ms: `soon`"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{Backoff, Command, JobId, Policy, Terms};
+use weft_core::{Backoff, Command, JobId, MeshConfig, Policy, Terms};
 
 use crate::chance::Chance;
 use crate::cruelty::Cruelty;
@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) unsigned_permille: u32,
     /// Typical service time, in microseconds.
     service_us: u32,
+    /// How large a mesh must be to fall into cells, and into which.
+    pub(crate) mesh: MeshConfig,
 }
 
 impl Options {
@@ -59,6 +61,7 @@ impl Options {
             picky_permille,
             unsigned_permille: [0, 0, 100][chance.index(3)],
             service_us: [200, 2_000, 20_000, 200_000, 1_000_000][chance.index(5)],
+            mesh: mesh(&mut Chance::new(seed, "cells")),
         };
         options.draw_trust(seed);
         options
@@ -185,6 +188,19 @@ impl Options {
             files: chance.permille(200),
             same: chance.permille(400).then(|| chance.below(2)),
         }
+    }
+}
+
+/// Now and then so small a mesh falls into cells as only a large one does by default.
+fn mesh(chance: &mut Chance) -> MeshConfig {
+    if chance.permille(600) {
+        return MeshConfig::DEFAULT;
+    }
+    MeshConfig {
+        full_mesh: chance.small(0, 3),
+        cell_nodes: chance.small(1, 5),
+        scouts: [0, 1, 2][chance.index(3)],
+        ..MeshConfig::DEFAULT
     }
 }
 

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use weft_core::codec::{encode_gossip, encode_message};
+use weft_core::message::Award;
 use weft_core::{
-    BlobId, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId, Stream, Work,
+    BlobId, CellWord, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId, Stream, Work,
 };
 
 use crate::host::{HostId, SimRun};
@@ -72,6 +73,9 @@ impl World {
         }
         if let Message::Ahead(ahead) | Message::Ended { ahead, .. } = &message {
             self.hosts[id.0].on_ahead(now, to, ahead, matches!(message, Message::Ahead(_)));
+        }
+        if let Message::Cell(CellWord::Stand { bids, ttl_ms }) = &message {
+            bids.iter().for_each(|(_, slots)| self.hosts[id.0].on_bid(now, *ttl_ms, *slots));
         }
         if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
             self.fabric.send(&mut self.queue, id, to, message);
@@ -251,10 +255,17 @@ pub(crate) fn signature(worker: PeerId, root: [u8; 32]) -> [u8; 64] {
     signature
 }
 
+/// The leases that a message makes.
 fn leases_awarded(message: &Message) -> Vec<LeaseId> {
-    let grants = match message {
-        Message::Award(award) => &award.grants,
-        Message::Place(place) => &place.grants,
+    let place = if let Message::Place(place) = message { Some(&place.grants) } else { None };
+    let grants = award_in(message).map(|award| &award.grants).or(place);
+    grants.into_iter().flatten().map(|grant| grant.lease).collect()
+}
+
+/// The award that a message brings, if any.
+pub(crate) fn award_in(message: &Message) -> Option<&Award> {
+    match message {
+        Message::Award(award) | Message::Cell(CellWord::Hire { award, .. }) => Some(award),
         Message::Call(_)
         | Message::Withdraw(_)
         | Message::Bid(_)
@@ -267,9 +278,10 @@ fn leases_awarded(message: &Message) -> Vec<LeaseId> {
         | Message::Cancel(_)
         | Message::Printed { .. }
         | Message::Ahead(_)
-        | Message::Ended { .. } => return Vec::new(),
-    };
-    grants.iter().map(|grant| grant.lease).collect()
+        | Message::Ended { .. }
+        | Message::Place(_)
+        | Message::Cell(_) => None,
+    }
 }
 
 fn leases_in(message: &Message) -> usize {
@@ -279,7 +291,16 @@ fn leases_in(message: &Message) -> usize {
         Message::Renew(ranges) => ranges.len(),
         Message::Outcome(all) | Message::Ended { all, .. } => all.len(),
         Message::Place(place) => place.grants.len().max(place.acks.len()),
-        Message::Call(_)
+        Message::Cell(CellWord::Hire { award, .. }) => award.grants.len(),
+        Message::Cell(
+            CellWord::Stand { .. }
+            | CellWord::Seek(_)
+            | CellWord::Waits { .. }
+            | CellWord::Scout { .. }
+            | CellWord::Lend { .. }
+            | CellWord::Introduce(_),
+        )
+        | Message::Call(_)
         | Message::Ahead(_)
         | Message::Withdraw(_)
         | Message::Bid(_)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use weft_core::log::{End, Header, LogError, Reader, Record, Step, encode_effects};
-use weft_core::{Command, Effect, Engine, Gossip, Input, Message, Time};
+use weft_core::{CellWord, Command, Effect, Engine, Gossip, Input, Message, Time};
 
 /// A log that was replayed, as far as it goes or was wanted.
 #[derive(Debug)]
@@ -154,6 +154,7 @@ pub fn kind(input: &Input) -> &'static str {
         Input::Signed { .. } => "receipts are signed",
         Input::Fetched { found: true, .. } => "a blob is here",
         Input::Fetched { found: false, .. } => "a blob can't be had",
+        Input::Mesh { .. } => "the mesh's size is told",
         Input::Wake => "time alone moves on",
     }
 }
@@ -175,6 +176,13 @@ fn message_kind(message: &Message) -> &'static str {
         Message::Ahead(_) => "a standing bid comes",
         Message::Ended { .. } => "outcomes come with a standing bid",
         Message::Place(_) => "tasks come on a standing bid",
+        Message::Cell(CellWord::Stand { .. }) => "a bid stands",
+        Message::Cell(CellWord::Seek(_)) => "room is sought",
+        Message::Cell(CellWord::Waits { .. }) => "an exchange has nobody yet",
+        Message::Cell(CellWord::Scout { .. }) => "an exchange is short of bids",
+        Message::Cell(CellWord::Lend { .. }) => "bids are lent",
+        Message::Cell(CellWord::Introduce(_)) => "a worker is introduced",
+        Message::Cell(CellWord::Hire { .. }) => "a hire comes",
     }
 }
 
@@ -185,5 +193,6 @@ fn gossip_kind(gossip: &Gossip) -> &'static str {
         Gossip::Renew { .. } => "gossip: renewals",
         Gossip::Ack { .. } => "gossip: acknowledgements",
         Gossip::Known(_) => "gossip: known results",
+        Gossip::Exchange { .. } => "gossip: an exchange serves",
     }
 }

@@ -9,7 +9,7 @@ use crate::options::Options;
 /// Settings beside those that follow from a seed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    pub(crate) mesh: MeshConfig,
+    mesh: MeshConfig,
     delay_us: Option<u64>,
     jitter_us: Option<u64>,
     loss_permille: Option<u32>,
@@ -58,6 +58,9 @@ impl Settings {
 
     /// A swarm under these settings.
     pub(crate) fn apply(&self, mut options: Options) -> Options {
+        // Into which cells the mesh falls is the seed's.
+        let MeshConfig { full_mesh, cell_nodes, scouts, .. } = options.mesh;
+        options.mesh = MeshConfig { full_mesh, cell_nodes, scouts, ..self.mesh };
         let weather = &mut options.weather;
         weather.delay_us = self.delay_us.unwrap_or(weather.delay_us);
         weather.jitter_us = self.jitter_us.unwrap_or(weather.jitter_us);

@@ -86,7 +86,7 @@ pub fn simulate(seed: u64, watch: Option<fn(&str)>) -> Result<Summary, Failure> 
 /// As [`simulate`].
 pub fn simulate_with(seed: u64, settings: &Settings, watch: Option<fn(&str)>) -> Result<Summary, Failure> {
     let options = settings.apply(Options::draw(seed));
-    let mut world = world(seed, &options, settings, watch).build();
+    let mut world = world(seed, &options, watch).build();
     judge(seed, &options, &mut world)
 }
 
@@ -97,7 +97,7 @@ pub fn simulate_recorded(
     watch: Option<fn(&str)>,
 ) -> (Result<Summary, Failure>, Vec<HostLog>) {
     let options = settings.apply(Options::draw(seed));
-    let mut world = world(seed, &options, settings, watch).record().build();
+    let mut world = world(seed, &options, watch).record().build();
     (judge(seed, &options, &mut world), world.logs())
 }
 
@@ -109,8 +109,8 @@ fn judge(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Fai
     result
 }
 
-fn world(seed: u64, options: &Options, settings: &Settings, watch: Option<fn(&str)>) -> Builder {
-    let mut builder = World::builder(seed).mesh(settings.mesh).weather(options.weather).watch(watch);
+fn world(seed: u64, options: &Options, watch: Option<fn(&str)>) -> Builder {
+    let mut builder = World::builder(seed).mesh(options.mesh).weather(options.weather).watch(watch);
     for spec in &options.hosts {
         builder = builder.host(spec.clone());
     }
@@ -171,12 +171,15 @@ fn demand_rest(world: &World) -> Result<(), Violation> {
 /// What a host still holds, if anything.
 fn unrest(host: &SimHost) -> Option<String> {
     let audit = host.engine.as_ref().map(Engine::audit)?;
+    // What stands at an exchange stands as long as it is idle.
+    let cells = audit.cells;
     let counts = [
         ("leases held", audit.held.len()),
         ("executions", host.runs.len()),
         ("paused tasks", audit.paused as usize),
-        ("slots reserved", audit.reserved as usize),
-        ("bids", audit.reservations_open),
+        ("slots reserved", (audit.reserved - cells.standing) as usize),
+        ("bids", audit.reservations_open - cells.standing_bids),
+        ("seeks", cells.waiting),
         ("calls heard", audit.calls_heard),
         ("calls open", audit.calls_open),
         ("leases open", audit.leases_open),

@@ -94,6 +94,11 @@ fn counters(text: &mut String, counters: Counters) {
         lies,
         held_back,
         unasked,
+        sought,
+        stood,
+        introduced,
+        lent,
+        misled,
     } = counters;
     counter(text, "calls", "Calls for bids sent", calls);
     counter(text, "bids_made", "Bids made as a worker", bids_made);
@@ -123,6 +128,14 @@ fn counters(text: &mut String, counters: Counters) {
     counter(text, "tasks_verified", "Own tasks that several nodes computed alike", verified);
     counter(text, "lies", "Answers that most other nodes contradicted", lies);
     counter(text, "leases_held_back", "Leases held beyond their end in self-suspicion", held_back);
+    let cells = [
+        ("cells_sought", "Seeks sent to exchanges as an owner", sought),
+        ("cells_stood", "Bids stood at an exchange as a worker", stood),
+        ("cells_introduced", "Bids handed to owners as an exchange", introduced),
+        ("cells_lent", "Slots lent to another exchange", lent),
+        ("cells_misled", "Introductions that came to nothing as an owner", misled),
+    ];
+    cells.into_iter().for_each(|(name, help, value)| counter(text, name, help, value));
 }
 
 fn gauge(text: &mut String, name: &str, help: &str, value: u64) {

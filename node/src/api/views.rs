@@ -122,6 +122,11 @@ fn counters(counters: Counters) -> api::Counters {
         lies: _,
         held_back: _,
         unasked: _,
+        sought: _,
+        stood: _,
+        introduced: _,
+        lent: _,
+        misled: _,
     } = counters;
     api::Counters {
         calls,

@@ -42,7 +42,7 @@ pub(super) struct Entry {
     /// One bit per task that has ended.
     ended: Vec<u64>,
     /// The inputs of unended tasks, by name, where results have receipts: a receipt names its task.
-    inputs: BTreeMap<u32, BlobId>,
+    inputs: BTreeMap<u32, (BlobId, u64)>,
     /// What running tasks printed and nobody took.
     prints: Vec<Print>,
     /// Bytes inside `prints`.
@@ -80,7 +80,8 @@ impl Entry {
     /// Notes further tasks.
     pub(super) fn submitted(&mut self, inputs: &[Payload]) {
         if self.meta.signed.is_some() {
-            self.inputs.extend((self.tasks..).zip(inputs.iter().map(Payload::id)));
+            let names = inputs.iter().map(|input| (input.id(), input.bytes_len()));
+            self.inputs.extend((self.tasks..).zip(names));
         }
         self.tasks = self.tasks.saturating_add(u32::try_from(inputs.len()).unwrap_or(u32::MAX));
     }
@@ -106,7 +107,8 @@ impl Entry {
     fn receipt(&mut self, end: &TaskEnd, proof: Option<Proof>) -> Option<Box<(Receipt, Proof)>> {
         let input = self.inputs.remove(&end.index);
         let (program, worker) = self.meta.signed.as_ref().zip(end.worker)?;
-        let task = program.task_id(&Payload::Blob { id: input?, bytes: 0 });
+        let (id, bytes) = input?;
+        let task = program.task_id(&Payload::Blob { id, bytes });
         Some(Box::new((Receipt::new(task, program, &end.report, worker), proof?)))
     }
 

@@ -75,8 +75,16 @@ impl Owner {
     }
 
     /// Has a job's tasks placed on standing room if they are short. True unless it is to call for bids as well.
-    pub(super) fn goes_ahead(&mut self, name: JobId) -> bool {
+    pub(super) fn goes_ahead(&mut self, members: &Membership, name: JobId) -> bool {
         let Some(job) = self.jobs.get_mut(&name) else { return true };
+        if members.cells().on() {
+            self.room.remove(job);
+            job.asks = Asks::AtExchanges;
+            return false;
+        }
+        if job.asks == Asks::AtExchanges {
+            job.asks = Asks::Nobody;
+        }
         if job.is_short() {
             if !job.queue.is_empty() {
                 self.room.add(job);
@@ -277,7 +285,9 @@ impl Owner {
         let patient_us = 1000 * PATIENCE_MS;
         for (_, _, name) in self.room.short.iter().take(4 * CALLED_MAX) {
             let Some(job) = self.jobs.get_mut(name) else { continue };
-            if ctx.now.since_us(job.placed_at) < patient_us || job.asks == Asks::ForAnybody {
+            if ctx.now.since_us(job.placed_at) < patient_us
+                || matches!(job.asks, Asks::ForAnybody | Asks::AtExchanges)
+            {
                 continue;
             }
             if self.room.called.len() >= CALLED_MAX {
@@ -304,4 +314,6 @@ pub(super) enum Asks {
     ForRoom,
     /// It is called out like a long one.
     ForAnybody,
+    /// The mesh is so large that it is sought for at exchanges like a long one.
+    AtExchanges,
 }

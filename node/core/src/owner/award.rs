@@ -6,11 +6,14 @@ use alloc::vec::Vec;
 
 use super::Owner;
 use super::extra::{Desk, WINDOW, release_useless};
-use super::job::{Job, OpenCall, StandingBid, not_asked};
+use super::job::{Job, not_asked};
+use super::open::{OpenCall, StandingBid};
+use super::seek::Seeking;
 use crate::ctx::Ctx;
 use crate::id::{CallId, JobId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Award, BATCH_MAX, Bid, Decline, Grant, Message, Reason};
+use crate::message::{Award, BATCH_MAX, Bid, Call, Decline, Grant, Message, Reason};
+use crate::referral::CellWord;
 use crate::snapshot::Said;
 use crate::task::Payload;
 use crate::time::Time;
@@ -39,6 +42,7 @@ impl Owner {
             left: bid.slots.min(SLOTS_MAX),
             start_in_us: bid.start_in_us,
             warm: bid.warm,
+            introduced: false,
             came_at: ctx.now,
             expires_at: ctx.now.plus_ms(u64::from(bid.ttl_ms).min(ctx.mesh.bid_ms)),
         };
@@ -89,7 +93,7 @@ impl Owner {
         if ctx.now < job.starts_at {
             return;
         }
-        if self.goes_ahead(name) {
+        if self.goes_ahead(members, name) {
             return;
         }
         let Some(job) = self.jobs.get_mut(&name) else { return };
@@ -101,9 +105,11 @@ impl Owner {
             let call = CallId(ctx.fresh_id());
             self.calls.insert(call, name);
             let repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
-            self.repeat_at.get_or_insert(repeat_at);
+            self.remind(repeat_at);
+            let Some(job) = self.jobs.get_mut(&name) else { return };
+            let (seeking, for_room) = (Seeking::default(), false);
             job.call =
-                Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), for_room: false, repeat_at });
+                Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), for_room, repeat_at, seeking });
             if job.wants_bids() && !job.spares(ctx.me) {
                 ask(ctx, job, call, ctx.me);
             }
@@ -121,7 +127,11 @@ impl Owner {
             return;
         }
         release_useless(ctx, job, &self.standings);
-        self.ask_around(ctx, members, name);
+        if members.cells().on() {
+            self.seek(ctx, members, name);
+        } else {
+            self.ask_around(ctx, members, name);
+        }
     }
 
     /// Asks whoever fits and was not asked yet; everybody again when it is time to.
@@ -131,7 +141,8 @@ impl Owner {
         let Some(open) = &mut job.call else { return };
         if open.repeat_at <= ctx.now {
             open.repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
-            self.repeat_at.get_or_insert(open.repeat_at);
+            let at = open.repeat_at;
+            self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
             job.hopeless |= nobody_makes_it(open, &job.said);
             open.asked.clear();
         }
@@ -140,6 +151,9 @@ impl Owner {
         }
         open.for_room = !wants_bids;
         let call = open.call;
+        for desk in open.seeking.leave() {
+            ctx.send(desk, Message::Withdraw(call));
+        }
         let mut candidates: Vec<PeerId> = Vec::new();
         if wants_bids && !open.asked.contains(&ctx.me) {
             candidates.push(ctx.me);
@@ -196,8 +210,10 @@ impl Owner {
         let name = call.call;
         let left = job.wanted();
         job.call = Some(call);
-        for ((worker, bid), grants) in core::mem::take(&mut desk.frames) {
-            send_award(ctx, Award { call: name, bid, lease_ms: 0, left, grants: Vec::new() }, worker, grants);
+        for ((worker, bid, introduced), grants) in core::mem::take(&mut desk.frames) {
+            let hire = introduced.then(|| job.hire_message(name, ctx.now));
+            let award = Award { call: name, bid, lease_ms: 0, left, grants: Vec::new() };
+            send_award(ctx, award, hire.as_ref(), worker, grants);
         }
     }
 }
@@ -242,7 +258,7 @@ fn award_waiting(
     begun
 }
 
-fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
+pub(super) fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
     let message = Message::Call(job.call_message(call, ctx.now));
     ctx.counters.calls += 1;
     ctx.send(peer, message);
@@ -254,7 +270,7 @@ fn ask(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, peer: PeerId) {
 
 /// Whether everybody who was asked declined, somebody because it would be too late there, and nobody for want of a
 /// slot alone: the deadline can't be made, and what waits had better be done without it.
-fn nobody_makes_it(open: &OpenCall, said: &BTreeMap<PeerId, (Time, Said)>) -> bool {
+pub(super) fn nobody_makes_it(open: &OpenCall, said: &BTreeMap<PeerId, (Time, Said)>) -> bool {
     let declined = |peer: &PeerId| {
         let answer = said.get(peer).map(|(_, said)| said);
         if let Some(Said::Declined(reason)) = answer { Some(reason) } else { None }
@@ -269,7 +285,11 @@ fn nobody_makes_it(open: &OpenCall, said: &BTreeMap<PeerId, (Time, Said)>) -> bo
 fn withdraw(ctx: &mut Ctx<'_>, job: &mut Job) -> Option<CallId> {
     let open = job.call.take()?;
     let mut told: Vec<PeerId> = open.asked;
-    told.extend(open.bids.iter().map(|bid| bid.worker));
+    told.extend(open.bids.iter().filter(|bid| !bid.introduced).map(|bid| bid.worker));
+    told.extend(open.seeking.open_desks());
+    for bid in open.bids.iter().filter(|bid| bid.introduced && bid.left > 0) {
+        ctx.send(bid.worker, Message::Release(bid.bid));
+    }
     told.sort_unstable();
     told.dedup();
     for peer in told {
@@ -278,8 +298,12 @@ fn withdraw(ctx: &mut Ctx<'_>, job: &mut Job) -> Option<CallId> {
     Some(open.call)
 }
 
-/// Sends grants in frames of bounded length.
-fn send_award(ctx: &mut Ctx<'_>, mut award: Award, worker: PeerId, grants: Vec<Grant>) {
+/// Sends grants in frames of bounded length, each with the call if the worker has not heard it.
+fn send_award(ctx: &mut Ctx<'_>, mut award: Award, hire: Option<&Call>, worker: PeerId, grants: Vec<Grant>) {
+    let word = |award| match hire {
+        Some(call) => Message::Cell(CellWord::Hire { call: call.clone(), award }),
+        None => Message::Award(award),
+    };
     award.lease_ms = u32::try_from(ctx.mesh.lease_ms).unwrap_or(u32::MAX);
     let mut bytes = 0;
     for grant in grants {
@@ -290,10 +314,10 @@ fn send_award(ctx: &mut Ctx<'_>, mut award: Award, worker: PeerId, grants: Vec<G
         if award.grants.len() >= BATCH_MAX || bytes >= AWARD_BYTES {
             bytes = 0;
             let next = Award { grants: Vec::new(), ..award };
-            ctx.send(worker, Message::Award(core::mem::replace(&mut award, next)));
+            ctx.send(worker, word(core::mem::replace(&mut award, next)));
         }
     }
     if !award.grants.is_empty() {
-        ctx.send(worker, Message::Award(award));
+        ctx.send(worker, word(award));
     }
 }

@@ -8,7 +8,8 @@
 use alloc::vec::Vec;
 
 use super::Owner;
-use super::job::{Job, StandingBid, State};
+use super::job::{Job, State};
+use super::open::StandingBid;
 use crate::ctx::Ctx;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::standing::Trust;

@@ -29,7 +29,7 @@ impl Owner {
         let Some(attempt) = task.live.iter_mut().find(|attempt| attempt.number == lease.attempt) else {
             return false;
         };
-        let connected = attempt.worker == ctx.me || members.is_connected(attempt.worker);
+        let connected = attempt.worker == ctx.me || members.is_reachable(attempt.worker);
         let Some(until) = self.suspicion.holds(ctx.now, connected) else { return false };
         attempt.expires_at = until;
         self.expiries.insert((until, lease));

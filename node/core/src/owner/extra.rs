@@ -4,7 +4,8 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::job::{Attempt, Job, OpenCall, StandingBid, State};
+use super::job::{Attempt, Job, State};
+use super::open::{OpenCall, StandingBid};
 use super::produced::Produced;
 use super::timing::Alarms;
 use super::{cancel_at, drop_lease, verify};
@@ -18,8 +19,9 @@ use crate::time::Time;
 /// Begun tasks that are looked through for one that fits a bid. As many may want more nodes before a job that verifies
 /// begins further ones.
 pub(super) const WINDOW: usize = 256;
-/// A worker is spared a call when no more begun tasks than this are left and it fits none of them.
-const SPARED_MAX: usize = 16;
+/// A worker is spared a call, and its bids given back, when no more begun tasks than this are left and it fits none of
+/// them. Fewer, and it would hold room for others' tasks that it has had its part in.
+const SPARED_MAX: usize = WINDOW;
 
 /// What an award writes to.
 pub(super) struct Desk<'a> {
@@ -28,7 +30,8 @@ pub(super) struct Desk<'a> {
     pub(super) standings: &'a Standings,
     pub(super) alarms: &'a mut Alarms,
     pub(super) produced: &'a Produced,
-    pub(super) frames: BTreeMap<(PeerId, BidId), Vec<Grant>>,
+    /// By worker and bid, and whether an exchange introduced them.
+    pub(super) frames: BTreeMap<(PeerId, BidId, bool), Vec<Grant>>,
 }
 
 impl Desk<'_> {
@@ -46,7 +49,7 @@ impl Desk<'_> {
     pub(super) fn bind(&mut self, ctx: &mut Ctx<'_>, job: &mut Job, index: u32, bid: &mut StandingBid) {
         let Some(grant) = self.lease(ctx, job, index, bid.worker) else { return };
         bid.left -= 1;
-        self.frames.entry((bid.worker, bid.bid)).or_default().push(grant);
+        self.frames.entry((bid.worker, bid.bid, bid.introduced)).or_default().push(grant);
     }
 
     /// Makes the next attempt of a task a lease of that worker, which has room for it.
@@ -259,10 +262,14 @@ pub(super) fn release_useless(ctx: &mut Ctx<'_>, job: &mut Job, standings: &Stan
         return;
     }
     let Some(mut call) = job.call.take() else { return };
-    call.bids.retain(|bid| {
+    let OpenCall { bids, seeking, .. } = &mut call;
+    bids.retain(|bid| {
         let useless = job.spares(bid.worker) || job.shut_ms(standings, bid.worker, ctx.now) > 0;
         if useless && bid.left > 0 {
             ctx.send(bid.worker, Message::Release(bid.bid));
+            if bid.introduced {
+                seeking.spare(bid.worker);
+            }
         }
         !useless
     });

@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 use super::ahead::Asks;
 pub(super) use super::attempt::{Attempt, Brought, RECALLED};
 use super::backup::Spread;
+use super::open::OpenCall;
 use super::tasks::Tasks;
 use super::verify::Ballot;
-use crate::id::{BidId, CallId, PeerId};
+use crate::id::{CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
-use crate::policy::rank::{self, Promise};
 use crate::policy::times;
 use crate::programs::average_us;
 use crate::snapshot::{JobView, Regime, Said};
@@ -19,9 +19,6 @@ use crate::standing::Standings;
 use crate::task::{Outcome, Payload, Report, TaskKey};
 use crate::time::Time;
 use crate::worker::is_short;
-
-/// Bids of one worker that may stand at once; beyond it the newest is released.
-const BIDS_PER_WORKER_MAX: usize = 16;
 
 /// A job and its tasks.
 #[derive(Debug)]
@@ -114,29 +111,6 @@ pub(super) enum State {
     Expired,
 }
 
-/// A call that stands.
-#[derive(Debug)]
-pub(super) struct OpenCall {
-    pub(super) call: CallId,
-    pub(super) bids: Vec<StandingBid>,
-    pub(super) asked: Vec<PeerId>,
-    /// Who was asked for standing room, and would have to be asked again for a bid.
-    pub(super) for_room: bool,
-    pub(super) repeat_at: Time,
-}
-
-/// Room that a worker promised.
-#[derive(Clone, Debug)]
-pub(super) struct StandingBid {
-    pub(super) bid: BidId,
-    pub(super) worker: PeerId,
-    pub(super) left: u32,
-    pub(super) start_in_us: u32,
-    pub(super) warm: bool,
-    pub(super) came_at: Time,
-    pub(super) expires_at: Time,
-}
-
 impl Job {
     /// A job whose program is known to have this key and to take so long, in microseconds; 0 when that is not known.
     pub(super) fn new(what: Submission, number: u64, key: TaskKey, service_us: u32, now: Time) -> Self {
@@ -215,7 +189,9 @@ impl Job {
     /// Whether it looks for somebody by calls and bids, this node's own worker among them: what is short is handed over
     /// without a word, but for what found no room and for copies of slow tasks.
     pub(super) fn wants_bids(&self) -> bool {
-        !self.is_short() || self.asks == Asks::ForAnybody || !self.extra.is_empty()
+        !self.is_short()
+            || matches!(self.asks, Asks::ForAnybody | Asks::AtExchanges)
+            || !self.extra.is_empty()
     }
 
     pub(super) fn measure(&mut self, wall_us: u64) {
@@ -240,6 +216,11 @@ impl Job {
         }
     }
 
+    /// The same for a worker that is hired: it makes no bid any more.
+    pub(super) fn hire_message(&self, call: CallId, now: Time) -> Call {
+        Call { service_us: self.service_us, ..self.call_message(call, now) }
+    }
+
     pub(super) fn view(&self) -> JobView {
         JobView {
             job: self.what.job,
@@ -255,7 +236,11 @@ impl Job {
             retried: self.counts.retried,
             recalled: self.counts.recalled,
             service_us: self.service_us,
-            regime: if self.is_short() { Regime::BiddingAhead } else { Regime::LateBinding },
+            regime: if self.is_short() && self.asks != Asks::AtExchanges {
+                Regime::BiddingAhead
+            } else {
+                Regime::LateBinding
+            },
             given_up: self.given_up,
         }
     }
@@ -301,36 +286,6 @@ impl Task {
     /// Whether it is worth waiting for somebody else than the avoided worker.
     pub(super) fn is_patient(&self, now: Time) -> bool {
         self.avoid.is_some_and(|(_, until)| now < until)
-    }
-}
-
-impl OpenCall {
-    /// Takes a bid, unless that worker has too many standing already.
-    pub(super) fn take(&mut self, bid: StandingBid) -> bool {
-        let same = self.bids.iter().filter(|other| other.worker == bid.worker).count();
-        let fits = same < BIDS_PER_WORKER_MAX;
-        if fits {
-            self.bids.push(bid);
-        }
-        fits
-    }
-
-    /// Forgets bids that ended.
-    pub(super) fn expire(&mut self, now: Time) {
-        self.bids.retain(|bid| bid.left > 0 && bid.expires_at > now);
-    }
-}
-
-impl StandingBid {
-    /// When a task awarded now is expected to start, in microseconds from now.
-    pub(super) fn expected_us(&self, me: PeerId, rtt_us: u32, now: Time) -> u64 {
-        rank::start_us(&Promise {
-            start_in_us: self.start_in_us,
-            age_us: now.since_us(self.came_at),
-            warm: self.warm,
-            own: self.worker == me,
-            rtt_us,
-        })
     }
 }
 

@@ -10,10 +10,12 @@ mod dirty;
 mod doubt;
 mod extra;
 mod job;
+mod open;
 mod outcome;
 mod produced;
 mod recall;
 mod room;
+mod seek;
 mod tasks;
 mod timing;
 mod verify;
@@ -70,6 +72,7 @@ pub(crate) struct Owner {
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
     room: Room,
     submitted: u64,
+    doubts: seek::Doubts,
     alarms: Alarms,
     produced: Produced,
     /// Who let leases run out, lied, or was slow.
@@ -176,6 +179,7 @@ impl Owner {
             self.room.forget(from);
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
+            self.doubts.on_misled(ctx, from);
             if attempt.copy {
                 job.on_copy_refused(lease.index);
             }
@@ -234,6 +238,9 @@ impl Owner {
             if let Some(call) = &mut job.call {
                 call.bids.retain(|bid| bid.worker != peer);
                 call.asked.retain(|asked| *asked != peer);
+                call.seeking.on_gone(peer, ctx.now);
+                let at = call.due();
+                self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
             }
         }
         self.room.forget(peer);
@@ -276,15 +283,21 @@ impl Owner {
         }
     }
 
+    /// A call wants to be looked at then, if not sooner.
+    fn remind(&mut self, at: Time) {
+        self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
+    }
+
     /// Has those calls repeated whose time has come, and notes when the next one's does.
     fn repeat_calls(&mut self, now: Time) {
         self.repeat_at = None;
         for name in self.calls.values() {
             let Some(call) = self.jobs.get(name).and_then(|job| job.call.as_ref()) else { continue };
-            if call.repeat_at <= now {
+            if call.due() <= now {
                 self.dirty.insert(*name);
             } else {
-                self.repeat_at = Some(self.repeat_at.map_or(call.repeat_at, |at| at.min(call.repeat_at)));
+                let at = call.due();
+                self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
             }
         }
     }
@@ -303,6 +316,7 @@ impl Owner {
         let given_up = losses > ctx.mesh.losses_max;
         ctx.counters.lost += 1;
         members.count_lost(worker);
+        self.doubts.on_misled(ctx, worker);
         self.standings.blamed(worker, ctx.now).on_lost(ctx.now, ctx.mesh.grace_ms);
         ctx.notify(Event::Lost { job: lease.job, index: lease.index, worker });
         if given_up {
@@ -357,7 +371,7 @@ impl Owner {
 fn say_safe(ctx: &mut Ctx<'_>, members: &Membership, worker: PeerId, leases: &[LeaseId]) {
     for part in leases.chunks(BATCH_MAX) {
         ctx.send(worker, Message::Ack(part.to_vec()));
-        if worker != ctx.me && !members.is_connected(worker) {
+        if worker != ctx.me && !members.is_reachable(worker) {
             let leases = part.iter().take(64).copied().collect();
             ctx.emit(Effect::Publish(Gossip::Ack { worker, leases }));
         }

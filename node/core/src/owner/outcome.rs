@@ -12,6 +12,7 @@ use crate::ctx::Ctx;
 use crate::effect::{Effect, Event};
 use crate::id::{BlobId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
+use crate::memo::Seen;
 use crate::message::{Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::receipt::{Proof, Receipt};
 use crate::task::{INLINE_BYTES_MAX, Outcome, Report, Stream};
@@ -317,7 +318,7 @@ fn remember(ctx: &mut Ctx<'_>, job: &mut Job, index: u32, worker: Option<PeerId>
     };
     let key = job.key();
     let Some(task) = job.task(index).map(|task| key.task_id(&task.input)) else { return };
-    ctx.memo.remember(ctx.counters, task, report, (worker, true));
+    ctx.memo.remember(ctx.counters, task, report, (worker, Seen::Home));
 }
 
 /// An outcome for which no attempt of that worker waits.

@@ -5,7 +5,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 
 use rand_core::RngCore;
 
-use super::job::{StandingBid, Task};
+use super::job::Task;
+use super::open::StandingBid;
 use crate::ctx::Ctx;
 use crate::id::{BlobId, PeerId};
 use crate::membership::Membership;

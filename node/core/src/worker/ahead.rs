@@ -226,7 +226,7 @@ impl Worker {
         // Who was told a moment ago knows.
         let soon = ctx.now.plus_ms(ctx.mesh.bid_ms - ctx.mesh.call_ms / 2);
         if self.standings.by_owner.get(&owner).is_none_or(|standing| standing.expires_at <= soon) {
-            let Some(ahead) = self.stand(ctx, members, owner, service_us) else { return false };
+            let Some(ahead) = self.keep_room(ctx, members, owner, service_us) else { return false };
             ctx.counters.bids_made += 1;
             ctx.send(owner, Message::Ahead(ahead));
         }
@@ -234,7 +234,7 @@ impl Worker {
     }
 
     /// What an owner may send from now on, for another ttl; `None` when there are too many owners.
-    pub(super) fn stand(
+    pub(super) fn keep_room(
         &mut self,
         ctx: &mut Ctx<'_>,
         members: &Membership,
@@ -286,7 +286,7 @@ impl Worker {
     }
 
     /// What goes with an owner's outcomes, if it has a standing bid.
-    pub(super) fn stand_again(
+    pub(super) fn keep_room_again(
         &mut self,
         ctx: &mut Ctx<'_>,
         members: &Membership,
@@ -295,7 +295,7 @@ impl Worker {
         if !self.standings.by_owner.contains_key(&owner) {
             return None;
         }
-        self.stand(ctx, members, owner, 0)
+        self.keep_room(ctx, members, owner, 0)
     }
 
     /// Tasks that came unasked for, on a standing bid or from this node's own owner.
@@ -361,7 +361,7 @@ impl Worker {
                 self.standings.blocked.insert(owner);
                 continue;
             }
-            let ahead = self.stand(ctx, members, owner, 0);
+            let ahead = self.keep_room(ctx, members, owner, 0);
             ahead.into_iter().for_each(|ahead| ctx.send(owner, Message::Ahead(ahead)));
         }
         let idle = self.held().saturating_add(self.reserved) == 0 && !self.draining;
@@ -380,7 +380,7 @@ impl Worker {
         if backlog > 0 && members.is_connected(owner) {
             ctx.counters.unasked += 1;
             ctx.counters.bids_made += 1;
-            let ahead = self.stand(ctx, members, owner, 0);
+            let ahead = self.keep_room(ctx, members, owner, 0);
             ahead.into_iter().for_each(|ahead| ctx.send(owner, Message::Ahead(ahead)));
         }
     }

@@ -55,6 +55,9 @@ impl Worker {
         self.call_end.get_or_insert(expires_at);
         (open.wanted, open.expires_at) = (count, expires_at);
         (open.due, open.waits_since) = (due, waits_since);
+        if owner != ctx.me && self.stands.slots > 0 {
+            self.on_passed_over(ctx);
+        }
         self.offer(ctx, members);
         let unserved = self.calls.get(&(owner, name)).is_some_and(|open| open.reserved == 0);
         if unserved && count > 0 {
@@ -63,7 +66,7 @@ impl Worker {
         }
     }
 
-    fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
+    pub(super) fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
         if let Some(inability) = self.inability(call) {
             return Some(inability);
         }
@@ -123,7 +126,8 @@ impl Worker {
 
     pub(crate) fn on_release(&mut self, owner: PeerId, bid: BidId) {
         self.standings.release(owner, bid);
-        if self.bids.get(&bid).is_some_and(|reservation| reservation.owner == owner) {
+        // Whoever knows the name of a standing bid was introduced with it.
+        if self.bids.get(&bid).is_some_and(|reservation| reservation.standing || reservation.owner == owner) {
             self.end_unused(bid);
         }
     }
@@ -133,12 +137,17 @@ impl Worker {
     /// more urgent one from stopping what runs.
     pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         self.speak_up(ctx, members);
-        if self.calls.is_empty() {
+        if self.draining || self.outbox.is_full() {
+            self.stand_down();
             return;
         }
-        if self.draining {
-            return;
+        if !self.calls.is_empty() {
+            self.offer_to_calls(ctx, members);
         }
+        self.stand(ctx, members);
+    }
+
+    fn offer_to_calls(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         let mut full = false;
         let wanting: Vec<PeerId> = self.wanting().map(|(key, _)| key.0).collect();
         self.shares.raise_floor(wanting.into_iter().chain(self.standings.at_work()));
@@ -153,7 +162,8 @@ impl Worker {
             let service_us = self.services.estimate_us(key.0, open.call.job);
             let rtt_us = if key.0 == ctx.me { 0 } else { members.rtt_us(key.0) };
             let window = window::slots_to_offer(self.slots, service_us, rtt_us);
-            let taken = self.held() + self.reserved;
+            // What stands for strangers is taken back for whoever calls.
+            let taken = self.held() + self.reserved - self.idle_standing(ctx);
             let free = if full { 0 } else { window.saturating_sub(taken) };
             let room = free + self.preemptible(open.call.class, free);
             let room = room.min(offered_max(self.slots).saturating_sub(self.held() + self.reserved()));
@@ -162,6 +172,7 @@ impl Worker {
                 full = true;
                 continue;
             }
+            self.take_back_standing(ctx, window, slots);
             self.make_bid(ctx, key, slots);
         }
     }
@@ -208,10 +219,11 @@ impl Worker {
         open.reserved += slots;
         open.turn = self.next_turn;
         self.next_turn += 1;
-        let warm = self.present.contains(&open.call.program.module);
+        let program = &*open.call.program;
+        let warm = self.present.contains(&(program.module, program.module_bytes));
         let class = order::aged(open.call.class, ctx.now.since_us(open.waits_since));
         let start_in_us = u32::try_from(self.start_in_us(class)).unwrap_or(u32::MAX);
-        self.bids.insert(bid, Reservation { owner, call, class, left: slots, expires_at });
+        self.bids.insert(bid, Reservation { owner, call, class, left: slots, expires_at, standing: false });
         self.bid_ends.insert((expires_at, bid));
         self.reserved += slots;
         self.reserved_by.add(class, slots);
@@ -232,7 +244,10 @@ impl Worker {
     pub(super) fn end_bid(&mut self, bid: BidId) {
         let Some(reservation) = self.bids.remove(&bid) else { return };
         self.bid_ends.remove(&(reservation.expires_at, bid));
-        let Reservation { owner, call, class, left, .. } = reservation;
+        let Reservation { owner, call, class, left, standing, .. } = reservation;
+        if standing {
+            self.stands.slots -= left;
+        }
         self.unreserve((owner, call), class, left);
     }
 

@@ -6,14 +6,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::outbox::Sealed;
-use super::{Held, Offer, Stage, Worker, window};
+use super::{Fetching, Held, Offer, Stage, Worker, window};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{BlobId, PeerId, RunId};
 use crate::message::Grant;
 use crate::owner::blobs_with_lengths;
 use crate::policy::order::AGE_US;
-use crate::task::{Outcome, Payload, Report};
+use crate::task::{Outcome, Program, Report};
 
 /// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
 const PRESENT_MAX: usize = 1024;
@@ -84,12 +84,9 @@ impl Worker {
             return;
         }
         let Some(held) = self.runs.get_mut(&run) else { return };
-        let (from, lacking) = match held.known.as_deref() {
-            Some((report, computer)) => (*computer, blobs_with_lengths(report)),
-            None => {
-                let here = |blob: &BlobId| self.present.contains(blob);
-                (held.owner, held.needs().into_iter().filter(|(blob, _)| !here(blob)).collect())
-            }
+        let (from, lacking): (PeerId, Vec<(BlobId, u64)>) = match held.known.as_deref() {
+            Some((report, computer)) => (*computer, blobs_with_lengths(report).into_iter().collect()),
+            None => (held.owner, held.needs().difference(&self.present).copied().collect()),
         };
         held.stage = Stage::Fetching(u8::try_from(lacking.len()).unwrap_or(u8::MAX));
         if lacking.is_empty() {
@@ -97,19 +94,27 @@ impl Worker {
             return;
         }
         for (blob, bytes) in lacking {
-            let (_, waiting) = self.fetching.entry(blob).or_insert_with(|| {
-                ctx.emit(Effect::Fetch { blob, from: alloc::vec![from], bytes: Some(bytes) });
-                (from, Vec::new())
-            });
-            waiting.push(run);
+            self.await_blob(ctx, blob, from, (run, bytes));
         }
+    }
+
+    /// Has a blob fetched for a run that was told this length; if it is on its way already, the run waits too.
+    fn await_blob(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, from: PeerId, waits: (RunId, u64)) {
+        let (_, bytes) = waits;
+        let fetching = self.fetching.entry(blob).or_insert_with(|| {
+            ctx.emit(Effect::Fetch { blob, from: alloc::vec![from], bytes: Some(bytes) });
+            Fetching { from, bytes, waiting: Vec::new() }
+        });
+        fetching.waiting.push(waits);
     }
 
     /// Whether a task lacks nothing: the rule for short ones, whose module has been here since the first.
     fn is_whole(&self, held: &Held) -> bool {
-        let blobs = [&held.program.files, &held.input].into_iter().filter_map(Payload::blob);
-        let mut needs = core::iter::once(held.program.module).chain(blobs);
-        held.known.is_none() && needs.all(|blob| self.present.contains(&blob))
+        let Program { module, module_bytes, files, .. } = &*held.program;
+        let payloads = [files, &held.input].into_iter();
+        let blobs = payloads.filter_map(|payload| Some((payload.blob()?, payload.bytes_len())));
+        let mut needs = core::iter::once((*module, *module_bytes)).chain(blobs);
+        held.known.is_none() && needs.all(|need| self.present.contains(&need))
     }
 
     /// Forgets a run, and what it rested on.
@@ -130,44 +135,42 @@ impl Worker {
     }
 
     pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, found: bool) {
-        let Some((asked, runs)) = self.fetching.remove(&blob) else { return };
-        let mut others: Vec<RunId> = Vec::new();
-        for run in runs {
+        let Some(Fetching { from: asked, bytes, waiting }) = self.fetching.remove(&blob) else { return };
+        let mut others: Vec<(RunId, u64)> = Vec::new();
+        for (run, told) in waiting {
             let Some(held) = self.runs.get_mut(&run) else { continue };
             let Stage::Fetching(missing) = held.stage else { continue };
-            if found {
-                self.on_here(ctx, run, blob, missing);
+            if told != bytes {
+                others.push((run, told));
+            } else if found {
+                self.on_here(ctx, run, (blob, bytes), missing);
             } else if held.known.is_some() {
                 self.run_after_all(ctx, run);
             } else if held.owner == asked {
                 let text = alloc::format!("the worker could not fetch blob {blob}");
                 self.finish(ctx, run, Report::bare(Outcome::Lost(text)).into());
             } else {
-                others.push(run);
+                others.push((run, told));
             }
         }
-        // What one owner could not give, another may.
-        let next = others.first().and_then(|run| self.runs.get(run));
-        if let Some((owner, bytes)) = next.map(|held| (held.owner, held.needs().get(&blob).copied())) {
-            // A task that was looked for again meanwhile may wait for it already.
-            match self.fetching.get_mut(&blob) {
-                Some((_, waiting)) => waiting.extend(others),
-                None => {
-                    self.fetching.insert(blob, (owner, others));
-                    ctx.emit(Effect::Fetch { blob, from: alloc::vec![owner], bytes });
-                }
-            }
+        // What one owner could not give, another may; and who was told another length has no answer yet. A task that
+        // was looked for again meanwhile may wait for it already.
+        for (run, told) in others {
+            let Some(held) = self.runs.get(&run) else { continue };
+            let from = held.known.as_deref().map_or(held.owner, |(_, computer)| *computer);
+            self.await_blob(ctx, blob, from, (run, told));
         }
     }
 
     /// One blob that a task lacked is here.
-    fn on_here(&mut self, ctx: &mut Ctx<'_>, run: RunId, blob: BlobId, missing: u8) {
+    fn on_here(&mut self, ctx: &mut Ctx<'_>, run: RunId, here: (BlobId, u64), missing: u8) {
         let Some(held) = self.runs.get_mut(&run) else { return };
+        let (blob, _) = here;
         if held.program.module == blob || held.program.files.blob() == Some(blob) {
             if self.present.len() >= PRESENT_MAX {
                 self.present.clear();
             }
-            self.present.insert(blob);
+            self.present.insert(here);
         }
         if missing > 1 {
             held.stage = Stage::Fetching(missing - 1);
@@ -182,8 +185,8 @@ impl Worker {
 
     /// What a known result rests on can't be had: it is forgotten, and the task runs like any other.
     fn run_after_all(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
-        for (_, waiting) in self.fetching.values_mut() {
-            waiting.retain(|waits| *waits != run);
+        for fetching in self.fetching.values_mut() {
+            fetching.waiting.retain(|(waits, _)| *waits != run);
         }
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.known = None;

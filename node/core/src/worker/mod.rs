@@ -9,6 +9,7 @@ mod hold;
 mod outbox;
 mod receipts;
 mod slots;
+mod stand;
 mod watch;
 mod window;
 
@@ -58,6 +59,8 @@ struct Reservation {
     class: Class,
     left: u32,
     expires_at: Time,
+    /// It stands at the exchange `owner` for whoever is introduced.
+    standing: bool,
 }
 
 /// Where a held task is.
@@ -121,13 +124,24 @@ struct Held {
 }
 
 impl Held {
-    /// The blobs that must be here before it can run, with their lengths.
-    fn needs(&self) -> BTreeMap<BlobId, u64> {
+    /// The blobs that must be here before it can run, with the lengths that its owner claims.
+    fn needs(&self) -> BTreeSet<(BlobId, u64)> {
         let Program { module, module_bytes, files, .. } = &*self.program;
         let payloads = [files, &self.input].into_iter();
         let others = payloads.filter_map(|payload| Some((payload.blob()?, payload.bytes_len())));
         core::iter::once((*module, *module_bytes)).chain(others).collect()
     }
+}
+
+/// A blob on its way here.
+#[derive(Debug)]
+struct Fetching {
+    /// Who was asked for it.
+    from: PeerId,
+    /// The length that was claimed; the answer holds for no other.
+    bytes: u64,
+    /// Which runs wait for it, each with the length that it was told.
+    waiting: Vec<(RunId, u64)>,
 }
 
 /// What the tasks of one call have in common.
@@ -181,9 +195,9 @@ pub(crate) struct Worker {
     resting: BTreeSet<(Reverse<Class>, RunId)>,
     /// When those that run are not short any more, if something waits for that.
     look_at: Option<Time>,
-    /// Who was asked for a blob, and which runs wait for it.
-    fetching: BTreeMap<BlobId, (PeerId, Vec<RunId>)>,
-    present: BTreeSet<BlobId>,
+    fetching: BTreeMap<BlobId, Fetching>,
+    /// Blobs that are here and have that length: who claims another has not said the truth about them.
+    present: BTreeSet<(BlobId, u64)>,
     services: window::Services,
     outbox: Outbox,
     next_run: u64,
@@ -191,6 +205,7 @@ pub(crate) struct Worker {
     renew_at: Option<Time>,
     /// Owners whose last bid ran out unused; they come last until they use one.
     wasteful: BTreeSet<PeerId>,
+    stands: stand::Stands,
 }
 
 impl Worker {
@@ -232,6 +247,7 @@ impl Worker {
             next_turn: 0,
             renew_at: None,
             wasteful: BTreeSet::new(),
+            stands: stand::Stands::default(),
         }
     }
 
@@ -266,12 +282,7 @@ impl Worker {
             reservation.owner == owner && reservation.call == award.call && reservation.left >= count
         });
         let Some((job, offer)) = call.filter(|(job, _)| stands && is_sound(&award, *job)) else {
-            // An award that comes twice used its bid up the first time; what it gave is held, or has ended here.
-            let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
-            let leases: Vec<LeaseId> = leases.filter(|lease| !self.has(owner, *lease)).collect();
-            if !leases.is_empty() {
-                ctx.send(owner, Message::Refuse { leases });
-            }
+            self.refuse(ctx, owner, &award);
             return;
         };
         self.use_bid(ctx.now, owner, award.bid, (count, award.left));
@@ -288,6 +299,16 @@ impl Worker {
     /// Whether a lease is held, or has ended here.
     fn has(&self, owner: PeerId, lease: LeaseId) -> bool {
         self.leases.contains_key(&(owner, lease)) || self.outbox.contains((owner, lease))
+    }
+
+    /// Says of what an award's grants were not accepted. One that comes twice used its bid up the first time; what it
+    /// gave is held, or has ended here.
+    fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
+        let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
+        let leases: Vec<LeaseId> = leases.filter(|lease| !self.has(owner, *lease)).collect();
+        if !leases.is_empty() {
+            ctx.send(owner, Message::Refuse { leases });
+        }
     }
 
     fn use_bid(&mut self, now: Time, owner: PeerId, bid: BidId, (count, wanted): (u32, u32)) {
@@ -329,8 +350,8 @@ impl Worker {
     /// Takes runs that are gone out of what waits for something.
     fn forget_dropped(&mut self) {
         self.ready.retain(|(_, _, run)| self.runs.contains_key(run));
-        for (_, waiting) in self.fetching.values_mut() {
-            waiting.retain(|run| self.runs.contains_key(run));
+        for fetching in self.fetching.values_mut() {
+            fetching.waiting.retain(|(run, _)| self.runs.contains_key(run));
         }
     }
 

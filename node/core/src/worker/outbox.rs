@@ -181,9 +181,14 @@ impl Outbox {
         core::mem::take(&mut self.fresh)
     }
 
+    /// Whether so much waits that nothing more is taken of anybody.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= UNDELIVERED_MAX
+    }
+
     /// Whether so little waits for an owner's word that it may be promised more.
     pub(super) fn takes(&self, owner: PeerId) -> bool {
-        self.len() < UNDELIVERED_MAX && self.len_of(owner) < UNDELIVERED_PER_OWNER_MAX
+        !self.is_full() && self.len_of(owner) < UNDELIVERED_PER_OWNER_MAX
     }
 
     pub(super) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
@@ -213,7 +218,7 @@ impl Outbox {
             entry.wait_ms = (entry.wait_ms * 2).min(RESEND_MAX_MS);
             self.due.insert((entry.send_at, owner, lease));
             ctx.counters.resent += 1;
-            if owner == ctx.me || members.is_connected(owner) {
+            if owner == ctx.me || members.is_reachable(owner) {
                 direct.entry(owner).or_default().push(lease);
             }
             if owner != ctx.me && ctx.now.since_us(entry.since) >= 1000 * ctx.mesh.resend_ms {

@@ -13,6 +13,7 @@ use super::{Held, Stage, Worker, window};
 use crate::ctx::Ctx;
 use crate::effect::{Effect, Work};
 use crate::id::RunId;
+use crate::memo::Seen;
 use crate::message::{Class, Known, Message, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::receipt::Receipt;
 use crate::task::{INLINE_BYTES_MAX, Outcome, Report, Stream};
@@ -234,8 +235,9 @@ impl Worker {
         report.usage.queue_us = report.usage.queue_us.saturating_add(held.queue_us);
         if matches!(report.outcome, Outcome::Lost(_)) {
             // The module may be what was lost: the next task looks for it again.
-            self.present.remove(&held.program.module);
-            held.program.files.blob().map(|files| self.present.remove(&files));
+            for need in held.needs() {
+                self.present.remove(&need);
+            }
         } else {
             ctx.programs.measure(held.key, report.usage.wall_us);
             match held.ahead {
@@ -244,7 +246,7 @@ impl Worker {
             }
         }
         let Some(task) = held.task else { return };
-        if held.program.is_pure() && ctx.memo.remember(ctx.counters, task, &report, (ctx.me, true)) {
+        if held.program.is_pure() && ctx.memo.remember(ctx.counters, task, &report, (ctx.me, Seen::Here)) {
             ctx.memo.tell(ctx.counters, Known { task, report: report.clone(), worker: ctx.me });
         }
         let signs = held.terms.receipts;

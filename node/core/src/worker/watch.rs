@@ -51,7 +51,8 @@ impl Worker {
             if end > ctx.now {
                 break;
             }
-            self.wasteful.extend(self.bids.get(&bid).map(|reservation| reservation.owner));
+            let meant_for_one = self.bids.get(&bid).filter(|reservation| !reservation.standing);
+            self.wasteful.extend(meant_for_one.map(|reservation| reservation.owner));
             self.end_unused(bid);
         }
         self.standings.expire(ctx.now);
@@ -140,7 +141,7 @@ impl Worker {
             }
         }
         for (owner, mut ranges) in frames {
-            if owner != ctx.me && !members.is_connected(owner) {
+            if owner != ctx.me && !members.is_reachable(owner) {
                 ranges.truncate(GOSSIP_RANGES_MAX);
                 ctx.emit(Effect::Publish(Gossip::Renew { owner, leases: ranges }));
                 continue;
@@ -158,7 +159,7 @@ impl Worker {
             ctx.send(ctx.me, Message::Outcome(own));
         }
         for (owner, leases) in self.outbox.take_fresh(ctx) {
-            let ahead = self.stand_again(ctx, members, owner);
+            let ahead = self.keep_room_again(ctx, members, owner);
             self.outbox.send(ctx, owner, &leases, ahead);
         }
     }
@@ -167,10 +168,11 @@ impl Worker {
         let bid = self.bid_ends.first().map(|(at, _)| (*at, "a bid ends"));
         let call = self.call_end.map(|at| (at, "a call ends"));
         let renew = self.renew_at.map(|at| (at, "leases are renewed"));
+        let stand = self.stands.again_at.map(|at| (at, "what stands is said again"));
         let look = self.look_at.map(|at| (at, "what runs is not short any more"));
         let age = self.ageing.first().map(|(at, _)| (*at, "what waits counts as more urgent"));
         let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
         let standing = self.standings.next_wakeup().map(|at| (at, "a standing bid ends"));
-        [bid, standing, call, renew, look, age, outbox].into_iter().flatten().min()
+        [bid, standing, call, renew, stand, look, age, outbox].into_iter().flatten().min()
     }
 }

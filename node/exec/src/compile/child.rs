@@ -13,7 +13,7 @@ use super::wire::{self, Answer, Request};
 use super::work::{Effort, Flaw, compile};
 use crate::code::{CODE_BYTES_MAX, Tier};
 use crate::engines::Make;
-use crate::slot::confine_everything;
+use crate::slot::{close_others, confine_everything};
 
 /// Processor time of a child in its whole life, in seconds for each of its threads.
 const CPU_S_MAX: u64 = 600;
@@ -35,6 +35,7 @@ pub fn compile_main() -> ExitCode {
 fn serve(socket: BorrowedFd<'_>) -> io::Result<()> {
     // The socket ends the child between modules, this also within one.
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    close_others()?;
     bound(Resource::Core, 0)?;
     // A file that grows without end would fill the node's memory.
     bound(Resource::Fsize, CODE_BYTES_MAX)?;

@@ -1,5 +1,6 @@
-//! The node's end of a compile child: starts it, hands it one module at a time, waits no longer than the module may
-//! take, and ends it. What the child says is parsed; what it writes is closed to it before anybody maps it.
+//! The node's end of a compile child: starts it, hands it one module, waits no longer than the module may take, and
+//! ends it: a module that took its compiler over has nobody else's code in its hands. What the child says is parsed;
+//! what it writes is closed to it before anybody maps it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::Signal;
 use weft_core::BlobId;
 
 use super::intake::Bounds;
@@ -24,10 +26,6 @@ use crate::module::shorten;
 
 /// How often a waiting node looks whether it must end.
 const LOOK: Duration = Duration::from_millis(50);
-/// Modules that one child compiles. Then it goes, with whatever it may have kept.
-const JOBS_MAX: u32 = 32;
-/// After a longer module its child goes, so that its memory is back.
-const KEEP_BYTES_MAX: usize = 1 << 20;
 /// What is read of a dead child's last words, in bytes.
 const WORDS_BYTES_MAX: u64 = 4 << 10;
 /// A child that dies is given one more try, for it may have been somebody else's doing.
@@ -49,15 +47,11 @@ pub(super) struct Order<'a> {
     pub(super) memory_bytes: u64,
 }
 
-/// A place for one child, which is kept warm between small modules. Dropping it ends the child.
-#[derive(Debug, Default)]
-pub(super) struct Desk(Option<Seat>);
-
+/// One child. Dropping it ends the child.
 #[derive(Debug)]
 struct Seat {
     child: Child,
     socket: UnixDatagram,
-    jobs: u32,
 }
 
 impl Drop for Seat {
@@ -81,32 +75,30 @@ enum Death {
     Broken(io::Error),
 }
 
-impl Desk {
-    /// Has a module compiled. `quit` is asked now and then whether to give up.
-    pub(super) fn compile(&mut self, order: &Order<'_>, quit: &dyn Fn() -> bool) -> Result<Code, Flaw> {
-        let mut last = String::new();
-        for _ in 0..TRIES {
-            let mut draft = Draft::new().map_err(host)?;
-            let seat = match self.0.take() {
-                Some(seat) => seat,
-                None => Seat::start(order).map_err(host)?,
-            };
-            match seat.compile(order, &mut draft, quit) {
-                Ok((seat, answer)) => {
-                    let keep = seat.jobs < JOBS_MAX && order.bytes.len() <= KEEP_BYTES_MAX;
-                    self.0 = Some(seat).filter(|_| keep);
-                    answer?;
-                    return draft.seal(order.module, order.kind, order.make).map_err(host);
-                }
-                Err(Death::Late) => return Err(late(order)),
-                Err(Death::Quit) => return Err(Flaw::Host("the node ends".into())),
-                Err(Death::Broken(error)) => last = format!("it broke off: {error}"),
-                Err(Death::Dead(status, words)) => last = cause_of_death(order, status, &words)?,
+/// Has a module compiled, in a child of its own. `quit` is asked now and then whether to give up.
+pub(super) fn compile(order: &Order<'_>, quit: &dyn Fn() -> bool) -> Result<Code, Flaw> {
+    let mut last = String::new();
+    // A kill is never a module's own doing: its memory and time end by other means.
+    let mut killed = false;
+    for _ in 0..TRIES {
+        let mut draft = Draft::new().map_err(host)?;
+        match Seat::start(order).map_err(host)?.compile(order, &mut draft, quit) {
+            Ok(answer) => {
+                answer?;
+                return draft.seal(order.module, order.kind, order.make).map_err(host);
             }
-            tracing::warn!(module = %order.module, last, "a compile child is lost");
+            Err(Death::Late) => return Err(late(order)),
+            Err(Death::Quit) => return Err(Flaw::Host("the node ends".into())),
+            Err(Death::Broken(error)) => last = format!("it broke off: {error}"),
+            Err(Death::Dead(status, words)) => {
+                killed |= status.signal() == Some(Signal::KILL.as_raw());
+                last = cause_of_death(order, status, &words)?;
+            }
         }
-        Err(Flaw::Late(format!("compile: the compiler died twice on this module; {last}")))
+        tracing::warn!(module = %order.module, last, "a compile child is lost");
     }
+    let text = format!("compile: the compiler died twice on this module; {last}");
+    Err(if killed { Flaw::Host(text) } else { Flaw::Heavy(text) })
 }
 
 impl Seat {
@@ -120,17 +112,11 @@ impl Seat {
         let child = command.spawn()?;
         let socket = UnixDatagram::from(ours);
         socket.set_read_timeout(Some(LOOK))?;
-        Ok(Self { child, socket, jobs: 0 })
+        Ok(Self { child, socket })
     }
 
-    fn compile(
-        mut self,
-        order: &Order<'_>,
-        draft: &mut Draft,
-        quit: &dyn Fn() -> bool,
-    ) -> Result<(Self, Answer), Death> {
+    fn compile(self, order: &Order<'_>, draft: &mut Draft, quit: &dyn Fn() -> bool) -> Result<Answer, Death> {
         let until = Instant::now() + order.time;
-        self.jobs += 1;
         let module = module_file(order.bytes).map_err(Death::Broken)?;
         // A dead child is found by waiting for its answer.
         if let Err(error) = wire::send_request(&self.socket, &request(order), module.as_fd(), draft.fd()) {
@@ -141,7 +127,7 @@ impl Seat {
         loop {
             match self.socket.recv(&mut buffer) {
                 Ok(got) => match wire::decode_answer(buffer.get(..got).unwrap_or_default()) {
-                    Ok(Some(answer)) => return Ok((self, answer)),
+                    Ok(Some(answer)) => return Ok(answer),
                     Ok(None) => return Err(self.bury()),
                     Err(error) => return Err(Death::Broken(error)),
                 },
@@ -204,10 +190,9 @@ fn cause_of_death(order: &Order<'_>, status: ExitStatus, words: &str) -> Result<
     // What Rust's runtime says when an allocation fails.
     if words.contains("memory allocation of") {
         let mib = order.memory_bytes >> 20;
-        return Err(Flaw::Late(format!("compile memory: more than {mib} MiB")));
+        return Err(Flaw::Heavy(format!("compile memory: more than {mib} MiB")));
     }
-    let xcpu = rustix::process::Signal::XCPU.as_raw();
-    if status.signal() == Some(xcpu) {
+    if status.signal() == Some(Signal::XCPU.as_raw()) {
         return Err(late(order));
     }
     let words = shorten(words.trim(), 200);

@@ -51,7 +51,7 @@ use worker::Worker;
 const FAST_THREADS: usize = 2;
 /// Threads that optimise what runs already.
 const SLOW_THREADS: usize = 1;
-/// How long a thread without work, and its child, stay.
+/// How long a thread without work stays.
 const IDLE: Duration = Duration::from_secs(30);
 
 pub use settings::{Allowance, CompilerConfig, CompilerStatus, How};
@@ -111,7 +111,7 @@ impl Compiler {
         let generation = fingerprint(&engine);
         let disk = config.cache_dir.as_ref().map(|dir| DiskCache::open(dir, &generation, config.disk_bytes));
         let disk = disk.transpose().map_err(SandboxError::Cache)?;
-        let shelf = Mutex::new(Shelf::new(config.memory_bytes));
+        let shelf = Mutex::new(Shelf::new(config.memory_bytes, config.late_for));
         let makers = Mutex::new(Vec::new());
         let shared = Shared { config, disk, makers, shelf, queued: Condvar::new(), answered: Condvar::new() };
         Ok(Self(Arc::new(Handle(Arc::new(shared)))))
@@ -232,9 +232,9 @@ impl Shared {
         }
     }
 
-    /// A compiling thread's life: it ends after a while without work, and its child with it.
+    /// A compiling thread's life: it ends after a while without work.
     fn serve(self: &Arc<Self>, pace: Pace) {
-        let mut worker = Worker::new(self, pace);
+        let worker = Worker::new(self, pace);
         while let Some(job) = self.next(pace) {
             match pace {
                 Pace::Fast => {
@@ -324,16 +324,18 @@ fn again(result: &Result<Arc<Code>, PrepareError>) -> Result<Arc<Code>, PrepareE
         Err(PrepareError::Invalid(text)) => Err(PrepareError::Invalid(text.clone())),
         Err(PrepareError::TooLong { bytes }) => Err(PrepareError::TooLong { bytes: *bytes }),
         Err(PrepareError::Limit(text)) => Err(PrepareError::Limit(text.clone())),
+        Err(PrepareError::Late(text)) => Err(PrepareError::Late(text.clone())),
         Err(PrepareError::Host(text)) => Err(PrepareError::Host(text.clone())),
         Err(PrepareError::Engine(text)) => Err(PrepareError::Engine(text.clone())),
     }
 }
 
-/// What a refusal that will always be the same is remembered as.
+/// What a refusal that will be the same again, always or for a while, is remembered as.
 fn refusal(error: &PrepareError) -> Option<Refusal> {
     match error {
         PrepareError::Invalid(text) => Some(Refusal::Invalid(text.clone())),
         PrepareError::Limit(text) => Some(Refusal::Limit(text.clone())),
+        PrepareError::Late(text) => Some(Refusal::Late(text.clone())),
         PrepareError::TooLong { bytes } => Some(Refusal::TooLong { bytes: *bytes }),
         PrepareError::Unreadable(_) | PrepareError::Host(_) | PrepareError::Engine(_) => None,
     }

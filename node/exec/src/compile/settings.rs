@@ -13,6 +13,9 @@ use crate::engines::Interrupt;
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// A longer module is compiled by the baseline compiler first: optimising takes about 0.6 ms a kilobyte of one core.
 const QUICK_BYTES_MAX: u64 = 250 << 10;
+/// A module that took too long is not tried again for so long: it may be the module, or a machine that was busy.
+const LATE_FOR: Duration = Duration::from_secs(300);
+
 /// Where compilers run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum How {
@@ -73,6 +76,8 @@ pub struct CompilerConfig {
     pub disk_bytes: u64,
     /// Bytes of code in memory.
     pub memory_bytes: u64,
+    /// For how long a module that took too long is not tried again.
+    pub late_for: Duration,
 }
 
 impl CompilerConfig {
@@ -88,6 +93,7 @@ impl CompilerConfig {
             quick_bytes: QUICK_BYTES_MAX,
             disk_bytes: DISK_BYTES_MAX,
             memory_bytes: MEMORY_BYTES_MAX,
+            late_for: LATE_FOR,
         }
     }
 }

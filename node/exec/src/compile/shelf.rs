@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use weft_core::BlobId;
 
@@ -58,6 +59,8 @@ enum Upgrade {
 
 struct Place {
     verdict: Option<Verdict>,
+    /// When it was made, if it holds for a while only.
+    late_since: Option<Instant>,
     making: bool,
     upgrade: Upgrade,
     waiting: Vec<OnDone>,
@@ -67,6 +70,13 @@ struct Place {
 impl Place {
     fn code_bytes(&self) -> u64 {
         self.verdict.as_ref().and_then(|verdict| verdict.as_ref().ok()).map_or(0, |code| code.bytes_len())
+    }
+
+    /// Forgets that it took too long, after a while.
+    fn try_again(&mut self, late_for: Duration) {
+        if self.late_since.is_some_and(|since| since.elapsed() >= late_for) {
+            (self.verdict, self.late_since) = (None, None);
+        }
     }
 
     /// Whether nobody is at it.
@@ -100,13 +110,14 @@ pub(super) struct Shelf {
     uses: u64,
     code_bytes: u64,
     most_bytes: u64,
+    late_for: Duration,
     compiled: u64,
     loaded: u64,
     quit: bool,
 }
 
 impl Shelf {
-    pub(super) fn new(most_bytes: u64) -> Self {
+    pub(super) fn new(most_bytes: u64, late_for: Duration) -> Self {
         Self {
             places: BTreeMap::new(),
             fast: Line::default(),
@@ -114,6 +125,7 @@ impl Shelf {
             uses: 0,
             code_bytes: 0,
             most_bytes,
+            late_for,
             compiled: 0,
             loaded: 0,
             quit: false,
@@ -123,7 +135,9 @@ impl Shelf {
     /// What is known of a module.
     pub(super) fn get(&mut self, spot: Spot) -> Option<Verdict> {
         self.uses += 1;
+        let late_for = self.late_for;
         let place = self.places.get_mut(&spot)?;
+        place.try_again(late_for);
         place.used = self.uses;
         place.verdict.clone()
     }
@@ -174,6 +188,9 @@ impl Shelf {
         place.upgrade = if is_baseline(result) { Upgrade::Coming } else { Upgrade::No };
         let waiting = std::mem::take(&mut place.waiting);
         self.set(spot, verdict);
+        if let Some(place) = self.places.get_mut(&spot) {
+            place.late_since = matches!(result, Err(PrepareError::Late(_))).then(Instant::now);
+        }
         waiting
     }
 
@@ -282,14 +299,16 @@ impl Shelf {
 
     fn place(&mut self, spot: Spot) -> &mut Place {
         self.uses += 1;
-        let used = self.uses;
+        let (used, late_for) = (self.uses, self.late_for);
         let place = self.places.entry(spot).or_insert_with(|| Place {
             verdict: None,
+            late_since: None,
             making: false,
             upgrade: Upgrade::No,
             waiting: Vec::new(),
             used,
         });
+        place.try_again(late_for);
         place.used = used;
         place
     }

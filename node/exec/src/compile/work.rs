@@ -25,7 +25,9 @@ pub(crate) enum Flaw {
     Limit(String),
     /// This compiler can't; another may.
     Unsupported(String),
-    /// Compiling took more time or memory than it is given; the text says which.
+    /// Compiling took more memory than it is given, or ended the compiler; the text says which.
+    Heavy(String),
+    /// Compiling took more time than it is given, which a busy machine may have had a part in; the text says so.
     Late(String),
     /// This machine could not.
     Host(String),
@@ -36,6 +38,7 @@ impl fmt::Display for Flaw {
         let (Self::Invalid(text)
         | Self::Limit(text)
         | Self::Unsupported(text)
+        | Self::Heavy(text)
         | Self::Late(text)
         | Self::Host(text)) = self;
         f.write_str(text)

@@ -8,8 +8,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use weft_core::BlobId;
 
-#[cfg(target_os = "linux")]
-use super::desk::Desk;
 use super::shelf::{Job, Spot};
 use super::work::{Flaw, compile};
 use super::{How, Maker, Pace, Shared, intake};
@@ -19,12 +17,10 @@ use crate::disk::Name;
 use crate::engines::Make;
 use crate::sandbox::PrepareError;
 
-/// One thread's means. Dropping it ends its child.
+/// One thread's means.
 pub(super) struct Worker<'a> {
     shared: &'a Shared,
     pace: Pace,
-    #[cfg(target_os = "linux")]
-    desk: Desk,
 }
 
 /// A module that is to be compiled.
@@ -36,16 +32,11 @@ struct Source {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared, pace: Pace) -> Self {
-        Self {
-            shared,
-            pace,
-            #[cfg(target_os = "linux")]
-            desk: Desk::default(),
-        }
+        Self { shared, pace }
     }
 
     /// The first code for a module that tasks wait for: the best that the disk has, else what is made soonest.
-    pub(super) fn first(&mut self, job: &Job) -> Result<Arc<Code>, PrepareError> {
+    pub(super) fn first(&self, job: &Job) -> Result<Arc<Code>, PrepareError> {
         let started = Instant::now();
         let (module, key) = job.spot;
         let optimised = self.shared.maker(key, Tier::Optimised)?;
@@ -63,7 +54,7 @@ impl<'a> Worker<'a> {
             match self.make(&source, make, &maker) {
                 Ok(code) => return Ok(Arc::new(code.with_time(started.elapsed()))),
                 Err(flaw @ (Flaw::Invalid(_) | Flaw::Limit(_))) => return Err(error(flaw)),
-                Err(Flaw::Unsupported(text) | Flaw::Late(text) | Flaw::Host(text)) => {
+                Err(Flaw::Unsupported(text) | Flaw::Heavy(text) | Flaw::Late(text) | Flaw::Host(text)) => {
                     tracing::debug!(%module, text, "no baseline code for a module");
                 }
             }
@@ -75,7 +66,7 @@ impl<'a> Worker<'a> {
 
     /// Optimised code for a module that somebody waits for on his own thread.
     pub(super) fn optimised(
-        &mut self,
+        &self,
         spot: Spot,
         read: impl FnOnce() -> io::Result<Bytes>,
     ) -> Result<Arc<Code>, PrepareError> {
@@ -109,7 +100,7 @@ impl<'a> Worker<'a> {
         Some(code)
     }
 
-    fn make(&mut self, source: &Source, make: Make, maker: &Maker) -> Result<Code, Flaw> {
+    fn make(&self, source: &Source, make: Make, maker: &Maker) -> Result<Code, Flaw> {
         let code = match &self.shared.config.how {
             How::Here => self.make_here(source, make, maker)?,
             How::Child { program, args } => self.make_there(source, make, program, args)?,
@@ -135,13 +126,13 @@ impl<'a> Worker<'a> {
 #[cfg(target_os = "linux")]
 impl Worker<'_> {
     fn make_there(
-        &mut self,
+        &self,
         source: &Source,
         make: Make,
         program: &std::path::Path,
         args: &[std::ffi::OsString],
     ) -> Result<Code, Flaw> {
-        use super::desk::Order;
+        use super::desk::{self, Order};
         let config = &self.shared.config;
         let order = Order {
             program,
@@ -155,14 +146,14 @@ impl Worker<'_> {
             time: config.allowance.of(make.tier),
             memory_bytes: config.allowance.memory_bytes,
         };
-        self.desk.compile(&order, &|| self.shared.shelf().must_quit())
+        desk::compile(&order, &|| self.shared.shelf().must_quit())
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 impl Worker<'_> {
     fn make_there(
-        &mut self,
+        &self,
         _source: &Source,
         _make: Make,
         _program: &std::path::Path,
@@ -191,7 +182,8 @@ fn source(module: BlobId, read: io::Result<Bytes>) -> Result<Source, PrepareErro
 fn error(flaw: Flaw) -> PrepareError {
     match flaw {
         Flaw::Invalid(text) | Flaw::Unsupported(text) => PrepareError::Invalid(text),
-        Flaw::Limit(text) | Flaw::Late(text) => PrepareError::Limit(text),
+        Flaw::Limit(text) | Flaw::Heavy(text) => PrepareError::Limit(text),
+        Flaw::Late(text) => PrepareError::Late(text),
         Flaw::Host(text) => PrepareError::Host(text),
     }
 }

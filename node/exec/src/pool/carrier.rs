@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Seek};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -75,9 +75,7 @@ impl Part {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the slot's file has another length"));
         }
         file.rewind()?;
-        let mut content = Vec::with_capacity(usize::try_from(bytes).map_err(io::Error::other)?);
-        file.take(bytes).read_to_end(&mut content)?;
-        Ok(Payload::Blob { id: blobs.write(content)?, bytes })
+        Ok(Payload::Blob { id: blobs.write_file(file, bytes)?, bytes })
     }
 }
 
@@ -165,5 +163,53 @@ pub(super) fn carry(front: &Front, blobs: &dyn BlobAccess, errand: Errand) {
         // Processes are started by the keeper, for they die with the thread that did; the compiler has threads of its
         // own.
         Errand::Spawn(_) | Errand::Program(Wish::Code(..)) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use bytes::Bytes;
+    use weft_core::BlobId;
+
+    use super::*;
+
+    /// Takes files piece by piece, and nothing that somebody read whole.
+    struct Streamed;
+
+    impl BlobAccess for Streamed {
+        fn read(&self, _: BlobId) -> io::Result<Bytes> {
+            Err(io::Error::other("nothing is here"))
+        }
+
+        fn len(&self, _: BlobId) -> Option<u64> {
+            None
+        }
+
+        fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
+            Err(io::Error::other(format!("{} bytes were read into the node", bytes.len())))
+        }
+
+        fn write_file(&self, mut file: File, bytes: u64) -> io::Result<BlobId> {
+            let mut first = [0; 4];
+            file.read_exact(&mut first)?;
+            assert_eq!(file.metadata()?.len(), bytes);
+            Ok(BlobId::of(&first))
+        }
+    }
+
+    #[test]
+    fn a_long_part_goes_to_the_store_as_a_file() {
+        let long = || {
+            let mut file = crate::pool::in_memory(b"head").unwrap();
+            file.set_len(1 << 40).unwrap();
+            file.seek(io::SeekFrom::End(0)).unwrap();
+            file.flush().unwrap();
+            OwnedFd::from(file)
+        };
+        let stored = Part::File(long(), 1 << 40).store(&Streamed).unwrap();
+        assert_eq!(stored, Payload::Blob { id: BlobId::of(b"head"), bytes: 1 << 40 });
+        assert!(Part::File(long(), 1 << 30).store(&Streamed).is_err(), "the slot lied about its length");
     }
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
-use weft_core::{Limits, Outcome, RunId};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use weft_core::RunId;
 
+use super::assigned::{Asked, Assigned, Ending, archive_max};
 use super::known::Known;
 use super::programs::Runnable;
 use super::state::Waiting;
@@ -26,6 +27,9 @@ pub(super) const WORK_MAX: Duration = Duration::from_micros(2000);
 /// Frames and bytes that are read from one slot before others have their turn.
 const READS_PER_TURN: usize = 16;
 
+/// What is read of a slot's complaints, in bytes.
+const WORDS_BYTES_MAX: usize = 500;
+
 /// What epoll says an event belongs to.
 pub(super) const TIMER: u64 = u64::MAX;
 
@@ -36,6 +40,8 @@ pub(super) struct Spawned {
     pub(super) socket: OwnedFd,
     pub(super) page: Page,
     pub(super) page_file: OwnedFd,
+    /// Where it writes what it has to complain of; reading never waits.
+    pub(super) words: OwnedFd,
 }
 
 /// Where a slot is in its life.
@@ -49,33 +55,14 @@ pub(super) enum Phase {
     Dying,
 }
 
-/// How the run that a slot is at ends when the slot is killed.
-#[derive(Clone, Debug)]
-pub(super) enum Ending {
-    /// Like this, if it is the run of this number.
-    Run(u32, Outcome),
-    /// Like this, whichever it is.
-    Any(Outcome),
-}
-
-/// A task that a slot was given.
-#[derive(Debug)]
-pub(super) struct Assigned {
-    pub(super) number: u32,
-    pub(super) waiting: Box<Waiting>,
-    /// What it is expected to take.
-    pub(super) expected: Duration,
-    /// Bytes that it printed and that were passed on.
-    printed: u64,
-}
-
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) id: u64,
     process: process::Child,
     pid: Pid,
-    /// Readable when the process has ended; open, so that epoll tells it.
-    _pidfd: OwnedFd,
+    /// Readable when the process has ended.
+    pidfd: OwnedFd,
+    words: OwnedFd,
     socket: OwnedFd,
     pub(super) page: Page,
     out: Outgoing,
@@ -112,7 +99,7 @@ impl Child {
         memory_max_bytes: u64,
         now: Instant,
     ) -> io::Result<Self> {
-        let Spawned { mut process, socket, page, page_file } = spawned;
+        let Spawned { mut process, socket, page, page_file, words } = spawned;
         let prepared = prepare(&process, &socket, epoll, id);
         let (pid, pidfd) = match prepared {
             Ok(prepared) => prepared,
@@ -129,7 +116,8 @@ impl Child {
             id,
             process,
             pid,
-            _pidfd: pidfd,
+            pidfd,
+            words,
             socket,
             page,
             out,
@@ -205,7 +193,8 @@ impl Child {
         };
         self.out.push(&word, waiting.input.clone());
         self.expected += runnable.expected;
-        self.tasks.push_back(Assigned { number, waiting, expected: runnable.expected, printed: 0 });
+        let (expected, asked) = (runnable.expected, Asked::Run);
+        self.tasks.push_back(Assigned { number, waiting, expected, asked, printed: 0 });
         Ok(())
     }
 
@@ -329,8 +318,7 @@ impl Child {
     }
 
     fn signal(&self, signal: Signal) {
-        // One that has ended is not buried yet, so that the number is still its own.
-        if let Err(error) = kill_process(self.pid, signal) {
+        if let Err(error) = pidfd_send_signal(&self.pidfd, signal) {
             tracing::warn!(%error, pid = self.pid(), ?signal, "a slot can't be signalled");
         }
     }
@@ -355,6 +343,13 @@ impl Child {
         self.process.try_wait()
     }
 
+    /// What it complained of, fit for a log: it may be a stranger's word.
+    pub(super) fn words(&self) -> String {
+        let mut bytes = [0; WORDS_BYTES_MAX];
+        let read = rustix::io::read(&self.words, &mut bytes).unwrap_or(0);
+        plain(&String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()))
+    }
+
     /// Ends it and waits for that.
     pub(super) fn end(mut self) {
         if let Err(error) = self.process.kill().and_then(|()| self.process.wait().map(drop)) {
@@ -363,11 +358,9 @@ impl Child {
     }
 }
 
-/// How long an archive of what a task left can be: names and padding included.
-fn archive_max(limits: &Limits) -> u64 {
-    const EACH: u64 = 8 << 10;
-    const END: u64 = 1 << 20;
-    u64::from(limits.files).saturating_mul(EACH).saturating_add(limits.files_bytes).saturating_add(END)
+/// A slot's text without what would do something to a terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.trim().chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// Registers the process with epoll.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 use weft_core::{Limit, Outcome};
 
-use super::child::{Assigned, Child, Ending, Phase};
+use super::assigned::{Assigned, Ending};
+use super::child::{Child, Phase};
 use super::state::State;
 use crate::slot::now_us;
 
@@ -14,8 +15,9 @@ use crate::slot::now_us;
 const PATIENCE: Duration = Duration::from_millis(5);
 /// How much later than its limit a run may be answered by its own slot; then the slot is killed.
 const GRACE: Duration = Duration::from_millis(50);
-/// How much longer than that a slot may take that says its run began later than the node thinks.
-const DOUBT: Duration = Duration::from_secs(1);
+/// A slot may take so long to load a task: a full input and files from a slow disk. Then it is killed; nothing is said
+/// of the task by that.
+const LOAD_MAX: Duration = Duration::from_secs(60);
 /// A slot without work lives so long, unless it is the one spare.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// A process must be ready within this time.
@@ -24,7 +26,7 @@ pub(super) const START_MAX: Duration = Duration::from_secs(20);
 impl State {
     /// Sets the timer to the next instant at which something is due.
     pub(super) fn set_timer(&mut self, now: Instant) {
-        let due = self.children.values().filter_map(|child| self.due(child)).chain(self.retry_at).min();
+        let due = self.children.values().filter_map(|child| due(child, now)).chain(self.retry_at).min();
         let Some(due) = due else { return };
         // One that rings too early costs one look.
         if self.armed.is_some_and(|armed| armed <= due && armed > now) {
@@ -55,26 +57,12 @@ impl State {
         let _rang = rustix::io::read(&self.timer, &mut [0_u8; 8]);
     }
 
-    /// When something is to be done about this slot if nothing happens before.
-    fn due(&self, child: &Child) -> Option<Instant> {
-        match child.phase {
-            Phase::Dying => None,
-            Phase::Starting => Some(child.progress + START_MAX),
-            Phase::Ready if child.held_since.is_some() => None,
-            Phase::Ready => match child.tasks.front() {
-                None => Some(child.progress + IDLE_MAX),
-                Some(_) if child.tasks.len() > 1 && !child.stuck => Some(child.progress + PATIENCE),
-                Some(first) => Some(latest_end(first, child)),
-            },
-        }
-    }
-
     /// Does what is due.
     pub(super) fn look_at_clock(&mut self, now: Instant) {
         let due: Vec<u64> = self
             .children
             .values()
-            .filter(|child| self.due(child).is_some_and(|due| due <= now))
+            .filter(|child| due(child, now).is_some_and(|due| due <= now))
             .map(|child| child.id)
             .collect();
         for id in due {
@@ -89,40 +77,94 @@ impl State {
             child.kill(Ending::Any(Outcome::Lost("the slot did not start in time".into())));
             return;
         }
-        let Some(first) = child.tasks.front() else {
+        if child.tasks.is_empty() {
             if idle > 1 {
                 child.kill(Ending::Any(Outcome::Lost("the slot was idle".into())));
             } else {
                 child.progress = now;
             }
-            return;
-        };
-        if now >= latest_end(first, child) {
-            let limit_ms = first.waiting.work.program.limits.wall_ms;
-            let outcome = Outcome::LimitExceeded(Limit::WallTime { limit_ms });
-            child.kill(Ending::Any(outcome));
-            return;
-        }
-        if child.tasks.len() > 1 && !child.stuck {
-            child.stuck = true;
-            match child.take_back() {
-                Ok(back) => self.requeue(back),
-                Err(error) => child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}")))),
-            }
+        } else if let Some(ending) = overdue(child, now) {
+            child.kill(ending);
+        } else if child.tasks.len() > 1 && !child.stuck {
+            self.share(id, now);
         } else {
-            // The slot says that its run began later than was thought.
             child.stuck = true;
         }
     }
+
+    /// Others take what a slot has not begun. One that is still loading keeps its first task, for which it does that.
+    fn share(&mut self, id: u64, now: Instant) {
+        let Some(child) = self.children.get_mut(&id) else { return };
+        let mut back = match child.take_back() {
+            Ok(back) => back,
+            Err(error) => return child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}")))),
+        };
+        if child.tasks.is_empty() && !back.is_empty() {
+            let (first, progress) = (back.remove(0), child.progress);
+            let given = match self.programs.runnable(first.program) {
+                Some(runnable) => child.give(first, &runnable, now).map_err(|(first, _)| first),
+                None => Err(first),
+            };
+            back.extend(given.err());
+            // It goes on with the loading that it is at.
+            child.progress = progress;
+            if let Err(error) = child.send(&self.epoll) {
+                tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
+            }
+        }
+        child.stuck = true;
+        self.requeue(back);
+    }
 }
 
-/// When the slot is killed because its run did not end at its limit.
-fn latest_end(first: &Assigned, child: &Child) -> Instant {
-    let limit = Duration::from_millis(u64::from(first.waiting.work.program.limits.wall_ms));
-    // By the slot's own words its run may have begun later; no later than `DOUBT`.
-    let began = child.page.started_us();
-    let since = Duration::from_micros(now_us().saturating_sub(began));
-    let said = Instant::now().checked_sub(since).unwrap_or(child.progress);
-    let began = said.clamp(child.progress, child.progress + DOUBT);
-    began + limit + GRACE
+/// When something is to be done about this slot if nothing happens before.
+fn due(child: &Child, now: Instant) -> Option<Instant> {
+    match child.phase {
+        Phase::Dying => None,
+        Phase::Starting => Some(child.progress + START_MAX),
+        Phase::Ready if child.held_since.is_some() => None,
+        Phase::Ready if child.tasks.len() > 1 && !child.stuck => Some(child.progress + PATIENCE),
+        Phase::Ready => match at_work(child) {
+            None => Some(child.progress + IDLE_MAX),
+            Some((task, Some(began))) => Some(latest_end(task, began)),
+            // Nobody says when it has been loaded.
+            Some((_, None)) => Some((now + GRACE).min(child.progress + LOAD_MAX)),
+        },
+    }
+}
+
+/// The task that a slot is at by its own words, and since when; the first, if it has begun none. While a task is being
+/// loaded, which reads its input and files and maps its code, its time does not count.
+fn at_work(child: &Child) -> Option<(&Assigned, Option<Instant>)> {
+    let running = child.running();
+    let Some(task) = child.tasks.iter().find(|task| task.number == running) else {
+        return child.tasks.front().map(|first| (first, None));
+    };
+    let began = child.page.began_us().map(|began| {
+        let since = Duration::from_micros(now_us().saturating_sub(began));
+        let said = Instant::now().checked_sub(since).unwrap_or(child.progress);
+        said.clamp(child.progress, child.progress + LOAD_MAX)
+    });
+    Some((task, began))
+}
+
+/// When the slot is killed if this task has not ended by then.
+fn latest_end(task: &Assigned, began: Instant) -> Instant {
+    began + Duration::from_millis(u64::from(task.waiting.work.program.limits.wall_ms)) + GRACE
+}
+
+/// How a slot's task ends because its time is up, if it is.
+fn overdue(child: &Child, now: Instant) -> Option<Ending> {
+    let (task, began) = at_work(child)?;
+    let outcome = match began {
+        Some(began) if now >= latest_end(task, began) => {
+            let limit_ms = task.waiting.work.program.limits.wall_ms;
+            Outcome::LimitExceeded(Limit::WallTime { limit_ms })
+        }
+        None if now >= child.progress + LOAD_MAX => {
+            Outcome::Lost(format!("the task was not loaded within {} s", LOAD_MAX.as_secs()))
+        }
+        Some(_) | None => return None,
+    };
+    Some(Ending::Run(task.number, outcome))
 }

@@ -8,10 +8,12 @@ use rustix::fs::{SealFlags, fcntl_get_seals};
 use weft_core::{Outcome, Payload, Report, Usage};
 
 use super::PoolEvent;
+use super::assigned::{Asked, Ending};
 use super::carrier::{Parcel, Part};
-use super::child::{Child, Ending, Phase, TIMER};
+use super::child::{Child, Phase, TIMER, plain};
 use super::process::Front;
 use super::state::{Errand, State};
+use crate::slot::page::is_before;
 use crate::slot::socket::Broken;
 use crate::slot::wire::{Brought, FromSlot, PROTOCOL};
 
@@ -84,7 +86,7 @@ impl Front {
                 state.confinement = Some(confinement);
             }
             FromSlot::Failed(text) => {
-                let text: String = text.chars().take(500).collect();
+                let text = plain(&text.chars().take(500).collect::<String>());
                 child.kill(Ending::Any(Outcome::Lost(format!("the slot did not start: {text}"))));
             }
             FromSlot::Printed { number, stream, offset, bytes } => {
@@ -97,8 +99,8 @@ impl Front {
                 let mut part = |brought| part(brought, &mut files);
                 let parts = [part(output)?, part(errors)?, part(left)?];
                 // Whatever was wrong until here ends this task with its slot.
-                let task = child.reported(number, bytes, now)?;
                 child.go_on(now);
+                let task = child.reported(number, bytes, now)?;
                 let mut usage = usage;
                 usage.compile_us = task.waiting.compile_us;
                 usage.queue_us = usage.queue_us.saturating_sub(usage.compile_us);
@@ -118,34 +120,37 @@ impl Front {
     /// Answers for a process that has ended, and takes back what it did not start.
     fn died(&self, state: &mut State, mut child: Child, how: &str, now: Instant) {
         let pid = child.pid();
-        let running = child.running();
         let ending = child.ending.take();
+        let culprit = culprit(&child, ending.as_ref());
         let outcome = match &ending {
             Some(Ending::Any(outcome)) => outcome.clone(),
-            Some(Ending::Run(number, outcome)) if *number == running => outcome.clone(),
+            Some(Ending::Run(number, outcome)) if Some(*number) == culprit => outcome.clone(),
             Some(Ending::Run(..)) | None => Outcome::Lost(format!("the slot died: {how}")),
         };
         let idle = child.tasks.is_empty();
+        let words = child.words();
         if !child.greeted {
             let reason = if ending.is_some() { outcome.to_string() } else { format!("the slot died: {how}") };
+            let reason = if words.is_empty() { reason } else { format!("{reason}: {words}") };
             self.failed_to_start(state, &reason, now);
         } else if !idle || ending.is_none() {
             state.replaced += 1;
-            tracing::warn!(pid, how, %outcome, "a slot is replaced");
+            tracing::warn!(pid, how, words, %outcome, "a slot is replaced");
         }
         let wall_us = u64::try_from(child.ran(now).as_micros()).unwrap_or(u64::MAX);
-        let tasks = std::mem::take(&mut child.tasks);
-        // One that lied may have lied about this too: then it is the first.
-        let first = tasks.front().filter(|_| ending.is_some()).map(|task| task.number);
-        let culprit = tasks.iter().map(|task| task.number).find(|number| *number == running).or(first);
-        for mut task in tasks {
+        for mut task in std::mem::take(&mut child.tasks) {
             task.waiting.deaths += 1;
-            if Some(task.number) == culprit || task.waiting.deaths >= DEATHS_MAX {
-                let usage = Usage { wall_us, ..Usage::default() };
-                state.end(&task.waiting, Report { usage, ..Report::bare(outcome.clone()) });
-            } else {
-                // Those before it have ended, but their reports are gone with the slot; they run again.
-                state.requeue([task.waiting]);
+            let is_culprit = Some(task.number) == culprit;
+            let usage = Usage { wall_us: if is_culprit { wall_us } else { 0 }, ..Usage::default() };
+            let end = |outcome| Report { usage, ..Report::bare(outcome) };
+            match task.asked {
+                Asked::Abort => state.end(&task.waiting, end(Outcome::Cancelled)),
+                Asked::Run | Asked::Hold if is_culprit || task.waiting.deaths >= DEATHS_MAX => {
+                    state.end(&task.waiting, end(outcome.clone()));
+                }
+                Asked::Hold => state.hold(task.waiting),
+                // Those before the culprit have ended, but their reports are gone with the slot; they run again.
+                Asked::Run => state.requeue([task.waiting]),
             }
         }
     }
@@ -168,6 +173,19 @@ impl Front {
             state.give_up(waiting, Outcome::Lost(text.clone()));
         }
     }
+}
+
+/// The task that a slot died of, or is taken to have: the one that it was killed for, or was at. Where it was killed and
+/// says that it is at none of its tasks, the first, unless nobody began that.
+fn culprit(child: &Child, ending: Option<&Ending>) -> Option<u32> {
+    let has = |number: &u32| child.tasks.iter().any(|task| task.number == *number);
+    let named = match ending {
+        Some(Ending::Run(number, _)) => Some(*number),
+        Some(Ending::Any(_)) | None => None,
+    };
+    let began = |number: &u32| is_before(*number, child.page.started());
+    let first = child.tasks.front().filter(|_| ending.is_some()).map(|task| task.number).filter(began);
+    named.filter(has).or_else(|| Some(child.running()).filter(has)).or(first)
 }
 
 /// A part of a report, in memory or in a file whose bytes can't change any more.

@@ -104,9 +104,15 @@ fn start(program: &PathBuf, args: &[OsString]) -> io::Result<Spawned> {
     let (page, page_file) = Page::create()?;
     let mut command = Command::new(program);
     command.args(args).env_clear().current_dir("/");
-    command.stdin(Stdio::from(theirs)).stdout(Stdio::null());
-    // What the terminal sends to this process is not meant for them: they end with it.
+    // Neither the terminal nor the log is theirs. What they say last is read when they have ended; until then the pipe
+    // takes what it holds, and nobody waits for the other.
+    let (words, says) = io::pipe()?;
+    rustix::io::ioctl_fionbio(&words, true)?;
+    rustix::io::ioctl_fionbio(&says, true)?;
+    command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::from(says));
+    // What the terminal sends to this process is not meant for them: they end with it. No session of its own: where the
+    // kernel shares processors out by session, its nice value would count for nothing beside the node.
     command.process_group(0);
     let process = command.spawn()?;
-    Ok(Spawned { process, socket: ours, page, page_file })
+    Ok(Spawned { process, socket: ours, page, page_file, words: words.into() })
 }

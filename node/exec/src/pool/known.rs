@@ -11,12 +11,25 @@ use crate::slot::wire::ToSlot;
 
 /// Programs that one slot keeps loaded.
 const PROGRAMS_MAX: usize = 32;
+/// Bytes of files for `/in` that one slot keeps for programs that it is not at, together with the newest.
+const FILES_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// By the program's number: its code's number, and when it was used last.
-    programs: BTreeMap<u32, (u32, u64)>,
+    /// By the program's number.
+    programs: BTreeMap<u32, Sent>,
     uses: u64,
+}
+
+/// A program as a slot has it.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    /// Its code's number.
+    code: u32,
+    /// When it was used last.
+    used: u64,
+    /// What the slot holds in memory for it: the files that it finds under `/in`.
+    files_bytes: u64,
 }
 
 impl Known {
@@ -33,9 +46,9 @@ impl Known {
         self.uses += 1;
         let Runnable { program_number: number, code_number: code, .. } = *runnable;
         if let Some(known) = self.programs.get_mut(&number)
-            && known.0 == code
+            && known.code == code
         {
-            known.1 = self.uses;
+            known.used = self.uses;
             return Ok(());
         }
         if !self.has_code(code) {
@@ -43,25 +56,31 @@ impl Known {
             out.push(&ToSlot::Code { number: code, info: *runnable.code.info() }, [file]);
         }
         let program = Arc::clone(runnable.program);
+        let files_bytes = if runnable.files.is_some() { program.files.bytes_len() } else { 0 };
         out.push(&ToSlot::Program { number, code, program }, runnable.files.cloned());
-        if let Some((old, _)) = self.programs.insert(number, (code, self.uses)) {
-            self.forget_code(old, out);
+        let sent = Sent { code, used: self.uses, files_bytes };
+        if let Some(old) = self.programs.insert(number, sent) {
+            self.forget_code(old.code, out);
         }
-        self.forget_oldest(number, out, in_use);
+        while self.is_too_much() && self.forget_oldest(number, out, &in_use) {}
         Ok(())
     }
 
-    /// Forgets the program that was used longest ago, if there are too many.
-    fn forget_oldest(&mut self, new: u32, out: &mut Outgoing, in_use: impl Fn(u32) -> bool) {
-        if self.programs.len() <= PROGRAMS_MAX {
-            return;
-        }
+    fn is_too_much(&self) -> bool {
+        let files_bytes =
+            self.programs.values().fold(0, |all: u64, sent| all.saturating_add(sent.files_bytes));
+        self.programs.len() > PROGRAMS_MAX || files_bytes > FILES_BYTES_MAX
+    }
+
+    /// Forgets the program that was used longest ago; false if none may be forgotten.
+    fn forget_oldest(&mut self, new: u32, out: &mut Outgoing, in_use: &impl Fn(u32) -> bool) -> bool {
         let free = self.programs.iter().filter(|(number, _)| **number != new && !in_use(**number));
-        let oldest = free.min_by_key(|(_, known)| known.1).map(|(number, known)| (*number, known.0));
-        let Some((number, code)) = oldest else { return };
+        let oldest = free.min_by_key(|(_, sent)| sent.used).map(|(number, sent)| (*number, sent.code));
+        let Some((number, code)) = oldest else { return false };
         self.programs.remove(&number);
         out.push(&ToSlot::ForgetProgram(number), []);
         self.forget_code(code, out);
+        true
     }
 
     fn forget_code(&self, code: u32, out: &mut Outgoing) {
@@ -71,6 +90,34 @@ impl Known {
     }
 
     fn has_code(&self, code: u32) -> bool {
-        self.programs.values().any(|(known, _)| *known == code)
+        self.programs.values().any(|sent| sent.code == code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::pool::programs::tests::program;
+
+    #[test]
+    fn a_slot_forgets_files_before_they_fill_its_memory() {
+        let (mut known, mut out) = (Known::default(), Outgoing::default());
+        let file = Arc::new(OwnedFd::from(crate::pool::in_memory(b"files").unwrap()));
+        for number in 0..5_u8 {
+            let (program, code) = program(number);
+            let runnable = Runnable {
+                program_number: u32::from(number),
+                program: &program,
+                files: Some(&file),
+                code_number: u32::from(number),
+                code: &code,
+                expected: Duration::ZERO,
+            };
+            known.introduce(&runnable, &mut out, |number| number == 1).unwrap();
+        }
+        let left: Vec<u32> = known.programs.keys().copied().collect();
+        assert_eq!(left, [1, 4], "what is in use stays, and the newest");
     }
 }

@@ -10,6 +10,8 @@
 //! ```
 
 #[cfg(target_os = "linux")]
+mod assigned;
+#[cfg(target_os = "linux")]
 mod carrier;
 #[cfg(target_os = "linux")]
 mod child;
@@ -35,7 +37,7 @@ mod threads;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Read as _, Seek, Write};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +49,9 @@ use crate::sandbox::SandboxError;
 
 /// Tasks that may wait for a slot. What is submitted beyond it is answered `Lost` at once.
 pub const QUEUE_MAX: usize = 65_536;
+
+/// What is wrong with a blob whose length the task states falsely. It would run on other bytes than its name says.
+pub(crate) const ANOTHER_LENGTH: &str = "it has another length than the task says";
 
 /// Bytes by their hash, as the node keeps them. Called on the pool's own threads; may block.
 pub trait BlobAccess: Send + Sync {
@@ -60,7 +65,7 @@ pub trait BlobAccess: Send + Sync {
     /// submits a task: it must not block.
     fn len(&self, id: BlobId) -> Option<u64>;
 
-    /// A file with these bytes, read from its start and by one reader only. Nobody may change it any more.
+    /// A file with these bytes and no others. Nobody may change it any more. Several read it at once, by position.
     ///
     /// # Errors
     /// When they are not here, or no file is left.
@@ -73,6 +78,17 @@ pub trait BlobAccess: Send + Sync {
     /// # Errors
     /// When there is no room, or the disk fails.
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId>;
+
+    /// Keeps and names the bytes of a file that nobody can change: so many, from where it stands. Whoever can do that
+    /// without reading them all into memory does.
+    ///
+    /// # Errors
+    /// As [`BlobAccess::write`].
+    fn write_file(&self, file: File, bytes: u64) -> io::Result<BlobId> {
+        let mut content = Vec::with_capacity(usize::try_from(bytes).map_err(io::Error::other)?);
+        file.take(bytes).read_to_end(&mut content)?;
+        self.write(content)
+    }
 }
 
 /// What slots are.

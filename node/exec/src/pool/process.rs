@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use weft_core::{Outcome, Program, Report, RunId, Work};
 
+use super::assigned::{Asked, Ending};
 use super::carrier::Carriers;
-use super::child::{Child, Ending, Phase, Spawned, TIMER};
+use super::child::{Child, Phase, Spawned, TIMER};
 use super::keeper::Keeper;
 use super::programs::{CodeKey, Wish};
 use super::state::{Errand, State};
@@ -73,10 +74,14 @@ impl Front {
 
     pub(super) fn abort(&self, run: RunId) {
         let mut state = self.lock();
+        state.ask(run, Asked::Abort);
         match find(&mut state, run) {
             Some(Found::Waiting(waiting)) => state.give_up(waiting, Outcome::Cancelled),
             Some(Found::Started(id, number)) => {
-                if let Some(child) = state.children.get_mut(&id) {
+                // One that has ended already is reported soon, and the slot is at another now.
+                if let Some(child) = state.children.get_mut(&id)
+                    && child.running() == number
+                {
                     child.kill(Ending::Run(number, Outcome::Cancelled));
                 }
             }
@@ -88,11 +93,9 @@ impl Front {
     pub(super) fn pause(&self, run: RunId) {
         let now = Instant::now();
         let mut state = self.lock();
+        state.ask(run, Asked::Hold);
         match find(&mut state, run) {
-            Some(Found::Waiting(waiting)) => {
-                state.places.insert(run, (waiting.place, waiting.program));
-                state.held.insert(waiting.place, waiting);
-            }
+            Some(Found::Waiting(waiting)) => state.hold(waiting),
             Some(Found::Started(id, number)) => {
                 let room = state.on_hold() < state.slots;
                 // One that ended already and is not reported yet needs no holding.
@@ -112,6 +115,7 @@ impl Front {
     pub(super) fn resume(&self, run: RunId) {
         let now = Instant::now();
         let mut state = self.lock();
+        state.ask(run, Asked::Run);
         if let Some(place) = state.places.get(&run).map(|(place, _)| *place)
             && let Some(waiting) = state.held.remove(&place)
         {
@@ -342,7 +346,7 @@ impl Front {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,8 +13,10 @@ use super::state::Waiting;
 use crate::code::{Code, Tier};
 use crate::engines::EngineKey;
 
-/// Programs that are remembered, with their code, while no task of theirs waits or runs.
-const IDLE_PROGRAMS_MAX: usize = 256;
+/// Programs that are remembered, with their code and open files, while no task of theirs waits or runs.
+const IDLE_PROGRAMS_MAX: usize = 64;
+/// Bytes of code that such programs hold together; the one that was used last is kept in any case.
+const IDLE_CODE_BYTES_MAX: u64 = 256 << 20;
 /// How much the newest task counts in what a task of a program is expected to take: one part of so many.
 const NEWEST_PART: u32 = 8;
 
@@ -67,8 +69,8 @@ pub(super) struct Programs {
     next_program: u32,
     next_code: u32,
     uses: u64,
-    /// Programs without a task.
-    idle: usize,
+    /// Programs without a task, by when they were used last.
+    idle: BTreeMap<u64, u32>,
     /// Codes of the baseline compiler.
     baseline: usize,
     /// When it was last looked for better ones.
@@ -124,6 +126,13 @@ enum CodeState {
 }
 
 impl CodeEntry {
+    fn bytes(&self) -> u64 {
+        match &self.state {
+            CodeState::Ready(_, code) => code.bytes_len(),
+            CodeState::Unknown | CodeState::Asked | CodeState::Failed(_) => 0,
+        }
+    }
+
     fn is_baseline(&self) -> bool {
         matches!(&self.state, CodeState::Ready(_, code) if code.tier() == Tier::Baseline)
     }
@@ -137,11 +146,10 @@ impl Programs {
         if let Some(number) = self.by_place.get(&place)
             && let Some(entry) = self.programs.get_mut(number)
         {
-            self.idle -= usize::from(entry.users == 0);
+            self.idle.remove(&entry.used);
             (entry.users, entry.used) = (entry.users + 1, self.uses);
             return *number;
         }
-        self.trim();
         let number = self.next_program;
         self.next_program = number.wrapping_add(1);
         let key = (program.module, EngineKey::of(program));
@@ -163,7 +171,10 @@ impl Programs {
     pub(super) fn done(&mut self, number: u32) {
         if let Some(entry) = self.programs.get_mut(&number) {
             entry.users = entry.users.saturating_sub(1);
-            self.idle += usize::from(entry.users == 0);
+            if entry.users == 0 {
+                self.idle.insert(entry.used, number);
+                self.trim(IDLE_CODE_BYTES_MAX);
+            }
         }
     }
 
@@ -259,8 +270,8 @@ impl Programs {
                 self.next_code = number.wrapping_add(1);
                 CodeState::Ready(number, file)
             }
-            // The next task may have better luck.
-            Err(Outcome::Lost(_)) => CodeState::Unknown,
+            // The next task may have better luck; what is beyond a bound for good, the compiler remembers.
+            Err(Outcome::Lost(_) | Outcome::LimitExceeded(_)) => CodeState::Unknown,
             Err(outcome) => CodeState::Failed(outcome),
         };
         self.baseline += usize::from(entry.is_baseline());
@@ -298,17 +309,25 @@ impl Programs {
         found.into_iter().collect()
     }
 
-    /// Forgets the program that was used longest ago and has no task, if there are too many such.
-    fn trim(&mut self) {
-        if self.idle <= IDLE_PROGRAMS_MAX {
-            return;
+    /// Forgets the programs that were used longest ago and have no task, while those hold too much.
+    fn trim(&mut self, code_bytes_max: u64) {
+        while self.idle.len() > IDLE_PROGRAMS_MAX
+            || (self.idle.len() > 1 && self.idle_code_bytes() > code_bytes_max)
+        {
+            let Some((_, number)) = self.idle.pop_first() else { return };
+            self.forget(number);
         }
-        let idle = self.programs.iter().filter(|(_, entry)| entry.users == 0);
-        let Some(number) = idle.min_by_key(|(_, entry)| entry.used).map(|(number, _)| *number) else {
-            return;
-        };
+    }
+
+    /// Code of programs without a task; what several of them run by counts for each.
+    fn idle_code_bytes(&self) -> u64 {
+        let idle = self.idle.values().filter_map(|number| self.programs.get(number));
+        let codes = idle.filter_map(|entry| self.codes.get(&entry.key));
+        codes.fold(0, |all: u64, code| all.saturating_add(code.bytes()))
+    }
+
+    fn forget(&mut self, number: u32) {
         let Some(entry) = self.programs.remove(&number) else { return };
-        self.idle -= 1;
         self.by_place.remove(&Arc::as_ptr(&entry.program).addr());
         let Some(code) = self.codes.get_mut(&entry.key) else { return };
         code.users -= 1;
@@ -316,5 +335,60 @@ impl Programs {
             self.baseline -= usize::from(code.is_baseline());
             self.codes.remove(&entry.key);
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use weft_core::{Entry, Limits, Payload, Profile};
+
+    use super::*;
+    use crate::code::{Draft, Kind};
+    use crate::engines::{Interrupt, Make};
+
+    /// A program with its files under `/in`, and code of so many bytes.
+    pub(crate) fn program(number: u8) -> (Arc<Program>, Arc<Code>) {
+        let program = Program {
+            module: BlobId([number; 32]),
+            module_bytes: 1,
+            entry: Entry::Command,
+            args: Vec::new(),
+            env: Vec::new(),
+            files: Payload::Blob { id: BlobId([number; 32]), bytes: 40 << 20 },
+            profile: Profile::Pure,
+            limits: Limits::DEFAULT,
+        };
+        let key = EngineKey::of(&program);
+        let make = Make { key, interrupt: Interrupt::Kill, tier: Tier::Optimised };
+        let mut draft = Draft::new().unwrap();
+        draft.write(&[number; 1000]).unwrap();
+        (Arc::new(program), Arc::new(draft.seal(BlobId([number; 32]), Kind::Core, make).unwrap()))
+    }
+
+    fn ready(programs: &mut Programs, number: u8) -> u32 {
+        let (program, code) = program(number);
+        let key = (program.module, EngineKey::of(&program));
+        let entered = programs.enter(&program);
+        programs.code_came(key, Ok(code));
+        let file = crate::pool::in_memory(b"files").unwrap();
+        programs.files_came(entered, Some(Arc::new(file.into())));
+        assert!(programs.runnable(entered).is_some());
+        entered
+    }
+
+    #[test]
+    fn what_no_task_needs_any_more_is_let_go_at_once() {
+        let mut programs = Programs::default();
+        let all: Vec<u32> = (0..200).map(|number| ready(&mut programs, number)).collect();
+        assert!(all.iter().all(|number| programs.runnable(*number).is_some()), "all are in use");
+        for number in &all {
+            programs.done(*number);
+        }
+        assert_eq!((programs.programs.len(), programs.codes.len()), (IDLE_PROGRAMS_MAX, IDLE_PROGRAMS_MAX));
+        assert!(programs.runnable(*all.last().unwrap()).is_some());
+        programs.trim(3500);
+        assert_eq!((programs.programs.len(), programs.codes.len()), (3, 3));
+        programs.trim(0);
+        assert_eq!(programs.programs.len(), 1, "the last one may come again");
     }
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 use weft_core::{BlobId, Outcome, Report, RunId, Work};
 
+use super::assigned::Asked;
 use super::child::{Child, Phase};
 use super::programs::{Lacks, Programs, Wish};
 use super::{PoolEvent, QUEUE_MAX};
@@ -166,6 +167,21 @@ impl State {
         for waiting in waiting {
             self.places.insert(waiting.run, (waiting.place, waiting.program));
             self.queue.insert(waiting.place, waiting);
+        }
+    }
+
+    /// Holds a task that no slot has.
+    pub(super) fn hold(&mut self, waiting: Box<Waiting>) {
+        self.places.insert(waiting.run, (waiting.place, waiting.program));
+        self.held.insert(waiting.place, waiting);
+    }
+
+    /// Notes what is wished of a task, if a slot has it: the slot may die before it answers. Who aborted one does not
+    /// change his mind.
+    pub(super) fn ask(&mut self, run: RunId, asked: Asked) {
+        let mut tasks = self.children.values_mut().flat_map(|child| &mut child.tasks);
+        if let Some(task) = tasks.find(|task| task.waiting.run == run && task.asked != Asked::Abort) {
+            task.asked = asked;
         }
     }
 

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use weft_core::{
-    BlobId, Entry, Limits, Outcome, Payload, Profile, Program, Report, RunId, Stream, Usage, Work,
+    BlobId, Entry, Limit, Limits, Outcome, Payload, Profile, Program, Report, RunId, Stream, Usage, Work,
 };
 
 use super::carrier::Carriers;
-use super::child::Spawned;
+use super::child::{Phase, Spawned};
 use super::keeper::Keeper;
 use super::process::Front;
 use super::{BlobAccess, PoolEvent};
@@ -46,6 +46,24 @@ impl BlobAccess for OneBlob {
     }
 }
 
+fn module() -> Vec<u8> {
+    wat::parse_str(r#"(module (func (export "_start")))"#).unwrap()
+}
+
+fn program(wall_ms: u32) -> Program {
+    let module = module();
+    Program {
+        module: BlobId::of(&module),
+        module_bytes: module.len() as u64,
+        entry: Entry::Command,
+        args: Vec::new(),
+        env: Vec::new(),
+        files: Payload::empty(),
+        profile: Profile::Pure,
+        limits: Limits { output_bytes: 1000, wall_ms, ..Limits::DEFAULT },
+    }
+}
+
 /// A pool whose only slot is in the test's hands, with one task in it.
 struct Liar {
     front: Arc<Front>,
@@ -55,17 +73,8 @@ struct Liar {
 
 impl Liar {
     fn with_a_task(stream: bool) -> Self {
-        let module = wat::parse_str(r#"(module (func (export "_start")))"#).unwrap();
-        let program = Program {
-            module: BlobId::of(&module),
-            module_bytes: module.len() as u64,
-            entry: Entry::Command,
-            args: Vec::new(),
-            env: Vec::new(),
-            files: Payload::empty(),
-            profile: Profile::Pure,
-            limits: Limits { output_bytes: 1000, ..Limits::DEFAULT },
-        };
+        let module = module();
+        let program = program(Limits::DEFAULT.wall_ms);
         let compiler = Compiler::start(CompilerConfig::new(None, Interrupt::Kill, How::Here)).unwrap();
         // Neither keeper nor carriers have a thread: no other slot comes, and nothing is stored.
         let helpers = (Keeper::new().unwrap(), Carriers::default(), compiler);
@@ -80,7 +89,8 @@ impl Liar {
         let process = Command::new("sleep").arg("3600").stdin(Stdio::null()).spawn().unwrap();
         let (page, page_file) = Page::create().unwrap();
         let mine = Page::map(&page_file).unwrap();
-        front.spawned(0, Ok(Spawned { process, socket: ours, page, page_file }));
+        let words = io::pipe().unwrap().0.into();
+        front.spawned(0, Ok(Spawned { process, socket: ours, page, page_file, words }));
         let liar = Self { front, socket: theirs, page: mine };
         let confinement = Confinement { seccomp: Fence::Full, landlock: Fence::Full };
         liar.say(&FromSlot::Ready { protocol: PROTOCOL, confinement }, []);
@@ -109,7 +119,7 @@ impl Liar {
             incoming.receive(&self.socket).unwrap();
             while let Some(word) = incoming.next::<ToSlot, TO_SLOT_CLAIM_MAX>().unwrap() {
                 if let ToSlot::Task { number: 0, .. } = word {
-                    assert!(self.page.claim(0, 1));
+                    assert!(self.page.claim(0));
                     return;
                 }
             }
@@ -144,6 +154,138 @@ impl Liar {
         }
         assert!(self.front.take_events().is_empty());
     }
+}
+
+/// Tasks behind the first, which has been answered.
+impl Liar {
+    /// A slot that has answered its first task, and was given two more: runs 8 and 9 are its tasks 1 and 2.
+    fn with_two_tasks(wall_ms: u32) -> Self {
+        let liar = Self::with_a_task(false);
+        liar.say(&ran(0, inline(10)), []);
+        assert_eq!(liar.answer().outcome, Outcome::Done);
+        let program = Arc::new(program(wall_ms));
+        let input = Payload::empty();
+        let task = program.task_id(&input);
+        let work = Work { task, program, input, stream: false };
+        liar.front.submit(vec![(RunId(8), work.clone()), (RunId(9), work)]);
+        let has = liar.front.lock().children.values().map(|child| child.tasks.len()).collect::<Vec<_>>();
+        assert_eq!(has, [2], "both are its own at once");
+        liar
+    }
+
+    /// How these runs ended, once as many have.
+    fn outcomes(&self, count: usize) -> Vec<(u64, Outcome)> {
+        let until = Instant::now() + DEADLINE;
+        let mut ended = Vec::new();
+        while ended.len() < count {
+            assert!(Instant::now() < until, "only {ended:?} ended");
+            self.front.turn();
+            ended.extend(self.front.take_events().into_iter().map(|event| match event {
+                PoolEvent::Ran(RunId(run), report) => (run, report.outcome),
+                printed @ PoolEvent::Printed { .. } => panic!("{printed:?}"),
+            }));
+        }
+        ended.sort_by_key(|(run, _)| *run);
+        ended
+    }
+
+    /// Waits until the slot is dead; the status then.
+    fn wait_gone(&self) -> super::PoolStatus {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let mut status = super::PoolStatus::default();
+            self.front.turn();
+            self.front.status(&mut status);
+            if status.children.is_empty() {
+                return status;
+            }
+            assert!(Instant::now() < until, "it lives");
+        }
+    }
+
+    /// Whether the slot is still trusted when the clock is so much later.
+    fn lives_after(&self, later: Duration) -> bool {
+        let mut state = self.front.lock();
+        state.look_at_clock(Instant::now() + later);
+        state.children.values().all(|child| child.phase == Phase::Ready)
+    }
+}
+
+#[test]
+fn an_abort_of_what_has_ended_leaves_the_next_alone() {
+    let liar = Liar::with_two_tasks(60_000);
+    // The first has ended and is not reported yet.
+    assert!(liar.page.claim(1) && liar.page.claim(2));
+    liar.front.abort(RunId(8));
+    assert!(liar.lives_after(Duration::ZERO));
+    liar.say(&ran(1, inline(10)), []);
+    liar.say(&ran(2, inline(10)), []);
+    assert_eq!(liar.outcomes(2), [(8, Outcome::Done), (9, Outcome::Done)]);
+}
+
+#[test]
+fn what_is_asked_of_a_task_of_a_dying_slot_is_not_forgotten() {
+    let liar = Liar::with_two_tasks(60_000);
+    assert!(liar.page.claim(1) && liar.page.claim(2));
+    liar.front.abort(RunId(9));
+    assert!(!liar.lives_after(Duration::ZERO));
+    liar.front.abort(RunId(8));
+    assert_eq!(liar.outcomes(2), [(8, Outcome::Cancelled), (9, Outcome::Cancelled)]);
+
+    for resumed in [false, true] {
+        let liar = Liar::with_two_tasks(60_000);
+        assert!(liar.page.claim(1) && liar.page.claim(2));
+        liar.front.abort(RunId(9));
+        liar.front.pause(RunId(8));
+        if resumed {
+            liar.front.resume(RunId(8));
+        }
+        let status = liar.wait_gone();
+        let (paused, queued) = if resumed { (0, 1) } else { (1, 0) };
+        assert_eq!((status.paused, status.queued), (paused, queued));
+        assert_eq!(liar.outcomes(1), [(9, Outcome::Cancelled)]);
+    }
+}
+
+#[test]
+fn a_task_that_a_bad_slot_never_began_goes_elsewhere() {
+    let liar = Liar::with_two_tasks(60_000);
+    liar.say(&ran(77, inline(10)), []);
+    assert_eq!(liar.wait_gone().queued, 2);
+    assert!(liar.front.take_events().is_empty());
+    liar.front.abort(RunId(8));
+    liar.front.abort(RunId(9));
+    assert_eq!(liar.outcomes(2), [(8, Outcome::Cancelled), (9, Outcome::Cancelled)]);
+}
+
+#[test]
+fn a_task_that_is_still_being_loaded_has_used_no_time() {
+    let liar = Liar::with_two_tasks(200);
+    assert!(liar.lives_after(Duration::from_secs(5)));
+    assert!(!liar.lives_after(Duration::from_secs(70)));
+    let ended = liar.outcomes(1);
+    let lost = matches!(ended.as_slice(), [(8, Outcome::Lost(text))] if text.contains("was not loaded"));
+    assert!(lost, "{ended:?}");
+    // It was not begun.
+    assert_eq!(liar.wait_gone().queued, 1);
+}
+
+#[test]
+fn a_tasks_time_counts_from_its_beginning() {
+    let liar = Liar::with_two_tasks(200);
+    assert!(liar.page.claim(1));
+    assert!(liar.lives_after(Duration::from_secs(5)), "its input is being read");
+    liar.page.begin(crate::slot::now_us());
+    assert!(liar.lives_after(Duration::ZERO) && !liar.lives_after(Duration::from_secs(5)));
+    let late = Outcome::LimitExceeded(Limit::WallTime { limit_ms: 200 });
+    assert_eq!(liar.outcomes(1), [(8, late)]);
+
+    // No slot gets more time by saying that it has only begun.
+    let liar = Liar::with_two_tasks(200);
+    assert!(liar.page.claim(1));
+    liar.page.begin(u64::MAX);
+    assert!(!liar.lives_after(Duration::from_secs(70)));
+    assert!(matches!(liar.outcomes(1).as_slice(), [(8, Outcome::LimitExceeded(_))]));
 }
 
 impl Drop for Liar {

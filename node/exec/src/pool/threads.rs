@@ -313,7 +313,14 @@ impl Shared {
     fn bytes(&self, payload: &Payload) -> io::Result<Bytes> {
         match payload {
             Payload::Inline(bytes) => Ok(Bytes::from_owner(Arc::clone(bytes))),
-            Payload::Blob { id, .. } => self.blobs.read(*id),
+            Payload::Blob { id, bytes } => {
+                let content = self.blobs.read(*id)?;
+                if content.len() as u64 == *bytes {
+                    Ok(content)
+                } else {
+                    Err(io::Error::new(io::ErrorKind::InvalidData, super::ANOTHER_LENGTH))
+                }
+            }
         }
     }
 

@@ -99,6 +99,8 @@ pub(super) fn limit_resources() {
 fn allow_list(threads: bool) -> Result<BpfProgram, String> {
     let mut rules: Vec<(i64, Vec<SeccompRule>)> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
     rules.extend(stat_open_file()?);
+    rules.push((libc::SYS_fcntl, one_of(1, FCNTLS.iter().map(|call| u64::from(call.cast_unsigned())))?));
+    rules.push((libc::SYS_ioctl, one_of(1, IOCTLS)?));
     if threads {
         let thread = u64::try_from(libc::CLONE_THREAD).unwrap_or(0);
         let masked = SeccompCmpOp::MaskedEq(thread);
@@ -114,14 +116,20 @@ fn allow_list(threads: bool) -> Result<BpfProgram, String> {
     compile(rules, refuse, SeccompAction::Allow)
 }
 
+/// A call whose argument at this place has one of these values in its lower half, which is all that the kernel reads.
+fn one_of(argument: u8, values: impl IntoIterator<Item = u64>) -> Result<Vec<SeccompRule>, String> {
+    let rule = |value| {
+        let equals = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value);
+        SeccompRule::new(vec![equals.map_err(words)?]).map_err(words)
+    };
+    values.into_iter().map(rule).collect()
+}
+
 /// Asking for the length of an open file, which goes by way of an empty name. A filter can't see that it is empty: what
 /// remains is that a process may learn that a file of some name exists, and how long it is.
 fn stat_open_file() -> Result<Vec<(i64, Vec<SeccompRule>)>, String> {
     let empty = u64::try_from(libc::AT_EMPTY_PATH).unwrap_or(0);
-    let only = |argument: u8| {
-        let flags = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, empty);
-        SeccompRule::new(vec![flags.map_err(words)?]).map(|rule| vec![rule]).map_err(words)
-    };
+    let only = |argument: u8| one_of(argument, [empty]);
     Ok(vec![
         (libc::SYS_statx, only(2)?),
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -150,6 +158,20 @@ fn words(error: seccompiler::BackendError) -> String {
     error.to_string()
 }
 
+/// What may be done with an open file by `fcntl`. Not: have it send signals, of any kind and to any process.
+const FCNTLS: [libc::c_int; 6] = [
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_ADD_SEALS,
+    libc::F_GET_SEALS,
+];
+
+/// What may be asked of a device: `FIONBIO` and `FIOCLEX`, which the standard library uses on any file, and the
+/// runtime's `PAGEMAP_SCAN` on its own page map. Numbers, for their types differ between C libraries.
+const IOCTLS: [u64; 3] = [0x5421, 0x5451, 0xc060_6610];
+
 /// What the runtime, the allocator and the standard library need once everything is open. Whatever takes a name, an
 /// address or another process is not in it.
 const ALLOWED: &[i64] = &[
@@ -164,10 +186,8 @@ const ALLOWED: &[i64] = &[
     // What is open already.
     libc::SYS_close,
     libc::SYS_dup,
-    libc::SYS_fcntl,
     libc::SYS_fstat,
     libc::SYS_ftruncate,
-    libc::SYS_ioctl,
     libc::SYS_lseek,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,

@@ -10,6 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::confine_everything;
 
+/// The C library's crate has no name for it.
+const F_SETSIG: libc::c_int = 10;
+
 /// Gives up all rights, then tries to use them. Prints a line for each: its name, and `refused` or `ALLOWED`.
 #[must_use]
 pub fn try_escape() -> ExitCode {
@@ -30,6 +33,10 @@ pub fn try_escape() -> ExitCode {
         ("connect to a local socket", UnixStream::connect("/tmp/weft-none").is_err_and(is_refusal)),
         ("run a program", Command::new("/bin/true").status().is_err()),
         ("kill its parent", parent.is_some_and(|parent| test_kill(parent).is_err())),
+        ("type into a terminal", device(libc::TIOCSTI).is_err_and(is_refusal)),
+        ("own a file's signals by a device call", device(libc::FIOASYNC).is_err_and(is_refusal)),
+        ("have a file signal its parent", descriptor(libc::F_SETOWN, parent).is_err_and(is_refusal)),
+        ("choose that signal", descriptor(F_SETSIG, Some(Pid::INIT)).is_err_and(is_refusal)),
         ("look at its parent", parent.is_some_and(|parent| open_process(parent).is_err())),
     ];
     for (what, refused) in tried {
@@ -51,6 +58,27 @@ fn test_kill(pid: Pid) -> rustix::io::Result<()> {
 
 fn open_process(pid: Pid) -> rustix::io::Result<()> {
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map(drop)
+}
+
+/// A call to what standard error is connected with. The argument is a byte that is not there, so that nothing is typed
+/// where the call is not refused.
+#[expect(unsafe_code, reason = "a system call that no crate of ours wraps")]
+fn device(call: libc::Ioctl) -> std::io::Result<()> {
+    // SAFETY: these calls read at most four bytes at the address; there is nothing at a null pointer, which the kernel
+    // answers with an error.
+    done(unsafe { libc::ioctl(2, call, std::ptr::null::<libc::c_int>()) })
+}
+
+/// A call about the open file that standard error is, with a process or the number of a signal.
+#[expect(unsafe_code, reason = "a system call that no crate of ours wraps")]
+fn descriptor(call: libc::c_int, argument: Option<Pid>) -> std::io::Result<()> {
+    let argument = argument.map_or(0, |pid| pid.as_raw_nonzero().get());
+    // SAFETY: the calls take a number and touch no memory of this process.
+    done(unsafe { libc::fcntl(2, call, argument) })
+}
+
+fn done(answer: libc::c_int) -> std::io::Result<()> {
+    if answer == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[expect(clippy::print_stdout, reason = "the test reads it")]

@@ -60,7 +60,7 @@ impl Loaded {
         let prepared = code.clone()?;
         let files = match (&program.files, files) {
             (Payload::Inline(bytes), _) => Bytes::from_owner(Arc::clone(bytes)),
-            (Payload::Blob { bytes, .. }, Some(file)) => read_whole(file, *bytes)
+            (Payload::Blob { bytes, .. }, Some(file)) => read_whole(&file, *bytes)
                 .map_err(|error| Outcome::Lost(format!("the program's files can't be read: {error}")))?,
             (Payload::Blob { .. }, None) => return Err(lost("the slot was not given the program's files")),
         };

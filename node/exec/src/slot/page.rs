@@ -22,8 +22,8 @@ const TRIES_MAX: usize = 1000;
 struct Words {
     /// High half: one more than the last task claimed. Low half: the first task that may still be claimed.
     ledger: AtomicU64,
-    /// When the current task started, in microseconds of the monotonic clock.
-    started_us: AtomicU64,
+    /// When the current task began to run, in microseconds of the monotonic clock; 0 while it is being loaded.
+    began_us: AtomicU64,
     /// For how long the slot was held since it lives, in microseconds.
     held_us: AtomicU64,
     /// The node's process.
@@ -89,11 +89,17 @@ impl Page {
         unsafe { self.0.as_ref() }
     }
 
-    /// Slot: starts this task, unless the node took it back. Tasks are claimed in the order of their numbers.
-    pub(crate) fn claim(&self, task: u32, now_us: u64) -> bool {
-        self.words().started_us.store(now_us, Ordering::Relaxed);
+    /// Slot: takes this task on, unless the node took it back. Tasks are claimed in the order of their numbers.
+    pub(crate) fn claim(&self, task: u32) -> bool {
+        // Before the claim, with which it is published: nobody takes the last task's time for this one's.
+        self.words().began_us.store(0, Ordering::Relaxed);
         let next = task.wrapping_add(1);
         self.update(|_, floor| is_before(floor, next).then_some((next, floor))).is_some()
+    }
+
+    /// Slot: what the claimed task needs is here, and it runs from now on.
+    pub(crate) fn begin(&self, now_us: u64) {
+        self.words().began_us.store(now_us, Ordering::Release);
     }
 
     /// Node: takes back every task before `end` that was not claimed. Says which is the first that was not; `None` if
@@ -108,9 +114,10 @@ impl Page {
         halves(self.words().ledger.load(Ordering::Acquire)).0
     }
 
-    /// When the current task started, in microseconds of the monotonic clock, by the slot's own words.
-    pub(crate) fn started_us(&self) -> u64 {
-        self.words().started_us.load(Ordering::Relaxed)
+    /// When the current task began to run, in microseconds of the monotonic clock and later by as much as it was held
+    /// since; by the slot's own words. `None` while it is being loaded.
+    pub(crate) fn began_us(&self) -> Option<u64> {
+        Some(self.words().began_us.load(Ordering::Acquire)).filter(|began| *began != 0)
     }
 
     /// For how long the slot was held since it lives.
@@ -118,9 +125,14 @@ impl Page {
         Duration::from_micros(self.words().held_us.load(Ordering::Acquire))
     }
 
-    /// Node: the slot was held for so long.
+    /// Node: the slot was held for so long, and still is.
     pub(crate) fn add_held(&self, held: Duration) {
         let us = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);
+        if let Some(began) = self.began_us() {
+            // It fails where the slot was not stopped after all and went on to the next task, whose time is right.
+            let (order, later) = (Ordering::Relaxed, began.saturating_add(us));
+            let _moved = self.words().began_us.compare_exchange(began, later, order, order);
+        }
         self.words().held_us.fetch_add(us, Ordering::Release);
     }
 
@@ -180,7 +192,7 @@ mod tests {
             let tasks = 2000;
             thread::scope(|scope| {
                 let claims = scope.spawn(|| {
-                    (0..tasks).filter(|index| slot.claim(first.wrapping_add(*index), 1)).collect::<Vec<u32>>()
+                    (0..tasks).filter(|index| slot.claim(first.wrapping_add(*index))).collect::<Vec<u32>>()
                 });
                 // Each revocation takes all that may have been sent so far.
                 let mut revoked = Vec::new();
@@ -198,6 +210,20 @@ mod tests {
                 assert_eq!(fate.iter().position(|times| *times != 1), None);
             });
         }
+    }
+
+    #[test]
+    fn time_on_hold_moves_the_beginning_and_loading_has_none() {
+        let (node, file) = Page::create().unwrap();
+        let slot = Page::map(&file).unwrap();
+        assert!(slot.claim(0));
+        node.add_held(Duration::from_micros(30));
+        assert_eq!(node.began_us(), None);
+        slot.begin(1000);
+        node.add_held(Duration::from_micros(500));
+        assert_eq!((node.began_us(), slot.held()), (Some(1500), Duration::from_micros(530)));
+        assert!(slot.claim(1));
+        assert_eq!(node.began_us(), None);
     }
 
     #[test]

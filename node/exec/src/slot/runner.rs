@@ -3,14 +3,16 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, memfd_create};
+use rustix::io::{Errno, pread};
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, Payload, TaskId};
 
@@ -74,7 +76,7 @@ impl<'a> Runner<'a> {
                 self.incoming.receive(&self.slot.socket)?;
                 continue;
             };
-            if self.slot.page.claim(task.number, now_us()) {
+            if self.slot.page.claim(task.number) {
                 self.run(task);
                 self.flush_if_due()?;
             }
@@ -124,7 +126,7 @@ impl<'a> Runner<'a> {
         let Ready { program, prepared, files } = self.loaded.program(program)?;
         let input = match input {
             Input::Inline(bytes) => Bytes::from_owner(bytes),
-            Input::File(file, bytes) => read_whole(file, bytes)
+            Input::File(file, bytes) => read_whole(&file, bytes)
                 .map_err(|error| Outcome::Lost(format!("the input can't be read: {error}")))?,
         };
         let given = Given { input, files: files.clone() };
@@ -132,6 +134,7 @@ impl<'a> Runner<'a> {
         let printer = stream.then(|| self.printer(number));
         let limit_ms = program.limits.wall_ms;
         let held = self.slot.page.held();
+        self.slot.page.begin(now_us());
         let started = Instant::now();
         *self.slot.current() = Some(Current { number, limit_ms, started, held, queue_us, in_bytes });
         watch::wake(self.slot, &self.keeper);
@@ -194,13 +197,23 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// The bytes of a file whose length the node told.
-pub(super) fn read_whole(file: OwnedFd, bytes: u64) -> io::Result<Bytes> {
+/// The bytes of a file that must have this length, which whoever submitted the task claims: it is compared before
+/// anything is allocated for it. Other slots have the same open file, and one place in it with this one, so that the
+/// place is neither used nor moved.
+pub(super) fn read_whole(file: &OwnedFd, bytes: u64) -> io::Result<Bytes> {
+    if u64::try_from(fstat(file)?.st_size) != Ok(bytes) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, crate::pool::ANOTHER_LENGTH));
+    }
     let len = usize::try_from(bytes).map_err(io::Error::other)?;
-    let mut content = Vec::with_capacity(len);
-    File::from(file).take(bytes).read_to_end(&mut content)?;
-    if content.len() != len {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than its node said"));
+    let mut content = Vec::new();
+    content.try_reserve_exact(len).map_err(io::Error::other)?;
+    while content.len() < len {
+        let at = content.len() as u64;
+        match pread(file, spare_capacity(&mut content), at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(Bytes::from(content))
 }

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use weft_core::{Limit, Limits};
 
 use content::Content;
+pub(crate) use export::{Left, SPARE_BYTES};
 pub(crate) use files::Files;
 use node::{Body, Node};
 pub(crate) use node::{Inode, Kind, Stat};

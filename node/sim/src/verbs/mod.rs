@@ -1,6 +1,8 @@
 //! The verbs of `weft-sim` and what they share: a table entry, a command line's words, two kinds of problem.
 
+pub(crate) mod cells;
 pub(crate) mod compare;
+pub(crate) mod experiment;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod scenarios;
@@ -77,6 +79,11 @@ impl Words {
 
     pub(crate) fn has(&self, flag: &str) -> bool {
         self.flags.contains_key(flag)
+    }
+
+    /// A flag's text, if it was given.
+    pub(crate) fn text(&self, flag: &str) -> Option<&str> {
+        self.flags.get(flag).map(String::as_str)
     }
 
     /// A flag's whole number, if it was given.

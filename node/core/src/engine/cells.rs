@@ -1,0 +1,66 @@
+//! The engine in a mesh of cells: routes its words, lets the exchange see what time and peers do.
+
+use super::Engine;
+use crate::id::{CallId, PeerId};
+use crate::referral::CellWord;
+
+/// What a test may look at of a mesh of cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CellsAudit {
+    /// Slots reserved by bids that stand at exchanges; part of what is reserved.
+    pub standing: u32,
+    /// Those bids; part of the open reservations.
+    pub standing_bids: usize,
+    /// Slots of them that stand at this node's own exchange.
+    pub standing_here: u32,
+    /// Seeks that wait at this node's exchange.
+    pub waiting: usize,
+    /// Bids that stand at it.
+    pub bids: usize,
+}
+
+impl Engine {
+    pub(super) fn receive_cell(&mut self, from: PeerId, word: CellWord) {
+        // Nothing of the exchange is behind the parts of the engine that it is handed.
+        let mut exchange = core::mem::take(&mut self.exchange);
+        let (mut ctx, owner, worker, members) = self.parts();
+        let ctx = &mut ctx;
+        match word {
+            CellWord::Stand { bids, ttl_ms } => exchange.on_stand(ctx, members, from, bids, ttl_ms),
+            CellWord::Seek(seek) => exchange.on_seek(ctx, members, from, seek),
+            CellWord::Waits { call, desk, count: _ } => owner.on_waits(ctx, from, call, desk),
+            CellWord::Scout { count, memory_bytes } => {
+                exchange.on_scout(ctx, members, from, count, memory_bytes);
+            }
+            CellWord::Lend { bids, ttl_ms } => exchange.on_lend(ctx, members, bids, ttl_ms),
+            CellWord::Introduce(word) => owner.on_introduce(ctx, from, word),
+            CellWord::Hire { call, award } => worker.on_hire(ctx, from, call, award),
+        }
+        self.exchange = exchange;
+    }
+
+    /// An owner needs nothing more of a call, at the worker or at the exchange.
+    pub(super) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
+        self.worker.on_withdraw(owner, call);
+        self.exchange.on_withdraw(owner, call);
+    }
+
+    pub(super) fn on_time_cells(&mut self) {
+        let mut exchange = core::mem::take(&mut self.exchange);
+        let slots = self.node.slots;
+        let (mut ctx, _, _, members) = self.parts();
+        exchange.on_time(&mut ctx, members, slots);
+        self.exchange = exchange;
+    }
+
+    pub(super) fn audit_cells(&self) -> CellsAudit {
+        let (standing, standing_bids) = self.worker.standing();
+        CellsAudit {
+            standing,
+            standing_bids,
+            standing_here: self.worker.standing_at(self.me),
+            waiting: self.exchange.waiting(),
+            bids: self.exchange.standing(),
+        }
+    }
+}

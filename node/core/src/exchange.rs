@@ -1,0 +1,368 @@
+//! The exchange: the soft role of one node a cell. Workers stand bids here, owners seek here, and it introduces one to
+//! the other: a bid that is handed on is forgotten, like a credit that changes hands. It decides nothing and promises
+//! nothing; owners and workers say again within a second what it may have lost. Driven by the engine.
+//!
+//! Whoever is asked serves, whether it thinks to be the cell's exchange or not, so that nodes may disagree. Cost of one
+//! word: a tour of at most [`LOOK_MAX`] entries, whatever the cell's size.
+
+mod lend;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use crate::ctx::Ctx;
+use crate::effect::Effect;
+use crate::id::{BidId, CallId, PeerId};
+use crate::membership::Membership;
+use crate::message::{Class, Gossip, Message, Needs};
+use crate::referral::{CellWord, Introduction, SEEK_TEXT_BYTES_MAX, STAND_MAX, Seek, WITHOUT_MAX};
+use crate::time::Time;
+
+/// Bids of one worker that stand; beyond it a new one is dropped.
+const BIDS_PER_WORKER_MAX: usize = 256;
+/// Bids that stand; beyond it a new one is dropped, and its worker stands it again a second later.
+const BIDS_MAX: usize = 65_536;
+/// Seeks of one owner that wait; beyond it a new one is dropped, and its owner asks elsewhere.
+const SEEKS_PER_OWNER_MAX: usize = 256;
+/// Seeks that wait; beyond it a new one is dropped, and its owner asks elsewhere.
+const SEEKS_MAX: usize = 16_384;
+/// Entries that are looked at for one that fits; behind it, what fits is found by its owner's direct calls.
+const LOOK_MAX: usize = 64;
+/// Slots that one bid is believed to have.
+const SLOTS_MAX: u32 = 65_536;
+/// How often what ended is swept out, in milliseconds.
+const SWEEP_MS: u64 = 500;
+
+/// Most urgent first, then whoever came first.
+type Turn = (Reverse<Class>, u64);
+
+/// The role.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    bids: BTreeMap<BidId, Standing>,
+    /// In the order in which they came.
+    order: BTreeSet<(u64, BidId)>,
+    by_worker: BTreeMap<PeerId, BTreeSet<BidId>>,
+    waiting: BTreeMap<Turn, Waiting>,
+    places: BTreeMap<(PeerId, CallId, u32), Turn>,
+    next_turn: u64,
+    /// Seeks whose owners were not told yet that they wait, and when they are.
+    untold: VecDeque<(Time, Turn)>,
+    /// Other exchanges that scouted here in vain.
+    short: VecDeque<lend::Short>,
+    sweep_at: Option<Time>,
+    /// When to look whether there is something to tell everybody; `None` while this node does not serve.
+    tell_at: Option<Time>,
+    /// Slots that were told, and when.
+    told: (u32, Time),
+}
+
+#[derive(Debug)]
+struct Standing {
+    worker: PeerId,
+    left: u32,
+    turn: u64,
+    expires_at: Time,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    owner: PeerId,
+    seek: Seek,
+    expires_at: Time,
+}
+
+impl Exchange {
+    // ---- workers
+
+    pub(crate) fn on_stand(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        worker: PeerId,
+        bids: Vec<(BidId, u32)>,
+        ttl_ms: u32,
+    ) {
+        let expires_at = ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms));
+        for (bid, slots) in bids.into_iter().take(STAND_MAX) {
+            self.take(ctx, members, (worker, bid, slots), expires_at);
+        }
+        self.lend_on(ctx);
+    }
+
+    /// A bid stands here from now on, as far as nobody waits for it.
+    fn take(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        (worker, bid, slots): (PeerId, BidId, u32),
+        expires_at: Time,
+    ) {
+        if self.bids.get(&bid).is_some_and(|standing| standing.worker != worker) {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        let turn = self.drop_bid(bid).map(|standing| standing.turn);
+        let left = self.serve(ctx, members, worker, bid, slots.min(SLOTS_MAX), expires_at);
+        if left == 0 {
+            return;
+        }
+        let of_worker = self.by_worker.get(&worker).map_or(0, BTreeSet::len);
+        if of_worker >= BIDS_PER_WORKER_MAX || self.bids.len() >= BIDS_MAX {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        let turn = turn.unwrap_or_else(|| self.turn());
+        self.bids.insert(bid, Standing { worker, left, turn, expires_at });
+        self.order.insert((turn, bid));
+        self.by_worker.entry(worker).or_default().insert(bid);
+        self.sweep_at.get_or_insert(ctx.now.plus_ms(SWEEP_MS));
+    }
+
+    /// Hands slots to seeks that wait for such; how many are left.
+    fn serve(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        worker: PeerId,
+        bid: BidId,
+        mut left: u32,
+        expires_at: Time,
+    ) -> u32 {
+        while left > 0 {
+            let suits = |waiting: &Waiting| {
+                let Seek { needs, memory_bytes, without, .. } = &waiting.seek;
+                let wanted = waiting.expires_at > ctx.now && !without.contains(&worker);
+                wanted && fits(ctx, members, worker, needs, *memory_bytes)
+            };
+            let first = self.waiting.iter().take(LOOK_MAX).find(|(_, waiting)| suits(waiting));
+            let Some(turn) = first.map(|(turn, _)| *turn) else { return left };
+            let Some(waiting) = self.waiting.get_mut(&turn) else { return left };
+            let slots = left.min(waiting.seek.count);
+            introduce(ctx, waiting.owner, &waiting.seek, (worker, bid, slots), expires_at);
+            left -= slots;
+            waiting.seek.count -= slots;
+            if waiting.seek.count == 0 {
+                self.drop_seek(turn);
+            }
+        }
+        0
+    }
+
+    // ---- owners
+
+    pub(crate) fn on_seek(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, mut seek: Seek) {
+        let place = (owner, seek.call, seek.desk);
+        let kept = self.places.get(&place).copied();
+        kept.into_iter().for_each(|turn| self.drop_seek(turn));
+        if seek.count == 0 {
+            return;
+        }
+        if seek.text_bytes() > SEEK_TEXT_BYTES_MAX || seek.without.len() > WITHOUT_MAX {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        self.match_bids(ctx, members, owner, &mut seek);
+        if seek.count == 0 {
+            return;
+        }
+        let scouts = kept.is_none() && seek.needs.labels.is_empty();
+        let (count, memory_bytes) = (seek.count, seek.memory_bytes);
+        if self.keep(ctx, owner, seek, kept) && scouts {
+            lend::scout(ctx, members, count, memory_bytes);
+        }
+    }
+
+    /// Hands standing bids to a seek, the longest-standing first.
+    fn match_bids(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, seek: &mut Seek) {
+        let mut looked_at = None;
+        for _ in 0..LOOK_MAX {
+            if seek.count == 0 {
+                return;
+            }
+            let next = match looked_at {
+                None => self.order.first(),
+                Some(last) => {
+                    self.order.range((core::ops::Bound::Excluded(last), core::ops::Bound::Unbounded)).next()
+                }
+            };
+            let Some((turn, bid)) = next.copied() else { return };
+            looked_at = Some((turn, bid));
+            let Some(standing) = self.bids.get_mut(&bid) else { continue };
+            let (worker, expires_at) = (standing.worker, standing.expires_at);
+            if expires_at <= ctx.now {
+                self.drop_bid(bid);
+                continue;
+            }
+            if seek.without.contains(&worker) || !fits(ctx, members, worker, &seek.needs, seek.memory_bytes) {
+                continue;
+            }
+            let slots = standing.left.min(seek.count);
+            standing.left -= slots;
+            if standing.left == 0 {
+                self.drop_bid(bid);
+            }
+            introduce(ctx, owner, seek, (worker, bid, slots), expires_at);
+            seek.count -= slots;
+        }
+    }
+
+    /// Nobody stands for it: it waits here, where it waited before if it did, and its owner is told.
+    fn keep(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, seek: Seek, kept: Option<Turn>) -> bool {
+        let of_owner = (owner, CallId(0), 0)..=(owner, CallId(u64::MAX), u32::MAX);
+        if self.waiting.len() >= SEEKS_MAX || self.places.range(of_owner).count() >= SEEKS_PER_OWNER_MAX {
+            ctx.counters.dropped += 1;
+            return false;
+        }
+        let turn = kept.filter(|(Reverse(class), _)| *class == seek.class);
+        let turn = turn.unwrap_or_else(|| (Reverse(seek.class), self.turn()));
+        let (call, desk, count) = (seek.call, seek.desk, seek.count);
+        self.places.insert((owner, call, desk), turn);
+        let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
+        self.waiting.insert(turn, Waiting { owner, seek, expires_at });
+        self.sweep_at.get_or_insert(ctx.now.plus_ms(SWEEP_MS));
+        if kept.is_some() {
+            ctx.send(owner, Message::Cell(CellWord::Waits { call, desk, count }));
+        } else if self.untold.len() < SEEKS_MAX {
+            // Most are served before that, and their owners need no other word.
+            self.untold.push_back((ctx.now.plus_ms(ctx.mesh.seek_ms / 2), turn));
+        }
+        true
+    }
+
+    pub(crate) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
+        self.drop_seeks((owner, call, 0)..=(owner, call, u32::MAX));
+    }
+
+    // ---- peers and time
+
+    /// Its bids are void, and nobody need be introduced to it.
+    pub(crate) fn on_peer_down(&mut self, peer: PeerId) {
+        for bid in self.by_worker.remove(&peer).unwrap_or_default() {
+            self.drop_bid(bid);
+        }
+        self.drop_seeks((peer, CallId(0), 0)..=(peer, CallId(u64::MAX), u32::MAX));
+    }
+
+    pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership, own_slots: u32) {
+        while self.untold.front().is_some_and(|(at, _)| *at <= ctx.now) {
+            let Some((_, turn)) = self.untold.pop_front() else { break };
+            let Some(Waiting { owner, seek, .. }) = self.waiting.get(&turn) else { continue };
+            let Seek { call, desk, count, .. } = *seek;
+            ctx.send(*owner, Message::Cell(CellWord::Waits { call, desk, count }));
+        }
+        if self.sweep_at.is_some_and(|at| at <= ctx.now) {
+            self.sweep(ctx.now);
+            let idle = self.bids.is_empty() && self.waiting.is_empty();
+            self.sweep_at = Some(ctx.now.plus_ms(SWEEP_MS)).filter(|_| !idle);
+        }
+        let others_stand = self.by_worker.keys().any(|worker| *worker != ctx.me);
+        let serves = members.cells().is_exchange() || (members.cells().on() && others_stand);
+        if !serves {
+            self.tell_at = None;
+            self.told = (0, Time::ZERO);
+            return;
+        }
+        // Not at once: a node that joins thinks for a moment that it is alone in its cell.
+        let tell_at = *self.tell_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.seek_ms));
+        if tell_at <= ctx.now {
+            self.tell_at = Some(ctx.now.plus_ms(ctx.mesh.stand_ms));
+            self.tell(ctx, members.slots_of_cell().saturating_add(own_slots));
+        }
+    }
+
+    /// Tells the mesh that this node serves so many slots: seldom, and when that changed by a twentieth.
+    fn tell(&mut self, ctx: &mut Ctx<'_>, slots: u32) {
+        let (told, at) = self.told;
+        let changed = slots.abs_diff(told) > told / 20;
+        if changed || ctx.now.since_us(at) >= 1000 * ctx.mesh.cell_tell_ms {
+            self.told = (slots, ctx.now);
+            ctx.emit(Effect::Publish(Gossip::Exchange { slots }));
+        }
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
+        let sweep = self.sweep_at.map(|at| (at, "the exchange is swept"));
+        let tell = self.tell_at.map(|at| (at, "an exchange tells that it serves"));
+        let untold = self.untold.front().map(|(at, _)| (*at, "an owner is told that it waits"));
+        [sweep, tell, untold].into_iter().flatten().min()
+    }
+
+    fn sweep(&mut self, now: Time) {
+        let bids = self.bids.iter().filter(|(_, standing)| standing.expires_at <= now);
+        for bid in bids.map(|(bid, _)| *bid).collect::<Vec<_>>() {
+            self.drop_bid(bid);
+        }
+        let seeks = self.waiting.iter().filter(|(_, waiting)| waiting.expires_at <= now);
+        for turn in seeks.map(|(turn, _)| *turn).collect::<Vec<_>>() {
+            self.drop_seek(turn);
+        }
+    }
+
+    // ---- views and bookkeeping
+
+    /// Seeks that wait here.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Bids that stand here.
+    pub(crate) fn standing(&self) -> usize {
+        self.bids.len()
+    }
+
+    fn turn(&mut self) -> u64 {
+        self.next_turn += 1;
+        self.next_turn
+    }
+
+    fn drop_bid(&mut self, bid: BidId) -> Option<Standing> {
+        let standing = self.bids.remove(&bid)?;
+        self.order.remove(&(standing.turn, bid));
+        if let Some(all) = self.by_worker.get_mut(&standing.worker) {
+            all.remove(&bid);
+            if all.is_empty() {
+                self.by_worker.remove(&standing.worker);
+            }
+        }
+        Some(standing)
+    }
+
+    fn drop_seek(&mut self, turn: Turn) {
+        if let Some(Waiting { owner, seek, .. }) = self.waiting.remove(&turn) {
+            self.places.remove(&(owner, seek.call, seek.desk));
+        }
+    }
+
+    fn drop_seeks(&mut self, places: core::ops::RangeInclusive<(PeerId, CallId, u32)>) {
+        let turns: Vec<Turn> = self.places.range(places).map(|(_, turn)| *turn).collect();
+        turns.into_iter().for_each(|turn| self.drop_seek(turn));
+    }
+}
+
+fn introduce(
+    ctx: &mut Ctx<'_>,
+    owner: PeerId,
+    seek: &Seek,
+    (worker, bid, slots): (PeerId, BidId, u32),
+    expires_at: Time,
+) {
+    ctx.counters.introduced += 1;
+    let ttl_ms = u32::try_from(expires_at.since_us(ctx.now) / 1000).unwrap_or(u32::MAX);
+    let word = Introduction { call: seek.call, desk: seek.desk, worker, bid, slots, ttl_ms };
+    ctx.send(owner, Message::Cell(CellWord::Introduce(word)));
+}
+
+/// Whether a worker may be able to run a task, by what it told about itself; the worker itself has the last word. Of
+/// whom nothing is known, nothing but room is expected.
+fn fits(ctx: &Ctx<'_>, members: &Membership, worker: PeerId, needs: &Needs, memory_bytes: u64) -> bool {
+    if worker == ctx.me {
+        return needs.labels.is_empty();
+    }
+    let told = members.told(worker);
+    told.map_or(needs.labels.is_empty(), |told| {
+        let labels = needs.labels.iter().all(|wanted| told.labels.contains(wanted));
+        labels && memory_bytes <= told.memory_bytes && !told.draining
+    })
+}

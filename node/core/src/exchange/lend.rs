@@ -1,0 +1,122 @@
+//! What exchanges do for one another: one whose tasks wait scouts at another, which lends bids that nobody wants there.
+//! The seek keeps its place meanwhile; a lent bid stands at the borrower as if its worker had sent it.
+
+use alloc::vec::Vec;
+
+use super::{Exchange, LOOK_MAX, SLOTS_MAX, fits};
+use crate::ctx::Ctx;
+use crate::id::{BidId, PeerId};
+use crate::membership::Membership;
+use crate::message::{Message, Needs};
+use crate::referral::{CellWord, STAND_MAX};
+use crate::time::Time;
+
+/// Scouts from other exchanges that are remembered; beyond it a new one is not.
+const SHORT_MAX: usize = 1024;
+/// For how long, in milliseconds: what still waits by then is asked for again by its owner.
+const SCOUT_MS: u64 = 100;
+
+/// An exchange that was short of bids a moment ago.
+#[derive(Debug)]
+pub(super) struct Short {
+    exchange: PeerId,
+    count: u32,
+    expires_at: Time,
+}
+
+impl Exchange {
+    /// Tasks wait at another exchange: it is lent what stands here, and what stands here next if that is too little.
+    pub(crate) fn on_scout(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        from: PeerId,
+        count: u32,
+        memory_bytes: u64,
+    ) {
+        let expires_at = ctx.now.plus_ms(SCOUT_MS);
+        let mut short = Short { exchange: from, count: count.min(SLOTS_MAX), expires_at };
+        self.lend(ctx, &mut short, |ctx, worker| fits(ctx, members, worker, &Needs::default(), memory_bytes));
+        if short.count > 0 && self.short.len() < SHORT_MAX {
+            self.short.push_back(short);
+        }
+    }
+
+    /// Another exchange gives bids away. A bid that is not what it is said to be is refused by its worker.
+    pub(crate) fn on_lend(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        bids: Vec<(PeerId, BidId, u32)>,
+        ttl_ms: u32,
+    ) {
+        let expires_at = ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms));
+        for bid in bids.into_iter().take(STAND_MAX) {
+            self.take(ctx, members, bid, expires_at);
+        }
+    }
+
+    /// What just stood and nobody here waits for goes to whoever was short of it a moment ago.
+    pub(super) fn lend_on(&mut self, ctx: &mut Ctx<'_>) {
+        while let Some(short) = self.short.front() {
+            if short.expires_at > ctx.now && self.bids.is_empty() {
+                return;
+            }
+            let Some(mut short) = self.short.pop_front() else { return };
+            if short.expires_at <= ctx.now {
+                continue;
+            }
+            self.lend(ctx, &mut short, |_, _| true);
+            if short.count > 0 {
+                self.short.push_front(short);
+                return;
+            }
+        }
+    }
+
+    /// Lends bids that suit, the longest-standing first, as far as they go.
+    fn lend(&mut self, ctx: &mut Ctx<'_>, short: &mut Short, suits: impl Fn(&Ctx<'_>, PeerId) -> bool) {
+        let mut bids: Vec<(PeerId, BidId, u32)> = Vec::new();
+        let mut until = ctx.now.plus_ms(ctx.mesh.bid_ms);
+        for (_, bid) in self.order.iter().take(LOOK_MAX).copied().collect::<Vec<_>>() {
+            if short.count == 0 || bids.len() >= STAND_MAX {
+                break;
+            }
+            let Some(standing) = self.bids.get_mut(&bid) else { continue };
+            if standing.expires_at <= ctx.now || !suits(ctx, standing.worker) {
+                continue;
+            }
+            let slots = standing.left.min(short.count);
+            short.count -= slots;
+            standing.left -= slots;
+            until = until.min(standing.expires_at);
+            bids.push((standing.worker, bid, slots));
+            ctx.counters.lent += u64::from(slots);
+            if standing.left == 0 {
+                self.drop_bid(bid);
+            }
+        }
+        if !bids.is_empty() {
+            let ttl_ms = u32::try_from(until.since_us(ctx.now) / 1000).unwrap_or(u32::MAX);
+            ctx.send(short.exchange, Message::Cell(CellWord::Lend { bids, ttl_ms }));
+        }
+    }
+}
+
+/// Asks a few other exchanges, named by chance, for tasks that begin to wait here.
+pub(super) fn scout(ctx: &mut Ctx<'_>, members: &Membership, count: u32, memory_bytes: u64) {
+    let desks = members.cells().desks(ctx.now, ctx.mesh).into_iter().map(|(desk, _)| desk);
+    let mut others: Vec<PeerId> = desks.filter(|desk| *desk != ctx.me).collect();
+    for _ in 0..ctx.mesh.scouts {
+        let Some(to) = pick(ctx, &others) else { return };
+        others.retain(|other| *other != to);
+        ctx.send(to, Message::Cell(CellWord::Scout { count, memory_bytes }));
+    }
+}
+
+/// One of these, by chance.
+fn pick(ctx: &mut Ctx<'_>, among: &[PeerId]) -> Option<PeerId> {
+    let count = u64::try_from(among.len()).ok().filter(|count| *count > 0)?;
+    let place = usize::try_from(ctx.fresh_id() % count).unwrap_or(0);
+    among.get(place).copied()
+}

@@ -1,0 +1,114 @@
+//! What nodes of a mesh of cells say to one another beyond the market's own words: a worker stands a bid at its cell's
+//! exchange, an owner seeks there, the exchange introduces them, the owner hires. Raw words, to be doubted; a word
+//! that is forged or late costs one refused hire, for only the worker itself says what stands.
+
+use alloc::vec::Vec;
+
+use crate::id::{BidId, CallId, PeerId};
+use crate::message::{Award, Call, Class, Needs};
+
+/// Bids in one [`CellWord::Stand`] or [`CellWord::Lend`]; more are ignored.
+pub const STAND_MAX: usize = 64;
+/// Workers that one [`Seek`] does not want; an exchange drops a longer one.
+pub const WITHOUT_MAX: usize = 32;
+/// Longest labels of one [`Seek`] together, in bytes; an exchange drops a longer one.
+pub const SEEK_TEXT_BYTES_MAX: usize = 4096;
+
+/// One word of a mesh of cells.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum CellWord {
+    /// Worker to exchange: I have room. It reserves its slots, like any bid, until its ttl.
+    Stand {
+        /// The bids and their slots; one that is known already is replaced, and ended by 0 slots.
+        bids: Vec<(BidId, u32)>,
+        /// How long they stand, in milliseconds.
+        ttl_ms: u32,
+    },
+    /// Owner to exchange: I look for room.
+    Seek(Seek),
+    /// Exchange to owner: nobody stands here for these; they wait here.
+    Waits {
+        /// The call.
+        call: CallId,
+        /// The owner's number for where it asked.
+        desk: u32,
+        /// How many tasks wait here.
+        count: u32,
+    },
+    /// Exchange to exchange: tasks wait here; lend me bids if nobody waits at yours, now or soon.
+    Scout {
+        /// How many tasks.
+        count: u32,
+        /// Memory that one may use, in bytes.
+        memory_bytes: u64,
+    },
+    /// Exchange to exchange: these stood here and stand at yours now.
+    Lend {
+        /// Workers, their bids, and how many slots of each.
+        bids: Vec<(PeerId, BidId, u32)>,
+        /// For how long they all stand, in milliseconds.
+        ttl_ms: u32,
+    },
+    /// Exchange to owner: this worker has room. The exchange forgets the bid with it.
+    Introduce(Introduction),
+    /// Owner to worker, who has not heard the call: the call and the award in one.
+    Hire {
+        /// The call; its count is what still waits.
+        call: Call,
+        /// The award, of a bid that stood at an exchange.
+        award: Award,
+    },
+}
+
+/// An owner looks for room at an exchange. One of the same call and desk replaces the last.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Seek {
+    /// Its call.
+    pub call: CallId,
+    /// Its number for the exchange that it asked.
+    pub desk: u32,
+    /// How urgent.
+    pub class: Class,
+    /// What a worker must have.
+    pub needs: Needs,
+    /// Memory that one task may use, in bytes.
+    pub memory_bytes: u64,
+    /// For how many tasks; 0 ends it.
+    pub count: u32,
+    /// Who need not be introduced: it had its part in what is left, or is given nothing now. At most [`WITHOUT_MAX`].
+    pub without: Vec<PeerId>,
+}
+
+impl Seek {
+    /// Length of the labels that an exchange keeps with it, in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.needs.labels.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+}
+
+/// A standing bid, handed on.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Introduction {
+    /// The owner's call.
+    pub call: CallId,
+    /// The owner's number for where it asked.
+    pub desk: u32,
+    /// Who has room.
+    pub worker: PeerId,
+    /// Its bid: whoever knows the name may use it.
+    pub bid: BidId,
+    /// How many of its slots.
+    pub slots: u32,
+    /// For how long they still stand, in milliseconds.
+    pub ttl_ms: u32,
+}
+
+/// How far a gossip must go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The teller's cell; everybody while there are no cells.
+    Cell,
+    /// Everybody.
+    Mesh,
+}

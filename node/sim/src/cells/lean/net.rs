@@ -1,0 +1,110 @@
+//! A lean mesh's network, and what goes wrong in it: one delay, losses, a cut, exchanges that die or lie.
+
+use std::sync::Arc;
+
+use weft_core::codec::{encode_gossip, encode_message};
+use weft_core::{BidId, CellWord, Gossip, Input, Message, PeerId, Scope};
+
+use super::super::tally::Kind;
+use super::{Conduct, Lean, Mishap, WEIGHED, Word};
+
+impl Lean {
+    pub(super) fn send(&mut self, from: u32, to: PeerId, message: Message) {
+        let Some(message) = self.conduct(from, message) else { return };
+        let bytes = if self.tally.messages.is_multiple_of(WEIGHED) {
+            encode_message(&message).len() as u64
+        } else {
+            0
+        };
+        self.tally.on_message(Kind::of(&message), bytes * WEIGHED);
+        self.hosts[from as usize].said += 1;
+        let to = number(to);
+        if self.passes(from, to) {
+            self.wire.push_back((self.now + self.spec.delay_us, from, to, Word::Message(message)));
+        }
+    }
+
+    fn passes(&mut self, from: u32, to: u32) -> bool {
+        let half = self.spec.nodes / 2;
+        let apart = self.cut && (from < half) != (to < half);
+        let lives = self.hosts.get(to as usize).is_some_and(|host| host.engine.is_some());
+        lives && !apart && !self.chance.permille(self.loss_permille)
+    }
+
+    /// What a node really says: an exchange may lie.
+    fn conduct(&mut self, from: u32, message: Message) -> Option<Message> {
+        match (self.hosts[from as usize].conduct, message) {
+            (Conduct::Silent, Message::Cell(CellWord::Introduce(_))) => None,
+            (Conduct::Forges, Message::Cell(CellWord::Introduce(mut word))) => {
+                word.bid = BidId(self.chance.any());
+                word.worker = self.hosts[self.chance.index(self.hosts.len())].peer;
+                Some(Message::Cell(CellWord::Introduce(word)))
+            }
+            (_, message) => Some(message),
+        }
+    }
+
+    pub(super) fn publish(&mut self, from: u32, gossip: Gossip) {
+        let bytes = encode_gossip(&gossip).map_or(0, |bytes| bytes.len() as u64);
+        let everybody: Vec<u32> = match gossip.scope() {
+            Scope::Cell => self.mates[self.hosts[from as usize].cell as usize].clone(),
+            Scope::Mesh => (0..self.spec.nodes).collect(),
+        };
+        let gossip = Arc::new(gossip);
+        for to in everybody.into_iter().filter(|to| *to != from) {
+            self.tally.on_gossip(bytes);
+            if self.passes(from, to) {
+                let word = Word::Gossip(Arc::clone(&gossip));
+                self.wire.push_back((self.now + self.spec.delay_us, from, to, word));
+            }
+        }
+    }
+
+    // ---- what goes wrong
+
+    pub(super) fn suffer(&mut self, mishap: Mishap) {
+        match mishap {
+            Mishap::Crash(count) => {
+                for host in self.exchanges(count) {
+                    self.crash(host);
+                }
+            }
+            Mishap::Loss(permille) => self.loss_permille = permille,
+            Mishap::Cut(cut) => self.cut = cut,
+            Mishap::Silent(count) => self.corrupt(count, Conduct::Silent),
+            Mishap::Forge(count) => self.corrupt(count, Conduct::Forges),
+        }
+    }
+
+    fn corrupt(&mut self, count: usize, conduct: Conduct) {
+        for host in self.exchanges(count) {
+            self.hosts[host as usize].conduct = conduct;
+        }
+    }
+
+    /// The node of each of the first cells where most bids stand or seeks wait.
+    fn exchanges(&self, count: usize) -> Vec<u32> {
+        let serves = |host: &u32| {
+            let audit = self.hosts[*host as usize].engine.as_ref().map(|engine| engine.audit().cells);
+            audit.map_or(0, |cells| cells.bids + cells.waiting)
+        };
+        let first = self.mates.iter().take(count);
+        first.filter_map(|mates| mates.iter().copied().max_by_key(serves)).collect()
+    }
+
+    /// A process dies; whoever may have spoken with it is told by its kernel within a millisecond.
+    fn crash(&mut self, dead: u32) {
+        let peer = self.hosts[dead as usize].peer;
+        self.hosts[dead as usize].engine = None;
+        self.hosts[dead as usize].busy.clear();
+        self.hosts[dead as usize].waiting.clear();
+        for host in (0..self.spec.nodes).filter(|host| *host != dead) {
+            self.soon.push_back((host, Input::PeerDown { peer, closed: true }));
+        }
+    }
+}
+
+/// The host behind a name that the lean mesh made.
+fn number(peer: PeerId) -> u32 {
+    u32::from_le_bytes([peer.0[28], peer.0[29], peer.0[30], peer.0[31]])
+}

@@ -1,0 +1,97 @@
+//! What a lean mesh said, by kind.
+
+use std::collections::BTreeMap;
+
+use weft_core::{CellWord, Message};
+
+/// Kinds of messages that are counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Bids stood.
+    Stand,
+    /// Seeks.
+    Seek,
+    /// Answers that a seek waits.
+    Waits,
+    /// Exchanges that ask others for bids.
+    Scout,
+    /// Exchanges that lend them.
+    Lend,
+    /// Introductions.
+    Introduce,
+    /// Hires.
+    Hire,
+    /// Calls, bids, awards, declines: without an exchange.
+    Direct,
+    /// Refused awards.
+    Refuse,
+    /// Releases, withdrawals and cancellations.
+    Undo,
+    /// Renewals of leases.
+    Renew,
+    /// Outcomes.
+    Outcome,
+    /// Acknowledgements.
+    Ack,
+}
+
+impl Kind {
+    pub(crate) fn of(message: &Message) -> Self {
+        match message {
+            Message::Cell(CellWord::Stand { .. }) => Self::Stand,
+            Message::Cell(CellWord::Seek(_)) => Self::Seek,
+            Message::Cell(CellWord::Waits { .. }) => Self::Waits,
+            Message::Cell(CellWord::Scout { .. }) => Self::Scout,
+            Message::Cell(CellWord::Lend { .. }) => Self::Lend,
+            Message::Cell(CellWord::Introduce(_)) => Self::Introduce,
+            Message::Cell(CellWord::Hire { .. }) => Self::Hire,
+            Message::Call(_)
+            | Message::Bid(_)
+            | Message::Award(_)
+            | Message::Decline(_)
+            | Message::Ahead(_)
+            | Message::Place(_) => Self::Direct,
+            Message::Refuse { .. } => Self::Refuse,
+            Message::Withdraw(_) | Message::Release(_) | Message::Cancel(_) => Self::Undo,
+            Message::Renew(_) => Self::Renew,
+            Message::Outcome(_) | Message::Ended { .. } | Message::Printed { .. } => Self::Outcome,
+            Message::Ack(_) => Self::Ack,
+        }
+    }
+
+    /// Whether it belongs to the end of a task, which the tables of others do not count.
+    pub(crate) fn is_end(self) -> bool {
+        matches!(self, Self::Outcome | Self::Ack)
+    }
+}
+
+/// Counts since the mesh began.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) kinds: BTreeMap<Kind, u64>,
+    pub(crate) messages: u64,
+    /// Estimated from the messages that were weighed.
+    pub(crate) bytes: u64,
+    pub(crate) gossips: u64,
+    pub(crate) gossip_bytes: u64,
+    pub(crate) inputs: u64,
+    pub(crate) executed: u64,
+    pub(crate) ended: u64,
+    /// Tasks that ended otherwise than done.
+    pub(crate) undone: u64,
+    pub(crate) lost: u64,
+    pub(crate) jobs_told: u64,
+}
+
+impl Tally {
+    pub(crate) fn on_message(&mut self, kind: Kind, bytes: u64) {
+        *self.kinds.entry(kind).or_default() += 1;
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    pub(crate) fn on_gossip(&mut self, bytes: u64) {
+        self.gossips += 1;
+        self.gossip_bytes += bytes;
+    }
+}

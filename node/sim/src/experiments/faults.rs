@@ -1,0 +1,326 @@
+//! What misfortune costs: a slow node, nodes that come and go, lost frames, half the mesh cut off, a crash. Weft's
+//! engines in a [`World`], where every invariant is checked after every event; a broken one ends the experiment.
+
+use std::time::Duration;
+
+use weft_core::{JobId, MeshConfig};
+
+use super::plot::{Axis, Plot};
+use super::report::{Report, Table};
+use crate::chance::Chance;
+use crate::fault::Fault;
+use crate::host::HostId;
+use crate::link::Weather;
+use crate::workload::JobSpec;
+use crate::world::World;
+
+const OWNER: HostId = HostId(0);
+/// Longer than anything here may take once all faults have happened.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// What a job came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// From submission to the last end, in seconds.
+    pub seconds: f64,
+    /// Executions that ran to their end, per task.
+    pub executions: f64,
+    /// Leases that ended without an outcome.
+    pub lost: u32,
+    /// When how many percent of the tasks had ended, in seconds.
+    pub progress: Vec<(f64, f64)>,
+}
+
+/// Runs a world until everything that is owed has ended, with each of these faults at its time after the submission.
+///
+/// # Panics
+/// When an invariant is broken, when something does not end within ten minutes, or when a task did not end as done.
+pub fn finish(world: &mut World, jobs: &[JobId], mut faults: Vec<(Duration, Fault)>) -> Outcome {
+    faults.sort_by_key(|(at, _)| *at);
+    let start = world.now();
+    // The users' words are heard first.
+    world.run_for(Duration::ZERO);
+    let tasks: usize = jobs.iter().map(|job| world.tasks_of(*job).0).sum();
+    let mut faults = faults.into_iter().peekable();
+    let mut progress = vec![(0.0, 0.0)];
+    for percent in (0..=100).step_by(2) {
+        let wanted = tasks * percent / 100;
+        loop {
+            let now = world.now() - start;
+            let wait = faults.peek().map_or(LONGEST, |(at, _)| at.saturating_sub(now));
+            let enough =
+                |world: &World| jobs.iter().map(|job| world.tasks_of(*job).1).sum::<usize>() >= wanted;
+            if world.try_run_until(wait, enough).unwrap_or_else(|violation| panic!("{violation}")) {
+                break;
+            }
+            let Some((_, fault)) = faults.next() else { panic!("tasks did not end within {LONGEST:?}") };
+            world.fault(fault);
+        }
+        progress.push(((world.now() - start).as_secs_f64(), percent as f64));
+    }
+    let took = world.now() - start;
+    let done: usize = jobs.iter().map(|job| world.reference().done(*job)).sum();
+    assert_eq!(done, tasks, "every task ends, and ends as done");
+    let executions: u32 = jobs.iter().map(|job| world.reference().executions(*job)).sum();
+    Outcome {
+        seconds: took.as_secs_f64(),
+        executions: f64::from(executions) / tasks.max(1) as f64,
+        lost: world.reference().lost.values().sum(),
+        progress,
+    }
+}
+
+impl World {
+    /// How many tasks a job has, and how many of their ends were told.
+    fn tasks_of(&self, job: JobId) -> (usize, usize) {
+        self.reference.jobs.get(&job).map_or((0, 0), |job| (job.tasks.len(), job.told))
+    }
+}
+
+fn world(hosts: usize, slots: u32, weather: Weather, seed: u64) -> World {
+    let mut world = World::builder(seed).hosts(hosts, slots).weather(weather).build();
+    world.run_for(Duration::from_secs(3));
+    world
+}
+
+fn headings() -> Table {
+    Table::new(&["run", "s", "/ undisturbed", "executions a task", "leases lost"])
+}
+
+fn row(table: &mut Table, name: &str, outcome: &Outcome, base: f64) {
+    let Outcome { seconds, executions, lost, progress: _ } = outcome;
+    let ratio = format!("{:.2}", seconds / base);
+    table.row(vec![
+        name.into(),
+        format!("{seconds:.3}"),
+        ratio,
+        format!("{executions:.3}"),
+        lost.to_string(),
+    ]);
+}
+
+/// One node of ten is twenty times slower.
+#[must_use]
+pub fn slow(quick: bool) -> Report {
+    let mut report = Report::default();
+    let per_slot = if quick { 5 } else { 25 };
+    let mut plot = Plot::new(
+        "One node of ten is slower",
+        Axis::log("times slower"),
+        Axis::linear("time of the job, times undisturbed"),
+    );
+    for service_ms in [5, 100] {
+        let tasks = 40 * per_slot;
+        report.say(&format!("\n10 nodes of 4 slots, {tasks} tasks of {service_ms} ms, one node slower"));
+        let mut table = headings();
+        let (mut base, mut points) = (0.0, Vec::new());
+        for times in [1, 2, 5, 20] {
+            let mut world = world(10, 4, Weather::LAN, 1);
+            world.fault(Fault::Slow { host: HostId(9), times, lag_ms: 0 });
+            let job = world.submit(OWNER, &JobSpec::new(tasks, service_ms));
+            let outcome = finish(&mut world, &[job], Vec::new());
+            base = if times == 1 { outcome.seconds } else { base };
+            row(&mut table, &format!("{times} times slower"), &outcome, base);
+            points.push((f64::from(times), outcome.seconds / base));
+        }
+        report.say(&table);
+        plot.line(&format!("tasks of {service_ms} ms"), points);
+    }
+    report.plot("slow.svg", plot);
+    report
+}
+
+/// Every second some percent of the nodes die, and come back five seconds later.
+#[must_use]
+pub fn churn(quick: bool) -> Report {
+    let mut report = Report::default();
+    let (hosts, tasks) = if quick { (10, 200) } else { (50, 3000) };
+    report.say(&format!(
+        "{hosts} nodes of 2 slots, {tasks} tasks of 500 ms; nodes die and come back after 5 s"
+    ));
+    let mut table = headings();
+    let mut plot = Plot::new(
+        "Churn",
+        Axis::linear("nodes that die, %/s"),
+        Axis::linear("time of the job, times undisturbed"),
+    );
+    let (mut base, mut points) = (0.0, Vec::new());
+    for percent in [0u32, 1, 5] {
+        let mut world = world(hosts, 2, Weather::LAN, 2);
+        let job = world.submit(OWNER, &JobSpec::new(tasks, 500));
+        let outcome = finish(&mut world, &[job], deaths(hosts, percent));
+        base = if percent == 0 { outcome.seconds } else { base };
+        row(&mut table, &format!("{percent} %/s"), &outcome, base);
+        points.push((f64::from(percent), outcome.seconds / base));
+    }
+    report.say(&table);
+    plot.line("500 ms tasks", points);
+    report.plot("churn.svg", plot);
+    report
+}
+
+/// Deaths and returns within two minutes; the owner, who keeps its job in memory, is spared.
+fn deaths(hosts: usize, percent: u32) -> Vec<(Duration, Fault)> {
+    let mut chance = Chance::new(u64::from(percent), "churn");
+    let mut plan = Vec::new();
+    let mut at = 0.0;
+    while percent > 0 && at < 120.0 {
+        at += chance.exponential(100.0 / (f64::from(percent) * hosts as f64));
+        let host = HostId(1 + chance.index(hosts - 1));
+        // Half of them are power cuts, of which nobody is told.
+        plan.push((Duration::from_secs_f64(at), Fault::Kill { host, told: chance.permille(500) }));
+        plan.push((Duration::from_secs_f64(at + 5.0), Fault::Restart(host)));
+    }
+    plan
+}
+
+/// Some percent of all frames are lost, and sent again as TCP does.
+#[must_use]
+pub fn loss(quick: bool) -> Report {
+    let mut report = Report::default();
+    let tasks = if quick { 160 } else { 1600 };
+    report.say(&format!(
+        "8 nodes of 4 slots, {tasks} tasks of 50 ms; a lost frame comes 50 ms late, 150 ms if lost again, and so on"
+    ));
+    let mut table = headings();
+    let mut plot =
+        Plot::new("Loss", Axis::linear("frames lost, %"), Axis::linear("time of the job, times undisturbed"));
+    let (mut base, mut points) = (0.0, Vec::new());
+    for permille in [0u32, 10, 50, 300] {
+        let mut world = world(8, 4, Weather::LAN, 3);
+        world.fabric.weather = Weather { loss_permille: permille, ..Weather::LAN };
+        let job = world.submit(OWNER, &JobSpec::new(tasks, 50));
+        let outcome = finish(&mut world, &[job], Vec::new());
+        base = if permille == 0 { outcome.seconds } else { base };
+        let percent = f64::from(permille) / 10.0;
+        row(&mut table, &format!("{percent} %"), &outcome, base);
+        points.push((percent, outcome.seconds / base));
+    }
+    report.say(&table);
+    plot.line("50 ms tasks", points);
+    report.plot("loss.svg", plot);
+    report
+}
+
+/// Half the mesh is cut off from the other half for ten seconds; both halves have work.
+#[must_use]
+pub fn cut(quick: bool) -> Report {
+    let mut report = Report::default();
+    let (hosts, tasks) = if quick { (6, 300) } else { (16, 2000) };
+    report.say(&format!(
+        "{hosts} nodes of 4 slots, two jobs of {tasks} tasks of 100 ms, one in each half; cut after 0.5 s for 10 s"
+    ));
+    let mut table = headings();
+    let mut plot =
+        Plot::new("Half the mesh cut off for 10 s", Axis::linear("s"), Axis::linear("tasks ended, %"));
+    let mut base = 0.0;
+    for (name, parted) in [("undisturbed", false), ("cut", true)] {
+        let mut world = world(hosts, 4, Weather::LAN, 4);
+        let other = HostId(hosts / 2);
+        let jobs = [OWNER, other].map(|owner| world.submit(owner, &JobSpec::new(tasks, 100)));
+        let faults = if parted { partition(hosts) } else { Vec::new() };
+        let outcome = finish(&mut world, &jobs, faults);
+        base = if parted { base } else { outcome.seconds };
+        row(&mut table, name, &outcome, base);
+        plot.line(name, outcome.progress);
+    }
+    report.say(&table);
+    report.plot("cut.svg", plot);
+    report
+}
+
+fn partition(hosts: usize) -> Vec<(Duration, Fault)> {
+    let half = hosts / 2;
+    let mut plan = Vec::new();
+    for one in 0..half {
+        for other in half..hosts {
+            for (from, to) in [(one, other), (other, one)] {
+                let (from, to) = (HostId(from), HostId(to));
+                plan.push((Duration::from_millis(500), Fault::Cut { from, to }));
+                plan.push((Duration::from_millis(10_500), Fault::Mend { from, to }));
+            }
+        }
+    }
+    plan
+}
+
+/// How long until a crash is noticed and its tasks run elsewhere, by the lease's ttl and how often it is renewed.
+#[must_use]
+pub fn lease(quick: bool) -> Report {
+    let mut report = Report::default();
+    let trials = if quick { 3 } else { 20 };
+    report.say(&format!(
+        "A worker dies at a random moment while it runs tasks of 20 s; {trials} trials each. From its death to the \
+         first lease given up, and to the first of its tasks awarded again, in seconds"
+    ));
+    let mut table = Table::new(&[
+        "lease s",
+        "renewed every s",
+        "death",
+        "noticed mean",
+        "most",
+        "leased again mean",
+        "most",
+    ]);
+    let mut plot = Plot::new(
+        "A crash is noticed",
+        Axis::linear("lease, s"),
+        Axis::linear("from death to the lease given up, mean, s"),
+    );
+    for told in [true, false] {
+        let name = if told { "process" } else { "power cut" };
+        for share in [2u64, 3, 6] {
+            let mut points = Vec::new();
+            for lease_ms in [1000u64, 2000, 4000, 8000] {
+                let runs: Vec<(f64, f64)> =
+                    (0..trials).map(|seed| crash((lease_ms, lease_ms / share), told, seed)).collect();
+                let mean = |of: fn(&(f64, f64)) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64;
+                let most = |of: fn(&(f64, f64)) -> f64| runs.iter().map(of).fold(0.0, f64::max);
+                points.push((lease_ms as f64 / 1000.0, mean(|run| run.0)));
+                table.row(vec![
+                    format!("{}", lease_ms as f64 / 1000.0),
+                    format!("{:.2}", lease_ms as f64 / share as f64 / 1000.0),
+                    name.into(),
+                    format!("{:.2}", mean(|run| run.0)),
+                    format!("{:.2}", most(|run| run.0)),
+                    format!("{:.2}", mean(|run| run.1)),
+                    format!("{:.2}", most(|run| run.1)),
+                ]);
+            }
+            plot.line(&format!("{name}, renewed {share} times a lease"), points);
+        }
+    }
+    report.say(&table);
+    report.plot("lease.svg", plot);
+    report
+}
+
+/// One crash: seconds until it is noticed, and until its first task is awarded again.
+fn crash((lease_ms, renew_ms): (u64, u64), told: bool, seed: u64) -> (f64, f64) {
+    let mesh = MeshConfig { lease_ms, renew_ms, grace_ms: 500.min(lease_ms / 2), ..MeshConfig::DEFAULT };
+    let mut world = World::builder(seed).mesh(mesh).hosts(3, 4).build();
+    world.run_for(Duration::from_secs(2));
+    // The others have room for what the dead worker leaves.
+    let job = world.submit(OWNER, &JobSpec::new(8, 20_000));
+    let moment = Chance::new(seed, "crash").between(1_000_000, 8_000_000);
+    world.run_for(Duration::from_micros(moment));
+    let victim = [HostId(1), HostId(2)].into_iter().find(|host| world.running(*host) > 0);
+    let host = victim.expect("eight tasks need a second host of four slots");
+    let died = world.now();
+    world.fault(Fault::Kill { host, told });
+    let most = Duration::from_secs(60);
+    world.run_until("the death is noticed", most, |world| !world.reference().lost.is_empty());
+    let noticed = (world.now() - died).as_secs_f64();
+    world.run_until("its tasks are leased again", most, |world| {
+        let issued = world.reference().issued.keys();
+        let mut again = issued.filter(|lease| lease.job == job && lease.attempt > 1);
+        again.next().is_some() || local_again(world, job)
+    });
+    (noticed, (world.now() - died).as_secs_f64())
+}
+
+/// Whether the owner's own worker was given a second attempt.
+fn local_again(world: &World, job: JobId) -> bool {
+    let audit = world.engine(OWNER).map(weft_core::Engine::audit);
+    audit.is_some_and(|audit| audit.held.iter().any(|(_, lease)| lease.job == job && lease.attempt > 1))
+}

@@ -1,0 +1,118 @@
+//! Tasks of half a millisecond on meshes of 3 to 100 nodes, which all submit: the reference policies as models, and
+//! weft's own engines with the gossip that a node has.
+
+pub mod mesh;
+pub mod model;
+mod slots;
+
+use self::mesh::{KINDS, LeanMesh};
+use self::model::{LanFigures, Policy};
+use super::plot::{Axis, Plot};
+use super::report::{Report, Table};
+use super::trace::{Durations, Shape, Trace};
+use crate::chance::Chance;
+
+/// When which node's user wants a task, and how long that runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LanTrace {
+    /// Machines and load.
+    pub shape: Shape,
+    /// When, by whom, how long: microseconds, node, microseconds.
+    pub tasks: Vec<(u64, u32, u32)>,
+}
+
+impl LanTrace {
+    /// Exponential tasks of half a millisecond, a tenth of a millisecond one way through the network, four slots a node.
+    #[must_use]
+    pub fn draw(nodes: usize, load: f64, tasks: usize, seed: u64) -> Self {
+        let shape =
+            Shape { workers: nodes, slots: 4, tasks: 1, jobs: tasks, mean_us: 500, delay_us: 100, load };
+        let drawn = Trace::draw(&shape, Durations::ExpJobs, seed);
+        let mut who = Chance::new(seed, "submitters");
+        let tasks = drawn.arrivals.iter().zip(&drawn.durations);
+        let tasks = tasks.map(|(at, us)| (*at, who.index(nodes) as u32, *us as u32)).collect();
+        Self { shape, tasks }
+    }
+}
+
+/// The reference policies, and what others measured for them at 70 % and 90 % on 32 nodes (mean, in milliseconds).
+pub const REFERENCES: [(&str, Policy, Option<[f64; 2]>); 6] = [
+    ("random", Policy::Random, Some([0.87, 1.61])),
+    ("gossip 5 ms, two choices", Policy::Gossip(5_000), Some([1.13, 1.76])),
+    ("fresh two-choice probe", Policy::Probe, Some([0.95, 1.10])),
+    ("table + answers", Policy::Table { local_first: false, two_rows: false }, Some([0.68, 0.84])),
+    ("local first + table", Policy::Table { local_first: true, two_rows: false }, Some([0.605, 0.80])),
+    ("local first + two rows", Policy::Table { local_first: true, two_rows: true }, None),
+];
+
+/// The best mean of any reference policy at 70 % and 90 %, in milliseconds, by the number of nodes: what weft is
+/// measured against.
+const BEST: [(usize, [f64; 2]); 4] =
+    [(3, [0.605, 0.92]), (10, [0.596, 0.81]), (32, [0.605, 0.80]), (100, [0.593, 0.89])];
+
+/// What weft's engines make of a trace: the figures, the mesh that they came from, and whether every task ended.
+#[must_use]
+pub fn run_weft(trace: &LanTrace, seed: u64) -> (LanFigures, LeanMesh, bool) {
+    /// Before the first task, capacities have been told.
+    const START_US: u64 = 500_000;
+    let Shape { workers, slots, delay_us, .. } = trace.shape;
+    let mut mesh = LeanMesh::new(workers, slots as u32, delay_us, seed);
+    for (at, host, us) in &trace.tasks {
+        mesh.want(START_US + at, *host as usize, *us);
+    }
+    let last = trace.tasks.last().map_or(0, |(at, _, _)| *at);
+    let ended = mesh.run(trace.tasks.len(), START_US + 20 * (last + 100_000));
+    (LanFigures::new(mesh.responses.clone(), mesh.messages), mesh, ended)
+}
+
+/// The experiment.
+#[must_use]
+pub fn experiment(quick: bool) -> Report {
+    let mut report = Report::default();
+    let (models, engines) = if quick { (20_000, 2_000) } else { (300_000, 60_000) };
+    let meshes: &[usize] = if quick { &[3, 10] } else { &[3, 10, 32, 100] };
+    for nodes in meshes {
+        for (place, load) in [0.7, 0.9].into_iter().enumerate() {
+            row(&mut report, *nodes, (place, load), (models, engines));
+        }
+    }
+    report
+}
+
+fn row(report: &mut Report, nodes: usize, (place, load): (usize, f64), (models, engines): (usize, usize)) {
+    let percent = (load * 100.0) as u32;
+    report.say(&format!("\n{nodes} nodes of 4 slots, tasks of 0.5 ms, 0.1 ms one way, {percent} % load"));
+    let mut table = Table::new(&["policy", "mean ms", "p99 ms", "messages", "anchor", "ratio"]);
+    let title = format!("{nodes} nodes, {percent} % load, tasks of 0.5 ms");
+    let mut plot = Plot::new(&title, Axis::log("response, ms").within(0.05, 20.0), Axis::linear("tasks, %"));
+    let cell = |value: f64| format!("{value:.3}");
+    let compared = |mean: f64, anchor: Option<f64>| match anchor {
+        Some(anchor) => [cell(anchor), format!("{:.2}", mean / anchor)],
+        None => ["-".to_string(), "-".to_string()],
+    };
+    let mut add = |name: &str, figures: &LanFigures, anchor: Option<f64>| {
+        let [anchor, ratio] = compared(figures.mean_ms, anchor);
+        let messages = format!("{:.2}", figures.messages);
+        table.row(vec![name.into(), cell(figures.mean_ms), cell(figures.p99_ms), messages, anchor, ratio]);
+        plot.cumulative(name, figures.responses_us.iter().map(|us| *us as f64 / 1000.0).collect());
+    };
+    let trace = LanTrace::draw(nodes, load, models, 1);
+    for (name, policy, anchors) in REFERENCES {
+        let anchor = anchors.filter(|_| nodes == 32).map(|anchors| anchors[place]);
+        add(name, &model::run(&trace, policy, 1), anchor);
+    }
+    let trace = LanTrace::draw(nodes, load, engines, 1);
+    let (figures, mesh, ended) = run_weft(&trace, 1);
+    let best = BEST.iter().find(|(count, _)| *count == nodes).map(|(_, means)| means[place]);
+    add("weft", &figures, best);
+    report.say(&table);
+    let kinds = KINDS.iter().zip(mesh.kinds).filter(|(_, count)| *count > 0);
+    let kinds: Vec<String> =
+        kinds.map(|(kind, count)| format!("{kind} {:.2}", count as f64 / engines as f64)).collect();
+    let tasks = figures.responses_us.len();
+    report.say(&format!("weft's messages a task, of {tasks} tasks measured: {}", kinds.join(", ")));
+    if !ended {
+        report.say(&"weft did not end all tasks in time: its figures are of those that ended");
+    }
+    report.plot(&format!("lan-{nodes}-{percent}.svg"), plot);
+}

@@ -1,0 +1,48 @@
+//! Words of a mesh of cells that are not so: bids that nobody stood, introductions to nobody, seeks of a whole mesh's
+//! room, hires without a bid. A lie costs refused hires, and room for as long as a bid stands.
+
+use weft_core::message::{Class, Needs};
+use weft_core::{BidId, CallId, CellWord, Introduction, PeerId, Seek};
+
+use super::{Forger, idle_call};
+
+impl Forger<'_> {
+    /// One about some of these nodes, for a call that the liar heard or made up.
+    pub(super) fn cell_word(&mut self, heard: Option<CallId>, about: &[PeerId]) -> CellWord {
+        let call = heard.unwrap_or(CallId(self.chance.any()));
+        let desk = u32::try_from(self.chance.index(3)).unwrap_or(0);
+        let (worker, bid) = (about[self.chance.index(about.len())], BidId(self.chance.any()));
+        let count = [0, 3, 200, u32::MAX][self.chance.index(4)];
+        match self.chance.below(7) {
+            0 => {
+                let bids = (0..100).map(|_| (BidId(self.chance.any()), count)).collect();
+                CellWord::Stand { bids, ttl_ms: u32::MAX }
+            }
+            1 => CellWord::Seek(Seek {
+                call,
+                desk,
+                class: Class::Realtime,
+                needs: Needs::default(),
+                memory_bytes: 0,
+                count,
+                without: about.to_vec(),
+            }),
+            2 => CellWord::Waits { call, desk, count },
+            3 => CellWord::Scout { count, memory_bytes: 0 },
+            4 => CellWord::Lend { bids: vec![(worker, bid, count)], ttl_ms: u32::MAX },
+            5 => {
+                let slots = count;
+                CellWord::Introduce(Introduction { call, desk, worker, bid, slots, ttl_ms: u32::MAX })
+            }
+            _ => {
+                let award = self.award();
+                let job = award.grants.first().map(|grant| grant.lease.job);
+                let call = idle_call(award.call);
+                CellWord::Hire {
+                    call: weft_core::message::Call { job: job.unwrap_or(call.job), ..call },
+                    award,
+                }
+            }
+        }
+    }
+}

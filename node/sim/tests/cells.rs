@@ -1,0 +1,239 @@
+//! Meshes of cells, as histories: what exchanges do well, and what they can't spoil by dying, lying or being cut off.
+//! Speed and traffic at ten thousand nodes are measured by `weft-sim cells`; here a few hundred must do.
+
+use std::time::Duration;
+
+use weft_core::message::{Award, Call, Class, Grant, Needs};
+use weft_core::snapshot::Deadline;
+use weft_core::{
+    BidId, BlobId, CallId, CellWord, Entry, Introduction, JobId, LeaseId, Limits, MeshConfig, Message,
+    Payload, Policy, Profile, Program, Terms,
+};
+use weft_sim::cells::{Figures, Owners, Study, Trouble};
+use weft_sim::{HostId, HostSpec, JobSpec, World};
+
+/// Six cells of about fifty nodes at 95 % load; jobs of 20 tasks.
+fn study() -> Study {
+    let mut study = Study::sparrow(7, 300, 95, 150);
+    study.tasks = 20;
+    study.mesh.cell_nodes = 50;
+    study
+}
+
+#[track_caller]
+fn everything_ended_once(study: &Study, figures: &Figures) {
+    let owed = u64::from(study.jobs) * u64::from(study.tasks);
+    assert_eq!((figures.unended, figures.undone), (0, 0), "{figures}");
+    assert_eq!(figures.ended, owed, "{figures}");
+}
+
+#[test]
+fn cells_serve_a_loaded_mesh_almost_as_one_queue_would() {
+    let study = study();
+    let figures = study.run();
+    everything_ended_once(&study, &figures);
+    assert_eq!(figures.executed, figures.ended, "nothing ran twice");
+    assert!(figures.mean_ms < figures.central_ms * 1.15, "{figures}");
+    assert!(figures.messages <= 5.0, "{figures}");
+}
+
+#[test]
+fn traffic_of_a_node_does_not_grow_with_the_mesh() {
+    let of = |nodes| {
+        let mut study = study();
+        // At least as many cells as tasks in both, so that each task is sought at an exchange of its own.
+        (study.nodes, study.tasks, study.jobs) = (nodes, 4, nodes * 4);
+        study.run()
+    };
+    let (small, large) = (of(200), of(800));
+    let within = |large: f64, small: f64| large < small * 1.25;
+    assert!(within(large.node_messages, small.node_messages), "{small}\n{large}");
+    assert!(within(large.node_bytes, small.node_bytes), "{small}\n{large}");
+}
+
+#[test]
+fn an_exchange_that_dies_under_load_takes_a_moment_and_no_task() {
+    let study = Study { trouble: Trouble::Crash(2), ..study() };
+    let figures = study.run();
+    everything_ended_once(&study, &figures);
+}
+
+#[test]
+fn an_exchange_that_introduces_nobody_is_walked_around() {
+    let study = Study { trouble: Trouble::Silent(2), ..study() };
+    let figures = study.run();
+    everything_ended_once(&study, &figures);
+    assert_eq!(figures.lost, 0, "{figures}");
+}
+
+#[test]
+fn an_exchange_that_forges_bids_costs_refusals_and_its_standing() {
+    let study = Study { trouble: Trouble::Forge(1), ..study() };
+    let figures = study.run();
+    everything_ended_once(&study, &figures);
+    assert!(figures.misled > 0, "{figures}");
+    assert!(figures.misled < 1000, "it is not asked for ever: {figures}");
+}
+
+#[test]
+fn a_tenth_of_all_messages_may_be_lost() {
+    let study = Study { trouble: Trouble::Loss(100), ..study() };
+    everything_ended_once(&study, &study.run());
+}
+
+#[test]
+fn two_halves_that_can_not_speak_end_everything_once() {
+    let study = Study { trouble: Trouble::Halves(3_000), ..study() };
+    everything_ended_once(&study, &study.run());
+}
+
+#[test]
+fn ten_nodes_may_own_all_jobs() {
+    let study = Study { owners: Owners::Few(10), ..study() };
+    let figures = study.run();
+    everything_ended_once(&study, &figures);
+    assert!(figures.mean_ms < figures.central_ms * 1.2, "{figures}");
+}
+
+#[test]
+fn jobs_of_one_task_find_room_too() {
+    let mut study = study();
+    (study.tasks, study.jobs) = (1, 2000);
+    let figures = study.run();
+    everything_ended_once(&study, &figures);
+    assert!(figures.mean_ms < figures.central_ms * 1.15, "{figures}");
+}
+
+// ---- single words, in a world with invariants
+
+const OWNER: HostId = HostId(0);
+const WORKER: HostId = HostId(1);
+
+fn cells_of_two(seed: u64, hosts: usize) -> World {
+    let mesh = MeshConfig { full_mesh: 0, cell_nodes: 2, ..MeshConfig::DEFAULT };
+    let mut world = World::builder(seed).mesh(mesh).hosts(hosts, 2).build();
+    world.connect();
+    world
+}
+
+#[test]
+fn tasks_run_everywhere_though_nobody_is_called() {
+    let mut world = cells_of_two(1, 6);
+    world.run_for(Duration::from_secs(2));
+    let job = world.submit(OWNER, &JobSpec::new(60, 100));
+    world.run_until("all tasks end", Duration::from_secs(2), |world| world.reference().done(job) == 60);
+    let counters = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
+    assert!(counters.sought > 0);
+    let workers = (0..6).filter(|host| world.reference().brought(job, world.peer(HostId(*host))) > 0);
+    assert_eq!(workers.count(), 6, "everybody did some");
+}
+
+#[test]
+fn a_hire_that_no_bid_stands_for_is_refused() {
+    let mut world = cells_of_two(2, 3);
+    let program = Program {
+        module: BlobId::of(b"module"),
+        module_bytes: 6,
+        entry: Entry::Command,
+        args: Vec::new(),
+        env: Vec::new(),
+        files: Payload::empty(),
+        profile: Profile::Pure,
+        limits: Limits::DEFAULT,
+    };
+    let (call, job) = (CallId(1), JobId(1));
+    let call_word = Call {
+        call,
+        job,
+        program: program.into(),
+        needs: Needs::default(),
+        class: Class::Batch,
+        terms: Terms::default(),
+        count: 1,
+        service_us: 0,
+        deadline_ms: None,
+        waited_ms: 0,
+    };
+    let lease = LeaseId { job, index: 0, attempt: 1 };
+    let grants = vec![Grant { lease, input: Payload::empty() }];
+    let award = Award { call, bid: BidId(99), lease_ms: 4000, left: 0, grants };
+    world.lie(OWNER, WORKER, Message::Cell(CellWord::Hire { call: call_word, award }));
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.engine(WORKER).map(|engine| engine.audit().held.len()), Some(0));
+}
+
+#[test]
+fn nobody_is_introduced_whom_the_owner_did_not_seek() {
+    let mut world = cells_of_two(3, 3);
+    let job = world.submit(OWNER, &JobSpec::new(8, 200));
+    world.run_for(Duration::from_millis(100));
+    let (worker, bid) = (world.peer(WORKER), BidId(7));
+    for desk in 0..4 {
+        let word = Introduction { call: CallId(5), desk, worker, bid, slots: u32::MAX, ttl_ms: u32::MAX };
+        world.lie(WORKER, OWNER, Message::Cell(CellWord::Introduce(word)));
+    }
+    world.run_until("all tasks end", Duration::from_secs(3), |world| world.reference().done(job) == 8);
+    let snapshot = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
+    assert_eq!((snapshot.lost, snapshot.misled), (0, 0));
+}
+
+/// Bids that exchanges handed on so far.
+fn introduced(world: &World, hosts: usize) -> u64 {
+    let all = (0..hosts).filter_map(|host| world.snapshot(HostId(host)));
+    all.map(|snapshot| snapshot.counters.introduced).sum()
+}
+
+#[test]
+fn exchanges_find_several_nodes_for_one_task_and_none_of_them_again_and_again() {
+    let mesh = MeshConfig { full_mesh: 0, cell_nodes: 2, ..MeshConfig::DEFAULT };
+    let busy = HostSpec::slots(1).label("kind", "busy");
+    let mut world = World::builder(4).mesh(mesh).hosts(2, 2).host(busy).build();
+    world.connect();
+    world.run_for(Duration::from_secs(2));
+    let labels = vec![("kind".into(), "busy".into())];
+    let long = world.submit(WORKER, &JobSpec { labels, ..JobSpec::new(1, 10_000) });
+    world.run_for(Duration::from_secs(2));
+    let policy = Policy { verify: 4, ..Policy::DEFAULT };
+    let before = introduced(&world, 3);
+    let job = world.submit(OWNER, &JobSpec { policy, ..JobSpec::new(1, 200) });
+    let soon = Duration::from_secs(14);
+    // Two nodes agree, and the third, which makes them most of four, has no room for a while.
+    world.run_until("the task ends", soon, |world| world.reference().done(job) == 1);
+    assert_eq!(world.reference().done(long), 1, "its third node was the busy one");
+    let handed_on = introduced(&world, 3) - before;
+    assert!(handed_on <= 60, "{handed_on} introductions for three leases, in eight seconds");
+}
+
+#[test]
+fn whom_an_exchange_introduces_keeps_the_classes_that_it_takes() {
+    let mesh = MeshConfig { full_mesh: 0, cell_nodes: 2, ..MeshConfig::DEFAULT };
+    let picky = HostSpec::slots(2).takes(Class::Realtime);
+    let mut world = World::builder(5).mesh(mesh).hosts(2, 1).host(picky).build();
+    world.connect();
+    world.run_for(Duration::from_secs(2));
+    let job = world.submit(OWNER, &JobSpec::new(20, 300));
+    world.run_until("all tasks end", Duration::from_secs(10), |world| world.reference().done(job) == 20);
+    assert_eq!(world.reference().brought(job, world.peer(HostId(2))), 0);
+    let counters = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
+    assert!(counters.refused > 0, "it was introduced");
+    assert_eq!(counters.lost, 0);
+}
+
+#[test]
+fn a_deadline_that_nobody_can_keep_is_known_to_be_missed_before_it_is_over() {
+    let mesh = MeshConfig { full_mesh: 0, cell_nodes: 2, ..MeshConfig::DEFAULT };
+    let mut world = World::builder(6).mesh(mesh).hosts(2, 0).hosts(1, 1).build();
+    world.connect();
+    let long = world.submit(WORKER, &JobSpec::new(8, 40_000));
+    let some = Duration::from_secs(130);
+    world.run_until("three have ended", some, |world| world.reference().done(long) == 3);
+    world.run_for(Duration::from_millis(50));
+    // The worker's guess is twenty seconds or more by now.
+    let policy = Policy { deadline_ms: Some(15_000), ..Policy::DEFAULT };
+    let job = world.submit(OWNER, &JobSpec { policy, ..JobSpec::new(1, 100) });
+    world.run_for(Duration::from_secs(5));
+    let why = world.why(OWNER, job, 0).expect("it waits");
+    assert_eq!(why.deadline, Some(Deadline::Missed), "{why:?}");
+    let all_the_same = Duration::from_secs(300);
+    world.run_until("it is done", all_the_same, |world| world.reference().done(job) == 1);
+}
