@@ -130,7 +130,14 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        let node = NodeConfig { name: "a".into(), slots: 1, memory_bytes: 1, labels: Vec::new(), boot: 1 };
+        let node = NodeConfig {
+            name: "a".into(),
+            slots: 1,
+            memory_bytes: 1,
+            labels: Vec::new(),
+            class_min: weft_core::message::Class::Scavenger,
+            boot: 1,
+        };
         Header { version: "1".into(), me: PeerId([1; 32]), mesh: MeshConfig::DEFAULT, node, seed: [2; 32] }
     }
 

@@ -1,15 +1,13 @@
 //! A job's policy from a client, checked: what contradicts itself is refused here with what would have been taken.
 
 use weft_client::api;
-use weft_core::{Backoff, Policy};
+use weft_core::{Backoff, Policy, VERIFY_MAX};
 
 use super::error::ApiError;
 
 /// Longest time that a policy may name: a year. In milliseconds.
 const TIME_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 const RETRIES_MAX: u32 = 100;
-/// Most nodes that compute one task.
-const VERIFY_MAX: u32 = 16;
 
 /// Checks it.
 pub(super) fn policy(given: api::Policy, retries: u32) -> Result<Policy, ApiError> {
@@ -42,7 +40,7 @@ pub(super) fn policy(given: api::Policy, retries: u32) -> Result<Policy, ApiErro
         }
     }
     if !(1..=VERIFY_MAX).contains(&verify) {
-        return Err(ApiError::bad(format!("verify on {verify} nodes")).expected("1 to 16"));
+        return Err(ApiError::bad(format!("verify on {verify} nodes")).expected(format!("1 to {VERIFY_MAX}")));
     }
     let backoff = backoff.map(self::backoff).transpose()?.unwrap_or(Backoff::NONE);
     Ok(Policy {

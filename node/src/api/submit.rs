@@ -111,14 +111,15 @@ async fn open(
     let permit = stream_permit(&api)?;
     let job = random_job()?;
     check_room(&api, job, inputs.len(), detached)?;
-    let jobs = api.handle.jobs();
     let signed = terms.receipts.then(|| program.clone());
+    let submission = Submission { job, program, needs, class, terms, policy, inputs, closed };
+    submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
+    let jobs = api.handle.jobs();
     jobs.create(job, JobMeta { module, class, detached, streamed: terms.stream, signed })?;
-    jobs.submitted(job, &inputs);
+    jobs.submitted(job, &submission.inputs);
     if closed {
         jobs.close(job);
     }
-    let submission = Submission { job, program, needs, class, terms, policy, inputs, closed };
     // Whatever ends this early from here on, cancels.
     let mut open = OpenJob::new(api.clone(), job, permit);
     api.handle.command(Command::Submit(submission)).await?;

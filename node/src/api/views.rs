@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use weft_client::api;
 use weft_core::message::Class;
-use weft_core::snapshot::{Answer, Counters, Deadline, JobView, PeerView, Said, Snapshot, TaskView, Why};
+use weft_core::snapshot::{
+    Answer, Counters, Deadline, JobView, PeerView, Said, Snapshot, TaskView, Trust, Why,
+};
 use weft_core::{JobId, PeerId};
 use weft_exec::PoolStatus;
 
@@ -116,17 +118,17 @@ fn counters(counters: Counters) -> api::Counters {
         disagreed,
         unproven,
         preempted,
-        copies: _,
-        copies_won: _,
-        verified: _,
-        lies: _,
-        held_back: _,
+        copies,
+        copies_won,
+        verified,
+        lies,
+        held_back,
         unasked: _,
-        sought: _,
-        stood: _,
-        introduced: _,
-        lent: _,
-        misled: _,
+        sought,
+        stood,
+        introduced,
+        lent,
+        misled,
     } = counters;
     api::Counters {
         calls,
@@ -151,12 +153,22 @@ fn counters(counters: Counters) -> api::Counters {
         disagreed,
         unproven,
         preempted,
+        copies,
+        copies_won,
+        verified,
+        lies,
+        held_back,
+        sought,
+        stood,
+        introduced,
+        lent,
+        misled,
     }
 }
 
 /// A peer as seen from here.
 pub(super) fn peer(view: PeerView) -> api::Peer {
-    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost, window: _, room: _, standing: _ } =
+    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost, window: _, room: _, standing } =
         view;
     let weft_core::message::Capacity {
         boot: _,
@@ -185,6 +197,14 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
         leased,
         done,
         lost,
+        trust: match standing.trust {
+            Trust::Full => api::Trust::Full,
+            Trust::Last => api::Trust::Last,
+            Trust::Probe => api::Trust::Probe,
+            Trust::Shut => api::Trust::Shut,
+        },
+        shut_ms: standing.shut_ms,
+        lies: standing.lies,
     }
 }
 
@@ -237,7 +257,8 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
 
 /// What was said about a task.
 pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, String>) -> api::Why {
-    let Why { state, deadline, answers, notes: _ } = why;
+    let Why { state, deadline, answers, notes } = why;
+    let notes = notes.iter().map(ToString::to_string).collect();
     let task = match state {
         TaskView::Queued { before } => api::TaskState::Queued { before },
         TaskView::Leased { worker, attempt, since_ms, paused } => {
@@ -262,7 +283,7 @@ pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, Str
         ago_ms,
     };
     let answers = answers.into_iter().map(answer).collect();
-    api::Why { job: job.to_string(), index, task, deadline_left_ms, deadline_missed, answers }
+    api::Why { job: job.to_string(), index, task, deadline_left_ms, deadline_missed, notes, answers }
 }
 
 fn said(said: Said) -> api::Said {

@@ -51,6 +51,11 @@ fn state(peer: &api::Peer) -> &'static str {
     match (peer.connected, peer.draining) {
         (false, _) => "gone",
         (true, true) => "draining",
-        (true, false) => "here",
+        (true, false) => match peer.trust {
+            api::Trust::Full => "here",
+            api::Trust::Last => "asked last",
+            api::Trust::Probe => "on probation",
+            api::Trust::Shut => "shut out",
+        },
     }
 }

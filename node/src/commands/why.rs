@@ -17,6 +17,9 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
     if let Some(left_ms) = why.deadline_left_ms {
         print(&format!("its deadline leaves {}\n", millis(left_ms.into())))?;
     }
+    for note in &why.notes {
+        print(&format!("{note}\n"))?;
+    }
     if why.deadline_missed {
         print("its deadline can't be made any more: it is treated as if it had none\n")?;
     }

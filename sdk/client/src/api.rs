@@ -164,6 +164,30 @@ pub struct Peer {
     pub done: u64,
     /// Our tasks that were lost with it.
     pub lost: u64,
+    /// What it is given now.
+    #[serde(default)]
+    pub trust: Trust,
+    /// For how much longer it is given nothing, in milliseconds.
+    #[serde(default)]
+    pub shut_ms: u64,
+    /// Answers of it that a majority of others contradicted.
+    #[serde(default)]
+    pub lies: u32,
+}
+
+/// What a node is given, by what became of our tasks there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// Whatever it bids for.
+    #[default]
+    Full,
+    /// Whatever it bids for, after all others.
+    Last,
+    /// One task at a time, after all others.
+    Probe,
+    /// Nothing now.
+    Shut,
 }
 
 /// Where a job is.

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use super::{OpenCall, Reservation, Worker, offered_max, window};
 use crate::ctx::Ctx;
-use crate::id::{BidId, CallId, PeerId};
+use crate::id::{BidId, CallId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Bid, CALL_TEXT_BYTES_MAX, Call, Class, Decline, Message, Reason};
+use crate::message::{Award, BATCH_MAX, Bid, CALL_TEXT_BYTES_MAX, Call, Class, Decline, Message, Reason};
 use crate::policy::order::{self, Claim, Turn};
 use crate::policy::{admission, fit};
 use crate::time::Time;
@@ -230,6 +230,37 @@ impl Worker {
         ctx.counters.bids_made += 1;
         let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
         ctx.send(owner, Message::Bid(Bid { call, bid, slots, start_in_us, warm, ttl_ms }));
+    }
+
+    /// Whether a lease is held, or has ended here.
+    pub(super) fn has(&self, owner: PeerId, lease: LeaseId) -> bool {
+        self.leases.contains_key(&(owner, lease)) || self.outbox.contains((owner, lease))
+    }
+
+    /// Says of what an award's grants were not accepted. One that comes twice used its bid up the first time; what it
+    /// gave is held, or has ended here.
+    pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
+        let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
+        let leases: Vec<LeaseId> = leases.filter(|lease| !self.has(owner, *lease)).collect();
+        if !leases.is_empty() {
+            ctx.send(owner, Message::Refuse { leases });
+        }
+    }
+
+    /// So many slots of a bid are taken, and so many tasks wait on.
+    pub(super) fn use_bid(&mut self, now: Time, owner: PeerId, bid: BidId, (count, wanted): (u32, u32)) {
+        let Some(reservation) = self.bids.get_mut(&bid) else { return };
+        reservation.left -= count;
+        let (call, left) = (reservation.call, reservation.left);
+        let class = reservation.class;
+        self.unreserve((owner, call), class, count);
+        if let Some(open) = self.calls.get_mut(&(owner, call)) {
+            open.wanted = wanted;
+            open.waits_since = now;
+        }
+        if left == 0 {
+            self.end_bid(bid);
+        }
     }
 
     /// The owner did not use it: nothing more is offered to that call before the owner says again what it wants.

@@ -23,7 +23,7 @@ use core::cmp::Reverse;
 use crate::config::NodeConfig;
 use crate::ctx::Ctx;
 use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-use crate::message::{Award, BATCH_MAX, Call, Class, Message};
+use crate::message::{Award, Call, Class};
 use crate::policy::share::Shares;
 use crate::task::{Payload, Program, Report, TaskKey, Terms};
 use crate::time::Time;
@@ -294,36 +294,6 @@ impl Worker {
             self.hold(ctx, owner, &offer, grant);
         }
         self.renew_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.renew_ms));
-    }
-
-    /// Whether a lease is held, or has ended here.
-    fn has(&self, owner: PeerId, lease: LeaseId) -> bool {
-        self.leases.contains_key(&(owner, lease)) || self.outbox.contains((owner, lease))
-    }
-
-    /// Says of what an award's grants were not accepted. One that comes twice used its bid up the first time; what it
-    /// gave is held, or has ended here.
-    fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
-        let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
-        let leases: Vec<LeaseId> = leases.filter(|lease| !self.has(owner, *lease)).collect();
-        if !leases.is_empty() {
-            ctx.send(owner, Message::Refuse { leases });
-        }
-    }
-
-    fn use_bid(&mut self, now: Time, owner: PeerId, bid: BidId, (count, wanted): (u32, u32)) {
-        let Some(reservation) = self.bids.get_mut(&bid) else { return };
-        reservation.left -= count;
-        let (call, left) = (reservation.call, reservation.left);
-        let class = reservation.class;
-        self.unreserve((owner, call), class, count);
-        if let Some(open) = self.calls.get_mut(&(owner, call)) {
-            open.wanted = wanted;
-            open.waits_since = now;
-        }
-        if left == 0 {
-            self.end_bid(bid);
-        }
     }
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {

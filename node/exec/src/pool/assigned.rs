@@ -1,5 +1,6 @@
 //! A task in a slot's hands, as its node sees it, and how it ends when the slot does. Plain facts; see [`super::child`].
 
+use crate::vfs::SPARE_BYTES;
 use std::time::Duration;
 
 use weft_core::{Limits, Outcome};

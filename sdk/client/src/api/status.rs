@@ -100,6 +100,36 @@ pub struct Counters {
     pub unproven: u64,
     /// Running tasks paused for another of a higher class.
     pub preempted: u64,
+    /// Backup copies awarded as an owner.
+    #[serde(default)]
+    pub copies: u64,
+    /// Backup copies that ended before what they were copies of.
+    #[serde(default)]
+    pub copies_won: u64,
+    /// Own tasks that several nodes computed alike.
+    #[serde(default)]
+    pub verified: u64,
+    /// Answers that most others contradicted.
+    #[serde(default)]
+    pub lies: u64,
+    /// Leases that ran out and were held, because this node suspected itself.
+    #[serde(default)]
+    pub held_back: u64,
+    /// Seeks sent to exchanges as an owner in a mesh of cells.
+    #[serde(default)]
+    pub sought: u64,
+    /// Bids stood at an exchange as a worker.
+    #[serde(default)]
+    pub stood: u64,
+    /// Bids handed to owners as an exchange.
+    #[serde(default)]
+    pub introduced: u64,
+    /// Bids lent to another exchange.
+    #[serde(default)]
+    pub lent: u64,
+    /// Introductions that came to nothing.
+    #[serde(default)]
+    pub misled: u64,
 }
 
 /// What runs the tasks.

@@ -17,6 +17,9 @@ pub struct Why {
     /// Its job has a deadline that nobody can make any more.
     #[serde(default)]
     pub deadline_missed: bool,
+    /// What else holds it up, or is done about it: nodes that must compute it too, copies, this node's own doubts.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Per known node, its last answer to the job's call for bids.
     pub answers: Vec<Answer>,
 }
