@@ -11,6 +11,7 @@ use crate::effect::{Effect, Event};
 use crate::id::{BlobId, PeerId};
 use crate::memo::Memo;
 use crate::message::Message;
+use crate::programs::Programs;
 use crate::snapshot::Counters;
 use crate::task::Payload;
 use crate::time::Time;
@@ -22,6 +23,7 @@ pub(crate) struct Ctx<'a> {
     pub(crate) mesh: &'a MeshConfig,
     pub(crate) counters: &'a mut Counters,
     pub(crate) memo: &'a mut Memo,
+    pub(crate) programs: &'a mut Programs,
     pub(crate) rng: &'a mut ChaCha8Rng,
     pub(crate) effects: &'a mut Vec<Effect>,
     /// What this node's owner and worker say to each other; handled before the input is done with.

@@ -11,16 +11,18 @@ use alloc::vec::{self, Vec};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
+use crate::audit::Audit;
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::exchange::Exchange;
-use crate::id::{JobId, LeaseId, PeerId};
+use crate::id::{JobId, PeerId};
 use crate::input::{Command, Input};
 use crate::membership::{Arrival, Membership};
 use crate::memo::{self, Memo};
 use crate::message::{Capacity, Gossip, Message};
 use crate::owner::Owner;
+use crate::programs::Programs;
 use crate::snapshot::{Counters, PeerView, Snapshot, Why};
 use crate::time::Time;
 use crate::worker::Worker;
@@ -44,78 +46,15 @@ pub struct Engine {
     exchange: Exchange,
     counters: Counters,
     memo: Memo,
+    programs: Programs,
     announced: Capacity,
     announced_at: Time,
-    /// What was announced last is not true any more.
+    /// What was announced last may not be true any more.
     announce_soon: bool,
+    /// When that was looked at last.
+    looked_at: Time,
     effects: Vec<Effect>,
     loopback: VecDeque<Message>,
-}
-
-/// What a test may look at beyond the [`Snapshot`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Audit {
-    /// Leases held as a worker, with their owners.
-    pub held: Vec<(PeerId, LeaseId)>,
-    /// Tasks handed to the slots. For short tasks more than `slots`: the rest waits in the slots' own queue.
-    pub handed: u32,
-    /// Of these, paused ones; never more than slots.
-    pub paused: u32,
-    /// Slots.
-    pub slots: u32,
-    /// Slots reserved by standing bids.
-    pub reserved: u32,
-    /// Most that may ever be held and reserved together.
-    pub reserved_max: u32,
-    /// Outcomes not acknowledged yet.
-    pub undelivered: usize,
-    /// Their leases, with their owners.
-    pub kept: Vec<(PeerId, LeaseId)>,
-    /// Standing bids made as a worker.
-    pub reservations_open: usize,
-    /// Calls remembered as a worker.
-    pub calls_heard: usize,
-    /// Calls that stand as an owner.
-    pub calls_open: usize,
-    /// Leases that stand as an owner.
-    pub leases_open: usize,
-    /// The same, with their workers.
-    pub issued: Vec<(PeerId, LeaseId)>,
-    /// When the first and the last of the leases end that have not run out.
-    pub lease_ends: Option<(Time, Time)>,
-    /// Own jobs that have not ended.
-    pub jobs: Vec<JobAudit>,
-    /// What it does in a mesh of cells.
-    pub cells: CellsAudit,
-}
-
-/// Where the tasks of one job are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JobAudit {
-    /// The job.
-    pub job: JobId,
-    /// Tasks in all.
-    pub total: u32,
-    /// Tasks whose state is queued.
-    pub queued: u32,
-    /// Entries of the queue; the same number, or something is lost.
-    pub in_queue: u32,
-    /// Tasks whose state is leased.
-    pub leased: u32,
-    /// Tasks that failed and wait for the time of their next attempt.
-    pub delayed: u32,
-    /// Tasks that were committed.
-    pub ended: u32,
-    /// Tasks that were cancelled.
-    pub cancelled: u32,
-    /// Backup copies that were awarded and accepted.
-    pub copies: u32,
-    /// Most attempts of one task whose leases stand.
-    pub most_due: u32,
-    /// Most attempts of one task, beyond the first, whose leases stand at one worker.
-    pub most_doubled: u32,
-    /// Tasks about which some nodes have answered, and not enough.
-    pub ballots: usize,
 }
 
 impl Engine {
@@ -134,9 +73,11 @@ impl Engine {
             exchange: Exchange::default(),
             counters: Counters::default(),
             memo: Memo::default(),
+            programs: Programs::default(),
             announced: Capacity::default(),
             announced_at: Time::ZERO,
             announce_soon: false,
+            looked_at: Time::ZERO,
             effects: Vec::new(),
             loopback: VecDeque::new(),
         }
@@ -148,11 +89,13 @@ impl Engine {
     pub fn handle(&mut self, now: Time, input: Input) -> vec::Drain<'_, Effect> {
         self.now = self.now.max(now);
         self.owner.on_woken(self.now, &self.mesh);
+        let time_alone = matches!(input, Input::Wake);
         self.dispatch(input);
         self.on_time();
         self.settle();
         let anybody = self.members.any_connected();
         memo::flush(&mut self.parts().0, anybody);
+        self.announce_soon |= !time_alone || !self.effects.is_empty();
         self.announce();
         self.effects.drain(..)
     }
@@ -245,6 +188,15 @@ impl Engine {
             Message::Printed { lease, stream, offset, bytes } => {
                 owner.on_printed(ctx, from, lease, stream, offset, bytes);
             }
+            Message::Ahead(ahead) => {
+                owner.on_ahead(ctx, members, from, ahead);
+                owner.on_unasked(ctx, from);
+            }
+            Message::Ended { all, ahead } => {
+                owner.on_ahead(ctx, members, from, ahead);
+                owner.on_outcomes(ctx, members, from, all);
+            }
+            Message::Place(place) => worker.on_place(ctx, from, *place),
             Message::Cell(word) => self.receive_cell(from, word),
         }
     }
@@ -261,8 +213,8 @@ impl Engine {
         for _ in 0..ROUNDS_MAX {
             let (mut ctx, owner, worker, members) = self.parts();
             worker.dispatch(&mut ctx);
-            worker.flush(&mut ctx);
-            owner.flush(&mut ctx, members);
+            worker.flush(&mut ctx, members);
+            owner.flush(&mut ctx, members, worker);
             worker.offer(&mut ctx, members);
             if self.loopback.is_empty() && !self.owner.is_dirty() {
                 return;
@@ -281,6 +233,7 @@ impl Engine {
             mesh: &self.mesh,
             counters: &mut self.counters,
             memo: &mut self.memo,
+            programs: &mut self.programs,
             rng: &mut self.rng,
             effects: &mut self.effects,
             loopback: &mut self.loopback,
@@ -293,6 +246,7 @@ impl Engine {
     /// The engine as it is.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        let standing = |peer| self.owner.standing_room(peer, self.now);
         let peers = self.members.iter().map(|(peer, known)| PeerView {
             peer,
             connected: known.connected,
@@ -302,6 +256,8 @@ impl Engine {
             done: known.done,
             lost: known.lost,
             standing: self.owner.standing(self.now, peer),
+            window: standing(peer).map_or(0, |room| room.saturating_add(self.owner.leased_to(peer))),
+            room: standing(peer).unwrap_or(0),
         });
         Snapshot {
             me: self.me,
@@ -369,7 +325,11 @@ fn on_gossip(
 ) {
     match gossip {
         Gossip::Capacity(capacity) => {
-            if !members.on_capacity(origin, capacity, ctx.now) {
+            let backlog = capacity.backlog;
+            if members.on_capacity(origin, capacity, ctx.now) {
+                // In a mesh of cells exchanges bring together who waits and who idles.
+                worker.on_backlog(ctx, origin, if members.cells().on() { 0 } else { backlog });
+            } else {
                 ctx.counters.dropped += 1;
             }
         }

@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+mod audit;
 mod cells;
 pub mod codec;
 pub mod config;
@@ -33,6 +34,7 @@ pub mod message;
 mod outcome;
 mod owner;
 pub mod policy;
+mod programs;
 pub mod receipt;
 pub mod referral;
 mod refusal;
@@ -43,10 +45,11 @@ pub mod task;
 pub mod time;
 mod worker;
 
+pub use audit::{Audit, JobAudit};
 pub use cells::{cell_of, cells_for};
 pub use config::{MeshConfig, NodeConfig};
 pub use effect::{Effect, Event, Verified, Work};
-pub use engine::{Audit, CellsAudit, Engine, JobAudit};
+pub use engine::{CellsAudit, Engine};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Input, Submission};
 pub use message::{Gossip, Known, Message};

@@ -6,7 +6,7 @@ use crate::cells::Cells;
 use crate::config::MeshConfig;
 use crate::id::PeerId;
 use crate::input::Submission;
-use crate::message::{Capacity, Reason};
+use crate::message::{Capacity, Needs, Reason};
 use crate::policy::fit;
 use crate::time::Time;
 
@@ -46,12 +46,14 @@ pub(crate) enum Arrival {
 #[derive(Debug)]
 pub(crate) struct Membership {
     peers: BTreeMap<PeerId, Peer>,
+    /// How many of them are connected.
+    connected: usize,
     cells: Cells,
 }
 
 impl Membership {
     pub(crate) fn new(me: PeerId, mesh: &MeshConfig) -> Self {
-        Self { peers: BTreeMap::new(), cells: Cells::new(me, mesh) }
+        Self { peers: BTreeMap::new(), connected: 0, cells: Cells::new(me, mesh) }
     }
 
     pub(crate) fn on_up(&mut self, peer: PeerId, boot: u64, now: Time) -> Arrival {
@@ -64,6 +66,7 @@ impl Membership {
             entry.told_at = None;
         }
         let news = !core::mem::replace(&mut entry.connected, true);
+        self.connected += usize::from(news);
         entry.boot = boot;
         entry.changed_at = now;
         if news && self.cells.on_connected(peer, true) {
@@ -75,6 +78,7 @@ impl Membership {
     pub(crate) fn on_down(&mut self, peer: PeerId, now: Time) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let news = core::mem::replace(&mut entry.connected, false);
+        self.connected -= usize::from(news);
         entry.changed_at = now;
         if news && self.cells.on_connected(peer, false) {
             self.fill_cells();
@@ -143,8 +147,33 @@ impl Membership {
         self.peers.get(&peer).map_or(0, |entry| entry.rtt_us)
     }
 
+    /// The round trip to a connected peer, in microseconds, and what memory it gives to one task, in bytes, by what it
+    /// told; all there is until it did.
+    pub(crate) fn means(&self, peer: PeerId) -> Option<(u32, u64)> {
+        let entry = self.peers.get(&peer).filter(|entry| entry.connected)?;
+        let memory_bytes = if entry.told_at.is_some() { entry.capacity.memory_bytes } else { u64::MAX };
+        Some((entry.rtt_us, memory_bytes))
+    }
+
+    /// Tasks that wait with a peer, by what it told less than three intervals ago.
+    pub(crate) fn backlog(&self, peer: PeerId, now: Time, mesh: &MeshConfig) -> u32 {
+        let fresh = |at: Time| now.since_us(at) <= 3000 * mesh.capacity_ms;
+        let told = self.peers.get(&peer).filter(|entry| entry.told_at.is_some_and(fresh));
+        told.map_or(0, |entry| entry.capacity.backlog)
+    }
+
+    /// Whether a peer has these labels, by what it told; true until it did.
+    pub(crate) fn fits(&self, peer: PeerId, needs: &Needs) -> bool {
+        let told = self.peers.get(&peer).filter(|entry| entry.told_at.is_some());
+        told.is_none_or(|entry| needs.labels.iter().all(|wanted| entry.capacity.labels.contains(wanted)))
+    }
+
     pub(crate) fn is_connected(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|entry| entry.connected)
+    }
+
+    pub(crate) fn any_connected(&self) -> bool {
+        self.connected > 0
     }
 
     /// Whether a word to it may arrive: in a mesh of cells the driver dials whom it was not connected with before.
@@ -155,11 +184,7 @@ impl Membership {
 
     /// How many can be spoken to now.
     pub(crate) fn count_connected(&self) -> usize {
-        self.connected().count()
-    }
-
-    pub(crate) fn any_connected(&self) -> bool {
-        self.peers.values().any(|entry| entry.connected)
+        self.connected
     }
 
     pub(crate) fn connected(&self) -> impl Iterator<Item = (PeerId, &Peer)> {

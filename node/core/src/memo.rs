@@ -5,6 +5,7 @@
 //! Two answers to one task can't both be right. What was computed here stands against any word of others; between two
 //! of others nobody here can tell which is right: neither is served again.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -23,8 +24,8 @@ const KNOWN_MAX: usize = 16_384;
 /// Bytes that remembered results carry themselves, together; beyond it they are forgotten in the same order.
 const INLINE_MAX: u64 = 16 << 20;
 /// Running time from which a result is remembered, in microseconds: below it, looking up and forgetting would be a
-/// share of the work that can be felt.
-const WORTH_US: u64 = 100;
+/// share of the work that can be felt (up to 2 us in a full table, which no cache holds).
+const WORTH_US: u64 = 1000;
 /// Running time from which a result is told to everybody, in microseconds: to call, award and bring home a task that
 /// somebody else knows costs up to some ten milliseconds, and so does a fetch of its bytes.
 const TELL_US: u64 = 50_000;
@@ -71,7 +72,8 @@ pub(crate) enum Seen {
 /// One remembered result.
 #[derive(Debug)]
 struct Entry {
-    report: Report,
+    /// Boxed: a map moves its values about.
+    report: Box<Report>,
     worker: PeerId,
     seen: Seen,
     used: u64,
@@ -100,7 +102,7 @@ impl Memo {
         self.uses += 1;
         entry.used = self.uses;
         self.order.insert(entry.place(task));
-        Some((entry.report.clone(), entry.worker))
+        Some((Report::clone(&entry.report), entry.worker))
     }
 
     /// Remembers a result that is worth it. True when it is news.
@@ -129,7 +131,7 @@ impl Memo {
         }
         self.uses += 1;
         self.inline_bytes += inline_len(report);
-        let entry = Entry { report: report.clone(), worker, seen, used: self.uses };
+        let entry = Entry { report: Box::new(report.clone()), worker, seen, used: self.uses };
         self.order.insert(entry.place(task));
         self.known.insert(task, entry);
         while self.known.len() > KNOWN_MAX || self.inline_bytes > INLINE_MAX {

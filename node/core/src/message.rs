@@ -1,7 +1,9 @@
 //! What peers say to one another, protocol version 1. Raw words: whoever receives one must doubt it.
 
 mod gossip;
+mod room;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,6 +14,7 @@ use crate::receipt::Proof;
 use crate::referral::CellWord;
 use crate::task::{Payload, Program, Report, Stream, Terms};
 pub use gossip::{Capacity, Gossip};
+pub use room::{Ahead, Place};
 
 /// Name of the market's protocol; a node that speaks another refuses by name.
 pub const PROTOCOL: &str = "/weft/market/1";
@@ -70,6 +73,17 @@ pub enum Message {
         /// What, at most [`crate::task::INLINE_BYTES_MAX`].
         bytes: Arc<[u8]>,
     },
+    /// Worker to owner: this is what I take of your short tasks from now on, unasked. Replaces the one before.
+    Ahead(Ahead),
+    /// Worker to owner: these ended, as in [`Self::Outcome`], and this is what I take now.
+    Ended {
+        /// What ended.
+        all: Vec<Delivery>,
+        /// What is taken now.
+        ahead: Ahead,
+    },
+    /// Owner to worker: these are yours, on what you said that you take.
+    Place(Box<Place>),
     /// What is said where the mesh is too large for everybody to be called.
     Cell(CellWord),
 }

@@ -54,6 +54,11 @@ pub struct PeerView {
     pub done: u64,
     /// Own tasks that were lost with it.
     pub lost: u64,
+    /// Its window: how many of our short tasks it may have at once, those that it has included; 0 while it bids
+    /// for each call alone.
+    pub window: u32,
+    /// Of these, how many more it takes now.
+    pub room: u32,
     /// How far it is trusted with more.
     pub standing: StandingView,
 }
@@ -85,8 +90,30 @@ pub struct JobView {
     pub retried: u32,
     /// Tasks for which nothing ran, because their result was known.
     pub recalled: u32,
+    /// What one of its tasks takes by what was measured, in microseconds; 0 while unknown.
+    pub service_us: u32,
+    /// How its tasks find their workers.
+    pub regime: Regime,
     /// More of its tasks ended otherwise than done than it allows, and those left were cancelled.
     pub given_up: bool,
+}
+
+/// How tasks find their workers: it follows from what one takes, and from the round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Regime {
+    /// A task binds to whoever is free: the rule for long ones.
+    LateBinding,
+    /// Tasks are bound before a slot is free, to room that workers keep for them: short ones.
+    BiddingAhead,
+}
+
+impl fmt::Display for Regime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LateBinding => "late binding",
+            Self::BiddingAhead => "bidding ahead",
+        })
+    }
 }
 
 /// State of one task, and why it does not run.
@@ -273,6 +300,8 @@ pub struct Counters {
     pub unproven: u64,
     /// Running tasks paused for another of a higher class.
     pub preempted: u64,
+    /// Standing bids made unasked, to an owner that told of a backlog.
+    pub unasked: u64,
     /// Backup copies awarded as an owner.
     pub copies: u64,
     /// Backup copies that ended before what they were copies of.

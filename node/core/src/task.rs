@@ -181,7 +181,7 @@ impl Program {
 }
 
 /// A program as a part of its tasks' names: see [`Program::task_key`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskKey([u8; 32]);
 
 impl TaskKey {

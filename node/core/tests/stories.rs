@@ -191,3 +191,21 @@ fn an_outcome_comes_home_through_gossip_when_its_worker_is_cut_off() {
     mesh.advance_ms(1100);
     assert_eq!(mesh.engines[1].snapshot().undelivered, 0, "the acknowledgement came back the same way");
 }
+
+#[test]
+fn an_idle_worker_that_missed_the_call_bids_unasked_to_a_backlog() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.deaf = Some((0, 1));
+    mesh.submit(0, 1);
+    mesh.deaf = None;
+    assert_eq!(mesh.running(), [0, 0], "the call is lost, and repeated a second later");
+    mesh.advance_ms(400);
+    assert_eq!(mesh.running(), [0, 1]);
+    assert_eq!(mesh.engines[1].snapshot().counters.unasked, 1);
+    mesh.run_all();
+    assert_eq!(mesh.ended(0), 1);
+    mesh.advance_ms(3000);
+    mesh.assert_quiet();
+    let unasked = mesh.engines[1].snapshot().counters.unasked;
+    assert_eq!(unasked, 1, "nobody polls");
+}

@@ -29,6 +29,9 @@ impl World {
             Input::Heard { origin, gossip: Gossip::Ack { leases, .. } } => {
                 self.facts.push(Fact::Excused { owner: *origin, leases: leases.clone() });
             }
+            Input::Heard { origin, gossip: Gossip::Outcome { delivery, .. } } => {
+                host.owed.on_outcome(*origin, delivery.lease);
+            }
             Input::PeerDown { .. }
             | Input::Rtt { .. }
             | Input::Heard { .. }
@@ -43,7 +46,7 @@ impl World {
 
     fn listen(&mut self, id: HostId, from: PeerId, message: &Message) {
         let host = &mut self.hosts[id.0];
-        if award_in(message).is_some() {
+        if award_in(message).is_some() || matches!(message, Message::Place(_)) {
             host.vain = 0;
         }
         if let Message::Call(call) = message {
@@ -51,6 +54,12 @@ impl World {
         }
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
             self.facts.push(Fact::Excused { owner: from, leases: leases.clone() });
+        }
+        if let Message::Place(place) = message {
+            self.facts.push(Fact::Excused { owner: from, leases: place.acks.clone() });
+        }
+        if let Message::Outcome(all) | Message::Ended { all, .. } = message {
+            all.iter().for_each(|delivery| host.owed.on_outcome(from, delivery.lease));
         }
         if let Message::Refuse { leases } = message {
             self.facts.push(Fact::Parted { worker: from, leases: leases.clone() });

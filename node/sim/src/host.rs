@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use weft_core::message::Class;
+use weft_core::message::{Ahead, Class};
 use weft_core::{
     Audit, BlobId, CallId, Command, Engine, Input, LeaseId, MeshConfig, NodeConfig, Payload, PeerId, RunId,
     Time, Work, log::Header,
 };
 
 use crate::chance::Chance;
+use crate::leases::Owed;
 
 /// Inputs that a stopped process lets pile up; further messages are dropped.
 const PILE_MAX: usize = 20_000;
@@ -129,6 +130,8 @@ pub(crate) struct SimHost {
     pub(crate) slowness: u32,
     /// Bids of this life that may be in force.
     pub(crate) promises: Vec<Promise>,
+    /// Standing bids of this life that may be in force, by owner.
+    pub(crate) standing: BTreeMap<PeerId, Promise>,
     /// Bids since the last award, within one second from `vain_since` on.
     pub(crate) vain: u32,
     pub(crate) vain_since: Time,
@@ -137,6 +140,8 @@ pub(crate) struct SimHost {
     pub(crate) issued: Vec<(PeerId, LeaseId)>,
     /// What it had to answer for then, as a worker: leases held, and outcomes kept.
     pub(crate) answerable: Vec<(PeerId, LeaseId)>,
+    /// Acknowledgements that it owes as an owner.
+    pub(crate) owed: Owed,
     /// Which process of each peer it met last.
     pub(crate) boots: BTreeMap<PeerId, u64>,
     /// The last call that it heard, and from whom: what a liar in its place would bid for.
@@ -164,10 +169,12 @@ impl SimHost {
             hasty: 0,
             slowness: 1,
             promises: Vec::new(),
+            standing: BTreeMap::new(),
             vain: 0,
             vain_since: Time::ZERO,
             audit: None,
             issued: Vec::new(),
+            owed: Owed::default(),
             answerable: Vec::new(),
             boots: BTreeMap::new(),
             last_call: None,
@@ -203,9 +210,11 @@ impl SimHost {
         self.pins.clear();
         self.waiting.clear();
         self.promises.clear();
+        self.standing.clear();
         self.wake_at = None;
         self.audit = None;
         self.issued.clear();
+        self.owed = Owed::default();
         self.boots.clear();
         self.answerable.clear();
     }
@@ -218,6 +227,15 @@ impl SimHost {
             self.vain = 0;
         }
         self.vain += 1;
+    }
+
+    /// It says what it takes of an owner's short tasks: that replaces what it said before.
+    pub(crate) fn on_ahead(&mut self, now: Time, owner: PeerId, ahead: &Ahead, alone: bool) {
+        let promise = Promise { ends: now.plus_ms(u64::from(ahead.ttl_ms)), slots: ahead.room };
+        self.standing.insert(owner, promise);
+        if alone {
+            self.on_bid(now, 0, 0);
+        }
     }
 
     /// A stopped process's sockets keep an input for later, as far as they go.
@@ -289,7 +307,8 @@ impl SimHost {
     /// Slots that bids still promise at most.
     pub(crate) fn promised(&mut self, now: Time) -> u32 {
         self.promises.retain(|promise| promise.ends >= now);
-        self.promises.iter().map(|promise| promise.slots).sum()
+        self.standing.retain(|_, promise| promise.ends >= now);
+        self.promises.iter().chain(self.standing.values()).map(|promise| promise.slots).sum()
     }
 }
 

@@ -9,7 +9,8 @@
 //!    4  promises_hold, slots_hold, nothing_runs_without_a_lease
 //!    5  no_reservation_outlives_its_ttl, no_lease_outlives_its_ttl, no_lease_ends_unsaid; at rest, in the swarm:
 //!       a_quiet_mesh_holds_nothing
-//!       an_outcome_is_kept_until_acknowledged, a_forgetful_owners_leases_are_void
+//!       an_outcome_is_kept_until_acknowledged, an_outcome_is_soon_acknowledged,
+//!       a_forgetful_owners_leases_are_void
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!    7, 8  not here: the engine has no joins and no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
@@ -89,6 +90,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("no_reservation_outlives_its_ttl", invariant_no_reservation_outlives_its_ttl),
     ("no_lease_outlives_its_ttl", leases::no_lease_outlives_its_ttl),
     ("no_lease_ends_unsaid", leases::no_lease_ends_unsaid),
+    ("an_outcome_is_soon_acknowledged", leases::an_outcome_is_soon_acknowledged),
     ("a_forgetful_owners_leases_are_void", leases::a_forgetful_owners_leases_are_void),
     ("an_outcome_is_kept_until_acknowledged", leases::an_outcome_is_kept_until_acknowledged),
     ("nothing_runs_without_a_lease", leases::nothing_runs_without_a_lease),

@@ -1,6 +1,10 @@
 //! Invariants of leases, by name: they end in time, nobody loses one without a word, nothing runs without one. Each looks
 //! at one host behind one step, as those of [`crate::invariants`] do, whose table lists them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use weft_core::{Audit, LeaseId, PeerId, Time};
+
 use crate::invariants::{Scene, ensure};
 use crate::reference::Fact;
 
@@ -20,7 +24,47 @@ pub(crate) fn no_lease_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String>
     ensure(held_back && last <= most, || format!("a lease stands until {last:?}, at most until {most:?}"))
 }
 
-/// Whatever an owner takes from another node, that node hears of in the same step, unless it said so itself.
+/// For how long an owner keeps an acknowledgement back, to send it with the next word, in milliseconds.
+const OWED_MS: u64 = 20;
+
+/// Acknowledgements that an owner owes: their leases ended with an outcome, and their workers were not told yet.
+#[derive(Debug, Default)]
+pub(crate) struct Owed {
+    /// Leases of which an outcome came that may not have ended yet.
+    heard: BTreeSet<(PeerId, LeaseId)>,
+    since: BTreeMap<(PeerId, LeaseId), Time>,
+}
+
+impl Owed {
+    pub(crate) fn on_outcome(&mut self, worker: PeerId, lease: LeaseId) {
+        self.heard.insert((worker, lease));
+    }
+
+    /// A step is over; these leases stood before it.
+    pub(crate) fn on_step(&mut self, now: Time, issued: &[(PeerId, LeaseId)], audit: &Audit, facts: &[Fact]) {
+        for key in issued.iter().filter(|key| audit.issued.binary_search(key).is_err()) {
+            if self.heard.remove(key) {
+                self.since.insert(*key, now);
+            }
+        }
+        for fact in facts {
+            if let Fact::Parted { worker, leases } = fact {
+                self.since.retain(|(to, lease), _| to != worker || !leases.contains(lease));
+            }
+        }
+    }
+}
+
+/// Who brought an outcome home is told that it is safe.
+pub(crate) fn an_outcome_is_soon_acknowledged(scene: &Scene<'_>) -> Result<(), String> {
+    let owed = scene.host.owed.since.iter().filter(|((worker, _), _)| *worker != scene.host.peer);
+    let late =
+        owed.map(|(key, since)| (*since, *key)).min().filter(|(since, _)| since.plus_ms(OWED_MS) < scene.now);
+    ensure(late.is_none(), || format!("nobody acknowledged {late:?}"))
+}
+
+/// Whatever an owner takes from another node, that node hears of in the same step, unless it said so itself: of what it
+/// brought home it hears soon.
 pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
     for (worker, lease) in scene.host.issued.iter().filter(|(worker, _)| *worker != scene.host.peer) {
@@ -41,7 +85,8 @@ pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::Restarted(_)
             | Fact::Published { .. } => false,
         });
-        ensure(said, || format!("{lease:?} was taken from {worker:?} without a word"))?;
+        let owed = scene.host.owed.since.contains_key(&(*worker, *lease));
+        ensure(said || owed, || format!("{lease:?} was taken from {worker:?} without a word"))?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::{
-    Award, Bid, Call, Capacity, Class, Decline, Delivery, Grant, LeaseRange, Needs, Reason,
+    Ahead, Award, Bid, Call, Capacity, Class, Decline, Delivery, Grant, LeaseRange, Needs, Place, Reason,
 };
 use weft_core::{
     BidId, BlobId, CallId, Entry, Gossip, JobId, LeaseId, Limits, Message, Outcome, Payload, Profile,
@@ -43,7 +43,7 @@ impl World {
             self.lie(from, to, Message::Cell(word));
             return;
         }
-        match forged.chance.below(12) {
+        match forged.chance.below(15) {
             0 => self.lie(from, to, Message::Outcome(forged.outcomes())),
             1 => self.lie(from, to, Message::Refuse { leases: forged.owned }),
             2 => self.lie(from, to, Message::Renew(forged.ranges())),
@@ -55,6 +55,9 @@ impl World {
                 .for_each(|_| self.lie(from, to, Message::Call(idle_call(CallId(forged.chance.any()))))),
             8 => self.lie(from, to, Message::Bid(forged.bid(heard))),
             9 => self.lie(from, to, forged.word(heard)),
+            10 => self.lie(from, to, Message::Ahead(forged.ahead())),
+            11 => self.lie(from, to, Message::Ended { all: forged.outcomes(), ahead: forged.ahead() }),
+            12 => self.lie(from, to, Message::Place(Box::new(forged.place()))),
             _ => {
                 let gossip = forged.gossip(self.peer(to));
                 self.reference.forgers.insert(self.hosts[from.0].peer);
@@ -120,6 +123,21 @@ impl Forger<'_> {
         let grants = (0..4).map(|index| Grant { lease: lease(index), input: Payload::empty() }).collect();
         let (call, bid) = (CallId(self.chance.any()), BidId(self.chance.any()));
         Award { call, bid, lease_ms: u32::MAX, left: u32::MAX, grants }
+    }
+
+    /// On a standing bid that nobody made.
+    fn place(&mut self) -> Place {
+        let Award { call, bid, lease_ms, left: _, grants } = self.award();
+        let (call, placed) = (idle_call(call), self.chance.any());
+        Place { call, bid, placed, lease_ms, acks: self.worked.clone(), grants }
+    }
+
+    /// A standing bid for more than the liar has.
+    fn ahead(&mut self) -> Ahead {
+        let taken = [0, u64::MAX][self.chance.index(2)];
+        let [room, held, slots] = [(); 3].map(|()| [0, 3, 200, u32::MAX][self.chance.index(4)]);
+        let bid = BidId(self.chance.any());
+        Ahead { bid, taken, room, held, slots, ttl_ms: u32::MAX, class_min: Class::Scavenger }
     }
 
     /// More than the liar has, for a call that it heard or made up.

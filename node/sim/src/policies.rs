@@ -70,7 +70,7 @@ impl Ledger {
 
     /// An engine is told something; outcomes that its own worker has are not seen.
     pub(crate) fn on_input(&mut self, me: PeerId, now: Time, input: &Input) {
-        if let Input::Received { message: Message::Outcome(all), .. } = input {
+        if let Input::Received { message: Message::Outcome(all) | Message::Ended { all, .. }, .. } = input {
             all.iter().for_each(|delivery| self.on_outcome(now, delivery));
         }
         // Of an attempt that was refused no outcome is expected, and none counts.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use weft_core::codec::{encode_gossip, encode_message};
 use weft_core::message::Award;
 use weft_core::{
-    BlobId, CellWord, Effect, Gossip, Input, Message, Outcome, PeerId, Report, RunId, Stream, Work,
+    BlobId, CellWord, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId, Stream, Work,
 };
 
 use crate::host::{HostId, SimRun};
@@ -62,28 +62,36 @@ impl World {
     fn send(&mut self, id: HostId, to: PeerId, message: Message) {
         let (bytes, leases) = (encode_message(&message).len(), leases_in(&message));
         self.facts.push(Fact::Sent { to, bytes, leases });
-        if let Some(award) = award_in(&message) {
-            for grant in &award.grants {
-                self.reference.on_award(to, grant.lease);
-                self.facts.push(Fact::Awarded(grant.lease));
-            }
+        for lease in leases_awarded(&message) {
+            self.reference.on_award(to, lease);
+            self.facts.push(Fact::Awarded(lease));
         }
-        if let Message::Ack(leases) | Message::Cancel(leases) = &message {
-            self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
-        }
-        if let Message::Refuse { leases } = &message {
-            self.facts.push(Fact::Excused { owner: to, leases: leases.clone() });
-        }
+        self.note_parting(to, &message);
+        let now = self.hosts[id.0].local(self.now());
         if let Message::Bid(bid) = &message {
-            let now = self.hosts[id.0].local(self.now());
             self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);
         }
+        if let Message::Ahead(ahead) | Message::Ended { ahead, .. } = &message {
+            self.hosts[id.0].on_ahead(now, to, ahead, matches!(message, Message::Ahead(_)));
+        }
         if let Message::Cell(CellWord::Stand { bids, ttl_ms }) = &message {
-            let now = self.hosts[id.0].local(self.now());
             bids.iter().for_each(|(_, slots)| self.hosts[id.0].on_bid(now, *ttl_ms, *slots));
         }
         if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
             self.fabric.send(&mut self.queue, id, to, message);
+        }
+    }
+
+    /// Notes who is told that a lease has ended.
+    fn note_parting(&mut self, to: PeerId, message: &Message) {
+        if let Message::Ack(leases) | Message::Cancel(leases) = message {
+            self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
+        }
+        if let Message::Place(place) = message {
+            self.facts.push(Fact::Parted { worker: to, leases: place.acks.clone() });
+        }
+        if let Message::Refuse { leases } = message {
+            self.facts.push(Fact::Excused { owner: to, leases: leases.clone() });
         }
     }
 
@@ -247,6 +255,13 @@ pub(crate) fn signature(worker: PeerId, root: [u8; 32]) -> [u8; 64] {
     signature
 }
 
+/// The leases that a message makes.
+fn leases_awarded(message: &Message) -> Vec<LeaseId> {
+    let place = if let Message::Place(place) = message { Some(&place.grants) } else { None };
+    let grants = award_in(message).map(|award| &award.grants).or(place);
+    grants.into_iter().flatten().map(|grant| grant.lease).collect()
+}
+
 /// The award that a message brings, if any.
 pub(crate) fn award_in(message: &Message) -> Option<&Award> {
     match message {
@@ -262,6 +277,9 @@ pub(crate) fn award_in(message: &Message) -> Option<&Award> {
         | Message::Ack(_)
         | Message::Cancel(_)
         | Message::Printed { .. }
+        | Message::Ahead(_)
+        | Message::Ended { .. }
+        | Message::Place(_)
         | Message::Cell(_) => None,
     }
 }
@@ -271,7 +289,8 @@ fn leases_in(message: &Message) -> usize {
         Message::Award(award) => award.grants.len(),
         Message::Refuse { leases } | Message::Ack(leases) | Message::Cancel(leases) => leases.len(),
         Message::Renew(ranges) => ranges.len(),
-        Message::Outcome(all) => all.len(),
+        Message::Outcome(all) | Message::Ended { all, .. } => all.len(),
+        Message::Place(place) => place.grants.len().max(place.acks.len()),
         Message::Cell(CellWord::Hire { award, .. }) => award.grants.len(),
         Message::Cell(
             CellWord::Stand { .. }
@@ -282,6 +301,7 @@ fn leases_in(message: &Message) -> usize {
             | CellWord::Introduce(_),
         )
         | Message::Call(_)
+        | Message::Ahead(_)
         | Message::Withdraw(_)
         | Message::Bid(_)
         | Message::Decline(_)

@@ -122,6 +122,7 @@ impl Tally {
             ("engine: recalled by the owner", counters.recalled),
             ("engine: answered from memory", counters.answered),
             ("engine: results told", counters.told),
+            ("engine: unasked bids", counters.unasked),
             ("engine: preempted", counters.preempted),
             ("engine: unproven", counters.unproven),
             ("engine: differing", counters.differing),
@@ -132,7 +133,7 @@ impl Tally {
 }
 
 /// Rare branches that 120 seeds must visit: a swarm that never comes here proves nothing about them.
-pub const SOMETIMES: [&str; 24] = [
+pub const SOMETIMES: [&str; 27] = [
     "a bid ends",
     "a blob can't be had",
     "a call ends",
@@ -142,6 +143,8 @@ pub const SOMETIMES: [&str; 24] = [
     "a peer falls silent",
     "an award is refused",
     "an outcome is sent again",
+    "outcomes come with a standing bid",
+    "tasks come on a standing bid",
     "engine: answered from memory",
     "engine: awards refused",
     "engine: dropped at a bound",
@@ -150,6 +153,7 @@ pub const SOMETIMES: [&str; 24] = [
     "engine: outcomes gossiped home",
     "engine: preempted",
     "engine: recalled by the owner",
+    "engine: unasked bids",
     "fault: a disk is lost",
     "fault: a machine loses power",
     "fault: a peer lies",

@@ -335,6 +335,9 @@ impl World {
         host.audit = host.engine.as_ref().map(Engine::audit);
         let world_now = now;
         let now = host.local(now);
+        if let Some(audit) = &host.audit {
+            host.owed.on_step(now, &host.issued, audit, &self.facts);
+        }
         let promised = host.promised(now);
         let scene = Scene {
             world_now,

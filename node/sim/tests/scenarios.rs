@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::snapshot::TaskView;
+use weft_core::snapshot::{Regime, TaskView};
 use weft_core::{JobId, Terms};
 use weft_sim::{Fate, Fault, HostId, HostSpec, JobSpec, Weather, World};
 
@@ -145,4 +145,67 @@ fn an_output_that_travels_as_a_blob_is_here_before_its_task_has_ended() {
     let spec = JobSpec { fate: Fate::Bulky, bulky_inputs: true, ..JobSpec::new(30, 50) };
     let job = world.submit(OWNER, &spec);
     world.run_until("all tasks end", ms(5000), |world| done(world, job, 30));
+}
+
+/// A job of so many half-millisecond tasks of one program.
+fn short_ones(tasks: u32, same: u64) -> JobSpec {
+    JobSpec {
+        service_us: (500, 500),
+        same: Some(same),
+        terms: Terms { memo: false, ..Terms::default() },
+        ..JobSpec::new(tasks, 1)
+    }
+}
+
+#[test]
+fn short_tasks_one_by_one_call_nobody_once_room_stands() {
+    let mut world = World::builder(50).hosts(6, 2).build();
+    world.connect();
+    let first = world.submit(OWNER, &short_ones(60, 4));
+    world.run_until("all tasks end", ms(1000), |world| done(world, first, 60));
+    // Three times what two slots can do, in bursts: most of it must go elsewhere.
+    let (before, mut jobs) = (world.snapshot(OWNER).unwrap().counters, Vec::new());
+    for _ in 0..60 {
+        jobs.extend((0..12).map(|_| world.submit(OWNER, &short_ones(1, 4))));
+        world.run_for(ms(1));
+    }
+    world.run_until("all tasks end", ms(200), |world| jobs.iter().all(|job| done(world, *job, 1)));
+    let after = world.snapshot(OWNER).unwrap();
+    let (calls, awards) = (after.counters.calls - before.calls, after.counters.awards - before.awards);
+    assert_eq!(awards, 720);
+    assert!(calls <= 60, "{calls} calls for 720 tasks");
+    assert!(after.peers.iter().all(|peer| peer.window > 0), "room stands everywhere: {:?}", after.peers);
+    assert!(after.jobs.iter().all(|job| job.regime == Regime::BiddingAhead && job.service_us == 500));
+    let away = jobs.iter().filter(|job| world.reference().brought(**job, world.peer(OWNER)) == 0).count();
+    assert!(away > 300, "{away} of 720 went elsewhere");
+}
+
+#[test]
+fn standing_room_ends_with_its_ttl() {
+    let mut world = World::builder(51).hosts(4, 2).build();
+    world.connect();
+    for _ in 0..2 {
+        let job = world.submit(OWNER, &short_ones(200, 4));
+        world.run_until("all tasks end", ms(1000), |world| done(world, job, 200));
+    }
+    let reserved =
+        |world: &World| (1..4).map(|host| world.snapshot(HostId(host)).unwrap().reserved).sum::<u32>();
+    assert!(reserved(&world) > 0);
+    world.run_for(ms(2100));
+    assert_eq!(reserved(&world), 0);
+    // An engine's clock stands between two inputs.
+    world.run_for(ms(3000));
+    assert!(world.snapshot(OWNER).unwrap().peers.iter().all(|peer| (peer.window, peer.room) == (0, 0)));
+}
+
+#[test]
+fn tasks_that_prove_long_are_called_out_like_any() {
+    let mut world = World::builder(52).hosts(4, 1).build();
+    world.connect();
+    let short = world.submit(OWNER, &short_ones(200, 4));
+    world.run_until("all tasks end", ms(1000), |world| done(world, short, 200));
+    // The same program, and each task takes a hundred times as long.
+    let long = world.submit(OWNER, &JobSpec { service_us: (50_000, 50_000), ..short_ones(40, 8) });
+    let took = world.run_until("all tasks end", ms(5000), |world| done(world, long, 40));
+    assert!(took < ms(1000), "four slots need 0.5 s for 2 s of work, and took {took:?}");
 }

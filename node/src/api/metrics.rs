@@ -93,6 +93,7 @@ fn counters(text: &mut String, counters: Counters) {
         verified,
         lies,
         held_back,
+        unasked,
         sought,
         stood,
         introduced,
@@ -120,6 +121,7 @@ fn counters(text: &mut String, counters: Counters) {
     counter(text, "memo_untold", "Results not told for want of budget", untold);
     counter(text, "memo_disagreed", "Remembered results that another contradicted", disagreed);
     counter(text, "proofs_dropped", "Proofs that did not belong to their outcome", unproven);
+    counter(text, "bids_unasked", "Bids to owners that told of a backlog", unasked);
     counter(text, "tasks_preempted", "Running tasks paused for one of a higher class", preempted);
     counter(text, "copies", "Backup copies awarded as an owner", copies);
     counter(text, "copies_won", "Backup copies that ended first", copies_won);

@@ -123,6 +123,7 @@ fn counters(counters: Counters) -> api::Counters {
         verified,
         lies,
         held_back,
+        unasked: _,
         sought,
         stood,
         introduced,
@@ -167,7 +168,8 @@ fn counters(counters: Counters) -> api::Counters {
 
 /// A peer as seen from here.
 pub(super) fn peer(view: PeerView) -> api::Peer {
-    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost, standing } = view;
+    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost, window: _, room: _, standing } =
+        view;
     let weft_core::message::Capacity {
         boot: _,
         seq: _,

@@ -9,16 +9,16 @@ use crate::time::Time;
 impl Engine {
     /// Tells the mesh what is free, when it changed by enough or at the slow heartbeat.
     pub(super) fn announce(&mut self) {
-        if !self.members.any_connected() {
+        if !self.members.any_connected() || self.now < self.announce_at() {
             return;
         }
-        self.announce_soon = self.news() != self.announced;
-        if self.now < self.announce_at() {
+        self.announce_soon = false;
+        self.looked_at = self.now;
+        if self.news() == self.announced && self.now < self.heartbeat() {
             return;
         }
         self.announced = self.capacity();
         self.announced_at = self.now;
-        self.announce_soon = false;
         self.effects.push(Effect::Publish(Gossip::Capacity(self.announced.clone())));
     }
 
@@ -46,11 +46,15 @@ impl Engine {
         }
     }
 
-    /// When capacity is told next: soon if it changed, and in a mesh of cells more seldom if it did not.
+    /// When to look whether something is to be told: seldom enough that it costs nothing to tell it all.
     pub(super) fn announce_at(&self) -> Time {
-        let seldom_ms =
-            if self.members.cells().on() { self.mesh.cell_tell_ms } else { self.mesh.capacity_ms };
-        let wait_ms = if self.announce_soon { self.mesh.capacity_min_ms } else { seldom_ms };
-        self.announced_at.plus_ms(wait_ms)
+        let look = self.looked_at.plus_ms(self.mesh.capacity_min_ms);
+        if self.announce_soon { look.min(self.heartbeat()) } else { self.heartbeat() }
+    }
+
+    /// When capacity is told again though nothing changed: in a mesh of cells more seldom.
+    fn heartbeat(&self) -> Time {
+        let cells = self.members.cells().on();
+        self.announced_at.plus_ms(if cells { self.mesh.cell_tell_ms } else { self.mesh.capacity_ms })
     }
 }

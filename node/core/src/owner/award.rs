@@ -19,7 +19,7 @@ use crate::task::Payload;
 use crate::time::Time;
 
 /// Bytes of inputs in one award beyond which a second one is begun.
-const AWARD_BYTES: u64 = 256 * 1024;
+pub(super) const AWARD_BYTES: u64 = 256 * 1024;
 /// Text in a declined call's reason that is kept for `why`, in bytes; a longer one is dropped.
 const REASON_BYTES_MAX: usize = 1024;
 /// Slots that one bid is believed to have.
@@ -80,6 +80,9 @@ impl Owner {
     /// Brings one job's queue, calls and bids in line.
     pub(super) fn place(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
+        if job.queue.is_empty() {
+            self.room.remove(job);
+        }
         if job.wanted() == 0 {
             if let Some(call) = withdraw(ctx, job) {
                 self.calls.remove(&call);
@@ -90,15 +93,24 @@ impl Owner {
         if ctx.now < job.starts_at {
             return;
         }
+        if self.goes_ahead(members, name) {
+            return;
+        }
+        let Some(job) = self.jobs.get_mut(&name) else { return };
         let fresh = job.call.is_none();
         if fresh {
-            job.fed_at = ctx.now;
+            if !job.is_short() {
+                job.fed_at = ctx.now;
+            }
             let call = CallId(ctx.fresh_id());
             self.calls.insert(call, name);
             let repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
-            let seeking = Seeking::default();
-            job.call = Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), repeat_at, seeking });
-            if !job.spares(ctx.me) {
+            self.remind(repeat_at);
+            let Some(job) = self.jobs.get_mut(&name) else { return };
+            let (seeking, for_room) = (Seeking::default(), false);
+            job.call =
+                Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), for_room, repeat_at, seeking });
+            if job.wants_bids() && !job.spares(ctx.me) {
                 ask(ctx, job, call, ctx.me);
             }
             // Our own worker answers within this very input; the others are asked if something is left then.
@@ -125,18 +137,25 @@ impl Owner {
     /// Asks whoever fits and was not asked yet; everybody again when it is time to.
     fn ask_around(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
+        let wants_bids = job.wants_bids();
         let Some(open) = &mut job.call else { return };
         if open.repeat_at <= ctx.now {
             open.repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
+            let at = open.repeat_at;
+            self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
             job.hopeless |= nobody_makes_it(open, &job.said);
             open.asked.clear();
         }
+        if open.for_room && wants_bids {
+            open.asked.clear();
+        }
+        open.for_room = !wants_bids;
         let call = open.call;
         for desk in open.seeking.leave() {
             ctx.send(desk, Message::Withdraw(call));
         }
         let mut candidates: Vec<PeerId> = Vec::new();
-        if !open.asked.contains(&ctx.me) {
+        if wants_bids && !open.asked.contains(&ctx.me) {
             candidates.push(ctx.me);
         }
         for (peer, known) in members.connected() {
@@ -192,7 +211,7 @@ impl Owner {
         let left = job.wanted();
         job.call = Some(call);
         for ((worker, bid, introduced), grants) in core::mem::take(&mut desk.frames) {
-            let hire = introduced.then(|| job.call_message(name, ctx.now));
+            let hire = introduced.then(|| job.hire_message(name, ctx.now));
             let award = Award { call: name, bid, lease_ms: 0, left, grants: Vec::new() };
             send_award(ctx, award, hire.as_ref(), worker, grants);
         }

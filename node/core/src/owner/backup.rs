@@ -70,7 +70,9 @@ pub(super) fn copies_max(tasks: u32) -> u32 {
 impl Job {
     /// Whether slow tasks of it may be looked for now.
     fn may_copy(&self) -> bool {
-        let allowed = self.what.policy.backups && !self.verifies() && !self.ended;
+        // Fewer tasks can't tell which of them is slow.
+        let enough = self.open || self.total > SAMPLES_MIN;
+        let allowed = enough && self.what.policy.backups && !self.verifies() && !self.ended;
         allowed && self.queue.is_empty() && self.counts.leased > 0 && self.copies_left() > 0
     }
 

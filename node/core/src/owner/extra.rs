@@ -42,35 +42,34 @@ impl Desk<'_> {
 
     /// Whether a bid may be used now: it has room, and its worker may be given something.
     pub(super) fn may_use(&self, job: &Job, bid: &StandingBid, now: Time) -> bool {
-        if bid.left == 0 {
-            return false;
-        }
-        if self.standings.is_empty() && job.standings.is_empty() {
-            return true;
-        }
-        match self.trust(job, bid.worker, now) {
-            Trust::Full | Trust::Last => true,
-            Trust::Probe => {
-                let range = (bid.worker, LeaseId::FIRST)..=(bid.worker, LeaseId::LAST);
-                self.leases.range(range).next().is_none()
-            }
-            Trust::Shut => false,
-        }
+        bid.left > 0 && may_give(self.standings, self.leases, job, bid.worker, now).is_some()
     }
 
     /// Makes a lease of a task and a slot of a bid.
     pub(super) fn bind(&mut self, ctx: &mut Ctx<'_>, job: &mut Job, index: u32, bid: &mut StandingBid) {
+        let Some(grant) = self.lease(ctx, job, index, bid.worker) else { return };
+        bid.left -= 1;
+        self.frames.entry((bid.worker, bid.bid, bid.introduced)).or_default().push(grant);
+    }
+
+    /// Makes the next attempt of a task a lease of that worker, which has room for it.
+    pub(super) fn lease(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        job: &mut Job,
+        index: u32,
+        worker: PeerId,
+    ) -> Option<Grant> {
         let (name, policy) = (job.what.job, job.what.policy);
         job.fed_at = ctx.now;
         if job.verifies() {
-            self.retire(ctx, job, index, bid.worker);
+            self.retire(ctx, job, index, worker);
         }
         let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
-        let Some(task) = job.task_mut(index) else { return };
-        bid.left -= 1;
+        let task = job.task_mut(index)?;
         task.attempts += 1;
         let lease = LeaseId { job: name, index, attempt: task.attempts };
-        task.live.push(Attempt::new(task.attempts, bid.worker, ctx.now, expires_at));
+        task.live.push(Attempt::new(task.attempts, worker, ctx.now, expires_at));
         let grant = Grant { lease, input: task.input.clone() };
         if task.first_at.is_none() {
             task.first_at = Some(ctx.now);
@@ -80,10 +79,10 @@ impl Desk<'_> {
             task.state = State::Leased;
             job.counts.leased += 1;
         }
-        self.frames.entry((bid.worker, bid.bid, bid.introduced)).or_default().push(grant);
-        self.leases.insert((bid.worker, lease));
+        self.leases.insert((worker, lease));
         self.expiries.insert((expires_at, lease));
         ctx.counters.awards += 1;
+        Some(grant)
     }
 
     /// A node has one voice: what it may still have of a task is taken back before it gets the task again.
@@ -136,6 +135,29 @@ impl Desk<'_> {
         let start_us = bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now);
         job.fits_copy(index, bid, self.trust(job, bid.worker, ctx.now), start_us, ctx.now)
     }
+}
+
+/// How far a worker is trusted with a job's task that it may be given now; `None` if it may be given none.
+pub(super) fn may_give(
+    standings: &Standings,
+    leases: &BTreeSet<(PeerId, LeaseId)>,
+    job: &Job,
+    worker: PeerId,
+    now: Time,
+) -> Option<Trust> {
+    if standings.is_empty() && job.standings.is_empty() {
+        return Some(Trust::Full);
+    }
+    let trust = standings.trust(worker, now).max(job.standings.trust(worker, now));
+    let may = match trust {
+        Trust::Full | Trust::Last => true,
+        Trust::Probe => {
+            let range = (worker, LeaseId::FIRST)..=(worker, LeaseId::LAST);
+            leases.range(range).next().is_none()
+        }
+        Trust::Shut => false,
+    };
+    may.then_some(trust)
 }
 
 impl Job {

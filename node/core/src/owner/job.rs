@@ -3,26 +3,29 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use super::ahead::Asks;
+pub(super) use super::attempt::{Attempt, Brought, RECALLED};
 use super::backup::Spread;
 use super::open::OpenCall;
+use super::tasks::Tasks;
 use super::verify::Ballot;
-use crate::effect::Verified;
 use crate::id::{CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
 use crate::policy::times;
-use crate::receipt::Proof;
-use crate::snapshot::{JobView, Said};
+use crate::programs::average_us;
+use crate::snapshot::{JobView, Regime, Said};
 use crate::standing::Standings;
 use crate::task::{Outcome, Payload, Report, TaskKey};
 use crate::time::Time;
+use crate::worker::is_short;
 
 /// A job and its tasks.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) what: Submission,
     pub(super) open: bool,
-    pub(super) tasks: Vec<Task>,
+    pub(super) tasks: Tasks,
     pub(super) queue: VecDeque<u32>,
     pub(super) call: Option<OpenCall>,
     pub(super) said: BTreeMap<PeerId, (Time, Said)>,
@@ -42,6 +45,12 @@ pub(super) struct Job {
     /// Tasks in all; stays when the tasks themselves are forgotten at the job's end.
     pub(super) total: u32,
     pub(super) ended: bool,
+    /// Its place in the order of submissions.
+    pub(super) number: u64,
+    /// What it calls for while its tasks are short.
+    pub(super) asks: Asks,
+    /// When it came, or a task of it was placed last.
+    pub(super) placed_at: Time,
     pub(super) submitted_at: Time,
     /// When its first task may start.
     pub(super) starts_at: Time,
@@ -51,7 +60,7 @@ pub(super) struct Job {
     pub(super) hopeless: bool,
     /// More of its tasks failed than it allows.
     pub(super) given_up: bool,
-    key: Option<TaskKey>,
+    key: TaskKey,
 }
 
 /// How many of its tasks are where.
@@ -102,88 +111,9 @@ pub(super) enum State {
     Expired,
 }
 
-/// One attempt.
-#[derive(Clone, Debug)]
-pub(super) struct Attempt {
-    pub(super) number: u32,
-    pub(super) worker: PeerId,
-    pub(super) since: Time,
-    pub(super) expires_at: Time,
-    /// Its lease ran out; its outcome still counts if it is the first.
-    pub(super) overdue: bool,
-    /// Its outcome is here, and so many blobs of it are still on their way.
-    pub(super) fetching: Option<(u8, Brought)>,
-    /// The worker holds it back for tasks of a higher class, by its last word.
-    pub(super) paused: bool,
-    renewed_at: Time,
-    /// How long it was held back, in microseconds, at most [`PAUSED_MAX_US`].
-    paused_us: u64,
-    /// What it streamed, in bytes.
-    pub(super) printed: u64,
-    /// It is the second one of a task that was slow.
-    pub(super) copy: bool,
-}
-
-/// The number of an attempt that nobody makes: the task's result is known, and what it rests on is on its way here.
-pub(super) const RECALLED: u32 = 0;
-
-/// Most of the time for which a worker says that it held a task back that is not held against it, in microseconds: a
-/// worker that lies can keep a task no longer than this beyond what any other may.
-const PAUSED_MAX_US: u64 = 3_600_000_000;
-
-/// What an attempt brought home.
-#[derive(Clone, Debug)]
-pub(super) struct Brought {
-    pub(super) report: Report,
-    /// Who computed it before, if the worker only remembered it.
-    pub(super) memo: Option<PeerId>,
-    /// The worker's signature, which belongs to the report.
-    pub(super) proof: Option<Proof>,
-    /// Whose it is and who else said so, if several nodes computed it.
-    pub(super) verified: Option<(PeerId, Verified)>,
-}
-
-impl From<Report> for Brought {
-    fn from(report: Report) -> Self {
-        Self { report, memo: None, proof: None, verified: None }
-    }
-}
-
-impl Attempt {
-    pub(super) fn new(number: u32, worker: PeerId, since: Time, expires_at: Time) -> Self {
-        Self {
-            number,
-            worker,
-            since,
-            expires_at,
-            overdue: false,
-            fetching: None,
-            paused: false,
-            renewed_at: since,
-            paused_us: 0,
-            printed: 0,
-            copy: false,
-        }
-    }
-
-    /// The worker still has it.
-    pub(super) fn on_renewed(&mut self, now: Time, paused: bool) {
-        if self.paused {
-            let more = now.since_us(self.renewed_at);
-            self.paused_us = self.paused_us.saturating_add(more).min(PAUSED_MAX_US);
-        }
-        self.paused = paused;
-        self.renewed_at = now;
-    }
-
-    /// How long the worker has had it, without the time for which it was held back, in microseconds.
-    pub(super) fn held_us(&self, now: Time) -> u64 {
-        now.since_us(self.since).saturating_sub(self.paused_us)
-    }
-}
-
 impl Job {
-    pub(super) fn new(what: Submission, now: Time) -> Self {
+    /// A job whose program is known to have this key and to take so long, in microseconds; 0 when that is not known.
+    pub(super) fn new(what: Submission, number: u64, key: TaskKey, service_us: u32, now: Time) -> Self {
         Self {
             open: !what.closed,
             submitted_at: now,
@@ -192,7 +122,7 @@ impl Job {
             hopeless: false,
             given_up: false,
             what,
-            tasks: Vec::new(),
+            tasks: Tasks::default(),
             queue: VecDeque::new(),
             call: None,
             said: BTreeMap::new(),
@@ -201,11 +131,14 @@ impl Job {
             standings: Standings::default(),
             spread: Spread::default(),
             look_at: None,
-            service_us: 0,
+            service_us,
             counts: Counts::default(),
             total: 0,
             ended: false,
-            key: None,
+            number,
+            asks: Asks::default(),
+            placed_at: now,
+            key,
         }
     }
 
@@ -213,32 +146,36 @@ impl Job {
     pub(super) fn add(&mut self, input: Payload) -> u32 {
         let index = self.total;
         self.total += 1;
-        self.tasks.push(Task {
-            input,
-            state: State::Queued,
-            attempts: 0,
-            failures: 0,
-            losses: 0,
-            live: Vec::new(),
-            avoid: None,
-            first_at: None,
-            wait_until: Time::ZERO,
-            copied: false,
-        });
+        self.tasks.push(Task::new(input));
         index
     }
 
-    /// What its tasks' names have in common, hashed once.
-    pub(super) fn key(&mut self) -> TaskKey {
-        *self.key.get_or_insert_with(|| self.what.program.task_key())
+    /// What its tasks' names have in common.
+    pub(super) fn key(&self) -> TaskKey {
+        self.key
+    }
+
+    /// Whether its tasks are so short that they are bound ahead of need. What has a deadline, or is computed by several,
+    /// is chosen a worker with care all the same.
+    pub(super) fn is_short(&self) -> bool {
+        let plain = self.what.policy.deadline_ms.is_none() && !self.verifies();
+        plain && is_short(self.service_us, 0)
     }
 
     pub(super) fn task_mut(&mut self, index: u32) -> Option<&mut Task> {
-        self.tasks.get_mut(usize::try_from(index).ok()?)
+        self.tasks.get_mut(index)
     }
 
     pub(super) fn task(&self, index: u32) -> Option<&Task> {
-        self.tasks.get(usize::try_from(index).ok()?)
+        self.tasks.get(index)
+    }
+
+    /// A task's state was set to one that is never left; told once per task.
+    pub(super) fn on_task_ended(&mut self, index: u32) {
+        self.tasks.on_ended(index);
+        if self.queue.capacity() > 4096 && self.queue.len() < self.queue.capacity() / 4 {
+            self.queue.shrink_to(self.queue.len() * 2);
+        }
     }
 
     pub(super) fn waiting(&self) -> u32 {
@@ -249,15 +186,22 @@ impl Job {
         self.total - self.counts.done - self.counts.failed - self.counts.cancelled
     }
 
+    /// Whether it looks for somebody by calls and bids, this node's own worker among them: what is short is handed over
+    /// without a word, but for what found no room and for copies of slow tasks.
+    pub(super) fn wants_bids(&self) -> bool {
+        !self.is_short()
+            || matches!(self.asks, Asks::ForAnybody | Asks::AtExchanges)
+            || !self.extra.is_empty()
+    }
+
     pub(super) fn measure(&mut self, wall_us: u64) {
-        let sample = u32::try_from(wall_us.max(1)).unwrap_or(u32::MAX);
-        self.service_us = match self.service_us {
-            0 => sample,
-            old => (old - old / 8 + sample / 8).max(1),
-        };
+        self.service_us = average_us(self.service_us, wall_us);
     }
 
     pub(super) fn call_message(&self, call: CallId, now: Time) -> Call {
+        let deadline_ms = self.deadline_left_ms(now);
+        // Workers answer a call for short tasks with standing room, unless there is a deadline.
+        let hides = deadline_ms.is_none() && is_short(self.service_us, 0) && self.wants_bids();
         Call {
             call,
             job: self.what.job,
@@ -266,10 +210,15 @@ impl Job {
             class: self.what.class,
             terms: self.what.terms,
             count: self.wanted(),
-            service_us: self.service_us,
-            deadline_ms: self.deadline_left_ms(now),
+            service_us: if hides { 0 } else { self.service_us },
+            deadline_ms,
             waited_ms: u32::try_from(now.since_us(self.fed_at) / 1000).unwrap_or(u32::MAX),
         }
+    }
+
+    /// The same for a worker that is hired: it makes no bid any more.
+    pub(super) fn hire_message(&self, call: CallId, now: Time) -> Call {
+        Call { service_us: self.service_us, ..self.call_message(call, now) }
     }
 
     pub(super) fn view(&self) -> JobView {
@@ -286,6 +235,12 @@ impl Job {
             cancelled: self.counts.cancelled,
             retried: self.counts.retried,
             recalled: self.counts.recalled,
+            service_us: self.service_us,
+            regime: if self.is_short() && self.asks != Asks::AtExchanges {
+                Regime::BiddingAhead
+            } else {
+                Regime::LateBinding
+            },
             given_up: self.given_up,
         }
     }
@@ -293,7 +248,7 @@ impl Job {
     /// Forgets everything but the figures.
     pub(super) fn forget_tasks(&mut self) {
         self.ended = true;
-        self.tasks = Vec::new();
+        self.tasks = Tasks::default();
         self.queue = VecDeque::new();
         self.said = BTreeMap::new();
         self.extra = BTreeSet::new();
@@ -302,6 +257,22 @@ impl Job {
 }
 
 impl Task {
+    /// One that waits.
+    pub(super) fn new(input: Payload) -> Self {
+        Self {
+            input,
+            state: State::Queued,
+            attempts: 0,
+            failures: 0,
+            losses: 0,
+            live: Vec::new(),
+            avoid: None,
+            first_at: None,
+            wait_until: Time::ZERO,
+            copied: false,
+        }
+    }
+
     /// Attempts whose lease has not run out.
     pub(super) fn due(&self) -> impl Iterator<Item = &Attempt> {
         self.live.iter().filter(|attempt| !attempt.overdue)

@@ -2,8 +2,11 @@
 //! numbers, never on timing: a task is forgotten only on a committed outcome, the first outcome of an attempt that
 //! this owner issued commits, and every later one is acknowledged, counted and ignored. Driven by the engine.
 
+mod ahead;
+mod attempt;
 mod award;
 mod backup;
+mod dirty;
 mod doubt;
 mod extra;
 mod job;
@@ -11,11 +14,14 @@ mod open;
 mod outcome;
 mod produced;
 mod recall;
+mod room;
 mod seek;
+mod tasks;
 mod timing;
 mod verify;
 mod views;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -30,10 +36,14 @@ use crate::standing::Standings;
 use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
+use crate::worker::Worker;
 pub(crate) use outcome::blobs_with_lengths;
+pub(crate) use room::wait_us;
 
+use dirty::Dirty;
 use job::{Attempt, Job};
 use produced::Produced;
+use room::Room;
 use timing::Alarms;
 
 /// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
@@ -46,17 +56,22 @@ const HOLD_MAX_US: u64 = 600_000_000;
 /// The owner role.
 #[derive(Debug, Default)]
 pub(crate) struct Owner {
-    jobs: BTreeMap<JobId, Job>,
+    /// Boxed: a map moves its values about.
+    jobs: BTreeMap<JobId, Box<Job>>,
     /// In order of submission.
-    order: Vec<JobId>,
+    order: BTreeMap<u64, JobId>,
     ended: VecDeque<JobId>,
     calls: BTreeMap<CallId, JobId>,
+    /// No call is to be repeated earlier.
+    repeat_at: Option<Time>,
     /// Jobs whose queue, bids or calls changed while an input was handled.
-    dirty: BTreeSet<JobId>,
+    dirty: Dirty,
     leases: BTreeSet<(PeerId, LeaseId)>,
     expiries: BTreeSet<(Time, LeaseId)>,
     fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
     acks: BTreeMap<PeerId, Vec<LeaseId>>,
+    room: Room,
+    submitted: u64,
     doubts: seek::Doubts,
     alarms: Alarms,
     produced: Produced,
@@ -86,10 +101,14 @@ impl Owner {
         let inputs = core::mem::take(&mut what.inputs);
         ctx.emit(Effect::Pin(what.program.module));
         ctx.pin(&what.program.files);
-        let job = Job::new(what, ctx.now);
+        let (program, key) = ctx.programs.intern(&what.program);
+        what.program = program;
+        self.submitted += 1;
+        let service_us = ctx.programs.service_us(key);
+        let job = Job::new(what, self.submitted, key, service_us, ctx.now);
         self.alarms.on_submit(&job, ctx.now);
-        self.jobs.insert(name, job);
-        self.order.push(name);
+        self.jobs.insert(name, Box::new(job));
+        self.order.insert(self.submitted, name);
         self.take_inputs(ctx, name, inputs);
         self.dirty.insert(name);
         self.end_if_over(ctx, name);
@@ -157,6 +176,7 @@ impl Owner {
         for lease in leases {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
+            self.room.forget(from);
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
             self.doubts.on_misled(ctx, from);
@@ -189,9 +209,9 @@ impl Owner {
         ctx.notify(Event::JobEnded { job: name });
         if self.ended.len() > ENDED_MAX
             && let Some(oldest) = self.ended.pop_front()
+            && let Some(gone) = self.jobs.remove(&oldest)
         {
-            self.jobs.remove(&oldest);
-            self.order.retain(|job| *job != oldest);
+            self.order.remove(&gone.number);
         }
     }
 
@@ -219,8 +239,11 @@ impl Owner {
                 call.bids.retain(|bid| bid.worker != peer);
                 call.asked.retain(|asked| *asked != peer);
                 call.seeking.on_gone(peer, ctx.now);
+                let at = call.due();
+                self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
             }
         }
+        self.room.forget(peer);
         // Others gave up a node that slept; that says nothing about them.
         let Some(grace_ms) = grace_ms.filter(|_| self.suspicion.holds(ctx.now, true).is_none()) else {
             return;
@@ -252,10 +275,29 @@ impl Owner {
         }
         self.on_alarms(ctx);
         self.look(ctx);
+        for (worker, leases) in self.room.acks_due(ctx.now) {
+            say_safe(ctx, members, worker, &leases);
+        }
+        if self.repeat_at.is_some_and(|at| at <= ctx.now) {
+            self.repeat_calls(ctx.now);
+        }
+    }
+
+    /// A call wants to be looked at then, if not sooner.
+    fn remind(&mut self, at: Time) {
+        self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Has those calls repeated whose time has come, and notes when the next one's does.
+    fn repeat_calls(&mut self, now: Time) {
+        self.repeat_at = None;
         for name in self.calls.values() {
-            let call = self.jobs.get(name).and_then(|job| job.call.as_ref());
-            if call.is_some_and(|call| call.due() <= ctx.now) {
+            let Some(call) = self.jobs.get(name).and_then(|job| job.call.as_ref()) else { continue };
+            if call.due() <= now {
                 self.dirty.insert(*name);
+            } else {
+                let at = call.due();
+                self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
             }
         }
     }
@@ -287,24 +329,26 @@ impl Owner {
 
     /// Says what the input changed: acknowledgements, awards, calls. Several rounds may follow one another, because
     /// this node's own worker answers at once.
-    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership, worker: &Worker) {
         for (worker, leases) in core::mem::take(&mut self.acks) {
-            for part in leases.chunks(BATCH_MAX) {
-                ctx.send(worker, Message::Ack(part.to_vec()));
-                if worker != ctx.me && !members.is_reachable(worker) {
-                    let leases = part.iter().take(64).copied().collect();
-                    ctx.emit(Effect::Publish(Gossip::Ack { worker, leases }));
-                }
-            }
+            let now = if self.room.defers_to(worker, ctx.now) {
+                self.room.defer(worker, leases, ctx.now)
+            } else {
+                Some(leases)
+            };
+            now.into_iter().for_each(|leases| say_safe(ctx, members, worker, &leases));
         }
-        for name in self.take_dirty(ctx.now) {
+        let mut dirty = self.take_dirty(ctx.now);
+        for name in dirty.drain(..) {
             self.place(ctx, members, name);
         }
+        self.dirty.give_back(dirty);
+        self.place_ahead(ctx, members, worker);
     }
 
     /// The jobs to bring in line: who comes first is offered first what this node itself has free.
     fn take_dirty(&mut self, now: Time) -> Vec<JobId> {
-        let mut names: Vec<JobId> = core::mem::take(&mut self.dirty).into_iter().collect();
+        let mut names = self.dirty.take();
         if names.len() > 1 {
             names.sort_by_cached_key(|name| self.jobs.get(name).map(|job| order::turn(&job.claim(now))));
         }
@@ -317,10 +361,20 @@ impl Owner {
 
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
-        let repeats = self.calls.values().filter_map(|name| self.jobs.get(name)?.call.as_ref());
-        let call = repeats.map(|call| (call.due(), "a call is repeated")).min();
+        let call = self.repeat_at.map(|at| (at, "a call is repeated"));
         let look = self.looks.first().map(|(at, _)| (*at, "slow tasks are looked for"));
-        [lease, call, look, self.alarms.next_wakeup()].into_iter().flatten().min()
+        [lease, call, look, self.alarms.next_wakeup(), self.room.next_wakeup()].into_iter().flatten().min()
+    }
+}
+
+/// Tells a worker that these outcomes are safe, over any path that exists.
+fn say_safe(ctx: &mut Ctx<'_>, members: &Membership, worker: PeerId, leases: &[LeaseId]) {
+    for part in leases.chunks(BATCH_MAX) {
+        ctx.send(worker, Message::Ack(part.to_vec()));
+        if worker != ctx.me && !members.is_reachable(worker) {
+            let leases = part.iter().take(64).copied().collect();
+            ctx.emit(Effect::Publish(Gossip::Ack { worker, leases }));
+        }
     }
 }
 

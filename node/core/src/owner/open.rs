@@ -16,6 +16,8 @@ pub(super) struct OpenCall {
     pub(super) call: CallId,
     pub(super) bids: Vec<StandingBid>,
     pub(super) asked: Vec<PeerId>,
+    /// Who was asked for standing room, and would have to be asked again for a bid.
+    pub(super) for_room: bool,
     pub(super) repeat_at: Time,
     pub(super) seeking: Seeking,
 }

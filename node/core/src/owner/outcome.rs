@@ -1,6 +1,7 @@
 //! What comes back: outcomes are doubted, their blobs fetched, and the first of an attempt that this owner issued
 //! commits. Also what a task prints while it runs.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -66,7 +67,7 @@ impl Owner {
         let Some(attempt) = attempt_mut(job, lease, worker) else { return };
         self.expiries.remove(&(attempt.expires_at, lease));
         let blobs = blobs_with_lengths(&brought.report);
-        attempt.fetching = Some((u8::try_from(blobs.len()).unwrap_or(u8::MAX), brought));
+        attempt.fetching = Some(Box::new((u8::try_from(blobs.len()).unwrap_or(u8::MAX), brought)));
         for (blob, bytes) in blobs {
             let waiting = self.fetching.entry(blob).or_default();
             if waiting.insert(lease) && waiting.len() == 1 {
@@ -89,7 +90,8 @@ impl Owner {
                 continue;
             };
             let worker = attempt.worker;
-            let Some((missing, brought)) = attempt.fetching.take() else { continue };
+            let Some(fetching) = attempt.fetching.take() else { continue };
+            let (missing, brought) = *fetching;
             if !found && lease.attempt == RECALLED {
                 self.on_not_recalled(ctx, lease);
             } else if !found {
@@ -100,7 +102,7 @@ impl Owner {
                     self.expiries.insert((attempt.expires_at, lease));
                 }
             } else if missing > 1 {
-                attempt.fetching = Some((missing - 1, brought));
+                attempt.fetching = Some(Box::new((missing - 1, brought)));
             } else if lease.attempt == RECALLED {
                 self.commit_recalled(ctx, lease, brought);
             } else {
@@ -118,7 +120,9 @@ impl Owner {
         from: PeerId,
         brought: Brought,
     ) {
-        self.ack(from, lease);
+        if from != ctx.me || !self.is_handed_over(lease.job, &brought) {
+            self.ack(from, lease);
+        }
         let Some(job) = self.jobs.get_mut(&lease.job) else { return };
         let Some(attempt) = take_attempt(job, lease, from) else { return };
         drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
@@ -133,6 +137,9 @@ impl Owner {
         if measured {
             job.measure(brought.report.usage.wall_us);
             job.spread.add(attempt.held_us(ctx.now));
+            if from != ctx.me {
+                ctx.programs.measure(job.key(), brought.report.usage.wall_us);
+            }
         }
         let Some(brought) = self.weigh(ctx, lease, from, brought) else { return };
         self.judge(ctx, members, lease, from, (attempt.copy, brought));
@@ -193,6 +200,12 @@ impl Owner {
         self.commit(ctx, lease.job, lease.index, Some(from), brought);
     }
 
+    /// Whether our own worker keeps nothing of what it brought, so that nothing is to be acknowledged.
+    fn is_handed_over(&self, name: JobId, brought: &Brought) -> bool {
+        let signed = self.jobs.get(&name).is_none_or(|job| job.what.terms.receipts);
+        !signed && brought.memo.is_none() && brought.report.blobs().next().is_none()
+    }
+
     /// A task ends for good, with what `worker` brought; whoever computed a known result counts as who ran it.
     pub(super) fn commit(
         &mut self,
@@ -222,6 +235,7 @@ impl Owner {
         ctx.unpin(&core::mem::take(&mut task.input));
         let attempts = task.attempts;
         let others = core::mem::take(&mut task.live);
+        job.on_task_ended(index);
         match was {
             State::Queued => job.unqueue(index),
             State::Leased => job.counts.leased -= 1,
@@ -248,7 +262,7 @@ impl Owner {
     ) {
         let job = self.jobs.get_mut(&lease.job).filter(|job| job.what.terms.stream);
         // Of several attempts that run beside each other one is heard, or their words would mingle.
-        let heard = |job: &&mut Job| {
+        let heard = |job: &&mut Box<Job>| {
             let first = job.task(lease.index).and_then(|task| task.due().map(|attempt| attempt.number).min());
             first == Some(lease.attempt)
         };
@@ -296,7 +310,9 @@ fn belongs(job: &mut Job, proof: &Proof, lease: LeaseId, report: &Report, from: 
 
 /// Keeps a result that came home in mind for the same task of another day.
 fn remember(ctx: &mut Ctx<'_>, job: &mut Job, index: u32, worker: Option<PeerId>, report: &Report) {
-    let Some(worker) = worker.filter(|_| job.what.program.is_pure() && crate::memo::is_worth_it(report))
+    // What ran here our own worker has remembered already.
+    let elsewhere = worker.filter(|worker| *worker != ctx.me);
+    let Some(worker) = elsewhere.filter(|_| job.what.program.is_pure() && crate::memo::is_worth_it(report))
     else {
         return;
     };
@@ -308,7 +324,7 @@ fn remember(ctx: &mut Ctx<'_>, job: &mut Job, index: u32, worker: Option<PeerId>
 /// An outcome for which no attempt of that worker waits.
 fn count_late(ctx: &mut Ctx<'_>, job: &Job, delivery: &Delivery) {
     let Delivery { lease, report, .. } = delivery;
-    let state = job.task(lease.index).map(|task| (task.state, task.attempts));
+    let state = job.tasks.fate(lease.index);
     match state {
         Some((State::Ended(print), issued)) if lease.attempt <= issued => {
             ctx.counters.late += 1;

@@ -137,6 +137,8 @@ impl Owner {
         if let Some(open) = self.jobs.get_mut(&name).and_then(|job| job.call.as_mut()) {
             let silent = open.seeking.desks.iter().filter(|desk| desk.left > 0 && !desk.answered);
             open.seeking.look_at = silent.map(|desk| desk.since.plus_ms(ctx.mesh.seek_ms)).min();
+            let due = open.due();
+            self.remind(due);
         }
     }
 

@@ -93,7 +93,7 @@ impl Owner {
             }
             self.alarms.0.pop_first();
             match alarm {
-                Alarm::Start(name) => drop(self.dirty.insert(name)),
+                Alarm::Start(name) => self.dirty.insert(name),
                 Alarm::Expire(name) => self.expire_job(ctx, name),
                 Alarm::Retry(name, index) => {
                     let Some(job) = self.jobs.get_mut(&name) else { continue };
@@ -200,6 +200,7 @@ impl Owner {
                 proof,
                 verified,
             });
+            job.on_task_ended(index);
         }
         for (worker, leases) in held {
             cancel_at(ctx, worker, &leases);

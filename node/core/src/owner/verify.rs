@@ -235,8 +235,8 @@ impl Owner {
     pub(super) fn weigh_late(&mut self, ctx: &mut Ctx<'_>, from: PeerId, delivery: &Delivery) {
         let Delivery { lease, report, .. } = delivery;
         let Some(job) = self.jobs.get(&lease.job).filter(|job| job.verifies()) else { return };
-        let Some(task) = job.task(lease.index).filter(|task| lease.attempt <= task.attempts) else { return };
-        let State::Ended(print) = task.state else { return };
+        let fate = job.tasks.fate(lease.index).filter(|(_, issued)| lease.attempt <= *issued);
+        let Some((State::Ended(print), _)) = fate else { return };
         let undecided = job::fingerprint(&Report::bare(Outcome::Lost(alloc::string::String::new())));
         let differs = report.is_sound() && job::fingerprint(report) != print && print != undecided;
         if differs && is_damning(&report.outcome) {

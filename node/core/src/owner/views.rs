@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::Owner;
 use super::job::{Attempt, Job, State, Task};
-use crate::engine::JobAudit;
+use crate::audit::JobAudit;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::snapshot::{Answer, Deadline, JobView, Note, Said, StandingView, SuspicionView, TaskView, Why};
@@ -12,15 +12,14 @@ use crate::time::Time;
 
 impl Owner {
     pub(crate) fn job_views(&self) -> Vec<JobView> {
-        self.order.iter().filter_map(|name| self.jobs.get(name)).map(Job::view).collect()
+        self.order.values().filter_map(|name| self.jobs.get(name)).map(|job| job.view()).collect()
     }
 
     pub(crate) fn backlog(&self) -> u32 {
-        self.calls
-            .values()
-            .filter_map(|name| self.jobs.get(name))
-            .map(Job::wanted)
-            .fold(0, u32::saturating_add)
+        let called: Vec<JobId> = self.calls.values().copied().collect();
+        let short = self.room.jobs().filter(|name| !called.contains(name));
+        let waiting = short.chain(called.iter().copied()).filter_map(|name| self.jobs.get(&name));
+        waiting.map(|job| job.wanted()).fold(0, u32::saturating_add)
     }
 
     pub(crate) fn leased_to(&self, peer: PeerId) -> u32 {
@@ -34,7 +33,13 @@ impl Owner {
             return None;
         }
         let state = match job.task(index) {
-            None => TaskView::Ended,
+            None => match job.tasks.fate(index) {
+                Some((State::Cancelled, _)) => TaskView::Cancelled,
+                Some((State::Expired, _)) => TaskView::Expired,
+                Some((State::Queued | State::Leased | State::Delayed(_) | State::Ended(_), _)) | None => {
+                    TaskView::Ended
+                }
+            },
             Some(task) => match task.state {
                 State::Queued if now < job.starts_at => {
                     TaskView::NotBefore { in_ms: job.starts_at.since_us(now) / 1000 }
@@ -93,7 +98,7 @@ impl Owner {
     }
 
     pub(crate) fn audits(&self) -> Vec<JobAudit> {
-        self.jobs.values().filter(|job| !job.ended).map(audit).collect()
+        self.jobs.values().filter(|job| !job.ended).map(|job| audit(job)).collect()
     }
 
     pub(crate) fn calls_open(&self) -> usize {
@@ -111,10 +116,10 @@ impl Owner {
 
 fn audit(job: &Job) -> JobAudit {
     let count = |wanted: fn(State) -> bool| {
-        u32::try_from(job.tasks.iter().filter(|task| wanted(task.state)).count()).unwrap_or(u32::MAX)
+        u32::try_from(job.tasks.states().filter(|state| wanted(*state)).count()).unwrap_or(u32::MAX)
     };
     let most = |measure: fn(&Task) -> usize| {
-        u32::try_from(job.tasks.iter().map(measure).max().unwrap_or(0)).unwrap_or(u32::MAX)
+        u32::try_from(job.tasks.live().map(measure).max().unwrap_or(0)).unwrap_or(u32::MAX)
     };
     JobAudit {
         job: job.what.job,

@@ -50,6 +50,8 @@ impl Worker {
         let work_us = u64::from(held.estimate_us);
         self.held_by.sub(old, 1);
         self.held_by.add(new, 1);
+        self.long_by.sub(old, u32::from(held.long));
+        self.long_by.add(new, u32::from(held.long));
         self.work_by.sub(old, work_us);
         self.work_by.add(new, work_us);
         match held.stage {

@@ -3,11 +3,11 @@
 
 use alloc::vec::Vec;
 
-use super::{OpenCall, Reservation, Worker, window};
+use super::{OpenCall, Reservation, Worker, offered_max, window};
 use crate::ctx::Ctx;
-use crate::id::{BidId, CallId, PeerId};
+use crate::id::{BidId, CallId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Bid, CALL_TEXT_BYTES_MAX, Call, Class, Decline, Message, Reason};
+use crate::message::{Award, BATCH_MAX, Bid, CALL_TEXT_BYTES_MAX, Call, Class, Decline, Message, Reason};
 use crate::policy::order::{self, Claim, Turn};
 use crate::policy::{admission, fit};
 use crate::time::Time;
@@ -16,10 +16,6 @@ use crate::time::Time;
 const CALLS_PER_OWNER_MAX: usize = 64;
 /// Calls remembered in all; beyond it a new one is declined.
 const CALLS_MAX: usize = 4096;
-/// Undelivered outcomes beyond which the worker takes no new work.
-const UNDELIVERED_MAX: usize = 16_384;
-/// The same for one owner: one that does not acknowledge must not stop the work for others.
-pub(super) const UNDELIVERED_PER_OWNER_MAX: usize = 1024;
 
 impl Worker {
     pub(crate) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, call: Call) {
@@ -28,9 +24,14 @@ impl Worker {
             decline(ctx, owner, call.call, reason, retry_after_ms);
             return;
         }
+        if self.on_short_call(ctx, members, owner, &call) {
+            return;
+        }
         self.services.hint(owner, call.job, call.service_us);
         let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
         let (name, count) = (call.call, call.count);
+        let (program, key) = ctx.programs.intern(&call.program);
+        let call = Call { program, ..call };
         let due = call.deadline_ms.map(|ms| ctx.now.plus_ms(u64::from(ms)));
         let waits_since = Time(ctx.now.0.saturating_sub(1000 * u64::from(call.waited_ms)));
         let promised = self.calls.get(&(owner, name)).is_some_and(|open| open.reserved > 0);
@@ -41,7 +42,7 @@ impl Worker {
         }
         let turn = self.next_turn;
         let open = self.calls.entry((owner, name)).or_insert_with(|| OpenCall {
-            key: call.program.task_key(),
+            key,
             call,
             wanted: count,
             reserved: 0,
@@ -51,6 +52,7 @@ impl Worker {
             waits_since,
         });
         self.next_turn += 1;
+        self.call_end.get_or_insert(expires_at);
         (open.wanted, open.expires_at) = (count, expires_at);
         (open.due, open.waits_since) = (due, waits_since);
         if owner != ctx.me && self.stands.slots > 0 {
@@ -65,6 +67,19 @@ impl Worker {
     }
 
     pub(super) fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
+        if let Some(inability) = self.inability(call) {
+            return Some(inability);
+        }
+        let of_owner = (owner, CallId(0))..=(owner, CallId(u64::MAX));
+        let full = self.calls.len() >= CALLS_MAX || self.calls.range(of_owner).count() >= CALLS_PER_OWNER_MAX;
+        if full && !self.calls.contains_key(&(owner, call.call)) {
+            return Some((Reason::TooManyCalls, Some(1000)));
+        }
+        None
+    }
+
+    /// Why this node can't run what a call is for, and when to ask again.
+    pub(super) fn inability(&self, call: &Call) -> Option<(Reason, Option<u32>)> {
         if self.draining {
             return Some((Reason::Draining, Some(10_000)));
         }
@@ -75,20 +90,15 @@ impl Worker {
             let (bytes, limit_bytes) = (call.text_bytes() as u64, CALL_TEXT_BYTES_MAX as u64);
             return Some((Reason::TooLong { bytes, limit_bytes }, None));
         }
-        let node = fit::Node {
-            labels: &self.labels,
-            memory_bytes: self.memory_bytes,
-            class_min: Some(self.class_min),
-        };
-        if let Some(reason) = fit::unfit(node, &call.needs, &call.program, call.class) {
+        if let Some(reason) = fit::unfit(self.as_node(), &call.needs, &call.program, call.class) {
             return Some((reason, None));
         }
-        let of_owner = (owner, CallId(0))..=(owner, CallId(u64::MAX));
-        let full = self.calls.len() >= CALLS_MAX || self.calls.range(of_owner).count() >= CALLS_PER_OWNER_MAX;
-        if full && !self.calls.contains_key(&(owner, call.call)) {
-            return Some((Reason::TooManyCalls, Some(1000)));
-        }
         None
+    }
+
+    /// This node, as far as it matters to a task.
+    pub(super) fn as_node(&self) -> fit::Node<'_> {
+        fit::Node { labels: &self.labels, memory_bytes: self.memory_bytes, class_min: Some(self.class_min) }
     }
 
     /// Why a task of a call can't be done here by when it is due.
@@ -115,6 +125,7 @@ impl Worker {
     }
 
     pub(crate) fn on_release(&mut self, owner: PeerId, bid: BidId) {
+        self.standings.release(owner, bid);
         // Whoever knows the name of a standing bid was introduced with it.
         if self.bids.get(&bid).is_some_and(|reservation| reservation.standing || reservation.owner == owner) {
             self.end_unused(bid);
@@ -125,13 +136,26 @@ impl Worker {
     /// holds back those behind it, so that a stream of short tasks can't starve a long one; but it does not keep a
     /// more urgent one from stopping what runs.
     pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
-        if self.draining || self.outbox.len() >= UNDELIVERED_MAX {
+        self.speak_up(ctx, members);
+        if self.draining || self.outbox.is_full() {
             self.stand_down();
             return;
         }
+        if !self.calls.is_empty() {
+            self.offer_to_calls(ctx, members);
+        }
+        self.stand(ctx, members);
+    }
+
+    fn offer_to_calls(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         let mut full = false;
-        for (_, key) in self.queue(ctx.now) {
+        let wanting: Vec<PeerId> = self.wanting().map(|(key, _)| key.0).collect();
+        self.shares.raise_floor(wanting.into_iter().chain(self.standings.at_work()));
+        let standing = self.first_standing();
+        for (turn, key) in self.queue(ctx.now) {
             let Some(open) = self.calls.get(&key) else { continue };
+            // Whose short tasks come by themselves has its part, too.
+            full |= standing.is_some_and(|(first, owner)| owner != key.0 && first < turn);
             if self.too_late(ctx.now, key.0, &open.call, open.due).is_some() {
                 continue;
             }
@@ -142,6 +166,7 @@ impl Worker {
             let taken = self.held() + self.reserved - self.idle_standing(ctx);
             let free = if full { 0 } else { window.saturating_sub(taken) };
             let room = free + self.preemptible(open.call.class, free);
+            let room = room.min(offered_max(self.slots).saturating_sub(self.held() + self.reserved()));
             let slots = room.min(open.wanted.saturating_sub(open.reserved));
             if slots == 0 {
                 full = true;
@@ -150,18 +175,19 @@ impl Worker {
             self.take_back_standing(ctx, window, slots);
             self.make_bid(ctx, key, slots);
         }
-        self.stand(ctx, members);
     }
 
-    /// The calls that want more than they were offered, whose turn it is first.
-    fn queue(&mut self, now: Time) -> Vec<(Turn, (PeerId, CallId))> {
+    /// The calls that want more than they were offered.
+    fn wanting(&self) -> impl Iterator<Item = (&(PeerId, CallId), &OpenCall)> {
         let wants = |(key, open): &(&(PeerId, CallId), &OpenCall)| {
-            open.wanted > open.reserved && self.outbox.len_of(key.0) < UNDELIVERED_PER_OWNER_MAX
+            open.wanted > open.reserved && self.outbox.takes(key.0)
         };
-        let wanting: Vec<(PeerId, CallId)> = self.calls.iter().filter(wants).map(|(key, _)| *key).collect();
-        self.shares.raise_floor(wanting.iter().map(|(owner, _)| *owner));
-        let turns = wanting.into_iter().filter_map(|key| {
-            let open = self.calls.get(&key)?;
+        self.calls.iter().filter(wants)
+    }
+
+    /// The same, whose turn it is first.
+    pub(super) fn queue(&self, now: Time) -> Vec<(Turn, (PeerId, CallId))> {
+        let turns = self.wanting().map(|(key, open)| {
             let claim = Claim {
                 wasteful: self.wasteful.contains(&key.0),
                 class: open.call.class,
@@ -170,7 +196,7 @@ impl Worker {
                 used_us: self.shares.used_us(key.0),
                 turn: open.turn,
             };
-            Some((order::turn(&claim), key))
+            (order::turn(&claim), *key)
         });
         let mut turns: Vec<_> = turns.collect();
         turns.sort_unstable();
@@ -204,6 +230,37 @@ impl Worker {
         ctx.counters.bids_made += 1;
         let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
         ctx.send(owner, Message::Bid(Bid { call, bid, slots, start_in_us, warm, ttl_ms }));
+    }
+
+    /// Whether a lease is held, or has ended here.
+    pub(super) fn has(&self, owner: PeerId, lease: LeaseId) -> bool {
+        self.leases.contains_key(&(owner, lease)) || self.outbox.contains((owner, lease))
+    }
+
+    /// Says of what an award's grants were not accepted. One that comes twice used its bid up the first time; what it
+    /// gave is held, or has ended here.
+    pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
+        let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
+        let leases: Vec<LeaseId> = leases.filter(|lease| !self.has(owner, *lease)).collect();
+        if !leases.is_empty() {
+            ctx.send(owner, Message::Refuse { leases });
+        }
+    }
+
+    /// So many slots of a bid are taken, and so many tasks wait on.
+    pub(super) fn use_bid(&mut self, now: Time, owner: PeerId, bid: BidId, (count, wanted): (u32, u32)) {
+        let Some(reservation) = self.bids.get_mut(&bid) else { return };
+        reservation.left -= count;
+        let (call, left) = (reservation.call, reservation.left);
+        let class = reservation.class;
+        self.unreserve((owner, call), class, count);
+        if let Some(open) = self.calls.get_mut(&(owner, call)) {
+            open.wanted = wanted;
+            open.waits_since = now;
+        }
+        if left == 0 {
+            self.end_bid(bid);
+        }
     }
 
     /// The owner did not use it: nothing more is offered to that call before the owner says again what it wants.
@@ -242,7 +299,13 @@ impl Worker {
     }
 }
 
-fn decline(ctx: &mut Ctx<'_>, owner: PeerId, call: CallId, reason: Reason, retry_after_ms: Option<u32>) {
+pub(super) fn decline(
+    ctx: &mut Ctx<'_>,
+    owner: PeerId,
+    call: CallId,
+    reason: Reason,
+    retry_after_ms: Option<u32>,
+) {
     ctx.counters.declines += 1;
     ctx.send(owner, Message::Decline(Decline { call, reason, retry_after_ms }));
 }

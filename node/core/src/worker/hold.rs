@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::outbox::Sealed;
-use super::{Fetching, Held, Offer, Stage, Worker};
+use super::{Fetching, Held, Offer, Stage, Worker, window};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{BlobId, PeerId, RunId};
@@ -21,7 +21,8 @@ const PRESENT_MAX: usize = 1024;
 impl Worker {
     pub(super) fn hold(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, offer: &Offer, grant: Grant) {
         let Grant { lease, input } = grant;
-        if self.leases.contains_key(&(owner, lease)) || self.outbox.contains((owner, lease)) {
+        if self.has(owner, lease) {
+            offer.ahead.iter().for_each(|_| self.standings.leave(owner, ctx.now));
             return;
         }
         let recalls = offer.terms.memo && offer.program.is_pure() && !ctx.memo.is_empty();
@@ -33,11 +34,13 @@ impl Worker {
             let sealed = Sealed { report: report.clone(), memo: Some(*computer), leaf: None };
             ctx.counters.answered += 1;
             self.outbox.put(ctx, owner, lease, sealed);
+            offer.ahead.iter().for_each(|_| self.standings.leave(owner, ctx.now));
             return;
         }
-        let estimate_us = self.services.estimate_us(owner, lease.job);
+        let estimate_us = offer.ahead.unwrap_or_else(|| self.services.estimate_us(owner, lease.job));
         let run = RunId(self.next_run);
         self.next_run += 1;
+        let long = !window::is_short(estimate_us, 0);
         let held = Held {
             owner,
             lease,
@@ -59,14 +62,17 @@ impl Worker {
             paused_at: ctx.now,
             queue_us: 0,
             printed: 0,
+            ahead: offer.ahead,
+            long,
         };
         ctx.emit(Effect::Pin(held.program.module));
         ctx.pin(&held.program.files);
         ctx.pin(&held.input);
         self.held_by.add(held.class, 1);
+        self.long_by.add(held.class, u32::from(long));
         self.work_by.add(held.class, u64::from(estimate_us));
         self.shares.charge(owner, u64::from(estimate_us));
-        self.runs.insert(run, held);
+        self.runs.insert(run, Box::new(held));
         self.leases.insert((owner, lease), run);
         self.gather(ctx, run);
     }
@@ -112,10 +118,14 @@ impl Worker {
     }
 
     /// Forgets a run, and what it rested on.
-    pub(super) fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Held> {
+    pub(super) fn drop_run(&mut self, ctx: &mut Ctx<'_>, run: RunId) -> Option<Box<Held>> {
         self.stop_ageing(run, ctx.now);
         let held = self.runs.remove(&run)?;
+        if held.ahead.is_some() {
+            self.standings.leave(held.owner, ctx.now);
+        }
         self.held_by.sub(held.class, 1);
+        self.long_by.sub(held.class, u32::from(held.long));
         self.work_by.sub(held.class, u64::from(held.estimate_us));
         self.shares.settle(held.owner, u64::from(held.estimate_us), held.took_us(ctx.now));
         ctx.emit(Effect::Unpin(held.program.module));
@@ -187,6 +197,10 @@ impl Worker {
     pub(super) fn finish(&mut self, ctx: &mut Ctx<'_>, run: RunId, sealed: Sealed) {
         let Some(held) = self.drop_run(ctx, run) else { return };
         self.leases.remove(&(held.owner, held.lease));
-        self.outbox.put(ctx, held.owner, held.lease, sealed);
+        if held.owner == ctx.me && sealed.is_plain() {
+            self.outbox.put_own(held.lease, sealed);
+        } else {
+            self.outbox.put(ctx, held.owner, held.lease, sealed);
+        }
     }
 }

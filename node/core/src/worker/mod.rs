@@ -2,6 +2,7 @@
 //! say. It trusts no owner: what it holds is bounded by what it offered. Driven by the engine.
 
 mod ageing;
+mod ahead;
 mod bids;
 mod classes;
 mod hold;
@@ -22,12 +23,14 @@ use core::cmp::Reverse;
 use crate::config::NodeConfig;
 use crate::ctx::Ctx;
 use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-use crate::message::{Award, BATCH_MAX, Call, Class, Message};
+use crate::message::{Award, Call, Class};
 use crate::policy::share::Shares;
 use crate::task::{Payload, Program, Report, TaskKey, Terms};
 use crate::time::Time;
+use ahead::Standings;
 use classes::PerClass;
 use outbox::Outbox;
+pub(crate) use window::is_short;
 
 /// A call that still stands.
 #[derive(Debug)]
@@ -114,6 +117,10 @@ struct Held {
     queue_us: u64,
     /// What it streamed, in bytes.
     printed: u64,
+    /// It came on a standing bid, and takes so long by what was known then, in microseconds.
+    ahead: Option<u32>,
+    /// It was thought to take longer than is worth waiting for, or nothing was known.
+    long: bool,
 }
 
 impl Held {
@@ -143,6 +150,8 @@ struct Offer {
     key: TaskKey,
     terms: Terms,
     class: Class,
+    /// What one takes, in microseconds, if it comes on a standing bid.
+    ahead: Option<u32>,
 }
 
 /// The worker role.
@@ -154,13 +163,19 @@ pub(crate) struct Worker {
     class_min: Class,
     draining: bool,
     calls: BTreeMap<(PeerId, CallId), OpenCall>,
+    /// No call ends earlier.
+    call_end: Option<Time>,
     bids: BTreeMap<BidId, Reservation>,
     bid_ends: BTreeSet<(Time, BidId)>,
     reserved: u32,
     reserved_by: PerClass,
-    runs: BTreeMap<RunId, Held>,
+    /// Boxed: a map moves its values about.
+    runs: BTreeMap<RunId, Box<Held>>,
     leases: BTreeMap<(PeerId, LeaseId), RunId>,
     held_by: PerClass,
+    /// Long ones of these.
+    long_by: PerClass,
+    standings: Standings,
     /// What is held is thought to take so long together, in microseconds.
     work_by: PerClass<u64>,
     /// Time used by each owner.
@@ -204,6 +219,7 @@ impl Worker {
             class_min: node.class_min,
             draining: false,
             calls: BTreeMap::new(),
+            call_end: None,
             bids: BTreeMap::new(),
             bid_ends: BTreeSet::new(),
             reserved: 0,
@@ -211,6 +227,8 @@ impl Worker {
             runs: BTreeMap::new(),
             leases: BTreeMap::new(),
             held_by: PerClass::default(),
+            long_by: PerClass::default(),
+            standings: Standings::default(),
             work_by: PerClass::default(),
             shares: Shares::default(),
             ageing: BTreeSet::new(),
@@ -257,7 +275,7 @@ impl Worker {
             // What the bid counted as: a call that aged is served as what it has become.
             let class = self.bids.get(&award.bid).map_or(*class, |reservation| reservation.class);
             let terms = *terms;
-            (*job, Offer { program: Arc::clone(program), key: open.key, terms, class })
+            (*job, Offer { program: Arc::clone(program), key: open.key, terms, class, ahead: None })
         });
         let count = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
         let stands = self.bids.get(&award.bid).is_some_and(|reservation| {
@@ -276,34 +294,6 @@ impl Worker {
             self.hold(ctx, owner, &offer, grant);
         }
         self.renew_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.renew_ms));
-    }
-
-    /// Says of what an award's grants were not accepted. One that comes twice used its bid up the first time; what it
-    /// gave is held, or has ended here.
-    fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
-        let had = |lease: &LeaseId| {
-            self.leases.contains_key(&(owner, *lease)) || self.outbox.contains((owner, *lease))
-        };
-        let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
-        let leases: Vec<LeaseId> = leases.filter(|lease| !had(lease)).collect();
-        if !leases.is_empty() {
-            ctx.send(owner, Message::Refuse { leases });
-        }
-    }
-
-    fn use_bid(&mut self, now: Time, owner: PeerId, bid: BidId, (count, wanted): (u32, u32)) {
-        let Some(reservation) = self.bids.get_mut(&bid) else { return };
-        reservation.left -= count;
-        let (call, left) = (reservation.call, reservation.left);
-        let class = reservation.class;
-        self.unreserve((owner, call), class, count);
-        if let Some(open) = self.calls.get_mut(&(owner, call)) {
-            open.wanted = wanted;
-            open.waits_since = now;
-        }
-        if left == 0 {
-            self.end_bid(bid);
-        }
     }
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
@@ -361,7 +351,7 @@ impl Worker {
     }
 
     pub(crate) fn reserved(&self) -> u32 {
-        self.reserved
+        self.reserved.saturating_add(self.standings.reserved())
     }
 
     pub(crate) fn undelivered(&self) -> usize {
@@ -377,7 +367,7 @@ impl Worker {
     }
 
     pub(crate) fn reservations(&self) -> usize {
-        self.bids.len()
+        self.bids.len() + self.standings.len()
     }
 
     pub(crate) fn leases(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {

@@ -1,6 +1,7 @@
 //! Outcomes on their way home. Each is kept until its owner acknowledges it: sent at once, sent again while the owner
 //! is silent, and told to everybody when it can't be reached, for a result finds its way over any path that exists.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -10,7 +11,7 @@ use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{BATCH_MAX, Delivery, Gossip, Message};
+use crate::message::{Ahead, BATCH_MAX, Delivery, Gossip, Message};
 use crate::receipt::Proof;
 use crate::task::{Payload, Report};
 use crate::time::Time;
@@ -21,6 +22,10 @@ const FRAME_BYTES: u64 = 256 * 1024;
 const RESEND_MAX_MS: u64 = 8000;
 /// Outcomes told to everybody in one second; the rest waits its turn.
 const GOSSIPED_MAX: u32 = 32;
+/// Undelivered outcomes beyond which the worker takes no new work.
+const UNDELIVERED_MAX: usize = 16_384;
+/// The same for one owner: one that does not acknowledge must not stop the work for others.
+const UNDELIVERED_PER_OWNER_MAX: usize = 1024;
 /// Bytes that a gossiped outcome carries itself; longer ones are named by hash and fetched.
 const GOSSIP_INLINE_MAX: usize = 1024;
 
@@ -32,6 +37,13 @@ pub(super) struct Sealed {
     pub(super) memo: Option<PeerId>,
     /// What is to be signed, if its owner wants a receipt of what ran here.
     pub(super) leaf: Option<[u8; 32]>,
+}
+
+impl Sealed {
+    /// Whether nothing of it must be signed or brought anywhere.
+    pub(super) fn is_plain(&self) -> bool {
+        self.leaf.is_none() && self.report.blobs().next().is_none()
+    }
 }
 
 impl From<Report> for Sealed {
@@ -60,9 +72,12 @@ impl Undelivered {
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    kept: BTreeMap<(PeerId, LeaseId), Undelivered>,
+    /// Boxed: a map moves its values about.
+    kept: BTreeMap<(PeerId, LeaseId), Box<Undelivered>>,
     due: BTreeSet<(Time, PeerId, LeaseId)>,
     fresh: BTreeMap<PeerId, Vec<LeaseId>>,
+    /// Outcomes for this node's own owner, which gets them before the input is done with: none of them can be lost.
+    own: Vec<Delivery>,
     /// How many of them wait for each owner.
     by_owner: BTreeMap<PeerId, usize>,
     /// Fresh ones that are to be signed first.
@@ -105,7 +120,7 @@ impl Outbox {
         sealed.report.payloads().into_iter().for_each(|payload| ctx.pin(payload));
         let leaf = sealed.leaf;
         let entry = Undelivered { sealed, proof: None, since: ctx.now, send_at, wait_ms };
-        match self.kept.insert((owner, lease), entry) {
+        match self.kept.insert((owner, lease), Box::new(entry)) {
             None => *self.by_owner.entry(owner).or_default() += 1,
             Some(_) => debug_assert!(false, "a lease that is in the outbox is not held again"),
         }
@@ -143,15 +158,37 @@ impl Outbox {
         }
     }
 
-    /// Sends what ended since the last flush; what is to be signed goes once it is, or with the first repetition.
-    pub(super) fn flush(&mut self, ctx: &mut Ctx<'_>) {
-        let unsigned = core::mem::take(&mut self.unsigned);
-        for (owner, lease) in self.batches.open(ctx, &unsigned) {
-            self.fresh.entry(owner).or_default().push(lease);
+    /// Hands an outcome to this node's own owner.
+    pub(super) fn put_own(&mut self, lease: LeaseId, sealed: Sealed) {
+        let Sealed { report, memo, leaf: _ } = sealed;
+        self.own.push(Delivery { lease, report, memo, proof: None });
+    }
+
+    /// What this node's own owner is to be handed.
+    pub(super) fn take_own(&mut self) -> Vec<Delivery> {
+        core::mem::take(&mut self.own)
+    }
+
+    /// What ended since it was last asked for, and is to be sent; what is to be signed comes once it is, or with the
+    /// first repetition.
+    pub(super) fn take_fresh(&mut self, ctx: &mut Ctx<'_>) -> BTreeMap<PeerId, Vec<LeaseId>> {
+        if !self.unsigned.is_empty() {
+            let unsigned = core::mem::take(&mut self.unsigned);
+            for (owner, lease) in self.batches.open(ctx, &unsigned) {
+                self.fresh.entry(owner).or_default().push(lease);
+            }
         }
-        for (owner, leases) in core::mem::take(&mut self.fresh) {
-            self.send(ctx, owner, &leases);
-        }
+        core::mem::take(&mut self.fresh)
+    }
+
+    /// Whether so much waits that nothing more is taken of anybody.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= UNDELIVERED_MAX
+    }
+
+    /// Whether so little waits for an owner's word that it may be promised more.
+    pub(super) fn takes(&self, owner: PeerId) -> bool {
+        !self.is_full() && self.len_of(owner) < UNDELIVERED_PER_OWNER_MAX
     }
 
     pub(super) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
@@ -189,7 +226,7 @@ impl Outbox {
             }
         }
         for (owner, leases) in direct {
-            self.send(ctx, owner, &leases);
+            self.send(ctx, owner, &leases, None);
         }
     }
 
@@ -197,7 +234,8 @@ impl Outbox {
         self.due.first().map(|(at, _, _)| *at)
     }
 
-    fn send(&self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
+    /// Sends outcomes, and with the last of them what this worker takes next.
+    pub(super) fn send(&self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId], ahead: Option<Ahead>) {
         let mut frame: Vec<Delivery> = Vec::new();
         let mut bytes = 0;
         for lease in leases {
@@ -210,8 +248,10 @@ impl Outbox {
                 ctx.send(owner, Message::Outcome(core::mem::take(&mut frame)));
             }
         }
-        if !frame.is_empty() {
-            ctx.send(owner, Message::Outcome(frame));
+        match ahead {
+            Some(ahead) => ctx.send(owner, Message::Ended { all: frame, ahead }),
+            None if frame.is_empty() => {}
+            None => ctx.send(owner, Message::Outcome(frame)),
         }
     }
 

@@ -99,7 +99,7 @@ impl Worker {
     }
 
     fn service_us(&self, held: &Held) -> u32 {
-        self.services.estimate_us(held.owner, held.lease.job)
+        held.ahead.unwrap_or_else(|| self.services.estimate_us(held.owner, held.lease.job))
     }
 
     /// Whom to stop for a task of that class; notes when to look again if those who run are thought to end soon.
@@ -239,7 +239,11 @@ impl Worker {
                 self.present.remove(&need);
             }
         } else {
-            self.services.measure(held.owner, held.lease.job, report.usage.wall_us);
+            ctx.programs.measure(held.key, report.usage.wall_us);
+            match held.ahead {
+                Some(_) => self.standings.measure(held.owner, report.usage.wall_us),
+                None => self.services.measure(held.owner, held.lease.job, report.usage.wall_us),
+            }
         }
         let Some(task) = held.task else { return };
         if held.program.is_pure() && ctx.memo.remember(ctx.counters, task, &report, (ctx.me, Seen::Here)) {

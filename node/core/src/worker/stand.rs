@@ -2,11 +2,9 @@
 //! is introduced there. A standing bid reserves its slots like any other; a call that comes directly takes them back,
 //! and whoever is introduced to a bid that was taken back meanwhile is refused, and finds another.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::bids::UNDELIVERED_PER_OWNER_MAX;
-use super::{Offer, Reservation, Worker, is_sound};
+use super::{Offer, Reservation, Worker, is_sound, offered_max};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, PeerId};
 use crate::membership::Membership;
@@ -68,7 +66,8 @@ impl Worker {
         if self.stands.again_at.is_some_and(|at| at <= ctx.now) {
             self.stand_again(ctx, exchange);
         }
-        let free = self.slots.saturating_sub(self.held() + self.reserved);
+        let most = offered_max(self.slots).saturating_sub(self.held() + self.reserved());
+        let free = self.slots.saturating_sub(self.held() + self.reserved).min(most);
         if free == 0 {
             return;
         }
@@ -168,7 +167,7 @@ impl Worker {
             .or_else(|| self.too_late(ctx.now, owner, &call, due).map(|reason| (reason, Some(1000))));
         let refusal = refusal.or_else(|| {
             let held = self.held() + self.reserved;
-            let full = self.outbox.len_of(owner) >= UNDELIVERED_PER_OWNER_MAX;
+            let full = !self.outbox.takes(owner);
             full.then_some((Reason::Busy { slots: self.slots, held }, Some(1000)))
         });
         if refusal.is_some() || !stands || !is_sound(&award, call.job) {
@@ -182,11 +181,13 @@ impl Worker {
         self.stands.passed_over = 0;
         self.use_standing(award.bid, count);
         self.services.hint(owner, call.job, call.service_us);
+        let (program, key) = ctx.programs.intern(&call.program);
         let offer = Offer {
-            program: Arc::clone(&call.program),
-            key: call.program.task_key(),
+            program,
+            key,
             terms: call.terms,
             class: order::aged(call.class, 1000 * u64::from(call.waited_ms)),
+            ahead: None,
         };
         for grant in award.grants {
             self.hold(ctx, owner, &offer, grant);

@@ -32,6 +32,7 @@ impl Worker {
             self.calls.remove(&key);
         }
         self.release_where(|reservation| reservation.owner == owner);
+        self.standings.forget(owner);
         self.wasteful.remove(&owner);
     }
 
@@ -54,10 +55,10 @@ impl Worker {
             self.wasteful.extend(meant_for_one.map(|reservation| reservation.owner));
             self.end_unused(bid);
         }
-        let ended: Vec<_> =
-            self.calls.iter().filter(|(_, open)| open.expires_at <= ctx.now).map(|(key, _)| *key).collect();
-        for key in ended {
-            self.calls.remove(&key);
+        self.standings.expire(ctx.now);
+        if self.call_end.is_some_and(|at| at <= ctx.now) {
+            self.calls.retain(|_, open| open.expires_at > ctx.now);
+            self.call_end = self.calls.values().map(|open| open.expires_at).min();
         }
         if self.renew_at.is_some_and(|at| at <= ctx.now) {
             self.give_back(ctx);
@@ -80,7 +81,7 @@ impl Worker {
             }
         }
         order.sort_unstable_by_key(|(_, at, run)| (*at, *run));
-        let mut late = false;
+        let (mut late, mut long) = (false, Vec::new());
         let mut back: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
         for ((stage, since, run), place) in order.into_iter().zip(0u32..) {
             let Some(held) = self.runs.get(&run) else { continue };
@@ -90,12 +91,13 @@ impl Worker {
             if place < self.slots {
                 if elapsed_us >= STUCK_US && elapsed_us / 8 > u64::from(service_us) {
                     self.services.measure(owner, lease.job, elapsed_us);
+                    long.extend((!held.long).then_some(run));
                     late = true;
                 }
                 continue;
             }
             if !late {
-                return;
+                break;
             }
             if place < window::slots_to_offer(self.slots, service_us, 0) {
                 continue;
@@ -107,6 +109,14 @@ impl Worker {
             } else {
                 self.drop_run(ctx, run);
             }
+        }
+        for run in long {
+            let Some(held) = self.runs.get_mut(&run) else { continue };
+            held.long = true;
+            self.long_by.add(held.class, 1);
+        }
+        if back.is_empty() {
+            return;
         }
         self.ready.retain(|(_, _, run)| self.runs.contains_key(run));
         for (owner, leases) in back {
@@ -143,18 +153,26 @@ impl Worker {
     }
 
     /// Sends what ended while the input was handled.
-    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
-        self.outbox.flush(ctx);
+    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        let own = self.outbox.take_own();
+        if !own.is_empty() {
+            ctx.send(ctx.me, Message::Outcome(own));
+        }
+        for (owner, leases) in self.outbox.take_fresh(ctx) {
+            let ahead = self.keep_room_again(ctx, members, owner);
+            self.outbox.send(ctx, owner, &leases, ahead);
+        }
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let bid = self.bid_ends.first().map(|(at, _)| (*at, "a bid ends"));
-        let call = self.calls.values().map(|open| (open.expires_at, "a call ends")).min();
+        let call = self.call_end.map(|at| (at, "a call ends"));
         let renew = self.renew_at.map(|at| (at, "leases are renewed"));
         let stand = self.stands.again_at.map(|at| (at, "what stands is said again"));
         let look = self.look_at.map(|at| (at, "what runs is not short any more"));
         let age = self.ageing.first().map(|(at, _)| (*at, "what waits counts as more urgent"));
         let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
-        [bid, call, renew, stand, look, age, outbox].into_iter().flatten().min()
+        let standing = self.standings.next_wakeup().map(|at| (at, "a standing bid ends"));
+        [bid, standing, call, renew, stand, look, age, outbox].into_iter().flatten().min()
     }
 }

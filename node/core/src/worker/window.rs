@@ -20,13 +20,19 @@ const SERVICES_MAX: usize = 1024;
 
 /// Tasks that a worker with `slots` may hold or have promised, while it offers to an owner whose tasks take
 /// `service_us` (0: unknown) and whose round trip is `rtt_us`.
-pub(super) fn slots_to_offer(slots: u32, service_us: u32, rtt_us: u32) -> u32 {
+pub(crate) fn slots_to_offer(slots: u32, service_us: u32, rtt_us: u32) -> u32 {
     slots.saturating_mul(per_slot(service_us, u64::from(rtt_us) + HANDOVER_US))
 }
 
 /// Tasks that may be in the slots' own queue, running ones included.
 pub(super) fn slots_to_hand(slots: u32, service_us: u32) -> u32 {
     slots.saturating_mul(per_slot(service_us, HANDOVER_US))
+}
+
+/// Whether tasks are so short that work is bound ahead of need, rather than to whoever is free.
+pub(crate) fn is_short(service_us: u32, rtt_us: u32) -> bool {
+    let gap_us = u64::from(rtt_us) + HANDOVER_US;
+    (1..LONG_ROUND_TRIPS * gap_us).contains(&u64::from(service_us))
 }
 
 fn per_slot(service_us: u32, gap_us: u64) -> u32 {

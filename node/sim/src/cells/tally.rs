@@ -45,11 +45,16 @@ impl Kind {
             Message::Cell(CellWord::Lend { .. }) => Self::Lend,
             Message::Cell(CellWord::Introduce(_)) => Self::Introduce,
             Message::Cell(CellWord::Hire { .. }) => Self::Hire,
-            Message::Call(_) | Message::Bid(_) | Message::Award(_) | Message::Decline(_) => Self::Direct,
+            Message::Call(_)
+            | Message::Bid(_)
+            | Message::Award(_)
+            | Message::Decline(_)
+            | Message::Ahead(_)
+            | Message::Place(_) => Self::Direct,
             Message::Refuse { .. } => Self::Refuse,
             Message::Withdraw(_) | Message::Release(_) | Message::Cancel(_) => Self::Undo,
             Message::Renew(_) => Self::Renew,
-            Message::Outcome(_) | Message::Printed { .. } => Self::Outcome,
+            Message::Outcome(_) | Message::Ended { .. } | Message::Printed { .. } => Self::Outcome,
             Message::Ack(_) => Self::Ack,
         }
     }

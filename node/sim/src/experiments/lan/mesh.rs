@@ -73,9 +73,9 @@ pub struct LeanMesh {
 }
 
 /// Kinds of messages that are counted apart.
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 16] = [
     "call", "withdraw", "bid", "decline", "award", "release", "refuse", "renew", "outcome", "ack", "cancel",
-    "other", "cells",
+    "other", "cells", "ahead", "ended", "place",
 ];
 
 impl LeanMesh {
@@ -351,6 +351,9 @@ fn kind(message: &Message) -> usize {
         Message::Cancel(_) => 10,
         Message::Printed { .. } => 11,
         Message::Cell(_) => 12,
+        Message::Ahead(_) => 13,
+        Message::Ended { .. } => 14,
+        Message::Place(_) => 15,
     }
 }
 

@@ -1,0 +1,211 @@
+//! What an owner knows of the room that workers keep for its short tasks, and which of its jobs wait for it. Plain
+//! bookkeeping and one choice: who of those with room is thought to begin a task first.
+//!
+//! What is known of a worker is its last word and what was sent since (LSQ: Vargaftik, Keslassy and Orda, arXiv
+//! 2003.02368): a view of one's own, corrected by each outcome, herds less than one that all share. With more than
+//! [`SCAN_MAX`] workers two random ones are compared (Mitzenmacher 2000).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use super::job::Job;
+use crate::ctx::Ctx;
+use crate::id::{BidId, JobId, LeaseId, PeerId};
+use crate::membership::Membership;
+use crate::message::{Class, Message};
+use crate::standing::Trust;
+use crate::time::Time;
+
+/// Workers up to which all are compared.
+const SCAN_MAX: usize = 32;
+/// Draws until two workers with room are found, beyond which the better of those found counts.
+const DRAWS_MAX: usize = 8;
+/// Round trips are compared in steps of so many microseconds, so that the nearest by a hair does not get all.
+const STEP_US: u64 = 64;
+/// Acknowledgements that wait for the next word to their worker, and how long they do at most, in milliseconds.
+const ACKS_MAX: usize = 64;
+const ACK_MS: u64 = 20;
+
+/// What one worker takes.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) bid: BidId,
+    /// How many tasks may be bound to it over its life.
+    pub(super) limit: u64,
+    pub(super) placed: u64,
+    /// How many of them had come when it spoke last.
+    pub(super) taken: u64,
+    pub(super) held: u32,
+    pub(super) slots: u32,
+    pub(super) rtt_us: u32,
+    pub(super) memory_bytes: u64,
+    pub(super) class_min: Class,
+    pub(super) expires_at: Time,
+}
+
+impl Row {
+    /// Tasks there by its last word and what was sent since.
+    fn estimate(&self) -> u64 {
+        u64::from(self.held) + (self.placed - self.taken)
+    }
+
+    /// When a task sent now would begin, in microseconds from now, but for the way back.
+    fn wait_us(&self, service_us: u32) -> u64 {
+        wait_us(self.estimate(), self.slots, service_us) + u64::from(self.rtt_us)
+    }
+
+    fn is_open(&self, now: Time) -> bool {
+        self.placed < self.limit && self.slots > 0 && self.expires_at > now
+    }
+}
+
+/// How long a task waits behind so many others, all as long, in microseconds.
+pub(crate) fn wait_us(held: u64, slots: u32, service_us: u32) -> u64 {
+    let ahead = (held + 1).saturating_sub(u64::from(slots));
+    ahead.saturating_mul(u64::from(service_us)) / u64::from(slots.max(1))
+}
+
+/// What the owner knows of standing room, and which of its jobs wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// In the order of their names.
+    pub(super) rows: Vec<(PeerId, Row)>,
+    /// Short jobs with tasks that wait: most urgent class first, then oldest.
+    pub(super) short: BTreeSet<(Reverse<Class>, u64, JobId)>,
+    /// Those of them that are called out like long ones.
+    pub(super) called: BTreeSet<JobId>,
+    /// When the first that waits is called out.
+    pub(super) look_at: Option<Time>,
+    /// Before that nobody is asked for room again.
+    pub(super) ask_after: Time,
+    pub(super) acks: BTreeMap<PeerId, Vec<LeaseId>>,
+    ack_at: Option<Time>,
+}
+
+impl Room {
+    pub(super) fn place_of(&self, peer: PeerId) -> Result<usize, usize> {
+        self.rows.binary_search_by_key(&peer, |(of, _)| *of)
+    }
+
+    /// Nothing came on it yet.
+    pub(super) fn is_fresh(&self, place: usize) -> bool {
+        self.rows.get(place).is_some_and(|(_, row)| row.placed == 0)
+    }
+
+    /// There is no use for what a worker offers.
+    pub(super) fn release(&mut self, ctx: &mut Ctx<'_>, worker: PeerId) {
+        let Ok(place) = self.place_of(worker) else { return };
+        let (_, row) = self.rows.remove(place);
+        ctx.send(worker, Message::Release(row.bid));
+    }
+
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        if let Ok(place) = self.place_of(peer) {
+            self.rows.remove(place);
+        }
+    }
+
+    /// Whether an acknowledgement to that worker may wait for the next word to it.
+    pub(super) fn defers_to(&self, worker: PeerId, now: Time) -> bool {
+        self.place_of(worker)
+            .is_ok_and(|place| self.rows.get(place).is_some_and(|(_, row)| row.expires_at > now))
+    }
+
+    /// Keeps acknowledgements back; what comes back is to be sent now.
+    pub(super) fn defer(&mut self, worker: PeerId, leases: Vec<LeaseId>, now: Time) -> Option<Vec<LeaseId>> {
+        let kept = self.acks.entry(worker).or_default();
+        kept.extend(leases);
+        self.ack_at.get_or_insert(now.plus_ms(ACK_MS));
+        if kept.len() < ACKS_MAX { None } else { self.acks.remove(&worker) }
+    }
+
+    /// Acknowledgements whose time has come.
+    pub(super) fn acks_due(&mut self, now: Time) -> BTreeMap<PeerId, Vec<LeaseId>> {
+        if self.ack_at.is_some_and(|at| at <= now) {
+            self.ack_at = None;
+            core::mem::take(&mut self.acks)
+        } else {
+            BTreeMap::new()
+        }
+    }
+
+    pub(super) fn add(&mut self, job: &Job) {
+        self.short.insert(rank(job));
+    }
+
+    pub(super) fn remove(&mut self, job: &Job) {
+        self.short.remove(&rank(job));
+        self.called.remove(&job.what.job);
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
+        let look = self.look_at.map(|at| (at, "a short task is called out"));
+        let acks = self.ack_at.map(|at| (at, "outcomes are acknowledged"));
+        [look, acks].into_iter().flatten().min()
+    }
+
+    pub(super) fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.short.iter().map(|(_, _, name)| *name)
+    }
+
+    /// The worker that is thought to begin a task of that job first, and when, of those that are trusted most.
+    pub(super) fn best(
+        &self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        (job, index): (&Job, u32),
+        trust: impl Fn(PeerId) -> Option<Trust>,
+    ) -> Option<(usize, u64)> {
+        let task = job.task(index)?;
+        let now = ctx.now;
+        let usable = |place: usize| {
+            let (peer, row) = self.rows.get(place).filter(|(_, row)| row.is_open(now))?;
+            let trust = trust(*peer)?;
+            let fits = job.what.class >= row.class_min
+                && row.memory_bytes >= job.what.program.limits.memory_bytes
+                && (job.what.needs.labels.is_empty() || members.fits(*peer, &job.what.needs));
+            let wait_us = row.wait_us(job.service_us);
+            let rank = (trust, wait_us / STEP_US, row.estimate());
+            (fits && !task.avoids(*peer)).then_some((rank, place, wait_us))
+        };
+        let count = self.rows.len();
+        if count == 0 {
+            return None;
+        }
+        let first = usize::try_from(ctx.fresh_id() % count as u64).unwrap_or(0);
+        let best = if count <= SCAN_MAX {
+            let around = (first..count).chain(0..first);
+            around.filter_map(usable).reduce(|best, next| if next.0 < best.0 { next } else { best })
+        } else {
+            let draws = (0..DRAWS_MAX).map(|_| usize::try_from(ctx.fresh_id() % count as u64).unwrap_or(0));
+            draws.filter_map(usable).take(2).min_by_key(|(rank, _, _)| *rank)
+        };
+        best.map(|(_, place, wait_us)| (place, wait_us))
+    }
+}
+
+pub(super) fn rank(job: &Job) -> (Reverse<Class>, u64, JobId) {
+    (Reverse(job.what.class), job.number, job.what.job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wait_us;
+
+    #[test]
+    fn a_wait_is_what_stands_before_a_task_shared_among_the_slots() {
+        // held, slots, service, wait
+        let table = [
+            (0, 4, 500, 0),
+            (3, 4, 500, 0),
+            (4, 4, 500, 125),
+            (7, 4, 500, 500),
+            (1, 1, 500, 500),
+            (u64::MAX - 1, 1, u32::MAX, u64::MAX),
+        ];
+        for (held, slots, service, wait) in table {
+            assert_eq!(wait_us(held, slots, service), wait, "{held} {slots} {service}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Programs seen lately: what their tasks' names have in common, hashed once, and what one task took. Whoever submits
+//! one task after another submits the same program again and again. A bounded table; what it forgets is found out anew.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+
+use crate::task::{Program, TaskKey};
+
+/// Programs remembered; beyond it the one that was not used for longest is forgotten.
+const PROGRAMS_MAX: usize = 32;
+
+/// One program.
+#[derive(Debug)]
+struct Known {
+    program: Arc<Program>,
+    key: TaskKey,
+    service_us: u32,
+}
+
+/// The table, the last used first.
+#[derive(Debug, Default)]
+pub(crate) struct Programs {
+    recent: VecDeque<Known>,
+}
+
+impl Programs {
+    /// The key of a program, and the one copy of it that all its tasks share.
+    pub(crate) fn intern(&mut self, program: &Arc<Program>) -> (Arc<Program>, TaskKey) {
+        let same = |known: &Known| Arc::ptr_eq(&known.program, program) || known.program == *program;
+        let place = self.recent.iter().position(same);
+        let known = match place.and_then(|place| self.recent.remove(place)) {
+            Some(known) => known,
+            None => Known { program: Arc::clone(program), key: program.task_key(), service_us: 0 },
+        };
+        let found = (Arc::clone(&known.program), known.key);
+        self.recent.push_front(known);
+        self.recent.truncate(PROGRAMS_MAX);
+        found
+    }
+
+    /// What a task of that program takes, in microseconds; 0 while unknown.
+    pub(crate) fn service_us(&self, key: TaskKey) -> u32 {
+        self.recent.iter().find(|known| known.key == key).map_or(0, |known| known.service_us)
+    }
+
+    /// A task of that program took so long.
+    pub(crate) fn measure(&mut self, key: TaskKey, wall_us: u64) {
+        if let Some(known) = self.recent.iter_mut().find(|known| known.key == key) {
+            known.service_us = average_us(known.service_us, wall_us);
+        }
+    }
+}
+
+/// A moving average, 0 before the first sample, in microseconds. It moves by an eighth, and by a half when a sample is
+/// much higher, so that whoever relied on a low one stops at once.
+pub(crate) fn average_us(old: u32, sample_us: u64) -> u32 {
+    let sample = u32::try_from(sample_us.max(1)).unwrap_or(u32::MAX);
+    let new = match old {
+        0 => sample,
+        _ if sample > old.saturating_mul(4) => old / 2 + sample / 2,
+        _ => old - old / 8 + sample / 8,
+    };
+    new.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::BlobId;
+    use crate::task::{Entry, Limits, Payload, Profile};
+    use alloc::vec::Vec;
+
+    fn program(number: u8) -> Arc<Program> {
+        Arc::new(Program {
+            module: BlobId([number; 32]),
+            module_bytes: 1,
+            entry: Entry::Command,
+            args: Vec::new(),
+            env: Vec::new(),
+            files: Payload::empty(),
+            profile: Profile::Pure,
+            limits: Limits::DEFAULT,
+        })
+    }
+
+    #[test]
+    fn equal_programs_are_one_and_keep_their_pace() {
+        let mut programs = Programs::default();
+        let (first, key) = programs.intern(&program(1));
+        programs.measure(key, 500);
+        let (again, same) = programs.intern(&program(1));
+        assert!(Arc::ptr_eq(&first, &again) && key == same && key == first.task_key());
+        assert_eq!((programs.service_us(key), programs.recent.len()), (500, 1));
+        programs.measure(key, 1300);
+        assert_eq!(programs.service_us(key), 500 - 62 + 162);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_the_used_stay() {
+        let mut programs = Programs::default();
+        let (_, key) = programs.intern(&program(0));
+        programs.measure(key, 7);
+        for number in 1..=200 {
+            programs.intern(&program(number));
+            programs.intern(&program(0));
+        }
+        assert_eq!((programs.recent.len(), programs.service_us(key)), (PROGRAMS_MAX, 7));
+        assert_eq!(programs.service_us(program(1).task_key()), 0);
+    }
+
+    #[test]
+    fn a_much_longer_task_moves_the_average_at_once() {
+        for (old, sample, new) in [(0, 0, 1), (0, 9, 9), (8, 16, 9), (10, 1_000_000, 500_005), (80, 8, 71)] {
+            assert_eq!(average_us(old, sample), new, "{old} {sample}");
+        }
+    }
+}
