@@ -1,4 +1,4 @@
-//! Logs of simulated processes, in the format of a real node's: what [`crate::replay`] replays. Kept in memory; whoever
+//! Logs of simulated processes, in the format of a real node's: what [`crate::replay()`] replays. Kept in memory; whoever
 //! wants files writes them.
 
 use std::collections::BTreeMap;
