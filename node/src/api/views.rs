@@ -14,6 +14,9 @@ use weft_exec::PoolStatus;
 use crate::handle::{NodeInfo, Standing};
 use crate::jobs::JobSummary;
 
+/// Own jobs whose way of binding is told.
+const BINDINGS_MAX: usize = 16;
+
 /// The node as it is.
 pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
     let Standing { snapshot, pool } = standing;
@@ -52,11 +55,17 @@ pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
         sandbox: slots(pool),
         memo: api::Memo { entries: known, hits: counters.recalled + counters.answered },
         labels: labels(capacity.labels),
+        binding: jobs.iter().rev().filter(unfinished).take(BINDINGS_MAX).map(binding).collect(),
         draining: capacity.draining,
         peers_connected: count(peers.iter().filter(|peer| peer.connected).count()),
         jobs_unfinished: count(jobs.iter().filter(unfinished).count()),
         counters: self::counters(counters),
     }
+}
+
+fn binding(job: &JobView) -> api::Binding {
+    let JobView { job, regime, service_us, .. } = job;
+    api::Binding { job: job.to_string(), regime: regime.to_string(), service_us: *service_us }
 }
 
 fn slots(pool: PoolStatus) -> api::Slots {
@@ -123,7 +132,7 @@ fn counters(counters: Counters) -> api::Counters {
         verified,
         lies,
         held_back,
-        unasked: _,
+        unasked,
         sought,
         stood,
         introduced,
@@ -158,6 +167,7 @@ fn counters(counters: Counters) -> api::Counters {
         verified,
         lies,
         held_back,
+        unasked,
         sought,
         stood,
         introduced,

@@ -4,7 +4,7 @@ use weft_client::{Mesh, api};
 
 use super::Problem;
 use crate::cli::ShowArgs;
-use crate::render::{bytes, clean, millis, print, print_json, short};
+use crate::render::{bytes, clean, micros, millis, print, print_json, short};
 
 /// Prints the node's state.
 pub(crate) async fn status(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
@@ -64,6 +64,13 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
+    for binding in &status.binding {
+        let service = match binding.service_us {
+            0 => "service unknown".into(),
+            us => format!("{} a task", micros(us.into())),
+        };
+        rows.push(("binding", format!("job {}: {}, {service}", short(&binding.job), binding.regime)));
+    }
     rows.push(("labels", super::labels(&status.labels)));
     rows.push(("processor", processor(&status.labels)));
     if status.undelivered > 0 {

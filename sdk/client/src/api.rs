@@ -268,6 +268,6 @@ mod why;
 pub use outcome::{Failure, LimitKind, Outcome};
 pub use policy::{Backoff, Policy};
 pub use receipt::{Proof, Receipt};
-pub use status::{Counters, Memo, Slots, Status};
+pub use status::{Binding, Counters, Memo, Slots, Status};
 pub use submit::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};
 pub use why::{Answer, Said, TaskState, Why};

@@ -43,6 +43,9 @@ pub struct Status {
     pub memo: Memo,
     /// The node's labels.
     pub labels: BTreeMap<String, String>,
+    /// How tasks of own jobs that have not ended find their workers: of the newest jobs, 16 at most.
+    #[serde(default)]
+    pub binding: Vec<Binding>,
     /// Whether it takes no new work.
     pub draining: bool,
     /// Peers that can be spoken to now.
@@ -115,6 +118,9 @@ pub struct Counters {
     /// Leases that ran out and were held, because this node suspected itself.
     #[serde(default)]
     pub held_back: u64,
+    /// Bids made to owners that told of a backlog, without having been asked.
+    #[serde(default)]
+    pub unasked: u64,
     /// Seeks sent to exchanges as an owner in a mesh of cells.
     #[serde(default)]
     pub sought: u64,
@@ -130,6 +136,18 @@ pub struct Counters {
     /// Introductions that came to nothing.
     #[serde(default)]
     pub misled: u64,
+}
+
+/// How the tasks of a job find their workers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The job.
+    pub job: String,
+    /// `late binding`: a task binds to whoever is free, the rule for long ones; `bidding ahead`: it binds before a slot
+    /// is free, to room that workers keep for short ones.
+    pub regime: String,
+    /// What one of its tasks takes by what was measured; 0 while unknown.
+    pub service_us: u32,
 }
 
 /// What runs the tasks.
