@@ -88,17 +88,8 @@ fn counters(text: &mut String, counters: Counters) {
         disagreed,
         unproven,
         preempted,
-        copies,
-        copies_won,
-        verified,
-        lies,
-        held_back,
         unasked,
-        sought,
-        stood,
-        introduced,
-        lent,
-        misled,
+        ..
     } = counters;
     counter(text, "calls", "Calls for bids sent", calls);
     counter(text, "bids_made", "Bids made as a worker", bids_made);
@@ -123,11 +114,31 @@ fn counters(text: &mut String, counters: Counters) {
     counter(text, "proofs_dropped", "Proofs that did not belong to their outcome", unproven);
     counter(text, "bids_unasked", "Bids to owners that told of a backlog", unasked);
     counter(text, "tasks_preempted", "Running tasks paused for one of a higher class", preempted);
-    counter(text, "copies", "Backup copies awarded as an owner", copies);
-    counter(text, "copies_won", "Backup copies that ended first", copies_won);
-    counter(text, "tasks_verified", "Own tasks that several nodes computed alike", verified);
-    counter(text, "lies", "Answers that most other nodes contradicted", lies);
-    counter(text, "leases_held_back", "Leases held beyond their end in self-suspicion", held_back);
+    doubts(text, counters);
+}
+
+/// What an owner did for want of trust, and what a mesh of cells did.
+fn doubts(text: &mut String, counters: Counters) {
+    let Counters {
+        copies,
+        copies_won,
+        verified,
+        lies,
+        held_back,
+        sought,
+        stood,
+        introduced,
+        lent,
+        misled,
+        ..
+    } = counters;
+    let trust = [
+        ("copies", "Backup copies awarded as an owner", copies),
+        ("copies_won", "Backup copies that ended first", copies_won),
+        ("tasks_verified", "Own tasks that several nodes computed alike", verified),
+        ("lies", "Answers that most other nodes contradicted", lies),
+        ("leases_held_back", "Leases held beyond their end in self-suspicion", held_back),
+    ];
     let cells = [
         ("cells_sought", "Seeks sent to exchanges as an owner", sought),
         ("cells_stood", "Bids stood at an exchange as a worker", stood),
@@ -135,7 +146,7 @@ fn counters(text: &mut String, counters: Counters) {
         ("cells_lent", "Slots lent to another exchange", lent),
         ("cells_misled", "Introductions that came to nothing as an owner", misled),
     ];
-    cells.into_iter().for_each(|(name, help, value)| counter(text, name, help, value));
+    trust.into_iter().chain(cells).for_each(|(name, help, value)| counter(text, name, help, value));
 }
 
 fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
