@@ -249,3 +249,21 @@ fn an_aged_call_that_finds_no_room_does_not_keep_an_urgent_one_from_stopping_wha
     let urgent = world.submit(OTHER, &JobSpec { class: Class::Realtime, ..JobSpec::new(1, 100) });
     world.run_until("it is served", ms(500), |world| world.reference().done(urgent) == 1);
 }
+
+#[test]
+fn a_failure_that_comes_after_its_lease_ran_out_still_has_its_task_wait() {
+    let mut world = world(47, 1, 1);
+    let backoff = Backoff { first_ms: 3000, most_ms: 3000, jitter_percent: 0 };
+    let policy = Policy { backoff, retries: 1, ..Policy::DEFAULT };
+    let spec = JobSpec { fate: Fate::Fails, retries: 1, ..with(policy, JobSpec::new(1, 500)) };
+    let job = world.submit(OWNER, &spec);
+    world.run_until("the worker is at work", ms(1000), |world| world.running(WORKER) == 1);
+    [OWNER, OTHER].into_iter().for_each(|host| world.cut(host, WORKER));
+    world.run_for(ms(6000));
+    assert!(matches!(world.why(OWNER, job, 0).unwrap().state, TaskView::Queued { .. }), "its lease ran out");
+    [OWNER, OTHER].into_iter().for_each(|host| world.mend(host, WORKER));
+    let delayed = |world: &World| matches!(world.why(OWNER, job, 0).unwrap().state, TaskView::Delayed { .. });
+    world.run_until("its failure is known, and it waits", ms(5000), delayed);
+    world.run_until("it ends", ms(10_000), |world| world.reference().settled(job));
+    assert_eq!(world.reference().executions(job), 2);
+}

@@ -109,7 +109,13 @@ impl Owner {
     pub(super) fn again(&mut self, ctx: &mut Ctx<'_>, name: JobId, index: u32) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         let policy = job.what.policy;
-        let Some(task) = job.task(index).filter(|task| task.state == State::Leased) else { return };
+        let Some(task) = job.task(index) else { return };
+        if matches!(task.state, State::Queued | State::Delayed(_)) {
+            return self.wait_on(ctx, name, index);
+        }
+        if task.state != State::Leased {
+            return;
+        }
         let (due, begun) = (task.due().next().is_some(), job.ballots.contains_key(&index));
         if due {
             // Whoever verifies may want one more node beside it.
@@ -127,6 +133,30 @@ impl Owner {
             job.requeue(index);
             self.dirty.insert(name);
         }
+    }
+
+    /// A task waits already, because a lease of it ran out, and its failure comes only now: it waits for its time, too.
+    fn wait_on(&mut self, ctx: &mut Ctx<'_>, name: JobId, index: u32) {
+        let Some(job) = self.jobs.get_mut(&name).filter(|job| !job.verifies()) else { return };
+        let policy = job.what.policy;
+        let Some(task) = job.task_mut(index) else { return };
+        let at = task.wait_until;
+        if task.is_given_up(&policy, at.max(ctx.now)) {
+            return self.commit(ctx, name, index, None, Report::bare(given_up(&policy)).into());
+        }
+        let was = task.state;
+        if at <= ctx.now || was == State::Delayed(at) {
+            return;
+        }
+        task.state = State::Delayed(at);
+        if let State::Delayed(before) = was {
+            self.alarms.0.remove(&(before, Alarm::Retry(name, index)));
+        } else {
+            job.unqueue(index);
+            job.counts.delayed += 1;
+        }
+        self.alarms.0.insert((at, Alarm::Retry(name, index)));
+        self.dirty.insert(name);
     }
 
     /// The time is over in which an attempt of a task may begin; one that has begun may end.
