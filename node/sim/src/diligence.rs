@@ -14,8 +14,8 @@ use crate::world::World;
 
 /// How long a slot may idle beside a task, in microseconds. After a partition a host dials for a second, an open call
 /// is repeated each second, a bid that nobody uses stands for two, and a task that failed somewhere waits a second
-/// for somebody else; several jobs that fail and wait can hold room one after the other. 10.5 s were seen in 400 swarms.
-const IDLE_MAX_US: u64 = 20_000_000;
+/// for somebody else.
+const IDLE_MAX_US: u64 = 10_000_000;
 
 /// What idled when it was last looked at, and since when.
 #[derive(Debug, Default)]

@@ -231,6 +231,7 @@ impl Incoming {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
     use std::fs::File;
     use std::io::{Read, Seek, Write};
@@ -243,6 +244,12 @@ mod tests {
             None,
         )
         .unwrap()
+    }
+
+    fn wait_readable(socket: &OwnedFd) {
+        let deadline = Timespec { tv_sec: 10, tv_nsec: 0 };
+        let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&deadline)).unwrap();
+        assert_eq!(ready, 1, "nothing came, and nobody closed it");
     }
 
     fn file(text: &str) -> Arc<OwnedFd> {
@@ -279,6 +286,8 @@ mod tests {
         assert_eq!((out.waiting(), incoming.files.len()), (0, 0));
         assert!(!incoming.receive(&there).unwrap());
         drop(here);
+        // A program that another test starts holds a copy of the closed end between its fork and its exec.
+        wait_readable(&there);
         assert!(matches!(incoming.receive(&there), Err(Broken::Closed)));
     }
 
