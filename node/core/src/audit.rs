@@ -18,8 +18,10 @@ pub struct Audit {
     pub paused: u32,
     /// Slots.
     pub slots: u32,
-    /// Slots reserved by standing bids.
+    /// Slots reserved by bids and standing bids.
     pub reserved: u32,
+    /// Of these, reserved by bids to callers.
+    pub bid: u32,
     /// Most that may ever be held and reserved together.
     pub reserved_max: u32,
     /// Outcomes not acknowledged yet.

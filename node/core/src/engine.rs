@@ -299,6 +299,7 @@ impl Engine {
             paused: self.worker.paused(),
             slots: self.node.slots,
             reserved: self.worker.reserved(),
+            bid: self.worker.bid_to_callers(),
             reserved_max: crate::worker::offered_max(self.node.slots),
             undelivered: self.worker.undelivered(),
             kept: self.worker.kept().collect(),
