@@ -171,6 +171,8 @@ Settings come from flags, then environment, then file, then defaults:
   --memory     WEFT_MEMORY    memory = \"512MiB\"
   --label      WEFT_LABEL     labels = { rack = \"3\", gpu = \"no\" }
   --class-min  WEFT_CLASS_MIN class-min = \"batch\"
+  --accept     WEFT_ACCEPT    accept = [\"2f9c..\", \"71d0..\"]
+  --refuse     WEFT_REFUSE    refuse = [\"2f9c..\"]
   --peer       WEFT_PEER      peers = [\"192.168.1.7:7117\"]
   --open       WEFT_OPEN      open = false
   --no-mdns    WEFT_MDNS      mdns = true

@@ -269,6 +269,7 @@ fn settings(
         memory_bytes: 1 << 30,
         labels: Vec::new(),
         class_min: weft_core::message::Class::Scavenger,
+        owners: weft_core::Owners::All,
         peers,
         open: false,
         mdns: false,

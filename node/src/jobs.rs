@@ -150,8 +150,9 @@ impl JobTable {
     pub fn record(&self, event: Event) {
         let mut table = self.lock();
         match event {
-            Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified: _ } => {
-                let end = TaskEnd { index, report, worker, attempts, memo, receipt: None };
+            Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified } => {
+                let verified = verified.map(Box::new);
+                let end = TaskEnd { index, report, worker, attempts, memo, receipt: None, verified };
                 table.task_ended(job, end, proof);
             }
             Event::Printed { job, index, attempt, stream, offset, bytes } => {

@@ -175,6 +175,7 @@ impl Node {
             labels: crate::cpu::beside(settings.labels),
             class_min: settings.class_min,
             boot,
+            owners: settings.owners,
         };
         let (mesh, version) = (MeshConfig::DEFAULT, env!("CARGO_PKG_VERSION").into());
         let header = Header { version, me, mesh, node, seed: random_seed()? };

@@ -137,6 +137,7 @@ mod tests {
             labels: Vec::new(),
             class_min: weft_core::message::Class::Scavenger,
             boot: 1,
+            owners: weft_core::Owners::All,
         };
         Header { version: "1".into(), me: PeerId([1; 32]), mesh: MeshConfig::DEFAULT, node, seed: [2; 32] }
     }

@@ -7,6 +7,7 @@
 
 mod dir;
 mod layer;
+mod owners;
 mod text;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub use layer::{Environment, Flags};
 pub use text::{multiaddr, parse_address, parse_bytes, parse_duration, parse_pair};
 
 use layer::Layer;
+use weft_core::Owners;
 use weft_core::message::Class;
 
 /// The port of a node that has a mesh key, or is open, and was given no `--listen`.
@@ -81,6 +83,8 @@ pub struct Settings {
     pub labels: Vec<(String, String)>,
     /// The lowest priority class whose tasks it takes.
     pub class_min: Class,
+    /// Whose tasks it takes, beside its own.
+    pub owners: Owners,
     /// Peers to dial, as multiaddrs: those given, and those that a ticket named.
     pub peers: Vec<String>,
     /// Whether anybody on the network may join. Never together with a mesh key.
@@ -108,6 +112,7 @@ impl std::fmt::Debug for Settings {
             .field("memory_bytes", &self.memory_bytes)
             .field("labels", &self.labels)
             .field("class_min", &self.class_min)
+            .field("owners", &self.owners)
             .field("peers", &self.peers)
             .field("open", &self.open)
             .field("mdns", &self.mdns)
@@ -197,6 +202,7 @@ impl Settings {
             memory_bytes: memory_of(layer.memory, slots)?,
             labels: labels_of(layer.labels.unwrap_or_default())?,
             class_min: class_of(layer.class_min)?,
+            owners: owners::owners_of(layer.accept, layer.refuse)?,
             peers,
             open,
             mdns: layer.mdns.unwrap_or(true),

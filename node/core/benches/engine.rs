@@ -110,6 +110,7 @@ fn engine() -> Engine {
         labels: Vec::new(),
         class_min: Class::Scavenger,
         boot: 1,
+        owners: weft_core::Owners::All,
     };
     Engine::new(PeerId([1; 32]), MeshConfig::DEFAULT, node, [7; 32])
 }

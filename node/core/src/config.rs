@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::message::Class;
+use crate::policy::Owners;
 
 /// What all nodes of a mesh agree on. Durations in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -101,4 +102,6 @@ pub struct NodeConfig {
     pub class_min: Class,
     /// Nonce of this start of the node.
     pub boot: u64,
+    /// Whose tasks it takes, beside its own.
+    pub owners: Owners,
 }

@@ -15,7 +15,7 @@ use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{BidId, CallId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Class, Gossip, Message, Needs};
+use crate::message::{Capacity, Class, Gossip, Message, Needs};
 use crate::referral::{CellWord, Introduction, SEEK_TEXT_BYTES_MAX, STAND_MAX, Seek, WITHOUT_MAX};
 use crate::time::Time;
 
@@ -131,12 +131,10 @@ impl Exchange {
         expires_at: Time,
     ) -> u32 {
         while left > 0 {
-            let suits = |waiting: &Waiting| {
-                let Seek { needs, memory_bytes, without, .. } = &waiting.seek;
-                let wanted = waiting.expires_at > ctx.now && !without.contains(&worker);
-                wanted && fits(ctx, members, worker, needs, *memory_bytes)
+            let wanted = |waiting: &Waiting| {
+                waiting.expires_at > ctx.now && suits(ctx, members, worker, (waiting.owner, &waiting.seek))
             };
-            let first = self.waiting.iter().take(LOOK_MAX).find(|(_, waiting)| suits(waiting));
+            let first = self.waiting.iter().take(LOOK_MAX).find(|(_, waiting)| wanted(waiting));
             let Some(turn) = first.map(|(turn, _)| *turn) else { return left };
             let Some(waiting) = self.waiting.get_mut(&turn) else { return left };
             let slots = left.min(waiting.seek.count);
@@ -195,7 +193,7 @@ impl Exchange {
                 self.drop_bid(bid);
                 continue;
             }
-            if seek.without.contains(&worker) || !fits(ctx, members, worker, &seek.needs, seek.memory_bytes) {
+            if !suits(ctx, members, worker, (owner, seek)) {
                 continue;
             }
             let slots = standing.left.min(seek.count);
@@ -352,6 +350,15 @@ fn introduce(
     let ttl_ms = u32::try_from(expires_at.since_us(ctx.now) / 1000).unwrap_or(u32::MAX);
     let word = Introduction { call: seek.call, desk: seek.desk, worker, bid, slots, ttl_ms };
     ctx.send(owner, Message::Cell(CellWord::Introduce(word)));
+}
+
+/// Whether a worker may be introduced to an owner that seeks: neither does without the other, by what is known.
+fn suits(ctx: &Ctx<'_>, members: &Membership, worker: PeerId, (owner, seek): (PeerId, &Seek)) -> bool {
+    let Seek { needs, memory_bytes, without, class, .. } = seek;
+    let takes = |told: &Capacity| *class >= told.class_min && (owner == worker || told.owners.takes(owner));
+    !without.contains(&worker)
+        && fits(ctx, members, worker, needs, *memory_bytes)
+        && members.told(worker).is_none_or(takes)
 }
 
 /// Whether a worker may be able to run a task, by what it told about itself; the worker itself has the last word. Of

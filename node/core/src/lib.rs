@@ -53,7 +53,7 @@ pub use engine::{CellsAudit, Engine};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Input, Submission};
 pub use message::{Gossip, Known, Message};
-pub use policy::{Backoff, Policy};
+pub use policy::{Backoff, OWNERS_MAX, Owners, Policy};
 pub use receipt::{Proof, Receipt};
 pub use referral::{CellWord, Introduction, Scope, Seek};
 pub use refusal::{Refusal, VERIFY_MAX};

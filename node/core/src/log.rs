@@ -263,6 +263,7 @@ mod tests {
             memory_bytes: 1 << 30,
             labels: vec![("rack".into(), "3".into())],
             boot: 7,
+            owners: crate::policy::Owners::All,
             class_min: crate::message::Class::Batch,
         };
         Header { version: "1".into(), me: PeerId([1; 32]), mesh: MeshConfig::DEFAULT, node, seed: [9; 32] }

@@ -4,10 +4,11 @@ use alloc::collections::BTreeMap;
 
 use crate::cells::Cells;
 use crate::config::MeshConfig;
+use crate::ctx::Ctx;
 use crate::id::PeerId;
 use crate::input::Submission;
 use crate::message::{Capacity, Needs, Reason};
-use crate::policy::fit;
+use crate::policy::{OWNERS_MAX, fit};
 use crate::time::Time;
 
 /// Peers remembered, connected or not; beyond it the longest disconnected is forgotten, and a connected one ignored.
@@ -129,7 +130,10 @@ impl Membership {
             // A node of a mesh of cells knows its own cell, however large the mesh is.
             return true;
         }
-        if capacity.labels.len() > LABELS_MAX || capacity.name.len() > 64 || !self.make_room(peer) {
+        let sound = capacity.labels.len() <= LABELS_MAX
+            && capacity.name.len() <= 64
+            && capacity.owners.named().len() <= OWNERS_MAX;
+        if !sound || !self.make_room(peer) {
             return false;
         }
         let entry = self.peers.entry(peer).or_default();
@@ -208,7 +212,8 @@ impl Membership {
     }
 
     /// Why a peer need not be asked, by what it told less than three intervals ago; `None` if it should be.
-    pub(crate) fn unfit(peer: &Peer, what: &Submission, now: Time, mesh: &MeshConfig) -> Option<Reason> {
+    pub(crate) fn unfit((id, peer): (PeerId, &Peer), ctx: &Ctx<'_>, what: &Submission) -> Option<Reason> {
+        let (now, mesh) = (ctx.now, ctx.mesh);
         let told_at = peer.told_at?;
         if now.since_us(told_at) > 3000 * mesh.capacity_ms {
             return None;
@@ -217,8 +222,10 @@ impl Membership {
         if told.draining {
             return Some(Reason::Draining);
         }
-        let node = fit::Node { labels: &told.labels, memory_bytes: told.memory_bytes, class_min: None };
-        fit::unfit(node, &what.needs, &what.program, what.class)
+        let Capacity { labels, memory_bytes, class_min, owners, .. } = told;
+        let node = fit::Node { id, labels, memory_bytes: *memory_bytes, class_min: *class_min, owners };
+        let Submission { needs, program, class, .. } = what;
+        fit::unfit(node, fit::Task { owner: ctx.me, needs, program, class: *class })
     }
 
     fn make_room(&mut self, peer: PeerId) -> bool {

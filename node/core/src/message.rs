@@ -268,6 +268,8 @@ pub enum Reason {
         /// For how much longer it is given nothing, in milliseconds.
         for_ms: u64,
     },
+    /// The node takes no tasks of this owner.
+    Owner,
 }
 
 impl fmt::Display for Reason {
@@ -298,6 +300,7 @@ impl fmt::Display for Reason {
                 "late: would start in {start_ms} ms and take {service_ms} ms, {left_ms} ms are left"
             ),
             Self::Class { least } => write!(f, "class: it takes {} and above", least.word()),
+            Self::Owner => f.write_str("owner: it refuses tasks of this owner"),
         }
     }
 }

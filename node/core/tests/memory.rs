@@ -110,6 +110,7 @@ fn a_million_tasks_cost_a_few_hundred_bytes_each_while_they_wait_and_almost_none
         labels: Vec::new(),
         class_min: Class::Scavenger,
         boot: 1,
+        owners: Owners::All,
     };
     let engine = Engine::new(PeerId([1; 32]), MeshConfig::DEFAULT, node, [7; 32]);
     let mut lone = Lone { engine, now: Time::ZERO, runs: VecDeque::new(), ended: 0 };

@@ -146,6 +146,7 @@ fn why_names_who_takes_no_task_of_a_class() {
         labels: Vec::new(),
         class_min: Class::Realtime,
         boot: 9,
+        owners: Owners::All,
     };
     let mut picky = Engine::new(id(0), MeshConfig::DEFAULT, node, [0; 32]);
     let program = Program {

@@ -78,7 +78,8 @@ fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
     let engine = owner.engine.as_ref();
     let trusted = engine.is_some_and(|engine| trusts(engine, host.peer))
         && (owner.id != host.id || !doubts_itself(world, owner, job));
-    labelled && takes && !lost && trusted && audit.held.len() < audit.slots as usize
+    let welcome = owner.id == host.id || host.spec.guests.takes(owner.id);
+    labelled && takes && welcome && !lost && trusted && audit.held.len() < audit.slots as usize
 }
 
 /// Whether an owner gives that node whatever it bids for.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use weft_core::{Command, Input};
+use weft_core::{Command, Input, PeerId};
 
 use crate::chance::Chance;
 use crate::host::HostId;
@@ -149,9 +149,10 @@ impl World {
     /// Starts a dead process; it remembers nothing but its name and its blobs.
     pub(crate) fn restart(&mut self, id: HostId) {
         let now = self.now();
+        let peers: Vec<PeerId> = self.hosts.iter().map(|host| host.peer).collect();
         let host = &mut self.hosts[id.0];
         if host.engine.is_none() {
-            host.start(now, self.mesh, &mut self.chance);
+            host.start(now, self.mesh, |host| peers[host.0], &mut self.chance);
             self.fabric.on_started(&mut self.queue, id);
             self.plan_wake(id);
         }

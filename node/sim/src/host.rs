@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use weft_core::message::{Ahead, Class};
 use weft_core::{
-    Audit, BlobId, CallId, Command, Engine, Input, LeaseId, MeshConfig, NodeConfig, Payload, PeerId, RunId,
-    Time, Work, log::Header,
+    Audit, BlobId, CallId, Command, Engine, Input, LeaseId, MeshConfig, NodeConfig, Owners, Payload, PeerId,
+    RunId, Time, Work, log::Header,
 };
 
 use crate::chance::Chance;
@@ -23,6 +23,38 @@ const SECOND_PPM: i64 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostId(pub usize);
 
+/// Whose tasks a machine takes, beside its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Guests {
+    /// Everybody's.
+    #[default]
+    All,
+    /// Of these hosts, all of which were there before it.
+    Only(Vec<HostId>),
+    /// Of all but these hosts, all of which were there before it.
+    AllBut(Vec<HostId>),
+}
+
+impl Guests {
+    /// Whether it takes tasks of another host.
+    pub(crate) fn takes(&self, owner: HostId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(hosts) => hosts.contains(&owner),
+            Self::AllBut(hosts) => !hosts.contains(&owner),
+        }
+    }
+
+    /// The same in an engine's words.
+    fn owners(&self, peer: impl Fn(&HostId) -> PeerId) -> Owners {
+        match self {
+            Self::All => Owners::All,
+            Self::Only(hosts) => Owners::Only(hosts.iter().map(peer).collect()),
+            Self::AllBut(hosts) => Owners::AllBut(hosts.iter().map(peer).collect()),
+        }
+    }
+}
+
 /// What a machine is.
 #[derive(Clone, Debug)]
 pub struct HostSpec {
@@ -32,6 +64,8 @@ pub struct HostSpec {
     pub labels: Vec<(String, String)>,
     /// The lowest class that it takes.
     pub class_min: Class,
+    /// Whose tasks it takes, beside its own.
+    pub guests: Guests,
     /// Of a thousand answers so many are false.
     pub lies_permille: u32,
     /// How much faster than the world's its clock runs, in millionths; above -1,000,000.
@@ -42,13 +76,21 @@ impl HostSpec {
     /// A machine without labels.
     #[must_use]
     pub fn slots(slots: u32) -> Self {
-        Self { slots, labels: Vec::new(), class_min: Class::Scavenger, lies_permille: 0, clock_ppm: 0 }
+        let (labels, class_min, guests) = (Vec::new(), Class::Scavenger, Guests::All);
+        Self { slots, labels, class_min, guests, lies_permille: 0, clock_ppm: 0 }
     }
 
     /// The same, but it takes nothing below that class.
     #[must_use]
     pub fn takes(mut self, class_min: Class) -> Self {
         self.class_min = class_min;
+        self
+    }
+
+    /// The same, but it takes only these owners' tasks.
+    #[must_use]
+    pub fn guests(mut self, guests: Guests) -> Self {
+        self.guests = guests;
         self
     }
 
@@ -182,7 +224,13 @@ impl SimHost {
     }
 
     /// A new process: nothing but the disk is remembered.
-    pub(crate) fn start(&mut self, now: Time, mesh: MeshConfig, chance: &mut Chance) {
+    pub(crate) fn start(
+        &mut self,
+        now: Time,
+        mesh: MeshConfig,
+        peer: impl Fn(&HostId) -> PeerId,
+        chance: &mut Chance,
+    ) {
         assert!(self.engine.is_none(), "only a dead process is started");
         self.boot = chance.any();
         let node = NodeConfig {
@@ -192,6 +240,7 @@ impl SimHost {
             labels: self.spec.labels.clone(),
             class_min: self.spec.class_min,
             boot: self.boot,
+            owners: self.spec.guests.owners(peer),
         };
         let (version, seed) = (env!("CARGO_PKG_VERSION").into(), chance.seed());
         let header = Header { version, me: self.peer, mesh, node, seed };

@@ -109,6 +109,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("nothing_runs_without_its_blobs", invariant_nothing_runs_without_its_blobs),
     ("nothing_starts_before_its_time", policies::invariant_nothing_starts_before_its_time),
     ("a_node_runs_only_classes_that_it_takes", policies::invariant_a_node_runs_only_classes_that_it_takes),
+    ("a_node_runs_only_owners_that_it_takes", policies::invariant_a_node_runs_only_owners_that_it_takes),
     ("an_attempt_waits_its_backoff", policies::invariant_an_attempt_waits_its_backoff),
     ("what_expires_has_ended_by_then", policies::invariant_what_expires_has_ended_by_then),
     ("only_what_may_expire_does", policies::invariant_only_what_may_expire_does),

@@ -51,7 +51,7 @@ mod world;
 
 pub use builder::Builder;
 pub use fault::Fault;
-pub use host::{HostId, HostSpec};
+pub use host::{Guests, HostId, HostSpec};
 pub use invariants::Violation;
 pub use lies::idle_call;
 pub use link::{Chaos, Weather};

@@ -8,7 +8,7 @@ use weft_core::{Backoff, Command, JobId, MeshConfig, Policy, Terms};
 use crate::chance::Chance;
 use crate::cruelty::Cruelty;
 use crate::fault::{Fault, FaultRates};
-use crate::host::{HostId, HostSpec};
+use crate::host::{Guests, HostId, HostSpec};
 use crate::link::{Chaos, Weather};
 use crate::workload::{Catalog, Fate, JobSpec};
 
@@ -94,14 +94,15 @@ impl Options {
     }
 
     /// On how many nodes a job may ask for, so that an honest majority of them is there.
-    fn verify(&self, chance: &mut Chance, spec: &JobSpec) -> u32 {
-        let fits = |host: &&HostSpec| {
-            host.slots > 0
+    fn verify(&self, chance: &mut Chance, owner: HostId, spec: &JobSpec) -> u32 {
+        let fits = |(place, host): &(usize, &HostSpec)| {
+            (*place == owner.0 || host.guests.takes(owner))
+                && host.slots > 0
                 && host.lies_permille == 0
                 && host.class_min <= spec.class
                 && spec.labels.iter().all(|label| host.labels.contains(label))
         };
-        let honest = self.hosts.iter().filter(fits).count();
+        let honest = self.hosts.iter().enumerate().filter(fits).count();
         let most = u32::try_from(2 * honest - 1).unwrap_or(1).min(5);
         // What fails by chance is not the same on two nodes.
         if most < 2 || spec.fate == Fate::Flaky { 1 } else { chance.small(2, most) }
@@ -129,7 +130,7 @@ impl Options {
     ) {
         let (owner, job) = (HostId(chance.index(self.hosts.len())), JobId(chance.any()));
         let mut spec = JobSpec { policy, ..self.job_spec(chance) };
-        spec.policy.verify = if trust.permille(300) { self.verify(trust, &spec) } else { 1 };
+        spec.policy.verify = if trust.permille(300) { self.verify(trust, owner, &spec) } else { 1 };
         spec.policy.backups = trust.permille(800);
         let mut at_ms = chance.below(self.phase_ms);
         let mut submission = catalog.submission(job, &spec, chance);
@@ -220,7 +221,20 @@ fn machines(seed: u64, hosts: Vec<HostSpec>) -> Vec<HostSpec> {
         let picky = chance.permille(picky_permille) && place > 0;
         if picky { host.takes(Class::ALL[chance.index(4)]) } else { host }
     };
+    let hosts: Vec<HostSpec> = hosts.into_iter().enumerate().map(takes).collect();
+    let chance = &mut Chance::new(seed, "guests");
+    let choosy_permille = [0, 0, 0, 400][chance.index(4)];
+    let takes = |(place, host): (usize, HostSpec)| {
+        if place > 0 && chance.permille(choosy_permille) { host.guests(guests(chance, place)) } else { host }
+    };
     hosts.into_iter().enumerate().map(takes).collect()
+}
+
+/// Some machine refuses some of those before it, or takes tasks of nobody else.
+fn guests(chance: &mut Chance, place: usize) -> Guests {
+    let only = chance.permille(500);
+    let named = (0..place).filter(|_| chance.permille(500)).map(HostId).collect();
+    if only { Guests::Only(named) } else { Guests::AllBut(named) }
 }
 
 /// When, how often, how surely: each wish in a third of the jobs that have any.

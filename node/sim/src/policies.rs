@@ -8,6 +8,7 @@ use weft_core::{
     Expiry, Gossip, Input, JobId, LeaseId, Message, Outcome, PeerId, Policy, Submission, TaskId, Time,
 };
 
+use crate::host::HostId;
 use crate::invariants::{Scene, ends, ensure};
 use crate::reference::{End, Fact, OwedJob};
 
@@ -52,6 +53,8 @@ impl Promised {
 pub(crate) struct Ledger {
     /// The earliest start and the highest class of the jobs that a task belongs to.
     tasks: BTreeMap<TaskId, (Time, Class)>,
+    /// Whose jobs a task belongs to.
+    owners: BTreeMap<TaskId, BTreeSet<HostId>>,
     /// When an owner heard first and last that a task failed.
     failures: BTreeMap<(JobId, u32), (Time, Time)>,
     heard: BTreeSet<LeaseId>,
@@ -65,6 +68,7 @@ impl Ledger {
             let entry = self.tasks.entry(key.task_id(&task.input));
             let entry = entry.or_insert((promised.starts_at(), promised.class));
             *entry = (entry.0.min(promised.starts_at()), entry.1.max(promised.class));
+            self.owners.entry(key.task_id(&task.input)).or_default().insert(job.owner);
         }
     }
 
@@ -121,6 +125,17 @@ pub(crate) fn invariant_a_node_runs_only_classes_that_it_takes(scene: &Scene<'_>
         let Fact::Started { task, .. } = fact else { continue };
         let class = scene.reference.ledger.tasks.get(task).map_or(Class::Realtime, |(_, class)| *class);
         ensure(class >= least, || format!("{task:?} of {class:?} began, {least:?} is the least"))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn invariant_a_node_runs_only_owners_that_it_takes(scene: &Scene<'_>) -> Result<(), String> {
+    let host = scene.host;
+    for fact in scene.facts {
+        let Fact::Started { task, .. } = fact else { continue };
+        let Some(owners) = scene.reference.ledger.owners.get(task) else { continue };
+        let taken = owners.iter().any(|owner| *owner == host.id || host.spec.guests.takes(*owner));
+        ensure(taken, || format!("{task:?} of {owners:?} began, taken are {:?}", host.spec.guests))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weft_core::message::{Class, Reason};
 use weft_core::snapshot::{Deadline, Said, TaskView};
 use weft_core::{Backoff, Policy};
-use weft_sim::{Fate, HostId, HostSpec, JobSpec, World};
+use weft_sim::{Fate, Guests, HostId, HostSpec, JobSpec, World};
 
 const OWNER: HostId = HostId(0);
 const OTHER: HostId = HostId(1);
@@ -181,7 +181,7 @@ fn a_node_takes_only_the_classes_that_its_owner_wants() {
     world.run_until("what it takes is done", ms(500), |world| world.reference().done(interactive) == 1);
     world.run_for(ms(3000));
     let why = world.why(OWNER, batch, 0).unwrap();
-    let refused = Said::Declined(Reason::Class { least: Class::Interactive });
+    let refused = Said::NotAsked(Reason::Class { least: Class::Interactive });
     assert!(why.answers.iter().any(|answer| answer.said == refused), "{why:?}");
 }
 
@@ -266,4 +266,27 @@ fn a_failure_that_comes_after_its_lease_ran_out_still_has_its_task_wait() {
     world.run_until("its failure is known, and it waits", ms(5000), delayed);
     world.run_until("it ends", ms(10_000), |world| world.reference().settled(job));
     assert_eq!(world.reference().executions(job), 2);
+}
+
+#[test]
+fn a_node_takes_only_whose_tasks_it_likes_and_the_owner_knows_without_asking() {
+    let mut world = World::builder(44)
+        .hosts(1, 0)
+        .host(HostSpec::slots(2).guests(Guests::AllBut(vec![OWNER])))
+        .host(HostSpec::slots(2).guests(Guests::Only(vec![OTHER])))
+        .host(HostSpec::slots(2).takes(Class::Realtime))
+        .build();
+    world.connect();
+    let unwelcome = world.submit(OWNER, &JobSpec::new(3, 50));
+    let own = world.submit(OTHER, &JobSpec::new(3, 50));
+    world.run_until("its own tasks are done", ms(1000), |world| world.reference().done(own) == 3);
+    world.run_for(ms(10_000));
+    let answers = world.why(OWNER, unwelcome, 0).unwrap().answers;
+    let said =
+        |host| answers.iter().find(|answer| answer.peer == world.peer(host)).map(|answer| &answer.said);
+    assert_eq!(said(OTHER), Some(&Said::NotAsked(Reason::Owner)));
+    assert_eq!(said(WORKER), Some(&Said::NotAsked(Reason::Owner)));
+    assert_eq!(said(HostId(3)), Some(&Said::NotAsked(Reason::Class { least: Class::Realtime })));
+    world.add_host(HostSpec::slots(1).guests(Guests::Only(vec![OWNER])));
+    world.run_until("somebody takes it", ms(3000), |world| world.reference().done(unwelcome) == 3);
 }

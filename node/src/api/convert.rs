@@ -11,7 +11,7 @@ use weft_core::message::{Class, Needs};
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{
     BlobId, Entry, Failure, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Report,
-    Stream, Terms, Trap,
+    Stream, Terms, Trap, Verified,
 };
 
 use super::error::ApiError;
@@ -153,7 +153,7 @@ pub(super) fn payload_out(payload: Payload) -> WirePayload {
 
 /// An ended task, for the wire.
 pub(super) fn result(end: TaskEnd) -> ResultItem {
-    let TaskEnd { index, report, worker, attempts, memo, receipt } = end;
+    let TaskEnd { index, report, worker, attempts, memo, receipt, verified } = end;
     let Report { outcome, output, errors, files, usage } = report;
     ResultItem {
         index,
@@ -166,7 +166,14 @@ pub(super) fn result(end: TaskEnd) -> ResultItem {
         memo,
         usage: receipts::usage_out(usage),
         receipt: receipt.and_then(|signed| receipts::show(&signed.0, &signed.1)),
+        verified: verified.map(|found| self::verified(*found)),
     }
+}
+
+fn verified(found: Verified) -> api::Verified {
+    let Verified { agreed, differed } = found;
+    let names = |all: Vec<PeerId>| all.iter().map(PeerId::to_string).collect();
+    api::Verified { agreed: names(agreed), differed: names(differed) }
 }
 
 /// What a running task printed, for the wire.

@@ -185,7 +185,19 @@ fn decode(text: &str) -> Result<Vec<u8>, ApiError> {
 
 /// An ended task as a line.
 pub(super) fn result(item: ResultItem) -> ResultLine {
-    let ResultItem { index, outcome, output, errors, files, worker, attempts, memo, usage, receipt } = item;
+    let ResultItem {
+        index,
+        outcome,
+        output,
+        errors,
+        files,
+        worker,
+        attempts,
+        memo,
+        usage,
+        receipt,
+        verified,
+    } = item;
     let exit_code = match &outcome {
         Outcome::Done => Some(0),
         Outcome::Failed(Failure::Exit { exit_code }) => Some(*exit_code),
@@ -211,6 +223,7 @@ pub(super) fn result(item: ResultItem) -> ResultLine {
         wall_us: usage.wall_us,
         usage,
         receipt,
+        verified,
     }
 }
 

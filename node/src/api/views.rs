@@ -190,6 +190,8 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
         labels,
         backlog,
         draining,
+        class_min: _,
+        owners: _,
     } = capacity;
     let labels = self::labels(labels);
     let peer = peer.to_string();

@@ -184,6 +184,8 @@ needed: a million lines need no more memory than ten thousand.
   wall_us    how long the last one ran
   usage      times, memory, fuel and bytes of the last one
   receipt    with --receipt: what the worker signed
+  verified   with --verify: the nodes that agreed, and those that differed,
+             as your node found; nobody signs that
 
 Exit code: the number of failed tasks, at most 100; 125 for weft's own errors;
 130 when interrupted by Ctrl-C, which cancels the job.

@@ -1,7 +1,7 @@
 //! One ended task for scripts and people: its JSON, its exit code, its words.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use weft_client::{Failure, LimitKind, Outcome, Output, Receipt, TaskResult, Usage};
+use weft_client::{Failure, LimitKind, Outcome, Output, Receipt, TaskResult, Usage, Verified};
 
 /// Longest part of a task's standard error that is quoted in a line about it, in characters.
 const QUOTE_MAX: usize = 200;
@@ -25,6 +25,8 @@ pub(crate) struct ResultLine<'a> {
     usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<&'a Receipt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<&'a Verified>,
 }
 
 /// Bytes in JSON: text as a string, other bytes in base64, long ones by name.
@@ -39,8 +41,19 @@ enum Data<'a> {
 impl<'a> ResultLine<'a> {
     /// The line of this result.
     pub(crate) fn of(result: &'a TaskResult) -> Self {
-        let TaskResult { index, outcome, output, errors, archive, worker, attempts, memo, usage, receipt } =
-            result;
+        let TaskResult {
+            index,
+            outcome,
+            output,
+            errors,
+            archive,
+            worker,
+            attempts,
+            memo,
+            usage,
+            receipt,
+            verified,
+        } = result;
         Self {
             index: *index,
             outcome: outcome.word(),
@@ -55,6 +68,7 @@ impl<'a> ResultLine<'a> {
             wall_us: usage.wall_us,
             usage: *usage,
             receipt: receipt.as_ref(),
+            verified: verified.as_ref(),
         }
     }
 }
@@ -155,6 +169,7 @@ mod tests {
             memo: false,
             usage: Usage { wall_us: 42, ..Usage::default() },
             receipt: None,
+            verified: None,
         }
     }
 

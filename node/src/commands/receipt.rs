@@ -5,7 +5,7 @@ use std::path::Path;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
-use weft_client::{Output, Receipt, TaskResult};
+use weft_client::{Output, Receipt, TaskResult, Verified};
 use weft_node::receipts;
 
 use super::Problem;
@@ -46,8 +46,27 @@ pub(crate) fn of_result(result: &TaskResult, json: bool) -> Result<(), Problem> 
     }
     if !json {
         lines(receipt).iter().for_each(|line| say(line));
+        result.verified.iter().flat_map(of_several).for_each(|line| say(&line));
     }
     Ok(())
+}
+
+/// Whose word a result rests on that several nodes computed: what this node found, beside what a worker signed.
+fn of_several(verified: &Verified) -> Vec<String> {
+    let Verified { agreed, differed } = verified;
+    let mut lines = vec![format!("not signed, found by your node: {} nodes computed the same", agreed.len())];
+    lines.extend(agreed.iter().map(|node| format!("  agreed: node {node}")));
+    lines.extend(differed.iter().map(|node| format!("  differed: node {node}")));
+    lines
+}
+
+/// That somebody computed something else than what counts; `None` where nobody did.
+pub(crate) fn contradiction(result: &TaskResult) -> Option<String> {
+    let Verified { agreed, differed } = result.verified.as_ref()?;
+    let who: Vec<String> = differed.iter().map(|node| short(node)).collect();
+    let nodes = if who.len() == 1 { "node" } else { "nodes" };
+    let text = || format!("{} nodes computed this; {nodes} {} something else", agreed.len(), who.join(", "));
+    (!who.is_empty()).then(text)
 }
 
 fn lines(receipt: &Receipt) -> Vec<String> {
@@ -158,4 +177,41 @@ fn is_of(given: &Value, hash: &str) -> bool {
         return BASE64_STANDARD.decode(text).is_ok_and(|bytes| receipts::is_hash_of(hash, &bytes));
     }
     given.get("blob").and_then(Value::as_str) == Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_client::{Outcome, Usage};
+
+    use super::*;
+
+    #[test]
+    fn whoever_differed_is_named() {
+        let id = |digit: &str| digit.repeat(64);
+        let empty = || Output::Inline(Vec::new().into());
+        let result = |differed: &[&str]| TaskResult {
+            index: 0,
+            outcome: Outcome::Done,
+            output: empty(),
+            errors: empty(),
+            archive: empty(),
+            worker: Some(id("a")),
+            attempts: 3,
+            memo: false,
+            usage: Usage::default(),
+            receipt: None,
+            verified: Some(Verified {
+                agreed: vec![id("a"), id("b")],
+                differed: differed.iter().map(|digit| id(digit)).collect(),
+            }),
+        };
+        assert_eq!(contradiction(&result(&[])), None);
+        let one = contradiction(&result(&["c"])).unwrap();
+        assert_eq!(one, "2 nodes computed this; node cccccccc something else");
+        let two = contradiction(&result(&["c", "d"])).unwrap();
+        assert_eq!(two, "2 nodes computed this; nodes cccccccc, dddddddd something else");
+        let lines = result(&["c"]).verified.iter().flat_map(of_several).collect::<Vec<_>>();
+        assert_eq!(lines.last(), Some(&format!("  differed: node {}", id("c"))));
+        assert_eq!(lines.len(), 4);
+    }
 }

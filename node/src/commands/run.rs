@@ -43,6 +43,8 @@ pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
         print_line(&result)?;
     } else {
         Box::pin(show(&mesh, &result, live)).await?;
+        // The receipt says it in full.
+        receipt::contradiction(&result).filter(|_| !receipt).iter().for_each(|text| render::say(text));
     }
     take_files(&mesh, &result, out.as_deref(), json).await?;
     if receipt {

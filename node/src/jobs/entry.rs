@@ -14,6 +14,8 @@ const WAKERS_MAX: usize = 1024;
 
 /// What a receipt and its proof take beside the statement's texts, in bytes.
 const RECEIPT_BYTES: u64 = 1024;
+/// What one node's id takes, written as digits, in bytes.
+const NAME_BYTES: u64 = 66;
 
 /// One job.
 #[derive(Debug)]
@@ -283,7 +285,8 @@ fn inline_bytes(end: &TaskEnd) -> u64 {
     let payloads = [output, errors, files].map(Payload::inline_len).iter().sum::<u64>();
     // On the wire a receipt's texts are written twice over, as digits.
     let receipt = end.receipt.as_ref().map_or(0, |signed| RECEIPT_BYTES + 2 * text_bytes(&signed.0.outcome));
-    payloads + text_bytes(outcome) + receipt
+    let named = end.verified.as_ref().map_or(0, |all| all.agreed.len() + all.differed.len());
+    payloads + text_bytes(outcome) + receipt + NAME_BYTES * named as u64
 }
 
 fn text_bytes(outcome: &Outcome) -> u64 {

@@ -1,7 +1,7 @@
 use std::task::Waker;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, Outcome, Payload, Report};
+use weft_core::{BlobId, Outcome, Payload, PeerId, Report, Verified};
 
 use super::*;
 
@@ -73,6 +73,23 @@ fn a_task_counts_once_and_only_if_it_is_one() {
     table.record(end(JobId(9), 0, 0));
     assert_eq!(indexes(take(&table, ALL).unwrap()), [0]);
     assert_eq!(table.summary(JOB).unwrap().done, 1);
+}
+
+#[test]
+fn whoever_differed_is_named_and_counted_as_bytes() {
+    let table = table_with(JOB, true, 2);
+    let found = Verified { agreed: vec![PeerId([1; 32]), PeerId([2; 32])], differed: vec![PeerId([3; 32])] };
+    for index in 0..2 {
+        let Event::TaskEnded { job, report, worker, attempts, memo, proof, .. } = end(JOB, index, 0) else {
+            panic!("expected an end")
+        };
+        let verified = Some(found.clone());
+        table.record(Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified });
+    }
+    let portion = Portion { results_max: 2, bytes: 3 * 64 };
+    let Some(Taken::Results(first)) = take(&table, portion) else { panic!("expected results") };
+    assert_eq!(first.len(), 1, "names count");
+    assert_eq!(first[0].verified.as_deref(), Some(&found));
 }
 
 #[test]
@@ -174,7 +191,7 @@ fn a_receipt_names_the_task_of_its_input() {
     let inputs = [b"a", b"b"].map(|input| Payload::inline(input));
     table.submitted(JOB, &inputs);
     let proof = Proof { index: 0, count: 1, path: Vec::new(), signature: [0; 64] };
-    let (worker, report) = (Some(weft_core::PeerId([2; 32])), Report::bare(Outcome::Done));
+    let (worker, report) = (Some(PeerId([2; 32])), Report::bare(Outcome::Done));
     table.record(Event::TaskEnded {
         job: JOB,
         index: 1,

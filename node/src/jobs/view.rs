@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, JobId, PeerId, Program, Proof, Receipt, Report, Stream};
+use weft_core::{BlobId, JobId, PeerId, Program, Proof, Receipt, Report, Stream, Verified};
 
 /// What a job is, from its submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct TaskEnd {
     pub memo: bool,
     /// What its worker stated and signed, if it did. Nobody has checked the signature.
     pub receipt: Option<Box<(Receipt, Proof)>>,
+    /// Who agreed and who differed, where several nodes computed it: this node's own finding, which nobody signs.
+    pub verified: Option<Box<Verified>>,
 }
 
 /// Something that a running task printed.

@@ -48,6 +48,12 @@ pub struct Flags {
     /// [default: scavenger, which is all].
     #[arg(long, value_name = "CLASS")]
     pub class_min: Option<String>,
+    /// Beside its own, take only tasks of these nodes, by their ids. May be repeated, or divided by commas.
+    #[arg(long, value_name = "ID", conflicts_with = "refuse")]
+    pub accept: Vec<String>,
+    /// Take tasks of all but these nodes. May be repeated, or divided by commas.
+    #[arg(long, value_name = "ID")]
+    pub refuse: Vec<String>,
     /// Dial this peer: IP:PORT or a multiaddr. May be repeated; mDNS and tickets find peers too.
     #[arg(long = "peer", value_name = "ADDRESS")]
     pub peers: Vec<String>,
@@ -73,6 +79,8 @@ pub(super) struct Layer {
     pub(super) memory: Option<String>,
     pub(super) labels: Option<Vec<String>>,
     pub(super) class_min: Option<String>,
+    pub(super) accept: Option<Vec<String>>,
+    pub(super) refuse: Option<Vec<String>>,
     pub(super) peers: Option<Vec<String>>,
     pub(super) open: Option<bool>,
     pub(super) mdns: Option<bool>,
@@ -82,6 +90,9 @@ pub(super) struct Layer {
 impl Layer {
     /// This layer, and `below` where this one says nothing.
     pub(super) fn or(self, below: Self) -> Self {
+        // The two contradict each other: who says one leaves nothing of the other.
+        let says = self.accept.is_some() || self.refuse.is_some();
+        let (accept, refuse) = if says { (self.accept, self.refuse) } else { (below.accept, below.refuse) };
         Self {
             name: self.name.or(below.name),
             listen: self.listen.or(below.listen),
@@ -91,6 +102,8 @@ impl Layer {
             memory: self.memory.or(below.memory),
             labels: self.labels.or(below.labels),
             class_min: self.class_min.or(below.class_min),
+            accept,
+            refuse,
             peers: self.peers.or(below.peers),
             open: self.open.or(below.open),
             mdns: self.mdns.or(below.mdns),
@@ -114,6 +127,8 @@ impl Layer {
             memory: environment("WEFT_MEMORY"),
             labels: list("WEFT_LABEL"),
             class_min: environment("WEFT_CLASS_MIN"),
+            accept: list("WEFT_ACCEPT"),
+            refuse: list("WEFT_REFUSE"),
             peers: list("WEFT_PEER"),
             open: truth("WEFT_OPEN", environment)?,
             mdns: truth("WEFT_MDNS", environment)?,
@@ -135,6 +150,8 @@ impl From<Flags> for Layer {
             memory,
             labels,
             class_min,
+            accept,
+            refuse,
             peers,
             open,
             no_mdns,
@@ -150,6 +167,8 @@ impl From<Flags> for Layer {
             memory,
             labels: list(labels),
             class_min,
+            accept: list(accept),
+            refuse: list(refuse),
             peers: list(peers),
             open: open.then_some(true),
             mdns: no_mdns.then_some(false),
@@ -196,6 +215,8 @@ struct File {
     labels: Option<std::collections::BTreeMap<String, String>>,
     #[serde(rename = "class-min")]
     class_min: Option<String>,
+    accept: Option<OneOrMany>,
+    refuse: Option<OneOrMany>,
     peers: Option<OneOrMany>,
     open: Option<bool>,
     mdns: Option<bool>,
@@ -248,8 +269,22 @@ fn parse_file(text: &str, path: PathBuf) -> Result<Layer, SettingsError> {
 
 impl From<File> for Layer {
     fn from(file: File) -> Self {
-        let File { name, listen, api, slots, slot_kind, memory, labels, class_min, peers, open, mdns, store } =
-            file;
+        let File {
+            name,
+            listen,
+            api,
+            slots,
+            slot_kind,
+            memory,
+            labels,
+            class_min,
+            accept,
+            refuse,
+            peers,
+            open,
+            mdns,
+            store,
+        } = file;
         let pairs = |labels: std::collections::BTreeMap<String, String>| {
             labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
         };
@@ -262,6 +297,8 @@ impl From<File> for Layer {
             memory: memory.map(Size::into_text),
             labels: labels.map(pairs),
             class_min,
+            accept: accept.map(OneOrMany::into_vec),
+            refuse: refuse.map(OneOrMany::into_vec),
             peers: peers.map(OneOrMany::into_vec),
             open,
             mdns,

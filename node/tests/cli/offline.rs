@@ -9,7 +9,10 @@ use crate::{finish, module, run, run_with, weft};
 const HELP: [(&str, &str); 13] = [
     ("init", "--show --force --address password"),
     ("join", "--force TICKET"),
-    ("node", "--listen --api --slots --label --class-min --peer --open WEFT_SLOTS weft.toml mDNS --record"),
+    (
+        "node",
+        "--listen --api --slots --label --class-min --accept --refuse --peer --open WEFT_SLOTS weft.toml mDNS --record",
+    ),
     (
         "run",
         "--fn --env --stdin --timeout --memory --need --json 137 126 124 --deadline --not-before --expires --verify",

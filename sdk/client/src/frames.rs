@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::{Buf, BytesMut};
 
-use crate::api::{Class, ErrorBody, Outcome, Policy, Profile, Receipt, Stream, Usage};
+use crate::api::{Class, ErrorBody, Outcome, Policy, Profile, Receipt, Stream, Usage, Verified};
 
 /// The content type of a stream of frames.
 pub const CONTENT_TYPE: &str = "application/vnd.weft.frames";
@@ -31,13 +31,17 @@ pub const BATCH_BYTES: usize = 256 * 1024;
 /// Longest receipt in a frame, in bytes; a longer one is left out.
 pub const RECEIPT_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest names of the nodes that computed one task, in bytes: of 31 nodes, each of 64 digits.
+const VERIFIED_BYTES_MAX: usize = 31 * 66;
 /// Memory that decoding one frame may claim.
 const CLAIM_MAX: usize = 8 * FRAME_BYTES_MAX;
 const LENGTH_BYTES: usize = 4;
 
 // The last item may come on top of a batch that is almost full.
-const _: () =
-    assert!(BATCH_BYTES + 5 * INLINE_BYTES_MAX + RECEIPT_BYTES_MAX + BATCH_MAX * 300 < FRAME_BYTES_MAX);
+const _: () = assert!(
+    BATCH_BYTES + 5 * INLINE_BYTES_MAX + RECEIPT_BYTES_MAX + VERIFIED_BYTES_MAX + BATCH_MAX * 300
+        < FRAME_BYTES_MAX
+);
 
 /// What a client says.
 #[expect(clippy::large_enum_variant, reason = "the large one comes once a job")]
@@ -185,6 +189,8 @@ pub struct ResultItem {
     pub usage: Usage,
     /// What the worker signed, where the job asked for it and somebody ran the task.
     pub receipt: Option<Receipt>,
+    /// Who agreed and who differed, where several nodes computed the task: the node's own finding.
+    pub verified: Option<Verified>,
 }
 
 /// Something that a running task printed.

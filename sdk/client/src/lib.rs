@@ -33,7 +33,7 @@ mod told;
 mod treated;
 
 pub use api::{
-    Backoff, BlobRef, Class, Failure, LimitKind, Outcome, Policy, Profile, Receipt, Stream, Usage,
+    Backoff, BlobRef, Class, Failure, LimitKind, Outcome, Policy, Profile, Receipt, Stream, Usage, Verified,
 };
 pub use archive::Archive;
 pub use error::Error;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::api::{Failure, Outcome, Receipt, Usage};
+use crate::api::{Failure, Outcome, Receipt, Usage, Verified};
 use crate::error::Error;
 use crate::files::{self, Existing, Files};
 use crate::frames::{Payload, ResultItem};
@@ -76,6 +76,9 @@ pub struct TaskResult {
     pub usage: Usage,
     /// What the worker signed, if the task asked for it (see [`crate::Task::receipts`]) and somebody ran it now.
     pub receipt: Option<Receipt>,
+    /// Who agreed and who differed, if the task was computed on several nodes (see [`crate::Task::verify`]). It is what
+    /// the node that compared them says, and is not part of what a worker signed.
+    pub verified: Option<Verified>,
 }
 
 impl TaskResult {
@@ -136,8 +139,19 @@ impl TaskResult {
     }
 
     pub(crate) fn of(item: ResultItem) -> Self {
-        let ResultItem { index, outcome, output, errors, files, worker, attempts, memo, usage, receipt } =
-            item;
+        let ResultItem {
+            index,
+            outcome,
+            output,
+            errors,
+            files,
+            worker,
+            attempts,
+            memo,
+            usage,
+            receipt,
+            verified,
+        } = item;
         Self {
             index,
             outcome,
@@ -149,6 +163,7 @@ impl TaskResult {
             memo,
             usage,
             receipt,
+            verified,
         }
     }
 }
@@ -203,6 +218,7 @@ mod tests {
             memo: false,
             usage: Usage::default(),
             receipt: None,
+            verified: None,
         };
         let result = TaskResult::of(item);
         assert_eq!(result.exit_code(), Some(1));

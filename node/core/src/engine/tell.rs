@@ -1,10 +1,16 @@
 //! What a node tells everybody about itself, and when: at once what changed, otherwise now and then; in a mesh of cells
 //! more seldom.
 
+use alloc::string::String;
+
 use super::Engine;
 use crate::effect::Effect;
 use crate::message::{Capacity, Gossip};
+use crate::policy::Owners;
 use crate::time::Time;
+
+/// Labels longer than this leave no room in a gossip for the owners that a node names, in bytes.
+const LABELS_BYTES_MAX: usize = 2048;
 
 impl Engine {
     /// Tells the mesh what is free, when it changed by enough or at the slow heartbeat.
@@ -33,7 +39,17 @@ impl Engine {
             labels: self.worker.labels().to_vec(),
             backlog: self.owner.backlog(),
             draining: self.worker.is_draining(),
+            class_min: self.node.class_min,
+            owners: self.owners_told(),
         }
+    }
+
+    /// Whom it takes tasks of, unless labels leave too little room in a gossip to name them: whoever calls in vain is
+    /// told.
+    fn owners_told(&self) -> Owners {
+        let length = |(name, value): &(String, String)| name.len() + value.len();
+        let labels: usize = self.worker.labels().iter().map(length).sum();
+        if labels > LABELS_BYTES_MAX { Owners::All } else { self.node.owners.clone() }
     }
 
     /// What would be told now. In a mesh of cells nobody plans by what is free or waits, so that alone is not news.

@@ -3,8 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Delivery, Known, LeaseRange};
+use super::{Class, Delivery, Known, LeaseRange};
 use crate::id::{LeaseId, PeerId};
+use crate::policy::Owners;
 use crate::referral::Scope;
 
 /// Soft state, told to everybody; old when it arrives. Its origin is authenticated by the carrier.
@@ -77,4 +78,8 @@ pub struct Capacity {
     pub backlog: u32,
     /// Takes no new work.
     pub draining: bool,
+    /// The lowest class that it takes.
+    pub class_min: Class,
+    /// Whose tasks it takes, beside its own.
+    pub owners: Owners,
 }

@@ -65,6 +65,7 @@ impl Owner {
             | Reason::Draining
             | Reason::TooManyCalls
             | Reason::Mistrusted { .. }
+            | Reason::Owner
             | Reason::Unfetched => 0,
         };
         if words > REASON_BYTES_MAX {
@@ -73,6 +74,10 @@ impl Owner {
         }
         let name = self.calls.get(&decline.call).copied();
         if let Some(job) = name.and_then(|name| self.jobs.get_mut(&name)) {
+            if let Some(open) = job.call.as_mut().filter(|_| decline.retry_after_ms.is_none()) {
+                // It never will: no exchange need introduce it again.
+                open.seeking.spare(from);
+            }
             job.said.insert(from, (ctx.now, Said::Declined(decline.reason)));
         }
     }
@@ -162,7 +167,7 @@ impl Owner {
             if open.asked.contains(&peer) {
                 continue;
             }
-            match Membership::unfit(known, &job.what, ctx.now, ctx.mesh) {
+            match Membership::unfit((peer, known), ctx, &job.what) {
                 None => candidates.push(peer),
                 Some(reason) => {
                     job.said.insert(peer, (ctx.now, not_asked(reason)));

@@ -281,9 +281,9 @@ fn seek_less(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, mut surplus: u32) {
 
 /// Offers what still waits to a few peers that are known, by chance, without any exchange.
 fn call_some(ctx: &mut Ctx<'_>, members: &Membership, standings: &Standings, job: &mut Job, call: CallId) {
-    let fits = |known| Membership::unfit(known, &job.what, ctx.now, ctx.mesh).is_none();
+    let fits = |peer, known| Membership::unfit((peer, known), ctx, &job.what).is_none();
     let useful = |peer| !job.spares(peer) && job.shut_ms(standings, peer, ctx.now) == 0;
-    let suits = members.connected().filter(|(peer, known)| fits(known) && useful(*peer));
+    let suits = members.connected().filter(|(peer, known)| fits(*peer, known) && useful(*peer));
     let known: Vec<PeerId> = suits.map(|(peer, _)| peer).collect();
     let most = usize::try_from(job.wanted()).unwrap_or(DIRECT_MAX).saturating_mul(2).min(DIRECT_MAX);
     let count = u64::try_from(known.len()).unwrap_or(u64::MAX).max(1);

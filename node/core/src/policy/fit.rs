@@ -1,24 +1,39 @@
 //! Whether a node may run a task, in both directions: the task needs what the node has, and the node takes only the
-//! classes that it accepts. Asked by the owner about what a peer told of itself, and by the worker for certain.
+//! classes and the owners that it accepts. Asked by the owner about what a peer told of itself, and by the worker for certain.
 //!
 //! What a processor can do is told as labels, `cpu.avx2=yes`; so are architecture, place and whatever people like.
 
 use alloc::string::String;
 
+use crate::id::PeerId;
 use crate::message::{Class, Needs, Reason};
+use crate::policy::Owners;
 use crate::task::Program;
 
 /// A node as far as it matters to a task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node<'a> {
+    pub(crate) id: PeerId,
     pub(crate) labels: &'a [(String, String)],
     pub(crate) memory_bytes: u64,
-    /// The lowest class that it takes; `None` when that is not known.
-    pub(crate) class_min: Option<Class>,
+    /// The lowest class that it takes, its own tasks included.
+    pub(crate) class_min: Class,
+    /// Whose tasks it takes, beside its own.
+    pub(crate) owners: &'a Owners,
+}
+
+/// A task as far as it matters to a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Task<'a> {
+    pub(crate) owner: PeerId,
+    pub(crate) needs: &'a Needs,
+    pub(crate) program: &'a Program,
+    pub(crate) class: Class,
 }
 
 /// Why that node can't or won't run a task; `None` if it does.
-pub(crate) fn unfit(node: Node<'_>, needs: &Needs, program: &Program, class: Class) -> Option<Reason> {
+pub(crate) fn unfit(node: Node<'_>, task: Task<'_>) -> Option<Reason> {
+    let Task { owner, needs, program, class } = task;
     let missing = needs.labels.iter().find(|wanted| !node.labels.contains(wanted));
     if let Some((name, wanted)) = missing {
         return Some(Reason::Label { name: name.clone(), wanted: wanted.clone() });
@@ -27,8 +42,11 @@ pub(crate) fn unfit(node: Node<'_>, needs: &Needs, program: &Program, class: Cla
     if wanted_bytes > node.memory_bytes {
         return Some(Reason::Memory { wanted_bytes, limit_bytes: node.memory_bytes });
     }
-    let least = node.class_min.filter(|least| class < *least)?;
-    Some(Reason::Class { least })
+    if class < node.class_min {
+        return Some(Reason::Class { least: node.class_min });
+    }
+    let taken = owner == node.id || node.owners.takes(owner);
+    (!taken).then_some(Reason::Owner)
 }
 
 #[cfg(test)]
@@ -38,6 +56,9 @@ mod tests {
     use super::*;
     use crate::id::BlobId;
     use crate::task::{Entry, Limits, Payload, Profile};
+
+    const ME: PeerId = PeerId([1; 32]);
+    const OWNER: PeerId = PeerId([2; 32]);
 
     fn program(memory_bytes: u64) -> Program {
         Program {
@@ -59,12 +80,16 @@ mod tests {
     #[test]
     fn both_must_agree() {
         let has = labels(&[("cpu.avx2", "yes"), ("zone", "a")]);
-        let node = Node { labels: &has, memory_bytes: 1 << 20, class_min: None };
-        let picky = Node { class_min: Some(Class::Interactive), ..node };
+        let (all, refuses) = (Owners::All, Owners::AllBut(alloc::vec![OWNER]));
+        let (labels_of, class_min) = (&has, Class::Scavenger);
+        let node = Node { id: ME, labels: labels_of, memory_bytes: 1 << 20, class_min, owners: &all };
+        let picky = Node { class_min: Class::Interactive, ..node };
+        let choosy = Node { owners: &refuses, ..node };
+        let at_home = Node { id: OWNER, ..choosy };
         let (low, high) = (Class::Batch, Class::Realtime);
         // node, needed labels, memory, class -> first word of the reason
         type Row<'a> = (Node<'a>, &'a [(&'a str, &'a str)], u64, Class, Option<&'a str>);
-        let table: [Row<'_>; 9] = [
+        let table: [Row<'_>; 13] = [
             (node, &[], 0, low, None),
             (node, &[("cpu.avx2", "yes"), ("zone", "a")], 1 << 20, low, None),
             (node, &[("zone", "b")], 0, low, Some("label")),
@@ -74,9 +99,14 @@ mod tests {
             (picky, &[], 0, Class::Interactive, None),
             (picky, &[], 0, high, None),
             (picky, &[("zone", "b")], 0, low, Some("label")),
+            (choosy, &[], 0, high, Some("owner:")),
+            (choosy, &[("zone", "b")], 0, high, Some("label")),
+            (at_home, &[], 0, low, None),
+            (at_home, &[], 1 << 21, low, Some("memory:")),
         ];
         for (node, needed, memory, class, word) in table {
-            let reason = unfit(node, &Needs { labels: labels(needed) }, &program(memory), class);
+            let (needs, program) = (Needs { labels: labels(needed) }, program(memory));
+            let reason = unfit(node, Task { owner: OWNER, needs: &needs, program: &program, class });
             let said = reason.map(|reason| alloc::format!("{reason}"));
             let first = said.as_deref().and_then(|text| text.split(' ').next());
             assert_eq!(first, word, "{needed:?} {memory} {class:?}");

@@ -6,9 +6,12 @@ pub(crate) mod admission;
 pub(crate) mod backoff;
 pub(crate) mod fit;
 pub(crate) mod order;
+pub(crate) mod owners;
 pub(crate) mod rank;
 pub(crate) mod share;
 pub(crate) mod times;
+
+pub use owners::{OWNERS_MAX, Owners};
 
 /// How a job wants its tasks to be treated. All times count from the submission, by the owner's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]

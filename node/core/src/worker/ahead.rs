@@ -143,9 +143,11 @@ impl Worker {
 
     /// Whether a task can run here at all.
     pub(crate) fn fits(&self, what: &Submission) -> bool {
+        let Submission { needs, program, class, .. } = what;
+        let task = fit::Task { owner: self.me, needs, program, class: *class };
         !self.draining
             && what.program.limits.beyond_max().is_none()
-            && fit::unfit(self.as_node(), &what.needs, &what.program, what.class).is_none()
+            && fit::unfit(self.as_node(), task).is_none()
     }
 
     /// When a short task of our own would begin here, in microseconds from now, behind `more` that are on their way;
@@ -310,7 +312,7 @@ impl Worker {
         }
         let count = u32::try_from(grants.len()).unwrap_or(u32::MAX);
         let sound = small && grants.iter().all(|grant| grant.lease.job == call.job && grant.input.is_sound());
-        let refusal = self.inability(&call);
+        let refusal = self.inability(owner, &call);
         let able = sound && refusal.is_none();
         if !able || !(owner == ctx.me || self.standings.take(owner, (bid, call.class), count, placed)) {
             let leases: Vec<LeaseId> = grants.iter().take(BATCH_MAX).map(|grant| grant.lease).collect();
@@ -338,7 +340,7 @@ impl Worker {
 
     /// An owner tells of tasks that wait, or of none.
     pub(crate) fn on_backlog(&mut self, ctx: &Ctx<'_>, owner: PeerId, backlog: u32) {
-        if backlog > 0 && owner != ctx.me && self.slots > 0 {
+        if backlog > 0 && owner != ctx.me && self.slots > 0 && self.owners.takes(owner) {
             self.standings.hungry.insert(owner);
         } else {
             self.standings.hungry.remove(&owner);

@@ -67,7 +67,7 @@ impl Worker {
     }
 
     pub(super) fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
-        if let Some(inability) = self.inability(call) {
+        if let Some(inability) = self.inability(owner, call) {
             return Some(inability);
         }
         let of_owner = (owner, CallId(0))..=(owner, CallId(u64::MAX));
@@ -79,7 +79,7 @@ impl Worker {
     }
 
     /// Why this node can't run what a call is for, and when to ask again.
-    pub(super) fn inability(&self, call: &Call) -> Option<(Reason, Option<u32>)> {
+    pub(super) fn inability(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
         if self.draining {
             return Some((Reason::Draining, Some(10_000)));
         }
@@ -90,15 +90,20 @@ impl Worker {
             let (bytes, limit_bytes) = (call.text_bytes() as u64, CALL_TEXT_BYTES_MAX as u64);
             return Some((Reason::TooLong { bytes, limit_bytes }, None));
         }
-        if let Some(reason) = fit::unfit(self.as_node(), &call.needs, &call.program, call.class) {
-            return Some((reason, None));
-        }
-        None
+        let Call { needs, program, class, .. } = call;
+        let task = fit::Task { owner, needs, program, class: *class };
+        fit::unfit(self.as_node(), task).map(|reason| (reason, None))
     }
 
     /// This node, as far as it matters to a task.
     pub(super) fn as_node(&self) -> fit::Node<'_> {
-        fit::Node { labels: &self.labels, memory_bytes: self.memory_bytes, class_min: Some(self.class_min) }
+        fit::Node {
+            id: self.me,
+            labels: &self.labels,
+            memory_bytes: self.memory_bytes,
+            class_min: self.class_min,
+            owners: &self.owners,
+        }
     }
 
     /// Why a task of a call can't be done here by when it is due.

@@ -24,6 +24,7 @@ use crate::config::NodeConfig;
 use crate::ctx::Ctx;
 use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 use crate::message::{Award, Call, Class};
+use crate::policy::Owners;
 use crate::policy::share::Shares;
 use crate::task::{Payload, Program, Report, TaskKey, Terms};
 use crate::time::Time;
@@ -157,10 +158,13 @@ struct Offer {
 /// The worker role.
 #[derive(Debug)]
 pub(crate) struct Worker {
+    me: PeerId,
     slots: u32,
     memory_bytes: u64,
     labels: Vec<(String, String)>,
     class_min: Class,
+    /// Whose tasks it takes, beside its own.
+    owners: Owners,
     draining: bool,
     calls: BTreeMap<(PeerId, CallId), OpenCall>,
     /// No call ends earlier.
@@ -213,10 +217,12 @@ impl Worker {
         let mut labels = node.labels.clone();
         labels.push((String::from("node"), alloc::format!("{me}")));
         Self {
+            me,
             slots: node.slots,
             memory_bytes: node.memory_bytes,
             labels,
             class_min: node.class_min,
+            owners: node.owners.clone(),
             draining: false,
             calls: BTreeMap::new(),
             call_end: None,

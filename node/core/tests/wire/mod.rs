@@ -84,6 +84,7 @@ impl Mesh {
             labels,
             class_min: Class::Scavenger,
             boot,
+            owners: Owners::All,
         };
         self.engines.push(Engine::new(id(index), MeshConfig::DEFAULT, node, id(index).0));
         self.slots.push(Vec::new());

@@ -134,6 +134,7 @@ impl Lean {
                 labels: Vec::new(),
                 class_min: weft_core::message::Class::Scavenger,
                 boot: u64::from(number) + 1,
+                owners: weft_core::Owners::All,
             };
             let engine = Some(Engine::new(peer, spec.mesh, node, chance.seed()));
             hosts.push(Host {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Policy, Profile, Receipt, Usage};
+use super::{Class, Policy, Profile, Receipt, Usage, Verified};
 
 /// A job, all of its tasks included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,4 +187,7 @@ pub struct ResultLine {
     /// What the worker signed, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
+    /// Who agreed and who differed, where several nodes computed the task: the node's own finding, not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
 }

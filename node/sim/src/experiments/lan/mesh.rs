@@ -114,6 +114,7 @@ impl LeanMesh {
                 labels: Vec::new(),
                 class_min: Class::Scavenger,
                 boot: 1 + number as u64,
+                owners: weft_core::Owners::All,
             };
             let engine = Engine::new(mesh.peers[number], MeshConfig::DEFAULT, node, chance.seed());
             let job = JobId(chance.any());

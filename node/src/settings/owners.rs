@@ -1,0 +1,58 @@
+//! Whose tasks a node takes, as its settings say it: `accept` names all, `refuse` names those that are left out.
+
+use weft_core::{OWNERS_MAX, Owners, PeerId};
+
+use super::{SettingsError, wrong};
+
+const ID: &str = "a node's id: 64 hexadecimal digits, as `weft peers --json` prints it";
+
+/// One of the two lists; both at once contradict each other.
+pub(super) fn owners_of(
+    accept: Option<Vec<String>>,
+    refuse: Option<Vec<String>>,
+) -> Result<Owners, SettingsError> {
+    match (accept, refuse) {
+        (None, None) => Ok(Owners::All),
+        (Some(accept), None) => Ok(Owners::Only(ids("accept", accept)?)),
+        (None, Some(refuse)) => Ok(Owners::AllBut(ids("refuse", refuse)?)),
+        (Some(_), Some(refuse)) => {
+            let expected = "one of accept and refuse: who accepts some refuses all others already";
+            Err(wrong("refuse", refuse.join(","), expected))
+        }
+    }
+}
+
+/// Texts may hold several ids, divided by commas.
+fn ids(key: &'static str, given: Vec<String>) -> Result<Vec<PeerId>, SettingsError> {
+    let all = given.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty());
+    let parse = |text: &str| text.parse().ok().ok_or_else(|| wrong(key, text, ID));
+    let mut ids: Vec<PeerId> = all.map(parse).collect::<Result<_, _>>()?;
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() > OWNERS_MAX {
+        return Err(wrong(key, format!("{} ids", ids.len()), format!("at most {OWNERS_MAX}")));
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_and_contradictions_named() {
+        let (one, two) = ("1".repeat(64), "ab".repeat(32));
+        let (id_one, id_two) = (PeerId([0x11; 32]), PeerId([0xab; 32]));
+        let list = |texts: &[&str]| Some(texts.iter().map(|text| String::from(*text)).collect::<Vec<_>>());
+        let both = format!("{two}, {one}");
+        assert_eq!(owners_of(None, None).unwrap(), Owners::All);
+        assert_eq!(owners_of(list(&[&both]), None).unwrap(), Owners::Only(vec![id_one, id_two]));
+        assert_eq!(owners_of(None, list(&[&one, &one])).unwrap(), Owners::AllBut(vec![id_one]));
+        assert_eq!(owners_of(list(&[]), None).unwrap(), Owners::Only(Vec::new()), "its own alone");
+        let refusal = |accept, refuse| owners_of(accept, refuse).unwrap_err().to_string();
+        assert!(refusal(list(&["anna"]), None).contains("accept: `anna`"));
+        assert!(refusal(list(&[&one]), list(&[&two])).contains("one of accept and refuse"));
+        let many: Vec<String> = (0..=OWNERS_MAX).map(|number| format!("{number:064x}")).collect();
+        assert!(owners_of(None, Some(many)).unwrap_err().to_string().contains("at most 32"));
+    }
+}
