@@ -208,9 +208,11 @@ fn replay(before: &[(Time, Input)], timed: Log) -> u64 {
     for (now, input) in before {
         drop(engine.handle(*now, input.clone()));
     }
+    let mut timed = timed.into_iter();
     let clock = Clock::start();
     let mut wakes = 0;
-    for (now, input) in timed {
+    // What the inputs were recorded in is freed when the clock has stopped.
+    for (now, input) in timed.by_ref() {
         drop(engine.handle(now, input));
         wakes += u64::from(engine.next_wakeup().is_some());
     }

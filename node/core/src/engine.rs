@@ -24,7 +24,7 @@ use crate::message::{Capacity, Gossip, Message};
 use crate::owner::Owner;
 use crate::programs::Programs;
 use crate::snapshot::{Counters, PeerView, Snapshot, Why};
-use crate::time::Time;
+use crate::time::{Soonest, Time};
 use crate::worker::Worker;
 pub use cells::CellsAudit;
 
@@ -103,11 +103,12 @@ impl Engine {
     /// When the engine wants to be handed [`Input::Wake`] at the latest, and why.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<(Time, &'static str)> {
-        let announce = self.members.any_connected().then(|| (self.announce_at(), "capacity is told"));
-        [self.owner.next_wakeup(), self.worker.next_wakeup(), self.exchange.next_wakeup(), announce]
-            .into_iter()
-            .flatten()
-            .min()
+        let mut next = Soonest::default();
+        next.or(self.owner.next_wakeup());
+        next.or(self.worker.next_wakeup());
+        next.or(self.exchange.next_wakeup());
+        next.at(self.members.any_connected().then(|| self.announce_at()), "capacity is told");
+        next.get()
     }
 
     fn dispatch(&mut self, input: Input) {
@@ -236,6 +237,11 @@ impl Engine {
     }
 
     fn parts(&mut self) -> (Ctx<'_>, &mut Owner, &mut Worker, &mut Membership) {
+        let (ctx, owner, worker, members, _) = self.all_parts();
+        (ctx, owner, worker, members)
+    }
+
+    fn all_parts(&mut self) -> (Ctx<'_>, &mut Owner, &mut Worker, &mut Membership, &mut Exchange) {
         let ctx = Ctx {
             now: self.now,
             me: self.me,
@@ -247,7 +253,7 @@ impl Engine {
             effects: &mut self.effects,
             loopback: &mut self.loopback,
         };
-        (ctx, &mut self.owner, &mut self.worker, &mut self.members)
+        (ctx, &mut self.owner, &mut self.worker, &mut self.members, &mut self.exchange)
     }
 
     // ---- views

@@ -17,7 +17,7 @@ use crate::id::{BidId, CallId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Capacity, Class, Gossip, Message, Needs};
 use crate::referral::{CellWord, Introduction, SEEK_TEXT_BYTES_MAX, STAND_MAX, Seek, WITHOUT_MAX};
-use crate::time::Time;
+use crate::time::{Soonest, Time};
 
 /// Bids of one worker that stand; beyond it a new one is dropped.
 const BIDS_PER_WORKER_MAX: usize = 256;
@@ -281,10 +281,11 @@ impl Exchange {
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
-        let sweep = self.sweep_at.map(|at| (at, "the exchange is swept"));
-        let tell = self.tell_at.map(|at| (at, "an exchange tells that it serves"));
-        let untold = self.untold.front().map(|(at, _)| (*at, "an owner is told that it waits"));
-        [sweep, tell, untold].into_iter().flatten().min()
+        let mut next = Soonest::default();
+        next.at(self.sweep_at, "the exchange is swept");
+        next.at(self.tell_at, "an exchange tells that it serves");
+        next.at(self.untold.front().map(|(at, _)| *at), "an owner is told that it waits");
+        next.get()
     }
 
     fn sweep(&mut self, now: Time) {

@@ -25,6 +25,29 @@ impl Time {
     }
 }
 
+/// The earliest of several instants, and why something is to be done then.
+#[derive(Debug, Default)]
+pub(crate) struct Soonest(Option<(Time, &'static str)>);
+
+impl Soonest {
+    /// Something is to be done then, if at all.
+    pub(crate) fn at(&mut self, at: Option<Time>, why: &'static str) {
+        self.or(at.map(|at| (at, why)));
+    }
+
+    /// The same.
+    pub(crate) fn or(&mut self, other: Option<(Time, &'static str)>) {
+        let Some(other) = other else { return };
+        if self.0.is_none_or(|soonest| other < soonest) {
+            self.0 = Some(other);
+        }
+    }
+
+    pub(crate) fn get(self) -> Option<(Time, &'static str)> {
+        self.0
+    }
+}
+
 impl Add<Duration> for Time {
     type Output = Self;
 

@@ -21,9 +21,7 @@ pub struct CellsAudit {
 
 impl Engine {
     pub(super) fn receive_cell(&mut self, from: PeerId, word: CellWord) {
-        // Nothing of the exchange is behind the parts of the engine that it is handed.
-        let mut exchange = core::mem::take(&mut self.exchange);
-        let (mut ctx, owner, worker, members) = self.parts();
+        let (mut ctx, owner, worker, members, exchange) = self.all_parts();
         let ctx = &mut ctx;
         match word {
             CellWord::Stand { bids, ttl_ms } => exchange.on_stand(ctx, members, from, bids, ttl_ms),
@@ -36,7 +34,6 @@ impl Engine {
             CellWord::Introduce(word) => owner.on_introduce(ctx, from, word),
             CellWord::Hire { call, award } => worker.on_hire(ctx, from, call, award),
         }
-        self.exchange = exchange;
     }
 
     /// An owner needs nothing more of a call, at the worker or at the exchange.
@@ -46,11 +43,9 @@ impl Engine {
     }
 
     pub(super) fn on_time_cells(&mut self) {
-        let mut exchange = core::mem::take(&mut self.exchange);
         let slots = self.node.slots;
-        let (mut ctx, _, _, members) = self.parts();
+        let (mut ctx, _, _, members, exchange) = self.all_parts();
         exchange.on_time(&mut ctx, members, slots);
-        self.exchange = exchange;
     }
 
     pub(super) fn audit_cells(&self) -> CellsAudit {

@@ -146,7 +146,7 @@ impl Owner {
         (name, here): (JobId, &mut u32),
     ) -> bool {
         let Some(mut job) = self.jobs.remove(&name) else { return true };
-        let mut frames: BTreeMap<Spot, Vec<Grant>> = BTreeMap::new();
+        let mut frames: Vec<(Spot, Vec<Grant>)> = Vec::new();
         let fits_here = worker.fits(&job.what) && !worker.is_others_turn(ctx.now, ctx.me, job.what.class);
         while let Some(index) = job.queue.front().copied() {
             let room_here =
@@ -165,9 +165,13 @@ impl Owner {
                 }
             };
             let grant = self.desk().lease(ctx, &mut job, index, at);
-            frames.entry(spot).or_default().extend(grant);
+            match frames.iter_mut().find(|(of, _)| *of == spot) {
+                Some((_, grants)) => grants.extend(grant),
+                None => frames.push((spot, grant.into_iter().collect())),
+            }
             job.placed_at = ctx.now;
         }
+        frames.sort_unstable_by_key(|(spot, _)| *spot);
         for (spot, grants) in frames {
             self.send_place(ctx, &job, spot, grants);
         }
@@ -223,7 +227,7 @@ impl Owner {
     }
 
     /// Sends grants in frames of bounded length, and with the first what can be acknowledged.
-    fn send_place(&mut self, ctx: &mut Ctx<'_>, job: &Job, spot: Spot, grants: Vec<Grant>) {
+    fn send_place(&mut self, ctx: &mut Ctx<'_>, job: &Job, spot: Spot, mut grants: Vec<Grant>) {
         let (worker, bid, mut placed) = match spot {
             Spot::Here => (ctx.me, BidId(0), 0),
             Spot::There(place) => {
@@ -234,14 +238,8 @@ impl Owner {
         let mut acks = self.room.acks.remove(&worker).unwrap_or_default();
         let name = job.call.as_ref().map_or(CallId(job.what.job.0), |open| open.call);
         let lease_ms = u32::try_from(ctx.mesh.lease_ms).unwrap_or(u32::MAX);
-        let mut grants = grants.into_iter().peekable();
-        while grants.peek().is_some() {
-            let (mut part, mut bytes) = (Vec::new(), 0);
-            while part.len() < BATCH_MAX && bytes < AWARD_BYTES {
-                let Some(grant) = grants.next() else { break };
-                bytes += grant.input.inline_len();
-                part.push(grant);
-            }
+        while !grants.is_empty() {
+            let part = cut_frame(&mut grants);
             placed += part.len() as u64;
             let (call, acks) = (job.call_message(name, ctx.now), core::mem::take(&mut acks));
             let place = Place { call, bid, placed, lease_ms, acks, grants: part };
@@ -302,6 +300,19 @@ impl Owner {
         }
         self.room.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
     }
+}
+
+/// Takes as many grants from the front as one frame may carry.
+fn cut_frame(grants: &mut Vec<Grant>) -> Vec<Grant> {
+    let mut bytes = 0;
+    let fits = |grant: &&Grant| {
+        let fits = bytes < AWARD_BYTES;
+        bytes += grant.input.inline_len();
+        fits
+    };
+    let count = grants.iter().take(BATCH_MAX).take_while(fits).count();
+    let rest = if count < grants.len() { grants.split_off(count) } else { Vec::new() };
+    core::mem::replace(grants, rest)
 }
 
 /// What a job whose tasks are short calls for.

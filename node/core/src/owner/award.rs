@@ -92,7 +92,7 @@ impl Owner {
             if let Some(call) = withdraw(ctx, job) {
                 self.calls.remove(&call);
             }
-            self.plan_look(ctx, name);
+            self.retire(ctx, name);
             return;
         }
         if ctx.now < job.starts_at {

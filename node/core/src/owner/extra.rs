@@ -69,6 +69,10 @@ impl Desk<'_> {
         let task = job.task_mut(index)?;
         task.attempts += 1;
         let lease = LeaseId { job: name, index, attempt: task.attempts };
+        if task.live.is_empty() {
+            // Most tasks have one attempt.
+            task.live.reserve_exact(1);
+        }
         task.live.push(Attempt::new(task.attempts, worker, ctx.now, expires_at));
         let grant = Grant { lease, input: task.input.clone() };
         if task.first_at.is_none() {

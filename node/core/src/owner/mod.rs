@@ -12,6 +12,7 @@ mod extra;
 mod job;
 mod open;
 mod outcome;
+mod past;
 mod produced;
 mod recall;
 mod room;
@@ -22,7 +23,7 @@ mod verify;
 mod views;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
@@ -35,19 +36,17 @@ use crate::policy::order;
 use crate::standing::Standings;
 use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Report};
-use crate::time::Time;
+use crate::time::{Soonest, Time};
 use crate::worker::Worker;
 pub(crate) use outcome::blobs_with_lengths;
 pub(crate) use room::wait_us;
 
 use dirty::Dirty;
 use job::{Attempt, Job};
+use past::Past;
 use produced::Produced;
 use room::Room;
 use timing::Alarms;
-
-/// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
-const ENDED_MAX: usize = 1000;
 
 /// Longest time for which a worker may fetch, compile and queue a task; with twice the task's own wall limit, the
 /// bound of what renewals can prolong. In microseconds.
@@ -56,11 +55,9 @@ const HOLD_MAX_US: u64 = 600_000_000;
 /// The owner role.
 #[derive(Debug, Default)]
 pub(crate) struct Owner {
-    /// Boxed: a map moves its values about.
+    /// Those that have not ended. Boxed: a map moves its values about.
     jobs: BTreeMap<JobId, Box<Job>>,
-    /// In order of submission.
-    order: BTreeMap<u64, JobId>,
-    ended: VecDeque<JobId>,
+    past: Past,
     calls: BTreeMap<CallId, JobId>,
     /// No call is to be repeated earlier.
     repeat_at: Option<Time>,
@@ -69,7 +66,8 @@ pub(crate) struct Owner {
     leases: BTreeSet<(PeerId, LeaseId)>,
     expiries: BTreeSet<(Time, LeaseId)>,
     fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
-    acks: BTreeMap<PeerId, Vec<LeaseId>>,
+    /// What is acknowledged when the input has been handled.
+    acks: Vec<(PeerId, LeaseId)>,
     room: Room,
     submitted: u64,
     doubts: seek::Doubts,
@@ -87,7 +85,7 @@ impl Owner {
 
     pub(crate) fn on_submit(&mut self, ctx: &mut Ctx<'_>, mut what: Submission) {
         let name = what.job;
-        if self.jobs.contains_key(&name) {
+        if self.jobs.contains_key(&name) || self.past.tasks_of(name).is_some() {
             ctx.counters.dropped += 1;
             return;
         }
@@ -108,7 +106,6 @@ impl Owner {
         let job = Job::new(what, self.submitted, key, service_us, ctx.now);
         self.alarms.on_submit(&job, ctx.now);
         self.jobs.insert(name, Box::new(job));
-        self.order.insert(self.submitted, name);
         self.take_inputs(ctx, name, inputs);
         self.dirty.insert(name);
         self.end_if_over(ctx, name);
@@ -205,18 +202,20 @@ impl Owner {
         ctx.emit(Effect::Unpin(job.what.program.module));
         ctx.unpin(&job.what.program.files);
         self.dirty.insert(name);
-        self.ended.push_back(name);
         ctx.notify(Event::JobEnded { job: name });
-        if self.ended.len() > ENDED_MAX
-            && let Some(oldest) = self.ended.pop_front()
-            && let Some(gone) = self.jobs.remove(&oldest)
-        {
-            self.order.remove(&gone.number);
+    }
+
+    /// Nothing of a job is left anywhere; if it has ended, its figures stay.
+    fn retire(&mut self, ctx: &Ctx<'_>, name: JobId) {
+        if self.jobs.get(&name).is_none_or(|job| !job.ended) {
+            self.plan_look(ctx, name);
+        } else if let Some(job) = self.jobs.remove(&name) {
+            self.past.add(job.number, job.view());
         }
     }
 
     fn ack(&mut self, worker: PeerId, lease: LeaseId) {
-        self.acks.entry(worker).or_default().push(lease);
+        self.acks.push((worker, lease));
     }
 
     // ---- peers and time
@@ -330,20 +329,29 @@ impl Owner {
     /// Says what the input changed: acknowledgements, awards, calls. Several rounds may follow one another, because
     /// this node's own worker answers at once.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership, worker: &Worker) {
-        for (worker, leases) in core::mem::take(&mut self.acks) {
-            let now = if self.room.defers_to(worker, ctx.now) {
-                self.room.defer(worker, leases, ctx.now)
-            } else {
-                Some(leases)
-            };
-            now.into_iter().for_each(|leases| say_safe(ctx, members, worker, &leases));
-        }
+        self.acknowledge(ctx, members);
         let mut dirty = self.take_dirty(ctx.now);
         for name in dirty.drain(..) {
             self.place(ctx, members, name);
         }
         self.dirty.give_back(dirty);
         self.place_ahead(ctx, members, worker);
+    }
+
+    /// Acknowledges what came, each worker's in one frame, at once or with the next word to it.
+    fn acknowledge(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.acks.sort_by_key(|(worker, _)| *worker);
+        for part in self.acks.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((worker, _)) = part.first() else { continue };
+            let leases = part.iter().map(|(_, lease)| *lease);
+            let now = if self.room.defers_to(*worker, ctx.now) {
+                self.room.defer(*worker, leases, ctx.now)
+            } else {
+                Some(leases.collect())
+            };
+            now.into_iter().for_each(|leases| say_safe(ctx, members, *worker, &leases));
+        }
+        self.acks.clear();
     }
 
     /// The jobs to bring in line: who comes first is offered first what this node itself has free.
@@ -360,10 +368,13 @@ impl Owner {
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
-        let lease = self.expiries.first().map(|(at, _)| (*at, "a lease ends"));
-        let call = self.repeat_at.map(|at| (at, "a call is repeated"));
-        let look = self.looks.first().map(|(at, _)| (*at, "slow tasks are looked for"));
-        [lease, call, look, self.alarms.next_wakeup(), self.room.next_wakeup()].into_iter().flatten().min()
+        let mut next = Soonest::default();
+        next.at(self.expiries.first().map(|(at, _)| *at), "a lease ends");
+        next.at(self.repeat_at, "a call is repeated");
+        next.at(self.looks.first().map(|(at, _)| *at), "slow tasks are looked for");
+        next.or(self.alarms.next_wakeup());
+        self.room.next_wakeup(&mut next);
+        next.get()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::id::{BidId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Class, Message};
 use crate::standing::Trust;
-use crate::time::Time;
+use crate::time::{Soonest, Time};
 
 /// Workers up to which all are compared.
 const SCAN_MAX: usize = 32;
@@ -113,7 +113,12 @@ impl Room {
     }
 
     /// Keeps acknowledgements back; what comes back is to be sent now.
-    pub(super) fn defer(&mut self, worker: PeerId, leases: Vec<LeaseId>, now: Time) -> Option<Vec<LeaseId>> {
+    pub(super) fn defer(
+        &mut self,
+        worker: PeerId,
+        leases: impl Iterator<Item = LeaseId>,
+        now: Time,
+    ) -> Option<Vec<LeaseId>> {
         let kept = self.acks.entry(worker).or_default();
         kept.extend(leases);
         self.ack_at.get_or_insert(now.plus_ms(ACK_MS));
@@ -139,10 +144,9 @@ impl Room {
         self.called.remove(&job.what.job);
     }
 
-    pub(super) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
-        let look = self.look_at.map(|at| (at, "a short task is called out"));
-        let acks = self.ack_at.map(|at| (at, "outcomes are acknowledged"));
-        [look, acks].into_iter().flatten().min()
+    pub(super) fn next_wakeup(&self, next: &mut Soonest) {
+        next.at(self.look_at, "a short task is called out");
+        next.at(self.ack_at, "outcomes are acknowledged");
     }
 
     pub(super) fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {

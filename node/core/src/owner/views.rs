@@ -12,7 +12,10 @@ use crate::time::Time;
 
 impl Owner {
     pub(crate) fn job_views(&self) -> Vec<JobView> {
-        self.order.values().filter_map(|name| self.jobs.get(name)).map(|job| job.view()).collect()
+        let live = self.jobs.values().map(|job| (job.number, job.view()));
+        let mut all: Vec<(u64, JobView)> = live.chain(self.past.views()).collect();
+        all.sort_unstable_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, view)| view).collect()
     }
 
     pub(crate) fn backlog(&self) -> u32 {
@@ -28,7 +31,11 @@ impl Owner {
     }
 
     pub(crate) fn why(&self, now: Time, members: &Membership, name: JobId, index: u32) -> Option<Why> {
-        let job = self.jobs.get(&name)?;
+        let Some(job) = self.jobs.get(&name) else {
+            let ended =
+                Why { state: TaskView::Ended, deadline: None, answers: Vec::new(), notes: Vec::new() };
+            return self.past.tasks_of(name).filter(|tasks| index < *tasks).map(|_| ended);
+        };
         if index >= job.total {
             return None;
         }

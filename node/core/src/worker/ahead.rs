@@ -195,13 +195,11 @@ impl Worker {
         if self.calls.is_empty() {
             return false;
         }
-        let calls = self.queue(now);
         let turn = self.turn_of(owner, class);
-        let before = calls.iter().take_while(|(other, _)| *other < turn);
-        let late = |key| {
-            self.calls.get(key).is_none_or(|open| self.too_late(now, key.0, &open.call, open.due).is_some())
-        };
-        before.map(|(_, key)| key).any(|key| key.0 != owner && !late(key))
+        self.wanting().filter(|(key, _)| key.0 != owner).any(|(key, open)| {
+            let before = self.call_turn(now, key.0, open) < turn;
+            before && self.too_late(now, key.0, &open.call, open.due).is_none()
+        })
     }
 
     /// Answers a call for short tasks with a standing bid. False when it is to be answered like any other.

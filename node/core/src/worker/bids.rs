@@ -183,7 +183,7 @@ impl Worker {
     }
 
     /// The calls that want more than they were offered.
-    fn wanting(&self) -> impl Iterator<Item = (&(PeerId, CallId), &OpenCall)> {
+    pub(super) fn wanting(&self) -> impl Iterator<Item = (&(PeerId, CallId), &OpenCall)> {
         let wants = |(key, open): &(&(PeerId, CallId), &OpenCall)| {
             open.wanted > open.reserved && self.outbox.takes(key.0)
         };
@@ -192,20 +192,22 @@ impl Worker {
 
     /// The same, whose turn it is first.
     pub(super) fn queue(&self, now: Time) -> Vec<(Turn, (PeerId, CallId))> {
-        let turns = self.wanting().map(|(key, open)| {
-            let claim = Claim {
-                wasteful: self.wasteful.contains(&key.0),
-                class: open.call.class,
-                waited_us: now.since_us(open.waits_since),
-                due: open.due,
-                used_us: self.shares.used_us(key.0),
-                turn: open.turn,
-            };
-            (order::turn(&claim), *key)
-        });
+        let turns = self.wanting().map(|(key, open)| (self.call_turn(now, key.0, open), *key));
         let mut turns: Vec<_> = turns.collect();
         turns.sort_unstable();
         turns
+    }
+
+    /// The place of a call of that owner among those that wait.
+    pub(super) fn call_turn(&self, now: Time, owner: PeerId, open: &OpenCall) -> Turn {
+        order::turn(&Claim {
+            wasteful: self.wasteful.contains(&owner),
+            class: open.call.class,
+            waited_us: now.since_us(open.waits_since),
+            due: open.due,
+            used_us: self.shares.used_us(owner),
+            turn: open.turn,
+        })
     }
 
     /// Slots beyond the free ones that a task of that class may have at once, because what runs there is of a lower

@@ -75,7 +75,8 @@ pub(super) struct Outbox {
     /// Boxed: a map moves its values about.
     kept: BTreeMap<(PeerId, LeaseId), Box<Undelivered>>,
     due: BTreeSet<(Time, PeerId, LeaseId)>,
-    fresh: BTreeMap<PeerId, Vec<LeaseId>>,
+    /// What ended and was not sent yet.
+    fresh: Vec<(PeerId, LeaseId)>,
     /// Outcomes for this node's own owner, which gets them before the input is done with: none of them can be lost.
     own: Vec<Delivery>,
     /// How many of them wait for each owner.
@@ -127,7 +128,7 @@ impl Outbox {
         self.due.insert((send_at, owner, lease));
         match leaf {
             Some(leaf) => self.unsigned.push((owner, lease, leaf)),
-            None => self.fresh.entry(owner).or_default().push(lease),
+            None => self.fresh.push((owner, lease)),
         }
     }
 
@@ -144,7 +145,7 @@ impl Outbox {
         for lease in leases {
             self.forget(ctx, owner, lease);
         }
-        self.fresh.remove(&owner);
+        self.fresh.retain(|(to, _)| *to != owner);
         self.unsigned.retain(|(to, _, _)| *to != owner);
     }
 
@@ -161,6 +162,10 @@ impl Outbox {
     /// Hands an outcome to this node's own owner.
     pub(super) fn put_own(&mut self, lease: LeaseId, sealed: Sealed) {
         let Sealed { report, memo, leaf: _ } = sealed;
+        if self.own.is_empty() {
+            // Most come one at a time, and are large.
+            self.own.reserve_exact(1);
+        }
         self.own.push(Delivery { lease, report, memo, proof: None });
     }
 
@@ -169,16 +174,22 @@ impl Outbox {
         core::mem::take(&mut self.own)
     }
 
-    /// What ended since it was last asked for, and is to be sent; what is to be signed comes once it is, or with the
-    /// first repetition.
-    pub(super) fn take_fresh(&mut self, ctx: &mut Ctx<'_>) -> BTreeMap<PeerId, Vec<LeaseId>> {
+    /// What ended since it was last asked for, and is to be sent, by owner; what is to be signed comes once it is, or
+    /// with the first repetition.
+    pub(super) fn take_fresh(&mut self, ctx: &mut Ctx<'_>) -> Vec<(PeerId, LeaseId)> {
         if !self.unsigned.is_empty() {
             let unsigned = core::mem::take(&mut self.unsigned);
-            for (owner, lease) in self.batches.open(ctx, &unsigned) {
-                self.fresh.entry(owner).or_default().push(lease);
-            }
+            self.fresh.extend(self.batches.open(ctx, &unsigned));
         }
+        self.fresh.sort_by_key(|(owner, _)| *owner);
         core::mem::take(&mut self.fresh)
+    }
+
+    /// The list is kept: every input fills and empties it.
+    pub(super) fn give_back(&mut self, mut sent: Vec<(PeerId, LeaseId)>) {
+        sent.clear();
+        sent.append(&mut self.fresh);
+        self.fresh = sent;
     }
 
     /// Whether so much waits that nothing more is taken of anybody.
@@ -195,7 +206,7 @@ impl Outbox {
         for (owner, lease, proof) in self.batches.close(batch, signature) {
             let Some(entry) = self.kept.get_mut(&(owner, lease)) else { continue };
             entry.proof = Some(proof);
-            self.fresh.entry(owner).or_default().push(lease);
+            self.fresh.push((owner, lease));
         }
     }
 
@@ -226,7 +237,7 @@ impl Outbox {
             }
         }
         for (owner, leases) in direct {
-            self.send(ctx, owner, &leases, None);
+            self.send(ctx, owner, leases.into_iter(), None);
         }
     }
 
@@ -235,12 +246,18 @@ impl Outbox {
     }
 
     /// Sends outcomes, and with the last of them what this worker takes next.
-    pub(super) fn send(&self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId], ahead: Option<Ahead>) {
-        let mut frame: Vec<Delivery> = Vec::new();
+    pub(super) fn send(
+        &self,
+        ctx: &mut Ctx<'_>,
+        owner: PeerId,
+        leases: impl ExactSizeIterator<Item = LeaseId>,
+        ahead: Option<Ahead>,
+    ) {
+        let mut frame: Vec<Delivery> = Vec::with_capacity(leases.len().min(BATCH_MAX));
         let mut bytes = 0;
         for lease in leases {
-            let Some(entry) = self.kept.get(&(owner, *lease)) else { continue };
-            let delivery = entry.delivery(*lease);
+            let Some(entry) = self.kept.get(&(owner, lease)) else { continue };
+            let delivery = entry.delivery(lease);
             bytes += delivery.report.payloads().into_iter().map(Payload::inline_len).sum::<u64>();
             frame.push(delivery);
             if frame.len() >= BATCH_MAX || bytes >= FRAME_BYTES {

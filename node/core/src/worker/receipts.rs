@@ -61,6 +61,9 @@ impl Batches {
 
     /// Gives up what nobody signed in time.
     pub(super) fn expire(&mut self, now: Time, wait_ms: u64) {
+        if self.open.is_empty() {
+            return;
+        }
         self.open.retain(|_, batch| batch.since.plus_ms(wait_ms) > now);
     }
 }

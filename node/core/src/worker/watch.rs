@@ -9,7 +9,7 @@ use crate::effect::Effect;
 use crate::id::{LeaseId, PeerId, RunId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, GOSSIP_RANGES_MAX, Gossip, LeaseRange, Message};
-use crate::time::Time;
+use crate::time::{Soonest, Time};
 
 /// Running longer than this, and much longer than was thought, says that the guess was wrong; in microseconds.
 const STUCK_US: u64 = 1_000_000;
@@ -162,21 +162,25 @@ impl Worker {
         if !own.is_empty() {
             ctx.send(ctx.me, Message::Outcome(own));
         }
-        for (owner, leases) in self.outbox.take_fresh(ctx) {
-            let ahead = self.keep_room_again(ctx, members, owner);
-            self.outbox.send(ctx, owner, &leases, ahead);
+        let fresh = self.outbox.take_fresh(ctx);
+        for part in fresh.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((owner, _)) = part.first() else { continue };
+            let ahead = self.keep_room_again(ctx, members, *owner);
+            self.outbox.send(ctx, *owner, part.iter().map(|(_, lease)| *lease), ahead);
         }
+        self.outbox.give_back(fresh);
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
-        let bid = self.bid_ends.first().map(|(at, _)| (*at, "a bid ends"));
-        let call = self.call_end.map(|at| (at, "a call ends"));
-        let renew = self.renew_at.map(|at| (at, "leases are renewed"));
-        let stand = self.stands.again_at.map(|at| (at, "what stands is said again"));
-        let look = self.look_at.map(|at| (at, "what runs is not short any more"));
-        let age = self.ageing.first().map(|(at, _)| (*at, "what waits counts as more urgent"));
-        let outbox = self.outbox.next_wakeup().map(|at| (at, "an outcome is sent again"));
-        let standing = self.standings.next_wakeup().map(|at| (at, "a standing bid ends"));
-        [bid, standing, call, renew, stand, look, age, outbox].into_iter().flatten().min()
+        let mut next = Soonest::default();
+        next.at(self.bid_ends.first().map(|(at, _)| *at), "a bid ends");
+        next.at(self.standings.next_wakeup(), "a standing bid ends");
+        next.at(self.call_end, "a call ends");
+        next.at(self.renew_at, "leases are renewed");
+        next.at(self.stands.again_at, "what stands is said again");
+        next.at(self.look_at, "what runs is not short any more");
+        next.at(self.ageing.first().map(|(at, _)| *at), "what waits counts as more urgent");
+        next.at(self.outbox.next_wakeup(), "an outcome is sent again");
+        next.get()
     }
 }
