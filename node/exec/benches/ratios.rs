@@ -1,7 +1,8 @@
 //! How many times as long as bare wasmtime: every figure is the median of ratios of runs that followed one another at
 //! once, so that a machine whose speed drifts does not decide. The loops, tasks in batches, and two slots beside one.
 //!
-//! `cargo bench -p weft-exec --bench ratios`. Below 1 is faster than the reference; the quartiles say how sure it is.
+//! `cargo bench -p weft-exec --bench ratios`, with `-- WORD` behind it for the rows that have this word in their name.
+//! Below 1 is faster than the reference; the quartiles say how sure it is.
 
 #![expect(
     clippy::unwrap_used,
@@ -41,15 +42,25 @@ fn main() {
     println!("{:44} {:>8} {:>8} {:>8} {:>12}", "", "quartile", "median", "quartile", "reference");
     loops(Setting::PROCESS, "process");
     loops(Setting::THREAD, "thread");
-    let command = wat::parse_str(COMMAND).unwrap();
-    let bare = Bare::function(FUNCTIONS, "weft_fn_echo");
-    batches("function", FUNCTIONS, &Entry::Function("echo".into()), || drop(bare.call(INPUT)));
-    let bare = BareCommand::new(&command);
-    batches("command", &command, &Entry::Command, || drop(bare.run(INPUT)));
+    if wanted("1000 functions") {
+        let bare = Bare::function(FUNCTIONS, "weft_fn_echo");
+        batches("function", FUNCTIONS, &Entry::Function("echo".into()), || drop(bare.call(INPUT)));
+    }
+    if wanted("1000 commands") {
+        let command = wat::parse_str(COMMAND).unwrap();
+        let bare = BareCommand::new(&command);
+        batches("command", &command, &Entry::Command, || drop(bare.run(INPUT)));
+    }
+}
+
+/// Whether a row of this name is asked for: all are, unless the command line says which. (`cargo bench` adds flags.)
+fn wanted(name: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| name.contains(&word))
 }
 
 fn loops(setting: Setting, kind: &str) {
-    for (name, size) in SIZES {
+    for (name, size) in SIZES.into_iter().filter(|(name, _)| wanted(&format!("{name}, {kind} slot"))) {
         let input = size.to_string();
         let bare = Bare::function(LOOPS, &format!("weft_fn_{name}"));
         let pool = PoolBench::new(LOOPS, Entry::Function(name.into()), setting, 1);
@@ -69,7 +80,7 @@ fn batches(name: &str, module: &[u8], entry: &Entry, bare: impl Fn()) {
         pool
     };
     let (one, two) = (pool(1), pool(2));
-    let thousand = |pool: &PoolBench| assert_eq!(pool.run(BATCH, INPUT).len() as u64, BATCH);
+    let thousand = |pool: &PoolBench| assert_eq!(pool.reports(BATCH, INPUT).len() as u64, BATCH);
     row(&format!("1000 {name}s, one slot / bare"), || thousand(&one), || (0..BATCH).for_each(|_| bare()));
     row(&format!("1000 {name}s, one slot / two slots"), || thousand(&one), || thousand(&two));
 }

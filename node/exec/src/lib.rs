@@ -23,6 +23,7 @@ mod cache;
 mod code;
 mod compile;
 mod component;
+mod cpu;
 mod disk;
 mod engines;
 mod function;

@@ -83,6 +83,16 @@ pub(crate) enum Door<'a> {
     Component(&'a component::Command),
 }
 
+impl Door<'_> {
+    /// Whether what goes in by it could print anything: a function that imports nothing can't.
+    pub(crate) fn prints(&self) -> bool {
+        match self {
+            Self::Command(..) | Self::Component(_) => true,
+            Self::Function(core, _) => core.wasi,
+        }
+    }
+}
+
 /// The exports that a function's call needs.
 #[derive(Clone, Copy)]
 pub(crate) struct FunctionDoor<'a> {

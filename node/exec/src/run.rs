@@ -4,14 +4,14 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use weft_core::{Failure, Limit, Outcome, Program, TaskId, Usage};
 
 use crate::component::Desk;
+use crate::cpu;
 use crate::engines::EngineKey;
 use crate::function::{self, Answer};
 use crate::guest::{Bounds, Guest};
@@ -75,25 +75,29 @@ pub(crate) struct Attempt<'a> {
     pub(crate) stop: &'a Stop,
     /// Memory that this node gives any task.
     pub(crate) node_bytes: u64,
+    /// Now. Each look at the clock costs something, so that whoever has looked says what he saw.
+    pub(crate) started: Instant,
 }
 
 impl Attempt<'_> {
-    /// Runs it to its end, whatever happens; a panic of the host loses this task and nothing else.
-    pub(crate) fn run(self) -> Finished {
-        let started = Instant::now();
+    /// Runs it to its end, whatever happens, and says when that was; a panic of the host loses this task and nothing
+    /// else.
+    pub(crate) fn run(self) -> (Finished, Instant) {
         // Held time is nobody's.
-        let (stop, held_before) = (self.stop, self.stop.held());
-        let cpu_before = thread_cpu_us();
+        let (stop, started, held_before) = (self.stop, self.started, self.stop.held());
+        let cpu_before = cpu::thread_used(started);
         let in_bytes = (self.given.input.len() as u64).saturating_add(self.given.files.len() as u64);
         let mut finished = catch_unwind(AssertUnwindSafe(|| self.run_caught()))
             .unwrap_or_else(|panic| Finished::bare(lost_to_panic(panic.as_ref())));
-        let wall = started.elapsed().saturating_sub(stop.held().saturating_sub(held_before));
-        finished.usage.wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
+        let ended = Instant::now();
+        let held = stop.held().saturating_sub(held_before);
+        let wall = ended.saturating_duration_since(started).saturating_sub(held);
+        finished.usage.wall_us = micros(wall);
         finished.usage.in_bytes = in_bytes;
         let brought = [&finished.output, &finished.errors, &finished.files];
         finished.usage.out_bytes = brought.iter().map(|bytes| bytes.len() as u64).sum();
-        finished.usage.cpu_us = thread_cpu_us().saturating_sub(cpu_before);
-        finished
+        finished.usage.cpu_us = micros(cpu::thread_used(ended).saturating_sub(cpu_before));
+        (finished, ended)
     }
 
     fn run_caught(mut self) -> Finished {
@@ -111,19 +115,21 @@ impl Attempt<'_> {
         };
         let limits = self.program.limits;
         let printer: Option<SharedPrinter> = self.printer.take().map(|printer| Arc::new(Mutex::new(printer)));
-        let output = Sink::output(limits.output_bytes, printer.clone());
+        let command = matches!(door, Door::Command(..) | Door::Component(_));
+        // A function's output is its answer.
+        let output = command.then(|| Sink::output(limits.output_bytes, printer.clone()));
         let errors = Sink::errors(limits.errors_bytes, printer);
-        self.stop.lend(&output, &errors);
-        let mut store = match self.store(door, &output, &errors) {
+        self.stop.lend(output.as_ref(), door.prints().then_some(&errors));
+        let mut store = match self.store(door, output.as_ref(), &errors) {
             Ok(store) => store,
             Err(text) => return Finished::bare(Outcome::Invalid(text)),
         };
         let result = self.enter(&mut store, door, &errors);
 
-        let command = matches!(door, Door::Command(..) | Door::Component(_));
         // The reason that was noted when a run was ended is truer than the error which unwound it.
         let ended = store.data_mut().take_end().map(|end| of_end(end, command));
-        let exceeded = output.exceeded().or_else(|| errors.exceeded()).map(Outcome::LimitExceeded);
+        let exceeded = output.as_ref().and_then(Sink::exceeded).or_else(|| errors.exceeded());
+        let exceeded = exceeded.map(Outcome::LimitExceeded);
         let (outcome, answer) = match result {
             Ok((outcome, answer)) => (exceeded.unwrap_or(outcome), answer),
             Err(broken) => (exceeded.or(ended).unwrap_or_else(|| of_broken(broken, limits.fuel)), None),
@@ -136,15 +142,15 @@ impl Attempt<'_> {
         let vfs = store.data_mut().files.take();
         drop(store);
         let (outcome, files) = leave(outcome, vfs, &errors);
-        let output = answer.unwrap_or_else(|| output.take());
+        let output = answer.or_else(|| output.map(|output| output.take())).unwrap_or_default();
         Finished { outcome, output, errors: errors.take(), files, usage }
     }
 
     /// # Errors
     /// With a text for the task's author, when the files it is given are no sound archive.
-    fn store(&self, door: Door<'_>, output: &Sink, errors: &Sink) -> Result<Store<Guest>, String> {
+    fn store(&self, door: Door<'_>, output: Option<&Sink>, errors: &Sink) -> Result<Store<Guest>, String> {
         let limits = self.program.limits;
-        let watch = Watch::new(self.stop.clone(), limits.wall_ms, Instant::now());
+        let watch = Watch::new(self.stop.clone(), limits.wall_ms, self.started);
         let world = World::new(self.program.profile, self.task);
         let bounds = Bounds::new(limits.memory_bytes, self.node_bytes);
         let mut files = Files::new(self.given.files.clone(), limits);
@@ -154,13 +160,14 @@ impl Attempt<'_> {
         }
         let mut guest = Guest::new(files, watch, world, bounds);
         let input = || self.given.input.clone();
+        // A function's input and output are arguments and answer; what it prints is for people.
+        let output = output.unwrap_or(errors);
         match door {
             Door::Command(core, _) => {
                 guest.wasi = core.wasi.then(|| Wasi::new(self.program, input(), output, errors));
             }
-            // A function's input and output are arguments and answer; what it prints is for people.
             Door::Function(core, _) => {
-                guest.wasi = core.wasi.then(|| Wasi::new(self.program, Bytes::new(), errors, errors));
+                guest.wasi = core.wasi.then(|| Wasi::new(self.program, Bytes::new(), output, errors));
             }
             Door::Component(_) => {
                 guest.desk = Some(Box::new(Desk::new(self.program, input(), output, errors)));
@@ -263,8 +270,6 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&'static str>().copied()).unwrap_or("no text")
 }
 
-fn thread_cpu_us() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let micros = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1000);
-    u64::try_from(micros).unwrap_or(0)
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -286,7 +286,9 @@ impl Sandbox {
     ) -> Finished {
         let running = self.0.ticker.as_ref().map(Ticker::keep);
         let node_bytes = self.0.memory_max_bytes;
-        let finished = Attempt { prepared, program, task, given, printer, stop, node_bytes }.run();
+        let started = Instant::now();
+        let (finished, _) =
+            Attempt { prepared, program, task, given, printer, stop, node_bytes, started }.run();
         drop(running);
         finished
     }

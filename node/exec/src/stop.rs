@@ -29,8 +29,8 @@ struct Flag {
     held_us: AtomicU64,
     /// Who counts instead, for a run whose process is stopped as a whole.
     held_by: Option<Box<dyn Fn() -> Duration + Send + Sync>>,
-    /// Where the run prints, for who ends its process and answers for it.
-    sinks: Mutex<Option<(Sink, Sink)>>,
+    /// Where the run prints, for who ends its process and answers for it: output and errors.
+    sinks: Mutex<(Option<Sink>, Option<Sink>)>,
     lock: Mutex<()>,
     wake: Condvar,
 }
@@ -92,19 +92,21 @@ impl Stop {
         }
     }
 
-    /// Notes where a run prints: whoever ends its process answers for it.
-    pub(crate) fn lend(&self, output: &Sink, errors: &Sink) {
+    /// Notes where a run prints, if it does: whoever ends its process answers for it.
+    pub(crate) fn lend(&self, output: Option<&Sink>, errors: Option<&Sink>) {
         if self.0.held_by.is_some() {
-            *self.sinks() = Some((output.clone(), errors.clone()));
+            *self.sinks() = (output.cloned(), errors.cloned());
         }
     }
 
-    /// What the last run printed, and nobody took.
+    /// What the last run printed, and nobody took: output and errors.
     pub(crate) fn printed(&self) -> (Vec<u8>, Vec<u8>) {
-        self.sinks().as_ref().map(|(output, errors)| (output.take(), errors.take())).unwrap_or_default()
+        let (output, errors) = &*self.sinks();
+        let take = |sink: &Option<Sink>| sink.as_ref().map(Sink::take).unwrap_or_default();
+        (take(output), take(errors))
     }
 
-    fn sinks(&self) -> MutexGuard<'_, Option<(Sink, Sink)>> {
+    fn sinks(&self) -> MutexGuard<'_, (Option<Sink>, Option<Sink>)> {
         self.0.sinks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -18,10 +18,10 @@ use super::programs::Runnable;
 use super::state::Waiting;
 use crate::slot::page::{Page, is_before};
 use crate::slot::socket::{Broken, Incoming, Outgoing};
-use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, PROTOCOL, ToSlot};
+use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, Input, PROTOCOL, ToSlot};
 
 /// Tasks that one slot has at most, the running one among them.
-pub(super) const TASKS_MAX: usize = 64;
+pub(super) const TASKS_MAX: usize = 128;
 /// Work that one slot has at most beyond its first task, by what its programs took so far.
 pub(super) const WORK_MAX: Duration = Duration::from_micros(2000);
 /// Frames and bytes that are read from one slot before others have their turn.
@@ -187,7 +187,7 @@ impl Child {
             number,
             program: runnable.program_number,
             task: waiting.work.task,
-            input: waiting.work.input.clone(),
+            input: Input::of(&waiting.work.input),
             since_us: waiting.since_us,
             stream: waiting.work.stream,
         };
@@ -212,24 +212,22 @@ impl Child {
         Ok(())
     }
 
-    /// What it says, and files that came with it through `file`.
+    /// Reads once from its socket. False if there was nothing, or if its turn is over.
     ///
     /// # Errors
-    /// When it closed the socket or says what no slot says.
-    pub(super) fn hear(&mut self, words: &mut Vec<(FromSlot, Vec<OwnedFd>)>) -> Result<(), Broken> {
-        if self.closed {
-            return Ok(());
-        }
-        for _ in 0..READS_PER_TURN {
-            if !self.incoming.receive(&self.socket)? {
-                break;
-            }
-            while let Some(word) = self.incoming.next::<FromSlot, FROM_SLOT_CLAIM_MAX>()? {
-                let files = (0..word.files()).map(|_| self.incoming.file()).collect::<Result<_, _>>()?;
-                words.push((word, files));
-            }
-        }
-        Ok(())
+    /// When it closed the socket or sends more files than it may.
+    pub(super) fn listen(&mut self, reads: usize) -> Result<bool, Broken> {
+        Ok(!self.closed && reads < READS_PER_TURN && self.incoming.receive(&self.socket)?)
+    }
+
+    /// The next of what it said, with the files that came with that.
+    ///
+    /// # Errors
+    /// When it says what no slot says.
+    pub(super) fn hear(&mut self) -> Result<Option<(FromSlot, Vec<OwnedFd>)>, Broken> {
+        let Some(word) = self.incoming.next::<FromSlot, FROM_SLOT_CLAIM_MAX>()? else { return Ok(None) };
+        let files = (0..word.files()).map(|_| self.incoming.file()).collect::<Result<_, _>>()?;
+        Ok(Some((word, files)))
     }
 
     /// The task that a report names: the first that is not reported. What was taken back was not started, and is not

@@ -2,6 +2,7 @@
 //! one that breaks the protocol is killed, and its tasks are answered or go elsewhere.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{SealFlags, fcntl_get_seals};
@@ -53,19 +54,23 @@ impl Front {
     }
 
     fn listen(&self, state: &mut State, child: &mut Child, now: Instant) {
-        let mut words = Vec::new();
-        let heard = child.hear(&mut words);
-        for (word, files) in words {
-            if let Err(error) = self.obey(state, child, word, files, now) {
-                return child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}"))));
-            }
-        }
-        match heard {
+        match self.hear(state, child, now) {
             Ok(()) => {}
             // An honest one closes it by dying, and how it died is told by its other descriptor.
             Err(Broken::Closed) => child.hang_up(&state.epoll),
             Err(error) => child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}")))),
         }
+    }
+
+    fn hear(&self, state: &mut State, child: &mut Child, now: Instant) -> Result<(), Broken> {
+        let mut reads = 0;
+        while child.listen(reads)? {
+            reads += 1;
+            while let Some((word, files)) = child.hear()? {
+                self.obey(state, child, word, files, now)?;
+            }
+        }
+        Ok(())
     }
 
     fn obey(
@@ -192,7 +197,9 @@ fn culprit(child: &Child, ending: Option<&Ending>) -> Option<u32> {
 fn part(brought: Brought, files: &mut impl Iterator<Item = OwnedFd>) -> Result<Part, Broken> {
     match brought {
         Brought::Inline(bytes) if bytes.len() <= weft_core::task::INLINE_BYTES_MAX => {
-            Ok(Part::Ready(Payload::Inline(bytes.into())))
+            // Most bring nothing in most parts, and nothing needs no memory.
+            let bytes = if bytes.is_empty() { Arc::default() } else { Arc::from(bytes) };
+            Ok(Part::Ready(Payload::Inline(bytes)))
         }
         Brought::Inline(_) => Err(Broken::Protocol("a payload is too long to travel inline")),
         Brought::File(bytes) => {

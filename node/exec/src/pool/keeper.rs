@@ -86,7 +86,9 @@ impl Keeper {
         }
         // Interrupted or not: whoever called has something to look at, or looks in vain.
         let _ready = poll(&mut fds, None);
-        let _rang = rustix::io::read(&self.0.bell, &mut [0_u8; 8]);
+        if fds.first().is_some_and(|bell| bell.revents().contains(PollFlags::IN)) {
+            let _rang = rustix::io::read(&self.0.bell, &mut [0_u8; 8]);
+        }
         if kept {
             front.turn();
         }

@@ -12,7 +12,7 @@ use weft_core::{Outcome, Program, Report, RunId, Work};
 
 use super::assigned::{Asked, Ending};
 use super::carrier::Carriers;
-use super::child::{Child, Phase, Spawned, TIMER};
+use super::child::{Child, Phase, Spawned, TASKS_MAX, TIMER};
 use super::keeper::Keeper;
 use super::programs::{CodeKey, Wish};
 use super::state::{Errand, State};
@@ -64,10 +64,16 @@ impl Front {
     }
 
     pub(super) fn submit(&self, work: Vec<(RunId, Work)>) {
-        let since_us = now_us();
+        let (since_us, now) = (now_us(), Instant::now());
         let mut state = self.lock();
-        for (run, work) in work {
-            state.enter(run, work, since_us, |blob| self.blobs.len(blob));
+        // The slots begin while the rest is taken in.
+        let full = TASKS_MAX.saturating_mul(state.slots.max(1));
+        let mut work = work.into_iter();
+        while work.len() > 0 {
+            for (run, work) in work.by_ref().take(full) {
+                state.enter(run, work, since_us, |blob| self.blobs.len(blob));
+            }
+            state.hand_out(now);
         }
         self.advance(state);
     }
@@ -274,13 +280,16 @@ impl Front {
     /// # Errors
     /// Why it will not be.
     pub(super) fn begin(&self, longest: Duration) -> Result<(), String> {
-        self.advance(self.lock());
+        let mut state = self.lock();
+        state.awaited = true;
+        self.advance(state);
         let is_open = |state: &mut State| {
             let ready = state.children.values().any(|child| child.phase == Phase::Ready);
             state.slots > 0 && state.broken.is_none() && !ready
         };
         let waited = self.changed.wait_timeout_while(self.lock(), longest, is_open);
-        let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.awaited = false;
         match &state.broken {
             Some(text) => Err(text.clone()),
             None if timeout.timed_out() => Err("no slot is ready yet, and it should be".into()),
@@ -307,8 +316,12 @@ impl Front {
         state.advance(now);
         let errands = std::mem::take(&mut state.errands);
         let ring = state.take_ring();
+        let awaited = state.awaited;
         drop(state);
-        self.changed.notify_all();
+        // Without anybody there it would be a system call for nothing.
+        if awaited {
+            self.changed.notify_all();
+        }
         for errand in errands {
             match errand {
                 Errand::Spawn(id) => self.keeper.spawn(id),

@@ -11,7 +11,7 @@ use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 use weft_core::{BlobId, Outcome, Report, RunId, Work};
 
 use super::assigned::Asked;
-use super::child::{Child, Phase};
+use super::child::{Child, Phase, TASKS_MAX};
 use super::programs::{Lacks, Programs, Wish};
 use super::{PoolEvent, QUEUE_MAX};
 use crate::slot::{Confinement, now_us};
@@ -88,6 +88,8 @@ pub(super) struct State {
     /// Whether somebody was told that there are events.
     rung: bool,
     pub(super) errands: Vec<Errand>,
+    /// Whether somebody waits for the first slot.
+    pub(super) awaited: bool,
     pub(super) quit: bool,
 }
 
@@ -118,6 +120,7 @@ impl State {
             printed: 0,
             rung: false,
             errands: Vec::new(),
+            awaited: false,
             quit: false,
         })
     }
@@ -216,7 +219,9 @@ impl State {
 
     pub(super) fn take_events(&mut self) -> Vec<PoolEvent> {
         (self.printed, self.rung) = (0, false);
-        std::mem::take(&mut self.events)
+        // There will be about as many the next time, and growing to them costs more than room does.
+        let room = Vec::with_capacity(self.events.len().min(TASKS_MAX));
+        std::mem::replace(&mut self.events, room)
     }
 
     /// Slots that run something.
@@ -238,7 +243,8 @@ impl State {
         self.set_timer(now);
     }
 
-    fn hand_out(&mut self, now: Instant) {
+    /// Gives waiting tasks to slots that have room.
+    pub(super) fn hand_out(&mut self, now: Instant) {
         while !self.queue.is_empty() {
             let Some(id) = self.next_slot() else { break };
             let Some(mut child) = self.children.remove(&id) else { break };

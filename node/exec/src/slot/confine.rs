@@ -10,7 +10,7 @@ use seccompiler::{
 };
 
 /// Files that a slot has open at once: its code, inputs that wait, outputs on their way.
-const FILES_MAX: u64 = 512;
+const FILES_MAX: u64 = 1024;
 
 /// How far one fence holds.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]

@@ -14,20 +14,22 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, memfd_create};
 use rustix::io::{Errno, pread};
 use weft_core::task::INLINE_BYTES_MAX;
-use weft_core::{Outcome, Payload, TaskId};
+use weft_core::{Outcome, TaskId};
 
 use super::loaded::{Loaded, Ready};
 use super::socket::{Broken, Incoming};
 use super::watch;
-use super::wire::{Brought, FromSlot, TO_SLOT_CLAIM_MAX, ToSlot};
-use super::{Current, Slot, now_us};
-use crate::run::{Finished, Given};
+use super::wire::{self, Brought, FromSlot, TO_SLOT_CLAIM_MAX, ToSlot};
+use super::{Clock, Current, Slot};
+use crate::run::{Attempt, Finished, Given};
 use crate::sandbox::Sandbox;
 use crate::sink::Printer;
 use crate::stop::Stop;
 
-/// Reports that wait at most. Half a batch: the node sends more while the rest runs.
-const REPORTS_MAX: usize = 32;
+/// Reports that wait at most. Half a batch: the node sends more while the rest runs. Fewer when there is less to do:
+/// then others may have to take a share of it.
+const REPORTS_MAX: usize = 64;
+const REPORTS_MIN: usize = 8;
 /// Bytes of reports that wait at most.
 const REPORT_BYTES_MAX: usize = 16 << 10;
 /// For how long a report waits at most while short tasks run; the keeper sends what waits behind a long one.
@@ -41,6 +43,7 @@ pub(super) struct Runner<'a> {
     loaded: Loaded,
     tasks: VecDeque<Task>,
     stop: Stop,
+    clock: Clock,
     flushed: Instant,
 }
 
@@ -55,7 +58,7 @@ struct Task {
 
 /// An input, or where it is.
 enum Input {
-    Inline(Arc<[u8]>),
+    Inline(Bytes),
     File(OwnedFd, u64),
 }
 
@@ -64,7 +67,8 @@ impl<'a> Runner<'a> {
         let page = Arc::clone(slot);
         let stop = slot.stop.get_or_init(|| Stop::held_by(move || page.page.held())).clone();
         let (tasks, loaded) = (VecDeque::new(), Loaded::default());
-        Self { slot, sandbox, incoming, keeper, loaded, tasks, stop, flushed: Instant::now() }
+        let (clock, flushed) = (Clock::new(), Instant::now());
+        Self { slot, sandbox, incoming, keeper, loaded, tasks, stop, clock, flushed }
     }
 
     /// Runs tasks until the node is gone or says something that makes no sense.
@@ -77,8 +81,7 @@ impl<'a> Runner<'a> {
                 continue;
             };
             if self.slot.page.claim(task.number) {
-                self.run(task);
-                self.flush_if_due()?;
+                self.run(task)?;
             }
         }
     }
@@ -103,8 +106,8 @@ impl<'a> Runner<'a> {
                 ToSlot::ForgetCode(number) => self.loaded.forget_code(number),
                 ToSlot::Task { number, program, task, input, since_us, stream } => {
                     let input = match input {
-                        Payload::Inline(bytes) => Input::Inline(bytes),
-                        Payload::Blob { bytes, .. } => Input::File(self.incoming.file()?, bytes),
+                        wire::Input::Inline(bytes) => Input::Inline(Bytes::from(bytes)),
+                        wire::Input::File(bytes) => Input::File(self.incoming.file()?, bytes),
                     };
                     self.tasks.push_back(Task { number, program, task, input, since_us, stream });
                 }
@@ -114,31 +117,37 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs a task that was claimed, and reports it.
-    fn run(&mut self, task: Task) {
+    fn run(&mut self, task: Task) -> Result<(), Broken> {
         let number = task.number;
-        let finished = self.attempt(task).unwrap_or_else(Finished::bare);
-        self.report(number, finished);
+        let now = Instant::now();
+        let (finished, ended) = self.attempt(task, now).unwrap_or_else(|out| (Finished::bare(out), now));
+        self.report(number, finished, ended)
     }
 
-    fn attempt(&mut self, task: Task) -> Result<Finished, Outcome> {
+    fn attempt(&mut self, task: Task, now: Instant) -> Result<(Finished, Instant), Outcome> {
         let Task { number, program, task, input, since_us, stream } = task;
-        let queue_us = now_us().saturating_sub(since_us);
+        let queue_us = self.clock.us(now).saturating_sub(since_us);
         let Ready { program, prepared, files } = self.loaded.program(program)?;
-        let input = match input {
-            Input::Inline(bytes) => Bytes::from_owner(bytes),
-            Input::File(file, bytes) => read_whole(&file, bytes)
-                .map_err(|error| Outcome::Lost(format!("the input can't be read: {error}")))?,
+        // Reading a file takes its time, which is not the task's.
+        let (input, started) = match input {
+            Input::Inline(bytes) => (bytes, now),
+            Input::File(file, bytes) => {
+                let read = read_whole(&file, bytes)
+                    .map_err(|error| Outcome::Lost(format!("the input can't be read: {error}")))?;
+                (read, Instant::now())
+            }
         };
         let given = Given { input, files: files.clone() };
         let in_bytes = (given.input.len() as u64).saturating_add(given.files.len() as u64);
         let printer = stream.then(|| self.printer(number));
         let limit_ms = program.limits.wall_ms;
         let held = self.slot.page.held();
-        self.slot.page.begin(now_us());
-        let started = Instant::now();
+        self.slot.page.begin(self.clock.us(started));
         *self.slot.current() = Some(Current { number, limit_ms, started, held, queue_us, in_bytes });
         watch::wake(self.slot, &self.keeper);
-        let mut finished = self.sandbox.run(prepared, program, task, given, &self.stop, printer);
+        let (stop, node_bytes) = (&self.stop, self.sandbox.memory_max_bytes());
+        let attempt = Attempt { prepared, program, task, given, printer, stop, node_bytes, started };
+        let (mut finished, ended) = attempt.run();
         if self.slot.current().take().is_none() {
             // The keeper has answered this run, and the process is about to end.
             loop {
@@ -146,7 +155,7 @@ impl<'a> Runner<'a> {
             }
         }
         finished.usage.queue_us = queue_us;
-        Ok(finished)
+        Ok((finished, ended))
     }
 
     /// Passes on what a run prints, at the keeper's next look or with the next reports.
@@ -162,7 +171,8 @@ impl<'a> Runner<'a> {
         })
     }
 
-    fn report(&self, number: u32, finished: Finished) {
+    /// Reports a run that ended just now; sends what waits if that is due.
+    fn report(&mut self, number: u32, finished: Finished, ended: Instant) -> Result<(), Broken> {
         let Finished { mut outcome, output, errors, files: left, usage } = finished;
         let mut files = Vec::new();
         let mut bring = |bytes: Vec<u8>| match brought(bytes) {
@@ -177,17 +187,16 @@ impl<'a> Runner<'a> {
         };
         let (output, errors, left) = (bring(output), bring(errors), bring(left));
         let word = FromSlot::Ran { number, outcome, output, errors, files: left, usage };
-        self.slot.out().push(&word, files.into_iter().map(Arc::new));
-    }
-
-    fn flush_if_due(&mut self) -> Result<(), Broken> {
-        let out = self.slot.out();
-        let (frames, waiting) = (out.frames(), out.waiting());
-        drop(out);
-        let due = frames >= REPORTS_MAX
-            || waiting >= REPORT_BYTES_MAX
-            || (frames > 0 && self.flushed.elapsed() >= REPORT_WAIT);
-        if due { self.flush() } else { Ok(()) }
+        let mut out = self.slot.out();
+        out.push(&word, files.into_iter().map(Arc::new));
+        let due = out.frames() >= self.tasks.len().clamp(REPORTS_MIN, REPORTS_MAX)
+            || out.waiting() >= REPORT_BYTES_MAX
+            || ended.saturating_duration_since(self.flushed) >= REPORT_WAIT;
+        if due {
+            self.flushed = ended;
+            self.slot.flush(&mut out)?;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Broken> {

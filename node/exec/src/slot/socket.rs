@@ -21,7 +21,7 @@ use rustix::net::{
 /// Files that one message of the socket carries at most.
 const FILES_PER_MESSAGE: usize = 64;
 /// Files that came and belong to no frame yet. Each outstanding task brings three at most.
-const FILES_WAITING_MAX: usize = 4 * FILES_PER_MESSAGE;
+const FILES_WAITING_MAX: usize = 8 * FILES_PER_MESSAGE;
 /// Bytes asked of the socket at once.
 const CHUNK_BYTES: usize = 64 << 10;
 /// A buffer that grew beyond this for one long frame is given back when it is empty.

@@ -3,12 +3,17 @@
 
 use std::sync::Arc;
 
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bytes::Bytes;
+
 use crate::code::CodeInfo;
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, Payload, Program, Stream, TaskId, Usage};
 
 /// Both ends are the same binary, unless somebody replaced it meanwhile.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 /// Longest frame to a slot: a program's arguments and environment are the longest part.
 pub(crate) const TO_SLOT_BYTES_MAX: usize = 64 << 20;
 /// Memory that decoding a frame to a slot may claim.
@@ -57,7 +62,7 @@ pub(crate) enum ToSlot {
         /// Seeds its randomness.
         task: TaskId,
         /// On what.
-        input: Payload,
+        input: Input,
         /// Since when it waits, in microseconds of the monotonic clock.
         since_us: u64,
         /// Whether what it prints is passed on at once.
@@ -103,6 +108,59 @@ pub(crate) enum FromSlot {
     },
     /// It can't go on, and ends.
     Failed(String),
+}
+
+/// What a run is given.
+#[derive(Debug, bincode::Encode, bincode::Decode)]
+pub(crate) enum Input {
+    /// It travels with the task.
+    Inline(Held),
+    /// So many bytes, in a file that comes with the frame.
+    File(u64),
+}
+
+impl Input {
+    pub(crate) fn of(payload: &Payload) -> Self {
+        match payload {
+            Payload::Inline(bytes) => Self::Inline(Held::Shared(Arc::clone(bytes))),
+            Payload::Blob { bytes, .. } => Self::File(*bytes),
+        }
+    }
+}
+
+/// Bytes that one end shares with others and the other end has for itself: neither copies them once more.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// As they are sent.
+    Shared(Arc<[u8]>),
+    /// As they came.
+    Own(Vec<u8>),
+}
+
+impl bincode::Encode for Held {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        match self {
+            Self::Shared(bytes) => bytes.encode(encoder),
+            Self::Own(bytes) => bytes.encode(encoder),
+        }
+    }
+}
+
+impl<Context> bincode::Decode<Context> for Held {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        bincode::Decode::decode(decoder).map(Self::Own)
+    }
+}
+
+bincode::impl_borrow_decode!(Held);
+
+impl From<Held> for Bytes {
+    fn from(held: Held) -> Self {
+        match held {
+            Held::Shared(bytes) => Self::from_owner(bytes),
+            Held::Own(bytes) => Self::from(bytes),
+        }
+    }
 }
 
 /// Bytes that a run brought home.
