@@ -317,3 +317,28 @@ fn an_award_that_comes_twice_is_not_refused_the_second_time() {
     assert!(!mesh.log.iter().any(refused), "neither while it is held nor while its outcome is kept");
     assert_eq!(mesh.ended(0), 1);
 }
+
+#[test]
+fn room_that_ran_out_while_a_process_stood_still_is_free_again() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    let quick = |mesh: &Mesh| Report { usage: Usage { wall_us: 300, ..Usage::default() }, ..mesh.report() };
+    mesh.submit(0, 20);
+    while let Some(run) = mesh.slots[1].first().copied() {
+        let report = quick(&mesh);
+        mesh.end(1, run, report);
+    }
+    assert_eq!(mesh.ended(0), 20);
+    mesh.submit_with(0, 2, |what| what.job = JobId(2));
+    let runs = mesh.slots[1].clone();
+    let audit = mesh.engines[1].audit();
+    assert!(!runs.is_empty() && audit.reserved > audit.bid, "they came on standing room: {audit:?}");
+    // Nobody is woken meanwhile, and the first thing that the worker hears is that its slots are done.
+    mesh.now = mesh.now.plus_ms(3000);
+    mesh.slots[1].clear();
+    let report = quick(&mesh);
+    mesh.input(1, Input::Ran(runs.into_iter().map(|run| (run, report.clone())).collect()));
+    mesh.run_all();
+    mesh.advance_ms(10_000);
+    assert_eq!((mesh.ended(0), mesh.engines[1].audit().reserved), (22, 0));
+    mesh.assert_quiet();
+}

@@ -108,6 +108,8 @@ impl Standings {
         let Some(standing) = self.by_owner.get_mut(&owner) else { return };
         standing.held = standing.held.saturating_sub(1);
         if standing.held == 0 && standing.expires_at <= now {
+            // Its time may have passed while the process stood still, and nobody has ended it yet.
+            self.expire(now);
             self.by_owner.remove(&owner);
         }
     }
