@@ -83,8 +83,12 @@ impl Worker {
         order.sort_unstable_by_key(|(_, at, run)| (*at, *run));
         let (mut late, mut long) = (false, Vec::new());
         let mut back: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
-        for ((stage, since, run), place) in order.into_iter().zip(0u32..) {
+        let mut next = 0;
+        for (stage, since, run) in order {
             let Some(held) = self.runs.get(&run) else { continue };
+            // Slots of what is before it.
+            let place = next;
+            next += held.width;
             let (owner, lease) = (held.owner, held.lease);
             let service_us = self.services.estimate_us(owner, lease.job);
             let elapsed_us = ctx.now.since_us(since);
@@ -113,7 +117,7 @@ impl Worker {
         for run in long {
             let Some(held) = self.runs.get_mut(&run) else { continue };
             held.long = true;
-            self.long_by.add(held.class, 1);
+            self.long_by.add(held.class, held.width);
         }
         if back.is_empty() {
             return;
