@@ -76,9 +76,9 @@ fn meet_within(nodes: &[(Host, Node)], deadline: Duration) {
 
 /// Starts a map on the first node, and waits until results flow and `worker` holds tasks.
 #[track_caller]
-fn map_under_way(nodes: &[(Host, Node)], worker: usize, count: usize, task_ms: usize) -> Proc {
+fn map_under_way(nodes: &[(Host, Node)], worker: usize, count: usize, flags: &[&str]) -> Proc {
     let owner = &nodes[0].0;
-    let map = owner.spin_map(&owner.spin_file(count, task_ms));
+    let map = owner.spin_map(&owner.spin_file(count, 50), flags);
     eventually(JOB, "results flow and the worker holds tasks", || {
         (map.lines_out() > 2 && owner.leased_to(&nodes[worker].1.id) > 0).then_some(())
     });
@@ -108,7 +108,7 @@ fn a_dozen_nodes_share_a_job() {
         let nodes = start(lan, |number| words(&["--slots", if number == 1 { "0" } else { "1" }]));
         meet_within(&nodes, Duration::from_secs(10));
         let owner = &nodes[0].0;
-        let map = owner.spin_map(&owner.spin_file(240, 10)).finish(JOB);
+        let map = owner.spin_map(&owner.spin_file(240, 10), &[]).finish(JOB);
         assert_each_once(&map, 240);
         let peers = owner.json(&["peers", "--json"]);
         let did: Vec<u64> =
@@ -161,11 +161,10 @@ fn a_pulled_cable_costs_no_result() {
     on_lan(3, |lan| {
         let nodes = start(lan, |number| owner_first(lan, number));
         meet_within(&nodes, Duration::from_secs(5));
-        let map = map_under_way(&nodes, 2, 80, 50);
+        let map = map_under_way(&nodes, 2, 80, &["--no-backup"]);
         lan.plug(3, "down");
         settle(&nodes, map, 80);
-        let given_up = ["lost", "copies_won"].map(|name| nodes[0].0.counter(name));
-        assert!(given_up.iter().sum::<u64>() > 0, "it held tasks when the cable was pulled");
+        assert!(nodes[0].0.counter("lost") > 0, "it held tasks when the cable was pulled");
         eventually(VERB_DEADLINE, "the owner sees that the worker is gone", || {
             (!nodes[0].0.connected().contains(&nodes[2].1.id)).then_some(())
         });
@@ -227,7 +226,7 @@ fn a_mesh_cut_in_two_works_on_in_both_halves_and_heals() {
         for (host, other) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
             nodes[host].0.runs_on(&nodes[other].1.id);
         }
-        let map = nodes[3].0.spin_map(&nodes[3].0.spin_file(20, 20));
+        let map = nodes[3].0.spin_map(&nodes[3].0.spin_file(20, 20), &[]);
         assert_each_once(&map.finish(JOB), 20);
         [1, 2].into_iter().for_each(|host| lan.heal(host));
         let since = Instant::now();
@@ -243,7 +242,7 @@ fn a_cut_in_one_direction_costs_no_result() {
     on_lan(3, |lan| {
         let nodes = start(lan, |number| owner_first(lan, number));
         meet_within(&nodes, Duration::from_secs(5));
-        let map = map_under_way(&nodes, 2, 80, 50);
+        let map = map_under_way(&nodes, 2, 80, &[]);
         // The owner hears nothing from the worker, which hears the owner well.
         lan.iptables(1, &["-A", "INPUT", "-s", &lan.address(3), "-j", "DROP"]).unwrap();
         settle(&nodes, map, 80);
@@ -369,7 +368,7 @@ fn a_lossy_link_slows_a_job_and_loses_nothing() {
         let nodes = start(lan, |number| owner_first(lan, number));
         meet_within(&nodes, Duration::from_secs(5));
         lan.lose(3, "0.2");
-        let map = map_under_way(&nodes, 2, 60, 50);
+        let map = map_under_way(&nodes, 2, 60, &[]);
         settle(&nodes, map, 60);
         assert!(lan.met(3) > 0, "something was lost");
         eprintln!("{} packets were lost", lan.met(3));

@@ -57,7 +57,7 @@ fn the_logs_of_three_nodes_of_which_one_is_killed_replay_to_the_same_effects() {
     let count = 200;
     let map = {
         let (owner, first) = (&mesh[0].0, &mesh[1].1.id);
-        let map = owner.spin_map(&owner.spin_file(count, 20));
+        let map = owner.spin_map(&owner.spin_file(count, 20), &[]);
         eventually(JOB, "results flow and the first worker holds tasks", || {
             (map.lines_out() > 2 && owner.leased_to(first) > 0).then_some(())
         });

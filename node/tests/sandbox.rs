@@ -333,7 +333,7 @@ fn a_slot_that_is_killed_costs_an_attempt_and_no_result() {
     let mut node = host.loopback_node(&["--slots", "2"]);
     let status = host.json(&["status", "--json"]);
     assert_eq!(status["sandbox"]["kind"], "process", "{status}");
-    let map = host.spin_map(&host.spin_file(400, 10));
+    let map = host.spin_map(&host.spin_file(400, 10), &[]);
     let mut killed = 0;
     for results in [20, 60, 100, 140, 180, 220] {
         eventually(DEADLINE, "results flow", || (map.lines_out() >= results).then_some(()));

@@ -22,8 +22,10 @@ pub struct Audit {
     pub held_slots: u32,
     /// Slots of what was handed over and is not paused; more than `slots` only where short tasks wait in their queue.
     pub busy_slots: u32,
-    /// Slots reserved by standing bids.
+    /// Slots reserved by bids and standing bids.
     pub reserved: u32,
+    /// Of these, reserved by bids to callers.
+    pub bid: u32,
     /// Most that may ever be held and reserved together.
     pub reserved_max: u32,
     /// Outcomes not acknowledged yet.

@@ -215,15 +215,24 @@ impl Engine {
             worker.dispatch(&mut ctx);
             worker.flush(&mut ctx, members);
             owner.flush(&mut ctx, members, worker);
+            // What this node's own owner placed here has its room before more of it is promised to others.
+            let told = self.hear_itself();
+            let (mut ctx, _, worker, members) = self.parts();
             worker.offer(&mut ctx, members);
-            if self.loopback.is_empty() && !self.owner.is_dirty() {
+            if !told && self.loopback.is_empty() && !self.owner.is_dirty() {
                 return;
-            }
-            while let Some(message) = self.loopback.pop_front() {
-                self.receive(self.me, message);
             }
         }
         debug_assert!(false, "owner and worker never stop answering each other");
+    }
+
+    /// Delivers what one role said to the other. True if there was anything.
+    fn hear_itself(&mut self) -> bool {
+        let told = !self.loopback.is_empty();
+        while let Some(message) = self.loopback.pop_front() {
+            self.receive(self.me, message);
+        }
+        told
     }
 
     fn parts(&mut self) -> (Ctx<'_>, &mut Owner, &mut Worker, &mut Membership) {
@@ -292,6 +301,7 @@ impl Engine {
             held_slots: self.worker.held_slots(),
             busy_slots: self.worker.active_slots(),
             reserved: self.worker.reserved(),
+            bid: self.worker.bid_to_callers(),
             reserved_max: crate::worker::offered_max(self.node.slots),
             undelivered: self.worker.undelivered(),
             kept: self.worker.kept().collect(),

@@ -6,7 +6,7 @@ mod wire;
 use weft_core::message::{Award, Bid, Class, Delivery, Grant, Needs, Reason};
 use weft_core::snapshot::{Said, TaskView};
 use weft_core::*;
-use wire::{JOB, Mesh, worker_of};
+use wire::{JOB, Mesh, id, worker_of};
 
 #[test]
 fn a_lone_node_runs_its_own_tasks_without_asking_anybody() {
@@ -208,4 +208,20 @@ fn an_idle_worker_that_missed_the_call_bids_unasked_to_a_backlog() {
     mesh.assert_quiet();
     let unasked = mesh.engines[1].snapshot().counters.unasked;
     assert_eq!(unasked, 1, "nobody polls");
+}
+
+#[test]
+fn what_has_run_for_a_second_is_not_taken_for_a_task_of_a_second() {
+    let mut mesh = Mesh::of(&[0, 2]);
+    // Over such a network a task of one second would be short, and bid for ahead of need.
+    mesh.input(1, Input::Rtt { peer: id(0), rtt_us: 200_000 });
+    mesh.submit(0, 8);
+    for _ in 0..10 {
+        mesh.advance_ms(300);
+        let audit = mesh.engines[1].audit();
+        assert_eq!((audit.held.len(), audit.bid), (2, 0), "nobody knows yet how long they take");
+    }
+    mesh.run_all();
+    assert_eq!(mesh.ended(0), 8);
+    mesh.assert_quiet();
 }

@@ -6,7 +6,7 @@
 //! ```text
 //!    1  an_accepted_task_is_in_one_state
 //!    2  a_task_ends_once                        3  an_end_has_an_attempt, an_attempt_is_issued_once
-//!    4  promises_hold, slots_hold, nothing_runs_without_a_lease
+//!    4  promises_hold, a_slot_is_promised_once, slots_hold, nothing_runs_without_a_lease
 //!    5  no_reservation_outlives_its_ttl, no_lease_outlives_its_ttl, no_lease_ends_unsaid; at rest, in the swarm:
 //!       a_quiet_mesh_holds_nothing
 //!       an_outcome_is_kept_until_acknowledged, an_outcome_is_soon_acknowledged,
@@ -24,6 +24,7 @@ use std::fmt;
 use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
 use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
+use crate::demand;
 use crate::host::SimHost;
 use crate::leases;
 use crate::policies;
@@ -87,6 +88,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("an_attempt_is_issued_once", invariant_an_attempt_is_issued_once),
     ("slots_hold", invariant_slots_hold),
     ("promises_hold", invariant_promises_hold),
+    ("a_slot_is_promised_once", demand::invariant_a_slot_is_promised_once),
     ("no_reservation_outlives_its_ttl", invariant_no_reservation_outlives_its_ttl),
     ("no_lease_outlives_its_ttl", leases::no_lease_outlives_its_ttl),
     ("no_lease_ends_unsaid", leases::no_lease_ends_unsaid),

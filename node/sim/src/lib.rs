@@ -22,6 +22,7 @@ mod builder;
 pub mod cells;
 mod chance;
 mod cruelty;
+mod demand;
 mod diligence;
 pub mod experiments;
 mod fabric;

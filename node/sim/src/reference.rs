@@ -8,6 +8,7 @@ use weft_core::{
     TaskId, Terms, Time, Verified,
 };
 
+use crate::demand::Demand;
 use crate::host::HostId;
 use crate::policies::{Ledger, Promised};
 use crate::workload::{Catalog, TaskSpec};
@@ -134,6 +135,7 @@ pub struct Reference {
     /// Lost leases that owners told their users of.
     pub(crate) lost: BTreeMap<(JobId, u32), u32>,
     pub(crate) ledger: Ledger,
+    pub(crate) demand: Demand,
     /// Who lied about which task.
     pub(crate) liars: BTreeSet<(TaskId, PeerId)>,
     /// Outputs that are lies.
@@ -153,6 +155,8 @@ impl Reference {
     pub(crate) fn on_command(&mut self, owner: HostId, now: Time, command: &Command, catalog: &Catalog) {
         match command {
             Command::Submit(submission) => {
+                self.demand.on_job(now, submission.class);
+                self.demand.on_inputs(&submission.inputs, catalog);
                 let job = OwedJob {
                     owner,
                     program: Program::clone(&submission.program),
@@ -172,6 +176,7 @@ impl Reference {
                 self.ledger.on_tasks(job, 0);
             }
             Command::Extend { job, inputs } => {
+                self.demand.on_inputs(inputs, catalog);
                 let job =
                     self.jobs.get_mut(job).filter(|job| !job.closed && !job.cancelled && !job.forgotten);
                 if let Some(job) = job.filter(|job| !job.promised.given_up) {

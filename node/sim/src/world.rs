@@ -258,6 +258,7 @@ impl World {
         let (host, other) = (link.host(side), link.host(1 - side));
         let (peer, boot) = (self.peer(other), self.hosts[other.0].boot);
         let rtt_us = self.fabric.rtt_us(host, other);
+        self.reference.demand.on_rtt(rtt_us);
         self.tell(host, Input::PeerUp { peer, boot })?;
         self.tell(host, Input::Rtt { peer, rtt_us })
     }

@@ -218,8 +218,9 @@ impl Host {
     /// Starts a map of the lines of [`spin_file`]; its results are to be checked with [`assert_each_once`].
     ///
     /// [`spin_file`]: Self::spin_file
-    pub fn spin_map(&self, file: &str) -> Proc {
-        self.spawn(&["map", &module("spin"), "--fn", "spin", "--each-line", file, "--json"])
+    pub fn spin_map(&self, file: &str, flags: &[&str]) -> Proc {
+        let map = [&["map", &module("spin"), "--fn", "spin", "--each-line", file, "--json"], flags].concat();
+        self.spawn(&map)
     }
 }
 

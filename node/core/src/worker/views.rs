@@ -35,6 +35,11 @@ impl Worker {
         self.reserved.saturating_add(self.standings.reserved())
     }
 
+    /// Slots that bids to callers reserve.
+    pub(crate) fn bid_to_callers(&self) -> u32 {
+        self.reserved - self.stands.slots
+    }
+
     pub(crate) fn undelivered(&self) -> usize {
         self.outbox.len()
     }

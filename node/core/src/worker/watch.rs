@@ -94,7 +94,10 @@ impl Worker {
             let elapsed_us = ctx.now.since_us(since);
             if place < self.slots {
                 if elapsed_us >= STUCK_US && elapsed_us / 8 > u64::from(service_us) {
-                    self.services.measure(owner, lease.job, elapsed_us);
+                    // How long it takes is not known yet; that it takes longer than was thought is. Where nothing was
+                    // thought, this much would count as all of it.
+                    let known = (service_us > 0).then_some(elapsed_us);
+                    known.into_iter().for_each(|us| self.services.measure(owner, lease.job, us));
                     long.extend((!held.long).then_some(run));
                     late = true;
                 }
