@@ -18,6 +18,10 @@ pub struct Audit {
     pub paused: u32,
     /// Slots.
     pub slots: u32,
+    /// Slots of everything that is held, by the width of each task.
+    pub held_slots: u32,
+    /// Slots of what was handed over and is not paused; more than `slots` only where short tasks wait in their queue.
+    pub busy_slots: u32,
     /// Slots reserved by bids and standing bids.
     pub reserved: u32,
     /// Of these, reserved by bids to callers.

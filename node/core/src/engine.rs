@@ -293,7 +293,7 @@ impl Engine {
     /// Where a task is and why it does not run; `None` for a job or index that this node does not own.
     #[must_use]
     pub fn why(&self, now: Time, job: JobId, index: u32) -> Option<Why> {
-        self.owner.why(now, &self.members, job, index)
+        self.owner.why(now, (&self.members, self.node.slots), job, index)
     }
 
     /// What invariants are checked against.
@@ -304,6 +304,8 @@ impl Engine {
             handed: self.worker.handed(),
             paused: self.worker.paused(),
             slots: self.node.slots,
+            held_slots: self.worker.held_slots(),
+            busy_slots: self.worker.active_slots(),
             reserved: self.worker.reserved(),
             bid: self.worker.bid_to_callers(),
             reserved_max: crate::worker::offered_max(self.node.slots),

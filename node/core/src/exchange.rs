@@ -132,15 +132,18 @@ impl Exchange {
     ) -> u32 {
         while left > 0 {
             let wanted = |waiting: &Waiting| {
-                waiting.expires_at > ctx.now && suits(ctx, members, worker, (waiting.owner, &waiting.seek))
+                let room = waiting.seek.needs.width() <= left;
+                room && waiting.expires_at > ctx.now
+                    && suits(ctx, members, worker, (waiting.owner, &waiting.seek))
             };
             let first = self.waiting.iter().take(LOOK_MAX).find(|(_, waiting)| wanted(waiting));
             let Some(turn) = first.map(|(turn, _)| *turn) else { return left };
             let Some(waiting) = self.waiting.get_mut(&turn) else { return left };
-            let slots = left.min(waiting.seek.count);
-            introduce(ctx, waiting.owner, &waiting.seek, (worker, bid, slots), expires_at);
-            left -= slots;
-            waiting.seek.count -= slots;
+            let width = waiting.seek.needs.width();
+            let tasks = (left / width).min(waiting.seek.count);
+            introduce(ctx, waiting.owner, &waiting.seek, (worker, bid, tasks), expires_at);
+            left -= tasks * width;
+            waiting.seek.count -= tasks;
             if waiting.seek.count == 0 {
                 self.drop_seek(turn);
             }
@@ -165,7 +168,8 @@ impl Exchange {
         if seek.count == 0 {
             return;
         }
-        let scouts = kept.is_none() && seek.needs.labels.is_empty();
+        // What is lent is lent slot by slot.
+        let scouts = kept.is_none() && seek.needs.labels.is_empty() && seek.needs.width() == 1;
         let (count, memory_bytes) = (seek.count, seek.memory_bytes);
         if self.keep(ctx, owner, seek, kept) && scouts {
             lend::scout(ctx, members, count, memory_bytes);
@@ -196,13 +200,17 @@ impl Exchange {
             if !suits(ctx, members, worker, (owner, seek)) {
                 continue;
             }
-            let slots = standing.left.min(seek.count);
-            standing.left -= slots;
+            let width = seek.needs.width();
+            let tasks = (standing.left / width).min(seek.count);
+            if tasks == 0 {
+                continue;
+            }
+            standing.left -= tasks * width;
             if standing.left == 0 {
                 self.drop_bid(bid);
             }
-            introduce(ctx, owner, seek, (worker, bid, slots), expires_at);
-            seek.count -= slots;
+            introduce(ctx, owner, seek, (worker, bid, tasks), expires_at);
+            seek.count -= tasks;
         }
     }
 
@@ -344,12 +352,12 @@ fn introduce(
     ctx: &mut Ctx<'_>,
     owner: PeerId,
     seek: &Seek,
-    (worker, bid, slots): (PeerId, BidId, u32),
+    (worker, bid, tasks): (PeerId, BidId, u32),
     expires_at: Time,
 ) {
     ctx.counters.introduced += 1;
     let ttl_ms = u32::try_from(expires_at.since_us(ctx.now) / 1000).unwrap_or(u32::MAX);
-    let word = Introduction { call: seek.call, desk: seek.desk, worker, bid, slots, ttl_ms };
+    let word = Introduction { call: seek.call, desk: seek.desk, worker, bid, slots: tasks, ttl_ms };
     ctx.send(owner, Message::Cell(CellWord::Introduce(word)));
 }
 

@@ -56,7 +56,7 @@ pub use message::{Gossip, Known, Message};
 pub use policy::{Backoff, OWNERS_MAX, Owners, Policy};
 pub use receipt::{Proof, Receipt};
 pub use referral::{CellWord, Introduction, Scope, Seek};
-pub use refusal::{Refusal, VERIFY_MAX};
+pub use refusal::{Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
 pub use task::{
     Entry, Expiry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey,
     Terms, Trap, Usage,

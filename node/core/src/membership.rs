@@ -109,6 +109,12 @@ impl Membership {
         told.map(|(_, entry)| entry.capacity.slots.min(SLOTS_MAX)).fold(0, u32::saturating_add)
     }
 
+    /// Slots of the largest connected node, by what each told.
+    pub(crate) fn slots_max(&self) -> u32 {
+        let told = self.connected().filter(|(_, entry)| entry.told_at.is_some());
+        told.map(|(_, entry)| entry.capacity.slots.min(SLOTS_MAX)).max().unwrap_or(0)
+    }
+
     pub(crate) fn cells(&self) -> &Cells {
         &self.cells
     }
@@ -222,8 +228,9 @@ impl Membership {
         if told.draining {
             return Some(Reason::Draining);
         }
-        let Capacity { labels, memory_bytes, class_min, owners, .. } = told;
-        let node = fit::Node { id, labels, memory_bytes: *memory_bytes, class_min: *class_min, owners };
+        let Capacity { labels, memory_bytes, slots, class_min, owners, .. } = told;
+        let (memory_bytes, slots, class_min) = (*memory_bytes, *slots, *class_min);
+        let node = fit::Node { id, labels, memory_bytes, slots, class_min, owners };
         let Submission { needs, program, class, .. } = what;
         fit::unfit(node, fit::Task { owner: ctx.me, needs, program, class: *class })
     }

@@ -128,10 +128,27 @@ impl Call {
 }
 
 /// What a worker must have to be asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Needs {
     /// Labels that the node must carry, with these values. `node` is every node's own id in hexadecimal.
     pub labels: Vec<(String, String)>,
+    /// Slots of one node that a task holds while it runs, at most [`crate::TASK_SLOTS_MAX`]; 0 counts as 1.
+    pub slots: u32,
+}
+
+impl Needs {
+    /// Slots that one task holds: at least one.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.slots.max(1)
+    }
+}
+
+impl Default for Needs {
+    /// One slot of any node.
+    fn default() -> Self {
+        Self { labels: Vec::new(), slots: 1 }
+    }
 }
 
 /// Priority class, least urgent first. On a full worker a task of a higher class holds back one of a lower.
@@ -181,7 +198,7 @@ pub struct Bid {
     pub call: CallId,
     /// Its name.
     pub bid: BidId,
-    /// How many tasks it takes.
+    /// How many tasks it takes, each with as many slots as the call wants for one.
     pub slots: u32,
     /// When the first would start, in microseconds from now.
     pub start_in_us: u32,
@@ -210,7 +227,7 @@ pub enum Reason {
     Busy {
         /// Slots it has.
         slots: u32,
-        /// Tasks it holds or has promised to take.
+        /// Slots' worth of tasks that it holds or has promised to take.
         held: u32,
     },
     /// The node lacks a label.
@@ -270,6 +287,13 @@ pub enum Reason {
     },
     /// The node takes no tasks of this owner.
     Owner,
+    /// A task needs more slots at once than the node has.
+    Slots {
+        /// What the call wants.
+        wanted: u32,
+        /// What the node has.
+        slots: u32,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -300,6 +324,7 @@ impl fmt::Display for Reason {
                 "late: would start in {start_ms} ms and take {service_ms} ms, {left_ms} ms are left"
             ),
             Self::Class { least } => write!(f, "class: it takes {} and above", least.word()),
+            Self::Slots { wanted, slots } => write!(f, "slots: {wanted} wanted together, it has {slots}"),
             Self::Owner => f.write_str("owner: it refuses tasks of this owner"),
         }
     }

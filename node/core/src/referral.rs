@@ -98,7 +98,7 @@ pub struct Introduction {
     pub worker: PeerId,
     /// Its bid: whoever knows the name may use it.
     pub bid: BidId,
-    /// How many of its slots.
+    /// For how many tasks it has room, each with as many slots as the seek wants for one.
     pub slots: u32,
     /// For how long they still stand, in milliseconds.
     pub ttl_ms: u32,

@@ -150,6 +150,13 @@ pub enum Note {
         /// How many.
         copies: u32,
     },
+    /// It needs several slots of one node together.
+    Wide {
+        /// How many.
+        slots: u32,
+        /// How many the largest known node has.
+        largest: u32,
+    },
     /// Leases that run out are held for a while, because this node suspects itself.
     Suspects(SuspicionView),
 }
@@ -164,6 +171,10 @@ impl fmt::Display for Note {
                 }
                 Ok(())
             }
+            Self::Wide { slots, largest } if largest < slots => {
+                write!(f, "needs {slots} slots of one node, the largest known has {largest}")
+            }
+            Self::Wide { slots, .. } => write!(f, "needs {slots} slots of one node, free together"),
             Self::CopySought => f.write_str("takes long: a second node is sought for it"),
             Self::Copied { copies } => write!(f, "takes long: {copies} more run a copy of it"),
             Self::Suspects(view) => view.fmt(f),

@@ -16,7 +16,7 @@ fn a_task_goes_to_whoever_brought_its_input_home() {
     for producer in [1, 2, 3] {
         let mut mesh = Mesh::of(&[0, 1, 1, 1]);
         mesh.submit_with(0, 1, |what| {
-            what.needs = Needs { labels: vec![("node".into(), id(producer).to_string())] };
+            what.needs = Needs { labels: vec![("node".into(), id(producer).to_string())], slots: 1 };
         });
         let run = mesh.slots[producer][0];
         let report = Report { output: blob(7), ..mesh.report() };

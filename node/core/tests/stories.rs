@@ -137,7 +137,7 @@ fn an_award_beyond_its_bid_is_refused() {
 #[test]
 fn a_task_that_nobody_fits_waits_and_says_why_and_starts_when_somebody_does() {
     let mut mesh = Mesh::of(&[1, 1]);
-    let needs = Needs { labels: vec![("gpu".into(), "yes".into())] };
+    let needs = Needs { labels: vec![("gpu".into(), "yes".into())], slots: 1 };
     mesh.submit_with(0, 1, |what| what.needs = needs);
     mesh.advance_ms(100);
     let why = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();

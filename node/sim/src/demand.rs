@@ -46,8 +46,8 @@ impl Demand {
         self.rtt_max_us = self.rtt_max_us.max(rtt_us);
     }
 
-    /// How many tasks a worker of so many slots may have promised to callers and hold at most; `None` where some tasks
-    /// may be short. Each class may be promised all slots that lower ones have.
+    /// Tasks of how many slots a worker of so many may have promised to callers and hold at most; `None` where some
+    /// tasks may be short. Each class may be promised all slots that lower ones have.
     fn most(&self, slots: u32, now: Time) -> Option<u32> {
         let long_us = LONG_ROUND_TRIPS * (u64::from(self.rtt_max_us) + HANDOVER_US);
         let shortest_us = self.shortest_us.filter(|us| u64::from(*us) >= long_us);
@@ -63,9 +63,10 @@ pub(crate) fn invariant_a_slot_is_promised_once(scene: &Scene<'_>) -> Result<(),
         return Ok(());
     };
     let Some(most) = scene.reference.demand.most(audit.slots, scene.world_now) else { return Ok(()) };
-    let (held, bid) = (audit.held.len(), audit.bid);
-    ensure(held + bid as usize <= most as usize, || {
-        format!("{held} held and {bid} bid to callers of long tasks, at most {most}")
+    let held: u32 = audit.held.iter().map(|(_, lease)| scene.reference.width_of(*lease)).sum();
+    let bid = audit.bid;
+    ensure(held + bid <= most, || {
+        format!("slots of {held} held and {bid} bid to callers of long tasks, at most {most}")
     })
 }
 

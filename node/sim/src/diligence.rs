@@ -37,7 +37,7 @@ impl Diligence {
         for owner in &world.hosts {
             for job in owner.audit.iter().flat_map(|audit| &audit.jobs).filter(|job| job.queued > 0) {
                 let fitting = world.hosts.iter().filter(|host| fits(world, owner, host, job.job));
-                for host in fitting {
+                for host in fitting.filter(|host| !keeps_slots(world, host, job.job)) {
                     let key = (host.id, job.job);
                     idle.insert(key, self.since.get(&key).copied().unwrap_or(now));
                 }
@@ -79,7 +79,20 @@ fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
     let trusted = engine.is_some_and(|engine| trusts(engine, host.peer))
         && (owner.id != host.id || !doubts_itself(world, owner, job));
     let welcome = owner.id == host.id || host.spec.guests.takes(owner.id);
-    labelled && takes && welcome && !lost && trusted && audit.held.len() < audit.slots as usize
+    let held: u32 = audit.held.iter().map(|(_, lease)| world.reference().width_of(*lease)).sum();
+    labelled && takes && welcome && !lost && trusted && held + owed.width <= audit.slots
+}
+
+/// Whether a host may keep slots for a wide task of whomever that waits and would fit there, so that narrower ones wait.
+/// That such a one begins some day is for those to say who demand that everything ends.
+fn keeps_slots(world: &World, host: &SimHost, job: JobId) -> bool {
+    let width = |job: &JobId| world.reference().jobs.get(job).map_or(1, |owed| owed.width);
+    let own = width(&job);
+    let queued = world.hosts.iter().flat_map(|owner| &owner.audit).flat_map(|audit| &audit.jobs);
+    queued.filter(|job| job.queued > 0).any(|other| {
+        let other = width(&other.job);
+        other > own && other <= host.spec.slots
+    })
 }
 
 /// Whether an owner gives that node whatever it bids for.

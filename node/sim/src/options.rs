@@ -25,6 +25,8 @@ pub(crate) struct Options {
     jobs: u64,
     /// How many jobs in a thousand want more than a place to run.
     picky_permille: u32,
+    /// How many jobs in a thousand have tasks that hold several slots.
+    wide_permille: u32,
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
     /// Typical service time, in microseconds.
@@ -59,6 +61,7 @@ impl Options {
             cruelty,
             jobs: chance.between(1, 6),
             picky_permille,
+            wide_permille: [0, 0, 400][Chance::new(seed, "wide").index(3)],
             unsigned_permille: [0, 0, 100][chance.index(3)],
             service_us: [200, 2_000, 20_000, 200_000, 1_000_000][chance.index(5)],
             mesh: mesh(&mut Chance::new(seed, "cells")),
@@ -98,6 +101,7 @@ impl Options {
         let fits = |(place, host): &(usize, &HostSpec)| {
             (*place == owner.0 || host.guests.takes(owner))
                 && host.slots > 0
+                && host.slots >= spec.slots
                 && host.lies_permille == 0
                 && host.class_min <= spec.class
                 && spec.labels.iter().all(|label| host.labels.contains(label))
@@ -113,10 +117,14 @@ impl Options {
         let chance = &mut Chance::new(seed, "users");
         let wishes = &mut Chance::new(seed, "wishes");
         let trust = &mut Chance::new(seed, "trust");
+        let widths = &mut Chance::new(seed, "widths");
+        // Whatever is asked for fits the first machine.
+        let most = self.hosts.first().map_or(1, |host| host.slots);
         let mut all = Vec::new();
         for _ in 0..self.jobs {
             let policy = if wishes.permille(self.picky_permille) { policy(wishes) } else { Policy::DEFAULT };
-            self.job((chance, trust), catalog, policy, &mut all);
+            let width = if widths.permille(self.wide_permille) { widths.small(1, most) } else { 1 };
+            self.job((chance, trust), catalog, (policy, width), &mut all);
         }
         all
     }
@@ -125,11 +133,11 @@ impl Options {
         &self,
         (chance, trust): (&mut Chance, &mut Chance),
         catalog: &mut Catalog,
-        policy: Policy,
+        (policy, slots): (Policy, u32),
         all: &mut Vec<(Duration, HostId, Command)>,
     ) {
         let (owner, job) = (HostId(chance.index(self.hosts.len())), JobId(chance.any()));
-        let mut spec = JobSpec { policy, ..self.job_spec(chance) };
+        let mut spec = JobSpec { policy, slots, ..self.job_spec(chance) };
         spec.policy.verify = if trust.permille(300) { self.verify(trust, owner, &spec) } else { 1 };
         spec.policy.backups = trust.permille(800);
         let mut at_ms = chance.below(self.phase_ms);
@@ -178,6 +186,7 @@ impl Options {
             fate: [Fate::Done, Fate::Done, Fate::Bulky, Fate::Fails, Fate::Flaky][chance.index(5)],
             bulky_inputs: chance.permille(250),
             labels,
+            slots: 1,
             class: [Class::Scavenger, Class::Batch, Class::Interactive, Class::Realtime][chance.index(4)],
             retries: chance.small(0, 3),
             policy: Policy::DEFAULT,

@@ -53,6 +53,8 @@ impl Promised {
 pub(crate) struct Ledger {
     /// The earliest start and the highest class of the jobs that a task belongs to.
     tasks: BTreeMap<TaskId, (Time, Class)>,
+    /// How many slots a task takes at least: jobs of other widths may have the same one.
+    widths: BTreeMap<TaskId, u32>,
     /// Whose jobs a task belongs to.
     owners: BTreeMap<TaskId, BTreeSet<HostId>>,
     /// When an owner heard first and last that a task failed.
@@ -69,7 +71,14 @@ impl Ledger {
             let entry = entry.or_insert((promised.starts_at(), promised.class));
             *entry = (entry.0.min(promised.starts_at()), entry.1.max(promised.class));
             self.owners.entry(key.task_id(&task.input)).or_default().insert(job.owner);
+            let width = self.widths.entry(key.task_id(&task.input)).or_insert(job.width);
+            *width = job.width.min(*width);
         }
+    }
+
+    /// Slots that a task takes at least, whoever's it is.
+    pub(crate) fn width(&self, task: TaskId) -> u32 {
+        self.widths.get(&task).copied().unwrap_or(1)
     }
 
     /// An engine is told something; outcomes that its own worker has are not seen.

@@ -68,8 +68,14 @@ impl World {
         }
         self.note_parting(to, &message);
         let now = self.hosts[id.0].local(self.now());
+        if let Message::Call(call) = &message
+            && call.needs.slots > 1
+        {
+            self.reference.widths.insert(call.call, call.needs.slots);
+        }
         if let Message::Bid(bid) = &message {
-            self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots);
+            let width = self.reference.widths.get(&bid.call).copied().unwrap_or(1);
+            self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots * width);
         }
         if let Message::Ahead(ahead) | Message::Ended { ahead, .. } = &message {
             self.hosts[id.0].on_ahead(now, to, ahead, matches!(message, Message::Ahead(_)));
@@ -104,6 +110,7 @@ impl World {
     }
 
     fn execute(&mut self, id: HostId, run: RunId, work: Work) {
+        self.tally.add("a wide task begins", u64::from(self.reference.ledger.width(work.task) > 1));
         let host = &mut self.hosts[id.0];
         let needed = [Some(work.program.module), work.program.files.blob(), work.input.blob()];
         let missing = needed.into_iter().flatten().find(|blob| !host.blobs.contains(blob));

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weft_core::{
-    BlobId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, Proof, Report, TaskId,
-    Terms, Time, Verified,
+    BlobId, CallId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, Proof, Report,
+    TaskId, Terms, Time, Verified,
 };
 
 use crate::demand::Demand;
@@ -63,6 +63,8 @@ pub(crate) struct OwedJob {
     pub(crate) terms: Terms,
     pub(crate) policy: Policy,
     pub(crate) labels: Vec<(String, String)>,
+    /// Slots that each of its tasks holds.
+    pub(crate) width: u32,
     pub(crate) tasks: Vec<OwedTask>,
     pub(crate) closed: bool,
     pub(crate) cancelled: bool,
@@ -142,6 +144,8 @@ pub struct Reference {
     pub(crate) named: BTreeSet<(JobId, u32, PeerId)>,
     /// In whose names something was forged.
     pub(crate) forgers: BTreeSet<PeerId>,
+    /// How many slots one task of a call takes, where it is more than one.
+    pub(crate) widths: BTreeMap<CallId, u32>,
     /// Who lost tasks of which job.
     pub(crate) lost_by: BTreeSet<(JobId, PeerId)>,
 }
@@ -159,6 +163,7 @@ impl Reference {
                     terms: submission.terms,
                     policy: submission.policy,
                     labels: submission.needs.labels.clone(),
+                    width: submission.needs.slots.max(1),
                     tasks: owed_tasks(&submission.inputs, catalog),
                     closed: submission.closed,
                     cancelled: false,
@@ -204,6 +209,11 @@ impl Reference {
     /// An owner binds an attempt to another node.
     pub(crate) fn on_award(&mut self, worker: PeerId, lease: LeaseId) {
         *self.issued.entry(lease).or_default().entry(worker).or_default() += 1;
+    }
+
+    /// Slots that a lease takes at its worker.
+    pub(crate) fn width_of(&self, lease: LeaseId) -> u32 {
+        self.jobs.get(&lease.job).map_or(1, |job| job.width)
     }
 
     /// A task ran to its end.

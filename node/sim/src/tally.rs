@@ -133,7 +133,7 @@ impl Tally {
 }
 
 /// Rare branches that 120 seeds must visit: a swarm that never comes here proves nothing about them.
-pub const SOMETIMES: [&str; 27] = [
+pub const SOMETIMES: [&str; 28] = [
     "a bid ends",
     "a blob can't be had",
     "a call ends",
@@ -141,6 +141,7 @@ pub const SOMETIMES: [&str; 27] = [
     "a job is cancelled",
     "a lease ends",
     "a peer falls silent",
+    "a wide task begins",
     "an award is refused",
     "an outcome is sent again",
     "outcomes come with a standing bid",

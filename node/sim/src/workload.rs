@@ -88,6 +88,8 @@ pub struct JobSpec {
     pub bulky_inputs: bool,
     /// Labels that a worker must carry.
     pub labels: Vec<(String, String)>,
+    /// Slots of one host that each task holds.
+    pub slots: u32,
     /// How urgent.
     pub class: Class,
     /// Retries of a failed task.
@@ -112,6 +114,7 @@ impl JobSpec {
             fate: Fate::Done,
             bulky_inputs: false,
             labels: Vec::new(),
+            slots: 1,
             class: Class::Batch,
             retries: 0,
             policy: Policy::DEFAULT,
@@ -134,7 +137,7 @@ impl Catalog {
         Submission {
             job,
             program: Arc::new(program(spec.same.unwrap_or(job.0), spec.files)),
-            needs: Needs { labels: spec.labels.clone() },
+            needs: Needs { labels: spec.labels.clone(), slots: spec.slots },
             class: spec.class,
             terms: spec.terms,
             policy: Policy { retries: spec.retries, ..spec.policy },

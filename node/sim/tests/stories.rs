@@ -22,6 +22,13 @@ macro_rules! stories {
 }
 
 stories! {
+    a_wide_task_begins_amid_narrow_ones_that_never_end,
+    a_wide_task_begins_amid_short_ones_that_never_end,
+    a_wide_task_begins_in_a_mesh_of_cells_full_of_narrow_ones,
+    a_task_wider_than_every_node_says_so_and_begins_when_a_large_one_joins,
+    what_a_stopped_wide_task_leaves_free_is_used,
+    an_urgent_wide_task_stops_as_many_as_it_needs_and_none_in_vain,
+    wide_and_narrow_tasks_share_a_node_without_ever_taking_more_than_it_has,
     a_task_whose_worker_is_killed_ends_elsewhere_within_two_seconds,
     a_result_comes_home_around_a_cut_and_is_not_computed_twice,
     a_task_that_is_longer_than_its_lease_survives_a_cut_by_renewals_through_others,

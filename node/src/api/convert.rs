@@ -11,7 +11,7 @@ use weft_core::message::{Class, Needs};
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{
     BlobId, Entry, Failure, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Report,
-    Stream, Terms, Trap, Verified,
+    Stream, TASK_SLOTS_MAX, Terms, Trap, Verified,
 };
 
 use super::error::ApiError;
@@ -56,6 +56,7 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         receipts,
         stream,
         detached,
+        slots,
     } = request;
     if let Some(name) = &function
         && !(1..=FUNCTION_BYTES_MAX).contains(&name.len())
@@ -73,6 +74,10 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         return Err(
             ApiError::bad("too many or too long labels").expected("at most 32, each of 64 bytes and value")
         );
+    }
+    if !(1..=TASK_SLOTS_MAX).contains(&slots) {
+        let most = format!("1 to {TASK_SLOTS_MAX}");
+        return Err(ApiError::bad(format!("{slots} slots for one task")).expected(most));
     }
     let policy = super::policy::policy(policy, retries)?;
     let profile = match profile {
@@ -92,7 +97,14 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
     };
     // Of a detached job nobody listens.
     let terms = Terms { memo, receipts, stream: stream && !detached };
-    Ok(Job { program, needs: Needs { labels: needs }, class: class_in(class), terms, policy, detached })
+    Ok(Job {
+        program,
+        needs: Needs { labels: needs, slots },
+        class: class_in(class),
+        terms,
+        policy,
+        detached,
+    })
 }
 
 fn limits(limits: WireLimits) -> Result<Limits, ApiError> {

@@ -64,6 +64,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         profile,
         limits,
         needs,
+        slots,
         class,
         retries,
         policy,
@@ -109,6 +110,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         receipts,
         stream: false,
         detached,
+        slots,
     };
     let inputs = inputs.into_iter().map(bytes).collect::<Result<_, _>>()?;
     Ok(Parts { request, module, files, inputs })

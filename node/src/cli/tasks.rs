@@ -77,6 +77,10 @@ pub(crate) struct TaskArgs {
     /// Run only on nodes that carry this label. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     pub(crate) need: Vec<(String, String)>,
+    /// Give each task N slots of one node at once: it waits until they are free together. It has one thread all the same:
+    /// for what wants a machine's memory or caches to itself.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) slots: Option<u32>,
     /// Run a failed task again, up to N times.
     #[arg(long, value_name = "N")]
     pub(crate) retries: Option<u32>,

@@ -28,6 +28,7 @@ pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Resu
         class,
         no_memo,
         need,
+        slots,
         retries,
         policy,
     } = given;
@@ -50,6 +51,7 @@ pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Resu
     let task = or(task, files_limit, Task::files_bytes);
     let task = or(task, fuel, Task::fuel);
     let task = or(task, class, Task::class);
+    let task = or(task, slots, Task::slots);
     let task = or(task, retries, Task::retries);
     let task = treated(task, policy);
     let task = task.memo(!no_memo);

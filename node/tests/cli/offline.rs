@@ -15,7 +15,7 @@ const HELP: [(&str, &str); 13] = [
     ),
     (
         "run",
-        "--fn --env --stdin --timeout --memory --need --json 137 126 124 --deadline --not-before --expires --verify",
+        "--fn --env --stdin --timeout --memory --need --slots --json 137 126 124 --deadline --not-before --expires --verify",
     ),
     (
         "map",
@@ -65,7 +65,7 @@ fn without_a_node_every_verb_says_how_to_start_one() {
 #[test]
 fn a_wrong_command_line_has_the_code_of_its_verb() {
     let dir = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], i32); 13] = [
+    let cases: [(&[&str], i32); 14] = [
         (&["frob"], 2),
         (&["peers", "--frob"], 2),
         (&["run"], 125),
@@ -75,6 +75,7 @@ fn a_wrong_command_line_has_the_code_of_its_verb() {
         (&["run", "x.wasm", "--retries", "2", "--backoff", "10s..1s"], 125),
         (&["run", "x.wasm", "--backoff", "1s"], 125),
         (&["run", "x.wasm", "--verify", "0"], 125),
+        (&["run", "x.wasm", "--slots", "0"], 2),
         (&["run", "x.wasm", "--class", "urgent"], 125),
         (&["map", "x.wasm", "--each-line", "-", "--max-failures", "some"], 125),
         (&["map", "x.wasm", "--each-line", "-", "--give-up", "0"], 125),

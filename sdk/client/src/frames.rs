@@ -113,6 +113,8 @@ pub struct JobRequest {
     /// Attached: the results flow back here, and the job is cancelled when this stream breaks before its end.
     /// Detached: the results are kept by the node, and only a break before `Close` cancels the job.
     pub detached: bool,
+    /// Slots of one node that each task holds while it runs, 1 to 1024.
+    pub slots: u32,
 }
 
 /// Bounds of a task; `None` takes the node's default.

@@ -116,6 +116,7 @@ pub struct Task {
     profile: Profile,
     limits: Limits,
     needs: Vec<(String, String)>,
+    slots: u32,
     class: Class,
     retries: u32,
     pub(crate) policy: Policy,
@@ -160,6 +161,7 @@ impl Task {
             profile: Profile::Pure,
             limits: Limits::default(),
             needs: Vec::new(),
+            slots: 1,
             class: Class::default(),
             retries: 0,
             policy: Policy::default(),
@@ -281,6 +283,15 @@ impl Task {
         self
     }
 
+    /// Holds so many slots of one node while it runs, 1 to 1024; it waits until they are free together. The task has one
+    /// thread all the same and the other slots idle: this is for what wants a machine's memory or caches to itself.
+    /// Default: 1.
+    #[must_use]
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.slots = slots;
+        self
+    }
+
     /// Says how urgent it is. Default: [`Class::Batch`].
     #[must_use]
     pub fn class(mut self, class: Class) -> Self {
@@ -350,6 +361,7 @@ impl Task {
             receipts: self.receipts,
             stream: self.streamed && !detached,
             detached,
+            slots: self.slots,
         }
     }
 }

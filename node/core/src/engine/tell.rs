@@ -34,7 +34,7 @@ impl Engine {
             seq: self.now.0.max(self.announced.seq + 1),
             name: self.node.name.clone(),
             slots: self.node.slots,
-            free: self.node.slots.saturating_sub(self.worker.held()),
+            free: self.node.slots.saturating_sub(self.worker.held_slots()),
             memory_bytes: self.worker.memory_bytes(),
             labels: self.worker.labels().to_vec(),
             backlog: self.owner.backlog(),

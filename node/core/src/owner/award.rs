@@ -66,6 +66,7 @@ impl Owner {
             | Reason::TooManyCalls
             | Reason::Mistrusted { .. }
             | Reason::Owner
+            | Reason::Slots { .. }
             | Reason::Unfetched => 0,
         };
         if words > REASON_BYTES_MAX {

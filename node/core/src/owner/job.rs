@@ -156,9 +156,10 @@ impl Job {
     }
 
     /// Whether its tasks are so short that they are bound ahead of need. What has a deadline, or is computed by several,
-    /// is chosen a worker with care all the same.
+    /// or needs several slots is chosen a worker with care all the same.
     pub(super) fn is_short(&self) -> bool {
-        let plain = self.what.policy.deadline_ms.is_none() && !self.verifies();
+        let plain =
+            self.what.policy.deadline_ms.is_none() && !self.verifies() && self.what.needs.width() == 1;
         plain && is_short(self.service_us, 0)
     }
 

@@ -30,7 +30,13 @@ impl Owner {
         u32::try_from(self.leases.range(range).count()).unwrap_or(u32::MAX)
     }
 
-    pub(crate) fn why(&self, now: Time, members: &Membership, name: JobId, index: u32) -> Option<Why> {
+    pub(crate) fn why(
+        &self,
+        now: Time,
+        (members, own_slots): (&Membership, u32),
+        name: JobId,
+        index: u32,
+    ) -> Option<Why> {
         let Some(job) = self.jobs.get(&name) else {
             let ended =
                 Why { state: TaskView::Ended, deadline: None, answers: Vec::new(), notes: Vec::new() };
@@ -69,7 +75,11 @@ impl Owner {
             let said = if reachable { said.clone() } else { Said::Unreachable };
             Answer { peer: *peer, said, ago_ms: now.since_us(*at) / 1000 }
         });
-        let notes = self.notes(now, job, index);
+        let mut notes = self.notes(now, job, index);
+        let slots = job.what.needs.width();
+        if slots > 1 && job.task(index).is_some_and(|task| task.state == State::Queued) {
+            notes.push(Note::Wide { slots, largest: members.slots_max().max(own_slots) });
+        }
         Some(Why { state, deadline: deadline(job, now), answers: answers.collect(), notes })
     }
 

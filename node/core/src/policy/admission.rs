@@ -4,14 +4,15 @@
 
 use crate::message::Reason;
 
-/// When a task awarded now is expected to get a slot, in microseconds: `held` tasks of its class or above stand before
-/// it, thought to take `work_us` together. With all slots at work one task ends each `1 / slots` of what one takes.
-pub(crate) fn start_in_us(slots: u32, held: u32, work_us: u64) -> u64 {
-    if held < slots || slots == 0 {
+/// When a task of so many slots awarded now is expected to get them, in microseconds: `held` slots' worth of tasks of
+/// its class or above stands before it, thought to take `work_us` of one slot together. With all slots at work one
+/// becomes free each `1 / slots` of what one takes.
+pub(crate) fn start_in_us(slots: u32, width: u32, held: u32, work_us: u64) -> u64 {
+    if held.saturating_add(width) <= slots || slots == 0 {
         return 0;
     }
     let each_us = work_us / u64::from(held.max(1));
-    let ends = u64::from(held - slots) + 1;
+    let ends = u64::from(held) + u64::from(width) - u64::from(slots);
     each_us.saturating_mul(ends) / u64::from(slots)
 }
 
@@ -33,18 +34,26 @@ mod tests {
 
     #[test]
     fn a_task_starts_when_what_stands_before_it_is_over() {
-        // slots, held, work_us -> start_us
+        // slots, width, held, work_us -> start_us
         let table = [
-            (4, 3, 3_000, 0),     // a slot is free
-            (4, 4, 4_000, 250),   // all run, and the first of four is over soon
-            (4, 8, 8_000, 1_250), // one more each
-            (1, 3, 3_000_000, 3_000_000),
-            (2, 2, 0, 0), // nobody knows how long they take
-            (0, 0, 0, 0), // a node that only owns offers nothing anyhow
-            (1, u32::MAX, u64::MAX, u64::MAX),
+            (4, 1, 3, 3_000, 0),     // a slot is free
+            (4, 1, 4, 4_000, 250),   // all run, and the first of four is over soon
+            (4, 1, 8, 8_000, 1_250), // one more each
+            (1, 1, 3, 3_000_000, 3_000_000),
+            (2, 1, 2, 0, 0), // nobody knows how long they take
+            (0, 1, 0, 0, 0), // a node that only owns offers nothing anyhow
+            (1, 1, u32::MAX, u64::MAX, u64::MAX),
+            (4, 2, 2, 2_000, 0),   // two are free
+            (4, 4, 2, 2_000, 500), // two of two must end
+            (4, 4, 4, 4_000, 1_000),
+            (4, u32::MAX, 0, 0, 0), // it never fits, and is not asked
         ];
-        for (slots, held, work_us, start_us) in table {
-            assert_eq!(start_in_us(slots, held, work_us), start_us, "{slots} {held} {work_us}");
+        for (slots, width, held, work_us, start_us) in table {
+            assert_eq!(
+                start_in_us(slots, width, held, work_us),
+                start_us,
+                "{slots} {width} {held} {work_us}"
+            );
         }
     }
 

@@ -16,6 +16,7 @@ pub(crate) struct Node<'a> {
     pub(crate) id: PeerId,
     pub(crate) labels: &'a [(String, String)],
     pub(crate) memory_bytes: u64,
+    pub(crate) slots: u32,
     /// The lowest class that it takes, its own tasks included.
     pub(crate) class_min: Class,
     /// Whose tasks it takes, beside its own.
@@ -41,6 +42,11 @@ pub(crate) fn unfit(node: Node<'_>, task: Task<'_>) -> Option<Reason> {
     let wanted_bytes = program.limits.memory_bytes;
     if wanted_bytes > node.memory_bytes {
         return Some(Reason::Memory { wanted_bytes, limit_bytes: node.memory_bytes });
+    }
+    let wanted = needs.width();
+    // Who has no slots at all is busy, and may have some after its next start.
+    if wanted > 1 && wanted > node.slots {
+        return Some(Reason::Slots { wanted, slots: node.slots });
     }
     if class < node.class_min {
         return Some(Reason::Class { least: node.class_min });
@@ -82,7 +88,8 @@ mod tests {
         let has = labels(&[("cpu.avx2", "yes"), ("zone", "a")]);
         let (all, refuses) = (Owners::All, Owners::AllBut(alloc::vec![OWNER]));
         let (labels_of, class_min) = (&has, Class::Scavenger);
-        let node = Node { id: ME, labels: labels_of, memory_bytes: 1 << 20, class_min, owners: &all };
+        let node =
+            Node { id: ME, labels: labels_of, memory_bytes: 1 << 20, slots: 4, class_min, owners: &all };
         let picky = Node { class_min: Class::Interactive, ..node };
         let choosy = Node { owners: &refuses, ..node };
         let at_home = Node { id: OWNER, ..choosy };
@@ -105,11 +112,33 @@ mod tests {
             (at_home, &[], 1 << 21, low, Some("memory:")),
         ];
         for (node, needed, memory, class, word) in table {
-            let (needs, program) = (Needs { labels: labels(needed) }, program(memory));
+            let (needs, program) = (Needs { labels: labels(needed), slots: 1 }, program(memory));
             let reason = unfit(node, Task { owner: OWNER, needs: &needs, program: &program, class });
             let said = reason.map(|reason| alloc::format!("{reason}"));
             let first = said.as_deref().and_then(|text| text.split(' ').next());
             assert_eq!(first, word, "{needed:?} {memory} {class:?}");
+        }
+    }
+    #[test]
+    fn a_task_fits_a_node_with_as_many_slots_as_it_needs() {
+        let (labels, owners, program) = (Vec::new(), Owners::All, program(0));
+        // slots of the node, slots wanted -> why not
+        let too_few = |wanted, slots| Some(Reason::Slots { wanted, slots });
+        let table = [
+            (4, 1, None),
+            (4, 4, None),
+            (4, 5, too_few(5, 4)),
+            (4, 0, None),
+            (0, 1, None),
+            (0, 2, too_few(2, 0)),
+            (1, u32::MAX, too_few(u32::MAX, 1)),
+        ];
+        for (slots, wanted, reason) in table {
+            let class_min = Class::Scavenger;
+            let node = Node { id: ME, labels: &labels, memory_bytes: 0, slots, class_min, owners: &owners };
+            let needs = Needs { slots: wanted, ..Needs::default() };
+            let task = Task { owner: OWNER, needs: &needs, program: &program, class: Class::Batch };
+            assert_eq!(unfit(node, task), reason, "{slots} {wanted}");
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod owners;
 pub(crate) mod rank;
 pub(crate) mod share;
 pub(crate) mod times;
+pub(crate) mod wide;
 
 pub use owners::{OWNERS_MAX, Owners};
 

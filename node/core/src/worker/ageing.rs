@@ -47,11 +47,11 @@ impl Worker {
         held.class = new;
         held.ages_at = None;
         held.age_left_us = AGE_US;
-        let work_us = u64::from(held.estimate_us);
-        self.held_by.sub(old, 1);
-        self.held_by.add(new, 1);
-        self.long_by.sub(old, u32::from(held.long));
-        self.long_by.add(new, u32::from(held.long));
+        let (width, long, work_us) = (held.width, held.long_slots(), held.slot_us());
+        self.held_by.sub(old, width);
+        self.held_by.add(new, width);
+        self.long_by.sub(old, long);
+        self.long_by.add(new, long);
         self.work_by.sub(old, work_us);
         self.work_by.add(new, work_us);
         match held.stage {
@@ -69,6 +69,16 @@ impl Worker {
 }
 
 impl Held {
+    /// What it was thought to take of one slot's time, in microseconds.
+    pub(super) fn slot_us(&self) -> u64 {
+        u64::from(self.estimate_us) * u64::from(self.width)
+    }
+
+    /// Its slots, if it is a long one.
+    pub(super) fn long_slots(&self) -> u32 {
+        if self.long { self.width } else { 0 }
+    }
+
     /// How much of a slot's time it has had, in microseconds.
     pub(super) fn took_us(&self, now: Time) -> u64 {
         let had = match self.stage {

@@ -157,7 +157,7 @@ impl Worker {
     pub(crate) fn wait_here_us(&self, class: Class, service_us: u32, more: u32) -> Option<u64> {
         let (slots, held) = self.short_load(class);
         let held = held + more;
-        let all = self.held().saturating_add(self.reserved()).saturating_add(more);
+        let all = self.held_slots.saturating_add(self.reserved()).saturating_add(more);
         if held >= window::slots_to_offer(slots, service_us, 0) || all >= offered_max(self.slots) {
             return None;
         }
@@ -200,7 +200,9 @@ impl Worker {
         let turn = self.turn_of(owner, class);
         self.wanting().filter(|(key, _)| key.0 != owner).any(|(key, open)| {
             let before = self.call_turn(now, key.0, open) < turn;
-            before && self.too_late(now, key.0, &open.call, open.due).is_none()
+            before
+                && self.too_late(now, key.0, &open.call, open.due).is_none()
+                && self.holds_up(now, (key, open))
         })
     }
 
@@ -215,6 +217,7 @@ impl Worker {
         if owner == ctx.me
             || self.slots == 0
             || call.deadline_ms.is_some()
+            || call.needs.width() > 1
             || !window::is_short(call.service_us, 0)
         {
             return false;
@@ -246,7 +249,7 @@ impl Worker {
         if self.standings.by_owner.len() >= STANDING_MAX && !self.standings.by_owner.contains_key(&owner) {
             return None;
         }
-        let spent = self.held().saturating_add(self.reserved());
+        let spent = self.held_slots.saturating_add(self.reserved());
         let budget = offered_max(self.slots).saturating_sub(spent);
         let (slots, held) = self.short_load(Class::Scavenger);
         let class = self.standings.by_owner.get(&owner).map_or(Class::Batch, |standing| standing.class);
@@ -304,7 +307,7 @@ impl Worker {
     pub(crate) fn on_place(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, place: Place) {
         let Place { call, bid, placed, lease_ms: _, acks, mut grants } = place;
         self.on_ack(ctx, owner, &acks);
-        let small = grants.len() <= BATCH_MAX;
+        let small = grants.len() <= BATCH_MAX && call.needs.width() == 1;
         // What comes twice was taken the first time; it is held, or has ended here.
         grants.retain(|grant| !self.has(owner, grant.lease));
         if grants.is_empty() {
@@ -330,6 +333,7 @@ impl Worker {
             key,
             terms: call.terms,
             class: call.class,
+            width: 1,
             ahead: Some(service_us),
         };
         for grant in grants {

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::{OpenCall, Reservation, Worker, offered_max, window};
+use super::{OpenCall, Reservation, Worker, window};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, LeaseId, PeerId};
 use crate::membership::Membership;
@@ -61,7 +61,7 @@ impl Worker {
         self.offer(ctx, members);
         let unserved = self.calls.get(&(owner, name)).is_some_and(|open| open.reserved == 0);
         if unserved && count > 0 {
-            let reason = Reason::Busy { slots: self.slots, held: self.held() + self.reserved };
+            let reason = Reason::Busy { slots: self.slots, held: self.held_slots + self.reserved };
             decline(ctx, owner, name, reason, Some(1000));
         }
     }
@@ -101,6 +101,7 @@ impl Worker {
             id: self.me,
             labels: &self.labels,
             memory_bytes: self.memory_bytes,
+            slots: self.slots,
             class_min: self.class_min,
             owners: &self.owners,
         }
@@ -116,12 +117,14 @@ impl Worker {
     ) -> Option<Reason> {
         let left_us = due?.since_us(now);
         let service_us = self.services.estimate_us(owner, call.job);
-        admission::late(self.start_in_us(call.class), u64::from(service_us), left_us)
+        let start_us = self.start_in_us(call.class, call.needs.width());
+        admission::late(start_us, u64::from(service_us), left_us)
     }
 
-    /// When a task of that class would get a slot, in microseconds from now.
-    fn start_in_us(&self, class: Class) -> u64 {
-        admission::start_in_us(self.slots, self.held_by.at_least(class), self.work_by.at_least(class))
+    /// When a task of that class would get its slots, in microseconds from now.
+    fn start_in_us(&self, class: Class, width: u32) -> u64 {
+        let (held, work_us) = (self.held_by.at_least(class), self.work_by.at_least(class));
+        admission::start_in_us(self.slots, width, held, work_us)
     }
 
     pub(crate) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
@@ -142,6 +145,7 @@ impl Worker {
     /// more urgent one from stopping what runs.
     pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         self.speak_up(ctx, members);
+        self.keeps = false;
         if self.draining || self.outbox.is_full() {
             self.stand_down();
             return;
@@ -154,6 +158,7 @@ impl Worker {
 
     fn offer_to_calls(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         let mut full = false;
+        let mut kept_for: Option<Class> = None;
         let wanting: Vec<PeerId> = self.wanting().map(|(key, _)| key.0).collect();
         self.shares.raise_floor(wanting.into_iter().chain(self.standings.at_work()));
         let standing = self.first_standing();
@@ -166,19 +171,26 @@ impl Worker {
             }
             let service_us = self.services.estimate_us(key.0, open.call.job);
             let rtt_us = if key.0 == ctx.me { 0 } else { members.rtt_us(key.0) };
+            let (class, width) = (open.call.class, open.call.needs.width());
+            // A wide task is never bound ahead.
+            let service_us = if width > 1 { 0 } else { service_us };
             let window = window::slots_to_offer(self.slots, service_us, rtt_us);
             // What stands for strangers is taken back for whoever calls.
-            let taken = self.held() + self.reserved - self.idle_standing(ctx);
+            let taken = self.held_slots + self.reserved - self.idle_standing(ctx);
             let free = if full { 0 } else { window.saturating_sub(taken) };
-            let room = free + self.preemptible(open.call.class, free);
-            let room = room.min(offered_max(self.slots).saturating_sub(self.held() + self.reserved()));
-            let slots = room.min(open.wanted.saturating_sub(open.reserved));
-            if slots == 0 {
+            let tasks = self.room_for(class, free, kept_for) / width;
+            let tasks = tasks.min(open.wanted.saturating_sub(open.reserved));
+            if tasks > 0 {
+                self.take_back_standing(ctx, window, tasks * width);
+                self.make_bid(ctx, key, tasks);
+            } else if self.holds_up(ctx.now, (&key, open)) {
+                if width > 1 && !full {
+                    kept_for = Some(class);
+                    self.keeps = true;
+                    self.take_back_standing(ctx, window, width);
+                }
                 full = true;
-                continue;
             }
-            self.take_back_standing(ctx, window, slots);
-            self.make_bid(ctx, key, slots);
         }
     }
 
@@ -212,31 +224,36 @@ impl Worker {
 
     /// Slots beyond the free ones that a task of that class may have at once, because what runs there is of a lower
     /// class and would be held back.
-    fn preemptible(&self, class: Class, free: u32) -> u32 {
+    pub(super) fn preemptible(&self, class: Class, free: u32) -> u32 {
         let above = self.held_by.at_least(class) + self.reserved_by.at_least(class);
         let left = self.slots.saturating_sub(above.saturating_add(free));
-        self.busy_by.below(class).min(self.slots.saturating_sub(self.paused)).min(left)
+        // Each that is stopped frees a slot at least.
+        let stopped = self.busy_by.below(class).min(self.slots.saturating_sub(self.paused));
+        (stopped + self.gap(class).saturating_sub(free)).min(left)
     }
 
-    fn make_bid(&mut self, ctx: &mut Ctx<'_>, key: (PeerId, CallId), slots: u32) {
+    /// Bids for so many tasks of a call.
+    fn make_bid(&mut self, ctx: &mut Ctx<'_>, key: (PeerId, CallId), tasks: u32) {
         let (owner, call) = key;
         let Some(open) = self.calls.get_mut(&key) else { return };
         let bid = BidId(ctx.fresh_id());
         let expires_at = ctx.now.plus_ms(ctx.mesh.bid_ms);
-        open.reserved += slots;
+        open.reserved += tasks;
+        let width = open.call.needs.width();
         open.turn = self.next_turn;
         self.next_turn += 1;
         let program = &*open.call.program;
         let warm = self.present.contains(&(program.module, program.module_bytes));
         let class = order::aged(open.call.class, ctx.now.since_us(open.waits_since));
-        let start_in_us = u32::try_from(self.start_in_us(class)).unwrap_or(u32::MAX);
-        self.bids.insert(bid, Reservation { owner, call, class, left: slots, expires_at, standing: false });
+        let start_in_us = u32::try_from(self.start_in_us(class, width)).unwrap_or(u32::MAX);
+        let left = tasks;
+        self.bids.insert(bid, Reservation { owner, call, class, left, width, expires_at, standing: false });
         self.bid_ends.insert((expires_at, bid));
-        self.reserved += slots;
-        self.reserved_by.add(class, slots);
+        self.reserved += tasks * width;
+        self.reserved_by.add(class, tasks * width);
         ctx.counters.bids_made += 1;
         let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
-        ctx.send(owner, Message::Bid(Bid { call, bid, slots, start_in_us, warm, ttl_ms }));
+        ctx.send(owner, Message::Bid(Bid { call, bid, slots: tasks, start_in_us, warm, ttl_ms }));
     }
 
     /// Whether a lease is held, or has ended here.
@@ -254,13 +271,13 @@ impl Worker {
         }
     }
 
-    /// So many slots of a bid are taken, and so many tasks wait on.
+    /// So many tasks of a bid came, and so many wait on.
     pub(super) fn use_bid(&mut self, now: Time, owner: PeerId, bid: BidId, (count, wanted): (u32, u32)) {
         let Some(reservation) = self.bids.get_mut(&bid) else { return };
         reservation.left -= count;
         let (call, left) = (reservation.call, reservation.left);
-        let class = reservation.class;
-        self.unreserve((owner, call), class, count);
+        let (class, width) = (reservation.class, reservation.width);
+        self.unreserve((owner, call), class, (count, width));
         if let Some(open) = self.calls.get_mut(&(owner, call)) {
             open.wanted = wanted;
             open.waits_since = now;
@@ -282,18 +299,19 @@ impl Worker {
     pub(super) fn end_bid(&mut self, bid: BidId) {
         let Some(reservation) = self.bids.remove(&bid) else { return };
         self.bid_ends.remove(&(reservation.expires_at, bid));
-        let Reservation { owner, call, class, left, standing, .. } = reservation;
+        let Reservation { owner, call, class, left, width, standing, .. } = reservation;
         if standing {
             self.stands.slots -= left;
         }
-        self.unreserve((owner, call), class, left);
+        self.unreserve((owner, call), class, (left, width));
     }
 
-    pub(super) fn unreserve(&mut self, key: (PeerId, CallId), class: Class, slots: u32) {
-        self.reserved -= slots;
-        self.reserved_by.sub(class, slots);
+    /// So many tasks of so many slots each are promised no more.
+    fn unreserve(&mut self, key: (PeerId, CallId), class: Class, (tasks, width): (u32, u32)) {
+        self.reserved -= tasks * width;
+        self.reserved_by.sub(class, tasks * width);
         if let Some(open) = self.calls.get_mut(&key) {
-            open.reserved = open.reserved.saturating_sub(slots);
+            open.reserved = open.reserved.saturating_sub(tasks);
         }
     }
 

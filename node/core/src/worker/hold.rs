@@ -40,7 +40,9 @@ impl Worker {
         let estimate_us = offer.ahead.unwrap_or_else(|| self.services.estimate_us(owner, lease.job));
         let run = RunId(self.next_run);
         self.next_run += 1;
-        let long = !window::is_short(estimate_us, 0);
+        let width = offer.width;
+        let long = width > 1 || !window::is_short(estimate_us, 0);
+        let slot_us = u64::from(estimate_us) * u64::from(width);
         let held = Held {
             owner,
             lease,
@@ -48,6 +50,7 @@ impl Worker {
             key: offer.key,
             terms: offer.terms,
             class: offer.class,
+            width,
             estimate_us,
             ran_us: None,
             ages_at: None,
@@ -68,10 +71,11 @@ impl Worker {
         ctx.emit(Effect::Pin(held.program.module));
         ctx.pin(&held.program.files);
         ctx.pin(&held.input);
-        self.held_by.add(held.class, 1);
-        self.long_by.add(held.class, u32::from(long));
-        self.work_by.add(held.class, u64::from(estimate_us));
-        self.shares.charge(owner, u64::from(estimate_us));
+        self.held_slots += width;
+        self.held_by.add(held.class, width);
+        self.long_by.add(held.class, if long { width } else { 0 });
+        self.work_by.add(held.class, slot_us);
+        self.shares.charge(owner, slot_us);
         self.runs.insert(run, Box::new(held));
         self.leases.insert((owner, lease), run);
         self.gather(ctx, run);
@@ -124,10 +128,13 @@ impl Worker {
         if held.ahead.is_some() {
             self.standings.leave(held.owner, ctx.now);
         }
-        self.held_by.sub(held.class, 1);
-        self.long_by.sub(held.class, u32::from(held.long));
-        self.work_by.sub(held.class, u64::from(held.estimate_us));
-        self.shares.settle(held.owner, u64::from(held.estimate_us), held.took_us(ctx.now));
+        self.held_slots -= held.width;
+        self.held_by.sub(held.class, held.width);
+        self.long_by.sub(held.class, held.long_slots());
+        self.work_by.sub(held.class, held.slot_us());
+        // What it kept others from counts, and not only what it used.
+        let took_us = held.took_us(ctx.now).saturating_mul(u64::from(held.width));
+        self.shares.settle(held.owner, held.slot_us(), took_us);
         ctx.emit(Effect::Unpin(held.program.module));
         ctx.unpin(&held.program.files);
         ctx.unpin(&held.input);

@@ -10,7 +10,9 @@ mod outbox;
 mod receipts;
 mod slots;
 mod stand;
+mod views;
 mod watch;
+mod wide;
 mod window;
 
 use alloc::boxed::Box;
@@ -41,7 +43,7 @@ struct OpenCall {
     key: TaskKey,
     /// Tasks that the owner still has for us, by its last word less what we were awarded since.
     wanted: u32,
-    /// Slots reserved for it now.
+    /// Tasks for which slots are reserved now.
     reserved: u32,
     expires_at: Time,
     /// Whose turn it is: the least recently served first.
@@ -58,7 +60,9 @@ struct Reservation {
     owner: PeerId,
     call: CallId,
     class: Class,
+    /// Tasks that it still takes, and slots that each would have.
     left: u32,
+    width: u32,
     expires_at: Time,
     /// It stands at the exchange `owner` for whoever is introduced.
     standing: bool,
@@ -94,6 +98,8 @@ struct Held {
     terms: Terms,
     /// The class that it counts as: its own, or a higher one for having waited.
     class: Class,
+    /// How many slots it takes.
+    width: u32,
     /// What it was thought to take when it came, in microseconds; 0 if nobody knew.
     estimate_us: u32,
     /// What it took, once it has ended, in microseconds.
@@ -151,6 +157,8 @@ struct Offer {
     key: TaskKey,
     terms: Terms,
     class: Class,
+    /// How many slots one takes.
+    width: u32,
     /// What one takes, in microseconds, if it comes on a standing bid.
     ahead: Option<u32>,
 }
@@ -173,11 +181,16 @@ pub(crate) struct Worker {
     bid_ends: BTreeSet<(Time, BidId)>,
     reserved: u32,
     reserved_by: PerClass,
+    /// Slots of all that is held.
+    held_slots: u32,
+    /// A wide call keeps what becomes free, so that nothing is offered to strangers.
+    keeps: bool,
     /// Boxed: a map moves its values about.
     runs: BTreeMap<RunId, Box<Held>>,
     leases: BTreeMap<(PeerId, LeaseId), RunId>,
+    /// Slots of what is held, by class.
     held_by: PerClass,
-    /// Long ones of these.
+    /// Those of long tasks.
     long_by: PerClass,
     standings: Standings,
     /// What is held is thought to take so long together, in microseconds.
@@ -193,7 +206,9 @@ pub(crate) struct Worker {
     handed: u32,
     /// Those that are paused, or were when they were aborted.
     paused: u32,
-    /// Those that are not, by class.
+    /// Slots that they would take.
+    paused_slots: u32,
+    /// Slots of those that are not, by class.
     busy_by: PerClass,
     /// Those that wait to be resumed: highest class first, then oldest.
     resting: BTreeSet<(Reverse<Class>, RunId)>,
@@ -230,6 +245,8 @@ impl Worker {
             bid_ends: BTreeSet::new(),
             reserved: 0,
             reserved_by: PerClass::default(),
+            held_slots: 0,
+            keeps: false,
             runs: BTreeMap::new(),
             leases: BTreeMap::new(),
             held_by: PerClass::default(),
@@ -242,6 +259,7 @@ impl Worker {
             next_ready: 0,
             handed: 0,
             paused: 0,
+            paused_slots: 0,
             busy_by: PerClass::default(),
             resting: BTreeSet::new(),
             look_at: None,
@@ -257,18 +275,6 @@ impl Worker {
         }
     }
 
-    pub(crate) fn labels(&self) -> &[(String, String)] {
-        &self.labels
-    }
-
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.memory_bytes
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining
-    }
-
     pub(crate) fn on_drain(&mut self, draining: bool) {
         self.draining = draining;
     }
@@ -277,11 +283,11 @@ impl Worker {
 
     pub(crate) fn on_award(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: Award) {
         let call = self.calls.get(&(owner, award.call)).map(|open| {
-            let Call { job, program, terms, class, .. } = &open.call;
+            let Call { job, program, terms, class, needs, .. } = &open.call;
             // What the bid counted as: a call that aged is served as what it has become.
             let class = self.bids.get(&award.bid).map_or(*class, |reservation| reservation.class);
-            let terms = *terms;
-            (*job, Offer { program: Arc::clone(program), key: open.key, terms, class, ahead: None })
+            let (terms, width, program) = (*terms, needs.width(), Arc::clone(program));
+            (*job, Offer { program, key: open.key, terms, class, width, ahead: None })
         });
         let count = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
         let stands = self.bids.get(&award.bid).is_some_and(|reservation| {
@@ -339,50 +345,6 @@ impl Worker {
 
     pub(crate) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
         self.outbox.on_signed(batch, signature);
-    }
-
-    // ---- views
-
-    /// Tasks held, whatever their stage, but not those only waiting to be aborted.
-    pub(crate) fn held(&self) -> u32 {
-        u32::try_from(self.runs.len()).unwrap_or(u32::MAX)
-    }
-
-    pub(crate) fn handed(&self) -> u32 {
-        self.handed
-    }
-
-    pub(crate) fn paused(&self) -> u32 {
-        self.paused
-    }
-
-    pub(crate) fn reserved(&self) -> u32 {
-        self.reserved.saturating_add(self.standings.reserved())
-    }
-
-    /// Slots that bids to callers reserve.
-    pub(crate) fn bid_to_callers(&self) -> u32 {
-        self.reserved - self.stands.slots
-    }
-
-    pub(crate) fn undelivered(&self) -> usize {
-        self.outbox.len()
-    }
-
-    pub(crate) fn kept(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
-        self.outbox.leases()
-    }
-
-    pub(crate) fn calls_open(&self) -> usize {
-        self.calls.len()
-    }
-
-    pub(crate) fn reservations(&self) -> usize {
-        self.bids.len() + self.standings.len()
-    }
-
-    pub(crate) fn leases(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
-        self.leases.keys().copied()
     }
 }
 

@@ -30,11 +30,6 @@ enum Then {
 }
 
 impl Worker {
-    /// Tasks that have a slot, or stand in the slots' own queue.
-    fn active(&self) -> u32 {
-        self.handed - self.paused
-    }
-
     /// A task has everything that it needs.
     pub(super) fn make_ready(&mut self, now: Time, run: RunId) {
         let Some(held) = self.runs.get_mut(&run) else { return };
@@ -53,11 +48,17 @@ impl Worker {
             let next = self.next_ready();
             let resting = self.resting.first().map(|(Reverse(class), run)| (*class, *run));
             if let Some((class, run)) = resting
-                && self.active() < self.slots
                 && next.is_none_or(|(wanted, _)| wanted <= class)
             {
-                self.resume(ctx, run);
-                continue;
+                let width = self.width_of(run);
+                if self.active_slots() + width <= self.slots {
+                    self.resume(ctx, run);
+                    continue;
+                }
+                if width > 1 {
+                    // Narrow ones of its class would pass it for ever.
+                    return;
+                }
             }
             let Some((class, run)) = next else { return };
             if !self.make_way(ctx, class, run) {
@@ -80,22 +81,30 @@ impl Worker {
 
     /// Whether the next task may be handed over now; where it helps, another is stopped for it.
     fn make_way(&mut self, ctx: &mut Ctx<'_>, class: Class, run: RunId) -> bool {
-        if self.active() < self.slots {
+        let width = self.width_of(run);
+        if self.active_slots() + width <= self.slots {
             return true;
         }
-        if self.busy_by.below(class) > 0 && self.active() > self.slots {
+        if self.busy_by.below(class) > 0 && self.active_slots() > self.slots {
             self.take_back(ctx, class);
             return false;
         }
         if self.busy_by.below(class) > 0 {
-            let victim = self.victim(ctx.now, class);
-            victim.into_iter().for_each(|victim| self.pause(ctx, victim));
-            // Never ahead of a lower class: it would stand behind what it should stop.
-            return victim.is_some();
+            // Nobody is stopped in vain: what does not yield must leave room enough.
+            if self.busy_by.at_least(class) + width > self.slots {
+                return false;
+            }
+            while self.active_slots() + width > self.slots {
+                // Never ahead of a lower class: it would stand behind what it should stop.
+                let Some(victim) = self.victim(ctx.now, class) else { return false };
+                self.pause(ctx, victim);
+            }
+            return true;
         }
         let rested = self.resting.first().is_none_or(|(Reverse(resting), _)| class > *resting);
         let service_us = self.runs.get(&run).map_or(0, |held| self.service_us(held));
-        rested && self.active() < window::slots_to_hand(self.slots, service_us)
+        let narrow = width == 1 && !self.runs_wide();
+        narrow && rested && self.active_slots() < window::slots_to_hand(self.slots, service_us)
     }
 
     fn service_us(&self, held: &Held) -> u32 {
@@ -157,8 +166,9 @@ impl Worker {
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Paused;
         held.paused_at = ctx.now;
-        self.busy_by.sub(held.class, 1);
+        self.busy_by.sub(held.class, held.width);
         self.paused += 1;
+        self.paused_slots += held.width;
         self.resting.insert((Reverse(held.class), run));
         ctx.counters.preempted += 1;
         ctx.emit(Effect::Pause(run));
@@ -170,8 +180,9 @@ impl Worker {
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Handed;
         held.handed_at = Time(held.handed_at.0.saturating_add(ctx.now.since_us(held.paused_at)));
-        self.busy_by.add(held.class, 1);
+        self.busy_by.add(held.class, held.width);
         self.paused -= 1;
+        self.paused_slots -= held.width;
         self.resting.remove(&(Reverse(held.class), run));
         ctx.emit(Effect::Resume(run));
     }
@@ -183,7 +194,7 @@ impl Worker {
         held.handed_at = ctx.now;
         held.queue_us = ctx.now.since_us(held.awarded_at);
         self.handed += 1;
-        self.busy_by.add(held.class, 1);
+        self.busy_by.add(held.class, held.width);
         let task = *held.task.get_or_insert_with(|| held.key.task_id(&held.input));
         let (program, input) = (Arc::clone(&held.program), held.input.clone());
         let work = Work { task, program, input, stream: held.terms.stream };
@@ -214,9 +225,10 @@ impl Worker {
         self.handed -= 1;
         if paused {
             self.paused -= 1;
+            self.paused_slots -= held.width;
             self.resting.remove(&(Reverse(held.class), run));
         } else {
-            self.busy_by.sub(held.class, 1);
+            self.busy_by.sub(held.class, held.width);
         }
         match then {
             Then::Bring => {

@@ -66,9 +66,9 @@ impl Worker {
         if self.stands.again_at.is_some_and(|at| at <= ctx.now) {
             self.stand_again(ctx, exchange);
         }
-        let most = offered_max(self.slots).saturating_sub(self.held() + self.reserved());
-        let free = self.slots.saturating_sub(self.held() + self.reserved).min(most);
-        if free == 0 {
+        let most = offered_max(self.slots).saturating_sub(self.held_slots + self.reserved());
+        let free = self.slots.saturating_sub(self.held_slots + self.reserved).min(most);
+        if free == 0 || self.keeps {
             return;
         }
         let bid = BidId(ctx.fresh_id());
@@ -78,6 +78,7 @@ impl Worker {
             call: NOBODY,
             class: CLASS,
             left: free,
+            width: 1,
             expires_at,
             standing: true,
         };
@@ -131,8 +132,8 @@ impl Worker {
 
     /// Takes standing slots back for a call that wants so many of the window.
     pub(super) fn take_back_standing(&mut self, ctx: &mut Ctx<'_>, window: u32, wanted: u32) {
-        while self.stands.slots > 0 && self.held() + self.reserved + wanted > window {
-            let surplus = self.held() + self.reserved + wanted - window;
+        while self.stands.slots > 0 && self.held_slots + self.reserved + wanted > window {
+            let surplus = self.held_slots + self.reserved + wanted - window;
             let standing = self.bids.iter().find(|(_, reservation)| reservation.is_idle(ctx));
             let Some((bid, exchange, left)) =
                 standing.map(|(bid, reservation)| (*bid, reservation.owner, reservation.left))
@@ -156,18 +157,19 @@ impl Worker {
 
     /// Somebody who was introduced awards tasks of a call that was not heard.
     pub(crate) fn on_hire(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, call: Call, award: Award) {
-        let count = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
-        let stands = self
-            .bids
-            .get(&award.bid)
-            .is_some_and(|reservation| reservation.standing && reservation.left >= count);
+        let width = call.needs.width();
+        let slots = u32::try_from(award.grants.len()).unwrap_or(u32::MAX).saturating_mul(width);
+        let bid = self.bids.get(&award.bid).filter(|reservation| reservation.standing);
+        let stands = bid.is_some_and(|reservation| reservation.left >= slots);
+        // A bid of too few slots for one task is no bid for it, though it stands.
+        let narrow = bid.is_some_and(|reservation| reservation.left < width);
         let due = call.deadline_ms.map(|ms| ctx.now.plus_ms(u64::from(ms)));
         let refusal = self
             .refusal(owner, &call)
             .or_else(|| self.too_late(ctx.now, owner, &call, due).map(|reason| (reason, Some(1000))));
         let refusal = refusal.or_else(|| {
-            let held = self.held() + self.reserved;
-            let full = !self.outbox.takes(owner);
+            let held = self.held_slots + self.reserved;
+            let full = narrow || !self.outbox.takes(owner);
             full.then_some((Reason::Busy { slots: self.slots, held }, Some(1000)))
         });
         if refusal.is_some() || !stands || !is_sound(&award, call.job) {
@@ -179,7 +181,7 @@ impl Worker {
             return;
         }
         self.stands.passed_over = 0;
-        self.use_standing(award.bid, count);
+        self.use_standing(award.bid, slots);
         self.services.hint(owner, call.job, call.service_us);
         let (program, key) = ctx.programs.intern(&call.program);
         let offer = Offer {
@@ -187,6 +189,7 @@ impl Worker {
             key,
             terms: call.terms,
             class: order::aged(call.class, 1000 * u64::from(call.waited_ms)),
+            width,
             ahead: None,
         };
         for grant in award.grants {

@@ -83,8 +83,12 @@ impl Worker {
         order.sort_unstable_by_key(|(_, at, run)| (*at, *run));
         let (mut late, mut long) = (false, Vec::new());
         let mut back: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
-        for ((stage, since, run), place) in order.into_iter().zip(0u32..) {
+        let mut next = 0;
+        for (stage, since, run) in order {
             let Some(held) = self.runs.get(&run) else { continue };
+            // Slots of what is before it.
+            let place = next;
+            next += held.width;
             let (owner, lease) = (held.owner, held.lease);
             let service_us = self.services.estimate_us(owner, lease.job);
             let elapsed_us = ctx.now.since_us(since);
@@ -92,9 +96,8 @@ impl Worker {
                 if elapsed_us >= STUCK_US && elapsed_us / 8 > u64::from(service_us) {
                     // How long it takes is not known yet; that it takes longer than was thought is. Where nothing was
                     // thought, this much would count as all of it.
-                    if service_us > 0 {
-                        self.services.measure(owner, lease.job, elapsed_us);
-                    }
+                    let known = (service_us > 0).then_some(elapsed_us);
+                    known.into_iter().for_each(|us| self.services.measure(owner, lease.job, us));
                     long.extend((!held.long).then_some(run));
                     late = true;
                 }
@@ -117,7 +120,7 @@ impl Worker {
         for run in long {
             let Some(held) = self.runs.get_mut(&run) else { continue };
             held.long = true;
-            self.long_by.add(held.class, 1);
+            self.long_by.add(held.class, held.width);
         }
         if back.is_empty() {
             return;

@@ -5,6 +5,7 @@
 mod faults;
 mod market;
 mod strangers;
+mod wide;
 
 use std::time::Duration;
 
@@ -88,6 +89,34 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "a_cancelled_job_frees_every_slot_soon",
         play: market::a_cancelled_job_frees_every_slot_soon,
+    },
+    Scenario {
+        name: "a_wide_task_begins_amid_narrow_ones_that_never_end",
+        play: wide::a_wide_task_begins_amid_narrow_ones_that_never_end,
+    },
+    Scenario {
+        name: "a_wide_task_begins_amid_short_ones_that_never_end",
+        play: wide::a_wide_task_begins_amid_short_ones_that_never_end,
+    },
+    Scenario {
+        name: "a_wide_task_begins_in_a_mesh_of_cells_full_of_narrow_ones",
+        play: wide::a_wide_task_begins_in_a_mesh_of_cells_full_of_narrow_ones,
+    },
+    Scenario {
+        name: "a_task_wider_than_every_node_says_so_and_begins_when_a_large_one_joins",
+        play: wide::a_task_wider_than_every_node_says_so_and_begins_when_a_large_one_joins,
+    },
+    Scenario {
+        name: "what_a_stopped_wide_task_leaves_free_is_used",
+        play: wide::what_a_stopped_wide_task_leaves_free_is_used,
+    },
+    Scenario {
+        name: "an_urgent_wide_task_stops_as_many_as_it_needs_and_none_in_vain",
+        play: wide::an_urgent_wide_task_stops_as_many_as_it_needs_and_none_in_vain,
+    },
+    Scenario {
+        name: "wide_and_narrow_tasks_share_a_node_without_ever_taking_more_than_it_has",
+        play: wide::wide_and_narrow_tasks_share_a_node_without_ever_taking_more_than_it_has,
     },
     Scenario {
         name: "a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed_on",

@@ -38,6 +38,9 @@ pub struct JobSubmission {
     /// Labels that a worker must carry.
     #[serde(default)]
     pub needs: BTreeMap<String, String>,
+    /// Slots of one node that each task holds while it runs, 1 to 1024.
+    #[serde(default = "one")]
+    pub slots: u32,
     /// How urgent.
     #[serde(default)]
     pub class: Class,
@@ -58,6 +61,10 @@ pub struct JobSubmission {
     /// Answer with `{"job": id}` at once; the results are kept for `GET /v1/jobs/{id}/results`.
     #[serde(default)]
     pub detached: bool,
+}
+
+fn one() -> u32 {
+    1
 }
 
 fn yes() -> bool {

@@ -1,0 +1,60 @@
+//! Tasks that hold several slots of this node at once. Everything that is promised, held and handed over is counted in
+//! slots, by a task's width; a narrow task has one. A wide one begins when so many slots are free together, and while
+//! it is in the slots nothing stands ahead in their own queue, so that the slots beside it really idle.
+
+use core::cmp::Reverse;
+
+use super::{OpenCall, Worker};
+use crate::id::{CallId, PeerId, RunId};
+use crate::message::Class;
+use crate::policy::wide;
+use crate::time::Time;
+
+impl Worker {
+    /// Slots of everything that is held.
+    pub(crate) fn held_slots(&self) -> u32 {
+        self.held_slots
+    }
+
+    /// Slots taken by what is in them, or in their own queue, and not paused.
+    pub(crate) fn active_slots(&self) -> u32 {
+        self.busy_by.at_least(Class::Scavenger)
+    }
+
+    /// How many slots a held task takes.
+    pub(super) fn width_of(&self, run: RunId) -> u32 {
+        // Mostly nothing wide is here, and nothing need be looked up.
+        let all_narrow = self.held_slots == self.held();
+        if all_narrow { 1 } else { self.runs.get(&run).map_or(1, |held| held.width) }
+    }
+
+    /// Whether a wide task is in the slots.
+    pub(super) fn runs_wide(&self) -> bool {
+        self.active_slots() > self.handed - self.paused
+    }
+
+    /// Whether a call that is next and finds too little room keeps others from what becomes free.
+    pub(super) fn holds_up(&self, now: Time, (key, open): (&(PeerId, CallId), &OpenCall)) -> bool {
+        let narrow = open.call.needs.width() == 1;
+        narrow || wide::keeps(self.me, key.1, now.since_us(open.waits_since))
+    }
+
+    /// Slots that nobody has because what is paused is too wide to go on: a task of a higher class than that may have
+    /// them.
+    pub(super) fn gap(&self, class: Class) -> u32 {
+        if self.resting.first().is_none_or(|(Reverse(resting), _)| *resting >= class) {
+            return 0;
+        }
+        let live = self.held_slots - self.paused_slots;
+        self.slots.saturating_sub(live.saturating_add(self.reserved))
+    }
+
+    /// Room in slots that a call of that class may have of a window: what is free, unless somebody before it has it,
+    /// and what runs there and would be held back for it.
+    pub(super) fn room_for(&self, class: Class, free: u32, kept_for: Option<Class>) -> u32 {
+        // Who stands behind a wide call must not stop what that waits for.
+        let more = if kept_for.is_some_and(|kept| class <= kept) { 0 } else { self.preemptible(class, free) };
+        let most = super::offered_max(self.slots);
+        (free + more).min(most.saturating_sub(self.held_slots.saturating_add(self.reserved())))
+    }
+}

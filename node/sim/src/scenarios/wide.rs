@@ -1,0 +1,132 @@
+//! Stories of tasks that hold several slots at once: they wait for no slot for ever, say so where they can't run, and
+//! leave nothing idle that somebody else might use.
+
+use weft_core::message::{Class, Reason};
+use weft_core::snapshot::{Note, Said};
+use weft_core::{MeshConfig, Policy};
+
+use super::{OTHER, OWNER, WORKER, Watch, done, for_workers, ms, worker};
+use crate::{HostId, HostSpec, JobSpec, World};
+
+fn wide(tasks: u32, slots: u32, service_ms: u32) -> JobSpec {
+    JobSpec { slots, ..for_workers(tasks, service_ms) }
+}
+
+/// Narrow tasks of another owner, then of the same one, always wait; the wide ones have their turn all the same.
+pub(super) fn a_wide_task_begins_amid_narrow_ones_that_never_end(watch: Watch) -> World {
+    let mut world = World::builder(61).watch(watch).hosts(1, 0).host(worker(4)).hosts(1, 0).build();
+    world.connect();
+    for owner in [OTHER, OWNER] {
+        let narrow = world.submit(owner, &for_workers(2000, 200));
+        world.run_for(ms(2000));
+        let job = world.submit(OWNER, &wide(3, 4, 300));
+        // Four seconds of patience at most, what runs, and what it takes itself; thrice.
+        world.run_until("the wide ones end", ms(15_000), |world| done(world, job, 3));
+        assert!(world.reference().done(narrow) < 2000, "the narrow ones still wait");
+        assert_eq!(world.reference().executions(job), 3);
+    }
+    world
+}
+
+/// The same with tasks so short that workers keep room for them unasked.
+pub(super) fn a_wide_task_begins_amid_short_ones_that_never_end(watch: Watch) -> World {
+    let mut world = World::builder(62).watch(watch).hosts(1, 0).host(worker(2)).hosts(1, 0).build();
+    world.connect();
+    let short = world.submit(OTHER, &for_workers(4000, 4));
+    world.run_for(ms(300));
+    let job = world.submit(OWNER, &wide(1, 2, 200));
+    world.run_until("the wide one ends", ms(5000), |world| done(world, job, 1));
+    assert!(world.reference().done(short) < 4000, "the short ones still wait");
+    world
+}
+
+/// Where exchanges bring owners and workers together a slot at a time, a wide task has its slots by calls.
+pub(super) fn a_wide_task_begins_in_a_mesh_of_cells_full_of_narrow_ones(watch: Watch) -> World {
+    let mesh = MeshConfig { full_mesh: 2, cell_nodes: 3, ..MeshConfig::DEFAULT };
+    let mut world = World::builder(63).mesh(mesh).watch(watch).hosts(1, 0);
+    for _ in 0..5 {
+        world = world.host(worker(2));
+    }
+    let mut world = world.build();
+    world.connect();
+    let narrow = world.submit(OWNER, &for_workers(4000, 150));
+    world.run_for(ms(2000));
+    let job = world.submit(OWNER, &wide(4, 2, 200));
+    world.run_until("the wide ones end", ms(20_000), |world| done(world, job, 4));
+    assert!(world.reference().done(narrow) < 4000, "the narrow ones still wait");
+    world
+}
+
+pub(super) fn a_task_wider_than_every_node_says_so_and_begins_when_a_large_one_joins(watch: Watch) -> World {
+    let mut world = World::builder(64).watch(watch).hosts(1, 1).host(worker(4)).host(worker(2)).build();
+    world.connect();
+    let job = world.submit(OWNER, &wide(1, 8, 100));
+    world.run_for(ms(10_000));
+    let why = world.why(OWNER, job, 0).unwrap();
+    assert_eq!(why.notes, [Note::Wide { slots: 8, largest: 4 }]);
+    let text = why.notes.iter().map(Note::to_string).collect::<String>();
+    assert_eq!(text, "needs 8 slots of one node, the largest known has 4");
+    for (host, slots) in [(WORKER, 4), (OTHER, 2)] {
+        let said = &why.answers.iter().find(|answer| answer.peer == world.peer(host)).unwrap().said;
+        assert_eq!(*said, Said::NotAsked(Reason::Slots { wanted: 8, slots }));
+    }
+    let large = world.add_host(worker(8));
+    world.run_until("the task ends", ms(3000), |world| done(world, job, 1));
+    assert_eq!(world.reference().brought(job, world.peer(large)), 1);
+    world
+}
+
+/// A wide task that is stopped for one narrow one leaves three slots: others of that class have them, and it goes on when
+/// they have ended.
+pub(super) fn what_a_stopped_wide_task_leaves_free_is_used(watch: Watch) -> World {
+    let mut world = World::builder(65).watch(watch).hosts(1, 0).host(worker(4)).build();
+    world.connect();
+    let low = world.submit(OWNER, &wide(1, 4, 2000));
+    world.run_for(ms(500));
+    let urgent = |tasks| JobSpec { class: Class::Interactive, ..for_workers(tasks, 1000) };
+    let first = world.submit(OWNER, &urgent(1));
+    world.run_for(ms(100));
+    let more = world.submit(OWNER, &urgent(3));
+    world.run_until("all four run at once", ms(1200), |world| done(world, first, 1) && done(world, more, 3));
+    let took = world.run_until("the wide one goes on and ends", ms(2000), |world| done(world, low, 1));
+    assert!(took > ms(1200), "it had run for half a second: {took:?}");
+    assert_eq!(world.reference().executions(low), 1);
+    world
+}
+
+/// An urgent wide task stops as many as it needs, and none while it would not be enough.
+pub(super) fn an_urgent_wide_task_stops_as_many_as_it_needs_and_none_in_vain(watch: Watch) -> World {
+    let mut world = World::builder(66).watch(watch).hosts(1, 0).host(worker(4)).build();
+    world.connect();
+    let policy = Policy { backups: false, ..Policy::DEFAULT };
+    let low = world.submit(OWNER, &JobSpec { policy, ..for_workers(3, 3000) });
+    world.run_for(ms(100));
+    let high = world.submit(OWNER, &JobSpec { class: Class::Realtime, ..for_workers(1, 1000) });
+    world.run_for(ms(100));
+    let urgent = JobSpec { class: Class::Interactive, ..wide(1, 4, 500) };
+    let urgent = world.submit(OWNER, &urgent);
+    world.run_for(ms(500));
+    assert_eq!(world.snapshot(WORKER).unwrap().paused, 0, "the realtime one would not yield");
+    world.run_until("the realtime one ends", ms(600), |world| done(world, high, 1));
+    world.run_until("then the urgent one", ms(700), |world| done(world, urgent, 1));
+    assert_eq!(world.reference().done(low), 0);
+    world.run_until("then the others go on", ms(3500), |world| done(world, low, 3));
+    assert_eq!(world.reference().executions(low), 3);
+    world
+}
+
+pub(super) fn wide_and_narrow_tasks_share_a_node_without_ever_taking_more_than_it_has(watch: Watch) -> World {
+    let mut world = World::builder(67).watch(watch).host(HostSpec::slots(5)).hosts(1, 5).build();
+    world.connect();
+    let jobs: Vec<_> = (1..=5)
+        .flat_map(|slots| {
+            let owner = HostId(usize::from(slots % 2 == 0));
+            let spec = JobSpec { slots, ..JobSpec::new(20, 40 * slots) };
+            let short = JobSpec { class: Class::Interactive, ..JobSpec::new(50, 2) };
+            [(world.submit(owner, &spec), 20), (world.submit(owner, &short), 50)]
+        })
+        .collect();
+    // Slots times time: 40 ms x 20 x (1 + 4 + 9 + 16 + 25) on ten slots, were they packed without a gap.
+    world.run_until("all end", ms(20_000), |world| jobs.iter().all(|(job, tasks)| done(world, *job, *tasks)));
+    world
+}
