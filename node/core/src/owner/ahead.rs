@@ -145,13 +145,29 @@ impl Owner {
         worker: &Worker,
         (name, here): (JobId, &mut u32),
     ) -> bool {
-        let Some(mut job) = self.jobs.remove(&name) else { return true };
+        // The jobs are behind none of what is used here.
+        let mut jobs = core::mem::take(&mut self.jobs);
+        let over = jobs.get_mut(&name).is_none_or(|job| self.place_tasks(ctx, members, worker, (job, here)));
+        self.jobs = jobs;
+        if over {
+            self.plan_look(ctx, name);
+        }
+        over
+    }
+
+    fn place_tasks(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        worker: &Worker,
+        (job, here): (&mut Job, &mut u32),
+    ) -> bool {
         let mut frames: Vec<(Spot, Vec<Grant>)> = Vec::new();
         let fits_here = worker.fits(&job.what) && !worker.is_others_turn(ctx.now, ctx.me, job.what.class);
         while let Some(index) = job.queue.front().copied() {
             let room_here =
                 fits_here.then(|| worker.wait_here_us(job.what.class, job.service_us, *here)).flatten();
-            let Some(spot) = self.spot(ctx, members, &job, index, room_here) else { break };
+            let Some(spot) = self.spot(ctx, members, job, index, room_here) else { break };
             job.queue.pop_front();
             let at = match spot {
                 Spot::Here => {
@@ -164,7 +180,7 @@ impl Owner {
                     *peer
                 }
             };
-            let grant = self.desk().lease(ctx, &mut job, index, at);
+            let grant = self.desk().lease(ctx, job, index, at);
             match frames.iter_mut().find(|(of, _)| *of == spot) {
                 Some((_, grants)) => grants.extend(grant),
                 None => frames.push((spot, grant.into_iter().collect())),
@@ -173,18 +189,14 @@ impl Owner {
         }
         frames.sort_unstable_by_key(|(spot, _)| *spot);
         for (spot, grants) in frames {
-            self.send_place(ctx, &job, spot, grants);
+            self.send_place(ctx, job, spot, grants);
         }
         let over = job.queue.is_empty();
         if over {
-            self.room.remove(&job);
+            self.room.remove(job);
             if job.call.is_some() {
-                self.dirty.insert(name);
+                self.dirty.insert(job.what.job);
             }
-        }
-        self.jobs.insert(name, job);
-        if over {
-            self.plan_look(ctx, name);
         }
         over
     }

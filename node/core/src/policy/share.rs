@@ -34,12 +34,15 @@ impl Shares {
 
     /// An owner is given something that will take so long.
     pub(crate) fn charge(&mut self, owner: PeerId, us: u64) {
-        let used = self.used_us(owner).saturating_add(us);
-        if self.used_us.len() >= OWNERS_MAX && !self.used_us.contains_key(&owner) {
+        if let Some(used) = self.used_us.get_mut(&owner) {
+            *used = (*used).max(self.floor_us).saturating_add(us);
+            return;
+        }
+        if self.used_us.len() >= OWNERS_MAX {
             let least = self.used_us.iter().min_by_key(|(_, used)| **used).map(|(owner, _)| *owner);
             least.map(|owner| self.used_us.remove(&owner));
         }
-        self.used_us.insert(owner, used);
+        self.used_us.insert(owner, self.floor_us.saturating_add(us));
     }
 
     /// What it was given and charged for really took so long.

@@ -252,8 +252,10 @@ impl Worker {
         let spent = self.held_slots.saturating_add(self.reserved());
         let budget = offered_max(self.slots).saturating_sub(spent);
         let (slots, held) = self.short_load(Class::Scavenger);
-        let class = self.standings.by_owner.get(&owner).map_or(Class::Batch, |standing| standing.class);
-        let waits = self.is_others_turn(ctx.now, owner, class);
+        let waits = !self.calls.is_empty() && {
+            let class = self.standings.by_owner.get(&owner).map_or(Class::Batch, |standing| standing.class);
+            self.is_others_turn(ctx.now, owner, class)
+        };
         let takes = !self.draining && self.outbox.takes(owner) && !waits;
         let count = u32::try_from(self.standings.by_owner.len()).unwrap_or(u32::MAX).max(1);
         let share = (self.slots.saturating_mul(SHARED_MAX) / count).max(1);
