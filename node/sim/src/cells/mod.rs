@@ -9,6 +9,7 @@
     reason = "figures for people"
 )]
 
+mod beside;
 mod flags;
 mod lean;
 mod study;
