@@ -126,7 +126,7 @@ impl Engine {
                     }
                     Arrival::Same => {}
                 }
-                owner.on_peer_up(peer);
+                owner.on_peer_up(members, peer);
                 worker.on_peer_up(&mut ctx, members, peer);
                 if arrival == Arrival::Restarted {
                     self.exchange.on_peer_down(peer);

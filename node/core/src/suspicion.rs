@@ -64,7 +64,7 @@ pub(crate) struct Suspicion {
 impl Suspicion {
     /// A peer fell silent; so many can still be spoken to.
     pub(crate) fn on_silent(&mut self, now: Time, mesh: &MeshConfig, peer: PeerId, left: usize) {
-        self.on_back(peer);
+        self.silent.retain(|(_, silent)| *silent != peer);
         while self.silent.front().is_some_and(|(at, _)| now.since_us(*at) > 1000 * mesh.lease_ms) {
             self.silent.pop_front();
         }
@@ -88,9 +88,18 @@ impl Suspicion {
         self.now = Some((cause, until));
     }
 
-    /// A peer can be spoken to again.
-    pub(crate) fn on_back(&mut self, peer: PeerId) {
+    /// A peer can be spoken to again, as so many can now. With most of them back there is no doubt any more: what is
+    /// given up from now on is judged as always.
+    pub(crate) fn on_back(&mut self, peer: PeerId, connected: usize) {
         self.silent.retain(|(_, silent)| *silent != peer);
+        if matches!(self.now, Some((Cause::LostPeers { .. }, _))) && self.silent.len() < connected {
+            self.now = None;
+        }
+    }
+
+    /// Whether it slept, so that everybody seems to have taken long.
+    pub(crate) fn slept(&self, now: Time) -> bool {
+        matches!(self.cause(now), Some((Cause::Slept { .. }, _)))
     }
 
     /// A lease's end is looked at only now: more than a renewal late says that this node slept through it, and that
@@ -179,9 +188,30 @@ mod tests {
         let mut suspicion = Suspicion::default();
         for number in 0..10 {
             suspicion.on_silent(at(0), &MESH, peer(number), 9);
-            suspicion.on_back(peer(number));
+            suspicion.on_back(peer(number), 10);
         }
         assert_eq!(suspicion.view(at(0)), None);
+    }
+
+    #[test]
+    fn doubt_ends_when_most_are_back() {
+        let mut suspicion = Suspicion::default();
+        for number in 0..6 {
+            suspicion.on_silent(at(0), &MESH, peer(number), 9 - usize::from(number));
+        }
+        // Six of ten are silent at first, then five, which is not fewer than the others, then four.
+        for (number, doubts) in [(0, true), (1, false)] {
+            suspicion.on_back(peer(number), 5 + usize::from(number));
+            assert_eq!(suspicion.view(at(1)).is_some(), doubts, "{number}");
+        }
+        let slept = || {
+            let mut suspicion = Suspicion::default();
+            suspicion.on_late(at(30_000), &MESH, at(0));
+            suspicion
+        };
+        let mut suspicion = slept();
+        suspicion.on_back(peer(1), 10);
+        assert!(suspicion.slept(at(30_001)), "who slept does so whoever is back");
     }
 
     #[test]

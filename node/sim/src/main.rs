@@ -111,6 +111,8 @@ mod tests {
             ("replay", "which log?"),
             ("replay /no/such/file", "/no/such/file"),
             ("experiment nothing", "`nothing` is no experiment; there are sparrow"),
+            ("experiment slow --golden", "are for sparrow"),
+            ("experiment sparrow --golden --engines", "one at a time"),
             ("compare 1", "two runs"),
             ("compare 1 2,speed=3", "`speed` is no setting"),
             ("compare 1 2,lease_ms=soon", "lease_ms: `soon`"),

@@ -1,13 +1,14 @@
 //! The experiments in small: the models against formulas and golden values, weft's rows against what must hold at any
 //! size. The full tables come from `weft-sim experiment NAME`.
 
+use weft_sim::cells::Study;
 use weft_sim::experiments::backup::{self, Rule};
 use weft_sim::experiments::lan::model::Policy;
 use weft_sim::experiments::lan::{self, LanTrace};
 use weft_sim::experiments::sparrow::cells::Cells;
 use weft_sim::experiments::sparrow::late::Late;
 use weft_sim::experiments::sparrow::push::Choice;
-use weft_sim::experiments::sparrow::{Contender, WEFT, measure};
+use weft_sim::experiments::sparrow::{Contender, WEFT, golden, measure};
 use weft_sim::experiments::trace::{Durations, Shape, Trace};
 use weft_sim::experiments::{ALL, run};
 
@@ -66,6 +67,39 @@ fn sparrows_policies_come_to_their_golden_values_in_small() {
 }
 
 #[test]
+fn the_load_of_the_golden_traces_is_found_by_the_central_queue() {
+    // Jobs of this shape wait for one another in small, too.
+    let shape = Shape { workers: 100, slots: 4, tasks: 20, jobs: 3000, ..small(0.95) };
+    let lengthened = |times: f64| {
+        let runs = [1, 2].map(|seed| {
+            let trace = Trace::draw(&shape, Durations::ExpJobs, seed).lengthened(times);
+            Contender::Central.run(&shape, &trace, seed).figures(&trace).mean_ms
+        });
+        runs.iter().sum::<f64>() / 2.0
+    };
+    for times in [0.985, 1.0, 1.012] {
+        let found = golden::fit(&shape, lengthened(times)).expect("it lies within two percent");
+        assert!((found - times).abs() < 0.0005, "{found}, wanted {times}");
+    }
+    for beyond in [0.97, 1.03] {
+        assert_eq!(golden::fit(&shape, lengthened(beyond)), None, "{beyond}");
+    }
+}
+
+#[test]
+fn engines_run_the_trace_of_the_models() {
+    let shape = Shape { workers: 150, slots: 4, tasks: 20, jobs: 200, ..small(0.8) };
+    let trace = Trace::draw(&shape, Durations::ExpJobs, 1);
+    let figures = Study::beside(&shape, &trace, 1).figures(&trace);
+    let study = Study { tasks: 20, ..Study::sparrow(1, 150, 80, 200) }.run();
+    assert_eq!((figures.mean_ms, figures.messages), (study.mean_ms, study.messages), "one and the same run");
+    near("ideal", figures.mean_ms / figures.ratio, study.ideal_ms, 0.001);
+    let central = Contender::Central.run(&shape, &trace, 1).figures(&trace);
+    near("central", central.mean_ms, study.central_ms, 0.5);
+    assert!(figures.ratio >= central.ratio, "{figures:?}");
+}
+
+#[test]
 fn a_market_of_cells_is_near_the_ideal_with_few_messages() {
     let weft = Contender::Cells(Cells { cells: 20, ..WEFT });
     for (load, most) in [(0.8, 1.02), (0.9, 1.03)] {
@@ -90,6 +124,18 @@ fn the_policies_for_short_tasks_come_to_their_anchors_in_small() {
     let trace = LanTrace::draw(32, 0.7, 60_000, 1);
     for (policy, anchor) in table {
         near(&format!("{policy:?}"), lan::model::run(&trace, policy, 1).mean_ms, anchor, 8.0);
+    }
+}
+
+#[test]
+fn the_policies_for_short_tasks_come_to_their_anchors_with_a_heavy_tail() {
+    let trace = LanTrace::tailed(32, 0.9, 200_000, 1);
+    for (policy, anchor, percent) in [
+        (Policy::Probe, 1.27, 25.0),
+        (Policy::Table { local_first: false, two_rows: false }, 0.78, 25.0),
+        (Policy::Table { local_first: true, two_rows: false }, 0.76, 25.0),
+    ] {
+        near(&format!("{policy:?}"), lan::model::run(&trace, policy, 1).mean_ms, anchor, percent);
     }
 }
 

@@ -402,3 +402,24 @@ fn an_owner_whose_peers_are_all_dead_goes_on_after_its_grace() {
     // Eighteen tasks on the two slots that are left.
     world.run_until("all tasks end", ms(100_000), |world| done(world, job, 20));
 }
+
+#[test]
+fn a_half_that_is_cut_off_goes_on_with_copies_of_what_the_other_half_holds() {
+    let mut world = World::builder(122).hosts(8, 2).build();
+    world.connect();
+    let job = world.submit(OWNER, &JobSpec::new(600, 100));
+    world.run_for(ms(500));
+    for (here, there) in (0..4).flat_map(|here| (4..8).map(move |there| (here, there))) {
+        world.cut(HostId(here), HostId(there));
+    }
+    // What is left is seven seconds of work for the eight slots here; the other half is not heard again meanwhile.
+    world.run_until("all tasks end", ms(9000), |world| done(world, job, 600));
+    let snapshot = world.snapshot(OWNER).unwrap();
+    let cause = snapshot.suspicion.map(|view| view.cause);
+    assert!(matches!(cause, Some(Cause::LostPeers { lost: 4, had: 7 })), "{cause:?}");
+    let counters = snapshot.counters;
+    assert!((1..=8).contains(&counters.copies), "what the other half had room for: {counters:?}");
+    assert_eq!(counters.lost, 0, "nothing is taken from those who are not heard: {counters:?}");
+    assert!(snapshot.peers.iter().all(|peer| peer.standing.trust == Trust::Full), "who is away is not slow");
+    assert!(world.reference().executions(job) <= 608);
+}

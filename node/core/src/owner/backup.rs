@@ -3,7 +3,11 @@
 //! begun when a copy is expected to end first (LATE), and few enough that a wrong guess costs a tenth at most.
 //!
 //! A task's own progress is unknown here, so its age speaks for it: what runs far longer than all others is expected
-//! to run as long again. Paused tasks are not slow, and while this node suspects itself nobody is.
+//! to run as long again. Paused tasks are not slow, and when this node slept nobody is.
+//!
+//! What is held by peers that this node lost all at once is slow like anything else: it is left to them, and may have a
+//! copy among those who are left once nothing else waits. A half of a mesh so goes on with what it has, and releases
+//! no more of what the other half may still do than a tenth of a job.
 
 use alloc::vec::Vec;
 
@@ -127,7 +131,7 @@ impl Owner {
         let job = self.jobs.get_mut(&name).filter(|job| job.may_copy())?;
         let later = ctx.now.plus_ms(LOOK_MAX_MS);
         let Some(slow_us) = job.spread.slow_after_us() else { return Some(later) };
-        if self.suspicion.view(ctx.now).is_some() {
+        if self.suspicion.slept(ctx.now) {
             return Some(later);
         }
         let mut next = later;

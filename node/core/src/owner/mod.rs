@@ -220,8 +220,8 @@ impl Owner {
 
     // ---- peers and time
 
-    pub(crate) fn on_peer_up(&mut self, peer: PeerId) {
-        self.suspicion.on_back(peer);
+    pub(crate) fn on_peer_up(&mut self, members: &Membership, peer: PeerId) {
+        self.suspicion.on_back(peer, members.count_connected());
         for (name, job) in &mut self.jobs {
             if let Some(call) = &mut job.call {
                 call.asked.retain(|asked| *asked != peer);

@@ -179,8 +179,10 @@ impl Owner {
         task.avoid = avoid.or(task.avoid);
         let failed_by = task.avoid.filter(|(other, _)| task.failures > 0 && *other != from);
         let failed_by = failed_by.filter(|_| pure && brought.report.outcome == Outcome::Done);
-        let slow: Vec<PeerId> =
-            task.due().filter(|other| copy && !other.paused).map(|other| other.worker).collect();
+        // Who can't be spoken to is away, which is another matter than slow.
+        let here = |worker: PeerId| worker == ctx.me || members.is_reachable(worker);
+        let slow = task.due().filter(|other| copy && !other.paused && here(other.worker));
+        let slow: Vec<PeerId> = slow.map(|other| other.worker).collect();
         match lost_by {
             Some(worker) => job.standings.blamed(worker, ctx.now).on_lost(ctx.now, ctx.mesh.grace_ms),
             None => {

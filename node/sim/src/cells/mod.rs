@@ -4,11 +4,11 @@
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
     clippy::float_arithmetic,
     reason = "figures for people"
 )]
 
+mod beside;
 mod flags;
 mod lean;
 mod study;

@@ -9,15 +9,16 @@ use weft_core::{BlobId, Entry, Limits, MeshConfig, Payload, Profile, Program};
 use super::lean::{Lean, LeanJob, LeanSpec, Mishap};
 use super::tally::Kind;
 use crate::chance::Chance;
+use crate::experiments::trace::{Durations, Shape, Trace};
 
 /// One way through the network, in microseconds; Sparrow's.
 const DELAY_US: u64 = 500;
 /// Mean running time of a task, in microseconds; Sparrow's.
-const MEAN_US: f64 = 100_000.0;
+const MEAN_US: u64 = 100_000;
 /// When the first job comes: the mesh has found itself by then.
-const START_US: u64 = 2_500_000;
+pub(super) const START_US: u64 = 2_500_000;
 /// How long after the last job everything must have ended.
-const REST_US: u64 = 120_000_000;
+pub(super) const REST_US: u64 = 120_000_000;
 
 /// How long tasks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +165,7 @@ impl Study {
         }
     }
 
-    fn engines(&self) -> Lean {
+    pub(super) fn engines(&self) -> Lean {
         let spec = LeanSpec {
             seed: self.seed,
             nodes: self.nodes,
@@ -175,36 +176,35 @@ impl Study {
         Lean::new(spec, program())
     }
 
-    /// The jobs, with the means that were asked for: at 95 % load a history that asks for one percent more by chance
-    /// waits a fifth longer, and no two seeds could be compared.
+    /// The jobs: the very trace that `weft-sim experiment sparrow` draws from this seed, and who submits what.
     fn draw(&self) -> Vec<LeanJob> {
-        let (mut when, mut what) = (Chance::new(self.seed, "arrivals"), Chance::new(self.seed, "durations"));
+        let shape = Shape {
+            workers: self.nodes as usize,
+            slots: self.slots as usize,
+            tasks: self.tasks as usize,
+            jobs: self.jobs as usize,
+            mean_us: MEAN_US,
+            delay_us: DELAY_US,
+            load: f64::from(self.load_percent) / 100.0,
+        };
+        let durations = match self.work {
+            Work::ExpJobs => Durations::ExpJobs,
+            Work::Constant => Durations::Constant,
+        };
+        self.assign(&Trace::draw(&shape, durations, self.seed))
+    }
+
+    /// A trace's jobs, each with its owner.
+    pub(super) fn assign(&self, trace: &Trace) -> Vec<LeanJob> {
         let mut who = Chance::new(self.seed, "owners");
-        let slots = f64::from(self.nodes * self.slots);
-        let gap_us = MEAN_US * f64::from(self.tasks) * 100.0 / (f64::from(self.load_percent) * slots);
-        let jobs = self.jobs as usize;
-        let mut arrivals: Vec<f64> = Vec::with_capacity(jobs);
-        let mut now = 0.0;
-        for _ in 0..jobs {
-            now += exponential(&mut when) * gap_us;
-            arrivals.push(now);
-        }
-        let durations: Vec<f64> = (0..jobs)
-            .map(|_| match self.work {
-                Work::ExpJobs => exponential(&mut what) * MEAN_US,
-                Work::Constant => MEAN_US,
-            })
-            .collect();
-        let stretch = gap_us * jobs as f64 / now;
-        let scale = MEAN_US * jobs as f64 / durations.iter().sum::<f64>();
         let owners = match self.owners {
             Owners::All => self.nodes,
             Owners::Few(count) => count.clamp(1, self.nodes),
         };
-        let each = arrivals.into_iter().zip(durations).map(|(at, duration)| LeanJob {
-            at_us: START_US + (at * stretch) as u64,
+        let each = trace.arrivals.iter().zip(&trace.durations).map(|(at, duration)| LeanJob {
+            at_us: START_US + at,
             owner: who.small(0, owners - 1),
-            tasks: vec![(duration * scale).max(1.0) as u32; self.tasks as usize],
+            tasks: vec![*duration as u32; self.tasks as usize],
             left: self.tasks,
             ended_us: 0,
             told_us: None,
@@ -354,11 +354,6 @@ fn program() -> Program {
         profile: Profile::Impure,
         limits: Limits::DEFAULT,
     }
-}
-
-fn exponential(chance: &mut Chance) -> f64 {
-    let unit = (chance.any() >> 11) as f64 / (1u64 << 53) as f64;
-    -(1.0 - unit).ln()
 }
 
 fn longest(job: &LeanJob) -> u64 {

@@ -1,5 +1,6 @@
 //! What misfortune costs: a slow node, nodes that come and go, lost frames, half the mesh cut off, a crash. Weft's
-//! engines in a [`World`], where every invariant is checked after every event; a broken one ends the experiment.
+//! engines in a [`World`], where every invariant is checked after every event; a broken one ends the experiment. Each row
+//! is a few seeds, and each seed is compared with its own undisturbed run.
 
 use std::time::Duration;
 
@@ -83,20 +84,31 @@ fn world(hosts: usize, slots: u32, weather: Weather, seed: u64) -> World {
     world
 }
 
-fn headings() -> Table {
-    Table::new(&["run", "s", "/ undisturbed", "executions a task", "leases lost"])
+/// One run for each seed of an experiment.
+fn runs(quick: bool, run: impl Fn(u64) -> Outcome) -> Vec<Outcome> {
+    (1..=if quick { 2 } else { 5 }).map(run).collect()
 }
 
-fn row(table: &mut Table, name: &str, outcome: &Outcome, base: f64) {
-    let Outcome { seconds, executions, lost, progress: _ } = outcome;
-    let ratio = format!("{:.2}", seconds / base);
+fn headings() -> Table {
+    Table::new(&["run", "s", "/ undisturbed", "least", "most", "executions a task", "leases lost"])
+}
+
+/// One row: means over the seeds, and how far the seeds lie apart. The mean ratio.
+fn row(table: &mut Table, name: &str, outcomes: &[Outcome], undisturbed: &[Outcome]) -> f64 {
+    let mean = |of: fn(&Outcome) -> f64| outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64;
+    let ratios = outcomes.iter().zip(undisturbed).map(|(run, base)| run.seconds / base.seconds);
+    let ratios: Vec<f64> = ratios.collect();
+    let ratio = ratios.iter().sum::<f64>() / ratios.len() as f64;
     table.row(vec![
         name.into(),
-        format!("{seconds:.3}"),
-        ratio,
-        format!("{executions:.3}"),
-        lost.to_string(),
+        format!("{:.3}", mean(|run| run.seconds)),
+        format!("{ratio:.2}"),
+        format!("{:.2}", ratios.iter().copied().fold(f64::INFINITY, f64::min)),
+        format!("{:.2}", ratios.iter().copied().fold(0.0, f64::max)),
+        format!("{:.3}", mean(|run| run.executions)),
+        format!("{:.1}", mean(|run| f64::from(run.lost))),
     ]);
+    ratio
 }
 
 /// One node of ten is twenty times slower.
@@ -113,15 +125,19 @@ pub fn slow(quick: bool) -> Report {
         let tasks = 40 * per_slot;
         report.say(&format!("\n10 nodes of 4 slots, {tasks} tasks of {service_ms} ms, one node slower"));
         let mut table = headings();
-        let (mut base, mut points) = (0.0, Vec::new());
-        for times in [1, 2, 5, 20] {
-            let mut world = world(10, 4, Weather::LAN, 1);
-            world.fault(Fault::Slow { host: HostId(9), times, lag_ms: 0 });
-            let job = world.submit(OWNER, &JobSpec::new(tasks, service_ms));
-            let outcome = finish(&mut world, &[job], Vec::new());
-            base = if times == 1 { outcome.seconds } else { base };
-            row(&mut table, &format!("{times} times slower"), &outcome, base);
-            points.push((f64::from(times), outcome.seconds / base));
+        let slower = |times| {
+            runs(quick, |seed| {
+                let mut world = world(10, 4, Weather::LAN, seed);
+                world.fault(Fault::Slow { host: HostId(9), times, lag_ms: 0 });
+                let job = world.submit(OWNER, &JobSpec::new(tasks, service_ms));
+                finish(&mut world, &[job], Vec::new())
+            })
+        };
+        let (base, mut points) = (slower(1), vec![(1.0, 1.0)]);
+        row(&mut table, "as fast", &base, &base);
+        for times in [2, 5, 20] {
+            let ratio = row(&mut table, &format!("{times} times slower"), &slower(times), &base);
+            points.push((f64::from(times), ratio));
         }
         report.say(&table);
         plot.line(&format!("tasks of {service_ms} ms"), points);
@@ -144,14 +160,18 @@ pub fn churn(quick: bool) -> Report {
         Axis::linear("nodes that die, %/s"),
         Axis::linear("time of the job, times undisturbed"),
     );
-    let (mut base, mut points) = (0.0, Vec::new());
-    for percent in [0u32, 1, 5] {
-        let mut world = world(hosts, 2, Weather::LAN, 2);
-        let job = world.submit(OWNER, &JobSpec::new(tasks, 500));
-        let outcome = finish(&mut world, &[job], deaths(hosts, percent));
-        base = if percent == 0 { outcome.seconds } else { base };
-        row(&mut table, &format!("{percent} %/s"), &outcome, base);
-        points.push((f64::from(percent), outcome.seconds / base));
+    let dying = |percent| {
+        runs(quick, |seed| {
+            let mut world = world(hosts, 2, Weather::LAN, seed);
+            let job = world.submit(OWNER, &JobSpec::new(tasks, 500));
+            finish(&mut world, &[job], deaths(hosts, percent, seed))
+        })
+    };
+    let (base, mut points) = (dying(0), vec![(0.0, 1.0)]);
+    row(&mut table, "nobody", &base, &base);
+    for percent in [1, 5] {
+        let ratio = row(&mut table, &format!("{percent} %/s"), &dying(percent), &base);
+        points.push((f64::from(percent), ratio));
     }
     report.say(&table);
     plot.line("500 ms tasks", points);
@@ -160,8 +180,8 @@ pub fn churn(quick: bool) -> Report {
 }
 
 /// Deaths and returns within two minutes; the owner, who keeps its job in memory, is spared.
-fn deaths(hosts: usize, percent: u32) -> Vec<(Duration, Fault)> {
-    let mut chance = Chance::new(u64::from(percent), "churn");
+fn deaths(hosts: usize, percent: u32, seed: u64) -> Vec<(Duration, Fault)> {
+    let mut chance = Chance::new(100 * seed + u64::from(percent), "churn");
     let mut plan = Vec::new();
     let mut at = 0.0;
     while percent > 0 && at < 120.0 {
@@ -185,16 +205,19 @@ pub fn loss(quick: bool) -> Report {
     let mut table = headings();
     let mut plot =
         Plot::new("Loss", Axis::linear("frames lost, %"), Axis::linear("time of the job, times undisturbed"));
-    let (mut base, mut points) = (0.0, Vec::new());
-    for permille in [0u32, 10, 50, 300] {
-        let mut world = world(8, 4, Weather::LAN, 3);
-        world.fabric.weather = Weather { loss_permille: permille, ..Weather::LAN };
-        let job = world.submit(OWNER, &JobSpec::new(tasks, 50));
-        let outcome = finish(&mut world, &[job], Vec::new());
-        base = if permille == 0 { outcome.seconds } else { base };
-        let percent = f64::from(permille) / 10.0;
-        row(&mut table, &format!("{percent} %"), &outcome, base);
-        points.push((percent, outcome.seconds / base));
+    let losing = |percent: u32| {
+        runs(quick, |seed| {
+            let mut world = world(8, 4, Weather::LAN, seed);
+            world.fabric.weather = Weather { loss_permille: 10 * percent, ..Weather::LAN };
+            let job = world.submit(OWNER, &JobSpec::new(tasks, 50));
+            finish(&mut world, &[job], Vec::new())
+        })
+    };
+    let (base, mut points) = (losing(0), vec![(0.0, 1.0)]);
+    row(&mut table, "none", &base, &base);
+    for percent in [1, 5, 30] {
+        let ratio = row(&mut table, &format!("{percent} %"), &losing(percent), &base);
+        points.push((f64::from(percent), ratio));
     }
     report.say(&table);
     plot.line("50 ms tasks", points);
@@ -213,16 +236,19 @@ pub fn cut(quick: bool) -> Report {
     let mut table = headings();
     let mut plot =
         Plot::new("Half the mesh cut off for 10 s", Axis::linear("s"), Axis::linear("tasks ended, %"));
-    let mut base = 0.0;
-    for (name, parted) in [("undisturbed", false), ("cut", true)] {
-        let mut world = world(hosts, 4, Weather::LAN, 4);
-        let other = HostId(hosts / 2);
-        let jobs = [OWNER, other].map(|owner| world.submit(owner, &JobSpec::new(tasks, 100)));
-        let faults = if parted { partition(hosts) } else { Vec::new() };
-        let outcome = finish(&mut world, &jobs, faults);
-        base = if parted { base } else { outcome.seconds };
-        row(&mut table, name, &outcome, base);
-        plot.line(name, outcome.progress);
+    let parted = |faults: &[(Duration, Fault)]| {
+        runs(quick, |seed| {
+            let mut world = world(hosts, 4, Weather::LAN, seed);
+            let other = HostId(hosts / 2);
+            let jobs = [OWNER, other].map(|owner| world.submit(owner, &JobSpec::new(tasks, 100)));
+            finish(&mut world, &jobs, faults.to_vec())
+        })
+    };
+    let base = parted(&[]);
+    for (name, outcomes) in [("undisturbed", &base), ("cut", &parted(&partition(hosts)))] {
+        row(&mut table, name, outcomes, &base);
+        let first = outcomes.first().map(|outcome| outcome.progress.clone());
+        plot.line(name, first.unwrap_or_default());
     }
     report.say(&table);
     report.plot("cut.svg", plot);

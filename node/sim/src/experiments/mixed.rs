@@ -1,12 +1,15 @@
 //! Short jobs beside long ones (part 2.6 of the anchors): nine of ten jobs have 10 tasks of a second, the tenth has 100
 //! tasks of a hundred seconds and more than nine tenths of all work. Weft's engines, once with all jobs in one class and
-//! once with the short ones as interactive, beside one central queue.
+//! once with the short ones as interactive, beside one central queue and the schedulers of others ([`hawk`]).
+
+mod hawk;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use weft_core::message::Class;
 
+use self::hawk::Rule;
 use super::lan::mesh::LeanMesh;
 use super::plot::{Axis, Plot};
 use super::report::{Report, Table};
@@ -66,11 +69,17 @@ fn weft(jobs: &[Job], nodes: usize, slots: u32, classes: bool, seed: u64) -> Opt
     ended.then(|| took.collect())
 }
 
+/// Workers that Hawk keeps for short jobs: two of a hundred, as for the traces with the most long work.
+fn spared(workers: usize) -> usize {
+    (workers / 50).max(1)
+}
+
 /// The experiment.
 #[must_use]
 pub fn experiment(quick: bool) -> Report {
     let mut report = Report::default();
     let (nodes, slots, count) = if quick { (8, 4, 40) } else { (32, 4, 600) };
+    let workers = nodes * slots as usize;
     for load in [0.7, 0.9] {
         let jobs = draw(nodes, slots, load, count, 1);
         report.say(&format!("\n{nodes} nodes of {slots} slots, {count} jobs, {} % load", load * 100.0));
@@ -82,7 +91,9 @@ pub fn experiment(quick: bool) -> Report {
             Axis::linear("jobs, %"),
         );
         let rows = [
-            ("one central queue", Some(central(&jobs, nodes * slots as usize))),
+            ("one central queue", Some(central(&jobs, workers))),
+            ("Sparrow (model)", Some(hawk::run(&jobs, workers, Rule::Sparrow, 1))),
+            ("Hawk (model)", Some(hawk::run(&jobs, workers, Rule::Hawk { spared: spared(workers) }, 1))),
             ("weft, one class", weft(&jobs, nodes, slots, false, 1)),
             ("weft, short are interactive", weft(&jobs, nodes, slots, true, 1)),
         ];

@@ -61,6 +61,15 @@ impl Trace {
         trace
     }
 
+    /// The same history with every task so many times as long: it asks for so many times the load.
+    #[must_use]
+    pub fn lengthened(mut self, times: f64) -> Self {
+        for duration in &mut self.durations {
+            *duration = (*duration as f64 * times).max(1.0) as u64;
+        }
+        self
+    }
+
     /// Stretches what was drawn so that its means are those that were asked for: at 95 % load a history that asks for
     /// one percent more by chance waits a fifth longer, and no two seeds could be compared.
     fn settle(&mut self, shape: &Shape, gap_us: f64) {

@@ -9,7 +9,7 @@ use self::mesh::{KINDS, LeanMesh};
 use self::model::{LanFigures, Policy};
 use super::plot::{Axis, Plot};
 use super::report::{Report, Table};
-use super::trace::{Durations, Shape, Trace};
+use super::trace::{Distinct, Durations, Shape, Trace};
 use crate::chance::Chance;
 
 /// When which node's user wants a task, and how long that runs.
@@ -33,6 +33,26 @@ impl LanTrace {
         let tasks = tasks.map(|(at, us)| (*at, who.index(nodes) as u32, *us as u32)).collect();
         Self { shape, tasks }
     }
+
+    /// A heavy tail: one task of 200 runs for 50 ms, all others for a quarter of a millisecond.
+    #[must_use]
+    pub fn tailed(nodes: usize, load: f64, tasks: usize, seed: u64) -> Self {
+        const SHORT_US: u32 = 250;
+        const LONG_US: u32 = 50_000;
+        const ONE_IN: usize = 200;
+        let mut trace = Self::draw(nodes, load, tasks, seed);
+        let mut long = Vec::new();
+        Distinct::new(tasks).draw(&mut Chance::new(seed, "long"), tasks.div_ceil(ONE_IN), &mut long);
+        trace.tasks.iter_mut().for_each(|(_, _, us)| *us = SHORT_US);
+        for place in &long {
+            trace.tasks[*place as usize].2 = LONG_US;
+        }
+        // The arrivals were drawn for half a millisecond.
+        let work_us: u64 = trace.tasks.iter().map(|(_, _, us)| u64::from(*us)).sum();
+        let times = work_us as f64 / (tasks as f64 * trace.shape.mean_us as f64);
+        trace.tasks.iter_mut().for_each(|(at, _, _)| *at = (*at as f64 * times) as u64);
+        trace
+    }
 }
 
 /// The reference policies, and what others measured for them at 70 % and 90 % on 32 nodes (mean, in milliseconds).
@@ -43,6 +63,14 @@ pub const REFERENCES: [(&str, Policy, Option<[f64; 2]>); 6] = [
     ("table + answers", Policy::Table { local_first: false, two_rows: false }, Some([0.68, 0.84])),
     ("local first + table", Policy::Table { local_first: true, two_rows: false }, Some([0.605, 0.80])),
     ("local first + two rows", Policy::Table { local_first: true, two_rows: true }, None),
+];
+
+/// The same at 90 % with a heavy tail.
+const TAILED: [(Policy, f64); 4] = [
+    (Policy::Random, 15.2),
+    (Policy::Probe, 1.27),
+    (Policy::Table { local_first: false, two_rows: false }, 0.78),
+    (Policy::Table { local_first: true, two_rows: false }, 0.76),
 ];
 
 /// The best mean of any reference policy at 70 % and 90 %, in milliseconds, by the number of nodes: what weft is
@@ -73,46 +101,87 @@ pub fn experiment(quick: bool) -> Report {
     let meshes: &[usize] = if quick { &[3, 10] } else { &[3, 10, 32, 100] };
     for nodes in meshes {
         for (place, load) in [0.7, 0.9].into_iter().enumerate() {
-            row(&mut report, *nodes, (place, load), (models, engines));
+            let percent = (load * 100.0) as u32;
+            let best = BEST.iter().find(|(count, _)| count == nodes).map(|(_, means)| means[place]);
+            let setting = Setting {
+                what: format!("{nodes} nodes of 4 slots, tasks of 0.5 ms, 0.1 ms one way, {percent} % load"),
+                file: format!("lan-{nodes}-{percent}.svg"),
+                traces: [models, engines].map(|tasks| LanTrace::draw(*nodes, load, tasks, 1)),
+                rows: REFERENCES.map(|(name, policy, anchors)| {
+                    (name, policy, anchors.filter(|_| *nodes == 32).map(|anchors| anchors[place]))
+                }),
+                best,
+            };
+            setting.measure(&mut report);
         }
     }
+    tailed(if quick { 10 } else { 32 }, (models, engines)).measure(&mut report);
     report
 }
 
-fn row(report: &mut Report, nodes: usize, (place, load): (usize, f64), (models, engines): (usize, usize)) {
-    let percent = (load * 100.0) as u32;
-    report.say(&format!("\n{nodes} nodes of 4 slots, tasks of 0.5 ms, 0.1 ms one way, {percent} % load"));
-    let mut table = Table::new(&["policy", "mean ms", "p99 ms", "messages", "anchor", "ratio"]);
-    let title = format!("{nodes} nodes, {percent} % load, tasks of 0.5 ms");
-    let mut plot = Plot::new(&title, Axis::log("response, ms").within(0.05, 20.0), Axis::linear("tasks, %"));
-    let cell = |value: f64| format!("{value:.3}");
-    let compared = |mean: f64, anchor: Option<f64>| match anchor {
-        Some(anchor) => [cell(anchor), format!("{:.2}", mean / anchor)],
-        None => ["-".to_string(), "-".to_string()],
-    };
-    let mut add = |name: &str, figures: &LanFigures, anchor: Option<f64>| {
-        let [anchor, ratio] = compared(figures.mean_ms, anchor);
-        let messages = format!("{:.2}", figures.messages);
-        table.row(vec![name.into(), cell(figures.mean_ms), cell(figures.p99_ms), messages, anchor, ratio]);
-        plot.cumulative(name, figures.responses_us.iter().map(|us| *us as f64 / 1000.0).collect());
-    };
-    let trace = LanTrace::draw(nodes, load, models, 1);
-    for (name, policy, anchors) in REFERENCES {
-        let anchor = anchors.filter(|_| nodes == 32).map(|anchors| anchors[place]);
-        add(name, &model::run(&trace, policy, 1), anchor);
+/// Few tasks that run two hundred times as long as the others, at 90 % load.
+fn tailed(nodes: usize, (models, engines): (usize, usize)) -> Setting {
+    let anchor = |policy: Policy| TAILED.iter().find(|(other, _)| *other == policy).map(|(_, mean)| *mean);
+    Setting {
+        what: format!("{nodes} nodes of 4 slots, tasks of 0.25 ms but one of 200 of 50 ms, 90 % load"),
+        file: format!("lan-tailed-{nodes}.svg"),
+        traces: [models, engines].map(|tasks| LanTrace::tailed(nodes, 0.9, tasks, 1)),
+        rows: REFERENCES.map(|(name, policy, _)| (name, policy, anchor(policy).filter(|_| nodes == 32))),
+        best: Some(0.76).filter(|_| nodes == 32),
     }
-    let trace = LanTrace::draw(nodes, load, engines, 1);
-    let (figures, mesh, ended) = run_weft(&trace, 1);
-    let best = BEST.iter().find(|(count, _)| *count == nodes).map(|(_, means)| means[place]);
-    add("weft", &figures, best);
-    report.say(&table);
-    let kinds = KINDS.iter().zip(mesh.kinds).filter(|(_, count)| *count > 0);
-    let kinds: Vec<String> =
-        kinds.map(|(kind, count)| format!("{kind} {:.2}", count as f64 / engines as f64)).collect();
-    let tasks = figures.responses_us.len();
-    report.say(&format!("weft's messages a task, of {tasks} tasks measured: {}", kinds.join(", ")));
-    if !ended {
-        report.say(&"weft did not end all tasks in time: its figures are of those that ended");
+}
+
+/// One table of the experiment.
+struct Setting {
+    what: String,
+    file: String,
+    /// For the models, and for weft.
+    traces: [LanTrace; 2],
+    rows: [(&'static str, Policy, Option<f64>); 6],
+    /// What weft is measured against.
+    best: Option<f64>,
+}
+
+impl Setting {
+    fn measure(self, report: &mut Report) {
+        let Self { what, file, traces: [models, engines], rows, best } = self;
+        report.say(&format!("\n{what}"));
+        let mut table = Table::new(&["policy", "mean ms", "p99 ms", "messages", "anchor", "ratio"]);
+        let mut plot =
+            Plot::new(&what, Axis::log("response, ms").within(0.05, 20.0), Axis::linear("tasks, %"));
+        let cell = |value: f64| format!("{value:.3}");
+        let compared = |mean: f64, anchor: Option<f64>| match anchor {
+            Some(anchor) => [cell(anchor), format!("{:.2}", mean / anchor)],
+            None => ["-".to_string(), "-".to_string()],
+        };
+        let mut add = |name: &str, figures: &LanFigures, anchor: Option<f64>| {
+            let [anchor, ratio] = compared(figures.mean_ms, anchor);
+            let messages = format!("{:.2}", figures.messages);
+            table.row(vec![
+                name.into(),
+                cell(figures.mean_ms),
+                cell(figures.p99_ms),
+                messages,
+                anchor,
+                ratio,
+            ]);
+            plot.cumulative(name, figures.responses_us.iter().map(|us| *us as f64 / 1000.0).collect());
+        };
+        for (name, policy, anchor) in rows {
+            add(name, &model::run(&models, policy, 1), anchor);
+        }
+        let (figures, mesh, ended) = run_weft(&engines, 1);
+        add("weft", &figures, best);
+        report.say(&table);
+        let kinds = KINDS.iter().zip(mesh.kinds).filter(|(_, count)| *count > 0);
+        let kinds: Vec<String> = kinds
+            .map(|(kind, count)| format!("{kind} {:.2}", count as f64 / engines.tasks.len() as f64))
+            .collect();
+        let tasks = figures.responses_us.len();
+        report.say(&format!("weft's messages a task, of {tasks} tasks measured: {}", kinds.join(", ")));
+        if !ended {
+            report.say(&"weft did not end all tasks in time: its figures are of those that ended");
+        }
+        report.plot(&file, plot);
     }
-    report.plot(&format!("lan-{nodes}-{percent}.svg"), plot);
 }

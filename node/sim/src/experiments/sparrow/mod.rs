@@ -6,6 +6,7 @@
 
 pub mod cells;
 pub mod central;
+pub mod golden;
 pub mod late;
 pub mod meter;
 pub mod push;
@@ -17,6 +18,7 @@ use self::push::Choice;
 use super::plot::{Axis, Plot};
 use super::report::{Report, Table};
 use super::trace::{Durations, Shape, Trace};
+use crate::cells::Study;
 
 /// The loads of the golden values.
 pub const LOADS: [f64; 3] = [0.8, 0.9, 0.95];
@@ -181,16 +183,41 @@ pub fn shape(quick: bool, load: f64) -> Shape {
 /// The mean figures of a policy over seeds 1 and 2.
 #[must_use]
 pub fn measure(contender: Contender, shape: &Shape, durations: Durations) -> Figures {
+    measure_longer(contender, shape, durations, 1.0)
+}
+
+/// The same when every task is so many times as long.
+fn measure_longer(contender: Contender, shape: &Shape, durations: Durations, times: f64) -> Figures {
     let runs = [1, 2].map(|seed| {
-        let trace = Trace::draw(shape, durations, seed);
+        let trace = Trace::draw(shape, durations, seed).lengthened(times);
         contender.run(shape, &trace, seed).figures(&trace)
     });
     Figures::mean(&runs)
 }
 
+/// The engines themselves, which a node runs: a row of minutes.
+const ENGINES: Row = Row {
+    name: "weft (engines)",
+    contender: Contender::Other(Study::beside),
+    exponential: None,
+    constant: None,
+};
+
 /// The experiment.
 #[must_use]
 pub fn experiment(quick: bool) -> Report {
+    tables(quick, &ROWS)
+}
+
+/// The experiment with weft's own engines beside the models, under the same traces. It takes a quarter of an hour of a
+/// core for each load.
+#[must_use]
+pub fn with_engines(quick: bool) -> Report {
+    let rows: Vec<Row> = ROWS.into_iter().chain([ENGINES]).collect();
+    tables(quick, &rows)
+}
+
+fn tables(quick: bool, rows: &[Row]) -> Report {
     let mut report = Report::default();
     let Shape { workers, slots, tasks, jobs, .. } = shape(quick, 0.8);
     report.say(&format!(
@@ -198,7 +225,7 @@ pub fn experiment(quick: bool) -> Report {
          ideal: the mean of the jobs' longest tasks. golden: part 2.4 of the anchors, which is for the full size."
     ));
     for (durations, name) in [(Durations::ExpJobs, "exponential"), (Durations::Constant, "constant")] {
-        kind(&mut report, quick, durations, name);
+        kind(&mut report, quick, rows, (durations, name));
     }
     if !quick {
         odd_jobs(&mut report);
@@ -206,7 +233,7 @@ pub fn experiment(quick: bool) -> Report {
     report
 }
 
-fn kind(report: &mut Report, quick: bool, durations: Durations, name: &str) {
+fn kind(report: &mut Report, quick: bool, rows: &[Row], (durations, name): (Durations, &str)) {
     report.say(&format!("\nJobs of {name} length"));
     let mut table = Table::new(&[
         "policy", "load", "mean ms", "x ideal", "p50", "p95", "p99", "messages", "no-ops", "steals",
@@ -217,7 +244,7 @@ fn kind(report: &mut Report, quick: bool, durations: Durations, name: &str) {
         Axis::linear("load"),
         Axis::log("times ideal").within(0.999, 4.0),
     );
-    for row in ROWS {
+    for row in rows {
         let mut points = Vec::new();
         for (place, load) in LOADS.into_iter().enumerate() {
             let figures = measure(row.contender, &shape(quick, load), durations);
