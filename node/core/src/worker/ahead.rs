@@ -13,7 +13,6 @@ use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{Ahead, BATCH_MAX, Call, Class, Message, Place};
 use crate::owner::wait_us;
-use crate::policy::fit;
 use crate::policy::order::{self, Claim, Turn};
 use crate::programs::average_us;
 use crate::time::Time;
@@ -143,9 +142,7 @@ impl Worker {
 
     /// Whether a task can run here at all.
     pub(crate) fn fits(&self, what: &Submission) -> bool {
-        !self.draining
-            && what.program.limits.beyond_max().is_none()
-            && fit::unfit(self.as_node(), &what.needs, &what.program, what.class).is_none()
+        self.inability(&what.program, &what.needs, what.class).is_none()
     }
 
     /// When a short task of our own would begin here, in microseconds from now, behind `more` that are on their way;
@@ -170,9 +167,9 @@ impl Worker {
     // ---- standing bids
 
     /// The place of an owner's short tasks among the calls that wait.
-    fn turn_of(&self, owner: PeerId, class: Class) -> Turn {
+    fn turn_of(&self, now: Time, owner: PeerId, class: Class) -> Turn {
         order::turn(&Claim {
-            wasteful: self.wasteful.contains(&owner),
+            wasteful: self.is_wasteful(owner, now),
             class,
             waited_us: 0,
             due: None,
@@ -182,10 +179,10 @@ impl Worker {
     }
 
     /// Whose short tasks that are here come before all others', and where among the calls.
-    pub(super) fn first_standing(&self) -> Option<(Turn, PeerId)> {
+    pub(super) fn first_standing(&self, now: Time) -> Option<(Turn, PeerId)> {
         let class = |owner: &PeerId| self.standings.by_owner.get(owner).map(|standing| standing.class);
         let all = self.standings.at_work();
-        all.filter_map(|owner| Some((self.turn_of(owner, class(&owner)?), owner))).min()
+        all.filter_map(|owner| Some((self.turn_of(now, owner, class(&owner)?), owner))).min()
     }
 
     /// Whether somebody else's call waits whose turn it is before more short tasks of that owner.
@@ -194,7 +191,7 @@ impl Worker {
             return false;
         }
         let calls = self.queue(now);
-        let turn = self.turn_of(owner, class);
+        let turn = self.turn_of(now, owner, class);
         let before = calls.iter().take_while(|(other, _)| *other < turn);
         let late = |key| {
             self.calls.get(key).is_none_or(|open| self.too_late(now, key.0, &open.call, open.due).is_some())
@@ -310,7 +307,7 @@ impl Worker {
         }
         let count = u32::try_from(grants.len()).unwrap_or(u32::MAX);
         let sound = small && grants.iter().all(|grant| grant.lease.job == call.job && grant.input.is_sound());
-        let refusal = self.inability(&call);
+        let refusal = self.inability(&call.program, &call.needs, call.class);
         let able = sound && refusal.is_none();
         if !able || !(owner == ctx.me || self.standings.take(owner, (bid, call.class), count, placed)) {
             let leases: Vec<LeaseId> = grants.iter().take(BATCH_MAX).map(|grant| grant.lease).collect();
@@ -330,6 +327,7 @@ impl Worker {
             class: call.class,
             ahead: Some(service_us),
         };
+        self.wasteful.remove(&owner);
         for grant in grants {
             self.hold(ctx, owner, &offer, grant);
         }

@@ -52,7 +52,7 @@ impl Worker {
                 break;
             }
             let meant_for_one = self.bids.get(&bid).filter(|reservation| !reservation.standing);
-            self.wasteful.extend(meant_for_one.map(|reservation| reservation.owner));
+            self.wasteful.extend(meant_for_one.map(|reservation| (reservation.owner, ctx.now)));
             self.end_unused(bid);
         }
         self.standings.expire(ctx.now);
@@ -81,39 +81,26 @@ impl Worker {
             }
         }
         order.sort_unstable_by_key(|(_, at, run)| (*at, *run));
-        let (mut late, mut long) = (false, Vec::new());
+        let slots = usize::try_from(self.slots).unwrap_or(usize::MAX).min(order.len());
+        let (running, waiting) = order.split_at(slots);
+        if !self.find_long(ctx.now, running) {
+            return;
+        }
         let mut back: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
-        for ((stage, since, run), place) in order.into_iter().zip(0u32..) {
-            let Some(held) = self.runs.get(&run) else { continue };
+        for ((stage, _, run), place) in waiting.iter().zip(self.slots..) {
+            let Some(held) = self.runs.get(run) else { continue };
             let (owner, lease) = (held.owner, held.lease);
             let service_us = self.services.estimate_us(owner, lease.job);
-            let elapsed_us = ctx.now.since_us(since);
-            if place < self.slots {
-                if elapsed_us >= STUCK_US && elapsed_us / 8 > u64::from(service_us) {
-                    self.services.measure(owner, lease.job, elapsed_us);
-                    long.extend((!held.long).then_some(run));
-                    late = true;
-                }
-                continue;
-            }
-            if !late {
-                break;
-            }
             if place < window::slots_to_offer(self.slots, service_us, 0) {
                 continue;
             }
             self.leases.remove(&(owner, lease));
             back.entry(owner).or_default().push(lease);
-            if stage == Stage::Handed {
-                self.abort(ctx, run);
+            if *stage == Stage::Handed {
+                self.abort(ctx, *run);
             } else {
-                self.drop_run(ctx, run);
+                self.drop_run(ctx, *run);
             }
-        }
-        for run in long {
-            let Some(held) = self.runs.get_mut(&run) else { continue };
-            held.long = true;
-            self.long_by.add(held.class, 1);
         }
         if back.is_empty() {
             return;
@@ -124,6 +111,28 @@ impl Worker {
                 ctx.send(owner, Message::Refuse { leases: part.to_vec() });
             }
         }
+    }
+
+    /// Of those that run, finds what takes much longer than was thought, and learns from it; whether any does. Each is
+    /// compared with what was thought before, or the first would excuse the others.
+    fn find_long(&mut self, now: Time, running: &[(Stage, Time, RunId)]) -> bool {
+        let mut found: Vec<(RunId, u64)> = Vec::new();
+        for (_, since, run) in running {
+            let Some(held) = self.runs.get(run) else { continue };
+            let service_us = self.services.estimate_us(held.owner, held.lease.job);
+            let elapsed_us = now.since_us(*since);
+            if elapsed_us >= STUCK_US && elapsed_us / 8 > u64::from(service_us) {
+                found.push((*run, elapsed_us));
+            }
+        }
+        for (run, elapsed_us) in &found {
+            let Some(held) = self.runs.get_mut(run) else { continue };
+            self.services.measure(held.owner, held.lease.job, *elapsed_us);
+            if !core::mem::replace(&mut held.long, true) {
+                self.long_by.add(held.class, 1);
+            }
+        }
+        !found.is_empty()
     }
 
     /// Tells one owner, or every owner, what we still hold of it.
