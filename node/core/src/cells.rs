@@ -19,6 +19,9 @@ const CELLS_MAX: u32 = 256;
 /// Most that a cell is believed to have, in cells of the usual size.
 const SHARE_MAX: u32 = 4;
 
+/// Slots that a cell is believed to have, whoever claims what.
+const SLOTS_MAX: u32 = 1 << 20;
+
 /// Where this node belongs, and who serves which cell.
 #[derive(Debug)]
 pub(crate) struct Cells {
@@ -132,6 +135,7 @@ impl Cells {
             return;
         }
         let cell = cell_of(origin, self.cells);
+        let slots = slots.min(SLOTS_MAX);
         let claim = Known { peer: origin, rank: rank(origin, cell), slots, heard_at: now };
         let known = self.exchanges.get(&cell);
         let stands = known.is_some_and(|known| {
@@ -155,6 +159,12 @@ impl Cells {
         if shadow { best.next().unwrap_or(first) } else { first }
     }
 
+    /// Whether a node is known to serve its cell, or may serve this node's own.
+    pub(crate) fn serves(&self, peer: PeerId) -> bool {
+        let own = [self.exchange(false), self.exchange(true)];
+        own.contains(&peer) || self.exchanges.values().any(|known| known.peer == peer)
+    }
+
     /// Every exchange that was heard of within three intervals, one a cell, and the own cell's; with each its share of
     /// the mesh: the slots of its cell, but at most [`SHARE_MAX`] times what is usual, whatever it claims.
     pub(crate) fn desks(&self, now: Time, mesh: &MeshConfig) -> Vec<(PeerId, u32)> {
@@ -171,7 +181,8 @@ impl Cells {
         desks.push(own);
         let mut shares: Vec<u32> = desks.iter().map(|(_, slots)| *slots).filter(|slots| *slots > 0).collect();
         shares.sort_unstable();
-        let usual = shares.get(shares.len() / 2).copied().unwrap_or(1);
+        // Of two the smaller: who claims too much must not make it usual.
+        let usual = shares.get(shares.len().saturating_sub(1) / 2).copied().unwrap_or(1);
         for (_, slots) in &mut desks {
             *slots = if *slots == 0 { usual } else { (*slots).min(usual.saturating_mul(SHARE_MAX)) };
         }

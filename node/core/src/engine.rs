@@ -345,8 +345,10 @@ fn on_gossip(
         Gossip::Capacity(capacity) => {
             let backlog = capacity.backlog;
             if members.on_capacity(origin, capacity, ctx.now) {
-                // In a mesh of cells exchanges bring together who waits and who idles.
-                worker.on_backlog(ctx, origin, if members.cells().on() { 0 } else { backlog });
+                // In a mesh of cells exchanges bring together who waits and who idles; to whom this node is not
+                // connected it does not bid, and need not remember it.
+                let heeds = !members.cells().on() && members.is_connected(origin);
+                worker.on_backlog(ctx, origin, if heeds { backlog } else { 0 });
             } else {
                 ctx.counters.dropped += 1;
             }

@@ -51,6 +51,8 @@ pub(crate) struct Exchange {
     untold: VecDeque<(Time, Turn)>,
     /// Other exchanges that scouted here in vain.
     short: VecDeque<lend::Short>,
+    /// What others were asked to lend.
+    scouted: lend::Scouted,
     sweep_at: Option<Time>,
     /// When to look whether there is something to tell everybody; `None` while this node does not serve.
     tell_at: Option<Time>,
@@ -172,7 +174,7 @@ impl Exchange {
         let scouts = kept.is_none() && seek.needs.labels.is_empty() && seek.needs.width() == 1;
         let (count, memory_bytes) = (seek.count, seek.memory_bytes);
         if self.keep(ctx, owner, seek, kept) && scouts {
-            lend::scout(ctx, members, count, memory_bytes);
+            self.scout(ctx, members, count, memory_bytes);
         }
     }
 

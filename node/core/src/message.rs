@@ -113,18 +113,15 @@ pub struct Call {
     pub waited_ms: u32,
 }
 
-impl Call {
-    /// Length of the texts and inline files that a worker remembers with it, in bytes.
-    #[must_use]
-    pub fn text_bytes(&self) -> usize {
-        let pairs = self.program.env.iter().chain(&self.needs.labels);
-        let paired: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
-        let files = match &self.program.files {
-            Payload::Inline(bytes) => bytes.len(),
-            Payload::Blob { .. } => 0,
-        };
-        paired + self.program.args.iter().map(String::len).sum::<usize>() + files
-    }
+/// Length of the texts and inline files that a worker remembers with a call, in bytes.
+pub(crate) fn text_bytes(program: &Program, needs: &Needs) -> usize {
+    let pairs = program.env.iter().chain(&needs.labels);
+    let paired: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
+    let files = match &program.files {
+        Payload::Inline(bytes) => bytes.len(),
+        Payload::Blob { .. } => 0,
+    };
+    paired + program.args.iter().map(String::len).sum::<usize>() + files
 }
 
 /// What a worker must have to be asked.

@@ -27,6 +27,9 @@ const BLAME_LIE: u32 = 8_000;
 const BLAME_MAX: u32 = 64_000;
 /// Doublings of the time for which a node that loses task after task is given none: about four minutes at most.
 const STREAK_MAX: u32 = 10;
+/// Refusals in a row of what it bid for, from which a node is treated like one that loses tasks. Fewer are bad luck: a
+/// bid may end while its award is on the way.
+const REFUSALS_MAX: u8 = 4;
 /// For how long a node is given none after its first lie, in milliseconds; doubled with each further one.
 const LIE_MS: u64 = 30_000;
 /// Doublings of that: four minutes at most.
@@ -72,6 +75,8 @@ pub(crate) struct Standing {
     until: Time,
     slow: u32,
     lies: u32,
+    /// Times in a row that it refused what it had bid for.
+    refusals: u8,
 }
 
 impl Standing {
@@ -83,6 +88,14 @@ impl Standing {
         self.add_blame(now, BLAME_LOST);
         self.until = now.plus_ms(base_ms << self.streak);
         self.streak = (self.streak + 1).min(STREAK_MAX - 1);
+    }
+
+    /// It refused what it had bid for, in one word.
+    pub(crate) fn on_refused(&mut self, now: Time, base_ms: u64) {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals >= REFUSALS_MAX {
+            self.on_lost(now, base_ms);
+        }
     }
 
     /// Another node did sooner, or well, what this one did late or badly.
@@ -101,6 +114,7 @@ impl Standing {
 
     /// It brought something home. Losses are forgiven at once, and blame by a half; lies only with time.
     pub(crate) fn on_done(&mut self, now: Time) {
+        self.refusals = 0;
         if self.blame == 0 {
             return;
         }
@@ -234,6 +248,21 @@ mod tests {
         }
         assert_eq!(waits[..4], [500, 1000, 2000, 4000]);
         assert_eq!(waits[9..], [256_000, 256_000, 256_000]);
+    }
+
+    #[test]
+    fn who_refuses_what_it_bids_for_again_and_again_is_shut_out_like_one_that_loses() {
+        let refused = |standing: &mut Standing, ms| standing.on_refused(at(ms), 500);
+        let mut standing = Standing::default();
+        (1..=3).for_each(|ms| refused(&mut standing, ms));
+        assert_eq!(standing.trust(at(3)), Trust::Full, "bad luck");
+        standing.on_done(at(4));
+        (5..=7).for_each(|ms| refused(&mut standing, ms));
+        assert_eq!(standing.trust(at(7)), Trust::Full, "not in a row");
+        refused(&mut standing, 8);
+        assert_eq!((standing.trust(at(8)), standing.view(at(8)).shut_ms), (Trust::Shut, 500));
+        refused(&mut standing, 600);
+        assert_eq!(standing.view(at(600)).shut_ms, 1000, "asked again, and no better");
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Engine {
             CellWord::Scout { count, memory_bytes } => {
                 exchange.on_scout(ctx, members, from, count, memory_bytes);
             }
-            CellWord::Lend { bids, ttl_ms } => exchange.on_lend(ctx, members, bids, ttl_ms),
+            CellWord::Lend { bids, ttl_ms } => exchange.on_lend(ctx, members, from, (bids, ttl_ms)),
             CellWord::Introduce(word) => owner.on_introduce(ctx, from, word),
             CellWord::Hire { call, award } => worker.on_hire(ctx, from, call, award),
         }

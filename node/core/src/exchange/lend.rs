@@ -1,6 +1,7 @@
 //! What exchanges do for one another: one whose tasks wait scouts at another, which lends bids that nobody wants there.
 //! The seek keeps its place meanwhile; a lent bid stands at the borrower as if its worker had sent it.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{Exchange, LOOK_MAX, SLOTS_MAX, fits};
@@ -15,6 +16,8 @@ use crate::time::Time;
 const SHORT_MAX: usize = 1024;
 /// For how long, in milliseconds: what still waits by then is asked for again by its owner.
 const SCOUT_MS: u64 = 100;
+/// For how long after it was asked another exchange may lend, in milliseconds.
+const LENT_MS: u64 = 1000;
 
 /// An exchange that was short of bids a moment ago.
 #[derive(Debug)]
@@ -22,6 +25,35 @@ pub(super) struct Short {
     exchange: PeerId,
     count: u32,
     expires_at: Time,
+}
+
+/// What other exchanges were asked to lend a moment ago: nobody gives bids away in others' names beyond that.
+#[derive(Debug, Default)]
+pub(super) struct Scouted {
+    by: BTreeMap<PeerId, (u32, Time)>,
+}
+
+impl Scouted {
+    fn add(&mut self, exchange: PeerId, count: u32, now: Time) {
+        if self.by.len() >= SHORT_MAX && !self.by.contains_key(&exchange) {
+            self.by.clear();
+        }
+        let left = self.left(exchange, now);
+        self.by.insert(exchange, (left.saturating_add(count).min(SLOTS_MAX), now.plus_ms(LENT_MS)));
+    }
+
+    /// Of so many slots those that were asked for; they are not any more.
+    fn take(&mut self, exchange: PeerId, slots: u32, now: Time) -> u32 {
+        let taken = self.left(exchange, now).min(slots);
+        if let Some((left, _)) = self.by.get_mut(&exchange) {
+            *left = left.saturating_sub(taken);
+        }
+        taken
+    }
+
+    fn left(&self, exchange: PeerId, now: Time) -> u32 {
+        self.by.get(&exchange).filter(|(_, until)| now < *until).map_or(0, |(left, _)| *left)
+    }
 }
 
 impl Exchange {
@@ -34,6 +66,11 @@ impl Exchange {
         count: u32,
         memory_bytes: u64,
     ) {
+        // Nodes may disagree for a moment about who serves; what is not lent then is asked for again.
+        if !members.cells().serves(from) {
+            ctx.counters.dropped += 1;
+            return;
+        }
         let expires_at = ctx.now.plus_ms(SCOUT_MS);
         let mut short = Short { exchange: from, count: count.min(SLOTS_MAX), expires_at };
         self.lend(ctx, &mut short, |ctx, worker| fits(ctx, members, worker, &Needs::default(), memory_bytes));
@@ -42,17 +79,35 @@ impl Exchange {
         }
     }
 
-    /// Another exchange gives bids away. A bid that is not what it is said to be is refused by its worker.
+    /// Another exchange gives bids away, of which it was asked for so many. A bid that is not what it is said to be is
+    /// refused by its worker.
     pub(crate) fn on_lend(
         &mut self,
         ctx: &mut Ctx<'_>,
         members: &Membership,
-        bids: Vec<(PeerId, BidId, u32)>,
-        ttl_ms: u32,
+        from: PeerId,
+        (bids, ttl_ms): (Vec<(PeerId, BidId, u32)>, u32),
     ) {
         let expires_at = ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms));
-        for bid in bids.into_iter().take(STAND_MAX) {
-            self.take(ctx, members, bid, expires_at);
+        for (worker, bid, slots) in bids.into_iter().take(STAND_MAX) {
+            let slots = self.scouted.take(from, slots, ctx.now);
+            if slots > 0 {
+                self.take(ctx, members, (worker, bid, slots), expires_at);
+            } else {
+                ctx.counters.dropped += 1;
+            }
+        }
+    }
+
+    /// Asks a few other exchanges, named by chance, for tasks that begin to wait here.
+    pub(super) fn scout(&mut self, ctx: &mut Ctx<'_>, members: &Membership, count: u32, memory_bytes: u64) {
+        let desks = members.cells().desks(ctx.now, ctx.mesh).into_iter().map(|(desk, _)| desk);
+        let mut others: Vec<PeerId> = desks.filter(|desk| *desk != ctx.me).collect();
+        for _ in 0..ctx.mesh.scouts {
+            let Some(to) = pick(ctx, &others) else { return };
+            others.retain(|other| *other != to);
+            self.scouted.add(to, count, ctx.now);
+            ctx.send(to, Message::Cell(CellWord::Scout { count, memory_bytes }));
         }
     }
 
@@ -100,17 +155,6 @@ impl Exchange {
             let ttl_ms = u32::try_from(until.since_us(ctx.now) / 1000).unwrap_or(u32::MAX);
             ctx.send(short.exchange, Message::Cell(CellWord::Lend { bids, ttl_ms }));
         }
-    }
-}
-
-/// Asks a few other exchanges, named by chance, for tasks that begin to wait here.
-pub(super) fn scout(ctx: &mut Ctx<'_>, members: &Membership, count: u32, memory_bytes: u64) {
-    let desks = members.cells().desks(ctx.now, ctx.mesh).into_iter().map(|(desk, _)| desk);
-    let mut others: Vec<PeerId> = desks.filter(|desk| *desk != ctx.me).collect();
-    for _ in 0..ctx.mesh.scouts {
-        let Some(to) = pick(ctx, &others) else { return };
-        others.retain(|other| *other != to);
-        ctx.send(to, Message::Cell(CellWord::Scout { count, memory_bytes }));
     }
 }
 

@@ -18,11 +18,11 @@ use crate::snapshot::Said;
 use crate::time::Time;
 use crate::worker::Worker;
 
-/// Jobs that are tried within one input: one that finds no room must not hide one that does.
-const TRIED_MAX: usize = 4;
+/// Jobs at the head that are tried within one input: one that finds no room must not hide one that does.
+pub(super) const TRIED_MAX: usize = 4;
 /// A short task that waits longer than this is called out like a long one, in milliseconds.
 const PATIENCE_MS: u64 = 20;
-/// Short jobs that may be called out like long ones at once.
+/// Short jobs that may be called out like long ones within a second.
 const CALLED_MAX: usize = 4;
 
 /// Where a task goes.
@@ -129,6 +129,7 @@ impl Owner {
                 skipped += 1;
             }
         }
+        self.tour(ctx, members, worker, &mut here);
         if self.room.short.is_empty() {
             self.room.look_at = None;
         } else {
@@ -138,7 +139,7 @@ impl Owner {
     }
 
     /// Places one job's tasks as far as there is room; true when none is left.
-    fn place_job(
+    pub(super) fn place_job(
         &mut self,
         ctx: &mut Ctx<'_>,
         members: &Membership,
@@ -147,7 +148,9 @@ impl Owner {
     ) -> bool {
         // The jobs are behind none of what is used here.
         let mut jobs = core::mem::take(&mut self.jobs);
-        let over = jobs.get_mut(&name).is_none_or(|job| self.place_tasks(ctx, members, worker, (job, here)));
+        debug_assert!(jobs.contains_key(&name), "a job that is forgotten waits for nothing");
+        let over =
+            jobs.get_mut(&name).is_some_and(|job| self.place_tasks(ctx, members, worker, (job, here)));
         self.jobs = jobs;
         if over {
             self.plan_look(ctx, name);
@@ -269,8 +272,8 @@ impl Owner {
             return;
         }
         self.room.ask_after = ctx.now.plus_ms(ctx.mesh.call_ms);
-        let first = self.room.short.first().and_then(|(_, _, name)| self.jobs.get_mut(name));
-        if let Some(job) = first {
+        let asker = self.asker(ctx, members);
+        if let Some(job) = asker.and_then(|name| self.jobs.get_mut(&name)) {
             job.asks = Asks::ForRoom;
             if let Some(call) = &mut job.call {
                 // Its tasks proved short after it was called: who was asked then was asked for something else.
@@ -283,34 +286,37 @@ impl Owner {
     /// A short task that found no room for a while is called out like a long one.
     fn call_out(&mut self, ctx: &mut Ctx<'_>) {
         let Some(at) = self.room.look_at else {
-            if self.room.called.len() < CALLED_MAX {
-                self.room.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
-            }
+            self.room.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
             return;
         };
         if at > ctx.now {
             return;
         }
-        self.room.look_at = None;
         let patient_us = 1000 * PATIENCE_MS;
-        for (_, _, name) in self.room.short.iter().take(4 * CALLED_MAX) {
-            let Some(job) = self.jobs.get_mut(name) else { continue };
-            if ctx.now.since_us(job.placed_at) < patient_us
-                || matches!(job.asks, Asks::ForAnybody | Asks::AtExchanges)
-            {
+        let mut lately = self.room.called_lately(ctx.now);
+        let mut ranks = self.room.jobs_after(None, 2 * CALLED_MAX);
+        ranks.extend(self.room.jobs_after(self.room.looked_at, 2 * CALLED_MAX));
+        self.room.looked_at = ranks.last().copied();
+        for (_, _, name) in ranks {
+            let Some(job) = self.jobs.get_mut(&name) else { continue };
+            let calls = matches!(job.asks, Asks::ForAnybody | Asks::AtExchanges);
+            if calls || ctx.now.since_us(job.placed_at) < patient_us {
                 continue;
             }
-            if self.room.called.len() >= CALLED_MAX {
-                return;
+            if lately >= CALLED_MAX {
+                break;
             }
-            self.room.called.insert(*name);
+            lately += 1;
+            self.room.called.insert(name, ctx.now);
             job.asks = Asks::ForAnybody;
             if let Some(call) = &mut job.call {
                 call.asked.clear();
             }
-            self.dirty.insert(*name);
+            self.dirty.insert(name);
         }
-        self.room.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
+        // Whoever is called out already is only toured.
+        let all = self.room.called.len() >= self.room.short.len();
+        self.room.look_at = Some(ctx.now.plus_ms(if all { ctx.mesh.call_ms } else { PATIENCE_MS }));
     }
 }
 

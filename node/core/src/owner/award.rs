@@ -147,8 +147,6 @@ impl Owner {
         let Some(open) = &mut job.call else { return };
         if open.repeat_at <= ctx.now {
             open.repeat_at = ctx.now.plus_ms(ctx.mesh.call_ms);
-            let at = open.repeat_at;
-            self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
             job.hopeless |= nobody_makes_it(open, &job.said);
             open.asked.clear();
         }
@@ -160,6 +158,7 @@ impl Owner {
         for desk in open.seeking.leave() {
             ctx.send(desk, Message::Withdraw(call));
         }
+        let due = open.due();
         let mut candidates: Vec<PeerId> = Vec::new();
         if wants_bids && !open.asked.contains(&ctx.me) {
             candidates.push(ctx.me);
@@ -186,6 +185,7 @@ impl Owner {
                 ask(ctx, job, call, peer);
             }
         }
+        self.remind(due);
     }
 
     fn award(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId) {

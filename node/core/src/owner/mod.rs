@@ -19,6 +19,7 @@ mod room;
 mod seek;
 mod tasks;
 mod timing;
+mod tour;
 mod verify;
 mod views;
 
@@ -139,10 +140,17 @@ impl Owner {
     pub(crate) fn on_renew(&mut self, ctx: &mut Ctx<'_>, from: PeerId, ranges: &[LeaseRange]) {
         let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
         let mut stale: Vec<LeaseId> = Vec::new();
+        let mut reached = None;
         for range in ranges.iter().take(BATCH_MAX) {
             let first = range.first;
             let Some(more) = range.count.checked_sub(1) else { continue };
             let last = LeaseId { index: first.index.saturating_add(more), ..first };
+            // A worker tells its leases in order: each is looked at once, however often it is named.
+            if reached.is_some_and(|reached| first <= reached) {
+                ctx.counters.dropped += 1;
+                continue;
+            }
+            reached = Some(last);
             // What it really holds bounds the work, never what it says.
             let held = self.leases.range((from, first)..=(from, last)).map(|(_, lease)| *lease);
             let held: Vec<LeaseId> = held.filter(|lease| lease.attempt == first.attempt).collect();
@@ -168,8 +176,10 @@ impl Owner {
         cancel_at(ctx, from, &stale);
     }
 
-    /// Awards that were not accepted: their tasks wait again, and nobody is to blame.
+    /// Awards that were not accepted: their tasks wait again. Nobody is to blame for one; whoever refuses again and
+    /// again what it bids for must not keep a job's tasks from others.
     pub(crate) fn on_refuse(&mut self, ctx: &mut Ctx<'_>, from: PeerId, leases: &[LeaseId]) {
+        let mut blamed = None;
         for lease in leases {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
@@ -177,6 +187,10 @@ impl Owner {
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
             self.doubts.on_misled(ctx, from);
+            // Many in one word are one refusal.
+            if blamed.replace(lease.job) != Some(lease.job) {
+                job.standings.blamed(from, ctx.now).on_refused(ctx.now, ctx.mesh.grace_ms);
+            }
             if attempt.copy {
                 job.on_copy_refused(lease.index);
             }

@@ -17,6 +17,10 @@ use crate::message::{Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::receipt::{Proof, Receipt};
 use crate::task::{INLINE_BYTES_MAX, Outcome, Report, Stream};
 
+/// How much longer than by this node's clock a task may have run by its worker's, in microseconds; what is said beyond
+/// that is not believed.
+const CLOCKS_DIFFER_US: u64 = 1_000_000;
+
 impl Owner {
     pub(crate) fn on_outcomes(
         &mut self,
@@ -135,10 +139,13 @@ impl Owner {
             | Outcome::Invalid(_) => brought.memo.is_none(),
         };
         if measured {
-            job.measure(brought.report.usage.wall_us);
+            // What it says that it took is no more than what it may have had.
+            let most_us = ctx.now.since_us(attempt.since).saturating_add(CLOCKS_DIFFER_US);
+            let wall_us = brought.report.usage.wall_us.min(most_us);
+            job.measure(wall_us);
             job.spread.add(attempt.held_us(ctx.now));
             if from != ctx.me {
-                ctx.programs.measure(job.key(), brought.report.usage.wall_us);
+                ctx.programs.measure(job.key(), wall_us);
             }
         }
         let Some(brought) = self.weigh(ctx, lease, from, brought) else { return };

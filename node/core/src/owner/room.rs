@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::job::Job;
+use super::tour::Rank;
 use crate::ctx::Ctx;
 use crate::id::{BidId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
@@ -72,11 +73,14 @@ pub(super) struct Room {
     /// In the order of their names.
     pub(super) rows: Vec<(PeerId, Row)>,
     /// Short jobs with tasks that wait: most urgent class first, then oldest.
-    pub(super) short: BTreeSet<(Reverse<Class>, u64, JobId)>,
-    /// Those of them that are called out like long ones.
-    pub(super) called: BTreeSet<JobId>,
-    /// When the first that waits is called out.
+    pub(super) short: BTreeSet<Rank>,
+    /// Those of them that are called out like long ones, and since when.
+    pub(super) called: BTreeMap<JobId, Time>,
+    /// When those that wait are looked through for what is to be called out, and how far that has come.
     pub(super) look_at: Option<Time>,
+    pub(super) looked_at: Option<Rank>,
+    /// How far the tour has come of those that are tried behind the head.
+    pub(super) toured: Option<Rank>,
     /// Before that nobody is asked for room again.
     pub(super) ask_after: Time,
     pub(super) acks: BTreeMap<PeerId, Vec<LeaseId>>,
@@ -189,7 +193,7 @@ impl Room {
     }
 }
 
-pub(super) fn rank(job: &Job) -> (Reverse<Class>, u64, JobId) {
+pub(super) fn rank(job: &Job) -> Rank {
     (Reverse(job.what.class), job.number, job.what.job)
 }
 

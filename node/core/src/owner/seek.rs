@@ -86,6 +86,11 @@ impl Seeking {
         self.desks.get_mut(usize::try_from(number).ok()?)
     }
 
+    /// Tasks sought at an exchange.
+    fn left_at(&self, exchange: PeerId) -> u32 {
+        self.desks.iter().find(|desk| desk.exchange == exchange).map_or(0, |desk| desk.left)
+    }
+
     /// The number of the desk for an exchange.
     fn desk_at(&mut self, exchange: PeerId, now: Time) -> usize {
         let same = |desk: &Desk| desk.exchange == exchange;
@@ -129,8 +134,10 @@ impl Owner {
         let sought = open.seeking.sought();
         // So many were of no use that nobody else is sought before the call is repeated.
         let barren = open.seeking.without.len() >= WITHOUT_MAX;
-        if sought < wanted && !barren {
-            self.spread(ctx, members, name, wanted - sought);
+        // What wants labels is sought everywhere, also at whoever serves a cell only now.
+        let everywhere = repeat && !job.what.needs.labels.is_empty();
+        if (sought < wanted || everywhere) && !barren {
+            self.spread(ctx, members, name, wanted.saturating_sub(sought));
         } else if sought > wanted {
             seek_less(ctx, job, call, sought - wanted);
         }
@@ -146,13 +153,16 @@ impl Owner {
     /// every exchange: few workers may carry them.
     fn spread(&mut self, ctx: &mut Ctx<'_>, members: &Membership, name: JobId, want: u32) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
-        let wide = !job.what.needs.labels.is_empty();
+        let (wide, wanted) = (!job.what.needs.labels.is_empty(), job.wanted());
         let desks = self.doubts.believed(ctx.now, members.cells().desks(ctx.now, ctx.mesh), members);
         let chance = ctx.fresh_id();
         let shares = shares(&desks, want, chance);
         for ((exchange, _), share) in desks.into_iter().zip(shares) {
-            let share = if wide { want } else { share };
-            let Some(open) = job.call.as_mut().filter(|_| share > 0) else { continue };
+            let Some(open) = &mut job.call else { continue };
+            let share = if wide { wanted.saturating_sub(open.seeking.left_at(exchange)) } else { share };
+            if share == 0 {
+                continue;
+            }
             let desk = open.seeking.desk_at(exchange, ctx.now);
             seek_at(ctx, job, desk, Some(share));
         }
@@ -169,7 +179,12 @@ impl Owner {
         };
         let Some(open) = &mut job.call else { return };
         let expires_at = ctx.now.plus_ms(u64::from(word.ttl_ms).min(ctx.mesh.bid_ms));
-        let Some(desk) = open.seeking.desk_mut(word.desk) else { return };
+        let Some(desk) = open.seeking.desk_mut(word.desk).filter(|desk| desk.exchange == from) else {
+            // It was not asked, or is not any more: the worker need not wait for the end of its bid.
+            ctx.counters.dropped += 1;
+            ctx.send(word.worker, Message::Release(word.bid));
+            return;
+        };
         // Nobody is introduced beyond what was asked for, so that a lie can't take what others would run.
         let slots = word.slots.min(desk.left).min(SLOTS_MAX);
         desk.left -= slots;

@@ -13,7 +13,6 @@ use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{Ahead, BATCH_MAX, Call, Class, Message, Place};
 use crate::owner::wait_us;
-use crate::policy::fit;
 use crate::policy::order::{self, Claim, Turn};
 use crate::programs::average_us;
 use crate::time::Time;
@@ -145,11 +144,7 @@ impl Worker {
 
     /// Whether a task can run here at all.
     pub(crate) fn fits(&self, what: &Submission) -> bool {
-        let Submission { needs, program, class, .. } = what;
-        let task = fit::Task { owner: self.me, needs, program, class: *class };
-        !self.draining
-            && what.program.limits.beyond_max().is_none()
-            && fit::unfit(self.as_node(), task).is_none()
+        self.inability(self.me, &what.program, &what.needs, what.class).is_none()
     }
 
     /// When a short task of our own would begin here, in microseconds from now, behind `more` that are on their way;
@@ -174,9 +169,9 @@ impl Worker {
     // ---- standing bids
 
     /// The place of an owner's short tasks among the calls that wait.
-    fn turn_of(&self, owner: PeerId, class: Class) -> Turn {
+    fn turn_of(&self, now: Time, owner: PeerId, class: Class) -> Turn {
         order::turn(&Claim {
-            wasteful: self.wasteful.contains(&owner),
+            wasteful: self.is_wasteful(owner, now),
             class,
             waited_us: 0,
             due: None,
@@ -186,10 +181,10 @@ impl Worker {
     }
 
     /// Whose short tasks that are here come before all others', and where among the calls.
-    pub(super) fn first_standing(&self) -> Option<(Turn, PeerId)> {
+    pub(super) fn first_standing(&self, now: Time) -> Option<(Turn, PeerId)> {
         let class = |owner: &PeerId| self.standings.by_owner.get(owner).map(|standing| standing.class);
         let all = self.standings.at_work();
-        all.filter_map(|owner| Some((self.turn_of(owner, class(&owner)?), owner))).min()
+        all.filter_map(|owner| Some((self.turn_of(now, owner, class(&owner)?), owner))).min()
     }
 
     /// Whether somebody else's call waits whose turn it is before more short tasks of that owner.
@@ -197,7 +192,7 @@ impl Worker {
         if self.calls.is_empty() {
             return false;
         }
-        let turn = self.turn_of(owner, class);
+        let turn = self.turn_of(now, owner, class);
         self.wanting().filter(|(key, _)| key.0 != owner).any(|(key, open)| {
             let before = self.call_turn(now, key.0, open) < turn;
             before
@@ -317,7 +312,7 @@ impl Worker {
         }
         let count = u32::try_from(grants.len()).unwrap_or(u32::MAX);
         let sound = small && grants.iter().all(|grant| grant.lease.job == call.job && grant.input.is_sound());
-        let refusal = self.inability(owner, &call);
+        let refusal = self.inability(owner, &call.program, &call.needs, call.class);
         let able = sound && refusal.is_none();
         if !able || !(owner == ctx.me || self.standings.take(owner, (bid, call.class), count, placed)) {
             let leases: Vec<LeaseId> = grants.iter().take(BATCH_MAX).map(|grant| grant.lease).collect();
@@ -338,6 +333,7 @@ impl Worker {
             width: 1,
             ahead: Some(service_us),
         };
+        self.wasteful.remove(&owner);
         for grant in grants {
             self.hold(ctx, owner, &offer, grant);
         }

@@ -7,9 +7,12 @@ use super::{OpenCall, Reservation, Worker, window};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Award, BATCH_MAX, Bid, CALL_TEXT_BYTES_MAX, Call, Class, Decline, Message, Reason};
+use crate::message::{
+    Award, BATCH_MAX, Bid, CALL_TEXT_BYTES_MAX, Call, Class, Decline, Message, Needs, Reason, text_bytes,
+};
 use crate::policy::order::{self, Claim, Turn};
 use crate::policy::{admission, fit};
+use crate::task::Program;
 use crate::time::Time;
 
 /// Calls remembered for one owner; beyond it a new one is declined.
@@ -67,7 +70,7 @@ impl Worker {
     }
 
     pub(super) fn refusal(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
-        if let Some(inability) = self.inability(owner, call) {
+        if let Some(inability) = self.inability(owner, &call.program, &call.needs, call.class) {
             return Some(inability);
         }
         let of_owner = (owner, CallId(0))..=(owner, CallId(u64::MAX));
@@ -78,20 +81,26 @@ impl Worker {
         None
     }
 
-    /// Why this node can't run what a call is for, and when to ask again.
-    pub(super) fn inability(&self, owner: PeerId, call: &Call) -> Option<(Reason, Option<u32>)> {
+    /// Why this node can't run such a task of that owner, and when to ask again.
+    pub(super) fn inability(
+        &self,
+        owner: PeerId,
+        program: &Program,
+        needs: &Needs,
+        class: Class,
+    ) -> Option<(Reason, Option<u32>)> {
         if self.draining {
             return Some((Reason::Draining, Some(10_000)));
         }
-        if let Some((name, wanted, most)) = call.program.limits.beyond_max() {
+        if let Some((name, wanted, most)) = program.limits.beyond_max() {
             return Some((Reason::Limit { name: name.into(), wanted, most }, None));
         }
-        if call.text_bytes() > CALL_TEXT_BYTES_MAX || !call.program.files.is_sound() {
-            let (bytes, limit_bytes) = (call.text_bytes() as u64, CALL_TEXT_BYTES_MAX as u64);
+        let bytes = text_bytes(program, needs);
+        if bytes > CALL_TEXT_BYTES_MAX || !program.files.is_sound() {
+            let (bytes, limit_bytes) = (bytes as u64, CALL_TEXT_BYTES_MAX as u64);
             return Some((Reason::TooLong { bytes, limit_bytes }, None));
         }
-        let Call { needs, program, class, .. } = call;
-        let task = fit::Task { owner, needs, program, class: *class };
+        let task = fit::Task { owner, needs, program, class };
         fit::unfit(self.as_node(), task).map(|reason| (reason, None))
     }
 
@@ -161,7 +170,7 @@ impl Worker {
         let mut kept_for: Option<Class> = None;
         let wanting: Vec<PeerId> = self.wanting().map(|(key, _)| key.0).collect();
         self.shares.raise_floor(wanting.into_iter().chain(self.standings.at_work()));
-        let standing = self.first_standing();
+        let standing = self.first_standing(ctx.now);
         for (turn, key) in self.queue(ctx.now) {
             let Some(open) = self.calls.get(&key) else { continue };
             // Whose short tasks come by themselves has its part, too.
@@ -213,13 +222,18 @@ impl Worker {
     /// The place of a call of that owner among those that wait.
     pub(super) fn call_turn(&self, now: Time, owner: PeerId, open: &OpenCall) -> Turn {
         order::turn(&Claim {
-            wasteful: self.wasteful.contains(&owner),
+            wasteful: self.is_wasteful(owner, now),
             class: open.call.class,
             waited_us: now.since_us(open.waits_since),
             due: open.due,
             used_us: self.shares.used_us(owner),
             turn: open.turn,
         })
+    }
+
+    /// Whether an owner let a bid run out unused lately, and used none since.
+    pub(super) fn is_wasteful(&self, owner: PeerId, now: Time) -> bool {
+        self.wasteful.get(&owner).is_some_and(|at| now.since_us(*at) < order::AGE_US)
     }
 
     /// Slots beyond the free ones that a task of that class may have at once, because what runs there is of a lower

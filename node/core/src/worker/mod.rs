@@ -222,8 +222,9 @@ pub(crate) struct Worker {
     next_run: u64,
     next_turn: u64,
     renew_at: Option<Time>,
-    /// Owners whose last bid ran out unused; they come last until they use one.
-    wasteful: BTreeSet<PeerId>,
+    /// Owners whose last bid ran out unused, and when; they come last until they use one, or for so long that others
+    /// who waited count as more urgent.
+    wasteful: BTreeMap<PeerId, Time>,
     stands: stand::Stands,
 }
 
@@ -270,7 +271,7 @@ impl Worker {
             next_run: 0,
             next_turn: 0,
             renew_at: None,
-            wasteful: BTreeSet::new(),
+            wasteful: BTreeMap::new(),
             stands: stand::Stands::default(),
         }
     }
@@ -291,7 +292,9 @@ impl Worker {
         });
         let count = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
         let stands = self.bids.get(&award.bid).is_some_and(|reservation| {
-            reservation.owner == owner && reservation.call == award.call && reservation.left >= count
+            let same = reservation.owner == owner && reservation.call == award.call;
+            // What stands at an exchange is for whoever is introduced, and no call is behind it.
+            same && !reservation.standing && reservation.left >= count
         });
         let Some((job, offer)) = call.filter(|(job, _)| stands && is_sound(&award, *job)) else {
             self.refuse(ctx, owner, &award);

@@ -181,6 +181,7 @@ impl Worker {
             return;
         }
         self.stands.passed_over = 0;
+        self.wasteful.remove(&owner);
         self.use_standing(award.bid, slots);
         self.services.hint(owner, call.job, call.service_us);
         let (program, key) = ctx.programs.intern(&call.program);

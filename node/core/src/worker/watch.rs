@@ -52,7 +52,7 @@ impl Worker {
                 break;
             }
             let meant_for_one = self.bids.get(&bid).filter(|reservation| !reservation.standing);
-            self.wasteful.extend(meant_for_one.map(|reservation| reservation.owner));
+            self.wasteful.extend(meant_for_one.map(|reservation| (reservation.owner, ctx.now)));
             self.end_unused(bid);
         }
         self.standings.expire(ctx.now);
@@ -81,31 +81,27 @@ impl Worker {
             }
         }
         order.sort_unstable_by_key(|(_, at, run)| (*at, *run));
-        let (mut late, mut long) = (false, Vec::new());
-        let mut back: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
+        let (mut running, mut waiting) = (Vec::new(), Vec::new());
         let mut next = 0;
         for (stage, since, run) in order {
             let Some(held) = self.runs.get(&run) else { continue };
             // Slots of what is before it.
             let place = next;
             next += held.width;
+            if place < self.slots {
+                running.push((since, run));
+            } else {
+                waiting.push((stage, run, place));
+            }
+        }
+        if !self.find_long(ctx.now, &running) {
+            return;
+        }
+        let mut back: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
+        for (stage, run, place) in waiting {
+            let Some(held) = self.runs.get(&run) else { continue };
             let (owner, lease) = (held.owner, held.lease);
             let service_us = self.services.estimate_us(owner, lease.job);
-            let elapsed_us = ctx.now.since_us(since);
-            if place < self.slots {
-                if elapsed_us >= STUCK_US && elapsed_us / 8 > u64::from(service_us) {
-                    // How long it takes is not known yet; that it takes longer than was thought is. Where nothing was
-                    // thought, this much would count as all of it.
-                    let known = (service_us > 0).then_some(elapsed_us);
-                    known.into_iter().for_each(|us| self.services.measure(owner, lease.job, us));
-                    long.extend((!held.long).then_some(run));
-                    late = true;
-                }
-                continue;
-            }
-            if !late {
-                break;
-            }
             if place < window::slots_to_offer(self.slots, service_us, 0) {
                 continue;
             }
@@ -117,11 +113,6 @@ impl Worker {
                 self.drop_run(ctx, run);
             }
         }
-        for run in long {
-            let Some(held) = self.runs.get_mut(&run) else { continue };
-            held.long = true;
-            self.long_by.add(held.class, held.width);
-        }
         if back.is_empty() {
             return;
         }
@@ -131,6 +122,32 @@ impl Worker {
                 ctx.send(owner, Message::Refuse { leases: part.to_vec() });
             }
         }
+    }
+
+    /// Of those that run, finds what takes much longer than was thought, and learns from it; whether any does. Each is
+    /// compared with what was thought before, or the first would excuse the others.
+    fn find_long(&mut self, now: Time, running: &[(Time, RunId)]) -> bool {
+        let mut found: Vec<(RunId, u64, u32)> = Vec::new();
+        for (since, run) in running {
+            let Some(held) = self.runs.get(run) else { continue };
+            let service_us = self.services.estimate_us(held.owner, held.lease.job);
+            let elapsed_us = now.since_us(*since);
+            if elapsed_us >= STUCK_US && elapsed_us / 8 > u64::from(service_us) {
+                found.push((*run, elapsed_us, service_us));
+            }
+        }
+        for (run, elapsed_us, service_us) in &found {
+            let Some(held) = self.runs.get_mut(run) else { continue };
+            // How long it takes is not known yet; that it takes longer than was thought is. Where nothing was thought,
+            // this much would count as all of it.
+            if *service_us > 0 {
+                self.services.measure(held.owner, held.lease.job, *elapsed_us);
+            }
+            if !core::mem::replace(&mut held.long, true) {
+                self.long_by.add(held.class, held.width);
+            }
+        }
+        !found.is_empty()
     }
 
     /// Tells one owner, or every owner, what we still hold of it.

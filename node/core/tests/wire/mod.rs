@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use weft_core::message::{Class, Message, Needs};
+use weft_core::message::{Bid, Class, Message, Needs};
 use weft_core::*;
 
 pub(crate) const JOB: JobId = JobId(0xa11ce);
@@ -35,6 +35,8 @@ pub(crate) struct Mesh {
     pub(crate) lose_withdraws_to: Option<usize>,
     /// Whose acknowledgements are lost.
     pub(crate) lose_acks_from: Option<usize>,
+    /// Who bids for all of every call at once, whatever its engine says; that knows of no such bid and refuses.
+    pub(crate) bid_for_all: Vec<usize>,
     /// Batches that wait for the test to sign them; `None` signs each at once.
     pub(crate) unsigned: Option<Vec<(usize, u64, [u8; 32])>>,
     /// How often each node pinned a blob, less how often it took that back.
@@ -63,6 +65,7 @@ impl Mesh {
             deaf: None,
             lose_withdraws_to: None,
             lose_acks_from: None,
+            bid_for_all: Vec::new(),
             unsigned: None,
             pins: BTreeMap::new(),
             stashed: 0,
@@ -214,6 +217,11 @@ impl Mesh {
                 if self.lose_withdraws_to == Some(to) && matches!(message, Message::Withdraw(_)) {
                     continue;
                 }
+                if let Message::Call(call) = &message
+                    && self.bid_for_all.contains(&to)
+                {
+                    self.wire.push_back((to, from, bid_for_all(call.call)));
+                }
                 if self.links[&(from, to)] {
                     self.log.push((from, to, message.clone()));
                     self.feed(to, Input::Received { from: id(from), message });
@@ -332,6 +340,12 @@ impl Mesh {
             }
         }
     }
+}
+
+/// A bid for more than anybody has.
+pub(crate) fn bid_for_all(call: CallId) -> Message {
+    let (bid, ttl_ms) = (BidId(7), u32::MAX);
+    Message::Bid(Bid { call, bid, slots: u32::MAX, start_in_us: 0, warm: true, ttl_ms })
 }
 
 pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {

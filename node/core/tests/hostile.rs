@@ -1,0 +1,190 @@
+//! What a member may say, or an unlucky hour bring, that nobody's task may wait for: each a fault that a reading of the
+//! whole found. Same engines and wire as the stories.
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+mod wire;
+
+use std::sync::Arc;
+
+use weft_core::message::{Bid, Call, Delivery, LeaseRange, Needs};
+use weft_core::snapshot::Deadline;
+use weft_core::*;
+use wire::{JOB, Mesh, bid_for_all};
+
+const LEASE: LeaseId = LeaseId { job: JOB, index: 0, attempt: 1 };
+
+/// The last call that one node sent another.
+fn call_to(mesh: &Mesh, from: usize, to: usize) -> Call {
+    let calls = mesh.log.iter().rev().filter_map(|(of, at, message)| match message {
+        Message::Call(call) if (*of, *at) == (from, to) => Some(call.clone()),
+        _ => None,
+    });
+    calls.into_iter().next().expect("it was called")
+}
+
+/// Has the program's tasks known to take a millisecond.
+fn known_to_be_short(mesh: &mut Mesh, node: usize) {
+    mesh.submit_with(node, 1, |what| what.job = JobId(1));
+    let worker = mesh.running().iter().position(|runs| *runs > 0).expect("it runs somewhere");
+    let run = mesh.slots[worker][0];
+    let usage = Usage { wall_us: 1000, ..Usage::default() };
+    // Its owner sees no more of it than the time that passes.
+    mesh.now = mesh.now.plus_ms(1);
+    mesh.end(worker, run, Report { usage, ..Report::bare(Outcome::Done) });
+    assert_eq!(mesh.ended(node), 1);
+}
+
+fn wants_a_label(what: &mut Submission) {
+    what.needs = Needs { labels: vec![("gpu".into(), "yes".into())] };
+}
+
+/// They bid for everything and refuse whatever they are awarded.
+#[test]
+fn two_that_refuse_what_they_bid_for_keep_no_task_from_others() {
+    let mut mesh = Mesh::of(&[0, 0, 0, 1]);
+    mesh.bid_for_all = vec![1, 2];
+    mesh.submit(0, 6);
+    for _ in 0..60 {
+        mesh.steps = 0;
+        mesh.advance_ms(500);
+        mesh.run_some(3);
+    }
+    assert_eq!(mesh.ended(0), 6);
+    let refused = mesh.engines[0].snapshot().counters.refused;
+    assert!(refused < 600, "{refused} awards were refused in half a minute");
+}
+
+/// The owner remembers a thousand ended jobs, and more than that end in one instant.
+#[test]
+fn a_thousand_short_jobs_and_more_that_end_at_once_leave_nothing_behind() {
+    let mut mesh = Mesh::of(&[1]);
+    known_to_be_short(&mut mesh, 0);
+    for job in 0..1200 {
+        mesh.submit_with(0, 1, |what| {
+            what.job = JobId(1000 + job);
+            what.policy.expires_ms = Some(1000);
+        });
+    }
+    mesh.steps = 0;
+    mesh.advance_ms(2000);
+    assert_eq!(mesh.ended(0), 1201);
+    assert_eq!(mesh.engines[0].audit().calls_open, 0);
+}
+
+#[test]
+fn short_jobs_that_nobody_can_run_hide_none_that_this_node_can() {
+    let mut mesh = Mesh::of(&[2]);
+    known_to_be_short(&mut mesh, 0);
+    for job in 0..40 {
+        mesh.submit_with(0, 1, |what| {
+            what.job = JobId(1000 + job);
+            wants_a_label(what);
+        });
+    }
+    mesh.submit(0, 2);
+    mesh.advance_ms(500);
+    assert_eq!(mesh.running(), [2]);
+}
+
+#[test]
+fn short_jobs_that_nobody_can_run_hide_none_that_another_node_can() {
+    let mut mesh = Mesh::of(&[0, 2]);
+    known_to_be_short(&mut mesh, 0);
+    // What stood for the first one is over.
+    mesh.advance_ms(5000);
+    for job in 0..40 {
+        mesh.submit_with(0, 1, |what| {
+            what.job = JobId(1000 + job);
+            wants_a_label(what);
+        });
+    }
+    mesh.advance_ms(3000);
+    mesh.submit(0, 2);
+    mesh.steps = 0;
+    mesh.advance_ms(3000);
+    assert_eq!(mesh.running(), [0, 2]);
+}
+
+/// This node's own worker declines a call with so much text, and must not be handed such tasks without one.
+#[test]
+fn a_short_task_with_more_text_than_is_kept_is_not_handed_to_oneself_again_and_again() {
+    let mut mesh = Mesh::of(&[1, 0]);
+    mesh.submit_with(0, 2, |what| {
+        let args = vec!["x".repeat(70 * 1024)];
+        what.program = Arc::new(Program { args, ..Program::clone(&what.program) });
+    });
+    let call = call_to(&mesh, 0, 1);
+    // The other's engine knows nothing of what is said in its name.
+    mesh.deaf = Some((0, 1));
+    let Message::Bid(bid) = bid_for_all(call.call) else { panic!("a bid") };
+    mesh.say(1, 0, Message::Bid(Bid { slots: 1, ..bid }));
+    mesh.now = mesh.now.plus_ms(1);
+    let usage = Usage { wall_us: 1000, ..Usage::default() };
+    let report = Report { usage, ..Report::bare(Outcome::Done) };
+    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease: LEASE, report, memo: None, proof: None }]));
+    assert_eq!(mesh.ended(0), 1);
+    mesh.advance_ms(2000);
+    let counters = mesh.engines[0].snapshot().counters;
+    assert!(counters.refused < 10, "{} awards were refused", counters.refused);
+}
+
+/// One bid of an owner ran out unused, as happens to whoever sleeps; another owner has work without end.
+#[test]
+fn who_left_a_bid_unused_once_is_served_before_long_all_the_same() {
+    let mut mesh = Mesh::of(&[0, 0, 1]);
+    mesh.submit_with(0, 1, |what| what.job = JobId(1));
+    let call = Call { call: CallId(99), ..call_to(&mesh, 0, 2) };
+    mesh.run_all();
+    mesh.lose_withdraws_to = Some(2);
+    mesh.say(0, 2, Message::Call(call));
+    mesh.advance_ms(2500);
+    mesh.lose_withdraws_to = None;
+    mesh.submit_with(1, 500, |what| what.job = JobId(2));
+    mesh.submit_with(0, 1, |what| what.job = JobId(3));
+    for _ in 0..60 {
+        mesh.steps = 0;
+        mesh.advance_ms(1000);
+        mesh.run_some(2);
+    }
+    assert_eq!(mesh.ended(0), 2, "one task, after a minute and {} tasks of the other", mesh.ended(1));
+}
+
+/// Renewals are told in order; who names the same leases again and again has them looked at once.
+#[test]
+fn a_lease_is_renewed_once_a_frame() {
+    let mut mesh = Mesh::of(&[0, 4]);
+    mesh.submit(0, 4);
+    let before = mesh.engines[0].snapshot().counters.dropped;
+    let range = LeaseRange { first: LEASE, count: 4, paused: false };
+    mesh.say(1, 0, Message::Renew(vec![range; 256]));
+    assert_eq!(mesh.engines[0].snapshot().counters.dropped - before, 255);
+    assert_eq!(mesh.engines[0].audit().leases_open, 4);
+}
+
+/// What a task took is no more than what passed between its award and its outcome.
+#[test]
+fn nobody_makes_a_deadline_hopeless_by_what_it_says_that_a_task_took() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 2, |what| what.policy.deadline_ms = Some(60_000));
+    let run = mesh.slots[1][0];
+    mesh.advance_ms(100);
+    let usage = Usage { wall_us: u64::MAX, ..Usage::default() };
+    mesh.end(1, run, Report { usage, ..Report::bare(Outcome::Done) });
+    let why = mesh.engines[0].why(mesh.now, JOB, 1).expect("it is known");
+    assert_eq!(why.deadline, Some(Deadline::Left { ms: 59_900 }));
+    let took_us = mesh.engines[0].snapshot().jobs[0].service_us;
+    assert!(took_us <= 1_100_000, "{took_us}");
+}
+
+/// Tasks thought to take a moment take a minute, in both slots: one must not excuse the other.
+#[test]
+fn a_worker_both_of_whose_slots_are_stuck_hoards_no_short_tasks() {
+    let mut mesh = Mesh::of(&[0, 2]);
+    known_to_be_short(&mut mesh, 0);
+    mesh.submit(0, 100);
+    for _ in 0..30 {
+        mesh.steps = 0;
+        mesh.advance_ms(1000);
+    }
+    assert_eq!(mesh.engines[1].audit().held.len(), 2);
+}
