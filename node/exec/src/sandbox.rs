@@ -170,6 +170,11 @@ impl Sandbox {
         self.0.engines.make_all().map_err(|error| SandboxError::Engine(words(&error)))
     }
 
+    /// Whether a page of one guest stays from the next only as long as this machine has no swap.
+    pub(crate) fn relies_on_no_swap(&self) -> bool {
+        self.0.engines.scans()
+    }
+
     fn open(
         slots: u32,
         memory_max_bytes: u64,
