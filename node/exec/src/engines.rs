@@ -150,6 +150,11 @@ impl Engines {
         Ok(engines)
     }
 
+    /// Whether the reset of a freed slot relies on there being no swap.
+    pub(crate) fn scans(&self) -> bool {
+        self.scan
+    }
+
     /// How its guests are ended.
     pub(crate) fn interrupt(&self) -> Interrupt {
         self.interrupt
@@ -266,9 +271,18 @@ fn pool(slots: u32, scan: bool) -> PoolingAllocationConfig {
 }
 
 /// Whether this system has no swap. The scan asks for pages that are present: a dirty page that was swapped out is
-/// not reset, and the next guest of that slot could read its predecessor's bytes (wasmtime pull request 14357).
+/// not reset, and the next guest of that slot could read its predecessor's bytes (wasmtime pull request 14357). A slot's
+/// process watches that it stays so (`slot/swap.rs`); a program that embeds slot threads must not be given swap later.
 fn swap_is_empty() -> bool {
-    std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() <= 1)
+    std::fs::read_to_string(SWAPS).is_ok_and(|swaps| !lists_swap(&swaps))
+}
+
+/// Where the system lists its swap.
+pub(crate) const SWAPS: &str = "/proc/swaps";
+
+/// Whether that list, which has one line of headings, names any.
+pub(crate) fn lists_swap(list: &str) -> bool {
+    list.lines().count() > 1
 }
 
 /// Names the engine's version and all settings that its code depends on, 16 hexadecimal digits.

@@ -16,6 +16,7 @@ use crate::MODULE_BYTES_MAX;
 use crate::cache::{Cache, Verdict};
 use crate::code::{Code, Kind, Tier};
 use crate::compile::{Compiler, CompilerConfig, How};
+use crate::cpu;
 use crate::engines::{EngineKey, Engines, Interrupt, Lane, Make};
 use crate::module::{Compiled, Prepared, words};
 use crate::run::{Attempt, Finished, Given};
@@ -170,6 +171,11 @@ impl Sandbox {
         self.0.engines.make_all().map_err(|error| SandboxError::Engine(words(&error)))
     }
 
+    /// Whether a page of one guest stays from the next only as long as this machine has no swap.
+    pub(crate) fn relies_on_no_swap(&self) -> bool {
+        self.0.engines.scans()
+    }
+
     fn open(
         slots: u32,
         memory_max_bytes: u64,
@@ -286,6 +292,8 @@ impl Sandbox {
     ) -> Finished {
         let running = self.0.ticker.as_ref().map(Ticker::keep);
         let node_bytes = self.0.memory_max_bytes;
+        // Nobody knows what this thread did before.
+        cpu::forget();
         let started = Instant::now();
         let (finished, _) =
             Attempt { prepared, program, task, given, printer, stop, node_bytes, started }.run();

@@ -220,6 +220,21 @@ fn slots_killed_at_any_instant_cost_little_and_answer_all() {
 }
 
 #[test]
+fn slots_killed_before_they_are_ready_are_not_given_up() {
+    let (slots, program) = fickle_slots(processes(), 1, 60_000);
+    let (mut killed, until) = (BTreeSet::new(), Instant::now() + DEADLINE);
+    // The first two may have been ready; three that never were would be enough to give up a program that is no slot.
+    while killed.len() < 7 {
+        let children = slots.pool.status().children;
+        children.into_iter().filter(|pid| killed.insert(*pid)).for_each(kill);
+        assert!(Instant::now() < until, "no slot takes the place of one that was killed");
+        std::thread::yield_now();
+    }
+    slots.pool.submit(vec![(RunId(1), work(&program, SHORT))]);
+    assert_eq!(only(slots.collect(1)).1.outcome, Outcome::Done);
+}
+
+#[test]
 fn what_a_task_prints_comes_while_it_runs() {
     for kind in kinds() {
         let slots = Slots::start(kind, 1);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -23,6 +24,7 @@ pub(crate) async fn node(data_dir: Option<PathBuf>, args: NodeArgs) -> Result<u8
 
 async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Problem> {
     let stop = stop_signal()?;
+    allow_files();
     let about = settings.clone();
     let mut node = Node::start(settings).await.map_err(|error| Problem::Failed(error.to_string()))?;
     if let Some(path) = record {
@@ -46,6 +48,15 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
     .await;
     say("stopped");
     Ok(0)
+}
+
+/// Takes as many files as this process may ask for: connections, blobs on their way and what slots are given are files,
+/// and many systems give 1,024 to who does not ask. A slot and a compiler keep few of them (`exec/src/slot/confine.rs`).
+fn allow_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
 }
 
 /// Ready when the user, or the system, wants the node to end.
@@ -114,5 +125,14 @@ mod tests {
     fn an_address_loses_the_id_behind_it() {
         assert_eq!(without_id("/ip4/10.0.0.7/tcp/7117/p2p/12D3KooW"), "/ip4/10.0.0.7/tcp/7117");
         assert_eq!(without_id("/ip4/10.0.0.7/tcp/7117"), "/ip4/10.0.0.7/tcp/7117");
+    }
+
+    #[test]
+    fn a_low_limit_on_files_is_raised_as_far_as_it_may_be() {
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(200), maximum }).unwrap();
+        allow_files();
+        assert_eq!(getrlimit(Resource::Nofile).current, maximum);
+        assert_ne!(maximum, Some(200), "this machine's own limit shows nothing");
     }
 }

@@ -2,10 +2,12 @@
 //! one that breaks the protocol is killed, and its tasks are answered or go elsewhere.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{SealFlags, fcntl_get_seals};
+use rustix::process::Signal;
 use weft_core::{Outcome, Payload, Report, Usage};
 
 use super::PoolEvent;
@@ -22,6 +24,8 @@ use crate::slot::wire::{Brought, FromSlot, PROTOCOL};
 const DEATHS_MAX: u32 = 10;
 /// Starts that fail in a row before the pool says that it has no slots.
 const FAILURES_MAX: u32 = 3;
+/// The same for those that somebody else killed before they were ready: some 8 s of that, with the waits between.
+const KILLS_MAX: u32 = 8;
 /// How long the pool waits after that before it tries again, doubled each time up to the longest.
 const RETRY: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -43,8 +47,11 @@ impl Front {
         if what & 1 == 1 {
             match child.bury() {
                 Ok(None) => {}
-                Ok(Some(status)) => return self.died(state, child, &status.to_string(), now),
-                Err(error) => return self.died(state, child, &error.to_string(), now),
+                Ok(Some(status)) => {
+                    let killed = status.signal() == Some(Signal::KILL.as_raw());
+                    return self.died(state, child, &status.to_string(), killed, now);
+                }
+                Err(error) => return self.died(state, child, &error.to_string(), false, now),
             }
         }
         if let Err(error) = child.send(&state.epoll) {
@@ -123,7 +130,7 @@ impl Front {
     }
 
     /// Answers for a process that has ended, and takes back what it did not start.
-    fn died(&self, state: &mut State, mut child: Child, how: &str, now: Instant) {
+    fn died(&self, state: &mut State, mut child: Child, how: &str, killed: bool, now: Instant) {
         let pid = child.pid();
         let ending = child.ending.take();
         let culprit = culprit(&child, ending.as_ref());
@@ -137,7 +144,7 @@ impl Front {
         if !child.greeted {
             let reason = if ending.is_some() { outcome.to_string() } else { format!("the slot died: {how}") };
             let reason = if words.is_empty() { reason } else { format!("{reason}: {words}") };
-            self.failed_to_start(state, &reason, now);
+            self.failed_to_start(state, &reason, killed && ending.is_none(), now);
         } else if !idle || ending.is_none() {
             state.replaced += 1;
             tracing::warn!(pid, how, words, %outcome, "a slot is replaced");
@@ -160,8 +167,10 @@ impl Front {
         }
     }
 
-    /// No slot came of it.
-    pub(super) fn failed_to_start(&self, state: &mut State, reason: &str, now: Instant) {
+    /// No slot came of it; maybe because somebody else killed it before.
+    pub(super) fn failed_to_start(&self, state: &mut State, reason: &str, killed: bool, now: Instant) {
+        // Who kills them one by one may stop doing so; a program that is no slot stays one.
+        let most = if killed { KILLS_MAX } else { FAILURES_MAX };
         state.failures += 1;
         tracing::warn!(reason, failures = state.failures, "a slot did not start");
         if state.failures < FAILURES_MAX {
@@ -169,7 +178,7 @@ impl Front {
         }
         let wait = RETRY * 2_u32.saturating_pow((state.failures - FAILURES_MAX).min(16));
         state.retry_at = Some(now + wait.min(RETRY_MAX));
-        if state.children.values().any(|child| child.phase == Phase::Ready) {
+        if state.failures < most || state.children.values().any(|child| child.phase == Phase::Ready) {
             return;
         }
         let text = format!("no slot starts: {reason}");

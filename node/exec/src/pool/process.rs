@@ -195,7 +195,7 @@ impl Front {
                 }
                 state.children.insert(id, child);
             }
-            Err(error) => self.failed_to_start(&mut state, &error.to_string(), now),
+            Err(error) => self.failed_to_start(&mut state, &error.to_string(), false, now),
         }
         self.advance(state);
     }
@@ -280,9 +280,7 @@ impl Front {
     /// # Errors
     /// Why it will not be.
     pub(super) fn begin(&self, longest: Duration) -> Result<(), String> {
-        let mut state = self.lock();
-        state.awaited = true;
-        self.advance(state);
+        self.advance(self.lock());
         let is_open = |state: &mut State| {
             let ready = state.children.values().any(|child| child.phase == Phase::Ready);
             state.slots > 0 && state.broken.is_none() && !ready
@@ -315,10 +313,8 @@ impl Front {
         self.improve(&mut state, now);
         state.advance(now);
         let errands = std::mem::take(&mut state.errands);
-        let ring = state.take_ring();
-        let awaited = state.awaited;
+        let (ring, awaited) = (state.take_ring(), state.awaited);
         drop(state);
-        // Without anybody there it would be a system call for nothing.
         if awaited {
             self.changed.notify_all();
         }

@@ -88,7 +88,7 @@ pub(super) struct State {
     /// Whether somebody was told that there are events.
     rung: bool,
     pub(super) errands: Vec<Errand>,
-    /// Whether somebody waits for the first slot.
+    /// Whether somebody waits for the first slot, and is to be told of changes.
     pub(super) awaited: bool,
     pub(super) quit: bool,
 }
@@ -120,7 +120,7 @@ impl State {
             printed: 0,
             rung: false,
             errands: Vec::new(),
-            awaited: false,
+            awaited: true,
             quit: false,
         })
     }

@@ -15,6 +15,7 @@ mod loaded;
 pub(crate) mod page;
 mod runner;
 pub(crate) mod socket;
+mod swap;
 mod watch;
 pub(crate) mod wire;
 
@@ -33,6 +34,7 @@ pub use escape::try_escape;
 use page::Page;
 use rustix::time::{ClockId, clock_gettime};
 use socket::{Broken, Incoming, Outgoing};
+use swap::Swaps;
 use wire::{FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
 
 use crate::sandbox::Sandbox;
@@ -68,6 +70,7 @@ struct Slot {
     stop: OnceLock<Stop>,
     /// The runner came to its end, and with it the process does.
     over: AtomicBool,
+    swaps: Swaps,
 }
 
 /// A run that is under way.
@@ -111,6 +114,7 @@ fn serve() -> Result<(), Broken> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let mut incoming = Incoming::new(TO_SLOT_BYTES_MAX);
     let (page, memory_max_bytes) = begin(&mut incoming, &socket)?;
+    let swaps = Swaps::open();
     let made =
         Sandbox::for_slot(memory_max_bytes).and_then(|sandbox| sandbox.make_engines().map(|()| sandbox));
     let sandbox = match made {
@@ -122,6 +126,7 @@ fn serve() -> Result<(), Broken> {
             return Ok(());
         }
     };
+    let swaps = if sandbox.relies_on_no_swap() { swaps } else { Swaps::ignored() };
     let slot = Arc::new(Slot {
         socket,
         page,
@@ -130,6 +135,7 @@ fn serve() -> Result<(), Broken> {
         asleep: AtomicBool::new(false),
         stop: OnceLock::new(),
         over: AtomicBool::new(false),
+        swaps,
     });
     run(&slot, sandbox, incoming)
 }

@@ -21,6 +21,7 @@ use super::socket::{Broken, Incoming};
 use super::watch;
 use super::wire::{self, Brought, FromSlot, TO_SLOT_CLAIM_MAX, ToSlot};
 use super::{Clock, Current, Slot};
+use crate::cpu;
 use crate::run::{Attempt, Finished, Given};
 use crate::sandbox::Sandbox;
 use crate::sink::Printer;
@@ -78,6 +79,7 @@ impl<'a> Runner<'a> {
             let Some(task) = self.tasks.pop_front() else {
                 self.flush()?;
                 self.incoming.receive(&self.slot.socket)?;
+                cpu::forget();
                 continue;
             };
             if self.slot.page.claim(task.number) {

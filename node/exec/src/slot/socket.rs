@@ -309,12 +309,12 @@ mod tests {
         }
         let (here, there) = pair();
         let mut out = Outgoing::default();
-        for _ in 0..300 {
+        for _ in 0..=FILES_WAITING_MAX {
             out.push(&0_u8, [file("x")]);
         }
         out.send(&here).unwrap();
         let mut incoming = Incoming::new(1000);
-        let refused = (0..10).find_map(|_| incoming.receive(&there).err());
+        let refused = (0..20).find_map(|_| incoming.receive(&there).err());
         assert!(matches!(refused, Some(Broken::Protocol("too many files"))));
     }
 }

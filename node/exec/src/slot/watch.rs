@@ -13,7 +13,7 @@ use weft_core::{Limit, Outcome, Usage};
 
 use super::runner::brought;
 use super::wire::{Brought, FromSlot};
-use super::{Current, Slot};
+use super::{Current, Slot, complain};
 use crate::stop::Stop;
 
 /// How often the keeper looks while anything runs.
@@ -39,6 +39,9 @@ pub(super) fn keep(slot: &Slot) {
         idle = if current.is_some() { 0 } else { idle + 1 };
         if !flush(slot) || (ticks % LIFE_TICKS == 0 && is_alone(slot)) {
             return;
+        }
+        if slot.swaps.came() {
+            return complain("this machine has got swap, with which a slot resets its memory in another way");
         }
         if let Some(current) = current {
             meter.follow(&current);
