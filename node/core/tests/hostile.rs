@@ -35,7 +35,7 @@ fn known_to_be_short(mesh: &mut Mesh, node: usize) {
 }
 
 fn wants_a_label(what: &mut Submission) {
-    what.needs = Needs { labels: vec![("gpu".into(), "yes".into())] };
+    what.needs = Needs { labels: vec![("gpu".into(), "yes".into())], ..Needs::default() };
 }
 
 /// They bid for everything and refuse whatever they are awarded.
