@@ -219,7 +219,8 @@ impl Host {
     ///
     /// [`spin_file`]: Self::spin_file
     pub fn spin_map(&self, file: &str, flags: &[&str]) -> Proc {
-        let map = [&["map", &module("spin"), "--fn", "spin", "--each-line", file, "--json"], flags].concat();
+        let spin = module("spin");
+        let map = [&["map", &spin, "--fn", "spin", "--each-line", file, "--json"], flags].concat();
         self.spawn(&map)
     }
 }
