@@ -1,5 +1,4 @@
 //! Words of a mesh of cells, said to one engine by hand: what of them it may believe, and from whom.
-#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::sync::Arc;
 
@@ -96,9 +95,9 @@ impl Alone {
 
     /// What was sought last, and where.
     fn seeks(&self) -> Vec<(PeerId, Seek)> {
-        let seeks = self.said.iter().filter_map(|(to, message)| match message {
-            Message::Cell(CellWord::Seek(seek)) => Some((*to, seek.clone())),
-            _ => None,
+        let seeks = self.said.iter().filter_map(|(to, message)| {
+            let Message::Cell(CellWord::Seek(seek)) = message else { return None };
+            Some((*to, seek.clone()))
         });
         seeks.collect()
     }
@@ -252,9 +251,9 @@ fn an_exchange_awards_nothing_on_what_stands_at_it() {
     });
     let mut alone = meshes.find(|alone| !alone.said.is_empty()).expect("somebody outranks it");
     // The last word says it to whoever serves the cell now.
-    let stood = alone.said.iter().rev().find_map(|(to, message)| match message {
-        Message::Cell(CellWord::Stand { bids, .. }) => Some((*to, bids[0].0)),
-        _ => None,
+    let stood = alone.said.iter().rev().find_map(|(to, message)| {
+        let Message::Cell(CellWord::Stand { bids, .. }) = message else { return None };
+        Some((*to, bids[0].0))
     });
     let (exchange, bid) = stood.expect("what is free stands at another node");
     let call = Call {
