@@ -1,5 +1,4 @@
 //! Words of a mesh of cells, said to one engine by hand: what of them it may believe, and from whom.
-#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::sync::Arc;
 
@@ -38,6 +37,7 @@ impl Alone {
             labels: Vec::new(),
             class_min: Class::Scavenger,
             boot: 1,
+            owners: Owners::All,
         };
         let engine = Engine::new(peer(0), MESH, node, [7; 32]);
         let mut alone = Self { engine, now: Time::ZERO, said: Vec::new(), answer: Vec::new() };
@@ -96,9 +96,9 @@ impl Alone {
 
     /// What was sought last, and where.
     fn seeks(&self) -> Vec<(PeerId, Seek)> {
-        let seeks = self.said.iter().filter_map(|(to, message)| match message {
-            Message::Cell(CellWord::Seek(seek)) => Some((*to, seek.clone())),
-            _ => None,
+        let seeks = self.said.iter().filter_map(|(to, message)| {
+            let Message::Cell(CellWord::Seek(seek)) = message else { return None };
+            Some((*to, seek.clone()))
         });
         seeks.collect()
     }
@@ -158,7 +158,7 @@ fn what_wants_a_label_is_sought_at_whoever_serves_a_cell_next() {
         alone.up(exchange);
         alone.claims(exchange);
     }
-    alone.submit(Needs { labels: vec![("gpu".into(), "yes".into())] });
+    alone.submit(Needs { labels: vec![("gpu".into(), "yes".into())], ..Needs::default() });
     alone.advance_ms(2000);
     let sought: Vec<PeerId> = alone.seeks().into_iter().map(|(to, _)| to).collect();
     assert!(sought.contains(&first) && sought.contains(&elsewhere));
@@ -252,9 +252,9 @@ fn an_exchange_awards_nothing_on_what_stands_at_it() {
     });
     let mut alone = meshes.find(|alone| !alone.said.is_empty()).expect("somebody outranks it");
     // The last word says it to whoever serves the cell now.
-    let stood = alone.said.iter().rev().find_map(|(to, message)| match message {
-        Message::Cell(CellWord::Stand { bids, .. }) => Some((*to, bids[0].0)),
-        _ => None,
+    let stood = alone.said.iter().rev().find_map(|(to, message)| {
+        let Message::Cell(CellWord::Stand { bids, .. }) = message else { return None };
+        Some((*to, bids[0].0))
     });
     let (exchange, bid) = stood.expect("what is free stands at another node");
     let call = Call {

@@ -46,6 +46,9 @@ impl World {
 
     fn listen(&mut self, id: HostId, from: PeerId, message: &Message) {
         let host = &mut self.hosts[id.0];
+        if let Message::Cell(word) = message {
+            host.credits.on_heard(host.peer, from, word);
+        }
         if award_in(message).is_some() || matches!(message, Message::Place(_)) {
             host.vain = 0;
         }

@@ -11,6 +11,7 @@ use weft_core::{
 };
 
 use crate::chance::Chance;
+use crate::credits::Credits;
 use crate::leases::Owed;
 
 /// Inputs that a stopped process lets pile up; further messages are dropped.
@@ -184,6 +185,8 @@ pub(crate) struct SimHost {
     pub(crate) answerable: Vec<(PeerId, LeaseId)>,
     /// Acknowledgements that it owes as an owner.
     pub(crate) owed: Owed,
+    /// What stands with it, and whom it named.
+    pub(crate) credits: Credits,
     /// Which process of each peer it met last.
     pub(crate) boots: BTreeMap<PeerId, u64>,
     /// The last call that it heard, and from whom: what a liar in its place would bid for.
@@ -217,6 +220,7 @@ impl SimHost {
             audit: None,
             issued: Vec::new(),
             owed: Owed::default(),
+            credits: Credits::default(),
             answerable: Vec::new(),
             boots: BTreeMap::new(),
             last_call: None,
@@ -264,6 +268,7 @@ impl SimHost {
         self.audit = None;
         self.issued.clear();
         self.owed = Owed::default();
+        self.credits = Credits::default();
         self.boots.clear();
         self.answerable.clear();
     }

@@ -11,6 +11,7 @@
 //!       a_quiet_mesh_holds_nothing
 //!       an_outcome_is_kept_until_acknowledged, an_outcome_is_soon_acknowledged,
 //!       a_forgetful_owners_leases_are_void
+//!       a_bid_is_handed_on_once, who_is_hired_was_introduced_by_who_was_asked, who_was_named_is_given_nothing
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!    7, 8  not here: the engine has no joins and no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
@@ -24,6 +25,7 @@ use std::fmt;
 use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
 use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
+use crate::credits;
 use crate::demand;
 use crate::host::SimHost;
 use crate::leases;
@@ -101,6 +103,12 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
     ("a_verified_task_has_its_majority", trust::invariant_a_verified_task_has_its_majority),
     ("who_is_named_lied", trust::invariant_who_is_named_lied),
+    ("who_was_named_is_given_nothing", credits::invariant_who_was_named_is_given_nothing),
+    (
+        "who_is_hired_was_introduced_by_who_was_asked",
+        credits::invariant_who_is_hired_was_introduced_by_who_was_asked,
+    ),
+    ("a_bid_is_handed_on_once", credits::invariant_a_bid_is_handed_on_once),
     ("nothing_runs_twice_unasked", trust::invariant_nothing_runs_twice_unasked),
     ("copies_keep_to_their_budget", trust::invariant_copies_keep_to_their_budget),
     ("what_is_recalled_was_asked_for", invariant_what_is_recalled_was_asked_for),

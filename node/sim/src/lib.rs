@@ -21,6 +21,7 @@
 mod builder;
 pub mod cells;
 mod chance;
+mod credits;
 mod cruelty;
 mod demand;
 mod diligence;

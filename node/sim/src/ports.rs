@@ -55,7 +55,13 @@ impl World {
             Effect::Stash(bytes) => {
                 self.hosts[id.0].blobs.insert(BlobId::of(&bytes));
             }
-            Effect::Notify(event) => self.facts.extend(self.reference.on_event(event)),
+            Effect::Notify(event) => {
+                let now = self.hosts[id.0].local(self.now());
+                if let weft_core::Event::Differed { worker, .. } = &event {
+                    self.hosts[id.0].credits.on_named(*worker, now);
+                }
+                self.facts.extend(self.reference.on_event(event));
+            }
         }
     }
 
@@ -65,6 +71,11 @@ impl World {
         for lease in leases_awarded(&message) {
             self.reference.on_award(to, lease);
             self.facts.push(Fact::Awarded(lease));
+            let now = self.hosts[id.0].local(self.now());
+            self.hosts[id.0].credits.on_award(to, now);
+        }
+        if let Message::Cell(word) = &message {
+            self.hosts[id.0].credits.on_said(to, word);
         }
         self.note_parting(to, &message);
         let now = self.hosts[id.0].local(self.now());
