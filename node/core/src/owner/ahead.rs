@@ -314,9 +314,7 @@ impl Owner {
             }
             self.dirty.insert(name);
         }
-        // Whoever is called out already is only toured.
-        let all = self.room.called.len() >= self.room.short.len();
-        self.room.look_at = Some(ctx.now.plus_ms(if all { ctx.mesh.call_ms } else { PATIENCE_MS }));
+        self.room.look_at = Some(ctx.now.plus_ms(PATIENCE_MS));
     }
 }
 
