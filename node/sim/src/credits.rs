@@ -23,6 +23,8 @@ pub(crate) struct Credits {
     sought: BTreeSet<(PeerId, CallId, u32)>,
     /// Bids introduced by who was not asked.
     hearsay: BTreeSet<BidId>,
+    /// Bids introduced by who was asked, and not used yet.
+    rightly: BTreeSet<BidId>,
     hired_on_hearsay: Option<String>,
     /// When it named whom a liar last, by its own clock.
     named: BTreeMap<PeerId, Time>,
@@ -37,6 +39,8 @@ impl Credits {
             CellWord::Stand { bids, ttl_ms: _ } => {
                 for (bid, slots) in bids {
                     self.stood.insert((from, *bid), *slots);
+                    // Its own exchange may introduce it, which is not seen.
+                    self.hearsay.remove(bid);
                 }
             }
             CellWord::Lend { bids, ttl_ms: _ } => {
@@ -46,11 +50,17 @@ impl Credits {
                     *asked -= lent;
                     let stood = self.stood.entry((*worker, *bid)).or_default();
                     *stood = stood.saturating_add(u32::try_from(lent).unwrap_or(u32::MAX));
+                    self.hearsay.remove(bid);
                 }
             }
             CellWord::Introduce(word) => {
-                let asked = self.sought.contains(&(from, word.call, word.desk));
-                self.hearsay.extend((!asked).then_some(word.bid));
+                // The same bid may come again, from who was asked by then.
+                if self.sought.contains(&(from, word.call, word.desk)) {
+                    self.hearsay.remove(&word.bid);
+                    self.rightly.insert(word.bid);
+                } else if !self.rightly.contains(&word.bid) {
+                    self.hearsay.insert(word.bid);
+                }
             }
             CellWord::Seek(_) | CellWord::Waits { .. } | CellWord::Scout { .. } | CellWord::Hire { .. } => {}
         }
@@ -73,6 +83,7 @@ impl Credits {
                 if self.hearsay.contains(&award.bid) {
                     self.hired_on_hearsay = Some(format!("{to:?} is hired on {:?}", award.bid));
                 }
+                self.rightly.remove(&award.bid);
             }
             CellWord::Stand { .. } | CellWord::Waits { .. } => {}
         }

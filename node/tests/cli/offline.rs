@@ -75,7 +75,7 @@ fn a_wrong_command_line_has_the_code_of_its_verb() {
         (&["run", "x.wasm", "--retries", "2", "--backoff", "10s..1s"], 125),
         (&["run", "x.wasm", "--backoff", "1s"], 125),
         (&["run", "x.wasm", "--verify", "0"], 125),
-        (&["run", "x.wasm", "--slots", "0"], 2),
+        (&["run", "x.wasm", "--slots", "0"], 125),
         (&["run", "x.wasm", "--class", "urgent"], 125),
         (&["map", "x.wasm", "--each-line", "-", "--max-failures", "some"], 125),
         (&["map", "x.wasm", "--each-line", "-", "--give-up", "0"], 125),
