@@ -321,6 +321,7 @@ fn a_dropped_node_closes_its_port_and_its_connections() {
 fn a_peer_that_stands_still_goes_down_and_comes_back() {
     let (say, heard) = std::sync::mpsc::channel();
     let (wake, woken) = std::sync::mpsc::channel::<()>();
+    let (leave, left) = tokio::sync::oneshot::channel::<()>();
     story(async {
         let mut alice = Node::member(1, &[]).await;
         let address = alice.address();
@@ -332,6 +333,8 @@ fn a_peer_that_stands_still_goes_down_and_comes_back() {
                 // The whole thread stands still, as a stopped process does.
                 woken.recv().unwrap();
                 bob.until_up(peer_id_of(&[1; 32])).await;
+                // Alice may be up for Bob a moment before he is up for her.
+                left.await.unwrap();
             });
         });
         let bob_id = peer_id_of(&[2; 32]);
@@ -341,6 +344,7 @@ fn a_peer_that_stands_still_goes_down_and_comes_back() {
         assert!(reason.contains("silent"), "{reason}");
         wake.send(()).unwrap();
         alice.until_up(bob_id).await;
+        leave.send(()).unwrap();
         bob.join().unwrap();
         assert_up_and_down_alternate(&alice);
     });
