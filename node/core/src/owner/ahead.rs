@@ -149,8 +149,7 @@ impl Owner {
         // The jobs are behind none of what is used here.
         let mut jobs = core::mem::take(&mut self.jobs);
         debug_assert!(jobs.contains_key(&name), "a job that is forgotten waits for nothing");
-        let over =
-            jobs.get_mut(&name).is_some_and(|job| self.place_tasks(ctx, members, worker, (job, here)));
+        let over = jobs.get_mut(&name).is_some_and(|job| self.place_tasks(ctx, members, worker, (job, here)));
         self.jobs = jobs;
         if over {
             self.plan_look(ctx, name);
