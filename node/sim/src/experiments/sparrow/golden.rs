@@ -2,8 +2,8 @@
 //!
 //! Others measured them with two seeds of their own whose load nobody wrote down (../shared/anchors-scheduling.md, parts
 //! 2.3 and 2.4): with 20,000 exponential jobs it wanders by a percent or two, and at 95 % one percent more makes the
-//! waits a fifth longer. Ours are stretched to ask for exactly the load (see [`Trace`]), so that the two differ by one
-//! number that is unknown: how much more the golden traces asked for. It shows in the golden values themselves: their
+//! waits a fifth longer. Ours are stretched to ask for exactly the load (see [`Trace`](super::super::trace::Trace)),
+//! so that the two differ by one number that is unknown: how much more the golden traces asked for. It shows in the golden values themselves: their
 //! ratios put the golden ideal at 100.3 ms, where ours is 99.4 ms.
 //!
 //! So one number is fitted for each load, within 2 %, on one row and by one policy: by how much all tasks have to be
