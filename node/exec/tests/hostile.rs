@@ -18,6 +18,8 @@ use support::{
 use weft_core::{Entry, Limit, Limits, Outcome, Profile, Program, Trap};
 use weft_exec::{Given, PrepareError, Printer, Sandbox, SandboxConfig, Stop, TABLE_ELEMENTS_MAX};
 
+/// How much later than its limit a run may end, on a machine that is busy with other tests.
+const LATE: Duration = Duration::from_secs(2);
 /// How much of the processor a run may use beyond its limit. However busy the machine is, that is not the run's.
 const OVER: Duration = Duration::from_millis(100);
 
@@ -36,7 +38,7 @@ fn expect_wall(sandbox: &Sandbox, module: &[u8], program: Program, limit_ms: u32
     let (took, used) = (started.elapsed(), thread_cpu() - cpu);
     assert_eq!(limit(&finished), &Limit::WallTime { limit_ms });
     let due = Duration::from_millis(u64::from(limit_ms));
-    assert!(took >= due && took < DEADLINE, "limit {due:?}, took {took:?}");
+    assert!(took >= due && took < due + LATE, "limit {due:?}, took {took:?}");
     assert!(used < due + OVER, "limit {due:?}, used {used:?}");
     assert!(finished.usage.wall_us >= u64::from(limit_ms) * 1000);
     let told = Duration::from_micros(finished.usage.cpu_us);
@@ -103,7 +105,7 @@ fn a_sleeping_guest_ends_at_its_limit_and_a_pure_one_does_not_wait() {
     assert!(started.elapsed() < Duration::from_secs(30));
 }
 
-/// Stops a run after it has printed something, and expects it to end long before its limit.
+/// Stops a run after it has printed something, and expects it to end soon after.
 fn expect_stop(module: &[u8], program: Program) {
     let sandbox = sandbox();
     let program = limited(program, |limits| limits.wall_ms = 60_000);
@@ -112,15 +114,17 @@ fn expect_stop(module: &[u8], program: Program) {
     let (tell, hear) = mpsc::channel();
     let printer: Printer = Box::new(move |_, _, _| tell.send(()).unwrap());
     let none = || Given::input(Bytes::new());
-    let finished = thread::scope(|scope| {
+    let (finished, took) = thread::scope(|scope| {
         let run = || sandbox.run(&prepared, &program, task(1), none(), &stop, Some(printer));
         let runner = scope.spawn(run);
         // By then the guest runs, or sleeps at once.
         hear.recv_timeout(DEADLINE).unwrap();
+        let stopped = Instant::now();
         stop.stop();
-        runner.join().unwrap()
+        (runner.join().unwrap(), stopped.elapsed())
     });
     assert_eq!(finished.outcome, Outcome::Cancelled);
+    assert!(took < LATE, "took {took:?}");
     let again = sandbox.run(&prepared, &program, task(1), none(), &stop, None);
     assert_eq!(again.outcome, Outcome::Cancelled);
 }
