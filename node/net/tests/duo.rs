@@ -290,8 +290,9 @@ fn remembered_peers_are_found_again_without_being_named() {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), written).await.unwrap();
-        drop(bob);
+        // Or he might leave before she has seen him.
         alice.until_up(peer_id_of(&[2; 32])).await;
+        drop(bob);
         alice.until_down(peer_id_of(&[2; 32])).await;
         let mut second = config(2, 3, KEY, &[]);
         second.peers_file = Some(path.clone());
