@@ -538,31 +538,37 @@ fn idle_nodes_are_small_and_quiet() {
     let third = hosts[2].loopback_node(&["--peer", &first.address]);
     let nodes = [&first, &second, &third];
     all_meet(&[(&hosts[0], &first), (&hosts[1], &second), (&hosts[2], &third)], MEET);
-    let before = nodes.map(|node| cpu_ticks(node.process.pid()));
-    // Nothing is waited for: this is the time over which is measured.
-    std::thread::sleep(Duration::from_secs(5));
+    let before = nodes.map(|node| wakeups(node.process.pid()));
+    // Nothing is waited for: this is the time over which is counted.
+    let window = Duration::from_secs(5);
+    std::thread::sleep(window);
     for (node, before) in nodes.into_iter().zip(before) {
         let pid = node.process.pid();
-        let ticks = cpu_ticks(pid) - before;
+        let woken = wakeups(pid) - before;
         let [total_kib, own_kib] = ["VmRSS", "RssAnon"].map(|field| memory_kib(pid, field));
         eprintln!(
-            "idle: {ticks} ticks of 10 ms in 5 s, {total_kib} KiB resident, {own_kib} KiB of them its own"
+            "idle: woke {woken} times in {window:?}, {total_kib} KiB resident, {own_kib} KiB of them its own"
         );
-        assert!(ticks < 5, "{ticks} ticks of 10 ms in 5 s are 1 % of a core or more");
+        // How often it wakes is the node's own doing; how long that takes is the machine's, and of a benchmark.
+        // A node of three wakes some 20 times a second: for beats, ticks and timers, and for what the others say.
+        assert!(woken < 40 * window.as_secs(), "{woken} times awake in {window:?}");
         assert!(total_kib < 40 << 10, "{total_kib} KiB");
     }
 }
 
-/// Processor time of a process so far, in ticks of 10 ms.
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The second field is the name in brackets; user and system time are the 14th and 15th.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+/// How often the threads of a process have gone to sleep so far, which is how often something woke them.
+fn wakeups(pid: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let statuses =
+        threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap());
+    statuses.map(|status| field_of(&status, "voluntary_ctxt_switches")).sum()
 }
 
 fn memory_kib(pid: u32, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    field_of(&std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap(), field)
+}
+
+fn field_of(status: &str, field: &str) -> u64 {
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -16,7 +16,7 @@ use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, Swarm, mdns};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use weft_core::PeerId;
 use weft_core::codec::decode_gossip;
 
@@ -25,7 +25,7 @@ use crate::behaviour::{Behaviour, BehaviourEvent, PENDING_MAX};
 use crate::book::{Book, Dial};
 use crate::config::{Admission, socket_of};
 use crate::event::NetEvent;
-use crate::link::LinkNews;
+use crate::link::{LinkNews, on_rhythm};
 use crate::refusals::Refusals;
 use crate::shared::Shared;
 use crate::transport::Refused;
@@ -63,6 +63,8 @@ pub(crate) struct Driver {
     control: libp2p_stream::Control,
     ports: Ports,
     news: (mpsc::Sender<LinkNews>, mpsc::Receiver<LinkNews>),
+    /// What is periodic here and on the links falls on this moment and whole periods from it.
+    rhythm: Instant,
     book: Book,
     dials: BTreeMap<ConnectionId, Dial>,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -125,6 +127,7 @@ impl Driver {
             ports,
             // Address lists and requests from all links; a full one drops, for they are repeated.
             news: mpsc::channel(256),
+            rhythm: now,
             book,
             dials: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -152,8 +155,7 @@ impl Driver {
 
     /// For ever.
     pub(crate) async fn run(mut self) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = on_rhythm(self.rhythm, TICK);
         loop {
             let happening = tokio::select! {
                 event = self.swarm.select_next_some() => Happening::Swarm(event),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::Stream;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use weft_core::PeerId;
 use weft_core::codec::decode_message;
 
@@ -21,6 +21,8 @@ use crate::outbox::Outbox;
 const BEAT: Duration = Duration::from_millis(500);
 /// Beats without a sign of life until the peer counts as gone.
 const SILENT_BEATS_MAX: u32 = 4;
+/// The round trip is measured at least once in so many beats.
+const PING_BEATS_MAX: u32 = 4;
 /// A round trip is told again after this long, or when it changed by a fifth.
 const RTT_EVERY: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 64 << 10;
@@ -85,6 +87,8 @@ pub(crate) struct Link {
     /// Where the peer is, for people.
     pub(crate) address: String,
     pub(crate) outbox: Arc<Outbox>,
+    /// Beats fall on this moment and whole periods from it: one waking of the node serves all its links.
+    pub(crate) rhythm: Instant,
     /// Ends the link.
     pub(crate) stop: Arc<Notify>,
     pub(crate) events: mpsc::Sender<NetEvent>,
@@ -212,22 +216,36 @@ impl Link {
         }
     }
 
-    /// Counts beats, not time: a process that was stopped for a minute has missed one.
+    /// Counts beats, not time: a process that was stopped for a minute has missed one. A ping is sent when nothing
+    /// else was: answers to the peer's pings are signs of life too, so of two idle nodes one asks and one answers.
     async fn beat(&self, pulse: &Pulse) -> End {
-        let mut beats = tokio::time::interval(BEAT);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beats = on_rhythm(self.rhythm, BEAT);
         let mut number = 0u64;
         let mut silent = 0;
+        let mut unmeasured = PING_BEATS_MAX;
         loop {
-            beats.tick().await;
             silent = if pulse.heard.take() || pulse.delivering.get() { 0 } else { silent + 1 };
             // The first beat comes at once, before anything can have been heard.
             if silent > SILENT_BEATS_MAX {
                 return End::Silent;
             }
-            number += 1;
-            pulse.asked.set(Some((number, Instant::now())));
-            self.outbox.push_urgent(NetFrame::Ping(number).encode());
+            unmeasured += 1;
+            if !self.outbox.has_spoken() || unmeasured >= PING_BEATS_MAX {
+                (number, unmeasured) = (number + 1, 0);
+                pulse.asked.set(Some((number, Instant::now())));
+                self.outbox.ping(NetFrame::Ping(number).encode());
+            }
+            beats.tick().await;
         }
     }
+}
+
+/// Ticks at this moment and whole periods from it, from the next such moment on. A tick that comes late moves none
+/// of the others, and of several that were missed only one comes.
+pub(crate) fn on_rhythm(rhythm: Instant, period: Duration) -> Interval {
+    let passed_us = rhythm.elapsed().as_micros() % period.as_micros();
+    let passed = Duration::from_micros(u64::try_from(passed_us).unwrap_or(0));
+    let mut ticks = tokio::time::interval_at(Instant::now() + period - passed, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
 }

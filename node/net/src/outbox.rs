@@ -28,6 +28,8 @@ struct Queue {
     urgent: VecDeque<Vec<u8>>,
     frames: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// Something was added since [`Outbox::has_spoken`] last looked; pings don't count.
+    spoken: bool,
 }
 
 impl Outbox {
@@ -40,6 +42,7 @@ impl Outbox {
         }
         queue.bytes += frame.len();
         queue.frames.push_back(frame);
+        queue.spoken = true;
         drop(queue);
         self.filled.notify_one();
         true
@@ -47,9 +50,24 @@ impl Outbox {
 
     /// Adds an encoded frame that overtakes the messages: a heartbeat must not wait behind megabytes.
     pub(crate) fn push_urgent(&self, frame: Vec<u8>) {
+        self.urge(frame, true);
+    }
+
+    /// Adds a ping, which does not count as having spoken: the next one is due a beat later all the same.
+    pub(crate) fn ping(&self, frame: Vec<u8>) {
+        self.urge(frame, false);
+    }
+
+    /// Whether anything but pings was added since this was last asked.
+    pub(crate) fn has_spoken(&self) -> bool {
+        std::mem::take(&mut self.lock().spoken)
+    }
+
+    fn urge(&self, frame: Vec<u8>, speaks: bool) {
         let mut queue = self.lock();
         if queue.urgent.len() < URGENT_MAX {
             queue.urgent.push_back(frame);
+            queue.spoken |= speaks;
         }
         drop(queue);
         self.filled.notify_one();
@@ -109,6 +127,18 @@ mod tests {
         assert!(outbox.take_batch(&mut batch));
         assert_eq!(batch, [2, 1]);
         assert!(!outbox.take_batch(&mut batch));
+    }
+
+    #[test]
+    fn a_ping_is_no_speech() {
+        let outbox = Outbox::default();
+        outbox.ping(vec![1]);
+        assert!(!outbox.has_spoken());
+        outbox.push_urgent(vec![2]);
+        assert!(outbox.has_spoken());
+        assert!(!outbox.has_spoken());
+        assert!(outbox.push(vec![3]));
+        assert!(outbox.has_spoken());
     }
 
     #[test]

@@ -67,7 +67,10 @@ impl Driver {
     pub(super) fn greet_if_due(&mut self, peer: PeerId, now: Instant) {
         let mine = self.setting.me < peer && !self.links.contains_key(&peer) && self.is_connected(peer);
         let due = self.greetings.get(&peer).is_none_or(|g| !g.running && g.next <= now);
-        let Some(name) = names::to_libp2p(peer).filter(|_| mine && due) else { return };
+        if !(mine && due) {
+            return;
+        }
+        let Some(name) = names::to_libp2p(peer) else { return };
         self.begin_greeting(peer, now);
         let mut control = self.control.clone();
         let boot = self.setting.boot;
@@ -151,6 +154,7 @@ impl Driver {
             boot,
             address,
             outbox: Arc::clone(&outbox),
+            rhythm: self.rhythm,
             stop: Arc::clone(&stop),
             events: self.ports.events.clone(),
             news: self.news.0.clone(),
