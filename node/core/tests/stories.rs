@@ -3,7 +3,7 @@
 
 mod wire;
 
-use weft_core::message::{Award, Bid, Class, Delivery, Grant, Needs, Reason};
+use weft_core::message::{Award, Bid, Class, Delivery, Grant, Message, Needs, Reason};
 use weft_core::snapshot::{Said, TaskView};
 use weft_core::*;
 use wire::{JOB, Mesh, id, worker_of};
@@ -223,5 +223,50 @@ fn what_has_run_for_a_second_is_not_taken_for_a_task_of_a_second() {
     }
     mesh.run_all();
     assert_eq!(mesh.ended(0), 8);
+    mesh.assert_quiet();
+}
+
+/// Slots for short tasks, by the last word of the worker to its owner.
+fn slots_told(mesh: &Mesh) -> Option<u32> {
+    let told = mesh.log.iter().rev().filter(|(from, _, _)| *from == 1);
+    let mut aheads = told.filter_map(|(_, _, message)| {
+        let (Message::Ended { ahead, .. } | Message::Ahead(ahead)) = message else { return None };
+        Some(ahead.slots)
+    });
+    aheads.next()
+}
+
+#[test]
+fn a_slot_with_an_overlong_task_is_no_slot_for_short_ones() {
+    let mut mesh = Mesh::of(&[0, 2]);
+    mesh.submit(0, 40);
+    let quick = |mesh: &Mesh| Report { usage: Usage { wall_us: 500, ..Usage::default() }, ..mesh.report() };
+    // The first to end says that they are short; from then on they are sent unasked. Of the second nothing was known.
+    for _ in 0..2 {
+        let first = mesh.slots[1][0];
+        let report = quick(&mesh);
+        mesh.end(1, first, report);
+    }
+    let overlong = mesh.slots[1][0];
+    let end_another = |mesh: &mut Mesh| {
+        mesh.advance_ms(1);
+        let next = mesh.slots[1].iter().copied().find(|run| *run != overlong).unwrap();
+        let report = quick(mesh);
+        mesh.end(1, next, report);
+    };
+    for _ in 0..3 {
+        end_another(&mut mesh);
+    }
+    assert_eq!(slots_told(&mesh), Some(2), "three milliseconds may be the machine's");
+    for _ in 0..5 {
+        end_another(&mut mesh);
+    }
+    assert_eq!(slots_told(&mesh), Some(1), "one slot is taken by what was thought short");
+    let report = Report { usage: Usage { wall_us: 9000, ..Usage::default() }, ..mesh.report() };
+    mesh.end(1, overlong, report);
+    assert_eq!(slots_told(&mesh), Some(2), "and free again with its end");
+    mesh.run_all();
+    assert_eq!(mesh.ended(0), 40);
+    mesh.advance_ms(3000);
     mesh.assert_quiet();
 }

@@ -13,7 +13,7 @@ use crate::id::{CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
 use crate::policy::times;
-use crate::programs::average_us;
+use crate::programs::Average;
 use crate::snapshot::{JobView, Regime, Said};
 use crate::standing::Standings;
 use crate::task::{Outcome, Payload, Report, TaskKey};
@@ -40,7 +40,7 @@ pub(super) struct Job {
     /// When slow tasks are looked for.
     pub(super) look_at: Option<Time>,
     /// Moving average of what its tasks took, in microseconds; 0 before the first outcome.
-    pub(super) service_us: u32,
+    pub(super) service: Average,
     pub(super) counts: Counts,
     /// Tasks in all; stays when the tasks themselves are forgotten at the job's end.
     pub(super) total: u32,
@@ -131,7 +131,7 @@ impl Job {
             standings: Standings::default(),
             spread: Spread::default(),
             look_at: None,
-            service_us,
+            service: Average::from(service_us),
             counts: Counts::default(),
             total: 0,
             ended: false,
@@ -160,7 +160,7 @@ impl Job {
     pub(super) fn is_short(&self) -> bool {
         let plain =
             self.what.policy.deadline_ms.is_none() && !self.verifies() && self.what.needs.width() == 1;
-        plain && is_short(self.service_us, 0)
+        plain && is_short(self.service.us(), 0)
     }
 
     pub(super) fn task_mut(&mut self, index: u32) -> Option<&mut Task> {
@@ -196,13 +196,13 @@ impl Job {
     }
 
     pub(super) fn measure(&mut self, wall_us: u64) {
-        self.service_us = average_us(self.service_us, wall_us);
+        self.service.add(wall_us);
     }
 
     pub(super) fn call_message(&self, call: CallId, now: Time) -> Call {
         let deadline_ms = self.deadline_left_ms(now);
         // Workers answer a call for short tasks with standing room, unless there is a deadline.
-        let hides = deadline_ms.is_none() && is_short(self.service_us, 0) && self.wants_bids();
+        let hides = deadline_ms.is_none() && is_short(self.service.us(), 0) && self.wants_bids();
         Call {
             call,
             job: self.what.job,
@@ -211,7 +211,7 @@ impl Job {
             class: self.what.class,
             terms: self.what.terms,
             count: self.wanted(),
-            service_us: if hides { 0 } else { self.service_us },
+            service_us: if hides { 0 } else { self.service.us() },
             deadline_ms,
             waited_ms: u32::try_from(now.since_us(self.fed_at) / 1000).unwrap_or(u32::MAX),
         }
@@ -219,7 +219,7 @@ impl Job {
 
     /// The same for a worker that is hired: it makes no bid any more.
     pub(super) fn hire_message(&self, call: CallId, now: Time) -> Call {
-        Call { service_us: self.service_us, ..self.call_message(call, now) }
+        Call { service_us: self.service.us(), ..self.call_message(call, now) }
     }
 
     pub(super) fn view(&self) -> JobView {
@@ -236,7 +236,7 @@ impl Job {
             cancelled: self.counts.cancelled,
             retried: self.counts.retried,
             recalled: self.counts.recalled,
-            service_us: self.service_us,
+            service_us: self.service.us(),
             regime: if self.is_short() && self.asks != Asks::AtExchanges {
                 Regime::BiddingAhead
             } else {

@@ -61,6 +61,15 @@ impl Row {
     }
 }
 
+/// Who could take a task.
+#[derive(Clone, Copy)]
+struct Candidate {
+    /// How much it is trusted, then how soon it would begin, then how much it has.
+    rank: (Trust, (u64, u64)),
+    place: usize,
+    wait_us: u64,
+}
+
 /// How long a task waits behind so many others, all as long, in microseconds.
 pub(crate) fn wait_us(held: u64, slots: u32, service_us: u32) -> u64 {
     let ahead = (held + 1).saturating_sub(u64::from(slots));
@@ -167,29 +176,37 @@ impl Room {
     ) -> Option<(usize, u64)> {
         let task = job.task(index)?;
         let now = ctx.now;
-        let usable = |place: usize| {
+        // Trust and fit are looked up only for who could come before the best so far: of 32 that is four or five.
+        let usable = |place: usize, best: Option<Candidate>| {
             let (peer, row) = self.rows.get(place).filter(|(_, row)| row.is_open(now))?;
-            let trust = trust(*peer)?;
+            let wait_us = row.wait_us(job.service.us());
+            let start = (wait_us / STEP_US, row.estimate());
+            if best.is_some_and(|best| (Trust::Full, start) >= best.rank) {
+                return None;
+            }
+            let rank = (trust(*peer)?, start);
             let fits = job.what.class >= row.class_min
                 && row.memory_bytes >= job.what.program.limits.memory_bytes
-                && (job.what.needs.labels.is_empty() || members.fits(*peer, &job.what.needs));
-            let wait_us = row.wait_us(job.service_us);
-            let rank = (trust, wait_us / STEP_US, row.estimate());
-            (fits && !task.avoids(*peer)).then_some((rank, place, wait_us))
+                && (job.what.needs.labels.is_empty() || members.fits(*peer, &job.what.needs))
+                && !task.avoids(*peer);
+            fits.then_some(Candidate { rank, place, wait_us })
         };
         let count = self.rows.len();
         if count == 0 {
             return None;
         }
         let first = usize::try_from(ctx.fresh_id() % count as u64).unwrap_or(0);
+        let sooner = |best: Option<Candidate>, place| match usable(place, best) {
+            Some(next) if best.is_none_or(|best| next.rank < best.rank) => Some(next),
+            Some(_) | None => best,
+        };
         let best = if count <= SCAN_MAX {
-            let around = (first..count).chain(0..first);
-            around.filter_map(usable).reduce(|best, next| if next.0 < best.0 { next } else { best })
+            (first..count).chain(0..first).fold(None, sooner)
         } else {
             let draws = (0..DRAWS_MAX).map(|_| usize::try_from(ctx.fresh_id() % count as u64).unwrap_or(0));
-            draws.filter_map(usable).take(2).min_by_key(|(rank, _, _)| *rank)
+            draws.filter_map(|place| usable(place, None)).take(2).min_by_key(|candidate| candidate.rank)
         };
-        best.map(|(_, place, wait_us)| (place, wait_us))
+        best.map(|best| (best.place, best.wait_us))
     }
 }
 

@@ -274,7 +274,7 @@ impl Job {
 
     /// How much time its deadline leaves, in milliseconds, if it has one that can still be made.
     pub(super) fn deadline_left_ms(&self, now: Time) -> Option<u32> {
-        let left = || times::deadline_left_ms(&self.what.policy, self.submitted_at, now, self.service_us);
+        let left = || times::deadline_left_ms(&self.what.policy, self.submitted_at, now, self.service.us());
         if self.hopeless { None } else { left() }
     }
 

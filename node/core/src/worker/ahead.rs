@@ -14,7 +14,7 @@ use crate::membership::Membership;
 use crate::message::{Ahead, BATCH_MAX, Call, Class, Message, Place};
 use crate::owner::wait_us;
 use crate::policy::order::{self, Claim, Turn};
-use crate::programs::average_us;
+use crate::programs::Average;
 use crate::time::Time;
 
 /// Owners with a standing bid at once; a further one is called for like anybody.
@@ -33,7 +33,7 @@ struct Standing {
     /// How many of them are still here.
     held: u32,
     /// What they take, in microseconds; 0 before the first.
-    service_us: u32,
+    service: Average,
     /// Their class, by the last that came or was called for.
     class: Class,
     expires_at: Time,
@@ -120,7 +120,7 @@ impl Standings {
 
     pub(super) fn measure(&mut self, owner: PeerId, wall_us: u64) {
         if let Some(standing) = self.by_owner.get_mut(&owner) {
-            standing.service_us = average_us(standing.service_us, wall_us);
+            standing.service.add(wall_us);
         }
     }
 
@@ -260,14 +260,14 @@ impl Worker {
             taken: 0,
             limit: 0,
             held: 0,
-            service_us: 0,
+            service: Average::default(),
             class: Class::Batch,
             expires_at,
         });
-        if standing.service_us == 0 {
-            standing.service_us = hint_us;
+        if standing.service.us() == 0 {
+            standing.service = Average::from(hint_us);
         }
-        let most = window::slots_to_offer(slots, standing.service_us, members.rtt_us(owner)).min(share);
+        let most = window::slots_to_offer(slots, standing.service.us(), members.rtt_us(owner)).min(share);
         let before = standing.room();
         let more = most.saturating_sub(standing.held).saturating_sub(before).min(budget);
         if takes {

@@ -131,6 +131,9 @@ impl Worker {
         self.held_slots -= held.width;
         self.held_by.sub(held.class, held.width);
         self.long_by.sub(held.class, held.long_slots());
+        if held.long {
+            self.given.on_long_ended(ctx.now);
+        }
         self.work_by.sub(held.class, held.slot_us());
         // What it kept others from counts, and not only what it used.
         let took_us = held.took_us(ctx.now).saturating_mul(u64::from(held.width));

@@ -7,6 +7,7 @@ mod bids;
 mod classes;
 mod hold;
 mod outbox;
+mod overlong;
 mod receipts;
 mod slots;
 mod stand;
@@ -192,6 +193,7 @@ pub(crate) struct Worker {
     held_by: PerClass,
     /// Those of long tasks.
     long_by: PerClass,
+    given: overlong::Given,
     standings: Standings,
     /// What is held is thought to take so long together, in microseconds.
     work_by: PerClass<u64>,
@@ -252,6 +254,7 @@ impl Worker {
             leases: BTreeMap::new(),
             held_by: PerClass::default(),
             long_by: PerClass::default(),
+            given: overlong::Given::default(),
             standings: Standings::default(),
             work_by: PerClass::default(),
             shares: Shares::default(),

@@ -107,7 +107,7 @@ impl Worker {
         narrow && rested && self.active_slots() < window::slots_to_hand(self.slots, service_us)
     }
 
-    fn service_us(&self, held: &Held) -> u32 {
+    pub(super) fn service_us(&self, held: &Held) -> u32 {
         held.ahead.unwrap_or_else(|| self.services.estimate_us(held.owner, held.lease.job))
     }
 
@@ -192,6 +192,7 @@ impl Worker {
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Handed;
         held.handed_at = ctx.now;
+        self.given.push(ctx.now, run);
         held.queue_us = ctx.now.since_us(held.awarded_at);
         self.handed += 1;
         self.busy_by.add(held.class, held.width);

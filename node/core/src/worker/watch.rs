@@ -178,6 +178,7 @@ impl Worker {
 
     /// Sends what ended while the input was handled.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.notice_overlong(ctx.now);
         let own = self.outbox.take_own();
         if !own.is_empty() {
             ctx.send(ctx.me, Message::Outcome(own));
