@@ -166,7 +166,7 @@ impl JobTable {
                     entry.given_up = true;
                 }
             }
-            Event::Differed { .. } => {}
+            Event::Differed { .. } | Event::Fired { .. } => {}
             // Nothing of it will ever come.
             Event::Refused { job, reason: _ } => table.job_ended(job),
             Event::Lost { job, index: _, worker: _ } => {

@@ -18,9 +18,9 @@ use std::time::Instant;
 
 use weft_core::message::{Ahead, Call, Capacity, Class, Delivery, Grant, Needs, Place};
 use weft_core::{
-    BidId, BlobId, CallId, Command, Effect, Engine, Entry, Event, Gossip, Input, JobId, LeaseId, Limits,
-    MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Policy, Profile, Program, Report, RunId,
-    Submission, Terms, Time, Usage,
+    BidId, BlobId, CallId, Command, Effect, Engine, Entry, Event, Gossip, Input, JobId, Join, LeaseId,
+    Limits, MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Policy, Profile, Program, Report,
+    RunId, Submission, Terms, Time, Usage,
 };
 
 const ROUNDS: u64 = 5;
@@ -143,7 +143,8 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     | Event::Lost { .. }
                     | Event::Printed { .. }
                     | Event::Differed { .. }
-                    | Event::Refused { .. },
+                    | Event::Refused { .. }
+                    | Event::Fired { .. },
                 )
                 | Effect::Send { .. }
                 | Effect::Publish(_)
@@ -201,6 +202,8 @@ fn submission(job: JobId, inputs: Vec<Payload>, terms: Terms) -> Submission {
         policy: Policy::DEFAULT,
         inputs,
         closed: true,
+        after: Vec::new(),
+        join: Join::AllSucceeded,
     }
 }
 

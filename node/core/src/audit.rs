@@ -61,6 +61,10 @@ pub struct JobAudit {
     pub queued: u32,
     /// Entries of the queue; the same number, or something is lost.
     pub in_queue: u32,
+    /// Tasks that wait for the job's parents to end.
+    pub held: u32,
+    /// Those that are kept to be queued then; the same number, or something is lost.
+    pub in_held: u32,
     /// Tasks whose state is leased.
     pub leased: u32,
     /// Tasks that failed and wait for the time of their next attempt.

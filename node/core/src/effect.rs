@@ -149,6 +149,12 @@ pub enum Event {
         /// Why.
         reason: Refusal,
     },
+    /// All that a job comes after has ended, and its tasks may begin; told once, before anything of them. Never told
+    /// of a job without parents.
+    Fired {
+        /// The job.
+        job: JobId,
+    },
 }
 
 /// Whose word a verified result rests on.

@@ -131,4 +131,20 @@ pub struct Submission {
     pub inputs: Vec<Payload>,
     /// Whether that is all.
     pub closed: bool,
+    /// The jobs that must have ended before any of its tasks begins: distinct ones of the same owner, submitted before
+    /// it and not forgotten, at most [`crate::AFTER_MAX`]. Its own times count from its submission all the same.
+    pub after: Vec<JobId>,
+    /// How those must have ended.
+    pub join: Join,
+}
+
+/// How the parents of a job must have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Join {
+    /// With every task done. When one of them ends otherwise, was cancelled, or fell for a parent of its own, the job
+    /// never begins: its tasks end as [`crate::Outcome::ParentFailed`].
+    #[default]
+    AllSucceeded,
+    /// Anyhow.
+    AllEnded,
 }

@@ -51,12 +51,12 @@ pub use config::{MeshConfig, NodeConfig};
 pub use effect::{Effect, Event, Verified, Work};
 pub use engine::{CellsAudit, Engine};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-pub use input::{Command, Input, Submission};
+pub use input::{Command, Input, Join, Submission};
 pub use message::{Gossip, Known, Message};
 pub use policy::{Backoff, OWNERS_MAX, Owners, Policy};
 pub use receipt::{Proof, Receipt};
 pub use referral::{CellWord, Introduction, Scope, Seek};
-pub use refusal::{Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
+pub use refusal::{AFTER_MAX, Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
 pub use task::{
     Entry, Expiry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey,
     Terms, Trap, Usage,

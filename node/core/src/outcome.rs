@@ -3,6 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
+use crate::id::JobId;
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Outcome {
@@ -22,6 +24,11 @@ pub enum Outcome {
     Lost(String),
     /// Its owner gave it up, because its time was over.
     Expired(Expiry),
+    /// Its owner never let it begin: its job comes after another one, which had to succeed and did not.
+    ParentFailed {
+        /// Which.
+        job: JobId,
+    },
 }
 
 /// Which time was over.
@@ -171,6 +178,7 @@ impl Outcome {
             Self::Cancelled => "cancelled",
             Self::Lost(_) => "lost",
             Self::Expired(_) => "expired",
+            Self::ParentFailed { job: _ } => "skipped",
         }
     }
 }
@@ -187,6 +195,9 @@ impl fmt::Display for Outcome {
             Self::Cancelled => f.write_str("cancelled"),
             Self::Lost(text) => write!(f, "lost: {text}"),
             Self::Expired(expiry) => write!(f, "expired: {expiry}"),
+            Self::ParentFailed { job } => {
+                write!(f, "skipped: it comes after job {job}, which did not succeed")
+            }
         }
     }
 }

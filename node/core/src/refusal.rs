@@ -3,6 +3,7 @@
 
 use core::fmt;
 
+use crate::id::JobId;
 use crate::input::Submission;
 
 /// Most distinct nodes on which a task may be computed and compared.
@@ -10,6 +11,9 @@ pub const VERIFY_MAX: u32 = 15;
 
 /// Most slots that one task may hold.
 pub const TASK_SLOTS_MAX: u32 = 1024;
+
+/// Most jobs that one may come after.
+pub const AFTER_MAX: usize = 64;
 
 /// Why a job is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -26,6 +30,23 @@ pub enum Refusal {
         /// How many.
         asked: u32,
     },
+    /// It comes after more jobs than [`AFTER_MAX`].
+    ParentsTooMany {
+        /// How many.
+        asked: u32,
+    },
+    /// It names a parent twice.
+    ParentTwice {
+        /// Which.
+        job: JobId,
+    },
+    /// It can't come after itself.
+    ParentItself,
+    /// It comes after a job that is not known here.
+    ParentUnknown {
+        /// Which.
+        job: JobId,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -40,6 +61,18 @@ impl fmt::Display for Refusal {
             Self::VerifyTooMany { asked } => {
                 write!(f, "a task can be verified on {VERIFY_MAX} nodes at most, not on {asked}")
             }
+            Self::ParentsTooMany { asked } => {
+                write!(f, "a job can come after {AFTER_MAX} others at most, not after {asked}")
+            }
+            Self::ParentTwice { job } => {
+                write!(f, "job {job} is named twice among those that it comes after")
+            }
+            Self::ParentItself => f.write_str("a job can't come after itself"),
+            Self::ParentUnknown { job } => write!(
+                f,
+                "it comes after job {job}, which was not submitted to this node, or has been over for so long that \
+                 it is forgotten"
+            ),
         }
     }
 }
@@ -63,6 +96,20 @@ impl Submission {
         if asked > 1 && !self.program.is_pure() {
             return Err(Refusal::VerifyImpure);
         }
-        Ok(())
+        self.check_parents()
+    }
+
+    fn check_parents(&self) -> Result<(), Refusal> {
+        let asked = u32::try_from(self.after.len()).unwrap_or(u32::MAX);
+        if self.after.len() > AFTER_MAX {
+            return Err(Refusal::ParentsTooMany { asked });
+        }
+        if self.after.contains(&self.job) {
+            return Err(Refusal::ParentItself);
+        }
+        let twice =
+            |(place, job): &(usize, &JobId)| self.after.iter().take(*place).any(|other| other == *job);
+        let twice = self.after.iter().enumerate().find(twice);
+        twice.map_or(Ok(()), |(_, job)| Err(Refusal::ParentTwice { job: *job }))
     }
 }

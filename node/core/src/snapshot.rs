@@ -96,6 +96,8 @@ pub struct JobView {
     pub regime: Regime,
     /// More of its tasks ended otherwise than done than it allows, and those left were cancelled.
     pub given_up: bool,
+    /// Tasks that wait for the job's parents to end.
+    pub held: u32,
 }
 
 /// How tasks find their workers: it follows from what one takes, and from the round trip.
@@ -236,6 +238,42 @@ pub enum TaskView {
     },
     /// Its time was over before it ended.
     Expired,
+    /// Its job comes after others that have not all ended.
+    After {
+        /// The first eight of these at most, as the job names them.
+        parents: Vec<ParentView>,
+        /// How many there are in all.
+        left: u32,
+    },
+}
+
+/// A job that another one waits for, and how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParentView {
+    /// Its name.
+    pub job: JobId,
+    /// Its tasks that have ended.
+    pub ended: u32,
+    /// Its tasks so far.
+    pub tasks: u32,
+    /// Whether more tasks may come, so that it can't end.
+    pub open: bool,
+    /// Whether it waits for parents itself.
+    pub waits: bool,
+}
+
+impl fmt::Display for ParentView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { job, ended, tasks, open, waits } = self;
+        write!(f, "job {job}: {ended} of {tasks} tasks have ended")?;
+        if *open {
+            f.write_str(", more may come")?;
+        }
+        if *waits {
+            f.write_str(", it waits for others itself")?;
+        }
+        Ok(())
+    }
 }
 
 /// A peer's last answer to a call.

@@ -81,6 +81,8 @@ impl Alone {
             policy: Policy::DEFAULT,
             inputs: vec![Payload::inline(b"in")],
             closed: true,
+            after: Vec::new(),
+            join: Join::AllSucceeded,
         };
         self.input(Input::Command(Command::Submit(what)));
     }
@@ -316,6 +318,8 @@ fn a_claim_that_is_too_large_is_believed_within_a_bound() {
         policy: Policy::DEFAULT,
         inputs: (0..100u8).map(|number| Payload::inline(&[number])).collect(),
         closed: true,
+        after: Vec::new(),
+        join: Join::AllSucceeded,
     };
     alone.input(Input::Command(Command::Submit(what)));
     let sought: u32 = alone.seeks().iter().filter(|(to, _)| *to == honest).map(|(_, seek)| seek.count).sum();

@@ -98,6 +98,8 @@ fn submission() -> Submission {
         policy: Policy::DEFAULT,
         inputs: Vec::new(),
         closed: false,
+        after: Vec::new(),
+        join: Join::AllSucceeded,
     }
 }
 

@@ -168,6 +168,8 @@ fn why_names_who_takes_no_task_of_a_class() {
         policy: Policy::DEFAULT,
         inputs: mesh.fresh_inputs(1),
         closed: true,
+        after: Vec::new(),
+        join: Join::AllSucceeded,
     };
     drop(picky.handle(Time::ZERO, Input::Command(Command::Submit(what))));
     let answers = picky.why(Time::ZERO, JOB, 0).map(|why| why.answers).unwrap_or_default();

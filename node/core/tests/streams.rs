@@ -29,7 +29,8 @@ fn printed(mesh: &Mesh) -> Vec<(u64, usize)> {
         | Event::JobGivenUp { .. }
         | Event::Lost { .. }
         | Event::Differed { .. }
-        | Event::Refused { .. } => None,
+        | Event::Refused { .. }
+        | Event::Fired { .. } => None,
     });
     pieces.collect()
 }

@@ -229,7 +229,8 @@ fn leave(outcome: Outcome, vfs: Option<Vfs>, errors: &Sink) -> (Outcome, Vec<u8>
         | Outcome::Invalid(_)
         | Outcome::Cancelled
         | Outcome::Lost(_)
-        | Outcome::Expired(_) => {
+        | Outcome::Expired(_)
+        | Outcome::ParentFailed { .. } => {
             return (outcome, Vec::new());
         }
     }

@@ -207,7 +207,8 @@ fn slots_killed_at_any_instant_cost_little_and_answer_all() {
                 | Outcome::LimitExceeded(_)
                 | Outcome::Invalid(_)
                 | Outcome::Cancelled
-                | Outcome::Expired(_) => panic!("{}", report.outcome),
+                | Outcome::Expired(_)
+                | Outcome::ParentFailed { .. } => panic!("{}", report.outcome),
             }
         }
     }

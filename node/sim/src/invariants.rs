@@ -13,7 +13,7 @@
 //!       a_forgetful_owners_leases_are_void
 //!       a_bid_is_handed_on_once, who_is_hired_was_introduced_by_who_was_asked, who_was_named_is_given_nothing
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
-//!    7, 8  not here: the engine has no joins and no schedules
+//!    7  a_join_fires_once_after_its_parents     8  not here: the engine has no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
 //!    once all is mended, in the swarm:
 //!       a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
@@ -28,6 +28,7 @@ use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 use crate::credits;
 use crate::demand;
 use crate::host::SimHost;
+use crate::joins;
 use crate::leases;
 use crate::policies;
 use crate::ports::{PRINTED, signature};
@@ -100,6 +101,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("nothing_runs_without_a_lease", leases::nothing_runs_without_a_lease),
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
+    ("a_join_fires_once_after_its_parents", joins::invariant_a_join_fires_once_after_its_parents),
     ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
     ("a_verified_task_has_its_majority", trust::invariant_a_verified_task_has_its_majority),
     ("who_is_named_lied", trust::invariant_who_is_named_lied),
@@ -134,9 +136,10 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
 fn invariant_an_accepted_task_is_in_one_state(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
     for job in &audit.jobs {
-        let states = job.queued + job.leased + job.delayed + job.ended + job.cancelled;
+        let states = job.queued + job.held + job.leased + job.delayed + job.ended + job.cancelled;
         ensure(states == job.total, || format!("{states} states for {} tasks: {job:?}", job.total))?;
         ensure(job.queued == job.in_queue, || format!("the queue is not what is queued: {job:?}"))?;
+        ensure(job.held == job.in_held, || format!("what is held is not what waits: {job:?}"))?;
         let owed = scene.reference.jobs.get(&job.job);
         let known = owed.map_or(0, |owed| owed.tasks.len());
         ensure(job.total as usize == known, || format!("{known} tasks accepted, the engine has {job:?}"))?;

@@ -31,6 +31,7 @@ mod fault;
 mod hearing;
 mod host;
 mod invariants;
+mod joins;
 mod leases;
 mod lies;
 mod link;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{Backoff, Command, JobId, MeshConfig, Policy, Terms};
+use weft_core::{Backoff, Command, JobId, Join, MeshConfig, Policy, Terms};
 
 use crate::chance::Chance;
 use crate::cruelty::Cruelty;
@@ -23,6 +23,8 @@ pub(crate) struct Options {
     rates: FaultRates,
     cruelty: Cruelty,
     jobs: u64,
+    /// How many further jobs come after others.
+    joins: u64,
     /// How many jobs in a thousand want more than a place to run.
     picky_permille: u32,
     /// How many jobs in a thousand have tasks that hold several slots.
@@ -60,6 +62,7 @@ impl Options {
             rates,
             cruelty,
             jobs: chance.between(1, 6),
+            joins: joins(&mut Chance::new(seed, "joins")),
             picky_permille,
             wide_permille: [0, 0, 400][Chance::new(seed, "wide").index(3)],
             unsigned_permille: [0, 0, 100][chance.index(3)],
@@ -126,6 +129,8 @@ impl Options {
             let width = if widths.permille(self.wide_permille) { widths.small(1, most) } else { 1 };
             self.job((chance, trust), catalog, (policy, width), &mut all);
         }
+        let chance = &mut Chance::new(seed, "joining");
+        (0..self.joins).for_each(|_| self.join(chance, catalog, &mut all));
         all
     }
 
@@ -140,23 +145,37 @@ impl Options {
         let mut spec = JobSpec { policy, slots, ..self.job_spec(chance) };
         spec.policy.verify = if trust.permille(300) { self.verify(trust, owner, &spec) } else { 1 };
         spec.policy.backups = trust.permille(800);
-        let mut at_ms = chance.below(self.phase_ms);
-        let mut submission = catalog.submission(job, &spec, chance);
-        submission.closed = chance.permille(700);
-        let closed = submission.closed;
-        all.push((Duration::from_millis(at_ms), owner, Command::Submit(submission)));
-        if !closed {
-            at_ms += chance.below(3000);
-            let more = JobSpec { tasks: chance.small(0, 20), ..spec.clone() };
-            let inputs = catalog.inputs(job, &more, spec.tasks, chance);
-            all.push((Duration::from_millis(at_ms), owner, Command::Extend { job, inputs }));
-            at_ms += chance.below(3000);
-            all.push((Duration::from_millis(at_ms), owner, Command::Close { job }));
+        let at_ms = chance.below(self.phase_ms);
+        say(chance, catalog, (at_ms, owner, job), &spec, all);
+    }
+
+    /// A job that comes after some of those that its owner was given before: chains, fans and diamonds by chance. Some
+    /// come when their parents are long over, some name one that their owner can't know.
+    fn join(&self, chance: &mut Chance, catalog: &mut Catalog, all: &mut Vec<(Duration, HostId, Command)>) {
+        let before: Vec<(Duration, HostId, JobId)> = all.iter().filter_map(submitted).collect();
+        let Some((_, last, _)) = before.last().copied() else { return };
+        let owner = if chance.permille(600) { last } else { before[chance.index(before.len())].1 };
+        let mates: Vec<_> = before.iter().filter(|(_, of, _)| *of == owner).collect();
+        let mut parents: Vec<_> = mates.iter().filter(|_| chance.permille(500)).copied().collect();
+        if parents.is_empty() {
+            parents.push(mates[chance.index(mates.len())]);
         }
-        if chance.permille(150) {
-            at_ms += chance.below(3000);
-            all.push((Duration::from_millis(at_ms), owner, Command::Cancel { job }));
+        let latest = parents.iter().map(|(at, _, _)| *at).max().unwrap_or_default();
+        let mut after: Vec<JobId> = parents.iter().map(|(_, _, job)| *job).collect();
+        if chance.permille(50) {
+            after.push(JobId(chance.any()));
         }
+        let (job, join) = (JobId(chance.any()), [Join::AllSucceeded, Join::AllEnded][chance.index(2)]);
+        let mut spec = JobSpec { after, join, ..self.job_spec(chance) };
+        spec.tasks = if chance.permille(150) { 0 } else { spec.tasks };
+        if self.picky_permille > 0 && chance.permille(500) {
+            spec.policy = policy(chance);
+        }
+        spec.policy.verify = if chance.permille(200) { self.verify(chance, owner, &spec) } else { 1 };
+        let wait_ms = if chance.permille(300) { self.phase_ms } else { 1 + chance.below(3000) };
+        let latest_ms = u64::try_from(latest.as_millis()).unwrap_or(self.phase_ms);
+        let at_ms = (latest_ms + chance.below(wait_ms)).min(self.phase_ms);
+        say(chance, catalog, (at_ms, owner, job), &spec, all);
     }
 
     /// All of it in one line, for whoever looks for what a failing seed has in common with another.
@@ -168,11 +187,12 @@ impl Options {
         format!(
             "slots {slots:?}, one way {delay_us}+{jitter_us} us, loss {loss_permille}, chaos \
              {drop_permille}/{twice_permille}/{late_permille} permille, {} ms of faults every {every_ms} ms for \
-             {lasts_ms} ms by weights {weights:?}, {}, {} jobs of {} us, unsigned {} permille",
+             {lasts_ms} ms by weights {weights:?}, {}, {} jobs of {} us, {} joins, unsigned {} permille",
             self.phase_ms,
             self.cruelty.line(),
             self.jobs,
             self.service_us,
+            self.joins,
             self.unsigned_permille,
         )
     }
@@ -190,6 +210,8 @@ impl Options {
             class: [Class::Scavenger, Class::Batch, Class::Interactive, Class::Realtime][chance.index(4)],
             retries: chance.small(0, 3),
             policy: Policy::DEFAULT,
+            after: Vec::new(),
+            join: Join::AllSucceeded,
             terms: Terms {
                 memo: chance.permille(700),
                 receipts: chance.permille(300),
@@ -199,6 +221,43 @@ impl Options {
             same: chance.permille(400).then(|| chance.below(2)),
         }
     }
+}
+
+/// What the user of a job says when; it is extended, closed and cancelled within nine seconds, if at all.
+fn say(
+    chance: &mut Chance,
+    catalog: &mut Catalog,
+    (mut at_ms, owner, job): (u64, HostId, JobId),
+    spec: &JobSpec,
+    all: &mut Vec<(Duration, HostId, Command)>,
+) {
+    let mut submission = catalog.submission(job, spec, chance);
+    submission.closed = chance.permille(700);
+    let closed = submission.closed;
+    all.push((Duration::from_millis(at_ms), owner, Command::Submit(submission)));
+    if !closed {
+        at_ms += chance.below(3000);
+        let more = JobSpec { tasks: chance.small(0, 20), ..spec.clone() };
+        let inputs = catalog.inputs(job, &more, spec.tasks, chance);
+        all.push((Duration::from_millis(at_ms), owner, Command::Extend { job, inputs }));
+        at_ms += chance.below(3000);
+        all.push((Duration::from_millis(at_ms), owner, Command::Close { job }));
+    }
+    if chance.permille(150) {
+        at_ms += chance.below(3000);
+        all.push((Duration::from_millis(at_ms), owner, Command::Cancel { job }));
+    }
+}
+
+/// Which job is submitted when, to whom.
+fn submitted((at, owner, command): &(Duration, HostId, Command)) -> Option<(Duration, HostId, JobId)> {
+    if let Command::Submit(what) = command { Some((*at, *owner, what.job)) } else { None }
+}
+
+/// In a third of the swarms some jobs come after others.
+fn joins(chance: &mut Chance) -> u64 {
+    let most = [0, 0, 7][chance.index(3)];
+    if most > 0 { chance.between(1, most) } else { 0 }
 }
 
 /// Now and then so small a mesh falls into cells as only a large one does by default.

@@ -60,7 +60,8 @@ impl World {
                 if let weft_core::Event::Differed { worker, .. } = &event {
                     self.hosts[id.0].credits.on_named(*worker, now);
                 }
-                self.facts.extend(self.reference.on_event(event));
+                let world_now = self.now();
+                self.facts.extend(self.reference.on_event(world_now, event));
             }
         }
     }
@@ -125,6 +126,7 @@ impl World {
         let host = &mut self.hosts[id.0];
         let needed = [Some(work.program.module), work.program.files.blob(), work.input.blob()];
         let missing = needed.into_iter().flatten().find(|blob| !host.blobs.contains(blob));
+        self.reference.joins.on_started(work.task);
         self.facts.push(Fact::Started { task: work.task, missing });
         let run_of = SimRun { work, left: None, ends: None, paused: false, aborted: false, turn: 0 };
         host.runs.insert(run, run_of);

@@ -10,6 +10,7 @@ use weft_core::{
 
 use crate::demand::Demand;
 use crate::host::HostId;
+use crate::joins::Joins;
 use crate::policies::{Ledger, Promised};
 use crate::workload::{Catalog, TaskSpec};
 
@@ -135,6 +136,7 @@ pub struct Reference {
     /// Lost leases that owners told their users of.
     pub(crate) lost: BTreeMap<(JobId, u32), u32>,
     pub(crate) ledger: Ledger,
+    pub(crate) joins: Joins,
     pub(crate) demand: Demand,
     /// Who lied about which task.
     pub(crate) liars: BTreeSet<(TaskId, PeerId)>,
@@ -172,17 +174,21 @@ impl Reference {
                     told: 0,
                     promised: Promised::new(submission, now),
                 };
+                let known = |job| self.jobs.get(job).is_some_and(|job| job.owner == owner && !job.forgotten);
+                self.joins.on_submit(owner, submission, submission.after.iter().all(known));
                 let job = self.jobs.entry(submission.job).or_insert(job);
                 self.ledger.on_tasks(job, 0);
+                self.joins.on_tasks(submission.job, job, 0);
             }
-            Command::Extend { job, inputs } => {
+            Command::Extend { job: name, inputs } => {
                 self.demand.on_inputs(inputs, catalog);
                 let job =
-                    self.jobs.get_mut(job).filter(|job| !job.closed && !job.cancelled && !job.forgotten);
+                    self.jobs.get_mut(name).filter(|job| !job.closed && !job.cancelled && !job.forgotten);
                 if let Some(job) = job.filter(|job| !job.promised.given_up) {
                     let first = job.tasks.len();
                     job.tasks.extend(owed_tasks(inputs, catalog));
                     self.ledger.on_tasks(job, first);
+                    self.joins.on_tasks(*name, job, first);
                 }
             }
             Command::Close { job } => {
@@ -204,11 +210,13 @@ impl Reference {
         for job in self.jobs.values_mut().filter(|job| job.owner == owner) {
             job.forgotten = true;
         }
+        self.joins.on_killed(owner);
     }
 
     /// An owner binds an attempt to another node.
     pub(crate) fn on_award(&mut self, worker: PeerId, lease: LeaseId) {
         *self.issued.entry(lease).or_default().entry(worker).or_default() += 1;
+        self.joins.on_award(lease);
     }
 
     /// Slots that a lease takes at its worker.
@@ -235,21 +243,23 @@ impl Reference {
     }
 
     /// An owner tells its user something.
-    pub(crate) fn on_event(&mut self, event: Event) -> Option<Fact> {
+    pub(crate) fn on_event(&mut self, now: Time, event: Event) -> Option<Fact> {
         match event {
             Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified } => {
                 if let Some(owed) = self.jobs.get_mut(&job) {
                     owed.on_end(index, &report, worker, attempts);
                     owed.on_means(index, memo, proof.is_some());
                 }
+                self.joins.on_end(job, &report.outcome);
                 Some(Fact::Ended(End { job, index, report, worker, memo, proof, verified }))
             }
             Event::Printed { job, index, attempt: _, stream: _, offset: _, bytes } => {
                 Some(Fact::Printed { job, index, bytes })
             }
             Event::JobEnded { job } => {
-                if let Some(job) = self.jobs.get_mut(&job) {
-                    job.ends += 1;
+                if let Some(owed) = self.jobs.get_mut(&job) {
+                    owed.ends += 1;
+                    self.joins.on_job_ended(job, owed, now);
                 }
                 Some(Fact::JobEnded(job))
             }
@@ -263,8 +273,15 @@ impl Reference {
                 self.named.insert((job, index, worker));
                 Some(Fact::Named { job, index, worker })
             }
-            Event::Refused { job, reason: _ } => {
+            Event::Refused { job, reason } => {
                 self.jobs.remove(&job);
+                self.joins.on_refused(job, reason);
+                None
+            }
+            Event::Fired { job } => {
+                if let Some(owed) = self.jobs.get(&job) {
+                    self.joins.on_fired(job, owed);
+                }
                 None
             }
             Event::Lost { job, index, worker } => {
@@ -306,6 +323,13 @@ impl Reference {
     pub fn expired(&self, job: JobId) -> usize {
         let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
         tasks.iter().filter(|task| matches!(task.outcome, Some(Outcome::Expired(_)))).count()
+    }
+
+    /// How many tasks of a job ended because a parent of it did not succeed.
+    #[must_use]
+    pub fn skipped(&self, job: JobId) -> usize {
+        let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
+        tasks.iter().filter(|task| matches!(task.outcome, Some(Outcome::ParentFailed { .. }))).count()
     }
 
     /// How often tasks of a job ran to their end, on all hosts together.

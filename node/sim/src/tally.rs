@@ -79,6 +79,8 @@ impl Tally {
     }
 
     pub(crate) fn on_effect(&mut self, now: Time, effect: &Effect) {
+        self.add("a join fires", u64::from(matches!(effect, Effect::Notify(Event::Fired { .. }))));
+        self.add("a job is refused", u64::from(matches!(effect, Effect::Notify(Event::Refused { .. }))));
         let Effect::Notify(Event::TaskEnded { job, report, .. }) = effect else { return };
         self.add(report.outcome.word(), 1);
         let began = self.submitted.get(job).copied().unwrap_or(now);
@@ -133,12 +135,14 @@ impl Tally {
 }
 
 /// Rare branches that 120 seeds must visit: a swarm that never comes here proves nothing about them.
-pub const SOMETIMES: [&str; 28] = [
+pub const SOMETIMES: [&str; 31] = [
     "a bid ends",
     "a blob can't be had",
     "a call ends",
     "a connection is closed",
     "a job is cancelled",
+    "a job is refused",
+    "a join fires",
     "a lease ends",
     "a peer falls silent",
     "a wide task begins",
@@ -161,5 +165,6 @@ pub const SOMETIMES: [&str; 28] = [
     "fault: a process is stopped",
     "gossip: acknowledgements",
     "gossip: renewals",
+    "skipped",
     "what runs is not short any more",
 ];

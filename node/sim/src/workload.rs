@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use weft_core::message::{Class, Needs};
 use weft_core::{
-    BlobId, Entry, Failure, JobId, Limits, Outcome, Payload, Policy, Profile, Program, Report, Submission,
-    Terms, Usage,
+    BlobId, Entry, Failure, JobId, Join, Limits, Outcome, Payload, Policy, Profile, Program, Report,
+    Submission, Terms, Usage,
 };
 
 use crate::chance::Chance;
@@ -96,6 +96,10 @@ pub struct JobSpec {
     pub retries: u32,
     /// How it wants to be treated otherwise.
     pub policy: Policy,
+    /// The jobs that it comes after.
+    pub after: Vec<JobId>,
+    /// How these must have ended.
+    pub join: Join,
     /// What it wants beyond its results.
     pub terms: Terms,
     /// Whether its tasks find something under `/in`.
@@ -118,6 +122,8 @@ impl JobSpec {
             class: Class::Batch,
             retries: 0,
             policy: Policy::DEFAULT,
+            after: Vec::new(),
+            join: Join::AllSucceeded,
             terms: Terms::default(),
             files: false,
             same: None,
@@ -143,6 +149,8 @@ impl Catalog {
             policy: Policy { retries: spec.retries, ..spec.policy },
             inputs: self.inputs(job, spec, 0, chance),
             closed: true,
+            after: spec.after.clone(),
+            join: spec.join,
         }
     }
 

@@ -209,7 +209,8 @@ pub(super) fn result(item: ResultItem) -> ResultLine {
         | Outcome::Invalid { reason: _ }
         | Outcome::Cancelled
         | Outcome::Lost { reason: _ }
-        | Outcome::Expired { reason: _ } => None,
+        | Outcome::Expired { reason: _ }
+        | Outcome::Skipped { reason: _ } => None,
     };
     ResultLine {
         index,

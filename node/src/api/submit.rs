@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use weft_client::frames::{self, ClientFrame, JobRequest, Splitter};
-use weft_core::{BlobId, Command, JobId, Payload, input::Submission};
+use weft_core::{BlobId, Command, JobId, Join, Payload, input::Submission};
 
 use super::error::ApiError;
 use super::json::{self, Bytes, Module};
@@ -112,7 +112,8 @@ async fn open(
     let job = random_job()?;
     check_room(&api, job, inputs.len(), detached)?;
     let signed = terms.receipts.then(|| program.clone());
-    let submission = Submission { job, program, needs, class, terms, policy, inputs, closed };
+    let (after, join) = (Vec::new(), Join::AllSucceeded);
+    let submission = Submission { job, program, needs, class, terms, policy, inputs, closed, after, join };
     submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
     let jobs = api.handle.jobs();
     jobs.create(job, JobMeta { module, class, detached, streamed: terms.stream, signed })?;

@@ -35,7 +35,7 @@ pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
         counters,
     } = snapshot;
     let NodeInfo { peer: _, name, version, data_dir, mesh, listen, started } = info;
-    let unfinished = |job: &&JobView| job.open || job.queued + job.leased + job.delayed > 0;
+    let unfinished = |job: &&JobView| job.open || job.queued + job.held + job.leased + job.delayed > 0;
     api::Status {
         peer: me.to_string(),
         name: name.clone(),
@@ -282,6 +282,9 @@ pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, Str
         TaskView::NotBefore { in_ms } => api::TaskState::NotBefore { in_ms },
         TaskView::Delayed { failures, in_ms } => api::TaskState::Delayed { failures, in_ms },
         TaskView::Expired => api::TaskState::Expired,
+        TaskView::After { parents, left } => {
+            api::TaskState::After { parents: parents.iter().map(ToString::to_string).collect(), left }
+        }
     };
     let (deadline_left_ms, deadline_missed) = match deadline {
         None => (None, false),

@@ -86,7 +86,8 @@ impl Direct {
             | Outcome::Invalid(_)
             | Outcome::Cancelled
             | Outcome::Lost(_)
-            | Outcome::Expired(_) => Err(BenchError::Floor(finished.outcome.to_string())),
+            | Outcome::Expired(_)
+            | Outcome::ParentFailed { .. } => Err(BenchError::Floor(finished.outcome.to_string())),
         }
     }
 }

@@ -91,9 +91,10 @@ fn reason(outcome: &Outcome) -> Option<String> {
         Outcome::Failed(Failure::Error { error }) => Some(error.clone()),
         Outcome::Trapped { trap } => Some(trap.clone()),
         Outcome::Limit { which: _, limit } => Some(limit.clone()),
-        Outcome::Invalid { reason } | Outcome::Lost { reason } | Outcome::Expired { reason } => {
-            Some(reason.clone())
-        }
+        Outcome::Invalid { reason }
+        | Outcome::Lost { reason }
+        | Outcome::Expired { reason }
+        | Outcome::Skipped { reason } => Some(reason.clone()),
     }
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
             LimitKind::Memory => 137,
             LimitKind::Output | LimitKind::Errors | LimitKind::Files | LimitKind::Other => super::EXIT_OWN,
         },
-        Outcome::Invalid { .. } | Outcome::Lost { .. } => super::EXIT_OWN,
+        Outcome::Invalid { .. } | Outcome::Lost { .. } | Outcome::Skipped { .. } => super::EXIT_OWN,
         Outcome::Expired { .. } => 124,
         Outcome::Cancelled => super::EXIT_INTERRUPTED,
     }
@@ -134,6 +135,7 @@ pub(crate) fn words(outcome: &Outcome) -> String {
         Outcome::Cancelled => String::from("was cancelled"),
         Outcome::Lost { reason } => format!("was lost: {reason}"),
         Outcome::Expired { reason } => format!("expired: {reason}"),
+        Outcome::Skipped { reason } => format!("was skipped: {reason}"),
     }
 }
 

@@ -117,7 +117,8 @@ async fn show(mesh: &Mesh, result: &TaskResult, mut live: Live) -> Result<(), Pr
         | Outcome::Invalid { .. }
         | Outcome::Cancelled
         | Outcome::Lost { .. }
-        | Outcome::Expired { .. } => true,
+        | Outcome::Expired { .. }
+        | Outcome::Skipped { .. } => true,
     };
     live.finish(mesh, &result.output, &result.errors, was_stopped).await?;
     if result.memo {

@@ -76,6 +76,9 @@ fn place(task: &api::TaskState) -> String {
             format!("failed {failures} times, is tried again in {}", millis(*in_ms))
         }
         api::TaskState::Expired => String::from("expired: its time was over before it ended"),
+        api::TaskState::After { parents, left } => {
+            format!("waits for {left} other jobs to end; {}", parents.join("; "))
+        }
     }
 }
 

@@ -128,7 +128,8 @@ impl Entry {
             | Outcome::LimitExceeded(_)
             | Outcome::Invalid(_)
             | Outcome::Lost(_)
-            | Outcome::Expired(_) => self.failed += 1,
+            | Outcome::Expired(_)
+            | Outcome::ParentFailed { .. } => self.failed += 1,
         }
         if self.abandoned {
             return Kept::default();
@@ -297,7 +298,11 @@ fn text_bytes(outcome: &Outcome) -> u64 {
         | Outcome::LimitExceeded(Limit::Other(text))
         | Outcome::Invalid(text)
         | Outcome::Lost(text) => text.len(),
-        Outcome::Done | Outcome::Cancelled | Outcome::Failed(Failure::Exit(_)) | Outcome::Expired(_) => 0,
+        Outcome::Done
+        | Outcome::Cancelled
+        | Outcome::Failed(Failure::Exit(_))
+        | Outcome::Expired(_)
+        | Outcome::ParentFailed { .. } => 0,
         Outcome::Trapped(
             Trap::Unreachable
             | Trap::MemoryOutOfBounds

@@ -94,7 +94,8 @@ impl TaskResult {
             | Outcome::Invalid { .. }
             | Outcome::Cancelled
             | Outcome::Lost { .. }
-            | Outcome::Expired { .. } => None,
+            | Outcome::Expired { .. }
+            | Outcome::Skipped { .. } => None,
         }
     }
 

@@ -179,7 +179,8 @@ impl Crowd {
                 | Event::Lost { .. }
                 | Event::Printed { .. }
                 | Event::Differed { .. }
-                | Event::Refused { .. },
+                | Event::Refused { .. }
+                | Event::Fired { .. },
             )
             | Effect::Sign { .. }
             | Effect::Publish(_)

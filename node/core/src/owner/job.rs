@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::ahead::Asks;
 pub(super) use super::attempt::{Attempt, Brought, RECALLED};
 use super::backup::Spread;
+use super::joins::{Children, Gate};
 use super::open::OpenCall;
 use super::tasks::Tasks;
 use super::verify::Ballot;
@@ -27,6 +28,11 @@ pub(super) struct Job {
     pub(super) open: bool,
     pub(super) tasks: Tasks,
     pub(super) queue: VecDeque<u32>,
+    /// Whether its tasks may begin, and those that wait until they may.
+    pub(super) gate: Gate,
+    pub(super) held: VecDeque<u32>,
+    /// Jobs that wait for its end.
+    pub(super) children: Children,
     pub(super) call: Option<OpenCall>,
     pub(super) said: BTreeMap<PeerId, (Time, Said)>,
     /// Begun tasks that want one more node.
@@ -60,6 +66,8 @@ pub(super) struct Job {
     pub(super) hopeless: bool,
     /// More of its tasks failed than it allows.
     pub(super) given_up: bool,
+    /// Its user cancelled it.
+    pub(super) stopped: bool,
     key: TaskKey,
 }
 
@@ -101,6 +109,7 @@ pub(super) struct Task {
 /// Where a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// It waits for a worker; or is held, which its job knows.
     Queued,
     Leased,
     /// It failed, and its next attempt waits until then.
@@ -121,6 +130,10 @@ impl Job {
             fed_at: now,
             hopeless: false,
             given_up: false,
+            stopped: false,
+            gate: Gate::new(&what),
+            held: VecDeque::new(),
+            children: Children::new(),
             what,
             tasks: Tasks::default(),
             queue: VecDeque::new(),
@@ -243,6 +256,7 @@ impl Job {
                 Regime::LateBinding
             },
             given_up: self.given_up,
+            held: u32::try_from(self.held.len()).unwrap_or(u32::MAX),
         }
     }
 
@@ -250,7 +264,7 @@ impl Job {
     pub(super) fn forget_tasks(&mut self) {
         self.ended = true;
         self.tasks = Tasks::default();
-        self.queue = VecDeque::new();
+        (self.queue, self.held) = (VecDeque::new(), VecDeque::new());
         self.said = BTreeMap::new();
         self.extra = BTreeSet::new();
         self.standings = Standings::default();
@@ -308,6 +322,7 @@ pub(super) fn fingerprint(report: &Report) -> u64 {
         Outcome::Cancelled => 5,
         Outcome::Lost(_) => 6,
         Outcome::Expired(_) => 7,
+        Outcome::ParentFailed { job: _ } => 8,
     };
     u64::from_le_bytes(bytes) ^ u64::from_le_bytes(left).rotate_left(32) ^ kind
 }

@@ -10,6 +10,7 @@ mod dirty;
 mod doubt;
 mod extra;
 mod job;
+mod joins;
 mod open;
 mod outcome;
 mod past;
@@ -44,6 +45,7 @@ pub(crate) use room::wait_us;
 
 use dirty::Dirty;
 use job::{Attempt, Job};
+use joins::Overs;
 use past::Past;
 use produced::Produced;
 use room::Room;
@@ -79,6 +81,8 @@ pub(crate) struct Owner {
     suspicion: Suspicion,
     /// When which job's slow tasks are looked for.
     looks: BTreeSet<(Time, JobId)>,
+    /// Ended jobs that others come after, which have not been told.
+    overs: Overs,
 }
 
 impl Owner {
@@ -90,7 +94,7 @@ impl Owner {
             ctx.counters.dropped += 1;
             return;
         }
-        if let Err(reason) = what.check() {
+        if let Some(reason) = what.check().err().or_else(|| self.unknown_parent(&what)) {
             ctx.counters.dropped += 1;
             ctx.notify(Event::Refused { job: name, reason });
             return;
@@ -107,7 +111,9 @@ impl Owner {
         let job = Job::new(what, self.submitted, key, service_us, ctx.now);
         self.alarms.on_submit(&job, ctx.now);
         self.jobs.insert(name, Box::new(job));
+        self.enter(ctx, name);
         self.take_inputs(ctx, name, inputs);
+        self.end_if_shut(ctx, name, 0);
         self.dirty.insert(name);
         self.end_if_over(ctx, name);
     }
@@ -116,6 +122,7 @@ impl Owner {
         let Some(first) = self.jobs.get(&name).filter(|job| job.open).map(|job| job.total) else { return };
         self.take_inputs(ctx, name, inputs);
         self.expire_late_comers(ctx, name, first);
+        self.end_if_shut(ctx, name, first);
         self.dirty.insert(name);
         self.end_if_over(ctx, name);
     }
@@ -129,8 +136,9 @@ impl Owner {
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
         let Some(job) = self.jobs.get_mut(&name).filter(|job| !job.ended) else { return };
-        job.open = false;
+        (job.open, job.stopped) = (false, true);
         let all = 0..job.total;
+        self.shut(name, Outcome::Cancelled);
         self.end_rest(ctx, name, all, &Outcome::Cancelled);
         self.end_if_over(ctx, name);
     }
@@ -208,7 +216,7 @@ impl Owner {
     fn end_if_over(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
         self.give_up_job(ctx, name);
         let Some(job) = self.jobs.get_mut(&name) else { return };
-        if job.ended || job.open || job.unfinished() > 0 {
+        if job.ended || job.open || job.is_held() || job.unfinished() > 0 {
             return;
         }
         self.alarms.on_job_ended(job);
@@ -217,6 +225,7 @@ impl Owner {
         ctx.unpin(&job.what.program.files);
         self.dirty.insert(name);
         ctx.notify(Event::JobEnded { job: name });
+        self.note_over(name);
     }
 
     /// Nothing of a job is left anywhere; if it has ended, its figures stay.
@@ -224,7 +233,7 @@ impl Owner {
         if self.jobs.get(&name).is_none_or(|job| !job.ended) {
             self.plan_look(ctx, name);
         } else if let Some(job) = self.jobs.remove(&name) {
-            self.past.add(job.number, job.view());
+            self.past.add(job.number, job.has_succeeded(), job.view());
         }
     }
 
@@ -344,6 +353,7 @@ impl Owner {
     /// this node's own worker answers at once.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership, worker: &Worker) {
         self.acknowledge(ctx, members);
+        self.tell_children(ctx);
         let mut dirty = self.take_dirty(ctx.now);
         for name in dirty.drain(..) {
             self.place(ctx, members, name);
@@ -378,7 +388,7 @@ impl Owner {
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty() || !self.acks.is_empty()
+        !self.dirty.is_empty() || !self.acks.is_empty() || !self.overs.is_empty()
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {

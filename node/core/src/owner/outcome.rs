@@ -131,7 +131,10 @@ impl Owner {
         let Some(attempt) = take_attempt(job, lease, from) else { return };
         drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
         let measured = match brought.report.outcome {
-            Outcome::Cancelled | Outcome::Lost(_) | Outcome::Expired(_) => false,
+            Outcome::Cancelled
+            | Outcome::Lost(_)
+            | Outcome::Expired(_)
+            | Outcome::ParentFailed { job: _ } => false,
             Outcome::Done
             | Outcome::Failed(_)
             | Outcome::Trapped(_)
@@ -174,7 +177,10 @@ impl Owner {
                 let too_late = task.due().next().is_none() && task.is_given_up(&policy, task.wait_until);
                 task.failures <= policy.retries && !too_late
             }
-            Outcome::Cancelled | Outcome::Lost(_) | Outcome::Expired(_) => {
+            Outcome::Cancelled
+            | Outcome::Lost(_)
+            | Outcome::Expired(_)
+            | Outcome::ParentFailed { job: _ } => {
                 task.losses += 1;
                 ctx.counters.lost += 1;
                 members.count_lost(from);
@@ -296,6 +302,9 @@ fn doubt(ctx: &mut Ctx<'_>, job: &mut Job, from: PeerId, delivery: Delivery) -> 
     if !report.is_sound() {
         return Report::bare(Outcome::Lost("the worker sent more inline than may travel".into())).into();
     }
+    if matches!(report.outcome, Outcome::ParentFailed { job: _ }) {
+        return Report::bare(Outcome::Lost("the worker said what only an owner can".into())).into();
+    }
     let terms = job.what.terms;
     if memo.is_some() {
         let wanted = terms.memo && job.what.program.is_pure() && report.outcome == Outcome::Done;
@@ -359,7 +368,8 @@ fn count_end(job: &mut Job, outcome: &Outcome, attempts: u32, recalled: bool) {
         | Outcome::Invalid(_)
         | Outcome::Cancelled
         | Outcome::Lost(_)
-        | Outcome::Expired(_) => job.counts.failed += 1,
+        | Outcome::Expired(_)
+        | Outcome::ParentFailed { job: _ } => job.counts.failed += 1,
     }
 }
 

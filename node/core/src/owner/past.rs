@@ -31,6 +31,7 @@ pub(super) struct Past {
 struct Ended {
     /// Its place in the order of submissions.
     number: u64,
+    succeeded: bool,
     view: JobView,
     /// The next older one of its chain.
     older: u16,
@@ -38,14 +39,14 @@ struct Ended {
 
 impl Past {
     /// A job has ended, and will not be heard of again.
-    pub(super) fn add(&mut self, number: u64, view: JobView) {
+    pub(super) fn add(&mut self, number: u64, succeeded: bool, view: JobView) {
         if self.chains.is_empty() {
             self.chains = alloc::vec![NOTHING; 1 << CHAIN_BITS];
         }
         self.drop_oldest();
         let Ok(place) = u16::try_from(self.next) else { return };
         let Some(newest) = self.chains.get_mut(chain_of(view.job)) else { return };
-        let ended = Ended { number, view, older: core::mem::replace(newest, place) };
+        let ended = Ended { number, succeeded, view, older: core::mem::replace(newest, place) };
         match self.ring.get_mut(self.next) {
             Some(oldest) => *oldest = ended,
             None => self.ring.push(ended),
@@ -71,11 +72,20 @@ impl Past {
 
     /// How many tasks a job had, if it ended and was not forgotten.
     pub(super) fn tasks_of(&self, job: JobId) -> Option<u32> {
+        self.find(job).map(|ended| ended.view.tasks)
+    }
+
+    /// Whether a job ended well; of one that is not remembered nobody can say so.
+    pub(super) fn has_succeeded(&self, job: JobId) -> bool {
+        self.find(job).is_some_and(|ended| ended.succeeded)
+    }
+
+    fn find(&self, job: JobId) -> Option<&Ended> {
         let mut place = *self.chains.get(chain_of(job))?;
         loop {
             let ended = self.ring.get(usize::from(place))?;
             if ended.view.job == job {
-                return Some(ended.view.tasks);
+                return Some(ended);
             }
             place = ended.older;
         }
@@ -116,6 +126,7 @@ mod tests {
             service_us: 0,
             regime: Regime::LateBinding,
             given_up: false,
+            held: 0,
         }
     }
 
@@ -135,11 +146,12 @@ mod tests {
                 if past.tasks_of(JobId(name(number))).is_some() {
                     continue;
                 }
-                past.add(number, view(name(number), tasks));
+                past.add(number, number % 3 == 0, view(name(number), tasks));
                 model.push_back((name(number), tasks));
                 if model.len() > ENDED_MAX {
                     let (gone, _) = model.pop_front().unwrap();
                     assert_eq!(past.tasks_of(JobId(gone)), None);
+                    assert!(!past.has_succeeded(JobId(gone)));
                 }
                 for (kept, tasks) in
                     [model.front(), model.back(), model.get(model.len() / 2)].into_iter().flatten()

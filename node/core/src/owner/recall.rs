@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::Owner;
 use super::job::{Attempt, Brought, RECALLED, State};
+use super::joins::Gate;
 use crate::ctx::Ctx;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::task::{Payload, Report};
@@ -12,7 +13,10 @@ impl Owner {
     /// Takes tasks with these inputs. Without a remembered result it costs nothing to look.
     pub(super) fn take_inputs(&mut self, ctx: &mut Ctx<'_>, name: JobId, inputs: Vec<Payload>) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
-        let asks = job.what.terms.memo && job.what.program.is_pure() && !ctx.memo.is_empty();
+        // What is held does not end before its job fires, whoever knows the result; nor is it asked for then, since that
+        // would cost as much at once as there are tasks: workers answer from memory, too.
+        let open = job.gate == Gate::Open;
+        let asks = open && job.what.terms.memo && job.what.program.is_pure() && !ctx.memo.is_empty();
         let mut recalled: Vec<(u32, Report, PeerId)> = Vec::new();
         for input in inputs {
             ctx.pin(&input);
@@ -20,7 +24,8 @@ impl Owner {
             let index = job.add(input);
             match task.and_then(|task| ctx.memo.recall(task)) {
                 Some((report, worker)) => recalled.push((index, report, worker)),
-                None => job.queue.push_back(index),
+                None if open => job.queue.push_back(index),
+                None => job.held.push_back(index),
             }
         }
         for (index, report, worker) in recalled {

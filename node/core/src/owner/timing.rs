@@ -171,7 +171,9 @@ impl Owner {
 
     fn expire_job(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
         let Some(job) = self.jobs.get(&name) else { return };
-        self.end_rest(ctx, name, 0..job.total, &expired(&job.what.policy));
+        let (all, outcome) = (0..job.total, expired(&job.what.policy));
+        self.shut(name, outcome.clone());
+        self.end_rest(ctx, name, all, &outcome);
         self.end_if_over(ctx, name);
     }
 
@@ -194,13 +196,14 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         let policy = job.what.policy;
         job.queue.retain(|index| !indexes.contains(index));
+        job.held.retain(|index| !indexes.contains(index));
         let mut held: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
         for index in indexes {
             let Some(task) = job.task_mut(index).filter(|task| !task.state.is_end()) else { continue };
             self.alarms.on_task_ended(&policy, (name, index), task);
             let was = task.state;
             let cancelled = *outcome == Outcome::Cancelled;
-            task.state = if cancelled { State::Cancelled } else { State::Expired };
+            task.state = State::ended_by(outcome);
             ctx.unpin(&core::mem::take(&mut task.input));
             let attempts = task.attempts;
             job.extra.remove(&index);
@@ -249,6 +252,7 @@ impl Owner {
         job.open = false;
         let all = 0..job.total;
         ctx.notify(Event::JobGivenUp { job: name, failed });
+        self.shut(name, Outcome::Cancelled);
         self.end_rest(ctx, name, all, &Outcome::Cancelled);
     }
 }
@@ -293,6 +297,23 @@ impl Job {
 }
 
 impl State {
+    /// What a task is whose owner ends it like that.
+    fn ended_by(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::Expired(_) => Self::Expired,
+            Outcome::Done
+            | Outcome::Failed(_)
+            | Outcome::Trapped(_)
+            | Outcome::LimitExceeded(_)
+            | Outcome::Invalid(_)
+            | Outcome::Lost(_)
+            | Outcome::ParentFailed { job: _ } => {
+                Self::Ended(super::job::fingerprint(&Report::bare(outcome.clone())))
+            }
+        }
+    }
+
     pub(super) fn is_end(self) -> bool {
         match self {
             Self::Queued | Self::Leased | Self::Delayed(_) => false,

@@ -54,6 +54,7 @@ impl Owner {
                 }
             },
             Some(task) => match task.state {
+                State::Queued if job.is_held() => self.waits_for(job)?,
                 State::Queued if now < job.starts_at => {
                     TaskView::NotBefore { in_ms: job.starts_at.since_us(now) / 1000 }
                 }
@@ -138,10 +139,13 @@ fn audit(job: &Job) -> JobAudit {
     let most = |measure: fn(&Task) -> usize| {
         u32::try_from(job.tasks.live().map(measure).max().unwrap_or(0)).unwrap_or(u32::MAX)
     };
+    let waiting = count(|state| state == State::Queued);
     JobAudit {
         job: job.what.job,
         total: job.total,
-        queued: count(|state| state == State::Queued),
+        queued: if job.is_held() { 0 } else { waiting },
+        held: if job.is_held() { waiting } else { 0 },
+        in_held: u32::try_from(job.held.len()).unwrap_or(u32::MAX),
         in_queue: job.waiting(),
         leased: count(|state| state == State::Leased),
         delayed: count(|state| matches!(state, State::Delayed(_))),

@@ -132,6 +132,8 @@ impl Mesh {
             policy: Policy::DEFAULT,
             inputs: self.fresh_inputs(tasks),
             closed: true,
+            after: Vec::new(),
+            join: Join::AllSucceeded,
         };
         change(&mut what);
         self.input(node, Input::Command(Command::Submit(what)));
@@ -356,7 +358,8 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::Lost { .. }
         | Event::Printed { .. }
         | Event::Differed { .. }
-        | Event::Refused { .. } => None,
+        | Event::Refused { .. }
+        | Event::Fired { .. } => None,
     }
 }
 

@@ -10,8 +10,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use weft_core::{
-    Command, Effect, Engine, Event, Gossip, Input, MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId,
-    Report, RunId, Submission, Time, Usage, cell_of, cells_for,
+    Command, Effect, Engine, Event, Gossip, Input, Join, MeshConfig, Message, NodeConfig, Outcome, Payload,
+    PeerId, Report, RunId, Submission, Time, Usage, cell_of, cells_for,
 };
 
 use super::tally::Tally;
@@ -293,6 +293,8 @@ impl Lean {
             policy: weft_core::Policy::DEFAULT,
             inputs: inputs.collect(),
             closed: true,
+            after: Vec::new(),
+            join: Join::AllSucceeded,
         }
     }
 
@@ -391,7 +393,10 @@ impl Lean {
             }
             Event::Lost { .. } => self.tally.lost += 1,
             Event::Printed { .. } => {}
-            Event::JobGivenUp { .. } | Event::Differed { .. } | Event::Refused { .. } => {
+            Event::JobGivenUp { .. }
+            | Event::Differed { .. }
+            | Event::Refused { .. }
+            | Event::Fired { .. } => {
                 panic!("a lean mesh's jobs ask for nothing special")
             }
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that does not come out stops, loudly")]
 
 mod faults;
+mod joins;
 mod market;
 mod strangers;
 mod wide;
@@ -117,6 +118,26 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "wide_and_narrow_tasks_share_a_node_without_ever_taking_more_than_it_has",
         play: wide::wide_and_narrow_tasks_share_a_node_without_ever_taking_more_than_it_has,
+    },
+    Scenario {
+        name: "a_join_begins_when_the_last_of_its_parents_has_ended_wherever_that_ran",
+        play: joins::a_join_begins_when_the_last_of_its_parents_has_ended_wherever_that_ran,
+    },
+    Scenario {
+        name: "a_join_fires_once_though_its_parents_end_is_told_again_after_a_long_sleep",
+        play: joins::a_join_fires_once_though_its_parents_end_is_told_again_after_a_long_sleep,
+    },
+    Scenario {
+        name: "a_chain_falls_when_its_first_job_fails_and_what_takes_any_end_begins",
+        play: joins::a_chain_falls_when_its_first_job_fails_and_what_takes_any_end_begins,
+    },
+    Scenario {
+        name: "an_owner_that_slept_past_a_joins_time_does_not_begin_it",
+        play: joins::an_owner_that_slept_past_a_joins_time_does_not_begin_it,
+    },
+    Scenario {
+        name: "an_owner_that_died_knows_none_of_its_joins_parents",
+        play: joins::an_owner_that_died_knows_none_of_its_joins_parents,
     },
     Scenario {
         name: "a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed_on",

@@ -41,11 +41,16 @@ pub enum Outcome {
         /// Which time.
         reason: String,
     },
+    /// It never began: its job comes after another one, which had to succeed and did not.
+    Skipped {
+        /// Which job.
+        reason: String,
+    },
 }
 
 impl Outcome {
     /// The kind in one lower-case word: `done`, `failed`, `trapped`, `limit`, `invalid`, `cancelled`, `lost`,
-    /// `expired`.
+    /// `expired`, `skipped`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -57,6 +62,7 @@ impl Outcome {
             Self::Cancelled => "cancelled",
             Self::Lost { .. } => "lost",
             Self::Expired { .. } => "expired",
+            Self::Skipped { .. } => "skipped",
         }
     }
 }
@@ -73,6 +79,7 @@ impl fmt::Display for Outcome {
             Self::Cancelled => f.write_str("cancelled"),
             Self::Lost { reason } => write!(f, "lost: {reason}"),
             Self::Expired { reason } => write!(f, "expired: {reason}"),
+            Self::Skipped { reason } => write!(f, "skipped: {reason}"),
         }
     }
 }

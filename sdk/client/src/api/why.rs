@@ -68,6 +68,13 @@ pub enum TaskState {
     },
     /// Its time was over before it ended.
     Expired,
+    /// Its job comes after others that have not all ended.
+    After {
+        /// The first few of them, and how far each is.
+        parents: Vec<String>,
+        /// How many there are in all.
+        left: u32,
+    },
 }
 
 /// A node's last answer to a job's call for bids.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use weft_core::message::{Class, Needs};
 use weft_core::{
-    BlobId, Command, Effect, Engine, Entry, Event as Told, Gossip, Input, JobId, Limits, MeshConfig, Message,
-    NodeConfig, Outcome, Payload, PeerId, Policy, Profile, Program, Report, RunId, Submission, Terms, Time,
-    Usage,
+    BlobId, Command, Effect, Engine, Entry, Event as Told, Gossip, Input, JobId, Join, Limits, MeshConfig,
+    Message, NodeConfig, Outcome, Payload, PeerId, Policy, Profile, Program, Report, RunId, Submission,
+    Terms, Time, Usage,
 };
 
 use super::slots::{Begun, Slots};
@@ -154,6 +154,8 @@ impl LeanMesh {
             policy: Policy::DEFAULT,
             inputs: Vec::new(),
             closed: true,
+            after: Vec::new(),
+            join: Join::AllSucceeded,
         }
     }
 
@@ -312,7 +314,8 @@ impl LeanMesh {
                 | Told::JobGivenUp { .. }
                 | Told::Lost { .. }
                 | Told::Differed { .. }
-                | Told::Refused { .. },
+                | Told::Refused { .. }
+                | Told::Fired { .. },
             ) => {}
         }
     }
