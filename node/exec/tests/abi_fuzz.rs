@@ -256,11 +256,17 @@ fn few(dice: &mut Dice<'_>) -> Vec<Act> {
     if dice.below(5) == 4 { acts(dice, 4) } else { Vec::new() }
 }
 
-fn limits(dice: &mut Dice<'_>) -> Limits {
+/// Limits, that of the output often as long as the answer.
+fn limits(dice: &mut Dice<'_>, answer: u32) -> Limits {
+    let output_bytes = match dice.below(3) {
+        0 => dice.below(100_000),
+        1 => dice.below(100),
+        _ => answer.saturating_sub(dice.below(4)),
+    };
     Limits {
         wall_ms: u32::try_from(WALL.as_millis()).unwrap(),
         memory_bytes: u64::from(40 - dice.below(40)) * PAGE,
-        output_bytes: u64::from(if dice.below(2) == 0 { dice.below(100_000) } else { dice.below(100) }),
+        output_bytes: u64::from(output_bytes),
         errors_bytes: u64::from(dice.below(5_000)),
         fuel: (dice.below(5) == 4).then(|| u64::from(dice.below(20_000))),
         ..Limits::DEFAULT
@@ -307,8 +313,10 @@ impl Guest {
     fn of(bytes: &[u8]) -> Self {
         let mut dice = Dice(bytes);
         let dice = &mut dice;
+        let quiet = dice.below(3) == 0;
+        let answer = answer(dice);
         let guest = Self {
-            quiet: dice.below(3) == 0,
+            quiet,
             profile: match dice.below(10) {
                 0..=7 => Profile::Pure,
                 8 => Profile::Portable,
@@ -317,8 +325,8 @@ impl Guest {
             // Without memory little can go right.
             pages: dice.below(8).div_ceil(2),
             room: room(dice),
-            answer: answer(dice),
-            limits: limits(dice),
+            answer,
+            limits: limits(dice, answer.1),
             call: acts(dice, 8),
             start: few(dice),
             initialize: few(dice),
