@@ -1,33 +1,54 @@
-//! Function modules that behave at random, against the host's side of the guest ABI: quiet ones, whose answer a
-//! plain model foretells, and wild ones, of which only the frame is known: an outcome of the right kind, in time,
-//! within every limit, and the same again. `PROPTEST_CASES` runs more of them.
+//! Fuzz target: function modules that behave at random, against the host's side of the guest ABI. Quiet ones, whose
+//! answer a plain model foretells, and wild ones, of which only the frame is known: an outcome of the right kind, in
+//! time, within every limit, the same again, and nothing left behind in this process.
+//!
+//! Bytes are read as the description of a guest ([`Guest::of`]), which is then written as a module and compiled, so that
+//! every input is one that runs. A test run takes the committed corpus and random inputs. For as long as you like:
+//!
+//! ```sh
+//! BOLERO_RANDOM_ITERATIONS=100000 cargo test -p weft-exec --test abi_fuzz -- --nocapture guests
+//! ```
+//!
+//! or until `BOLERO_RANDOM_TEST_TIME_MS`; a failure prints its `BOLERO_RANDOM_SEED`.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
     clippy::cast_possible_truncation,
-    clippy::disallowed_methods,
-    reason = "a test may panic, and is told how long to run"
+    reason = "a test may panic"
 )]
 
+#[path = "support/fuzz.rs"]
+mod fuzz;
 #[expect(dead_code, reason = "each test uses its part")]
 mod support;
 
 use std::fmt::Write;
-use std::sync::OnceLock;
+use std::panic::RefUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-use support::{function, run, sandbox};
-use weft_core::{Failure, Limit, Limits, Outcome, Profile, Program, Trap};
-use weft_exec::{Finished, Sandbox};
+use bytes::Bytes;
+use fuzz::{Dice, Growth, Held, Raw, Watch};
+use rustix::time::{ClockId, clock_gettime};
+use support::{function, prepare, sandbox};
+use weft_core::{BlobId, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Trap};
+use weft_exec::{Finished, Given, Sandbox, Stop};
 
 const PAGE: u64 = 65_536;
-const WALL: Duration = Duration::from_millis(200);
+const WALL: Duration = Duration::from_millis(60);
 /// How much later than its limit a run may end, on a machine that is busy with other tests.
-const LATE: Duration = Duration::from_secs(3);
+const LATE: Duration = Duration::from_secs(2);
+/// How much of the processor a run may use beyond its limit. However busy the machine is, that is not the run's.
+const OVER: Duration = Duration::from_millis(100);
+/// No input may take longer, with its compiling and its second run.
+const HANG: Duration = Duration::from_secs(60);
+/// What may come to stay: the sandbox keeps its last 256 modules twice, compiled and loaded.
+const GROWTH: Held = Held { bytes: 256 << 20, files: 600, threads: 8 };
+/// Longest input. Most guests need less.
+const BYTES_MAX: usize = 1024;
 
 /// What a module does; every address may be wrong.
 #[derive(Clone, Debug)]
@@ -64,6 +85,8 @@ enum Room {
 /// A whole module, its input, and its limits.
 #[derive(Clone, Debug)]
 struct Guest {
+    /// Only allocates and answers, and has the memory and the time for it.
+    quiet: bool,
     pages: u32,
     data: Vec<u8>,
     data_at: u16,
@@ -189,117 +212,150 @@ impl Guest {
 }
 
 /// Numbers that break things: small, at the ends of pages and of 32 bits.
-fn word() -> impl Strategy<Value = u32> {
-    prop_oneof![
-        4 => 0..2048_u32,
-        2 => (1..6_u32, 0..16_u32).prop_map(|(page, by)| page * 65_536 - by),
-        1 => (0..16_u32).prop_map(|by| u32::MAX - by),
-        1 => Just(0x8000_0000),
-        1 => any::<u32>(),
-    ]
+fn word(dice: &mut Dice<'_>) -> u32 {
+    match dice.below(9) {
+        0..=3 => dice.below(2048),
+        4..=5 => (1 + dice.below(5)) * 65_536 - dice.below(16),
+        6 => u32::MAX - dice.below(16),
+        7 => 0x8000_0000,
+        _ => dice.word(),
+    }
 }
 
-fn act() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        6 => prop_oneof![0..4_u32, word()].prop_map(Act::Grow),
-        2 => word().prop_map(Act::GrowTable),
-        6 => (word(), any::<u8>()).prop_map(|(at, value)| Act::Store { at, value }),
-        3 => (word(), any::<u8>(), word()).prop_map(|(at, value, len)| Act::Fill { at, value, len }),
-        3 => (word(), word(), word()).prop_map(|(to, from, len)| Act::Copy { to, from, len }),
-        2 => word().prop_map(Act::Load),
-        1 => word().prop_map(Act::Divide),
-        1 => prop_oneof![Just(0), word()].prop_map(Act::Exit),
-        4 => (word(), word()).prop_map(|(at, len)| Act::Random { at, len }),
-        4 => (0..6_u32, word(), word()).prop_map(|(fd, at, len)| Act::Print { fd, at, len }),
-        2 => (1..100_000_u32).prop_map(Act::Spin),
-        1 => Just(Act::SpinForEver),
-        1 => Just(Act::Recurse),
-        1 => Just(Act::Call),
-        1 => Just(Act::Unreachable),
-    ]
+fn few_or_word(dice: &mut Dice<'_>, few: u32) -> u32 {
+    if dice.below(2) == 0 { dice.below(few) } else { word(dice) }
 }
 
-fn limits() -> impl Strategy<Value = Limits> {
-    let fuel = prop_oneof![4 => Just(None), 1 => (0..20_000_u64).prop_map(Some)];
-    (1..40_u64, prop_oneof![0..100_u64, 0..100_000_u64], 0..5_000_u64, fuel).prop_map(
-        |(pages, output_bytes, errors_bytes, fuel)| Limits {
-            wall_ms: u32::try_from(WALL.as_millis()).unwrap(),
-            memory_bytes: pages * PAGE,
-            output_bytes,
-            errors_bytes,
-            fuel,
-            ..Limits::DEFAULT
-        },
-    )
+fn act(dice: &mut Dice<'_>) -> Act {
+    match dice.below(35) {
+        0..=5 => Act::Grow(few_or_word(dice, 4)),
+        6..=7 => Act::GrowTable(word(dice)),
+        8..=13 => Act::Store { at: word(dice), value: dice.byte() },
+        14..=16 => Act::Fill { at: word(dice), value: dice.byte(), len: word(dice) },
+        17..=19 => Act::Copy { to: word(dice), from: word(dice), len: word(dice) },
+        20..=21 => Act::Load(word(dice)),
+        22 => Act::Divide(word(dice)),
+        23 => Act::Exit(few_or_word(dice, 1)),
+        24..=27 => Act::Random { at: word(dice), len: word(dice) },
+        28 => Act::Print { fd: dice.below(6), at: word(dice), len: word(dice) },
+        29 => Act::Print { fd: 1 + dice.below(2), at: dice.below(1024), len: dice.below(8192) },
+        30 => Act::Spin(1 + dice.below(100_000)),
+        31 => Act::SpinForEver,
+        32 => Act::Recurse,
+        33 => Act::Call,
+        _ => Act::Unreachable,
+    }
 }
 
-fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![vec(any::<u8>(), 0..most), vec(0x61..0x7b_u8, 0..most), vec(0..2_u8, 0..most)]
+fn acts(dice: &mut Dice<'_>, most: u32) -> Vec<Act> {
+    (0..dice.below(most)).map(|_| act(dice)).collect()
+}
+
+/// Mostly none.
+fn few(dice: &mut Dice<'_>) -> Vec<Act> {
+    if dice.below(5) == 4 { acts(dice, 4) } else { Vec::new() }
+}
+
+/// Limits, that of the output often as long as the answer.
+fn limits(dice: &mut Dice<'_>, answer: u32) -> Limits {
+    let output_bytes = match dice.below(3) {
+        0 => dice.below(100_000),
+        1 => dice.below(100),
+        _ => answer.saturating_sub(dice.below(4)),
+    };
+    Limits {
+        wall_ms: u32::try_from(WALL.as_millis()).unwrap(),
+        memory_bytes: u64::from(40 - dice.below(40)) * PAGE,
+        output_bytes: u64::from(output_bytes),
+        errors_bytes: u64::from(dice.below(5_000)),
+        fuel: (dice.below(5) == 4).then(|| u64::from(dice.below(20_000))),
+        ..Limits::DEFAULT
+    }
+}
+
+/// Any bytes, or words, or zeros and ones: the last are answers' first bytes.
+fn bytes(dice: &mut Dice<'_>, most: u32) -> Vec<u8> {
+    let kind = dice.below(3);
+    let len = dice.below(most) as usize;
+    let mut bytes = dice.take(len).to_vec();
+    for byte in &mut bytes {
+        match kind {
+            0 => *byte %= 2,
+            1 => *byte = b'a' + *byte % 26,
+            _ => {}
+        }
+    }
+    // One byte of choice makes a long run, too.
+    bytes.resize(len, bytes.last().copied().unwrap_or(0));
+    bytes
 }
 
 /// An answer that often lies where data or input lie.
-fn answer() -> impl Strategy<Value = (u32, u32)> {
-    prop_oneof![
-        3 => (0..1024_u32, 0..128_u32),
-        2 => (1020..1030_u32, 0..1100_u32),
-        1 => (word(), word()),
-    ]
+fn answer(dice: &mut Dice<'_>) -> (u32, u32) {
+    match dice.below(6) {
+        0..=2 => (dice.below(1024), dice.below(128)),
+        3..=4 => (1020 + dice.below(10), dice.below(1100)),
+        _ => (word(dice), word(dice)),
+    }
 }
 
-fn room() -> impl Strategy<Value = Room> {
-    prop_oneof![
-        3 => Just(Room::Honest),
-        2 => word().prop_map(Room::At),
-        2 => prop_oneof![0..1100_u32, word()].prop_map(Room::BeforeTheEnd),
-        1 => prop_oneof![0..3_u32, word()].prop_map(Room::Grown),
-    ]
+fn room(dice: &mut Dice<'_>) -> Room {
+    match dice.below(8) {
+        0..=2 => Room::Honest,
+        3..=4 => Room::At(word(dice)),
+        5..=6 => Room::BeforeTheEnd(few_or_word(dice, 1100)),
+        _ => Room::Grown(few_or_word(dice, 3)),
+    }
 }
 
-fn wild() -> impl Strategy<Value = Guest> {
-    let acts = |most| vec(act(), 0..most);
-    let few = prop_oneof![4 => Just(Vec::new()), 1 => acts(4)].boxed();
-    let profile =
-        prop_oneof![8 => Just(Profile::Pure), 1 => Just(Profile::Portable), 1 => Just(Profile::Impure)];
-    let code = (few.clone(), few.clone(), few, acts(8), room());
-    (0..4_u32, bytes(600), 0..2_000_u16, code, answer(), bytes(1100), limits(), profile).prop_map(
-        |(pages, data, data_at, (start, initialize, alloc, call, room), answer, input, limits, profile)| {
-            Guest {
-                pages,
-                data,
-                data_at,
-                start,
-                initialize,
-                alloc,
-                room,
-                call,
-                answer,
-                input,
-                limits,
-                profile,
-            }
-        },
-    )
-}
+impl Guest {
+    /// The guest that these bytes describe: any bytes do.
+    fn of(bytes: &[u8]) -> Self {
+        let mut dice = Dice(bytes);
+        let dice = &mut dice;
+        let quiet = dice.below(3) == 0;
+        let answer = answer(dice);
+        let guest = Self {
+            quiet,
+            profile: match dice.below(10) {
+                0..=7 => Profile::Pure,
+                8 => Profile::Portable,
+                _ => Profile::Impure,
+            },
+            // Without memory little can go right.
+            pages: dice.below(8).div_ceil(2),
+            room: room(dice),
+            answer,
+            limits: limits(dice, answer.1),
+            call: acts(dice, 8),
+            start: few(dice),
+            initialize: few(dice),
+            alloc: few(dice),
+            data_at: dice.below(2_000) as u16,
+            data: self::bytes(dice, 600),
+            input: self::bytes(dice, 1100),
+        };
+        if guest.quiet { guest.quieted() } else { guest }
+    }
 
-/// One that only allocates and answers, and has the memory and the time for it.
-fn quiet() -> impl Strategy<Value = Guest> {
-    let room = room().prop_filter("only what the model knows", |room| !matches!(room, Room::Grown(_)));
-    (wild(), 1..4_u32, room).prop_map(|(guest, pages, room)| Guest {
-        pages,
-        start: Vec::new(),
-        initialize: Vec::new(),
-        alloc: Vec::new(),
-        call: Vec::new(),
-        room,
-        profile: Profile::Pure,
-        limits: Limits { wall_ms: 60_000, memory_bytes: 4 * PAGE, fuel: None, ..guest.limits },
-        ..guest
-    })
-}
-
-fn shared() -> &'static Sandbox {
-    static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
-    SANDBOX.get_or_init(sandbox)
+    fn quieted(self) -> Self {
+        let room = match self.room {
+            // Not what the model knows.
+            Room::Grown(_) => Room::Honest,
+            room @ (Room::At(_) | Room::BeforeTheEnd(_) | Room::Honest) => room,
+        };
+        Self {
+            pages: self.pages.max(1),
+            start: Vec::new(),
+            initialize: Vec::new(),
+            alloc: Vec::new(),
+            call: Vec::new(),
+            room,
+            profile: Profile::Pure,
+            limits: Limits { wall_ms: 60_000, memory_bytes: 4 * PAGE, fuel: None, ..self.limits },
+            ..self
+        }
+    }
 }
 
 /// What may differ between two equal runs is only what took time.
@@ -312,49 +368,94 @@ fn same(first: &Finished, second: &Finished) -> bool {
             == (&second.outcome, &second.output, &second.errors, second.usage.memory_bytes, second.usage.fuel)
 }
 
-fn config() -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(150);
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+/// Processor time of this thread, on which guests run here, by the system's own count.
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
-proptest! {
-    #![proptest_config(config())]
+/// What guests are run by.
+struct Host {
+    sandbox: Sandbox,
+    watch: Watch,
+    growth: Growth,
+    /// Guests run, and those that ended well.
+    counts: [AtomicU64; 2],
+}
 
-    #[test]
-    fn a_quiet_guest_ends_as_the_model_says(guest in quiet()) {
-        let module = guest.module();
-        let finished = run(shared(), &module, &guest.program(&module), &guest.input);
+impl RefUnwindSafe for Host {}
+
+impl Host {
+    fn start() -> Self {
+        let counts = Default::default();
+        Self { sandbox: sandbox(), watch: Watch::start(HANG), growth: Growth::new(GROWTH), counts }
+    }
+
+    fn check(&self, guest: &Guest) {
+        let outcome = self.watch.over(|| if guest.quiet { self.quiet(guest) } else { self.wild(guest) });
+        self.growth.look();
+        self.counts[0].fetch_add(1, Ordering::Relaxed);
+        self.counts[1].fetch_add(u64::from(outcome == Outcome::Done), Ordering::Relaxed);
+    }
+
+    /// It ends as the model says.
+    fn quiet(&self, guest: &Guest) -> Outcome {
+        let finished = self.run(guest, &guest.module());
         match (guest.foretold(), &finished.outcome) {
-            (Outcome::Trapped(Trap::Abi(_)), Outcome::Trapped(Trap::Abi(text))) => prop_assert!(!text.is_empty()),
-            (foretold, outcome) => prop_assert_eq!(&foretold, outcome),
+            (Outcome::Trapped(Trap::Abi(_)), Outcome::Trapped(Trap::Abi(text))) => assert!(!text.is_empty()),
+            (foretold, outcome) => assert_eq!(&foretold, outcome),
         }
         if finished.outcome == Outcome::Done {
-            prop_assert_eq!(finished.output.len() + 1, guest.answer.1 as usize);
+            assert_eq!(finished.output.len() + 1, guest.answer.1 as usize);
         }
+        finished.outcome
     }
 
-    #[test]
-    fn a_wild_guest_ends_within_its_frame(guest in wild()) {
+    /// It ends within its frame.
+    fn wild(&self, guest: &Guest) -> Outcome {
         let module = guest.module();
-        let program = guest.program(&module);
-        let started = Instant::now();
-        let finished = run(shared(), &module, &program, &guest.input);
-        // Compiling these takes some milliseconds.
-        prop_assert!(started.elapsed() < WALL + LATE, "took {:?}", started.elapsed());
+        let finished = self.run(guest, &module);
         let outcome = &finished.outcome;
-        prop_assert!(
-            !matches!(outcome, Outcome::Lost(_) | Outcome::Cancelled | Outcome::Invalid(_)),
-            "{}", outcome
-        );
-        prop_assert!(finished.output.len() as u64 <= guest.limits.output_bytes);
-        prop_assert!(finished.errors.len() as u64 <= guest.limits.errors_bytes);
-        prop_assert!(finished.usage.memory_bytes <= guest.limits.memory_bytes);
-        prop_assert_eq!(finished.usage.fuel.is_some(), guest.limits.fuel.is_some());
-        prop_assert!(finished.usage.fuel <= guest.limits.fuel);
-        prop_assert!(finished.output.is_empty() || *outcome == Outcome::Done, "an answer of a run that failed");
+        assert!(!matches!(outcome, Outcome::Lost(_) | Outcome::Cancelled | Outcome::Invalid(_)), "{outcome}");
+        assert!(finished.output.len() as u64 <= guest.limits.output_bytes);
+        assert!(finished.errors.len() as u64 <= guest.limits.errors_bytes);
+        assert!(finished.usage.memory_bytes <= guest.limits.memory_bytes);
+        assert_eq!(finished.usage.fuel.is_some(), guest.limits.fuel.is_some());
+        assert!(finished.usage.fuel <= guest.limits.fuel);
+        assert!(finished.output.is_empty() || *outcome == Outcome::Done, "an answer of a run that failed");
         if guest.profile != Profile::Impure {
-            let again = run(shared(), &module, &program, &guest.input);
-            prop_assert!(same(&finished, &again), "{} and {}", outcome, again.outcome);
+            let again = self.run(guest, &module);
+            assert!(same(&finished, &again), "{outcome} and {}", again.outcome);
         }
+        finished.outcome
     }
+
+    /// Prepares and runs it once, in time.
+    fn run(&self, guest: &Guest, module: &[u8]) -> Finished {
+        let program = guest.program(module);
+        let prepared = prepare(&self.sandbox, module, &program);
+        let input = &guest.input;
+        let task = program.task_id(&Payload::Blob { id: BlobId::of(input), bytes: input.len() as u64 });
+        let given = Given::input(Bytes::copy_from_slice(input));
+        let (started, cpu) = (Instant::now(), thread_cpu());
+        let finished = self.sandbox.run(&prepared, &program, task, given, &Stop::new(), None);
+        let (took, used) = (started.elapsed(), thread_cpu() - cpu);
+        let due = Duration::from_millis(u64::from(guest.limits.wall_ms));
+        assert!(took < due + LATE, "the limit is {due:?}, it took {took:?}");
+        assert!(used < due + OVER, "the limit is {due:?}, it used {used:?}");
+        finished
+    }
+}
+
+#[test]
+fn guests() {
+    let host = Host::start();
+    bolero::check!()
+        .with_iterations(600)
+        .with_max_len(BYTES_MAX)
+        .with_generator(Raw(BYTES_MAX))
+        .map(|bytes| Guest::of(&bytes))
+        .for_each(|guest| host.check(guest));
+    let [all, done] = host.counts.map(AtomicU64::into_inner);
+    assert!(done * 20 > all && done < all, "{done} of {all} ended well: this tests little");
 }

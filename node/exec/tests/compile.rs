@@ -302,6 +302,22 @@ fn the_least_used_code_goes_when_there_is_no_room() {
     assert!(compiler.get(&function(&modules[0], "answer")).is_none(), "the first one is forgotten");
 }
 
+/// Each module's code is an open file, and modules are anybody's: fuzzing found one more for each of 4,096.
+#[test]
+fn many_small_modules_do_not_keep_a_file_each() {
+    let compiler = compiler(config(How::Here));
+    for number in 0..300 {
+        let module = function_module(&format!("(func (export \"weft_fn_{number}\"))"));
+        compiler.code(&command(&module), || Ok(Bytes::from(module.clone()))).unwrap();
+        assert!(compiler.status().ready <= 256, "{:?}", compiler.status());
+    }
+    assert_eq!((compiler.status().ready, compiler.status().compiled), (256, 300));
+    let last = function_module("(func (export \"weft_fn_299\"))");
+    assert!(compiler.get(&command(&last)).is_some(), "the last one used stays");
+    let first = function_module("(func (export \"weft_fn_0\"))");
+    assert!(compiler.get(&command(&first)).is_none(), "the one that was not used for the longest goes");
+}
+
 fn limit(result: Result<Arc<Code>, PrepareError>) -> String {
     match result.map_err(|error| error.outcome()) {
         Err(Outcome::LimitExceeded(limit)) => limit.to_string(),

@@ -15,6 +15,8 @@ use crate::sandbox::{PrepareError, Refusal};
 
 /// Modules remembered at once, refused ones included.
 const PLACES_MAX: usize = 4096;
+/// Modules whose code is kept at once: on Linux each is an open file.
+const CODES_MAX: usize = 256;
 /// Modules that may wait to be compiled.
 const FAST_MAX: usize = 256;
 /// Modules that may wait to be optimised; one beyond it stays on its baseline code.
@@ -68,8 +70,8 @@ struct Place {
 }
 
 impl Place {
-    fn code_bytes(&self) -> u64 {
-        self.verdict.as_ref().and_then(|verdict| verdict.as_ref().ok()).map_or(0, |code| code.bytes_len())
+    fn code(&self) -> Option<&Arc<Code>> {
+        self.verdict.as_ref()?.as_ref().ok()
     }
 
     /// Forgets that it took too long, after a while.
@@ -108,6 +110,7 @@ pub(super) struct Shelf {
     fast: Line,
     slow: Line,
     uses: u64,
+    codes: usize,
     code_bytes: u64,
     most_bytes: u64,
     late_for: Duration,
@@ -123,6 +126,7 @@ impl Shelf {
             fast: Line::default(),
             slow: Line::default(),
             uses: 0,
+            codes: 0,
             code_bytes: 0,
             most_bytes,
             late_for,
@@ -314,24 +318,42 @@ impl Shelf {
     }
 
     fn set(&mut self, spot: Spot, verdict: Option<Verdict>) {
-        let place = self.place(spot);
-        let before = place.code_bytes();
-        place.verdict = verdict;
-        let after = place.code_bytes();
-        self.code_bytes = self.code_bytes - before + after;
+        let before = self.place(spot).verdict.take();
+        self.forget(before);
+        if let Some(Ok(code)) = &verdict {
+            self.codes += 1;
+            self.code_bytes += code.bytes_len();
+        }
+        self.place(spot).verdict = verdict;
         self.trim();
     }
 
-    /// Forgets the least recently used modules; the last used one stays, however large.
+    /// Counts a verdict that is no more.
+    fn forget(&mut self, verdict: Option<Verdict>) {
+        if let Some(Ok(code)) = verdict {
+            self.codes -= 1;
+            self.code_bytes -= code.bytes_len();
+        }
+    }
+
+    /// Forgets the least recently used modules, while there is too much code only such as have some; the last used one
+    /// stays, however large.
     fn trim(&mut self) {
-        while self.places.len() > PLACES_MAX || self.code_bytes > self.most_bytes {
+        loop {
+            let much_code = self.codes > CODES_MAX || self.code_bytes > self.most_bytes;
+            if !much_code && self.places.len() <= PLACES_MAX {
+                return;
+            }
             let newest = self.uses;
-            let at_rest = self.places.iter().filter(|(_, place)| place.is_at_rest() && place.used < newest);
-            let Some(oldest) = at_rest.min_by_key(|(_, place)| place.used).map(|(spot, _)| *spot) else {
+            let may_go = |place: &Place| {
+                place.is_at_rest() && place.used < newest && (!much_code || place.code().is_some())
+            };
+            let rest = self.places.iter().filter(|(_, place)| may_go(place));
+            let Some(oldest) = rest.min_by_key(|(_, place)| place.used).map(|(spot, _)| *spot) else {
                 return;
             };
-            let bytes = self.places.remove(&oldest).map_or(0, |place| place.code_bytes());
-            self.code_bytes -= bytes;
+            let gone = self.places.remove(&oldest).and_then(|place| place.verdict);
+            self.forget(gone);
         }
     }
 }
