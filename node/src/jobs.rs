@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
-use weft_core::{Event, JobId, Payload, Proof};
+use weft_core::{Event, JobId, Outcome, Payload, Proof, Refusal, Report};
 
 use entry::Entry;
 pub use view::{JobMeta, JobSummary, Portion, Print, Taken, TaskEnd};
@@ -167,8 +167,7 @@ impl JobTable {
                 }
             }
             Event::Differed { .. } | Event::Fired { .. } => {}
-            // Nothing of it will ever come.
-            Event::Refused { job, reason: _ } => table.job_ended(job),
+            Event::Refused { job, reason } => table.job_refused(job, &reason),
             Event::Lost { job, index: _, worker: _ } => {
                 if let Some(entry) = table.jobs.get_mut(&job) {
                     entry.lost = entry.lost.saturating_add(1);
@@ -313,6 +312,25 @@ impl Table {
                 self.forget_surplus();
             }
         }
+    }
+
+    /// Nothing of it will ever run, and each of its tasks says why.
+    fn job_refused(&mut self, job: JobId, reason: &Refusal) {
+        let tasks = self.jobs.get(&job).map_or(0, |entry| entry.tasks);
+        for index in 0..tasks {
+            let report = Report::bare(Outcome::Invalid(reason.to_string()));
+            let end = TaskEnd {
+                index,
+                report,
+                worker: None,
+                attempts: 0,
+                memo: false,
+                receipt: None,
+                verified: None,
+            };
+            self.task_ended(job, end, None);
+        }
+        self.job_ended(job);
     }
 
     fn job_ended(&mut self, job: JobId) {

@@ -285,6 +285,54 @@ fn a_job_that_nobody_can_run_waits_says_why_and_runs_when_somebody_can() {
 }
 
 #[test]
+fn a_job_comes_after_others_and_is_skipped_when_one_failed() {
+    let _turn = turn();
+    let mesh = Mesh::start(1);
+    let host = &mesh.owner.0;
+    let listed = |count: usize| {
+        eventually(MEET, "the job is listed", || {
+            let jobs = host.json(&["jobs", "--json"]);
+            Some(jobs[count - 1]["job"].as_str()?.to_owned())
+        })
+    };
+    // Nobody can run these two yet.
+    let fails = host.spawn(&["run", &module("exit"), "--need", "gpu=yes", "--", "3"]);
+    let failing = listed(1);
+    let succeeds = host.spawn(&["run", &module("echo"), "--fn", "echo", "--need", "gpu=yes"]);
+    let succeeding = listed(2);
+    let run_after = |job: &str, more: &[&str]| {
+        host.spawn(&[&["run", &module("echo"), "--fn", "echo", "--after", job], more].concat())
+    };
+    let skipped = run_after(&failing, &[]);
+    listed(3);
+    let undaunted = run_after(&failing, &["--even-if-failed"]);
+    listed(4);
+    let glad = run_after(&succeeding[..8], &[]);
+    let last = listed(5);
+    eventually(MEET, "the job waits for the other", || {
+        let why = host.json(&["why", &last, "--json"]);
+        why.to_string().contains(&format!("job {succeeding}: 0 of 1 tasks have ended")).then_some(())
+    });
+    assert_eq!(host.json(&["jobs", "--json"])[4]["held"], 1);
+    let unknown = host.cli(&["run", &module("exit"), "--after", "0123456789abcdef", "--", "0"]);
+    assert_eq!(unknown.code, Some(125), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("0123456789abcdef"), "{}", unknown.stderr);
+    let lucky = Host::keyless();
+    std::fs::copy(host.path("mesh.key"), lucky.path("mesh.key")).unwrap();
+    let _node = lucky.loopback_node(&["--label", "gpu=yes", "--peer", &mesh.owner.1.address]);
+    let ends = [(fails, 3), (succeeds, 0), (skipped, 125), (undaunted, 0), (glad, 0)].map(|(run, code)| {
+        let ended = run.finish(MEET);
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        ended
+    });
+    assert!(
+        ends[2].stderr.contains(&format!("after job {failing}, which did not succeed")),
+        "{}",
+        ends[2].stderr
+    );
+}
+
+#[test]
 fn an_interrupted_map_leaves_nobody_working() {
     let _turn = turn();
     let mesh = Mesh::start(2);

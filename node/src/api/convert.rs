@@ -10,7 +10,7 @@ use weft_client::frames::{
 use weft_core::message::{Class, Needs};
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{
-    BlobId, Entry, Failure, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Report,
+    BlobId, Entry, Failure, Join, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Report,
     Stream, TASK_SLOTS_MAX, Terms, Trap, Verified,
 };
 
@@ -36,6 +36,9 @@ pub(super) struct Job {
     pub(super) terms: Terms,
     pub(super) policy: Policy,
     pub(super) detached: bool,
+    /// Parents by the names that the client gave them.
+    pub(super) after: Vec<String>,
+    pub(super) join: Join,
 }
 
 /// Checks a request. The module's length is filled in by whoever looks into the store.
@@ -57,6 +60,8 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         stream,
         detached,
         slots,
+        after,
+        join,
     } = request;
     if let Some(name) = &function
         && !(1..=FUNCTION_BYTES_MAX).contains(&name.len())
@@ -104,6 +109,11 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         terms,
         policy,
         detached,
+        after,
+        join: match join {
+            api::Join::AllSucceeded => Join::AllSucceeded,
+            api::Join::AllEnded => Join::AllEnded,
+        },
     })
 }
 

@@ -70,6 +70,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         policy,
         memo,
         receipts,
+        after,
+        join,
         inputs,
         detached,
     } = submission;
@@ -111,6 +113,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         stream: false,
         detached,
         slots,
+        after,
+        join,
     };
     let inputs = inputs.into_iter().map(bytes).collect::<Result<_, _>>()?;
     Ok(Parts { request, module, files, inputs })

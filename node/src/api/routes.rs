@@ -84,7 +84,7 @@ fn view(summary: JobSummary, snapshot: &Snapshot) -> wire::Job {
 }
 
 /// The job of that id, or of the only id that begins so.
-fn find(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
+pub(super) fn find(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
     let missing = || ApiError::not_found("job", name);
     if name.is_empty() || !name.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(missing().expected("a job's id, or its first digits"));

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use weft_client::frames::{self, ClientFrame, JobRequest, Splitter};
-use weft_core::{BlobId, Command, JobId, Join, Payload, input::Submission};
+use weft_core::{AFTER_MAX, BlobId, Command, JobId, Payload, input::Submission};
 
 use super::error::ApiError;
 use super::json::{self, Bytes, Module};
@@ -104,7 +104,8 @@ async fn open(
     encoding: Encoding,
 ) -> Answered {
     let Arrived { inputs, closed } = arrived;
-    let convert::Job { program, needs, class, terms, policy, detached } = convert::job(request)?;
+    let convert::Job { program, needs, class, terms, policy, detached, after, join } = convert::job(request)?;
+    let after = parents(&api, &after)?;
     let module = program.module;
     let program = convert::with_length(program, module_length(&api, module)?);
     check_files(&api, &program.files)?;
@@ -112,7 +113,6 @@ async fn open(
     let job = random_job()?;
     check_room(&api, job, inputs.len(), detached)?;
     let signed = terms.receipts.then(|| program.clone());
-    let (after, join) = (Vec::new(), Join::AllSucceeded);
     let submission = Submission { job, program, needs, class, terms, policy, inputs, closed, after, join };
     submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
     let jobs = api.handle.jobs();
@@ -172,6 +172,22 @@ fn check_files(api: &Api, files: &Payload) -> Result<(), ApiError> {
             Err(ApiError::not_found("blob", &id.to_string()).help("upload the files first: PUT /v1/blobs"))
         }
     }
+}
+
+/// The jobs that one comes after, each known here.
+fn parents(api: &Api, names: &[String]) -> Result<Vec<JobId>, ApiError> {
+    if names.len() > AFTER_MAX {
+        return Err(ApiError::bad(format!("{} jobs to come after", names.len())).expected("at most 64"));
+    }
+    // A client that is told of something not found looks for its module.
+    let unknown = |name: &String| {
+        ApiError::bad(format!("no job {name} to come after"))
+            .expected("a job of this node, as `weft jobs` shows it")
+    };
+    let job = |name: &String| {
+        super::routes::find(api, name).map(|found| found.job).map_err(|_missing| unknown(name))
+    };
+    names.iter().map(job).collect()
 }
 
 fn random_job() -> Result<JobId, ApiError> {

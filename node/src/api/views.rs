@@ -246,7 +246,8 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
         // The engine has forgotten an ended job, or not heard of a new one.
         None => (tasks.saturating_sub(done + failed + cancelled), 0, lost),
     };
-    let (delayed, given_up) = view.map_or((0, given_up), |view| (view.delayed, view.given_up));
+    let (delayed, held, given_up) =
+        view.map_or((0, 0, given_up), |view| (view.delayed, view.held, view.given_up));
     api::Job {
         job: job.to_string(),
         state,
@@ -257,6 +258,7 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
         tasks,
         queued,
         delayed,
+        held,
         leased,
         done,
         failed,

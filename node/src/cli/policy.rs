@@ -8,7 +8,7 @@ use weft_node::settings::parse_duration;
 const BACKOFF_MOST: Duration = Duration::from_secs(600);
 
 /// When, how often, how surely. Times count from the submission.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "When and how often")]
 pub(crate) struct PolicyArgs {
     /// Start nothing earlier than so long from now, such as 10s.
@@ -34,6 +34,13 @@ pub(crate) struct PolicyArgs {
     /// Compute every task on K distinct nodes and compare.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub(crate) verify: Option<u32>,
+    /// Begin once job JOB of this node has ended well, by its id from `weft jobs`, or the first digits. If one of its
+    /// tasks did not, this job is skipped. May be repeated, or divided by commas.
+    #[arg(long, value_name = "JOB", value_delimiter = ',')]
+    pub(crate) after: Vec<String>,
+    /// Begin even if a job of --after failed or was cancelled.
+    #[arg(long, requires = "after")]
+    pub(crate) even_if_failed: bool,
     /// No second copies of the last tasks.
     #[arg(long)]
     pub(crate) no_backup: bool,

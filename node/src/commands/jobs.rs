@@ -36,7 +36,7 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
             state(job).into(),
             job.class.to_string(),
             job.tasks.to_string(),
-            (job.queued + job.delayed).to_string(),
+            (job.queued + job.delayed + job.held).to_string(),
             job.leased.to_string(),
             job.done.to_string(),
             job.failed.to_string(),
@@ -56,6 +56,7 @@ fn state(job: &api::Job) -> &'static str {
     match (job.state, job.cancelled_by_user) {
         (api::JobState::Ended, true) => "cancelled",
         (api::JobState::Open | api::JobState::Running, true) => "cancelling",
+        (api::JobState::Open | api::JobState::Running, false) if job.held > 0 => "after others",
         (api::JobState::Open, false) => "open",
         (api::JobState::Running, false) => "running",
         (api::JobState::Ended, false) => "ended",

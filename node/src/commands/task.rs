@@ -64,8 +64,20 @@ pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Resu
 
 /// The task with what `policy` says about when, how often and how surely.
 fn treated(task: Task, policy: PolicyArgs) -> Task {
-    let PolicyArgs { not_before, deadline, expires, backoff, give_up, max_failures, verify, no_backup } =
-        policy;
+    let PolicyArgs {
+        not_before,
+        deadline,
+        expires,
+        backoff,
+        give_up,
+        max_failures,
+        verify,
+        after,
+        even_if_failed,
+        no_backup,
+    } = policy;
+    let task = after.into_iter().fold(task, Task::after);
+    let task = if even_if_failed { task.even_if_failed() } else { task };
     let task = or(task, not_before, Task::not_before);
     let task = or(task, deadline, Task::deadline);
     let task = or(task, expires, Task::expires);

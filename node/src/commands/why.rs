@@ -77,7 +77,10 @@ fn place(task: &api::TaskState) -> String {
         }
         api::TaskState::Expired => String::from("expired: its time was over before it ended"),
         api::TaskState::After { parents, left } => {
-            format!("waits for {left} other jobs to end; {}", parents.join("; "))
+            let jobs = if *left == 1 { "another job" } else { "other jobs" };
+            let more = (*left as usize).saturating_sub(parents.len());
+            let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+            format!("waits for {jobs} to end: {}{more}", parents.join("; "))
         }
     }
 }

@@ -224,6 +224,9 @@ pub struct Job {
     /// Tasks that failed and wait for the time of their next attempt.
     #[serde(default)]
     pub delayed: u32,
+    /// Tasks that wait for the jobs to end that theirs comes after.
+    #[serde(default)]
+    pub held: u32,
     /// Tasks that a worker holds.
     pub leased: u32,
     /// Tasks that ended as done.
@@ -267,7 +270,7 @@ mod submit;
 mod verified;
 mod why;
 pub use outcome::{Failure, LimitKind, Outcome};
-pub use policy::{Backoff, Policy};
+pub use policy::{Backoff, Join, Policy};
 pub use receipt::{Proof, Receipt};
 pub use status::{Binding, Counters, Memo, Slots, Status};
 pub use submit::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::{Buf, BytesMut};
 
-use crate::api::{Class, ErrorBody, Outcome, Policy, Profile, Receipt, Stream, Usage, Verified};
+use crate::api::{Class, ErrorBody, Join, Outcome, Policy, Profile, Receipt, Stream, Usage, Verified};
 
 /// The content type of a stream of frames.
 pub const CONTENT_TYPE: &str = "application/vnd.weft.frames";
@@ -115,6 +115,10 @@ pub struct JobRequest {
     pub detached: bool,
     /// Slots of one node that each task holds while it runs, 1 to 1024.
     pub slots: u32,
+    /// The jobs of this node that must have ended before any task begins: their ids, or the first digits, at most 64.
+    pub after: Vec<String>,
+    /// How those must have ended.
+    pub join: Join,
 }
 
 /// Bounds of a task; `None` takes the node's default.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::api::{Class, Policy, Profile};
+use crate::api::{Class, Join, Policy, Profile};
 use crate::frames::{JobRequest, Limits, Payload};
 use crate::input::Input;
 
@@ -123,6 +123,8 @@ pub struct Task {
     memo: bool,
     receipts: bool,
     streamed: bool,
+    pub(crate) after: Vec<String>,
+    pub(crate) join: Join,
 }
 
 /// Something under `/in`.
@@ -168,6 +170,8 @@ impl Task {
             memo: true,
             receipts: false,
             streamed: false,
+            after: Vec::new(),
+            join: Join::default(),
         }
     }
 
@@ -362,6 +366,8 @@ impl Task {
             stream: self.streamed && !detached,
             detached,
             slots: self.slots,
+            after: self.after.clone(),
+            join: self.join,
         }
     }
 }

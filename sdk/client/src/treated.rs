@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::Backoff;
+use crate::api::{Backoff, Join};
 use crate::task::Task;
 
 impl Task {
@@ -49,6 +49,23 @@ impl Task {
     #[must_use]
     pub fn max_failures(mut self, count: u32) -> Self {
         self.policy.failures_max = Some(count);
+        self
+    }
+
+    /// Begins nothing before that job of the same node has ended; may be said for up to 64 jobs. A job that names one
+    /// which failed, was cancelled or was itself skipped ends as [`crate::Outcome::Skipped`], unless
+    /// [`Task::even_if_failed`]. The id is what [`crate::Job::id`] says, or its first digits. Times of this job count
+    /// from its submission all the same.
+    #[must_use]
+    pub fn after(mut self, job: impl Into<String>) -> Self {
+        self.after.push(job.into());
+        self
+    }
+
+    /// Begins once all jobs that it comes after have ended, however they did.
+    #[must_use]
+    pub fn even_if_failed(mut self) -> Self {
+        self.join = Join::AllEnded;
         self
     }
 

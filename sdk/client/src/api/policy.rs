@@ -25,6 +25,19 @@ pub struct Policy {
     pub backups: bool,
 }
 
+/// How the jobs that another one comes after must have ended.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// With every task done; otherwise the later job is skipped.
+    #[default]
+    AllSucceeded,
+    /// Anyhow.
+    AllEnded,
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Policy, Profile, Receipt, Usage, Verified};
+use super::{Class, Join, Policy, Profile, Receipt, Usage, Verified};
 
 /// A job, all of its tasks included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,12 @@ pub struct JobSubmission {
     /// Whether workers sign what they report; the result lines have a `receipt` then.
     #[serde(default)]
     pub receipts: bool,
+    /// The jobs of this node that must have ended before any task begins: their ids, or the first digits, at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    /// How those must have ended: `all_succeeded`, with every task done, or `all_ended`, anyhow.
+    #[serde(default)]
+    pub join: Join,
     /// One task per input.
     pub inputs: Vec<Value>,
     /// Answer with `{"job": id}` at once; the results are kept for `GET /v1/jobs/{id}/results`.
