@@ -43,10 +43,11 @@ fn batches() {
     println!("{:<44} {:>10} {:>14}", "a lone node, no-op tasks", "us a task", "inputs a second");
     let plain = Terms { memo: false, ..Terms::default() };
     for tasks in [1_000, 100_000, 1_000_000] {
-        batch(&format!("{tasks} tasks, 256 an input"), tasks, 0, plain);
+        batch(&format!("{tasks} tasks, 256 an input"), tasks, (0, 0), plain);
     }
-    batch("100000, beside 1,000 remembered results", 100_000, 1000, Terms::default());
-    batch("100000, with receipts", 100_000, 0, Terms { receipts: true, ..plain });
+    batch("100000, beside 1,000 remembered results", 100_000, (1000, 0), Terms::default());
+    batch("100000, beside 10,000 joins that wait", 100_000, (0, 10_000), plain);
+    batch("100000, with receipts", 100_000, (0, 0), Terms { receipts: true, ..plain });
 }
 
 fn crowds() {
@@ -70,12 +71,13 @@ fn print(what: &str, (nanos, tasks, inputs): Cost) {
     println!("{what:<44} {:>7}.{:02} {rate:>14}", each / 1000, each % 1000 / 10);
 }
 
-fn batch(what: &str, tasks: u32, remembered: u32, terms: Terms) {
+fn batch(what: &str, tasks: u32, (remembered, waiting): (u32, u64), terms: Terms) {
     // As many of the small ones as the clock can tell.
     let jobs = (100_000 / u64::from(tasks)).max(1);
     let run = |_| {
         let mut engine = engine();
         work(&mut engine, JobId(0), 0..remembered, Terms::default(), 60_000);
+        wait(&mut engine, waiting);
         let clock = Clock::start();
         let each = |job| work(&mut engine, JobId(job), remembered..remembered + tasks, terms, 2);
         let inputs = (1..=jobs).map(each).sum();
@@ -204,6 +206,20 @@ fn submission(job: JobId, inputs: Vec<Payload>, terms: Terms) -> Submission {
         closed: true,
         after: Vec::new(),
         join: Join::AllSucceeded,
+    }
+}
+
+/// Submits so many jobs that come after one which does not end.
+fn wait(engine: &mut Engine, joins: u64) {
+    let parent = JobId(u64::MAX);
+    let open = Submission { closed: false, ..submission(parent, Vec::new(), Terms::default()) };
+    let first = (joins > 0).then_some(open);
+    let joins = (1..=joins).map(|number| Submission {
+        after: vec![parent],
+        ..submission(JobId(u64::MAX - number), vec![Payload::empty()], Terms::default())
+    });
+    for what in first.into_iter().chain(joins) {
+        drop(engine.handle(Time::ZERO, Input::Command(Command::Submit(what))));
     }
 }
 

@@ -1,4 +1,5 @@
 //! Jobs that come after others, told by a few engines: when they fire, why they fall, what they say while they wait.
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
 
@@ -36,19 +37,20 @@ fn over(mesh: &Mesh, job: JobId) -> usize {
 
 /// How the tasks of a job ended, in the order in which that was told.
 fn outcomes(mesh: &Mesh, of: JobId) -> Vec<Outcome> {
-    let ends = mesh.events[0].iter().filter_map(|event| match event {
-        Event::TaskEnded { job, report, .. } if *job == of => Some(report.outcome.clone()),
-        _ => None,
-    });
-    ends.collect()
+    let end = |event: &Event| {
+        let Event::TaskEnded { job, report, .. } = event else { return None };
+        (*job == of).then(|| report.outcome.clone())
+    };
+    mesh.events[0].iter().filter_map(end).collect()
 }
 
 /// The reason for which a job was refused.
 fn refusal(mesh: &Mesh, of: JobId) -> Option<Refusal> {
-    mesh.events[0].iter().find_map(|event| match event {
-        Event::Refused { job, reason } if *job == of => Some(*reason),
-        _ => None,
-    })
+    let refused = |event: &Event| {
+        let Event::Refused { job, reason } = event else { return None };
+        (*job == of).then_some(*reason)
+    };
+    mesh.events[0].iter().find_map(refused)
 }
 
 fn state(mesh: &Mesh, job: JobId) -> Option<TaskView> {

@@ -3,8 +3,8 @@
 //! *fires*, once; or it falls, when one of them did not succeed and the job wants that they all do, and whoever comes
 //! after it falls in turn. Driven by the owner; bookkeeping of names, nothing is told to a worker here.
 //!
-//! A job can only come after jobs that this owner knows already, so there are no cycles, and nothing is searched for
-//! one. A parent is struck out by its name, not counted: what is told twice counts once.
+//! A job can only come after jobs that this owner knows already, so there are no cycles, and none has to be
+//! looked for. A parent is struck out by its name, not counted: what is told twice counts once.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -67,8 +67,8 @@ impl Owner {
         let mut over: Vec<(JobId, bool)> = Vec::new();
         for parent in parents {
             match self.jobs.get_mut(&parent) {
-                Some(parent) if !parent.ended => {
-                    parent.children.insert((number, name));
+                Some(live) if !live.ended => {
+                    live.children.insert((number, name));
                 }
                 Some(ended) => over.push((parent, ended.has_succeeded())),
                 None => over.push((parent, self.past.has_succeeded(parent))),
@@ -83,28 +83,33 @@ impl Owner {
     pub(super) fn tell_children(&mut self, ctx: &mut Ctx<'_>) {
         while let Some(over) = self.overs.pop_front() {
             for (_, child) in over.children {
-                self.on_parent_ended(ctx, child, over.parent, over.succeeded);
-                self.end_if_shut(ctx, child, 0);
-                self.end_if_over(ctx, child);
+                if self.on_parent_ended(ctx, child, over.parent, over.succeeded) {
+                    self.end_if_shut(ctx, child, 0);
+                    self.end_if_over(ctx, child);
+                }
             }
         }
     }
 
-    fn on_parent_ended(&mut self, ctx: &mut Ctx<'_>, name: JobId, parent: JobId, succeeded: bool) {
-        let Some(job) = self.jobs.get_mut(&name) else { return };
-        let Gate::Waits(left) = &mut job.gate else { return };
+    /// True when the job waits no more: it fired, or fell and its tasks are to be ended.
+    fn on_parent_ended(&mut self, ctx: &mut Ctx<'_>, name: JobId, parent: JobId, succeeded: bool) -> bool {
+        let Some(job) = self.jobs.get_mut(&name) else { return false };
+        let Gate::Waits(left) = &mut job.gate else { return false };
         if !left.remove(&parent) {
-            return;
+            return false;
         }
         let falls = match job.what.join {
             Join::AllSucceeded => !succeeded,
             Join::AllEnded => false,
         };
+        let fires = !falls && left.is_empty();
         if falls {
             self.shut(name, Outcome::ParentFailed { job: parent });
-        } else if left.is_empty() {
+        }
+        if fires {
             self.fire(ctx, name);
         }
+        falls || fires
     }
 
     /// All that the job waited for is over: what was held queues.
