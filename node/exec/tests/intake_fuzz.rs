@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fuzz::{Dice, Growth, Held, Raw, Watch};
-use support::{command, task};
+use support::{OWNER, command, task};
 use wasm_smith::{Config, Module};
 use weft_core::{Limits, Outcome, Program};
 use weft_exec::{Bounds, Code, Compiler, CompilerConfig, Given, How, Interrupt, PrepareError, Sandbox, Stop};
@@ -320,7 +320,7 @@ fn ask(compiler: &Compiler, program: &Program, module: &Bytes) -> Result<Arc<Cod
     let (tell, hear) = mpsc::channel();
     let bytes = module.clone();
     let done = Box::new(move |verdict| tell.send(verdict).unwrap());
-    compiler.request(program, Arc::new(move || Ok(bytes.clone())), done);
+    compiler.request(program, OWNER, Arc::new(move || Ok(bytes.clone())), done);
     hear.recv().unwrap()
 }
 
