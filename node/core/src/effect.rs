@@ -65,6 +65,8 @@ pub enum Effect {
 pub struct Work {
     /// Its name; seeds a pure task's randomness.
     pub task: TaskId,
+    /// Whose it is; no task sees it. Where tasks wait for the same thing before they can run, owners take turns.
+    pub owner: PeerId,
     /// What to run.
     pub program: Arc<Program>,
     /// On what.

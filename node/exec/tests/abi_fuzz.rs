@@ -41,8 +41,11 @@ const PAGE: u64 = 65_536;
 const WALL: Duration = Duration::from_millis(60);
 /// How much later than its limit a run may end, on a machine that is busy with other tests.
 const LATE: Duration = Duration::from_secs(2);
-/// How much of the processor a run may use beyond its limit. However busy the machine is, that is not the run's.
+/// How much of the processor a run may use beyond its limit.
 const OVER: Duration = Duration::from_millis(100);
+/// How often a run may try to meet [`OVER`]: here a thread interrupts guests, and on a machine with five times more to
+/// do than it can, one in 70,000 ran on for 0.2 s until that thread had its turn.
+const TRIES: u32 = 5;
 /// No input may take longer, with its compiling and its second run.
 const HANG: Duration = Duration::from_secs(60);
 /// What may come to stay: the sandbox keeps its last 256 modules twice, compiled and loaded.
@@ -430,20 +433,26 @@ impl Host {
         finished.outcome
     }
 
-    /// Prepares and runs it once, in time.
+    /// Prepares and runs it, in time.
     fn run(&self, guest: &Guest, module: &[u8]) -> Finished {
         let program = guest.program(module);
         let prepared = prepare(&self.sandbox, module, &program);
         let input = &guest.input;
         let task = program.task_id(&Payload::Blob { id: BlobId::of(input), bytes: input.len() as u64 });
-        let given = Given::input(Bytes::copy_from_slice(input));
-        let (started, cpu) = (Instant::now(), thread_cpu());
-        let finished = self.sandbox.run(&prepared, &program, task, given, &Stop::new(), None);
-        let (took, used) = (started.elapsed(), thread_cpu() - cpu);
         let due = Duration::from_millis(u64::from(guest.limits.wall_ms));
-        assert!(took < due + LATE, "the limit is {due:?}, it took {took:?}");
-        assert!(used < due + OVER, "the limit is {due:?}, it used {used:?}");
-        finished
+        let mut late = Duration::ZERO;
+        for _ in 0..TRIES {
+            let given = Given::input(Bytes::copy_from_slice(input));
+            let (started, cpu) = (Instant::now(), thread_cpu());
+            let finished = self.sandbox.run(&prepared, &program, task, given, &Stop::new(), None);
+            let (took, used) = (started.elapsed(), thread_cpu() - cpu);
+            assert!(took < due + LATE, "the limit is {due:?}, it took {took:?}");
+            if used < due + OVER {
+                return finished;
+            }
+            late = used;
+        }
+        panic!("the limit is {due:?}, it used {late:?}, as much in each of {TRIES} tries");
     }
 }
 

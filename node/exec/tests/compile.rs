@@ -6,16 +6,17 @@
 #[expect(dead_code, reason = "each test uses its part")]
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use support::{DEADLINE, command, echo, function, function_module, task};
-use weft_core::{Limits, Outcome, Profile, Program};
+use support::{DEADLINE, OWNER, command, echo, function, function_module, task};
+use weft_core::{Limits, Outcome, PeerId, Profile, Program};
 use weft_exec::{
     Allowance, Code, Compiler, CompilerConfig, Given, How, Interrupt, PrepareError, Read, Sandbox, Stop, Tier,
 };
@@ -66,7 +67,7 @@ fn reads(module: &[u8]) -> Read {
 /// Asks and waits.
 fn ask(compiler: &Compiler, module: &[u8], program: &Program) -> Result<Arc<Code>, PrepareError> {
     let (tell, hear) = mpsc::channel();
-    compiler.request(program, reads(module), Box::new(move |result| tell.send(result).unwrap()));
+    compiler.request(program, OWNER, reads(module), Box::new(move |result| tell.send(result).unwrap()));
     hear.recv_timeout(DEADLINE).expect("no answer")
 }
 
@@ -193,7 +194,7 @@ fn a_module_is_compiled_once_however_many_ask() {
             count.fetch_add(1, Ordering::SeqCst);
             Ok(Bytes::copy_from_slice(&module))
         });
-        compiler.request(&program, read, Box::new(move |result| tell.send(result.unwrap()).unwrap()));
+        compiler.request(&program, OWNER, read, Box::new(move |result| tell.send(result.unwrap()).unwrap()));
     }
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -230,7 +231,7 @@ fn the_disk_keeps_the_best_code() {
     let compiler = on_disk(dir.path());
     let read: Read = Arc::new(|| panic!("the code is on disk"));
     let (tell, hear) = mpsc::channel();
-    compiler.request(&program, read, Box::new(move |result| tell.send(result).unwrap()));
+    compiler.request(&program, OWNER, read, Box::new(move |result| tell.send(result).unwrap()));
     let code = hear.recv_timeout(DEADLINE).unwrap().unwrap();
     assert_eq!(code.tier(), Tier::Optimised);
     assert_eq!((compiler.status().loaded, compiler.status().compiled), (1, 0));
@@ -300,6 +301,49 @@ fn the_least_used_code_goes_when_there_is_no_room() {
     }
     assert!(compiler.get(&function(&modules[5], "answer")).is_some(), "the last one stays");
     assert!(compiler.get(&function(&modules[0], "answer")).is_none(), "the first one is forgotten");
+}
+
+#[test]
+fn an_owner_with_many_modules_delays_anothers_by_one() {
+    const OTHER: PeerId = PeerId([8; 32]);
+    let compiler = compiler(config(How::Here));
+    let (tell, begun) = mpsc::channel();
+    let mut gates = BTreeMap::new();
+    let mut ask = |name: u32, owner| {
+        let module = function_module(&format!("(func (export \"weft_fn_{name}\"))"));
+        let program = command(&module);
+        let (open, gate) = mpsc::channel::<()>();
+        let (gate, tell) = (Mutex::new(gate), tell.clone());
+        // Whoever compiles it says so, and waits.
+        let read: Read = Arc::new(move || {
+            tell.send(name).unwrap();
+            gate.lock().unwrap().recv().unwrap();
+            Ok(Bytes::copy_from_slice(&module))
+        });
+        compiler.request(&program, owner, read, Box::new(|result| drop(result.unwrap())));
+        gates.insert(name, open);
+    };
+    let next = || begun.recv_timeout(DEADLINE).unwrap();
+    for name in 0..100 {
+        ask(name, OWNER);
+    }
+    // Both threads have one.
+    let mut first = [next(), next()];
+    first.sort_unstable();
+    assert_eq!(first, [0, 1]);
+    ask(1000, OTHER);
+    // One of them goes on; the other stays where it is.
+    gates[&0].send(()).unwrap();
+    assert_eq!(next(), 2);
+    gates[&2].send(()).unwrap();
+    assert_eq!(next(), 1000);
+    gates[&1000].send(()).unwrap();
+    assert_eq!(next(), 3);
+    for gate in gates.values() {
+        // Those that were let go are let go again, which nobody hears.
+        let _gone = gate.send(());
+    }
+    wait_until("all are compiled", || compiler.status().compiled == 101);
 }
 
 /// Each module's code is an open file, and modules are anybody's: fuzzing found one more for each of 4,096.
@@ -446,7 +490,7 @@ fn a_child_that_is_killed_while_it_compiles_costs_a_retry() {
     let module = large(4000);
     let program = function(&module, "answer");
     let (tell, hear) = mpsc::channel();
-    compiler.request(&program, reads(&module), Box::new(move |result| tell.send(result).unwrap()));
+    compiler.request(&program, OWNER, reads(&module), Box::new(move |result| tell.send(result).unwrap()));
     let mut victims = Vec::new();
     wait_until("a child", || {
         victims = processes("the_victim");

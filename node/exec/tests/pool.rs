@@ -63,8 +63,17 @@ fn outcomes_of_all_kinds_come_home() {
         let gone = Payload::Blob { id: BlobId::of(b"nowhere"), bytes: 7 };
         let task = TaskId([1; 32]);
         slots.pool.submit(vec![
-            (RunId(1), Work { task, program: Arc::clone(&program), input: big, stream: false }),
-            (RunId(2), Work { task, program, input: gone, stream: false }),
+            (
+                RunId(1),
+                Work {
+                    task,
+                    owner: support::OWNER,
+                    program: Arc::clone(&program),
+                    input: big,
+                    stream: false,
+                },
+            ),
+            (RunId(2), Work { task, owner: support::OWNER, program, input: gone, stream: false }),
             (RunId(3), work(&Arc::new(function(b"a module that is not here", "x")), b"")),
             (RunId(4), work(&Arc::new(command(&hello)), &[8; INLINE_BYTES_MAX])),
         ]);

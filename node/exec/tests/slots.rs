@@ -278,7 +278,7 @@ fn long_inputs_and_outputs_pass_as_files() {
         let input = vec![5_u8; 60_000];
         let payload = Payload::Blob { id: slots.blobs.put(&input), bytes: 60_000 };
         let task = program.task_id(&payload);
-        let one = Work { task, program, input: payload.clone(), stream: false };
+        let one = Work { task, owner: support::OWNER, program, input: payload.clone(), stream: false };
         // More than are open at once.
         slots.pool.submit((0..300).map(|run| (RunId(run), one.clone())).collect());
         for (_, report) in slots.collect(300) {
@@ -339,7 +339,10 @@ fn a_length_that_is_not_true_loses_the_task_and_nothing_else() {
             let with_files = only(slots.collect(1)).1.outcome;
             let program = Arc::new(plain.clone());
             let task = program.task_id(&blob);
-            slots.pool.submit(vec![(RunId(2), Work { task, program, input: blob, stream: false })]);
+            slots.pool.submit(vec![(
+                RunId(2),
+                Work { task, owner: support::OWNER, program, input: blob, stream: false },
+            )]);
             let with_input = only(slots.collect(1)).1.outcome;
             for outcome in [with_files, with_input] {
                 if claim == bytes {

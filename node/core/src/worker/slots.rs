@@ -198,7 +198,7 @@ impl Worker {
         self.busy_by.add(held.class, held.width);
         let task = *held.task.get_or_insert_with(|| held.key.task_id(&held.input));
         let (program, input) = (Arc::clone(&held.program), held.input.clone());
-        let work = Work { task, program, input, stream: held.terms.stream };
+        let work = Work { task, owner: held.owner, program, input, stream: held.terms.stream };
         ctx.emit(Effect::Execute { run, work });
     }
 

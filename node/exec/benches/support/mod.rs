@@ -10,7 +10,7 @@ use wasmtime::{
     Caller, Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Module,
     PoolingAllocationConfig, Store,
 };
-use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, RunId, Work};
+use weft_core::{BlobId, Entry, Limits, Outcome, Payload, PeerId, Profile, Program, RunId, Work};
 use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, Slots};
 
 /// A function module called on bare wasmtime: a fresh store and instance each time, nothing else.
@@ -196,7 +196,13 @@ impl PoolBench {
         let work = |run| {
             (
                 RunId(run),
-                Work { task, program: Arc::clone(&self.program), input: input.clone(), stream: false },
+                Work {
+                    task,
+                    owner: PeerId([0; 32]),
+                    program: Arc::clone(&self.program),
+                    input: input.clone(),
+                    stream: false,
+                },
             )
         };
         let tasks = usize::try_from(tasks).unwrap();

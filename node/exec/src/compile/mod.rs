@@ -17,6 +17,7 @@ pub(crate) mod child;
 #[cfg(target_os = "linux")]
 mod desk;
 pub(crate) mod intake;
+mod line;
 mod settings;
 mod shelf;
 #[cfg(target_os = "linux")]
@@ -33,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wasmtime::Engine;
-use weft_core::Program;
+use weft_core::{PeerId, Program};
 
 use crate::MODULE_BYTES_MAX;
 use crate::code::{Code, Tier};
@@ -125,14 +126,14 @@ impl Compiler {
         Some(verdict.map_err(PrepareError::from))
     }
 
-    /// Asks for the program's code; `on_done` is called once, with it or with the reason why there is none, at once
+    /// Asks for the program's code, for a task of this owner: owners take turns. `on_done` is called once, with it or with the reason why there is none, at once
     /// when that is known. Later, [`Compiler::get`] may give better code. Never waits.
-    pub fn request(&self, program: &Program, read: Read, on_done: OnDone) {
+    pub fn request(&self, program: &Program, owner: PeerId, read: Read, on_done: OnDone) {
         let shared = &self.0.0;
         if program.module_bytes > MODULE_BYTES_MAX {
             return on_done(Err(PrepareError::TooLong { bytes: program.module_bytes }));
         }
-        let job = Job { spot: spot(program), read };
+        let job = Job { spot: spot(program), owner, read };
         let mut shelf = shared.shelf();
         let claim = shelf.request(job, on_done);
         let start = shelf.wants(Pace::Fast, FAST_THREADS);

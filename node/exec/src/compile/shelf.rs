@@ -1,13 +1,14 @@
 //! What is known of each module, who waits for it, and what is to be compiled: plain data under the compiler's lock. It
 //! compiles nothing, reads nothing and never waits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use weft_core::BlobId;
+use weft_core::{BlobId, PeerId};
 
+use super::line::{Most, Queue};
 use super::{CompilerStatus, OnDone, Pace, Read, refusal};
 use crate::code::{Code, Tier};
 use crate::engines::EngineKey;
@@ -18,9 +19,9 @@ const PLACES_MAX: usize = 4096;
 /// Modules whose code is kept at once: on Linux each is an open file.
 const CODES_MAX: usize = 256;
 /// Modules that may wait to be compiled.
-const FAST_MAX: usize = 256;
+const FAST_MAX: Most = Most { all: 256, each: 192 };
 /// Modules that may wait to be optimised; one beyond it stays on its baseline code.
-const SLOW_MAX: usize = 64;
+const SLOW_MAX: Most = Most { all: 64, each: 48 };
 
 /// Names a module and the engine that runs it.
 pub(super) type Spot = (BlobId, EngineKey);
@@ -31,6 +32,8 @@ pub(super) type Verdict = Result<Arc<Code>, Refusal>;
 /// Something to compile.
 pub(super) struct Job {
     pub(super) spot: Spot,
+    /// Whose task needs it.
+    pub(super) owner: PeerId,
     pub(super) read: Read,
 }
 
@@ -88,14 +91,17 @@ impl Place {
 }
 
 /// One kind of thread, and what it has to do.
-#[derive(Default)]
 struct Line {
-    queue: VecDeque<Job>,
+    queue: Queue<Job>,
     threads: usize,
     busy: usize,
 }
 
 impl Line {
+    fn new(most: Most) -> Self {
+        Self { queue: Queue::new(most), threads: 0, busy: 0 }
+    }
+
     /// Counts one more thread, if there is work for it and it is allowed.
     fn wants(&mut self, most: usize) -> bool {
         let more = self.threads < most && self.busy + self.queue.len() > self.threads;
@@ -123,8 +129,8 @@ impl Shelf {
     pub(super) fn new(most_bytes: u64, late_for: Duration) -> Self {
         Self {
             places: BTreeMap::new(),
-            fast: Line::default(),
-            slow: Line::default(),
+            fast: Line::new(FAST_MAX),
+            slow: Line::new(SLOW_MAX),
             uses: 0,
             codes: 0,
             code_bytes: 0,
@@ -162,7 +168,7 @@ impl Shelf {
 
     /// Notes who wants to know, and what is to do for it.
     pub(super) fn request(&mut self, job: Job, on_done: OnDone) -> Claim {
-        let full = self.fast.queue.len() >= FAST_MAX;
+        let full = !self.fast.queue.has_room(job.owner);
         let place = self.place(job.spot);
         if let Some(verdict) = &place.verdict {
             return Claim::Known(on_done, verdict.clone());
@@ -176,7 +182,7 @@ impl Shelf {
         }
         place.making = true;
         place.waiting.push(on_done);
-        self.fast.queue.push_back(job);
+        self.fast.queue.push(job.owner, job);
         Claim::Queued
     }
 
@@ -206,10 +212,10 @@ impl Shelf {
 
     /// Queues a module whose baseline code is there.
     pub(super) fn queue_slow(&mut self, job: Job) {
-        if self.slow.queue.len() >= SLOW_MAX {
-            self.upgraded(job.spot, None);
+        if self.slow.queue.has_room(job.owner) {
+            self.slow.queue.push(job.owner, job);
         } else {
-            self.slow.queue.push_back(job);
+            self.upgraded(job.spot, None);
         }
     }
 
@@ -230,7 +236,7 @@ impl Shelf {
     /// The next thing to do for a thread.
     pub(super) fn take(&mut self, pace: Pace) -> Option<Job> {
         let line = self.line(pace);
-        let job = line.queue.pop_front()?;
+        let job = line.queue.pop()?;
         line.busy += 1;
         Some(job)
     }
@@ -252,7 +258,7 @@ impl Shelf {
         if line.threads > 0 {
             return Vec::new();
         }
-        let jobs = std::mem::take(&mut line.queue);
+        let jobs = line.queue.take();
         let mut unheard = Vec::new();
         for job in jobs {
             let Some(place) = self.places.get_mut(&job.spot) else { continue };
@@ -270,8 +276,7 @@ impl Shelf {
     /// Ends the threads when they are done with what they do.
     pub(super) fn quit(&mut self) {
         self.quit = true;
-        self.fast.queue.clear();
-        self.slow.queue.clear();
+        drop((self.fast.queue.take(), self.slow.queue.take()));
     }
 
     /// Whether the threads are to end.

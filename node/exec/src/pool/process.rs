@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
-use weft_core::{Outcome, Program, Report, RunId, Work};
+use weft_core::{Outcome, PeerId, Program, Report, RunId, Work};
 
 use super::assigned::{Asked, Ending};
 use super::carrier::Carriers;
@@ -321,7 +321,7 @@ impl Front {
         for errand in errands {
             match errand {
                 Errand::Spawn(id) => self.keeper.spawn(id),
-                Errand::Program(Wish::Code(key, program)) => self.compile(key, &program),
+                Errand::Program(Wish::Code(key, program, owner)) => self.compile(key, &program, owner),
                 other @ (Errand::Program(Wish::Files(..)) | Errand::Input(..) | Errand::Store(_)) => {
                     self.carriers.send(other);
                 }
@@ -333,14 +333,14 @@ impl Front {
     }
 
     /// Asks for a module's code, which may be there already.
-    fn compile(&self, key: CodeKey, program: &Arc<Program>) {
+    fn compile(&self, key: CodeKey, program: &Arc<Program>, owner: PeerId) {
         let (me, blobs, module) = (self.me.clone(), Arc::clone(&self.blobs), program.module);
         let told = Box::new(move |code: Result<Arc<Code>, PrepareError>| {
             if let Some(front) = me.upgrade() {
                 front.compiled(key, code.map_err(|error| error.outcome()));
             }
         });
-        self.compiler.request(program, Arc::new(move || blobs.read(module)), told);
+        self.compiler.request(program, owner, Arc::new(move || blobs.read(module)), told);
     }
 
     /// Takes better code where it has come meanwhile.

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use weft_core::{BlobId, Outcome, Program};
+use weft_core::{BlobId, Outcome, PeerId, Program};
 
 use super::child::WORK_MAX;
 use super::state::Waiting;
@@ -54,8 +54,8 @@ pub(super) enum Lacks {
 /// Something to be had from elsewhere.
 #[derive(Debug)]
 pub(super) enum Wish {
-    /// Code for this program.
-    Code(CodeKey, Arc<Program>),
+    /// Code for this program, of which this owner has a task.
+    Code(CodeKey, Arc<Program>, PeerId),
     /// The files of the program of this number.
     Files(u32, BlobId),
 }
@@ -178,8 +178,8 @@ impl Programs {
         }
     }
 
-    /// What is missing for a task of this program; it is asked for once.
-    pub(super) fn lacks(&mut self, number: u32) -> Lacks {
+    /// What is missing for this owner's task of this program; it is asked for once.
+    pub(super) fn lacks(&mut self, number: u32, owner: PeerId) -> Lacks {
         let Some(entry) = self.programs.get_mut(&number) else {
             return Lacks::Failed(Outcome::Lost("the program was forgotten".into()));
         };
@@ -190,7 +190,7 @@ impl Programs {
             (CodeState::Failed(outcome), _) => Lacks::Failed(outcome.clone()),
             (CodeState::Unknown, _) => {
                 code.state = CodeState::Asked;
-                self.wishes.push(Wish::Code(entry.key, Arc::clone(&entry.program)));
+                self.wishes.push(Wish::Code(entry.key, Arc::clone(&entry.program), owner));
                 Lacks::Code
             }
             (CodeState::Asked, _) => Lacks::Code,

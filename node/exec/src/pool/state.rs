@@ -158,7 +158,7 @@ impl State {
         let waiting =
             Box::new(Waiting { run, place, work, program, since_us, compile_us: 0, deaths: 0, input: None });
         // Asked for now, so that it is there when the task's turn comes.
-        match self.programs.lacks(program) {
+        match self.programs.lacks(program, waiting.work.owner) {
             Lacks::Nothing => drop(self.queue.insert(place, waiting)),
             Lacks::Code | Lacks::Files => self.programs.park(place, waiting),
             Lacks::Failed(outcome) => self.give_up(waiting, outcome),
@@ -284,7 +284,7 @@ impl State {
         let (mut given, mut left) = (0, 0);
         while given < share {
             let Some((place, waiting)) = self.queue.pop_first() else { break };
-            match self.programs.lacks(waiting.program) {
+            match self.programs.lacks(waiting.program, waiting.work.owner) {
                 Lacks::Nothing => {}
                 Lacks::Code | Lacks::Files => {
                     self.programs.park(place, waiting);

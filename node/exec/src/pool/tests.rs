@@ -13,7 +13,8 @@ use bytes::Bytes;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use weft_core::{
-    BlobId, Entry, Limit, Limits, Outcome, Payload, Profile, Program, Report, RunId, Stream, Usage, Work,
+    BlobId, Entry, Limit, Limits, Outcome, Payload, PeerId, Profile, Program, Report, RunId, Stream, Usage,
+    Work,
 };
 
 use super::carrier::Carriers;
@@ -96,7 +97,10 @@ impl Liar {
         liar.say(&FromSlot::Ready { protocol: PROTOCOL, confinement }, []);
         let input = Payload::empty();
         let task = program.task_id(&input);
-        liar.front.submit(vec![(RunId(7), Work { task, program: Arc::new(program), input, stream })]);
+        liar.front.submit(vec![(
+            RunId(7),
+            Work { task, owner: PeerId([0; 32]), program: Arc::new(program), input, stream },
+        )]);
         liar.wait_task();
         liar
     }
@@ -166,7 +170,7 @@ impl Liar {
         let program = Arc::new(program(wall_ms));
         let input = Payload::empty();
         let task = program.task_id(&input);
-        let work = Work { task, program, input, stream: false };
+        let work = Work { task, owner: PeerId([0; 32]), program, input, stream: false };
         liar.front.submit(vec![(RunId(8), work.clone()), (RunId(9), work)]);
         let has = liar.front.lock().children.values().map(|child| child.tasks.len()).collect::<Vec<_>>();
         assert_eq!(has, [2], "both are its own at once");

@@ -275,7 +275,7 @@ impl Shared {
     }
 
     fn execute(self: &Arc<Self>, run: RunId, work: &Work, stop: &Stop) -> Report {
-        let Work { task, program, input, stream } = work;
+        let Work { task, owner: _, program, input, stream } = work;
         if let Some(report) = too_long(work, false, self.sandbox.memory_max_bytes(), |id| self.blobs.len(id))
         {
             return report;

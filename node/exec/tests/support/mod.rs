@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use weft_core::{
-    BlobId, Entry, Limit, Limits, Outcome, Payload, Profile, Program, Report, RunId, TaskId, Trap, Work,
+    BlobId, Entry, Limit, Limits, Outcome, Payload, PeerId, Profile, Program, Report, RunId, TaskId, Trap,
+    Work,
 };
 use weft_exec::{
     BlobAccess, Finished, Given, Pool, PoolConfig, PoolEvent, PoolStatus, Prepared, Sandbox, SandboxConfig,
     Stop,
 };
+
+/// Whose tasks these are.
+pub(crate) const OWNER: PeerId = PeerId([7; 32]);
 
 /// No test waits longer than this for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -275,7 +279,7 @@ impl Slots {
 
 pub(crate) fn work(program: &Arc<Program>, input: &[u8]) -> Work {
     let input = Payload::inline(input);
-    Work { task: program.task_id(&input), program: Arc::clone(program), input, stream: false }
+    Work { task: program.task_id(&input), owner: OWNER, program: Arc::clone(program), input, stream: false }
 }
 
 pub(crate) fn task(byte: u8) -> TaskId {
