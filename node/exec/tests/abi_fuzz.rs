@@ -481,3 +481,17 @@ fn guests() {
     let [all, done] = host.counts.map(AtomicU64::into_inner);
     assert!(done * 20 > all && done < all, "{done} of {all} ended well: this tests little");
 }
+
+/// Found by guest 18,896 of a run, in the model: a long error text goes to the errors, whole.
+#[test]
+fn a_long_error_text_ends_as_the_model_says() {
+    let host = Host::start();
+    for (chars, errors_bytes) in
+        [(2047, 0), (2048, 0), (2049, 2048), (2049, 2049), (3000, 2999), (3000, 5000)]
+    {
+        let guest =
+            Guest { data: vec![1], data_at: 0, room: Room::Honest, answer: (0, chars + 1), ..Guest::of(&[]) };
+        let limits = Limits { output_bytes: 10_000, errors_bytes, ..guest.limits };
+        host.check(&Guest { limits, ..guest });
+    }
+}
