@@ -307,7 +307,7 @@ fn a_job_comes_after_others_and_is_skipped_when_one_failed() {
     listed(3);
     let undaunted = run_after(&failing, &["--even-if-failed"]);
     listed(4);
-    let glad = run_after(&succeeding[..8], &[]);
+    let glad = run_after(succeeding.get(..8).unwrap(), &[]);
     let last = listed(5);
     eventually(MEET, "the job waits for the other", || {
         let why = host.json(&["why", &last, "--json"]);

@@ -18,9 +18,9 @@ use std::time::Instant;
 
 use weft_core::message::{Ahead, Call, Capacity, Class, Delivery, Grant, Needs, Place};
 use weft_core::{
-    BidId, BlobId, CallId, Command, Effect, Engine, Entry, Event, Gossip, Input, JobId, Join, LeaseId,
-    Limits, MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Policy, Profile, Program, Report,
-    RunId, Submission, Terms, Time, Usage,
+    BidId, BlobId, CallId, Command, Effect, Engine, Entry, Event, Gossip, Input, JobId, LeaseId, Limits,
+    MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Profile, Program, Report, RunId, Submission,
+    Terms, Time, Usage,
 };
 
 const ROUNDS: u64 = 5;
@@ -195,18 +195,7 @@ fn program() -> Arc<Program> {
 }
 
 fn submission(job: JobId, inputs: Vec<Payload>, terms: Terms) -> Submission {
-    Submission {
-        job,
-        program: program(),
-        needs: Needs::default(),
-        class: Class::Batch,
-        terms,
-        policy: Policy::DEFAULT,
-        inputs,
-        closed: true,
-        after: Vec::new(),
-        join: Join::AllSucceeded,
-    }
+    Submission { terms, ..Submission::new(job, program(), inputs) }
 }
 
 /// Submits so many jobs that come after one which does not end.

@@ -138,6 +138,25 @@ pub struct Submission {
     pub join: Join,
 }
 
+impl Submission {
+    /// A job of these tasks and no more, which wants nothing in particular.
+    #[must_use]
+    pub fn new(job: JobId, program: Arc<Program>, inputs: Vec<Payload>) -> Self {
+        Self {
+            job,
+            program,
+            needs: Needs::default(),
+            class: Class::Batch,
+            terms: Terms::default(),
+            policy: Policy::DEFAULT,
+            inputs,
+            closed: true,
+            after: Vec::new(),
+            join: Join::AllSucceeded,
+        }
+    }
+}
+
 /// How the parents of a job must have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Join {

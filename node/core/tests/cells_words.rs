@@ -72,18 +72,7 @@ impl Alone {
     }
 
     fn submit(&mut self, needs: Needs) {
-        let what = Submission {
-            job: JobId(1),
-            program: program(),
-            needs,
-            class: Class::Batch,
-            terms: Terms::default(),
-            policy: Policy::DEFAULT,
-            inputs: vec![Payload::inline(b"in")],
-            closed: true,
-            after: Vec::new(),
-            join: Join::AllSucceeded,
-        };
+        let what = Submission { needs, ..Submission::new(JobId(1), program(), vec![Payload::inline(b"in")]) };
         self.input(Input::Command(Command::Submit(what)));
     }
 
@@ -309,18 +298,8 @@ fn a_claim_that_is_too_large_is_believed_within_a_bound() {
     }
     alone.input(Input::Heard { origin: honest, gossip: Gossip::Exchange { slots: 100 } });
     alone.input(Input::Heard { origin: liar, gossip: Gossip::Exchange { slots: u32::MAX } });
-    let what = Submission {
-        job: JobId(1),
-        program: program(),
-        needs: Needs::default(),
-        class: Class::Batch,
-        terms: Terms::default(),
-        policy: Policy::DEFAULT,
-        inputs: (0..100u8).map(|number| Payload::inline(&[number])).collect(),
-        closed: true,
-        after: Vec::new(),
-        join: Join::AllSucceeded,
-    };
+    let inputs = (0..100u8).map(|number| Payload::inline(&[number])).collect();
+    let what = Submission::new(JobId(1), program(), inputs);
     alone.input(Input::Command(Command::Submit(what)));
     let sought: u32 = alone.seeks().iter().filter(|(to, _)| *to == honest).map(|(_, seek)| seek.count).sum();
     assert!(sought >= 15, "{sought} of 100 are sought at the honest cell");

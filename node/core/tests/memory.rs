@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use weft_core::message::{Class, Needs};
+use weft_core::message::Class;
 use weft_core::*;
 
 /// The system's allocator, which counts.
@@ -90,16 +90,9 @@ fn submission() -> Submission {
         limits: Limits::DEFAULT,
     };
     Submission {
-        job: JobId(1),
-        program: Arc::new(program),
-        needs: Needs::default(),
-        class: Class::Batch,
         terms: Terms { memo: false, ..Terms::default() },
-        policy: Policy::DEFAULT,
-        inputs: Vec::new(),
         closed: false,
-        after: Vec::new(),
-        join: Join::AllSucceeded,
+        ..Submission::new(JobId(1), Arc::new(program), Vec::new())
     }
 }
 

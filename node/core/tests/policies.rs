@@ -160,16 +160,8 @@ fn why_names_who_takes_no_task_of_a_class() {
         limits: Limits::DEFAULT,
     };
     let what = Submission {
-        job: JOB,
-        program: program.into(),
-        needs: Needs::default(),
         class: Class::Interactive,
-        terms: Terms::default(),
-        policy: Policy::DEFAULT,
-        inputs: mesh.fresh_inputs(1),
-        closed: true,
-        after: Vec::new(),
-        join: Join::AllSucceeded,
+        ..Submission::new(JOB, program.into(), mesh.fresh_inputs(1))
     };
     drop(picky.handle(Time::ZERO, Input::Command(Command::Submit(what))));
     let answers = picky.why(Time::ZERO, JOB, 0).map(|why| why.answers).unwrap_or_default();

@@ -110,11 +110,15 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         policy,
         detached,
         after,
-        join: match join {
-            api::Join::AllSucceeded => Join::AllSucceeded,
-            api::Join::AllEnded => Join::AllEnded,
-        },
+        join: join_in(join),
     })
+}
+
+fn join_in(join: api::Join) -> Join {
+    match join {
+        api::Join::AllSucceeded => Join::AllSucceeded,
+        api::Join::AllEnded => Join::AllEnded,
+    }
 }
 
 fn limits(limits: WireLimits) -> Result<Limits, ApiError> {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use weft_core::message::{Bid, Class, Message, Needs};
+use weft_core::message::{Bid, Class, Message};
 use weft_core::*;
 
 pub(crate) const JOB: JobId = JobId(0xa11ce);
@@ -123,18 +123,7 @@ impl Mesh {
             profile: Profile::Pure,
             limits: Limits::DEFAULT,
         };
-        let mut what = Submission {
-            job: JOB,
-            program: Arc::new(program),
-            needs: Needs::default(),
-            class: Class::Batch,
-            terms: Terms::default(),
-            policy: Policy::DEFAULT,
-            inputs: self.fresh_inputs(tasks),
-            closed: true,
-            after: Vec::new(),
-            join: Join::AllSucceeded,
-        };
+        let mut what = Submission::new(JOB, Arc::new(program), self.fresh_inputs(tasks));
         change(&mut what);
         self.input(node, Input::Command(Command::Submit(what)));
     }

@@ -10,8 +10,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use weft_core::{
-    Command, Effect, Engine, Event, Gossip, Input, Join, MeshConfig, Message, NodeConfig, Outcome, Payload,
-    PeerId, Report, RunId, Submission, Time, Usage, cell_of, cells_for,
+    Command, Effect, Engine, Event, Gossip, Input, MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId,
+    Report, RunId, Submission, Time, Usage, cell_of, cells_for,
 };
 
 use super::tally::Tally;
@@ -284,18 +284,9 @@ impl Lean {
             let words = [job, *service, index].map(u32::to_le_bytes);
             Payload::inline(words.as_flattened())
         });
-        Submission {
-            job: weft_core::JobId(u64::from(job)),
-            program: Arc::clone(&self.program),
-            needs: weft_core::message::Needs::default(),
-            class: weft_core::message::Class::Batch,
-            terms: weft_core::Terms { memo: false, receipts: false, stream: false },
-            policy: weft_core::Policy::DEFAULT,
-            inputs: inputs.collect(),
-            closed: true,
-            after: Vec::new(),
-            join: Join::AllSucceeded,
-        }
+        let (name, program) = (weft_core::JobId(u64::from(job)), Arc::clone(&self.program));
+        let terms = weft_core::Terms { memo: false, receipts: false, stream: false };
+        Submission { terms, ..Submission::new(name, program, inputs.collect()) }
     }
 
     fn on_ran(&mut self, host: u32, run: RunId, job: u32) {

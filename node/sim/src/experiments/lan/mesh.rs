@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weft_core::message::{Class, Needs};
+use weft_core::message::Class;
 use weft_core::{
-    BlobId, Command, Effect, Engine, Entry, Event as Told, Gossip, Input, JobId, Join, Limits, MeshConfig,
-    Message, NodeConfig, Outcome, Payload, PeerId, Policy, Profile, Program, Report, RunId, Submission,
-    Terms, Time, Usage,
+    BlobId, Command, Effect, Engine, Entry, Event as Told, Gossip, Input, JobId, Limits, MeshConfig, Message,
+    NodeConfig, Outcome, Payload, PeerId, Profile, Program, Report, RunId, Submission, Time, Usage,
 };
 
 use super::slots::{Begun, Slots};
@@ -145,18 +144,7 @@ impl LeanMesh {
 
     /// A closed job without tasks.
     fn submission(&self, job: JobId) -> Submission {
-        Submission {
-            job,
-            program: Arc::clone(&self.program),
-            needs: Needs::default(),
-            class: Class::Batch,
-            terms: Terms::default(),
-            policy: Policy::DEFAULT,
-            inputs: Vec::new(),
-            closed: true,
-            after: Vec::new(),
-            join: Join::AllSucceeded,
-        }
+        Submission::new(job, Arc::clone(&self.program), Vec::new())
     }
 
     /// A host's user will submit a job of tasks that run so long, at that time; all in microseconds. Its wishes are
