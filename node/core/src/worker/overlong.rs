@@ -6,13 +6,14 @@ use alloc::collections::VecDeque;
 
 use super::{Stage, Worker, window};
 use crate::id::RunId;
-use crate::message::Class;
 use crate::time::Time;
 
 /// Having run so many times as long as was thought, and this long at least, a task is no short one. The second keeps
 /// a machine's own hiccups out of it; in microseconds.
 const TIMES: u64 = 8;
 const LEAST_US: u64 = 5000;
+/// Tasks that are watched; beyond it the oldest is not, and counts as short until it ends.
+const WATCHED_MAX: usize = 4096;
 
 /// What the slots were given, in order, as far as it may still prove long.
 #[derive(Debug, Default)]
@@ -23,7 +24,11 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// The slots were given a task that is thought short.
     pub(super) fn push(&mut self, now: Time, run: RunId) {
+        if self.order.len() >= WATCHED_MAX {
+            self.order.pop_front();
+        }
         self.order.push_back((now, run));
     }
 
@@ -34,11 +39,10 @@ impl Given {
 
 impl Worker {
     /// Notes which of the tasks that run take much longer than was thought. Each is looked at once: the slots take
-    /// tasks in order, so that what is behind the first that may still be short has not run longer.
+    /// tasks in order, so that what is behind the first that may still be short has not run longer. Where all slots
+    /// have long ones, what waits behind them may be taken for one too: there is no slot for short ones either way.
     pub(super) fn notice_overlong(&mut self, now: Time) {
-        // When all slots have long ones, what is next has not begun.
-        while self.long_by.at_least(Class::Scavenger) < self.slots {
-            let Some((at, run)) = self.given.order.front().copied() else { return };
+        while let Some((at, run)) = self.given.order.front().copied() {
             let held = self.runs.get(&run);
             let held = held.filter(|held| held.stage == Stage::Handed && held.handed_at == at && !held.long);
             let service_us = held.map_or(0, |held| self.service_us(held));

@@ -192,7 +192,9 @@ impl Worker {
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Handed;
         held.handed_at = ctx.now;
-        self.given.push(ctx.now, run);
+        if !held.long {
+            self.given.push(ctx.now, run);
+        }
         held.queue_us = ctx.now.since_us(held.awarded_at);
         self.handed += 1;
         self.busy_by.add(held.class, held.width);
