@@ -65,6 +65,20 @@ fn results_are_taken_once_in_order_of_completion() {
 }
 
 #[test]
+fn a_refused_job_ends_with_the_reason_in_every_task() {
+    let table = table_with(JOB, false, 2);
+    let reason = Refusal::ParentUnknown { job: JobId(7) };
+    let words = reason.to_string();
+    table.record(Event::Refused { job: JOB, reason });
+    let Some(Taken::Results(results)) = take(&table, ALL) else { panic!("expected results") };
+    let told: Vec<_> = results.iter().map(|end| (end.index, &end.report.outcome)).collect();
+    let invalid = Outcome::Invalid(words);
+    assert_eq!(told, [(0, &invalid), (1, &invalid)]);
+    let Some(Taken::Ended(summary)) = take(&table, ALL) else { panic!("expected the end") };
+    assert_eq!((summary.tasks, summary.done, summary.failed), (2, 0, 2));
+}
+
+#[test]
 fn a_task_counts_once_and_only_if_it_is_one() {
     let table = table_with(JOB, false, 1);
     for index in [0, 0, 7] {
