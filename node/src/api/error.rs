@@ -28,6 +28,10 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, format!("no {what} {name}"))
     }
 
+    pub(super) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     pub(super) fn expected(mut self, expected: impl Into<String>) -> Self {
         self.body.expected = Some(expected.into());
         self

@@ -184,8 +184,10 @@ fn parents(api: &Api, names: &[String]) -> Result<Vec<JobId>, ApiError> {
         ApiError::bad(format!("no job {name} to come after"))
             .expected("a job of this node, as `weft jobs` shows it")
     };
-    let job = |name: &String| {
-        super::routes::find(api, name).map(|found| found.job).map_err(|_missing| unknown(name))
+    let job = |name: &String| match super::routes::find(api, name) {
+        Ok(found) => Ok(found.job),
+        Err(error) if error.is_not_found() => Err(unknown(name)),
+        Err(error) => Err(error),
     };
     names.iter().map(job).collect()
 }
