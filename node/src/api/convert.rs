@@ -244,7 +244,8 @@ fn limit_kind(limit: &Limit) -> api::LimitKind {
         Limit::Fuel { limit: _ } => api::LimitKind::Fuel,
         Limit::Output { limit_bytes: _ } => api::LimitKind::Output,
         Limit::Errors { limit_bytes: _ } => api::LimitKind::Errors,
-        Limit::FilesBytes { limit_bytes: _ } | Limit::Files { limit: _ } => api::LimitKind::Files,
+        Limit::FilesBytes { limit_bytes: _ } => api::LimitKind::Files,
+        Limit::Files { limit: _ } => api::LimitKind::FilesCount,
         Limit::Other(_) => api::LimitKind::Other,
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weft_client::Class;
+use weft_core::Limits;
 use weft_node::settings::{parse_bytes, parse_duration, parse_pair};
 
 use super::policy::PolicyArgs;
@@ -45,7 +46,7 @@ pub(crate) struct TaskArgs {
     /// Stop a task that ran longer, such as 500ms, 30s or 5m [default: 60s].
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Stop a task that asks for more memory, such as 64MiB [default: 256MiB].
+    /// Refuse a task more memory than this, such as 64MiB [default: 256MiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) memory: Option<u64>,
     /// Put a file, or a directory with everything in it, under /in, where tasks read it. May be repeated.
@@ -54,9 +55,18 @@ pub(crate) struct TaskArgs {
     /// link inside a directory must stay in it.
     #[arg(long, value_name = "PATH[:/in/NAME]", value_parser = Given::parse)]
     pub(crate) input: Vec<Given>,
-    /// Stop a task that keeps more than this under /tmp and /out together [default: 64MiB].
+    /// Stop a task that keeps more than this under /tmp and /out together, up to 1GiB [default: 64MiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) files_limit: Option<u64>,
+    /// Stop a task that makes more files and directories under /tmp and /out together [default: 10000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(Limits::MAX.files)))]
+    pub(crate) files_count: Option<u32>,
+    /// Stop a task whose output is longer, up to 256MiB [default: 64MiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) output_limit: Option<u64>,
+    /// Stop a task that writes more to its standard error, up to 16MiB [default: 1MiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) errors_limit: Option<u64>,
     /// Stop a task that used N units of fuel, about one an instruction: the same number on every node. Counting costs
     /// running time.
     #[arg(long, value_name = "N")]

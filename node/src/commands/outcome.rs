@@ -112,7 +112,11 @@ pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
         Outcome::Limit { which, limit: _ } => match which {
             LimitKind::Time | LimitKind::Fuel => 124,
             LimitKind::Memory => 137,
-            LimitKind::Output | LimitKind::Errors | LimitKind::Files | LimitKind::Other => super::EXIT_OWN,
+            LimitKind::Output
+            | LimitKind::Errors
+            | LimitKind::Files
+            | LimitKind::FilesCount
+            | LimitKind::Other => super::EXIT_OWN,
         },
         Outcome::Invalid { .. } | Outcome::Lost { .. } | Outcome::Skipped { .. } => super::EXIT_OWN,
         Outcome::Expired { .. } => 124,
@@ -124,18 +128,29 @@ pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
 pub(crate) fn words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done | Outcome::Failed(_) | Outcome::Trapped { .. } => outcome.to_string(),
-        Outcome::Limit { which: LimitKind::Time, limit } => format!("was stopped, {limit}; see --timeout"),
-        Outcome::Limit { which: LimitKind::Memory, limit } => format!("was stopped, {limit}; see --memory"),
-        Outcome::Limit { which: LimitKind::Files, limit } => {
-            format!("was stopped, {limit}; see --files-limit")
-        }
-        Outcome::Limit { which: LimitKind::Fuel, limit } => format!("was stopped, {limit}; see --fuel"),
-        Outcome::Limit { which: _, limit } => format!("was stopped, {limit}"),
+        Outcome::Limit { which, limit } => match flag_of(*which) {
+            Some(flag) => format!("was stopped, {limit}; see {flag}"),
+            None => format!("was stopped, {limit}"),
+        },
         Outcome::Invalid { reason } => format!("can't run: {reason}"),
         Outcome::Cancelled => String::from("was cancelled"),
         Outcome::Lost { reason } => format!("was lost: {reason}"),
         Outcome::Expired { reason } => format!("expired: {reason}"),
         Outcome::Skipped { reason } => format!("was skipped: {reason}"),
+    }
+}
+
+/// The flag of `weft run` and `weft map` that moves this limit; what is `Other` says itself what to do.
+fn flag_of(limit: LimitKind) -> Option<&'static str> {
+    match limit {
+        LimitKind::Time => Some("--timeout"),
+        LimitKind::Memory => Some("--memory"),
+        LimitKind::Fuel => Some("--fuel"),
+        LimitKind::Output => Some("--output-limit"),
+        LimitKind::Errors => Some("--errors-limit"),
+        LimitKind::Files => Some("--files-limit"),
+        LimitKind::FilesCount => Some("--files-count"),
+        LimitKind::Other => None,
     }
 }
 
@@ -197,6 +212,25 @@ mod tests {
         assert_eq!(exit_code(&Outcome::Trapped { trap: String::new() }), 126);
         assert_eq!(exit_code(&Outcome::Expired { reason: String::new() }), 124);
         assert_eq!(exit_code(&Outcome::Invalid { reason: String::new() }), 125);
+    }
+
+    #[test]
+    fn the_sentence_of_each_limit_names_a_flag_that_exists() {
+        use clap::CommandFactory as _;
+        let cli = crate::cli::Cli::command();
+        for verb in ["run", "map"] {
+            let verb = cli.get_subcommands().find(|found| found.get_name() == verb).unwrap();
+            for which in LimitKind::ALL {
+                let limit = Outcome::Limit { which, limit: "the bound".into() };
+                let said = words(&limit);
+                let Some((_, flag)) = said.split_once("; see --") else {
+                    assert_eq!((which, said.as_str()), (LimitKind::Other, "was stopped, the bound"));
+                    continue;
+                };
+                let mut flags = verb.get_arguments().filter_map(clap::Arg::get_long);
+                assert!(flags.any(|found| found == flag), "{verb}: no --{flag}", verb = verb.get_name());
+            }
+        }
     }
 
     #[test]
