@@ -16,7 +16,7 @@ use crate::engines::EngineKey;
 use crate::function::{self, Answer};
 use crate::guest::{Bounds, Guest};
 use crate::module::{Door, Prepared, shorten};
-use crate::outcome::{Broken, of_broken, of_end};
+use crate::outcome::{Broken, of_broken, of_end, of_refused};
 use crate::sink::{Printer, SharedPrinter, Sink};
 use crate::stop::{Stop, Watch};
 use crate::vfs::{Error, Files, Left, PATH_BYTES_MAX, Vfs};
@@ -128,11 +128,15 @@ impl Attempt<'_> {
 
         // The reason that was noted when a run was ended is truer than the error which unwound it.
         let ended = store.data_mut().take_end().map(|end| of_end(end, command));
+        let refused = store.data_mut().take_refused();
         let exceeded = output.as_ref().and_then(Sink::exceeded).or_else(|| errors.exceeded());
         let exceeded = exceeded.map(Outcome::LimitExceeded);
         let (outcome, answer) = match result {
             Ok((outcome, answer)) => (exceeded.unwrap_or(outcome), answer),
-            Err(broken) => (exceeded.or(ended).unwrap_or_else(|| of_broken(broken, limits.fuel)), None),
+            Err(broken) => {
+                let broken = || of_broken(broken, limits.fuel, refused.as_ref());
+                (exceeded.or(ended).unwrap_or_else(broken), None)
+            }
         };
         let usage = Usage {
             memory_bytes: store.data().bounds.memory_bytes,
@@ -142,6 +146,8 @@ impl Attempt<'_> {
         let vfs = store.data_mut().files.take();
         drop(store);
         let (outcome, files) = leave(outcome, vfs, &errors);
+        // A task that has no room for it had its say.
+        let outcome = of_refused(outcome, refused, |text| drop(errors.push(text.as_bytes())));
         let output = answer.or_else(|| output.map(|output| output.take())).unwrap_or_default();
         Finished { outcome, output, errors: errors.take(), files, usage }
     }

@@ -18,7 +18,9 @@ pub(crate) mod child;
 mod desk;
 pub(crate) mod intake;
 mod line;
+mod proposals;
 mod settings;
+mod shape;
 mod shelf;
 #[cfg(target_os = "linux")]
 mod wire;
@@ -175,7 +177,7 @@ impl Compiler {
             shelf = shared.answered.wait(shelf).unwrap_or_else(PoisonError::into_inner);
         }
         drop(shelf);
-        let result = caught(|| Worker::new(shared, Pace::Fast).optimised(spot, read));
+        let result = caught(|| Worker::new(shared, Pace::Fast).optimised(spot, 0, read));
         shared.answer(spot, &result);
         result
     }

@@ -45,7 +45,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weft_core::{BlobId, Limit, Outcome, Report, RunId, Stream, Work};
 
-use crate::sandbox::SandboxError;
+use crate::sandbox::{PrepareError, SandboxError};
 
 /// Tasks that may wait for a slot. What is submitted beyond it is answered `Lost` at once.
 pub const QUEUE_MAX: usize = 65_536;

@@ -17,6 +17,7 @@ use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, Payload, Report, RunId, Work};
 
 use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, lower_priority, too_long};
+use crate::compile::Compiler;
 use crate::run::{Finished, Given, panic_text};
 use crate::sandbox::{Sandbox, SandboxConfig, SandboxError};
 use crate::sink::Printer;
