@@ -169,6 +169,7 @@ Settings come from flags, then environment, then file, then defaults:
   --slots      WEFT_SLOTS     slots = 8
   --slot-kind  WEFT_SLOT_KIND slot-kind = \"process\"
   --memory     WEFT_MEMORY    memory = \"512MiB\"
+  --module-limit WEFT_MODULE_LIMIT module-limit = \"256MiB\"
   --label      WEFT_LABEL     labels = { rack = \"3\", gpu = \"no\" }
   --class-min  WEFT_CLASS_MIN class-min = \"batch\"
   --accept     WEFT_ACCEPT    accept = [\"2f9c..\", \"71d0..\"]

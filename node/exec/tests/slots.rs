@@ -18,7 +18,7 @@ use support::{
     DEADLINE, Slots, command, command_module, echo, function, function_module, kinds, processes, work,
 };
 use weft_core::{Limit, Limits, Outcome, Payload, Profile, Program, Report, RunId, Work};
-use weft_exec::{Pool, PoolConfig, PoolEvent};
+use weft_exec::{MODULE_BYTES_MAX, Pool, PoolConfig, PoolEvent};
 
 /// Spins if its input begins with 1, and answers nothing else at once.
 fn fickle() -> Vec<u8> {
@@ -490,7 +490,13 @@ fn a_program_that_is_no_slot_is_told_at_the_start() {
             program: program.into(),
             args: args.iter().map(Into::into).collect(),
         };
-        let config = PoolConfig { slots: 1, kind, cache_dir: None, memory_max_bytes: 1 << 30 };
+        let config = PoolConfig {
+            slots: 1,
+            kind,
+            cache_dir: None,
+            memory_max_bytes: 1 << 30,
+            module_max_bytes: MODULE_BYTES_MAX,
+        };
         Pool::start(config, Arc::new(support::Blobs::default()), Arc::new(|| {})).unwrap_err().to_string()
     };
     assert!(start("/bin/false", &[]).contains("the slot died"));

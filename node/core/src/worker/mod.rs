@@ -182,6 +182,8 @@ pub(crate) struct Worker {
     bid_ends: BTreeSet<(Time, BidId)>,
     reserved: u32,
     reserved_by: PerClass,
+    /// Longest module whose tasks it takes.
+    module_bytes: u64,
     /// Slots of all that is held.
     held_slots: u32,
     /// A wide call keeps what becomes free, so that nothing is offered to strangers.
@@ -250,6 +252,7 @@ impl Worker {
             reserved_by: PerClass::default(),
             held_slots: 0,
             keeps: false,
+            module_bytes: node.module_bytes,
             runs: BTreeMap::new(),
             leases: BTreeMap::new(),
             held_by: PerClass::default(),

@@ -11,7 +11,7 @@ use wasmtime::{
     PoolingAllocationConfig, Store,
 };
 use weft_core::{BlobId, Entry, Limits, Outcome, Payload, PeerId, Profile, Program, RunId, Work};
-use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, Slots};
+use weft_exec::{BlobAccess, MODULE_BYTES_MAX, Pool, PoolConfig, PoolEvent, Slots};
 
 /// A function module called on bare wasmtime: a fresh store and instance each time, nothing else.
 pub(crate) struct Bare {
@@ -168,7 +168,13 @@ impl PoolBench {
         } else {
             Slots::Threads
         };
-        let config = PoolConfig { slots, kind, cache_dir: None, memory_max_bytes: 4 << 30 };
+        let config = PoolConfig {
+            slots,
+            kind,
+            cache_dir: None,
+            memory_max_bytes: 4 << 30,
+            module_max_bytes: MODULE_BYTES_MAX,
+        };
         let blobs = Arc::new(OneBlob(Bytes::copy_from_slice(module)));
         let pool = Pool::start(config, blobs, on_ready).unwrap();
         let program = Arc::new(Program {

@@ -57,6 +57,8 @@ pub(super) enum Errand {
 pub(super) struct State {
     pub(super) slots: usize,
     pub(super) memory_max_bytes: u64,
+    /// Longest module that it takes.
+    module_max_bytes: u64,
     pub(super) epoll: OwnedFd,
     pub(super) timer: OwnedFd,
     /// When the timer rings, if it does.
@@ -94,11 +96,12 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(slots: u32, memory_max_bytes: u64) -> std::io::Result<Self> {
+    pub(super) fn new(slots: u32, memory_max_bytes: u64, module_max_bytes: u64) -> std::io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         Ok(Self {
             slots: usize::try_from(slots).unwrap_or(usize::MAX),
             memory_max_bytes,
+            module_max_bytes,
             epoll: rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)?,
             timer: timerfd_create(TimerfdClockId::Monotonic, flags)?,
             armed: None,
@@ -146,9 +149,8 @@ impl State {
         if let Some(text) = self.broken.clone() {
             return self.answer(run, Report::bare(Outcome::Lost(text)));
         }
-        if let Some(report) =
-            super::too_long(&work, self.programs.knows(&work.program), self.memory_max_bytes, len)
-        {
+        let most = (self.memory_max_bytes, self.module_max_bytes);
+        if let Some(report) = super::too_long(&work, self.programs.knows(&work.program), most, len) {
             return self.answer(run, report);
         }
         let program = self.programs.enter(&work.program);

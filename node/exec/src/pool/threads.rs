@@ -81,12 +81,13 @@ impl Threads {
         blobs: Arc<dyn BlobAccess>,
         on_ready: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, SandboxError> {
-        let PoolConfig { slots, kind: _, cache_dir, memory_max_bytes } = config;
+        let PoolConfig { slots, kind: _, cache_dir, memory_max_bytes, module_max_bytes } = config;
         // A held guest keeps its instance.
         let sandbox = Sandbox::new(SandboxConfig {
             cache_dir: cache_dir.clone(),
             slots: slots.saturating_mul(2),
             memory_max_bytes: *memory_max_bytes,
+            module_max_bytes: *module_max_bytes,
         })?;
         let slots = usize::try_from(*slots).unwrap_or(usize::MAX);
         let (state, work) = (Mutex::default(), Condvar::new());
@@ -277,8 +278,9 @@ impl Shared {
 
     fn execute(self: &Arc<Self>, run: RunId, work: &Work, stop: &Stop) -> Report {
         let Work { task, owner: _, program, input, stream } = work;
-        if let Some(report) = too_long(work, false, self.sandbox.memory_max_bytes(), |id| self.blobs.len(id))
-        {
+        let module_most = self.sandbox.compiler().map_or(crate::MODULE_BYTES_MAX, Compiler::module_bytes_max);
+        let most = (self.sandbox.memory_max_bytes(), module_most);
+        if let Some(report) = too_long(work, false, most, |id| self.blobs.len(id)) {
             return report;
         }
         let (prepared, compile_time) =
