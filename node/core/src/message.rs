@@ -1,6 +1,7 @@
 //! What peers say to one another, protocol version 1. Raw words: whoever receives one must doubt it.
 
 mod gossip;
+mod progress;
 mod room;
 
 use alloc::boxed::Box;
@@ -14,6 +15,7 @@ use crate::receipt::Proof;
 use crate::referral::CellWord;
 use crate::task::{Payload, Program, Report, Stream, Terms};
 pub use gossip::{Capacity, Gossip};
+pub use progress::Progress;
 pub use room::{Ahead, Place};
 
 /// Name of the market's protocol; a node that speaks another refuses by name.
@@ -360,6 +362,8 @@ pub struct LeaseRange {
     pub count: u32,
     /// Whether they are held back for tasks of a higher class, so that their time does not count.
     pub paused: bool,
+    /// What the worker is at with them: for people, nothing is decided by it.
+    pub progress: Progress,
 }
 
 impl LeaseRange {

@@ -12,6 +12,7 @@ use weft_client::{Map, Mesh, Outcome, TaskResult};
 
 use super::feed::{Feed, Source};
 use super::sink::Sink;
+use super::stage::StageWatch;
 use super::{Problem, outcome, receipt, task_of};
 use crate::cli::MapArgs;
 use crate::render::{Progress, say};
@@ -46,12 +47,14 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
     let (feed, inputs) = Feed::start(source, sink.is_ordered().then_some(WINDOW));
     let results = mesh.map(&task, inputs).await?;
     let progress = Progress::new(results.job());
+    let stage = Some(StageWatch::start(&mesh, results.job()));
     let to_terminal = std::io::stdout().is_terminal();
     let session = Session {
         mesh,
         feed,
         sink,
         progress,
+        stage,
         workers: BTreeSet::new(),
         quiet: json,
         receipts: receipt,
@@ -67,6 +70,8 @@ struct Session {
     feed: Arc<Feed>,
     sink: Sink,
     progress: Progress,
+    /// Until the first result.
+    stage: Option<StageWatch>,
     workers: BTreeSet<String>,
     /// Failures are in the data already.
     quiet: bool,
@@ -95,7 +100,10 @@ impl Session {
                     let Some(item) = item else { break };
                     self.take(item?).await?;
                 }
-                _ = clock.tick() => self.progress.tick(self.feed.total()),
+                _ = clock.tick() => {
+                    self.progress.at(self.stage.as_ref().and_then(StageWatch::text));
+                    self.progress.tick(self.feed.total());
+                }
                 _ = &mut interrupt => return self.interrupted(&results).await,
             }
         }
@@ -111,6 +119,7 @@ impl Session {
     }
 
     async fn take(&mut self, result: TaskResult) -> Result<(), Problem> {
+        self.stage = None;
         self.progress.count(result.is_done(), result.memo);
         if self.receipts && result.outcome != Outcome::Cancelled {
             receipt::of_result(&result, true)?;

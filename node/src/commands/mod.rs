@@ -17,6 +17,7 @@ mod receipt;
 mod run;
 mod sink;
 mod spool;
+mod stage;
 mod status;
 mod task;
 mod why;

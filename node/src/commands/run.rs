@@ -10,6 +10,7 @@ use weft_client::{Existing, Input, Mesh, Outcome, Task, TaskResult, Told};
 use super::live::Live;
 use super::outcome::{self, ResultLine};
 use super::spool::{self, Stdin};
+use super::why::at_work;
 use super::{Problem, receipt, task_of};
 use crate::cli::RunArgs;
 use crate::render;
@@ -74,11 +75,11 @@ fn check_empty(dir: &Path, force: bool) -> Result<(), Problem> {
 async fn result_of(mesh: &Mesh, task: &Task, input: Input, live: &mut Live) -> Result<TaskResult, Problem> {
     let mut told = mesh.map(task, futures::stream::iter([input])).await?;
     let job = told.job().to_owned();
-    let mut next = match tokio::time::timeout(EXPLAIN_AFTER, told.next_told()).await {
-        Ok(first) => first,
-        Err(_late) => {
-            explain(mesh, &job).await;
-            told.next_told().await
+    let mut said = None;
+    let mut next = loop {
+        match tokio::time::timeout(EXPLAIN_AFTER, told.next_told()).await {
+            Ok(first) => break first,
+            Err(_late) => explain(mesh, &job, &mut said).await,
         }
     };
     let mut ended = None;
@@ -93,12 +94,20 @@ async fn result_of(mesh: &Mesh, task: &Task, input: Input, live: &mut Live) -> R
     ended.ok_or_else(|| Problem::Failed(format!("job {job} ended without a result; see the log of the node")))
 }
 
-async fn explain(mesh: &Mesh, job: &str) {
+/// Says where the task is, unless that was said already. What a worker is at is for people who watch.
+async fn explain(mesh: &Mesh, job: &str, said: &mut Option<String>) {
     // This is a kindness: whether it can be answered changes nothing.
-    if let Ok(why) = mesh.why(job, Some(0)).await
-        && matches!(why.task, TaskState::Queued { .. })
-    {
-        render::say(&format!("no node has taken the task yet; `weft why {}` says why", render::short(job)));
+    let Ok(why) = mesh.why(job, Some(0)).await else { return };
+    let text = match &why.task {
+        TaskState::Queued { .. } => {
+            Some(format!("no node has taken the task yet; `weft why {}` says why", render::short(job)))
+        }
+        task if io::stderr().is_terminal() => at_work(task).map(|at| format!("the task: {at}")),
+        _ => None,
+    };
+    if text.is_some() && text != *said {
+        text.iter().for_each(|text| render::say(text));
+        *said = text;
     }
 }
 

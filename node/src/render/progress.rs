@@ -38,6 +38,8 @@ pub(crate) struct Progress {
     /// Of those that are done, how many were known before.
     known: u64,
     explained: bool,
+    /// What the first task waits for, if a worker has it.
+    stage: Option<String>,
 }
 
 impl Progress {
@@ -54,6 +56,7 @@ impl Progress {
             failed: 0,
             known: 0,
             explained: false,
+            stage: None,
         };
         progress.set_message();
         progress
@@ -69,6 +72,11 @@ impl Progress {
     /// Tasks that did not end as done.
     pub(crate) fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// Notes what the first task waits for.
+    pub(crate) fn at(&mut self, stage: Option<String>) {
+        self.stage = stage;
     }
 
     /// Shows where the job is; called several times a second.
@@ -129,14 +137,18 @@ impl Progress {
             return;
         };
         bar.set_message(match (self.ended(), self.failed) {
-            (0, _) => String::from("waiting for the first result"),
+            (0, _) => match &self.stage {
+                Some(stage) => format!("waiting for the first result: {stage}"),
+                None => String::from("waiting for the first result"),
+            },
             (_, 0) => String::from("tasks done"),
             (_, failed) => format!("tasks ended, {failed} failed"),
         });
     }
 
     fn explanation(&self) -> String {
-        format!("no result yet; `weft why {}` says what they wait for", super::short(&self.job))
+        let stage = self.stage.as_ref().map(|stage| format!(": {stage}")).unwrap_or_default();
+        format!("no result yet{stage}; `weft why {}` says what they wait for", super::short(&self.job))
     }
 
     fn tick_plain(&mut self, total: Total) {

@@ -128,6 +128,13 @@ pub struct PoolConfig {
 pub enum PoolEvent {
     /// It ended. Told once for every task that was submitted.
     Ran(RunId, Report),
+    /// Tasks wait for their module to be compiled, or wait no longer.
+    Compiling {
+        /// Which.
+        runs: Vec<RunId>,
+        /// Whether they do.
+        waits: bool,
+    },
     /// It printed something; only of tasks that asked for it. What nobody collects may be left out: the report has
     /// all of it.
     Printed {

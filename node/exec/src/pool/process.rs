@@ -212,7 +212,7 @@ impl Front {
             }
             match &failed {
                 Some(outcome) => state.give_up(waiting, outcome.clone()),
-                None => drop(state.queue.insert(place, waiting)),
+                None => state.unpark_for_code(place, waiting),
             }
         }
         self.advance(state);

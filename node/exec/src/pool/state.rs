@@ -162,8 +162,29 @@ impl State {
         // Asked for now, so that it is there when the task's turn comes.
         match self.programs.lacks(program, waiting.work.owner) {
             Lacks::Nothing => drop(self.queue.insert(place, waiting)),
-            Lacks::Code | Lacks::Files => self.programs.park(place, waiting),
+            Lacks::Code => self.park_for_code(place, waiting),
+            Lacks::Files => self.programs.park(place, waiting),
             Lacks::Failed(outcome) => self.give_up(waiting, outcome),
+        }
+    }
+
+    /// Keeps a task until its code is there.
+    fn park_for_code(&mut self, place: u64, waiting: Box<Waiting>) {
+        self.tell_compiling(waiting.run, true);
+        self.programs.park(place, waiting);
+    }
+
+    /// The code of a task is there.
+    pub(super) fn unpark_for_code(&mut self, place: u64, waiting: Box<Waiting>) {
+        self.tell_compiling(waiting.run, false);
+        self.queue.insert(place, waiting);
+    }
+
+    /// Says whether a task waits for its module to be compiled: in one event with others of which the same is so.
+    fn tell_compiling(&mut self, run: RunId, waits: bool) {
+        match self.events.last_mut() {
+            Some(PoolEvent::Compiling { runs, waits: same }) if *same == waits => runs.push(run),
+            _ => self.events.push(PoolEvent::Compiling { runs: vec![run], waits }),
         }
     }
 
@@ -288,7 +309,12 @@ impl State {
             let Some((place, waiting)) = self.queue.pop_first() else { break };
             match self.programs.lacks(waiting.program, waiting.work.owner) {
                 Lacks::Nothing => {}
-                Lacks::Code | Lacks::Files => {
+                Lacks::Code => {
+                    self.park_for_code(place, waiting);
+                    left += 1;
+                    continue;
+                }
+                Lacks::Files => {
                     self.programs.park(place, waiting);
                     left += 1;
                     continue;

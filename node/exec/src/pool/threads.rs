@@ -283,11 +283,19 @@ impl Shared {
         if let Some(report) = too_long(work, false, most, |id| self.blobs.len(id)) {
             return report;
         }
+        let is_warm = self.sandbox.is_warm(program.module);
+        let tell_compiling = |waits| {
+            if !is_warm {
+                self.tell(vec![PoolEvent::Compiling { runs: vec![run], waits }]);
+            }
+        };
+        tell_compiling(true);
         let (prepared, compile_time) =
             match self.sandbox.prepare_timed(program, || self.blobs.read(program.module)) {
                 Ok(prepared) => prepared,
                 Err(error) => return Report::bare(error.outcome()),
             };
+        tell_compiling(false);
         let given = match (self.bytes(input), self.bytes(&program.files)) {
             (Ok(input), Ok(files)) => Given { input, files },
             (Err(error), _) => {

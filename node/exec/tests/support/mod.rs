@@ -243,6 +243,7 @@ impl Slots {
             for event in self.pool.take_events() {
                 match event {
                     PoolEvent::Ran(run, report) => reports.push((run, report)),
+                    PoolEvent::Compiling { .. } => {}
                     printed @ PoolEvent::Printed { .. } => self.early.lock().unwrap().push(printed),
                 }
             }
