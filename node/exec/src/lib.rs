@@ -30,6 +30,7 @@ mod function;
 mod guest;
 mod module;
 mod outcome;
+mod parcel;
 mod pool;
 mod run;
 mod sandbox;
