@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use weft_node::settings::Flags;
 
 pub(crate) use policy::PolicyArgs;
-pub(crate) use tasks::{Given, MapArgs, RunArgs, TaskArgs};
+pub(crate) use tasks::{Given, InputsArgs, MapArgs, RunArgs, TaskArgs};
 
 /// A peer-to-peer compute mesh: every machine runs one node, and tasks run wherever there is room.
 ///

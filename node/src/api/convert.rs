@@ -62,6 +62,7 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         slots,
         after,
         join,
+        parcels,
     } = request;
     if let Some(name) = &function
         && !(1..=FUNCTION_BYTES_MAX).contains(&name.len())
@@ -93,7 +94,12 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
     let program = Program {
         module: BlobId(module),
         module_bytes: 0,
-        entry: function.map_or(Entry::Command, Entry::Function),
+        entry: match (function, parcels) {
+            (Some(_), true) => return Err(ApiError::bad("a function with parcels").expected("a command")),
+            (Some(name), false) => Entry::Function(name),
+            (None, true) => Entry::Parcel,
+            (None, false) => Entry::Command,
+        },
         args,
         env,
         files: input(files)?,

@@ -13,8 +13,9 @@ use crate::frames::{self, ClientFrame, Payload};
 use crate::http::{About, Call, Http, full};
 use crate::input::Input;
 use crate::job::Job;
-use crate::map::{self, Map, Pump};
+use crate::map::{self, Map};
 use crate::pack::{self, Packed};
+use crate::pump::Pump;
 use crate::result::{TaskResult, hex, parse_id};
 use crate::task::{Module, Task};
 
@@ -103,8 +104,8 @@ impl Mesh {
 
     /// Runs a task once per input. The results come as the tasks end, in no order but that (see
     /// [`TaskResult::index`]). Inputs are taken as the mesh gets through them, and no faster than the results are
-    /// taken here; a thousand inputs or a hundred million need the same memory. Dropping the results cancels what
-    /// has not ended.
+    /// taken here; a thousand inputs or a hundred million need the same memory. An input that can't be read has a
+    /// result that says so, and the others go on. Dropping the results cancels what has not ended.
     ///
     /// # Errors
     /// When the job could not be opened. What goes wrong later comes as an item, the last one.
@@ -244,9 +245,32 @@ impl Mesh {
             Input::Bytes(bytes) if bytes.len() <= frames::INLINE_BYTES_MAX => {
                 Ok(Payload::Inline((*bytes).into()))
             }
-            Input::Bytes(bytes) => payload(self.put_blob(bytes).await?),
-            Input::File(path) => payload(self.put_blob_file(&path).await?),
-            Input::Blob { id, bytes } => payload(api::BlobRef { id, bytes }),
+            Input::Parcel(parcel) => self.prepare_packed(pack::pack_by(move || parcel.pack()).await?).await,
+            other => payload(self.put_blob_of(other).await?),
+        }
+    }
+
+    async fn prepare_packed(&self, packed: Packed) -> Result<Payload, Error> {
+        match packed {
+            Packed::Input(input) => Box::pin(self.prepare(input)).await,
+            Packed::Spooled(file) => payload(self.put_blob_file(file.path()).await?),
+        }
+    }
+
+    /// Stores an input's bytes in the node's store, wherever they are.
+    ///
+    /// # Errors
+    /// As [`Mesh::put_blob_file`]; [`Error::NoInput`] when it is none, or a parcel.
+    pub async fn put_blob_of(&self, input: Input) -> Result<api::BlobRef, Error> {
+        match input {
+            Input::Bytes(bytes) => self.put_blob(bytes).await,
+            Input::File(path) => self.put_blob_file(&path).await,
+            Input::Blob { id, bytes } => Ok(api::BlobRef { id, bytes }),
+            Input::Part(part) => self.put_blob_part(part).await,
+            Input::Missing { reason } => Err(Error::NoInput { reason }),
+            Input::Parcel(_) => {
+                Err(Error::NoInput { reason: String::from("a parcel is the input of a task only") })
+            }
         }
     }
 
@@ -275,10 +299,7 @@ impl Mesh {
             }
             Some(Payload::Blob { .. }) | None => {}
         }
-        let packed = match pack::pack(task.files.clone()).await? {
-            Packed::Input(input) => self.prepare(input).await?,
-            Packed::Spooled(file) => payload(self.put_blob_file(file.path()).await?)?,
-        };
+        let packed = self.prepare_packed(pack::pack(task.files.clone()).await?).await?;
         *task.packed.lock().expect("nobody panics holding this lock") = Some(packed.clone());
         Ok(packed)
     }

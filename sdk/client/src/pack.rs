@@ -23,27 +23,39 @@ pub(crate) enum Packed {
 
 /// Packs what a task was given, on a thread that may block.
 pub(crate) async fn pack(given: Vec<Given>) -> Result<Packed, Error> {
-    let packed = tokio::task::spawn_blocking(move || pack_here(given)).await;
+    pack_by(move || pack_here(given)).await
+}
+
+/// Packs on a thread that may block.
+pub(crate) async fn pack_by(
+    work: impl FnOnce() -> Result<Packed, Error> + Send + 'static,
+) -> Result<Packed, Error> {
+    let packed = tokio::task::spawn_blocking(work).await;
     packed.map_err(|error| Error::Broken { reason: format!("packing files did not end: {error}") })?
 }
 
 fn pack_here(given: Vec<Given>) -> Result<Packed, Error> {
+    if let [Given::Archive(input)] = given.as_slice() {
+        return Ok(Packed::Input(input.clone()));
+    }
     let mut archive = Archive::default();
+    add_all(&mut archive, given)?;
+    let mut spool = Spool::default();
+    archive.write_to(&mut spool)?;
+    Ok(spool.packed())
+}
+
+/// Puts files into an archive.
+pub(crate) fn add_all(archive: &mut Archive, given: Vec<Given>) -> Result<(), Error> {
     for item in given {
         match item {
             Given::Path(path, Some(name)) => archive.add_path(&name, &path)?,
             Given::Path(path, None) => archive.add_path(&own_name(&path)?, &path)?,
             Given::Bytes(name, bytes) => archive.add_bytes(&name, bytes)?,
-            Given::Archive(input) if archive.is_empty() => return Ok(Packed::Input(input)),
             Given::Archive(_) => return Err(bad("/in", "a whole archive and files beside it")),
         }
     }
-    let mut spool = Spool::Memory(Vec::new());
-    archive.write_to(&mut spool)?;
-    Ok(match spool {
-        Spool::Memory(bytes) => Packed::Input(bytes.into()),
-        Spool::File(file) => Packed::Spooled(file),
-    })
+    Ok(())
 }
 
 /// The last name of a path; of `.` or `a/..`, that of the directory it means.
@@ -63,9 +75,25 @@ fn own_name(path: &Path) -> Result<String, Error> {
 }
 
 /// Bytes that move into a file when they become many.
-enum Spool {
+pub(crate) enum Spool {
     Memory(Vec<u8>),
     File(NamedTempFile),
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self::Memory(Vec::new())
+    }
+}
+
+impl Spool {
+    /// What was written, ready to be uploaded.
+    pub(crate) fn packed(self) -> Packed {
+        match self {
+            Self::Memory(bytes) => Packed::Input(bytes.into()),
+            Self::File(file) => Packed::Spooled(file),
+        }
+    }
 }
 
 impl Write for Spool {
