@@ -60,7 +60,7 @@ pub(crate) enum Verb {
     Node(Box<NodeArgs>),
     /// Run one task on the mesh: stdin, stdout, stderr and the exit code are the task's.
     Run(Box<RunArgs>),
-    /// Run one task per line or per file; outputs come in the order of the inputs.
+    /// Run one task per line, file or block of a file; outputs come in the order of the inputs.
     Map(Box<MapArgs>),
     /// Show the peers that the local node knows.
     Peers(ShowArgs),

@@ -324,7 +324,9 @@ fn a_parcel_that_is_none_ends_its_own_task() {
     let module = command_module("(call $exit (i32.const 0))");
     let program = program(&module, Entry::Parcel);
     for input in [&b""[..], b"stdin", &[0xff; 48], &[0xff; 4096]] {
-        let Outcome::Invalid(text) = run(&sandbox, &module, &program, input).outcome else { panic!("{input:?}") };
+        let Outcome::Invalid(text) = run(&sandbox, &module, &program, input).outcome else {
+            panic!("{input:?}")
+        };
         assert!(text.contains("the input is no parcel"), "{text}");
     }
     let empty = [&[0; 40][..], b"weftprc1"].concat();

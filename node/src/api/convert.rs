@@ -94,12 +94,7 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
     let program = Program {
         module: BlobId(module),
         module_bytes: 0,
-        entry: match (function, parcels) {
-            (Some(_), true) => return Err(ApiError::bad("a function with parcels").expected("a command")),
-            (Some(name), false) => Entry::Function(name),
-            (None, true) => Entry::Parcel,
-            (None, false) => Entry::Command,
-        },
+        entry: entry(function, parcels)?,
         args,
         env,
         files: input(files)?,
@@ -118,6 +113,15 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         after,
         join: join_in(join),
     })
+}
+
+fn entry(function: Option<String>, parcels: bool) -> Result<Entry, ApiError> {
+    match (function, parcels) {
+        (Some(_), true) => Err(ApiError::bad("a function with parcels").expected("a command")),
+        (Some(name), false) => Ok(Entry::Function(name)),
+        (None, true) => Ok(Entry::Parcel),
+        (None, false) => Ok(Entry::Command),
+    }
 }
 
 fn join_in(join: api::Join) -> Join {

@@ -285,7 +285,11 @@ mod tests {
     fn texts(inputs: Vec<Input>) -> Vec<String> {
         let text = |input| match input {
             Input::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-            other => format!("{other:?}"),
+            other @ (Input::File(_)
+            | Input::Blob { .. }
+            | Input::Part(_)
+            | Input::Parcel(_)
+            | Input::Missing { .. }) => format!("{other:?}"),
         };
         inputs.into_iter().map(text).collect()
     }

@@ -36,7 +36,7 @@ impl Interrupt {
         let mut came = self.came.clone();
         if came.wait_for(|came| *came).await.is_err() {
             // Signals can't be heard here; the system's own answer to Ctrl-C holds then.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

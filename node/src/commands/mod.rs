@@ -16,6 +16,7 @@ mod node;
 mod out;
 mod outcome;
 mod outdir;
+mod outname;
 mod peers;
 mod plan;
 mod receipt;

@@ -155,7 +155,9 @@ pub(crate) async fn complaint(mesh: &Mesh, result: &TaskResult, named: &str) -> 
     let quote = match &result.errors {
         Output::Blob { id, bytes } if *bytes > QUOTED_BYTES_MAX => Some(format!("its stderr is blob {id}")),
         // Without it the rest can be said all the same.
-        errors => errors.fetch(mesh).await.ok().and_then(|bytes| telling(&bytes)),
+        errors @ (Output::Inline(_) | Output::Blob { .. }) => {
+            errors.fetch(mesh).await.ok().and_then(|bytes| telling(&bytes))
+        }
     };
     let quote = quote.map(|text| format!(": {text}")).unwrap_or_default();
     format!("{named} {}{quote}", words(&result.outcome))

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use weft_client::Input;
 
 use super::Problem;
-use super::outdir::{Name, OutDir, Unwritten};
+use super::outdir::{OutDir, Unwritten};
+use super::outname::Name;
 use super::records::Item;
 use super::tailor::Tailor;
 use super::template::{Called, Template, Word};

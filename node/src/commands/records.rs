@@ -208,32 +208,28 @@ impl Iterator for Records {
 struct StreamBlocks {
     stream: Stream,
     block: usize,
-    /// The first record of the next block.
-    next: Option<Vec<u8>>,
+    /// What comes behind the last block: its first record, or why there is none.
+    next: Option<Result<Vec<u8>, Problem>>,
 }
 
 impl Iterator for StreamBlocks {
     type Item = Result<Item, Problem>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut block = match self.next.take() {
-            Some(record) => record,
-            None => match self.stream.next_record()? {
-                Ok(record) => record,
-                Err(problem) => return Some(Err(problem)),
-            },
+        let first = self.next.take().or_else(|| self.stream.next_record())?;
+        let mut block = match first {
+            Ok(record) => record,
+            Err(problem) => return Some(Err(problem)),
         };
         while block.len() < self.block {
             match self.stream.next_record() {
                 Some(Ok(record)) if block.len() + record.len() <= self.block => {
-                    block.extend_from_slice(&record)
+                    block.extend_from_slice(&record);
                 }
-                Some(Ok(record)) => {
-                    self.next = Some(record);
+                other => {
+                    self.next = other;
                     break;
                 }
-                Some(Err(problem)) => return Some(Err(problem)),
-                None => break,
             }
         }
         let read_bytes = block.len() as u64;
@@ -394,6 +390,15 @@ mod tests {
             let joined: String = of_file.into_iter().map(Result::unwrap).collect();
             assert!(joined == text, "{block}");
         }
+    }
+
+    #[test]
+    fn what_came_before_a_broken_record_is_an_input() {
+        let reader = Box::new(io::Cursor::new(b"a\nb\n").chain(io::repeat(b'x')));
+        let found = texts(items_of("test".into(), reader, Ends::Line, Some(1 << 20)));
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].as_deref(), Ok("a\nb\n"));
+        assert!(found[1].as_ref().unwrap_err().contains("line 3: longer than 64 MiB"), "{found:?}");
     }
 
     #[test]

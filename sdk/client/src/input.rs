@@ -176,9 +176,6 @@ impl From<BlobRef> for Input {
 
 impl From<Parcel> for Input {
     fn from(parcel: Parcel) -> Self {
-        match parcel.in_memory() {
-            Ok(bytes) => bytes,
-            Err(parcel) => Self::Parcel(Box::new(parcel)),
-        }
+        Self::Parcel(Box::new(parcel))
     }
 }

@@ -28,6 +28,7 @@ mod map;
 mod mesh;
 mod pack;
 mod parcel;
+mod prepare;
 mod pump;
 mod result;
 mod task;

@@ -14,7 +14,7 @@ use crate::http::{About, Call, Http, full};
 use crate::input::Input;
 use crate::job::Job;
 use crate::map::{self, Map};
-use crate::pack::{self, Packed};
+use crate::pack;
 use crate::pump::Pump;
 use crate::result::{TaskResult, hex, parse_id};
 use crate::task::{Module, Task};
@@ -77,7 +77,7 @@ impl Mesh {
     /// # Errors
     /// When the task could not be handed in, or the node went away meanwhile.
     pub async fn run(&self, task: &Task, input: impl Into<Input>) -> Result<TaskResult, Error> {
-        let input = self.prepare(input.into()).await?;
+        let input = self.prepare_for(task.takes_parcels(), input.into()).await?;
         let parts = self.parts(task, false).await?;
         match self.run_once(task, parts, &input).await {
             // The node's store made room: bring module and files again.
@@ -117,7 +117,7 @@ impl Mesh {
         let module = parts.module;
         let open = map::open_frame(task, parts, false)?;
         let pump = Pump::default();
-        let body = pump.body(self.clone(), open, inputs);
+        let body = pump.body(self.clone(), open, task.takes_parcels(), inputs);
         map::start(self, body, module, pump).await
     }
 
@@ -150,7 +150,7 @@ impl Mesh {
         let open = map::open_frame(task, parts, true)?;
         let pump = Pump::detached();
         let inputs = stream::iter(inputs.into_iter().map(Into::into));
-        let body = pump.body(self.clone(), open, inputs);
+        let body = pump.body(self.clone(), open, task.takes_parcels(), inputs);
         let mut taken = map::start(self, body, module, pump).await?;
         match taken.next().await {
             None => Ok(Job::new(self.clone(), taken.job().to_owned())),
@@ -239,41 +239,6 @@ impl Mesh {
         &self.shared.http
     }
 
-    /// Makes an input fit to travel: what is long becomes a blob of the node.
-    pub(crate) async fn prepare(&self, input: Input) -> Result<Payload, Error> {
-        match input {
-            Input::Bytes(bytes) if bytes.len() <= frames::INLINE_BYTES_MAX => {
-                Ok(Payload::Inline((*bytes).into()))
-            }
-            Input::Parcel(parcel) => self.prepare_packed(pack::pack_by(move || parcel.pack()).await?).await,
-            other => payload(self.put_blob_of(other).await?),
-        }
-    }
-
-    async fn prepare_packed(&self, packed: Packed) -> Result<Payload, Error> {
-        match packed {
-            Packed::Input(input) => Box::pin(self.prepare(input)).await,
-            Packed::Spooled(file) => payload(self.put_blob_file(file.path()).await?),
-        }
-    }
-
-    /// Stores an input's bytes in the node's store, wherever they are.
-    ///
-    /// # Errors
-    /// As [`Mesh::put_blob_file`]; [`Error::NoInput`] when it is none, or a parcel.
-    pub async fn put_blob_of(&self, input: Input) -> Result<api::BlobRef, Error> {
-        match input {
-            Input::Bytes(bytes) => self.put_blob(bytes).await,
-            Input::File(path) => self.put_blob_file(&path).await,
-            Input::Blob { id, bytes } => Ok(api::BlobRef { id, bytes }),
-            Input::Part(part) => self.put_blob_part(part).await,
-            Input::Missing { reason } => Err(Error::NoInput { reason }),
-            Input::Parcel(_) => {
-                Err(Error::NoInput { reason: String::from("a parcel is the input of a task only") })
-            }
-        }
-    }
-
     /// Whether to ask the node before an upload of that length.
     pub(crate) fn asks_first(bytes: usize) -> bool {
         bytes >= ASK_FIRST_BYTES
@@ -359,10 +324,6 @@ impl Mesh {
 pub(crate) struct Parts {
     pub(crate) module: [u8; 32],
     pub(crate) files: Payload,
-}
-
-fn payload(blob: api::BlobRef) -> Result<Payload, Error> {
-    Ok(Payload::Blob { id: parse_id(&blob.id)?, bytes: blob.bytes })
 }
 
 fn about_job(id: &str) -> About<'_> {

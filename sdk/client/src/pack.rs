@@ -1,13 +1,14 @@
-//! From what a task was given to one archive: small ones in memory, large ones in a file that goes away.
+//! From what a task was given to one archive: small ones in memory, large ones in a file without a name, which goes
+//! with the process however that ends.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-
-use tempfile::NamedTempFile;
+use std::sync::Arc;
 
 use crate::archive::{Archive, bad};
 use crate::error::Error;
-use crate::input::Input;
+use crate::input::{FilePart, Input};
 use crate::task::Given;
 
 /// An archive up to this length stays in memory.
@@ -17,8 +18,7 @@ const MEMORY_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) enum Packed {
     Input(Input),
-    /// Removed when dropped.
-    Spooled(NamedTempFile),
+    Spooled(FilePart),
 }
 
 /// Packs what a task was given, on a thread that may block.
@@ -77,7 +77,7 @@ fn own_name(path: &Path) -> Result<String, Error> {
 /// Bytes that move into a file when they become many.
 pub(crate) enum Spool {
     Memory(Vec<u8>),
-    File(NamedTempFile),
+    File(File, u64),
 }
 
 impl Default for Spool {
@@ -91,7 +91,9 @@ impl Spool {
     pub(crate) fn packed(self) -> Packed {
         match self {
             Self::Memory(bytes) => Packed::Input(bytes.into()),
-            Self::File(file) => Packed::Spooled(file),
+            Self::File(file, bytes) => {
+                Packed::Spooled(FilePart::new(Arc::new(file), "the archive for /in", 0, bytes))
+            }
         }
     }
 }
@@ -101,20 +103,24 @@ impl Write for Spool {
         if let Self::Memory(held) = self
             && held.len() + bytes.len() > MEMORY_BYTES
         {
-            let mut file = NamedTempFile::new()?;
+            let mut file = tempfile::tempfile()?;
             file.write_all(held)?;
-            *self = Self::File(file);
+            *self = Self::File(file, held.len() as u64);
         }
         match self {
             Self::Memory(held) => held.write(bytes),
-            Self::File(file) => file.write(bytes),
+            Self::File(file, length) => {
+                let written = file.write(bytes)?;
+                *length += written as u64;
+                Ok(written)
+            }
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Memory(_) => Ok(()),
-            Self::File(file) => file.flush(),
+            Self::File(file, _) => file.flush(),
         }
     }
 }
@@ -124,15 +130,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_archive_passes_through_a_file_that_goes_away() {
+    fn a_large_archive_passes_through_a_file_without_a_name() {
         let bytes = vec![7; MEMORY_BYTES];
-        let Packed::Spooled(file) = pack_here(vec![Given::Bytes("a".into(), bytes.into())]).unwrap() else {
+        let Packed::Spooled(part) = pack_here(vec![Given::Bytes("a".into(), bytes.into())]).unwrap() else {
             panic!("it is too large for the memory");
         };
-        let path = file.path().to_owned();
-        assert!(std::fs::metadata(&path).unwrap().len() > MEMORY_BYTES as u64);
-        drop(file);
-        assert!(!path.exists());
+        let mut read = Vec::new();
+        io::Read::read_to_end(&mut part.reader(), &mut read).unwrap();
+        assert_eq!(read.len() as u64, part.bytes_len());
+        let mut tar = tar::Archive::new(&read[..]);
+        let entry = tar.entries().unwrap().next().unwrap().unwrap();
+        assert_eq!(entry.size(), MEMORY_BYTES as u64);
     }
 
     #[test]

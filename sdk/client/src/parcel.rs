@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::archive::{Archive, Counted, bad};
 use crate::error::Error;
+use crate::frames::INLINE_BYTES_MAX;
 use crate::input::Input;
 use crate::pack::{self, Packed, Spool};
 use crate::task::Given;
@@ -74,17 +75,13 @@ impl Parcel {
         self
     }
 
-    /// The parcel as bytes, if that takes no look at a file.
-    pub(crate) fn in_memory(self) -> Result<Input, Self> {
-        let short =
-            matches!(&self.stdin, Input::Bytes(_)) && self.stdin_name.is_none() && self.files.is_empty();
-        match self.pack() {
-            Ok(Packed::Input(input)) if short => Ok(input),
-            _ => Err(self),
-        }
+    /// Whether it is short, and packing it takes no look at a file.
+    pub(crate) fn is_short(&self) -> bool {
+        let is_short = matches!(&self.stdin, Input::Bytes(bytes) if bytes.len() <= INLINE_BYTES_MAX);
+        is_short && self.files.is_empty()
     }
 
-    /// Packs it. Blocks.
+    /// Packs it. Blocks, if it is not short.
     pub(crate) fn pack(&self) -> Result<Packed, Error> {
         let Self { stdin, stdin_name, args, files } = self;
         let args_bytes = args_bytes(args)?;

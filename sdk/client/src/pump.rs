@@ -143,7 +143,7 @@ impl Pump {
     }
 
     /// The body of a job: the opening frame, the inputs in batches of what is there, the closing frame.
-    pub(crate) fn body<S>(&self, mesh: Mesh, open: Vec<u8>, inputs: S) -> Body
+    pub(crate) fn body<S>(&self, mesh: Mesh, open: Vec<u8>, takes_parcels: bool, inputs: S) -> Body
     where
         S: Stream<Item = Input> + Send + 'static,
     {
@@ -151,7 +151,7 @@ impl Pump {
         let groups = Groups { inputs: Box::pin(inputs.fuse()), long: None };
         let prepared = groups.map({
             let pump = self.clone();
-            move |group| prepare_all(pump.clone(), mesh.clone(), group)
+            move |group| prepare_all(pump.clone(), mesh.clone(), takes_parcels, group)
         });
         let batches = prepared.buffered(UPLOADS_MAX).map({
             let pump = self.clone();
@@ -233,16 +233,26 @@ impl<S: Stream<Item = Input>> Stream for Groups<S> {
 }
 
 fn is_short(input: &Input) -> bool {
-    matches!(input, Input::Bytes(bytes) if bytes.len() <= INLINE_BYTES_MAX)
+    match input {
+        Input::Bytes(bytes) => bytes.len() <= INLINE_BYTES_MAX,
+        Input::Parcel(parcel) => parcel.is_short(),
+        Input::Missing { .. } => true,
+        Input::File(_) | Input::Blob { .. } | Input::Part(_) => false,
+    }
 }
 
-async fn prepare_all(pump: Pump, mesh: Mesh, inputs: Vec<Input>) -> Result<Vec<Prepared>, Error> {
+async fn prepare_all(
+    pump: Pump,
+    mesh: Mesh,
+    takes_parcels: bool,
+    inputs: Vec<Input>,
+) -> Result<Vec<Prepared>, Error> {
     let count = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
     let room = pump.shared.ahead.acquire_many(count).await;
     room.expect("this semaphore is never closed").forget();
     let mut prepared = Vec::with_capacity(inputs.len());
     for input in inputs {
-        prepared.push(match mesh.prepare(input).await {
+        prepared.push(match mesh.prepare_for(takes_parcels, input).await {
             Ok(payload) => Ok(payload),
             Err(error) if pump.shared.is_strict => return Err(error),
             Err(error) => Err(error.of_an_input().ok_or(error)?),

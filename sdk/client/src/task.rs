@@ -352,11 +352,15 @@ impl Task {
         self
     }
 
-    /// Every input is a [`crate::Parcel`]: each task has arguments and files of its own beside these. For commands only.
+    /// Inputs may be a [`crate::Parcel`]: each task has arguments and files of its own beside these. For commands only.
     #[must_use]
     pub fn parcels(mut self) -> Self {
         self.parcels = true;
         self
+    }
+
+    pub(crate) fn takes_parcels(&self) -> bool {
+        self.parcels
     }
 
     pub(crate) fn request(&self, module: [u8; 32], files: Payload, detached: bool) -> JobRequest {
