@@ -31,6 +31,7 @@ mod guest;
 mod imports;
 mod module;
 mod outcome;
+mod parcel;
 mod pool;
 mod run;
 mod sandbox;

@@ -186,8 +186,8 @@ impl Prepared {
     /// With a text for the task's author, when the module has no such door.
     pub(crate) fn door(&self, entry: &Entry) -> Result<Door<'_>, String> {
         match (entry, &self.form) {
-            (Entry::Command, Form::Component(command)) => Ok(Door::Component(command)),
-            (Entry::Command, Form::Core(core)) => {
+            (Entry::Command | Entry::Parcel, Form::Component(command)) => Ok(Door::Component(command)),
+            (Entry::Command | Entry::Parcel, Form::Core(core)) => {
                 core.command.as_ref().map(|export| Door::Command(core, export)).ok_or_else(|| {
                     format!("no command: looked for an export `{START}`; the module exports {}", self.exports)
                 })

@@ -1,15 +1,19 @@
 //! One ended task for scripts and people: its JSON, its exit code, its words.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use weft_client::{Failure, LimitKind, Outcome, Output, Receipt, TaskResult, Usage, Verified};
+use weft_client::{Failure, LimitKind, Mesh, Outcome, Output, Receipt, TaskResult, Usage, Verified};
 
-/// Longest part of a task's standard error that is quoted in a line about it, in characters.
-const QUOTE_MAX: usize = 200;
+use super::telling::telling;
+
+/// Longest standard error that is looked through for a line to quote, in bytes.
+const QUOTED_BYTES_MAX: u64 = 1 << 20;
 
 /// A task's result, one JSON object.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct ResultLine<'a> {
     index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<&'a str>,
     outcome: &'static str,
     exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +60,7 @@ impl<'a> ResultLine<'a> {
         } = result;
         Self {
             index: *index,
+            input: None,
             outcome: outcome.word(),
             exit_code: result.exit_code(),
             reason: reason(outcome),
@@ -70,6 +75,11 @@ impl<'a> ResultLine<'a> {
             receipt: receipt.as_ref(),
             verified: verified.as_ref(),
         }
+    }
+
+    /// The same, with what the input is called.
+    pub(crate) fn with_input(self, input: Option<&'a str>) -> Self {
+        Self { input, ..self }
     }
 }
 
@@ -154,20 +164,18 @@ fn flag_of(limit: LimitKind) -> Option<&'static str> {
     }
 }
 
-/// What to say about a task that did not end as done, with the last line of its standard error; `named` is its input.
-pub(crate) fn complaint(result: &TaskResult, named: &str) -> String {
+/// What to say about a task that did not end as done, with the line of its standard error that says why; `named` is its
+/// input.
+pub(crate) async fn complaint(mesh: &Mesh, result: &TaskResult, named: &str) -> String {
     let quote = match &result.errors {
-        Output::Inline(bytes) => last_line(bytes),
-        Output::Blob { id, .. } => Some(format!("its stderr is blob {id}")),
+        Output::Blob { id, bytes } if *bytes > QUOTED_BYTES_MAX => Some(format!("its stderr is blob {id}")),
+        // Without it the rest can be said all the same.
+        errors @ (Output::Inline(_) | Output::Blob { .. }) => {
+            errors.fetch(mesh).await.ok().and_then(|bytes| telling(&bytes))
+        }
     };
     let quote = quote.map(|text| format!(": {text}")).unwrap_or_default();
     format!("{named} {}{quote}", words(&result.outcome))
-}
-
-fn last_line(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(QUOTE_MAX).collect())
 }
 
 #[cfg(test)]
@@ -231,12 +239,5 @@ mod tests {
                 assert!(flags.any(|found| found == flag), "{verb}: no --{flag}", verb = verb.get_name());
             }
         }
-    }
-
-    #[test]
-    fn a_complaint_quotes_the_last_words() {
-        let failed =
-            result(Outcome::Failed(Failure::Exit { exit_code: 2 }), b"", b"warming up\nno such key\n\n");
-        assert_eq!(complaint(&failed, "task 7"), "task 7 failed with exit code 2: no such key");
     }
 }
