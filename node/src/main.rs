@@ -65,7 +65,9 @@ fn start_log(cli: &cli::Cli) -> Result<(), Problem> {
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(render::Stderr)
+        // What goes wrong with a line is no reason to write another one.
+        .log_internal_errors(false)
         .with_ansi(render::stderr_has_colour())
         .init();
     Ok(())

@@ -110,7 +110,7 @@ pub struct Node {
     handle: NodeHandle,
     notices: (mpsc::Sender<Notice>, Option<mpsc::Receiver<Notice>>),
     // Dropped last: the API's server first, then the directory's lock.
-    _api: JoinSet<()>,
+    api: JoinSet<()>,
     _published: api::Published,
     _lock: settings::DirLock,
 }
@@ -121,12 +121,23 @@ impl fmt::Debug for Node {
     }
 }
 
+/// A part that a node can't do without has ended, so the node ended too: a fault of weft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the node's {part} broke, which is a fault of weft; what it logged before says how; start the node again, and \
+     please report it"
+)]
+pub struct Broken {
+    part: &'static str,
+}
+
 /// What the loop waits for.
 enum Step {
     Input(Input),
     Request(Request),
     Net(NetEvent),
     Ran,
+    Broken(Broken),
     Stop,
 }
 
@@ -192,7 +203,7 @@ impl Node {
             slots_ready,
             handle,
             notices: (notices_tx, Some(notices_rx)),
-            _api: api,
+            api,
             _published: published,
             _lock: lock,
         })
@@ -217,8 +228,11 @@ impl Node {
         self.recorder.start(path)
     }
 
-    /// Runs the loop until `stop` is ready, or somebody asks for it through the handle.
-    pub async fn run_until(mut self, stop: impl Future<Output = ()>) {
+    /// Runs the loop until `stop` is ready, or the handle asks for the end.
+    ///
+    /// # Errors
+    /// When the network adapter or the API's server has panicked: without them a node would only seem to run.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), Broken> {
         let handle = self.handle.clone();
         let mut stop = std::pin::pin!(async move {
             tokio::select! {
@@ -228,7 +242,8 @@ impl Node {
         });
         loop {
             match self.select(stop.as_mut()).await {
-                Step::Stop => return,
+                Step::Stop => return Ok(()),
+                Step::Broken(broken) => return Err(broken),
                 Step::Input(input) => self.apply(input),
                 Step::Net(event) => self.on_net(event),
                 Step::Request(request) => self.on_request(request),
@@ -258,7 +273,8 @@ impl Node {
             () = stop => Step::Stop,
             () = self.ran.notified() => Step::Ran,
             () = slots::readable(self.slots_ready.as_ref()) => Step::Ran,
-            Some(event) = self.events.recv() => Step::Net(event),
+            event = self.events.recv() => event.map_or(Step::Broken(Broken { part: "network adapter" }), Step::Net),
+            _ended = self.api.join_next() => Step::Broken(Broken { part: "API server" }),
             Some(request) = self.requests.recv() => Step::Request(request),
             Some(input) = self.fetched.recv() => Step::Input(input),
             () = timer => Step::Input(Input::Wake),

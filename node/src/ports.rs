@@ -17,7 +17,7 @@ use weft_blobs::{Durability, Incoming, Store};
 use weft_core::receipt::signed_bytes;
 use weft_core::{BlobId, Effect, Input, PeerId, RunId, Work};
 use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, SandboxError};
-use weft_net::{BlobSink, BlobStore, Net, Signer};
+use weft_net::{BlobSink, BlobStore, Net, Signer, caught, of_task};
 
 use crate::jobs::JobTable;
 
@@ -110,7 +110,11 @@ impl Ports {
         if !self.to_run.is_empty() {
             self.pool.submit(std::mem::take(&mut self.to_run));
         }
-        while self.tasks.try_join_next().is_some() {}
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended {
+                report_panic("a fetch or a write", error);
+            }
+        }
     }
 
     /// What becomes readable when the slots have something to say; `None` when they tell by themselves. Whoever asks
@@ -161,13 +165,15 @@ impl Ports {
         }
         let (net, fetched) = (self.net.clone(), self.fetched.clone());
         self.tasks.spawn_local(async move {
-            let found = match net.fetch(blob, &from, bytes).await {
+            let found = match caught("a fetch", net.fetch(blob, &from, bytes)).await {
                 // It may have come by another way meanwhile, and be of another length than was said.
-                Ok(length) => bytes.is_none_or(|bytes| bytes == length),
-                Err(error) => {
+                Ok(Ok(length)) => bytes.is_none_or(|bytes| bytes == length),
+                Ok(Err(error)) => {
                     tracing::warn!(%blob, %error, "a blob could not be fetched");
                     false
                 }
+                // Logged already; the task that waits for the blob is tried again.
+                Err(_panicked) => false,
             };
             // The receiver is gone only when the node is.
             let _gone = fetched.send(Input::Fetched { blob, found }).await;
@@ -181,6 +187,13 @@ impl Ports {
                 tracing::warn!(%error, "an output could not be kept for others to fetch");
             }
         });
+    }
+}
+
+/// Logs the panic of a task that was spawned; nothing else can end one badly while the node runs.
+pub(crate) fn report_panic(what: &'static str, error: tokio::task::JoinError) {
+    if let Ok(panic) = error.try_into_panic() {
+        drop(of_task(what, panic.as_ref()));
     }
 }
 

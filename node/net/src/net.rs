@@ -15,6 +15,7 @@ use weft_core::{BlobId, Gossip, Message, PeerId};
 use crate::admission::Doorkeeper;
 use crate::behaviour::{self, Behaviour};
 use crate::blob::{self, BlobStore};
+use crate::caught::caught;
 use crate::config::{self, NetConfig, NetError};
 use crate::driver::{Driver, Ports, Setting};
 use crate::event::NetEvent;
@@ -96,8 +97,12 @@ pub async fn start(
         tracing::warn!("no interface to listen on yet");
     }
     let mut tasks = JoinSet::new();
-    tasks.spawn_local(driver.run());
-    tasks.spawn_local(serve(transfers, fetcher.clone()));
+    // One task: if either panics, the channel of events closes, and the node learns that it has no network any more.
+    let serving = serve(transfers, fetcher.clone());
+    tasks.spawn_local(async move {
+        let running = async { tokio::join!(driver.run(), serving) };
+        drop(caught("the network adapter", running).await);
+    });
     Ok((Net { shared, gossip, fetcher, _tasks: tasks }, heard))
 }
 

@@ -1,7 +1,9 @@
 //! Refusals: what was wrong, what would have been taken, what to do; with the status code that says whose turn it is.
 
 use axum::Json;
+use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use weft_client::api::ErrorBody;
 
@@ -55,6 +57,16 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, scheme);
         }
         response
+    }
+}
+
+/// Answers a request whose handler panicked; the connection would close without a word otherwise.
+pub(super) async fn unless_panicked(request: Request, next: Next) -> Response {
+    match weft_net::caught("an API request", next.run(request)).await {
+        Ok(response) => response,
+        Err(panicked) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, panicked.to_string())
+            .help("the node goes on; its log on standard error says more")
+            .into_response(),
     }
 }
 

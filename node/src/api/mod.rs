@@ -123,7 +123,11 @@ async fn accept(listener: TcpListener, router: Router) {
                 continue;
             }
         };
-        while connections.try_join_next().is_some() {}
+        while let Some(ended) = connections.try_join_next() {
+            if let Err(error) = ended {
+                crate::ports::report_panic("an API connection", error);
+            }
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use weft_client::{api as wire, frames};
 use weft_core::snapshot::Snapshot;
 use weft_core::{Command, JobId, PeerId};
 
-use super::error::ApiError;
+use super::error::{self, ApiError};
 use super::stream::{Encoding, read_results};
 use super::{Answered, Api, auth, blobs, metrics, submit, views};
 use crate::jobs::JobSummary;
@@ -40,6 +40,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/metrics", get(metrics::metrics))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such route").expected("one under /v1"))
         .layer(middleware::from_fn_with_state(api.clone(), auth::check))
+        .layer(middleware::from_fn(error::unless_panicked))
         .with_state(api)
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{self, Stream};
 use tokio::sync::{Semaphore, mpsc};
@@ -111,7 +111,14 @@ impl Feed {
         let (sender, batches) = mpsc::channel(BATCHES_MAX);
         let reader = Arc::clone(&feed);
         // Nobody waits for this thread: a read of stdin may last for ever. It ends with its channel or its input.
-        std::thread::spawn(move || reader.read(source, &sender));
+        std::thread::spawn(move || {
+            // Inputs that end with a panic must not look like all of them.
+            let read = weft_net::caught_call("reading the inputs", || reader.read(source, &sender));
+            if let Err(panicked) = read {
+                *reader.problem.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Problem::Failed(panicked.to_string()));
+            }
+        });
         let state = Taken { feed: Arc::clone(&feed), batches, batch: Vec::new().into_iter() };
         (feed, stream::unfold(state, Taken::next))
     }

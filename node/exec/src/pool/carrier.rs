@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek};
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -15,6 +16,7 @@ use super::BlobAccess;
 use super::process::Front;
 use super::programs::Wish;
 use super::state::Errand;
+use crate::run::panic_text;
 
 /// Threads for errands; two, so that one slow disk access does not hold up all.
 pub(super) const THREADS: usize = 2;
@@ -153,17 +155,28 @@ impl Carriers {
 pub(super) fn carry(front: &Front, blobs: &dyn BlobAccess, errand: Errand) {
     match errand {
         Errand::Program(Wish::Files(program, blob)) => {
-            front.opened_files(program, blobs.open(blob).map(OwnedFd::from));
+            front.opened_files(program, caught(|| blobs.open(blob).map(OwnedFd::from)));
         }
-        Errand::Input(place, blob) => front.opened_input(place, blobs.open(blob).map(OwnedFd::from)),
+        Errand::Input(place, blob) => {
+            front.opened_input(place, caught(|| blobs.open(blob).map(OwnedFd::from)));
+        }
         Errand::Store(parcel) => {
             let run = parcel.run;
-            front.stored(run, parcel.store(blobs));
+            let stored = caught(|| Ok(parcel.store(blobs)));
+            let lost = |error| Report::bare(Outcome::Lost(format!("the output can't be stored: {error}")));
+            front.stored(run, stored.unwrap_or_else(lost));
         }
         // Processes are started by the keeper, for they die with the thread that did; the compiler has threads of its
         // own.
         Errand::Spawn(_) | Errand::Program(Wish::Code(..)) => {}
     }
+}
+
+/// A panic of the store costs one errand, whose task is told, and not the thread that all others wait for.
+fn caught<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        Err(io::Error::other(format!("the blob store panicked: {}", panic_text(panic.as_ref()))))
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use weft_core::PeerId;
 use weft_core::message::PROTOCOL;
 
 use super::{Connection, Driver};
+use crate::caught::caught;
 use crate::frame::NetFrame;
 use crate::link::{End, Link, greet};
 use crate::names;
@@ -81,8 +82,7 @@ impl Driver {
                 let theirs = greet(&mut stream, boot).await.map_err(|error| error.to_string())?;
                 Ok((theirs, stream))
             };
-            let result = tokio::time::timeout(GREETING_MAX, opening).await;
-            Done::Greeted { peer, result: result.unwrap_or_else(|_| Err(String::from("no answer"))) }
+            Done::Greeted { peer, result: within_time(opening).await }
         });
     }
 
@@ -95,13 +95,11 @@ impl Driver {
         self.begin_greeting(peer, Instant::now());
         let boot = self.setting.boot;
         self.tasks.spawn_local(async move {
-            let result = tokio::time::timeout(GREETING_MAX, greet(&mut stream, boot)).await;
-            let result = match result {
-                Ok(Ok(theirs)) => Ok((theirs, stream)),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(String::from("no answer")),
+            let greeting = async move {
+                let theirs = greet(&mut stream, boot).await.map_err(|error| error.to_string())?;
+                Ok((theirs, stream))
             };
-            Done::Greeted { peer, result }
+            Done::Greeted { peer, result: within_time(greeting).await }
         });
     }
 
@@ -222,5 +220,14 @@ impl Driver {
                 self.greetings.remove(&connection.peer);
             }
         }
+    }
+}
+
+/// A greeting has an end, whatever becomes of it: the driver waits for it before it opens another stream.
+async fn within_time<T>(greeting: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    match tokio::time::timeout(GREETING_MAX, caught("a greeting", greeting)).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panicked)) => Err(panicked.to_string()),
+        Err(_) => Err(String::from("no answer")),
     }
 }
