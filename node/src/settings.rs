@@ -8,6 +8,7 @@
 mod dir;
 mod layer;
 mod owners;
+mod private;
 mod text;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ pub use dir::{
     load_or_make_identity, lock, read_mesh_key, write_mesh_key,
 };
 pub use layer::{Environment, Flags};
+pub use private::check_owner;
 pub use text::{multiaddr, parse_address, parse_bytes, parse_duration, parse_pair};
 
 use layer::Layer;
@@ -180,6 +182,7 @@ impl Settings {
     /// When a value, the file or the data directory is no good; the text is one line that says what to do.
     pub fn resolve(flags: Flags, environment: Environment<'_>) -> Result<Self, SettingsError> {
         let data_dir = data_dir_of(flags.data_dir.clone(), environment)?;
+        check_owner(&data_dir)?;
         let file = layer::read_file(config_path(&flags, environment, &data_dir))?;
         let layer = Layer::from(flags).or(Layer::from_environment(environment)?).or(file);
         let identity = load_or_make_identity(&data_dir)?;

@@ -166,7 +166,9 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
 }
 
 fn resolve_dir(given: Option<PathBuf>) -> Result<PathBuf, DirError> {
-    settings::data_dir_of(given, &settings::environment)
+    let data_dir = settings::data_dir_of(given, &settings::environment)?;
+    settings::check_owner(&data_dir)?;
+    Ok(data_dir)
 }
 
 async fn connect(given: Option<PathBuf>) -> Result<Mesh, Problem> {
