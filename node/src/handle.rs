@@ -4,7 +4,7 @@
 //! program hold [`NodeHandle`]s. No word here knows of HTTP.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
@@ -53,6 +53,29 @@ pub struct Standing {
 #[error("the node has stopped")]
 pub struct NodeStopped;
 
+/// What the blob store last failed at, in words, until it works again.
+#[derive(Clone, Debug, Default)]
+pub struct StoreFault(Arc<Mutex<Option<String>>>);
+
+impl StoreFault {
+    /// Notes a failure, or that the store works. Only the first of several failures is logged.
+    pub fn set(&self, fault: Option<String>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*known, &fault) {
+            (None, Some(fault)) => tracing::warn!("this node's blob store has no room or fails: {fault}"),
+            (Some(_), None) => tracing::warn!("this node's blob store works again"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        *known = fault;
+    }
+
+    /// The failure that stands.
+    #[must_use]
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// What a node is, apart from what its engine knows.
 #[derive(Debug)]
 pub struct NodeInfo {
@@ -70,6 +93,8 @@ pub struct NodeInfo {
     pub listen: Mutex<Vec<String>>,
     /// When it started.
     pub started: Instant,
+    /// What its blob store fails at.
+    pub store_fault: StoreFault,
 }
 
 impl NodeInfo {

@@ -15,13 +15,14 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_blobs::{Durability, Incoming, Store};
 use weft_core::receipt::signed_bytes;
-use weft_core::{BlobId, Effect, Input, PeerId, RunId, Work};
+use weft_core::{BlobId, Effect, Fetched, Input, PeerId, RunId, Work};
 use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, SandboxError};
 use weft_net::{BlobSink, BlobStore, Net, Signer, caught, of_task};
 
+use crate::handle::StoreFault;
 use crate::jobs::JobTable;
 
-/// Fetches and writes under way; a fetch beyond it is answered as not found, and tried again as any lost blob is.
+/// Fetches and writes under way; a fetch beyond it finds no room, and is tried again a moment later.
 const TASKS_MAX: usize = 1024;
 /// What a task brought that is kept by way of memory, and so in the store's cache, in bytes; the rest is copied.
 const WRITTEN_WHOLE_MAX: u64 = 1 << 20;
@@ -38,6 +39,7 @@ pub(crate) struct Ports {
     fetched: mpsc::Sender<Input>,
     answered: VecDeque<Input>,
     to_run: Vec<(RunId, Work)>,
+    fault: StoreFault,
 }
 
 impl fmt::Debug for Ports {
@@ -54,7 +56,7 @@ impl Ports {
         store: Store,
         jobs: Arc<JobTable>,
         ran: Arc<Notify>,
-        fetched: mpsc::Sender<Input>,
+        (fetched, fault): (mpsc::Sender<Input>, StoreFault),
     ) -> Result<Self, SandboxError> {
         let blobs = Arc::new(SlotBlobs(store.clone()));
         let pool = Pool::start(config, blobs, Arc::new(move || ran.notify_one()))?;
@@ -68,6 +70,7 @@ impl Ports {
             fetched,
             answered: VecDeque::new(),
             to_run: Vec::new(),
+            fault,
         })
     }
 
@@ -147,6 +150,11 @@ impl Ports {
         inputs
     }
 
+    /// Forgets where a peer was that is gone.
+    pub(crate) fn forget_peer(&self, peer: PeerId) {
+        self.net.forget(peer);
+    }
+
     /// How the slots are.
     pub(crate) fn pool_status(&self) -> PoolStatus {
         self.pool.status()
@@ -155,39 +163,49 @@ impl Ports {
     fn fetch(&mut self, blob: BlobId, from: Vec<PeerId>, bytes: Option<u64>) {
         if let Some(length) = self.store.len(blob) {
             // Bytes of that name have that length: whoever said another lied, and no fetch will change it.
-            let found = bytes.is_none_or(|bytes| bytes == length);
-            self.answered.push_back(Input::Fetched { blob, found });
+            self.answered.push_back(Input::Fetched { blob, fetched: here(bytes, length) });
             return;
         }
         if self.tasks.len() >= TASKS_MAX {
-            self.answered.push_back(Input::Fetched { blob, found: false });
+            self.answered.push_back(Input::Fetched { blob, fetched: Fetched::NoRoom });
             return;
         }
-        let (net, fetched) = (self.net.clone(), self.fetched.clone());
+        let (net, answers, store) = (self.net.clone(), self.fetched.clone(), self.fault.clone());
         self.tasks.spawn_local(async move {
-            let found = match caught("a fetch", net.fetch(blob, &from, bytes)).await {
+            let fetched = match caught("a fetch", net.fetch(blob, &from, bytes)).await {
                 // It may have come by another way meanwhile, and be of another length than was said.
-                Ok(Ok(length)) => bytes.is_none_or(|bytes| bytes == length),
+                Ok(Ok(length)) => {
+                    store.set(None);
+                    here(bytes, length)
+                }
+                Ok(Err(error)) if error.is_ours(bytes) => {
+                    store.set(Some(error.to_string()));
+                    Fetched::NoRoom
+                }
                 Ok(Err(error)) => {
                     tracing::warn!(%blob, %error, "a blob could not be fetched");
-                    false
+                    if error.is_wrong() { Fetched::Wrong } else { Fetched::Missing }
                 }
-                // Logged already; the task that waits for the blob is tried again.
-                Err(_panicked) => false,
+                // A fault of this node, and logged already: what waits for the blob is tried again.
+                Err(_panicked) => Fetched::NoRoom,
             };
             // The receiver is gone only when the node is.
-            let _gone = fetched.send(Input::Fetched { blob, found }).await;
+            let _gone = answers.send(Input::Fetched { blob, fetched }).await;
         });
     }
 
     fn stash(&mut self, bytes: Arc<[u8]>) {
-        let store = self.store.clone();
-        self.tasks.spawn_blocking(move || {
-            if let Err(error) = store.put(&bytes) {
-                tracing::warn!(%error, "an output could not be kept for others to fetch");
-            }
+        let (store, fault) = (self.store.clone(), self.fault.clone());
+        self.tasks.spawn_blocking(move || match store.put(&bytes) {
+            Ok(_id) => fault.set(None),
+            Err(error) => fault.set(Some(format!("an output could not be kept for others: {error}"))),
         });
     }
+}
+
+/// Bytes of a name have one length: a fetch that expected another was told something else than the truth.
+fn here(wanted: Option<u64>, length: u64) -> Fetched {
+    if wanted.is_none_or(|wanted| wanted == length) { Fetched::Here } else { Fetched::Wrong }
 }
 
 /// Logs the panic of a task that was spawned; nothing else can end one badly while the node runs.
@@ -234,11 +252,17 @@ impl BlobAccess for SlotBlobs {
 
 /// The blob store as the mesh sees it.
 #[derive(Debug)]
-pub(crate) struct NetBlobs(pub(crate) Store);
+pub(crate) struct NetBlobs(pub(crate) Store, pub(crate) StoreFault);
 
 impl BlobStore for NetBlobs {
     fn open(&self, id: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
         let found: Option<(u64, File)> = self.0.open_read(id).map_err(io::Error::other)?;
+        if found.is_none() && self.0.has_vanished(id) {
+            self.1.set(Some(format!(
+                "blob {id}, which a job of this node rests on, is gone from its directory: another program removed it; \
+                 cancel the job and submit it again"
+            )));
+        }
         Ok(found.map(|(bytes, file)| (bytes, Box::new(file) as Box<dyn Read + Send>)))
     }
 
@@ -254,10 +278,11 @@ struct Arriving(Incoming);
 
 impl BlobSink for Arriving {
     fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
-        self.0.write(chunk).map_err(io::Error::other)
+        self.0.write(chunk).map_err(io::Error::from)
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {
-        self.0.finish(Durability::Cached).map_err(io::Error::other)
+        // Its kind says whether the bytes or the disk are to blame.
+        self.0.finish(Durability::Cached).map_err(io::Error::from)
     }
 }

@@ -61,13 +61,16 @@ impl Disk {
     pub(crate) fn create_temp(&self) -> Result<(PathBuf, File), Error> {
         let number = self.next_temp.fetch_add(1, Ordering::Relaxed);
         let path = self.incoming.join(number.to_string());
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
-            .open(&path)
-            .map_err(Error::io("create", &path))?;
-        Ok((path, file))
+        let create = || OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path);
+        let file = match create() {
+            // Another program removed the directory. Blobs that went with it are missed when they are looked for.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_dir(&self.incoming)?;
+                create()
+            }
+            created => created,
+        };
+        Ok((path.clone(), file.map_err(Error::io("create", &path))?))
     }
 
     /// Gives a finished file its name; readers see all of it or nothing.

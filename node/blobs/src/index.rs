@@ -3,7 +3,7 @@
 //! The quota counts whole disk blocks, which is what the disk loses to a blob and also what bounds the number of
 //! blobs, however small they are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use weft_core::BlobId;
 
@@ -11,6 +11,9 @@ use crate::Error;
 
 /// Every blob counts as a multiple of this, and at least once.
 const BLOCK_BYTES: u64 = 4096;
+
+/// Vanished blobs that are remembered; those beyond it are only missing.
+const VANISHED_MAX: usize = 4096;
 
 /// What a blob of this length takes from the quota.
 pub(crate) fn charge(bytes: u64) -> u64 {
@@ -64,12 +67,21 @@ pub(crate) struct Index {
     order: BTreeMap<u64, BlobId>,
     clock: u64,
     usage: Usage,
+    /// Pinned blobs whose files were removed by another program.
+    vanished: BTreeSet<BlobId>,
 }
 
 impl Index {
     pub(crate) fn new(quota: u64) -> Self {
         let usage = Usage { quota, ..Usage::default() };
-        Self { blobs: HashMap::new(), pins: HashMap::new(), order: BTreeMap::new(), clock: 0, usage }
+        Self {
+            blobs: HashMap::new(),
+            pins: HashMap::new(),
+            order: BTreeMap::new(),
+            clock: 0,
+            usage,
+            vanished: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn blob(&self, id: BlobId) -> Option<Blob> {
@@ -83,6 +95,7 @@ impl Index {
     /// Adds a blob as the most recently used one, or replaces it. Returns its generation.
     pub(crate) fn insert(&mut self, id: BlobId, bytes: u64, verified: bool) -> u64 {
         self.remove(id);
+        self.vanished.remove(&id);
         let tick = self.tick();
         self.blobs.insert(id, Blob { bytes, verified, durable: false, generation: tick, used: tick });
         self.usage.bytes += charge(bytes);
@@ -133,6 +146,17 @@ impl Index {
         }
     }
 
+    /// The file of a blob is gone, and no eviction removed it.
+    pub(crate) fn note_vanished(&mut self, id: BlobId) {
+        if self.pins.contains_key(&id) && self.vanished.len() < VANISHED_MAX {
+            self.vanished.insert(id);
+        }
+    }
+
+    pub(crate) fn has_vanished(&self, id: BlobId) -> bool {
+        self.pins.contains_key(&id) && self.vanished.contains(&id)
+    }
+
     pub(crate) fn unpin(&mut self, id: BlobId) {
         let Some(count) = self.pins.get_mut(&id) else { return };
         *count -= 1;
@@ -140,6 +164,7 @@ impl Index {
             return;
         }
         self.pins.remove(&id);
+        self.vanished.remove(&id);
         if let Some(blob) = self.blobs.get(&id) {
             self.order.insert(blob.used, id);
             self.usage.pinned -= charge(blob.bytes);
@@ -161,12 +186,17 @@ impl Index {
         Ok(Some(*victim))
     }
 
+    /// The least recently used blob of those that no pin protects.
+    pub(crate) fn oldest(&self) -> Option<BlobId> {
+        self.order.first_key_value().map(|(_, id)| *id)
+    }
+
     /// The least recently used blob, if the quota is exceeded: it shrank since the last time the store was open.
     pub(crate) fn surplus(&self) -> Option<BlobId> {
         if self.usage.bytes <= self.usage.quota {
             return None;
         }
-        self.order.first_key_value().map(|(_, id)| *id)
+        self.oldest()
     }
 
     pub(crate) fn reserve(&mut self, charged: u64) {

@@ -177,7 +177,16 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn open_read(&self, id: BlobId) -> Result<Option<(u64, File)>, Error> {
-        let Some((blob, file)) = self.shared.open_blob(id)? else { return Ok(None) };
+        let cached = self.shared.recall(id);
+        let opened = match (self.shared.open_blob(id)?, cached) {
+            // Another program removed the file. What is still in memory is written again.
+            (None, Some(bytes)) => {
+                self.put(&bytes)?;
+                self.shared.open_blob(id)?
+            }
+            (opened, _) => opened,
+        };
+        let Some((blob, file)) = opened else { return Ok(None) };
         match self.shared.verify(id, blob, file)? {
             Some(file) => Ok(Some((blob.bytes, file))),
             None => Ok(None),
@@ -205,6 +214,21 @@ impl Store {
     /// Takes back one [`Store::pin`]; without one it does nothing.
     pub fn unpin(&self, id: BlobId) {
         self.shared.lock().index.unpin(id);
+    }
+
+    /// True if the blob was here and work rests on it, and another program has removed it.
+    #[must_use]
+    pub fn has_vanished(&self, id: BlobId) -> bool {
+        self.shared.lock().index.has_vanished(id)
+    }
+
+    /// Removes least recently used blobs until so many bytes of the disk are free for something else. Returns how many
+    /// are; fewer when pins protect what is left.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be removed.
+    pub fn make_room(&self, bytes: u64) -> Result<u64, Error> {
+        self.shared.make_room(bytes)
     }
 
     /// How full the store is.
@@ -291,7 +315,11 @@ impl Shared {
             state.index.touch(id);
             return Ok(here.generation);
         }
-        self.disk.publish(temp, id)?;
+        while let Err(error) = self.disk.publish(temp, id) {
+            if !error.is_disk_full() || self.evict(&mut state, 1)? == 0 {
+                return Err(error);
+            }
+        }
         state.index.release(charged);
         Ok(state.index.insert(id, bytes, true))
     }
@@ -301,8 +329,9 @@ impl Shared {
         let mut state = self.lock();
         let Some(blob) = state.index.blob(id) else { return Ok(None) };
         let Some(file) = self.disk.open_blob(id)? else {
-            // Somebody else removed it.
+            // Another program removed it.
             state.forget(id);
+            state.index.note_vanished(id);
             return Ok(None);
         };
         state.index.touch(id);
@@ -340,11 +369,43 @@ impl Shared {
         Ok(())
     }
 
+    /// The disk is full although the quota is not: others fill it. Removes the least recently used blobs, as the quota
+    /// would, until so many bytes are free. Returns how many are; 0 when nothing is left to remove.
+    pub(crate) fn make_room(&self, bytes: u64) -> Result<u64, Error> {
+        self.evict(&mut self.lock(), bytes)
+    }
+
+    /// Does something that needs a little room on the disk, making it as long as that helps.
+    pub(crate) fn making_room<T>(&self, act: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+        loop {
+            match act() {
+                Err(error) if error.is_disk_full() && self.make_room(1)? > 0 => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn evict(&self, state: &mut State, bytes: u64) -> Result<u64, Error> {
+        let mut freed = 0;
+        while freed < bytes
+            && let Some(victim) = state.index.oldest()
+        {
+            freed += state.index.blob(victim).map_or(0, |blob| charge(blob.bytes));
+            self.remove(state, victim)?;
+        }
+        Ok(freed)
+    }
+
+    fn remove(&self, state: &mut State, victim: BlobId) -> Result<(), Error> {
+        self.disk.remove(victim)?;
+        state.forget(victim);
+        state.index.count_eviction();
+        Ok(())
+    }
+
     fn reserve(&self, state: &mut State, charged: u64) -> Result<(), Error> {
         while let Some(victim) = state.index.victim_for(charged)? {
-            self.disk.remove(victim)?;
-            state.forget(victim);
-            state.index.count_eviction();
+            self.remove(state, victim)?;
         }
         state.index.reserve(charged);
         Ok(())

@@ -136,7 +136,7 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
         for effect in engine.handle(now, input) {
             match effect {
                 Effect::Execute { run, .. } => runs.push((run, report(wall_us))),
-                Effect::Fetch { blob, .. } => next.push_back(Input::Fetched { blob, found: true }),
+                Effect::Fetch { blob, .. } => next.push_back(Input::Fetched { blob, fetched: Fetched::Here }),
                 Effect::Sign { batch, .. } => next.push_back(Input::Signed { batch, signature: [0; 64] }),
                 Effect::Notify(Event::TaskEnded { .. }) => (ended, owed) = (ended + 1, owed + 1),
                 Effect::Notify(

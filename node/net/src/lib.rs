@@ -36,7 +36,7 @@ mod transport;
 
 pub use blob::{BLOB_BYTES_MAX, BlobSink, BlobStore};
 pub use caught::{Panicked, caught, caught_call, of_task};
-pub use config::{Admission, DEFAULT_PORT, NetConfig, NetError};
+pub use config::{Admission, DEFAULT_PORT, NetConfig, NetError, is_host_name};
 pub use event::NetEvent;
 pub use fetch::{Fault, FetchError};
 pub use names::peer_id_of;

@@ -309,7 +309,7 @@ impl SimHost {
                 self.blobs.extend(submission.inputs.iter().filter_map(Payload::blob));
             }
             Command::Extend { inputs, .. } => self.blobs.extend(inputs.iter().filter_map(Payload::blob)),
-            Command::Close { .. } | Command::Cancel { .. } | Command::Drain(_) => {}
+            Command::Close { .. } | Command::Cancel { .. } | Command::Drain(_) | Command::Forget(_) => {}
         }
     }
 

@@ -93,7 +93,7 @@ impl From<TableFull> for ApiError {
 impl From<weft_blobs::Error> for ApiError {
     fn from(error: weft_blobs::Error) -> Self {
         // That enum may grow; what is not known here is the disk's fault until shown otherwise.
-        let status = if matches!(error, weft_blobs::Error::Full { .. }) {
+        let status = if error.is_disk_full() || matches!(error, weft_blobs::Error::Full { .. }) {
             StatusCode::INSUFFICIENT_STORAGE
         } else if matches!(error, weft_blobs::Error::Busy { .. }) {
             StatusCode::SERVICE_UNAVAILABLE

@@ -28,6 +28,7 @@ pub(super) fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
+        .route("/v1/peers/{id}/forget", post(forget))
         .route("/v1/jobs", get(jobs).post(submit::submit))
         .route("/v1/jobs/{id}", get(job))
         .route("/v1/jobs/{id}/why", get(why))
@@ -46,13 +47,29 @@ pub(super) fn router(api: Api) -> Router {
 
 async fn status(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
-    Ok(Json(views::status(standing, api.handle.info())).into_response())
+    let usage = api.handle.store().usage();
+    Ok(Json(views::status(standing, api.handle.info(), usage)).into_response())
 }
 
 async fn peers(State(api): State<Api>) -> Answered {
     let snapshot = api.handle.snapshot().await?;
     let peers: Vec<wire::Peer> = snapshot.peers.into_iter().map(views::peer).collect();
     Ok(Json(peers).into_response())
+}
+
+/// Forgets a peer that is gone.
+async fn forget(State(api): State<Api>, Path(name): Path<String>) -> Answered {
+    let missing =
+        || ApiError::not_found("peer", &name).expected("the whole id of one that GET /v1/peers lists");
+    let peer: PeerId = name.parse().map_err(|_cause| missing())?;
+    let snapshot = api.handle.snapshot().await?;
+    let known = snapshot.peers.iter().find(|view| view.peer == peer).ok_or_else(missing)?;
+    if known.connected {
+        let text = format!("peer {} is connected: only one that is gone can be forgotten", peer.short());
+        return Err(ApiError::new(StatusCode::CONFLICT, text).help("stop its node first"));
+    }
+    api.handle.command(Command::Forget(peer)).await?;
+    Ok(Json(serde_json::json!({ "peer": peer.to_string() })).into_response())
 }
 
 async fn jobs(State(api): State<Api>) -> Answered {

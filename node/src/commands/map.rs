@@ -11,6 +11,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use weft_client::{Map, Mesh, Outcome, TaskResult};
 
 use super::feed::{Feed, Source};
+use super::shortage::Shortage;
 use super::sink::Sink;
 use super::{Problem, outcome, receipt, task_of};
 use crate::cli::MapArgs;
@@ -56,6 +57,7 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
         quiet: json,
         receipts: receipt,
         left_files: 0,
+        shortage: Shortage::new(),
         to_terminal,
     };
     session.run(results).await
@@ -74,6 +76,8 @@ struct Session {
     receipts: bool,
     /// Tasks that left files which nobody takes.
     left_files: u64,
+    /// Whether outcomes wait for room on this machine.
+    shortage: Shortage,
     /// Stdout is a terminal.
     to_terminal: bool,
 }
@@ -95,6 +99,7 @@ impl Session {
                     let Some(item) = item else { break };
                     self.take(item?).await?;
                 }
+                text = self.shortage.news(&self.mesh) => self.progress.aside(|| say(&text)),
                 _ = clock.tick() => self.progress.tick(self.feed.total()),
                 _ = &mut interrupt => return self.interrupted(&results).await,
             }

@@ -13,8 +13,10 @@ mod map;
 mod node;
 mod outcome;
 mod peers;
+mod reach;
 mod receipt;
 mod run;
+mod shortage;
 mod sink;
 mod spool;
 mod status;
@@ -148,7 +150,7 @@ fn advice(error: &io::Error) -> &'static str {
 pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
     let Cli { data_dir, log: _, verb } = cli;
     match verb {
-        Verb::Init(args) => init::init(&resolve_dir(data_dir)?, &args),
+        Verb::Init(args) => init::init(&resolve_dir(data_dir)?, &args).await,
         Verb::Join(args) => join::join(&resolve_dir(data_dir)?, &args),
         Verb::Node(args) => node::node(data_dir, *args).await,
         Verb::Run(args) => Box::pin(run::run(&resolve_dir(data_dir)?, *args)).await,

@@ -45,7 +45,7 @@ pub enum DirError {
     )]
     Nowhere,
     /// The system refused.
-    #[error("cannot {action} {path}: {source}; {}", advice(source))]
+    #[error("cannot {action} {path}: {source}; {}", disk_advice(source))]
     Io {
         /// What was tried: "read", "write", "make".
         action: &'static str,
@@ -86,15 +86,20 @@ pub enum DirError {
     },
 }
 
-/// What to do about a failed system call.
-fn advice(error: &io::Error) -> &'static str {
+/// What to do about a failed system call on a file of the data directory.
+#[must_use]
+pub fn disk_advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "its disk is full: make room there, or pass another --data-dir"
-        }
+        _ if is_full(error) => "its disk is full: make room there, or pass another --data-dir",
         io::ErrorKind::ReadOnlyFilesystem => "its disk is mounted read-only; pass another --data-dir",
         _ => "check the directory's owner and mode, or pass another --data-dir",
     }
+}
+
+/// Whether a system call failed because the disk, or this user's part of it, is full.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Holds a data directory for one node; let go of when dropped, also by a killed process.

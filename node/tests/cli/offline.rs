@@ -22,7 +22,7 @@ const HELP: [(&str, &str); 13] = [
         "--each-line --each-file --out --json --retries --fn --need 100 --backoff 1s..600s --give-up \
          --max-failures --no-backup",
     ),
-    ("peers", "--json"),
+    ("peers", "--json --all --forget"),
     ("status", "--json"),
     ("jobs", "--json"),
     ("cancel", "JOB"),

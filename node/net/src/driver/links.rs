@@ -1,6 +1,7 @@
 //! Which stream to a peer counts. The smaller id opens it; a new one replaces the old one, whose Down comes before
 //! the new one's Up.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub(super) enum Done {
     Ended { peer: PeerId, end: End },
     /// The peers file was written, or not.
     Saved,
+    /// A configured host name was looked up, or not.
+    LookedUp { target: Multiaddr, found: Result<Vec<SocketAddr>, String> },
 }
 
 impl Driver {
@@ -61,6 +64,7 @@ impl Driver {
             Done::Greeted { peer, result } => self.on_greeted(peer, result),
             Done::Ended { peer, end } => self.on_ended(peer, &end),
             Done::Saved => self.saving = false,
+            Done::LookedUp { target, found } => self.on_looked_up(target, found),
         }
     }
 
