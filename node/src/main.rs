@@ -22,10 +22,12 @@ fn main() -> ExitCode {
         Err(error) => return no_command(&error),
     };
     let runs_tasks = cli.verb.runs_tasks();
-    match run(cli) {
-        Ok(code) => ExitCode::from(code),
-        Err(problem) => ExitCode::from(report(&problem, runs_tasks)),
-    }
+    let code = match run(cli) {
+        Ok(code) => code,
+        Err(problem) => report(&problem, runs_tasks),
+    };
+    render::flush();
+    ExitCode::from(code)
 }
 
 /// What this process is to do as a slot of a node, or as its compiler, if it is one: `weft slot` and

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod live;
+mod machine;
 mod offline;
 
 use std::io::Write as _;
