@@ -49,6 +49,10 @@ fn slot() -> Option<ExitCode> {
 }
 
 fn run(cli: cli::Cli) -> Result<u8, Problem> {
+    if matches!(cli.verb, cli::Verb::Node(_)) {
+        // Before the first line of the log: whoever reads it may stand still already.
+        render::write_behind();
+    }
     start_log(&cli)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Runtime)?;

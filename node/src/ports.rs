@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_blobs::{Durability, Incoming, Store};
 use weft_core::receipt::signed_bytes;
-use weft_core::{BlobId, Effect, Fetched, Input, PeerId, RunId, Work};
+use weft_core::{BlobId, Effect, Event, Fetched, Input, PeerId, RunId, Work};
 use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, SandboxError};
 use weft_net::{BlobSink, BlobStore, Net, Signer, caught, of_task};
 
@@ -58,7 +58,7 @@ impl Ports {
         ran: Arc<Notify>,
         (fetched, fault): (mpsc::Sender<Input>, StoreFault),
     ) -> Result<Self, SandboxError> {
-        let blobs = Arc::new(SlotBlobs(store.clone()));
+        let blobs = Arc::new(SlotBlobs(store.clone(), fault.clone()));
         let pool = Pool::start(config, blobs, Arc::new(move || ran.notify_one()))?;
         Ok(Self {
             pool,
@@ -99,7 +99,12 @@ impl Ports {
             Effect::Pin(blob) => self.store.pin(blob),
             Effect::Unpin(blob) => self.store.unpin(blob),
             Effect::Stash(bytes) => self.stash(bytes),
-            Effect::Notify(event) => self.jobs.record(event),
+            Effect::Notify(event) => {
+                if let Event::TaskEnded { report, .. } = &event {
+                    report.blobs().for_each(|blob| self.store.keep(blob));
+                }
+                self.jobs.record(event);
+            }
         }
     }
 
@@ -217,7 +222,15 @@ pub(crate) fn report_panic(what: &'static str, error: tokio::task::JoinError) {
 
 /// The blob store as the slots see it.
 #[derive(Debug)]
-struct SlotBlobs(Store);
+struct SlotBlobs(Store, StoreFault);
+
+impl SlotBlobs {
+    /// Whether an output could be kept is what the node's user wants to know of a disk that is full.
+    fn noted(&self, kept: Result<BlobId, weft_blobs::Error>) -> io::Result<BlobId> {
+        self.1.set(kept.as_ref().err().map(ToString::to_string));
+        kept.map_err(io::Error::other)
+    }
+}
 
 impl BlobAccess for SlotBlobs {
     fn read(&self, id: BlobId) -> io::Result<Bytes> {
@@ -236,7 +249,7 @@ impl BlobAccess for SlotBlobs {
     }
 
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
-        self.0.put(&bytes).map_err(io::Error::other)
+        self.noted(self.0.put(&bytes))
     }
 
     fn write_file(&self, mut file: File, bytes: u64) -> io::Result<BlobId> {
@@ -245,8 +258,7 @@ impl BlobAccess for SlotBlobs {
             file.take(bytes).read_to_end(&mut content)?;
             return self.write(content);
         }
-        let (id, _) = self.0.put_reader(&mut file, bytes, Durability::Cached).map_err(io::Error::other)?;
-        Ok(id)
+        self.noted(self.0.put_reader(&mut file, bytes, Durability::Cached).map(|(id, _)| id))
     }
 }
 

@@ -75,15 +75,17 @@ pub enum Error {
 
 /// What to do about a failed system call.
 fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; the disk is full, and nothing is left there that this node could remove: make room on it"
-        }
-        io::ErrorKind::PermissionDenied => "; check that this user owns the directory",
-        io::ErrorKind::ReadOnlyFilesystem => "; the disk is mounted read-only",
-        io::ErrorKind::NotFound => "; another program removed it while the node ran",
-        _ => "; check the disk",
-    }
+    const FULL: &str =
+        "; the disk is full, and nothing is left there that this node could remove: make room on it";
+    const ADVICE: [(io::ErrorKind, &str); 5] = [
+        (io::ErrorKind::StorageFull, FULL),
+        (io::ErrorKind::QuotaExceeded, FULL),
+        (io::ErrorKind::PermissionDenied, "; check that this user owns the directory"),
+        (io::ErrorKind::ReadOnlyFilesystem, "; the disk is mounted read-only"),
+        (io::ErrorKind::NotFound, "; another program removed it while the node ran"),
+    ];
+    let known = ADVICE.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or("; check the disk", |(_, advice)| advice)
 }
 
 impl Error {

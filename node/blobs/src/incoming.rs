@@ -10,7 +10,8 @@ use weft_core::BlobId;
 
 use crate::error::{Error, is_full};
 use crate::index::{charge, length};
-use crate::store::{Durability, Shared};
+use crate::shared::Shared;
+use crate::store::Durability;
 
 /// A blob that a peer sends. Refuses more than was announced at once, and anything else at [`Incoming::finish`].
 /// Dropped unfinished, it leaves nothing behind.

@@ -4,6 +4,7 @@
 //! blobs, however small they are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use weft_core::BlobId;
 
@@ -36,6 +37,8 @@ pub(crate) struct Blob {
     pub(crate) durable: bool,
     /// Tells this file from one that replaced it.
     pub(crate) generation: u64,
+    /// Until then only the quota evicts it, and no full disk: somebody is to take it.
+    pub(crate) kept_until: Option<Instant>,
     used: u64,
 }
 
@@ -97,7 +100,10 @@ impl Index {
         self.remove(id);
         self.vanished.remove(&id);
         let tick = self.tick();
-        self.blobs.insert(id, Blob { bytes, verified, durable: false, generation: tick, used: tick });
+        self.blobs.insert(
+            id,
+            Blob { bytes, verified, durable: false, generation: tick, kept_until: None, used: tick },
+        );
         self.usage.bytes += charge(bytes);
         if self.pins.contains_key(&id) {
             self.usage.pinned += charge(bytes);
@@ -165,7 +171,8 @@ impl Index {
         }
         self.pins.remove(&id);
         self.vanished.remove(&id);
-        if let Some(blob) = self.blobs.get(&id) {
+        if let Some(blob) = self.blobs.get_mut(&id) {
+            blob.kept_until = None;
             self.order.insert(blob.used, id);
             self.usage.pinned -= charge(blob.bytes);
         }
@@ -186,9 +193,18 @@ impl Index {
         Ok(Some(*victim))
     }
 
-    /// The least recently used blob of those that no pin protects.
-    pub(crate) fn oldest(&self) -> Option<BlobId> {
-        self.order.first_key_value().map(|(_, id)| *id)
+    /// Protects a blob from a full disk until then, or no longer.
+    pub(crate) fn keep_until(&mut self, id: BlobId, until: Option<Instant>) {
+        if let Some(blob) = self.blobs.get_mut(&id) {
+            blob.kept_until = until;
+        }
+    }
+
+    /// The least recently used blob of those that a full disk may cost: no pin protects them, and nobody is to take them.
+    pub(crate) fn spare(&self, now: Instant) -> Option<BlobId> {
+        let kept =
+            |id: &BlobId| self.blob(*id).and_then(|blob| blob.kept_until).is_some_and(|until| until > now);
+        self.order.values().copied().find(|id| !kept(id))
     }
 
     /// The least recently used blob, if the quota is exceeded: it shrank since the last time the store was open.
@@ -196,7 +212,7 @@ impl Index {
         if self.usage.bytes <= self.usage.quota {
             return None;
         }
-        self.oldest()
+        self.order.first_key_value().map(|(_, id)| *id)
     }
 
     pub(crate) fn reserve(&mut self, charged: u64) {
@@ -248,6 +264,28 @@ mod tests {
         assert_eq!(index.victim_for(BLOCK_BYTES).unwrap(), Some(id(3)));
         index.unpin(id(1));
         assert_eq!(index.victim_for(BLOCK_BYTES).unwrap(), Some(id(1)), "unpinned, it is as old as it was");
+    }
+
+    #[test]
+    fn a_full_disk_costs_nothing_that_somebody_is_to_take() {
+        let mut index = Index::new(u64::MAX);
+        for number in 1..=3 {
+            index.insert(id(number), 1, true);
+        }
+        let now = Instant::now();
+        let later = now + std::time::Duration::from_secs(1);
+        index.keep_until(id(1), Some(later));
+        index.pin(id(2));
+        assert_eq!(index.spare(now), Some(id(3)));
+        index.remove(id(3));
+        assert_eq!(index.spare(now), None);
+        assert_eq!(index.spare(later), Some(id(1)), "it was kept for long enough");
+        index.keep_until(id(1), None);
+        assert_eq!(index.spare(now), Some(id(1)), "it was taken");
+        index.keep_until(id(2), Some(later));
+        index.remove(id(1));
+        index.unpin(id(2));
+        assert_eq!(index.spare(now), Some(id(2)), "the work that it was for is over");
     }
 
     #[test]

@@ -127,16 +127,16 @@ pub(crate) fn listen_addresses(config: &NetConfig) -> Result<Vec<SocketAddr>, Ne
 
 /// Why nothing can listen there, and what can be done about it.
 pub(crate) fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> NetError {
-    let advice = match error.kind() {
-        std::io::ErrorKind::AddrNotAvailable => format!(
+    let advice = if error.kind() == std::io::ErrorKind::AddrNotAvailable {
+        format!(
             "this machine has no such address; it has {}: give one of them to --listen, or {} for all",
             crate::interfaces::own_addresses(),
             if address.is_ipv4() { "0.0.0.0" } else { "[::]" },
-        ),
-        std::io::ErrorKind::PermissionDenied => {
-            String::from("ports below 1024 are for root: choose a higher one with --listen, or 0 for any")
-        }
-        _ => String::from("choose another port with --listen, or 0 for any"),
+        )
+    } else if error.kind() == std::io::ErrorKind::PermissionDenied {
+        String::from("ports below 1024 are for root: choose a higher one with --listen, or 0 for any")
+    } else {
+        String::from("choose another port with --listen, or 0 for any")
     };
     NetError::Listen { address: address.to_string(), cause: error.to_string(), advice }
 }

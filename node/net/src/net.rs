@@ -104,7 +104,7 @@ pub async fn start(
     // One task: if either panics, the channel of events closes, and the node learns that it has no network any more.
     let serving = serve(transfers, fetcher.clone());
     tasks.spawn_local(async move {
-        let running = async { tokio::join!(driver.run(), serving) };
+        let running = Box::pin(async { tokio::join!(driver.run(), serving) });
         drop(caught("the network adapter", running).await);
     });
     Ok((Net { shared, gossip, forget, fetcher, _tasks: tasks }, heard))

@@ -11,7 +11,7 @@ use weft_node::settings::{self, Settings};
 
 use super::Problem;
 use crate::cli::NodeArgs;
-use crate::render::{bytes, say, write_behind};
+use crate::render::{bytes, say};
 
 /// Runs the node until Ctrl-C or SIGTERM.
 pub(crate) async fn node(data_dir: Option<PathBuf>, args: NodeArgs) -> Result<u8, Problem> {
@@ -24,7 +24,6 @@ pub(crate) async fn node(data_dir: Option<PathBuf>, args: NodeArgs) -> Result<u8
 
 async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Problem> {
     let stop = stop_signal()?;
-    write_behind();
     allow_files();
     let about = settings.clone();
     let mut node = Node::start(settings).await.map_err(|error| Problem::Failed(error.to_string()))?;

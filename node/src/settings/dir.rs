@@ -89,10 +89,12 @@ pub enum DirError {
 /// What to do about a failed system call on a file of the data directory.
 #[must_use]
 pub fn disk_advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        _ if is_full(error) => "its disk is full: make room there, or pass another --data-dir",
-        io::ErrorKind::ReadOnlyFilesystem => "its disk is mounted read-only; pass another --data-dir",
-        _ => "check the directory's owner and mode, or pass another --data-dir",
+    if is_full(error) {
+        "its disk is full: make room there, or pass another --data-dir"
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "its disk is mounted read-only; pass another --data-dir"
+    } else {
+        "check the directory's owner and mode, or pass another --data-dir"
     }
 }
 

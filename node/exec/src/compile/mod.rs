@@ -223,13 +223,22 @@ impl Shared {
             Pace::Fast => "weft-compiler",
             Pace::Slow => "weft-optimiser",
         };
-        let thread = thread::Builder::new().name(name.into()).spawn(move || theirs.serve(pace));
-        if let Err(error) = thread {
-            tracing::warn!(%error, "a compiling thread can't be started");
-            let unheard = shared.shelf().no_thread(pace);
-            for on_done in unheard {
-                on_done(Err(PrepareError::Host(format!("no thread to compile on: {error}"))));
+        let life = move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| theirs.serve(pace))) {
+                theirs.lost_thread(pace, panic_text(panic.as_ref()));
             }
+        };
+        if let Err(error) = thread::Builder::new().name(name.into()).spawn(life) {
+            shared.lost_thread(pace, &error.to_string());
+        }
+    }
+
+    /// A thread that the shelf has counted is not there, or no more: if it was the last one, those who wait are told.
+    fn lost_thread(&self, pace: Pace, why: &str) {
+        tracing::warn!(why, "a compiling thread is lost");
+        let unheard = self.shelf().no_thread(pace);
+        for on_done in unheard {
+            on_done(Err(PrepareError::Host(format!("no thread to compile on: {}", shorten(why, 300)))));
         }
     }
 

@@ -363,7 +363,7 @@ impl Lean {
             }
             Effect::Abort(run) => self.agenda_at(self.now + 100, Agenda::Aborted { host, run }),
             Effect::Fetch { blob, .. } => {
-                self.soon.push_back((host, Input::Fetched { blob, fetched: Fetched::Here }))
+                self.soon.push_back((host, Input::Fetched { blob, fetched: Fetched::Here }));
             }
             Effect::Notify(event) => self.on_event(event),
             Effect::Pin(_) | Effect::Unpin(_) | Effect::Stash(_) => {}
