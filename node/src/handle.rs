@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -55,24 +55,34 @@ pub struct NodeStopped;
 
 /// What the blob store last failed at, in words, until it works again.
 #[derive(Clone, Debug, Default)]
-pub struct StoreFault(Arc<Mutex<Option<String>>>);
+pub struct StoreFault(Arc<Mutex<Fault>>);
+
+#[derive(Debug, Default)]
+struct Fault {
+    text: Option<String>,
+    logged_at: Option<Instant>,
+}
+
+/// A failure is logged once in this time: on a disk that is nearly full, short blobs still come and long ones don't.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl StoreFault {
-    /// Notes a failure, or that the store works. Only the first of several failures is logged.
+    /// Notes a failure, or that the store works. A failure is logged, once a minute.
     pub fn set(&self, fault: Option<String>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*known, &fault) {
-            (None, Some(fault)) => tracing::warn!("this node's blob store has no room or fails: {fault}"),
-            (Some(_), None) => tracing::warn!("this node's blob store works again"),
-            (None, None) | (Some(_), Some(_)) => {}
+        if let Some(text) = &fault
+            && known.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY)
+        {
+            known.logged_at = Some(Instant::now());
+            tracing::warn!("this node's blob store has no room or fails: {text}");
         }
-        *known = fault;
+        known.text = fault;
     }
 
     /// The failure that stands.
     #[must_use]
     pub fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).text.clone()
     }
 }
 

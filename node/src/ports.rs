@@ -22,10 +22,20 @@ use weft_net::{BlobSink, BlobStore, Net, Signer, caught, of_task};
 use crate::handle::StoreFault;
 use crate::jobs::JobTable;
 
-/// Fetches and writes under way; a fetch beyond it finds no room, and is tried again a moment later.
+/// Fetches and writes under way; a fetch beyond it waits.
 const TASKS_MAX: usize = 1024;
+/// Fetches that wait; one beyond it finds no room, and is tried again later.
+const QUEUED_MAX: usize = 65_536;
 /// What a task brought that is kept by way of memory, and so in the store's cache, in bytes; the rest is copied.
 const WRITTEN_WHOLE_MAX: u64 = 1 << 20;
+
+/// A blob to fetch.
+#[derive(Debug)]
+struct Wanted {
+    blob: BlobId,
+    from: Vec<PeerId>,
+    bytes: Option<u64>,
+}
 
 /// The node's hands.
 pub(crate) struct Ports {
@@ -36,6 +46,8 @@ pub(crate) struct Ports {
     jobs: Arc<JobTable>,
     /// Fetches and writes under way.
     tasks: JoinSet<()>,
+    /// Fetches that wait until one of those has ended; at most as many as leases and held tasks want.
+    queued: VecDeque<Wanted>,
     fetched: mpsc::Sender<Input>,
     answered: VecDeque<Input>,
     to_run: Vec<(RunId, Work)>,
@@ -67,6 +79,7 @@ impl Ports {
             store,
             jobs,
             tasks: JoinSet::new(),
+            queued: VecDeque::new(),
             fetched,
             answered: VecDeque::new(),
             to_run: Vec::new(),
@@ -123,6 +136,11 @@ impl Ports {
                 report_panic("a fetch or a write", error);
             }
         }
+        while self.tasks.len() < TASKS_MAX
+            && let Some(wanted) = self.queued.pop_front()
+        {
+            self.begin(wanted);
+        }
     }
 
     /// What becomes readable when the slots have something to say; `None` when they tell by themselves. Whoever asks
@@ -171,10 +189,17 @@ impl Ports {
             self.answered.push_back(Input::Fetched { blob, fetched: here(bytes, length) });
             return;
         }
-        if self.tasks.len() >= TASKS_MAX {
+        let wanted = Wanted { blob, from, bytes };
+        if self.tasks.len() < TASKS_MAX {
+            self.begin(wanted);
+        } else if self.queued.len() < QUEUED_MAX {
+            self.queued.push_back(wanted);
+        } else {
             self.answered.push_back(Input::Fetched { blob, fetched: Fetched::NoRoom });
-            return;
         }
+    }
+
+    fn begin(&mut self, Wanted { blob, from, bytes }: Wanted) {
         let (net, answers, store) = (self.net.clone(), self.fetched.clone(), self.fault.clone());
         self.tasks.spawn_local(async move {
             let fetched = match caught("a fetch", net.fetch(blob, &from, bytes)).await {

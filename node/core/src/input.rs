@@ -95,8 +95,8 @@ pub enum Fetched {
     Missing,
     /// What was delivered is not the blob, or has another length.
     Wrong,
-    /// This node could not keep it: no room on its disk or in its store, a failing disk, or as many fetches under way as
-    /// it allows. Nobody else is to blame.
+    /// This node could not keep it: no room on its disk or in its store, a failing disk, or more fetches than it allows.
+    /// No other node is to blame.
     NoRoom,
 }
 

@@ -247,6 +247,10 @@ impl World {
             return Ok(());
         }
         let found = self.hosts[id.0].blobs.contains(&blob) || self.holds(id, blob, from);
+        let here = self.hosts[id.0].blobs.contains(&blob);
+        if found && self.hosts[id.0].is_full && !here {
+            return self.tell(id, Input::Fetched { blob, fetched: Fetched::NoRoom });
+        }
         if found {
             self.hosts[id.0].blobs.insert(blob);
         }

@@ -107,3 +107,28 @@ impl From<weft_blobs::Error> for ApiError {
         Self::new(status, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_whose_handler_panics_is_answered() {
+        async fn broken() -> &'static str {
+            panic!("a fault of the handler")
+        }
+        let router = Router::new().route("/", get(broken)).layer(from_fn(unless_panicked));
+        let response = TowerToHyperService::new(router).call(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let said: ErrorBody = serde_json::from_slice(&body).unwrap();
+        assert!(said.error.ends_with("a fault of the handler"), "{said:?}");
+    }
+}
