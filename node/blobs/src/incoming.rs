@@ -202,7 +202,7 @@ mod tests {
 
     impl Write for Disk<'_> {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let taken = bytes.len().min(usize::try_from(self.room.get()).unwrap());
+            let taken = bytes.len().min(usize::try_from(self.room.get()).map_err(io::Error::other)?);
             if taken == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
             }

@@ -18,9 +18,9 @@ use std::time::Instant;
 
 use weft_core::message::{Ahead, Call, Capacity, Class, Delivery, Grant, Needs, Place};
 use weft_core::{
-    BidId, BlobId, CallId, Command, Effect, Engine, Entry, Event, Gossip, Input, JobId, LeaseId, Limits,
-    MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Profile, Program, Report, RunId, Submission,
-    Terms, Time, Usage,
+    BidId, BlobId, CallId, Command, Effect, Engine, Entry, Event, Fetched, Gossip, Input, JobId, LeaseId,
+    Limits, MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Profile, Program, Report, RunId,
+    Submission, Terms, Time, Usage,
 };
 
 const ROUNDS: u64 = 5;

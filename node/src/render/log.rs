@@ -33,7 +33,7 @@ pub(crate) fn write_behind() {
     match started {
         Ok(_never_ends) => drop(BEHIND.set(sender)),
         Err(error) => {
-            tracing::warn!(%error, "no thread for standard error: who reads it can hold the node up")
+            tracing::warn!(%error, "no thread for standard error: who reads it can hold the node up");
         }
     }
 }

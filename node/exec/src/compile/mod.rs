@@ -28,6 +28,7 @@ mod worker;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -110,8 +111,10 @@ impl Compiler {
         let plain = Make { key: EngineKey::PLAIN, interrupt: Interrupt::Kill, tier: Tier::Optimised };
         let engine = plain.compiler().map_err(|error| SandboxError::Engine(words(&error)))?;
         let generation = fingerprint(&engine);
-        let disk = config.cache_dir.as_ref().map(|dir| DiskCache::open(dir, &generation, config.disk_bytes));
-        let disk = disk.transpose().map_err(SandboxError::Cache)?;
+        let disk = match &config.cache_dir {
+            Some(dir) => open_disk(dir, &generation, config.disk_bytes)?,
+            None => None,
+        };
         let shelf = Mutex::new(Shelf::new(config.memory_bytes, config.late_for));
         let makers = Mutex::new(Vec::new());
         let shared = Shared { config, disk, makers, shelf, queued: Condvar::new(), answered: Condvar::new() };
@@ -313,6 +316,24 @@ impl Shared {
         let maker = Arc::new(Maker { fingerprint: fingerprint(&engine), engine });
         makers.push((make, Arc::clone(&maker)));
         Ok((make, maker))
+    }
+}
+
+/// The cache on disk; `None` when the disk is full, which costs time and never a task.
+fn open_disk(dir: &Path, generation: &str, most_bytes: u64) -> Result<Option<DiskCache>, SandboxError> {
+    match DiskCache::open(dir, generation, most_bytes) {
+        Ok(disk) => Ok(Some(disk)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            tracing::warn!(
+                "compiled modules are not kept on disk until the next start: {}: {error}",
+                dir.display()
+            );
+            Ok(None)
+        }
+        Err(error) => {
+            let named = format!("{}: {error}; check the directory's owner and mode", dir.display());
+            Err(SandboxError::Cache(io::Error::new(error.kind(), named)))
+        }
     }
 }
 
