@@ -374,17 +374,6 @@ impl Driver {
         }
     }
 
-    fn dial(&mut self, options: DialOpts, dial: Dial) {
-        let id = options.connection_id();
-        match self.swarm.dial(options) {
-            Ok(()) => drop(self.dials.insert(id, dial)),
-            Err(error) => {
-                tracing::debug!(%error, "a dial could not begin");
-                self.book.dialled(&dial, false, Instant::now());
-            }
-        }
-    }
-
     fn close_useless(&mut self, now: Instant) {
         let links = &self.links;
         let useless = |c: &&Connection| !links.contains_key(&c.peer) && now - c.since > UNLINKED_MAX;

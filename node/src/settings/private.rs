@@ -49,8 +49,10 @@ pub(super) fn make_dir(path: &Path) -> io::Result<()> {
     }
     // The umask may also have taken a bit too many.
     if about.mode() & 0o777 != DIR_MODE {
+        // There was nothing to read in an empty one.
+        let is_empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
         std::fs::set_permissions(path, Permissions::from_mode(DIR_MODE))?;
-        if about.mode() & OTHERS != 0 {
+        if about.mode() & OTHERS != 0 && !is_empty {
             tracing::warn!(path = %path.display(), "closed the data directory, which other users could enter");
         }
     }

@@ -1,5 +1,5 @@
-//! Configured peers that go by a host name. The name is looked up again at each attempt, for its address may change;
-//! of several addresses each attempt takes the next.
+//! Begins to dial, also configured peers that go by a host name. The name is looked up again at each attempt, for its
+//! address may change; of several addresses each attempt takes the next.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,6 +28,18 @@ pub(super) struct Named {
 }
 
 impl Driver {
+    /// Begins to dial; how it ends is told by the swarm.
+    pub(super) fn dial(&mut self, options: DialOpts, dial: Dial) {
+        let id = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => drop(self.dials.insert(id, dial)),
+            Err(error) => {
+                tracing::debug!(%error, "a dial could not begin");
+                self.book.dialled(&dial, false, Instant::now());
+            }
+        }
+    }
+
     /// Looks the name up; [`Driver::on_looked_up`] dials.
     pub(super) fn look_up(&mut self, target: Multiaddr) {
         let Some((host, port)) = name_of(&target) else { return };
