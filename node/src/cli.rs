@@ -63,7 +63,7 @@ pub(crate) enum Verb {
     /// Run one task per line, file or block of a file; outputs come in the order of the inputs.
     Map(Box<MapArgs>),
     /// Show the peers that the local node knows.
-    Peers(ShowArgs),
+    Peers(PeersArgs),
     /// Show the local node.
     Status(ShowArgs),
     /// Show the jobs that were submitted here.
@@ -119,9 +119,9 @@ pub(crate) struct InitArgs {
     /// Replace an existing mesh key. This machine leaves its mesh; tickets made before are void here.
     #[arg(long, conflicts_with = "show")]
     pub(crate) force: bool,
-    /// Put this address into the ticket, IP:PORT, instead of this machine's own. May be repeated.
-    #[arg(long, value_name = "IP:PORT")]
-    pub(crate) address: Vec<std::net::SocketAddr>,
+    /// Put this address into the ticket, IP:PORT or HOST:PORT, instead of this machine's own. May be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Vec<weft_node::settings::Place>,
     /// Print one JSON object instead of the bare ticket.
     #[arg(long)]
     pub(crate) json: bool,
@@ -198,12 +198,28 @@ Examples:
   weft node --slots 4 --label rack=3
       four slots, and a label that tasks ask for with --need rack=3
   weft node --peer 192.168.1.7:7117 --no-mdns
-      where multicast does not pass";
+      where multicast does not pass; a host name will do, too";
 
 /// A view of the local node.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
     /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `weft peers`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PeersArgs {
+    /// Show the nodes that have been gone for more than an hour as well.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Forget a node that is gone, by its id, the beginning of it, or its name.
+    ///
+    /// It is listed and dialled no more, until it comes back by itself.
+    #[arg(long, value_name = "ID", conflicts_with = "all")]
+    pub(crate) forget: Option<String>,
+    /// Print JSON instead of a table; of all nodes.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,6 +1,7 @@
 //! Words and tables for people, JSON for scripts. Data goes to stdout, everything else to stderr; what came from a
 //! peer is stripped of control characters before a terminal sees it.
 
+mod log;
 mod progress;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -8,11 +9,12 @@ use std::io::{self, IsTerminal as _, Write as _};
 use weft_node::settings::environment;
 
 use crate::commands::Problem;
+pub(crate) use log::{Stderr, flush, write_behind};
 pub(crate) use progress::{Progress, Total};
 
 /// One line on stderr, after our name. A stderr that is gone takes no words, and that is no reason to stop.
 pub(crate) fn say(text: &str) {
-    drop(writeln!(io::stderr(), "weft: {}", clean(text)));
+    drop(Stderr.write_all(format!("weft: {}\n", clean(text)).as_bytes()));
 }
 
 /// Whether stderr is a terminal that may be coloured.

@@ -9,17 +9,21 @@ mod dir;
 mod layer;
 mod module;
 mod owners;
+mod private;
 mod text;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use dir::{
-    DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, clear_joined_peers, data_dir_of, joined_peers,
-    load_or_make_identity, lock, read_mesh_key, write_mesh_key,
+    DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, clear_joined_peers, data_dir_of, disk_advice,
+    is_full, joined_peers, load_or_make_identity, lock, read_mesh_key, write_mesh_key,
 };
 pub use layer::{Environment, Flags};
-pub use text::{multiaddr, parse_address, parse_bytes, parse_duration, parse_pair};
+pub use private::check_owner;
+pub use text::{
+    Place, multiaddr, parse_address, parse_bytes, parse_duration, parse_own_address, parse_pair, socket_of,
+};
 
 use layer::Layer;
 use weft_core::Owners;
@@ -184,6 +188,7 @@ impl Settings {
     /// When a value, the file or the data directory is no good; the text is one line that says what to do.
     pub fn resolve(flags: Flags, environment: Environment<'_>) -> Result<Self, SettingsError> {
         let data_dir = data_dir_of(flags.data_dir.clone(), environment)?;
+        check_owner(&data_dir)?;
         let file = layer::read_file(config_path(&flags, environment, &data_dir))?;
         let layer = Layer::from(flags).or(Layer::from_environment(environment)?).or(file);
         let identity = load_or_make_identity(&data_dir)?;
@@ -193,7 +198,7 @@ impl Settings {
             return Err(SettingsError::OpenWithKey { data_dir });
         }
         let slots = slots_of(layer.slots)?;
-        let mut peers = addresses("peer", layer.peers.as_deref().unwrap_or_default())?;
+        let mut peers = addresses("peer", layer.peers.as_deref().unwrap_or_default(), parse_address)?;
         peers.extend(joined_peers(&data_dir)?);
         peers.truncate(ADDRESSES_MAX);
         Ok(Self {
@@ -216,6 +221,21 @@ impl Settings {
             identity,
             data_dir,
         })
+    }
+
+    /// Where a node with this data directory would listen without flags of its own: by environment, file and defaults.
+    /// IPs and TCP ports; 0.0.0.0 stands for all, port 0 for any.
+    ///
+    /// # Errors
+    /// When the file or a value is no good.
+    pub fn listens_by_itself(
+        data_dir: &Path,
+        environment: Environment<'_>,
+    ) -> Result<Vec<SocketAddr>, SettingsError> {
+        let file = layer::read_file(config_path(&Flags::default(), environment, data_dir))?;
+        let layer = Layer::from_environment(environment)?.or(file);
+        let listen = listen_of(layer.listen, true)?;
+        Ok(listen.iter().filter_map(|address| socket_of(address)).collect())
     }
 
     /// One word for what lets peers in: `key`, `open` or `loopback`.
@@ -355,11 +375,15 @@ fn class_of(given: Option<String>) -> Result<Class, SettingsError> {
         .ok_or_else(|| wrong("class-min", given, "scavenger, batch, interactive or realtime"))
 }
 
-fn addresses(key: &'static str, given: &[String]) -> Result<Vec<String>, SettingsError> {
+fn addresses(
+    key: &'static str,
+    given: &[String],
+    parse: fn(&str) -> Result<String, String>,
+) -> Result<Vec<String>, SettingsError> {
     if given.len() > ADDRESSES_MAX {
         return Err(wrong(key, format!("{} addresses", given.len()), format!("at most {ADDRESSES_MAX}")));
     }
-    let parse = |text: &String| parse_address(text).map_err(|expected| wrong(key, text.as_str(), expected));
+    let parse = |text: &String| parse(text).map_err(|expected| wrong(key, text.as_str(), expected));
     given.iter().map(parse).collect()
 }
 
@@ -369,7 +393,7 @@ fn listen_of(given: Option<Vec<String>>, admitted: bool) -> Result<Vec<String>, 
             if admitted { format!("/ip4/0.0.0.0/tcp/{DEFAULT_PORT}") } else { "/ip4/127.0.0.1/tcp/0".into() };
         return Ok(vec![default]);
     };
-    let listen = addresses("listen", &given)?;
+    let listen = addresses("listen", &given, parse_own_address)?;
     match listen.iter().find(|address| !text::is_loopback(address)) {
         Some(address) if !admitted => Err(SettingsError::Exposed { address: address.clone() }),
         Some(_) | None => Ok(listen),

@@ -64,6 +64,7 @@ impl Bench {
             data_dir: PathBuf::from(dir.path()),
             mesh: String::from("none"),
             listen: Mutex::default(),
+            store_fault: weft_node::handle::StoreFault::default(),
             started: Instant::now(),
         };
         let (requests, inbox) = mpsc::channel(64);
@@ -157,7 +158,7 @@ async fn echo(
                 jobs.record(Event::JobEnded { job });
                 continue;
             }
-            Request::Command(Command::Drain(_)) => continue,
+            Request::Command(Command::Drain(_) | Command::Forget(_)) => continue,
             Request::Standing(reply) => {
                 drop(reply.send(Standing { snapshot: snapshot(), pool: PoolStatus::default() }));
                 continue;
@@ -207,6 +208,7 @@ fn snapshot() -> Snapshot {
         waiting: 0,
         reserved: 0,
         undelivered: 0,
+        starved: 0,
         known: 0,
         suspicion: None,
         peers: Vec::new(),

@@ -40,6 +40,7 @@ pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
     let stored = spawn_blocking(move || store.put_reader(source, BLOB_BYTES_MAX, Durability::Cached));
     feed(request.into_body().into_data_stream(), pieces).await;
     let (id, bytes) = stored.await.map_err(thread_died)??;
+    api.handle.store().keep(id);
     Ok((StatusCode::CREATED, Json(BlobRef { id: id.to_string(), bytes })).into_response())
 }
 
@@ -106,21 +107,27 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
     let store = api.handle.store().clone();
     let opened = spawn_blocking(move || store.open_read(id)).await.map_err(thread_died)??;
     let (bytes, file) = opened.ok_or_else(missing)?;
-    Ok((headers(bytes), file_body(file, bytes)).into_response())
+    let store = api.handle.store().clone();
+    Ok((headers(bytes), file_body(file, bytes, move || store.taken(id))).into_response())
 }
 
 fn headers(bytes: u64) -> [(axum::http::HeaderName, String); 2] {
     [(CONTENT_LENGTH, bytes.to_string()), (CONTENT_TYPE, String::from("application/octet-stream"))]
 }
 
-/// A file, piece by piece, as fast as the socket takes it; the next piece is read while one is sent.
-fn file_body(file: File, bytes: u64) -> Body {
+/// A file, piece by piece, as fast as the socket takes it; the next piece is read while one is sent. `sent` is told with
+/// the last piece.
+fn file_body(file: File, bytes: u64, sent: impl FnOnce() + Send + 'static) -> Body {
     let first = (bytes > 0).then(|| read_piece(file, bytes));
-    Body::from_stream(stream::try_unfold(first, |reading| async move {
+    Body::from_stream(stream::try_unfold((first, Some(sent)), |(reading, mut sent)| async move {
         let Some(reading) = reading else { return Ok::<_, io::Error>(None) };
         let (piece, file, left) = reading.await.map_err(io::Error::other)??;
         let next = (left > 0).then(|| read_piece(file, left));
-        Ok(Some((Bytes::from(piece), next)))
+        if next.is_none() {
+            // Nobody may ask for more than the last piece.
+            sent.take().into_iter().for_each(|sent| sent());
+        }
+        Ok(Some((Bytes::from(piece), (next, sent))))
     }))
 }
 
@@ -138,7 +145,9 @@ fn read_piece(mut file: File, left: u64) -> JoinHandle<io::Result<(Vec<u8>, File
 /// Stores bytes that are here already.
 pub(super) async fn store(api: &Api, bytes: Vec<u8>) -> Result<BlobId, ApiError> {
     let store = api.handle.store().clone();
-    Ok(spawn_blocking(move || store.put(&bytes)).await.map_err(thread_died)??)
+    let id = spawn_blocking(move || store.put(&bytes)).await.map_err(thread_died)??;
+    api.handle.store().keep(id);
+    Ok(id)
 }
 
 fn thread_died(error: tokio::task::JoinError) -> ApiError {

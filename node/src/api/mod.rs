@@ -5,6 +5,7 @@
 //!   GET  /v1/status  /v1/peers  /v1/jobs  /v1/jobs/{id}[?wait_ms=N]  /v1/jobs/{id}/why[?index=N]  /metrics
 //!   POST /v1/jobs (frames or JSON in, frames or JSON lines out)      GET /v1/jobs/{id}/results
 //!   POST /v1/jobs/{id}/cancel  /v1/drain?on=BOOL  /v1/stop           PUT /v1/blobs  HEAD,GET /v1/blobs/{id}
+//!   POST /v1/peers/{id}/forget
 //! ```
 //!
 //! | bound | value | beyond it |
@@ -123,7 +124,11 @@ async fn accept(listener: TcpListener, router: Router) {
                 continue;
             }
         };
-        while connections.try_join_next().is_some() {}
+        while let Some(ended) = connections.try_join_next() {
+            if let Err(error) = ended {
+                crate::ports::report_panic("an API connection", error);
+            }
+        }
     }
 }
 

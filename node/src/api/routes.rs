@@ -15,7 +15,7 @@ use weft_client::{api as wire, frames};
 use weft_core::snapshot::Snapshot;
 use weft_core::{Command, JobId, PeerId};
 
-use super::error::ApiError;
+use super::error::{self, ApiError};
 use super::stream::{Encoding, read_results};
 use super::{Answered, Api, auth, blobs, metrics, submit, views};
 use crate::jobs::JobSummary;
@@ -28,6 +28,7 @@ pub(super) fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
+        .route("/v1/peers/{id}/forget", post(forget))
         .route("/v1/jobs", get(jobs).post(submit::submit))
         .route("/v1/jobs/{id}", get(job))
         .route("/v1/jobs/{id}/why", get(why))
@@ -40,18 +41,35 @@ pub(super) fn router(api: Api) -> Router {
         .route("/metrics", get(metrics::metrics))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such route").expected("one under /v1"))
         .layer(middleware::from_fn_with_state(api.clone(), auth::check))
+        .layer(middleware::from_fn(error::unless_panicked))
         .with_state(api)
 }
 
 async fn status(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
-    Ok(Json(views::status(standing, api.handle.info())).into_response())
+    let usage = api.handle.store().usage();
+    Ok(Json(views::status(standing, api.handle.info(), usage)).into_response())
 }
 
 async fn peers(State(api): State<Api>) -> Answered {
     let snapshot = api.handle.snapshot().await?;
     let peers: Vec<wire::Peer> = snapshot.peers.into_iter().map(views::peer).collect();
     Ok(Json(peers).into_response())
+}
+
+/// Forgets a peer that is gone.
+async fn forget(State(api): State<Api>, Path(name): Path<String>) -> Answered {
+    let missing =
+        || ApiError::not_found("peer", &name).expected("the whole id of one that GET /v1/peers lists");
+    let peer: PeerId = name.parse().map_err(|_cause| missing())?;
+    let snapshot = api.handle.snapshot().await?;
+    let known = snapshot.peers.iter().find(|view| view.peer == peer).ok_or_else(missing)?;
+    if known.connected {
+        let text = format!("peer {} is connected: only one that is gone can be forgotten", peer.short());
+        return Err(ApiError::new(StatusCode::CONFLICT, text).help("stop its node first"));
+    }
+    api.handle.command(Command::Forget(peer)).await?;
+    Ok(Json(serde_json::json!({ "peer": peer.to_string() })).into_response())
 }
 
 async fn jobs(State(api): State<Api>) -> Answered {

@@ -16,6 +16,7 @@ use super::out::Out;
 use super::outdir::{Earlier, OutDir, Unwritten};
 use super::plan::{Label, OutSpec, Plan, Planned};
 use super::records::{Ends, Opened, RECORD_BYTES_MAX};
+use super::shortage::Shortage;
 use super::sink::Sink;
 use super::stage::StageWatch;
 use super::tailor::Tailor;
@@ -88,6 +89,7 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
         left_files: 0,
         max_failures,
         gave_up: false,
+        shortage: Shortage::new(),
     };
     Box::pin(session.run(results, &interrupt)).await
 }
@@ -180,6 +182,8 @@ struct Session {
     max_failures: Option<u64>,
     /// It was cancelled for that.
     gave_up: bool,
+    /// Whether outcomes wait for room on this machine.
+    shortage: Shortage,
 }
 
 impl Session {
@@ -220,6 +224,7 @@ impl Session {
                     self.progress.at(self.stage.as_ref().and_then(StageWatch::text));
                     self.progress.tick(self.feed.total());
                 }
+                text = self.shortage.news(&self.mesh) => self.progress.aside(|| say(&text)),
             }
         }
         self.sink.flush().await

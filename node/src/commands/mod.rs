@@ -19,9 +19,11 @@ mod outdir;
 mod outname;
 mod peers;
 mod plan;
+mod reach;
 mod receipt;
 mod records;
 mod run;
+mod shortage;
 mod sink;
 mod spool;
 mod stage;
@@ -159,7 +161,7 @@ fn advice(error: &io::Error) -> &'static str {
 pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
     let Cli { data_dir, log: _, verb } = cli;
     match verb {
-        Verb::Init(args) => init::init(&resolve_dir(data_dir)?, &args),
+        Verb::Init(args) => init::init(&resolve_dir(data_dir)?, &args).await,
         Verb::Join(args) => join::join(&resolve_dir(data_dir)?, &args),
         Verb::Node(args) => node::node(data_dir, *args).await,
         Verb::Run(args) => Box::pin(run::run(&resolve_dir(data_dir)?, *args)).await,
@@ -177,7 +179,9 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
 }
 
 fn resolve_dir(given: Option<PathBuf>) -> Result<PathBuf, DirError> {
-    settings::data_dir_of(given, &settings::environment)
+    let data_dir = settings::data_dir_of(given, &settings::environment)?;
+    settings::check_owner(&data_dir)?;
+    Ok(data_dir)
 }
 
 async fn connect(given: Option<PathBuf>) -> Result<Mesh, Problem> {

@@ -48,6 +48,7 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
                 status.memo.hits
             ),
         ),
+        ("store", store(&status.store)),
         (
             "own jobs",
             format!(
@@ -80,6 +81,25 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
         ));
     }
     rows
+}
+
+fn store(store: &api::Store) -> String {
+    let api::Store { blobs, bytes: taken, pinned_bytes, quota_bytes, starved, fault } = store;
+    let mut text = format!(
+        "{} of {}, {} in use by work, {blobs} blobs",
+        bytes(*taken),
+        bytes(*quota_bytes),
+        bytes(*pinned_bytes)
+    );
+    if *starved > 0 {
+        text.push_str(&format!(
+            "; NO ROOM for {starved} outputs of own tasks, which wait with their workers"
+        ));
+    }
+    if let Some(fault) = fault {
+        text.push_str(&format!("; FAILS: {fault}"));
+    }
+    text
 }
 
 fn slot_kind(slots: &api::Slots) -> String {

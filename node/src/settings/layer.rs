@@ -58,7 +58,8 @@ pub struct Flags {
     /// Take tasks of all but these nodes. May be repeated, or divided by commas.
     #[arg(long, value_name = "ID")]
     pub refuse: Vec<String>,
-    /// Dial this peer: IP:PORT or a multiaddr. May be repeated; mDNS and tickets find peers too.
+    /// Dial this peer: IP:PORT, HOST:PORT (looked up at each attempt) or a multiaddr. May be repeated; mDNS and tickets
+    /// find peers too.
     #[arg(long = "peer", value_name = "ADDRESS")]
     pub peers: Vec<String>,
     /// Let in anybody who can reach this machine, without a mesh key. Whoever comes in can run tasks here.

@@ -145,4 +145,9 @@ fn texts_are_read_as_people_write_them() {
     assert_eq!(parse_pair("a=b=c"), Ok(("a".into(), "b=c".into())));
     assert_eq!(parse_address("[::1]:80"), Ok("/ip6/::1/tcp/80".into()));
     assert!(parse_address("/ip4/1.2.3.4/udp/80").is_err());
+    assert_eq!(parse_address("anna.lan:7117"), Ok("/dns/anna.lan/tcp/7117".into()));
+    assert_eq!(parse_address("/dns4/anna/tcp/7117"), Ok("/dns4/anna/tcp/7117".into()));
+    assert!(parse_address("192.168.1.999:7117").is_err(), "a mistyped IP is no host name");
+    assert!(parse_own_address("anna.lan:7117").is_err(), "a name may stand for another machine");
+    assert_eq!(parse_own_address("0.0.0.0:80"), Ok("/ip4/0.0.0.0/tcp/80".into()));
 }

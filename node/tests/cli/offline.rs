@@ -23,7 +23,7 @@ const HELP: [(&str, &str); 13] = [
          --max-failures --no-backup --each-block --jsonl --nul --shuf --limit --as-file --force --resume --tag \
          {name} {stem} {ext} {dir} {line} {index} {{name}}",
     ),
-    ("peers", "--json"),
+    ("peers", "--json --all --forget"),
     ("status", "--json"),
     ("jobs", "--json"),
     ("cancel", "JOB"),

@@ -183,6 +183,19 @@ impl Mesh {
         self.http().json(Call::get("/v1/peers", About { what: "peers", name: "" })).await
     }
 
+    /// Has the node forget a peer that is gone, by its whole id: it is listed and dialled no more until it comes back by
+    /// itself.
+    ///
+    /// # Errors
+    /// When there is no such peer, when it is connected, or when the node does not answer.
+    pub async fn forget_peer(&self, id: &str) -> Result<(), Error> {
+        if id.len() != 64 || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(Error::NotFound { what: "peer", name: id.to_owned() });
+        }
+        let call = Call::post(format!("/v1/peers/{id}/forget"), About { what: "peer", name: id });
+        self.http().done(call).await
+    }
+
     /// The node's own jobs, oldest first.
     ///
     /// # Errors
