@@ -11,14 +11,16 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use futures::{StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 use weft_blobs::Durability;
 use weft_client::api::BlobRef;
 use weft_core::BlobId;
 
 use super::error::ApiError;
 use super::json::blob_id;
+use super::places::take;
 use super::{Answered, Api};
 
 /// Longest blob that is taken.
@@ -28,18 +30,26 @@ const PIECES_MAX: usize = 8;
 /// How long an upload waits for room in the store, and how often it looks.
 const ROOM_TIME: Duration = Duration::from_secs(600);
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
+/// An upload that brings nothing for so long ends when others wait for its place.
+const STALL_TIME: Duration = Duration::from_secs(60);
 /// How much of a blob is read at once.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// `PUT /v1/blobs`.
 pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
+    let _transfer = transfer_permit(&api)?;
     wait_for_room(&api).await;
+    let uploads = &api.lasting.uploads;
+    let _place = uploads.acquire().await.expect("this semaphore is never closed");
     let (pieces, source) = mpsc::channel(PIECES_MAX);
     let store = api.handle.store().clone();
     let source = PieceReader { pieces: source, current: Bytes::new() };
     let stored = spawn_blocking(move || store.put_reader(source, BLOB_BYTES_MAX, Durability::Cached));
-    feed(request.into_body().into_data_stream(), pieces).await;
-    let (id, bytes) = stored.await.map_err(thread_died)??;
+    let is_wanted = || uploads.available_permits() == 0;
+    let fed = feed(request.into_body().into_data_stream(), pieces, is_wanted).await;
+    let stored = stored.await.map_err(thread_died)?;
+    fed?;
+    let (id, bytes) = stored?;
     Ok((StatusCode::CREATED, Json(BlobRef { id: id.to_string(), bytes })).into_response())
 }
 
@@ -56,17 +66,36 @@ async fn wait_for_room(api: &Api) {
     }
 }
 
-/// Hands the pieces of a body to the disk, until one of them ends.
-async fn feed(mut body: BodyDataStream, pieces: mpsc::Sender<io::Result<Option<Bytes>>>) {
+/// Room for one more blob on its way.
+fn transfer_permit(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
+    take(&api.lasting.transfers).ok_or_else(|| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many blobs are on their way as may be")
+            .expected(format!("at most {}", api.lasting.most()))
+            .help("try again when some have come or gone")
+    })
+}
+
+/// Hands the pieces of a body to the disk, until one of them ends. A body that brings nothing for a while is given up
+/// if its place is wanted.
+async fn feed(
+    mut body: BodyDataStream,
+    pieces: mpsc::Sender<io::Result<Option<Bytes>>>,
+    is_wanted: impl Fn() -> bool,
+) -> Result<(), ApiError> {
     loop {
-        let piece = match body.next().await {
-            Some(Ok(piece)) => Ok(Some(piece)),
-            Some(Err(error)) => Err(io::Error::other(error)),
-            None => Ok(None),
+        let piece = match timeout(STALL_TIME, body.next()).await {
+            Ok(Some(Ok(piece))) => Ok(Some(piece)),
+            Ok(Some(Err(error))) => Err(io::Error::other(error)),
+            Ok(None) => Ok(None),
+            Err(_stalled) if is_wanted() => {
+                let text = format!("the upload brought nothing for {} s, and others wait", STALL_TIME.as_secs());
+                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, text).help("send it again"));
+            }
+            Err(_stalled) => continue,
         };
         let last = !matches!(piece, Ok(Some(_)));
         if pieces.send(piece).await.is_err() || last {
-            return;
+            return Ok(());
         }
     }
 }
@@ -103,10 +132,11 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
         let bytes = api.handle.store().len(id).ok_or_else(missing)?;
         return Ok((headers(bytes), Body::empty()).into_response());
     }
+    let permit = transfer_permit(&api)?;
     let store = api.handle.store().clone();
     let opened = spawn_blocking(move || store.open_read(id)).await.map_err(thread_died)??;
     let (bytes, file) = opened.ok_or_else(missing)?;
-    Ok((headers(bytes), file_body(file, bytes)).into_response())
+    Ok((headers(bytes), file_body(file, bytes, permit)).into_response())
 }
 
 fn headers(bytes: u64) -> [(axum::http::HeaderName, String); 2] {
@@ -114,13 +144,13 @@ fn headers(bytes: u64) -> [(axum::http::HeaderName, String); 2] {
 }
 
 /// A file, piece by piece, as fast as the socket takes it; the next piece is read while one is sent.
-fn file_body(file: File, bytes: u64) -> Body {
+fn file_body(file: File, bytes: u64, permit: OwnedSemaphorePermit) -> Body {
     let first = (bytes > 0).then(|| read_piece(file, bytes));
-    Body::from_stream(stream::try_unfold(first, |reading| async move {
+    Body::from_stream(stream::try_unfold((first, permit), |(reading, permit)| async move {
         let Some(reading) = reading else { return Ok::<_, io::Error>(None) };
         let (piece, file, left) = reading.await.map_err(io::Error::other)??;
         let next = (left > 0).then(|| read_piece(file, left));
-        Ok(Some((Bytes::from(piece), next)))
+        Ok(Some((Bytes::from(piece), (next, permit))))
     }))
 }
 

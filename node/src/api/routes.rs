@@ -16,6 +16,7 @@ use weft_core::snapshot::Snapshot;
 use weft_core::{Command, JobId, PeerId};
 
 use super::error::ApiError;
+use super::places::take;
 use super::stream::{Encoding, read_results};
 use super::{Answered, Api, auth, blobs, metrics, submit, views};
 use crate::jobs::JobSummary;
@@ -69,6 +70,11 @@ struct JobQuery {
 async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Query<JobQuery>) -> Answered {
     let mut summary = find(&api, &name)?;
     if let Some(ms) = query.wait_ms {
+        let _permit = take(&api.lasting.waits).ok_or_else(|| {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many clients wait for a job's end as may")
+                .expected(format!("at most {}", api.lasting.most()))
+                .help("ask without wait_ms now and then")
+        })?;
         let ended = poll_fn(|cx| api.handle.jobs().poll_ended(cx, summary.job));
         // However the wait ends, how things stand then is the answer.
         drop(tokio::time::timeout(Duration::from_millis(ms).min(WAIT_MAX), ended).await);
@@ -109,18 +115,28 @@ struct WhyQuery {
 }
 
 async fn why(State(api): State<Api>, Path(name): Path<String>, Query(query): Query<WhyQuery>) -> Answered {
-    let job = find(&api, &name)?.job;
+    let summary = find(&api, &name)?;
+    let job = summary.job;
     let index = query.index.or_else(|| api.handle.jobs().first_unended(job)).unwrap_or(0);
     let why = api.handle.why(job, index).await?;
-    let why = why.ok_or_else(|| {
-        ApiError::not_found("task", &format!("{index} of job {job}"))
-            .help("an ended job says nothing any more")
-    })?;
+    let why = why.ok_or_else(|| no_task(&summary, index))?;
     let snapshot = api.handle.snapshot().await?;
     let named = snapshot.peers.into_iter().map(|view| (view.peer, view.capacity.name));
     let names: BTreeMap<PeerId, String> =
         named.chain([(api.handle.info().peer, api.handle.info().name.clone())]).collect();
     Ok(Json(views::why(job, index, why, &names)).into_response())
+}
+
+/// Why nothing is known of a task of a known job.
+fn no_task(summary: &JobSummary, index: u32) -> ApiError {
+    let JobSummary { job, tasks, .. } = summary;
+    match tasks {
+        0 => ApiError::not_found("task", &format!("{index} in job {job}: it has none yet")),
+        _ if index >= *tasks => ApiError::not_found("task", &format!("{index} in job {job}"))
+            .expected(format!("0 to {}: it has {tasks}, counted from 0", tasks - 1)),
+        _ => ApiError::not_found("task", &format!("{index} under way in job {job}: it has ended"))
+            .help("`weft jobs` shows how many of its tasks are done"),
+    }
 }
 
 async fn results(State(api): State<Api>, Path(name): Path<String>, headers: HeaderMap) -> Answered {
