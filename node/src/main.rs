@@ -65,7 +65,7 @@ fn start_log(cli: &cli::Cli) -> Result<(), Problem> {
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| weft_node::terminal::Screen::new(std::io::stderr(), false))
         .with_ansi(render::stderr_has_colour())
         .init();
     Ok(())
@@ -73,7 +73,10 @@ fn start_log(cli: &cli::Cli) -> Result<(), Problem> {
 
 /// Help and version are answers; all else is a wrong command line.
 fn no_command(error: &clap::Error) -> ExitCode {
-    drop(error.print());
+    match cli::refusal(error) {
+        Some(text) => render::say(&text),
+        None => drop(error.print()),
+    }
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }

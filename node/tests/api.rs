@@ -594,9 +594,15 @@ async fn a_head_of_more_than_it_may_have_is_refused() {
     let Bench { address, token, .. } = &bench;
     for (length, status) in [(60 << 10, "200"), (70 << 10, "431"), (200 << 10, "431")] {
         let long = "x".repeat(length);
-        let head = format!("host: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\nx: {long}\r\n\r\n");
+        let head = format!(
+            "host: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\nx: {long}\r\n\r\n"
+        );
         let answer = bench.raw(&format!("GET /v1/status HTTP/1.1\r\n{head}")).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{length}: {}", answer.lines().next().unwrap());
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{length}: {}",
+            answer.lines().next().unwrap()
+        );
     }
 }
 

@@ -66,11 +66,15 @@ impl HttpBody for Told {
 
 /// The parser bounds what it buffers, and reads more than that at once: what came of it is counted here.
 fn check_head(request: &Request) -> Result<(), ApiError> {
-    let line = request.method().as_str().len() + request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let line = request.method().as_str().len()
+        + request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
     if line + headers.sum::<usize>() > HEAD_BYTES_MAX {
-        return Err(ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head is too long")
-            .expected(format!("at most {} KiB", HEAD_BYTES_MAX >> 10)));
+        return Err(ApiError::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request's head is too long",
+        )
+        .expected(format!("at most {} KiB", HEAD_BYTES_MAX >> 10)));
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -19,9 +18,10 @@ use weft_client::api::BlobRef;
 use weft_core::BlobId;
 
 use super::error::ApiError;
-use super::json::blob_id;
+use super::json::{self, blob_id};
 use super::places::take;
 use super::{Answered, Api};
+use crate::text_module::{self, TEXT_BYTES_MAX};
 
 /// Longest blob that is taken.
 const BLOB_BYTES_MAX: u64 = 64 << 30;
@@ -32,6 +32,8 @@ const ROOM_TIME: Duration = Duration::from_secs(600);
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// An upload that brings nothing for so long ends when others wait for its place.
 const STALL_TIME: Duration = Duration::from_secs(60);
+/// By so much of its beginning a module as text is known.
+const MODULE_HEAD_BYTES: u64 = 64;
 /// How much of a blob is read at once.
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -50,7 +52,7 @@ pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
     let stored = stored.await.map_err(thread_died)?;
     fed?;
     let (id, bytes) = stored?;
-    Ok((StatusCode::CREATED, Json(BlobRef { id: id.to_string(), bytes })).into_response())
+    Ok((StatusCode::CREATED, json::answer(&BlobRef { id: id.to_string(), bytes })).into_response())
 }
 
 /// While work pins most of the store, an upload waits until some of it ends: so a job whose inputs exceed the quota is
@@ -88,7 +90,8 @@ async fn feed(
             Ok(Some(Err(error))) => Err(io::Error::other(error)),
             Ok(None) => Ok(None),
             Err(_stalled) if is_wanted() => {
-                let text = format!("the upload brought nothing for {} s, and others wait", STALL_TIME.as_secs());
+                let text =
+                    format!("the upload brought nothing for {} s, and others wait", STALL_TIME.as_secs());
                 return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, text).help("send it again"));
             }
             Err(_stalled) => continue,
@@ -163,6 +166,23 @@ fn read_piece(mut file: File, left: u64) -> JoinHandle<io::Result<(Vec<u8>, File
         let left = left - piece.len() as u64;
         Ok((piece, file, left))
     })
+}
+
+/// A stored module that is text: its bytes; `None` for one that is binary already, or is not here.
+pub(super) async fn text_module(api: &Api, id: BlobId) -> Result<Option<Vec<u8>>, ApiError> {
+    let store = api.handle.store().clone();
+    let read = spawn_blocking(move || -> Result<Option<Vec<u8>>, ApiError> {
+        let Some((bytes, mut file)) = store.open_read(id)? else { return Ok(None) };
+        let failed = |error: io::Error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+        let mut text = Vec::new();
+        file.by_ref().take(MODULE_HEAD_BYTES).read_to_end(&mut text).map_err(failed)?;
+        if bytes > TEXT_BYTES_MAX || !text_module::may_begin(&text) {
+            return Ok(None);
+        }
+        file.take(bytes).read_to_end(&mut text).map_err(failed)?;
+        Ok(Some(text))
+    });
+    read.await.map_err(thread_died)?
 }
 
 /// Stores bytes that are here already.

@@ -93,13 +93,8 @@ pub async fn serve(listener: TcpListener, handle: NodeHandle, token: String) {
     let bounds = Bounds::of_system();
     let (orphans, orphaned) = mpsc::channel(bounds.lasting);
     let port = listener.local_addr().map_or(0, |address| address.port());
-    let api = Api {
-        handle: handle.clone(),
-        token: token.into(),
-        port,
-        lasting: Lasting::new(bounds),
-        orphans,
-    };
+    let api =
+        Api { handle: handle.clone(), token: token.into(), port, lasting: Lasting::new(bounds), orphans };
     let router = routes::router(api);
     tokio::join!(accept(listener, router, Places::new(bounds)), cancel_orphans(handle, orphaned));
 }

@@ -7,9 +7,8 @@ use std::time::Duration;
 use axum::extract::{Path, Query, State};
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
-use axum::{Json, Router, middleware};
+use axum::{Router, middleware};
 use serde::Deserialize;
 use weft_client::{api as wire, frames};
 use weft_core::snapshot::Snapshot;
@@ -18,7 +17,7 @@ use weft_core::{Command, JobId, PeerId};
 use super::error::ApiError;
 use super::places::take;
 use super::stream::{Encoding, read_results};
-use super::{Answered, Api, auth, blobs, metrics, submit, views};
+use super::{Answered, Api, auth, blobs, json, metrics, submit, views};
 use crate::jobs::JobSummary;
 
 /// Longest time for which the answer to one question is held back.
@@ -46,20 +45,20 @@ pub(super) fn router(api: Api) -> Router {
 
 async fn status(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
-    Ok(Json(views::status(standing, api.handle.info())).into_response())
+    Ok(json::answer(&views::status(standing, api.handle.info())))
 }
 
 async fn peers(State(api): State<Api>) -> Answered {
     let snapshot = api.handle.snapshot().await?;
     let peers: Vec<wire::Peer> = snapshot.peers.into_iter().map(views::peer).collect();
-    Ok(Json(peers).into_response())
+    Ok(json::answer(&peers))
 }
 
 async fn jobs(State(api): State<Api>) -> Answered {
     let snapshot = api.handle.snapshot().await?;
     let jobs: Vec<wire::Job> =
         api.handle.jobs().summaries().into_iter().map(|summary| view(summary, &snapshot)).collect();
-    Ok(Json(jobs).into_response())
+    Ok(json::answer(&jobs))
 }
 
 #[derive(Deserialize)]
@@ -81,7 +80,7 @@ async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
         summary = find(&api, &summary.job.to_string())?;
     }
     let snapshot = api.handle.snapshot().await?;
-    Ok(Json(view(summary, &snapshot)).into_response())
+    Ok(json::answer(&view(summary, &snapshot)))
 }
 
 fn view(summary: JobSummary, snapshot: &Snapshot) -> wire::Job {
@@ -124,7 +123,7 @@ async fn why(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
     let named = snapshot.peers.into_iter().map(|view| (view.peer, view.capacity.name));
     let names: BTreeMap<PeerId, String> =
         named.chain([(api.handle.info().peer, api.handle.info().name.clone())]).collect();
-    Ok(Json(views::why(job, index, why, &names)).into_response())
+    Ok(json::answer(&views::why(job, index, why, &names)))
 }
 
 /// Why nothing is known of a task of a known job.
@@ -164,7 +163,7 @@ async fn cancel(State(api): State<Api>, Path(name): Path<String>) -> Answered {
         api.handle.command(Command::Close { job }).await?;
         api.handle.command(Command::Cancel { job }).await?;
     }
-    Ok(Json(serde_json::json!({ "job": job.to_string() })).into_response())
+    Ok(json::answer(&serde_json::json!({ "job": job.to_string() })))
 }
 
 #[derive(Deserialize)]
@@ -174,10 +173,10 @@ struct DrainQuery {
 
 async fn drain(State(api): State<Api>, Query(query): Query<DrainQuery>) -> Answered {
     api.handle.command(Command::Drain(query.on)).await?;
-    Ok(Json(serde_json::json!({ "draining": query.on })).into_response())
+    Ok(json::answer(&serde_json::json!({ "draining": query.on })))
 }
 
 async fn stop(State(api): State<Api>) -> Answered {
     api.handle.stop();
-    Ok(Json(serde_json::json!({ "stopping": true })).into_response())
+    Ok(json::answer(&serde_json::json!({ "stopping": true })))
 }

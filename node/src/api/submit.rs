@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
@@ -70,7 +69,10 @@ async fn submit_json(api: Api, permit: OwnedSemaphorePermit, body: Body) -> Answ
     })?;
     let json::Parts { mut request, module, files, inputs } = json::parse(&body)?;
     let BlobId(module) = match module {
-        Module::Stored(id) => id,
+        Module::Stored(id) => match blobs::text_module(&api, id).await? {
+            Some(text) => blobs::store(&api, json::binary(text)?).await?,
+            None => id,
+        },
         Module::Here(bytes) => blobs::store(&api, bytes).await?,
     };
     request.module = module;
@@ -135,7 +137,7 @@ async fn open(
     }
     let first = accepted(encoding, job);
     if detached && encoding == Encoding::JsonLines {
-        let body = Json(serde_json::json!({ "job": job.to_string() }));
+        let body = json::answer(&serde_json::json!({ "job": job.to_string() }));
         return Ok((StatusCode::ACCEPTED, [(JOB_HEADER.clone(), job.to_string())], body).into_response());
     }
     let stream = JobStream { open, source, detached, encoding, first, over: false };

@@ -29,7 +29,8 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
         ("RETRIED", Side::Right),
         ("TIME", Side::Right),
         ("MODULE", Side::Left),
-    ]);
+    ])
+    .fitted(&["CANCELLED", "RETRIED", "MODULE", "CLASS", "QUEUED", "LEASED"]);
     for job in &jobs {
         table.row([
             job.job.clone(),

@@ -1,21 +1,24 @@
 //! What a task prints, shown while it runs. Some of it may never come (the result has all), and a second attempt prints
 //! from the beginning again: so it is counted and hashed, and shown once.
 
-use std::io::{self, Write};
+use std::io::{self, Stderr, Stdout, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 use weft_client::{Mesh, Output, Printed, Stream};
+use weft_node::terminal::Screen;
 
 use super::Problem;
 use crate::render::say;
 
 /// Both streams of one task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Live {
     output: Shown,
     errors: Shown,
+    stdout: Screen<Stdout>,
+    stderr: Screen<Stderr>,
 }
 
 /// What was shown of one stream.
@@ -33,13 +36,23 @@ struct Shown {
 }
 
 impl Live {
+    /// Nothing is shown yet; `raw` lets a terminal have all that comes.
+    pub(crate) fn new(raw: bool) -> Self {
+        Self {
+            output: Shown::default(),
+            errors: Shown::default(),
+            stdout: Screen::stdout(raw),
+            stderr: Screen::stderr(raw),
+        }
+    }
+
     /// Shows what is new in it.
     pub(crate) fn take(&mut self, printed: &Printed) -> Result<(), Problem> {
         match printed.stream {
-            Stream::Output => self.output.take(printed, &mut io::stdout()).map_err(Problem::Stdout),
+            Stream::Output => self.output.take(printed, &mut self.stdout).map_err(Problem::Stdout),
             Stream::Errors => {
                 // A stderr that is gone takes no words, and that is no reason to lose the output.
-                drop(self.errors.take(printed, &mut io::stderr()));
+                drop(self.errors.take(printed, &mut self.stderr));
                 Ok(())
             }
         }
@@ -53,11 +66,13 @@ impl Live {
         errors: &Output,
         was_stopped: bool,
     ) -> Result<(), Problem> {
-        let told = self.errors.finish(mesh, errors, "stderr", was_stopped, io::stderr()).await;
+        let told = self.errors.finish(mesh, errors, "stderr", was_stopped, &mut self.stderr).await;
+        drop(self.stderr.finish());
         if let Err(Problem::Client(error)) = told {
             say(&format!("the task's stderr is lost: {error}"));
         }
-        self.output.finish(mesh, output, "stdout", was_stopped, io::stdout()).await
+        self.output.finish(mesh, output, "stdout", was_stopped, &mut self.stdout).await?;
+        self.stdout.finish().map_err(Problem::Stdout)
     }
 }
 

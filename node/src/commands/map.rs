@@ -30,13 +30,13 @@ const CANCEL_WAIT: Duration = Duration::from_secs(2);
 
 /// Runs the job; the exit code is the number of failed tasks.
 pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
-    let MapArgs { module, each_line, each_file, task, out, receipt, json, args } = args;
+    let MapArgs { module, each_line, each_file, task, out, receipt, json, raw, args } = args;
     let task = task_of(&module, task, args)?;
     let task = if receipt { task.receipts() } else { task };
     let sink = match out {
         Some(dir) => Sink::files(dir, &each_file)?,
         None if json => Sink::lines(),
-        None => Sink::ordered(),
+        None => Sink::ordered(raw),
     };
     let source = match each_line {
         Some(path) => Source::lines(path)?,

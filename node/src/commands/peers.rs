@@ -28,7 +28,8 @@ pub(crate) async fn peers(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
         ("DONE", Side::Right),
         ("LOST", Side::Right),
         ("LABELS", Side::Left),
-    ]);
+    ])
+    .fitted(&["LOST", "OURS", "DONE", "LABELS", "MEMORY", "RTT"]);
     for peer in &peers {
         table.row([
             short(&peer.peer),

@@ -19,7 +19,7 @@ const EXPLAIN_AFTER: Duration = Duration::from_secs(3);
 
 /// Runs the task and returns the exit code that speaks of it.
 pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
-    let RunArgs { module, task, stdin, out, force, receipt, json, args } = args;
+    let RunArgs { module, task, stdin, out, force, receipt, json, raw, args } = args;
     if let Some(dir) = &out {
         check_empty(dir, force)?;
     }
@@ -27,7 +27,7 @@ pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     let task = if receipt { task.receipts() } else { task };
     let task = if json { task } else { task.streamed() };
     let mesh = Mesh::connect_in(data_dir).await?;
-    let mut live = Live::default();
+    let mut live = Live::new(raw);
     let work = async {
         let stdin = stdin_of(stdin, data_dir).await?;
         let result = result_of(&mesh, &task, stdin.input(), &mut live).await?;
@@ -103,9 +103,7 @@ async fn explain(mesh: &Mesh, job: &str) {
 }
 
 fn print_line(result: &TaskResult) -> Result<(), Problem> {
-    let line =
-        serde_json::to_string(&ResultLine::of(result)).map_err(|error| Problem::Failed(error.to_string()))?;
-    render::print(&format!("{line}\n"))
+    render::print(&render::json_line(&ResultLine::of(result))?)
 }
 
 /// Shows what was not shown while the task ran, and how it ended where that is not plain.

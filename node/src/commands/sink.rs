@@ -11,12 +11,17 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 use weft_client::{Existing, Mesh, Output, TaskResult};
+use weft_node::terminal::Screen;
 
 use super::Problem;
 use super::feed::Feed;
 use super::outcome::ResultLine;
+use crate::render::json_line;
 
 const STDOUT_BYTES: usize = 256 << 10;
+
+/// Stdout, and what a terminal may see of it.
+pub(crate) type Out = BufWriter<Screen<Stdout>>;
 
 /// One way to give results out.
 #[derive(Debug)]
@@ -26,13 +31,13 @@ pub(crate) enum Sink {
     /// Outputs into files of that directory, and what a task left in `/out` into a directory beside each.
     Files(PathBuf),
     /// JSON lines on stdout, in no order.
-    Lines(BufWriter<Stdout>),
+    Lines(Out),
 }
 
 /// Results that wait for those before them.
 #[derive(Debug)]
 pub(crate) struct Ordered {
-    out: BufWriter<Stdout>,
+    out: Out,
     /// The next index to be written.
     next: u32,
     /// Never more than the feed's window.
@@ -40,14 +45,14 @@ pub(crate) struct Ordered {
 }
 
 impl Sink {
-    /// Stdout, in order.
-    pub(crate) fn ordered() -> Self {
-        Self::Ordered(Ordered { out: stdout(), next: 0, early: BTreeMap::new() })
+    /// Stdout, in order; `raw` lets a terminal have all of it.
+    pub(crate) fn ordered(raw: bool) -> Self {
+        Self::Ordered(Ordered { out: stdout(raw), next: 0, early: BTreeMap::new() })
     }
 
     /// JSON lines.
     pub(crate) fn lines() -> Self {
-        Self::Lines(stdout())
+        Self::Lines(stdout(true))
     }
 
     /// A directory, made when it is missing. Two input files of one name would write one output: that is refused.
@@ -148,8 +153,8 @@ impl Ordered {
     }
 }
 
-fn stdout() -> BufWriter<Stdout> {
-    BufWriter::with_capacity(STDOUT_BYTES, io::stdout())
+pub(crate) fn stdout(raw: bool) -> Out {
+    BufWriter::with_capacity(STDOUT_BYTES, Screen::stdout(raw))
 }
 
 fn file_name(path: &Path) -> &OsStr {
@@ -163,19 +168,13 @@ fn files_name(name: &OsStr) -> OsString {
     name
 }
 
-fn write_line(out: &mut BufWriter<Stdout>, result: &TaskResult) -> Result<(), Problem> {
-    serde_json::to_writer(&mut *out, &ResultLine::of(result))
-        .map_err(io::Error::from)
-        .and_then(|()| out.write_all(b"\n"))
-        .map_err(Problem::Stdout)
+fn write_line(out: &mut Out, result: &TaskResult) -> Result<(), Problem> {
+    let line = json_line(&ResultLine::of(result))?;
+    out.write_all(line.as_bytes()).map_err(Problem::Stdout)
 }
 
 /// A blob on stdout; returns its last byte.
-pub(crate) async fn copy_blob(
-    mesh: &Mesh,
-    id: &str,
-    out: &mut BufWriter<Stdout>,
-) -> Result<Option<u8>, Problem> {
+pub(crate) async fn copy_blob(mesh: &Mesh, id: &str, out: &mut Out) -> Result<Option<u8>, Problem> {
     let mut pipe = Pipe { out, last: None, failed: None };
     let copied = mesh.get_blob_to(id, &mut pipe).await;
     match (pipe.failed.take(), copied) {
@@ -207,7 +206,7 @@ pub(crate) async fn write_output(mesh: &Mesh, output: &Output, path: &Path) -> R
 
 /// Stdout as the client wants it. Writes block: there is nothing else to do meanwhile but to let the node wait.
 struct Pipe<'a> {
-    out: &'a mut BufWriter<Stdout>,
+    out: &'a mut Out,
     last: Option<u8>,
     failed: Option<io::Error>,
 }

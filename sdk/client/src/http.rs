@@ -166,7 +166,9 @@ impl Http {
         let exchange = async { self.collect(self.send(call).await?).await };
         match within {
             None => exchange.await,
-            Some(time) => tokio::time::timeout(time, exchange).await.unwrap_or_else(|_| Err(self.silent(time))),
+            Some(time) => {
+                tokio::time::timeout(time, exchange).await.unwrap_or_else(|_| Err(self.silent(time)))
+            }
         }
     }
 
@@ -229,7 +231,8 @@ impl Http {
     fn address(&self, request: &mut Request<Body>) -> Result<(), Error> {
         let endpoint = self.endpoint.lock().expect("nobody panics holding this lock").clone();
         let value = |text: &str| {
-            HeaderValue::from_str(text).map_err(|_other| Error::protocol("api.json has letters that no header takes"))
+            HeaderValue::from_str(text)
+                .map_err(|_other| Error::protocol("api.json has letters that no header takes"))
         };
         request.headers_mut().insert(HOST, value(&endpoint.address)?);
         request.headers_mut().insert(AUTHORIZATION, value(&format!("Bearer {}", endpoint.token))?);
