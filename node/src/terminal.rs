@@ -139,6 +139,12 @@ impl<W: Write> Screen<W> {
         Self { out, raw, held: Vec::new(), coloured: false }
     }
 
+    /// Whether everything passes as it is.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.raw
+    }
+
     /// Shows what was held back for what might follow, and takes a colour back. To be called at the end; dropping it
     /// does the same and says nothing about errors.
     ///

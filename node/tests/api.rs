@@ -616,3 +616,46 @@ async fn a_node_that_does_not_answer_is_an_error_that_says_so() {
     let error = timeout(DEADLINE, mesh.status()).await.expect("the client gives up by itself").unwrap_err();
     assert!(error.to_string().contains("no answer within 20 s"), "{error}");
 }
+
+#[tokio::test]
+async fn slow_uploads_wait_for_each_other_and_none_is_refused() {
+    let bench = Bench::start().await;
+    let Bench { address, token, .. } = &bench;
+    let head = format!(
+        "PUT /v1/blobs HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+         content-length: 20000\r\n\r\n"
+    );
+    let mut uploads = Vec::new();
+    for number in 0..260_u32 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&number.to_le_bytes().repeat(2500)).await.unwrap();
+        uploads.push((number, stream));
+    }
+    timeout(DEADLINE, bench.mesh.status()).await.unwrap().unwrap();
+    for (number, mut stream) in uploads {
+        stream.write_all(&number.to_le_bytes().repeat(2500)).await.unwrap();
+        let mut answer = String::new();
+        timeout(DEADLINE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{number}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_module_may_come_as_text() {
+    let bench = Bench::start().await;
+    let blob = bench.mesh.put_blob(" (module)").await.unwrap().id;
+    for module in
+        [r#""wat": "(module)""#, r#""wasm_base64": "KG1vZHVsZSk=""#, &format!(r#""module": "{blob}""#)]
+    {
+        let answer = bench
+            .raw_post("/v1/jobs", "application/json", &format!(r#"{{{module}, "inputs": ["x"]}}"#))
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{module} {answer}");
+    }
+    let programs = bench.wait_for(|seen| seen.programs.len() == 3).await.programs;
+    assert!(programs.iter().all(|program| program.module == programs[0].module && program.module_bytes == 8));
+    let answer =
+        bench.raw_post("/v1/jobs", "application/json", r#"{"wat": "(module\n (funk))", "inputs": []}"#).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("the module's text, 2:3: "), "{answer}");
+}

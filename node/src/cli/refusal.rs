@@ -29,10 +29,12 @@ const MEANT: [(&str, &str); 18] = [
 
 /// What to say about it in one line; `None` where the parser's own words are as good.
 pub(crate) fn refusal(error: &clap::Error) -> Option<String> {
-    match error.kind() {
-        ErrorKind::ValueValidation => value(error),
-        ErrorKind::InvalidSubcommand => verb(error),
-        _ => None,
+    if error.kind() == ErrorKind::ValueValidation {
+        value(error)
+    } else if error.kind() == ErrorKind::InvalidSubcommand {
+        verb(error)
+    } else {
+        None
     }
 }
 
@@ -49,23 +51,23 @@ fn value(error: &clap::Error) -> Option<String> {
 fn verb(error: &clap::Error) -> Option<String> {
     let given = text(error, ContextKind::InvalidSubcommand)?;
     let known = MEANT.iter().find(|(word, _)| *word == given).map(|(_, verb)| (*verb).to_owned());
-    let similar = match error.get(ContextKind::SuggestedSubcommand) {
-        Some(ContextValue::String(verb)) => Some(verb.clone()),
-        Some(ContextValue::Strings(verbs)) => verbs.first().cloned(),
-        Some(_) | None => None,
-    };
-    let tip = match known.or(similar) {
+    let tip = match known.or_else(|| similar(error)) {
         Some(verb) => format!("did you mean `weft {verb}`? "),
         None => String::new(),
     };
     Some(format!("there is no verb `{given}`: {tip}`weft help` lists them"))
 }
 
-fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
-    match error.get(kind)? {
-        ContextValue::String(text) => Some(text),
-        _ => None,
+/// The verb that is spelt most like the given one.
+fn similar(error: &clap::Error) -> Option<String> {
+    if let ContextValue::Strings(verbs) = error.get(ContextKind::SuggestedSubcommand)? {
+        return verbs.first().cloned();
     }
+    text(error, ContextKind::SuggestedSubcommand).map(String::from)
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    if let ContextValue::String(text) = error.get(kind)? { Some(text) } else { None }
 }
 
 #[cfg(test)]

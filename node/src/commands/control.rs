@@ -23,7 +23,7 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
     }
     let status = mesh.status().await?;
     say(&format!(
-        "node {} takes no new tasks and has {}; `weft drain --off` lets it take tasks again",
+        "node {} takes no new tasks and {}; `weft drain --off` lets it take tasks again",
         status.name,
         left(&status)
     ));
@@ -41,11 +41,13 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
 
 /// What a draining node still has to do.
 fn left(status: &api::Status) -> String {
-    let held = status.running + status.waiting;
-    let tasks = counted(u64::from(held), "task");
-    match status.undelivered {
-        0 => format!("{tasks} to end"),
-        undelivered => format!("{tasks} to end and {} to deliver", counted(u64::from(undelivered), "result")),
+    let tasks = || counted(u64::from(status.running) + u64::from(status.waiting), "task");
+    let results = || counted(u64::from(status.undelivered), "result");
+    match (status.running + status.waiting, status.undelivered) {
+        (0, 0) => String::from("holds none"),
+        (_, 0) => format!("has {} to end", tasks()),
+        (0, _) => format!("has {} to deliver", results()),
+        (_, _) => format!("has {} to end and {} to deliver", tasks(), results()),
     }
 }
 

@@ -60,6 +60,7 @@ fn state(job: &api::Job) -> &'static str {
         (api::JobState::Open | api::JobState::Running, false) if job.held > 0 => "after others",
         (api::JobState::Open, false) => "open",
         (api::JobState::Running, false) => "running",
+        (api::JobState::Ended, false) if job.tasks > 0 && job.skipped == job.tasks => "skipped",
         (api::JobState::Ended, false) => "ended",
     }
 }

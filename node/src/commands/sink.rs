@@ -139,6 +139,15 @@ impl Ordered {
         if !result.is_done() {
             return Ok(());
         }
+        self.write_output(mesh, result).await?;
+        if self.out.get_ref().is_raw() {
+            return Ok(());
+        }
+        // A colour does not outlive its task.
+        self.out.flush().and_then(|()| self.out.get_mut().finish()).map_err(Problem::Stdout)
+    }
+
+    async fn write_output(&mut self, mesh: &Mesh, result: &TaskResult) -> Result<(), Problem> {
         match &result.output {
             Output::Inline(bytes) => {
                 let newline: &[u8] = if bytes.last() == Some(&b'\n') { b"" } else { b"\n" };

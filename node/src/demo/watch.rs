@@ -82,10 +82,11 @@ impl Watch {
 
     /// A sentence for the reader, above the bars.
     pub(super) fn say(&self, text: &str) {
+        // A stderr that is gone need not hear it.
+        let write = || drop(writeln!(std::io::stderr(), "{text}"));
         match &self.bars {
-            // A terminal that is gone need not hear it.
-            Some(bars) => drop(bars.all.println(text)),
-            None => drop(writeln!(std::io::stderr(), "{text}")),
+            Some(bars) => bars.all.suspend(write),
+            None => write(),
         }
     }
 
