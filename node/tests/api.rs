@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -52,6 +53,9 @@ impl Bench {
     }
 
     async fn new(hold: bool) -> Self {
+        // Both ends of each connection are files of this process.
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let store = weft_blobs::Store::open(dir.path(), weft_blobs::Quota { bytes: 1 << 30 }).unwrap();
         let jobs = Arc::new(JobTable::new());

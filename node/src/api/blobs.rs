@@ -72,7 +72,7 @@ async fn wait_for_room(api: &Api) {
 fn transfer_permit(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
     take(&api.lasting.transfers).ok_or_else(|| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many blobs are on their way as may be")
-            .expected(format!("at most {}", api.lasting.most()))
+            .expected(format!("at most {}", api.lasting.bounds.transfers))
             .help("try again when some have come or gone")
     })
 }

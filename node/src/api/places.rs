@@ -4,7 +4,7 @@
 //! Every connection is accepted. Where one more would be too many, another one is closed: the oldest silent one for a
 //! silent one, the longest idle one for a known one. So local users without the token can't keep out those who have it,
 //! and clients that wait can't keep out those who want to look or to cancel: what lasts (job streams, waits, transfers
-//! of blobs) has bounds of its own, a quarter of all known connections each, and so at least a quarter remains.
+//! of blobs) has bounds of its own, half, an eighth and an eighth of all known connections, so that a quarter remains.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,8 +27,9 @@ const UPLOADS_MAX: usize = 128;
 pub(super) struct Bounds {
     pub(super) silent: usize,
     pub(super) known: usize,
-    /// Job streams, waits, and transfers of blobs: so many of each.
-    pub(super) lasting: usize,
+    pub(super) streams: usize,
+    pub(super) waits: usize,
+    pub(super) transfers: usize,
 }
 
 impl Bounds {
@@ -40,7 +41,7 @@ impl Bounds {
 
     fn of(files: usize) -> Self {
         let known = (files / 2).clamp(KNOWN_MIN, KNOWN_MAX);
-        Self { silent: SILENT_MAX, known, lasting: known / 4 }
+        Self { silent: SILENT_MAX, known, streams: known / 2, waits: known / 8, transfers: known / 8 }
     }
 }
 
@@ -55,19 +56,19 @@ pub(super) struct Lasting {
     pub(super) transfers: Arc<Semaphore>,
     /// Of those, uploads that write.
     pub(super) uploads: Arc<Semaphore>,
-    most: usize,
+    pub(super) bounds: Bounds,
 }
 
 impl Lasting {
     pub(super) fn new(bounds: Bounds) -> Self {
-        let room = || Arc::new(Semaphore::new(bounds.lasting));
-        let uploads = Arc::new(Semaphore::new(UPLOADS_MAX.min(bounds.lasting)));
-        Self { streams: room(), waits: room(), transfers: room(), uploads, most: bounds.lasting }
-    }
-
-    /// How many of one kind there may be.
-    pub(super) fn most(&self) -> usize {
-        self.most
+        let room = |most| Arc::new(Semaphore::new(most));
+        Self {
+            streams: room(bounds.streams),
+            waits: room(bounds.waits),
+            transfers: room(bounds.transfers),
+            uploads: room(UPLOADS_MAX.min(bounds.transfers)),
+            bounds,
+        }
     }
 }
 
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
 
     fn places(silent: usize, known: usize) -> Arc<Places> {
-        Places::new(Bounds { silent, known, lasting: known / 4 })
+        Places::new(Bounds { silent, known, streams: 1, waits: 1, transfers: 1 })
     }
 
     fn is_closed(place: &Place) -> bool {
@@ -276,9 +277,10 @@ mod tests {
     fn what_lasts_leaves_a_quarter_of_the_connections_to_short_questions() {
         for files in [0, 256, 1024, 4096, 1 << 20] {
             let bounds = Bounds::of(files);
-            assert!(bounds.known - 3 * bounds.lasting >= bounds.known / 4, "{bounds:?}");
-            assert!(bounds.known <= KNOWN_MAX && bounds.lasting > 0);
+            let lasting = bounds.streams + bounds.waits + bounds.transfers;
+            assert!(bounds.known - lasting >= bounds.known / 4, "{bounds:?}");
+            assert!(bounds.known <= KNOWN_MAX && bounds.waits > 0);
         }
-        assert_eq!(Bounds::of(1 << 20).lasting, 1024);
+        assert_eq!(Bounds::of(1 << 20).streams, 2048);
     }
 }

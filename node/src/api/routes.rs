@@ -71,7 +71,7 @@ async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
     if let Some(ms) = query.wait_ms {
         let _permit = take(&api.lasting.waits).ok_or_else(|| {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many clients wait for a job's end as may")
-                .expected(format!("at most {}", api.lasting.most()))
+                .expected(format!("at most {}", api.lasting.bounds.waits))
                 .help("ask without wait_ms now and then")
         })?;
         let ended = poll_fn(|cx| api.handle.jobs().poll_ended(cx, summary.job));

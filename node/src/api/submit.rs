@@ -154,7 +154,7 @@ pub(super) fn streaming(job: JobId, encoding: Encoding, body: Body) -> Response 
 pub(super) fn stream_permit(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
     take(&api.lasting.streams).ok_or_else(|| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many job streams are open as may be")
-            .expected(format!("at most {}", api.lasting.most()))
+            .expected(format!("at most {}", api.lasting.bounds.streams))
             .help("wait until some jobs have ended, or submit them detached")
     })
 }

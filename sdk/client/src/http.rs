@@ -174,7 +174,7 @@ impl Http {
 
     /// A node that takes connections and does not answer.
     fn silent(&self, waited: Duration) -> Error {
-        let endpoint = self.endpoint.lock().expect("nobody panics holding this lock").clone();
+        let endpoint = self.endpoint();
         let reason = format!(
             "it took the connection and sent no answer within {} s; look at its log, and at what the machine is \
              busy with; if the node (process {}) hangs, end that process and start it again",
@@ -227,9 +227,14 @@ impl Http {
         }
     }
 
+    /// Where the node was when it was spoken to last.
+    fn endpoint(&self) -> Endpoint {
+        self.endpoint.lock().expect("nobody panics holding this lock").clone()
+    }
+
     /// Writes into the request where it goes and who asks.
     fn address(&self, request: &mut Request<Body>) -> Result<(), Error> {
-        let endpoint = self.endpoint.lock().expect("nobody panics holding this lock").clone();
+        let endpoint = self.endpoint();
         let value = |text: &str| {
             HeaderValue::from_str(text)
                 .map_err(|_other| Error::protocol("api.json has letters that no header takes"))
@@ -246,7 +251,7 @@ impl Http {
                 return Ok(Connection { warm: true, ..connection });
             }
         }
-        let endpoint = self.endpoint.lock().expect("nobody panics holding this lock").clone();
+        let endpoint = self.endpoint();
         match self.dial(&endpoint).await {
             Ok(connection) => Ok(connection),
             Err(error) => {
