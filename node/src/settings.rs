@@ -188,7 +188,7 @@ impl Settings {
         let [above, below] = layers.clone();
         let flags = Layer::from(flags);
         let layer = flags.clone().or(above).or(below);
-        Self::of(layer, data_dir).map_err(|error| error.from_layers(&flags, &layers))
+        Self::of(layer, data_dir).map_err(|error| error.named_by(&flags, &layers))
     }
 
     /// Checks what the layers say together.

@@ -166,10 +166,7 @@ impl<W: Write> Screen<W> {
         let mut text = Vec::with_capacity(given.len());
         let mut rest = given.as_slice();
         while !rest.is_empty() {
-            let (length, piece) = match next(rest, is_last) {
-                Some(found) => found,
-                None => break,
-            };
+            let Some((length, piece)) = next(rest, is_last) else { break };
             let (taken, left) = rest.split_at(length.min(rest.len()));
             rest = left;
             match piece {
@@ -353,7 +350,7 @@ mod tests {
         #[test]
         fn nothing_unsafe_but_colours_and_line_ends_reaches_a_screen(bytes: Vec<u8>) {
             let shown = screened(&[&bytes]);
-            let rest = shown.replace(['\n', '\t'], "").replace("\r", "");
+            let rest = shown.replace(['\n', '\t', '\r'], "");
             let mut rest = rest.as_str();
             while let Some(at) = rest.find(is_unsafe) {
                 let (_, tail) = rest.split_at(at);

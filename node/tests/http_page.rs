@@ -59,7 +59,7 @@ fn has(program: &str) -> bool {
 fn run(host: &Host, functions: &str, examples: &[Example]) -> Vec<String> {
     let mut script = functions.to_owned();
     for example in examples {
-        write!(script, "{}printf '\\x1e'\n", example.command).unwrap();
+        writeln!(script, "{}printf '\\x1e'", example.command).unwrap();
     }
     let data_dir = host.path("");
     let wasm = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("wasm-tasks");

@@ -5,7 +5,7 @@ use super::layer::Layer;
 
 impl SettingsError {
     /// The same error, which names the place that the value came from: the first layer that says something counts.
-    pub(super) fn from_layers(self, flags: &Layer, [environment, file]: &[Layer; 2]) -> Self {
+    pub(super) fn named_by(self, flags: &Layer, [environment, file]: &[Layer; 2]) -> Self {
         let Self::Value { key, value, expected } = self else { return self };
         let place = match key.as_str() {
             key if flags.says(key) => format!("--{key}"),
