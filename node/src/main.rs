@@ -71,7 +71,7 @@ fn start_log(cli: &cli::Cli) -> Result<(), Problem> {
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(render::Stderr)
+        .with_writer(|| weft_node::terminal::Screen::new(render::Stderr, false))
         // What goes wrong with a line is no reason to write another one.
         .log_internal_errors(false)
         .with_ansi(render::stderr_has_colour())
@@ -81,7 +81,10 @@ fn start_log(cli: &cli::Cli) -> Result<(), Problem> {
 
 /// Help and version are answers; all else is a wrong command line.
 fn no_command(error: &clap::Error) -> ExitCode {
-    drop(error.print());
+    match cli::refusal(error) {
+        Some(text) => render::say(&text),
+        None => drop(error.print()),
+    }
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }

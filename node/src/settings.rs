@@ -8,8 +8,10 @@
 mod dir;
 mod layer;
 mod module;
+mod origin;
 mod owners;
 mod private;
+mod quantity;
 mod text;
 
 use std::net::SocketAddr;
@@ -21,9 +23,8 @@ pub use dir::{
 };
 pub use layer::{Environment, Flags};
 pub use private::check_owner;
-pub use text::{
-    Place, multiaddr, parse_address, parse_bytes, parse_duration, parse_own_address, parse_pair, socket_of,
-};
+pub use quantity::{parse_bytes, parse_duration, parse_whole};
+pub use text::{Place, multiaddr, parse_address, parse_own_address, parse_pair, socket_of};
 
 use layer::Layer;
 use weft_core::Owners;
@@ -133,10 +134,10 @@ impl std::fmt::Debug for Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A value is not of its kind.
-    #[error("{key}: `{value}` is no good: expected {expected}")]
+    #[error("`{key}`: invalid value `{value}`: expected {expected}")]
     Value {
-        /// The flag's or key's name.
-        key: &'static str,
+        /// Where it was given: the flag, the variable, or the key of the settings file.
+        key: String,
         /// What was given.
         value: String,
         /// What would be good.
@@ -189,8 +190,16 @@ impl Settings {
     pub fn resolve(flags: Flags, environment: Environment<'_>) -> Result<Self, SettingsError> {
         let data_dir = data_dir_of(flags.data_dir.clone(), environment)?;
         check_owner(&data_dir)?;
-        let file = layer::read_file(config_path(&flags, environment, &data_dir))?;
-        let layer = Layer::from(flags).or(Layer::from_environment(environment)?).or(file);
+        let config = config_path(&flags, environment, &data_dir);
+        let layers = [Layer::from_environment(environment)?, layer::read_file(config)?];
+        let [above, below] = layers.clone();
+        let flags = Layer::from(flags);
+        let layer = flags.clone().or(above).or(below);
+        Self::of(layer, data_dir).map_err(|error| error.named_by(&flags, &layers))
+    }
+
+    /// Checks what the layers say together.
+    fn of(layer: Layer, data_dir: PathBuf) -> Result<Self, SettingsError> {
         let identity = load_or_make_identity(&data_dir)?;
         let mesh_key = read_mesh_key(&data_dir)?;
         let open = layer.open.unwrap_or(false);
@@ -263,8 +272,8 @@ fn config_path(flags: &Flags, environment: Environment<'_>, data_dir: &Path) -> 
     }
 }
 
-fn wrong(key: &'static str, value: impl Into<String>, expected: impl Into<String>) -> SettingsError {
-    SettingsError::Value { key, value: value.into(), expected: expected.into() }
+fn wrong(key: &str, value: impl Into<String>, expected: impl Into<String>) -> SettingsError {
+    SettingsError::Value { key: key.into(), value: value.into(), expected: expected.into() }
 }
 
 fn name_of(given: Option<String>) -> Result<String, SettingsError> {
@@ -292,7 +301,7 @@ fn host_name() -> String {
 fn slots_of(given: Option<u32>) -> Result<u32, SettingsError> {
     match given {
         Some(slots) if slots > SLOTS_MAX => {
-            Err(wrong("slots", slots.to_string(), format!("0 to {SLOTS_MAX}")))
+            Err(wrong("slots", slots.to_string(), format!("a whole number from 0 to {SLOTS_MAX}")))
         }
         Some(slots) => Ok(slots),
         None => Ok(cores()),

@@ -1,12 +1,12 @@
 //! Refusals: what was wrong, what would have been taken, what to do; with the status code that says whose turn it is.
 
-use axum::Json;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use weft_client::api::ErrorBody;
 
+use super::json;
 use crate::handle::NodeStopped;
 use crate::jobs::{NoSuchJob, TableFull};
 
@@ -51,7 +51,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
+        let mut response = (self.status, json::answer(&self.body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = axum::http::HeaderValue::from_static("Bearer");
             response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, scheme);

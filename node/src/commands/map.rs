@@ -40,7 +40,7 @@ const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs the job; the exit code is the number of failed tasks.
 pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
-    let MapArgs { module, inputs, mut task, out, force, resume, tag, receipt, json, mut args } = args;
+    let MapArgs { module, inputs, mut task, out, force, resume, tag, receipt, json, raw, mut args } = args;
     let max_failures = task.policy.max_failures.map(u64::from);
     // A function has no arguments and files, its own or others; that is said where the task is made.
     let is_command = task.function.is_none();
@@ -71,11 +71,12 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
     say(&format!("job {}", results.job()));
     let progress = Progress::new(results.job());
     let stage = Some(StageWatch::start(&mesh, results.job()));
-    let out = || Out::stdout(progress.bar().filter(|_| std::io::stdout().is_terminal()));
+    // JSON lines are safe to show as they are.
+    let out = |raw| Out::stdout(progress.bar().filter(|_| std::io::stdout().is_terminal()), raw);
     let sink = match dir {
         Some(dir) => Sink::Files(dir),
-        None if json => Sink::Lines(out()),
-        None => Sink::ordered(out()),
+        None if json => Sink::Lines(out(true)),
+        None => Sink::ordered(out(raw)),
     };
     let session = Session {
         mesh,

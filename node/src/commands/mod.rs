@@ -4,6 +4,7 @@ mod bench;
 mod blob;
 mod cancel;
 mod choice;
+mod control;
 mod demo;
 mod feed;
 mod init;
@@ -170,6 +171,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Status(args) => status::status(&connect(data_dir).await?, &args).await,
         Verb::Jobs(args) => jobs::jobs(&connect(data_dir).await?, &args).await,
         Verb::Cancel(args) => cancel::cancel(&connect(data_dir).await?, &args).await,
+        Verb::Drain(args) => control::drain(&connect(data_dir).await?, &args).await,
+        Verb::Stop(args) => control::stop(&connect(data_dir).await?, &args).await,
         Verb::Why(args) => why::why(&connect(data_dir).await?, &args).await,
         Verb::Demo(args) => demo::demo(args).await,
         Verb::Bench(args) => bench::bench(args).await,

@@ -37,7 +37,8 @@ pub(crate) async fn peers(mesh: &Mesh, args: &PeersArgs) -> Result<u8, Problem> 
         ("DONE", Side::Right),
         ("LOST", Side::Right),
         ("LABELS", Side::Left),
-    ]);
+    ])
+    .fitted(&["LOST", "OURS", "DONE", "LABELS", "MEMORY", "RTT"]);
     let (listed, hidden): (Vec<_>, Vec<_>) = peers.iter().partition(|peer| args.all || !is_long_gone(peer));
     for peer in listed {
         table.row([

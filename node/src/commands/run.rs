@@ -31,7 +31,7 @@ pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
 }
 
 async fn run_to_its_end(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
-    let RunArgs { module, task, stdin, out, force, receipt, json, args } = args;
+    let RunArgs { module, task, stdin, out, force, receipt, json, raw, args } = args;
     if let Some(dir) = &out {
         check_empty(dir, force)?;
     }
@@ -39,7 +39,7 @@ async fn run_to_its_end(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     let task = if receipt { task.receipts() } else { task };
     let task = if json { task } else { task.streamed() };
     let mesh = Mesh::connect_in(data_dir).await?;
-    let mut live = Live::new();
+    let mut live = Live::new(raw);
     let stdin = stdin_of(stdin, data_dir).await?;
     let result = result_of(&mesh, &task, stdin, &mut live).await?;
     if json {
@@ -128,10 +128,8 @@ async fn explain(mesh: &Mesh, job: &str, said: &mut Option<String>) {
 }
 
 async fn print_line(result: &TaskResult) -> Result<(), Problem> {
-    let line =
-        serde_json::to_string(&ResultLine::of(result)).map_err(|error| Problem::Failed(error.to_string()))?;
-    let mut out = Out::stdout(None);
-    out.put(format!("{line}\n").as_bytes()).await?;
+    let mut out = Out::stdout(None, true);
+    out.put(render::json_line(&ResultLine::of(result))?.as_bytes()).await?;
     out.all().await
 }
 

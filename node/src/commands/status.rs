@@ -1,10 +1,11 @@
 //! `weft status`: the local node in a page.
 
 use weft_client::{Mesh, api};
+use weft_node::terminal::visible;
 
 use super::Problem;
 use crate::cli::ShowArgs;
-use crate::render::{bytes, clean, micros, millis, print, print_json, short};
+use crate::render::{bytes, micros, millis, print, print_json, short};
 
 /// Prints the node's state.
 pub(crate) async fn status(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
@@ -14,7 +15,7 @@ pub(crate) async fn status(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> 
     }
     let mut text = String::new();
     for (name, value) in rows(&status) {
-        text.push_str(&format!("{name:<13}{}\n", clean(&value)));
+        text.push_str(&format!("{name:<13}{}\n", visible(&value)));
     }
     print(&text).map(|()| 0)
 }

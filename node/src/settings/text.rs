@@ -1,48 +1,6 @@
-//! Sizes, times, pairs and addresses as people write them. Every parser answers a wrong text with what it expected.
+//! Pairs and addresses as people write them. Every parser answers a wrong text with what it expected.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
-/// A size in bytes: a whole number, alone or with `K`, `M`, `G`, `T` (or `KiB` ..) for powers of 1024 and `KB`, `MB`,
-/// `GB`, `TB` for powers of 1000.
-///
-/// # Errors
-/// What was expected, when the text is no size or too big to count.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let expected = || String::from("a size such as 268435456, 512MiB or 2GiB");
-    let (number, unit) = split_number(text).ok_or_else(expected)?;
-    let factor = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "t" | "tib" => 1 << 40,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        _ => return Err(expected()),
-    };
-    number.checked_mul(factor).ok_or_else(expected)
-}
-
-/// A time: a whole number with `ms`, `s`, `m` or `h`; a number alone counts seconds.
-///
-/// # Errors
-/// What was expected, when the text is no time, or is none at all.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || String::from("a time such as 500ms, 30s, 5m or 1h");
-    let (number, unit) = split_number(text).ok_or_else(expected)?;
-    let factor_ms = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(expected()),
-    };
-    let millis = number.checked_mul(factor_ms).filter(|millis| *millis > 0).ok_or_else(expected)?;
-    Ok(Duration::from_millis(millis))
-}
 
 /// A pair `NAME=VALUE`; the name is not empty, the value may be and may hold `=`.
 ///
@@ -189,11 +147,4 @@ pub(super) fn host_memory_bytes() -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
-}
-
-fn split_number(text: &str) -> Option<(u64, &str)> {
-    let text = text.trim();
-    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    Some((number.parse().ok()?, unit.trim()))
 }

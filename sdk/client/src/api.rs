@@ -236,6 +236,9 @@ pub struct Job {
     pub done: u32,
     /// Tasks that ended otherwise.
     pub failed: u32,
+    /// Of those, tasks that were skipped because of a job that theirs comes after.
+    #[serde(default)]
+    pub skipped: u32,
     /// Tasks that were cancelled.
     pub cancelled: u32,
     /// Attempts beyond the first, of all tasks.
