@@ -32,15 +32,7 @@ fn examples() -> (String, Vec<Example>) {
             None if block == "bash" => writeln!(functions, "{line}").unwrap(),
             None if block == "console" => match line.strip_prefix("$ ") {
                 Some(command) => {
-                    let mut command = format!("{command}\n");
-                    if command.contains("<<'END'") {
-                        for line in lines.by_ref() {
-                            writeln!(command, "{line}").unwrap();
-                            if line == "END" {
-                                break;
-                            }
-                        }
-                    }
+                    let command = whole_command(command, &mut lines);
                     examples.push(Example { command, output: Vec::new() });
                 }
                 None => examples.last_mut().expect("output behind a command").output.push(line.to_owned()),
@@ -49,6 +41,18 @@ fn examples() -> (String, Vec<Example>) {
         }
     }
     (functions, examples)
+}
+
+/// A command with the lines of its here-document, if it has one.
+fn whole_command<'a>(first: &str, lines: &mut impl Iterator<Item = &'a str>) -> String {
+    let mut command = format!("{first}\n");
+    let mut is_open = first.contains("<<'END'");
+    while is_open {
+        let line = lines.next().unwrap();
+        writeln!(command, "{line}").unwrap();
+        is_open = line != "END";
+    }
+    command
 }
 
 fn has(program: &str) -> bool {
