@@ -1,7 +1,13 @@
 //! `docs/http.md` against a running node: every example gives what the page says, every route is on it, and every field
 //! that the examples show. Needs `bash`, `curl` and `jq`; says that it skips without them.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test may panic, and says what it skips"
+)]
 
 mod support;
 
