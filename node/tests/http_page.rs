@@ -1,7 +1,13 @@
 //! `docs/http.md` against a running node: every example gives what the page says, every route is on it, and every field
 //! that the examples show. Needs `bash`, `curl` and `jq`; says that it skips without them.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test may panic, and says what it skips"
+)]
 
 mod support;
 
@@ -32,15 +38,7 @@ fn examples() -> (String, Vec<Example>) {
             None if block == "bash" => writeln!(functions, "{line}").unwrap(),
             None if block == "console" => match line.strip_prefix("$ ") {
                 Some(command) => {
-                    let mut command = format!("{command}\n");
-                    if command.contains("<<'END'") {
-                        for line in lines.by_ref() {
-                            writeln!(command, "{line}").unwrap();
-                            if line == "END" {
-                                break;
-                            }
-                        }
-                    }
+                    let command = whole_command(command, &mut lines);
                     examples.push(Example { command, output: Vec::new() });
                 }
                 None => examples.last_mut().expect("output behind a command").output.push(line.to_owned()),
@@ -49,6 +47,18 @@ fn examples() -> (String, Vec<Example>) {
         }
     }
     (functions, examples)
+}
+
+/// A command with the lines of its here-document, if it has one.
+fn whole_command<'a>(first: &str, lines: &mut impl Iterator<Item = &'a str>) -> String {
+    let mut command = format!("{first}\n");
+    let mut is_open = first.contains("<<'END'");
+    while is_open {
+        let line = lines.next().unwrap();
+        writeln!(command, "{line}").unwrap();
+        is_open = line != "END";
+    }
+    command
 }
 
 fn has(program: &str) -> bool {
