@@ -37,6 +37,7 @@ impl Layer {
             "slots" => self.slots.is_some(),
             "slot-kind" => self.slot_kind.is_some(),
             "memory" => self.memory.is_some(),
+            "module-limit" => self.module_limit.is_some(),
             "label" => self.labels.is_some(),
             "class-min" => self.class_min.is_some(),
             "accept" => self.accept.is_some(),
