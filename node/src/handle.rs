@@ -73,6 +73,12 @@ pub struct NodeInfo {
 }
 
 impl NodeInfo {
+    /// The addresses that peers can reach.
+    #[must_use]
+    pub fn listening(&self) -> Vec<String> {
+        self.listen.lock().expect("nobody panics holding this lock").clone()
+    }
+
     /// Notes an address that peers can reach; beyond [`LISTEN_MAX`] it is not noted.
     pub fn add_listen(&self, address: String) {
         let mut listen = self.listen.lock().expect("nobody panics holding this lock");

@@ -307,8 +307,9 @@ impl Node {
                 self.notice(Notice::Listening(address));
             }
             NetEvent::Up { peer, boot, address } => {
+                let host = crate::hosts::host_of(&address, &self.handle.info().listening());
                 self.notice(Notice::PeerUp { peer, address });
-                self.apply(Input::PeerUp { peer, boot });
+                self.apply(Input::PeerUp { peer, boot, host });
             }
             NetEvent::Down { peer, reason, closed } => {
                 self.notice(Notice::PeerDown { peer, reason });

@@ -115,9 +115,9 @@ impl Engine {
         let (mut ctx, owner, worker, members) = self.parts();
         match input {
             Input::Command(command) => on_command(&mut ctx, owner, worker, command),
-            Input::PeerUp { peer, boot } => {
+            Input::PeerUp { peer, boot, host } => {
                 let arrival =
-                    if peer == ctx.me { Arrival::Ignored } else { members.on_up(peer, boot, ctx.now) };
+                    if peer == ctx.me { Arrival::Ignored } else { members.on_up(peer, boot, host, ctx.now) };
                 match arrival {
                     Arrival::Ignored => return,
                     Arrival::Restarted => {

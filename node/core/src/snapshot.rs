@@ -142,8 +142,10 @@ pub enum Note {
         answered: u32,
         /// How many hold it now.
         held: u32,
-        /// How many more nodes it waits for, none of which may have computed it already.
+        /// How many more nodes it waits for, none of which may be on a machine that has computed it already.
         wanted: u32,
+        /// Machines with slots, by their addresses, that can be spoken to, this one included: each has one vote.
+        machines: u32,
     },
     /// It takes long, and somebody else is sought for a copy of it.
     CopySought,
@@ -166,10 +168,17 @@ pub enum Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Verifying { nodes, answered, held, wanted } => {
+            Self::Verifying { nodes, answered, held, wanted, machines } => {
                 write!(f, "computed on {nodes} nodes: {answered} answered, {held} hold it")?;
                 if *wanted > 0 {
-                    write!(f, ", waits for {wanted} more that did not compute it yet")?;
+                    write!(f, ", waits for {wanted} more on machines that did not compute it yet")?;
+                }
+                if machines < nodes {
+                    let plural = if *machines == 1 { "" } else { "es" };
+                    write!(
+                        f,
+                        "; nodes of one host address have one vote, and {machines} address{plural} can be asked"
+                    )?;
                 }
                 Ok(())
             }

@@ -21,7 +21,7 @@ impl World {
                 self.reference.on_command(id, now, command, &self.catalog);
                 host.keep_blobs(command);
             }
-            Input::PeerUp { peer, boot } => {
+            Input::PeerUp { peer, boot, .. } => {
                 let before = host.boots.insert(*peer, *boot).filter(|before| before != boot);
                 self.facts.extend(before.map(|_| Fact::Restarted(*peer)));
             }

@@ -71,6 +71,8 @@ pub struct HostSpec {
     pub lies_permille: u32,
     /// How much faster than the world's its clock runs, in millionths; above -1,000,000.
     pub clock_ppm: i32,
+    /// The machine that it shares with all hosts of this number, whose lies are the same; `None` for one of its own.
+    pub machine: Option<u8>,
 }
 
 impl HostSpec {
@@ -78,7 +80,7 @@ impl HostSpec {
     #[must_use]
     pub fn slots(slots: u32) -> Self {
         let (labels, class_min, guests) = (Vec::new(), Class::Scavenger, Guests::All);
-        Self { slots, labels, class_min, guests, lies_permille: 0, clock_ppm: 0 }
+        Self { slots, labels, class_min, guests, lies_permille: 0, clock_ppm: 0, machine: None }
     }
 
     /// The same, but it takes nothing below that class.
@@ -99,6 +101,13 @@ impl HostSpec {
     #[must_use]
     pub fn lies(mut self, permille: u32) -> Self {
         self.lies_permille = permille;
+        self
+    }
+
+    /// The same on a machine that it shares with all hosts of this number.
+    #[must_use]
+    pub fn on(mut self, machine: u8) -> Self {
+        self.machine = Some(machine);
         self
     }
 

@@ -30,6 +30,7 @@ use crate::demand;
 use crate::host::SimHost;
 use crate::joins;
 use crate::leases;
+use crate::machines;
 use crate::policies;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
@@ -105,6 +106,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
     ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
     ("a_verified_task_has_its_majority", trust::invariant_a_verified_task_has_its_majority),
+    ("a_host_address_has_one_vote", machines::invariant_a_host_address_has_one_vote),
     ("who_is_named_lied", trust::invariant_who_is_named_lied),
     ("who_was_named_is_given_nothing", credits::invariant_who_was_named_is_given_nothing),
     (

@@ -35,6 +35,7 @@ mod joins;
 mod leases;
 mod lies;
 mod link;
+mod machines;
 mod options;
 mod policies;
 mod ports;

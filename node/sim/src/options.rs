@@ -10,12 +10,15 @@ use crate::cruelty::Cruelty;
 use crate::fault::{Fault, FaultRates};
 use crate::host::{Guests, HostId, HostSpec};
 use crate::link::{Chaos, Weather};
+use crate::machines;
 use crate::workload::{Catalog, Fate, JobSpec};
 
 /// A swarm before it begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) hosts: Vec<HostSpec>,
+    /// How many of them, the first ones, have users.
+    owners: usize,
     pub(crate) weather: Weather,
     /// How long things may break, in milliseconds.
     pub(crate) phase_ms: u64,
@@ -56,6 +59,7 @@ impl Options {
         faults.extend(cruelty.plan(&mut Chance::new(seed, "cruelties"), count, phase_ms));
         let mut options = Self {
             hosts,
+            owners: count,
             weather,
             phase_ms,
             faults,
@@ -70,6 +74,7 @@ impl Options {
             mesh: mesh(&mut Chance::new(seed, "cells")),
         };
         options.draw_trust(seed);
+        machines::draw(seed, &mut options.hosts);
         options
     }
 
@@ -109,8 +114,8 @@ impl Options {
                 && host.class_min <= spec.class
                 && spec.labels.iter().all(|label| host.labels.contains(label))
         };
-        let honest = self.hosts.iter().enumerate().filter(fits).count();
-        let most = u32::try_from(2 * honest - 1).unwrap_or(1).min(5);
+        let honest = machines::honest(self.hosts.iter().enumerate().filter(fits), &self.hosts);
+        let most = u32::try_from((2 * honest).saturating_sub(1)).unwrap_or(1).min(5);
         // What fails by chance is not the same on two nodes.
         if most < 2 || spec.fate == Fate::Flaky { 1 } else { chance.small(2, most) }
     }
@@ -141,7 +146,7 @@ impl Options {
         (policy, slots): (Policy, u32),
         all: &mut Vec<(Duration, HostId, Command)>,
     ) {
-        let (owner, job) = (HostId(chance.index(self.hosts.len())), JobId(chance.any()));
+        let (owner, job) = (HostId(chance.index(self.owners)), JobId(chance.any()));
         let mut spec = JobSpec { policy, slots, ..self.job_spec(chance) };
         spec.policy.verify = if trust.permille(300) { self.verify(trust, owner, &spec) } else { 1 };
         spec.policy.backups = trust.permille(800);

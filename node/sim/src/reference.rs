@@ -146,6 +146,7 @@ pub struct Reference {
     pub(crate) named: BTreeSet<(JobId, u32, PeerId)>,
     /// In whose names something was forged.
     pub(crate) forgers: BTreeSet<PeerId>,
+    pub(crate) machines: BTreeMap<PeerId, u64>,
     /// How many slots one task of a call takes, where it is more than one.
     pub(crate) widths: BTreeMap<CallId, u32>,
     /// Who lost tasks of which job.

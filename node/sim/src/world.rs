@@ -12,6 +12,7 @@ use crate::fabric::Fabric;
 use crate::host::{HostId, HostSpec, SimHost};
 use crate::invariants::{INVARIANTS, Scene, Violation};
 use crate::link::LinkId;
+use crate::machines;
 use crate::queue::{Event, Queue};
 use crate::record::Logs;
 use crate::reference::{Fact, Reference};
@@ -55,6 +56,7 @@ impl World {
         let id = self.fabric.add_host();
         let own = self.chance.seed();
         let peer = PeerId(self.ids.as_mut().map_or(own, Chance::seed));
+        self.reference.machines.insert(peer, machines::key((id.0, &spec)));
         self.hosts.push(SimHost::new(id, peer, spec));
         self.peers.insert(peer, id);
         self.restart(id);
@@ -259,7 +261,8 @@ impl World {
         let (peer, boot) = (self.peer(other), self.hosts[other.0].boot);
         let rtt_us = self.fabric.rtt_us(host, other);
         self.reference.demand.on_rtt(rtt_us);
-        self.tell(host, Input::PeerUp { peer, boot })?;
+        let at = self.place_of(host, other);
+        self.tell(host, Input::PeerUp { peer, boot, host: at })?;
         self.tell(host, Input::Rtt { peer, rtt_us })
     }
 

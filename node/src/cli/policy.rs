@@ -31,7 +31,8 @@ pub(crate) struct PolicyArgs {
     /// Cancel what is left once more than N tasks ended otherwise than done.
     #[arg(long, value_name = "N")]
     pub(crate) max_failures: Option<u32>,
-    /// Compute every task on K distinct nodes and compare.
+    /// Compute every task on up to K nodes and compare: it ends once more than half of K agree. Nodes of one host address
+    /// have one vote. Helps against few liars, not against who has many machines.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub(crate) verify: Option<u32>,
     /// Begin once job JOB of this node has ended well, by its id from `weft jobs`, or the first digits. If one of its

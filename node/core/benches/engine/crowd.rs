@@ -51,7 +51,7 @@ impl Crowd {
         };
         for place in 0..crowd.peers.len() {
             let peer = crowd.peers.get(place).expect("it is one of them").id;
-            crowd.tell(Input::PeerUp { peer, boot: 1 });
+            crowd.tell(Input::PeerUp { peer, boot: 1, host: weft_core::Host::Unknown });
             crowd.tell(Input::Rtt { peer, rtt_us: 200 });
             let slots = 4;
             let capacity = Capacity {

@@ -151,7 +151,8 @@ impl Owner {
                 ctx.programs.measure(job.key(), wall_us);
             }
         }
-        let Some(brought) = self.weigh(ctx, lease, from, brought) else { return };
+        let voice = members.voice(from);
+        let Some(brought) = self.weigh(ctx, lease, (from, voice), brought) else { return };
         self.judge(ctx, members, lease, from, (attempt.copy, brought));
     }
 

@@ -178,7 +178,10 @@ impl Lean {
             let mates = std::mem::take(&mut self.mates[self.hosts[host as usize].cell as usize]);
             for mate in mates.iter().copied().filter(|mate| *mate != host) {
                 let peer = self.hosts[mate as usize].peer;
-                self.tell(host, Input::PeerUp { peer, boot: u64::from(mate) + 1 });
+                self.tell(
+                    host,
+                    Input::PeerUp { peer, boot: u64::from(mate) + 1, host: weft_core::Host::Unknown },
+                );
             }
             let cell = self.hosts[host as usize].cell as usize;
             self.mates[cell] = mates;
