@@ -270,6 +270,7 @@ fn settings(
         labels: Vec::new(),
         class_min: weft_core::message::Class::Scavenger,
         owners: weft_core::Owners::All,
+        memo: weft_core::Recall::Own,
         peers,
         open: false,
         mdns: false,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use weft_core::snapshot::{Snapshot, Why};
-use weft_core::{Command, JobId, PeerId};
+use weft_core::{Command, JobId, PeerId, Recall};
 use weft_exec::PoolStatus;
 
 use crate::jobs::JobTable;
@@ -64,6 +64,8 @@ pub struct NodeInfo {
     pub version: &'static str,
     /// Its data directory.
     pub data_dir: PathBuf,
+    /// Whose word for known results its jobs take that do not say so themselves.
+    pub memo: Recall,
     /// What mesh it belongs to, in words: "closed (mesh key)", "open", "loopback only".
     pub mesh: String,
     /// Addresses that peers can reach; grows as the transport learns of them.

@@ -324,7 +324,7 @@ impl Table {
                 report,
                 worker: None,
                 attempts: 0,
-                memo: false,
+                memo: None,
                 receipt: None,
                 verified: None,
             };

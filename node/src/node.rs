@@ -162,6 +162,7 @@ impl Node {
             name: settings.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             data_dir: settings.data_dir.clone(),
+            memo: settings.memo,
             mesh: settings.mesh_word().to_owned(),
             listen: Mutex::new(Vec::new()),
             started: Instant::now(),

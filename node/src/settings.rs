@@ -21,8 +21,8 @@ pub use layer::{Environment, Flags};
 pub use text::{multiaddr, parse_address, parse_bytes, parse_duration, parse_pair};
 
 use layer::Layer;
-use weft_core::Owners;
 use weft_core::message::Class;
+use weft_core::{Owners, Recall};
 
 /// The port of a node that has a mesh key, or is open, and was given no `--listen`.
 pub const DEFAULT_PORT: u16 = 7117;
@@ -85,6 +85,8 @@ pub struct Settings {
     pub class_min: Class,
     /// Whose tasks it takes, beside its own.
     pub owners: Owners,
+    /// Whose word for known results its jobs take that do not say so themselves.
+    pub memo: Recall,
     /// Peers to dial, as multiaddrs: those given, and those that a ticket named.
     pub peers: Vec<String>,
     /// Whether anybody on the network may join. Never together with a mesh key.
@@ -113,6 +115,7 @@ impl std::fmt::Debug for Settings {
             .field("labels", &self.labels)
             .field("class_min", &self.class_min)
             .field("owners", &self.owners)
+            .field("memo", &self.memo)
             .field("peers", &self.peers)
             .field("open", &self.open)
             .field("mdns", &self.mdns)
@@ -203,6 +206,7 @@ impl Settings {
             labels: labels_of(layer.labels.unwrap_or_default())?,
             class_min: class_of(layer.class_min)?,
             owners: owners::owners_of(layer.accept, layer.refuse)?,
+            memo: owners::recall_of(layer.memo)?,
             peers,
             open,
             mdns: layer.mdns.unwrap_or(true),

@@ -60,6 +60,7 @@ impl Bench {
             name: String::from("echo"),
             version: "0",
             data_dir: PathBuf::from(dir.path()),
+            memo: weft_core::Recall::Own,
             mesh: String::from("none"),
             listen: Mutex::default(),
             started: Instant::now(),
@@ -188,7 +189,7 @@ async fn echo(
 
 fn ended(job: JobId, index: u32, report: Report, worker: Option<PeerId>) -> Event {
     let attempts = u32::from(worker.is_some());
-    Event::TaskEnded { job, index, report, worker, attempts, memo: false, proof: None, verified: None }
+    Event::TaskEnded { job, index, report, worker, attempts, memo: None, proof: None, verified: None }
 }
 
 fn printed(job: JobId, index: u32) -> Event {

@@ -365,7 +365,7 @@ fn on_gossip(
                 owner.on_renew(ctx, origin, &leases);
             }
         }
-        Gossip::Known(all) => memo::on_known(ctx, origin, all),
+        Gossip::Known(all) => memo::on_known(ctx, members, worker.owners(), origin, all),
         Gossip::Exchange { slots } => members.on_claim(origin, slots, ctx.now, ctx.mesh),
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {

@@ -191,6 +191,11 @@ impl Membership {
         told.is_none_or(|entry| needs.labels.iter().all(|wanted| entry.capacity.labels.contains(wanted)))
     }
 
+    /// Whether it is or once was connected, and so was admitted.
+    pub(crate) fn has_met(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|entry| entry.since.is_some())
+    }
+
     pub(crate) fn is_connected(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|entry| entry.connected)
     }

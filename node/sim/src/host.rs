@@ -353,6 +353,11 @@ impl SimHost {
         self.runs.remove(&run)
     }
 
+    /// Whether its user lets it have nothing to do with that node.
+    pub(crate) fn refuses(&self, peer: PeerId) -> bool {
+        self.header.as_ref().is_some_and(|header| !header.node.owners.takes(peer))
+    }
+
     /// This process's clock.
     pub(crate) fn local(&self, now: Time) -> Time {
         Time(scaled(now.since_us(self.born), SECOND_PPM + i64::from(self.spec.clock_ppm), SECOND_PPM))

@@ -15,10 +15,8 @@
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!    7  a_join_fires_once_after_its_parents     8  not here: the engine has no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
-//!    once all is mended, in the swarm:
-//!       a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
+//!    once all is mended, in the swarm: a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
 //! ```
-//!
 
 use std::fmt;
 
@@ -31,6 +29,7 @@ use crate::host::SimHost;
 use crate::joins;
 use crate::leases;
 use crate::machines;
+use crate::memories;
 use crate::policies;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
@@ -116,7 +115,11 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_bid_is_handed_on_once", credits::invariant_a_bid_is_handed_on_once),
     ("nothing_runs_twice_unasked", trust::invariant_nothing_runs_twice_unasked),
     ("copies_keep_to_their_budget", trust::invariant_copies_keep_to_their_budget),
-    ("what_is_recalled_was_asked_for", invariant_what_is_recalled_was_asked_for),
+    ("what_is_recalled_was_asked_for", memories::what_is_recalled_was_asked_for),
+    (
+        "a_known_result_is_the_word_of_who_is_believed",
+        memories::a_known_result_is_the_word_of_who_is_believed,
+    ),
     ("a_proof_is_its_tasks_own", invariant_a_proof_is_its_tasks_own),
     ("what_is_printed_was_asked_for", invariant_what_is_printed_was_asked_for),
     ("nothing_runs_without_its_blobs", invariant_nothing_runs_without_its_blobs),
@@ -172,9 +175,13 @@ fn invariant_an_end_has_an_attempt(scene: &Scene<'_>) -> Result<(), String> {
         let lease = |attempt| LeaseId { job: *job, index: *index, attempt };
         let mut issued = scene.reference.issued.range(lease(0)..=lease(u32::MAX));
         let awarded = *worker == scene.host.peer || issued.any(|(_, workers)| workers.contains_key(worker));
-        ensure(awarded || *memo, || format!("{job:?} task {index} was never awarded to {worker:?}"))?;
+        ensure(awarded || memo.is_some(), || {
+            format!("{job:?} task {index} was never awarded to {worker:?}")
+        })?;
         let executed = scene.reference.executed_by(*job, *index, *worker);
-        ensure(!ran || executed, || format!("{worker:?} never ran {job:?} task {index}"))?;
+        ensure(!ran || executed || memories::was_told(scene, *memo, report), || {
+            format!("{worker:?} never ran {job:?} task {index}")
+        })?;
     }
     Ok(())
 }
@@ -262,7 +269,7 @@ fn invariant_a_job_ends_once_after_its_tasks(scene: &Scene<'_>) -> Result<(), St
 }
 
 fn invariant_an_output_is_the_tasks_own(scene: &Scene<'_>) -> Result<(), String> {
-    for End { job, index, report, .. } in ends(scene) {
+    for End { job, index, report, memo, .. } in ends(scene) {
         if report.outcome != Outcome::Done {
             continue;
         }
@@ -274,18 +281,11 @@ fn invariant_an_output_is_the_tasks_own(scene: &Scene<'_>) -> Result<(), String>
         // Who believes whoever answers may be lied to; who asks several may not.
         let asked = scene.reference.jobs.get(job).map_or(1, |owed| owed.policy.verify);
         let lied = asked < 2 && scene.reference.lies.contains(&report.output.id());
-        ensure(own || lied, || format!("{job:?} task {index} brought {:?}", report.output))?;
+        ensure(own || lied || memories::was_told(scene, *memo, report), || {
+            format!("{job:?} task {index} brought {:?}", report.output)
+        })?;
         let here = report.blobs().all(|blob| scene.host.blobs.contains(&blob));
         ensure(here, || format!("{job:?} task {index} ended before its output was here"))?;
-    }
-    Ok(())
-}
-
-fn invariant_what_is_recalled_was_asked_for(scene: &Scene<'_>) -> Result<(), String> {
-    for End { job, index, report, memo, proof, .. } in ends(scene).filter(|end| end.memo) {
-        let wanted = scene.reference.jobs.get(job).is_some_and(|job| job.terms.memo);
-        let sound = report.outcome == Outcome::Done && proof.is_none();
-        ensure(*memo && wanted && sound, || format!("{job:?} task {index} was recalled: {report:?}"))?;
     }
     Ok(())
 }

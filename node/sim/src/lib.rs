@@ -36,6 +36,7 @@ mod leases;
 mod lies;
 mod link;
 mod machines;
+mod memories;
 mod options;
 mod policies;
 mod ports;

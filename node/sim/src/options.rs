@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{Backoff, Command, JobId, Join, MeshConfig, Policy, Terms};
+use weft_core::{Backoff, Command, JobId, Join, MeshConfig, Policy, Recall, Terms};
 
 use crate::chance::Chance;
 use crate::cruelty::Cruelty;
@@ -11,6 +11,7 @@ use crate::fault::{Fault, FaultRates};
 use crate::host::{Guests, HostId, HostSpec};
 use crate::link::{Chaos, Weather};
 use crate::machines;
+use crate::memories;
 use crate::workload::{Catalog, Fate, JobSpec};
 
 /// A swarm before it begins.
@@ -136,6 +137,8 @@ impl Options {
         }
         let chance = &mut Chance::new(seed, "joining");
         (0..self.joins).for_each(|_| self.join(chance, catalog, &mut all));
+        memories::ask_again(&mut Chance::new(seed, "again"), &mut all);
+        memories::ask_the_mesh(&mut Chance::new(seed, "memories"), &mut all);
         all
     }
 
@@ -218,7 +221,7 @@ impl Options {
             after: Vec::new(),
             join: Join::AllSucceeded,
             terms: Terms {
-                memo: chance.permille(700),
+                memo: if chance.permille(700) { Recall::Own } else { Recall::Off },
                 receipts: chance.permille(300),
                 stream: chance.permille(300),
             },

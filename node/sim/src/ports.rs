@@ -116,8 +116,9 @@ impl World {
     fn publish(&mut self, id: HostId, gossip: &Gossip) {
         let bytes = encode_gossip(gossip).ok().map(|bytes| bytes.len());
         self.facts.push(Fact::Published { bytes });
+        let origin = self.peer(id);
         for (host, after) in self.fabric.reach(id) {
-            self.queue.after(after, Event::Heard { host, origin: id, gossip: gossip.clone() });
+            self.queue.after(after, Event::Heard { host, origin, gossip: gossip.clone() });
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weft_core::snapshot::{Snapshot, Why};
-use weft_core::{Command, Engine, Input, JobId, MeshConfig, Message, PeerId, Time};
+use weft_core::{Command, Engine, Input, JobId, MeshConfig, Message, PeerId, TaskId, Time};
 
 use crate::chance::Chance;
 use crate::fabric::Fabric;
@@ -46,6 +46,8 @@ pub struct World {
     pub(crate) unsigned_permille: u32,
     /// What happened so far, without what living engines count themselves.
     pub(crate) tally: Tally,
+    /// Tasks that users will ask for.
+    pub(crate) coming: Vec<TaskId>,
     /// The logs of all processes, where somebody wants them.
     pub(crate) logs: Option<Logs>,
 }
@@ -229,9 +231,7 @@ impl World {
                     None => Ok(()),
                 }
             }
-            Event::Heard { host, origin, gossip } => {
-                self.tell(host, Input::Heard { origin: self.peer(origin), gossip })
-            }
+            Event::Heard { host, origin, gossip } => self.tell(host, Input::Heard { origin, gossip }),
             Event::SideUp { link, side, epoch } => self.on_side_up(link, side, epoch),
             Event::SideDown { link, side, epoch, closed } => {
                 let peer = self.peer(link.host(1 - side));

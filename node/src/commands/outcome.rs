@@ -1,7 +1,7 @@
 //! One ended task for scripts and people: its JSON, its exit code, its words.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use weft_client::{Failure, LimitKind, Outcome, Output, Receipt, TaskResult, Usage, Verified};
+use weft_client::{Failure, LimitKind, Outcome, Output, Recalled, Receipt, TaskResult, Usage, Verified};
 
 /// Longest part of a task's standard error that is quoted in a line about it, in characters.
 const QUOTE_MAX: usize = 200;
@@ -21,6 +21,8 @@ pub(crate) struct ResultLine<'a> {
     worker: Option<&'a str>,
     attempts: u32,
     memo: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recalled: Option<Recalled>,
     wall_us: u64,
     usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +52,7 @@ impl<'a> ResultLine<'a> {
             worker,
             attempts,
             memo,
+            recalled,
             usage,
             receipt,
             verified,
@@ -65,6 +68,7 @@ impl<'a> ResultLine<'a> {
             worker: worker.as_deref(),
             attempts: *attempts,
             memo: *memo,
+            recalled: *recalled,
             wall_us: usage.wall_us,
             usage: *usage,
             receipt: receipt.as_ref(),
@@ -169,6 +173,7 @@ mod tests {
             worker: Some("ab".into()),
             attempts: 1,
             memo: false,
+            recalled: None,
             usage: Usage { wall_us: 42, ..Usage::default() },
             receipt: None,
             verified: None,

@@ -241,6 +241,7 @@ impl Owner {
         let standing = self.standings.blamed(worker, ctx.now);
         if is_damning(outcome) {
             standing.on_lie(ctx.now);
+            ctx.memo.distrust(worker);
             ctx.counters.lies += 1;
             ctx.notify(Event::Differed { job, index, worker });
         } else {

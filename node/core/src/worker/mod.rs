@@ -114,8 +114,8 @@ struct Held {
     /// Its name, once somebody asked.
     task: Option<TaskId>,
     input: Payload,
-    /// Its result and who computed it, while what that rests on is on its way.
-    known: Option<Box<(Report, PeerId)>>,
+    /// Its result, which this node computed before, while what that rests on is looked for.
+    known: Option<Box<Report>>,
     stage: Stage,
     awarded_at: Time,
     /// When it began, later by as much as it was paused.

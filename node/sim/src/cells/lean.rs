@@ -288,7 +288,7 @@ impl Lean {
             Payload::inline(words.as_flattened())
         });
         let (name, program) = (weft_core::JobId(u64::from(job)), Arc::clone(&self.program));
-        let terms = weft_core::Terms { memo: false, receipts: false, stream: false };
+        let terms = weft_core::Terms { memo: weft_core::Recall::Off, receipts: false, stream: false };
         Submission { terms, ..Submission::new(name, program, inputs.collect()) }
     }
 
