@@ -3,6 +3,9 @@
 //! One thread: the swarm, the engine and the API share a current-thread runtime, for a hand-over between threads
 //! costs more than a small task. Guests run on the slots' threads, file work on the runtime's blocking threads.
 
+mod ending;
+mod random;
+
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
@@ -12,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_core::log::Header;
-use weft_core::{Effect, Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
+use weft_core::{Command, Effect, Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
 use weft_exec::SandboxError;
 use weft_net::{Admission, Net, NetConfig, NetError, NetEvent, Signer};
 
@@ -23,6 +26,8 @@ use crate::ports::Ports;
 use crate::record::Recorder;
 use crate::settings::{self, DirError, Settings};
 use crate::slots::{self, Readable};
+pub use ending::Ending;
+use random::{random_seed, random_u64};
 
 /// Ended fetches that wait for the loop; beyond it a fetch waits with its answer.
 const FETCHED_MAX: usize = 256;
@@ -218,8 +223,9 @@ impl Node {
         self.recorder.start(path)
     }
 
-    /// Runs the loop until `stop` is ready, or somebody asks for it through the handle.
-    pub async fn run_until(mut self, stop: impl Future<Output = ()>) {
+    /// Runs the loop until `stop` is ready, or somebody asks for it through the handle; then tells whoever works for this
+    /// node to stop, and waits for a second at most until they have heard. Says what ends with it.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Ending {
         let handle = self.handle.clone();
         let mut stop = std::pin::pin!(async move {
             tokio::select! {
@@ -229,7 +235,8 @@ impl Node {
         });
         loop {
             match self.select(stop.as_mut()).await {
-                Step::Stop => return,
+                // Apart: a node is large, and this future has room for one.
+                Step::Stop => return Box::pin(self.end()).await,
                 Step::Input(input) => self.apply(input),
                 Step::Net(event) => self.on_net(event),
                 Step::Request(request) => self.on_request(request),
@@ -266,11 +273,15 @@ impl Node {
         }
     }
 
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
     /// Decides, and performs what was decided; what is answered at once is an input of its own.
     fn apply(&mut self, input: Input) {
         let mut next = Some(input);
         while let Some(input) = next {
-            let now = Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
+            let now = self.now();
             let draft = self.recorder.draft(now, &input);
             let effects = self.engine.handle(now, input);
             match draft {
@@ -289,14 +300,15 @@ impl Node {
     fn on_request(&mut self, request: Request) {
         // A caller that went away no longer needs its answer.
         match request {
+            // An engine that says nothing more needs no loop.
+            Request::Command(Command::Stop) => self.handle.stop(),
             Request::Command(command) => self.apply(Input::Command(command)),
             Request::Standing(reply) => {
                 let standing = Standing { snapshot: self.engine.snapshot(), pool: self.ports.pool_status() };
                 drop(reply.send(standing));
             }
             Request::Why { job, index, reply } => {
-                let now = Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
-                drop(reply.send(self.engine.why(now, job, index)));
+                drop(reply.send(self.engine.why(self.now(), job, index)));
             }
         }
     }
@@ -381,16 +393,4 @@ async fn start_api(
     let mut tasks = JoinSet::new();
     tasks.spawn_local(api::serve(listener, handle, published.token().to_owned()));
     Ok((tasks, published))
-}
-
-fn random_u64() -> Result<u64, StartError> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(StartError::Random)?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
-fn random_seed() -> Result<[u8; 32], StartError> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(StartError::Random)?;
-    Ok(seed)
 }

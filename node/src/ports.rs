@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,6 +24,8 @@ use crate::jobs::JobTable;
 
 /// Fetches and writes under way; a fetch beyond it is answered as not found, and tried again as any lost blob is.
 const TASKS_MAX: usize = 1024;
+/// How long a node that ends waits for others to hear so.
+const DELIVER_MAX: Duration = Duration::from_secs(1);
 /// What a task brought that is kept by way of memory, and so in the store's cache, in bytes; the rest is copied.
 const WRITTEN_WHOLE_MAX: u64 = 1 << 20;
 
@@ -141,6 +144,13 @@ impl Ports {
             }
         }
         inputs
+    }
+
+    /// Waits until these peers have received all that was said to them, but not for long.
+    pub(crate) async fn deliver(&self, peers: &[PeerId]) {
+        if tokio::time::timeout(DELIVER_MAX, self.net.deliver(peers)).await.is_err() {
+            tracing::warn!("not every node that worked for this one answered when it was told to stop");
+        }
     }
 
     /// How the slots are.

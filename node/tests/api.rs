@@ -156,7 +156,7 @@ async fn echo(
                 jobs.record(Event::JobEnded { job });
                 continue;
             }
-            Request::Command(Command::Drain(_)) => continue,
+            Request::Command(Command::Drain(_) | Command::Stop) => continue,
             Request::Standing(reply) => {
                 drop(reply.send(Standing { snapshot: snapshot(), pool: PoolStatus::default() }));
                 continue;

@@ -146,6 +146,7 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     | Event::Printed { .. }
                     | Event::Differed { .. }
                     | Event::Refused { .. }
+                    | Event::OwnerGone { .. }
                     | Event::Fired { .. },
                 )
                 | Effect::Send { .. }

@@ -151,6 +151,17 @@ pub enum Event {
         /// Why.
         reason: Refusal,
     },
+    /// As a worker: an owner is gone, and what it had awarded is stopped here.
+    OwnerGone {
+        /// Who.
+        owner: PeerId,
+        /// How many of its tasks were held.
+        tasks: u32,
+        /// Whether its connection was closed; otherwise it fell silent.
+        closed: bool,
+        /// For how long nothing was heard of it, in milliseconds.
+        unheard_ms: u64,
+    },
     /// All that a job comes after has ended, and its tasks may begin; told once, before anything of them. Never told
     /// of a job without parents.
     Fired {

@@ -113,6 +113,8 @@ pub enum Command {
     },
     /// Take no new work (or take it again).
     Drain(bool),
+    /// End: workers are told to stop what they run for this node, and the engine says and does nothing more.
+    Stop,
 }
 
 /// A new job.

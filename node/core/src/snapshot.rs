@@ -370,6 +370,8 @@ pub struct Counters {
     pub lies: u64,
     /// Leases that ran out and were held, because this node suspected itself.
     pub held_back: u64,
+    /// Tasks of owners that were gone, stopped as a worker.
+    pub abandoned: u64,
     /// Seeks sent to exchanges as an owner.
     pub sought: u64,
     /// Bids stood at an exchange as a worker.

@@ -198,6 +198,12 @@ pub(crate) struct SimHost {
     pub(crate) credits: Credits,
     /// Which process of each peer it met last.
     pub(crate) boots: BTreeMap<PeerId, u64>,
+    /// Whose connections were closed and have not come back, and since when.
+    pub(crate) closed: BTreeMap<PeerId, Time>,
+    /// When its process was stopped last and went on.
+    pub(crate) resumed_at: Time,
+    /// Its user ended it: it hears nothing more, and its process ends soon.
+    pub(crate) stopping: bool,
     /// The last call that it heard, and from whom: what a liar in its place would bid for.
     pub(crate) last_call: Option<(HostId, CallId)>,
 }
@@ -232,6 +238,9 @@ impl SimHost {
             credits: Credits::default(),
             answerable: Vec::new(),
             boots: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            resumed_at: Time::ZERO,
+            stopping: false,
             last_call: None,
         }
     }
@@ -266,6 +275,8 @@ impl SimHost {
     /// The process and its slots are gone.
     pub(crate) fn kill(&mut self) {
         self.engine = None;
+        self.closed.clear();
+        self.stopping = false;
         self.paused = false;
         self.pile.clear();
         self.runs.clear();
@@ -318,7 +329,7 @@ impl SimHost {
                 self.blobs.extend(submission.inputs.iter().filter_map(Payload::blob));
             }
             Command::Extend { inputs, .. } => self.blobs.extend(inputs.iter().filter_map(Payload::blob)),
-            Command::Close { .. } | Command::Cancel { .. } | Command::Drain(_) => {}
+            Command::Close { .. } | Command::Cancel { .. } | Command::Drain(_) | Command::Stop => {}
         }
     }
 

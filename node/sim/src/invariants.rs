@@ -10,7 +10,7 @@
 //!    5  no_reservation_outlives_its_ttl, no_lease_outlives_its_ttl, no_lease_ends_unsaid; at rest, in the swarm:
 //!       a_quiet_mesh_holds_nothing
 //!       an_outcome_is_kept_until_acknowledged, an_outcome_is_soon_acknowledged,
-//!       a_forgetful_owners_leases_are_void
+//!       a_forgetful_owners_leases_are_void, no_work_outlasts_its_owner, who_is_given_up_is_gone
 //!       a_bid_is_handed_on_once, who_is_hired_was_introduced_by_who_was_asked, who_was_named_is_given_nothing
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!    7  a_join_fires_once_after_its_parents     8  not here: the engine has no schedules
@@ -25,6 +25,7 @@ use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
 use crate::credits;
 use crate::demand;
+use crate::gone;
 use crate::host::SimHost;
 use crate::joins;
 use crate::leases;
@@ -100,6 +101,8 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("an_outcome_is_soon_acknowledged", leases::an_outcome_is_soon_acknowledged),
     ("a_forgetful_owners_leases_are_void", leases::a_forgetful_owners_leases_are_void),
     ("an_outcome_is_kept_until_acknowledged", leases::an_outcome_is_kept_until_acknowledged),
+    ("no_work_outlasts_its_owner", gone::no_work_outlasts_its_owner),
+    ("who_is_given_up_is_gone", gone::who_is_given_up_is_gone),
     ("nothing_runs_without_a_lease", leases::nothing_runs_without_a_lease),
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
@@ -354,6 +357,7 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::Parted { .. }
             | Fact::Excused { .. }
             | Fact::Restarted(_)
+            | Fact::GaveUp { .. }
             | Fact::Printed { .. } => {}
         }
     }
@@ -386,6 +390,7 @@ pub(crate) fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
         | Fact::Parted { .. }
         | Fact::Excused { .. }
         | Fact::Restarted(_)
+        | Fact::GaveUp { .. }
         | Fact::Published { .. } => None,
     })
 }

@@ -28,6 +28,7 @@ mod diligence;
 pub mod experiments;
 mod fabric;
 mod fault;
+mod gone;
 mod hearing;
 mod host;
 mod invariants;

@@ -8,6 +8,7 @@ use weft_core::{Backoff, Command, JobId, Join, MeshConfig, Policy, Recall, Terms
 use crate::chance::Chance;
 use crate::cruelty::Cruelty;
 use crate::fault::{Fault, FaultRates};
+use crate::gone::{self, Leaver};
 use crate::host::{Guests, HostId, HostSpec};
 use crate::link::{Chaos, Weather};
 use crate::machines;
@@ -26,6 +27,7 @@ pub(crate) struct Options {
     pub(crate) faults: Vec<(Duration, Fault)>,
     rates: FaultRates,
     cruelty: Cruelty,
+    leaver: Option<Leaver>,
     jobs: u64,
     /// How many further jobs come after others.
     joins: u64,
@@ -57,7 +59,10 @@ impl Options {
         for (spec, ppm) in hosts.iter_mut().zip(&cruelty.clocks_ppm).filter(|_| skewed) {
             spec.clock_ppm = *ppm;
         }
+        gone::end_gently(&mut Chance::new(seed, "gently"), &mut faults);
         faults.extend(cruelty.plan(&mut Chance::new(seed, "cruelties"), count, phase_ms));
+        let leaver = Leaver::draw(seed, count, &mut faults);
+        let phase_ms = leaver.as_ref().map_or(phase_ms, |leaver| phase_ms.max(leaver.ends_ms()));
         let mut options = Self {
             hosts,
             owners: count,
@@ -66,6 +71,7 @@ impl Options {
             faults,
             rates,
             cruelty,
+            leaver,
             jobs: chance.between(1, 6),
             joins: joins(&mut Chance::new(seed, "joins")),
             picky_permille,
@@ -137,6 +143,11 @@ impl Options {
         }
         let chance = &mut Chance::new(seed, "joining");
         (0..self.joins).for_each(|_| self.join(chance, catalog, &mut all));
+        if let Some(Leaver { owner, at_ms, spec }) = &self.leaver {
+            let job = JobId(Chance::new(seed, "leaver's job").any());
+            let submission = catalog.submission(job, spec, &mut Chance::new(seed, "leaver's tasks"));
+            all.push((Duration::from_millis(*at_ms), *owner, Command::Submit(submission)));
+        }
         memories::ask_again(&mut Chance::new(seed, "again"), &mut all);
         memories::ask_the_mesh(&mut Chance::new(seed, "memories"), &mut all);
         all

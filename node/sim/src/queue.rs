@@ -49,6 +49,8 @@ pub(crate) enum Event {
     Wake { host: HostId, life: u32 },
     /// Something breaks or mends.
     Fault(Fault),
+    /// A process that its user ended has said what it had to say.
+    Ends { host: HostId, life: u32 },
 }
 
 /// The future.

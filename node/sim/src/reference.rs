@@ -38,6 +38,8 @@ pub(crate) enum Fact {
     Parted { worker: PeerId, leases: Vec<LeaseId> },
     /// Its peer took these leases or their outcomes off it, or it gave them back.
     Excused { owner: PeerId, leases: Vec<LeaseId> },
+    /// It told its user that an owner is gone, and stopped what that had awarded.
+    GaveUp { owner: PeerId },
     /// It met a peer whose process is another than before.
     Restarted(PeerId),
     /// It published a gossip of so many bytes, if that is at all allowed.
@@ -206,7 +208,7 @@ impl Reference {
                     job.cancelled = true;
                 }
             }
-            Command::Drain(_) => {}
+            Command::Drain(_) | Command::Stop => {}
         }
     }
 
@@ -294,6 +296,7 @@ impl Reference {
                 }
                 None
             }
+            Event::OwnerGone { owner, .. } => Some(Fact::GaveUp { owner }),
             Event::Lost { job, index, worker } => {
                 self.lost_by.insert((job, worker));
                 *self.lost.entry((job, index)).or_default() += 1;

@@ -250,6 +250,10 @@ impl World {
             }
             Event::Wake { host, life } => self.on_wake(host, life),
             Event::Fault(fault) => self.suffer(fault),
+            Event::Ends { host, life } => {
+                self.on_end(host, life);
+                Ok(())
+            }
         }
     }
 
@@ -281,6 +285,9 @@ impl World {
         let now = self.now();
         let host = &mut self.hosts[id.0];
         let local = host.local(now);
+        if host.stopping {
+            return Ok(());
+        }
         if host.paused {
             host.pile_up(input);
             return Ok(());

@@ -39,13 +39,16 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
         }
         std::future::pending::<()>().await;
     };
-    node.run_until(async {
+    let stop = async {
         tokio::select! {
             () = telling => {}
             () = stop => {}
         }
-    })
-    .await;
+    };
+    let ending = node.run_until(stop).await;
+    if ending.jobs > 0 {
+        say(&ending.to_string());
+    }
     say("stopped");
     Ok(0)
 }

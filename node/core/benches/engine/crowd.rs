@@ -180,6 +180,7 @@ impl Crowd {
                 | Event::Printed { .. }
                 | Event::Differed { .. }
                 | Event::Refused { .. }
+                | Event::OwnerGone { .. }
                 | Event::Fired { .. },
             )
             | Effect::Sign { .. }

@@ -318,7 +318,7 @@ pub(super) fn nobody_makes_it(open: &OpenCall, said: &BTreeMap<PeerId, (Time, Sa
 }
 
 /// Ends a call that nothing is left of.
-fn withdraw(ctx: &mut Ctx<'_>, job: &mut Job) -> Option<CallId> {
+pub(super) fn withdraw(ctx: &mut Ctx<'_>, job: &mut Job) -> Option<CallId> {
     let open = job.call.take()?;
     let mut told: Vec<PeerId> = open.asked;
     told.extend(open.bids.iter().filter(|bid| !bid.introduced).map(|bid| bid.worker));

@@ -18,6 +18,7 @@ mod produced;
 mod recall;
 mod room;
 mod seek;
+mod stop;
 mod tasks;
 mod timing;
 mod tour;

@@ -5,6 +5,7 @@ mod ageing;
 mod ahead;
 mod bids;
 mod classes;
+mod gone;
 mod hold;
 mod outbox;
 mod overlong;
@@ -228,6 +229,7 @@ pub(crate) struct Worker {
     /// who waited count as more urgent.
     wasteful: BTreeMap<PeerId, Time>,
     stands: stand::Stands,
+    gone: gone::Gone,
 }
 
 impl Worker {
@@ -276,6 +278,7 @@ impl Worker {
             renew_at: None,
             wasteful: BTreeMap::new(),
             stands: stand::Stands::default(),
+            gone: gone::Gone::default(),
         }
     }
 

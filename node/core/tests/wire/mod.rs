@@ -348,6 +348,7 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::Printed { .. }
         | Event::Differed { .. }
         | Event::Refused { .. }
+        | Event::OwnerGone { .. }
         | Event::Fired { .. } => None,
     }
 }

@@ -390,6 +390,7 @@ impl Lean {
             Event::JobGivenUp { .. }
             | Event::Differed { .. }
             | Event::Refused { .. }
+            | Event::OwnerGone { .. }
             | Event::Fired { .. } => {
                 panic!("a lean mesh's jobs ask for nothing special")
             }

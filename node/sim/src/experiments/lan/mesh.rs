@@ -303,6 +303,7 @@ impl LeanMesh {
                 | Told::Lost { .. }
                 | Told::Differed { .. }
                 | Told::Refused { .. }
+                | Told::OwnerGone { .. }
                 | Told::Fired { .. },
             ) => {}
         }
