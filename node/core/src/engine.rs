@@ -55,6 +55,8 @@ pub struct Engine {
     looked_at: Time,
     effects: Vec<Effect>,
     loopback: VecDeque<Message>,
+    /// What was looked at one by one because peers said so.
+    looked: u64,
 }
 
 impl Engine {
@@ -80,6 +82,7 @@ impl Engine {
             looked_at: Time::ZERO,
             effects: Vec::new(),
             loopback: VecDeque::new(),
+            looked: 0,
         }
     }
 
@@ -252,6 +255,7 @@ impl Engine {
             rng: &mut self.rng,
             effects: &mut self.effects,
             loopback: &mut self.loopback,
+            looked: &mut self.looked,
         };
         (ctx, &mut self.owner, &mut self.worker, &mut self.members, &mut self.exchange)
     }
@@ -319,6 +323,7 @@ impl Engine {
             lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
             cells: self.audit_cells(),
+            looked: self.looked,
         }
     }
 }

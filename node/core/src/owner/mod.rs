@@ -23,6 +23,7 @@ mod timing;
 mod tour;
 mod verify;
 mod views;
+mod waits;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -30,7 +31,7 @@ use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
 use crate::effect::{Effect, Event};
-use crate::id::{BlobId, CallId, JobId, LeaseId, PeerId};
+use crate::id::{CallId, JobId, LeaseId, PeerId};
 use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
@@ -68,7 +69,7 @@ pub(crate) struct Owner {
     dirty: Dirty,
     leases: BTreeSet<(PeerId, LeaseId)>,
     expiries: BTreeSet<(Time, LeaseId)>,
-    fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
+    fetching: waits::Waits,
     /// What is acknowledged when the input has been handled.
     acks: Vec<(PeerId, LeaseId)>,
     room: Room,
@@ -149,7 +150,7 @@ impl Owner {
         let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
         let mut stale: Vec<LeaseId> = Vec::new();
         let mut reached = None;
-        for range in ranges.iter().take(BATCH_MAX) {
+        for range in ctx.within_frame(ranges) {
             let first = range.first;
             let Some(more) = range.count.checked_sub(1) else { continue };
             let last = LeaseId { index: first.index.saturating_add(more), ..first };
@@ -188,7 +189,7 @@ impl Owner {
     /// again what it bids for must not keep a job's tasks from others.
     pub(crate) fn on_refuse(&mut self, ctx: &mut Ctx<'_>, from: PeerId, leases: &[LeaseId]) {
         let mut blamed = None;
-        for lease in leases {
+        for lease in ctx.within_frame(leases) {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
             self.room.forget(from);

@@ -13,7 +13,7 @@ use crate::effect::{Effect, Event};
 use crate::id::{BlobId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::memo::Seen;
-use crate::message::{Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
+use crate::message::{BATCH_MAX, Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::receipt::{Proof, Receipt};
 use crate::task::{INLINE_BYTES_MAX, Outcome, Report, Stream};
 
@@ -29,7 +29,9 @@ impl Owner {
         from: PeerId,
         all: Vec<Delivery>,
     ) {
-        for delivery in all {
+        ctx.counters.dropped += all.len().saturating_sub(BATCH_MAX) as u64;
+        ctx.look(all.len().min(BATCH_MAX));
+        for delivery in all.into_iter().take(BATCH_MAX) {
             self.on_outcome(ctx, members, from, delivery);
         }
     }
@@ -48,6 +50,11 @@ impl Owner {
             return;
         };
         if attempt.fetching.is_some() {
+            return;
+        }
+        let names_blobs = delivery.report.blobs().next().is_some();
+        if names_blobs && !self.fetching.has_room(delivery.report.carried_len()) {
+            ctx.counters.dropped += 1;
             return;
         }
         let brought = doubt(ctx, job, from, delivery);
@@ -70,11 +77,10 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&lease.job) else { return };
         let Some(attempt) = attempt_mut(job, lease, worker) else { return };
         self.expiries.remove(&(attempt.expires_at, lease));
-        let blobs = blobs_with_lengths(&brought.report);
+        let (blobs, carried) = (blobs_with_lengths(&brought.report), brought.report.carried_len());
         attempt.fetching = Some(Box::new((u8::try_from(blobs.len()).unwrap_or(u8::MAX), brought)));
         for (blob, bytes) in blobs {
-            let waiting = self.fetching.entry(blob).or_default();
-            if waiting.insert(lease) && waiting.len() == 1 {
+            if self.fetching.insert(blob, lease, carried) {
                 ctx.emit(Effect::Fetch { blob, from: alloc::vec![worker], bytes: Some(bytes) });
             }
         }
@@ -87,7 +93,7 @@ impl Owner {
         blob: BlobId,
         found: bool,
     ) {
-        for lease in self.fetching.remove(&blob).unwrap_or_default() {
+        for lease in self.fetching.take(blob) {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
             let Some(task) = job.task_mut(lease.index) else { continue };
             let Some(attempt) = task.live.iter_mut().find(|attempt| attempt.number == lease.attempt) else {
@@ -300,7 +306,7 @@ impl Owner {
 fn doubt(ctx: &mut Ctx<'_>, job: &mut Job, from: PeerId, delivery: Delivery) -> Brought {
     let Delivery { lease, report, memo, proof } = delivery;
     if !report.is_sound() {
-        return Report::bare(Outcome::Lost("the worker sent more inline than may travel".into())).into();
+        return Report::bare(Outcome::Lost("the worker sent more than may travel".into())).into();
     }
     if matches!(report.outcome, Outcome::ParentFailed { job: _ }) {
         return Report::bare(Outcome::Lost("the worker said what only an owner can".into())).into();

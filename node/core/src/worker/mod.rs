@@ -26,7 +26,7 @@ use core::cmp::Reverse;
 use crate::config::NodeConfig;
 use crate::ctx::Ctx;
 use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-use crate::message::{Award, Call, Class};
+use crate::message::{Award, BATCH_MAX, Call, Class};
 use crate::policy::Owners;
 use crate::policy::share::Shares;
 use crate::task::{Payload, Program, Report, TaskKey, Terms};
@@ -316,7 +316,7 @@ impl Worker {
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
         let mut gone = false;
-        for lease in leases {
+        for lease in ctx.within_frame(leases) {
             self.outbox.forget(ctx, owner, *lease);
             let Some(run) = self.leases.remove(&(owner, *lease)) else { continue };
             let Some(held) = self.runs.get_mut(&run) else { continue };
@@ -344,7 +344,7 @@ impl Worker {
     }
 
     pub(crate) fn on_ack(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
-        for lease in leases {
+        for lease in ctx.within_frame(leases) {
             self.outbox.forget(ctx, owner, *lease);
         }
     }
@@ -361,5 +361,6 @@ pub(crate) fn offered_max(slots: u32) -> u32 {
 }
 
 fn is_sound(award: &Award, job: JobId) -> bool {
-    award.grants.iter().all(|grant| grant.lease.job == job && grant.input.is_sound())
+    award.grants.len() <= BATCH_MAX
+        && award.grants.iter().all(|grant| grant.lease.job == job && grant.input.is_sound())
 }

@@ -247,6 +247,7 @@ impl Worker {
     fn bring(&mut self, ctx: &mut Ctx<'_>, run: RunId, mut report: Report) {
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.ran_us = Some(report.usage.wall_us);
+        report.outcome.cut();
         report.usage.queue_us = report.usage.queue_us.saturating_add(held.queue_us);
         if matches!(report.outcome, Outcome::Lost(_)) {
             // The module may be what was lost: the next task looks for it again.

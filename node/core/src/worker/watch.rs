@@ -41,7 +41,9 @@ impl Worker {
         self.forget_calls(owner);
         let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
         let leases: Vec<LeaseId> = self.leases.range(range).map(|((_, lease), _)| *lease).collect();
-        self.on_cancel(ctx, owner, &leases);
+        for part in leases.chunks(BATCH_MAX) {
+            self.on_cancel(ctx, owner, part);
+        }
         self.outbox.forget_owner(ctx, owner);
     }
 
@@ -180,8 +182,8 @@ impl Worker {
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         self.notice_overlong(ctx.now);
         let own = self.outbox.take_own();
-        if !own.is_empty() {
-            ctx.send(ctx.me, Message::Outcome(own));
+        for part in own {
+            ctx.send(ctx.me, Message::Outcome(part));
         }
         let fresh = self.outbox.take_fresh(ctx);
         for part in fresh.chunk_by(|(one, _), (other, _)| one == other) {
