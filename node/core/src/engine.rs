@@ -202,6 +202,7 @@ impl Engine {
             }
             Message::Place(place) => worker.on_place(ctx, from, *place),
             Message::Cell(word) => self.receive_cell(from, word),
+            Message::Stopped { leases } => owner.on_stopped(ctx, from, &leases),
         }
     }
 
@@ -324,6 +325,8 @@ impl Engine {
             jobs: self.owner.audits(),
             cells: self.audit_cells(),
             looked: self.looked,
+            memory: self.worker.memory_in_use(),
+            memory_max: self.worker.memory_max(),
         }
     }
 }

@@ -90,6 +90,12 @@ pub enum Message {
     Place(Box<Place>),
     /// What is said where the mesh is too large for everybody to be called.
     Cell(CellWord),
+    /// Worker to owner: I stopped these for tasks of a higher class, because there was no memory to hold them. Nobody
+    /// is to blame; what they had done is lost.
+    Stopped {
+        /// The leases that ended.
+        leases: Vec<LeaseId>,
+    },
 }
 
 /// A call for bids.

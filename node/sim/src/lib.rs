@@ -35,6 +35,7 @@ mod joins;
 mod leases;
 mod lies;
 mod link;
+mod memory;
 mod options;
 mod policies;
 mod ports;

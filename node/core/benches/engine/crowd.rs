@@ -217,6 +217,7 @@ impl Crowd {
             | Message::Ack(_)
             | Message::Cancel(_)
             | Message::Cell(_)
+            | Message::Stopped { .. }
             | Message::Printed { .. } => {}
         }
     }

@@ -185,9 +185,19 @@ impl Owner {
         cancel_at(ctx, from, &stale);
     }
 
-    /// Awards that were not accepted: their tasks wait again. Nobody is to blame for one; whoever refuses again and
-    /// again what it bids for must not keep a job's tasks from others.
+    /// Awards that were not accepted: their tasks wait again.
     pub(crate) fn on_refuse(&mut self, ctx: &mut Ctx<'_>, from: PeerId, leases: &[LeaseId]) {
+        self.on_given_back(ctx, from, leases, false);
+    }
+
+    /// Tasks that were stopped where they ran, for others of a higher class: they wait again.
+    pub(crate) fn on_stopped(&mut self, ctx: &mut Ctx<'_>, from: PeerId, leases: &[LeaseId]) {
+        self.on_given_back(ctx, from, leases, true);
+    }
+
+    /// Nobody is to blame for one; whoever gives back again and again what it bids for must not keep a job's tasks from
+    /// others.
+    fn on_given_back(&mut self, ctx: &mut Ctx<'_>, from: PeerId, leases: &[LeaseId], stopped: bool) {
         let mut blamed = None;
         for lease in ctx.within_frame(leases) {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
@@ -204,7 +214,12 @@ impl Owner {
                 job.on_copy_refused(lease.index);
             }
             let policy = job.what.policy;
-            let fresh = |task: &&mut job::Task| task.failures + task.losses == 0 && task.live.is_empty();
+            if let Some(task) = job.task_mut(lease.index).filter(|_| stopped) {
+                task.stops = task.stops.saturating_add(1);
+                task.avoid = Some((from, ctx.now.plus_ms(ctx.mesh.call_ms)));
+            }
+            let fresh =
+                |task: &&mut job::Task| !stopped && task.failures + task.losses == 0 && task.live.is_empty();
             if let Some(task) = job.task_mut(lease.index).filter(fresh) {
                 self.alarms.on_task_ended(&policy, (lease.job, lease.index), task);
                 task.first_at = None;

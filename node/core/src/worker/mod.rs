@@ -6,6 +6,7 @@ mod ahead;
 mod bids;
 mod classes;
 mod hold;
+mod memory;
 mod outbox;
 mod overlong;
 mod receipts;
@@ -228,6 +229,9 @@ pub(crate) struct Worker {
     /// who waited count as more urgent.
     wasteful: BTreeMap<PeerId, Time>,
     stands: stand::Stands,
+    memory: memory::Memory,
+    /// What leaves the slots for good because there was no memory to hold it.
+    stopping: BTreeSet<RunId>,
 }
 
 impl Worker {
@@ -276,6 +280,8 @@ impl Worker {
             renew_at: None,
             wasteful: BTreeMap::new(),
             stands: stand::Stands::default(),
+            memory: memory::Memory::default(),
+            stopping: BTreeSet::new(),
         }
     }
 
