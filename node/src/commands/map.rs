@@ -31,6 +31,7 @@ const CANCEL_WAIT: Duration = Duration::from_secs(2);
 /// Runs the job; the exit code is the number of failed tasks.
 pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
     let MapArgs { module, each_line, each_file, task, out, receipt, json, args } = args;
+    let failures_max = task.policy.max_failures;
     let task = task_of(&module, task, args)?;
     let task = if receipt { task.receipts() } else { task };
     let sink = match out {
@@ -45,7 +46,7 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
     let mesh = Mesh::connect_in(data_dir).await?;
     let (feed, inputs) = Feed::start(source, sink.is_ordered().then_some(WINDOW));
     let results = mesh.map(&task, inputs).await?;
-    let progress = Progress::new(results.job());
+    let (progress, job) = (Progress::new(results.job()), String::from(results.job()));
     let to_terminal = std::io::stdout().is_terminal();
     let session = Session {
         mesh,
@@ -57,6 +58,8 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
         receipts: receipt,
         left_files: 0,
         to_terminal,
+        failures_max,
+        job,
     };
     session.run(results).await
 }
@@ -76,6 +79,10 @@ struct Session {
     left_files: u64,
     /// Stdout is a terminal.
     to_terminal: bool,
+    /// The job is given up when more tasks than this fail.
+    failures_max: Option<u32>,
+    /// The job's id.
+    job: String,
 }
 
 impl Session {
@@ -111,7 +118,11 @@ impl Session {
     }
 
     async fn take(&mut self, result: TaskResult) -> Result<(), Problem> {
-        self.progress.count(result.is_done(), result.memo);
+        if result.outcome == Outcome::Cancelled {
+            self.progress.count_cancelled();
+        } else {
+            self.progress.count(result.is_done(), result.memo);
+        }
         if self.receipts && result.outcome != Outcome::Cancelled {
             receipt::of_result(&result, true)?;
         }
@@ -122,7 +133,7 @@ impl Session {
         {
             self.workers.insert(worker.clone());
         }
-        if !result.is_done() && !self.quiet {
+        if !result.is_done() && result.outcome != Outcome::Cancelled && !self.quiet {
             self.complain(&result);
         }
         self.sink.take(&self.mesh, &self.feed, result).await
@@ -130,7 +141,7 @@ impl Session {
 
     fn complain(&self, result: &TaskResult) {
         let failed = self.progress.failed();
-        if failed <= COMPLAINTS_MAX && result.outcome != Outcome::Cancelled {
+        if failed <= COMPLAINTS_MAX {
             let text = outcome::complaint(result, &self.feed.name(result.index));
             self.progress.aside(|| say(&text));
         }
@@ -141,13 +152,14 @@ impl Session {
 
     fn end(mut self) -> Result<u8, Problem> {
         self.sink.flush()?;
-        let failed = self.progress.failed();
+        let (failed, cancelled) = (self.progress.failed(), self.progress.cancelled());
         self.progress.finish(self.workers.len());
         if self.left_files > 0 {
             say(&format!("{} tasks left files in /out: --out DIR takes them", self.left_files));
         }
         match self.feed.take_problem() {
             Some(problem) => Err(problem),
+            None if cancelled > 0 => stopped((&self.job, self.failures_max), failed, cancelled),
             None => Ok(u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX)),
         }
     }
@@ -158,5 +170,20 @@ impl Session {
         self.sink.flush()?;
         self.progress.finish(self.workers.len());
         Err(Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job())))
+    }
+}
+
+/// The job ended before its tasks had: somebody cancelled it, or more of them failed than it allows.
+fn stopped((job, failures_max): (&str, Option<u32>), failed: u64, cancelled: u64) -> Result<u8, Problem> {
+    match failures_max {
+        Some(most) if failed > u64::from(most) => {
+            say(&format!(
+                "given up: {failed} tasks failed, --max-failures {most} allows no more; {cancelled} were cancelled"
+            ));
+            Ok(u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX))
+        }
+        Some(_) | None => Err(Problem::Interrupted(format!(
+            "job {job} was cancelled before {cancelled} of its tasks had ended"
+        ))),
     }
 }

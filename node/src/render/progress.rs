@@ -35,6 +35,7 @@ pub(crate) struct Progress {
     told: Instant,
     done: u64,
     failed: u64,
+    cancelled: u64,
     /// Of those that are done, how many were known before.
     known: u64,
     explained: bool,
@@ -52,6 +53,7 @@ impl Progress {
             told: now,
             done: 0,
             failed: 0,
+            cancelled: 0,
             known: 0,
             explained: false,
         };
@@ -66,9 +68,19 @@ impl Progress {
         self.failed += u64::from(!is_done);
     }
 
-    /// Tasks that did not end as done.
+    /// Counts one task that was cancelled: it did not fail.
+    pub(crate) fn count_cancelled(&mut self) {
+        self.cancelled += 1;
+    }
+
+    /// Tasks that neither ended as done nor were cancelled.
     pub(crate) fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// Tasks that were cancelled.
+    pub(crate) fn cancelled(&self) -> u64 {
+        self.cancelled
     }
 
     /// Shows where the job is; called several times a second.
@@ -106,9 +118,11 @@ impl Progress {
         }
         let tasks = if self.ended() == 1 { "1 task".into() } else { format!("{} tasks", self.ended()) };
         let nodes = if workers == 1 { "1 node".into() } else { format!("{workers} nodes") };
+        let cancelled =
+            if self.cancelled == 0 { String::new() } else { format!(", {} cancelled", self.cancelled) };
         let known = if self.known == 0 { String::new() } else { format!(", {} from memory", self.known) };
         say(&format!(
-            "{tasks}: {} done, {} failed{known}, in {} ({}) on {nodes}",
+            "{tasks}: {} done, {} failed{cancelled}{known}, in {} ({}) on {nodes}",
             self.done,
             self.failed,
             super::micros(self.elapsed_us()),
@@ -117,7 +131,7 @@ impl Progress {
     }
 
     fn ended(&self) -> u64 {
-        self.done + self.failed
+        self.done + self.failed + self.cancelled
     }
 
     fn elapsed_us(&self) -> u64 {
