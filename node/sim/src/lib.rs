@@ -38,6 +38,7 @@ mod lies;
 mod link;
 mod machines;
 mod memories;
+mod memory;
 mod options;
 mod policies;
 mod ports;
