@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use weft_core::log::Header;
 use weft_core::{Effect, Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
 use weft_exec::SandboxError;
-use weft_net::{Admission, Net, NetConfig, NetError, NetEvent, Signer};
+use weft_net::{Admission, Net, NetConfig, NetError, NetEvent, NetEvents, Signer};
 
 use crate::api;
 use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, Standing};
@@ -93,6 +93,8 @@ pub enum Notice {
         /// Where.
         address: String,
     },
+    /// Something is wrong with the network, in a sentence that says what to do.
+    Trouble(String),
 }
 
 /// A running node. Dropping it stops it at once, as a crash would: nothing is said to anybody.
@@ -102,7 +104,7 @@ pub struct Node {
     ports: Ports,
     started: Instant,
     requests: mpsc::Receiver<Request>,
-    events: mpsc::Receiver<NetEvent>,
+    events: NetEvents,
     fetched: mpsc::Receiver<Input>,
     ran: Arc<Notify>,
     /// Readable when slot processes have something to say; slot threads tell through `ran`.
@@ -138,7 +140,7 @@ impl Node {
     /// When any of these can't be had; each says what was wrong and what to do.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let lock = settings::lock(&settings.data_dir)?;
-        let boot = random_u64()?.max(1);
+        let boot = u64::from_le_bytes(random()?).max(1);
         let quota = weft_blobs::Quota { bytes: settings.store_bytes };
         let store = weft_blobs::Store::open(&settings.data_dir, quota)?;
         let (net, events) = start_net(&settings, boot, &store).await?;
@@ -164,6 +166,7 @@ impl Node {
             data_dir: settings.data_dir.clone(),
             mesh: settings.mesh_word().to_owned(),
             listen: Mutex::new(Vec::new()),
+            troubles: Mutex::default(),
             started: Instant::now(),
         };
         let handle = NodeHandle::new(requests_tx, store, jobs, Arc::new(info));
@@ -178,7 +181,7 @@ impl Node {
             owners: settings.owners,
         };
         let (mesh, version) = (MeshConfig::DEFAULT, env!("CARGO_PKG_VERSION").into());
-        let header = Header { version, me, mesh, node, seed: random_seed()? };
+        let header = Header { version, me, mesh, node, seed: random()? };
         let (notices_tx, notices_rx) = mpsc::channel(NOTICES_MAX);
         Ok(Self {
             engine: header.engine(),
@@ -258,7 +261,7 @@ impl Node {
             () = stop => Step::Stop,
             () = self.ran.notified() => Step::Ran,
             () = slots::readable(self.slots_ready.as_ref()) => Step::Ran,
-            Some(event) = self.events.recv() => Step::Net(event),
+            event = self.events.next() => Step::Net(event),
             Some(request) = self.requests.recv() => Step::Request(request),
             Some(input) = self.fetched.recv() => Step::Input(input),
             () = timer => Step::Input(Input::Wake),
@@ -306,6 +309,13 @@ impl Node {
                 self.handle.info().add_listen(address.clone());
                 self.notice(Notice::Listening(address));
             }
+            NetEvent::ListeningNoMore(address) => self.handle.info().remove_listen(&address),
+            NetEvent::Trouble { about, text } => {
+                self.handle.info().set_trouble(about, text.clone());
+                if let Some(text) = text {
+                    self.notice(Notice::Trouble(text));
+                }
+            }
             NetEvent::Up { peer, boot, address } => {
                 self.notice(Notice::PeerUp { peer, address });
                 self.apply(Input::PeerUp { peer, boot });
@@ -333,7 +343,7 @@ async fn start_net(
     settings: &Settings,
     boot: u64,
     store: &weft_blobs::Store,
-) -> Result<(Net, mpsc::Receiver<NetEvent>), StartError> {
+) -> Result<(Net, NetEvents), StartError> {
     let admission = match settings.mesh_key {
         Some(key) => Admission::Key(key),
         None if settings.open => Admission::Open,
@@ -381,14 +391,8 @@ async fn start_api(
     Ok((tasks, published))
 }
 
-fn random_u64() -> Result<u64, StartError> {
-    let mut bytes = [0; 8];
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(StartError::Random)?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
-fn random_seed() -> Result<[u8; 32], StartError> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(StartError::Random)?;
-    Ok(seed)
+    Ok(bytes)
 }

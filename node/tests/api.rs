@@ -62,6 +62,7 @@ impl Bench {
             data_dir: PathBuf::from(dir.path()),
             mesh: String::from("none"),
             listen: Mutex::default(),
+            troubles: Mutex::default(),
             started: Instant::now(),
         };
         let (requests, inbox) = mpsc::channel(64);

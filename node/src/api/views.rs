@@ -34,7 +34,7 @@ pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
         jobs,
         counters,
     } = snapshot;
-    let NodeInfo { peer: _, name, version, data_dir, mesh, listen, started } = info;
+    let NodeInfo { peer: _, name, version, data_dir, mesh, listen, troubles, started } = info;
     let unfinished = |job: &&JobView| job.open || job.queued + job.held + job.leased + job.delayed > 0;
     api::Status {
         peer: me.to_string(),
@@ -43,6 +43,7 @@ pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
         data_dir: data_dir.display().to_string(),
         mesh: mesh.clone(),
         listen: listen.lock().expect("nobody panics holding this lock").clone(),
+        troubles: troubles.lock().expect("nobody panics holding this lock").values().cloned().collect(),
         uptime_ms: millis(started.elapsed()),
         slots: capacity.slots,
         free: capacity.free,
