@@ -9,6 +9,7 @@ mod dir;
 mod layer;
 mod owners;
 mod text;
+mod zone;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ pub use dir::{
 };
 pub use layer::{Environment, Flags};
 pub use text::{multiaddr, parse_address, parse_bytes, parse_duration, parse_pair};
+pub use zone::is_only_local;
 
 use layer::Layer;
 use weft_core::Owners;
@@ -360,11 +362,15 @@ fn addresses(key: &'static str, given: &[String]) -> Result<Vec<String>, Setting
 
 fn listen_of(given: Option<Vec<String>>, admitted: bool) -> Result<Vec<String>, SettingsError> {
     let Some(given) = given.filter(|given| !given.is_empty()) else {
-        let default =
-            if admitted { format!("/ip4/0.0.0.0/tcp/{DEFAULT_PORT}") } else { "/ip4/127.0.0.1/tcp/0".into() };
-        return Ok(vec![default]);
+        if !admitted {
+            return Ok(vec!["/ip4/127.0.0.1/tcp/0".into()]);
+        }
+        return Ok(["/ip4/0.0.0.0", "/ip6/::"].map(|any| format!("{any}/tcp/{DEFAULT_PORT}")).into());
     };
     let listen = addresses("listen", &given)?;
+    if let Some(zoned) = listen.iter().find(|address| zone::has_zone(address)) {
+        return Err(wrong("listen", zoned.as_str(), zone::LISTEN_ADVICE));
+    }
     match listen.iter().find(|address| !text::is_loopback(address)) {
         Some(address) if !admitted => Err(SettingsError::Exposed { address: address.clone() }),
         Some(_) | None => Ok(listen),

@@ -73,7 +73,7 @@ fn with_a_key_it_listens_on_the_default_port_and_refuses_open() {
     let key = write_mesh_key(dir.path(), None).unwrap();
     let settings = Settings::resolve(flags_in(&dir), &nothing).unwrap();
     assert_eq!(settings.mesh_key, Some(key));
-    assert_eq!(settings.listen, ["/ip4/0.0.0.0/tcp/7117"]);
+    assert_eq!(settings.listen, ["/ip4/0.0.0.0/tcp/7117", "/ip6/::/tcp/7117"]);
     assert!(settings.listen_is_default);
     let text = refusal(Flags { open: true, ..flags_in(&dir) });
     assert!(text.contains("--open contradicts"), "{text}");
@@ -144,4 +144,20 @@ fn texts_are_read_as_people_write_them() {
     assert_eq!(parse_pair("a=b=c"), Ok(("a".into(), "b=c".into())));
     assert_eq!(parse_address("[::1]:80"), Ok("/ip6/::1/tcp/80".into()));
     assert!(parse_address("/ip4/1.2.3.4/udp/80").is_err());
+}
+
+#[test]
+fn a_link_local_address_comes_with_its_interface_or_is_refused_with_the_reason() {
+    let parsed = parse_address("[fe80::1%eth0]:7117").unwrap();
+    assert_eq!(parsed, "/ip6zone/eth0/ip6/fe80::1/tcp/7117");
+    assert_eq!(parse_address(&parsed).as_ref(), Ok(&parsed));
+    for bare in ["[fe80::1]:7117", "/ip6/fe80::1/tcp/7117"] {
+        let expected = parse_address(bare).unwrap_err();
+        assert!(expected.contains("[fe80::1%eth0]:7117"), "{expected}");
+    }
+    assert!(is_only_local("[fe80::1]:7117") && !is_only_local("[fd77::1]:7117"));
+    let dir = tempfile::tempdir().unwrap();
+    let listen = vec!["[fe80::1%eth0]:7117".into()];
+    let text = refusal(Flags { listen, open: true, ..flags_in(&dir) });
+    assert!(text.contains("[::]:7117"), "{text}");
 }

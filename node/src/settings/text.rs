@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::zone;
+
 /// A size in bytes: a whole number, alone or with `K`, `M`, `G`, `T` (or `KiB` ..) for powers of 1024 and `KB`, `MB`,
 /// `GB`, `TB` for powers of 1000.
 ///
@@ -62,6 +64,9 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
 /// What was expected.
 pub fn parse_address(text: &str) -> Result<String, String> {
     let expected = || String::from("IP:PORT or a multiaddr such as /ip4/192.168.1.7/tcp/7117");
+    if let Some(zoned) = zone::parse(text) {
+        return zoned;
+    }
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(multiaddr(address));
     }
