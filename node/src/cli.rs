@@ -170,7 +170,7 @@ pub(crate) struct NodeArgs {
 const NODE_HELP: &str = "\
 Who may join:
   with a mesh key (weft init, weft join)  holders of the key; listens on
-                                          0.0.0.0:7117
+                                          0.0.0.0:7117 and [::]:7117
   without one                             nobody: it keeps to 127.0.0.1
   without one, and --open                 anybody who can reach this machine
                                           can run tasks on it

@@ -73,6 +73,7 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
         };
         rows.push(("binding", format!("job {}: {}, {service}", short(&binding.job), binding.regime)));
     }
+    rows.extend(status.troubles.iter().map(|text| ("trouble", text.clone())));
     rows.push(("labels", super::labels(&status.labels)));
     rows.push(("processor", processor(&status.labels)));
     if status.undelivered > 0 {

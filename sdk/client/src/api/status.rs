@@ -19,6 +19,9 @@ pub struct Status {
     pub mesh: String,
     /// Addresses that peers can reach.
     pub listen: Vec<String>,
+    /// What is wrong with the network now, in sentences that say what to do.
+    #[serde(default)]
+    pub troubles: Vec<String>,
     /// Time since it started.
     pub uptime_ms: u64,
     /// Tasks that may run at once.
