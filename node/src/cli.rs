@@ -215,7 +215,7 @@ Examples:
   weft node --slots 4 --label rack=3
       four slots, and a label that tasks ask for with --need rack=3
   weft node --peer 192.168.1.7:7117 --no-mdns
-      where multicast does not pass; a host name will do, too";
+      where multicast does not pass; HOST:PORT works as well";
 
 /// A view of the local node.
 #[derive(Debug, clap::Args)]

@@ -95,7 +95,7 @@ fn store(store: &api::Store) -> String {
     );
     if *starved > 0 {
         text.push_str(&format!(
-            "; NO ROOM for {starved} outputs of own tasks, which wait with their workers"
+            "; NO ROOM for the outcomes of {starved} own tasks, which wait with their workers"
         ));
     }
     if let Some(fault) = fault {

@@ -73,7 +73,7 @@ pub struct Store {
     pub pinned_bytes: u64,
     /// Bytes that they may take.
     pub quota_bytes: u64,
-    /// Blobs of own tasks' outcomes that wait, with the workers, for room on this node.
+    /// Outcomes of own tasks that wait, with their workers, for room on this node.
     pub starved: u32,
     /// What the store fails at: a full disk, most often. Absent while it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
