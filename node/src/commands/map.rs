@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
-use weft_client::{Map, Mesh, Outcome, TaskResult};
+use weft_client::{Map, Mesh, Outcome, Task, TaskResult};
 
 use super::choice::Choice;
 use super::feed::{self, Feed, Source};
@@ -51,23 +51,51 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
     let out = out.as_deref().map(OutSpec::parse).transpose()?;
     let plan = Plan::new(out, tailor, tag);
     let (inputs, choice) = inputs_of(inputs, &plan)?;
-    let interrupt = Interrupt::listen()?;
-    let mesh = Mesh::connect_in(data_dir).await?;
     let earlier = match (force, resume) {
         (true, _) => Earlier::Replace,
         (false, true) => Earlier::Keep,
         (false, false) => Earlier::Refuse,
     };
+    let how = How { earlier, json, raw, receipt, max_failures };
+    let interrupt = Interrupt::listen()?;
+    let (session, results) = tokio::select! {
+        begun = Box::pin(begin(data_dir, &task, inputs, plan, choice, how)) => begun?,
+        () = interrupt.came() => return Err(Problem::Interrupted("interrupted; no job was begun".into())),
+    };
+    Box::pin(session.run(results, &interrupt)).await
+}
+
+/// What else the command line says.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    earlier: Earlier,
+    json: bool,
+    raw: bool,
+    receipt: bool,
+    max_failures: Option<u64>,
+}
+
+/// Opens the directory for outputs, and then the job.
+async fn begin(
+    data_dir: &Path,
+    task: &Task,
+    inputs: Inputs,
+    plan: Plan,
+    choice: Choice,
+    how: How,
+) -> Result<(Session, Map), Problem> {
+    let How { earlier, json, raw, receipt, max_failures } = how;
+    let mesh = Mesh::connect_in(data_dir).await?;
     let dir = plan.out.as_ref().map(|out| OutDir::open(out.dir.clone(), earlier)).transpose()?;
-    let plan = plan.into_dir(dir.map(Arc::new));
+    let dir = dir.map(Arc::new);
+    let plan = plan.into_dir(dir.clone());
     let source = match inputs {
         Inputs::Stream(source) => source,
         Inputs::Files(files) => chosen(files, &plan, choice)?,
     };
-    let window = (plan.dir.is_none() && !json).then_some(WINDOW);
-    let dir = plan.dir.clone();
+    let window = (dir.is_none() && !json).then_some(WINDOW);
     let (feed, inputs) = Feed::start(source, plan, choice, window);
-    let results = mesh.map(&task, inputs).await?;
+    let results = mesh.map(task, inputs).await?;
     let job = results.job().to_owned();
     say(&format!("job {job}"));
     let progress = Progress::new(&job);
@@ -94,7 +122,7 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
         shortage: Shortage::new(),
         job,
     };
-    Box::pin(session.run(results, &interrupt)).await
+    Ok((session, results))
 }
 
 /// Inputs before the directory for outputs is open.

@@ -139,16 +139,7 @@ impl OutDir {
     /// When it can't be written; nothing is there under the output's name then.
     pub(crate) async fn write(&self, mesh: &Mesh, result: &TaskResult, name: &Name) -> Result<(), Unwritten> {
         if result.archive.bytes_len() > 0 {
-            let made = self.temp.path().join("files");
-            result
-                .unpack(mesh, &made, Existing::Refuse)
-                .await
-                .map_err(|error| self.of_client(name, error))?;
-            let moved = self.publish("files", &name.beside());
-            if moved.is_err() {
-                drop(fs::remove_dir_all(&made));
-            }
-            moved.map_err(|error| self.unwritten(&name.beside(), &error))?;
+            self.write_files(mesh, result, name).await?;
         }
         let made = self.make(mesh, &result.output, name).await;
         let moved = match made {
@@ -158,6 +149,22 @@ impl OutDir {
         if moved.is_err() {
             // Of a half-written one nothing stays.
             let _gone = unlinkat(&self.temp_fd, "output", AtFlags::empty());
+        }
+        moved
+    }
+
+    async fn write_files(&self, mesh: &Mesh, result: &TaskResult, name: &Name) -> Result<(), Unwritten> {
+        let made = self.temp.path().join("files");
+        let unpacked = result.unpack(mesh, &made, Existing::Refuse).await;
+        let moved = match unpacked {
+            Ok(_count) => {
+                let beside = name.beside();
+                self.publish("files", &beside).map_err(|error| self.unwritten(&beside, &error))
+            }
+            Err(error) => Err(self.of_client(name, error)),
+        };
+        if moved.is_err() {
+            drop(fs::remove_dir_all(&made));
         }
         moved
     }
@@ -262,6 +269,9 @@ impl OutDir {
         }
         if let weft_client::Error::BadFile { .. } = &error {
             return Unwritten::This(format!("{}: {error}", self.shown(&name.beside())));
+        }
+        if let weft_client::Error::File { path: _, source } = &error {
+            return self.unwritten(&name.beside(), source);
         }
         Unwritten::All(error.into())
     }

@@ -263,6 +263,21 @@ fn ctrl_c_cancels_a_single_task_too() {
 }
 
 #[test]
+fn a_long_stdin_leaves_nothing_behind_even_after_a_kill() {
+    let node = RunningNode::start(&["--slots", "1"]);
+    let spin = module("spin");
+    let mut command = weft(node.path(), &["run", &spin, "--fn", "forever"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), &vec![b'x'; 5 << 20]).unwrap();
+    poll(|| node.job().filter(|job| job["leased"] == 1));
+    kill(child.id(), "KILL");
+    child.wait().unwrap();
+    let names = std::fs::read_dir(node.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = names.filter(|name| name.to_string_lossy().contains("stdin")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn whoever_stops_reading_is_left_in_peace() {
     let node = RunningNode::start(&["--slots", "1"]);
     let echo = module("echo");

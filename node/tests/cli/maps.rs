@@ -168,6 +168,24 @@ fn a_resumed_map_of_lines_goes_on_behind_what_is_there() {
 }
 
 #[test]
+fn a_map_that_was_killed_is_gone_on_with() {
+    let bench = Bench::new();
+    let (echo, out) = (module("echo"), bench.path("out"));
+    let args = ["--fn", "upper", "--each-line", "-", "--out", out.to_str().unwrap()];
+    let mut command = weft(bench.node.path(), &[&["map", echo.as_str()][..], &args].concat());
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b"a\n").unwrap();
+    poll(|| bench.path("out/0").exists().then_some(()));
+    kill(child.id(), "KILL");
+    child.wait().unwrap();
+    assert_eq!(bench.names("out").len(), 2, "the temporary directory of a killed map stays");
+    let said = bench.map("echo", &[&args[..], &["--resume"]].concat(), "a\nb\n").well();
+    assert!(said.err.contains("1 task: 1 done"), "{said:?}");
+    assert_eq!(bench.names("out"), ["0", "1"]);
+}
+
+#[test]
 fn an_output_is_called_as_the_words_say_and_never_leaves_its_directory() {
     let bench = Bench::new();
     for name in ["photos/a.tar.gz", "photos/b", "other/a.tar.gz"] {
