@@ -139,8 +139,18 @@ fn run_tells_each_bad_end_apart() {
     }
     let ended = host.cli(&["run", &module("spin"), "--fn", "forever", "--timeout", "300ms"]);
     assert_eq!(ended.code, Some(124), "{}", ended.stderr);
-    let ended = host.cli(&["run", &module("hoard"), "--fn", "hoard", "--memory", "16MiB"]);
+    // It wants more before it begins.
+    let ended = host.cli(&["run", &module("hoard"), "--fn", "hoard", "--memory", "1MiB"]);
     assert_eq!(ended.code, Some(137), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("asked for 1114112 bytes, limit 1048576; see --memory"),
+        "{}",
+        ended.stderr
+    );
+    // It takes all there is, is told when there is no more, and goes on.
+    let ended = host.cli(&["run", &module("hoard"), "--fn", "hoard", "--memory", "16MiB"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.parse::<u32>().is_ok_and(|mib| (1..16).contains(&mib)), "{}", ended.stdout);
 
     let text = host.path("text.wasm");
     std::fs::write(&text, "no module").unwrap();

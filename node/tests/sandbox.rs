@@ -105,6 +105,27 @@ fn a_map_leaves_each_tasks_files_beside_its_output() {
 }
 
 #[test]
+fn a_module_that_is_too_long_for_a_node_waits_and_is_told_the_bound() {
+    let _turn = turn();
+    let host = Host::keyless();
+    let node = host.loopback_node(&["--slots", "1", "--module-limit", "1MiB"]);
+    let long = host.path("long.wat");
+    let data = "x".repeat(2 << 20);
+    let command = "(func (export \"_start\"))";
+    fs::write(&long, format!("(module (memory (export \"memory\") 40) (data \"{data}\") {command})"))
+        .unwrap();
+    let long = text(&long);
+    // It ends as expired: nobody took it.
+    let ended = host.cli(&["run", &long, "--expires", "5s"]);
+    assert_eq!(ended.code, Some(124), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no node has taken the task yet"), "{}", ended.stderr);
+    drop(node);
+    let _node = host.loopback_node(&["--slots", "1", "--module-limit", "4MiB"]);
+    let ended = host.cli(&["run", &long]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
 fn limits_and_profiles_reach_the_task() {
     let _turn = turn();
     let host = Host::keyless();
@@ -117,6 +138,14 @@ fn limits_and_profiles_reach_the_task() {
         "{}",
         ended.stderr
     );
+    for (flag, most, said) in [
+        ("--files-count", "5", "files: more than 5 under /tmp and /out"),
+        ("--output-limit", "1", "output: more than 1 bytes"),
+    ] {
+        let ended = host.cli(&["run", &files, flag, most, "--", "count", "30"]);
+        assert_eq!(ended.code, Some(125), "{flag}: {}", ended.stderr);
+        assert!(ended.stderr.contains(&format!("{said}; see {flag}")), "{}", ended.stderr);
+    }
     let ended = host.cli_with(&["run", &spin, "--fn", "spin", "--fuel", "1000"], b"1000000");
     assert_eq!(ended.code, Some(124));
     assert!(

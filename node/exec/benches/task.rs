@@ -7,7 +7,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark may panic")]
 
-#[expect(clippy::indexing_slicing, reason = "shared by benchmarks, which may panic")]
+#[expect(dead_code, clippy::indexing_slicing, reason = "shared by benchmarks, which may panic")]
 mod support;
 
 use divan::Bencher;

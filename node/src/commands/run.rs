@@ -114,12 +114,11 @@ async fn next_told(
 async fn explain(mesh: &Mesh, job: &str, said: &mut Option<String>) {
     // This is a kindness: whether it can be answered changes nothing.
     let Ok(why) = mesh.why(job, Some(0)).await else { return };
-    let text = match &why.task {
-        TaskState::Queued { .. } => {
-            Some(format!("no node has taken the task yet; `weft why {}` says why", render::short(job)))
-        }
-        task if io::stderr().is_terminal() => at_work(task).map(|at| format!("the task: {at}")),
-        _ => None,
+    let text = if matches!(why.task, TaskState::Queued { .. }) {
+        Some(format!("no node has taken the task yet; `weft why {}` says why", render::short(job)))
+    } else {
+        let at = at_work(&why.task).filter(|_| io::stderr().is_terminal());
+        at.map(|at| format!("the task: {at}"))
     };
     if text.is_some() && text != *said {
         text.iter().for_each(|text| render::say(text));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use weft_client::Mesh;
 
 use super::why::at_work;
@@ -15,7 +15,8 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct StageWatch {
     text: Arc<Mutex<Option<String>>>,
-    asks: JoinHandle<()>,
+    /// Ends with this.
+    _asks: JoinSet<()>,
 }
 
 impl StageWatch {
@@ -23,7 +24,8 @@ impl StageWatch {
     pub(crate) fn start(mesh: &Mesh, job: &str) -> Self {
         let text = Arc::new(Mutex::new(None));
         let (mesh, job, theirs) = (mesh.clone(), job.to_owned(), Arc::clone(&text));
-        let asks = tokio::spawn(async move {
+        let mut asks = JoinSet::new();
+        asks.spawn(async move {
             loop {
                 tokio::time::sleep(EVERY).await;
                 // Nobody waits for it: what can't be answered is left as it was.
@@ -31,17 +33,11 @@ impl StageWatch {
                 *theirs.lock().unwrap_or_else(PoisonError::into_inner) = at_work(&why.task);
             }
         });
-        Self { text, asks }
+        Self { text, _asks: asks }
     }
 
     /// What a worker is at with it, by the last answer.
     pub(crate) fn text(&self) -> Option<String> {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Drop for StageWatch {
-    fn drop(&mut self) {
-        self.asks.abort();
     }
 }
