@@ -13,9 +13,10 @@ const LINES_MAX: usize = 400;
 const LONGER: [(&str, usize); 1] = [("node/core/src/owner/mod.rs", 480)];
 
 /// Every edge between our own crates; `dev` edges of tests are not architecture and not listed.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("weft-core", &[]),
     ("weft-sim", &["weft-core"]),
+    ("weft-experiments", &["weft-core", "weft-sim"]),
     ("weft-exec", &["weft-core"]),
     ("weft-blobs", &["weft-core"]),
     ("weft-net", &["weft-core"]),

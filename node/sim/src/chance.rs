@@ -1,16 +1,16 @@
-//! All chance of a simulated world: numbers that follow from a seed and a label, and from nothing else.
+//! Random numbers of a simulated world. They follow from a seed and a label, and from nothing else.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 /// A stream of numbers. Two parts of the world never share one, so that a change in one part does not reshuffle all.
 #[derive(Clone, Debug)]
-pub(crate) struct Chance(ChaCha8Rng);
+pub struct Chance(ChaCha8Rng);
 
 impl Chance {
     /// The stream of this label under this seed.
     #[must_use]
-    pub(crate) fn new(seed: u64, label: &str) -> Self {
+    pub fn new(seed: u64, label: &str) -> Self {
         let mut mixed = crate::trace::Trace::new();
         mixed.add(&seed.to_le_bytes());
         mixed.add(label.as_bytes());
@@ -18,39 +18,51 @@ impl Chance {
     }
 
     /// Any number.
-    pub(crate) fn any(&mut self) -> u64 {
+    pub fn any(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// A number below `bound`, which must not be zero.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    /// A number below `bound`.
+    ///
+    /// # Panics
+    /// If `bound` is zero.
+    pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "no number is below zero");
         self.any() % bound
     }
 
     /// A number from `low` to `high`, both included.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+    ///
+    /// # Panics
+    /// If `low` is above `high`.
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
         assert!(low <= high, "{low} is above {high}");
         low + self.below(high - low + 1)
     }
 
     /// The same, for small numbers.
-    pub(crate) fn small(&mut self, low: u32, high: u32) -> u32 {
+    ///
+    /// # Panics
+    /// If `low` is above `high`.
+    pub fn small(&mut self, low: u32, high: u32) -> u32 {
         u32::try_from(self.between(u64::from(low), u64::from(high))).expect("the bounds are u32")
     }
 
-    /// An index below `len`, which must not be zero.
-    pub(crate) fn index(&mut self, len: usize) -> usize {
+    /// An index below `len`.
+    ///
+    /// # Panics
+    /// If `len` is zero.
+    pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).expect("the bound was a usize")
     }
 
     /// True `permille` times in a thousand.
-    pub(crate) fn permille(&mut self, permille: u32) -> bool {
+    pub fn permille(&mut self, permille: u32) -> bool {
         permille > 0 && self.below(1000) < u64::from(permille)
     }
 
     /// A seed for an engine.
-    pub(crate) fn seed(&mut self) -> [u8; 32] {
+    pub fn seed(&mut self) -> [u8; 32] {
         let mut seed = [0; 32];
         self.0.fill_bytes(&mut seed);
         seed

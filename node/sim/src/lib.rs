@@ -9,7 +9,6 @@
 //!   world    virtual time: one event at a time, every invariant after each
 //!   host     engine + slots + blobs        fabric, link   the network
 //!   ports    performs effects              reference      what is owed, by a naive model
-//!   cells    ten thousand engines, without invariants, beside one omniscient queue
 //! ```
 #![expect(
     clippy::indexing_slicing,
@@ -19,13 +18,11 @@
 )]
 
 mod builder;
-pub mod cells;
 mod chance;
 mod credits;
 mod cruelty;
 mod demand;
 mod diligence;
-pub mod experiments;
 mod fabric;
 mod fault;
 mod gone;
@@ -42,6 +39,7 @@ mod memory;
 mod options;
 mod policies;
 mod ports;
+pub mod program;
 mod queue;
 mod record;
 mod reference;
@@ -56,6 +54,7 @@ mod workload;
 mod world;
 
 pub use builder::Builder;
+pub use chance::Chance;
 pub use fault::Fault;
 pub use host::{Guests, HostId, HostSpec};
 pub use invariants::Violation;

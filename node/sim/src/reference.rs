@@ -1,5 +1,7 @@
 //! A naive model of what is owed: it hears what users ask, what is awarded, run and told, and knows nothing of how.
 
+mod figures;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ use crate::fabric::Fabric;
 use crate::host::{HostId, HostSpec, SimHost};
 use crate::invariants::{INVARIANTS, Scene, Violation};
 use crate::link::LinkId;
+use crate::link::Weather;
 use crate::machines;
 use crate::queue::{Event, Queue};
 use crate::record::Logs;
@@ -150,6 +151,11 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Time {
         self.queue.now()
+    }
+
+    /// Changes how links delay and lose from now on.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.fabric.weather = weather;
     }
 
     /// What is owed and what was told.

@@ -42,7 +42,7 @@ fn run(words: &[String]) -> Result<(), Problem> {
 
 fn run_seed(seed: u64, watch: Option<fn(&str)>, words: &Words) -> Result<(), Problem> {
     let settings = Settings::default();
-    let ended = match words.flags.get("--record") {
+    let ended = match words.text("--record") {
         None => simulate_with(seed, &settings, watch),
         Some(dir) => {
             let (ended, logs) = simulate_recorded(seed, &settings, watch);

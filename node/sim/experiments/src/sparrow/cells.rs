@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 
 use super::meter::Meter;
-use crate::chance::Chance;
-use crate::experiments::agenda::Agenda;
-use crate::experiments::trace::{Shape, Trace};
+use crate::agenda::Agenda;
+use crate::trace::{Shape, Trace};
+use weft_sim::Chance;
 
 /// Which market of cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::meter::Meter;
-use crate::experiments::agenda::Agenda;
-use crate::experiments::trace::{Shape, Trace};
+use crate::agenda::Agenda;
+use crate::trace::{Shape, Trace};
 
 #[derive(Clone, Copy, Debug)]
 enum Event {

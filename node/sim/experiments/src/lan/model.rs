@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::LanTrace;
-use crate::chance::Chance;
-use crate::experiments::agenda::Agenda;
+use crate::agenda::Agenda;
+use weft_sim::Chance;
 
 /// Whom an owner gives a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl LanFigures {
         let mut responses_us: Vec<u64> = measured.map(|(_, took)| *took).collect();
         responses_us.sort_unstable();
         Self {
-            mean_ms: crate::experiments::sparrow::meter::mean_ms(&responses_us),
-            p99_ms: crate::experiments::sparrow::meter::percentile_ms(&responses_us, 99.0),
+            mean_ms: crate::sparrow::meter::mean_ms(&responses_us),
+            p99_ms: crate::sparrow::meter::percentile_ms(&responses_us, 99.0),
             messages: messages as f64 / tasks,
             responses_us,
         }

@@ -14,7 +14,8 @@ use super::lan::mesh::LeanMesh;
 use super::plot::{Axis, Plot};
 use super::report::{Report, Table};
 use super::sparrow::meter::percentile_ms;
-use crate::chance::Chance;
+use crate::trace::Draw as _;
+use weft_sim::Chance;
 
 /// One job: when it arrives, whose it is, whether it is short, what its tasks take; microseconds.
 struct Job {

@@ -1,9 +1,9 @@
-//! The engines as one contender beside the models of `weft-sim experiment sparrow`: they run the trace that the models
+//! The engines as one contender beside the models of `weft-experiments run sparrow`: they run the trace that the models
 //! run, and are judged by the same meter.
 
 use super::study::{REST_US, START_US, Study};
-use crate::experiments::sparrow::meter::Meter;
-use crate::experiments::trace::{Shape, Trace};
+use crate::sparrow::meter::Meter;
+use crate::trace::{Shape, Trace};
 
 impl Study {
     /// What engines make of a trace: the shape's machines and slots, everything else as in [`Study::sparrow`]. The same

@@ -11,8 +11,8 @@
 //! nothing about it is free any more. What this is not: a fit of the policies, or of each row.
 
 use super::{Contender, LOADS, ROWS, measure_longer, shape};
-use crate::experiments::report::{Report, Table};
-use crate::experiments::trace::{Durations, Shape};
+use crate::report::{Report, Table};
+use crate::trace::{Durations, Shape};
 
 /// By how much the golden traces' load may differ from the one that was asked for: as far as chance would lead two
 /// seeds of 20,000 jobs.

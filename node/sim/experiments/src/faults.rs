@@ -8,12 +8,13 @@ use weft_core::{JobId, MeshConfig};
 
 use super::plot::{Axis, Plot};
 use super::report::{Report, Table};
-use crate::chance::Chance;
-use crate::fault::Fault;
-use crate::host::HostId;
-use crate::link::Weather;
-use crate::workload::JobSpec;
-use crate::world::World;
+use crate::trace::Draw as _;
+use weft_sim::Chance;
+use weft_sim::Fault;
+use weft_sim::HostId;
+use weft_sim::JobSpec;
+use weft_sim::Weather;
+use weft_sim::World;
 
 const OWNER: HostId = HostId(0);
 /// Longer than anything here may take once all faults have happened.
@@ -41,7 +42,7 @@ pub fn finish(world: &mut World, jobs: &[JobId], mut faults: Vec<(Duration, Faul
     let start = world.now();
     // The users' words are heard first.
     world.run_for(Duration::ZERO);
-    let tasks: usize = jobs.iter().map(|job| world.tasks_of(*job).0).sum();
+    let tasks: usize = jobs.iter().map(|job| world.reference().progress(*job).0).sum();
     let mut faults = faults.into_iter().peekable();
     let mut progress = vec![(0.0, 0.0)];
     for percent in (0..=100).step_by(2) {
@@ -49,8 +50,9 @@ pub fn finish(world: &mut World, jobs: &[JobId], mut faults: Vec<(Duration, Faul
         loop {
             let now = world.now() - start;
             let wait = faults.peek().map_or(LONGEST, |(at, _)| at.saturating_sub(now));
-            let enough =
-                |world: &World| jobs.iter().map(|job| world.tasks_of(*job).1).sum::<usize>() >= wanted;
+            let enough = |world: &World| {
+                jobs.iter().map(|job| world.reference().progress(*job).1).sum::<usize>() >= wanted
+            };
             if world.try_run_until(wait, enough).unwrap_or_else(|violation| panic!("{violation}")) {
                 break;
             }
@@ -66,15 +68,8 @@ pub fn finish(world: &mut World, jobs: &[JobId], mut faults: Vec<(Duration, Faul
     Outcome {
         seconds: took.as_secs_f64(),
         executions: f64::from(executions) / tasks.max(1) as f64,
-        lost: world.reference().lost.values().sum(),
+        lost: world.reference().losses(),
         progress,
-    }
-}
-
-impl World {
-    /// How many tasks a job has, and how many of their ends were told.
-    fn tasks_of(&self, job: JobId) -> (usize, usize) {
-        self.reference.jobs.get(&job).map_or((0, 0), |job| (job.tasks.len(), job.told))
     }
 }
 
@@ -208,7 +203,7 @@ pub fn loss(quick: bool) -> Report {
     let losing = |percent: u32| {
         runs(quick, |seed| {
             let mut world = world(8, 4, Weather::LAN, seed);
-            world.fabric.weather = Weather { loss_permille: 10 * percent, ..Weather::LAN };
+            world.set_weather(Weather { loss_permille: 10 * percent, ..Weather::LAN });
             let job = world.submit(OWNER, &JobSpec::new(tasks, 50));
             finish(&mut world, &[job], Vec::new())
         })
@@ -335,12 +330,10 @@ fn crash((lease_ms, renew_ms): (u64, u64), told: bool, seed: u64) -> (f64, f64) 
     let died = world.now();
     world.fault(Fault::Kill { host, told });
     let most = Duration::from_secs(60);
-    world.run_until("the death is noticed", most, |world| !world.reference().lost.is_empty());
+    world.run_until("the death is noticed", most, |world| world.reference().losses() > 0);
     let noticed = (world.now() - died).as_secs_f64();
     world.run_until("its tasks are leased again", most, |world| {
-        let issued = world.reference().issued.keys();
-        let mut again = issued.filter(|lease| lease.job == job && lease.attempt > 1);
-        again.next().is_some() || local_again(world, job)
+        world.reference().leased_again(job) || local_again(world, job)
     });
     (noticed, (world.now() - died).as_secs_f64())
 }

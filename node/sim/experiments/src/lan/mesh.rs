@@ -1,5 +1,5 @@
 //! A lean world for experiments: the very engines of a node behind the same two doors, on a quiet network, without
-//! faults and without invariants. It is for figures; whether promises hold is the business of [`crate::World`].
+//! faults and without invariants. It is for figures; whether promises hold is the business of [`weft_sim::World`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use weft_core::{
 };
 
 use super::slots::{Begun, Slots};
-use crate::chance::Chance;
-use crate::experiments::agenda::Agenda;
+use crate::agenda::Agenda;
+use weft_sim::Chance;
 
 /// What happens to a host.
 #[derive(Debug)]

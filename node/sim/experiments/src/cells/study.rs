@@ -8,8 +8,8 @@ use weft_core::{BlobId, Entry, Limits, MeshConfig, Payload, Profile, Program};
 
 use super::lean::{Lean, LeanJob, LeanSpec, Mishap};
 use super::tally::Kind;
-use crate::chance::Chance;
-use crate::experiments::trace::{Durations, Shape, Trace};
+use crate::trace::{Durations, Shape, Trace};
+use weft_sim::Chance;
 
 /// One way through the network, in microseconds; Sparrow's.
 const DELAY_US: u64 = 500;
@@ -176,7 +176,7 @@ impl Study {
         Lean::new(spec, program())
     }
 
-    /// The jobs: the very trace that `weft-sim experiment sparrow` draws from this seed, and who submits what.
+    /// The jobs: the very trace that `weft-experiments run sparrow` draws from this seed, and who submits what.
     fn draw(&self) -> Vec<LeanJob> {
         let shape = Shape {
             workers: self.nodes as usize,

@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 
 use super::meter::Meter;
-use crate::chance::Chance;
-use crate::experiments::agenda::Agenda;
-use crate::experiments::trace::{Distinct, Shape, Trace};
+use crate::agenda::Agenda;
+use crate::trace::{Distinct, Shape, Trace};
+use weft_sim::Chance;
 
 /// Whom a task is sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,16 +1,16 @@
 //! The experiments in small: the models against formulas and golden values, weft's rows against what must hold at any
-//! size. The full tables come from `weft-sim experiment NAME`.
+//! size. The full tables come from `weft-experiments run NAME`.
 
-use weft_sim::cells::Study;
-use weft_sim::experiments::backup::{self, Rule};
-use weft_sim::experiments::lan::model::Policy;
-use weft_sim::experiments::lan::{self, LanTrace};
-use weft_sim::experiments::sparrow::cells::Cells;
-use weft_sim::experiments::sparrow::late::Late;
-use weft_sim::experiments::sparrow::push::Choice;
-use weft_sim::experiments::sparrow::{Contender, WEFT, golden, measure};
-use weft_sim::experiments::trace::{Durations, Shape, Trace};
-use weft_sim::experiments::{ALL, run};
+use weft_experiments::backup::{self, Rule};
+use weft_experiments::cells::Study;
+use weft_experiments::lan::model::Policy;
+use weft_experiments::lan::{self, LanTrace};
+use weft_experiments::sparrow::cells::Cells;
+use weft_experiments::sparrow::late::Late;
+use weft_experiments::sparrow::push::Choice;
+use weft_experiments::sparrow::{Contender, WEFT, golden, measure};
+use weft_experiments::trace::{Durations, Shape, Trace};
+use weft_experiments::{ALL, run};
 
 #[track_caller]
 fn near(what: &str, measured: f64, wanted: f64, percent: f64) {

@@ -5,9 +5,9 @@
 use std::collections::VecDeque;
 
 use super::meter::Meter;
-use crate::chance::Chance;
-use crate::experiments::agenda::Agenda;
-use crate::experiments::trace::{Distinct, Shape, Trace};
+use crate::agenda::Agenda;
+use crate::trace::{Distinct, Shape, Trace};
+use weft_sim::Chance;
 
 /// Which Sparrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

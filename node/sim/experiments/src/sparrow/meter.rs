@@ -1,6 +1,6 @@
 //! What a policy's run is judged by.
 
-use crate::experiments::trace::{Shape, Trace};
+use crate::trace::{Shape, Trace};
 
 /// Measures a run: when each job's last task ended, and what that cost.
 #[derive(Debug)]

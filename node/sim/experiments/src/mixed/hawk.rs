@@ -10,9 +10,9 @@
 use std::collections::VecDeque;
 
 use super::Job;
-use crate::chance::Chance;
-use crate::experiments::agenda::Agenda;
-use crate::experiments::trace::Distinct;
+use crate::agenda::Agenda;
+use crate::trace::Distinct;
+use weft_sim::Chance;
 
 /// One way through the network, in microseconds.
 const DELAY_US: u64 = 500;

@@ -1,4 +1,4 @@
-//! A lean driver for meshes of ten thousand engines: virtual time and the same two doors as a [`crate::World`], but one
+//! A lean driver for meshes of ten thousand engines: virtual time and the same two doors as a [`weft_sim::World`], but one
 //! delay for all links, tasks that say how long they run, and no invariant after each event: the swarms of a few hosts
 //! check those. Engines know their cell; whom else they speak to is dialled on demand, as a node would. Driven by
 //! [`super::study`].
@@ -15,7 +15,7 @@ use weft_core::{
 };
 
 use super::tally::Tally;
-use crate::chance::Chance;
+use weft_sim::Chance;
 
 /// One message in so many is encoded to be weighed.
 const WEIGHED: u64 = 16;

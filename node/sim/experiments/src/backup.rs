@@ -7,7 +7,8 @@ use super::lan::mesh::LeanMesh;
 use super::plot::{Axis, Plot};
 use super::report::{Report, Table};
 use super::trace::Distinct;
-use crate::chance::Chance;
+use crate::trace::Draw as _;
+use weft_sim::Chance;
 
 /// Start of the sort's reduce phase, in seconds.
 const START_S: f64 = 60.0;

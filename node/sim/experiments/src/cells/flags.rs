@@ -1,4 +1,4 @@
-//! A study by its flags, for `weft-sim cells`.
+//! A study by its flags, for `weft-experiments cells`.
 
 use super::{Owners, Study, Trouble, Work};
 

@@ -10,7 +10,7 @@ use self::model::{LanFigures, Policy};
 use super::plot::{Axis, Plot};
 use super::report::{Report, Table};
 use super::trace::{Distinct, Durations, Shape, Trace};
-use crate::chance::Chance;
+use weft_sim::Chance;
 
 /// When which node's user wants a task, and how long that runs.
 #[derive(Clone, Debug, PartialEq)]

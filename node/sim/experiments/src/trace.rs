@@ -1,7 +1,7 @@
 //! What arrives when and takes how long, drawn before any policy sees it: every policy of an experiment runs the very
 //! same trace, so that a difference between two of them is not chance.
 
-use crate::chance::Chance;
+use weft_sim::Chance;
 
 /// Machines, slots, jobs: the shape of an experiment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,19 +85,26 @@ impl Trace {
     }
 }
 
-impl Chance {
+/// Real numbers from a stream of whole ones.
+pub(crate) trait Draw {
     /// A number from 0 to 1, never quite 1.
-    pub(crate) fn unit(&mut self) -> f64 {
+    fn unit(&mut self) -> f64;
+    /// An exponentially distributed number.
+    fn exponential(&mut self, mean: f64) -> f64;
+    /// A normally distributed number: mean 0, variance 1.
+    fn normal(&mut self) -> f64;
+}
+
+impl Draw for Chance {
+    fn unit(&mut self) -> f64 {
         (self.any() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// An exponentially distributed number.
-    pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
+    fn exponential(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.unit()).ln()
     }
 
-    /// A normally distributed number.
-    pub(crate) fn normal(&mut self) -> f64 {
+    fn normal(&mut self) -> f64 {
         (-2.0 * (1.0 - self.unit()).ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
     }
 }

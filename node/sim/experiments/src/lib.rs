@@ -1,16 +1,19 @@
-//! Experiments that anyone can run: `weft-sim experiment NAME`. Each prints tables and draws plots, from a seed and from
+//! Experiments that anyone can run: `weft-experiments run NAME`. Each prints tables and draws plots, from a seed and from
 //! nothing else.
 //!
 //! The reference policies are models, which know time and messages alone. Weft's own rows are its very engines, or say
 //! that they are a model. Floats are welcome here: no decision of a node rests on anything in this folder.
 #![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "statistics of small numbers, far from any bound"
+    reason = "statistics of small numbers, far from any bound; an experiment that is wrong should stop"
 )]
 
 mod agenda;
 pub mod backup;
+pub mod cells;
 pub mod faults;
 pub mod lan;
 pub mod mixed;
