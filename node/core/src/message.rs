@@ -1,4 +1,5 @@
-//! What peers say to one another, protocol version 1. Raw words: whoever receives one must doubt it.
+//! What peers say to one another. Its version is `VERSION` of `weft-net`'s admission; `docs/protocol.md` lists it. Raw
+//! words: the receiver must doubt them.
 
 mod gossip;
 mod room;
