@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use weft_node::settings::Flags;
 
 pub(crate) use policy::PolicyArgs;
-pub(crate) use tasks::{Given, MapArgs, RunArgs, TaskArgs};
+pub(crate) use tasks::{Given, InputsArgs, MapArgs, RunArgs, TaskArgs};
 
 /// A peer-to-peer compute mesh: every machine runs one node, and tasks run wherever there is room.
 ///
@@ -60,7 +60,7 @@ pub(crate) enum Verb {
     Node(Box<NodeArgs>),
     /// Run one task on the mesh: stdin, stdout, stderr and the exit code are the task's.
     Run(Box<RunArgs>),
-    /// Run one task per line or per file; outputs come in the order of the inputs.
+    /// Run one task per line, file or block of a file; outputs come in the order of the inputs.
     Map(Box<MapArgs>),
     /// Show the peers that the local node knows.
     Peers(ShowArgs),
@@ -169,6 +169,7 @@ Settings come from flags, then environment, then file, then defaults:
   --slots      WEFT_SLOTS     slots = 8
   --slot-kind  WEFT_SLOT_KIND slot-kind = \"process\"
   --memory     WEFT_MEMORY    memory = \"512MiB\"
+  --module-limit WEFT_MODULE_LIMIT module-limit = \"256MiB\"
   --label      WEFT_LABEL     labels = { rack = \"3\", gpu = \"no\" }
   --class-min  WEFT_CLASS_MIN class-min = \"batch\"
   --accept     WEFT_ACCEPT    accept = [\"2f9c..\", \"71d0..\"]

@@ -267,6 +267,7 @@ fn settings(
         slots: config.slots,
         slot_kind: SlotKind::Thread,
         memory_bytes: 1 << 30,
+        module_bytes: weft_exec::MODULE_BYTES_MAX,
         labels: Vec::new(),
         class_min: weft_core::message::Class::Scavenger,
         owners: weft_core::Owners::All,

@@ -173,6 +173,7 @@ impl Node {
             name: settings.name,
             slots: settings.slots,
             memory_bytes: settings.memory_bytes,
+            module_bytes: settings.module_bytes,
             labels: crate::cpu::beside(settings.labels),
             class_min: settings.class_min,
             boot,

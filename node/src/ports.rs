@@ -135,6 +135,7 @@ impl Ports {
             match (event, inputs.last_mut()) {
                 (PoolEvent::Ran(run, report), Some(Input::Ran(ended))) => ended.push((run, report)),
                 (PoolEvent::Ran(run, report), Some(_) | None) => inputs.push(Input::Ran(vec![(run, report)])),
+                (PoolEvent::Compiling { runs, waits }, _) => inputs.push(Input::Compiling { runs, waits }),
                 (PoolEvent::Printed { run, stream, offset, bytes }, _) => {
                     inputs.push(Input::Printed { run, stream, offset, bytes });
                 }

@@ -7,6 +7,7 @@
 
 mod dir;
 mod layer;
+mod module;
 mod owners;
 mod text;
 
@@ -79,6 +80,8 @@ pub struct Settings {
     pub slot_kind: SlotKind,
     /// Most memory of one task, in bytes.
     pub memory_bytes: u64,
+    /// Longest module whose tasks it takes, in bytes.
+    pub module_bytes: u64,
     /// Labels, each name once.
     pub labels: Vec<(String, String)>,
     /// The lowest priority class whose tasks it takes.
@@ -110,6 +113,7 @@ impl std::fmt::Debug for Settings {
             .field("slots", &self.slots)
             .field("slot_kind", &self.slot_kind)
             .field("memory_bytes", &self.memory_bytes)
+            .field("module_bytes", &self.module_bytes)
             .field("labels", &self.labels)
             .field("class_min", &self.class_min)
             .field("owners", &self.owners)
@@ -200,6 +204,7 @@ impl Settings {
             slots,
             slot_kind: slot_kind_of(layer.slot_kind)?,
             memory_bytes: memory_of(layer.memory, slots)?,
+            module_bytes: module::limit_of(layer.module_limit)?,
             labels: labels_of(layer.labels.unwrap_or_default())?,
             class_min: class_of(layer.class_min)?,
             owners: owners::owners_of(layer.accept, layer.refuse)?,

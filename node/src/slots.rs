@@ -26,6 +26,7 @@ pub(crate) fn config(settings: &Settings) -> PoolConfig {
         kind,
         cache_dir: Some(settings.data_dir.join("modules")),
         memory_max_bytes: settings.memory_bytes,
+        module_max_bytes: settings.module_bytes,
     }
 }
 

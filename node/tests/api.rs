@@ -13,7 +13,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use weft_client::{Error, Existing, Input, Mesh, Module, Outcome, Output, Task, Told, api as wire, frames};
+use weft_client::{
+    Error, Existing, Input, Mesh, Module, Outcome, Output, Parcel, Task, Told, api as wire, frames,
+};
 use weft_core::snapshot::{Answer, Counters, Said, Snapshot, TaskView, Why};
 use weft_core::{Command, Event, JobId, PeerId, Report};
 use weft_exec::PoolStatus;
@@ -510,6 +512,38 @@ async fn an_archive_that_the_node_lacks_is_refused() {
     let task = self::task().files_archive(Input::Blob { id: short.id, bytes: 512 });
     let error = bench.mesh.run(&task, "").await.unwrap_err();
     assert!(error.to_string().contains("expected 5 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn an_input_that_cant_be_had_costs_its_own_task_only() {
+    let bench = Bench::start().await;
+    let missing = || Input::Missing { reason: String::from("it is gone") };
+    let inputs = [Input::from("a"), Input::file("/nonexistent/x"), missing(), Input::from("b"), missing()];
+    let results = bench.mesh.map_iter(&task(), inputs).await.unwrap();
+    let mut results: Vec<_> = results.map(Result::unwrap).collect().await;
+    results.sort_by_key(|result| result.index);
+    let words: Vec<String> = results.iter().map(|result| result.outcome.to_string()).collect();
+    assert_eq!(words.len(), 5);
+    assert!(results[0].is_done() && results[3].is_done(), "{words:?}");
+    assert_eq!(results[3].output_bytes(&bench.mesh).await.unwrap(), "b");
+    assert!(words[1].contains("cannot read /nonexistent/x") && words[2].contains("it is gone"), "{words:?}");
+    // Of a job that is handed in, nobody takes results.
+    let error = bench.mesh.submit(&task(), [missing()]).await.unwrap_err();
+    assert!(error.to_string().contains("it is gone"), "{error}");
+}
+
+#[tokio::test]
+async fn a_task_that_takes_parcels_gets_them_and_no_other_does() {
+    let bench = Bench::start().await;
+    let error = bench.mesh.run(&task(), Parcel::new("x")).await.unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }) && error.to_string().contains("Task::parcels"), "{error}");
+    let parcels = task().parcels();
+    for input in [Input::from("x"), Parcel::new("x").into()] {
+        let output = bench.mesh.run(&parcels, input).await.unwrap().output_bytes(&bench.mesh).await.unwrap();
+        assert!(output.starts_with(b"x") && output.ends_with(b"weftprc1"), "{output:?}");
+    }
+    let seen = bench.wait_for(|seen| seen.programs.len() >= 2).await;
+    assert!(seen.programs.iter().all(|program| program.entry == weft_core::Entry::Parcel));
 }
 
 #[tokio::test]

@@ -96,6 +96,8 @@ pub struct NodeConfig {
     pub slots: u32,
     /// Memory that one task may have, in bytes.
     pub memory_bytes: u64,
+    /// Longest module whose tasks it takes, in bytes.
+    pub module_bytes: u64,
     /// Labels, at most 32. The label `node` is added by the engine.
     pub labels: Vec<(String, String)>,
     /// The lowest priority class whose tasks it takes, its own ones included.

@@ -168,6 +168,7 @@ impl Engine {
             }
             Input::Wake => {}
             Input::Mesh { nodes } => members.on_mesh(nodes),
+            Input::Compiling { runs, waits } => worker.on_compiling(&runs, waits),
         }
     }
 

@@ -84,6 +84,13 @@ pub enum Input {
         /// Nodes, this one included.
         nodes: u32,
     },
+    /// Executions wait for their module to be compiled, or wait no longer; nothing is decided by it.
+    Compiling {
+        /// Which.
+        runs: Vec<RunId>,
+        /// Whether they do.
+        waits: bool,
+    },
 }
 
 /// What our user can want.

@@ -1,7 +1,7 @@
-//! What peers say to one another. Its version is `VERSION` of `weft-net`'s admission; `docs/protocol.md` lists it. Raw
-//! words: the receiver must doubt them.
+//! What peers say to one another, as `docs/protocol.md` lists it. Raw words: the receiver must doubt them.
 
 mod gossip;
+mod progress;
 mod room;
 
 use alloc::boxed::Box;
@@ -15,6 +15,7 @@ use crate::receipt::Proof;
 use crate::referral::CellWord;
 use crate::task::{Payload, Program, Report, Stream, Terms};
 pub use gossip::{Capacity, Gossip};
+pub use progress::Progress;
 pub use room::{Ahead, Place};
 
 /// Name of the market's protocol; a node that speaks another refuses by name.
@@ -335,8 +336,7 @@ pub struct Award {
     pub call: CallId,
     /// The bid; the award uses up one of its slots per grant.
     pub bid: BidId,
-    /// How long each lease lasts unless renewed, in milliseconds. Workers don't read it: they renew by their own
-    /// [`MeshConfig`](crate::MeshConfig).
+    /// How long each lease lasts unless renewed, in milliseconds. Workers don't read it.
     pub lease_ms: u32,
     /// How many tasks of the call still wait behind these; the worker bids on for that many.
     pub left: u32,
@@ -362,6 +362,8 @@ pub struct LeaseRange {
     pub count: u32,
     /// Whether they are held back for tasks of a higher class, so that their time does not count.
     pub paused: bool,
+    /// What the worker is at with them: for people, nothing is decided by it.
+    pub progress: Progress,
 }
 
 impl LeaseRange {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::id::{JobId, PeerId};
-use crate::message::{Capacity, Class, Reason};
+use crate::message::{Capacity, Class, Progress, Reason};
 pub use crate::standing::{StandingView, Trust};
 pub use crate::suspicion::{Cause, SuspicionView};
 
@@ -214,6 +214,8 @@ pub enum TaskView {
         since_ms: u64,
         /// Whether it is paused for a task of a higher class, by the worker's last word.
         paused: bool,
+        /// What the worker is at with it, by its last word.
+        progress: Progress,
     },
     /// It ended somewhere and its output is on its way here.
     Fetching {

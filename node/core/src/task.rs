@@ -18,6 +18,9 @@ pub enum Entry {
     Command,
     /// A function by ABI v1: bytes in, bytes out.
     Function(String),
+    /// A WASI command whose input is a parcel: its stdin, and arguments and files of the task's own, behind and beside
+    /// those of the program. What it holds is known to those who pack and run it only.
+    Parcel,
 }
 
 /// What a task may see of the real world.

@@ -34,6 +34,7 @@ impl Alone {
             name: String::from("alone"),
             slots,
             memory_bytes: 1 << 30,
+            module_bytes: u64::MAX,
             labels: Vec::new(),
             class_min: Class::Scavenger,
             boot: 1,

@@ -78,6 +78,7 @@ fn renewals_of_nothing_are_answered_within_a_bound() {
         first: LeaseId { job: JOB, index: 0, attempt: 1 },
         count: u32::MAX,
         paused: false,
+        progress: message::Progress::Unknown,
     };
     mesh.say(1, 0, Message::Renew(vec![range; 1000]));
     let cancelled = |message: &Message| if let Message::Cancel(leases) = message { leases.len() } else { 0 };
@@ -258,6 +259,7 @@ fn a_worker_that_only_renews_does_not_hold_a_job_for_ever() {
             first: LeaseId { job: JOB, index: 0, attempt: 1 },
             count: 1000,
             paused: false,
+            progress: message::Progress::Unknown,
         };
         mesh.say(1, 0, Message::Renew(vec![all]));
         mesh.advance_ms(1000);

@@ -6,7 +6,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use weft_core::message::{Bid, Call, Delivery, LeaseRange, Needs};
+use weft_core::message::{Bid, Call, Delivery, LeaseRange, Needs, Progress};
 use weft_core::snapshot::Deadline;
 use weft_core::*;
 use wire::{JOB, Mesh, bid_for_all};
@@ -156,7 +156,7 @@ fn a_lease_is_renewed_once_a_frame() {
     let mut mesh = Mesh::of(&[0, 4]);
     mesh.submit(0, 4);
     let before = mesh.engines[0].snapshot().counters.dropped;
-    let range = LeaseRange { first: LEASE, count: 4, paused: false };
+    let range = LeaseRange { first: LEASE, count: 4, paused: false, progress: Progress::Unknown };
     mesh.say(1, 0, Message::Renew(vec![range; 256]));
     assert_eq!(mesh.engines[0].snapshot().counters.dropped - before, 255);
     assert_eq!(mesh.engines[0].audit().leases_open, 4);

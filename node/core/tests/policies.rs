@@ -143,6 +143,7 @@ fn why_names_who_takes_no_task_of_a_class() {
         name: "picky".into(),
         slots: 1,
         memory_bytes: 1 << 30,
+        module_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Realtime,
         boot: 9,

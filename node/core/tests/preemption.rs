@@ -3,7 +3,7 @@
 
 mod wire;
 
-use weft_core::message::{Class, LeaseRange};
+use weft_core::message::{Class, LeaseRange, Progress};
 use weft_core::snapshot::TaskView;
 use weft_core::*;
 use wire::{JOB, Mesh};
@@ -175,7 +175,7 @@ fn a_worker_that_says_paused_for_ever_keeps_nothing_for_ever() {
     let mut seconds = 0;
     while mesh.engines[0].snapshot().counters.lost == 0 {
         mesh.steps = 0;
-        let range = LeaseRange { first: lease, count: 1, paused: true };
+        let range = LeaseRange { first: lease, count: 1, paused: true, progress: Progress::Unknown };
         mesh.feed(0, Input::Received { from: wire::id(1), message: Message::Renew(vec![range]) });
         mesh.advance_ms(3000);
         seconds += 3;

@@ -40,6 +40,7 @@ const COMMAND: &str = r#"(module
 
 fn main() {
     println!("{:44} {:>8} {:>8} {:>8} {:>12}", "", "quartile", "median", "quartile", "reference");
+    references();
     loops(Setting::PROCESS, "process");
     loops(Setting::THREAD, "thread");
     if wanted("1000 functions") {
@@ -57,6 +58,24 @@ fn main() {
 fn wanted(name: &str) -> bool {
     let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
     words.peek().is_none() || words.any(|word| name.contains(&word))
+}
+
+/// What it costs a guest that uses none of them that there are collected objects, exceptions and foreign references.
+fn references() {
+    for (name, size) in SIZES.into_iter().filter(|(name, _)| wanted(&format!("{name}, references"))) {
+        let input = size.to_string();
+        let function = format!("weft_fn_{name}");
+        let with = Bare::function(LOOPS, &function);
+        let without = Bare::function_without_references(LOOPS, &function);
+        let (with, without) = (|| drop(with.call(input.as_bytes())), || drop(without.call(input.as_bytes())));
+        row(&format!("{name}, references / none"), with, without);
+    }
+    if wanted("1000 functions, references") {
+        let with = Bare::function(FUNCTIONS, "weft_fn_echo");
+        let without = Bare::function_without_references(FUNCTIONS, "weft_fn_echo");
+        let thousand = |bare: &Bare| (0..BATCH).for_each(|_| drop(bare.call(INPUT)));
+        row("1000 functions, references / none", || thousand(&with), || thousand(&without));
+    }
 }
 
 fn loops(setting: Setting, kind: &str) {

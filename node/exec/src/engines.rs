@@ -8,7 +8,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig, Store, Strategy,
+    Collector, Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig, Store,
+    Strategy,
 };
 use weft_core::{Profile, Program};
 
@@ -228,10 +229,13 @@ fn config(make: Make) -> Config {
     config.cranelift_nan_canonicalization(key.portable);
     // The same bytes on every processor.
     config.relaxed_simd_deterministic(true);
-    // The guest ABI and WASI preview 1 are 32-bit words.
+    // The guest ABI and WASI preview 1 are 32-bit words. `compile/proposals.rs` says what else is off, and why.
     config.wasm_memory64(false);
     // What joins two programs of one component reaches the memories of both.
     config.wasm_multi_memory(true);
+    // Named, so that a new default of the runtime does not change when a task reaches its memory limit. Exceptions and
+    // references need it too; a run that uses none of them never gets a heap.
+    config.collector(Collector::Copying);
     let stack_bytes = match tier {
         Tier::Baseline => BASELINE_STACK_BYTES,
         Tier::Optimised => WASM_STACK_BYTES,
@@ -251,7 +255,9 @@ fn pool(slots: u32, scan: bool) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(INSTANCES_PER_COMPONENT))
-        .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT))
+        // The heap of collected objects is a memory too, one a run.
+        .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT + 1))
+        .total_gc_heaps(instances)
         .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT))
         .max_core_instances_per_component(INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)

@@ -94,13 +94,18 @@ impl Guest {
         }
     }
 
+    /// The last growth of memory or of a table that was refused for a bound of the task's.
+    pub(crate) fn take_refused(&mut self) -> Option<Limit> {
+        self.bounds.refused.take()
+    }
+
     /// Why the run was ended, if it was.
     pub(crate) fn take_end(&mut self) -> Option<End> {
         self.end.take().or_else(|| self.bounds.end.take())
     }
 }
 
-/// Memory and tables of one run.
+/// Memory and tables of one run. The heap of collected objects is one of its memories.
 #[derive(Debug)]
 pub(crate) struct Bounds {
     /// The task's own limit.
@@ -112,11 +117,13 @@ pub(crate) struct Bounds {
     /// What its files hold, now.
     files_bytes: u64,
     end: Option<End>,
+    /// The last growth that was refused for the task's own limit. The guest was told, and may live with it.
+    refused: Option<Limit>,
 }
 
 impl Bounds {
     pub(crate) fn new(limit_bytes: u64, node_bytes: u64) -> Self {
-        Self { limit_bytes, node_bytes, memory_bytes: 0, files_bytes: 0, end: None }
+        Self { limit_bytes, node_bytes, memory_bytes: 0, files_bytes: 0, end: None, refused: None }
     }
 
     fn count_files(&mut self, files_bytes: u64) -> Result<(), End> {
@@ -150,8 +157,9 @@ impl ResourceLimiter for Bounds {
         let more = u64::try_from(desired.saturating_sub(current)).unwrap_or(u64::MAX);
         let asked_bytes = self.memory_bytes.saturating_add(more);
         if asked_bytes > self.limit_bytes {
-            let limit_bytes = self.limit_bytes;
-            return Err(self.end(End::Limit(Limit::Memory { asked_bytes, limit_bytes })));
+            // As the specification says of growth that fails. Every node refuses it, so the result is the same.
+            self.refused = Some(Limit::Memory { asked_bytes, limit_bytes: self.limit_bytes });
+            return Ok(false);
         }
         let with_files = asked_bytes.saturating_add(self.files_bytes);
         if with_files > self.node_bytes {
@@ -181,7 +189,8 @@ impl ResourceLimiter for Bounds {
         }
         if desired > TABLE_ELEMENTS_MAX {
             let text = format!("table: asked for {desired} elements, the limit is {TABLE_ELEMENTS_MAX}");
-            return Err(self.end(End::Limit(Limit::Other(text))));
+            self.refused = Some(Limit::Other(text));
+            return Ok(false);
         }
         Ok(true)
     }

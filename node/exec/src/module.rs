@@ -14,6 +14,7 @@ use crate::abi;
 use crate::component;
 use crate::engines::{EngineKey, Lane};
 use crate::guest::Guest;
+use crate::imports;
 
 const START: &str = "_start";
 const INITIALIZE: &str = "_initialize";
@@ -185,8 +186,8 @@ impl Prepared {
     /// With a text for the task's author, when the module has no such door.
     pub(crate) fn door(&self, entry: &Entry) -> Result<Door<'_>, String> {
         match (entry, &self.form) {
-            (Entry::Command, Form::Component(command)) => Ok(Door::Component(command)),
-            (Entry::Command, Form::Core(core)) => {
+            (Entry::Command | Entry::Parcel, Form::Component(command)) => Ok(Door::Component(command)),
+            (Entry::Command | Entry::Parcel, Form::Core(core)) => {
                 core.command.as_ref().map(|export| Door::Command(core, export)).ok_or_else(|| {
                     format!("no command: looked for an export `{START}`; the module exports {}", self.exports)
                 })
@@ -306,18 +307,19 @@ impl<'a> Exports<'a> {
 }
 
 fn check_imports(lane: &Lane, module: &Module) -> Result<(), String> {
-    let missing: Vec<String> = module
+    let missing: Vec<(String, String)> = module
         .imports()
         .map(|import| (import.module().to_owned(), import.name().to_owned()))
         .filter(|name| !lane.offers.contains(name))
-        .map(|(module, name)| format!("`{}::{}`", quote(&module), quote(&name)))
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let missing = list(missing.into_iter());
+    let help = imports::help(&missing).map(|help| format!("; {help}")).unwrap_or_default();
+    let missing = list(missing.iter().map(|(module, name)| format!("`{}::{}`", quote(module), quote(name))));
     Err(format!(
-        "it imports {missing}; a task may import WASI preview 1 (`wasi_snapshot_preview1`) or nothing"
+        "it imports {missing}; a task may import WASI preview 1 (`wasi_snapshot_preview1`, `wasi_unstable`) or \
+         nothing{help}"
     ))
 }
 

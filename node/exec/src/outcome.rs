@@ -1,6 +1,6 @@
 //! How a run ended, in the core's words. The host's own failures become `Lost` and are never the guest's fault.
 
-use wasmtime::PoolConcurrencyLimitError;
+use wasmtime::{GcHeapOutOfMemory, PoolConcurrencyLimitError, ThrownException};
 use weft_core::{Failure, Limit, Outcome, Trap};
 
 use crate::guest::End;
@@ -19,22 +19,51 @@ pub(crate) enum Broken {
     Limit(Limit),
 }
 
-/// The outcome of a run that ended with this; `fuel` is the task's budget.
-pub(crate) fn of_broken(broken: Broken, fuel: Option<u64>) -> Outcome {
+/// The outcome of a run that ended with this; `fuel` is the task's budget, `refused` the growth that it was refused.
+pub(crate) fn of_broken(broken: Broken, fuel: Option<u64>, refused: Option<&Limit>) -> Outcome {
     match broken {
         Broken::Abi(text) => Outcome::Trapped(Trap::Abi(text)),
         Broken::Limit(limit) => Outcome::LimitExceeded(limit),
-        Broken::Instantiate(error) => match error.downcast_ref::<wasmtime::Trap>() {
-            Some(trap) => of_trap(*trap, fuel),
-            None if error.is::<PoolConcurrencyLimitError>() => {
-                Outcome::Lost("all of this node's instances are in use".into())
+        Broken::Instantiate(error) => of_guest(&error, fuel).unwrap_or_else(|| {
+            if error.is::<PoolConcurrencyLimitError>() {
+                return Outcome::Lost("all of this node's instances are in use".into());
             }
-            None => Outcome::Lost(format!("could not start an instance: {}", words(&error))),
-        },
-        Broken::Call(error) => match error.downcast_ref::<wasmtime::Trap>() {
-            Some(trap) => of_trap(*trap, fuel),
-            None => Outcome::Trapped(Trap::Other(words(&error))),
-        },
+            // Its memory or table is larger from the beginning.
+            if let Some(limit) = refused {
+                return Outcome::LimitExceeded(limit.clone());
+            }
+            Outcome::Lost(format!("could not start an instance: {}", words(&error)))
+        }),
+        Broken::Call(error) => {
+            of_guest(&error, fuel).unwrap_or_else(|| Outcome::Trapped(Trap::Other(words(&error))))
+        }
+    }
+}
+
+/// The outcome of what the guest's own code did.
+fn of_guest(error: &wasmtime::Error, fuel: Option<u64>) -> Option<Outcome> {
+    if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
+        return Some(of_trap(*trap, fuel));
+    }
+    let other = |text: &str| Some(Outcome::Trapped(Trap::Other(text.into())));
+    if error.is::<ThrownException>() {
+        return other("an exception was thrown and not caught");
+    }
+    if error.is::<GcHeapOutOfMemory<()>>() { other("no memory for one more collected object") } else { None }
+}
+
+/// The outcome of a run that ended badly after a growth had been refused to it: that is why, as far as anybody can know.
+/// The text of a function's error is handed to `errors`, where it is not lost.
+pub(crate) fn of_refused(outcome: Outcome, refused: Option<Limit>, errors: impl FnOnce(&str)) -> Outcome {
+    match (outcome, refused) {
+        (Outcome::Failed(Failure::Error(text)), Some(limit)) => {
+            errors(&text);
+            Outcome::LimitExceeded(limit)
+        }
+        (Outcome::Failed(Failure::Exit(_)) | Outcome::Trapped(_), Some(limit)) => {
+            Outcome::LimitExceeded(limit)
+        }
+        (outcome, _) => outcome,
     }
 }
 

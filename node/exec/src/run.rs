@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
-use weft_core::{Failure, Limit, Outcome, Program, TaskId, Usage};
+use weft_core::{Entry, Failure, Limit, Outcome, Program, TaskId, Usage};
 
 use crate::component::Desk;
 use crate::cpu;
@@ -16,7 +16,8 @@ use crate::engines::EngineKey;
 use crate::function::{self, Answer};
 use crate::guest::{Bounds, Guest};
 use crate::module::{Door, Prepared, shorten};
-use crate::outcome::{Broken, of_broken, of_end};
+use crate::outcome::{Broken, of_broken, of_end, of_refused};
+use crate::parcel::{self, Opened};
 use crate::sink::{Printer, SharedPrinter, Sink};
 use crate::stop::{Stop, Watch};
 use crate::vfs::{Error, Files, Left, PATH_BYTES_MAX, Vfs};
@@ -29,7 +30,7 @@ const ERROR_TEXT_MAX: usize = 2048;
 /// What a run is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
-    /// Standard input of a command, argument of a function.
+    /// Standard input of a command, argument of a function; or a parcel, where the program takes those.
     pub input: Bytes,
     /// What lies under `/in`: a tar archive; empty for nothing.
     pub files: Bytes,
@@ -100,7 +101,24 @@ impl Attempt<'_> {
         (finished, ended)
     }
 
+    /// Opens a parcel, if that is what the input is: what is in it is this task's own.
     fn run_caught(mut self) -> Finished {
+        match self.program.entry {
+            Entry::Command | Entry::Function(_) => return self.run_with(Bytes::new()),
+            Entry::Parcel => {}
+        }
+        let Opened { stdin, files, args } = match parcel::open(&self.given.input) {
+            Ok(opened) => opened,
+            Err(text) => return Finished::bare(Outcome::Invalid(text)),
+        };
+        let args = [self.program.args.clone(), args].concat();
+        let program = Program { args, ..self.program.clone() };
+        self.given.input = stdin;
+        Attempt { program: &program, ..self }.run_with(files)
+    }
+
+    /// Runs it with files of its own beside those of the program.
+    fn run_with(mut self, own_files: Bytes) -> Finished {
         if self.stop.is_stopped() {
             return Finished::bare(Outcome::Cancelled);
         }
@@ -120,7 +138,7 @@ impl Attempt<'_> {
         let output = command.then(|| Sink::output(limits.output_bytes, printer.clone()));
         let errors = Sink::errors(limits.errors_bytes, printer);
         self.stop.lend(output.as_ref(), door.prints().then_some(&errors));
-        let mut store = match self.store(door, output.as_ref(), &errors) {
+        let mut store = match self.store(door, output.as_ref(), &errors, own_files) {
             Ok(store) => store,
             Err(text) => return Finished::bare(Outcome::Invalid(text)),
         };
@@ -128,11 +146,15 @@ impl Attempt<'_> {
 
         // The reason that was noted when a run was ended is truer than the error which unwound it.
         let ended = store.data_mut().take_end().map(|end| of_end(end, command));
+        let refused = store.data_mut().take_refused();
         let exceeded = output.as_ref().and_then(Sink::exceeded).or_else(|| errors.exceeded());
         let exceeded = exceeded.map(Outcome::LimitExceeded);
         let (outcome, answer) = match result {
             Ok((outcome, answer)) => (exceeded.unwrap_or(outcome), answer),
-            Err(broken) => (exceeded.or(ended).unwrap_or_else(|| of_broken(broken, limits.fuel)), None),
+            Err(broken) => {
+                let broken = || of_broken(broken, limits.fuel, refused.as_ref());
+                (exceeded.or(ended).unwrap_or_else(broken), None)
+            }
         };
         let usage = Usage {
             memory_bytes: store.data().bounds.memory_bytes,
@@ -142,19 +164,27 @@ impl Attempt<'_> {
         let vfs = store.data_mut().files.take();
         drop(store);
         let (outcome, files) = leave(outcome, vfs, &errors);
+        // A task that has no room for it had its say.
+        let outcome = of_refused(outcome, refused, |text| drop(errors.push(text.as_bytes())));
         let output = answer.or_else(|| output.map(|output| output.take())).unwrap_or_default();
         Finished { outcome, output, errors: errors.take(), files, usage }
     }
 
     /// # Errors
     /// With a text for the task's author, when the files it is given are no sound archive.
-    fn store(&self, door: Door<'_>, output: Option<&Sink>, errors: &Sink) -> Result<Store<Guest>, String> {
+    fn store(
+        &self,
+        door: Door<'_>,
+        output: Option<&Sink>,
+        errors: &Sink,
+        own_files: Bytes,
+    ) -> Result<Store<Guest>, String> {
         let limits = self.program.limits;
         let watch = Watch::new(self.stop.clone(), limits.wall_ms, self.started);
         let world = World::new(self.program.profile, self.task);
         let bounds = Bounds::new(limits.memory_bytes, self.node_bytes);
-        let mut files = Files::new(self.given.files.clone(), limits);
-        if !self.given.files.is_empty() {
+        let mut files = Files::new(self.given.files.clone(), limits).with(own_files);
+        if !files.is_empty() {
             // Now, so that a task with a bad archive ends so whether or not it would have looked.
             files.vfs(world.peek_wall_ns())?;
         }

@@ -34,12 +34,14 @@ pub struct SandboxConfig {
     pub slots: u32,
     /// Memory that any one task gets, in bytes. A task whose own limit is higher and which needs more ends as `Lost`.
     pub memory_max_bytes: u64,
+    /// Longest module that it takes, in bytes.
+    pub module_max_bytes: u64,
 }
 
 impl Default for SandboxConfig {
-    /// One slot, 4 GiB, nothing on disk.
+    /// One slot, 4 GiB, modules of up to [`MODULE_BYTES_MAX`], nothing on disk.
     fn default() -> Self {
-        Self { cache_dir: None, slots: 1, memory_max_bytes: 4 << 30 }
+        Self { cache_dir: None, slots: 1, memory_max_bytes: 4 << 30, module_max_bytes: MODULE_BYTES_MAX }
     }
 }
 
@@ -69,11 +71,13 @@ pub enum PrepareError {
     /// It can't be run at all; the text says what was looked for and what was found.
     #[error("invalid module: {0}")]
     Invalid(String),
-    /// It is longer than [`MODULE_BYTES_MAX`].
-    #[error("the module has {bytes} bytes, the limit is {MODULE_BYTES_MAX}")]
+    /// It is longer than this node takes.
+    #[error("module: {bytes} bytes, the limit is {limit}; see `weft node --module-limit`")]
     TooLong {
         /// Its length.
         bytes: u64,
+        /// What the node takes.
+        limit: u64,
     },
     /// It is beyond a bound of what this node compiles; the text names the bound.
     #[error("{0}")]
@@ -109,7 +113,7 @@ pub(crate) enum Refusal {
     Invalid(String),
     Limit(String),
     Late(String),
-    TooLong { bytes: u64 },
+    TooLong { bytes: u64, limit: u64 },
 }
 
 impl From<Refusal> for PrepareError {
@@ -118,7 +122,7 @@ impl From<Refusal> for PrepareError {
             Refusal::Invalid(text) => Self::Invalid(text),
             Refusal::Limit(text) => Self::Limit(text),
             Refusal::Late(text) => Self::Late(text),
-            Refusal::TooLong { bytes } => Self::TooLong { bytes },
+            Refusal::TooLong { bytes, limit } => Self::TooLong { bytes, limit },
         }
     }
 }
@@ -149,8 +153,9 @@ impl Sandbox {
     /// # Errors
     /// When this machine refuses the address space, the cache's directory, or a thread.
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
-        let SandboxConfig { cache_dir, slots, memory_max_bytes } = config;
-        let compiler = Compiler::start(CompilerConfig::new(cache_dir, Interrupt::Epochs, How::Here))?;
+        let SandboxConfig { cache_dir, slots, memory_max_bytes, module_max_bytes } = config;
+        let config = CompilerConfig::new(cache_dir, Interrupt::Epochs, How::Here).modules(module_max_bytes);
+        let compiler = Compiler::start(config)?;
         Self::open(slots, memory_max_bytes, Interrupt::Epochs, Some(compiler))
     }
 
@@ -243,9 +248,6 @@ impl Sandbox {
         program: &Program,
         read: impl FnOnce() -> io::Result<Bytes>,
     ) -> Result<(Arc<Prepared>, Duration), PrepareError> {
-        if program.module_bytes > MODULE_BYTES_MAX {
-            return Err(PrepareError::TooLong { bytes: program.module_bytes });
-        }
         let key = EngineKey::of(program);
         let cell = self.0.cache.cell((program.module, key, Tier::Optimised));
         if let Some(verdict) = cell.get() {

@@ -439,6 +439,41 @@ fn baseline_code_stays_when_optimising_takes_too_long() {
 }
 
 #[test]
+fn a_module_that_was_too_slow_to_optimise_gets_another_chance() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("child").display().to_string();
+    // The first child is the baseline compiler, the second the optimising one.
+    let sleeps =
+        format!("if /bin/mkdir '{mark}1'; then :; elif /bin/mkdir '{mark}2'; then exec /bin/sleep 3600; fi");
+    let allowance = Allowance { optimised: Duration::from_secs(2), ..Allowance::NODE };
+    let base = config(shell(&sleeps));
+    let compiler = compiler(CompilerConfig { allowance, quick_bytes: 0, late_for: Duration::ZERO, ..base });
+    let module = echo();
+    let program = function(&module, "echo");
+    assert_eq!(ask(&compiler, &module, &program).unwrap().tier(), Tier::Baseline);
+    let tier = || compiler.get(&program).unwrap().unwrap().tier();
+    wait_until("optimised code", || tier() == Tier::Optimised);
+    assert!(dir.path().join("child2").exists(), "the first try did not sleep");
+}
+
+#[test]
+fn a_module_that_the_baseline_compiler_lacks_a_proposal_for_goes_straight_to_the_other() {
+    let compiler = compiler(CompilerConfig { quick_bytes: 0, ..config(child()) });
+    let module = function_module(
+        r#"(tag $e (param i32))
+           (func (export "weft_fn_catch") (param i32 i32) (result i64)
+               (i32.store8
+                   (i32.const 16)
+                   (block $caught (result i32)
+                       (try_table (catch $e $caught) (throw $e (i32.const 0)))
+                       (i32.const 1)))
+               (call $pack (i32.const 16) (i32.const 1)))"#,
+    );
+    let code = ask(&compiler, &module, &function(&module, "catch")).unwrap();
+    assert_eq!((code.tier(), compiler.status().optimising), (Tier::Optimised, 0));
+}
+
+#[test]
 fn a_compile_bomb_ends_at_the_childs_memory() {
     let allowance = Allowance { memory_bytes: 512 << 20, ..Allowance::NODE };
     let base = config(child());

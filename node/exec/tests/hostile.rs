@@ -15,7 +15,7 @@ use support::{
     DEADLINE, command, command_module, echo, function, function_module, limit, prepare, refusal, run,
     sandbox, task, trap,
 };
-use weft_core::{Entry, Limit, Limits, Outcome, Profile, Program, Trap};
+use weft_core::{Entry, Failure, Limit, Limits, Outcome, Profile, Program, Trap};
 use weft_exec::{Given, PrepareError, Printer, Sandbox, SandboxConfig, Stop, TABLE_ELEMENTS_MAX};
 
 /// How much later than its limit a run may end, on a machine that is busy with other tests.
@@ -137,18 +137,107 @@ fn a_stop_ends_a_spinning_and_a_sleeping_guest() {
     expect_stop(&module, Program { profile: Profile::Impure, ..command(&module) });
 }
 
+/// Grows its memory until that is refused, then does this.
+fn hoard(then: &str) -> Vec<u8> {
+    function_module(&format!(
+        r#"(func (export "weft_fn_hoard") (param i32 i32) (result i64)
+               (loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
+               (i32.store (i32.const 16) (i32.const 0x6c6c7566))
+               {then})"#
+    ))
+}
+
 #[test]
 fn memory_ends_at_the_limit() {
     let sandbox = sandbox();
-    let module = function_module(
-        r#"(func (export "weft_fn_hoard") (param i32 i32) (result i64)
-               (loop (drop (memory.grow (i32.const 16))) (br 0)) (i64.const 0))"#,
-    );
+    let module = hoard("unreachable");
     let program = limited(function(&module, "hoard"), |limits| limits.memory_bytes = 16 << 20);
     let finished = run(&sandbox, &module, &program, b"");
     let asked_bytes = (2 + 16 * 16) * 65_536;
     assert_eq!(limit(&finished), &Limit::Memory { asked_bytes, limit_bytes: 16 << 20 });
     assert_eq!(finished.usage.memory_bytes, asked_bytes - (1 << 20));
+}
+
+#[test]
+fn a_guest_that_can_live_with_refused_memory_goes_on() {
+    let sandbox = sandbox();
+    // A tag of 0, then "ull".
+    let module = hoard("(i32.store8 (i32.const 16) (i32.const 0)) (call $pack (i32.const 16) (i32.const 4))");
+    let program = limited(function(&module, "hoard"), |limits| limits.memory_bytes = 16 << 20);
+    let finished = run(&sandbox, &module, &program, b"");
+    assert_eq!((finished.outcome, finished.output.as_slice()), (Outcome::Done, b"ull".as_slice()));
+    assert!(finished.usage.memory_bytes <= 16 << 20);
+}
+
+#[test]
+fn a_guest_that_fails_after_memory_was_refused_failed_for_that() {
+    let sandbox = sandbox();
+    let module = hoard("(i32.store8 (i32.const 16) (i32.const 1)) (call $pack (i32.const 16) (i32.const 4))");
+    let program = limited(function(&module, "hoard"), |limits| limits.memory_bytes = 16 << 20);
+    let finished = run(&sandbox, &module, &program, b"");
+    let asked_bytes = (2 + 16 * 16) * 65_536;
+    assert_eq!(limit(&finished), &Limit::Memory { asked_bytes, limit_bytes: 16 << 20 });
+    assert_eq!(finished.errors, b"ull", "its own words are kept");
+    let module = command_module("(drop (memory.grow (i32.const 1000))) (call $exit (i32.const 3))");
+    let program = limited(command(&module), |limits| limits.memory_bytes = 16 << 20);
+    let asked_bytes = 1002 * 65_536;
+    let finished = run(&sandbox, &module, &program, b"");
+    assert_eq!(limit(&finished), &Limit::Memory { asked_bytes, limit_bytes: 16 << 20 });
+    // A failure for another reason stays what it is.
+    let module = command_module("(drop (memory.grow (i32.const 100))) (call $exit (i32.const 3))");
+    let finished = run(&sandbox, &module, &command(&module), b"");
+    assert_eq!(finished.outcome, Outcome::Failed(Failure::Exit(3)));
+}
+
+/// Conses cells of a list without end, or keeps one of them at a time.
+fn objects(kept: &str) -> Vec<u8> {
+    wat::parse_str(format!(
+        r#"(module
+            (type $cell (struct (field (ref null $cell)) (field i64 i64 i64 i64)))
+            (global $list (mut (ref null $cell)) (ref.null $cell))
+            (memory (export "memory") 1)
+            (func (export "_start") (local $n i32)
+                (loop
+                    (global.set $list (struct.new $cell {kept} (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4)))
+                    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                    (br_if 0 (i32.lt_u (local.get $n) (i32.const 1000000))))))"#
+    ))
+    .unwrap()
+}
+
+#[test]
+fn collected_objects_count_as_memory() {
+    let sandbox = sandbox();
+    let within = |module: &[u8]| {
+        let program = limited(command(module), |limits| limits.memory_bytes = 8 << 20);
+        run(&sandbox, module, &program, b"")
+    };
+    let finished = within(&objects("(global.get $list)"));
+    assert!(
+        matches!(limit(&finished), Limit::Memory { asked_bytes, limit_bytes } if *limit_bytes == 8 << 20 && asked_bytes > limit_bytes),
+        "{}",
+        finished.outcome
+    );
+    assert!(finished.usage.memory_bytes <= 8 << 20);
+    // Garbage is collected: the same number of cells, of which one is alive.
+    let finished = within(&objects("(ref.null $cell)"));
+    assert_eq!(finished.outcome, Outcome::Done);
+    assert!(finished.usage.memory_bytes <= 8 << 20);
+}
+
+#[test]
+fn an_object_that_is_too_large_at_once_ends_at_the_limit_too() {
+    let sandbox = sandbox();
+    let text = r#"(module (type $bytes (array (mut i8))) (memory (export "memory") 1)
+        (func (export "_start") (drop (array.new_default $bytes (i32.const 500000000)))))"#;
+    let start = r#"(module (type $bytes (array (mut i8))) (memory (export "memory") 1)
+        (global (ref $bytes) (array.new_default $bytes (i32.const 500000000)))
+        (func (export "_start")))"#;
+    for text in [text, start] {
+        let module = wat::parse_str(text).unwrap();
+        let finished = run(&sandbox, &module, &command(&module), b"");
+        assert!(matches!(limit(&finished), Limit::Memory { .. }), "{}", finished.outcome);
+    }
 }
 
 #[test]
@@ -188,7 +277,8 @@ fn tables_end_at_the_limit() {
     let over = TABLE_ELEMENTS_MAX + 1;
     let growing = format!(
         r#"(module (table $t 1 funcref) (func (export "_start")
-            (drop (table.grow $t (ref.null func) (i32.const {TABLE_ELEMENTS_MAX})))))"#
+            (if (i32.eq (table.grow $t (ref.null func) (i32.const {TABLE_ELEMENTS_MAX})) (i32.const -1))
+                (then unreachable))))"#
     );
     let declared = format!(r#"(module (table {over} funcref) (func (export "_start")))"#);
     for text in [growing, declared] {

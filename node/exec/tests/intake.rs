@@ -96,6 +96,22 @@ const TABLE: &[Row] = &[
     ),
     ("targets of a br_table", |b, n| b.targets = n, |n| branching(n as usize + 1)),
     (
+        "handlers of a try_table",
+        |b, n| b.targets = n,
+        |n| wat(&format!("(module (func (try_table {})))", "(catch_all 0)".repeat(n as usize))),
+    ),
+    (
+        "open handlers of a function's calls",
+        |b, n| b.handlers = n,
+        |n| {
+            // What is closed counts no more.
+            let calls = "(call 0)".repeat(n as usize);
+            let tries = format!("(try_table (catch_all 0)) (try_table (catch_all 0) {calls})");
+            wat(&format!("(module (func (call 0) {tries} (call 0)))"))
+        },
+    ),
+    ("tags", |b, n| b.tags = n, |n| wat(&format!("(module {})", times(n, |_| "(tag)".into())))),
+    (
         "parameters or results of a function type",
         |b, n| b.arity = n,
         |n| wat(&format!("(module (type (func (param {}))))", " i32".repeat(n as usize))),
@@ -109,6 +125,11 @@ const TABLE: &[Row] = &[
                 times(n, |i| format!("(type (func {}))", "(param i32)".repeat(i as usize)))
             ))
         },
+    ),
+    (
+        "types",
+        |b, n| b.types = n,
+        |n| wat(&format!("(module (rec {}))", "(type (struct))".repeat(n as usize))),
     ),
     (
         "imports",
@@ -179,7 +200,8 @@ fn a_module_that_is_too_long_is_not_looked_at() {
     let bytes = module.len() as u64;
     assert_eq!(verdict(&compiler(Bounds { bytes, ..Bounds::NODE }), &module), "");
     let text = verdict(&compiler(Bounds { bytes: bytes - 1, ..Bounds::NODE }), &module);
-    assert_eq!(text, format!("module: {bytes} bytes, the limit is {}", bytes - 1));
+    let limit = bytes - 1;
+    assert_eq!(text, format!("module: {bytes} bytes, the limit is {limit}; see `weft node --module-limit`"));
 }
 
 #[test]

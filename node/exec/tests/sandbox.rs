@@ -317,3 +317,24 @@ fn a_function_module_may_print_and_sees_no_input_on_stdin() {
         (b"".as_slice(), b"printed".as_slice())
     );
 }
+
+#[test]
+fn a_parcel_that_is_none_ends_its_own_task() {
+    let sandbox = sandbox();
+    let module = command_module("(call $exit (i32.const 0))");
+    let program = program(&module, Entry::Parcel);
+    for input in [&b""[..], b"stdin", &[0xff; 48], &[0xff; 4096]] {
+        let Outcome::Invalid(text) = run(&sandbox, &module, &program, input).outcome else {
+            panic!("{input:?}")
+        };
+        assert!(text.contains("the input is no parcel"), "{text}");
+    }
+    let empty = [&[0; 40][..], b"weftprc1"].concat();
+    assert_eq!(run(&sandbox, &module, &program, &empty).outcome, Outcome::Done);
+    // Its files are one more archive for `/in`, and have to be one.
+    let mut no_tar = [0; 5 * 8];
+    no_tar[24] = 7;
+    let no_tar = [&b"nonsense"[..], &no_tar, b"weftprc1"].concat();
+    let outcome = run(&sandbox, &module, &program, &no_tar).outcome;
+    assert!(matches!(&outcome, Outcome::Invalid(text) if text.contains("/in")), "{outcome:?}");
+}

@@ -18,7 +18,7 @@ use support::{
     DEADLINE, Slots, command, command_module, echo, function, function_module, kinds, processes, work,
 };
 use weft_core::{Limit, Limits, Outcome, Payload, Profile, Program, Report, RunId, Work};
-use weft_exec::{Pool, PoolConfig, PoolEvent};
+use weft_exec::{MODULE_BYTES_MAX, Pool, PoolConfig, PoolEvent};
 
 /// Spins if its input begins with 1, and answers nothing else at once.
 fn fickle() -> Vec<u8> {
@@ -252,14 +252,17 @@ fn what_a_task_prints_comes_while_it_runs() {
         slots.pool.submit(vec![(RunId(1), Work { stream: true, ..work(&program, b"") })]);
         let mut printed = Vec::new();
         slots.wait("what it prints", || {
-            printed.extend(slots.pool.take_events());
+            let events = slots.pool.take_events().into_iter();
+            printed.extend(events.filter(|event| !matches!(event, PoolEvent::Compiling { .. })));
             printed.len() >= 3
         });
         let offsets: Vec<u64> = printed
             .iter()
             .map(|event| match event {
                 PoolEvent::Printed { run: RunId(1), offset, bytes, .. } if **bytes == *b"hlo\n" => *offset,
-                other @ (PoolEvent::Printed { .. } | PoolEvent::Ran(..)) => panic!("{other:?}"),
+                other @ (PoolEvent::Printed { .. } | PoolEvent::Ran(..) | PoolEvent::Compiling { .. }) => {
+                    panic!("{other:?}")
+                }
             })
             .collect();
         assert_eq!(offsets, [0, 0, 4]);
@@ -490,7 +493,13 @@ fn a_program_that_is_no_slot_is_told_at_the_start() {
             program: program.into(),
             args: args.iter().map(Into::into).collect(),
         };
-        let config = PoolConfig { slots: 1, kind, cache_dir: None, memory_max_bytes: 1 << 30 };
+        let config = PoolConfig {
+            slots: 1,
+            kind,
+            cache_dir: None,
+            memory_max_bytes: 1 << 30,
+            module_max_bytes: MODULE_BYTES_MAX,
+        };
         Pool::start(config, Arc::new(support::Blobs::default()), Arc::new(|| {})).unwrap_err().to_string()
     };
     assert!(start("/bin/false", &[]).contains("the slot died"));
@@ -502,6 +511,36 @@ fn a_program_that_is_no_slot_is_told_at_the_start() {
     let words = start("/bin/sh", &["-c", "printf 'no \\033[2Jluck\\n' >&2; exit 3"]);
     assert!(words.contains("no ") && words.contains("luck"), "{words}");
     assert!(!words.contains(char::is_control), "{words:?}");
+}
+
+#[test]
+fn tasks_that_wait_for_a_compiler_are_told_apart_from_those_that_run() {
+    let (slots, program) = fickle_slots(processes(), 2, 60_000);
+    slots.pool.submit((0..3).map(|run| (RunId(run), work(&program, SHORT))).collect());
+    let mut told = Vec::new();
+    let mut ended = 0;
+    slots.wait("three ends", || {
+        for event in slots.pool.take_events() {
+            match event {
+                PoolEvent::Compiling { runs, waits } => {
+                    told.extend(runs.into_iter().map(|run| (run.0, waits)))
+                }
+                PoolEvent::Ran(..) => ended += 1,
+                PoolEvent::Printed { .. } => {}
+            }
+        }
+        ended == 3
+    });
+    let first: Vec<(u64, bool)> =
+        [true, false].into_iter().flat_map(|waits| (0..3).map(move |run| (run, waits))).collect();
+    assert_eq!(told, first, "each waited, and then ran");
+    // The code is there now: nobody waits.
+    slots.pool.submit(vec![(RunId(9), work(&program, SHORT))]);
+    slots.wait("one more end", || {
+        let events = slots.pool.take_events();
+        assert!(!events.iter().any(|event| matches!(event, PoolEvent::Compiling { .. })), "{events:?}");
+        !events.is_empty()
+    });
 }
 
 #[test]
@@ -517,7 +556,8 @@ fn who_asks_for_the_descriptor_turns_the_pool() {
         let second = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
         rustix::event::poll(&mut fds, Some(&second)).unwrap();
         slots.pool.turn();
-        done += slots.pool.take_events().len();
+        let events = slots.pool.take_events();
+        done += events.iter().filter(|event| matches!(event, PoolEvent::Ran(..))).count();
     }
     assert_eq!(done, 500);
 }

@@ -521,3 +521,111 @@ fn no_numbers_at_all_in_any_call_hurt_the_host() {
         }
     }
 }
+
+/// A command that imports both versions of WASI, and exits with the number of what went wrong first.
+fn both_versions(body: &str) -> Vec<u8> {
+    wat::parse_str(format!(
+        r#"(module
+            (import "wasi_unstable" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+            (import "wasi_unstable" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_unstable" "fd_seek" (func $seek0 (param i32 i64 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_seek" (func $seek1 (param i32 i64 i32 i32) (result i32)))
+            (import "wasi_unstable" "fd_filestat_get" (func $stat0 (param i32 i32) (result i32)))
+            (import "wasi_unstable" "path_filestat_get" (func $stat_at0 (param i32 i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_filestat_get" (func $stat1 (param i32 i32) (result i32)))
+            (import "wasi_unstable" "poll_oneoff" (func $poll0 (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_unstable" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "path_create_directory" (func $mkdir (param i32 i32 i32) (result i32)))
+            (import "wasi_unstable" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 100) "file")
+            (data (i32.const 200) "0123456789")
+            (func $check (param $is i64) (param $want i64) (param $number i32)
+                (if (i64.ne (local.get $is) (local.get $want)) (then (call $exit (local.get $number)))))
+            (func $check32 (param $is i32) (param $want i32) (param $number i32)
+                (if (i32.ne (local.get $is) (local.get $want)) (then (call $exit (local.get $number)))))
+            (func (export "_start") (local $fd i32)
+                (call $check32 (call $open (i32.const {TMP}) (i32.const 0) (i32.const 100) (i32.const 4) (i32.const 1)
+                    (i64.const 0x3fffffff) (i64.const 0) (i32.const 0) (i32.const 8)) (i32.const 0) (i32.const 1))
+                (local.set $fd (i32.load (i32.const 8)))
+                (i32.store (i32.const 16) (i32.const 200))
+                (i32.store (i32.const 20) (i32.const 10))
+                (call $check32 (call $write (local.get $fd) (i32.const 16) (i32.const 1) (i32.const 24)) (i32.const 0) (i32.const 2))
+                {body}))"#,
+        TMP = 6,
+    ))
+    .unwrap()
+}
+
+#[test]
+fn the_snapshot_before_preview_1_runs_with_its_own_numbers() {
+    let body = r#"
+        ;; 0 is from here, 1 from the end, 2 from the start; in preview 1 it is 1, 2 and 0.
+        (call $check32 (call $seek0 (local.get $fd) (i64.const -3) (i32.const 1) (i32.const 32)) (i32.const 0) (i32.const 3))
+        (call $check (i64.load (i32.const 32)) (i64.const 7) (i32.const 4))
+        (call $check32 (call $seek0 (local.get $fd) (i64.const -2) (i32.const 0) (i32.const 32)) (i32.const 0) (i32.const 5))
+        (call $check (i64.load (i32.const 32)) (i64.const 5) (i32.const 6))
+        (call $check32 (call $seek0 (local.get $fd) (i64.const 4) (i32.const 2) (i32.const 32)) (i32.const 0) (i32.const 7))
+        (call $check (i64.load (i32.const 32)) (i64.const 4) (i32.const 8))
+        (call $check32 (call $seek1 (local.get $fd) (i64.const 1) (i32.const 1) (i32.const 32)) (i32.const 0) (i32.const 9))
+        (call $check (i64.load (i32.const 32)) (i64.const 5) (i32.const 10))
+        ;; 56 bytes describe a file, and no more are written: links at 20, the length at 24, the last time at 48.
+        (i64.store (i32.const 456) (i64.const 77))
+        (call $check32 (call $stat0 (local.get $fd) (i32.const 400)) (i32.const 0) (i32.const 11))
+        (call $check32 (call $stat1 (local.get $fd) (i32.const 500)) (i32.const 0) (i32.const 12))
+        (call $check (i64.load (i32.const 408)) (i64.load (i32.const 508)) (i32.const 13))
+        (call $check32 (i32.load8_u (i32.const 416)) (i32.const 4) (i32.const 14))
+        (call $check32 (i32.load (i32.const 420)) (i32.const 1) (i32.const 15))
+        (call $check (i64.load (i32.const 424)) (i64.const 10) (i32.const 16))
+        (call $check (i64.load (i32.const 448)) (i64.load (i32.const 556)) (i32.const 17))
+        (call $check (i64.load (i32.const 456)) (i64.const 77) (i32.const 18))
+        (i64.store (i32.const 424) (i64.const 0))
+        (call $check32 (call $stat_at0 (i32.const 6) (i32.const 0) (i32.const 100) (i32.const 4) (i32.const 400))
+            (i32.const 0) (i32.const 19))
+        (call $check (i64.load (i32.const 424)) (i64.const 10) (i32.const 20))
+        ;; Two subscriptions of 56 bytes: a clock for a second, with the guest's own number before it, and one for an hour.
+        (i64.store (i32.const 600) (i64.const 11))
+        (i64.store (i32.const 616) (i64.const 999))
+        (i32.store (i32.const 624) (i32.const 1))
+        (i64.store (i32.const 632) (i64.const 1000000000))
+        (i64.store (i32.const 656) (i64.const 22))
+        (i32.store (i32.const 680) (i32.const 1))
+        (i64.store (i32.const 688) (i64.const 3600000000000))
+        (drop (call $clock (i32.const 1) (i64.const 0) (i32.const 40)))
+        (call $check32 (call $poll0 (i32.const 600) (i32.const 800) (i32.const 2) (i32.const 900)) (i32.const 0) (i32.const 21))
+        (call $check32 (i32.load (i32.const 900)) (i32.const 1) (i32.const 22))
+        (call $check (i64.load (i32.const 800)) (i64.const 11) (i32.const 23))
+        (drop (call $clock (i32.const 1) (i64.const 0) (i32.const 48)))
+        (call $check32 (i64.lt_u (i64.sub (i64.load (i32.const 48)) (i64.load (i32.const 40))) (i64.const 1000000000))
+            (i32.const 0) (i32.const 24))"#;
+    let module = both_versions(body);
+    assert_eq!(run(&sandbox(), &module, &command(&module), b"").outcome, Outcome::Done);
+}
+
+#[test]
+fn an_empty_buffer_is_written_wherever_it_begins() {
+    let body = r#"
+        (i32.store (i32.const 16) (i32.const 0xfffffff0))
+        (i32.store (i32.const 20) (i32.const 0))
+        (call $check32 (call $write (local.get $fd) (i32.const 16) (i32.const 1) (i32.const 24)) (i32.const 0) (i32.const 3))
+        (call $check32 (i32.load (i32.const 24)) (i32.const 0) (i32.const 4))
+        (call $check32 (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 24)) (i32.const 0) (i32.const 5))
+        (i32.store (i32.const 20) (i32.const 1))
+        (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 24)))"#;
+    let module = both_versions(body);
+    let outcome = run(&sandbox(), &module, &command(&module), b"").outcome;
+    assert_eq!(outcome, Outcome::Trapped(Trap::MemoryOutOfBounds), "the last one is not empty");
+}
+
+#[test]
+fn a_directory_of_a_files_name_exists_with_and_without_a_slash() {
+    let body = r#"
+        (i32.store8 (i32.const 104) (i32.const 47))
+        (call $check32 (call $mkdir (i32.const 6) (i32.const 100) (i32.const 4)) (i32.const 20) (i32.const 3))
+        (call $check32 (call $mkdir (i32.const 6) (i32.const 100) (i32.const 5)) (i32.const 20) (i32.const 4))
+        (i32.store8 (i32.const 103) (i32.const 120))
+        (call $check32 (call $mkdir (i32.const 6) (i32.const 100) (i32.const 5)) (i32.const 0) (i32.const 5))
+        (call $check32 (call $mkdir (i32.const 6) (i32.const 100) (i32.const 5)) (i32.const 20) (i32.const 6))"#;
+    let module = both_versions(body);
+    assert_eq!(run(&sandbox(), &module, &command(&module), b"").outcome, Outcome::Done);
+}

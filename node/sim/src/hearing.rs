@@ -40,6 +40,7 @@ impl World {
             | Input::Signed { .. }
             | Input::Fetched { .. }
             | Input::Wake
+            | Input::Compiling { .. }
             | Input::Mesh { .. } => {}
         }
     }

@@ -241,6 +241,7 @@ impl SimHost {
             name: format!("host-{}", self.id.0),
             slots: self.spec.slots,
             memory_bytes: 1 << 30,
+            module_bytes: u64::MAX,
             labels: self.spec.labels.clone(),
             class_min: self.spec.class_min,
             boot: self.boot,

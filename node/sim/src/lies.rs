@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::{
-    Ahead, Award, Bid, Call, Capacity, Class, Decline, Delivery, Grant, LeaseRange, Needs, Place, Reason,
+    Ahead, Award, Bid, Call, Capacity, Class, Decline, Delivery, Grant, LeaseRange, Needs, Place, Progress,
+    Reason,
 };
 use weft_core::{
     BidId, BlobId, CallId, Entry, Gossip, JobId, LeaseId, Limits, Message, Outcome, Payload, Profile,
@@ -107,7 +108,10 @@ impl Forger<'_> {
     fn ranges(&mut self) -> Vec<LeaseRange> {
         let count = [0, 1, 300, u32::MAX][self.chance.index(4)];
         let paused = self.chance.permille(500);
-        self.owned.iter().map(|lease| LeaseRange { first: *lease, count, paused }).collect()
+        self.owned
+            .iter()
+            .map(|lease| LeaseRange { first: *lease, count, paused, progress: Progress::Unknown })
+            .collect()
     }
 
     fn printed(&mut self) -> Option<Message> {

@@ -154,6 +154,7 @@ pub fn kind(input: &Input) -> &'static str {
         Input::Signed { .. } => "receipts are signed",
         Input::Fetched { found: true, .. } => "a blob is here",
         Input::Fetched { found: false, .. } => "a blob can't be had",
+        Input::Compiling { .. } => "modules are compiled",
         Input::Mesh { .. } => "the mesh's size is told",
         Input::Wake => "time alone moves on",
     }

@@ -62,6 +62,7 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         slots,
         after,
         join,
+        parcels,
     } = request;
     if let Some(name) = &function
         && !(1..=FUNCTION_BYTES_MAX).contains(&name.len())
@@ -93,7 +94,7 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
     let program = Program {
         module: BlobId(module),
         module_bytes: 0,
-        entry: function.map_or(Entry::Command, Entry::Function),
+        entry: entry(function, parcels)?,
         args,
         env,
         files: input(files)?,
@@ -112,6 +113,15 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         after,
         join: join_in(join),
     })
+}
+
+fn entry(function: Option<String>, parcels: bool) -> Result<Entry, ApiError> {
+    match (function, parcels) {
+        (Some(_), true) => Err(ApiError::bad("a function with parcels").expected("a command")),
+        (Some(name), false) => Ok(Entry::Function(name)),
+        (None, true) => Ok(Entry::Parcel),
+        (None, false) => Ok(Entry::Command),
+    }
 }
 
 fn join_in(join: api::Join) -> Join {
@@ -244,7 +254,8 @@ fn limit_kind(limit: &Limit) -> api::LimitKind {
         Limit::Fuel { limit: _ } => api::LimitKind::Fuel,
         Limit::Output { limit_bytes: _ } => api::LimitKind::Output,
         Limit::Errors { limit_bytes: _ } => api::LimitKind::Errors,
-        Limit::FilesBytes { limit_bytes: _ } | Limit::Files { limit: _ } => api::LimitKind::Files,
+        Limit::FilesBytes { limit_bytes: _ } => api::LimitKind::Files,
+        Limit::Files { limit: _ } => api::LimitKind::FilesCount,
         Limit::Other(_) => api::LimitKind::Other,
     }
 }

@@ -115,6 +115,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         slots,
         after,
         join,
+        parcels: false,
     };
     let inputs = inputs.into_iter().map(bytes).collect::<Result<_, _>>()?;
     Ok(Parts { request, module, files, inputs })

@@ -273,12 +273,20 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
 pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, String>) -> api::Why {
     let Why { state, deadline, answers, notes } = why;
     let notes = notes.iter().map(ToString::to_string).collect();
+    let name = |peer: PeerId| names.get(&peer).cloned().unwrap_or_default();
     let task = match state {
         TaskView::Queued { before } => api::TaskState::Queued { before },
-        TaskView::Leased { worker, attempt, since_ms, paused } => {
-            api::TaskState::Leased { worker: worker.to_string(), attempt, since_ms, paused }
+        TaskView::Leased { worker, attempt, since_ms, paused, progress } => api::TaskState::Leased {
+            worker: worker.to_string(),
+            name: name(worker),
+            attempt,
+            since_ms,
+            paused,
+            progress: progress.word().map(String::from),
+        },
+        TaskView::Fetching { worker } => {
+            api::TaskState::Fetching { worker: worker.to_string(), name: name(worker) }
         }
-        TaskView::Fetching { worker } => api::TaskState::Fetching { worker: worker.to_string() },
         TaskView::Ended => api::TaskState::Ended,
         TaskView::Cancelled => api::TaskState::Cancelled,
         TaskView::NotBefore { in_ms } => api::TaskState::NotBefore { in_ms },
@@ -294,7 +302,7 @@ pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, Str
         Some(Deadline::Missed) => (None, true),
     };
     let answer = |Answer { peer, said, ago_ms }: Answer| api::Answer {
-        name: names.get(&peer).cloned().unwrap_or_default(),
+        name: name(peer),
         peer: peer.to_string(),
         said: self::said(said),
         ago_ms,

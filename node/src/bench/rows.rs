@@ -83,7 +83,11 @@ impl<'a> Bench<'a> {
     ) -> Result<Self, BenchError> {
         let slots = mesh.slots();
         let room = u32::try_from(cores).unwrap_or(u32::MAX);
-        let sandbox = Sandbox::new(SandboxConfig { cache_dir: None, slots: room, memory_max_bytes: 1 << 30 });
+        let sandbox = Sandbox::new(SandboxConfig {
+            slots: room,
+            memory_max_bytes: 1 << 30,
+            ..SandboxConfig::default()
+        });
         let sandbox = sandbox.map_err(|error| BenchError::Floor(error.to_string()))?;
         let none = || BenchError::Wrong(String::from("a mesh without nodes"));
         Ok(Self {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weft_client::Class;
+use weft_core::Limits;
 use weft_node::settings::{parse_bytes, parse_duration, parse_pair};
 
 use super::policy::PolicyArgs;
@@ -45,7 +46,7 @@ pub(crate) struct TaskArgs {
     /// Stop a task that ran longer, such as 500ms, 30s or 5m [default: 60s].
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Stop a task that asks for more memory, such as 64MiB [default: 256MiB].
+    /// Refuse a task more memory than this, such as 64MiB [default: 256MiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) memory: Option<u64>,
     /// Put a file, or a directory with everything in it, under /in, where tasks read it. May be repeated.
@@ -54,9 +55,18 @@ pub(crate) struct TaskArgs {
     /// link inside a directory must stay in it.
     #[arg(long, value_name = "PATH[:/in/NAME]", value_parser = Given::parse)]
     pub(crate) input: Vec<Given>,
-    /// Stop a task that keeps more than this under /tmp and /out together [default: 64MiB].
+    /// Stop a task that keeps more than this under /tmp and /out together, up to 1GiB [default: 64MiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) files_limit: Option<u64>,
+    /// Stop a task that makes more files and directories under /tmp and /out together [default: 10000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(Limits::MAX.files)))]
+    pub(crate) files_count: Option<u32>,
+    /// Stop a task whose output is longer, up to 256MiB [default: 64MiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) output_limit: Option<u64>,
+    /// Stop a task that writes more to its standard error, up to 16MiB [default: 1MiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) errors_limit: Option<u64>,
     /// Stop a task that used N units of fuel, about one an instruction: the same number on every node. Counting costs
     /// running time.
     #[arg(long, value_name = "N")]
@@ -137,44 +147,101 @@ Examples:
   weft run tools.wasm --fn double --stdin numbers.bin
   weft run build.wasm --input src --input cfg.toml:/in/etc/cfg.toml --out built";
 
+/// Heading of the flags that say what the inputs are.
+const INPUTS: &str = "Inputs";
+/// Heading of the flags that say where outputs go.
+const OUTPUTS: &str = "Outputs";
+
+/// Where the inputs of `weft map` come from, and which of them run.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("inputs").required(true).args(["each_line", "each_file", "each_block"]))]
+pub(crate) struct InputsArgs {
+    /// One task per line of FILE, `-` for stdin; its stdin is the line without the newline.
+    #[arg(long, value_name = "FILE", help_heading = INPUTS)]
+    pub(crate) each_line: Option<PathBuf>,
+    /// One task per file; its stdin is the file.
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = INPUTS)]
+    pub(crate) each_file: Vec<PathBuf>,
+    /// One task per SIZE of FILE, such as `--each-block 16MiB big.log`; cut at line ends, so that a block is as many
+    /// whole lines as fit, or one that is longer.
+    #[arg(long, value_names = ["SIZE", "FILE"], num_args = 2, help_heading = INPUTS)]
+    pub(crate) each_block: Vec<std::ffi::OsString>,
+    /// Put each input under /in too, as /in/NAME by its file's name: for programs that want a file, as in
+    /// `-- /in/{name}`.
+    #[arg(long, conflicts_with_all = ["each_line", "function"], help_heading = INPUTS)]
+    pub(crate) as_file: bool,
+    /// Lines are JSON: blank ones are skipped, and one that is no JSON is a failed task.
+    #[arg(long, conflicts_with_all = ["each_file", "nul"], help_heading = INPUTS)]
+    pub(crate) jsonl: bool,
+    /// Lines end with a zero byte instead of a newline, as after `find -print0`.
+    #[arg(long, conflicts_with = "each_file", help_heading = INPUTS)]
+    pub(crate) nul: bool,
+    /// Run the inputs in an order drawn by lot. They are kept in memory, up to 1 GiB.
+    #[arg(long, help_heading = INPUTS)]
+    pub(crate) shuf: bool,
+    /// Run N inputs only, the first ones or, with --shuf, N drawn by lot: for a try.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = INPUTS)]
+    pub(crate) limit: Option<u64>,
+}
+
 /// Flags of `weft map`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = MAP_HELP)]
-#[command(group = clap::ArgGroup::new("inputs").required(true).args(["each_line", "each_file"]))]
 pub(crate) struct MapArgs {
     /// The module: a .wasm file (a command, a component or functions), or its text, a .wat file.
     pub(crate) module: PathBuf,
-    /// One task per line of FILE, `-` for stdin; its stdin is the line without the newline.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) each_line: Option<PathBuf>,
-    /// One task per file; its stdin is the file.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub(crate) each_file: Vec<PathBuf>,
-    /// What every task is given.
-    #[command(flatten)]
-    pub(crate) task: TaskArgs,
-    /// Write each output into a file of DIR, named like its input file, or by the line's number from 0; and what a
-    /// task left in /out into a directory beside it, NAME.out. What is there is written over.
-    #[arg(long, value_name = "DIR", conflicts_with = "json")]
-    pub(crate) out: Option<PathBuf>,
-    /// Have the workers sign what they report, and check that. Runs every task.
-    #[arg(long, requires = "json")]
-    pub(crate) receipt: bool,
-    /// Print one JSON object a line, as results come.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// Arguments of every task.
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
+    /// Its inputs.
+    #[command(flatten)]
+    pub(crate) inputs: InputsArgs,
+    /// Write each output into a file of DIR, named like its input file, or by its number from 0; and what a task left in
+    /// /out into a directory beside it, NAME.out. DIR must be empty or not exist.
+    ///
+    /// With words in braces, as in 'DIR/{stem}.png', outputs have names of their own; see below.
+    #[arg(long, value_name = "DIR[/NAME]", conflicts_with = "json", help_heading = OUTPUTS)]
+    pub(crate) out: Option<PathBuf>,
+    /// Let --out write into a directory that is not empty. What is there under the names of this run's outputs goes.
+    #[arg(long, requires = "out", help_heading = OUTPUTS)]
+    pub(crate) force: bool,
+    /// Go on where an earlier run of the same command ended: inputs whose outputs are in DIR are not run again, those
+    /// that failed are.
+    #[arg(long, requires = "out", conflicts_with = "force", help_heading = OUTPUTS)]
+    pub(crate) resume: bool,
+    /// Begin each line of output with the input's line or file and a tab; with --json, as the key `input`.
+    #[arg(long, conflicts_with = "out", help_heading = OUTPUTS)]
+    pub(crate) tag: bool,
+    /// Have the workers sign what they report, and check that. Runs every task.
+    #[arg(long, requires = "json", help_heading = OUTPUTS)]
+    pub(crate) receipt: bool,
+    /// Print one JSON object a line, as results come.
+    #[arg(long, help_heading = OUTPUTS)]
+    pub(crate) json: bool,
+    /// What every task is given. It comes last: its headings would hold for what comes behind it.
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
 }
 
 const MAP_HELP: &str = "\
 Outputs of tasks that are done come on stdout in the order of the inputs, each
 ended by a newline; failures are told on stderr. Inputs are read as they are
-needed: a million lines need no more memory than ten thousand.
+needed: a million lines need no more memory than ten thousand. One that can't
+be read is a failed task.
+
+Words in braces, in the name of --out, in --input and in ARGS, differ by input:
+  {name}     the file's name, or what is behind the last slash of a line
+  {stem}     the same without its last extension
+  {ext}      that extension, without the dot
+  {dir}      what is before the last slash, `.` when there is none
+  {line}     the line, or the path of the file
+  {index}    the input's number, from 0
+{{name}} stands for {name} itself. Slashes make directories; an output never
+leaves DIR, and a second one of the same name is a failed task.
 
 --json prints, as results come, one object a line, with these keys:
   index      the input's number, from 0
+  input      with --tag: the line, or the path of the file
   outcome    done, failed, trapped, limit, invalid, cancelled, lost
              or expired
   exit_code  the task's own, null when it did not run to its end
@@ -197,7 +264,10 @@ Exit code: the number of failed tasks, at most 100; 125 for weft's own errors;
 Examples:
   weft map score.wasm --each-line words.txt > scores.txt
   seq 1000 | weft map sim.wasm --each-line - --json -- --steps 500
-  weft map convert.wasm --each-file photos/*.png --out small/ --retries 2";
+  weft map convert.wasm --each-file photos/*.png --out small/ --retries 2
+  weft map convert.wasm --each-file photos/*.png --out 'small/{stem}.webp' \\
+      --as-file --input '{dir}/{stem}.cfg:/in/cfg' -- -i '/in/{name}'
+  weft map grep.wasm --each-block 16MiB access.log --tag -- ' 500 '";
 
 #[cfg(test)]
 mod tests {

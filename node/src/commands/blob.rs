@@ -1,10 +1,10 @@
 //! `weft blob`: bytes into the node's store, and out of it.
 
-use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use weft_client::{Mesh, Output};
 
+use super::out::Out;
 use super::{Problem, sink, spool};
 use crate::cli::{BlobArgs, BlobWay};
 use crate::render::{print, print_json};
@@ -20,12 +20,7 @@ pub(crate) async fn blob(mesh: &Mesh, args: BlobArgs) -> Result<u8, Problem> {
 
 async fn put(mesh: &Mesh, file: &Path, json: bool) -> Result<(), Problem> {
     let blob = if file.as_os_str() == "-" {
-        let stdin = spool::read_stdin(mesh.data_dir()).await?;
-        match stdin.input() {
-            weft_client::Input::Bytes(bytes) => mesh.put_blob(bytes).await?,
-            weft_client::Input::File(path) => mesh.put_blob_file(&path).await?,
-            weft_client::Input::Blob { id, bytes } => weft_client::BlobRef { id, bytes },
-        }
+        mesh.put_blob_of(spool::read_stdin(mesh.data_dir()).await?).await?
     } else {
         mesh.put_blob_file(file).await?
     };
@@ -36,10 +31,6 @@ async fn get(mesh: &Mesh, id: String, output: Option<PathBuf>) -> Result<(), Pro
     match output {
         // Its length is not known, and not needed.
         Some(path) => sink::write_output(mesh, &Output::Blob { id, bytes: 0 }, &path).await,
-        None => {
-            let mut out = BufWriter::new(io::stdout());
-            sink::copy_blob(mesh, &id, &mut out).await?;
-            io::Write::flush(&mut out).map_err(Problem::Stdout)
-        }
+        None => sink::copy_blob(mesh, &id, &mut Out::stdout(None)).await,
     }
 }

@@ -1,26 +1,27 @@
-//! Where the inputs of `weft map` come from: the lines of a file or of stdin, or a list of files. Read no faster than
-//! they are taken, by a thread of their own, since a read may block.
+//! The inputs of `weft map` on their way to the node: read no faster than they are taken, by a thread of their own, since
+//! a read may block. Knows for each input under way what it is called, until its result comes.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use futures::stream::{self, Stream};
 use tokio::sync::{Semaphore, mpsc};
 use weft_client::Input;
 
 use super::Problem;
+use super::choice::Choice;
+use super::plan::{Label, Plan, Planned};
+use super::records::{Item, Items};
 use crate::render::Total;
 
-/// Longest line, in bytes; a longer one ends the input with an error.
-const LINE_BYTES_MAX: usize = 64 << 20;
-/// Lines handed over at once, where so many are there.
+/// Inputs handed over at once, where so many are there.
 const BATCH_MAX: usize = 256;
 /// Batches read ahead.
 const BATCHES_MAX: usize = 4;
-const READ_BYTES: usize = 256 << 10;
 
 /// What the reader and whoever takes the results know of one another.
 #[derive(Debug)]
@@ -30,88 +31,70 @@ pub(crate) struct Feed {
     given: AtomicU64,
     bytes_read: AtomicU64,
     bytes_total: Option<u64>,
+    /// How many there are, where they are counted before.
+    exactly: Option<u64>,
+    choice: Choice,
+    /// Inputs whose outputs an earlier run made.
+    kept: AtomicU64,
     /// All inputs were read.
     ended: AtomicBool,
     problem: Mutex<Option<Problem>>,
-    /// The files, when every input is one.
-    files: Vec<PathBuf>,
+    /// What the inputs under way are called, by their places; an input that is missing here has the number of its place
+    /// and no other name.
+    labels: Mutex<BTreeMap<u32, Label>>,
 }
 
-/// One source of inputs, not yet read from.
-#[derive(Debug)]
+/// Where inputs come from.
 pub(crate) enum Source {
-    /// The lines of a file, or of stdin.
-    Lines(Box<Lines>),
-    /// Whole files.
-    Files(Vec<PathBuf>),
+    /// One by one, of a file of so many bytes, if that is known.
+    Stream(Items, Option<u64>),
+    /// All at once, each planned and chosen; so many others were made by an earlier run.
+    Files(Vec<Planned>, u64),
 }
 
-/// A file to be cut into lines.
-pub(crate) struct Lines {
-    name: PathBuf,
-    bytes_total: Option<u64>,
-    reader: Box<dyn io::Read + Send>,
-}
-
-impl std::fmt::Debug for Lines {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lines").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Source {
-    /// The lines of that file, `-` for stdin.
-    pub(crate) fn lines(path: PathBuf) -> Result<Self, Problem> {
-        if path.as_os_str() == "-" {
-            let lines = Lines { name: "stdin".into(), bytes_total: None, reader: Box::new(io::stdin()) };
-            return Ok(Self::Lines(Box::new(lines)));
-        }
+/// Whole files as inputs; looks whether each is there, so that a wrong name costs no work.
+pub(crate) fn files(paths: Vec<PathBuf>) -> Result<Vec<Item>, Problem> {
+    let item = |(number, path): (usize, PathBuf)| {
         let unreadable = |source| Problem::File { action: "read", path: path.clone(), source };
-        let file = File::open(&path).map_err(unreadable)?;
-        let about = file.metadata().map_err(unreadable)?;
+        let about = std::fs::metadata(&path).map_err(unreadable)?;
         if about.is_dir() {
-            return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+            return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
         }
-        let bytes_total = about.is_file().then_some(about.len());
-        Ok(Self::Lines(Box::new(Lines { name: path, bytes_total, reader: Box::new(file) })))
-    }
-
-    /// Those files; looks whether each is there, so that a wrong name costs no work.
-    pub(crate) fn files(paths: Vec<PathBuf>) -> Result<Self, Problem> {
-        for path in &paths {
-            let unreadable = |source| Problem::File { action: "read", path: path.clone(), source };
-            let about = std::fs::metadata(path).map_err(unreadable)?;
-            if about.is_dir() {
-                return Err(unreadable(io::ErrorKind::IsADirectory.into()));
-            }
-        }
-        Ok(Self::Files(paths))
-    }
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let line = Bytes::copy_from_slice(path.as_os_str().as_bytes());
+        Ok(Item { number, line, input: Input::File(path), read_bytes: 0, has_next: true })
+    };
+    paths.into_iter().enumerate().map(item).collect()
 }
 
 impl Feed {
     /// Starts to read; at most `window` inputs are given out beyond those that [`Feed::release`] gave back.
     pub(crate) fn start(
         source: Source,
+        plan: Plan,
+        choice: Choice,
         window: Option<usize>,
     ) -> (Arc<Self>, impl Stream<Item = Input> + use<>) {
-        let (bytes_total, files) = match &source {
-            Source::Lines(lines) => (lines.bytes_total, Vec::new()),
-            Source::Files(paths) => (None, paths.clone()),
+        let (bytes_total, exactly, kept) = match &source {
+            Source::Stream(_, bytes) => (*bytes, None, 0),
+            Source::Files(files, kept) => (None, Some(files.len() as u64), *kept),
         };
         let feed = Arc::new(Self {
             window: window.map(Semaphore::new),
             given: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             bytes_total,
+            exactly,
+            choice,
+            kept: AtomicU64::new(kept),
             ended: AtomicBool::new(false),
             problem: Mutex::new(None),
-            files,
+            labels: Mutex::default(),
         });
         let (sender, batches) = mpsc::channel(BATCHES_MAX);
-        let reader = Arc::clone(&feed);
+        let reader = Reader { feed: Arc::clone(&feed), sender, place: 0, batch: Vec::new(), bytes: 0 };
         // Nobody waits for this thread: a read of stdin may last for ever. It ends with its channel or its input.
-        std::thread::spawn(move || reader.read(source, &sender));
+        std::thread::spawn(move || reader.run(source, plan));
         let state = Taken { feed: Arc::clone(&feed), batches, batch: Vec::new().into_iter() };
         (feed, stream::unfold(state, Taken::next))
     }
@@ -125,32 +108,30 @@ impl Feed {
 
     /// How many inputs there are, as far as that can be told.
     pub(crate) fn total(&self) -> Total {
-        if !self.files.is_empty() {
-            return Total::Exactly(self.files.len() as u64);
+        if let Some(exactly) = self.exactly {
+            return Total::Exactly(exactly);
         }
         let given = self.given.load(Ordering::Relaxed);
         if self.ended.load(Ordering::Acquire) {
             return Total::Exactly(given);
         }
         match (self.bytes_total, self.bytes_read.load(Ordering::Relaxed)) {
-            (Some(all), read) if read > 0 => Total::About(
-                u64::try_from(u128::from(given) * u128::from(all) / u128::from(read)).unwrap_or(given),
-            ),
+            (Some(all), read) if read > 0 => {
+                let about = u128::from(given) * u128::from(all) / u128::from(read);
+                Total::About(self.choice.count_of(u64::try_from(about).unwrap_or(given)))
+            }
             (Some(_) | None, _) => Total::Unknown,
         }
     }
 
-    /// What to call the task at that place.
-    pub(crate) fn name(&self, index: u32) -> String {
-        match self.file(index) {
-            Some(path) => format!("{} (task {index})", path.display()),
-            None => format!("task {index}"),
-        }
+    /// How many inputs were left out because an earlier run made their outputs.
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed)
     }
 
-    /// The input file of that task, if inputs are files.
-    pub(crate) fn file(&self, index: u32) -> Option<&Path> {
-        self.files.get(usize::try_from(index).ok()?).map(PathBuf::as_path)
+    /// What the input at that place is called; to be asked once, when its result is there.
+    pub(crate) fn take_label(&self, place: u32) -> Label {
+        self.labels().remove(&place).unwrap_or_else(|| Label::of(place))
     }
 
     /// Why the input ended early, if it did.
@@ -158,86 +139,111 @@ impl Feed {
         self.problem.lock().expect("nobody panics holding this lock").take()
     }
 
-    fn read(&self, source: Source, sender: &mpsc::Sender<Vec<Input>>) {
-        let ended = match source {
-            Source::Lines(lines) => self.read_lines(*lines, sender),
-            Source::Files(paths) => {
-                for batch in paths.chunks(BATCH_MAX) {
-                    let inputs = batch.iter().cloned().map(Input::File).collect();
-                    if !self.hand_over(inputs, 0, sender) {
-                        return;
-                    }
-                }
-                Ok(())
-            }
-        };
-        if let Err(problem) = ended {
-            *self.problem.lock().expect("nobody panics holding this lock") = Some(problem);
-        }
-        self.ended.store(true, Ordering::Release);
-    }
-
-    fn read_lines(&self, lines: Lines, sender: &mpsc::Sender<Vec<Input>>) -> Result<(), Problem> {
-        let Lines { name, bytes_total: _, reader } = lines;
-        let mut reader = BufReader::with_capacity(READ_BYTES, reader);
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        let mut number: u64 = 0;
-        loop {
-            number += 1;
-            let line = next_line(&mut reader).map_err(|source| Problem::File {
-                action: "read",
-                path: format!("{}, line {number}", name.display()).into(),
-                source,
-            });
-            let line = match line {
-                Ok(line) => line,
-                Err(problem) => {
-                    self.hand_over(batch, bytes, sender);
-                    return Err(problem);
-                }
-            };
-            let is_last = line.is_none();
-            if let Some((line, read)) = line {
-                bytes += read;
-                batch.push(Input::from(line));
-            }
-            // A line that came alone goes on alone: whoever types it waits for its result.
-            if is_last || batch.len() >= BATCH_MAX || !reader.buffer().contains(&b'\n') {
-                if !self.hand_over(std::mem::take(&mut batch), bytes, sender) {
-                    return Ok(());
-                }
-                bytes = 0;
-            }
-            if is_last {
-                return Ok(());
-            }
-        }
-    }
-
-    /// False when nobody takes inputs any more.
-    fn hand_over(&self, batch: Vec<Input>, bytes: u64, sender: &mpsc::Sender<Vec<Input>>) -> bool {
-        let count = batch.len() as u64;
-        let taken = batch.is_empty() || sender.blocking_send(batch).is_ok();
-        self.given.fetch_add(count, Ordering::Relaxed);
-        self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
-        taken
+    fn labels(&self) -> MutexGuard<'_, BTreeMap<u32, Label>> {
+        self.labels.lock().expect("nobody panics holding this lock")
     }
 }
 
-/// A line without its newline, and how many bytes were read for it; `None` at the end.
-fn next_line(reader: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, u64)>> {
-    let mut line = Vec::new();
-    let read = reader.by_ref().take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line)?;
-    if read == 0 {
-        return Ok(None);
+/// The reading end.
+struct Reader {
+    feed: Arc<Feed>,
+    sender: mpsc::Sender<Vec<Input>>,
+    /// The place of the next input.
+    place: u32,
+    batch: Vec<Input>,
+    /// Bytes that were read since the last batch.
+    bytes: u64,
+}
+
+/// Whether somebody still takes inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taker {
+    Waits,
+    Gone,
+}
+
+impl Reader {
+    fn run(mut self, source: Source, plan: Plan) {
+        let read = match source {
+            Source::Stream(items, _) => self.stream(items, plan),
+            Source::Files(files, _) => {
+                // The files are counted and cleared for already.
+                files.into_iter().try_for_each(|planned| match self.give(plan.tailored(planned), true) {
+                    Taker::Waits => Ok(()),
+                    Taker::Gone => Err(None),
+                })
+            }
+        };
+        self.hand_over();
+        if let Err(Some(problem)) = read {
+            *self.feed.problem.lock().expect("nobody panics holding this lock") = Some(problem);
+        }
+        self.feed.ended.store(true, Ordering::Release);
     }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    } else if read > LINE_BYTES_MAX {
-        return Err(io::Error::other(format!("longer than {} MiB; use --each-file", LINE_BYTES_MAX >> 20)));
+
+    /// Reads to the end, or to the first problem; `None` when nobody takes inputs any more.
+    fn stream(&mut self, items: Items, mut plan: Plan) -> Result<(), Option<Problem>> {
+        if self.feed.choice.shuf {
+            return self.by_lot(items, plan);
+        }
+        let mut left = self.feed.choice.limit.unwrap_or(u64::MAX);
+        for item in items {
+            let item = item?;
+            let has_next = item.has_next;
+            self.bytes += item.read_bytes;
+            let Some(mut planned) = self.planned(&mut plan, item)? else { continue };
+            plan.clear(&mut planned)?;
+            left -= 1;
+            if self.give(plan.tailored(planned), has_next && left > 0) == Taker::Gone {
+                return Err(None);
+            }
+            // Without a look at the next one, which somebody may not have typed yet.
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
-    Ok(Some((line, read as u64)))
+
+    fn by_lot(&mut self, items: Items, mut plan: Plan) -> Result<(), Option<Problem>> {
+        let choice = self.feed.choice;
+        let all = items.filter_map(|item| item.and_then(|item| self.planned(&mut plan, item)).transpose());
+        for mut planned in choice.draw(all)? {
+            plan.clear(&mut planned)?;
+            if self.give(plan.tailored(planned), true) == Taker::Gone {
+                return Err(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// What becomes of an input; nothing if an earlier run made its output.
+    fn planned(&self, plan: &mut Plan, item: Item) -> Result<Option<Planned>, Problem> {
+        let mut planned = plan.of_item(item)?;
+        let is_done = plan.is_done(&mut planned);
+        self.feed.kept.fetch_add(u64::from(is_done), Ordering::Relaxed);
+        Ok((!is_done).then_some(planned))
+    }
+
+    /// Gives an input out, with those before it when it is time to. One that came alone goes on alone: whoever types it
+    /// waits for its result.
+    fn give(&mut self, (input, label): (Input, Label), has_next: bool) -> Taker {
+        if label != Label::of(self.place) {
+            self.feed.labels().insert(self.place, label);
+        }
+        self.place += 1;
+        self.batch.push(input);
+        if has_next && self.batch.len() < BATCH_MAX { Taker::Waits } else { self.hand_over() }
+    }
+
+    fn hand_over(&mut self) -> Taker {
+        let batch = std::mem::take(&mut self.batch);
+        let count = batch.len() as u64;
+        let is_taken = batch.is_empty() || self.sender.blocking_send(batch).is_ok();
+        self.feed.given.fetch_add(count, Ordering::Relaxed);
+        self.feed.bytes_read.fetch_add(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+        if is_taken { Taker::Waits } else { Taker::Gone }
+    }
 }
 
 /// The taking end.
@@ -263,41 +269,60 @@ impl Taken {
 
 #[cfg(test)]
 mod tests {
+    use super::super::records::{Ends, items_of};
     use super::*;
     use futures::{FutureExt as _, StreamExt as _};
 
-    fn lines(text: &'static [u8]) -> Source {
-        let bytes_total = Some(text.len() as u64);
-        Source::Lines(Box::new(Lines { name: "test".into(), bytes_total, reader: Box::new(text) }))
+    fn start(
+        text: &'static [u8],
+        choice: Choice,
+        window: Option<usize>,
+    ) -> (Arc<Feed>, impl Stream<Item = Input>) {
+        let items = items_of("test".into(), Box::new(text), Ends::Line, None);
+        Feed::start(Source::Stream(items, Some(text.len() as u64)), Plan::default(), choice, window)
     }
 
     fn texts(inputs: Vec<Input>) -> Vec<String> {
         let text = |input| match input {
             Input::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-            Input::File(path) => path.display().to_string(),
-            Input::Blob { id, .. } => id,
+            other @ (Input::File(_)
+            | Input::Blob { .. }
+            | Input::Part(_)
+            | Input::Parcel(_)
+            | Input::Missing { .. }) => format!("{other:?}"),
         };
         inputs.into_iter().map(text).collect()
     }
 
     #[tokio::test]
-    async fn a_line_is_an_input_without_its_newline() {
-        let (feed, inputs) = Feed::start(lines(b"one\n\nthree\r\nlast"), None);
-        assert_eq!(texts(inputs.collect().await), ["one", "", "three\r", "last"]);
-        assert_eq!(feed.total(), Total::Exactly(4));
-        assert!(feed.take_problem().is_none());
+    async fn every_line_is_given_out() {
+        let (feed, inputs) = start(b"one\n\nthree", Choice::default(), None);
+        assert_eq!(texts(inputs.collect().await), ["one", "", "three"]);
+        assert_eq!(feed.total(), Total::Exactly(3));
+        assert!(feed.take_problem().is_none() && feed.labels().is_empty());
     }
 
     #[tokio::test]
     async fn no_line_no_input() {
-        let (feed, inputs) = Feed::start(lines(b""), None);
+        let (feed, inputs) = start(b"", Choice::default(), None);
         assert!(inputs.collect::<Vec<_>>().await.is_empty());
         assert_eq!(feed.total(), Total::Exactly(0));
     }
 
     #[tokio::test]
+    async fn a_limit_takes_the_first_and_a_lot_knows_their_numbers() {
+        let (feed, inputs) = start(b"1\n2\n3\n", Choice { shuf: false, limit: Some(2) }, None);
+        assert_eq!(texts(inputs.collect().await), ["1", "2"]);
+        assert_eq!(feed.total(), Total::Exactly(2));
+        let (feed, inputs) = start(b"0\n1\n2\n3\n", Choice { shuf: true, limit: None }, None);
+        for (place, text) in texts(inputs.collect().await).iter().enumerate() {
+            assert_eq!(feed.take_label(u32::try_from(place).unwrap()).number.to_string(), *text);
+        }
+    }
+
+    #[tokio::test]
     async fn the_window_holds_inputs_back() {
-        let (feed, inputs) = Feed::start(lines(b"1\n2\n3\n"), Some(2));
+        let (feed, inputs) = start(b"1\n2\n3\n", Choice::default(), Some(2));
         let mut inputs = Box::pin(inputs);
         assert!(inputs.next().await.is_some());
         assert!(inputs.next().await.is_some());
@@ -306,19 +331,9 @@ mod tests {
         assert_eq!(texts(vec![inputs.next().await.unwrap()]), ["3"]);
     }
 
-    #[tokio::test]
-    async fn an_endless_line_is_refused() {
-        let reader = Box::new(io::repeat(b'x'));
-        let source = Source::Lines(Box::new(Lines { name: "test".into(), bytes_total: None, reader }));
-        let (feed, inputs) = Feed::start(source, None);
-        assert!(inputs.collect::<Vec<_>>().await.is_empty());
-        let text = feed.take_problem().unwrap().to_string();
-        assert!(text.contains("line 1: longer than 64 MiB"), "{text}");
-    }
-
     #[test]
     fn a_missing_file_is_refused_before_anything_runs() {
-        let text = Source::files(vec!["/nonexistent/x".into()]).unwrap_err().to_string();
+        let text = files(vec!["/nonexistent/x".into()]).unwrap_err().to_string();
         assert!(
             text.starts_with("cannot read /nonexistent/x: No such file") && text.ends_with("check the path"),
             "{text}"

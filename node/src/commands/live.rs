@@ -1,21 +1,24 @@
 //! What a task prints, shown while it runs. Some of it may never come (the result has all), and a second attempt prints
 //! from the beginning again: so it is counted and hashed, and shown once.
 
-use std::io::{self, Write};
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use weft_client::{Mesh, Output, Printed, Stream};
 
 use super::Problem;
+use super::out::Out;
 use crate::render::say;
 
 /// Both streams of one task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Live {
     output: Shown,
     errors: Shown,
+    stdout: Out,
+    stderr: Out,
 }
 
 /// What was shown of one stream.
@@ -33,13 +36,23 @@ struct Shown {
 }
 
 impl Live {
+    /// Nothing was shown yet.
+    pub(crate) fn new() -> Self {
+        let (output, errors) = (Shown::default(), Shown::default());
+        Self { output, errors, stdout: Out::stdout(None), stderr: Out::stderr() }
+    }
+
     /// Shows what is new in it.
-    pub(crate) fn take(&mut self, printed: &Printed) -> Result<(), Problem> {
+    pub(crate) async fn take(&mut self, printed: &Printed) -> Result<(), Problem> {
         match printed.stream {
-            Stream::Output => self.output.take(printed, &mut io::stdout()).map_err(Problem::Stdout),
+            Stream::Output => {
+                self.stdout.put(self.output.news(printed)).await?;
+                self.stdout.all().await
+            }
             Stream::Errors => {
                 // A stderr that is gone takes no words, and that is no reason to lose the output.
-                drop(self.errors.take(printed, &mut io::stderr()));
+                drop(self.stderr.put(self.errors.news(printed)).await);
+                drop(self.stderr.all().await);
                 Ok(())
             }
         }
@@ -53,45 +66,47 @@ impl Live {
         errors: &Output,
         was_stopped: bool,
     ) -> Result<(), Problem> {
-        let told = self.errors.finish(mesh, errors, "stderr", was_stopped, io::stderr()).await;
+        let told = self.errors.finish(mesh, errors, "stderr", was_stopped, &mut self.stderr).await;
         if let Err(Problem::Client(error)) = told {
             say(&format!("the task's stderr is lost: {error}"));
         }
-        self.output.finish(mesh, output, "stdout", was_stopped, io::stdout()).await
+        self.output.finish(mesh, output, "stdout", was_stopped, &mut self.stdout).await
     }
 }
 
 impl Shown {
-    fn take(&mut self, printed: &Printed, out: &mut impl Write) -> io::Result<()> {
+    /// The part of what was printed that is to be shown now; it counts as shown from here on.
+    fn news<'a>(&mut self, printed: &'a Printed) -> &'a [u8] {
         let Printed { index: _, attempt, stream: _, offset, bytes } = printed;
         if *attempt > self.attempt {
             (self.attempt, self.seen, self.waits) = (*attempt, 0, false);
             self.seen_hash = blake3::Hasher::new();
         }
         if *attempt < self.attempt || self.waits {
-            return Ok(());
+            return &[];
         }
         if *offset != self.seen {
             self.waits = true;
-            return Ok(());
+            return &[];
         }
         let old =
             usize::try_from(self.bytes.saturating_sub(self.seen)).unwrap_or(usize::MAX).min(bytes.len());
         let (old, new) = bytes.split_at(old);
         self.seen_hash.update(old);
         self.seen += old.len() as u64;
-        if !new.is_empty() && self.seen_hash.finalize() == self.hash.finalize() {
-            out.write_all(new)?;
-            out.flush()?;
-            for hash in [&mut self.hash, &mut self.seen_hash] {
-                hash.update(new);
-            }
-            self.seen += new.len() as u64;
-            self.bytes = self.seen;
-        } else if !new.is_empty() {
-            self.waits = true;
+        if new.is_empty() {
+            return &[];
         }
-        Ok(())
+        if self.seen_hash.finalize() != self.hash.finalize() {
+            self.waits = true;
+            return &[];
+        }
+        for hash in [&mut self.hash, &mut self.seen_hash] {
+            hash.update(new);
+        }
+        self.seen += new.len() as u64;
+        self.bytes = self.seen;
+        new
     }
 
     async fn finish(
@@ -100,13 +115,13 @@ impl Shown {
         all: &Output,
         name: &str,
         was_stopped: bool,
-        out: impl Write + Send + Unpin,
+        out: &mut Out,
     ) -> Result<(), Problem> {
         if was_stopped && all.bytes_len() < self.bytes {
             return Ok(());
         }
         let (skip, expected) = (self.bytes, self.hash.finalize());
-        let mut rest = Rest { out, skip, expected, hash: blake3::Hasher::new(), end: None };
+        let mut rest = Rest { out, skip, expected, hash: blake3::Hasher::new(), differs: false };
         if rest.copy(mesh, all).await? {
             return Ok(());
         }
@@ -118,72 +133,70 @@ impl Shown {
 }
 
 /// Writes what comes behind the part that was shown, if that part is the same.
-struct Rest<W> {
-    out: W,
+struct Rest<'a> {
+    out: &'a mut Out,
     /// Bytes still to be skipped.
     skip: u64,
     /// The hash of all that is skipped.
     expected: blake3::Hash,
     hash: blake3::Hasher,
-    end: Option<End>,
+    differs: bool,
 }
 
-/// Why the copying ended early.
-enum End {
-    Differs,
-    Failed(io::Error),
-}
-
-impl<W: Write + Send + Unpin> Rest<W> {
+impl Rest<'_> {
     /// False when what was shown is not how it begins; nothing was written then.
     async fn copy(&mut self, mesh: &Mesh, all: &Output) -> Result<bool, Problem> {
-        self.end = None;
+        self.differs = false;
         let copied = match all {
             Output::Inline(bytes) => {
-                self.take(bytes).and_then(|()| self.out.flush()).map_err(Problem::Stdout)
+                let written = self.write_all(bytes).await;
+                written.and(self.flush().await).map_err(Problem::Stdout)
             }
             Output::Blob { id, .. } => {
                 mesh.get_blob_to(id, self).await.map(|_bytes| ()).map_err(Problem::from)
             }
         };
-        match self.end.take() {
-            Some(End::Differs) => Ok(false),
-            Some(End::Failed(error)) => Err(Problem::Stdout(error)),
+        if self.differs {
+            return Ok(false);
+        }
+        match self.out.take_failure() {
+            Some(error) => Err(Problem::Stdout(error)),
             // Shorter than what was shown.
             None => copied.map(|()| self.skip == 0),
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// How many of these bytes are still of the part that was shown; they count as seen.
+    fn old(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let old = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-        let (old, new) = bytes.split_at(old);
-        let was_skipping = self.skip > 0;
-        self.hash.update(old);
-        self.skip -= old.len() as u64;
-        if was_skipping && self.skip == 0 && self.hash.finalize() != self.expected {
-            self.end = Some(End::Differs);
+        if old == 0 {
+            return Ok(0);
+        }
+        self.hash.update(bytes.get(..old).unwrap_or_default());
+        self.skip -= old as u64;
+        if self.skip == 0 && self.hash.finalize() != self.expected {
+            self.differs = true;
             return Err(io::Error::other("it differs"));
         }
-        self.out.write_all(new).map_err(|error| {
-            let kind = error.kind();
-            self.end = Some(End::Failed(error));
-            kind.into()
-        })
+        Ok(old)
     }
 }
 
-/// Writes block: there is nothing else to do meanwhile but to let the node wait.
-impl<W: Write + Send + Unpin> AsyncWrite for Rest<W> {
-    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.get_mut().take(bytes).map(|()| bytes.len()))
+impl AsyncWrite for Rest<'_> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        match this.old(bytes)? {
+            0 => Poll::Ready(ready!(Pin::new(&mut *this.out).poll_write(cx, bytes))),
+            old => Poll::Ready(Ok(old)),
+        }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.get_mut().out.flush())
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().out).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().out).poll_flush(cx)
     }
 }
 
@@ -198,22 +211,18 @@ mod tests {
             let bytes = text.as_bytes().to_vec().into();
             let printed =
                 Printed { index: 0, attempt: *attempt, stream: Stream::Output, offset: *offset, bytes };
-            shown.take(&printed, &mut out).unwrap();
+            out.extend_from_slice(shown.news(&printed));
         }
         (String::from_utf8(out).unwrap(), shown)
     }
 
     /// What the result adds to them, and whether it begins like them.
     fn rest(shown: &Shown, all: &str) -> (String, bool) {
-        let mut rest = Rest {
-            out: Vec::new(),
-            skip: shown.bytes,
-            expected: shown.hash.finalize(),
-            hash: blake3::Hasher::new(),
-            end: None,
-        };
-        let same = rest.take(all.as_bytes()).is_ok() && rest.skip == 0;
-        (String::from_utf8(rest.out).unwrap(), same)
+        let (skip, expected) = (shown.bytes, shown.hash.finalize());
+        let mut out = Out::stdout(None);
+        let mut rest = Rest { out: &mut out, skip, expected, hash: blake3::Hasher::new(), differs: false };
+        let Ok(old) = rest.old(all.as_bytes()) else { return (String::new(), false) };
+        (all.get(old..).unwrap().to_owned(), rest.skip == 0)
     }
 
     #[test]

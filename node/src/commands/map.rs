@@ -1,19 +1,27 @@
-//! `weft map`: one task per line or per file. Inputs flow out and results flow in at the same time, both bounded.
+//! `weft map`: one task per line, block or file. Inputs flow out and results flow in at the same time, both bounded.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use weft_client::{Map, Mesh, Outcome, TaskResult};
 
-use super::feed::{Feed, Source};
+use super::choice::Choice;
+use super::feed::{self, Feed, Source};
+use super::interrupt::Interrupt;
+use super::out::Out;
+use super::outdir::{Earlier, OutDir, Unwritten};
+use super::plan::{Label, OutSpec, Plan, Planned};
+use super::records::{Ends, Opened, RECORD_BYTES_MAX};
 use super::sink::Sink;
+use super::stage::StageWatch;
+use super::tailor::Tailor;
+use super::template::Word;
 use super::{Problem, outcome, receipt, task_of};
-use crate::cli::MapArgs;
+use crate::cli::{InputsArgs, MapArgs};
 use crate::render::{Progress, say};
 
 /// Results that may wait for one before them, and so the inputs under way when the order is kept.
@@ -25,40 +33,132 @@ const FAILED_MAX: u64 = 100;
 /// Distinct workers counted for the last line.
 const WORKERS_MAX: usize = 4096;
 const TICK: Duration = Duration::from_millis(200);
-/// How long a cancelled job's node is waited for.
+/// How long a cancelled job's node is waited for, and then the reader of what came before.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
+const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs the job; the exit code is the number of failed tasks.
 pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
-    let MapArgs { module, each_line, each_file, task, out, receipt, json, args } = args;
+    let MapArgs { module, inputs, mut task, out, force, resume, tag, receipt, json, mut args } = args;
+    let max_failures = task.policy.max_failures.map(u64::from);
+    // A function has no arguments and files, its own or others; that is said where the task is made.
+    let is_command = task.function.is_none();
+    let tailor = is_command.then(|| Tailor::take(&mut task, &mut args, inputs.as_file)).flatten();
     let task = task_of(&module, task, args)?;
     let task = if receipt { task.receipts() } else { task };
-    let sink = match out {
-        Some(dir) => Sink::files(dir, &each_file)?,
-        None if json => Sink::lines(),
-        None => Sink::ordered(),
-    };
-    let source = match each_line {
-        Some(path) => Source::lines(path)?,
-        None => Source::files(each_file)?,
-    };
+    let task = if tailor.is_some() { task.parcels() } else { task };
+    let out = out.as_deref().map(OutSpec::parse).transpose()?;
+    let plan = Plan::new(out, tailor, tag);
+    let (inputs, choice) = inputs_of(inputs, &plan)?;
+    let interrupt = Interrupt::listen()?;
     let mesh = Mesh::connect_in(data_dir).await?;
-    let (feed, inputs) = Feed::start(source, sink.is_ordered().then_some(WINDOW));
+    let earlier = match (force, resume) {
+        (true, _) => Earlier::Replace,
+        (false, true) => Earlier::Keep,
+        (false, false) => Earlier::Refuse,
+    };
+    let dir = plan.out.as_ref().map(|out| OutDir::open(out.dir.clone(), earlier)).transpose()?;
+    let plan = plan.into_dir(dir.map(Arc::new));
+    let source = match inputs {
+        Inputs::Stream(source) => source,
+        Inputs::Files(files) => chosen(files, &plan, choice)?,
+    };
+    let window = (plan.dir.is_none() && !json).then_some(WINDOW);
+    let dir = plan.dir.clone();
+    let (feed, inputs) = Feed::start(source, plan, choice, window);
     let results = mesh.map(&task, inputs).await?;
+    say(&format!("job {}", results.job()));
     let progress = Progress::new(results.job());
-    let to_terminal = std::io::stdout().is_terminal();
+    let stage = Some(StageWatch::start(&mesh, results.job()));
+    let out = || Out::stdout(progress.bar().filter(|_| std::io::stdout().is_terminal()));
+    let sink = match dir {
+        Some(dir) => Sink::Files(dir),
+        None if json => Sink::Lines(out()),
+        None => Sink::ordered(out()),
+    };
     let session = Session {
         mesh,
         feed,
         sink,
         progress,
+        stage,
         workers: BTreeSet::new(),
         quiet: json,
         receipts: receipt,
         left_files: 0,
-        to_terminal,
+        max_failures,
+        gave_up: false,
     };
-    session.run(results).await
+    Box::pin(session.run(results, &interrupt)).await
+}
+
+/// Inputs before the directory for outputs is open.
+enum Inputs {
+    Stream(Source),
+    Files(Vec<Planned>),
+}
+
+/// What the command line says about inputs, looked at as far as that costs no work.
+fn inputs_of(given: InputsArgs, plan: &Plan) -> Result<(Inputs, Choice), Problem> {
+    let InputsArgs { each_line, each_file, each_block, as_file: _, jsonl, nul, shuf, limit } = given;
+    let choice = Choice { shuf, limit };
+    let ends = match (jsonl, nul) {
+        (_, true) => Ends::Nul,
+        (true, false) => Ends::JsonLine,
+        (false, false) => Ends::Line,
+    };
+    let (path, block) = match (each_line, each_block.as_slice()) {
+        (Some(path), _) => (path, None),
+        (None, [size, path]) => (path.into(), Some(block_bytes(size)?)),
+        (None, _) => return Ok((Inputs::Files(plan.of_files(feed::files(each_file)?)?), choice)),
+    };
+    if block.is_some() && plan.has(Word::Line) {
+        return Err(Problem::Usage(String::from(
+            "a block has no {line}; {index} is its number, {name} the file's name",
+        )));
+    }
+    let opened = Opened::open(path)?;
+    let bytes_total = opened.bytes_total;
+    if let Some(bytes) = block.filter(|bytes| bytes_total.is_none() && *bytes > RECORD_BYTES_MAX as u64) {
+        return Err(Problem::Usage(format!(
+            "--each-block: a block of {bytes} bytes from {}, which is no plain file, would have to be kept in memory; \
+             at most {} MiB",
+            opened.name.display(),
+            RECORD_BYTES_MAX >> 20
+        )));
+    }
+    Ok((Inputs::Stream(Source::Stream(opened.items(ends, block), bytes_total)), choice))
+}
+
+fn block_bytes(size: &std::ffi::OsStr) -> Result<u64, Problem> {
+    let parsed = weft_node::settings::parse_bytes(&size.to_string_lossy());
+    let bytes = parsed.map_err(|error| {
+        Problem::Usage(format!("--each-block: {error}; a size and a file, such as 16MiB big.log"))
+    })?;
+    if bytes == 0 {
+        return Err(Problem::Usage(String::from("--each-block: a block of no bytes; such as 16MiB")));
+    }
+    Ok(bytes)
+}
+
+/// The files that run, in their order; what an earlier run left under the names of their outputs is gone then, unless
+/// they are kept.
+fn chosen(files: Vec<Planned>, plan: &Plan, choice: Choice) -> Result<Source, Problem> {
+    let all = files.len();
+    let mut left: Vec<Planned> = Vec::with_capacity(all);
+    for mut file in files {
+        if !plan.is_done(&mut file) {
+            left.push(file);
+        }
+    }
+    let kept = (all - left.len()) as u64;
+    if choice.shuf {
+        left = choice.draw(left.into_iter().map(Ok))?;
+    } else {
+        left.truncate(usize::try_from(choice.count_of(left.len() as u64)).unwrap_or(usize::MAX));
+    }
+    left.iter_mut().try_for_each(|file| plan.clear(file))?;
+    Ok(Source::Files(left, kept))
 }
 
 /// One job under way.
@@ -67,6 +167,8 @@ struct Session {
     feed: Arc<Feed>,
     sink: Sink,
     progress: Progress,
+    /// Until the first result.
+    stage: Option<StageWatch>,
     workers: BTreeSet<String>,
     /// Failures are in the data already.
     quiet: bool,
@@ -74,45 +176,61 @@ struct Session {
     receipts: bool,
     /// Tasks that left files which nobody takes.
     left_files: u64,
-    /// Stdout is a terminal.
-    to_terminal: bool,
+    /// With more failed tasks the job is cancelled.
+    max_failures: Option<u64>,
+    /// It was cancelled for that.
+    gave_up: bool,
 }
 
 impl Session {
-    async fn run(mut self, mut results: Map) -> Result<u8, Problem> {
-        let mut interrupt = pin!(tokio::signal::ctrl_c());
+    async fn run(mut self, mut results: Map, interrupt: &Interrupt) -> Result<u8, Problem> {
+        // Whatever is under way when the interrupt comes is dropped, a write that waits for its reader too.
+        let ended = tokio::select! {
+            biased;
+            () = interrupt.came() => None,
+            ended = self.drive(&mut results) => Some(ended),
+        };
+        match ended {
+            Some(ended) => ended.and_then(|()| self.end()),
+            None => self.interrupted(&results).await,
+        }
+    }
+
+    /// Takes results until there are no more, and gives them out.
+    async fn drive(&mut self, results: &mut Map) -> Result<(), Problem> {
         let mut clock = tokio::time::interval(TICK);
         loop {
             // What is there already is taken without a pause; only a wait gives the reader what it has so far.
             if let Some(item) = results.next().now_or_never() {
                 let Some(item) = item else { break };
                 self.take(item?).await?;
+                self.give_up(results).await?;
                 continue;
             }
-            self.show()?;
+            if !self.sink.is_flushed() {
+                self.sink.flush().await?;
+            }
             tokio::select! {
                 item = results.next() => {
                     let Some(item) = item else { break };
                     self.take(item?).await?;
+                    self.give_up(results).await?;
                 }
-                _ = clock.tick() => self.progress.tick(self.feed.total()),
-                _ = &mut interrupt => return self.interrupted(&results).await,
+                _ = clock.tick() => {
+                    self.progress.at(self.stage.as_ref().and_then(StageWatch::text));
+                    self.progress.tick(self.feed.total());
+                }
             }
         }
-        self.end()
-    }
-
-    /// Gives what was taken to the reader; the bar makes way where both share a terminal.
-    fn show(&mut self) -> Result<(), Problem> {
-        if self.sink.is_flushed() {
-            return Ok(());
-        }
-        if self.to_terminal { self.progress.aside(|| self.sink.flush()) } else { self.sink.flush() }
+        self.sink.flush().await
     }
 
     async fn take(&mut self, result: TaskResult) -> Result<(), Problem> {
-        self.progress.count(result.is_done(), result.memo);
-        if self.receipts && result.outcome != Outcome::Cancelled {
+        self.stage = None;
+        let place = result.index;
+        let label = self.feed.take_label(place);
+        let result = TaskResult { index: label.number, ..result };
+        if self.receipts && result.worker.is_some() && result.outcome != Outcome::Cancelled {
             receipt::of_result(&result, true)?;
         }
         self.left_files += u64::from(self.sink.is_ordered() && result.archive.bytes_len() > 0);
@@ -122,40 +240,84 @@ impl Session {
         {
             self.workers.insert(worker.clone());
         }
-        if !result.is_done() && !self.quiet {
-            self.complain(&result);
+        let (is_done, was_known) = (result.is_done(), result.memo);
+        if result.outcome == Outcome::Cancelled {
+            self.progress.count_cancelled();
+        } else if !is_done {
+            self.progress.count(false, was_known);
+            self.complain(&result, &label).await;
         }
-        self.sink.take(&self.mesh, &self.feed, result).await
+        let written = self.sink.take(&self.mesh, &self.feed, place, &label, result).await;
+        match written {
+            Ok(()) if is_done => self.progress.count(true, was_known),
+            Ok(()) => {}
+            Err(Unwritten::This(reason)) => {
+                self.progress.count(false, was_known);
+                self.tell(|| format!("{}: {reason}", label.shown()));
+            }
+            Err(Unwritten::All(problem)) => return Err(problem),
+        }
+        Ok(())
     }
 
-    fn complain(&self, result: &TaskResult) {
-        let failed = self.progress.failed();
-        if failed <= COMPLAINTS_MAX && result.outcome != Outcome::Cancelled {
-            let text = outcome::complaint(result, &self.feed.name(result.index));
-            self.progress.aside(|| say(&text));
+    async fn complain(&self, result: &TaskResult, label: &Label) {
+        if self.quiet || self.progress.failed() > COMPLAINTS_MAX + 1 {
+            return;
         }
-        if failed == COMPLAINTS_MAX + 1 {
+        let text = outcome::complaint(&self.mesh, result, &label.shown()).await;
+        self.tell(|| text);
+    }
+
+    /// Says what became of the task that failed last.
+    fn tell(&self, text: impl FnOnce() -> String) {
+        let failed = self.progress.failed();
+        if self.quiet {
+            return;
+        }
+        if failed <= COMPLAINTS_MAX {
+            self.progress.aside(|| say(&text()));
+        } else if failed == COMPLAINTS_MAX + 1 {
             self.progress.aside(|| say("more tasks failed; --json tells about each of them"));
         }
     }
 
-    fn end(mut self) -> Result<u8, Problem> {
-        self.sink.flush()?;
-        let failed = self.progress.failed();
+    /// Cancels the job once too many tasks failed. The node counts too, but not the inputs that could not be read.
+    async fn give_up(&mut self, results: &Map) -> Result<(), Problem> {
+        let most = self.max_failures.unwrap_or(u64::MAX);
+        if self.gave_up || self.progress.failed() <= most {
+            return Ok(());
+        }
+        self.gave_up = true;
+        Ok(results.cancel().await?)
+    }
+
+    fn end(self) -> Result<u8, Problem> {
+        let (failed, cancelled) = (self.progress.failed(), self.progress.cancelled());
         self.progress.finish(self.workers.len());
+        if self.gave_up {
+            let most = self.max_failures.unwrap_or_default();
+            say(&format!(
+                "more than {most} tasks failed, so that the rest was cancelled; see --max-failures"
+            ));
+        } else if cancelled > 0 {
+            say("the job was cancelled from outside, as by `weft cancel`");
+        }
         if self.left_files > 0 {
             say(&format!("{} tasks left files in /out: --out DIR takes them", self.left_files));
         }
+        if self.feed.kept() > 0 {
+            say(&format!("{} outputs were there already and were kept, see --resume", self.feed.kept()));
+        }
         match self.feed.take_problem() {
             Some(problem) => Err(problem),
-            None => Ok(u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX)),
+            None => Ok(u8::try_from((failed + cancelled).min(FAILED_MAX)).unwrap_or(u8::MAX)),
         }
     }
 
     async fn interrupted(mut self, results: &Map) -> Result<u8, Problem> {
         // The node hears of it by the closing connection too, should this take too long.
         drop(tokio::time::timeout(CANCEL_WAIT, results.cancel()).await);
-        self.sink.flush()?;
+        drop(tokio::time::timeout(FLUSH_WAIT, self.sink.flush()).await);
         self.progress.finish(self.workers.len());
         Err(Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job())))
     }

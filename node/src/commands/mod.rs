@@ -3,22 +3,33 @@
 mod bench;
 mod blob;
 mod cancel;
+mod choice;
 mod demo;
 mod feed;
 mod init;
+mod interrupt;
 mod jobs;
 mod join;
 mod live;
 mod map;
 mod node;
+mod out;
 mod outcome;
+mod outdir;
+mod outname;
 mod peers;
+mod plan;
 mod receipt;
+mod records;
 mod run;
 mod sink;
 mod spool;
+mod stage;
 mod status;
+mod tailor;
 mod task;
+mod telling;
+mod template;
 mod why;
 
 use std::collections::BTreeMap;
@@ -152,7 +163,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Join(args) => join::join(&resolve_dir(data_dir)?, &args),
         Verb::Node(args) => node::node(data_dir, *args).await,
         Verb::Run(args) => Box::pin(run::run(&resolve_dir(data_dir)?, *args)).await,
-        Verb::Map(args) => map::map(&resolve_dir(data_dir)?, *args).await,
+        Verb::Map(args) => Box::pin(map::map(&resolve_dir(data_dir)?, *args)).await,
         Verb::Peers(args) => peers::peers(&connect(data_dir).await?, &args).await,
         Verb::Status(args) => status::status(&connect(data_dir).await?, &args).await,
         Verb::Jobs(args) => jobs::jobs(&connect(data_dir).await?, &args).await,

@@ -1,15 +1,19 @@
 //! One ended task for scripts and people: its JSON, its exit code, its words.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use weft_client::{Failure, LimitKind, Outcome, Output, Receipt, TaskResult, Usage, Verified};
+use weft_client::{Failure, LimitKind, Mesh, Outcome, Output, Receipt, TaskResult, Usage, Verified};
 
-/// Longest part of a task's standard error that is quoted in a line about it, in characters.
-const QUOTE_MAX: usize = 200;
+use super::telling::telling;
+
+/// Longest standard error that is looked through for a line to quote, in bytes.
+const QUOTED_BYTES_MAX: u64 = 1 << 20;
 
 /// A task's result, one JSON object.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct ResultLine<'a> {
     index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<&'a str>,
     outcome: &'static str,
     exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +60,7 @@ impl<'a> ResultLine<'a> {
         } = result;
         Self {
             index: *index,
+            input: None,
             outcome: outcome.word(),
             exit_code: result.exit_code(),
             reason: reason(outcome),
@@ -70,6 +75,11 @@ impl<'a> ResultLine<'a> {
             receipt: receipt.as_ref(),
             verified: verified.as_ref(),
         }
+    }
+
+    /// The same, with what the input is called.
+    pub(crate) fn with_input(self, input: Option<&'a str>) -> Self {
+        Self { input, ..self }
     }
 }
 
@@ -112,7 +122,11 @@ pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
         Outcome::Limit { which, limit: _ } => match which {
             LimitKind::Time | LimitKind::Fuel => 124,
             LimitKind::Memory => 137,
-            LimitKind::Output | LimitKind::Errors | LimitKind::Files | LimitKind::Other => super::EXIT_OWN,
+            LimitKind::Output
+            | LimitKind::Errors
+            | LimitKind::Files
+            | LimitKind::FilesCount
+            | LimitKind::Other => super::EXIT_OWN,
         },
         Outcome::Invalid { .. } | Outcome::Lost { .. } | Outcome::Skipped { .. } => super::EXIT_OWN,
         Outcome::Expired { .. } => 124,
@@ -124,13 +138,10 @@ pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
 pub(crate) fn words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done | Outcome::Failed(_) | Outcome::Trapped { .. } => outcome.to_string(),
-        Outcome::Limit { which: LimitKind::Time, limit } => format!("was stopped, {limit}; see --timeout"),
-        Outcome::Limit { which: LimitKind::Memory, limit } => format!("was stopped, {limit}; see --memory"),
-        Outcome::Limit { which: LimitKind::Files, limit } => {
-            format!("was stopped, {limit}; see --files-limit")
-        }
-        Outcome::Limit { which: LimitKind::Fuel, limit } => format!("was stopped, {limit}; see --fuel"),
-        Outcome::Limit { which: _, limit } => format!("was stopped, {limit}"),
+        Outcome::Limit { which, limit } => match flag_of(*which) {
+            Some(flag) => format!("was stopped, {limit}; see {flag}"),
+            None => format!("was stopped, {limit}"),
+        },
         Outcome::Invalid { reason } => format!("can't run: {reason}"),
         Outcome::Cancelled => String::from("was cancelled"),
         Outcome::Lost { reason } => format!("was lost: {reason}"),
@@ -139,20 +150,32 @@ pub(crate) fn words(outcome: &Outcome) -> String {
     }
 }
 
-/// What to say about a task that did not end as done, with the last line of its standard error; `named` is its input.
-pub(crate) fn complaint(result: &TaskResult, named: &str) -> String {
+/// The flag of `weft run` and `weft map` that moves this limit; what is `Other` says itself what to do.
+fn flag_of(limit: LimitKind) -> Option<&'static str> {
+    match limit {
+        LimitKind::Time => Some("--timeout"),
+        LimitKind::Memory => Some("--memory"),
+        LimitKind::Fuel => Some("--fuel"),
+        LimitKind::Output => Some("--output-limit"),
+        LimitKind::Errors => Some("--errors-limit"),
+        LimitKind::Files => Some("--files-limit"),
+        LimitKind::FilesCount => Some("--files-count"),
+        LimitKind::Other => None,
+    }
+}
+
+/// What to say about a task that did not end as done, with the line of its standard error that says why; `named` is its
+/// input.
+pub(crate) async fn complaint(mesh: &Mesh, result: &TaskResult, named: &str) -> String {
     let quote = match &result.errors {
-        Output::Inline(bytes) => last_line(bytes),
-        Output::Blob { id, .. } => Some(format!("its stderr is blob {id}")),
+        Output::Blob { id, bytes } if *bytes > QUOTED_BYTES_MAX => Some(format!("its stderr is blob {id}")),
+        // Without it the rest can be said all the same.
+        errors @ (Output::Inline(_) | Output::Blob { .. }) => {
+            errors.fetch(mesh).await.ok().and_then(|bytes| telling(&bytes))
+        }
     };
     let quote = quote.map(|text| format!(": {text}")).unwrap_or_default();
     format!("{named} {}{quote}", words(&result.outcome))
-}
-
-fn last_line(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(QUOTE_MAX).collect())
 }
 
 #[cfg(test)]
@@ -200,9 +223,21 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_quotes_the_last_words() {
-        let failed =
-            result(Outcome::Failed(Failure::Exit { exit_code: 2 }), b"", b"warming up\nno such key\n\n");
-        assert_eq!(complaint(&failed, "task 7"), "task 7 failed with exit code 2: no such key");
+    fn the_sentence_of_each_limit_names_a_flag_that_exists() {
+        use clap::CommandFactory as _;
+        let cli = crate::cli::Cli::command();
+        for verb in ["run", "map"] {
+            let verb = cli.get_subcommands().find(|found| found.get_name() == verb).unwrap();
+            for which in LimitKind::ALL {
+                let limit = Outcome::Limit { which, limit: "the bound".into() };
+                let said = words(&limit);
+                let Some((_, flag)) = said.split_once("; see --") else {
+                    assert_eq!((which, said.as_str()), (LimitKind::Other, "was stopped, the bound"));
+                    continue;
+                };
+                let mut flags = verb.get_arguments().filter_map(clap::Arg::get_long);
+                assert!(flags.any(|found| found == flag), "{verb}: no --{flag}", verb = verb.get_name());
+            }
+        }
     }
 }

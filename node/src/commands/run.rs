@@ -7,10 +7,12 @@ use std::time::Duration;
 use weft_client::api::TaskState;
 use weft_client::{Existing, Input, Mesh, Outcome, Task, TaskResult, Told};
 
+use super::interrupt::Interrupt;
 use super::live::Live;
+use super::out::Out;
 use super::outcome::{self, ResultLine};
-use super::spool::{self, Stdin};
-use super::{Problem, receipt, task_of};
+use super::why::at_work;
+use super::{Problem, receipt, spool, task_of};
 use crate::cli::RunArgs;
 use crate::render;
 
@@ -19,6 +21,15 @@ const EXPLAIN_AFTER: Duration = Duration::from_secs(3);
 
 /// Runs the task and returns the exit code that speaks of it.
 pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
+    let interrupt = Interrupt::listen()?;
+    // Whatever the interrupt finds under way is dropped, which cancels the task if it has not ended.
+    tokio::select! {
+        code = Box::pin(run_to_its_end(data_dir, args)) => code,
+        () = interrupt.came() => Err(Problem::Interrupted("interrupted; the task is cancelled".into())),
+    }
+}
+
+async fn run_to_its_end(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     let RunArgs { module, task, stdin, out, force, receipt, json, args } = args;
     if let Some(dir) = &out {
         check_empty(dir, force)?;
@@ -27,20 +38,11 @@ pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     let task = if receipt { task.receipts() } else { task };
     let task = if json { task } else { task.streamed() };
     let mesh = Mesh::connect_in(data_dir).await?;
-    let mut live = Live::default();
-    let work = async {
-        let stdin = stdin_of(stdin, data_dir).await?;
-        let result = result_of(&mesh, &task, stdin.input(), &mut live).await?;
-        drop(stdin);
-        Ok(result)
-    };
-    // Whatever the interrupt finds under way is dropped, which cancels the task.
-    let result = tokio::select! {
-        result = work => result,
-        _ = tokio::signal::ctrl_c() => Err(Problem::Interrupted("interrupted; the task is cancelled".into())),
-    }?;
+    let mut live = Live::new();
+    let stdin = stdin_of(stdin, data_dir).await?;
+    let result = result_of(&mesh, &task, stdin, &mut live).await?;
     if json {
-        print_line(&result)?;
+        print_line(&result).await?;
     } else {
         Box::pin(show(&mesh, &result, live)).await?;
         // The receipt says it in full.
@@ -74,18 +76,18 @@ fn check_empty(dir: &Path, force: bool) -> Result<(), Problem> {
 async fn result_of(mesh: &Mesh, task: &Task, input: Input, live: &mut Live) -> Result<TaskResult, Problem> {
     let mut told = mesh.map(task, futures::stream::iter([input])).await?;
     let job = told.job().to_owned();
-    let mut next = match tokio::time::timeout(EXPLAIN_AFTER, told.next_told()).await {
-        Ok(first) => first,
-        Err(_late) => {
-            explain(mesh, &job).await;
-            told.next_told().await
+    let mut said = None;
+    let mut next = loop {
+        match tokio::time::timeout(EXPLAIN_AFTER, told.next_told()).await {
+            Ok(first) => break first,
+            Err(_late) => explain(mesh, &job, &mut said).await,
         }
     };
     let mut ended = None;
     // The job's end comes behind its result; to leave before it would look like giving up.
     while let Some(event) = next {
         match event? {
-            Told::Printed(printed) => live.take(&printed)?,
+            Told::Printed(printed) => live.take(&printed).await?,
             Told::Ended(result) => ended = Some(*result),
         }
         next = told.next_told().await;
@@ -93,19 +95,29 @@ async fn result_of(mesh: &Mesh, task: &Task, input: Input, live: &mut Live) -> R
     ended.ok_or_else(|| Problem::Failed(format!("job {job} ended without a result; see the log of the node")))
 }
 
-async fn explain(mesh: &Mesh, job: &str) {
+/// Says where the task is, unless that was said already. What a worker is at is for people who watch.
+async fn explain(mesh: &Mesh, job: &str, said: &mut Option<String>) {
     // This is a kindness: whether it can be answered changes nothing.
-    if let Ok(why) = mesh.why(job, Some(0)).await
-        && matches!(why.task, TaskState::Queued { .. })
-    {
-        render::say(&format!("no node has taken the task yet; `weft why {}` says why", render::short(job)));
+    let Ok(why) = mesh.why(job, Some(0)).await else { return };
+    let text = match &why.task {
+        TaskState::Queued { .. } => {
+            Some(format!("no node has taken the task yet; `weft why {}` says why", render::short(job)))
+        }
+        task if io::stderr().is_terminal() => at_work(task).map(|at| format!("the task: {at}")),
+        _ => None,
+    };
+    if text.is_some() && text != *said {
+        text.iter().for_each(|text| render::say(text));
+        *said = text;
     }
 }
 
-fn print_line(result: &TaskResult) -> Result<(), Problem> {
+async fn print_line(result: &TaskResult) -> Result<(), Problem> {
     let line =
         serde_json::to_string(&ResultLine::of(result)).map_err(|error| Problem::Failed(error.to_string()))?;
-    render::print(&format!("{line}\n"))
+    let mut out = Out::stdout(None);
+    out.put(format!("{line}\n").as_bytes()).await?;
+    out.all().await
 }
 
 /// Shows what was not shown while the task ran, and how it ended where that is not plain.
@@ -164,10 +176,10 @@ fn is_plain_exit(result: &TaskResult) -> bool {
     matches!(result.outcome, Outcome::Failed(weft_client::Failure::Exit { .. }))
 }
 
-async fn stdin_of(given: Option<PathBuf>, data_dir: &Path) -> Result<Stdin, Problem> {
+async fn stdin_of(given: Option<PathBuf>, data_dir: &Path) -> Result<Input, Problem> {
     match given {
-        Some(path) if path.as_os_str() != "-" => Ok(Input::File(path).into()),
-        None if io::stdin().is_terminal() => Ok(Input::default().into()),
+        Some(path) if path.as_os_str() != "-" => Ok(Input::File(path)),
+        None if io::stdin().is_terminal() => Ok(Input::default()),
         Some(_) | None => spool::read_stdin(data_dir).await,
     }
 }

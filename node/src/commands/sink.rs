@@ -1,22 +1,25 @@
 //! Where the results of `weft map` go: stdout in the order of the inputs, a file each, or a JSON line each as they
 //! come. The order costs a buffer, whose bound is the feed's window.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
-use std::io::{self, BufWriter, Stdout, Write as _};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::AsyncWrite;
-use weft_client::{Existing, Mesh, Output, TaskResult};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use weft_client::{Mesh, Output, TaskResult};
 
 use super::Problem;
 use super::feed::Feed;
+use super::out::Out;
 use super::outcome::ResultLine;
+use super::outdir::{OutDir, Unwritten};
+use super::plan::Label;
 
-const STDOUT_BYTES: usize = 256 << 10;
+/// Output that is tagged at once, in bytes.
+const TAGGED_BYTES: usize = 4 << 10;
 
 /// One way to give results out.
 #[derive(Debug)]
@@ -24,48 +27,25 @@ pub(crate) enum Sink {
     /// Outputs on stdout, in order.
     Ordered(Ordered),
     /// Outputs into files of that directory, and what a task left in `/out` into a directory beside each.
-    Files(PathBuf),
+    Files(Arc<OutDir>),
     /// JSON lines on stdout, in no order.
-    Lines(BufWriter<Stdout>),
+    Lines(Out),
 }
 
 /// Results that wait for those before them.
 #[derive(Debug)]
 pub(crate) struct Ordered {
-    out: BufWriter<Stdout>,
-    /// The next index to be written.
+    out: Out,
+    /// The next place to be written.
     next: u32,
-    /// Never more than the feed's window.
-    early: BTreeMap<u32, TaskResult>,
+    /// With their tags, by their places. Never more than the feed's window.
+    early: BTreeMap<u32, (TaskResult, Option<String>)>,
 }
 
 impl Sink {
     /// Stdout, in order.
-    pub(crate) fn ordered() -> Self {
-        Self::Ordered(Ordered { out: stdout(), next: 0, early: BTreeMap::new() })
-    }
-
-    /// JSON lines.
-    pub(crate) fn lines() -> Self {
-        Self::Lines(stdout())
-    }
-
-    /// A directory, made when it is missing. Two input files of one name would write one output: that is refused.
-    pub(crate) fn files(dir: PathBuf, inputs: &[PathBuf]) -> Result<Self, Problem> {
-        let mut names = BTreeSet::new();
-        for input in inputs {
-            let beside = files_name(file_name(input));
-            if !names.insert(file_name(input).to_owned()) || !names.insert(beside) {
-                let name = file_name(input).to_string_lossy().into_owned();
-                let text = format!(
-                    "--out: two inputs are called {name}: rename one, or map them into two directories"
-                );
-                return Err(Problem::Usage(text));
-            }
-        }
-        let made = std::fs::create_dir_all(&dir);
-        made.map_err(|source| Problem::File { action: "make", path: dir.clone(), source })?;
-        Ok(Self::Files(dir))
+    pub(crate) fn ordered(out: Out) -> Self {
+        Self::Ordered(Ordered { out, next: 0, early: BTreeMap::new() })
     }
 
     /// Whether results are held back until those before them came.
@@ -73,56 +53,59 @@ impl Sink {
         matches!(self, Self::Ordered(_))
     }
 
-    /// Gives out one result, and those that waited for it.
+    /// Gives out one result, and those that waited for it. `place` is that of its input among all that were given to
+    /// the node.
+    ///
+    /// # Errors
+    /// When this output, or any, can't be written.
     pub(crate) async fn take(
         &mut self,
         mesh: &Mesh,
-        feed: &Arc<Feed>,
+        feed: &Feed,
+        place: u32,
+        label: &Label,
         result: TaskResult,
-    ) -> Result<(), Problem> {
-        match self {
-            Self::Ordered(ordered) => ordered.take(mesh, feed, result).await,
-            Self::Files(dir) if result.is_done() => {
-                let name = match feed.file(result.index) {
-                    Some(input) => file_name(input).to_owned(),
-                    None => OsString::from(result.index.to_string()),
-                };
-                write_output(mesh, &result.output, &dir.join(&name)).await?;
-                if result.archive.bytes_len() > 0 {
-                    result.unpack(mesh, &dir.join(files_name(&name)), Existing::Replace).await?;
-                }
-                Ok(())
+    ) -> Result<(), Unwritten> {
+        match (self, &label.out) {
+            (Self::Ordered(ordered), _) => {
+                Ok(ordered.take(mesh, feed, place, result, label.tag.clone()).await?)
             }
-            Self::Files(_) => Ok(()),
-            Self::Lines(out) => write_line(out, &result),
+            (Self::Files(dir), Some(name)) if result.is_done() => dir.write(mesh, &result, name).await,
+            (Self::Files(_), _) => Ok(()),
+            (Self::Lines(out), _) => Ok(write_line(out, &result, label.tag.as_deref()).await?),
         }
     }
 
     /// Whether its reader has everything that can be given out.
     pub(crate) fn is_flushed(&self) -> bool {
         match self {
-            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => out.buffer().is_empty(),
+            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => out.is_flushed(),
             Self::Files(_) => true,
         }
     }
 
     /// Gives everything that was taken to its reader.
-    pub(crate) fn flush(&mut self) -> Result<(), Problem> {
+    pub(crate) async fn flush(&mut self) -> Result<(), Problem> {
         match self {
-            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => {
-                out.flush().map_err(Problem::Stdout)
-            }
+            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => out.all().await,
             Self::Files(_) => Ok(()),
         }
     }
 }
 
 impl Ordered {
-    async fn take(&mut self, mesh: &Mesh, feed: &Arc<Feed>, result: TaskResult) -> Result<(), Problem> {
-        self.early.insert(result.index, result);
+    async fn take(
+        &mut self,
+        mesh: &Mesh,
+        feed: &Feed,
+        place: u32,
+        result: TaskResult,
+        tag: Option<String>,
+    ) -> Result<(), Problem> {
+        self.early.insert(place, (result, tag));
         let before = self.next;
-        while let Some(result) = self.early.remove(&self.next) {
-            self.write(mesh, &result).await?;
+        while let Some((result, tag)) = self.early.remove(&self.next) {
+            self.write(mesh, &result, tag).await?;
             self.next += 1;
         }
         feed.release(usize::try_from(self.next - before).unwrap_or(usize::MAX));
@@ -130,109 +113,107 @@ impl Ordered {
     }
 
     /// The output of a task that is done, ended by a newline. Of the others there is nothing to show.
-    async fn write(&mut self, mesh: &Mesh, result: &TaskResult) -> Result<(), Problem> {
+    async fn write(&mut self, mesh: &Mesh, result: &TaskResult, tag: Option<String>) -> Result<(), Problem> {
         if !result.is_done() {
             return Ok(());
         }
-        match &result.output {
-            Output::Inline(bytes) => {
-                let newline: &[u8] = if bytes.last() == Some(&b'\n') { b"" } else { b"\n" };
-                self.out.write_all(bytes).and_then(|()| self.out.write_all(newline)).map_err(Problem::Stdout)
-            }
-            Output::Blob { id, .. } => {
-                let last = copy_blob(mesh, id, &mut self.out).await?;
-                let newline: &[u8] = if last == Some(b'\n') { b"" } else { b"\n" };
-                self.out.write_all(newline).map_err(Problem::Stdout)
+        match tag {
+            None => write_whole(mesh, &result.output, &mut self.out).await?,
+            Some(tag) => {
+                let mut tagged = Tagged { out: &mut self.out, tag: format!("{tag}\t"), at_start: true };
+                let written = match &result.output {
+                    Output::Inline(bytes) => tagged.write_all(bytes).await.map_err(Problem::Stdout),
+                    Output::Blob { id, .. } => {
+                        mesh.get_blob_to(id, &mut tagged).await.map(|_bytes| ()).map_err(Problem::from)
+                    }
+                };
+                let nothing_yet = result.output.bytes_len() == 0;
+                if nothing_yet {
+                    self.out.put(format!("{tag}\t").as_bytes()).await?;
+                }
+                whole(written, &mut self.out)?;
             }
         }
+        let is_ended = result.output.bytes_len() > 0 && self.out.last() == Some(b'\n');
+        if is_ended { Ok(()) } else { self.out.put(b"\n").await }
     }
 }
 
-fn stdout() -> BufWriter<Stdout> {
-    BufWriter::with_capacity(STDOUT_BYTES, io::stdout())
+async fn write_whole(mesh: &Mesh, output: &Output, out: &mut Out) -> Result<(), Problem> {
+    match output {
+        Output::Inline(bytes) => out.put(bytes).await,
+        Output::Blob { id, .. } => copy_blob(mesh, id, out).await,
+    }
 }
 
-fn file_name(path: &Path) -> &OsStr {
-    path.file_name().unwrap_or(OsStr::new("output"))
+async fn write_line(out: &mut Out, result: &TaskResult, input: Option<&str>) -> Result<(), Problem> {
+    let line = serde_json::to_vec(&ResultLine::of(result).with_input(input));
+    let mut line = line.map_err(|error| Problem::Stdout(error.into()))?;
+    line.push(b'\n');
+    out.put(&line).await
 }
 
-/// What is beside an output: what its task left in `/out`.
-fn files_name(name: &OsStr) -> OsString {
-    let mut name = name.to_owned();
-    name.push(".out");
-    name
+/// A blob on stdout.
+pub(crate) async fn copy_blob(mesh: &Mesh, id: &str, out: &mut Out) -> Result<(), Problem> {
+    let copied = mesh.get_blob_to(id, out).await.map(|_bytes| ()).map_err(Problem::from);
+    whole(copied, out)
 }
 
-fn write_line(out: &mut BufWriter<Stdout>, result: &TaskResult) -> Result<(), Problem> {
-    serde_json::to_writer(&mut *out, &ResultLine::of(result))
-        .map_err(io::Error::from)
-        .and_then(|()| out.write_all(b"\n"))
-        .map_err(Problem::Stdout)
-}
-
-/// A blob on stdout; returns its last byte.
-pub(crate) async fn copy_blob(
-    mesh: &Mesh,
-    id: &str,
-    out: &mut BufWriter<Stdout>,
-) -> Result<Option<u8>, Problem> {
-    let mut pipe = Pipe { out, last: None, failed: None };
-    let copied = mesh.get_blob_to(id, &mut pipe).await;
-    match (pipe.failed.take(), copied) {
-        (Some(error), _) => Err(Problem::Stdout(error)),
-        (None, Err(error)) => Err(error.into()),
-        (None, Ok(_bytes)) => Ok(pipe.last),
+/// What became of copying: a stdout that is gone is nobody else's fault.
+fn whole(copied: Result<(), Problem>, out: &mut Out) -> Result<(), Problem> {
+    match out.take_failure() {
+        Some(error) => Err(Problem::Stdout(error)),
+        None => copied,
     }
 }
 
 /// Writes an output into a file, which appears whole or not at all.
 pub(crate) async fn write_output(mesh: &Mesh, output: &Output, path: &Path) -> Result<(), Problem> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
     let failed = |source| Problem::File { action: "write", path: path.to_owned(), source };
-    let written = match output {
-        Output::Inline(bytes) => std::fs::write(&part, bytes).map_err(failed),
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let part = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(failed)?;
+    match output {
+        Output::Inline(bytes) => std::fs::write(part.path(), bytes).map_err(failed)?,
         Output::Blob { id, .. } => {
-            let mut file = tokio::fs::File::create(&part).await.map_err(failed)?;
-            mesh.get_blob_to(id, &mut file).await.map(|_bytes| ()).map_err(Problem::from)
+            let file = part.as_file().try_clone().map_err(failed)?;
+            mesh.get_blob_to(id, &mut tokio::fs::File::from_std(file)).await?;
         }
-    };
-    let moved = written.and_then(|()| std::fs::rename(&part, path).map_err(failed));
-    if moved.is_err() {
-        drop(std::fs::remove_file(&part));
     }
-    moved
+    part.persist(path).map(drop).map_err(|error| failed(error.error))
 }
 
-/// Stdout as the client wants it. Writes block: there is nothing else to do meanwhile but to let the node wait.
-struct Pipe<'a> {
-    out: &'a mut BufWriter<Stdout>,
-    last: Option<u8>,
-    failed: Option<io::Error>,
+/// Puts a tag before each line.
+struct Tagged<'a> {
+    out: &'a mut Out,
+    tag: String,
+    at_start: bool,
 }
 
-impl AsyncWrite for Pipe<'_> {
-    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let pipe = self.get_mut();
-        Poll::Ready(match pipe.out.write(bytes) {
-            Ok(written) => {
-                pipe.last = bytes.get(..written).and_then(|bytes| bytes.last().copied()).or(pipe.last);
-                Ok(written)
+impl AsyncWrite for Tagged<'_> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { out, tag, at_start } = self.get_mut();
+        let piece = bytes.get(..TAGGED_BYTES).unwrap_or(bytes);
+        let mut tagged = Vec::with_capacity(piece.len() + tag.len());
+        let mut starts = *at_start;
+        for line in piece.split_inclusive(|byte| *byte == b'\n') {
+            if starts {
+                tagged.extend_from_slice(tag.as_bytes());
             }
-            Err(error) => {
-                let kind = error.kind();
-                pipe.failed = Some(error);
-                Err(kind.into())
-            }
-        })
+            tagged.extend_from_slice(line);
+            starts = line.last() == Some(&b'\n');
+        }
+        // It takes all or waits.
+        ready!(Pin::new(&mut **out).poll_write(cx, &tagged))?;
+        *at_start = starts;
+        Poll::Ready(Ok(piece.len()))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().out).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
     }
 }

@@ -22,6 +22,9 @@ pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Resu
         memory,
         input,
         files_limit,
+        files_count,
+        output_limit,
+        errors_limit,
         fuel,
         portable,
         impure,
@@ -49,6 +52,9 @@ pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Resu
     let task = or(task, timeout, Task::timeout);
     let task = or(task, memory, Task::memory_bytes);
     let task = or(task, files_limit, Task::files_bytes);
+    let task = or(task, files_count, Task::files_count);
+    let task = or(task, output_limit, Task::output_bytes);
+    let task = or(task, errors_limit, Task::errors_bytes);
     let task = or(task, fuel, Task::fuel);
     let task = or(task, class, Task::class);
     let task = or(task, slots, Task::slots);

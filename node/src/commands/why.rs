@@ -60,12 +60,14 @@ fn place(task: &api::TaskState) -> String {
         api::TaskState::Queued { before } => {
             format!("waits for a worker, {before} tasks of its job before it")
         }
-        api::TaskState::Leased { worker, attempt, since_ms, paused } => {
+        api::TaskState::Leased { worker, name, attempt, since_ms, paused, progress } => {
             let paused = if *paused { ", paused for a task of a higher class" } else { "" };
-            format!("held by {} for {}, attempt {attempt}{paused}", short(worker), millis(*since_ms))
+            let at = stage(progress.as_deref());
+            let (who, since) = (who(worker, name), millis(*since_ms));
+            format!("{at} {who}, which has had it for {since}, attempt {attempt}{paused}")
         }
-        api::TaskState::Fetching { worker } => {
-            format!("ended on {}; its output is on the way here", short(worker))
+        api::TaskState::Fetching { worker, name } => {
+            format!("ended on {}; its output is on the way here", who(worker, name))
         }
         api::TaskState::Ended => String::from("ended"),
         api::TaskState::Cancelled => String::from("cancelled"),
@@ -85,6 +87,39 @@ fn place(task: &api::TaskState) -> String {
     }
 }
 
+/// What the worker of a task is at with it, as `compiling on anna`; `None` while none has it.
+pub(crate) fn at_work(task: &api::TaskState) -> Option<String> {
+    match task {
+        api::TaskState::Leased { worker, name, progress, .. } => {
+            let name = if name.is_empty() { short(worker) } else { clean(name) };
+            Some(format!("{} {name}", stage(progress.as_deref())))
+        }
+        api::TaskState::Fetching { .. }
+        | api::TaskState::Queued { .. }
+        | api::TaskState::Ended
+        | api::TaskState::Cancelled
+        | api::TaskState::NotBefore { .. }
+        | api::TaskState::Delayed { .. }
+        | api::TaskState::Expired
+        | api::TaskState::After { .. } => None,
+    }
+}
+
+fn stage(progress: Option<&str>) -> &'static str {
+    match progress {
+        Some("fetching") => "its module or input is on the way to",
+        Some("waiting") => "waits for a slot of",
+        Some("compiling") => "its module is being compiled on",
+        Some("running") => "runs on",
+        Some(_) | None => "held by",
+    }
+}
+
+/// A node by its name and its id.
+fn who(id: &str, name: &str) -> String {
+    if name.is_empty() { short(id) } else { format!("{name} ({})", short(id)) }
+}
+
 fn words(said: &api::Said) -> (String, String) {
     let empty = String::new;
     match said {
@@ -99,6 +134,29 @@ fn words(said: &api::Said) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_that_a_worker_has_is_told_by_the_workers_name_and_what_it_is_at() {
+        let leased = |progress: Option<&str>, name: &str| api::TaskState::Leased {
+            worker: "ae44a7b8ff00".into(),
+            name: name.into(),
+            attempt: 1,
+            since_ms: 12_000,
+            paused: false,
+            progress: progress.map(String::from),
+        };
+        assert_eq!(
+            place(&leased(Some("compiling"), "bert")),
+            "its module is being compiled on bert (ae44a7b8), which has had it for 12 s, attempt 1"
+        );
+        assert_eq!(
+            at_work(&leased(Some("compiling"), "bert")).unwrap(),
+            "its module is being compiled on bert"
+        );
+        assert_eq!(at_work(&leased(Some("running"), "")).unwrap(), "runs on ae44a7b8");
+        assert!(place(&leased(None, "bert")).starts_with("held by bert (ae44a7b8), "));
+        assert_eq!(at_work(&api::TaskState::Queued { before: 0 }), None);
+    }
 
     #[test]
     fn a_task_is_named_by_job_and_number() {

@@ -239,7 +239,8 @@ fn check_tiles(inputs: &[Vec<u8>], tiles: &[Vec<u8>]) -> Result<(), DemoError> {
     }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let slots = u32::try_from(threads).unwrap_or(1);
-    let sandbox = Sandbox::new(SandboxConfig { cache_dir: None, slots, memory_max_bytes: 1 << 30 });
+    let sandbox =
+        Sandbox::new(SandboxConfig { slots, memory_max_bytes: 1 << 30, ..SandboxConfig::default() });
     let sandbox = sandbox.map_err(|error| DemoError::Reference(error.to_string()))?;
     let next = AtomicUsize::new(0);
     let check = || loop {

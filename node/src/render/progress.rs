@@ -35,9 +35,12 @@ pub(crate) struct Progress {
     told: Instant,
     done: u64,
     failed: u64,
+    cancelled: u64,
     /// Of those that are done, how many were known before.
     known: u64,
     explained: bool,
+    /// What the first task waits for, if a worker has it.
+    stage: Option<String>,
 }
 
 impl Progress {
@@ -52,8 +55,10 @@ impl Progress {
             told: now,
             done: 0,
             failed: 0,
+            cancelled: 0,
             known: 0,
             explained: false,
+            stage: None,
         };
         progress.set_message();
         progress
@@ -66,9 +71,29 @@ impl Progress {
         self.failed += u64::from(!is_done);
     }
 
-    /// Tasks that did not end as done.
+    /// Counts one task that was cancelled.
+    pub(crate) fn count_cancelled(&mut self) {
+        self.cancelled += 1;
+    }
+
+    /// Tasks that ended neither as done nor as cancelled.
     pub(crate) fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// Notes what the first task waits for.
+    pub(crate) fn at(&mut self, stage: Option<String>) {
+        self.stage = stage;
+    }
+
+    /// Tasks that were cancelled.
+    pub(crate) fn cancelled(&self) -> u64 {
+        self.cancelled
+    }
+
+    /// The bar, for whoever writes to its terminal from another thread.
+    pub(crate) fn bar(&self) -> Option<ProgressBar> {
+        self.bar.clone()
     }
 
     /// Shows where the job is; called several times a second.
@@ -107,8 +132,10 @@ impl Progress {
         let tasks = if self.ended() == 1 { "1 task".into() } else { format!("{} tasks", self.ended()) };
         let nodes = if workers == 1 { "1 node".into() } else { format!("{workers} nodes") };
         let known = if self.known == 0 { String::new() } else { format!(", {} from memory", self.known) };
+        let cancelled =
+            if self.cancelled == 0 { String::new() } else { format!(", {} cancelled", self.cancelled) };
         say(&format!(
-            "{tasks}: {} done, {} failed{known}, in {} ({}) on {nodes}",
+            "{tasks}: {} done, {} failed{cancelled}{known}, in {} ({}) on {nodes}",
             self.done,
             self.failed,
             super::micros(self.elapsed_us()),
@@ -117,7 +144,7 @@ impl Progress {
     }
 
     fn ended(&self) -> u64 {
-        self.done + self.failed
+        self.done + self.failed + self.cancelled
     }
 
     fn elapsed_us(&self) -> u64 {
@@ -129,14 +156,18 @@ impl Progress {
             return;
         };
         bar.set_message(match (self.ended(), self.failed) {
-            (0, _) => String::from("waiting for the first result"),
+            (0, _) => match &self.stage {
+                Some(stage) => format!("waiting for the first result: {stage}"),
+                None => String::from("waiting for the first result"),
+            },
             (_, 0) => String::from("tasks done"),
             (_, failed) => format!("tasks ended, {failed} failed"),
         });
     }
 
     fn explanation(&self) -> String {
-        format!("no result yet; `weft why {}` says what they wait for", super::short(&self.job))
+        let stage = self.stage.as_ref().map(|stage| format!(": {stage}")).unwrap_or_default();
+        format!("no result yet{stage}; `weft why {}` says what they wait for", super::short(&self.job))
     }
 
     fn tick_plain(&mut self, total: Total) {

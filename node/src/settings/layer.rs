@@ -41,6 +41,10 @@ pub struct Flags {
     /// Most memory of one task, such as 512MiB [default: 1GiB, or the machine's memory divided by the slots].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Longest module whose tasks are taken, up to 512MiB. A long one takes minutes to compile, and memory of up to 64
+    /// times its length [default: 64MiB].
+    #[arg(long, value_name = "SIZE")]
+    pub module_limit: Option<String>,
     /// Tell the mesh something about this machine; tasks ask for it with --need. May be repeated.
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub labels: Vec<String>,
@@ -77,6 +81,7 @@ pub(super) struct Layer {
     pub(super) slots: Option<u32>,
     pub(super) slot_kind: Option<String>,
     pub(super) memory: Option<String>,
+    pub(super) module_limit: Option<String>,
     pub(super) labels: Option<Vec<String>>,
     pub(super) class_min: Option<String>,
     pub(super) accept: Option<Vec<String>>,
@@ -100,6 +105,7 @@ impl Layer {
             slots: self.slots.or(below.slots),
             slot_kind: self.slot_kind.or(below.slot_kind),
             memory: self.memory.or(below.memory),
+            module_limit: self.module_limit.or(below.module_limit),
             labels: self.labels.or(below.labels),
             class_min: self.class_min.or(below.class_min),
             accept,
@@ -125,6 +131,7 @@ impl Layer {
             slots: slots.transpose()?,
             slot_kind: environment("WEFT_SLOT_KIND"),
             memory: environment("WEFT_MEMORY"),
+            module_limit: environment("WEFT_MODULE_LIMIT"),
             labels: list("WEFT_LABEL"),
             class_min: environment("WEFT_CLASS_MIN"),
             accept: list("WEFT_ACCEPT"),
@@ -148,6 +155,7 @@ impl From<Flags> for Layer {
             slots,
             slot_kind,
             memory,
+            module_limit,
             labels,
             class_min,
             accept,
@@ -165,6 +173,7 @@ impl From<Flags> for Layer {
             slots,
             slot_kind,
             memory,
+            module_limit,
             labels: list(labels),
             class_min,
             accept: list(accept),
@@ -212,6 +221,8 @@ struct File {
     #[serde(rename = "slot-kind")]
     slot_kind: Option<String>,
     memory: Option<Size>,
+    #[serde(rename = "module-limit")]
+    module_limit: Option<Size>,
     labels: Option<std::collections::BTreeMap<String, String>>,
     #[serde(rename = "class-min")]
     class_min: Option<String>,
@@ -276,6 +287,7 @@ impl From<File> for Layer {
             slots,
             slot_kind,
             memory,
+            module_limit,
             labels,
             class_min,
             accept,
@@ -295,6 +307,7 @@ impl From<File> for Layer {
             slots,
             slot_kind,
             memory: memory.map(Size::into_text),
+            module_limit: module_limit.map(Size::into_text),
             labels: labels.map(pairs),
             class_min,
             accept: accept.map(OneOrMany::into_vec),

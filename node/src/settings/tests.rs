@@ -17,7 +17,7 @@ fn refusal(flags: Flags) -> String {
 #[test]
 fn flags_beat_environment_beats_file_beats_defaults() {
     let dir = tempfile::tempdir().unwrap();
-    let file = "name = 'file'\nslots = 2\nmemory = '64MiB'\nstore = 33554432\n[labels]\nrack = '1'\n";
+    let file = "name = 'file'\nslots = 2\nmemory = '64MiB'\nmodule-limit = '128MiB'\nstore = 33554432\n[labels]\nrack = '1'\n";
     std::fs::write(dir.path().join("weft.toml"), file).unwrap();
     let environment = |name: &str| match name {
         "WEFT_NAME" => Some(String::from("environment")),
@@ -31,6 +31,7 @@ fn flags_beat_environment_beats_file_beats_defaults() {
     assert_eq!(settings.slots, 3);
     assert_eq!(settings.labels, [("rack".into(), "2".into()), ("gpu".into(), "no".into())]);
     assert_eq!(settings.memory_bytes, 64 << 20);
+    assert_eq!(settings.module_bytes, 128 << 20);
     assert_eq!(settings.store_bytes, 32 << 20);
     assert_eq!(settings.api.to_string(), "127.0.0.1:0");
     assert!(settings.mdns);

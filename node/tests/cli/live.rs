@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use crate::{DEADLINE, finish, kill, module, poll, run, run_with, weft};
 
 /// A node in a process of its own; killed when dropped.
-struct RunningNode {
+pub(crate) struct RunningNode {
     child: Child,
     dir: tempfile::TempDir,
     lines: mpsc::Receiver<String>,
@@ -17,7 +17,7 @@ struct RunningNode {
 
 impl RunningNode {
     /// Starts one and waits until it listens.
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), args)
     }
 
@@ -38,12 +38,12 @@ impl RunningNode {
         node
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Its oldest job.
-    fn job(&self) -> Option<serde_json::Value> {
+    pub(crate) fn job(&self) -> Option<serde_json::Value> {
         run(self.path(), &["jobs", "--json"]).well().json().as_array()?.first().cloned()
     }
 

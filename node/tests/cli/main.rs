@@ -1,8 +1,9 @@
-//! The binary `weft` from outside: its words, its exit codes, its files. `offline` needs no node, `live` runs real
-//! ones on loopback.
+//! The binary `weft` from outside: its words, its exit codes, its files. `offline` needs no node, `live` and `maps`
+//! run real ones on loopback.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod live;
+mod maps;
 mod offline;
 
 use std::io::Write as _;

@@ -20,7 +20,8 @@ const HELP: [(&str, &str); 13] = [
     (
         "map",
         "--each-line --each-file --out --json --retries --fn --need 100 --backoff 1s..600s --give-up \
-         --max-failures --no-backup",
+         --max-failures --no-backup --each-block --jsonl --nul --shuf --limit --as-file --force --resume --tag \
+         {name} {stem} {ext} {dir} {line} {index} {{name}}",
     ),
     ("peers", "--json"),
     ("status", "--json"),
@@ -117,6 +118,16 @@ fn wrong_inputs_are_refused_before_anything_runs() {
     let out = format!("{folder}/out");
     let twice = run(dir.path(), &["map", &lines, "--each-file", &first, &second, "--out", &out]);
     twice.refused(125, &["two inputs are called same"]);
+    for (args, word) in [
+        (&["--each-block", "some", &first][..], "--each-block: "),
+        (&["--each-block", "0", &first], "a block of no bytes"),
+        (&["--each-block", "1GiB", "-"], "at most 64 MiB"),
+        (&["--each-block", "1MiB", &first, "--out", "{line}"], "a block has no {line}"),
+        (&["--each-line", &first, "--out", "o/{nmae}"], "{nmae} stands for nothing"),
+        (&["--each-line", &first, "--fn", "f", "--", "{line}"], "--fn calls a function"),
+    ] {
+        run(dir.path(), &[&["map", &lines][..], args].concat()).refused(125, &[word]);
+    }
     let echo = module("echo");
     run(dir.path(), &["run", &echo, "--fn", "echo", "--", "arg"]).refused(125, &["--fn", "only its input"]);
 }

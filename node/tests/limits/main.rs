@@ -22,7 +22,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("node/exec/src/module.rs", "*", "length of an error text"),
     ("node/exec/src/run.rs", "ERROR_TEXT_MAX", "length of an error text; the whole is in stderr"),
     ("node/exec/src/vfs/archive.rs", "QUOTED_MAX", "length of an error text"),
-    ("node/src/commands/outcome.rs", "QUOTE_MAX", "length of an error text"),
+    ("node/src/commands/telling.rs", "QUOTE_MAX", "length of an error text"),
     ("node/exec/src/pool/process.rs", "ROUNDS_MAX", "rounds of one turn; the next turn goes on"),
     ("node/exec/src/slot/page.rs", "TRIES_MAX", "tries of a compare-and-swap; an honest peer needs two"),
 ];

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::error::Error;
+use crate::input::{FilePart, Input};
 
 /// Most files and directories of one archive.
 pub(crate) const ENTRIES_MAX: usize = 100_000;
@@ -44,6 +45,7 @@ enum Entry {
     Directory,
     Bytes(Bytes),
     File(PathBuf),
+    Part(FilePart),
 }
 
 impl Archive {
@@ -59,6 +61,23 @@ impl Archive {
     /// [`Error::BadFile`] when the name is no path below `/in`, or taken.
     pub fn add_bytes(&mut self, name: &str, bytes: impl Into<Bytes>) -> Result<(), Error> {
         self.add(&place(name)?, Entry::Bytes(bytes.into()))
+    }
+
+    /// Puts the bytes of an input at `/in/NAME`.
+    pub(crate) fn add_input(&mut self, name: &str, input: &Input) -> Result<(), Error> {
+        match input {
+            Input::Bytes(bytes) => self.add_bytes(name, bytes.clone()),
+            Input::File(path) => {
+                let unreadable = |source| Error::File { path: path.clone(), source };
+                let about = fs::metadata(path).map_err(unreadable)?;
+                self.add_file(&place(name)?, path, &about)
+            }
+            Input::Part(part) => self.add(&place(name)?, Entry::Part(part.clone())),
+            Input::Missing { reason } => Err(Error::NoInput { reason: reason.clone() }),
+            Input::Blob { .. } | Input::Parcel(_) => {
+                Err(bad(Path::new("/in").join(name), "a parcel takes bytes and files only"))
+            }
+        }
     }
 
     /// Puts a file, or a directory with everything in it, at `/in/NAME`; the name `/in` puts what is in a directory
@@ -139,10 +158,10 @@ impl Archive {
     fn insert(&mut self, name: &str, entry: Entry) -> Result<(), Error> {
         match (self.entries.get(name), &entry) {
             (Some(Entry::Directory), Entry::Directory) => return Ok(()),
-            (Some(_), Entry::Directory | Entry::Bytes(_) | Entry::File(_)) => {
+            (Some(_), Entry::Directory | Entry::Bytes(_) | Entry::File(_) | Entry::Part(_)) => {
                 return Err(bad(Path::new("/in").join(name), "two inputs have this name"));
             }
-            (None, Entry::Directory | Entry::Bytes(_) | Entry::File(_)) => {}
+            (None, Entry::Directory | Entry::Bytes(_) | Entry::File(_) | Entry::Part(_)) => {}
         }
         if self.entries.len() >= ENTRIES_MAX {
             return Err(bad("/in", format!("more than {ENTRIES_MAX} files and directories")));
@@ -156,28 +175,58 @@ impl Archive {
     /// # Errors
     /// [`Error::File`] when a file can't be read or has changed its length meanwhile, or the writer fails.
     pub fn write_to(&self, writer: impl Write) -> Result<(), Error> {
+        self.write_noting(writer, None).map(drop)
+    }
+
+    /// The same; says where in the archive the bytes of the file `noted` begin, and how many they are.
+    pub(crate) fn write_noting(
+        &self,
+        writer: impl Write,
+        noted: Option<&str>,
+    ) -> Result<Option<(u64, u64)>, Error> {
         let failed = |source| Error::File { path: PathBuf::from("the archive for /in"), source };
-        let mut tar = tar::Builder::new(writer);
+        let noted = noted.map(place).transpose()?;
+        let mut place = None;
+        let mut tar = tar::Builder::new(Counted { inner: writer, count: 0 });
         for (name, entry) in &self.entries {
-            match entry {
-                Entry::Directory => {
-                    append(&mut tar, name, tar::EntryType::Directory, MODE_EXECUTABLE, 0, io::empty())
-                        .map_err(failed)?;
-                }
-                Entry::Bytes(bytes) => {
-                    let length = bytes.len() as u64;
-                    append(&mut tar, name, tar::EntryType::Regular, MODE_PLAIN, length, &bytes[..])
-                        .map_err(failed)?;
-                }
-                Entry::File(path) => append_file(&mut tar, name, path)
-                    .map_err(|source| Error::File { path: path.clone(), source })?,
+            let length = append_entry(&mut tar, name, entry)?;
+            if noted.as_ref() == Some(name) {
+                // What fills the last block is behind the bytes.
+                let padded = length.div_ceil(512) * 512;
+                place = Some((tar.get_ref().count - padded, length));
             }
         }
-        tar.into_inner().and_then(|mut writer| writer.flush()).map_err(failed)
+        tar.into_inner().and_then(|mut writer| writer.flush()).map_err(failed)?;
+        Ok(place)
     }
 }
 
-fn append_file(tar: &mut tar::Builder<impl Write>, name: &str, path: &Path) -> io::Result<()> {
+/// Appends an entry; says how many bytes it has.
+fn append_entry(tar: &mut tar::Builder<impl Write>, name: &str, entry: &Entry) -> Result<u64, Error> {
+    let failed = |source| Error::File { path: PathBuf::from("the archive for /in"), source };
+    match entry {
+        Entry::Directory => append(tar, name, tar::EntryType::Directory, MODE_EXECUTABLE, 0, io::empty())
+            .map(|()| 0)
+            .map_err(failed),
+        Entry::Bytes(bytes) => {
+            let length = bytes.len() as u64;
+            append(tar, name, tar::EntryType::Regular, MODE_PLAIN, length, &bytes[..])
+                .map(|()| length)
+                .map_err(failed)
+        }
+        Entry::File(path) => {
+            append_file(tar, name, path).map_err(|source| Error::File { path: path.clone(), source })
+        }
+        Entry::Part(part) => {
+            let length = part.bytes_len();
+            append(tar, name, tar::EntryType::Regular, MODE_PLAIN, length, part.reader())
+                .map(|()| length)
+                .map_err(|source| Error::File { path: part.name().to_owned(), source })
+        }
+    }
+}
+
+fn append_file(tar: &mut tar::Builder<impl Write>, name: &str, path: &Path) -> io::Result<u64> {
     let file = File::open(path)?;
     let about = file.metadata()?;
     if !about.is_file() {
@@ -185,9 +234,13 @@ fn append_file(tar: &mut tar::Builder<impl Write>, name: &str, path: &Path) -> i
     }
     let mode = if about.permissions().mode() & 0o111 == 0 { MODE_PLAIN } else { MODE_EXECUTABLE };
     let length = about.len();
-    let mut read = Counted { reader: file.take(length), count: 0 };
+    let mut read = Counted { inner: file.take(length), count: 0 };
     append(tar, name, tar::EntryType::Regular, mode, length, &mut read)?;
-    if read.count == length { Ok(()) } else { Err(io::Error::other("it became shorter while it was read")) }
+    if read.count == length {
+        Ok(length)
+    } else {
+        Err(io::Error::other("it became shorter while it was read"))
+    }
 }
 
 fn append(
@@ -208,17 +261,29 @@ fn append(
     tar.append_data(&mut header, name, bytes)
 }
 
-/// A reader that knows how much it gave.
-struct Counted<R> {
-    reader: R,
-    count: u64,
+/// A reader that knows how much it gave, or a writer that knows how much it took.
+pub(crate) struct Counted<T> {
+    pub(crate) inner: T,
+    pub(crate) count: u64,
 }
 
 impl<R: io::Read> io::Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
+        let read = self.inner.read(buffer)?;
         self.count += read as u64;
         Ok(read)
+    }
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.count += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

@@ -1,9 +1,11 @@
 //! Bytes to and from the node's store. What comes back is hashed again before it counts.
 
+use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
-use futures::{TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::Method;
 use hyper::body::Frame;
@@ -12,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::api::BlobRef;
 use crate::error::Error;
 use crate::http::{About, Answer, Body, Call, full, reason_of};
+use crate::input::FilePart;
 use crate::mesh::Mesh;
 use crate::result::{hex, parse_id};
 
@@ -50,16 +53,54 @@ impl Mesh {
         let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
         // Errors on the way would reach us only as a broken connection; a directory is the likely one.
         if file.metadata().await.map_err(unreadable)?.is_dir() {
-            return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
+            return Err(unreadable(io::ErrorKind::IsADirectory.into()));
         }
-        let owner = path.to_owned();
         let pieces = stream::try_unfold(file, |mut file| async move {
             let mut piece = BytesMut::with_capacity(PIECE_BYTES);
             let read = file.read_buf(&mut piece).await?;
-            Ok::<_, std::io::Error>((read > 0).then(|| (Frame::data(piece.freeze()), file)))
+            Ok::<_, io::Error>((read > 0).then(|| (piece.freeze(), file)))
         });
-        let pieces = pieces.map_err(move |source| Error::File { path: owner.clone(), source });
-        self.put_body(BodyExt::boxed_unsync(StreamBody::new(pieces))).await
+        self.put_pieces(path, pieces).await
+    }
+
+    /// Stores a part of an open file, without holding it in memory.
+    ///
+    /// # Errors
+    /// As [`Mesh::put_blob_file`].
+    pub(crate) async fn put_blob_part(&self, part: FilePart) -> Result<BlobRef, Error> {
+        let name = part.name().to_owned();
+        let pieces = stream::try_unfold((part, 0), |(part, at)| async move {
+            let read = tokio::task::spawn_blocking(move || {
+                let mut piece = vec![0; PIECE_BYTES];
+                let read = part.read_at(at, &mut piece)?;
+                piece.truncate(read);
+                Ok::<_, io::Error>((piece, part))
+            });
+            let (piece, part) = read.await.map_err(io::Error::other)??;
+            let next = at + piece.len() as u64;
+            Ok::<_, io::Error>((!piece.is_empty()).then(|| (Bytes::from(piece), (part, next))))
+        });
+        self.put_pieces(&name, pieces).await
+    }
+
+    /// Stores what comes. When it breaks off, the connection only tells that the body broke: why is kept beside it.
+    async fn put_pieces<S>(&self, name: &Path, pieces: S) -> Result<BlobRef, Error>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    {
+        let failed = Arc::new(Mutex::new(None));
+        let noted = Arc::clone(&failed);
+        let pieces = pieces.map_ok(Frame::data).map_err(move |source| {
+            let reason = source.to_string();
+            *noted.lock().expect("nobody panics holding this lock") = Some(source);
+            Error::Broken { reason }
+        });
+        let stored = self.put_body(BodyExt::boxed_unsync(StreamBody::new(pieces))).await;
+        let failed = failed.lock().expect("nobody panics holding this lock").take();
+        match failed {
+            Some(source) => Err(Error::File { path: name.to_owned(), source }),
+            None => stored,
+        }
     }
 
     async fn put_body(&self, body: Body) -> Result<BlobRef, Error> {
@@ -102,7 +143,7 @@ impl Mesh {
     ) -> Result<u64, Error> {
         let Answer { status: _, content_length: _, mut body, connection } = answer;
         let failed =
-            |error: std::io::Error| Error::Broken { reason: format!("the blob can't be written: {error}") };
+            |error: io::Error| Error::Broken { reason: format!("the blob can't be written: {error}") };
         let mut hasher = blake3::Hasher::new();
         let mut total = 0;
         while let Some(frame) = body.frame().await {

@@ -68,6 +68,12 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// An input could not be had, see [`crate::Input::Missing`].
+    #[error("{reason}")]
+    NoInput {
+        /// Why.
+        reason: String,
+    },
     /// The connection to the node broke before the answer was whole. An attached job is cancelled by that.
     #[error("the connection to the node broke: {reason}")]
     Broken {
@@ -86,6 +92,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// Why one input can't be had, if that is what this says: the other inputs of its job may be good.
+    pub(crate) fn of_an_input(&self) -> Option<String> {
+        match self {
+            // A full disk of ours is in the way of all of them.
+            Self::File { path: _, source } if is_full(source) => None,
+            Self::File { path, source } => Some(format!("cannot read {}: {source}", path.display())),
+            Self::BadFile { .. } | Self::NoInput { .. } => Some(self.to_string()),
+            Self::NoNode { .. }
+            | Self::Unreachable { .. }
+            | Self::Unauthorized { .. }
+            | Self::NotFound { .. }
+            | Self::Refused { .. }
+            | Self::Broken { .. }
+            | Self::Protocol { .. }
+            | Self::TaskFailed(_) => None,
+        }
+    }
+
     pub(crate) fn refused(what: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::Refused { what: what.into(), expected: Some(expected.into()), help: None }
     }
@@ -93,4 +117,8 @@ impl Error {
     pub(crate) fn protocol(what: impl Into<String>) -> Self {
         Self::Protocol { what: what.into() }
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

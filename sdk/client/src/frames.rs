@@ -119,6 +119,8 @@ pub struct JobRequest {
     pub after: Vec<String>,
     /// How those must have ended.
     pub join: Join,
+    /// Whether each input of a command is a parcel: its stdin, and arguments and files of its own.
+    pub parcels: bool,
 }
 
 /// Bounds of a task; `None` takes the node's default.

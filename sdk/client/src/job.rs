@@ -3,8 +3,9 @@
 use crate::api;
 use crate::error::Error;
 use crate::http::{About, Call};
-use crate::map::{self, Map, Pump};
+use crate::map::{self, Map};
 use crate::mesh::Mesh;
+use crate::pump::Pump;
 
 /// How long the node holds back the answer to one question for a job's end.
 const WAIT_MS: u32 = 20_000;

@@ -13,8 +13,9 @@ use crate::frames::{self, ClientFrame, Payload};
 use crate::http::{About, Call, Http, full};
 use crate::input::Input;
 use crate::job::Job;
-use crate::map::{self, Map, Pump};
-use crate::pack::{self, Packed};
+use crate::map::{self, Map};
+use crate::pack;
+use crate::pump::Pump;
 use crate::result::{TaskResult, hex, parse_id};
 use crate::task::{Module, Task};
 
@@ -76,7 +77,7 @@ impl Mesh {
     /// # Errors
     /// When the task could not be handed in, or the node went away meanwhile.
     pub async fn run(&self, task: &Task, input: impl Into<Input>) -> Result<TaskResult, Error> {
-        let input = self.prepare(input.into()).await?;
+        let input = self.prepare_for(task.takes_parcels(), input.into()).await?;
         let parts = self.parts(task, false).await?;
         match self.run_once(task, parts, &input).await {
             // The node's store made room: bring module and files again.
@@ -103,8 +104,8 @@ impl Mesh {
 
     /// Runs a task once per input. The results come as the tasks end, in no order but that (see
     /// [`TaskResult::index`]). Inputs are taken as the mesh gets through them, and no faster than the results are
-    /// taken here; a thousand inputs or a hundred million need the same memory. Dropping the results cancels what
-    /// has not ended.
+    /// taken here; a thousand inputs or a hundred million need the same memory. An input that can't be read has a
+    /// result that says so, and the others go on. Dropping the results cancels what has not ended.
     ///
     /// # Errors
     /// When the job could not be opened. What goes wrong later comes as an item, the last one.
@@ -116,7 +117,7 @@ impl Mesh {
         let module = parts.module;
         let open = map::open_frame(task, parts, false)?;
         let pump = Pump::default();
-        let body = pump.body(self.clone(), open, inputs);
+        let body = pump.body(self.clone(), open, task.takes_parcels(), inputs);
         map::start(self, body, module, pump).await
     }
 
@@ -149,7 +150,7 @@ impl Mesh {
         let open = map::open_frame(task, parts, true)?;
         let pump = Pump::detached();
         let inputs = stream::iter(inputs.into_iter().map(Into::into));
-        let body = pump.body(self.clone(), open, inputs);
+        let body = pump.body(self.clone(), open, task.takes_parcels(), inputs);
         let mut taken = map::start(self, body, module, pump).await?;
         match taken.next().await {
             None => Ok(Job::new(self.clone(), taken.job().to_owned())),
@@ -238,18 +239,6 @@ impl Mesh {
         &self.shared.http
     }
 
-    /// Makes an input fit to travel: what is long becomes a blob of the node.
-    pub(crate) async fn prepare(&self, input: Input) -> Result<Payload, Error> {
-        match input {
-            Input::Bytes(bytes) if bytes.len() <= frames::INLINE_BYTES_MAX => {
-                Ok(Payload::Inline((*bytes).into()))
-            }
-            Input::Bytes(bytes) => payload(self.put_blob(bytes).await?),
-            Input::File(path) => payload(self.put_blob_file(&path).await?),
-            Input::Blob { id, bytes } => payload(api::BlobRef { id, bytes }),
-        }
-    }
-
     /// Whether to ask the node before an upload of that length.
     pub(crate) fn asks_first(bytes: usize) -> bool {
         bytes >= ASK_FIRST_BYTES
@@ -275,10 +264,7 @@ impl Mesh {
             }
             Some(Payload::Blob { .. }) | None => {}
         }
-        let packed = match pack::pack(task.files.clone()).await? {
-            Packed::Input(input) => self.prepare(input).await?,
-            Packed::Spooled(file) => payload(self.put_blob_file(file.path()).await?)?,
-        };
+        let packed = self.prepare_packed(pack::pack(task.files.clone()).await?).await?;
         *task.packed.lock().expect("nobody panics holding this lock") = Some(packed.clone());
         Ok(packed)
     }
@@ -338,10 +324,6 @@ impl Mesh {
 pub(crate) struct Parts {
     pub(crate) module: [u8; 32],
     pub(crate) files: Payload,
-}
-
-fn payload(blob: api::BlobRef) -> Result<Payload, Error> {
-    Ok(Payload::Blob { id: parse_id(&blob.id)?, bytes: blob.bytes })
 }
 
 fn about_job(id: &str) -> About<'_> {

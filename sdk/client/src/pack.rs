@@ -1,13 +1,14 @@
-//! From what a task was given to one archive: small ones in memory, large ones in a file that goes away.
+//! From what a task was given to one archive: small ones in memory, large ones in a file without a name, which goes
+//! with the process however that ends.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-
-use tempfile::NamedTempFile;
+use std::sync::Arc;
 
 use crate::archive::{Archive, bad};
 use crate::error::Error;
-use crate::input::Input;
+use crate::input::{FilePart, Input};
 use crate::task::Given;
 
 /// An archive up to this length stays in memory.
@@ -17,33 +18,44 @@ const MEMORY_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) enum Packed {
     Input(Input),
-    /// Removed when dropped.
-    Spooled(NamedTempFile),
+    Spooled(FilePart),
 }
 
 /// Packs what a task was given, on a thread that may block.
 pub(crate) async fn pack(given: Vec<Given>) -> Result<Packed, Error> {
-    let packed = tokio::task::spawn_blocking(move || pack_here(given)).await;
+    pack_by(move || pack_here(given)).await
+}
+
+/// Packs on a thread that may block.
+pub(crate) async fn pack_by(
+    work: impl FnOnce() -> Result<Packed, Error> + Send + 'static,
+) -> Result<Packed, Error> {
+    let packed = tokio::task::spawn_blocking(work).await;
     packed.map_err(|error| Error::Broken { reason: format!("packing files did not end: {error}") })?
 }
 
 fn pack_here(given: Vec<Given>) -> Result<Packed, Error> {
+    if let [Given::Archive(input)] = given.as_slice() {
+        return Ok(Packed::Input(input.clone()));
+    }
     let mut archive = Archive::default();
+    add_all(&mut archive, given)?;
+    let mut spool = Spool::default();
+    archive.write_to(&mut spool)?;
+    Ok(spool.packed())
+}
+
+/// Puts files into an archive.
+pub(crate) fn add_all(archive: &mut Archive, given: Vec<Given>) -> Result<(), Error> {
     for item in given {
         match item {
             Given::Path(path, Some(name)) => archive.add_path(&name, &path)?,
             Given::Path(path, None) => archive.add_path(&own_name(&path)?, &path)?,
             Given::Bytes(name, bytes) => archive.add_bytes(&name, bytes)?,
-            Given::Archive(input) if archive.is_empty() => return Ok(Packed::Input(input)),
             Given::Archive(_) => return Err(bad("/in", "a whole archive and files beside it")),
         }
     }
-    let mut spool = Spool::Memory(Vec::new());
-    archive.write_to(&mut spool)?;
-    Ok(match spool {
-        Spool::Memory(bytes) => Packed::Input(bytes.into()),
-        Spool::File(file) => Packed::Spooled(file),
-    })
+    Ok(())
 }
 
 /// The last name of a path; of `.` or `a/..`, that of the directory it means.
@@ -63,9 +75,27 @@ fn own_name(path: &Path) -> Result<String, Error> {
 }
 
 /// Bytes that move into a file when they become many.
-enum Spool {
+pub(crate) enum Spool {
     Memory(Vec<u8>),
-    File(NamedTempFile),
+    File(File, u64),
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self::Memory(Vec::new())
+    }
+}
+
+impl Spool {
+    /// What was written, ready to be uploaded.
+    pub(crate) fn packed(self) -> Packed {
+        match self {
+            Self::Memory(bytes) => Packed::Input(bytes.into()),
+            Self::File(file, bytes) => {
+                Packed::Spooled(FilePart::new(Arc::new(file), "the archive for /in", 0, bytes))
+            }
+        }
+    }
 }
 
 impl Write for Spool {
@@ -73,20 +103,24 @@ impl Write for Spool {
         if let Self::Memory(held) = self
             && held.len() + bytes.len() > MEMORY_BYTES
         {
-            let mut file = NamedTempFile::new()?;
+            let mut file = tempfile::tempfile()?;
             file.write_all(held)?;
-            *self = Self::File(file);
+            *self = Self::File(file, held.len() as u64);
         }
         match self {
             Self::Memory(held) => held.write(bytes),
-            Self::File(file) => file.write(bytes),
+            Self::File(file, length) => {
+                let written = file.write(bytes)?;
+                *length += written as u64;
+                Ok(written)
+            }
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Memory(_) => Ok(()),
-            Self::File(file) => file.flush(),
+            Self::File(file, _) => file.flush(),
         }
     }
 }
@@ -96,15 +130,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_archive_passes_through_a_file_that_goes_away() {
+    fn a_large_archive_passes_through_a_file_without_a_name() {
         let bytes = vec![7; MEMORY_BYTES];
-        let Packed::Spooled(file) = pack_here(vec![Given::Bytes("a".into(), bytes.into())]).unwrap() else {
+        let Packed::Spooled(part) = pack_here(vec![Given::Bytes("a".into(), bytes.into())]).unwrap() else {
             panic!("it is too large for the memory");
         };
-        let path = file.path().to_owned();
-        assert!(std::fs::metadata(&path).unwrap().len() > MEMORY_BYTES as u64);
-        drop(file);
-        assert!(!path.exists());
+        let mut read = Vec::new();
+        io::Read::read_to_end(&mut part.reader(), &mut read).unwrap();
+        assert_eq!(read.len() as u64, part.bytes_len());
+        let mut tar = tar::Archive::new(&read[..]);
+        let entry = tar.entries().unwrap().next().unwrap().unwrap();
+        assert_eq!(entry.size(), MEMORY_BYTES as u64);
     }
 
     #[test]

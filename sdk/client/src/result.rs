@@ -139,6 +139,24 @@ impl TaskResult {
         files::unpack(mesh, &self.archive, dir, existing).await
     }
 
+    /// The result of an input that could not be had: no task was made of it.
+    pub(crate) fn of_no_input(index: u32, reason: String) -> Self {
+        let nothing = || Output::Inline(Bytes::new());
+        Self {
+            index,
+            outcome: Outcome::Invalid { reason },
+            output: nothing(),
+            errors: nothing(),
+            archive: nothing(),
+            worker: None,
+            attempts: 0,
+            memo: false,
+            usage: Usage::default(),
+            receipt: None,
+            verified: None,
+        }
+    }
+
     pub(crate) fn of(item: ResultItem) -> Self {
         let ResultItem {
             index,

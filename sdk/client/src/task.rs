@@ -123,12 +123,13 @@ pub struct Task {
     memo: bool,
     receipts: bool,
     streamed: bool,
+    parcels: bool,
     pub(crate) after: Vec<String>,
     pub(crate) join: Join,
 }
 
 /// Something under `/in`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Given {
     /// A file or a directory of this machine, under that name; without one, under its own.
     Path(PathBuf, Option<String>),
@@ -170,6 +171,7 @@ impl Task {
             memo: true,
             receipts: false,
             streamed: false,
+            parcels: false,
             after: Vec::new(),
             join: Join::default(),
         }
@@ -189,10 +191,12 @@ impl Task {
         self
     }
 
-    /// Sets a variable in the environment of a command.
+    /// Sets a variable in the environment of a command. Of two values for one name the last one counts.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.env.push((name.into(), value.into()));
+        let name = name.into();
+        self.env.retain(|(set, _)| *set != name);
+        self.env.push((name, value.into()));
         self
     }
 
@@ -348,6 +352,17 @@ impl Task {
         self
     }
 
+    /// Inputs may be a [`crate::Parcel`]: each task has arguments and files of its own beside these. For commands only.
+    #[must_use]
+    pub fn parcels(mut self) -> Self {
+        self.parcels = true;
+        self
+    }
+
+    pub(crate) fn takes_parcels(&self) -> bool {
+        self.parcels
+    }
+
     pub(crate) fn request(&self, module: [u8; 32], files: Payload, detached: bool) -> JobRequest {
         JobRequest {
             module,
@@ -368,6 +383,18 @@ impl Task {
             slots: self.slots,
             after: self.after.clone(),
             join: self.join,
+            parcels: self.parcels,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_variable_counts() {
+        let task = Task::command(Vec::new()).env("A", "1").env("B", "2").env("A", "3");
+        assert_eq!(task.env, [("B".into(), "2".into()), ("A".into(), "3".into())]);
     }
 }

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use crate::effect::Verified;
 use crate::id::PeerId;
+use crate::message::{LeaseRange, Progress};
 use crate::receipt::Proof;
 use crate::task::Report;
 use crate::time::Time;
@@ -21,6 +22,8 @@ pub(super) struct Attempt {
     pub(super) fetching: Option<Box<(u8, Brought)>>,
     /// The worker holds it back for tasks of a higher class, by its last word.
     pub(super) paused: bool,
+    /// What the worker is at with it, by its last word.
+    pub(super) progress: Progress,
     renewed_at: Time,
     /// How long it was held back, in microseconds, at most [`PAUSED_MAX_US`].
     paused_us: u64,
@@ -65,6 +68,7 @@ impl Attempt {
             overdue: false,
             fetching: None,
             paused: false,
+            progress: Progress::Unknown,
             renewed_at: since,
             paused_us: 0,
             printed: 0,
@@ -73,12 +77,13 @@ impl Attempt {
     }
 
     /// The worker still has it.
-    pub(super) fn on_renewed(&mut self, now: Time, paused: bool) {
+    pub(super) fn on_renewed(&mut self, now: Time, range: &LeaseRange) {
         if self.paused {
             let more = now.since_us(self.renewed_at);
             self.paused_us = self.paused_us.saturating_add(more).min(PAUSED_MAX_US);
         }
-        self.paused = paused;
+        self.paused = range.paused;
+        self.progress = range.progress;
         self.renewed_at = now;
     }
 

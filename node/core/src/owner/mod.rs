@@ -171,7 +171,7 @@ impl Owner {
                 let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
                 let hold_max_us = HOLD_MAX_US + 2000 * u64::from(job.what.program.limits.wall_ms);
                 let Some(attempt) = attempt_mut(job, lease, from) else { continue };
-                attempt.on_renewed(ctx.now, range.paused);
+                attempt.on_renewed(ctx.now, range);
                 let stuck = attempt.held_us(ctx.now) > hold_max_us;
                 if !stuck && !attempt.overdue && attempt.fetching.is_none() {
                     self.expiries.remove(&(attempt.expires_at, lease));

@@ -176,6 +176,7 @@ fn leased_view(attempt: Option<&Attempt>, now: Time) -> TaskView {
             attempt: attempt.number,
             since_ms: now.since_us(attempt.since) / 1000,
             paused: attempt.paused,
+            progress: attempt.progress,
         },
     }
 }

@@ -95,6 +95,10 @@ impl Worker {
         if let Some((name, wanted, most)) = program.limits.beyond_max() {
             return Some((Reason::Limit { name: name.into(), wanted, most }, None));
         }
+        if program.module_bytes > self.module_bytes {
+            let (name, wanted, most) = ("module_bytes".into(), program.module_bytes, self.module_bytes);
+            return Some((Reason::Limit { name, wanted, most }, None));
+        }
         let bytes = text_bytes(program, needs);
         if bytes > CALL_TEXT_BYTES_MAX || !program.files.is_sound() {
             let (bytes, limit_bytes) = (bytes as u64, CALL_TEXT_BYTES_MAX as u64);

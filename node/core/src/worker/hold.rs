@@ -60,6 +60,7 @@ impl Worker {
             input,
             known: known.map(Box::new),
             stage: Stage::Ready,
+            compiling: false,
             awarded_at: ctx.now,
             handed_at: ctx.now,
             paused_at: ctx.now,

@@ -26,7 +26,7 @@ use core::cmp::Reverse;
 use crate::config::NodeConfig;
 use crate::ctx::Ctx;
 use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-use crate::message::{Award, Call, Class};
+use crate::message::{Award, Call, Class, Progress};
 use crate::policy::Owners;
 use crate::policy::share::Shares;
 use crate::task::{Payload, Program, Report, TaskKey, Terms};
@@ -117,6 +117,8 @@ struct Held {
     /// Its result and who computed it, while what that rests on is on its way.
     known: Option<Box<(Report, PeerId)>>,
     stage: Stage,
+    /// The slots say that it waits for its module to be compiled.
+    compiling: bool,
     awarded_at: Time,
     /// When it began, later by as much as it was paused.
     handed_at: Time,
@@ -132,6 +134,16 @@ struct Held {
 }
 
 impl Held {
+    /// How far it is, for people.
+    fn progress(&self) -> Progress {
+        match self.stage {
+            Stage::Fetching(_) => Progress::Fetching,
+            Stage::Handed if self.compiling => Progress::Compiling,
+            Stage::Handed | Stage::Paused => Progress::Running,
+            Stage::Ready | Stage::TakenBack | Stage::Aborted { .. } => Progress::Waiting,
+        }
+    }
+
     /// The blobs that must be here before it can run, with the lengths that its owner claims.
     fn needs(&self) -> BTreeSet<(BlobId, u64)> {
         let Program { module, module_bytes, files, .. } = &*self.program;
@@ -170,6 +182,8 @@ pub(crate) struct Worker {
     me: PeerId,
     slots: u32,
     memory_bytes: u64,
+    /// Longest module whose tasks it takes.
+    module_bytes: u64,
     labels: Vec<(String, String)>,
     class_min: Class,
     /// Whose tasks it takes, beside its own.
@@ -238,6 +252,7 @@ impl Worker {
             me,
             slots: node.slots,
             memory_bytes: node.memory_bytes,
+            module_bytes: node.module_bytes,
             labels,
             class_min: node.class_min,
             owners: node.owners.clone(),

@@ -150,6 +150,15 @@ impl Worker {
         !found.is_empty()
     }
 
+    /// Some runs wait for their module to be compiled, or wait no longer: the next renewal says so.
+    pub(crate) fn on_compiling(&mut self, runs: &[RunId], waits: bool) {
+        for run in runs {
+            if let Some(held) = self.runs.get_mut(run) {
+                held.compiling = waits;
+            }
+        }
+    }
+
     /// Tells one owner, or every owner, what we still hold of it.
     fn renew(&mut self, ctx: &mut Ctx<'_>, members: &Membership, only: Option<PeerId>) {
         let mut frames: BTreeMap<PeerId, Vec<LeaseRange>> = BTreeMap::new();
@@ -157,11 +166,21 @@ impl Worker {
             if only.is_some_and(|wanted| wanted != *owner) {
                 continue;
             }
-            let paused = self.runs.get(run).is_some_and(|held| held.stage == Stage::Paused);
+            let held = self.runs.get(run);
+            let paused = held.is_some_and(|held| held.stage == Stage::Paused);
+            // Gossip has room for few ranges: there they are not divided for people's sake.
+            let told = *owner == ctx.me || members.is_reachable(*owner);
+            let progress = held.filter(|_| told).map(|held| held.progress()).unwrap_or_default();
             let ranges = frames.entry(*owner).or_default();
             match ranges.last_mut() {
-                Some(range) if range.continues_with(*lease) && range.paused == paused => range.count += 1,
-                _ => ranges.push(LeaseRange { first: *lease, count: 1, paused }),
+                Some(range)
+                    if range.continues_with(*lease)
+                        && range.paused == paused
+                        && range.progress == progress =>
+                {
+                    range.count += 1;
+                }
+                _ => ranges.push(LeaseRange { first: *lease, count: 1, paused, progress }),
             }
         }
         for (owner, mut ranges) in frames {

@@ -84,6 +84,7 @@ impl Mesh {
             name: format!("n{index}"),
             slots,
             memory_bytes: 1 << 30,
+            module_bytes: u64::MAX,
             labels,
             class_min: Class::Scavenger,
             boot,

@@ -11,7 +11,7 @@ use wasmtime::{
     PoolingAllocationConfig, Store,
 };
 use weft_core::{BlobId, Entry, Limits, Outcome, Payload, PeerId, Profile, Program, RunId, Work};
-use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, Slots};
+use weft_exec::{BlobAccess, MODULE_BYTES_MAX, Pool, PoolConfig, PoolEvent, Slots};
 
 /// A function module called on bare wasmtime: a fresh store and instance each time, nothing else.
 pub(crate) struct Bare {
@@ -22,7 +22,15 @@ pub(crate) struct Bare {
 
 impl Bare {
     pub(crate) fn function(module: &[u8], function: &str) -> Self {
-        let engine = engine();
+        Self::function_in(engine(true), module, function)
+    }
+
+    /// The same on an engine that has neither collected objects nor exceptions.
+    pub(crate) fn function_without_references(module: &[u8], function: &str) -> Self {
+        Self::function_in(engine(false), module, function)
+    }
+
+    fn function_in(engine: Engine, module: &[u8], function: &str) -> Self {
         let module = Module::new(&engine, module).unwrap();
         let pre = Linker::new(&engine).instantiate_pre(&module).unwrap();
         Self { engine, pre, function: function.to_owned() }
@@ -59,7 +67,7 @@ struct Streams {
 
 impl BareCommand {
     pub(crate) fn new(module: &[u8]) -> Self {
-        let engine = engine();
+        let engine = engine(true);
         let module = Module::new(&engine, module).unwrap();
         let mut linker: Linker<Streams> = Linker::new(&engine);
         linker.func_wrap("wasi_snapshot_preview1", "fd_read", read).unwrap();
@@ -107,8 +115,9 @@ fn put(memory: &mut [u8], at: i32, value: usize) -> i32 {
     0
 }
 
-/// Pooling as in the sandbox: copy-on-write, pages kept, only the dirty ones reset.
-pub(crate) fn engine() -> Engine {
+/// Pooling as in the sandbox: copy-on-write, pages kept, only the dirty ones reset. With what collected objects,
+/// exceptions and foreign references need, or without.
+pub(crate) fn engine(references: bool) -> Engine {
     let config = |scan: bool| {
         let resident = if scan { 1 << 20 } else { 64 << 10 };
         let mut pool = PoolingAllocationConfig::new();
@@ -117,6 +126,9 @@ pub(crate) fn engine() -> Engine {
         pool.pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
         let mut config = Config::new();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        if !references {
+            config.wasm_exceptions(false).wasm_gc(false).wasm_function_references(false).gc_support(false);
+        }
         config
     };
     Engine::new(&config(true)).or_else(|_| Engine::new(&config(false))).unwrap()
@@ -156,7 +168,13 @@ impl PoolBench {
         } else {
             Slots::Threads
         };
-        let config = PoolConfig { slots, kind, cache_dir: None, memory_max_bytes: 4 << 30 };
+        let config = PoolConfig {
+            slots,
+            kind,
+            cache_dir: None,
+            memory_max_bytes: 4 << 30,
+            module_max_bytes: MODULE_BYTES_MAX,
+        };
         let blobs = Arc::new(OneBlob(Bytes::copy_from_slice(module)));
         let pool = Pool::start(config, blobs, on_ready).unwrap();
         let program = Arc::new(Program {

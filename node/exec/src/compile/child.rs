@@ -15,9 +15,6 @@ use crate::code::{CODE_BYTES_MAX, Tier};
 use crate::engines::Make;
 use crate::slot::{close_others, confine_everything};
 
-/// Processor time of a child in its whole life, in seconds for each of its threads.
-const CPU_S_MAX: u64 = 600;
-
 /// What `weft slot --compile` does: compiles what its standard input, a socket of the node's, brings, until that is
 /// closed.
 #[must_use]
@@ -58,7 +55,7 @@ fn prepare(request: &Request) -> io::Result<()> {
     rustix::process::nice(request.effort.nice)?;
     // The node's deadline is what counts; this ends a child whose node does not.
     let threads = u64::from(request.effort.threads) + 1;
-    bound(Resource::Cpu, CPU_S_MAX.saturating_mul(threads))?;
+    bound(Resource::Cpu, request.cpu_s.saturating_mul(threads))?;
     bound(Resource::As, request.memory_bytes)?;
     let confinement = confine_everything();
     tracing::debug!(?confinement, "the compile child has no rights left");

@@ -174,8 +174,9 @@ fn module_file(bytes: &[u8]) -> io::Result<OwnedFd> {
 }
 
 fn request(order: &Order<'_>) -> Request {
-    let Order { kind, make, bounds, effort, memory_bytes, .. } = *order;
-    Request { make, kind, bounds, effort, memory_bytes }
+    let Order { kind, make, bounds, effort, memory_bytes, time, .. } = *order;
+    // The deadline of the node ends it first.
+    Request { make, kind, bounds, effort, memory_bytes, cpu_s: time.as_secs().saturating_mul(2) + 60 }
 }
 
 fn is_timeout(error: &io::Error) -> bool {

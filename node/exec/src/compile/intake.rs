@@ -6,15 +6,15 @@
 //! The bounds are far above the counts of real programs. The largest seen in thirty of them (Ruby, Python, PHP, clang,
 //! a C++ compiler, esbuild, yosys) are noted beside each.
 
-use std::fmt::Display;
-
 use wasmparser::{
-    FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, TableInit,
-    ValidPayload, Validator, ValidatorResources, WasmFeatures,
+    BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload,
+    TableInit, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
 use crate::MODULE_BYTES_MAX;
 use crate::code::Kind;
+use crate::compile::proposals;
+use crate::compile::shape::{Loops, Tries};
 use crate::compile::work::Flaw;
 use crate::module::{plain, shorten};
 
@@ -33,12 +33,16 @@ pub struct Bounds {
     pub nesting: u64,
     /// Locals of a function times the loops that are open at once: a compiler may carry each local through each loop. Seen: 6,660.
     pub carried: u64,
-    /// Targets of one `br_table`. Seen: 5,418.
+    /// Targets of one `br_table`, or handlers of one `try_table`. Seen: 5,418.
     pub targets: u64,
+    /// Exception handlers that are open at a call, summed over the calls of a function: each call gets a table of them.
+    pub handlers: u64,
     /// Parameters, or results, of one function type. Seen: 42.
     pub arity: u64,
     /// Types. Seen: 289.
     pub types: u64,
+    /// Tags of exceptions.
+    pub tags: u64,
     /// Imports. Seen: 59.
     pub imports: u64,
     /// Exports. Seen: 1,861.
@@ -69,8 +73,10 @@ impl Bounds {
         nesting: 10_000,
         carried: 1_000_000,
         targets: 65_536,
+        handlers: 1_000_000,
         arity: 256,
         types: 50_000,
+        tags: 10_000,
         imports: 10_000,
         exports: 50_000,
         globals: 50_000,
@@ -81,6 +87,25 @@ impl Bounds {
         modules: 100,
         links: 100_000,
     };
+
+    /// What a node takes whose longest module has so many bytes: counts that grow with a program grow with it, those of
+    /// one function don't.
+    #[must_use]
+    pub const fn of_modules(bytes: u64) -> Self {
+        let times = bytes.div_ceil(Self::NODE.bytes);
+        let Self { functions, types, exports, globals, segments, elements, links, .. } = Self::NODE;
+        Self {
+            bytes,
+            functions: functions.saturating_mul(times),
+            types: types.saturating_mul(times),
+            exports: exports.saturating_mul(times),
+            globals: globals.saturating_mul(times),
+            segments: segments.saturating_mul(times),
+            elements: elements.saturating_mul(times),
+            links: links.saturating_mul(times),
+            ..Self::NODE
+        }
+    }
 }
 
 /// What was found in a module.
@@ -92,8 +117,10 @@ pub(crate) struct Counts {
     nesting: u64,
     carried: u64,
     targets: u64,
+    handlers: u64,
     arity: u64,
     types: u64,
+    tags: u64,
     imports: u64,
     exports: u64,
     globals: u64,
@@ -122,35 +149,63 @@ pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, Flaw> {
     }
 }
 
+/// Why a module is not taken.
+enum Fault {
+    /// A count is beyond its bound.
+    Bound(Flaw),
+    /// It is not valid with the features that were tried.
+    Invalid(BinaryReaderError),
+}
+
+impl From<BinaryReaderError> for Fault {
+    fn from(error: BinaryReaderError) -> Self {
+        Self::Invalid(error)
+    }
+}
+
 /// Looks at a whole module or component.
 ///
 /// # Errors
-/// [`Flaw::Limit`] when a count is beyond its bound, [`Flaw::Invalid`] when it is no valid module.
+/// [`Flaw::Limit`] when a count is beyond its bound, [`Flaw::Invalid`] when it is no valid module, or uses a proposal
+/// that does not run here, which the text then names.
 pub(crate) fn check(bytes: &[u8], bounds: &Bounds) -> Result<Counts, Flaw> {
     within("bytes", bytes.len() as u64, bounds.bytes)?;
+    validate(bytes, bounds, proposals::RUN).map_err(|fault| match fault {
+        Fault::Bound(flaw) => flaw,
+        Fault::Invalid(error) => {
+            let reach = |features| reach(bytes, bounds, features);
+            let named = proposals::refusal(error.offset(), reach);
+            Flaw::Invalid(named.unwrap_or_else(|| shorten(&plain(&error.to_string()), 600)))
+        }
+    })
+}
+
+/// How far a module is valid with these features, in bytes from its start.
+fn reach(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> usize {
+    match validate(bytes, bounds, features) {
+        Ok(_) | Err(Fault::Bound(_)) => usize::MAX,
+        Err(Fault::Invalid(error)) => error.offset(),
+    }
+}
+
+fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Counts, Fault> {
     let mut intake = Intake {
         bounds: *bounds,
         counts: Counts::default(),
-        validator: Validator::new_with_features(FEATURES),
+        validator: Validator::new_with_features(features),
         allocations: FuncValidatorAllocations::default(),
     };
     let mut parser = Parser::new(0);
-    parser.set_features(FEATURES);
+    parser.set_features(features);
     for payload in parser.parse_all(bytes) {
-        let payload = payload.map_err(invalid)?;
+        let payload = payload?;
         intake.count(&payload)?;
-        if let ValidPayload::Func(function, body) = intake.validator.payload(&payload).map_err(invalid)? {
+        if let ValidPayload::Func(function, body) = intake.validator.payload(&payload)? {
             intake.body(function, &body)?;
         }
     }
     Ok(intake.counts)
 }
-
-/// What an engine of ours takes, and a little more: what one lacks, its compiler refuses with its own words.
-const FEATURES: WasmFeatures = WasmFeatures::WASM3.union(WasmFeatures::COMPONENT_MODEL).difference(LACKING);
-/// What no engine of ours takes, though it is in the standard.
-const LACKING: WasmFeatures =
-    WasmFeatures::GC_TYPES.union(WasmFeatures::EXCEPTIONS).union(WasmFeatures::MEMORY64);
 
 struct Intake {
     bounds: Bounds,
@@ -165,7 +220,7 @@ impl Intake {
         clippy::wildcard_enum_match_arm,
         reason = "wasmparser's list is open; the validator looks at the rest"
     )]
-    fn count(&mut self, payload: &Payload<'_>) -> Result<(), Flaw> {
+    fn count(&mut self, payload: &Payload<'_>) -> Result<(), Fault> {
         let Bounds { types, imports, exports, globals, data, segments, tables, functions, .. } = self.bounds;
         let counts = &mut self.counts;
         match payload {
@@ -173,6 +228,7 @@ impl Intake {
                 add("types", &mut counts.types, section.count(), types)?;
                 self.types(section)
             }
+            Payload::TagSection(section) => add("tags", &mut counts.tags, section.count(), self.bounds.tags),
             Payload::ImportSection(section) => add("imports", &mut counts.imports, section.count(), imports),
             Payload::FunctionSection(section) => {
                 add("functions", &mut counts.functions, section.count(), functions)
@@ -180,7 +236,7 @@ impl Intake {
             Payload::TableSection(section) => {
                 add("tables", &mut counts.tables, section.count(), tables)?;
                 for table in section.clone() {
-                    let table = table.map_err(invalid)?;
+                    let table = table?;
                     if let TableInit::Expr(_) = table.init {
                         // Initialised one element at a time.
                         let elements = u32::try_from(table.ty.initial).unwrap_or(u32::MAX);
@@ -204,7 +260,7 @@ impl Intake {
         clippy::wildcard_enum_match_arm,
         reason = "wasmparser's list is open; the validator looks at the rest"
     )]
-    fn count_component(&mut self, payload: &Payload<'_>) -> Result<(), Flaw> {
+    fn count_component(&mut self, payload: &Payload<'_>) -> Result<(), Fault> {
         let Bounds { types, imports, exports, modules, links, .. } = self.bounds;
         let counts = &mut self.counts;
         let mut link = |count| add("instances and aliases", &mut counts.links, count, links);
@@ -228,9 +284,13 @@ impl Intake {
         }
     }
 
-    fn types(&mut self, section: &wasmparser::TypeSectionReader<'_>) -> Result<(), Flaw> {
+    fn types(&mut self, section: &wasmparser::TypeSectionReader<'_>) -> Result<(), Fault> {
         for group in section.clone() {
-            for ty in group.map_err(invalid)?.into_types() {
+            let group = group?;
+            // A group counts as one in its section.
+            let others = u32::try_from(group.types().len().saturating_sub(1)).unwrap_or(u32::MAX);
+            add("types", &mut self.counts.types, others, self.bounds.types)?;
+            for ty in group.into_types() {
                 if let wasmparser::CompositeInnerType::Func(function) = &ty.composite_type.inner {
                     let arity = function.params().len().max(function.results().len()) as u64;
                     most(
@@ -245,9 +305,9 @@ impl Intake {
         Ok(())
     }
 
-    fn elements(&mut self, section: &wasmparser::ElementSectionReader<'_>) -> Result<(), Flaw> {
+    fn elements(&mut self, section: &wasmparser::ElementSectionReader<'_>) -> Result<(), Fault> {
         for segment in section.clone() {
-            let count = match segment.map_err(invalid)?.items {
+            let count = match segment?.items {
                 wasmparser::ElementItems::Functions(items) => items.count(),
                 wasmparser::ElementItems::Expressions(_, items) => items.count(),
             };
@@ -261,68 +321,50 @@ impl Intake {
         &mut self,
         function: FuncToValidate<ValidatorResources>,
         body: &FunctionBody<'_>,
-    ) -> Result<(), Flaw> {
+    ) -> Result<(), Fault> {
         let bounds = self.bounds;
         let counts = &mut self.counts;
         let body_bytes = body.range().len() as u64;
         most("bytes of a function's body", &mut counts.body_bytes, body_bytes, bounds.body_bytes)?;
         let mut validator = function.into_validator(std::mem::take(&mut self.allocations));
         let mut reader = body.get_binary_reader();
-        validator.read_locals(&mut reader).map_err(invalid)?;
+        validator.read_locals(&mut reader)?;
         let locals = u64::from(validator.len_locals());
         most("locals of a function", &mut counts.locals, locals, bounds.locals)?;
         let mut operators = wasmparser::OperatorsReader::new(reader);
-        let mut loops = Loops::default();
+        let (mut loops, mut tries) = (Loops::default(), Tries::default());
         while !operators.eof() {
-            let (operator, offset) = operators.read_with_offset().map_err(invalid)?;
-            validator.op(offset, &operator).map_err(invalid)?;
+            let (operator, offset) = operators.read_with_offset()?;
+            validator.op(offset, &operator)?;
             let depth = validator.control_stack_height();
             most("blocks inside each other", &mut counts.nesting, u64::from(depth), bounds.nesting)?;
             if let Operator::BrTable { targets } = &operator {
                 let targets = u64::from(targets.len());
                 most("targets of a br_table", &mut counts.targets, targets, bounds.targets)?;
             }
+            if let Operator::TryTable { try_table } = &operator {
+                let handlers = try_table.catches.len() as u64;
+                most("handlers of a try_table", &mut counts.targets, handlers, bounds.targets)?;
+            }
+            let handlers = tries.after(&operator, depth);
+            most("open handlers of a function's calls", &mut counts.handlers, handlers, bounds.handlers)?;
             let carried = loops.after(&operator, depth).saturating_mul(locals);
             most("locals times open loops of a function", &mut counts.carried, carried, bounds.carried)?;
         }
-        operators.finish().map_err(invalid)?;
+        operators.finish()?;
         self.allocations = validator.into_allocations();
         Ok(())
     }
 }
 
-/// The depths at which loops are open.
-#[derive(Default)]
-struct Loops(Vec<u32>);
-
-impl Loops {
-    /// How many loops are open after this operator, which left the control stack this high.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "wasmparser's list is open; only these open or close a loop"
-    )]
-    fn after(&mut self, operator: &Operator<'_>, depth: u32) -> u64 {
-        match operator {
-            Operator::Loop { .. } => self.0.push(depth),
-            Operator::End => {
-                while self.0.last().is_some_and(|open| *open > depth) {
-                    self.0.pop();
-                }
-            }
-            _ => {}
-        }
-        self.0.len() as u64
-    }
-}
-
-fn add(what: &str, count: &mut u64, more: u32, most: u64) -> Result<(), Flaw> {
+fn add(what: &str, count: &mut u64, more: u32, most: u64) -> Result<(), Fault> {
     *count = count.saturating_add(u64::from(more));
-    within(what, *count, most)
+    within(what, *count, most).map_err(Fault::Bound)
 }
 
-fn most(what: &str, highest: &mut u64, found: u64, most: u64) -> Result<(), Flaw> {
+fn most(what: &str, highest: &mut u64, found: u64, most: u64) -> Result<(), Fault> {
     *highest = found.max(*highest);
-    within(what, found, most)
+    within(what, found, most).map_err(Fault::Bound)
 }
 
 fn within(what: &str, found: u64, most: u64) -> Result<(), Flaw> {
@@ -330,8 +372,4 @@ fn within(what: &str, found: u64, most: u64) -> Result<(), Flaw> {
         return Ok(());
     }
     Err(Flaw::Limit(format!("module: {found} {what}, the limit is {most}")))
-}
-
-fn invalid(error: impl Display) -> Flaw {
-    Flaw::Invalid(shorten(&plain(&error.to_string()), 600))
 }

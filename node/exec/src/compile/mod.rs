@@ -18,8 +18,11 @@ pub(crate) mod child;
 mod desk;
 pub(crate) mod intake;
 mod line;
+mod proposals;
 mod settings;
+mod shape;
 mod shelf;
+mod upgrade;
 #[cfg(target_os = "linux")]
 mod wire;
 pub(crate) mod work;
@@ -36,7 +39,6 @@ use bytes::Bytes;
 use wasmtime::Engine;
 use weft_core::{PeerId, Program};
 
-use crate::MODULE_BYTES_MAX;
 use crate::code::{Code, Tier};
 use crate::disk::DiskCache;
 use crate::engines::{EngineKey, Interrupt, Make, fingerprint};
@@ -122,18 +124,35 @@ impl Compiler {
     /// be asked for. Never waits.
     #[must_use]
     pub fn get(&self, program: &Program) -> Option<Result<Arc<Code>, PrepareError>> {
-        let verdict = self.0.0.shelf().get(spot(program))?;
+        let shared = &self.0.0;
+        let mut shelf = shared.shelf();
+        let verdict = shelf.get(spot(program))?;
+        let again = shelf.try_again(spot(program));
+        let start = again && shelf.wants(Pace::Slow, SLOW_THREADS);
+        drop(shelf);
+        if again {
+            shared.queued.notify_all();
+        }
+        if start {
+            Shared::spawn(shared, Pace::Slow);
+        }
         Some(verdict.map_err(PrepareError::from))
+    }
+
+    /// Longest module that it takes, in bytes.
+    #[must_use]
+    pub fn module_bytes_max(&self) -> u64 {
+        self.0.0.config.bounds.bytes
     }
 
     /// Asks for the program's code, for a task of this owner: owners take turns. `on_done` is called once, with it or with the reason why there is none, at once
     /// when that is known. Later, [`Compiler::get`] may give better code. Never waits.
     pub fn request(&self, program: &Program, owner: PeerId, read: Read, on_done: OnDone) {
         let shared = &self.0.0;
-        if program.module_bytes > MODULE_BYTES_MAX {
-            return on_done(Err(PrepareError::TooLong { bytes: program.module_bytes }));
+        if let Err(error) = shared.config.check_length(program.module_bytes) {
+            return on_done(Err(error));
         }
-        let job = Job { spot: spot(program), owner, read };
+        let job = Job { spot: spot(program), owner, read, late: 0 };
         let mut shelf = shared.shelf();
         let claim = shelf.request(job, on_done);
         let start = shelf.wants(Pace::Fast, FAST_THREADS);
@@ -163,9 +182,7 @@ impl Compiler {
         read: impl FnOnce() -> io::Result<Bytes>,
     ) -> Result<Arc<Code>, PrepareError> {
         let shared = &self.0.0;
-        if program.module_bytes > MODULE_BYTES_MAX {
-            return Err(PrepareError::TooLong { bytes: program.module_bytes });
-        }
+        shared.config.check_length(program.module_bytes)?;
         let spot = spot(program);
         let mut shelf = shared.shelf();
         while !shelf.claim(spot) {
@@ -175,7 +192,7 @@ impl Compiler {
             shelf = shared.answered.wait(shelf).unwrap_or_else(PoisonError::into_inner);
         }
         drop(shelf);
-        let result = caught(|| Worker::new(shared, Pace::Fast).optimised(spot, read));
+        let result = caught(|| Worker::new(shared, Pace::Fast).optimised(spot, 0, read));
         shared.answer(spot, &result);
         result
     }
@@ -247,8 +264,8 @@ impl Shared {
                     }
                 }
                 Pace::Slow => {
-                    let made = caught(|| worker.optimised(job.spot, || (job.read)()));
-                    worker.second(&job, &made);
+                    let made = caught(|| worker.optimised(job.spot, job.late, || (job.read)()));
+                    worker.second(job, &made);
                 }
             }
             self.shelf().done(pace);
@@ -323,7 +340,9 @@ fn again(result: &Result<Arc<Code>, PrepareError>) -> Result<Arc<Code>, PrepareE
             Err(PrepareError::Unreadable(io::Error::new(error.kind(), error.to_string())))
         }
         Err(PrepareError::Invalid(text)) => Err(PrepareError::Invalid(text.clone())),
-        Err(PrepareError::TooLong { bytes }) => Err(PrepareError::TooLong { bytes: *bytes }),
+        Err(PrepareError::TooLong { bytes, limit }) => {
+            Err(PrepareError::TooLong { bytes: *bytes, limit: *limit })
+        }
         Err(PrepareError::Limit(text)) => Err(PrepareError::Limit(text.clone())),
         Err(PrepareError::Late(text)) => Err(PrepareError::Late(text.clone())),
         Err(PrepareError::Host(text)) => Err(PrepareError::Host(text.clone())),
@@ -337,7 +356,7 @@ fn refusal(error: &PrepareError) -> Option<Refusal> {
         PrepareError::Invalid(text) => Some(Refusal::Invalid(text.clone())),
         PrepareError::Limit(text) => Some(Refusal::Limit(text.clone())),
         PrepareError::Late(text) => Some(Refusal::Late(text.clone())),
-        PrepareError::TooLong { bytes } => Some(Refusal::TooLong { bytes: *bytes }),
+        PrepareError::TooLong { bytes, limit } => Some(Refusal::TooLong { bytes: *bytes, limit: *limit }),
         PrepareError::Unreadable(_) | PrepareError::Host(_) | PrepareError::Engine(_) => None,
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use weft_core::{BlobId, PeerId};
 
 use super::line::{Most, Queue};
+use super::upgrade::Upgrade;
 use super::{CompilerStatus, OnDone, Pace, Read, refusal};
 use crate::code::{Code, Tier};
 use crate::engines::EngineKey;
@@ -20,7 +21,7 @@ const PLACES_MAX: usize = 4096;
 const CODES_MAX: usize = 256;
 /// Modules that may wait to be compiled.
 const FAST_MAX: Most = Most { all: 256, each: 192 };
-/// Modules that may wait to be optimised; one beyond it stays on its baseline code.
+/// Modules that may wait to be optimised; one beyond it stays on its baseline code for a while.
 const SLOW_MAX: Most = Most { all: 64, each: 48 };
 
 /// Names a module and the engine that runs it.
@@ -35,6 +36,8 @@ pub(super) struct Job {
     /// Whose task needs it.
     pub(super) owner: PeerId,
     pub(super) read: Read,
+    /// How often optimising it took too long.
+    pub(super) late: u32,
 }
 
 impl fmt::Debug for Job {
@@ -51,15 +54,6 @@ pub(super) enum Claim {
     Full(OnDone),
     /// It will be answered.
     Queued,
-}
-
-/// Whether better code is to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Upgrade {
-    /// It is the best there will be.
-    No,
-    /// The optimising compiler has it, or will.
-    Coming,
 }
 
 struct Place {
@@ -86,7 +80,7 @@ impl Place {
 
     /// Whether nobody is at it.
     fn is_at_rest(&self) -> bool {
-        !self.making && self.upgrade == Upgrade::No
+        !self.making && !self.upgrade.is_coming()
     }
 }
 
@@ -152,6 +146,14 @@ impl Shelf {
         place.verdict.clone()
     }
 
+    /// Gives a module another chance to be optimised, if it is due; whether it is queued now.
+    pub(super) fn try_again(&mut self, spot: Spot) -> bool {
+        let place = self.places.get_mut(&spot);
+        let Some(job) = place.and_then(|place| place.upgrade.take_due(Instant::now())) else { return false };
+        self.queue_slow(job);
+        true
+    }
+
     /// The same, unless better code is to come.
     pub(super) fn get_best(&mut self, spot: Spot) -> Option<Verdict> {
         let verdict = self.get(spot);
@@ -215,15 +217,20 @@ impl Shelf {
         if self.slow.queue.has_room(job.owner) {
             self.slow.queue.push(job.owner, job);
         } else {
-            self.upgraded(job.spot, None);
+            self.upgraded(job, Err(true));
         }
     }
 
-    /// Ends the wait for better code, with it or without.
-    pub(super) fn upgraded(&mut self, spot: Spot, code: Option<Arc<Code>>) {
+    /// Ends the wait for better code, with it or without; then says whether another time may do. It comes after a while,
+    /// which doubles each time, when somebody asks for the module.
+    pub(super) fn upgraded(&mut self, job: Job, code: Result<Arc<Code>, bool>) {
+        let (spot, late_for) = (job.spot, self.late_for);
         let Some(place) = self.places.get_mut(&spot) else { return };
-        place.upgrade = Upgrade::No;
-        if let Some(code) = code {
+        place.upgrade = match &code {
+            Err(true) => Upgrade::later(job, Instant::now(), late_for),
+            Ok(_) | Err(false) => Upgrade::No,
+        };
+        if let Ok(code) = code {
             self.set(spot, Some(Ok(code)));
         }
     }
@@ -293,7 +300,7 @@ impl Shelf {
         };
         for place in self.places.values() {
             status.compiling += u64::from(place.making);
-            status.optimising += u64::from(place.upgrade == Upgrade::Coming);
+            status.optimising += u64::from(place.upgrade.is_coming());
             status.ready += u64::from(place.verdict.as_ref().is_some_and(Result::is_ok));
         }
         status

@@ -28,6 +28,8 @@ pub(super) struct Request {
     pub(super) effort: Effort,
     /// Address space that the child may have, in bytes.
     pub(super) memory_bytes: u64,
+    /// Processor time of each of its threads, in seconds.
+    pub(super) cpu_s: u64,
 }
 
 /// What became of it: the code's file is written, or why not.

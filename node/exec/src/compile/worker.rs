@@ -11,7 +11,6 @@ use weft_core::BlobId;
 use super::shelf::{Job, Spot};
 use super::work::{Flaw, compile};
 use super::{How, Maker, Pace, Shared, intake};
-use crate::MODULE_BYTES_MAX;
 use crate::code::{Code, Draft, Kind, Tier};
 use crate::disk::Name;
 use crate::engines::Make;
@@ -48,10 +47,10 @@ impl<'a> Worker<'a> {
                 return Ok(Arc::new(code.with_time(started.elapsed())));
             }
         }
-        let source = source(module, (job.read)())?;
+        let source = self.source(module, (job.read)())?;
         let baseline = baseline.filter(|_| source.bytes.len() as u64 > self.shared.config.quick_bytes);
         if let Some((make, maker)) = baseline {
-            match self.make(&source, make, &maker) {
+            match self.make(&source, make, &maker, 0) {
                 Ok(code) => return Ok(Arc::new(code.with_time(started.elapsed()))),
                 Err(flaw @ (Flaw::Invalid(_) | Flaw::Limit(_))) => return Err(error(flaw)),
                 Err(Flaw::Unsupported(text) | Flaw::Heavy(text) | Flaw::Late(text) | Flaw::Host(text)) => {
@@ -60,14 +59,15 @@ impl<'a> Worker<'a> {
             }
         }
         let (make, maker) = optimised;
-        let code = self.make(&source, make, &maker).map_err(error)?;
+        let code = self.make(&source, make, &maker, 0).map_err(error)?;
         Ok(Arc::new(code.with_time(started.elapsed())))
     }
 
-    /// Optimised code for a module that somebody waits for on his own thread.
+    /// Optimised code for a module, on the caller's own thread; it was late so often before.
     pub(super) fn optimised(
         &self,
         spot: Spot,
+        late: u32,
         read: impl FnOnce() -> io::Result<Bytes>,
     ) -> Result<Arc<Code>, PrepareError> {
         let started = Instant::now();
@@ -75,22 +75,37 @@ impl<'a> Worker<'a> {
         let (make, maker) = self.shared.maker(key, Tier::Optimised)?;
         let code = match self.load(module, make, &maker) {
             Some(code) => code,
-            None => self.make(&source(module, read())?, make, &maker).map_err(error)?,
+            None => self.make(&self.source(module, read())?, make, &maker, late).map_err(error)?,
         };
         Ok(Arc::new(code.with_time(started.elapsed())))
     }
 
-    /// Puts optimised code in the place of a module's baseline code, which stays if there is none.
-    pub(super) fn second(&self, job: &Job, made: &Result<Arc<Code>, PrepareError>) {
+    /// Puts optimised code in the place of a module's baseline code, which stays if there is none: until it is tried
+    /// again, where another time may do.
+    pub(super) fn second(&self, job: Job, made: &Result<Arc<Code>, PrepareError>) {
+        let (module, key) = job.spot;
         if let Err(error) = made {
-            tracing::warn!(%error, module = %job.spot.0, "a module stays on its baseline code");
+            tracing::warn!(%error, %module, "a module stays on its baseline code for now");
         }
-        self.shared.shelf().upgraded(job.spot, made.as_ref().ok().map(Arc::clone));
+        let code = made.as_ref().map(Arc::clone);
+        self.shared.shelf().upgraded(job, code.map_err(may_pass));
         self.shared.answered.notify_all();
-        let baseline = self.shared.maker(job.spot.1, Tier::Baseline);
+        let baseline = self.shared.maker(key, Tier::Baseline);
         if let (Ok(_), Ok((make, maker)), Some(disk)) = (made, baseline, &self.shared.disk) {
-            disk.forget(Name { module: job.spot.0, make, fingerprint: &maker.fingerprint });
+            disk.forget(Name { module, make, fingerprint: &maker.fingerprint });
         }
+    }
+
+    /// The module's bytes, which are what they should be.
+    fn source(&self, module: BlobId, read: io::Result<Bytes>) -> Result<Source, PrepareError> {
+        let bytes = read.map_err(PrepareError::Unreadable)?;
+        self.shared.config.check_length(bytes.len() as u64)?;
+        if BlobId::of(&bytes) != module {
+            let text = "these bytes have another hash than the module";
+            return Err(PrepareError::Unreadable(io::Error::new(io::ErrorKind::InvalidData, text)));
+        }
+        let kind = intake::kind(&bytes).map_err(error)?;
+        Ok(Source { module, kind, bytes })
     }
 
     fn load(&self, module: BlobId, make: Make, maker: &Maker) -> Option<Code> {
@@ -100,10 +115,10 @@ impl<'a> Worker<'a> {
         Some(code)
     }
 
-    fn make(&self, source: &Source, make: Make, maker: &Maker) -> Result<Code, Flaw> {
+    fn make(&self, source: &Source, make: Make, maker: &Maker, late: u32) -> Result<Code, Flaw> {
         let code = match &self.shared.config.how {
             How::Here => self.make_here(source, make, maker)?,
-            How::Child { program, args } => self.make_there(source, make, program, args)?,
+            How::Child { program, args } => self.make_there(source, make, (program, args), late)?,
         };
         self.shared.shelf().count(false);
         if let Some(disk) = &self.shared.disk {
@@ -129,8 +144,8 @@ impl Worker<'_> {
         &self,
         source: &Source,
         make: Make,
-        program: &std::path::Path,
-        args: &[std::ffi::OsString],
+        (program, args): (&std::path::Path, &[std::ffi::OsString]),
+        late: u32,
     ) -> Result<Code, Flaw> {
         use super::desk::{self, Order};
         let config = &self.shared.config;
@@ -143,8 +158,8 @@ impl Worker<'_> {
             bytes: &source.bytes,
             bounds: config.bounds,
             effort: self.pace.effort(),
-            time: config.allowance.of(make.tier),
-            memory_bytes: config.allowance.memory_bytes,
+            time: config.allowance.time(make.tier, source.bytes.len(), late),
+            memory_bytes: config.allowance.memory(source.bytes.len()),
         };
         desk::compile(&order, &|| self.shared.shelf().must_quit())
     }
@@ -156,26 +171,22 @@ impl Worker<'_> {
         &self,
         _source: &Source,
         _make: Make,
-        _program: &std::path::Path,
-        _args: &[std::ffi::OsString],
+        _program: (&std::path::Path, &[std::ffi::OsString]),
+        _late: u32,
     ) -> Result<Code, Flaw> {
         Err(Flaw::Host("compiling in a child needs Linux".into()))
     }
 }
 
-/// The module's bytes, which are what they should be.
-fn source(module: BlobId, read: io::Result<Bytes>) -> Result<Source, PrepareError> {
-    let bytes = read.map_err(PrepareError::Unreadable)?;
-    let len = bytes.len() as u64;
-    if len > MODULE_BYTES_MAX {
-        return Err(PrepareError::TooLong { bytes: len });
+/// Whether what failed may work at another time.
+fn may_pass(error: &PrepareError) -> bool {
+    match error {
+        PrepareError::Late(_)
+        | PrepareError::Unreadable(_)
+        | PrepareError::Host(_)
+        | PrepareError::Engine(_) => true,
+        PrepareError::Invalid(_) | PrepareError::Limit(_) | PrepareError::TooLong { .. } => false,
     }
-    if BlobId::of(&bytes) != module {
-        let text = "these bytes have another hash than the module";
-        return Err(PrepareError::Unreadable(io::Error::new(io::ErrorKind::InvalidData, text)));
-    }
-    let kind = intake::kind(&bytes).map_err(error)?;
-    Ok(Source { module, kind, bytes })
 }
 
 /// What the last compiler's flaw means for whoever asked.

@@ -45,7 +45,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weft_core::{BlobId, Limit, Outcome, Report, RunId, Stream, Work};
 
-use crate::sandbox::SandboxError;
+use crate::sandbox::{PrepareError, SandboxError};
 
 /// Tasks that may wait for a slot. What is submitted beyond it is answered `Lost` at once.
 pub const QUEUE_MAX: usize = 65_536;
@@ -118,6 +118,8 @@ pub struct PoolConfig {
     pub cache_dir: Option<PathBuf>,
     /// Memory that any one task gets, in bytes. A task whose own limit is higher and which needs more ends as `Lost`.
     pub memory_max_bytes: u64,
+    /// Longest module that it takes, in bytes; [`crate::MODULE_BYTES_MAX`] unless a node says otherwise.
+    pub module_max_bytes: u64,
 }
 
 /// What happened to a task.
@@ -126,6 +128,13 @@ pub struct PoolConfig {
 pub enum PoolEvent {
     /// It ended. Told once for every task that was submitted.
     Ran(RunId, Report),
+    /// Tasks wait for their module to be compiled, or wait no longer.
+    Compiling {
+        /// Which.
+        runs: Vec<RunId>,
+        /// Whether they do.
+        waits: bool,
+    },
     /// It printed something; only of tasks that asked for it. What nobody collects may be left out: the report has
     /// all of it.
     Printed {
@@ -287,18 +296,23 @@ pub(crate) fn lower_priority() {
 
 /// Module, files and input are held in memory whole, so their true lengths are looked at first. Those of a known
 /// program were.
-fn too_long(work: &Work, known: bool, most: u64, len: impl Fn(BlobId) -> Option<u64>) -> Option<Report> {
+fn too_long(
+    work: &Work,
+    known: bool,
+    (most, module_most): (u64, u64),
+    len: impl Fn(BlobId) -> Option<u64>,
+) -> Option<Report> {
     let long = |id: BlobId, most: u64| len(id).filter(|bytes| *bytes > most);
     if known && work.input.blob().is_none() {
         return None;
     }
-    let module = long(work.program.module, crate::MODULE_BYTES_MAX);
+    let module = long(work.program.module, module_most);
     let text = if let Some(bytes) = work.input.blob().and_then(|id| long(id, most)) {
         format!("input: {bytes} bytes, this node gives a task {most}")
     } else if let Some(bytes) = work.program.files.blob().and_then(|id| long(id, most)) {
         format!("files: {bytes} bytes, this node gives a task {most}")
     } else if let Some(bytes) = module {
-        format!("module: {bytes} bytes, the limit is {}", crate::MODULE_BYTES_MAX)
+        PrepareError::TooLong { bytes, limit: module_most }.to_string()
     } else {
         return None;
     };

@@ -51,7 +51,7 @@ impl Front {
         on_ready: Arc<dyn Fn() + Send + Sync>,
         (keeper, carriers, compiler): (Keeper, Carriers, Compiler),
     ) -> io::Result<Arc<Self>> {
-        let state = State::new(slots, memory_max_bytes)?;
+        let state = State::new(slots, memory_max_bytes, compiler.module_bytes_max())?;
         epoll::add(&state.epoll, &state.timer, EventData::new_u64(TIMER), EventFlags::IN)?;
         let epoll = state.epoll.try_clone()?;
         let (state, polled) = (Mutex::new(state), AtomicBool::new(false));
@@ -212,7 +212,7 @@ impl Front {
             }
             match &failed {
                 Some(outcome) => state.give_up(waiting, outcome.clone()),
-                None => drop(state.queue.insert(place, waiting)),
+                None => state.unpark_for_code(place, waiting),
             }
         }
         self.advance(state);

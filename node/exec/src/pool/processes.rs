@@ -55,7 +55,9 @@ impl Processes {
         compile_args.push(COMPILE_ARG.into());
         let how = How::Child { program: program.to_owned(), args: compile_args };
         let cache_dir = config.cache_dir.clone();
-        let compiler = Compiler::start(CompilerConfig::new(cache_dir, Interrupt::Kill, how))?;
+        let compiler = Compiler::start(
+            CompilerConfig::new(cache_dir, Interrupt::Kill, how).modules(config.module_max_bytes),
+        )?;
         let memory = config.memory_max_bytes;
         let theirs = Arc::clone(&blobs);
         let helpers = (keeper.clone(), carriers.clone(), compiler);

@@ -57,6 +57,8 @@ pub(super) enum Errand {
 pub(super) struct State {
     pub(super) slots: usize,
     pub(super) memory_max_bytes: u64,
+    /// Longest module that it takes.
+    module_max_bytes: u64,
     pub(super) epoll: OwnedFd,
     pub(super) timer: OwnedFd,
     /// When the timer rings, if it does.
@@ -94,11 +96,12 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(slots: u32, memory_max_bytes: u64) -> std::io::Result<Self> {
+    pub(super) fn new(slots: u32, memory_max_bytes: u64, module_max_bytes: u64) -> std::io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         Ok(Self {
             slots: usize::try_from(slots).unwrap_or(usize::MAX),
             memory_max_bytes,
+            module_max_bytes,
             epoll: rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)?,
             timer: timerfd_create(TimerfdClockId::Monotonic, flags)?,
             armed: None,
@@ -146,9 +149,8 @@ impl State {
         if let Some(text) = self.broken.clone() {
             return self.answer(run, Report::bare(Outcome::Lost(text)));
         }
-        if let Some(report) =
-            super::too_long(&work, self.programs.knows(&work.program), self.memory_max_bytes, len)
-        {
+        let most = (self.memory_max_bytes, self.module_max_bytes);
+        if let Some(report) = super::too_long(&work, self.programs.knows(&work.program), most, len) {
             return self.answer(run, report);
         }
         let program = self.programs.enter(&work.program);
@@ -160,8 +162,29 @@ impl State {
         // Asked for now, so that it is there when the task's turn comes.
         match self.programs.lacks(program, waiting.work.owner) {
             Lacks::Nothing => drop(self.queue.insert(place, waiting)),
-            Lacks::Code | Lacks::Files => self.programs.park(place, waiting),
+            Lacks::Code => self.park_for_code(place, waiting),
+            Lacks::Files => self.programs.park(place, waiting),
             Lacks::Failed(outcome) => self.give_up(waiting, outcome),
+        }
+    }
+
+    /// Keeps a task until its code is there.
+    fn park_for_code(&mut self, place: u64, waiting: Box<Waiting>) {
+        self.tell_compiling(waiting.run, true);
+        self.programs.park(place, waiting);
+    }
+
+    /// The code of a task is there.
+    pub(super) fn unpark_for_code(&mut self, place: u64, waiting: Box<Waiting>) {
+        self.tell_compiling(waiting.run, false);
+        self.queue.insert(place, waiting);
+    }
+
+    /// Says whether a task waits for its module to be compiled: in one event with others of which the same is so.
+    fn tell_compiling(&mut self, run: RunId, waits: bool) {
+        match self.events.last_mut() {
+            Some(PoolEvent::Compiling { runs, waits: same }) if *same == waits => runs.push(run),
+            _ => self.events.push(PoolEvent::Compiling { runs: vec![run], waits }),
         }
     }
 
@@ -286,7 +309,12 @@ impl State {
             let Some((place, waiting)) = self.queue.pop_first() else { break };
             match self.programs.lacks(waiting.program, waiting.work.owner) {
                 Lacks::Nothing => {}
-                Lacks::Code | Lacks::Files => {
+                Lacks::Code => {
+                    self.park_for_code(place, waiting);
+                    left += 1;
+                    continue;
+                }
+                Lacks::Files => {
                     self.programs.park(place, waiting);
                     left += 1;
                     continue;

@@ -17,6 +17,7 @@ use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, Payload, Report, RunId, Work};
 
 use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, lower_priority, too_long};
+use crate::compile::Compiler;
 use crate::run::{Finished, Given, panic_text};
 use crate::sandbox::{Sandbox, SandboxConfig, SandboxError};
 use crate::sink::Printer;
@@ -80,12 +81,13 @@ impl Threads {
         blobs: Arc<dyn BlobAccess>,
         on_ready: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, SandboxError> {
-        let PoolConfig { slots, kind: _, cache_dir, memory_max_bytes } = config;
+        let PoolConfig { slots, kind: _, cache_dir, memory_max_bytes, module_max_bytes } = config;
         // A held guest keeps its instance.
         let sandbox = Sandbox::new(SandboxConfig {
             cache_dir: cache_dir.clone(),
             slots: slots.saturating_mul(2),
             memory_max_bytes: *memory_max_bytes,
+            module_max_bytes: *module_max_bytes,
         })?;
         let slots = usize::try_from(*slots).unwrap_or(usize::MAX);
         let (state, work) = (Mutex::default(), Condvar::new());
@@ -276,15 +278,24 @@ impl Shared {
 
     fn execute(self: &Arc<Self>, run: RunId, work: &Work, stop: &Stop) -> Report {
         let Work { task, owner: _, program, input, stream } = work;
-        if let Some(report) = too_long(work, false, self.sandbox.memory_max_bytes(), |id| self.blobs.len(id))
-        {
+        let module_most = self.sandbox.compiler().map_or(crate::MODULE_BYTES_MAX, Compiler::module_bytes_max);
+        let most = (self.sandbox.memory_max_bytes(), module_most);
+        if let Some(report) = too_long(work, false, most, |id| self.blobs.len(id)) {
             return report;
         }
+        let is_warm = self.sandbox.is_warm(program.module);
+        let tell_compiling = |waits| {
+            if !is_warm {
+                self.tell(vec![PoolEvent::Compiling { runs: vec![run], waits }]);
+            }
+        };
+        tell_compiling(true);
         let (prepared, compile_time) =
             match self.sandbox.prepare_timed(program, || self.blobs.read(program.module)) {
                 Ok(prepared) => prepared,
                 Err(error) => return Report::bare(error.outcome()),
             };
+        tell_compiling(false);
         let given = match (self.bytes(input), self.bytes(&program.files)) {
             (Ok(input), Ok(files)) => Given { input, files },
             (Err(error), _) => {

@@ -9,6 +9,8 @@ use super::Vfs;
 #[derive(Debug)]
 pub(crate) struct Files {
     given: Bytes,
+    /// What is added to those.
+    own: Bytes,
     limits: Limits,
     vfs: Option<Box<Vfs>>,
 }
@@ -16,7 +18,17 @@ pub(crate) struct Files {
 impl Files {
     /// Files of a task that is given this archive (tar; may be empty).
     pub(crate) fn new(given: Bytes, limits: Limits) -> Self {
-        Self { given, limits, vfs: None }
+        Self { given, own: Bytes::new(), limits, vfs: None }
+    }
+
+    /// The same, with what another archive has beside it. A file that both have makes it unsound.
+    pub(crate) fn with(self, own: Bytes) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Whether it was given nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given.is_empty() && self.own.is_empty()
     }
 
     /// The file system, made now if it was not asked for before.
@@ -26,7 +38,11 @@ impl Files {
     pub(crate) fn vfs(&mut self, now_ns: u64) -> Result<&mut Vfs, String> {
         let vfs = match self.vfs.take() {
             Some(vfs) => vfs,
-            None => Box::new(Vfs::new(&self.given, &self.limits, now_ns)?),
+            None => {
+                let mut vfs = Vfs::new(&self.given, &self.limits, now_ns)?;
+                super::archive::unpack(&mut vfs, &self.own, now_ns)?;
+                Box::new(vfs)
+            }
         };
         Ok(self.vfs.insert(vfs))
     }

@@ -7,11 +7,15 @@ use super::path::Place;
 use super::{Error, Inode, Kind, PATH_BYTES_MAX, Vfs};
 
 impl Vfs {
-    /// Makes a directory.
+    /// Makes a directory. Slashes at the end change nothing, as on Linux: where anything has the name, it exists.
     ///
     /// # Errors
     /// As `mkdir` of POSIX has them.
     pub(crate) fn create_directory(&mut self, at: Inode, path: &str, now_ns: u64) -> Result<(), Error> {
+        let path = match path.trim_end_matches('/') {
+            "" => path,
+            named => named,
+        };
         let place = self.walk(at, path, false)?;
         self.check_free(&place)?;
         let body = Body::directory(place.dir);

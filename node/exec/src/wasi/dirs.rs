@@ -5,14 +5,15 @@ use wasmtime::Linker;
 
 use super::abi::{self, DIRENT_BYTES, Errno, FILETYPE_DIRECTORY};
 use super::ram::Word;
+use super::version::Version;
 use super::{Answer, Call, calls};
 use crate::guest::Guest;
 
 /// Cookies below this are `.` and `..`.
 const DOTS: u64 = 2;
 
-pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    calls! { linker,
+pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
+    calls! { linker, version,
         fd_readdir(fd: u32, address: u32, len: u32, cookie: u64, out: u32);
     }
     Ok(())

@@ -8,17 +8,16 @@ use super::abi::{
 };
 use super::ram::Word;
 use super::table::Descriptor;
+use super::version::{Version, Whence};
 use super::{Answer, Call, calls};
 use crate::guest::Guest;
+use crate::vfs::Stat;
 
 /// Kinds of advice that there are.
 const ADVICES: u32 = 6;
-const WHENCE_SET: u32 = 0;
-const WHENCE_CURRENT: u32 = 1;
-const WHENCE_END: u32 = 2;
 
-pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    calls! { linker,
+pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
+    calls! { linker, version,
         fd_advise(fd: u32, offset: u64, len: u64, advice: u32);
         fd_allocate(fd: u32, offset: u64, len: u64);
         fd_close(fd: u32);
@@ -124,7 +123,13 @@ impl Call<'_> {
             Some(inode) => Some(self.vfs()?.0.stat(inode)?),
             None => None,
         };
-        self.ram.put(out, &abi::filestat(stat))
+        self.put_filestat(out, stat)
+    }
+
+    /// Writes what describes a file; all zeros for a standard stream.
+    pub(super) fn put_filestat(&mut self, out: Word, stat: Option<Stat>) -> Answer {
+        let (stat, len) = self.version.filestat(abi::filestat(stat));
+        self.ram.put(out, stat.get(..len).unwrap_or_default())
     }
 
     fn fd_filestat_set_size(&mut self, fd: u32, size: u64) -> Answer {
@@ -181,11 +186,10 @@ impl Call<'_> {
     fn fd_seek(&mut self, fd: u32, offset: i64, whence: u32, out: Word) -> Answer {
         let file = self.wasi().table.seekable(fd)?;
         let (inode, position) = (file.inode, file.position);
-        let from = match whence {
-            WHENCE_SET => 0,
-            WHENCE_CURRENT => position,
-            WHENCE_END => self.vfs()?.0.stat(inode)?.size,
-            _ => return Err(Errno::INVAL.into()),
+        let from = match self.version.whence(whence)? {
+            Whence::Start => 0,
+            Whence::Current => position,
+            Whence::End => self.vfs()?.0.stat(inode)?.size,
         };
         let position = from.checked_add_signed(offset).ok_or(Errno::INVAL)?;
         self.wasi().table.seekable(fd)?.position = position;

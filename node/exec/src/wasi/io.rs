@@ -5,6 +5,7 @@ use wasmtime::Linker;
 use super::abi::Errno;
 use super::ram::{Span, Word};
 use super::table::Descriptor;
+use super::version::Version;
 use super::{Answer, Call, Fail, Wasi, calls};
 use crate::guest::{End, Guest};
 use crate::sink::Sink;
@@ -13,8 +14,8 @@ use crate::vfs::Inode;
 /// Bytes moved between two looks at the watch.
 const CHUNK_BYTES: usize = 4 << 20;
 
-pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    calls! { linker,
+pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
+    calls! { linker, version,
         fd_read(fd: u32, list: u32, count: u32, out: u32);
         fd_pread(fd: u32, list: u32, count: u32, offset: u64, out: u32);
         fd_write(fd: u32, list: u32, count: u32, out: u32);

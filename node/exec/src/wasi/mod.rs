@@ -1,4 +1,4 @@
-//! WASI preview 1, all of it, on a file system in memory: what a core module may call. Each call is a function of
+//! WASI preview 1, all of it, and the snapshot before it, on a file system in memory: what a core module may call. Each call is a function of
 //! numbers; every pointer in them is checked before it is used, and one that leads outside the guest's memory ends the
 //! run with a trap, as under `wasmtime run`, whose error codes the calls answer.
 //!
@@ -14,6 +14,7 @@ mod poll;
 mod process;
 mod ram;
 mod table;
+mod version;
 
 use std::num::TryFromIntError;
 use std::str::Utf8Error;
@@ -28,8 +29,8 @@ use crate::vfs::{self, Vfs};
 use abi::Errno;
 use ram::Ram;
 use table::Table;
+use version::Version;
 
-const MODULE: &str = "wasi_snapshot_preview1";
 /// A command's first argument, its own name.
 const PROGRAM_NAME: &str = "main.wasm";
 
@@ -120,6 +121,8 @@ impl From<vfs::Error> for Fail {
 
 /// One call under way: the guest's memory, and what the run keeps.
 struct Call<'a> {
+    /// Whose numbers and layouts it speaks.
+    version: Version,
     ram: Ram<'a>,
     guest: &'a mut Guest,
 }
@@ -137,13 +140,17 @@ impl Call<'_> {
 }
 
 /// Runs one call, and turns its end into what the guest is told.
-fn enter(mut caller: Caller<'_, Guest>, call: impl FnOnce(&mut Call<'_>) -> Answer) -> wasmtime::Result<i32> {
+fn enter(
+    mut caller: Caller<'_, Guest>,
+    version: Version,
+    call: impl FnOnce(&mut Call<'_>) -> Answer,
+) -> wasmtime::Result<i32> {
     let memory = match memory(&mut caller) {
         Ok(memory) => memory,
         Err(end) => return Err(caller.data_mut().end(end)),
     };
     let (bytes, guest) = memory.data_and_store_mut(&mut caller);
-    let mut entered = Call { ram: Ram::new(bytes), guest };
+    let mut entered = Call { version, ram: Ram::new(bytes), guest };
     match call(&mut entered) {
         Ok(()) => Ok(Errno::SUCCESS.code()),
         Err(Fail::Errno(errno)) => Ok(errno.code()),
@@ -167,23 +174,25 @@ fn memory(caller: &mut Caller<'_, Guest>) -> Result<Memory, End> {
 /// All that a guest may import.
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
-    process::link(&mut linker)?;
-    poll::link(&mut linker)?;
-    fds::link(&mut linker)?;
-    io::link(&mut linker)?;
-    dirs::link(&mut linker)?;
-    paths::link(&mut linker)?;
+    for version in Version::ALL {
+        process::link(&mut linker, version)?;
+        poll::link(&mut linker, version)?;
+        fds::link(&mut linker, version)?;
+        io::link(&mut linker, version)?;
+        dirs::link(&mut linker, version)?;
+        paths::link(&mut linker, version)?;
+    }
     Ok(linker)
 }
 
 /// Links calls: each line is a WASI function with its parameters' types, answered by the method of that name.
 macro_rules! calls {
-    ($linker:expr, $($name:ident($($param:ident: $ty:ty),*);)*) => {
+    ($linker:expr, $version:expr, $($name:ident($($param:ident: $ty:ty),*);)*) => {
         $($linker.func_wrap(
-            $crate::wasi::MODULE,
+            $version.module(),
             stringify!($name),
-            |caller: wasmtime::Caller<'_, $crate::guest::Guest>, $($param: $ty),*| {
-                $crate::wasi::enter(caller, |call| call.$name($($param),*))
+            move |caller: wasmtime::Caller<'_, $crate::guest::Guest>, $($param: $ty),*| {
+                $crate::wasi::enter(caller, $version, |call| call.$name($($param),*))
             },
         )?;)*
     };

@@ -9,12 +9,13 @@ use super::abi::{
 use super::fds::Times;
 use super::ram::Word;
 use super::table::{Descriptor, Directory, File};
+use super::version::Version;
 use super::{Answer, Call, calls};
 use crate::guest::Guest;
 use crate::vfs::{Inode, Kind, OpenHow};
 
-pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    calls! { linker,
+pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
+    calls! { linker, version,
         path_create_directory(fd: u32, path: u32, len: u32);
         path_filestat_get(fd: u32, flags: i32, path: u32, len: u32, out: u32);
         path_filestat_set_times(
@@ -49,7 +50,7 @@ impl Call<'_> {
         let path = self.ram.text(path, len)?;
         let (vfs, _) = self.guest.vfs()?;
         let stat = vfs.stat(vfs.find(at, path, follow)?)?;
-        self.ram.put(out, &abi::filestat(Some(stat)))
+        self.put_filestat(out, Some(stat))
     }
 
     fn path_filestat_set_times(

@@ -6,13 +6,13 @@ use wasmtime::Linker;
 use super::abi::{Errno, fill};
 use super::ram::Word;
 use super::table::Descriptor;
+use super::version::{Subscriptions, Version};
 use super::{Answer, Call, calls};
 use crate::guest::Guest;
 use crate::world::{CLOCK_STEP_NS, World};
 
 /// Subscriptions that one `poll_oneoff` may have: one for everything that can be open.
 const SUBSCRIPTIONS_MAX: Word = 1024;
-const SUBSCRIPTION_BYTES: usize = 48;
 const EVENT_BYTES: usize = 32;
 
 const CLOCK_REALTIME: u32 = 0;
@@ -26,8 +26,8 @@ const TAG_WRITE: u8 = 2;
 const FLAG_ABSOLUTE: u16 = 1;
 const EVENT_HANGUP: u8 = 1;
 
-pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    calls! { linker,
+pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
+    calls! { linker, version,
         clock_res_get(clock: u32, out: u32);
         clock_time_get(clock: u32, precision: u64, out: u32);
         poll_oneoff(subscriptions: u32, events: u32, count: u32, out: u32);
@@ -53,11 +53,13 @@ impl Call<'_> {
         if count == 0 || count > SUBSCRIPTIONS_MAX {
             return Err(Errno::INVAL.into());
         }
+        let layout = self.version.subscriptions();
         let asked = (0..count)
             .map(|index| {
-                let address = subscriptions.checked_add(index * 48).ok_or(Errno::OVERFLOW)?;
-                let bytes = self.ram.array(address)?;
-                self.subscription(&bytes)
+                let address = subscriptions.checked_add(index * layout.bytes).ok_or(Errno::OVERFLOW)?;
+                let span = self.ram.span(address, layout.bytes)?;
+                let bytes = self.ram.bytes(span)?.to_vec();
+                self.subscription(&bytes, layout)
             })
             .collect::<Answer<Vec<Subscription>>>()?;
         let sleep_ns = asked.iter().map(|one| one.wait_ns).min().unwrap_or(0);
@@ -73,16 +75,17 @@ impl Call<'_> {
         self.ram.put_u32(out, ready)
     }
 
-    fn subscription(&mut self, bytes: &[u8; SUBSCRIPTION_BYTES]) -> Answer<Subscription> {
+    fn subscription(&mut self, bytes: &[u8], layout: Subscriptions) -> Answer<Subscription> {
         let userdata = field(bytes, 0);
         let [tag] = field(bytes, 8);
         let which = u32::from_le_bytes(field(bytes, 16));
         let ready = Subscription { userdata, tag, wait_ns: 0, at_end: false };
         match tag {
             TAG_CLOCK => {
-                let timeout = u64::from_le_bytes(field(bytes, 24));
-                let absolute = u16::from_le_bytes(field(bytes, 40)) & FLAG_ABSOLUTE != 0;
-                let now = peek(&self.guest.world, which).map_err(|_no_clock| Errno::INVAL)?;
+                let clock = u32::from_le_bytes(field(bytes, layout.clock));
+                let timeout = u64::from_le_bytes(field(bytes, layout.timeout));
+                let absolute = u16::from_le_bytes(field(bytes, layout.flags)) & FLAG_ABSOLUTE != 0;
+                let now = peek(&self.guest.world, clock).map_err(|_no_clock| Errno::INVAL)?;
                 let wait_ns = if absolute { timeout.saturating_sub(now) } else { timeout };
                 Ok(Subscription { wait_ns, ..ready })
             }
@@ -142,7 +145,7 @@ impl Subscription {
     }
 }
 
-fn field<const N: usize>(bytes: &[u8; SUBSCRIPTION_BYTES], at: usize) -> [u8; N] {
+fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let field = bytes.get(at..at + N).and_then(|field| field.try_into().ok());
     field.expect("the fields lie inside a subscription")
 }

@@ -4,14 +4,15 @@ use wasmtime::{Caller, Linker};
 
 use super::abi::Errno;
 use super::ram::Word;
-use super::{Answer, Call, MODULE, PROGRAM_NAME, calls};
+use super::version::Version;
+use super::{Answer, Call, PROGRAM_NAME, calls};
 use crate::guest::{End, Guest};
 
 /// Bytes of randomness between two looks at the watch.
 const RANDOM_CHUNK_BYTES: usize = 64 << 10;
 
-pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    calls! { linker,
+pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
+    calls! { linker, version,
         args_get(list: u32, texts: u32);
         args_sizes_get(count: u32, bytes: u32);
         environ_get(list: u32, texts: u32);
@@ -19,13 +20,17 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         random_get(address: u32, len: u32);
         proc_raise(signal: u32);
         sched_yield();
-        sock_accept(fd: u32, flags: u32, out: u32);
         sock_recv(fd: u32, list: u32, count: u32, flags: u32, len_out: u32, flags_out: u32);
         sock_send(fd: u32, list: u32, count: u32, flags: u32, out: u32);
         sock_shutdown(fd: u32, how: u32);
     }
+    if version == Version::Preview1 {
+        calls! { linker, version,
+            sock_accept(fd: u32, flags: u32, out: u32);
+        }
+    }
     linker.func_wrap(
-        MODULE,
+        version.module(),
         "proc_exit",
         |mut caller: Caller<'_, Guest>, code: i32| -> wasmtime::Result<()> {
             Err(caller.data_mut().end(End::Exit(code)))

@@ -86,7 +86,8 @@ impl<'a> Ram<'a> {
         Ok(std::str::from_utf8(self.bytes(span)?)?)
     }
 
-    /// The buffers of a vectored call, each found to be inside.
+    /// The buffers of a vectored call, each found to be inside. An empty one is, wherever it begins, as under
+    /// `wasmtime run` and on Linux.
     pub(super) fn spans(&self, list: Word, count: Word) -> Answer<Vec<Span>> {
         if count > BUFFERS_MAX {
             return Err(Errno::INVAL.into());
@@ -95,7 +96,10 @@ impl<'a> Ram<'a> {
             .map(|index| {
                 let entry = list.checked_add(index * 8).ok_or_else(outside)?;
                 let length = entry.checked_add(4).ok_or_else(outside)?;
-                self.span(self.u32(entry)?, self.u32(length)?)
+                match self.u32(length)? {
+                    0 => Ok(Span { start: 0, end: 0 }),
+                    len => self.span(self.u32(entry)?, len),
+                }
             })
             .collect()
     }

@@ -11,8 +11,8 @@ use weft_core::{
     Work,
 };
 use weft_exec::{
-    BlobAccess, Finished, Given, Pool, PoolConfig, PoolEvent, PoolStatus, Prepared, Sandbox, SandboxConfig,
-    Stop,
+    BlobAccess, Finished, Given, MODULE_BYTES_MAX, Pool, PoolConfig, PoolEvent, PoolStatus, Prepared,
+    Sandbox, SandboxConfig, Stop,
 };
 
 /// Whose tasks these are.
@@ -225,7 +225,13 @@ impl Slots {
         let bell = Arc::new(Bell::default());
         let ringer = Arc::clone(&bell);
         let access: Arc<dyn BlobAccess> = blobs.clone();
-        let config = PoolConfig { slots, kind, cache_dir: None, memory_max_bytes: 4 << 30 };
+        let config = PoolConfig {
+            slots,
+            kind,
+            cache_dir: None,
+            memory_max_bytes: 4 << 30,
+            module_max_bytes: MODULE_BYTES_MAX,
+        };
         let pool = Pool::start(config, access, Arc::new(move || ringer.ring())).unwrap();
         Self { pool, blobs, bell, early: Mutex::default() }
     }
@@ -237,6 +243,7 @@ impl Slots {
             for event in self.pool.take_events() {
                 match event {
                     PoolEvent::Ran(run, report) => reports.push((run, report)),
+                    PoolEvent::Compiling { .. } => {}
                     printed @ PoolEvent::Printed { .. } => self.early.lock().unwrap().push(printed),
                 }
             }

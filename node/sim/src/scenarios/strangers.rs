@@ -1,6 +1,6 @@
 //! Stories of members who say what is not so.
 
-use weft_core::message::{Award, Delivery, Grant, LeaseRange};
+use weft_core::message::{Award, Delivery, Grant, LeaseRange, Progress};
 use weft_core::{BidId, CallId, JobId, LeaseId, Message, Outcome, Payload, Report};
 
 use super::{OTHER, OWNER, WORKER, Watch, done, for_workers, ms, worker};
@@ -19,7 +19,12 @@ pub(super) fn a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed
         .collect();
     world.lie(OTHER, OWNER, Message::Outcome(deliveries));
     world.lie(OTHER, OWNER, Message::Refuse { leases: leases.clone() });
-    let all = LeaseRange { first: leases.first().copied().unwrap(), count: u32::MAX, paused: false };
+    let all = LeaseRange {
+        first: leases.first().copied().unwrap(),
+        count: u32::MAX,
+        paused: false,
+        progress: Progress::Unknown,
+    };
     world.lie(OTHER, OWNER, Message::Renew(vec![all; 256]));
     world.lie(OTHER, WORKER, Message::Cancel(leases.clone()));
     world.lie(OTHER, WORKER, Message::Ack(leases));

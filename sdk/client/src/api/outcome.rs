@@ -114,13 +114,27 @@ pub enum LimitKind {
     Output,
     /// Standard error.
     Errors,
-    /// What it keeps in files, or how many there are.
+    /// What it keeps in files, in bytes.
     Files,
     /// Anything else: tables, instances, module size, compile time.
     Other,
+    /// How many files and directories it makes.
+    FilesCount,
 }
 
 impl LimitKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Time,
+        Self::Memory,
+        Self::Fuel,
+        Self::Output,
+        Self::Errors,
+        Self::Files,
+        Self::Other,
+        Self::FilesCount,
+    ];
+
     /// The bound in one lower-case word.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -132,6 +146,7 @@ impl LimitKind {
             Self::Errors => "errors",
             Self::Files => "files",
             Self::Other => "other",
+            Self::FilesCount => "files_count",
         }
     }
 }

@@ -37,6 +37,9 @@ pub enum TaskState {
     Leased {
         /// Which.
         worker: String,
+        /// Its name for people, where that is known.
+        #[serde(default)]
+        name: String,
         /// Which attempt.
         attempt: u32,
         /// For how long.
@@ -44,11 +47,18 @@ pub enum TaskState {
         /// Whether it is held back for a task of a higher class, by the worker's last word.
         #[serde(default)]
         paused: bool,
+        /// What the worker is at with it, by its last word: `fetching` the module or the input, `waiting` for a slot,
+        /// `compiling`, or `running`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        progress: Option<String>,
     },
     /// It ended and its output is on its way here.
     Fetching {
         /// From where.
         worker: String,
+        /// Its name for people, where that is known.
+        #[serde(default)]
+        name: String,
     },
     /// It ended.
     Ended,

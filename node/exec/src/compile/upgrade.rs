@@ -1,0 +1,73 @@
+//! Whether better code of a module is to come, and when the optimising compiler gets another chance after it took too
+//! long: the module may be large, or the machine was busy. Plain data in the shelf; it compiles nothing.
+
+use std::time::{Duration, Instant};
+
+use super::shelf::Job;
+
+/// Most doublings of the wait until a module is optimised again.
+const DOUBLINGS_MAX: u32 = 4;
+
+#[derive(Debug)]
+pub(super) enum Upgrade {
+    /// It is the best there will be.
+    No,
+    /// The optimising compiler has it, or will.
+    Coming,
+    /// It gets another chance when somebody asks for the module after that.
+    Later(Instant, Job),
+}
+
+impl Upgrade {
+    /// Another chance after `wait`, which doubles each time.
+    pub(super) fn later(job: Job, now: Instant, wait: Duration) -> Self {
+        let wait = wait.saturating_mul(1 << job.late.min(DOUBLINGS_MAX));
+        let late = job.late.saturating_add(1);
+        Self::Later(now + wait, Job { late, ..job })
+    }
+
+    /// Whether the optimising compiler has it, or will.
+    pub(super) fn is_coming(&self) -> bool {
+        matches!(self, Self::Coming)
+    }
+
+    /// Takes what is to be optimised again by now, which is then coming.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Job> {
+        match std::mem::replace(self, Self::Coming) {
+            Self::Later(at, job) if at <= now => Some(job),
+            other @ (Self::No | Self::Coming | Self::Later(..)) => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use weft_core::{BlobId, PeerId};
+
+    use super::*;
+    use crate::engines::EngineKey;
+
+    #[test]
+    fn each_chance_comes_after_twice_the_wait_of_the_one_before() {
+        let wait = Duration::from_secs(300);
+        let read: super::super::Read = Arc::new(|| Ok(Bytes::new()));
+        let spot = (BlobId([1; 32]), EngineKey::PLAIN);
+        let mut job = Job { spot, owner: PeerId([2; 32]), read, late: 0 };
+        let mut now = Instant::now();
+        for (late, times) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 16)] {
+            let mut upgrade = Upgrade::later(job, now, wait);
+            assert!(!upgrade.is_coming());
+            now += wait * times;
+            assert!(upgrade.take_due(now - Duration::from_millis(1)).is_none());
+            job = upgrade.take_due(now).unwrap();
+            assert!(upgrade.is_coming() && upgrade.take_due(now).is_none());
+            assert_eq!(job.late, late);
+        }
+    }
+}

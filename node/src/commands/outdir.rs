@@ -1,0 +1,417 @@
+//! The directory that `weft map --out` writes into. An output is made in a directory of its own inside, which nobody
+//! else has and whose name is no output's, and appears under its name whole or not at all: so that whatever is there under
+//! an output's name is complete, however the process ended. (A machine that loses power may lose what it had not written
+//! to its disk yet.) No link is followed, and nothing is written outside.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, mkdirat, open, openat, renameat,
+    renameat_with, statat, unlinkat,
+};
+use rustix::io::Errno;
+use tempfile::TempDir;
+use tokio::io::AsyncWrite;
+use weft_client::{Existing, Mesh, Output, TaskResult};
+
+use super::Problem;
+use super::outname::{Name, TEMP_PREFIX};
+
+/// What to do about outputs of an earlier run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// The directory must be empty.
+    Refuse,
+    /// What is there under the names of this run goes before.
+    Replace,
+    /// What is there is not computed again.
+    Keep,
+}
+
+/// Why an output was not written.
+#[derive(Debug)]
+pub(crate) enum Unwritten {
+    /// This one can't be; others may.
+    This(String),
+    /// None can be.
+    All(Problem),
+}
+
+impl From<Problem> for Unwritten {
+    fn from(problem: Problem) -> Self {
+        Self::All(problem)
+    }
+}
+
+/// An open directory for outputs.
+#[derive(Debug)]
+pub(crate) struct OutDir {
+    path: PathBuf,
+    dir: OwnedFd,
+    /// Where outputs are made; it goes with this.
+    temp: TempDir,
+    /// The same, open and locked, so that others see that it is in use.
+    temp_fd: OwnedFd,
+    earlier: Earlier,
+}
+
+impl OutDir {
+    /// Opens a directory, which is made when it is missing. What a run that was killed left unfinished goes.
+    ///
+    /// # Errors
+    /// When it can't be, or is not empty and should be.
+    pub(crate) fn open(path: PathBuf, earlier: Earlier) -> Result<Self, Problem> {
+        let path = &path;
+        let failed = |action| move |source| Problem::File { action, path: path.clone(), source };
+        fs::create_dir_all(path).map_err(failed("make"))?;
+        let has_others = sweep(path).map_err(failed("look into"))?;
+        if has_others && earlier == Earlier::Refuse {
+            let shown = path.display();
+            return Err(Problem::Usage(format!(
+                "--out: {shown} is not empty; name another directory, or pass --resume to compute only what is not \
+                 there yet, or --force to write over it"
+            )));
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = open(path, flags, Mode::empty()).map_err(io::Error::from).map_err(failed("open"))?;
+        let (temp, temp_fd) = make_temp(path).map_err(failed("write into"))?;
+        Ok(Self { path: path.clone(), dir, temp, temp_fd, earlier })
+    }
+
+    /// Whether an earlier run made that output, and this one goes on with it.
+    ///
+    /// # Errors
+    /// With a text, when something else is there.
+    pub(crate) fn is_done(&self, name: &Name) -> Result<bool, String> {
+        if self.earlier != Earlier::Keep {
+            return Ok(false);
+        }
+        match self.kind(name) {
+            Ok(Some(FileType::RegularFile)) => Ok(true),
+            Ok(None) => Ok(false),
+            Ok(Some(_)) => Err(format!("{} is there, and is no file", self.shown(name))),
+            Err(error) => Err(format!("{}: {error}", self.shown(name))),
+        }
+    }
+
+    /// Takes away what an earlier run made under the names of this output.
+    ///
+    /// # Errors
+    /// When it can't be, or is no output.
+    pub(crate) fn clear(&self, name: &Name) -> Result<(), Unwritten> {
+        if self.earlier == Earlier::Refuse {
+            return Ok(());
+        }
+        let failed = |error: io::Error| self.unwritten(name, &error);
+        if self.kind(name).map_err(failed)? == Some(FileType::Directory) {
+            return Err(Unwritten::This(format!("{} is a directory", self.shown(name))));
+        }
+        self.remove(name).map_err(failed)?;
+        self.remove(&name.beside()).map_err(failed)
+    }
+
+    fn remove(&self, name: &Name) -> io::Result<()> {
+        match self.kind(name)? {
+            None => Ok(()),
+            Some(FileType::Directory) => {
+                let gone = self.temp.path().join("gone");
+                let (parent, last) = self.parent(name, false)?;
+                renameat(&parent, last, &self.temp_fd, "gone")?;
+                fs::remove_dir_all(gone)
+            }
+            Some(_) => {
+                let (parent, last) = self.parent(name, false)?;
+                Ok(unlinkat(&parent, last, AtFlags::empty())?)
+            }
+        }
+    }
+
+    /// Writes what a task that is done printed, and beside it what it left in `/out`; the output itself appears last.
+    ///
+    /// # Errors
+    /// When it can't be written; nothing is there under the output's name then.
+    pub(crate) async fn write(&self, mesh: &Mesh, result: &TaskResult, name: &Name) -> Result<(), Unwritten> {
+        if result.archive.bytes_len() > 0 {
+            let made = self.temp.path().join("files");
+            result
+                .unpack(mesh, &made, Existing::Refuse)
+                .await
+                .map_err(|error| self.of_client(name, error))?;
+            let moved = self.publish("files", &name.beside());
+            if moved.is_err() {
+                drop(fs::remove_dir_all(&made));
+            }
+            moved.map_err(|error| self.unwritten(&name.beside(), &error))?;
+        }
+        let made = self.make(mesh, &result.output, name).await;
+        let moved = match made {
+            Ok(()) => self.publish("output", name).map_err(|error| self.unwritten(name, &error)),
+            Err(problem) => Err(problem),
+        };
+        if moved.is_err() {
+            // Of a half-written one nothing stays.
+            let _gone = unlinkat(&self.temp_fd, "output", AtFlags::empty());
+        }
+        moved
+    }
+
+    async fn make(&self, mesh: &Mesh, output: &Output, name: &Name) -> Result<(), Unwritten> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let failed = |error: io::Error| self.unwritten(name, &error);
+        let mode = Mode::from_raw_mode(0o666);
+        let file = openat(&self.temp_fd, "output", flags, mode).map_err(|error| failed(error.into()))?;
+        let mut file = File::from(file);
+        match output {
+            Output::Inline(bytes) => file.write_all(bytes).map_err(failed),
+            Output::Blob { id, .. } => {
+                let mut file = Noting { file: tokio::fs::File::from_std(file), failed: None };
+                let copied = mesh.get_blob_to(id, &mut file).await;
+                match file.failed.take() {
+                    Some(error) => Err(failed(error)),
+                    None => copied.map(|_bytes| ()).map_err(|error| self.of_client(name, error)),
+                }
+            }
+        }
+    }
+
+    /// Gives what was made its name, unless something is there.
+    fn publish(&self, made: &str, name: &Name) -> io::Result<()> {
+        let (parent, last) = self.parent(name, true)?;
+        match renameat_with(&self.temp_fd, made, &parent, last, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                // A file system that can't look and rename in one.
+                if self.kind(name)?.is_some() {
+                    return Err(Errno::EXIST.into());
+                }
+                Ok(renameat(&self.temp_fd, made, &parent, last)?)
+            }
+            moved => Ok(moved?),
+        }
+    }
+
+    /// What is there; the last link is not followed, and none before it is passed.
+    fn kind(&self, name: &Name) -> io::Result<Option<FileType>> {
+        let (parent, last) = match self.parent(name, false) {
+            Ok(parent) => parent,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(about) => Ok(Some(FileType::from_raw_mode(about.st_mode))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The directory of that name, open, and the name in it.
+    fn parent<'a>(&self, name: &'a Name, make: bool) -> io::Result<(OwnedFd, &'a OsStr)> {
+        let (above, last) = name.split();
+        let mut dir = self.dir.try_clone()?;
+        for part in above {
+            if make
+                && let Err(error) = mkdirat(&dir, part, Mode::from_raw_mode(0o777))
+                && error != Errno::EXIST
+            {
+                return Err(error.into());
+            }
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            dir = openat(&dir, part, flags, Mode::empty())?;
+        }
+        Ok((dir, OsStr::from_bytes(last)))
+    }
+
+    fn shown(&self, name: &Name) -> String {
+        self.path.join(name.path()).display().to_string()
+    }
+
+    fn unwritten(&self, name: &Name, error: &io::Error) -> Unwritten {
+        let path = self.path.join(name.path());
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        match errno {
+            Some(Errno::EXIST | Errno::NOTEMPTY) => Unwritten::This(format!(
+                "{} is there already: another input has the same name",
+                path.display()
+            )),
+            Some(Errno::NOTDIR | Errno::LOOP) => Unwritten::This(format!(
+                "{} can't be written: a directory of its path is a file or a link",
+                path.display()
+            )),
+            Some(Errno::ISDIR | Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ | Errno::XDEV) => {
+                Unwritten::This(format!("{} can't be written: {error}", path.display()))
+            }
+            _ => {
+                let source = errno.map_or_else(|| io::Error::from(error.kind()), io::Error::from);
+                Unwritten::All(Problem::File { action: "write", path, source })
+            }
+        }
+    }
+
+    fn of_client(&self, name: &Name, error: weft_client::Error) -> Unwritten {
+        if let weft_client::Error::NotFound { what: "blob", .. } = &error {
+            return Unwritten::This(format!(
+                "{}: its bytes are no longer in the node's store, which made room for others",
+                self.shown(name)
+            ));
+        }
+        if let weft_client::Error::BadFile { .. } = &error {
+            return Unwritten::This(format!("{}: {error}", self.shown(&name.beside())));
+        }
+        Unwritten::All(error.into())
+    }
+}
+
+/// Takes away what killed runs left unfinished, and says whether there is something else.
+fn sweep(path: &Path) -> io::Result<bool> {
+    let mut has_others = false;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let is_temp = entry.file_name().as_bytes().starts_with(TEMP_PREFIX.as_bytes());
+        let is_stale = is_temp && entry.file_type()?.is_dir() && lock(&entry.path()).is_ok();
+        if !is_stale || fs::remove_dir_all(entry.path()).is_err() {
+            has_others = true;
+        }
+    }
+    Ok(has_others)
+}
+
+fn make_temp(path: &Path) -> io::Result<(TempDir, OwnedFd)> {
+    let temp = tempfile::Builder::new().prefix(TEMP_PREFIX).rand_bytes(16).tempdir_in(path)?;
+    match lock(temp.path()) {
+        Ok(fd) => Ok((temp, fd)),
+        // Another run that starts at this moment took it for one that was left: one more try is enough.
+        Err(_taken) => {
+            let temp = tempfile::Builder::new().prefix(TEMP_PREFIX).rand_bytes(16).tempdir_in(path)?;
+            let fd = lock(temp.path())?;
+            Ok((temp, fd))
+        }
+    }
+}
+
+/// Opens a directory if no run holds it; it is held as long as it is open.
+fn lock(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = open(path, flags, Mode::empty())?;
+    flock(&fd, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(fd)
+}
+
+/// A file that remembers why it could not be written.
+struct Noting {
+    file: tokio::fs::File,
+    failed: Option<io::Error>,
+}
+
+impl Noting {
+    fn note<T>(&mut self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &done {
+            self.failed =
+                Some(error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error));
+        }
+        done
+    }
+}
+
+impl AsyncWrite for Noting {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let done = Pin::new(&mut this.file).poll_write(cx, bytes);
+        this.note(done)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let done = Pin::new(&mut this.file).poll_flush(cx);
+        this.note(done)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text.as_bytes()).unwrap()
+    }
+
+    /// Publishes these bytes under a name, as a result would be.
+    #[expect(clippy::unwrap_in_result, reason = "a test may panic")]
+    fn put(out: &OutDir, text: &str, bytes: &[u8]) -> Result<(), String> {
+        fs::write(out.temp.path().join("output"), bytes).unwrap();
+        out.publish("output", &name(text)).map_err(|error| match out.unwritten(&name(text), &error) {
+            Unwritten::This(text) => text,
+            Unwritten::All(problem) => panic!("{problem}"),
+        })
+    }
+
+    #[test]
+    fn a_link_on_the_way_is_not_followed() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(other.path(), dir.path().join("link")).unwrap();
+        let out = OutDir::open(dir.path().to_owned(), Earlier::Replace).unwrap();
+        let text = put(&out, "link/a", b"x").unwrap_err();
+        assert!(text.contains("is a file or a link"), "{text}");
+        std::os::unix::fs::symlink(other.path().join("b"), dir.path().join("b")).unwrap();
+        out.clear(&name("b")).unwrap();
+        put(&out, "b", b"x").unwrap();
+        assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+        assert_eq!(fs::read(dir.path().join("b")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn the_second_of_two_outputs_of_one_name_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = OutDir::open(dir.path().join("out"), Earlier::Refuse).unwrap();
+        put(&out, "d/a", b"first").unwrap();
+        assert!(put(&out, "d/a", b"second").unwrap_err().contains("same name"));
+        assert!(put(&out, "d", b"third").unwrap_err().contains("same name"));
+        assert!(put(&out, "d/a/b", b"fourth").unwrap_err().contains("is a file"));
+        assert_eq!(fs::read(dir.path().join("out/d/a")).unwrap(), b"first");
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_is_kept_or_goes_as_it_was_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        let out = OutDir::open(path.clone(), Earlier::Refuse).unwrap();
+        put(&out, "a", b"old").unwrap();
+        fs::create_dir_all(path.join("a.out/deep")).unwrap();
+        drop(out);
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "the temporary directory is gone");
+        let text = OutDir::open(path.clone(), Earlier::Refuse).unwrap_err().to_string();
+        assert!(
+            text.contains("is not empty") && text.contains("--resume") && text.contains("--force"),
+            "{text}"
+        );
+        let out = OutDir::open(path.clone(), Earlier::Keep).unwrap();
+        assert!(out.is_done(&name("a")).unwrap() && !out.is_done(&name("b")).unwrap());
+        assert!(out.is_done(&name("a.out")).is_err());
+        let out = OutDir::open(path.clone(), Earlier::Replace).unwrap();
+        assert!(!out.is_done(&name("a")).unwrap());
+        out.clear(&name("a")).unwrap();
+        assert!(!path.join("a").exists() && !path.join("a.out").exists());
+    }
+
+    #[test]
+    fn what_a_killed_run_left_unfinished_goes_and_a_running_one_keeps_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(".weft-of-a-killed-run")).unwrap();
+        fs::write(dir.path().join(".weft-of-a-killed-run/output"), "half").unwrap();
+        let first = OutDir::open(dir.path().to_owned(), Earlier::Refuse).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(OutDir::open(dir.path().to_owned(), Earlier::Refuse).is_err());
+        let second = OutDir::open(dir.path().to_owned(), Earlier::Keep).unwrap();
+        put(&first, "a", b"1").unwrap();
+        put(&second, "b", b"2").unwrap();
+    }
+}

@@ -1,0 +1,321 @@
+//! `weft map` with a real node: where its inputs come from, what each task is given, where its outputs go, and that one
+//! fault costs one task.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use crate::live::RunningNode;
+use crate::{Said, finish, kill, module, poll, run, run_with, weft};
+
+/// A node, and a directory to work in.
+struct Bench {
+    node: RunningNode,
+    work: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { node: RunningNode::start(&["--slots", "2"]), work: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.work.path().join(name)
+    }
+
+    /// Makes a file; its path as a word.
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Runs `weft map MODULE ARGS..`, with paths from the working directory.
+    fn map(&self, name: &str, args: &[&str], stdin: &str) -> Said {
+        let module = module(name);
+        let mut command = weft(self.node.path(), &[&["map", module.as_str()], args].concat());
+        command.current_dir(self.work.path());
+        run_with(command, stdin.as_bytes())
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The names in a directory, sorted.
+    fn names(&self, dir: &str) -> Vec<String> {
+        let Ok(found) = fs::read_dir(self.path(dir)) else { return Vec::new() };
+        let mut names: Vec<String> =
+            found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn an_input_that_cant_be_read_is_one_failed_task() {
+    let bench = Bench::new();
+    for name in ["a", "b"] {
+        bench.file(name, name);
+    }
+    // A file that is there and can be opened, and whose first byte can't be read.
+    let unreadable = "/proc/self/mem";
+    let args = ["--fn", "upper", "--out", "out", "--each-file", "a", unreadable, "b"];
+    let said = bench.map("echo", &args, "");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("/proc/self/mem (task 1) can't run: cannot read /proc/self/mem"), "{said:?}");
+    assert!(said.err.contains("3 tasks: 2 done, 1 failed"), "{said:?}");
+    assert_eq!((bench.read("out/a"), bench.read("out/b")), ("A".into(), "B".into()));
+    let said = bench.map("echo", &["--fn", "upper", "--each-file", "a", unreadable, "b"], "");
+    assert_eq!((said.code, said.out.as_str()), (1, "A\nB\n"), "the order is kept: {said:?}");
+    let json = bench.map("echo", &["--fn", "upper", "--json", "--each-file", "a", unreadable, "b"], "");
+    let mut outcomes: Vec<(u64, String)> = json
+        .json_lines()
+        .iter()
+        .map(|line| (line["index"].as_u64().unwrap(), line["outcome"].as_str().unwrap().to_owned()))
+        .collect();
+    outcomes.sort();
+    assert_eq!(outcomes, [(0, "done".into()), (1, "invalid".into()), (2, "done".into())]);
+}
+
+#[test]
+fn too_many_inputs_that_cant_be_read_end_the_job() {
+    let bench = Bench::new();
+    let mut args = vec!["--fn", "spin", "--max-failures", "2", "--each-file"];
+    args.extend(["/proc/self/mem"; 5]);
+    let slow = bench.file("slow", "1000000000");
+    args.push(&slow);
+    let said = bench.map("spin", &args, "");
+    assert!(said.code >= 3, "{said:?}");
+    assert!(said.err.contains("more than 2 tasks failed") && said.err.contains("--max-failures"), "{said:?}");
+}
+
+#[test]
+fn no_name_of_an_output_is_in_the_way_of_another() {
+    let bench = Bench::new();
+    let longest = "n".repeat(255);
+    let names = ["song.ogg", "song.ogg.part", longest.as_str()];
+    for name in names {
+        bench.file(name, name);
+    }
+    for order in [[0, 1, 2], [1, 0, 2]] {
+        let args =
+            [&["--fn", "upper", "--out", "out", "--each-file"][..], &order.map(|at| names[at])].concat();
+        bench.map("echo", &args, "").well();
+        for name in names {
+            assert_eq!(bench.read(&format!("out/{name}")), name.to_uppercase());
+        }
+        assert_eq!(bench.names("out").len(), 3, "nothing else is left there");
+        fs::remove_dir_all(bench.path("out")).unwrap();
+    }
+}
+
+#[test]
+fn outputs_of_two_runs_are_never_mixed() {
+    let bench = Bench::new();
+    for (name, text) in
+        [("in/x", "10"), ("in/y", "ten"), ("i1/one", "1"), ("i2/two", "2"), ("out/mine", "mine")]
+    {
+        bench.file(name, text);
+    }
+    let upper = |args: &[&str]| {
+        bench.map("echo", &[&["--fn", "upper", "--each-file", "in/x", "in/y"], args].concat(), "")
+    };
+    let refused = upper(&["--out", "out"]);
+    assert_eq!(refused.code, 125);
+    assert!(
+        ["out is not empty", "--resume", "--force"].iter().all(|word| refused.err.contains(word)),
+        "{refused:?}"
+    );
+    upper(&["--out", "out", "--force"]).well();
+    assert_eq!((bench.read("out/y"), bench.read("out/mine")), ("TEN".into(), "mine".into()));
+    let spin = ["--fn", "spin", "--each-file", "in/x", "in/y", "--out", "out", "--force"];
+    assert_eq!(bench.map("spin", &spin, "").code, 1);
+    assert_eq!(bench.names("out"), ["mine", "x"], "what failed has no output of an earlier run");
+    let said = upper(&["--out", "out", "--resume"]).well();
+    assert!(
+        said.err.contains("1 task: 1 done") && said.err.contains("1 outputs were there already"),
+        "{said:?}"
+    );
+    assert_eq!(bench.read("out/y"), "TEN", "what failed is done again");
+    let said = upper(&["--out", "out", "--resume"]).well();
+    assert!(said.err.contains("0 tasks") && said.err.contains("2 outputs were there"), "{said:?}");
+
+    let files = |dir: &str, force: &[&str]| {
+        let args =
+            [&["--each-file", "in/x", "--input", dir, "--out", "left"], force, &["--", "upper"]].concat();
+        bench.map("files", &args, "").well()
+    };
+    files("i1:/in", &[]);
+    files("i2:/in", &["--force"]);
+    assert_eq!(bench.names("left/x.out"), ["two"]);
+}
+
+#[test]
+fn a_resumed_map_of_lines_goes_on_behind_what_is_there() {
+    let bench = Bench::new();
+    let args = ["--fn", "spin", "--each-line", "-", "--out", "out/{index}-{line}.txt"];
+    let said = bench.map("spin", &args, "1\nx\n2\n");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert_eq!(bench.names("out"), ["0-1.txt", "2-2.txt"]);
+    let kept = bench.read("out/0-1.txt");
+    fs::write(bench.path("out/0-1.txt"), "kept").unwrap();
+    let said = bench.map("spin", &[&args[..], &["--resume"]].concat(), "1\n3\n2\n");
+    assert!(said.well().err.contains("2 outputs were there already"));
+    assert_eq!(bench.names("out"), ["0-1.txt", "1-3.txt", "2-2.txt"]);
+    assert_eq!((bench.read("out/0-1.txt").as_str(), kept.is_empty()), ("kept", false));
+}
+
+#[test]
+fn an_output_is_called_as_the_words_say_and_never_leaves_its_directory() {
+    let bench = Bench::new();
+    for name in ["photos/a.tar.gz", "photos/b", "other/a.tar.gz"] {
+        bench.file(name, name);
+    }
+    let files = ["--fn", "upper", "--each-file", "photos/a.tar.gz", "photos/b", "other/a.tar.gz"];
+    bench.map("echo", &[&files[..], &["--out", "o1/{dir}/{index}-{stem}.up"]].concat(), "").well();
+    assert_eq!(bench.names("o1"), ["other", "photos"]);
+    assert_eq!(bench.names("o1/photos"), ["0-a.tar.up", "1-b.up"]);
+    assert_eq!(bench.read("o1/other/2-a.tar.up"), "OTHER/A.TAR.GZ");
+    let twice = bench.map("echo", &[&files[..], &["--out", "o2/{name}"]].concat(), "");
+    assert_eq!(twice.code, 125);
+    assert!(twice.err.contains("two inputs are called a.tar.gz") && !bench.path("o2").exists(), "{twice:?}");
+    let typo = bench.map("echo", &[&files[..], &["--out", "o2/{nmae}"]].concat(), "");
+    assert!(typo.code == 125 && typo.err.contains("{nmae}") && typo.err.contains("{stem}"), "{typo:?}");
+
+    let lines = "good\n../escape\n/abs/x\ngood\n\na/b\n";
+    let said = bench.map("echo", &["--fn", "upper", "--each-line", "-", "--out", "o3/{line}"], lines);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("leads out of the directory by `..`"), "{said:?}");
+    assert!(
+        said.err.contains("task 3 can't run: its output would be good, as that of an input before it"),
+        "{said:?}"
+    );
+    assert_eq!(bench.names("o3"), ["a", "abs", "good"]);
+    assert_eq!(bench.read("o3/abs/x"), "/ABS/X");
+    assert!(!bench.path("escape").exists() && !Path::new("/abs/x").exists());
+}
+
+#[test]
+fn each_task_has_arguments_and_files_of_its_own() {
+    let bench = Bench::new();
+    for (name, text) in [("d/a.txt", "aaa"), ("d/a.cfg", "ca"), ("d/b.txt", "bbb"), ("shared/s", "s")] {
+        bench.file(name, text);
+    }
+    let own = ["--input", "{dir}/{stem}.cfg:/in/cfg", "--input", "shared", "--as-file", "--out", "out"];
+    let args = [&["--each-file", "d/a.txt", "d/b.txt"], &own[..], &["--", "upper"]].concat();
+    let said = bench.map("files", &args, "");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("d/b.txt (task 1) can't run: cannot read d/b.cfg"), "{said:?}");
+    assert_eq!(bench.names("out/a.txt.out"), ["a.txt", "cfg", "shared"]);
+    assert_eq!(
+        (bench.read("out/a.txt.out/a.txt"), bench.read("out/a.txt.out/cfg")),
+        ("AAA".into(), "CA".into())
+    );
+    // The same bytes are its stdin, and arguments differ.
+    let said = bench.map("lines", &["--each-file", "d/a.txt", "--as-file", "--", "--bytes"], "").well();
+    assert_eq!(said.out, "3\n");
+    let said = bench.map("lines", &["--each-line", "-", "--", "{line}"], "--words\n--lines\n--wrong\n");
+    assert_eq!((said.code, said.out.as_str()), (1, "1\n0\n"), "{said:?}");
+    assert!(said.err.contains("unknown argument \"--wrong\""), "{said:?}");
+    // What is no word stays as it is, and one file is not put over another.
+    let said = bench.map("lines", &["--each-line", "-", "--", "{{index}}"], "x\n");
+    assert!(said.err.contains("unknown argument \"{index}\""), "{said:?}");
+    let args =
+        ["--each-file", "d/a.txt", "--input", "shared/s:/in/x", "--input", "{line}:/in/x", "--", "upper"];
+    assert!(bench.map("files", &args, "").err.contains("is there twice"));
+    // A long input and a long file travel apart from the frame.
+    let long = "x".repeat(3 << 20);
+    bench.file("long", &long);
+    let said =
+        bench.map("files", &["--each-file", "long", "--as-file", "--out", "o2", "--", "upper"], "").well();
+    assert!(bench.read("o2/long.out/long") == long.to_uppercase(), "{said:?}");
+}
+
+#[test]
+fn inputs_are_cut_chosen_and_tagged_as_the_flags_say() {
+    let bench = Bench::new();
+    let text: String = (0..5000).map(|number| format!("line {number}\n")).collect();
+    bench.file("big.log", &text);
+    let said = bench.map("lines", &["--each-block", "10KiB", "big.log", "--", "--lines"], "").well();
+    let counts: Vec<u64> = said.out.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!((counts.iter().sum::<u64>(), counts.len()), (5000, text.len().div_ceil(10 << 10)));
+    let whole = bench.map("echo", &["--fn", "echo", "--each-block", "10KiB", "-"], &text).well();
+    assert!(whole.out == text);
+    let tagged = bench.map("echo", &["--fn", "echo", "--tag", "--each-block", "1GiB", "big.log"], "").well();
+    assert!(tagged.out.lines().all(|line| line.starts_with("big.log:0\tline ")), "{}", tagged.out.len());
+    let said = bench.map("echo", &["--fn", "upper", "--tag", "--each-line", "-"], "a\n\nb\n").well();
+    assert_eq!(said.out, "a\tA\n\t\nb\tB\n");
+    let said = bench.map("echo", &["--fn", "upper", "--nul", "--each-line", "-"], "a\nb\0c").well();
+    assert_eq!(said.out, "A\nB\nC\n");
+    let said = bench.map("echo", &["--fn", "upper", "--jsonl", "--each-line", "-"], "{\"a\": 1}\n\nnope\n");
+    assert_eq!((said.code, said.out.as_str()), (1, "{\"A\": 1}\n"));
+    assert!(said.err.contains("task 1 can't run: line 3 is no JSON"), "{said:?}");
+    let said = bench.map("echo", &["--fn", "upper", "--limit", "2", "--each-line", "-"], "a\nb\nc\n").well();
+    assert_eq!(said.out, "A\nB\n");
+    assert!(said.err.starts_with("weft: job "), "{said:?}");
+    let args = ["--fn", "echo", "--shuf", "--json", "--tag", "--each-line", "-"];
+    for line in bench.map("echo", &args, "0\n1\n2\n3\n").well().json_lines() {
+        assert_eq!(
+            (&line["input"], line["index"].to_string()),
+            (&line["output"], line["output"].as_str().unwrap().into())
+        );
+    }
+}
+
+/// Prints what a panic in Rust prints, and traps.
+const PANIC: &str = r#"(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (data (i32.const 100) "\nthread 'main' (1) panicked at src/main.rs:3:5:\nrecord 17 is broken\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n")
+ (func (export "_start") (i32.store (i32.const 0) (i32.const 100)) (i32.store (i32.const 4) (i32.const 146))
+  (drop (call $w (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8))) unreachable))"#;
+
+#[test]
+fn a_failed_task_is_told_with_what_went_wrong() {
+    let bench = Bench::new();
+    let module = bench.file("panic.wat", PANIC);
+    let said = run_with(weft(bench.node.path(), &["map", &module, "--each-line", "-"]), b"x\n");
+    assert!(said.err.contains("panicked at src/main.rs:3:5: record 17 is broken"), "{said:?}");
+}
+
+#[test]
+fn ctrl_c_ends_what_waits_for_its_reader() {
+    let bench = Bench::new();
+    let (bulk, sizes) = (module("bulk"), bench.file("sizes", &"10000 1\n".repeat(100)));
+    let one = bench.file("size", "900000 7");
+    let lines = ["map", &bulk, "--fn", "fill", "--each-line", &sizes];
+    let json = [&lines[..], &["--json"]].concat();
+    for args in [&lines[..], &json, &["run", &bulk, "--fn", "fill", "--stdin", &one]] {
+        let jobs = || run(bench.node.path(), &["jobs", "--json"]).well().json().as_array().unwrap().clone();
+        let before = jobs().len();
+        let mut command = weft(bench.node.path(), args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Nobody reads it; it stays open until the end.
+        let unread = child.stdout.take();
+        poll(|| jobs().get(before).filter(|job| job["done"] == job["tasks"] && job["done"] != 0).cloned());
+        kill(child.id(), "INT");
+        let said = finish(child);
+        assert_eq!(said.code, 130, "{args:?}: {said:?}");
+        assert!(said.err.contains("interrupted"), "{args:?}: {said:?}");
+        drop(unread);
+    }
+}
+
+#[test]
+fn ctrl_c_ends_it_even_if_stderr_takes_no_more() {
+    let bench = Bench::new();
+    let (bulk, sizes) = (module("bulk"), bench.file("sizes", &"10000 1\n".repeat(100)));
+    // Both streams into one pipe that nobody reads.
+    let (unread, full) = std::io::pipe().unwrap();
+    let mut command = weft(bench.node.path(), &["map", &bulk, "--fn", "fill", "--each-line", &sizes]);
+    command.stdout(full.try_clone().unwrap()).stderr(full);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    poll(|| bench.node.job().filter(|job| job["done"] == 100));
+    kill(child.id(), "INT");
+    let ended = poll(|| child.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(130));
+    drop(unread);
+    poll(|| bench.node.job().filter(|job| job["state"] == "ended"));
+}
