@@ -1,13 +1,17 @@
 //! The words of the command line: verbs, flags and their help. Parsing only; `commands` acts on them.
 
+mod control;
 mod policy;
+mod refusal;
 mod tasks;
 
 use std::path::PathBuf;
 
-use weft_node::settings::Flags;
+use weft_node::settings::{Flags, parse_whole};
 
+pub(crate) use control::{CancelArgs, DrainArgs, StopArgs};
 pub(crate) use policy::PolicyArgs;
+pub(crate) use refusal::refusal;
 pub(crate) use tasks::{Given, InputsArgs, MapArgs, RunArgs, TaskArgs};
 
 /// A peer-to-peer compute mesh: every machine runs one node, and tasks run wherever there is room.
@@ -15,7 +19,7 @@ pub(crate) use tasks::{Given, InputsArgs, MapArgs, RunArgs, TaskArgs};
 /// Set up: `weft init` on one machine, `weft join TICKET` on the others, `weft node` on all. Then `weft run` and
 /// `weft map` on any of them.
 #[derive(Debug, clap::Parser)]
-#[command(name = "weft", version, after_help = EXIT_CODES, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "weft", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Where the node keeps its keys and blobs; every verb finds the local node by it.
     ///
@@ -63,13 +67,23 @@ pub(crate) enum Verb {
     /// Run one task per line, file or block of a file; outputs come in the order of the inputs.
     Map(Box<MapArgs>),
     /// Show the peers that the local node knows.
-    Peers(ShowArgs),
+    Peers(PeersArgs),
     /// Show the local node.
     Status(ShowArgs),
     /// Show the jobs that were submitted here.
     Jobs(ShowArgs),
     /// Cancel a job: what runs is stopped, what waits is dropped.
     Cancel(CancelArgs),
+    /// Let the local node take no new tasks; what it holds runs to its end.
+    ///
+    /// Before a machine is turned off or needed for something else. Jobs that were submitted here go on, on other
+    /// nodes.
+    Drain(DrainArgs),
+    /// End the local node.
+    ///
+    /// Jobs that were submitted here end with it; tasks of other nodes that it holds run again elsewhere. To let
+    /// those end first, run `weft drain --wait` before.
+    Stop(StopArgs),
     /// Say why a job or a task does not run, peer by peer.
     ///
     /// Shows where the task is, and each peer's last answer to its job's call for bids, with the reason of a no.
@@ -101,6 +115,8 @@ impl Verb {
             | Self::Status(_)
             | Self::Jobs(_)
             | Self::Cancel(_)
+            | Self::Drain(_)
+            | Self::Stop(_)
             | Self::Why(_)
             | Self::Blob(_)
             | Self::Receipt(_)
@@ -119,9 +135,9 @@ pub(crate) struct InitArgs {
     /// Replace an existing mesh key. This machine leaves its mesh; tickets made before are void here.
     #[arg(long, conflicts_with = "show")]
     pub(crate) force: bool,
-    /// Put this address into the ticket, IP:PORT, instead of this machine's own. May be repeated.
-    #[arg(long, value_name = "IP:PORT")]
-    pub(crate) address: Vec<std::net::SocketAddr>,
+    /// Put this address into the ticket, IP:PORT or HOST:PORT, instead of this machine's own. May be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Vec<weft_node::settings::Place>,
     /// Print one JSON object instead of the bare ticket.
     #[arg(long)]
     pub(crate) json: bool,
@@ -198,7 +214,7 @@ Examples:
   weft node --slots 4 --label rack=3
       four slots, and a label that tasks ask for with --need rack=3
   weft node --peer 192.168.1.7:7117 --no-mdns
-      where multicast does not pass";
+      where multicast does not pass; a host name will do, too";
 
 /// A view of the local node.
 #[derive(Debug, clap::Args)]
@@ -208,12 +224,18 @@ pub(crate) struct ShowArgs {
     pub(crate) json: bool,
 }
 
-/// Flags of `weft cancel`.
+/// Flags of `weft peers`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct CancelArgs {
-    /// The job's id, or the beginning of it.
-    pub(crate) job: String,
-    /// Print JSON instead of words.
+pub(crate) struct PeersArgs {
+    /// Show the nodes that have been gone for more than an hour as well.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Forget a node that is gone, by its id, the beginning of it, or its name.
+    ///
+    /// It is listed and dialled no more, until it comes back by itself.
+    #[arg(long, value_name = "ID", conflicts_with = "all")]
+    pub(crate) forget: Option<String>,
+    /// Print JSON instead of a table; of all nodes.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -255,6 +277,9 @@ pub(crate) enum BlobWay {
         /// Write into FILE instead; it appears whole or not at all.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// On a terminal, print the bytes as they are instead of making control characters visible.
+        #[arg(long)]
+        raw: bool,
     },
 }
 
@@ -284,16 +309,16 @@ pub(crate) enum ReceiptWay {
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// Render the picture in N tiles, one task each.
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(256..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = parse_whole::<u32, 256, 65_536>)]
     pub(crate) tiles: u32,
     /// Write the picture, the table and the nodes' data into DIR.
     #[arg(long, value_name = "DIR", default_value = "./weft-demo")]
     pub(crate) out: PathBuf,
     /// Start N nodes; one of them is killed.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=32))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = parse_whole::<u8, 2, 32>)]
     pub(crate) nodes: u8,
     /// Give each node N slots.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse_whole::<u32, 1, 256>)]
     pub(crate) slots: u32,
 }
 
@@ -301,7 +326,7 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
     /// Start N nodes, with as many slots as this machine has cores, but at least one each.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = parse_whole::<u8, 1, 32>)]
     pub(crate) nodes: u8,
     /// Do less, for a first look.
     #[arg(long)]
@@ -314,10 +339,26 @@ pub(crate) struct BenchArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
+    use clap::{Args as _, CommandFactory as _};
 
     #[test]
     fn the_words_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_under_the_heading_that_is_theirs() {
+        for verb in ["run", "map"] {
+            let mut all = Cli::command();
+            all.build();
+            let verb = all.find_subcommand_mut(verb).unwrap();
+            for argument in verb.get_arguments() {
+                let is_policy = PolicyArgs::augment_args(clap::Command::new("x"))
+                    .get_arguments()
+                    .any(|policy| policy.get_id() == argument.get_id());
+                let heading = argument.get_help_heading();
+                assert_eq!(heading == Some("When and how often"), is_policy, "{}", argument.get_id());
+            }
+        }
     }
 }

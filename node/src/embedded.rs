@@ -2,6 +2,7 @@
 //! it were a process. For demos, tests and programs that bring their mesh along. Slots are threads here.
 
 use std::fmt;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -242,7 +243,9 @@ fn serve(
                 () = pass_on => {}
             }
         };
-        node.run_until(stop).await;
+        if let Err(broken) = node.run_until(stop).await {
+            tracing::error!(%broken, "an embedded node ended");
+        }
     });
     // A fetch or a write that is still on a blocking thread is abandoned, as it would be by a crash.
     runtime.shutdown_background();
@@ -255,7 +258,7 @@ fn settings(
     peers: Vec<String>,
 ) -> Result<Settings, EmbeddedError> {
     let data_dir = config.dir.join(format!("node-{index}"));
-    std::fs::create_dir_all(&data_dir)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data_dir)?;
     let mut identity = [0; 32];
     getrandom::fill(&mut identity).map_err(std::io::Error::from)?;
     Ok(Settings {

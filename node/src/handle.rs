@@ -4,8 +4,8 @@
 //! program hold [`NodeHandle`]s. No word here knows of HTTP.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +53,39 @@ pub struct Standing {
 #[error("the node has stopped")]
 pub struct NodeStopped;
 
+/// What the blob store last failed at, in words, until it works again.
+#[derive(Clone, Debug, Default)]
+pub struct StoreFault(Arc<Mutex<Fault>>);
+
+#[derive(Debug, Default)]
+struct Fault {
+    text: Option<String>,
+    logged_at: Option<Instant>,
+}
+
+/// A failure is logged once in this time: on a disk that is nearly full, short blobs still come and long ones don't.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+impl StoreFault {
+    /// Notes a failure, or that the store works. A failure is logged, once a minute.
+    pub fn set(&self, fault: Option<String>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = &fault
+            && known.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY)
+        {
+            known.logged_at = Some(Instant::now());
+            tracing::warn!("this node's blob store has no room or fails: {text}");
+        }
+        known.text = fault;
+    }
+
+    /// The failure that stands.
+    #[must_use]
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).text.clone()
+    }
+}
+
 /// What a node is, apart from what its engine knows.
 #[derive(Debug)]
 pub struct NodeInfo {
@@ -70,6 +103,8 @@ pub struct NodeInfo {
     pub listen: Mutex<Vec<String>>,
     /// When it started.
     pub started: Instant,
+    /// What its blob store fails at.
+    pub store_fault: StoreFault,
 }
 
 impl NodeInfo {

@@ -18,4 +18,6 @@ pub mod receipts;
 mod record;
 pub mod settings;
 mod slots;
+pub mod terminal;
+pub mod text_module;
 pub mod ticket;

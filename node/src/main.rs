@@ -22,10 +22,12 @@ fn main() -> ExitCode {
         Err(error) => return no_command(&error),
     };
     let runs_tasks = cli.verb.runs_tasks();
-    match run(cli) {
-        Ok(code) => ExitCode::from(code),
-        Err(problem) => ExitCode::from(report(&problem, runs_tasks)),
-    }
+    let code = match run(cli) {
+        Ok(code) => code,
+        Err(problem) => report(&problem, runs_tasks),
+    };
+    render::flush();
+    ExitCode::from(code)
 }
 
 /// What this process is to do as a slot of a node, or as its compiler, if it is one: `weft slot` and
@@ -47,6 +49,10 @@ fn slot() -> Option<ExitCode> {
 }
 
 fn run(cli: cli::Cli) -> Result<u8, Problem> {
+    if matches!(cli.verb, cli::Verb::Node(_)) {
+        // Before the first line of the log: whoever reads it may stand still already.
+        render::write_behind();
+    }
     start_log(&cli)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Runtime)?;
@@ -65,7 +71,9 @@ fn start_log(cli: &cli::Cli) -> Result<(), Problem> {
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| weft_node::terminal::Screen::new(render::Stderr, false))
+        // What goes wrong with a line is no reason to write another one.
+        .log_internal_errors(false)
         .with_ansi(render::stderr_has_colour())
         .init();
     Ok(())
@@ -73,7 +81,10 @@ fn start_log(cli: &cli::Cli) -> Result<(), Problem> {
 
 /// Help and version are answers; all else is a wrong command line.
 fn no_command(error: &clap::Error) -> ExitCode {
-    drop(error.print());
+    match cli::refusal(error) {
+        Some(text) => render::say(&text),
+        None => drop(error.print()),
+    }
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }

@@ -4,6 +4,8 @@
 //! costs more than a small task. Guests run in slot processes (on threads in embedded nodes), file work on the runtime's
 //! blocking threads.
 
+mod start;
+
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
@@ -13,55 +15,23 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_core::log::Header;
-use weft_core::{Effect, Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
-use weft_exec::SandboxError;
-use weft_net::{Admission, Net, NetConfig, NetError, NetEvent, Signer};
+use weft_core::{Command, Effect, Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
+use weft_net::{NetEvent, Signer};
 
 use crate::api;
-use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, Standing};
+use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, Standing, StoreFault};
 use crate::jobs::JobTable;
 use crate::ports::Ports;
 use crate::record::Recorder;
-use crate::settings::{self, DirError, Settings};
+use crate::settings::{self, Settings};
 use crate::slots::{self, Readable};
+pub use start::StartError;
+use start::{random_seed, random_u64, start_api, start_net};
 
 /// Ended fetches that wait for the loop; beyond it a fetch waits with its answer.
 const FETCHED_MAX: usize = 256;
 /// Notices that wait for whoever watches; beyond it the newest is dropped, for nothing depends on them.
 const NOTICES_MAX: usize = 256;
-
-/// Why a node did not start. Nothing of it is left running.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory can't be used, or another node uses it.
-    #[error(transparent)]
-    Dir(#[from] DirError),
-    /// The blob store can't be opened.
-    #[error("the blob store can't be opened: {0}")]
-    Store(#[from] weft_blobs::Error),
-    /// The slots' descriptor can't be waited for.
-    #[error("the slots can't be waited for: {0}")]
-    Slots(std::io::Error),
-    /// The sandbox does not start.
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    /// The mesh adapter does not start.
-    #[error(transparent)]
-    Net(#[from] NetError),
-    /// The HTTP API can't be served.
-    #[error(
-        "the API can't listen on {address}: {source}; pass --api with a free loopback address, or port 0"
-    )]
-    Api {
-        /// Where it was to listen.
-        address: std::net::SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The operating system gave no randomness.
-    #[error("the operating system gives no random bytes: {0}")]
-    Random(getrandom::Error),
-}
 
 /// Something that a person at the terminal may want to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +81,7 @@ pub struct Node {
     handle: NodeHandle,
     notices: (mpsc::Sender<Notice>, Option<mpsc::Receiver<Notice>>),
     // Dropped last: the API's server first, then the directory's lock.
-    _api: JoinSet<()>,
+    api: JoinSet<()>,
     _published: api::Published,
     _lock: settings::DirLock,
 }
@@ -122,12 +92,23 @@ impl fmt::Debug for Node {
     }
 }
 
+/// A part that a node can't do without has ended, so the node ended too: a fault of weft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the node's {part} broke, which is a fault of weft; what it logged before says how; start the node again, and \
+     please report it"
+)]
+pub struct Broken {
+    part: &'static str,
+}
+
 /// What the loop waits for.
 enum Step {
     Input(Input),
     Request(Request),
     Net(NetEvent),
     Ran,
+    Broken(Broken),
     Stop,
 }
 
@@ -140,9 +121,10 @@ impl Node {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let lock = settings::lock(&settings.data_dir)?;
         let boot = random_u64()?.max(1);
+        let store_fault = StoreFault::default();
         let quota = weft_blobs::Quota { bytes: settings.store_bytes };
         let store = weft_blobs::Store::open(&settings.data_dir, quota)?;
-        let (net, events) = start_net(&settings, boot, &store).await?;
+        let (net, events) = start_net(&settings, boot, &store, &store_fault).await?;
         let me = weft_net::peer_id_of(&settings.identity);
         let jobs = Arc::new(JobTable::default());
         let ran = Arc::new(Notify::new());
@@ -154,7 +136,7 @@ impl Node {
             store.clone(),
             jobs.clone(),
             ran.clone(),
-            fetched_tx,
+            (fetched_tx, store_fault.clone()),
         )?;
         let slots_ready = ports.poll_fd().and_then(slots::wait_for).map_err(StartError::Slots)?;
         let (requests_tx, requests) = mpsc::channel(REQUESTS_MAX);
@@ -166,6 +148,7 @@ impl Node {
             mesh: settings.mesh_word().to_owned(),
             listen: Mutex::new(Vec::new()),
             started: Instant::now(),
+            store_fault,
         };
         let handle = NodeHandle::new(requests_tx, store, jobs, Arc::new(info));
         let (api, published) = start_api(&settings, handle.clone()).await?;
@@ -194,7 +177,7 @@ impl Node {
             slots_ready,
             handle,
             notices: (notices_tx, Some(notices_rx)),
-            _api: api,
+            api,
             _published: published,
             _lock: lock,
         })
@@ -219,8 +202,11 @@ impl Node {
         self.recorder.start(path)
     }
 
-    /// Runs the loop until `stop` is ready, or somebody asks for it through the handle.
-    pub async fn run_until(mut self, stop: impl Future<Output = ()>) {
+    /// Runs the loop until `stop` is ready, or the handle asks for the end.
+    ///
+    /// # Errors
+    /// When the network adapter or the API's server has panicked: without them a node would only seem to run.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), Broken> {
         let handle = self.handle.clone();
         let mut stop = std::pin::pin!(async move {
             tokio::select! {
@@ -230,7 +216,8 @@ impl Node {
         });
         loop {
             match self.select(stop.as_mut()).await {
-                Step::Stop => return,
+                Step::Stop => return Ok(()),
+                Step::Broken(broken) => return Err(broken),
                 Step::Input(input) => self.apply(input),
                 Step::Net(event) => self.on_net(event),
                 Step::Request(request) => self.on_request(request),
@@ -260,7 +247,8 @@ impl Node {
             () = stop => Step::Stop,
             () = self.ran.notified() => Step::Ran,
             () = slots::readable(self.slots_ready.as_ref()) => Step::Ran,
-            Some(event) = self.events.recv() => Step::Net(event),
+            event = self.events.recv() => event.map_or(Step::Broken(Broken { part: "network adapter" }), Step::Net),
+            _ended = self.api.join_next() => Step::Broken(Broken { part: "API server" }),
             Some(request) = self.requests.recv() => Step::Request(request),
             Some(input) = self.fetched.recv() => Step::Input(input),
             () = timer => Step::Input(Input::Wake),
@@ -290,7 +278,12 @@ impl Node {
     fn on_request(&mut self, request: Request) {
         // A caller that went away no longer needs its answer.
         match request {
-            Request::Command(command) => self.apply(Input::Command(command)),
+            Request::Command(command) => {
+                if let Command::Forget(peer) = &command {
+                    self.ports.forget_peer(*peer);
+                }
+                self.apply(Input::Command(command));
+            }
             Request::Standing(reply) => {
                 let standing = Standing { snapshot: self.engine.snapshot(), pool: self.ports.pool_status() };
                 drop(reply.send(standing));
@@ -329,68 +322,4 @@ impl Node {
             tracing::debug!(%error, "nobody reads the notices");
         }
     }
-}
-
-async fn start_net(
-    settings: &Settings,
-    boot: u64,
-    store: &weft_blobs::Store,
-) -> Result<(Net, mpsc::Receiver<NetEvent>), StartError> {
-    let admission = match settings.mesh_key {
-        Some(key) => Admission::Key(key),
-        None if settings.open => Admission::Open,
-        None => Admission::Loopback,
-    };
-    let config = NetConfig {
-        identity: settings.identity,
-        boot,
-        admission,
-        listen: settings.listen.clone(),
-        peers: settings.peers.clone(),
-        // Who listens on loopback alone can't be reached from where multicast goes: it has nothing to announce.
-        mdns: settings.mdns && !settings.listen.iter().all(|address| is_loopback(address)),
-        peers_file: Some(settings.data_dir.join("peers")),
-    };
-    let blobs = Arc::new(crate::ports::NetBlobs(store.clone()));
-    match weft_net::start(config.clone(), blobs.clone()).await {
-        Err(NetError::Listen { .. }) if settings.listen_is_default => {
-            // The default port is somebody else's, most often another node's of this machine: any port will do.
-            let listen = config.listen.iter().map(|address| any_port(address)).collect();
-            Ok(weft_net::start(NetConfig { listen, ..config }, blobs).await?)
-        }
-        other => Ok(other?),
-    }
-}
-
-fn is_loopback(multiaddr: &str) -> bool {
-    multiaddr.starts_with("/ip4/127.") || multiaddr.starts_with("/ip6/::1/")
-}
-
-fn any_port(address: &str) -> String {
-    let (host, _) = address.rsplit_once('/').unwrap_or((address, ""));
-    format!("{host}/0")
-}
-
-async fn start_api(
-    settings: &Settings,
-    handle: NodeHandle,
-) -> Result<(JoinSet<()>, api::Published), StartError> {
-    let failed = |source| StartError::Api { address: settings.api, source };
-    let listener = api::bind(settings.api).await.map_err(failed)?;
-    let published = api::publish(&settings.data_dir, &listener).map_err(failed)?;
-    let mut tasks = JoinSet::new();
-    tasks.spawn_local(api::serve(listener, handle, published.token().to_owned()));
-    Ok((tasks, published))
-}
-
-fn random_u64() -> Result<u64, StartError> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(StartError::Random)?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
-fn random_seed() -> Result<[u8; 32], StartError> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(StartError::Random)?;
-    Ok(seed)
 }

@@ -15,16 +15,27 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_blobs::{Durability, Incoming, Store};
 use weft_core::receipt::signed_bytes;
-use weft_core::{BlobId, Effect, Input, PeerId, RunId, Work};
+use weft_core::{BlobId, Effect, Event, Fetched, Input, PeerId, RunId, Work};
 use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, SandboxError};
-use weft_net::{BlobSink, BlobStore, Net, Signer};
+use weft_net::{BlobSink, BlobStore, Net, Signer, caught, of_task};
 
+use crate::handle::StoreFault;
 use crate::jobs::JobTable;
 
-/// Fetches and writes under way; a fetch beyond it is answered as not found, and tried again as any lost blob is.
+/// Fetches and writes under way; a fetch beyond it waits.
 const TASKS_MAX: usize = 1024;
+/// Fetches that wait; one beyond it finds no room, and is tried again later.
+const QUEUED_MAX: usize = 65_536;
 /// What a task brought that is kept by way of memory, and so in the store's cache, in bytes; the rest is copied.
 const WRITTEN_WHOLE_MAX: u64 = 1 << 20;
+
+/// A blob to fetch.
+#[derive(Debug)]
+struct Wanted {
+    blob: BlobId,
+    from: Vec<PeerId>,
+    bytes: Option<u64>,
+}
 
 /// The node's hands.
 pub(crate) struct Ports {
@@ -35,9 +46,12 @@ pub(crate) struct Ports {
     jobs: Arc<JobTable>,
     /// Fetches and writes under way.
     tasks: JoinSet<()>,
+    /// Fetches that wait until one of those has ended; at most as many as leases and held tasks want.
+    queued: VecDeque<Wanted>,
     fetched: mpsc::Sender<Input>,
     answered: VecDeque<Input>,
     to_run: Vec<(RunId, Work)>,
+    fault: StoreFault,
 }
 
 impl fmt::Debug for Ports {
@@ -54,9 +68,9 @@ impl Ports {
         store: Store,
         jobs: Arc<JobTable>,
         ran: Arc<Notify>,
-        fetched: mpsc::Sender<Input>,
+        (fetched, fault): (mpsc::Sender<Input>, StoreFault),
     ) -> Result<Self, SandboxError> {
-        let blobs = Arc::new(SlotBlobs(store.clone()));
+        let blobs = Arc::new(SlotBlobs(store.clone(), fault.clone()));
         let pool = Pool::start(config, blobs, Arc::new(move || ran.notify_one()))?;
         Ok(Self {
             pool,
@@ -65,9 +79,11 @@ impl Ports {
             store,
             jobs,
             tasks: JoinSet::new(),
+            queued: VecDeque::new(),
             fetched,
             answered: VecDeque::new(),
             to_run: Vec::new(),
+            fault,
         })
     }
 
@@ -96,7 +112,12 @@ impl Ports {
             Effect::Pin(blob) => self.store.pin(blob),
             Effect::Unpin(blob) => self.store.unpin(blob),
             Effect::Stash(bytes) => self.stash(bytes),
-            Effect::Notify(event) => self.jobs.record(event),
+            Effect::Notify(event) => {
+                if let Event::TaskEnded { report, .. } = &event {
+                    report.blobs().for_each(|blob| self.store.keep(blob));
+                }
+                self.jobs.record(event);
+            }
         }
     }
 
@@ -110,7 +131,16 @@ impl Ports {
         if !self.to_run.is_empty() {
             self.pool.submit(std::mem::take(&mut self.to_run));
         }
-        while self.tasks.try_join_next().is_some() {}
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended {
+                report_panic("a fetch or a write", error);
+            }
+        }
+        while self.tasks.len() < TASKS_MAX
+            && let Some(wanted) = self.queued.pop_front()
+        {
+            self.begin(wanted);
+        }
     }
 
     /// What becomes readable when the slots have something to say; `None` when they tell by themselves. Whoever asks
@@ -144,6 +174,11 @@ impl Ports {
         inputs
     }
 
+    /// Forgets where a peer was that is gone.
+    pub(crate) fn forget_peer(&self, peer: PeerId) {
+        self.net.forget(peer);
+    }
+
     /// How the slots are.
     pub(crate) fn pool_status(&self) -> PoolStatus {
         self.pool.status()
@@ -152,42 +187,76 @@ impl Ports {
     fn fetch(&mut self, blob: BlobId, from: Vec<PeerId>, bytes: Option<u64>) {
         if let Some(length) = self.store.len(blob) {
             // Bytes of that name have that length: whoever said another lied, and no fetch will change it.
-            let found = bytes.is_none_or(|bytes| bytes == length);
-            self.answered.push_back(Input::Fetched { blob, found });
+            self.answered.push_back(Input::Fetched { blob, fetched: here(bytes, length) });
             return;
         }
-        if self.tasks.len() >= TASKS_MAX {
-            self.answered.push_back(Input::Fetched { blob, found: false });
-            return;
+        let wanted = Wanted { blob, from, bytes };
+        if self.tasks.len() < TASKS_MAX {
+            self.begin(wanted);
+        } else if self.queued.len() < QUEUED_MAX {
+            self.queued.push_back(wanted);
+        } else {
+            self.answered.push_back(Input::Fetched { blob, fetched: Fetched::NoRoom });
         }
-        let (net, fetched) = (self.net.clone(), self.fetched.clone());
+    }
+
+    fn begin(&mut self, Wanted { blob, from, bytes }: Wanted) {
+        let (net, answers, store) = (self.net.clone(), self.fetched.clone(), self.fault.clone());
         self.tasks.spawn_local(async move {
-            let found = match net.fetch(blob, &from, bytes).await {
+            let fetched = match caught("a fetch", net.fetch(blob, &from, bytes)).await {
                 // It may have come by another way meanwhile, and be of another length than was said.
-                Ok(length) => bytes.is_none_or(|bytes| bytes == length),
-                Err(error) => {
-                    tracing::warn!(%blob, %error, "a blob could not be fetched");
-                    false
+                Ok(Ok(length)) => {
+                    store.set(None);
+                    here(bytes, length)
                 }
+                Ok(Err(error)) if error.is_ours(bytes) => {
+                    store.set(Some(error.to_string()));
+                    Fetched::NoRoom
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(%blob, %error, "a blob could not be fetched");
+                    if error.is_wrong() { Fetched::Wrong } else { Fetched::Missing }
+                }
+                // A fault of this node, and logged already: what waits for the blob is tried again.
+                Err(_panicked) => Fetched::NoRoom,
             };
             // The receiver is gone only when the node is.
-            let _gone = fetched.send(Input::Fetched { blob, found }).await;
+            let _gone = answers.send(Input::Fetched { blob, fetched }).await;
         });
     }
 
     fn stash(&mut self, bytes: Arc<[u8]>) {
-        let store = self.store.clone();
-        self.tasks.spawn_blocking(move || {
-            if let Err(error) = store.put(&bytes) {
-                tracing::warn!(%error, "an output could not be kept for others to fetch");
-            }
+        let (store, fault) = (self.store.clone(), self.fault.clone());
+        self.tasks.spawn_blocking(move || match store.put(&bytes) {
+            Ok(_id) => fault.set(None),
+            Err(error) => fault.set(Some(format!("an output could not be kept for others: {error}"))),
         });
+    }
+}
+
+/// Bytes of a name have one length: a fetch that expected another was told something else than the truth.
+fn here(wanted: Option<u64>, length: u64) -> Fetched {
+    if wanted.is_none_or(|wanted| wanted == length) { Fetched::Here } else { Fetched::Wrong }
+}
+
+/// Logs the panic of a task that was spawned; nothing else can end one badly while the node runs.
+pub(crate) fn report_panic(what: &'static str, error: tokio::task::JoinError) {
+    if let Ok(panic) = error.try_into_panic() {
+        drop(of_task(what, panic.as_ref()));
     }
 }
 
 /// The blob store as the slots see it.
 #[derive(Debug)]
-struct SlotBlobs(Store);
+struct SlotBlobs(Store, StoreFault);
+
+impl SlotBlobs {
+    /// Whether an output could be kept is what the node's user wants to know of a disk that is full.
+    fn noted(&self, kept: Result<BlobId, weft_blobs::Error>) -> io::Result<BlobId> {
+        self.1.set(kept.as_ref().err().map(ToString::to_string));
+        kept.map_err(io::Error::other)
+    }
+}
 
 impl BlobAccess for SlotBlobs {
     fn read(&self, id: BlobId) -> io::Result<Bytes> {
@@ -206,7 +275,7 @@ impl BlobAccess for SlotBlobs {
     }
 
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
-        self.0.put(&bytes).map_err(io::Error::other)
+        self.noted(self.0.put(&bytes))
     }
 
     fn write_file(&self, mut file: File, bytes: u64) -> io::Result<BlobId> {
@@ -215,18 +284,23 @@ impl BlobAccess for SlotBlobs {
             file.take(bytes).read_to_end(&mut content)?;
             return self.write(content);
         }
-        let (id, _) = self.0.put_reader(&mut file, bytes, Durability::Cached).map_err(io::Error::other)?;
-        Ok(id)
+        self.noted(self.0.put_reader(&mut file, bytes, Durability::Cached).map(|(id, _)| id))
     }
 }
 
 /// The blob store as the mesh sees it.
 #[derive(Debug)]
-pub(crate) struct NetBlobs(pub(crate) Store);
+pub(crate) struct NetBlobs(pub(crate) Store, pub(crate) StoreFault);
 
 impl BlobStore for NetBlobs {
     fn open(&self, id: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
         let found: Option<(u64, File)> = self.0.open_read(id).map_err(io::Error::other)?;
+        if found.is_none() && self.0.has_vanished(id) {
+            self.1.set(Some(format!(
+                "blob {id}, which a job of this node rests on, is gone from its directory: another program removed it; \
+                 cancel the job and submit it again"
+            )));
+        }
         Ok(found.map(|(bytes, file)| (bytes, Box::new(file) as Box<dyn Read + Send>)))
     }
 
@@ -242,10 +316,11 @@ struct Arriving(Incoming);
 
 impl BlobSink for Arriving {
     fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
-        self.0.write(chunk).map_err(io::Error::other)
+        self.0.write(chunk).map_err(io::Error::from)
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {
-        self.0.finish(Durability::Cached).map_err(io::Error::other)
+        // Its kind says whether the bytes or the disk are to blame.
+        self.0.finish(Durability::Cached).map_err(io::Error::from)
     }
 }

@@ -85,8 +85,14 @@ impl Recorder {
         drop(frames);
         if why != End::Stopped {
             tracing::warn!("the record of this node's engine ends here: {why}");
-        } else if let Ok(Err(error)) = thread.join() {
-            tracing::warn!(%error, "the record of this node's engine could not be written");
+        } else {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the record of this node's engine could not be written");
+                }
+                Err(panic) => drop(weft_net::of_task("the thread that writes the record", panic.as_ref())),
+            }
         }
     }
 }

@@ -8,18 +8,23 @@
 mod dir;
 mod layer;
 mod module;
+mod origin;
 mod owners;
+mod private;
+mod quantity;
 mod text;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use dir::{
-    DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, clear_joined_peers, data_dir_of, joined_peers,
-    load_or_make_identity, lock, read_mesh_key, write_mesh_key,
+    DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, clear_joined_peers, data_dir_of, disk_advice,
+    is_full, joined_peers, load_or_make_identity, lock, read_mesh_key, write_mesh_key,
 };
 pub use layer::{Environment, Flags};
-pub use text::{multiaddr, parse_address, parse_bytes, parse_duration, parse_pair};
+pub use private::check_owner;
+pub use quantity::{parse_bytes, parse_duration, parse_whole};
+pub use text::{Place, multiaddr, parse_address, parse_own_address, parse_pair, socket_of};
 
 use layer::Layer;
 use weft_core::Owners;
@@ -129,10 +134,10 @@ impl std::fmt::Debug for Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A value is not of its kind.
-    #[error("{key}: `{value}` is no good: expected {expected}")]
+    #[error("`{key}`: invalid value `{value}`: expected {expected}")]
     Value {
-        /// The flag's or key's name.
-        key: &'static str,
+        /// Where it was given: the flag, the variable, or the key of the settings file.
+        key: String,
         /// What was given.
         value: String,
         /// What would be good.
@@ -184,8 +189,17 @@ impl Settings {
     /// When a value, the file or the data directory is no good; the text is one line that says what to do.
     pub fn resolve(flags: Flags, environment: Environment<'_>) -> Result<Self, SettingsError> {
         let data_dir = data_dir_of(flags.data_dir.clone(), environment)?;
-        let file = layer::read_file(config_path(&flags, environment, &data_dir))?;
-        let layer = Layer::from(flags).or(Layer::from_environment(environment)?).or(file);
+        check_owner(&data_dir)?;
+        let config = config_path(&flags, environment, &data_dir);
+        let layers = [Layer::from_environment(environment)?, layer::read_file(config)?];
+        let [above, below] = layers.clone();
+        let flags = Layer::from(flags);
+        let layer = flags.clone().or(above).or(below);
+        Self::of(layer, data_dir).map_err(|error| error.named_by(&flags, &layers))
+    }
+
+    /// Checks what the layers say together.
+    fn of(layer: Layer, data_dir: PathBuf) -> Result<Self, SettingsError> {
         let identity = load_or_make_identity(&data_dir)?;
         let mesh_key = read_mesh_key(&data_dir)?;
         let open = layer.open.unwrap_or(false);
@@ -193,7 +207,7 @@ impl Settings {
             return Err(SettingsError::OpenWithKey { data_dir });
         }
         let slots = slots_of(layer.slots)?;
-        let mut peers = addresses("peer", layer.peers.as_deref().unwrap_or_default())?;
+        let mut peers = addresses("peer", layer.peers.as_deref().unwrap_or_default(), parse_address)?;
         peers.extend(joined_peers(&data_dir)?);
         peers.truncate(ADDRESSES_MAX);
         Ok(Self {
@@ -216,6 +230,21 @@ impl Settings {
             identity,
             data_dir,
         })
+    }
+
+    /// Where a node with this data directory would listen without flags of its own: by environment, file and defaults.
+    /// IPs and TCP ports; 0.0.0.0 stands for all, port 0 for any.
+    ///
+    /// # Errors
+    /// When the file or a value is no good.
+    pub fn listens_by_itself(
+        data_dir: &Path,
+        environment: Environment<'_>,
+    ) -> Result<Vec<SocketAddr>, SettingsError> {
+        let file = layer::read_file(config_path(&Flags::default(), environment, data_dir))?;
+        let layer = Layer::from_environment(environment)?.or(file);
+        let listen = listen_of(layer.listen, true)?;
+        Ok(listen.iter().filter_map(|address| socket_of(address)).collect())
     }
 
     /// One word for what lets peers in: `key`, `open` or `loopback`.
@@ -243,8 +272,8 @@ fn config_path(flags: &Flags, environment: Environment<'_>, data_dir: &Path) -> 
     }
 }
 
-fn wrong(key: &'static str, value: impl Into<String>, expected: impl Into<String>) -> SettingsError {
-    SettingsError::Value { key, value: value.into(), expected: expected.into() }
+fn wrong(key: &str, value: impl Into<String>, expected: impl Into<String>) -> SettingsError {
+    SettingsError::Value { key: key.into(), value: value.into(), expected: expected.into() }
 }
 
 fn name_of(given: Option<String>) -> Result<String, SettingsError> {
@@ -272,7 +301,7 @@ fn host_name() -> String {
 fn slots_of(given: Option<u32>) -> Result<u32, SettingsError> {
     match given {
         Some(slots) if slots > SLOTS_MAX => {
-            Err(wrong("slots", slots.to_string(), format!("0 to {SLOTS_MAX}")))
+            Err(wrong("slots", slots.to_string(), format!("a whole number from 0 to {SLOTS_MAX}")))
         }
         Some(slots) => Ok(slots),
         None => Ok(cores()),
@@ -355,11 +384,15 @@ fn class_of(given: Option<String>) -> Result<Class, SettingsError> {
         .ok_or_else(|| wrong("class-min", given, "scavenger, batch, interactive or realtime"))
 }
 
-fn addresses(key: &'static str, given: &[String]) -> Result<Vec<String>, SettingsError> {
+fn addresses(
+    key: &'static str,
+    given: &[String],
+    parse: fn(&str) -> Result<String, String>,
+) -> Result<Vec<String>, SettingsError> {
     if given.len() > ADDRESSES_MAX {
         return Err(wrong(key, format!("{} addresses", given.len()), format!("at most {ADDRESSES_MAX}")));
     }
-    let parse = |text: &String| parse_address(text).map_err(|expected| wrong(key, text.as_str(), expected));
+    let parse = |text: &String| parse(text).map_err(|expected| wrong(key, text.as_str(), expected));
     given.iter().map(parse).collect()
 }
 
@@ -369,7 +402,7 @@ fn listen_of(given: Option<Vec<String>>, admitted: bool) -> Result<Vec<String>, 
             if admitted { format!("/ip4/0.0.0.0/tcp/{DEFAULT_PORT}") } else { "/ip4/127.0.0.1/tcp/0".into() };
         return Ok(vec![default]);
     };
-    let listen = addresses("listen", &given)?;
+    let listen = addresses("listen", &given, parse_own_address)?;
     match listen.iter().find(|address| !text::is_loopback(address)) {
         Some(address) if !admitted => Err(SettingsError::Exposed { address: address.clone() }),
         Some(_) | None => Ok(listen),

@@ -1,13 +1,15 @@
 //! Tickets: one line of text that lets a machine into a mesh. It holds the mesh's key and where to find members, so
 //! it is a secret. Pure text work; `weft init` and `weft join` read and write the files.
 //!
-//! `weft1`, then lowercase base32 of: key (32 bytes), number of addresses (1 byte), each address (a byte 4 or 6, the
-//! IP, the TCP port big-endian), and the first four bytes of a BLAKE3 hash over all that. A ticket that was mistyped
+//! `weft1`, then lowercase base32 of: key (32 bytes), number of addresses (1 byte), each address (a byte 4 or 6 and the
+//! IP, or a byte 1, a host name's length and the name; then the TCP port big-endian), and the first four bytes of a BLAKE3 hash over all that. A ticket that was mistyped
 //! in one letter is refused.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+
+use crate::settings::Place;
 
 /// What every ticket of this version begins with.
 pub const PREFIX: &str = "weft1";
@@ -16,8 +18,10 @@ pub const ADDRESSES_MAX: usize = 16;
 
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 const CHECKSUM_BYTES: usize = 4;
-/// Longest ticket in letters: far above what [`ADDRESSES_MAX`] addresses of 19 bytes need.
-const TEXT_MAX: usize = 1024;
+/// Longest ticket in letters: above what [`ADDRESSES_MAX`] host names of 253 bytes need.
+pub const TEXT_MAX: usize = 8192;
+/// The kind of an address that is a host name.
+const KIND_HOST: u8 = 1;
 
 /// What a ticket says.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,13 +29,14 @@ pub struct Ticket {
     /// The mesh's secret.
     pub mesh_key: [u8; 32],
     /// Where members listen; at most [`ADDRESSES_MAX`] are written.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Place>,
 }
 
 /// The key is left out.
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("addresses", &self.addresses).finish_non_exhaustive()
+        let addresses = self.multiaddrs().join(", ");
+        f.debug_struct("Ticket").field("addresses", &format_args!("[{addresses}]")).finish_non_exhaustive()
     }
 }
 
@@ -77,7 +82,7 @@ impl Ticket {
     /// The addresses as multiaddrs.
     #[must_use]
     pub fn multiaddrs(&self) -> Vec<String> {
-        self.addresses.iter().map(|address| crate::settings::multiaddr(*address)).collect()
+        self.addresses.iter().map(Place::multiaddr).collect()
     }
 }
 
@@ -86,7 +91,7 @@ impl fmt::Display for Ticket {
         let mut addresses = Vec::new();
         let mut count = 0;
         for address in self.addresses.iter().take(ADDRESSES_MAX) {
-            push_address(&mut addresses, *address);
+            push_address(&mut addresses, address);
             count += 1;
         }
         let mut bytes = self.mesh_key.to_vec();
@@ -131,7 +136,17 @@ fn parse_content(content: &[u8]) -> Option<Ticket> {
     rest.is_empty().then_some(Ticket { mesh_key: *mesh_key, addresses })
 }
 
-fn push_address(bytes: &mut Vec<u8>, address: SocketAddr) {
+fn push_address(bytes: &mut Vec<u8>, place: &Place) {
+    let address = match place {
+        Place::Ip(address) => address,
+        Place::Host { name, port } => {
+            bytes.push(KIND_HOST);
+            bytes.push(u8::try_from(name.len()).expect("a host name has 253 bytes at most"));
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(&port.to_be_bytes());
+            return;
+        }
+    };
     match address.ip() {
         IpAddr::V4(ip) => {
             bytes.push(4);
@@ -145,9 +160,17 @@ fn push_address(bytes: &mut Vec<u8>, address: SocketAddr) {
     bytes.extend_from_slice(&address.port().to_be_bytes());
 }
 
-fn take_address(bytes: &[u8]) -> Option<(SocketAddr, &[u8])> {
+fn take_address(bytes: &[u8]) -> Option<(Place, &[u8])> {
     let (kind, rest) = bytes.split_first()?;
-    let (ip, rest) = match kind {
+    let (ip, rest) = match *kind {
+        KIND_HOST => {
+            let (len, rest) = rest.split_first()?;
+            let (name, rest) = rest.split_at_checked(usize::from(*len))?;
+            let (port, rest) = rest.split_first_chunk::<2>()?;
+            // A name that could not be one is no reason to look it up.
+            let place = Place::host(std::str::from_utf8(name).ok()?, u16::from_be_bytes(*port))?;
+            return Some((place, rest));
+        }
         4 => {
             let (octets, rest) = rest.split_first_chunk::<4>()?;
             (IpAddr::V4(Ipv4Addr::from(*octets)), rest)
@@ -159,7 +182,7 @@ fn take_address(bytes: &[u8]) -> Option<(SocketAddr, &[u8])> {
         _ => return None,
     };
     let (port, rest) = rest.split_first_chunk::<2>()?;
-    Some((SocketAddr::new(ip, u16::from_be_bytes(*port)), rest))
+    Some((Place::Ip(SocketAddr::new(ip, u16::from_be_bytes(*port))), rest))
 }
 
 fn checksum(content: &[u8]) -> [u8; CHECKSUM_BYTES] {
@@ -226,7 +249,8 @@ mod tests {
         for (place, byte) in mesh_key.iter_mut().enumerate() {
             *byte = u8::try_from(place * 7 % 256).unwrap();
         }
-        let addresses = vec!["192.168.1.7:7117".parse().unwrap(), "[fd00::7]:7118".parse().unwrap()];
+        let addresses = ["192.168.1.7:7117", "[fd00::7]:7118", "anna.lan:7119"];
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
         Ticket { mesh_key, addresses }
     }
 
@@ -237,7 +261,11 @@ mod tests {
         assert_eq!(format!("  {text}\n").parse(), Ok(ticket()));
         let bare = Ticket { addresses: Vec::new(), ..ticket() };
         assert_eq!(bare.to_string().parse(), Ok(bare));
-        assert_eq!(ticket().multiaddrs(), ["/ip4/192.168.1.7/tcp/7117", "/ip6/fd00::7/tcp/7118"]);
+        let multiaddrs = ["/ip4/192.168.1.7/tcp/7117", "/ip6/fd00::7/tcp/7118", "/dns/anna.lan/tcp/7119"];
+        assert_eq!(ticket().multiaddrs(), multiaddrs);
+        let longest = Place::host(&"a".repeat(253), 7117).unwrap();
+        let long = Ticket { addresses: vec![longest; ADDRESSES_MAX], ..ticket() };
+        assert_eq!(long.to_string().parse(), Ok(long));
     }
 
     #[test]
@@ -293,6 +321,9 @@ mod tests {
 
     #[test]
     fn debug_output_keeps_the_secret() {
-        assert_eq!(format!("{:?}", ticket()), "Ticket { addresses: [192.168.1.7:7117, [fd00::7]:7118], .. }");
+        assert_eq!(
+            format!("{:?}", ticket()),
+            "Ticket { addresses: [/ip4/192.168.1.7/tcp/7117, /ip6/fd00::7/tcp/7118, /dns/anna.lan/tcp/7119], .. }"
+        );
     }
 }

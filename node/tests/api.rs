@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -54,6 +55,9 @@ impl Bench {
     }
 
     async fn new(hold: bool) -> Self {
+        // Both ends of each connection are files of this process.
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let store = weft_blobs::Store::open(dir.path(), weft_blobs::Quota { bytes: 1 << 30 }).unwrap();
         let jobs = Arc::new(JobTable::new());
@@ -64,6 +68,7 @@ impl Bench {
             data_dir: PathBuf::from(dir.path()),
             mesh: String::from("none"),
             listen: Mutex::default(),
+            store_fault: weft_node::handle::StoreFault::default(),
             started: Instant::now(),
         };
         let (requests, inbox) = mpsc::channel(64);
@@ -157,7 +162,7 @@ async fn echo(
                 jobs.record(Event::JobEnded { job });
                 continue;
             }
-            Request::Command(Command::Drain(_)) => continue,
+            Request::Command(Command::Drain(_) | Command::Forget(_)) => continue,
             Request::Standing(reply) => {
                 drop(reply.send(Standing { snapshot: snapshot(), pool: PoolStatus::default() }));
                 continue;
@@ -207,6 +212,7 @@ fn snapshot() -> Snapshot {
         waiting: 0,
         reserved: 0,
         undelivered: 0,
+        starved: 0,
         known: 0,
         suspicion: None,
         peers: Vec::new(),
@@ -469,7 +475,8 @@ async fn the_node_says_how_things_stand() {
     let why = bench.mesh.why(results.job().get(..10).unwrap(), None).await.unwrap();
     assert_eq!((why.index, why.task), (0, wire::TaskState::Queued { before: 3 }));
     assert_eq!((why.answers[0].name.as_str(), &why.answers[0].said), ("echo", &wire::Said::Bid { slots: 2 }));
-    assert!(matches!(bench.mesh.why(results.job(), Some(9)).await, Err(Error::NotFound { .. })));
+    let beyond = bench.mesh.why(results.job(), Some(9)).await.unwrap_err().to_string();
+    assert!(beyond.contains("no task 9 in job") && beyond.contains("it has 1, counted from 0"), "{beyond}");
     let Bench { address, token, .. } = &bench;
     let head = format!("host: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
     let answer = bench.raw(&format!("GET /metrics HTTP/1.1\r\n{head}")).await;
@@ -587,4 +594,108 @@ async fn a_json_job_has_files_profile_and_limits() {
         let answer = bench.raw_post("/v1/jobs", "application/json", &body).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{wrong}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_keep_nobody_out() {
+    let bench = Bench::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(&bench.address).await.unwrap());
+    }
+    assert_eq!(timeout(DEADLINE, bench.mesh.status()).await.unwrap().unwrap().name, "echo");
+    let fresh = Mesh::connect_in(bench.dir.path()).await.unwrap();
+    assert_eq!(timeout(DEADLINE, fresh.jobs()).await.unwrap().unwrap(), []);
+    // The oldest of them was closed for the later ones, and one that has the token was not.
+    let closed = timeout(DEADLINE, silent[0].read(&mut [0; 1])).await.unwrap();
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    bench.mesh.status().await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_that_wait_leave_room_to_look_and_to_cancel() {
+    let bench = Bench::holding().await;
+    let mut waiting = Vec::new();
+    for _ in 0..300 {
+        let mesh = Mesh::connect_in(bench.dir.path()).await.unwrap();
+        waiting.push(timeout(DEADLINE, mesh.map_iter(&task(), ["x"])).await.unwrap().unwrap());
+    }
+    let fresh = Mesh::connect_in(bench.dir.path()).await.unwrap();
+    assert_eq!(timeout(DEADLINE, fresh.jobs()).await.unwrap().unwrap().len(), 300);
+    timeout(DEADLINE, fresh.status()).await.unwrap().unwrap();
+    timeout(DEADLINE, fresh.cancel(waiting[0].job())).await.unwrap().unwrap();
+    let ended = timeout(DEADLINE, waiting[0].next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(ended.outcome, Outcome::Cancelled);
+}
+
+#[tokio::test]
+async fn a_head_of_more_than_it_may_have_is_refused() {
+    let bench = Bench::start().await;
+    let Bench { address, token, .. } = &bench;
+    for (length, status) in [(60 << 10, "200"), (70 << 10, "431"), (200 << 10, "431")] {
+        let long = "x".repeat(length);
+        let head = format!(
+            "host: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\nx: {long}\r\n\r\n"
+        );
+        let answer = bench.raw(&format!("GET /v1/status HTTP/1.1\r\n{head}")).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{length}: {}",
+            answer.lines().next().unwrap()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_answer_is_an_error_that_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = api::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let _published = api::publish(dir.path(), &listener).unwrap();
+    // The kernel takes its connections, and nobody reads them.
+    let mesh = Mesh::connect_in(dir.path()).await.unwrap();
+    let error = timeout(DEADLINE, mesh.status()).await.expect("the client gives up by itself").unwrap_err();
+    assert!(error.to_string().contains("no answer within 20 s"), "{error}");
+}
+
+#[tokio::test]
+async fn slow_uploads_wait_for_each_other_and_none_is_refused() {
+    let bench = Bench::start().await;
+    let Bench { address, token, .. } = &bench;
+    let head = format!(
+        "PUT /v1/blobs HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+         content-length: 20000\r\n\r\n"
+    );
+    let mut uploads = Vec::new();
+    for number in 0..260_u32 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&number.to_le_bytes().repeat(2500)).await.unwrap();
+        uploads.push((number, stream));
+    }
+    timeout(DEADLINE, bench.mesh.status()).await.unwrap().unwrap();
+    for (number, mut stream) in uploads {
+        stream.write_all(&number.to_le_bytes().repeat(2500)).await.unwrap();
+        let mut answer = String::new();
+        timeout(DEADLINE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{number}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_module_may_come_as_text() {
+    let bench = Bench::start().await;
+    let blob = bench.mesh.put_blob(" (module)").await.unwrap().id;
+    for module in
+        [r#""wat": "(module)""#, r#""wasm_base64": "KG1vZHVsZSk=""#, &format!(r#""module": "{blob}""#)]
+    {
+        let answer = bench
+            .raw_post("/v1/jobs", "application/json", &format!(r#"{{{module}, "inputs": ["x"]}}"#))
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{module} {answer}");
+    }
+    let programs = bench.wait_for(|seen| seen.programs.len() == 3).await.programs;
+    assert!(programs.iter().all(|program| program.module == programs[0].module && program.module_bytes == 8));
+    let answer =
+        bench.raw_post("/v1/jobs", "application/json", r#"{"wat": "(module\n (funk))", "inputs": []}"#).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("the module's text, 2:3: "), "{answer}");
 }

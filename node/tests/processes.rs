@@ -330,6 +330,9 @@ fn a_job_comes_after_others_and_is_skipped_when_one_failed() {
         "{}",
         ends[2].stderr
     );
+    assert_eq!(host.json(&["jobs", "--json"])[2]["skipped"], 1);
+    let table = host.cli(&["jobs"]).stdout;
+    assert!(table.lines().nth(3).is_some_and(|line| line.contains("skipped")), "{table}");
 }
 
 #[test]

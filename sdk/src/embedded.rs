@@ -2,6 +2,7 @@
 //! over loopback. For tests, demos, and programs that bring their mesh along.
 
 use std::ops::Deref;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -85,7 +86,7 @@ impl Directory {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("weft-embedded-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path)?;
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 }

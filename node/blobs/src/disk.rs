@@ -1,7 +1,8 @@
 //! Where blobs lie on the disk. Knows paths, names and system calls; decides nothing.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -9,6 +10,10 @@ use std::time::SystemTime;
 use weft_core::BlobId;
 
 use crate::Error;
+
+/// Only the node's own user may read blobs or list them, whatever the umask is.
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 
 /// A file that an earlier run left.
 pub(crate) struct Found {
@@ -29,7 +34,8 @@ impl Disk {
     pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
         let blobs = dir.join("blobs");
         let incoming = blobs.join("incoming");
-        fs::create_dir_all(&incoming).map_err(Error::io("create", &incoming))?;
+        make_dir(&blobs)?;
+        make_dir(&incoming)?;
         for leftover in fs::read_dir(&incoming).map_err(Error::io("list", &incoming))? {
             let path = leftover.map_err(Error::io("list", &incoming))?.path();
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
@@ -55,12 +61,16 @@ impl Disk {
     pub(crate) fn create_temp(&self) -> Result<(PathBuf, File), Error> {
         let number = self.next_temp.fetch_add(1, Ordering::Relaxed);
         let path = self.incoming.join(number.to_string());
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(Error::io("create", &path))?;
-        Ok((path, file))
+        let create = || OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path);
+        let file = match create() {
+            // Another program removed the directory. Blobs that went with it are missed when they are looked for.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_dir(&self.incoming)?;
+                create()
+            }
+            created => created,
+        };
+        Ok((path.clone(), file.map_err(Error::io("create", &path))?))
     }
 
     /// Gives a finished file its name; readers see all of it or nothing.
@@ -69,7 +79,7 @@ impl Disk {
         match fs::rename(temp, &path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let shard = self.shard(id);
-                fs::create_dir_all(&shard).map_err(Error::io("create", &shard))?;
+                make_dir(&shard)?;
                 fs::rename(temp, &path).map_err(Error::io("rename to", &path))
             }
             renamed => renamed.map_err(Error::io("rename to", &path)),
@@ -108,6 +118,20 @@ impl Disk {
 
     fn shard(&self, id: BlobId) -> PathBuf {
         self.blobs.join(format!("{:02x}", id.0[0]))
+    }
+}
+
+/// Makes a directory with its parents, and closes one that exists to other users.
+fn make_dir(path: &Path) -> Result<(), Error> {
+    DirBuilder::new().recursive(true).mode(DIR_MODE).create(path).map_err(Error::io("create", path))?;
+    let mode = fs::metadata(path).map_err(Error::io("examine", path))?.permissions().mode() & 0o777;
+    if mode == DIR_MODE {
+        return Ok(());
+    }
+    match fs::set_permissions(path, Permissions::from_mode(DIR_MODE)) {
+        // Another user's directory, in which this one may write, stays as it was made.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(Error::io("close", path)(error)),
+        _ => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use weft_core::BlobId;
 #[non_exhaustive]
 pub enum Error {
     /// The file system refused.
-    #[error("cannot {doing} {}: {source}; check that the disk has room and that this user owns the directory", path.display())]
+    #[error("cannot {doing} {}: {source}{}", path.display(), advice(source))]
     Io {
         /// What was being done: "create", "rename to", ...
         doing: &'static str,
@@ -73,7 +73,28 @@ pub enum Error {
     },
 }
 
+/// What to do about a failed system call.
+fn advice(error: &io::Error) -> &'static str {
+    const FULL: &str =
+        "; the disk is full, and nothing is left there that this node could remove: make room on it";
+    const ADVICE: [(io::ErrorKind, &str); 5] = [
+        (io::ErrorKind::StorageFull, FULL),
+        (io::ErrorKind::QuotaExceeded, FULL),
+        (io::ErrorKind::PermissionDenied, "; check that this user owns the directory"),
+        (io::ErrorKind::ReadOnlyFilesystem, "; the disk is mounted read-only"),
+        (io::ErrorKind::NotFound, "; another program removed it while the node ran"),
+    ];
+    let known = ADVICE.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or("; check the disk", |(_, advice)| advice)
+}
+
 impl Error {
+    /// True if the disk is full, as far as this user may fill it.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_full(source))
+    }
+
     /// True if the bytes, and not this machine, are to blame: the sender loses standing.
     #[must_use]
     pub fn is_senders_fault(&self) -> bool {
@@ -85,6 +106,11 @@ impl Error {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }
     }
+}
+
+/// Whether a system call failed because the disk, or this user's part of it, is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl From<Error> for io::Error {

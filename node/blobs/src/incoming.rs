@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weft_core::BlobId;
 
-use crate::error::Error;
+use crate::error::{Error, is_full};
 use crate::index::{charge, length};
-use crate::store::{Durability, Shared};
+use crate::shared::Shared;
+use crate::store::Durability;
 
 /// A blob that a peer sends. Refuses more than was announced at once, and anything else at [`Incoming::finish`].
 /// Dropped unfinished, it leaves nothing behind.
@@ -96,7 +97,7 @@ impl Temp {
     pub(crate) fn create(shared: &Arc<Shared>, bytes: u64) -> Result<Self, Error> {
         let charged = charge(bytes);
         shared.begin_write(charged)?;
-        match shared.disk.create_temp() {
+        match shared.making_room(|| shared.disk.create_temp()) {
             Ok((path, file)) => Ok(Self { shared: Arc::clone(shared), file, path, charged, written: 0 }),
             Err(error) => {
                 shared.end_write(charged);
@@ -116,7 +117,9 @@ impl Temp {
 
     /// Writes bytes for which room is set aside.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_all(bytes).map_err(Error::io("write", &self.path))?;
+        let shared = &self.shared;
+        write_making_room(&mut self.file, bytes, |bytes| shared.make_room(bytes))
+            .map_err(|failed| failed.into_error(&self.path))?;
         self.written += length(bytes);
         assert!(self.written <= self.charged, "nothing is written that no room was set aside for");
         Ok(())
@@ -138,10 +141,103 @@ impl Temp {
     }
 }
 
+/// Writes all bytes; where the disk is full, has room made for the rest and goes on. `make_room` is told how many bytes
+/// are left, and says how many are free now: 0 ends the writing. The error is the system's, or else `make_room`'s own.
+fn write_making_room(
+    file: &mut impl Write,
+    mut bytes: &[u8],
+    make_room: impl Fn(u64) -> Result<u64, Error>,
+) -> Result<(), Failed> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(Failed::Write(io::ErrorKind::WriteZero.into())),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_full(&error) => {
+                if make_room(length(bytes)).map_err(Failed::Evict)? == 0 {
+                    return Err(Failed::Write(error));
+                }
+            }
+            Err(error) => return Err(Failed::Write(error)),
+        }
+    }
+    Ok(())
+}
+
+/// What went wrong while bytes were written.
+#[derive(Debug)]
+enum Failed {
+    Write(io::Error),
+    Evict(Error),
+}
+
+impl Failed {
+    fn into_error(self, path: &Path) -> Error {
+        match self {
+            Self::Write(error) => Error::io("write", path)(error),
+            Self::Evict(error) => error,
+        }
+    }
+}
+
 impl Drop for Temp {
     fn drop(&mut self) {
         // Fails where the file was renamed; what else may stay is removed at the next open.
         fs::remove_file(&self.path).ok();
         self.shared.end_write(self.charged);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// A disk with room for so many bytes.
+    struct Disk<'a> {
+        room: &'a Cell<u64>,
+        written: Vec<u8>,
+    }
+
+    impl Write for Disk<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(usize::try_from(self.room.get()).map_err(io::Error::other)?);
+            if taken == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room.set(self.room.get() - taken as u64);
+            self.written.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_has_the_cache_evicted_and_the_write_goes_on() {
+        let (room, cache) = (Cell::new(3), Cell::new(100));
+        let mut disk = Disk { room: &room, written: Vec::new() };
+        let evict = |wanted: u64| {
+            assert_eq!(wanted, 7 - room.get());
+            cache.set(cache.get() - 10);
+            room.set(room.get() + 10);
+            Ok(10)
+        };
+        write_making_room(&mut disk, b"0123456789", evict).unwrap();
+        assert_eq!(disk.written, b"0123456789");
+        assert_eq!(cache.get(), 90, "no more than is needed");
+    }
+
+    #[test]
+    fn a_full_disk_without_anything_to_evict_is_an_error_that_says_so() {
+        let room = Cell::new(3);
+        let mut disk = Disk { room: &room, written: Vec::new() };
+        let failed = write_making_room(&mut disk, b"0123456789", |_| Ok(0)).unwrap_err();
+        let error = failed.into_error(Path::new("/d/blobs/incoming/1"));
+        assert!(error.is_disk_full());
+        assert!(error.to_string().contains("the disk is full"), "{error}");
     }
 }

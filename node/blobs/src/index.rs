@@ -3,7 +3,8 @@
 //! The quota counts whole disk blocks, which is what the disk loses to a blob and also what bounds the number of
 //! blobs, however small they are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use weft_core::BlobId;
 
@@ -11,6 +12,9 @@ use crate::Error;
 
 /// Every blob counts as a multiple of this, and at least once.
 const BLOCK_BYTES: u64 = 4096;
+
+/// Vanished blobs that are remembered; those beyond it are only missing.
+const VANISHED_MAX: usize = 4096;
 
 /// What a blob of this length takes from the quota.
 pub(crate) fn charge(bytes: u64) -> u64 {
@@ -33,6 +37,8 @@ pub(crate) struct Blob {
     pub(crate) durable: bool,
     /// Tells this file from one that replaced it.
     pub(crate) generation: u64,
+    /// Until then only the quota evicts it, and no full disk: somebody is to take it.
+    pub(crate) kept_until: Option<Instant>,
     used: u64,
 }
 
@@ -64,12 +70,21 @@ pub(crate) struct Index {
     order: BTreeMap<u64, BlobId>,
     clock: u64,
     usage: Usage,
+    /// Pinned blobs whose files were removed by another program.
+    vanished: BTreeSet<BlobId>,
 }
 
 impl Index {
     pub(crate) fn new(quota: u64) -> Self {
         let usage = Usage { quota, ..Usage::default() };
-        Self { blobs: HashMap::new(), pins: HashMap::new(), order: BTreeMap::new(), clock: 0, usage }
+        Self {
+            blobs: HashMap::new(),
+            pins: HashMap::new(),
+            order: BTreeMap::new(),
+            clock: 0,
+            usage,
+            vanished: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn blob(&self, id: BlobId) -> Option<Blob> {
@@ -83,8 +98,12 @@ impl Index {
     /// Adds a blob as the most recently used one, or replaces it. Returns its generation.
     pub(crate) fn insert(&mut self, id: BlobId, bytes: u64, verified: bool) -> u64 {
         self.remove(id);
+        self.vanished.remove(&id);
         let tick = self.tick();
-        self.blobs.insert(id, Blob { bytes, verified, durable: false, generation: tick, used: tick });
+        self.blobs.insert(
+            id,
+            Blob { bytes, verified, durable: false, generation: tick, kept_until: None, used: tick },
+        );
         self.usage.bytes += charge(bytes);
         if self.pins.contains_key(&id) {
             self.usage.pinned += charge(bytes);
@@ -133,6 +152,17 @@ impl Index {
         }
     }
 
+    /// The file of a blob is gone, and no eviction removed it.
+    pub(crate) fn note_vanished(&mut self, id: BlobId) {
+        if self.pins.contains_key(&id) && self.vanished.len() < VANISHED_MAX {
+            self.vanished.insert(id);
+        }
+    }
+
+    pub(crate) fn has_vanished(&self, id: BlobId) -> bool {
+        self.pins.contains_key(&id) && self.vanished.contains(&id)
+    }
+
     pub(crate) fn unpin(&mut self, id: BlobId) {
         let Some(count) = self.pins.get_mut(&id) else { return };
         *count -= 1;
@@ -140,7 +170,9 @@ impl Index {
             return;
         }
         self.pins.remove(&id);
-        if let Some(blob) = self.blobs.get(&id) {
+        self.vanished.remove(&id);
+        if let Some(blob) = self.blobs.get_mut(&id) {
+            blob.kept_until = None;
             self.order.insert(blob.used, id);
             self.usage.pinned -= charge(blob.bytes);
         }
@@ -159,6 +191,20 @@ impl Index {
         }
         let (_, victim) = self.order.first_key_value().expect("what is not pinned can be evicted");
         Ok(Some(*victim))
+    }
+
+    /// Protects a blob from a full disk until then, or no longer.
+    pub(crate) fn keep_until(&mut self, id: BlobId, until: Option<Instant>) {
+        if let Some(blob) = self.blobs.get_mut(&id) {
+            blob.kept_until = until;
+        }
+    }
+
+    /// The least recently used blob of those that a full disk may cost: no pin protects them, and nobody is to take them.
+    pub(crate) fn spare(&self, now: Instant) -> Option<BlobId> {
+        let kept =
+            |id: &BlobId| self.blob(*id).and_then(|blob| blob.kept_until).is_some_and(|until| until > now);
+        self.order.values().copied().find(|id| !kept(id))
     }
 
     /// The least recently used blob, if the quota is exceeded: it shrank since the last time the store was open.
@@ -218,6 +264,28 @@ mod tests {
         assert_eq!(index.victim_for(BLOCK_BYTES).unwrap(), Some(id(3)));
         index.unpin(id(1));
         assert_eq!(index.victim_for(BLOCK_BYTES).unwrap(), Some(id(1)), "unpinned, it is as old as it was");
+    }
+
+    #[test]
+    fn a_full_disk_costs_nothing_that_somebody_is_to_take() {
+        let mut index = Index::new(u64::MAX);
+        for number in 1..=3 {
+            index.insert(id(number), 1, true);
+        }
+        let now = Instant::now();
+        let later = now + std::time::Duration::from_secs(1);
+        index.keep_until(id(1), Some(later));
+        index.pin(id(2));
+        assert_eq!(index.spare(now), Some(id(3)));
+        index.remove(id(3));
+        assert_eq!(index.spare(now), None);
+        assert_eq!(index.spare(later), Some(id(1)), "it was kept for long enough");
+        index.keep_until(id(1), None);
+        assert_eq!(index.spare(now), Some(id(1)), "it was taken");
+        index.keep_until(id(2), Some(later));
+        index.remove(id(1));
+        index.unpin(id(2));
+        assert_eq!(index.spare(now), Some(id(2)), "the work that it was for is over");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod disk;
 mod error;
 mod incoming;
 mod index;
+mod shared;
 mod store;
 
 pub use error::Error;

@@ -2,23 +2,23 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::Read;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use weft_core::BlobId;
 
-use crate::cache::{CACHED_BLOB_BYTES_MAX, Cache};
+use crate::cache::CACHED_BLOB_BYTES_MAX;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::incoming::{Incoming, Temp};
 use crate::index::{Blob, Index, Usage, charge, length};
+use crate::shared::{Shared, read_chunks};
 
-/// Bytes read from a source or a file at once.
-const CHUNK_BYTES: usize = 128 * 1024;
-/// Blobs that may be written at the same time; each holds an open file.
-const WRITES_MAX: usize = 256;
+/// For how long a full disk does not cost what somebody is to take.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// How much of the disk blobs may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,19 +44,6 @@ pub struct Store {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What all clones have in common.
-pub(crate) struct Shared {
-    pub(crate) disk: Disk,
-    state: Mutex<State>,
-}
-
-/// Guarded by one lock, which is held for renames, opens and removals, but never while bytes are read or written.
-pub(crate) struct State {
-    pub(crate) index: Index,
-    pub(crate) cache: Cache,
-    writes: usize,
-}
-
 impl Store {
     /// Opens the store below `dir`, making it where there is none: removes what a crash left half-written, lists
     /// what is there, and evicts down to the quota.
@@ -76,8 +63,7 @@ impl Store {
             index.remove(surplus);
             index.count_eviction();
         }
-        let state = State { index, cache: Cache::default(), writes: 0 };
-        Ok(Self { shared: Arc::new(Shared { disk, state: Mutex::new(state) }) })
+        Ok(Self { shared: Arc::new(Shared::new(disk, index)) })
     }
 
     /// Stores bytes that can be had again if a power cut takes them: see [`Durability::Cached`].
@@ -177,7 +163,16 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn open_read(&self, id: BlobId) -> Result<Option<(u64, File)>, Error> {
-        let Some((blob, file)) = self.shared.open_blob(id)? else { return Ok(None) };
+        let cached = self.shared.recall(id);
+        let opened = match (self.shared.open_blob(id)?, cached) {
+            // Another program removed the file. What is still in memory is written again.
+            (None, Some(bytes)) => {
+                self.put(&bytes)?;
+                self.shared.open_blob(id)?
+            }
+            (opened, _) => opened,
+        };
+        let Some((blob, file)) = opened else { return Ok(None) };
         match self.shared.verify(id, blob, file)? {
             Some(file) => Ok(Some((blob.bytes, file))),
             None => Ok(None),
@@ -205,6 +200,32 @@ impl Store {
     /// Takes back one [`Store::pin`]; without one it does nothing.
     pub fn unpin(&self, id: BlobId) {
         self.shared.lock().index.unpin(id);
+    }
+
+    /// Keeps a blob on a full disk for a day, or until it was taken or unpinned: a result, or what a user brought. The
+    /// quota evicts it all the same.
+    pub fn keep(&self, id: BlobId) {
+        self.shared.lock().index.keep_until(id, Instant::now().checked_add(KEPT));
+    }
+
+    /// A blob that was kept was taken: a full disk may cost it now.
+    pub fn taken(&self, id: BlobId) {
+        self.shared.lock().index.keep_until(id, None);
+    }
+
+    /// True if the blob was here and work rests on it, and another program has removed it.
+    #[must_use]
+    pub fn has_vanished(&self, id: BlobId) -> bool {
+        self.shared.lock().index.has_vanished(id)
+    }
+
+    /// Removes least recently used blobs until so many bytes of the disk are free for something else. Returns how many
+    /// are; fewer when what is left is pinned or kept.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be removed.
+    pub fn make_room(&self, bytes: u64) -> Result<u64, Error> {
+        self.shared.make_room(bytes)
     }
 
     /// How full the store is.
@@ -242,150 +263,5 @@ impl Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("usage", &self.usage()).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change of the accounts is complete before anything in it could panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sets aside room for a write and counts it.
-    pub(crate) fn begin_write(&self, charged: u64) -> Result<(), Error> {
-        let mut state = self.lock();
-        if state.writes >= WRITES_MAX {
-            return Err(Error::Busy { writes: state.writes });
-        }
-        self.reserve(&mut state, charged)?;
-        state.writes += 1;
-        Ok(())
-    }
-
-    /// Sets aside more room for a write under way.
-    pub(crate) fn grow_write(&self, charged: u64) -> Result<(), Error> {
-        self.reserve(&mut self.lock(), charged)
-    }
-
-    /// Gives back the room that no blob has taken.
-    pub(crate) fn end_write(&self, charged: u64) {
-        let mut state = self.lock();
-        state.index.release(charged);
-        state.writes -= 1;
-    }
-
-    /// Makes a written file visible, unless a checked one is there already, and gives back the room that was set
-    /// aside for it. Returns the generation of the file that bears the name now.
-    pub(crate) fn publish(
-        &self,
-        temp: &Path,
-        id: BlobId,
-        bytes: u64,
-        charged: u64,
-        durable: bool,
-    ) -> Result<u64, Error> {
-        let mut state = self.lock();
-        let here = state.index.blob(id).filter(|blob| blob.verified && (blob.durable || !durable));
-        if let Some(here) = here {
-            state.index.release(charged);
-            state.index.touch(id);
-            return Ok(here.generation);
-        }
-        self.disk.publish(temp, id)?;
-        state.index.release(charged);
-        Ok(state.index.insert(id, bytes, true))
-    }
-
-    /// Opens the file under the lock, so that it is the one that the index speaks of.
-    fn open_blob(&self, id: BlobId) -> Result<Option<(Blob, File)>, Error> {
-        let mut state = self.lock();
-        let Some(blob) = state.index.blob(id) else { return Ok(None) };
-        let Some(file) = self.disk.open_blob(id)? else {
-            // Somebody else removed it.
-            state.forget(id);
-            return Ok(None);
-        };
-        state.index.touch(id);
-        Ok(Some((blob, file)))
-    }
-
-    /// Hashes a file that was not hashed since the store was opened.
-    fn verify(&self, id: BlobId, blob: Blob, mut file: File) -> Result<Option<File>, Error> {
-        let path = self.disk.path(id);
-        if blob.verified {
-            return Ok(Some(file));
-        }
-        let mut hasher = blake3::Hasher::new();
-        read_chunks(&mut file, Error::io("read", &path), |chunk| {
-            hasher.update(chunk);
-            Ok(())
-        })?;
-        if BlobId(*hasher.finalize().as_bytes()) != id {
-            self.drop_corrupt(id, blob.generation)?;
-            return Ok(None);
-        }
-        self.lock().index.confirm(id, blob.generation, false);
-        file.rewind().map_err(Error::io("rewind", &path))?;
-        Ok(Some(file))
-    }
-
-    /// Removes a file that is not what its name says, unless a good one has replaced it meanwhile.
-    fn drop_corrupt(&self, id: BlobId, generation: u64) -> Result<(), Error> {
-        let mut state = self.lock();
-        if state.index.blob(id).is_some_and(|blob| blob.generation == generation) {
-            self.disk.remove(id)?;
-            state.forget(id);
-            state.index.count_corruption();
-        }
-        Ok(())
-    }
-
-    fn reserve(&self, state: &mut State, charged: u64) -> Result<(), Error> {
-        while let Some(victim) = state.index.victim_for(charged)? {
-            self.disk.remove(victim)?;
-            state.forget(victim);
-            state.index.count_eviction();
-        }
-        state.index.reserve(charged);
-        Ok(())
-    }
-
-    fn recall(&self, id: BlobId) -> Option<Bytes> {
-        let mut state = self.lock();
-        let bytes = state.cache.get(id)?;
-        state.index.touch(id);
-        Some(bytes)
-    }
-
-    /// Caches a blob, if it is still stored.
-    fn remember(&self, id: BlobId, bytes: impl FnOnce() -> Bytes) {
-        let mut state = self.lock();
-        if state.index.blob(id).is_some() {
-            state.cache.insert(id, bytes());
-        }
-    }
-}
-
-impl State {
-    fn forget(&mut self, id: BlobId) {
-        self.index.remove(id);
-        self.cache.remove(id);
-    }
-}
-
-/// Hands all that a reader yields to `take`, piece by piece.
-fn read_chunks(
-    reader: &mut impl Read,
-    failed: impl FnOnce(std::io::Error) -> Error,
-    mut take: impl FnMut(&[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match reader.read(&mut chunk) {
-            Ok(0) => return Ok(()),
-            Ok(len) => take(chunk.get(..len).unwrap_or_default())?,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
-        }
     }
 }

@@ -279,3 +279,40 @@ fn an_unwritable_directory_is_named() {
     let error = Store::open(&file, ROOMY).unwrap_err();
     assert!(error.to_string().contains("file/blobs"), "{error}");
 }
+
+#[test]
+fn a_directory_that_is_removed_under_a_running_store_is_made_again() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let big = vec![7; 3 << 20];
+    let (small, long) = (store.put(b"small").unwrap(), store.put(&big).unwrap());
+    store.pin(long);
+    fs::remove_dir_all(dir.path().join("blobs")).unwrap();
+    // What memory still has is written again, also for those who want a file.
+    let (_, mut file) = store.open_read(small).unwrap().unwrap();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, b"small");
+    // The rest is missing, and is told apart from what never came.
+    assert!(store.open_read(long).unwrap().is_none());
+    assert!(store.has_vanished(long) && !store.has_vanished(small));
+    assert_eq!(store.put(&big).unwrap(), long);
+    assert!(!store.has_vanished(long));
+    assert_eq!(store.get(long).unwrap().unwrap().as_ref(), big);
+}
+
+#[test]
+fn what_a_store_makes_is_its_users_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::new().unwrap();
+    fs::create_dir(dir.path().join("blobs")).unwrap();
+    fs::set_permissions(dir.path().join("blobs"), fs::Permissions::from_mode(0o755)).unwrap();
+    let store = open(&dir);
+    let path = path_of(dir.path(), store.put(b"salaries").unwrap());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+    for parent in path.ancestors().skip(1).take(2) {
+        assert_eq!(mode(parent), 0o700, "{}", parent.display());
+    }
+    assert_eq!(mode(&dir.path().join("blobs/incoming")), 0o700);
+}

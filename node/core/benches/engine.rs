@@ -18,9 +18,9 @@ use std::time::Instant;
 
 use weft_core::message::{Ahead, Call, Capacity, Class, Delivery, Grant, Needs, Place};
 use weft_core::{
-    BidId, BlobId, CallId, Command, Effect, Engine, Entry, Event, Gossip, Input, JobId, LeaseId, Limits,
-    MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Profile, Program, Report, RunId, Submission,
-    Terms, Time, Usage,
+    BidId, BlobId, CallId, Command, Effect, Engine, Entry, Event, Fetched, Gossip, Input, JobId, LeaseId,
+    Limits, MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Profile, Program, Report, RunId,
+    Submission, Terms, Time, Usage,
 };
 
 const ROUNDS: u64 = 5;
@@ -137,7 +137,7 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
         for effect in engine.handle(now, input) {
             match effect {
                 Effect::Execute { run, .. } => runs.push((run, report(wall_us))),
-                Effect::Fetch { blob, .. } => next.push_back(Input::Fetched { blob, found: true }),
+                Effect::Fetch { blob, .. } => next.push_back(Input::Fetched { blob, fetched: Fetched::Here }),
                 Effect::Sign { batch, .. } => next.push_back(Input::Signed { batch, signature: [0; 64] }),
                 Effect::Notify(Event::TaskEnded { .. }) => (ended, owed) = (ended + 1, owed + 1),
                 Effect::Notify(

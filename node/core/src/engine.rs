@@ -114,6 +114,7 @@ impl Engine {
     fn dispatch(&mut self, input: Input) {
         let (mut ctx, owner, worker, members) = self.parts();
         match input {
+            Input::Command(Command::Forget(peer)) => members.forget(peer),
             Input::Command(command) => on_command(&mut ctx, owner, worker, command),
             Input::PeerUp { peer, boot } => {
                 let arrival =
@@ -162,9 +163,9 @@ impl Engine {
                 worker.on_printed(&mut ctx, run, stream, offset, bytes);
             }
             Input::Signed { batch, signature } => worker.on_signed(batch, signature),
-            Input::Fetched { blob, found } => {
-                owner.on_fetched(&mut ctx, members, blob, found);
-                worker.on_fetched(&mut ctx, blob, found);
+            Input::Fetched { blob, fetched } => {
+                owner.on_fetched(&mut ctx, members, blob, fetched);
+                worker.on_fetched(&mut ctx, blob, fetched);
             }
             Input::Wake => {}
             Input::Mesh { nodes } => members.on_mesh(nodes),
@@ -266,6 +267,7 @@ impl Engine {
         let peers = self.members.iter().map(|(peer, known)| PeerView {
             peer,
             connected: known.connected,
+            gone_ms: (!known.connected).then(|| self.now.since_us(known.changed_at) / 1000),
             rtt_us: known.rtt_us,
             capacity: known.capacity.clone(),
             leased: self.owner.leased_to(peer),
@@ -284,6 +286,7 @@ impl Engine {
             waiting: self.worker.held() - self.worker.handed(),
             reserved: self.worker.reserved(),
             undelivered: u32::try_from(self.worker.undelivered()).unwrap_or(u32::MAX),
+            starved: self.owner.starved(),
             suspicion: self.owner.suspicion(self.now),
             peers: peers.collect(),
             jobs: self.owner.job_views(),
@@ -331,6 +334,7 @@ fn on_command(ctx: &mut Ctx<'_>, owner: &mut Owner, worker: &mut Worker, command
         Command::Close { job } => owner.on_close(ctx, job),
         Command::Cancel { job } => owner.on_cancel(ctx, job),
         Command::Drain(draining) => worker.on_drain(draining),
+        Command::Forget(_) => debug_assert!(false, "the membership is told"),
     }
 }
 

@@ -74,8 +74,8 @@ pub enum Input {
     Fetched {
         /// What was fetched.
         blob: BlobId,
-        /// Whether it is here now.
-        found: bool,
+        /// What became of it.
+        fetched: Fetched,
     },
     /// Time alone moved on.
     Wake,
@@ -91,6 +91,20 @@ pub enum Input {
         /// Whether they do.
         waits: bool,
     },
+}
+
+/// How a fetch ended, and with whom the fault lies where it ended badly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Fetched {
+    /// The blob is here.
+    Here,
+    /// None of those asked delivered it: they can't be reached, don't have it, or were too slow.
+    Missing,
+    /// What was delivered is not the blob, or has another length.
+    Wrong,
+    /// This node could not keep it: no room on its disk or in its store, a failing disk, or more fetches than it allows.
+    /// No other node is to blame.
+    NoRoom,
 }
 
 /// What our user can want.
@@ -117,6 +131,8 @@ pub enum Command {
     },
     /// Take no new work (or take it again).
     Drain(bool),
+    /// Forget a peer that is not connected. It is known again when it comes back.
+    Forget(PeerId),
 }
 
 /// A new job.

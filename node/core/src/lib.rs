@@ -51,7 +51,7 @@ pub use config::{MeshConfig, NodeConfig};
 pub use effect::{Effect, Event, Verified, Work};
 pub use engine::{CellsAudit, Engine};
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-pub use input::{Command, Input, Join, Submission};
+pub use input::{Command, Fetched, Input, Join, Submission};
 pub use message::{Gossip, Known, Message};
 pub use policy::{Backoff, OWNERS_MAX, Owners, Policy};
 pub use receipt::{Proof, Receipt};

@@ -24,7 +24,7 @@ use crate::input::Input;
 use crate::time::Time;
 
 /// What a log begins with; the digit counts versions of the format.
-pub const MAGIC: [u8; 8] = *b"weftlog2";
+pub const MAGIC: [u8; 8] = *b"weftlog3";
 /// Longest frame, in bytes; a record that would be longer is not written, and the log ends before it.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
 /// Memory that decoding one record may claim.

@@ -86,6 +86,13 @@ impl Membership {
         }
     }
 
+    /// Forgets a peer that is not connected.
+    pub(crate) fn forget(&mut self, peer: PeerId) {
+        if !self.is_connected(peer) {
+            self.peers.remove(&peer);
+        }
+    }
+
     /// The driver says how many nodes the mesh has.
     pub(crate) fn on_mesh(&mut self, nodes: u32) {
         if self.cells.on_told(nodes) {

@@ -293,6 +293,8 @@ pub enum Reason {
         /// What the node has.
         slots: u32,
     },
+    /// The node has no room on its disk for the module or an input.
+    NoRoom,
 }
 
 impl fmt::Display for Reason {
@@ -325,6 +327,7 @@ impl fmt::Display for Reason {
             Self::Class { least } => write!(f, "class: it takes {} and above", least.word()),
             Self::Slots { wanted, slots } => write!(f, "slots: {wanted} wanted together, it has {slots}"),
             Self::Owner => f.write_str("owner: it refuses tasks of this owner"),
+            Self::NoRoom => f.write_str("its disk is full: no room for the module or an input"),
         }
     }
 }

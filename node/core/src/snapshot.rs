@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub reserved: u32,
     /// Outcomes that no owner acknowledged yet.
     pub undelivered: u32,
+    /// Blobs of own tasks' outcomes for which this node has no room; the outcomes wait with their workers.
+    pub starved: u32,
     /// Results of pure tasks that are remembered.
     pub known: u32,
     /// Why leases that ran out are held for a while, if they are.
@@ -44,6 +46,8 @@ pub struct PeerView {
     pub peer: PeerId,
     /// Whether it can be spoken to.
     pub connected: bool,
+    /// For how long it has not been connected, in milliseconds, as of the last input; `None` while it is.
+    pub gone_ms: Option<u64>,
     /// Round trip in microseconds; 0 while unknown.
     pub rtt_us: u32,
     /// What it told about itself.
@@ -161,6 +165,8 @@ pub enum Note {
     },
     /// Leases that run out are held for a while, because this node suspects itself.
     Suspects(SuspicionView),
+    /// It ended, and this node has no room for what it brought.
+    NoRoom,
 }
 
 impl fmt::Display for Note {
@@ -180,6 +186,10 @@ impl fmt::Display for Note {
             Self::CopySought => f.write_str("takes long: a second node is sought for it"),
             Self::Copied { copies } => write!(f, "takes long: {copies} more run a copy of it"),
             Self::Suspects(view) => view.fmt(f),
+            Self::NoRoom => f.write_str(
+                "this node has no room for its output: its disk or its store is full; the worker keeps the output \
+                 meanwhile, and `weft status` says what failed",
+            ),
         }
     }
 }

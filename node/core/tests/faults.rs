@@ -41,7 +41,7 @@ fn an_overdue_outcome_that_cannot_be_fetched_does_not_kill_the_task() {
             },
         );
         for (node, blob, _) in mesh.held_fetches.replace(Vec::new()).unwrap() {
-            mesh.input(node, Input::Fetched { blob, found: false });
+            mesh.input(node, Input::Fetched { blob, fetched: Fetched::Missing });
         }
         for _ in 0..5 {
             mesh.advance_ms(1000);
@@ -58,14 +58,14 @@ fn no_commit_before_every_blob_is_here() {
     mesh.submit(0, 1);
     let module = mesh.held_fetches.replace(Vec::new()).unwrap();
     for (node, blob, _) in module {
-        mesh.input(node, Input::Fetched { blob, found: true });
+        mesh.input(node, Input::Fetched { blob, fetched: Fetched::Here });
     }
     let report = Report { output: blob(7), errors: blob(8), ..Report::bare(Outcome::Done) };
     let run = mesh.slots[1].pop().unwrap();
     mesh.input(1, Input::Ran(vec![(run, report)]));
-    mesh.input(0, Input::Fetched { blob: BlobId([7; 32]), found: false });
+    mesh.input(0, Input::Fetched { blob: BlobId([7; 32]), fetched: Fetched::Missing });
     mesh.advance_ms(1100); // the worker sends it again
-    mesh.input(0, Input::Fetched { blob: BlobId([8; 32]), found: true });
+    mesh.input(0, Input::Fetched { blob: BlobId([8; 32]), fetched: Fetched::Here });
     assert_eq!(mesh.ended(0), 0, "output 7 is not here");
 }
 
@@ -174,7 +174,13 @@ fn a_fetch_that_one_owner_started_does_not_fail_anothers_task() {
     mesh.submit(0, 1); // has it
     let asked: Vec<_> = mesh.held_fetches.replace(Vec::new()).unwrap();
     for (node, blob, from) in asked {
-        mesh.input(node, Input::Fetched { blob, found: from.contains(&id(0)) });
+        mesh.input(
+            node,
+            Input::Fetched {
+                blob,
+                fetched: if from.contains(&id(0)) { Fetched::Here } else { Fetched::Missing },
+            },
+        );
     }
     assert_eq!(
         mesh.engines[0].snapshot().counters.lost,

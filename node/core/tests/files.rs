@@ -25,7 +25,7 @@ fn a_worker_fetches_what_lies_under_in_before_it_runs() {
     assert!(asked.contains(&(1, BlobId::of(b"archive"), vec![id(0)])), "{asked:?}");
     assert_eq!(mesh.running(), [0, 0]);
     for (node, blob, _) in asked {
-        mesh.input(node, Input::Fetched { blob, found: true });
+        mesh.input(node, Input::Fetched { blob, fetched: Fetched::Here });
     }
     assert_eq!(mesh.running(), [0, 1]);
     assert!(mesh.pinned(0).contains(&BlobId::of(b"archive")), "its owner keeps it for others");
@@ -56,7 +56,7 @@ fn a_blob_that_is_here_does_not_stand_for_one_of_another_length() {
     submit_cut_again(&mut mesh);
     let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
     assert_eq!(asked, [(2, BlobId::of(b"archive"), vec![id(1)])], "whether it has that length is looked up");
-    mesh.input(2, Input::Fetched { blob: BlobId::of(b"archive"), found: false });
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"archive"), fetched: Fetched::Missing });
     assert_eq!(mesh.running(), [0, 0, 2], "it never runs on a part of it");
 }
 
@@ -78,11 +78,11 @@ fn who_was_told_another_length_does_not_take_the_answer_to_the_first() {
         submit_honest_and_cut(&mut mesh, first, second);
         let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
         assert_eq!(asked, [(2, archive, vec![id(0)])]);
-        mesh.input(2, Input::Fetched { blob: archive, found: found_first });
+        mesh.input(2, Input::Fetched { blob: archive, fetched: arrives(found_first) });
         assert_eq!(mesh.running()[2], 1 + usize::from(found_first));
         let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
         assert!(asked.contains(&(2, archive, vec![id(1)])), "{asked:?}");
-        mesh.input(2, Input::Fetched { blob: archive, found: !found_first });
+        mesh.input(2, Input::Fetched { blob: archive, fetched: arrives(!found_first) });
         assert_eq!(mesh.running()[2], 2, "the honest one ran, the other did not");
     }
 }
@@ -97,7 +97,7 @@ fn what_is_left_in_out_is_here_before_its_task_ended() {
     mesh.end(1, run, report.clone());
     assert_eq!(mesh.ended(0), 0);
     assert_eq!(mesh.pinned(1), [BlobId::of(b"left")], "its worker keeps it until it is safe");
-    mesh.input(0, Input::Fetched { blob: BlobId::of(b"left"), found: true });
+    mesh.input(0, Input::Fetched { blob: BlobId::of(b"left"), fetched: Fetched::Here });
     let Event::TaskEnded { report: told, .. } = mesh.last_end(0) else { panic!("a task ended") };
     assert_eq!(told.files, report.files);
     assert_eq!(mesh.pinned(1), []);
@@ -113,6 +113,10 @@ fn one_blob_that_is_output_and_files_at_once_is_fetched_once() {
     let run = mesh.slots[1][0];
     mesh.end(1, run, report);
     assert_eq!(mesh.held_fetches.as_ref().unwrap().len(), 1);
-    mesh.input(0, Input::Fetched { blob: BlobId::of(b"same"), found: true });
+    mesh.input(0, Input::Fetched { blob: BlobId::of(b"same"), fetched: Fetched::Here });
     assert_eq!(mesh.ended(0), 1);
+}
+
+fn arrives(found: bool) -> Fetched {
+    if found { Fetched::Here } else { Fetched::Missing }
 }

@@ -134,7 +134,7 @@ fn a_known_result_ends_its_task_only_when_its_bytes_are_here() {
     let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
     assert_eq!(asked, [(2, BlobId::of(b"bulk"), vec![id(1)])]);
     assert_eq!(mesh.ended(2), 0);
-    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), found: true });
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Here });
     assert_eq!(means(&mesh, 2), (true, Some(id(1)), 0));
 }
 
@@ -145,12 +145,12 @@ fn a_known_result_whose_bytes_are_gone_is_forgotten_and_its_task_runs() {
     mesh.held_fetches = Some(Vec::new());
     mesh.submit_with(2, 1, again);
     mesh.held_fetches = Some(Vec::new());
-    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), found: false });
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Missing });
     assert_eq!(mesh.engines[2].snapshot().known, 0);
     // The worker remembers too, and has lost the bytes as well.
     let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
     assert_eq!(asked, [(1, BlobId::of(b"bulk"), vec![id(1)])]);
-    mesh.input(1, Input::Fetched { blob: BlobId::of(b"bulk"), found: false });
+    mesh.input(1, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Missing });
     assert_eq!(mesh.running(), [0, 1, 0]);
     mesh.held_fetches = None;
     mesh.run_all();
@@ -165,7 +165,7 @@ fn a_job_that_is_cancelled_while_known_bytes_come_stays_cancelled() {
     mesh.held_fetches = Some(Vec::new());
     mesh.submit_with(2, 1, again);
     mesh.input(2, Input::Command(Command::Cancel { job: AGAIN }));
-    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), found: true });
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Here });
     assert_eq!(mesh.ended(2), 1);
     let Event::TaskEnded { report, .. } = mesh.last_end(2) else { panic!("a task ended") };
     assert_eq!(report.outcome, Outcome::Cancelled);

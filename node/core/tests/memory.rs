@@ -61,7 +61,7 @@ impl Lone {
             }
         }
         if let Some(blob) = fetched {
-            self.tell(Input::Fetched { blob, found: true });
+            self.tell(Input::Fetched { blob, fetched: Fetched::Here });
         }
     }
 

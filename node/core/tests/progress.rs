@@ -40,7 +40,7 @@ fn an_owner_is_told_that_a_module_is_on_its_way() {
     mesh.advance_ms(1500);
     assert_eq!(progress(&mesh), Progress::Fetching);
     for (node, blob, _) in mesh.held_fetches.take().unwrap() {
-        mesh.input(node, Input::Fetched { blob, found: true });
+        mesh.input(node, Input::Fetched { blob, fetched: Fetched::Here });
     }
     mesh.advance_ms(1500);
     assert_eq!(progress(&mesh), Progress::Running);

@@ -3,9 +3,9 @@
 //! copied into the sealed file that will be mapped, so that what was checked is what runs. A file that does not verify
 //! is deleted. A failing disk costs time, never a task.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -55,7 +55,11 @@ impl DiskCache {
     /// # Errors
     /// When the directory or the key can't be made or read.
     pub(crate) fn open(dir: &Path, generation: &str, most_bytes: u64) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let mode = fs::metadata(dir)?.permissions().mode() & 0o777;
+        if mode != 0o700 {
+            fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+        }
         for path in files(dir, TEMP_SUFFIX)? {
             fs::remove_file(path)?;
         }

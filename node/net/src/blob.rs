@@ -60,7 +60,8 @@ pub trait BlobSink: Send {
     /// Checks length and hash and makes the blob visible.
     ///
     /// # Errors
-    /// When the bytes are not the blob's, or the store fails; the next provider is asked.
+    /// [`io::ErrorKind::InvalidData`] when the bytes are not the blob's: the next provider is asked. Any other when the
+    /// store fails: the fetch ends.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 

@@ -230,6 +230,13 @@ impl Book {
         self.peers.entry(peer).or_insert_with(new).connected = true;
     }
 
+    /// A configured address was dialled, and this peer is there.
+    pub(crate) fn reached(&mut self, target: &Multiaddr, peer: PeerId) {
+        for known in self.targets.iter_mut().filter(|known| known.address == *target) {
+            known.peer = Some(peer);
+        }
+    }
+
     /// The framed stream to a peer stands.
     pub(crate) fn up(&mut self, peer: PeerId, now: Instant) {
         if let Some(entry) = self.peers.get_mut(&peer) {
@@ -258,6 +265,12 @@ impl Book {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.addresses.retain(|known| *known != address);
         }
+    }
+
+    /// Forgets a peer that is not connected. Whether there was one.
+    pub(crate) fn forget(&mut self, peer: PeerId) -> bool {
+        let gone = self.peers.get(&peer).is_some_and(|entry| !entry.connected);
+        gone && self.peers.remove(&peer).is_some()
     }
 
     /// Where a peer is.
@@ -359,6 +372,19 @@ mod tests {
         book.learn(BOB, &at(1), now);
         book.learn(ALICE, &at(2), now);
         assert_eq!(due(&mut book, now + BACKOFF_MAX), []);
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_can_be_forgotten_and_one_that_is_here_cannot() {
+        let now = Instant::now();
+        let mut book = Book::new(ALICE, vec![], now);
+        book.connected(BOB, Some(&at(1)), now);
+        book.up(BOB, now);
+        assert!(!book.forget(BOB));
+        book.disconnected(BOB, now);
+        assert!(book.forget(BOB));
+        assert_eq!(due(&mut book, now + BACKOFF_MAX), []);
+        assert_eq!(book.memorable(10), []);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use libp2p::multiaddr::Protocol;
 
 /// The port that is tried first when nobody named one.
 pub const DEFAULT_PORT: u16 = 7117;
+/// Longest name of a host, in bytes, as DNS has it.
+const HOST_NAME_BYTES_MAX: usize = 253;
 
 /// What a node's mesh adapter is told.
 #[derive(Clone)]
@@ -21,7 +23,8 @@ pub struct NetConfig {
     /// Where to listen, each a multiaddr or `ip:port`; port 0 takes any. Empty means [`DEFAULT_PORT`] on all
     /// interfaces (on loopback without a key), or any port where that one is taken.
     pub listen: Vec<String>,
-    /// Peers to connect to, each a multiaddr or `ip:port`; retried for ever.
+    /// Peers to connect to, each a multiaddr, `ip:port` or `host:port`; retried for ever, and a name is looked up
+    /// again each time.
     pub peers: Vec<String>,
     /// Whether to look for peers by multicast DNS. Never done when admission is [`Admission::Loopback`].
     pub mdns: bool,
@@ -69,7 +72,8 @@ impl std::fmt::Debug for Admission {
 pub enum NetError {
     /// An address is none.
     #[error(
-        "{text:?} is no address; write ip:port (192.0.2.7:7117) or a multiaddr (/ip4/192.0.2.7/tcp/7117)"
+        "{text:?} is no address; write ip:port (192.0.2.7:7117), host:port (anna.lan:7117) or a multiaddr \
+         (/ip4/192.0.2.7/tcp/7117)"
     )]
     Address {
         /// What was written.
@@ -85,12 +89,14 @@ pub enum NetError {
         address: String,
     },
     /// Nothing can listen there.
-    #[error("cannot listen on {address}: {cause}; choose another port with --listen, or 0 for any")]
+    #[error("cannot listen on {address}: {cause}; {advice}")]
     Listen {
         /// The address.
         address: String,
         /// What the system said.
         cause: String,
+        /// What to do.
+        advice: String,
     },
     /// The adapter could not be built.
     #[error("cannot set up the network: {0}")]
@@ -113,11 +119,26 @@ pub(crate) fn listen_addresses(config: &NetConfig) -> Result<Vec<SocketAddr>, Ne
         let address =
             parse(text).and_then(|a| socket_of(&a)).ok_or(NetError::Address { text: text.clone() })?;
         check_loopback(config.admission, address)?;
-        is_free(address)
-            .map_err(|e| NetError::Listen { address: address.to_string(), cause: e.to_string() })?;
+        is_free(address).map_err(|error| cannot_listen(address, &error))?;
         addresses.push(address);
     }
     Ok(addresses)
+}
+
+/// Why nothing can listen there, and what can be done about it.
+pub(crate) fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> NetError {
+    let advice = if error.kind() == std::io::ErrorKind::AddrNotAvailable {
+        format!(
+            "this machine has no such address; it has {}: give one of them to --listen, or {} for all",
+            crate::interfaces::own_addresses(),
+            if address.is_ipv4() { "0.0.0.0" } else { "[::]" },
+        )
+    } else if error.kind() == std::io::ErrorKind::PermissionDenied {
+        String::from("ports below 1024 are for root: choose a higher one with --listen, or 0 for any")
+    } else {
+        String::from("choose another port with --listen, or 0 for any")
+    };
+    NetError::Listen { address: address.to_string(), cause: error.to_string(), advice }
 }
 
 /// The peers to connect to, parsed.
@@ -125,8 +146,12 @@ pub(crate) fn peer_addresses(config: &NetConfig) -> Result<Vec<Multiaddr>, NetEr
     let mut addresses = Vec::with_capacity(config.peers.len());
     for text in &config.peers {
         let address = parse(text).ok_or(NetError::Address { text: text.clone() })?;
-        let socket = socket_of(&address).ok_or(NetError::Address { text: text.clone() })?;
-        check_loopback(config.admission, socket)?;
+        match socket_of(&address) {
+            Some(socket) => check_loopback(config.admission, socket)?,
+            // What a name stands for is looked up at each attempt, and judged then.
+            None if name_of(&address).is_some() => {}
+            None => return Err(NetError::Address { text: text.clone() }),
+        }
         addresses.push(address);
     }
     Ok(addresses)
@@ -148,12 +173,40 @@ fn is_free(address: SocketAddr) -> std::io::Result<()> {
     std::net::TcpListener::bind(address).map(drop)
 }
 
-/// An address from text, `ip:port` or multiaddr.
+/// An address from text, `ip:port`, `host:port` or multiaddr.
 pub(crate) fn parse(text: &str) -> Option<Multiaddr> {
     if let Ok(socket) = text.parse::<SocketAddr>() {
         return Some(multiaddr_of(socket));
     }
-    text.parse().ok()
+    let named = |(host, port): (&str, &str)| {
+        let port: u16 = port.parse().ok()?;
+        is_host_name(host)
+            .then(|| Multiaddr::empty().with(Protocol::Dns(host.into())).with(Protocol::Tcp(port)))
+    };
+    text.parse().ok().or_else(|| text.rsplit_once(':').and_then(named))
+}
+
+/// Whether a text can be the name of a host: at most 253 letters, digits, hyphens and dots, with a letter among them, so
+/// that a mistyped IP is none.
+#[must_use]
+pub fn is_host_name(text: &str) -> bool {
+    let sound = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    (1..=HOST_NAME_BYTES_MAX).contains(&text.len())
+        && text.chars().all(sound)
+        && text.chars().any(|letter| letter.is_ascii_alphabetic())
+        && !text.starts_with(['-', '.'])
+}
+
+/// Host name and port of a TCP multiaddr that begins with a name, whatever follows.
+pub(crate) fn name_of(address: &Multiaddr) -> Option<(String, u16)> {
+    let mut parts = address.iter();
+    #[expect(clippy::wildcard_enum_match_arm, reason = "libp2p's enum: what is not named is no host name")]
+    let name = match parts.next()? {
+        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) => name.into_owned(),
+        _ => return None,
+    };
+    let Protocol::Tcp(port) = parts.next()? else { return None };
+    is_host_name(&name).then_some((name, port))
 }
 
 /// The address as a multiaddr.
@@ -215,6 +268,24 @@ mod tests {
         assert!(error.to_string().contains("\"host\""), "{error}");
         let error = peer_addresses(&config(Admission::Open, &[], &["/ip4/1.2.3.4/udp/5"])).unwrap_err();
         assert!(matches!(error, NetError::Address { .. }));
+    }
+
+    #[test]
+    fn a_host_name_is_an_address_of_a_peer_and_none_to_listen_on() {
+        assert_eq!(parse("anna.lan:7117"), "/dns/anna.lan/tcp/7117".parse().ok());
+        assert_eq!(name_of(&parse("anna:7").unwrap()), Some(("anna".into(), 7)));
+        assert_eq!(parse("192.0.2.999:7117"), None, "a mistyped IP");
+        assert_eq!(parse("anna.lan"), None, "no port");
+        let peers = peer_addresses(&config(Admission::Loopback, &[], &["localhost:7117"])).unwrap();
+        assert_eq!(peers.len(), 1);
+        assert!(listen_addresses(&config(Admission::Open, &["anna.lan:7117"], &[])).is_err());
+    }
+
+    #[test]
+    fn an_address_that_this_machine_does_not_have_is_answered_with_those_that_it_has() {
+        let error = listen_addresses(&config(Admission::Open, &["192.0.2.7:7117"], &[])).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("no such address") && text.contains("127.0.0.1"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! only: whom to dial, which stream counts, what to close. Started by [`crate::start`], ended by dropping.
 
 mod links;
+mod named;
 mod sightings;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use weft_core::codec::decode_gossip;
 use crate::admission::Refusal;
 use crate::behaviour::{Behaviour, BehaviourEvent, PENDING_MAX};
 use crate::book::{Book, Dial};
-use crate::config::{Admission, socket_of};
+use crate::config::{Admission, name_of, socket_of};
 use crate::event::NetEvent;
 use crate::link::{LinkNews, on_rhythm};
 use crate::refusals::Refusals;
@@ -42,6 +43,8 @@ pub(crate) struct Ports {
     pub(crate) events: mpsc::Sender<NetEvent>,
     /// Encoded gossip to publish.
     pub(crate) gossip: mpsc::Receiver<Vec<u8>>,
+    /// Peers that the user wants forgotten.
+    pub(crate) forgotten: mpsc::Receiver<PeerId>,
     pub(crate) refused: mpsc::Receiver<Refused>,
     /// Framed streams that peers opened.
     pub(crate) incoming: libp2p_stream::IncomingStreams,
@@ -75,6 +78,8 @@ pub(crate) struct Driver {
     /// The part of it that others are told.
     told: Vec<Multiaddr>,
     refusals: Refusals,
+    /// Configured host names: 64 at most, as many as there may be configured addresses.
+    named: BTreeMap<Multiaddr, named::Named>,
     /// The last gossip that nobody was there to hear.
     unsaid: Option<Vec<u8>>,
     /// When this node last said again that it listens to gossip, and when it last asked a peer to.
@@ -99,6 +104,7 @@ enum Happening {
     News(LinkNews),
     Publish(Vec<u8>),
     Refused(Refused),
+    Forget(PeerId),
     Tick,
 }
 
@@ -137,6 +143,7 @@ impl Driver {
             listening: Vec::new(),
             told: Vec::new(),
             refusals: Refusals::default(),
+            named: BTreeMap::new(),
             unsaid: None,
             resubscribed: None,
             asked: BTreeMap::new(),
@@ -164,6 +171,7 @@ impl Driver {
                 Some(news) = self.news.1.recv() => Happening::News(news),
                 Some(bytes) = self.ports.gossip.recv() => Happening::Publish(bytes),
                 Some(refused) = self.ports.refused.recv() => Happening::Refused(refused),
+                Some(peer) = self.ports.forgotten.recv() => Happening::Forget(peer),
                 _ = ticks.tick() => Happening::Tick,
             };
             self.apply(happening);
@@ -179,6 +187,7 @@ impl Driver {
             Happening::News(LinkNews::Resubscribe) => self.resubscribe(),
             Happening::Publish(bytes) => self.publish(bytes),
             Happening::Refused(refused) => self.on_refused(&refused),
+            Happening::Forget(peer) => self.unsaved |= self.book.forget(peer),
             Happening::Tick => self.on_tick(Instant::now()),
         }
     }
@@ -214,6 +223,9 @@ impl Driver {
         let now = Instant::now();
         if let Some(dial) = self.dials.remove(&id) {
             self.book.dialled(&dial, true, now);
+            if let (Dial::Target(target), Some(peer)) = (&dial, names::to_core(peer)) {
+                self.book.reached(target, peer);
+            }
         }
         let Some(peer) = names::to_core(peer) else {
             self.swarm.close_connection(id);
@@ -350,18 +362,15 @@ impl Driver {
                         .allocate_new_port()
                         .build()
                 }
+                Dial::Target(address) if name_of(address).is_some() => {
+                    self.look_up(address.clone());
+                    continue;
+                }
                 Dial::Target(address) => {
                     DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build()
                 }
             };
-            let id = options.connection_id();
-            match self.swarm.dial(options) {
-                Ok(()) => drop(self.dials.insert(id, dial)),
-                Err(error) => {
-                    tracing::debug!(%error, "a dial could not begin");
-                    self.book.dialled(&dial, false, now);
-                }
-            }
+            self.dial(options, dial);
         }
     }
 

@@ -86,6 +86,37 @@ pub enum Fault {
     Wrong(String),
 }
 
+impl FetchError {
+    /// Whether this node could not keep the blob, as far as that is sure: its store failed, or the blob is as long as
+    /// was known before and there is no room for that. Where only the provider says how long it is, the fault is its.
+    #[must_use]
+    pub fn is_ours(&self, known: Option<u64>) -> bool {
+        let no_room = |fault: &Fault| matches!(fault, Fault::NoRoom { bytes } if Some(*bytes) == known);
+        match self {
+            Self::Store(_) => true,
+            Self::Failed { faults, .. } => faults.iter().any(|(_, fault)| no_room(fault)),
+        }
+    }
+
+    /// Whether something else than the blob was sent.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        let wrong = |fault: &Fault| match fault {
+            Fault::TooLong { .. } | Fault::OtherLength { .. } | Fault::Wrong(_) => true,
+            Fault::NotConnected
+            | Fault::NotFound
+            | Fault::Busy
+            | Fault::NoRoom { .. }
+            | Fault::Stalled
+            | Fault::Broken(_) => false,
+        };
+        match self {
+            Self::Store(_) => false,
+            Self::Failed { faults, .. } => faults.iter().any(|(_, fault)| wrong(fault)),
+        }
+    }
+}
+
 struct Faults<'a>(&'a [(PeerId, Fault)]);
 
 impl fmt::Display for Faults<'_> {
@@ -250,6 +281,10 @@ impl Fetcher {
             Kept::Whole(finished) => {
                 let resumed = std::mem::take(&mut progress.written) > 0;
                 finished.map_err(|error| {
+                    if error.kind() != io::ErrorKind::InvalidData {
+                        // The bytes are not to blame: they could not be stored.
+                        return Stop::Store(error);
+                    }
                     let fault = Fault::Wrong(error.to_string());
                     // Half of it came from somebody else, who may be the liar: this one is asked for all of it.
                     if resumed { Stop::Again(fault) } else { Stop::Fault(fault) }

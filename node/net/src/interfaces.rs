@@ -41,6 +41,14 @@ pub(crate) fn worth_telling(listening: &[Multiaddr]) -> Vec<Multiaddr> {
     choose(listening, |ip| names.get(&ip).is_some_and(|name| is_virtual(name)))
 }
 
+/// This machine's addresses with their interfaces, for people; at most a dozen.
+pub(crate) fn own_addresses() -> String {
+    let all = if_addrs::get_if_addrs().unwrap_or_default();
+    let named = all.iter().take(12).map(|i| format!("{} ({})", i.ip(), i.name));
+    let text = named.collect::<Vec<_>>().join(", ");
+    if text.is_empty() { String::from("none that can be listed") } else { text }
+}
+
 fn choose(listening: &[Multiaddr], is_virtual: impl Fn(IpAddr) -> bool) -> Vec<Multiaddr> {
     let ip = |address: &Multiaddr| socket_of(address).map(|socket| socket.ip());
     let real = |address: &&Multiaddr| ip(address).is_some_and(|ip| !ip.is_loopback() && !is_virtual(ip));

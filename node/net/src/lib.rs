@@ -16,6 +16,7 @@ mod admission;
 mod behaviour;
 mod blob;
 mod book;
+mod caught;
 mod config;
 mod driver;
 mod event;
@@ -34,7 +35,8 @@ mod sign;
 mod transport;
 
 pub use blob::{BLOB_BYTES_MAX, BlobSink, BlobStore};
-pub use config::{Admission, DEFAULT_PORT, NetConfig, NetError};
+pub use caught::{Panicked, caught, caught_call, of_task};
+pub use config::{Admission, DEFAULT_PORT, NetConfig, NetError, is_host_name};
 pub use event::NetEvent;
 pub use fetch::{Fault, FetchError};
 pub use names::peer_id_of;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use weft_core::PeerId;
 use weft_core::codec::decode_message;
 
+use crate::caught::caught;
 use crate::event::NetEvent;
 use crate::frame::{Frames, HELLO_FRAME_BYTES, NetFrame, Told, parse_hello};
 use crate::outbox::Outbox;
@@ -53,6 +54,8 @@ pub(crate) enum End {
     Replaced,
     /// Nobody listens to events any more.
     Unheard,
+    /// This node's own code panicked.
+    Fault(String),
 }
 
 impl End {
@@ -63,6 +66,7 @@ impl End {
             Self::Malformed(why) => format!("it broke the protocol: {why}"),
             Self::Replaced => String::from("it connected anew"),
             Self::Unheard => String::from("this node is stopping"),
+            Self::Fault(why) => why.clone(),
         }
     }
 }
@@ -114,7 +118,8 @@ impl Link {
         if self.events.send(up).await.is_err() {
             return End::Unheard;
         }
-        let end = self.converse(stream).await;
+        let end = caught("a link", self.converse(stream)).await;
+        let end = end.unwrap_or_else(|panicked| End::Fault(panicked.to_string()));
         // A receiver that is gone needs no Down.
         let closed = matches!(end, End::Closed(_));
         drop(self.events.send(NetEvent::Down { peer, reason: end.reason(), closed }).await);

@@ -15,6 +15,7 @@ use weft_core::{BlobId, Gossip, Message, PeerId};
 use crate::admission::Doorkeeper;
 use crate::behaviour::{self, Behaviour};
 use crate::blob::{self, BlobStore};
+use crate::caught::caught;
 use crate::config::{self, NetConfig, NetError};
 use crate::driver::{Driver, Ports, Setting};
 use crate::event::NetEvent;
@@ -30,6 +31,8 @@ const EVENTS_MAX: usize = 1024;
 /// Gossip on its way to the swarm; beyond it the newest is dropped and counted.
 const GOSSIP_MAX: usize = 256;
 const REFUSED_MAX: usize = 64;
+/// Peers that are to be forgotten.
+const FORGOTTEN_MAX: usize = 64;
 /// Listening on an interface takes no longer than this to be noticed.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Long enough for every pause of a member; links keep their connections by themselves.
@@ -39,6 +42,7 @@ const IDLE_MAX: Duration = Duration::from_secs(3600);
 pub struct Net {
     shared: Arc<Shared>,
     gossip: mpsc::Sender<Vec<u8>>,
+    forget: mpsc::Sender<PeerId>,
     fetcher: Fetcher,
     /// The swarm and the server of blobs; aborted when dropped.
     _tasks: JoinSet<()>,
@@ -67,6 +71,7 @@ pub async fn start(
     let (refused, refusals) = mpsc::channel(REFUSED_MAX);
     let (events, heard) = mpsc::channel(EVENTS_MAX);
     let (gossip, published) = mpsc::channel(GOSSIP_MAX);
+    let (forget, forgotten) = mpsc::channel(FORGOTTEN_MAX);
     let shared = Arc::new(Shared::default());
 
     let mut swarm = swarm(&config, &keypair, doorkeeper, refused, &topic)?;
@@ -77,8 +82,8 @@ pub async fn start(
     let incoming = accept(&mut control, StreamProtocol::new(PROTOCOL))?;
     let transfers = accept(&mut control, blob::PROTOCOL)?;
     for address in listen {
-        let failed = |cause: String| NetError::Listen { address: address.to_string(), cause };
-        swarm.listen_on(config::multiaddr_of(address)).map_err(|error| failed(error.to_string()))?;
+        let failed = |error| config::cannot_listen(address, &std::io::Error::other(error));
+        swarm.listen_on(config::multiaddr_of(address)).map_err(failed)?;
     }
 
     let fetcher = Fetcher::new(control.clone(), blobs, Arc::clone(&shared));
@@ -90,15 +95,19 @@ pub async fn start(
         peers_file: config.peers_file,
         shared: Arc::clone(&shared),
     };
-    let ports = Ports { events, gossip: published, refused: refusals, incoming };
+    let ports = Ports { events, gossip: published, forgotten, refused: refusals, incoming };
     let mut driver = Driver::new(setting, swarm, control, ports, targets);
     if tokio::time::timeout(SETTLE_MAX, driver.settle()).await.is_err() {
         tracing::warn!("no interface to listen on yet");
     }
     let mut tasks = JoinSet::new();
-    tasks.spawn_local(driver.run());
-    tasks.spawn_local(serve(transfers, fetcher.clone()));
-    Ok((Net { shared, gossip, fetcher, _tasks: tasks }, heard))
+    // One task: if either panics, the channel of events closes, and the node learns that it has no network any more.
+    let serving = serve(transfers, fetcher.clone());
+    tasks.spawn_local(async move {
+        let running = Box::pin(async { tokio::join!(driver.run(), serving) });
+        drop(caught("the network adapter", running).await);
+    });
+    Ok((Net { shared, gossip, forget, fetcher, _tasks: tasks }, heard))
 }
 
 fn swarm(
@@ -150,6 +159,13 @@ impl Net {
     /// When this node's store fails, or nobody delivers the blob.
     pub async fn fetch(&self, blob: BlobId, from: &[PeerId], known: Option<u64>) -> Result<u64, FetchError> {
         self.fetcher.fetch(blob, from, known).await
+    }
+
+    /// Forgets where a peer was, on disk as well, unless it is connected. Never waits: beyond 64 at once it is not done.
+    pub fn forget(&self, peer: PeerId) {
+        if self.forget.try_send(peer).is_err() {
+            self.shared.count_dropped();
+        }
     }
 
     /// Where others can reach this node, as multiaddrs.

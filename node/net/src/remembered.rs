@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use libp2p::Multiaddr;
@@ -40,7 +41,12 @@ pub(crate) fn save(path: &Path, peers: &[(PeerId, Vec<Multiaddr>)]) -> io::Resul
         text.push('\n');
     }
     let beside = path.with_extension("new");
-    let mut file = fs::File::create(&beside)?;
+    // A leftover may have another mode, and a mode counts only at creation.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     file.write_all(text.as_bytes())?;
     drop(file);
     fs::rename(&beside, path)
@@ -67,6 +73,8 @@ mod tests {
         let peers = vec![(PeerId([1; 32]), vec![address.clone()]), (PeerId([2; 32]), vec![address])];
         save(&path, &peers).unwrap();
         assert_eq!(load(&path), peers);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "it names machines; only its user may read it");
         let mut text = fs::read_to_string(&path).unwrap();
         text.insert_str(0, "rubbish\n\n0101 /ip4/1.1.1.1/tcp/1\n");
         fs::write(&path, text).unwrap();

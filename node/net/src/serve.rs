@@ -14,6 +14,7 @@ use crate::blob::{
     BUSY, CHUNK_BYTES, CHUNKS_AHEAD, FOUND, NONE, REQUEST_BYTES, Request, WAIT, WAIT_EVERY, blocking,
     unless_stalled, unless_trickling,
 };
+use crate::caught::caught;
 use crate::fetch::Fetcher;
 use crate::names;
 
@@ -43,7 +44,8 @@ pub(crate) async fn serve(mut incoming: libp2p_stream::IncomingStreams, fetcher:
             next = incoming.next() => {
                 let Some((peer, stream)) = next else { return };
                 if tasks.len() < STREAMS_MAX {
-                    tasks.spawn_local(Arc::clone(&server).answer(peer, stream));
+                    let answering = Arc::clone(&server).answer(peer, stream);
+                    tasks.spawn_local(async move { drop(caught("a transfer to a peer", answering).await) });
                 }
             }
             Some(_) = tasks.join_next() => {}

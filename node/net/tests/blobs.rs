@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Node, duo, story};
+use common::{FULL, Node, PANICS, duo, story};
 use weft_core::BlobId;
 use weft_net::{Fault, FetchError, peer_id_of};
 
@@ -66,6 +66,38 @@ fn what_is_not_the_blob_is_refused_and_the_next_is_asked() {
         carol.net.fetch(id, &[bob.id, alice.id], None).await.unwrap();
         assert_eq!(carol.store.get(id).unwrap()[..], blob[..]);
     });
+}
+
+#[test]
+fn a_store_that_panics_or_is_full_is_this_nodes_own_fault_and_ends_the_fetch() {
+    story(async {
+        let (alice, bob) = duo().await;
+        let blob = bytes(1 << 20);
+        let id = alice.store.put(&blob);
+        for trouble in [PANICS, FULL] {
+            bob.store.have_trouble(trouble);
+            let error = bob.net.fetch(id, &[alice.id], Some(1 << 20)).await.unwrap_err();
+            assert!(matches!(error, FetchError::Store(_)), "{error}");
+            assert!(error.is_ours(Some(1 << 20)) && !error.is_wrong());
+        }
+        // The store works again, and so does everything else.
+        assert_eq!(bob.net.fetch(id, &[alice.id], None).await.unwrap(), 1 << 20);
+    });
+}
+
+#[test]
+fn whose_fault_a_fetch_was_follows_from_what_each_provider_did() {
+    let failed = |fault| FetchError::Failed {
+        blob: BlobId::of(b"x"),
+        faults: vec![(peer_id_of(&[1; 32]), Fault::NotFound), (peer_id_of(&[2; 32]), fault)],
+    };
+    let wrong = failed(Fault::OtherLength { bytes: 1, known: 2 });
+    assert!(wrong.is_wrong() && !wrong.is_ours(Some(2)));
+    let missing = failed(Fault::Stalled);
+    assert!(!missing.is_wrong() && !missing.is_ours(Some(2)));
+    let no_room = failed(Fault::NoRoom { bytes: 2 });
+    assert!(no_room.is_ours(Some(2)), "it is as long as was said before, and has no room here");
+    assert!(!no_room.is_ours(None), "only the provider says how long it is");
 }
 
 #[test]

@@ -49,6 +49,16 @@ fn two_nodes_meet_by_address_and_talk_in_order() {
 }
 
 #[test]
+fn a_peer_is_found_by_its_host_name() {
+    story(async {
+        let alice = Node::member(1, &[]).await;
+        let port = alice.address()[0].rsplit('/').next().unwrap().to_owned();
+        let mut bob = Node::member(2, &[format!("localhost:{port}")]).await;
+        bob.until_up(alice.id).await;
+    });
+}
+
+#[test]
 fn the_round_trip_is_measured() {
     story(async {
         let (mut alice, _bob) = duo().await;

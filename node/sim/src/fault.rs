@@ -60,6 +60,13 @@ pub enum Fault {
         /// Whether it takes none.
         on: bool,
     },
+    /// A host's disk is full, or has room again.
+    Full {
+        /// Which.
+        host: HostId,
+        /// Whether nothing more goes onto it.
+        on: bool,
+    },
     /// A host says something that is not so, in its own name.
     Lie {
         /// Which.
@@ -105,6 +112,7 @@ impl World {
             self.suffer(Fault::Restart(host))?;
             self.suffer(Fault::Slow { host, times: 1, lag_ms: 0 })?;
             self.suffer(Fault::Drain { host, on: false })?;
+            self.suffer(Fault::Full { host, on: false })?;
         }
         Ok(())
     }
@@ -124,6 +132,7 @@ impl World {
                 self.hosts[host.0].slowness = times;
                 self.fabric.set_lag(host, 1000 * u64::from(lag_ms));
             }
+            Fault::Full { host, on } => self.hosts[host.0].is_full = on,
             Fault::Drain { host, on } => return self.tell(host, Input::Command(Command::Drain(on))),
         }
         Ok(())

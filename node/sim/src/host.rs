@@ -155,6 +155,8 @@ pub(crate) struct SimHost {
     pub(crate) boot: u64,
     /// When its process started: its engine's zero.
     pub(crate) born: Time,
+    /// Its disk takes nothing more.
+    pub(crate) is_full: bool,
     pub(crate) paused: bool,
     pub(crate) pile: VecDeque<Input>,
     /// Its disk.
@@ -204,6 +206,7 @@ impl SimHost {
             life: 0,
             boot: 0,
             born: Time::ZERO,
+            is_full: false,
             paused: false,
             pile: VecDeque::new(),
             blobs: BTreeSet::new(),
@@ -310,7 +313,7 @@ impl SimHost {
                 self.blobs.extend(submission.inputs.iter().filter_map(Payload::blob));
             }
             Command::Extend { inputs, .. } => self.blobs.extend(inputs.iter().filter_map(Payload::blob)),
-            Command::Close { .. } | Command::Cancel { .. } | Command::Drain(_) => {}
+            Command::Close { .. } | Command::Cancel { .. } | Command::Drain(_) | Command::Forget(_) => {}
         }
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use weft_core::codec::{encode_gossip, encode_message};
 use weft_core::message::Award;
 use weft_core::{
-    BlobId, CellWord, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId, Stream, Work,
+    BlobId, CellWord, Effect, Fetched, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId,
+    Stream, Work,
 };
 
 use crate::host::{HostId, SimRun};
@@ -246,10 +247,15 @@ impl World {
             return Ok(());
         }
         let found = self.hosts[id.0].blobs.contains(&blob) || self.holds(id, blob, from);
+        let here = self.hosts[id.0].blobs.contains(&blob);
+        if found && self.hosts[id.0].is_full && !here {
+            return self.tell(id, Input::Fetched { blob, fetched: Fetched::NoRoom });
+        }
         if found {
             self.hosts[id.0].blobs.insert(blob);
         }
-        self.tell(id, Input::Fetched { blob, found })
+        let fetched = if found { Fetched::Here } else { Fetched::Missing };
+        self.tell(id, Input::Fetched { blob, fetched })
     }
 
     /// Whether one of these hosts has a blob and can be asked for it now.

@@ -203,7 +203,7 @@ impl Reference {
                     job.cancelled = true;
                 }
             }
-            Command::Drain(_) => {}
+            Command::Drain(_) | Command::Forget(_) => {}
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use weft_core::log::{End, Header, LogError, Reader, Record, Step, encode_effects};
-use weft_core::{CellWord, Command, Effect, Engine, Gossip, Input, Message, Time};
+use weft_core::{CellWord, Command, Effect, Engine, Fetched, Gossip, Input, Message, Time};
 
 /// A log that was replayed, as far as it goes or was wanted.
 #[derive(Debug)]
@@ -143,6 +143,7 @@ pub fn kind(input: &Input) -> &'static str {
         Input::Command(Command::Close { .. }) => "a job is closed",
         Input::Command(Command::Cancel { .. }) => "a job is cancelled",
         Input::Command(Command::Drain(_)) => "draining is switched",
+        Input::Command(Command::Forget(_)) => "a peer is forgotten",
         Input::PeerUp { .. } => "a peer comes",
         Input::PeerDown { closed: true, .. } => "a connection is closed",
         Input::PeerDown { closed: false, .. } => "a peer falls silent",
@@ -152,8 +153,10 @@ pub fn kind(input: &Input) -> &'static str {
         Input::Ran(_) => "executions end",
         Input::Printed { .. } => "a task prints here",
         Input::Signed { .. } => "receipts are signed",
-        Input::Fetched { found: true, .. } => "a blob is here",
-        Input::Fetched { found: false, .. } => "a blob can't be had",
+        Input::Fetched { fetched: Fetched::Here, .. } => "a blob is here",
+        Input::Fetched { fetched: Fetched::Missing, .. } => "a blob can't be had",
+        Input::Fetched { fetched: Fetched::Wrong, .. } => "something else than a blob came",
+        Input::Fetched { fetched: Fetched::NoRoom, .. } => "there is no room for a blob",
         Input::Compiling { .. } => "modules are compiled",
         Input::Mesh { .. } => "the mesh's size is told",
         Input::Wake => "time alone moves on",

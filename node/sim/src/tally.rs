@@ -100,6 +100,7 @@ impl Tally {
             Fault::Mend { .. } => "fault: a direction is mended",
             Fault::Slow { .. } => "fault: a pace changes",
             Fault::Drain { .. } => "fault: draining is switched",
+            Fault::Full { .. } => "fault: a disk is full or has room",
             Fault::Lie { .. } => "fault: a peer lies",
         };
         self.add(name, 1);

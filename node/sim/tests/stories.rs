@@ -35,6 +35,8 @@ stories! {
     a_worker_that_slept_for_thirty_seconds_commits_nothing_twice,
     an_owner_that_dies_between_bids_and_awards_leaves_no_slot_reserved,
     a_worker_that_dies_with_a_bulky_output_has_its_task_run_again,
+    an_owner_whose_disk_is_full_has_nothing_computed_twice_and_ends_when_there_is_room,
+    a_worker_whose_disk_is_full_costs_no_attempt_while_another_has_room,
     a_lone_node_loses_none_of_a_thousand_tasks_of_its_first_instant,
     of_two_owners_that_want_the_last_slot_one_is_told_so_and_served_later,
     a_task_that_nobody_may_run_waits_says_why_and_starts_when_somebody_joins,

@@ -1,21 +1,82 @@
 //! Who may ask: whoever has the token, from this machine, and no web page of another origin. The Host check is what
 //! keeps a name that resolves to loopback (DNS rebinding) from reaching us through a browser.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Extension;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hyper::body::{Frame, SizeHint};
 
-use super::Api;
 use super::error::ApiError;
+use super::places::{Place, Visit};
+use super::{Api, HEAD_BYTES_MAX};
 
 /// Passes a request on, or refuses it.
-pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) -> Response {
-    match admit(request.headers(), api.port, &api.token) {
-        Ok(()) => next.run(request).await,
+pub(super) async fn check(
+    State(api): State<Api>,
+    Extension(place): Extension<Arc<Place>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let admitted = check_head(&request).and_then(|()| admit(request.headers(), api.port, &api.token));
+    let visit = admitted.and_then(|()| place.begin().ok_or_else(crowded));
+    match visit {
+        Ok(visit) => next.run(request).await.map(|body| Body::new(Told { body, _visit: visit })),
         Err(error) => error.into_response(),
     }
+}
+
+fn crowded() -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many connections as may be are all at work")
+        .help("end some of the programs that wait for this node")
+}
+
+/// The answer's body, which holds the request's visit until it was told or given up.
+struct Told {
+    body: Body,
+    _visit: Visit,
+}
+
+impl HttpBody for Told {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The parser bounds what it buffers, and reads more than that at once: what came of it is counted here.
+fn check_head(request: &Request) -> Result<(), ApiError> {
+    let line = request.method().as_str().len()
+        + request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    if line + headers.sum::<usize>() > HEAD_BYTES_MAX {
+        return Err(ApiError::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request's head is too long",
+        )
+        .expected(format!("at most {} KiB", HEAD_BYTES_MAX >> 10)));
+    }
+    Ok(())
 }
 
 fn admit(headers: &HeaderMap, port: u16, token: &str) -> Result<(), ApiError> {

@@ -4,22 +4,24 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use futures::{StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 use weft_blobs::Durability;
 use weft_client::api::BlobRef;
 use weft_core::BlobId;
 
 use super::error::ApiError;
-use super::json::blob_id;
+use super::json::{self, blob_id};
+use super::places::take;
 use super::{Answered, Api};
+use crate::text_module::{self, TEXT_BYTES_MAX};
 
 /// Longest blob that is taken.
 const BLOB_BYTES_MAX: u64 = 64 << 30;
@@ -28,19 +30,30 @@ const PIECES_MAX: usize = 8;
 /// How long an upload waits for room in the store, and how often it looks.
 const ROOM_TIME: Duration = Duration::from_secs(600);
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
+/// An upload that brings nothing for so long ends when others wait for its place.
+const STALL_TIME: Duration = Duration::from_secs(60);
+/// By so much of its beginning a module as text is known.
+const MODULE_HEAD_BYTES: u64 = 64;
 /// How much of a blob is read at once.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// `PUT /v1/blobs`.
 pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
+    let _transfer = transfer_permit(&api)?;
     wait_for_room(&api).await;
+    let uploads = &api.lasting.uploads;
+    let _place = uploads.acquire().await.expect("this semaphore is never closed");
     let (pieces, source) = mpsc::channel(PIECES_MAX);
     let store = api.handle.store().clone();
     let source = PieceReader { pieces: source, current: Bytes::new() };
     let stored = spawn_blocking(move || store.put_reader(source, BLOB_BYTES_MAX, Durability::Cached));
-    feed(request.into_body().into_data_stream(), pieces).await;
-    let (id, bytes) = stored.await.map_err(thread_died)??;
-    Ok((StatusCode::CREATED, Json(BlobRef { id: id.to_string(), bytes })).into_response())
+    let is_wanted = || uploads.available_permits() == 0;
+    let fed = feed(request.into_body().into_data_stream(), pieces, is_wanted).await;
+    let stored = stored.await.map_err(thread_died)?;
+    fed?;
+    let (id, bytes) = stored?;
+    api.handle.store().keep(id);
+    Ok((StatusCode::CREATED, json::answer(&BlobRef { id: id.to_string(), bytes })).into_response())
 }
 
 /// While work pins most of the store, an upload waits until some of it ends: so a job whose inputs exceed the quota is
@@ -56,17 +69,37 @@ async fn wait_for_room(api: &Api) {
     }
 }
 
-/// Hands the pieces of a body to the disk, until one of them ends.
-async fn feed(mut body: BodyDataStream, pieces: mpsc::Sender<io::Result<Option<Bytes>>>) {
+/// Room for one more blob on its way.
+fn transfer_permit(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
+    take(&api.lasting.transfers).ok_or_else(|| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many blobs are on their way as may be")
+            .expected(format!("at most {}", api.lasting.bounds.transfers))
+            .help("try again when some have come or gone")
+    })
+}
+
+/// Hands the pieces of a body to the disk, until one of them ends. A body that brings nothing for a while is given up
+/// if its place is wanted.
+async fn feed(
+    mut body: BodyDataStream,
+    pieces: mpsc::Sender<io::Result<Option<Bytes>>>,
+    is_wanted: impl Fn() -> bool,
+) -> Result<(), ApiError> {
     loop {
-        let piece = match body.next().await {
-            Some(Ok(piece)) => Ok(Some(piece)),
-            Some(Err(error)) => Err(io::Error::other(error)),
-            None => Ok(None),
+        let piece = match timeout(STALL_TIME, body.next()).await {
+            Ok(Some(Ok(piece))) => Ok(Some(piece)),
+            Ok(Some(Err(error))) => Err(io::Error::other(error)),
+            Ok(None) => Ok(None),
+            Err(_stalled) if is_wanted() => {
+                let text =
+                    format!("the upload brought nothing for {} s, and others wait", STALL_TIME.as_secs());
+                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, text).help("send it again"));
+            }
+            Err(_stalled) => continue,
         };
         let last = !matches!(piece, Ok(Some(_)));
         if pieces.send(piece).await.is_err() || last {
-            return;
+            return Ok(());
         }
     }
 }
@@ -103,24 +136,35 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
         let bytes = api.handle.store().len(id).ok_or_else(missing)?;
         return Ok((headers(bytes), Body::empty()).into_response());
     }
+    let permit = transfer_permit(&api)?;
     let store = api.handle.store().clone();
     let opened = spawn_blocking(move || store.open_read(id)).await.map_err(thread_died)??;
     let (bytes, file) = opened.ok_or_else(missing)?;
-    Ok((headers(bytes), file_body(file, bytes)).into_response())
+    let store = api.handle.store().clone();
+    let sent = move || {
+        store.taken(id);
+        drop(permit);
+    };
+    Ok((headers(bytes), file_body(file, bytes, sent)).into_response())
 }
 
 fn headers(bytes: u64) -> [(axum::http::HeaderName, String); 2] {
     [(CONTENT_LENGTH, bytes.to_string()), (CONTENT_TYPE, String::from("application/octet-stream"))]
 }
 
-/// A file, piece by piece, as fast as the socket takes it; the next piece is read while one is sent.
-fn file_body(file: File, bytes: u64) -> Body {
+/// A file, piece by piece, as fast as the socket takes it; the next piece is read while one is sent. `sent` is called
+/// with the last piece, and dropped when the body is.
+fn file_body(file: File, bytes: u64, sent: impl FnOnce() + Send + 'static) -> Body {
     let first = (bytes > 0).then(|| read_piece(file, bytes));
-    Body::from_stream(stream::try_unfold(first, |reading| async move {
+    Body::from_stream(stream::try_unfold((first, Some(sent)), |(reading, mut sent)| async move {
         let Some(reading) = reading else { return Ok::<_, io::Error>(None) };
         let (piece, file, left) = reading.await.map_err(io::Error::other)??;
         let next = (left > 0).then(|| read_piece(file, left));
-        Ok(Some((Bytes::from(piece), next)))
+        if next.is_none() {
+            // Nobody may ask for more than the last piece.
+            sent.take().into_iter().for_each(|sent| sent());
+        }
+        Ok(Some((Bytes::from(piece), (next, sent))))
     }))
 }
 
@@ -135,10 +179,29 @@ fn read_piece(mut file: File, left: u64) -> JoinHandle<io::Result<(Vec<u8>, File
     })
 }
 
+/// A stored module that is text: its bytes; `None` for one that is binary already, or is not here.
+pub(super) async fn text_module(api: &Api, id: BlobId) -> Result<Option<Vec<u8>>, ApiError> {
+    let store = api.handle.store().clone();
+    let read = spawn_blocking(move || -> Result<Option<Vec<u8>>, ApiError> {
+        let Some((bytes, mut file)) = store.open_read(id)? else { return Ok(None) };
+        let failed = |error: io::Error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+        let mut text = Vec::new();
+        file.by_ref().take(MODULE_HEAD_BYTES).read_to_end(&mut text).map_err(failed)?;
+        if bytes > TEXT_BYTES_MAX || !text_module::may_begin(&text) {
+            return Ok(None);
+        }
+        file.take(bytes).read_to_end(&mut text).map_err(failed)?;
+        Ok(Some(text))
+    });
+    read.await.map_err(thread_died)?
+}
+
 /// Stores bytes that are here already.
 pub(super) async fn store(api: &Api, bytes: Vec<u8>) -> Result<BlobId, ApiError> {
     let store = api.handle.store().clone();
-    Ok(spawn_blocking(move || store.put(&bytes)).await.map_err(thread_died)??)
+    let id = spawn_blocking(move || store.put(&bytes)).await.map_err(thread_died)??;
+    api.handle.store().keep(id);
+    Ok(id)
 }
 
 fn thread_died(error: tokio::task::JoinError) -> ApiError {

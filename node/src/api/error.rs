@@ -1,10 +1,12 @@
 //! Refusals: what was wrong, what would have been taken, what to do; with the status code that says whose turn it is.
 
-use axum::Json;
+use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use weft_client::api::ErrorBody;
 
+use super::json;
 use crate::handle::NodeStopped;
 use crate::jobs::{NoSuchJob, TableFull};
 
@@ -49,12 +51,22 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
+        let mut response = (self.status, json::answer(&self.body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = axum::http::HeaderValue::from_static("Bearer");
             response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, scheme);
         }
         response
+    }
+}
+
+/// Answers a request whose handler panicked; the connection would close without a word otherwise.
+pub(super) async fn unless_panicked(request: Request, next: Next) -> Response {
+    match weft_net::caught("an API request", next.run(request)).await {
+        Ok(response) => response,
+        Err(panicked) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, panicked.to_string())
+            .help("the node goes on; its log on standard error says more")
+            .into_response(),
     }
 }
 
@@ -81,7 +93,7 @@ impl From<TableFull> for ApiError {
 impl From<weft_blobs::Error> for ApiError {
     fn from(error: weft_blobs::Error) -> Self {
         // That enum may grow; what is not known here is the disk's fault until shown otherwise.
-        let status = if matches!(error, weft_blobs::Error::Full { .. }) {
+        let status = if error.is_disk_full() || matches!(error, weft_blobs::Error::Full { .. }) {
             StatusCode::INSUFFICIENT_STORAGE
         } else if matches!(error, weft_blobs::Error::Busy { .. }) {
             StatusCode::SERVICE_UNAVAILABLE
@@ -93,5 +105,30 @@ impl From<weft_blobs::Error> for ApiError {
             StatusCode::INTERNAL_SERVER_ERROR
         };
         Self::new(status, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_whose_handler_panics_is_answered() {
+        async fn broken() -> &'static str {
+            panic!("a fault of the handler")
+        }
+        let router = Router::new().route("/", get(broken)).layer(from_fn(unless_panicked));
+        let response = TowerToHyperService::new(router).call(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let said: ErrorBody = serde_json::from_slice(&body).unwrap();
+        assert!(said.error.ends_with("a fault of the handler"), "{said:?}");
     }
 }

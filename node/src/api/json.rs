@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -12,6 +14,8 @@ use weft_core::{BlobId, PeerId};
 
 use super::Api;
 use super::error::ApiError;
+use crate::terminal::json_text;
+use crate::text_module;
 
 /// Longest JSON submission.
 pub(super) const BODY_BYTES_MAX: usize = 16 << 20;
@@ -19,11 +23,16 @@ const INPUTS_MAX: usize = 100_000;
 /// What the files of a JSON submission may be together, blobs included; it is packed in memory.
 const ARCHIVE_BYTES_MAX: u64 = 256 << 20;
 
-/// One line of JSON.
+/// One line of JSON, in which no letter is unsafe for a terminal: it may be read with curl.
 pub(super) fn line<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).expect("plain data always serialises");
-    line.push(b'\n');
-    line
+    let mut line = json_text(serde_json::to_string(value).expect("plain data always serialises"));
+    line.push('\n');
+    line.into()
+}
+
+/// An answer of one line.
+pub(super) fn answer<T: Serialize>(value: &T) -> Response {
+    ([(CONTENT_TYPE, "application/json")], line(value)).into_response()
 }
 
 /// A submission in parts, some of which must still find their way into the store.
@@ -57,6 +66,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
     let JobSubmission {
         module,
         wasm_base64,
+        wat,
         function,
         args,
         env,
@@ -78,11 +88,13 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
     if inputs.len() > INPUTS_MAX {
         return Err(ApiError::bad(format!("{} inputs", inputs.len())).expected("at most 100000"));
     }
-    let module = match (module, wasm_base64) {
-        (Some(id), None) => Module::Stored(blob_id(&id)?),
-        (None, Some(text)) => Module::Here(decode(&text)?),
-        (Some(_), Some(_)) | (None, None) => {
-            return Err(ApiError::bad("not exactly one module").expected("either module or wasm_base64"));
+    let module = match (module, wasm_base64, wat) {
+        (Some(id), None, None) => Module::Stored(blob_id(&id)?),
+        (None, Some(text), None) => Module::Here(binary(decode(&text)?)?),
+        (None, None, Some(text)) => Module::Here(binary(text.into_bytes())?),
+        (_, _, _) => {
+            let one = "one of module (a blob's id), wasm_base64 and wat (text)";
+            return Err(ApiError::bad("not exactly one module").expected(one));
         }
     };
     let LimitsJson { wall_ms, memory_bytes, fuel, output_bytes, errors_bytes, files_bytes, files: files_max } =
@@ -186,6 +198,16 @@ pub(super) fn blob_id(text: &str) -> Result<BlobId, ApiError> {
     text.parse().map_err(|error| ApiError::bad(format!("{text:?} is no blob id: {error}")))
 }
 
+/// A module in binary form, whichever form it came in.
+pub(super) fn binary(module: Vec<u8>) -> Result<Vec<u8>, ApiError> {
+    if !text_module::may_begin(&module) {
+        return Ok(module);
+    }
+    let text =
+        String::from_utf8(module).map_err(|error| ApiError::bad(format!("the module's text: {error}")))?;
+    text_module::binary(&text).map_err(|error| ApiError::bad(format!("the module's text, {error}")))
+}
+
 fn decode(text: &str) -> Result<Vec<u8>, ApiError> {
     STANDARD.decode(text).map_err(|error| ApiError::bad(format!("not base64: {error}")))
 }
@@ -219,7 +241,7 @@ pub(super) fn result(item: ResultItem) -> ResultLine {
     };
     ResultLine {
         index,
-        detail: (outcome != Outcome::Done).then(|| outcome.to_string()),
+        reason: outcome.reason().map(String::from),
         outcome: outcome.word().to_owned(),
         exit_code,
         output: value(&output),

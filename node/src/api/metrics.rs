@@ -11,8 +11,7 @@ use super::{Answered, Api, views};
 pub(super) async fn metrics(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
     let usage = api.handle.store().usage();
-    let mut text = render(&views::status(standing, api.handle.info()));
-    gauge(&mut text, "store_bytes", "Bytes of the blob store in use", usage.bytes);
+    let text = render(&views::status(standing, api.handle.info(), usage));
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }
 
@@ -29,6 +28,9 @@ fn render(status: &Status) -> String {
     slots(&mut text, &status.sandbox);
     gauge(&mut text, "memo_entries", "Results of pure tasks remembered", status.memo.entries.into());
     counter(&mut text, "memo_hits", "Tasks answered from memory", status.memo.hits);
+    gauge(&mut text, "store_bytes", "Bytes of the blob store in use", status.store.bytes);
+    gauge(&mut text, "store_starved", "Own outcomes' blobs without room here", status.store.starved.into());
+    gauge(&mut text, "store_failing", "1 while the blob store fails", status.store.fault.is_some().into());
     gauge(&mut text, "draining", "1 while no new work is taken", status.draining.into());
     gauge(&mut text, "peers_connected", "Peers that can be spoken to", status.peers_connected.into());
     gauge(&mut text, "jobs_unfinished", "Own jobs that have not ended", status.jobs_unfinished.into());

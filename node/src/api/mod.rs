@@ -5,14 +5,17 @@
 //!   GET  /v1/status  /v1/peers  /v1/jobs  /v1/jobs/{id}[?wait_ms=N]  /v1/jobs/{id}/why[?index=N]  /metrics
 //!   POST /v1/jobs (frames or JSON in, frames or JSON lines out)      GET /v1/jobs/{id}/results
 //!   POST /v1/jobs/{id}/cancel  /v1/drain?on=BOOL  /v1/stop           PUT /v1/blobs  HEAD,GET /v1/blobs/{id}
+//!   POST /v1/peers/{id}/forget
 //! ```
 //!
 //! | bound | value | beyond it |
 //! |---|---|---|
-//! | connections | 256 | the next one waits in the kernel's queue until one closes |
+//! | connections that have not shown the token | 128 | the oldest of them closes |
+//! | connections that have | 4,096, at most half of the files that the node may open | the longest idle one closes; 503 where all are at work |
 //! | a request's head | 64 KiB, 64 headers, 30 s | 431, or the connection closes |
-//! | an idle connection | 90 s | it closes |
-//! | open job streams | 1024 | 503 |
+//! | an idle connection | 30 s | it closes |
+//! | open job streams; waits; blobs on their way | 2,048; 512; 512: half, an eighth and an eighth of the connections | 503 |
+//! | uploads that write | 128 | the next one waits; one that brings nothing for a minute meanwhile ends with 408 |
 //! | unfinished jobs | 10,000 | 503 |
 //! | a frame | 1 MiB | 400 as the first frame, an `Error` frame later |
 //! | the first frame | 10 s | 408 |
@@ -31,6 +34,7 @@ mod endpoint;
 mod error;
 mod json;
 mod metrics;
+mod places;
 mod policy;
 mod routes;
 mod stream;
@@ -41,27 +45,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use weft_core::{Command, JobId};
 
 use crate::handle::NodeHandle;
+use places::{Bounds, Lasting, Place, Places};
 
 pub use endpoint::{Published, bind, load_or_make_token, publish};
 
-/// Connections at once.
-const CONNECTIONS_MAX: usize = 256;
-/// Job streams at once.
-const STREAMS_MAX: usize = 1024;
-/// The head of a request, and the write buffer of a connection, in bytes.
+/// The head of a request, in bytes: its line and all headers.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 64;
-/// How long a connection may be idle, or dawdle over a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(90);
+/// What a connection buffers of each direction, in bytes.
+const BUFFER_BYTES: usize = 256 << 10;
+/// How long a connection may be idle, or take over a request's head.
+const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How long to wait after the system refused a connection for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -71,7 +77,7 @@ struct Api {
     handle: NodeHandle,
     token: Arc<str>,
     port: u16,
-    streams: Arc<Semaphore>,
+    lasting: Lasting,
     orphans: mpsc::Sender<Orphan>,
 }
 
@@ -85,17 +91,13 @@ struct Orphan {
 
 /// Serves the API until dropped, or until the node's loop has ended.
 pub async fn serve(listener: TcpListener, handle: NodeHandle, token: String) {
-    let (orphans, orphaned) = mpsc::channel(STREAMS_MAX);
+    let bounds = Bounds::of_system();
+    let (orphans, orphaned) = mpsc::channel(bounds.streams);
     let port = listener.local_addr().map_or(0, |address| address.port());
-    let api = Api {
-        handle: handle.clone(),
-        token: token.into(),
-        port,
-        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
-        orphans,
-    };
+    let api =
+        Api { handle: handle.clone(), token: token.into(), port, lasting: Lasting::new(bounds), orphans };
     let router = routes::router(api);
-    tokio::join!(accept(listener, router), cancel_orphans(handle, orphaned));
+    tokio::join!(accept(listener, router, Places::new(bounds)), cancel_orphans(handle, orphaned));
 }
 
 /// Cancels the jobs of submitters that went away.
@@ -110,35 +112,50 @@ async fn cancel_orphans(handle: NodeHandle, mut orphaned: mpsc::Receiver<Orphan>
     }
 }
 
-async fn accept(listener: TcpListener, router: Router) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept(listener: TcpListener, router: Router, places: Arc<Places>) {
     let mut connections = JoinSet::new();
     loop {
-        let permit = Arc::clone(&room).acquire_owned().await.expect("this semaphore is never closed");
         match listener.accept().await {
-            Ok((stream, _)) => connections.spawn(converse(stream, router.clone(), permit)),
+            Ok((stream, _)) => {
+                connections.spawn(converse(stream, router.clone(), places.enter()));
+                // It gets a turn to say something before others may push it out.
+                tokio::task::yield_now().await;
+            }
             Err(error) => {
                 tracing::warn!(%error, "the API can't take a connection");
+                places.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        while connections.try_join_next().is_some() {}
+        }
+        while let Some(ended) = connections.try_join_next() {
+            if let Err(error) = ended {
+                crate::ports::report_panic("an API connection", error);
+            }
+        }
     }
 }
 
-/// Serves one connection to its end.
-async fn converse(stream: TcpStream, router: Router, _permit: OwnedSemaphorePermit) {
+/// Serves one connection to its end, or until its place is given to another.
+async fn converse(stream: TcpStream, router: Router, place: Arc<Place>) {
     drop(stream.set_nodelay(true));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX * 4)
+        .max_buf_size(BUFFER_BYTES)
         .half_close(false);
-    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "an API connection broke");
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&place));
+        routes.call(request)
+    });
+    tokio::select! {
+        served = http.serve_connection(TokioIo::new(stream), service) => {
+            if let Err(error) = served {
+                tracing::debug!(%error, "an API connection broke");
+            }
+        }
+        () = place.closed() => tracing::debug!("an API connection made room for another"),
     }
 }
 

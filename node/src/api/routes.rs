@@ -7,17 +7,17 @@ use std::time::Duration;
 use axum::extract::{Path, Query, State};
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
-use axum::{Json, Router, middleware};
+use axum::{Router, middleware};
 use serde::Deserialize;
 use weft_client::{api as wire, frames};
 use weft_core::snapshot::Snapshot;
 use weft_core::{Command, JobId, PeerId};
 
-use super::error::ApiError;
+use super::error::{self, ApiError};
+use super::places::take;
 use super::stream::{Encoding, read_results};
-use super::{Answered, Api, auth, blobs, metrics, submit, views};
+use super::{Answered, Api, auth, blobs, json, metrics, submit, views};
 use crate::jobs::JobSummary;
 
 /// Longest time for which the answer to one question is held back.
@@ -28,6 +28,7 @@ pub(super) fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
+        .route("/v1/peers/{id}/forget", post(forget))
         .route("/v1/jobs", get(jobs).post(submit::submit))
         .route("/v1/jobs/{id}", get(job))
         .route("/v1/jobs/{id}/why", get(why))
@@ -40,25 +41,42 @@ pub(super) fn router(api: Api) -> Router {
         .route("/metrics", get(metrics::metrics))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such route").expected("one under /v1"))
         .layer(middleware::from_fn_with_state(api.clone(), auth::check))
+        .layer(middleware::from_fn(error::unless_panicked))
         .with_state(api)
 }
 
 async fn status(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
-    Ok(Json(views::status(standing, api.handle.info())).into_response())
+    let usage = api.handle.store().usage();
+    Ok(json::answer(&views::status(standing, api.handle.info(), usage)))
 }
 
 async fn peers(State(api): State<Api>) -> Answered {
     let snapshot = api.handle.snapshot().await?;
     let peers: Vec<wire::Peer> = snapshot.peers.into_iter().map(views::peer).collect();
-    Ok(Json(peers).into_response())
+    Ok(json::answer(&peers))
+}
+
+/// Forgets a peer that is gone.
+async fn forget(State(api): State<Api>, Path(name): Path<String>) -> Answered {
+    let missing =
+        || ApiError::not_found("peer", &name).expected("the whole id of one that GET /v1/peers lists");
+    let peer: PeerId = name.parse().map_err(|_cause| missing())?;
+    let snapshot = api.handle.snapshot().await?;
+    let known = snapshot.peers.iter().find(|view| view.peer == peer).ok_or_else(missing)?;
+    if known.connected {
+        let text = format!("peer {} is connected: only one that is gone can be forgotten", peer.short());
+        return Err(ApiError::new(StatusCode::CONFLICT, text).help("stop its node first"));
+    }
+    api.handle.command(Command::Forget(peer)).await?;
+    Ok(json::answer(&serde_json::json!({ "peer": peer.to_string() })))
 }
 
 async fn jobs(State(api): State<Api>) -> Answered {
     let snapshot = api.handle.snapshot().await?;
     let jobs: Vec<wire::Job> =
         api.handle.jobs().summaries().into_iter().map(|summary| view(summary, &snapshot)).collect();
-    Ok(Json(jobs).into_response())
+    Ok(json::answer(&jobs))
 }
 
 #[derive(Deserialize)]
@@ -69,13 +87,18 @@ struct JobQuery {
 async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Query<JobQuery>) -> Answered {
     let mut summary = find(&api, &name)?;
     if let Some(ms) = query.wait_ms {
+        let _permit = take(&api.lasting.waits).ok_or_else(|| {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many clients wait for a job's end as may")
+                .expected(format!("at most {}", api.lasting.bounds.waits))
+                .help("ask without wait_ms now and then")
+        })?;
         let ended = poll_fn(|cx| api.handle.jobs().poll_ended(cx, summary.job));
         // However the wait ends, how things stand then is the answer.
         drop(tokio::time::timeout(Duration::from_millis(ms).min(WAIT_MAX), ended).await);
         summary = find(&api, &summary.job.to_string())?;
     }
     let snapshot = api.handle.snapshot().await?;
-    Ok(Json(view(summary, &snapshot)).into_response())
+    Ok(json::answer(&view(summary, &snapshot)))
 }
 
 fn view(summary: JobSummary, snapshot: &Snapshot) -> wire::Job {
@@ -109,18 +132,28 @@ struct WhyQuery {
 }
 
 async fn why(State(api): State<Api>, Path(name): Path<String>, Query(query): Query<WhyQuery>) -> Answered {
-    let job = find(&api, &name)?.job;
+    let summary = find(&api, &name)?;
+    let job = summary.job;
     let index = query.index.or_else(|| api.handle.jobs().first_unended(job)).unwrap_or(0);
     let why = api.handle.why(job, index).await?;
-    let why = why.ok_or_else(|| {
-        ApiError::not_found("task", &format!("{index} of job {job}"))
-            .help("an ended job says nothing any more")
-    })?;
+    let why = why.ok_or_else(|| no_task(&summary, index))?;
     let snapshot = api.handle.snapshot().await?;
     let named = snapshot.peers.into_iter().map(|view| (view.peer, view.capacity.name));
     let names: BTreeMap<PeerId, String> =
         named.chain([(api.handle.info().peer, api.handle.info().name.clone())]).collect();
-    Ok(Json(views::why(job, index, why, &names)).into_response())
+    Ok(json::answer(&views::why(job, index, why, &names)))
+}
+
+/// Why nothing is known of a task of a known job.
+fn no_task(summary: &JobSummary, index: u32) -> ApiError {
+    let JobSummary { job, tasks, .. } = summary;
+    match tasks {
+        0 => ApiError::not_found("task", &format!("{index} in job {job}: it has none yet")),
+        _ if index >= *tasks => ApiError::not_found("task", &format!("{index} in job {job}"))
+            .expected(format!("0 to {}: it has {tasks}, counted from 0", tasks - 1)),
+        _ => ApiError::not_found("task", &format!("{index} under way in job {job}: it has ended"))
+            .help("`weft jobs` shows how many of its tasks are done"),
+    }
 }
 
 async fn results(State(api): State<Api>, Path(name): Path<String>, headers: HeaderMap) -> Answered {
@@ -148,7 +181,7 @@ async fn cancel(State(api): State<Api>, Path(name): Path<String>) -> Answered {
         api.handle.command(Command::Close { job }).await?;
         api.handle.command(Command::Cancel { job }).await?;
     }
-    Ok(Json(serde_json::json!({ "job": job.to_string() })).into_response())
+    Ok(json::answer(&serde_json::json!({ "job": job.to_string() })))
 }
 
 #[derive(Deserialize)]
@@ -158,10 +191,10 @@ struct DrainQuery {
 
 async fn drain(State(api): State<Api>, Query(query): Query<DrainQuery>) -> Answered {
     api.handle.command(Command::Drain(query.on)).await?;
-    Ok(Json(serde_json::json!({ "draining": query.on })).into_response())
+    Ok(json::answer(&serde_json::json!({ "draining": query.on })))
 }
 
 async fn stop(State(api): State<Api>) -> Answered {
     api.handle.stop();
-    Ok(Json(serde_json::json!({ "stopping": true })).into_response())
+    Ok(json::answer(&serde_json::json!({ "stopping": true })))
 }

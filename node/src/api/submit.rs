@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
@@ -14,6 +13,7 @@ use weft_core::{AFTER_MAX, BlobId, Command, JobId, Payload, input::Submission};
 
 use super::error::ApiError;
 use super::json::{self, Bytes, Module};
+use super::places::take;
 use super::stream::{Arrived, Encoding, JobStream, OpenJob, Source, accepted, check_room};
 use super::{Answered, Api, blobs, convert};
 use crate::jobs::JobMeta;
@@ -25,23 +25,25 @@ const OPEN_TIME: Duration = Duration::from_secs(10);
 pub(super) static JOB_HEADER: HeaderName = HeaderName::from_static("weft-job");
 
 pub(super) async fn submit(State(api): State<Api>, headers: HeaderMap, request: Request) -> Answered {
+    // From its beginning: a body that comes slowly holds its connection as a stream does.
+    let permit = stream_permit(&api)?;
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     match kind.split(';').next().unwrap_or_default().trim() {
-        frames::CONTENT_TYPE => submit_frames(api, request.into_body()).await,
-        "application/json" => submit_json(api, request.into_body()).await,
+        frames::CONTENT_TYPE => submit_frames(api, permit, request.into_body()).await,
+        "application/json" => submit_json(api, permit, request.into_body()).await,
         other => Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("content-type {other:?}"))
             .expected(format!("application/json or {}", frames::CONTENT_TYPE))),
     }
 }
 
-async fn submit_frames(api: Api, body: Body) -> Answered {
+async fn submit_frames(api: Api, permit: OwnedSemaphorePermit, body: Body) -> Answered {
     let mut source = Source { body: body.into_data_stream(), splitter: Splitter::default() };
     let request = tokio::time::timeout(OPEN_TIME, opening(&mut source)).await.unwrap_or_else(|_| {
         Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, format!("no opening frame within {OPEN_TIME:?}")))
     })?;
     let first = source.arrived()?;
     let source = (!first.closed).then_some(source);
-    open(api, request, first, source, Encoding::Frames).await
+    open(api, permit, request, first, source, Encoding::Frames).await
 }
 
 async fn opening(source: &mut Source) -> Result<JobRequest, ApiError> {
@@ -59,7 +61,7 @@ async fn opening(source: &mut Source) -> Result<JobRequest, ApiError> {
     }
 }
 
-async fn submit_json(api: Api, body: Body) -> Answered {
+async fn submit_json(api: Api, permit: OwnedSemaphorePermit, body: Body) -> Answered {
     let body = to_bytes(body, json::BODY_BYTES_MAX).await.map_err(|error| {
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the job can't be read: {error}"))
             .expected("at most 16 MiB")
@@ -67,7 +69,10 @@ async fn submit_json(api: Api, body: Body) -> Answered {
     })?;
     let json::Parts { mut request, module, files, inputs } = json::parse(&body)?;
     let BlobId(module) = match module {
-        Module::Stored(id) => id,
+        Module::Stored(id) => match blobs::text_module(&api, id).await? {
+            Some(text) => blobs::store(&api, json::binary(text)?).await?,
+            None => id,
+        },
         Module::Here(bytes) => blobs::store(&api, bytes).await?,
     };
     request.module = module;
@@ -77,7 +82,7 @@ async fn submit_json(api: Api, body: Body) -> Answered {
         payloads.push(stored(&api, input).await?);
     }
     let arrived = Arrived { inputs: payloads, closed: true };
-    open(api, request, arrived, None, Encoding::JsonLines).await
+    open(api, permit, request, arrived, None, Encoding::JsonLines).await
 }
 
 async fn stored(api: &Api, input: Bytes) -> Result<Payload, ApiError> {
@@ -98,6 +103,7 @@ async fn stored(api: &Api, input: Bytes) -> Result<Payload, ApiError> {
 /// Opens a job with the inputs that are here. From here on its stream owns it.
 async fn open(
     api: Api,
+    permit: OwnedSemaphorePermit,
     request: JobRequest,
     arrived: Arrived,
     source: Option<Source>,
@@ -109,7 +115,6 @@ async fn open(
     let module = program.module;
     let program = convert::with_length(program, module_length(&api, module)?);
     check_files(&api, &program.files)?;
-    let permit = stream_permit(&api)?;
     let job = random_job()?;
     check_room(&api, job, inputs.len(), detached)?;
     let signed = terms.receipts.then(|| program.clone());
@@ -132,7 +137,7 @@ async fn open(
     }
     let first = accepted(encoding, job);
     if detached && encoding == Encoding::JsonLines {
-        let body = Json(serde_json::json!({ "job": job.to_string() }));
+        let body = json::answer(&serde_json::json!({ "job": job.to_string() }));
         return Ok((StatusCode::ACCEPTED, [(JOB_HEADER.clone(), job.to_string())], body).into_response());
     }
     let stream = JobStream { open, source, detached, encoding, first, over: false };
@@ -147,9 +152,10 @@ pub(super) fn streaming(job: JobId, encoding: Encoding, body: Body) -> Response 
 
 /// Room for one more open stream.
 pub(super) fn stream_permit(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
-    api.streams.clone().try_acquire_owned().ok().ok_or_else(|| {
+    take(&api.lasting.streams).ok_or_else(|| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many job streams are open as may be")
-            .expected("at most 1024")
+            .expected(format!("at most {}", api.lasting.bounds.streams))
+            .help("wait until some jobs have ended, or submit them detached")
     })
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use weft_blobs::Usage;
 use weft_client::api;
 use weft_core::message::Class;
 use weft_core::snapshot::{
@@ -18,7 +19,7 @@ use crate::jobs::JobSummary;
 const BINDINGS_MAX: usize = 16;
 
 /// The node as it is.
-pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
+pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::Status {
     let Standing { snapshot, pool } = standing;
     let Snapshot {
         me,
@@ -28,13 +29,14 @@ pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
         waiting,
         reserved,
         undelivered,
+        starved,
         known,
         suspicion: _,
         peers,
         jobs,
         counters,
     } = snapshot;
-    let NodeInfo { peer: _, name, version, data_dir, mesh, listen, started } = info;
+    let NodeInfo { peer: _, name, version, data_dir, mesh, listen, started, store_fault } = info;
     let unfinished = |job: &&JobView| job.open || job.queued + job.held + job.leased + job.delayed > 0;
     api::Status {
         peer: me.to_string(),
@@ -54,12 +56,25 @@ pub(super) fn status(standing: Standing, info: &NodeInfo) -> api::Status {
         memory_bytes: capacity.memory_bytes,
         sandbox: slots(pool),
         memo: api::Memo { entries: known, hits: counters.recalled + counters.answered },
+        store: store(usage, starved, store_fault.get()),
         labels: labels(capacity.labels),
         binding: jobs.iter().rev().filter(unfinished).take(BINDINGS_MAX).map(binding).collect(),
         draining: capacity.draining,
         peers_connected: count(peers.iter().filter(|peer| peer.connected).count()),
         jobs_unfinished: count(jobs.iter().filter(unfinished).count()),
         counters: self::counters(counters),
+    }
+}
+
+fn store(usage: Usage, starved: u32, fault: Option<String>) -> api::Store {
+    let Usage { blobs, bytes, pinned, reserved: _, quota, evicted: _, corrupt: _ } = usage;
+    api::Store {
+        blobs: u64::try_from(blobs).unwrap_or(u64::MAX),
+        bytes,
+        pinned_bytes: pinned,
+        quota_bytes: quota,
+        starved,
+        fault,
     }
 }
 
@@ -178,8 +193,19 @@ fn counters(counters: Counters) -> api::Counters {
 
 /// A peer as seen from here.
 pub(super) fn peer(view: PeerView) -> api::Peer {
-    let PeerView { peer, connected, rtt_us, capacity, leased, done, lost, window: _, room: _, standing } =
-        view;
+    let PeerView {
+        peer,
+        connected,
+        gone_ms,
+        rtt_us,
+        capacity,
+        leased,
+        done,
+        lost,
+        window: _,
+        room: _,
+        standing,
+    } = view;
     let weft_core::message::Capacity {
         boot: _,
         seq: _,
@@ -199,6 +225,7 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
         peer,
         name,
         connected,
+        gone_ms,
         rtt_us,
         slots,
         free,
@@ -231,6 +258,7 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
         cancelled_by_user,
         done,
         failed,
+        skipped,
         cancelled,
         lost,
         given_up,
@@ -262,6 +290,7 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
         leased,
         done,
         failed,
+        skipped,
         cancelled,
         retried,
         given_up,

@@ -2,47 +2,50 @@
 
 use std::time::Duration;
 
-use weft_node::settings::parse_duration;
+use weft_node::settings::{parse_duration, parse_whole};
 
 /// The longest wait of a backoff that names only its first one: ten minutes.
 const BACKOFF_MOST: Duration = Duration::from_secs(600);
 
+/// The heading of these flags in the help. It is named at each of them: a heading of the whole would go on to the flags
+/// that come after.
+const HEADING: &str = "When and how often";
+
 /// When, how often, how surely. Times count from the submission.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "When and how often")]
 pub(crate) struct PolicyArgs {
     /// Start nothing earlier than so long from now, such as 10s.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, help_heading = HEADING, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) not_before: Option<Duration>,
     /// All should be done in this time: the earliest deadline of a class goes first, and nodes that can't make it
     /// decline. What is late is done all the same.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, help_heading = HEADING, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) deadline: Option<Duration>,
     /// End what has not ended by then as expired.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, help_heading = HEADING, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) expires: Option<Duration>,
     /// Wait before each retry, from FIRST to MOST, twice as long each time and up to half of it left to chance
     /// [MOST: 10m]. 1s..600s waits 1 s, 2 s, 4 s and so on.
-    #[arg(long, value_name = "FIRST[..MOST]", value_parser = parse_backoff, requires = "retries")]
+    #[arg(long, help_heading = HEADING, value_name = "FIRST[..MOST]", value_parser = parse_backoff, requires = "retries")]
     pub(crate) backoff: Option<(Duration, Duration)>,
     /// Begin no attempt of a task later than so long after its first one.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, help_heading = HEADING, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) give_up: Option<Duration>,
     /// Cancel what is left once more than N tasks ended otherwise than done.
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = HEADING, value_name = "N", value_parser = parse_whole::<u32, 0, { u32::MAX as u64 }>)]
     pub(crate) max_failures: Option<u32>,
     /// Compute every task on K distinct nodes and compare.
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=16))]
+    #[arg(long, help_heading = HEADING, value_name = "K", value_parser = parse_whole::<u32, 1, 16>)]
     pub(crate) verify: Option<u32>,
     /// Begin once job JOB of this node has ended well, by its id from `weft jobs`, or the first digits. If one of its
     /// tasks did not, this job is skipped. May be repeated, or divided by commas.
-    #[arg(long, value_name = "JOB", value_delimiter = ',')]
+    #[arg(long, help_heading = HEADING, value_name = "JOB", value_delimiter = ',')]
     pub(crate) after: Vec<String>,
     /// Begin even if a job of --after failed or was cancelled.
-    #[arg(long, requires = "after")]
+    #[arg(long, help_heading = HEADING, requires = "after")]
     pub(crate) even_if_failed: bool,
     /// No second copies of the last tasks.
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     pub(crate) no_backup: bool,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weft_client::Class;
 use weft_core::Limits;
-use weft_node::settings::{parse_bytes, parse_duration, parse_pair};
+use weft_node::settings::{parse_bytes, parse_duration, parse_pair, parse_whole};
 
 use super::policy::PolicyArgs;
 
@@ -69,7 +69,7 @@ pub(crate) struct TaskArgs {
     pub(crate) errors_limit: Option<u64>,
     /// Stop a task that used N units of fuel, about one an instruction: the same number on every node. Counting costs
     /// running time.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u64, 0, { u64::MAX }>)]
     pub(crate) fuel: Option<u64>,
     /// The same bits of every NaN on every processor too, at a cost to code that computes with floats.
     #[arg(long, conflicts_with = "impure")]
@@ -89,10 +89,10 @@ pub(crate) struct TaskArgs {
     pub(crate) need: Vec<(String, String)>,
     /// Give each task N slots of one node at once: it waits until they are free together. It has one thread all the same:
     /// for what wants a machine's memory or caches to itself.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u32, 1, 1024>)]
     pub(crate) slots: Option<u32>,
     /// Run a failed task again, up to N times.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u32, 0, { u32::MAX as u64 }>)]
     pub(crate) retries: Option<u32>,
     /// How it is treated.
     #[command(flatten)]
@@ -123,6 +123,10 @@ pub(crate) struct RunArgs {
     /// Print one JSON object instead of the task's stdout and stderr.
     #[arg(long)]
     pub(crate) json: bool,
+    /// On a terminal, print all that the task prints as it is. Else only colours, tabs and line ends pass, and other
+    /// control characters are made visible. A file or a pipe always gets the bytes as they are.
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// Arguments of the task.
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
@@ -136,7 +140,8 @@ what --input put under /in, an empty /tmp and an empty /out, and nothing else.
 Exit code: the task's own, and
   1    a function returned an error
   124  the task ran out of time, or of fuel, or expired
-  125  weft's own errors, an invalid module, output or files over their limit
+  125  weft's own errors, an invalid module, output or files over their limit,
+       a task that was skipped because a job of --after did not end well
   126  the task trapped
   130  interrupted by Ctrl-C; the task is cancelled
   137  the task ran out of memory
@@ -218,6 +223,9 @@ pub(crate) struct MapArgs {
     /// Print one JSON object a line, as results come.
     #[arg(long, help_heading = OUTPUTS)]
     pub(crate) json: bool,
+    /// On a terminal, print outputs as they are instead of making control characters visible.
+    #[arg(long, help_heading = OUTPUTS)]
+    pub(crate) raw: bool,
     /// What every task is given. It comes last: its headings would hold for what comes behind it.
     #[command(flatten)]
     pub(crate) task: TaskArgs,
@@ -242,8 +250,8 @@ leaves DIR, and a second one of the same name is a failed task.
 --json prints, as results come, one object a line, with these keys:
   index      the input's number, from 0
   input      with --tag: the line, or the path of the file
-  outcome    done, failed, trapped, limit, invalid, cancelled, lost
-             or expired
+  outcome    done, failed, trapped, limit, invalid, cancelled, lost,
+             expired or skipped
   exit_code  the task's own, null when it did not run to its end
   reason     why it is not done, where there is more to say
   output     a string, {\"base64\": ..} when it is not text, or, when it is

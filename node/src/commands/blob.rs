@@ -13,7 +13,7 @@ use crate::render::{print, print_json};
 pub(crate) async fn blob(mesh: &Mesh, args: BlobArgs) -> Result<u8, Problem> {
     match args.way {
         BlobWay::Put { file, json } => put(mesh, &file, json).await,
-        BlobWay::Get { id, output } => get(mesh, id, output).await,
+        BlobWay::Get { id, output, raw } => get(mesh, id, output, raw).await,
     }
     .map(|()| 0)
 }
@@ -27,10 +27,10 @@ async fn put(mesh: &Mesh, file: &Path, json: bool) -> Result<(), Problem> {
     if json { print_json(&blob) } else { print(&format!("{}\n", blob.id)) }
 }
 
-async fn get(mesh: &Mesh, id: String, output: Option<PathBuf>) -> Result<(), Problem> {
+async fn get(mesh: &Mesh, id: String, output: Option<PathBuf>, raw: bool) -> Result<(), Problem> {
     match output {
         // Its length is not known, and not needed.
         Some(path) => sink::write_output(mesh, &Output::Blob { id, bytes: 0 }, &path).await,
-        None => sink::copy_blob(mesh, &id, &mut Out::stdout(None)).await,
+        None => sink::copy_blob(mesh, &id, &mut Out::stdout(None, raw)).await,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures::stream::{self, Stream};
@@ -92,9 +92,20 @@ impl Feed {
             labels: Mutex::default(),
         });
         let (sender, batches) = mpsc::channel(BATCHES_MAX);
-        let reader = Reader { feed: Arc::clone(&feed), sender, place: 0, batch: Vec::new(), bytes: 0 };
+        let reader =
+            Reader { feed: Arc::clone(&feed), sender: sender.clone(), place: 0, batch: Vec::new(), bytes: 0 };
         // Nobody waits for this thread: a read of stdin may last for ever. It ends with its channel or its input.
-        std::thread::spawn(move || reader.run(source, plan));
+        let problem = Arc::clone(&feed);
+        std::thread::spawn(move || {
+            // Inputs that end with a panic must not look like all of them, so the problem is noted before the end of
+            // the channel is seen.
+            let read = weft_net::caught_call("reading the inputs", || reader.run(source, plan));
+            if let Err(panicked) = read {
+                *problem.problem.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Problem::Failed(panicked.to_string()));
+            }
+            drop(sender);
+        });
         let state = Taken { feed: Arc::clone(&feed), batches, batch: Vec::new().into_iter() };
         (feed, stream::unfold(state, Taken::next))
     }

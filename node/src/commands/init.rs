@@ -1,13 +1,14 @@
 //! `weft init`: makes a mesh's key, and tells the ticket that lets others in.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
 
-use weft_node::settings::{self, DEFAULT_PORT};
+use weft_node::settings;
 use weft_node::ticket::Ticket;
 
 use super::Problem;
+use super::reach::{Reach, reach};
 use crate::cli::InitArgs;
 use crate::render::{print, print_json, say};
 
@@ -23,7 +24,7 @@ struct Made<'a> {
 }
 
 /// Makes a key where there is none, or with `--force`; prints the ticket.
-pub(crate) fn init(data_dir: &Path, args: &InitArgs) -> Result<u8, Problem> {
+pub(crate) async fn init(data_dir: &Path, args: &InitArgs) -> Result<u8, Problem> {
     let known = settings::read_mesh_key(data_dir)?;
     let dir = data_dir.display();
     let mesh_key = match known {
@@ -48,7 +49,17 @@ pub(crate) fn init(data_dir: &Path, args: &InitArgs) -> Result<u8, Problem> {
             key
         }
     };
-    let addresses = if args.address.is_empty() { own_addresses() } else { args.address.clone() };
+    let Reach { places: addresses, unknown_port } = if args.address.is_empty() {
+        reach(data_dir, args.show, &own_addresses()).await?
+    } else {
+        Reach { places: args.address.clone(), unknown_port: false }
+    };
+    if unknown_port {
+        say(
+            "the node listens on any free port, which this ticket can't name: print it with `weft init --show` while the \
+             node runs, or choose a port with `listen` in weft.toml",
+        );
+    }
     let ticket = Ticket { mesh_key, addresses };
     show(&ticket, data_dir, args)
 }
@@ -76,8 +87,8 @@ fn show(ticket: &Ticket, data_dir: &Path, args: &InitArgs) -> Result<u8, Problem
     Ok(0)
 }
 
-/// This machine's addresses on its networks, at the default port.
-fn own_addresses() -> Vec<SocketAddr> {
+/// This machine's addresses on its networks.
+fn own_addresses() -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = Vec::new();
     // An address in 192.0.2.0/24 is nobody's: it stands for "anywhere", by the default route.
     let targets = local_networks().into_iter().chain([Ipv4Addr::new(192, 0, 2, 1)]);
@@ -91,7 +102,7 @@ fn own_addresses() -> Vec<SocketAddr> {
         }
     }
     found.truncate(weft_node::ticket::ADDRESSES_MAX);
-    found.into_iter().map(|address| SocketAddr::new(address, DEFAULT_PORT)).collect()
+    found
 }
 
 /// From which of our addresses a packet to `target` would leave. Nothing is sent.
@@ -137,10 +148,6 @@ mod tests {
 
     #[test]
     fn own_addresses_are_no_loopback() {
-        assert!(
-            own_addresses()
-                .iter()
-                .all(|address| !address.ip().is_loopback() && address.port() == DEFAULT_PORT)
-        );
+        assert!(own_addresses().iter().all(|address| !address.is_loopback()));
     }
 }

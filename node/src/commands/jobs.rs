@@ -29,7 +29,8 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
         ("RETRIED", Side::Right),
         ("TIME", Side::Right),
         ("MODULE", Side::Left),
-    ]);
+    ])
+    .fitted(&["CANCELLED", "RETRIED", "MODULE", "CLASS", "QUEUED", "LEASED"]);
     for job in &jobs {
         table.row([
             job.job.clone(),
@@ -59,6 +60,7 @@ fn state(job: &api::Job) -> &'static str {
         (api::JobState::Open | api::JobState::Running, false) if job.held > 0 => "after others",
         (api::JobState::Open, false) => "open",
         (api::JobState::Running, false) => "running",
+        (api::JobState::Ended, false) if job.tasks > 0 && job.skipped == job.tasks => "skipped",
         (api::JobState::Ended, false) => "ended",
     }
 }

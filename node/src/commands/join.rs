@@ -11,7 +11,7 @@ use crate::cli::JoinArgs;
 use crate::render::say;
 
 /// Longest text taken for a ticket from stdin, in bytes.
-const TICKET_BYTES_MAX: u64 = 4096;
+const TICKET_BYTES_MAX: u64 = 2 * weft_node::ticket::TEXT_MAX as u64;
 
 /// Stores the key and the addresses. Joining the same mesh again adds its addresses.
 pub(crate) fn join(data_dir: &Path, args: &JoinArgs) -> Result<u8, Problem> {

@@ -36,10 +36,10 @@ struct Shown {
 }
 
 impl Live {
-    /// Nothing was shown yet.
-    pub(crate) fn new() -> Self {
+    /// Nothing was shown yet; `raw` lets a terminal have all that comes.
+    pub(crate) fn new(raw: bool) -> Self {
         let (output, errors) = (Shown::default(), Shown::default());
-        Self { output, errors, stdout: Out::stdout(None), stderr: Out::stderr() }
+        Self { output, errors, stdout: Out::stdout(None, raw), stderr: Out::stderr(raw) }
     }
 
     /// Shows what is new in it.
@@ -67,10 +67,14 @@ impl Live {
         was_stopped: bool,
     ) -> Result<(), Problem> {
         let told = self.errors.finish(mesh, errors, "stderr", was_stopped, &mut self.stderr).await;
+        drop(self.stderr.end_task());
+        drop(self.stderr.all().await);
         if let Err(Problem::Client(error)) = told {
             say(&format!("the task's stderr is lost: {error}"));
         }
-        self.output.finish(mesh, output, "stdout", was_stopped, &mut self.stdout).await
+        self.output.finish(mesh, output, "stdout", was_stopped, &mut self.stdout).await?;
+        self.stdout.end_task()?;
+        self.stdout.all().await
     }
 }
 
@@ -219,7 +223,7 @@ mod tests {
     /// What the result adds to them, and whether it begins like them.
     fn rest(shown: &Shown, all: &str) -> (String, bool) {
         let (skip, expected) = (shown.bytes, shown.hash.finalize());
-        let mut out = Out::stdout(None);
+        let mut out = Out::stdout(None, true);
         let mut rest = Rest { out: &mut out, skip, expected, hash: blake3::Hasher::new(), differs: false };
         let Ok(old) = rest.old(all.as_bytes()) else { return (String::new(), false) };
         (all.get(old..).unwrap().to_owned(), rest.skip == 0)

@@ -16,6 +16,7 @@ use super::out::Out;
 use super::outdir::{Earlier, OutDir, Unwritten};
 use super::plan::{Label, OutSpec, Plan, Planned};
 use super::records::{Ends, Opened, RECORD_BYTES_MAX};
+use super::shortage::Shortage;
 use super::sink::Sink;
 use super::stage::StageWatch;
 use super::tailor::Tailor;
@@ -39,7 +40,7 @@ const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs the job; the exit code is the number of failed tasks.
 pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
-    let MapArgs { module, inputs, mut task, out, force, resume, tag, receipt, json, mut args } = args;
+    let MapArgs { module, inputs, mut task, out, force, resume, tag, receipt, json, raw, mut args } = args;
     let max_failures = task.policy.max_failures.map(u64::from);
     // A function has no arguments and files, its own or others; that is said where the task is made.
     let is_command = task.function.is_none();
@@ -70,11 +71,12 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
     say(&format!("job {}", results.job()));
     let progress = Progress::new(results.job());
     let stage = Some(StageWatch::start(&mesh, results.job()));
-    let out = || Out::stdout(progress.bar().filter(|_| std::io::stdout().is_terminal()));
+    // JSON lines are safe to show as they are.
+    let out = |raw| Out::stdout(progress.bar().filter(|_| std::io::stdout().is_terminal()), raw);
     let sink = match dir {
         Some(dir) => Sink::Files(dir),
-        None if json => Sink::Lines(out()),
-        None => Sink::ordered(out()),
+        None if json => Sink::Lines(out(true)),
+        None => Sink::ordered(out(raw)),
     };
     let session = Session {
         mesh,
@@ -88,6 +90,7 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
         left_files: 0,
         max_failures,
         gave_up: false,
+        shortage: Shortage::new(),
     };
     Box::pin(session.run(results, &interrupt)).await
 }
@@ -180,6 +183,8 @@ struct Session {
     max_failures: Option<u64>,
     /// It was cancelled for that.
     gave_up: bool,
+    /// Whether outcomes wait for room on this machine.
+    shortage: Shortage,
 }
 
 impl Session {
@@ -220,6 +225,7 @@ impl Session {
                     self.progress.at(self.stage.as_ref().and_then(StageWatch::text));
                     self.progress.tick(self.feed.total());
                 }
+                text = self.shortage.news(&self.mesh) => self.progress.aside(|| say(&text)),
             }
         }
         self.sink.flush().await

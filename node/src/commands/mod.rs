@@ -4,6 +4,7 @@ mod bench;
 mod blob;
 mod cancel;
 mod choice;
+mod control;
 mod demo;
 mod feed;
 mod init;
@@ -19,9 +20,11 @@ mod outdir;
 mod outname;
 mod peers;
 mod plan;
+mod reach;
 mod receipt;
 mod records;
 mod run;
+mod shortage;
 mod sink;
 mod spool;
 mod stage;
@@ -159,7 +162,7 @@ fn advice(error: &io::Error) -> &'static str {
 pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
     let Cli { data_dir, log: _, verb } = cli;
     match verb {
-        Verb::Init(args) => init::init(&resolve_dir(data_dir)?, &args),
+        Verb::Init(args) => init::init(&resolve_dir(data_dir)?, &args).await,
         Verb::Join(args) => join::join(&resolve_dir(data_dir)?, &args),
         Verb::Node(args) => node::node(data_dir, *args).await,
         Verb::Run(args) => Box::pin(run::run(&resolve_dir(data_dir)?, *args)).await,
@@ -168,6 +171,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Status(args) => status::status(&connect(data_dir).await?, &args).await,
         Verb::Jobs(args) => jobs::jobs(&connect(data_dir).await?, &args).await,
         Verb::Cancel(args) => cancel::cancel(&connect(data_dir).await?, &args).await,
+        Verb::Drain(args) => control::drain(&connect(data_dir).await?, &args).await,
+        Verb::Stop(args) => control::stop(&connect(data_dir).await?, &args).await,
         Verb::Why(args) => why::why(&connect(data_dir).await?, &args).await,
         Verb::Demo(args) => demo::demo(args).await,
         Verb::Bench(args) => bench::bench(args).await,
@@ -177,7 +182,9 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
 }
 
 fn resolve_dir(given: Option<PathBuf>) -> Result<PathBuf, DirError> {
-    settings::data_dir_of(given, &settings::environment)
+    let data_dir = settings::data_dir_of(given, &settings::environment)?;
+    settings::check_owner(&data_dir)?;
+    Ok(data_dir)
 }
 
 async fn connect(given: Option<PathBuf>) -> Result<Mesh, Problem> {

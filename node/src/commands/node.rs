@@ -39,13 +39,13 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
         }
         std::future::pending::<()>().await;
     };
-    node.run_until(async {
+    let ended = node.run_until(async {
         tokio::select! {
             () = telling => {}
             () = stop => {}
         }
-    })
-    .await;
+    });
+    ended.await.map_err(|broken| Problem::Failed(broken.to_string()))?;
     say("stopped");
     Ok(0)
 }

@@ -1,7 +1,7 @@
 //! Stdout and stderr of tasks. A write may block for as long as a reader likes, so that a thread of its own does it:
 //! meanwhile the verb can still be interrupted.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use indicatif::ProgressBar;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::task::{JoinHandle, spawn_blocking};
+use weft_node::terminal::Screen;
 
 use super::Problem;
 
@@ -19,7 +20,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct Out {
     to: To,
-    buffer: Vec<u8>,
+    /// What a terminal may see of what was taken and not yet written.
+    buffer: Screen<Vec<u8>>,
     writing: Option<JoinHandle<io::Result<()>>>,
     /// The bar that makes way, where both share a terminal.
     bar: Option<ProgressBar>,
@@ -48,19 +50,24 @@ impl To {
 }
 
 impl Out {
-    /// Stdout; `bar` makes way while something is written.
-    pub(crate) fn stdout(bar: Option<ProgressBar>) -> Self {
-        Self { to: To::Stdout, buffer: Vec::new(), writing: None, bar, last: None, failed: None }
+    /// Stdout; `bar` makes way while something is written. What is not safe on a terminal is made visible there, unless
+    /// `raw`.
+    pub(crate) fn stdout(bar: Option<ProgressBar>, raw: bool) -> Self {
+        Self::new(To::Stdout, bar, raw || !io::stdout().is_terminal())
     }
 
-    /// Stderr.
-    pub(crate) fn stderr() -> Self {
-        Self { to: To::Stderr, ..Self::stdout(None) }
+    /// Stderr, in the same way.
+    pub(crate) fn stderr(raw: bool) -> Self {
+        Self::new(To::Stderr, None, raw || !io::stderr().is_terminal())
+    }
+
+    fn new(to: To, bar: Option<ProgressBar>, raw: bool) -> Self {
+        Self { to, buffer: Screen::new(Vec::new(), raw), writing: None, bar, last: None, failed: None }
     }
 
     /// Whether everything was written.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.buffer.is_empty() && self.writing.is_none()
+        self.buffer.get_ref().is_empty() && self.writing.is_none()
     }
 
     /// The last byte that was taken, if there was any.
@@ -71,6 +78,11 @@ impl Out {
     /// Takes bytes; waits only while two buffers are full.
     pub(crate) async fn put(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         self.write_all(bytes).await.map_err(Problem::Stdout)
+    }
+
+    /// Ends what one task wrote: a colour does not outlive its task.
+    pub(crate) fn end_task(&mut self) -> Result<(), Problem> {
+        self.buffer.finish().map_err(Problem::Stdout)
     }
 
     /// Waits until everything is written.
@@ -96,7 +108,7 @@ impl Out {
     }
 
     fn start(&mut self) {
-        let (to, bytes, bar) = (self.to, mem::take(&mut self.buffer), self.bar.clone());
+        let (to, bytes, bar) = (self.to, mem::take(self.buffer.get_mut()), self.bar.clone());
         self.writing = Some(spawn_blocking(move || match bar {
             Some(bar) => bar.suspend(|| to.write(&bytes)),
             None => to.write(&bytes),
@@ -107,11 +119,11 @@ impl Out {
 impl AsyncWrite for Out {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.buffer.len() >= BUFFER_BYTES {
+        if this.buffer.get_ref().len() >= BUFFER_BYTES {
             ready!(this.poll_idle(cx))?;
             this.start();
         }
-        this.buffer.extend_from_slice(bytes);
+        this.buffer.write_all(bytes)?;
         this.last = bytes.last().copied().or(this.last);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -120,7 +132,7 @@ impl AsyncWrite for Out {
         let this = self.get_mut();
         loop {
             ready!(this.poll_idle(cx))?;
-            if this.buffer.is_empty() {
+            if this.buffer.get_ref().is_empty() {
                 return Poll::Ready(Ok(()));
             }
             this.start();

@@ -17,7 +17,7 @@ pub(crate) struct ResultLine<'a> {
     outcome: &'static str,
     exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<&'a str>,
     output: Data<'a>,
     errors: Data<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +63,7 @@ impl<'a> ResultLine<'a> {
             input: None,
             outcome: outcome.word(),
             exit_code: result.exit_code(),
-            reason: reason(outcome),
+            reason: outcome.reason(),
             output: Data::of(output),
             errors: Data::of(errors),
             files: (archive.bytes_len() > 0).then(|| Data::of(archive)),
@@ -92,19 +92,6 @@ impl<'a> Data<'a> {
             },
             Output::Blob { id, bytes } => Self::Blob { blob: id, bytes: *bytes },
         }
-    }
-}
-
-fn reason(outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Done | Outcome::Cancelled | Outcome::Failed(Failure::Exit { .. }) => None,
-        Outcome::Failed(Failure::Error { error }) => Some(error.clone()),
-        Outcome::Trapped { trap } => Some(trap.clone()),
-        Outcome::Limit { which: _, limit } => Some(limit.clone()),
-        Outcome::Invalid { reason }
-        | Outcome::Lost { reason }
-        | Outcome::Expired { reason }
-        | Outcome::Skipped { reason } => Some(reason.clone()),
     }
 }
 

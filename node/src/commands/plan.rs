@@ -273,5 +273,5 @@ fn tag(item: &Item) -> String {
 fn shown(bytes: &[u8]) -> String {
     let head = bytes.get(..4 * TAG_MAX).unwrap_or(bytes);
     let text = String::from_utf8_lossy(head);
-    crate::render::clean(&text.chars().take(TAG_MAX).collect::<String>())
+    weft_node::terminal::visible(&text.chars().take(TAG_MAX).collect::<String>()).into_owned()
 }

@@ -7,10 +7,11 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 use weft_client::{Output, Receipt, TaskResult, Verified};
 use weft_node::receipts;
+use weft_node::terminal::visible;
 
 use super::Problem;
 use crate::cli::{ReceiptArgs, ReceiptWay};
-use crate::render::{bytes, clean, micros, print, say, short};
+use crate::render::{bytes, micros, print, say, short};
 
 /// Longest file of receipts that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -122,9 +123,9 @@ fn check_file(path: &Path) -> Result<(), Problem> {
         let Receipt { task, outcome, worker, usage, .. } = receipt;
         print(&format!(
             "good: task {} {} on node {} in {}\n",
-            short(&task),
-            clean(&outcome),
-            short(&worker),
+            visible(&short(&task)),
+            visible(&outcome),
+            visible(&short(&worker)),
             micros(usage.wall_us)
         ))?;
     }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use weft_client::api::TaskState;
-use weft_client::{Existing, Input, Mesh, Outcome, Task, TaskResult, Told};
+use weft_client::{Existing, Input, Map, Mesh, Outcome, Task, TaskResult, Told};
 
 use super::interrupt::Interrupt;
 use super::live::Live;
 use super::out::Out;
 use super::outcome::{self, ResultLine};
+use super::shortage::Shortage;
 use super::why::at_work;
 use super::{Problem, receipt, spool, task_of};
 use crate::cli::RunArgs;
@@ -30,7 +31,7 @@ pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
 }
 
 async fn run_to_its_end(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
-    let RunArgs { module, task, stdin, out, force, receipt, json, args } = args;
+    let RunArgs { module, task, stdin, out, force, receipt, json, raw, args } = args;
     if let Some(dir) = &out {
         check_empty(dir, force)?;
     }
@@ -38,7 +39,7 @@ async fn run_to_its_end(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     let task = if receipt { task.receipts() } else { task };
     let task = if json { task } else { task.streamed() };
     let mesh = Mesh::connect_in(data_dir).await?;
-    let mut live = Live::new();
+    let mut live = Live::new(raw);
     let stdin = stdin_of(stdin, data_dir).await?;
     let result = result_of(&mesh, &task, stdin, &mut live).await?;
     if json {
@@ -76,9 +77,9 @@ fn check_empty(dir: &Path, force: bool) -> Result<(), Problem> {
 async fn result_of(mesh: &Mesh, task: &Task, input: Input, live: &mut Live) -> Result<TaskResult, Problem> {
     let mut told = mesh.map(task, futures::stream::iter([input])).await?;
     let job = told.job().to_owned();
-    let mut said = None;
+    let (mut said, mut shortage) = (None, Shortage::new());
     let mut next = loop {
-        match tokio::time::timeout(EXPLAIN_AFTER, told.next_told()).await {
+        match tokio::time::timeout(EXPLAIN_AFTER, next_told(mesh, &mut told, &mut shortage)).await {
             Ok(first) => break first,
             Err(_late) => explain(mesh, &job, &mut said).await,
         }
@@ -90,9 +91,23 @@ async fn result_of(mesh: &Mesh, task: &Task, input: Input, live: &mut Live) -> R
             Told::Printed(printed) => live.take(&printed).await?,
             Told::Ended(result) => ended = Some(*result),
         }
-        next = told.next_told().await;
+        next = next_told(mesh, &mut told, &mut shortage).await;
     }
     ended.ok_or_else(|| Problem::Failed(format!("job {job} ended without a result; see the log of the node")))
+}
+
+/// The next thing that the node tells; says meanwhile if the result waits for room on this machine.
+async fn next_told(
+    mesh: &Mesh,
+    told: &mut Map,
+    shortage: &mut Shortage,
+) -> Option<Result<Told, weft_client::Error>> {
+    loop {
+        tokio::select! {
+            event = told.next_told() => return event,
+            text = shortage.news(mesh) => render::say(&text),
+        }
+    }
 }
 
 /// Says where the task is, unless that was said already. What a worker is at is for people who watch.
@@ -113,10 +128,8 @@ async fn explain(mesh: &Mesh, job: &str, said: &mut Option<String>) {
 }
 
 async fn print_line(result: &TaskResult) -> Result<(), Problem> {
-    let line =
-        serde_json::to_string(&ResultLine::of(result)).map_err(|error| Problem::Failed(error.to_string()))?;
-    let mut out = Out::stdout(None);
-    out.put(format!("{line}\n").as_bytes()).await?;
+    let mut out = Out::stdout(None, true);
+    out.put(render::json_line(&ResultLine::of(result))?.as_bytes()).await?;
     out.all().await
 }
 

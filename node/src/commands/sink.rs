@@ -17,6 +17,7 @@ use super::out::Out;
 use super::outcome::ResultLine;
 use super::outdir::{OutDir, Unwritten};
 use super::plan::Label;
+use crate::render::json_line;
 
 /// Output that is tagged at once, in bytes.
 const TAGGED_BYTES: usize = 4 << 10;
@@ -135,7 +136,10 @@ impl Ordered {
             }
         }
         let is_ended = result.output.bytes_len() > 0 && self.out.last() == Some(b'\n');
-        if is_ended { Ok(()) } else { self.out.put(b"\n").await }
+        if !is_ended {
+            self.out.put(b"\n").await?;
+        }
+        self.out.end_task()
     }
 }
 
@@ -147,10 +151,7 @@ async fn write_whole(mesh: &Mesh, output: &Output, out: &mut Out) -> Result<(), 
 }
 
 async fn write_line(out: &mut Out, result: &TaskResult, input: Option<&str>) -> Result<(), Problem> {
-    let line = serde_json::to_vec(&ResultLine::of(result).with_input(input));
-    let mut line = line.map_err(|error| Problem::Stdout(error.into()))?;
-    line.push(b'\n');
-    out.put(&line).await
+    out.put(json_line(&ResultLine::of(result).with_input(input))?.as_bytes()).await
 }
 
 /// A blob on stdout.

@@ -1,10 +1,11 @@
 //! `weft status`: the local node in a page.
 
 use weft_client::{Mesh, api};
+use weft_node::terminal::visible;
 
 use super::Problem;
 use crate::cli::ShowArgs;
-use crate::render::{bytes, clean, micros, millis, print, print_json, short};
+use crate::render::{bytes, micros, millis, print, print_json, short};
 
 /// Prints the node's state.
 pub(crate) async fn status(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
@@ -14,7 +15,7 @@ pub(crate) async fn status(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> 
     }
     let mut text = String::new();
     for (name, value) in rows(&status) {
-        text.push_str(&format!("{name:<13}{}\n", clean(&value)));
+        text.push_str(&format!("{name:<13}{}\n", visible(&value)));
     }
     print(&text).map(|()| 0)
 }
@@ -48,6 +49,7 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
                 status.memo.hits
             ),
         ),
+        ("store", store(&status.store)),
         (
             "own jobs",
             format!(
@@ -80,6 +82,25 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
         ));
     }
     rows
+}
+
+fn store(store: &api::Store) -> String {
+    let api::Store { blobs, bytes: taken, pinned_bytes, quota_bytes, starved, fault } = store;
+    let mut text = format!(
+        "{} of {}, {} in use by work, {blobs} blobs",
+        bytes(*taken),
+        bytes(*quota_bytes),
+        bytes(*pinned_bytes)
+    );
+    if *starved > 0 {
+        text.push_str(&format!(
+            "; NO ROOM for {starved} outputs of own tasks, which wait with their workers"
+        ));
+    }
+    if let Some(fault) = fault {
+        text.push_str(&format!("; FAILS: {fault}"));
+    }
+    text
 }
 
 fn slot_kind(slots: &api::Slots) -> String {

@@ -5,12 +5,10 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use weft_client::{Module, Task};
+use weft_node::text_module::{self, TEXT_BYTES_MAX};
 
 use super::Problem;
 use crate::cli::{Given, PolicyArgs, TaskArgs};
-
-/// Longest module as text, in bytes.
-const TEXT_BYTES_MAX: u64 = 256 << 20;
 
 /// What to run, as the command line says it.
 pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Result<Task, Problem> {
@@ -126,8 +124,8 @@ fn module_of(path: &Path) -> Result<Module, Problem> {
 
 /// The rest of a file that may be WebAssembly text, which begins with a parenthesis or a comment.
 fn text_of(head: &[u8], rest: impl io::Read) -> io::Result<Option<String>> {
-    let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
-    if !matches!(first, Some(b'(' | b';') | None) || head.is_empty() {
+    let is_blank = !head.is_empty() && head.iter().all(u8::is_ascii_whitespace);
+    if !is_blank && !text_module::may_begin(head) {
         return Ok(None);
     }
     let mut text = head.to_vec();
@@ -141,14 +139,7 @@ fn text_of(head: &[u8], rest: impl io::Read) -> io::Result<Option<String>> {
 }
 
 fn binary(text: &str, path: &Path) -> Result<Vec<u8>, Problem> {
-    wat::parse_str(text).map_err(|error| {
-        // The message has the line and a picture of it below; the first line and the place are enough.
-        let whole = error.to_string();
-        let place = whole.lines().find_map(|line| line.split_once("--> ")).map(|(_, place)| place.trim());
-        let place = place.and_then(|place| place.split_once(':')).map(|(_, place)| format!(":{place}"));
-        let what = whole.lines().next().unwrap_or("it does not parse");
-        Problem::Failed(format!("{}{}: {what}", path.display(), place.unwrap_or_default()))
-    })
+    text_module::binary(text).map_err(|error| Problem::Failed(format!("{}:{error}", path.display())))
 }
 
 #[cfg(test)]

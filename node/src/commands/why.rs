@@ -1,10 +1,11 @@
 //! `weft why`: where a task is, and what each node said to its job's call for bids.
 
 use weft_client::{Mesh, api};
+use weft_node::terminal::visible;
 
 use super::Problem;
 use crate::cli::WhyArgs;
-use crate::render::{Side, Table, clean, millis, print, print_json, say, short};
+use crate::render::{Side, Table, millis, print, print_json, say, short};
 
 /// Prints where the task is, and each node's last answer.
 pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
@@ -13,12 +14,12 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
     if args.json {
         return print_json(&why).map(|()| 0);
     }
-    print(&format!("task {} of job {}: {}\n", why.index, why.job, clean(&place(&why.task))))?;
+    print(&format!("task {} of job {}: {}\n", why.index, why.job, visible(&place(&why.task))))?;
     if let Some(left_ms) = why.deadline_left_ms {
         print(&format!("its deadline leaves {}\n", millis(left_ms.into())))?;
     }
     for note in &why.notes {
-        print(&format!("{note}\n"))?;
+        print(&format!("{}\n", visible(note)))?;
     }
     if why.deadline_missed {
         print("its deadline can't be made any more: it is treated as if it had none\n")?;
@@ -91,7 +92,7 @@ fn place(task: &api::TaskState) -> String {
 pub(crate) fn at_work(task: &api::TaskState) -> Option<String> {
     match task {
         api::TaskState::Leased { worker, name, progress, .. } => {
-            let name = if name.is_empty() { short(worker) } else { clean(name) };
+            let name = if name.is_empty() { short(worker) } else { visible(name).into_owned() };
             Some(format!("{} {name}", stage(progress.as_deref())))
         }
         api::TaskState::Fetching { .. }

@@ -74,7 +74,7 @@ pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
     make_dir(&data)?;
     let watch = Watch::new(args.nodes);
     watch.say(&format!(
-        "weft demo: {} of {} in this process, each with its own identity, data and swarm",
+        "weft demo: {} of {} in this process, each with its own identity",
         counted(args.nodes as u64, "node"),
         counted(u64::from(args.slots), "slot"),
     ));
@@ -120,7 +120,7 @@ impl Demo<'_> {
         for output in tally.outputs().values() {
             tiles.push(output.fetch(&self.mesh).await?.to_vec());
         }
-        self.watch.say("the picture is here; every tile is computed again without the mesh, to compare");
+        self.watch.say("the picture is here; each tile is computed again without the mesh, to compare");
         check_tiles(&inputs, &tiles)?;
         let path = self.args.out.join("picture.png");
         plan.write(&tiles, &path).map_err(|source| DemoError::File { path: path.clone(), source })?;
@@ -224,7 +224,7 @@ impl Demo<'_> {
         }
         let lost: u64 = self.watch.nodes.iter().map(|node| node.lost).sum();
         self.watch.say(&format!(
-            "one node was killed; with it {} lost and leased again; no result is missing or doubled",
+            "one node was killed, {} lost with it; no result is missing or doubled",
             if lost == 1 { "1 task was".to_owned() } else { format!("{lost} tasks were") }
         ));
         self.watch.say(&format!("picture: {}", png.display()));

@@ -101,7 +101,7 @@ impl Tally {
                 self.failed.len()
             ),
             format!(
-                "  wall {wall:.2} s, task time T = {task_time:.2} s (processor), speed-up T/wall = {:.2}, slots used {used:.0} %",
+                "  wall {wall:.2} s, task time {task_time:.2} s (processor), speed-up {:.2}, slots used {used:.0} %",
                 task_time / wall.max(1e-9)
             ),
             format!(

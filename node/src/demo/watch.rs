@@ -1,13 +1,14 @@
 //! What one sees while the demo runs, on stderr: a bar for the job, and a line per node. On a terminal it is drawn
 //! over itself; elsewhere it is a plain line a second.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use weft_core::snapshot::Snapshot;
 
 use crate::embedded::EmbeddedMesh;
+use crate::terminal::stderr_draws;
 
 /// How often nodes are asked how they are.
 const LOOK: Duration = Duration::from_millis(90);
@@ -45,7 +46,7 @@ struct Bars {
 
 impl Watch {
     pub(super) fn new(nodes: usize) -> Self {
-        let shown = std::io::stderr().is_terminal();
+        let shown = stderr_draws();
         Self {
             bars: shown.then(|| Bars::new(nodes)),
             looked_at: None,
@@ -81,10 +82,11 @@ impl Watch {
 
     /// A sentence for the reader, above the bars.
     pub(super) fn say(&self, text: &str) {
+        // A stderr that is gone need not hear it.
+        let write = || drop(writeln!(std::io::stderr(), "{text}"));
         match &self.bars {
-            // A terminal that is gone need not hear it.
-            Some(bars) => drop(bars.all.println(text)),
-            None => drop(writeln!(std::io::stderr(), "{text}")),
+            Some(bars) => bars.all.suspend(write),
+            None => write(),
         }
     }
 
@@ -175,7 +177,7 @@ impl Bars {
 }
 
 fn job_bar(total: u64) -> ProgressBar {
-    let template = "  {msg:<10} {bar:36} {pos}/{len} tasks, {rate}, {eta} to go";
+    let template = "  {msg:<8} {bar:20} {pos}/{len} tasks, {rate}, {eta} to go";
     let style = ProgressStyle::with_template(template).expect("a fixed template").progress_chars("=> ");
     // A stream that takes no text has nobody to show a rate to.
     let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
@@ -188,9 +190,7 @@ fn job_bar(total: u64) -> ProgressBar {
 fn line(index: usize, look: &NodeLook) -> String {
     let NodeLook { alive, slots, busy, bids, done, lost } = look;
     let state = if *alive { format!("{busy} of {slots} slots busy") } else { "killed".to_owned() };
-    format!(
-        "  node-{index}  {state:<20} {bids:>5} bids  {done:>5} tasks done  {lost:>3} lost and leased again"
-    )
+    format!("  node-{index}  {state:<18} {bids:>5} bids  {done:>5} tasks done  {lost:>3} lost, run again")
 }
 
 fn short_line(index: usize, look: &NodeLook) -> String {

@@ -34,6 +34,8 @@ pub(super) struct Entry {
     told: bool,
     done: u32,
     failed: u32,
+    /// Of those that failed, how many never began because of a job that theirs comes after.
+    skipped: u32,
     cancelled: u32,
     /// Results taken out so far.
     taken: u32,
@@ -67,6 +69,7 @@ impl Entry {
             told: false,
             done: 0,
             failed: 0,
+            skipped: 0,
             cancelled: 0,
             taken: 0,
             results: VecDeque::new(),
@@ -128,8 +131,11 @@ impl Entry {
             | Outcome::LimitExceeded(_)
             | Outcome::Invalid(_)
             | Outcome::Lost(_)
-            | Outcome::Expired(_)
-            | Outcome::ParentFailed { .. } => self.failed += 1,
+            | Outcome::Expired(_) => self.failed += 1,
+            Outcome::ParentFailed { .. } => {
+                self.failed += 1;
+                self.skipped += 1;
+            }
         }
         if self.abandoned {
             return Kept::default();
@@ -238,6 +244,7 @@ impl Entry {
             cancelled_by_user: self.cancelled_by_user,
             done: self.done,
             failed: self.failed,
+            skipped: self.skipped,
             cancelled: self.cancelled,
             lost: self.lost,
             given_up: self.given_up,

@@ -74,6 +74,8 @@ pub struct JobSummary {
     pub done: u32,
     /// Tasks that ended otherwise.
     pub failed: u32,
+    /// Of those, tasks that were skipped because of a job that theirs comes after.
+    pub skipped: u32,
     /// Tasks that were cancelled.
     pub cancelled: u32,
     /// Leases that ended without an outcome.

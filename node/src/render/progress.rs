@@ -2,10 +2,11 @@
 //! it; it never waits.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use weft_node::terminal::stderr_draws;
 
 use super::say;
 
@@ -47,7 +48,7 @@ impl Progress {
     /// Starts to count; `job` is named where the wait needs explaining.
     pub(crate) fn new(job: &str) -> Self {
         let now = Instant::now();
-        let bar = io::stderr().is_terminal().then(new_bar);
+        let bar = stderr_draws().then(new_bar);
         let progress = Self {
             bar,
             job: job.into(),
@@ -193,8 +194,11 @@ fn line(ended: u64, failed: u64, elapsed_us: u64, total: Total) -> String {
     format!("{ended}{of} tasks ended, {failed} failed, {}{left}", rate(ended, elapsed_us))
 }
 
-/// Tasks a second, with one decimal where it says something.
+/// Tasks a second, with one decimal where it says something; below one a second, how long one takes.
 fn rate(tasks: u64, elapsed_us: u64) -> String {
+    if tasks > 0 && elapsed_us > tasks.saturating_mul(1_000_000) {
+        return format!("one every {}", super::micros(elapsed_us / tasks));
+    }
     let per_10_s = tasks.saturating_mul(10_000_000) / elapsed_us.max(1);
     format!("{}/s", super::tenths(per_10_s, 10))
 }
@@ -219,7 +223,8 @@ fn write_count(state: &ProgressState, bar: &mut dyn fmt::Write) {
 }
 
 fn write_rate(state: &ProgressState, bar: &mut dyn fmt::Write) {
-    let _unwritten = write!(bar, "{:.0}/s", state.per_sec());
+    let elapsed_us = u64::try_from(state.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let _unwritten = write!(bar, "{}", rate(state.pos(), elapsed_us));
 }
 
 fn write_left(state: &ProgressState, bar: &mut dyn fmt::Write) {
@@ -244,5 +249,12 @@ mod tests {
     fn the_rate_of_less_than_a_millisecond_is_not_made_up() {
         assert_eq!(rate(1, 400), "2500/s");
         assert_eq!(rate(0, 0), "0/s");
+    }
+
+    #[test]
+    fn a_slow_rate_says_how_long_one_takes() {
+        assert_eq!(rate(3, 36_000_000), "one every 12 s");
+        assert_eq!(rate(1, 3_600_000_000), "one every 60 min");
+        assert_eq!(rate(2, 2_000_000), "1/s");
     }
 }

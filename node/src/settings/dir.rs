@@ -3,12 +3,13 @@
 //! Secrets are 64 hexadecimal digits in files of mode 0600. Every file is written beside its place and then moved or
 //! linked into it, so that a crash leaves either the old file or the new one.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Environment;
+use super::private::{self, FILE_MODE};
 
 /// The file of addresses that tickets brought, one multiaddr a line.
 pub const JOINED_FILE: &str = "joined.peers";
@@ -44,9 +45,7 @@ pub enum DirError {
     )]
     Nowhere,
     /// The system refused.
-    #[error(
-        "cannot {action} {path}: {source}; check the directory's owner and mode, or pass another --data-dir"
-    )]
+    #[error("cannot {action} {path}: {source}; {}", disk_advice(source))]
     Io {
         /// What was tried: "read", "write", "make".
         action: &'static str,
@@ -63,6 +62,19 @@ pub enum DirError {
         /// The file.
         path: PathBuf,
     },
+    /// It is closed to this user.
+    #[error(
+        "{path} belongs to {owner}, and this process runs as {me}, who can't use it: run weft as its owner, or pass \
+         another --data-dir"
+    )]
+    Foreign {
+        /// The directory, or the one above it that is closed.
+        path: PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// Who asks.
+        me: String,
+    },
     /// Another node runs on it.
     #[error(
         "a weft node already runs on {data_dir}: use that one (`weft status`), stop it first, or start this one with \
@@ -72,6 +84,24 @@ pub enum DirError {
         /// The directory.
         data_dir: PathBuf,
     },
+}
+
+/// What to do about a failed system call on a file of the data directory.
+#[must_use]
+pub fn disk_advice(error: &io::Error) -> &'static str {
+    if is_full(error) {
+        "its disk is full: make room there, or pass another --data-dir"
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "its disk is mounted read-only; pass another --data-dir"
+    } else {
+        "check the directory's owner and mode, or pass another --data-dir"
+    }
+}
+
+/// Whether a system call failed because the disk, or this user's part of it, is full.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Holds a data directory for one node; let go of when dropped, also by a killed process.
@@ -99,8 +129,9 @@ pub fn data_dir_of(given: Option<PathBuf>, environment: Environment<'_>) -> Resu
 /// [`DirError::InUse`] when a node holds it.
 pub fn lock(data_dir: &Path) -> Result<DirLock, DirError> {
     make_dir(data_dir)?;
+    private::close(data_dir);
     let path = data_dir.join("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(FILE_MODE).open(&path);
     let file = file.map_err(|source| DirError::Io { action: "write", path: path.clone(), source })?;
     match file.try_lock() {
         Ok(()) => Ok(DirLock { _file: file }),
@@ -196,8 +227,11 @@ enum Replace {
 }
 
 fn make_dir(data_dir: &Path) -> Result<(), DirError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
-    made.map_err(|source| DirError::Io { action: "make", path: data_dir.to_owned(), source })
+    private::make_dir(data_dir).map_err(|source| DirError::Io {
+        action: "make",
+        path: data_dir.to_owned(),
+        source,
+    })
 }
 
 fn random_key(data_dir: &Path) -> Result<[u8; 32], DirError> {
@@ -242,7 +276,7 @@ fn write_file(data_dir: &Path, name: &str, bytes: &[u8], replace: Replace) -> Re
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(FILE_MODE).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

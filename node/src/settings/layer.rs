@@ -32,7 +32,7 @@ pub struct Flags {
     #[arg(long, value_name = "IP:PORT")]
     pub api: Option<String>,
     /// Run N tasks at once; 0 only hands out work [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_slots)]
     pub slots: Option<u32>,
     /// What a slot is: a child process without rights, or a thread of the node, which confines less but starts where
     /// processes can't [default: process on Linux, thread elsewhere].
@@ -58,7 +58,8 @@ pub struct Flags {
     /// Take tasks of all but these nodes. May be repeated, or divided by commas.
     #[arg(long, value_name = "ID")]
     pub refuse: Vec<String>,
-    /// Dial this peer: IP:PORT or a multiaddr. May be repeated; mDNS and tickets find peers too.
+    /// Dial this peer: IP:PORT, HOST:PORT (looked up at each attempt) or a multiaddr. May be repeated; mDNS and tickets
+    /// find peers too.
     #[arg(long = "peer", value_name = "ADDRESS")]
     pub peers: Vec<String>,
     /// Let in anybody who can reach this machine, without a mesh key. Whoever comes in can run tasks here.
@@ -120,10 +121,8 @@ impl Layer {
     /// The layer of `WEFT_*` variables; lists are divided by commas.
     pub(super) fn from_environment(environment: Environment<'_>) -> Result<Self, SettingsError> {
         let list = |name: &str| environment(name).map(split_list);
-        let slots = environment("WEFT_SLOTS").map(|text| {
-            text.parse()
-                .map_err(|_cause: std::num::ParseIntError| super::wrong("WEFT_SLOTS", text, "a whole number"))
-        });
+        let slots = environment("WEFT_SLOTS")
+            .map(|text| parse_slots(&text).map_err(|expected| super::wrong("WEFT_SLOTS", text, expected)));
         Ok(Self {
             name: environment("WEFT_NAME"),
             listen: list("WEFT_LISTEN"),
@@ -184,6 +183,10 @@ impl From<Flags> for Layer {
             store,
         }
     }
+}
+
+fn parse_slots(text: &str) -> Result<u32, String> {
+    super::parse_whole::<u32, 0, { super::SLOTS_MAX as u64 }>(text)
 }
 
 fn split_list(text: String) -> Vec<String> {
@@ -273,6 +276,7 @@ fn parse_file(text: &str, path: PathBuf) -> Result<Layer, SettingsError> {
         let start = error.span().map_or(0, |span| span.start);
         let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
         let message = error.message().replace("unknown field", "unknown key").replace('\n', ": ");
+        let message = message.replace("expected u32", "expected a whole number");
         SettingsError::File { path, line, message }
     })?;
     Ok(file.into())

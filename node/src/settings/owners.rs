@@ -50,7 +50,7 @@ mod tests {
         assert_eq!(owners_of(None, list(&[&one, &one])).unwrap(), Owners::AllBut(vec![id_one]));
         assert_eq!(owners_of(list(&[]), None).unwrap(), Owners::Only(Vec::new()), "its own alone");
         let refusal = |accept, refuse| owners_of(accept, refuse).unwrap_err().to_string();
-        assert!(refusal(list(&["anna"]), None).contains("accept: `anna`"));
+        assert!(refusal(list(&["anna"]), None).contains("`accept`: invalid value `anna`"));
         assert!(refusal(list(&[&one]), list(&[&two])).contains("one of accept and refuse"));
         let many: Vec<String> = (0..=OWNERS_MAX).map(|number| format!("{number:064x}")).collect();
         assert!(owners_of(None, Some(many)).unwrap_err().to_string().contains("at most 32"));

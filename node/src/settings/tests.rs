@@ -84,19 +84,41 @@ fn with_a_key_it_listens_on_the_default_port_and_refuses_open() {
 fn wrong_values_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let cases = [
-        (Flags { api: Some("0.0.0.0:80".into()), ..flags_in(&dir) }, "api: `0.0.0.0:80`"),
-        (Flags { memory: Some("1Q".into()), ..flags_in(&dir) }, "memory: `1Q`"),
+        (
+            Flags { api: Some("0.0.0.0:80".into()), ..flags_in(&dir) },
+            "`--api`: invalid value `0.0.0.0:80`: expected a loopback address",
+        ),
+        (
+            Flags { memory: Some("1Q".into()), ..flags_in(&dir) },
+            "`--memory`: invalid value `1Q`: expected a size",
+        ),
         (Flags { memory: Some("1".into()), ..flags_in(&dir) }, "at least 1 MiB"),
         (Flags { labels: vec!["x".into()], ..flags_in(&dir) }, "NAME=VALUE"),
         (Flags { labels: vec!["node=1".into()], ..flags_in(&dir) }, "another name"),
-        (Flags { peers: vec!["here".into()], ..flags_in(&dir) }, "peer: `here`"),
-        (Flags { slots: Some(1 << 20), ..flags_in(&dir) }, "slots"),
+        (Flags { peers: vec!["here".into()], ..flags_in(&dir) }, "`--peer`: invalid value `here`: expected"),
+        (Flags { slots: Some(1 << 20), ..flags_in(&dir) }, "expected a whole number from 0 to 4096"),
         (Flags { name: Some(String::new()), ..flags_in(&dir) }, "name"),
     ];
     for (flags, expected) in cases {
         let text = refusal(flags);
         assert!(text.contains(expected), "{text}");
     }
+}
+
+#[test]
+fn a_wrong_value_is_named_by_where_it_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let environment = |name: &str| (name == "WEFT_SLOTS").then(|| String::from("lots"));
+    let text = Settings::resolve(flags_in(&dir), &environment).unwrap_err().to_string();
+    assert_eq!(text, "`WEFT_SLOTS`: invalid value `lots`: expected a whole number from 0 to 4096");
+    let environment = |name: &str| (name == "WEFT_STORE").then(|| String::from("lots"));
+    let text = Settings::resolve(flags_in(&dir), &environment).unwrap_err().to_string();
+    assert!(text.starts_with("`WEFT_STORE`: invalid value `lots`: expected a size"), "{text}");
+    std::fs::write(dir.path().join("weft.toml"), "[labels]\nnode = '1'\n").unwrap();
+    assert!(refusal(flags_in(&dir)).starts_with("`labels` in `weft.toml`: invalid value `node=1`"));
+    std::fs::write(dir.path().join("weft.toml"), "slots = 'lots'\n").unwrap();
+    let text = refusal(flags_in(&dir));
+    assert!(text.contains("weft.toml, line 1: ") && text.contains("expected a whole number"), "{text}");
 }
 
 #[test]
@@ -136,13 +158,12 @@ fn joined_peers_are_added_or_replaced() {
 
 #[test]
 fn texts_are_read_as_people_write_them() {
-    assert_eq!(parse_bytes("512MiB"), Ok(512 << 20));
-    assert_eq!(parse_bytes("2 GB"), Ok(2_000_000_000));
-    assert!(parse_bytes("99999999999T").is_err());
-    assert_eq!(parse_duration("1500ms").unwrap().as_millis(), 1500);
-    assert_eq!(parse_duration("5m").unwrap().as_secs(), 300);
-    assert!(parse_duration("0s").is_err());
     assert_eq!(parse_pair("a=b=c"), Ok(("a".into(), "b=c".into())));
     assert_eq!(parse_address("[::1]:80"), Ok("/ip6/::1/tcp/80".into()));
     assert!(parse_address("/ip4/1.2.3.4/udp/80").is_err());
+    assert_eq!(parse_address("anna.lan:7117"), Ok("/dns/anna.lan/tcp/7117".into()));
+    assert_eq!(parse_address("/dns4/anna/tcp/7117"), Ok("/dns4/anna/tcp/7117".into()));
+    assert!(parse_address("192.168.1.999:7117").is_err(), "a mistyped IP is no host name");
+    assert!(parse_own_address("anna.lan:7117").is_err(), "a name may stand for another machine");
+    assert_eq!(parse_own_address("0.0.0.0:80"), Ok("/ip4/0.0.0.0/tcp/80".into()));
 }

@@ -1,48 +1,6 @@
-//! Sizes, times, pairs and addresses as people write them. Every parser answers a wrong text with what it expected.
+//! Pairs and addresses as people write them. Every parser answers a wrong text with what it expected.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
-/// A size in bytes: a whole number, alone or with `K`, `M`, `G`, `T` (or `KiB` ..) for powers of 1024 and `KB`, `MB`,
-/// `GB`, `TB` for powers of 1000.
-///
-/// # Errors
-/// What was expected, when the text is no size or too big to count.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let expected = || String::from("a size such as 268435456, 512MiB or 2GiB");
-    let (number, unit) = split_number(text).ok_or_else(expected)?;
-    let factor = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "t" | "tib" => 1 << 40,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        _ => return Err(expected()),
-    };
-    number.checked_mul(factor).ok_or_else(expected)
-}
-
-/// A time: a whole number with `ms`, `s`, `m` or `h`; a number alone counts seconds.
-///
-/// # Errors
-/// What was expected, when the text is no time, or is none at all.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || String::from("a time such as 500ms, 30s, 5m or 1h");
-    let (number, unit) = split_number(text).ok_or_else(expected)?;
-    let factor_ms = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(expected()),
-    };
-    let millis = number.checked_mul(factor_ms).filter(|millis| *millis > 0).ok_or_else(expected)?;
-    Ok(Duration::from_millis(millis))
-}
 
 /// A pair `NAME=VALUE`; the name is not empty, the value may be and may hold `=`.
 ///
@@ -55,17 +13,89 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// A peer's address as a multiaddr: `IP:PORT` is turned into one, `/ip4/..` and `/ip6/..` over TCP are taken as they
-/// are.
+/// A peer's address as a multiaddr: `IP:PORT` and `HOST:PORT` are turned into one; `/ip4/..`, `/ip6/..`, `/dns/..`,
+/// `/dns4/..` and `/dns6/..` over TCP are taken as they are.
 ///
 /// # Errors
 /// What was expected.
 pub fn parse_address(text: &str) -> Result<String, String> {
-    let expected = || String::from("IP:PORT or a multiaddr such as /ip4/192.168.1.7/tcp/7117");
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(multiaddr(address));
+    if let Ok(place) = text.parse::<Place>() {
+        return Ok(place.multiaddr());
     }
-    socket_of(text).map(|_address| text.to_owned()).ok_or_else(expected)
+    let expected = || String::from("IP:PORT, HOST:PORT or a multiaddr such as /ip4/192.168.1.7/tcp/7117");
+    let known = place_of(text).is_some();
+    known.then(|| text.to_owned()).ok_or_else(expected)
+}
+
+/// An address to listen on as a multiaddr, as [`parse_address`] has it but without names: a name may stand for addresses
+/// that this machine does not have.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_own_address(text: &str) -> Result<String, String> {
+    let address = parse_address(text)?;
+    let expected = || String::from("IP:PORT with an IP of this machine, or 0.0.0.0 for all of them");
+    socket_of(&address).is_some().then_some(address).ok_or_else(expected)
+}
+
+/// Where a node can be reached: IP or host name, and TCP port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An address.
+    Ip(SocketAddr),
+    /// A name, which is looked up at each attempt.
+    Host {
+        /// At most 253 bytes: letters, digits, hyphens and dots.
+        name: String,
+        /// The TCP port.
+        port: u16,
+    },
+}
+
+impl Place {
+    /// The place of a name, if it can be one of a host. A mistyped IP is none.
+    #[must_use]
+    pub fn host(name: &str, port: u16) -> Option<Self> {
+        weft_net::is_host_name(name).then(|| Self::Host { name: name.to_owned(), port })
+    }
+
+    /// It as a multiaddr.
+    #[must_use]
+    pub fn multiaddr(&self) -> String {
+        match self {
+            Self::Ip(address) => multiaddr(*address),
+            Self::Host { name, port } => format!("/dns/{name}/tcp/{port}"),
+        }
+    }
+}
+
+impl From<SocketAddr> for Place {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Host { name, port } => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self::Ip(address));
+        }
+        let named = text.rsplit_once(':').and_then(|(name, port)| Self::host(name, port.parse().ok()?));
+        named.ok_or_else(|| {
+            String::from("expected IP:PORT or HOST:PORT, such as 192.168.1.7:7117 or anna.lan:7117")
+        })
+    }
 }
 
 /// This address as a multiaddr.
@@ -82,20 +112,31 @@ pub(super) fn is_loopback(address: &str) -> bool {
 }
 
 /// The IP and TCP port that a multiaddr begins with; a peer id may follow.
-fn socket_of(text: &str) -> Option<SocketAddr> {
+#[must_use]
+pub fn socket_of(text: &str) -> Option<SocketAddr> {
+    match place_of(text)? {
+        Place::Ip(address) => Some(address),
+        Place::Host { .. } => None,
+    }
+}
+
+/// The same of a multiaddr that may begin with a host name.
+fn place_of(text: &str) -> Option<Place> {
     let mut parts = text.strip_prefix('/')?.split('/');
-    let ip: IpAddr = match (parts.next()?, parts.next()?) {
-        ("ip4", ip) => IpAddr::V4(ip.parse().ok()?),
-        ("ip6", ip) => IpAddr::V6(ip.parse().ok()?),
-        _ => return None,
-    };
+    let (kind, host) = (parts.next()?, parts.next()?);
     let port = match (parts.next()?, parts.next()?) {
         ("tcp", port) => port.parse().ok()?,
         _ => return None,
     };
+    let place = match kind {
+        "ip4" => Place::Ip(SocketAddr::new(IpAddr::V4(host.parse().ok()?), port)),
+        "ip6" => Place::Ip(SocketAddr::new(IpAddr::V6(host.parse().ok()?), port)),
+        "dns" | "dns4" | "dns6" => Place::host(host, port)?,
+        _ => return None,
+    };
     match (parts.next(), parts.next(), parts.next()) {
-        (None, None, None) => Some(SocketAddr::new(ip, port)),
-        (Some("p2p"), Some(id), None) if !id.is_empty() => Some(SocketAddr::new(ip, port)),
+        (None, None, None) => Some(place),
+        (Some("p2p"), Some(id), None) if !id.is_empty() => Some(place),
         _ => None,
     }
 }
@@ -106,11 +147,4 @@ pub(super) fn host_memory_bytes() -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
-}
-
-fn split_number(text: &str) -> Option<(u64, &str)> {
-    let text = text.trim();
-    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    Some((number.parse().ok()?, unit.trim()))
 }

@@ -299,3 +299,73 @@ fn nodes_of_one_ticket_see_each_other_come_and_go() {
     second.wait_for("stopped");
     first.wait_for(" went");
 }
+
+#[test]
+fn a_node_drains_and_stops_by_word() {
+    let node = RunningNode::start(&["--slots", "1", "--name", "anna"]);
+    let draining = || run(node.path(), &["status", "--json"]).well().json()["draining"] == true;
+    assert!(run(node.path(), &["drain", "--wait"]).well().err.contains("holds no task any more"));
+    assert!(draining());
+    assert!(run(node.path(), &["drain", "--off"]).well().err.contains("takes new tasks again"));
+    assert!(!draining());
+    let mut waiting = weft(node.path(), &["run", &module("echo"), "--fn", "upper", "--need", "gpu=yes"]);
+    let waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    poll(|| node.job());
+    let said = run(node.path(), &["stop"]).well();
+    assert!(
+        said.err.contains("node anna is told to stop; 1 job with 1 unfinished task ends with it"),
+        "{said:?}"
+    );
+    assert!(said.err.contains("node anna has stopped"), "{said:?}");
+    run(node.path(), &["status"]).refused(1, &["no weft node runs on"]);
+    assert_eq!(finish(waiting).code, 125);
+}
+
+#[test]
+fn a_task_that_ends_by_its_limit_or_is_cancelled_is_no_warning() {
+    let node = RunningNode::start(&["--slots", "1"]);
+    let spin = module("spin");
+    let said = run(node.path(), &["run", &spin, "--fn", "forever", "--timeout", "300ms"]);
+    assert_eq!(said.code, 124, "{said:?}");
+    let mut forever = weft(node.path(), &["run", &spin, "--fn", "forever"]);
+    let forever = forever.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    poll(|| {
+        let status = run(node.path(), &["status", "--json"]).well().json();
+        (status["sandbox"]["replaced"] == 1 && status["sandbox"]["busy"] == 1).then_some(())
+    });
+    kill(forever.id(), "INT");
+    assert_eq!(finish(forever).code, 130);
+    poll(|| {
+        (run(node.path(), &["status", "--json"]).well().json()["sandbox"]["replaced"] == 2).then_some(())
+    });
+    run(node.path(), &["stop"]).well();
+    let said: Vec<String> = node.lines.iter().collect();
+    assert!(said.iter().any(|line| line.contains("stopped")), "all that it said is here: {said:#?}");
+    assert!(!said.iter().any(|line| line.contains("WARN") || line.contains("ERROR")), "{said:#?}");
+}
+
+#[test]
+fn a_task_that_a_job_does_not_have_is_what_why_speaks_of() {
+    let node = RunningNode::start(&["--slots", "1"]);
+    run_with(weft(node.path(), &["run", &module("echo"), "--fn", "upper"]), b"x").well();
+    let job = node.job().unwrap()["job"].as_str().unwrap().to_owned();
+    let task = format!("{job}/9");
+    run(node.path(), &["why", &task]).refused(1, &["no task 9 in job", &job, "it has 1, counted from 0"]);
+    run(node.path(), &["why", "0123456789abcdef/9"]).refused(1, &["no job 0123456789abcdef"]);
+}
+
+#[test]
+fn letters_that_steer_a_terminal_are_escaped_in_json_and_left_alone_in_a_pipe() {
+    let node = RunningNode::start(&["--slots", "1"]);
+    let echo = module("echo");
+    let hostile = "a\u{9b}2J\u{202e}b\u{2066}\u{2028}\x1b[2Jc";
+    let said =
+        run_with(weft(node.path(), &["run", &echo, "--fn", "echo", "--json"]), hostile.as_bytes()).well();
+    assert!(said.out.contains("a\\u009b2J\\u202eb\\u2066\\u2028\\u001b[2Jc"), "{}", said.out.escape_debug());
+    assert_eq!(said.json()["output"], hostile);
+    let said = run_with(weft(node.path(), &["run", &echo, "--fn", "echo"]), hostile.as_bytes()).well();
+    assert_eq!(said.raw, hostile.as_bytes());
+    let each = ["map", &echo, "--fn", "echo", "--json", "--each-line", "-"];
+    let said = run_with(weft(node.path(), &each), "\u{85}\u{202e}".as_bytes()).well();
+    assert!(said.out.contains("\\u0085\\u202e"), "{}", said.out.escape_debug());
+}

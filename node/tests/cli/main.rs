@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod live;
+mod machine;
 mod maps;
 mod offline;
 

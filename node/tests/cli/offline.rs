@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::{finish, module, run, run_with, weft};
 
 /// Words that must be in each verb's help.
-const HELP: [(&str, &str); 13] = [
+const HELP: [(&str, &str); 15] = [
     ("init", "--show --force --address password"),
     ("join", "--force TICKET"),
     (
@@ -23,10 +23,12 @@ const HELP: [(&str, &str); 13] = [
          --max-failures --no-backup --each-block --jsonl --nul --shuf --limit --as-file --force --resume --tag \
          {name} {stem} {ext} {dir} {line} {index} {{name}}",
     ),
-    ("peers", "--json"),
+    ("peers", "--json --all --forget"),
     ("status", "--json"),
     ("jobs", "--json"),
     ("cancel", "JOB"),
+    ("drain", "--off --wait"),
+    ("stop", "--no-wait"),
     ("why", "JOB[/INDEX] --json"),
     ("blob", "put get"),
     ("demo", "--tiles --out --nodes --slots 512 ./weft-demo"),
@@ -38,6 +40,9 @@ fn the_help_of_each_verb_names_its_flags() {
     let dir = tempfile::tempdir().unwrap();
     for (verb, words) in HELP {
         let said = run(dir.path(), &[verb, "--help"]).well();
+        if !verb.starts_with('-') {
+            assert_eq!(run(dir.path(), &["help", verb]).well().out, said.out, "`weft help {verb}`");
+        }
         for word in words.split_whitespace() {
             assert!(
                 said.out.contains(word) || verb == "--version",
@@ -61,6 +66,18 @@ fn without_a_node_every_verb_says_how_to_start_one() {
     let lines = module("lines");
     run(dir.path(), &["run", &lines]).refused(125, &words);
     run(dir.path(), &["map", &lines, "--each-line", "-"]).refused(125, &words);
+}
+
+#[test]
+fn a_wrong_word_is_told_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = "`--slots`: invalid value `lots`: expected a whole number from 0 to 4096";
+    run(dir.path(), &["node", "--slots", "lots"]).refused(2, &[wrong]);
+    run(dir.path(), &["jbos"]).refused(2, &["no verb `jbos`: did you mean `weft jobs`?"]);
+    run(dir.path(), &["run", "x.wasm", "--timeout", "soon"])
+        .refused(125, &["`--timeout`: invalid value `soon`"]);
+    run(dir.path(), &["node", "--memory", "lots"])
+        .refused(2, &["`--memory`: invalid value `lots`: expected a size"]);
 }
 
 #[test]

@@ -144,6 +144,9 @@ pub struct Peer {
     pub name: String,
     /// Whether it can be spoken to now.
     pub connected: bool,
+    /// For how long it has been gone, in milliseconds; absent while it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_ms: Option<u64>,
     /// Round trip; 0 while unknown.
     pub rtt_us: u32,
     /// Tasks that it may run at once.
@@ -233,6 +236,9 @@ pub struct Job {
     pub done: u32,
     /// Tasks that ended otherwise.
     pub failed: u32,
+    /// Of those, tasks that were skipped because of a job that theirs comes after.
+    #[serde(default)]
+    pub skipped: u32,
     /// Tasks that were cancelled.
     pub cancelled: u32,
     /// Attempts beyond the first, of all tasks.
@@ -272,7 +278,7 @@ mod why;
 pub use outcome::{Failure, LimitKind, Outcome};
 pub use policy::{Backoff, Join, Policy};
 pub use receipt::{Proof, Receipt};
-pub use status::{Binding, Counters, Memo, Slots, Status};
+pub use status::{Binding, Counters, Memo, Slots, Status, Store};
 pub use submit::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};
 pub use verified::Verified;
 pub use why::{Answer, Said, TaskState, Why};

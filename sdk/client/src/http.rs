@@ -12,7 +12,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -25,9 +25,11 @@ use crate::error::Error;
 /// Idle connections kept; a further one is closed.
 const IDLE_MAX: usize = 8;
 /// An idle connection is not used again after this time; the node closes it after a longer one.
-const IDLE_TIME: Duration = Duration::from_secs(30);
+const IDLE_TIME: Duration = Duration::from_secs(20);
 /// A node on this machine that does not take a connection within this time hangs.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// How long the answer to a question may take that the node answers at once.
+const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// Longest answer that is read into memory as JSON; a longer one is [`Error::Protocol`].
 const JSON_BYTES_MAX: usize = 64 << 20;
 /// Longest reason of a refusal; a longer one is left out.
@@ -61,6 +63,8 @@ pub(crate) struct Call<'a> {
     pub(crate) accept: Option<&'static str>,
     pub(crate) body: Body,
     pub(crate) about: About<'a>,
+    /// How long the whole answer may take; `None` for what takes as long as work does.
+    pub(crate) within: Option<Duration>,
 }
 
 impl<'a> Call<'a> {
@@ -72,7 +76,13 @@ impl<'a> Call<'a> {
             accept: None,
             body: empty(),
             about,
+            within: None,
         }
+    }
+
+    /// The same, answered soon or not at all.
+    pub(crate) fn soon(self) -> Self {
+        Self { within: Some(ANSWER_TIME), ..self }
     }
 
     pub(crate) fn post(path: impl Into<String>, about: About<'a>) -> Self {
@@ -92,6 +102,8 @@ pub(crate) struct Http {
 #[derive(Debug)]
 pub(crate) struct Connection {
     sender: SendRequest<Body>,
+    /// It had been idle before its exchange.
+    warm: bool,
     /// Holds the task that drives the connection, and ends it when dropped.
     _driver: JoinSet<()>,
 }
@@ -139,16 +151,37 @@ impl Http {
 
     /// Sends a request and reads its answer as JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
-        let answer = self.send(call).await?;
-        let bytes = self.collect(answer).await?;
+        let bytes = self.whole(call).await?;
         serde_json::from_slice(&bytes).map_err(|error| Error::protocol(error.to_string()))
     }
 
     /// Sends a request of which nothing but success matters.
     pub(crate) async fn done(&self, call: Call<'_>) -> Result<(), Error> {
-        let answer = self.send(call).await?;
-        self.collect(answer).await?;
-        Ok(())
+        self.whole(call).await.map(|_bytes| ())
+    }
+
+    /// Sends a request and reads its answer to the end, in the time that it may take.
+    async fn whole(&self, call: Call<'_>) -> Result<Bytes, Error> {
+        let within = call.within;
+        let exchange = async { self.collect(self.send(call).await?).await };
+        match within {
+            None => exchange.await,
+            Some(time) => {
+                tokio::time::timeout(time, exchange).await.unwrap_or_else(|_| Err(self.silent(time)))
+            }
+        }
+    }
+
+    /// A node that takes connections and does not answer.
+    fn silent(&self, waited: Duration) -> Error {
+        let endpoint = self.endpoint();
+        let reason = format!(
+            "it took the connection and sent no answer within {} s; look at its log, and at what the machine is \
+             busy with; if the node (process {}) hangs, end that process and start it again",
+            waited.as_secs(),
+            endpoint.pid
+        );
+        Error::Unreachable { address: endpoint.address, reason }
     }
 
     /// Reads an answer to its end and keeps the connection.
@@ -169,35 +202,56 @@ impl Http {
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Answer, Error> {
-        let Call { method, path, content_type, accept, body, about: _ } = call;
-        let mut connection = self.connection().await?;
-        let endpoint = self.endpoint.lock().expect("nobody panics holding this lock").clone();
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, &endpoint.address)
-            .header(AUTHORIZATION, format!("Bearer {}", endpoint.token));
+        let Call { method, path, content_type, accept, body, about: _, within: _ } = call;
+        let mut request = Request::builder().method(method).uri(path);
         if let Some(content_type) = content_type {
             request = request.header(CONTENT_TYPE, content_type);
         }
         if let Some(accept) = accept {
             request = request.header(hyper::header::ACCEPT, accept);
         }
-        let request =
+        let mut request =
             request.body(body).map_err(|error| Error::refused(error.to_string(), "a plain name"))?;
-        let response = connection.sender.send_request(request).await;
-        let response = response.map_err(|error| Error::Broken { reason: reason_of(&error) })?;
-        Ok(answer_of(response, connection))
+        loop {
+            let mut connection = self.connection().await?;
+            self.address(&mut request)?;
+            let mut failed = match connection.sender.try_send_request(request).await {
+                Ok(response) => return Ok(answer_of(response, connection)),
+                Err(failed) => failed,
+            };
+            match failed.take_message() {
+                // A warm connection that the node has just closed; nothing of the request was sent.
+                Some(unsent) if connection.warm => request = unsent,
+                Some(_) | None => return Err(Error::Broken { reason: reason_of(failed.error()) }),
+            }
+        }
+    }
+
+    /// Where the node was when it was spoken to last.
+    fn endpoint(&self) -> Endpoint {
+        self.endpoint.lock().expect("nobody panics holding this lock").clone()
+    }
+
+    /// Writes into the request where it goes and who asks.
+    fn address(&self, request: &mut Request<Body>) -> Result<(), Error> {
+        let endpoint = self.endpoint();
+        let value = |text: &str| {
+            HeaderValue::from_str(text)
+                .map_err(|_other| Error::protocol("api.json has letters that no header takes"))
+        };
+        request.headers_mut().insert(HOST, value(&endpoint.address)?);
+        request.headers_mut().insert(AUTHORIZATION, value(&format!("Bearer {}", endpoint.token))?);
+        Ok(())
     }
 
     /// A connection that is ready for a request: a warm one, or a new one.
     async fn connection(&self) -> Result<Connection, Error> {
         while let Some((mut connection, since)) = self.take_idle() {
             if since.elapsed() < IDLE_TIME && connection.sender.ready().await.is_ok() {
-                return Ok(connection);
+                return Ok(Connection { warm: true, ..connection });
             }
         }
-        let endpoint = self.endpoint.lock().expect("nobody panics holding this lock").clone();
+        let endpoint = self.endpoint();
         match self.dial(&endpoint).await {
             Ok(connection) => Ok(connection),
             Err(error) => {
@@ -235,14 +289,16 @@ impl Http {
         let mut tasks = JoinSet::new();
         // Its error reaches whoever waits for the answer.
         tasks.spawn(async move { drop(driver.await) });
-        Ok(Connection { sender, _driver: tasks })
+        Ok(Connection { sender, warm: false, _driver: tasks })
     }
 
     fn refusal(&self, status: StatusCode, body: Option<ErrorBody>, about: About<'_>) -> Error {
         if status == StatusCode::UNAUTHORIZED {
             return Error::Unauthorized { data_dir: self.data_dir.clone() };
         }
-        if status == StatusCode::NOT_FOUND {
+        // The job is there, a task of it is not: the answer says which it has.
+        let is_task = body.as_ref().is_some_and(|body| body.error.starts_with("no task "));
+        if status == StatusCode::NOT_FOUND && !is_task {
             return Error::NotFound { what: about.what, name: about.name.to_owned() };
         }
         match body {

@@ -172,7 +172,7 @@ impl Mesh {
     /// # Errors
     /// When the node does not answer.
     pub async fn status(&self) -> Result<api::Status, Error> {
-        self.http().json(Call::get("/v1/status", About { what: "status", name: "" })).await
+        self.http().json(Call::get("/v1/status", About { what: "status", name: "" }).soon()).await
     }
 
     /// The nodes of the mesh, as this one sees them; itself is not among them.
@@ -180,7 +180,20 @@ impl Mesh {
     /// # Errors
     /// When the node does not answer.
     pub async fn peers(&self) -> Result<Vec<api::Peer>, Error> {
-        self.http().json(Call::get("/v1/peers", About { what: "peers", name: "" })).await
+        self.http().json(Call::get("/v1/peers", About { what: "peers", name: "" }).soon()).await
+    }
+
+    /// Has the node forget a peer that is gone, by its whole id: it is listed and dialled no more until it comes back by
+    /// itself.
+    ///
+    /// # Errors
+    /// When there is no such peer, when it is connected, or when the node does not answer.
+    pub async fn forget_peer(&self, id: &str) -> Result<(), Error> {
+        if id.len() != 64 || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(Error::NotFound { what: "peer", name: id.to_owned() });
+        }
+        let call = Call::post(format!("/v1/peers/{id}/forget"), About { what: "peer", name: id });
+        self.http().done(call).await
     }
 
     /// The node's own jobs, oldest first.
@@ -188,7 +201,7 @@ impl Mesh {
     /// # Errors
     /// When the node does not answer.
     pub async fn jobs(&self) -> Result<Vec<api::Job>, Error> {
-        self.http().json(Call::get("/v1/jobs", About { what: "jobs", name: "" })).await
+        self.http().json(Call::get("/v1/jobs", About { what: "jobs", name: "" }).soon()).await
     }
 
     /// One job, by its id or a prefix of it that no other job has.
@@ -196,7 +209,7 @@ impl Mesh {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Refused`] when several jobs begin so.
     pub async fn job(&self, id: &str) -> Result<api::Job, Error> {
-        self.http().json(Call::get(format!("/v1/jobs/{}", job_name(id)?), about_job(id))).await
+        self.http().json(Call::get(format!("/v1/jobs/{}", job_name(id)?), about_job(id)).soon()).await
     }
 
     /// Cancels a job: what waits or runs ends as cancelled, soon. Of a job that has ended, nothing changes.
@@ -204,7 +217,7 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::job`].
     pub async fn cancel(&self, id: &str) -> Result<(), Error> {
-        let call = Call::post(format!("/v1/jobs/{}/cancel", job_name(id)?), about_job(id));
+        let call = Call::post(format!("/v1/jobs/{}/cancel", job_name(id)?), about_job(id)).soon();
         self.http().done(call).await
     }
 
@@ -215,7 +228,8 @@ impl Mesh {
     /// As [`Mesh::job`], and when the job has no such task.
     pub async fn why(&self, id: &str, index: Option<u32>) -> Result<api::Why, Error> {
         let query = index.map(|index| format!("?index={index}")).unwrap_or_default();
-        self.http().json(Call::get(format!("/v1/jobs/{}/why{query}", job_name(id)?), about_job(id))).await
+        let path = format!("/v1/jobs/{}/why{query}", job_name(id)?);
+        self.http().json(Call::get(path, about_job(id)).soon()).await
     }
 
     /// Tells the node to take no new work (or to take it again). What it holds goes on.
@@ -223,7 +237,7 @@ impl Mesh {
     /// # Errors
     /// When the node does not answer.
     pub async fn drain(&self, on: bool) -> Result<(), Error> {
-        let call = Call::post(format!("/v1/drain?on={on}"), About { what: "node", name: "" });
+        let call = Call::post(format!("/v1/drain?on={on}"), About { what: "node", name: "" }).soon();
         self.http().done(call).await
     }
 
@@ -232,7 +246,7 @@ impl Mesh {
     /// # Errors
     /// When the node does not answer.
     pub async fn stop(&self) -> Result<(), Error> {
-        self.http().done(Call::post("/v1/stop", About { what: "node", name: "" })).await
+        self.http().done(Call::post("/v1/stop", About { what: "node", name: "" }).soon()).await
     }
 
     pub(crate) fn http(&self) -> &Http {

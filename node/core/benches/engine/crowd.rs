@@ -170,7 +170,9 @@ impl Crowd {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Execute { run, .. } => self.runs.push_back(run),
-            Effect::Fetch { blob, .. } => self.next.push_back(Input::Fetched { blob, found: true }),
+            Effect::Fetch { blob, .. } => {
+                self.next.push_back(Input::Fetched { blob, fetched: Fetched::Here })
+            }
             Effect::Notify(Event::TaskEnded { .. }) => self.ended += 1,
             Effect::Send { to, message } => self.hear(to, message),
             Effect::Notify(

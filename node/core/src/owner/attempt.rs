@@ -20,6 +20,8 @@ pub(super) struct Attempt {
     pub(super) overdue: bool,
     /// Its outcome is here, and so many blobs of it are still on their way.
     pub(super) fetching: Option<Box<(u8, Brought)>>,
+    /// This node had no room for one of these blobs: they are fetched when there is.
+    pub(super) starved: bool,
     /// The worker holds it back for tasks of a higher class, by its last word.
     pub(super) paused: bool,
     /// What the worker is at with it, by its last word.
@@ -67,6 +69,7 @@ impl Attempt {
             expires_at,
             overdue: false,
             fetching: None,
+            starved: false,
             paused: false,
             progress: Progress::Unknown,
             renewed_at: since,

@@ -67,6 +67,7 @@ impl Owner {
             | Reason::Mistrusted { .. }
             | Reason::Owner
             | Reason::Slots { .. }
+            | Reason::NoRoom
             | Reason::Unfetched => 0,
         };
         if words > REASON_BYTES_MAX {

@@ -18,6 +18,7 @@ mod produced;
 mod recall;
 mod room;
 mod seek;
+mod shortage;
 mod tasks;
 mod timing;
 mod tour;
@@ -69,6 +70,8 @@ pub(crate) struct Owner {
     leases: BTreeSet<(PeerId, LeaseId)>,
     expiries: BTreeSet<(Time, LeaseId)>,
     fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
+    /// What was fetched and found no room.
+    shortage: shortage::Shortage,
     /// What is acknowledged when the input has been handled.
     acks: Vec<(PeerId, LeaseId)>,
     room: Room,
@@ -297,6 +300,7 @@ impl Owner {
         }
         self.on_alarms(ctx);
         self.look(ctx);
+        self.look_for_room(ctx);
         for (worker, leases) in self.room.acks_due(ctx.now) {
             say_safe(ctx, members, worker, &leases);
         }
@@ -396,6 +400,7 @@ impl Owner {
         next.at(self.expiries.first().map(|(at, _)| *at), "a lease ends");
         next.at(self.repeat_at, "a call is repeated");
         next.at(self.looks.first().map(|(at, _)| *at), "slow tasks are looked for");
+        next.at(self.shortage.next_wakeup(), "room for outcomes is looked for");
         next.or(self.alarms.next_wakeup());
         self.room.next_wakeup(&mut next);
         next.get()

@@ -7,10 +7,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::job::{self, Brought, Job, RECALLED, State};
+use super::shortage::is_within;
 use super::{Owner, attempt_mut, drop_lease, take_attempt};
 use crate::ctx::Ctx;
 use crate::effect::{Effect, Event};
 use crate::id::{BlobId, JobId, LeaseId, PeerId};
+use crate::input::Fetched;
 use crate::membership::Membership;
 use crate::memo::Seen;
 use crate::message::{Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
@@ -85,8 +87,14 @@ impl Owner {
         ctx: &mut Ctx<'_>,
         members: &mut Membership,
         blob: BlobId,
-        found: bool,
+        fetched: Fetched,
     ) {
+        if fetched == Fetched::NoRoom {
+            self.on_no_room(ctx, blob);
+            return;
+        }
+        let found = fetched == Fetched::Here;
+        self.on_answer(ctx.now, blob, found);
         for lease in self.fetching.remove(&blob).unwrap_or_default() {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
             let Some(task) = job.task_mut(lease.index) else { continue };
@@ -96,8 +104,11 @@ impl Owner {
             let worker = attempt.worker;
             let Some(fetching) = attempt.fetching.take() else { continue };
             let (missing, brought) = *fetching;
+            let starved = core::mem::replace(&mut attempt.starved, false);
             if !found && lease.attempt == RECALLED {
                 self.on_not_recalled(ctx, lease);
+            } else if !found && starved {
+                self.retract_starved(ctx, lease, worker);
             } else if !found {
                 // The worker keeps the outcome until it is acknowledged and sends it again; the lease runs on so that
                 // a worker that died with the bytes is noticed.
@@ -301,6 +312,10 @@ fn doubt(ctx: &mut Ctx<'_>, job: &mut Job, from: PeerId, delivery: Delivery) -> 
     let Delivery { lease, report, memo, proof } = delivery;
     if !report.is_sound() {
         return Report::bare(Outcome::Lost("the worker sent more inline than may travel".into())).into();
+    }
+    if !is_within(&report, &job.what.program.limits) {
+        return Report::bare(Outcome::Lost("the worker says that it brings more than the task may".into()))
+            .into();
     }
     if matches!(report.outcome, Outcome::ParentFailed { job: _ }) {
         return Report::bare(Outcome::Lost("the worker said what only an owner can".into())).into();

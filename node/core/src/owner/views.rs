@@ -104,6 +104,8 @@ impl Owner {
             notes.push(Note::Copied { copies: held - 1 });
         }
         notes.extend(self.suspicion.view(now).map(Note::Suspects));
+        let starved = live.live.iter().any(|attempt| attempt.starved);
+        notes.extend(starved.then_some(Note::NoRoom));
         notes
     }
 

@@ -251,7 +251,7 @@ impl Worker {
             let class = self.standings.by_owner.get(&owner).map_or(Class::Batch, |standing| standing.class);
             self.is_others_turn(ctx.now, owner, class)
         };
-        let takes = !self.draining && self.outbox.takes(owner) && !waits;
+        let takes = self.takes_work() && self.outbox.takes(owner) && !waits;
         let count = u32::try_from(self.standings.by_owner.len()).unwrap_or(u32::MAX).max(1);
         let share = (self.slots.saturating_mul(SHARED_MAX) / count).max(1);
         let expires_at = ctx.now.plus_ms(ctx.mesh.bid_ms);
@@ -368,7 +368,7 @@ impl Worker {
             let ahead = self.keep_room(ctx, members, owner, 0);
             ahead.into_iter().for_each(|ahead| ctx.send(owner, Message::Ahead(ahead)));
         }
-        let idle = self.held().saturating_add(self.reserved) == 0 && !self.draining;
+        let idle = self.held().saturating_add(self.reserved) == 0 && self.takes_work();
         let count = self.standings.hungry.len() as u64;
         if !idle || count == 0 {
             return;

@@ -92,6 +92,9 @@ impl Worker {
         if self.draining {
             return Some((Reason::Draining, Some(10_000)));
         }
+        if self.no_room_until.is_some() {
+            return Some((Reason::NoRoom, Some(1000)));
+        }
         if let Some((name, wanted, most)) = program.limits.beyond_max() {
             return Some((Reason::Limit { name: name.into(), wanted, most }, None));
         }
@@ -159,7 +162,7 @@ impl Worker {
     pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         self.speak_up(ctx, members);
         self.keeps = false;
-        if self.draining || self.outbox.is_full() {
+        if !self.takes_work() || self.outbox.is_full() {
             self.stand_down();
             return;
         }

@@ -5,16 +5,20 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::bids::decline;
 use super::outbox::Sealed;
 use super::{Fetching, Held, Offer, Stage, Worker, window};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
-use crate::id::{BlobId, PeerId, RunId};
-use crate::message::Grant;
+use crate::id::{BlobId, CallId, PeerId, RunId};
+use crate::input::Fetched;
+use crate::message::{Grant, Message, Reason};
 use crate::owner::blobs_with_lengths;
 use crate::policy::order::AGE_US;
 use crate::task::{Outcome, Program, Report};
 
+/// How long no work is taken after a blob found no room, in milliseconds.
+const NO_ROOM_MS: u64 = 5000;
 /// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
 const PRESENT_MAX: usize = 1024;
 
@@ -145,7 +149,7 @@ impl Worker {
         Some(held)
     }
 
-    pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, found: bool) {
+    pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
         let Some(Fetching { from: asked, bytes, waiting }) = self.fetching.remove(&blob) else { return };
         let mut others: Vec<(RunId, u64)> = Vec::new();
         for (run, told) in waiting {
@@ -153,12 +157,19 @@ impl Worker {
             let Stage::Fetching(missing) = held.stage else { continue };
             if told != bytes {
                 others.push((run, told));
-            } else if found {
+            } else if fetched == Fetched::Here {
                 self.on_here(ctx, run, (blob, bytes), missing);
             } else if held.known.is_some() {
                 self.run_after_all(ctx, run);
+            } else if fetched == Fetched::NoRoom {
+                self.refuse_for_room(ctx, run);
             } else if held.owner == asked {
-                let text = alloc::format!("the worker could not fetch blob {blob}");
+                let text = match fetched {
+                    Fetched::Wrong => alloc::format!("the worker was sent something else than blob {blob}"),
+                    Fetched::Here | Fetched::Missing | Fetched::NoRoom => {
+                        alloc::format!("the worker could not fetch blob {blob}")
+                    }
+                };
                 self.finish(ctx, run, Report::bare(Outcome::Lost(text)).into());
             } else {
                 others.push((run, told));
@@ -171,6 +182,27 @@ impl Worker {
             let from = held.known.as_deref().map_or(held.owner, |(_, computer)| *computer);
             self.await_blob(ctx, blob, from, (run, told));
         }
+    }
+
+    /// This node has no room for what a task needs: the task goes back to its owner at once, and no work is taken for a
+    /// while. Neither is anybody's fault, so that it is no lost attempt.
+    fn refuse_for_room(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+        self.no_room_until = Some(ctx.now.plus_ms(NO_ROOM_MS));
+        let Some(held) = self.drop_run(ctx, run) else { return };
+        let (owner, lease) = (held.owner, held.lease);
+        self.leases.remove(&(owner, lease));
+        self.forget_dropped();
+        let of_owner = (owner, CallId(0))..=(owner, CallId(u64::MAX));
+        let calls: Vec<CallId> = self.calls.range(of_owner).map(|((_, call), _)| *call).collect();
+        for call in calls {
+            decline(ctx, owner, call, Reason::NoRoom, Some(1000));
+        }
+        ctx.send(owner, Message::Refuse { leases: alloc::vec![lease] });
+    }
+
+    /// Whether it takes work at all.
+    pub(super) fn takes_work(&self) -> bool {
+        !self.draining && self.no_room_until.is_none()
     }
 
     /// One blob that a task lacked is here.

@@ -189,6 +189,8 @@ pub(crate) struct Worker {
     /// Whose tasks it takes, beside its own.
     owners: Owners,
     draining: bool,
+    /// Until when it takes nothing, because its disk had no room for what a task needs.
+    no_room_until: Option<Time>,
     calls: BTreeMap<(PeerId, CallId), OpenCall>,
     /// No call ends earlier.
     call_end: Option<Time>,
@@ -257,6 +259,7 @@ impl Worker {
             class_min: node.class_min,
             owners: node.owners.clone(),
             draining: false,
+            no_room_until: None,
             calls: BTreeMap::new(),
             call_end: None,
             bids: BTreeMap::new(),

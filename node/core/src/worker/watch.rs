@@ -56,6 +56,7 @@ impl Worker {
             self.end_unused(bid);
         }
         self.standings.expire(ctx.now);
+        self.no_room_until = self.no_room_until.filter(|at| *at > ctx.now);
         if self.call_end.is_some_and(|at| at <= ctx.now) {
             self.calls.retain(|_, open| open.expires_at > ctx.now);
             self.call_end = self.calls.values().map(|open| open.expires_at).min();
@@ -217,6 +218,7 @@ impl Worker {
         next.at(self.standings.next_wakeup(), "a standing bid ends");
         next.at(self.call_end, "a call ends");
         next.at(self.renew_at, "leases are renewed");
+        next.at(self.no_room_until, "its disk may have room again");
         next.at(self.stands.again_at, "what stands is said again");
         next.at(self.look_at, "what runs is not short any more");
         next.at(self.ageing.first().map(|(at, _)| *at), "what waits counts as more urgent");

@@ -172,7 +172,7 @@ impl Mesh {
                     if let Some(all) = &mut self.held_fetches {
                         all.push((node, blob, from));
                     } else {
-                        self.feed(node, Input::Fetched { blob, found: true });
+                        self.feed(node, Input::Fetched { blob, fetched: Fetched::Here });
                     }
                 }
                 Effect::Pin(blob) => *self.pins.entry((node, blob)).or_default() += 1,

@@ -31,6 +31,7 @@ mod worker;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -112,8 +113,10 @@ impl Compiler {
         let plain = Make { key: EngineKey::PLAIN, interrupt: Interrupt::Kill, tier: Tier::Optimised };
         let engine = plain.compiler().map_err(|error| SandboxError::Engine(words(&error)))?;
         let generation = fingerprint(&engine);
-        let disk = config.cache_dir.as_ref().map(|dir| DiskCache::open(dir, &generation, config.disk_bytes));
-        let disk = disk.transpose().map_err(SandboxError::Cache)?;
+        let disk = match &config.cache_dir {
+            Some(dir) => open_disk(dir, &generation, config.disk_bytes)?,
+            None => None,
+        };
         let shelf = Mutex::new(Shelf::new(config.memory_bytes, config.late_for));
         let makers = Mutex::new(Vec::new());
         let shared = Shared { config, disk, makers, shelf, queued: Condvar::new(), answered: Condvar::new() };
@@ -240,13 +243,22 @@ impl Shared {
             Pace::Fast => "weft-compiler",
             Pace::Slow => "weft-optimiser",
         };
-        let thread = thread::Builder::new().name(name.into()).spawn(move || theirs.serve(pace));
-        if let Err(error) = thread {
-            tracing::warn!(%error, "a compiling thread can't be started");
-            let unheard = shared.shelf().no_thread(pace);
-            for on_done in unheard {
-                on_done(Err(PrepareError::Host(format!("no thread to compile on: {error}"))));
+        let life = move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| theirs.serve(pace))) {
+                theirs.lost_thread(pace, panic_text(panic.as_ref()));
             }
+        };
+        if let Err(error) = thread::Builder::new().name(name.into()).spawn(life) {
+            shared.lost_thread(pace, &error.to_string());
+        }
+    }
+
+    /// A thread that the shelf has counted is not there, or no more: if it was the last one, those who wait are told.
+    fn lost_thread(&self, pace: Pace, why: &str) {
+        tracing::warn!(why, "a compiling thread is lost");
+        let unheard = self.shelf().no_thread(pace);
+        for on_done in unheard {
+            on_done(Err(PrepareError::Host(format!("no thread to compile on: {}", shorten(why, 300)))));
         }
     }
 
@@ -321,6 +333,24 @@ impl Shared {
         let maker = Arc::new(Maker { fingerprint: fingerprint(&engine), engine });
         makers.push((make, Arc::clone(&maker)));
         Ok((make, maker))
+    }
+}
+
+/// The cache on disk; `None` when the disk is full, which costs time and never a task.
+fn open_disk(dir: &Path, generation: &str, most_bytes: u64) -> Result<Option<DiskCache>, SandboxError> {
+    match DiskCache::open(dir, generation, most_bytes) {
+        Ok(disk) => Ok(Some(disk)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            tracing::warn!(
+                "compiled modules are not kept on disk until the next start: {}: {error}",
+                dir.display()
+            );
+            Ok(None)
+        }
+        Err(error) => {
+            let named = format!("{}: {error}; check the directory's owner and mode", dir.display());
+            Err(SandboxError::Cache(io::Error::new(error.kind(), named)))
+        }
     }
 }
 

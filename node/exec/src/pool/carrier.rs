@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek};
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -15,6 +16,7 @@ use super::BlobAccess;
 use super::process::Front;
 use super::programs::Wish;
 use super::state::Errand;
+use crate::run::panic_text;
 
 /// Threads for errands; two, so that one slow disk access does not hold up all.
 pub(super) const THREADS: usize = 2;
@@ -153,17 +155,34 @@ impl Carriers {
 pub(super) fn carry(front: &Front, blobs: &dyn BlobAccess, errand: Errand) {
     match errand {
         Errand::Program(Wish::Files(program, blob)) => {
-            front.opened_files(program, blobs.open(blob).map(OwnedFd::from));
+            front.opened_files(program, caught("the blob store", || blobs.open(blob).map(OwnedFd::from)));
         }
-        Errand::Input(place, blob) => front.opened_input(place, blobs.open(blob).map(OwnedFd::from)),
+        Errand::Input(place, blob) => {
+            front.opened_input(place, caught("the blob store", || blobs.open(blob).map(OwnedFd::from)));
+        }
         Errand::Store(parcel) => {
             let run = parcel.run;
-            front.stored(run, parcel.store(blobs));
+            let stored = caught("the blob store", || Ok(parcel.store(blobs)));
+            let lost = |error| Report::bare(Outcome::Lost(format!("the output can't be stored: {error}")));
+            front.stored(run, stored.unwrap_or_else(lost));
         }
         // Processes are started by the keeper, for they die with the thread that did; the compiler has threads of its
         // own.
         Errand::Spawn(_) | Errand::Program(Wish::Code(..)) => {}
     }
+}
+
+/// A panic costs one errand, whose task is told, and not the thread that all others wait for.
+pub(super) fn caught<T>(what: &str, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic_text(panic.as_ref());
+        tracing::error!(
+            what,
+            text,
+            "a thread of the slots panicked: this is a fault of weft, please report it"
+        );
+        Err(io::Error::other(format!("{what} panicked: {text}")))
+    })
 }
 
 #[cfg(test)]
@@ -197,6 +216,41 @@ mod tests {
             assert_eq!(file.metadata()?.len(), bytes);
             Ok(BlobId::of(&first))
         }
+    }
+
+    #[test]
+    fn a_store_that_panics_costs_one_output_and_not_the_thread() {
+        /// Fails as no store should.
+        struct Panicking;
+
+        impl BlobAccess for Panicking {
+            fn read(&self, _: BlobId) -> io::Result<Bytes> {
+                panic!("a fault of the store")
+            }
+
+            fn len(&self, _: BlobId) -> Option<u64> {
+                None
+            }
+
+            fn write(&self, _: Vec<u8>) -> io::Result<BlobId> {
+                panic!("a fault of the store")
+            }
+        }
+        let (carriers, (sender, ended)) = (Carriers::default(), std::sync::mpsc::channel());
+        let carry: Arc<dyn Fn(Errand) + Send + Sync> = Arc::new(move |_errand| {
+            let stored = caught("the blob store", || Panicking.read(BlobId([0; 32])));
+            drop(sender.send(stored.unwrap_err().to_string()));
+        });
+        let threads = carriers.start(&carry).unwrap();
+        // More than there are threads, so that each has to survive one.
+        for _ in 0..=THREADS {
+            carriers.send(Errand::Spawn(0));
+        }
+        for _ in 0..=THREADS {
+            assert_eq!(ended.recv().unwrap(), "the blob store panicked: a fault of the store");
+        }
+        carriers.quit();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 
     #[test]

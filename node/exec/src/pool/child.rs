@@ -87,6 +87,8 @@ pub(super) struct Child {
     pub(super) stuck: bool,
     /// Why it was killed, if it was.
     pub(super) ending: Option<Ending>,
+    /// The task that it reported last had reached its own limit, which ends a process that is deep in a guest.
+    pub(super) spent: bool,
     known: Known,
 }
 
@@ -133,6 +135,7 @@ impl Child {
             progress: now,
             stuck: false,
             ending: None,
+            spent: false,
             known: Known::default(),
         })
     }

@@ -113,6 +113,7 @@ impl Front {
                 // Whatever was wrong until here ends this task with its slot.
                 child.go_on(now);
                 let task = child.reported(number, bytes, now)?;
+                child.spent = matches!(outcome, Outcome::LimitExceeded(_));
                 let mut usage = usage;
                 usage.compile_us = task.waiting.compile_us;
                 usage.queue_us = usage.queue_us.saturating_sub(usage.compile_us);
@@ -147,7 +148,11 @@ impl Front {
             self.failed_to_start(state, &reason, killed && ending.is_none(), now);
         } else if !idle || ending.is_none() {
             state.replaced += 1;
-            tracing::warn!(pid, how, words, %outcome, "a slot is replaced");
+            if ended_with_task(&child, ending.as_ref(), how) {
+                tracing::info!(pid, how, "a slot ended with its task, and is replaced");
+            } else {
+                tracing::warn!(pid, how, words, %outcome, "a slot is replaced");
+            }
         }
         let wall_us = u64::try_from(child.ran(now).as_micros()).unwrap_or(u64::MAX);
         for mut task in std::mem::take(&mut child.tasks) {
@@ -186,6 +191,17 @@ impl Front {
         for (_, waiting) in std::mem::take(&mut state.queue) {
             state.give_up(waiting, Outcome::Lost(text.clone()));
         }
+    }
+}
+
+/// Whether a slot ended as the node or the task's limits wanted it to: that is the end of a task and no fault of a slot.
+fn ended_with_task(child: &Child, ending: Option<&Ending>, how: &str) -> bool {
+    match ending {
+        Some(Ending::Run(_, outcome)) => {
+            matches!(outcome, Outcome::Cancelled | Outcome::LimitExceeded(_))
+        }
+        Some(Ending::Any(_)) => false,
+        None => child.spent && how == "exit status: 0",
     }
 }
 

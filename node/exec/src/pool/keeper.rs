@@ -71,7 +71,8 @@ impl Keeper {
                 self.wait(front);
             }
             for id in spawn {
-                front.spawned(id, start(program, args));
+                // All slots die with this thread: what goes wrong here costs one of them.
+                front.spawned(id, super::carrier::caught("starting a slot", || start(program, args)));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Which stream to a peer counts. The smaller id opens it; a new one replaces the old one, whose Down comes before
 //! the new one's Up.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use weft_core::PeerId;
 use weft_core::message::PROTOCOL;
 
 use super::{Connection, Driver};
+use crate::caught::caught;
 use crate::frame::NetFrame;
 use crate::link::{End, Link, greet};
 use crate::names;
@@ -52,6 +54,8 @@ pub(super) enum Done {
     Ended { peer: PeerId, end: End },
     /// The peers file was written, or not.
     Saved,
+    /// A configured host name was looked up, or not.
+    LookedUp { target: Multiaddr, found: Result<Vec<SocketAddr>, String> },
 }
 
 impl Driver {
@@ -60,6 +64,7 @@ impl Driver {
             Done::Greeted { peer, result } => self.on_greeted(peer, result),
             Done::Ended { peer, end } => self.on_ended(peer, &end),
             Done::Saved => self.saving = false,
+            Done::LookedUp { target, found } => self.on_looked_up(target, found),
         }
     }
 
@@ -81,8 +86,7 @@ impl Driver {
                 let theirs = greet(&mut stream, boot).await.map_err(|error| error.to_string())?;
                 Ok((theirs, stream))
             };
-            let result = tokio::time::timeout(GREETING_MAX, opening).await;
-            Done::Greeted { peer, result: result.unwrap_or_else(|_| Err(String::from("no answer"))) }
+            Done::Greeted { peer, result: within_time(opening).await }
         });
     }
 
@@ -95,13 +99,11 @@ impl Driver {
         self.begin_greeting(peer, Instant::now());
         let boot = self.setting.boot;
         self.tasks.spawn_local(async move {
-            let result = tokio::time::timeout(GREETING_MAX, greet(&mut stream, boot)).await;
-            let result = match result {
-                Ok(Ok(theirs)) => Ok((theirs, stream)),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(String::from("no answer")),
+            let greeting = async move {
+                let theirs = greet(&mut stream, boot).await.map_err(|error| error.to_string())?;
+                Ok((theirs, stream))
             };
-            Done::Greeted { peer, result }
+            Done::Greeted { peer, result: within_time(greeting).await }
         });
     }
 
@@ -222,5 +224,14 @@ impl Driver {
                 self.greetings.remove(&connection.peer);
             }
         }
+    }
+}
+
+/// A greeting has an end, whatever becomes of it: the driver waits for it before it opens another stream.
+async fn within_time<T>(greeting: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    match tokio::time::timeout(GREETING_MAX, caught("a greeting", greeting)).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panicked)) => Err(panicked.to_string()),
+        Err(_) => Err(String::from("no answer")),
     }
 }

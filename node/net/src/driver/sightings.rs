@@ -9,6 +9,7 @@ use weft_core::PeerId;
 
 use super::Driver;
 use super::links::Done;
+use crate::caught::caught_call;
 use crate::config::{Admission, multiaddr_of, parse, socket_of};
 use crate::event::NetEvent;
 use crate::frame::{NetFrame, TOLD_ADDRESSES_MAX, TOLD_PEERS_MAX, Told};
@@ -158,7 +159,7 @@ impl Driver {
         (self.unsaved, self.saving) = (false, true);
         let peers = self.book.memorable(remembered::PEERS_MAX);
         self.tasks.spawn_blocking(move || {
-            if let Err(error) = remembered::save(&path, &peers) {
+            if let Ok(Err(error)) = caught_call("saving peers", || remembered::save(&path, &peers)) {
                 tracing::warn!(path = %path.display(), %error, "peers can't be remembered");
             }
             Done::Saved

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -131,9 +132,20 @@ pub async fn duo() -> (Node, Node) {
 #[derive(Default)]
 pub struct Store {
     blobs: Arc<Mutex<BTreeMap<BlobId, Arc<[u8]>>>>,
+    /// What becomes of the next blob that comes in; 0 lets it.
+    trouble: AtomicU8,
 }
 
+/// A store that panics.
+pub const PANICS: u8 = 1;
+/// A disk that is full once the bytes are there.
+pub const FULL: u8 = 2;
+
 impl Store {
+    pub fn have_trouble(&self, trouble: u8) {
+        self.trouble.store(trouble, Ordering::Relaxed);
+    }
+
     pub fn put(&self, bytes: &[u8]) -> BlobId {
         let id = BlobId::of(bytes);
         self.put_as(id, bytes);
@@ -158,7 +170,8 @@ impl BlobStore for Store {
     }
 
     fn create(&self, id: BlobId, bytes: u64) -> io::Result<Box<dyn BlobSink>> {
-        Ok(Box::new(Sink { id, wanted: bytes, bytes: Vec::new(), blobs: Arc::clone(&self.blobs) }))
+        let trouble = self.trouble.swap(0, Ordering::Relaxed);
+        Ok(Box::new(Sink { id, wanted: bytes, bytes: Vec::new(), blobs: Arc::clone(&self.blobs), trouble }))
     }
 }
 
@@ -167,15 +180,20 @@ struct Sink {
     wanted: u64,
     bytes: Vec<u8>,
     blobs: Arc<Mutex<BTreeMap<BlobId, Arc<[u8]>>>>,
+    trouble: u8,
 }
 
 impl BlobSink for Sink {
     fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        assert_ne!(self.trouble, PANICS, "a fault of the store");
         self.bytes.extend_from_slice(chunk);
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {
+        if self.trouble == FULL {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         if self.bytes.len() as u64 != self.wanted || BlobId::of(&self.bytes) != self.id {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "hash mismatch"));
         }

@@ -83,3 +83,33 @@ pub(super) fn a_worker_that_dies_with_a_bulky_output_has_its_task_run_again(watc
     world.run_until("all tasks end", ms(15_000), |world| done(world, job, 2));
     world
 }
+
+pub(super) fn an_owner_whose_disk_is_full_has_nothing_computed_twice_and_ends_when_there_is_room(
+    watch: Watch,
+) -> World {
+    let mut world = World::builder(61).watch(watch).hosts(1, 0).hosts(2, 2).build();
+    world.connect();
+    world.fault(Fault::Full { host: OWNER, on: true });
+    let job = world.submit(OWNER, &JobSpec { fate: Fate::Bulky, ..JobSpec::new(8, 300) });
+    world.run_until("all ran", ms(5000), |world| world.reference().executions(job) == 8);
+    // Several leases, and longer than outcomes are sent again in short intervals.
+    world.run_for(ms(60_000));
+    let owner = world.snapshot(OWNER).unwrap();
+    assert_eq!((owner.counters.lost, owner.starved), (0, 8));
+    assert!(owner.peers.iter().all(|peer| peer.lost == 0), "nobody is to blame");
+    world.fault(Fault::Full { host: OWNER, on: false });
+    world.run_until("all tasks end", ms(15_000), |world| done(world, job, 8));
+    assert_eq!(world.reference().executions(job), 8, "nothing ran twice");
+    world
+}
+
+pub(super) fn a_worker_whose_disk_is_full_costs_no_attempt_while_another_has_room(watch: Watch) -> World {
+    let mut world = World::builder(62).watch(watch).hosts(1, 0).hosts(2, 2).build();
+    world.connect();
+    world.fault(Fault::Full { host: WORKER, on: true });
+    let job = world.submit(OWNER, &JobSpec::new(20, 300));
+    world.run_until("all tasks end", ms(20_000), |world| done(world, job, 20));
+    let owner = world.snapshot(OWNER).unwrap();
+    assert_eq!(owner.counters.lost, 0, "a full disk is no lost task");
+    world
+}

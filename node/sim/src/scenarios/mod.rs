@@ -56,6 +56,14 @@ pub const SCENARIOS: &[Scenario] = &[
         play: faults::a_worker_that_dies_with_a_bulky_output_has_its_task_run_again,
     },
     Scenario {
+        name: "an_owner_whose_disk_is_full_has_nothing_computed_twice_and_ends_when_there_is_room",
+        play: faults::an_owner_whose_disk_is_full_has_nothing_computed_twice_and_ends_when_there_is_room,
+    },
+    Scenario {
+        name: "a_worker_whose_disk_is_full_costs_no_attempt_while_another_has_room",
+        play: faults::a_worker_whose_disk_is_full_costs_no_attempt_while_another_has_room,
+    },
+    Scenario {
         name: "a_lone_node_loses_none_of_a_thousand_tasks_of_its_first_instant",
         play: market::a_lone_node_loses_none_of_a_thousand_tasks_of_its_first_instant,
     },

@@ -65,6 +65,21 @@ impl Outcome {
             Self::Skipped { .. } => "skipped",
         }
     }
+
+    /// Why it is not done, where there is more to say than [`Outcome::word`] and the exit code do.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Done | Self::Cancelled | Self::Failed(Failure::Exit { .. }) => None,
+            Self::Failed(Failure::Error { error: reason })
+            | Self::Trapped { trap: reason }
+            | Self::Limit { which: _, limit: reason }
+            | Self::Invalid { reason }
+            | Self::Lost { reason }
+            | Self::Expired { reason }
+            | Self::Skipped { reason } => Some(reason),
+        }
+    }
 }
 
 impl fmt::Display for Outcome {

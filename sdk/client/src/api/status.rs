@@ -41,6 +41,9 @@ pub struct Status {
     pub sandbox: Slots,
     /// Results that the node remembers.
     pub memo: Memo,
+    /// The node's blobs, and what they lack.
+    #[serde(default)]
+    pub store: Store,
     /// The node's labels.
     pub labels: BTreeMap<String, String>,
     /// How tasks of own jobs that have not ended find their workers: of the newest jobs, 16 at most.
@@ -54,6 +57,24 @@ pub struct Status {
     pub jobs_unfinished: u32,
     /// Counters since start.
     pub counters: Counters,
+}
+
+/// The blobs of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// How many there are.
+    pub blobs: u64,
+    /// Bytes that they take, in whole disk blocks.
+    pub bytes: u64,
+    /// Bytes of them that work needs, so that they stay.
+    pub pinned_bytes: u64,
+    /// Bytes that they may take.
+    pub quota_bytes: u64,
+    /// Blobs of own tasks' outcomes that wait, with the workers, for room on this node.
+    pub starved: u32,
+    /// What the store fails at: a full disk, most often. Absent while it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// Counters of a node since its start.

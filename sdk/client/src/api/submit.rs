@@ -17,6 +17,9 @@ pub struct JobSubmission {
     /// The module itself, in base64, instead of `module`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wasm_base64: Option<String>,
+    /// The module as WebAssembly text, instead of `module`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wat: Option<String>,
     /// The function to call; without one the module runs as a command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
@@ -172,11 +175,11 @@ pub enum Value {
 pub struct ResultLine {
     /// The input's place in the submission, from 0.
     pub index: u32,
-    /// `done`, `failed`, `trapped`, `limit`, `invalid`, `cancelled`, `lost` or `expired`.
+    /// `done`, `failed`, `trapped`, `limit`, `invalid`, `cancelled`, `lost`, `expired` or `skipped`.
     pub outcome: String,
-    /// The outcome in words, when it is not `done`.
+    /// Why it is not `done`, where there is more to say than the outcome and the exit code do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    pub reason: Option<String>,
     /// The exit code, if the program ran to its end.
     pub exit_code: Option<i32>,
     /// Standard output, or the function's result.

@@ -10,8 +10,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use weft_core::{
-    Command, Effect, Engine, Event, Gossip, Input, MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId,
-    Report, RunId, Submission, Time, Usage, cell_of, cells_for,
+    Command, Effect, Engine, Event, Fetched, Gossip, Input, MeshConfig, Message, NodeConfig, Outcome,
+    Payload, PeerId, Report, RunId, Submission, Time, Usage, cell_of, cells_for,
 };
 
 use super::tally::Tally;
@@ -363,7 +363,9 @@ impl Lean {
                 self.fill_slots(host);
             }
             Effect::Abort(run) => self.agenda_at(self.now + 100, Agenda::Aborted { host, run }),
-            Effect::Fetch { blob, .. } => self.soon.push_back((host, Input::Fetched { blob, found: true })),
+            Effect::Fetch { blob, .. } => {
+                self.soon.push_back((host, Input::Fetched { blob, fetched: Fetched::Here }));
+            }
             Effect::Notify(event) => self.on_event(event),
             Effect::Pin(_) | Effect::Unpin(_) | Effect::Stash(_) => {}
             Effect::Pause(_) | Effect::Resume(_) | Effect::Sign { .. } => {

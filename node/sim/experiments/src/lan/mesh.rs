@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use weft_core::message::Class;
 use weft_core::{
-    BlobId, Command, Effect, Engine, Entry, Event as Told, Gossip, Input, JobId, Limits, MeshConfig, Message,
-    NodeConfig, Outcome, Payload, PeerId, Profile, Program, Report, RunId, Submission, Time, Usage,
+    BlobId, Command, Effect, Engine, Entry, Event as Told, Fetched, Gossip, Input, JobId, Limits, MeshConfig,
+    Message, NodeConfig, Outcome, Payload, PeerId, Profile, Program, Report, RunId, Submission, Time, Usage,
 };
 
 use super::slots::{Begun, Slots};
@@ -221,7 +221,7 @@ impl LeanMesh {
                 }
                 Input::Ran(vec![(run, Report::bare(Outcome::Cancelled))])
             }
-            Event::Fetched(blob) => Input::Fetched { blob, found: true },
+            Event::Fetched(blob) => Input::Fetched { blob, fetched: Fetched::Here },
             Event::Wake => {
                 if self.hosts[host].wake_at != Some(self.agenda.now()) {
                     return;

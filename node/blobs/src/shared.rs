@@ -1,0 +1,220 @@
+//! What all clones of a store have in common: the disk, and the accounts under one lock. Makes room where the quota or
+//! the disk itself is full.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use weft_core::BlobId;
+
+use crate::cache::Cache;
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::index::{Blob, Index, charge};
+
+/// Bytes read from a source or a file at once.
+const CHUNK_BYTES: usize = 128 * 1024;
+/// Blobs that may be written at the same time; each holds an open file.
+const WRITES_MAX: usize = 256;
+
+/// What all clones have in common.
+pub(crate) struct Shared {
+    pub(crate) disk: Disk,
+    state: Mutex<State>,
+}
+
+/// Guarded by one lock, which is held for renames, opens and removals, but never while bytes are read or written.
+pub(crate) struct State {
+    pub(crate) index: Index,
+    pub(crate) cache: Cache,
+    writes: usize,
+}
+
+impl Shared {
+    pub(crate) fn new(disk: Disk, index: Index) -> Self {
+        Self { disk, state: Mutex::new(State { index, cache: Cache::default(), writes: 0 }) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change of the accounts is complete before anything in it could panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets aside room for a write and counts it.
+    pub(crate) fn begin_write(&self, charged: u64) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.writes >= WRITES_MAX {
+            return Err(Error::Busy { writes: state.writes });
+        }
+        self.reserve(&mut state, charged)?;
+        state.writes += 1;
+        Ok(())
+    }
+
+    /// Sets aside more room for a write under way.
+    pub(crate) fn grow_write(&self, charged: u64) -> Result<(), Error> {
+        self.reserve(&mut self.lock(), charged)
+    }
+
+    /// Gives back the room that no blob has taken.
+    pub(crate) fn end_write(&self, charged: u64) {
+        let mut state = self.lock();
+        state.index.release(charged);
+        state.writes -= 1;
+    }
+
+    /// Makes a written file visible, unless a checked one is there already, and gives back the room that was set
+    /// aside for it. Returns the generation of the file that bears the name now.
+    pub(crate) fn publish(
+        &self,
+        temp: &Path,
+        id: BlobId,
+        bytes: u64,
+        charged: u64,
+        durable: bool,
+    ) -> Result<u64, Error> {
+        let mut state = self.lock();
+        let here = state.index.blob(id).filter(|blob| blob.verified && (blob.durable || !durable));
+        if let Some(here) = here {
+            state.index.release(charged);
+            state.index.touch(id);
+            return Ok(here.generation);
+        }
+        while let Err(error) = self.disk.publish(temp, id) {
+            if !error.is_disk_full() || self.evict(&mut state, 1)? == 0 {
+                return Err(error);
+            }
+        }
+        state.index.release(charged);
+        Ok(state.index.insert(id, bytes, true))
+    }
+
+    /// Opens the file under the lock, so that it is the one that the index speaks of.
+    pub(crate) fn open_blob(&self, id: BlobId) -> Result<Option<(Blob, File)>, Error> {
+        let mut state = self.lock();
+        let Some(blob) = state.index.blob(id) else { return Ok(None) };
+        let Some(file) = self.disk.open_blob(id)? else {
+            // Another program removed it.
+            state.forget(id);
+            state.index.note_vanished(id);
+            return Ok(None);
+        };
+        state.index.touch(id);
+        Ok(Some((blob, file)))
+    }
+
+    /// Hashes a file that was not hashed since the store was opened.
+    pub(crate) fn verify(&self, id: BlobId, blob: Blob, mut file: File) -> Result<Option<File>, Error> {
+        let path = self.disk.path(id);
+        if blob.verified {
+            return Ok(Some(file));
+        }
+        let mut hasher = blake3::Hasher::new();
+        read_chunks(&mut file, Error::io("read", &path), |chunk| {
+            hasher.update(chunk);
+            Ok(())
+        })?;
+        if BlobId(*hasher.finalize().as_bytes()) != id {
+            self.drop_corrupt(id, blob.generation)?;
+            return Ok(None);
+        }
+        self.lock().index.confirm(id, blob.generation, false);
+        file.rewind().map_err(Error::io("rewind", &path))?;
+        Ok(Some(file))
+    }
+
+    /// Removes a file that is not what its name says, unless a good one has replaced it meanwhile.
+    pub(crate) fn drop_corrupt(&self, id: BlobId, generation: u64) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.index.blob(id).is_some_and(|blob| blob.generation == generation) {
+            self.disk.remove(id)?;
+            state.forget(id);
+            state.index.count_corruption();
+        }
+        Ok(())
+    }
+
+    /// The disk is full although the quota is not: others fill it. Removes the least recently used blobs that can be had
+    /// again, until so many bytes are free. Returns how many are; 0 when nothing is left to remove.
+    pub(crate) fn make_room(&self, bytes: u64) -> Result<u64, Error> {
+        self.evict(&mut self.lock(), bytes)
+    }
+
+    /// Does something that needs a little room on the disk, making it as long as that helps.
+    pub(crate) fn making_room<T>(&self, act: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+        loop {
+            match act() {
+                Err(error) if error.is_disk_full() && self.make_room(1)? > 0 => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn evict(&self, state: &mut State, bytes: u64) -> Result<u64, Error> {
+        let mut freed = 0;
+        while freed < bytes
+            && let Some(victim) = state.index.spare(Instant::now())
+        {
+            freed += state.index.blob(victim).map_or(0, |blob| charge(blob.bytes));
+            self.remove(state, victim)?;
+        }
+        Ok(freed)
+    }
+
+    fn remove(&self, state: &mut State, victim: BlobId) -> Result<(), Error> {
+        self.disk.remove(victim)?;
+        state.forget(victim);
+        state.index.count_eviction();
+        Ok(())
+    }
+
+    fn reserve(&self, state: &mut State, charged: u64) -> Result<(), Error> {
+        while let Some(victim) = state.index.victim_for(charged)? {
+            self.remove(state, victim)?;
+        }
+        state.index.reserve(charged);
+        Ok(())
+    }
+
+    pub(crate) fn recall(&self, id: BlobId) -> Option<Bytes> {
+        let mut state = self.lock();
+        let bytes = state.cache.get(id)?;
+        state.index.touch(id);
+        Some(bytes)
+    }
+
+    /// Caches a blob, if it is still stored.
+    pub(crate) fn remember(&self, id: BlobId, bytes: impl FnOnce() -> Bytes) {
+        let mut state = self.lock();
+        if state.index.blob(id).is_some() {
+            state.cache.insert(id, bytes());
+        }
+    }
+}
+
+impl State {
+    fn forget(&mut self, id: BlobId) {
+        self.index.remove(id);
+        self.cache.remove(id);
+    }
+}
+
+/// Hands all that a reader yields to `take`, piece by piece.
+pub(crate) fn read_chunks(
+    reader: &mut impl Read,
+    failed: impl FnOnce(std::io::Error) -> Error,
+    mut take: impl FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match reader.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(len) => take(chunk.get(..len).unwrap_or_default())?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The words of the verbs that tell a node to do something: `weft cancel`, `weft drain`, `weft stop`.
+
+/// Flags of `weft cancel`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CancelArgs {
+    /// The job's id, or the beginning of it.
+    pub(crate) job: String,
+    /// Print JSON instead of words.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `weft drain`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DrainArgs {
+    /// Take new tasks again.
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) off: bool,
+    /// Wait until the node holds no task and all results were taken. Ctrl-C ends the wait, not the draining.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// Flags of `weft stop`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StopArgs {
+    /// Return at once, without waiting until the node has ended.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}

@@ -1,0 +1,113 @@
+//! A command line that is wrong, in our words: which flag, what was given, what was expected; and which verb may have
+//! been meant.
+
+use std::error::Error as _;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Verbs that people know from other tools, with ours.
+const MEANT: [(&str, &str); 18] = [
+    ("exec", "run"),
+    ("submit", "run"),
+    ("ls", "jobs"),
+    ("list", "jobs"),
+    ("ps", "jobs"),
+    ("queue", "jobs"),
+    ("info", "status"),
+    ("nodes", "peers"),
+    ("workers", "peers"),
+    ("kill", "cancel"),
+    ("rm", "cancel"),
+    ("start", "node"),
+    ("up", "node"),
+    ("daemon", "node"),
+    ("serve", "node"),
+    ("shutdown", "stop"),
+    ("down", "stop"),
+    ("token", "init --show"),
+];
+
+/// What to say about it in one line; `None` where the parser's own words are as good.
+pub(crate) fn refusal(error: &clap::Error) -> Option<String> {
+    if error.kind() == ErrorKind::ValueValidation {
+        value(error)
+    } else if error.kind() == ErrorKind::InvalidSubcommand {
+        verb(error)
+    } else {
+        None
+    }
+}
+
+fn value(error: &clap::Error) -> Option<String> {
+    let flag = text(error, ContextKind::InvalidArg)?;
+    let given = text(error, ContextKind::InvalidValue)?;
+    let reason = error.source()?.to_string();
+    let expected = reason.strip_prefix("expected ").unwrap_or(&reason);
+    // "--slots <N>" has more than the name.
+    let name = flag.split_whitespace().next().unwrap_or(flag);
+    Some(format!("`{name}`: invalid value `{given}`: expected {expected}"))
+}
+
+fn verb(error: &clap::Error) -> Option<String> {
+    let given = text(error, ContextKind::InvalidSubcommand)?;
+    let known = MEANT.iter().find(|(word, _)| *word == given).map(|(_, verb)| (*verb).to_owned());
+    let tip = match known.or_else(|| similar(error)) {
+        Some(verb) => format!("did you mean `weft {verb}`? "),
+        None => String::new(),
+    };
+    Some(format!("there is no verb `{given}`: {tip}`weft help` lists them"))
+}
+
+/// The verb that is spelt most like the given one.
+fn similar(error: &clap::Error) -> Option<String> {
+    if let ContextValue::Strings(verbs) = error.get(ContextKind::SuggestedSubcommand)? {
+        return verbs.first().cloned();
+    }
+    text(error, ContextKind::SuggestedSubcommand).map(String::from)
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    if let ContextValue::String(text) = error.get(kind)? { Some(text) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::Cli;
+    use super::*;
+
+    fn said(line: &str) -> String {
+        let error = Cli::try_parse_from(line.split(' ')).expect_err("this is wrong");
+        refusal(&error).unwrap_or_else(|| panic!("{error}"))
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_what_was_expected() {
+        let expected = "`--slots`: invalid value `lots`: expected a whole number from 0 to 4096";
+        assert_eq!(said("weft node --slots lots"), expected);
+        let expected =
+            "`--timeout`: invalid value `soon`: expected a time such as 500ms, 30s, 5m, 1.5h, 2d or 1w";
+        assert_eq!(said("weft run x.wasm --timeout soon"), expected);
+        let expected = "`--class`: invalid value `high`: expected scavenger, batch, interactive or realtime";
+        assert_eq!(said("weft run x.wasm --class high"), expected);
+        assert!(
+            said("weft run x.wasm --retries many").ends_with("expected a whole number from 0 to 4294967295")
+        );
+        assert!(said("weft demo --tiles 1").ends_with("expected a whole number from 256 to 65536"));
+    }
+
+    #[test]
+    fn a_mistyped_verb_gets_a_tip() {
+        assert!(said("weft jbos").contains("did you mean `weft jobs`?"), "{}", said("weft jbos"));
+        assert!(said("weft ps").contains("did you mean `weft jobs`?"));
+        assert!(said("weft shutdown").contains("did you mean `weft stop`?"));
+        assert_eq!(said("weft xyzzy"), "there is no verb `xyzzy`: `weft help` lists them");
+        let words: Vec<&str> = MEANT.iter().map(|(_, verb)| *verb).collect();
+        for verb in words {
+            let help = format!("weft {} --help", verb.split(' ').next().unwrap());
+            let error = Cli::try_parse_from(help.split(' ')).expect_err("help is an answer");
+            assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{verb}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `weft drain` and `weft stop`: the local node takes no new tasks, or ends.
+
+use std::time::Duration;
+
+use weft_client::{Mesh, api};
+use weft_node::settings;
+
+use super::Problem;
+use crate::cli::{DrainArgs, StopArgs};
+use crate::render::say;
+
+/// How often the node is looked at while it is waited for.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a node may take to end. It tells its workers first, and waits for its slots.
+const END_TIME: Duration = Duration::from_secs(30);
+
+/// Tells the node to take no new tasks, or to take them again.
+pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> {
+    mesh.drain(!args.off).await?;
+    if args.off {
+        say("the node takes new tasks again");
+        return Ok(0);
+    }
+    let status = mesh.status().await?;
+    say(&format!(
+        "node {} takes no new tasks and {}; `weft drain --off` lets it take tasks again",
+        status.name,
+        left(&status)
+    ));
+    if args.wait {
+        tokio::select! {
+            ended = idle(mesh) => ended?,
+            _ = tokio::signal::ctrl_c() => {
+                return Err(Problem::Interrupted("interrupted; the node still takes no new tasks".into()));
+            }
+        }
+        say(&format!("node {} holds no task any more", status.name));
+    }
+    Ok(0)
+}
+
+/// What a draining node still has to do.
+fn left(status: &api::Status) -> String {
+    let tasks = || counted(u64::from(status.running) + u64::from(status.waiting), "task");
+    let results = || counted(u64::from(status.undelivered), "result");
+    match (status.running + status.waiting, status.undelivered) {
+        (0, 0) => String::from("holds none"),
+        (_, 0) => format!("has {} to end", tasks()),
+        (0, _) => format!("has {} to deliver", results()),
+        (_, _) => format!("has {} to end and {} to deliver", tasks(), results()),
+    }
+}
+
+/// Waits until the node holds no task and owes no result.
+async fn idle(mesh: &Mesh) -> Result<(), Problem> {
+    loop {
+        let status = mesh.status().await?;
+        if status.running + status.waiting + status.reserved == 0 && status.undelivered == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Ends the node, and says what ends with it.
+pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
+    let status = mesh.status().await?;
+    let jobs = mesh.jobs().await?;
+    mesh.stop().await?;
+    let unfinished: Vec<&api::Job> = jobs.iter().filter(|job| job.state != api::JobState::Ended).collect();
+    let tasks = unfinished.iter().map(|job| {
+        let ended = u64::from(job.done) + u64::from(job.failed) + u64::from(job.cancelled);
+        u64::from(job.tasks).saturating_sub(ended)
+    });
+    let lost = match unfinished.len() {
+        0 => String::new(),
+        count => {
+            let tasks = counted(tasks.sum(), "unfinished task");
+            let end = if count == 1 { "ends" } else { "end" };
+            format!("; {} with {tasks} {end} with it", counted(count as u64, "job"))
+        }
+    };
+    say(&format!("node {} is told to stop{lost}", status.name));
+    if args.no_wait {
+        return Ok(0);
+    }
+    tokio::time::timeout(END_TIME, gone(mesh)).await.map_err(|_late| {
+        let text = format!(
+            "node {} has not ended within {} s; its log may say why",
+            status.name,
+            END_TIME.as_secs()
+        );
+        Problem::Failed(text)
+    })?;
+    say(&format!("node {} has stopped", status.name));
+    Ok(0)
+}
+
+/// Waits until no node holds the data directory.
+async fn gone(mesh: &Mesh) {
+    while settings::lock(mesh.data_dir()).is_err() {
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
