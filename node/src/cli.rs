@@ -190,6 +190,7 @@ Settings come from flags, then environment, then file, then defaults:
   --class-min  WEFT_CLASS_MIN class-min = \"batch\"
   --accept     WEFT_ACCEPT    accept = [\"2f9c..\", \"71d0..\"]
   --refuse     WEFT_REFUSE    refuse = [\"2f9c..\"]
+  --memo       WEFT_MEMO      memo = \"own\"
   --peer       WEFT_PEER      peers = [\"192.168.1.7:7117\"]
   --open       WEFT_OPEN      open = false
   --no-mdns    WEFT_MDNS      mdns = true

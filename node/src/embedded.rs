@@ -65,7 +65,7 @@ pub struct EmbeddedConfig {
     pub dir: PathBuf,
 }
 
-/// A running embedded mesh. Dropping it stops its nodes and leaves its directories.
+/// A running embedded mesh. Dropping it stops its nodes, which tell each other, and leaves its directories.
 #[derive(Debug)]
 pub struct EmbeddedMesh {
     nodes: Vec<EmbeddedNode>,
@@ -101,7 +101,7 @@ impl EmbeddedMesh {
     /// Ends a node at once, as `kill -9` would: nothing is said to anybody. Unknown numbers are ignored.
     pub fn kill(&mut self, index: usize) {
         if let Some(node) = self.nodes.get_mut(index) {
-            node.stop();
+            node.kill();
         }
     }
 }
@@ -112,6 +112,7 @@ pub struct EmbeddedNode {
     address: String,
     data_dir: PathBuf,
     notices: mpsc::Receiver<Notice>,
+    /// Ends it: with a word to the others when dropped, without one when used.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -173,6 +174,12 @@ impl EmbeddedNode {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.thread.is_some()
+    }
+
+    fn kill(&mut self) {
+        // One that has ended by itself does not hear it.
+        let _ended = self.stop.take().map(|stop| stop.send(()));
+        self.stop();
     }
 
     fn stop(&mut self) {
@@ -237,14 +244,27 @@ fn serve(
                 let _nobody = told.try_send(notice);
             }
         };
+        let (dropped, stop) = oneshot::channel::<()>();
+        let killed = async {
+            if stopped.await.is_ok() {
+                return;
+            }
+            drop(dropped);
+            std::future::pending::<()>().await;
+        };
         let stop = async {
             tokio::select! {
-                _dropped = stopped => {}
+                _dropped = stop => {}
                 () = pass_on => {}
             }
         };
-        if let Err(broken) = node.run_until(stop).await {
-            tracing::error!(%broken, "an embedded node ended");
+        tokio::select! {
+            () = killed => {}
+            ended = node.run_until(stop) => {
+                if let Err(broken) = ended {
+                    tracing::error!(%broken, "an embedded node ended");
+                }
+            }
         }
     });
     // A fetch or a write that is still on a blocking thread is abandoned, as it would be by a crash.
@@ -274,6 +294,7 @@ fn settings(
         labels: Vec::new(),
         class_min: weft_core::message::Class::Scavenger,
         owners: weft_core::Owners::All,
+        memo: weft_core::Recall::Own,
         peers,
         open: false,
         mdns: false,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use weft_core::snapshot::{Snapshot, Why};
-use weft_core::{Command, JobId, PeerId};
+use weft_core::{Command, JobId, PeerId, Recall};
 use weft_exec::PoolStatus;
 
 use crate::jobs::JobTable;
@@ -97,6 +97,8 @@ pub struct NodeInfo {
     pub version: &'static str,
     /// Its data directory.
     pub data_dir: PathBuf,
+    /// Whose word for known results its jobs take that do not say so themselves.
+    pub memo: Recall,
     /// What mesh it belongs to, in words: "closed (mesh key)", "open", "loopback only".
     pub mesh: String,
     /// Addresses that peers can reach; grows as the transport learns of them.
@@ -108,6 +110,12 @@ pub struct NodeInfo {
 }
 
 impl NodeInfo {
+    /// The addresses that peers can reach.
+    #[must_use]
+    pub fn listening(&self) -> Vec<String> {
+        self.listen.lock().expect("nobody panics holding this lock").clone()
+    }
+
     /// Notes an address that peers can reach; beyond [`LISTEN_MAX`] it is not noted.
     pub fn add_listen(&self, address: String) {
         let mut listen = self.listen.lock().expect("nobody panics holding this lock");

@@ -166,6 +166,14 @@ impl JobTable {
                     entry.given_up = true;
                 }
             }
+            Event::OwnerGone { owner, tasks, closed, unheard_ms } => {
+                let how = if closed { "its connection was closed" } else { "it fell silent" };
+                tracing::warn!(
+                    "{tasks} tasks of node {} are stopped: {how}, and nothing was heard of it for {} s",
+                    owner.short(),
+                    unheard_ms / 1000
+                );
+            }
             Event::Differed { .. } | Event::Fired { .. } => {}
             Event::Refused { job, reason } => table.job_refused(job, &reason),
             Event::Lost { job, index: _, worker: _ } => {
@@ -324,7 +332,7 @@ impl Table {
                 report,
                 worker: None,
                 attempts: 0,
-                memo: false,
+                memo: None,
                 receipt: None,
                 verified: None,
             };

@@ -11,6 +11,7 @@ mod cpu;
 pub mod demo;
 pub mod embedded;
 pub mod handle;
+mod hosts;
 pub mod jobs;
 pub mod node;
 mod ports;

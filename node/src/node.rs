@@ -4,6 +4,7 @@
 //! costs more than a small task. Guests run in slot processes (on threads in embedded nodes), file work on the runtime's
 //! blocking threads.
 
+mod ending;
 mod start;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::ports::Ports;
 use crate::record::Recorder;
 use crate::settings::{self, Settings};
 use crate::slots::{self, Readable};
+pub use ending::Ending;
 pub use start::StartError;
 use start::{random_seed, random_u64, start_api, start_net};
 
@@ -145,6 +147,7 @@ impl Node {
             name: settings.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             data_dir: settings.data_dir.clone(),
+            memo: settings.memo,
             mesh: settings.mesh_word().to_owned(),
             listen: Mutex::new(Vec::new()),
             started: Instant::now(),
@@ -202,11 +205,12 @@ impl Node {
         self.recorder.start(path)
     }
 
-    /// Runs the loop until `stop` is ready, or the handle asks for the end.
+    /// Runs the loop until `stop` is ready, or the handle asks for the end; then tells the workers that run tasks of this
+    /// node to stop, and waits for a second at most until they have heard. Says what ends with it.
     ///
     /// # Errors
     /// When the network adapter or the API's server has panicked: without them a node would only seem to run.
-    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), Broken> {
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<Ending, Broken> {
         let handle = self.handle.clone();
         let mut stop = std::pin::pin!(async move {
             tokio::select! {
@@ -216,7 +220,8 @@ impl Node {
         });
         loop {
             match self.select(stop.as_mut()).await {
-                Step::Stop => return Ok(()),
+                // Apart: a node is large, and this future has room for one.
+                Step::Stop => return Ok(Box::pin(self.end()).await),
                 Step::Broken(broken) => return Err(broken),
                 Step::Input(input) => self.apply(input),
                 Step::Net(event) => self.on_net(event),
@@ -255,11 +260,15 @@ impl Node {
         }
     }
 
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
     /// Decides, and performs what was decided; what is answered at once is an input of its own.
     fn apply(&mut self, input: Input) {
         let mut next = Some(input);
         while let Some(input) = next {
-            let now = Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
+            let now = self.now();
             let draft = self.recorder.draft(now, &input);
             let effects = self.engine.handle(now, input);
             match draft {
@@ -278,6 +287,8 @@ impl Node {
     fn on_request(&mut self, request: Request) {
         // A caller that went away no longer needs its answer.
         match request {
+            // An engine that says nothing more needs no loop.
+            Request::Command(Command::Stop) => self.handle.stop(),
             Request::Command(command) => {
                 if let Command::Forget(peer) = &command {
                     self.ports.forget_peer(*peer);
@@ -289,8 +300,7 @@ impl Node {
                 drop(reply.send(standing));
             }
             Request::Why { job, index, reply } => {
-                let now = Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
-                drop(reply.send(self.engine.why(now, job, index)));
+                drop(reply.send(self.engine.why(self.now(), job, index)));
             }
         }
     }
@@ -302,8 +312,9 @@ impl Node {
                 self.notice(Notice::Listening(address));
             }
             NetEvent::Up { peer, boot, address } => {
+                let host = crate::hosts::host_of(&address, &self.handle.info().listening());
                 self.notice(Notice::PeerUp { peer, address });
-                self.apply(Input::PeerUp { peer, boot });
+                self.apply(Input::PeerUp { peer, boot, host });
             }
             NetEvent::Down { peer, reason, closed } => {
                 self.notice(Notice::PeerDown { peer, reason });

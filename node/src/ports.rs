@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -26,6 +27,8 @@ use crate::jobs::JobTable;
 const TASKS_MAX: usize = 1024;
 /// Fetches that wait; one beyond it finds no room, and is tried again later.
 const QUEUED_MAX: usize = 65_536;
+/// How long a node that ends waits for others to hear so.
+const DELIVER_MAX: Duration = Duration::from_secs(1);
 /// What a task brought that is kept by way of memory, and so in the store's cache, in bytes; the rest is copied.
 const WRITTEN_WHOLE_MAX: u64 = 1 << 20;
 
@@ -177,6 +180,13 @@ impl Ports {
     /// Forgets where a peer was that is gone.
     pub(crate) fn forget_peer(&self, peer: PeerId) {
         self.net.forget(peer);
+    }
+
+    /// Waits until these peers have received all that was said to them, but not for long.
+    pub(crate) async fn deliver(&self, peers: &[PeerId]) {
+        if tokio::time::timeout(DELIVER_MAX, self.net.deliver(peers)).await.is_err() {
+            tracing::warn!("not every node that worked for this one answered when it was told to stop");
+        }
     }
 
     /// How the slots are.

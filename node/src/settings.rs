@@ -27,8 +27,8 @@ pub use quantity::{parse_bytes, parse_duration, parse_whole};
 pub use text::{Place, multiaddr, parse_address, parse_own_address, parse_pair, socket_of};
 
 use layer::Layer;
-use weft_core::Owners;
 use weft_core::message::Class;
+use weft_core::{Owners, Recall};
 
 /// The port of a node that has a mesh key, or is open, and was given no `--listen`.
 pub const DEFAULT_PORT: u16 = 7117;
@@ -93,6 +93,8 @@ pub struct Settings {
     pub class_min: Class,
     /// Whose tasks it takes, beside its own.
     pub owners: Owners,
+    /// Whose word for known results its jobs take that do not say so themselves.
+    pub memo: Recall,
     /// Peers to dial, as multiaddrs: those given, and those that a ticket named.
     pub peers: Vec<String>,
     /// Whether anybody on the network may join. Never together with a mesh key.
@@ -122,6 +124,7 @@ impl std::fmt::Debug for Settings {
             .field("labels", &self.labels)
             .field("class_min", &self.class_min)
             .field("owners", &self.owners)
+            .field("memo", &self.memo)
             .field("peers", &self.peers)
             .field("open", &self.open)
             .field("mdns", &self.mdns)
@@ -222,6 +225,7 @@ impl Settings {
             labels: labels_of(layer.labels.unwrap_or_default())?,
             class_min: class_of(layer.class_min)?,
             owners: owners::owners_of(layer.accept, layer.refuse)?,
+            memo: owners::recall_of(layer.memo)?,
             peers,
             open,
             mdns: layer.mdns.unwrap_or(true),

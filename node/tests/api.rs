@@ -66,6 +66,7 @@ impl Bench {
             name: String::from("echo"),
             version: "0",
             data_dir: PathBuf::from(dir.path()),
+            memo: weft_core::Recall::Own,
             mesh: String::from("none"),
             listen: Mutex::default(),
             store_fault: weft_node::handle::StoreFault::default(),
@@ -162,7 +163,7 @@ async fn echo(
                 jobs.record(Event::JobEnded { job });
                 continue;
             }
-            Request::Command(Command::Drain(_) | Command::Forget(_)) => continue,
+            Request::Command(Command::Drain(_) | Command::Forget(_) | Command::Stop) => continue,
             Request::Standing(reply) => {
                 drop(reply.send(Standing { snapshot: snapshot(), pool: PoolStatus::default() }));
                 continue;
@@ -195,7 +196,7 @@ async fn echo(
 
 fn ended(job: JobId, index: u32, report: Report, worker: Option<PeerId>) -> Event {
     let attempts = u32::from(worker.is_some());
-    Event::TaskEnded { job, index, report, worker, attempts, memo: false, proof: None, verified: None }
+    Event::TaskEnded { job, index, report, worker, attempts, memo: None, proof: None, verified: None }
 }
 
 fn printed(job: JobId, index: u32) -> Event {

@@ -379,6 +379,50 @@ fn a_killed_owner_leaves_nobody_working_and_its_map_says_so() {
     mesh.workers[0].0.runs_on(&mesh.workers[1].1.id);
 }
 
+/// Tasks that may run for an hour, whose owner ends: its workers' slots are free for others.
+#[track_caller]
+fn workers_are_free_again(end: fn(&mut Proc)) -> Mesh {
+    let mut mesh = Mesh::start(2);
+    let lines = mesh.owner.0.path("lines");
+    std::fs::write(&lines, "1\n2\n3\n4\n5\n").unwrap();
+    let (spin, lines) = (module("spin"), lines.display().to_string());
+    let map = ["map", &spin, "--fn", "forever", "--each-line", &lines, "--timeout", "1h"];
+    let _map = mesh.owner.0.spawn(&map);
+    let busy = |mesh: &Mesh, tasks: u64| {
+        mesh.workers
+            .iter()
+            .all(|(host, _)| host.json(&["status", "--json"])["running"] == tasks)
+            .then_some(())
+    };
+    eventually(JOB, "both work", || busy(&mesh, 1));
+    end(&mut mesh.owner.1.process);
+    eventually(JOB, "both are free", || busy(&mesh, 0));
+    mesh.workers[0].0.runs_on(&mesh.workers[1].1.id);
+    mesh
+}
+
+const UNHEARD: &str = "its connection was closed, and nothing was heard";
+
+#[test]
+fn an_owner_that_is_stopped_tells_its_workers_and_says_what_ends_with_it() {
+    let _turn = turn();
+    let mesh = workers_are_free_again(|owner| owner.terminate());
+    assert!(
+        !mesh.workers.iter().any(|(_, node)| node.process.said(UNHEARD)),
+        "they were told, and did not wait"
+    );
+    mesh.owner.1.process.wait_for("1 job with 5 unfinished tasks ends with this node", MEET);
+}
+
+#[test]
+fn workers_leave_an_owner_that_was_killed_and_say_so() {
+    let _turn = turn();
+    let mesh = workers_are_free_again(Proc::kill9);
+    for (_, node) in &mesh.workers {
+        node.process.wait_for(UNHEARD, MEET);
+    }
+}
+
 #[test]
 fn a_node_that_is_told_to_stop_stops() {
     let _turn = turn();

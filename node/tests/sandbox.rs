@@ -195,7 +195,7 @@ fn what_took_long_is_told_to_everybody() {
     let mut anna = worker.loopback_node(&["--slots", "1", "--name", "anna"]);
     let bert = owner.loopback_node(&["--slots", "0", "--peer", &anna.address]);
     all_meet(&[(&worker, &anna), (&owner, &bert)], DEADLINE);
-    let run = ["run", &module("spin"), "--fn", "spin", "--json"];
+    let run = ["run", &module("spin"), "--fn", "spin", "--json", "--memo", "mesh"];
     let first: Value = serde_json::from_str(&worker.cli_with(&run, b"100000000").stdout).unwrap();
     eventually(DEADLINE, "the result is known to the other node", || {
         let status = owner.json(&["status", "--json"]);
@@ -204,8 +204,12 @@ fn what_took_long_is_told_to_everybody() {
     anna.process.kill9();
     let second: Value = serde_json::from_str(&owner.cli_with(&run, b"100000000").stdout).unwrap();
     assert_eq!((&second["output"], &second["memo"]), (&first["output"], &Value::from(true)));
-    assert_eq!(second["worker"], anna.id.as_str());
-    let map = owner.cli_with(&["map", &module("spin"), "--fn", "spin", "--each-line", "-"], b"100000000\n");
+    assert_eq!(
+        (&second["worker"], &second["recalled"]),
+        (&Value::from(anna.id.as_str()), &Value::from("mesh"))
+    );
+    let map = ["map", &module("spin"), "--fn", "spin", "--each-line", "-", "--memo", "mesh"];
+    let map = owner.cli_with(&map, b"100000000\n");
     assert!(map.stderr.contains("1 done, 0 failed, 1 from memory"), "{}", map.stderr);
 }
 

@@ -19,8 +19,8 @@ use std::time::Instant;
 use weft_core::message::{Ahead, Call, Capacity, Class, Delivery, Grant, Needs, Place};
 use weft_core::{
     BidId, BlobId, CallId, Command, Effect, Engine, Entry, Event, Fetched, Gossip, Input, JobId, LeaseId,
-    Limits, MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Profile, Program, Report, RunId,
-    Submission, Terms, Time, Usage,
+    Limits, MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Profile, Program, Recall, Report,
+    RunId, Submission, Terms, Time, Usage,
 };
 
 const ROUNDS: u64 = 5;
@@ -41,7 +41,7 @@ fn main() {
 
 fn batches() {
     println!("{:<44} {:>10} {:>14}", "a lone node, no-op tasks", "us a task", "inputs a second");
-    let plain = Terms { memo: false, ..Terms::default() };
+    let plain = Terms { memo: Recall::Off, ..Terms::default() };
     for tasks in [1_000, 100_000, 1_000_000] {
         batch(&format!("{tasks} tasks, 256 an input"), tasks, (0, 0), plain);
     }
@@ -147,6 +147,7 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     | Event::Printed { .. }
                     | Event::Differed { .. }
                     | Event::Refused { .. }
+                    | Event::OwnerGone { .. }
                     | Event::Fired { .. },
                 )
                 | Effect::Send { .. }

@@ -7,7 +7,7 @@ use crate::id::{BlobId, JobId, PeerId, RunId, TaskId};
 use crate::message::{Gossip, Message};
 use crate::receipt::Proof;
 use crate::refusal::Refusal;
-use crate::task::{Payload, Program, Report, Stream};
+use crate::task::{Payload, Program, Recalled, Report, Stream};
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -91,8 +91,8 @@ pub enum Event {
         worker: Option<PeerId>,
         /// How many attempts it took.
         attempts: u32,
-        /// Whether the result was known and nothing ran.
-        memo: bool,
+        /// Whose word it is, if the result was known and nothing ran.
+        memo: Option<Recalled>,
         /// The worker's signature, if the job asked for receipts and somebody ran the task.
         proof: Option<Proof>,
         /// Who agreed and who differed, if the job asked for the task to be computed on several nodes.
@@ -150,6 +150,17 @@ pub enum Event {
         job: JobId,
         /// Why.
         reason: Refusal,
+    },
+    /// As a worker: an owner is gone, and what it had awarded is stopped here.
+    OwnerGone {
+        /// Who.
+        owner: PeerId,
+        /// How many of its tasks were held.
+        tasks: u32,
+        /// Whether its connection was closed; otherwise it fell silent.
+        closed: bool,
+        /// For how long nothing was heard of it, in milliseconds.
+        unheard_ms: u64,
     },
     /// All that a job comes after has ended, and its tasks may begin; told once, before anything of them. Never told
     /// of a job without parents.

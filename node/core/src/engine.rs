@@ -3,6 +3,7 @@
 //! It decides nothing itself but what this node tells everybody about itself.
 
 mod cells;
+mod stop;
 mod tell;
 
 use alloc::collections::VecDeque;
@@ -55,6 +56,8 @@ pub struct Engine {
     looked_at: Time,
     effects: Vec<Effect>,
     loopback: VecDeque<Message>,
+    /// Its user ended it: it says and does nothing more.
+    stopped: bool,
 }
 
 impl Engine {
@@ -80,6 +83,7 @@ impl Engine {
             looked_at: Time::ZERO,
             effects: Vec::new(),
             loopback: VecDeque::new(),
+            stopped: false,
         }
     }
 
@@ -88,6 +92,13 @@ impl Engine {
     #[must_use = "effects are the only way the engine acts on the world"]
     pub fn handle(&mut self, now: Time, input: Input) -> vec::Drain<'_, Effect> {
         self.now = self.now.max(now);
+        if self.stopped {
+            return self.effects.drain(..);
+        }
+        if matches!(input, Input::Command(Command::Stop)) {
+            self.stop();
+            return self.effects.drain(..);
+        }
         self.owner.on_woken(self.now, &self.mesh);
         let time_alone = matches!(input, Input::Wake);
         self.dispatch(input);
@@ -103,9 +114,12 @@ impl Engine {
     /// When the engine wants to be handed [`Input::Wake`] at the latest, and why.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<(Time, &'static str)> {
+        if self.stopped {
+            return None;
+        }
         let mut next = Soonest::default();
         next.or(self.owner.next_wakeup());
-        next.or(self.worker.next_wakeup());
+        next.or(self.worker.next_wakeup(&self.mesh));
         next.or(self.exchange.next_wakeup());
         next.at(self.members.any_connected().then(|| self.announce_at()), "capacity is told");
         next.get()
@@ -116,9 +130,9 @@ impl Engine {
         match input {
             Input::Command(Command::Forget(peer)) => members.forget(peer),
             Input::Command(command) => on_command(&mut ctx, owner, worker, command),
-            Input::PeerUp { peer, boot } => {
+            Input::PeerUp { peer, boot, host } => {
                 let arrival =
-                    if peer == ctx.me { Arrival::Ignored } else { members.on_up(peer, boot, ctx.now) };
+                    if peer == ctx.me { Arrival::Ignored } else { members.on_up(peer, boot, host, ctx.now) };
                 match arrival {
                     Arrival::Ignored => return,
                     Arrival::Restarted => {
@@ -140,17 +154,19 @@ impl Engine {
                 if !closed {
                     owner.on_silent(&ctx, members, peer);
                 }
-                worker.on_peer_down(&mut ctx, members, peer);
+                worker.on_peer_down(&mut ctx, members, peer, closed);
                 self.exchange.on_peer_down(peer);
             }
             Input::Rtt { peer, rtt_us } => members.on_rtt(peer, rtt_us),
             Input::Received { from, message } => {
-                if from != self.me {
+                if from != ctx.me {
+                    worker.on_heard(ctx.now, from);
                     self.receive(from, message);
                 }
             }
             Input::Heard { origin, gossip } => {
                 if origin != ctx.me {
+                    worker.on_heard(ctx.now, origin);
                     on_gossip(&mut ctx, owner, worker, members, origin, gossip);
                 }
             }
@@ -335,6 +351,8 @@ fn on_command(ctx: &mut Ctx<'_>, owner: &mut Owner, worker: &mut Worker, command
         Command::Cancel { job } => owner.on_cancel(ctx, job),
         Command::Drain(draining) => worker.on_drain(draining),
         Command::Forget(_) => debug_assert!(false, "the membership is told"),
+        // The engine does nothing more, and looked at that first.
+        Command::Stop => {}
     }
 }
 
@@ -368,9 +386,13 @@ fn on_gossip(
         Gossip::Renew { owner: to, leases } => {
             if to == ctx.me {
                 owner.on_renew(ctx, origin, &leases);
+                if members.cells().on() {
+                    // Who can't be spoken to hears that way that its owner lives; elsewhere capacity tells it.
+                    ctx.emit(Effect::Publish(Gossip::Ack { worker: origin, leases: Vec::new() }));
+                }
             }
         }
-        Gossip::Known(all) => memo::on_known(ctx, origin, all),
+        Gossip::Known(all) => memo::on_known(ctx, members, worker.owners(), origin, all),
         Gossip::Exchange { slots } => members.on_claim(origin, slots, ctx.now, ctx.mesh),
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::host::Host;
 use crate::id::{BlobId, JobId, PeerId, RunId};
 use crate::message::{Class, Gossip, Message, Needs};
 use crate::policy::Policy;
@@ -20,6 +21,8 @@ pub enum Input {
         peer: PeerId,
         /// Its boot nonce: another one than before says that it forgot everything.
         boot: u64,
+        /// On which machine it is, by the address of its connection.
+        host: Host,
     },
     /// A peer can't be spoken to any more.
     PeerDown {
@@ -133,6 +136,8 @@ pub enum Command {
     Drain(bool),
     /// Forget a peer that is not connected. It is known again when it comes back.
     Forget(PeerId),
+    /// End: workers are told to stop what they run for this node, and the engine says and does nothing more.
+    Stop,
 }
 
 /// A new job.

@@ -25,6 +25,7 @@ mod ctx;
 pub mod effect;
 pub mod engine;
 mod exchange;
+mod host;
 pub mod id;
 pub mod input;
 pub mod log;
@@ -50,6 +51,7 @@ pub use cells::{cell_of, cells_for};
 pub use config::{MeshConfig, NodeConfig};
 pub use effect::{Effect, Event, Verified, Work};
 pub use engine::{CellsAudit, Engine};
+pub use host::Host;
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Fetched, Input, Join, Submission};
 pub use message::{Gossip, Known, Message};
@@ -58,7 +60,7 @@ pub use receipt::{Proof, Receipt};
 pub use referral::{CellWord, Introduction, Scope, Seek};
 pub use refusal::{AFTER_MAX, Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
 pub use task::{
-    Entry, Expiry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Report, Stream, TaskKey,
-    Terms, Trap, Usage,
+    Entry, Expiry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Recall, Recalled, Report,
+    Stream, TaskKey, Terms, Trap, Usage,
 };
 pub use time::Time;

@@ -272,7 +272,7 @@ mod tests {
 
     fn inputs() -> Vec<(Time, Input)> {
         vec![
-            (Time(5), Input::PeerUp { peer: PeerId([2; 32]), boot: 3 }),
+            (Time(5), Input::PeerUp { peer: PeerId([2; 32]), boot: 3, host: crate::Host::At([4; 16]) }),
             (Time(9), Input::Command(Command::Cancel { job: JobId(4) })),
             (Time(400_000), Input::Wake),
         ]

@@ -1,10 +1,11 @@
 //! Who is here and what they told about themselves. Soft state: it says whom to ask, never who got what.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::cells::Cells;
 use crate::config::MeshConfig;
 use crate::ctx::Ctx;
+use crate::host::{self, Host, Voice};
 use crate::id::PeerId;
 use crate::input::Submission;
 use crate::message::{Capacity, Needs, Reason};
@@ -23,6 +24,10 @@ const LABELS_MAX: usize = 32;
 pub(crate) struct Peer {
     pub(crate) connected: bool,
     pub(crate) boot: u64,
+    /// Where it was when it came last.
+    pub(crate) host: Host,
+    /// When it came first; `None` if it was only heard of.
+    pub(crate) since: Option<Time>,
     pub(crate) rtt_us: u32,
     pub(crate) capacity: Capacity,
     /// When the capacity came; `None` before the first.
@@ -46,18 +51,21 @@ pub(crate) enum Arrival {
 /// All peers.
 #[derive(Debug)]
 pub(crate) struct Membership {
+    me: PeerId,
     peers: BTreeMap<PeerId, Peer>,
     /// How many of them are connected.
     connected: usize,
+    /// How many of these are not on this machine.
+    elsewhere: usize,
     cells: Cells,
 }
 
 impl Membership {
     pub(crate) fn new(me: PeerId, mesh: &MeshConfig) -> Self {
-        Self { peers: BTreeMap::new(), connected: 0, cells: Cells::new(me, mesh) }
+        Self { me, peers: BTreeMap::new(), connected: 0, elsewhere: 0, cells: Cells::new(me, mesh) }
     }
 
-    pub(crate) fn on_up(&mut self, peer: PeerId, boot: u64, now: Time) -> Arrival {
+    pub(crate) fn on_up(&mut self, peer: PeerId, boot: u64, host: Host, now: Time) -> Arrival {
         if !self.make_room(peer) {
             return Arrival::Ignored;
         }
@@ -68,6 +76,10 @@ impl Membership {
         }
         let news = !core::mem::replace(&mut entry.connected, true);
         self.connected += usize::from(news);
+        let before = core::mem::replace(&mut entry.host, host);
+        self.elsewhere += usize::from(host != Host::Here);
+        self.elsewhere -= usize::from(!news && before != Host::Here);
+        entry.since.get_or_insert(now);
         entry.boot = boot;
         entry.changed_at = now;
         if news && self.cells.on_connected(peer, true) {
@@ -80,6 +92,7 @@ impl Membership {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let news = core::mem::replace(&mut entry.connected, false);
         self.connected -= usize::from(news);
+        self.elsewhere -= usize::from(news && entry.host != Host::Here);
         entry.changed_at = now;
         if news && self.cells.on_connected(peer, false) {
             self.fill_cells();
@@ -185,8 +198,46 @@ impl Membership {
         told.is_none_or(|entry| needs.labels.iter().all(|wanted| entry.capacity.labels.contains(wanted)))
     }
 
+    /// Whether it is or once was connected, and so was admitted.
+    pub(crate) fn has_met(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|entry| entry.since.is_some())
+    }
+
     pub(crate) fn is_connected(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|entry| entry.connected)
+    }
+
+    /// Whose vote an answer of that node is.
+    pub(crate) fn voice(&self, peer: PeerId) -> Voice {
+        if self.elsewhere == 0 && self.connected > 0 {
+            return Voice::Node(peer);
+        }
+        let host =
+            if peer == self.me { Some(Host::Here) } else { self.peers.get(&peer).map(|entry| entry.host) };
+        Voice::Host(host.unwrap_or_default())
+    }
+
+    /// How many votes those that are connected have together, as far as they may have slots, and this node, if it has.
+    pub(crate) fn voices(&self, own_slots: u32) -> usize {
+        let runs = |entry: &Peer| entry.told_at.is_none() || entry.capacity.slots > 0;
+        let others = self.connected().filter(|(_, entry)| runs(entry)).map(|(peer, _)| peer);
+        let all = others.chain((own_slots > 0).then_some(self.me));
+        all.map(|peer| self.voice(peer)).collect::<BTreeSet<Voice>>().len()
+    }
+
+    /// For how long a node has been known; itself it knows longest.
+    pub(crate) fn seniority(&self, peer: PeerId, now: Time) -> u32 {
+        if peer == self.me {
+            return u32::MAX;
+        }
+        let since = self.peers.get(&peer).and_then(|entry| entry.since);
+        since.map_or(0, |since| host::seniority(now.since_us(since)))
+    }
+
+    /// That of the connected node that has been known longest.
+    pub(crate) fn seniority_max(&self, now: Time) -> u32 {
+        let since = self.connected().filter_map(|(_, entry)| entry.since).min();
+        since.map_or(0, |since| host::seniority(now.since_us(since)))
     }
 
     pub(crate) fn any_connected(&self) -> bool {

@@ -4,6 +4,10 @@
 //!
 //! Two answers to one task can't both be right. What was computed here stands against any word of others; between two
 //! of others nobody here can tell which is right: neither is served again.
+//!
+//! A remembered result is somebody's word, and says whose. What was told to everybody is kept apart: only a job that asks
+//! for it rests on it, and it is heard only of members that this node met, whose tasks it takes, and who were not caught
+//! lying. Whoever was (most of several contradict it, or what was computed here does) is forgotten with all it said.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,9 +17,11 @@ use crate::codec::encoded_len;
 use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{PeerId, TaskId};
+use crate::membership::Membership;
 use crate::message::{GOSSIP_BYTES_MAX, Gossip, Known};
+use crate::policy::Owners;
 use crate::snapshot::Counters;
-use crate::task::{Outcome, Payload, Report};
+use crate::task::{Outcome, Payload, Recall, Recalled, Report};
 use crate::time::Time;
 
 /// Results remembered. Beyond it one is forgotten: what others told of before what this node saw itself, then the
@@ -29,6 +35,8 @@ const WORTH_US: u64 = 1000;
 /// Running time from which a result is told to everybody, in microseconds: to call, award and bring home a task that
 /// somebody else knows costs up to some ten milliseconds, and so does a fetch of its bytes.
 const TELL_US: u64 = 50_000;
+/// Nodes that were caught lying and are kept in mind; beyond it the oldest is heard again.
+const LIARS_MAX: usize = 4096;
 /// Tasks with two answers that are kept in mind; beyond it the oldest may be served again.
 const DISPUTED_MAX: usize = 4096;
 /// Results told to everybody within one second; the rest is not told at all.
@@ -52,6 +60,8 @@ pub(crate) struct Memo {
     inline_bytes: u64,
     disputed: BTreeSet<TaskId>,
     disputes: VecDeque<TaskId>,
+    liars: BTreeSet<PeerId>,
+    liars_in_order: VecDeque<PeerId>,
     fresh: Vec<Known>,
     told_since: Time,
     told: u32,
@@ -95,14 +105,63 @@ impl Memo {
         self.known.len()
     }
 
-    /// The result of a task and who computed it, if known.
-    pub(crate) fn recall(&mut self, task: TaskId) -> Option<(Report, PeerId)> {
-        let entry = self.known.get_mut(&task)?;
+    /// The result of a task for its owner, who computed it and whose word that is, if known by the word of somebody whom
+    /// its job believes.
+    pub(crate) fn recall(&mut self, task: TaskId, wanted: Recall) -> Option<(Report, PeerId, Recalled)> {
+        let believed = |seen: Seen| match wanted {
+            Recall::Off => false,
+            Recall::Own => seen != Seen::Told,
+            Recall::Mesh => true,
+        };
+        let entry = self.known.get(&task).filter(|entry| believed(entry.seen))?;
+        let (report, worker, seen) = (Report::clone(&entry.report), entry.worker, entry.seen);
+        self.use_again(task);
+        let word = match seen {
+            Seen::Told => Recalled::Told,
+            Seen::Home => Recalled::Home,
+            Seen::Here => Recalled::Here,
+        };
+        Some((report, worker, word))
+    }
+
+    /// The result of a task for another owner: a worker answers with what it computed itself, and with nothing else, so
+    /// that no lie is handed on.
+    pub(crate) fn recall_own(&mut self, task: TaskId) -> Option<Report> {
+        let entry = self.known.get(&task).filter(|entry| entry.seen == Seen::Here)?;
+        let report = Report::clone(&entry.report);
+        self.use_again(task);
+        Some(report)
+    }
+
+    fn use_again(&mut self, task: TaskId) {
+        let Some(entry) = self.known.get_mut(&task) else { return };
         self.order.remove(&entry.place(task));
         self.uses += 1;
         entry.used = self.uses;
         self.order.insert(entry.place(task));
-        Some((Report::clone(&entry.report), entry.worker))
+    }
+
+    /// Whether a task's remembered result still is that node's word.
+    pub(crate) fn is_word_of(&self, task: TaskId, worker: PeerId) -> bool {
+        self.known.get(&task).is_some_and(|entry| entry.worker == worker)
+    }
+
+    /// A node was caught lying: what it said is forgotten, and nothing more is heard of it.
+    pub(crate) fn distrust(&mut self, liar: PeerId) {
+        if !self.liars.insert(liar) {
+            return;
+        }
+        self.liars_in_order.push_back(liar);
+        if self.liars_in_order.len() > LIARS_MAX
+            && let Some(oldest) = self.liars_in_order.pop_front()
+        {
+            self.liars.remove(&oldest);
+        }
+        let told = self.known.iter().filter(|(_, entry)| entry.worker == liar && entry.seen != Seen::Here);
+        let told: Vec<TaskId> = told.map(|(task, _)| *task).collect();
+        for task in told {
+            self.forget(task);
+        }
     }
 
     /// Remembers a result that is worth it. True when it is news.
@@ -113,13 +172,21 @@ impl Memo {
         report: &Report,
         (worker, seen): (PeerId, Seen),
     ) -> bool {
-        if !is_worth_it(report) || self.disputed.contains(&task) {
+        let liar = seen != Seen::Here && self.liars.contains(&worker);
+        if liar || !is_worth_it(report) || self.disputed.contains(&task) {
             return false;
         }
-        let before = self.known.get(&task).map(|before| (before.seen, agree(&before.report, report)));
+        let before = self.known.get(&task);
+        let before = before.map(|before| (before.seen, before.worker, agree(&before.report, report)));
         let news = before.is_none();
-        if let Some((before, agrees)) = before {
+        if let Some((before, other, agrees)) = before {
             counters.disagreed += u64::from(!agrees);
+            // What was computed here proves who lied, or has a broken machine.
+            match (before, seen) {
+                (Seen::Here, Seen::Told | Seen::Home) if !agrees => self.distrust(worker),
+                (Seen::Told | Seen::Home, Seen::Here) if !agrees => self.distrust(other),
+                _ => {}
+            }
             if before > seen && (agrees || before == Seen::Here) {
                 return false;
             }
@@ -176,8 +243,18 @@ impl Memo {
     }
 }
 
-/// Takes what another node says that it computed.
-pub(crate) fn on_known(ctx: &mut Ctx<'_>, origin: PeerId, all: Vec<Known>) {
+/// Takes what another node says that it computed, if it is a member that this node met and does not refuse.
+pub(crate) fn on_known(
+    ctx: &mut Ctx<'_>,
+    members: &Membership,
+    owners: &Owners,
+    origin: PeerId,
+    all: Vec<Known>,
+) {
+    if !members.has_met(origin) || !owners.takes(origin) || ctx.memo.liars.contains(&origin) {
+        ctx.counters.dropped += 1;
+        return;
+    }
     for (place, known) in all.into_iter().enumerate() {
         let Known { task, report, worker } = known;
         if place >= HEARD_MAX || worker != origin || !report.is_sound() || !is_worth_it(&report) {
@@ -272,9 +349,9 @@ mod tests {
         for report in [failed, quick] {
             assert!(!memo.remember(&mut counters, task(1), &report, (ME, Seen::Here)));
         }
-        assert!(memo.recall(task(1)).is_none());
+        assert!(memo.recall(task(1), Recall::Mesh).is_none());
         assert!(memo.remember(&mut counters, task(1), &result(b"x"), (ME, Seen::Here)));
-        assert_eq!(memo.recall(task(1)), Some((result(b"x"), ME)));
+        assert_eq!(memo.recall(task(1), Recall::Own), Some((result(b"x"), ME, Recalled::Here)));
     }
 
     #[test]
@@ -283,7 +360,7 @@ mod tests {
         memo.remember(&mut counters, task(1), &result(b"x"), (THIRD, Seen::Home));
         memo.remember(&mut counters, task(1), &result(b"y"), (OTHER, Seen::Told));
         memo.remember(&mut counters, task(1), &result(b"x"), (THIRD, Seen::Home));
-        assert!(memo.recall(task(1)).is_none());
+        assert!(memo.recall(task(1), Recall::Mesh).is_none());
         assert_eq!((memo.len(), memo.inline_bytes, counters.disagreed), (0, 0, 1));
     }
 
@@ -294,12 +371,13 @@ mod tests {
         for (report, from) in [(result(b"x"), (ME, Seen::Here)), (told, (OTHER, Seen::Told))] {
             memo.remember(&mut counters, task(1), &report, from);
         }
-        assert_eq!(memo.recall(task(1)), Some((result(b"x"), ME)), "nor is it said to be somebody else's");
+        let own = Some((result(b"x"), ME, Recalled::Here));
+        assert_eq!(memo.recall(task(1), Recall::Own), own, "nor is it said to be somebody else's");
         for from in [(OTHER, Seen::Told), (OTHER, Seen::Home)] {
             assert!(!memo.remember(&mut counters, task(1), &result(b"y"), from));
         }
-        assert_eq!(memo.recall(task(1)), Some((result(b"x"), ME)));
-        assert_eq!((memo.len(), counters.disagreed), (1, 2));
+        assert_eq!(memo.recall(task(1), Recall::Own), Some((result(b"x"), ME, Recalled::Here)));
+        assert_eq!((memo.len(), counters.disagreed), (1, 1), "after the first one it is not heard any more");
     }
 
     #[test]
@@ -307,8 +385,43 @@ mod tests {
         let (mut memo, mut counters) = (Memo::default(), Counters::default());
         memo.remember(&mut counters, task(1), &result(b"y"), (OTHER, Seen::Told));
         memo.remember(&mut counters, task(1), &result(b"x"), (ME, Seen::Here));
-        assert_eq!(memo.recall(task(1)), Some((result(b"x"), ME)));
+        assert_eq!(memo.recall(task(1), Recall::Own), Some((result(b"x"), ME, Recalled::Here)));
         assert_eq!((memo.len(), memo.inline_bytes, counters.disagreed), (1, 1, 1));
+    }
+
+    #[test]
+    fn what_was_told_is_for_who_asks_for_it_and_no_worker_hands_it_on() {
+        // how it became known -> who is answered: a job of this node by default, one that asks the mesh, other owners
+        let table = [
+            (ME, Seen::Here, Some(Recalled::Here), Some(Recalled::Here), true),
+            (OTHER, Seen::Home, Some(Recalled::Home), Some(Recalled::Home), false),
+            (OTHER, Seen::Told, None, Some(Recalled::Told), false),
+        ];
+        for (worker, seen, own, mesh, others) in table {
+            let (mut memo, mut counters) = (Memo::default(), Counters::default());
+            memo.remember(&mut counters, task(1), &result(b"x"), (worker, seen));
+            for (wanted, word) in [(Recall::Off, None), (Recall::Own, own), (Recall::Mesh, mesh)] {
+                let said = memo.recall(task(1), wanted).map(|(_, of, word)| (of, word));
+                assert_eq!(said, word.map(|word| (worker, word)), "{seen:?} for {wanted:?}");
+            }
+            assert_eq!(memo.recall_own(task(1)).is_some(), others, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_liar_is_forgotten_with_all_it_said_and_not_heard_again() {
+        let (mut memo, mut counters) = (Memo::default(), Counters::default());
+        for (number, from) in [(1, (OTHER, Seen::Told)), (2, (OTHER, Seen::Home)), (3, (THIRD, Seen::Told))] {
+            memo.remember(&mut counters, task(number), &result(b"x"), from);
+        }
+        // One of its answers is computed here, and is another.
+        memo.remember(&mut counters, task(1), &result(b"y"), (ME, Seen::Here));
+        let known = |memo: &mut Memo, number| memo.recall(task(number), Recall::Mesh).map(|(_, of, _)| of);
+        assert_eq!([1, 2, 3].map(|number| known(&mut memo, number)), [Some(ME), None, Some(THIRD)]);
+        for seen in [Seen::Told, Seen::Home] {
+            assert!(!memo.remember(&mut counters, task(4), &result(b"z"), (OTHER, seen)));
+        }
+        assert_eq!((known(&mut memo, 4), memo.len(), memo.inline_bytes), (None, 2, 2));
     }
 
     #[test]
@@ -319,9 +432,9 @@ mod tests {
             memo.remember(&mut counters, task(number), &result(b"heard"), (OTHER, Seen::Told));
         }
         assert_eq!(memo.len(), KNOWN_MAX);
-        assert!(memo.recall(task(0)).is_some());
-        assert!(memo.recall(task(1)).is_none(), "the oldest of what was heard went first");
-        assert!(memo.recall(task(2 * KNOWN_MAX as u64)).is_some());
+        assert!(memo.recall(task(0), Recall::Own).is_some());
+        assert!(memo.recall(task(1), Recall::Mesh).is_none(), "the oldest of what was heard went first");
+        assert!(memo.recall(task(2 * KNOWN_MAX as u64), Recall::Mesh).is_some());
     }
 
     #[test]
@@ -330,9 +443,9 @@ mod tests {
         let big = alloc::vec![7; 16 * 1024];
         for number in 0..1500 {
             memo.remember(&mut counters, task(number), &result(&big), (ME, Seen::Here));
-            memo.recall(task(0));
+            memo.recall(task(0), Recall::Own);
         }
         assert_eq!(memo.len() as u64, INLINE_MAX / big.len() as u64);
-        assert!(memo.inline_bytes <= INLINE_MAX && memo.recall(task(0)).is_some());
+        assert!(memo.inline_bytes <= INLINE_MAX && memo.recall(task(0), Recall::Own).is_some());
     }
 }

@@ -146,8 +146,10 @@ pub enum Note {
         answered: u32,
         /// How many hold it now.
         held: u32,
-        /// How many more nodes it waits for, none of which may have computed it already.
+        /// How many more nodes it waits for, none of which may be on a machine that has computed it already.
         wanted: u32,
+        /// Machines with slots, by their addresses, that can be spoken to, this one included: each has one vote.
+        machines: u32,
     },
     /// It takes long, and somebody else is sought for a copy of it.
     CopySought,
@@ -172,10 +174,17 @@ pub enum Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Verifying { nodes, answered, held, wanted } => {
+            Self::Verifying { nodes, answered, held, wanted, machines } => {
                 write!(f, "computed on {nodes} nodes: {answered} answered, {held} hold it")?;
                 if *wanted > 0 {
-                    write!(f, ", waits for {wanted} more that did not compute it yet")?;
+                    write!(f, ", waits for {wanted} more on machines that did not compute it yet")?;
+                }
+                if machines < nodes {
+                    let plural = if *machines == 1 { "" } else { "es" };
+                    write!(
+                        f,
+                        "; nodes of one host address have one vote, and {machines} address{plural} can be asked"
+                    )?;
                 }
                 Ok(())
             }
@@ -373,6 +382,8 @@ pub struct Counters {
     pub lies: u64,
     /// Leases that ran out and were held, because this node suspected itself.
     pub held_back: u64,
+    /// Tasks of owners that were gone, stopped as a worker.
+    pub abandoned: u64,
     /// Seeks sent to exchanges as an owner.
     pub sought: u64,
     /// Bids stood at an exchange as a worker.

@@ -127,8 +127,8 @@ pub struct Program {
 /// What a job wants beyond its results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct Terms {
-    /// Whether a pure task whose result is known already may be answered with it.
-    pub memo: bool,
+    /// Whose word for a pure task's result is taken instead of running it.
+    pub memo: Recall,
     /// Whether workers sign what they report.
     pub receipts: bool,
     /// Whether a task's output is passed on while it runs.
@@ -136,10 +136,36 @@ pub struct Terms {
 }
 
 impl Default for Terms {
-    /// Known results are taken; nothing is signed; output comes when the task has ended.
+    /// Results that this node may rest on are taken; nothing is signed; output comes when the task has ended.
     fn default() -> Self {
-        Self { memo: true, receipts: false, stream: false }
+        Self { memo: Recall::Own, receipts: false, stream: false }
     }
+}
+
+/// Whose word for the result of a pure task is taken, so that it need not run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Recall {
+    /// Nobody's: the task runs.
+    Off,
+    /// What this node computed itself, what came home to it for a task that it awarded, and what the worker that it
+    /// awards the task to computed itself.
+    #[default]
+    Own,
+    /// Also what any member told everybody that it computed, unless it is refused here or was caught lying.
+    Mesh,
+}
+
+/// Whose word the result of a task rests on for which nothing ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Recalled {
+    /// This node computed it.
+    Here,
+    /// A worker brought it home for an earlier task of this node.
+    Home,
+    /// The worker that was awarded the task says that it had computed it before.
+    Worker,
+    /// A member told everybody that it computed it; nobody here asked it to.
+    Told,
 }
 
 /// One of a task's two output streams.

@@ -65,7 +65,7 @@ impl Alone {
     }
 
     fn up(&mut self, peer: PeerId) {
-        self.input(Input::PeerUp { peer, boot: 9 });
+        self.input(Input::PeerUp { peer, boot: 9, host: Host::Unknown });
     }
 
     fn claims(&mut self, origin: PeerId) {

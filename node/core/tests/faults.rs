@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weft_core::message::{Bid, Class, Delivery, Needs};
 use weft_core::*;
-use wire::{JOB, Mesh, id};
+use wire::{JOB, Mesh, host, id};
 
 fn blob(n: u8) -> Payload {
     Payload::Blob { id: BlobId([n; 32]), bytes: 100_000 }
@@ -157,8 +157,8 @@ fn a_cancel_lost_in_a_cut_is_said_again_after_it() {
     mesh.advance_ms(1000);
     mesh.links.insert((0, 1), true);
     mesh.links.insert((1, 0), true);
-    mesh.input(0, Input::PeerUp { peer: id(1), boot: 2 });
-    mesh.input(1, Input::PeerUp { peer: id(0), boot: 1 });
+    mesh.input(0, Input::PeerUp { peer: id(1), boot: 2, host: host(1) });
+    mesh.input(1, Input::PeerUp { peer: id(0), boot: 1, host: host(0) });
     for _ in 0..30 {
         mesh.advance_ms(1000);
     }

@@ -24,8 +24,14 @@ fn result(mesh: &Mesh, output: &[u8]) -> Report {
     Report { output: Payload::inline(output), ..mesh.report() }
 }
 
-/// What the last end said: whether nothing ran, who computed it, how many attempts it took.
-fn means(mesh: &Mesh, node: usize) -> (bool, Option<PeerId>, u32) {
+/// The same, for a job that believes what members told everybody.
+fn again_from_the_mesh(what: &mut Submission) {
+    again(what);
+    what.terms.memo = Recall::Mesh;
+}
+
+/// What the last end said: whose word it is if nothing ran, who computed it, how many attempts it took.
+fn means(mesh: &Mesh, node: usize) -> (Option<Recalled>, Option<PeerId>, u32) {
     let Event::TaskEnded { memo, worker, attempts, .. } = mesh.last_end(node) else { panic!("a task ended") };
     (*memo, *worker, *attempts)
 }
@@ -45,7 +51,7 @@ fn computed(slots: &[u32], report: impl FnOnce(&Mesh) -> Report) -> Mesh {
 fn a_task_whose_result_came_home_before_ends_at_once() {
     let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
     mesh.submit_with(0, 1, again);
-    assert_eq!(means(&mesh, 0), (true, Some(id(1)), 0));
+    assert_eq!(means(&mesh, 0), (Some(Recalled::Home), Some(id(1)), 0));
     let Event::TaskEnded { report, .. } = mesh.last_end(0) else { panic!("a task ended") };
     assert_eq!(report.output, Payload::inline(b"answer"));
     assert!(mesh.events[0].contains(&Event::JobEnded { job: AGAIN }));
@@ -70,11 +76,82 @@ fn more_tasks_of_an_open_job_are_looked_up_too() {
 }
 
 #[test]
-fn a_node_that_was_told_answers_a_task_that_it_never_saw() {
+fn a_node_that_was_told_rests_on_that_only_where_its_job_asks_for_it() {
     let mut mesh = computed(&[0, 1, 0], |mesh| result(mesh, b"answer"));
     assert_eq!(mesh.engines[1].snapshot().counters.told, 1);
-    mesh.submit_with(2, 1, again);
-    assert_eq!(means(&mesh, 2), (true, Some(id(1)), 0));
+    mesh.submit_with(2, 1, again_from_the_mesh);
+    assert_eq!(means(&mesh, 2), (Some(Recalled::Told), Some(id(1)), 0));
+    // By default the worker is asked, which knows its own.
+    mesh.submit_with(2, 1, |what| {
+        again(what);
+        what.job = JobId(3);
+    });
+    assert_eq!(means(&mesh, 2), (Some(Recalled::Worker), Some(id(1)), 1));
+}
+
+#[test]
+fn nobodys_word_gets_better_by_being_taken() {
+    let mut mesh = computed(&[0, 1, 0], |mesh| result(mesh, b"answer"));
+    mesh.submit_with(2, 1, again_from_the_mesh);
+    // The worker is gone, and with it its own memory of the task.
+    mesh.input(2, Input::PeerDown { peer: id(1), closed: true });
+    mesh.submit_with(2, 1, |what| {
+        again(what);
+        what.job = JobId(3);
+    });
+    assert_eq!(mesh.ended(2), 1, "what was told is no more than that, though a job took it");
+}
+
+#[test]
+fn a_worker_answers_with_nothing_that_others_brought_or_told() {
+    // Node 1 awarded the task to node 0 and had it home; node 2 was told.
+    let mut mesh = Mesh::of(&[1, 0, 1]);
+    mesh.submit_with(1, 1, |what| {
+        same_input(what);
+        what.needs.labels = vec![("node".into(), id(0).to_string())];
+    });
+    let (run, report) = (mesh.slots[0][0], result(&mesh, b"answer"));
+    mesh.end(0, run, report);
+    mesh.submit_with(1, 1, |what| {
+        again_from_the_mesh(what);
+        what.needs.labels = vec![("node".into(), id(2).to_string())];
+        what.terms.memo = Recall::Off;
+    });
+    assert_eq!(mesh.running()[2], 1);
+    let lease = LeaseId { job: AGAIN, index: 0, attempt: 1 };
+    let delivery = Delivery { lease, report: result(&mesh, b"answer"), memo: Some(id(0)), proof: None };
+    mesh.say(2, 1, Message::Outcome(vec![delivery]));
+    assert_eq!(mesh.engines[1].snapshot().counters.lost, 1, "its word is its own only");
+}
+
+#[test]
+fn nobody_is_told_anything_by_strangers_and_by_whom_it_refuses() {
+    let mut mesh = Mesh::of(&[1, 0, 0]);
+    mesh.submit_with(0, 1, same_input);
+    let task = mesh.works[&(0, RunId(0))].task;
+    let report = result(&mesh, b"forged");
+    let stranger = PeerId([77; 32]);
+    let known = |worker| Gossip::Known(vec![Known { task, report: report.clone(), worker }]);
+    mesh.input(1, Input::Heard { origin: stranger, gossip: known(stranger) });
+    assert_eq!(mesh.engines[1].snapshot().known, 0, "it never was here");
+    mesh.input(1, Input::Heard { origin: id(2), gossip: known(id(2)) });
+    assert_eq!(mesh.engines[1].snapshot().known, 1);
+    let node = NodeConfig {
+        name: "picky".into(),
+        slots: 0,
+        memory_bytes: 1 << 30,
+        module_bytes: u64::MAX,
+        labels: Vec::new(),
+        class_min: message::Class::Scavenger,
+        boot: 1,
+        owners: Owners::AllBut(vec![id(2)]),
+    };
+    let mut picky = Engine::new(id(9), MeshConfig::DEFAULT, node, [9; 32]);
+    for (peer, knows) in [(2, 0), (1, 1)] {
+        drop(picky.handle(Time(1), Input::PeerUp { peer: id(peer), boot: 1, host: Host::Unknown }));
+        drop(picky.handle(Time(1), Input::Heard { origin: id(peer), gossip: known(id(peer)) }));
+        assert_eq!(picky.snapshot().known, knows, "node {peer}");
+    }
 }
 
 #[test]
@@ -82,7 +159,7 @@ fn a_worker_answers_for_an_owner_that_was_not_told() {
     let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
     mesh.join(0, Vec::new()); // after the gossip
     mesh.submit_with(2, 1, again);
-    assert_eq!(means(&mesh, 2), (true, Some(id(1)), 1));
+    assert_eq!(means(&mesh, 2), (Some(Recalled::Worker), Some(id(1)), 1));
     let counters = mesh.engines[1].snapshot().counters;
     assert_eq!((counters.executed, counters.answered), (1, 1));
     mesh.assert_quiet();
@@ -93,7 +170,7 @@ fn who_wants_it_run_gets_it_run() {
     let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
     mesh.submit_with(0, 1, |what| {
         again(what);
-        what.terms.memo = false;
+        what.terms.memo = Recall::Off;
     });
     assert_eq!(mesh.running(), [0, 1]);
 }
@@ -130,12 +207,12 @@ fn a_known_result_ends_its_task_only_when_its_bytes_are_here() {
     let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
     let mut mesh = computed(&[0, 1, 0], bulky);
     mesh.held_fetches = Some(Vec::new());
-    mesh.submit_with(2, 1, again);
+    mesh.submit_with(2, 1, again_from_the_mesh);
     let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
     assert_eq!(asked, [(2, BlobId::of(b"bulk"), vec![id(1)])]);
     assert_eq!(mesh.ended(2), 0);
     mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Here });
-    assert_eq!(means(&mesh, 2), (true, Some(id(1)), 0));
+    assert_eq!(means(&mesh, 2), (Some(Recalled::Told), Some(id(1)), 0));
 }
 
 #[test]
@@ -143,7 +220,7 @@ fn a_known_result_whose_bytes_are_gone_is_forgotten_and_its_task_runs() {
     let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
     let mut mesh = computed(&[0, 1, 0], bulky);
     mesh.held_fetches = Some(Vec::new());
-    mesh.submit_with(2, 1, again);
+    mesh.submit_with(2, 1, again_from_the_mesh);
     mesh.held_fetches = Some(Vec::new());
     mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Missing });
     assert_eq!(mesh.engines[2].snapshot().known, 0);
@@ -154,7 +231,7 @@ fn a_known_result_whose_bytes_are_gone_is_forgotten_and_its_task_runs() {
     assert_eq!(mesh.running(), [0, 1, 0]);
     mesh.held_fetches = None;
     mesh.run_all();
-    assert_eq!(means(&mesh, 2), (false, Some(id(1)), 1));
+    assert_eq!(means(&mesh, 2), (None, Some(id(1)), 1));
     mesh.assert_quiet();
 }
 
@@ -163,7 +240,7 @@ fn a_job_that_is_cancelled_while_known_bytes_come_stays_cancelled() {
     let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
     let mut mesh = computed(&[0, 1, 0], bulky);
     mesh.held_fetches = Some(Vec::new());
-    mesh.submit_with(2, 1, again);
+    mesh.submit_with(2, 1, again_from_the_mesh);
     mesh.input(2, Input::Command(Command::Cancel { job: AGAIN }));
     mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Here });
     assert_eq!(mesh.ended(2), 1);
@@ -206,7 +283,7 @@ fn nobody_speaks_for_another() {
 #[test]
 fn a_worker_that_remembers_unasked_has_lost_the_task() {
     let mut mesh = Mesh::of(&[0, 1]);
-    mesh.submit_with(0, 1, |what| what.terms.memo = false);
+    mesh.submit_with(0, 1, |what| what.terms.memo = Recall::Off);
     let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
     let report = result(&mesh, b"easy");
     let delivery = Delivery { lease, report, memo: Some(id(1)), proof: None };

@@ -90,7 +90,7 @@ fn submission() -> Submission {
         limits: Limits::DEFAULT,
     };
     Submission {
-        terms: Terms { memo: false, ..Terms::default() },
+        terms: Terms { memo: Recall::Off, ..Terms::default() },
         closed: false,
         ..Submission::new(JobId(1), Arc::new(program), Vec::new())
     }

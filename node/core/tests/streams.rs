@@ -30,6 +30,7 @@ fn printed(mesh: &Mesh) -> Vec<(u64, usize)> {
         | Event::Lost { .. }
         | Event::Differed { .. }
         | Event::Refused { .. }
+        | Event::OwnerGone { .. }
         | Event::Fired { .. } => None,
     });
     pieces.collect()

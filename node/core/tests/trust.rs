@@ -9,7 +9,7 @@ use std::sync::Arc;
 use weft_core::message::Delivery;
 use weft_core::snapshot::{StandingView, Trust};
 use weft_core::*;
-use wire::{JOB, Mesh, id};
+use wire::{JOB, Mesh, host, id};
 
 const LEASE: LeaseId = LeaseId { job: JOB, index: 0, attempt: 1 };
 
@@ -245,8 +245,8 @@ fn who_answered_after_its_lease_is_not_asked_again() {
     mesh.advance_ms(6000);
     mesh.links.insert((0, 1), true);
     mesh.links.insert((1, 0), true);
-    mesh.input(0, Input::PeerUp { peer: id(1), boot: 2 });
-    mesh.input(1, Input::PeerUp { peer: id(0), boot: 1 });
+    mesh.input(0, Input::PeerUp { peer: id(1), boot: 2, host: host(1) });
+    mesh.input(1, Input::PeerUp { peer: id(0), boot: 1, host: host(0) });
     let report = Report { output: Payload::inline(b"x"), ..mesh.report() };
     mesh.end(1, run, report);
     for _ in 0..10 {

@@ -16,7 +16,7 @@ use weft_core::codec::decode_message;
 use crate::caught::caught;
 use crate::event::NetEvent;
 use crate::frame::{Frames, HELLO_FRAME_BYTES, NetFrame, Told, parse_hello};
-use crate::outbox::Outbox;
+use crate::outbox::{LAST_PING, Outbox};
 
 /// A heartbeat's period. Any byte from the peer counts as a sign of life.
 const BEAT: Duration = Duration::from_millis(500);
@@ -167,6 +167,7 @@ impl Link {
         match frame {
             NetFrame::Hello(_) => return Err(End::Malformed(String::from("a second hello"))),
             NetFrame::Ping(number) => self.outbox.push_urgent(NetFrame::Pong(number).encode()),
+            NetFrame::Pong(LAST_PING) => self.outbox.on_delivered(),
             NetFrame::Pong(number) => self.measure(number, pulse),
             NetFrame::Addresses(told) => self.tell(LinkNews::Addresses { from: self.peer, told }),
             NetFrame::Resubscribe => self.tell(LinkNews::Resubscribe),

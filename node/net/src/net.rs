@@ -168,6 +168,13 @@ impl Net {
         }
     }
 
+    /// Waits until these peers have received all that was said to them; to be dropped by who does not want to wait for
+    /// one that does not answer.
+    pub async fn deliver(&self, peers: &[PeerId]) {
+        let outboxes = self.shared.outboxes(peers);
+        futures::future::join_all(outboxes.iter().map(|outbox| outbox.deliver())).await;
+    }
+
     /// Where others can reach this node, as multiaddrs.
     #[must_use]
     pub fn listen_addresses(&self) -> Vec<String> {

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::frame::NetFrame;
+
 /// Room for a burst of small messages to a peer that reads a little late; beyond it the newest is dropped and
 /// counted, which the market survives like any other loss.
 const MESSAGES_MAX: usize = 32_768;
@@ -21,7 +23,12 @@ const BATCH_FRAMES: usize = 64;
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     filled: Notify,
+    /// The peer answered a ping that stood behind all that was said before.
+    delivered: Notify,
 }
+
+/// The number of a ping that stands in line; those of heartbeats count up from 1.
+pub(crate) const LAST_PING: u64 = u64::MAX;
 
 #[derive(Default)]
 struct Queue {
@@ -56,6 +63,18 @@ impl Outbox {
     /// Adds a ping, which does not count as having spoken: the next one is due a beat later all the same.
     pub(crate) fn ping(&self, frame: Vec<u8>) {
         self.urge(frame, false);
+    }
+
+    /// Waits until the peer has received all that was said before; for ever, if it never does.
+    pub(crate) async fn deliver(&self) {
+        if self.push(NetFrame::Ping(LAST_PING).encode()) {
+            self.delivered.notified().await;
+        }
+    }
+
+    /// The peer answered.
+    pub(crate) fn on_delivered(&self) {
+        self.delivered.notify_one();
     }
 
     /// Whether anything but pings was added since this was last asked.

@@ -24,6 +24,12 @@ impl Shared {
         }
     }
 
+    /// What waits for these peers, as far as they are linked.
+    pub(crate) fn outboxes(&self, peers: &[PeerId]) -> Vec<Arc<Outbox>> {
+        let links = lock(&self.links);
+        peers.iter().filter_map(|peer| links.get(peer).cloned()).collect()
+    }
+
     pub(crate) fn link(&self, peer: PeerId, outbox: Arc<Outbox>) {
         lock(&self.links).insert(peer, outbox);
     }

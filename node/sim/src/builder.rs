@@ -98,6 +98,7 @@ impl Builder {
             ids: self.ids.map(|seed| Chance::new(seed, "ids")),
             unsigned_permille: 0,
             tally: Tally::default(),
+            coming: Vec::new(),
             logs: self.record.then(Logs::default),
         };
         for spec in self.hosts {

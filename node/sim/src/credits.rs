@@ -104,6 +104,11 @@ impl Credits {
         self.named.insert(worker, now);
     }
 
+    /// Whether it told its user that this node lied.
+    pub(crate) fn has_named(&self, worker: PeerId) -> bool {
+        self.named.contains_key(&worker)
+    }
+
     /// It gives a node a task.
     pub(crate) fn on_award(&mut self, worker: PeerId, now: Time) {
         let since = self.named.get(&worker).filter(|since| now < since.plus_ms(NAMED_MS));

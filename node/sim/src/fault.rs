@@ -22,6 +22,8 @@ pub enum Fault {
         /// Whether its peers are told.
         told: bool,
     },
+    /// A user ends a process, which says so to whoever works for it, and is gone soon after.
+    Stop(HostId),
     /// A dead process is started.
     Restart(HostId),
     /// A dead process's disk is lost: it keeps its name, and no blob.
@@ -121,6 +123,7 @@ impl World {
         self.tally.on_fault(&fault);
         match fault {
             Fault::Kill { host, told } => self.on_kill(host, told),
+            Fault::Stop(host) => return self.on_stop(host),
             Fault::Restart(host) => self.restart(host),
             Fault::Wipe(host) => self.on_wipe(host),
             Fault::Lie { from, to, seed } => self.on_lie(from, to, seed),
@@ -148,6 +151,27 @@ impl World {
         }
     }
 
+    /// A stopped process does not hear its user; others take their leave within a second.
+    fn on_stop(&mut self, id: HostId) -> Result<(), Violation> {
+        let host = &self.hosts[id.0];
+        if host.engine.is_none() || host.paused || host.stopping {
+            return Ok(());
+        }
+        let (life, takes) = (host.life, Duration::from_millis(self.chance.between(1, 1000)));
+        self.tell(id, Input::Command(Command::Stop))?;
+        self.hosts[id.0].stopping = true;
+        self.queue.after(takes, Event::Ends { host: id, life });
+        Ok(())
+    }
+
+    /// A process that was told to end does.
+    pub(crate) fn on_end(&mut self, id: HostId, life: u32) {
+        let host = &self.hosts[id.0];
+        if host.stopping && host.life == life {
+            self.on_kill(id, true);
+        }
+    }
+
     fn on_wipe(&mut self, id: HostId) {
         let host = &mut self.hosts[id.0];
         if host.engine.is_none() {
@@ -159,6 +183,9 @@ impl World {
     pub(crate) fn restart(&mut self, id: HostId) {
         let now = self.now();
         let peers: Vec<PeerId> = self.hosts.iter().map(|host| host.peer).collect();
+        if self.hosts[id.0].stopping {
+            self.on_kill(id, true);
+        }
         let host = &mut self.hosts[id.0];
         if host.engine.is_none() {
             host.start(now, self.mesh, |host| peers[host.0], &mut self.chance);
@@ -169,7 +196,7 @@ impl World {
 
     fn on_pause(&mut self, id: HostId) {
         let host = &mut self.hosts[id.0];
-        if host.engine.is_some() && !host.paused {
+        if host.engine.is_some() && !host.paused && !host.stopping {
             host.paused = true;
             self.fabric.on_paused(&mut self.queue, id, true);
         }
@@ -183,6 +210,7 @@ impl World {
         }
         host.paused = false;
         host.wake_at = None;
+        host.resumed_at = self.queue.now();
         self.fabric.on_paused(&mut self.queue, id, false);
         if self.chance.permille(500) {
             self.tell(id, Input::Wake)?;

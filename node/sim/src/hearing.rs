@@ -21,9 +21,14 @@ impl World {
                 self.reference.on_command(id, now, command, &self.catalog);
                 host.keep_blobs(command);
             }
-            Input::PeerUp { peer, boot } => {
+            Input::PeerUp { peer, boot, .. } => {
                 let before = host.boots.insert(*peer, *boot).filter(|before| before != boot);
                 self.facts.extend(before.map(|_| Fact::Restarted(*peer)));
+                host.closed.remove(peer);
+            }
+            Input::PeerDown { peer, closed } => {
+                host.closed.remove(peer);
+                host.closed.extend(closed.then_some((*peer, now)));
             }
             Input::Received { from, message } => self.listen(id, *from, message),
             Input::Heard { origin, gossip: Gossip::Ack { leases, .. } } => {
@@ -32,8 +37,7 @@ impl World {
             Input::Heard { origin, gossip: Gossip::Outcome { delivery, .. } } => {
                 host.owed.on_outcome(*origin, delivery.lease);
             }
-            Input::PeerDown { .. }
-            | Input::Rtt { .. }
+            Input::Rtt { .. }
             | Input::Heard { .. }
             | Input::Ran(_)
             | Input::Printed { .. }

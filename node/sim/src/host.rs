@@ -71,6 +71,8 @@ pub struct HostSpec {
     pub lies_permille: u32,
     /// How much faster than the world's its clock runs, in millionths; above -1,000,000.
     pub clock_ppm: i32,
+    /// The machine that it shares with all hosts of this number, whose lies are the same; `None` for one of its own.
+    pub machine: Option<u8>,
 }
 
 impl HostSpec {
@@ -78,7 +80,7 @@ impl HostSpec {
     #[must_use]
     pub fn slots(slots: u32) -> Self {
         let (labels, class_min, guests) = (Vec::new(), Class::Scavenger, Guests::All);
-        Self { slots, labels, class_min, guests, lies_permille: 0, clock_ppm: 0 }
+        Self { slots, labels, class_min, guests, lies_permille: 0, clock_ppm: 0, machine: None }
     }
 
     /// The same, but it takes nothing below that class.
@@ -99,6 +101,13 @@ impl HostSpec {
     #[must_use]
     pub fn lies(mut self, permille: u32) -> Self {
         self.lies_permille = permille;
+        self
+    }
+
+    /// The same on a machine that it shares with all hosts of this number.
+    #[must_use]
+    pub fn on(mut self, machine: u8) -> Self {
+        self.machine = Some(machine);
         self
     }
 
@@ -191,6 +200,12 @@ pub(crate) struct SimHost {
     pub(crate) credits: Credits,
     /// Which process of each peer it met last.
     pub(crate) boots: BTreeMap<PeerId, u64>,
+    /// Whose connections were closed and have not come back, and since when.
+    pub(crate) closed: BTreeMap<PeerId, Time>,
+    /// When its process was stopped last and went on.
+    pub(crate) resumed_at: Time,
+    /// Its user ended it: it hears nothing more, and its process ends soon.
+    pub(crate) stopping: bool,
     /// The last call that it heard, and from whom: what a liar in its place would bid for.
     pub(crate) last_call: Option<(HostId, CallId)>,
 }
@@ -226,6 +241,9 @@ impl SimHost {
             credits: Credits::default(),
             answerable: Vec::new(),
             boots: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            resumed_at: Time::ZERO,
+            stopping: false,
             last_call: None,
         }
     }
@@ -261,6 +279,8 @@ impl SimHost {
     /// The process and its slots are gone.
     pub(crate) fn kill(&mut self) {
         self.engine = None;
+        self.closed.clear();
+        self.stopping = false;
         self.paused = false;
         self.pile.clear();
         self.runs.clear();
@@ -313,7 +333,11 @@ impl SimHost {
                 self.blobs.extend(submission.inputs.iter().filter_map(Payload::blob));
             }
             Command::Extend { inputs, .. } => self.blobs.extend(inputs.iter().filter_map(Payload::blob)),
-            Command::Close { .. } | Command::Cancel { .. } | Command::Drain(_) | Command::Forget(_) => {}
+            Command::Close { .. }
+            | Command::Cancel { .. }
+            | Command::Drain(_)
+            | Command::Forget(_)
+            | Command::Stop => {}
         }
     }
 
@@ -346,6 +370,11 @@ impl SimHost {
     pub(crate) fn take_run(&mut self, run: RunId) -> Option<SimRun> {
         self.waiting.retain(|waiting| *waiting != run);
         self.runs.remove(&run)
+    }
+
+    /// Whether its user lets it have nothing to do with that node.
+    pub(crate) fn refuses(&self, peer: PeerId) -> bool {
+        self.header.as_ref().is_some_and(|header| !header.node.owners.takes(peer))
     }
 
     /// This process's clock.

@@ -10,15 +10,13 @@
 //!    5  no_reservation_outlives_its_ttl, no_lease_outlives_its_ttl, no_lease_ends_unsaid; at rest, in the swarm:
 //!       a_quiet_mesh_holds_nothing
 //!       an_outcome_is_kept_until_acknowledged, an_outcome_is_soon_acknowledged,
-//!       a_forgetful_owners_leases_are_void
+//!       a_forgetful_owners_leases_are_void, no_work_outlasts_its_owner, who_is_given_up_is_gone
 //!       a_bid_is_handed_on_once, who_is_hired_was_introduced_by_who_was_asked, who_was_named_is_given_nothing
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!    7  a_join_fires_once_after_its_parents     8  not here: the engine has no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
-//!    once all is mended, in the swarm:
-//!       a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
+//!    once all is mended, in the swarm: a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
 //! ```
-//!
 
 use std::fmt;
 
@@ -27,9 +25,12 @@ use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
 use crate::credits;
 use crate::demand;
+use crate::gone;
 use crate::host::SimHost;
 use crate::joins;
 use crate::leases;
+use crate::machines;
+use crate::memories;
 use crate::policies;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
@@ -100,11 +101,14 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("an_outcome_is_soon_acknowledged", leases::an_outcome_is_soon_acknowledged),
     ("a_forgetful_owners_leases_are_void", leases::a_forgetful_owners_leases_are_void),
     ("an_outcome_is_kept_until_acknowledged", leases::an_outcome_is_kept_until_acknowledged),
+    ("no_work_outlasts_its_owner", gone::no_work_outlasts_its_owner),
+    ("who_is_given_up_is_gone", gone::who_is_given_up_is_gone),
     ("nothing_runs_without_a_lease", leases::nothing_runs_without_a_lease),
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
     ("an_output_is_the_tasks_own", invariant_an_output_is_the_tasks_own),
     ("a_verified_task_has_its_majority", trust::invariant_a_verified_task_has_its_majority),
+    ("a_host_address_has_one_vote", machines::invariant_a_host_address_has_one_vote),
     ("who_is_named_lied", trust::invariant_who_is_named_lied),
     ("who_was_named_is_given_nothing", credits::invariant_who_was_named_is_given_nothing),
     (
@@ -114,7 +118,11 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_bid_is_handed_on_once", credits::invariant_a_bid_is_handed_on_once),
     ("nothing_runs_twice_unasked", trust::invariant_nothing_runs_twice_unasked),
     ("copies_keep_to_their_budget", trust::invariant_copies_keep_to_their_budget),
-    ("what_is_recalled_was_asked_for", invariant_what_is_recalled_was_asked_for),
+    ("what_is_recalled_was_asked_for", memories::what_is_recalled_was_asked_for),
+    (
+        "a_known_result_is_the_word_of_who_is_believed",
+        memories::a_known_result_is_the_word_of_who_is_believed,
+    ),
     ("a_proof_is_its_tasks_own", invariant_a_proof_is_its_tasks_own),
     ("what_is_printed_was_asked_for", invariant_what_is_printed_was_asked_for),
     ("nothing_runs_without_its_blobs", invariant_nothing_runs_without_its_blobs),
@@ -170,9 +178,13 @@ fn invariant_an_end_has_an_attempt(scene: &Scene<'_>) -> Result<(), String> {
         let lease = |attempt| LeaseId { job: *job, index: *index, attempt };
         let mut issued = scene.reference.issued.range(lease(0)..=lease(u32::MAX));
         let awarded = *worker == scene.host.peer || issued.any(|(_, workers)| workers.contains_key(worker));
-        ensure(awarded || *memo, || format!("{job:?} task {index} was never awarded to {worker:?}"))?;
+        ensure(awarded || memo.is_some(), || {
+            format!("{job:?} task {index} was never awarded to {worker:?}")
+        })?;
         let executed = scene.reference.executed_by(*job, *index, *worker);
-        ensure(!ran || executed, || format!("{worker:?} never ran {job:?} task {index}"))?;
+        ensure(!ran || executed || memories::was_told(scene, *memo, report), || {
+            format!("{worker:?} never ran {job:?} task {index}")
+        })?;
     }
     Ok(())
 }
@@ -260,7 +272,7 @@ fn invariant_a_job_ends_once_after_its_tasks(scene: &Scene<'_>) -> Result<(), St
 }
 
 fn invariant_an_output_is_the_tasks_own(scene: &Scene<'_>) -> Result<(), String> {
-    for End { job, index, report, .. } in ends(scene) {
+    for End { job, index, report, memo, .. } in ends(scene) {
         if report.outcome != Outcome::Done {
             continue;
         }
@@ -272,18 +284,11 @@ fn invariant_an_output_is_the_tasks_own(scene: &Scene<'_>) -> Result<(), String>
         // Who believes whoever answers may be lied to; who asks several may not.
         let asked = scene.reference.jobs.get(job).map_or(1, |owed| owed.policy.verify);
         let lied = asked < 2 && scene.reference.lies.contains(&report.output.id());
-        ensure(own || lied, || format!("{job:?} task {index} brought {:?}", report.output))?;
+        ensure(own || lied || memories::was_told(scene, *memo, report), || {
+            format!("{job:?} task {index} brought {:?}", report.output)
+        })?;
         let here = report.blobs().all(|blob| scene.host.blobs.contains(&blob));
         ensure(here, || format!("{job:?} task {index} ended before its output was here"))?;
-    }
-    Ok(())
-}
-
-fn invariant_what_is_recalled_was_asked_for(scene: &Scene<'_>) -> Result<(), String> {
-    for End { job, index, report, memo, proof, .. } in ends(scene).filter(|end| end.memo) {
-        let wanted = scene.reference.jobs.get(job).is_some_and(|job| job.terms.memo);
-        let sound = report.outcome == Outcome::Done && proof.is_none();
-        ensure(*memo && wanted && sound, || format!("{job:?} task {index} was recalled: {report:?}"))?;
     }
     Ok(())
 }
@@ -352,6 +357,7 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::Parted { .. }
             | Fact::Excused { .. }
             | Fact::Restarted(_)
+            | Fact::GaveUp { .. }
             | Fact::Printed { .. } => {}
         }
     }
@@ -384,6 +390,7 @@ pub(crate) fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
         | Fact::Parted { .. }
         | Fact::Excused { .. }
         | Fact::Restarted(_)
+        | Fact::GaveUp { .. }
         | Fact::Published { .. } => None,
     })
 }

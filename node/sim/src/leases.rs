@@ -83,6 +83,7 @@ pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::Sent { .. }
             | Fact::Excused { .. }
             | Fact::Restarted(_)
+            | Fact::GaveUp { .. }
             | Fact::Published { .. } => false,
         });
         let owed = scene.host.owed.since.contains_key(&(*worker, *lease));
@@ -114,6 +115,7 @@ pub(crate) fn an_outcome_is_kept_until_acknowledged(scene: &Scene<'_>) -> Result
             | Fact::Printed { .. }
             | Fact::Parted { .. }
             | Fact::Sent { .. }
+            | Fact::GaveUp { .. }
             | Fact::Published { .. } => false,
         });
         ensure(excused, || format!("{lease:?} of {owner:?} is neither held nor kept, and nobody said so"))?;

@@ -1,8 +1,7 @@
 //! Conduct of dishonest peers: what a member says in its own name without its engine knowing. The world breaks no promise
 //! over any of it: a stranger can't end, prolong or stop what others agreed on, nor take room that was not promised.
 //!
-//! Not here: false results of one's own leases, and false memories told to everybody. Nobody computes tasks twice, so
-//! nothing could notice them.
+//! False memories told to everybody are in `memories`. Not here: false results of one's own leases.
 
 mod cells;
 
@@ -44,6 +43,9 @@ impl World {
             self.lie(from, to, Message::Cell(word));
             return;
         }
+        if Chance::new(seed, "false memories").permille(400) {
+            self.tell_false_memories(from, to, seed);
+        }
         match forged.chance.below(15) {
             0 => self.lie(from, to, Message::Outcome(forged.outcomes())),
             1 => self.lie(from, to, Message::Refuse { leases: forged.owned }),
@@ -62,7 +64,8 @@ impl World {
             _ => {
                 let gossip = forged.gossip(self.peer(to));
                 self.reference.forgers.insert(self.hosts[from.0].peer);
-                self.queue.after(Duration::from_millis(1), Event::Heard { host: to, origin: from, gossip });
+                let origin = self.peer(from);
+                self.queue.after(Duration::from_millis(1), Event::Heard { host: to, origin, gossip });
             }
         }
     }

@@ -3,25 +3,31 @@
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{Backoff, Command, JobId, Join, MeshConfig, Policy, Terms};
+use weft_core::{Backoff, Command, JobId, Join, MeshConfig, Policy, Recall, Terms};
 
 use crate::chance::Chance;
 use crate::cruelty::Cruelty;
 use crate::fault::{Fault, FaultRates};
+use crate::gone::{self, Leaver};
 use crate::host::{Guests, HostId, HostSpec};
 use crate::link::{Chaos, Weather};
+use crate::machines;
+use crate::memories;
 use crate::workload::{Catalog, Fate, JobSpec};
 
 /// A swarm before it begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) hosts: Vec<HostSpec>,
+    /// How many of them, the first ones, have users.
+    owners: usize,
     pub(crate) weather: Weather,
     /// How long things may break, in milliseconds.
     pub(crate) phase_ms: u64,
     pub(crate) faults: Vec<(Duration, Fault)>,
     rates: FaultRates,
     cruelty: Cruelty,
+    leaver: Option<Leaver>,
     jobs: u64,
     /// How many further jobs come after others.
     joins: u64,
@@ -53,14 +59,19 @@ impl Options {
         for (spec, ppm) in hosts.iter_mut().zip(&cruelty.clocks_ppm).filter(|_| skewed) {
             spec.clock_ppm = *ppm;
         }
+        gone::end_gently(&mut Chance::new(seed, "gently"), &mut faults);
         faults.extend(cruelty.plan(&mut Chance::new(seed, "cruelties"), count, phase_ms));
+        let leaver = Leaver::draw(seed, count, &mut faults);
+        let phase_ms = leaver.as_ref().map_or(phase_ms, |leaver| phase_ms.max(leaver.ends_ms()));
         let mut options = Self {
             hosts,
+            owners: count,
             weather,
             phase_ms,
             faults,
             rates,
             cruelty,
+            leaver,
             jobs: chance.between(1, 6),
             joins: joins(&mut Chance::new(seed, "joins")),
             picky_permille,
@@ -70,6 +81,7 @@ impl Options {
             mesh: mesh(&mut Chance::new(seed, "cells")),
         };
         options.draw_trust(seed);
+        machines::draw(seed, &mut options.hosts);
         options
     }
 
@@ -109,8 +121,8 @@ impl Options {
                 && host.class_min <= spec.class
                 && spec.labels.iter().all(|label| host.labels.contains(label))
         };
-        let honest = self.hosts.iter().enumerate().filter(fits).count();
-        let most = u32::try_from(2 * honest - 1).unwrap_or(1).min(5);
+        let honest = machines::honest(self.hosts.iter().enumerate().filter(fits), &self.hosts);
+        let most = u32::try_from((2 * honest).saturating_sub(1)).unwrap_or(1).min(5);
         // What fails by chance is not the same on two nodes.
         if most < 2 || spec.fate == Fate::Flaky { 1 } else { chance.small(2, most) }
     }
@@ -131,6 +143,13 @@ impl Options {
         }
         let chance = &mut Chance::new(seed, "joining");
         (0..self.joins).for_each(|_| self.join(chance, catalog, &mut all));
+        if let Some(Leaver { owner, at_ms, spec }) = &self.leaver {
+            let job = JobId(Chance::new(seed, "leaver's job").any());
+            let submission = catalog.submission(job, spec, &mut Chance::new(seed, "leaver's tasks"));
+            all.push((Duration::from_millis(*at_ms), *owner, Command::Submit(submission)));
+        }
+        memories::ask_again(&mut Chance::new(seed, "again"), &mut all);
+        memories::ask_the_mesh(&mut Chance::new(seed, "memories"), &mut all);
         all
     }
 
@@ -141,7 +160,7 @@ impl Options {
         (policy, slots): (Policy, u32),
         all: &mut Vec<(Duration, HostId, Command)>,
     ) {
-        let (owner, job) = (HostId(chance.index(self.hosts.len())), JobId(chance.any()));
+        let (owner, job) = (HostId(chance.index(self.owners)), JobId(chance.any()));
         let mut spec = JobSpec { policy, slots, ..self.job_spec(chance) };
         spec.policy.verify = if trust.permille(300) { self.verify(trust, owner, &spec) } else { 1 };
         spec.policy.backups = trust.permille(800);
@@ -213,7 +232,7 @@ impl Options {
             after: Vec::new(),
             join: Join::AllSucceeded,
             terms: Terms {
-                memo: chance.permille(700),
+                memo: if chance.permille(700) { Recall::Own } else { Recall::Off },
                 receipts: chance.permille(300),
                 stream: chance.permille(300),
             },

@@ -120,6 +120,7 @@ pub(crate) fn invariant_nothing_starts_before_its_time(scene: &Scene<'_>) -> Res
             | Fact::Parted { .. }
             | Fact::Excused { .. }
             | Fact::Restarted(_)
+            | Fact::GaveUp { .. }
             | Fact::Published { .. } => None,
         };
         let early = at.filter(|at| scene.world_now < *at);

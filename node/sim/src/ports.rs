@@ -117,8 +117,9 @@ impl World {
     fn publish(&mut self, id: HostId, gossip: &Gossip) {
         let bytes = encode_gossip(gossip).ok().map(|bytes| bytes.len());
         self.facts.push(Fact::Published { bytes });
+        let origin = self.peer(id);
         for (host, after) in self.fabric.reach(id) {
-            self.queue.after(after, Event::Heard { host, origin: id, gossip: gossip.clone() });
+            self.queue.after(after, Event::Heard { host, origin, gossip: gossip.clone() });
         }
     }
 
@@ -211,7 +212,9 @@ impl World {
                 let task = self.catalog.read(input).expect("only inputs of the catalog are submitted");
                 self.reference.on_ran(host.peer, held.work.task);
                 if self.chance.permille(host.spec.lies_permille) {
-                    let lie = task.lie(id.0 as u64);
+                    // Those of one machine are in league.
+                    let liar = host.spec.machine.map_or(id.0 as u64, |machine| 1000 + u64::from(machine));
+                    let lie = task.lie(liar);
                     self.reference.on_lie(host.peer, held.work.task, &lie);
                     lie
                 } else {

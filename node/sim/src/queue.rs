@@ -36,7 +36,7 @@ pub(crate) enum Event {
     /// A frame reaches the other end of its connection.
     Arrive { from: HostId, to: HostId, epoch: u64, seq: u64, message: Message },
     /// A gossip reaches a host.
-    Heard { host: HostId, origin: HostId, gossip: Gossip },
+    Heard { host: HostId, origin: PeerId, gossip: Gossip },
     /// One end of a connection learns that it stands.
     SideUp { link: LinkId, side: usize, epoch: u64 },
     /// One end of a connection learns that it is gone: closed by the other side, or just silent.
@@ -49,6 +49,8 @@ pub(crate) enum Event {
     Wake { host: HostId, life: u32 },
     /// Something breaks or mends.
     Fault(Fault),
+    /// A process that its user ended has said what it had to say.
+    Ends { host: HostId, life: u32 },
 }
 
 /// The future.

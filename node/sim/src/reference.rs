@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weft_core::{
-    BlobId, CallId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, Proof, Report,
-    TaskId, Terms, Time, Verified,
+    BlobId, CallId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, Proof,
+    Recalled, Report, TaskId, Terms, Time, Verified,
 };
 
 use crate::demand::Demand;
@@ -40,6 +40,8 @@ pub(crate) enum Fact {
     Parted { worker: PeerId, leases: Vec<LeaseId> },
     /// Its peer took these leases or their outcomes off it, or it gave them back.
     Excused { owner: PeerId, leases: Vec<LeaseId> },
+    /// It told its user that an owner is gone, and stopped what that had awarded.
+    GaveUp { owner: PeerId },
     /// It met a peer whose process is another than before.
     Restarted(PeerId),
     /// It published a gossip of so many bytes, if that is at all allowed.
@@ -53,7 +55,7 @@ pub(crate) struct End {
     pub(crate) index: u32,
     pub(crate) report: Report,
     pub(crate) worker: Option<PeerId>,
-    pub(crate) memo: bool,
+    pub(crate) memo: Option<Recalled>,
     pub(crate) proof: Option<Proof>,
     pub(crate) verified: Option<Verified>,
 }
@@ -144,10 +146,15 @@ pub struct Reference {
     pub(crate) liars: BTreeSet<(TaskId, PeerId)>,
     /// Outputs that are lies.
     pub(crate) lies: BTreeSet<BlobId>,
+    /// Outputs that are lies told to everybody about tasks that nobody gave the liar.
+    pub(crate) false_memories: BTreeSet<BlobId>,
+    /// Which owner awarded which task to whom, in the life that it has.
+    pub(crate) awarded: BTreeSet<(HostId, TaskId, PeerId)>,
     /// Who was named for having answered otherwise than most: which task, and who.
     pub(crate) named: BTreeSet<(JobId, u32, PeerId)>,
     /// In whose names something was forged.
     pub(crate) forgers: BTreeSet<PeerId>,
+    pub(crate) machines: BTreeMap<PeerId, u64>,
     /// How many slots one task of a call takes, where it is more than one.
     pub(crate) widths: BTreeMap<CallId, u32>,
     /// Who lost tasks of which job.
@@ -203,7 +210,7 @@ impl Reference {
                     job.cancelled = true;
                 }
             }
-            Command::Drain(_) | Command::Forget(_) => {}
+            Command::Drain(_) | Command::Forget(_) | Command::Stop => {}
         }
     }
 
@@ -213,10 +220,15 @@ impl Reference {
             job.forgotten = true;
         }
         self.joins.on_killed(owner);
+        self.awarded.retain(|(of, _, _)| *of != owner);
     }
 
     /// An owner binds an attempt to another node.
     pub(crate) fn on_award(&mut self, worker: PeerId, lease: LeaseId) {
+        let owner = self.jobs.get(&lease.job).map(|job| job.owner);
+        self.awarded.extend(
+            owner.zip(self.task_id(lease.job, lease.index)).map(|(owner, task)| (owner, task, worker)),
+        );
         *self.issued.entry(lease).or_default().entry(worker).or_default() += 1;
         self.joins.on_award(lease);
     }
@@ -250,7 +262,7 @@ impl Reference {
             Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified } => {
                 if let Some(owed) = self.jobs.get_mut(&job) {
                     owed.on_end(index, &report, worker, attempts);
-                    owed.on_means(index, memo, proof.is_some());
+                    owed.on_means(index, memo.is_some(), proof.is_some());
                 }
                 self.joins.on_end(job, &report.outcome);
                 Some(Fact::Ended(End { job, index, report, worker, memo, proof, verified }))
@@ -286,6 +298,7 @@ impl Reference {
                 }
                 None
             }
+            Event::OwnerGone { owner, .. } => Some(Fact::GaveUp { owner }),
             Event::Lost { job, index, worker } => {
                 self.lost_by.insert((job, worker));
                 *self.lost.entry((job, index)).or_default() += 1;

@@ -144,6 +144,7 @@ pub fn kind(input: &Input) -> &'static str {
         Input::Command(Command::Cancel { .. }) => "a job is cancelled",
         Input::Command(Command::Drain(_)) => "draining is switched",
         Input::Command(Command::Forget(_)) => "a peer is forgotten",
+        Input::Command(Command::Stop) => "a node is stopped",
         Input::PeerUp { .. } => "a peer comes",
         Input::PeerDown { closed: true, .. } => "a connection is closed",
         Input::PeerDown { closed: false, .. } => "a peer falls silent",

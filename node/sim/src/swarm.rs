@@ -122,7 +122,9 @@ fn run(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Viola
     for (at, fault) in &options.faults {
         world.queue.after(*at, Event::Fault(*fault));
     }
-    for (at, host, command) in options.commands(seed, &mut world.catalog) {
+    let commands = options.commands(seed, &mut world.catalog);
+    world.expect(commands.iter().map(|(_, _, command)| command));
+    for (at, host, command) in commands {
         world.queue.after(at, Event::User { host, command });
     }
     // Jobs that are submitted at the last moment are extended and closed within ten seconds.

@@ -92,6 +92,7 @@ impl Tally {
         let name = match fault {
             Fault::Kill { told: true, .. } => "fault: a process is killed",
             Fault::Kill { told: false, .. } => "fault: a machine loses power",
+            Fault::Stop(_) => "fault: a process is ended by its user",
             Fault::Restart(_) => "fault: a dead process is started",
             Fault::Wipe(_) => "fault: a disk is lost",
             Fault::Pause(_) => "fault: a process is stopped",
@@ -130,13 +131,14 @@ impl Tally {
             ("engine: unproven", counters.unproven),
             ("engine: differing", counters.differing),
             ("engine: disagreed", counters.disagreed),
+            ("engine: tasks of gone owners stopped", counters.abandoned),
         ];
         all.into_iter().for_each(|(name, count)| self.add(name, count));
     }
 }
 
 /// Rare branches that 120 seeds must visit: a swarm that never comes here proves nothing about them.
-pub const SOMETIMES: [&str; 31] = [
+pub const SOMETIMES: [&str; 33] = [
     "a bid ends",
     "a blob can't be had",
     "a call ends",
@@ -159,10 +161,12 @@ pub const SOMETIMES: [&str; 31] = [
     "engine: outcomes gossiped home",
     "engine: preempted",
     "engine: recalled by the owner",
+    "engine: tasks of gone owners stopped",
     "engine: unasked bids",
     "fault: a disk is lost",
     "fault: a machine loses power",
     "fault: a peer lies",
+    "fault: a process is ended by its user",
     "fault: a process is stopped",
     "gossip: acknowledgements",
     "gossip: renewals",

@@ -52,7 +52,7 @@ impl TaskSpec {
         }
     }
 
-    /// What a liar says that it brought; no two liars say the same, since they are not in league.
+    /// What a liar says that it brought; liars of one number say the same.
     pub(crate) fn lie(&self, liar: u64) -> Report {
         let bytes = [self.bytes().as_slice(), b" lied ", liar.to_le_bytes().as_slice()].concat();
         let usage = Usage { wall_us: u64::from(self.service_us), ..Usage::default() };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weft_core::snapshot::{Snapshot, Why};
-use weft_core::{Command, Engine, Input, JobId, MeshConfig, Message, PeerId, Time};
+use weft_core::{Command, Engine, Input, JobId, MeshConfig, Message, PeerId, TaskId, Time};
 
 use crate::chance::Chance;
 use crate::fabric::Fabric;
@@ -13,6 +13,7 @@ use crate::host::{HostId, HostSpec, SimHost};
 use crate::invariants::{INVARIANTS, Scene, Violation};
 use crate::link::LinkId;
 use crate::link::Weather;
+use crate::machines;
 use crate::queue::{Event, Queue};
 use crate::record::Logs;
 use crate::reference::{Fact, Reference};
@@ -46,6 +47,8 @@ pub struct World {
     pub(crate) unsigned_permille: u32,
     /// What happened so far, without what living engines count themselves.
     pub(crate) tally: Tally,
+    /// Tasks that users will ask for.
+    pub(crate) coming: Vec<TaskId>,
     /// The logs of all processes, where somebody wants them.
     pub(crate) logs: Option<Logs>,
 }
@@ -56,6 +59,7 @@ impl World {
         let id = self.fabric.add_host();
         let own = self.chance.seed();
         let peer = PeerId(self.ids.as_mut().map_or(own, Chance::seed));
+        self.reference.machines.insert(peer, machines::key((id.0, &spec)));
         self.hosts.push(SimHost::new(id, peer, spec));
         self.peers.insert(peer, id);
         self.restart(id);
@@ -233,9 +237,7 @@ impl World {
                     None => Ok(()),
                 }
             }
-            Event::Heard { host, origin, gossip } => {
-                self.tell(host, Input::Heard { origin: self.peer(origin), gossip })
-            }
+            Event::Heard { host, origin, gossip } => self.tell(host, Input::Heard { origin, gossip }),
             Event::SideUp { link, side, epoch } => self.on_side_up(link, side, epoch),
             Event::SideDown { link, side, epoch, closed } => {
                 let peer = self.peer(link.host(1 - side));
@@ -254,6 +256,10 @@ impl World {
             }
             Event::Wake { host, life } => self.on_wake(host, life),
             Event::Fault(fault) => self.suffer(fault),
+            Event::Ends { host, life } => {
+                self.on_end(host, life);
+                Ok(())
+            }
         }
     }
 
@@ -265,7 +271,8 @@ impl World {
         let (peer, boot) = (self.peer(other), self.hosts[other.0].boot);
         let rtt_us = self.fabric.rtt_us(host, other);
         self.reference.demand.on_rtt(rtt_us);
-        self.tell(host, Input::PeerUp { peer, boot })?;
+        let at = self.place_of(host, other);
+        self.tell(host, Input::PeerUp { peer, boot, host: at })?;
         self.tell(host, Input::Rtt { peer, rtt_us })
     }
 
@@ -284,6 +291,9 @@ impl World {
         let now = self.now();
         let host = &mut self.hosts[id.0];
         let local = host.local(now);
+        if host.stopping {
+            return Ok(());
+        }
         if host.paused {
             host.pile_up(input);
             return Ok(());

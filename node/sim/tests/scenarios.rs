@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weft_core::message::Class;
 use weft_core::snapshot::{Regime, TaskView};
-use weft_core::{JobId, Terms};
+use weft_core::{JobId, Recall, Terms};
 use weft_sim::{Fate, Fault, HostId, HostSpec, JobSpec, Weather, World};
 
 const OWNER: HostId = HostId(0);
@@ -85,13 +85,14 @@ fn memo_hits() {
         let ran = world.reference().executions(first);
         world.run_for(ms(10));
         // The owner saw the results come home, the others were told.
-        for host in [OWNER, WORKER, OTHER] {
-            let again = world.submit(host, &spec);
+        for (host, memo) in [(OWNER, Recall::Own), (WORKER, Recall::Mesh), (OTHER, Recall::Mesh)] {
+            let terms = Terms { memo, ..Terms::default() };
+            let again = world.submit(host, &JobSpec { terms, ..spec.clone() });
             world.run_until("known tasks end", ms(50), |world| done(world, again, 6));
             assert_eq!(world.reference().proved_and_recalled(again), (0, 6));
         }
         assert_eq!((ran, world.reference().executions(first)), (6, 6), "nothing ran again");
-        let fresh = JobSpec { terms: Terms { memo: false, ..Terms::default() }, ..spec };
+        let fresh = JobSpec { terms: Terms { memo: Recall::Off, ..Terms::default() }, ..spec };
         let fresh = world.submit(OWNER, &fresh);
         world.run_until("all tasks run", ms(1000), |world| done(world, fresh, 6));
         assert_eq!(world.reference().executions(first), 12);
@@ -152,7 +153,7 @@ fn short_ones(tasks: u32, same: u64) -> JobSpec {
     JobSpec {
         service_us: (500, 500),
         same: Some(same),
-        terms: Terms { memo: false, ..Terms::default() },
+        terms: Terms { memo: Recall::Off, ..Terms::default() },
         ..JobSpec::new(tasks, 1)
     }
 }

@@ -181,7 +181,7 @@ fn too_few_nodes_wait_say_why_and_go_on_when_one_joins() {
     world.run_for(ms(10_000));
     assert!(!done(&world, job, 2));
     let why = world.why(OWNER, job, 0).unwrap();
-    assert_eq!(why.notes, [Note::Verifying { nodes: 3, answered: 1, held: 0, wanted: 2 }]);
+    assert_eq!(why.notes, [Note::Verifying { nodes: 3, answered: 1, held: 0, wanted: 2, machines: 1 }]);
     assert_eq!(world.reference().executions(job), 2, "one node computes it once, however long it waits");
     world.add_host(worker(4));
     world.run_until("two of three agree", ms(3000), |world| done(world, job, 2));
@@ -197,6 +197,58 @@ fn a_verified_task_outlives_the_nodes_that_compute_it() {
         world.kill(HostId(host));
     }
     world.run_until("all tasks end", ms(30_000), |world| done(world, job, 6));
+}
+
+/// A member may be as many as it likes: on one machine all of them have one vote.
+#[test]
+fn six_identities_of_one_machine_win_no_verified_task() {
+    for (seed, verify) in [(78, 2), (79, 3), (81, 5)] {
+        let league = HostSpec::slots(4).on(7).lies(1000);
+        let mut builder = World::builder(seed).hosts(1, 0).hosts(4, 2);
+        for _ in 0..6 {
+            builder = builder.host(league.clone());
+        }
+        let mut world = builder.build();
+        world.connect();
+        let job = world.submit(OWNER, &JobSpec { policy: verified(verify), ..JobSpec::new(30, 50) });
+        // That no lie is committed, and that a machine has one vote, is an invariant of every event.
+        world.run_until("all tasks end", ms(60_000), |world| done(world, job, 30));
+        let (_, named) = world.reference().named(job);
+        assert!((1..5).all(|host| !named.contains(&world.peer(HostId(host)))), "{named:?}");
+    }
+}
+
+#[test]
+fn too_few_machines_wait_and_say_that_addresses_count() {
+    let mut world = World::builder(82).hosts(1, 0).host(worker(4).on(7)).host(worker(4).on(7)).build();
+    world.connect();
+    let job = world.submit(OWNER, &JobSpec { policy: verified(2), ..for_workers(1, 100) });
+    world.run_for(ms(10_000));
+    let note = world.why(OWNER, job, 0).unwrap().notes.first().map(ToString::to_string).unwrap();
+    assert!(note.ends_with("nodes of one host address have one vote, and 1 address can be asked"), "{note}");
+    assert_eq!(world.reference().executions(job), 1, "the other one of that machine is not asked in vain");
+    world.add_host(worker(4));
+    world.run_until("another machine agrees", ms(3000), |world| done(world, job, 1));
+}
+
+#[test]
+fn members_that_are_known_longest_are_asked_first() {
+    let mut world = World::builder(83).hosts(1, 0).hosts(3, 1).build();
+    world.connect();
+    world.run_for(ms(150_000));
+    let newcomer = world.add_host(HostSpec::slots(1));
+    world.connect();
+    let verify = JobSpec { policy: verified(2), ..JobSpec::new(1, 300) };
+    for _ in 0..20 {
+        let job = world.submit(OWNER, &verify);
+        world.run_until("it ends", ms(3000), |world| done(world, job, 1));
+        assert_eq!(world.reference().brought(job, world.peer(newcomer)), 0);
+    }
+    assert_eq!(world.snapshot(newcomer).unwrap().counters.executed, 0, "three older ones were free");
+    // Where they do not suffice, it has its part: four of seven must agree.
+    let job = world.submit(OWNER, &JobSpec { policy: verified(7), ..JobSpec::new(4, 300) });
+    world.run_until("all end", ms(10_000), |world| done(world, job, 4));
+    assert!(world.snapshot(newcomer).unwrap().counters.executed > 0);
 }
 
 // ---- standing

@@ -10,8 +10,8 @@ use weft_client::frames::{
 use weft_core::message::{Class, Needs};
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{
-    BlobId, Entry, Failure, Join, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Report,
-    Stream, TASK_SLOTS_MAX, Terms, Trap, Verified,
+    BlobId, Entry, Failure, Join, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Recall,
+    Recalled, Report, Stream, TASK_SLOTS_MAX, Terms, Trap, Verified,
 };
 
 use super::error::ApiError;
@@ -41,8 +41,9 @@ pub(super) struct Job {
     pub(super) join: Join,
 }
 
-/// Checks a request. The module's length is filled in by whoever looks into the store.
-pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
+/// Checks a request; `own` is whose word the node takes where the request does not say. The module's length is filled
+/// in by whoever looks into the store.
+pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
     let JobRequest {
         module,
         function,
@@ -102,6 +103,7 @@ pub(super) fn job(request: JobRequest) -> Result<Job, ApiError> {
         limits: self::limits(limits)?,
     };
     // Of a detached job nobody listens.
+    let memo = memo.map_or(own, recall_in);
     let terms = Terms { memo, receipts, stream: stream && !detached };
     Ok(Job {
         program,
@@ -121,6 +123,24 @@ fn entry(function: Option<String>, parcels: bool) -> Result<Entry, ApiError> {
         (Some(name), false) => Ok(Entry::Function(name)),
         (None, true) => Ok(Entry::Parcel),
         (None, false) => Ok(Entry::Command),
+    }
+}
+
+/// Whose word is taken.
+pub(super) fn recall_in(recall: api::Recall) -> Recall {
+    match recall {
+        api::Recall::Off => Recall::Off,
+        api::Recall::Own => Recall::Own,
+        api::Recall::Mesh => Recall::Mesh,
+    }
+}
+
+fn recalled_out(recalled: Recalled) -> api::Recalled {
+    match recalled {
+        Recalled::Here => api::Recalled::Here,
+        Recalled::Home => api::Recalled::Home,
+        Recalled::Worker => api::Recalled::Worker,
+        Recalled::Told => api::Recalled::Mesh,
     }
 }
 
@@ -199,7 +219,7 @@ pub(super) fn result(end: TaskEnd) -> ResultItem {
         files: payload_out(files),
         worker: worker.map(|PeerId(bytes)| bytes),
         attempts,
-        memo,
+        memo: memo.map(recalled_out),
         usage: receipts::usage_out(usage),
         receipt: receipt.and_then(|signed| receipts::show(&signed.0, &signed.1)),
         verified: verified.map(|found| self::verified(*found)),

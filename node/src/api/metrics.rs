@@ -127,6 +127,7 @@ fn doubts(text: &mut String, counters: Counters) {
         verified,
         lies,
         held_back,
+        abandoned,
         sought,
         stood,
         introduced,
@@ -140,6 +141,7 @@ fn doubts(text: &mut String, counters: Counters) {
         ("tasks_verified", "Own tasks that several nodes computed alike", verified),
         ("lies", "Answers that most other nodes contradicted", lies),
         ("leases_held_back", "Leases held beyond their end in self-suspicion", held_back),
+        ("tasks_abandoned", "Tasks of owners that were gone, stopped as a worker", abandoned),
     ];
     let cells = [
         ("cells_sought", "Seeks sent to exchanges as an owner", sought),

@@ -110,7 +110,8 @@ async fn open(
     encoding: Encoding,
 ) -> Answered {
     let Arrived { inputs, closed } = arrived;
-    let convert::Job { program, needs, class, terms, policy, detached, after, join } = convert::job(request)?;
+    let convert::Job { program, needs, class, terms, policy, detached, after, join } =
+        convert::job(request, api.handle.info().memo)?;
     let after = parents(&api, &after)?;
     let module = program.module;
     let program = convert::with_length(program, module_length(&api, module)?);

@@ -36,7 +36,7 @@ pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::
         jobs,
         counters,
     } = snapshot;
-    let NodeInfo { peer: _, name, version, data_dir, mesh, listen, started, store_fault } = info;
+    let NodeInfo { peer: _, name, version, data_dir, memo: _, mesh, listen: _, started, store_fault } = info;
     let unfinished = |job: &&JobView| job.open || job.queued + job.held + job.leased + job.delayed > 0;
     api::Status {
         peer: me.to_string(),
@@ -44,7 +44,7 @@ pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::
         version: (*version).to_owned(),
         data_dir: data_dir.display().to_string(),
         mesh: mesh.clone(),
-        listen: listen.lock().expect("nobody panics holding this lock").clone(),
+        listen: info.listening(),
         uptime_ms: millis(started.elapsed()),
         slots: capacity.slots,
         free: capacity.free,
@@ -118,6 +118,7 @@ fn slots(pool: PoolStatus) -> api::Slots {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "each counter is named twice, so that none is forgotten")]
 fn counters(counters: Counters) -> api::Counters {
     let Counters {
         calls,
@@ -147,6 +148,7 @@ fn counters(counters: Counters) -> api::Counters {
         verified,
         lies,
         held_back,
+        abandoned,
         unasked,
         sought,
         stood,
@@ -182,6 +184,7 @@ fn counters(counters: Counters) -> api::Counters {
         verified,
         lies,
         held_back,
+        abandoned,
         unasked,
         sought,
         stood,

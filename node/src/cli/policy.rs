@@ -34,7 +34,8 @@ pub(crate) struct PolicyArgs {
     /// Cancel what is left once more than N tasks ended otherwise than done.
     #[arg(long, help_heading = HEADING, value_name = "N", value_parser = parse_whole::<u32, 0, { u32::MAX as u64 }>)]
     pub(crate) max_failures: Option<u32>,
-    /// Compute every task on K distinct nodes and compare.
+    /// Compute every task on up to K nodes and compare: it ends once more than half of K agree. Nodes of one host address
+    /// have one vote. Helps against few liars, not against an owner of many machines.
     #[arg(long, help_heading = HEADING, value_name = "K", value_parser = parse_whole::<u32, 1, 16>)]
     pub(crate) verify: Option<u32>,
     /// Begin once job JOB of this node has ended well, by its id from `weft jobs`, or the first digits. If one of its

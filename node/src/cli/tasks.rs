@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use weft_client::Class;
+use weft_client::{Class, Recall};
 use weft_core::Limits;
 use weft_node::settings::{parse_bytes, parse_duration, parse_pair, parse_whole};
 
@@ -81,8 +81,13 @@ pub(crate) struct TaskArgs {
     /// [default: batch].
     #[arg(long, value_name = "CLASS")]
     pub(crate) class: Option<Class>,
-    /// Run the task even if its result is known.
-    #[arg(long)]
+    /// Take whose word for a known result instead of running the task: own is what this node or the worker computed, and
+    /// what came home to this node before; mesh also what any member says that it computed, which whoever holds the mesh
+    /// key can make up; off nobody's [default: own, or what the node is set to].
+    #[arg(long, value_name = "own|mesh|off")]
+    pub(crate) memo: Option<Recall>,
+    /// Run the task even if its result is known: the same as --memo off.
+    #[arg(long, conflicts_with = "memo")]
     pub(crate) no_memo: bool,
     /// Run only on nodes that carry this label. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
@@ -260,6 +265,7 @@ leaves DIR, and a second one of the same name is a failed task.
   worker     the id of the node that computed it
   attempts   how many it took, 0 when the result was known
   memo       whether the result was known and nothing ran
+  recalled   whose word it is then: here, home, worker or mesh
   wall_us    how long the last one ran
   usage      times, memory, fuel and bytes of the last one
   receipt    with --receipt: what the worker signed

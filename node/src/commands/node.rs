@@ -39,13 +39,16 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
         }
         std::future::pending::<()>().await;
     };
-    let ended = node.run_until(async {
+    let stop = async {
         tokio::select! {
             () = telling => {}
             () = stop => {}
         }
-    });
-    ended.await.map_err(|broken| Problem::Failed(broken.to_string()))?;
+    };
+    let ending = node.run_until(stop).await.map_err(|broken| Problem::Failed(broken.to_string()))?;
+    if ending.jobs > 0 {
+        say(&ending.to_string());
+    }
     say("stopped");
     Ok(0)
 }

@@ -1,7 +1,9 @@
 //! One ended task for scripts and people: its JSON, its exit code, its words.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use weft_client::{Failure, LimitKind, Mesh, Outcome, Output, Receipt, TaskResult, Usage, Verified};
+use weft_client::{
+    Failure, LimitKind, Mesh, Outcome, Output, Recalled, Receipt, TaskResult, Usage, Verified,
+};
 
 use super::telling::telling;
 
@@ -25,6 +27,8 @@ pub(crate) struct ResultLine<'a> {
     worker: Option<&'a str>,
     attempts: u32,
     memo: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recalled: Option<Recalled>,
     wall_us: u64,
     usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +58,7 @@ impl<'a> ResultLine<'a> {
             worker,
             attempts,
             memo,
+            recalled,
             usage,
             receipt,
             verified,
@@ -70,6 +75,7 @@ impl<'a> ResultLine<'a> {
             worker: worker.as_deref(),
             attempts: *attempts,
             memo: *memo,
+            recalled: *recalled,
             wall_us: usage.wall_us,
             usage: *usage,
             receipt: receipt.as_ref(),
@@ -179,6 +185,7 @@ mod tests {
             worker: Some("ab".into()),
             attempts: 1,
             memo: false,
+            recalled: None,
             usage: Usage { wall_us: 42, ..Usage::default() },
             receipt: None,
             verified: None,

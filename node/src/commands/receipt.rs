@@ -199,6 +199,7 @@ mod tests {
             worker: Some(id("a")),
             attempts: 3,
             memo: false,
+            recalled: None,
             usage: Usage::default(),
             receipt: None,
             verified: Some(Verified {

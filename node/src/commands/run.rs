@@ -146,8 +146,8 @@ async fn show(mesh: &Mesh, result: &TaskResult, mut live: Live) -> Result<(), Pr
         | Outcome::Skipped { .. } => true,
     };
     live.finish(mesh, &result.output, &result.errors, was_stopped).await?;
-    if result.memo {
-        render::say(&format!("from memory, computed by {}", computer(mesh, result).await));
+    if let Some(word) = result.recalled {
+        render::say(&format!("from memory, computed by {} {word}", computer(mesh, result).await));
     }
     if !result.is_done() && !is_plain_exit(result) {
         render::say(&format!("the task {}", outcome::words(&result.outcome)));

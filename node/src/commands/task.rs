@@ -4,7 +4,7 @@
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use weft_client::{Module, Task};
+use weft_client::{Module, Recall, Task};
 use weft_node::text_module::{self, TEXT_BYTES_MAX};
 
 use super::Problem;
@@ -27,6 +27,7 @@ pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Resu
         portable,
         impure,
         class,
+        memo,
         no_memo,
         need,
         slots,
@@ -58,7 +59,7 @@ pub(crate) fn task_of(module: &Path, given: TaskArgs, args: Vec<String>) -> Resu
     let task = or(task, slots, Task::slots);
     let task = or(task, retries, Task::retries);
     let task = treated(task, policy);
-    let task = task.memo(!no_memo);
+    let task = or(task, memo.or(no_memo.then_some(Recall::Off)), Task::memo);
     Ok(match (portable, impure) {
         (_, true) => task.impure(),
         (true, false) => task.portable(),

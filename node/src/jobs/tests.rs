@@ -20,7 +20,7 @@ fn end(job: JobId, index: u32, bytes: usize) -> Event {
         report,
         worker: None,
         attempts: 1,
-        memo: false,
+        memo: None,
         proof: None,
         verified: None,
     }
@@ -212,7 +212,7 @@ fn a_receipt_names_the_task_of_its_input() {
         report,
         worker,
         attempts: 1,
-        memo: false,
+        memo: None,
         proof: Some(proof),
         verified: None,
     });

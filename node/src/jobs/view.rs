@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, JobId, PeerId, Program, Proof, Receipt, Report, Stream, Verified};
+use weft_core::{BlobId, JobId, PeerId, Program, Proof, Recalled, Receipt, Report, Stream, Verified};
 
 /// What a job is, from its submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +32,8 @@ pub struct TaskEnd {
     pub worker: Option<PeerId>,
     /// How many attempts it took.
     pub attempts: u32,
-    /// Whether the result was known and nothing ran.
-    pub memo: bool,
+    /// Whose word it is, if the result was known and nothing ran.
+    pub memo: Option<Recalled>,
     /// What its worker stated and signed, if it did. Nobody has checked the signature.
     pub receipt: Option<Box<(Receipt, Proof)>>,
     /// Who agreed and who differed, where several nodes computed it: this node's own finding, which nobody signs.

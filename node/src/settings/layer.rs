@@ -58,6 +58,10 @@ pub struct Flags {
     /// Take tasks of all but these nodes. May be repeated, or divided by commas.
     #[arg(long, value_name = "ID")]
     pub refuse: Vec<String>,
+    /// Whose word jobs of this node take for known results unless they say so themselves: own, mesh or off; see
+    /// `weft run --help` [default: own].
+    #[arg(long, value_name = "own|mesh|off")]
+    pub memo: Option<String>,
     /// Dial this peer: IP:PORT, HOST:PORT (looked up at each attempt) or a multiaddr. May be repeated; mDNS and tickets
     /// find peers too.
     #[arg(long = "peer", value_name = "ADDRESS")]
@@ -87,6 +91,7 @@ pub(super) struct Layer {
     pub(super) class_min: Option<String>,
     pub(super) accept: Option<Vec<String>>,
     pub(super) refuse: Option<Vec<String>>,
+    pub(super) memo: Option<String>,
     pub(super) peers: Option<Vec<String>>,
     pub(super) open: Option<bool>,
     pub(super) mdns: Option<bool>,
@@ -111,6 +116,7 @@ impl Layer {
             class_min: self.class_min.or(below.class_min),
             accept,
             refuse,
+            memo: self.memo.or(below.memo),
             peers: self.peers.or(below.peers),
             open: self.open.or(below.open),
             mdns: self.mdns.or(below.mdns),
@@ -135,6 +141,7 @@ impl Layer {
             class_min: environment("WEFT_CLASS_MIN"),
             accept: list("WEFT_ACCEPT"),
             refuse: list("WEFT_REFUSE"),
+            memo: environment("WEFT_MEMO"),
             peers: list("WEFT_PEER"),
             open: truth("WEFT_OPEN", environment)?,
             mdns: truth("WEFT_MDNS", environment)?,
@@ -159,6 +166,7 @@ impl From<Flags> for Layer {
             class_min,
             accept,
             refuse,
+            memo,
             peers,
             open,
             no_mdns,
@@ -177,6 +185,7 @@ impl From<Flags> for Layer {
             class_min,
             accept: list(accept),
             refuse: list(refuse),
+            memo,
             peers: list(peers),
             open: open.then_some(true),
             mdns: no_mdns.then_some(false),
@@ -231,6 +240,7 @@ struct File {
     class_min: Option<String>,
     accept: Option<OneOrMany>,
     refuse: Option<OneOrMany>,
+    memo: Option<String>,
     peers: Option<OneOrMany>,
     open: Option<bool>,
     mdns: Option<bool>,
@@ -296,6 +306,7 @@ impl From<File> for Layer {
             class_min,
             accept,
             refuse,
+            memo,
             peers,
             open,
             mdns,
@@ -316,6 +327,7 @@ impl From<File> for Layer {
             class_min,
             accept: accept.map(OneOrMany::into_vec),
             refuse: refuse.map(OneOrMany::into_vec),
+            memo,
             peers: peers.map(OneOrMany::into_vec),
             open,
             mdns,

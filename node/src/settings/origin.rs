@@ -44,6 +44,7 @@ impl Layer {
             "refuse" => self.refuse.is_some(),
             "peer" => self.peers.is_some(),
             "store" => self.store.is_some(),
+            "memo" => self.memo.is_some(),
             _ => false,
         }
     }

@@ -1,6 +1,7 @@
-//! Whose tasks a node takes, as its settings say it: `accept` names all, `refuse` names those that are left out.
+//! Whose tasks a node takes, as its settings say it: `accept` names all, `refuse` names those that are left out. And whose
+//! word its jobs take.
 
-use weft_core::{OWNERS_MAX, Owners, PeerId};
+use weft_core::{OWNERS_MAX, Owners, PeerId, Recall};
 
 use super::{SettingsError, wrong};
 
@@ -19,6 +20,17 @@ pub(super) fn owners_of(
             let expected = "one of accept and refuse: who accepts some refuses all others already";
             Err(wrong("refuse", refuse.join(","), expected))
         }
+    }
+}
+
+/// Whose word for known results is taken.
+pub(super) fn recall_of(given: Option<String>) -> Result<Recall, SettingsError> {
+    let Some(text) = given else { return Ok(Recall::Own) };
+    match text.as_str() {
+        "own" => Ok(Recall::Own),
+        "mesh" => Ok(Recall::Mesh),
+        "off" => Ok(Recall::Off),
+        _ => Err(wrong("memo", text, "own, mesh or off")),
     }
 }
 
@@ -54,5 +66,15 @@ mod tests {
         assert!(refusal(list(&[&one]), list(&[&two])).contains("one of accept and refuse"));
         let many: Vec<String> = (0..=OWNERS_MAX).map(|number| format!("{number:064x}")).collect();
         assert!(owners_of(None, Some(many)).unwrap_err().to_string().contains("at most 32"));
+    }
+
+    #[test]
+    fn whose_word_jobs_take_is_one_of_three() {
+        let recall = |text: &str| recall_of(Some(text.to_owned()));
+        assert_eq!(recall_of(None).unwrap(), Recall::Own, "unless it is said");
+        assert_eq!(recall("own").unwrap(), Recall::Own);
+        assert_eq!(recall("mesh").unwrap(), Recall::Mesh);
+        assert_eq!(recall("off").unwrap(), Recall::Off);
+        assert!(recall("all").unwrap_err().to_string().contains("own, mesh or off"));
     }
 }

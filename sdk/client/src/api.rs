@@ -270,6 +270,7 @@ impl fmt::Debug for Endpoint {
 
 mod outcome;
 mod policy;
+mod recall;
 mod receipt;
 mod status;
 mod submit;
@@ -277,6 +278,7 @@ mod verified;
 mod why;
 pub use outcome::{Failure, LimitKind, Outcome};
 pub use policy::{Backoff, Join, Policy};
+pub use recall::{Recall, Recalled};
 pub use receipt::{Proof, Receipt};
 pub use status::{Binding, Counters, Memo, Slots, Status, Store};
 pub use submit::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::{Buf, BytesMut};
 
-use crate::api::{Class, ErrorBody, Join, Outcome, Policy, Profile, Receipt, Stream, Usage, Verified};
+use crate::api::{
+    Class, ErrorBody, Join, Outcome, Policy, Profile, Recall, Recalled, Receipt, Stream, Usage, Verified,
+};
 
 /// The content type of a stream of frames.
 pub const CONTENT_TYPE: &str = "application/vnd.weft.frames";
@@ -104,8 +106,8 @@ pub struct JobRequest {
     pub retries: u32,
     /// How it wants to be treated beyond that.
     pub policy: Policy,
-    /// Whether a pure task whose result is known already may be answered with it.
-    pub memo: bool,
+    /// Whose word is taken for a pure task's result, so that it need not run; `None` is what the node is set to.
+    pub memo: Option<Recall>,
     /// Whether workers sign what they report.
     pub receipts: bool,
     /// Whether what tasks print is told while they run; attached jobs only.
@@ -191,8 +193,8 @@ pub struct ResultItem {
     pub worker: Option<[u8; 32]>,
     /// How many attempts it took; 0 when the result was known.
     pub attempts: u32,
-    /// Whether the result was known and nothing ran.
-    pub memo: bool,
+    /// Whose word it is, if the result was known and nothing ran.
+    pub memo: Option<Recalled>,
     /// What the attempt that counted used.
     pub usage: Usage,
     /// What the worker signed, where the job asked for it and somebody ran the task.

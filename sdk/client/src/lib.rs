@@ -36,7 +36,8 @@ mod told;
 mod treated;
 
 pub use api::{
-    Backoff, BlobRef, Class, Failure, LimitKind, Outcome, Policy, Profile, Receipt, Stream, Usage, Verified,
+    Backoff, BlobRef, Class, Failure, LimitKind, Outcome, Policy, Profile, Recall, Recalled, Receipt, Stream,
+    Usage, Verified,
 };
 pub use archive::Archive;
 pub use error::Error;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::api::{Failure, Outcome, Receipt, Usage, Verified};
+use crate::api::{Failure, Outcome, Recalled, Receipt, Usage, Verified};
 use crate::error::Error;
 use crate::files::{self, Existing, Files};
 use crate::frames::{Payload, ResultItem};
@@ -72,6 +72,8 @@ pub struct TaskResult {
     pub attempts: u32,
     /// Whether the result was known and nothing ran.
     pub memo: bool,
+    /// Whose word it is then.
+    pub recalled: Option<Recalled>,
     /// What the attempt that counted used.
     pub usage: Usage,
     /// What the worker signed, if the task asked for it (see [`crate::Task::receipts`]) and somebody ran it now.
@@ -151,6 +153,7 @@ impl TaskResult {
             worker: None,
             attempts: 0,
             memo: false,
+            recalled: None,
             usage: Usage::default(),
             receipt: None,
             verified: None,
@@ -179,7 +182,8 @@ impl TaskResult {
             archive: Output::of(files),
             worker: worker.map(|id| hex(&id)),
             attempts,
-            memo,
+            memo: memo.is_some(),
+            recalled: memo,
             usage,
             receipt,
             verified,
@@ -234,7 +238,7 @@ mod tests {
             files: Payload::default(),
             worker: None,
             attempts: 1,
-            memo: false,
+            memo: None,
             usage: Usage::default(),
             receipt: None,
             verified: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::api::{Class, Join, Policy, Profile};
+use crate::api::{Class, Join, Policy, Profile, Recall};
 use crate::frames::{JobRequest, Limits, Payload};
 use crate::input::Input;
 
@@ -120,7 +120,7 @@ pub struct Task {
     class: Class,
     retries: u32,
     pub(crate) policy: Policy,
-    memo: bool,
+    memo: Option<Recall>,
     receipts: bool,
     streamed: bool,
     parcels: bool,
@@ -168,7 +168,7 @@ impl Task {
             class: Class::default(),
             retries: 0,
             policy: Policy::default(),
-            memo: true,
+            memo: None,
             receipts: false,
             streamed: false,
             parcels: false,
@@ -329,10 +329,11 @@ impl Task {
         self
     }
 
-    /// Whether a pure task whose result the mesh knows may be answered with it. Default: yes.
+    /// Whose word for a pure task's result is taken, so that it need not run; `false` is [`Recall::Off`]. Default: what
+    /// the node is set to, which is [`Recall::Own`] unless its user says otherwise.
     #[must_use]
-    pub fn memo(mut self, memo: bool) -> Self {
-        self.memo = memo;
+    pub fn memo(mut self, memo: impl Into<Recall>) -> Self {
+        self.memo = Some(memo.into());
         self
     }
 
@@ -341,7 +342,7 @@ impl Task {
     #[must_use]
     pub fn receipts(mut self) -> Self {
         self.receipts = true;
-        self.memo = false;
+        self.memo = Some(Recall::Off);
         self
     }
 

@@ -69,7 +69,8 @@ impl Task {
         self
     }
 
-    /// Computes each task on so many distinct nodes and compares. Default: 1, which believes whoever answers.
+    /// Computes each task on up to so many nodes of distinct host addresses and compares: it ends once more than half of
+    /// so many agree. Default: 1, which believes whoever answers.
     #[must_use]
     pub fn verify(mut self, nodes: u32) -> Self {
         self.policy.verify = nodes;

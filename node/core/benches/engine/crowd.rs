@@ -51,7 +51,7 @@ impl Crowd {
         };
         for place in 0..crowd.peers.len() {
             let peer = crowd.peers.get(place).expect("it is one of them").id;
-            crowd.tell(Input::PeerUp { peer, boot: 1 });
+            crowd.tell(Input::PeerUp { peer, boot: 1, host: weft_core::Host::Unknown });
             crowd.tell(Input::Rtt { peer, rtt_us: 200 });
             let slots = 4;
             let capacity = Capacity {
@@ -95,7 +95,7 @@ impl Crowd {
     fn submit(&mut self) {
         self.job += 1;
         let inputs = vec![Payload::inline(&self.job.to_le_bytes())];
-        let terms = Terms { memo: false, ..Terms::default() };
+        let terms = Terms { memo: Recall::Off, ..Terms::default() };
         self.tell(Input::Command(Command::Submit(submission(
             JobId(self.job.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
             inputs,
@@ -182,6 +182,7 @@ impl Crowd {
                 | Event::Printed { .. }
                 | Event::Differed { .. }
                 | Event::Refused { .. }
+                | Event::OwnerGone { .. }
                 | Event::Fired { .. },
             )
             | Effect::Sign { .. }
@@ -231,7 +232,7 @@ fn call(job: JobId) -> Call {
         program: program(),
         needs: Needs::default(),
         class: Class::Batch,
-        terms: Terms { memo: false, ..Terms::default() },
+        terms: Terms { memo: Recall::Off, ..Terms::default() },
         count: 1,
         service_us: 500,
         deadline_ms: None,

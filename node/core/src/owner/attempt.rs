@@ -6,7 +6,7 @@ use crate::effect::Verified;
 use crate::id::PeerId;
 use crate::message::{LeaseRange, Progress};
 use crate::receipt::Proof;
-use crate::task::Report;
+use crate::task::{Recalled, Report};
 use crate::time::Time;
 
 /// One attempt.
@@ -46,8 +46,8 @@ const PAUSED_MAX_US: u64 = 3_600_000_000;
 #[derive(Clone, Debug)]
 pub(super) struct Brought {
     pub(super) report: Report,
-    /// Who computed it before, if the worker only remembered it.
-    pub(super) memo: Option<PeerId>,
+    /// Who computed it before and whose word that is, if it was only remembered.
+    pub(super) memo: Option<(PeerId, Recalled)>,
     /// The worker's signature, which belongs to the report.
     pub(super) proof: Option<Proof>,
     /// Whose it is and who else said so, if several nodes computed it.

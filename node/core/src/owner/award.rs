@@ -3,6 +3,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use super::Owner;
 use super::extra::{Desk, WINDOW, release_useless};
@@ -22,6 +23,9 @@ use crate::time::Time;
 pub(super) const AWARD_BYTES: u64 = 256 * 1024;
 /// Text in a declined call's reason that is kept for `why`, in bytes; a longer one is dropped.
 const REASON_BYTES_MAX: usize = 1024;
+/// How long a bid on a task that several compute waits for those of members that have been known longer, in
+/// milliseconds: some round trips of a LAN.
+const GREEN_MS: u64 = 50;
 /// Slots that one bid is believed to have.
 pub(super) const SLOTS_MAX: u32 = 65_536;
 
@@ -115,9 +119,16 @@ impl Owner {
             self.remind(repeat_at);
             let Some(job) = self.jobs.get_mut(&name) else { return };
             let (seeking, for_room) = (Seeking::default(), false);
-            job.call =
-                Some(OpenCall { call, bids: Vec::new(), asked: Vec::new(), for_room, repeat_at, seeking });
-            if job.wants_bids() && !job.spares(ctx.me) {
+            job.call = Some(OpenCall {
+                call,
+                bids: Vec::new(),
+                asked: Vec::new(),
+                for_room,
+                repeat_at,
+                ripe_at: None,
+                seeking,
+            });
+            if job.wants_bids() && !job.spares(members, ctx.me) {
                 ask(ctx, job, call, ctx.me);
             }
             // Our own worker answers within this very input; the others are asked if something is left then.
@@ -133,7 +144,7 @@ impl Owner {
             self.plan_look(ctx, name);
             return;
         }
-        release_useless(ctx, job, &self.standings);
+        release_useless(ctx, members, job, &self.standings);
         if members.cells().on() {
             self.seek(ctx, members, name);
         } else {
@@ -182,7 +193,7 @@ impl Owner {
             let for_ms = job.shut_ms(&self.standings, peer, ctx.now);
             if for_ms > 0 {
                 job.said.insert(peer, (ctx.now, not_asked(Reason::Mistrusted { for_ms })));
-            } else if !job.spares(peer) {
+            } else if !job.spares(members, peer) {
                 ask(ctx, job, call, peer);
             }
         }
@@ -204,8 +215,10 @@ impl Owner {
         };
         call.bids.sort_by_key(|bid| {
             let trust = desk.trust(job, bid.worker, ctx.now);
-            (trust, bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now))
+            let known = if job.verifies() { members.seniority(bid.worker, ctx.now) } else { 0 };
+            (trust, Reverse(known), bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now))
         });
+        let green = keep_green(ctx, members, job, &mut call);
         // What is begun is brought to its end first, also if it was begun just now.
         loop {
             desk.award_extra(ctx, members, job, &mut call);
@@ -216,6 +229,7 @@ impl Owner {
         }
         let name = call.call;
         let left = job.wanted();
+        call.bids.extend(green);
         job.call = Some(call);
         for ((worker, bid, introduced), grants) in core::mem::take(&mut desk.frames) {
             let hire = introduced.then(|| job.hire_message(name, ctx.now));
@@ -223,6 +237,22 @@ impl Owner {
             send_award(ctx, award, hire.as_ref(), worker, grants);
         }
     }
+}
+
+/// Takes out the bids on a job that verifies of members that came lately, while those of members that have been known
+/// longer may still be on their way; notes when they may be used.
+fn keep_green(ctx: &Ctx<'_>, members: &Membership, job: &Job, call: &mut OpenCall) -> Vec<StandingBid> {
+    call.ripe_at = None;
+    if !job.verifies() {
+        return Vec::new();
+    }
+    let senior = members.seniority_max(ctx.now);
+    let ripe_at = |bid: &StandingBid| bid.came_at.plus_ms(GREEN_MS);
+    let green = |bid: &StandingBid| members.seniority(bid.worker, ctx.now) < senior && ripe_at(bid) > ctx.now;
+    let (green, ripe): (Vec<_>, Vec<_>) = core::mem::take(&mut call.bids).into_iter().partition(green);
+    call.bids = ripe;
+    call.ripe_at = green.iter().map(ripe_at).min();
+    green
 }
 
 /// Gives what waits to the bids, best first; how many. Of a job that verifies, one task at a time, and none while many
@@ -289,7 +319,7 @@ pub(super) fn nobody_makes_it(open: &OpenCall, said: &BTreeMap<PeerId, (Time, Sa
 }
 
 /// Ends a call that nothing is left of.
-fn withdraw(ctx: &mut Ctx<'_>, job: &mut Job) -> Option<CallId> {
+pub(super) fn withdraw(ctx: &mut Ctx<'_>, job: &mut Job) -> Option<CallId> {
     let open = job.call.take()?;
     let mut told: Vec<PeerId> = open.asked;
     told.extend(open.bids.iter().filter(|bid| !bid.introduced).map(|bid| bid.worker));

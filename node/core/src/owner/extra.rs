@@ -134,7 +134,7 @@ impl Desk<'_> {
 
     fn fits(&self, job: &Job, index: u32, bid: &StandingBid, ctx: &Ctx<'_>, members: &Membership) -> bool {
         if job.verifies() {
-            return !job.is_barred(index, bid.worker);
+            return !job.is_barred(members, index, bid.worker);
         }
         let start_us = bid.expected_us(ctx.me, members.rtt_us(bid.worker), ctx.now);
         job.fits_copy(index, bid, self.trust(job, bid.worker, ctx.now), start_us, ctx.now)
@@ -183,10 +183,12 @@ impl Job {
         u32::from(held == 1 && runs && !task.copied && task.failures == 0)
     }
 
-    /// Whether that worker holds the task, or has answered.
-    pub(super) fn is_barred(&self, index: u32, worker: PeerId) -> bool {
-        let answered = self.ballots.get(&index).is_some_and(|ballot| ballot.holds(worker));
-        answered || self.task(index).is_some_and(|task| task.due().any(|attempt| attempt.worker == worker))
+    /// Whether that worker holds the task, or has answered; of a job that verifies, whether any node of its machine has.
+    pub(super) fn is_barred(&self, members: &Membership, index: u32, worker: PeerId) -> bool {
+        let voice = members.voice(worker);
+        let answered = self.ballots.get(&index).is_some_and(|ballot| ballot.holds(worker, voice));
+        let same = |other: PeerId| other == worker || (self.verifies() && members.voice(other) == voice);
+        answered || self.task(index).is_some_and(|task| task.due().any(|attempt| same(attempt.worker)))
     }
 
     /// For how long that worker is given none of its tasks, in milliseconds.
@@ -195,9 +197,10 @@ impl Job {
     }
 
     /// Whether that worker is of no use to what is left: it had its part in all of it.
-    pub(super) fn spares(&self, worker: PeerId) -> bool {
+    pub(super) fn spares(&self, members: &Membership, worker: PeerId) -> bool {
         let few = self.queue.is_empty() && self.extra.len() <= SPARED_MAX;
-        few && !self.extra.is_empty() && self.extra.iter().all(|index| self.is_barred(*index, worker))
+        few && !self.extra.is_empty()
+            && self.extra.iter().all(|index| self.is_barred(members, *index, worker))
     }
 
     /// Puts a task back at the head of the queue, unless another attempt of it is still due; one that several nodes
@@ -260,7 +263,7 @@ impl Job {
 }
 
 /// Gives back what is of no use: bids of workers that had their part in all that is left, or are given nothing now.
-pub(super) fn release_useless(ctx: &mut Ctx<'_>, job: &mut Job, standings: &Standings) {
+pub(super) fn release_useless(ctx: &mut Ctx<'_>, members: &Membership, job: &mut Job, standings: &Standings) {
     let trusts_all = standings.is_empty() && job.standings.is_empty();
     if trusts_all && job.extra.is_empty() {
         return;
@@ -268,7 +271,7 @@ pub(super) fn release_useless(ctx: &mut Ctx<'_>, job: &mut Job, standings: &Stan
     let Some(mut call) = job.call.take() else { return };
     let OpenCall { bids, seeking, .. } = &mut call;
     bids.retain(|bid| {
-        let useless = job.spares(bid.worker) || job.shut_ms(standings, bid.worker, ctx.now) > 0;
+        let useless = job.spares(members, bid.worker) || job.shut_ms(standings, bid.worker, ctx.now) > 0;
         if useless && bid.left > 0 {
             ctx.send(bid.worker, Message::Release(bid.bid));
             if bid.introduced {

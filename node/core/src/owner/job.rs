@@ -17,7 +17,7 @@ use crate::policy::times;
 use crate::programs::Average;
 use crate::snapshot::{JobView, Regime, Said};
 use crate::standing::Standings;
-use crate::task::{Outcome, Payload, Report, TaskKey};
+use crate::task::{Outcome, Payload, Recall, Report, TaskKey, Terms};
 use crate::time::Time;
 use crate::worker::is_short;
 
@@ -222,7 +222,8 @@ impl Job {
             program: self.what.program.clone(),
             needs: self.what.needs.clone(),
             class: self.what.class,
-            terms: self.what.terms,
+            // What others told is for this node to believe or not: a worker answers with what it computed.
+            terms: Terms { memo: self.what.terms.memo.min(Recall::Own), ..self.what.terms },
             count: self.wanted(),
             service_us: if hides { 0 } else { self.service.us() },
             deadline_ms,

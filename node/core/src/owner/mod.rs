@@ -19,6 +19,7 @@ mod recall;
 mod room;
 mod seek;
 mod shortage;
+mod stop;
 mod tasks;
 mod timing;
 mod tour;
@@ -38,7 +39,7 @@ use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
 use crate::policy::order;
 use crate::standing::Standings;
 use crate::suspicion::Suspicion;
-use crate::task::{Outcome, Payload, Report};
+use crate::task::{Outcome, Payload, Recall, Report};
 use crate::time::{Soonest, Time};
 use crate::worker::Worker;
 pub(crate) use outcome::blobs_with_lengths;
@@ -103,7 +104,9 @@ impl Owner {
             return;
         }
         // What somebody says that it computed before is no further computation.
-        what.terms.memo &= what.policy.verify < 2;
+        if what.policy.verify > 1 {
+            what.terms.memo = Recall::Off;
+        }
         let inputs = core::mem::take(&mut what.inputs);
         ctx.emit(Effect::Pin(what.program.module));
         ctx.pin(&what.program.files);

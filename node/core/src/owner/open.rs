@@ -19,6 +19,8 @@ pub(super) struct OpenCall {
     /// Who was asked for standing room, and would have to be asked again for a bid.
     pub(super) for_room: bool,
     pub(super) repeat_at: Time,
+    /// When bids may be used that were kept back for a moment.
+    pub(super) ripe_at: Option<Time>,
     pub(super) seeking: Seeking,
 }
 
@@ -49,7 +51,7 @@ impl OpenCall {
 
     /// When it wants to be looked at again.
     pub(super) fn due(&self) -> Time {
-        self.seeking.look_at.map_or(self.repeat_at, |at| at.min(self.repeat_at))
+        [self.seeking.look_at, self.ripe_at].into_iter().flatten().fold(self.repeat_at, Time::min)
     }
 
     /// Forgets bids that ended.

@@ -17,7 +17,7 @@ use crate::membership::Membership;
 use crate::memo::Seen;
 use crate::message::{Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::receipt::{Proof, Receipt};
-use crate::task::{INLINE_BYTES_MAX, Outcome, Report, Stream};
+use crate::task::{INLINE_BYTES_MAX, Outcome, Recall, Recalled, Report, Stream};
 
 /// How much longer than by this node's clock a task may have run by its worker's, in microseconds; what is said beyond
 /// that is not believed.
@@ -162,7 +162,8 @@ impl Owner {
                 ctx.programs.measure(job.key(), wall_us);
             }
         }
-        let Some(brought) = self.weigh(ctx, lease, from, brought) else { return };
+        let voice = members.voice(from);
+        let Some(brought) = self.weigh(ctx, lease, (from, voice), brought) else { return };
         self.judge(ctx, members, lease, from, (attempt.copy, brought));
     }
 
@@ -244,12 +245,16 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         let Brought { report, memo, proof, verified } = brought;
         let (winner, verified) = verified.unzip();
-        let worker = winner.or(memo).or(worker);
+        let (computer, memo) = memo.unzip();
+        let worker = winner.or(computer).or(worker);
         job.close_ballot(ctx, index);
         if job.extra.remove(&index) {
             self.dirty.insert(name);
         }
-        remember(ctx, job, index, worker, &report);
+        // What this node remembered itself is no news, and nobody's word gets better by being taken.
+        if matches!(memo, None | Some(Recalled::Worker)) {
+            remember(ctx, job, index, worker, &report);
+        }
         self.produced.on_commit(worker, &report);
         let policy = job.what.policy;
         let Some(task) = job.task_mut(index) else { return };
@@ -271,7 +276,6 @@ impl Owner {
         count_end(job, &report.outcome, attempts, memo.is_some());
         self.stop_others(ctx, name, index, others);
         ctx.counters.committed += 1;
-        let memo = memo.is_some();
         ctx.notify(Event::TaskEnded { job: name, index, report, worker, attempts, memo, proof, verified });
         self.end_if_over(ctx, name);
     }
@@ -321,12 +325,14 @@ fn doubt(ctx: &mut Ctx<'_>, job: &mut Job, from: PeerId, delivery: Delivery) -> 
         return Report::bare(Outcome::Lost("the worker said what only an owner can".into())).into();
     }
     let terms = job.what.terms;
-    if memo.is_some() {
-        let wanted = terms.memo && job.what.program.is_pure() && report.outcome == Outcome::Done;
-        if !wanted {
+    if let Some(computer) = memo {
+        let wanted = terms.memo != Recall::Off && job.what.program.is_pure();
+        // What it has from others is their word and not its own.
+        if !wanted || computer != from || report.outcome != Outcome::Done {
             return Report::bare(Outcome::Lost("the worker did not run it".into())).into();
         }
-        return Brought { memo, ..report.into() };
+        let word = if from == ctx.me { Recalled::Here } else { Recalled::Worker };
+        return Brought { memo: Some((computer, word)), ..report.into() };
     }
     let came = proof.is_some();
     let proof = proof.filter(|proof| terms.receipts && belongs(job, proof, lease, &report, from));

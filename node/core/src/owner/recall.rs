@@ -7,7 +7,7 @@ use super::job::{Attempt, Brought, RECALLED, State};
 use super::joins::Gate;
 use crate::ctx::Ctx;
 use crate::id::{JobId, LeaseId, PeerId};
-use crate::task::{Payload, Report};
+use crate::task::{Payload, Recall, Recalled, Report};
 
 impl Owner {
     /// Takes tasks with these inputs. Without a remembered result it costs nothing to look.
@@ -16,31 +16,33 @@ impl Owner {
         // What is held does not end before its job fires, whoever knows the result; nor is it asked for then, since that
         // would cost as much at once as there are tasks: workers answer from memory, too.
         let open = job.gate == Gate::Open;
-        let asks = open && job.what.terms.memo && job.what.program.is_pure() && !ctx.memo.is_empty();
-        let mut recalled: Vec<(u32, Report, PeerId)> = Vec::new();
+        let wanted = job.what.terms.memo;
+        let asks = open && wanted != Recall::Off && job.what.program.is_pure() && !ctx.memo.is_empty();
+        let mut recalled: Vec<(u32, Report, (PeerId, Recalled))> = Vec::new();
         for input in inputs {
             ctx.pin(&input);
             let task = asks.then(|| job.key().task_id(&input));
             let index = job.add(input);
-            match task.and_then(|task| ctx.memo.recall(task)) {
-                Some((report, worker)) => recalled.push((index, report, worker)),
+            match task.and_then(|task| ctx.memo.recall(task, wanted)) {
+                Some((report, worker, word)) => recalled.push((index, report, (worker, word))),
                 None if open => job.queue.push_back(index),
                 None => job.held.push_back(index),
             }
         }
-        for (index, report, worker) in recalled {
-            self.recall(ctx, LeaseId { job: name, index, attempt: RECALLED }, report, worker);
+        for (index, report, memo) in recalled {
+            self.recall(ctx, LeaseId { job: name, index, attempt: RECALLED }, report, memo);
         }
     }
 
     /// Ends a task with its known result, once everything that belongs to it is here.
-    fn recall(&mut self, ctx: &mut Ctx<'_>, lease: LeaseId, report: Report, worker: PeerId) {
+    fn recall(&mut self, ctx: &mut Ctx<'_>, lease: LeaseId, report: Report, memo: (PeerId, Recalled)) {
+        let (worker, _) = memo;
         let Some(job) = self.jobs.get_mut(&lease.job) else { return };
         let Some(task) = job.task_mut(lease.index) else { return };
         task.state = State::Leased;
         task.live.push(Attempt::new(RECALLED, worker, ctx.now, ctx.now));
         job.counts.leased += 1;
-        let brought = Brought { memo: Some(worker), ..report.into() };
+        let brought = Brought { memo: Some(memo), ..report.into() };
         if brought.report.blobs().next().is_none() {
             self.commit_recalled(ctx, lease, brought);
         } else {
@@ -49,9 +51,15 @@ impl Owner {
     }
 
     pub(super) fn commit_recalled(&mut self, ctx: &mut Ctx<'_>, lease: LeaseId, brought: Brought) {
-        let Some(task) = self.jobs.get_mut(&lease.job).and_then(|job| job.task_mut(lease.index)) else {
+        let Some(job) = self.jobs.get_mut(&lease.job) else { return };
+        let key = job.key();
+        let Some(task) = job.task_mut(lease.index) else { return };
+        let id = key.task_id(&task.input);
+        if brought.memo.is_none_or(|(computer, _)| !ctx.memo.is_word_of(id, computer)) {
+            // Whoever said it was caught lying while its bytes came.
+            self.on_not_recalled(ctx, lease);
             return;
-        };
+        }
         task.live.retain(|attempt| attempt.number != RECALLED);
         ctx.counters.recalled += 1;
         self.commit(ctx, lease.job, lease.index, None, brought);

@@ -129,7 +129,7 @@ impl Owner {
         let for_ms = job.shut_ms(&self.standings, ctx.me, ctx.now);
         if at_home && for_ms > 0 {
             job.said.insert(ctx.me, (ctx.now, not_asked(Reason::Mistrusted { for_ms })));
-        } else if at_home && !job.spares(ctx.me) {
+        } else if at_home && !job.spares(members, ctx.me) {
             ask(ctx, job, call, ctx.me);
         }
         if repeat {
@@ -303,7 +303,7 @@ fn seek_less(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, mut surplus: u32) {
 /// Offers what still waits to a few peers that are known, by chance, without any exchange.
 fn call_some(ctx: &mut Ctx<'_>, members: &Membership, standings: &Standings, job: &mut Job, call: CallId) {
     let fits = |peer, known| Membership::unfit((peer, known), ctx, &job.what).is_none();
-    let useful = |peer| !job.spares(peer) && job.shut_ms(standings, peer, ctx.now) == 0;
+    let useful = |peer| !job.spares(members, peer) && job.shut_ms(standings, peer, ctx.now) == 0;
     let suits = members.connected().filter(|(peer, known)| fits(*peer, known) && useful(*peer));
     let known: Vec<PeerId> = suits.map(|(peer, _)| peer).collect();
     let most = usize::try_from(job.wanted()).unwrap_or(DIRECT_MAX).saturating_mul(2).min(DIRECT_MAX);

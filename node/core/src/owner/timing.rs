@@ -222,7 +222,7 @@ impl Owner {
             job.counts.cancelled += u32::from(cancelled);
             job.counts.failed += u32::from(!cancelled);
             let report = Report::bare(outcome.clone());
-            let (worker, memo, proof, verified) = (None, false, None, None);
+            let (worker, memo, proof, verified) = (None, None, None, None);
             ctx.notify(Event::TaskEnded {
                 job: name,
                 index,

@@ -1,9 +1,13 @@
-//! Computed by several: a task of a job that verifies runs on as many distinct nodes as the job asks for, and what most
+//! Computed by several: a task of a job that verifies runs on nodes of as many machines as the job asks for, and what most
 //! of them say counts. As long as no more than a minority of those that are asked lies the same lie, no lie is
 //! committed; whoever is contradicted is named, and hardly trusted afterwards.
 //!
 //! More than half of the asked-for number must agree; that many are enough, so that one slow node holds nothing up.
 //! When all have answered and too few agree, one more is asked at a time.
+//!
+//! Who holds the mesh key makes as many identities as it likes, so it is machines that vote ([`crate::host`]): one
+//! has one vote a task, whichever of its nodes answers first. Members that are known longest are asked first. None of
+//! this helps against who has many machines, or many addresses of the LAN.
 
 use alloc::vec::Vec;
 
@@ -12,6 +16,7 @@ use super::job::{self, Brought, Job, State};
 use super::{cancel_at, drop_lease};
 use crate::ctx::Ctx;
 use crate::effect::{Event, Verified};
+use crate::host::Voice;
 use crate::id::{BlobId, JobId, LeaseId, PeerId};
 use crate::message::Delivery;
 use crate::task::{Failure, Outcome, Report, Trap};
@@ -28,6 +33,8 @@ pub(super) struct Ballot {
 #[derive(Debug)]
 struct Vote {
     worker: PeerId,
+    /// Whose vote it is, by where its worker was when it answered.
+    voice: Voice,
     print: Print,
     brought: Brought,
 }
@@ -44,8 +51,9 @@ enum Verdict {
 }
 
 impl Ballot {
-    pub(super) fn holds(&self, worker: PeerId) -> bool {
-        self.votes.iter().any(|vote| vote.worker == worker)
+    /// Whether that machine has voted, or that node, wherever it is now.
+    pub(super) fn holds(&self, worker: PeerId, voice: Voice) -> bool {
+        self.votes.iter().any(|vote| vote.worker == worker || vote.voice == voice)
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -149,16 +157,22 @@ impl Job {
         ballot
     }
 
-    /// Notes what a node computed; says nothing more, for a node has one voice.
-    fn take_vote(&mut self, ctx: &mut Ctx<'_>, index: u32, worker: PeerId, brought: Brought) -> Verdict {
+    /// Notes what a node computed, unless its machine has voted.
+    fn take_vote(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        index: u32,
+        (worker, voice): (PeerId, Voice),
+        brought: Brought,
+    ) -> Verdict {
         let nodes = self.what.policy.verify;
         let ballot = self.ballots.entry(index).or_default();
-        if !ballot.holds(worker) {
+        if !ballot.holds(worker, voice) {
             for payload in brought.report.payloads() {
                 ctx.pin(payload);
             }
             let print = print_of(&brought.report);
-            ballot.votes.push(Vote { worker, print, brought });
+            ballot.votes.push(Vote { worker, voice, print, brought });
         }
         ballot.judge(nodes)
     }
@@ -171,14 +185,14 @@ impl Owner {
         &mut self,
         ctx: &mut Ctx<'_>,
         lease: LeaseId,
-        from: PeerId,
+        (from, voice): (PeerId, Voice),
         brought: Brought,
     ) -> Option<Brought> {
         let job = self.jobs.get_mut(&lease.job)?;
         if !job.verifies() || !is_answer(&brought.report.outcome) {
             return Some(brought);
         }
-        let verdict = job.take_vote(ctx, lease.index, from, brought);
+        let verdict = job.take_vote(ctx, lease.index, (from, voice), brought);
         // Its first answer came after its lease had run out: it is a begun task again.
         job.resume_begun(lease.index);
         match verdict {
@@ -227,6 +241,7 @@ impl Owner {
         let standing = self.standings.blamed(worker, ctx.now);
         if is_damning(outcome) {
             standing.on_lie(ctx.now);
+            ctx.memo.distrust(worker);
             ctx.counters.lies += 1;
             ctx.notify(Event::Differed { job, index, worker });
         } else {
@@ -272,7 +287,8 @@ mod tests {
     fn ballot(answers: &str) -> Ballot {
         let votes = (0u8..).zip(answers.bytes()).map(|(number, letter)| {
             let report = Report { output: Payload::inline(&[letter]), ..Report::bare(Outcome::Done) };
-            Vote { worker: PeerId([number; 32]), print: print_of(&report), brought: report.into() }
+            let worker = PeerId([number; 32]);
+            Vote { worker, voice: Voice::Node(worker), print: print_of(&report), brought: report.into() }
         });
         Ballot { votes: votes.collect() }
     }

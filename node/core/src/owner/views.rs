@@ -76,7 +76,7 @@ impl Owner {
             let said = if reachable { said.clone() } else { Said::Unreachable };
             Answer { peer: *peer, said, ago_ms: now.since_us(*at) / 1000 }
         });
-        let mut notes = self.notes(now, job, index);
+        let mut notes = self.notes(now, (members, own_slots), job, index);
         let slots = job.what.needs.width();
         if slots > 1 && job.task(index).is_some_and(|task| task.state == State::Queued) {
             notes.push(Note::Wide { slots, largest: members.slots_max().max(own_slots) });
@@ -84,7 +84,7 @@ impl Owner {
         Some(Why { state, deadline: deadline(job, now), answers: answers.collect(), notes })
     }
 
-    fn notes(&self, now: Time, job: &Job, index: u32) -> Vec<Note> {
+    fn notes(&self, now: Time, (members, own_slots): (&Membership, u32), job: &Job, index: u32) -> Vec<Note> {
         let mut notes = Vec::new();
         let Some(task) = job.task(index) else { return notes };
         let live = match task.state {
@@ -97,7 +97,8 @@ impl Owner {
             let answered = job.ballots.get(&index).map_or(0, super::verify::Ballot::count);
             let nodes = job.what.policy.verify;
             let wanted = super::verify::missing(nodes, answered, held);
-            notes.push(Note::Verifying { nodes, answered, held, wanted });
+            let machines = count(members.voices(own_slots));
+            notes.push(Note::Verifying { nodes, answered, held, wanted, machines });
         } else if job.extra.contains(&index) {
             notes.push(Note::CopySought);
         } else if held > 1 {

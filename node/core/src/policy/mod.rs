@@ -32,8 +32,8 @@ pub struct Policy {
     pub give_up_ms: Option<u64>,
     /// The whole job is given up when more tasks than this ended otherwise than done.
     pub failures_max: Option<u32>,
-    /// On how many distinct nodes each task is computed and compared, at most [`crate::VERIFY_MAX`]; 1 (or 0) believes
-    /// whoever answers. More than half of them must agree. Impure tasks can't be compared.
+    /// On how many nodes of distinct host addresses each task is computed and compared, at most [`crate::VERIFY_MAX`]; 1
+    /// (or 0) believes whoever answers. It ends once more than half of them agree. Impure tasks can't be compared.
     pub verify: u32,
     /// Whether the last tasks may have a second copy each, when one is expected to end sooner. Also of an impure job,
     /// whose tasks may run twice anyway when a node is lost; a job that minds forbids it.

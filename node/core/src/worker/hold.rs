@@ -15,7 +15,7 @@ use crate::input::Fetched;
 use crate::message::{Grant, Message, Reason};
 use crate::owner::blobs_with_lengths;
 use crate::policy::order::AGE_US;
-use crate::task::{Outcome, Program, Report};
+use crate::task::{Outcome, Program, Recall, Report};
 
 /// How long no work is taken after a blob found no room, in milliseconds.
 const NO_ROOM_MS: u64 = 5000;
@@ -29,13 +29,11 @@ impl Worker {
             offer.ahead.iter().for_each(|_| self.standings.leave(owner, ctx.now));
             return;
         }
-        let recalls = offer.terms.memo && offer.program.is_pure() && !ctx.memo.is_empty();
+        let recalls = offer.terms.memo != Recall::Off && offer.program.is_pure() && !ctx.memo.is_empty();
         let task = recalls.then(|| offer.key.task_id(&input));
-        let known = task.and_then(|task| ctx.memo.recall(task));
-        if let Some((report, computer)) = &known
-            && report.blobs().next().is_none()
-        {
-            let sealed = Sealed { report: report.clone(), memo: Some(*computer), leaf: None };
+        let known = task.and_then(|task| ctx.memo.recall_own(task));
+        if let Some(report) = known.as_ref().filter(|report| report.blobs().next().is_none()) {
+            let sealed = Sealed { report: report.clone(), memo: Some(ctx.me), leaf: None };
             ctx.counters.answered += 1;
             self.outbox.put(ctx, owner, lease, sealed);
             offer.ahead.iter().for_each(|_| self.standings.leave(owner, ctx.now));
@@ -94,7 +92,7 @@ impl Worker {
         }
         let Some(held) = self.runs.get_mut(&run) else { return };
         let (from, lacking): (PeerId, Vec<(BlobId, u64)>) = match held.known.as_deref() {
-            Some((report, computer)) => (*computer, blobs_with_lengths(report).into_iter().collect()),
+            Some(report) => (ctx.me, blobs_with_lengths(report).into_iter().collect()),
             None => (held.owner, held.needs().difference(&self.present).copied().collect()),
         };
         held.stage = Stage::Fetching(u8::try_from(lacking.len()).unwrap_or(u8::MAX));
@@ -179,7 +177,7 @@ impl Worker {
         // was looked for again meanwhile may wait for it already.
         for (run, told) in others {
             let Some(held) = self.runs.get(&run) else { continue };
-            let from = held.known.as_deref().map_or(held.owner, |(_, computer)| *computer);
+            let from = held.known.as_ref().map_or(held.owner, |_| ctx.me);
             self.await_blob(ctx, blob, from, (run, told));
         }
     }
@@ -217,10 +215,9 @@ impl Worker {
         }
         if missing > 1 {
             held.stage = Stage::Fetching(missing - 1);
-        } else if let Some(known) = held.known.take() {
-            let (report, computer) = *known;
+        } else if let Some(report) = held.known.take() {
             ctx.counters.answered += 1;
-            self.finish(ctx, run, Sealed { report, memo: Some(computer), leaf: None });
+            self.finish(ctx, run, Sealed { report: *report, memo: Some(ctx.me), leaf: None });
         } else {
             self.make_ready(ctx.now, run);
         }

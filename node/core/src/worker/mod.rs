@@ -5,6 +5,7 @@ mod ageing;
 mod ahead;
 mod bids;
 mod classes;
+mod gone;
 mod hold;
 mod outbox;
 mod overlong;
@@ -114,8 +115,8 @@ struct Held {
     /// Its name, once somebody asked.
     task: Option<TaskId>,
     input: Payload,
-    /// Its result and who computed it, while what that rests on is on its way.
-    known: Option<Box<(Report, PeerId)>>,
+    /// Its result, which this node computed before, while what that rests on is looked for.
+    known: Option<Box<Report>>,
     stage: Stage,
     /// The slots say that it waits for its module to be compiled.
     compiling: bool,
@@ -244,6 +245,7 @@ pub(crate) struct Worker {
     /// who waited count as more urgent.
     wasteful: BTreeMap<PeerId, Time>,
     stands: stand::Stands,
+    gone: gone::Gone,
 }
 
 impl Worker {
@@ -294,6 +296,7 @@ impl Worker {
             renew_at: None,
             wasteful: BTreeMap::new(),
             stands: stand::Stands::default(),
+            gone: gone::Gone::default(),
         }
     }
 

@@ -4,10 +4,15 @@ use alloc::string::String;
 
 use super::Worker;
 use crate::id::{LeaseId, PeerId};
+use crate::policy::Owners;
 
 impl Worker {
     pub(crate) fn labels(&self) -> &[(String, String)] {
         &self.labels
+    }
+
+    pub(crate) fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{Stage, Worker, window};
+use crate::config::MeshConfig;
 use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{LeaseId, PeerId, RunId};
@@ -16,12 +17,22 @@ const STUCK_US: u64 = 1_000_000;
 
 impl Worker {
     pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {
+        self.gone.on_up(owner);
         self.renew(ctx, members, Some(owner));
         self.outbox.resend_now(owner, ctx.now);
     }
 
-    /// Its bids are void; what it awarded runs on, for its owner may come back, or be reached another way.
-    pub(crate) fn on_peer_down(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {
+    /// Its bids are void; what it awarded runs on for now, for its owner may come back, or be reached another way.
+    pub(crate) fn on_peer_down(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        owner: PeerId,
+        closed: bool,
+    ) {
+        if !self.leases_of(owner).is_empty() {
+            self.gone.on_down(ctx.now, owner, closed);
+        }
         self.renew(ctx, members, Some(owner));
         self.forget_calls(owner);
     }
@@ -39,8 +50,7 @@ impl Worker {
     /// The owner forgot all its jobs: so do we.
     pub(crate) fn on_peer_restarted(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
         self.forget_calls(owner);
-        let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
-        let leases: Vec<LeaseId> = self.leases.range(range).map(|((_, lease), _)| *lease).collect();
+        let leases = self.leases_of(owner);
         self.on_cancel(ctx, owner, &leases);
         self.outbox.forget_owner(ctx, owner);
     }
@@ -66,6 +76,7 @@ impl Worker {
             self.renew(ctx, members, None);
             self.renew_at = Some(ctx.now.plus_ms(ctx.mesh.renew_ms)).filter(|_| !self.leases.is_empty());
         }
+        self.leave_gone(ctx);
         self.outbox.on_time(ctx, members);
     }
 
@@ -212,8 +223,9 @@ impl Worker {
         self.outbox.give_back(fresh);
     }
 
-    pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
+    pub(crate) fn next_wakeup(&self, mesh: &MeshConfig) -> Option<(Time, &'static str)> {
         let mut next = Soonest::default();
+        next.at(self.gone.next_wakeup(mesh), "an owner counts as gone");
         next.at(self.bid_ends.first().map(|(at, _)| *at), "a bid ends");
         next.at(self.standings.next_wakeup(), "a standing bid ends");
         next.at(self.call_end, "a call ends");

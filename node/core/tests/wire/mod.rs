@@ -97,8 +97,8 @@ impl Mesh {
         for other in 0..index {
             self.links.insert((other, index), true);
             self.links.insert((index, other), true);
-            self.input(other, Input::PeerUp { peer: id(index), boot });
-            self.input(index, Input::PeerUp { peer: id(other), boot: other as u64 + 1 });
+            self.input(other, Input::PeerUp { peer: id(index), boot, host: host(index) });
+            self.input(index, Input::PeerUp { peer: id(other), boot: other as u64 + 1, host: host(other) });
         }
     }
 
@@ -349,6 +349,7 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::Printed { .. }
         | Event::Differed { .. }
         | Event::Refused { .. }
+        | Event::OwnerGone { .. }
         | Event::Fired { .. } => None,
     }
 }
@@ -362,6 +363,11 @@ pub(crate) fn signature(root: [u8; 32]) -> [u8; 64] {
 
 pub(crate) fn id(index: usize) -> PeerId {
     PeerId([u8::try_from(index + 1).expect("a test has few nodes"); 32])
+}
+
+/// Each node is a machine of its own.
+pub(crate) fn host(index: usize) -> Host {
+    Host::At([u8::try_from(index + 1).expect("a test has few nodes"); 16])
 }
 
 pub(crate) fn index(peer: PeerId) -> usize {

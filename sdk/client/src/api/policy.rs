@@ -19,7 +19,8 @@ pub struct Policy {
     pub give_up_ms: Option<u64>,
     /// The job is given up when more tasks than this ended otherwise than done.
     pub failures_max: Option<u32>,
-    /// On how many distinct nodes each task is computed and compared; 1 believes whoever answers.
+    /// On how many nodes of distinct host addresses each task is computed and compared, until more than half of them
+    /// agree; 1 believes whoever answers.
     pub verify: u32,
     /// Whether the last tasks may have a second copy each, when one is expected to end sooner.
     pub backups: bool,

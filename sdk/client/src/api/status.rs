@@ -145,6 +145,9 @@ pub struct Counters {
     /// Seeks sent to exchanges as an owner in a mesh of cells.
     #[serde(default)]
     pub sought: u64,
+    /// Tasks of owners that were gone, stopped as a worker.
+    #[serde(default)]
+    pub abandoned: u64,
     /// Bids stood at an exchange as a worker.
     #[serde(default)]
     pub stood: u64,

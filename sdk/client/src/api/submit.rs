@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Join, Policy, Profile, Receipt, Usage, Verified};
+use super::{Class, Join, Policy, Profile, Recall, Recalled, Receipt, Usage, Verified};
 
 /// A job, all of its tasks included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +53,10 @@ pub struct JobSubmission {
     /// How it wants to be treated beyond that; what is left out has its default.
     #[serde(default)]
     pub policy: Policy,
-    /// Whether a pure task whose result is known already may be answered with it.
-    #[serde(default = "yes")]
-    pub memo: bool,
+    /// Whose word is taken for a pure task's result, so that it need not run: `own`, `mesh` or `off`; what the node is
+    /// set to, if this is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memo: Option<Recall>,
     /// Whether workers sign what they report; the result lines have a `receipt` then.
     #[serde(default)]
     pub receipts: bool,
@@ -74,10 +75,6 @@ pub struct JobSubmission {
 
 fn one() -> u32 {
     1
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Files of a submission: an archive that was uploaded before, or a list.
@@ -196,6 +193,9 @@ pub struct ResultLine {
     /// Whether the result was known and nothing ran.
     #[serde(default)]
     pub memo: bool,
+    /// Whose word it is then: `here`, `home`, `worker` or `mesh`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recalled: Option<Recalled>,
     /// Running time.
     pub wall_us: u64,
     /// Everything that it used.

@@ -179,7 +179,10 @@ impl Lean {
             let mates = std::mem::take(&mut self.mates[self.hosts[host as usize].cell as usize]);
             for mate in mates.iter().copied().filter(|mate| *mate != host) {
                 let peer = self.hosts[mate as usize].peer;
-                self.tell(host, Input::PeerUp { peer, boot: u64::from(mate) + 1 });
+                self.tell(
+                    host,
+                    Input::PeerUp { peer, boot: u64::from(mate) + 1, host: weft_core::Host::Unknown },
+                );
             }
             let cell = self.hosts[host as usize].cell as usize;
             self.mates[cell] = mates;
@@ -286,7 +289,7 @@ impl Lean {
             Payload::inline(words.as_flattened())
         });
         let (name, program) = (weft_core::JobId(u64::from(job)), Arc::clone(&self.program));
-        let terms = weft_core::Terms { memo: false, receipts: false, stream: false };
+        let terms = weft_core::Terms { memo: weft_core::Recall::Off, receipts: false, stream: false };
         Submission { terms, ..Submission::new(name, program, inputs.collect()) }
     }
 
@@ -390,6 +393,7 @@ impl Lean {
             Event::JobGivenUp { .. }
             | Event::Differed { .. }
             | Event::Refused { .. }
+            | Event::OwnerGone { .. }
             | Event::Fired { .. } => {
                 panic!("a lean mesh's jobs ask for nothing special")
             }

@@ -136,7 +136,7 @@ impl LeanMesh {
         let rtt_us = 2 * self.delay_us as u32;
         for other in (0..self.peers.len()).filter(|other| *other != number) {
             let peer = self.peers[other];
-            self.tell(number, Input::PeerUp { peer, boot: 1 + other as u64 });
+            self.tell(number, Input::PeerUp { peer, boot: 1 + other as u64, host: weft_core::Host::Unknown });
             self.tell(number, Input::Rtt { peer, rtt_us });
         }
         let submission = Submission { closed: false, ..self.submission(self.hosts[number].job) };
@@ -304,6 +304,7 @@ impl LeanMesh {
                 | Told::Lost { .. }
                 | Told::Differed { .. }
                 | Told::Refused { .. }
+                | Told::OwnerGone { .. }
                 | Told::Fired { .. },
             ) => {}
         }

@@ -1,0 +1,124 @@
+//! Memories: what is remembered of tasks that ran, who may be believed about them, and liars that nobody asked.
+
+use std::time::Duration;
+
+use weft_core::{
+    Command, Gossip, JobId, Join, Known, Outcome, Payload, PeerId, Policy, Recall, Recalled, Report,
+    Submission, TaskId, Terms, Usage,
+};
+
+use crate::chance::Chance;
+use crate::host::HostId;
+use crate::invariants::{Scene, ends, ensure};
+use crate::queue::Event;
+use crate::reference::End;
+use crate::world::World;
+
+/// False memories in one gossip.
+const TOLD_MAX: usize = 16;
+
+impl World {
+    /// All that users will ever ask for: liars know it beforehand.
+    pub(crate) fn expect<'a>(&mut self, commands: impl Iterator<Item = &'a Command>) {
+        for command in commands {
+            let Command::Submit(what) = command else { continue };
+            let key = what.program.task_key();
+            self.coming.extend(what.inputs.iter().map(|input| key.task_id(input)));
+        }
+    }
+
+    /// A member, or a stranger whom nobody ever met, says that it computed tasks that nobody gave it.
+    pub(crate) fn tell_false_memories(&mut self, from: HostId, to: HostId, seed: u64) {
+        let chance = &mut Chance::new(seed, "what nobody computed");
+        let coming = &self.coming;
+        if coming.is_empty() {
+            return;
+        }
+        let tasks: Vec<TaskId> = (0..TOLD_MAX).map(|_| coming[chance.index(coming.len())]).collect();
+        let origin = if chance.permille(300) { PeerId(chance.seed()) } else { self.peer(from) };
+        let output = Payload::inline(&[b"false memory ".as_slice(), &origin.0].concat());
+        self.reference.false_memories.insert(output.id());
+        self.reference.forgers.insert(origin);
+        let usage = Usage { wall_us: 60_000, ..Usage::default() };
+        let report = Report { output, usage, ..Report::bare(Outcome::Done) };
+        let known = |task: TaskId| Known { task, report: report.clone(), worker: origin };
+        let gossip = Gossip::Known(tasks.into_iter().map(known).collect());
+        self.queue.after(Duration::from_millis(1), Event::Heard { host: to, origin, gossip });
+    }
+}
+
+/// In some swarms users want again what they wanted before, and take what is known of it.
+pub(crate) fn ask_again(chance: &mut Chance, all: &mut Vec<(Duration, HostId, Command)>) {
+    if !chance.permille(300) {
+        return;
+    }
+    for (at, owner, command) in all.clone() {
+        let Command::Submit(before) = command else { continue };
+        if chance.permille(500) {
+            let policy = Policy { verify: 1, ..before.policy };
+            let (job, after, join) = (JobId(chance.any()), Vec::new(), Join::AllSucceeded);
+            let what =
+                Submission { job, policy, terms: Terms::default(), closed: true, after, join, ..before };
+            let later = Duration::from_millis(chance.between(500, 9000));
+            all.push((at + later, owner, Command::Submit(what)));
+        }
+    }
+}
+
+/// Some jobs that take known results take what anybody told, too.
+pub(crate) fn ask_the_mesh(chance: &mut Chance, all: &mut [(Duration, HostId, Command)]) {
+    for (_, _, command) in all {
+        if let Command::Submit(what) = command
+            && what.terms.memo == Recall::Own
+            && chance.permille(300)
+        {
+            what.terms.memo = Recall::Mesh;
+        }
+    }
+}
+
+/// What ends a task without anything running is the word of this node, of a worker that it gave that task to, or, where
+/// the job asks for it, of a member that it met, does not refuse, and has not caught lying.
+pub(crate) fn a_known_result_is_the_word_of_who_is_believed(scene: &Scene<'_>) -> Result<(), String> {
+    let (host, reference) = (scene.host, scene.reference);
+    for End { job, index, worker, memo, .. } in ends(scene) {
+        let (Some(word), Some(worker)) = (memo, worker) else { continue };
+        let asked = reference.jobs.get(job).map_or(Recall::Off, |owed| owed.terms.memo);
+        let awarded = || {
+            let task = reference.task_id(*job, *index);
+            task.is_some_and(|task| reference.awarded.contains(&(host.id, task, *worker)))
+        };
+        let believed = match word {
+            Recalled::Here => *worker == host.peer,
+            Recalled::Home => awarded() && !host.credits.has_named(*worker),
+            Recalled::Worker => awarded(),
+            Recalled::Told => {
+                let met = host.boots.contains_key(worker);
+                asked == Recall::Mesh && met && !host.credits.has_named(*worker) && !host.refuses(*worker)
+            }
+        };
+        ensure(believed, || {
+            format!(
+                "{job:?} task {index} of a job that takes {asked:?} ended by the word of {worker:?}: {word:?}"
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Nothing is recalled for who wants it run, and nothing but what ended well.
+pub(crate) fn what_is_recalled_was_asked_for(scene: &Scene<'_>) -> Result<(), String> {
+    for End { job, index, report, memo, proof, .. } in ends(scene).filter(|end| end.memo.is_some()) {
+        let wanted = scene.reference.jobs.get(job).is_some_and(|job| job.terms.memo != Recall::Off);
+        let sound = report.outcome == Outcome::Done && proof.is_none();
+        ensure(memo.is_some() && wanted && sound, || {
+            format!("{job:?} task {index} was recalled: {report:?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether a result is a lie that somebody told unasked: who believes the mesh may be lied to.
+pub(crate) fn was_told(scene: &Scene<'_>, memo: Option<Recalled>, report: &Report) -> bool {
+    memo == Some(Recalled::Told) && scene.reference.false_memories.contains(&report.output.id())
+}
