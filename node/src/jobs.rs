@@ -29,8 +29,8 @@ pub use view::{JobMeta, JobSummary, Portion, Print, Taken, TaskEnd};
 
 /// Detached jobs remembered after their end.
 pub const DETACHED_JOBS_MAX: usize = 1000;
-/// Attached jobs remembered, without results, after their end.
-pub const ATTACHED_JOBS_MAX: usize = 200;
+/// Attached jobs remembered, without results, after their end: as many as the engine remembers for those that come after.
+pub const ATTACHED_JOBS_MAX: usize = 1000;
 /// Bytes inside the results that detached jobs keep.
 pub const RESULT_BYTES_MAX: u64 = 256 << 20;
 /// Results that detached jobs keep.

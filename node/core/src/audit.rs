@@ -48,6 +48,12 @@ pub struct Audit {
     pub jobs: Vec<JobAudit>,
     /// What it does in a mesh of cells.
     pub cells: CellsAudit,
+    /// What was looked at one by one because peers said so, since the node's start: the work that words of others cost.
+    pub looked: u64,
+    /// Most memory that what runs and what is held may take together, in bytes.
+    pub memory: u64,
+    /// Most that it may ever be, in bytes.
+    pub memory_max: u64,
 }
 
 /// Where the tasks of one job are.

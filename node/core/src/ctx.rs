@@ -10,7 +10,7 @@ use crate::config::MeshConfig;
 use crate::effect::{Effect, Event};
 use crate::id::{BlobId, PeerId};
 use crate::memo::Memo;
-use crate::message::Message;
+use crate::message::{BATCH_MAX, Message};
 use crate::programs::Programs;
 use crate::snapshot::Counters;
 use crate::task::Payload;
@@ -28,6 +28,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) effects: &'a mut Vec<Effect>,
     /// What this node's owner and worker say to each other; handled before the input is done with.
     pub(crate) loopback: &'a mut VecDeque<Message>,
+    /// What was looked at one by one because peers said so, since the node's start.
+    pub(crate) looked: &'a mut u64,
 }
 
 impl Ctx<'_> {
@@ -66,6 +68,19 @@ impl Ctx<'_> {
         let named = Payload::Blob { id: BlobId::of(bytes), bytes: bytes.len() as u64 };
         self.effects.push(Effect::Stash(bytes.clone()));
         *payload = named;
+    }
+
+    /// Counts so many things that are looked at one by one because a peer said so.
+    pub(crate) fn look(&mut self, count: usize) {
+        *self.looked = self.looked.saturating_add(count as u64);
+    }
+
+    /// As many of what a peer lists as one frame may hold; the rest is dropped and counted.
+    pub(crate) fn within_frame<'l, T>(&mut self, all: &'l [T]) -> &'l [T] {
+        let (within, beyond) = all.split_at_checked(BATCH_MAX).unwrap_or((all, &[]));
+        self.counters.dropped += beyond.len() as u64;
+        self.look(within.len());
+        within
     }
 
     /// A name that nobody used before.

@@ -58,6 +58,8 @@ pub struct Engine {
     loopback: VecDeque<Message>,
     /// Its user ended it: it says and does nothing more.
     stopped: bool,
+    /// What was looked at one by one because peers said so.
+    looked: u64,
 }
 
 impl Engine {
@@ -84,6 +86,7 @@ impl Engine {
             effects: Vec::new(),
             loopback: VecDeque::new(),
             stopped: false,
+            looked: 0,
         }
     }
 
@@ -217,6 +220,7 @@ impl Engine {
             }
             Message::Place(place) => worker.on_place(ctx, from, *place),
             Message::Cell(word) => self.receive_cell(from, word),
+            Message::Stopped { leases } => owner.on_stopped(ctx, from, &leases),
         }
     }
 
@@ -270,6 +274,7 @@ impl Engine {
             rng: &mut self.rng,
             effects: &mut self.effects,
             loopback: &mut self.loopback,
+            looked: &mut self.looked,
         };
         (ctx, &mut self.owner, &mut self.worker, &mut self.members, &mut self.exchange)
     }
@@ -339,6 +344,9 @@ impl Engine {
             lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
             cells: self.audit_cells(),
+            looked: self.looked,
+            memory: self.worker.memory_in_use(),
+            memory_max: self.worker.memory_max(),
         }
     }
 }

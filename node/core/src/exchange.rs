@@ -17,9 +17,11 @@
 //!   queue, and reports are old and herd.
 //!
 //! A node that is asked serves, whether it thinks to be the cell's exchange or not, so that nodes may disagree. Cost of one
-//! word: a tour of at most [`LOOK_MAX`] entries, whatever the cell's size.
+//! word: at most [`LOOKS_MAX`] entries are looked at, whatever it brings and whatever the cell's size. Without cells none of
+//! these words is heard; a hire is refused.
 
 mod lend;
+mod seeks;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -30,19 +32,17 @@ use crate::effect::Effect;
 use crate::id::{BidId, CallId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Capacity, Class, Gossip, Message, Needs};
-use crate::referral::{CellWord, Introduction, SEEK_TEXT_BYTES_MAX, STAND_MAX, Seek, WITHOUT_MAX};
+use crate::referral::{CellWord, Introduction, STAND_MAX, Seek};
 use crate::time::{Soonest, Time};
 
 /// Bids of one worker that stand; beyond it a new one is dropped.
 const BIDS_PER_WORKER_MAX: usize = 256;
 /// Bids that stand; beyond it a new one is dropped, and its worker stands it again a second later.
 const BIDS_MAX: usize = 65_536;
-/// Seeks of one owner that wait; beyond it a new one is dropped, and its owner asks elsewhere.
-const SEEKS_PER_OWNER_MAX: usize = 256;
-/// Seeks that wait; beyond it a new one is dropped, and its owner asks elsewhere.
-const SEEKS_MAX: usize = 16_384;
 /// Entries that are looked at for one that fits; behind it, what fits is found by its owner's direct calls.
 const LOOK_MAX: usize = 64;
+/// Entries that are looked at for one word in all; what was not served then is served by a later word.
+const LOOKS_MAX: usize = 512;
 /// Slots that one bid is believed to have.
 const SLOTS_MAX: u32 = 65_536;
 /// How often what ended is swept out, in milliseconds.
@@ -60,7 +60,14 @@ pub(crate) struct Exchange {
     by_worker: BTreeMap<PeerId, BTreeSet<BidId>>,
     waiting: BTreeMap<Turn, Waiting>,
     places: BTreeMap<(PeerId, CallId, u32), Turn>,
+    /// Memory of the seeks that wait, in bytes: of each owner, and of all.
+    seek_bytes_of: BTreeMap<PeerId, usize>,
+    seek_bytes: usize,
+    /// Entries that may still be looked at for the word that is answered now.
+    looks_left: usize,
     next_turn: u64,
+    /// There are cells, so that it is heard.
+    open: bool,
     /// Seeks whose owners were not told yet that they wait, and when they are.
     untold: VecDeque<(Time, Turn)>,
     /// Other exchanges that scouted here in vain.
@@ -100,7 +107,9 @@ impl Exchange {
         bids: Vec<(BidId, u32)>,
         ttl_ms: u32,
     ) {
+        self.looks_left = LOOKS_MAX;
         let expires_at = ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms));
+        ctx.look(bids.len().min(STAND_MAX));
         for (bid, slots) in bids.into_iter().take(STAND_MAX) {
             self.take(ctx, members, (worker, bid, slots), expires_at);
         }
@@ -152,8 +161,11 @@ impl Exchange {
                 room && waiting.expires_at > ctx.now
                     && suits(ctx, members, worker, (waiting.owner, &waiting.seek))
             };
-            let first = self.waiting.iter().take(LOOK_MAX).find(|(_, waiting)| wanted(waiting));
-            let Some(turn) = first.map(|(turn, _)| *turn) else { return left };
+            let mut looked = 0;
+            let mut queue = self.waiting.iter().take(LOOK_MAX.min(self.looks_left)).inspect(|_| looked += 1);
+            let first = queue.find(|(_, waiting)| wanted(waiting)).map(|(turn, _)| *turn);
+            self.look(ctx, looked);
+            let Some(turn) = first else { return left };
             let Some(waiting) = self.waiting.get_mut(&turn) else { return left };
             let width = waiting.seek.needs.width();
             let tasks = (left / width).min(waiting.seek.count);
@@ -170,13 +182,14 @@ impl Exchange {
     // ---- owners
 
     pub(crate) fn on_seek(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, mut seek: Seek) {
+        self.looks_left = LOOKS_MAX;
         let place = (owner, seek.call, seek.desk);
         let kept = self.places.get(&place).copied();
         kept.into_iter().for_each(|turn| self.drop_seek(turn));
         if seek.count == 0 {
             return;
         }
-        if seek.text_bytes() > SEEK_TEXT_BYTES_MAX || seek.without.len() > WITHOUT_MAX {
+        if !seek.is_sound() {
             ctx.counters.dropped += 1;
             return;
         }
@@ -207,6 +220,7 @@ impl Exchange {
             };
             let Some((turn, bid)) = next.copied() else { return };
             looked_at = Some((turn, bid));
+            self.look(ctx, 1);
             let Some(standing) = self.bids.get_mut(&bid) else { continue };
             let (worker, expires_at) = (standing.worker, standing.expires_at);
             if expires_at <= ctx.now {
@@ -230,33 +244,6 @@ impl Exchange {
         }
     }
 
-    /// Nobody stands for it: it waits here, where it waited before if it did, and its owner is told.
-    fn keep(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, seek: Seek, kept: Option<Turn>) -> bool {
-        let of_owner = (owner, CallId(0), 0)..=(owner, CallId(u64::MAX), u32::MAX);
-        if self.waiting.len() >= SEEKS_MAX || self.places.range(of_owner).count() >= SEEKS_PER_OWNER_MAX {
-            ctx.counters.dropped += 1;
-            return false;
-        }
-        let turn = kept.filter(|(Reverse(class), _)| *class == seek.class);
-        let turn = turn.unwrap_or_else(|| (Reverse(seek.class), self.turn()));
-        let (call, desk, count) = (seek.call, seek.desk, seek.count);
-        self.places.insert((owner, call, desk), turn);
-        let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
-        self.waiting.insert(turn, Waiting { owner, seek, expires_at });
-        self.sweep_at.get_or_insert(ctx.now.plus_ms(SWEEP_MS));
-        if kept.is_some() {
-            ctx.send(owner, Message::Cell(CellWord::Waits { call, desk, count }));
-        } else if self.untold.len() < SEEKS_MAX {
-            // Most are served before that, and their owners need no other word.
-            self.untold.push_back((ctx.now.plus_ms(ctx.mesh.seek_ms / 2), turn));
-        }
-        true
-    }
-
-    pub(crate) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
-        self.drop_seeks((owner, call, 0)..=(owner, call, u32::MAX));
-    }
-
     // ---- peers and time
 
     /// Its bids are void, and nobody need be introduced to it.
@@ -268,6 +255,14 @@ impl Exchange {
     }
 
     pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership, own_slots: u32) {
+        if !members.cells().on() {
+            // Nothing that is said of it is heard any more, so it would be false when there are cells again.
+            if core::mem::take(&mut self.open) {
+                *self = Self { next_turn: self.next_turn, ..Self::default() };
+            }
+            return;
+        }
+        self.open = true;
         while self.untold.front().is_some_and(|(at, _)| *at <= ctx.now) {
             let Some((_, turn)) = self.untold.pop_front() else { break };
             let Some(Waiting { owner, seek, .. }) = self.waiting.get(&turn) else { continue };
@@ -280,7 +275,7 @@ impl Exchange {
             self.sweep_at = Some(ctx.now.plus_ms(SWEEP_MS)).filter(|_| !idle);
         }
         let others_stand = self.by_worker.keys().any(|worker| *worker != ctx.me);
-        let serves = members.cells().is_exchange() || (members.cells().on() && others_stand);
+        let serves = members.cells().is_exchange() || others_stand;
         if !serves {
             self.tell_at = None;
             self.told = (0, Time::ZERO);
@@ -352,15 +347,10 @@ impl Exchange {
         Some(standing)
     }
 
-    fn drop_seek(&mut self, turn: Turn) {
-        if let Some(Waiting { owner, seek, .. }) = self.waiting.remove(&turn) {
-            self.places.remove(&(owner, seek.call, seek.desk));
-        }
-    }
-
-    fn drop_seeks(&mut self, places: core::ops::RangeInclusive<(PeerId, CallId, u32)>) {
-        let turns: Vec<Turn> = self.places.range(places).map(|(_, turn)| *turn).collect();
-        turns.into_iter().for_each(|turn| self.drop_seek(turn));
+    /// So many entries were looked at for the word that is answered now.
+    fn look(&mut self, ctx: &mut Ctx<'_>, count: usize) {
+        self.looks_left = self.looks_left.saturating_sub(count);
+        ctx.look(count);
     }
 }
 

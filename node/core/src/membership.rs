@@ -8,7 +8,7 @@ use crate::ctx::Ctx;
 use crate::host::{self, Host, Voice};
 use crate::id::PeerId;
 use crate::input::Submission;
-use crate::message::{Capacity, Needs, Reason};
+use crate::message::{Capacity, Needs, Reason, label_excess};
 use crate::policy::{OWNERS_MAX, fit};
 use crate::time::Time;
 
@@ -16,8 +16,6 @@ use crate::time::Time;
 pub(crate) const PEERS_MAX: usize = 4096;
 /// Slots that a peer is believed to have, where many are summed.
 const SLOTS_MAX: u32 = 65_536;
-/// Labels that a peer may tell.
-const LABELS_MAX: usize = 32;
 
 /// One peer.
 #[derive(Clone, Debug, Default)]
@@ -156,7 +154,7 @@ impl Membership {
             // A node of a mesh of cells knows its own cell, however large the mesh is.
             return true;
         }
-        let sound = capacity.labels.len() <= LABELS_MAX
+        let sound = label_excess(&capacity.labels).is_none()
             && capacity.name.len() <= 64
             && capacity.owners.named().len() <= OWNERS_MAX;
         if !sound || !self.make_room(peer) {

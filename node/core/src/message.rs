@@ -1,6 +1,7 @@
 //! What peers say to one another, as `docs/protocol.md` lists it. Raw words: the receiver must doubt them.
 
 mod gossip;
+mod needs;
 mod progress;
 mod room;
 
@@ -15,6 +16,8 @@ use crate::receipt::Proof;
 use crate::referral::CellWord;
 use crate::task::{Payload, Program, Report, Stream, Terms};
 pub use gossip::{Capacity, Gossip};
+pub use needs::{LABEL_BYTES_MAX, LABELS_MAX, Needs, TEXT_BYTES};
+pub(crate) use needs::{kept_bytes, label_excess, labels_bytes};
 pub use progress::Progress;
 pub use room::{Ahead, Place};
 
@@ -26,7 +29,8 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub const GOSSIP_BYTES_MAX: usize = 4096;
 /// Most ranges in one gossiped renewal; further leases run out.
 pub const GOSSIP_RANGES_MAX: usize = 64;
-/// Longest arguments, environment, labels and inline files of one call together, in bytes; a worker declines a longer one.
+/// Most that a call's function name, arguments, environment, labels and inline files take together, in bytes, each text
+/// counted as its letters and [`TEXT_BYTES`]; what takes more is refused at its submission, and declined.
 pub const CALL_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Most that one attempt streams while it runs, in bytes; what it prints beyond comes with its outcome alone. A short
 /// piece counts as [`PRINTED_BYTES_MIN`].
@@ -88,6 +92,12 @@ pub enum Message {
     Place(Box<Place>),
     /// What is said where the mesh is too large for everybody to be called.
     Cell(CellWord),
+    /// Worker to owner: I stopped these for tasks of a higher class, because there was no memory to hold them. Nobody
+    /// is to blame; what they had done is lost.
+    Stopped {
+        /// The leases that ended.
+        leases: Vec<LeaseId>,
+    },
 }
 
 /// A call for bids.
@@ -113,41 +123,6 @@ pub struct Call {
     pub deadline_ms: Option<u32>,
     /// For how long no task of it was awarded to anybody although some waited, in milliseconds.
     pub waited_ms: u32,
-}
-
-/// Length of the texts and inline files that a worker remembers with a call, in bytes.
-pub(crate) fn text_bytes(program: &Program, needs: &Needs) -> usize {
-    let pairs = program.env.iter().chain(&needs.labels);
-    let paired: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
-    let files = match &program.files {
-        Payload::Inline(bytes) => bytes.len(),
-        Payload::Blob { .. } => 0,
-    };
-    paired + program.args.iter().map(String::len).sum::<usize>() + files
-}
-
-/// What a worker must have to be asked.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Needs {
-    /// Labels that the node must carry, with these values. `node` is every node's own id in hexadecimal.
-    pub labels: Vec<(String, String)>,
-    /// Slots of one node that a task holds while it runs, at most [`crate::TASK_SLOTS_MAX`]; 0 counts as 1.
-    pub slots: u32,
-}
-
-impl Needs {
-    /// Slots that one task holds: at least one.
-    #[must_use]
-    pub fn width(&self) -> u32 {
-        self.slots.max(1)
-    }
-}
-
-impl Default for Needs {
-    /// One slot of any node.
-    fn default() -> Self {
-        Self { labels: Vec::new(), slots: 1 }
-    }
 }
 
 /// Priority class, least urgent first. On a full worker a task of a higher class holds back one of a lower.
@@ -252,9 +227,9 @@ pub enum Reason {
         /// The highest.
         most: u64,
     },
-    /// The call's arguments, environment, labels and inline files are too long to be remembered.
+    /// The call's function name, arguments, environment, labels and inline files take too much to be remembered.
     TooLong {
-        /// Their length.
+        /// What they take, as [`CALL_TEXT_BYTES_MAX`] counts.
         bytes: u64,
         /// The bound.
         limit_bytes: u64,
@@ -311,7 +286,8 @@ impl fmt::Display for Reason {
             Self::TooLong { bytes, limit_bytes } => {
                 write!(
                     f,
-                    "arguments, environment and labels of {bytes} bytes, at most {limit_bytes} are kept"
+                    "arguments, environment, labels and inline files take {bytes} bytes, at most {limit_bytes} are kept \
+                     (each text counts {TEXT_BYTES} bytes beside its letters)"
                 )
             }
             Self::Draining => f.write_str("draining: takes no new work"),

@@ -165,7 +165,50 @@ impl fmt::Display for Limit {
     }
 }
 
+/// Longest text of an outcome, in bytes; a worker cuts a longer one off, and an owner does not take it.
+pub const OUTCOME_TEXT_BYTES_MAX: usize = 16 * 1024;
+
 impl Outcome {
+    /// The text that it carries; empty if it carries none.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Failed(Failure::Error(text))
+            | Self::Trapped(Trap::Abi(text) | Trap::Other(text))
+            | Self::LimitExceeded(Limit::Other(text))
+            | Self::Invalid(text)
+            | Self::Lost(text) => text,
+            Self::Done
+            | Self::Failed(Failure::Exit(_))
+            | Self::Trapped(_)
+            | Self::LimitExceeded(_)
+            | Self::Cancelled
+            | Self::Expired(_)
+            | Self::ParentFailed { job: _ } => "",
+        }
+    }
+
+    /// Cuts its text off at [`OUTCOME_TEXT_BYTES_MAX`].
+    pub(crate) fn cut(&mut self) {
+        if self.text().len() <= OUTCOME_TEXT_BYTES_MAX {
+            return;
+        }
+        match self {
+            Self::Failed(Failure::Error(text))
+            | Self::Trapped(Trap::Abi(text) | Trap::Other(text))
+            | Self::LimitExceeded(Limit::Other(text))
+            | Self::Invalid(text)
+            | Self::Lost(text) => text.truncate(text.floor_char_boundary(OUTCOME_TEXT_BYTES_MAX)),
+            Self::Done
+            | Self::Failed(Failure::Exit(_))
+            | Self::Trapped(_)
+            | Self::LimitExceeded(_)
+            | Self::Cancelled
+            | Self::Expired(_)
+            | Self::ParentFailed { job: _ } => {}
+        }
+    }
+
     /// The kind in one lower-case word, as in JSON and tables.
     #[must_use]
     pub fn word(&self) -> &'static str {

@@ -5,14 +5,14 @@
 use alloc::vec::Vec;
 
 use crate::id::{BidId, CallId, PeerId};
-use crate::message::{Award, Call, Class, Needs};
+use crate::message::{Award, Call, Class, Needs, label_excess, labels_bytes};
 
 /// Bids in one [`CellWord::Stand`] or [`CellWord::Lend`]; more are ignored.
 pub const STAND_MAX: usize = 64;
 /// Workers that one [`Seek`] does not want; an exchange drops a longer one.
 pub const WITHOUT_MAX: usize = 32;
-/// Longest labels of one [`Seek`] together, in bytes; an exchange drops a longer one.
-pub const SEEK_TEXT_BYTES_MAX: usize = 4096;
+/// What a [`Seek`] without labels takes in the memory of an exchange that keeps it, its places in lists included, in bytes.
+const SEEK_BYTES: usize = 512;
 
 /// One word of a mesh of cells.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -80,10 +80,14 @@ pub struct Seek {
 }
 
 impl Seek {
-    /// Length of the labels that an exchange keeps with it, in bytes.
-    #[must_use]
-    pub fn text_bytes(&self) -> usize {
-        self.needs.labels.iter().map(|(name, value)| name.len() + value.len()).sum()
+    /// Whether it asks for no more than any worker can have, and names no more than may be named.
+    pub(crate) fn is_sound(&self) -> bool {
+        label_excess(&self.needs.labels).is_none() && self.without.len() <= WITHOUT_MAX
+    }
+
+    /// What it takes in the memory of an exchange that keeps it, in bytes.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        SEEK_BYTES + labels_bytes(&self.needs.labels) + self.without.len() * size_of::<PeerId>()
     }
 }
 

@@ -5,6 +5,9 @@ use core::fmt;
 
 use crate::id::JobId;
 use crate::input::Submission;
+use crate::message::Reason;
+use crate::policy::never;
+use crate::task::{INLINE_BYTES_MAX, Payload};
 
 /// Most distinct nodes on which a task may be computed and compared.
 pub const VERIFY_MAX: u32 = 15;
@@ -16,7 +19,7 @@ pub const TASK_SLOTS_MAX: u32 = 1024;
 pub const AFTER_MAX: usize = 64;
 
 /// Why a job is not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Refusal {
     /// Two runs of an impure task may differ, so that comparing them says nothing.
     VerifyImpure,
@@ -47,6 +50,13 @@ pub enum Refusal {
         /// Which.
         job: JobId,
     },
+    /// No node can ever take one of its tasks.
+    NoNodeTakes(Reason),
+    /// An input of it is longer than may travel inline.
+    InputTooLong {
+        /// Its length, in bytes.
+        bytes: u64,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -73,6 +83,19 @@ impl fmt::Display for Refusal {
                 "it comes after job {job}, which was not submitted to this node, or has been over for so long that \
                  it is forgotten"
             ),
+            Self::NoNodeTakes(reason @ Reason::TooLong { .. }) => {
+                write!(
+                    f,
+                    "no node can take such a task: {reason}; pass long texts as the task's input or as files"
+                )
+            }
+            Self::NoNodeTakes(reason) => write!(f, "no node can take such a task: {reason}"),
+            Self::InputTooLong { bytes } => {
+                write!(
+                    f,
+                    "an input of {bytes} bytes can't travel inline, {INLINE_BYTES_MAX} can: put it into a blob"
+                )
+            }
         }
     }
 }
@@ -95,6 +118,13 @@ impl Submission {
         }
         if asked > 1 && !self.program.is_pure() {
             return Err(Refusal::VerifyImpure);
+        }
+        if let Some(reason) = never::never(&self.program, &self.needs) {
+            return Err(Refusal::NoNodeTakes(reason));
+        }
+        let long = self.inputs.iter().find(|input| !input.is_sound());
+        if let Some(bytes) = long.map(Payload::bytes_len) {
+            return Err(Refusal::InputTooLong { bytes });
         }
         self.check_parents()
     }

@@ -1,5 +1,6 @@
 //! A read-only view of an engine, for the API and for tests. Plain old data, made on request.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -151,6 +152,11 @@ pub enum Note {
         /// Machines with slots, by their addresses, that can be spoken to, this one included: each has one vote.
         machines: u32,
     },
+    /// It was stopped where it ran, for tasks of a higher class beside which it could not be held, and began anew.
+    Stopped {
+        /// How often.
+        times: u32,
+    },
     /// It takes long, and somebody else is sought for a copy of it.
     CopySought,
     /// So many nodes beside the first run a copy of it.
@@ -192,6 +198,14 @@ impl fmt::Display for Note {
                 write!(f, "needs {slots} slots of one node, the largest known has {largest}")
             }
             Self::Wide { slots, .. } => write!(f, "needs {slots} slots of one node, free together"),
+            Self::Stopped { times } => {
+                let often = if *times == 1 { String::from("once") } else { alloc::format!("{times} times") };
+                write!(
+                    f,
+                    "stopped {often} for tasks of a higher class: the node that ran it had no memory to hold it \
+                     meanwhile (--memory, once for each slot)"
+                )
+            }
             Self::CopySought => f.write_str("takes long: a second node is sought for it"),
             Self::Copied { copies } => write!(f, "takes long: {copies} more run a copy of it"),
             Self::Suspects(view) => view.fmt(f),

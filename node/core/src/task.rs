@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::id::{BlobId, TaskId};
-pub use crate::outcome::{Expiry, Failure, Limit, Outcome, Trap};
+pub use crate::outcome::{Expiry, Failure, Limit, OUTCOME_TEXT_BYTES_MAX, Outcome, Trap};
 
 /// Bytes of at most this length travel inside messages; longer ones as blobs.
 pub const INLINE_BYTES_MAX: usize = 16 * 1024;
@@ -358,12 +358,19 @@ impl Report {
     /// Whether no part of it is longer than may travel inline: a peer may say what it likes.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.payloads().into_iter().all(Payload::is_sound)
+        let short = self.outcome.text().len() <= OUTCOME_TEXT_BYTES_MAX;
+        short && self.payloads().into_iter().all(Payload::is_sound)
     }
 
     /// The blobs that must be fetched before the report is whole.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
         self.payloads().into_iter().filter_map(Payload::blob)
+    }
+
+    /// What it carries itself, in bytes: what travels inline, and the text of its outcome.
+    #[must_use]
+    pub fn carried_len(&self) -> u64 {
+        self.payloads().into_iter().map(Payload::inline_len).sum::<u64>() + self.outcome.text().len() as u64
     }
 
     /// Output, standard error, files.

@@ -106,13 +106,13 @@ fn short_jobs_that_nobody_can_run_hide_none_that_another_node_can() {
     assert_eq!(mesh.running(), [0, 2]);
 }
 
-/// This node's own worker declines a call with so much text, and must not be handed such tasks without one.
+/// This node's own worker declines a call for so much memory, and must not be handed such tasks without one.
 #[test]
-fn a_short_task_with_more_text_than_is_kept_is_not_handed_to_oneself_again_and_again() {
+fn a_short_task_that_this_node_declines_is_not_handed_to_oneself_again_and_again() {
     let mut mesh = Mesh::of(&[1, 0]);
     mesh.submit_with(0, 2, |what| {
-        let args = vec!["x".repeat(70 * 1024)];
-        what.program = Arc::new(Program { args, ..Program::clone(&what.program) });
+        let limits = Limits { memory_bytes: 2 << 30, ..Limits::DEFAULT };
+        what.program = Arc::new(Program { limits, ..Program::clone(&what.program) });
     });
     let call = call_to(&mesh, 0, 1);
     // The other's engine knows nothing of what is said in its name.

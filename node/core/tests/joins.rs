@@ -48,7 +48,7 @@ fn outcomes(mesh: &Mesh, of: JobId) -> Vec<Outcome> {
 fn refusal(mesh: &Mesh, of: JobId) -> Option<Refusal> {
     let refused = |event: &Event| {
         let Event::Refused { job, reason } = event else { return None };
-        (*job == of).then_some(*reason)
+        (*job == of).then(|| reason.clone())
     };
     mesh.events[0].iter().find_map(refused)
 }

@@ -183,3 +183,88 @@ fn a_worker_that_says_paused_for_ever_keeps_nothing_for_ever() {
     }
     assert!(seconds > 3600, "an hour is granted, and it had {seconds} s");
 }
+
+/// A task of that class, of a job of this number, that may use so many MiB.
+fn using(number: u64, class: Class, mib: u64) -> impl FnOnce(&mut Submission) {
+    move |what: &mut Submission| {
+        job(number, class)(what);
+        let limits = Limits { memory_bytes: mib << 20, ..Limits::DEFAULT };
+        what.program = std::sync::Arc::new(Program { limits, ..Program::clone(&what.program) });
+    }
+}
+
+/// The node gives a gibibyte to each task: half of it is held beside the other half, and no more.
+#[test]
+fn what_is_held_and_what_runs_share_the_memory_that_the_node_gives() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, using(1, Class::Batch, 512));
+    mesh.submit_with(0, 1, using(9, Class::Realtime, 512));
+    assert_eq!(counts(&mesh, 1), (1, 1), "both fit");
+    let audit = mesh.engines[1].audit();
+    assert_eq!((audit.memory, audit.memory_max), (1 << 30, 1 << 30));
+}
+
+#[test]
+fn what_there_is_no_memory_to_hold_is_stopped_and_begins_anew_and_why_says_so() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, using(1, Class::Batch, 513));
+    let first = mesh.slots[1][0];
+    mesh.submit_with(0, 1, using(9, Class::Realtime, 512));
+    assert_eq!(
+        (counts(&mesh, 1), mesh.aborted),
+        ((1, 0), 1),
+        "it is told to end, and has its memory until it has"
+    );
+    assert_eq!(mesh.slots[1], [first]);
+    mesh.end(1, first, Report::bare(Outcome::Cancelled));
+    assert_eq!(mesh.slots[1].len(), 1, "then the other begins, and no more is stopped");
+    let why = mesh.engines[0].why(mesh.now, JobId(1), 0).expect("it is known");
+    assert!(matches!(why.state, TaskView::Queued { .. }), "{:?}", why.state);
+    let notes: Vec<String> = why.notes.iter().map(ToString::to_string).collect();
+    let said =
+        "stopped once for tasks of a higher class: the node that ran it had no memory to hold it meanwhile";
+    assert!(notes.iter().any(|note| note.starts_with(said)), "{notes:?}");
+    mesh.run_all();
+    mesh.advance_ms(3000);
+    mesh.run_all();
+    let counters = mesh.engines[0].snapshot().counters;
+    assert_eq!((mesh.ended(0), counters.lost), (2, 0), "nobody is to blame, and nothing is lost");
+    mesh.assert_quiet();
+}
+
+/// Of a scavenger that is held already and a batch task that would have to be, the scavenger matters less.
+#[test]
+fn the_least_of_those_that_are_held_is_stopped_first() {
+    let mut mesh = Mesh::of(&[0, 2]);
+    mesh.submit_with(0, 1, using(1, Class::Realtime, 100));
+    mesh.submit_with(0, 1, using(2, Class::Scavenger, 900));
+    let scavenger = mesh.slots[1][1];
+    mesh.submit_with(0, 1, using(3, Class::Batch, 900));
+    assert_eq!((mesh.paused[1].clone(), mesh.aborted), (vec![scavenger], 0), "1900 of 2048 MiB");
+    mesh.submit_with(0, 1, using(4, Class::Realtime, 900));
+    assert_eq!(
+        (mesh.aborted, counts(&mesh, 1)),
+        (1, (3, 0)),
+        "the scavenger is told to end where it was held"
+    );
+    mesh.end(1, scavenger, Report::bare(Outcome::Cancelled));
+    assert_eq!(counts(&mesh, 1), (2, 1), "the batch task is held, the urgent one runs");
+    let audit = mesh.engines[1].audit();
+    assert_eq!((audit.memory, audit.memory_max), (1900 << 20, 2048 << 20));
+}
+
+/// Memory is short, and what is held is of the same class: it goes on first.
+#[test]
+fn nothing_of_its_own_class_is_stopped_for_memory() {
+    let mut mesh = Mesh::of(&[0, 2]);
+    mesh.submit_with(0, 2, using(1, Class::Batch, 700));
+    mesh.submit_with(0, 1, using(2, Class::Realtime, 500));
+    assert_eq!((counts(&mesh, 1), mesh.aborted), ((2, 1), 0));
+    mesh.submit_with(0, 2, using(3, Class::Batch, 1024));
+    for _ in 0..8 {
+        mesh.run_all();
+        mesh.advance_ms(1000);
+    }
+    assert_eq!((mesh.ended(0), mesh.aborted), (5, 0));
+    mesh.assert_quiet();
+}

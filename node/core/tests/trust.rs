@@ -48,7 +48,7 @@ fn what_can_not_be_verified_is_refused() {
         let mut mesh = Mesh::of(&[2, 2]);
         mesh.submit_with(0, 3, |what| {
             change(what);
-            assert_eq!(what.check(), Err(reason));
+            assert_eq!(what.check(), Err(reason.clone()));
         });
         assert_eq!(mesh.events[0], [Event::Refused { job: JOB, reason }]);
         assert_eq!(mesh.running(), [0, 0]);

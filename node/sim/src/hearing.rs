@@ -69,7 +69,7 @@ impl World {
         if let Message::Outcome(all) | Message::Ended { all, .. } = message {
             all.iter().for_each(|delivery| host.owed.on_outcome(from, delivery.lease));
         }
-        if let Message::Refuse { leases } = message {
+        if let Message::Refuse { leases } | Message::Stopped { leases } = message {
             self.facts.push(Fact::Parted { worker: from, leases: leases.clone() });
         }
     }

@@ -17,6 +17,9 @@ use crate::leases::Owed;
 /// Inputs that a stopped process lets pile up; further messages are dropped.
 const PILE_MAX: usize = 20_000;
 
+/// Memory that every machine gives to one task, in bytes.
+pub(crate) const MEMORY_BYTES: u64 = 1 << 30;
+
 /// A clock that runs as the world's does.
 const SECOND_PPM: i64 = 1_000_000;
 
@@ -261,7 +264,7 @@ impl SimHost {
         let node = NodeConfig {
             name: format!("host-{}", self.id.0),
             slots: self.spec.slots,
-            memory_bytes: 1 << 30,
+            memory_bytes: MEMORY_BYTES,
             module_bytes: u64::MAX,
             labels: self.spec.labels.clone(),
             class_min: self.spec.class_min,

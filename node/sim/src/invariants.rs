@@ -6,7 +6,8 @@
 //! ```text
 //!    1  an_accepted_task_is_in_one_state
 //!    2  a_task_ends_once                        3  an_end_has_an_attempt, an_attempt_is_issued_once
-//!    4  promises_hold, a_slot_is_promised_once, slots_hold, nothing_runs_without_a_lease
+//!    4  promises_hold, a_slot_is_promised_once, slots_hold, nothing_runs_without_a_lease,
+//!       running_and_held_memory_is_what_the_node_gives
 //!    5  no_reservation_outlives_its_ttl, no_lease_outlives_its_ttl, no_lease_ends_unsaid; at rest, in the swarm:
 //!       a_quiet_mesh_holds_nothing
 //!       an_outcome_is_kept_until_acknowledged, an_outcome_is_soon_acknowledged,
@@ -31,6 +32,7 @@ use crate::joins;
 use crate::leases;
 use crate::machines;
 use crate::memories;
+use crate::memory;
 use crate::policies;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
@@ -93,6 +95,10 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_task_is_given_up_after_its_losses", invariant_a_task_is_given_up_after_its_losses),
     ("an_attempt_is_issued_once", invariant_an_attempt_is_issued_once),
     ("slots_hold", invariant_slots_hold),
+    (
+        "running_and_held_memory_is_what_the_node_gives",
+        memory::invariant_running_and_held_memory_is_what_the_node_gives,
+    ),
     ("promises_hold", invariant_promises_hold),
     ("a_slot_is_promised_once", demand::invariant_a_slot_is_promised_once),
     ("no_reservation_outlives_its_ttl", invariant_no_reservation_outlives_its_ttl),

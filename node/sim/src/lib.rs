@@ -35,6 +35,7 @@ mod lies;
 mod link;
 mod machines;
 mod memories;
+mod memory;
 mod options;
 mod policies;
 mod ports;

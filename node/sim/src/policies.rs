@@ -86,8 +86,10 @@ impl Ledger {
         if let Input::Received { message: Message::Outcome(all) | Message::Ended { all, .. }, .. } = input {
             all.iter().for_each(|delivery| self.on_outcome(now, delivery));
         }
-        // Of an attempt that was refused no outcome is expected, and none counts.
-        if let Input::Received { message: Message::Refuse { leases }, .. } = input {
+        // Of an attempt that was given back no outcome is expected, and none counts.
+        if let Input::Received { message: Message::Refuse { leases } | Message::Stopped { leases }, .. } =
+            input
+        {
             self.heard.extend(leases);
         }
         if let Input::Heard { gossip: Gossip::Outcome { owner, delivery }, .. } = input

@@ -109,7 +109,7 @@ impl World {
         if let Message::Place(place) = message {
             self.facts.push(Fact::Parted { worker: to, leases: place.acks.clone() });
         }
-        if let Message::Refuse { leases } = message {
+        if let Message::Refuse { leases } | Message::Stopped { leases } = message {
             self.facts.push(Fact::Excused { owner: to, leases: leases.clone() });
         }
     }
@@ -301,6 +301,7 @@ pub(crate) fn award_in(message: &Message) -> Option<&Award> {
         | Message::Decline(_)
         | Message::Release(_)
         | Message::Refuse { .. }
+        | Message::Stopped { .. }
         | Message::Renew(_)
         | Message::Outcome(_)
         | Message::Ack(_)
@@ -316,7 +317,10 @@ pub(crate) fn award_in(message: &Message) -> Option<&Award> {
 fn leases_in(message: &Message) -> usize {
     match message {
         Message::Award(award) => award.grants.len(),
-        Message::Refuse { leases } | Message::Ack(leases) | Message::Cancel(leases) => leases.len(),
+        Message::Refuse { leases }
+        | Message::Stopped { leases }
+        | Message::Ack(leases)
+        | Message::Cancel(leases) => leases.len(),
         Message::Renew(ranges) => ranges.len(),
         Message::Outcome(all) | Message::Ended { all, .. } => all.len(),
         Message::Place(place) => place.grants.len().max(place.acks.len()),

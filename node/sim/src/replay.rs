@@ -173,6 +173,7 @@ fn message_kind(message: &Message) -> &'static str {
         Message::Award(_) => "an award comes",
         Message::Release(_) => "a bid is released",
         Message::Refuse { .. } => "an award is refused",
+        Message::Stopped { .. } => "a task was stopped for want of memory",
         Message::Renew(_) => "leases are renewed",
         Message::Outcome(_) => "outcomes come",
         Message::Ack(_) => "outcomes are acknowledged",

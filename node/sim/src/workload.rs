@@ -11,7 +11,11 @@ use weft_core::{
 };
 
 use crate::chance::Chance;
+use crate::host::MEMORY_BYTES;
 
+/// How often what a machine gives to one task is halved for the tasks of each module: of some a few fit a slot's memory,
+/// so that one can be held beside another, and of some one alone.
+const SHIFTS: [u32; 4] = [2, 0, 1, 0];
 /// Length that blobs pretend to have: too long to travel inline.
 const BULK_BYTES: u64 = 20_000;
 
@@ -206,7 +210,7 @@ fn program(job: u64, files: bool) -> Program {
         env: Vec::new(),
         files: if files { archive } else { Payload::empty() },
         profile: Profile::Pure,
-        limits: Limits::DEFAULT,
+        limits: Limits { memory_bytes: MEMORY_BYTES >> SHIFTS[usize::from(number)], ..Limits::DEFAULT },
     }
 }
 

@@ -1,13 +1,14 @@
 //! The API's words from and to the core's. Structs are taken apart field by field, so that a new field can't be
 //! forgotten. What comes from a client is checked here; past this file only what passed exists.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weft_client::api;
 use weft_client::frames::{
     JobRequest, Limits as WireLimits, Payload as WirePayload, PrintedItem, ResultItem,
 };
-use weft_core::message::{Class, Needs};
+use weft_core::message::{Class, LABEL_BYTES_MAX, LABELS_MAX, Needs};
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{
     BlobId, Entry, Failure, Join, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Recall,
@@ -20,8 +21,6 @@ use crate::receipts;
 
 /// Longest text of a failure that is told; the rest is cut off.
 const TEXT_BYTES_MAX: usize = 16 << 10;
-const LABELS_MAX: usize = 32;
-const LABEL_BYTES_MAX: usize = 64;
 const FUNCTION_BYTES_MAX: usize = 256;
 const ARGS_MAX: usize = 4096;
 /// What a 32-bit memory can have at most.
@@ -97,7 +96,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         module_bytes: 0,
         entry: entry(function, parcels)?,
         args,
-        env,
+        env: last_of_each(env),
         files: input(files)?,
         profile,
         limits: self::limits(limits)?,
@@ -142,6 +141,22 @@ fn recalled_out(recalled: Recalled) -> api::Recalled {
         Recalled::Worker => api::Recalled::Worker,
         Recalled::Told => api::Recalled::Mesh,
     }
+}
+
+/// The variables, each name once: the last value wins, at the place of its first.
+fn last_of_each(env: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut once: Vec<(String, String)> = Vec::with_capacity(env.len());
+    for (name, value) in env {
+        match places.get(&name).and_then(|place| once.get_mut(*place)) {
+            Some(known) => known.1 = value,
+            None => {
+                places.insert(name.clone(), once.len());
+                once.push((name, value));
+            }
+        }
+    }
+    once
 }
 
 fn join_in(join: api::Join) -> Join {
@@ -291,4 +306,16 @@ fn cut(mut text: String) -> String {
 /// The program, with its module's length.
 pub(super) fn with_length(program: Program, module_bytes: u64) -> Arc<Program> {
     Arc::new(Program { module_bytes, ..program })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_variable_that_is_given_twice_the_last_value_wins() {
+        let given = [("A", "1"), ("B", "2"), ("A", "3"), ("A", "4")];
+        let env = last_of_each(given.map(|(name, value)| (name.into(), value.into())).to_vec());
+        assert_eq!(env, [("A".into(), "4".into()), ("B".into(), "2".into())]);
+    }
 }

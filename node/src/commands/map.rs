@@ -68,9 +68,10 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
     let dir = plan.dir.clone();
     let (feed, inputs) = Feed::start(source, plan, choice, window);
     let results = mesh.map(&task, inputs).await?;
-    say(&format!("job {}", results.job()));
-    let progress = Progress::new(results.job());
-    let stage = Some(StageWatch::start(&mesh, results.job()));
+    let job = results.job().to_owned();
+    say(&format!("job {job}"));
+    let progress = Progress::new(&job);
+    let stage = Some(StageWatch::start(&mesh, &job));
     // JSON lines are safe to show as they are.
     let out = |raw| Out::stdout(progress.bar().filter(|_| std::io::stdout().is_terminal()), raw);
     let sink = match dir {
@@ -91,6 +92,7 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
         max_failures,
         gave_up: false,
         shortage: Shortage::new(),
+        job,
     };
     Box::pin(session.run(results, &interrupt)).await
 }
@@ -185,6 +187,8 @@ struct Session {
     gave_up: bool,
     /// Whether outcomes wait for room on this machine.
     shortage: Shortage,
+    /// The job's id.
+    job: String,
 }
 
 impl Session {
@@ -300,14 +304,6 @@ impl Session {
     fn end(self) -> Result<u8, Problem> {
         let (failed, cancelled) = (self.progress.failed(), self.progress.cancelled());
         self.progress.finish(self.workers.len());
-        if self.gave_up {
-            let most = self.max_failures.unwrap_or_default();
-            say(&format!(
-                "more than {most} tasks failed, so that the rest was cancelled; see --max-failures"
-            ));
-        } else if cancelled > 0 {
-            say("the job was cancelled from outside, as by `weft cancel`");
-        }
         if self.left_files > 0 {
             say(&format!("{} tasks left files in /out: --out DIR takes them", self.left_files));
         }
@@ -316,7 +312,8 @@ impl Session {
         }
         match self.feed.take_problem() {
             Some(problem) => Err(problem),
-            None => Ok(u8::try_from((failed + cancelled).min(FAILED_MAX)).unwrap_or(u8::MAX)),
+            None if cancelled > 0 => stopped((&self.job, self.max_failures), failed, cancelled),
+            None => Ok(u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX)),
         }
     }
 
@@ -326,5 +323,20 @@ impl Session {
         drop(tokio::time::timeout(FLUSH_WAIT, self.sink.flush()).await);
         self.progress.finish(self.workers.len());
         Err(Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job())))
+    }
+}
+
+/// The job ended before its tasks had: somebody cancelled it, or more of them failed than it allows.
+fn stopped((job, failures_max): (&str, Option<u64>), failed: u64, cancelled: u64) -> Result<u8, Problem> {
+    match failures_max {
+        Some(most) if failed > most => {
+            say(&format!(
+                "given up: {failed} tasks failed, --max-failures {most} allows no more; {cancelled} were cancelled"
+            ));
+            Ok(u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX))
+        }
+        Some(_) | None => Err(Problem::Interrupted(format!(
+            "job {job} was cancelled before {cancelled} of its tasks had ended"
+        ))),
     }
 }

@@ -144,6 +144,19 @@ fn the_longest_ended_detached_jobs_are_forgotten_first() {
     assert!(table.summary(JobId(2)).is_some());
 }
 
+/// `--after` promises a thousand.
+#[test]
+fn a_thousand_ended_attached_jobs_can_still_be_named() {
+    let table = JobTable::new();
+    for job in (0..1001).map(JobId) {
+        table.create(job, meta(false)).unwrap();
+        table.record(Event::JobEnded { job });
+        table.abandon(job);
+    }
+    assert_eq!(table.summary(JobId(0)), None);
+    assert!((1..1001).all(|job| table.summary(JobId(job)).is_some()));
+}
+
 #[test]
 fn kept_bytes_are_bounded_and_freed() {
     let tasks = u32::try_from(RESULT_BYTES_MAX / (16 << 10)).unwrap() + 1;

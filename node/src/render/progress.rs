@@ -72,12 +72,12 @@ impl Progress {
         self.failed += u64::from(!is_done);
     }
 
-    /// Counts one task that was cancelled.
+    /// Counts one task that was cancelled: it did not fail.
     pub(crate) fn count_cancelled(&mut self) {
         self.cancelled += 1;
     }
 
-    /// Tasks that ended neither as done nor as cancelled.
+    /// Tasks that neither ended as done nor were cancelled.
     pub(crate) fn failed(&self) -> u64 {
         self.failed
     }
@@ -92,7 +92,7 @@ impl Progress {
         self.cancelled
     }
 
-    /// The bar, for whoever writes to its terminal from another thread.
+    /// The bar, for a writer to its terminal on another thread.
     pub(crate) fn bar(&self) -> Option<ProgressBar> {
         self.bar.clone()
     }

@@ -38,7 +38,8 @@ pub struct Flags {
     /// processes can't [default: process on Linux, thread elsewhere].
     #[arg(long, value_name = "process|thread")]
     pub slot_kind: Option<String>,
-    /// Most memory of one task, such as 512MiB [default: 1GiB, or the machine's memory divided by the slots].
+    /// Most memory of one task, such as 512MiB; once for each slot it bounds all tasks that run or are held together
+    /// [default: 1GiB, or the machine's memory divided by the slots].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
     /// Longest module whose tasks are taken, up to 512MiB. A long one takes minutes to compile, and memory of up to 64

@@ -199,6 +199,38 @@ fn a_job_that_nothing_fits_waits_and_says_why_until_it_is_cancelled() {
 }
 
 #[test]
+fn a_map_that_somebody_cancels_says_so_and_none_of_it_has_failed() {
+    let node = RunningNode::start(&["--slots", "1"]);
+    let spin = module("spin");
+    let lines = node.path().join("lines");
+    std::fs::write(&lines, "1\n".repeat(20)).unwrap();
+    let lines = lines.to_str().unwrap();
+    let mut command = weft(node.path(), &["map", &spin, "--fn", "forever", "--each-line", lines]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let job = poll(|| node.job().filter(|job| job["leased"] == 1 && job["tasks"] == 20));
+    let job = job["job"].as_str().unwrap();
+    run(node.path(), &["cancel", job]).well();
+    let said = finish(child);
+    assert_eq!(said.code, 130, "{said:?}");
+    for words in ["0 done, 0 failed, 20 cancelled", "was cancelled before 20 of its tasks had ended"] {
+        assert!(said.err.contains(words), "{words:?} is missing in {said:?}");
+    }
+}
+
+/// No node will ever take it, so nothing waits for one.
+#[test]
+fn arguments_that_no_node_can_take_are_refused_at_once() {
+    let node = RunningNode::start(&["--slots", "1"]);
+    let (spin, long) = (module("spin"), "a".repeat(70_000));
+    let words = ["no node can take such a task", "at most 65536", "as the task's input"];
+    run(node.path(), &["run", &spin, "--", &long]).refused(125, &words);
+    let many = vec![""; 3000];
+    let mut args = vec!["run", spin.as_str(), "--"];
+    args.extend(many);
+    run(node.path(), &args).refused(125, &words);
+}
+
+#[test]
 fn ctrl_c_cancels_the_job() {
     let node = RunningNode::start(&["--slots", "1"]);
     let spin = module("spin");

@@ -220,6 +220,7 @@ impl Crowd {
             | Message::Ack(_)
             | Message::Cancel(_)
             | Message::Cell(_)
+            | Message::Stopped { .. }
             | Message::Printed { .. } => {}
         }
     }

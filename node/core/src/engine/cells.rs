@@ -23,6 +23,14 @@ impl Engine {
     pub(super) fn receive_cell(&mut self, from: PeerId, word: CellWord) {
         let (mut ctx, owner, worker, members, exchange) = self.all_parts();
         let ctx = &mut ctx;
+        if !members.cells().on() {
+            // Nodes may disagree for a moment; what is lost by it is sought again, or called for directly.
+            ctx.counters.dropped += 1;
+            if let CellWord::Hire { call: _, award } = word {
+                worker.refuse(ctx, from, &award);
+            }
+            return;
+        }
         match word {
             CellWord::Stand { bids, ttl_ms } => exchange.on_stand(ctx, members, from, bids, ttl_ms),
             CellWord::Seek(seek) => exchange.on_seek(ctx, members, from, seek),

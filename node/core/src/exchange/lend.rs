@@ -4,7 +4,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{Exchange, LOOK_MAX, SLOTS_MAX, fits};
+use super::{Exchange, LOOK_MAX, LOOKS_MAX, SLOTS_MAX, fits};
 use crate::ctx::Ctx;
 use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
@@ -71,6 +71,7 @@ impl Exchange {
             ctx.counters.dropped += 1;
             return;
         }
+        self.looks_left = LOOKS_MAX;
         let expires_at = ctx.now.plus_ms(SCOUT_MS);
         let mut short = Short { exchange: from, count: count.min(SLOTS_MAX), expires_at };
         self.lend(ctx, &mut short, |ctx, worker| fits(ctx, members, worker, &Needs::default(), memory_bytes));
@@ -88,6 +89,8 @@ impl Exchange {
         from: PeerId,
         (bids, ttl_ms): (Vec<(PeerId, BidId, u32)>, u32),
     ) {
+        self.looks_left = LOOKS_MAX;
+        ctx.look(bids.len().min(STAND_MAX));
         let expires_at = ctx.now.plus_ms(u64::from(ttl_ms).min(ctx.mesh.bid_ms));
         for (worker, bid, slots) in bids.into_iter().take(STAND_MAX) {
             let slots = self.scouted.take(from, slots, ctx.now);
@@ -114,10 +117,15 @@ impl Exchange {
     /// What just stood and nobody here waits for goes to whoever was short of it a moment ago.
     pub(super) fn lend_on(&mut self, ctx: &mut Ctx<'_>) {
         while let Some(short) = self.short.front() {
+            // Who is not served now is served by the next bid that stands.
+            if self.looks_left == 0 {
+                return;
+            }
             if short.expires_at > ctx.now && self.bids.is_empty() {
                 return;
             }
             let Some(mut short) = self.short.pop_front() else { return };
+            self.look(ctx, 1);
             if short.expires_at <= ctx.now {
                 continue;
             }
@@ -133,10 +141,12 @@ impl Exchange {
     fn lend(&mut self, ctx: &mut Ctx<'_>, short: &mut Short, suits: impl Fn(&Ctx<'_>, PeerId) -> bool) {
         let mut bids: Vec<(PeerId, BidId, u32)> = Vec::new();
         let mut until = ctx.now.plus_ms(ctx.mesh.bid_ms);
-        for (_, bid) in self.order.iter().take(LOOK_MAX).copied().collect::<Vec<_>>() {
+        let most = LOOK_MAX.min(self.looks_left);
+        for (_, bid) in self.order.iter().take(most).copied().collect::<Vec<_>>() {
             if short.count == 0 || bids.len() >= STAND_MAX {
                 break;
             }
+            self.look(ctx, 1);
             let Some(standing) = self.bids.get_mut(&bid) else { continue };
             if standing.expires_at <= ctx.now || !suits(ctx, standing.worker) {
                 continue;

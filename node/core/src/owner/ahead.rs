@@ -22,6 +22,8 @@ use crate::worker::Worker;
 pub(super) const TRIED_MAX: usize = 4;
 /// A short task that waits longer than this is called out like a long one, in milliseconds.
 const PATIENCE_MS: u64 = 20;
+/// Calls that a worker is asked again which it never answered, when it bids by itself.
+const AGAIN_MAX: usize = 64;
 /// Short jobs that may be called out like long ones within a second.
 const CALLED_MAX: usize = 4;
 
@@ -109,13 +111,19 @@ impl Owner {
         if idle && self.room.place_of(from).is_ok_and(|place| self.room.is_fresh(place)) {
             self.room.release(ctx, from);
         }
+        if self.calls.is_empty() || !self.room.heeds(ctx.now, from) {
+            return;
+        }
+        let mut left = AGAIN_MAX;
         for name in self.calls.values() {
-            let Some(job) = self.jobs.get_mut(name) else { continue };
+            ctx.look(1);
+            let Some(job) = self.jobs.get_mut(name).filter(|_| left > 0) else { continue };
             // Who has answered bids again by itself; the call to who has not may be lost.
             let silent = matches!(job.said.get(&from), None | Some((_, Said::Nothing)));
             if let Some(open) = job.call.as_mut().filter(|_| silent) {
                 open.asked.retain(|asked| *asked != from);
                 self.dirty.insert(*name);
+                left -= 1;
             }
         }
     }

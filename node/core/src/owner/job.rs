@@ -94,6 +94,8 @@ pub(super) struct Task {
     pub(super) attempts: u32,
     pub(super) failures: u32,
     pub(super) losses: u32,
+    /// How often it was stopped where it ran, for another of a higher class.
+    pub(super) stops: u32,
     /// Attempts that may still bring an outcome, overdue ones included.
     pub(super) live: Vec<Attempt>,
     /// Who failed or lost it last, and until when the next attempt waits for somebody else to bid.
@@ -281,6 +283,7 @@ impl Task {
             attempts: 0,
             failures: 0,
             losses: 0,
+            stops: 0,
             live: Vec::new(),
             avoid: None,
             first_at: None,

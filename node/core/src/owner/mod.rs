@@ -25,6 +25,7 @@ mod timing;
 mod tour;
 mod verify;
 mod views;
+mod waits;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -32,7 +33,7 @@ use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
 use crate::effect::{Effect, Event};
-use crate::id::{BlobId, CallId, JobId, LeaseId, PeerId};
+use crate::id::{CallId, JobId, LeaseId, PeerId};
 use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
@@ -70,7 +71,7 @@ pub(crate) struct Owner {
     dirty: Dirty,
     leases: BTreeSet<(PeerId, LeaseId)>,
     expiries: BTreeSet<(Time, LeaseId)>,
-    fetching: BTreeMap<BlobId, BTreeSet<LeaseId>>,
+    fetching: waits::Waits,
     /// What was fetched and found no room.
     shortage: shortage::Shortage,
     /// What is acknowledged when the input has been handled.
@@ -155,7 +156,7 @@ impl Owner {
         let expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
         let mut stale: Vec<LeaseId> = Vec::new();
         let mut reached = None;
-        for range in ranges.iter().take(BATCH_MAX) {
+        for range in ctx.within_frame(ranges) {
             let first = range.first;
             let Some(more) = range.count.checked_sub(1) else { continue };
             let last = LeaseId { index: first.index.saturating_add(more), ..first };
@@ -190,11 +191,21 @@ impl Owner {
         cancel_at(ctx, from, &stale);
     }
 
-    /// Awards that were not accepted: their tasks wait again. Nobody is to blame for one; whoever refuses again and
-    /// again what it bids for must not keep a job's tasks from others.
+    /// Awards that were not accepted: their tasks wait again.
     pub(crate) fn on_refuse(&mut self, ctx: &mut Ctx<'_>, from: PeerId, leases: &[LeaseId]) {
+        self.on_given_back(ctx, from, leases, false);
+    }
+
+    /// Tasks that were stopped where they ran, for others of a higher class: they wait again.
+    pub(crate) fn on_stopped(&mut self, ctx: &mut Ctx<'_>, from: PeerId, leases: &[LeaseId]) {
+        self.on_given_back(ctx, from, leases, true);
+    }
+
+    /// Nobody is to blame for one; whoever gives back again and again what it bids for must not keep a job's tasks from
+    /// others.
+    fn on_given_back(&mut self, ctx: &mut Ctx<'_>, from: PeerId, leases: &[LeaseId], stopped: bool) {
         let mut blamed = None;
-        for lease in leases {
+        for lease in ctx.within_frame(leases) {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
             let Some(attempt) = take_attempt(job, *lease, from) else { continue };
             self.room.forget(from);
@@ -209,7 +220,12 @@ impl Owner {
                 job.on_copy_refused(lease.index);
             }
             let policy = job.what.policy;
-            let fresh = |task: &&mut job::Task| task.failures + task.losses == 0 && task.live.is_empty();
+            if let Some(task) = job.task_mut(lease.index).filter(|_| stopped) {
+                task.stops = task.stops.saturating_add(1);
+                task.avoid = Some((from, ctx.now.plus_ms(ctx.mesh.call_ms)));
+            }
+            let fresh =
+                |task: &&mut job::Task| !stopped && task.failures + task.losses == 0 && task.live.is_empty();
             if let Some(task) = job.task_mut(lease.index).filter(fresh) {
                 self.alarms.on_task_ended(&policy, (lease.job, lease.index), task);
                 task.first_at = None;

@@ -15,7 +15,7 @@ use crate::id::{BlobId, JobId, LeaseId, PeerId};
 use crate::input::Fetched;
 use crate::membership::Membership;
 use crate::memo::Seen;
-use crate::message::{Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
+use crate::message::{BATCH_MAX, Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::receipt::{Proof, Receipt};
 use crate::task::{INLINE_BYTES_MAX, Outcome, Recall, Recalled, Report, Stream};
 
@@ -31,7 +31,9 @@ impl Owner {
         from: PeerId,
         all: Vec<Delivery>,
     ) {
-        for delivery in all {
+        ctx.counters.dropped += all.len().saturating_sub(BATCH_MAX) as u64;
+        ctx.look(all.len().min(BATCH_MAX));
+        for delivery in all.into_iter().take(BATCH_MAX) {
             self.on_outcome(ctx, members, from, delivery);
         }
     }
@@ -50,6 +52,11 @@ impl Owner {
             return;
         };
         if attempt.fetching.is_some() {
+            return;
+        }
+        let names_blobs = delivery.report.blobs().next().is_some();
+        if names_blobs && !self.fetching.has_room(delivery.report.carried_len()) {
+            ctx.counters.dropped += 1;
             return;
         }
         let brought = doubt(ctx, job, from, delivery);
@@ -72,11 +79,10 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&lease.job) else { return };
         let Some(attempt) = attempt_mut(job, lease, worker) else { return };
         self.expiries.remove(&(attempt.expires_at, lease));
-        let blobs = blobs_with_lengths(&brought.report);
+        let (blobs, carried) = (blobs_with_lengths(&brought.report), brought.report.carried_len());
         attempt.fetching = Some(Box::new((u8::try_from(blobs.len()).unwrap_or(u8::MAX), brought)));
         for (blob, bytes) in blobs {
-            let waiting = self.fetching.entry(blob).or_default();
-            if waiting.insert(lease) && waiting.len() == 1 {
+            if self.fetching.insert(blob, lease, carried) {
                 ctx.emit(Effect::Fetch { blob, from: alloc::vec![worker], bytes: Some(bytes) });
             }
         }
@@ -95,7 +101,7 @@ impl Owner {
         }
         let found = fetched == Fetched::Here;
         self.on_answer(ctx.now, blob, found);
-        for lease in self.fetching.remove(&blob).unwrap_or_default() {
+        for lease in self.fetching.take(blob) {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
             let Some(task) = job.task_mut(lease.index) else { continue };
             let Some(attempt) = task.live.iter_mut().find(|attempt| attempt.number == lease.attempt) else {
@@ -315,7 +321,7 @@ impl Owner {
 fn doubt(ctx: &mut Ctx<'_>, job: &mut Job, from: PeerId, delivery: Delivery) -> Brought {
     let Delivery { lease, report, memo, proof } = delivery;
     if !report.is_sound() {
-        return Report::bare(Outcome::Lost("the worker sent more inline than may travel".into())).into();
+        return Report::bare(Outcome::Lost("the worker sent more than may travel".into())).into();
     }
     if !is_within(&report, &job.what.program.limits) {
         return Report::bare(Outcome::Lost("the worker says that it brings more than the task may".into()))

@@ -24,6 +24,9 @@ const SCAN_MAX: usize = 32;
 const DRAWS_MAX: usize = 8;
 /// Round trips are compared in steps of so many microseconds, so that the nearest by a hair does not get all.
 const STEP_US: u64 = 64;
+/// At most how often a worker that bids by itself has the calls looked through for those that did not ask it, in
+/// milliseconds: all are repeated each second anyway.
+const HEED_MS: u64 = 100;
 /// Acknowledgements that wait for the next word to their worker, and how long they do at most, in milliseconds.
 const ACKS_MAX: usize = 64;
 const ACK_MS: u64 = 20;
@@ -92,6 +95,8 @@ pub(super) struct Room {
     pub(super) toured: Option<Rank>,
     /// Before that nobody is asked for room again.
     pub(super) ask_after: Time,
+    /// Workers whose bids by themselves had the calls looked through a moment ago, and until when they don't again.
+    heeded: BTreeMap<PeerId, Time>,
     pub(super) acks: BTreeMap<PeerId, Vec<LeaseId>>,
     ack_at: Option<Time>,
 }
@@ -117,6 +122,16 @@ impl Room {
         if let Ok(place) = self.place_of(peer) {
             self.rows.remove(place);
         }
+    }
+
+    /// Whether the calls are looked through for those that did not ask this worker, which costs as much as there are.
+    pub(super) fn heeds(&mut self, now: Time, worker: PeerId) -> bool {
+        if self.heeded.get(&worker).is_some_and(|until| *until > now) {
+            return false;
+        }
+        self.heeded.retain(|_, until| *until > now);
+        self.heeded.insert(worker, now.plus_ms(HEED_MS));
+        true
     }
 
     /// Whether an acknowledgement to that worker may wait for the next word to it.

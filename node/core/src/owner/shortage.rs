@@ -59,8 +59,10 @@ pub(super) fn is_within(report: &Report, limits: &Limits) -> bool {
 impl Owner {
     /// A blob found no room here: the leases that want it wait.
     pub(super) fn on_no_room(&mut self, ctx: &Ctx<'_>, blob: BlobId) {
-        let Some(leases) = self.fetching.get(&blob) else { return };
-        for lease in leases {
+        if self.fetching.of(blob).next().is_none() {
+            return;
+        }
+        for lease in self.fetching.of(blob) {
             let task = self.jobs.get_mut(&lease.job).and_then(|job| job.task_mut(lease.index));
             let attempt = task.and_then(|task| task.live.iter_mut().find(|a| a.number == lease.attempt));
             attempt.into_iter().for_each(|attempt| attempt.starved = true);
@@ -89,7 +91,7 @@ impl Owner {
             let wanted: Vec<(PeerId, u64)> = self.wanted(blob);
             let Some((_, bytes)) = wanted.first().copied() else {
                 // Cancelled, or expired meanwhile.
-                self.fetching.remove(&blob);
+                drop(self.fetching.take(blob));
                 self.shortage.blobs.remove(&blob);
                 continue;
             };
@@ -104,9 +106,8 @@ impl Owner {
 
     /// Who has a blob that is still wanted, each with its length.
     fn wanted(&mut self, blob: BlobId) -> Vec<(PeerId, u64)> {
-        let Some(leases) = self.fetching.get(&blob) else { return Vec::new() };
         let mut wanted = Vec::new();
-        for lease in leases {
+        for lease in self.fetching.of(blob) {
             let task = self.jobs.get(&lease.job).and_then(|job| job.task(lease.index));
             let attempt = task.and_then(|task| task.live.iter().find(|a| a.number == lease.attempt));
             let Some(attempt) = attempt else { continue };

@@ -104,6 +104,7 @@ impl Owner {
         } else if held > 1 {
             notes.push(Note::Copied { copies: held - 1 });
         }
+        notes.extend((live.stops > 0).then_some(Note::Stopped { times: live.stops }));
         notes.extend(self.suspicion.view(now).map(Note::Suspects));
         let starved = live.live.iter().any(|attempt| attempt.starved);
         notes.extend(starved.then_some(Note::NoRoom));

@@ -5,6 +5,7 @@
 pub(crate) mod admission;
 pub(crate) mod backoff;
 pub(crate) mod fit;
+pub(crate) mod never;
 pub(crate) mod order;
 pub(crate) mod owners;
 pub(crate) mod rank;

@@ -305,6 +305,9 @@ impl Worker {
         let Place { call, bid, placed, lease_ms: _, acks, mut grants } = place;
         self.on_ack(ctx, owner, &acks);
         let small = grants.len() <= BATCH_MAX && call.needs.width() == 1;
+        ctx.counters.dropped += grants.len().saturating_sub(BATCH_MAX) as u64;
+        grants.truncate(BATCH_MAX);
+        ctx.look(grants.len());
         // What comes twice was taken the first time; it is held, or has ended here.
         grants.retain(|grant| !self.has(owner, grant.lease));
         if grants.is_empty() {

@@ -7,11 +7,9 @@ use super::{OpenCall, Reservation, Worker, window};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{
-    Award, BATCH_MAX, Bid, CALL_TEXT_BYTES_MAX, Call, Class, Decline, Message, Needs, Reason, text_bytes,
-};
+use crate::message::{Award, Bid, Call, Class, Decline, Message, Needs, Reason};
 use crate::policy::order::{self, Claim, Turn};
-use crate::policy::{admission, fit};
+use crate::policy::{admission, fit, never};
 use crate::task::Program;
 use crate::time::Time;
 
@@ -95,17 +93,12 @@ impl Worker {
         if self.no_room_until.is_some() {
             return Some((Reason::NoRoom, Some(1000)));
         }
-        if let Some((name, wanted, most)) = program.limits.beyond_max() {
-            return Some((Reason::Limit { name: name.into(), wanted, most }, None));
+        if let Some(reason) = never::never(program, needs) {
+            return Some((reason, None));
         }
         if program.module_bytes > self.module_bytes {
             let (name, wanted, most) = ("module_bytes".into(), program.module_bytes, self.module_bytes);
             return Some((Reason::Limit { name, wanted, most }, None));
-        }
-        let bytes = text_bytes(program, needs);
-        if bytes > CALL_TEXT_BYTES_MAX || !program.files.is_sound() {
-            let (bytes, limit_bytes) = (bytes as u64, CALL_TEXT_BYTES_MAX as u64);
-            return Some((Reason::TooLong { bytes, limit_bytes }, None));
         }
         let task = fit::Task { owner, needs, program, class };
         fit::unfit(self.as_node(), task).map(|reason| (reason, None))
@@ -284,8 +277,8 @@ impl Worker {
 
     /// Says of what an award's grants were not accepted. One that comes twice used its bid up the first time; what it
     /// gave is held, or has ended here.
-    pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
-        let leases = award.grants.iter().take(BATCH_MAX).map(|grant| grant.lease);
+    pub(crate) fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
+        let leases = ctx.within_frame(&award.grants).iter().map(|grant| grant.lease);
         let leases: Vec<LeaseId> = leases.filter(|lease| !self.has(owner, *lease)).collect();
         if !leases.is_empty() {
             ctx.send(owner, Message::Refuse { leases });

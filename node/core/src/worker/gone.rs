@@ -85,7 +85,7 @@ impl Worker {
             if leases.is_empty() {
                 continue;
             }
-            self.on_cancel(ctx, owner, &leases);
+            self.cancel_all(ctx, owner);
             for part in leases.chunks(BATCH_MAX) {
                 ctx.send(owner, Message::Refuse { leases: part.to_vec() });
             }
@@ -93,6 +93,13 @@ impl Worker {
             ctx.counters.abandoned += u64::from(tasks);
             let unheard_ms = ctx.now.since_us(absence.heard_at) / 1000;
             ctx.notify(Event::OwnerGone { owner, tasks, closed: absence.closed, unheard_ms });
+        }
+    }
+
+    /// Stops everything that is held of an owner.
+    pub(super) fn cancel_all(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
+        for part in self.leases_of(owner).chunks(BATCH_MAX) {
+            self.on_cancel(ctx, owner, part);
         }
     }
 

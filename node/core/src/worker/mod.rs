@@ -7,6 +7,7 @@ mod bids;
 mod classes;
 mod gone;
 mod hold;
+mod memory;
 mod outbox;
 mod overlong;
 mod receipts;
@@ -27,7 +28,7 @@ use core::cmp::Reverse;
 use crate::config::NodeConfig;
 use crate::ctx::Ctx;
 use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-use crate::message::{Award, Call, Class, Progress};
+use crate::message::{Award, BATCH_MAX, Call, Class, Progress};
 use crate::policy::Owners;
 use crate::policy::share::Shares;
 use crate::task::{Payload, Program, Report, TaskKey, Terms};
@@ -246,6 +247,9 @@ pub(crate) struct Worker {
     wasteful: BTreeMap<PeerId, Time>,
     stands: stand::Stands,
     gone: gone::Gone,
+    memory: memory::Memory,
+    /// What leaves the slots for good because there was no memory to hold it.
+    stopping: BTreeSet<RunId>,
 }
 
 impl Worker {
@@ -297,6 +301,8 @@ impl Worker {
             wasteful: BTreeMap::new(),
             stands: stand::Stands::default(),
             gone: gone::Gone::default(),
+            memory: memory::Memory::default(),
+            stopping: BTreeSet::new(),
         }
     }
 
@@ -337,7 +343,7 @@ impl Worker {
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
         let mut gone = false;
-        for lease in leases {
+        for lease in ctx.within_frame(leases) {
             self.outbox.forget(ctx, owner, *lease);
             let Some(run) = self.leases.remove(&(owner, *lease)) else { continue };
             let Some(held) = self.runs.get_mut(&run) else { continue };
@@ -365,7 +371,7 @@ impl Worker {
     }
 
     pub(crate) fn on_ack(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
-        for lease in leases {
+        for lease in ctx.within_frame(leases) {
             self.outbox.forget(ctx, owner, *lease);
         }
     }
@@ -382,5 +388,6 @@ pub(crate) fn offered_max(slots: u32) -> u32 {
 }
 
 fn is_sound(award: &Award, job: JobId) -> bool {
-    award.grants.iter().all(|grant| grant.lease.job == job && grant.input.is_sound())
+    award.grants.len() <= BATCH_MAX
+        && award.grants.iter().all(|grant| grant.lease.job == job && grant.input.is_sound())
 }

@@ -26,6 +26,10 @@ const GOSSIPED_MAX: u32 = 32;
 const UNDELIVERED_MAX: usize = 16_384;
 /// The same for one owner: one that does not acknowledge must not stop the work for others.
 const UNDELIVERED_PER_OWNER_MAX: usize = 1024;
+/// Bytes that undelivered outcomes carry themselves, beyond which the worker takes no new work.
+const UNDELIVERED_BYTES_MAX: u64 = 256 << 20;
+/// The same for one owner.
+const UNDELIVERED_BYTES_PER_OWNER_MAX: u64 = 16 << 20;
 /// Bytes that a gossiped outcome carries itself; longer ones are named by hash and fetched.
 const GOSSIP_INLINE_MAX: usize = 1024;
 
@@ -69,6 +73,25 @@ impl Undelivered {
     }
 }
 
+/// How many outcomes wait, and what they carry themselves, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    outcomes: usize,
+    bytes: u64,
+}
+
+impl Load {
+    fn add(&mut self, report: &Report) {
+        self.outcomes += 1;
+        self.bytes += report.carried_len();
+    }
+
+    fn sub(&mut self, report: &Report) {
+        self.outcomes -= 1;
+        self.bytes -= report.carried_len();
+    }
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -79,8 +102,9 @@ pub(super) struct Outbox {
     fresh: Vec<(PeerId, LeaseId)>,
     /// Outcomes for this node's own owner, which gets them before the input is done with: none of them can be lost.
     own: Vec<Delivery>,
-    /// How many of them wait for each owner.
-    by_owner: BTreeMap<PeerId, usize>,
+    /// How many of them wait for each owner, and what these carry.
+    by_owner: BTreeMap<PeerId, Load>,
+    all: Load,
     /// Fresh ones that are to be signed first.
     unsigned: Vec<Unsigned>,
     batches: Batches,
@@ -97,15 +121,12 @@ impl Outbox {
         self.kept.keys().copied()
     }
 
-    pub(super) fn len_of(&self, owner: PeerId) -> usize {
-        self.by_owner.get(&owner).copied().unwrap_or(0)
-    }
-
     fn drop_entry(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, entry: &Undelivered) {
         entry.sealed.report.payloads().into_iter().for_each(|payload| ctx.unpin(payload));
-        if let Some(count) = self.by_owner.get_mut(&owner) {
-            *count -= 1;
-            if *count == 0 {
+        self.all.sub(&entry.sealed.report);
+        if let Some(load) = self.by_owner.get_mut(&owner) {
+            load.sub(&entry.sealed.report);
+            if load.outcomes == 0 {
                 self.by_owner.remove(&owner);
             }
         }
@@ -120,10 +141,12 @@ impl Outbox {
         let send_at = ctx.now.plus_ms(wait_ms);
         sealed.report.payloads().into_iter().for_each(|payload| ctx.pin(payload));
         let leaf = sealed.leaf;
+        self.all.add(&sealed.report);
+        self.by_owner.entry(owner).or_default().add(&sealed.report);
         let entry = Undelivered { sealed, proof: None, since: ctx.now, send_at, wait_ms };
-        match self.kept.insert((owner, lease), Box::new(entry)) {
-            None => *self.by_owner.entry(owner).or_default() += 1,
-            Some(_) => debug_assert!(false, "a lease that is in the outbox is not held again"),
+        if let Some(before) = self.kept.insert((owner, lease), Box::new(entry)) {
+            debug_assert!(false, "a lease that is in the outbox is not held again");
+            self.drop_entry(ctx, owner, &before);
         }
         self.due.insert((send_at, owner, lease));
         match leaf {
@@ -169,9 +192,14 @@ impl Outbox {
         self.own.push(Delivery { lease, report, memo, proof: None });
     }
 
-    /// What this node's own owner is to be handed.
-    pub(super) fn take_own(&mut self) -> Vec<Delivery> {
-        core::mem::take(&mut self.own)
+    /// What this node's own owner is to be handed, in frames.
+    pub(super) fn take_own(&mut self) -> impl Iterator<Item = Vec<Delivery>> + use<> {
+        let mut rest = core::mem::take(&mut self.own);
+        core::iter::from_fn(move || {
+            let behind = rest.split_off(rest.len().min(BATCH_MAX));
+            let part = core::mem::replace(&mut rest, behind);
+            (!part.is_empty()).then_some(part)
+        })
     }
 
     /// What ended since it was last asked for, and is to be sent, by owner; what is to be signed comes once it is, or
@@ -194,12 +222,13 @@ impl Outbox {
 
     /// Whether so much waits that nothing more is taken of anybody.
     pub(super) fn is_full(&self) -> bool {
-        self.len() >= UNDELIVERED_MAX
+        self.len() >= UNDELIVERED_MAX || self.all.bytes >= UNDELIVERED_BYTES_MAX
     }
 
     /// Whether so little waits for an owner's word that it may be promised more.
     pub(super) fn takes(&self, owner: PeerId) -> bool {
-        !self.is_full() && self.len_of(owner) < UNDELIVERED_PER_OWNER_MAX
+        let Load { outcomes, bytes } = self.by_owner.get(&owner).copied().unwrap_or_default();
+        !self.is_full() && outcomes < UNDELIVERED_PER_OWNER_MAX && bytes < UNDELIVERED_BYTES_PER_OWNER_MAX
     }
 
     pub(super) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {

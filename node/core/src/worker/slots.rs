@@ -81,9 +81,9 @@ impl Worker {
 
     /// Whether the next task may be handed over now; where it helps, another is stopped for it.
     fn make_way(&mut self, ctx: &mut Ctx<'_>, class: Class, run: RunId) -> bool {
-        let width = self.width_of(run);
+        let (width, bytes) = (self.width_of(run), self.runs.get(&run).map_or(0, |held| held.memory_bytes()));
         if self.active_slots() + width <= self.slots {
-            return true;
+            return self.finds_memory(ctx, class, bytes);
         }
         if self.busy_by.below(class) > 0 && self.active_slots() > self.slots {
             self.take_back(ctx, class);
@@ -97,14 +97,17 @@ impl Worker {
             while self.active_slots() + width > self.slots {
                 // Never ahead of a lower class: it would stand behind what it should stop.
                 let Some(victim) = self.victim(ctx.now, class) else { return false };
-                self.pause(ctx, victim);
+                if !self.make_room(ctx, victim, (class, bytes)) {
+                    return false;
+                }
             }
-            return true;
+            return self.finds_memory(ctx, class, bytes);
         }
         let rested = self.resting.first().is_none_or(|(Reverse(resting), _)| class > *resting);
         let service_us = self.runs.get(&run).map_or(0, |held| self.service_us(held));
         let narrow = width == 1 && !self.runs_wide();
-        narrow && rested && self.active_slots() < window::slots_to_hand(self.slots, service_us)
+        let ahead = narrow && rested && self.active_slots() < window::slots_to_hand(self.slots, service_us);
+        ahead && self.finds_memory(ctx, class, bytes)
     }
 
     pub(super) fn service_us(&self, held: &Held) -> u32 {
@@ -162,10 +165,11 @@ impl Worker {
         }
     }
 
-    fn pause(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
+    pub(super) fn pause(&mut self, ctx: &mut Ctx<'_>, run: RunId) {
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Paused;
         held.paused_at = ctx.now;
+        self.memory.hold(held.memory_bytes());
         self.busy_by.sub(held.class, held.width);
         self.paused += 1;
         self.paused_slots += held.width;
@@ -180,6 +184,7 @@ impl Worker {
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.stage = Stage::Handed;
         held.handed_at = Time(held.handed_at.0.saturating_add(ctx.now.since_us(held.paused_at)));
+        self.memory.resume(held.memory_bytes());
         self.busy_by.add(held.class, held.width);
         self.paused -= 1;
         self.paused_slots -= held.width;
@@ -197,6 +202,7 @@ impl Worker {
         }
         held.queue_us = ctx.now.since_us(held.awarded_at);
         self.handed += 1;
+        self.memory.enter(held.memory_bytes());
         self.busy_by.add(held.class, held.width);
         let task = *held.task.get_or_insert_with(|| held.key.task_id(&held.input));
         let (program, input) = (Arc::clone(&held.program), held.input.clone());
@@ -226,11 +232,14 @@ impl Worker {
             Stage::Fetching(_) | Stage::Ready => return,
         };
         self.handed -= 1;
+        self.stopping.remove(&run);
         if paused {
+            self.memory.leave_held(held.memory_bytes());
             self.paused -= 1;
             self.paused_slots -= held.width;
             self.resting.remove(&(Reverse(held.class), run));
         } else {
+            self.memory.leave(held.memory_bytes());
             self.busy_by.sub(held.class, held.width);
         }
         match then {
@@ -247,6 +256,7 @@ impl Worker {
     fn bring(&mut self, ctx: &mut Ctx<'_>, run: RunId, mut report: Report) {
         let Some(held) = self.runs.get_mut(&run) else { return };
         held.ran_us = Some(report.usage.wall_us);
+        report.outcome.cut();
         report.usage.queue_us = report.usage.queue_us.saturating_add(held.queue_us);
         if matches!(report.outcome, Outcome::Lost(_)) {
             // The module may be what was lost: the next task looks for it again.

@@ -50,8 +50,7 @@ impl Worker {
     /// The owner forgot all its jobs: so do we.
     pub(crate) fn on_peer_restarted(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
         self.forget_calls(owner);
-        let leases = self.leases_of(owner);
-        self.on_cancel(ctx, owner, &leases);
+        self.cancel_all(ctx, owner);
         self.outbox.forget_owner(ctx, owner);
     }
 
@@ -211,8 +210,8 @@ impl Worker {
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         self.notice_overlong(ctx.now);
         let own = self.outbox.take_own();
-        if !own.is_empty() {
-            ctx.send(ctx.me, Message::Outcome(own));
+        for part in own {
+            ctx.send(ctx.me, Message::Outcome(part));
         }
         let fresh = self.outbox.take_fresh(ctx);
         for part in fresh.chunk_by(|(one, _), (other, _)| one == other) {

@@ -51,7 +51,7 @@ impl Kind {
             | Message::Decline(_)
             | Message::Ahead(_)
             | Message::Place(_) => Self::Direct,
-            Message::Refuse { .. } => Self::Refuse,
+            Message::Refuse { .. } | Message::Stopped { .. } => Self::Refuse,
             Message::Withdraw(_) | Message::Release(_) | Message::Cancel(_) => Self::Undo,
             Message::Renew(_) => Self::Renew,
             Message::Outcome(_) | Message::Ended { .. } | Message::Printed { .. } => Self::Outcome,

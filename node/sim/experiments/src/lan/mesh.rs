@@ -348,6 +348,7 @@ fn kind(message: &Message) -> usize {
         Message::Ahead(_) => 13,
         Message::Ended { .. } => 14,
         Message::Place(_) => 15,
+        Message::Stopped { .. } => 16,
     }
 }
 

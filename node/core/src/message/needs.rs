@@ -1,0 +1,109 @@
+//! What a call asks of a worker, and what whoever remembers a call pays for its texts. Every text counts as what it
+//! takes in memory, not as its letters alone: twenty thousand empty ones are not nothing.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Reason;
+use crate::task::{Entry, Payload, Program};
+
+/// Most labels that a node may carry or a task may need.
+pub const LABELS_MAX: usize = 32;
+/// Longest name and longest value of a label, in bytes each.
+pub const LABEL_BYTES_MAX: usize = 64;
+/// What a text counts beside its letters, in bytes: its place in a list, and what the allocator adds.
+pub const TEXT_BYTES: usize = 32;
+
+/// What a worker must have to be asked.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Needs {
+    /// Labels that the node must carry, with these values; at most [`LABELS_MAX`], each name and each value of at most
+    /// [`LABEL_BYTES_MAX`] bytes. `node` is every node's own id in hexadecimal.
+    pub labels: Vec<(String, String)>,
+    /// Slots of one node that a task holds while it runs, at most [`crate::TASK_SLOTS_MAX`]; 0 counts as 1.
+    pub slots: u32,
+}
+
+impl Needs {
+    /// Slots that one task holds: at least one.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.slots.max(1)
+    }
+}
+
+impl Default for Needs {
+    /// One slot of any node.
+    fn default() -> Self {
+        Self { labels: Vec::new(), slots: 1 }
+    }
+}
+
+/// What is wrong with labels that no node can carry; `None` if there may be a node with them.
+pub(crate) fn label_excess(labels: &[(String, String)]) -> Option<Reason> {
+    let excess = |name: &str, wanted: usize, most: usize| {
+        let (wanted, most) = (wanted as u64, most as u64);
+        Some(Reason::Limit { name: name.into(), wanted, most })
+    };
+    if labels.len() > LABELS_MAX {
+        return excess("labels", labels.len(), LABELS_MAX);
+    }
+    let longest = labels.iter().map(|(name, value)| name.len().max(value.len())).max().unwrap_or(0);
+    if longest > LABEL_BYTES_MAX { excess("label_bytes", longest, LABEL_BYTES_MAX) } else { None }
+}
+
+/// What these labels take in memory, in bytes.
+pub(crate) fn labels_bytes(labels: &[(String, String)]) -> usize {
+    labels.iter().map(|(name, value)| text_bytes(name) + text_bytes(value)).sum()
+}
+
+/// What the texts and inline files of a call take in the memory of whoever remembers it, in bytes.
+pub(crate) fn kept_bytes(program: &Program, needs: &Needs) -> usize {
+    let Program { entry, args, env, files, .. } = program;
+    let entry = match entry {
+        Entry::Command | Entry::Parcel => 0,
+        Entry::Function(name) => text_bytes(name),
+    };
+    let files = match files {
+        Payload::Inline(bytes) => bytes.len(),
+        Payload::Blob { .. } => 0,
+    };
+    let args: usize = args.iter().map(|arg| text_bytes(arg)).sum();
+    entry + args + files + labels_bytes(env) + labels_bytes(&needs.labels)
+}
+
+fn text_bytes(text: &str) -> usize {
+    TEXT_BYTES + text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    fn labels(count: usize, name: usize, value: usize) -> Vec<(String, String)> {
+        alloc::vec![("n".repeat(name), "v".repeat(value)); count]
+    }
+
+    #[test]
+    fn labels_that_no_node_can_carry_are_told_with_the_bound() {
+        // how many, bytes of a name, bytes of a value -> what is wrong
+        let table = [
+            (0, 0, 0, None),
+            (32, 64, 64, None),
+            (33, 0, 0, Some("limit labels: 33 wanted, at most 32 granted")),
+            (1, 65, 0, Some("limit label_bytes: 65 wanted, at most 64 granted")),
+            (1, 0, 70, Some("limit label_bytes: 70 wanted, at most 64 granted")),
+        ];
+        for (count, name, value, wrong) in table {
+            let said = label_excess(&labels(count, name, value)).map(|reason| reason.to_string());
+            assert_eq!(said.as_deref(), wrong, "{count} {name} {value}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_letters_counts() {
+        assert_eq!(labels_bytes(&labels(20_000, 0, 0)), 20_000 * 2 * TEXT_BYTES);
+    }
+}

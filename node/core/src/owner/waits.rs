@@ -1,0 +1,67 @@
+//! Which attempts wait for which blob, and what the outcomes that wait carry themselves. Plain bookkeeping. An outcome for
+//! which there is no room is not taken: its worker keeps it, and sends it again.
+
+use alloc::collections::BTreeMap;
+
+use crate::id::{BlobId, LeaseId};
+
+/// Bytes that outcomes which wait for blobs carry themselves, beyond which none that carries much is taken.
+const WAITING_BYTES_MAX: u64 = 256 << 20;
+/// What an outcome may carry that is taken all the same, in bytes: most carry nothing but the names of blobs.
+const SMALL_BYTES: u64 = 1024;
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    /// The attempts that wait for a blob, each with what its outcome carries.
+    by: BTreeMap<BlobId, BTreeMap<LeaseId, u64>>,
+    bytes: u64,
+}
+
+impl Waits {
+    /// Whether an outcome that carries so many bytes may wait.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        bytes <= SMALL_BYTES || self.bytes.saturating_add(bytes) <= WAITING_BYTES_MAX
+    }
+
+    /// An attempt's outcome waits for a blob; true if nothing else does.
+    pub(super) fn insert(&mut self, blob: BlobId, lease: LeaseId, bytes: u64) -> bool {
+        let waiting = self.by.entry(blob).or_default();
+        let first = waiting.is_empty();
+        if waiting.insert(lease, bytes).is_none() {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        first
+    }
+
+    /// The attempts that wait for a blob, in the order of their names.
+    pub(super) fn of(&self, blob: BlobId) -> impl Iterator<Item = LeaseId> + '_ {
+        self.by.get(&blob).into_iter().flat_map(|waiting| waiting.keys().copied())
+    }
+
+    /// The attempts that waited for a blob, in the order of their names; they do not any more.
+    pub(super) fn take(&mut self, blob: BlobId) -> impl Iterator<Item = LeaseId> + use<> {
+        let waiting = self.by.remove(&blob).unwrap_or_default();
+        self.bytes = self.bytes.saturating_sub(waiting.values().sum());
+        waiting.into_keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::JobId;
+
+    #[test]
+    fn what_waits_is_bounded_by_what_it_carries() {
+        let mut waits = Waits::default();
+        let lease = |index| LeaseId { job: JobId(1), index, attempt: 1 };
+        let blob = BlobId::of(b"blob");
+        assert!(waits.insert(blob, lease(1), WAITING_BYTES_MAX));
+        assert!(!waits.insert(blob, lease(1), WAITING_BYTES_MAX), "it is told once");
+        assert!(!waits.has_room(SMALL_BYTES + 1) && waits.has_room(SMALL_BYTES));
+        assert_eq!(waits.take(blob).collect::<alloc::vec::Vec<_>>(), [lease(1)]);
+        assert!(waits.has_room(WAITING_BYTES_MAX));
+        assert_eq!(waits.take(blob).count(), 0);
+    }
+}
