@@ -170,7 +170,7 @@ pub(crate) struct NodeArgs {
 const NODE_HELP: &str = "\
 Who may join:
   with a mesh key (weft init, weft join)  holders of the key; listens on
-                                          0.0.0.0:7117
+                                          0.0.0.0:7117 and [::]:7117
   without one                             nobody: it keeps to 127.0.0.1
   without one, and --open                 anybody who can reach this machine
                                           can run tasks on it
@@ -215,7 +215,7 @@ Examples:
   weft node --slots 4 --label rack=3
       four slots, and a label that tasks ask for with --need rack=3
   weft node --peer 192.168.1.7:7117 --no-mdns
-      where multicast does not pass; a host name will do, too";
+      where multicast does not pass; HOST:PORT works as well";
 
 /// A view of the local node.
 #[derive(Debug, clap::Args)]

@@ -208,7 +208,12 @@ impl EmbeddedNode {
             match self.notices.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Notice::PeerUp { peer, .. }) => met.push(peer),
                 Ok(Notice::PeerDown { peer, .. }) => met.retain(|known| *known != peer),
-                Ok(Notice::Listening(_) | Notice::Refused { .. } | Notice::SameIdentity { .. }) => {}
+                Ok(
+                    Notice::Listening(_)
+                    | Notice::Refused { .. }
+                    | Notice::SameIdentity { .. }
+                    | Notice::Trouble(_),
+                ) => {}
                 Err(RecvTimeoutError::Timeout) => {
                     return Err(EmbeddedError::Apart { index, met: met.len(), wanted });
                 }

@@ -3,6 +3,7 @@
 //! The loop owns the engine and answers [`Request`]s in the order they come; the API, the demo and an embedding
 //! program hold [`NodeHandle`]s. No word here knows of HTTP.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ pub const REQUESTS_MAX: usize = 256;
 
 /// Addresses noted of one node.
 pub const LISTEN_MAX: usize = 256;
+
+/// Troubles noted of one node.
+pub const TROUBLES_MAX: usize = 64;
 
 /// What the loop can be asked.
 #[derive(Debug)]
@@ -101,8 +105,10 @@ pub struct NodeInfo {
     pub memo: Recall,
     /// What mesh it belongs to, in words: "closed (mesh key)", "open", "loopback only".
     pub mesh: String,
-    /// Addresses that peers can reach; grows as the transport learns of them.
+    /// Addresses that peers can reach now.
     pub listen: Mutex<Vec<String>>,
+    /// What is wrong with the network now, in sentences, by what it is about.
+    pub troubles: Mutex<BTreeMap<String, String>>,
     /// When it started.
     pub started: Instant,
     /// What its blob store fails at.
@@ -121,6 +127,25 @@ impl NodeInfo {
         let mut listen = self.listen.lock().expect("nobody panics holding this lock");
         if listen.len() < LISTEN_MAX && !listen.contains(&address) {
             listen.push(address);
+        }
+    }
+
+    /// Forgets an address that peers can reach no more.
+    pub fn remove_listen(&self, address: &str) {
+        self.listen.lock().expect("nobody panics holding this lock").retain(|known| known != address);
+    }
+
+    /// Notes what is wrong with something, or that nothing is any more; beyond [`TROUBLES_MAX`] it is not noted.
+    pub fn set_trouble(&self, about: String, text: Option<String>) {
+        let mut troubles = self.troubles.lock().expect("nobody panics holding this lock");
+        match text {
+            Some(text) if troubles.len() < TROUBLES_MAX || troubles.contains_key(&about) => {
+                troubles.insert(about, text);
+            }
+            Some(_) => {}
+            None => {
+                troubles.remove(&about);
+            }
         }
     }
 }

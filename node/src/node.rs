@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_core::log::Header;
 use weft_core::{Command, Effect, Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
-use weft_net::{NetEvent, Signer};
+use weft_net::{NetEvent, NetEvents, Signer};
 
 use crate::api;
 use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, Standing, StoreFault};
@@ -66,6 +66,8 @@ pub enum Notice {
         /// Where.
         address: String,
     },
+    /// Something is wrong with the network, in a sentence that says what to do.
+    Trouble(String),
 }
 
 /// A running node. Dropping it stops it at once, as a crash would: nothing is said to anybody.
@@ -75,7 +77,7 @@ pub struct Node {
     ports: Ports,
     started: Instant,
     requests: mpsc::Receiver<Request>,
-    events: mpsc::Receiver<NetEvent>,
+    events: NetEvents,
     fetched: mpsc::Receiver<Input>,
     ran: Arc<Notify>,
     /// Readable when slot processes have something to say; slot threads tell through `ran`.
@@ -150,6 +152,7 @@ impl Node {
             memo: settings.memo,
             mesh: settings.mesh_word().to_owned(),
             listen: Mutex::new(Vec::new()),
+            troubles: Mutex::default(),
             started: Instant::now(),
             store_fault,
         };
@@ -252,7 +255,7 @@ impl Node {
             () = stop => Step::Stop,
             () = self.ran.notified() => Step::Ran,
             () = slots::readable(self.slots_ready.as_ref()) => Step::Ran,
-            event = self.events.recv() => event.map_or(Step::Broken(Broken { part: "network adapter" }), Step::Net),
+            event = self.events.next() => event.map_or(Step::Broken(Broken { part: "network adapter" }), Step::Net),
             _ended = self.api.join_next() => Step::Broken(Broken { part: "API server" }),
             Some(request) = self.requests.recv() => Step::Request(request),
             Some(input) = self.fetched.recv() => Step::Input(input),
@@ -310,6 +313,13 @@ impl Node {
             NetEvent::Listening(address) => {
                 self.handle.info().add_listen(address.clone());
                 self.notice(Notice::Listening(address));
+            }
+            NetEvent::ListeningNoMore(address) => self.handle.info().remove_listen(&address),
+            NetEvent::Trouble { about, text } => {
+                self.handle.info().set_trouble(about, text.clone());
+                if let Some(text) = text {
+                    self.notice(Notice::Trouble(text));
+                }
             }
             NetEvent::Up { peer, boot, address } => {
                 let host = crate::hosts::host_of(&address, &self.handle.info().listening());

@@ -13,6 +13,7 @@ mod owners;
 mod private;
 mod quantity;
 mod text;
+mod zone;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use layer::{Environment, Flags};
 pub use private::check_owner;
 pub use quantity::{parse_bytes, parse_duration, parse_whole};
 pub use text::{Place, multiaddr, parse_address, parse_own_address, parse_pair, socket_of};
+pub use zone::is_only_local;
 
 use layer::Layer;
 use weft_core::message::Class;
@@ -402,11 +404,15 @@ fn addresses(
 
 fn listen_of(given: Option<Vec<String>>, admitted: bool) -> Result<Vec<String>, SettingsError> {
     let Some(given) = given.filter(|given| !given.is_empty()) else {
-        let default =
-            if admitted { format!("/ip4/0.0.0.0/tcp/{DEFAULT_PORT}") } else { "/ip4/127.0.0.1/tcp/0".into() };
-        return Ok(vec![default]);
+        if !admitted {
+            return Ok(vec!["/ip4/127.0.0.1/tcp/0".into()]);
+        }
+        return Ok(["/ip4/0.0.0.0", "/ip6/::"].map(|any| format!("{any}/tcp/{DEFAULT_PORT}")).into());
     };
     let listen = addresses("listen", &given, parse_own_address)?;
+    if let Some(zoned) = listen.iter().find(|address| zone::has_zone(address)) {
+        return Err(wrong("listen", zoned.as_str(), zone::LISTEN_ADVICE));
+    }
     match listen.iter().find(|address| !text::is_loopback(address)) {
         Some(address) if !admitted => Err(SettingsError::Exposed { address: address.clone() }),
         Some(_) | None => Ok(listen),

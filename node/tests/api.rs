@@ -70,6 +70,7 @@ impl Bench {
             mesh: String::from("none"),
             listen: Mutex::default(),
             store_fault: weft_node::handle::StoreFault::default(),
+            troubles: Mutex::default(),
             started: Instant::now(),
         };
         let (requests, inbox) = mpsc::channel(64);

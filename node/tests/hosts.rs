@@ -11,67 +11,26 @@
 
 #[path = "support/lan.rs"]
 mod lan;
+#[path = "support/mesh.rs"]
+mod mesh;
 mod support;
 
 use std::time::{Duration, Instant};
 
-use lan::{Lan, Skipped};
+use lan::Lan;
+use mesh::{meet_within, members_of, on_lan, start, words};
 use serde_json::Value;
-use support::{
-    Host, Node, Proc, VERB_DEADLINE, all_meet, assert_each_once, eventually, mesh_key, module, turn,
-};
+use support::{Host, Node, Proc, VERB_DEADLINE, all_meet, assert_each_once, eventually, module};
 
 /// The port of a node that was not given one.
 const PORT: &str = "7117";
 /// A map of some seconds' work has ended after this, whatever happened to the network.
 const JOB: Duration = Duration::from_secs(90);
 
-/// Runs a test's story on a LAN of that many hosts, or says why not.
-#[track_caller]
-fn on_lan(hosts: usize, story: impl FnOnce(&Lan)) {
-    let _turn = turn();
-    match Lan::new(hosts) {
-        Ok(lan) => story(&lan),
-        Err(why) => skip(&why),
-    }
-}
-
-fn skip(why: &Skipped) {
-    eprintln!("skipped: {why}");
-}
-
-/// A node for each host, with one mesh key; `args` gives each its flags.
-fn start(lan: &Lan, args: impl Fn(usize) -> Vec<String>) -> Vec<(Host, Node)> {
-    let key = mesh_key();
-    let start = |number: usize| {
-        let host = Host::inside(&lan.netns(number), &key);
-        let args = args(number);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let node = host.node(&args);
-        (host, node)
-    };
-    lan.all().map(start).collect()
-}
-
-fn members_of(nodes: &[(Host, Node)]) -> Vec<(&Host, &Node)> {
-    nodes.iter().map(|(host, node)| (host, node)).collect()
-}
-
 /// Flags for a mesh whose first host hands out work and whose others run one task at a time.
 fn owner_first(lan: &Lan, number: usize) -> Vec<String> {
     let slots = if number == 1 { "0" } else { "1" };
     words(&["--slots", slots, "--peer", &format!("{}:{PORT}", lan.address(1))])
-}
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(ToString::to_string).collect()
-}
-
-#[track_caller]
-fn meet_within(nodes: &[(Host, Node)], deadline: Duration) {
-    let since = Instant::now();
-    all_meet(&members_of(nodes), deadline);
-    eprintln!("all met {:?} after the last start", since.elapsed());
 }
 
 /// Starts a map on the first node, and waits until results flow and `worker` holds tasks.

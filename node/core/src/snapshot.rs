@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub reserved: u32,
     /// Outcomes that no owner acknowledged yet.
     pub undelivered: u32,
-    /// Blobs of own tasks' outcomes for which this node has no room; the outcomes wait with their workers.
+    /// Outcomes of own tasks that wait with their workers, because this node has no room for their blobs.
     pub starved: u32,
     /// Results of pure tasks that are remembered.
     pub known: u32,

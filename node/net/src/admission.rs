@@ -9,10 +9,12 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use weft_core::PeerId;
 
+use crate::census::Census;
 use crate::config::Admission;
 
 const MAGIC: &[u8; 8] = b"weftmesh";
@@ -21,6 +23,8 @@ const VERSION: u16 = 3;
 const HELLO_BYTES: usize = 8 + 2 + 32 + 8 + 32;
 const PROOF_BYTES: usize = 1 + 32;
 const ACCEPT: u8 = 0;
+/// Said in a verdict only, so that it comes from who proved the key.
+const TWIN: u8 = 7;
 
 /// What a node brings to every admission.
 #[derive(Clone)]
@@ -33,6 +37,8 @@ pub(crate) struct Doorkeeper {
     pub(crate) mesh_id: [u8; 32],
     /// Proves the mesh key.
     proof_key: [u8; 32],
+    /// Which peers are two processes with one identity.
+    pub(crate) census: Arc<Census>,
 }
 
 /// Why a connection was not admitted.
@@ -48,6 +54,8 @@ pub(crate) enum Refusal {
         ours: bool,
         /// Whether the other side holds one; unknown when it was the other side that said no.
         theirs: Option<bool>,
+        /// A part of its mesh id, where it is known: tells foreign meshes apart.
+        mesh: Option<u32>,
     },
     /// It names this mesh and can't prove its key.
     Proof,
@@ -55,6 +63,10 @@ pub(crate) enum Refusal {
     Myself,
     /// It has this node's identity and is another process.
     SameIdentity,
+    /// It has one identity with another process that this node is connected with.
+    Twin,
+    /// The other side is connected with another process that has this node's identity.
+    TwinOfMine,
     /// The other side said no with a code that this version does not know.
     Unknown(u8),
 }
@@ -67,16 +79,21 @@ impl fmt::Display for Refusal {
                 write!(f, "it speaks protocol version {theirs}, this node speaks {VERSION}")
             }
             Self::Version(None) => write!(f, "it does not speak protocol version {VERSION}"),
-            Self::OtherMesh { ours: true, theirs: Some(false) } => {
+            Self::OtherMesh { ours: true, theirs: Some(false), .. } => {
                 f.write_str("it holds no mesh key, this node does; join with a ticket of this mesh")
             }
-            Self::OtherMesh { ours: false, theirs: Some(true) } => {
+            Self::OtherMesh { ours: false, theirs: Some(true), .. } => {
                 f.write_str("it holds a mesh key, this node does not; join with a ticket of its mesh")
             }
             Self::OtherMesh { .. } => f.write_str("it belongs to another mesh (another mesh key)"),
             Self::Proof => f.write_str("the mesh key was not proven"),
             Self::Myself => f.write_str("it is this node itself"),
             Self::SameIdentity => f.write_str("another process runs with this node's identity"),
+            Self::Twin => f.write_str("its identity is connected already, and that is another process"),
+            Self::TwinOfMine => f.write_str(
+                "it is connected with another node that has this node's identity: a data directory was copied; delete \
+                 identity.key in one of them and start that node again",
+            ),
             Self::Unknown(code) => write!(f, "refused with code {code}, which this version does not know"),
         }
     }
@@ -92,6 +109,8 @@ impl Refusal {
             Self::Proof => "proof",
             Self::Myself => "myself",
             Self::SameIdentity => "same identity",
+            Self::Twin => "twin",
+            Self::TwinOfMine => "twin of mine",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -104,6 +123,7 @@ impl Refusal {
             Self::Proof => 4,
             Self::Myself => 5,
             Self::SameIdentity => 6,
+            Self::Twin | Self::TwinOfMine => TWIN,
             Self::Unknown(code) => code,
         }
     }
@@ -112,7 +132,7 @@ impl Refusal {
         match code {
             1 => Self::NotWeft,
             2 => Self::Version(None),
-            3 => Self::OtherMesh { ours, theirs: None },
+            3 => Self::OtherMesh { ours, theirs: None, mesh: None },
             4 => Self::Proof,
             // 5 and 6 are not for the other side to say: `judge` compares the authenticated id itself.
             other => Self::Unknown(other),
@@ -195,15 +215,16 @@ impl Doorkeeper {
                 blake3::derive_key("weft 2026 admission proof v1", &key),
             ),
         };
-        Self { me, boot, mesh_id, proof_key }
+        Self { me, boot, mesh_id, proof_key, census: Arc::default() }
     }
 
     fn has_key(&self) -> bool {
         self.mesh_id != [0; 32]
     }
 
-    /// Admits the other side and is admitted by it. Bounded by whoever calls: it may wait for ever.
-    pub(crate) async fn admit<S>(&self, stream: &mut S, peer: PeerId, role: Role) -> Result<(), AdmitError>
+    /// Admits the other side and is admitted by it; returns its boot nonce. Bounded by whoever calls: it may wait for
+    /// ever.
+    pub(crate) async fn admit<S>(&self, stream: &mut S, peer: PeerId, role: Role) -> Result<u64, AdmitError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -230,13 +251,20 @@ impl Doorkeeper {
         let expected = self.proof(role.other(), role, self.me, peer, &ours.nonce, &theirs.nonce);
         // `Hash` compares in constant time.
         let proven = blake3::Hash::from_slice(claimed).is_ok_and(|claimed| claimed == expected);
-        let verdict = if proven { Ok(()) } else { Err(Refusal::Proof) };
+        let verdict = match proven {
+            false => Err(Refusal::Proof),
+            true if self.census.is_twin(peer, theirs.boot) => Err(Refusal::Twin),
+            true => Ok(()),
+        };
         say(stream, verdict, &[]).await?;
         let mut code = [0; 1];
         let heard = stream.read_exact(&mut code).await;
         verdict.map_err(AdmitError::Refused)?;
         heard?;
-        self.heed(code[0])
+        match code {
+            [TWIN] => Err(AdmitError::Refused(Refusal::TwinOfMine)),
+            [code] => self.heed(code).map(|()| theirs.boot),
+        }
     }
 
     fn hello(&self) -> io::Result<Hello> {
@@ -256,8 +284,9 @@ impl Doorkeeper {
             return Err(if theirs.boot == self.boot { Refusal::Myself } else { Refusal::SameIdentity });
         }
         if theirs.mesh_id != self.mesh_id {
+            let mesh = theirs.mesh_id.first_chunk().map(|part| u32::from_be_bytes(*part));
             let theirs = Some(theirs.mesh_id != [0; 32]);
-            return Err(Refusal::OtherMesh { ours: self.has_key(), theirs });
+            return Err(Refusal::OtherMesh { ours: self.has_key(), theirs, mesh });
         }
         Ok(())
     }

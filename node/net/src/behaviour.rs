@@ -1,17 +1,16 @@
-//! The libp2p protocols of a node and their settings: limits, streams, gossip, mDNS. Nothing here acts; the driver
-//! does.
+//! The libp2p protocols of a node and their settings: limits, streams, gossip. Nothing here acts; the driver does.
 
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, ValidationMode};
 use libp2p::identity::Keypair;
-use libp2p::mdns;
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::swarm::behaviour::toggle::Toggle;
 
-/// Connections that are being set up, in each direction; further ones are refused.
+/// Connections to others that are being set up; further ones wait.
 pub(crate) const PENDING_MAX: u32 = 64;
+/// Those from outside are counted at the gate. This, four times its places, bounds what comes in between two looks.
+const KNOCKING_MAX: u32 = 256;
 /// Two nodes may dial each other at once, and a restarted one may come before its old connection is gone.
 const ESTABLISHED_PER_PEER_MAX: u32 = 4;
 const ESTABLISHED_MAX: u32 = 512;
@@ -24,13 +23,12 @@ pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(crate) streams: libp2p_stream::Behaviour,
     pub(crate) gossip: gossipsub::Behaviour,
-    mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
-/// Builds it; `mdns` asks for discovery, which a machine without multicast does without.
-pub(crate) fn build(keypair: &Keypair, mdns: bool) -> Result<Behaviour, String> {
+/// Builds it.
+pub(crate) fn build(keypair: &Keypair) -> Result<Behaviour, String> {
     let limits = ConnectionLimits::default()
-        .with_max_pending_incoming(Some(PENDING_MAX))
+        .with_max_pending_incoming(Some(KNOCKING_MAX))
         .with_max_pending_outgoing(Some(PENDING_MAX))
         .with_max_established_per_peer(Some(ESTABLISHED_PER_PEER_MAX))
         .with_max_established(Some(ESTABLISHED_MAX));
@@ -38,7 +36,6 @@ pub(crate) fn build(keypair: &Keypair, mdns: bool) -> Result<Behaviour, String> 
         limits: connection_limits::Behaviour::new(limits),
         streams: libp2p_stream::Behaviour::new(),
         gossip: gossip(keypair)?,
-        mdns: mdns.then(|| discovery(keypair)).flatten().into(),
     })
 }
 
@@ -69,19 +66,4 @@ fn gossip(keypair: &Keypair) -> Result<gossipsub::Behaviour, String> {
         .build()
         .map_err(|error| error.to_string())?;
     gossipsub::Behaviour::new(MessageAuthenticity::Signed(keypair.clone()), config).map_err(String::from)
-}
-
-fn discovery(keypair: &Keypair) -> Option<mdns::tokio::Behaviour> {
-    let config = mdns::Config {
-        ttl: Duration::from_secs(60),
-        query_interval: Duration::from_secs(5),
-        enable_ipv6: false,
-    };
-    match mdns::tokio::Behaviour::new(config, keypair.public().to_peer_id()) {
-        Ok(behaviour) => Some(behaviour),
-        Err(error) => {
-            tracing::warn!(%error, "no multicast DNS here; name a peer with --peer");
-            None
-        }
-    }
 }

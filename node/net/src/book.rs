@@ -9,10 +9,10 @@ use libp2p::multiaddr::Protocol;
 use tokio::time::Instant;
 use weft_core::PeerId;
 
+use crate::places::{Places, Source};
+
 /// Peers in the book; beyond it the most useless unconnected one makes room.
 const PEERS_MAX: usize = 512;
-/// Addresses of one peer; beyond it the oldest is dropped.
-pub(crate) const ADDRESSES_MAX: usize = 8;
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Peers that never came up, or not for a long time, are tried this often.
@@ -20,6 +20,9 @@ const BACKOFF_COLD: Duration = Duration::from_secs(60);
 /// Failures until a peer that never came up is cold, and one that did: about a minute and about ten.
 const FAILURES_STRANGER: u32 = 10;
 const FAILURES_MEMBER: u32 = 60;
+/// An address where this node's own identity was announced is looked at this often, and so many of them at once.
+const PROBE_EVERY: Duration = Duration::from_secs(60);
+const PROBES_MAX: usize = 16;
 /// The larger of two ids lets the smaller dial first.
 const COURTESY: Duration = Duration::from_secs(1);
 
@@ -31,13 +34,14 @@ pub(crate) struct Book {
     peers: BTreeMap<PeerId, Entry>,
     /// Configured addresses: dialled for ever, whoever is there.
     targets: Vec<Target>,
+    /// Where this node's own identity was announced, and when it was looked for there.
+    probes: Vec<(Multiaddr, Option<Instant>)>,
     /// Counts ups, so that the latest are remembered first.
     ups: u64,
 }
 
 struct Entry {
-    /// Best first.
-    addresses: Vec<Multiaddr>,
+    places: Places,
     connected: bool,
     try_: Try,
     /// Number of its last up; 0 when it never was.
@@ -88,14 +92,14 @@ impl Book {
     pub(crate) fn new(me: PeerId, targets: Vec<Multiaddr>, now: Instant) -> Self {
         let target = |address| Target { address, peer: None, try_: Try::new(now), own: false };
         let targets = targets.into_iter().map(target).collect();
-        Self { me, own: Vec::new(), peers: BTreeMap::new(), targets, ups: 0 }
+        Self { me, own: Vec::new(), peers: BTreeMap::new(), targets, probes: Vec::new(), ups: 0 }
     }
 
     /// An address is this node's own.
     pub(crate) fn is_own(&mut self, address: &Multiaddr) {
         let address = bare(address);
         for entry in self.peers.values_mut() {
-            entry.addresses.retain(|known| *known != address);
+            entry.places.forget(&address);
         }
         for target in &mut self.targets {
             target.own |= bare(&target.address) == address;
@@ -115,54 +119,69 @@ impl Book {
         }
     }
 
-    /// Somebody says that a peer is there.
-    pub(crate) fn learn(&mut self, peer: PeerId, address: &Multiaddr, now: Instant) {
+    /// A peer can be found there, by what this source says.
+    pub(crate) fn learn(&mut self, peer: PeerId, address: &Multiaddr, source: Source, now: Instant) {
         let address = bare(address);
         if peer == self.me || self.own.contains(&address) || !self.has_room_for(peer) {
             return;
         }
         let at = now + if self.me < peer { Duration::ZERO } else { COURTESY };
-        let new = || Entry { addresses: Vec::new(), connected: false, try_: Try::new(at), up: 0 };
+        let new = || Entry { places: Places::default(), connected: false, try_: Try::new(at), up: 0 };
         let entry = self.peers.entry(peer).or_insert_with(new);
-        if entry.addresses.contains(&address) {
-            return;
+        if entry.places.learn(address, source, now) {
+            // News about a peer that was given up is a reason to try at once.
+            entry.try_.at = entry.try_.at.min(at);
         }
-        entry.addresses.insert(0, address);
-        entry.addresses.truncate(ADDRESSES_MAX);
-        // News about a peer that was given up is a reason to try at once.
-        entry.try_.at = entry.try_.at.min(at);
     }
 
-    /// A peer says where it is itself: what else was known is old.
+    /// This node's own identity is said to be there. If that is another process, both are told when they meet.
+    pub(crate) fn probe(&mut self, address: &Multiaddr, now: Instant) {
+        let address = bare(address);
+        self.probes.retain(|(_, at)| at.is_none_or(|at| now - at < PROBE_EVERY));
+        let known = self.own.contains(&address) || self.probes.iter().any(|(probed, _)| *probed == address);
+        if !known && self.probes.len() < PROBES_MAX {
+            self.probes.push((address, None));
+        }
+    }
+
+    /// A peer says where it is itself: what it said before is old. What others know stays: they reach it there.
     pub(crate) fn replace(&mut self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
         if let Some(entry) = self.peers.get_mut(&peer) {
-            entry.addresses.clear();
+            entry.places.forget_told();
         }
         for address in addresses.iter().rev() {
-            self.learn(peer, address, now);
+            self.learn(peer, address, Source::Itself, now);
         }
     }
 
-    /// An address of a peer that was only heard of is no longer announced.
-    pub(crate) fn expire(&mut self, peer: PeerId, address: &Multiaddr) {
-        let address = bare(address);
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
-        if entry.connected || entry.up > 0 {
-            return;
-        }
-        entry.addresses.retain(|known| *known != address);
-        if entry.addresses.is_empty() && !entry.try_.dialing {
-            self.peers.remove(&peer);
-        }
+    /// Forgets what multicast has not repeated for long, about peers that were only heard of.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.peers.retain(|_, entry| {
+            if entry.connected || entry.up > 0 || entry.try_.dialing {
+                return true;
+            }
+            entry.places.expire(now);
+            !entry.places.is_empty()
+        });
     }
 
-    /// A peer from the last run, the latest first.
+    /// A peer from the last run, the latest first; its best address first.
     pub(crate) fn remember(&mut self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
         self.replace(peer, addresses, now);
+        if let Some(best) = addresses.first() {
+            self.learn(peer, best, Source::Proven, now);
+        }
         if let Some(entry) = self.peers.get_mut(&peer) {
             self.ups += 1;
             entry.up = self.ups;
         }
+    }
+
+    /// Where those are who were members, and the configured addresses.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &Multiaddr> {
+        let members = self.peers.values().filter(|entry| entry.up > 0);
+        let targets = self.targets.iter().map(|target| &target.address);
+        members.flat_map(|entry| entry.places.iter()).chain(targets)
     }
 
     /// What is due now; each counts as being dialled until it is reported back.
@@ -177,6 +196,12 @@ impl Book {
                 dials.push(Dial::Target(target.address.clone()));
             }
         }
+        for (address, at) in self.probes.iter_mut().filter(|(_, at)| at.is_none()) {
+            if dials.len() < max {
+                *at = Some(now);
+                dials.push(Dial::Target(address.clone()));
+            }
+        }
         // Then those that were members already: outsiders decide how many are only heard of, and what they are called.
         let mut peers: Vec<_> = self.peers.iter_mut().collect();
         peers.sort_by_key(|(_, entry)| (entry.up == 0, entry.try_.at));
@@ -186,10 +211,10 @@ impl Book {
                 && !asked
                 && !entry.connected
                 && entry.try_.due(now)
-                && !entry.addresses.is_empty()
+                && !entry.places.is_empty()
             {
                 entry.try_.dialing = true;
-                dials.push(Dial::Peer(*peer, entry.addresses.clone()));
+                dials.push(Dial::Peer(*peer, entry.places.all()));
             }
         }
         dials
@@ -218,7 +243,7 @@ impl Book {
     /// A peer is connected; `address` is where it was dialled, if it was.
     pub(crate) fn connected(&mut self, peer: PeerId, address: Option<&Multiaddr>, now: Instant) {
         if let Some(address) = address {
-            self.learn(peer, address, now);
+            self.learn(peer, address, Source::Proven, now);
             for target in self.targets.iter_mut().filter(|t| bare(&t.address) == bare(address)) {
                 target.peer = Some(peer);
             }
@@ -226,7 +251,7 @@ impl Book {
         if !self.has_room_for(peer) {
             return;
         }
-        let new = || Entry { addresses: Vec::new(), connected: true, try_: Try::new(now), up: 0 };
+        let new = || Entry { places: Places::default(), connected: true, try_: Try::new(now), up: 0 };
         self.peers.entry(peer).or_insert_with(new).connected = true;
     }
 
@@ -263,7 +288,7 @@ impl Book {
     pub(crate) fn forget_address(&mut self, peer: PeerId, address: &Multiaddr) {
         let address = bare(address);
         if let Some(entry) = self.peers.get_mut(&peer) {
-            entry.addresses.retain(|known| *known != address);
+            entry.places.forget(&address);
         }
     }
 
@@ -273,17 +298,17 @@ impl Book {
         gone && self.peers.remove(&peer).is_some()
     }
 
-    /// Where a peer is.
-    pub(crate) fn addresses(&self, peer: PeerId) -> &[Multiaddr] {
-        self.peers.get(&peer).map_or(&[], |entry| &entry.addresses)
+    /// Where a peer is, the best address first.
+    pub(crate) fn addresses(&self, peer: PeerId) -> Vec<Multiaddr> {
+        self.peers.get(&peer).map_or_else(Vec::new, |entry| entry.places.all())
     }
 
     /// Peers worth remembering, the latest up first, at most `max`.
     pub(crate) fn memorable(&self, max: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let mut known: Vec<_> =
-            self.peers.iter().filter(|(_, entry)| entry.up > 0 && !entry.addresses.is_empty()).collect();
+            self.peers.iter().filter(|(_, entry)| entry.up > 0 && !entry.places.is_empty()).collect();
         known.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.up));
-        known.into_iter().take(max).map(|(peer, entry)| (*peer, entry.addresses.clone())).collect()
+        known.into_iter().take(max).map(|(peer, entry)| (*peer, entry.places.all())).collect()
     }
 
     /// Whether the peer is in the book or there is room, made if need be.
@@ -307,130 +332,4 @@ pub(crate) fn bare(address: &Multiaddr) -> Multiaddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ALICE: PeerId = PeerId([1; 32]);
-    const BOB: PeerId = PeerId([2; 32]);
-
-    fn due(book: &mut Book, now: Instant) -> Vec<Dial> {
-        book.due(now, usize::MAX)
-    }
-
-    fn at(port: u16) -> Multiaddr {
-        crate::config::multiaddr_of(([127, 0, 0, 1], port).into())
-    }
-
-    #[test]
-    fn the_smaller_id_dials_at_once_and_the_larger_waits() {
-        let now = Instant::now();
-        let mut alice = Book::new(ALICE, vec![], now);
-        alice.learn(BOB, &at(1), now);
-        assert_eq!(due(&mut alice, now), [Dial::Peer(BOB, vec![at(1)])]);
-        let mut bob = Book::new(BOB, vec![], now);
-        bob.learn(ALICE, &at(2), now);
-        assert_eq!(due(&mut bob, now), []);
-        assert_eq!(due(&mut bob, now + COURTESY), [Dial::Peer(ALICE, vec![at(2)])]);
-    }
-
-    #[test]
-    fn a_configured_address_is_tried_for_ever_with_growing_pauses() {
-        let mut now = Instant::now();
-        let mut book = Book::new(ALICE, vec![at(1)], now);
-        let dial = Dial::Target(at(1));
-        let mut pause = Duration::ZERO;
-        for _ in 0..100 {
-            now += pause;
-            assert_eq!(due(&mut book, now), std::slice::from_ref(&dial));
-            assert_eq!(due(&mut book, now), [], "one at a time");
-            book.dialled(&dial, false, now);
-            pause = (pause * 2).clamp(BACKOFF_MIN, BACKOFF_MAX);
-            assert_eq!(due(&mut book, now + pause - Duration::from_millis(1)), []);
-        }
-        assert_eq!(pause, BACKOFF_MAX);
-    }
-
-    #[test]
-    fn a_configured_address_rests_while_its_peer_is_connected() {
-        let now = Instant::now();
-        let mut book = Book::new(ALICE, vec![at(1)], now);
-        let dials = due(&mut book, now);
-        book.dialled(&dials[0], true, now);
-        book.connected(BOB, Some(&at(1)), now);
-        assert_eq!(due(&mut book, now + BACKOFF_MAX), []);
-        book.disconnected(BOB, now);
-        assert_eq!(due(&mut book, now), []);
-        assert_eq!(due(&mut book, now + BACKOFF_MIN), [Dial::Target(at(1))]);
-    }
-
-    #[test]
-    fn ones_own_addresses_are_never_dialled() {
-        let now = Instant::now();
-        let mut book = Book::new(ALICE, vec![at(1)], now);
-        book.learn(BOB, &at(1), now);
-        book.is_own(&at(1));
-        book.learn(BOB, &at(1), now);
-        book.learn(ALICE, &at(2), now);
-        assert_eq!(due(&mut book, now + BACKOFF_MAX), []);
-    }
-
-    #[test]
-    fn a_peer_that_is_gone_can_be_forgotten_and_one_that_is_here_cannot() {
-        let now = Instant::now();
-        let mut book = Book::new(ALICE, vec![], now);
-        book.connected(BOB, Some(&at(1)), now);
-        book.up(BOB, now);
-        assert!(!book.forget(BOB));
-        book.disconnected(BOB, now);
-        assert!(book.forget(BOB));
-        assert_eq!(due(&mut book, now + BACKOFF_MAX), []);
-        assert_eq!(book.memorable(10), []);
-    }
-
-    #[test]
-    fn the_book_is_bounded_and_keeps_whom_it_knows() {
-        let now = Instant::now();
-        let mut book = Book::new(ALICE, vec![], now);
-        book.connected(BOB, Some(&at(1)), now);
-        book.up(BOB, now);
-        for i in 0..2000u32 {
-            let mut name = [9; 32];
-            name[..4].copy_from_slice(&i.to_be_bytes());
-            book.learn(PeerId(name), &at(2), now);
-            for dial in due(&mut book, now) {
-                book.dialled(&dial, false, now);
-            }
-        }
-        assert!(book.peers.len() <= PEERS_MAX);
-        for port in 0..100 {
-            book.learn(BOB, &at(port), now);
-        }
-        assert_eq!(book.addresses(BOB).len(), ADDRESSES_MAX);
-        assert_eq!(book.memorable(10).len(), 1);
-    }
-    #[test]
-    fn a_member_that_went_is_dialled_before_any_number_of_strangers() {
-        let now = Instant::now();
-        let mut book = Book::new(ALICE, vec![], now);
-        book.connected(BOB, Some(&at(1)), now);
-        book.up(BOB, now);
-        for i in 0..300u32 {
-            let mut name = [0; 32];
-            name[..4].copy_from_slice(&i.to_be_bytes());
-            book.learn(PeerId(name), &at(2), now);
-        }
-        book.disconnected(BOB, now);
-        let later = now + BACKOFF_MAX;
-        assert_eq!(book.due(later, 1), [Dial::Peer(BOB, vec![at(1)])]);
-    }
-
-    #[test]
-    fn an_address_that_is_ones_own_no_more_is_dialled_again() {
-        let now = Instant::now();
-        let mut book = Book::new(ALICE, vec![at(1)], now);
-        book.is_own(&at(1));
-        assert_eq!(due(&mut book, now), []);
-        book.is_own_no_more(&at(1));
-        assert_eq!(due(&mut book, now), [Dial::Target(at(1))]);
-    }
-}
+mod tests;

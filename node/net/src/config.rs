@@ -1,10 +1,12 @@
 //! What the mesh adapter is told at its start, and what can be wrong with that. Addresses are parsed here, once.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
+
+use crate::zone;
 
 /// The port that is tried first when nobody named one.
 pub const DEFAULT_PORT: u16 = 7117;
@@ -21,7 +23,7 @@ pub struct NetConfig {
     /// Who may connect.
     pub admission: Admission,
     /// Where to listen, each a multiaddr or `ip:port`; port 0 takes any. Empty means [`DEFAULT_PORT`] on all
-    /// interfaces (on loopback without a key), or any port where that one is taken.
+    /// interfaces of both families (on loopback without a key), or any port where that one is taken.
     pub listen: Vec<String>,
     /// Peers to connect to, each a multiaddr, `ip:port` or `host:port`; retried for ever, and a name is looked up
     /// again each time.
@@ -88,6 +90,14 @@ pub enum NetError {
         /// The address.
         address: String,
     },
+    /// A link-local address means nothing without the interface that it belongs to.
+    #[error("{text} is link-local, an address of one network only: {advice}")]
+    LinkLocal {
+        /// What was written.
+        text: String,
+        /// What to write instead.
+        advice: &'static str,
+    },
     /// Nothing can listen there.
     #[error("cannot listen on {address}: {cause}; {advice}")]
     Listen {
@@ -110,15 +120,27 @@ pub(crate) fn listen_addresses(config: &NetConfig) -> Result<Vec<SocketAddr>, Ne
         Admission::Key(_) | Admission::Open => Ipv4Addr::UNSPECIFIED,
     };
     if config.listen.is_empty() {
-        let preferred = SocketAddr::from((ip, DEFAULT_PORT));
-        let free = is_free(preferred).is_ok();
-        return Ok(vec![if free { preferred } else { SocketAddr::from((ip, 0)) }]);
+        let mut ips = vec![IpAddr::V4(ip)];
+        if config.admission != Admission::Loopback && has_ipv6() {
+            ips.push(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        }
+        let free = ips.iter().all(|ip| is_free(SocketAddr::new(*ip, DEFAULT_PORT)).is_ok());
+        let port = if free { DEFAULT_PORT } else { 0 };
+        return Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
     }
     let mut addresses = Vec::with_capacity(config.listen.len());
     for text in &config.listen {
         let address =
             parse(text).and_then(|a| socket_of(&a)).ok_or(NetError::Address { text: text.clone() })?;
         check_loopback(config.admission, address)?;
+        if zone::is_link_local(address.ip()) {
+            return Err(NetError::LinkLocal { text: text.clone(), advice: zone::LISTEN_ADVICE });
+        }
+        let every = address.ip() == Ipv6Addr::UNSPECIFIED;
+        if every && config.listen.len() > 1 && !has_ipv6() {
+            tracing::info!("this machine's system has no IPv6: not listening on {address}");
+            continue;
+        }
         is_free(address).map_err(|error| cannot_listen(address, &error))?;
         addresses.push(address);
     }
@@ -147,7 +169,12 @@ pub(crate) fn peer_addresses(config: &NetConfig) -> Result<Vec<Multiaddr>, NetEr
     for text in &config.peers {
         let address = parse(text).ok_or(NetError::Address { text: text.clone() })?;
         match socket_of(&address) {
-            Some(socket) => check_loopback(config.admission, socket)?,
+            Some(socket) => {
+                check_loopback(config.admission, socket)?;
+                if zone::is_link_local(socket.ip()) && zone::of(&address).is_none() {
+                    return Err(NetError::LinkLocal { text: text.clone(), advice: zone::DIAL_ADVICE });
+                }
+            }
             // What a name stands for is looked up at each attempt, and judged then.
             None if name_of(&address).is_some() => {}
             None => return Err(NetError::Address { text: text.clone() }),
@@ -167,13 +194,23 @@ fn check_loopback(admission: Admission, address: SocketAddr) -> Result<(), NetEr
 /// libp2p shares a port with whoever else shares it, so a second node would start and hear half of what is said to
 /// it. An ordinary bind finds out.
 fn is_free(address: SocketAddr) -> std::io::Result<()> {
-    if address.port() == 0 {
-        return Ok(());
+    // As the transport binds: IPv6 alone, for IPv4 has a listener of its own.
+    let kind = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(kind, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
     }
-    std::net::TcpListener::bind(address).map(drop)
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)
 }
 
-/// An address from text, `ip:port`, `host:port` or multiaddr.
+/// Whether this machine's system knows IPv6 at all; it may still have no address of it.
+fn has_ipv6() -> bool {
+    is_free(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).is_ok()
+}
+
+/// An address from text, `ip:port`, `host:port` or multiaddr; `[fe80::1%eth0]:7117` is one with a zone.
 pub(crate) fn parse(text: &str) -> Option<Multiaddr> {
     if let Ok(socket) = text.parse::<SocketAddr>() {
         return Some(multiaddr_of(socket));
@@ -183,7 +220,7 @@ pub(crate) fn parse(text: &str) -> Option<Multiaddr> {
         is_host_name(host)
             .then(|| Multiaddr::empty().with(Protocol::Dns(host.into())).with(Protocol::Tcp(port)))
     };
-    text.parse().ok().or_else(|| text.rsplit_once(':').and_then(named))
+    zone::parse(text).or_else(|| text.parse().ok()).or_else(|| text.rsplit_once(':').and_then(named))
 }
 
 /// Whether a text can be the name of a host: at most 253 letters, digits, hyphens and dots, with a letter among them, so
@@ -214,9 +251,9 @@ pub(crate) fn multiaddr_of(socket: SocketAddr) -> Multiaddr {
     Multiaddr::empty().with(socket.ip().into()).with(Protocol::Tcp(socket.port()))
 }
 
-/// IP and port of a TCP multiaddr, whatever follows; `None` for any other kind.
+/// IP and port of a TCP multiaddr, whatever follows and in whatever zone; `None` for any other kind.
 pub(crate) fn socket_of(address: &Multiaddr) -> Option<SocketAddr> {
-    let mut parts = address.iter();
+    let mut parts = address.iter().skip_while(|part| matches!(part, Protocol::Ip6zone(_)));
     let first = parts.next()?;
     let ip: IpAddr = if let Protocol::Ip4(ip) = first {
         ip.into()
@@ -250,6 +287,18 @@ mod tests {
         assert_eq!(parse("192.0.2.7:7117"), parse("/ip4/192.0.2.7/tcp/7117"));
         assert_eq!(parse("[::1]:7"), parse("/ip6/::1/tcp/7"));
         assert_eq!(parse("rubbish"), None);
+    }
+
+    #[test]
+    fn a_link_local_address_needs_its_interface() {
+        let open = |listen: &[&str], peers: &[&str]| config(Admission::Open, listen, peers);
+        let good = open(&[], &["[fe80::1%eth0]:7117", "/ip6zone/eth0/ip6/fe80::1/tcp/7117"]);
+        let parsed = peer_addresses(&good).unwrap();
+        assert_eq!(parsed[0], parsed[1]);
+        let error = peer_addresses(&open(&[], &["[fe80::1]:7117"])).unwrap_err();
+        assert!(error.to_string().contains("[fe80::1%eth0]:7117"), "{error}");
+        let error = listen_addresses(&open(&["[fe80::1%eth0]:7117"], &[])).unwrap_err();
+        assert!(error.to_string().contains("[::]:7117"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod links;
 mod named;
+mod outsiders;
 mod sightings;
 
 use std::collections::BTreeMap;
@@ -11,26 +12,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use libp2p::core::ConnectedPoint;
 use libp2p::gossipsub::{self, IdentTopic, PublishError};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
-use libp2p::{Multiaddr, Swarm, mdns};
+use libp2p::{Multiaddr, Swarm};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use weft_core::PeerId;
-use weft_core::codec::decode_gossip;
 
-use crate::admission::Refusal;
 use crate::behaviour::{Behaviour, BehaviourEvent, PENDING_MAX};
 use crate::book::{Book, Dial};
+use crate::census::Census;
 use crate::config::{Admission, name_of, socket_of};
 use crate::event::NetEvent;
+use crate::gate::Gate;
+use crate::inbox::Inbox;
 use crate::link::{LinkNews, on_rhythm};
+use crate::mdns::Heard;
+use crate::paths::Paths;
 use crate::refusals::Refusals;
 use crate::shared::Shared;
 use crate::transport::Refused;
-use crate::{names, remembered};
+use crate::twins::Twins;
+use crate::{names, remembered, zone};
 use links::{Done, Greeting, Held};
 
 /// How often what is due is looked for: the finest pause between two dials.
@@ -40,12 +46,14 @@ const UNLINKED_MAX: Duration = Duration::from_secs(10);
 
 /// Ends of the channels that the driver owns.
 pub(crate) struct Ports {
-    pub(crate) events: mpsc::Sender<NetEvent>,
+    pub(crate) inbox: Arc<Inbox>,
     /// Encoded gossip to publish.
     pub(crate) gossip: mpsc::Receiver<Vec<u8>>,
     /// Peers that the user wants forgotten.
     pub(crate) forgotten: mpsc::Receiver<PeerId>,
     pub(crate) refused: mpsc::Receiver<Refused>,
+    /// What multicast heard.
+    pub(crate) heard: mpsc::Receiver<Heard>,
     /// Framed streams that peers opened.
     pub(crate) incoming: libp2p_stream::IncomingStreams,
 }
@@ -58,6 +66,8 @@ pub(crate) struct Setting {
     pub(crate) topic: IdentTopic,
     pub(crate) peers_file: Option<PathBuf>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) census: Arc<Census>,
 }
 
 pub(crate) struct Driver {
@@ -80,18 +90,22 @@ pub(crate) struct Driver {
     refusals: Refusals,
     /// Configured host names: 64 at most, as many as there may be configured addresses.
     named: BTreeMap<Multiaddr, named::Named>,
+    twins: Twins,
+    paths: Paths,
     /// The last gossip that nobody was there to hear.
     unsaid: Option<Vec<u8>>,
     /// When this node last said again that it listens to gossip, and when it last asked a peer to.
     resubscribed: Option<Instant>,
     asked: BTreeMap<PeerId, Instant>,
-    /// The peers file is older than the book.
+    /// The peers file, and what the gate knows, are older than the book.
     unsaved: bool,
     saving: bool,
 }
 
 struct Connection {
     peer: PeerId,
+    /// The boot nonce of the process behind it.
+    boot: u64,
     since: Instant,
     address: Multiaddr,
     dialled: bool,
@@ -105,6 +119,7 @@ enum Happening {
     Publish(Vec<u8>),
     Refused(Refused),
     Forget(PeerId),
+    Heard(Heard),
     Tick,
 }
 
@@ -126,7 +141,7 @@ impl Driver {
                 book.remember(peer, &addresses, now);
             }
         }
-        Self {
+        let driver = Self {
             setting,
             swarm,
             control,
@@ -144,12 +159,16 @@ impl Driver {
             told: Vec::new(),
             refusals: Refusals::default(),
             named: BTreeMap::new(),
+            twins: Twins::default(),
+            paths: Paths::default(),
             unsaid: None,
             resubscribed: None,
             asked: BTreeMap::new(),
             unsaved: false,
             saving: false,
-        }
+        };
+        driver.keep_places();
+        driver
     }
 
     /// Waits until the node listens somewhere.
@@ -172,6 +191,7 @@ impl Driver {
                 Some(bytes) = self.ports.gossip.recv() => Happening::Publish(bytes),
                 Some(refused) = self.ports.refused.recv() => Happening::Refused(refused),
                 Some(peer) = self.ports.forgotten.recv() => Happening::Forget(peer),
+                Some(heard) = self.ports.heard.recv() => Happening::Heard(heard),
                 _ = ticks.tick() => Happening::Tick,
             };
             self.apply(happening);
@@ -185,9 +205,11 @@ impl Driver {
             Happening::Done(done) => self.on_done(done),
             Happening::News(LinkNews::Addresses { from, told }) => self.on_told(from, &told),
             Happening::News(LinkNews::Resubscribe) => self.resubscribe(),
+            Happening::News(LinkNews::Passes(peer)) => self.on_passing(peer),
             Happening::Publish(bytes) => self.publish(bytes),
             Happening::Refused(refused) => self.on_refused(&refused),
             Happening::Forget(peer) => self.unsaved |= self.book.forget(peer),
+            Happening::Heard(heard) => self.on_heard(heard),
             Happening::Tick => self.on_tick(Instant::now()),
         }
     }
@@ -196,21 +218,15 @@ impl Driver {
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Mdns(event)) => self.on_mdns(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                let address = endpoint.get_remote_address().clone();
-                self.on_connected(&peer_id, connection_id, address, endpoint.is_dialer());
+                self.on_connected(&peer_id, connection_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed { connection_id, .. } => self.forget_connection(connection_id),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 self.on_dial_failed(connection_id, &error);
             }
-            SwarmEvent::NewListenAddr { address, .. } => self.on_listening(address),
-            SwarmEvent::ExpiredListenAddr { address, .. } => {
-                self.listening.retain(|known| *known != address);
-                self.book.is_own_no_more(&address);
-                self.retell();
-            }
+            SwarmEvent::NewListenAddr { address, .. } => self.on_listening(&address),
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.on_listening_no_more(&address),
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener stumbled"),
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 tracing::warn!(?addresses, ?reason, "a listener closed");
@@ -219,7 +235,7 @@ impl Driver {
         }
     }
 
-    fn on_connected(&mut self, peer: &libp2p::PeerId, id: ConnectionId, address: Multiaddr, dialled: bool) {
+    fn on_connected(&mut self, peer: &libp2p::PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
         let now = Instant::now();
         if let Some(dial) = self.dials.remove(&id) {
             self.book.dialled(&dial, true, now);
@@ -231,8 +247,11 @@ impl Driver {
             self.swarm.close_connection(id);
             return;
         };
+        let (address, dialled) = (zoned(endpoint), endpoint.is_dialer());
         self.book.connected(peer, dialled.then_some(&address), now);
-        self.connections.insert(id, Connection { peer, since: now, address, dialled });
+        let boot = self.setting.census.take(peer, endpoint.get_remote_address()).unwrap_or_default();
+        self.connections.insert(id, Connection { peer, boot, since: now, address, dialled });
+        self.part_twins(now);
         self.greet_if_due(peer, now);
     }
 
@@ -249,42 +268,12 @@ impl Driver {
         }
     }
 
-    fn on_refused(&mut self, refused: &Refused) {
-        let Refused { address, dialled, refusal } = refused;
-        let text = address.to_string();
-        match refusal {
-            Refusal::Myself if *dialled => self.book.is_own(address),
-            Refusal::Myself => {}
-            Refusal::SameIdentity => {
-                if self.is_news(address, "same identity") {
-                    self.tell(NetEvent::SameIdentity { address: text });
-                }
-            }
-            Refusal::NotWeft
-            | Refusal::Version(_)
-            | Refusal::OtherMesh { .. }
-            | Refusal::Proof
-            | Refusal::Unknown(_) => {
-                // Its kind alone: the number in a reason is the outsider's choice.
-                if self.is_news(address, refusal.kind()) {
-                    self.tell(NetEvent::Refused { address: text, reason: refusal.to_string() });
-                }
-            }
-        }
-    }
-
-    fn is_news(&mut self, address: &Multiaddr, reason: &str) -> bool {
-        let ip = socket_of(address).map(|socket| socket.ip());
-        self.refusals.is_news(ip, reason, Instant::now())
-    }
-
     fn on_gossip(&mut self, event: gossipsub::Event) {
         match event {
             gossipsub::Event::Message { message, .. } => {
-                let origin = message.source.as_ref().and_then(names::to_core);
-                match (origin, decode_gossip(&message.data)) {
-                    (Some(origin), Ok(gossip)) => self.tell(NetEvent::Heard { origin, gossip }),
-                    (_, _) => self.setting.shared.count_dropped(),
+                match message.source.as_ref().and_then(names::to_core) {
+                    Some(origin) => self.ports.inbox.hear(origin, message.data),
+                    None => self.setting.shared.count_dropped(),
                 }
             }
             gossipsub::Event::Subscribed { .. } => {
@@ -312,37 +301,20 @@ impl Driver {
         }
     }
 
-    fn on_mdns(&mut self, event: mdns::Event) {
-        let now = Instant::now();
-        match event {
-            mdns::Event::Discovered(found) => {
-                for (peer, address) in found {
-                    let Some(peer) = names::to_core(&peer) else { continue };
-                    // Loopback in a multicast answer is the other machine's.
-                    if socket_of(&address).is_some_and(|socket| !socket.ip().is_loopback()) {
-                        self.book.learn(peer, &address, now);
-                    }
-                }
-            }
-            mdns::Event::Expired(gone) => {
-                for (peer, address) in gone {
-                    if let Some(peer) = names::to_core(&peer) {
-                        self.book.expire(peer, &address);
-                    }
-                }
-            }
-        }
-        self.dial_due(now);
-    }
-
     fn on_tick(&mut self, now: Instant) {
         self.dial_due(now);
         let peers: Vec<_> = self.connections.values().map(|c| c.peer).collect();
         for peer in peers {
             self.greet_if_due(peer, now);
         }
+        self.book.expire(now);
+        self.part_twins(now);
+        self.forget_twins(now);
         self.close_useless(now);
         self.mend_gossip(now);
+        if self.unsaved {
+            self.keep_places();
+        }
         self.save();
     }
 
@@ -385,8 +357,19 @@ impl Driver {
 
     /// For whoever listens and keeps up; what is told this way is soft.
     fn tell(&self, event: NetEvent) {
-        if self.ports.events.try_send(event).is_err() {
+        if !self.ports.inbox.hint(event) {
             self.setting.shared.count_dropped();
         }
     }
+}
+
+/// Where the other side is; a link-local address with the interface by which it came.
+fn zoned(endpoint: &ConnectedPoint) -> Multiaddr {
+    let address = endpoint.get_remote_address();
+    let ConnectedPoint::Listener { local_addr, .. } = endpoint else { return address.clone() };
+    let (Some(theirs), Some(ours)) = (socket_of(address), socket_of(local_addr)) else {
+        return address.clone();
+    };
+    let zone = if zone::is_link_local(theirs.ip()) { zone::that_has(ours.ip()) } else { None };
+    zone.map_or_else(|| address.clone(), |zone| zone::with(address, &zone))
 }

@@ -8,6 +8,8 @@ use weft_core::{Gossip, Message, PeerId};
 pub enum NetEvent {
     /// The node can be reached at this address.
     Listening(String),
+    /// It can't be reached there any more.
+    ListeningNoMore(String),
     /// A peer can be spoken to. Up and Down alternate for each peer.
     Up {
         /// Who.
@@ -54,6 +56,14 @@ pub enum NetEvent {
         address: String,
         /// Why, for people.
         reason: String,
+    },
+    /// Something is wrong with the network or what is on it, for people; `None` when it no longer is. Told again only
+    /// when it changes, or an hour later.
+    Trouble {
+        /// What it is about; the same words when it is over.
+        about: String,
+        /// What is wrong, what follows from it, and what to do.
+        text: Option<String>,
     },
     /// Another process runs with this node's identity.
     SameIdentity {

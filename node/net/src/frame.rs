@@ -14,6 +14,9 @@ pub(crate) const TOLD_PEERS_MAX: usize = 64;
 /// Most addresses of one peer.
 pub(crate) const TOLD_ADDRESSES_MAX: usize = 8;
 
+/// Longest padding: more than one packet of any network that has frames of 9,000 bytes.
+pub(crate) const PADDING_BYTES_MAX: usize = 16 << 10;
+
 const LENGTH_BYTES: usize = 4;
 /// Longest address, in bytes.
 const ADDRESS_BYTES_MAX: usize = 128;
@@ -36,6 +39,8 @@ pub(crate) enum NetFrame {
     Resubscribe,
     /// A word of the market, encoded by the core's codec.
     Message(Vec<u8>),
+    /// So many bytes that mean nothing, at most [`PADDING_BYTES_MAX`]: they show whether large packets pass.
+    Padding(usize),
 }
 
 /// Where one peer can be found, as a peer tells it.
@@ -73,6 +78,7 @@ const PONG: u8 = 2;
 const ADDRESSES: u8 = 3;
 const RESUBSCRIBE: u8 = 4;
 const MESSAGE: u8 = 5;
+const PADDING: u8 = 6;
 
 impl NetFrame {
     /// The frame as it travels, length included.
@@ -87,6 +93,7 @@ impl NetFrame {
             }
             Self::Resubscribe => framed(RESUBSCRIBE, &[]),
             Self::Message(bytes) => framed(MESSAGE, bytes),
+            Self::Padding(bytes) => framed(PADDING, &vec![0; *bytes]),
         }
     }
 
@@ -101,6 +108,8 @@ impl NetFrame {
             RESUBSCRIBE if body.is_empty() => Ok(Self::Resubscribe),
             RESUBSCRIBE => Err(FrameError::Malformed(tag)),
             MESSAGE => Ok(Self::Message(body.to_vec())),
+            PADDING if body.len() <= PADDING_BYTES_MAX => Ok(Self::Padding(body.len())),
+            PADDING => Err(FrameError::Malformed(tag)),
             other => Err(FrameError::UnknownTag(other)),
         }
     }
@@ -140,6 +149,9 @@ pub(crate) fn parse_hello(bytes: &[u8; HELLO_FRAME_BYTES]) -> Option<u64> {
     }
 }
 
+/// Room that is kept for what comes next.
+const KEPT_BYTES: usize = 64 << 10;
+
 /// Bytes as they come in, frames as they go out. Holds at most one unfinished frame and one read's worth of bytes.
 #[derive(Default)]
 pub(crate) struct Frames {
@@ -153,6 +165,8 @@ impl Frames {
         if self.taken > 0 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
+            // One long frame must not keep its room for ever.
+            self.bytes.shrink_to(2 * KEPT_BYTES);
         }
         self.bytes.extend_from_slice(read);
     }
@@ -204,6 +218,7 @@ mod tests {
             Just(NetFrame::Resubscribe),
             prop::collection::vec(told, 0..10).prop_map(NetFrame::Addresses),
             prop::collection::vec(any::<u8>(), 0..2000).prop_map(NetFrame::Message),
+            (0..PADDING_BYTES_MAX).prop_map(NetFrame::Padding),
         ]
     }
 
@@ -234,6 +249,20 @@ mod tests {
         assert_eq!(all(&longest, 4), Ok(vec![]));
         assert_eq!(all(&[0, 0, 0, 0], 4), Err(FrameError::Empty));
         assert_eq!(all(&[0, 0, 0, 1, 77], 4), Err(FrameError::UnknownTag(77)));
+    }
+
+    #[test]
+    fn a_long_frame_keeps_no_room() {
+        let mut frames = Frames::default();
+        for _ in 0..3 {
+            NetFrame::Message(vec![0; MESSAGE_BYTES_MAX])
+                .encode()
+                .chunks(KEPT_BYTES)
+                .for_each(|read| frames.feed(read));
+            assert!(matches!(frames.next(), Ok(Some(NetFrame::Message(_)))));
+            frames.feed(&[]);
+            assert!(frames.bytes.capacity() <= 2 * KEPT_BYTES, "{}", frames.bytes.capacity());
+        }
     }
 
     #[test]

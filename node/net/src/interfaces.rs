@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use libp2p::Multiaddr;
 
 use crate::config::socket_of;
+use crate::zone;
 
 /// Names that bridges of containers and tunnels go by: what listens there is unreachable, or somebody else's, from
 /// another machine.
@@ -28,8 +29,8 @@ const VIRTUAL: [&str; 16] = [
     "tailscale",
 ];
 
-/// The addresses to tell, out of those that are listened on: none on virtual interfaces, and none on loopback unless
-/// nothing else is left.
+/// The addresses to tell, out of those that are listened on: none on virtual interfaces, link-local ones only where there
+/// are no others, and none on loopback unless nothing else is left.
 pub(crate) fn worth_telling(listening: &[Multiaddr]) -> Vec<Multiaddr> {
     let names: BTreeMap<IpAddr, String> = match if_addrs::get_if_addrs() {
         Ok(interfaces) => interfaces.into_iter().map(|i| (i.ip(), i.name)).collect(),
@@ -49,19 +50,32 @@ pub(crate) fn own_addresses() -> String {
     if text.is_empty() { String::from("none that can be listed") } else { text }
 }
 
-fn choose(listening: &[Multiaddr], is_virtual: impl Fn(IpAddr) -> bool) -> Vec<Multiaddr> {
-    let ip = |address: &Multiaddr| socket_of(address).map(|socket| socket.ip());
-    let real = |address: &&Multiaddr| ip(address).is_some_and(|ip| !ip.is_loopback() && !is_virtual(ip));
-    let remote = |address: &&Multiaddr| ip(address).is_some_and(|ip| !ip.is_loopback());
-    let best: Vec<_> = listening.iter().filter(real).cloned().collect();
-    if !best.is_empty() {
-        return best;
-    }
-    let rest: Vec<_> = listening.iter().filter(remote).cloned().collect();
-    if rest.is_empty() { listening.to_vec() } else { rest }
+/// An address that this machine has; a link-local one with the interface that has it.
+pub(crate) fn zoned(address: &Multiaddr) -> Multiaddr {
+    let ip = socket_of(address).map(|socket| socket.ip()).filter(|ip| zone::is_link_local(*ip));
+    ip.and_then(zone::that_has).map_or_else(|| address.clone(), |zone| zone::with(address, &zone))
 }
 
-fn is_virtual(name: &str) -> bool {
+/// Whether people may want to read of it: link-local addresses of virtual interfaces are as many as containers.
+pub(crate) fn is_for_people(address: &Multiaddr) -> bool {
+    zone::of(address).is_none_or(|zone| !is_virtual(&zone) && !zone.starts_with("veth"))
+}
+
+fn choose(listening: &[Multiaddr], is_virtual: impl Fn(IpAddr) -> bool) -> Vec<Multiaddr> {
+    // Worth, from nothing: loopback, virtual, link-local, the rest. The best kind that there is.
+    let worth = |address: &Multiaddr| match socket_of(address).map(|socket| socket.ip()) {
+        Some(ip) if ip.is_loopback() => 1,
+        Some(ip) if is_virtual(ip) => 2,
+        Some(ip) if zone::is_link_local(ip) => 3,
+        Some(_) => 4,
+        None => 0,
+    };
+    let best = listening.iter().map(worth).max().unwrap_or(0);
+    listening.iter().filter(|address| worth(address) == best).cloned().collect()
+}
+
+/// Whether an interface is a bridge of containers or a tunnel, by its name.
+pub(crate) fn is_virtual(name: &str) -> bool {
     // Docker's own networks: br- and twelve hexadecimal digits.
     let bridge = name.strip_prefix("br-").is_some_and(|id| id.len() == 12);
     bridge || VIRTUAL.iter().any(|prefix| name.starts_with(prefix))
@@ -81,6 +95,10 @@ mod tests {
         assert_eq!(choose(&all, docker), all[2..]);
         assert_eq!(choose(&all[..2], docker), all[1..2]);
         assert_eq!(choose(&all[..1], docker), all[..1]);
+        let link_local: Multiaddr = "/ip6/fe80::1/tcp/1".parse().unwrap();
+        let none = |_: IpAddr| false;
+        assert_eq!(choose(&[all[2].clone(), link_local.clone()], none), all[2..]);
+        assert_eq!(choose(&[all[0].clone(), link_local.clone()], none), [link_local]);
     }
 
     #[test]

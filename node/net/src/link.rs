@@ -11,11 +11,11 @@ use libp2p::Stream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use weft_core::PeerId;
-use weft_core::codec::decode_message;
 
 use crate::caught::caught;
 use crate::event::NetEvent;
-use crate::frame::{Frames, HELLO_FRAME_BYTES, NetFrame, Told, parse_hello};
+use crate::frame::{Frames, HELLO_FRAME_BYTES, NetFrame, PADDING_BYTES_MAX, Told, parse_hello};
+use crate::inbox::Door;
 use crate::outbox::{LAST_PING, Outbox};
 
 /// A heartbeat's period. Any byte from the peer counts as a sign of life.
@@ -27,6 +27,8 @@ const PING_BEATS_MAX: u32 = 4;
 /// A round trip is told again after this long, or when it changed by a fifth.
 const RTT_EVERY: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 64 << 10;
+/// A large packet that is not answered for so long, while small ones were, is taken for lost.
+const SWALLOWED: Duration = Duration::from_secs(1);
 
 /// What a link tells the driver.
 pub(crate) enum LinkNews {
@@ -39,6 +41,8 @@ pub(crate) enum LinkNews {
     },
     /// The peer does not know that this node listens to gossip.
     Resubscribe,
+    /// Large packets pass to this peer and back.
+    Passes(PeerId),
 }
 
 /// Why a link ended.
@@ -95,8 +99,21 @@ pub(crate) struct Link {
     pub(crate) rhythm: Instant,
     /// Ends the link.
     pub(crate) stop: Arc<Notify>,
-    pub(crate) events: mpsc::Sender<NetEvent>,
+    pub(crate) door: Door,
+    /// Whether to find out, once small frames were answered, if large packets pass too.
+    pub(crate) probe: bool,
     pub(crate) news: mpsc::Sender<LinkNews>,
+}
+
+/// What a link found out about large packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// Nothing.
+    Unknown,
+    /// They pass.
+    Passes,
+    /// Small frames were answered, and large ones not until the link ended.
+    Swallows,
 }
 
 /// What reader and heartbeat know together.
@@ -108,33 +125,50 @@ struct Pulse {
     /// The ping that was not answered yet.
     asked: Cell<Option<(u64, Instant)>>,
     told: Cell<Option<(u32, Instant)>>,
+    /// The ping behind the padding, and when it was sent.
+    padded: Cell<Option<(u64, Instant)>>,
+    passed: Cell<bool>,
+}
+
+impl Pulse {
+    /// What is known at the link's end.
+    fn path(&self, end: &End) -> Path {
+        let broke = matches!(end, End::Silent | End::Closed(_));
+        match self.padded.get() {
+            Some(_) if self.passed.get() => Path::Passes,
+            Some((_, at)) if broke && at.elapsed() >= SWALLOWED => Path::Swallows,
+            Some(_) | None => Path::Unknown,
+        }
+    }
 }
 
 impl Link {
-    /// Up, words, Down.
-    pub(crate) async fn run(self, stream: Stream) -> End {
+    /// Up, words, Down. Says why it ended, and what it found out about its path.
+    pub(crate) async fn run(self, stream: Stream) -> (End, Path) {
         let Self { peer, boot, ref address, .. } = self;
         let up = NetEvent::Up { peer, boot, address: address.clone() };
-        if self.events.send(up).await.is_err() {
-            return End::Unheard;
+        if self.door.tell(up).await.is_err() {
+            return (End::Unheard, Path::Unknown);
         }
-        let end = caught("a link", self.converse(stream)).await;
+        let pulse = Pulse::default();
+        let end = caught("a link", self.converse(stream, &pulse)).await;
         let end = end.unwrap_or_else(|panicked| End::Fault(panicked.to_string()));
         // A receiver that is gone needs no Down.
         let closed = matches!(end, End::Closed(_));
-        drop(self.events.send(NetEvent::Down { peer, reason: end.reason(), closed }).await);
-        end
+        drop(self.door.tell(NetEvent::Down { peer, reason: end.reason(), closed }).await);
+        let path = pulse.path(&end);
+        (end, path)
     }
 
     /// Reader, writer and heartbeat wait independently: a peer that does not read must not keep this node from
     /// reading, or both would stand still with full windows.
-    async fn converse(&self, stream: Stream) -> End {
+    async fn converse(&self, stream: Stream, pulse: &Pulse) -> End {
         let (mut reading, mut writing) = stream.split();
-        let pulse = Pulse::default();
         tokio::select! {
-            end = self.read(&mut reading, &pulse) => end,
+            end = self.read(&mut reading, pulse) => end,
             end = self.write(&mut writing) => end,
-            end = self.beat(&pulse) => end,
+            end = self.beat(pulse) => end,
+            why = self.door.faulty() => End::Malformed(why),
             () = self.stop.notified() => End::Replaced,
         }
     }
@@ -171,10 +205,10 @@ impl Link {
             NetFrame::Pong(number) => self.measure(number, pulse),
             NetFrame::Addresses(told) => self.tell(LinkNews::Addresses { from: self.peer, told }),
             NetFrame::Resubscribe => self.tell(LinkNews::Resubscribe),
+            NetFrame::Padding(_) => {}
             NetFrame::Message(bytes) => {
-                let message = decode_message(&bytes).map_err(|e| End::Malformed(e.to_string()))?;
                 pulse.delivering.set(true);
-                let sent = self.events.send(NetEvent::Received { from: self.peer, message }).await;
+                let sent = self.door.deliver(bytes).await;
                 pulse.delivering.set(false);
                 sent.ok().ok_or(End::Unheard)?;
             }
@@ -190,6 +224,10 @@ impl Link {
     }
 
     fn measure(&self, number: u64, pulse: &Pulse) {
+        if pulse.padded.get().is_some_and(|(padded, _)| padded == number) {
+            pulse.passed.set(true);
+            self.tell(LinkNews::Passes(self.peer));
+        }
         let Some((asked, at)) = pulse.asked.get() else { return };
         if asked != number {
             return;
@@ -200,7 +238,7 @@ impl Link {
         let stale = pulse.told.get().is_none_or(|(told_us, told_at)| {
             now - told_at >= RTT_EVERY || rtt_us.abs_diff(told_us) > told_us / 5
         });
-        if stale && self.events.try_send(NetEvent::Rtt { peer: self.peer, rtt_us }).is_ok() {
+        if stale && self.door.hint(NetEvent::Rtt { peer: self.peer, rtt_us }) {
             pulse.told.set(Some((rtt_us, now)));
         }
     }
@@ -236,6 +274,13 @@ impl Link {
                 return End::Silent;
             }
             unmeasured += 1;
+            // A round trip was told: what is small passes.
+            if self.probe && pulse.padded.get().is_none() && pulse.told.get().is_some() {
+                number += 1;
+                pulse.padded.set(Some((number, Instant::now())));
+                self.outbox.ping(NetFrame::Padding(PADDING_BYTES_MAX).encode());
+                self.outbox.ping(NetFrame::Ping(number).encode());
+            }
             if !self.outbox.has_spoken() || unmeasured >= PING_BEATS_MAX {
                 (number, unmeasured) = (number + 1, 0);
                 pulse.asked.set(Some((number, Instant::now())));

@@ -18,21 +18,23 @@ use crate::blob::{self, BlobStore};
 use crate::caught::caught;
 use crate::config::{self, NetConfig, NetError};
 use crate::driver::{Driver, Ports, Setting};
-use crate::event::NetEvent;
 use crate::fetch::{FetchError, Fetcher};
 use crate::frame::NetFrame;
+use crate::gate::Gate;
+use crate::inbox::{Inbox, NetEvents};
+use crate::mdns::{self, Mdns};
 use crate::names;
 use crate::serve::serve;
 use crate::shared::Shared;
 use crate::transport;
 
-/// Events on their way to the node. When it is full, links wait, and their peers with them; gossip is dropped.
-const EVENTS_MAX: usize = 1024;
 /// Gossip on its way to the swarm; beyond it the newest is dropped and counted.
 const GOSSIP_MAX: usize = 256;
 const REFUSED_MAX: usize = 64;
 /// Peers that are to be forgotten.
 const FORGOTTEN_MAX: usize = 64;
+/// What multicast heard on its way to the driver; beyond it the newest is dropped, for it is said again.
+const HEARD_MAX: usize = 256;
 /// Listening on an interface takes no longer than this to be noticed.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Long enough for every pause of a member; links keep their connections by themselves.
@@ -44,7 +46,7 @@ pub struct Net {
     gossip: mpsc::Sender<Vec<u8>>,
     forget: mpsc::Sender<PeerId>,
     fetcher: Fetcher,
-    /// The swarm and the server of blobs; aborted when dropped.
+    /// The swarm, the server of blobs and multicast; aborted when dropped.
     _tasks: JoinSet<()>,
 }
 
@@ -58,10 +60,7 @@ impl std::fmt::Debug for Net {
 ///
 /// # Errors
 /// When an address is none, is not allowed without a key, or can't be listened on. Nothing is left running.
-pub async fn start(
-    config: NetConfig,
-    blobs: Arc<dyn BlobStore>,
-) -> Result<(Net, mpsc::Receiver<NetEvent>), NetError> {
+pub async fn start(config: NetConfig, blobs: Arc<dyn BlobStore>) -> Result<(Net, NetEvents), NetError> {
     let listen = config::listen_addresses(&config)?;
     let targets = config::peer_addresses(&config)?;
     let keypair = names::keypair_of(&config.identity);
@@ -69,12 +68,15 @@ pub async fn start(
     let doorkeeper = Doorkeeper::new(me, config.boot, config.admission);
     let topic = behaviour::topic(&doorkeeper.mesh_id);
     let (refused, refusals) = mpsc::channel(REFUSED_MAX);
-    let (events, heard) = mpsc::channel(EVENTS_MAX);
     let (gossip, published) = mpsc::channel(GOSSIP_MAX);
     let (forget, forgotten) = mpsc::channel(FORGOTTEN_MAX);
+    let (announced, heard) = mpsc::channel(HEARD_MAX);
     let shared = Arc::new(Shared::default());
+    let inbox = Inbox::new(Arc::clone(&shared));
+    let events = NetEvents::new(Arc::clone(&inbox));
+    let (gate, census) = (Arc::new(Gate::default()), Arc::clone(&doorkeeper.census));
 
-    let mut swarm = swarm(&config, &keypair, doorkeeper, refused, &topic)?;
+    let mut swarm = swarm(&keypair, doorkeeper, Arc::clone(&gate), refused, &topic)?;
     let mut control = swarm.behaviour().streams.new_control();
     let accept = |control: &mut libp2p_stream::Control, protocol| {
         control.accept(protocol).map_err(|error| NetError::SetUp(error.to_string()))
@@ -94,34 +96,42 @@ pub async fn start(
         topic,
         peers_file: config.peers_file,
         shared: Arc::clone(&shared),
+        gate,
+        census,
     };
-    let ports = Ports { events, gossip: published, forgotten, refused: refusals, incoming };
+    let ports =
+        Ports { inbox: Arc::clone(&inbox), gossip: published, forgotten, refused: refusals, heard, incoming };
     let mut driver = Driver::new(setting, swarm, control, ports, targets);
     if tokio::time::timeout(SETTLE_MAX, driver.settle()).await.is_err() {
         tracing::warn!("no interface to listen on yet");
     }
     let mut tasks = JoinSet::new();
-    // One task: if either panics, the channel of events closes, and the node learns that it has no network any more.
+    // One task: if either panics, the events end, and the node learns that it has no network any more.
     let serving = serve(transfers, fetcher.clone());
     tasks.spawn_local(async move {
         let running = Box::pin(async { tokio::join!(driver.run(), serving) });
         drop(caught("the network adapter", running).await);
+        inbox.end();
     });
-    Ok((Net { shared, gossip, forget, fetcher, _tasks: tasks }, heard))
+    if config.mdns && config.admission != config::Admission::Loopback {
+        let me = keypair.public().to_peer_id();
+        let multicast = mdns::run(Mdns { me, shared: Arc::clone(&shared), heard: announced });
+        tasks.spawn_local(async { drop(caught("multicast DNS", multicast).await) });
+    }
+    Ok((Net { shared, gossip, forget, fetcher, _tasks: tasks }, events))
 }
 
 fn swarm(
-    config: &NetConfig,
     keypair: &Keypair,
     doorkeeper: Doorkeeper,
+    gate: Arc<Gate>,
     refused: mpsc::Sender<transport::Refused>,
     topic: &IdentTopic,
 ) -> Result<Swarm<Behaviour>, NetError> {
-    let mdns = config.mdns && config.admission != config::Admission::Loopback;
-    let mut behaviour = behaviour::build(keypair, mdns).map_err(NetError::SetUp)?;
+    let mut behaviour = behaviour::build(keypair).map_err(NetError::SetUp)?;
     behaviour.gossip.subscribe(topic).map_err(|error| NetError::SetUp(error.to_string()))?;
-    let transport =
-        transport::build(keypair, doorkeeper, refused).map_err(|error| NetError::SetUp(error.to_string()))?;
+    let transport = transport::build(keypair, doorkeeper, gate, refused)
+        .map_err(|error| NetError::SetUp(error.to_string()))?;
     let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_MAX);
     Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), settings))
 }

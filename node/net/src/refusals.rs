@@ -1,4 +1,5 @@
-//! Keeps an outsider that knocks all day from filling the node's ears: one report a minute for one address and reason.
+//! Keeps outsiders that knock all day from filling the node's ears: one report a minute for one address and reason, and
+//! one an hour for a whole foreign mesh, which may be as large as this one.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,10 +10,14 @@ use tokio::time::Instant;
 const QUIET: Duration = Duration::from_secs(60);
 /// Addresses that are kept apart; beyond it nothing is reported until old ones lapse.
 const KEPT_MAX: usize = 256;
+const QUIET_MESH: Duration = Duration::from_secs(3600);
+/// Foreign meshes that are kept apart; beyond it they are not reported until old ones lapse.
+const MESHES_MAX: usize = 16;
 
 #[derive(Default)]
 pub(crate) struct Refusals {
     told: BTreeMap<(Option<IpAddr>, String), Instant>,
+    meshes: BTreeMap<u32, Instant>,
 }
 
 impl Refusals {
@@ -24,6 +29,16 @@ impl Refusals {
             return false;
         }
         self.told.insert(key, now);
+        true
+    }
+
+    /// Whether a node of this foreign mesh is news.
+    pub(crate) fn is_new_mesh(&mut self, mesh: u32, now: Instant) -> bool {
+        self.meshes.retain(|_, at| now - *at < QUIET_MESH);
+        if self.meshes.contains_key(&mesh) || self.meshes.len() >= MESHES_MAX {
+            return false;
+        }
+        self.meshes.insert(mesh, now);
         true
     }
 }
@@ -40,6 +55,16 @@ mod tests {
         assert!(!refusals.is_news(ip, "key", now));
         assert!(refusals.is_news(ip, "version", now));
         assert!(refusals.is_news(ip, "key", now + QUIET));
+    }
+
+    #[test]
+    fn one_an_hour_for_a_foreign_mesh_and_a_bounded_number_of_them() {
+        let (mut refusals, now) = (Refusals::default(), Instant::now());
+        assert!(refusals.is_new_mesh(1, now));
+        assert!(!refusals.is_new_mesh(1, now + QUIET_MESH / 2));
+        assert!(refusals.is_new_mesh(1, now + QUIET_MESH));
+        let told = (0..1000).filter(|mesh| refusals.is_new_mesh(*mesh, now + QUIET_MESH)).count();
+        assert_eq!(told, MESHES_MAX - 1);
     }
 
     #[test]

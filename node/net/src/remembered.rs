@@ -10,7 +10,7 @@ use std::path::Path;
 use libp2p::Multiaddr;
 use weft_core::PeerId;
 
-use crate::book::ADDRESSES_MAX;
+use crate::places::ADDRESSES_MAX;
 
 /// Peers in the file, the latest first.
 pub(crate) const PEERS_MAX: usize = 256;

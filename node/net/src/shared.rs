@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use libp2p::Multiaddr;
 use weft_core::PeerId;
 
 use crate::outbox::Outbox;
@@ -12,6 +13,8 @@ use crate::outbox::Outbox;
 pub(crate) struct Shared {
     links: Mutex<BTreeMap<PeerId, Arc<Outbox>>>,
     listening: Mutex<Vec<String>>,
+    /// All of them, those that are worth nothing to most others among them.
+    listening_all: Mutex<Vec<Multiaddr>>,
     dropped: AtomicU64,
 }
 
@@ -48,6 +51,14 @@ impl Shared {
 
     pub(crate) fn listening(&self) -> Vec<String> {
         lock(&self.listening).clone()
+    }
+
+    pub(crate) fn listening_all(&self) -> Vec<Multiaddr> {
+        lock(&self.listening_all).clone()
+    }
+
+    pub(crate) fn set_listening_all(&self, addresses: Vec<Multiaddr>) {
+        *lock(&self.listening_all) = addresses;
     }
 
     pub(crate) fn set_listening(&self, addresses: Vec<String>) {

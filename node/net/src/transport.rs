@@ -1,19 +1,26 @@
 //! The way to another node: TCP, Noise, admission, Yamux, in that order. Driven by the swarm.
 
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use libp2p::core::ConnectedPoint;
 use libp2p::core::muxing::StreamMuxerBox;
-use libp2p::core::transport::Boxed;
 use libp2p::core::transport::timeout::TransportTimeout;
+use libp2p::core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent};
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade};
 use libp2p::identity::Keypair;
-use libp2p::{Transport, noise, tcp, yamux};
+use libp2p::{Multiaddr, Transport, noise, tcp, yamux};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
+use weft_core::PeerId;
 
 use crate::admission::{AdmitError, Doorkeeper, Refusal, Role};
-use crate::names;
+use crate::config::socket_of;
+use crate::gate::Gate;
+use crate::{names, zone};
 
 /// A connection stands after this long, or not at all: TCP, Noise and admission together.
 const SET_UP_DEADLINE: Duration = Duration::from_secs(5);
@@ -25,8 +32,10 @@ const UNACKNOWLEDGED_MS: u32 = 10_000;
 /// A refusal, told to the driver as it happens.
 #[derive(Debug)]
 pub(crate) struct Refused {
+    /// Who it is, by its key.
+    pub(crate) peer: PeerId,
     /// Where the other side is.
-    pub(crate) address: libp2p::Multiaddr,
+    pub(crate) address: Multiaddr,
     /// Whether this node dialled it.
     pub(crate) dialled: bool,
     /// Why.
@@ -38,29 +47,69 @@ pub(crate) struct Refused {
 pub(crate) fn build(
     keypair: &Keypair,
     doorkeeper: Doorkeeper,
+    gate: Arc<Gate>,
     refused: mpsc::Sender<Refused>,
 ) -> Result<Boxed<(libp2p::PeerId, StreamMuxerBox)>, noise::Error> {
     let noise = noise::Config::new(keypair)?;
-    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
-    let upgraded = tcp.and_then(move |tcp, endpoint| async move {
-        limit_silence(&tcp);
+    let tcp = ZonedTcp(tcp::tokio::Transport::new(tcp::Config::new().nodelay(true)));
+    let upgraded = tcp.and_then(move |tcp, endpoint| {
+        let set_up = SetUp { noise, doorkeeper, refused };
+        async move {
+            limit_silence(&tcp);
+            let ConnectedPoint::Listener { ref send_back_addr, .. } = endpoint else {
+                return set_up.run(tcp, endpoint).await;
+            };
+            let full =
+                || io::Error::new(io::ErrorKind::ResourceBusy, "too many connections are being set up");
+            let ip = socket_of(send_back_addr).ok_or(io::ErrorKind::InvalidInput)?.ip();
+            let pass = gate.enter(ip, Instant::now()).ok_or_else(full)?;
+            let guest = async {
+                // The dialler speaks first. Until then nothing is done for it.
+                tcp.0.peek(&mut [0]).await?;
+                pass.spoke();
+                set_up.run(tcp, endpoint).await
+            };
+            tokio::select! {
+                done = guest => done,
+                () = pass.dismissed() => Err(full()),
+            }
+        }
+    });
+    Ok(TransportTimeout::new(upgraded, SET_UP_DEADLINE).boxed())
+}
+
+/// What turns a TCP connection into one that peers talk over.
+struct SetUp {
+    noise: noise::Config,
+    doorkeeper: Doorkeeper,
+    refused: mpsc::Sender<Refused>,
+}
+
+impl SetUp {
+    async fn run(
+        self,
+        tcp: tcp::tokio::TcpStream,
+        endpoint: ConnectedPoint,
+    ) -> io::Result<(libp2p::PeerId, StreamMuxerBox)> {
         let role = match endpoint {
             ConnectedPoint::Dialer { .. } => Role::Dialer,
             ConnectedPoint::Listener { .. } => Role::Listener,
         };
         // No protocol is negotiated by name: there is one, and the hello says its version.
         let (peer, mut stream) = match role {
-            Role::Dialer => noise.upgrade_outbound(tcp, "/noise").await,
-            Role::Listener => noise.upgrade_inbound(tcp, "/noise").await,
+            Role::Dialer => self.noise.upgrade_outbound(tcp, "/noise").await,
+            Role::Listener => self.noise.upgrade_inbound(tcp, "/noise").await,
         }
         .map_err(io::Error::other)?;
         let core = names::to_core(&peer).ok_or_else(|| io::Error::other("its key is not ed25519"))?;
-        match doorkeeper.admit(&mut stream, core, role).await {
-            Ok(()) => {}
+        let address = endpoint.get_remote_address();
+        match self.doorkeeper.admit(&mut stream, core, role).await {
+            Ok(boot) => self.doorkeeper.census.arrived(core, address, boot),
             Err(AdmitError::Refused(refusal)) => {
-                let address = endpoint.get_remote_address().clone();
+                let dialled = role == Role::Dialer;
                 // A full queue means that refusals are being reported already.
-                drop(refused.try_send(Refused { address, dialled: role == Role::Dialer, refusal }));
+                let told = Refused { peer: core, address: address.clone(), dialled, refusal };
+                drop(self.refused.try_send(told));
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, refusal.to_string()));
             }
             Err(AdmitError::Broken(error)) => return Err(error),
@@ -69,9 +118,46 @@ pub(crate) fn build(
             Role::Dialer => yamux::Config::default().upgrade_outbound(stream, "/yamux/1.0.0").await,
             Role::Listener => yamux::Config::default().upgrade_inbound(stream, "/yamux/1.0.0").await,
         }?;
-        Ok::<_, io::Error>((peer, StreamMuxerBox::new(muxer)))
-    });
-    Ok(TransportTimeout::new(upgraded, SET_UP_DEADLINE).boxed())
+        Ok((peer, StreamMuxerBox::new(muxer)))
+    }
+}
+
+/// TCP that also dials link-local addresses by the interface that they name.
+struct ZonedTcp(tcp::tokio::Transport);
+
+impl Transport for ZonedTcp {
+    type Output = tcp::tokio::TcpStream;
+    type Error = io::Error;
+    type ListenerUpgrade = <tcp::tokio::Transport as Transport>::ListenerUpgrade;
+    type Dial = <tcp::tokio::Transport as Transport>::Dial;
+
+    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+        self.0.listen_on(id, address)
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        self.0.remove_listener(id)
+    }
+
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        options: DialOpts,
+    ) -> Result<Self::Dial, TransportError<io::Error>> {
+        let Some(socket) = zone::socket(&address) else { return self.0.dial(address, options) };
+        Ok(Box::pin(async move {
+            let stream = tokio::net::TcpStream::connect(socket?).await?;
+            stream.set_nodelay(true)?;
+            Ok(tcp::tokio::TcpStream(stream))
+        }))
+    }
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
+        Pin::new(&mut self.0).poll(cx)
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -86,12 +172,9 @@ fn limit_silence(_: &tcp::tokio::TcpStream) {}
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
-
     use futures::{AsyncWriteExt, StreamExt};
-    use libp2p::core::transport::{DialOpts, ListenerId, PortUse, TransportEvent};
+    use libp2p::core::transport::PortUse;
     use libp2p::core::{Endpoint, Transport as _};
-    use weft_core::PeerId;
 
     use super::*;
     use crate::config::Admission;
@@ -101,7 +184,8 @@ mod tests {
         let keypair = names::keypair_of(&[1; 32]);
         let me = names::peer_id_of(&[1; 32]);
         let (refused, mut refusals) = mpsc::channel(1);
-        let mut server = build(&keypair, Doorkeeper::new(me, 1, Admission::Open), refused).unwrap();
+        let mut server =
+            build(&keypair, Doorkeeper::new(me, 1, Admission::Open), Arc::default(), refused).unwrap();
         server.listen_on(ListenerId::next(), "/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
         let Some(TransportEvent::NewAddress { listen_addr, .. }) = server.next().await else {
             panic!("it listens first");

@@ -36,7 +36,18 @@ pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::
         jobs,
         counters,
     } = snapshot;
-    let NodeInfo { peer: _, name, version, data_dir, memo: _, mesh, listen: _, started, store_fault } = info;
+    let NodeInfo {
+        peer: _,
+        name,
+        version,
+        data_dir,
+        memo: _,
+        mesh,
+        listen: _,
+        troubles,
+        started,
+        store_fault,
+    } = info;
     let unfinished = |job: &&JobView| job.open || job.queued + job.held + job.leased + job.delayed > 0;
     api::Status {
         peer: me.to_string(),
@@ -45,6 +56,7 @@ pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::
         data_dir: data_dir.display().to_string(),
         mesh: mesh.clone(),
         listen: info.listening(),
+        troubles: troubles.lock().expect("nobody panics holding this lock").values().cloned().collect(),
         uptime_ms: millis(started.elapsed()),
         slots: capacity.slots,
         free: capacity.free,

@@ -7,12 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc as channel;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use weft_core::message::{Award, Delivery, Grant};
 use weft_core::{BidId, BlobId, CallId, JobId, LeaseId, Message, Outcome, Payload, PeerId, Report};
-use weft_net::{Admission, BlobSink, BlobStore, Net, NetConfig, NetEvent, peer_id_of};
+use weft_net::{Admission, BlobSink, BlobStore, Net, NetConfig, NetEvent, NetEvents, peer_id_of};
 
 use super::BenchError;
 
@@ -52,7 +51,7 @@ pub(super) fn stream(bytes: u64) -> Result<Duration, BenchError> {
 /// Connects the two, and lets one of them do something. The other answers every award, and has one blob.
 fn measure<T>(
     blob_bytes: u64,
-    work: impl AsyncFnOnce(&Net, &mut channel::Receiver<NetEvent>, PeerId) -> Result<T, BenchError>,
+    work: impl AsyncFnOnce(&Net, &mut NetEvents, PeerId) -> Result<T, BenchError>,
 ) -> Result<T, BenchError> {
     let mut secrets = [[0; 32]; 3];
     for secret in &mut secrets {
@@ -94,8 +93,9 @@ fn echo(
         loop {
             let event = tokio::select! {
                 _dropped = &mut stopped => return Ok(()),
-                event = events.recv() => event.ok_or_else(|| failed("the adapter ended"))?,
+                event = events.next() => event,
             };
+            let Some(event) = event else { return Err(failed("the network adapter broke")) };
             if let NetEvent::Received { from, message: Message::Award(award) } = event {
                 net.send(from, &outcome(award));
             }
@@ -107,17 +107,17 @@ fn echo(
     }
 }
 
-async fn meet(events: &mut channel::Receiver<NetEvent>) -> Result<(), BenchError> {
+async fn meet(events: &mut NetEvents) -> Result<(), BenchError> {
     while !matches!(next(events).await?, NetEvent::Up { .. }) {}
     Ok(())
 }
 
-async fn next(events: &mut channel::Receiver<NetEvent>) -> Result<NetEvent, BenchError> {
-    let event = tokio::time::timeout(ANSWER_MAX, events.recv()).await;
-    event.map_err(|_late| failed("no answer"))?.ok_or_else(|| failed("the adapter ended"))
+async fn next(events: &mut NetEvents) -> Result<NetEvent, BenchError> {
+    let event = tokio::time::timeout(ANSWER_MAX, events.next()).await;
+    event.map_err(|_late| failed("no answer"))?.ok_or_else(|| failed("the network adapter broke"))
 }
 
-async fn start(config: NetConfig, blob_bytes: u64) -> Result<(Net, channel::Receiver<NetEvent>), BenchError> {
+async fn start(config: NetConfig, blob_bytes: u64) -> Result<(Net, NetEvents), BenchError> {
     let started = weft_net::start(config, Arc::new(OneBlob(blob_bytes))).await;
     started.map_err(|error| failed(&error.to_string()))
 }

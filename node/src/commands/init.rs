@@ -1,7 +1,7 @@
 //! `weft init`: makes a mesh's key, and tells the ticket that lets others in.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::Path;
 
 use weft_node::settings;
@@ -25,6 +25,13 @@ struct Made<'a> {
 
 /// Makes a key where there is none, or with `--force`; prints the ticket.
 pub(crate) async fn init(data_dir: &Path, args: &InitArgs) -> Result<u8, Problem> {
+    if let Some(local) = args.address.iter().map(ToString::to_string).find(|a| settings::is_only_local(a)) {
+        let text = format!(
+            "--address: {local} is link-local and leads nowhere from other machines: give another address of this \
+             machine, or leave it out, for nodes of one network find each other by mDNS"
+        );
+        return Err(Problem::Usage(text));
+    }
     let known = settings::read_mesh_key(data_dir)?;
     let dir = data_dir.display();
     let mesh_key = match known {
@@ -101,6 +108,7 @@ fn own_addresses() -> Vec<IpAddr> {
             found.push(address);
         }
     }
+    found.extend(own_ipv6());
     found.truncate(weft_node::ticket::ADDRESSES_MAX);
     found
 }
@@ -118,17 +126,37 @@ fn local_networks() -> Vec<Ipv4Addr> {
     table.lines().skip(1).filter_map(network_of).collect()
 }
 
+/// This machine's lasting IPv6 addresses, by the kernel's table; those that mean something outside of one network.
+fn own_ipv6() -> Vec<IpAddr> {
+    let table = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    table.lines().filter_map(ipv6_of).collect()
+}
+
+/// The address in a line of the kernel's table; `None` for what is link-local, temporary or of a virtual interface.
+fn ipv6_of(line: &str) -> Option<IpAddr> {
+    // Temporary, tentative, failed and deprecated ones are of no use in a ticket.
+    const PASSING: u8 = 0x01 | 0x40 | 0x08 | 0x20;
+    let words: Vec<_> = line.split_whitespace().collect();
+    let [digits, _index, _prefix, scope, flags, interface] = words.as_slice() else { return None };
+    let ip = Ipv6Addr::from(u128::from_str_radix(digits, 16).ok()?);
+    let flags = u8::from_str_radix(flags, 16).ok()?;
+    (*scope == "00" && flags & PASSING == 0 && !is_virtual(interface)).then_some(ip.into())
+}
+
+fn is_virtual(interface: &str) -> bool {
+    const VIRTUAL: [&str; 9] = ["lo", "docker", "br-", "veth", "virbr", "tun", "tap", "wg", "tailscale"];
+    VIRTUAL.iter().any(|prefix| interface.starts_with(prefix))
+}
+
 /// A host's address in the network of a route; `None` for routes through gateways, tunnels and containers.
 fn network_of(line: &str) -> Option<Ipv4Addr> {
-    const VIRTUAL: [&str; 9] = ["lo", "docker", "br-", "veth", "virbr", "tun", "tap", "wg", "tailscale"];
     let mut words = line.split_whitespace();
     let interface = words.next()?;
     // The kernel writes addresses as they lie in memory.
     let destination = u32::from_str_radix(words.next()?, 16).ok()?.to_ne_bytes();
     let gateway = words.next()?;
-    let is_virtual = VIRTUAL.iter().any(|prefix| interface.starts_with(prefix));
     let network = u32::from_be_bytes(destination);
-    (!is_virtual && gateway == "00000000" && network != 0).then(|| Ipv4Addr::from(network | 1))
+    (!is_virtual(interface) && gateway == "00000000" && network != 0).then(|| Ipv4Addr::from(network | 1))
 }
 
 #[cfg(test)]
@@ -144,6 +172,18 @@ mod tests {
         assert_eq!(network_of(&line("docker0", "00000000")), None);
         assert_eq!(network_of(&line("eth0", "0107A8C0")), None);
         assert_eq!(network_of("eth0"), None);
+    }
+
+    #[test]
+    fn only_lasting_ipv6_addresses_that_others_can_use_count() {
+        let line = |scope: &str, flags: &str, interface: &str| {
+            ipv6_of(&format!("fd770000000000000000000000000001 02 40 {scope} {flags} {interface}"))
+        };
+        assert_eq!(line("00", "80", "eth0"), "fd77::1".parse().ok());
+        assert_eq!(line("20", "80", "eth0"), None, "link-local");
+        assert_eq!(line("00", "01", "eth0"), None, "temporary");
+        assert_eq!(line("00", "80", "docker0"), None);
+        assert_eq!(ipv6_of("rubbish"), None);
     }
 
     #[test]

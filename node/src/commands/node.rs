@@ -107,6 +107,7 @@ async fn tell(mut notices: mpsc::Receiver<Notice>) {
             }
             Notice::PeerDown { peer, reason } => say(&format!("peer {} went: {reason}", peer.short())),
             Notice::Refused { address, reason } => say(&format!("no admission, {address}: {reason}")),
+            Notice::Trouble(text) => say(&text),
             Notice::SameIdentity { address } => say(&format!(
                 "another node runs with this node's identity at {address}: a data directory was copied; delete \
                  identity.key in one of them and start that node again"

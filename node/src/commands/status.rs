@@ -73,6 +73,7 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
         };
         rows.push(("binding", format!("job {}: {}, {service}", short(&binding.job), binding.regime)));
     }
+    rows.extend(status.troubles.iter().map(|text| ("trouble", text.clone())));
     rows.push(("labels", super::labels(&status.labels)));
     rows.push(("processor", processor(&status.labels)));
     if status.undelivered > 0 {
@@ -94,7 +95,7 @@ fn store(store: &api::Store) -> String {
     );
     if *starved > 0 {
         text.push_str(&format!(
-            "; NO ROOM for {starved} outputs of own tasks, which wait with their workers"
+            "; NO ROOM for the outcomes of {starved} own tasks, which wait with their workers"
         ));
     }
     if let Some(fault) = fault {

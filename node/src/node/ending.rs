@@ -51,7 +51,7 @@ impl Node {
             tokio::select! {
                 () = &mut delivered => return ending,
                 // What others still say is of no interest, but must not keep their answers from being read.
-                Some(_) = self.events.recv() => {}
+                Some(_) = self.events.next() => {}
             }
         }
     }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use weft_exec::SandboxError;
-use weft_net::{Admission, Net, NetConfig, NetError, NetEvent};
+use weft_net::{Admission, Net, NetConfig, NetError, NetEvents};
 
 use crate::api;
 use crate::handle::{NodeHandle, StoreFault};
@@ -60,7 +59,7 @@ pub(super) async fn start_net(
     boot: u64,
     store: &weft_blobs::Store,
     fault: &StoreFault,
-) -> Result<(Net, mpsc::Receiver<NetEvent>), StartError> {
+) -> Result<(Net, NetEvents), StartError> {
     let admission = match settings.mesh_key {
         Some(key) => Admission::Key(key),
         None if settings.open => Admission::Open,

@@ -8,6 +8,7 @@ use std::fs::{DirBuilder, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use rustix::fs::Access;
 
@@ -33,18 +34,18 @@ pub(super) fn make_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIR_MODE).create(path)?;
     let about = std::fs::metadata(path)?;
     if is_for_everybody(path, &about) {
-        tracing::warn!(
-            path = %path.display(),
-            "the data directory is open to every user of this machine; name one of its own with --data-dir"
-        );
+        warn_once(format_args!(
+            "{} is open to every user of this machine: name a data directory of its own with --data-dir",
+            path.display()
+        ));
         return Ok(());
     }
     if about.uid() != rustix::process::geteuid().as_raw() {
-        tracing::warn!(
+        warn_once(format_args!(
             "{} belongs to {}, whose own node may not be able to use what this one makes there",
             path.display(),
             user(about.uid())
-        );
+        ));
         return Ok(());
     }
     // The umask may also have taken a bit too many.
@@ -59,12 +60,23 @@ pub(super) fn make_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A start looks at its directory several times.
+fn warn_once(words: std::fmt::Arguments<'_>) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| tracing::warn!("{words}"));
+}
+
 fn is_for_everybody(path: &Path, about: &Metadata) -> bool {
     about.mode() & STICKY != 0 || path.parent().is_none()
 }
 
 /// Closes what the node made below the data directory, and says so once. What can't be closed is named.
 pub(super) fn close(data_dir: &Path) {
+    // In a directory of another user, a link could lead anywhere by the time its mode is changed.
+    let is_own = |about: &Metadata| about.uid() == rustix::process::geteuid().as_raw();
+    if !std::fs::metadata(data_dir).is_ok_and(|about| is_own(&about)) {
+        return;
+    }
     let mut closed = Closed::default();
     for name in FILES {
         closed.file(&data_dir.join(name));

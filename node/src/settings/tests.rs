@@ -74,7 +74,7 @@ fn with_a_key_it_listens_on_the_default_port_and_refuses_open() {
     let key = write_mesh_key(dir.path(), None).unwrap();
     let settings = Settings::resolve(flags_in(&dir), &nothing).unwrap();
     assert_eq!(settings.mesh_key, Some(key));
-    assert_eq!(settings.listen, ["/ip4/0.0.0.0/tcp/7117"]);
+    assert_eq!(settings.listen, ["/ip4/0.0.0.0/tcp/7117", "/ip6/::/tcp/7117"]);
     assert!(settings.listen_is_default);
     let text = refusal(Flags { open: true, ..flags_in(&dir) });
     assert!(text.contains("--open contradicts"), "{text}");
@@ -166,4 +166,20 @@ fn texts_are_read_as_people_write_them() {
     assert!(parse_address("192.168.1.999:7117").is_err(), "a mistyped IP is no host name");
     assert!(parse_own_address("anna.lan:7117").is_err(), "a name may stand for another machine");
     assert_eq!(parse_own_address("0.0.0.0:80"), Ok("/ip4/0.0.0.0/tcp/80".into()));
+}
+
+#[test]
+fn a_link_local_address_comes_with_its_interface_or_is_refused_with_the_reason() {
+    let parsed = parse_address("[fe80::1%eth0]:7117").unwrap();
+    assert_eq!(parsed, "/ip6zone/eth0/ip6/fe80::1/tcp/7117");
+    assert_eq!(parse_address(&parsed).as_ref(), Ok(&parsed));
+    for bare in ["[fe80::1]:7117", "/ip6/fe80::1/tcp/7117"] {
+        let expected = parse_address(bare).unwrap_err();
+        assert!(expected.contains("[fe80::1%eth0]:7117"), "{expected}");
+    }
+    assert!(is_only_local("[fe80::1]:7117") && !is_only_local("[fd77::1]:7117"));
+    let dir = tempfile::tempdir().unwrap();
+    let listen = vec!["[fe80::1%eth0]:7117".into()];
+    let text = refusal(Flags { listen, open: true, ..flags_in(&dir) });
+    assert!(text.contains("[::]:7117"), "{text}");
 }

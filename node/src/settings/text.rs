@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::zone;
+
 /// A pair `NAME=VALUE`; the name is not empty, the value may be and may hold `=`.
 ///
 /// # Errors
@@ -19,6 +21,9 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
 /// # Errors
 /// What was expected.
 pub fn parse_address(text: &str) -> Result<String, String> {
+    if let Some(zoned) = zone::parse(text) {
+        return zoned;
+    }
     if let Ok(place) = text.parse::<Place>() {
         return Ok(place.multiaddr());
     }
@@ -28,14 +33,14 @@ pub fn parse_address(text: &str) -> Result<String, String> {
 }
 
 /// An address to listen on as a multiaddr, as [`parse_address`] has it but without names: a name may stand for addresses
-/// that this machine does not have.
+/// that this machine does not have. One with a zone is an address, too, which can't be listened on.
 ///
 /// # Errors
 /// What was expected.
 pub fn parse_own_address(text: &str) -> Result<String, String> {
     let address = parse_address(text)?;
     let expected = || String::from("IP:PORT with an IP of this machine, or 0.0.0.0 for all of them");
-    socket_of(&address).is_some().then_some(address).ok_or_else(expected)
+    (zone::has_zone(&address) || socket_of(&address).is_some()).then_some(address).ok_or_else(expected)
 }
 
 /// Where a node can be reached: IP or host name, and TCP port.

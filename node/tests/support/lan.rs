@@ -1,7 +1,11 @@
 //! Several machines on one: namespaces with network cards on a switch that is a namespace itself, so that nothing of
 //! this machine's own network is touched. All of it goes when the [`Lan`] is dropped, also when its test fails.
 
-#![allow(unreachable_pub, reason = "a part of the support for tests, as its neighbours are")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a part of the support for tests, of which each file uses its own"
+)]
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +16,8 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 /// Why the tests can't be done here.
 pub type Skipped = String;
 
-/// Hosts 1, 2, .. with an interface `e0` and the address 10.77.0.N on one switch.
+/// Hosts 1, 2, .. with an interface `e0` and the address 10.77.0.N on one switch. They have no IPv6 unless a test asks for
+/// it, so that what cuts IPv4 cuts all.
 pub struct Lan {
     prefix: String,
     hosts: usize,
@@ -36,11 +41,48 @@ impl Lan {
         ip(&["netns", "add", &self.switch()])?;
         for host in self.all() {
             ip(&["netns", "add", &self.netns(host)])?;
+            for which in ["all", "default"] {
+                self.set_ipv6(host, which, false)?;
+            }
             ip(&["-n", &self.netns(host), "link", "set", "lo", "up"])?;
         }
         self.network("e", 77)?;
         // Asked for once here, so that no test finds out in its middle.
         self.iptables(1, &["-L", "INPUT", "-n"])
+    }
+
+    fn set_ipv6(&self, host: usize, which: &str, on: bool) -> Result<(), Skipped> {
+        let word = format!("net.ipv6.conf.{which}.disable_ipv6={}", i32::from(!on));
+        let netns = self.netns(host);
+        ip(&["netns", "exec", &netns, "sysctl", "-qw", &word]).map(drop)
+    }
+
+    /// Takes IPv4 from a host's `e0` and gives it IPv6: a link-local address, and `fd77::N` if that is wanted.
+    #[track_caller]
+    pub fn turn_to_ipv6(&self, host: usize, unique_local: bool) {
+        self.ip(host, &["addr", "flush", "dev", "e0"]);
+        ["all", "default", "e0"].into_iter().for_each(|which| self.set_ipv6(host, which, true).unwrap());
+        // The link-local address comes with the interface.
+        ["down", "up"].into_iter().for_each(|state| self.ip(host, &["link", "set", "e0", state]));
+        if unique_local {
+            self.ip(host, &["addr", "add", &format!("fd77::{host}/64"), "dev", "e0", "nodad"]);
+        }
+    }
+
+    /// The link-local address of a host's `e0`, once others may use it.
+    pub fn link_local(&self, host: usize) -> Option<String> {
+        let shown =
+            ip(&["-n", &self.netns(host), "-6", "-o", "addr", "show", "dev", "e0", "scope", "link"]).unwrap();
+        let settled = shown.lines().find(|line| !line.contains("tentative"))?;
+        let address = settled.split_whitespace().find(|word| word.starts_with("fe80:"))?;
+        address.split('/').next().map(String::from)
+    }
+
+    /// Drops what is longer than so many bytes on its way to a host, and says nothing.
+    #[track_caller]
+    pub fn swallow_longer_than(&self, host: usize, bytes: u32) {
+        let lengths = format!("{}:65535", bytes + 1);
+        self.iptables(host, &["-A", "INPUT", "-m", "length", "--length", &lengths, "-j", "DROP"]).unwrap();
     }
 
     /// Gives every host one more interface, `NAME0` with 10.NET.0.N, on a switch of its own.

@@ -79,10 +79,14 @@ impl Host {
 
     /// A host in a namespace.
     pub fn inside(netns: &str, key: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Self { dir, netns: Some(netns.to_owned()) };
+        let host = Self::bare(netns);
         host.write_key(key);
         host
+    }
+
+    /// A host in a namespace that holds no mesh key.
+    pub fn bare(netns: &str) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), netns: Some(netns.to_owned()) }
     }
 
     /// A host on a copy of this one's data directory, without the files of a running node.

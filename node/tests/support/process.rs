@@ -66,6 +66,11 @@ impl Proc {
         self.stderr.text().lines().any(|line| line.contains(pattern))
     }
 
+    /// How many lines of stderr contain `pattern` so far.
+    pub fn said_times(&self, pattern: &str) -> usize {
+        self.stderr.text().lines().filter(|line| line.contains(pattern)).count()
+    }
+
     /// How many lines came on stdout so far.
     pub fn lines_out(&self) -> usize {
         self.stdout.text().lines().count()

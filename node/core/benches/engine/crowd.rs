@@ -171,7 +171,7 @@ impl Crowd {
         match effect {
             Effect::Execute { run, .. } => self.runs.push_back(run),
             Effect::Fetch { blob, .. } => {
-                self.next.push_back(Input::Fetched { blob, fetched: Fetched::Here })
+                self.next.push_back(Input::Fetched { blob, fetched: Fetched::Here });
             }
             Effect::Notify(Event::TaskEnded { .. }) => self.ended += 1,
             Effect::Send { to, message } => self.hear(to, message),

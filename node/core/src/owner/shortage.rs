@@ -1,7 +1,7 @@
 //! Outcomes whose bytes have no room on this node. They stay unacknowledged, so that their workers keep them; their
 //! leases rest, nobody is blamed, and nothing is computed again. The fetches are tried again until there is room.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
@@ -131,7 +131,10 @@ impl Owner {
         self.again(ctx, lease.job, lease.index);
     }
 
+    /// Attempts whose outcomes wait for room.
     pub(crate) fn starved(&self) -> u32 {
-        u32::try_from(self.shortage.blobs.len()).unwrap_or(u32::MAX)
+        let wanted = self.shortage.blobs.keys().filter_map(|blob| self.fetching.get(blob));
+        let leases: BTreeSet<LeaseId> = wanted.flatten().copied().collect();
+        u32::try_from(leases.len()).unwrap_or(u32::MAX)
     }
 }

@@ -8,7 +8,7 @@ const ALICE: PeerId = PeerId([1; 32]);
 const BOB: PeerId = PeerId([2; 32]);
 const CAROL: PeerId = PeerId([3; 32]);
 
-fn refusal(result: Result<(), AdmitError>) -> Refusal {
+fn refusal(result: Result<u64, AdmitError>) -> Refusal {
     match result {
         Err(AdmitError::Refused(refusal)) => refusal,
         other => panic!("expected a refusal, got {other:?}"),
@@ -21,7 +21,7 @@ async fn meet(
     bob: Doorkeeper,
     seen_by_alice: PeerId,
     seen_by_bob: PeerId,
-) -> (Result<(), AdmitError>, Result<(), AdmitError>) {
+) -> (Result<u64, AdmitError>, Result<u64, AdmitError>) {
     let (left, right) = tokio::io::duplex(1024);
     let (mut left, mut right) = (left.compat(), right.compat());
     tokio::join!(
@@ -34,8 +34,21 @@ async fn meet(
 async fn holders_of_one_key_admit_each_other() {
     let key = Admission::Key([9; 32]);
     let (a, b) = meet(Doorkeeper::new(ALICE, 1, key), Doorkeeper::new(BOB, 2, key), BOB, ALICE).await;
-    a.unwrap();
-    b.unwrap();
+    assert_eq!((a.unwrap(), b.unwrap()), (2, 1), "each learns the other's boot nonce");
+}
+
+#[tokio::test]
+async fn the_second_process_of_a_connected_identity_is_refused_and_told_why() {
+    let key = Admission::Key([9; 32]);
+    let bob = Doorkeeper::new(BOB, 2, key);
+    bob.census.refuse(ALICE, vec![1]);
+    let (a, b) = meet(Doorkeeper::new(ALICE, 1, key), bob.clone(), BOB, ALICE).await;
+    assert_eq!((refusal(a), refusal(b)), (Refusal::TwinOfMine, Refusal::Twin));
+    let (_, b) = meet(Doorkeeper::new(ALICE, 3, key), bob.clone(), BOB, ALICE).await;
+    assert_eq!(b.unwrap(), 3, "the other process comes in");
+    bob.census.refuse(ALICE, Vec::new());
+    let (_, b) = meet(Doorkeeper::new(ALICE, 1, key), bob, BOB, ALICE).await;
+    assert_eq!(b.unwrap(), 1);
 }
 
 #[tokio::test]

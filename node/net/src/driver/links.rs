@@ -15,7 +15,7 @@ use weft_core::message::PROTOCOL;
 use super::{Connection, Driver};
 use crate::caught::caught;
 use crate::frame::NetFrame;
-use crate::link::{End, Link, greet};
+use crate::link::{End, Link, Path, greet};
 use crate::names;
 use crate::outbox::Outbox;
 
@@ -37,6 +37,8 @@ pub(super) struct Greeting {
 
 /// A link that stands.
 pub(super) struct Held {
+    /// The boot nonce of the process that it leads to.
+    pub(super) boot: u64,
     stop: Arc<Notify>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) since: Instant,
@@ -51,7 +53,7 @@ pub(super) enum Done {
     /// A stream was greeted, or not.
     Greeted { peer: PeerId, result: Result<(u64, Stream), String> },
     /// A link ended.
-    Ended { peer: PeerId, end: End },
+    Ended { peer: PeerId, end: End, path: Path },
     /// The peers file was written, or not.
     Saved,
     /// A configured host name was looked up, or not.
@@ -62,7 +64,7 @@ impl Driver {
     pub(super) fn on_done(&mut self, done: Done) {
         match done {
             Done::Greeted { peer, result } => self.on_greeted(peer, result),
-            Done::Ended { peer, end } => self.on_ended(peer, &end),
+            Done::Ended { peer, end, path } => self.on_ended(peer, &end, path),
             Done::Saved => self.saving = false,
             Done::LookedUp { target, found } => self.on_looked_up(target, found),
         }
@@ -121,7 +123,7 @@ impl Driver {
                         link.next = Some((boot, stream));
                         link.stop.notify_one();
                     }
-                    None => self.start_link(peer, boot, stream),
+                    None => self.start_link(peer, boot, stream, None),
                 }
             }
             Err(reason) => self.on_not_greeted(peer, &reason),
@@ -144,7 +146,8 @@ impl Driver {
         }
     }
 
-    fn start_link(&mut self, peer: PeerId, boot: u64, stream: Stream) {
+    /// `replaced` is the process whose link had to end for this one.
+    fn start_link(&mut self, peer: PeerId, boot: u64, stream: Stream, replaced: Option<u64>) {
         let now = Instant::now();
         let connections: Vec<_> =
             self.connections.iter().filter(|(_, c)| c.peer == peer).map(|(id, _)| *id).collect();
@@ -158,24 +161,34 @@ impl Driver {
             outbox: Arc::clone(&outbox),
             rhythm: self.rhythm,
             stop: Arc::clone(&stop),
-            events: self.ports.events.clone(),
+            door: self.ports.inbox.door(peer),
+            probe: self.paths.is_doubtful(peer, boot, now),
             news: self.news.0.clone(),
         };
-        self.tasks.spawn_local(async move { Done::Ended { peer, end: link.run(stream).await } });
+        self.tasks.spawn_local(async move {
+            let (end, path) = link.run(stream).await;
+            Done::Ended { peer, end, path }
+        });
         outbox.push_urgent(NetFrame::Addresses(self.everybody_but(peer)).encode());
         self.setting.shared.link(peer, Arc::clone(&outbox));
-        self.links.insert(peer, Held { stop, outbox, since: now, connections, next: None });
+        self.links.insert(peer, Held { boot, stop, outbox, since: now, connections, next: None });
         self.book.up(peer, now);
+        self.twins.linked(peer, boot, replaced);
+        self.refuse_twins(peer);
+        self.part_twins(now);
         self.unsaved = true;
         self.tell_others_about(peer);
     }
 
-    fn on_ended(&mut self, peer: PeerId, end: &End) {
-        tracing::debug!(?peer, ?end, "a link ended");
+    fn on_ended(&mut self, peer: PeerId, end: &End, path: Path) {
+        tracing::debug!(?peer, ?end, ?path, "a link ended");
         let Some(link) = self.links.remove(&peer) else { return };
         self.setting.shared.unlink(peer);
         self.asked.remove(&peer);
         let now = Instant::now();
+        if self.paths.ended(peer, link.boot, end, path, now) {
+            self.tell_of_path(peer);
+        }
         let silent = *end == End::Silent;
         let old: Vec<_> = self
             .connections
@@ -185,13 +198,14 @@ impl Driver {
             })
             .map(|(id, _)| *id)
             .collect();
-        for id in old {
-            self.swarm.close_connection(id);
-            self.forget_connection(id);
-        }
+        old.into_iter().for_each(|id| self.close_connection(id));
         match link.next {
-            Some((boot, stream)) => self.start_link(peer, boot, stream),
-            None => self.greet_if_due(peer, now),
+            Some((boot, stream)) => self.start_link(peer, boot, stream, Some(link.boot)),
+            None => {
+                self.twins.unlinked(peer);
+                self.refuse_twins(peer);
+                self.greet_if_due(peer, now);
+            }
         }
     }
 
@@ -208,10 +222,12 @@ impl Driver {
     pub(super) fn close_connections(&mut self, peer: PeerId, which: impl Fn(&Connection) -> bool) {
         let chosen: Vec<_> =
             self.connections.iter().filter(|(_, c)| c.peer == peer && which(c)).map(|(id, _)| *id).collect();
-        for id in chosen {
-            self.swarm.close_connection(id);
-            self.forget_connection(id);
-        }
+        chosen.into_iter().for_each(|id| self.close_connection(id));
+    }
+
+    pub(super) fn close_connection(&mut self, id: ConnectionId) {
+        self.swarm.close_connection(id);
+        self.forget_connection(id);
     }
 
     /// A connection is gone, or given up: libp2p may need a while to say good-bye to a peer that does not answer.

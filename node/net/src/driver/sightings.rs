@@ -13,28 +13,48 @@ use crate::caught::caught_call;
 use crate::config::{Admission, multiaddr_of, parse, socket_of};
 use crate::event::NetEvent;
 use crate::frame::{NetFrame, TOLD_ADDRESSES_MAX, TOLD_PEERS_MAX, Told};
-use crate::{interfaces, names, remembered};
+use crate::mdns::Heard;
+use crate::places::Source;
+use crate::{interfaces, names, remembered, zone};
 
 /// A peer's subscription comes within this time of its link, or was lost.
 const SUBSCRIPTION_MAX: Duration = Duration::from_millis(1500);
+/// Addresses of this node itself.
+const LISTENING_MAX: usize = 256;
 /// Asking for it, and saying it again, at most this often.
 const RESUBSCRIBE_EVERY: Duration = Duration::from_secs(5);
 
 impl Driver {
-    pub(super) fn on_listening(&mut self, address: Multiaddr) {
+    pub(super) fn on_listening(&mut self, address: &Multiaddr) {
+        let address = interfaces::zoned(address);
         self.book.is_own(&address);
-        self.tell(NetEvent::Listening(address.to_string()));
-        // Interfaces times listeners; more than this is nobody's machine.
-        if self.listening.len() < 64 {
+        if interfaces::is_for_people(&address) {
+            self.tell(NetEvent::Listening(address.to_string()));
+        }
+        // Interfaces times families; more than this is nobody's machine.
+        if self.listening.len() < LISTENING_MAX {
             self.listening.push(address);
         }
         self.retell();
     }
 
+    pub(super) fn on_listening_no_more(&mut self, address: &Multiaddr) {
+        // The interface may be gone as well, so its zone can't be asked for.
+        let gone: Vec<_> =
+            self.listening.iter().filter(|known| zone::without(known) == *address).cloned().collect();
+        self.listening.retain(|known| !gone.contains(known));
+        for address in gone {
+            self.book.is_own_no_more(&address);
+            self.tell(NetEvent::ListeningNoMore(address.to_string()));
+        }
+        self.retell();
+    }
+
     /// The node's addresses changed: everybody linked hears it.
-    pub(super) fn retell(&mut self) {
+    fn retell(&mut self) {
         self.told = interfaces::worth_telling(&self.listening);
         self.setting.shared.set_listening(texts(&self.told));
+        self.setting.shared.set_listening_all(self.listening.clone());
         let frame = NetFrame::Addresses(vec![self.myself()]).encode();
         for link in self.links.values() {
             link.outbox.push_urgent(frame.clone());
@@ -53,7 +73,7 @@ impl Driver {
     }
 
     fn about(&self, peer: PeerId) -> Told {
-        Told { peer, addresses: texts(self.book.addresses(peer)) }
+        Told { peer, addresses: texts(&self.book.addresses(peer)) }
     }
 
     pub(super) fn tell_others_about(&self, peer: PeerId) {
@@ -70,21 +90,22 @@ impl Driver {
     pub(super) fn on_told(&mut self, from: PeerId, told: &[Told]) {
         let now = Instant::now();
         for Told { peer, addresses } in told {
-            let mut addresses: Vec<_> =
-                addresses.iter().filter_map(|text| self.plausible(from, text)).collect();
+            let addresses: Vec<_> = addresses.iter().filter_map(|text| self.plausible(from, text)).collect();
             if *peer != from {
                 // Who is linked says itself where it is; and what is no key is nobody.
                 if self.links.contains_key(peer) || names::to_libp2p(*peer).is_none() {
                     continue;
                 }
-                for address in &addresses {
-                    self.book.learn(*peer, address, now);
+                for address in addresses.iter().rev() {
+                    self.book.learn(*peer, address, Source::Other, now);
                 }
                 continue;
             }
-            addresses.extend(self.observed(from, &addresses));
-            let before = self.book.addresses(from).to_vec();
+            let before = self.book.addresses(from);
             self.book.replace(from, &addresses, now);
+            if let Some(seen) = self.observed(from, &addresses) {
+                self.book.learn(from, &seen, Source::Proven, now);
+            }
             if self.book.addresses(from) != before {
                 self.unsaved = true;
                 self.tell_others_about(from);
@@ -94,9 +115,9 @@ impl Driver {
     }
 
     /// An address that could lead to another node: loopback only from somebody on this machine, and only such
-    /// without a key.
+    /// without a key; link-local only from somebody on the same network, with the interface that leads there.
     fn plausible(&self, from: PeerId, text: &str) -> Option<Multiaddr> {
-        let address = parse(text)?;
+        let address = zone::without(&parse(text)?);
         let socket = socket_of(&address)?;
         let here = |a: &Multiaddr| socket_of(a).is_some_and(|s| s.ip().is_loopback());
         let loopback_fits = if socket.ip().is_loopback() {
@@ -105,16 +126,52 @@ impl Driver {
             self.setting.admission != Admission::Loopback
         };
         let sound = socket.port() != 0 && !socket.ip().is_unspecified() && !socket.ip().is_multicast();
-        (sound && loopback_fits).then_some(address)
+        if !(sound && loopback_fits) {
+            return None;
+        }
+        if zone::is_link_local(socket.ip()) {
+            return self.address_of(from).and_then(zone::of).map(|zone| zone::with(&address, &zone));
+        }
+        Some(address)
     }
 
-    /// Where a peer seems to be, when it does not say so itself: the IP that it dialled from and the port that it
-    /// listens on.
+    /// Where a peer is reached: where it was dialled, or else the IP that it dialled from and the port that it says to
+    /// listen on.
     fn observed(&self, peer: PeerId, told: &[Multiaddr]) -> Option<Multiaddr> {
-        let mut seen = socket_of(self.address_of(peer)?)?;
+        let mut connections = self.connections.values().filter(|c| c.peer == peer);
+        if connections.any(|c| c.dialled) {
+            // The book learnt that address when the connection came to stand.
+            return None;
+        }
+        let address = self.address_of(peer)?;
+        let mut seen = socket_of(address)?;
         let sockets: Vec<_> = told.iter().filter_map(socket_of).collect();
-        seen.set_port(sockets.first()?.port());
-        (!sockets.iter().any(|socket| socket.ip() == seen.ip())).then(|| multiaddr_of(seen))
+        let same_family = sockets.iter().find(|socket| socket.is_ipv4() == seen.is_ipv4());
+        seen.set_port(same_family.or(sockets.first())?.port());
+        let bare = multiaddr_of(seen);
+        Some(zone::of(address).map_or_else(|| bare.clone(), |zone| zone::with(&bare, &zone)))
+    }
+
+    /// The gate keeps places for addresses where members are known to be.
+    pub(super) fn keep_places(&self) {
+        let known = self.book.known().filter_map(socket_of);
+        self.setting.gate.know(known.map(|socket| socket.ip()));
+    }
+
+    pub(super) fn on_heard(&mut self, heard: Heard) {
+        let now = Instant::now();
+        match heard {
+            Heard::Blocked(interfaces) => self.on_blocked(&interfaces),
+            Heard::At(peer, address) => {
+                let Some(peer) = names::to_core(&peer) else { return };
+                if peer == self.setting.me {
+                    self.book.probe(&address, now);
+                } else {
+                    // It is dialled with the next tick: outsiders decide how often something is heard.
+                    self.book.learn(peer, &address, Source::Multicast, now);
+                }
+            }
+        }
     }
 
     /// gossipsub tells a peer its subscriptions on the first connection only; a peer that still held an older one
@@ -168,5 +225,8 @@ impl Driver {
 }
 
 fn texts(addresses: &[Multiaddr]) -> Vec<String> {
-    addresses.iter().take(TOLD_ADDRESSES_MAX).map(ToString::to_string).collect()
+    let mut texts: Vec<_> = addresses.iter().map(|address| zone::without(address).to_string()).collect();
+    texts.dedup();
+    texts.truncate(TOLD_ADDRESSES_MAX);
+    texts
 }

@@ -14,10 +14,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use weft_core::{BlobId, Message, PeerId};
-use weft_net::{Admission, BlobSink, BlobStore, Net, NetConfig, NetEvent, peer_id_of, start};
+use weft_net::{Admission, BlobSink, BlobStore, Net, NetConfig, NetEvent, NetEvents, peer_id_of, start};
 
 pub const KEY: Admission = Admission::Key([42; 32]);
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -33,7 +32,7 @@ pub struct Node {
     pub id: PeerId,
     pub net: Net,
     pub store: Arc<Store>,
-    events: mpsc::Receiver<NetEvent>,
+    events: NetEvents,
     pub seen: Vec<NetEvent>,
 }
 
@@ -65,16 +64,33 @@ impl Node {
         self.net.listen_addresses()
     }
 
+    /// What waits to be asked for, in bytes.
+    pub fn waiting_bytes(&self) -> usize {
+        self.events.waiting_bytes()
+    }
+
+    /// Waits for what is heard of trouble with something whose name holds this word.
+    pub async fn until_trouble(&mut self, word: &str) -> Option<String> {
+        self.until(|event| match event {
+            NetEvent::Trouble { about, text } if about.contains(word) => Some(text.clone()),
+            _ => None,
+        })
+        .await
+    }
+
     pub async fn next(&mut self) -> NetEvent {
-        let event = tokio::time::timeout(DEADLINE, self.events.recv()).await;
-        event.unwrap_or_else(|_| panic!("nothing happened; seen: {:?}", self.seen)).unwrap()
+        let event = tokio::time::timeout(DEADLINE, self.events.next()).await;
+        event
+            .unwrap_or_else(|_| panic!("nothing happened; seen: {:?}", self.seen))
+            .expect("the adapter has not broken")
     }
 
     /// Waits for an event that `pick` picks; the others are kept in `seen`.
     pub async fn until<T>(&mut self, mut pick: impl FnMut(&NetEvent) -> Option<T>) -> T {
         let waiting = async {
             loop {
-                let event = self.events.recv().await.unwrap();
+                let event = self.events.next().await;
+                let event = event.expect("the adapter has not broken");
                 let picked = pick(&event);
                 self.seen.push(event);
                 if let Some(picked) = picked {
@@ -118,6 +134,19 @@ impl Node {
         })
         .await
     }
+}
+
+/// Looks again and again until there is something to see.
+pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(seen) = look() {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, looking).await.unwrap_or_else(|_| panic!("it did not happen"))
 }
 
 /// Two members that are up for each other; the first listens, the second dialled.

@@ -19,6 +19,9 @@ pub struct Status {
     pub mesh: String,
     /// Addresses that peers can reach.
     pub listen: Vec<String>,
+    /// What is wrong with the network now, in sentences that say what to do.
+    #[serde(default)]
+    pub troubles: Vec<String>,
     /// Time since it started.
     pub uptime_ms: u64,
     /// Tasks that may run at once.
@@ -70,7 +73,7 @@ pub struct Store {
     pub pinned_bytes: u64,
     /// Bytes that they may take.
     pub quota_bytes: u64,
-    /// Blobs of own tasks' outcomes that wait, with the workers, for room on this node.
+    /// Outcomes of own tasks that wait, with their workers, for room on this node.
     pub starved: u32,
     /// What the store fails at: a full disk, most often. Absent while it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,404 @@
+//! What came from peers and waits for the node's loop: a queue for each peer, counted in bytes and taken in turns, so
+//! that a peer which says too much waits for itself and for nobody else. Links fill it through a [`Door`], the loop
+//! empties it through [`NetEvents`].
+//!
+//! Words of the market wait as they came and are decoded one at a time, as the loop takes them: what they claim in
+//! memory, which may be many times their length, is never claimed for those that wait.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use weft_core::PeerId;
+use weft_core::codec::{decode_gossip, decode_message};
+
+use crate::event::NetEvent;
+use crate::shared::Shared;
+
+/// What one waiting event costs beside its bytes.
+const ITEM_BYTES: usize = 256;
+const EVENT_BYTES: usize = size_of::<NetEvent>();
+/// Waiting from one peer, in bytes; then its link reads no further, and the peer waits.
+const PEER_BYTES_MAX: usize = 4 << 20;
+/// Waiting from all peers together, what is kept for each of them left out, in bytes.
+const ALL_BYTES_MAX: usize = 64 << 20;
+/// Kept for each peer, whatever the others do, in bytes.
+const KEPT_BYTES: usize = 32 << 10;
+/// Events that belong to no peer's order, gossip among them; beyond it the newest is dropped.
+const SOFT_MAX: usize = 1024;
+/// Waiting gossip of one origin; an identity costs its holder nothing.
+const GOSSIP_MAX: u32 = 64;
+
+/// Nobody listens to events any more.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unheard;
+
+/// Events on their way to the node's loop.
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    filled: Notify,
+    all: Arc<Semaphore>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct State {
+    lanes: BTreeMap<PeerId, Lane>,
+    soft: VecDeque<Soft>,
+    /// Waiting gossip by its origin.
+    gossip: BTreeMap<PeerId, u32>,
+    /// Whose turn it is: everybody here has something waiting.
+    turns: VecDeque<Turn>,
+    bytes: usize,
+    /// Nobody listens.
+    closed: bool,
+    /// The adapter has broken: nothing more comes.
+    ended: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Turn {
+    Peer(PeerId),
+    Soft,
+}
+
+struct Lane {
+    queue: VecDeque<Item>,
+    room: Room,
+    /// Links that fill it; it goes with the last of them, once it is empty.
+    doors: u32,
+}
+
+#[derive(Clone)]
+struct Room {
+    own: Arc<Semaphore>,
+    kept: Arc<Semaphore>,
+}
+
+struct Item {
+    word: Word,
+    bytes: usize,
+    _place: Place,
+}
+
+enum Word {
+    Event(Box<NetEvent>),
+    /// Encoded, with whom to tell that it is none.
+    Message(Vec<u8>, Arc<Fault>),
+}
+
+enum Soft {
+    Event(Box<NetEvent>),
+    Gossip { origin: PeerId, bytes: Vec<u8> },
+}
+
+/// Room that is held by what waits.
+struct Place {
+    _own: OwnedSemaphorePermit,
+    _all: Option<OwnedSemaphorePermit>,
+}
+
+/// What a link did wrong, found out when its words were decoded.
+#[derive(Default)]
+struct Fault {
+    text: Mutex<Option<String>>,
+    told: Notify,
+}
+
+/// The events of a node's mesh adapter, for its loop. When it is dropped, links end.
+pub struct NetEvents {
+    inbox: Arc<Inbox>,
+}
+
+impl std::fmt::Debug for NetEvents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NetEvents").field("waiting_bytes", &self.waiting_bytes()).finish_non_exhaustive()
+    }
+}
+
+impl NetEvents {
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
+        Self { inbox }
+    }
+
+    /// The next event: peers take turns, and each one's events come in their order. `None` once the adapter has broken
+    /// down. Waits for ever once the adapter was dropped. May be dropped at any point without losing an event.
+    pub async fn next(&mut self) -> Option<NetEvent> {
+        loop {
+            if let Some(event) = self.inbox.take() {
+                return Some(event);
+            }
+            if self.inbox.lock().ended {
+                return None;
+            }
+            self.inbox.filled.notified().await;
+        }
+    }
+
+    /// What waits for the loop, in bytes.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.inbox.lock().bytes
+    }
+}
+
+impl Drop for NetEvents {
+    fn drop(&mut self) {
+        let mut state = self.inbox.lock();
+        state.closed = true;
+        for lane in state.lanes.values() {
+            lane.room.own.close();
+            lane.room.kept.close();
+        }
+        drop(state);
+        self.inbox.all.close();
+    }
+}
+
+impl Inbox {
+    /// What it drops is counted in `shared`.
+    pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        let all = Arc::new(Semaphore::new(ALL_BYTES_MAX));
+        Arc::new(Self { state: Mutex::default(), filled: Notify::new(), all, shared })
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn end(&self) {
+        self.lock().ended = true;
+        self.filled.notify_one();
+    }
+
+    /// The way in for a link to this peer.
+    pub(crate) fn door(self: &Arc<Self>, peer: PeerId) -> Door {
+        let mut state = self.lock();
+        let lane = state.lanes.entry(peer).or_insert_with(Lane::new);
+        lane.doors += 1;
+        let room = lane.room.clone();
+        drop(state);
+        Door { inbox: Arc::clone(self), peer, room, fault: Arc::default() }
+    }
+
+    /// Something that belongs to no peer's order; dropped when too much waits. Whether there was room.
+    pub(crate) fn hint(&self, event: NetEvent) -> bool {
+        self.add_soft(Soft::Event(Box::new(event)))
+    }
+
+    /// Encoded gossip, dropped and counted when too much waits.
+    pub(crate) fn hear(&self, origin: PeerId, bytes: Vec<u8>) {
+        if !self.add_soft(Soft::Gossip { origin, bytes }) {
+            self.shared.count_dropped();
+        }
+    }
+
+    fn add_soft(&self, soft: Soft) -> bool {
+        let mut state = self.lock();
+        if state.soft.len() >= SOFT_MAX {
+            return false;
+        }
+        if let Soft::Gossip { origin, .. } = &soft {
+            let waiting = state.gossip.entry(*origin).or_default();
+            if *waiting >= GOSSIP_MAX {
+                return false;
+            }
+            *waiting += 1;
+        }
+        state.bytes += soft.bytes();
+        if state.soft.is_empty() {
+            state.turns.push_back(Turn::Soft);
+        }
+        state.soft.push_back(soft);
+        drop(state);
+        self.filled.notify_one();
+        true
+    }
+
+    fn add(&self, peer: PeerId, item: Item) {
+        let mut state = self.lock();
+        state.bytes += item.bytes;
+        let Some(lane) = state.lanes.get_mut(&peer) else { return };
+        lane.queue.push_back(item);
+        if lane.queue.len() == 1 {
+            state.turns.push_back(Turn::Peer(peer));
+        }
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// The next event, if there is one; what is no word costs its link, and the next one is looked at.
+    fn take(&self) -> Option<NetEvent> {
+        loop {
+            let turn = self.lock().turns.pop_front()?;
+            let event = match turn {
+                Turn::Peer(peer) => self.take_from(peer),
+                Turn::Soft => self.take_soft(),
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+    }
+
+    fn take_from(&self, peer: PeerId) -> Option<NetEvent> {
+        let mut state = self.lock();
+        let lane = state.lanes.get_mut(&peer)?;
+        let item = lane.queue.pop_front()?;
+        let (more, left) = (!lane.queue.is_empty(), lane.is_left());
+        state.bytes -= item.bytes;
+        if more {
+            state.turns.push_back(Turn::Peer(peer));
+        } else if left {
+            state.lanes.remove(&peer);
+        }
+        drop(state);
+        match item.word {
+            Word::Event(event) => Some(*event),
+            Word::Message(bytes, fault) => fault.decode(peer, &bytes),
+        }
+    }
+
+    fn take_soft(&self) -> Option<NetEvent> {
+        let mut state = self.lock();
+        let soft = state.soft.pop_front()?;
+        state.bytes -= soft.bytes();
+        if let Soft::Gossip { origin, .. } = &soft {
+            state.gossip_taken(*origin);
+        }
+        if !state.soft.is_empty() {
+            state.turns.push_back(Turn::Soft);
+        }
+        drop(state);
+        match soft {
+            Soft::Event(event) => Some(*event),
+            Soft::Gossip { origin, bytes } => match decode_gossip(&bytes) {
+                Ok(gossip) => Some(NetEvent::Heard { origin, gossip }),
+                Err(_) => {
+                    self.shared.count_dropped();
+                    None
+                }
+            },
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn gossip_taken(&mut self, origin: PeerId) {
+        let Some(waiting) = self.gossip.get_mut(&origin) else { return };
+        *waiting -= 1;
+        if *waiting == 0 {
+            self.gossip.remove(&origin);
+        }
+    }
+}
+
+impl Lane {
+    fn new() -> Self {
+        let own = Arc::new(Semaphore::new(PEER_BYTES_MAX));
+        let room = Room { own, kept: Arc::new(Semaphore::new(KEPT_BYTES)) };
+        Self { queue: VecDeque::new(), room, doors: 0 }
+    }
+
+    fn is_left(&self) -> bool {
+        self.doors == 0 && self.queue.is_empty()
+    }
+}
+
+impl Soft {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Event(_) => ITEM_BYTES + EVENT_BYTES,
+            Self::Gossip { bytes, .. } => ITEM_BYTES + bytes.len(),
+        }
+    }
+}
+
+impl Fault {
+    fn decode(&self, from: PeerId, bytes: &[u8]) -> Option<NetEvent> {
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if text.is_some() {
+            // What followed a word that was none can't be trusted either.
+            return None;
+        }
+        match decode_message(bytes) {
+            Ok(message) => Some(NetEvent::Received { from, message }),
+            Err(error) => {
+                *text = Some(error.to_string());
+                self.told.notify_one();
+                None
+            }
+        }
+    }
+}
+
+/// A link's way into the inbox.
+pub(crate) struct Door {
+    inbox: Arc<Inbox>,
+    peer: PeerId,
+    room: Room,
+    fault: Arc<Fault>,
+}
+
+impl Door {
+    /// Adds an event behind what the peer said before; waits while too much of it waits.
+    pub(crate) async fn tell(&self, event: NetEvent) -> Result<(), Unheard> {
+        self.add(Word::Event(Box::new(event)), EVENT_BYTES).await
+    }
+
+    /// Adds an encoded message of the peer; waits while too much of it waits, or of all peers together.
+    pub(crate) async fn deliver(&self, message: Vec<u8>) -> Result<(), Unheard> {
+        let bytes = message.len();
+        self.add(Word::Message(message, Arc::clone(&self.fault)), bytes).await
+    }
+
+    /// Adds something that may be lost. Whether there was room.
+    pub(crate) fn hint(&self, event: NetEvent) -> bool {
+        self.inbox.hint(event)
+    }
+
+    /// Ready, with the reason, once something was delivered that is no message.
+    pub(crate) async fn faulty(&self) -> String {
+        loop {
+            if let Some(text) = self.fault.text.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+                return text;
+            }
+            self.fault.told.notified().await;
+        }
+    }
+
+    async fn add(&self, word: Word, bytes: usize) -> Result<(), Unheard> {
+        let bytes = bytes + ITEM_BYTES;
+        let _place = self.place(bytes).await?;
+        self.inbox.add(self.peer, Item { word, bytes, _place });
+        Ok(())
+    }
+
+    async fn place(&self, bytes: usize) -> Result<Place, Unheard> {
+        let cost = u32::try_from(bytes.min(PEER_BYTES_MAX)).expect("the bound is far below");
+        if self.inbox.lock().closed {
+            return Err(Unheard);
+        }
+        if let Ok(own) = Arc::clone(&self.room.kept).try_acquire_many_owned(cost) {
+            return Ok(Place { _own: own, _all: None });
+        }
+        let own = Arc::clone(&self.room.own).acquire_many_owned(cost).await.ok().ok_or(Unheard)?;
+        let all = Arc::clone(&self.inbox.all).acquire_many_owned(cost).await.ok().ok_or(Unheard)?;
+        Ok(Place { _own: own, _all: Some(all) })
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        let mut state = self.inbox.lock();
+        let Some(lane) = state.lanes.get_mut(&self.peer) else { return };
+        lane.doors -= 1;
+        if lane.is_left() {
+            state.lanes.remove(&self.peer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

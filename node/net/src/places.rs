@@ -1,0 +1,135 @@
+//! Where one peer can be found, and who says so. An address that worked comes first, and no source's addresses push
+//! out those of another: a machine with many interfaces tells more than fit, and none of them need be the right one.
+
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use tokio::time::Instant;
+
+/// Addresses of one peer, of all sources together.
+pub(crate) const ADDRESSES_MAX: usize = 20;
+/// What multicast has not repeated for so long is no longer announced.
+const ANNOUNCED_FOR: Duration = Duration::from_secs(60);
+
+/// Who says that a peer is at an address, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// It was reached there, or came from there.
+    Proven,
+    /// It was announced by multicast on a network of this machine.
+    Multicast,
+    /// It said so.
+    Itself,
+    /// Another peer said so.
+    Other,
+}
+
+impl Source {
+    /// How many addresses of it are kept; a newer one takes the place of the oldest.
+    fn max(self) -> usize {
+        match self {
+            Self::Proven | Self::Multicast | Self::Other => 4,
+            Self::Itself => 8,
+        }
+    }
+}
+
+struct Place {
+    address: Multiaddr,
+    source: Source,
+    at: Instant,
+}
+
+/// The addresses of one peer, the best first; of one source, the newest.
+#[derive(Default)]
+pub(crate) struct Places(Vec<Place>);
+
+impl Places {
+    /// Adds one, or moves it to a better source. Whether it was new.
+    pub(crate) fn learn(&mut self, address: Multiaddr, source: Source, now: Instant) -> bool {
+        let known = self.0.iter().position(|place| place.address == address);
+        let old = known.map(|at| self.0.remove(at));
+        let source = old.as_ref().map_or(source, |old| old.source.min(source));
+        let first = self.0.partition_point(|place| place.source < source);
+        self.0.insert(first, Place { address, source, at: now });
+        let of_it = self.0.iter().filter(|place| place.source == source).count();
+        if of_it > source.max() {
+            self.0.remove(first + of_it - 1);
+        }
+        old.is_none()
+    }
+
+    /// The peer is not there.
+    pub(crate) fn forget(&mut self, address: &Multiaddr) {
+        self.0.retain(|place| place.address != *address);
+    }
+
+    /// Forgets what the peer said itself.
+    pub(crate) fn forget_told(&mut self) {
+        self.0.retain(|place| place.source != Source::Itself);
+    }
+
+    /// Forgets what multicast no longer announces.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.0.retain(|place| place.source != Source::Multicast || now - place.at < ANNOUNCED_FOR);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Multiaddr> {
+        self.0.iter().map(|place| &place.address)
+    }
+
+    pub(crate) fn all(&self) -> Vec<Multiaddr> {
+        self.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(port: u16) -> Multiaddr {
+        crate::config::multiaddr_of(([192, 0, 2, 1], port).into())
+    }
+
+    #[test]
+    fn what_worked_comes_first_and_is_never_cut_off() {
+        let (mut places, now) = (Places::default(), Instant::now());
+        places.learn(at(1), Source::Multicast, now);
+        places.learn(at(2), Source::Proven, now);
+        for port in 10..60 {
+            places.learn(at(port), Source::Itself, now);
+            places.learn(at(100 + port), Source::Other, now);
+        }
+        let all = places.all();
+        assert_eq!(all[..2], [at(2), at(1)]);
+        assert!(all.len() <= ADDRESSES_MAX);
+        places.forget_told();
+        assert_eq!(places.all().len(), 2 + Source::Other.max());
+    }
+
+    #[test]
+    fn a_better_word_moves_an_address_up_and_a_worse_one_leaves_it() {
+        let (mut places, now) = (Places::default(), Instant::now());
+        assert!(places.learn(at(1), Source::Other, now));
+        assert!(places.learn(at(2), Source::Other, now));
+        assert!(!places.learn(at(1), Source::Proven, now));
+        assert!(!places.learn(at(1), Source::Other, now));
+        assert_eq!(places.all(), [at(1), at(2)]);
+        places.forget_told();
+        assert_eq!(places.all(), [at(1), at(2)]);
+    }
+
+    #[test]
+    fn announcements_lapse_unless_they_are_repeated() {
+        let (mut places, now) = (Places::default(), Instant::now());
+        places.learn(at(1), Source::Multicast, now);
+        places.learn(at(2), Source::Multicast, now);
+        places.learn(at(2), Source::Multicast, now + ANNOUNCED_FOR);
+        places.expire(now + ANNOUNCED_FOR);
+        assert_eq!(places.all(), [at(2)]);
+    }
+}
