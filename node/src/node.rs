@@ -1,7 +1,8 @@
 //! The node's loop. `select` waits, `apply` decides, `perform` (in [`crate::ports`]) acts and never waits.
 //!
 //! One thread: the swarm, the engine and the API share a current-thread runtime, for a hand-over between threads
-//! costs more than a small task. Guests run on the slots' threads, file work on the runtime's blocking threads.
+//! costs more than a small task. Guests run in slot processes (on threads in embedded nodes), file work on the runtime's
+//! blocking threads.
 
 mod ending;
 mod start;

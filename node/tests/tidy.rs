@@ -1,5 +1,6 @@
-//! What clippy can't check: who may depend on whom, who may name what, how long a file may be.
-#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+//! What clippy can't check: which crate may depend on which, which one may name a library, how long a file may be, and
+//! that the pages are short, plain, and point to files that exist.
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,6 +71,180 @@ fn files_stay_readable() {
         assert!(lines <= most, "{shown} has {lines} production lines, more than {most}: split it by role");
         assert!(text.starts_with("//!") || text.starts_with("// "), "{shown} does not say what it is");
     }
+}
+
+#[test]
+fn the_first_pages_stay_short() {
+    for (page, lines_max, words_max) in [("README.md", 200, 1200), ("ARCHITECTURE.md", usize::MAX, 2800)] {
+        let text = read(&root().join(page));
+        let (lines, words) = (text.lines().count(), text.split_whitespace().count());
+        assert!(lines <= lines_max, "{page} has {lines} lines, more than {lines_max}: move details to docs/");
+        assert!(words <= words_max, "{page} has {words} words, more than {words_max}: move details to docs/");
+    }
+}
+
+#[test]
+fn links_between_pages_lead_to_files_and_headings_that_exist() {
+    let mut broken = Vec::new();
+    for page in files("md") {
+        let text = read(&page);
+        for link in links(&text) {
+            if let Err(why) = follow(&page, &text, link) {
+                broken.push(format!("{}: ({link}): {why}", shown(&page)));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn sources_that_are_named_can_be_opened() {
+    let pages: Vec<String> = files("md").iter().map(|page| shown(page)).collect();
+    let mut dangling = Vec::new();
+    for path in files("md").into_iter().chain(files("rs")) {
+        if path.ends_with(file!()) {
+            continue;
+        }
+        for (index, line) in read(&path).lines().enumerate() {
+            if let Some(what) = dangling_source(line, &pages) {
+                dangling.push(format!("{}, line {}: {what}", shown(&path), index + 1));
+            }
+        }
+    }
+    assert!(dangling.is_empty(), "readers can't open these sources:\n{}", dangling.join("\n"));
+}
+
+#[test]
+fn pages_are_in_plain_words() {
+    let plain = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(String::from);
+    let mut found = Vec::new();
+    for page in files("md").into_iter().filter(|page| {
+        let name = shown(page);
+        plain.contains(&name) || name.starts_with("docs/")
+    }) {
+        for (index, line) in read(&page).lines().enumerate() {
+            let line = line.to_lowercase();
+            let words: Vec<&str> = line.split(|letter: char| !letter.is_alphanumeric()).collect();
+            for (riddle, instead) in RIDDLES {
+                if words.contains(riddle) {
+                    found.push(format!("{}, line {}: `{riddle}`: write {instead}", shown(&page), index + 1));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_broken_link_and_a_dangling_source_are_found() {
+    let page = root().join("README.md");
+    let text = "# A page\n[a](CHANGELOG.md) [b](docs/none.md#x) [c](#a-page) [d](#b-page) [e](https://example.com/x)\n";
+    let broken: Vec<&str> = links(text).filter(|link| follow(&page, text, link).is_err()).collect();
+    assert_eq!(broken, ["docs/none.md#x", "#b-page"]);
+
+    let pages = [String::from("docs/limits.md")];
+    for line in [
+        "(anchors 9.3: two)",
+        "see design, part 4",
+        "as structure.md says",
+        "../shared/x",
+        "part 2.4 of the anchors",
+    ] {
+        assert!(dangling_source(line, &pages).is_some(), "{line}");
+    }
+    for line in ["see docs/limits.md and `limits.md`", "the best anchor", "designed in part"] {
+        assert_eq!(dangling_source(line, &pages), None, "{line}");
+    }
+}
+
+/// Words that leave open who or what is meant, and what to write instead.
+const RIDDLES: &[(&str, &str)] = &[
+    ("whoever", "the node, the owner, the caller"),
+    ("somebody", "a node, a user, another process"),
+    ("nobody", "no node, no owner"),
+    ("beside", "next to, besides"),
+    ("stands", "is, waits, lasts"),
+];
+
+/// Sources outside of this repository that only their authors had.
+const CLOSED_SOURCES: &[&str] =
+    &["../shared", "design, part", "design part", "(anchors", "of the anchors", "anchors for scheduling"];
+
+/// What a line names that its reader can't open.
+fn dangling_source(line: &str, pages: &[String]) -> Option<String> {
+    let lower = line.to_lowercase();
+    let closed = CLOSED_SOURCES.iter().find(|source| lower.contains(**source)).map(ToString::to_string);
+    let numbered =
+        lower.split("anchors ").skip(1).any(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()));
+    let page = line
+        .split(|letter: char| !(letter.is_ascii_alphanumeric() || "._-/".contains(letter)))
+        .map(|word| word.trim_matches('.'))
+        .filter(|word| word.ends_with(".md") && !word.starts_with('/'))
+        .find(|word| {
+            let name = word.rsplit('/').next().unwrap_or(word);
+            !pages.iter().any(|page| page == name || page.ends_with(&format!("/{name}")))
+        });
+    closed.or_else(|| numbered.then(|| String::from("anchors by number"))).or_else(|| page.map(String::from))
+}
+
+/// Targets of the links of a page, code left out.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let prose = text.split("```").step_by(2);
+    prose.flat_map(|part| part.split("](").skip(1).filter_map(|rest| rest.split(')').next()))
+}
+
+/// Whether a link of a page leads somewhere; links to other sites are not followed.
+fn follow(page: &Path, text: &str, link: &str) -> Result<(), String> {
+    if link.contains("://") {
+        return Ok(());
+    }
+    let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+    let target = page.parent().expect("a folder").join(file);
+    if !file.is_empty() && !target.exists() {
+        return Err(String::from("there is no such file"));
+    }
+    let Some(heading) = heading else { return Ok(()) };
+    let text = if file.is_empty() { text.to_owned() } else { read(&target) };
+    let found = text.lines().filter(|line| line.starts_with('#')).any(|line| slug(line) == heading);
+    if found { Ok(()) } else { Err(String::from("there is no such heading")) }
+}
+
+/// A heading as a link names it: lower case, hyphens for spaces, no punctuation.
+fn slug(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+}
+
+/// Files of the repository with that ending; what was built or belongs to a run is left out.
+fn files(ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() {
+                let skipped = name.starts_with('.')
+                    || ["target", "__fuzz__", "weft-demo", "experiments"].contains(&name);
+                if !skipped || shown(&path) == "node/sim/experiments" {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|found| found == ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).expect("below the root").display().to_string()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn root() -> PathBuf {

@@ -3,8 +3,16 @@
 //! two nodes that disagree about it lose a moment, not a task. Here is only who belongs where; what an exchange does
 //! is in [`crate::exchange`]. Driven by the membership.
 //!
-//! Sizes: cells of 100 nodes wait 1.02 to 1.04 times as long as one omniscient queue at 95 % load, cells of 33 nodes
-//! 1.07 to 1.14 times (anchors for scheduling, finding 4).
+//! **Simulated only.** Meshes above 64 nodes (`MeshConfig::full_mesh`) run in the simulator today. The node's driver never
+//! tells the mesh's size (`Input::Mesh`), never reads `Gossip::scope`, and does not dial on demand; a node with 64 or more
+//! connected peers splits its mesh by that number alone, which was never tried.
+//!
+//! - A node keeps its own cell and the exchanges, at most 256 of them. In the simulator it hears capacity of its own cell
+//!   alone, every ten seconds.
+//! - Leases, renewals and outcomes pass directly, also between nodes that were not connected before: whoever drives the
+//!   engine must dial on demand.
+//! - Sizes, from models with an omniscient queue at 95 % load: cells of 100 nodes wait 1.02 to 1.04 times as long, cells
+//!   of 33 nodes 1.07 to 1.14 times.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

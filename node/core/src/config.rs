@@ -47,7 +47,7 @@ pub struct MeshConfig {
 }
 
 impl MeshConfig {
-    /// The defaults; sources are design part 4 and the settings for LAN meshes that it builds on.
+    /// The defaults, for a LAN: `docs/limits.md` says what each of them bounds.
     pub const DEFAULT: Self = Self {
         lease_ms: 4000,
         renew_ms: 1300,

@@ -2,8 +2,23 @@
 //! the other: a bid that is handed on is forgotten, like a credit that changes hands. It decides nothing and promises
 //! nothing; owners and workers say again within a second what it may have lost. Driven by the engine.
 //!
-//! Whoever is asked serves, whether it thinks to be the cell's exchange or not, so that nodes may disagree. Cost of one
-//! word: at most [`LOOKS_MAX`] entries are looked at, whatever it brings and whatever the cell's size.
+//! **Simulated only:** see [`crate::cells`].
+//!
+//! - A worker *stands* what no owner wants as a bid here (`worker/stand.rs`) and repeats it each second. A direct call
+//!   takes it back, unless it is so young that it may be on its way to an owner.
+//! - An owner *seeks* here in proportion to the cell's slots (`owner/seek.rs`). The exchange *introduces*: it hands a bid
+//!   on and forgets it. The owner *hires*: call and award in one. The worker checks as for any call.
+//! - A task of several slots is introduced only to a bid of as many; bids are seldom so wide, so mostly it gets its slots
+//!   by direct calls. A worker that keeps slots free for one stands nothing meanwhile.
+//! - A worker that the owner does not trust, or that had its part in a task which several compute, is given back and named
+//!   in the next seek, so that it is not introduced again and again.
+//! - A seek that finds no bid keeps its place, and the exchange *scouts* at one other, which *lends* what no owner wants
+//!   there. Seeks that walk on, and choosing by reported load, were tried and were worse: they lose the place in the
+//!   queue, and reports are old and herd.
+//!
+//! A node that is asked serves, whether it thinks to be the cell's exchange or not, so that nodes may disagree. Cost of one
+//! word: at most [`LOOKS_MAX`] entries are looked at, whatever it brings and whatever the cell's size. Without cells none of
+//! these words is heard; a hire is refused.
 
 mod lend;
 mod seeks;

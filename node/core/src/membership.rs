@@ -242,7 +242,8 @@ impl Membership {
         self.connected > 0
     }
 
-    /// Whether a word to it may arrive: in a mesh of cells the driver dials whom it was not connected with before.
+    /// Whether a message to it may arrive. In a mesh of cells this counts on a driver that dials peers on demand, which only
+    /// the simulator does.
     pub(crate) fn is_reachable(&self, peer: PeerId) -> bool {
         let stranger = self.cells.on();
         self.peers.get(&peer).map_or(stranger, |entry| entry.connected || (stranger && entry.boot == 0))

@@ -1,4 +1,4 @@
-//! What peers say to one another, protocol version 1. Raw words: whoever receives one must doubt it.
+//! What peers say to one another, as `docs/protocol.md` lists it. Raw words: the receiver must doubt them.
 
 mod gossip;
 mod needs;
@@ -189,8 +189,8 @@ pub struct Decline {
     pub call: CallId,
     /// Why.
     pub reason: Reason,
-    /// When to ask again, in milliseconds; `None` when asking again is useless. A worker that declined for want of a
-    /// slot remembers the call and bids by itself once it has one.
+    /// `None` when asking again is useless. Otherwise when to ask again, in milliseconds; owners read only that there is
+    /// a number. A worker that declined for want of a slot remembers the call and bids by itself once it has one.
     pub retry_after_ms: Option<u32>,
 }
 
@@ -315,7 +315,7 @@ pub struct Award {
     pub call: CallId,
     /// The bid; the award uses up one of its slots per grant.
     pub bid: BidId,
-    /// How long each lease lasts unless renewed, in milliseconds.
+    /// How long each lease lasts unless renewed, in milliseconds. Workers don't read it.
     pub lease_ms: u32,
     /// How many tasks of the call still wait behind these; the worker bids on for that many.
     pub left: u32,

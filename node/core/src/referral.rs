@@ -32,7 +32,7 @@ pub enum CellWord {
         call: CallId,
         /// The owner's number for where it asked.
         desk: u32,
-        /// How many tasks wait here.
+        /// How many tasks wait here. Owners don't read it.
         count: u32,
     },
     /// Exchange to exchange: tasks wait here; lend me bids if nobody waits at yours, now or soon.

@@ -1,4 +1,4 @@
-//! A read-only view of an engine, for API, dashboard and tests. Plain old data, made on request.
+//! A read-only view of an engine, for the API and for tests. Plain old data, made on request.
 
 use alloc::string::String;
 use alloc::vec::Vec;

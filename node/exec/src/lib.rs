@@ -10,6 +10,17 @@
 //!                      |-> Sandbox::load  (maps the code, links it) --> Prepared
 //!                      '-> Sandbox::run   (store, instance, call) --> Finished --> Report
 //! ```
+//!
+//! Traps of the runtime:
+//! - wasmtime's page-map scan leaves dirty pages that were swapped out. So it is off where there is swap, and a slot's
+//!   process ends within a tick of 2 ms of running when swap is added (`slot/swap.rs`). Slot threads can't do that: a
+//!   program that embeds a node must not be given swap while it runs.
+//! - wasmtime-wasi's host starts a runtime of its own and sleeps where no epoch reaches it, so only its generated traits
+//!   are used (`wasi`, `component`).
+//! - wasmtime maps modules from a file but copies components. Without multiple memories, adapters of components make it
+//!   panic.
+//! - Frames of baseline code are larger, so it has a larger stack: a recursion that is a little too deep for optimised code
+//!   may end well on baseline code, and that result is remembered.
 
 #[expect(
     dead_code,

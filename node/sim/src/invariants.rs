@@ -1,7 +1,7 @@
 //! What must hold after every event, by name. Each check looks at the host that was just told something: what its
 //! engine did in this step, and what it says about itself.
 //!
-//! By the numbers of the design, part 10:
+//! By what they protect:
 //!
 //! ```text
 //!    1  an_accepted_task_is_in_one_state

@@ -28,7 +28,7 @@
 //!
 //! What comes back:
 //! - whatever [`IntoAnswer`] knows: `Vec<u8>`, `String`, `()`, or a `Result` of those, whose error becomes the
-//!   task's error text; the task counts as failed and is not tried again for it;
+//!   task's error text; the attempt counts as failed, and runs again if the job asks for retries;
 //! - a panic is a trap. Its message reaches stderr where the target has one.
 //!
 //! Every call gets a fresh instance: statics start anew, and what is leaked is gone after the call.

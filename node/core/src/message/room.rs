@@ -34,7 +34,7 @@ pub struct Place {
     pub bid: BidId,
     /// How many tasks were bound to it so far, these included.
     pub placed: u64,
-    /// How long each lease lasts unless renewed, in milliseconds.
+    /// How long each lease lasts unless renewed, in milliseconds. Workers don't read it.
     pub lease_ms: u32,
     /// Outcomes that are safe, as in [`super::Message::Ack`].
     pub acks: Vec<LeaseId>,

@@ -5,6 +5,15 @@
 //!
 //! A job can only come after jobs that this owner knows already, so there are no cycles, and none has to be
 //! looked for. A parent is struck out by its name, not counted: what is told twice counts once.
+//!
+//! - A parent must be live, or one of the thousand ended jobs that are remembered; otherwise the child is refused.
+//! - With `Join::AllSucceeded` a join falls as soon as a parent ended otherwise than with all tasks done, was cancelled, or
+//!   fell: its tasks end as `ParentFailed`. Children fall by a list, not by recursion. `Join::AllEnded` takes any end.
+//! - Children hang at their parents, so an end costs as much as it has children, and nothing walks through what waits. To
+//!   fire costs the same however many tasks are held.
+//! - A join fires within the input that ended its last parent, and that is told (`Event::Fired`). Times of a join count
+//!   from its submission: one that expires or is cancelled while it waits never fires. It can be extended and closed
+//!   meanwhile; a known result is not told before it fires.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;

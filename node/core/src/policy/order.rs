@@ -1,7 +1,7 @@
 //! Whose call a worker serves first, and which of its jobs an owner brings forward first: by class, aged by waiting;
 //! then the earliest deadline; then who had least time; then who waits longest. A total order over plain numbers.
 //!
-//! Ageing is one class for each thirty seconds without a task served (anchors 9.6), so that batch never starves. An
+//! Ageing is one class for each thirty seconds without a task served, so that batch never starves. An
 //! aged call goes before others of its new class when something is free; it holds nobody back who runs.
 
 use core::cmp::Reverse;

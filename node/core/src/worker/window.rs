@@ -2,7 +2,7 @@
 //!
 //! Long tasks bind late: only slots that are free now are offered, so that a task goes to whoever is ready. Short
 //! tasks would idle a slot for a round trip each (a share t/(t+RTT) of its time remains, 71 % at t = 0.5 ms and
-//! RTT = 0.2 ms), so room for the work of one round trip is offered ahead of need (design, part 4).
+//! RTT = 0.2 ms), so room for the work of one round trip is offered ahead of need.
 
 use alloc::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Backup copies of the last tasks: the sort of the `MapReduce` paper with stragglers and killed machines, and a cluster with slow nodes.
-//! Both recipes as models, beside the values of the anchors (part 2.5); then weft's engines on a mesh with slow nodes.
+//! Both recipes as models, beside values that an independent simulator measured (the anchors); then weft's engines on a mesh with slow nodes.
 
 use std::collections::BTreeMap;
 

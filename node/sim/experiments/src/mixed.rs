@@ -1,4 +1,4 @@
-//! Short jobs beside long ones (part 2.6 of the anchors): nine of ten jobs have 10 tasks of a second, the tenth has 100
+//! Short jobs beside long ones: nine of ten jobs have 10 tasks of a second, the tenth has 100
 //! tasks of a hundred seconds and more than nine tenths of all work. Weft's engines, once with all jobs in one class and
 //! once with the short ones as interactive, beside one central queue and the schedulers of others ([`hawk`]).
 

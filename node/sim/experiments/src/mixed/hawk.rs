@@ -1,4 +1,5 @@
-//! Two schedulers of others for jobs of which some are long, as models (part 2.6 of the anchors). Sparrow leaves two
+//! Two schedulers of others for jobs of which some are long, as models (Sparrow: Ousterhout et al., SOSP 2013; Hawk:
+//! Delgado et al., USENIX ATC 2015). Sparrow leaves two
 //! reservations a task, whatever the job, and each task binds to whoever is ready. Hawk does so for short jobs only:
 //! long ones are placed by one scheduler that knows how many long tasks everybody has, outside of a few workers that
 //! only short jobs may use; and an idle worker takes over the first short reservations that stand behind a long task

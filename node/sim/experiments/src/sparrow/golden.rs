@@ -1,7 +1,6 @@
 //! The golden values of jobs of exponential length, under the load that they were measured at.
 //!
-//! Others measured them with two seeds of their own whose load nobody wrote down (../shared/anchors-scheduling.md, parts
-//! 2.3 and 2.4): with 20,000 exponential jobs it wanders by a percent or two, and at 95 % one percent more makes the
+//! Others measured them with two seeds of their own whose load was not written down: with 20,000 exponential jobs it wanders by a percent or two, and at 95 % one percent more makes the
 //! waits a fifth longer. Ours are stretched to ask for exactly the load (see [`Trace`](super::super::trace::Trace)),
 //! so that the two differ by one number that is unknown: how much more the golden traces asked for. It shows in the golden values themselves: their
 //! ratios put the golden ideal at 100.3 ms, where ours is 99.4 ms.
@@ -44,7 +43,7 @@ pub fn experiment(quick: bool) -> Report {
     let mut report = Report::default();
     report.say(
         &"Jobs of exponential length, mean response in ms. The load is fitted on the central queue's row alone, one \
-          number for each\ncolumn; the other rows have nothing free. golden: part 2.4 of the anchors, for the full size.",
+          number for each\ncolumn; the other rows have nothing free. golden: an independent simulator's values, for the full size.",
     );
     let mut table = Table::new(&["policy", "load", "fitted load", "mean ms", "golden", "off"]);
     let (mut rows, mut worst) = (0u32, (0.0_f64, String::new()));

@@ -2,7 +2,7 @@
 //! reference policies beside what others measured for them, and weft's market of cells, as a model of its protocol.
 //!
 //! The rules of the comparison: the policies run the very same trace; of 20,000 jobs the middle half is measured;
-//! two seeds. Golden values: ../shared/anchors-scheduling.md, part 2.4 (an independent simulator, two seeds of its own).
+//! two seeds. Golden values come from an independent simulator with two seeds of its own; they are in [`ROWS`].
 
 pub mod cells;
 pub mod central;
@@ -222,7 +222,7 @@ fn tables(quick: bool, rows: &[Row]) -> Report {
     let Shape { workers, slots, tasks, jobs, .. } = shape(quick, 0.8);
     report.say(&format!(
         "{workers} machines of {slots} slots, {jobs} jobs of {tasks} tasks of 100 ms, 0.5 ms one way, two seeds.\n\
-         ideal: the mean of the jobs' longest tasks. golden: part 2.4 of the anchors, which is for the full size."
+         ideal: the mean of the jobs' longest tasks. golden: an independent simulator's values, for the full size."
     ));
     for (durations, name) in [(Durations::ExpJobs, "exponential"), (Durations::Constant, "constant")] {
         kind(&mut report, quick, rows, (durations, name));
