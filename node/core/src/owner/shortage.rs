@@ -133,8 +133,8 @@ impl Owner {
 
     /// Attempts whose outcomes wait for room.
     pub(crate) fn starved(&self) -> u32 {
-        let wanted = self.shortage.blobs.keys().filter_map(|blob| self.fetching.get(blob));
-        let leases: BTreeSet<LeaseId> = wanted.flatten().copied().collect();
+        let wanted = self.shortage.blobs.keys().flat_map(|blob| self.fetching.of(*blob));
+        let leases: BTreeSet<LeaseId> = wanted.collect();
         u32::try_from(leases.len()).unwrap_or(u32::MAX)
     }
 }
