@@ -1,0 +1,78 @@
+//! The engine as others see it: for people, for `why`, and for what checks invariants. Nothing here decides.
+
+use super::Engine;
+use crate::audit::Audit;
+use crate::id::JobId;
+use crate::snapshot::{PeerView, Snapshot, Why};
+use crate::time::Time;
+
+impl Engine {
+    /// The engine as it is.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let standing = |peer| self.owner.standing_room(peer, self.now);
+        let peers = self.members.iter().map(|(peer, known)| PeerView {
+            peer,
+            connected: known.connected,
+            gone_ms: (!known.connected).then(|| self.now.since_us(known.changed_at) / 1000),
+            rtt_us: known.rtt_us,
+            capacity: known.capacity.clone(),
+            leased: self.owner.leased_to(peer),
+            done: known.done,
+            lost: known.lost,
+            standing: self.owner.standing(self.now, peer),
+            window: standing(peer).map_or(0, |room| room.saturating_add(self.owner.leased_to(peer))),
+            room: standing(peer).unwrap_or(0),
+        });
+        Snapshot {
+            me: self.me,
+            capacity: self.capacity(),
+            running: self.worker.handed() - self.worker.paused(),
+            paused: self.worker.paused(),
+            known: u32::try_from(self.memo.len()).unwrap_or(u32::MAX),
+            waiting: self.worker.held() - self.worker.handed(),
+            reserved: self.worker.reserved(),
+            undelivered: u32::try_from(self.worker.undelivered()).unwrap_or(u32::MAX),
+            starved: self.owner.starved(),
+            suspicion: self.owner.suspicion(self.now),
+            peers: peers.collect(),
+            jobs: self.owner.job_views(),
+            counters: self.counters,
+        }
+    }
+
+    /// Where a task is and why it does not run; `None` for a job or index that this node does not own.
+    #[must_use]
+    pub fn why(&self, now: Time, job: JobId, index: u32) -> Option<Why> {
+        self.owner.why(now, (&self.members, self.node.slots), job, index)
+    }
+
+    /// What invariants are checked against.
+    #[must_use]
+    pub fn audit(&self) -> Audit {
+        Audit {
+            held: self.worker.leases().collect(),
+            handed: self.worker.handed(),
+            paused: self.worker.paused(),
+            slots: self.node.slots,
+            held_slots: self.worker.held_slots(),
+            busy_slots: self.worker.active_slots(),
+            reserved: self.worker.reserved(),
+            bid: self.worker.bid_to_callers(),
+            reserved_max: crate::worker::offered_max(self.node.slots),
+            undelivered: self.worker.undelivered(),
+            kept: self.worker.kept().collect(),
+            reservations_open: self.worker.reservations(),
+            calls_heard: self.worker.calls_open(),
+            calls_open: self.owner.calls_open(),
+            leases_open: self.owner.issued().count(),
+            issued: self.owner.issued().collect(),
+            lease_ends: self.owner.lease_ends(),
+            jobs: self.owner.audits(),
+            cells: self.audit_cells(),
+            looked: self.looked,
+            memory: self.worker.memory_in_use(),
+            memory_max: self.worker.memory_max(),
+        }
+    }
+}
