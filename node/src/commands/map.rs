@@ -340,7 +340,9 @@ impl Session {
         }
         match self.feed.take_problem() {
             Some(problem) => Err(problem),
-            None if cancelled > 0 => stopped((&self.job, self.max_failures), failed, cancelled),
+            None if cancelled > 0 || self.gave_up => {
+                stopped((&self.job, self.max_failures), failed, cancelled)
+            }
             None => Ok(u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX)),
         }
     }
@@ -359,7 +361,7 @@ fn stopped((job, failures_max): (&str, Option<u64>), failed: u64, cancelled: u64
     match failures_max {
         Some(most) if failed > most => {
             say(&format!(
-                "given up: {failed} tasks failed, --max-failures {most} allows no more; {cancelled} were cancelled"
+                "more than {most} tasks failed, so the rest was cancelled or not begun; see --max-failures"
             ));
             Ok(u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX))
         }
