@@ -297,12 +297,7 @@ const WORDS: &[Row] = &[
     (
         "renew",
         |_, _| {
-            let range = |index: u32| LeaseRange {
-                first: lease(index * 1000),
-                count: u32::MAX,
-                paused: true,
-                progress: message::Progress::Unknown,
-            };
+            let range = |index: u32| widest_range(lease(index * 1000));
             Message::Renew((0..50_000).map(range).collect())
         },
         64 * KIB,
@@ -521,6 +516,11 @@ fn words_of_the_cells_are_not_heard_where_there_are_none() {
     assert_eq!(hearer.engine.snapshot().counters.dropped - before, 2);
 }
 
+/// As many leases as one range can name.
+fn widest_range(first: LeaseId) -> LeaseRange {
+    LeaseRange { first, count: u32::MAX, paused: true, progress: message::Progress::Unknown }
+}
+
 #[test]
 fn the_worst_gossip_of_each_kind_costs_little() {
     let report = Report { usage: Usage { wall_us: 2000, ..Usage::default() }, ..Report::bare(Outcome::Done) };
@@ -552,13 +552,8 @@ fn the_worst_gossip_of_each_kind_costs_little() {
         (
             "renew",
             |_, _| {
-                let range = |index| LeaseRange {
-                    first: lease(index),
-                    count: u32::MAX,
-                    paused: true,
-                    progress: message::Progress::Unknown,
-                };
-                Gossip::Renew { owner: peer(0), leases: (0..200).map(range).collect() }
+                let leases = (0..200).map(|index| widest_range(lease(index))).collect();
+                Gossip::Renew { owner: peer(0), leases }
             },
             64 * KIB,
         ),

@@ -335,7 +335,10 @@ fn expect_reason(case: &Case, error: &PrepareError) {
         PrepareError::TooLong { bytes, limit } => {
             return assert!(bytes > limit && case.tight, "{error}: {case:?}");
         }
-        other => panic!("{other}: {case:?}"),
+        PrepareError::Unreadable(_)
+        | PrepareError::Late(_)
+        | PrepareError::Host(_)
+        | PrepareError::Engine(_) => panic!("{error}: {case:?}"),
     };
     assert!(!text.is_empty() && text.len() < 4096, "{text}: {case:?}");
     assert!(!text.chars().any(char::is_control), "{text:?}: {case:?}");

@@ -1,7 +1,7 @@
 //! WebAssembly beyond its first version: what runs does what the standard says, on both compilers where both can, and
 //! what does not is refused before it is compiled. The sentences of the refusals are tested beside their table.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test uses its part")]
 mod support;

@@ -523,7 +523,7 @@ fn tasks_that_wait_for_a_compiler_are_told_apart_from_those_that_run() {
         for event in slots.pool.take_events() {
             match event {
                 PoolEvent::Compiling { runs, waits } => {
-                    told.extend(runs.into_iter().map(|run| (run.0, waits)))
+                    told.extend(runs.into_iter().map(|run| (run.0, waits)));
                 }
                 PoolEvent::Ran(..) => ended += 1,
                 PoolEvent::Printed { .. } => {}
