@@ -212,7 +212,8 @@ impl OutDir {
         };
         match statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(about) => Ok(Some(FileType::from_raw_mode(about.st_mode))),
-            Err(Errno::NOENT) => Ok(None),
+            // What has a longer name than there can be is not there, as the files beside an output of 252 bytes and more.
+            Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

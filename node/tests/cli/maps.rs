@@ -186,6 +186,28 @@ fn a_map_that_was_killed_is_gone_on_with() {
 }
 
 #[test]
+fn the_longest_names_can_be_forced_and_resumed() {
+    let bench = Bench::new();
+    let names: Vec<String> = (251..=255).map(|length| "n".repeat(length)).collect();
+    for name in &names {
+        bench.file(name, "a");
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let map = |more: &[&str]| {
+        bench
+            .map("echo", &[&["--fn", "upper", "--out", "out", "--each-file"], &names[..], more].concat(), "")
+            .well()
+    };
+    map(&[]);
+    map(&["--force"]);
+    for name in &names[1..] {
+        fs::remove_file(bench.path("out").join(name)).unwrap();
+    }
+    assert!(map(&["--resume"]).err.contains("4 tasks: 4 done"));
+    assert_eq!(bench.names("out"), names);
+}
+
+#[test]
 fn an_output_is_called_as_the_words_say_and_never_leaves_its_directory() {
     let bench = Bench::new();
     for name in ["photos/a.tar.gz", "photos/b", "other/a.tar.gz"] {
