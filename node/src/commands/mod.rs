@@ -18,6 +18,7 @@ mod out;
 mod outcome;
 mod outdir;
 mod outname;
+mod outtemp;
 mod peers;
 mod plan;
 mod reach;

@@ -8,21 +8,21 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, mkdirat, open, openat, renameat,
-    renameat_with, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, mkdirat, open, openat, renameat, renameat_with, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
-use tempfile::TempDir;
 use tokio::io::AsyncWrite;
 use weft_client::{Existing, Mesh, Output, TaskResult};
 
 use super::Problem;
-use super::outname::{Name, TEMP_PREFIX};
+use super::outname::Name;
+use super::outtemp::{FILES, Found, OUTPUT, Temp};
 
 /// What to do about outputs of an earlier run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +55,8 @@ impl From<Problem> for Unwritten {
 pub(crate) struct OutDir {
     path: PathBuf,
     dir: OwnedFd,
-    /// Where outputs are made; it goes with this.
-    temp: TempDir,
-    /// The same, open and locked, so that others see that it is in use.
-    temp_fd: OwnedFd,
+    /// Where outputs are made.
+    temp: Temp,
     earlier: Earlier,
 }
 
@@ -71,18 +69,19 @@ impl OutDir {
         let path = &path;
         let failed = |action| move |source| Problem::File { action, path: path.clone(), source };
         fs::create_dir_all(path).map_err(failed("make"))?;
-        let has_others = sweep(path).map_err(failed("look into"))?;
-        if has_others && earlier == Earlier::Refuse {
+        let found = Found::look(path).map_err(failed("look into"))?;
+        if found.has_others && earlier == Earlier::Refuse {
             let shown = path.display();
             return Err(Problem::Usage(format!(
                 "--out: {shown} is not empty; name another directory, or pass --resume to compute only what is not \
                  there yet, or --force to write over it"
             )));
         }
+        found.sweep();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = open(path, flags, Mode::empty()).map_err(io::Error::from).map_err(failed("open"))?;
-        let (temp, temp_fd) = make_temp(path).map_err(failed("write into"))?;
-        Ok(Self { path: path.clone(), dir, temp, temp_fd, earlier })
+        let temp = Temp::make(path).map_err(failed("write into"))?;
+        Ok(Self { path: path.clone(), dir, temp, earlier })
     }
 
     /// Whether an earlier run made that output, and this one goes on with it.
@@ -121,10 +120,8 @@ impl OutDir {
         match self.kind(name)? {
             None => Ok(()),
             Some(FileType::Directory) => {
-                let gone = self.temp.path().join("gone");
                 let (parent, last) = self.parent(name, false)?;
-                renameat(&parent, last, &self.temp_fd, "gone")?;
-                fs::remove_dir_all(gone)
+                self.temp.remove(&parent, last)
             }
             Some(_) => {
                 let (parent, last) = self.parent(name, false)?;
@@ -143,23 +140,23 @@ impl OutDir {
         }
         let made = self.make(mesh, &result.output, name).await;
         let moved = match made {
-            Ok(()) => self.publish("output", name).map_err(|error| self.unwritten(name, &error)),
+            Ok(()) => self.publish(OUTPUT, name).map_err(|error| self.unwritten(name, &error)),
             Err(problem) => Err(problem),
         };
         if moved.is_err() {
             // Of a half-written one nothing stays.
-            let _gone = unlinkat(&self.temp_fd, "output", AtFlags::empty());
+            let _gone = unlinkat(self.temp.fd(), OUTPUT, AtFlags::empty());
         }
         moved
     }
 
     async fn write_files(&self, mesh: &Mesh, result: &TaskResult, name: &Name) -> Result<(), Unwritten> {
-        let made = self.temp.path().join("files");
+        let made = self.temp.path().join(FILES);
         let unpacked = result.unpack(mesh, &made, Existing::Refuse).await;
         let moved = match unpacked {
             Ok(_count) => {
                 let beside = name.beside();
-                self.publish("files", &beside).map_err(|error| self.unwritten(&beside, &error))
+                self.publish(FILES, &beside).map_err(|error| self.unwritten(&beside, &error))
             }
             Err(error) => Err(self.of_client(name, error)),
         };
@@ -173,7 +170,7 @@ impl OutDir {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let failed = |error: io::Error| self.unwritten(name, &error);
         let mode = Mode::from_raw_mode(0o666);
-        let file = openat(&self.temp_fd, "output", flags, mode).map_err(|error| failed(error.into()))?;
+        let file = openat(self.temp.fd(), OUTPUT, flags, mode).map_err(|error| failed(error.into()))?;
         let mut file = File::from(file);
         match output {
             Output::Inline(bytes) => file.write_all(bytes).map_err(failed),
@@ -191,13 +188,13 @@ impl OutDir {
     /// Gives what was made its name, unless something is there.
     fn publish(&self, made: &str, name: &Name) -> io::Result<()> {
         let (parent, last) = self.parent(name, true)?;
-        match renameat_with(&self.temp_fd, made, &parent, last, RenameFlags::NOREPLACE) {
+        match renameat_with(self.temp.fd(), made, &parent, last, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 // A file system that can't look and rename in one.
                 if self.kind(name)?.is_some() {
                     return Err(Errno::EXIST.into());
                 }
-                Ok(renameat(&self.temp_fd, made, &parent, last)?)
+                Ok(renameat(self.temp.fd(), made, &parent, last)?)
             }
             moved => Ok(moved?),
         }
@@ -276,41 +273,6 @@ impl OutDir {
         }
         Unwritten::All(error.into())
     }
-}
-
-/// Takes away what killed runs left unfinished, and says whether there is something else.
-fn sweep(path: &Path) -> io::Result<bool> {
-    let mut has_others = false;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let is_temp = entry.file_name().as_bytes().starts_with(TEMP_PREFIX.as_bytes());
-        let is_stale = is_temp && entry.file_type()?.is_dir() && lock(&entry.path()).is_ok();
-        if !is_stale || fs::remove_dir_all(entry.path()).is_err() {
-            has_others = true;
-        }
-    }
-    Ok(has_others)
-}
-
-fn make_temp(path: &Path) -> io::Result<(TempDir, OwnedFd)> {
-    let temp = tempfile::Builder::new().prefix(TEMP_PREFIX).rand_bytes(16).tempdir_in(path)?;
-    match lock(temp.path()) {
-        Ok(fd) => Ok((temp, fd)),
-        // Another run that starts at this moment took it for one that was left: one more try is enough.
-        Err(_taken) => {
-            let temp = tempfile::Builder::new().prefix(TEMP_PREFIX).rand_bytes(16).tempdir_in(path)?;
-            let fd = lock(temp.path())?;
-            Ok((temp, fd))
-        }
-    }
-}
-
-/// Opens a directory if no run holds it; it is held as long as it is open.
-fn lock(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = open(path, flags, Mode::empty())?;
-    flock(&fd, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(fd)
 }
 
 /// A file that remembers why it could not be written.
@@ -416,8 +378,8 @@ mod tests {
     #[test]
     fn what_a_killed_run_left_unfinished_goes_and_a_running_one_keeps_its_own() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(".weft-of-a-killed-run")).unwrap();
-        fs::write(dir.path().join(".weft-of-a-killed-run/output"), "half").unwrap();
+        fs::create_dir(dir.path().join(".weft-map-ofAKilledRun1234")).unwrap();
+        fs::write(dir.path().join(".weft-map-ofAKilledRun1234/output"), "half").unwrap();
         let first = OutDir::open(dir.path().to_owned(), Earlier::Refuse).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(OutDir::open(dir.path().to_owned(), Earlier::Refuse).is_err());

@@ -186,6 +186,22 @@ fn a_map_that_was_killed_is_gone_on_with() {
 }
 
 #[test]
+fn what_others_keep_in_the_directory_stays_there() {
+    let bench = Bench::new();
+    let (in_theirs, in_named_alike) =
+        ("out/.weft-backup/precious", "out/.weft-map-0123456789abcdef/precious");
+    for name in ["a", in_theirs, in_named_alike] {
+        bench.file(name, "mine");
+    }
+    let args = ["--fn", "upper", "--out", "out", "--each-file", "a"];
+    for (more, code) in [(&[][..], 125), (&["--resume"], 0), (&["--force"], 0)] {
+        let said = bench.map("echo", &[&args[..], more].concat(), "");
+        assert_eq!(said.code, code, "{said:?}");
+        assert_eq!((bench.read(in_theirs), bench.read(in_named_alike)), ("mine".into(), "mine".into()));
+    }
+}
+
+#[test]
 fn the_longest_names_can_be_forced_and_resumed() {
     let bench = Bench::new();
     let names: Vec<String> = (251..=255).map(|length| "n".repeat(length)).collect();
