@@ -13,7 +13,7 @@ use super::choice::Choice;
 use super::feed::{self, Feed, Source};
 use super::interrupt::Interrupt;
 use super::out::Out;
-use super::outdir::{Earlier, OutDir, Unwritten};
+use super::outdir::{Earlier, Held, OutDir, Unwritten};
 use super::plan::{Label, OutSpec, Plan, Planned};
 use super::records::{Ends, Opened, RECORD_BYTES_MAX};
 use super::shortage::Shortage;
@@ -87,8 +87,8 @@ async fn begin(
     let How { earlier, json, raw, receipt, max_failures } = how;
     let mesh = Mesh::connect_in(data_dir).await?;
     let dir = plan.out.as_ref().map(|out| OutDir::open(out.dir.clone(), earlier)).transpose()?;
-    let dir = dir.map(Arc::new);
-    let plan = plan.into_dir(dir.clone());
+    let dir = dir.map(Held::new);
+    let plan = plan.into_dir(dir.as_ref().map(|held| Arc::clone(held.dir())));
     let source = match inputs {
         Inputs::Stream(source) => source,
         Inputs::Files(files) => chosen(files, &plan, choice)?,
@@ -103,7 +103,7 @@ async fn begin(
     // JSON lines are safe to show as they are.
     let out = |raw| Out::stdout(progress.bar().filter(|_| std::io::stdout().is_terminal()), raw);
     let sink = match dir {
-        Some(dir) => Sink::Files(dir),
+        Some(held) => Sink::Files(held),
         None if json => Sink::Lines(out(true)),
         None => Sink::ordered(out(raw)),
     };

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustix::fs::{
@@ -58,6 +59,28 @@ pub(crate) struct OutDir {
     /// Where outputs are made.
     temp: Temp,
     earlier: Earlier,
+}
+
+/// What a run holds of its directory. When it goes, the temporary directory goes, though the reader of the inputs may
+/// hold the rest until its input ends.
+#[derive(Debug)]
+pub(crate) struct Held(Arc<OutDir>);
+
+impl Held {
+    pub(crate) fn new(dir: OutDir) -> Self {
+        Self(Arc::new(dir))
+    }
+
+    pub(crate) fn dir(&self) -> &Arc<OutDir> {
+        let Self(dir) = self;
+        dir
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.dir().temp.close();
+    }
 }
 
 impl OutDir {

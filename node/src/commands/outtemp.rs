@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open, renameat};
 use tempfile::TempDir;
@@ -28,8 +29,8 @@ pub(crate) struct Temp {
     path: PathBuf,
     /// Open and locked, so that other runs see that it is in use.
     fd: OwnedFd,
-    /// It is removed with this.
-    _dir: TempDir,
+    /// `None` once it is closed.
+    dir: Mutex<Option<TempDir>>,
 }
 
 impl Temp {
@@ -46,7 +47,7 @@ impl Temp {
                 (dir, fd)
             }
         };
-        Ok(Self { path: dir.path().to_owned(), fd, _dir: dir })
+        Ok(Self { path: dir.path().to_owned(), fd, dir: Mutex::new(Some(dir)) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -60,10 +61,24 @@ impl Temp {
     /// Removes a directory with all that is in it; under its name it disappears at once.
     ///
     /// # Errors
-    /// When it can't be removed.
+    /// When it can't be removed, or this is closed.
     pub(crate) fn remove(&self, parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+        // Held until the end, so that the directory is not closed while something is moved into it.
+        let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
+        if dir.is_none() {
+            return Err(io::Error::other("the map has ended"));
+        }
         renameat(parent, name, &self.fd, GONE)?;
         fs::remove_dir_all(self.path.join(GONE))
+    }
+
+    /// Takes it away, whoever still holds this. If it can't be removed, a later run sweeps it.
+    pub(crate) fn close(&self) {
+        let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if dir.is_some() {
+            // A thread that still unpacks goes by the path, which leads nowhere from here on, and so it stops.
+            let _missing = renameat(&self.fd, FILES, &self.fd, GONE);
+        }
     }
 }
 
@@ -149,5 +164,19 @@ mod tests {
         assert!(!at(left).exists());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
         assert!(at(foreign).join("mine").exists() && at(".weft-backup").join(OUTPUT).exists());
+    }
+
+    #[test]
+    fn a_closed_one_is_gone_though_a_reader_holds_it_and_nothing_is_moved_into_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let temp = std::sync::Arc::new(Temp::make(dir.path()).unwrap());
+        let reader = std::sync::Arc::clone(&temp);
+        fs::create_dir_all(temp.path().join(FILES).join("deep")).unwrap();
+        temp.close();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        fs::create_dir(dir.path().join("a.out")).unwrap();
+        let parent = open(dir.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        assert!(reader.remove(&parent, OsStr::new("a.out")).is_err());
+        assert!(dir.path().join("a.out").exists());
     }
 }

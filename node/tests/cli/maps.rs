@@ -224,6 +224,30 @@ fn the_longest_names_can_be_forced_and_resumed() {
 }
 
 #[test]
+fn a_map_that_ends_before_its_input_leaves_outputs_only() {
+    let bench = Bench::new();
+    for (text, more, code) in [("10\n", &[][..], 130), ("10\nx\n", &["--max-failures", "0"], 1)] {
+        let (spin, out) = (module("spin"), bench.path(&format!("out{code}")));
+        let args = ["map", &spin, "--fn", "spin", "--each-line", "-", "--out", out.to_str().unwrap()];
+        let mut command = weft(bench.node.path(), &[&args[..], more].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It stays open until the end, so that the reader waits for more.
+        let mut stdin = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut stdin, text.as_bytes()).unwrap();
+        if code == 130 {
+            poll(|| out.join("0").exists().then_some(()));
+            kill(child.id(), "INT");
+        }
+        let said = finish(child);
+        assert_eq!(said.code, code, "{said:?}");
+        let left = bench.names(&format!("out{code}"));
+        assert!(left.iter().all(|name| name == "0"), "{left:?}");
+        drop(stdin);
+    }
+}
+
+#[test]
 fn an_output_is_called_as_the_words_say_and_never_leaves_its_directory() {
     let bench = Bench::new();
     for name in ["photos/a.tar.gz", "photos/b", "other/a.tar.gz"] {
