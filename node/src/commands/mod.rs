@@ -27,6 +27,7 @@ mod records;
 mod run;
 mod shortage;
 mod sink;
+mod sources;
 mod spool;
 mod stage;
 mod status;

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, mkdirat, open, openat, renameat, renameat_with, statat,
-    unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, Stat, mkdirat, open, openat, renameat, renameat_with,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 use tokio::io::AsyncWrite;
@@ -24,6 +24,7 @@ use weft_client::{Existing, Mesh, Output, TaskResult};
 use super::Problem;
 use super::outname::Name;
 use super::outtemp::{FILES, Found, OUTPUT, Temp};
+use super::sources::{self, FileId, Sources};
 
 /// What to do about outputs of an earlier run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub(crate) struct OutDir {
     /// Where outputs are made.
     temp: Temp,
     earlier: Earlier,
+    /// The directory itself and those that it is in.
+    from_root: Vec<FileId>,
 }
 
 /// What a run holds of its directory. When it goes, the temporary directory goes, though the reader of the inputs may
@@ -104,7 +107,30 @@ impl OutDir {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = open(path, flags, Mode::empty()).map_err(io::Error::from).map_err(failed("open"))?;
         let temp = Temp::make(path).map_err(failed("write into"))?;
-        Ok(Self { path: path.clone(), dir, temp, earlier })
+        Ok(Self { path: path.clone(), dir, temp, earlier, from_root: sources::from_root(path) })
+    }
+
+    /// Whether what was there before this run is looked at, and may go.
+    pub(crate) fn has_earlier(&self) -> bool {
+        self.earlier != Earlier::Refuse
+    }
+
+    /// Whether the output would take the place of something that is read, or something that is read would be removed for it.
+    pub(crate) fn replaces(&self, name: &Name, sources: &Sources) -> bool {
+        let there = |name: &Name| self.about(name).ok().flatten().map(|about| FileId::from(&about));
+        let (itself, beside) = (there(name), there(&name.beside()));
+        let goes = match self.earlier {
+            Earlier::Refuse => return false,
+            Earlier::Replace => [itself, beside],
+            Earlier::Keep if itself.is_none() => [None, beside],
+            Earlier::Keep => [None, None],
+        };
+        let is_inside = || {
+            let above = name.above().filter_map(|above| there(&above));
+            self.from_root.iter().copied().chain(above).any(|dir| sources.is_read(dir))
+        };
+        itself.into_iter().chain(goes.into_iter().flatten()).any(|id| sources.has(id))
+            || (goes.iter().any(Option::is_some) && is_inside())
     }
 
     /// Whether an earlier run made that output, and this one goes on with it.
@@ -223,15 +249,20 @@ impl OutDir {
         }
     }
 
-    /// What is there; the last link is not followed, and none before it is passed.
+    /// What kind of thing is there, as [`OutDir::about`].
     fn kind(&self, name: &Name) -> io::Result<Option<FileType>> {
+        Ok(self.about(name)?.map(|about| FileType::from_raw_mode(about.st_mode)))
+    }
+
+    /// What is there; the last link is not followed, and none before it is passed.
+    fn about(&self, name: &Name) -> io::Result<Option<Stat>> {
         let (parent, last) = match self.parent(name, false) {
             Ok(parent) => parent,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         match statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(about) => Ok(Some(FileType::from_raw_mode(about.st_mode))),
+            Ok(about) => Ok(Some(about)),
             // What has a longer name than there can be is not there, as the files beside an output of 252 bytes and more.
             Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
             Err(error) => Err(error.into()),
@@ -255,7 +286,8 @@ impl OutDir {
         Ok((dir, OsStr::from_bytes(last)))
     }
 
-    fn shown(&self, name: &Name) -> String {
+    /// The path of an output, for people.
+    pub(crate) fn shown(&self, name: &Name) -> String {
         self.path.join(name.path()).display().to_string()
     }
 

@@ -72,7 +72,7 @@ impl Temp {
         fs::remove_dir_all(self.path.join(GONE))
     }
 
-    /// Takes it away, whoever still holds this. If it can't be removed, a later run sweeps it.
+    /// Takes it away, though others still hold this. If it can't be removed, a later run sweeps it.
     pub(crate) fn close(&self) {
         let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner).take();
         if dir.is_some() {
@@ -109,7 +109,7 @@ impl Found {
     /// Removes what killed runs left.
     pub(crate) fn sweep(self) {
         for (path, _locked) in self.stale {
-            // What can't be removed is in nobody's way.
+            // What can't be removed is in the way of no output.
             drop(fs::remove_dir_all(path));
         }
     }

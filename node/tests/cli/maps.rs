@@ -248,6 +248,48 @@ fn a_map_that_ends_before_its_input_leaves_outputs_only() {
 }
 
 #[test]
+fn an_output_never_takes_the_place_of_a_file_that_is_read() {
+    let bench = Bench::new();
+    let texts = ["in/a", "in/b", "in/a.out/c", "in/cfg/d", "in/list"];
+    for name in texts {
+        bench.file(name, "mine");
+    }
+    std::os::unix::fs::symlink("in", bench.path("link")).unwrap();
+    fs::create_dir(bench.path("hard")).unwrap();
+    fs::hard_link(bench.path("in/b"), bench.path("hard/b")).unwrap();
+    let upper = ["--fn", "upper"];
+    let lines = ["--each-line", "in/list", "--out", "in/{line}"];
+    let refused: [(&[&str], &[&str]); 7] = [
+        (&upper, &["--each-file", "in/a", "in/b", "--out", "in"]),
+        (&upper, &["--each-file", "in/a", "in/b", "--out", "link"]),
+        (&upper, &["--each-file", "in/b", "--out", "hard"]),
+        (&upper, &["--each-file", "in/a.out/c", "--out", "in/a{ext}"]),
+        (&["--input", "in/b"], &["--each-file", "in/a", "--out", "in/b{ext}"]),
+        (&["--input", "in:/in"], &["--each-file", "in/a", "--out", "in/b{ext}"]),
+        (&["--input", "in/cfg/d{ext}:/in/d"], &["--each-file", "in/a", "--out", "in/cfg/d{ext}"]),
+    ];
+    for how in ["--force", "--resume"] {
+        for (task, args) in refused.iter().take(if how == "--force" { 7 } else { 3 }) {
+            let said = bench.map("files", &[*task, *args, &[how]].concat(), "");
+            assert_eq!(said.code, 125, "{args:?} {how}: {said:?}");
+            assert!(said.err.contains("would take the place of a file that this map reads"), "{said:?}");
+            assert!(texts.iter().all(|name| bench.read(name) == "mine"), "{args:?} {how}");
+        }
+    }
+    // Names of a stream come late: the task fails, and the others run.
+    bench.file("in/list", "list\nnew\n");
+    let said = bench.map("echo", &[&upper[..], &lines, &["--force"]].concat(), "");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("task 0 can't run: its output in/list would take the place"), "{said:?}");
+    assert_eq!((bench.read("in/list"), bench.read("in/new")), ("list\nnew\n".into(), "NEW".into()));
+    // A link to an input is no input: it alone is replaced.
+    fs::create_dir(bench.path("out")).unwrap();
+    std::os::unix::fs::symlink("../in/a", bench.path("out/a")).unwrap();
+    bench.map("echo", &["--fn", "upper", "--each-file", "in/a", "--out", "out", "--force"], "").well();
+    assert_eq!((bench.read("in/a"), bench.read("out/a")), ("mine".into(), "MINE".into()));
+}
+
+#[test]
 fn an_output_is_called_as_the_words_say_and_never_leaves_its_directory() {
     let bench = Bench::new();
     for name in ["photos/a.tar.gz", "photos/b", "other/a.tar.gz"] {
