@@ -212,7 +212,8 @@ pub(crate) struct MapArgs {
     /// With words in braces, as in 'DIR/{stem}.png', outputs have names of their own; see below.
     #[arg(long, value_name = "DIR[/NAME]", conflicts_with = "json", help_heading = OUTPUTS)]
     pub(crate) out: Option<PathBuf>,
-    /// Let --out write into a directory that is not empty. What is there under the names of this run's outputs goes.
+    /// Let --out write into a directory that is not empty. What is there under the names of this run's outputs goes,
+    /// but never a file that this run reads.
     #[arg(long, requires = "out", help_heading = OUTPUTS)]
     pub(crate) force: bool,
     /// Go on where an earlier run of the same command ended: inputs whose outputs are in DIR are not run again, those

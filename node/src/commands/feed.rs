@@ -231,6 +231,11 @@ impl Reader {
     /// What becomes of an input; nothing if an earlier run made its output.
     fn planned(&self, plan: &mut Plan, item: Item) -> Result<Option<Planned>, Problem> {
         let mut planned = plan.of_item(item)?;
+        plan.note(&planned)?;
+        if let Some(reason) = plan.refusal(&planned) {
+            planned.input = Input::Missing { reason };
+            planned.label.out = None;
+        }
         let is_done = plan.is_done(&mut planned);
         self.feed.kept.fetch_add(u64::from(is_done), Ordering::Relaxed);
         Ok((!is_done).then_some(planned))

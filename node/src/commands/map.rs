@@ -13,11 +13,12 @@ use super::choice::Choice;
 use super::feed::{self, Feed, Source};
 use super::interrupt::Interrupt;
 use super::out::Out;
-use super::outdir::{Earlier, OutDir, Unwritten};
+use super::outdir::{Earlier, Held, OutDir, Unwritten};
 use super::plan::{Label, OutSpec, Plan, Planned};
 use super::records::{Ends, Opened, RECORD_BYTES_MAX};
 use super::shortage::Shortage;
 use super::sink::Sink;
+use super::sources::Sources;
 use super::stage::StageWatch;
 use super::tailor::Tailor;
 use super::template::Word;
@@ -45,11 +46,12 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
     // A function has no arguments and files, its own or others; that is said where the task is made.
     let is_command = task.function.is_none();
     let tailor = is_command.then(|| Tailor::take(&mut task, &mut args, inputs.as_file)).flatten();
+    let sources = Sources::of(&module, &task, &inputs)?;
     let task = task_of(&module, task, args)?;
     let task = if receipt { task.receipts() } else { task };
     let task = if tailor.is_some() { task.parcels() } else { task };
     let out = out.as_deref().map(OutSpec::parse).transpose()?;
-    let plan = Plan::new(out, tailor, tag);
+    let plan = Plan::new(out, tailor, tag, sources);
     let (inputs, choice) = inputs_of(inputs, &plan)?;
     let earlier = match (force, resume) {
         (true, _) => Earlier::Replace,
@@ -87,11 +89,11 @@ async fn begin(
     let How { earlier, json, raw, receipt, max_failures } = how;
     let mesh = Mesh::connect_in(data_dir).await?;
     let dir = plan.out.as_ref().map(|out| OutDir::open(out.dir.clone(), earlier)).transpose()?;
-    let dir = dir.map(Arc::new);
-    let plan = plan.into_dir(dir.clone());
+    let dir = dir.map(Held::new);
+    let mut plan = plan.into_dir(dir.as_ref().map(|held| Arc::clone(held.dir())));
     let source = match inputs {
         Inputs::Stream(source) => source,
-        Inputs::Files(files) => chosen(files, &plan, choice)?,
+        Inputs::Files(files) => chosen(files, &mut plan, choice)?,
     };
     let window = (dir.is_none() && !json).then_some(WINDOW);
     let (feed, inputs) = Feed::start(source, plan, choice, window);
@@ -103,7 +105,7 @@ async fn begin(
     // JSON lines are safe to show as they are.
     let out = |raw| Out::stdout(progress.bar().filter(|_| std::io::stdout().is_terminal()), raw);
     let sink = match dir {
-        Some(dir) => Sink::Files(dir),
+        Some(held) => Sink::Files(held),
         None if json => Sink::Lines(out(true)),
         None => Sink::ordered(out(raw)),
     };
@@ -175,8 +177,13 @@ fn block_bytes(size: &std::ffi::OsStr) -> Result<u64, Problem> {
 }
 
 /// The files that run, in their order; what an earlier run left under the names of their outputs is gone then, unless
-/// they are kept.
-fn chosen(files: Vec<Planned>, plan: &Plan, choice: Choice) -> Result<Source, Problem> {
+/// they are kept. Nothing is removed if one of the outputs would take the place of a file that is read.
+fn chosen(files: Vec<Planned>, plan: &mut Plan, choice: Choice) -> Result<Source, Problem> {
+    files.iter().try_for_each(|file| plan.note(file))?;
+    let refusal = |file: &Planned| Some(format!("--out: {}: {}", file.label.shown(), plan.refusal(file)?));
+    if let Some(text) = files.iter().find_map(refusal) {
+        return Err(Problem::Usage(text));
+    }
     let all = files.len();
     let mut left: Vec<Planned> = Vec::with_capacity(all);
     for mut file in files {

@@ -8,21 +8,23 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, mkdirat, open, openat, renameat,
-    renameat_with, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, Stat, mkdirat, open, openat, renameat, renameat_with,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
-use tempfile::TempDir;
 use tokio::io::AsyncWrite;
 use weft_client::{Existing, Mesh, Output, TaskResult};
 
 use super::Problem;
-use super::outname::{Name, TEMP_PREFIX};
+use super::outname::Name;
+use super::outtemp::{FILES, Found, OUTPUT, Temp};
+use super::sources::{self, FileId, Sources};
 
 /// What to do about outputs of an earlier run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +57,33 @@ impl From<Problem> for Unwritten {
 pub(crate) struct OutDir {
     path: PathBuf,
     dir: OwnedFd,
-    /// Where outputs are made; it goes with this.
-    temp: TempDir,
-    /// The same, open and locked, so that others see that it is in use.
-    temp_fd: OwnedFd,
+    /// Where outputs are made.
+    temp: Temp,
     earlier: Earlier,
+    /// The directory itself and those that it is in.
+    from_root: Vec<FileId>,
+}
+
+/// What a run holds of its directory. When it goes, the temporary directory goes, though the reader of the inputs may
+/// hold the rest until its input ends.
+#[derive(Debug)]
+pub(crate) struct Held(Arc<OutDir>);
+
+impl Held {
+    pub(crate) fn new(dir: OutDir) -> Self {
+        Self(Arc::new(dir))
+    }
+
+    pub(crate) fn dir(&self) -> &Arc<OutDir> {
+        let Self(dir) = self;
+        dir
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.dir().temp.close();
+    }
 }
 
 impl OutDir {
@@ -71,18 +95,42 @@ impl OutDir {
         let path = &path;
         let failed = |action| move |source| Problem::File { action, path: path.clone(), source };
         fs::create_dir_all(path).map_err(failed("make"))?;
-        let has_others = sweep(path).map_err(failed("look into"))?;
-        if has_others && earlier == Earlier::Refuse {
+        let found = Found::look(path).map_err(failed("look into"))?;
+        if found.has_others && earlier == Earlier::Refuse {
             let shown = path.display();
             return Err(Problem::Usage(format!(
                 "--out: {shown} is not empty; name another directory, or pass --resume to compute only what is not \
                  there yet, or --force to write over it"
             )));
         }
+        found.sweep();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = open(path, flags, Mode::empty()).map_err(io::Error::from).map_err(failed("open"))?;
-        let (temp, temp_fd) = make_temp(path).map_err(failed("write into"))?;
-        Ok(Self { path: path.clone(), dir, temp, temp_fd, earlier })
+        let temp = Temp::make(path).map_err(failed("write into"))?;
+        Ok(Self { path: path.clone(), dir, temp, earlier, from_root: sources::from_root(path) })
+    }
+
+    /// Whether what was there before this run is looked at, and may go.
+    pub(crate) fn has_earlier(&self) -> bool {
+        self.earlier != Earlier::Refuse
+    }
+
+    /// Whether the output would take the place of something that is read, or something that is read would be removed for it.
+    pub(crate) fn replaces(&self, name: &Name, sources: &Sources) -> bool {
+        let there = |name: &Name| self.about(name).ok().flatten().map(|about| FileId::from(&about));
+        let (itself, beside) = (there(name), there(&name.beside()));
+        let goes = match self.earlier {
+            Earlier::Refuse => return false,
+            Earlier::Replace => [itself, beside],
+            Earlier::Keep if itself.is_none() => [None, beside],
+            Earlier::Keep => [None, None],
+        };
+        let is_inside = || {
+            let above = name.above().filter_map(|above| there(&above));
+            self.from_root.iter().copied().chain(above).any(|dir| sources.is_read(dir))
+        };
+        itself.into_iter().chain(goes.into_iter().flatten()).any(|id| sources.has(id))
+            || (goes.iter().any(Option::is_some) && is_inside())
     }
 
     /// Whether an earlier run made that output, and this one goes on with it.
@@ -121,10 +169,8 @@ impl OutDir {
         match self.kind(name)? {
             None => Ok(()),
             Some(FileType::Directory) => {
-                let gone = self.temp.path().join("gone");
                 let (parent, last) = self.parent(name, false)?;
-                renameat(&parent, last, &self.temp_fd, "gone")?;
-                fs::remove_dir_all(gone)
+                self.temp.remove(&parent, last)
             }
             Some(_) => {
                 let (parent, last) = self.parent(name, false)?;
@@ -143,23 +189,23 @@ impl OutDir {
         }
         let made = self.make(mesh, &result.output, name).await;
         let moved = match made {
-            Ok(()) => self.publish("output", name).map_err(|error| self.unwritten(name, &error)),
+            Ok(()) => self.publish(OUTPUT, name).map_err(|error| self.unwritten(name, &error)),
             Err(problem) => Err(problem),
         };
         if moved.is_err() {
             // Of a half-written one nothing stays.
-            let _gone = unlinkat(&self.temp_fd, "output", AtFlags::empty());
+            let _gone = unlinkat(self.temp.fd(), OUTPUT, AtFlags::empty());
         }
         moved
     }
 
     async fn write_files(&self, mesh: &Mesh, result: &TaskResult, name: &Name) -> Result<(), Unwritten> {
-        let made = self.temp.path().join("files");
+        let made = self.temp.path().join(FILES);
         let unpacked = result.unpack(mesh, &made, Existing::Refuse).await;
         let moved = match unpacked {
             Ok(_count) => {
                 let beside = name.beside();
-                self.publish("files", &beside).map_err(|error| self.unwritten(&beside, &error))
+                self.publish(FILES, &beside).map_err(|error| self.unwritten(&beside, &error))
             }
             Err(error) => Err(self.of_client(name, error)),
         };
@@ -173,7 +219,7 @@ impl OutDir {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let failed = |error: io::Error| self.unwritten(name, &error);
         let mode = Mode::from_raw_mode(0o666);
-        let file = openat(&self.temp_fd, "output", flags, mode).map_err(|error| failed(error.into()))?;
+        let file = openat(self.temp.fd(), OUTPUT, flags, mode).map_err(|error| failed(error.into()))?;
         let mut file = File::from(file);
         match output {
             Output::Inline(bytes) => file.write_all(bytes).map_err(failed),
@@ -191,28 +237,34 @@ impl OutDir {
     /// Gives what was made its name, unless something is there.
     fn publish(&self, made: &str, name: &Name) -> io::Result<()> {
         let (parent, last) = self.parent(name, true)?;
-        match renameat_with(&self.temp_fd, made, &parent, last, RenameFlags::NOREPLACE) {
+        match renameat_with(self.temp.fd(), made, &parent, last, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 // A file system that can't look and rename in one.
                 if self.kind(name)?.is_some() {
                     return Err(Errno::EXIST.into());
                 }
-                Ok(renameat(&self.temp_fd, made, &parent, last)?)
+                Ok(renameat(self.temp.fd(), made, &parent, last)?)
             }
             moved => Ok(moved?),
         }
     }
 
-    /// What is there; the last link is not followed, and none before it is passed.
+    /// What kind of thing is there, as [`OutDir::about`].
     fn kind(&self, name: &Name) -> io::Result<Option<FileType>> {
+        Ok(self.about(name)?.map(|about| FileType::from_raw_mode(about.st_mode)))
+    }
+
+    /// What is there; the last link is not followed, and none before it is passed.
+    fn about(&self, name: &Name) -> io::Result<Option<Stat>> {
         let (parent, last) = match self.parent(name, false) {
             Ok(parent) => parent,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         match statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(about) => Ok(Some(FileType::from_raw_mode(about.st_mode))),
-            Err(Errno::NOENT) => Ok(None),
+            Ok(about) => Ok(Some(about)),
+            // What has a longer name than there can be is not there, as the files beside an output of 252 bytes and more.
+            Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -234,7 +286,8 @@ impl OutDir {
         Ok((dir, OsStr::from_bytes(last)))
     }
 
-    fn shown(&self, name: &Name) -> String {
+    /// The path of an output, for people.
+    pub(crate) fn shown(&self, name: &Name) -> String {
         self.path.join(name.path()).display().to_string()
     }
 
@@ -275,41 +328,6 @@ impl OutDir {
         }
         Unwritten::All(error.into())
     }
-}
-
-/// Takes away what killed runs left unfinished, and says whether there is something else.
-fn sweep(path: &Path) -> io::Result<bool> {
-    let mut has_others = false;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let is_temp = entry.file_name().as_bytes().starts_with(TEMP_PREFIX.as_bytes());
-        let is_stale = is_temp && entry.file_type()?.is_dir() && lock(&entry.path()).is_ok();
-        if !is_stale || fs::remove_dir_all(entry.path()).is_err() {
-            has_others = true;
-        }
-    }
-    Ok(has_others)
-}
-
-fn make_temp(path: &Path) -> io::Result<(TempDir, OwnedFd)> {
-    let temp = tempfile::Builder::new().prefix(TEMP_PREFIX).rand_bytes(16).tempdir_in(path)?;
-    match lock(temp.path()) {
-        Ok(fd) => Ok((temp, fd)),
-        // Another run that starts at this moment took it for one that was left: one more try is enough.
-        Err(_taken) => {
-            let temp = tempfile::Builder::new().prefix(TEMP_PREFIX).rand_bytes(16).tempdir_in(path)?;
-            let fd = lock(temp.path())?;
-            Ok((temp, fd))
-        }
-    }
-}
-
-/// Opens a directory if no run holds it; it is held as long as it is open.
-fn lock(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = open(path, flags, Mode::empty())?;
-    flock(&fd, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(fd)
 }
 
 /// A file that remembers why it could not be written.
@@ -415,8 +433,8 @@ mod tests {
     #[test]
     fn what_a_killed_run_left_unfinished_goes_and_a_running_one_keeps_its_own() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(".weft-of-a-killed-run")).unwrap();
-        fs::write(dir.path().join(".weft-of-a-killed-run/output"), "half").unwrap();
+        fs::create_dir(dir.path().join(".weft-map-ofAKilledRun1234")).unwrap();
+        fs::write(dir.path().join(".weft-map-ofAKilledRun1234/output"), "half").unwrap();
         let first = OutDir::open(dir.path().to_owned(), Earlier::Refuse).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(OutDir::open(dir.path().to_owned(), Earlier::Refuse).is_err());

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// How the directory begins in which outputs are made; no output's name begins so.
-pub(crate) const TEMP_PREFIX: &str = ".weft-";
+/// How names of weft's own begin, as that of the directory in which outputs are made; no output's name begins so.
+const OWN_PREFIX: &str = ".weft-";
 /// Longest path below the directory, and longest single name of it, in bytes.
 const PATH_BYTES_MAX: usize = 4096;
 const NAME_BYTES_MAX: usize = 255;
@@ -39,7 +39,7 @@ impl Name {
         if names.iter().any(|name| name.len() > NAME_BYTES_MAX) || path.len() > PATH_BYTES_MAX {
             return refuse("it is longer than a name may be, 255 bytes");
         }
-        if names.first().is_some_and(|name| name.starts_with(TEMP_PREFIX.as_bytes())) {
+        if names.first().is_some_and(|name| name.starts_with(OWN_PREFIX.as_bytes())) {
             return refuse("names that begin with `.weft-` are weft's own");
         }
         Ok(Self(names.join(&b'/')))

@@ -14,6 +14,7 @@ use super::Problem;
 use super::outdir::{OutDir, Unwritten};
 use super::outname::Name;
 use super::records::Item;
+use super::sources::Sources;
 use super::tailor::Tailor;
 use super::template::{Called, Template, Word};
 
@@ -119,14 +120,16 @@ pub(crate) struct Plan {
     pub(crate) dir: Option<Arc<OutDir>>,
     pub(crate) tag: bool,
     tailor: Option<Tailor>,
+    /// What is read, as far as outputs may take its place.
+    sources: Sources,
     /// Names that came before, by the first 16 bytes of their BLAKE3 hash.
     seen: HashSet<[u8; 16]>,
 }
 
 impl Plan {
     /// A plan before the directory is open.
-    pub(crate) fn new(out: Option<OutSpec>, tailor: Option<Tailor>, tag: bool) -> Self {
-        Self { out, dir: None, tag, tailor, seen: HashSet::new() }
+    pub(crate) fn new(out: Option<OutSpec>, tailor: Option<Tailor>, tag: bool, sources: Sources) -> Self {
+        Self { out, dir: None, tag, tailor, sources, seen: HashSet::new() }
     }
 
     /// The plan with its directory, which is open now.
@@ -199,6 +202,28 @@ impl Plan {
         }
         let hash = blake3::hash(name.as_bytes());
         Ok(self.seen.insert(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes")))
+    }
+
+    /// Remembers which files that input is read from, if outputs may take their places.
+    pub(crate) fn note(&mut self, planned: &Planned) -> Result<(), Problem> {
+        if !self.dir.as_ref().is_some_and(|dir| dir.has_earlier()) {
+            return Ok(());
+        }
+        if let Input::File(path) = &planned.input {
+            self.sources.add(path)?;
+        }
+        let called = Called { line: &planned.line, index: planned.label.number };
+        let own = self.tailor.iter().flat_map(|tailor| tailor.paths(called));
+        own.into_iter().try_for_each(|path| self.sources.add(&path))
+    }
+
+    /// Why its output must not be: it would take the place of a file that is read.
+    pub(crate) fn refusal(&self, planned: &Planned) -> Option<String> {
+        let (dir, name) = (self.dir.as_ref()?, planned.label.out.as_ref()?);
+        dir.replaces(name, &self.sources).then(|| {
+            let shown = dir.shown(name);
+            format!("its output {shown} would take the place of a file that this map reads; name another directory")
+        })
     }
 
     /// Whether an earlier run made its output; an input whose output can't be is marked as missing.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
@@ -15,7 +14,7 @@ use super::Problem;
 use super::feed::Feed;
 use super::out::Out;
 use super::outcome::ResultLine;
-use super::outdir::{OutDir, Unwritten};
+use super::outdir::{Held, Unwritten};
 use super::plan::Label;
 use crate::render::json_line;
 
@@ -28,7 +27,7 @@ pub(crate) enum Sink {
     /// Outputs on stdout, in order.
     Ordered(Ordered),
     /// Outputs into files of that directory, and what a task left in `/out` into a directory beside each.
-    Files(Arc<OutDir>),
+    Files(Held),
     /// JSON lines on stdout, in no order.
     Lines(Out),
 }
@@ -71,7 +70,9 @@ impl Sink {
             (Self::Ordered(ordered), _) => {
                 Ok(ordered.take(mesh, feed, place, result, label.tag.clone()).await?)
             }
-            (Self::Files(dir), Some(name)) if result.is_done() => dir.write(mesh, &result, name).await,
+            (Self::Files(held), Some(name)) if result.is_done() => {
+                held.dir().write(mesh, &result, name).await
+            }
             (Self::Files(_), _) => Ok(()),
             (Self::Lines(out), _) => Ok(write_line(out, &result, label.tag.as_deref()).await?),
         }

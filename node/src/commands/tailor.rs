@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use weft_client::{Input, Parcel};
 
@@ -50,6 +50,11 @@ impl Tailor {
     pub(crate) fn has(&self, word: Word) -> bool {
         let files = self.files.iter().flat_map(|(path, name)| std::iter::once(path).chain(name));
         self.args.iter().chain(files).any(|template| template.has(word))
+    }
+
+    /// The files that are its task's own.
+    pub(crate) fn paths(&self, called: Called<'_>) -> impl Iterator<Item = PathBuf> {
+        self.files.iter().map(move |(path, _name)| OsStr::from_bytes(&path.fill(called)).into())
     }
 
     /// The input with what is its task's own.

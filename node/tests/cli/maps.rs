@@ -186,6 +186,110 @@ fn a_map_that_was_killed_is_gone_on_with() {
 }
 
 #[test]
+fn what_others_keep_in_the_directory_stays_there() {
+    let bench = Bench::new();
+    let (in_theirs, in_named_alike) =
+        ("out/.weft-backup/precious", "out/.weft-map-0123456789abcdef/precious");
+    for name in ["a", in_theirs, in_named_alike] {
+        bench.file(name, "mine");
+    }
+    let args = ["--fn", "upper", "--out", "out", "--each-file", "a"];
+    for (more, code) in [(&[][..], 125), (&["--resume"], 0), (&["--force"], 0)] {
+        let said = bench.map("echo", &[&args[..], more].concat(), "");
+        assert_eq!(said.code, code, "{said:?}");
+        assert_eq!((bench.read(in_theirs), bench.read(in_named_alike)), ("mine".into(), "mine".into()));
+    }
+}
+
+#[test]
+fn the_longest_names_can_be_forced_and_resumed() {
+    let bench = Bench::new();
+    let names: Vec<String> = (251..=255).map(|length| "n".repeat(length)).collect();
+    for name in &names {
+        bench.file(name, "a");
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let map = |more: &[&str]| {
+        bench
+            .map("echo", &[&["--fn", "upper", "--out", "out", "--each-file"], &names[..], more].concat(), "")
+            .well()
+    };
+    map(&[]);
+    map(&["--force"]);
+    for name in &names[1..] {
+        fs::remove_file(bench.path("out").join(name)).unwrap();
+    }
+    assert!(map(&["--resume"]).err.contains("4 tasks: 4 done"));
+    assert_eq!(bench.names("out"), names);
+}
+
+#[test]
+fn a_map_that_ends_before_its_input_leaves_outputs_only() {
+    let bench = Bench::new();
+    for (text, more, code) in [("10\n", &[][..], 130), ("10\nx\n", &["--max-failures", "0"], 1)] {
+        let (spin, out) = (module("spin"), bench.path(&format!("out{code}")));
+        let args = ["map", &spin, "--fn", "spin", "--each-line", "-", "--out", out.to_str().unwrap()];
+        let mut command = weft(bench.node.path(), &[&args[..], more].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It stays open until the end, so that the reader waits for more.
+        let mut stdin = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut stdin, text.as_bytes()).unwrap();
+        if code == 130 {
+            poll(|| out.join("0").exists().then_some(()));
+            kill(child.id(), "INT");
+        }
+        let said = finish(child);
+        assert_eq!(said.code, code, "{said:?}");
+        let left = bench.names(&format!("out{code}"));
+        assert!(left.iter().all(|name| name == "0"), "{left:?}");
+        drop(stdin);
+    }
+}
+
+#[test]
+fn an_output_never_takes_the_place_of_a_file_that_is_read() {
+    let bench = Bench::new();
+    let texts = ["in/a", "in/b", "in/a.out/c", "in/cfg/d", "in/list"];
+    for name in texts {
+        bench.file(name, "mine");
+    }
+    std::os::unix::fs::symlink("in", bench.path("link")).unwrap();
+    fs::create_dir(bench.path("hard")).unwrap();
+    fs::hard_link(bench.path("in/b"), bench.path("hard/b")).unwrap();
+    let upper = ["--fn", "upper"];
+    let lines = ["--each-line", "in/list", "--out", "in/{line}"];
+    let refused: [(&[&str], &[&str]); 7] = [
+        (&upper, &["--each-file", "in/a", "in/b", "--out", "in"]),
+        (&upper, &["--each-file", "in/a", "in/b", "--out", "link"]),
+        (&upper, &["--each-file", "in/b", "--out", "hard"]),
+        (&upper, &["--each-file", "in/a.out/c", "--out", "in/a{ext}"]),
+        (&["--input", "in/b"], &["--each-file", "in/a", "--out", "in/b{ext}"]),
+        (&["--input", "in:/in"], &["--each-file", "in/a", "--out", "in/b{ext}"]),
+        (&["--input", "in/cfg/d{ext}:/in/d"], &["--each-file", "in/a", "--out", "in/cfg/d{ext}"]),
+    ];
+    for how in ["--force", "--resume"] {
+        for (task, args) in refused.iter().take(if how == "--force" { 7 } else { 3 }) {
+            let said = bench.map("files", &[*task, *args, &[how]].concat(), "");
+            assert_eq!(said.code, 125, "{args:?} {how}: {said:?}");
+            assert!(said.err.contains("would take the place of a file that this map reads"), "{said:?}");
+            assert!(texts.iter().all(|name| bench.read(name) == "mine"), "{args:?} {how}");
+        }
+    }
+    // Names of a stream come late: the task fails, and the others run.
+    bench.file("in/list", "list\nnew\n");
+    let said = bench.map("echo", &[&upper[..], &lines, &["--force"]].concat(), "");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("task 0 can't run: its output in/list would take the place"), "{said:?}");
+    assert_eq!((bench.read("in/list"), bench.read("in/new")), ("list\nnew\n".into(), "NEW".into()));
+    // A link to an input is no input: it alone is replaced.
+    fs::create_dir(bench.path("out")).unwrap();
+    std::os::unix::fs::symlink("../in/a", bench.path("out/a")).unwrap();
+    bench.map("echo", &["--fn", "upper", "--each-file", "in/a", "--out", "out", "--force"], "").well();
+    assert_eq!((bench.read("in/a"), bench.read("out/a")), ("mine".into(), "MINE".into()));
+}
+
+#[test]
 fn an_output_is_called_as_the_words_say_and_never_leaves_its_directory() {
     let bench = Bench::new();
     for name in ["photos/a.tar.gz", "photos/b", "other/a.tar.gz"] {
