@@ -65,12 +65,13 @@ extern "C" fn main(_count: i32, _words: *const *const u8) -> i32 {
         name: "bare".into(),
         slots: 1,
         memory_bytes: 1 << 30,
+        module_bytes: u64::MAX,
         labels: alloc::vec::Vec::new(),
         class_min: weft_core::message::Class::Scavenger,
         boot: 1,
         owners: weft_core::Owners::All,
     };
     let mut engine = Engine::new(PeerId([1; 32]), MeshConfig::DEFAULT, node, [2; 32]);
-    let said = engine.handle(Time(1), Input::PeerUp { peer: PeerId([2; 32]), boot: 3 }).count();
+    let said = engine.handle(Time(1), Input::PeerUp { peer: PeerId([2; 32]), boot: 3, host: weft_core::Host::Unknown }).count();
     i32::from(said == 0 && engine.next_wakeup().is_none())
 }

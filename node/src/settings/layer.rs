@@ -24,7 +24,7 @@ pub struct Flags {
     pub name: Option<String>,
     /// Listen for peers on ADDRESS: IP:PORT, or a multiaddr such as /ip4/0.0.0.0/tcp/7117. May be repeated.
     ///
-    /// Default with a mesh key: 0.0.0.0:7117 and [::]:7117, or any free port where that one is taken. Without a key a
+    /// Default with a mesh key: `0.0.0.0:7117` and `[::]:7117`, or any free port where that one is taken. Without a key a
     /// node keeps to 127.0.0.1.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<String>,
