@@ -92,6 +92,14 @@ impl Sink {
             Self::Files(_) => Ok(()),
         }
     }
+
+    /// Ends what was given out, as [`Out::end`].
+    pub(crate) async fn end<T>(&mut self, result: Result<T, Problem>) -> Result<T, Problem> {
+        match self {
+            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => out.end(result).await,
+            Self::Files(_) => result,
+        }
+    }
 }
 
 impl Ordered {
