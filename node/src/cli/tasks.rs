@@ -180,8 +180,8 @@ pub(crate) struct InputsArgs {
     /// `-- /in/{name}`.
     #[arg(long, conflicts_with_all = ["each_line", "function"], help_heading = INPUTS)]
     pub(crate) as_file: bool,
-    /// Lines are JSON: blank ones are skipped, and one that is no JSON is a failed task.
-    #[arg(long, conflicts_with_all = ["each_file", "nul"], help_heading = INPUTS)]
+    /// The lines of --each-line are JSON: blank ones are skipped, and one that is no JSON is a failed task.
+    #[arg(long, conflicts_with_all = ["each_file", "each_block", "nul"], help_heading = INPUTS)]
     pub(crate) jsonl: bool,
     /// Lines end with a zero byte instead of a newline, as after `find -print0`.
     #[arg(long, conflicts_with = "each_file", help_heading = INPUTS)]

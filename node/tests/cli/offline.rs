@@ -68,6 +68,16 @@ fn without_a_node_every_verb_says_how_to_start_one() {
     run(dir.path(), &["map", &lines, "--each-line", "-"]).refused(125, &words);
 }
 
+/// A block is whole lines as they are; that they are JSON would be ignored.
+#[test]
+fn json_lines_and_blocks_are_refused_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let blocks = ["map", "x.wasm", "--jsonl", "--each-block", "1MiB", "big.log"];
+    let said = run(dir.path(), &blocks);
+    assert_eq!(said.code, 125, "{said:?}");
+    assert!(said.err.contains("'--jsonl' cannot be used with '--each-block"), "{said:?}");
+}
+
 #[test]
 fn a_wrong_word_is_told_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
