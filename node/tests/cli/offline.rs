@@ -19,7 +19,7 @@ const HELP: [(&str, &str); 15] = [
     ),
     (
         "map",
-        "--each-line --each-file --out --json --retries --fn --need 100 --backoff 1s..600s --give-up \
+        "--each-line --each-file --out --json --retries --fn --need 100 125 130 --backoff 1s..600s --give-up \
          --max-failures --no-backup --each-block --jsonl --nul --shuf --limit --as-file --force --resume --tag \
          {name} {stem} {ext} {dir} {line} {index} {{name}}",
     ),
