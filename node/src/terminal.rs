@@ -139,6 +139,11 @@ impl<W: Write> Screen<W> {
         Self { out, raw, held: Vec::new(), coloured: false }
     }
 
+    /// Whether everything passes as it is.
+    pub fn is_raw(&self) -> bool {
+        self.raw
+    }
+
     /// The writer behind it.
     pub fn get_ref(&self) -> &W {
         &self.out

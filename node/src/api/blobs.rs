@@ -2,15 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use futures::{StreamExt, stream};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use weft_blobs::Durability;
@@ -19,7 +20,7 @@ use weft_core::BlobId;
 
 use super::error::ApiError;
 use super::json::{self, blob_id};
-use super::places::take;
+use super::places::{Lasting, take};
 use super::{Answered, Api};
 use crate::text_module::{self, TEXT_BYTES_MAX};
 
@@ -32,6 +33,8 @@ const ROOM_TIME: Duration = Duration::from_secs(600);
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// An upload that brings nothing for so long ends when others wait for its place.
 const STALL_TIME: Duration = Duration::from_secs(60);
+/// How long what a refused upload still brings is read.
+const REFUSED_TIME: Duration = Duration::from_secs(10);
 /// By so much of its beginning a module as text is known.
 const MODULE_HEAD_BYTES: u64 = 64;
 /// How much of a blob is read at once.
@@ -39,21 +42,55 @@ const PIECE_BYTES: usize = 256 << 10;
 
 /// `PUT /v1/blobs`.
 pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
-    let _transfer = transfer_permit(&api)?;
-    wait_for_room(&api).await;
-    let uploads = &api.lasting.uploads;
-    let _place = uploads.acquire().await.expect("this semaphore is never closed");
+    // Who asks before it sends the body sends none when the answer is no.
+    let asks_first = request.headers().contains_key(EXPECT);
+    let mut body = request.into_body().into_data_stream();
+    let Lasting { uploads, bounds, .. } = &api.lasting;
+    let _upload = match permit(uploads, "uploads", bounds.uploads) {
+        Ok(permit) => permit,
+        Err(refusal) => {
+            if !asks_first {
+                let_end(&api, body);
+            }
+            return Err(refusal);
+        }
+    };
+    match take_in(&api, &mut body).await {
+        Ok(blob) => Ok((StatusCode::CREATED, json::answer(&blob)).into_response()),
+        Err(refusal) => {
+            let_end(&api, body);
+            Err(refusal)
+        }
+    }
+}
+
+/// Reads what a refused upload still brings, and drops it, for a while: were the connection closed at once, a client
+/// that still sends would learn that it broke, not why.
+fn let_end(api: &Api, mut body: BodyDataStream) {
+    let mut refused = api.lasting.refused.lock().expect("nobody panics holding this lock");
+    while refused.try_join_next().is_some() {}
+    refused.spawn(async move {
+        let ended = async { while let Some(Ok(_)) = body.next().await {} };
+        drop(timeout(REFUSED_TIME, ended).await);
+    });
+}
+
+/// Stores what an upload brings.
+async fn take_in(api: &Api, body: &mut BodyDataStream) -> Result<BlobRef, ApiError> {
+    wait_for_room(api).await;
+    let writers = &api.lasting.writers;
+    let _writer = writers.acquire().await.expect("this semaphore is never closed");
     let (pieces, source) = mpsc::channel(PIECES_MAX);
     let store = api.handle.store().clone();
     let source = PieceReader { pieces: source, current: Bytes::new() };
     let stored = spawn_blocking(move || store.put_reader(source, BLOB_BYTES_MAX, Durability::Cached));
-    let is_wanted = || uploads.available_permits() == 0;
-    let fed = feed(request.into_body().into_data_stream(), pieces, is_wanted).await;
+    let is_wanted = || writers.available_permits() == 0;
+    let fed = feed(body, pieces, is_wanted).await;
     let stored = stored.await.map_err(thread_died)?;
     fed?;
     let (id, bytes) = stored?;
     api.handle.store().keep(id);
-    Ok((StatusCode::CREATED, json::answer(&BlobRef { id: id.to_string(), bytes })).into_response())
+    Ok(BlobRef { id: id.to_string(), bytes })
 }
 
 /// While work pins most of the store, an upload waits until some of it ends: so a job whose inputs exceed the quota is
@@ -70,18 +107,18 @@ async fn wait_for_room(api: &Api) {
 }
 
 /// Room for one more blob on its way.
-fn transfer_permit(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
-    take(&api.lasting.transfers).ok_or_else(|| {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many blobs are on their way as may be")
-            .expected(format!("at most {}", api.lasting.bounds.transfers))
-            .help("try again when some have come or gone")
+fn permit(room: &Arc<Semaphore>, what: &str, most: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+    take(room).ok_or_else(|| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("as many {what} are under way as may be"))
+            .expected(format!("at most {most}"))
+            .help("try again when some have ended")
     })
 }
 
 /// Hands the pieces of a body to the disk, until one of them ends. A body that brings nothing for a while is given up
 /// if its place is wanted.
 async fn feed(
-    mut body: BodyDataStream,
+    body: &mut BodyDataStream,
     pieces: mpsc::Sender<io::Result<Option<Bytes>>>,
     is_wanted: impl Fn() -> bool,
 ) -> Result<(), ApiError> {
@@ -136,7 +173,8 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
         let bytes = api.handle.store().len(id).ok_or_else(missing)?;
         return Ok((headers(bytes), Body::empty()).into_response());
     }
-    let permit = transfer_permit(&api)?;
+    let Lasting { downloads, bounds, .. } = &api.lasting;
+    let permit = permit(downloads, "downloads", bounds.downloads)?;
     let store = api.handle.store().clone();
     let opened = spawn_blocking(move || store.open_read(id)).await.map_err(thread_died)??;
     let (bytes, file) = opened.ok_or_else(missing)?;

@@ -14,7 +14,7 @@
 //! | connections that have | 4,096, at most half of the files that the node may open | the longest idle one closes; 503 where all are at work |
 //! | a request's head | 64 KiB, 64 headers, 30 s | 431, or the connection closes |
 //! | an idle connection | 30 s | it closes |
-//! | open job streams; waits; blobs on their way | 2,048; 512; 512: half, an eighth and an eighth of the connections | 503 |
+//! | open job streams; waits; uploads; downloads | 2,048; 256; 512; 256: half, a sixteenth, an eighth and a sixteenth of the connections | 503 |
 //! | uploads that write | 128 | the next one waits; one that brings nothing for a minute meanwhile ends with 408 |
 //! | unfinished jobs | 10,000 | 503 |
 //! | a frame | 1 MiB | 400 as the first frame, an `Error` frame later |

@@ -3,14 +3,16 @@
 //!
 //! Every connection is accepted. Where one more would be too many, another one is closed: the oldest silent one for a
 //! silent one, the longest idle one for a known one. So local users without the token can't keep out those who have it,
-//! and clients that wait can't keep out those who want to look or to cancel: what lasts (job streams, waits, transfers
-//! of blobs) has bounds of its own, half, an eighth and an eighth of all known connections, so that a quarter remains.
+//! and clients that wait can't keep out those who want to look or to cancel: what lasts (job streams, waits, uploads,
+//! downloads) has bounds of its own, half, a sixteenth, an eighth and a sixteenth of all known connections, so that a
+//! quarter remains. Uploads may wait for room in the store: that takes no place of a download, by which a result comes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Connections that have not shown the token.
@@ -19,8 +21,8 @@ const SILENT_MAX: usize = 128;
 const KNOWN_MAX: usize = 4096;
 /// The least that is given where a process may have few files.
 const KNOWN_MIN: usize = 64;
-/// Uploads at once; each keeps a thread that writes.
-const UPLOADS_MAX: usize = 128;
+/// Uploads that write at once; each keeps a thread.
+const WRITERS_MAX: usize = 128;
 
 /// How many connections there may be, and what of them may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,8 @@ pub(super) struct Bounds {
     pub(super) known: usize,
     pub(super) streams: usize,
     pub(super) waits: usize,
-    pub(super) transfers: usize,
+    pub(super) uploads: usize,
+    pub(super) downloads: usize,
 }
 
 impl Bounds {
@@ -41,7 +44,14 @@ impl Bounds {
 
     fn of(files: usize) -> Self {
         let known = (files / 2).clamp(KNOWN_MIN, KNOWN_MAX);
-        Self { silent: SILENT_MAX, known, streams: known / 2, waits: known / 8, transfers: known / 8 }
+        Self {
+            silent: SILENT_MAX,
+            known,
+            streams: known / 2,
+            waits: known / 16,
+            uploads: known / 8,
+            downloads: known / 16,
+        }
     }
 }
 
@@ -52,10 +62,14 @@ pub(super) struct Lasting {
     pub(super) streams: Arc<Semaphore>,
     /// Questions whose answer is held back.
     pub(super) waits: Arc<Semaphore>,
-    /// Blobs on their way in or out.
-    pub(super) transfers: Arc<Semaphore>,
-    /// Of those, uploads that write.
+    /// Blobs on their way in, those included that wait for room or for a writer.
     pub(super) uploads: Arc<Semaphore>,
+    /// Of those, the ones that write.
+    pub(super) writers: Arc<Semaphore>,
+    /// Blobs on their way out.
+    pub(super) downloads: Arc<Semaphore>,
+    /// Uploads that were refused and still bring something: each has a connection.
+    pub(super) refused: Arc<Mutex<JoinSet<()>>>,
     pub(super) bounds: Bounds,
 }
 
@@ -65,8 +79,10 @@ impl Lasting {
         Self {
             streams: room(bounds.streams),
             waits: room(bounds.waits),
-            transfers: room(bounds.transfers),
-            uploads: room(UPLOADS_MAX.min(bounds.transfers)),
+            uploads: room(bounds.uploads),
+            writers: room(WRITERS_MAX.min(bounds.uploads)),
+            downloads: room(bounds.downloads),
+            refused: Arc::default(),
             bounds,
         }
     }
@@ -229,7 +245,7 @@ mod tests {
     use super::*;
 
     fn places(silent: usize, known: usize) -> Arc<Places> {
-        Places::new(Bounds { silent, known, streams: 1, waits: 1, transfers: 1 })
+        Places::new(Bounds { silent, known, streams: 1, waits: 1, uploads: 1, downloads: 1 })
     }
 
     fn is_closed(place: &Place) -> bool {
@@ -277,9 +293,9 @@ mod tests {
     fn what_lasts_leaves_a_quarter_of_the_connections_to_short_questions() {
         for files in [0, 256, 1024, 4096, 1 << 20] {
             let bounds = Bounds::of(files);
-            let lasting = bounds.streams + bounds.waits + bounds.transfers;
+            let lasting = bounds.streams + bounds.waits + bounds.uploads + bounds.downloads;
             assert!(bounds.known - lasting >= bounds.known / 4, "{bounds:?}");
-            assert!(bounds.known <= KNOWN_MAX && bounds.waits > 0);
+            assert!(bounds.known <= KNOWN_MAX && bounds.waits.min(bounds.downloads) > 0);
         }
         assert_eq!(Bounds::of(1 << 20).streams, 2048);
     }

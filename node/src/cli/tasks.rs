@@ -148,7 +148,8 @@ Exit code: the task's own, and
   125  weft's own errors, an invalid module, output or files over their limit,
        a task that was skipped because a job of --after did not end well
   126  the task trapped
-  130  interrupted by Ctrl-C; the task is cancelled
+  130  interrupted by Ctrl-C, which cancels the task, or cancelled otherwise,
+       as by `weft cancel`
   137  the task ran out of memory
 
 Examples:
@@ -180,8 +181,8 @@ pub(crate) struct InputsArgs {
     /// `-- /in/{name}`.
     #[arg(long, conflicts_with_all = ["each_line", "function"], help_heading = INPUTS)]
     pub(crate) as_file: bool,
-    /// Lines are JSON: blank ones are skipped, and one that is no JSON is a failed task.
-    #[arg(long, conflicts_with_all = ["each_file", "nul"], help_heading = INPUTS)]
+    /// The lines of --each-line are JSON: blank ones are skipped, and one that is no JSON is a failed task.
+    #[arg(long, conflicts_with_all = ["each_file", "each_block", "nul"], help_heading = INPUTS)]
     pub(crate) jsonl: bool,
     /// Lines end with a zero byte instead of a newline, as after `find -print0`.
     #[arg(long, conflicts_with = "each_file", help_heading = INPUTS)]
@@ -274,7 +275,8 @@ leaves DIR, and a second one of the same name is a failed task.
              as your node found; nobody signs that
 
 Exit code: the number of failed tasks, at most 100; 125 for weft's own errors;
-130 when interrupted by Ctrl-C, which cancels the job.
+130 when interrupted by Ctrl-C, which cancels the job, or when the job was
+cancelled before its end, as by `weft cancel`.
 
 Examples:
   weft map score.wasm --each-line words.txt > scores.txt

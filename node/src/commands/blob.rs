@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use weft_client::{Mesh, Output};
 
+use super::interrupt::Interrupt;
 use super::out::Out;
 use super::{Problem, sink, spool};
 use crate::cli::{BlobArgs, BlobWay};
@@ -28,9 +29,18 @@ async fn put(mesh: &Mesh, file: &Path, json: bool) -> Result<(), Problem> {
 }
 
 async fn get(mesh: &Mesh, id: String, output: Option<PathBuf>, raw: bool) -> Result<(), Problem> {
-    match output {
-        // Its length is not known, and not needed.
-        Some(path) => sink::write_output(mesh, &Output::Blob { id, bytes: 0 }, &path).await,
-        None => sink::copy_blob(mesh, &id, &mut Out::stdout(None, raw)).await,
-    }
+    let interrupt = Interrupt::listen()?;
+    let mut out = Out::stdout(None, raw);
+    let copy = async {
+        match output {
+            // Its length is not known, and not needed.
+            Some(path) => sink::write_output(mesh, &Output::Blob { id, bytes: 0 }, &path).await,
+            None => sink::copy_blob(mesh, &id, &mut out).await,
+        }
+    };
+    let copied = tokio::select! {
+        copied = copy => copied,
+        () = interrupt.came() => Err(Problem::Interrupted("interrupted; not all of the blob was copied".into())),
+    };
+    out.end(copied).await
 }

@@ -58,6 +58,11 @@ impl Live {
         }
     }
 
+    /// Ends both streams after an error or an interrupt. What their readers do not take soon is lost.
+    pub(crate) async fn stop(&mut self) {
+        tokio::join!(self.stdout.stop(), self.stderr.stop());
+    }
+
     /// Shows the rest, now that all is known. A task that was stopped may have told less than it had printed.
     pub(crate) async fn finish(
         &mut self,
@@ -67,14 +72,12 @@ impl Live {
         was_stopped: bool,
     ) -> Result<(), Problem> {
         let told = self.errors.finish(mesh, errors, "stderr", was_stopped, &mut self.stderr).await;
-        drop(self.stderr.end_task());
-        drop(self.stderr.all().await);
+        drop(self.stderr.finish().await);
         if let Err(Problem::Client(error)) = told {
             say(&format!("the task's stderr is lost: {error}"));
         }
         self.output.finish(mesh, output, "stdout", was_stopped, &mut self.stdout).await?;
-        self.stdout.end_task()?;
-        self.stdout.all().await
+        self.stdout.finish().await
     }
 }
 
@@ -207,6 +210,7 @@ impl AsyncWrite for Rest<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::out::tests::terminal;
 
     /// What is shown of these pieces: attempt, offset, text.
     fn shown(pieces: &[(u32, u64, &str)]) -> (String, Shown) {
@@ -227,6 +231,21 @@ mod tests {
         let mut rest = Rest { out: &mut out, skip, expected, hash: blake3::Hasher::new(), differs: false };
         let Ok(old) = rest.old(all.as_bytes()) else { return (String::new(), false) };
         (all.get(old..).unwrap().to_owned(), rest.skip == 0)
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_interrupted_leaves_no_colour_on_the_terminal() {
+        let (stdout, output) = terminal();
+        let (stderr, errors) = terminal();
+        let mut live = Live { output: Shown::default(), errors: Shown::default(), stdout, stderr };
+        for stream in [Stream::Output, Stream::Errors] {
+            let bytes = b"\x1b[31mred".to_vec().into();
+            live.take(&Printed { index: 0, attempt: 1, stream, offset: 0, bytes }).await.unwrap();
+        }
+        live.stop().await;
+        for written in [output, errors] {
+            assert_eq!(written.lock().unwrap().as_slice(), b"\x1b[31mred\x1b[0m");
+        }
     }
 
     #[test]

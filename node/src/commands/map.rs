@@ -35,9 +35,8 @@ const FAILED_MAX: u64 = 100;
 /// Distinct workers counted for the last line.
 const WORKERS_MAX: usize = 4096;
 const TICK: Duration = Duration::from_millis(200);
-/// How long a cancelled job's node is waited for, and then the reader of what came before.
+/// How long a cancelled job's node is waited for.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
-const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs the job; the exit code is the number of failed tasks.
 pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
@@ -235,7 +234,7 @@ impl Session {
             ended = self.drive(&mut results) => Some(ended),
         };
         match ended {
-            Some(ended) => ended.and_then(|()| self.end()),
+            Some(ended) => self.sink.end(ended).await.and_then(|()| self.end()),
             None => self.interrupted(&results).await,
         }
     }
@@ -357,9 +356,10 @@ impl Session {
     async fn interrupted(mut self, results: &Map) -> Result<u8, Problem> {
         // The node hears of it by the closing connection too, should this take too long.
         drop(tokio::time::timeout(CANCEL_WAIT, results.cancel()).await);
-        drop(tokio::time::timeout(FLUSH_WAIT, self.sink.flush()).await);
+        let problem = Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job()));
+        let ended = self.sink.end(Err(problem)).await;
         self.progress.finish(self.workers.len());
-        Err(Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job())))
+        ended
     }
 }
 

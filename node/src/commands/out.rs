@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
@@ -15,8 +16,11 @@ use super::Problem;
 
 /// What is gathered before it is written, and at most once more while a write is under way.
 const BUFFER_BYTES: usize = 256 << 10;
+/// How long the reader of a verb that was interrupted, or failed, is waited for.
+const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
-/// One of this process's two streams, buffered. What is not flushed may be lost.
+/// One of this process's two streams, buffered. It must be ended: what is not flushed may be lost, and a terminal would
+/// keep the colour of the task.
 #[derive(Debug)]
 pub(crate) struct Out {
     to: To,
@@ -31,20 +35,30 @@ pub(crate) struct Out {
     failed: Option<io::Error>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum To {
     Stdout,
     Stderr,
+    #[cfg(test)]
+    Memory(std::sync::Arc<std::sync::Mutex<Vec<u8>>>),
 }
 
 impl To {
-    fn write(self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Stdout => {
                 let mut out = io::stdout().lock();
                 out.write_all(bytes).and_then(|()| out.flush())
             }
             Self::Stderr => io::stderr().lock().write_all(bytes),
+            #[cfg(test)]
+            Self::Memory(written) => {
+                written
+                    .lock()
+                    .map_err(|_panicked| io::Error::other("a test panicked"))?
+                    .extend_from_slice(bytes);
+                Ok(())
+            }
         }
     }
 }
@@ -63,6 +77,11 @@ impl Out {
 
     fn new(to: To, bar: Option<ProgressBar>, raw: bool) -> Self {
         Self { to, buffer: Screen::new(Vec::new(), raw), writing: None, bar, last: None, failed: None }
+    }
+
+    /// Whether what is not safe on a terminal is made visible: a lone carriage return ends a line then.
+    pub(crate) fn is_filtered(&self) -> bool {
+        !self.buffer.is_raw()
     }
 
     /// Whether everything was written.
@@ -90,6 +109,29 @@ impl Out {
         self.flush().await.map_err(Problem::Stdout)
     }
 
+    /// Ends what was written: shows what was held back, takes a colour back, and waits until all of it is written; for a
+    /// short while only after an error or an interrupt.
+    pub(crate) async fn end<T>(&mut self, result: Result<T, Problem>) -> Result<T, Problem> {
+        match result {
+            Ok(value) => self.finish().await.map(|()| value),
+            Err(problem) => {
+                self.stop().await;
+                Err(problem)
+            }
+        }
+    }
+
+    /// Ends what was written, as slowly as its reader takes it.
+    pub(crate) async fn finish(&mut self) -> Result<(), Problem> {
+        self.end_task()?;
+        self.all().await
+    }
+
+    /// Ends what was written after an error, which is the one to tell. What its reader does not take soon is lost.
+    pub(crate) async fn stop(&mut self) {
+        drop(tokio::time::timeout(FLUSH_WAIT, self.finish()).await);
+    }
+
     /// Why it could not be written to, if that is so.
     pub(crate) fn take_failure(&mut self) -> Option<io::Error> {
         self.failed.take()
@@ -108,7 +150,7 @@ impl Out {
     }
 
     fn start(&mut self) {
-        let (to, bytes, bar) = (self.to, mem::take(self.buffer.get_mut()), self.bar.clone());
+        let (to, bytes, bar) = (self.to.clone(), mem::take(self.buffer.get_mut()), self.bar.clone());
         self.writing = Some(spawn_blocking(move || match bar {
             Some(bar) => bar.suspend(|| to.write(&bytes)),
             None => to.write(&bytes),
@@ -141,5 +183,41 @@ impl AsyncWrite for Out {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// A terminal, and what it was given.
+    pub(crate) fn terminal() -> (Out, Arc<Mutex<Vec<u8>>>) {
+        memory(false)
+    }
+
+    pub(crate) fn memory(raw: bool) -> (Out, Arc<Mutex<Vec<u8>>>) {
+        let written = Arc::default();
+        (Out::new(To::Memory(Arc::clone(&written)), None, raw), written)
+    }
+
+    #[tokio::test]
+    async fn a_terminal_gets_the_last_bytes_and_its_colour_back_however_it_ends() {
+        for (given, shown) in
+            [("\x1b[31mred", "\x1b[31mred\x1b[0m"), ("abc\r", "abc\n"), ("abc\x1b", "abc\\x1b")]
+        {
+            let interrupted = || Problem::Interrupted(String::new());
+            for result in [Ok(()), Err(interrupted())] {
+                let (mut out, written) = terminal();
+                out.put(given.as_bytes()).await.unwrap();
+                // What came before is on its way already.
+                let started = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut out).poll_flush(cx)));
+                drop(started.await);
+                let was_well = result.is_ok();
+                assert_eq!(out.end(result).await.is_ok(), was_well);
+                assert_eq!(String::from_utf8_lossy(&written.lock().unwrap()), shown);
+            }
+        }
     }
 }

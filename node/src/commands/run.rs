@@ -23,15 +23,20 @@ const EXPLAIN_AFTER: Duration = Duration::from_secs(3);
 /// Runs the task and returns the exit code that speaks of it.
 pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     let interrupt = Interrupt::listen()?;
+    let mut live = Live::new(args.raw);
     // Whatever the interrupt finds under way is dropped, which cancels the task if it has not ended.
-    tokio::select! {
-        code = Box::pin(run_to_its_end(data_dir, args)) => code,
+    let code = tokio::select! {
+        code = Box::pin(run_to_its_end(data_dir, args, &mut live)) => code,
         () = interrupt.came() => Err(Problem::Interrupted("interrupted; the task is cancelled".into())),
+    };
+    if code.is_err() {
+        live.stop().await;
     }
+    code
 }
 
-async fn run_to_its_end(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
-    let RunArgs { module, task, stdin, out, force, receipt, json, raw, args } = args;
+async fn run_to_its_end(data_dir: &Path, args: RunArgs, live: &mut Live) -> Result<u8, Problem> {
+    let RunArgs { module, task, stdin, out, force, receipt, json, raw: _, args } = args;
     if let Some(dir) = &out {
         check_empty(dir, force)?;
     }
@@ -39,9 +44,8 @@ async fn run_to_its_end(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     let task = if receipt { task.receipts() } else { task };
     let task = if json { task } else { task.streamed() };
     let mesh = Mesh::connect_in(data_dir).await?;
-    let mut live = Live::new(raw);
     let stdin = stdin_of(stdin, data_dir).await?;
-    let result = result_of(&mesh, &task, stdin, &mut live).await?;
+    let result = result_of(&mesh, &task, stdin, live).await?;
     if json {
         print_line(&result).await?;
     } else {
@@ -133,7 +137,7 @@ async fn print_line(result: &TaskResult) -> Result<(), Problem> {
 }
 
 /// Shows what was not shown while the task ran, and how it ended where that is not plain.
-async fn show(mesh: &Mesh, result: &TaskResult, mut live: Live) -> Result<(), Problem> {
+async fn show(mesh: &Mesh, result: &TaskResult, live: &mut Live) -> Result<(), Problem> {
     let was_stopped = match result.outcome {
         Outcome::Done | Outcome::Failed(_) => false,
         Outcome::Trapped { .. }

@@ -93,6 +93,14 @@ impl Sink {
             Self::Files(_) => Ok(()),
         }
     }
+
+    /// Ends what was given out, as [`Out::end`].
+    pub(crate) async fn end<T>(&mut self, result: Result<T, Problem>) -> Result<T, Problem> {
+        match self {
+            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => out.end(result).await,
+            Self::Files(_) => result,
+        }
+    }
 }
 
 impl Ordered {
@@ -122,7 +130,7 @@ impl Ordered {
         match tag {
             None => write_whole(mesh, &result.output, &mut self.out).await?,
             Some(tag) => {
-                let mut tagged = Tagged { out: &mut self.out, tag: format!("{tag}\t"), at_start: true };
+                let mut tagged = Tagged::new(&mut self.out, &tag);
                 let written = match &result.output {
                     Output::Inline(bytes) => tagged.write_all(bytes).await.map_err(Problem::Stdout),
                     Output::Blob { id, .. } => {
@@ -188,26 +196,54 @@ pub(crate) async fn write_output(mesh: &Mesh, output: &Output, path: &Path) -> R
 /// Puts a tag before each line.
 struct Tagged<'a> {
     out: &'a mut Out,
+    /// The tag and a tab.
     tag: String,
-    at_start: bool,
+    last: Last,
+}
+
+/// What the last byte was, of those that were tagged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    /// A line's end, or none was there yet: the next byte begins a line.
+    End,
+    /// A carriage return. Where it is shown as a line's end, the next byte begins a line, unless it ends this one.
+    Return,
+    Other,
+}
+
+impl<'a> Tagged<'a> {
+    fn new(out: &'a mut Out, tag: &str) -> Self {
+        Self { out, tag: format!("{tag}\t"), last: Last::End }
+    }
+
+    /// These bytes with their tags, and what the last byte of them was.
+    fn tagged(&self, bytes: &[u8]) -> (Vec<u8>, Last) {
+        let returns_end_lines = self.out.is_filtered();
+        let mut tagged = Vec::with_capacity(bytes.len() + self.tag.len());
+        let mut last = self.last;
+        for byte in bytes {
+            if last == Last::End || last == Last::Return && *byte != b'\n' {
+                tagged.extend_from_slice(self.tag.as_bytes());
+            }
+            tagged.push(*byte);
+            last = match byte {
+                b'\n' => Last::End,
+                b'\r' if returns_end_lines => Last::Return,
+                _ => Last::Other,
+            };
+        }
+        (tagged, last)
+    }
 }
 
 impl AsyncWrite for Tagged<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { out, tag, at_start } = self.get_mut();
+        let this = self.get_mut();
         let piece = bytes.get(..TAGGED_BYTES).unwrap_or(bytes);
-        let mut tagged = Vec::with_capacity(piece.len() + tag.len());
-        let mut starts = *at_start;
-        for line in piece.split_inclusive(|byte| *byte == b'\n') {
-            if starts {
-                tagged.extend_from_slice(tag.as_bytes());
-            }
-            tagged.extend_from_slice(line);
-            starts = line.last() == Some(&b'\n');
-        }
+        let (tagged, last) = this.tagged(piece);
         // It takes all or waits.
-        ready!(Pin::new(&mut **out).poll_write(cx, &tagged))?;
-        *at_start = starts;
+        ready!(Pin::new(&mut *this.out).poll_write(cx, &tagged))?;
+        this.last = last;
         Poll::Ready(Ok(piece.len()))
     }
 
@@ -217,5 +253,38 @@ impl AsyncWrite for Tagged<'_> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::out::tests::memory;
+
+    /// What is written of an output that comes in these pieces, with the tag `one`.
+    async fn tagged(raw: bool, pieces: &[&str]) -> String {
+        let (mut out, written) = memory(raw);
+        let mut tagged = Tagged::new(&mut out, "one");
+        for piece in pieces {
+            tagged.write_all(piece.as_bytes()).await.unwrap();
+        }
+        out.end(Ok(())).await.unwrap();
+        String::from_utf8(written.lock().unwrap().clone()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn no_line_on_a_terminal_is_without_the_tag_of_its_input() {
+        let forged = "a\rtwo\tforged\r\nb\r\rc\r";
+        let shown = "one\ta\none\ttwo\tforged\r\none\tb\none\t\none\tc\n";
+        assert_eq!(tagged(false, &[forged]).await, shown);
+        for at in 1..forged.len() {
+            let (first, second) = forged.split_at(at);
+            assert_eq!(tagged(false, &[first, second]).await, shown, "in two pieces, {first:?} first");
+        }
+    }
+
+    #[tokio::test]
+    async fn in_a_pipe_a_tag_is_behind_line_ends_only() {
+        assert_eq!(tagged(true, &["10%\r20%\r", "\nb\rc\n"]).await, "one\t10%\r20%\r\none\tb\rc\n");
     }
 }

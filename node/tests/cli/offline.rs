@@ -19,7 +19,7 @@ const HELP: [(&str, &str); 15] = [
     ),
     (
         "map",
-        "--each-line --each-file --out --json --retries --fn --need 100 --backoff 1s..600s --give-up \
+        "--each-line --each-file --out --json --retries --fn --need 100 125 130 --backoff 1s..600s --give-up \
          --max-failures --no-backup --each-block --jsonl --nul --shuf --limit --as-file --force --resume --tag \
          {name} {stem} {ext} {dir} {line} {index} {{name}}",
     ),
@@ -66,6 +66,16 @@ fn without_a_node_every_verb_says_how_to_start_one() {
     let lines = module("lines");
     run(dir.path(), &["run", &lines]).refused(125, &words);
     run(dir.path(), &["map", &lines, "--each-line", "-"]).refused(125, &words);
+}
+
+/// A block is whole lines as they are; that they are JSON would be ignored.
+#[test]
+fn json_lines_and_blocks_are_refused_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let blocks = ["map", "x.wasm", "--jsonl", "--each-block", "1MiB", "big.log"];
+    let said = run(dir.path(), &blocks);
+    assert_eq!(said.code, 125, "{said:?}");
+    assert!(said.err.contains("'--jsonl' cannot be used with '--each-block"), "{said:?}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Bytes to and from the node's store. What comes back is hashed again before it counts.
 
+use std::future::ready;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, TryStreamExt, stream};
@@ -22,6 +24,11 @@ use crate::result::{hex, parse_id};
 const PIECE_BYTES: usize = 256 << 10;
 /// Room made at once for a blob of announced length; a longer one grows as it comes.
 const RESERVE_BYTES_MAX: u64 = 64 << 20;
+/// For so long a node that has no room for an upload or a download is asked again.
+const BUSY_TIME: Duration = Duration::from_secs(60);
+/// The pause before it is asked for the second time; it doubles up to the longest one.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 impl Mesh {
     /// Stores bytes in the node's store. The store keeps what work needs and else what was used last, up to its
@@ -41,7 +48,7 @@ impl Mesh {
     }
 
     pub(crate) async fn put_bytes(&self, bytes: Bytes) -> Result<BlobRef, Error> {
-        self.put_body(full(bytes)).await
+        self.put_body(true, || ready(Ok(full(bytes.clone())))).await
     }
 
     /// Stores a file's bytes in the node's store, without holding them in memory.
@@ -50,17 +57,22 @@ impl Mesh {
     /// [`Error::File`] when it can't be read, and as [`Mesh::put_blob`].
     pub async fn put_blob_file(&self, path: &Path) -> Result<BlobRef, Error> {
         let unreadable = |source| Error::File { path: path.to_owned(), source };
-        let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+        let found = tokio::fs::metadata(path).await.map_err(unreadable)?;
         // Errors on the way would reach us only as a broken connection; a directory is the likely one.
-        if file.metadata().await.map_err(unreadable)?.is_dir() {
+        if found.is_dir() {
             return Err(unreadable(io::ErrorKind::IsADirectory.into()));
         }
-        let pieces = stream::try_unfold(file, |mut file| async move {
-            let mut piece = BytesMut::with_capacity(PIECE_BYTES);
-            let read = file.read_buf(&mut piece).await?;
-            Ok::<_, io::Error>((read > 0).then(|| (piece.freeze(), file)))
-        });
-        self.put_pieces(path, pieces).await
+        // What came through a pipe can't be read twice.
+        let may_repeat = found.is_file();
+        let pieces = || async move {
+            let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+            Ok(stream::try_unfold(file, |mut file| async move {
+                let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+                let read = file.read_buf(&mut piece).await?;
+                Ok::<_, io::Error>((read > 0).then(|| (piece.freeze(), file)))
+            }))
+        };
+        self.put_pieces(path, may_repeat, pieces).await
     }
 
     /// Stores a part of an open file, without holding it in memory.
@@ -68,34 +80,47 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::put_blob_file`].
     pub(crate) async fn put_blob_part(&self, part: FilePart) -> Result<BlobRef, Error> {
-        let name = part.name().to_owned();
-        let pieces = stream::try_unfold((part, 0), |(part, at)| async move {
-            let read = tokio::task::spawn_blocking(move || {
-                let mut piece = vec![0; PIECE_BYTES];
-                let read = part.read_at(at, &mut piece)?;
-                piece.truncate(read);
-                Ok::<_, io::Error>((piece, part))
-            });
-            let (piece, part) = read.await.map_err(io::Error::other)??;
-            let next = at + piece.len() as u64;
-            Ok::<_, io::Error>((!piece.is_empty()).then(|| (Bytes::from(piece), (part, next))))
-        });
-        self.put_pieces(&name, pieces).await
+        let pieces = || {
+            ready(Ok(stream::try_unfold((part.clone(), 0), |(part, at)| async move {
+                let read = tokio::task::spawn_blocking(move || {
+                    let mut piece = vec![0; PIECE_BYTES];
+                    let read = part.read_at(at, &mut piece)?;
+                    piece.truncate(read);
+                    Ok::<_, io::Error>((piece, part))
+                });
+                let (piece, part) = read.await.map_err(io::Error::other)??;
+                let next = at + piece.len() as u64;
+                Ok::<_, io::Error>((!piece.is_empty()).then(|| (Bytes::from(piece), (part, next))))
+            })))
+        };
+        self.put_pieces(part.name(), true, pieces).await
     }
 
-    /// Stores what comes. When it breaks off, the connection only tells that the body broke: why is kept beside it.
-    async fn put_pieces<S>(&self, name: &Path, pieces: S) -> Result<BlobRef, Error>
+    /// Stores what comes; `pieces` gives it from its beginning, for each try. When it breaks off, the connection only
+    /// tells that the body broke: why is kept beside it.
+    async fn put_pieces<P, S>(
+        &self,
+        name: &Path,
+        may_repeat: bool,
+        pieces: impl Fn() -> P,
+    ) -> Result<BlobRef, Error>
     where
+        P: Future<Output = Result<S, Error>>,
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let failed = Arc::new(Mutex::new(None));
-        let noted = Arc::clone(&failed);
-        let pieces = pieces.map_ok(Frame::data).map_err(move |source| {
-            let reason = source.to_string();
-            *noted.lock().expect("nobody panics holding this lock") = Some(source);
-            Error::Broken { reason }
-        });
-        let stored = self.put_body(BodyExt::boxed_unsync(StreamBody::new(pieces))).await;
+        let body = || {
+            let (pieces, noted) = (pieces(), Arc::clone(&failed));
+            async move {
+                let pieces = pieces.await?.map_ok(Frame::data).map_err(move |source: io::Error| {
+                    let reason = source.to_string();
+                    *noted.lock().expect("nobody panics holding this lock") = Some(source);
+                    Error::Broken { reason }
+                });
+                Ok(BodyExt::boxed_unsync(StreamBody::new(pieces)))
+            }
+        };
+        let stored = self.put_body(may_repeat, body).await;
         let failed = failed.lock().expect("nobody panics holding this lock").take();
         match failed {
             Some(source) => Err(Error::File { path: name.to_owned(), source }),
@@ -103,9 +128,39 @@ impl Mesh {
         }
     }
 
-    async fn put_body(&self, body: Body) -> Result<BlobRef, Error> {
+    /// Stores a body, which is made anew for each try.
+    async fn put_body<B>(&self, may_repeat: bool, body: impl Fn() -> B) -> Result<BlobRef, Error>
+    where
+        B: Future<Output = Result<Body, Error>>,
+    {
         let about = About { what: "blob", name: "" };
-        self.http().json(Call { method: Method::PUT, body, ..Call::get("/v1/blobs", about) }).await
+        let call = || {
+            let body = body();
+            async move { Ok(Call { method: Method::PUT, body: body.await?, ..Call::get("/v1/blobs", about) }) }
+        };
+        let answer = self.send_when_there_is_room(may_repeat, call).await?;
+        self.http().json_of(answer).await
+    }
+
+    /// Sends a request, which is made anew for each try, until the node has room for it, or until [`BUSY_TIME`] has
+    /// passed: its refusal is the answer then.
+    async fn send_when_there_is_room<'a, C>(
+        &self,
+        may_repeat: bool,
+        call: impl Fn() -> C,
+    ) -> Result<Answer, Error>
+    where
+        C: Future<Output = Result<Call<'a>, Error>>,
+    {
+        let (began, mut pause) = (Instant::now(), BUSY_PAUSE);
+        loop {
+            let is_last = !may_repeat || began.elapsed() + pause >= BUSY_TIME;
+            if let Some(answer) = self.http().send_if_room(call().await?, is_last).await? {
+                return Ok(answer);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(BUSY_PAUSE_MAX);
+        }
     }
 
     /// The bytes of a blob, all in memory.
@@ -132,7 +187,8 @@ impl Mesh {
 
     async fn open_blob(&self, id: &str) -> Result<Answer, Error> {
         let name = hex(&parse_id(id)?);
-        self.http().send(Call::get(format!("/v1/blobs/{name}"), About { what: "blob", name: id })).await
+        let about = About { what: "blob", name: id };
+        self.send_when_there_is_room(true, || ready(Ok(Call::get(format!("/v1/blobs/{name}"), about)))).await
     }
 
     async fn copy<W: AsyncWrite + Unpin>(

@@ -138,7 +138,21 @@ impl Http {
     /// Sends a request and waits for the head of its answer. A refusal comes as its error.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer, Error> {
         let about = call.about;
+        self.taken(self.exchange(call).await?, about).await
+    }
+
+    /// As [`Http::send`]; `None` when the node has no room for it now, though it may have later.
+    pub(crate) async fn send_if_room(&self, call: Call<'_>, is_last: bool) -> Result<Option<Answer>, Error> {
+        let about = call.about;
         let answer = self.exchange(call).await?;
+        if answer.status == StatusCode::SERVICE_UNAVAILABLE && !is_last {
+            return Ok(None);
+        }
+        self.taken(answer, about).await.map(Some)
+    }
+
+    /// The answer, or the error that a refusal is.
+    async fn taken(&self, answer: Answer, about: About<'_>) -> Result<Answer, Error> {
         if answer.status.is_success() {
             return Ok(answer);
         }
@@ -151,8 +165,12 @@ impl Http {
 
     /// Sends a request and reads its answer as JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
-        let bytes = self.whole(call).await?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::protocol(error.to_string()))
+        of_json(&self.whole(call).await?)
+    }
+
+    /// Reads an answer to its end as JSON.
+    pub(crate) async fn json_of<T: DeserializeOwned>(&self, answer: Answer) -> Result<T, Error> {
+        of_json(&self.collect(answer).await?)
     }
 
     /// Sends a request of which nothing but success matters.
@@ -306,6 +324,10 @@ impl Http {
             None => Error::protocol(format!("status {status} without a reason")),
         }
     }
+}
+
+fn of_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| Error::protocol(error.to_string()))
 }
 
 /// The error of a refusal that came inside a stream.
