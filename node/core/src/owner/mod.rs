@@ -42,7 +42,7 @@ use crate::standing::Standings;
 use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Recall, Report};
 use crate::time::{Soonest, Time};
-use crate::worker::Worker;
+use crate::worker::{STOPPED_ATTEMPTS_MAX, Worker};
 pub(crate) use outcome::blobs_with_lengths;
 pub(crate) use room::wait_us;
 
@@ -201,8 +201,9 @@ impl Owner {
         self.on_given_back(ctx, from, leases, true);
     }
 
-    /// Nobody is to blame for one; whoever gives back again and again what it bids for must not keep a job's tasks from
-    /// others.
+    /// One is nobody's fault; whoever gives back again and again what it bids for must not keep a job's tasks from others.
+    /// What a worker stops for others is no refusal: its task avoids that worker, and no task is stopped so more often
+    /// than [`STOPPED_ATTEMPTS_MAX`] says.
     fn on_given_back(&mut self, ctx: &mut Ctx<'_>, from: PeerId, leases: &[LeaseId], stopped: bool) {
         let mut blamed = None;
         for lease in ctx.within_frame(leases) {
@@ -212,8 +213,9 @@ impl Owner {
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
             self.doubts.on_misled(ctx, from);
+            let excused = stopped && lease.attempt <= STOPPED_ATTEMPTS_MAX;
             // Many in one word are one refusal.
-            if blamed.replace(lease.job) != Some(lease.job) {
+            if !excused && blamed.replace(lease.job) != Some(lease.job) {
                 job.standings.blamed(from, ctx.now).on_refused(ctx.now, ctx.mesh.grace_ms);
             }
             if attempt.copy {

@@ -35,6 +35,7 @@ use crate::task::{Payload, Program, Report, TaskKey, Terms};
 use crate::time::Time;
 use ahead::Standings;
 use classes::PerClass;
+pub(crate) use memory::STOPPED_ATTEMPTS_MAX;
 use outbox::Outbox;
 pub(crate) use window::is_short;
 
