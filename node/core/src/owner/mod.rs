@@ -176,7 +176,7 @@ impl Owner {
             }
             for lease in held {
                 let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
-                let hold_max_us = HOLD_MAX_US + 2000 * u64::from(job.what.program.limits.wall_ms);
+                let hold_max_us = hold_max_us(job);
                 let Some(attempt) = attempt_mut(job, lease, from) else { continue };
                 attempt.on_renewed(ctx.now, range);
                 let stuck = attempt.held_us(ctx.now) > hold_max_us;
@@ -442,6 +442,11 @@ fn say_safe(ctx: &mut Ctx<'_>, members: &Membership, worker: PeerId, leases: &[L
 fn attempt_mut(job: &mut Job, lease: LeaseId, worker: PeerId) -> Option<&mut Attempt> {
     let task = job.task_mut(lease.index)?;
     task.live.iter_mut().find(|attempt| attempt.number == lease.attempt && attempt.worker == worker)
+}
+
+/// Longest time for which a worker's word prolongs an attempt, in microseconds.
+fn hold_max_us(job: &Job) -> u64 {
+    HOLD_MAX_US + 2000 * u64::from(job.what.program.limits.wall_ms)
 }
 
 fn take_attempt(job: &mut Job, lease: LeaseId, worker: PeerId) -> Option<Attempt> {

@@ -37,6 +37,7 @@ use ahead::Standings;
 use classes::PerClass;
 pub(crate) use memory::STOPPED_ATTEMPTS_MAX;
 use outbox::Outbox;
+pub(crate) use outbox::RESEND_MAX_MS;
 pub(crate) use window::is_short;
 
 /// A call that still stands.
