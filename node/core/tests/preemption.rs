@@ -318,3 +318,18 @@ fn what_is_held_and_may_not_be_stopped_goes_on_where_its_memory_is_wanted() {
     assert_eq!((mesh.ended(0), mesh.aborted), (5, 2));
     mesh.assert_quiet();
 }
+
+/// Four refusals in a row shut a worker out; what it stops for others is none.
+#[test]
+fn a_worker_that_stops_tasks_for_others_is_not_blamed() {
+    let mut mesh = Mesh::of(&[0, 6]);
+    mesh.submit(0, 6);
+    for index in 0..6 {
+        let lease = LeaseId { job: JOB, index, attempt: 1 };
+        mesh.say(1, 0, Message::Stopped { leases: vec![lease] });
+        mesh.advance_ms(50);
+    }
+    let why = mesh.engines[0].why(mesh.now, JOB, 5).expect("it is known");
+    let said: Vec<String> = why.answers.iter().map(|answer| format!("{:?}", answer.said)).collect();
+    assert!(!said.is_empty() && !said.iter().any(|said| said.contains("Mistrusted")), "{said:?}");
+}
