@@ -350,3 +350,34 @@ fn room_that_ran_out_while_a_process_stood_still_is_free_again() {
     assert_eq!((mesh.ended(0), mesh.engines[1].audit().reserved), (22, 0));
     mesh.assert_quiet();
 }
+
+/// A worker that says every second that it has an outcome, whose blob never comes, holds its task for as long as one
+/// that only renews.
+#[test]
+fn an_outcome_whose_blob_never_comes_does_not_hold_its_task_for_ever() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    mesh.held_fetches = Some(Vec::new());
+    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    for _ in 0..1800 {
+        mesh.steps = 0;
+        let report = Report { output: blob(7), ..Report::bare(Outcome::Done) };
+        mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
+        for (node, blob, _) in mesh.held_fetches.replace(Vec::new()).unwrap() {
+            mesh.input(node, Input::Fetched { blob, fetched: Fetched::Missing });
+        }
+        mesh.advance_ms(1000);
+    }
+    assert!(mesh.engines[0].snapshot().counters.lost > 0, "the attempt is given up");
+}
+
+#[test]
+fn an_outcome_whose_blob_is_something_else_is_lost_at_once() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    mesh.held_fetches = Some(Vec::new());
+    let run = mesh.slots[1].pop().unwrap();
+    mesh.input(1, Input::Ran(vec![(run, Report { output: blob(7), ..Report::bare(Outcome::Done) })]));
+    mesh.input(0, Input::Fetched { blob: BlobId([7; 32]), fetched: Fetched::Wrong });
+    assert_eq!(mesh.engines[0].snapshot().counters.lost, 1);
+}

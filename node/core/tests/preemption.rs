@@ -268,3 +268,68 @@ fn nothing_of_its_own_class_is_stopped_for_memory() {
     assert_eq!((mesh.ended(0), mesh.aborted), (5, 0));
     mesh.assert_quiet();
 }
+
+/// Three urgent tasks, each of which needs the memory of the long one: what was begun twice before is waited for.
+#[test]
+fn a_task_that_was_stopped_twice_ends_amid_a_steady_higher_class() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, using(1, Class::Batch, 1024));
+    for number in [10, 11] {
+        let long = mesh.slots[1][0];
+        mesh.submit_with(0, 1, using(number, Class::Interactive, 1024));
+        mesh.end(1, long, Report::bare(Outcome::Cancelled));
+        last_run(&mut mesh, 1);
+        mesh.advance_ms(3000);
+        assert_eq!(mesh.slots[1].len(), 1, "it begins anew");
+    }
+    assert_eq!((mesh.ended(0), mesh.aborted), (2, 2));
+    let long = mesh.slots[1][0];
+    mesh.submit_with(0, 1, using(12, Class::Realtime, 1024));
+    assert_eq!((mesh.aborted, mesh.slots[1].clone()), (2, vec![long]), "it is stopped no more");
+    last_run(&mut mesh, 1);
+    assert_eq!(mesh.ended(0), 3, "it ends");
+    mesh.advance_ms(3000);
+    mesh.run_all();
+    assert_eq!((mesh.ended(0), mesh.aborted), (4, 2));
+    mesh.assert_quiet();
+}
+
+/// What may not be stopped any more is held, and the next one needs its memory: neither waits for the other for ever.
+#[test]
+fn what_is_held_and_may_not_be_stopped_goes_on_where_its_memory_is_wanted() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, using(1, Class::Batch, 512));
+    for number in [10, 11] {
+        let long = mesh.slots[1][0];
+        mesh.submit_with(0, 1, using(number, Class::Interactive, 1024));
+        mesh.end(1, long, Report::bare(Outcome::Cancelled));
+        last_run(&mut mesh, 1);
+        mesh.advance_ms(3000);
+    }
+    mesh.submit_with(0, 1, using(12, Class::Interactive, 512));
+    assert_eq!((counts(&mesh, 1), mesh.aborted), ((1, 1), 2), "there is memory to hold it");
+    mesh.submit_with(0, 1, using(13, Class::Realtime, 1024));
+    last_run(&mut mesh, 1);
+    assert_eq!(mesh.slots[1].len(), 1, "the slot is used");
+    for _ in 0..3 {
+        mesh.run_all();
+        mesh.advance_ms(3000);
+    }
+    assert_eq!((mesh.ended(0), mesh.aborted), (5, 2));
+    mesh.assert_quiet();
+}
+
+/// Four refusals in a row shut a worker out; what it stops for others is none.
+#[test]
+fn a_worker_that_stops_tasks_for_others_is_not_blamed() {
+    let mut mesh = Mesh::of(&[0, 6]);
+    mesh.submit(0, 6);
+    for index in 0..6 {
+        let lease = LeaseId { job: JOB, index, attempt: 1 };
+        mesh.say(1, 0, Message::Stopped { leases: vec![lease] });
+        mesh.advance_ms(50);
+    }
+    let why = mesh.engines[0].why(mesh.now, JOB, 5).expect("it is known");
+    let said: Vec<String> = why.answers.iter().map(|answer| format!("{:?}", answer.said)).collect();
+    assert!(!said.is_empty() && !said.iter().any(|said| said.contains("Mistrusted")), "{said:?}");
+}

@@ -104,3 +104,22 @@ fn a_worker_without_room_gives_the_task_back_says_why_and_takes_work_again_later
     mesh.run_all();
     assert_eq!(mesh.ended(0), 1);
 }
+
+/// One full disk is one refusal, however many tasks wait for the same blob.
+#[test]
+fn a_worker_without_room_for_many_tasks_refuses_them_in_one_word() {
+    let mut mesh = Mesh::of(&[0, 6]);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.submit(0, 6);
+    let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
+    let before = mesh.log.len();
+    no_room(&mut mesh, asked);
+    let said = |wanted: fn(&Message) -> bool| {
+        mesh.log[before..].iter().filter(|(from, _, word)| *from == 1 && wanted(word)).count()
+    };
+    assert_eq!(said(|word| matches!(word, Message::Refuse { leases } if leases.len() == 6)), 1);
+    assert_eq!(said(|word| matches!(word, Message::Refuse { .. })), 1);
+    let standing = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
+    let shut = standing.answers.iter().any(|a| matches!(a.said, Said::NotAsked(Reason::Mistrusted { .. })));
+    assert!(!shut, "{:?}", standing.answers);
+}

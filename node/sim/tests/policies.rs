@@ -290,3 +290,20 @@ fn a_node_takes_only_whose_tasks_it_likes_and_the_owner_knows_without_asking() {
     world.add_host(HostSpec::slots(1).guests(Guests::Only(vec![OWNER])));
     world.run_until("somebody takes it", ms(3000), |world| world.reference().done(unwelcome) == 3);
 }
+
+/// The node gives no memory to hold the long task beside an urgent one, and an urgent one comes every three seconds.
+#[test]
+fn a_task_that_is_stopped_for_memory_ends_amid_a_steady_higher_class() {
+    let mut world = world(50, 1, 1);
+    let long = world.submit(OWNER, &JobSpec { same: Some(1), ..JobSpec::new(1, 20_000) });
+    let urgent = JobSpec { class: Class::Interactive, same: Some(3), ..JobSpec::new(1, 100) };
+    let mut came = Vec::new();
+    while world.reference().done(long) == 0 {
+        assert!(came.len() < 40, "it is not done after two minutes");
+        world.run_for(ms(3000));
+        came.push(world.submit(OTHER, &urgent));
+    }
+    assert!(world.reference().executions(long) <= 3, "it is stopped twice at most");
+    let all = |world: &World| came.iter().all(|job| world.reference().done(*job) == 1);
+    world.run_until("the urgent ones end, too", ms(10_000), all);
+}

@@ -42,7 +42,7 @@ use crate::standing::Standings;
 use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Recall, Report};
 use crate::time::{Soonest, Time};
-use crate::worker::Worker;
+use crate::worker::{STOPPED_ATTEMPTS_MAX, Worker};
 pub(crate) use outcome::blobs_with_lengths;
 pub(crate) use room::wait_us;
 
@@ -176,7 +176,7 @@ impl Owner {
             }
             for lease in held {
                 let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
-                let hold_max_us = HOLD_MAX_US + 2000 * u64::from(job.what.program.limits.wall_ms);
+                let hold_max_us = hold_max_us(job);
                 let Some(attempt) = attempt_mut(job, lease, from) else { continue };
                 attempt.on_renewed(ctx.now, range);
                 let stuck = attempt.held_us(ctx.now) > hold_max_us;
@@ -201,8 +201,9 @@ impl Owner {
         self.on_given_back(ctx, from, leases, true);
     }
 
-    /// Nobody is to blame for one; whoever gives back again and again what it bids for must not keep a job's tasks from
-    /// others.
+    /// One is nobody's fault; whoever gives back again and again what it bids for must not keep a job's tasks from others.
+    /// What a worker stops for others is no refusal: its task avoids that worker, and no task is stopped so more often
+    /// than [`STOPPED_ATTEMPTS_MAX`] says.
     fn on_given_back(&mut self, ctx: &mut Ctx<'_>, from: PeerId, leases: &[LeaseId], stopped: bool) {
         let mut blamed = None;
         for lease in ctx.within_frame(leases) {
@@ -212,8 +213,9 @@ impl Owner {
             drop_lease(&mut self.leases, &mut self.expiries, &attempt, *lease);
             ctx.counters.refused += 1;
             self.doubts.on_misled(ctx, from);
+            let excused = stopped && lease.attempt <= STOPPED_ATTEMPTS_MAX;
             // Many in one word are one refusal.
-            if blamed.replace(lease.job) != Some(lease.job) {
+            if !excused && blamed.replace(lease.job) != Some(lease.job) {
                 job.standings.blamed(from, ctx.now).on_refused(ctx.now, ctx.mesh.grace_ms);
             }
             if attempt.copy {
@@ -440,6 +442,11 @@ fn say_safe(ctx: &mut Ctx<'_>, members: &Membership, worker: PeerId, leases: &[L
 fn attempt_mut(job: &mut Job, lease: LeaseId, worker: PeerId) -> Option<&mut Attempt> {
     let task = job.task_mut(lease.index)?;
     task.live.iter_mut().find(|attempt| attempt.number == lease.attempt && attempt.worker == worker)
+}
+
+/// Longest time for which a worker's word prolongs an attempt, in microseconds.
+fn hold_max_us(job: &Job) -> u64 {
+    HOLD_MAX_US + 2000 * u64::from(job.what.program.limits.wall_ms)
 }
 
 fn take_attempt(job: &mut Job, lease: LeaseId, worker: PeerId) -> Option<Attempt> {

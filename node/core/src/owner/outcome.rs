@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::job::{self, Brought, Job, RECALLED, State};
 use super::shortage::is_within;
-use super::{Owner, attempt_mut, drop_lease, take_attempt};
+use super::{Owner, attempt_mut, drop_lease, hold_max_us, take_attempt};
 use crate::ctx::Ctx;
 use crate::effect::{Effect, Event};
 use crate::id::{BlobId, JobId, LeaseId, PeerId};
@@ -18,6 +18,7 @@ use crate::memo::Seen;
 use crate::message::{BATCH_MAX, Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::receipt::{Proof, Receipt};
 use crate::task::{INLINE_BYTES_MAX, Outcome, Recall, Recalled, Report, Stream};
+use crate::worker::RESEND_MAX_MS;
 
 /// How much longer than by this node's clock a task may have run by its worker's, in microseconds; what is said beyond
 /// that is not believed.
@@ -57,6 +58,8 @@ impl Owner {
         let names_blobs = delivery.report.blobs().next().is_some();
         if names_blobs && !self.fetching.has_room(delivery.report.carried_len()) {
             ctx.counters.dropped += 1;
+            // The worker keeps it, and sends it again.
+            self.run_on(ctx, lease, from, RESEND_MAX_MS + ctx.mesh.lease_ms);
             return;
         }
         let brought = doubt(ctx, job, from, delivery);
@@ -101,7 +104,9 @@ impl Owner {
         }
         let found = fetched == Fetched::Here;
         self.on_answer(ctx.now, blob, found);
-        for lease in self.fetching.take(blob) {
+        let leases: Vec<LeaseId> = self.fetching.take(blob).collect();
+        let wrong = fetched == Fetched::Wrong && self.are_of_one_worker(&leases);
+        for lease in leases {
             let Some(job) = self.jobs.get_mut(&lease.job) else { continue };
             let Some(task) = job.task_mut(lease.index) else { continue };
             let Some(attempt) = task.live.iter_mut().find(|attempt| attempt.number == lease.attempt) else {
@@ -115,13 +120,13 @@ impl Owner {
                 self.on_not_recalled(ctx, lease);
             } else if !found && starved {
                 self.retract_starved(ctx, lease, worker);
+            } else if wrong && !attempt.overdue {
+                let text = alloc::format!("the worker sent something else than blob {blob}");
+                self.settle(ctx, members, lease, worker, Report::bare(Outcome::Lost(text)).into());
             } else if !found {
                 // The worker keeps the outcome until it is acknowledged and sends it again; the lease runs on so that
                 // a worker that died with the bytes is noticed.
-                if !attempt.overdue {
-                    attempt.expires_at = ctx.now.plus_ms(ctx.mesh.lease_ms);
-                    self.expiries.insert((attempt.expires_at, lease));
-                }
+                self.run_on(ctx, lease, worker, ctx.mesh.lease_ms);
             } else if missing > 1 {
                 attempt.fetching = Some(Box::new((missing - 1, brought)));
             } else if lease.attempt == RECALLED {
@@ -130,6 +135,32 @@ impl Owner {
                 self.settle(ctx, members, lease, worker, brought);
             }
         }
+    }
+
+    /// Whether what these attempts wait for can only have been sent by the one worker that made them.
+    fn are_of_one_worker(&self, leases: &[LeaseId]) -> bool {
+        let worker_of = |lease: &LeaseId| {
+            let task = self.jobs.get(&lease.job)?.task(lease.index)?;
+            let attempt = task.live.iter().find(|attempt| attempt.number == lease.attempt)?;
+            Some(attempt.worker)
+        };
+        let mut workers = leases.iter().map(worker_of);
+        let first = workers.next();
+        workers.all(|worker| Some(worker) == first)
+    }
+
+    /// An attempt's outcome is to come again: its lease runs so much longer, or ends now if the worker has had the task
+    /// for as long as it may.
+    fn run_on(&mut self, ctx: &Ctx<'_>, lease: LeaseId, worker: PeerId, ms: u64) {
+        let Some(job) = self.jobs.get_mut(&lease.job) else { return };
+        let hold_max_us = hold_max_us(job);
+        let Some(attempt) = attempt_mut(job, lease, worker).filter(|attempt| !attempt.overdue) else {
+            return;
+        };
+        let may_go_on = attempt.held_us(ctx.now) <= hold_max_us;
+        self.expiries.remove(&(attempt.expires_at, lease));
+        attempt.expires_at = if may_go_on { ctx.now.plus_ms(ms) } else { ctx.now };
+        self.expiries.insert((attempt.expires_at, lease));
     }
 
     /// An attempt ended and everything that it brought is here.

@@ -1,7 +1,7 @@
 //! Which attempts wait for which blob, and what the outcomes that wait carry themselves. Plain bookkeeping. An outcome for
 //! which there is no room is not taken: its worker keeps it, and sends it again.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{BlobId, LeaseId};
 
@@ -13,8 +13,10 @@ const SMALL_BYTES: u64 = 1024;
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    /// The attempts that wait for a blob, each with what its outcome carries.
-    by: BTreeMap<BlobId, BTreeMap<LeaseId, u64>>,
+    /// The attempts that wait for a blob.
+    by: BTreeMap<BlobId, BTreeSet<LeaseId>>,
+    /// For how many blobs an attempt waits, and what its outcome carries.
+    carried: BTreeMap<LeaseId, (u32, u64)>,
     bytes: u64,
 }
 
@@ -28,22 +30,32 @@ impl Waits {
     pub(super) fn insert(&mut self, blob: BlobId, lease: LeaseId, bytes: u64) -> bool {
         let waiting = self.by.entry(blob).or_default();
         let first = waiting.is_empty();
-        if waiting.insert(lease, bytes).is_none() {
-            self.bytes = self.bytes.saturating_add(bytes);
-        }
+        let (blobs, carried) = self.carried.entry(lease).or_default();
+        *blobs += u32::from(waiting.insert(lease));
+        // However many blobs it waits for, it is kept once.
+        let more = bytes.saturating_sub(*carried);
+        *carried += more;
+        self.bytes = self.bytes.saturating_add(more);
         first
     }
 
     /// The attempts that wait for a blob, in the order of their names.
     pub(super) fn of(&self, blob: BlobId) -> impl Iterator<Item = LeaseId> + '_ {
-        self.by.get(&blob).into_iter().flat_map(|waiting| waiting.keys().copied())
+        self.by.get(&blob).into_iter().flat_map(|waiting| waiting.iter().copied())
     }
 
     /// The attempts that waited for a blob, in the order of their names; they do not any more.
     pub(super) fn take(&mut self, blob: BlobId) -> impl Iterator<Item = LeaseId> + use<> {
         let waiting = self.by.remove(&blob).unwrap_or_default();
-        self.bytes = self.bytes.saturating_sub(waiting.values().sum());
-        waiting.into_keys()
+        for lease in &waiting {
+            let Some((blobs, bytes)) = self.carried.get_mut(lease) else { continue };
+            *blobs -= 1;
+            if *blobs == 0 {
+                self.bytes = self.bytes.saturating_sub(*bytes);
+                self.carried.remove(lease);
+            }
+        }
+        waiting.into_iter()
     }
 }
 
@@ -63,5 +75,21 @@ mod tests {
         assert_eq!(waits.take(blob).collect::<alloc::vec::Vec<_>>(), [lease(1)]);
         assert!(waits.has_room(WAITING_BYTES_MAX));
         assert_eq!(waits.take(blob).count(), 0);
+    }
+
+    #[test]
+    fn what_an_outcome_carries_counts_once_however_many_blobs_it_waits_for() {
+        let mut waits = Waits::default();
+        let lease = LeaseId { job: JobId(1), index: 0, attempt: 1 };
+        let blobs = [BlobId::of(b"one"), BlobId::of(b"two"), BlobId::of(b"three")];
+        for blob in blobs {
+            assert!(waits.insert(blob, lease, WAITING_BYTES_MAX / 2));
+        }
+        assert!(waits.has_room(WAITING_BYTES_MAX / 2));
+        for blob in blobs {
+            assert!(!waits.has_room(WAITING_BYTES_MAX), "it waits for {blob} still");
+            assert_eq!(waits.take(blob).count(), 1);
+        }
+        assert!(waits.has_room(WAITING_BYTES_MAX));
     }
 }

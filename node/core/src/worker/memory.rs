@@ -6,6 +6,9 @@
 //! to its owner, who has it begin anew, here or elsewhere: of those of a lower class it is the lowest and the youngest,
 //! which has least to lose. So a task of a higher class begins at once all the same. (Kubernetes evicts so; Slurm, which
 //! suspends, leaves it to the administrator to have memory enough.)
+//!
+//! What was begun twice before is not stopped: it is held where there is memory for that, and waited for where there is
+//! none. Otherwise a steady stream of tasks of a higher class would have a long one begin anew for ever.
 
 use alloc::collections::BTreeMap;
 use core::cmp::Reverse;
@@ -14,6 +17,10 @@ use super::{Held, Stage, Worker};
 use crate::ctx::Ctx;
 use crate::id::RunId;
 use crate::message::{Class, Message};
+
+/// An attempt with a higher number than this is not stopped for memory. Attempts that ended otherwise count, too: a worker
+/// knows no more of a task's past than the number that its lease carries.
+pub(crate) const STOPPED_ATTEMPTS_MAX: u32 = 2;
 
 /// What the tasks that the slots were given may use.
 #[derive(Debug, Default)]
@@ -89,6 +96,11 @@ impl Held {
     pub(super) fn memory_bytes(&self) -> u64 {
         self.program.limits.memory_bytes
     }
+
+    /// Whether it may be stopped for good to make memory free.
+    fn may_be_stopped(&self) -> bool {
+        self.lease.attempt <= STOPPED_ATTEMPTS_MAX
+    }
 }
 
 impl Worker {
@@ -143,9 +155,9 @@ impl Worker {
             return;
         }
         let held = self.resting.iter().map(|(_, run)| *run).chain(victim);
-        let of_run =
-            held.filter_map(|run| self.runs.get(&run).map(|held| (held.class, Reverse(held.handed_at), run)));
-        let least = of_run.filter(|(of, _, _)| *of < class).min();
+        let of_run = held.filter_map(|run| self.runs.get(&run).map(|held| (run, held)));
+        let lower = of_run.filter(|(_, held)| held.class < class && held.may_be_stopped());
+        let least = lower.map(|(run, held)| (held.class, Reverse(held.handed_at), run)).min();
         if let Some((_, _, run)) = least {
             self.stop(ctx, run);
         }

@@ -35,7 +35,9 @@ use crate::task::{Payload, Program, Report, TaskKey, Terms};
 use crate::time::Time;
 use ahead::Standings;
 use classes::PerClass;
+pub(crate) use memory::STOPPED_ATTEMPTS_MAX;
 use outbox::Outbox;
+pub(crate) use outbox::RESEND_MAX_MS;
 pub(crate) use window::is_short;
 
 /// A call that still stands.

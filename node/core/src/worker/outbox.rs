@@ -19,7 +19,7 @@ use crate::time::Time;
 /// Bytes of outcomes in one frame beyond which a second one is begun.
 const FRAME_BYTES: u64 = 256 * 1024;
 /// Longest wait between two attempts to deliver, in milliseconds.
-const RESEND_MAX_MS: u64 = 8000;
+pub(crate) const RESEND_MAX_MS: u64 = 8000;
 /// Outcomes told to everybody in one second; the rest waits its turn.
 const GOSSIPED_MAX: u32 = 32;
 /// Undelivered outcomes beyond which the worker takes no new work.

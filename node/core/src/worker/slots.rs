@@ -62,11 +62,22 @@ impl Worker {
             }
             let Some((class, run)) = next else { return };
             if !self.make_way(ctx, class, run) {
+                if let Some((_, rested)) = resting.filter(|(_, rested)| self.is_kept_from(run, *rested)) {
+                    self.resume(ctx, rested);
+                    continue;
+                }
                 return;
             }
             self.ready.pop_first();
             self.hand(ctx, run);
         }
+    }
+
+    /// Whether a task that has its slots waits for memory alone, and nothing is leaving: what is held may not be stopped,
+    /// and goes on if it has its slots, too. Otherwise each would wait for the other.
+    fn is_kept_from(&self, next: RunId, rested: RunId) -> bool {
+        let has_slots = |run| self.active_slots() + self.width_of(run) <= self.slots;
+        self.stopping.is_empty() && has_slots(next) && has_slots(rested)
     }
 
     fn next_ready(&mut self) -> Option<(Class, RunId)> {
