@@ -250,20 +250,16 @@ fn a_job_that_is_cancelled_while_known_bytes_come_stays_cancelled() {
 }
 
 #[test]
-fn two_answers_to_one_task_are_never_served_again() {
+fn what_is_told_does_not_unsettle_what_came_home() {
     let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
     let task = mesh.works[&(1, RunId(0))].task;
     let known = Known { task, report: result(&mesh, b"another"), worker: id(1) };
     mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known.clone()]) });
     mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
     let snapshot = mesh.engines[0].snapshot();
-    assert_eq!((snapshot.known, snapshot.counters.disagreed), (0, 1));
-    mesh.submit_with(0, 1, |what| {
-        again(what);
-        what.policy.retries = 0;
-    });
-    assert_eq!(mesh.ended(0), 2, "the worker still believes its own");
-    assert_eq!(mesh.engines[0].snapshot().counters.recalled, 0);
+    assert_eq!((snapshot.known, snapshot.counters.disagreed), (1, 2));
+    mesh.submit_with(0, 1, again);
+    assert_eq!(means(&mesh, 0), (Some(Recalled::Home), Some(id(1)), 0));
 }
 
 #[test]
