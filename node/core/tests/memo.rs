@@ -216,6 +216,23 @@ fn a_known_result_ends_its_task_only_when_its_bytes_are_here() {
 }
 
 #[test]
+fn a_known_result_that_is_anothers_word_by_now_stays_when_its_bytes_come() {
+    let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
+    let mut mesh = computed(&[0, 1, 0], bulky);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.submit_with(2, 1, again_from_the_mesh);
+    let (task, report) = (mesh.works[&(1, RunId(0))].task, bulky(&mesh));
+    let known = Gossip::Known(vec![Known { task, report, worker: id(0) }]);
+    mesh.input(2, Input::Heard { origin: id(0), gossip: known });
+    mesh.held_fetches = None;
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Here });
+    mesh.run_all();
+    assert_eq!(mesh.ended(2), 1);
+    assert_eq!(mesh.engines[2].snapshot().known, 1, "the other's word is as good as it was");
+    mesh.assert_quiet();
+}
+
+#[test]
 fn a_known_result_whose_bytes_are_gone_is_forgotten_and_its_task_runs() {
     let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
     let mut mesh = computed(&[0, 1, 0], bulky);
