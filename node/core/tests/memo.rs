@@ -305,6 +305,29 @@ fn a_worker_that_remembers_unasked_has_lost_the_task() {
 }
 
 #[test]
+fn what_a_proven_liar_remembers_is_not_taken() {
+    for (told, lost) in [(b"answer", 0), (b"a lie!", 1)] {
+        let mut mesh = Mesh::of(&[1, 1]);
+        let at = |node: usize| vec![("node".into(), id(node).to_string())];
+        mesh.submit_with(0, 1, |what| {
+            same_input(what);
+            what.needs.labels = at(0);
+        });
+        let (task, run) = (mesh.works[&(0, RunId(0))].task, mesh.slots[0][0]);
+        let (report, told) = (result(&mesh, b"answer"), result(&mesh, told));
+        mesh.end(0, run, report);
+        // It is measured by what was computed here.
+        let known = Known { task, report: told, worker: id(1) };
+        mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
+        mesh.submit_with(0, 1, |what| (what.job, what.needs.labels) = (AGAIN, at(1)));
+        let lease = LeaseId { job: AGAIN, index: 0, attempt: 1 };
+        let delivery = Delivery { lease, report: result(&mesh, b"easy"), memo: Some(id(1)), proof: None };
+        mesh.say(1, 0, Message::Outcome(vec![delivery]));
+        assert_eq!(mesh.engines[0].snapshot().counters.lost, lost);
+    }
+}
+
+#[test]
 fn what_is_told_keeps_to_its_budget_and_its_length() {
     let mut mesh = Mesh::of(&[64, 0]);
     mesh.submit(0, 64);

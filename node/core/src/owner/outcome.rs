@@ -333,8 +333,9 @@ fn doubt(ctx: &mut Ctx<'_>, job: &mut Job, from: PeerId, delivery: Delivery) -> 
     let terms = job.what.terms;
     if let Some(computer) = memo {
         let wanted = terms.memo != Recall::Off && job.what.program.is_pure();
-        // What it has from others is their word and not its own.
-        if !wanted || computer != from || report.outcome != Outcome::Done {
+        // What it has from others is their word and not its own; and who was caught lying is not believed, but runs it.
+        let liar = from != ctx.me && ctx.memo.is_liar(from);
+        if !wanted || liar || computer != from || report.outcome != Outcome::Done {
             return Report::bare(Outcome::Lost("the worker did not run it".into())).into();
         }
         let word = if from == ctx.me { Recalled::Here } else { Recalled::Worker };
