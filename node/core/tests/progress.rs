@@ -1,6 +1,6 @@
 //! What an owner is told of how far a worker is with a task, and what a worker takes no task of: too long a module.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
 
