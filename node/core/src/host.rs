@@ -11,8 +11,25 @@ pub enum Host {
     Unknown,
     /// On this machine: its address is loopback, or one of this machine's own.
     Here,
-    /// At this IPv6 address; an IPv4 one is mapped (`::ffff:a.b.c.d`).
+    /// At this IPv4 address, mapped (`::ffff:a.b.c.d`), or in this IPv6 network of 64 bits, whose other bytes are 0: a
+    /// machine takes as many addresses of its network as it likes.
     At([u8; 16]),
+}
+
+impl Host {
+    /// Whether it is reached over IPv4.
+    pub(crate) fn is_ipv4(self) -> bool {
+        matches!(self, Self::At([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..]))
+    }
+
+    /// Whose vote those at this place have together. Where IPv4 addresses tell machines apart, IPv6 networks don't:
+    /// what is reached over IPv6 counts as one machine then.
+    pub(crate) fn voice(self, any_ipv4: bool) -> Voice {
+        match self {
+            Self::At(_) if any_ipv4 && !self.is_ipv4() => Voice::Host(Self::Unknown),
+            Self::Unknown | Self::Here | Self::At(_) => Voice::Host(self),
+        }
+    }
 }
 
 /// Whose vote it is when the answers of several nodes are compared: one has one.
@@ -36,6 +53,22 @@ pub(crate) fn seniority(known_us: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ipv6_networks_are_one_voice_where_ipv4_addresses_tell_machines_apart() {
+        let ipv4 = Host::At([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 8]);
+        let ipv6 = Host::At([0xfd, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let table = [
+            (ipv6, false, ipv6),
+            (ipv6, true, Host::Unknown),
+            (ipv4, true, ipv4),
+            (Host::Here, true, Host::Here),
+            (Host::Unknown, true, Host::Unknown),
+        ];
+        for (host, any_ipv4, voice) in table {
+            assert_eq!(host.voice(any_ipv4), Voice::Host(voice), "{host:?}, any over IPv4: {any_ipv4}");
+        }
+    }
 
     #[test]
     fn twice_as_long_is_one_class_higher() {

@@ -55,12 +55,15 @@ pub(crate) struct Membership {
     connected: usize,
     /// How many of these are not on this machine.
     elsewhere: usize,
+    /// How many of these are reached over IPv4.
+    over_ipv4: usize,
     cells: Cells,
 }
 
 impl Membership {
     pub(crate) fn new(me: PeerId, mesh: &MeshConfig) -> Self {
-        Self { me, peers: BTreeMap::new(), connected: 0, elsewhere: 0, cells: Cells::new(me, mesh) }
+        let cells = Cells::new(me, mesh);
+        Self { me, peers: BTreeMap::new(), connected: 0, elsewhere: 0, over_ipv4: 0, cells }
     }
 
     pub(crate) fn on_up(&mut self, peer: PeerId, boot: u64, host: Host, now: Time) -> Arrival {
@@ -77,6 +80,8 @@ impl Membership {
         let before = core::mem::replace(&mut entry.host, host);
         self.elsewhere += usize::from(host != Host::Here);
         self.elsewhere -= usize::from(!news && before != Host::Here);
+        self.over_ipv4 += usize::from(host.is_ipv4());
+        self.over_ipv4 -= usize::from(!news && before.is_ipv4());
         entry.since.get_or_insert(now);
         entry.boot = boot;
         entry.changed_at = now;
@@ -91,6 +96,7 @@ impl Membership {
         let news = core::mem::replace(&mut entry.connected, false);
         self.connected -= usize::from(news);
         self.elsewhere -= usize::from(news && entry.host != Host::Here);
+        self.over_ipv4 -= usize::from(news && entry.host.is_ipv4());
         entry.changed_at = now;
         if news && self.cells.on_connected(peer, false) {
             self.fill_cells();
@@ -212,7 +218,7 @@ impl Membership {
         }
         let host =
             if peer == self.me { Some(Host::Here) } else { self.peers.get(&peer).map(|entry| entry.host) };
-        Voice::Host(host.unwrap_or_default())
+        host.unwrap_or_default().voice(self.over_ipv4 > 0)
     }
 
     /// How many votes those that are connected have together, as far as they may have slots, and this node, if it has.

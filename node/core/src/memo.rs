@@ -2,8 +2,9 @@
 //! that owner and worker share; whatever it loses costs one execution, nothing else. What a result rests on may leave
 //! the blob store at any time: whoever serves a result fetches it first, and forgets the result if it can't.
 //!
-//! Two answers to one task can't both be right. What was computed here stands against any word of others; between two
-//! of others nobody here can tell which is right: neither is served again.
+//! Two answers to one task can't both be right, and the better known one stands: what was computed here against all words
+//! of others, what was brought home against what was told to everybody. Of two that are known equally well nobody can
+//! tell which is right: neither is served again, unless the task's result becomes better known.
 //!
 //! A remembered result is somebody's word, and says whose. What was told to everybody is kept apart: only a job that asks
 //! for it rests on it, and it is heard only of members that this node met, whose tasks it takes, and who were not caught
@@ -58,7 +59,8 @@ pub(crate) struct Memo {
     order: BTreeSet<(bool, u64, TaskId)>,
     uses: u64,
     inline_bytes: u64,
-    disputed: BTreeSet<TaskId>,
+    /// Tasks with two answers, and how well both were known: what is known better ends the dispute.
+    disputed: BTreeMap<TaskId, Seen>,
     disputes: VecDeque<TaskId>,
     liars: BTreeSet<PeerId>,
     liars_in_order: VecDeque<PeerId>,
@@ -141,6 +143,11 @@ impl Memo {
         self.order.insert(entry.place(task));
     }
 
+    /// Whether a node was caught lying.
+    pub(crate) fn is_liar(&self, peer: PeerId) -> bool {
+        self.liars.contains(&peer)
+    }
+
     /// Whether a task's remembered result still is that node's word.
     pub(crate) fn is_word_of(&self, task: TaskId, worker: PeerId) -> bool {
         self.known.get(&task).is_some_and(|entry| entry.worker == worker)
@@ -172,8 +179,9 @@ impl Memo {
         report: &Report,
         (worker, seen): (PeerId, Seen),
     ) -> bool {
-        let liar = seen != Seen::Here && self.liars.contains(&worker);
-        if liar || !is_worth_it(report) || self.disputed.contains(&task) {
+        let liar = seen != Seen::Here && self.is_liar(worker);
+        let disputed = self.disputed.get(&task).is_some_and(|disputed| seen <= *disputed);
+        if liar || !is_worth_it(report) || disputed {
             return false;
         }
         let before = self.known.get(&task);
@@ -187,15 +195,16 @@ impl Memo {
                 (Seen::Told | Seen::Home, Seen::Here) if !agrees => self.distrust(other),
                 _ => {}
             }
-            if before > seen && (agrees || before == Seen::Here) {
+            if before > seen {
                 return false;
             }
             self.forget(task);
-            if !agrees && (seen != Seen::Here || before == Seen::Here) {
-                self.dispute(task);
+            if !agrees && before == seen {
+                self.dispute(task, seen);
                 return false;
             }
         }
+        self.end_dispute(task);
         self.uses += 1;
         self.inline_bytes += inline_len(report);
         let entry = Entry { report: Box::new(report.clone()), worker, seen, used: self.uses };
@@ -220,13 +229,19 @@ impl Memo {
         Some(entry)
     }
 
-    fn dispute(&mut self, task: TaskId) {
-        self.disputed.insert(task);
+    fn dispute(&mut self, task: TaskId, seen: Seen) {
+        self.disputed.insert(task, seen);
         self.disputes.push_back(task);
         if self.disputes.len() > DISPUTED_MAX
             && let Some(oldest) = self.disputes.pop_front()
         {
             self.disputed.remove(&oldest);
+        }
+    }
+
+    fn end_dispute(&mut self, task: TaskId) {
+        if self.disputed.remove(&task).is_some() {
+            self.disputes.retain(|disputed| *disputed != task);
         }
     }
 
@@ -251,7 +266,7 @@ pub(crate) fn on_known(
     origin: PeerId,
     all: Vec<Known>,
 ) {
-    if !members.has_met(origin) || !owners.takes(origin) || ctx.memo.liars.contains(&origin) {
+    if !members.has_met(origin) || !owners.takes(origin) || ctx.memo.is_liar(origin) {
         ctx.counters.dropped += 1;
         return;
     }
@@ -355,13 +370,46 @@ mod tests {
     }
 
     #[test]
-    fn two_answers_are_no_answer_ever_again() {
+    fn two_answers_known_equally_well_are_no_answer_until_one_is_known_better() {
+        // how both became known -> whether the right one, known so, is served afterwards
+        let table = [
+            (Seen::Told, [false, true, true]),
+            (Seen::Home, [false, false, true]),
+            (Seen::Here, [false, false, false]),
+        ];
+        for (seen, served) in table {
+            for (later, served) in [Seen::Told, Seen::Home, Seen::Here].into_iter().zip(served) {
+                let (mut memo, mut counters) = (Memo::default(), Counters::default());
+                memo.remember(&mut counters, task(1), &result(b"x"), (THIRD, seen));
+                memo.remember(&mut counters, task(1), &result(b"y"), (OTHER, seen));
+                assert!(memo.recall(task(1), Recall::Mesh).is_none());
+                assert_eq!((memo.len(), memo.inline_bytes, counters.disagreed), (0, 0, 1));
+                memo.remember(&mut counters, task(1), &result(b"x"), (ME, later));
+                assert_eq!(memo.recall(task(1), Recall::Mesh).is_some(), served, "{seen:?}, then {later:?}");
+                assert_eq!(memo.disputes.len(), memo.disputed.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_anybody_tells_does_not_erase_what_was_brought_home() {
         let (mut memo, mut counters) = (Memo::default(), Counters::default());
+        let home = Some((result(b"x"), THIRD, Recalled::Home));
         memo.remember(&mut counters, task(1), &result(b"x"), (THIRD, Seen::Home));
+        assert!(!memo.remember(&mut counters, task(1), &result(b"y"), (OTHER, Seen::Told)));
+        assert_eq!(memo.recall(task(1), Recall::Mesh), home);
+        memo.remember(&mut counters, task(1), &result(b"x"), (THIRD, Seen::Home));
+        assert_eq!(memo.recall(task(1), Recall::Own), home, "nor is it disputed");
+        assert_eq!((memo.len(), counters.disagreed), (1, 1), "the contradiction is counted");
+    }
+
+    #[test]
+    fn what_is_brought_home_replaces_what_was_told_without_a_dispute() {
+        let (mut memo, mut counters) = (Memo::default(), Counters::default());
         memo.remember(&mut counters, task(1), &result(b"y"), (OTHER, Seen::Told));
         memo.remember(&mut counters, task(1), &result(b"x"), (THIRD, Seen::Home));
-        assert!(memo.recall(task(1), Recall::Mesh).is_none());
-        assert_eq!((memo.len(), memo.inline_bytes, counters.disagreed), (0, 0, 1));
+        assert_eq!(memo.recall(task(1), Recall::Own), Some((result(b"x"), THIRD, Recalled::Home)));
+        assert_eq!((memo.len(), memo.inline_bytes, counters.disagreed), (1, 1, 1));
     }
 
     #[test]

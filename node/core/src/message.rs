@@ -341,7 +341,7 @@ pub struct LeaseRange {
     pub count: u32,
     /// Whether they are held back for tasks of a higher class, so that their time does not count.
     pub paused: bool,
-    /// What the worker is at with them: for people, nothing is decided by it.
+    /// What the worker is at with them: for people. It decides only whether one that is given back counts as begun.
     pub progress: Progress,
 }
 

@@ -216,6 +216,23 @@ fn a_known_result_ends_its_task_only_when_its_bytes_are_here() {
 }
 
 #[test]
+fn a_known_result_that_is_anothers_word_by_now_stays_when_its_bytes_come() {
+    let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
+    let mut mesh = computed(&[0, 1, 0], bulky);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.submit_with(2, 1, again_from_the_mesh);
+    let (task, report) = (mesh.works[&(1, RunId(0))].task, bulky(&mesh));
+    let known = Gossip::Known(vec![Known { task, report, worker: id(0) }]);
+    mesh.input(2, Input::Heard { origin: id(0), gossip: known });
+    mesh.held_fetches = None;
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Here });
+    mesh.run_all();
+    assert_eq!(mesh.ended(2), 1);
+    assert_eq!(mesh.engines[2].snapshot().known, 1, "the other's word is as good as it was");
+    mesh.assert_quiet();
+}
+
+#[test]
 fn a_known_result_whose_bytes_are_gone_is_forgotten_and_its_task_runs() {
     let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
     let mut mesh = computed(&[0, 1, 0], bulky);
@@ -250,20 +267,16 @@ fn a_job_that_is_cancelled_while_known_bytes_come_stays_cancelled() {
 }
 
 #[test]
-fn two_answers_to_one_task_are_never_served_again() {
+fn what_is_told_does_not_unsettle_what_came_home() {
     let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
     let task = mesh.works[&(1, RunId(0))].task;
     let known = Known { task, report: result(&mesh, b"another"), worker: id(1) };
     mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known.clone()]) });
     mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
     let snapshot = mesh.engines[0].snapshot();
-    assert_eq!((snapshot.known, snapshot.counters.disagreed), (0, 1));
-    mesh.submit_with(0, 1, |what| {
-        again(what);
-        what.policy.retries = 0;
-    });
-    assert_eq!(mesh.ended(0), 2, "the worker still believes its own");
-    assert_eq!(mesh.engines[0].snapshot().counters.recalled, 0);
+    assert_eq!((snapshot.known, snapshot.counters.disagreed), (1, 2));
+    mesh.submit_with(0, 1, again);
+    assert_eq!(means(&mesh, 0), (Some(Recalled::Home), Some(id(1)), 0));
 }
 
 #[test]
@@ -289,6 +302,29 @@ fn a_worker_that_remembers_unasked_has_lost_the_task() {
     let delivery = Delivery { lease, report, memo: Some(id(1)), proof: None };
     mesh.say(1, 0, Message::Outcome(vec![delivery]));
     assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.lost), (0, 1));
+}
+
+#[test]
+fn what_a_proven_liar_remembers_is_not_taken() {
+    for (told, lost) in [(b"answer", 0), (b"a lie!", 1)] {
+        let mut mesh = Mesh::of(&[1, 1]);
+        let at = |node: usize| vec![("node".into(), id(node).to_string())];
+        mesh.submit_with(0, 1, |what| {
+            same_input(what);
+            what.needs.labels = at(0);
+        });
+        let (task, run) = (mesh.works[&(0, RunId(0))].task, mesh.slots[0][0]);
+        let (report, told) = (result(&mesh, b"answer"), result(&mesh, told));
+        mesh.end(0, run, report);
+        // It is measured by what was computed here.
+        let known = Known { task, report: told, worker: id(1) };
+        mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
+        mesh.submit_with(0, 1, |what| (what.job, what.needs.labels) = (AGAIN, at(1)));
+        let lease = LeaseId { job: AGAIN, index: 0, attempt: 1 };
+        let delivery = Delivery { lease, report: result(&mesh, b"easy"), memo: Some(id(1)), proof: None };
+        mesh.say(1, 0, Message::Outcome(vec![delivery]));
+        assert_eq!(mesh.engines[0].snapshot().counters.lost, lost);
+    }
 }
 
 #[test]

@@ -83,6 +83,23 @@ fn a_refused_award_is_no_attempt_that_a_task_could_be_given_up_for() {
 }
 
 #[test]
+fn a_task_that_ran_and_is_given_back_is_given_up_in_time() {
+    for progress in [message::Progress::Waiting, message::Progress::Running] {
+        let mut mesh = Mesh::of(&[0, 1]);
+        mesh.submit_with(0, 1, |what| what.policy = Policy { give_up_ms: Some(1000), ..Policy::DEFAULT });
+        let first = LeaseId { job: JOB, index: 0, attempt: 1 };
+        mesh.cut(0, 1, true);
+        let range = message::LeaseRange { first, count: 1, paused: false, progress };
+        for message in [Message::Renew(vec![range]), Message::Refuse { leases: vec![first] }] {
+            mesh.feed(0, Input::Received { from: id(1), message });
+        }
+        mesh.advance_ms(3000);
+        let given_up = usize::from(progress == message::Progress::Running);
+        assert_eq!(mesh.ended(0), given_up, "{progress:?}");
+    }
+}
+
+#[test]
 fn an_open_job_that_failed_too_often_takes_no_more() {
     let mut mesh = Mesh::of(&[0, 2]);
     mesh.submit_with(0, 3, |what| {

@@ -81,7 +81,7 @@ pub(crate) fn ask_the_mesh(chance: &mut Chance, all: &mut [(Duration, HostId, Co
 /// the job asks for it, of a member that it met, does not refuse, and has not caught lying.
 pub(crate) fn a_known_result_is_the_word_of_who_is_believed(scene: &Scene<'_>) -> Result<(), String> {
     let (host, reference) = (scene.host, scene.reference);
-    for End { job, index, worker, memo, .. } in ends(scene) {
+    for End { job, index, worker, memo, verified, .. } in ends(scene) {
         let (Some(word), Some(worker)) = (memo, worker) else { continue };
         let asked = reference.jobs.get(job).map_or(Recall::Off, |owed| owed.terms.memo);
         let awarded = || {
@@ -91,7 +91,8 @@ pub(crate) fn a_known_result_is_the_word_of_who_is_believed(scene: &Scene<'_>) -
         let believed = match word {
             Recalled::Here => *worker == host.peer,
             Recalled::Home => awarded() && !host.credits.has_named(*worker),
-            Recalled::Worker => awarded(),
+            // Where several had to agree, it is the word of most of them.
+            Recalled::Worker => awarded() && (verified.is_some() || !host.credits.has_named(*worker)),
             Recalled::Told => {
                 let met = host.boots.contains_key(worker);
                 asked == Recall::Mesh && met && !host.credits.has_named(*worker) && !host.refuses(*worker)

@@ -90,6 +90,11 @@ impl Attempt {
         self.renewed_at = now;
     }
 
+    /// Whether it began, as far as its worker told.
+    pub(super) fn has_run(&self) -> bool {
+        self.paused || self.printed > 0 || self.progress == Progress::Running
+    }
+
     /// How long the worker has had it, without the time for which it was held back, in microseconds.
     pub(super) fn held_us(&self, now: Time) -> u64 {
         now.since_us(self.since).saturating_sub(self.paused_us)

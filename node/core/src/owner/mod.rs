@@ -9,6 +9,7 @@ mod backup;
 mod dirty;
 mod doubt;
 mod extra;
+mod fetching;
 mod job;
 mod joins;
 mod open;
@@ -43,7 +44,7 @@ use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Recall, Report};
 use crate::time::{Soonest, Time};
 use crate::worker::{STOPPED_ATTEMPTS_MAX, Worker};
-pub(crate) use outcome::blobs_with_lengths;
+pub(crate) use fetching::blobs_with_lengths;
 pub(crate) use room::wait_us;
 
 use dirty::Dirty;
@@ -222,12 +223,14 @@ impl Owner {
                 job.on_copy_refused(lease.index);
             }
             let policy = job.what.policy;
+            // What a worker leaves that took its owner for gone ran, too.
+            let stopped = stopped || attempt.has_run();
             if let Some(task) = job.task_mut(lease.index).filter(|_| stopped) {
                 task.stops = task.stops.saturating_add(1);
                 task.avoid = Some((from, ctx.now.plus_ms(ctx.mesh.call_ms)));
             }
             let fresh =
-                |task: &&mut job::Task| !stopped && task.failures + task.losses == 0 && task.live.is_empty();
+                |task: &&mut job::Task| task.stops + task.failures + task.losses == 0 && task.live.is_empty();
             if let Some(task) = job.task_mut(lease.index).filter(fresh) {
                 self.alarms.on_task_ended(&policy, (lease.job, lease.index), task);
                 task.first_at = None;

@@ -56,8 +56,9 @@ impl Owner {
         let Some(task) = job.task_mut(lease.index) else { return };
         let id = key.task_id(&task.input);
         if brought.memo.is_none_or(|(computer, _)| !ctx.memo.is_word_of(id, computer)) {
-            // Whoever said it was caught lying while its bytes came.
-            self.on_not_recalled(ctx, lease);
+            // Who said it was caught lying while its bytes came, or the result is another's word by now, which stays.
+            task.live.retain(|attempt| attempt.number != RECALLED);
+            self.again(ctx, lease.job, lease.index);
             return;
         }
         task.live.retain(|attempt| attempt.number != RECALLED);

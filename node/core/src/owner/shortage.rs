@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use super::outcome::blobs_with_lengths;
+use super::fetching::blobs_with_lengths;
 use super::{Owner, attempt_mut, drop_lease, take_attempt};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
