@@ -7,6 +7,7 @@
 
 mod dir;
 mod layer;
+mod listen;
 mod module;
 mod origin;
 mod owners;
@@ -29,6 +30,7 @@ pub use text::{Place, multiaddr, parse_address, parse_own_address, parse_pair, s
 pub use zone::is_only_local;
 
 use layer::Layer;
+use listen::{addresses, listen_of};
 use weft_core::message::Class;
 use weft_core::{Owners, Recall};
 
@@ -388,35 +390,6 @@ fn class_of(given: Option<String>) -> Result<Class, SettingsError> {
         .into_iter()
         .find(|class| class.word() == given)
         .ok_or_else(|| wrong("class-min", given, "scavenger, batch, interactive or realtime"))
-}
-
-fn addresses(
-    key: &'static str,
-    given: &[String],
-    parse: fn(&str) -> Result<String, String>,
-) -> Result<Vec<String>, SettingsError> {
-    if given.len() > ADDRESSES_MAX {
-        return Err(wrong(key, format!("{} addresses", given.len()), format!("at most {ADDRESSES_MAX}")));
-    }
-    let parse = |text: &String| parse(text).map_err(|expected| wrong(key, text.as_str(), expected));
-    given.iter().map(parse).collect()
-}
-
-fn listen_of(given: Option<Vec<String>>, admitted: bool) -> Result<Vec<String>, SettingsError> {
-    let Some(given) = given.filter(|given| !given.is_empty()) else {
-        if !admitted {
-            return Ok(vec!["/ip4/127.0.0.1/tcp/0".into()]);
-        }
-        return Ok(["/ip4/0.0.0.0", "/ip6/::"].map(|any| format!("{any}/tcp/{DEFAULT_PORT}")).into());
-    };
-    let listen = addresses("listen", &given, parse_own_address)?;
-    if let Some(zoned) = listen.iter().find(|address| zone::has_zone(address)) {
-        return Err(wrong("listen", zoned.as_str(), zone::LISTEN_ADVICE));
-    }
-    match listen.iter().find(|address| !text::is_loopback(address)) {
-        Some(address) if !admitted => Err(SettingsError::Exposed { address: address.clone() }),
-        Some(_) | None => Ok(listen),
-    }
 }
 
 #[cfg(test)]

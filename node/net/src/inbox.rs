@@ -5,15 +5,18 @@
 //! Words of the market wait as they came and are decoded one at a time, as the loop takes them: what they claim in
 //! memory, which may be many times their length, is never claimed for those that wait.
 
+mod fault;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use weft_core::PeerId;
-use weft_core::codec::{decode_gossip, decode_message};
+use weft_core::codec::decode_gossip;
 
 use crate::event::NetEvent;
 use crate::shared::Shared;
+use fault::Fault;
 
 /// What one waiting event costs beside its bytes.
 const ITEM_BYTES: usize = 256;
@@ -96,13 +99,6 @@ enum Soft {
 struct Place {
     _own: OwnedSemaphorePermit,
     _all: Option<OwnedSemaphorePermit>,
-}
-
-/// What a link did wrong, found out when its words were decoded.
-#[derive(Default)]
-struct Fault {
-    text: Mutex<Option<String>>,
-    told: Notify,
 }
 
 /// The events of a node's mesh adapter, for its loop. When it is dropped, links end.
@@ -311,24 +307,6 @@ impl Soft {
         match self {
             Self::Event(_) => ITEM_BYTES + EVENT_BYTES,
             Self::Gossip { bytes, .. } => ITEM_BYTES + bytes.len(),
-        }
-    }
-}
-
-impl Fault {
-    fn decode(&self, from: PeerId, bytes: &[u8]) -> Option<NetEvent> {
-        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        if text.is_some() {
-            // What followed a word that was none can't be trusted either.
-            return None;
-        }
-        match decode_message(bytes) {
-            Ok(message) => Some(NetEvent::Received { from, message }),
-            Err(error) => {
-                *text = Some(error.to_string());
-                self.told.notify_one();
-                None
-            }
         }
     }
 }

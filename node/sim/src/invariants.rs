@@ -19,6 +19,8 @@
 //!    once all is mended, in the swarm: a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
 //! ```
 
+mod ends;
+
 use std::fmt;
 
 use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
@@ -37,6 +39,7 @@ use crate::policies;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
 use crate::trust;
+pub(crate) use ends::ends;
 
 /// Calls that a node may keep, as owner and as worker together.
 const CALLS_MAX: usize = 10_000;
@@ -381,24 +384,6 @@ fn invariant_no_engine_spins(scene: &Scene<'_>) -> Result<(), String> {
 fn invariant_nobody_bids_in_vain_for_ever(scene: &Scene<'_>) -> Result<(), String> {
     let vain = scene.host.vain;
     ensure(vain <= VAIN_MAX, || format!("{vain} bids within a second and no award"))
-}
-
-pub(crate) fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
-    scene.facts.iter().filter_map(|fact| match fact {
-        Fact::Ended(end) => Some(end),
-        Fact::JobEnded(_)
-        | Fact::GivenUp(_)
-        | Fact::Named { .. }
-        | Fact::Awarded(_)
-        | Fact::Started { .. }
-        | Fact::Printed { .. }
-        | Fact::Sent { .. }
-        | Fact::Parted { .. }
-        | Fact::Excused { .. }
-        | Fact::Restarted(_)
-        | Fact::GaveUp { .. }
-        | Fact::Published { .. } => None,
-    })
 }
 
 pub(crate) fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {

@@ -333,20 +333,6 @@ impl Reference {
         tasks.iter().filter(|task| task.outcome == Some(Outcome::Done)).count()
     }
 
-    /// How many tasks of a job ended as expired.
-    #[must_use]
-    pub fn expired(&self, job: JobId) -> usize {
-        let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
-        tasks.iter().filter(|task| matches!(task.outcome, Some(Outcome::Expired(_)))).count()
-    }
-
-    /// How many tasks of a job ended because a parent of it did not succeed.
-    #[must_use]
-    pub fn skipped(&self, job: JobId) -> usize {
-        let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
-        tasks.iter().filter(|task| matches!(task.outcome, Some(Outcome::ParentFailed { .. }))).count()
-    }
-
     /// How often tasks of a job ran to their end, on all hosts together.
     #[must_use]
     pub fn executions(&self, job: JobId) -> u32 {

@@ -1,6 +1,7 @@
-//! Figures of a history, for experiments: how far a job is, and what was lost on the way. They judge nothing.
+//! Figures of a history, for tests and experiments: how far a job is, how its tasks ended, what was lost on the way.
+//! They judge nothing.
 
-use weft_core::JobId;
+use weft_core::{JobId, Outcome};
 
 use super::Reference;
 
@@ -21,5 +22,19 @@ impl Reference {
     #[must_use]
     pub fn leased_again(&self, job: JobId) -> bool {
         self.issued.keys().any(|lease| lease.job == job && lease.attempt > 1)
+    }
+
+    /// How many tasks of a job ended as expired.
+    #[must_use]
+    pub fn expired(&self, job: JobId) -> usize {
+        let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
+        tasks.iter().filter(|task| matches!(task.outcome, Some(Outcome::Expired(_)))).count()
+    }
+
+    /// How many tasks of a job ended because a parent of it did not succeed.
+    #[must_use]
+    pub fn skipped(&self, job: JobId) -> usize {
+        let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
+        tasks.iter().filter(|task| matches!(task.outcome, Some(Outcome::ParentFailed { .. }))).count()
     }
 }

@@ -173,38 +173,6 @@ impl Lean {
     }
 
     /// Every node hears how large the mesh is, and is connected with its cell.
-    fn connect(&mut self) {
-        for host in 0..self.spec.nodes {
-            self.tell(host, Input::Mesh { nodes: self.spec.nodes });
-            let mates = std::mem::take(&mut self.mates[self.hosts[host as usize].cell as usize]);
-            for mate in mates.iter().copied().filter(|mate| *mate != host) {
-                let peer = self.hosts[mate as usize].peer;
-                self.tell(
-                    host,
-                    Input::PeerUp { peer, boot: u64::from(mate) + 1, host: weft_core::Host::Unknown },
-                );
-            }
-            let cell = self.hosts[host as usize].cell as usize;
-            self.mates[cell] = mates;
-        }
-    }
-
-    pub(crate) fn plan(&mut self, job: LeanJob) {
-        let number = u32::try_from(self.jobs.len()).expect("jobs are counted in 32 bits");
-        self.agenda_at(job.at_us, Agenda::Submit { owner: job.owner, job: number });
-        self.jobs.push(job);
-    }
-
-    pub(crate) fn plan_mishap(&mut self, at_us: u64, mishap: Mishap) {
-        let number = self.mishaps.len();
-        self.mishaps.push(mishap);
-        self.agenda_at(at_us, Agenda::Mishap(number));
-    }
-
-    pub(crate) fn now_us(&self) -> u64 {
-        self.now
-    }
-
     /// Messages and gossips that each node said and heard so far.
     pub(crate) fn traffic(&self) -> Vec<(u64, u64)> {
         self.hosts.iter().map(|host| (host.said, host.heard)).collect()

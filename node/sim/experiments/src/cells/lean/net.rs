@@ -1,4 +1,4 @@
-//! A lean mesh's network, and what goes wrong in it: one delay, losses, a cut, exchanges that die or lie.
+//! A lean mesh's network, its plans, and what goes wrong in it: one delay, losses, a cut, exchanges that die or lie.
 
 use std::sync::Arc;
 
@@ -6,9 +6,41 @@ use weft_core::codec::{encode_gossip, encode_message};
 use weft_core::{BidId, CellWord, Gossip, Input, Message, PeerId, Scope};
 
 use super::super::tally::Kind;
-use super::{Conduct, Lean, Mishap, WEIGHED, Word};
+use super::{Agenda, Conduct, Lean, LeanJob, Mishap, WEIGHED, Word};
 
 impl Lean {
+    pub(super) fn connect(&mut self) {
+        for host in 0..self.spec.nodes {
+            self.tell(host, Input::Mesh { nodes: self.spec.nodes });
+            let mates = std::mem::take(&mut self.mates[self.hosts[host as usize].cell as usize]);
+            for mate in mates.iter().copied().filter(|mate| *mate != host) {
+                let peer = self.hosts[mate as usize].peer;
+                self.tell(
+                    host,
+                    Input::PeerUp { peer, boot: u64::from(mate) + 1, host: weft_core::Host::Unknown },
+                );
+            }
+            let cell = self.hosts[host as usize].cell as usize;
+            self.mates[cell] = mates;
+        }
+    }
+
+    pub(crate) fn plan(&mut self, job: LeanJob) {
+        let number = u32::try_from(self.jobs.len()).expect("jobs are counted in 32 bits");
+        self.agenda_at(job.at_us, Agenda::Submit { owner: job.owner, job: number });
+        self.jobs.push(job);
+    }
+
+    pub(crate) fn plan_mishap(&mut self, at_us: u64, mishap: Mishap) {
+        let number = self.mishaps.len();
+        self.mishaps.push(mishap);
+        self.agenda_at(at_us, Agenda::Mishap(number));
+    }
+
+    pub(crate) fn now_us(&self) -> u64 {
+        self.now
+    }
+
     pub(super) fn send(&mut self, from: u32, to: PeerId, message: Message) {
         let Some(message) = self.conduct(from, message) else { return };
         let bytes = if self.tally.messages.is_multiple_of(WEIGHED) {
