@@ -44,8 +44,6 @@ use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Recall, Report};
 use crate::time::{Soonest, Time};
 use crate::worker::{STOPPED_ATTEMPTS_MAX, Worker};
-pub(crate) use fetching::blobs_with_lengths;
-pub(crate) use room::wait_us;
 
 use dirty::Dirty;
 use job::{Attempt, Job};

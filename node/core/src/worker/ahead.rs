@@ -12,8 +12,8 @@ use crate::id::{BidId, LeaseId, PeerId};
 use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{Ahead, BATCH_MAX, Call, Class, Message, Place};
-use crate::owner::wait_us;
 use crate::policy::order::{self, Claim, Turn};
+use crate::policy::rank::wait_us;
 use crate::programs::Average;
 use crate::time::Time;
 

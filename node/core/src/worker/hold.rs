@@ -14,7 +14,6 @@ use crate::effect::Effect;
 use crate::id::{BlobId, CallId, LeaseId, PeerId, RunId};
 use crate::input::Fetched;
 use crate::message::{BATCH_MAX, Grant, Message, Reason};
-use crate::owner::blobs_with_lengths;
 use crate::policy::order::AGE_US;
 use crate::task::{Outcome, Program, Recall, Report};
 
@@ -93,7 +92,7 @@ impl Worker {
         }
         let Some(held) = self.runs.get_mut(&run) else { return };
         let (from, lacking): (PeerId, Vec<(BlobId, u64)>) = match held.known.as_deref() {
-            Some(report) => (ctx.me, blobs_with_lengths(report).into_iter().collect()),
+            Some(report) => (ctx.me, report.blobs_with_lengths().into_iter().collect()),
             None => (held.owner, held.needs().difference(&self.present).copied().collect()),
         };
         held.stage = Stage::Fetching(u8::try_from(lacking.len()).unwrap_or(u8::MAX));
