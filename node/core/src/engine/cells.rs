@@ -39,7 +39,7 @@ impl Engine {
                 exchange.on_scout(ctx, members, from, count, memory_bytes);
             }
             CellWord::Lend { bids, ttl_ms } => exchange.on_lend(ctx, members, from, (bids, ttl_ms)),
-            CellWord::Introduce(word) => owner.on_introduce(ctx, from, word),
+            CellWord::Introduce(word) => owner.on_matched(ctx, members, from, &word),
             CellWord::Hire { call, award } => worker.on_hire(ctx, from, call, award),
         }
     }

@@ -9,11 +9,9 @@ use alloc::vec::Vec;
 use super::{Offer, Worker};
 use crate::ctx::Ctx;
 use crate::id::{BidId, LeaseId, PeerId};
-use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{Ahead, BATCH_MAX, Call, Class, Message, Place};
 use crate::policy::order::{self, Claim, Turn};
-use crate::policy::rank::wait_us;
 use crate::policy::window::{self, offered_max};
 use crate::programs::Average;
 use crate::time::Time;
@@ -141,27 +139,8 @@ impl Standings {
 }
 
 impl Worker {
-    // ---- what this node's own owner asks
-
-    /// Whether a task can run here at all.
-    pub(crate) fn fits(&self, what: &Submission) -> bool {
-        self.inability(self.me, &what.program, &what.needs, what.class).is_none()
-    }
-
-    /// When a short task of our own would begin here, in microseconds from now, behind `more` that are on their way;
-    /// `None` when there is no room.
-    pub(crate) fn wait_here_us(&self, class: Class, service_us: u32, more: u32) -> Option<u64> {
-        let (slots, held) = self.short_load(class);
-        let held = held + more;
-        let all = self.held_slots.saturating_add(self.reserved()).saturating_add(more);
-        if held >= window::slots_to_offer(slots, service_us, 0) || all >= offered_max(self.slots) {
-            return None;
-        }
-        Some(wait_us(u64::from(held), slots, service_us))
-    }
-
     /// Slots that no long task of that class or above has, and the other tasks that are held.
-    fn short_load(&self, class: Class) -> (u32, u32) {
+    pub(super) fn short_load(&self, class: Class) -> (u32, u32) {
         let long = self.long_by.at_least(class);
         let held = self.held_by.at_least(class);
         (self.slots.saturating_sub(long), held.saturating_sub(long))
@@ -189,7 +168,7 @@ impl Worker {
     }
 
     /// Whether somebody else's call waits whose turn it is before more short tasks of that owner.
-    pub(crate) fn is_others_turn(&self, now: Time, owner: PeerId, class: Class) -> bool {
+    pub(super) fn is_others_turn(&self, now: Time, owner: PeerId, class: Class) -> bool {
         if self.calls.is_empty() {
             return false;
         }

@@ -7,6 +7,7 @@ mod bids;
 mod classes;
 mod gone;
 mod hold;
+mod local;
 mod memory;
 mod outbox;
 mod overlong;

@@ -1,0 +1,58 @@
+//! The open calls of all jobs by their names, and when the next of them is due. Plain bookkeeping: what a call is and whom
+//! it was sent to is with its job.
+
+use alloc::collections::BTreeMap;
+
+use crate::id::{CallId, JobId};
+use crate::time::Time;
+
+/// Open calls.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    by_id: BTreeMap<CallId, JobId>,
+    due_at: Option<Time>,
+}
+
+impl Calls {
+    pub(super) fn open(&mut self, call: CallId, job: JobId) {
+        self.by_id.insert(call, job);
+    }
+
+    pub(super) fn close(&mut self, call: CallId) {
+        let known = self.by_id.remove(&call);
+        debug_assert!(known.is_some(), "a call is closed once");
+    }
+
+    /// The job that a call is of: peers name calls, also closed ones.
+    pub(super) fn job_of(&self, call: CallId) -> Option<JobId> {
+        self.by_id.get(&call).copied()
+    }
+
+    /// Their jobs, in the order of the calls.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.by_id.values().copied()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// One of them is due then, if none is sooner.
+    pub(super) fn remind(&mut self, at: Time) {
+        self.due_at = Some(self.due_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// When the next one is due.
+    pub(super) fn due_at(&self) -> Option<Time> {
+        self.due_at
+    }
+
+    /// Whether one is due now; the caller looks through them and reminds of those that are due later.
+    pub(super) fn take_due(&mut self, now: Time) -> bool {
+        let due = self.due_at.is_some_and(|at| at <= now);
+        if due {
+            self.due_at = None;
+        }
+        due
+    }
+}
