@@ -62,7 +62,7 @@ pub use receipt::{Proof, Receipt};
 pub use referral::{CellWord, Introduction, Scope, Seek};
 pub use refusal::{AFTER_MAX, Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
 pub use task::{
-    Entry, Expiry, Failure, Fault, Limit, Limits, Outcome, Payload, Profile, Program, Recall, Recalled, Report,
-    Stream, TaskKey, Terms, Trap, Usage,
+    Entry, Expiry, Failure, Fault, Limit, Limits, Outcome, Payload, Profile, Program, Recall, Recalled,
+    Report, Stream, TaskKey, Terms, Trap, Usage,
 };
 pub use time::Time;

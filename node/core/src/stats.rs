@@ -144,8 +144,7 @@ mod tests {
     fn a_copy_is_worth_it_when_it_is_expected_to_end_first() {
         let times = held(&[1000; 5]);
         // held for so long, and the copy would start in so long, in ms
-        for (ms, start, worth) in [(1500, 0, true), (999, 0, false), (1500, 600, false), (9000, 600, true)]
-        {
+        for (ms, start, worth) in [(1500, 0, true), (999, 0, false), (1500, 600, false), (9000, 600, true)] {
             assert_eq!(times.is_worth(ms * 1000, start * 1000), worth, "{ms} {start}");
         }
     }

@@ -59,7 +59,7 @@ impl Engine {
             busy_slots: self.worker.active_slots(),
             reserved: self.worker.reserved(),
             bid: self.worker.bid_to_callers(),
-            reserved_max: crate::worker::offered_max(self.node.slots),
+            reserved_max: crate::policy::window::offered_max(self.node.slots),
             undelivered: self.worker.undelivered(),
             kept: self.worker.kept().collect(),
             reservations_open: self.worker.reservations(),

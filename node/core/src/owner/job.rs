@@ -13,12 +13,12 @@ use crate::id::{CallId, PeerId};
 use crate::input::Submission;
 use crate::message::{Call, Reason};
 use crate::policy::times;
+use crate::policy::window::is_short;
 use crate::snapshot::{JobView, Regime, Said};
 use crate::standing::Standings;
 use crate::stats::RuntimeStats;
 use crate::task::{Payload, Recall, TaskKey, Terms};
 use crate::time::Time;
-use crate::worker::is_short;
 
 /// A job and its tasks.
 #[derive(Debug)]

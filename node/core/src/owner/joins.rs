@@ -24,9 +24,9 @@ use crate::ctx::Ctx;
 use crate::effect::Event;
 use crate::id::JobId;
 use crate::input::{Join, Submission};
-use crate::stats::Average;
 use crate::refusal::Refusal;
 use crate::snapshot::{ParentView, TaskView};
+use crate::stats::Average;
 use crate::task::Outcome;
 
 /// Parents that `why` names.

@@ -38,12 +38,13 @@ use crate::id::{CallId, JobId, LeaseId, PeerId};
 use crate::input::Submission;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, LeaseRange, Message};
+use crate::policy::agreed::STOPPED_ATTEMPTS_MAX;
 use crate::policy::order;
 use crate::standing::Standings;
 use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Recall, Report};
 use crate::time::{Soonest, Time};
-use crate::worker::{STOPPED_ATTEMPTS_MAX, Worker};
+use crate::worker::Worker;
 
 use dirty::Dirty;
 use job::{Attempt, Job};

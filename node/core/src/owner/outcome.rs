@@ -14,9 +14,9 @@ use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::memo::Seen;
 use crate::message::{BATCH_MAX, Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
+use crate::policy::agreed::RESEND_MAX_MS;
 use crate::receipt::{Proof, Receipt};
 use crate::task::{Fault, INLINE_BYTES_MAX, Outcome, Recall, Recalled, Report, Stream};
-use crate::worker::RESEND_MAX_MS;
 
 /// How much longer than by this node's clock a task may have run by its worker's, in microseconds; what is said beyond
 /// that is not believed.

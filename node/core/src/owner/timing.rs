@@ -308,9 +308,7 @@ impl State {
             | Outcome::LimitExceeded(_)
             | Outcome::Invalid(_)
             | Outcome::Lost(_)
-            | Outcome::ParentFailed { job: _ } => {
-                Self::Ended(Report::bare(outcome.clone()).digest().short())
-            }
+            | Outcome::ParentFailed { job: _ } => Self::Ended(Report::bare(outcome.clone()).digest().short()),
         }
     }
 

@@ -3,6 +3,7 @@
 //! its own, with a table of tests; owner and worker call them and keep the state.
 
 pub(crate) mod admission;
+pub(crate) mod agreed;
 pub(crate) mod backoff;
 pub(crate) mod fit;
 pub(crate) mod never;
@@ -12,6 +13,7 @@ pub(crate) mod rank;
 pub(crate) mod share;
 pub(crate) mod times;
 pub(crate) mod wide;
+pub(crate) mod window;
 
 pub use owners::{OWNERS_MAX, Owners};
 

@@ -6,7 +6,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{Offer, Worker, offered_max, window};
+use super::{Offer, Worker};
 use crate::ctx::Ctx;
 use crate::id::{BidId, LeaseId, PeerId};
 use crate::input::Submission;
@@ -14,7 +14,8 @@ use crate::membership::Membership;
 use crate::message::{Ahead, BATCH_MAX, Call, Class, Message, Place};
 use crate::policy::order::{self, Claim, Turn};
 use crate::policy::rank::wait_us;
-use crate::programs::Average;
+use crate::policy::window::{self, offered_max};
+use crate::stats::Average;
 use crate::time::Time;
 
 /// Owners with a standing bid at once; a further one is called for like anybody.

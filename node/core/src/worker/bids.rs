@@ -3,13 +3,13 @@
 
 use alloc::vec::Vec;
 
-use super::{OpenCall, Reservation, Worker, window};
+use super::{OpenCall, Reservation, Worker};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Award, Bid, Call, Class, Decline, Message, Needs, Reason};
 use crate::policy::order::{self, Claim, Turn};
-use crate::policy::{admission, fit, never};
+use crate::policy::{admission, fit, never, window};
 use crate::task::Program;
 use crate::time::Time;
 

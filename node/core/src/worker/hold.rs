@@ -8,13 +8,14 @@ use alloc::vec::Vec;
 
 use super::bids::decline;
 use super::outbox::Sealed;
-use super::{Fetching, Held, Offer, Stage, Worker, window};
+use super::{Fetching, Held, Offer, Stage, Worker};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{BlobId, CallId, LeaseId, PeerId, RunId};
 use crate::input::Fetched;
 use crate::message::{BATCH_MAX, Grant, Message, Reason};
 use crate::policy::order::AGE_US;
+use crate::policy::window;
 use crate::task::{Outcome, Program, Recall, Report};
 
 /// How long no work is taken after a blob found no room, in milliseconds.

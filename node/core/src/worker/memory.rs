@@ -17,10 +17,7 @@ use super::{Held, Stage, Worker};
 use crate::ctx::Ctx;
 use crate::id::RunId;
 use crate::message::{Class, Message};
-
-/// An attempt with a higher number than this is not stopped for memory. Attempts that ended otherwise count, too: a worker
-/// knows no more of a task's past than the number that its lease carries.
-pub(crate) const STOPPED_ATTEMPTS_MAX: u32 = 2;
+use crate::policy::agreed::STOPPED_ATTEMPTS_MAX;
 
 /// What the tasks that the slots were given may use.
 #[derive(Debug, Default)]

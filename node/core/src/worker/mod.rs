@@ -13,10 +13,10 @@ mod overlong;
 mod receipts;
 mod slots;
 mod stand;
+mod stats;
 mod views;
 mod watch;
 mod wide;
-mod window;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -35,10 +35,7 @@ use crate::task::{Payload, Program, Report, TaskKey, Terms};
 use crate::time::Time;
 use ahead::Standings;
 use classes::PerClass;
-pub(crate) use memory::STOPPED_ATTEMPTS_MAX;
 use outbox::Outbox;
-pub(crate) use outbox::RESEND_MAX_MS;
-pub(crate) use window::is_short;
 
 /// A call that still stands.
 #[derive(Debug)]
@@ -239,7 +236,7 @@ pub(crate) struct Worker {
     fetching: BTreeMap<BlobId, Fetching>,
     /// Blobs that are here and have that length: who claims another has not said the truth about them.
     present: BTreeSet<(BlobId, u64)>,
-    services: window::Services,
+    services: stats::Services,
     outbox: Outbox,
     next_run: u64,
     next_turn: u64,
@@ -295,7 +292,7 @@ impl Worker {
             look_at: None,
             fetching: BTreeMap::new(),
             present: BTreeSet::new(),
-            services: window::Services::default(),
+            services: stats::Services::default(),
             outbox: Outbox::default(),
             next_run: 0,
             next_turn: 0,
@@ -381,12 +378,6 @@ impl Worker {
     pub(crate) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
         self.outbox.on_signed(batch, signature);
     }
-}
-
-/// Most that a worker ever holds and has promised together: its window, and for each class that may hold back others
-/// as many tasks as it has slots.
-pub(crate) fn offered_max(slots: u32) -> u32 {
-    window::slots_to_offer(slots, 1, u32::MAX).saturating_add(slots.saturating_mul(3))
 }
 
 fn is_sound(award: &Award, job: JobId) -> bool {

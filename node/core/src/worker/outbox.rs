@@ -12,14 +12,13 @@ use crate::effect::Effect;
 use crate::id::{LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Ahead, BATCH_MAX, Delivery, Gossip, Message};
+use crate::policy::agreed::RESEND_MAX_MS;
 use crate::receipt::Proof;
 use crate::task::{Payload, Report};
 use crate::time::Time;
 
 /// Bytes of outcomes in one frame beyond which a second one is begun.
 const FRAME_BYTES: u64 = 256 * 1024;
-/// Longest wait between two attempts to deliver, in milliseconds.
-pub(crate) const RESEND_MAX_MS: u64 = 8000;
 /// Outcomes told to everybody in one second; the rest waits its turn.
 const GOSSIPED_MAX: u32 = 32;
 /// Undelivered outcomes beyond which the worker takes no new work.

@@ -4,8 +4,9 @@
 
 use alloc::collections::VecDeque;
 
-use super::{Stage, Worker, window};
+use super::{Stage, Worker};
 use crate::id::RunId;
+use crate::policy::window;
 use crate::time::Time;
 
 /// Having run so many times as long as was thought, and this long at least, a task is no short one. The second keeps

@@ -9,12 +9,13 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::outbox::Sealed;
-use super::{Held, Stage, Worker, window};
+use super::{Held, Stage, Worker};
 use crate::ctx::Ctx;
 use crate::effect::{Effect, Work};
 use crate::id::RunId;
 use crate::memo::Seen;
 use crate::message::{Class, Known, Message, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
+use crate::policy::window;
 use crate::receipt::Receipt;
 use crate::task::{INLINE_BYTES_MAX, Outcome, Report, Stream};
 use crate::time::Time;

@@ -4,12 +4,13 @@
 
 use alloc::vec::Vec;
 
-use super::{Offer, Reservation, Worker, is_sound, offered_max};
+use super::{Offer, Reservation, Worker, is_sound};
 use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Award, Call, Class, Decline, Message, Reason};
 use crate::policy::order;
+use crate::policy::window::offered_max;
 use crate::referral::{CellWord, STAND_MAX};
 use crate::time::Time;
 

@@ -3,13 +3,14 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{Stage, Worker, window};
+use super::{Stage, Worker};
 use crate::config::MeshConfig;
 use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{LeaseId, PeerId, RunId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, GOSSIP_RANGES_MAX, Gossip, LeaseRange, Message};
+use crate::policy::window;
 use crate::time::{Soonest, Time};
 
 /// Running longer than this, and much longer than was thought, says that the guess was wrong; in microseconds.

@@ -7,7 +7,7 @@ use core::cmp::Reverse;
 use super::{OpenCall, Worker};
 use crate::id::{CallId, PeerId, RunId};
 use crate::message::Class;
-use crate::policy::wide;
+use crate::policy::{wide, window};
 use crate::time::Time;
 
 impl Worker {
@@ -54,7 +54,7 @@ impl Worker {
     pub(super) fn room_for(&self, class: Class, free: u32, kept_for: Option<Class>) -> u32 {
         // Who stands behind a wide call must not stop what that waits for.
         let more = if kept_for.is_some_and(|kept| class <= kept) { 0 } else { self.preemptible(class, free) };
-        let most = super::offered_max(self.slots);
+        let most = window::offered_max(self.slots);
         (free + more).min(most.saturating_sub(self.held_slots.saturating_add(self.reserved())))
     }
 }
