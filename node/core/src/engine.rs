@@ -134,6 +134,7 @@ impl Engine {
             Input::Command(Command::Forget(peer)) => members.forget(peer),
             Input::Command(command) => on_command(&mut ctx, owner, worker, command),
             Input::PeerUp { peer, boot, host } => {
+                let voters = members.voters();
                 let arrival =
                     if peer == ctx.me { Arrival::Ignored } else { members.on_up(peer, boot, host, ctx.now) };
                 match arrival {
@@ -145,6 +146,7 @@ impl Engine {
                     Arrival::Same => {}
                 }
                 owner.on_peer_up(members, peer);
+                owner.on_voters(&mut ctx, members, voters);
                 worker.on_peer_up(&mut ctx, members, peer);
                 if arrival == Arrival::Restarted {
                     self.exchange.on_peer_down(peer);
@@ -152,7 +154,9 @@ impl Engine {
                 self.announced = Capacity { seq: self.announced.seq, ..Capacity::default() };
             }
             Input::PeerDown { peer, closed } => {
+                let voters = members.voters();
                 members.on_down(peer, ctx.now);
+                owner.on_voters(&mut ctx, members, voters);
                 owner.on_peer_down(&ctx, peer, closed.then_some(ctx.mesh.grace_ms));
                 if !closed {
                     owner.on_silent(&ctx, members, peer);

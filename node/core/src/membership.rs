@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use crate::cells::Cells;
 use crate::config::MeshConfig;
 use crate::ctx::Ctx;
-use crate::host::{self, Host, Voice};
+use crate::host::{self, Host, Reach, Voice};
 use crate::id::PeerId;
 use crate::input::Submission;
 use crate::message::{Capacity, Needs, Reason, label_excess};
@@ -53,17 +53,24 @@ pub(crate) struct Membership {
     peers: BTreeMap<PeerId, Peer>,
     /// How many of them are connected.
     connected: usize,
-    /// How many of these are not on this machine.
-    elsewhere: usize,
-    /// How many of these are reached over IPv4.
-    over_ipv4: usize,
+    /// How many of these are reached in which way; none is left out.
+    reached: BTreeMap<Reach, usize>,
+    /// Which of them have votes.
+    voters: Reach,
     cells: Cells,
 }
 
 impl Membership {
     pub(crate) fn new(me: PeerId, mesh: &MeshConfig) -> Self {
         let cells = Cells::new(me, mesh);
-        Self { me, peers: BTreeMap::new(), connected: 0, elsewhere: 0, over_ipv4: 0, cells }
+        Self {
+            me,
+            peers: BTreeMap::new(),
+            connected: 0,
+            reached: BTreeMap::new(),
+            voters: Reach::Here,
+            cells,
+        }
     }
 
     pub(crate) fn on_up(&mut self, peer: PeerId, boot: u64, host: Host, now: Time) -> Arrival {
@@ -78,13 +85,14 @@ impl Membership {
         let news = !core::mem::replace(&mut entry.connected, true);
         self.connected += usize::from(news);
         let before = core::mem::replace(&mut entry.host, host);
-        self.elsewhere += usize::from(host != Host::Here);
-        self.elsewhere -= usize::from(!news && before != Host::Here);
-        self.over_ipv4 += usize::from(host.is_ipv4());
-        self.over_ipv4 -= usize::from(!news && before.is_ipv4());
         entry.since.get_or_insert(now);
         entry.boot = boot;
         entry.changed_at = now;
+        *self.reached.entry(host.reach()).or_default() += 1;
+        if !news {
+            self.reach_no_more(before);
+        }
+        self.choose_voters();
         if news && self.cells.on_connected(peer, true) {
             self.fill_cells();
         }
@@ -95,11 +103,28 @@ impl Membership {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let news = core::mem::replace(&mut entry.connected, false);
         self.connected -= usize::from(news);
-        self.elsewhere -= usize::from(news && entry.host != Host::Here);
-        self.over_ipv4 -= usize::from(news && entry.host.is_ipv4());
         entry.changed_at = now;
+        let host = entry.host;
+        if news {
+            self.reach_no_more(host);
+            self.choose_voters();
+        }
         if news && self.cells.on_connected(peer, false) {
             self.fill_cells();
+        }
+    }
+
+    fn reach_no_more(&mut self, host: Host) {
+        if let Some(count) = self.reached.get_mut(&host.reach()) {
+            *count -= 1;
+        }
+        self.reached.retain(|_, count| *count > 0);
+    }
+
+    /// Where nobody is connected, those have votes that had some: a cable that is pulled for a moment changes nothing.
+    fn choose_voters(&mut self) {
+        if let Some((reach, _)) = self.reached.last_key_value() {
+            self.voters = *reach;
         }
     }
 
@@ -211,14 +236,22 @@ impl Membership {
         self.peers.get(&peer).is_some_and(|entry| entry.connected)
     }
 
-    /// Whose vote an answer of that node is.
-    pub(crate) fn voice(&self, peer: PeerId) -> Voice {
-        if self.elsewhere == 0 && self.connected > 0 {
-            return Voice::Node(peer);
+    /// Which peers have votes, by the way in which they are reached.
+    pub(crate) fn voters(&self) -> Reach {
+        self.voters
+    }
+
+    /// Where a node is, or was when it came last.
+    pub(crate) fn host(&self, peer: PeerId) -> Host {
+        if peer == self.me {
+            return Host::Here;
         }
-        let host =
-            if peer == self.me { Some(Host::Here) } else { self.peers.get(&peer).map(|entry| entry.host) };
-        host.unwrap_or_default().voice(self.over_ipv4 > 0)
+        self.peers.get(&peer).map(|entry| entry.host).unwrap_or_default()
+    }
+
+    /// Whose vote an answer of that node is; `None` if it has none.
+    pub(crate) fn voice(&self, peer: PeerId) -> Option<Voice> {
+        self.voters.voice(peer, self.host(peer))
     }
 
     /// How many votes those that are connected have together, as far as they may have slots, and this node, if it has.
@@ -226,7 +259,7 @@ impl Membership {
         let runs = |entry: &Peer| entry.told_at.is_none() || entry.capacity.slots > 0;
         let others = self.connected().filter(|(_, entry)| runs(entry)).map(|(peer, _)| peer);
         let all = others.chain((own_slots > 0).then_some(self.me));
-        all.map(|peer| self.voice(peer)).collect::<BTreeSet<Voice>>().len()
+        all.filter_map(|peer| self.voice(peer)).collect::<BTreeSet<Voice>>().len()
     }
 
     /// For how long a node has been known; itself it knows longest.

@@ -72,6 +72,7 @@ impl Owner {
             | Reason::Owner
             | Reason::Slots { .. }
             | Reason::NoRoom
+            | Reason::NoVote
             | Reason::Unfetched => 0,
         };
         if words > REASON_BYTES_MAX {
@@ -191,7 +192,9 @@ impl Owner {
         candidates.sort_by_key(|peer| holder != Some(*peer));
         for peer in candidates {
             let for_ms = job.shut_ms(&self.standings, peer, ctx.now);
-            if for_ms > 0 {
+            if !job.may_compute(members, peer) {
+                job.said.insert(peer, (ctx.now, not_asked(Reason::NoVote)));
+            } else if for_ms > 0 {
                 job.said.insert(peer, (ctx.now, not_asked(Reason::Mistrusted { for_ms })));
             } else if !job.spares(members, peer) {
                 ask(ctx, job, call, peer);
@@ -273,7 +276,7 @@ fn award_waiting(
             break;
         }
         let now = ctx.now;
-        let usable = |bid: &StandingBid| desk.may_use(job, bid, now);
+        let usable = |bid: &StandingBid| job.may_compute(members, bid.worker) && desk.may_use(job, bid, now);
         let Some(task) = job.task(index) else { break };
         let Some((place, avoided)) = desk.produced.choose(ctx, members, &call.bids, task, usable) else {
             break;

@@ -183,12 +183,23 @@ impl Job {
         u32::from(held == 1 && runs && !task.copied && task.failures == 0)
     }
 
-    /// Whether that worker holds the task, or has answered; of a job that verifies, whether any node of its machine has.
+    /// Whether that worker holds the task, or has answered; of a job that verifies, whether any node of its machine has,
+    /// or it has no vote.
     pub(super) fn is_barred(&self, members: &Membership, index: u32, worker: PeerId) -> bool {
-        let voice = members.voice(worker);
+        let holds = |same: &dyn Fn(PeerId) -> bool| {
+            self.task(index).is_some_and(|task| task.due().any(|attempt| same(attempt.worker)))
+        };
+        if !self.verifies() {
+            return holds(&|other| other == worker);
+        }
+        let Some(voice) = members.voice(worker) else { return true };
         let answered = self.ballots.get(&index).is_some_and(|ballot| ballot.holds(worker, voice));
-        let same = |other: PeerId| other == worker || (self.verifies() && members.voice(other) == voice);
-        answered || self.task(index).is_some_and(|task| task.due().any(|attempt| same(attempt.worker)))
+        answered || holds(&|other| other == worker || members.voice(other) == Some(voice))
+    }
+
+    /// Whether that worker may compute its tasks: of a job that verifies, only if it has a vote.
+    pub(super) fn may_compute(&self, members: &Membership, worker: PeerId) -> bool {
+        !self.verifies() || members.voice(worker).is_some()
     }
 
     /// For how long that worker is given none of its tasks, in milliseconds.
@@ -265,13 +276,15 @@ impl Job {
 /// Gives back what is of no use: bids of workers that had their part in all that is left, or are given nothing now.
 pub(super) fn release_useless(ctx: &mut Ctx<'_>, members: &Membership, job: &mut Job, standings: &Standings) {
     let trusts_all = standings.is_empty() && job.standings.is_empty();
-    if trusts_all && job.extra.is_empty() {
+    if trusts_all && job.extra.is_empty() && !job.verifies() {
         return;
     }
     let Some(mut call) = job.call.take() else { return };
     let OpenCall { bids, seeking, .. } = &mut call;
     bids.retain(|bid| {
-        let useless = job.spares(members, bid.worker) || job.shut_ms(standings, bid.worker, ctx.now) > 0;
+        let useless = job.spares(members, bid.worker)
+            || !job.may_compute(members, bid.worker)
+            || job.shut_ms(standings, bid.worker, ctx.now) > 0;
         if useless && bid.left > 0 {
             ctx.send(bid.worker, Message::Release(bid.bid));
             if bid.introduced {

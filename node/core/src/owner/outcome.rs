@@ -94,8 +94,7 @@ impl Owner {
                 ctx.programs.measure(job.key(), wall_us);
             }
         }
-        let voice = members.voice(from);
-        let Some(brought) = self.weigh(ctx, lease, (from, voice), brought) else { return };
+        let Some(brought) = self.weigh(ctx, members, lease, from, brought) else { return };
         self.judge(ctx, members, lease, from, (attempt.copy, brought));
     }
 

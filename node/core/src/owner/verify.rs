@@ -6,8 +6,10 @@
 //! When all have answered and too few agree, one more is asked at a time.
 //!
 //! Who holds the mesh key makes as many identities as it likes, so it is machines that vote ([`crate::host`]): one
-//! has one vote a task, whichever of its nodes answers first. Members that are known longest are asked first. None of
-//! this helps against who has many machines, or many addresses of the LAN.
+//! has one vote a task, whichever of its nodes answers first. A node without a vote gets no task, and what it says does
+//! not count. When peers come or go, others may have the vote: what was said until then is counted anew, so that of a
+//! machine that was heard in two ways one answer is left. Members that are known longest are asked first. None of this
+//! helps against who has many machines, or many addresses of the LAN.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,8 +20,9 @@ use super::{cancel_at, drop_lease};
 use crate::ctx::Ctx;
 use crate::digest::Digest;
 use crate::effect::{Event, Verified};
-use crate::host::Voice;
+use crate::host::{Host, Reach, Voice};
 use crate::id::{JobId, LeaseId, PeerId};
+use crate::membership::Membership;
 use crate::message::Delivery;
 use crate::task::{Outcome, Report};
 
@@ -32,7 +35,9 @@ pub(super) struct Ballot {
 #[derive(Debug)]
 struct Vote {
     worker: PeerId,
-    /// Whose vote it is, by where its worker was when it answered.
+    /// Where its worker was when it answered.
+    host: Host,
+    /// Whose vote it is by that, among those that have votes now.
     voice: Voice,
     print: Digest,
     brought: Brought,
@@ -109,42 +114,74 @@ impl Job {
         ballot
     }
 
-    /// Notes what a node computed, unless its machine has voted.
+    /// Notes what a node computed, unless it has no vote or its machine has voted.
     fn take_vote(
         &mut self,
         ctx: &mut Ctx<'_>,
+        members: &Membership,
         index: u32,
-        (worker, voice): (PeerId, Voice),
+        worker: PeerId,
         brought: Brought,
     ) -> Verdict {
         let nodes = self.what.policy.verify;
         let ballot = self.ballots.entry(index).or_default();
-        if !ballot.holds(worker, voice) {
+        if let Some(voice) = members.voice(worker)
+            && !ballot.holds(worker, voice)
+        {
             for payload in brought.report.payloads() {
                 ctx.pin(payload);
             }
-            let print = brought.report.digest();
-            ballot.votes.push(Vote { worker, voice, print, brought });
+            let (host, print) = (members.host(worker), brought.report.digest());
+            ballot.votes.push(Vote { worker, host, voice, print, brought });
         }
         ballot.judge(nodes)
+    }
+
+    /// Keeps of what was said about a task what counts now, one answer a machine; the task wants more nodes for the rest.
+    fn recount(&mut self, ctx: &mut Ctx<'_>, voters: Reach, index: u32) {
+        let Some(ballot) = self.ballots.get_mut(&index) else { return };
+        for vote in core::mem::take(&mut ballot.votes) {
+            let voice = voters.voice(vote.worker, vote.host);
+            match voice.filter(|voice| !ballot.holds(vote.worker, *voice)) {
+                Some(voice) => ballot.votes.push(Vote { voice, ..vote }),
+                None => vote.brought.report.payloads().into_iter().for_each(|payload| ctx.unpin(payload)),
+            }
+        }
+        self.requeue(index);
     }
 }
 
 impl Owner {
+    /// Peers came or went. If others have votes than `before`, all that was said is counted anew.
+    pub(crate) fn on_voters(&mut self, ctx: &mut Ctx<'_>, members: &Membership, before: Reach) {
+        let voters = members.voters();
+        if voters == before {
+            return;
+        }
+        for (name, job) in &mut self.jobs {
+            let begun: Vec<u32> = job.ballots.keys().copied().collect();
+            begun.iter().for_each(|index| job.recount(ctx, voters, *index));
+            if job.verifies() {
+                self.dirty.insert(*name);
+            }
+        }
+    }
+
     /// One more node computed a task. What most of them brought, once enough agree; until then the task waits for
     /// others.
     pub(super) fn weigh(
         &mut self,
         ctx: &mut Ctx<'_>,
+        members: &Membership,
         lease: LeaseId,
-        (from, voice): (PeerId, Voice),
+        from: PeerId,
         brought: Brought,
     ) -> Option<Brought> {
         let job = self.jobs.get_mut(&lease.job)?;
         if !job.verifies() || !brought.report.outcome.fault().is_answer() {
             return Some(brought);
         }
-        let verdict = job.take_vote(ctx, lease.index, (from, voice), brought);
+        let verdict = job.take_vote(ctx, members, lease.index, from, brought);
         // Its first answer came after its lease had run out: it is a begun task again.
         job.resume_begun(lease.index);
         match verdict {
@@ -240,7 +277,13 @@ mod tests {
         let votes = (0u8..).zip(answers.bytes()).map(|(number, letter)| {
             let report = Report { output: Payload::inline(&[letter]), ..Report::bare(Outcome::Done) };
             let worker = PeerId([number; 32]);
-            Vote { worker, voice: Voice::Node(worker), print: report.digest(), brought: report.into() }
+            Vote {
+                worker,
+                host: Host::Here,
+                voice: Voice::Node(worker),
+                print: report.digest(),
+                brought: report.into(),
+            }
         });
         Ballot { votes: votes.collect() }
     }
