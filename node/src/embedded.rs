@@ -276,7 +276,8 @@ fn serve(
     runtime.shutdown_background();
 }
 
-fn settings(
+/// What one of these nodes is made of.
+pub(crate) fn settings(
     config: &EmbeddedConfig,
     index: usize,
     mesh_key: [u8; 32],

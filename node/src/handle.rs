@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -73,20 +73,29 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 impl StoreFault {
     /// Notes a failure, or that the store works. A failure is logged, once a minute.
     pub fn set(&self, fault: Option<String>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(text) = &fault
-            && known.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY)
-        {
+        if let Some(text) = &fault {
+            self.log(text);
+        }
+        self.lock().text = fault;
+    }
+
+    /// Logs a failure, once a minute, that the next success does not end.
+    pub fn log(&self, text: &str) {
+        let mut known = self.lock();
+        if known.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
             known.logged_at = Some(Instant::now());
             tracing::warn!("this node's blob store has no room or fails: {text}");
         }
-        known.text = fault;
     }
 
     /// The failure that stands.
     #[must_use]
     pub fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).text.clone()
+        self.lock().text.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fault> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

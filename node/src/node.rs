@@ -6,6 +6,8 @@
 
 mod ending;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;

@@ -306,10 +306,11 @@ impl BlobStore for NetBlobs {
     fn open(&self, id: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
         let found: Option<(u64, File)> = self.0.open_read(id).map_err(io::Error::other)?;
         if found.is_none() && self.0.has_vanished(id) {
-            self.1.set(Some(format!(
+            // The store counts it until it is healed; a fault would be over with the next success.
+            self.1.log(&format!(
                 "blob {id}, which a job of this node rests on, is gone from its directory: another program removed it; \
                  cancel the job and submit it again"
-            )));
+            ));
         }
         Ok(found.map(|(bytes, file)| (bytes, Box::new(file) as Box<dyn Read + Send>)))
     }

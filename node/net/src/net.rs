@@ -66,13 +66,13 @@ pub async fn start(config: NetConfig, blobs: Arc<dyn BlobStore>) -> Result<(Net,
     start_with(config, blobs, doorkeeper, std::future::pending()).await
 }
 
-/// [`start`], with what tests change: what this node says at admission, and `beside`, which runs as a part of the
+/// [`start`], with what tests change: what this node says at admission, and `part`, which runs as a part of the
 /// adapter.
 async fn start_with(
     config: NetConfig,
     blobs: Arc<dyn BlobStore>,
     doorkeeper: Doorkeeper,
-    beside: impl Future<Output = ()> + 'static,
+    part: impl Future<Output = ()> + 'static,
 ) -> Result<(Net, NetEvents), NetError> {
     let listen = config::listen_addresses(&config)?;
     let targets = config::peer_addresses(&config)?;
@@ -123,7 +123,7 @@ async fn start_with(
     let end = EndOfAdapter { inbox, shared: Arc::clone(&shared) };
     tasks.spawn_local(async move {
         let _end = end;
-        let running = Box::pin(async { tokio::join!(driver.run(), serving, beside) });
+        let running = Box::pin(async { tokio::join!(driver.run(), serving, part) });
         drop(caught("the network adapter", running).await);
     });
     if config.mdns && config.admission != config::Admission::Loopback {

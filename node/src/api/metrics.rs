@@ -30,6 +30,8 @@ fn render(status: &Status) -> String {
     counter(&mut text, "memo_hits", "Tasks answered from memory", status.memo.hits);
     gauge(&mut text, "store_bytes", "Bytes of the blob store in use", status.store.bytes);
     gauge(&mut text, "store_starved", "Own outcomes that wait for room here", status.store.starved.into());
+    let vanished = status.store.vanished;
+    gauge(&mut text, "store_vanished", "Needed blobs that another program removed", vanished.into());
     gauge(&mut text, "store_failing", "1 while the blob store fails", status.store.fault.is_some().into());
     gauge(&mut text, "draining", "1 while no new work is taken", status.draining.into());
     gauge(&mut text, "peers_connected", "Peers that can be spoken to", status.peers_connected.into());

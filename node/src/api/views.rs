@@ -79,13 +79,14 @@ pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::
 }
 
 fn store(usage: Usage, starved: u32, fault: Option<String>) -> api::Store {
-    let Usage { blobs, bytes, pinned, reserved: _, quota, evicted: _, corrupt: _ } = usage;
+    let Usage { blobs, bytes, pinned, reserved: _, quota, evicted: _, corrupt: _, vanished } = usage;
     api::Store {
         blobs: u64::try_from(blobs).unwrap_or(u64::MAX),
         bytes,
         pinned_bytes: pinned,
         quota_bytes: quota,
         starved,
+        vanished: count(vanished),
         fault,
     }
 }

@@ -128,14 +128,16 @@ impl Problem {
             {
                 EXIT_OWN
             }
-            Self::Settings(_) | Self::Ticket(_) | Self::Usage(_) => EXIT_USAGE,
-            Self::Dir(_)
+            // A full disk or a closed directory is no wrong setting.
+            Self::Settings(SettingsError::Dir(_))
+            | Self::Dir(_)
             | Self::Failed(_)
             | Self::File { .. }
             | Self::NoJob { .. }
             | Self::Client(_)
             | Self::Stdout(_)
             | Self::Runtime(_) => 1,
+            Self::Settings(_) | Self::Ticket(_) | Self::Usage(_) => EXIT_USAGE,
         }
     }
 }

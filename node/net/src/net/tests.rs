@@ -1,7 +1,7 @@
 //! What only a node that breaks its own rules shows to others, and to itself.
 
 use std::io::{self, Read};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -31,7 +31,8 @@ impl BlobStore for Empty {
     fn open(&self, _: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
         if let Self(Some(slow)) = self {
             slow.asked.notify_one();
-            let _closed = slow.may_answer.lock().unwrap().recv();
+            let may_answer = slow.may_answer.lock().unwrap_or_else(PoisonError::into_inner);
+            let _closed = may_answer.recv();
         }
         Ok(None)
     }
@@ -50,13 +51,13 @@ struct Node {
 }
 
 impl Node {
-    /// One that says `boot` in its hellos and `admitted` at admission, and runs `beside` as a part of its adapter.
+    /// One that says `boot` in its hellos and `admitted` at admission, and runs `part` as a part of its adapter.
     async fn start(
         seed: u8,
         (boot, admitted): (u64, u64),
         peers: &[String],
         store: Empty,
-        beside: impl Future<Output = ()> + 'static,
+        part: impl Future<Output = ()> + 'static,
     ) -> Self {
         let identity = [seed; 32];
         let id = names::peer_id_of(&identity);
@@ -70,7 +71,7 @@ impl Node {
             peers_file: None,
         };
         let doorkeeper = Doorkeeper::new(id, admitted, KEY);
-        let (net, events) = start_with(config, Arc::new(store), doorkeeper, beside).await.unwrap();
+        let (net, events) = start_with(config, Arc::new(store), doorkeeper, part).await.unwrap();
         Self { id, net, events, seen: Vec::new() }
     }
 
