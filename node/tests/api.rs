@@ -666,7 +666,7 @@ async fn a_node_that_does_not_answer_is_an_error_that_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let listener = api::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let _published = api::publish(dir.path(), &listener).unwrap();
-    // The kernel takes its connections, and nobody reads them.
+    // The kernel takes its connections, and they are not read.
     let mesh = Mesh::connect_in(dir.path()).await.unwrap();
     let error = timeout(DEADLINE, mesh.status()).await.expect("the client gives up by itself").unwrap_err();
     assert!(error.to_string().contains("no answer within 20 s"), "{error}");

@@ -61,7 +61,7 @@ impl Mesh {
         map
     }
 
-    /// Nobody runs, holds or reserves anything any more.
+    /// No node runs, holds or reserves anything any more.
     #[track_caller]
     fn assert_idle(&self, deadline: Duration) {
         for (host, _) in &self.workers {
@@ -306,7 +306,7 @@ fn a_job_comes_after_others_and_is_skipped_when_one_failed() {
             Some(jobs[count - 1]["job"].as_str()?.to_owned())
         })
     };
-    // Nobody can run these two yet.
+    // No node can run these two yet.
     let fails = host.spawn(&["run", &module("exit"), "--need", "gpu=yes", "--", "3"]);
     let failing = listed(1);
     let succeeds = host.spawn(&["run", &module("echo"), "--fn", "echo", "--need", "gpu=yes"]);
@@ -443,7 +443,7 @@ fn a_node_that_is_told_to_stop_stops() {
     worker.process.terminate();
     let ended = worker.process.finish(MEET);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(!host.path("api.json").exists(), "nobody is told to look for it");
+    assert!(!host.path("api.json").exists(), "clients are not told to look for it");
     mesh.settle(map, 60);
 }
 
@@ -479,7 +479,7 @@ fn a_stopped_worker_comes_back_and_nothing_is_counted_twice() {
     let stopped = Instant::now();
     mesh.settle(map, 60);
     assert!(mesh.owner.0.counter("lost") > 0, "it held tasks when it was stopped");
-    // Longer than a lease lasts, so that what it held is somebody else's by now.
+    // Longer than a lease lasts, so that what it held is another node's by now.
     eventually(JOB, "longer than a lease", || (stopped.elapsed() > Duration::from_secs(6)).then_some(()));
     mesh.workers[0].1.process.cont();
     all_meet(&mesh.members(), Duration::from_secs(10));

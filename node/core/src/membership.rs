@@ -281,10 +281,10 @@ impl Membership {
         self.connected > 0
     }
 
-    /// Whether a message to it may arrive. In a mesh of cells this counts on a driver that dials peers on demand, which only
-    /// the simulator does.
+    /// Whether a message to it may arrive: it is connected, or it was never heard of and the driver dials such nodes on
+    /// demand. Only the simulator's drivers do, so a node reaches its connected peers and no others.
     pub(crate) fn is_reachable(&self, peer: PeerId) -> bool {
-        let stranger = self.cells.on();
+        let stranger = self.cells.dials_on_demand();
         self.peers.get(&peer).map_or(stranger, |entry| entry.connected || (stranger && entry.boot == 0))
     }
 
@@ -338,5 +338,39 @@ impl Membership {
         let gone = self.peers.iter().filter(|(_, entry)| !entry.connected);
         let oldest = gone.min_by_key(|(_, entry)| entry.changed_at).map(|(id, _)| *id);
         oldest.is_some_and(|id| self.peers.remove(&id).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESH: MeshConfig = MeshConfig { full_mesh: 2, cell_nodes: 2, ..MeshConfig::DEFAULT };
+
+    fn peer(number: u8) -> PeerId {
+        PeerId([number; 32])
+    }
+
+    #[test]
+    fn a_node_that_is_not_connected_is_reached_only_where_the_driver_dials_on_demand() {
+        let mut members = Membership::new(peer(0), &MESH);
+        for number in 1..=4 {
+            members.on_up(peer(number), 7, Host::Unknown, Time::ZERO);
+        }
+        members.on_down(peer(4), Time::ZERO);
+        assert!(members.cells().on(), "three connected peers are more than a full mesh has here");
+        let reached = |members: &Membership| [1, 4, 9].map(|number| members.is_reachable(peer(number)));
+        assert_eq!(reached(&members), [true, false, false], "no driver said that it dials");
+        members.on_mesh(5);
+        assert_eq!(
+            reached(&members),
+            [true, false, true],
+            "one that was lost is dialled by its own schedule"
+        );
+        members.on_mesh(1);
+        for number in 1..=2 {
+            members.on_down(peer(number), Time::ZERO);
+        }
+        assert_eq!(reached(&members), [false, false, false], "a full mesh has no strangers");
     }
 }

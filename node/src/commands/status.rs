@@ -62,7 +62,9 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
             "since start",
             format!(
                 "{} tasks run for the mesh, {} own tasks ended, {} attempts lost",
-                counters.executed, counters.committed, counters.lost
+                counters.get("executed"),
+                counters.get("committed"),
+                counters.get("lost")
             ),
         ),
     ];

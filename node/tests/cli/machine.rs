@@ -121,14 +121,14 @@ fn nothing_in_a_data_directory_is_open_to_others_whatever_made_it_and_the_umask(
 
 #[test]
 fn a_node_whose_stderr_takes_no_line_any_more_goes_on() {
-    // Its disk is full, or whoever read the pipe is gone.
+    // Its disk is full, or the reader of the pipe is gone.
     let full = || Stdio::from(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
     let gone = || {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         Stdio::from(writer)
     };
-    // Whoever reads it stands still.
+    // Its reader has stopped.
     let (_reader, mut writer) = std::io::pipe().unwrap();
     std::io::Write::write_all(&mut writer, &[b'.'; 65_536]).unwrap();
     for stderr in [full(), gone(), Stdio::from(writer)] {
@@ -178,7 +178,7 @@ fn a_directory_of_another_user_is_named_with_its_owner() {
     for verb in ["node", "status"] {
         let mut command = weft(dir.path(), &[verb]);
         command.uid(65_534).gid(65_534).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // The binary may lie where nobody else may go.
+        // The binary may lie where no other user may go.
         let Ok(child) = command.spawn() else {
             println!("skipped: another user can't start the binary");
             return;

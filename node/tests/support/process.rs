@@ -87,7 +87,7 @@ impl Proc {
         self.child.wait().unwrap();
     }
 
-    /// SIGSTOP: it stands still, and its connections stay open.
+    /// SIGSTOP: it stops, and its connections stay open.
     pub fn stop(&self) {
         self.signal(Signal::STOP);
     }
