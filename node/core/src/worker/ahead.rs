@@ -153,7 +153,7 @@ impl Worker {
     pub(crate) fn wait_here_us(&self, class: Class, service_us: u32, more: u32) -> Option<u64> {
         let (slots, held) = self.short_load(class);
         let held = held + more;
-        let all = self.held_slots.saturating_add(self.reserved()).saturating_add(more);
+        let all = self.runs.held_slots().saturating_add(self.reserved()).saturating_add(more);
         if held >= window::slots_to_offer(slots, service_us, 0) || all >= offered_max(self.slots) {
             return None;
         }
@@ -162,8 +162,8 @@ impl Worker {
 
     /// Slots that no long task of that class or above has, and the other tasks that are held.
     fn short_load(&self, class: Class) -> (u32, u32) {
-        let long = self.long_by.at_least(class);
-        let held = self.held_by.at_least(class);
+        let long = self.runs.long_at_least(class);
+        let held = self.runs.held_at_least(class);
         (self.slots.saturating_sub(long), held.saturating_sub(long))
     }
 
@@ -245,7 +245,7 @@ impl Worker {
         if self.standings.by_owner.len() >= STANDING_MAX && !self.standings.by_owner.contains_key(&owner) {
             return None;
         }
-        let spent = self.held_slots.saturating_add(self.reserved());
+        let spent = self.runs.held_slots().saturating_add(self.reserved());
         let budget = offered_max(self.slots).saturating_sub(spent);
         let (slots, held) = self.short_load(Class::Scavenger);
         let waits = !self.calls.is_empty() && {
@@ -334,8 +334,8 @@ impl Worker {
             key,
             terms: call.terms,
             class: call.class,
-            width: 1,
-            ahead: Some(service_us),
+            slots: 1,
+            prefilled: Some(service_us),
         };
         self.wasteful.remove(&owner);
         for grant in grants {

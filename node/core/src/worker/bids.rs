@@ -28,7 +28,7 @@ impl Worker {
         if self.on_short_call(ctx, members, owner, &call) {
             return;
         }
-        self.services.hint(owner, call.job, call.service_us);
+        self.stats.hint(owner, call.job, call.service_us);
         let expires_at = ctx.now.plus_ms(ctx.mesh.call_ttl_ms);
         let (name, count) = (call.call, call.count);
         let (program, key) = ctx.programs.intern(&call.program);
@@ -62,7 +62,7 @@ impl Worker {
         self.offer(ctx, members);
         let unserved = self.calls.get(&(owner, name)).is_some_and(|open| open.reserved == 0);
         if unserved && count > 0 {
-            let reason = Reason::Busy { slots: self.slots, held: self.held_slots + self.reserved };
+            let reason = Reason::Busy { slots: self.slots, held: self.runs.held_slots() + self.reserved };
             decline(ctx, owner, name, reason, Some(1000));
         }
     }
@@ -125,14 +125,14 @@ impl Worker {
         due: Option<Time>,
     ) -> Option<Reason> {
         let left_us = due?.since_us(now);
-        let service_us = self.services.estimate_us(owner, call.job);
+        let service_us = self.stats.estimate_us(owner, call.job);
         let start_us = self.start_in_us(call.class, call.needs.width());
         admission::late(start_us, u64::from(service_us), left_us)
     }
 
     /// When a task of that class would get its slots, in microseconds from now.
     fn start_in_us(&self, class: Class, width: u32) -> u64 {
-        let (held, work_us) = (self.held_by.at_least(class), self.work_by.at_least(class));
+        let (held, work_us) = (self.runs.held_at_least(class), self.runs.work_us_at_least(class));
         admission::start_in_us(self.slots, width, held, work_us)
     }
 
@@ -165,6 +165,11 @@ impl Worker {
         self.stand(ctx, members);
     }
 
+    /// Whether it takes work at all.
+    pub(super) fn takes_work(&self) -> bool {
+        !self.draining && self.no_room_until.is_none()
+    }
+
     fn offer_to_calls(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         let mut full = false;
         let mut kept_for: Option<Class> = None;
@@ -178,14 +183,14 @@ impl Worker {
             if self.too_late(ctx.now, key.0, &open.call, open.due).is_some() {
                 continue;
             }
-            let service_us = self.services.estimate_us(key.0, open.call.job);
+            let service_us = self.stats.estimate_us(key.0, open.call.job);
             let rtt_us = if key.0 == ctx.me { 0 } else { members.rtt_us(key.0) };
             let (class, width) = (open.call.class, open.call.needs.width());
             // A wide task is never bound ahead.
             let service_us = if width > 1 { 0 } else { service_us };
             let window = window::slots_to_offer(self.slots, service_us, rtt_us);
             // What stands for strangers is taken back for whoever calls.
-            let taken = self.held_slots + self.reserved - self.idle_standing(ctx);
+            let taken = self.runs.held_slots() + self.reserved - self.idle_standing(ctx);
             let free = if full { 0 } else { window.saturating_sub(taken) };
             let tasks = self.room_for(class, free, kept_for) / width;
             let tasks = tasks.min(open.wanted.saturating_sub(open.reserved));
@@ -239,10 +244,10 @@ impl Worker {
     /// Slots beyond the free ones that a task of that class may have at once, because what runs there is of a lower
     /// class and would be held back.
     pub(super) fn preemptible(&self, class: Class, free: u32) -> u32 {
-        let above = self.held_by.at_least(class) + self.reserved_by.at_least(class);
+        let above = self.runs.held_at_least(class) + self.reserved_by.at_least(class);
         let left = self.slots.saturating_sub(above.saturating_add(free));
         // Each that is stopped frees a slot at least.
-        let stopped = self.busy_by.below(class).min(self.slots.saturating_sub(self.paused));
+        let stopped = self.runs.active_below(class).min(self.slots.saturating_sub(self.runs.paused()));
         (stopped + self.gap(class).saturating_sub(free)).min(left)
     }
 
@@ -257,7 +262,7 @@ impl Worker {
         open.turn = self.next_turn;
         self.next_turn += 1;
         let program = &*open.call.program;
-        let warm = self.present.contains(&(program.module, program.module_bytes));
+        let warm = self.staging.has_module(program);
         let class = order::aged(open.call.class, ctx.now.since_us(open.waits_since));
         let start_in_us = u32::try_from(self.start_in_us(class, width)).unwrap_or(u32::MAX);
         let left = tasks;
@@ -272,7 +277,7 @@ impl Worker {
 
     /// Whether a lease is held, or has ended here.
     pub(super) fn has(&self, owner: PeerId, lease: LeaseId) -> bool {
-        self.leases.contains_key(&(owner, lease)) || self.outbox.contains((owner, lease))
+        self.runs.contains(owner, lease) || self.outbox.contains((owner, lease))
     }
 
     /// Says of what an award's grants were not accepted. One that comes twice used its bid up the first time; what it

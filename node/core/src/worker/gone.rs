@@ -10,7 +10,7 @@ use super::Worker;
 use crate::config::MeshConfig;
 use crate::ctx::Ctx;
 use crate::effect::Event;
-use crate::id::{LeaseId, PeerId};
+use crate::id::PeerId;
 use crate::message::{BATCH_MAX, Message};
 use crate::time::Time;
 
@@ -81,7 +81,7 @@ impl Worker {
             return;
         }
         for (owner, absence) in self.gone.take(ctx.now, ctx.mesh) {
-            let leases = self.leases_of(owner);
+            let leases = self.runs.leases_of(owner);
             if leases.is_empty() {
                 continue;
             }
@@ -98,15 +98,9 @@ impl Worker {
 
     /// Stops everything that is held of an owner.
     pub(super) fn cancel_all(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
-        for part in self.leases_of(owner).chunks(BATCH_MAX) {
+        for part in self.runs.leases_of(owner).chunks(BATCH_MAX) {
             self.on_cancel(ctx, owner, part);
         }
-    }
-
-    /// What is held of an owner.
-    pub(super) fn leases_of(&self, owner: PeerId) -> Vec<LeaseId> {
-        let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
-        self.leases.range(range).map(|((_, lease), _)| *lease).collect()
     }
 }
 

@@ -1,41 +1,49 @@
 //! The worker: considers others' calls, bids, holds what it is awarded, hands it to the slots, delivers what they
 //! say. It trusts no owner: what it holds is bounded by what it offered. Driven by the engine.
 
-mod ageing;
 mod ahead;
 mod bids;
 mod classes;
+mod completion;
 mod gone;
-mod hold;
-mod memory;
 mod outbox;
-mod overlong;
 mod receipts;
-mod slots;
+mod room;
+mod runs;
+mod staging;
 mod stand;
 mod stats;
 mod views;
 mod watch;
-mod wide;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 use crate::config::NodeConfig;
 use crate::ctx::Ctx;
-use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-use crate::message::{Award, BATCH_MAX, Call, Class, Progress};
+use crate::effect::Effect;
+use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId};
+use crate::input::Fetched;
+use crate::message::{Award, BATCH_MAX, Call, Class, Grant, Message, Reason};
 use crate::policy::Owners;
 use crate::policy::share::Shares;
-use crate::task::{Payload, Program, Report, TaskKey, Terms};
+use crate::task::{Recall, Report, Stream, TaskKey};
 use crate::time::Time;
 use ahead::Standings;
+use bids::decline;
 use classes::PerClass;
-use outbox::Outbox;
+use completion::Ended;
+use outbox::{Outbox, Sealed};
+use runs::RunQueue;
+use runs::run::{Offer, Run};
+use staging::Staging;
+use stats::RuntimeStats;
+
+/// How long no work is taken after a blob found no room, in milliseconds.
+const NO_ROOM_MS: u64 = 5000;
 
 /// A call that still stands.
 #[derive(Debug)]
@@ -70,113 +78,6 @@ struct Reservation {
     standing: bool,
 }
 
-/// Where a held task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// It lacks so many blobs.
-    Fetching(u8),
-    /// It waits for a slot.
-    Ready,
-    /// It was handed to the slots.
-    Handed,
-    /// It is held where it was, for a task of a higher class.
-    Paused,
-    /// It stood in the slots' own queue, and is taken out of it again for a task of a higher class.
-    TakenBack,
-    /// It was handed to the slots, and its owner took it back.
-    Aborted {
-        /// It was paused then.
-        paused: bool,
-    },
-}
-
-/// A task that is ours for now.
-#[derive(Debug)]
-struct Held {
-    owner: PeerId,
-    lease: LeaseId,
-    program: Arc<Program>,
-    key: TaskKey,
-    terms: Terms,
-    /// The class that it counts as: its own, or a higher one for having waited.
-    class: Class,
-    /// How many slots it takes.
-    width: u32,
-    /// What it was thought to take when it came, in microseconds; 0 if nobody knew.
-    estimate_us: u32,
-    /// What it took, once it has ended, in microseconds.
-    ran_us: Option<u64>,
-    /// When it counts as one class higher, while it waits for a slot.
-    ages_at: Option<Time>,
-    /// How long it must wait for that, while it does not, in microseconds.
-    age_left_us: u64,
-    /// Its place among those that are ready.
-    ready_turn: u64,
-    /// Its name, once somebody asked.
-    task: Option<TaskId>,
-    input: Payload,
-    /// Its result, which this node computed before, while what that rests on is looked for.
-    known: Option<Box<Report>>,
-    stage: Stage,
-    /// The slots say that it waits for its module to be compiled.
-    compiling: bool,
-    awarded_at: Time,
-    /// When it began, later by as much as it was paused.
-    handed_at: Time,
-    paused_at: Time,
-    /// Between award and start, in microseconds.
-    queue_us: u64,
-    /// What it streamed, in bytes.
-    printed: u64,
-    /// It came on a standing bid, and takes so long by what was known then, in microseconds.
-    ahead: Option<u32>,
-    /// It was thought to take longer than is worth waiting for, or nothing was known.
-    long: bool,
-}
-
-impl Held {
-    /// How far it is, for people.
-    fn progress(&self) -> Progress {
-        match self.stage {
-            Stage::Fetching(_) => Progress::Fetching,
-            Stage::Handed if self.compiling => Progress::Compiling,
-            Stage::Handed | Stage::Paused => Progress::Running,
-            Stage::Ready | Stage::TakenBack | Stage::Aborted { .. } => Progress::Waiting,
-        }
-    }
-
-    /// The blobs that must be here before it can run, with the lengths that its owner claims.
-    fn needs(&self) -> BTreeSet<(BlobId, u64)> {
-        let Program { module, module_bytes, files, .. } = &*self.program;
-        let payloads = [files, &self.input].into_iter();
-        let others = payloads.filter_map(|payload| Some((payload.blob()?, payload.bytes_len())));
-        core::iter::once((*module, *module_bytes)).chain(others).collect()
-    }
-}
-
-/// A blob on its way here.
-#[derive(Debug)]
-struct Fetching {
-    /// Who was asked for it.
-    from: PeerId,
-    /// The length that was claimed; the answer holds for no other.
-    bytes: u64,
-    /// Which runs wait for it, each with the length that it was told.
-    waiting: Vec<(RunId, u64)>,
-}
-
-/// What the tasks of one call have in common.
-struct Offer {
-    program: Arc<Program>,
-    key: TaskKey,
-    terms: Terms,
-    class: Class,
-    /// How many slots one takes.
-    width: u32,
-    /// What one takes, in microseconds, if it comes on a standing bid.
-    ahead: Option<u32>,
-}
-
 /// The worker role.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -199,46 +100,15 @@ pub(crate) struct Worker {
     bid_ends: BTreeSet<(Time, BidId)>,
     reserved: u32,
     reserved_by: PerClass,
-    /// Slots of all that is held.
-    held_slots: u32,
     /// A wide call keeps what becomes free, so that nothing is offered to strangers.
     keeps: bool,
-    /// Boxed: a map moves its values about.
-    runs: BTreeMap<RunId, Box<Held>>,
-    leases: BTreeMap<(PeerId, LeaseId), RunId>,
-    /// Slots of what is held, by class.
-    held_by: PerClass,
-    /// Those of long tasks.
-    long_by: PerClass,
-    given: overlong::Given,
+    runs: RunQueue,
+    staging: Staging,
     standings: Standings,
-    /// What is held is thought to take so long together, in microseconds.
-    work_by: PerClass<u64>,
     /// Time used by each owner.
     shares: Shares,
-    /// What waits for a slot, by when it counts as one class higher.
-    ageing: BTreeSet<(Time, RunId)>,
-    /// By class, then by when it was ready.
-    ready: BTreeSet<(Reverse<Class>, u64, RunId)>,
-    next_ready: u64,
-    /// What the slots were given and have not answered, paused ones included.
-    handed: u32,
-    /// Those that are paused, or were when they were aborted.
-    paused: u32,
-    /// Slots that they would take.
-    paused_slots: u32,
-    /// Slots of those that are not, by class.
-    busy_by: PerClass,
-    /// Those that wait to be resumed: highest class first, then oldest.
-    resting: BTreeSet<(Reverse<Class>, RunId)>,
-    /// When those that run are not short any more, if something waits for that.
-    look_at: Option<Time>,
-    fetching: BTreeMap<BlobId, Fetching>,
-    /// Blobs that are here and have that length: who claims another has not said the truth about them.
-    present: BTreeSet<(BlobId, u64)>,
-    services: stats::Services,
+    stats: RuntimeStats,
     outbox: Outbox,
-    next_run: u64,
     next_turn: u64,
     renew_at: Option<Time>,
     /// Owners whose last bid ran out unused, and when; they come last until they use one, or for so long that others
@@ -246,9 +116,6 @@ pub(crate) struct Worker {
     wasteful: BTreeMap<PeerId, Time>,
     stands: stand::Stands,
     gone: gone::Gone,
-    memory: memory::Memory,
-    /// What leaves the slots for good because there was no memory to hold it.
-    stopping: BTreeSet<RunId>,
 }
 
 impl Worker {
@@ -271,37 +138,18 @@ impl Worker {
             bid_ends: BTreeSet::new(),
             reserved: 0,
             reserved_by: PerClass::default(),
-            held_slots: 0,
             keeps: false,
-            runs: BTreeMap::new(),
-            leases: BTreeMap::new(),
-            held_by: PerClass::default(),
-            long_by: PerClass::default(),
-            given: overlong::Given::default(),
+            runs: RunQueue::new(node.slots, node.memory_bytes),
+            staging: Staging::default(),
             standings: Standings::default(),
-            work_by: PerClass::default(),
             shares: Shares::default(),
-            ageing: BTreeSet::new(),
-            ready: BTreeSet::new(),
-            next_ready: 0,
-            handed: 0,
-            paused: 0,
-            paused_slots: 0,
-            busy_by: PerClass::default(),
-            resting: BTreeSet::new(),
-            look_at: None,
-            fetching: BTreeMap::new(),
-            present: BTreeSet::new(),
-            services: stats::Services::default(),
+            stats: RuntimeStats::default(),
             outbox: Outbox::default(),
-            next_run: 0,
             next_turn: 0,
             renew_at: None,
             wasteful: BTreeMap::new(),
             stands: stand::Stands::default(),
             gone: gone::Gone::default(),
-            memory: memory::Memory::default(),
-            stopping: BTreeSet::new(),
         }
     }
 
@@ -317,7 +165,7 @@ impl Worker {
             // What the bid counted as: a call that aged is served as what it has become.
             let class = self.bids.get(&award.bid).map_or(*class, |reservation| reservation.class);
             let (terms, width, program) = (*terms, needs.width(), Arc::clone(program));
-            (*job, Offer { program, key: open.key, terms, class, width, ahead: None })
+            (*job, Offer { program, key: open.key, terms, class, slots: width, prefilled: None })
         });
         let count = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
         let stands = self.bids.get(&award.bid).is_some_and(|reservation| {
@@ -341,31 +189,16 @@ impl Worker {
     }
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
-        let mut gone = false;
+        let mut ended = false;
         for lease in ctx.within_frame(leases) {
             self.outbox.forget(ctx, owner, *lease);
-            let Some(run) = self.leases.remove(&(owner, *lease)) else { continue };
-            let Some(held) = self.runs.get_mut(&run) else { continue };
-            match held.stage {
-                Stage::Handed | Stage::Paused => self.abort(ctx, run),
-                Stage::TakenBack => held.stage = Stage::Aborted { paused: false },
-                Stage::Aborted { .. } => {}
-                Stage::Fetching(_) | Stage::Ready => {
-                    self.drop_run(ctx, run);
-                    gone = true;
-                }
+            if let Some(run) = self.runs.cancel(ctx, owner, *lease) {
+                self.settle(ctx, &run);
+                ended = true;
             }
         }
-        if gone {
-            self.forget_dropped();
-        }
-    }
-
-    /// Takes runs that are gone out of what waits for something.
-    fn forget_dropped(&mut self) {
-        self.ready.retain(|(_, _, run)| self.runs.contains_key(run));
-        for fetching in self.fetching.values_mut() {
-            fetching.waiting.retain(|(run, _)| self.runs.contains_key(run));
+        if ended {
+            self.staging.forget_ended(&self.runs);
         }
     }
 
@@ -377,6 +210,153 @@ impl Worker {
 
     pub(crate) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
         self.outbox.on_signed(batch, signature);
+    }
+
+    pub(crate) fn on_ran(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
+        match completion::leave_slots(&mut self.runs, ctx.now, id, &report.outcome) {
+            Ended::Done => self.complete(ctx, id, report),
+            Ended::Dropped(run) => self.settle(ctx, &run),
+            Ended::Requeued | Ended::Unknown => {}
+        }
+    }
+
+    pub(crate) fn on_printed(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        id: RunId,
+        stream: Stream,
+        at: u64,
+        bytes: Arc<[u8]>,
+    ) {
+        if let Some(run) = self.runs.get_mut(id) {
+            completion::stream(ctx, run, stream, at, bytes);
+        }
+    }
+
+    /// Some runs wait for their module to be compiled, or wait no longer: the next renewal says so.
+    pub(crate) fn on_compiling(&mut self, runs: &[RunId], waits: bool) {
+        for id in runs {
+            if let Some(run) = self.runs.get_mut(*id) {
+                run.compiling = waits;
+            }
+        }
+    }
+
+    pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
+        let mut arrival = self.staging.on_fetched(ctx, &mut self.runs, blob, fetched);
+        for (run, sealed) in arrival.finished.drain(..) {
+            self.deliver(ctx, &run, sealed);
+        }
+        if !arrival.no_room.is_empty() {
+            self.refuse_for_room(ctx, &arrival.no_room);
+        }
+        self.staging.ask_again(ctx, &self.runs, blob, &arrival);
+    }
+
+    pub(crate) fn dispatch(&mut self, ctx: &mut Ctx<'_>) {
+        self.runs.dispatch(ctx, &self.stats);
+    }
+
+    // ---- what becomes of a task
+
+    /// Takes a task; one whose result is known here is answered.
+    fn hold(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, offer: &Offer, grant: Grant) {
+        let Grant { lease, input } = grant;
+        let prefilled = offer.prefilled.is_some();
+        if self.has(owner, lease) {
+            self.return_credit(ctx.now, owner, prefilled);
+            return;
+        }
+        let recalls = offer.terms.memo != Recall::Off && offer.program.is_pure() && !ctx.memo.is_empty();
+        let task = recalls.then(|| offer.key.task_id(&input));
+        let known = task.and_then(|task| ctx.memo.recall_own(task));
+        if let Some(report) = known.as_ref().filter(|report| report.blobs().next().is_none()) {
+            let sealed = Sealed { report: report.clone(), memo: Some(ctx.me), leaf: None };
+            ctx.counters.answered += 1;
+            self.outbox.put(ctx, owner, lease, sealed);
+            self.return_credit(ctx.now, owner, prefilled);
+            return;
+        }
+        let estimate_us = offer.prefilled.unwrap_or_else(|| self.stats.estimate_us(owner, lease.job));
+        let mut run = Run::new(ctx.now, owner, lease, input, offer, estimate_us);
+        (run.task, run.known) = (task, known.map(Box::new));
+        ctx.emit(Effect::Pin(run.program.module));
+        ctx.pin(&run.program.files);
+        ctx.pin(&run.input);
+        self.shares.charge(owner, run.slot_us());
+        let id = self.runs.insert(run);
+        self.staging.gather(ctx, &mut self.runs, id);
+    }
+
+    fn return_credit(&mut self, now: Time, owner: PeerId, prefilled: bool) {
+        if prefilled {
+            self.standings.leave(owner, now);
+        }
+    }
+
+    /// A task ran to its end: it is measured, sealed, and on its way.
+    fn complete(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
+        ctx.counters.executed += 1;
+        let run = self.runs.run_mut(id);
+        let wall_us = report.usage.wall_us;
+        run.ran_us = Some(wall_us);
+        if completion::is_lost(&report) {
+            self.staging.forget(run);
+        } else {
+            ctx.programs.measure(run.key, wall_us);
+            match run.prefilled {
+                Some(_) => self.standings.measure(run.owner, wall_us),
+                None => self.stats.measure(run.owner, run.lease.job, wall_us),
+            }
+        }
+        let run = self.runs.remove(ctx.now, id);
+        let sealed = completion::seal(ctx, &run, report);
+        self.deliver(ctx, &run, sealed);
+    }
+
+    /// A task has ended here, and this is its outcome.
+    fn deliver(&mut self, ctx: &mut Ctx<'_>, run: &Run, sealed: Sealed) {
+        self.settle(ctx, run);
+        if run.owner == ctx.me && sealed.is_plain() {
+            self.outbox.put_own(run.lease, sealed);
+        } else {
+            self.outbox.put(ctx, run.owner, run.lease, sealed);
+        }
+    }
+
+    /// A task has left: its owner is charged for what it really took, and what it rested on is released.
+    fn settle(&mut self, ctx: &mut Ctx<'_>, run: &Run) {
+        self.return_credit(ctx.now, run.owner, run.prefilled.is_some());
+        // What it kept others from counts, and not only what it used.
+        self.shares.settle(run.owner, run.slot_us(), run.took_us(ctx.now));
+        ctx.emit(Effect::Unpin(run.program.module));
+        ctx.unpin(&run.program.files);
+        ctx.unpin(&run.input);
+    }
+
+    /// This node has no room for what tasks need: they are returned to their owners at once, each owner's together, and
+    /// no work is taken for a while. A full disk is no fault of a task or a node, so that it is no lost attempt.
+    fn refuse_for_room(&mut self, ctx: &mut Ctx<'_>, runs: &[Box<Run>]) {
+        let mut leases: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
+        for run in runs {
+            self.settle(ctx, run);
+            leases.entry(run.owner).or_default().push(run.lease);
+        }
+        self.no_room_until = Some(ctx.now.plus_ms(NO_ROOM_MS));
+        for (owner, leases) in leases {
+            let of_owner = (owner, CallId(0))..=(owner, CallId(u64::MAX));
+            for ((_, call), _) in self.calls.range(of_owner) {
+                decline(ctx, owner, *call, Reason::NoRoom, Some(1000));
+            }
+            refuse(ctx, owner, &leases);
+        }
+    }
+}
+
+/// Returns leases to their owner.
+fn refuse(ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
+    for part in leases.chunks(BATCH_MAX) {
+        ctx.send(owner, Message::Refuse { leases: part.to_vec() });
     }
 }
 

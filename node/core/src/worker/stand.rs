@@ -67,8 +67,8 @@ impl Worker {
         if self.stands.again_at.is_some_and(|at| at <= ctx.now) {
             self.stand_again(ctx, exchange);
         }
-        let most = offered_max(self.slots).saturating_sub(self.held_slots + self.reserved());
-        let free = self.slots.saturating_sub(self.held_slots + self.reserved).min(most);
+        let most = offered_max(self.slots).saturating_sub(self.runs.held_slots() + self.reserved());
+        let free = self.slots.saturating_sub(self.runs.held_slots() + self.reserved).min(most);
         if free == 0 || self.keeps {
             return;
         }
@@ -133,8 +133,8 @@ impl Worker {
 
     /// Takes standing slots back for a call that wants so many of the window.
     pub(super) fn take_back_standing(&mut self, ctx: &mut Ctx<'_>, window: u32, wanted: u32) {
-        while self.stands.slots > 0 && self.held_slots + self.reserved + wanted > window {
-            let surplus = self.held_slots + self.reserved + wanted - window;
+        while self.stands.slots > 0 && self.runs.held_slots() + self.reserved + wanted > window {
+            let surplus = self.runs.held_slots() + self.reserved + wanted - window;
             let standing = self.bids.iter().find(|(_, reservation)| reservation.is_idle(ctx));
             let Some((bid, exchange, left)) =
                 standing.map(|(bid, reservation)| (*bid, reservation.owner, reservation.left))
@@ -169,7 +169,7 @@ impl Worker {
             .refusal(owner, &call)
             .or_else(|| self.too_late(ctx.now, owner, &call, due).map(|reason| (reason, Some(1000))));
         let refusal = refusal.or_else(|| {
-            let held = self.held_slots + self.reserved;
+            let held = self.runs.held_slots() + self.reserved;
             let full = narrow || !self.outbox.takes(owner);
             full.then_some((Reason::Busy { slots: self.slots, held }, Some(1000)))
         });
@@ -184,15 +184,15 @@ impl Worker {
         self.stands.passed_over = 0;
         self.wasteful.remove(&owner);
         self.use_standing(award.bid, slots);
-        self.services.hint(owner, call.job, call.service_us);
+        self.stats.hint(owner, call.job, call.service_us);
         let (program, key) = ctx.programs.intern(&call.program);
         let offer = Offer {
             program,
             key,
             terms: call.terms,
             class: order::aged(call.class, 1000 * u64::from(call.waited_ms)),
-            width,
-            ahead: None,
+            slots: width,
+            prefilled: None,
         };
         for grant in award.grants {
             self.hold(ctx, owner, &offer, grant);

@@ -9,11 +9,11 @@ const SERVICES_MAX: usize = 1024;
 
 /// What tasks of each job took, as a moving average.
 #[derive(Debug, Default)]
-pub(super) struct Services {
+pub(super) struct RuntimeStats {
     by_job: BTreeMap<(PeerId, JobId), u32>,
 }
 
-impl Services {
+impl RuntimeStats {
     /// In microseconds, 0 while unknown.
     pub(super) fn estimate_us(&self, owner: PeerId, job: JobId) -> u32 {
         self.by_job.get(&(owner, job)).copied().unwrap_or(0)
@@ -54,13 +54,13 @@ mod tests {
     #[test]
     fn a_much_longer_task_moves_the_average_at_once() {
         let (owner, job) = (PeerId([1; 32]), JobId(1));
-        let mut services = Services::default();
-        services.hint(owner, job, 10);
-        services.hint(owner, job, 99);
-        assert_eq!(services.estimate_us(owner, job), 10);
-        services.measure(owner, job, 1_000_000);
-        assert_eq!(services.estimate_us(owner, job), 500_005);
-        services.measure(owner, job, 10);
-        assert_eq!(services.estimate_us(owner, job), 500_005 - 62_500 + 1);
+        let mut stats = RuntimeStats::default();
+        stats.hint(owner, job, 10);
+        stats.hint(owner, job, 99);
+        assert_eq!(stats.estimate_us(owner, job), 10);
+        stats.measure(owner, job, 1_000_000);
+        assert_eq!(stats.estimate_us(owner, job), 500_005);
+        stats.measure(owner, job, 10);
+        assert_eq!(stats.estimate_us(owner, job), 500_005 - 62_500 + 1);
     }
 }

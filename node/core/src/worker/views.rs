@@ -7,6 +7,16 @@ use crate::id::{LeaseId, PeerId};
 use crate::policy::Owners;
 
 impl Worker {
+    /// Most that what runs and what is paused may use, in bytes.
+    pub(crate) fn memory_in_use(&self) -> u64 {
+        self.runs.memory_in_use()
+    }
+
+    /// Most that it may ever be, in bytes.
+    pub(crate) fn memory_max(&self) -> u64 {
+        self.runs.memory_max()
+    }
+
     pub(crate) fn labels(&self) -> &[(String, String)] {
         &self.labels
     }
@@ -25,15 +35,15 @@ impl Worker {
 
     /// Tasks held, whatever their stage, but not those only waiting to be aborted.
     pub(crate) fn held(&self) -> u32 {
-        u32::try_from(self.runs.len()).unwrap_or(u32::MAX)
+        self.runs.len()
     }
 
     pub(crate) fn handed(&self) -> u32 {
-        self.handed
+        self.runs.handed()
     }
 
     pub(crate) fn paused(&self) -> u32 {
-        self.paused
+        self.runs.paused()
     }
 
     pub(crate) fn reserved(&self) -> u32 {
@@ -62,6 +72,6 @@ impl Worker {
     }
 
     pub(crate) fn leases(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
-        self.leases.keys().copied()
+        self.runs.leases()
     }
 }

@@ -1,11 +1,7 @@
-//! Tasks that hold several slots of this node at once. Everything that is promised, held and handed over is counted in
-//! slots, by a task's width; a narrow task has one. A wide one begins when so many slots are free together, and while
-//! it is in the slots nothing stands ahead in their own queue, so that the slots beside it really idle.
-
-use core::cmp::Reverse;
+//! How many slots a worker may still promise, and to what.
 
 use super::{OpenCall, Worker};
-use crate::id::{CallId, PeerId, RunId};
+use crate::id::{CallId, PeerId};
 use crate::message::Class;
 use crate::policy::{wide, window};
 use crate::time::Time;
@@ -13,24 +9,12 @@ use crate::time::Time;
 impl Worker {
     /// Slots of everything that is held.
     pub(crate) fn held_slots(&self) -> u32 {
-        self.held_slots
+        self.runs.held_slots()
     }
 
     /// Slots taken by what is in them, or in their own queue, and not paused.
     pub(crate) fn active_slots(&self) -> u32 {
-        self.busy_by.at_least(Class::Scavenger)
-    }
-
-    /// How many slots a held task takes.
-    pub(super) fn width_of(&self, run: RunId) -> u32 {
-        // Mostly nothing wide is here, and nothing need be looked up.
-        let all_narrow = self.held_slots == self.held();
-        if all_narrow { 1 } else { self.runs.get(&run).map_or(1, |held| held.width) }
-    }
-
-    /// Whether a wide task is in the slots.
-    pub(super) fn runs_wide(&self) -> bool {
-        self.active_slots() > self.handed - self.paused
+        self.runs.active_slots()
     }
 
     /// Whether a call that is next and finds too little room keeps others from what becomes free.
@@ -42,11 +26,10 @@ impl Worker {
     /// Slots that nobody has because what is paused is too wide to go on: a task of a higher class than that may have
     /// them.
     pub(super) fn gap(&self, class: Class) -> u32 {
-        if self.resting.first().is_none_or(|(Reverse(resting), _)| *resting >= class) {
+        if self.runs.paused_class().is_none_or(|paused| paused >= class) {
             return 0;
         }
-        let live = self.held_slots - self.paused_slots;
-        self.slots.saturating_sub(live.saturating_add(self.reserved))
+        self.slots.saturating_sub(self.runs.unpaused_slots().saturating_add(self.reserved))
     }
 
     /// Room in slots that a call of that class may have of a window: what is free, unless somebody before it has it,
@@ -55,6 +38,6 @@ impl Worker {
         // Who stands behind a wide call must not stop what that waits for.
         let more = if kept_for.is_some_and(|kept| class <= kept) { 0 } else { self.preemptible(class, free) };
         let most = window::offered_max(self.slots);
-        (free + more).min(most.saturating_sub(self.held_slots.saturating_add(self.reserved())))
+        (free + more).min(most.saturating_sub(self.held_slots().saturating_add(self.reserved())))
     }
 }
