@@ -1,19 +1,50 @@
-//! The end of a task in the slots: what its answer means, what its outcome is, and what it says while it runs. Functions
-//! of one task; the worker measures and delivers.
+//! What a task begins and ends with: whether it is computed at all, what the slots' answer means for it, what its outcome
+//! is, and what it says while it runs. Functions of one task; the worker measures and delivers.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use super::outbox::Sealed;
 use super::runs::RunQueue;
-use super::runs::run::{Run, Stage};
+use super::runs::run::{Offer, Run, Stage};
+use super::runtimes::Runtimes;
 use crate::ctx::Ctx;
+use crate::effect::Effect;
 use crate::id::RunId;
 use crate::memo::Seen;
-use crate::message::{Known, Message, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
+use crate::message::{Grant, Known, Message, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::receipt::Receipt;
-use crate::task::{INLINE_BYTES_MAX, Outcome, Report, Stream};
+use crate::task::{INLINE_BYTES_MAX, Outcome, Recall, Report, Stream};
 use crate::time::Time;
+
+/// What becomes of a task that is taken.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, on its way to the outbox")]
+pub(super) enum Taken {
+    /// This node computed it before, and answers at once.
+    Answered(Sealed),
+    /// It is held; what it rests on is kept in the store.
+    Run(Box<Run>),
+}
+
+/// Takes a task.
+pub(super) fn take(ctx: &mut Ctx<'_>, stats: &Runtimes, offer: &Offer, grant: Grant) -> Taken {
+    let recalls = offer.terms.memo != Recall::Off && offer.program.is_pure() && !ctx.memo.is_empty();
+    let task = recalls.then(|| offer.key.task_id(&grant.input));
+    let known = task.and_then(|task| ctx.memo.recall_own(task));
+    if let Some(report) = known.as_ref().filter(|report| report.blobs().next().is_none()) {
+        ctx.counters.answered += 1;
+        return Taken::Answered(Sealed { report: report.clone(), memo: Some(ctx.me), leaf: None });
+    }
+    let measured_us = || stats.estimate_us(offer.owner, grant.lease.job);
+    let estimate_us = offer.prefilled.unwrap_or_else(measured_us);
+    let mut run = Box::new(Run::new(ctx.now, offer, grant, estimate_us));
+    (run.task, run.known) = (task, known.map(Box::new));
+    ctx.emit(Effect::Pin(run.program.module));
+    ctx.pin(&run.program.files);
+    ctx.pin(&run.input);
+    Taken::Run(run)
+}
 
 /// What becomes of a run that the slots have answered.
 #[derive(Debug)]

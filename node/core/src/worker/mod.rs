@@ -1,205 +1,146 @@
 //! The worker: considers others' calls, bids, holds what it is awarded, hands it to the slots, delivers what they
-//! say. It trusts no owner: what it holds is bounded by what it offered. Driven by the engine.
+//! say. It trusts no owner: what it holds is bounded by what it promised. The engine drives it.
+//!
+//! This file alone knows all parts, and routes each input to those that it concerns:
+//!
+//! ```text
+//!   identity    what this node is and takes           runs      tasks held, in order; what is in the slots
+//!   requests    calls heard, whose turn it is         staging   what tasks still lack
+//!   ledger      every promise of slots                outbox    outcomes until they are acknowledged
+//!   bidder      promises by all of these: offer, credit, advertise; market and room only read
+//!   holder      takes, completes and returns tasks
+//! ```
 
-mod ahead;
-mod bids;
+mod absences;
+mod advertise;
+mod bidder;
 mod classes;
 mod completion;
-mod gone;
+mod credit;
+mod holder;
+mod identity;
+mod ledger;
+mod market;
+mod offer;
 mod outbox;
 mod receipts;
+mod requests;
 mod room;
 mod runs;
+mod runtimes;
 mod staging;
-mod stand;
-mod stats;
 mod views;
-mod watch;
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::config::NodeConfig;
+use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::Ctx;
-use crate::effect::Effect;
-use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId};
-use crate::input::Fetched;
-use crate::message::{Award, BATCH_MAX, Call, Class, Grant, Message, Reason};
-use crate::policy::Owners;
-use crate::policy::share::Shares;
-use crate::task::{Recall, Report, Stream, TaskKey};
-use crate::time::Time;
-use ahead::Standings;
-use bids::decline;
-use classes::PerClass;
-use completion::Ended;
-use outbox::{Outbox, Sealed};
+use crate::id::{BidId, BlobId, CallId, LeaseId, PeerId, RunId};
+use crate::input::{Fetched, Submission};
+use crate::membership::Membership;
+use crate::message::{Award, BATCH_MAX, Call, Class, Grant, Message, Place};
+use crate::policy::fit;
+use crate::task::{Report, Stream};
+use crate::time::{Soonest, Time};
+use absences::Absences;
+use bidder::Bidder;
+use holder::{DiskSpace, Holder};
+use identity::Identity;
+use ledger::Ledger;
+use ledger::credits::Spent;
+use market::Market;
+use outbox::Outbox;
+use requests::{CallKey, Requests};
 use runs::RunQueue;
-use runs::run::{Offer, Run};
+use runs::run::Offer;
+use runtimes::Runtimes;
 use staging::Staging;
-use stats::RuntimeStats;
 
 /// How long no work is taken after a blob found no room, in milliseconds.
 const NO_ROOM_MS: u64 = 5000;
 
-/// A call that still stands.
-#[derive(Debug)]
-struct OpenCall {
-    call: Call,
-    /// What its tasks' names have in common.
-    key: TaskKey,
-    /// Tasks that the owner still has for us, by its last word less what we were awarded since.
-    wanted: u32,
-    /// Tasks for which slots are reserved now.
-    reserved: u32,
-    expires_at: Time,
-    /// Whose turn it is: the least recently served first.
-    turn: u64,
-    /// When it should be done, by its owner's last word.
-    due: Option<Time>,
-    /// Since when nobody served it, by its owner's last word, or when we last did.
-    waits_since: Time,
-}
-
-/// Slots promised by one bid.
-#[derive(Debug)]
-struct Reservation {
-    owner: PeerId,
-    call: CallId,
-    class: Class,
-    /// Tasks that it still takes, and slots that each would have.
-    left: u32,
-    width: u32,
-    expires_at: Time,
-    /// It stands at the exchange `owner` for whoever is introduced.
-    standing: bool,
-}
-
 /// The worker role.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    me: PeerId,
-    slots: u32,
-    memory_bytes: u64,
-    /// Longest module whose tasks it takes.
-    module_bytes: u64,
-    labels: Vec<(String, String)>,
-    class_min: Class,
-    /// Whose tasks it takes, beside its own.
-    owners: Owners,
-    draining: bool,
-    /// Until when it takes nothing, because its disk had no room for what a task needs.
-    no_room_until: Option<Time>,
-    calls: BTreeMap<(PeerId, CallId), OpenCall>,
-    /// No call ends earlier.
-    call_end: Option<Time>,
-    bids: BTreeMap<BidId, Reservation>,
-    bid_ends: BTreeSet<(Time, BidId)>,
-    reserved: u32,
-    reserved_by: PerClass,
-    /// A wide call keeps what becomes free, so that nothing is offered to strangers.
-    keeps: bool,
+    identity: Identity,
+    requests: Requests,
+    ledger: Ledger,
     runs: RunQueue,
     staging: Staging,
-    standings: Standings,
-    /// Time used by each owner.
-    shares: Shares,
-    stats: RuntimeStats,
     outbox: Outbox,
-    next_turn: u64,
+    stats: Runtimes,
+    /// Owners of held tasks that can't be spoken to.
+    absences: Absences,
+    /// When leases are renewed.
     renew_at: Option<Time>,
-    /// Owners whose last bid ran out unused, and when; they come last until they use one, or for so long that others
-    /// who waited count as more urgent.
-    wasteful: BTreeMap<PeerId, Time>,
-    stands: stand::Stands,
-    gone: gone::Gone,
 }
 
 impl Worker {
     pub(crate) fn new(me: PeerId, node: &NodeConfig) -> Self {
-        let mut labels = node.labels.clone();
-        labels.push((String::from("node"), alloc::format!("{me}")));
         Self {
-            me,
-            slots: node.slots,
-            memory_bytes: node.memory_bytes,
-            module_bytes: node.module_bytes,
-            labels,
-            class_min: node.class_min,
-            owners: node.owners.clone(),
-            draining: false,
-            no_room_until: None,
-            calls: BTreeMap::new(),
-            call_end: None,
-            bids: BTreeMap::new(),
-            bid_ends: BTreeSet::new(),
-            reserved: 0,
-            reserved_by: PerClass::default(),
-            keeps: false,
+            identity: Identity::new(me, node),
+            requests: Requests::default(),
+            ledger: Ledger::default(),
             runs: RunQueue::new(node.slots, node.memory_bytes),
             staging: Staging::default(),
-            standings: Standings::default(),
-            shares: Shares::default(),
-            stats: RuntimeStats::default(),
             outbox: Outbox::default(),
-            next_turn: 0,
+            stats: Runtimes::default(),
+            absences: Absences::default(),
             renew_at: None,
-            wasteful: BTreeMap::new(),
-            stands: stand::Stands::default(),
-            gone: gone::Gone::default(),
         }
     }
 
-    pub(crate) fn on_drain(&mut self, draining: bool) {
-        self.draining = draining;
+    // ---- what owners say
+
+    pub(crate) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, call: Call) {
+        self.bidder().on_call(ctx, members, owner, call);
     }
 
-    // ---- awards and runs
+    pub(crate) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
+        self.bidder().on_withdraw(CallKey { owner, call });
+    }
+
+    pub(crate) fn on_release(&mut self, owner: PeerId, bid: BidId) {
+        self.bidder().on_release(owner, bid);
+    }
+
+    /// An owner tells of tasks that wait, or of none.
+    pub(crate) fn on_backlog(&mut self, ctx: &Ctx<'_>, owner: PeerId, backlog: u32) {
+        let may_ask = owner != ctx.me && self.identity.slots > 0 && self.identity.owners.takes(owner);
+        self.requests.on_backlog(owner, backlog > 0 && may_ask);
+    }
 
     pub(crate) fn on_award(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: Award) {
-        let call = self.calls.get(&(owner, award.call)).map(|open| {
-            let Call { job, program, terms, class, needs, .. } = &open.call;
-            // What the bid counted as: a call that aged is served as what it has become.
-            let class = self.bids.get(&award.bid).map_or(*class, |reservation| reservation.class);
-            let (terms, width, program) = (*terms, needs.width(), Arc::clone(program));
-            (*job, Offer { program, key: open.key, terms, class, slots: width, prefilled: None })
-        });
-        let count = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
-        let stands = self.bids.get(&award.bid).is_some_and(|reservation| {
-            let same = reservation.owner == owner && reservation.call == award.call;
-            // What stands at an exchange is for whoever is introduced, and no call is behind it.
-            same && !reservation.standing && reservation.left >= count
-        });
-        let Some((job, offer)) = call.filter(|(job, _)| stands && is_sound(&award, *job)) else {
-            self.refuse(ctx, owner, &award);
-            return;
-        };
-        self.use_bid(ctx.now, owner, award.bid, (count, award.left));
-        if count > 0 {
-            self.wasteful.remove(&owner);
+        match self.bidder().accept(ctx, owner, &award) {
+            Some(offer) => self.hold_all(ctx, &offer, award.grants),
+            None => self.refuse(ctx, owner, &award),
         }
-        debug_assert!(award.grants.iter().all(|grant| grant.lease.job == job), "checked by is_sound");
-        for grant in award.grants {
-            self.hold(ctx, owner, &offer, grant);
+    }
+
+    /// An owner that was matched with an advert awards tasks of a call that was not heard.
+    pub(crate) fn on_hire(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, call: Call, award: Award) {
+        match self.bidder().accept_match(ctx, owner, &call, &award) {
+            Ok(offer) => self.hold_all(ctx, &offer, award.grants),
+            Err(refusal) => {
+                refusal.into_iter().for_each(|refusal| refusal.tell(ctx, owner, call.call));
+                self.refuse(ctx, owner, &award);
+            }
         }
-        self.renew_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.renew_ms));
+    }
+
+    /// Tasks that came without a call, on credit or from this node's own owner.
+    pub(crate) fn on_place(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, mut place: Place) {
+        self.on_ack(ctx, owner, &place.acks);
+        let whole = place.grants.len() <= BATCH_MAX;
+        self.holder().keep_new(ctx, owner, &mut place.grants);
+        if !place.grants.is_empty() {
+            self.take_prefilled(ctx, owner, place, whole);
+        }
     }
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
-        let mut ended = false;
-        for lease in ctx.within_frame(leases) {
-            self.outbox.forget(ctx, owner, *lease);
-            if let Some(run) = self.runs.cancel(ctx, owner, *lease) {
-                self.settle(ctx, &run);
-                ended = true;
-            }
-        }
-        if ended {
-            self.staging.forget_ended(&self.runs);
-        }
+        self.holder().cancel(ctx, owner, leases);
     }
 
     pub(crate) fn on_ack(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
@@ -208,16 +149,54 @@ impl Worker {
         }
     }
 
-    pub(crate) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
-        self.outbox.on_signed(batch, signature);
+    /// Says of what an award's grants were not accepted.
+    pub(crate) fn refuse(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
+        self.holder().refuse(ctx, owner, award);
+    }
+
+    // ---- owners that come and go
+
+    /// An owner said something, to this node or to everybody.
+    pub(crate) fn on_heard(&mut self, now: Time, from: PeerId) {
+        self.absences.on_heard(now, from);
+    }
+
+    pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {
+        self.absences.on_up(owner);
+        self.runs.renew(ctx, members, Some(owner));
+        self.outbox.resend_now(owner, ctx.now);
+    }
+
+    /// Promises to it are void; what it awarded runs on for now, for its owner may come back, or be reached another way.
+    pub(crate) fn on_peer_down(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        owner: PeerId,
+        closed: bool,
+    ) {
+        if !self.runs.leases_of(owner).is_empty() {
+            self.absences.on_down(ctx.now, owner, closed);
+        }
+        self.runs.renew(ctx, members, Some(owner));
+        self.bidder().forget(owner);
+    }
+
+    /// The owner forgot all its jobs: so does this worker.
+    pub(crate) fn on_peer_restarted(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
+        self.bidder().forget(owner);
+        self.holder().cancel_all(ctx, owner);
+        self.outbox.forget_owner(ctx, owner);
+    }
+
+    // ---- what this node's slots, store and user say
+
+    pub(crate) fn on_drain(&mut self, draining: bool) {
+        self.identity.draining = draining;
     }
 
     pub(crate) fn on_ran(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
-        match completion::leave_slots(&mut self.runs, ctx.now, id, &report.outcome) {
-            Ended::Done => self.complete(ctx, id, report),
-            Ended::Dropped(run) => self.settle(ctx, &run),
-            Ended::Requeued | Ended::Unknown => {}
-        }
+        self.holder().on_ran(ctx, id, report);
     }
 
     pub(crate) fn on_printed(
@@ -225,11 +204,11 @@ impl Worker {
         ctx: &mut Ctx<'_>,
         id: RunId,
         stream: Stream,
-        at: u64,
+        offset: u64,
         bytes: Arc<[u8]>,
     ) {
         if let Some(run) = self.runs.get_mut(id) {
-            completion::stream(ctx, run, stream, at, bytes);
+            completion::stream(ctx, run, stream, offset, bytes);
         }
     }
 
@@ -243,124 +222,150 @@ impl Worker {
     }
 
     pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
-        let mut arrival = self.staging.on_fetched(ctx, &mut self.runs, blob, fetched);
-        for (run, sealed) in arrival.finished.drain(..) {
-            self.deliver(ctx, &run, sealed);
+        if self.holder().on_fetched(ctx, blob, fetched) == DiskSpace::Full {
+            self.identity.disk_full_until = Some(ctx.now.plus_ms(NO_ROOM_MS));
         }
-        if !arrival.no_room.is_empty() {
-            self.refuse_for_room(ctx, &arrival.no_room);
-        }
-        self.staging.ask_again(ctx, &self.runs, blob, &arrival);
     }
 
+    pub(crate) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
+        self.outbox.on_signed(batch, signature);
+    }
+
+    // ---- time, and the end of each input
+
+    pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.runs.age(ctx.now);
+        self.bidder().end_promises(ctx.now);
+        self.identity.disk_full_until = self.identity.disk_full_until.filter(|at| *at > ctx.now);
+        self.requests.expire(ctx.now);
+        self.renew(ctx, members);
+        self.leave_absent(ctx);
+        self.outbox.on_time(ctx, members);
+    }
+
+    pub(crate) fn next_wakeup(&self, mesh: &MeshConfig) -> Option<(Time, &'static str)> {
+        let mut next = Soonest::default();
+        next.at(self.absences.next_wakeup(mesh), "an owner counts as gone");
+        next.or(self.ledger.next_end());
+        next.at(self.requests.next_end(), "a call ends");
+        next.at(self.renew_at, "leases are renewed");
+        next.at(self.identity.disk_full_until, "its disk may have room again");
+        next.at(self.ledger.adverts.repeat_at, "what is advertised is repeated");
+        next.at(self.runs.preempt_at(), "what runs is not short any more");
+        next.at(self.runs.next_ageing(), "what waits counts as more urgent");
+        next.at(self.outbox.next_wakeup(), "an outcome is sent again");
+        next.get()
+    }
+
+    /// Hands ready tasks to the slots.
     pub(crate) fn dispatch(&mut self, ctx: &mut Ctx<'_>) {
         self.runs.dispatch(ctx, &self.stats);
     }
 
-    // ---- what becomes of a task
+    /// Sends what ended while the input was handled.
+    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.runs.notice_overlong(ctx.now, &self.stats);
+        for part in self.outbox.take_own() {
+            ctx.send(ctx.me, Message::Outcome(part));
+        }
+        let fresh = self.outbox.take_fresh(ctx);
+        for part in fresh.chunk_by(|(one, _), (other, _)| one == other) {
+            let owner = part.first().expect("a chunk has an element").0;
+            let credit = self.bidder().renew_credit(ctx, members, owner);
+            self.outbox.send(ctx, owner, part.iter().map(|(_, lease)| *lease), credit);
+        }
+        self.outbox.reuse(fresh);
+    }
 
-    /// Takes a task; one whose result is known here is answered.
-    fn hold(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, offer: &Offer, grant: Grant) {
-        let Grant { lease, input } = grant;
-        let prefilled = offer.prefilled.is_some();
-        if self.has(owner, lease) {
-            self.return_credit(ctx.now, owner, prefilled);
+    /// Promises what is free.
+    pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.bidder().offer(ctx, members);
+    }
+
+    // ---- what this node's own owner asks
+
+    /// Whether a task can run here at all.
+    pub(crate) fn fits(&self, what: &Submission) -> bool {
+        let Submission { program, needs, class, .. } = what;
+        let owner = self.identity.me;
+        self.identity.inability(fit::Task { owner, needs, program, class: *class }).is_none()
+    }
+
+    /// When a short task of our own would begin here, in microseconds from now, behind `more` that are on their way;
+    /// `None` when there is no room.
+    pub(crate) fn wait_here_us(&self, class: Class, service_us: u32, more: u32) -> Option<u64> {
+        self.market().wait_here_us(class, service_us, more)
+    }
+
+    /// Whether a call of another owner waits whose turn it is before more short tasks of that owner.
+    pub(crate) fn is_others_turn(&self, now: Time, owner: PeerId, class: Class) -> bool {
+        self.market().is_others_turn(now, owner, class)
+    }
+
+    fn hold_all(&mut self, ctx: &mut Ctx<'_>, offer: &Offer, grants: Vec<Grant>) {
+        self.holder().hold_all(ctx, offer, grants);
+        self.renew_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.renew_ms));
+    }
+
+    /// Takes tasks that came without a call, if the owner has credit for them and sent no more than one frame may hold.
+    fn take_prefilled(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, place: Place, whole: bool) {
+        let spent = Spent::of(&place).filter(|_| whole);
+        match self.bidder().accept_prefilled(ctx, owner, &place.call, spent) {
+            Ok(offer) => self.hold_all(ctx, &offer, place.grants),
+            Err(refusal) => holder::refuse_prefilled(ctx, owner, &place, refusal),
+        }
+    }
+
+    /// Renews what is held, if it is time, and returns what was taken on a wrong guess.
+    fn renew(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        if self.renew_at.is_none_or(|at| at > ctx.now) {
             return;
         }
-        let recalls = offer.terms.memo != Recall::Off && offer.program.is_pure() && !ctx.memo.is_empty();
-        let task = recalls.then(|| offer.key.task_id(&input));
-        let known = task.and_then(|task| ctx.memo.recall_own(task));
-        if let Some(report) = known.as_ref().filter(|report| report.blobs().next().is_none()) {
-            let sealed = Sealed { report: report.clone(), memo: Some(ctx.me), leaf: None };
-            ctx.counters.answered += 1;
-            self.outbox.put(ctx, owner, lease, sealed);
-            self.return_credit(ctx.now, owner, prefilled);
-            return;
-        }
-        let estimate_us = offer.prefilled.unwrap_or_else(|| self.stats.estimate_us(owner, lease.job));
-        let mut run = Run::new(ctx.now, owner, lease, input, offer, estimate_us);
-        (run.task, run.known) = (task, known.map(Box::new));
-        ctx.emit(Effect::Pin(run.program.module));
-        ctx.pin(&run.program.files);
-        ctx.pin(&run.input);
-        self.shares.charge(owner, run.slot_us());
-        let id = self.runs.insert(run);
-        self.staging.gather(ctx, &mut self.runs, id);
+        self.holder().retract(ctx);
+        self.runs.renew(ctx, members, None);
+        self.renew_at = Some(ctx.now.plus_ms(ctx.mesh.renew_ms)).filter(|_| self.runs.is_leased());
     }
 
-    fn return_credit(&mut self, now: Time, owner: PeerId, prefilled: bool) {
-        if prefilled {
-            self.standings.leave(owner, now);
+    /// Stops what owners awarded that are gone.
+    fn leave_absent(&mut self, ctx: &mut Ctx<'_>) {
+        for gone in self.absences.take_gone(ctx.now, ctx.mesh) {
+            self.holder().abandon(ctx, &gone);
         }
     }
 
-    /// A task ran to its end: it is measured, sealed, and on its way.
-    fn complete(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
-        ctx.counters.executed += 1;
-        let run = self.runs.run_mut(id);
-        let wall_us = report.usage.wall_us;
-        run.ran_us = Some(wall_us);
-        if completion::is_lost(&report) {
-            self.staging.forget(run);
-        } else {
-            ctx.programs.measure(run.key, wall_us);
-            match run.prefilled {
-                Some(_) => self.standings.measure(run.owner, wall_us),
-                None => self.stats.measure(run.owner, run.lease.job, wall_us),
-            }
-        }
-        let run = self.runs.remove(ctx.now, id);
-        let sealed = completion::seal(ctx, &run, report);
-        self.deliver(ctx, &run, sealed);
-    }
+    // ---- parts
 
-    /// A task has ended here, and this is its outcome.
-    fn deliver(&mut self, ctx: &mut Ctx<'_>, run: &Run, sealed: Sealed) {
-        self.settle(ctx, run);
-        if run.owner == ctx.me && sealed.is_plain() {
-            self.outbox.put_own(run.lease, sealed);
-        } else {
-            self.outbox.put(ctx, run.owner, run.lease, sealed);
+    fn bidder(&mut self) -> Bidder<'_> {
+        Bidder {
+            identity: &self.identity,
+            runs: &self.runs,
+            staging: &self.staging,
+            outbox: &self.outbox,
+            stats: &mut self.stats,
+            requests: &mut self.requests,
+            ledger: &mut self.ledger,
         }
     }
 
-    /// A task has left: its owner is charged for what it really took, and what it rested on is released.
-    fn settle(&mut self, ctx: &mut Ctx<'_>, run: &Run) {
-        self.return_credit(ctx.now, run.owner, run.prefilled.is_some());
-        // What it kept others from counts, and not only what it used.
-        self.shares.settle(run.owner, run.slot_us(), run.took_us(ctx.now));
-        ctx.emit(Effect::Unpin(run.program.module));
-        ctx.unpin(&run.program.files);
-        ctx.unpin(&run.input);
-    }
-
-    /// This node has no room for what tasks need: they are returned to their owners at once, each owner's together, and
-    /// no work is taken for a while. A full disk is no fault of a task or a node, so that it is no lost attempt.
-    fn refuse_for_room(&mut self, ctx: &mut Ctx<'_>, runs: &[Box<Run>]) {
-        let mut leases: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
-        for run in runs {
-            self.settle(ctx, run);
-            leases.entry(run.owner).or_default().push(run.lease);
-        }
-        self.no_room_until = Some(ctx.now.plus_ms(NO_ROOM_MS));
-        for (owner, leases) in leases {
-            let of_owner = (owner, CallId(0))..=(owner, CallId(u64::MAX));
-            for ((_, call), _) in self.calls.range(of_owner) {
-                decline(ctx, owner, *call, Reason::NoRoom, Some(1000));
-            }
-            refuse(ctx, owner, &leases);
+    fn holder(&mut self) -> Holder<'_> {
+        Holder {
+            runs: &mut self.runs,
+            staging: &mut self.staging,
+            outbox: &mut self.outbox,
+            ledger: &mut self.ledger,
+            requests: &mut self.requests,
+            stats: &mut self.stats,
         }
     }
-}
 
-/// Returns leases to their owner.
-fn refuse(ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
-    for part in leases.chunks(BATCH_MAX) {
-        ctx.send(owner, Message::Refuse { leases: part.to_vec() });
+    fn market(&self) -> Market<'_> {
+        Market {
+            identity: &self.identity,
+            requests: &self.requests,
+            ledger: &self.ledger,
+            runs: &self.runs,
+            stats: &self.stats,
+            outbox: &self.outbox,
+        }
     }
-}
-
-fn is_sound(award: &Award, job: JobId) -> bool {
-    award.grants.len() <= BATCH_MAX
-        && award.grants.iter().all(|grant| grant.lease.job == job && grant.input.is_sound())
 }

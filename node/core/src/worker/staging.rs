@@ -29,7 +29,7 @@ pub(super) struct Wait {
 /// A blob on its way here.
 #[derive(Debug)]
 struct Fetching {
-    /// Who was asked for it.
+    /// The peer that was asked for it.
     from: PeerId,
     /// The length that was claimed; the answer holds for no other.
     bytes: u64,
@@ -50,7 +50,7 @@ pub(super) struct Arrival {
     /// Runs that ended, and how.
     pub(super) finished: Vec<(Box<Run>, Sealed)>,
     /// Runs that ended here because this node has no room for the blob.
-    pub(super) no_room: Vec<Box<Run>>,
+    pub(super) no_room: Vec<Run>,
     /// Runs for which it is to be asked for again.
     again: Vec<Wait>,
 }
@@ -59,7 +59,7 @@ pub(super) struct Arrival {
 #[derive(Debug, Default)]
 pub(super) struct Staging {
     fetching: BTreeMap<BlobId, Fetching>,
-    /// Blobs that are here and have that length: who claims another has not said the truth about them.
+    /// Blobs that are here, each with its length; a claim of another length is wrong.
     present: BTreeSet<(BlobId, u64)>,
 }
 
@@ -136,7 +136,7 @@ impl Staging {
                 run.task.into_iter().for_each(|task| ctx.memo.drop_known(task));
                 self.compute_after_all(ctx, runs, wait.run);
             } else if fetched == Fetched::NoRoom {
-                arrival.no_room.push(runs.remove(ctx.now, wait.run));
+                arrival.no_room.push(*runs.remove(ctx.now, wait.run));
             } else if run.owner == from {
                 let lost = Report::bare(Outcome::Lost(why_lost(blob, fetched)));
                 arrival.finished.push((runs.remove(ctx.now, wait.run), lost.into()));

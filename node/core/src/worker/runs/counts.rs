@@ -1,20 +1,9 @@
 //! What a worker's tasks take, in numbers: of everything that it holds, and of its slots. Plain arithmetic.
 
 use super::memory::Memory;
-use super::run::Run;
+use super::run::{Place, Run};
 use crate::message::Class;
 use crate::worker::classes::PerClass;
-
-/// What a task takes of the slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Nothing: it is not in them.
-    Outside,
-    /// It runs, or waits in the slots' own queue.
-    Busy,
-    /// It is suspended: it takes memory, and no slot.
-    Paused,
-}
 
 /// Everything that is held, in whichever stage.
 #[derive(Debug, Default)]

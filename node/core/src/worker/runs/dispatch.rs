@@ -14,12 +14,12 @@ use crate::id::RunId;
 use crate::message::Class;
 use crate::policy::window;
 use crate::time::Time;
-use crate::worker::stats::RuntimeStats;
+use crate::worker::runtimes::Runtimes;
 
 impl RunQueue {
     /// Hands ready tasks to the slots: one a slot, and for short tasks some ahead, since handing over costs more than
     /// they do.
-    pub(in crate::worker) fn dispatch(&mut self, ctx: &mut Ctx<'_>, stats: &RuntimeStats) {
+    pub(in crate::worker) fn dispatch(&mut self, ctx: &mut Ctx<'_>, stats: &Runtimes) {
         self.preempt_at = None;
         loop {
             let next = self.lists.first_ready();
@@ -56,7 +56,7 @@ impl RunQueue {
     }
 
     /// Whether the next task may be handed over now; where it helps, another is paused or stopped for it.
-    fn make_way(&mut self, ctx: &mut Ctx<'_>, stats: &RuntimeStats, class: Class, id: RunId) -> bool {
+    fn make_way(&mut self, ctx: &mut Ctx<'_>, stats: &Runtimes, class: Class, id: RunId) -> bool {
         let (slots, bytes) = (self.slots_of(id), self.run(id).memory_bytes());
         if self.active_slots() + slots <= self.slots {
             return self.finds_memory(ctx, class, bytes);
@@ -84,7 +84,7 @@ impl RunQueue {
 
     /// Whether a task may wait in the slots' own queue: a short one, while nothing there takes several slots, and
     /// nothing of its class or above is paused.
-    fn may_queue(&self, stats: &RuntimeStats, class: Class, id: RunId) -> bool {
+    fn may_queue(&self, stats: &Runtimes, class: Class, id: RunId) -> bool {
         let runs_multi_slot = self.active_slots() > self.handed() - self.paused();
         let first = self.paused_class().is_none_or(|paused| class > paused);
         let most = || window::slots_to_hand(self.slots, self.run(id).service_us(stats));

@@ -10,7 +10,7 @@ use alloc::collections::BTreeMap;
 /// What the tasks that the slots were given may use.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Of those that are not paused: how many may use so many bytes each. Some wait in the slots' own queue.
+    /// Of those that are not paused: how many may use each number of bytes. Some wait in the slots' own queue.
     busy: BTreeMap<u64, u32>,
     /// All that are paused together, in bytes.
     paused: u64,

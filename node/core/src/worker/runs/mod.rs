@@ -23,9 +23,9 @@ use crate::effect::Effect;
 use crate::id::{LeaseId, PeerId, RunId};
 use crate::message::Class;
 use crate::time::Time;
-use counts::{Held, InSlots, Place};
+use counts::{Held, InSlots};
 use lists::Lists;
-use run::{Run, Stage};
+use run::{Place, Run, Stage};
 use watchdog::Watchdog;
 
 /// Why a look-up of a run can't fail.
@@ -73,13 +73,13 @@ impl RunQueue {
     // ---- tasks
 
     /// Takes a task, which lacks whatever is not known to be here.
-    pub(super) fn insert(&mut self, run: Run) -> RunId {
+    pub(super) fn insert(&mut self, run: Box<Run>) -> RunId {
         let id = RunId(self.next_run);
         self.next_run += 1;
         self.held.add(&run);
         let before = self.leases.insert((run.owner, run.lease), id);
         debug_assert!(before.is_none(), "a lease that is held is not taken again");
-        self.runs.insert(id, Box::new(run));
+        self.runs.insert(id, run);
         id
     }
 
@@ -230,7 +230,7 @@ impl RunQueue {
         self.held.long.at_least(class)
     }
 
-    /// What is held of that class and above is thought to take so long of one slot's time, in microseconds.
+    /// What is held of that class and above is thought to take this much of one slot's time, in microseconds.
     pub(super) fn work_us_at_least(&self, class: Class) -> u64 {
         self.held.work_us.at_least(class)
     }
@@ -272,5 +272,111 @@ impl RunQueue {
 
     pub(super) fn preempt_at(&self) -> Option<Time> {
         self.preempt_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+
+    use super::run::Offer;
+    use super::*;
+    use crate::id::{BlobId, JobId};
+    use crate::message::Grant;
+    use crate::task::{Entry, Limits, Payload, Profile, Program, Terms};
+
+    /// An arbitrary number below that one, from a state that each draw changes.
+    fn below(state: &mut u64, most: u64) -> u64 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 33) % most
+    }
+
+    fn run(state: &mut u64, now: Time, index: u32) -> Box<Run> {
+        let bytes = |number: u8| BlobId([number; 32]);
+        let memory_bytes = 1 + below(state, 5);
+        let program = Arc::new(Program {
+            module: bytes(1),
+            module_bytes: 1,
+            entry: Entry::Command,
+            args: Vec::new(),
+            env: Vec::new(),
+            files: Payload::empty(),
+            profile: Profile::Pure,
+            limits: Limits { memory_bytes, ..Limits::DEFAULT },
+        });
+        let (key, terms) = (program.task_key(), Terms::default());
+        let class = Class::ALL[usize::try_from(below(state, 4)).unwrap()];
+        let slots = u32::try_from(1 + below(state, 3)).unwrap();
+        let owner = PeerId([2; 32]);
+        let offer = Offer { owner, program, key, terms, class, slots, prefilled: None };
+        let lease = LeaseId { job: JobId(1), index, attempt: 1 };
+        let estimate_us = u32::try_from(below(state, 10_000)).unwrap();
+        Box::new(Run::new(now, &offer, Grant { lease, input: Payload::empty() }, estimate_us))
+    }
+
+    /// Every number of the queue, counted anew from its tasks.
+    fn check(queue: &RunQueue) {
+        let all: Vec<&Run> = queue.runs.values().map(|run| &**run).collect();
+        let slots = |holds: &dyn Fn(&Run) -> bool| -> u32 {
+            all.iter().filter(|run| holds(run)).map(|run| run.slots).sum()
+        };
+        let tasks = |holds: &dyn Fn(&Run) -> bool| all.iter().filter(|run| holds(run)).count();
+        let is_paused = |run: &Run| run.stage.place() == Place::Paused;
+        let is_busy = |run: &Run| run.stage.place() == Place::Busy;
+        assert_eq!(queue.held_slots(), slots(&|_| true));
+        assert_eq!(queue.unpaused_slots(), slots(&|run| !is_paused(run)));
+        assert_eq!(queue.active_slots(), slots(&is_busy));
+        assert_eq!(queue.handed() as usize, tasks(&|run| run.stage.place() != Place::Outside));
+        assert_eq!(queue.paused() as usize, tasks(&is_paused));
+        for class in Class::ALL {
+            assert_eq!(queue.held_at_least(class), slots(&|run| run.class >= class));
+            assert_eq!(queue.long_at_least(class), slots(&|run| run.long && run.class >= class));
+            assert_eq!(queue.active_below(class), slots(&|run| is_busy(run) && run.class < class));
+        }
+        assert_eq!(queue.leases.len(), tasks(&|run| !matches!(run.stage, Stage::Aborted { .. })));
+        let waiting = |stage| all.iter().filter(move |run| run.stage == stage).map(|run| run.class).max();
+        assert_eq!(queue.lists.first_ready().map(|(class, _)| class), waiting(Stage::Ready));
+        assert_eq!(queue.paused_class(), waiting(Stage::Paused));
+        let ages_at = all.iter().filter_map(|run| run.ages_at).min();
+        assert_eq!(queue.next_ageing(), ages_at);
+        let paused_bytes: u64 = all.iter().filter(|run| is_paused(run)).map(|run| run.memory_bytes()).sum();
+        assert!(queue.memory_in_use() >= paused_bytes);
+    }
+
+    #[test]
+    fn the_numbers_are_what_the_stages_say() {
+        const STAGES: [Stage; 7] = [
+            Stage::Staging(2),
+            Stage::Ready,
+            Stage::Handed,
+            Stage::Paused,
+            Stage::Requeuing,
+            Stage::Aborted { paused: false },
+            Stage::Aborted { paused: true },
+        ];
+        let (mut queue, mut state) = (RunQueue::new(4, 10), 7);
+        for step in 0..4000 {
+            let now = Time(u64::from(step) * 100_000);
+            if below(&mut state, 4) == 0 {
+                queue.insert(run(&mut state, now, step));
+            }
+            let ids: Vec<RunId> = queue.runs.keys().copied().collect();
+            let id = ids.get(usize::try_from(below(&mut state, 1 + ids.len() as u64)).unwrap());
+            let to = STAGES[usize::try_from(below(&mut state, 7)).unwrap()];
+            match id.copied() {
+                Some(id) if queue.run(id).stage.leads_to(to) => queue.set_stage(now, id, to),
+                Some(id) if below(&mut state, 20) == 0 => drop(queue.remove(now, id)),
+                Some(id) if below(&mut state, 20) == 0 => queue.mark_long(id),
+                _ => queue.age(now),
+            }
+            check(&queue);
+        }
+        let ids: Vec<RunId> = queue.runs.keys().copied().collect();
+        assert!(ids.len() > 10, "there was something to count");
+        for id in ids {
+            queue.remove(Time(u64::MAX), id);
+            check(&queue);
+        }
+        assert_eq!((queue.len(), queue.memory_in_use(), queue.next_ageing()), (0, 0, None));
     }
 }

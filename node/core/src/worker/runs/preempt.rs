@@ -19,14 +19,14 @@ use crate::effect::Effect;
 use crate::id::RunId;
 use crate::message::{Class, Message};
 use crate::time::Time;
-use crate::worker::stats::RuntimeStats;
+use crate::worker::runtimes::Runtimes;
 
 /// A task that ends within this is waited for: to pause it and have it continued would take as long. Microseconds.
 const SHORT_US: u64 = 5000;
 
 impl RunQueue {
     /// Whom to pause for a task of that class; notes when to look again if those that run are thought to end soon.
-    pub(super) fn victim(&mut self, now: Time, stats: &RuntimeStats, class: Class) -> Option<RunId> {
+    pub(super) fn victim(&mut self, now: Time, stats: &Runtimes, class: Class) -> Option<RunId> {
         if self.paused() >= self.slots {
             return None;
         }

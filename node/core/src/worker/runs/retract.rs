@@ -1,7 +1,6 @@
 //! Wrong guesses: what runs takes much longer than was thought. Its slot counts as none for short tasks, and what waits
 //! behind it is retracted, for it is better off at a worker that is free.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -11,7 +10,7 @@ use crate::ctx::Ctx;
 use crate::id::{LeaseId, PeerId, RunId};
 use crate::policy::window;
 use crate::time::Time;
-use crate::worker::stats::RuntimeStats;
+use crate::worker::runtimes::Runtimes;
 
 /// Running longer than this, and much longer than was thought, says that the guess was wrong; in microseconds.
 const STUCK_US: u64 = 1_000_000;
@@ -22,14 +21,23 @@ pub(in crate::worker) struct Retracted {
     /// Its leases, to be returned to their owners.
     pub(in crate::worker) leases: BTreeMap<PeerId, Vec<LeaseId>>,
     /// Tasks of it that were not in the slots, and have ended here.
-    pub(in crate::worker) ended: Vec<Box<Run>>,
+    pub(in crate::worker) ended: Vec<Run>,
+}
+
+/// Tasks that the slots have or wait for, oldest first.
+#[derive(Debug, Default)]
+struct Order {
+    /// What runs, and since when.
+    running: Vec<(Time, RunId)>,
+    /// What waits behind it, and slots of what is before each.
+    waiting: Vec<(RunId, u32)>,
 }
 
 impl RunQueue {
     /// Notes which of the tasks that run take much longer than was thought. Each is looked at once: the slots take
     /// tasks in order, so that what is behind the first that may still be short has not run longer. Where all slots
     /// have long ones, what waits behind them may be taken for one too: there is no slot for short ones either way.
-    pub(in crate::worker) fn notice_overlong(&mut self, now: Time, stats: &RuntimeStats) {
+    pub(in crate::worker) fn notice_overlong(&mut self, now: Time, stats: &Runtimes) {
         while let Some((at, id)) = self.watchdog.first() {
             let same = |run: &&Run| run.stage == Stage::Handed && run.handed_at == at && !run.long;
             let service_us = self.get(id).filter(same).map_or(0, |run| run.service_us(stats));
@@ -44,9 +52,9 @@ impl RunQueue {
     }
 
     /// Retracts what was taken on a wrong guess, if what runs takes much longer than was thought.
-    pub(in crate::worker) fn retract(&mut self, ctx: &mut Ctx<'_>, stats: &mut RuntimeStats) -> Retracted {
+    pub(in crate::worker) fn retract(&mut self, ctx: &mut Ctx<'_>, stats: &mut Runtimes) -> Retracted {
         let mut retracted = Retracted::default();
-        let (running, waiting) = self.in_order();
+        let Order { running, waiting } = self.in_order();
         if !self.find_long(ctx.now, stats, &running) {
             return retracted;
         }
@@ -56,15 +64,14 @@ impl RunQueue {
             let service_us = stats.estimate_us(owner, lease.job);
             if before >= window::slots_to_offer(self.slots, service_us, 0) {
                 retracted.leases.entry(owner).or_default().push(lease);
-                retracted.ended.extend(self.cancel(ctx, owner, lease));
+                retracted.ended.extend(self.cancel(ctx, owner, lease).map(|run| *run));
             }
         }
         retracted
     }
 
-    /// What runs, and since when, and what waits behind it, with the slots that what is before each takes. The slots
-    /// take tasks in order, so the oldest are those that run.
-    fn in_order(&self) -> (Vec<(Time, RunId)>, Vec<(RunId, u32)>) {
+    /// What runs and what waits behind it. The slots take tasks in order, so the oldest are those that run.
+    fn in_order(&self) -> Order {
         let mut order: Vec<(Time, RunId, u32)> = Vec::new();
         for (id, run) in &self.runs {
             match run.stage {
@@ -75,21 +82,21 @@ impl RunQueue {
             }
         }
         order.sort_unstable();
-        let (mut running, mut waiting, mut before) = (Vec::new(), Vec::new(), 0);
+        let (mut parts, mut before) = (Order::default(), 0);
         for (since, id, slots) in order {
             if before < self.slots {
-                running.push((since, id));
+                parts.running.push((since, id));
             } else {
-                waiting.push((id, before));
+                parts.waiting.push((id, before));
             }
             before += slots;
         }
-        (running, waiting)
+        parts
     }
 
     /// Of those that run, finds what takes much longer than was thought, and learns from it; whether any does. Each is
     /// compared with what was thought before, or the first would excuse the others.
-    fn find_long(&mut self, now: Time, stats: &mut RuntimeStats, running: &[(Time, RunId)]) -> bool {
+    fn find_long(&mut self, now: Time, stats: &mut Runtimes, running: &[(Time, RunId)]) -> bool {
         let mut found: Vec<(RunId, u64, u32)> = Vec::new();
         for (since, id) in running {
             let run = self.run(*id);

@@ -5,15 +5,14 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 
-use super::counts::Place;
 use crate::id::{BlobId, LeaseId, PeerId, TaskId};
-use crate::message::{Class, Progress};
+use crate::message::{Class, Grant, Progress};
 use crate::policy::agreed::STOPPED_ATTEMPTS_MAX;
 use crate::policy::order::AGE_US;
 use crate::policy::window;
 use crate::task::{Payload, Program, Report, TaskKey, Terms};
 use crate::time::Time;
-use crate::worker::stats::RuntimeStats;
+use crate::worker::runtimes::Runtimes;
 
 /// Where a held task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +32,17 @@ pub(in crate::worker) enum Stage {
         /// It was paused then.
         paused: bool,
     },
+}
+
+/// What a task takes of the slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing: it is not in them.
+    Outside,
+    /// It runs, or waits in the slots' own queue.
+    Busy,
+    /// It is suspended: it takes memory, and no slot.
+    Paused,
 }
 
 impl Stage {
@@ -69,6 +79,7 @@ impl Stage {
 /// What the tasks of one call, or of one assignment on credit, have in common.
 #[derive(Clone, Debug)]
 pub(in crate::worker) struct Offer {
+    pub(in crate::worker) owner: PeerId,
     pub(in crate::worker) program: Arc<Program>,
     pub(in crate::worker) key: TaskKey,
     pub(in crate::worker) terms: Terms,
@@ -125,16 +136,10 @@ pub(in crate::worker) struct Run {
 
 impl Run {
     /// A task that has just come, thought to take this long.
-    pub(in crate::worker) fn new(
-        now: Time,
-        owner: PeerId,
-        lease: LeaseId,
-        input: Payload,
-        offer: &Offer,
-        estimate_us: u32,
-    ) -> Self {
+    pub(in crate::worker) fn new(now: Time, offer: &Offer, grant: Grant, estimate_us: u32) -> Self {
+        let Grant { lease, input } = grant;
         Self {
-            owner,
+            owner: offer.owner,
             lease,
             program: Arc::clone(&offer.program),
             key: offer.key,
@@ -189,7 +194,7 @@ impl Run {
     }
 
     /// What one like it takes by what is known now, in microseconds; 0 while unknown.
-    pub(super) fn service_us(&self, stats: &RuntimeStats) -> u32 {
+    pub(super) fn service_us(&self, stats: &Runtimes) -> u32 {
         self.prefilled.unwrap_or_else(|| stats.estimate_us(self.owner, self.lease.job))
     }
 
