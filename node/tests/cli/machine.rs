@@ -95,7 +95,7 @@ fn nothing_in_a_data_directory_is_open_to_others_whatever_made_it_and_the_umask(
     // The shell's umask is the node's.
     let line =
         format!("umask 0; exec {} --data-dir {} node --no-mdns", env!("CARGO_BIN_EXE_weft"), dir.display());
-    let mut shell = std::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     shell
         .args(["-c", &line])
         .env_clear()

@@ -57,11 +57,11 @@ impl Engine {
     }
 
     pub(super) fn audit_cells(&self) -> CellsAudit {
-        let (standing, standing_bids) = self.worker.standing();
+        let (standing, standing_bids) = self.worker.advertised();
         CellsAudit {
             standing,
             standing_bids,
-            standing_here: self.worker.standing_at(self.me),
+            standing_here: self.worker.advertised_at(self.me),
             waiting: self.exchange.waiting(),
             bids: self.exchange.standing(),
         }
