@@ -14,6 +14,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let result = mesh.run(&task, "hello, mesh").await?.into_done()?;
     let output = result.output_bytes(&mesh).await?;
     println!("{}", String::from_utf8_lossy(&output));
-    println!("ran on {} in {} us", result.worker.as_deref().unwrap_or("nobody"), result.usage.wall_us);
+    println!("ran on {} in {} us", result.worker.as_deref().unwrap_or("no node"), result.usage.wall_us);
     Ok(())
 }

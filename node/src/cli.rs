@@ -1,4 +1,4 @@
-//! The words of the command line: verbs, flags and their help. Parsing only; `commands` acts on them.
+//! The command line: verbs, flags and their help. Parsing only; `commands` acts on them.
 
 mod control;
 mod policy;
@@ -7,7 +7,8 @@ mod tasks;
 
 use std::path::PathBuf;
 
-use weft_node::settings::{Flags, parse_whole};
+use tracing_subscriber::EnvFilter;
+use weft_node::settings::{Given as Settings, parse_whole};
 
 pub(crate) use control::{CancelArgs, DrainArgs, StopArgs};
 pub(crate) use policy::PolicyArgs;
@@ -23,44 +24,66 @@ pub(crate) use tasks::{Given, InputsArgs, MapArgs, RunArgs, TaskArgs};
 pub(crate) struct Cli {
     /// Where the node keeps its keys and blobs; every verb finds the local node by it.
     ///
-    /// Default: the variable `WEFT_DATA_DIR`, or else `weft` under `XDG_DATA_HOME` or ~/.local/share.
-    #[arg(long, global = true, display_order = 1000, value_name = "DIR")]
+    /// Default: `weft` under `XDG_DATA_HOME` or ~/.local/share.
+    #[arg(
+        long,
+        global = true,
+        display_order = 1000,
+        value_name = "DIR",
+        env = "WEFT_DATA_DIR",
+        hide_env_values = true
+    )]
     pub(crate) data_dir: Option<PathBuf>,
-    /// What to log on stderr, such as `info` or `weft_node=debug` [default: the variable `WEFT_LOG`, or `warn`].
-    #[arg(long, global = true, display_order = 1000, value_name = "FILTER")]
+    /// What to log on stderr, such as `info` or `weft_node=debug` [default: warn].
+    #[arg(
+        long,
+        global = true,
+        display_order = 1000,
+        value_name = "FILTER",
+        env = "WEFT_LOG",
+        hide_env_values = true,
+        value_parser = parse_filter
+    )]
     pub(crate) log: Option<String>,
-    /// What to do.
+    /// The verb.
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
 
+/// A filter of log lines, unchanged.
+fn parse_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_filter) => Ok(text.to_owned()),
+        Err(error) => Err(format!("a filter such as info or weft_node=debug: {error}")),
+    }
+}
+
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    all is well
-  1    it could not be done; one line on stderr says why and what to do
+  0    success
+  1    it failed; one line on stderr says why and what to do
   2    the command line or the settings are wrong
-  125  weft's own errors of `run` and `map`: their other codes speak of tasks
+  125  weft's own errors in `run` and `map`: their other codes are about tasks
   130  interrupted by Ctrl-C
 
-Data goes to stdout, words and progress to stderr. NO_COLOR is respected.";
+Data goes to stdout, messages and progress to stderr. NO_COLOR is respected.";
 
 /// The verbs.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Make a mesh: a key, and the ticket that lets other machines in.
     ///
-    /// Prints the ticket on stdout. Whoever holds it can run tasks on every machine of the mesh: treat it like a
-    /// password.
+    /// Prints the ticket on stdout. Its holders can run tasks on every machine of the mesh: treat it like a password.
     Init(InitArgs),
     /// Join the mesh of a ticket.
     ///
-    /// Keeps the ticket's key and addresses in the data directory; `weft node` takes them up when it starts.
+    /// Stores the ticket's key and addresses in the data directory; `weft node` uses them from its next start.
     Join(JoinArgs),
     /// Run this machine's node.
     ///
-    /// It runs until Ctrl-C or SIGTERM. A node finds its peers by mDNS, by --peer, by the ticket it joined with, and
-    /// by those it met before; any one of them is enough. It sells its slots to every peer and hands out the work that
-    /// is submitted here. On stderr it says who it is, where it listens, and each peer that comes and goes.
+    /// It runs until Ctrl-C or SIGTERM. A node finds its peers by mDNS, by --peer, by the addresses of its ticket, and by
+    /// addresses that it remembers; one of these is enough. It runs tasks of its peers in its slots, and submits the tasks
+    /// of its own jobs to them. On stderr it prints its name and id, where it listens, and each peer that comes and goes.
     Node(Box<NodeArgs>),
     /// Run one task on the mesh: stdin, stdout, stderr and the exit code are the task's.
     Run(Box<RunArgs>),
@@ -72,39 +95,38 @@ pub(crate) enum Verb {
     Status(ShowArgs),
     /// Show the jobs that were submitted here.
     Jobs(ShowArgs),
-    /// Cancel a job: what runs is stopped, what waits is dropped.
+    /// Cancel a job: its running tasks are stopped, its waiting ones dropped.
     Cancel(CancelArgs),
-    /// Let the local node take no new tasks; what it holds runs to its end.
+    /// Let the local node take no new tasks; tasks that it holds run to their end.
     ///
-    /// Before a machine is turned off or needed for something else. Jobs that were submitted here go on, on other
-    /// nodes.
+    /// Use it before a machine is turned off or needed otherwise. Jobs that were submitted here go on, on other nodes.
     Drain(DrainArgs),
     /// End the local node.
     ///
-    /// Jobs that were submitted here end with it; tasks of other nodes that it holds run again elsewhere. To let
+    /// Unfinished jobs that were submitted here are lost; tasks of other nodes that it holds run again elsewhere. To let
     /// those end first, run `weft drain --wait` before.
     Stop(StopArgs),
-    /// Say why a job or a task does not run, peer by peer.
+    /// Show why a job or a task does not run, peer by peer.
     ///
-    /// Shows where the task is, and each peer's last answer to its job's call for bids, with the reason of a no.
+    /// Shows where the task is, and each peer's last answer to its job's call for bids, with the reason of a refusal.
     Why(WhyArgs),
-    /// Put bytes into the blob store, or get them out.
+    /// Store a file as a blob, or read a blob.
     Blob(BlobArgs),
-    /// Check what a worker signed about a task; needs no node.
+    /// Check the receipt of a task, which its worker signed; needs no node.
     Receipt(ReceiptArgs),
-    /// Show a mesh at work: several nodes in this process, two real jobs, and a node that is killed meanwhile.
+    /// Show a mesh at work: several nodes in this process, two real jobs, and one node killed on the way.
     ///
-    /// Needs no set-up and no node. Every result is checked against a direct computation.
+    /// Needs no setup and no node. Every result is checked against a direct computation.
     Demo(DemoArgs),
-    /// Measure a mesh of processes on this machine, beside what the same work costs without a mesh.
+    /// Measure a mesh of processes on this machine, next to the cost of the same work without a mesh.
     ///
-    /// Needs no set-up and no node. The nodes are started for it and killed after it; each row is a median of several
-    /// rounds, and its floor is measured in the same rounds. On a machine that does other work, look at the ratios.
+    /// Needs no setup and no node. It starts its own nodes and kills them at the end; each row is a median of several
+    /// rounds, and its floor is measured in the same rounds. On a busy machine, look at the ratios.
     Bench(BenchArgs),
 }
 
 impl Verb {
-    /// Whether the exit code speaks of the task, so that weft's own errors need a code of their own.
+    /// Whether the exit code is the task's, so that weft's own errors need a code of their own.
     pub(crate) fn runs_tasks(&self) -> bool {
         match self {
             Self::Run(_) | Self::Map(_) => true,
@@ -129,10 +151,10 @@ impl Verb {
 /// Flags of `weft init`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InitArgs {
-    /// Print the ticket of the mesh that this machine belongs to, and change nothing.
+    /// Print the ticket of this machine's mesh, and change nothing.
     #[arg(long)]
     pub(crate) show: bool,
-    /// Replace an existing mesh key. This machine leaves its mesh; tickets made before are void here.
+    /// Replace an existing mesh key. This machine leaves its mesh; tickets made before are no longer valid here.
     #[arg(long, conflicts_with = "show")]
     pub(crate) force: bool,
     /// Put this address into the ticket, IP:PORT or HOST:PORT, instead of this machine's own. May be repeated.
@@ -159,10 +181,10 @@ pub(crate) struct JoinArgs {
 pub(crate) struct NodeArgs {
     /// The node's settings.
     #[command(flatten)]
-    pub(crate) flags: Flags,
-    /// Write all that the node's engine is told and decides into a new FILE, up to 1 GiB, for `weft-sim replay`.
+    pub(crate) given: Settings,
+    /// Write all inputs and decisions of the node's engine into a new FILE, up to 1 GiB, for `weft-sim replay`.
     ///
-    /// A debugging aid. The file holds inputs and outputs of tasks; only this user may read it.
+    /// A debugging aid. The file holds inputs and outputs of tasks; only this user can read it.
     #[arg(long, value_name = "FILE", display_order = 900)]
     pub(crate) record: Option<PathBuf>,
 }
@@ -171,33 +193,29 @@ const NODE_HELP: &str = "\
 Who may join:
   with a mesh key (weft init, weft join)  holders of the key; listens on
                                           0.0.0.0:7117 and [::]:7117
-  without one                             nobody: it keeps to 127.0.0.1
-  without one, and --open                 anybody who can reach this machine
-                                          can run tasks on it
+  without one                             no other machine: listens on
+                                          127.0.0.1
+  without one, with --open                every node that can reach this
+                                          machine; all of them can run tasks
 
-Settings come from flags, then environment, then file, then defaults:
-  flag         environment    weft.toml
-  --data-dir   WEFT_DATA_DIR  -
-  --config     WEFT_CONFIG    -
-  --name       WEFT_NAME      name = \"anna\"
-  --listen     WEFT_LISTEN    listen = [\"0.0.0.0:7117\"]
-  --api        WEFT_API       api = \"127.0.0.1:7118\"
-  --slots      WEFT_SLOTS     slots = 8
-  --slot-kind  WEFT_SLOT_KIND slot-kind = \"process\"
-  --memory     WEFT_MEMORY    memory = \"512MiB\"
-  --module-limit WEFT_MODULE_LIMIT module-limit = \"256MiB\"
-  --label      WEFT_LABEL     labels = { rack = \"3\", gpu = \"no\" }
-  --class-min  WEFT_CLASS_MIN class-min = \"batch\"
-  --accept     WEFT_ACCEPT    accept = [\"2f9c..\", \"71d0..\"]
-  --refuse     WEFT_REFUSE    refuse = [\"2f9c..\"]
-  --memo       WEFT_MEMO      memo = \"own\"
-  --peer       WEFT_PEER      peers = [\"192.168.1.7:7117\"]
-  --open       WEFT_OPEN      open = false
-  --no-mdns    WEFT_MDNS      mdns = true
-  --store      WEFT_STORE     store = \"16GiB\"
-  --log        WEFT_LOG       -
-Lists in the environment are divided by commas. The file is
-DATA_DIR/weft.toml; an unknown key in it is an error.
+Each setting can be given in three places, under one name:
+  a flag      --module-limit 256MiB
+  a variable  WEFT_MODULE_LIMIT=256MiB     WEFT_ and the flag's name in
+                                           capitals, with _ for -
+  the file    module-limit = \"256MiB\"     DATA_DIR/weft.toml, or --config
+A flag is used before a variable, a variable before the file, and the file
+before the default. A variable that is set to nothing is not set. Lists in
+variables are separated by commas. An unknown key in the file is an error.
+--data-dir, --config and --log can't be set in the file.
+
+weft.toml:
+  name = \"anna\"
+  slots = 8
+  memory = \"512MiB\"
+  listen = [\"0.0.0.0:7117\"]
+  peer = [\"192.168.1.7:7117\"]
+  label = { rack = \"3\", gpu = \"no\" }
+  open = false
 
 Files in the data directory:
   identity.key  this node's secret, made at the first start
@@ -228,15 +246,15 @@ pub(crate) struct ShowArgs {
 /// Flags of `weft peers`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PeersArgs {
-    /// Show the nodes that have been gone for more than an hour as well.
+    /// Show the nodes that have been disconnected for more than an hour as well.
     #[arg(long)]
     pub(crate) all: bool,
-    /// Forget a node that is gone, by its id, the beginning of it, or its name.
+    /// Forget a disconnected node, by its id, the beginning of it, or its name.
     ///
-    /// It is listed and dialled no more, until it comes back by itself.
+    /// It is no longer listed or dialled, until it connects by itself.
     #[arg(long, value_name = "ID", conflicts_with = "all")]
     pub(crate) forget: Option<String>,
-    /// Print JSON instead of a table; of all nodes.
+    /// Print JSON instead of a table, with all nodes.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -244,7 +262,7 @@ pub(crate) struct PeersArgs {
 /// Flags of `weft why`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WhyArgs {
-    /// The job's id, or the beginning of it, and the task's place in it after a slash, from 0.
+    /// The job's id, or the beginning of it, and after a slash the task's number, from 0.
     #[arg(value_name = "JOB[/INDEX]")]
     pub(crate) task: String,
     /// Print JSON instead of a table.
@@ -255,12 +273,12 @@ pub(crate) struct WhyArgs {
 /// Flags of `weft blob`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BlobArgs {
-    /// Which way.
+    /// The verb.
     #[command(subcommand)]
     pub(crate) way: BlobWay,
 }
 
-/// Which way bytes go.
+/// The verbs of `weft blob`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum BlobWay {
     /// Store a file and print its name.
@@ -275,7 +293,7 @@ pub(crate) enum BlobWay {
     Get {
         /// The blob's name, 64 hexadecimal digits.
         id: String,
-        /// Write into FILE instead; it appears whole or not at all.
+        /// Write into FILE instead, completely or not at all.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
         /// On a terminal, print the bytes as they are instead of making control characters visible.
@@ -287,19 +305,19 @@ pub(crate) enum BlobWay {
 /// Flags of `weft receipt`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReceiptArgs {
-    /// What to do.
+    /// The verb.
     #[command(subcommand)]
     pub(crate) way: ReceiptWay,
 }
 
-/// What is done with receipts.
+/// The verbs of `weft receipt`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ReceiptWay {
-    /// Check every receipt of a file, and what stands beside it.
+    /// Check every receipt of a file, and the result given with it.
     ///
-    /// The file holds what `--json --receipt` printed, or bare receipts. Of each, the signature must be the worker's,
-    /// over this very statement; what is written for people must be what was stated; and where the output stands
-    /// beside it, it must be the stated one. Prints a line for each; the first that fails ends it with exit code 1.
+    /// The file holds what `--json --receipt` printed, or bare receipts. Each signature must be the worker's, over exactly
+    /// this statement; the readable fields must say what was stated; and if the output is given too, it must be the stated
+    /// one. Prints a line for each; the first that fails ends it with exit code 1.
     Check {
         /// The file; `-` is stdin.
         file: PathBuf,
@@ -329,7 +347,7 @@ pub(crate) struct BenchArgs {
     /// Start N nodes, with as many slots as this machine has cores, but at least one each.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = parse_whole::<u8, 1, 32>)]
     pub(crate) nodes: u8,
-    /// Do less, for a first look.
+    /// Measure less, for a first look.
     #[arg(long)]
     pub(crate) quick: bool,
     /// Print one JSON object instead of a table.
@@ -343,12 +361,12 @@ mod tests {
     use clap::{Args as _, CommandFactory as _};
 
     #[test]
-    fn the_words_fit_together() {
+    fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn flags_stand_under_the_heading_that_is_theirs() {
+    fn flags_are_under_their_own_heading() {
         for verb in ["run", "map"] {
             let mut all = Cli::command();
             all.build();

@@ -1,9 +1,9 @@
 //! What this machine's processor can do, as labels that tasks ask for: `weft run --need cpu.avx2=yes`. Found out by
 //! itself; a label that the user gives goes before.
 
-/// These labels, and the processor's own beside them.
+/// These labels, and the processor's own as well.
 #[must_use]
-pub(crate) fn beside(mut given: Vec<(String, String)>) -> Vec<(String, String)> {
+pub(crate) fn with_own(mut given: Vec<(String, String)>) -> Vec<(String, String)> {
     let own: Vec<_> =
         labels().into_iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name)).collect();
     given.extend(own);
@@ -52,8 +52,8 @@ mod tests {
         assert_eq!(all.first(), Some(&("cpu.arch".into(), std::env::consts::ARCH.into())));
         let yes = all.iter().skip(1).all(|(name, value)| name.starts_with("cpu.") && value == "yes");
         let given = vec![(String::from("cpu.arch"), String::from("z80"))];
-        assert_eq!(beside(given.clone())[..1], given[..], "what the user says goes before");
-        assert_eq!(beside(given).len(), all.len());
+        assert_eq!(with_own(given.clone())[..1], given[..], "what the user says goes before");
+        assert_eq!(with_own(given).len(), all.len());
         assert!(yes && all.len() + crate::settings::LABELS_MAX < 32, "{all:?}");
     }
 }

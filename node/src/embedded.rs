@@ -19,7 +19,7 @@ use crate::settings::{Settings, SlotKind};
 /// How long nodes of one machine may take to find each other.
 const MEET_MAX: Duration = Duration::from_secs(20);
 
-/// Notices of one node that wait for whoever starts the mesh.
+/// Notices of one node that wait until the mesh has started.
 const NOTICES_MAX: usize = 1024;
 
 /// Why an embedded mesh did not come up. Whatever was started is stopped again.
@@ -28,9 +28,9 @@ pub enum EmbeddedError {
     /// A node did not start.
     #[error("node {index} of the embedded mesh does not start: {source}")]
     Start {
-        /// Which, from 0.
+        /// Its number, from 0.
         index: usize,
-        /// Why.
+        /// The cause.
         source: StartError,
     },
     /// The operating system refused a thread, a directory, or randomness.
@@ -39,13 +39,13 @@ pub enum EmbeddedError {
     /// A node ended before it was up.
     #[error("node {index} of the embedded mesh ended while it started")]
     Ended {
-        /// Which, from 0.
+        /// Its number, from 0.
         index: usize,
     },
     /// The nodes did not find each other in time.
     #[error("node {index} met {met} of {wanted} peers within {} s", MEET_MAX.as_secs())]
     Apart {
-        /// Which, from 0.
+        /// Its number, from 0.
         index: usize,
         /// Peers that it found.
         met: usize,
@@ -98,7 +98,7 @@ impl EmbeddedMesh {
         &self.nodes
     }
 
-    /// Ends a node at once, as `kill -9` would: nothing is said to anybody. Unknown numbers are ignored.
+    /// Ends a node at once, as `kill -9` would: its peers are not told. Unknown numbers are ignored.
     pub fn kill(&mut self, index: usize) {
         if let Some(node) = self.nodes.get_mut(index) {
             node.kill();
@@ -112,7 +112,7 @@ pub struct EmbeddedNode {
     address: String,
     data_dir: PathBuf,
     notices: mpsc::Receiver<Notice>,
-    /// Ends it: with a word to the others when dropped, without one when used.
+    /// Ends it: its peers are told when this is dropped, and are not told when it is used.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -177,7 +177,7 @@ impl EmbeddedNode {
     }
 
     fn kill(&mut self) {
-        // One that has ended by itself does not hear it.
+        // One that has ended by itself does not receive it.
         let _ended = self.stop.take().map(|stop| stop.send(()));
         self.stop();
     }
@@ -238,15 +238,15 @@ fn serve(
     LocalSet::new().block_on(&runtime, async move {
         let mut node = match Node::start(settings).await {
             Ok(node) => node,
-            // Whoever started us has given up waiting only if it panicked.
+            // The thread that started this node has stopped waiting only if it panicked.
             Err(error) => return drop(up.send(Err(error))),
         };
         drop(up.send(Ok(node.handle())));
         let mut notices = node.notices().expect("a fresh node has its notices");
         let pass_on = async {
             while let Some(notice) = notices.recv().await {
-                // Nobody listens any more once the mesh is up: the bound is reached and the rest is dropped.
-                let _nobody = told.try_send(notice);
+                // Once the mesh is up, notices are not read: the bound is reached and the rest is dropped.
+                let _unread = told.try_send(notice);
             }
         };
         let (dropped, stop) = oneshot::channel::<()>();
@@ -276,7 +276,8 @@ fn serve(
     runtime.shutdown_background();
 }
 
-fn settings(
+/// What one of these nodes is made of.
+pub(crate) fn settings(
     config: &EmbeddedConfig,
     index: usize,
     mesh_key: [u8; 32],

@@ -1,11 +1,11 @@
-//! What everybody but the node's loop holds of a node: a door for requests, and what can be had without asking it.
+//! A handle to a running node, for everything but its loop: a queue of requests, and the data that needs no request.
 //!
 //! The loop owns the engine and answers [`Request`]s in the order they come; the API, the demo and an embedding
-//! program hold [`NodeHandle`]s. No word here knows of HTTP.
+//! program hold [`NodeHandle`]s. Nothing here depends on HTTP.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +16,7 @@ use weft_exec::PoolStatus;
 
 use crate::jobs::JobTable;
 
-/// Requests that wait for the loop; beyond it, whoever asks waits.
+/// Requests that wait for the loop; beyond it, the caller waits.
 pub const REQUESTS_MAX: usize = 256;
 
 /// Addresses noted of one node.
@@ -28,11 +28,11 @@ pub const TROUBLES_MAX: usize = 64;
 /// What the loop can be asked.
 #[derive(Debug)]
 pub enum Request {
-    /// Do this.
+    /// Give the engine a command.
     Command(Command),
-    /// How do things stand?
+    /// Report the state of the engine and the slots.
     Standing(oneshot::Sender<Standing>),
-    /// Where is that task, and why? `None` answers for an unknown job or index.
+    /// Report where a task is, and why; the answer is `None` for an unknown job or index.
     Why {
         /// The job.
         job: JobId,
@@ -73,27 +73,36 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 impl StoreFault {
     /// Notes a failure, or that the store works. A failure is logged, once a minute.
     pub fn set(&self, fault: Option<String>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(text) = &fault
-            && known.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY)
-        {
+        if let Some(text) = &fault {
+            self.log(text);
+        }
+        self.lock().text = fault;
+    }
+
+    /// Logs a failure, once a minute, that the next success does not end.
+    pub fn log(&self, text: &str) {
+        let mut known = self.lock();
+        if known.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
             known.logged_at = Some(Instant::now());
             tracing::warn!("this node's blob store has no room or fails: {text}");
         }
-        known.text = fault;
     }
 
-    /// The failure that stands.
+    /// The failure that lasts.
     #[must_use]
     pub fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).text.clone()
+        self.lock().text.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fault> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a node is, apart from what its engine knows.
 #[derive(Debug)]
 pub struct NodeInfo {
-    /// Who it is.
+    /// Its id.
     pub peer: PeerId,
     /// Its name for people.
     pub name: String,
@@ -101,9 +110,9 @@ pub struct NodeInfo {
     pub version: &'static str,
     /// Its data directory.
     pub data_dir: PathBuf,
-    /// Whose word for known results its jobs take that do not say so themselves.
+    /// Which known results its jobs use if they don't say so themselves.
     pub memo: Recall,
-    /// What mesh it belongs to, in words: "closed (mesh key)", "open", "loopback only".
+    /// What admits its peers: `key`, `open` or `loopback`.
     pub mesh: String,
     /// Addresses that peers can reach now.
     pub listen: Mutex<Vec<String>>,
@@ -119,25 +128,28 @@ impl NodeInfo {
     /// The addresses that peers can reach.
     #[must_use]
     pub fn listening(&self) -> Vec<String> {
-        self.listen.lock().expect("nobody panics holding this lock").clone()
+        self.listen.lock().expect("no thread panics while it holds this lock").clone()
     }
 
     /// Notes an address that peers can reach; beyond [`LISTEN_MAX`] it is not noted.
     pub fn add_listen(&self, address: String) {
-        let mut listen = self.listen.lock().expect("nobody panics holding this lock");
+        let mut listen = self.listen.lock().expect("no thread panics while it holds this lock");
         if listen.len() < LISTEN_MAX && !listen.contains(&address) {
             listen.push(address);
         }
     }
 
-    /// Forgets an address that peers can reach no more.
+    /// Forgets an address that peers can no longer reach.
     pub fn remove_listen(&self, address: &str) {
-        self.listen.lock().expect("nobody panics holding this lock").retain(|known| known != address);
+        self.listen
+            .lock()
+            .expect("no thread panics while it holds this lock")
+            .retain(|known| known != address);
     }
 
     /// Notes what is wrong with something, or that nothing is any more; beyond [`TROUBLES_MAX`] it is not noted.
     pub fn set_trouble(&self, about: String, text: Option<String>) {
-        let mut troubles = self.troubles.lock().expect("nobody panics holding this lock");
+        let mut troubles = self.troubles.lock().expect("no thread panics while it holds this lock");
         match text {
             Some(text) if troubles.len() < TROUBLES_MAX || troubles.contains_key(&about) => {
                 troubles.insert(about, text);
@@ -150,7 +162,7 @@ impl NodeInfo {
     }
 }
 
-/// A door to a running node. Cheap to clone.
+/// A handle to a running node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
     requests: mpsc::Sender<Request>,
@@ -199,7 +211,7 @@ impl NodeHandle {
         answer.await.ok().ok_or(NodeStopped)
     }
 
-    /// Where a task is, and what everybody said about it; `None` for an unknown job or index.
+    /// Where a task is, and each peer's answer about it; `None` for an unknown job or index.
     ///
     /// # Errors
     /// When the loop has ended.
@@ -214,7 +226,7 @@ impl NodeHandle {
         self.stop.cancel();
     }
 
-    /// Waits until somebody asks the loop to end.
+    /// Waits until a caller asks the loop to end.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;
     }

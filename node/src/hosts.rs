@@ -15,7 +15,7 @@ pub(crate) fn host_of(address: &str, own: &[String]) -> Host {
     Host::At(network(ip).octets())
 }
 
-/// The address itself; what is no address tells nothing.
+/// The address itself, if it is one.
 fn ip_of(multiaddr: &str) -> Option<IpAddr> {
     let mut parts = multiaddr.split('/');
     parts.find(|part| matches!(*part, "ip4" | "ip6"))?;

@@ -1,6 +1,6 @@
 //! Jobs as their submitters see them: what was handed in, how far it is, and the results until they are taken.
 //!
-//! The loop calls [`JobTable::record`] for every event: one short lock, no I/O, and a wake-up only where somebody
+//! The loop calls [`JobTable::record`] for every event: one short lock, no I/O, and a wake-up only where a client
 //! waits. The API's streams take from here. The engine's own view of a job (queued, leased) is in its snapshot.
 //!
 //! ```text
@@ -38,7 +38,7 @@ pub const RESULTS_MAX: u64 = 4_000_000;
 /// Jobs that have not ended; a further one is refused.
 pub const UNFINISHED_MAX: usize = 10_000;
 
-/// Bytes that one job's tasks printed and that nobody has taken; what comes beyond it is dropped.
+/// Most bytes that one job's tasks printed and that no client has taken; what is beyond it is dropped.
 pub const PRINTED_BYTES_MAX: usize = 256 << 10;
 
 /// The job is not in the table: it never was, or was forgotten.
@@ -117,7 +117,7 @@ impl JobTable {
         }
     }
 
-    /// Notes that somebody cancels it: its stream takes no more inputs.
+    /// Notes that it is cancelled: its stream takes no more inputs.
     pub fn cancel(&self, job: JobId) {
         if let Some(entry) = self.lock().jobs.get_mut(&job) {
             entry.cancelled_by_user |= !entry.is_ended();
@@ -126,7 +126,7 @@ impl JobTable {
         }
     }
 
-    /// Forgets a job of which the engine was never told.
+    /// Forgets a job that was never given to the engine.
     pub fn retract(&self, job: JobId) {
         let mut table = self.lock();
         if table.jobs.get(&job).is_some_and(|entry| !entry.is_ended()) {
@@ -135,7 +135,7 @@ impl JobTable {
         }
     }
 
-    /// Notes that nobody will take the job's results any more; what came and what comes is dropped.
+    /// Notes that no client will take the job's results any more: those that came and those to come are dropped.
     pub fn abandon(&self, job: JobId) {
         let mut table = self.lock();
         if let Some(entry) = table.jobs.get_mut(&job) {
@@ -212,7 +212,7 @@ impl JobTable {
         entry.ended_or_wait(cx, job)
     }
 
-    /// The job's last word, if it has ended and all its results were taken.
+    /// The job's summary, if it has ended and all its results were taken.
     #[must_use]
     pub fn try_end(&self, job: JobId) -> Option<JobSummary> {
         self.lock()
@@ -271,7 +271,7 @@ impl JobTable {
         self.lock().jobs.get(&job).map_or(0, Entry::outstanding)
     }
 
-    /// Whether somebody cancelled it.
+    /// Whether a user cancelled it.
     #[must_use]
     pub fn is_cancelled(&self, job: JobId) -> bool {
         self.lock().jobs.get(&job).is_none_or(|entry| entry.cancelled_by_user)
@@ -305,7 +305,7 @@ impl JobTable {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
-        self.table.lock().expect("nobody panics holding this lock")
+        self.table.lock().expect("no thread panics while it holds this lock")
     }
 }
 

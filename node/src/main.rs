@@ -7,7 +7,7 @@ mod render;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use tracing_subscriber::EnvFilter;
 
 use commands::Problem;
@@ -17,7 +17,9 @@ fn main() -> ExitCode {
     if let Some(code) = slot() {
         return code;
     }
-    let cli = match cli::Cli::try_parse() {
+    let command = weft_node::settings::without_empty_variables(cli::Cli::command());
+    let parsed = command.try_get_matches().and_then(|matches| cli::Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return no_command(&error),
     };
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
 }
 
 /// What this process is to do as a slot of a node, or as its compiler, if it is one: `weft slot` and
-/// `weft slot --compile`, which nobody types.
+/// `weft slot --compile`, which are for weft itself.
 #[cfg(target_os = "linux")]
 fn slot() -> Option<ExitCode> {
     let mut words = std::env::args_os().skip(1);
@@ -50,47 +52,42 @@ fn slot() -> Option<ExitCode> {
 
 fn run(cli: cli::Cli) -> Result<u8, Problem> {
     if matches!(cli.verb, cli::Verb::Node(_)) {
-        // Before the first line of the log: whoever reads it may stand still already.
+        // Before the first line of the log: its reader may have stopped already.
         render::write_behind();
     }
-    start_log(&cli)?;
+    start_log(&cli);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Runtime)?;
     let ended = runtime.block_on(commands::dispatch(cli));
-    // A read of stdin may still block a thread of the runtime; nobody waits for it any more.
+    // A read of stdin may still block a thread of the runtime; it is not waited for.
     runtime.shutdown_background();
     ended
 }
 
-/// Logs go to stderr, filtered by `--log`, or else `WEFT_LOG`, or else warnings only.
-fn start_log(cli: &cli::Cli) -> Result<(), Problem> {
-    let given = cli.log.clone().or_else(|| weft_node::settings::environment("WEFT_LOG"));
-    let text = given.as_deref().unwrap_or("warn");
-    let filter = EnvFilter::try_new(text).map_err(|error| {
-        Problem::Usage(format!("--log: `{text}` is no filter: {error}; try info, or weft_node=debug"))
-    })?;
+/// Logs go to stderr, filtered by `--log` or `WEFT_LOG`, or else warnings only.
+fn start_log(cli: &cli::Cli) {
+    let filter = cli.log.clone().unwrap_or_else(|| String::from("warn"));
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(|| weft_node::terminal::Screen::new(render::Stderr, false))
-        // What goes wrong with a line is no reason to write another one.
+        // A line that can't be written is not reported by another line.
         .log_internal_errors(false)
         .with_ansi(render::stderr_has_colour())
         .init();
-    Ok(())
 }
 
-/// Help and version are answers; all else is a wrong command line.
+/// Help and version are answers; all else is a wrong command line, or a wrong variable.
 fn no_command(error: &clap::Error) -> ExitCode {
-    match cli::refusal(error) {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    match cli::refusal(error, &words) {
         Some(text) => render::say(&text),
         None => drop(error.print()),
     }
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let words = std::env::args_os().skip(1);
-    let runs_tasks = verb_of(words.map(|word| word.to_string_lossy().into_owned()))
-        .is_some_and(|verb| verb == "run" || verb == "map");
+    let runs_tasks = verb_of(words.into_iter()).is_some_and(|verb| verb == "run" || verb == "map");
     ExitCode::from(if runs_tasks { commands::EXIT_OWN } else { commands::EXIT_USAGE })
 }
 

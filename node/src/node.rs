@@ -1,4 +1,4 @@
-//! The node's loop. `select` waits, `apply` decides, `perform` (in [`crate::ports`]) acts and never waits.
+//! The node's loop. `select` waits, `apply` has the engine decide, `perform` (in [`crate::ports`]) acts and never waits.
 //!
 //! One thread: the swarm, the engine and the API share a current-thread runtime, for a hand-over between threads
 //! costs more than a small task. Guests run in slot processes (on threads in embedded nodes), file work on the runtime's
@@ -6,6 +6,8 @@
 
 mod ending;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;
@@ -32,7 +34,7 @@ use start::{random_seed, random_u64, start_api, start_net};
 
 /// Ended fetches that wait for the loop; beyond it a fetch waits with its answer.
 const FETCHED_MAX: usize = 256;
-/// Notices that wait for whoever watches; beyond it the newest is dropped, for nothing depends on them.
+/// Notices that wait for the reader; beyond it the newest is dropped, because nothing depends on them.
 const NOTICES_MAX: usize = 256;
 
 /// Something that a person at the terminal may want to read.
@@ -42,35 +44,35 @@ pub enum Notice {
     Listening(String),
     /// A peer came.
     PeerUp {
-        /// Who.
+        /// The peer.
         peer: PeerId,
         /// Where it is.
         address: String,
     },
     /// A peer went.
     PeerDown {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Somebody was not admitted, or did not admit us.
+    /// A node was not admitted, or did not admit this one.
     Refused {
-        /// Where.
+        /// The address.
         address: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Another process runs with this node's identity.
     SameIdentity {
-        /// Where.
+        /// The address.
         address: String,
     },
     /// Something is wrong with the network, in a sentence that says what to do.
     Trouble(String),
 }
 
-/// A running node. Dropping it stops it at once, as a crash would: nothing is said to anybody.
+/// A running node. Dropping it stops it at once, as a crash would: its peers are not told.
 pub struct Node {
     engine: Engine,
     recorder: Recorder,
@@ -163,7 +165,7 @@ impl Node {
             slots: settings.slots,
             memory_bytes: settings.memory_bytes,
             module_bytes: settings.module_bytes,
-            labels: crate::cpu::beside(settings.labels),
+            labels: crate::cpu::with_own(settings.labels),
             class_min: settings.class_min,
             boot,
             owners: settings.owners,
@@ -195,7 +197,7 @@ impl Node {
         self.handle.clone()
     }
 
-    /// What comes and goes, for whoever watches; `None` the second time.
+    /// Notices of peers that come and go, and of what goes wrong; `None` the second time.
     pub fn notices(&mut self) -> Option<mpsc::Receiver<Notice>> {
         self.notices.1.take()
     }
@@ -209,7 +211,7 @@ impl Node {
     }
 
     /// Runs the loop until `stop` is ready, or the handle asks for the end; then tells the workers that run tasks of this
-    /// node to stop, and waits for a second at most until they have heard. Says what ends with it.
+    /// node to stop, and waits for a second at most until they were told. Returns what ends with it.
     ///
     /// # Errors
     /// When the network adapter or the API's server has panicked: without them a node would only seem to run.
@@ -290,7 +292,7 @@ impl Node {
     fn on_request(&mut self, request: Request) {
         // A caller that went away no longer needs its answer.
         match request {
-            // An engine that says nothing more needs no loop.
+            // An engine without further answers needs no loop.
             Request::Command(Command::Stop) => self.handle.stop(),
             Request::Command(command) => {
                 if let Command::Forget(peer) = &command {
@@ -340,7 +342,7 @@ impl Node {
 
     fn notice(&self, notice: Notice) {
         if let Err(error) = self.notices.0.try_send(notice) {
-            tracing::debug!(%error, "nobody reads the notices");
+            tracing::debug!(%error, "the notices are not read");
         }
     }
 }

@@ -27,9 +27,9 @@ use crate::jobs::JobTable;
 const TASKS_MAX: usize = 1024;
 /// Fetches that wait; one beyond it finds no room, and is tried again later.
 const QUEUED_MAX: usize = 65_536;
-/// How long a node that ends waits for others to hear so.
+/// How long a node that ends waits until its peers were told.
 const DELIVER_MAX: Duration = Duration::from_secs(1);
-/// What a task brought that is kept by way of memory, and so in the store's cache, in bytes; the rest is copied.
+/// Most bytes of an output that is stored from memory, and so is in the store's cache; a longer one is copied.
 const WRITTEN_WHOLE_MAX: u64 = 1 << 20;
 
 /// A blob to fetch.
@@ -40,7 +40,7 @@ struct Wanted {
     bytes: Option<u64>,
 }
 
-/// The node's hands.
+/// What performs the engine's effects.
 pub(crate) struct Ports {
     pool: Pool,
     net: Rc<Net>,
@@ -146,13 +146,13 @@ impl Ports {
         }
     }
 
-    /// What becomes readable when the slots have something to say; `None` when they tell by themselves. Whoever asks
+    /// What becomes readable when the slots have something to say; `None` when they report by themselves. The caller that asks
     /// must take their turns from then on.
     pub(crate) fn poll_fd(&self) -> io::Result<Option<OwnedFd>> {
         self.pool.poll_fd().map(|fd| fd.try_clone_to_owned()).transpose()
     }
 
-    /// Takes what the slots say. True when there may be more: a turn is bounded.
+    /// Reads what the slots sent. True when there may be more: a turn is bounded.
     pub(crate) fn turn(&self) -> bool {
         self.pool.turn();
         let Some(fd) = self.pool.poll_fd() else { return false };
@@ -161,7 +161,7 @@ impl Ports {
         poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
     }
 
-    /// What happened in the slots since the last call: ends of runs in one input, where they come together.
+    /// The slots' events since the last call; ends of runs that come together are one input.
     pub(crate) fn take_events(&self) -> Vec<Input> {
         let mut inputs = Vec::new();
         for event in self.pool.take_events() {
@@ -177,7 +177,7 @@ impl Ports {
         inputs
     }
 
-    /// Forgets where a peer was that is gone.
+    /// Forgets the address of a peer that is gone.
     pub(crate) fn forget_peer(&self, peer: PeerId) {
         self.net.forget(peer);
     }
@@ -189,14 +189,14 @@ impl Ports {
         }
     }
 
-    /// How the slots are.
+    /// The state of the slots.
     pub(crate) fn pool_status(&self) -> PoolStatus {
         self.pool.status()
     }
 
     fn fetch(&mut self, blob: BlobId, from: Vec<PeerId>, bytes: Option<u64>) {
         if let Some(length) = self.store.len(blob) {
-            // Bytes of that name have that length: whoever said another lied, and no fetch will change it.
+            // Bytes of that name have that length: a node that claimed another one lied, and no fetch changes that.
             self.answered.push_back(Input::Fetched { blob, fetched: here(bytes, length) });
             return;
         }
@@ -244,7 +244,7 @@ impl Ports {
     }
 }
 
-/// Bytes of a name have one length: a fetch that expected another was told something else than the truth.
+/// Bytes of a name have one length: a fetch that expected another one was given a false length.
 fn here(wanted: Option<u64>, length: u64) -> Fetched {
     if wanted.is_none_or(|wanted| wanted == length) { Fetched::Here } else { Fetched::Wrong }
 }
@@ -261,7 +261,7 @@ pub(crate) fn report_panic(what: &'static str, error: tokio::task::JoinError) {
 struct SlotBlobs(Store, StoreFault);
 
 impl SlotBlobs {
-    /// Whether an output could be kept is what the node's user wants to know of a disk that is full.
+    /// A failure is noted for `weft status`: outputs that can't be stored are how a full disk shows.
     fn noted(&self, kept: Result<BlobId, weft_blobs::Error>) -> io::Result<BlobId> {
         self.1.set(kept.as_ref().err().map(ToString::to_string));
         kept.map_err(io::Error::other)
@@ -306,10 +306,11 @@ impl BlobStore for NetBlobs {
     fn open(&self, id: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
         let found: Option<(u64, File)> = self.0.open_read(id).map_err(io::Error::other)?;
         if found.is_none() && self.0.has_vanished(id) {
-            self.1.set(Some(format!(
+            // The store counts it until it is healed; a fault would be over with the next success.
+            self.1.log(&format!(
                 "blob {id}, which a job of this node rests on, is gone from its directory: another program removed it; \
                  cancel the job and submit it again"
-            )));
+            ));
         }
         Ok(found.map(|(bytes, file)| (bytes, Box::new(file) as Box<dyn Read + Send>)))
     }

@@ -1,5 +1,5 @@
 //! Receipts between the core's words and the API's: what a worker signed, shown so that people can read it, and
-//! checked by whoever got it from wherever. A receipt proves that the node of that key stated this; not that it is
+//! checked by every holder, wherever it came from. A receipt proves that the node of that key stated this; not that it is
 //! true.
 
 use weft_client::api;
@@ -15,7 +15,7 @@ const WORDS_BYTES_MAX: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
     /// A part of it is not what it should be.
-    #[error("{part} is no {expected}")]
+    #[error("{part} is not {expected}")]
     Malformed {
         /// Which part.
         part: &'static str,
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_can_be_checked_by_anybody() {
+    fn a_receipt_can_be_checked_without_a_node() {
         for (number, shown) in shown().iter().enumerate() {
             let stated = check(shown).unwrap();
             assert_eq!(stated.task, TaskId([u8::try_from(number).unwrap(); 32]));

@@ -57,7 +57,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Writes down what the engine is about to be told, if anybody wants to know.
+    /// Writes down the engine's next input, if a record was asked for.
     pub(crate) fn draft(&self, now: Time, input: &Input) -> Option<StepDraft> {
         self.writer.as_ref().map(|_| StepDraft::new(now, input))
     }
@@ -112,7 +112,7 @@ impl Writer {
     }
 }
 
-/// Writes until nobody gives any more. What was written survives a kill of the process: nothing is held back while
+/// Writes until its sender is gone. What was written survives a kill of the process: nothing is held back while
 /// there is nothing to do.
 fn write_frames(file: File, frames: &mpsc::Receiver<Vec<u8>>, queued: &AtomicUsize) -> io::Result<()> {
     let mut out = BufWriter::new(file);
@@ -149,7 +149,7 @@ mod tests {
         Header { version: "1".into(), me: PeerId([1; 32]), mesh: MeshConfig::DEFAULT, node, seed: [2; 32] }
     }
 
-    #[expect(clippy::unwrap_in_result, reason = "a file that can't be read is no answer")]
+    #[expect(clippy::unwrap_in_result, reason = "a file that can't be read fails the test")]
     fn records(path: &Path) -> Result<Vec<Record>, LogError> {
         let bytes = std::fs::read(path).unwrap();
         let (read, mut reader) = Reader::open(&bytes)?;
@@ -166,7 +166,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("node.log");
         let mut recorder = Recorder::new(header());
-        assert!(recorder.draft(Time(1), &Input::Wake).is_none(), "nobody asked for a record");
+        assert!(recorder.draft(Time(1), &Input::Wake).is_none(), "no record was asked for");
         recorder.start(&path).unwrap();
         for at in 0..3 {
             let draft = recorder.draft(Time(at), &Input::Wake).unwrap();

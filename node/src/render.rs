@@ -15,7 +15,7 @@ pub(crate) use log::{Stderr, flush, write_behind};
 pub(crate) use progress::{Progress, Total};
 pub(crate) use table::{Side, Table};
 
-/// One line on stderr, after our name. A stderr that is gone takes no words, and that is no reason to stop.
+/// One line on stderr, after our name. If stderr is gone, the line is lost and the program goes on.
 pub(crate) fn say(text: &str) {
     drop(Stderr.write_all(format!("weft: {}\n", visible(text)).as_bytes()));
 }

@@ -1,18 +1,19 @@
-//! What one node is told: flags, environment, file and defaults meet here, once.
+//! The settings of one node: flags, environment, file and defaults meet here, once.
 //!
-//! A value is looked for in the flags, then in the environment (`WEFT_` and the flag's name in capitals), then in the
-//! file (`weft.toml` in the data directory, or `--config`), and last among the defaults. This is the only module that
-//! reads the environment. It starts nothing: whoever starts a node calls [`Settings::resolve`], holds the
-//! [`DirLock`] of [`lock`] while the node runs, and hands the settings on.
+//! A flag is used before the variable of its name (`WEFT_` and the flag's name in capitals), a variable before the file
+//! (`weft.toml` in the data directory, or `--config`), and the file before the default. This is the only module that
+//! reads the environment. It starts nothing: the caller resolves the settings with [`Settings::resolve`], holds the
+//! [`DirLock`] of [`lock`] while the node runs, and passes the settings on.
 
 mod dir;
+mod error;
 mod layer;
 mod listen;
 mod module;
-mod origin;
 mod owners;
 mod private;
 mod quantity;
+mod raw;
 mod text;
 mod zone;
 
@@ -23,13 +24,16 @@ pub use dir::{
     DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, clear_joined_peers, data_dir_of, disk_advice,
     is_full, joined_peers, load_or_make_identity, lock, read_mesh_key, write_mesh_key,
 };
-pub use layer::{Environment, Flags};
+pub use error::SettingsError;
+pub use layer::{Given, Origin, without_empty_variables};
 pub use private::check_owner;
 pub use quantity::{parse_bytes, parse_duration, parse_whole};
+pub use raw::{RawSettings, variable_of};
 pub use text::{Place, multiaddr, parse_address, parse_own_address, parse_pair, socket_of};
 pub use zone::is_only_local;
 
-use layer::Layer;
+use error::wrong;
+use layer::Merged;
 use listen::{addresses, listen_of};
 use weft_core::message::Class;
 use weft_core::{Owners, Recall};
@@ -69,21 +73,21 @@ impl SlotKind {
     pub const DEFAULT: Self = if cfg!(target_os = "linux") { Self::Process } else { Self::Thread };
 }
 
-/// Everything that one node is told, checked.
+/// All settings of one node, checked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where the node keeps its keys, blobs and compiled modules; exists.
     pub data_dir: PathBuf,
     /// A name for people, 1 to [`NAME_BYTES_MAX`] bytes; the host's name when none was given.
     pub name: String,
-    /// Where to listen for peers, as multiaddrs; never empty, loopback only when there is neither key nor `open`.
+    /// Where to listen for peers, as multiaddrs; never empty; loopback only, without a key and `open`.
     pub listen: Vec<String>,
     /// Whether `listen` is the default. A default port that is taken gives way to any free one; a chosen port that is
     /// taken is an error.
     pub listen_is_default: bool,
     /// Where the HTTP API listens; a loopback address, port 0 for any free one.
     pub api: SocketAddr,
-    /// How many tasks run at once; 0 for a node that only hands out work.
+    /// How many tasks run at once; 0 for a node that only submits tasks.
     pub slots: u32,
     /// What a slot is.
     pub slot_kind: SlotKind,
@@ -95,13 +99,13 @@ pub struct Settings {
     pub labels: Vec<(String, String)>,
     /// The lowest priority class whose tasks it takes.
     pub class_min: Class,
-    /// Whose tasks it takes, beside its own.
+    /// Whose tasks it takes, besides its own.
     pub owners: Owners,
-    /// Whose word for known results its jobs take that do not say so themselves.
+    /// Which known results its jobs use if they don't say so themselves.
     pub memo: Recall,
     /// Peers to dial, as multiaddrs: those given, and those that a ticket named.
     pub peers: Vec<String>,
-    /// Whether anybody on the network may join. Never together with a mesh key.
+    /// Whether every node that can reach this one may join. Never together with a mesh key.
     pub open: bool,
     /// Whether to look for peers by mDNS.
     pub mdns: bool,
@@ -137,121 +141,60 @@ impl std::fmt::Debug for Settings {
     }
 }
 
-/// Why the settings can't be used. Nothing was started; each text says what, why, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// A value is not of its kind.
-    #[error("`{key}`: invalid value `{value}`: expected {expected}")]
-    Value {
-        /// Where it was given: the flag, the variable, or the key of the settings file.
-        key: String,
-        /// What was given.
-        value: String,
-        /// What would be good.
-        expected: String,
-    },
-    /// The settings file can't be read.
-    #[error("cannot read the settings file {path}: {source}; check the path, or leave --config out")]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The settings file has an unknown key or a wrong value.
-    #[error("{path}, line {line}: {message}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Where, from 1.
-        line: usize,
-        /// What is wrong, with the known keys where one is unknown.
-        message: String,
-    },
-    /// An address of the network without a key and without `--open`.
-    #[error(
-        "listen: without a mesh key a node keeps to 127.0.0.1, so it cannot listen on {address}; run `weft init` or \
-         `weft join TICKET` first, or pass --open to let in anybody who can reach this machine"
-    )]
-    Exposed {
-        /// The address.
-        address: String,
-    },
-    /// Both a mesh key and `--open`.
-    #[error("--open contradicts the mesh key in {data_dir}: leave --open out, or use another --data-dir")]
-    OpenWithKey {
-        /// The data directory.
-        data_dir: PathBuf,
-    },
-    /// The data directory is no use.
-    #[error(transparent)]
-    Dir(#[from] DirError),
-}
-
 impl Settings {
     /// Resolves everything: flags, then environment, then file, then defaults. Makes the data directory and the
     /// node's identity when they are missing.
     ///
     /// # Errors
-    /// When a value, the file or the data directory is no good; the text is one line that says what to do.
-    pub fn resolve(flags: Flags, environment: Environment<'_>) -> Result<Self, SettingsError> {
-        let data_dir = data_dir_of(flags.data_dir.clone(), environment)?;
+    /// When a value, the file or the data directory is invalid; the text is one line that says what to do.
+    pub fn resolve(data_dir: PathBuf, given: Given) -> Result<Self, SettingsError> {
         check_owner(&data_dir)?;
-        let config = config_path(&flags, environment, &data_dir);
-        let layers = [Layer::from_environment(environment)?, layer::read_file(config)?];
-        let [above, below] = layers.clone();
-        let flags = Layer::from(flags);
-        let layer = flags.clone().or(above).or(below);
-        Self::of(layer, data_dir).map_err(|error| error.named_by(&flags, &layers))
+        let merged = Merged::new(given, &data_dir)?;
+        Self::of(merged.raw.clone(), data_dir).map_err(|error| error.given_in(&merged))
     }
 
-    /// Checks what the layers say together.
-    fn of(layer: Layer, data_dir: PathBuf) -> Result<Self, SettingsError> {
-        let identity = load_or_make_identity(&data_dir)?;
+    /// Checks all settings together. The identity comes last: settings that are refused make no files.
+    fn of(raw: RawSettings, data_dir: PathBuf) -> Result<Self, SettingsError> {
         let mesh_key = read_mesh_key(&data_dir)?;
-        let open = layer.open.unwrap_or(false);
+        let open = truth_of("open", raw.open)?.unwrap_or(false);
         if open && mesh_key.is_some() {
-            return Err(SettingsError::OpenWithKey { data_dir });
+            return Err(SettingsError::OpenWithKey { origin: None, data_dir });
         }
-        let slots = slots_of(layer.slots)?;
-        let mut peers = addresses("peer", layer.peers.as_deref().unwrap_or_default(), parse_address)?;
+        let slots = slots_of(raw.slots)?;
+        let mut peers = addresses("peer", raw.peer.as_deref().unwrap_or_default(), parse_address)?;
         peers.extend(joined_peers(&data_dir)?);
         peers.truncate(ADDRESSES_MAX);
         Ok(Self {
-            name: name_of(layer.name)?,
-            listen_is_default: layer.listen.is_none(),
-            listen: listen_of(layer.listen, open || mesh_key.is_some())?,
-            api: api_of(layer.api)?,
+            name: name_of(raw.name)?,
+            listen_is_default: raw.listen.is_none(),
+            listen: listen_of(raw.listen, open || mesh_key.is_some())?,
+            api: api_of(raw.api)?,
             slots,
-            slot_kind: slot_kind_of(layer.slot_kind)?,
-            memory_bytes: memory_of(layer.memory, slots)?,
-            module_bytes: module::limit_of(layer.module_limit)?,
-            labels: labels_of(layer.labels.unwrap_or_default())?,
-            class_min: class_of(layer.class_min)?,
-            owners: owners::owners_of(layer.accept, layer.refuse)?,
-            memo: owners::recall_of(layer.memo)?,
+            slot_kind: slot_kind_of(raw.slot_kind)?,
+            memory_bytes: memory_of(raw.memory, slots)?,
+            module_bytes: module::limit_of(raw.module_limit)?,
+            labels: labels_of(raw.label.unwrap_or_default())?,
+            class_min: class_of(raw.class_min)?,
+            owners: owners::owners_of(raw.accept, raw.refuse)?,
+            memo: owners::recall_of(raw.memo)?,
             peers,
             open,
-            mdns: layer.mdns.unwrap_or(true),
-            store_bytes: bytes_of("store", layer.store, STORE_BYTES_DEFAULT, STORE_BYTES_MIN)?,
+            mdns: truth_of("mdns", raw.mdns)?.unwrap_or(true),
+            store_bytes: bytes_of("store", raw.store, STORE_BYTES_DEFAULT, STORE_BYTES_MIN)?,
             mesh_key,
-            identity,
+            identity: load_or_make_identity(&data_dir)?,
             data_dir,
         })
     }
 
     /// Where a node with this data directory would listen without flags of its own: by environment, file and defaults.
-    /// IPs and TCP ports; 0.0.0.0 stands for all, port 0 for any.
+    /// IPs and TCP ports; 0.0.0.0 means all addresses, port 0 any port.
     ///
     /// # Errors
-    /// When the file or a value is no good.
-    pub fn listens_by_itself(
-        data_dir: &Path,
-        environment: Environment<'_>,
-    ) -> Result<Vec<SocketAddr>, SettingsError> {
-        let file = layer::read_file(config_path(&Flags::default(), environment, data_dir))?;
-        let layer = Layer::from_environment(environment)?.or(file);
-        let listen = listen_of(layer.listen, true)?;
+    /// When the file or a value is invalid.
+    pub fn listens_by_itself(data_dir: &Path) -> Result<Vec<SocketAddr>, SettingsError> {
+        let merged = Merged::new(Given::from_environment()?, data_dir)?;
+        let listen = listen_of(merged.raw.listen.clone(), true).map_err(|error| error.given_in(&merged))?;
         Ok(listen.iter().filter_map(|address| socket_of(address)).collect())
     }
 
@@ -271,17 +214,6 @@ impl Settings {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn config_path(flags: &Flags, environment: Environment<'_>, data_dir: &Path) -> layer::Config {
-    match flags.config.clone().or_else(|| environment("WEFT_CONFIG").map(PathBuf::from)) {
-        Some(path) => layer::Config::Named(path),
-        None => layer::Config::Usual(data_dir.join("weft.toml")),
-    }
-}
-
-fn wrong(key: &str, value: impl Into<String>, expected: impl Into<String>) -> SettingsError {
-    SettingsError::Value { key: key.into(), value: value.into(), expected: expected.into() }
 }
 
 fn name_of(given: Option<String>) -> Result<String, SettingsError> {
@@ -306,13 +238,22 @@ fn host_name() -> String {
     if name.is_empty() { String::from("node") } else { name }
 }
 
-fn slots_of(given: Option<u32>) -> Result<u32, SettingsError> {
-    match given {
-        Some(slots) if slots > SLOTS_MAX => {
-            Err(wrong("slots", slots.to_string(), format!("a whole number from 0 to {SLOTS_MAX}")))
-        }
-        Some(slots) => Ok(slots),
-        None => Ok(cores()),
+fn slots_of(given: Option<String>) -> Result<u32, SettingsError> {
+    let Some(text) = given else {
+        return Ok(cores());
+    };
+    let slots = parse_whole::<u32, 0, { SLOTS_MAX as u64 }>(&text);
+    slots.map_err(|expected| wrong("slots", text, expected))
+}
+
+fn truth_of(key: &str, given: Option<String>) -> Result<Option<bool>, SettingsError> {
+    let Some(text) = given else {
+        return Ok(None);
+    };
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(Some(true)),
+        "0" | "false" | "no" | "off" => Ok(Some(false)),
+        _ => Err(wrong(key, text, "true or false")),
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) type Readable = AsyncFd<OwnedFd>;
 pub(crate) fn config(settings: &Settings) -> PoolConfig {
     let kind = match settings.slot_kind {
         SlotKind::Thread => Slots::Threads,
-        // This very program, even after somebody put another in its place on the disk.
+        // The program of this process, even after the file on the disk was replaced.
         SlotKind::Process => {
             Slots::Processes { program: "/proc/self/exe".into(), args: vec![settings::SLOT_WORD.into()] }
         }
@@ -34,7 +34,7 @@ pub(crate) fn config(settings: &Settings) -> PoolConfig {
 pub(crate) fn wait_for(fd: Option<OwnedFd>) -> io::Result<Option<Readable>> {
     #[expect(
         deprecated,
-        reason = "what replaces it is unsafe; this descriptor is owned, and nobody exchanges it"
+        reason = "what replaces it is unsafe; this descriptor is owned, and is not replaced elsewhere"
     )]
     let register = |fd| AsyncFd::with_interest(fd, Interest::READABLE);
     fd.map(register).transpose()

@@ -75,7 +75,7 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The text, cut to so many columns; what was cut ends with `…`.
+/// The text, cut to `columns` columns; a text that was cut ends with `…`.
 #[must_use]
 pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
@@ -118,7 +118,7 @@ pub struct Screen<W: Write> {
 }
 
 impl Screen<Stdout> {
-    /// Stdout: as it comes if it is no terminal, or if `raw` is wished.
+    /// Stdout: unchanged if it is not a terminal, or if `raw` is set.
     #[must_use]
     pub fn stdout(raw: bool) -> Self {
         Self::new(io::stdout(), raw || !io::stdout().is_terminal())
@@ -126,7 +126,7 @@ impl Screen<Stdout> {
 }
 
 impl Screen<Stderr> {
-    /// Stderr: as it comes if it is no terminal, or if `raw` is wished.
+    /// Stderr: unchanged if it is not a terminal, or if `raw` is set.
     #[must_use]
     pub fn stderr(raw: bool) -> Self {
         Self::new(io::stderr(), raw || !io::stderr().is_terminal())
@@ -211,7 +211,7 @@ impl<W: Write> Write for Screen<W> {
 impl<W: Write> Drop for Screen<W> {
     fn drop(&mut self) {
         if !self.held.is_empty() || self.coloured {
-            // Nobody is left to hear of an error.
+            // An error can't be reported anywhere.
             drop(self.finish());
         }
     }

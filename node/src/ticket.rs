@@ -1,13 +1,16 @@
 //! Tickets: one line of text that lets a machine into a mesh. It holds the mesh's key and where to find members, so
-//! it is a secret. Pure text work; `weft init` and `weft join` read and write the files.
+//! it is a secret. Text only; `weft init` and `weft join` read and write the files.
 //!
 //! `weft1`, then lowercase base32 of: key (32 bytes), number of addresses (1 byte), each address (a byte 4 or 6 and the
-//! IP, or a byte 1, a host name's length and the name; then the TCP port big-endian), and the first four bytes of a BLAKE3 hash over all that. A ticket that was mistyped
-//! in one letter is refused.
+//! IP, or a byte 1, a host name's length and the name; then the TCP port, big-endian), and the first four bytes of a
+//! BLAKE3 hash over all that. A ticket with one mistyped letter is refused.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::sync::LazyLock;
+
+use data_encoding::{Encoding, Specification};
 
 use crate::settings::Place;
 
@@ -16,7 +19,7 @@ pub const PREFIX: &str = "weft1";
 /// Most addresses in one ticket.
 pub const ADDRESSES_MAX: usize = 16;
 
-const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz234567";
 const CHECKSUM_BYTES: usize = 4;
 /// Longest ticket in letters: above what [`ADDRESSES_MAX`] host names of 253 bytes need.
 pub const TEXT_MAX: usize = 8192;
@@ -40,7 +43,7 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// Why a text is no ticket; each says what is wrong and what to do.
+/// Why a text is not a ticket; each says what is wrong and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TicketError {
     /// It does not begin like one.
@@ -48,7 +51,7 @@ pub enum TicketError {
     Prefix,
     /// A letter that no ticket has.
     #[error(
-        "the ticket has a typo: `{letter}` at place {place} is no letter of a ticket (a-z, 2-7); copy it again from \
+        "the ticket has a typo: `{letter}` at place {place} is not a letter of a ticket (a-z, 2-7); copy it again from \
          `weft init --show`"
     )]
     Letter {
@@ -99,7 +102,7 @@ impl fmt::Display for Ticket {
         bytes.extend_from_slice(&addresses);
         let checksum = checksum(&bytes);
         bytes.extend_from_slice(&checksum);
-        write!(f, "{PREFIX}{}", encode(&bytes))
+        write!(f, "{PREFIX}{}", BASE32.encode(&bytes))
     }
 }
 
@@ -167,7 +170,7 @@ fn take_address(bytes: &[u8]) -> Option<(Place, &[u8])> {
             let (len, rest) = rest.split_first()?;
             let (name, rest) = rest.split_at_checked(usize::from(*len))?;
             let (port, rest) = rest.split_first_chunk::<2>()?;
-            // A name that could not be one is no reason to look it up.
+            // A name that can't be one is not looked up.
             let place = Place::host(std::str::from_utf8(name).ok()?, u16::from_be_bytes(*port))?;
             return Some((place, rest));
         }
@@ -190,54 +193,19 @@ fn checksum(content: &[u8]) -> [u8; CHECKSUM_BYTES] {
     *hash.first_chunk().expect("a hash has 32 bytes")
 }
 
-fn encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 8 / 5 + 1);
-    let (mut bits, mut held) = (0u32, 0u32);
-    for byte in bytes {
-        bits = (bits << 8) | u32::from(*byte);
-        held += 8;
-        while held >= 5 {
-            held -= 5;
-            text.push(letter(bits >> held));
-            bits &= (1 << held) - 1;
-        }
-    }
-    if held > 0 {
-        text.push(letter(bits << (5 - held)));
-    }
-    text
-}
+/// Base32 in lower case without padding.
+static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
+    let mut specification = Specification::new();
+    specification.symbols.push_str(LETTERS);
+    specification.encoding().expect("32 distinct letters are an alphabet")
+});
 
-fn letter(value: u32) -> char {
-    let place = usize::try_from(value & 31).expect("five bits fit");
-    char::from(*LETTERS.get(place).expect("five bits name one of 32 letters"))
-}
-
+/// The bytes of these letters. The first wrong letter is named with its place; bits behind the last byte must be zero.
 fn decode(text: &str) -> Result<Vec<u8>, TicketError> {
-    let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
-    let (mut bits, mut held) = (0u32, 0u32);
-    for (place, letter) in text.chars().enumerate() {
-        let value = LETTERS.iter().position(|known| char::from(*known) == letter);
-        let value = value.and_then(|value| u32::try_from(value).ok());
-        let value = value.ok_or(TicketError::Letter { letter, place: PREFIX.len() + place + 1 })?;
-        bits = (bits << 5) | value;
-        held += 5;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(low_byte(bits >> held));
-            bits &= (1 << held) - 1;
-        }
+    if let Some((place, letter)) = text.chars().enumerate().find(|(_, letter)| !LETTERS.contains(*letter)) {
+        return Err(TicketError::Letter { letter, place: PREFIX.len() + place + 1 });
     }
-    // Bits behind the last byte are zero in a ticket that was not touched.
-    if bits != 0 || held >= 5 {
-        return Err(TicketError::Checksum);
-    }
-    Ok(bytes)
-}
-
-fn low_byte(bits: u32) -> u8 {
-    let [_, _, _, low] = bits.to_be_bytes();
-    low
+    BASE32.decode(text.as_bytes()).map_err(|_cut_off| TicketError::Checksum)
 }
 
 #[cfg(test)]
@@ -269,10 +237,15 @@ mod tests {
     }
 
     #[test]
+    fn letters_are_those_of_rfc_4648_in_lower_case() {
+        assert_eq!(BASE32.encode(b"foobar"), "mzxw6ytboi");
+    }
+
+    #[test]
     fn every_mistyped_letter_is_refused() {
         let text = ticket().to_string();
         for place in 0..text.len() {
-            for wrong in LETTERS.iter().chain(b"018-A ") {
+            for wrong in LETTERS.as_bytes().iter().chain(b"018-A ") {
                 let mut bytes = text.clone().into_bytes();
                 if bytes[place] == *wrong {
                     continue;
@@ -315,7 +288,7 @@ mod tests {
     fn a_fitting_checksum_over_nonsense_is_refused() {
         let mut bytes = vec![9u8; 40];
         bytes.extend_from_slice(&checksum(&bytes.clone()));
-        let text = format!("{PREFIX}{}", encode(&bytes));
+        let text = format!("{PREFIX}{}", BASE32.encode(&bytes));
         assert_eq!(text.parse::<Ticket>(), Err(TicketError::Content));
     }
 

@@ -39,6 +39,7 @@ struct Seen {
 struct Bench {
     mesh: Mesh,
     dir: tempfile::TempDir,
+    handle: NodeHandle,
     seen: watch::Receiver<Seen>,
     address: String,
     token: String,
@@ -82,13 +83,13 @@ impl Bench {
         let (tell, seen) = watch::channel(Seen::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(echo(inbox, jobs, tell, hold));
-        let served = api::serve(listener, handle, token.clone());
+        let served = api::serve(listener, handle.clone(), token.clone());
         tasks.spawn(async move {
             served.await;
             drop(published);
         });
         let mesh = Mesh::connect_in(dir.path()).await.unwrap();
-        Self { mesh, dir, seen, address, token, _tasks: tasks }
+        Self { mesh, dir, handle, seen, address, token, _tasks: tasks }
     }
 
     /// Sends bytes as they are; the whole answer.
@@ -483,6 +484,24 @@ async fn the_node_says_how_things_stand() {
 }
 
 #[tokio::test]
+async fn a_blob_that_another_program_removed_is_told_of_until_it_is_here_again() {
+    let bench = Bench::start().await;
+    let (store, needed) = (bench.handle.store(), vec![7; 3 << 20]);
+    let blob = store.put(&needed).unwrap();
+    store.pin(blob);
+    std::fs::remove_dir_all(bench.dir.path().join("blobs")).unwrap();
+    assert!(store.open_read(blob).unwrap().is_none());
+    let vanished = async || bench.mesh.status().await.unwrap().store.vanished;
+    assert_eq!(vanished().await, 1);
+    // What succeeds afterwards does not hide it.
+    bench.mesh.put_blob(b"another".as_slice()).await.unwrap();
+    bench.handle.info().store_fault.set(None);
+    assert_eq!(vanished().await, 1);
+    store.put(&needed).unwrap();
+    assert_eq!(vanished().await, 0);
+}
+
+#[tokio::test]
 async fn files_go_in_and_come_back() {
     let bench = Bench::start().await;
     let dir = tempfile::tempdir().unwrap();
@@ -647,7 +666,7 @@ async fn a_node_that_does_not_answer_is_an_error_that_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let listener = api::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let _published = api::publish(dir.path(), &listener).unwrap();
-    // The kernel takes its connections, and nobody reads them.
+    // The kernel takes its connections, and they are not read.
     let mesh = Mesh::connect_in(dir.path()).await.unwrap();
     let error = timeout(DEADLINE, mesh.status()).await.expect("the client gives up by itself").unwrap_err();
     assert!(error.to_string().contains("no answer within 20 s"), "{error}");

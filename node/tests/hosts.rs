@@ -93,7 +93,7 @@ fn further_interfaces_confuse_nobody() {
     on_lan(5, |lan| {
         lan.network("f", 78).unwrap();
         for host in lan.all() {
-            // As container engines leave them: the same address on every machine, and nobody there.
+            // As container engines leave them: the same address on every machine, and no node there.
             for (name, address) in [("docker0", "172.17.0.1/16"), ("br-0123456789ab", "172.18.0.1/16")] {
                 lan.ip(host, &["link", "add", name, "type", "bridge"]);
                 lan.ip(host, &["addr", "add", address, "dev", name]);

@@ -115,7 +115,7 @@ fn a_module_that_is_too_long_for_a_node_waits_and_is_told_the_bound() {
     fs::write(&long, format!("(module (memory (export \"memory\") 40) (data \"{data}\") {command})"))
         .unwrap();
     let long = text(&long);
-    // It ends as expired: nobody took it.
+    // It ends as expired: no node took it.
     let ended = host.cli(&["run", &long, "--expires", "5s"]);
     assert_eq!(ended.code, Some(124), "{}", ended.stderr);
     assert!(ended.stderr.contains("no node has taken the task yet"), "{}", ended.stderr);
@@ -185,7 +185,7 @@ fn a_known_result_is_not_computed_again_here_or_elsewhere() {
         let out = host.path(out);
         let mut words = vec!["run", &files, "--input", &src, "--out", out.to_str().unwrap()];
         words.extend(more);
-        // Only what took a while is worth remembering: so many turns take longer than that anywhere.
+        // Only what took a while is worth remembering: these turns take longer than that on every machine.
         words.extend(["--", "upper", "400000000"]);
         let ended = host.cli(&words);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -342,7 +342,7 @@ fn children(node: &Node) -> Vec<i32> {
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The name stands in parentheses and may hold anything; behind it come state and parent.
+        // The name is in parentheses and may hold anything; behind it come state and parent.
         let mut behind = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
         let state = behind.next();
         if behind.next() == Some(parent.as_str()) && state != Some("Z") {
@@ -393,7 +393,7 @@ fn no_slot_outlives_its_node() {
     assert!(!slots.is_empty());
     node.process.kill9();
     eventually(DEADLINE, "all slots are gone", || slots.iter().all(|pid| !is_alive(*pid)).then_some(()));
-    eventually(DEADLINE, "whoever waits hears of it", || (!run.is_running()).then_some(()));
+    eventually(DEADLINE, "the waiting client is told", || (!run.is_running()).then_some(()));
 }
 
 /// Whether a process runs; one that is dead and not yet reaped does not.

@@ -63,7 +63,7 @@ impl EmbeddedMesh {
         Ok(Self { mesh, nodes, _directory: directory })
     }
 
-    /// Ends a node at once, as a pulled plug would. The first one is the owner of what this handle submits.
+    /// Ends a node at once, as a power failure would. The first one is the owner of what this handle submits.
     pub fn kill(&mut self, index: usize) {
         self.nodes.kill(index);
     }
@@ -93,7 +93,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // What can't be removed is left to whoever cleans the temporary directory.
+        // What can't be removed stays until the temporary directory is cleaned.
         let _left = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,6 +1,6 @@
 //! Submit wasm tasks to a weft mesh.
 //!
-//! A program speaks to the node on its own machine (`weft node` starts one), and the node finds whoever has room. The
+//! A program speaks to the node on its own machine (`weft node` starts one), and the node finds nodes with room. The
 //! same module, input and limits give the same bytes on every node.
 //!
 //! One task:
@@ -45,7 +45,7 @@
 //! let mesh = Mesh::connect().await?;
 //! let render = Task::command(Module::file("render.wasm")).class(Class::Scavenger);
 //! let job = mesh.submit(&render, ["a.obj", "b.obj"].map(Input::file)).await?;
-//! println!("{}: `weft jobs` says how far it is", job.id());
+//! println!("{}: see `weft jobs`", job.id());
 //! # Ok(())
 //! # }
 //! ```

@@ -59,6 +59,9 @@ pub struct Usage {
     pub evicted: u64,
     /// Files whose content was not what their name says; each was removed.
     pub corrupt: u64,
+    /// Blobs that work rests on and whose files another program removed; each until it is here again, or no work rests
+    /// on it.
+    pub vanished: usize,
 }
 
 /// The accounts of one store.
@@ -92,7 +95,7 @@ impl Index {
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        Usage { blobs: self.blobs.len(), ..self.usage }
+        Usage { blobs: self.blobs.len(), vanished: self.vanished.len(), ..self.usage }
     }
 
     /// Adds a blob as the most recently used one, or replaces it. Returns its generation.

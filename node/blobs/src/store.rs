@@ -32,7 +32,8 @@ pub struct Quota {
 pub enum Durability {
     /// It may be lost, and never be wrong: for what can be fetched or computed again.
     Cached,
-    /// It is on the disk when the call returns: for what an accepted job rests on. Costs an fsync or two.
+    /// It is on the disk when the call returns, for what must survive a power cut. Costs an fsync or two. No node asks for
+    /// it yet: jobs live in memory.
     Durable,
 }
 

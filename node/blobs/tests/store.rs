@@ -296,9 +296,27 @@ fn a_directory_that_is_removed_under_a_running_store_is_made_again() {
     // The rest is missing, and is told apart from what never came.
     assert!(store.open_read(long).unwrap().is_none());
     assert!(store.has_vanished(long) && !store.has_vanished(small));
+    // That other blobs come and are read takes nothing of it back.
+    let other = store.put(b"other").unwrap();
+    assert!(store.get(other).unwrap().is_some());
+    assert_eq!(store.usage().vanished, 1);
     assert_eq!(store.put(&big).unwrap(), long);
     assert!(!store.has_vanished(long));
+    assert_eq!(store.usage().vanished, 0);
     assert_eq!(store.get(long).unwrap().unwrap().as_ref(), big);
+}
+
+#[test]
+fn a_vanished_blob_is_told_of_until_no_work_rests_on_it() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let long = store.put(&vec![7; 3 << 20]).unwrap();
+    store.pin(long);
+    fs::remove_dir_all(dir.path().join("blobs")).unwrap();
+    assert!(store.open_read(long).unwrap().is_none());
+    assert_eq!(store.usage().vanished, 1);
+    store.unpin(long);
+    assert_eq!(store.usage().vanished, 0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! A mesh that is too large for everybody to be called: it falls into cells of about a hundred nodes by rendezvous hash,
-//! and each cell has an exchange, the node of it that ranks highest. Nobody elects it, nothing of it is durable, and
-//! two nodes that disagree about it lose a moment, not a task. Here is only who belongs where; what an exchange does
-//! is in [`crate::exchange`]. Driven by the membership.
+//! Cells: a mesh that is too large for every node to be called is split into cells of about a hundred nodes by rendezvous
+//! hash, and each cell has an exchange, its node of the highest rank. There is no election, and nothing of it is durable:
+//! two nodes that disagree about it lose a moment, not a task. Here is only which node belongs where; what an exchange
+//! does is in [`crate::exchange`]. Driven by the membership.
 //!
 //! **Simulated only.** Meshes above 64 nodes (`MeshConfig::full_mesh`) run in the simulator today. The node's driver never
 //! tells the mesh's size (`Input::Mesh`), never reads `Gossip::scope`, and does not dial on demand; a node with 64 or more
@@ -9,8 +9,9 @@
 //!
 //! - A node keeps its own cell and the exchanges, at most 256 of them. In the simulator it hears capacity of its own cell
 //!   alone, every ten seconds.
-//! - Leases, renewals and outcomes pass directly, also between nodes that were not connected before: whoever drives the
-//!   engine must dial on demand.
+//! - Leases, renewals and outcomes pass directly, also between nodes that were not connected before. A driver that tells
+//!   the mesh's size must dial on demand ([`crate::Input::Mesh`]); without it, only connected peers are reached, and what
+//!   is for others is gossiped.
 //! - Sizes, from models with an omniscient queue at 95 % load: cells of 100 nodes wait 1.02 to 1.04 times as long, cells
 //!   of 33 nodes 1.07 to 1.14 times.
 
@@ -76,6 +77,12 @@ impl Cells {
     /// Whether the mesh is too large for everybody to be called.
     pub(crate) fn on(&self) -> bool {
         self.cells > 0
+    }
+
+    /// Whether a message to a node that was never connected has it dialled: a driver that tells the mesh's size promises
+    /// that (`Input::Mesh`). The node's driver does neither.
+    pub(crate) fn dials_on_demand(&self) -> bool {
+        self.on() && self.told > 0
     }
 
     /// The driver says how many nodes there are. True when the cells changed, and must be filled again.

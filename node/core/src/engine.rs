@@ -26,7 +26,6 @@ use crate::programs::Programs;
 use crate::snapshot::Counters;
 use crate::time::{Soonest, Time};
 use crate::worker::Worker;
-pub use cells::CellsAudit;
 
 /// Rounds in which this node's owner and worker may answer each other within one input. A round either awards a
 /// task, or opens or closes a call, so a handful is the rule; the bound is there so that no mistake can hang a node.
@@ -126,6 +125,7 @@ impl Engine {
             Input::Command(Command::Forget(peer)) => members.forget(peer),
             Input::Command(command) => on_command(&mut ctx, owner, worker, members, command),
             Input::PeerUp { peer, boot, host } => {
+                let voters = members.voters();
                 let arrival =
                     if peer == ctx.me { Arrival::Ignored } else { members.on_up(peer, boot, host, ctx.now) };
                 match arrival {
@@ -137,6 +137,7 @@ impl Engine {
                     Arrival::Same => {}
                 }
                 owner.on_peer_up(members, peer);
+                owner.on_voters(&mut ctx, members, voters);
                 worker.on_peer_up(&mut ctx, members, peer);
                 if arrival == Arrival::Restarted {
                     self.exchange.on_peer_down(peer);
@@ -144,7 +145,9 @@ impl Engine {
                 self.announced = Capacity { seq: self.announced.seq, ..Capacity::default() };
             }
             Input::PeerDown { peer, closed } => {
+                let voters = members.voters();
                 members.on_down(peer, ctx.now);
+                owner.on_voters(&mut ctx, members, voters);
                 owner.on_peer_down(&ctx, peer, closed.then_some(ctx.mesh.grace_ms));
                 if !closed {
                     owner.on_silent(&ctx, members, peer);

@@ -4,7 +4,7 @@
 //!
 //! **Simulated only:** see [`crate::cells`].
 //!
-//! - A worker *stands* what no owner wants as a bid here (`worker/stand.rs`) and repeats it each second. A direct call
+//! - A worker *stands* what no owner wants as a bid here (`worker/advertise.rs`) and repeats it each second. A direct call
 //!   takes it back, unless it is so young that it may be on its way to an owner.
 //! - An owner *seeks* here in proportion to the cell's slots (`owner/seek.rs`). The exchange *introduces*: it hands a bid
 //!   on and forgets it. The owner *hires*: call and award in one. The worker checks as for any call.

@@ -1,5 +1,8 @@
 //! Which machine a node is on, as far as its owner can tell: by the address of its connection. Identities cost nothing to
-//! who holds the mesh key, addresses of a LAN cost a little; so where several nodes are asked, an address has one voice.
+//! who holds the mesh key, addresses of a LAN cost a little; so where several nodes are asked, an address has one vote.
+//!
+//! A machine may be reached in several ways at once, over IPv4 and over IPv6. So that it has one vote all the same, only
+//! the nodes that are reached in one of these ways have any: [`Reach`].
 
 use crate::id::PeerId;
 
@@ -17,17 +20,39 @@ pub enum Host {
 }
 
 impl Host {
-    /// Whether it is reached over IPv4.
-    pub(crate) fn is_ipv4(self) -> bool {
-        matches!(self, Self::At([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..]))
-    }
-
-    /// Whose vote those at this place have together. Where IPv4 addresses tell machines apart, IPv6 networks don't:
-    /// what is reached over IPv6 counts as one machine then.
-    pub(crate) fn voice(self, any_ipv4: bool) -> Voice {
+    /// How a peer there is reached.
+    pub(crate) fn reach(self) -> Reach {
         match self {
-            Self::At(_) if any_ipv4 && !self.is_ipv4() => Voice::Host(Self::Unknown),
-            Self::Unknown | Self::Here | Self::At(_) => Voice::Host(self),
+            Self::Here => Reach::Here,
+            Self::Unknown => Reach::Unknown,
+            Self::At([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..]) => Reach::Ipv4,
+            Self::At(_) => Reach::Ipv6,
+        }
+    }
+}
+
+/// How peers are reached; the later, the better it tells their machines apart. Of those that are connected, only the
+/// peers of the last kind have votes, and this machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    /// On this machine. Where no other one is connected, each node has a vote.
+    #[default]
+    Here,
+    /// At an address that the driver can't tell: all of them together have one vote.
+    Unknown,
+    /// Over IPv6: each network of 64 bits has a vote.
+    Ipv6,
+    /// Over IPv4: each address has a vote.
+    Ipv4,
+}
+
+impl Reach {
+    /// Whose vote an answer of a node at `host` is, where peers of this kind have the vote; `None` if it has none.
+    pub(crate) fn voice(self, node: PeerId, host: Host) -> Option<Voice> {
+        match (self, host) {
+            (Self::Here, Host::Here) => Some(Voice::Node(node)),
+            (_, Host::Here) => Some(Voice::Host(host)),
+            (_, Host::Unknown | Host::At(_)) => (host.reach() == self).then_some(Voice::Host(host)),
         }
     }
 }
@@ -55,18 +80,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ipv6_networks_are_one_voice_where_ipv4_addresses_tell_machines_apart() {
+    fn a_machine_that_is_reached_in_two_ways_has_one_vote() {
+        let node = PeerId([1; 32]);
         let ipv4 = Host::At([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 8]);
         let ipv6 = Host::At([0xfd, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let all = [Host::Here, Host::Unknown, ipv6, ipv4];
+        assert_eq!(all.map(Host::reach), [Reach::Here, Reach::Unknown, Reach::Ipv6, Reach::Ipv4]);
+        let of = |host| Some(Voice::Host(host));
+        // who has the vote -> whose vote each of these is
         let table = [
-            (ipv6, false, ipv6),
-            (ipv6, true, Host::Unknown),
-            (ipv4, true, ipv4),
-            (Host::Here, true, Host::Here),
-            (Host::Unknown, true, Host::Unknown),
+            (Reach::Here, [Some(Voice::Node(node)), None, None, None]),
+            (Reach::Unknown, [of(Host::Here), of(Host::Unknown), None, None]),
+            (Reach::Ipv6, [of(Host::Here), None, of(ipv6), None]),
+            (Reach::Ipv4, [of(Host::Here), None, None, of(ipv4)]),
         ];
-        for (host, any_ipv4, voice) in table {
-            assert_eq!(host.voice(any_ipv4), Voice::Host(voice), "{host:?}, any over IPv4: {any_ipv4}");
+        for (reach, voices) in table {
+            assert_eq!(all.map(|host| reach.voice(node, host)), voices, "{reach:?}");
         }
     }
 

@@ -82,7 +82,8 @@ pub enum Input {
     },
     /// Time alone moved on.
     Wake,
-    /// How many nodes the mesh has, connected or not; needed only where not all are.
+    /// How many nodes the mesh has, connected or not; needed only where not all are. A driver that gives it promises to
+    /// dial a node on demand when the engine sends it a message. Only the simulator's drivers do.
     Mesh {
         /// Nodes, this one included.
         nodes: u32,

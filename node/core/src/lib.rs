@@ -49,11 +49,11 @@ pub mod task;
 pub mod time;
 mod worker;
 
-pub use audit::{Audit, JobAudit};
+pub use audit::{Audit, CellsAudit, JobAudit};
 pub use cells::{cell_of, cells_for};
 pub use config::{MeshConfig, NodeConfig};
 pub use effect::{Effect, Event, Verified, Work};
-pub use engine::{CellsAudit, Engine};
+pub use engine::Engine;
 pub use host::Host;
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Fetched, Input, Join, Submission};

@@ -16,9 +16,8 @@ pub(crate) struct LocalCapacity<'a> {
     pub(crate) module_bytes: u64,
     /// For tasks of each class, in the order of [`Class::ALL`].
     pub(crate) classes: [ClassLoad; Class::ALL.len()],
-    /// Slots held and promised, of whatever class, and the most that may be.
-    pub(crate) promised: u32,
-    pub(crate) promised_max: u32,
+    /// Slots until all that is held and promised, of whatever class, comes to the most that it may.
+    pub(crate) left: u32,
     /// Tasks that were sent to it since this was made.
     pub(crate) sent: u32,
 }
@@ -51,8 +50,7 @@ impl LocalCapacity<'_> {
     pub(crate) fn wait_us(&self, class: Class, service_us: u32) -> Option<u64> {
         let ClassLoad { slots, held, .. } = self.load(class);
         let held = held + self.sent;
-        let promised = self.promised.saturating_add(self.sent);
-        let full = held >= window::slots_to_offer(slots, service_us, 0) || promised >= self.promised_max;
+        let full = held >= window::slots_to_offer(slots, service_us, 0) || self.left <= self.sent;
         if full { None } else { Some(wait_us(u64::from(held), slots, service_us)) }
     }
 

@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use crate::cells::Cells;
 use crate::config::MeshConfig;
 use crate::ctx::Ctx;
-use crate::host::{self, Host, Voice};
+use crate::host::{self, Host, Reach, Voice};
 use crate::id::PeerId;
 use crate::input::Submission;
 use crate::message::{Capacity, Needs, Reason, label_excess};
@@ -61,17 +61,24 @@ pub(crate) struct Membership {
     peers: BTreeMap<PeerId, Peer>,
     /// How many of them are connected.
     connected: usize,
-    /// How many of these are not on this machine.
-    elsewhere: usize,
-    /// How many of these are reached over IPv4.
-    over_ipv4: usize,
+    /// How many of these are reached in which way; none is left out.
+    reached: BTreeMap<Reach, usize>,
+    /// Which of them have votes.
+    voters: Reach,
     cells: Cells,
 }
 
 impl Membership {
     pub(crate) fn new(me: PeerId, mesh: &MeshConfig) -> Self {
         let cells = Cells::new(me, mesh);
-        Self { me, peers: BTreeMap::new(), connected: 0, elsewhere: 0, over_ipv4: 0, cells }
+        Self {
+            me,
+            peers: BTreeMap::new(),
+            connected: 0,
+            reached: BTreeMap::new(),
+            voters: Reach::Here,
+            cells,
+        }
     }
 
     pub(crate) fn on_up(&mut self, peer: PeerId, boot: u64, host: Host, now: Time) -> Arrival {
@@ -86,13 +93,14 @@ impl Membership {
         let news = !core::mem::replace(&mut entry.connected, true);
         self.connected += usize::from(news);
         let before = core::mem::replace(&mut entry.host, host);
-        self.elsewhere += usize::from(host != Host::Here);
-        self.elsewhere -= usize::from(!news && before != Host::Here);
-        self.over_ipv4 += usize::from(host.is_ipv4());
-        self.over_ipv4 -= usize::from(!news && before.is_ipv4());
         entry.since.get_or_insert(now);
         entry.boot = boot;
         entry.changed_at = now;
+        *self.reached.entry(host.reach()).or_default() += 1;
+        if !news {
+            self.reach_no_more(before);
+        }
+        self.choose_voters();
         if news && self.cells.on_connected(peer, true) {
             self.fill_cells();
         }
@@ -103,11 +111,28 @@ impl Membership {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let news = core::mem::replace(&mut entry.connected, false);
         self.connected -= usize::from(news);
-        self.elsewhere -= usize::from(news && entry.host != Host::Here);
-        self.over_ipv4 -= usize::from(news && entry.host.is_ipv4());
         entry.changed_at = now;
+        let host = entry.host;
+        if news {
+            self.reach_no_more(host);
+            self.choose_voters();
+        }
         if news && self.cells.on_connected(peer, false) {
             self.fill_cells();
+        }
+    }
+
+    fn reach_no_more(&mut self, host: Host) {
+        if let Some(count) = self.reached.get_mut(&host.reach()) {
+            *count -= 1;
+        }
+        self.reached.retain(|_, count| *count > 0);
+    }
+
+    /// Where nobody is connected, those have votes that had some: a cable that is pulled for a moment changes nothing.
+    fn choose_voters(&mut self) {
+        if let Some((reach, _)) = self.reached.last_key_value() {
+            self.voters = *reach;
         }
     }
 
@@ -218,14 +243,22 @@ impl Membership {
         self.peers.get(&peer).is_some_and(|entry| entry.connected)
     }
 
-    /// Whose vote an answer of that node is.
-    pub(crate) fn voice(&self, peer: PeerId) -> Voice {
-        if self.elsewhere == 0 && self.connected > 0 {
-            return Voice::Node(peer);
+    /// Which peers have votes, by the way in which they are reached.
+    pub(crate) fn voters(&self) -> Reach {
+        self.voters
+    }
+
+    /// Where a node is, or was when it came last.
+    pub(crate) fn host(&self, peer: PeerId) -> Host {
+        if peer == self.me {
+            return Host::Here;
         }
-        let host =
-            if peer == self.me { Some(Host::Here) } else { self.peers.get(&peer).map(|entry| entry.host) };
-        host.unwrap_or_default().voice(self.over_ipv4 > 0)
+        self.peers.get(&peer).map(|entry| entry.host).unwrap_or_default()
+    }
+
+    /// Whose vote an answer of that node is; `None` if it has none.
+    pub(crate) fn voice(&self, peer: PeerId) -> Option<Voice> {
+        self.voters.voice(peer, self.host(peer))
     }
 
     /// How many votes those that are connected have together, as far as they may have slots, and this node, if it has.
@@ -233,7 +266,7 @@ impl Membership {
         let runs = |entry: &Peer| entry.told_at.is_none() || entry.capacity.slots > 0;
         let others = self.connected().filter(|(_, entry)| runs(entry)).map(|(peer, _)| peer);
         let all = others.chain((own_slots > 0).then_some(self.me));
-        all.map(|peer| self.voice(peer)).collect::<BTreeSet<Voice>>().len()
+        all.filter_map(|peer| self.voice(peer)).collect::<BTreeSet<Voice>>().len()
     }
 
     /// For how long a node has been known; itself it knows longest.
@@ -255,10 +288,10 @@ impl Membership {
         self.connected > 0
     }
 
-    /// Whether a message to it may arrive. In a mesh of cells this counts on a driver that dials peers on demand, which only
-    /// the simulator does.
+    /// Whether a message to it may arrive: it is connected, or it was never heard of and the driver dials such nodes on
+    /// demand. Only the simulator's drivers do, so a node reaches its connected peers and no others.
     pub(crate) fn is_reachable(&self, peer: PeerId) -> bool {
-        let stranger = self.cells.on();
+        let stranger = self.cells.dials_on_demand();
         self.peers.get(&peer).map_or(stranger, |entry| entry.connected || (stranger && entry.boot == 0))
     }
 
@@ -312,5 +345,39 @@ impl Membership {
         let gone = self.peers.iter().filter(|(_, entry)| !entry.connected);
         let oldest = gone.min_by_key(|(_, entry)| entry.changed_at).map(|(id, _)| *id);
         oldest.is_some_and(|id| self.peers.remove(&id).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESH: MeshConfig = MeshConfig { full_mesh: 2, cell_nodes: 2, ..MeshConfig::DEFAULT };
+
+    fn peer(number: u8) -> PeerId {
+        PeerId([number; 32])
+    }
+
+    #[test]
+    fn a_node_that_is_not_connected_is_reached_only_where_the_driver_dials_on_demand() {
+        let mut members = Membership::new(peer(0), &MESH);
+        for number in 1..=4 {
+            members.on_up(peer(number), 7, Host::Unknown, Time::ZERO);
+        }
+        members.on_down(peer(4), Time::ZERO);
+        assert!(members.cells().on(), "three connected peers are more than a full mesh has here");
+        let reached = |members: &Membership| [1, 4, 9].map(|number| members.is_reachable(peer(number)));
+        assert_eq!(reached(&members), [true, false, false], "no driver said that it dials");
+        members.on_mesh(5);
+        assert_eq!(
+            reached(&members),
+            [true, false, true],
+            "one that was lost is dialled by its own schedule"
+        );
+        members.on_mesh(1);
+        for number in 1..=2 {
+            members.on_down(peer(number), Time::ZERO);
+        }
+        assert_eq!(reached(&members), [false, false, false], "a full mesh has no strangers");
     }
 }

@@ -270,6 +270,8 @@ pub enum Reason {
     },
     /// The node has no room on its disk for the module or an input.
     NoRoom,
+    /// The job verifies, and the node has no vote; said by an owner to itself, never by a worker.
+    NoVote,
 }
 
 impl fmt::Display for Reason {
@@ -304,6 +306,10 @@ impl fmt::Display for Reason {
             Self::Slots { wanted, slots } => write!(f, "slots: {wanted} wanted together, it has {slots}"),
             Self::Owner => f.write_str("owner: it refuses tasks of this owner"),
             Self::NoRoom => f.write_str("its disk is full: no room for the module or an input"),
+            Self::NoVote => f.write_str(
+                "it has no vote (--verify): it is reached in another way than those that have one, and may be one of \
+                 their machines",
+            ),
         }
     }
 }

@@ -1,6 +1,8 @@
-//! What nodes of a mesh of cells say to one another beyond the market's own words: a worker stands a bid at its cell's
-//! exchange, an owner seeks there, the exchange introduces them, the owner hires. Raw words, to be doubted; a word
-//! that is forged or late costs one refused hire, for only the worker itself says what stands.
+//! What nodes of a mesh of cells say to one another beyond calls, bids and awards: a worker stands a bid at its cell's
+//! exchange, an owner seeks there, the exchange introduces them, the owner hires. Raw messages, not to be believed: one
+//! that is forged or late costs one refused hire, because only the worker itself knows which of its bids are valid.
+//!
+//! **Simulated only:** see [`crate::cells`].
 
 use alloc::vec::Vec;
 

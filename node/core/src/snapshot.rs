@@ -10,7 +10,7 @@ use crate::id::{JobId, PeerId};
 use crate::message::{Capacity, Class, Progress, Reason};
 pub use crate::standing::{StandingView, Trust};
 pub use crate::suspicion::{Cause, SuspicionView};
-pub use counters::Counters;
+pub use counters::{Counter, Counters};
 
 /// An engine as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,13 +25,14 @@ struct State {
 }
 
 impl Census {
-    /// A connection was admitted.
+    /// A connection was admitted. What another process had at that place and never came to the driver is over.
     pub(crate) fn arrived(&self, peer: PeerId, address: &Multiaddr, boot: u64) {
-        let mut state = self.lock();
+        let (mut state, address) = (self.lock(), bare(address));
+        state.arrived.retain(|(who, place, other)| *who != peer || *place != address || *other == boot);
         if state.arrived.len() >= ARRIVED_MAX {
             state.arrived.pop_front();
         }
-        state.arrived.push_back((peer, bare(address), boot));
+        state.arrived.push_back((peer, address, boot));
     }
 
     /// The boot nonce behind the connection that was admitted with this address.
@@ -58,5 +59,22 @@ impl Census {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_never_came_up_lends_its_nonce_to_no_later_process() {
+        let (census, bob) = (Census::default(), PeerId([2; 32]));
+        let place: Multiaddr = "/ip4/127.0.0.1/tcp/7117".parse().unwrap();
+        census.arrived(bob, &place, 1);
+        census.arrived(bob, &place, 2);
+        census.arrived(bob, &place, 2);
+        assert_eq!(census.take(bob, &place), Some(2));
+        assert_eq!(census.take(bob, &place), Some(2));
+        assert_eq!(census.take(bob, &place), None);
     }
 }

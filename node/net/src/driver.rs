@@ -104,7 +104,7 @@ pub(crate) struct Driver {
 
 struct Connection {
     peer: PeerId,
-    /// The boot nonce of the process behind it.
+    /// The boot nonce that the process behind it told at admission; 0 when that is not known.
     boot: u64,
     since: Instant,
     address: Multiaddr,

@@ -118,7 +118,7 @@ impl NetEvents {
     }
 
     /// The next event: peers take turns, and each one's events come in their order. `None` once the adapter has broken
-    /// down. Waits for ever once the adapter was dropped. May be dropped at any point without losing an event.
+    /// down or was dropped. May be dropped at any point without losing an event.
     pub async fn next(&mut self) -> Option<NetEvent> {
         loop {
             if let Some(event) = self.inbox.take() {

@@ -61,11 +61,23 @@ impl std::fmt::Debug for Net {
 /// # Errors
 /// When an address is none, is not allowed without a key, or can't be listened on. Nothing is left running.
 pub async fn start(config: NetConfig, blobs: Arc<dyn BlobStore>) -> Result<(Net, NetEvents), NetError> {
+    let me = names::peer_id_of(&config.identity);
+    let doorkeeper = Doorkeeper::new(me, config.boot, config.admission);
+    start_with(config, blobs, doorkeeper, std::future::pending()).await
+}
+
+/// [`start`], with what tests change: what this node says at admission, and `part`, which runs as a part of the
+/// adapter.
+async fn start_with(
+    config: NetConfig,
+    blobs: Arc<dyn BlobStore>,
+    doorkeeper: Doorkeeper,
+    part: impl Future<Output = ()> + 'static,
+) -> Result<(Net, NetEvents), NetError> {
     let listen = config::listen_addresses(&config)?;
     let targets = config::peer_addresses(&config)?;
     let keypair = names::keypair_of(&config.identity);
-    let me = names::peer_id_of(&config.identity);
-    let doorkeeper = Doorkeeper::new(me, config.boot, config.admission);
+    let me = doorkeeper.me;
     let topic = behaviour::topic(&doorkeeper.mesh_id);
     let (refused, refusals) = mpsc::channel(REFUSED_MAX);
     let (gossip, published) = mpsc::channel(GOSSIP_MAX);
@@ -106,12 +118,13 @@ pub async fn start(config: NetConfig, blobs: Arc<dyn BlobStore>) -> Result<(Net,
         tracing::warn!("no interface to listen on yet");
     }
     let mut tasks = JoinSet::new();
-    // One task: if either panics, the events end, and the node learns that it has no network any more.
+    // One task: if a part of it panics, the events end, and the node learns that it has no network any more.
     let serving = serve(transfers, fetcher.clone());
+    let end = EndOfAdapter { inbox, shared: Arc::clone(&shared) };
     tasks.spawn_local(async move {
-        let running = Box::pin(async { tokio::join!(driver.run(), serving) });
+        let _end = end;
+        let running = Box::pin(async { tokio::join!(driver.run(), serving, part) });
         drop(caught("the network adapter", running).await);
-        inbox.end();
     });
     if config.mdns && config.admission != config::Admission::Loopback {
         let me = keypair.public().to_peer_id();
@@ -134,6 +147,19 @@ fn swarm(
         .map_err(|error| NetError::SetUp(error.to_string()))?;
     let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_MAX);
     Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), settings))
+}
+
+/// Ends the events, and says that no peer is connected, when the adapter's task ends, however that comes about.
+struct EndOfAdapter {
+    inbox: Arc<Inbox>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for EndOfAdapter {
+    fn drop(&mut self) {
+        self.shared.unlink_all();
+        self.inbox.end();
+    }
 }
 
 impl Net {
@@ -203,3 +229,6 @@ impl Net {
         self.shared.dropped()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,10 @@ impl Shared {
         lock(&self.links).remove(&peer);
     }
 
+    pub(crate) fn unlink_all(&self) {
+        lock(&self.links).clear();
+    }
+
     pub(crate) fn is_linked(&self, peer: PeerId) -> bool {
         lock(&self.links).contains_key(&peer)
     }

@@ -21,12 +21,14 @@ impl World {
                 self.reference.on_command(id, now, command, &self.catalog);
                 host.keep_blobs(command);
             }
-            Input::PeerUp { peer, boot, .. } => {
+            Input::PeerUp { peer, boot, host: place } => {
+                host.places.insert(*peer, *place);
                 let before = host.boots.insert(*peer, *boot).filter(|before| before != boot);
                 self.facts.extend(before.map(|_| Fact::Restarted(*peer)));
                 host.closed.remove(peer);
             }
             Input::PeerDown { peer, closed } => {
+                host.places.remove(peer);
                 host.closed.remove(peer);
                 host.closed.extend(closed.then_some((*peer, now)));
             }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use weft_core::message::{Ahead, Class};
 use weft_core::{
-    Audit, BlobId, CallId, Command, Engine, Input, LeaseId, MeshConfig, NodeConfig, Owners, Payload, PeerId,
-    RunId, Time, Work, log::Header,
+    Audit, BlobId, CallId, Command, Engine, Host, Input, LeaseId, MeshConfig, NodeConfig, Owners, Payload,
+    PeerId, RunId, Time, Work, log::Header,
 };
 
 use crate::chance::Chance;
@@ -78,6 +78,8 @@ pub struct HostSpec {
     pub clock_ppm: i32,
     /// The machine that it shares with all hosts of this number, whose lies are the same; `None` for one of its own.
     pub machine: Option<u8>,
+    /// Others reach it over IPv4, and not over IPv6.
+    pub over_ipv4: bool,
 }
 
 impl HostSpec {
@@ -85,7 +87,16 @@ impl HostSpec {
     #[must_use]
     pub fn slots(slots: u32) -> Self {
         let (labels, class_min, guests) = (Vec::new(), Class::Scavenger, Guests::All);
-        Self { slots, labels, class_min, guests, lies_permille: 0, clock_ppm: 0, machine: None }
+        Self {
+            slots,
+            labels,
+            class_min,
+            guests,
+            lies_permille: 0,
+            clock_ppm: 0,
+            machine: None,
+            over_ipv4: false,
+        }
     }
 
     /// The same, but it takes nothing below that class.
@@ -113,6 +124,13 @@ impl HostSpec {
     #[must_use]
     pub fn on(mut self, machine: u8) -> Self {
         self.machine = Some(machine);
+        self
+    }
+
+    /// The same, but reached over IPv4.
+    #[must_use]
+    pub fn over_ipv4(mut self) -> Self {
+        self.over_ipv4 = true;
         self
     }
 
@@ -205,6 +223,8 @@ pub(crate) struct SimHost {
     pub(crate) credits: Credits,
     /// Which process of each peer it met last.
     pub(crate) boots: BTreeMap<PeerId, u64>,
+    /// Who is connected, and where: as its engine was told.
+    pub(crate) places: BTreeMap<PeerId, Host>,
     /// Whose connections were closed and have not come back, and since when.
     pub(crate) closed: BTreeMap<PeerId, Time>,
     /// When its process was stopped last and went on.
@@ -246,6 +266,7 @@ impl SimHost {
             credits: Credits::default(),
             answerable: Vec::new(),
             boots: BTreeMap::new(),
+            places: BTreeMap::new(),
             closed: BTreeMap::new(),
             resumed_at: Time::ZERO,
             stopping: false,
@@ -284,6 +305,7 @@ impl SimHost {
     /// The process and its slots are gone.
     pub(crate) fn kill(&mut self) {
         self.engine = None;
+        self.places.clear();
         self.closed.clear();
         self.stopping = false;
         self.paused = false;

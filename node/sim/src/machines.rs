@@ -1,5 +1,5 @@
 //! Which hosts are on one machine, as their addresses tell: mostly each has its own. A machine whose owner holds the mesh
-//! key can be as many members as it likes, all in league.
+//! key can be as many members as it likes, all in league, and some of them over IPv4, the others over IPv6.
 
 use std::collections::BTreeSet;
 
@@ -27,13 +27,30 @@ pub(crate) fn draw(seed: u64, hosts: &mut Vec<HostSpec>) {
         let league = HostSpec { machine: Some(LEAGUE), ..HostSpec::slots(chance.small(1, 3)).lies(1000) };
         hosts.extend(std::iter::repeat_n(league, chance.index(4) + 2));
     }
+    draw_families(&mut Chance::new(seed, "families"), hosts);
 }
 
-/// How many machines have an honest host of these and no liar at all: so many votes may be counted on.
-pub(crate) fn honest<'a>(fitting: impl Iterator<Item = (usize, &'a HostSpec)>, all: &[HostSpec]) -> usize {
+/// In half of the swarms all are reached over IPv6, in a quarter over IPv4, in the others some over the one and some over
+/// the other, whichever machine they are on.
+fn draw_families(chance: &mut Chance, hosts: &mut [HostSpec]) {
+    let ipv4_permille = [0, 0, 600, 1000][chance.index(4)];
+    hosts.iter_mut().for_each(|host| host.over_ipv4 = chance.permille(ipv4_permille));
+}
+
+/// How many machines have an honest host of these with a vote and no liar at all: so many votes may an owner count on.
+pub(crate) fn honest<'a>(
+    owner: usize,
+    fitting: impl Iterator<Item = (usize, &'a HostSpec)>,
+    all: &[HostSpec],
+) -> usize {
+    let own = all.get(owner).map(|host| key((owner, host)));
+    let elsewhere = |host: &(usize, &HostSpec)| Some(key(*host)) != own;
+    let any_ipv4 = all.iter().enumerate().filter(elsewhere).any(|(_, host)| host.over_ipv4);
+    let votes = |host: &(usize, &HostSpec)| !elsewhere(host) || host.1.over_ipv4 == any_ipv4;
     let liars: BTreeSet<u64> =
         all.iter().enumerate().filter(|(_, host)| host.lies_permille > 0).map(key).collect();
-    let machines: BTreeSet<u64> = fitting.map(key).filter(|machine| !liars.contains(machine)).collect();
+    let machines: BTreeSet<u64> =
+        fitting.filter(votes).map(key).filter(|machine| !liars.contains(machine)).collect();
     machines.len()
 }
 
@@ -49,21 +66,30 @@ impl World {
         if machine(host) == machine(other) {
             return Host::Here;
         }
+        let number = machine(other).to_be_bytes();
         let mut address = [0; 16];
-        address[8..].copy_from_slice(&machine(other).to_be_bytes());
+        if self.hosts[other.0].spec.over_ipv4 {
+            address[10..12].fill(0xff);
+            address[12..].copy_from_slice(&number[4..]);
+        } else {
+            address[0] = 0xfd;
+            address[1..8].copy_from_slice(&number[1..]);
+        }
         Host::At(address)
     }
 }
 
-/// However many members a machine is, one of them votes. On the owner's own machine more may, while there is no other.
+/// However many members a machine is, and in however many ways it is reached, one of them votes. On the owner's own
+/// machine more may, while the owner is connected to no other.
 pub(crate) fn invariant_a_host_address_has_one_vote(scene: &Scene<'_>) -> Result<(), String> {
     let machine = |peer: &PeerId| scene.reference.machines.get(peer).copied();
+    let alone = scene.host.places.values().all(|place| *place == Host::Here);
     for End { job, index, verified, .. } in ends(scene) {
         let Some(Verified { agreed, differed }) = verified else { continue };
         let mut voted = BTreeSet::new();
         for worker in agreed.iter().chain(differed) {
-            let own = machine(worker) == machine(&scene.host.peer);
-            ensure(own || voted.insert(machine(worker)), || {
+            let exempt = alone && machine(worker) == machine(&scene.host.peer);
+            ensure(exempt || voted.insert(machine(worker)), || {
                 format!("a machine votes twice about {job:?} task {index}: {verified:?}")
             })?;
         }

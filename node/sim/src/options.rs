@@ -121,7 +121,7 @@ impl Options {
                 && host.class_min <= spec.class
                 && spec.labels.iter().all(|label| host.labels.contains(label))
         };
-        let honest = machines::honest(self.hosts.iter().enumerate().filter(fits), &self.hosts);
+        let honest = machines::honest(owner.0, self.hosts.iter().enumerate().filter(fits), &self.hosts);
         let most = u32::try_from((2 * honest).saturating_sub(1)).unwrap_or(1).min(5);
         // What fails by chance is not the same on two nodes.
         if most < 2 || spec.fate == Fate::Flaky { 1 } else { chance.small(2, most) }

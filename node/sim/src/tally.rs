@@ -109,31 +109,7 @@ impl Tally {
 
     /// What an engine counted in its life, at the end of it.
     pub(crate) fn on_life_ended(&mut self, counters: &Counters) {
-        let all = [
-            ("engine: calls", counters.calls),
-            ("engine: bids made", counters.bids_made),
-            ("engine: declines", counters.declines),
-            ("engine: awards", counters.awards),
-            ("engine: awards refused", counters.refused),
-            ("engine: executed", counters.executed),
-            ("engine: committed", counters.committed),
-            ("engine: leases lost", counters.lost),
-            ("engine: late outcomes", counters.late),
-            ("engine: forged outcomes", counters.forged),
-            ("engine: outcomes sent again", counters.resent),
-            ("engine: outcomes gossiped home", counters.gossiped_home),
-            ("engine: dropped at a bound", counters.dropped),
-            ("engine: recalled by the owner", counters.recalled),
-            ("engine: answered from memory", counters.answered),
-            ("engine: results told", counters.told),
-            ("engine: unasked bids", counters.unasked),
-            ("engine: preempted", counters.preempted),
-            ("engine: unproven", counters.unproven),
-            ("engine: differing", counters.differing),
-            ("engine: disagreed", counters.disagreed),
-            ("engine: tasks of gone owners stopped", counters.abandoned),
-        ];
-        all.into_iter().for_each(|(name, count)| self.add(name, count));
+        Counters::TABLE.iter().for_each(|row| self.add(row.metric, (row.get)(counters)));
     }
 }
 
@@ -154,16 +130,16 @@ pub const SOMETIMES: [&str; 34] = [
     "an outcome is sent again",
     "outcomes come with a standing bid",
     "tasks come on a standing bid",
-    "engine: answered from memory",
-    "engine: awards refused",
-    "engine: dropped at a bound",
-    "engine: forged outcomes",
-    "engine: late outcomes",
-    "engine: outcomes gossiped home",
-    "engine: preempted",
-    "engine: recalled by the owner",
-    "engine: tasks of gone owners stopped",
-    "engine: unasked bids",
+    "weft_memo_answered_total",
+    "weft_awards_refused_total",
+    "weft_messages_dropped_total",
+    "weft_outcomes_forged_total",
+    "weft_outcomes_late_total",
+    "weft_outcomes_gossiped_home_total",
+    "weft_tasks_preempted_total",
+    "weft_memo_recalled_total",
+    "weft_tasks_abandoned_total",
+    "weft_bids_unasked_total",
     "fault: a disk is lost",
     "fault: a machine loses power",
     "fault: a peer lies",

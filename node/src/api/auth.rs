@@ -1,4 +1,4 @@
-//! Who may ask: whoever has the token, from this machine, and no web page of another origin. The Host check is what
+//! Who may use the API: holders of the token on this machine, and no web page of another origin. The Host check is what
 //! keeps a name that resolves to loopback (DNS rebinding) from reaching us through a browser.
 
 use std::pin::Pin;
@@ -34,7 +34,7 @@ pub(super) async fn check(
 }
 
 fn crowded() -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many connections as may be are all at work")
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "all connections of the API are in use")
         .help("end some of the programs that wait for this node")
 }
 

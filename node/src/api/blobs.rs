@@ -42,7 +42,7 @@ const PIECE_BYTES: usize = 256 << 10;
 
 /// `PUT /v1/blobs`.
 pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
-    // Who asks before it sends the body sends none when the answer is no.
+    // A client that asks before it sends the body does not send it after a refusal.
     let asks_first = request.headers().contains_key(EXPECT);
     let mut body = request.into_body().into_data_stream();
     let Lasting { uploads, bounds, .. } = &api.lasting;
@@ -67,7 +67,7 @@ pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
 /// Reads what a refused upload still brings, and drops it, for a while: were the connection closed at once, a client
 /// that still sends would learn that it broke, not why.
 fn let_end(api: &Api, mut body: BodyDataStream) {
-    let mut refused = api.lasting.refused.lock().expect("nobody panics holding this lock");
+    let mut refused = api.lasting.refused.lock().expect("no thread panics while it holds this lock");
     while refused.try_join_next().is_some() {}
     refused.spawn(async move {
         let ended = async { while let Some(Ok(_)) = body.next().await {} };
@@ -109,7 +109,7 @@ async fn wait_for_room(api: &Api) {
 /// Room for one more blob on its way.
 fn permit(room: &Arc<Semaphore>, what: &str, most: usize) -> Result<OwnedSemaphorePermit, ApiError> {
     take(room).ok_or_else(|| {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("as many {what} are under way as may be"))
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("too many {what} are under way"))
             .expected(format!("at most {most}"))
             .help("try again when some have ended")
     })
@@ -128,8 +128,7 @@ async fn feed(
             Ok(Some(Err(error))) => Err(io::Error::other(error)),
             Ok(None) => Ok(None),
             Err(_stalled) if is_wanted() => {
-                let text =
-                    format!("the upload brought nothing for {} s, and others wait", STALL_TIME.as_secs());
+                let text = format!("the upload sent nothing for {} s, and others wait", STALL_TIME.as_secs());
                 return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, text).help("send it again"));
             }
             Err(_stalled) => continue,
@@ -199,14 +198,14 @@ fn file_body(file: File, bytes: u64, sent: impl FnOnce() + Send + 'static) -> Bo
         let (piece, file, left) = reading.await.map_err(io::Error::other)??;
         let next = (left > 0).then(|| read_piece(file, left));
         if next.is_none() {
-            // Nobody may ask for more than the last piece.
+            // A request for more than the last piece can't come.
             sent.take().into_iter().for_each(|sent| sent());
         }
         Ok(Some((Bytes::from(piece), (next, sent))))
     }))
 }
 
-/// The next piece of so many bytes that are left, and what is left behind it.
+/// The length of the next piece, and what is left after it.
 fn read_piece(mut file: File, left: u64) -> JoinHandle<io::Result<(Vec<u8>, File, u64)>> {
     spawn_blocking(move || {
         let room = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES);

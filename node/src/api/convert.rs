@@ -40,8 +40,8 @@ pub(super) struct Job {
     pub(super) join: Join,
 }
 
-/// Checks a request; `own` is whose word the node takes where the request does not say. The module's length is filled
-/// in by whoever looks into the store.
+/// Checks a request; `own` is the node's choice of known results where the request makes none. The module's length is filled
+/// in by the caller, which looks into the store.
 pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
     let JobRequest {
         module,
@@ -101,7 +101,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         profile,
         limits: self::limits(limits)?,
     };
-    // Of a detached job nobody listens.
+    // No client reads along with a detached job.
     let memo = memo.map_or(own, recall_in);
     let terms = Terms { memo, receipts, stream: stream && !detached };
     Ok(Job {
@@ -125,7 +125,7 @@ fn entry(function: Option<String>, parcels: bool) -> Result<Entry, ApiError> {
     }
 }
 
-/// Whose word is taken.
+/// Which known results are used.
 pub(super) fn recall_in(recall: api::Recall) -> Recall {
     match recall {
         api::Recall::Off => Recall::Off,
@@ -311,6 +311,34 @@ pub(super) fn with_length(program: Program, module_bytes: u64) -> Arc<Program> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn engine_and_client_group_outcomes_alike() {
+        use weft_core::{Expiry, Fault, JobId};
+        let every = [
+            Outcome::Done,
+            Outcome::Failed(Failure::Exit(3)),
+            Outcome::Trapped(Trap::Unreachable),
+            Outcome::LimitExceeded(Limit::Fuel { limit: 1 }),
+            Outcome::Invalid(String::new()),
+            Outcome::Cancelled,
+            Outcome::Lost(String::new()),
+            Outcome::Expired(Expiry::Unfinished { after_ms: 1 }),
+            Outcome::ParentFailed { job: JobId(1) },
+        ];
+        for core in every {
+            let expected = match core.fault() {
+                Fault::None => api::Fault::None,
+                Fault::Task => api::Fault::Task,
+                Fault::Program => api::Fault::Program,
+                Fault::Worker => api::Fault::Worker,
+                Fault::Owner => api::Fault::Job,
+            };
+            let word = core.word();
+            let client = outcome(core);
+            assert_eq!((client.word(), client.fault()), (word, expected));
+        }
+    }
 
     #[test]
     fn of_a_variable_that_is_given_twice_the_last_value_wins() {

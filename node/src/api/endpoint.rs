@@ -1,4 +1,4 @@
-//! Where the API is, and the secret to it, as files in the data directory that only its user can read.
+//! The API's address and token, as files in the data directory that only its user can read.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     if !address.ip().is_loopback() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("the API listens on this machine only: {address} is no loopback address"),
+            format!("the API listens on this machine only: {address} is not a loopback address"),
         ));
     }
     TcpListener::bind(address).await
@@ -34,7 +34,7 @@ pub fn load_or_make_token(data_dir: &Path) -> io::Result<String> {
     let path = data_dir.join("api.token");
     match fs::read_to_string(&path) {
         Ok(text) if is_token(text.trim()) => return Ok(text.trim().to_owned()),
-        // A crash may have left half of one; nobody uses that.
+        // A crash may have left half of one, which is not used.
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
@@ -87,7 +87,7 @@ pub fn publish(data_dir: &Path, listener: &TcpListener) -> io::Result<Published>
 
 impl Drop for Published {
     fn drop(&mut self) {
-        // If it is gone already, so much the better; if it stays, clients find nobody at its address.
+        // If it is gone already, all is well; if it stays, clients find no node at its address.
         drop(fs::remove_file(&self.path));
     }
 }

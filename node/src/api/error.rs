@@ -1,4 +1,4 @@
-//! Refusals: what was wrong, what would have been taken, what to do; with the status code that says whose turn it is.
+//! Refusals: what was wrong, what would have been taken, what to do; with the status code.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -60,7 +60,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Answers a request whose handler panicked; the connection would close without a word otherwise.
+/// Answers a request whose handler panicked; the connection would close without an answer otherwise.
 pub(super) async fn unless_panicked(request: Request, next: Next) -> Response {
     match weft_net::caught("an API request", next.run(request)).await {
         Ok(response) => response,

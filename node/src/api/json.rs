@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use weft_client::Archive;
-use weft_client::api::{Failure, FileJson, FilesJson, JobSubmission, LimitsJson, Outcome, ResultLine, Value};
+use weft_client::api::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};
 use weft_client::frames::{INLINE_BYTES_MAX, JobRequest, Limits, Payload as WirePayload, ResultItem};
 use weft_core::{BlobId, PeerId};
 
@@ -104,7 +104,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         function,
         args,
         env: env.into_iter().collect(),
-        // Whoever stores the parts fills it in.
+        // The caller, which stores the parts, fills it in.
         files: WirePayload::default(),
         profile,
         limits: Limits {
@@ -195,7 +195,7 @@ fn bytes(value: Value) -> Result<Bytes, ApiError> {
 }
 
 pub(super) fn blob_id(text: &str) -> Result<BlobId, ApiError> {
-    text.parse().map_err(|error| ApiError::bad(format!("{text:?} is no blob id: {error}")))
+    text.parse().map_err(|error| ApiError::bad(format!("{text:?} is not a blob id: {error}")))
 }
 
 /// A module in binary form, whichever form it came in.
@@ -227,23 +227,11 @@ pub(super) fn result(item: ResultItem) -> ResultLine {
         receipt,
         verified,
     } = item;
-    let exit_code = match &outcome {
-        Outcome::Done => Some(0),
-        Outcome::Failed(Failure::Exit { exit_code }) => Some(*exit_code),
-        Outcome::Failed(Failure::Error { error: _ }) => Some(1),
-        Outcome::Trapped { trap: _ }
-        | Outcome::Limit { which: _, limit: _ }
-        | Outcome::Invalid { reason: _ }
-        | Outcome::Cancelled
-        | Outcome::Lost { reason: _ }
-        | Outcome::Expired { reason: _ }
-        | Outcome::Skipped { reason: _ } => None,
-    };
     ResultLine {
         index,
         reason: outcome.reason().map(String::from),
         outcome: outcome.word().to_owned(),
-        exit_code,
+        exit_code: outcome.exit_code(),
         output: value(&output),
         errors: value(&errors),
         files: (files != WirePayload::default()).then(|| value(&files)),

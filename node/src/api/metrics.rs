@@ -1,21 +1,23 @@
-//! `GET /metrics`: the node in Prometheus' text format. Gauges say how things stand, counters what happened since the
+//! `GET /metrics`: the node in Prometheus' text format. Gauges are the state now, counters what happened since the
 //! start; there is one sample a name, so that nothing here grows with peers or jobs.
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use weft_client::api::{Counters, Slots, Status};
+use weft_client::api::{Slots, Status};
+use weft_core::snapshot::{Counter, Counters};
 
 use super::{Answered, Api, views};
 
 pub(super) async fn metrics(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
     let usage = api.handle.store().usage();
-    let text = render(&views::status(standing, api.handle.info(), usage));
+    let counted = standing.snapshot.counters;
+    let text = render(&views::status(standing, api.handle.info(), usage), &counted);
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }
 
-fn render(status: &Status) -> String {
+fn render(status: &Status, counted: &Counters) -> String {
     let mut text = String::with_capacity(4096);
     gauge(&mut text, "uptime_seconds", "Time since the node started", status.uptime_ms / 1000);
     gauge(&mut text, "slots", "Tasks that may run at once", status.slots.into());
@@ -30,11 +32,13 @@ fn render(status: &Status) -> String {
     counter(&mut text, "memo_hits", "Tasks answered from memory", status.memo.hits);
     gauge(&mut text, "store_bytes", "Bytes of the blob store in use", status.store.bytes);
     gauge(&mut text, "store_starved", "Own outcomes that wait for room here", status.store.starved.into());
+    let vanished = status.store.vanished;
+    gauge(&mut text, "store_vanished", "Needed blobs that another program removed", vanished.into());
     gauge(&mut text, "store_failing", "1 while the blob store fails", status.store.fault.is_some().into());
     gauge(&mut text, "draining", "1 while no new work is taken", status.draining.into());
     gauge(&mut text, "peers_connected", "Peers that can be spoken to", status.peers_connected.into());
     gauge(&mut text, "jobs_unfinished", "Own jobs that have not ended", status.jobs_unfinished.into());
-    counters(&mut text, status.counters);
+    counters(&mut text, counted);
     text
 }
 
@@ -66,99 +70,44 @@ fn slots(text: &mut String, slots: &Slots) {
     );
 }
 
-fn counters(text: &mut String, counters: Counters) {
-    let Counters {
-        calls,
-        bids_made,
-        bids_received,
-        declines,
-        awards,
-        refused,
-        executed,
-        committed,
-        lost,
-        late,
-        differing,
-        forged,
-        resent,
-        gossiped_home,
-        dropped,
-        recalled,
-        answered,
-        told,
-        untold,
-        disagreed,
-        unproven,
-        preempted,
-        unasked,
-        ..
-    } = counters;
-    counter(text, "calls", "Calls for bids sent", calls);
-    counter(text, "bids_made", "Bids made as a worker", bids_made);
-    counter(text, "bids_received", "Bids received as an owner", bids_received);
-    counter(text, "declines", "Declines made as a worker", declines);
-    counter(text, "awards", "Leases awarded as an owner", awards);
-    counter(text, "awards_refused", "Awards whose bid no longer stood", refused);
-    counter(text, "tasks_executed", "Tasks executed as a worker", executed);
-    counter(text, "tasks_committed", "Tasks committed as an owner", committed);
-    counter(text, "leases_lost", "Leases that ended without an outcome", lost);
-    counter(text, "outcomes_late", "Outcomes of tasks already over", late);
-    counter(text, "outcomes_differing", "Late outcomes of pure tasks with another output", differing);
-    counter(text, "outcomes_forged", "Outcomes of leases never issued to their sender", forged);
-    counter(text, "outcomes_resent", "Outcomes sent again", resent);
-    counter(text, "outcomes_gossiped_home", "Outcomes that came home through gossip", gossiped_home);
-    counter(text, "messages_dropped", "Messages, calls or outcomes dropped at a bound", dropped);
-    counter(text, "memo_recalled", "Own tasks ended at once, their result being known", recalled);
-    counter(text, "memo_answered", "Tasks of others answered from memory", answered);
-    counter(text, "memo_told", "Results told to everybody", told);
-    counter(text, "memo_untold", "Results not told for want of budget", untold);
-    counter(text, "memo_disagreed", "Remembered results that another contradicted", disagreed);
-    counter(text, "proofs_dropped", "Proofs that did not belong to their outcome", unproven);
-    counter(text, "bids_unasked", "Bids to owners that told of a backlog", unasked);
-    counter(text, "tasks_preempted", "Running tasks paused for one of a higher class", preempted);
-    doubts(text, counters);
-}
-
-/// What an owner did for want of trust, and what a mesh of cells did.
-fn doubts(text: &mut String, counters: Counters) {
-    let Counters {
-        copies,
-        copies_won,
-        verified,
-        lies,
-        held_back,
-        abandoned,
-        sought,
-        stood,
-        introduced,
-        lent,
-        misled,
-        ..
-    } = counters;
-    let trust = [
-        ("copies", "Backup copies awarded as an owner", copies),
-        ("copies_won", "Backup copies that ended first", copies_won),
-        ("tasks_verified", "Own tasks that several nodes computed alike", verified),
-        ("lies", "Answers that most other nodes contradicted", lies),
-        ("leases_held_back", "Leases held beyond their end in self-suspicion", held_back),
-        ("tasks_abandoned", "Tasks of owners that were gone, stopped as a worker", abandoned),
-    ];
-    let cells = [
-        ("cells_sought", "Seeks sent to exchanges as an owner", sought),
-        ("cells_stood", "Bids stood at an exchange as a worker", stood),
-        ("cells_introduced", "Bids handed to owners as an exchange", introduced),
-        ("cells_lent", "Slots lent to another exchange", lent),
-        ("cells_misled", "Introductions that came to nothing as an owner", misled),
-    ];
-    trust.into_iter().chain(cells).for_each(|(name, help, value)| counter(text, name, help, value));
+/// A sample for each row of the engine's table.
+fn counters(text: &mut String, counters: &Counters) {
+    for Counter { name: _, metric, help, get } in Counters::TABLE {
+        sample(text, metric, help, "counter", get(counters));
+    }
 }
 
 fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
-    *text += &format!("# HELP weft_{name} {help}.\n# TYPE weft_{name} gauge\nweft_{name} {value}\n");
+    sample(text, &format!("weft_{name}"), help, "gauge", value);
 }
 
 fn counter(text: &mut String, name: &str, help: &str, value: u64) {
-    *text += &format!(
-        "# HELP weft_{name}_total {help}.\n# TYPE weft_{name}_total counter\nweft_{name}_total {value}\n"
-    );
+    sample(text, &format!("weft_{name}_total"), help, "counter", value);
+}
+
+fn sample(text: &mut String, name: &str, help: &str, kind: &str, value: u64) {
+    *text += &format!("# HELP {name} {help}.\n# TYPE {name} {kind}\n{name} {value}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_of_the_engine_is_a_sample_with_its_value() {
+        let mut text = String::new();
+        counters(&mut text, &Counters { calls: 7, ..Counters::default() });
+        assert_eq!(text.matches("# TYPE ").count(), Counters::TABLE.len());
+        let calls = "# TYPE weft_calls_total counter\nweft_calls_total 7\n";
+        assert!(text.contains(calls) && text.contains("\nweft_memo_recalled_total 0\n"), "{text}");
+    }
+
+    #[test]
+    fn the_page_on_operations_lists_every_counter() {
+        let page = include_str!("../../../docs/operations.md");
+        for Counter { name, metric, help, get: _ } in Counters::TABLE {
+            let row = format!("| `{name}` | `{metric}` | {help} |");
+            assert!(page.contains(&row), "docs/operations.md has no row `{row}`");
+        }
+    }
 }

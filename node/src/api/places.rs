@@ -132,7 +132,7 @@ impl Places {
         Arc::new(Place { places: Arc::clone(self), id, closed })
     }
 
-    /// Closes a connection that nobody uses now: the system has no file left for another.
+    /// Closes an idle connection: the system has no file left for another.
     pub(super) fn make_room(&self) {
         let mut state = self.state();
         if !state.close_silent() {
@@ -141,7 +141,7 @@ impl Places {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics holding this lock")
+        self.state.lock().expect("no thread panics while it holds this lock")
     }
 }
 
@@ -191,7 +191,7 @@ impl Place {
         self.closed.cancelled().await;
     }
 
-    /// A request that has shown the token begins. `None` when as many known connections as may be are all at work.
+    /// A request that has shown the token begins. `None` when all known connections are in use.
     pub(super) fn begin(self: &Arc<Self>) -> Option<Visit> {
         let mut state = self.places.state();
         let was_silent = state.silent.contains(&self.id);
@@ -199,7 +199,7 @@ impl Place {
             return None;
         }
         state.silent.remove(&self.id);
-        // One that was closed just now is served to no end.
+        // A connection that was closed just now need not be served.
         let connection = state.connections.get_mut(&self.id)?;
         connection.requests = Some(connection.requests.unwrap_or(0) + 1);
         let idle = (connection.idle_since, self.id);

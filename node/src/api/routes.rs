@@ -1,4 +1,4 @@
-//! The short questions: how things stand, what a job does, and the few things that can be told to a node.
+//! The routes with short answers: the state of node and jobs, and the few commands to a node.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -88,12 +88,12 @@ async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
     let mut summary = find(&api, &name)?;
     if let Some(ms) = query.wait_ms {
         let _permit = take(&api.lasting.waits).ok_or_else(|| {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many clients wait for a job's end as may")
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many clients wait for the end of a job")
                 .expected(format!("at most {}", api.lasting.bounds.waits))
                 .help("ask without wait_ms now and then")
         })?;
         let ended = poll_fn(|cx| api.handle.jobs().poll_ended(cx, summary.job));
-        // However the wait ends, how things stand then is the answer.
+        // However the wait ends, the answer is the state then.
         drop(tokio::time::timeout(Duration::from_millis(ms).min(WAIT_MAX), ended).await);
         summary = find(&api, &summary.job.to_string())?;
     }

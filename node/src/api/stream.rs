@@ -1,5 +1,5 @@
-//! One job's exchange, driven by whoever polls the answer's body: inputs are read as long as the job has room, results
-//! are told as they come, whatever is ready goes into one chunk. No task of its own, no timer, and no memory but one
+//! One job's request and answer, driven by the connection that polls the answer's body: inputs are read as long as the
+//! job has room, results are sent as they come, and all that is ready goes into one chunk. No task of its own, no timer, and no memory but one
 //! unfinished frame and one portion of results.
 
 use std::future::poll_fn;
@@ -98,7 +98,7 @@ fn extend(inputs: &mut Vec<Payload>, more: Vec<WirePayload>) -> Result<(), ApiEr
 }
 
 /// A job in the table whose stream is open. Dropped before its time, it gives the job up: it is cancelled, and its
-/// results are kept for nobody.
+/// results are not kept.
 pub(super) struct OpenJob {
     pub(super) api: Api,
     pub(super) job: JobId,
@@ -112,7 +112,7 @@ impl OpenJob {
         Self { api, job, permit: Some(permit), handed_in: false }
     }
 
-    /// The job needs this stream no more.
+    /// The job no longer needs this stream.
     pub(super) fn release(&mut self) {
         self.permit = None;
     }
@@ -253,7 +253,7 @@ impl JobStream {
         Ok(())
     }
 
-    /// A detached job needs nobody any more.
+    /// A detached job goes on without its client.
     fn taken(&mut self) -> Vec<u8> {
         self.over = true;
         self.open.release();
@@ -272,7 +272,7 @@ impl JobStream {
         encode_end(self.encoding, summary)
     }
 
-    /// If that was all, says so in the same breath.
+    /// If that was all, adds the end to the same chunk.
     fn add_end(&mut self, chunk: &mut Vec<u8>) {
         if let Some(summary) = self.open.api.handle.jobs().try_end(self.open.job) {
             chunk.extend(self.ended(&summary));
@@ -311,7 +311,7 @@ pub(super) fn read_results(api: Api, job: JobId, encoding: Encoding, permit: Own
     }))
 }
 
-/// Whether a job may have so many tasks more.
+/// Whether a job may have `more` tasks more.
 pub(super) fn check_room(api: &Api, job: JobId, more: usize, detached: bool) -> Result<(), ApiError> {
     let jobs = api.handle.jobs();
     if detached && jobs.is_full() {
@@ -328,7 +328,7 @@ pub(super) fn check_room(api: &Api, job: JobId, more: usize, detached: bool) -> 
     Ok(())
 }
 
-/// What a stream begins with. JSON lines have no such word: a header says it.
+/// What a stream begins with. JSON lines have no such frame: a header names the job.
 pub(super) fn accepted(encoding: Encoding, job: JobId) -> Vec<u8> {
     match encoding {
         Encoding::Frames => encode_frame(&NodeFrame::Accepted { job: job.to_string() }),
@@ -353,7 +353,7 @@ fn encode_prints(encoding: Encoding, prints: Vec<Print>) -> Vec<u8> {
             .into_iter()
             .flat_map(|print| encode_frame(&NodeFrame::Printed(convert::printed(print))))
             .collect(),
-        // Whoever reads lines gets results only.
+        // A client that reads lines gets results only.
         Encoding::JsonLines => Vec::new(),
     }
 }

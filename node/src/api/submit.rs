@@ -1,4 +1,4 @@
-//! `POST /v1/jobs`: opens a job from the first words of its body, then hands over to its stream.
+//! `POST /v1/jobs`: opens a job from the beginning of its body, then hands over to its stream.
 
 use std::time::Duration;
 
@@ -154,7 +154,7 @@ pub(super) fn streaming(job: JobId, encoding: Encoding, body: Body) -> Response 
 /// Room for one more open stream.
 pub(super) fn stream_permit(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
     take(&api.lasting.streams).ok_or_else(|| {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "as many job streams are open as may be")
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many job streams are open")
             .expected(format!("at most {}", api.lasting.bounds.streams))
             .help("wait until some jobs have ended, or submit them detached")
     })

@@ -1,4 +1,4 @@
-//! How things stand, in the API's words: node, peers, jobs, and why a task waits. Structs are taken apart field by
+//! The state of the node, its peers and its jobs, and why a task waits, in the API's types. Structs are taken apart field by
 //! field, so that a new field can't be forgotten.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use weft_exec::PoolStatus;
 use crate::handle::{NodeInfo, Standing};
 use crate::jobs::JobSummary;
 
-/// Own jobs whose way of binding is told.
+/// Most own jobs whose binding is reported.
 const BINDINGS_MAX: usize = 16;
 
 /// The node as it is.
@@ -56,7 +56,12 @@ pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::
         data_dir: data_dir.display().to_string(),
         mesh: mesh.clone(),
         listen: info.listening(),
-        troubles: troubles.lock().expect("nobody panics holding this lock").values().cloned().collect(),
+        troubles: troubles
+            .lock()
+            .expect("no thread panics while it holds this lock")
+            .values()
+            .cloned()
+            .collect(),
         uptime_ms: millis(started.elapsed()),
         slots: capacity.slots,
         free: capacity.free,
@@ -74,18 +79,19 @@ pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::
         draining: capacity.draining,
         peers_connected: count(peers.iter().filter(|peer| peer.connected).count()),
         jobs_unfinished: count(jobs.iter().filter(unfinished).count()),
-        counters: self::counters(counters),
+        counters: self::counters(&counters),
     }
 }
 
 fn store(usage: Usage, starved: u32, fault: Option<String>) -> api::Store {
-    let Usage { blobs, bytes, pinned, reserved: _, quota, evicted: _, corrupt: _ } = usage;
+    let Usage { blobs, bytes, pinned, reserved: _, quota, evicted: _, corrupt: _, vanished } = usage;
     api::Store {
         blobs: u64::try_from(blobs).unwrap_or(u64::MAX),
         bytes,
         pinned_bytes: pinned,
         quota_bytes: quota,
         starved,
+        vanished: count(vanished),
         fault,
     }
 }
@@ -130,80 +136,9 @@ fn slots(pool: PoolStatus) -> api::Slots {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "each counter is named twice, so that none is forgotten")]
-fn counters(counters: Counters) -> api::Counters {
-    let Counters {
-        calls,
-        bids_made,
-        bids_received,
-        declines,
-        awards,
-        refused,
-        executed,
-        committed,
-        lost,
-        late,
-        differing,
-        forged,
-        resent,
-        gossiped_home,
-        dropped,
-        recalled,
-        answered,
-        told,
-        untold,
-        disagreed,
-        unproven,
-        preempted,
-        copies,
-        copies_won,
-        verified,
-        lies,
-        held_back,
-        abandoned,
-        unasked,
-        sought,
-        stood,
-        introduced,
-        lent,
-        misled,
-    } = counters;
-    api::Counters {
-        calls,
-        bids_made,
-        bids_received,
-        declines,
-        awards,
-        refused,
-        executed,
-        committed,
-        lost,
-        late,
-        differing,
-        forged,
-        resent,
-        gossiped_home,
-        dropped,
-        recalled,
-        answered,
-        told,
-        untold,
-        disagreed,
-        unproven,
-        preempted,
-        copies,
-        copies_won,
-        verified,
-        lies,
-        held_back,
-        abandoned,
-        unasked,
-        sought,
-        stood,
-        introduced,
-        lent,
-        misled,
-    }
+/// Every counter of the engine's table, by its name.
+fn counters(counters: &Counters) -> api::Counters {
+    Counters::TABLE.iter().map(|row| (row.name.to_owned(), (row.get)(counters))).collect()
 }
 
 /// A peer as seen from here.
@@ -313,7 +248,7 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
     }
 }
 
-/// What was said about a task.
+/// Where a task is, and each peer's answer.
 pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, String>) -> api::Why {
     let Why { state, deadline, answers, notes } = why;
     let notes = notes.iter().map(ToString::to_string).collect();

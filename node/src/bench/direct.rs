@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program, TaskId};
+use weft_core::{BlobId, Entry, Fault, Limits, Payload, Profile, Program, TaskId};
 use weft_exec::{Given, Prepared, Sandbox, Stop};
 
 use super::BenchError;
@@ -42,7 +42,7 @@ impl Direct {
         Ok(Self { sandbox: sandbox.clone(), program: Arc::new(program), prepared })
     }
 
-    /// How long so many threads take for all these inputs together.
+    /// How long `threads` threads take for all these inputs together.
     pub(super) fn time_all(&self, inputs: &[Bytes], threads: usize) -> Result<Duration, BenchError> {
         let next = AtomicUsize::new(0);
         let serve = || {
@@ -56,7 +56,7 @@ impl Direct {
         Ok(started.elapsed())
     }
 
-    /// How long each of so many calls takes, one after the other, in microseconds.
+    /// How long each call takes, one after the other, in microseconds.
     pub(super) fn time_each(&self, input: &Bytes, calls: usize) -> Result<Vec<f64>, BenchError> {
         on_thread(|| {
             let mut took = Vec::with_capacity(calls);
@@ -78,16 +78,11 @@ impl Direct {
         let given = Given::input(input);
         let stop = Stop::new();
         let finished = self.sandbox.run(&self.prepared, &self.program, TaskId([0; 32]), given, &stop, None);
-        match finished.outcome {
-            Outcome::Done => Ok(finished.output),
-            Outcome::Failed(_)
-            | Outcome::Trapped(_)
-            | Outcome::LimitExceeded(_)
-            | Outcome::Invalid(_)
-            | Outcome::Cancelled
-            | Outcome::Lost(_)
-            | Outcome::Expired(_)
-            | Outcome::ParentFailed { .. } => Err(BenchError::Floor(finished.outcome.to_string())),
+        match finished.outcome.fault() {
+            Fault::None => Ok(finished.output),
+            Fault::Task | Fault::Program | Fault::Worker | Fault::Owner => {
+                Err(BenchError::Floor(finished.outcome.to_string()))
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// Round trips before those that count.
 const WARM_UP: usize = 100;
 
-/// Microseconds of so many round trips, each the words of one small task: an award there, an outcome back.
+/// Microseconds of each round trip, which carries the messages of one small task: an award there, an outcome back.
 pub(super) fn round_trips(count: usize) -> Result<Vec<f64>, BenchError> {
     measure(0, async |net, events, peer| {
         let mut took = Vec::with_capacity(count);
@@ -38,7 +38,7 @@ pub(super) fn round_trips(count: usize) -> Result<Vec<f64>, BenchError> {
     })
 }
 
-/// How long so many bytes take as one blob that is neither read from nor written to anything.
+/// How long a blob of `bytes` bytes takes that is neither read from nor written to anything.
 pub(super) fn stream(bytes: u64) -> Result<Duration, BenchError> {
     measure(bytes, async |net, _, peer| {
         let started = Instant::now();
@@ -88,7 +88,7 @@ fn echo(
         let (net, mut events) = start(config(key, secret, Vec::new()), blob_bytes).await?;
         let address =
             net.listen_addresses().into_iter().next().ok_or_else(|| failed("it listens nowhere"))?;
-        // Whoever started us waits for this, or has given up.
+        // The process that started this one waits for it, or has given up.
         drop(told.send(Ok(address)));
         loop {
             let event = tokio::select! {
@@ -158,7 +158,7 @@ fn failed(what: &str) -> BenchError {
     BenchError::Floor(format!("the raw link: {what}"))
 }
 
-/// A store of one blob of so many zeros, which keeps nothing that it is given.
+/// A store of one blob of zeros, which keeps nothing that it is given.
 struct OneBlob(u64);
 
 impl BlobStore for OneBlob {

@@ -45,7 +45,7 @@ impl Drop for LocalNode {
 }
 
 impl LocalMesh {
-    /// Starts so many nodes and waits until each is connected to each. The slots are as many as the cores, or one a
+    /// Starts the nodes and waits until each is connected to each. The slots are as many as the cores, or one a
     /// node where there are more nodes than cores.
     pub(super) async fn start(nodes: usize, cores: usize) -> Result<Self, BenchError> {
         let dir = tempfile::Builder::new().prefix("weft-bench-").tempdir()?;
@@ -129,7 +129,7 @@ impl LocalNode {
         }
     }
 
-    /// Waits until it is connected to so many peers.
+    /// Waits until it is connected to `peers` peers.
     async fn meet(&mut self, wanted: usize) -> Result<(), BenchError> {
         let until = Instant::now() + START_MAX;
         loop {

@@ -1,4 +1,4 @@
-//! `weft bench`: what a local mesh does a second, and beside each figure the floor under it, measured in the same
+//! `weft bench`: what a local mesh does a second, and next to each figure its floor, measured in the same
 //! minute on the same machine: the same work without a mesh.
 //!
 //! The nodes are processes, as users run them; the client is this process and speaks to the first of them. A figure
@@ -45,7 +45,7 @@ pub enum BenchError {
     /// A node ended, or did not come up in time.
     #[error("{name} of the bench's mesh {what}; it said: {said}")]
     Node {
-        /// Which.
+        /// Its name.
         name: String,
         /// What it did, or did not do.
         what: &'static str,

@@ -9,7 +9,7 @@ use super::BenchArgs;
 /// Everything that one bench measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// On what.
+    /// The machine and the nodes.
     pub setup: SetUp,
     /// What came out.
     pub rows: Vec<Row>,
@@ -48,7 +48,7 @@ impl SetUp {
     }
 }
 
-/// Cores that so many slots can keep busy.
+/// Cores that these slots can keep busy.
 pub(super) fn cores_used(cores: usize, slots: &[u32]) -> usize {
     let slots: u32 = slots.iter().sum();
     cores.min(usize::try_from(slots).unwrap_or(usize::MAX)).max(1)
@@ -94,9 +94,9 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Better {
-    /// Much is good.
+    /// More is better.
     Higher,
-    /// Little is good.
+    /// Less is better.
     Lower,
 }
 
@@ -150,7 +150,7 @@ pub(super) fn median(values: &[f64]) -> f64 {
     percentile(values, 50)
 }
 
-/// The value that so many of a hundred are not above; 0 of none.
+/// The value that `percent` of the values are not above; 0 if there are none.
 pub(super) fn percentile(values: &[f64], percent: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -148,7 +148,7 @@ impl<'a> Bench<'a> {
         Ok(rounds.row(what, "tasks/s", Better::Higher, floor))
     }
 
-    /// What the node's API takes for an answer that needs nobody else.
+    /// What the node's API takes for an answer that needs no other node.
     async fn http(&mut self) -> Result<Row, BenchError> {
         const WHAT: &str = "HTTP round trip p50";
         (self.tell)(WHAT);

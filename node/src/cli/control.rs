@@ -1,11 +1,11 @@
-//! The words of the verbs that tell a node to do something: `weft cancel`, `weft drain`, `weft stop`.
+//! The flags of the verbs that tell a node to do something: `weft cancel`, `weft drain`, `weft stop`.
 
 /// Flags of `weft cancel`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CancelArgs {
     /// The job's id, or the beginning of it.
     pub(crate) job: String,
-    /// Print JSON instead of words.
+    /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -16,7 +16,7 @@ pub(crate) struct DrainArgs {
     /// Take new tasks again.
     #[arg(long, conflicts_with = "wait")]
     pub(crate) off: bool,
-    /// Wait until the node holds no task and all results were taken. Ctrl-C ends the wait, not the draining.
+    /// Wait until the node holds no task and all its results were delivered. Ctrl-C ends the wait, not the draining.
     #[arg(long)]
     pub(crate) wait: bool,
 }

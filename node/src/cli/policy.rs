@@ -1,51 +1,51 @@
-//! The words of `weft run` and `weft map` for how a task is treated: when, how often, how surely.
+//! The flags of `weft run` and `weft map` for when, how often and on how many nodes a task runs.
 
 use std::time::Duration;
 
 use weft_node::settings::{parse_duration, parse_whole};
 
-/// The longest wait of a backoff that names only its first one: ten minutes.
+/// The longest wait of a backoff if only the first one is given: ten minutes.
 const BACKOFF_MOST: Duration = Duration::from_secs(600);
 
-/// The heading of these flags in the help. It is named at each of them: a heading of the whole would go on to the flags
+/// The heading of these flags in the help. It is given at each of them: a heading of the struct would also hold for the flags
 /// that come after.
 const HEADING: &str = "When and how often";
 
-/// When, how often, how surely. Times count from the submission.
+/// When, how often and on how many nodes a task runs. Times count from the submission.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PolicyArgs {
-    /// Start nothing earlier than so long from now, such as 10s.
+    /// Start no task before this time from now, such as 10s.
     #[arg(long, help_heading = HEADING, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) not_before: Option<Duration>,
-    /// All should be done in this time: the earliest deadline of a class goes first, and nodes that can't make it
-    /// decline. What is late is done all the same.
+    /// All tasks should be done in this time: within a class the earliest deadline goes first, and nodes that can't meet
+    /// it decline. A task that misses its deadline still runs.
     #[arg(long, help_heading = HEADING, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) deadline: Option<Duration>,
-    /// End what has not ended by then as expired.
+    /// End tasks that have not ended after this time as expired.
     #[arg(long, help_heading = HEADING, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) expires: Option<Duration>,
-    /// Wait before each retry, from FIRST to MOST, twice as long each time and up to half of it left to chance
-    /// [MOST: 10m]. 1s..600s waits 1 s, 2 s, 4 s and so on.
+    /// Wait before each retry: FIRST, then twice as long each time, at most MOST [default: 10m]. Up to half of each wait is
+    /// random. 1s..600s waits 1 s, 2 s, 4 s and so on.
     #[arg(long, help_heading = HEADING, value_name = "FIRST[..MOST]", value_parser = parse_backoff, requires = "retries")]
     pub(crate) backoff: Option<(Duration, Duration)>,
-    /// Begin no attempt of a task later than so long after its first one.
+    /// Begin no attempt of a task later than this time after its first one.
     #[arg(long, help_heading = HEADING, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) give_up: Option<Duration>,
-    /// Cancel what is left once more than N tasks ended otherwise than done.
+    /// Cancel the remaining tasks once more than N tasks have not succeeded.
     #[arg(long, help_heading = HEADING, value_name = "N", value_parser = parse_whole::<u32, 0, { u32::MAX as u64 }>)]
     pub(crate) max_failures: Option<u32>,
-    /// Compute every task on up to K nodes and compare: it ends once more than half of K agree. Nodes of one host address
-    /// have one vote. Helps against few liars, not against an owner of many machines.
+    /// Compute each task on up to K nodes and compare the results: it ends once more than half of K agree. Nodes of one
+    /// host address have one vote. Protects against a few false results, not against one party with many machines.
     #[arg(long, help_heading = HEADING, value_name = "K", value_parser = parse_whole::<u32, 1, 16>)]
     pub(crate) verify: Option<u32>,
-    /// Begin once job JOB of this node has ended well, by its id from `weft jobs`, or the first digits. If one of its
-    /// tasks did not, this job is skipped. May be repeated, or divided by commas.
+    /// Begin once job JOB of this node has succeeded, by its id from `weft jobs`, or the first digits. If one of its tasks
+    /// did not, this job is skipped. May be repeated, or separated by commas.
     #[arg(long, help_heading = HEADING, value_name = "JOB", value_delimiter = ',')]
     pub(crate) after: Vec<String>,
     /// Begin even if a job of --after failed or was cancelled.
     #[arg(long, help_heading = HEADING, requires = "after")]
     pub(crate) even_if_failed: bool,
-    /// No second copies of the last tasks.
+    /// Start no second copies of slow last tasks.
     #[arg(long, help_heading = HEADING)]
     pub(crate) no_backup: bool,
 }

@@ -1,9 +1,10 @@
-//! A command line that is wrong, in our words: which flag, what was given, what was expected; and which verb may have
+//! A command line that is wrong, in weft's words: which flag, what was given, what was expected; and which verb may have
 //! been meant.
 
 use std::error::Error as _;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use weft_node::settings::variable_of;
 
 /// Verbs that people know from other tools, with ours.
 const MEANT: [(&str, &str); 18] = [
@@ -27,10 +28,10 @@ const MEANT: [(&str, &str); 18] = [
     ("token", "init --show"),
 ];
 
-/// What to say about it in one line; `None` where the parser's own words are as good.
-pub(crate) fn refusal(error: &clap::Error) -> Option<String> {
+/// What to say about it in one line; `None` where the parser's own words are as good. `words` is the command line.
+pub(crate) fn refusal(error: &clap::Error, words: &[String]) -> Option<String> {
     if error.kind() == ErrorKind::ValueValidation {
-        value(error)
+        value(error, words)
     } else if error.kind() == ErrorKind::InvalidSubcommand {
         verb(error)
     } else {
@@ -38,13 +39,18 @@ pub(crate) fn refusal(error: &clap::Error) -> Option<String> {
     }
 }
 
-fn value(error: &clap::Error) -> Option<String> {
+fn value(error: &clap::Error, words: &[String]) -> Option<String> {
     let flag = text(error, ContextKind::InvalidArg)?;
     let given = text(error, ContextKind::InvalidValue)?;
     let reason = error.source()?.to_string();
     let expected = reason.strip_prefix("expected ").unwrap_or(&reason);
-    // "--slots <N>" has more than the name.
+    // "--tiles <N>" has more than the name.
     let name = flag.split_whitespace().next().unwrap_or(flag);
+    let is_here =
+        |word: &String| word.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
+    // A flag that is not on the command line has its value from its variable.
+    let variable = (name.starts_with("--") && !words.iter().any(is_here)).then(|| variable_of(name));
+    let name = variable.as_deref().unwrap_or(name);
     Some(format!("`{name}`: invalid value `{given}`: expected {expected}"))
 }
 
@@ -55,7 +61,7 @@ fn verb(error: &clap::Error) -> Option<String> {
         Some(verb) => format!("did you mean `weft {verb}`? "),
         None => String::new(),
     };
-    Some(format!("there is no verb `{given}`: {tip}`weft help` lists them"))
+    Some(format!("unknown verb `{given}`: {tip}`weft help` lists them"))
 }
 
 /// The verb that is spelt most like the given one.
@@ -78,16 +84,19 @@ mod tests {
     use super::*;
 
     fn said(line: &str) -> String {
-        let error = Cli::try_parse_from(line.split(' ')).expect_err("this is wrong");
-        refusal(&error).unwrap_or_else(|| panic!("{error}"))
+        let words: Vec<String> = line.split(' ').map(String::from).collect();
+        let error = Cli::try_parse_from(&words).expect_err("this is wrong");
+        refusal(&error, &words).unwrap_or_else(|| panic!("{error}"))
     }
 
     #[test]
     fn a_wrong_value_is_told_with_what_was_expected() {
-        let expected = "`--slots`: invalid value `lots`: expected a whole number from 0 to 4096";
-        assert_eq!(said("weft node --slots lots"), expected);
-        let expected =
-            "`--timeout`: invalid value `soon`: expected a time such as 500ms, 30s, 5m, 1.5h, 2d or 1w";
+        let expected = "`--slots`: invalid value `lots`: expected a whole number from 1 to 256";
+        assert_eq!(said("weft demo --slots lots"), expected);
+        assert!(
+            said("weft --log=a=b=c jobs").starts_with("`--log`: invalid value `a=b=c`: expected a filter")
+        );
+        let expected = "`--timeout`: invalid value `soon`: expected a time such as 500ms, 30s, 5m, 1h 30m, 1.5h, 2d or 1week";
         assert_eq!(said("weft run x.wasm --timeout soon"), expected);
         let expected = "`--class`: invalid value `high`: expected scavenger, batch, interactive or realtime";
         assert_eq!(said("weft run x.wasm --class high"), expected);
@@ -102,7 +111,7 @@ mod tests {
         assert!(said("weft jbos").contains("did you mean `weft jobs`?"), "{}", said("weft jbos"));
         assert!(said("weft ps").contains("did you mean `weft jobs`?"));
         assert!(said("weft shutdown").contains("did you mean `weft stop`?"));
-        assert_eq!(said("weft xyzzy"), "there is no verb `xyzzy`: `weft help` lists them");
+        assert_eq!(said("weft xyzzy"), "unknown verb `xyzzy`: `weft help` lists them");
         let words: Vec<&str> = MEANT.iter().map(|(_, verb)| *verb).collect();
         for verb in words {
             let help = format!("weft {} --help", verb.split(' ').next().unwrap());

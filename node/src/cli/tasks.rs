@@ -12,14 +12,14 @@ use super::policy::PolicyArgs;
 /// A file or a directory for `/in`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Given {
-    /// Here.
+    /// Its path on this machine.
     pub(crate) path: PathBuf,
-    /// There; by its own name without one.
+    /// Its name in the task's `/in`; its own name if `None`.
     pub(crate) name: Option<String>,
 }
 
 impl Given {
-    /// `PATH` or `PATH:/in/NAME`; the last `:/in` divides.
+    /// `PATH` or `PATH:/in/NAME`; the last `:/in` separates.
     fn parse(text: &str) -> Result<Self, String> {
         let split = text.rsplit_once(":/").filter(|(_, name)| *name == "in" || name.starts_with("in/"));
         let (path, name) = match split {
@@ -46,16 +46,16 @@ pub(crate) struct TaskArgs {
     /// Stop a task that ran longer, such as 500ms, 30s or 5m [default: 60s].
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Refuse a task more memory than this, such as 64MiB [default: 256MiB].
+    /// Most memory of a task, such as 64MiB [default: 256MiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) memory: Option<u64>,
-    /// Put a file, or a directory with everything in it, under /in, where tasks read it. May be repeated.
+    /// Copy a file or a directory to /in, where tasks read it. May be repeated.
     ///
-    /// It appears as /in/NAME, by default by its own name; `:/in` puts what is in a directory right there. A symbolic
-    /// link inside a directory must stay in it.
+    /// It appears as /in/NAME, by default with its own name; `:/in` copies the contents of a directory to /in itself.
+    /// Directories are copied recursively. Symlinks must not point outside the directory.
     #[arg(long, value_name = "PATH[:/in/NAME]", value_parser = Given::parse)]
     pub(crate) input: Vec<Given>,
-    /// Stop a task that keeps more than this under /tmp and /out together, up to 1GiB [default: 64MiB].
+    /// Stop a task that holds more than this under /tmp and /out together, up to 1GiB [default: 64MiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) files_limit: Option<u64>,
     /// Stop a task that makes more files and directories under /tmp and /out together [default: 10000].
@@ -67,23 +67,23 @@ pub(crate) struct TaskArgs {
     /// Stop a task that writes more to its standard error, up to 16MiB [default: 1MiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) errors_limit: Option<u64>,
-    /// Stop a task that used N units of fuel, about one an instruction: the same number on every node. Counting costs
-    /// running time.
+    /// Stop a task that used N units of fuel, about one per instruction: the same number on every node. Counting slows the
+    /// task down.
     #[arg(long, value_name = "N", value_parser = parse_whole::<u64, 0, { u64::MAX }>)]
     pub(crate) fuel: Option<u64>,
-    /// The same bits of every NaN on every processor too, at a cost to code that computes with floats.
+    /// Give every NaN the same bits on every processor, which slows down code that computes with floats.
     #[arg(long, conflicts_with = "impure")]
     pub(crate) portable: bool,
-    /// The real clock and real randomness, instead of virtual ones. Results are not remembered then.
+    /// Give the task the real clock and real randomness instead of virtual ones. Its result is not cached.
     #[arg(long)]
     pub(crate) impure: bool,
-    /// How urgent: scavenger, batch, interactive or realtime. A higher class holds running tasks of a lower one
-    /// [default: batch].
+    /// The priority class: scavenger, batch, interactive or realtime. Tasks of a higher class pause running tasks of a
+    /// lower one [default: batch].
     #[arg(long, value_name = "CLASS")]
     pub(crate) class: Option<Class>,
-    /// Take whose word for a known result instead of running the task: own is what this node or the worker computed, and
-    /// what came home to this node before; mesh also what any member says that it computed, which whoever holds the mesh
-    /// key can make up; off nobody's [default: own, or what the node is set to].
+    /// Which known results may be used instead of running the task: `own`, those that this node or the worker computed, or
+    /// that were returned to this node before; `mesh`, also those that any other member reports, which a member can make
+    /// up; `off`, none [default: own, or the node's setting].
     #[arg(long, value_name = "own|mesh|off")]
     pub(crate) memo: Option<Recall>,
     /// Run the task even if its result is known: the same as --memo off.
@@ -92,14 +92,14 @@ pub(crate) struct TaskArgs {
     /// Run only on nodes that carry this label. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     pub(crate) need: Vec<(String, String)>,
-    /// Give each task N slots of one node at once: it waits until they are free together. It has one thread all the same:
-    /// for what wants a machine's memory or caches to itself.
+    /// Give each task N slots of one node: it waits until they are free at the same time. It still has one thread: use this
+    /// for tasks that need much of a machine's memory or caches.
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32, 1, 1024>)]
     pub(crate) slots: Option<u32>,
     /// Run a failed task again, up to N times.
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32, 0, { u32::MAX as u64 }>)]
     pub(crate) retries: Option<u32>,
-    /// How it is treated.
+    /// When, how often and on how many nodes it runs.
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
 }
@@ -116,20 +116,21 @@ pub(crate) struct RunArgs {
     /// Give the task this file as its stdin; `-` is this command's own, which is also the default.
     #[arg(long, value_name = "FILE")]
     pub(crate) stdin: Option<PathBuf>,
-    /// Write what the task left in /out into DIR, which must be empty or not exist.
+    /// Copy the files that the task left in /out to DIR, which must be empty or not exist.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Let --out write into a directory that is not empty, over files of the same names.
+    /// Let --out write into a directory that is not empty, and replace files of the same names.
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
-    /// Have the worker sign what it reports, check that, and show it on stderr, or in the JSON. Runs the task.
+    /// Have the worker sign its report, check the signature, and show it on stderr, or in the JSON. The task is run even if
+    /// its result is known.
     #[arg(long)]
     pub(crate) receipt: bool,
     /// Print one JSON object instead of the task's stdout and stderr.
     #[arg(long)]
     pub(crate) json: bool,
-    /// On a terminal, print all that the task prints as it is. Else only colours, tabs and line ends pass, and other
-    /// control characters are made visible. A file or a pipe always gets the bytes as they are.
+    /// On a terminal, print the task's output unchanged. Without it, only colours, tabs and line ends pass, and other
+    /// control characters are made visible. A file or a pipe always gets the unchanged bytes.
     #[arg(long)]
     pub(crate) raw: bool,
     /// Arguments of the task.
@@ -139,14 +140,14 @@ pub(crate) struct RunArgs {
 
 const RUN_HELP: &str = "\
 The task starts when stdin has ended; stdin from a terminal counts as empty.
-What it prints is shown while it runs. It sees its arguments, its environment,
-what --input put under /in, an empty /tmp and an empty /out, and nothing else.
+Its output is shown while it runs. It sees its arguments, its environment, the
+files of --input under /in, an empty /tmp and an empty /out, and nothing else.
 
 Exit code: the task's own, and
   1    a function returned an error
   124  the task ran out of time, or of fuel, or expired
   125  weft's own errors, an invalid module, output or files over their limit,
-       a task that was skipped because a job of --after did not end well
+       a task that was skipped because a job of --after did not succeed
   126  the task trapped
   130  interrupted by Ctrl-C, which cancels the task, or cancelled otherwise,
        as by `weft cancel`
@@ -158,12 +159,12 @@ Examples:
   weft run tools.wasm --fn double --stdin numbers.bin
   weft run build.wasm --input src --input cfg.toml:/in/etc/cfg.toml --out built";
 
-/// Heading of the flags that say what the inputs are.
+/// Heading of the flags that choose the inputs.
 const INPUTS: &str = "Inputs";
-/// Heading of the flags that say where outputs go.
+/// Heading of the flags that choose where outputs go.
 const OUTPUTS: &str = "Outputs";
 
-/// Where the inputs of `weft map` come from, and which of them run.
+/// Where the inputs of `weft map` come from, and which of them are run.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("inputs").required(true).args(["each_line", "each_file", "each_block"]))]
 pub(crate) struct InputsArgs {
@@ -173,24 +174,23 @@ pub(crate) struct InputsArgs {
     /// One task per file; its stdin is the file.
     #[arg(long, value_name = "PATH", num_args = 1.., help_heading = INPUTS)]
     pub(crate) each_file: Vec<PathBuf>,
-    /// One task per SIZE of FILE, such as `--each-block 16MiB big.log`; cut at line ends, so that a block is as many
-    /// whole lines as fit, or one that is longer.
+    /// One task per block of FILE, such as `--each-block 16MiB big.log`: as many whole lines as fit into SIZE, or one line
+    /// that is longer.
     #[arg(long, value_names = ["SIZE", "FILE"], num_args = 2, help_heading = INPUTS)]
     pub(crate) each_block: Vec<std::ffi::OsString>,
-    /// Put each input under /in too, as /in/NAME by its file's name: for programs that want a file, as in
-    /// `-- /in/{name}`.
+    /// Copy each input to /in as well, under its file's name: for programs that need a file, as in `-- /in/{name}`.
     #[arg(long, conflicts_with_all = ["each_line", "function"], help_heading = INPUTS)]
     pub(crate) as_file: bool,
-    /// The lines of --each-line are JSON: blank ones are skipped, and one that is no JSON is a failed task.
+    /// The lines of --each-line are JSON: blank lines are skipped, and a line that is not JSON is a failed task.
     #[arg(long, conflicts_with_all = ["each_file", "each_block", "nul"], help_heading = INPUTS)]
     pub(crate) jsonl: bool,
     /// Lines end with a zero byte instead of a newline, as after `find -print0`.
     #[arg(long, conflicts_with = "each_file", help_heading = INPUTS)]
     pub(crate) nul: bool,
-    /// Run the inputs in an order drawn by lot. They are kept in memory, up to 1 GiB.
+    /// Run the inputs in random order. They are kept in memory, up to 1 GiB.
     #[arg(long, help_heading = INPUTS)]
     pub(crate) shuf: bool,
-    /// Run N inputs only, the first ones or, with --shuf, N drawn by lot: for a try.
+    /// Run N inputs only: the first N or, with --shuf, N at random.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = INPUTS)]
     pub(crate) limit: Option<u64>,
 }
@@ -207,24 +207,23 @@ pub(crate) struct MapArgs {
     /// Its inputs.
     #[command(flatten)]
     pub(crate) inputs: InputsArgs,
-    /// Write each output into a file of DIR, named like its input file, or by its number from 0; and what a task left in
-    /// /out into a directory beside it, NAME.out. DIR must be empty or not exist.
+    /// Write each output into a file of DIR, named like its input file, or by its number from 0; and the files that a task
+    /// left in /out into a directory NAME.out next to it. DIR must be empty or not exist.
     ///
-    /// With words in braces, as in 'DIR/{stem}.png', outputs have names of their own; see below.
+    /// Words in braces, as in 'DIR/{stem}.png', make the names of outputs; see below.
     #[arg(long, value_name = "DIR[/NAME]", conflicts_with = "json", help_heading = OUTPUTS)]
     pub(crate) out: Option<PathBuf>,
-    /// Let --out write into a directory that is not empty. What is there under the names of this run's outputs goes,
-    /// but never a file that this run reads.
+    /// Let --out write into a directory that is not empty. Files with the names of this run's outputs are replaced, but
+    /// never a file that this run reads.
     #[arg(long, requires = "out", help_heading = OUTPUTS)]
     pub(crate) force: bool,
-    /// Go on where an earlier run of the same command ended: inputs whose outputs are in DIR are not run again, those
-    /// that failed are.
+    /// Continue an earlier run of the same command: inputs whose outputs are in DIR are not run again, failed ones are.
     #[arg(long, requires = "out", conflicts_with = "force", help_heading = OUTPUTS)]
     pub(crate) resume: bool,
-    /// Begin each line of output with the input's line or file and a tab; with --json, as the key `input`.
+    /// Begin each line of output with the input's line or file and a tab; with --json, add it as the key `input`.
     #[arg(long, conflicts_with = "out", help_heading = OUTPUTS)]
     pub(crate) tag: bool,
-    /// Have the workers sign what they report, and check that. Runs every task.
+    /// Have the workers sign their reports, and check the signatures. Every task is run, even if its result is known.
     #[arg(long, requires = "json", help_heading = OUTPUTS)]
     pub(crate) receipt: bool,
     /// Print one JSON object a line, as results come.
@@ -233,26 +232,27 @@ pub(crate) struct MapArgs {
     /// On a terminal, print outputs as they are instead of making control characters visible.
     #[arg(long, help_heading = OUTPUTS)]
     pub(crate) raw: bool,
-    /// What every task is given. It comes last: its headings would hold for what comes behind it.
+    /// What every task is given. It comes last: its headings would hold for the fields after it.
     #[command(flatten)]
     pub(crate) task: TaskArgs,
 }
 
 const MAP_HELP: &str = "\
-Outputs of tasks that are done come on stdout in the order of the inputs, each
-ended by a newline; failures are told on stderr. Inputs are read as they are
-needed: a million lines need no more memory than ten thousand. One that can't
-be read is a failed task.
+Outputs of successful tasks are printed on stdout in the order of the inputs,
+each ended by a newline; failures are reported on stderr. Inputs are read as
+they are needed: a million lines need no more memory than ten thousand. An
+input that can't be read is a failed task.
 
-Words in braces, in the name of --out, in --input and in ARGS, differ by input:
-  {name}     the file's name, or what is behind the last slash of a line
+Words in braces, in the name of --out, in --input and in ARGS, are replaced for
+each input:
+  {name}     the file's name, or the part of a line after its last slash
   {stem}     the same without its last extension
   {ext}      that extension, without the dot
-  {dir}      what is before the last slash, `.` when there is none
+  {dir}      the part before the last slash, `.` when there is none
   {line}     the line, or the path of the file
   {index}    the input's number, from 0
-{{name}} stands for {name} itself. Slashes make directories; an output never
-leaves DIR, and a second one of the same name is a failed task.
+Write {{name}} for {name} itself. Slashes make directories; an output is never
+written outside DIR, and a second one of the same name is a failed task.
 
 --json prints, as results come, one object a line, with these keys:
   index      the input's number, from 0
@@ -263,16 +263,16 @@ leaves DIR, and a second one of the same name is a failed task.
   reason     why it is not done, where there is more to say
   output     a string, {\"base64\": ..} when it is not text, or, when it is
   errors     long, {\"blob\": id, \"bytes\": n}: see `weft blob get`
-  files      what it left in /out, a tar archive, when there is something
+  files      what it left in /out, a tar archive, if there is something
   worker     the id of the node that computed it
   attempts   how many it took, 0 when the result was known
   memo       whether the result was known and nothing ran
-  recalled   whose word it is then: here, home, worker or mesh
-  wall_us    how long the last one ran
-  usage      times, memory, fuel and bytes of the last one
+  recalled   where it was known then: here, home, worker or mesh
+  wall_us    how long the last attempt ran
+  usage      times, memory, fuel and bytes of the last attempt
   receipt    with --receipt: what the worker signed
   verified   with --verify: the nodes that agreed, and those that differed,
-             as your node found; nobody signs that
+             as your node found; this is not signed
 
 Exit code: the number of failed tasks, at most 100; 125 for weft's own errors;
 130 when interrupted by Ctrl-C, which cancels the job, or when the job was

@@ -1,4 +1,4 @@
-//! `weft bench`: a mesh of processes on this machine, measured, with the floor beside every figure.
+//! `weft bench`: a mesh of processes on this machine, measured, with the floor next to every figure.
 
 use tokio::signal::unix::{SignalKind, signal};
 use weft_node::bench::{BenchArgs as Bench, Report, Row};

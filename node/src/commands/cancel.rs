@@ -6,7 +6,7 @@ use super::Problem;
 use crate::cli::CancelArgs;
 use crate::render::{print_json, say};
 
-/// Cancels the job. One that has ended is left as it is, which is no error.
+/// Cancels the job. One that has ended is left as it is, without an error.
 pub(crate) async fn cancel(mesh: &Mesh, args: &CancelArgs) -> Result<u8, Problem> {
     let before = mesh.job(&args.job).await?;
     let has_ended = before.state == api::JobState::Ended;

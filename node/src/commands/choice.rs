@@ -1,4 +1,4 @@
-//! Which inputs of a map run, and in which order: all as they come, the first so many, or so many by lot.
+//! Which inputs of a map run, and in which order: all as they come, the first N, or N at random.
 
 use weft_client::Input;
 

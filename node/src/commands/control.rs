@@ -9,7 +9,7 @@ use super::Problem;
 use crate::cli::{DrainArgs, StopArgs};
 use crate::render::say;
 
-/// How often the node is looked at while it is waited for.
+/// How often the node is asked while it is waited for.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a node may take to end. It tells its workers first, and waits for its slots.
 const END_TIME: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ fn left(status: &api::Status) -> String {
     }
 }
 
-/// Waits until the node holds no task and owes no result.
+/// Waits until the node holds no task and has delivered all results.
 async fn idle(mesh: &Mesh) -> Result<(), Problem> {
     loop {
         let status = mesh.status().await?;
@@ -62,7 +62,7 @@ async fn idle(mesh: &Mesh) -> Result<(), Problem> {
     }
 }
 
-/// Ends the node, and says what ends with it.
+/// Ends the node, and reports the jobs that end with it.
 pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     let status = mesh.status().await?;
     let jobs = mesh.jobs().await?;

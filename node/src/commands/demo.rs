@@ -5,7 +5,7 @@ use weft_node::demo::DemoArgs as Demo;
 use super::Problem;
 use crate::cli::DemoArgs;
 
-/// Runs the demo; it writes and says what it does by itself.
+/// Runs the demo, which writes its files and messages by itself.
 pub(crate) async fn demo(args: DemoArgs) -> Result<u8, Problem> {
     let DemoArgs { tiles, out, nodes, slots } = args;
     let demo = Demo { tiles, nodes: usize::from(nodes), slots, out };

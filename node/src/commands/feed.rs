@@ -18,12 +18,12 @@ use super::plan::{Label, Plan, Planned};
 use super::records::{Item, Items};
 use crate::render::Total;
 
-/// Inputs handed over at once, where so many are there.
+/// Most inputs handed over at once.
 const BATCH_MAX: usize = 256;
 /// Batches read ahead.
 const BATCHES_MAX: usize = 4;
 
-/// What the reader and whoever takes the results know of one another.
+/// What the thread that reads inputs and the task that takes results share.
 #[derive(Debug)]
 pub(crate) struct Feed {
     /// Inputs that may still be given out; without it they are bounded by the node alone.
@@ -46,9 +46,9 @@ pub(crate) struct Feed {
 
 /// Where inputs come from.
 pub(crate) enum Source {
-    /// One by one, of a file of so many bytes, if that is known.
+    /// One by one, from a file of this many bytes, if that is known.
     Stream(Items, Option<u64>),
-    /// All at once, each planned and chosen; so many others were made by an earlier run.
+    /// All at once, each planned and chosen; and how many others an earlier run made.
     Files(Vec<Planned>, u64),
 }
 
@@ -94,7 +94,7 @@ impl Feed {
         let (sender, batches) = mpsc::channel(BATCHES_MAX);
         let reader =
             Reader { feed: Arc::clone(&feed), sender: sender.clone(), place: 0, batch: Vec::new(), bytes: 0 };
-        // Nobody waits for this thread: a read of stdin may last for ever. It ends with its channel or its input.
+        // This thread is not waited for: a read of stdin may never end. It ends with its channel or its input.
         let problem = Arc::clone(&feed);
         std::thread::spawn(move || {
             // Inputs that end with a panic must not look like all of them, so the problem is noted before the end of
@@ -147,11 +147,11 @@ impl Feed {
 
     /// Why the input ended early, if it did.
     pub(crate) fn take_problem(&self) -> Option<Problem> {
-        self.problem.lock().expect("nobody panics holding this lock").take()
+        self.problem.lock().expect("no thread panics while it holds this lock").take()
     }
 
     fn labels(&self) -> MutexGuard<'_, BTreeMap<u32, Label>> {
-        self.labels.lock().expect("nobody panics holding this lock")
+        self.labels.lock().expect("no thread panics while it holds this lock")
     }
 }
 
@@ -166,7 +166,7 @@ struct Reader {
     bytes: u64,
 }
 
-/// Whether somebody still takes inputs.
+/// Whether inputs are still taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Taker {
     Waits,
@@ -187,12 +187,12 @@ impl Reader {
         };
         self.hand_over();
         if let Err(Some(problem)) = read {
-            *self.feed.problem.lock().expect("nobody panics holding this lock") = Some(problem);
+            *self.feed.problem.lock().expect("no thread panics while it holds this lock") = Some(problem);
         }
         self.feed.ended.store(true, Ordering::Release);
     }
 
-    /// Reads to the end, or to the first problem; `None` when nobody takes inputs any more.
+    /// Reads to the end, or to the first problem; `None` when inputs are no longer taken.
     fn stream(&mut self, items: Items, mut plan: Plan) -> Result<(), Option<Problem>> {
         if self.feed.choice.shuf {
             return self.by_lot(items, plan);
@@ -208,7 +208,7 @@ impl Reader {
             if self.give(plan.tailored(planned), has_next && left > 0) == Taker::Gone {
                 return Err(None);
             }
-            // Without a look at the next one, which somebody may not have typed yet.
+            // Without a look at the next one, which may not be typed yet.
             if left == 0 {
                 break;
             }
@@ -241,7 +241,7 @@ impl Reader {
         Ok((!is_done).then_some(planned))
     }
 
-    /// Gives an input out, with those before it when it is time to. One that came alone goes on alone: whoever types it
+    /// Gives an input out, with those before it when it is time to. One that came alone is sent alone: the user who types it
     /// waits for its result.
     fn give(&mut self, (input, label): (Input, Label), has_next: bool) -> Taker {
         if label != Label::of(self.place) {

@@ -1,4 +1,4 @@
-//! `weft init`: makes a mesh's key, and tells the ticket that lets others in.
+//! `weft init`: makes a mesh's key, and prints the ticket that lets others in.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -12,7 +12,7 @@ use super::reach::{Reach, reach};
 use crate::cli::InitArgs;
 use crate::render::{print, print_json, say};
 
-const SECRET: &str = "the ticket is a secret: whoever holds it can run tasks on every machine of the mesh";
+const SECRET: &str = "the ticket is a secret: its holders can run tasks on every machine of the mesh";
 
 /// The ticket and what belongs to it, for scripts.
 #[derive(serde::Serialize)]
@@ -27,7 +27,7 @@ struct Made<'a> {
 pub(crate) async fn init(data_dir: &Path, args: &InitArgs) -> Result<u8, Problem> {
     if let Some(local) = args.address.iter().map(ToString::to_string).find(|a| settings::is_only_local(a)) {
         let text = format!(
-            "--address: {local} is link-local and leads nowhere from other machines: give another address of this \
+            "--address: {local} is link-local and can't be reached from other machines: give another address of this \
              machine, or leave it out, for nodes of one network find each other by mDNS"
         );
         return Err(Problem::Usage(text));
@@ -75,10 +75,7 @@ fn show(ticket: &Ticket, data_dir: &Path, args: &InitArgs) -> Result<u8, Problem
     let text = ticket.to_string();
     let addresses: Vec<String> = ticket.addresses.iter().map(ToString::to_string).collect();
     if !args.show {
-        say(&format!(
-            "made a mesh key in {}; a node that runs there takes it up when it is started again",
-            data_dir.display()
-        ));
+        say(&format!("made a mesh key in {}; a running node uses it after a restart", data_dir.display()));
     }
     if addresses.is_empty() {
         say("no address of this machine was found: the others will look for it by mDNS; see --address");
@@ -97,7 +94,7 @@ fn show(ticket: &Ticket, data_dir: &Path, args: &InitArgs) -> Result<u8, Problem
 /// This machine's addresses on its networks.
 fn own_addresses() -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = Vec::new();
-    // An address in 192.0.2.0/24 is nobody's: it stands for "anywhere", by the default route.
+    // An address in 192.0.2.0/24 is assigned to no machine: it leads anywhere, by the default route.
     let targets = local_networks().into_iter().chain([Ipv4Addr::new(192, 0, 2, 1)]);
     for target in targets {
         if let Ok(address) = source_address(target)

@@ -1,4 +1,4 @@
-//! Ctrl-C, heard by a thread of its own: whatever the rest of the program waits for or hangs in, it ends.
+//! Ctrl-C, received by a thread of its own: the program ends whatever the rest of it waits for.
 
 use std::time::Duration;
 

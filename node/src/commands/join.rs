@@ -37,9 +37,7 @@ pub(crate) fn join(data_dir: &Path, args: &JoinArgs) -> Result<u8, Problem> {
             some.join(", ")
         )),
     }
-    say(
-        "start this machine's node with `weft node`; one that runs takes up the mesh when it is started again",
-    );
+    say("start this machine's node with `weft node`; one that runs joins the mesh when it is started again");
     Ok(0)
 }
 

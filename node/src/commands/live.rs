@@ -50,7 +50,7 @@ impl Live {
                 self.stdout.all().await
             }
             Stream::Errors => {
-                // A stderr that is gone takes no words, and that is no reason to lose the output.
+                // If stderr is gone, the output is still written.
                 drop(self.stderr.put(self.errors.news(printed)).await);
                 drop(self.stderr.all().await);
                 Ok(())

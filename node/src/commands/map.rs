@@ -155,7 +155,7 @@ fn inputs_of(given: InputsArgs, plan: &Plan) -> Result<(Inputs, Choice), Problem
     let bytes_total = opened.bytes_total;
     if let Some(bytes) = block.filter(|bytes| bytes_total.is_none() && *bytes > RECORD_BYTES_MAX as u64) {
         return Err(Problem::Usage(format!(
-            "--each-block: a block of {bytes} bytes from {}, which is no plain file, would have to be kept in memory; \
+            "--each-block: a block of {bytes} bytes from {}, which is not a plain file, would have to be kept in memory; \
              at most {} MiB",
             opened.name.display(),
             RECORD_BYTES_MAX >> 20
@@ -213,7 +213,7 @@ struct Session {
     quiet: bool,
     /// Each result must have a good receipt.
     receipts: bool,
-    /// Tasks that left files which nobody takes.
+    /// Tasks that left files which are not taken.
     left_files: u64,
     /// With more failed tasks the job is cancelled.
     max_failures: Option<u64>,
@@ -363,7 +363,7 @@ impl Session {
     }
 }
 
-/// The job ended before its tasks had: somebody cancelled it, or more of them failed than it allows.
+/// The job ended before its tasks had: it was cancelled, or more of them failed than it allows.
 fn stopped((job, failures_max): (&str, Option<u64>), failed: u64, cancelled: u64) -> Result<u8, Problem> {
     match failures_max {
         Some(most) if failed > most => {

@@ -1,4 +1,4 @@
-//! What the verbs do, one file each. A verb returns its exit code, or a [`Problem`] that `main` prints in one line.
+//! The verbs, one file each. A verb returns its exit code, or a [`Problem`] that `main` prints in one line.
 
 mod bench;
 mod blob;
@@ -58,16 +58,16 @@ pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 /// Why a verb could not do its work. Each text is one line: what, why, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
-    /// The settings are no good.
+    /// The settings are invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The data directory is no good.
+    /// The data directory can't be used.
     #[error(transparent)]
     Dir(#[from] DirError),
-    /// The ticket is no good.
+    /// The ticket is invalid.
     #[error(transparent)]
     Ticket(#[from] TicketError),
-    /// The command line asks for something that can't be.
+    /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
     /// It could not be done.
@@ -78,12 +78,12 @@ pub(crate) enum Problem {
     File {
         /// "read", "write".
         action: &'static str,
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Nobody by that id.
+    /// No job has that id.
     #[error("no job {id} on this node: `weft jobs` lists those that it knows")]
     NoJob {
         /// The id.
@@ -95,7 +95,7 @@ pub(crate) enum Problem {
     /// Stdout can't be written.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[source] io::Error),
-    /// The operating system gives us no event loop.
+    /// The operating system refused an event loop.
     #[error("cannot start: {0}; the system is out of files or threads")]
     Runtime(#[source] io::Error),
     /// Ctrl-C.
@@ -104,7 +104,7 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    /// Whether nobody wants to read it: whoever read our stdout has gone.
+    /// Whether it need not be printed: the reader of our stdout has gone.
     pub(crate) fn is_quiet(&self) -> bool {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
@@ -128,14 +128,16 @@ impl Problem {
             {
                 EXIT_OWN
             }
-            Self::Settings(_) | Self::Ticket(_) | Self::Usage(_) => EXIT_USAGE,
-            Self::Dir(_)
+            // A full disk or a closed directory is no wrong setting.
+            Self::Settings(SettingsError::Dir(_))
+            | Self::Dir(_)
             | Self::Failed(_)
             | Self::File { .. }
             | Self::NoJob { .. }
             | Self::Client(_)
             | Self::Stdout(_)
             | Self::Runtime(_) => 1,
+            Self::Settings(_) | Self::Ticket(_) | Self::Usage(_) => EXIT_USAGE,
         }
     }
 }
@@ -184,7 +186,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
 }
 
 fn resolve_dir(given: Option<PathBuf>) -> Result<PathBuf, DirError> {
-    let data_dir = settings::data_dir_of(given, &settings::environment)?;
+    let data_dir = settings::data_dir_of(given)?;
     settings::check_owner(&data_dir)?;
     Ok(data_dir)
 }
@@ -193,7 +195,7 @@ async fn connect(given: Option<PathBuf>) -> Result<Mesh, Problem> {
     Ok(Mesh::connect_in(&resolve_dir(given)?).await?)
 }
 
-/// Labels as they are written on a command line, but for the node's own id, which stands elsewhere.
+/// Labels as they are written on a command line, without the node's own id, which is shown elsewhere.
 fn labels(labels: &BTreeMap<String, String>) -> String {
     let chosen = labels.iter().filter(|(name, _)| *name != "node" && !name.starts_with("cpu."));
     let pairs: Vec<String> = chosen.map(|(name, value)| format!("{name}={value}")).collect();

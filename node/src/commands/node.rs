@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use weft_node::node::{Node, Notice};
-use weft_node::settings::{self, Settings};
+use weft_node::settings::{self, Settings, SettingsError};
 
 use super::Problem;
 use crate::cli::NodeArgs;
@@ -15,9 +15,9 @@ use crate::render::{bytes, say};
 
 /// Runs the node until Ctrl-C or SIGTERM.
 pub(crate) async fn node(data_dir: Option<PathBuf>, args: NodeArgs) -> Result<u8, Problem> {
-    let NodeArgs { mut flags, record } = args;
-    flags.data_dir = data_dir;
-    let settings = Settings::resolve(flags, &settings::environment)?;
+    let NodeArgs { given, record } = args;
+    let data_dir = settings::data_dir_of(data_dir).map_err(SettingsError::from)?;
+    let settings = Settings::resolve(data_dir, given)?;
     // A node is large, and this future is one of many that the dispatcher may hold.
     LocalSet::new().run_until(Box::pin(serve(settings, record))).await
 }
@@ -54,7 +54,7 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
 }
 
 /// Takes as many files as this process may ask for: connections, blobs on their way and what slots are given are files,
-/// and many systems give 1,024 to who does not ask. A slot and a compiler keep few of them (`exec/src/slot/confine.rs`).
+/// and many systems give a process 1,024 unless it asks for more. A slot and a compiler keep few of them (`exec/src/slot/confine.rs`).
 fn allow_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
@@ -62,7 +62,7 @@ fn allow_files() {
     }
 }
 
-/// Ready when the user, or the system, wants the node to end.
+/// Ready when a signal asks the node to end.
 fn stop_signal() -> Result<impl Future<Output = ()>, Problem> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Problem::Runtime)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Problem::Runtime)?;
@@ -90,9 +90,9 @@ fn introduction(settings: &Settings, id: &str) -> Vec<String> {
     }
     lines.push(match settings.mesh_word() {
         "key" => String::from("admits holders of its mesh key; `weft init --show` prints the ticket"),
-        "open" => String::from("OPEN: anybody who can reach this machine can run tasks on it"),
+        "open" => String::from("OPEN: every node that can reach this machine can run tasks on it"),
         _ => String::from(
-            "no mesh key: keeps to this machine; `weft init` makes a mesh, `weft join TICKET` joins one",
+            "no mesh key: listens on this machine only; `weft init` makes a mesh, `weft join TICKET` joins one",
         ),
     });
     lines
@@ -116,7 +116,7 @@ async fn tell(mut notices: mpsc::Receiver<Notice>) {
     }
 }
 
-/// The address without the peer's long id, whose short form is said beside it.
+/// The address without the peer's long id, whose short form is printed with it.
 fn without_id(address: &str) -> &str {
     address.split_once("/p2p/").map_or(address, |(place, _id)| place)
 }

@@ -31,7 +31,7 @@ pub(crate) struct Out {
     bar: Option<ProgressBar>,
     /// The last byte that was taken.
     last: Option<u8>,
-    /// Why a write failed, for whoever gave this away as a writer.
+    /// Why a write failed, for the code that gave this away as a writer.
     failed: Option<io::Error>,
 }
 

@@ -1,4 +1,4 @@
-//! One ended task for scripts and people: its JSON, its exit code, its words.
+//! One ended task for scripts and people: its JSON, its exit code, its text.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use weft_client::{
@@ -106,11 +106,10 @@ pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Done => 0,
         // The system's exit codes have one byte; a failure must not look like success.
-        Outcome::Failed(Failure::Exit { exit_code }) => match u8::try_from(exit_code & 0xff) {
-            Ok(0) | Err(_) => 1,
-            Ok(code) => code,
+        Outcome::Failed(_) => match outcome.exit_code().map(|code| u8::try_from(code & 0xff)) {
+            Some(Ok(code @ 1..)) => code,
+            Some(Ok(0) | Err(_)) | None => 1,
         },
-        Outcome::Failed(Failure::Error { .. }) => 1,
         Outcome::Trapped { .. } => 126,
         Outcome::Limit { which, limit: _ } => match which {
             LimitKind::Time | LimitKind::Fuel => 124,
@@ -127,7 +126,7 @@ pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
     }
 }
 
-/// What became of a task, as words behind its name.
+/// How a task ended, as text that follows its name.
 pub(crate) fn words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done | Outcome::Failed(_) | Outcome::Trapped { .. } => outcome.to_string(),
@@ -143,7 +142,7 @@ pub(crate) fn words(outcome: &Outcome) -> String {
     }
 }
 
-/// The flag of `weft run` and `weft map` that moves this limit; what is `Other` says itself what to do.
+/// The flag of `weft run` and `weft map` that moves this limit; the text of `Other` says what to do.
 fn flag_of(limit: LimitKind) -> Option<&'static str> {
     match limit {
         LimitKind::Time => Some("--timeout"),
@@ -162,7 +161,7 @@ fn flag_of(limit: LimitKind) -> Option<&'static str> {
 pub(crate) async fn complaint(mesh: &Mesh, result: &TaskResult, named: &str) -> String {
     let quote = match &result.errors {
         Output::Blob { id, bytes } if *bytes > QUOTED_BYTES_MAX => Some(format!("its stderr is blob {id}")),
-        // Without it the rest can be said all the same.
+        // The rest is reported without it.
         errors @ (Output::Inline(_) | Output::Blob { .. }) => {
             errors.fetch(mesh).await.ok().and_then(|bytes| telling(&bytes))
         }

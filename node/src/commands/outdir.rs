@@ -1,5 +1,5 @@
-//! The directory that `weft map --out` writes into. An output is made in a directory of its own inside, which nobody
-//! else has and whose name is no output's, and appears under its name whole or not at all: so that whatever is there under
+//! The directory that `weft map --out` writes into. An output is made in a directory of its own inside, which no other
+//! process has and whose name is not an output's, and appears under its name whole or not at all: so that whatever is there under
 //! an output's name is complete, however the process ended. (A machine that loses power may lose what it had not written
 //! to its disk yet.) No link is followed, and nothing is written outside.
 
@@ -118,11 +118,11 @@ impl OutDir {
     /// Whether the output would take the place of something that is read, or something that is read would be removed for it.
     pub(crate) fn replaces(&self, name: &Name, sources: &Sources) -> bool {
         let there = |name: &Name| self.about(name).ok().flatten().map(|about| FileId::from(&about));
-        let (itself, beside) = (there(name), there(&name.beside()));
+        let (itself, files) = (there(name), there(&name.files()));
         let goes = match self.earlier {
             Earlier::Refuse => return false,
-            Earlier::Replace => [itself, beside],
-            Earlier::Keep if itself.is_none() => [None, beside],
+            Earlier::Replace => [itself, files],
+            Earlier::Keep if itself.is_none() => [None, files],
             Earlier::Keep => [None, None],
         };
         let is_inside = || {
@@ -144,7 +144,7 @@ impl OutDir {
         match self.kind(name) {
             Ok(Some(FileType::RegularFile)) => Ok(true),
             Ok(None) => Ok(false),
-            Ok(Some(_)) => Err(format!("{} is there, and is no file", self.shown(name))),
+            Ok(Some(_)) => Err(format!("{} exists and is not a file", self.shown(name))),
             Err(error) => Err(format!("{}: {error}", self.shown(name))),
         }
     }
@@ -152,7 +152,7 @@ impl OutDir {
     /// Takes away what an earlier run made under the names of this output.
     ///
     /// # Errors
-    /// When it can't be, or is no output.
+    /// When it can't be read, or is not an output.
     pub(crate) fn clear(&self, name: &Name) -> Result<(), Unwritten> {
         if self.earlier == Earlier::Refuse {
             return Ok(());
@@ -162,7 +162,7 @@ impl OutDir {
             return Err(Unwritten::This(format!("{} is a directory", self.shown(name))));
         }
         self.remove(name).map_err(failed)?;
-        self.remove(&name.beside()).map_err(failed)
+        self.remove(&name.files()).map_err(failed)
     }
 
     fn remove(&self, name: &Name) -> io::Result<()> {
@@ -179,7 +179,7 @@ impl OutDir {
         }
     }
 
-    /// Writes what a task that is done printed, and beside it what it left in `/out`; the output itself appears last.
+    /// Writes what a task that is done printed, and next to it what it left in `/out`; the output itself appears last.
     ///
     /// # Errors
     /// When it can't be written; nothing is there under the output's name then.
@@ -204,8 +204,8 @@ impl OutDir {
         let unpacked = result.unpack(mesh, &made, Existing::Refuse).await;
         let moved = match unpacked {
             Ok(_count) => {
-                let beside = name.beside();
-                self.publish(FILES, &beside).map_err(|error| self.unwritten(&beside, &error))
+                let files = name.files();
+                self.publish(FILES, &files).map_err(|error| self.unwritten(&files, &error))
             }
             Err(error) => Err(self.of_client(name, error)),
         };
@@ -263,7 +263,7 @@ impl OutDir {
         };
         match statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(about) => Ok(Some(about)),
-            // What has a longer name than there can be is not there, as the files beside an output of 252 bytes and more.
+            // What has a longer name than there can be is not there, as the files next to an output of 252 bytes and more.
             Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -321,10 +321,10 @@ impl OutDir {
             ));
         }
         if let weft_client::Error::BadFile { .. } = &error {
-            return Unwritten::This(format!("{}: {error}", self.shown(&name.beside())));
+            return Unwritten::This(format!("{}: {error}", self.shown(&name.files())));
         }
         if let weft_client::Error::File { path: _, source } = &error {
-            return self.unwritten(&name.beside(), source);
+            return self.unwritten(&name.files(), source);
         }
         Unwritten::All(error.into())
     }

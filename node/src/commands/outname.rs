@@ -45,8 +45,8 @@ impl Name {
         Ok(Self(names.join(&b'/')))
     }
 
-    /// What is beside the output: what its task left in `/out`.
-    pub(crate) fn beside(&self) -> Self {
+    /// The name next to the output's, for what its task left in `/out`.
+    pub(crate) fn files(&self) -> Self {
         Self([self.0.as_slice(), b".out"].concat())
     }
 

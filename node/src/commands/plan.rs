@@ -41,7 +41,7 @@ pub(crate) struct Label {
     pub(crate) file: Option<PathBuf>,
     /// Where its output goes.
     pub(crate) out: Option<Name>,
-    /// What stands before each line of its output.
+    /// What is printed before each line of its output.
     pub(crate) tag: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl OutSpec {
         let bytes = given.as_os_str().as_bytes();
         let whole = Template::parse(bytes);
         if let Some(unknown) = whole.unknown() {
-            let text = format!("--out: {unknown} stands for nothing; there are {}", Word::all());
+            let text = format!("--out: unknown word {unknown}; there are {}", Word::all());
             return Err(Problem::Usage(text));
         }
         if whole.is_plain() {
@@ -146,7 +146,7 @@ impl Plan {
             let label =
                 label.map_err(|text| Problem::Usage(format!("--out: {}: {text}", shown(&item.line))))?;
             if let Some(name) = &label.out
-                && !(names.insert(name.clone()) && names.insert(name.beside()))
+                && !(names.insert(name.clone()) && names.insert(name.files()))
             {
                 let text = format!(
                     "--out: two inputs are called {}: rename one, map them into two directories, or tell them apart by \
@@ -180,7 +180,7 @@ impl Plan {
         let twice = match (&self.out, &label.out) {
             (Some(out), Some(name)) if !out.is_unique(false) => {
                 let name = name.clone();
-                !(self.is_new(&name)? && self.is_new(&name.beside())?)
+                !(self.is_new(&name)? && self.is_new(&name.files())?)
             }
             _ => false,
         };

@@ -24,7 +24,7 @@ pub(crate) async fn reach(data_dir: &Path, is_member: bool, own: &[IpAddr]) -> R
             return Ok(reach);
         }
     }
-    let listening = Settings::listens_by_itself(data_dir, &settings::environment)?;
+    let listening = Settings::listens_by_itself(data_dir)?;
     Ok(among(&listening, own))
 }
 
@@ -35,7 +35,7 @@ async fn running(data_dir: &Path) -> Option<Vec<SocketAddr>> {
     Some(status.listen.iter().filter_map(|address| settings::socket_of(address)).collect())
 }
 
-/// What others can dial of these: an address for all stands for this machine's own, and loopback for none. Of a node that
+/// What others can dial of these: an address for all means this machine's own, and loopback none. Of a node that
 /// names every address that it has, those on real networks count.
 fn among(listening: &[SocketAddr], own: &[IpAddr]) -> Reach {
     let mut places: Vec<Place> = Vec::new();

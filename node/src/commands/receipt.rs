@@ -1,4 +1,4 @@
-//! Receipts for people: shown beside a result, and checked by whoever got one, without a node.
+//! Receipts for people: shown with a result, and checked by their holders, without a node.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(crate) fn receipt(args: ReceiptArgs) -> Result<u8, Problem> {
 /// Checks the receipt that came with a result, against the result too, and shows it unless it is in the data.
 pub(crate) fn of_result(result: &TaskResult, json: bool) -> Result<(), Problem> {
     let Some(receipt) = &result.receipt else {
-        let text = "there is no receipt: nobody ran the task to an end that could be signed";
+        let text = "there is no receipt: no worker ran the task to an end that could be signed";
         return Err(Problem::Failed(text.into()));
     };
     let wrong = |text: String| Problem::Failed(format!("the receipt is wrong: {text}"));
@@ -52,7 +52,7 @@ pub(crate) fn of_result(result: &TaskResult, json: bool) -> Result<(), Problem> 
     Ok(())
 }
 
-/// Whose word a result rests on that several nodes computed: what this node found, beside what a worker signed.
+/// The nodes that a result of `--verify` rests on: what this node found, besides what a worker signed.
 fn of_several(verified: &Verified) -> Vec<String> {
     let Verified { agreed, differed } = verified;
     let mut lines = vec![format!("not signed, found by your node: {} nodes computed the same", agreed.len())];
@@ -61,7 +61,7 @@ fn of_several(verified: &Verified) -> Vec<String> {
     lines
 }
 
-/// That somebody computed something else than what counts; `None` where nobody did.
+/// A note on the nodes that computed another result than the one that counts; `None` where there are none.
 pub(crate) fn contradiction(result: &TaskResult) -> Option<String> {
     let Verified { agreed, differed } = result.verified.as_ref()?;
     let who: Vec<String> = differed.iter().map(|node| short(node)).collect();
@@ -143,7 +143,7 @@ fn failed(path: &Path, number: u32, reason: &str) -> Problem {
 fn check_value(value: &Value) -> Result<Receipt, String> {
     let bare = value.get("receipt").unwrap_or(value);
     let receipt: Receipt =
-        serde_json::from_value(bare.clone()).map_err(|error| format!("it is no receipt: {error}"))?;
+        serde_json::from_value(bare.clone()).map_err(|error| format!("it is not a receipt: {error}"))?;
     let stated = receipts::check(&receipt).map_err(|error| error.to_string())?;
     if value.get("receipt").is_none() {
         return Ok(receipt);
@@ -151,7 +151,7 @@ fn check_value(value: &Value) -> Result<Receipt, String> {
     let nothing = Value::String(String::new());
     let part = |name: &str, hash: &str| {
         let given = value.get(name).unwrap_or(&nothing);
-        if is_of(given, hash) { Ok(()) } else { Err(format!("its {name} is not what stands beside it")) }
+        if is_of(given, hash) { Ok(()) } else { Err(format!("its {name} is not the one given with it")) }
     };
     part("output", &receipt.output)?;
     part("errors", &receipt.errors)?;
@@ -165,7 +165,7 @@ fn check_value(value: &Value) -> Result<Receipt, String> {
     ];
     match words.iter().find(|(name, word)| value.get(name).is_some_and(|given| given != word)) {
         None => Ok(receipt),
-        Some((name, word)) => Err(format!("it states the {name} {word}, which is not what stands beside it")),
+        Some((name, word)) => Err(format!("it states the {name} {word}, which is not the one given with it")),
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_differed_is_named() {
+    fn nodes_that_differed_are_named() {
         let id = |digit: &str| digit.repeat(64);
         let empty = || Output::Inline(Vec::new().into());
         let result = |differed: &[&str]| TaskResult {

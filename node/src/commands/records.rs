@@ -1,5 +1,5 @@
 //! A file or a stream cut into inputs: one for each record, or one for each block of whole records. A record ends with a
-//! newline or a zero byte, which is no part of an input that is one record, and is part of a block.
+//! newline or a zero byte, which is not part of an input that is one record, but of a block.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};

@@ -17,10 +17,10 @@ use super::{Problem, receipt, spool, task_of};
 use crate::cli::RunArgs;
 use crate::render;
 
-/// After so long without a result the wait is explained.
+/// Time without a result after which the wait is explained.
 const EXPLAIN_AFTER: Duration = Duration::from_secs(3);
 
-/// Runs the task and returns the exit code that speaks of it.
+/// Runs the task and returns its exit code.
 pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     let interrupt = Interrupt::listen()?;
     let mut live = Live::new(args.raw);
@@ -77,7 +77,7 @@ fn check_empty(dir: &Path, force: bool) -> Result<(), Problem> {
     }
 }
 
-/// Waits for the task's end and shows what it prints meanwhile; says so when nobody has taken it after a while.
+/// Waits for the task's end and shows what it prints meanwhile; says so when no node has taken it after a while.
 async fn result_of(mesh: &Mesh, task: &Task, input: Input, live: &mut Live) -> Result<TaskResult, Problem> {
     let mut told = mesh.map(task, futures::stream::iter([input])).await?;
     let job = told.job().to_owned();
@@ -116,7 +116,7 @@ async fn next_told(
 
 /// Says where the task is, unless that was said already. What a worker is at is for people who watch.
 async fn explain(mesh: &Mesh, job: &str, said: &mut Option<String>) {
-    // This is a kindness: whether it can be answered changes nothing.
+    // Without an answer the wait is not explained.
     let Ok(why) = mesh.why(job, Some(0)).await else { return };
     let text = if matches!(why.task, TaskState::Queued { .. }) {
         Some(format!("no node has taken the task yet; `weft why {}` says why", render::short(job)))
@@ -136,18 +136,9 @@ async fn print_line(result: &TaskResult) -> Result<(), Problem> {
     out.all().await
 }
 
-/// Shows what was not shown while the task ran, and how it ended where that is not plain.
+/// Shows what was not shown while the task ran, and how it ended unless its exit code says that.
 async fn show(mesh: &Mesh, result: &TaskResult, live: &mut Live) -> Result<(), Problem> {
-    let was_stopped = match result.outcome {
-        Outcome::Done | Outcome::Failed(_) => false,
-        Outcome::Trapped { .. }
-        | Outcome::Limit { .. }
-        | Outcome::Invalid { .. }
-        | Outcome::Cancelled
-        | Outcome::Lost { .. }
-        | Outcome::Expired { .. }
-        | Outcome::Skipped { .. } => true,
-    };
+    let was_stopped = result.exit_code().is_none();
     live.finish(mesh, &result.output, &result.errors, was_stopped).await?;
     if let Some(word) = result.recalled {
         render::say(&format!("from memory, computed by {} {word}", computer(mesh, result).await));
@@ -187,7 +178,7 @@ async fn take_files(mesh: &Mesh, result: &TaskResult, out: Option<&Path>, json: 
     Ok(())
 }
 
-/// A command's own exit code speaks for itself.
+/// Whether the command's own exit code says how it ended.
 fn is_plain_exit(result: &TaskResult) -> bool {
     matches!(result.outcome, Outcome::Failed(weft_client::Failure::Exit { .. }))
 }

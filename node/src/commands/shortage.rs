@@ -1,4 +1,4 @@
-//! Tells who waits for results that they wait for room on this machine's own disk.
+//! Reports that results wait for room on this machine's own disk.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl Shortage {
     pub(crate) async fn news(&mut self, mesh: &Mesh) -> String {
         loop {
             self.clock.tick().await;
-            // A node that does not answer is noticed by whoever waits for its results.
+            // A node that does not answer is noticed where its results are waited for.
             let Ok(status) = mesh.status().await else { continue };
             let starved = status.store.starved > 0;
             if starved != self.told {
@@ -45,7 +45,7 @@ fn words(status: &api::Status) -> String {
     }
     let why = fault.as_deref().map_or_else(String::new, |fault| format!(" ({fault})"));
     format!(
-        "this node has no room for what {starved} ended tasks brought: its disk or store below {} is full{why}; nothing \
+        "this node has no room for the outputs of {starved} ended tasks: its disk or store below {} is full{why}; nothing \
          is lost, and the results come when there is room",
         status.data_dir
     )

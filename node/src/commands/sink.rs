@@ -26,7 +26,7 @@ const TAGGED_BYTES: usize = 4 << 10;
 pub(crate) enum Sink {
     /// Outputs on stdout, in order.
     Ordered(Ordered),
-    /// Outputs into files of that directory, and what a task left in `/out` into a directory beside each.
+    /// Outputs into files of that directory, and what a task left in `/out` into a directory next to each.
     Files(Held),
     /// JSON lines on stdout, in no order.
     Lines(Out),
@@ -169,7 +169,7 @@ pub(crate) async fn copy_blob(mesh: &Mesh, id: &str, out: &mut Out) -> Result<()
     whole(copied, out)
 }
 
-/// What became of copying: a stdout that is gone is nobody else's fault.
+/// The result of copying: a stdout that is gone is not the fault of the source.
 fn whole(copied: Result<(), Problem>, out: &mut Out) -> Result<(), Problem> {
     match out.take_failure() {
         Some(error) => Err(Problem::Stdout(error)),

@@ -1,4 +1,4 @@
-//! What the first task of a job that has no result yet waits for: asked of the node now and then, beside everything else.
+//! What the first task of a job that has no result yet waits for: asked of the node now and then, in the background.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl StageWatch {
         asks.spawn(async move {
             loop {
                 tokio::time::sleep(EVERY).await;
-                // Nobody waits for it: what can't be answered is left as it was.
+                // It is not waited for: without an answer, the last one stays.
                 let Ok(why) = mesh.why(&job, None).await else { continue };
                 *theirs.lock().unwrap_or_else(PoisonError::into_inner) = at_work(&why.task);
             }

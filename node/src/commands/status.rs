@@ -49,7 +49,7 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
                 status.memo.hits
             ),
         ),
-        ("store", store(&status.store)),
+        ("store", store(&status.store, &status.data_dir)),
         (
             "own jobs",
             format!(
@@ -62,7 +62,9 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
             "since start",
             format!(
                 "{} tasks run for the mesh, {} own tasks ended, {} attempts lost",
-                counters.executed, counters.committed, counters.lost
+                counters.get("executed"),
+                counters.get("committed"),
+                counters.get("lost")
             ),
         ),
     ];
@@ -85,8 +87,8 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn store(store: &api::Store) -> String {
-    let api::Store { blobs, bytes: taken, pinned_bytes, quota_bytes, starved, fault } = store;
+fn store(store: &api::Store, data_dir: &str) -> String {
+    let api::Store { blobs, bytes: taken, pinned_bytes, quota_bytes, starved, vanished, fault } = store;
     let mut text = format!(
         "{} of {}, {} in use by work, {blobs} blobs",
         bytes(*taken),
@@ -96,6 +98,15 @@ fn store(store: &api::Store) -> String {
     if *starved > 0 {
         text.push_str(&format!(
             "; NO ROOM for the outcomes of {starved} own tasks, which wait with their workers"
+        ));
+    }
+    if *vanished > 0 {
+        text.push_str(&format!(
+            "; GONE: {} that work rests on: another program removed {} from {data_dir}/blobs; cancel jobs that wait for \
+             {}, and submit these again",
+            plural(*vanished, "blob"),
+            if *vanished == 1 { "it" } else { "them" },
+            if *vanished == 1 { "it" } else { "them" },
         ));
     }
     if let Some(fault) = fault {
@@ -136,4 +147,18 @@ fn plural(count: u32, noun: &str) -> String {
 fn processor(labels: &std::collections::BTreeMap<String, String>) -> String {
     let own = labels.iter().filter(|(name, _)| name.starts_with("cpu."));
     own.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_that_another_program_removed_is_told_of_with_what_to_do() {
+        let gone = |vanished| store(&api::Store { vanished, ..api::Store::default() }, "/data");
+        assert!(!gone(0).contains("GONE"));
+        let text = gone(1);
+        assert!(text.contains("GONE: 1 blob that work rests on") && text.contains("/data/blobs"), "{text}");
+        assert!(gone(2).contains("2 blobs") && gone(2).contains("submit these again"));
+    }
 }

@@ -115,7 +115,7 @@ fn module_of(path: &Path) -> Result<Module, Problem> {
     let text = match head.as_slice() {
         [] => format!("{path} is empty, not a WebAssembly module"),
         other => format!(
-            "{path} is no WebAssembly module: it begins with \"{}\" instead of \"\\0asm\", and is no WebAssembly text; \
+            "{path} is not a WebAssembly module: it begins with \"{}\" instead of \"\\0asm\", and is not WebAssembly text; \
              compile the program for wasm32-wasip1 or wasm32-wasip2 and pass the .wasm file",
             other.escape_ascii()
         ),

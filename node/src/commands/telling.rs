@@ -84,7 +84,7 @@ fn error_line(lines: &[&str]) -> Option<String> {
     lines.iter().rfind(is_one).map(|line| String::from(*line))
 }
 
-/// The last line that is no part of a trace and no advice.
+/// The last line that is neither part of a trace nor advice.
 fn last_line(lines: &[&str]) -> Option<String> {
     let is_of_a_trace = |line: &str| {
         let trimmed = line.trim_start();

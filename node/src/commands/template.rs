@@ -1,4 +1,4 @@
-//! Texts that differ by input: `{name}` and five other words in braces stand for parts of what the input is called. What
+//! Texts that differ by input: `{name}` and five other words in braces are replaced by parts of the input's name. What
 //! is filled in is bytes from a file's name or from a line, and nothing about them is promised.
 
 use std::ffi::OsStr;
@@ -58,7 +58,7 @@ enum Part {
 }
 
 impl Template {
-    /// Finds the words. A word in double braces, as `{{name}}`, stands for itself in single ones; all else is text.
+    /// Finds the words. A word in double braces, as `{{name}}`, becomes itself in single ones; all else is text.
     pub(crate) fn parse(text: &[u8]) -> Self {
         let (mut parts, mut plain, mut unknown, mut is_quoting) = (Vec::new(), Vec::new(), None, false);
         let mut rest = text;
@@ -93,7 +93,7 @@ impl Template {
         self.parts.iter().all(|part| matches!(part, Part::Text(_)))
     }
 
-    /// Whether it stands for itself: nothing is filled in and nothing was quoted.
+    /// Whether it is its own text: nothing is filled in and nothing was quoted.
     pub(crate) fn is_same(&self) -> bool {
         self.is_plain() && !self.is_quoting
     }
@@ -109,7 +109,7 @@ impl Template {
         matches!((words.next(), words.next()), (Some(Part::Word(Word::Index)), None))
     }
 
-    /// The first thing in braces that is no word, such as `{nmae}`.
+    /// The first thing in braces that is not a known word, such as `{nmae}`.
     pub(crate) fn unknown(&self) -> Option<&str> {
         self.unknown.as_deref()
     }

@@ -1,4 +1,4 @@
-//! `weft why`: where a task is, and what each node said to its job's call for bids.
+//! `weft why`: where a task is, and what each node answered to its job's call for bids.
 
 use weft_client::{Mesh, api};
 use weft_node::terminal::visible;
@@ -22,7 +22,7 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
         print(&format!("{}\n", visible(note)))?;
     }
     if why.deadline_missed {
-        print("its deadline can't be made any more: it is treated as if it had none\n")?;
+        print("its deadline can't be met any more: the task is treated as if it had none\n")?;
     }
     if why.answers.is_empty() {
         say("no node was asked about it");
@@ -50,7 +50,7 @@ fn parse(text: &str) -> Result<(&str, Option<u32>), Problem> {
     match index.parse() {
         Ok(index) => Ok((job, Some(index))),
         Err(_no_number) => {
-            Err(Problem::Usage(format!("`{text}`: behind the slash comes a task's number, from 0")))
+            Err(Problem::Usage(format!("`{text}`: after the slash comes a task's number, from 0")))
         }
     }
 }

@@ -48,9 +48,9 @@ pub enum DemoError {
     /// A file could not be written.
     #[error("{path}: {source}; pass --out with a directory that can be written")]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The reference computation could not be made.

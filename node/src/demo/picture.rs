@@ -19,7 +19,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// About so many tiles, in two rows for every three columns, but at least 256.
+    /// About `tiles` tiles, in two rows for every three columns, but at least 256.
     pub(super) fn of(tiles: u32) -> Self {
         let wanted = tiles.clamp(256, 65_536);
         let mut rows: u32 = 1;

@@ -179,7 +179,7 @@ impl Bars {
 fn job_bar(total: u64) -> ProgressBar {
     let template = "  {msg:<8} {bar:20} {pos}/{len} tasks, {rate}, {eta} to go";
     let style = ProgressStyle::with_template(template).expect("a fixed template").progress_chars("=> ");
-    // A stream that takes no text has nobody to show a rate to.
+    // A stream that can't be written shows no rate.
     let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
         let _shown = write!(text, "{:.0}/s", state.per_sec());
     };

@@ -12,7 +12,7 @@ const WORD_BITS: u32 = u64::BITS;
 /// Wakers kept; more than can wait at once, which is one a connection of the API.
 const WAKERS_MAX: usize = 1024;
 
-/// What a receipt and its proof take beside the statement's texts, in bytes.
+/// What a receipt and its proof take besides the statement's texts, in bytes.
 const RECEIPT_BYTES: u64 = 1024;
 /// What one node's id takes, written as digits, in bytes.
 const NAME_BYTES: u64 = 66;
@@ -30,7 +30,7 @@ pub(super) struct Entry {
     pub(super) given_up: bool,
     ended_at: Option<Instant>,
     abandoned: bool,
-    /// Somebody saw the end.
+    /// A client has seen the end.
     told: bool,
     done: u32,
     failed: u32,
@@ -47,7 +47,7 @@ pub(super) struct Entry {
     ended: Vec<u64>,
     /// The inputs of unended tasks, by name, where results have receipts: a receipt names its task.
     inputs: BTreeMap<u32, (BlobId, u64)>,
-    /// What running tasks printed and nobody took.
+    /// What running tasks printed and no client has taken.
     prints: Vec<Print>,
     /// Bytes inside `prints`.
     printed: usize,
@@ -168,7 +168,7 @@ impl Entry {
         freed
     }
 
-    /// Whether somebody still takes its results, or waits for its end.
+    /// Whether a client still takes its results, or waits for its end.
     pub(super) fn is_wanted(&self) -> bool {
         !self.abandoned && !self.told
     }
@@ -195,7 +195,7 @@ impl Entry {
         !self.results.is_empty()
     }
 
-    /// The end, if it came: somebody knows it now.
+    /// The end, if it came; from now on it counts as seen.
     pub(super) fn told_end(&mut self, job: JobId) -> Option<JobSummary> {
         self.told |= self.is_ended();
         self.is_ended().then(|| self.summary(job))
@@ -207,7 +207,7 @@ impl Entry {
             return Poll::Ready(Ok(Taken::Ended(summary)));
         }
         if self.wakers.len() >= WAKERS_MAX {
-            // Most are of waits that were given up; whoever still waits comes again.
+            // Most are of waits that were given up; a task that still waits registers again.
             self.wake();
         }
         if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -256,7 +256,7 @@ impl Entry {
         self.done.saturating_add(self.failed).saturating_add(self.cancelled)
     }
 
-    /// Notes that a task ended; false if it is no task of this job, or had ended before.
+    /// Notes that a task ended; false if it is not a task of this job, or had ended before.
     fn mark(&mut self, index: u32) -> bool {
         if index >= self.tasks {
             return false;
@@ -298,34 +298,5 @@ fn inline_bytes(end: &TaskEnd) -> u64 {
 }
 
 fn text_bytes(outcome: &Outcome) -> u64 {
-    use weft_core::{Failure, Limit, Trap};
-    let text = match outcome {
-        Outcome::Failed(Failure::Error(text))
-        | Outcome::Trapped(Trap::Abi(text) | Trap::Other(text))
-        | Outcome::LimitExceeded(Limit::Other(text))
-        | Outcome::Invalid(text)
-        | Outcome::Lost(text) => text.len(),
-        Outcome::Done
-        | Outcome::Cancelled
-        | Outcome::Failed(Failure::Exit(_))
-        | Outcome::Expired(_)
-        | Outcome::ParentFailed { .. } => 0,
-        Outcome::Trapped(
-            Trap::Unreachable
-            | Trap::MemoryOutOfBounds
-            | Trap::BadTable
-            | Trap::StackOverflow
-            | Trap::Arithmetic,
-        ) => 0,
-        Outcome::LimitExceeded(
-            Limit::WallTime { limit_ms: _ }
-            | Limit::Memory { asked_bytes: _, limit_bytes: _ }
-            | Limit::Fuel { limit: _ }
-            | Limit::Output { limit_bytes: _ }
-            | Limit::Errors { limit_bytes: _ }
-            | Limit::FilesBytes { limit_bytes: _ }
-            | Limit::Files { limit: _ },
-        ) => 0,
-    };
-    text as u64
+    outcome.text().len() as u64
 }

@@ -90,7 +90,7 @@ fn a_task_counts_once_and_only_if_it_is_one() {
 }
 
 #[test]
-fn whoever_differed_is_named_and_counted_as_bytes() {
+fn nodes_that_differed_are_named_and_counted_as_bytes() {
     let table = table_with(JOB, true, 2);
     let found = Verified { agreed: vec![PeerId([1; 32]), PeerId([2; 32])], differed: vec![PeerId([3; 32])] };
     for index in 0..2 {

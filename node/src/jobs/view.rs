@@ -11,7 +11,7 @@ use weft_core::{BlobId, JobId, PeerId, Program, Proof, Recalled, Receipt, Report
 pub struct JobMeta {
     /// The module.
     pub module: BlobId,
-    /// How urgent.
+    /// The priority class.
     pub class: Class,
     /// Whether it goes on, and keeps its results, without its submitter.
     pub detached: bool,
@@ -26,17 +26,17 @@ pub struct JobMeta {
 pub struct TaskEnd {
     /// Its place in the job.
     pub index: u32,
-    /// How it ended, and what it brought.
+    /// How it ended, and its outputs.
     pub report: Report,
-    /// Who computed it; `None` when nobody did.
+    /// The node that computed it; `None` when it was not computed.
     pub worker: Option<PeerId>,
     /// How many attempts it took.
     pub attempts: u32,
-    /// Whose word it is, if the result was known and nothing ran.
+    /// Where the result was known, if nothing ran.
     pub memo: Option<Recalled>,
-    /// What its worker stated and signed, if it did. Nobody has checked the signature.
+    /// What its worker stated and signed, if it did. The signature is not checked here.
     pub receipt: Option<Box<(Receipt, Proof)>>,
-    /// Who agreed and who differed, where several nodes computed it: this node's own finding, which nobody signs.
+    /// The nodes that agreed and those that differed, where several computed it: this node's own finding, unsigned.
     pub verified: Option<Box<Verified>>,
 }
 
@@ -45,13 +45,13 @@ pub struct TaskEnd {
 pub struct Print {
     /// The task's place in the job.
     pub index: u32,
-    /// Which attempt.
+    /// The attempt, from 1.
     pub attempt: u32,
-    /// Where.
+    /// Its standard output or standard error.
     pub stream: Stream,
     /// How many bytes of that stream came before.
     pub offset: u64,
-    /// What.
+    /// The bytes.
     pub bytes: Arc<[u8]>,
 }
 
@@ -68,7 +68,7 @@ pub struct JobSummary {
     pub closed: bool,
     /// Whether every task ended.
     pub ended: bool,
-    /// Whether somebody cancelled it.
+    /// Whether a user cancelled it.
     pub cancelled_by_user: bool,
     /// Tasks that ended as done.
     pub done: u32,
@@ -93,15 +93,15 @@ pub enum Taken {
     Printed(Vec<Print>),
     /// Some, in order of completion; never none.
     Results(Vec<TaskEnd>),
-    /// All were told before, and the job has ended.
+    /// All were taken before, and the job has ended.
     Ended(JobSummary),
 }
 
 /// How much to take at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Portion {
-    /// At most so many results.
+    /// Most results in it.
     pub results_max: usize,
-    /// No further result once so many bytes are in it.
+    /// Bytes after which no further result is added.
     pub bytes: usize,
 }

@@ -11,7 +11,7 @@ use super::Node;
 /// Jobs that were not over when their node ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
-    /// How many.
+    /// Jobs that end.
     pub jobs: u64,
     /// Tasks of theirs that had not ended.
     pub tasks: u64,
@@ -32,7 +32,7 @@ impl Ending {
 }
 
 impl Node {
-    /// The engine's last word.
+    /// The engine's last messages.
     pub(super) async fn end(mut self) -> Ending {
         let ending = Ending::of(&self.engine.snapshot());
         let (now, input) = (self.now(), Input::Command(Command::Stop));
@@ -50,7 +50,7 @@ impl Node {
         loop {
             tokio::select! {
                 () = &mut delivered => return ending,
-                // What others still say is of no interest, but must not keep their answers from being read.
+                // Further messages of peers don't matter, but must be read before their acknowledgements.
                 Some(_) = self.events.next() => {}
             }
         }

@@ -38,15 +38,15 @@ pub enum StartError {
     Api {
         /// Where it was to listen.
         address: std::net::SocketAddr,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
     /// The files by which clients find the API can't be written.
-    #[error("cannot write {} and api.token beside it: {source}; {}", path.display(), settings::disk_advice(source))]
+    #[error("cannot write {} and api.token next to it: {source}; {}", path.display(), settings::disk_advice(source))]
     Publish {
         /// The file.
         path: std::path::PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
     /// The operating system gave no randomness.
@@ -71,7 +71,7 @@ pub(super) async fn start_net(
         admission,
         listen: settings.listen.clone(),
         peers: settings.peers.clone(),
-        // Who listens on loopback alone can't be reached from where multicast goes: it has nothing to announce.
+        // A node that listens on loopback only can't be reached over multicast's networks: it has nothing to announce.
         mdns: settings.mdns && !settings.listen.iter().all(|address| is_loopback(address)),
         peers_file: Some(settings.data_dir.join("peers")),
     };
@@ -108,7 +108,7 @@ pub(super) async fn start_api(
     let failed = |source| StartError::Api { address: settings.api, source };
     let listener = api::bind(settings.api).await.map_err(failed)?;
     let published = match api::publish(&settings.data_dir, &listener) {
-        // A disk that is full of nothing but this node's own cache is no reason not to start.
+        // A disk that is full of this node's own cache does not keep it from starting.
         Err(error) if settings::is_full(&error) && handle.store().make_room(START_BYTES)? > 0 => {
             api::publish(&settings.data_dir, &listener)
         }

@@ -1,6 +1,6 @@
 //! Where words and the log go: standard error, as long as that takes lines. A line that can't be written, because the
 //! disk is full or the reader of the pipe is gone, is lost; it never stops the program. A node writes behind its own
-//! back, so that a reader that stands still does not hold it up either.
+//! back, so that a reader that has stopped does not hold it up either.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -43,7 +43,7 @@ pub(crate) fn flush() {
     let Some(behind) = BEHIND.get() else { return };
     let (sender, flushed) = sync_channel(1);
     if behind.try_send(Line::Flushed(sender)).is_ok() {
-        // Written, or blocked: there is nobody to tell.
+        // Written, or blocked: the error can't be reported anywhere.
         let _written = flushed.recv_timeout(END_MAX);
     }
 }
@@ -96,7 +96,7 @@ impl Write for Stderr {
 mod tests {
     use super::*;
 
-    /// A pipe without a reader, or a full disk, until so many writes failed.
+    /// A pipe without a reader, or a full disk, for this many writes.
     struct Broken(usize, Vec<u8>);
 
     impl Write for Broken {

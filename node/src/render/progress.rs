@@ -1,4 +1,4 @@
-//! How far a job is, on stderr: a bar on a terminal, a line now and then elsewhere. Whoever takes the results tells
+//! How far a job is, on stderr: a bar on a terminal, a line now and then elsewhere. The code that takes the results reports
 //! it; it never waits.
 
 use std::fmt;
@@ -213,7 +213,7 @@ fn new_bar() -> ProgressBar {
     bar
 }
 
-// A bar that can't be written is no reason to stop: these three drop what the writer says.
+// A bar that can't be written does not stop the job: these three drop the writer's errors.
 
 fn write_count(state: &ProgressState, bar: &mut dyn fmt::Write) {
     let _unwritten = match state.len() {

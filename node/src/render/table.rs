@@ -37,7 +37,7 @@ impl Column {
         cells.chain([width(self.heading)]).max().unwrap_or(0)
     }
 
-    /// Whether no cell says anything.
+    /// Whether no cell has content.
     fn is_empty(&self) -> bool {
         self.cells.iter().all(|cell| matches!(cell.as_str(), "0" | "-" | ""))
     }
@@ -58,7 +58,7 @@ impl Table {
         Self { columns: columns.iter().map(column).collect(), spare: None }
     }
 
-    /// Makes it fit a terminal: of these columns first those that say nothing are left out, then the others, each in
+    /// Makes it fit a terminal: of these columns first those without content are left out, then the others, each in
     /// this order, until it fits; then texts are cut.
     pub(crate) fn fitted(self, spare: &'static [&'static str]) -> Self {
         Self { spare: Some(spare), ..self }
@@ -77,12 +77,12 @@ impl Table {
         let (table, left_out) = self.within(room);
         print(&table.text(stdout_has_colour()))?;
         if !left_out.is_empty() {
-            say(&format!("no room for {}: a wider terminal or --json has them", left_out.join(", ")));
+            say(&format!("no room for {}: use a wider terminal or --json", left_out.join(", ")));
         }
         Ok(())
     }
 
-    /// The table in so many columns of a terminal, and what was left out of it although it says something.
+    /// The table in `room` columns of a terminal, and the headings of columns with content that were left out.
     fn within(mut self, room: Option<usize>) -> (Self, Vec<&'static str>) {
         let (Some(room), Some(spare)) = (room, self.spare) else { return (self, Vec::new()) };
         let mut left_out = Vec::new();

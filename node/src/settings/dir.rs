@@ -1,6 +1,6 @@
 //! The files of a data directory that hold who the node is: `identity.key`, `mesh.key`, `joined.peers`, `lock`.
 //!
-//! Secrets are 64 hexadecimal digits in files of mode 0600. Every file is written beside its place and then moved or
+//! Secrets are 64 hexadecimal digits in files of mode 0600. Every file is written next to its place and then moved or
 //! linked into it, so that a crash leaves either the old file or the new one.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Environment;
+use super::environment;
 use super::private::{self, FILE_MODE};
 
 /// The file of addresses that tickets brought, one multiaddr a line.
@@ -36,7 +36,7 @@ impl KeyFile {
     }
 }
 
-/// Why a data directory is no use; each text is one line that says what to do.
+/// Why a data directory can't be used; each text is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DirError {
     /// Nothing says where it is.
@@ -49,9 +49,9 @@ pub enum DirError {
     Io {
         /// What was tried: "read", "write", "make".
         action: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// A key file holds something else.
@@ -111,16 +111,15 @@ pub struct DirLock {
     _file: File,
 }
 
-/// Where the data directory is: as given, or `WEFT_DATA_DIR`, or `weft` under `XDG_DATA_HOME` or `~/.local/share`.
-/// It need not exist.
+/// Where the data directory is: as `--data-dir` or `WEFT_DATA_DIR` say, or `weft` under `XDG_DATA_HOME` or
+/// `~/.local/share`. It need not exist.
 ///
 /// # Errors
-/// When nothing says where.
-pub fn data_dir_of(given: Option<PathBuf>, environment: Environment<'_>) -> Result<PathBuf, DirError> {
-    let named = given.or_else(|| environment("WEFT_DATA_DIR").map(PathBuf::from));
+/// When none of these is set.
+pub fn data_dir_of(given: Option<PathBuf>) -> Result<PathBuf, DirError> {
     let shared = || environment("XDG_DATA_HOME").map(|share| Path::new(&share).join("weft"));
     let home = || environment("HOME").map(|home| Path::new(&home).join(".local/share/weft"));
-    named.or_else(shared).or_else(home).ok_or(DirError::Nowhere)
+    given.or_else(shared).or_else(home).ok_or(DirError::Nowhere)
 }
 
 /// Takes the data directory for this process; makes it when it is missing.

@@ -26,7 +26,7 @@ pub(super) fn listen_of(given: Option<Vec<String>>, admitted: bool) -> Result<Ve
         return Err(wrong("listen", zoned.as_str(), zone::LISTEN_ADVICE));
     }
     match listen.iter().find(|address| !text::is_loopback(address)) {
-        Some(address) if !admitted => Err(SettingsError::Exposed { address: address.clone() }),
+        Some(address) if !admitted => Err(SettingsError::Exposed { address: address.clone(), origin: None }),
         Some(_) | None => Ok(listen),
     }
 }

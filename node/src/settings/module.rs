@@ -7,7 +7,7 @@ const BYTES_MIN: u64 = 1 << 20;
 const BYTES_MAX: u64 = 512 << 20;
 
 /// # Errors
-/// When it is no size between 1 MiB and 512 MiB.
+/// When it is not a size between 1 MiB and 512 MiB.
 pub(super) fn limit_of(given: Option<String>) -> Result<u64, SettingsError> {
     let text = given.clone().unwrap_or_default();
     let bytes = bytes_of("module-limit", given, weft_exec::MODULE_BYTES_MAX, BYTES_MIN)?;

@@ -1,5 +1,5 @@
-//! Whose tasks a node takes, as its settings say it: `accept` names all, `refuse` names those that are left out. And whose
-//! word its jobs take.
+//! Whose tasks a node takes: `accept` names all owners, `refuse` those that are left out. And which known results its jobs
+//! use.
 
 use weft_core::{OWNERS_MAX, Owners, PeerId, Recall};
 
@@ -17,13 +17,13 @@ pub(super) fn owners_of(
         (Some(accept), None) => Ok(Owners::Only(ids("accept", accept)?)),
         (None, Some(refuse)) => Ok(Owners::AllBut(ids("refuse", refuse)?)),
         (Some(_), Some(refuse)) => {
-            let expected = "one of accept and refuse: who accepts some refuses all others already";
+            let expected = "either accept or refuse: a node that accepts some owners refuses all others";
             Err(wrong("refuse", refuse.join(","), expected))
         }
     }
 }
 
-/// Whose word for known results is taken.
+/// Which known results jobs of this node use.
 pub(super) fn recall_of(given: Option<String>) -> Result<Recall, SettingsError> {
     let Some(text) = given else { return Ok(Recall::Own) };
     match text.as_str() {
@@ -34,7 +34,7 @@ pub(super) fn recall_of(given: Option<String>) -> Result<Recall, SettingsError> 
     }
 }
 
-/// Texts may hold several ids, divided by commas.
+/// Texts may hold several ids, separated by commas.
 fn ids(key: &'static str, given: Vec<String>) -> Result<Vec<PeerId>, SettingsError> {
     let all = given.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty());
     let parse = |text: &str| text.parse().ok().ok_or_else(|| wrong(key, text, ID));
@@ -63,13 +63,13 @@ mod tests {
         assert_eq!(owners_of(list(&[]), None).unwrap(), Owners::Only(Vec::new()), "its own alone");
         let refusal = |accept, refuse| owners_of(accept, refuse).unwrap_err().to_string();
         assert!(refusal(list(&["anna"]), None).contains("`accept`: invalid value `anna`"));
-        assert!(refusal(list(&[&one]), list(&[&two])).contains("one of accept and refuse"));
+        assert!(refusal(list(&[&one]), list(&[&two])).contains("either accept or refuse"));
         let many: Vec<String> = (0..=OWNERS_MAX).map(|number| format!("{number:064x}")).collect();
         assert!(owners_of(None, Some(many)).unwrap_err().to_string().contains("at most 32"));
     }
 
     #[test]
-    fn whose_word_jobs_take_is_one_of_three() {
+    fn known_results_are_one_of_three_choices() {
         let recall = |text: &str| recall_of(Some(text.to_owned()));
         assert_eq!(recall_of(None).unwrap(), Recall::Own, "unless it is said");
         assert_eq!(recall("own").unwrap(), Recall::Own);

@@ -1,5 +1,5 @@
 //! Whole numbers, sizes and times as people write them, without floating point. Every parser answers a wrong text with
-//! what it expected.
+//! what it expected. Own code, because `humantime` knows neither decimals nor a number alone, and reads `M` as a month.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -25,7 +25,7 @@ where
 /// `GB`, `TB` for powers of 1000. It may have decimals: `0.5GiB`.
 ///
 /// # Errors
-/// What was expected, when the text is no size or too large to count.
+/// What was expected, when the text is not a size or too large to count.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let expected = || String::from("a size such as 268435456, 512MiB or 0.5GiB");
     let (number, unit) = Number::split(text).ok_or_else(expected)?;
@@ -44,25 +44,45 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     number.times(factor).ok_or_else(expected)
 }
 
-/// A time: a number with `ms`, `s`, `m` (or `min`), `h`, `d` or `w`; a number alone counts seconds. It may have
-/// decimals, as `1.5h` has.
+/// A time: one or more numbers with a unit each, as in `1h 30m`, which are added up; a number alone counts seconds. The
+/// units are those of [`unit_ms`], and a number may have decimals, as in `1.5h`.
 ///
 /// # Errors
-/// What was expected, when the text is no time, or one of less than a millisecond.
+/// What was expected, when the text is not a time, or one of less than a millisecond.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || String::from("a time such as 500ms, 30s, 5m, 1.5h, 2d or 1w");
-    let (number, unit) = Number::split(text).ok_or_else(expected)?;
-    let factor_ms = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        "w" => 604_800_000,
-        _ => return Err(expected()),
-    };
-    let millis = number.times(factor_ms).filter(|millis| *millis > 0).ok_or_else(expected)?;
-    Ok(Duration::from_millis(millis))
+    let millis = parse_millis(text).filter(|millis| *millis > 0);
+    let expected = || String::from("a time such as 500ms, 30s, 5m, 1h 30m, 1.5h, 2d or 1week");
+    millis.map(Duration::from_millis).ok_or_else(expected)
+}
+
+fn parse_millis(text: &str) -> Option<u64> {
+    let (number, unit) = Number::split(text)?;
+    if unit.is_empty() {
+        return number.times(1_000);
+    }
+    let (mut millis, mut number, mut rest) = (0u64, number, unit);
+    loop {
+        let end = rest.find(|letter: char| letter.is_ascii_digit()).unwrap_or(rest.len());
+        let (unit, behind) = rest.split_at(end);
+        millis = millis.checked_add(number.times(unit_ms(unit.trim())?)?)?;
+        if behind.is_empty() {
+            return Some(millis);
+        }
+        (number, rest) = Number::split(behind)?;
+    }
+}
+
+/// The length of a unit in milliseconds. Months and years have none.
+fn unit_ms(unit: &str) -> Option<u64> {
+    match unit {
+        "ms" | "msec" | "millis" => Some(1),
+        "s" | "sec" | "secs" | "second" | "seconds" => Some(1_000),
+        "m" | "min" | "mins" | "minute" | "minutes" => Some(60_000),
+        "h" | "hr" | "hrs" | "hour" | "hours" => Some(3_600_000),
+        "d" | "day" | "days" => Some(86_400_000),
+        "w" | "week" | "weeks" => Some(604_800_000),
+        _ => None,
+    }
 }
 
 /// A decimal number that is not negative.
@@ -74,7 +94,7 @@ struct Number {
 }
 
 impl Number {
-    /// The number that a text begins with, and the unit behind it.
+    /// The number that a text begins with, and the text behind it, without spaces around.
     fn split(text: &str) -> Option<(Self, &str)> {
         let text = text.trim();
         let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
@@ -91,7 +111,7 @@ impl Number {
         Some((Self { whole: whole.parse().ok()?, part }, unit.trim()))
     }
 
-    /// So many times `factor`, rounded down; `None` beyond what can be counted.
+    /// The number times `factor`, rounded down; `None` if that is more than a `u64` holds.
     fn times(self, factor: u64) -> Option<u64> {
         let part = u128::from(self.part) * u128::from(factor) / 1_000_000_000;
         let whole = u128::from(self.whole) * u128::from(factor);
@@ -125,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_units_up_to_weeks_and_decimals() {
+    fn times_are_sums_with_units_up_to_weeks_and_decimals() {
         let good = [
             ("1500ms", 1500),
             ("30", 30_000),
@@ -134,12 +154,31 @@ mod tests {
             ("1.5h", 5_400_000),
             ("2d", 172_800_000),
             ("1w", 604_800_000),
+            ("1week", 604_800_000),
+            ("2 days", 172_800_000),
             ("0.25 s", 250),
+            ("1h 30m", 5_400_000),
+            ("1h30min", 5_400_000),
+            ("1.5h 30 sec 5ms", 5_430_005),
         ];
         for (text, ms) in good {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        for wrong in ["", "0s", "0.1ms", "1y", "1M", "-1s", "1.s", "soon", "99999999999999w"] {
+        for wrong in [
+            "",
+            "0s",
+            "0.1ms",
+            "1y",
+            "1M",
+            "-1s",
+            "1.s",
+            "soon",
+            "99999999999999w",
+            "1h 30",
+            "1 2h",
+            "1h m",
+            "1h 30000000000000w",
+        ] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }

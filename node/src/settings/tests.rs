@@ -2,31 +2,43 @@
 
 use super::*;
 
-fn nothing(_name: &str) -> Option<String> {
-    None
+use clap::{Args as _, FromArgMatches as _};
+
+fn resolve(dir: &tempfile::TempDir, flags: &RawSettings) -> Result<Settings, SettingsError> {
+    with_variables(dir, flags, &RawSettings::default())
 }
 
-fn flags_in(dir: &tempfile::TempDir) -> Flags {
-    Flags { data_dir: Some(dir.path().to_owned()), ..Flags::default() }
+fn with_variables(
+    dir: &tempfile::TempDir,
+    flags: &RawSettings,
+    variables: &RawSettings,
+) -> Result<Settings, SettingsError> {
+    Settings::resolve(dir.path().to_owned(), Given::of(flags, variables))
 }
 
-fn refusal(flags: Flags) -> String {
-    Settings::resolve(flags, &nothing).expect_err("these settings are no good").to_string()
+fn refusal(dir: &tempfile::TempDir, flags: &RawSettings) -> String {
+    resolve(dir, flags).expect_err("these settings are invalid").to_string()
+}
+
+/// A command line of `weft node`, as far as it holds settings.
+fn line(words: &[&str]) -> Result<Given, clap::Error> {
+    let command = Given::augment_args(clap::Command::new("weft").no_binary_name(true));
+    Given::from_arg_matches(&command.try_get_matches_from(words)?)
 }
 
 #[test]
-fn flags_beat_environment_beats_file_beats_defaults() {
+fn a_flag_goes_before_its_variable_before_the_file_before_the_default() {
     let dir = tempfile::tempdir().unwrap();
     let file = "name = 'file'\nslots = 2\nmemory = '64MiB'\nmodule-limit = '128MiB'\nstore = 33554432\n[labels]\nrack = '1'\n";
     std::fs::write(dir.path().join("weft.toml"), file).unwrap();
-    let environment = |name: &str| match name {
-        "WEFT_NAME" => Some(String::from("environment")),
-        "WEFT_SLOTS" => Some(String::from("3")),
-        "WEFT_LABEL" => Some(String::from("rack=2, gpu=no")),
-        _ => None,
+    let variables = RawSettings {
+        name: Some("environment".into()),
+        slots: Some("3".into()),
+        label: Some(vec!["rack=2".into(), "gpu=no".into()]),
+        ..RawSettings::default()
     };
-    let flags = Flags { name: Some("flag".into()), ..flags_in(&dir) };
-    let settings = Settings::resolve(flags, &environment).unwrap();
+    let flags = RawSettings { name: Some("flag".into()), ..RawSettings::default() };
+    let settings = with_variables(&dir, &flags, &variables).unwrap();
     assert_eq!(settings.name, "flag");
     assert_eq!(settings.slots, 3);
     assert_eq!(settings.labels, [("rack".into(), "2".into()), ("gpu".into(), "no".into())]);
@@ -41,7 +53,7 @@ fn flags_beat_environment_beats_file_beats_defaults() {
 fn an_unknown_key_is_named_with_the_known_ones() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("weft.toml"), "name = 'a'\nslot = 2\n").unwrap();
-    let text = refusal(flags_in(&dir));
+    let text = refusal(&dir, &RawSettings::default());
     assert!(text.contains("weft.toml, line 2: unknown key `slot`, expected one of `name`"), "{text}");
     assert!(text.contains("`slots`"), "{text}");
     assert!(!text.contains('\n'), "{text}");
@@ -50,20 +62,26 @@ fn an_unknown_key_is_named_with_the_known_ones() {
 #[test]
 fn a_named_file_must_exist() {
     let dir = tempfile::tempdir().unwrap();
-    let text = refusal(Flags { config: Some(dir.path().join("none.toml")), ..flags_in(&dir) });
+    let text =
+        refusal(&dir, &RawSettings { config: Some(dir.path().join("none.toml")), ..RawSettings::default() });
     assert!(text.contains("none.toml"), "{text}");
 }
 
 #[test]
 fn without_a_key_a_node_keeps_to_loopback() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings::resolve(flags_in(&dir), &nothing).unwrap();
+    let settings = resolve(&dir, &RawSettings::default()).unwrap();
     assert_eq!(settings.listen, ["/ip4/127.0.0.1/tcp/0"]);
     assert_eq!(settings.mesh_word(), "loopback");
-    let text = refusal(Flags { listen: vec!["0.0.0.0:7117".into()], ..flags_in(&dir) });
+    let text =
+        refusal(&dir, &RawSettings { listen: Some(vec!["0.0.0.0:7117".into()]), ..RawSettings::default() });
     assert!(text.contains("weft init"), "{text}");
-    let open = Flags { listen: vec!["0.0.0.0:7000".into()], open: true, ..flags_in(&dir) };
-    let settings = Settings::resolve(open, &nothing).unwrap();
+    let open = RawSettings {
+        listen: Some(vec!["0.0.0.0:7000".into()]),
+        open: Some("true".into()),
+        ..RawSettings::default()
+    };
+    let settings = resolve(&dir, &open).unwrap();
     assert_eq!(settings.listen, ["/ip4/0.0.0.0/tcp/7000"]);
     assert!(!settings.listen_is_default);
 }
@@ -72,61 +90,142 @@ fn without_a_key_a_node_keeps_to_loopback() {
 fn with_a_key_it_listens_on_the_default_port_and_refuses_open() {
     let dir = tempfile::tempdir().unwrap();
     let key = write_mesh_key(dir.path(), None).unwrap();
-    let settings = Settings::resolve(flags_in(&dir), &nothing).unwrap();
+    let settings = resolve(&dir, &RawSettings::default()).unwrap();
     assert_eq!(settings.mesh_key, Some(key));
     assert_eq!(settings.listen, ["/ip4/0.0.0.0/tcp/7117", "/ip6/::/tcp/7117"]);
     assert!(settings.listen_is_default);
-    let text = refusal(Flags { open: true, ..flags_in(&dir) });
-    assert!(text.contains("--open contradicts"), "{text}");
+    let text = refusal(&dir, &RawSettings { open: Some("true".into()), ..RawSettings::default() });
+    assert!(text.starts_with("`--open` contradicts the mesh key"), "{text}");
 }
 
 #[test]
 fn wrong_values_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
+    let raw = RawSettings::default;
+    let text = |text: &str| Some(String::from(text));
+    let list = |text: &str| Some(vec![String::from(text)]);
     let cases = [
         (
-            Flags { api: Some("0.0.0.0:80".into()), ..flags_in(&dir) },
+            RawSettings { api: text("0.0.0.0:80"), ..raw() },
             "`--api`: invalid value `0.0.0.0:80`: expected a loopback address",
         ),
+        (RawSettings { memory: text("1Q"), ..raw() }, "`--memory`: invalid value `1Q`: expected a size"),
+        (RawSettings { memory: text("1"), ..raw() }, "at least 1 MiB"),
+        (RawSettings { label: list("x"), ..raw() }, "NAME=VALUE"),
+        (RawSettings { label: list("node=1"), ..raw() }, "another name"),
+        (RawSettings { peer: list("here"), ..raw() }, "`--peer`: invalid value `here`: expected"),
+        (RawSettings { slots: text("1048576"), ..raw() }, "expected a whole number from 0 to 4096"),
         (
-            Flags { memory: Some("1Q".into()), ..flags_in(&dir) },
-            "`--memory`: invalid value `1Q`: expected a size",
+            RawSettings { open: text("perhaps"), ..raw() },
+            "`--open`: invalid value `perhaps`: expected true or false",
         ),
-        (Flags { memory: Some("1".into()), ..flags_in(&dir) }, "at least 1 MiB"),
-        (Flags { labels: vec!["x".into()], ..flags_in(&dir) }, "NAME=VALUE"),
-        (Flags { labels: vec!["node=1".into()], ..flags_in(&dir) }, "another name"),
-        (Flags { peers: vec!["here".into()], ..flags_in(&dir) }, "`--peer`: invalid value `here`: expected"),
-        (Flags { slots: Some(1 << 20), ..flags_in(&dir) }, "expected a whole number from 0 to 4096"),
-        (Flags { name: Some(String::new()), ..flags_in(&dir) }, "name"),
+        (RawSettings { name: text(""), ..raw() }, "name"),
     ];
     for (flags, expected) in cases {
-        let text = refusal(flags);
+        let text = refusal(&dir, &flags);
         assert!(text.contains(expected), "{text}");
+    }
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "refused settings make no files");
+}
+
+#[test]
+fn an_invalid_value_is_named_by_where_it_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = RawSettings::default();
+    let said = |flags: &RawSettings, variables: &RawSettings| {
+        with_variables(&dir, flags, variables).unwrap_err().to_string()
+    };
+    let lots = RawSettings { slots: Some("lots".into()), ..RawSettings::default() };
+    let expected = "invalid value `lots`: expected a whole number from 0 to 4096";
+    assert_eq!(said(&none, &lots), format!("`WEFT_SLOTS`: {expected}"));
+    assert_eq!(said(&lots, &lots), format!("`--slots`: {expected}"));
+    let limit = RawSettings { module_limit: Some("lots".into()), ..RawSettings::default() };
+    assert!(said(&none, &limit).starts_with("`WEFT_MODULE_LIMIT`: invalid value `lots`: expected a size"));
+    let exposed = RawSettings { listen: Some(vec!["0.0.0.0:7117".into()]), ..RawSettings::default() };
+    assert!(said(&none, &exposed).starts_with("`WEFT_LISTEN`: a node without a mesh key listens on"));
+
+    let file = dir.path().join("weft.toml");
+    std::fs::write(&file, "[labels]\nnode = '1'\n").unwrap();
+    let there = format!("`label` in {}: invalid value `node=1`", file.display());
+    assert!(said(&none, &none).starts_with(&there), "{}", said(&none, &none));
+    std::fs::write(&file, "slots = 'lots'\n").unwrap();
+    assert_eq!(said(&none, &none), format!("`slots` in {}: {expected}", file.display()));
+    std::fs::write(&file, "name = 'a'\nslots = true\n").unwrap();
+    let text = said(&none, &none);
+    assert!(text.contains("weft.toml, line 2: ") && text.contains("expected a whole number"), "{text}");
+    std::fs::write(&file, "open = true\n").unwrap();
+    write_mesh_key(dir.path(), None).unwrap();
+    assert!(said(&none, &none).starts_with(&format!("`open` in {} contradicts", file.display())));
+}
+
+#[test]
+fn accept_and_refuse_exclude_each_other_in_one_place_and_replace_each_other_across_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = |digit: &str| Some(vec![digit.repeat(64)]);
+    let accept = RawSettings { accept: list("1"), ..RawSettings::default() };
+    let refuse = RawSettings { refuse: list("2"), ..RawSettings::default() };
+    let both = RawSettings { accept: list("1"), refuse: list("2"), ..RawSettings::default() };
+    let text = refusal(&dir, &both);
+    assert!(text.contains("`--refuse`") && text.contains("either accept or refuse"), "{text}");
+    let settings = with_variables(&dir, &refuse, &accept).unwrap();
+    assert_eq!(settings.owners, Owners::AllBut(vec![weft_core::PeerId([0x22; 32])]));
+    let settings = with_variables(&dir, &accept, &refuse).unwrap();
+    assert_eq!(settings.owners, Owners::Only(vec![weft_core::PeerId([0x11; 32])]));
+}
+
+#[test]
+fn a_setting_has_one_name_as_flag_variable_and_key() {
+    let command = RawSettings::augment_args(clap::Command::new("weft"));
+    let every: Vec<&clap::Arg> =
+        command.get_arguments().filter(|flag| flag.get_long() != Some("no-mdns")).collect();
+    for flag in &every {
+        let name = flag.get_long().unwrap();
+        assert_eq!(flag.get_env().and_then(|name| name.to_str()), Some(variable_of(name).as_str()));
+        assert!(flag.is_hide_env_values_set(), "--{name}: the help of two users is the same");
+        assert_eq!(flag.get_id().as_str(), name.replace('-', "_"));
+    }
+    let error = toml::from_str::<RawSettings>("none = 1").unwrap_err().to_string();
+    for flag in every.iter().filter_map(|flag| flag.get_long()).filter(|name| *name != "config") {
+        assert!(error.contains(&format!("`{flag}`")), "{flag} is not a key of the file: {error}");
     }
 }
 
 #[test]
-fn a_wrong_value_is_named_by_where_it_was_given() {
+fn the_page_on_operations_lists_every_setting() {
+    let page = include_str!("../../../docs/operations.md");
+    let command = RawSettings::augment_args(clap::Command::new("weft"));
+    for flag in command.get_arguments().filter(|flag| flag.get_env().is_some()) {
+        let name = flag.get_long().unwrap();
+        let row = format!("| `--{name}` | `{}` | ", variable_of(name));
+        assert!(page.contains(&row), "docs/operations.md has no row `{row}`");
+    }
+}
+
+#[test]
+fn flags_are_read_as_people_write_them() {
     let dir = tempfile::tempdir().unwrap();
-    let environment = |name: &str| (name == "WEFT_SLOTS").then(|| String::from("lots"));
-    let text = Settings::resolve(flags_in(&dir), &environment).unwrap_err().to_string();
-    assert_eq!(text, "`WEFT_SLOTS`: invalid value `lots`: expected a whole number from 0 to 4096");
-    let environment = |name: &str| (name == "WEFT_STORE").then(|| String::from("lots"));
-    let text = Settings::resolve(flags_in(&dir), &environment).unwrap_err().to_string();
-    assert!(text.starts_with("`WEFT_STORE`: invalid value `lots`: expected a size"), "{text}");
-    std::fs::write(dir.path().join("weft.toml"), "[labels]\nnode = '1'\n").unwrap();
-    assert!(refusal(flags_in(&dir)).starts_with("`labels` in `weft.toml`: invalid value `node=1`"));
-    std::fs::write(dir.path().join("weft.toml"), "slots = 'lots'\n").unwrap();
-    let text = refusal(flags_in(&dir));
-    assert!(text.contains("weft.toml, line 1: ") && text.contains("expected a whole number"), "{text}");
+    let settings = |words: &[&str]| Settings::resolve(dir.path().to_owned(), line(words).unwrap()).unwrap();
+    assert!(settings(&[]).mdns && !settings(&[]).open);
+    assert!(!settings(&["--no-mdns"]).mdns && !settings(&["--mdns=false"]).mdns);
+    assert!(settings(&["--open"]).open && !settings(&["--open=no"]).open);
+    let labels = settings(&["--label", "a=1,2", "--label", "b="]).labels;
+    assert_eq!(labels, [("a".into(), "1,2".into()), ("b".into(), String::new())]);
+    assert_eq!(settings(&["--slots", "3", "--name", "x"]).slots, 3);
+}
+
+#[test]
+fn lists_in_variables_are_separated_by_commas() {
+    let mut value = toml::Value::from(vec!["rack=2, gpu=no,"]);
+    layer::split_list(&mut value);
+    assert_eq!(value, toml::Value::from(vec!["rack=2", "gpu=no"]));
 }
 
 #[test]
 fn the_identity_is_made_once_and_is_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
-    let first = Settings::resolve(flags_in(&dir), &nothing).unwrap();
-    let second = Settings::resolve(flags_in(&dir), &nothing).unwrap();
+    let first = resolve(&dir, &RawSettings::default()).unwrap();
+    let second = resolve(&dir, &RawSettings::default()).unwrap();
     assert_eq!(first.identity, second.identity);
     let mode = std::fs::metadata(dir.path().join("identity.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -150,7 +249,7 @@ fn joined_peers_are_added_or_replaced() {
     let second = vec![String::from("/ip4/10.0.0.2/tcp/7117")];
     add_joined_peers(dir.path(), &first, false).unwrap();
     add_joined_peers(dir.path(), &second, false).unwrap();
-    let settings = Settings::resolve(flags_in(&dir), &nothing).unwrap();
+    let settings = resolve(&dir, &RawSettings::default()).unwrap();
     assert_eq!(settings.peers, [second[0].clone(), first[0].clone()]);
     add_joined_peers(dir.path(), &first, true).unwrap();
     assert_eq!(joined_peers(dir.path()).unwrap(), first);
@@ -163,8 +262,8 @@ fn texts_are_read_as_people_write_them() {
     assert!(parse_address("/ip4/1.2.3.4/udp/80").is_err());
     assert_eq!(parse_address("anna.lan:7117"), Ok("/dns/anna.lan/tcp/7117".into()));
     assert_eq!(parse_address("/dns4/anna/tcp/7117"), Ok("/dns4/anna/tcp/7117".into()));
-    assert!(parse_address("192.168.1.999:7117").is_err(), "a mistyped IP is no host name");
-    assert!(parse_own_address("anna.lan:7117").is_err(), "a name may stand for another machine");
+    assert!(parse_address("192.168.1.999:7117").is_err(), "a mistyped IP is not a host name");
+    assert!(parse_own_address("anna.lan:7117").is_err(), "a name may be another machine's");
     assert_eq!(parse_own_address("0.0.0.0:80"), Ok("/ip4/0.0.0.0/tcp/80".into()));
 }
 
@@ -179,7 +278,8 @@ fn a_link_local_address_comes_with_its_interface_or_is_refused_with_the_reason()
     }
     assert!(is_only_local("[fe80::1]:7117") && !is_only_local("[fd77::1]:7117"));
     let dir = tempfile::tempdir().unwrap();
-    let listen = vec!["[fe80::1%eth0]:7117".into()];
-    let text = refusal(Flags { listen, open: true, ..flags_in(&dir) });
+    let listen = Some(vec!["[fe80::1%eth0]:7117".into()]);
+    let flags = RawSettings { listen, open: Some("true".into()), ..RawSettings::default() };
+    let text = refusal(&dir, &flags);
     assert!(text.contains("[::]:7117"), "{text}");
 }

@@ -32,7 +32,7 @@ pub fn parse_address(text: &str) -> Result<String, String> {
     known.then(|| text.to_owned()).ok_or_else(expected)
 }
 
-/// An address to listen on as a multiaddr, as [`parse_address`] has it but without names: a name may stand for addresses
+/// An address to listen on as a multiaddr, as [`parse_address`] has it but without names: a name may have addresses
 /// that this machine does not have. One with a zone is an address, too, which can't be listened on.
 ///
 /// # Errors
@@ -111,7 +111,7 @@ pub fn multiaddr(address: SocketAddr) -> String {
     }
 }
 
-/// Whether nobody but this machine can reach the multiaddr.
+/// Whether only this machine can reach the multiaddr.
 pub(super) fn is_loopback(address: &str) -> bool {
     socket_of(address).is_some_and(|address| address.ip().is_loopback())
 }

@@ -2,10 +2,11 @@
 //! another user's.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::{finish, module, poll, run, run_with, weft};
 
@@ -25,6 +26,46 @@ impl Drop for Node {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
+    }
+}
+
+/// A small file system of its own; unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// Mounts it, unless this machine does not let us.
+    fn mount() -> Result<Self, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=256k,mode=0700", "weft-test"])
+            .arg(dir.path())
+            .output();
+        match mount {
+            Ok(ran) if ran.status.success() => Ok(Self(dir)),
+            Ok(ran) => Err(String::from_utf8_lossy(&ran.stderr).trim().to_owned()),
+            Err(error) => Err(format!("mount: {error}")),
+        }
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    /// Leaves no byte free.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.path().join("others")).unwrap();
+        let full = loop {
+            if let Err(error) = file.write_all(&[7; 512]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(self.0.path()).status());
     }
 }
 
@@ -54,7 +95,7 @@ fn nothing_in_a_data_directory_is_open_to_others_whatever_made_it_and_the_umask(
     // The shell's umask is the node's.
     let line =
         format!("umask 0; exec {} --data-dir {} node --no-mdns", env!("CARGO_BIN_EXE_weft"), dir.display());
-    let mut shell = std::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     shell
         .args(["-c", &line])
         .env_clear()
@@ -80,14 +121,14 @@ fn nothing_in_a_data_directory_is_open_to_others_whatever_made_it_and_the_umask(
 
 #[test]
 fn a_node_whose_stderr_takes_no_line_any_more_goes_on() {
-    // Its disk is full, or whoever read the pipe is gone.
+    // Its disk is full, or the reader of the pipe is gone.
     let full = || Stdio::from(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
     let gone = || {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         Stdio::from(writer)
     };
-    // Whoever reads it stands still.
+    // Its reader has stopped.
     let (_reader, mut writer) = std::io::pipe().unwrap();
     std::io::Write::write_all(&mut writer, &[b'.'; 65_536]).unwrap();
     for stderr in [full(), gone(), Stdio::from(writer)] {
@@ -134,15 +175,15 @@ fn a_directory_of_another_user_is_named_with_its_owner() {
         println!("skipped: only root can become another user");
         return;
     }
-    for (verb, code) in [("node", 2), ("status", 1)] {
+    for verb in ["node", "status"] {
         let mut command = weft(dir.path(), &[verb]);
         command.uid(65_534).gid(65_534).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // The binary may lie where nobody else may go.
+        // The binary may lie where no other user may go.
         let Ok(child) = command.spawn() else {
             println!("skipped: another user can't start the binary");
             return;
         };
-        finish(child).refused(code, &["belongs to user root (uid 0)", "uid 65534"]);
+        finish(child).refused(1, &["belongs to user root (uid 0)", "uid 65534"]);
     }
 }
 
@@ -151,4 +192,27 @@ fn a_node_that_is_gone_can_be_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let _node = Node::start(dir.path(), &[], Stdio::null());
     run(dir.path(), &["peers", "--forget", "zoe"]).refused(1, &["no node zoe is known", "--all"]);
+}
+
+#[test]
+fn a_start_on_a_full_disk_speaks_of_the_disk() {
+    let (fresh, used) = match (SmallDisk::mount(), SmallDisk::mount()) {
+        (Ok(fresh), Ok(used)) => (fresh, used),
+        (Err(why), _) | (_, Err(why)) => {
+            println!("skipped: no small disk can be mounted here: {why}");
+            return;
+        }
+    };
+    let refused = |disk: &SmallDisk| {
+        let said = run(&disk.data_dir(), &["node", "--no-mdns", "--slots", "1"])
+            .refused(1, &["No space left on device", "its disk is full: make room there"]);
+        assert!(said.err.contains(disk.data_dir().to_str().unwrap()), "{said:?}");
+        assert!(!said.err.contains("--api") && !said.err.contains("listen"), "{said:?}");
+    };
+    fresh.fill();
+    refused(&fresh);
+    // One that has its identity fails at the files by which clients find its API.
+    drop(Node::start(&used.data_dir(), &[], Stdio::null()));
+    used.fill();
+    refused(&used);
 }

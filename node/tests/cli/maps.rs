@@ -413,7 +413,7 @@ fn ctrl_c_ends_what_waits_for_its_reader() {
         let before = jobs().len();
         let mut command = weft(bench.node.path(), args);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // Nobody reads it; it stays open until the end.
+        // It is not read, and stays open until the end.
         let unread = child.stdout.take();
         poll(|| jobs().get(before).filter(|job| job["done"] == job["tasks"] && job["done"] != 0).cloned());
         kill(child.id(), "INT");
@@ -428,7 +428,7 @@ fn ctrl_c_ends_what_waits_for_its_reader() {
 fn ctrl_c_ends_it_even_if_stderr_takes_no_more() {
     let bench = Bench::new();
     let (bulk, sizes) = (module("bulk"), bench.file("sizes", &"10000 1\n".repeat(100)));
-    // Both streams into one pipe that nobody reads.
+    // Both streams into one pipe that is not read.
     let (unread, full) = std::io::pipe().unwrap();
     let mut command = weft(bench.node.path(), &["map", &bulk, "--fn", "fill", "--each-line", &sizes]);
     command.stdout(full.try_clone().unwrap()).stderr(full);

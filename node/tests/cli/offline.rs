@@ -83,7 +83,7 @@ fn a_wrong_word_is_told_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let wrong = "`--slots`: invalid value `lots`: expected a whole number from 0 to 4096";
     run(dir.path(), &["node", "--slots", "lots"]).refused(2, &[wrong]);
-    run(dir.path(), &["jbos"]).refused(2, &["no verb `jbos`: did you mean `weft jobs`?"]);
+    run(dir.path(), &["jbos"]).refused(2, &["unknown verb `jbos`: did you mean `weft jobs`?"]);
     run(dir.path(), &["run", "x.wasm", "--timeout", "soon"])
         .refused(125, &["`--timeout`: invalid value `soon`"]);
     run(dir.path(), &["node", "--memory", "lots"])
@@ -123,7 +123,7 @@ fn a_file_that_is_no_module_is_refused_with_what_it_is() {
     std::fs::write(&path, "#!/bin/sh\n").unwrap();
     let path = path.to_str().unwrap();
     for verb in [&["run", path][..], &["map", path, "--each-line", "-"]] {
-        run(dir.path(), verb).refused(125, &["is no WebAssembly module", "#!/bin/s", "wasm32-wasip1"]);
+        run(dir.path(), verb).refused(125, &["is not a WebAssembly module", "#!/bin/s", "wasm32-wasip1"]);
     }
     run(dir.path(), &["run", "/nonexistent/m.wasm"])
         .refused(125, &["/nonexistent/m.wasm", "No such file", "check"]);
@@ -150,7 +150,7 @@ fn wrong_inputs_are_refused_before_anything_runs() {
         (&["--each-block", "0", &first], "a block of no bytes"),
         (&["--each-block", "1GiB", "-"], "at most 64 MiB"),
         (&["--each-block", "1MiB", &first, "--out", "{line}"], "a block has no {line}"),
-        (&["--each-line", &first, "--out", "o/{nmae}"], "{nmae} stands for nothing"),
+        (&["--each-line", &first, "--out", "o/{nmae}"], "unknown word {nmae}"),
         (&["--each-line", &first, "--fn", "f", "--", "{line}"], "--fn calls a function"),
     ] {
         run(dir.path(), &[&["map", &lines][..], args].concat()).refused(125, &[word]);
@@ -224,8 +224,42 @@ fn wrong_settings_are_refused_by_name() {
     run(dir.path(), &["node", "--listen", "0.0.0.0:0"])
         .refused(2, &["without a mesh key", "weft init", "--open"]);
     run(dir.path(), &["node", "--api", "0.0.0.0:0"]).refused(2, &["api", "loopback"]);
-    let mut command = weft(dir.path(), &["node"]);
-    command.env("WEFT_SLOTS", "lots").stdout(Stdio::piped()).stderr(Stdio::piped());
-    finish(command.spawn().unwrap()).refused(2, &["WEFT_SLOTS", "lots"]);
-    run(dir.path(), &["--log", "a=b=c", "peers"]).refused(2, &["--log"]);
+    run(dir.path(), &["--log", "a=b=c", "peers"]).refused(2, &["`--log`", "a=b=c", "weft_node=debug"]);
+}
+
+/// A verb under these variables.
+fn under(dir: &std::path::Path, words: &[&str], variables: &[(&str, &str)]) -> crate::Said {
+    let mut command = weft(dir, words);
+    command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish(command.spawn().unwrap())
+}
+
+#[test]
+fn a_flag_goes_before_a_variable_before_the_file_and_a_refusal_names_the_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("weft.toml");
+    std::fs::write(&file, "slots = 'file'\napi = '127.0.0.1:1'\n").unwrap();
+    let file = format!("`slots` in {}: invalid value `file`: expected a whole number", file.display());
+    run(dir.path(), &["node"]).refused(2, &[&file]);
+    let set = [("WEFT_SLOTS", "variable")];
+    under(dir.path(), &["node"], &set).refused(2, &["`WEFT_SLOTS`: invalid value `variable`: expected"]);
+    let flag = ["node", "--slots", "flag"];
+    under(dir.path(), &flag, &set).refused(2, &["`--slots`: invalid value `flag`: expected"]);
+    under(dir.path(), &["node"], &[("WEFT_SLOTS", "")]).refused(2, &[&file]);
+    under(dir.path(), &["peers"], &[("WEFT_LOG", "a=b=c")])
+        .refused(2, &["`WEFT_LOG`: invalid value `a=b=c`"]);
+    let link_local = [("WEFT_LISTEN", "127.0.0.1:0, [fe80::1%eth0]:1"), ("WEFT_SLOTS", "1")];
+    under(dir.path(), &["node"], &link_local).refused(2, &["`WEFT_LISTEN`: invalid value `/ip6zone/eth0"]);
+    assert!(!dir.path().join("identity.key").exists(), "settings that are refused make no identity");
+}
+
+#[test]
+fn help_shows_variables_and_not_their_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret =
+        [("WEFT_NAME", "a-private-name"), ("WEFT_LISTEN", "10.1.2.3:4"), ("WEFT_LOG", "weft_secret=debug")];
+    let help = under(dir.path(), &["node", "--help"], &secret).well().out;
+    for (name, value) in secret {
+        assert!(help.contains(&format!("[env: {name}]")) && !help.contains(value), "{help}");
+    }
 }

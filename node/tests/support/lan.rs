@@ -78,7 +78,7 @@ impl Lan {
         address.split('/').next().map(String::from)
     }
 
-    /// Drops what is longer than so many bytes on its way to a host, and says nothing.
+    /// Silently drops packets to a host that are longer than this many bytes.
     #[track_caller]
     pub fn swallow_longer_than(&self, host: usize, bytes: u32) {
         let lengths = format!("{}:65535", bytes + 1);

@@ -58,7 +58,7 @@ pub fn mesh_key() -> String {
     text
 }
 
-/// Where a node lives: its data directory, and the network namespace that stands for a machine of its own.
+/// Where a node lives: its data directory, and the network namespace that is its machine.
 pub struct Host {
     dir: TempDir,
     netns: Option<String>,
@@ -174,7 +174,7 @@ impl Host {
         Node { process, address, id }
     }
 
-    /// Starts a node on loopback that finds nobody by itself.
+    /// Starts a node on loopback that finds no node by itself.
     #[track_caller]
     pub fn loopback_node(&self, args: &[&str]) -> Node {
         let mut all = vec!["--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns"];

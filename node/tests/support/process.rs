@@ -2,7 +2,7 @@
 //! test can wait for a line. It is killed and reaped when dropped, and then shows what it said if a test failed.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ impl Proc {
         self.child.wait().unwrap();
     }
 
-    /// SIGSTOP: it stands still, and its connections stay open.
+    /// SIGSTOP: it stops, and its connections stay open.
     pub fn stop(&self) {
         self.signal(Signal::STOP);
     }
@@ -117,6 +117,27 @@ impl Proc {
     pub fn finish(mut self, deadline: Duration) -> Ended {
         let what = format!("`{}` ends; so far {} lines on stdout", self.name, self.lines_out());
         let status = eventually(deadline, &what, || self.child.try_wait().unwrap());
+        self.ended(status)
+    }
+
+    /// Waits for its end, however long that takes, as long as lines come on stdout; `pause` is the longest between two.
+    #[track_caller]
+    pub fn finish_while_lines_come(mut self, pause: Duration) -> Ended {
+        let mut lines = 0;
+        loop {
+            let what = format!("`{}` says more than {lines} lines on stdout, or ends", self.name);
+            let ended = eventually(pause, &what, || {
+                let ended = self.child.try_wait().unwrap();
+                (ended.is_some() || self.lines_out() > lines).then_some(ended)
+            });
+            match ended {
+                Some(status) => return self.ended(status),
+                None => lines = self.lines_out(),
+            }
+        }
+    }
+
+    fn ended(mut self, status: ExitStatus) -> Ended {
         let took = self.started.elapsed();
         Ended { code: status.code(), stdout: self.stdout.join(), stderr: self.stderr.join(), took }
     }

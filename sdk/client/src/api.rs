@@ -38,12 +38,12 @@ pub struct ErrorBody {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Only what nobody else wants.
+    /// Only slots that no other class wants.
     Scavenger,
     /// Throughput counts; the default.
     #[default]
     Batch,
-    /// Somebody waits.
+    /// A user waits for it.
     Interactive,
     /// Something waits.
     Realtime,
@@ -255,7 +255,7 @@ pub struct Job {
 pub struct Endpoint {
     /// `127.0.0.1:PORT`.
     pub address: String,
-    /// The bearer token. A secret: whoever has it may run programs on the mesh.
+    /// The bearer token. A secret: its holders can run programs on the mesh.
     pub token: String,
     /// The node's process id.
     pub pid: u32,
@@ -276,7 +276,7 @@ mod status;
 mod submit;
 mod verified;
 mod why;
-pub use outcome::{Failure, LimitKind, Outcome};
+pub use outcome::{Failure, Fault, LimitKind, Outcome};
 pub use policy::{Backoff, Join, Policy};
 pub use recall::{Recall, Recalled};
 pub use receipt::{Proof, Receipt};

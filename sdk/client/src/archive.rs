@@ -1,5 +1,5 @@
 //! What a task finds under `/in`, packed into one tar archive: the same files give the same bytes on every machine,
-//! whoever owns them and whenever they were changed. Packing only; what a task left is read by [`crate::Files`].
+//! independent of their owner and their times. Packing only; what a task left is read by [`crate::Files`].
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
@@ -58,7 +58,7 @@ impl Archive {
     /// Puts these bytes at `/in/NAME`; `name` may begin with `/in/` or not.
     ///
     /// # Errors
-    /// [`Error::BadFile`] when the name is no path below `/in`, or taken.
+    /// [`Error::BadFile`] when the name is not a path below `/in`, or is taken.
     pub fn add_bytes(&mut self, name: &str, bytes: impl Into<Bytes>) -> Result<(), Error> {
         self.add(&place(name)?, Entry::Bytes(bytes.into()))
     }
@@ -230,7 +230,7 @@ fn append_file(tar: &mut tar::Builder<impl Write>, name: &str, path: &Path) -> i
     let file = File::open(path)?;
     let about = file.metadata()?;
     if !about.is_file() {
-        return Err(io::Error::other("it is no file any more"));
+        return Err(io::Error::other("it is not a file any more"));
     }
     let mode = if about.permissions().mode() & 0o111 == 0 { MODE_PLAIN } else { MODE_EXECUTABLE };
     let length = about.len();

@@ -97,7 +97,7 @@ impl Mesh {
     }
 
     /// Stores what comes; `pieces` gives it from its beginning, for each try. When it breaks off, the connection only
-    /// tells that the body broke: why is kept beside it.
+    /// tells that the body broke: the reason is kept separately.
     async fn put_pieces<P, S>(
         &self,
         name: &Path,
@@ -114,14 +114,14 @@ impl Mesh {
             async move {
                 let pieces = pieces.await?.map_ok(Frame::data).map_err(move |source: io::Error| {
                     let reason = source.to_string();
-                    *noted.lock().expect("nobody panics holding this lock") = Some(source);
+                    *noted.lock().expect("no thread panics while it holds this lock") = Some(source);
                     Error::Broken { reason }
                 });
                 Ok(BodyExt::boxed_unsync(StreamBody::new(pieces)))
             }
         };
         let stored = self.put_body(may_repeat, body).await;
-        let failed = failed.lock().expect("nobody panics holding this lock").take();
+        let failed = failed.lock().expect("no thread panics while it holds this lock").take();
         match failed {
             Some(source) => Err(Error::File { path: name.to_owned(), source }),
             None => stored,

@@ -19,7 +19,7 @@ pub enum Error {
         /// The data directory that was looked at.
         data_dir: PathBuf,
     },
-    /// The node's address is known, but nobody speaks there as a node does.
+    /// The node's address is known, but no node answers there.
     #[error("the node at {address} can't be spoken to: {reason}")]
     Unreachable {
         /// The address, from the data directory.
@@ -55,9 +55,9 @@ pub enum Error {
     /// A file of ours could not be read or written.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A file can't be given to a task, or what a task left can't be taken: its archive breaks the rules.
@@ -65,22 +65,22 @@ pub enum Error {
     BadFile {
         /// Which, here or in the task's world.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// An input could not be had, see [`crate::Input::Missing`].
     #[error("{reason}")]
     NoInput {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The connection to the node broke before the answer was whole. An attached job is cancelled by that.
     #[error("the connection to the node broke: {reason}")]
     Broken {
-        /// How.
+        /// The reason.
         reason: String,
     },
-    /// The node answered something that is no word of this protocol, or reports a fault of its own.
+    /// The node's answer is not part of this protocol, or reports a fault of its own.
     #[error("the node's answer is not understood: {what}")]
     Protocol {
         /// What was wrong.

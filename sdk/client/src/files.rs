@@ -47,7 +47,7 @@ impl Files {
     /// Reads an archive; `Bytes` are shared, not copied.
     ///
     /// # Errors
-    /// [`Error::BadFile`] when it holds anything but files and directories below `/out`, or is no archive.
+    /// [`Error::BadFile`] when it holds anything but files and directories below `/out`, or is not an archive.
     pub fn parse(archive: &Bytes) -> Result<Self, Error> {
         let mut files = Vec::new();
         walk(io::Cursor::new(archive), |head, entry| {
@@ -159,7 +159,7 @@ fn make_directories(dir: &Path, below: &Path) -> Result<(), Error> {
         let failed = |source| Error::File { path: path.clone(), source };
         match fs::symlink_metadata(&path) {
             Ok(about) if about.is_dir() => {}
-            Ok(_other) => return Err(bad(&path, "it is there already, and is no directory")),
+            Ok(_other) => return Err(bad(&path, "it exists and is not a directory")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 DirBuilder::new().mode(0o755).create(&path).map_err(failed)?;
             }
@@ -317,7 +317,7 @@ mod tests {
         std::os::unix::fs::symlink(other.path(), dir.path().join("d")).unwrap();
         let bytes = archive(&[("d/a", EntryType::Regular, b"x")]);
         let error = unpack_from(&bytes[..], dir.path(), Existing::Replace).unwrap_err();
-        assert!(error.to_string().contains("is no directory"), "{error}");
+        assert!(error.to_string().contains("is not a directory"), "{error}");
         assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
     }
 

@@ -74,7 +74,7 @@ pub enum NodeFrame {
     Ended(Summary),
     /// Every input of a detached job arrived; the last frame.
     Taken {
-        /// How many.
+        /// Tasks.
         tasks: u32,
     },
     /// Something went wrong; the last frame. The job of this stream is cancelled.
@@ -100,13 +100,13 @@ pub struct JobRequest {
     pub limits: Limits,
     /// Labels that a worker must carry.
     pub needs: Vec<(String, String)>,
-    /// How urgent.
+    /// The priority class.
     pub class: Class,
     /// How often a task that failed, trapped or reached a limit is tried again.
     pub retries: u32,
     /// How it wants to be treated beyond that.
     pub policy: Policy,
-    /// Whose word is taken for a pure task's result, so that it need not run; `None` is what the node is set to.
+    /// Which known results of a pure task are used, so that it need not run; `None` for the node's setting.
     pub memo: Option<Recall>,
     /// Whether workers sign what they report.
     pub receipts: bool,
@@ -189,15 +189,15 @@ pub struct ResultItem {
     pub errors: Payload,
     /// What it left in `/out`: a tar archive; empty for nothing.
     pub files: Payload,
-    /// Who computed it; `None` when nobody did.
+    /// The node that computed it; `None` when it was not computed.
     pub worker: Option<[u8; 32]>,
     /// How many attempts it took; 0 when the result was known.
     pub attempts: u32,
-    /// Whose word it is, if the result was known and nothing ran.
+    /// Where the result was known, if nothing ran.
     pub memo: Option<Recalled>,
     /// What the attempt that counted used.
     pub usage: Usage,
-    /// What the worker signed, where the job asked for it and somebody ran the task.
+    /// What the worker signed, where the job asked for it and the task was run.
     pub receipt: Option<Receipt>,
     /// Who agreed and who differed, where several nodes computed the task: the node's own finding.
     pub verified: Option<Verified>,
@@ -210,11 +210,11 @@ pub struct PrintedItem {
     pub index: u32,
     /// Which attempt; a later one begins from offset 0 again.
     pub attempt: u32,
-    /// Where.
+    /// Its standard output or standard error.
     pub stream: Stream,
     /// How many bytes of that stream came before.
     pub offset: u64,
-    /// What.
+    /// The bytes.
     pub bytes: Arc<[u8]>,
 }
 
@@ -279,7 +279,7 @@ impl Splitter {
     /// The next whole frame, if it is there.
     ///
     /// # Errors
-    /// When the stream holds something that is no frame.
+    /// When the stream holds something that is not a frame.
     pub fn next_frame<T: bincode::Decode<()>>(&mut self) -> Result<Option<T>, FrameError> {
         let Some(length) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);

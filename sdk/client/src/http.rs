@@ -1,7 +1,7 @@
 //! Connections to the node: HTTP/1.1 over loopback, a few kept warm. Knows status codes and tokens, not jobs.
 //!
 //! A connection belongs to one exchange at a time. It goes back to the pool when the answer was read to its end; when
-//! it is dropped before, its socket closes, which the node takes as "nobody waits for this any more".
+//! it is dropped before, its socket closes, which the node takes as "the answer is no longer wanted".
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -213,7 +213,7 @@ impl Http {
 
     /// Takes back a connection whose answer was read to its end.
     pub(crate) fn give_back(&self, connection: Connection) {
-        let mut idle = self.idle.lock().expect("nobody panics holding this lock");
+        let mut idle = self.idle.lock().expect("no thread panics while it holds this lock");
         if idle.len() < IDLE_MAX && !connection.sender.is_closed() {
             idle.push((connection, Instant::now()));
         }
@@ -247,7 +247,7 @@ impl Http {
 
     /// Where the node was when it was spoken to last.
     fn endpoint(&self) -> Endpoint {
-        self.endpoint.lock().expect("nobody panics holding this lock").clone()
+        self.endpoint.lock().expect("no thread panics while it holds this lock").clone()
     }
 
     /// Writes into the request where it goes and who asks.
@@ -279,14 +279,14 @@ impl Http {
                     return Err(error);
                 }
                 let connection = self.dial(&fresh).await?;
-                *self.endpoint.lock().expect("nobody panics holding this lock") = fresh;
+                *self.endpoint.lock().expect("no thread panics while it holds this lock") = fresh;
                 Ok(connection)
             }
         }
     }
 
     fn take_idle(&self) -> Option<(Connection, Instant)> {
-        self.idle.lock().expect("nobody panics holding this lock").pop()
+        self.idle.lock().expect("no thread panics while it holds this lock").pop()
     }
 
     async fn dial(&self, endpoint: &Endpoint) -> Result<Connection, Error> {
@@ -305,7 +305,7 @@ impl Http {
         let shaken = handshake(TokioIo::new(stream)).await;
         let (sender, driver) = shaken.map_err(|error| unreachable(error.to_string()))?;
         let mut tasks = JoinSet::new();
-        // Its error reaches whoever waits for the answer.
+        // Its error reaches the caller that waits for the answer.
         tasks.spawn(async move { drop(driver.await) });
         Ok(Connection { sender, warm: false, _driver: tasks })
     }

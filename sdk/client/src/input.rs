@@ -1,4 +1,4 @@
-//! What a task gets.
+//! The input of a task.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::api::BlobRef;
 use crate::parcel::Parcel;
 
-/// One task's input. Bytes beyond 16 KiB, and files, are uploaded to the node first, without further ado.
+/// One task's input. Bytes beyond 16 KiB, and files, are uploaded to the node first, automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// The bytes themselves.

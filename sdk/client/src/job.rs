@@ -54,7 +54,7 @@ impl Job {
     /// for again and by several at once; dropping the stream does not cancel the job.
     ///
     /// # Errors
-    /// As [`Job::progress`]; [`Error::Refused`] for a job whose results flow to whoever runs it.
+    /// As [`Job::progress`]; [`Error::Refused`] for a job whose results flow to the client that submitted it.
     pub async fn results(&self) -> Result<Map, Error> {
         let call = Call::get(format!("/v1/jobs/{}/results", self.id), self.about());
         map::follow(&self.mesh, call, Pump::finished()).await

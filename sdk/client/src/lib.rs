@@ -1,7 +1,7 @@
 //! The client of a weft node: submit wasm tasks, take their results, ask how things stand.
 //!
 //! It speaks to the node on this machine over loopback HTTP (see [`api`] and [`frames`] for the words) and knows
-//! nothing of the mesh behind it. It is no node: without one running, [`Mesh::connect`] says how to start one.
+//! nothing of the mesh behind it. It is not a node: without one running, [`Mesh::connect`] says how to start one.
 //!
 //! ```no_run
 //! use weft_client::{Mesh, Module, Task};

@@ -1,4 +1,4 @@
-//! Inputs out, results in, over one exchange. The connection's task pulls the inputs (see `pump`), whoever polls
+//! Inputs out, results in, over one exchange. The connection's task pulls the inputs (see `pump`), the caller that polls
 //! the [`Map`] takes the results; neither waits for the other but through the node, which stops reading inputs while
 //! too many tasks are unfinished.
 

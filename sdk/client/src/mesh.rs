@@ -1,4 +1,4 @@
-//! The door: one value that stands for the mesh, by way of the node on this machine.
+//! [`Mesh`]: the way to the mesh, through the node on this machine.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ struct Shared {
     uploaded: Mutex<BTreeSet<[u8; 32]>>,
 }
 
-/// Where a node keeps its things unless told otherwise: `WEFT_DATA_DIR`, or `weft` under `XDG_DATA_HOME` or
+/// The default data directory: `WEFT_DATA_DIR`, or `weft` under `XDG_DATA_HOME` or
 /// `~/.local/share`. `None` when none of these is set.
 #[must_use]
 pub fn default_data_dir() -> Option<PathBuf> {
@@ -183,7 +183,7 @@ impl Mesh {
         self.http().json(Call::get("/v1/peers", About { what: "peers", name: "" }).soon()).await
     }
 
-    /// Has the node forget a peer that is gone, by its whole id: it is listed and dialled no more until it comes back by
+    /// Has the node forget a disconnected peer, by its whole id: it is no longer listed or dialled until it connects by
     /// itself.
     ///
     /// # Errors
@@ -221,7 +221,7 @@ impl Mesh {
         self.http().done(call).await
     }
 
-    /// Where a task of a job is, and what every node said about it; without an index, the first task that has not
+    /// Where a task of a job is, and what every node answered about it; without an index, the first task that has not
     /// ended.
     ///
     /// # Errors
@@ -258,7 +258,7 @@ impl Mesh {
         bytes >= ASK_FIRST_BYTES
     }
 
-    /// Sees to it that the node has the task's module and files.
+    /// Makes sure that the node has the task's module and files.
     async fn parts(&self, task: &Task, check: bool) -> Result<Parts, Error> {
         let module = self.module(task, check).await?;
         Ok(Parts { module, files: self.task_files(task, check).await? })
@@ -269,7 +269,7 @@ impl Mesh {
         if task.files.is_empty() {
             return Ok(Payload::default());
         }
-        let known = task.packed.lock().expect("nobody panics holding this lock").clone();
+        let known = task.packed.lock().expect("no thread panics while it holds this lock").clone();
         match known {
             Some(inline @ Payload::Inline(_)) => return Ok(inline),
             Some(blob) if !check => return Ok(blob),
@@ -279,11 +279,11 @@ impl Mesh {
             Some(Payload::Blob { .. }) | None => {}
         }
         let packed = self.prepare_packed(pack::pack(task.files.clone()).await?).await?;
-        *task.packed.lock().expect("nobody panics holding this lock") = Some(packed.clone());
+        *task.packed.lock().expect("no thread panics while it holds this lock") = Some(packed.clone());
         Ok(packed)
     }
 
-    /// Sees to it that the node has the task's module. With `check` it asks even if it was seen there before.
+    /// Makes sure that the node has the task's module. With `check` it asks even if it was seen there before.
     async fn module(&self, task: &Task, check: bool) -> Result<[u8; 32], Error> {
         if let Some(hash) = task.hash.get()
             && self.seen(hash, check).await?
@@ -302,18 +302,19 @@ impl Mesh {
         if !self.seen(&hash, check).await? {
             self.put_bytes(bytes).await?;
         }
-        let mut uploaded = self.shared.uploaded.lock().expect("nobody panics holding this lock");
+        let mut uploaded = self.shared.uploaded.lock().expect("no thread panics while it holds this lock");
         if uploaded.len() >= UPLOADED_MAX {
             uploaded.clear();
         }
         uploaded.insert(hash);
         drop(uploaded);
-        // A file that changed meanwhile: whoever came first decides for this task.
+        // A file that changed meanwhile: the version that was read first counts for this task.
         Ok(*task.hash.get_or_init(|| hash))
     }
 
     async fn seen(&self, hash: &[u8; 32], check: bool) -> Result<bool, Error> {
-        let known = self.shared.uploaded.lock().expect("nobody panics holding this lock").contains(hash);
+        let known =
+            self.shared.uploaded.lock().expect("no thread panics while it holds this lock").contains(hash);
         if known && !check { Ok(true) } else { self.has_blob(&hex(hash)).await }
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn add_all(archive: &mut Archive, given: Vec<Given>) -> Result<(), Er
             Given::Path(path, Some(name)) => archive.add_path(&name, &path)?,
             Given::Path(path, None) => archive.add_path(&own_name(&path)?, &path)?,
             Given::Bytes(name, bytes) => archive.add_bytes(&name, bytes)?,
-            Given::Archive(_) => return Err(bad("/in", "a whole archive and files beside it")),
+            Given::Archive(_) => return Err(bad("/in", "a whole archive and other files as well")),
         }
     }
     Ok(())

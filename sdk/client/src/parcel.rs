@@ -61,7 +61,7 @@ impl Parcel {
         self
     }
 
-    /// Puts a file, or a directory with everything in it, at `/in/NAME`, beside the files of the task.
+    /// Puts a file, or a directory with everything in it, at `/in/NAME`, besides the files of the task.
     #[must_use]
     pub fn file_as(mut self, path: impl Into<PathBuf>, name: impl Into<String>) -> Self {
         self.files.push(Given::Path(path.into(), Some(name.into())));

@@ -1,4 +1,4 @@
-//! The inputs of a job on their way to the node: the connection's task pulls them through here, whoever takes the results
+//! The inputs of a job on their way to the node: the connection's task pulls them through here, the caller that takes the results
 //! learns here what became of those that never went. An input that can't be had costs its own task and no other.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,7 +23,7 @@ use crate::map::malformed;
 use crate::mesh::Mesh;
 use crate::result::TaskResult;
 
-/// Short inputs that go on together, if so many are there.
+/// Most short inputs that are sent together.
 const CHUNK_MAX: usize = 512;
 /// Inputs of an attached job without a result: fewer than a node reads ahead, since what it has not read it has not
 /// pinned, and may evict.
@@ -31,7 +31,7 @@ const AHEAD_MAX: usize = 8192;
 /// Uploads under way at once, of one job. A group of short inputs counts as one.
 const UPLOADS_MAX: usize = 4;
 
-/// What the connection's task, which pulls the inputs, has to tell whoever takes the results.
+/// What the connection's task, which pulls the inputs, has to tell the caller that takes the results.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pump {
     shared: Arc<Pumped>,
@@ -45,10 +45,10 @@ struct Pumped {
     finished: AtomicBool,
     /// Why the inputs broke off.
     error: Mutex<Option<Error>>,
-    /// Nobody takes results: an input that can't be had ends the job.
+    /// Results are not taken: an input that can't be had ends the job.
     is_strict: bool,
     missing: Mutex<Missing>,
-    /// Whoever waits for results.
+    /// The task that waits for results.
     taker: AtomicWaker,
 }
 
@@ -117,10 +117,10 @@ impl Pump {
     }
 
     pub(crate) fn take_error(&self) -> Option<Error> {
-        self.shared.error.lock().expect("nobody panics holding this lock").take()
+        self.shared.error.lock().expect("no thread panics while it holds this lock").take()
     }
 
-    /// So many results came: as many inputs may go.
+    /// `results` results came: as many inputs may be sent.
     pub(crate) fn came_home(&self, results: usize) {
         self.shared.ahead.add_permits(results);
     }
@@ -130,7 +130,7 @@ impl Pump {
         self.missing().input_of(task)
     }
 
-    /// The result of an input that can't be had. Without one, whoever polls is woken for the next.
+    /// The result of an input that can't be had. Without one, the caller is woken for the next.
     pub(crate) fn poll_missing(&self, cx: &Context<'_>) -> Option<TaskResult> {
         self.shared.taker.register(cx.waker());
         let result = self.missing().untold.pop_front()?;
@@ -139,7 +139,7 @@ impl Pump {
     }
 
     fn missing(&self) -> MutexGuard<'_, Missing> {
-        self.shared.missing.lock().expect("nobody panics holding this lock")
+        self.shared.missing.lock().expect("no thread panics while it holds this lock")
     }
 
     /// The body of a job: the opening frame, the inputs in batches of what is there, the closing frame.
@@ -169,7 +169,7 @@ impl Pump {
         // The connection only learns that the body broke; why is kept for the results' side.
         let body = body.map_ok(Frame::data).map_err(move |error: Error| {
             let reason = error.to_string();
-            *shared.error.lock().expect("nobody panics holding this lock") = Some(error);
+            *shared.error.lock().expect("no thread panics while it holds this lock") = Some(error);
             Error::Broken { reason }
         });
         BodyExt::boxed_unsync(StreamBody::new(body))

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::api::{Failure, Outcome, Recalled, Receipt, Usage, Verified};
+use crate::api::{Fault, Outcome, Recalled, Receipt, Usage, Verified};
 use crate::error::Error;
 use crate::files::{self, Existing, Files};
 use crate::frames::{Payload, ResultItem};
@@ -66,17 +66,17 @@ pub struct TaskResult {
     pub errors: Output,
     /// What it left in `/out`: a tar archive, empty for nothing; see [`TaskResult::files`] and [`TaskResult::unpack`].
     pub archive: Output,
-    /// The id of the node that computed it; `None` when nobody did.
+    /// The id of the node that computed it; `None` when it was not computed.
     pub worker: Option<String>,
     /// How many attempts it took; 0 when the result was known.
     pub attempts: u32,
     /// Whether the result was known and nothing ran.
     pub memo: bool,
-    /// Whose word it is then.
+    /// Where it was known then.
     pub recalled: Option<Recalled>,
     /// What the attempt that counted used.
     pub usage: Usage,
-    /// What the worker signed, if the task asked for it (see [`crate::Task::receipts`]) and somebody ran it now.
+    /// What the worker signed, if the task asked for it (see [`crate::Task::receipts`]) and it was run now.
     pub receipt: Option<Receipt>,
     /// Who agreed and who differed, if the task was computed on several nodes (see [`crate::Task::verify`]). It is what
     /// the node that compared them says, and is not part of what a worker signed.
@@ -87,24 +87,13 @@ impl TaskResult {
     /// The program's exit code, if it ran to its end: 0 when done, 1 for the error of a function.
     #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
-        match &self.outcome {
-            Outcome::Done => Some(0),
-            Outcome::Failed(Failure::Exit { exit_code }) => Some(*exit_code),
-            Outcome::Failed(Failure::Error { .. }) => Some(1),
-            Outcome::Trapped { .. }
-            | Outcome::Limit { .. }
-            | Outcome::Invalid { .. }
-            | Outcome::Cancelled
-            | Outcome::Lost { .. }
-            | Outcome::Expired { .. }
-            | Outcome::Skipped { .. } => None,
-        }
+        self.outcome.exit_code()
     }
 
     /// Whether the task ran to its end and all is well.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.outcome == Outcome::Done
+        self.outcome.fault() == Fault::None
     }
 
     /// This result if the task is done, an error that holds it if not.
@@ -204,7 +193,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// The 32 bytes of a blob id.
 pub(crate) fn parse_id(text: &str) -> Result<[u8; 32], Error> {
-    let wrong = || Error::refused(format!("{text:?} is no blob id"), "64 hexadecimal digits");
+    let wrong = || Error::refused(format!("{text:?} is not a blob id"), "64 hexadecimal digits");
     let digits: Vec<u8> = text
         .chars()
         .map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok()))
@@ -218,6 +207,7 @@ pub(crate) fn parse_id(text: &str) -> Result<[u8; 32], Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Failure;
 
     #[test]
     fn ids_survive_text() {

@@ -135,7 +135,7 @@ pub(crate) enum Given {
     Path(PathBuf, Option<String>),
     /// These bytes, under that name.
     Bytes(String, Bytes),
-    /// A whole archive, made before; nothing else beside it.
+    /// A whole archive, made before; no other files.
     Archive(Input),
 }
 
@@ -291,7 +291,7 @@ impl Task {
         self
     }
 
-    /// Holds so many slots of one node while it runs, 1 to 1024; it waits until they are free together. The task has one
+    /// Takes `slots` slots of one node while it runs, 1 to 1024; it waits until they are free together. The task has one
     /// thread all the same and the other slots idle: this is for what wants a machine's memory or caches to itself.
     /// Default: 1.
     #[must_use]
@@ -329,7 +329,7 @@ impl Task {
         self
     }
 
-    /// Whose word for a pure task's result is taken, so that it need not run; `false` is [`Recall::Off`]. Default: what
+    /// Which known results of a pure task are used, so that it need not run; `false` is [`Recall::Off`]. Default: what
     /// the node is set to, which is [`Recall::Own`] unless its user says otherwise.
     #[must_use]
     pub fn memo(mut self, memo: impl Into<Recall>) -> Self {
@@ -338,7 +338,7 @@ impl Task {
     }
 
     /// Asks the workers to sign what they report; see [`crate::TaskResult::receipt`]. Known results are no answer
-    /// then: nobody ran anything that could be signed.
+    /// then: nothing was run that could be signed.
     #[must_use]
     pub fn receipts(mut self) -> Self {
         self.receipts = true;
@@ -353,7 +353,7 @@ impl Task {
         self
     }
 
-    /// Inputs may be a [`crate::Parcel`]: each task has arguments and files of its own beside these. For commands only.
+    /// Inputs may be a [`crate::Parcel`]: each task has arguments and files of its own besides these. For commands only.
     #[must_use]
     pub fn parcels(mut self) -> Self {
         self.parcels = true;

@@ -1,4 +1,4 @@
-//! How a task wants to be treated beyond its class: when, how often, how surely. The rest of [`Task`]'s builder.
+//! When, how often and on how many nodes a task runs. The rest of [`Task`]'s builder.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use crate::api::{Backoff, Join};
 use crate::task::Task;
 
 impl Task {
-    /// Lets each retry wait: so long after a task's first failure, twice as long after each further one, `most` at
-    /// most. Up to half of a wait is left out by chance, so that tasks that failed together do not come back together.
+    /// Lets each retry wait: `first` after a task's first failure, twice as long after each further one, `most` at most.
+    /// A random part of up to half of a wait is left out, so that tasks that failed together are not retried together.
     #[must_use]
     pub fn backoff(mut self, first: Duration, most: Duration) -> Self {
         let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
@@ -16,7 +16,7 @@ impl Task {
         self
     }
 
-    /// Starts nothing before so much time has passed since the submission.
+    /// Starts no task before this time has passed since the submission.
     #[must_use]
     pub fn not_before(mut self, time: Duration) -> Self {
         self.policy.not_before_ms = whole_ms(time);
@@ -24,38 +24,38 @@ impl Task {
     }
 
     /// Says when all of it should be done, from the submission: among jobs of one class the earliest deadline goes
-    /// first, and a node that can't make it declines. What nobody can make any more is done all the same.
+    /// first, and a node that can't make it declines. A task that misses its deadline still runs.
     #[must_use]
     pub fn deadline(mut self, time: Duration) -> Self {
         self.policy.deadline_ms = Some(whole_ms(time));
         self
     }
 
-    /// Ends what has not ended so long after the submission, as [`crate::Outcome::Expired`].
+    /// Ends what has not ended this long after the submission, as [`crate::Outcome::Expired`].
     #[must_use]
     pub fn expires(mut self, time: Duration) -> Self {
         self.policy.expires_ms = Some(whole_ms(time));
         self
     }
 
-    /// Begins no attempt of a task later than so long after its first one.
+    /// Begins no attempt of a task later than this time after its first one.
     #[must_use]
     pub fn give_up(mut self, time: Duration) -> Self {
         self.policy.give_up_ms = Some(whole_ms(time));
         self
     }
 
-    /// Gives the whole job up when more than so many tasks ended otherwise than done; those left are cancelled.
+    /// Gives the whole job up when more than `most` tasks ended otherwise than done; those left are cancelled.
     #[must_use]
     pub fn max_failures(mut self, count: u32) -> Self {
         self.policy.failures_max = Some(count);
         self
     }
 
-    /// Begins nothing before that job of the same node has ended; may be said for up to 64 jobs. A job that names one
+    /// Begins nothing before that job of the same node has ended; may be given for up to 64 jobs. A job that names one
     /// which failed, was cancelled or was itself skipped ends as [`crate::Outcome::Skipped`], unless
-    /// [`Task::even_if_failed`]. The id is what [`crate::Job::id`] says, or its first digits. Times of this job count
-    /// from its submission all the same.
+    /// [`Task::even_if_failed`]. The id is what [`crate::Job::id`] says, or its first digits. Times of this job still count
+    /// from its submission.
     #[must_use]
     pub fn after(mut self, job: impl Into<String>) -> Self {
         self.after.push(job.into());
@@ -69,8 +69,8 @@ impl Task {
         self
     }
 
-    /// Computes each task on up to so many nodes of distinct host addresses and compares: it ends once more than half of
-    /// so many agree. Default: 1, which believes whoever answers.
+    /// Computes each task on up to `nodes` nodes of distinct host addresses and compares: it ends once more than half of
+    /// that number agree. Default: 1, which believes the worker.
     #[must_use]
     pub fn verify(mut self, nodes: u32) -> Self {
         self.policy.verify = nodes;

@@ -64,7 +64,7 @@ pub use json::json;
 /// # fn main() {}
 /// ```
 ///
-/// A function that takes something else, or gives something that is no answer, does not compile on any target:
+/// A function that takes something else, or returns something that is not an answer, does not compile on any target:
 ///
 /// ```compile_fail
 /// fn add(a: u32) -> u32 { a + 1 }

@@ -36,7 +36,7 @@ pub fn alloc(len: u32) -> u32 {
 /// Runs a function on an input that the host has written.
 ///
 /// # Safety
-/// `len` bytes at `address` must be initialised, and nobody may change them any more.
+/// `len` bytes at `address` must be initialised, and must not change afterwards.
 #[cfg(target_arch = "wasm32")]
 pub unsafe fn call(address: u32, len: u32, function: fn(&[u8]) -> Answer) -> u64 {
     // SAFETY: as the caller promises; `alloc` gives no null addresses.

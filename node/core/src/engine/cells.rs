@@ -1,23 +1,9 @@
 //! The engine in a mesh of cells: routes its words, lets the exchange see what time and peers do.
 
 use super::Engine;
+use crate::audit::CellsAudit;
 use crate::id::{CallId, PeerId};
 use crate::referral::CellWord;
-
-/// What a test may look at of a mesh of cells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CellsAudit {
-    /// Slots reserved by bids that stand at exchanges; part of what is reserved.
-    pub standing: u32,
-    /// Those bids; part of the open reservations.
-    pub standing_bids: usize,
-    /// Slots of them that stand at this node's own exchange.
-    pub standing_here: u32,
-    /// Seeks that wait at this node's exchange.
-    pub waiting: usize,
-    /// Bids that stand at it.
-    pub bids: usize,
-}
 
 impl Engine {
     pub(super) fn receive_cell(&mut self, from: PeerId, word: CellWord) {
@@ -57,11 +43,11 @@ impl Engine {
     }
 
     pub(super) fn audit_cells(&self) -> CellsAudit {
-        let (standing, standing_bids) = self.worker.standing();
+        let (standing, standing_bids) = self.worker.advertised();
         CellsAudit {
             standing,
             standing_bids,
-            standing_here: self.worker.standing_at(self.me),
+            standing_here: self.worker.advertised_at(self.me),
             waiting: self.exchange.waiting(),
             bids: self.exchange.standing(),
         }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::task::Brought;
 use crate::digest::Digest;
-use crate::host::Voice;
+use crate::host::{Host, Reach, Voice};
 use crate::id::PeerId;
 
 /// What the nodes said that computed one task so far.
@@ -18,7 +18,9 @@ pub(super) struct Ballot {
 #[derive(Debug)]
 pub(super) struct Vote {
     pub(super) worker: PeerId,
-    /// Whose vote it is, by where its worker was when it answered.
+    /// Where its worker was when it answered.
+    pub(super) host: Host,
+    /// Whose vote it is by that, among those that have votes now.
     pub(super) voice: Voice,
     pub(super) digest: Digest,
     pub(super) brought: Brought,
@@ -31,7 +33,7 @@ pub(super) enum Verdict {
     Open,
     /// This is it.
     Agreed(Digest),
-    /// So many answered, and so few alike, that nobody else is asked.
+    /// So many answered, and so few alike, that no other node is asked.
     Hopeless,
 }
 
@@ -43,6 +45,19 @@ impl Ballot {
 
     pub(super) fn count(&self) -> u32 {
         u32::try_from(self.votes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Keeps of the answers what counts when others have votes, one a machine; the answers that do not count any more.
+    pub(super) fn recount(&mut self, voters: Reach) -> Vec<Vote> {
+        let mut dropped = Vec::new();
+        for vote in core::mem::take(&mut self.votes) {
+            let voice = voters.voice(vote.worker, vote.host);
+            match voice.filter(|voice| !self.holds(vote.worker, *voice)) {
+                Some(voice) => self.votes.push(Vote { voice, ..vote }),
+                None => dropped.push(vote),
+            }
+        }
+        dropped
     }
 
     /// What comes of the answers when so many nodes were asked for.
@@ -75,7 +90,13 @@ mod tests {
         let votes = (0u8..).zip(answers.bytes()).map(|(number, letter)| {
             let report = Report { output: Payload::inline(&[letter]), ..Report::bare(Outcome::Done) };
             let worker = PeerId([number; 32]);
-            Vote { worker, voice: Voice::Node(worker), digest: report.digest(), brought: report.into() }
+            Vote {
+                worker,
+                host: Host::Here,
+                voice: Voice::Node(worker),
+                digest: report.digest(),
+                brought: report.into(),
+            }
         });
         Ballot { votes: votes.collect() }
     }

@@ -56,3 +56,20 @@ impl Calls {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soonest_reminder_counts_and_is_taken_once() {
+        let (mut calls, at) = (Calls::default(), |ms| Time::ZERO.plus_ms(ms));
+        calls.open(CallId(1), JobId(7));
+        [30, 10, 20].into_iter().for_each(|ms| calls.remind(at(ms)));
+        assert_eq!((calls.due_at(), calls.take_due(at(9))), (Some(at(10)), false));
+        assert_eq!((calls.take_due(at(10)), calls.take_due(at(100)), calls.due_at()), (true, false, None));
+        assert_eq!((calls.job_of(CallId(1)), calls.job_of(CallId(2))), (Some(JobId(7)), None));
+        calls.close(CallId(1));
+        assert_eq!((calls.count(), calls.job_of(CallId(1))), (0, None));
+    }
+}

@@ -7,9 +7,10 @@ use super::agenda::Alarm;
 use super::books::OwnerCtx;
 use super::ending::expired;
 use super::record::{self, known};
-use super::{Owner, end_job, fetching, lease_upkeep, retry, say_safe, speculation};
+use super::{Owner, end_job, fetching, lease_upkeep, retry, say_safe, speculation, verification};
 use crate::config::MeshConfig;
 use crate::ctx::Ctx;
+use crate::host::Reach;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::time::{Soonest, Time};
@@ -24,6 +25,15 @@ impl Owner {
                 open.forget_asked(peer);
                 self.books.dirty.insert(*name);
             }
+        }
+    }
+
+    /// Peers came or went. If others have votes than `before`, all that was said is counted anew.
+    pub(crate) fn on_voters(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, before: Reach) {
+        let Self { records, books, .. } = self;
+        if members.voters() != before {
+            let mut cx = OwnerCtx { ctx, members, books };
+            records.values_mut().for_each(|record| verification::recount(&mut cx, record));
         }
     }
 

@@ -80,3 +80,33 @@ impl Dependencies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits_for(parents: &[u64]) -> Dependencies {
+        let gate = Gate::Waiting(parents.iter().copied().map(JobId).collect());
+        Dependencies { gate, ..Dependencies::default() }
+    }
+
+    #[test]
+    fn each_parent_is_struck_out_once_and_the_last_one_is_told_apart() {
+        let mut dependencies = waits_for(&[1, 2]);
+        // parent, whether it is news and the last one
+        for (parent, is_last) in [(1, Some(false)), (1, None), (3, None), (2, Some(true)), (2, None)] {
+            assert_eq!(dependencies.strike_out(JobId(parent)), is_last, "parent {parent}");
+        }
+    }
+
+    #[test]
+    fn what_failed_stays_failed_and_says_which_parents_need_not_tell_it() {
+        let mut dependencies = waits_for(&[1, 2]);
+        assert_eq!(dependencies.fail(Outcome::Cancelled), BTreeSet::from([JobId(1), JobId(2)]));
+        assert_eq!(dependencies.fail(Outcome::Done), BTreeSet::new());
+        assert_eq!(dependencies.failure(), Some(&Outcome::Cancelled));
+        assert_eq!(dependencies.strike_out(JobId(1)), None);
+        let mut begun = Dependencies::default();
+        assert!(begun.fail(Outcome::Cancelled).is_empty() && begun.is_satisfied(), "it has begun");
+    }
+}

@@ -75,7 +75,7 @@ impl History {
         self.find(job).map(|ended| ended.view.tasks)
     }
 
-    /// Whether a job ended well; of one that is not remembered nobody can say so.
+    /// Whether a job ended well; one that is not remembered counts as one that did not.
     pub(super) fn has_succeeded(&self, job: JobId) -> bool {
         self.find(job).is_some_and(|ended| ended.succeeded)
     }

@@ -33,7 +33,7 @@ pub(super) fn settle_new(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, first: 
 /// Takes tasks with these inputs. Without a remembered result it costs nothing to look.
 pub(super) fn take_inputs(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>) {
     let Record { job, dependencies, .. } = &mut *record;
-    // What is held does not end before its job begins, whoever knows the result; nor is it asked for then, since that
+    // What is held does not end before its job begins, though its result be known; nor is it asked for then, since that
     // would cost as much at once as there are tasks: workers answer from memory, too.
     let open = dependencies.is_satisfied();
     let wanted = job.spec.terms.memo;

@@ -16,7 +16,7 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// What stands for a lease where none is issued: no worker runs the attempt, because its result is known.
+    /// The lease of an attempt that no worker runs, because its result is known; it is not in the table.
     pub(super) fn unissued(worker: PeerId, id: LeaseId) -> Self {
         Self { worker, id, ends_at: None }
     }

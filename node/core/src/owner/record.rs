@@ -84,6 +84,11 @@ impl Record {
         self.replicas.spare(&self.job, members, worker)
     }
 
+    /// Whether that worker may compute its tasks: of a job that verifies, only if it has a vote.
+    pub(super) fn may_compute(&self, members: &Membership, worker: PeerId) -> bool {
+        !self.job.verifies() || members.voice(worker).is_some()
+    }
+
     /// Puts a leased task back, as [`Replicas::requeue`] says.
     pub(super) fn requeue(&mut self, index: u32) {
         self.replicas.requeue(&mut self.job, index);

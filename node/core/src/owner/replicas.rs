@@ -82,6 +82,11 @@ impl Replicas {
         self.ballots.len()
     }
 
+    /// Tasks that some node has computed.
+    pub(super) fn begun(&self) -> Vec<u32> {
+        self.ballots.keys().copied().collect()
+    }
+
     /// The answers to one task; the first makes the ballot.
     pub(super) fn ballot(&mut self, index: u32) -> &mut Ballot {
         self.ballots.entry(index).or_default()
@@ -111,12 +116,17 @@ impl Replicas {
         u32::from(held == 1 && runs && !task.copied && task.failures == 0)
     }
 
-    /// Whether that worker holds the task, or has answered; of a job that verifies, whether any node of its machine has.
+    /// Whether that worker holds the task, or has answered; of a job that verifies, whether any node of its machine has,
+    /// or it has no vote.
     pub(super) fn bars(&self, job: &Job, members: &Membership, index: u32, worker: PeerId) -> bool {
-        let voice = members.voice(worker);
+        let task = job.live_task(index);
+        if !job.verifies() {
+            return task.due().any(|attempt| attempt.worker() == worker);
+        }
+        let Some(voice) = members.voice(worker) else { return true };
+        let same = |other: PeerId| other == worker || members.voice(other) == Some(voice);
         let answered = self.ballots.get(&index).is_some_and(|ballot| ballot.holds(worker, voice));
-        let same = |other: PeerId| other == worker || (job.verifies() && members.voice(other) == voice);
-        answered || job.live_task(index).due().any(|attempt| same(attempt.worker()))
+        answered || task.due().any(|attempt| same(attempt.worker()))
     }
 
     /// Whether that worker is of no use to what is left: it had its part in all of it.

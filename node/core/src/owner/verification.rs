@@ -6,8 +6,10 @@
 //! When all have answered and too few agree, one more is asked at a time.
 //!
 //! Who holds the mesh key makes as many identities as it likes, so it is machines that vote ([`crate::host`]): one
-//! has one vote a task, whichever of its nodes answers first. Members that are known longest are asked first. None of
-//! this helps against who has many machines, or many addresses of the LAN.
+//! has one vote a task, whichever of its nodes answers first. A node without a vote gets no task, and what it says does
+//! not count. When peers come or go, others may have the vote: what was said until then is counted anew, so that of a
+//! machine that was heard in two ways one answer is left. Members that are known longest are asked first. None of this
+//! helps against an attacker with many machines, or many addresses of the LAN.
 
 use alloc::format;
 use alloc::string::String;
@@ -48,19 +50,34 @@ pub(super) fn weigh(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, arrival: Arr
     }
 }
 
-/// Notes what a node computed, unless its machine has voted.
+/// Notes what a node computed, unless it has no vote or its machine has voted.
 fn take_vote(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, arrival: Arrival) -> Verdict {
     let Arrival { lease, from: worker, brought } = arrival;
-    let voice = cx.members.voice(worker);
     let ballot = record.replicas.ballot(lease.index);
-    if !ballot.holds(worker, voice) {
+    if let Some(voice) = cx.members.voice(worker)
+        && !ballot.holds(worker, voice)
+    {
         for payload in brought.report.payloads() {
             cx.ctx.pin(payload);
         }
-        let digest = brought.report.digest();
-        ballot.votes.push(Vote { worker, voice, digest, brought });
+        let (host, digest) = (cx.members.host(worker), brought.report.digest());
+        ballot.votes.push(Vote { worker, host, voice, digest, brought });
     }
     ballot.judge(record.job.spec.policy.verify)
+}
+
+/// Peers came or went, and others have votes now: what was said about a job's tasks is counted anew, one answer a machine;
+/// its tasks want more nodes for the rest.
+pub(super) fn recount(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
+    for index in record.replicas.begun() {
+        for vote in record.replicas.ballot(index).recount(cx.members.voters()) {
+            vote.brought.report.payloads().into_iter().for_each(|payload| cx.ctx.unpin(payload));
+        }
+        record.requeue(index);
+    }
+    if record.job.verifies() {
+        cx.touch(record.name());
+    }
 }
 
 /// A task whose first answer came after its lease had run out waits though it was computed: it is a begun one again.

@@ -1,74 +1,135 @@
-//! One number for each kind of event since the start of a node. The roles count; this names what is counted.
+//! One number for each kind of event since the start of a node: the roles count, this is the table of what they count.
+//! The struct, the API's JSON and its metrics all follow from this table, so that a counter has one name and one text.
 
-/// Counters since start; each counts one kind of event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Calls sent, one per peer and repetition.
-    pub calls: u64,
-    /// Bids made as a worker.
-    pub bids_made: u64,
-    /// Bids received as an owner.
-    pub bids_received: u64,
-    /// Declines made as a worker.
-    pub declines: u64,
-    /// Leases awarded as an owner.
-    pub awards: u64,
-    /// Awards refused, because the bid no longer stood.
-    pub refused: u64,
-    /// Tasks executed as a worker.
-    pub executed: u64,
-    /// Tasks committed as an owner.
-    pub committed: u64,
-    /// Leases that ended without an outcome.
-    pub lost: u64,
-    /// Outcomes that came for a task that was already committed or cancelled.
-    pub late: u64,
-    /// Late outcomes of a pure task whose output differs from the committed one.
-    pub differing: u64,
-    /// Outcomes that named a lease never issued to their sender.
-    pub forged: u64,
-    /// Outcomes sent again.
-    pub resent: u64,
-    /// Outcomes that came home through gossip.
-    pub gossiped_home: u64,
-    /// Messages, calls or outcomes dropped at a bound.
-    pub dropped: u64,
-    /// Own tasks that ended at once, because their result was known.
-    pub recalled: u64,
-    /// Tasks of others answered without running, because their result was known.
-    pub answered: u64,
-    /// Results told to everybody.
-    pub told: u64,
-    /// Results worth telling that were not, for want of budget.
-    pub untold: u64,
-    /// Remembered results that another one contradicted; neither is believed any more.
-    pub disagreed: u64,
-    /// Proofs that did not belong to what they came with.
-    pub unproven: u64,
-    /// Running tasks paused for another of a higher class.
-    pub preempted: u64,
-    /// Standing bids made unasked, to an owner that told of a backlog.
-    pub unasked: u64,
-    /// Backup copies awarded as an owner.
-    pub copies: u64,
-    /// Backup copies that ended before what they were copies of.
-    pub copies_won: u64,
-    /// Own tasks that several nodes computed alike.
-    pub verified: u64,
-    /// Answers that most others contradicted.
-    pub lies: u64,
-    /// Leases that ran out and were held, because this node suspected itself.
-    pub held_back: u64,
-    /// Tasks of owners that were gone, stopped as a worker.
-    pub abandoned: u64,
-    /// Seeks sent to exchanges as an owner.
-    pub sought: u64,
-    /// Bids stood at an exchange as a worker.
-    pub stood: u64,
-    /// Bids handed to owners as an exchange.
-    pub introduced: u64,
-    /// Slots lent to another exchange.
-    pub lent: u64,
-    /// Introductions that came to nothing as an owner: refused, or nobody there.
-    pub misled: u64,
+/// One row of the table of counters.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter {
+    /// Its name in JSON.
+    pub name: &'static str,
+    /// Its name in Prometheus' text format.
+    pub metric: &'static str,
+    /// What one count means, without a full stop.
+    pub help: &'static str,
+    /// Reads it. All are plain counts: a unit would repeat the noun of `help`.
+    pub get: fn(&Counters) -> u64,
+}
+
+/// A row a counter: its doc comment, which is its help, its name, and the middle of its metric's name.
+macro_rules! counters {
+    ($(#[doc = $help:literal] $name:ident: $metric:literal,)+) => {
+        /// Counters since start; each counts one kind of event.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $(#[doc = $help] pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// Every counter, in the order of the fields.
+            pub const TABLE: &'static [Counter] = &[$(Counter {
+                name: stringify!($name),
+                metric: concat!("weft_", $metric, "_total"),
+                help: $help,
+                get: |counters| counters.$name,
+            },)+];
+        }
+    };
+}
+
+counters! {
+    #[doc = "Calls for bids sent, one per peer and repetition"]
+    calls: "calls",
+    #[doc = "Bids made as a worker"]
+    bids_made: "bids_made",
+    #[doc = "Bids received as an owner"]
+    bids_received: "bids_received",
+    #[doc = "Declines made as a worker"]
+    declines: "declines",
+    #[doc = "Leases awarded as an owner"]
+    awards: "awards",
+    #[doc = "Awards refused, because the bid had ended"]
+    refused: "awards_refused",
+    #[doc = "Tasks executed as a worker"]
+    executed: "tasks_executed",
+    #[doc = "Tasks committed as an owner"]
+    committed: "tasks_committed",
+    #[doc = "Leases that ended without an outcome"]
+    lost: "leases_lost",
+    #[doc = "Outcomes that came for a task that had ended already"]
+    late: "outcomes_late",
+    #[doc = "Late outcomes of a pure task whose output differs from the committed one"]
+    differing: "outcomes_differing",
+    #[doc = "Outcomes that named a lease never issued to their sender"]
+    forged: "outcomes_forged",
+    #[doc = "Outcomes sent again"]
+    resent: "outcomes_resent",
+    #[doc = "Outcomes that came home through gossip"]
+    gossiped_home: "outcomes_gossiped_home",
+    #[doc = "Messages, calls or outcomes dropped at a bound"]
+    dropped: "messages_dropped",
+    #[doc = "Own tasks that ended at once, because their result was known"]
+    recalled: "memo_recalled",
+    #[doc = "Tasks of others answered without running, because their result was known"]
+    answered: "memo_answered",
+    #[doc = "Results told to all peers"]
+    told: "memo_told",
+    #[doc = "Results that were worth telling and were not told, for want of budget"]
+    untold: "memo_untold",
+    #[doc = "Remembered results that another result contradicted; neither is believed any more"]
+    disagreed: "memo_disagreed",
+    #[doc = "Proofs that did not belong to the outcome they came with"]
+    unproven: "proofs_dropped",
+    #[doc = "Running tasks paused for another of a higher class"]
+    preempted: "tasks_preempted",
+    #[doc = "Bids made without a call, to an owner that told of a backlog"]
+    unasked: "bids_unasked",
+    #[doc = "Backup copies awarded as an owner"]
+    copies: "copies",
+    #[doc = "Backup copies that ended before what they were copies of"]
+    copies_won: "copies_won",
+    #[doc = "Own tasks that several nodes computed alike"]
+    verified: "tasks_verified",
+    #[doc = "Answers that most others contradicted"]
+    lies: "lies",
+    #[doc = "Leases that ran out and were kept, because this node suspected itself"]
+    held_back: "leases_held_back",
+    #[doc = "Tasks of owners that were gone, stopped as a worker"]
+    abandoned: "tasks_abandoned",
+    #[doc = "Seeks sent to exchanges as an owner"]
+    sought: "cells_sought",
+    #[doc = "Bids advertised at an exchange as a worker"]
+    stood: "cells_stood",
+    #[doc = "Bids handed to owners as an exchange"]
+    introduced: "cells_introduced",
+    #[doc = "Slots lent to another exchange"]
+    lent: "cells_lent",
+    #[doc = "Introductions that failed, as an owner: the worker refused, or was not there"]
+    misled: "cells_misled",
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_counter_is_in_the_table_once_with_names_and_a_text_of_its_own() {
+        let rows = Counters::TABLE;
+        // Each field is one `u64`: a counter that is missing in the table, or in it twice, changes the count.
+        assert_eq!(rows.len() * size_of::<u64>(), size_of::<Counters>());
+        let kinds: [fn(&Counter) -> &'static str; 3] = [|row| row.name, |row| row.metric, |row| row.help];
+        for kind in kinds {
+            assert_eq!(rows.iter().map(kind).collect::<BTreeSet<_>>().len(), rows.len());
+        }
+        for row in rows {
+            assert!(!row.help.is_empty() && !row.help.ends_with('.'), "{}: {:?}", row.name, row.help);
+        }
+    }
+
+    #[test]
+    fn each_row_reads_its_own_counter() {
+        let counters = Counters { calls: 3, dropped: 5, ..Counters::default() };
+        let read = |name| Counters::TABLE.iter().find(|row| row.name == name).map(|row| (row.get)(&counters));
+        assert_eq!((read("calls"), read("dropped"), read("late")), (Some(3), Some(5), Some(0)));
+    }
 }

@@ -29,6 +29,11 @@ impl<T: Copy + AddAssign + SubAssign + Sum> PerClass<T> {
         self.0.iter().zip(CLASSES).filter(|(_, of)| *of >= class).map(|(count, _)| *count).sum()
     }
 
+    /// Of all classes together.
+    pub(super) fn total(&self) -> T {
+        self.0.iter().copied().sum()
+    }
+
     /// Of the classes below this one together.
     pub(super) fn below(&self, class: Class) -> T {
         self.0.iter().zip(CLASSES).filter(|(_, of)| *of < class).map(|(count, _)| *count).sum()

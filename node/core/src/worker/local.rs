@@ -1,27 +1,26 @@
 //! What this node's own owner is told before it places short tasks: one value, so that it never reads the worker's state.
 
-use super::Worker;
+use super::market::Market;
 use crate::local::{ClassLoad, LocalCapacity};
 use crate::message::Class;
-use crate::policy::window::offered_max;
 use crate::time::Time;
 
-impl Worker {
+impl<'a> Market<'a> {
     /// What this worker takes of its own owner's short tasks now.
-    pub(crate) fn local_capacity(&self, now: Time) -> LocalCapacity<'_> {
+    pub(super) fn local_capacity(self, now: Time) -> LocalCapacity<'a> {
         LocalCapacity {
-            node: self.as_node(),
-            takes_new: !self.draining && self.no_room_until.is_none(),
-            module_bytes: self.module_bytes,
+            node: self.identity.as_node(),
+            takes_new: self.identity.takes_work(),
+            module_bytes: self.identity.module_bytes,
             classes: Class::ALL.map(|class| self.class_load(now, class)),
-            promised: self.held_slots.saturating_add(self.reserved()),
-            promised_max: offered_max(self.slots),
+            left: self.room().left(),
             sent: 0,
         }
     }
 
-    fn class_load(&self, now: Time, class: Class) -> ClassLoad {
-        let (slots, held) = self.short_load(class);
-        ClassLoad { slots, held, is_others_turn: self.is_others_turn(now, self.me, class) }
+    fn class_load(self, now: Time, class: Class) -> ClassLoad {
+        let short = self.room().short(class);
+        let is_others_turn = self.is_others_turn(now, self.identity.me, class);
+        ClassLoad { slots: short.slots, held: short.held, is_others_turn }
     }
 }

@@ -1,373 +1,147 @@
 //! The worker: considers others' calls, bids, holds what it is awarded, hands it to the slots, delivers what they
-//! say. It trusts no owner: what it holds is bounded by what it offered. Driven by the engine.
+//! say. It trusts no owner: what it holds is bounded by what it promised. The engine drives it.
+//!
+//! This file alone knows all parts, and routes each input to those that it concerns:
+//!
+//! ```text
+//!   identity    what this node is and takes           runs      tasks held, in order; what is in the slots
+//!   requests    calls heard, whose turn it is         staging   what tasks still lack
+//!   ledger      every promise of slots                outbox    outcomes until they are acknowledged
+//!   bidder      promises by all of these: offer, credit, advertise; market and room only read
+//!   holder      takes, completes and returns tasks
+//! ```
 
-mod ageing;
-mod ahead;
-mod bids;
+mod absences;
+mod advertise;
+mod bidder;
 mod classes;
-mod gone;
-mod hold;
+mod completion;
+mod credit;
+mod holder;
+mod identity;
+mod ledger;
 mod local;
-mod memory;
+mod market;
+mod offer;
 mod outbox;
-mod overlong;
 mod receipts;
-mod slots;
-mod stand;
-mod stats;
+mod requests;
+mod room;
+mod runs;
+mod runtimes;
+mod staging;
 mod views;
-mod watch;
-mod wide;
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
-use crate::config::NodeConfig;
+use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::Ctx;
-use crate::id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-use crate::message::{Award, BATCH_MAX, Call, Class, Progress};
-use crate::policy::Owners;
-use crate::policy::share::Shares;
-use crate::task::{Payload, Program, Report, TaskKey, Terms};
-use crate::time::Time;
-use ahead::Standings;
-use classes::PerClass;
+use crate::id::{BidId, BlobId, CallId, LeaseId, PeerId, RunId};
+use crate::input::Fetched;
+use crate::local::LocalCapacity;
+use crate::membership::Membership;
+use crate::message::{Award, BATCH_MAX, Call, Grant, Message, Place};
+use crate::task::{Report, Stream};
+use crate::time::{Soonest, Time};
+use absences::Absences;
+use bidder::Bidder;
+use holder::{DiskSpace, Holder};
+use identity::Identity;
+use ledger::Ledger;
+use ledger::credits::Spent;
+use market::Market;
 use outbox::Outbox;
+use requests::{CallKey, Requests};
+use runs::RunQueue;
+use runs::run::Offer;
+use runtimes::Runtimes;
+use staging::Staging;
 
-/// A call that still stands.
-#[derive(Debug)]
-struct OpenCall {
-    call: Call,
-    /// What its tasks' names have in common.
-    key: TaskKey,
-    /// Tasks that the owner still has for us, by its last word less what we were awarded since.
-    wanted: u32,
-    /// Tasks for which slots are reserved now.
-    reserved: u32,
-    expires_at: Time,
-    /// Whose turn it is: the least recently served first.
-    turn: u64,
-    /// When it should be done, by its owner's last word.
-    due: Option<Time>,
-    /// Since when nobody served it, by its owner's last word, or when we last did.
-    waits_since: Time,
-}
-
-/// Slots promised by one bid.
-#[derive(Debug)]
-struct Reservation {
-    owner: PeerId,
-    call: CallId,
-    class: Class,
-    /// Tasks that it still takes, and slots that each would have.
-    left: u32,
-    width: u32,
-    expires_at: Time,
-    /// It stands at the exchange `owner` for whoever is introduced.
-    standing: bool,
-}
-
-/// Where a held task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// It lacks so many blobs.
-    Fetching(u8),
-    /// It waits for a slot.
-    Ready,
-    /// It was handed to the slots.
-    Handed,
-    /// It is held where it was, for a task of a higher class.
-    Paused,
-    /// It stood in the slots' own queue, and is taken out of it again for a task of a higher class.
-    TakenBack,
-    /// It was handed to the slots, and its owner took it back.
-    Aborted {
-        /// It was paused then.
-        paused: bool,
-    },
-}
-
-/// A task that is ours for now.
-#[derive(Debug)]
-struct Held {
-    owner: PeerId,
-    lease: LeaseId,
-    program: Arc<Program>,
-    key: TaskKey,
-    terms: Terms,
-    /// The class that it counts as: its own, or a higher one for having waited.
-    class: Class,
-    /// How many slots it takes.
-    width: u32,
-    /// What it was thought to take when it came, in microseconds; 0 if nobody knew.
-    estimate_us: u32,
-    /// What it took, once it has ended, in microseconds.
-    ran_us: Option<u64>,
-    /// When it counts as one class higher, while it waits for a slot.
-    ages_at: Option<Time>,
-    /// How long it must wait for that, while it does not, in microseconds.
-    age_left_us: u64,
-    /// Its place among those that are ready.
-    ready_turn: u64,
-    /// Its name, once somebody asked.
-    task: Option<TaskId>,
-    input: Payload,
-    /// Its result, which this node computed before, while what that rests on is looked for.
-    known: Option<Box<Report>>,
-    stage: Stage,
-    /// The slots say that it waits for its module to be compiled.
-    compiling: bool,
-    awarded_at: Time,
-    /// When it began, later by as much as it was paused.
-    handed_at: Time,
-    paused_at: Time,
-    /// Between award and start, in microseconds.
-    queue_us: u64,
-    /// What it streamed, in bytes.
-    printed: u64,
-    /// It came on a standing bid, and takes so long by what was known then, in microseconds.
-    ahead: Option<u32>,
-    /// It was thought to take longer than is worth waiting for, or nothing was known.
-    long: bool,
-}
-
-impl Held {
-    /// How far it is, for people.
-    fn progress(&self) -> Progress {
-        match self.stage {
-            Stage::Fetching(_) => Progress::Fetching,
-            Stage::Handed if self.compiling => Progress::Compiling,
-            Stage::Handed | Stage::Paused => Progress::Running,
-            Stage::Ready | Stage::TakenBack | Stage::Aborted { .. } => Progress::Waiting,
-        }
-    }
-
-    /// The blobs that must be here before it can run, with the lengths that its owner claims.
-    fn needs(&self) -> BTreeSet<(BlobId, u64)> {
-        let Program { module, module_bytes, files, .. } = &*self.program;
-        let payloads = [files, &self.input].into_iter();
-        let others = payloads.filter_map(|payload| Some((payload.blob()?, payload.bytes_len())));
-        core::iter::once((*module, *module_bytes)).chain(others).collect()
-    }
-}
-
-/// A blob on its way here.
-#[derive(Debug)]
-struct Fetching {
-    /// Who was asked for it.
-    from: PeerId,
-    /// The length that was claimed; the answer holds for no other.
-    bytes: u64,
-    /// Which runs wait for it, each with the length that it was told.
-    waiting: Vec<(RunId, u64)>,
-}
-
-/// What the tasks of one call have in common.
-struct Offer {
-    program: Arc<Program>,
-    key: TaskKey,
-    terms: Terms,
-    class: Class,
-    /// How many slots one takes.
-    width: u32,
-    /// What one takes, in microseconds, if it comes on a standing bid.
-    ahead: Option<u32>,
-}
+/// How long no work is taken after a blob found no room, in milliseconds.
+const NO_ROOM_MS: u64 = 5000;
 
 /// The worker role.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    me: PeerId,
-    slots: u32,
-    memory_bytes: u64,
-    /// Longest module whose tasks it takes.
-    module_bytes: u64,
-    labels: Vec<(String, String)>,
-    class_min: Class,
-    /// Whose tasks it takes, beside its own.
-    owners: Owners,
-    draining: bool,
-    /// Until when it takes nothing, because its disk had no room for what a task needs.
-    no_room_until: Option<Time>,
-    calls: BTreeMap<(PeerId, CallId), OpenCall>,
-    /// No call ends earlier.
-    call_end: Option<Time>,
-    bids: BTreeMap<BidId, Reservation>,
-    bid_ends: BTreeSet<(Time, BidId)>,
-    reserved: u32,
-    reserved_by: PerClass,
-    /// Slots of all that is held.
-    held_slots: u32,
-    /// A wide call keeps what becomes free, so that nothing is offered to strangers.
-    keeps: bool,
-    /// Boxed: a map moves its values about.
-    runs: BTreeMap<RunId, Box<Held>>,
-    leases: BTreeMap<(PeerId, LeaseId), RunId>,
-    /// Slots of what is held, by class.
-    held_by: PerClass,
-    /// Those of long tasks.
-    long_by: PerClass,
-    given: overlong::Given,
-    standings: Standings,
-    /// What is held is thought to take so long together, in microseconds.
-    work_by: PerClass<u64>,
-    /// Time used by each owner.
-    shares: Shares,
-    /// What waits for a slot, by when it counts as one class higher.
-    ageing: BTreeSet<(Time, RunId)>,
-    /// By class, then by when it was ready.
-    ready: BTreeSet<(Reverse<Class>, u64, RunId)>,
-    next_ready: u64,
-    /// What the slots were given and have not answered, paused ones included.
-    handed: u32,
-    /// Those that are paused, or were when they were aborted.
-    paused: u32,
-    /// Slots that they would take.
-    paused_slots: u32,
-    /// Slots of those that are not, by class.
-    busy_by: PerClass,
-    /// Those that wait to be resumed: highest class first, then oldest.
-    resting: BTreeSet<(Reverse<Class>, RunId)>,
-    /// When those that run are not short any more, if something waits for that.
-    look_at: Option<Time>,
-    fetching: BTreeMap<BlobId, Fetching>,
-    /// Blobs that are here and have that length: who claims another has not said the truth about them.
-    present: BTreeSet<(BlobId, u64)>,
-    services: stats::Services,
+    identity: Identity,
+    requests: Requests,
+    ledger: Ledger,
+    runs: RunQueue,
+    staging: Staging,
     outbox: Outbox,
-    next_run: u64,
-    next_turn: u64,
+    stats: Runtimes,
+    /// Owners of held tasks that can't be spoken to.
+    absences: Absences,
+    /// When leases are renewed.
     renew_at: Option<Time>,
-    /// Owners whose last bid ran out unused, and when; they come last until they use one, or for so long that others
-    /// who waited count as more urgent.
-    wasteful: BTreeMap<PeerId, Time>,
-    stands: stand::Stands,
-    gone: gone::Gone,
-    memory: memory::Memory,
-    /// What leaves the slots for good because there was no memory to hold it.
-    stopping: BTreeSet<RunId>,
 }
 
 impl Worker {
     pub(crate) fn new(me: PeerId, node: &NodeConfig) -> Self {
-        let mut labels = node.labels.clone();
-        labels.push((String::from("node"), alloc::format!("{me}")));
         Self {
-            me,
-            slots: node.slots,
-            memory_bytes: node.memory_bytes,
-            module_bytes: node.module_bytes,
-            labels,
-            class_min: node.class_min,
-            owners: node.owners.clone(),
-            draining: false,
-            no_room_until: None,
-            calls: BTreeMap::new(),
-            call_end: None,
-            bids: BTreeMap::new(),
-            bid_ends: BTreeSet::new(),
-            reserved: 0,
-            reserved_by: PerClass::default(),
-            held_slots: 0,
-            keeps: false,
-            runs: BTreeMap::new(),
-            leases: BTreeMap::new(),
-            held_by: PerClass::default(),
-            long_by: PerClass::default(),
-            given: overlong::Given::default(),
-            standings: Standings::default(),
-            work_by: PerClass::default(),
-            shares: Shares::default(),
-            ageing: BTreeSet::new(),
-            ready: BTreeSet::new(),
-            next_ready: 0,
-            handed: 0,
-            paused: 0,
-            paused_slots: 0,
-            busy_by: PerClass::default(),
-            resting: BTreeSet::new(),
-            look_at: None,
-            fetching: BTreeMap::new(),
-            present: BTreeSet::new(),
-            services: stats::Services::default(),
+            identity: Identity::new(me, node),
+            requests: Requests::default(),
+            ledger: Ledger::default(),
+            runs: RunQueue::new(node.slots, node.memory_bytes),
+            staging: Staging::default(),
             outbox: Outbox::default(),
-            next_run: 0,
-            next_turn: 0,
+            stats: Runtimes::default(),
+            absences: Absences::default(),
             renew_at: None,
-            wasteful: BTreeMap::new(),
-            stands: stand::Stands::default(),
-            gone: gone::Gone::default(),
-            memory: memory::Memory::default(),
-            stopping: BTreeSet::new(),
         }
     }
 
-    pub(crate) fn on_drain(&mut self, draining: bool) {
-        self.draining = draining;
+    // ---- what owners say
+
+    pub(crate) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, call: Call) {
+        self.bidder().on_call(ctx, members, owner, call);
     }
 
-    // ---- awards and runs
+    pub(crate) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
+        self.bidder().on_withdraw(CallKey { owner, call });
+    }
+
+    pub(crate) fn on_release(&mut self, owner: PeerId, bid: BidId) {
+        self.bidder().on_release(owner, bid);
+    }
+
+    /// An owner tells of tasks that wait, or of none.
+    pub(crate) fn on_backlog(&mut self, ctx: &Ctx<'_>, owner: PeerId, backlog: u32) {
+        let may_ask = owner != ctx.me && self.identity.slots > 0 && self.identity.owners.takes(owner);
+        self.requests.on_backlog(owner, backlog > 0 && may_ask);
+    }
 
     pub(crate) fn on_award(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: Award) {
-        let call = self.calls.get(&(owner, award.call)).map(|open| {
-            let Call { job, program, terms, class, needs, .. } = &open.call;
-            // What the bid counted as: a call that aged is served as what it has become.
-            let class = self.bids.get(&award.bid).map_or(*class, |reservation| reservation.class);
-            let (terms, width, program) = (*terms, needs.width(), Arc::clone(program));
-            (*job, Offer { program, key: open.key, terms, class, width, ahead: None })
-        });
-        let count = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
-        let stands = self.bids.get(&award.bid).is_some_and(|reservation| {
-            let same = reservation.owner == owner && reservation.call == award.call;
-            // What stands at an exchange is for whoever is introduced, and no call is behind it.
-            same && !reservation.standing && reservation.left >= count
-        });
-        let Some((job, offer)) = call.filter(|(job, _)| stands && is_sound(&award, *job)) else {
-            self.refuse(ctx, owner, &award);
-            return;
-        };
-        self.use_bid(ctx.now, owner, award.bid, (count, award.left));
-        if count > 0 {
-            self.wasteful.remove(&owner);
+        match self.bidder().accept(ctx, owner, &award) {
+            Some(offer) => self.hold_all(ctx, &offer, award.grants),
+            None => self.refuse(ctx, owner, &award),
         }
-        debug_assert!(award.grants.iter().all(|grant| grant.lease.job == job), "checked by is_sound");
-        for grant in award.grants {
-            self.hold(ctx, owner, &offer, grant);
+    }
+
+    /// An owner that was matched with an advert awards tasks of a call that was not heard.
+    pub(crate) fn on_hire(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, call: Call, award: Award) {
+        match self.bidder().accept_match(ctx, owner, &call, &award) {
+            Ok(offer) => self.hold_all(ctx, &offer, award.grants),
+            Err(refusal) => {
+                refusal.into_iter().for_each(|refusal| refusal.tell(ctx, owner, call.call));
+                self.refuse(ctx, owner, &award);
+            }
         }
-        self.renew_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.renew_ms));
+    }
+
+    /// Tasks that came without a call, on credit or from this node's own owner.
+    pub(crate) fn on_place(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, mut place: Place) {
+        self.on_ack(ctx, owner, &place.acks);
+        let whole = place.grants.len() <= BATCH_MAX;
+        self.holder().keep_new(ctx, owner, &mut place.grants);
+        if !place.grants.is_empty() {
+            self.take_prefilled(ctx, owner, place, whole);
+        }
     }
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
-        let mut gone = false;
-        for lease in ctx.within_frame(leases) {
-            self.outbox.forget(ctx, owner, *lease);
-            let Some(run) = self.leases.remove(&(owner, *lease)) else { continue };
-            let Some(held) = self.runs.get_mut(&run) else { continue };
-            match held.stage {
-                Stage::Handed | Stage::Paused => self.abort(ctx, run),
-                Stage::TakenBack => held.stage = Stage::Aborted { paused: false },
-                Stage::Aborted { .. } => {}
-                Stage::Fetching(_) | Stage::Ready => {
-                    self.drop_run(ctx, run);
-                    gone = true;
-                }
-            }
-        }
-        if gone {
-            self.forget_dropped();
-        }
-    }
-
-    /// Takes runs that are gone out of what waits for something.
-    fn forget_dropped(&mut self) {
-        self.ready.retain(|(_, _, run)| self.runs.contains_key(run));
-        for fetching in self.fetching.values_mut() {
-            fetching.waiting.retain(|(run, _)| self.runs.contains_key(run));
-        }
+        self.holder().cancel(ctx, owner, leases);
     }
 
     pub(crate) fn on_ack(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
@@ -376,12 +150,210 @@ impl Worker {
         }
     }
 
+    /// Says of what an award's grants were not accepted.
+    pub(crate) fn refuse(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
+        self.holder().refuse(ctx, owner, award);
+    }
+
+    // ---- owners that come and go
+
+    /// An owner said something, to this node or to everybody.
+    pub(crate) fn on_heard(&mut self, now: Time, from: PeerId) {
+        self.absences.on_heard(now, from);
+    }
+
+    pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {
+        self.absences.on_up(owner);
+        self.runs.renew(ctx, members, Some(owner));
+        self.outbox.resend_now(owner, ctx.now);
+    }
+
+    /// Promises to it are void; what it awarded runs on for now, for its owner may come back, or be reached another way.
+    pub(crate) fn on_peer_down(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &Membership,
+        owner: PeerId,
+        closed: bool,
+    ) {
+        if !self.runs.leases_of(owner).is_empty() {
+            self.absences.on_down(ctx.now, owner, closed);
+        }
+        self.runs.renew(ctx, members, Some(owner));
+        self.bidder().forget(owner);
+    }
+
+    /// The owner forgot all its jobs: so does this worker.
+    pub(crate) fn on_peer_restarted(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
+        self.bidder().forget(owner);
+        self.holder().cancel_all(ctx, owner);
+        self.outbox.forget_owner(ctx, owner);
+    }
+
+    // ---- what this node's slots, store and user say
+
+    pub(crate) fn on_drain(&mut self, draining: bool) {
+        self.identity.draining = draining;
+    }
+
+    pub(crate) fn on_ran(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
+        self.holder().on_ran(ctx, id, report);
+    }
+
+    pub(crate) fn on_printed(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        id: RunId,
+        stream: Stream,
+        offset: u64,
+        bytes: Arc<[u8]>,
+    ) {
+        if let Some(run) = self.runs.get_mut(id) {
+            completion::stream(ctx, run, stream, offset, bytes);
+        }
+    }
+
+    /// Some runs wait for their module to be compiled, or wait no longer: the next renewal says so.
+    pub(crate) fn on_compiling(&mut self, runs: &[RunId], waits: bool) {
+        for id in runs {
+            if let Some(run) = self.runs.get_mut(*id) {
+                run.compiling = waits;
+            }
+        }
+    }
+
+    pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
+        if self.holder().on_fetched(ctx, blob, fetched) == DiskSpace::Full {
+            self.identity.disk_full_until = Some(ctx.now.plus_ms(NO_ROOM_MS));
+        }
+    }
+
     pub(crate) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
         self.outbox.on_signed(batch, signature);
     }
-}
 
-fn is_sound(award: &Award, job: JobId) -> bool {
-    award.grants.len() <= BATCH_MAX
-        && award.grants.iter().all(|grant| grant.lease.job == job && grant.input.is_sound())
+    // ---- time, and the end of each input
+
+    pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.runs.age(ctx.now);
+        self.bidder().end_promises(ctx.now);
+        self.identity.disk_full_until = self.identity.disk_full_until.filter(|at| *at > ctx.now);
+        self.requests.expire(ctx.now);
+        self.renew(ctx, members);
+        self.leave_absent(ctx);
+        self.outbox.on_time(ctx, members);
+    }
+
+    pub(crate) fn next_wakeup(&self, mesh: &MeshConfig) -> Option<(Time, &'static str)> {
+        let mut next = Soonest::default();
+        next.at(self.absences.next_wakeup(mesh), "an owner counts as gone");
+        next.or(self.ledger.next_end());
+        next.at(self.requests.next_end(), "a call ends");
+        next.at(self.renew_at, "leases are renewed");
+        next.at(self.identity.disk_full_until, "its disk may have room again");
+        next.at(self.ledger.adverts.repeat_at, "what is advertised is repeated");
+        next.at(self.runs.preempt_at(), "what runs is not short any more");
+        next.at(self.runs.next_ageing(), "what waits counts as more urgent");
+        next.at(self.outbox.next_wakeup(), "an outcome is sent again");
+        next.get()
+    }
+
+    /// Hands ready tasks to the slots.
+    pub(crate) fn dispatch(&mut self, ctx: &mut Ctx<'_>) {
+        self.runs.dispatch(ctx, &self.stats);
+    }
+
+    /// Sends what ended while the input was handled.
+    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.runs.notice_overlong(ctx.now, &self.stats);
+        for part in self.outbox.take_own() {
+            ctx.send(ctx.me, Message::Outcome(part));
+        }
+        let fresh = self.outbox.take_fresh(ctx);
+        for part in fresh.chunk_by(|(one, _), (other, _)| one == other) {
+            let owner = part.first().expect("a chunk has an element").0;
+            let credit = self.bidder().renew_credit(ctx, members, owner);
+            self.outbox.send(ctx, owner, part.iter().map(|(_, lease)| *lease), credit);
+        }
+        self.outbox.reuse(fresh);
+    }
+
+    /// Promises what is free.
+    pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.bidder().offer(ctx, members);
+    }
+
+    // ---- what this node's own owner asks
+
+    /// What this worker takes of its own owner's short tasks now.
+    pub(crate) fn local_capacity(&self, now: Time) -> LocalCapacity<'_> {
+        self.market().local_capacity(now)
+    }
+
+    fn hold_all(&mut self, ctx: &mut Ctx<'_>, offer: &Offer, grants: Vec<Grant>) {
+        self.holder().hold_all(ctx, offer, grants);
+        self.renew_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.renew_ms));
+    }
+
+    /// Takes tasks that came without a call, if the owner has credit for them and sent no more than one frame may hold.
+    fn take_prefilled(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, place: Place, whole: bool) {
+        let spent = Spent::of(&place).filter(|_| whole);
+        match self.bidder().accept_prefilled(ctx, owner, &place.call, spent) {
+            Ok(offer) => self.hold_all(ctx, &offer, place.grants),
+            Err(refusal) => holder::refuse_prefilled(ctx, owner, &place, refusal),
+        }
+    }
+
+    /// Renews what is held, if it is time, and returns what was taken on a wrong guess.
+    fn renew(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        if self.renew_at.is_none_or(|at| at > ctx.now) {
+            return;
+        }
+        self.holder().retract(ctx);
+        self.runs.renew(ctx, members, None);
+        self.renew_at = Some(ctx.now.plus_ms(ctx.mesh.renew_ms)).filter(|_| self.runs.is_leased());
+    }
+
+    /// Stops what owners awarded that are gone.
+    fn leave_absent(&mut self, ctx: &mut Ctx<'_>) {
+        for gone in self.absences.take_gone(ctx.now, ctx.mesh) {
+            self.holder().abandon(ctx, &gone);
+        }
+    }
+
+    // ---- parts
+
+    fn bidder(&mut self) -> Bidder<'_> {
+        Bidder {
+            identity: &self.identity,
+            runs: &self.runs,
+            staging: &self.staging,
+            outbox: &self.outbox,
+            stats: &mut self.stats,
+            requests: &mut self.requests,
+            ledger: &mut self.ledger,
+        }
+    }
+
+    fn holder(&mut self) -> Holder<'_> {
+        Holder {
+            runs: &mut self.runs,
+            staging: &mut self.staging,
+            outbox: &mut self.outbox,
+            ledger: &mut self.ledger,
+            requests: &mut self.requests,
+            stats: &mut self.stats,
+        }
+    }
+
+    fn market(&self) -> Market<'_> {
+        Market {
+            identity: &self.identity,
+            requests: &self.requests,
+            ledger: &self.ledger,
+            runs: &self.runs,
+            stats: &self.stats,
+            outbox: &self.outbox,
+        }
+    }
 }

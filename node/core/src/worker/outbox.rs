@@ -19,7 +19,7 @@ use crate::time::Time;
 
 /// Bytes of outcomes in one frame beyond which a second one is begun.
 const FRAME_BYTES: u64 = 256 * 1024;
-/// Outcomes told to everybody in one second; the rest waits its turn.
+/// Outcomes gossiped in one second; the rest waits its turn.
 const GOSSIPED_MAX: u32 = 32;
 /// Undelivered outcomes beyond which the worker takes no new work.
 const UNDELIVERED_MAX: usize = 16_384;
@@ -55,7 +55,7 @@ impl From<Report> for Sealed {
     }
 }
 
-/// One outcome that nobody acknowledged yet.
+/// One outcome that its owner has not acknowledged.
 #[derive(Debug)]
 struct Undelivered {
     sealed: Sealed,
@@ -131,8 +131,8 @@ impl Outbox {
         }
     }
 
-    pub(super) fn contains(&self, key: (PeerId, LeaseId)) -> bool {
-        self.kept.contains_key(&key)
+    pub(super) fn contains(&self, owner: PeerId, lease: LeaseId) -> bool {
+        self.kept.contains_key(&(owner, lease))
     }
 
     pub(super) fn put(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId, sealed: Sealed) {
@@ -145,6 +145,7 @@ impl Outbox {
         let entry = Undelivered { sealed, proof: None, since: ctx.now, send_at, wait_ms };
         if let Some(before) = self.kept.insert((owner, lease), Box::new(entry)) {
             debug_assert!(false, "a lease that is in the outbox is not held again");
+            self.due.remove(&(before.send_at, owner, lease));
             self.drop_entry(ctx, owner, &before);
         }
         self.due.insert((send_at, owner, lease));
@@ -213,7 +214,7 @@ impl Outbox {
     }
 
     /// The list is kept: every input fills and empties it.
-    pub(super) fn give_back(&mut self, mut sent: Vec<(PeerId, LeaseId)>) {
+    pub(super) fn reuse(&mut self, mut sent: Vec<(PeerId, LeaseId)>) {
         sent.clear();
         sent.append(&mut self.fresh);
         self.fresh = sent;
@@ -246,7 +247,7 @@ impl Outbox {
                 break;
             }
             self.due.pop_first();
-            let Some(entry) = self.kept.get_mut(&(owner, lease)) else { continue };
+            let entry = self.kept.get_mut(&(owner, lease)).expect("what is due is kept");
             if ctx.now.since_us(entry.since) > 1000 * ctx.mesh.keep_ms {
                 ctx.counters.dropped += 1;
                 let entry = self.kept.remove(&(owner, lease));

@@ -59,7 +59,7 @@ impl Batches {
             .collect()
     }
 
-    /// Gives up what nobody signed in time.
+    /// Gives up what was not signed in time.
     pub(super) fn expire(&mut self, now: Time, wait_ms: u64) {
         if self.open.is_empty() {
             return;

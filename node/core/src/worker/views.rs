@@ -1,4 +1,4 @@
-//! The worker as others may look at it: counts, and what it holds.
+//! The worker as others may look at it: counts, and what it holds. Nothing here decides.
 
 use alloc::string::String;
 
@@ -7,43 +7,96 @@ use crate::id::{LeaseId, PeerId};
 use crate::policy::Owners;
 
 impl Worker {
+    // ---- what it is
+
     pub(crate) fn labels(&self) -> &[(String, String)] {
-        &self.labels
+        &self.identity.labels
     }
 
     pub(crate) fn owners(&self) -> &Owners {
-        &self.owners
+        &self.identity.owners
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.memory_bytes
+        self.identity.memory_bytes
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining
+        self.identity.draining
     }
 
-    /// Tasks held, whatever their stage, but not those only waiting to be aborted.
+    // ---- what it holds
+
+    pub(crate) fn leases(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
+        self.runs.leases()
+    }
+
+    /// Tasks held, those that are being aborted included.
     pub(crate) fn held(&self) -> u32 {
-        u32::try_from(self.runs.len()).unwrap_or(u32::MAX)
+        self.runs.len()
     }
 
+    /// Slots of everything that is held.
+    pub(crate) fn held_slots(&self) -> u32 {
+        self.runs.held_slots()
+    }
+
+    /// Tasks that the slots were given and have not answered, and how many of them are paused.
     pub(crate) fn handed(&self) -> u32 {
-        self.handed
+        self.runs.handed()
     }
 
     pub(crate) fn paused(&self) -> u32 {
-        self.paused
+        self.runs.paused()
     }
 
+    /// Slots taken by what is in them, or in their own queue, and not paused.
+    pub(crate) fn active_slots(&self) -> u32 {
+        self.runs.active_slots()
+    }
+
+    /// Most that what runs and what is paused may use, in bytes.
+    pub(crate) fn memory_in_use(&self) -> u64 {
+        self.runs.memory_in_use()
+    }
+
+    /// Most that it may ever be, in bytes.
+    pub(crate) fn memory_max(&self) -> u64 {
+        self.runs.memory_max()
+    }
+
+    // ---- what it promised
+
+    /// Slots of all promises.
     pub(crate) fn reserved(&self) -> u32 {
-        self.reserved.saturating_add(self.standings.reserved())
+        self.ledger.promised_in_all()
     }
 
-    /// Slots that bids to callers reserve.
+    /// Slots promised to callers.
     pub(crate) fn bid_to_callers(&self) -> u32 {
-        self.reserved - self.stands.slots
+        self.ledger.bid_slots()
     }
+
+    pub(crate) fn reservations(&self) -> usize {
+        self.ledger.len()
+    }
+
+    /// Slots that are advertised, and by how many adverts.
+    pub(crate) fn advertised(&self) -> (u32, usize) {
+        (self.ledger.adverts.slots(), self.ledger.adverts.len())
+    }
+
+    /// Slots that are advertised at that matchmaker.
+    pub(crate) fn advertised_at(&self, matchmaker: PeerId) -> u32 {
+        let there = self.ledger.adverts.iter().filter(|(_, advert)| advert.matchmaker == matchmaker);
+        there.map(|(_, advert)| advert.slots).sum()
+    }
+
+    pub(crate) fn calls_open(&self) -> usize {
+        self.requests.len()
+    }
+
+    // ---- what it delivers
 
     pub(crate) fn undelivered(&self) -> usize {
         self.outbox.len()
@@ -51,17 +104,5 @@ impl Worker {
 
     pub(crate) fn kept(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
         self.outbox.leases()
-    }
-
-    pub(crate) fn calls_open(&self) -> usize {
-        self.calls.len()
-    }
-
-    pub(crate) fn reservations(&self) -> usize {
-        self.bids.len() + self.standings.len()
-    }
-
-    pub(crate) fn leases(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
-        self.leases.keys().copied()
     }
 }

@@ -116,6 +116,9 @@ impl Driver {
 
     fn on_greeted(&mut self, peer: PeerId, result: Result<(u64, Stream), String>) {
         match result {
+            Ok((boot, _)) if !self.is_admitted(peer, boot) => {
+                self.on_not_greeted(peer, "its hello names another process than its admission");
+            }
             Ok((boot, stream)) => {
                 self.greetings.remove(&peer);
                 match self.links.get_mut(&peer) {
@@ -128,6 +131,12 @@ impl Driver {
             }
             Err(reason) => self.on_not_greeted(peer, &reason),
         }
+    }
+
+    /// Whether a process with this boot nonce was admitted as this peer and is connected. A member whose stream names
+    /// another one would be taken for two processes with one identity.
+    fn is_admitted(&self, peer: PeerId, boot: u64) -> bool {
+        self.connections.values().any(|c| c.peer == peer && (c.boot == boot || c.boot == 0))
     }
 
     fn on_not_greeted(&mut self, peer: PeerId, reason: &str) {

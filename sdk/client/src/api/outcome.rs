@@ -14,12 +14,12 @@ pub enum Outcome {
     Failed(Failure),
     /// It did something that WebAssembly forbids.
     Trapped {
-        /// What.
+        /// The violation.
         trap: String,
     },
     /// It reached a bound.
     Limit {
-        /// Which.
+        /// The bound.
         which: LimitKind,
         /// The bound and its value, in words.
         limit: String,
@@ -31,9 +31,9 @@ pub enum Outcome {
     },
     /// It was cancelled.
     Cancelled,
-    /// Nobody could say how it ended, as often as was tried.
+    /// No attempt came to an end that its worker could report.
     Lost {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Its time was over, by its job's policy.
@@ -48,7 +48,51 @@ pub enum Outcome {
     },
 }
 
+/// Whose fault an ending is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It ended well.
+    None,
+    /// The task's: it failed, trapped, or reached a bound. Another attempt may end otherwise.
+    Task,
+    /// The program's: it can't be run, so no further attempt can end otherwise.
+    Program,
+    /// The worker's, or that of the way to it: the task did not run to its end.
+    Worker,
+    /// The job's: it was cancelled, its time was over, or a job before it did not succeed.
+    Job,
+}
+
 impl Outcome {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Done => Fault::None,
+            Self::Failed(_) | Self::Trapped { .. } | Self::Limit { .. } => Fault::Task,
+            Self::Invalid { .. } => Fault::Program,
+            Self::Lost { .. } => Fault::Worker,
+            Self::Cancelled | Self::Expired { .. } | Self::Skipped { .. } => Fault::Job,
+        }
+    }
+
+    /// The program's exit code, if it ran to its end: 0 when done, 1 for the error of a function.
+    #[must_use]
+    pub fn exit_code(&self) -> Option<i32> {
+        match self {
+            Self::Done => Some(0),
+            Self::Failed(Failure::Exit { exit_code }) => Some(*exit_code),
+            Self::Failed(Failure::Error { .. }) => Some(1),
+            Self::Trapped { .. }
+            | Self::Limit { .. }
+            | Self::Invalid { .. }
+            | Self::Cancelled
+            | Self::Lost { .. }
+            | Self::Expired { .. }
+            | Self::Skipped { .. } => None,
+        }
+    }
+
     /// The kind in one lower-case word: `done`, `failed`, `trapped`, `limit`, `invalid`, `cancelled`, `lost`,
     /// `expired`, `skipped`.
     #[must_use]

@@ -1,15 +1,15 @@
-//! How a job wants to be treated beyond its class: when, how often, how surely. The same in JSON and in frames.
+//! When, how often and on how many nodes the tasks of a job run. The same in JSON and in frames.
 
 use serde::{Deserialize, Serialize};
 
-/// A job's wishes; what is left out has its default. Times count from the submission, in milliseconds.
+/// The policy of a job; what is left out has its default. Times count from the submission, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// No task starts earlier.
     pub not_before_ms: u64,
     /// When all of it should be done: the earliest deadline of a class goes first, and a node that can't make it
-    /// declines. What can't be made any more is done all the same.
+    /// declines. A task that misses its deadline still runs.
     pub deadline_ms: Option<u64>,
     /// A task that has not ended by then ends as expired.
     pub expires_ms: Option<u64>,
@@ -20,7 +20,7 @@ pub struct Policy {
     /// The job is given up when more tasks than this ended otherwise than done.
     pub failures_max: Option<u32>,
     /// On how many nodes of distinct host addresses each task is computed and compared, until more than half of them
-    /// agree; 1 believes whoever answers.
+    /// agree; 1 believes the worker.
     pub verify: u32,
     /// Whether the last tasks may have a second copy each, when one is expected to end sooner.
     pub backups: bool,
@@ -72,6 +72,6 @@ fn half() -> u8 {
 }
 
 impl Backoff {
-    /// How much of a wait is chance where nobody says.
+    /// How much of a wait is chance, in percent, unless it is set.
     pub const JITTER_PERCENT: u8 = 50;
 }

@@ -1,11 +1,11 @@
-//! Known results: whose word a job takes instead of running a task, and whose word a result is.
+//! Known results of pure tasks: which of them a job uses instead of running a task, and where a result was known.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Whose word for the result of a pure task is taken, so that it need not run. JSON: one of the words, or `true` for
-/// `own` and `false` for `off`.
+/// Which known results of a pure task are used, so that it need not run. JSON: one of the words, or `true` for `own` and
+/// `false` for `off`.
 #[derive(
     Clone,
     Copy,
@@ -22,14 +22,13 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "snake_case", from = "Said")]
 pub enum Recall {
-    /// Nobody's: the task runs.
+    /// None: the task runs.
     Off,
-    /// What the node of this job computed itself or had brought home for an earlier job, and what the node that the
-    /// task is given to computed itself.
+    /// Results that the node of this job computed itself or received for an earlier job of its own, and results that
+    /// the worker of the task says that it computed itself.
     #[default]
     Own,
-    /// Also what any member of the mesh says that it computed, though nobody here asked it to: whoever holds the mesh key
-    /// can make such a result up.
+    /// Also results that any member of the mesh reports by gossip: a holder of the mesh key can make such a result up.
     Mesh,
 }
 
@@ -79,28 +78,28 @@ impl std::str::FromStr for Recall {
     }
 }
 
-/// Whose word a result is for which nothing ran.
+/// Where a result was known for which nothing ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum Recalled {
     /// The node of the job computed it itself.
     Here,
-    /// Its worker brought it home for an earlier job of that node.
+    /// That node received it for an earlier job of its own.
     Home,
     /// The worker that was given the task says that it had computed it before.
     Worker,
-    /// A member of the mesh told everybody that it computed it; nobody here asked it to.
+    /// A member of the mesh gossiped it.
     Mesh,
 }
 
-/// Whose word it is, to follow `computed by` and the name of the node that did.
+/// A text that follows `computed by` and the name of the node.
 impl fmt::Display for Recalled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Here => "itself",
             Self::Home => "for an earlier job of this node",
             Self::Worker => "before it was given this task",
-            Self::Mesh => "by its own word, which nobody asked for",
+            Self::Mesh => "as it reported to the mesh, unproven",
         })
     }
 }
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whose_word_is_taken_is_a_word_or_a_flag() {
+    fn a_choice_of_known_results_is_a_word_or_a_flag() {
         let table = [
             ("\"off\"", Recall::Off),
             ("\"own\"", Recall::Own),

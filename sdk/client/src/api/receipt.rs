@@ -1,5 +1,5 @@
 //! What a worker signed about one task, in JSON and in frames the same. The readable part repeats what the statement
-//! says; only the statement is signed, so whoever trusts a receipt compares them: `weft receipt check` does.
+//! says; only the statement is signed, so compare them before you trust a receipt: `weft receipt check` does.
 
 use serde::{Deserialize, Serialize};
 

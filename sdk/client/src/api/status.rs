@@ -15,7 +15,7 @@ pub struct Status {
     pub version: String,
     /// Its data directory.
     pub data_dir: String,
-    /// What mesh it belongs to, in words.
+    /// What admits its peers: `key`, `open` or `loopback`.
     pub mesh: String,
     /// Addresses that peers can reach.
     pub listen: Vec<String>,
@@ -75,94 +75,38 @@ pub struct Store {
     pub quota_bytes: u64,
     /// Outcomes of own tasks that wait, with their workers, for room on this node.
     pub starved: u32,
+    /// Blobs that work rests on and that another program removed from the data directory. Each counts until it is there
+    /// again, or no work rests on it.
+    #[serde(default)]
+    pub vanished: u32,
     /// What the store fails at: a full disk, most often. Absent while it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
 }
 
-/// Counters of a node since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Calls for bids sent, one per peer and repetition.
-    pub calls: u64,
-    /// Bids made as a worker.
-    pub bids_made: u64,
-    /// Bids received as an owner.
-    pub bids_received: u64,
-    /// Declines made as a worker.
-    pub declines: u64,
-    /// Leases awarded as an owner.
-    pub awards: u64,
-    /// Awards refused, because the bid no longer stood.
-    pub refused: u64,
-    /// Tasks executed as a worker.
-    pub executed: u64,
-    /// Tasks committed as an owner.
-    pub committed: u64,
-    /// Leases that ended without an outcome.
-    pub lost: u64,
-    /// Outcomes that came for a task already committed or cancelled.
-    pub late: u64,
-    /// Late outcomes of a pure task whose output differs from the committed one.
-    pub differing: u64,
-    /// Outcomes that named a lease never issued to their sender.
-    pub forged: u64,
-    /// Outcomes sent again.
-    pub resent: u64,
-    /// Outcomes that came home through gossip.
-    pub gossiped_home: u64,
-    /// Messages, calls or outcomes dropped at a bound.
-    pub dropped: u64,
-    /// Own tasks that ended at once, because their result was known.
-    pub recalled: u64,
-    /// Tasks of others answered without running, because their result was known.
-    pub answered: u64,
-    /// Results told to everybody.
-    pub told: u64,
-    /// Results worth telling that were not, for want of budget.
-    pub untold: u64,
-    /// Remembered results that another one contradicted; neither is believed any more.
-    pub disagreed: u64,
-    /// Proofs that did not belong to what they came with.
-    pub unproven: u64,
-    /// Running tasks paused for another of a higher class.
-    pub preempted: u64,
-    /// Backup copies awarded as an owner.
-    #[serde(default)]
-    pub copies: u64,
-    /// Backup copies that ended before what they were copies of.
-    #[serde(default)]
-    pub copies_won: u64,
-    /// Own tasks that several nodes computed alike.
-    #[serde(default)]
-    pub verified: u64,
-    /// Answers that most others contradicted.
-    #[serde(default)]
-    pub lies: u64,
-    /// Leases that ran out and were held, because this node suspected itself.
-    #[serde(default)]
-    pub held_back: u64,
-    /// Bids made to owners that told of a backlog, without having been asked.
-    #[serde(default)]
-    pub unasked: u64,
-    /// Seeks sent to exchanges as an owner in a mesh of cells.
-    #[serde(default)]
-    pub sought: u64,
-    /// Tasks of owners that were gone, stopped as a worker.
-    #[serde(default)]
-    pub abandoned: u64,
-    /// Bids stood at an exchange as a worker.
-    #[serde(default)]
-    pub stood: u64,
-    /// Bids handed to owners as an exchange.
-    #[serde(default)]
-    pub introduced: u64,
-    /// Bids lent to another exchange.
-    #[serde(default)]
-    pub lent: u64,
-    /// Introductions that came to nothing.
-    #[serde(default)]
-    pub misled: u64,
+/// Counters of a node since its start, by name: one number for each kind of event. docs/operations.md lists them; a node
+/// of another version may have others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Counters(BTreeMap<String, u64>);
+
+impl Counters {
+    /// The counter of that name; 0 if the node has none.
+    #[must_use]
+    pub fn get(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(name, count)| (name.as_str(), *count))
+    }
+}
+
+impl FromIterator<(String, u64)> for Counters {
+    fn from_iter<I: IntoIterator<Item = (String, u64)>>(counters: I) -> Self {
+        Self(counters.into_iter().collect())
+    }
 }
 
 /// How the tasks of a job find their workers.
@@ -170,8 +114,8 @@ pub struct Counters {
 pub struct Binding {
     /// The job.
     pub job: String,
-    /// `late binding`: a task binds to whoever is free, the rule for long ones; `bidding ahead`: it binds before a slot
-    /// is free, to room that workers keep for short ones.
+    /// `late binding`: a task is given to a node with a free slot, the rule for long ones; `bidding ahead`: it is given
+    /// before a slot is free, within what workers grant for short ones.
     pub regime: String,
     /// What one of its tasks takes by what was measured; 0 while unknown.
     pub service_us: u32,
@@ -207,7 +151,7 @@ pub struct Slots {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memo {
-    /// How many.
+    /// Results that it remembers.
     pub entries: u32,
     /// Tasks answered from them, since the start.
     pub hits: u64,

@@ -44,7 +44,7 @@ pub struct JobSubmission {
     /// Slots of one node that each task holds while it runs, 1 to 1024.
     #[serde(default = "one")]
     pub slots: u32,
-    /// How urgent.
+    /// The priority class.
     #[serde(default)]
     pub class: Class,
     /// How often a task that failed is tried again.
@@ -53,7 +53,7 @@ pub struct JobSubmission {
     /// How it wants to be treated beyond that; what is left out has its default.
     #[serde(default)]
     pub policy: Policy,
-    /// Whose word is taken for a pure task's result, so that it need not run: `own`, `mesh` or `off`; what the node is
+    /// Which known results of a pure task are used, so that it need not run: `own`, `mesh` or `off`; what the node is
     /// set to, if this is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memo: Option<Recall>,
@@ -193,7 +193,7 @@ pub struct ResultLine {
     /// Whether the result was known and nothing ran.
     #[serde(default)]
     pub memo: bool,
-    /// Whose word it is then: `here`, `home`, `worker` or `mesh`.
+    /// Where it was known then: `here`, `home`, `worker` or `mesh`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recalled: Option<Recalled>,
     /// Running time.

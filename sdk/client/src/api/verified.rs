@@ -1,5 +1,5 @@
-//! Whose word a result rests on that several nodes computed, in JSON and in frames the same. It is what the task's owner
-//! found when it compared their answers: the owner's claim, signed by nobody, and so beside a receipt and not in it.
+//! The nodes that agreed on a result, and those that differed, in JSON and in frames the same. It is what the task's owner
+//! found when it compared their answers: the owner's claim, which is not signed, and so not part of a receipt.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,6 @@ pub struct Verified {
     /// for.
     pub agreed: Vec<String>,
     /// Who answered something else before enough agreed; with those above at most twice as many nodes as were asked
-    /// for, and one. Empty where nobody did.
+    /// for, and one. Empty where none did.
     pub differed: Vec<String>,
 }

@@ -14,7 +14,7 @@ pub struct Why {
     /// What is left of its job's deadline, if it has one that can still be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_left_ms: Option<u32>,
-    /// Its job has a deadline that nobody can make any more.
+    /// Its job has a deadline that no node can make any more.
     #[serde(default)]
     pub deadline_missed: bool,
     /// What else holds it up, or is done about it: nodes that must compute it too, copies, this node's own doubts.
@@ -35,12 +35,12 @@ pub enum TaskState {
     },
     /// A worker holds it.
     Leased {
-        /// Which.
+        /// The worker.
         worker: String,
         /// Its name for people, where that is known.
         #[serde(default)]
         name: String,
-        /// Which attempt.
+        /// The attempt, from 1.
         attempt: u32,
         /// For how long.
         since_ms: u64,
@@ -66,14 +66,14 @@ pub enum TaskState {
     Cancelled,
     /// Its job may not start yet.
     NotBefore {
-        /// It may in so many milliseconds.
+        /// Until it may, in milliseconds.
         in_ms: u64,
     },
     /// It failed and waits for the time of its next attempt.
     Delayed {
         /// How often it failed.
         failures: u32,
-        /// It is tried again in so many milliseconds.
+        /// Until it is tried again, in milliseconds.
         in_ms: u64,
     },
     /// Its time was over before it ended.
@@ -90,7 +90,7 @@ pub enum TaskState {
 /// A node's last answer to a job's call for bids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Who.
+    /// The peer.
     pub peer: String,
     /// Its name for people; empty while unknown.
     pub name: String,
@@ -109,17 +109,17 @@ pub enum Said {
     Nothing,
     /// It offered slots.
     Bid {
-        /// How many.
+        /// Slots offered.
         slots: u32,
     },
     /// It declined.
     Declined {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// It was not asked, because of what it tells about itself.
     NotAsked {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// It can't be spoken to now.

@@ -63,6 +63,7 @@ pub(in crate::owner) fn is_short_reason(reason: &Reason) -> bool {
         | Reason::Owner
         | Reason::Slots { .. }
         | Reason::NoRoom
+        | Reason::NoVote
         | Reason::Unfetched => 0,
     };
     bytes <= REASON_BYTES_MAX
@@ -99,7 +100,9 @@ pub(super) fn ask_around(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     candidates.sort_by_key(|peer| holder != Some(*peer));
     for peer in candidates {
         let for_ms = shut_ms(books, &record.dispatch, peer, ctx.now);
-        if for_ms > 0 {
+        if !record.may_compute(members, peer) {
+            record.dispatch.not_asked(peer, ctx.now, Reason::NoVote);
+        } else if for_ms > 0 {
             record.dispatch.not_asked(peer, ctx.now, Reason::Mistrusted { for_ms });
         } else if !record.spares(members, peer) {
             ask(ctx, record, peer);
@@ -255,8 +258,10 @@ fn award_waiting(
         }
         let OwnerCtx { ctx, members, books } = &mut *cx;
         let (now, task) = (ctx.now, record.job.live_task(index));
-        let usable =
-            |bid: &OpenBid| bid.left > 0 && may_give(books, &record.dispatch, bid.worker, now).is_some();
+        let usable = |bid: &OpenBid| {
+            let gives = || may_give(books, &record.dispatch, bid.worker, now).is_some();
+            record.may_compute(members, bid.worker) && bid.left > 0 && gives()
+        };
         let choice = Choice { bids: &open.bids, members, locality: &books.locality };
         let Some(chosen) = choice.best(ctx, task, usable) else { break };
         let is_patient = chosen.avoided && !alone && task.is_patient(now);
@@ -303,14 +308,15 @@ fn send_award(ctx: &mut Ctx<'_>, record: &Record, worker: PeerId, granted: Grant
 /// Releases what is of no use: bids of workers that had their part in all that is left, or are given nothing now.
 pub(super) fn release_useless(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     let OwnerCtx { ctx, members, books } = cx;
-    if trusts_all(books, &record.dispatch) && !record.replicas.any_wanted() {
+    if trusts_all(books, &record.dispatch) && !record.replicas.any_wanted() && !record.job.verifies() {
         return;
     }
     let mut open = record.dispatch.call.take().expect("the call was opened before");
     let OpenCall { bids, requests, .. } = &mut open;
     bids.retain(|bid| {
-        let useless =
-            record.spares(members, bid.worker) || shut_ms(books, &record.dispatch, bid.worker, ctx.now) > 0;
+        let useless = record.spares(members, bid.worker)
+            || !record.may_compute(members, bid.worker)
+            || shut_ms(books, &record.dispatch, bid.worker, ctx.now) > 0;
         if useless && bid.left > 0 {
             ctx.send(bid.worker, Message::Release(bid.bid));
             if bid.matched {

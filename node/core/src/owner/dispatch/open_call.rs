@@ -43,7 +43,7 @@ pub(in crate::owner) struct OpenBid {
 }
 
 impl OpenCall {
-    /// One that nobody has heard yet.
+    /// One that was sent to no peer yet.
     pub(in crate::owner) fn new(call: CallId, repeat_at: Time) -> Self {
         Self {
             call,

@@ -5,15 +5,15 @@ use alloc::collections::BTreeMap;
 use crate::id::{JobId, PeerId};
 
 /// Jobs whose service time is remembered; beyond it the memory is cleared and measured anew.
-const SERVICES_MAX: usize = 1024;
+const RUNTIMES_MAX: usize = 1024;
 
 /// What tasks of each job took, as a moving average.
 #[derive(Debug, Default)]
-pub(super) struct Services {
+pub(super) struct Runtimes {
     by_job: BTreeMap<(PeerId, JobId), u32>,
 }
 
-impl Services {
+impl Runtimes {
     /// In microseconds, 0 while unknown.
     pub(super) fn estimate_us(&self, owner: PeerId, job: JobId) -> u32 {
         self.by_job.get(&(owner, job)).copied().unwrap_or(0)
@@ -40,7 +40,7 @@ impl Services {
     }
 
     fn put(&mut self, owner: PeerId, job: JobId, service_us: u32) {
-        if self.by_job.len() >= SERVICES_MAX && !self.by_job.contains_key(&(owner, job)) {
+        if self.by_job.len() >= RUNTIMES_MAX && !self.by_job.contains_key(&(owner, job)) {
             self.by_job.clear();
         }
         self.by_job.insert((owner, job), service_us);
@@ -54,13 +54,13 @@ mod tests {
     #[test]
     fn a_much_longer_task_moves_the_average_at_once() {
         let (owner, job) = (PeerId([1; 32]), JobId(1));
-        let mut services = Services::default();
-        services.hint(owner, job, 10);
-        services.hint(owner, job, 99);
-        assert_eq!(services.estimate_us(owner, job), 10);
-        services.measure(owner, job, 1_000_000);
-        assert_eq!(services.estimate_us(owner, job), 500_005);
-        services.measure(owner, job, 10);
-        assert_eq!(services.estimate_us(owner, job), 500_005 - 62_500 + 1);
+        let mut stats = Runtimes::default();
+        stats.hint(owner, job, 10);
+        stats.hint(owner, job, 99);
+        assert_eq!(stats.estimate_us(owner, job), 10);
+        stats.measure(owner, job, 1_000_000);
+        assert_eq!(stats.estimate_us(owner, job), 500_005);
+        stats.measure(owner, job, 10);
+        assert_eq!(stats.estimate_us(owner, job), 500_005 - 62_500 + 1);
     }
 }

@@ -1,0 +1,132 @@
+//! Owners that can't be spoken to, and when they count as gone: then the results of what they awarded are of no use.
+//! Whether an owner is gone is told by silence, and by how it began. A connection that was closed is how a process ends,
+//! and with it ends all that it knew of its jobs; one that lives is heard again within three leases, over another
+//! connection or by what it tells everybody. One that just fell silent may be cut off: it is waited for as long as an
+//! outcome would be kept for it.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::config::MeshConfig;
+use crate::id::PeerId;
+use crate::time::Time;
+
+/// For how many leases nothing is heard of an owner whose connection was closed until it counts as gone.
+const GONE_LEASES: u64 = 3;
+
+/// Owners of held tasks that can't be spoken to.
+#[derive(Debug, Default)]
+pub(super) struct Absences(BTreeMap<PeerId, Absence>);
+
+#[derive(Clone, Copy, Debug)]
+struct Absence {
+    /// When anything of it was heard last, in any way.
+    heard_at: Time,
+    /// Its connection was closed; otherwise it fell silent.
+    closed: bool,
+}
+
+/// An owner that counts as gone.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) owner: PeerId,
+    /// Its connection was closed; otherwise it fell silent.
+    pub(super) closed: bool,
+    /// How long nothing was heard of it, in milliseconds.
+    pub(super) unheard_ms: u64,
+}
+
+impl Absence {
+    /// When it counts as gone.
+    fn ends_at(&self, mesh: &MeshConfig) -> Time {
+        self.heard_at.plus_ms(if self.closed { GONE_LEASES * mesh.lease_ms } else { mesh.keep_ms })
+    }
+}
+
+impl Absences {
+    pub(super) fn on_down(&mut self, now: Time, owner: PeerId, closed: bool) {
+        self.0.insert(owner, Absence { heard_at: now, closed });
+    }
+
+    pub(super) fn on_up(&mut self, owner: PeerId) {
+        self.0.remove(&owner);
+    }
+
+    pub(super) fn on_heard(&mut self, now: Time, owner: PeerId) {
+        if let Some(absence) = self.0.get_mut(&owner) {
+            absence.heard_at = now;
+        }
+    }
+
+    pub(super) fn next_wakeup(&self, mesh: &MeshConfig) -> Option<Time> {
+        self.0.values().map(|absence| absence.ends_at(mesh)).min()
+    }
+
+    /// Takes those that count as gone by now. If this is asked much too late, the node slept, and may have slept through
+    /// what they said: it listens anew.
+    pub(super) fn take_gone(&mut self, now: Time, mesh: &MeshConfig) -> Vec<Gone> {
+        if self.next_wakeup(mesh).is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let late = |absence: &Absence| now.since_us(absence.ends_at(mesh)) > 1000 * mesh.renew_ms;
+        for absence in self.0.values_mut().filter(|absence| late(absence)) {
+            absence.heard_at = now;
+        }
+        let over = self.0.iter().filter(|(_, absence)| absence.ends_at(mesh) <= now);
+        let gone = over.map(|(owner, absence)| Gone {
+            owner: *owner,
+            closed: absence.closed,
+            unheard_ms: now.since_us(absence.heard_at) / 1000,
+        });
+        let gone: Vec<Gone> = gone.collect();
+        self.0.retain(|_, absence| absence.ends_at(mesh) > now);
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESH: MeshConfig = MeshConfig::DEFAULT;
+    const OWNER: PeerId = PeerId([1; 32]);
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO.plus_ms(ms)
+    }
+
+    /// Whether the owner counts as gone when this is looked at, then and not a moment before.
+    fn gone(owners: &mut Absences, ms: u64) -> bool {
+        assert!(owners.take_gone(at(ms - 1), &MESH).is_empty());
+        !owners.take_gone(at(ms), &MESH).is_empty()
+    }
+
+    #[test]
+    fn a_closed_owner_is_gone_soon_and_a_silent_one_when_its_outcomes_would_be_dropped() {
+        for (closed, ms) in [(true, 3 * MESH.lease_ms), (false, MESH.keep_ms)] {
+            let mut owners = Absences::default();
+            owners.on_down(at(1000), OWNER, closed);
+            assert!(gone(&mut owners, 1000 + ms), "closed {closed}");
+            assert_eq!(owners.next_wakeup(&MESH), None, "told once");
+        }
+    }
+
+    #[test]
+    fn who_is_heard_is_not_gone_and_who_is_back_neither() {
+        let mut owners = Absences::default();
+        owners.on_down(at(0), OWNER, true);
+        owners.on_heard(at(5000), OWNER);
+        assert!(gone(&mut owners, 5000 + 3 * MESH.lease_ms));
+        owners.on_down(at(0), OWNER, true);
+        owners.on_up(OWNER);
+        assert_eq!(owners.next_wakeup(&MESH), None);
+    }
+
+    #[test]
+    fn who_slept_listens_anew() {
+        let mut owners = Absences::default();
+        owners.on_down(at(0), OWNER, true);
+        assert!(owners.take_gone(at(60_000), &MESH).is_empty());
+        assert!(gone(&mut owners, 60_000 + 3 * MESH.lease_ms));
+    }
+}

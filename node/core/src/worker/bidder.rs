@@ -1,0 +1,97 @@
+//! The worker as a bidder: it reads what is wanted and what is free, and writes what it promises. [`super::offer`] bids
+//! for calls, [`super::credit`] grants credit for short tasks, [`super::advertise`] offers the rest to strangers through a
+//! matchmaker.
+
+use super::identity::{Identity, Refusal};
+use super::ledger::{Ended, Ledger};
+use super::market::Market;
+use super::outbox::Outbox;
+use super::requests::{CallKey, Requests};
+use super::room::Room;
+use super::runs::RunQueue;
+use super::runtimes::Runtimes;
+use super::staging::Staging;
+use crate::id::{BidId, JobId, PeerId};
+use crate::message::{BATCH_MAX, Grant, Reason};
+use crate::time::Time;
+
+/// The parts of a worker that bidding reads, and the two that it writes: its promises, and what others want.
+#[derive(Debug)]
+pub(super) struct Bidder<'a> {
+    pub(super) identity: &'a Identity,
+    pub(super) runs: &'a RunQueue,
+    pub(super) staging: &'a Staging,
+    pub(super) outbox: &'a Outbox,
+    /// What tasks take, which owners may hint at.
+    pub(super) stats: &'a mut Runtimes,
+    pub(super) requests: &'a mut Requests,
+    pub(super) ledger: &'a mut Ledger,
+}
+
+impl Bidder<'_> {
+    pub(super) fn market(&self) -> Market<'_> {
+        Market {
+            identity: self.identity,
+            requests: self.requests,
+            ledger: self.ledger,
+            runs: self.runs,
+            stats: self.stats,
+            outbox: self.outbox,
+        }
+    }
+
+    pub(super) fn room(&self) -> Room<'_> {
+        Room { slots: self.identity.slots, runs: self.runs, ledger: self.ledger }
+    }
+
+    // ---- promises that end
+
+    /// Ends promises whose time is over.
+    pub(super) fn end_promises(&mut self, now: Time) {
+        while let Some(ended) = self.ledger.end_next(now) {
+            match ended {
+                Ended::Bid(bid) => self.requests.on_expired(now, bid.key(), bid.tasks),
+                Ended::Credit(owner) => self.requests.on_credit_ended(owner),
+                Ended::Advertised => {}
+            }
+        }
+    }
+
+    /// An owner needs nothing more of a call.
+    pub(super) fn on_withdraw(&mut self, key: CallKey) {
+        self.requests.remove(key);
+        self.ledger.end_bids(|bid| bid.key() == key);
+    }
+
+    /// An owner has no use for a promise.
+    pub(super) fn on_release(&mut self, owner: PeerId, id: BidId) {
+        if self.ledger.credits.get(owner).is_some_and(|credit| credit.bid == id) {
+            self.ledger.end_credit(owner);
+            self.requests.on_credit_ended(owner);
+            self.requests.on_backlog(owner, false);
+        }
+        // An owner that knows the name of an advert was matched with it.
+        self.ledger.end_advert(id);
+        if let Some(bid) = self.ledger.end_bid_of(owner, id) {
+            self.requests.on_unused(bid.key(), bid.tasks);
+        }
+    }
+
+    /// An owner is gone, or knows nothing any more: its calls and all promises to it are void.
+    pub(super) fn forget(&mut self, owner: PeerId) {
+        self.requests.forget(owner);
+        self.ledger.forget(owner);
+    }
+
+    // ---- answers
+
+    /// Why a call gets nothing now: all is held or promised.
+    pub(super) fn busy(&self) -> Refusal {
+        Refusal::for_now(Reason::Busy { slots: self.identity.slots, held: self.room().taken() })
+    }
+}
+
+/// Whether an award is of that job, and its tasks are within their bounds.
+pub(super) fn is_sound(grants: &[Grant], job: JobId) -> bool {
+    grants.len() <= BATCH_MAX && grants.iter().all(|grant| grant.lease.job == job && grant.input.is_sound())
+}

@@ -1,0 +1,240 @@
+//! The worker as a holder of tasks: it takes what was awarded, completes or returns it, and settles what has left. It
+//! promises nothing; [`super::bidder`] does.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::absences::Gone;
+use super::completion::{self, Ended, Taken};
+use super::identity::Refusal;
+use super::ledger::Ledger;
+use super::outbox::{Outbox, Sealed};
+use super::requests::Requests;
+use super::runs::RunQueue;
+use super::runs::run::{Offer, Run};
+use super::runtimes::Runtimes;
+use super::staging::Staging;
+use crate::ctx::Ctx;
+use crate::effect::{Effect, Event};
+use crate::id::{BlobId, LeaseId, PeerId, RunId};
+use crate::input::Fetched;
+use crate::message::{Award, BATCH_MAX, Grant, Message, Place, Reason};
+use crate::task::Report;
+use crate::time::Time;
+
+/// Whether this node's store has room for what tasks need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DiskSpace {
+    Enough,
+    Full,
+}
+
+/// The parts of a worker that a held task touches.
+#[derive(Debug)]
+pub(super) struct Holder<'a> {
+    pub(super) runs: &'a mut RunQueue,
+    pub(super) staging: &'a mut Staging,
+    pub(super) outbox: &'a mut Outbox,
+    /// Of promises it returns credit alone.
+    pub(super) ledger: &'a mut Ledger,
+    /// What each owner used.
+    pub(super) requests: &'a mut Requests,
+    pub(super) stats: &'a mut Runtimes,
+}
+
+impl Holder<'_> {
+    // ---- tasks that come
+
+    pub(super) fn hold_all(&mut self, ctx: &mut Ctx<'_>, offer: &Offer, grants: Vec<Grant>) {
+        for grant in grants {
+            self.hold(ctx, offer, grant);
+        }
+    }
+
+    /// Takes a task; one whose result is known here is answered.
+    fn hold(&mut self, ctx: &mut Ctx<'_>, offer: &Offer, grant: Grant) {
+        let (owner, lease) = (offer.owner, grant.lease);
+        if self.has(owner, lease) {
+            self.return_credit(ctx.now, owner, offer.prefilled);
+            return;
+        }
+        match completion::take(ctx, self.stats, offer, grant) {
+            Taken::Answered(sealed) => {
+                self.outbox.put(ctx, owner, lease, sealed);
+                self.return_credit(ctx.now, owner, offer.prefilled);
+            }
+            Taken::Run(run) => {
+                self.requests.shares.charge(owner, run.slot_us());
+                let id = self.runs.insert(run);
+                self.staging.gather(ctx, self.runs, id);
+            }
+        }
+    }
+
+    // ---- tasks that end
+
+    /// The slots have answered.
+    pub(super) fn on_ran(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
+        match completion::leave_slots(self.runs, ctx.now, id, &report.outcome) {
+            Ended::Done => self.complete(ctx, id, report),
+            Ended::Dropped(run) => self.settle(ctx, &run),
+            Ended::Requeued | Ended::Unknown => {}
+        }
+    }
+
+    /// A blob is here, or can't be had.
+    pub(super) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) -> DiskSpace {
+        let mut arrival = self.staging.on_fetched(ctx, self.runs, blob, fetched);
+        for (run, sealed) in arrival.finished.drain(..) {
+            self.deliver(ctx, &run, sealed);
+        }
+        if !arrival.no_room.is_empty() {
+            self.refuse_for_room(ctx, &arrival.no_room);
+        }
+        self.staging.ask_again(ctx, self.runs, blob, &arrival);
+        if arrival.no_room.is_empty() { DiskSpace::Enough } else { DiskSpace::Full }
+    }
+
+    /// Ends tasks that their owner wants no more.
+    pub(super) fn cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
+        let mut ended = false;
+        for lease in ctx.within_frame(leases) {
+            self.outbox.forget(ctx, owner, *lease);
+            let run = self.runs.cancel(ctx, owner, *lease);
+            ended |= run.is_some();
+            run.iter().for_each(|run| self.settle(ctx, run));
+        }
+        if ended {
+            self.staging.forget_ended(self.runs);
+        }
+    }
+
+    /// A task ran to its end: it is measured, sealed, and on its way.
+    fn complete(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
+        ctx.counters.executed += 1;
+        let wall_us = report.usage.wall_us;
+        let mut run = self.runs.remove(ctx.now, id);
+        run.ran_us = Some(wall_us);
+        if completion::is_lost(&report) {
+            self.staging.forget(&run);
+        } else {
+            ctx.programs.measure(run.key, wall_us);
+            match run.prefilled {
+                Some(_) => self.ledger.credits.measure(run.owner, wall_us),
+                None => self.stats.measure(run.owner, run.lease.job, wall_us),
+            }
+        }
+        let sealed = completion::seal(ctx, &run, report);
+        self.deliver(ctx, &run, sealed);
+    }
+
+    /// A task has ended here, and this is its outcome.
+    fn deliver(&mut self, ctx: &mut Ctx<'_>, run: &Run, sealed: Sealed) {
+        self.settle(ctx, run);
+        if run.owner == ctx.me && sealed.is_plain() {
+            self.outbox.put_own(run.lease, sealed);
+        } else {
+            self.outbox.put(ctx, run.owner, run.lease, sealed);
+        }
+    }
+
+    /// A task has left: its owner is charged for what it really took, and what it rested on is released.
+    fn settle(&mut self, ctx: &mut Ctx<'_>, run: &Run) {
+        self.return_credit(ctx.now, run.owner, run.prefilled);
+        // What it kept others from counts, and not only what it used.
+        self.requests.shares.settle(run.owner, run.slot_us(), run.took_us(ctx.now));
+        ctx.emit(Effect::Unpin(run.program.module));
+        ctx.unpin(&run.program.files);
+        ctx.unpin(&run.input);
+    }
+
+    /// A task is here no more that came on credit, if it did.
+    fn return_credit(&mut self, now: Time, owner: PeerId, prefilled: Option<u32>) {
+        if prefilled.is_some() && self.ledger.on_prefilled_left(owner, now) {
+            self.requests.on_credit_ended(owner);
+        }
+    }
+
+    // ---- what is returned
+
+    /// Says of what an award's grants were not accepted. One that comes twice used its bid up the first time; what it
+    /// gave is held, or has ended here.
+    pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
+        let leases = ctx.within_frame(&award.grants).iter().map(|grant| grant.lease);
+        let leases: Vec<LeaseId> = leases.filter(|lease| !self.has(owner, *lease)).collect();
+        refuse(ctx, owner, &leases);
+    }
+
+    /// Returns what was taken on a wrong guess to its owners.
+    pub(super) fn retract(&mut self, ctx: &mut Ctx<'_>) {
+        let retracted = self.runs.retract(ctx, self.stats);
+        retracted.ended.iter().for_each(|run| self.settle(ctx, run));
+        for (owner, leases) in retracted.leases {
+            refuse(ctx, owner, &leases);
+        }
+    }
+
+    /// This node has no room for what tasks need: they are returned to their owners at once, each owner's together, and
+    /// no work is taken for a while. A full disk is no fault of a task or a node, so that it is no lost attempt.
+    fn refuse_for_room(&mut self, ctx: &mut Ctx<'_>, runs: &[Run]) {
+        let mut leases: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
+        for run in runs {
+            self.settle(ctx, run);
+            leases.entry(run.owner).or_default().push(run.lease);
+        }
+        for (owner, leases) in leases {
+            for call in self.requests.names_of(owner) {
+                Refusal::for_now(Reason::NoRoom).tell(ctx, owner, call);
+            }
+            refuse(ctx, owner, &leases);
+        }
+    }
+
+    /// Stops what an owner awarded that is gone, and says so: to the user, and to the owner, should it live after all.
+    pub(super) fn abandon(&mut self, ctx: &mut Ctx<'_>, gone: &Gone) {
+        let Gone { owner, closed, unheard_ms } = *gone;
+        let leases = self.runs.leases_of(owner);
+        if leases.is_empty() {
+            return;
+        }
+        self.cancel_all(ctx, owner);
+        refuse(ctx, owner, &leases);
+        let tasks = u32::try_from(leases.len()).unwrap_or(u32::MAX);
+        ctx.counters.abandoned += u64::from(tasks);
+        ctx.notify(Event::OwnerGone { owner, tasks, closed, unheard_ms });
+    }
+
+    /// Stops everything that is held of an owner.
+    pub(super) fn cancel_all(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
+        for part in self.runs.leases_of(owner).chunks(BATCH_MAX) {
+            self.cancel(ctx, owner, part);
+        }
+    }
+
+    /// Leaves as many grants as one frame may hold, less those that came before: they are held, or have ended here.
+    pub(super) fn keep_new(&self, ctx: &mut Ctx<'_>, owner: PeerId, grants: &mut Vec<Grant>) {
+        ctx.counters.dropped += grants.len().saturating_sub(BATCH_MAX) as u64;
+        grants.truncate(BATCH_MAX);
+        ctx.look(grants.len());
+        grants.retain(|grant| !self.has(owner, grant.lease));
+    }
+
+    /// Whether a lease is held, or has ended here.
+    fn has(&self, owner: PeerId, lease: LeaseId) -> bool {
+        self.runs.contains(owner, lease) || self.outbox.contains(owner, lease)
+    }
+}
+
+/// Returns leases to their owner.
+fn refuse(ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
+    for part in leases.chunks(BATCH_MAX) {
+        ctx.send(owner, Message::Refuse { leases: part.to_vec() });
+    }
+}
+
+/// Returns tasks that came without a call; where the call itself can't be served, it is declined, too.
+pub(super) fn refuse_prefilled(ctx: &mut Ctx<'_>, owner: PeerId, place: &Place, refusal: Option<Refusal>) {
+    let leases: Vec<LeaseId> = place.grants.iter().map(|grant| grant.lease).collect();
+    refuse(ctx, owner, &leases);
+    refusal.into_iter().for_each(|refusal| refusal.tell(ctx, owner, place.call.call));
+}

@@ -1,0 +1,110 @@
+//! What this node is and takes, whatever it holds: its slots, memory, labels, lowest class and owners, and whether it
+//! takes work at all. It knows nothing of what is promised or held.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::config::NodeConfig;
+use crate::ctx::Ctx;
+use crate::id::{CallId, PeerId};
+use crate::message::{Class, Decline, Message, Reason};
+use crate::policy::{Owners, fit, never};
+use crate::time::Time;
+
+/// Why nothing is promised, and when to ask again.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    pub(super) retry_after_ms: Option<u32>,
+}
+
+impl Refusal {
+    /// One that time alone may lift.
+    pub(super) fn for_now(reason: Reason) -> Self {
+        Self { reason, retry_after_ms: Some(1000) }
+    }
+
+    /// One that stays while the node and the task are what they are.
+    fn for_good(reason: Reason) -> Self {
+        Self { reason, retry_after_ms: None }
+    }
+
+    /// Declines a call for this reason.
+    pub(super) fn tell(self, ctx: &mut Ctx<'_>, owner: PeerId, call: CallId) {
+        let Self { reason, retry_after_ms } = self;
+        ctx.counters.declines += 1;
+        ctx.send(owner, Message::Decline(Decline { call, reason, retry_after_ms }));
+    }
+}
+
+/// This node as a worker.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) me: PeerId,
+    pub(super) slots: u32,
+    /// Memory that one task may have, in bytes.
+    pub(super) memory_bytes: u64,
+    /// Longest module whose tasks it takes, in bytes.
+    pub(super) module_bytes: u64,
+    pub(super) labels: Vec<(String, String)>,
+    /// The lowest class that it takes.
+    pub(super) class_min: Class,
+    /// The owners whose tasks it takes, besides its own.
+    pub(super) owners: Owners,
+    pub(super) draining: bool,
+    /// Until when it takes nothing, because its disk had no room for what a task needs.
+    pub(super) disk_full_until: Option<Time>,
+}
+
+impl Identity {
+    pub(super) fn new(me: PeerId, node: &NodeConfig) -> Self {
+        let mut labels = node.labels.clone();
+        labels.push((String::from("node"), alloc::format!("{me}")));
+        Self {
+            me,
+            slots: node.slots,
+            memory_bytes: node.memory_bytes,
+            module_bytes: node.module_bytes,
+            labels,
+            class_min: node.class_min,
+            owners: node.owners.clone(),
+            draining: false,
+            disk_full_until: None,
+        }
+    }
+
+    /// Whether it takes work at all.
+    pub(super) fn takes_work(&self) -> bool {
+        !self.draining && self.disk_full_until.is_none()
+    }
+
+    /// Why this node can't run such a task; `None` if it can.
+    pub(super) fn inability(&self, task: fit::Task<'_>) -> Option<Refusal> {
+        if self.draining {
+            return Some(Refusal { reason: Reason::Draining, retry_after_ms: Some(10_000) });
+        }
+        if self.disk_full_until.is_some() {
+            return Some(Refusal::for_now(Reason::NoRoom));
+        }
+        if let Some(reason) = never::never(task.program, task.needs) {
+            return Some(Refusal::for_good(reason));
+        }
+        let (wanted, most) = (task.program.module_bytes, self.module_bytes);
+        if wanted > most {
+            return Some(Refusal::for_good(Reason::Limit { name: "module_bytes".into(), wanted, most }));
+        }
+        fit::unfit(self.as_node(), task).map(Refusal::for_good)
+    }
+
+    /// This node, as far as it matters to a task.
+    pub(super) fn as_node(&self) -> fit::Node<'_> {
+        fit::Node {
+            id: self.me,
+            labels: &self.labels,
+            memory_bytes: self.memory_bytes,
+            slots: self.slots,
+            class_min: self.class_min,
+            owners: &self.owners,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Credit: how many short tasks each owner may send without a call. It counts deliveries: a limit that grows with each
+//! grant, and how many of it were used, so that a message that is lost or late changes nothing (AMQP's link credit, and
+//! HTTP/2's windows). Bookkeeping; how much is granted is [`crate::worker::bidder`]'s choice.
+
+use alloc::collections::BTreeMap;
+
+use crate::id::{BidId, PeerId};
+use crate::message::{Call, Class, Grant, Place};
+use crate::stats::Average;
+use crate::time::Time;
+
+/// Owners with credit at once; a further one has to call.
+const CREDITS_MAX: usize = 1024;
+
+/// One owner's credit.
+#[derive(Debug)]
+pub(in crate::worker) struct Credit {
+    /// The name of this account.
+    pub(in crate::worker) bid: BidId,
+    /// How many tasks came on it.
+    pub(in crate::worker) used: u64,
+    /// How many may.
+    limit: u64,
+    /// How many of them are still here.
+    pub(in crate::worker) held: u32,
+    /// What they take.
+    pub(in crate::worker) service: Average,
+    /// Their class, by the last that came or was called for.
+    pub(in crate::worker) class: Class,
+    pub(in crate::worker) expires_at: Time,
+}
+
+impl Credit {
+    fn new(bid: BidId, expires_at: Time) -> Self {
+        let (service, class) = (Average::default(), Class::Batch);
+        Self { bid, used: 0, limit: 0, held: 0, service, class, expires_at }
+    }
+
+    /// Tasks that may still come on it.
+    pub(in crate::worker) fn left(&self) -> u32 {
+        u32::try_from(self.limit - self.used).unwrap_or(u32::MAX)
+    }
+}
+
+/// Tasks that an owner sent on its credit.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::worker) struct Spent {
+    /// The account that they name.
+    pub(in crate::worker) bid: BidId,
+    pub(in crate::worker) class: Class,
+    pub(in crate::worker) tasks: u32,
+    /// How many the owner says that it ever sent on it.
+    pub(in crate::worker) used: u64,
+}
+
+impl Spent {
+    /// What these tasks of an assignment cost; `None` if they are unsound.
+    pub(in crate::worker) fn of(place: &Place) -> Option<Self> {
+        let Place { call: Call { job, class, needs, .. }, grants, .. } = place;
+        let of_job = |grant: &Grant| grant.lease.job == *job && grant.input.is_sound();
+        let sound = needs.width() == 1 && grants.iter().all(of_job);
+        let tasks = u32::try_from(grants.len()).unwrap_or(u32::MAX);
+        sound.then_some(Self { bid: place.bid, class: *class, tasks, used: place.placed })
+    }
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(in crate::worker) struct Credits {
+    by_owner: BTreeMap<PeerId, Credit>,
+    /// Slots of all of it together.
+    slots: u32,
+}
+
+impl Credits {
+    pub(in crate::worker) fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// Owners that may send something.
+    pub(in crate::worker) fn len(&self) -> usize {
+        self.by_owner.values().filter(|credit| credit.left() > 0).count()
+    }
+
+    /// Owners with an account, whether anything is left of it or not.
+    pub(in crate::worker) fn owners(&self) -> usize {
+        self.by_owner.len()
+    }
+
+    pub(in crate::worker) fn get(&self, owner: PeerId) -> Option<&Credit> {
+        self.by_owner.get(&owner)
+    }
+
+    /// Owners whose tasks that came on credit are here, and their class.
+    pub(in crate::worker) fn at_work(&self) -> impl Iterator<Item = (PeerId, Class)> + '_ {
+        self.by_owner
+            .iter()
+            .filter(|(_, credit)| credit.held > 0)
+            .map(|(owner, credit)| (*owner, credit.class))
+    }
+
+    /// A task that came on credit took so long.
+    pub(in crate::worker) fn measure(&mut self, owner: PeerId, wall_us: u64) {
+        if let Some(credit) = self.by_owner.get_mut(&owner) {
+            credit.service.add(wall_us);
+        }
+    }
+
+    /// Takes tasks of an owner, if it has the credit for them.
+    pub(in crate::worker) fn spend(&mut self, owner: PeerId, spent: Spent) -> bool {
+        let Some(credit) = self.by_owner.get_mut(&owner) else { return false };
+        if credit.bid != spent.bid || credit.left() < spent.tasks {
+            return false;
+        }
+        let before = credit.left();
+        credit.used = (credit.used + u64::from(spent.tasks)).max(spent.used.min(credit.limit));
+        credit.held += spent.tasks;
+        credit.class = spent.class;
+        self.slots -= before - credit.left();
+        true
+    }
+
+    /// Lets an owner send more until then; returns when its credit would have ended, and its account.
+    pub(super) fn grant(
+        &mut self,
+        owner: PeerId,
+        expires_at: Time,
+        fresh: impl FnOnce() -> BidId,
+        more: impl FnOnce(&mut Credit) -> u32,
+    ) -> Option<(Time, &Credit)> {
+        if self.by_owner.len() >= CREDITS_MAX && !self.by_owner.contains_key(&owner) {
+            return None;
+        }
+        let credit = self.by_owner.entry(owner).or_insert_with(|| Credit::new(fresh(), expires_at));
+        let more = more(credit);
+        credit.limit += u64::from(more);
+        self.slots += more;
+        let ended_at = core::mem::replace(&mut credit.expires_at, expires_at);
+        Some((ended_at, credit))
+    }
+
+    /// Ends what was not used in time. The account stays while tasks that came on it are here.
+    pub(super) fn expire(&mut self, owner: PeerId) {
+        let credit = self.by_owner.get_mut(&owner).expect("what ends by time has not ended before");
+        self.slots -= credit.left();
+        credit.limit = credit.used;
+        if credit.held == 0 {
+            self.by_owner.remove(&owner);
+        }
+    }
+
+    /// A task that came on credit has left; whether the account is of no use any more.
+    pub(super) fn on_left(&mut self, owner: PeerId, now: Time) -> bool {
+        // An owner may have been forgotten since it sent the task.
+        self.by_owner.get_mut(&owner).is_some_and(|credit| {
+            credit.held = credit.held.saturating_sub(1);
+            credit.held == 0 && credit.expires_at <= now
+        })
+    }
+
+    pub(super) fn remove(&mut self, owner: PeerId) -> Option<Time> {
+        let credit = self.by_owner.remove(&owner)?;
+        self.slots -= credit.left();
+        Some(credit.expires_at)
+    }
+}

@@ -1,0 +1,147 @@
+//! Bids for calls: which calls a worker answers, in which order, with how many slots, and what an award may use. What is
+//! promised and held together never exceeds the window of [`crate::policy::window`].
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::bidder::{Bidder, is_sound};
+use super::identity::Refusal;
+use super::ledger::Bid;
+use super::requests::{CallKey, Wish};
+use super::runs::run::Offer;
+use crate::ctx::Ctx;
+use crate::id::{BidId, PeerId};
+use crate::membership::Membership;
+use crate::message::{self, Award, Call, Class, Message};
+use crate::policy::window;
+
+/// Why a look-up of a call can't fail.
+const OPEN: &str = "calls end between inputs, and not while their owners are served";
+
+impl Bidder<'_> {
+    pub(super) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, call: Call) {
+        let key = CallKey { owner, call: call.call };
+        if let Some(refusal) = self.market().refusal(owner, &call) {
+            self.requests.remove(key);
+            refusal.tell(ctx, owner, key.call);
+            return;
+        }
+        if self.answer_with_credit(ctx, members, owner, &call) {
+            return;
+        }
+        self.stats.hint(owner, call.job, call.service_us);
+        let wish = Wish::of(&call, ctx.now, ctx.mesh.call_ttl_ms);
+        let (program, task_key) = ctx.programs.intern(&call.program);
+        let call = Call { program, ..call };
+        let promised = self.requests.get(key).is_some_and(|open| open.promised > 0);
+        let late = self.market().too_late(ctx.now, owner, &call, wish.due);
+        if let Some(reason) = late.filter(|_| !promised) {
+            self.requests.remove(key);
+            Refusal::for_now(reason).tell(ctx, owner, key.call);
+            return;
+        }
+        self.requests.hear(key, call, task_key, wish);
+        if owner != ctx.me && self.ledger.adverts.slots() > 0 {
+            self.ledger.adverts.on_passed_over(ctx.now);
+        }
+        self.offer(ctx, members);
+        let unserved = self.requests.get(key).is_some_and(|open| open.promised == 0);
+        if unserved && wish.count > 0 {
+            self.busy().tell(ctx, owner, key.call);
+        }
+    }
+
+    /// Offers free room to the calls that are open, in the order of [`crate::policy::order::turn`], and what is left to
+    /// strangers.
+    pub(super) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        self.speak_up(ctx, members);
+        if !self.identity.takes_work() || self.outbox.is_full() {
+            self.withdraw_adverts();
+            return;
+        }
+        let keeps = !self.requests.is_empty() && self.offer_to_calls(ctx, members);
+        self.advertise(ctx, members, keeps);
+    }
+
+    /// Offers free room to the calls. One that is next but finds no room holds back those behind it, so that a stream of
+    /// short tasks can't starve a long one; but it does not keep a more urgent one from pausing what runs. True if a
+    /// call for several slots keeps what becomes free.
+    fn offer_to_calls(&mut self, ctx: &mut Ctx<'_>, members: &Membership) -> bool {
+        let mut full = false;
+        let mut kept_for: Option<Class> = None;
+        let wanting: Vec<PeerId> = self.market().wanting().map(|(key, _)| key.owner).collect();
+        let on_credit = self.ledger.credits.at_work().map(|(owner, _)| owner);
+        self.requests.shares.raise_floor(wanting.into_iter().chain(on_credit));
+        let on_credit = self.market().first_on_credit(ctx.now);
+        for (turn, key) in self.market().queue(ctx.now) {
+            let open = self.requests.get(key).expect(OPEN);
+            // An owner whose short tasks come by themselves has its part, too.
+            full |= on_credit.is_some_and(|(first, owner)| owner != key.owner && first < turn);
+            if self.market().too_late(ctx.now, key.owner, &open.call, open.due).is_some() {
+                continue;
+            }
+            let (class, slots) = (open.call.class, open.call.needs.width());
+            let window = self.window(ctx, members, key.owner, &open.call);
+            // What is advertised to strangers is withdrawn when an owner calls.
+            let taken = self.room().taken() - self.idle_adverts(ctx);
+            let free = if full { 0 } else { window.saturating_sub(taken) };
+            let tasks = (self.room().for_call(class, free, kept_for) / slots).min(open.unpromised());
+            if tasks > 0 {
+                self.withdraw_for(ctx, window, tasks * slots);
+                self.make_bid(ctx, key, tasks);
+            } else if open.holds_up(ctx.now, ctx.me) {
+                if slots > 1 && !full {
+                    kept_for = Some(class);
+                    self.withdraw_for(ctx, window, slots);
+                }
+                full = true;
+            }
+        }
+        kept_for.is_some()
+    }
+
+    /// Slots that may be held and promised in all while a call is bid for.
+    fn window(&self, ctx: &Ctx<'_>, members: &Membership, owner: PeerId, call: &Call) -> u32 {
+        let service_us = self.stats.estimate_us(owner, call.job);
+        let rtt_us = if owner == ctx.me { 0 } else { members.rtt_us(owner) };
+        // A task of several slots is never bound ahead.
+        let service_us = if call.needs.width() > 1 { 0 } else { service_us };
+        window::slots_to_offer(self.identity.slots, service_us, rtt_us)
+    }
+
+    /// Bids for this many tasks of a call.
+    fn make_bid(&mut self, ctx: &mut Ctx<'_>, key: CallKey, tasks: u32) {
+        let open = self.requests.get(key).expect(OPEN);
+        let CallKey { owner, call } = key;
+        let id = BidId(ctx.fresh_id());
+        let (class, slots_each) = (open.aged_class(ctx.now), open.call.needs.width());
+        let warm = self.staging.has_module(&open.call.program);
+        let start_in_us = u32::try_from(self.room().start_in_us(class, slots_each)).unwrap_or(u32::MAX);
+        let expires_at = ctx.now.plus_ms(ctx.mesh.bid_ms);
+        self.ledger.add_bid(id, Bid { owner, call, class, tasks, slots_each, expires_at });
+        self.requests.on_bid(key, tasks);
+        ctx.counters.bids_made += 1;
+        let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
+        let bid = message::Bid { call, bid: id, slots: tasks, start_in_us, warm, ttl_ms };
+        ctx.send(owner, Message::Bid(bid));
+    }
+
+    /// Uses a bid for an award. What the award's tasks have in common; `None` if no bid covers them.
+    pub(super) fn accept(&mut self, ctx: &Ctx<'_>, owner: PeerId, award: &Award) -> Option<Offer> {
+        let key = CallKey { owner, call: award.call };
+        let tasks = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
+        let open = self.requests.get(key)?;
+        let bid = *self.ledger.bid(award.bid)?;
+        let covered = bid.key() == key && bid.tasks >= tasks;
+        let Call { job, program, terms, needs, .. } = &open.call;
+        if !covered || !is_sound(&award.grants, *job) {
+            return None;
+        }
+        // The class is what the bid counted as: a call that aged is served as what it has become.
+        let (program, class, slots) = (Arc::clone(program), bid.class, needs.width());
+        let offer = Offer { owner, program, key: open.key, terms: *terms, class, slots, prefilled: None };
+        self.ledger.use_bid(award.bid, tasks);
+        self.requests.on_award(ctx.now, key, tasks, award.left);
+        Some(offer)
+    }
+}

@@ -1,0 +1,382 @@
+//! The run queue: every task that a worker holds, from its award until it has left the slots. It orders what is ready,
+//! hands it to the slots, pauses and stops for what is more urgent, and counts what all of it takes. It knows nothing of
+//! bids, owners' connections or delivery; the worker drives it and settles what it returns.
+//!
+//! [`RunQueue::set_stage`] is the only writer of a task's stage, and with it of every counter of slots and memory.
+
+mod counts;
+mod dispatch;
+mod lists;
+mod memory;
+mod preempt;
+mod renewal;
+mod retract;
+pub(super) mod run;
+mod watchdog;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::ctx::Ctx;
+use crate::effect::Effect;
+use crate::id::{LeaseId, PeerId, RunId};
+use crate::message::Class;
+use crate::time::Time;
+use counts::{Held, InSlots};
+use lists::Lists;
+use run::{Place, Run, Stage};
+use watchdog::Watchdog;
+
+/// Why a look-up of a run can't fail.
+const HELD: &str = "a run is held until the slots have answered, and named by nothing longer";
+
+/// Everything that is held.
+#[derive(Debug)]
+pub(super) struct RunQueue {
+    slots: u32,
+    /// Memory that one task may have, in bytes.
+    memory_bytes: u64,
+    /// Boxed: a map moves its values about.
+    runs: BTreeMap<RunId, Box<Run>>,
+    /// Those that are not aborted.
+    leases: BTreeMap<(PeerId, LeaseId), RunId>,
+    next_run: u64,
+    lists: Lists,
+    held: Held,
+    in_slots: InSlots,
+    /// What leaves the slots for good because there was no memory to pause it.
+    stopping: BTreeSet<RunId>,
+    watchdog: Watchdog,
+    /// When those that run are not short any more, if something waits for that.
+    preempt_at: Option<Time>,
+}
+
+impl RunQueue {
+    /// An empty queue of a node with that many slots, which gives one task at most that many bytes.
+    pub(super) fn new(slots: u32, memory_bytes: u64) -> Self {
+        Self {
+            slots,
+            memory_bytes,
+            runs: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            next_run: 0,
+            lists: Lists::default(),
+            held: Held::default(),
+            in_slots: InSlots::default(),
+            stopping: BTreeSet::new(),
+            watchdog: Watchdog::default(),
+            preempt_at: None,
+        }
+    }
+
+    // ---- tasks
+
+    /// Takes a task, which lacks whatever is not known to be here.
+    pub(super) fn insert(&mut self, run: Box<Run>) -> RunId {
+        let id = RunId(self.next_run);
+        self.next_run += 1;
+        self.held.add(&run);
+        let before = self.leases.insert((run.owner, run.lease), id);
+        debug_assert!(before.is_none(), "a lease that is held is not taken again");
+        self.runs.insert(id, run);
+        id
+    }
+
+    /// Ends a task that is not in the slots, or was answered by them.
+    pub(super) fn remove(&mut self, now: Time, id: RunId) -> Box<Run> {
+        let mut run = self.runs.remove(&id).expect(HELD);
+        self.in_slots.relocate(&run, run.stage.place(), Place::Outside);
+        self.lists.leave(now, id, &mut run);
+        self.held.sub(&run);
+        self.stopping.remove(&id);
+        if run.long {
+            self.watchdog.on_long_ended(now);
+        }
+        if !matches!(run.stage, Stage::Aborted { .. }) {
+            self.leases.remove(&(run.owner, run.lease));
+        }
+        run
+    }
+
+    /// A task that the driver names: it may be one that has ended.
+    pub(super) fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
+        self.runs.get_mut(&id).map(|run| &mut **run)
+    }
+
+    pub(super) fn get(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(&id).map(|run| &**run)
+    }
+
+    /// A task that this node names.
+    pub(super) fn run(&self, id: RunId) -> &Run {
+        self.runs.get(&id).expect(HELD)
+    }
+
+    pub(super) fn run_mut(&mut self, id: RunId) -> &mut Run {
+        self.runs.get_mut(&id).expect(HELD)
+    }
+
+    // ---- stages
+
+    /// Brings a task to another stage: the only writer of stages, and of all that is counted or listed by them.
+    fn set_stage(&mut self, now: Time, id: RunId, to: Stage) {
+        let run = self.runs.get_mut(&id).expect(HELD);
+        debug_assert!(run.stage.leads_to(to), "{id:?} can't go from {:?} to {to:?}", run.stage);
+        self.in_slots.relocate(run, run.stage.place(), to.place());
+        self.lists.leave(now, id, run);
+        run.stage = to;
+        self.lists.enter(now, id, run);
+        if matches!(to, Stage::Aborted { .. }) {
+            self.leases.remove(&(run.owner, run.lease));
+        }
+    }
+
+    /// A task lacks this many blobs.
+    pub(super) fn set_missing(&mut self, now: Time, id: RunId, missing: u8) {
+        self.set_stage(now, id, Stage::Staging(missing));
+    }
+
+    /// A task has everything that it needs.
+    pub(super) fn make_ready(&mut self, now: Time, id: RunId) {
+        self.set_stage(now, id, Stage::Ready);
+    }
+
+    /// Stops what is in the slots for good; its answer is of no interest.
+    fn abort(&mut self, ctx: &mut Ctx<'_>, id: RunId) {
+        let paused = self.run(id).stage == Stage::Paused;
+        self.set_stage(ctx.now, id, Stage::Aborted { paused });
+        ctx.emit(Effect::Abort(id));
+    }
+
+    /// Ends a task whose owner wants it no more. What is in the slots is aborted and leaves them later; what is not is
+    /// returned.
+    pub(super) fn cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId) -> Option<Box<Run>> {
+        let id = *self.leases.get(&(owner, lease))?;
+        match self.run(id).stage {
+            Stage::Handed | Stage::Paused => self.abort(ctx, id),
+            // The slots were told already.
+            Stage::Requeuing => self.set_stage(ctx.now, id, Stage::Aborted { paused: false }),
+            Stage::Staging(_) | Stage::Ready => return Some(self.remove(ctx.now, id)),
+            Stage::Aborted { .. } => debug_assert!(false, "what is aborted has no lease"),
+        }
+        None
+    }
+
+    /// What waited long enough counts as one class higher now.
+    pub(super) fn age(&mut self, now: Time) {
+        while let Some(id) = self.lists.next_aged(now) {
+            let run = self.runs.get_mut(&id).expect(HELD);
+            let before = run.class;
+            self.lists.raise(now, id, run);
+            self.held.reclass(before, run);
+        }
+    }
+
+    /// A task takes much longer than was thought: its slots are none for short ones.
+    fn mark_long(&mut self, id: RunId) {
+        let run = self.runs.get_mut(&id).expect(HELD);
+        if !core::mem::replace(&mut run.long, true) {
+            self.held.long.add(run.class, run.slots);
+        }
+    }
+
+    // ---- what others may ask
+
+    pub(super) fn contains(&self, owner: PeerId, lease: LeaseId) -> bool {
+        self.leases.contains_key(&(owner, lease))
+    }
+
+    pub(super) fn leases(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
+        self.leases.keys().copied()
+    }
+
+    /// What is held of an owner.
+    pub(super) fn leases_of(&self, owner: PeerId) -> Vec<LeaseId> {
+        let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
+        self.leases.range(range).map(|((_, lease), _)| *lease).collect()
+    }
+
+    pub(super) fn is_leased(&self) -> bool {
+        !self.leases.is_empty()
+    }
+
+    /// Tasks held, those that are being aborted included.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.runs.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Tasks that the slots were given and have not answered, and how many of them are paused.
+    pub(super) fn handed(&self) -> u32 {
+        self.in_slots.tasks
+    }
+
+    pub(super) fn paused(&self) -> u32 {
+        self.in_slots.paused
+    }
+
+    /// Slots of everything that is held.
+    pub(super) fn held_slots(&self) -> u32 {
+        self.held.slots
+    }
+
+    /// Slots of what is held of that class and above.
+    pub(super) fn held_at_least(&self, class: Class) -> u32 {
+        self.held.by_class.at_least(class)
+    }
+
+    /// Slots of long tasks of that class and above.
+    pub(super) fn long_at_least(&self, class: Class) -> u32 {
+        self.held.long.at_least(class)
+    }
+
+    /// What is held of that class and above is thought to take this much of one slot's time, in microseconds.
+    pub(super) fn work_us_at_least(&self, class: Class) -> u64 {
+        self.held.work_us.at_least(class)
+    }
+
+    /// Slots taken by what is in them, or in their own queue, and not paused.
+    pub(super) fn active_slots(&self) -> u32 {
+        self.in_slots.active_slots()
+    }
+
+    /// The same, of classes below that one.
+    pub(super) fn active_below(&self, class: Class) -> u32 {
+        self.in_slots.busy.below(class)
+    }
+
+    /// Slots of what is held and not paused.
+    pub(super) fn unpaused_slots(&self) -> u32 {
+        self.held.slots - self.in_slots.paused_slots
+    }
+
+    /// The class of what is resumed next.
+    pub(super) fn paused_class(&self) -> Option<Class> {
+        self.lists.first_paused().map(|(class, _)| class)
+    }
+
+    /// Most that what runs and what is paused may use, in bytes.
+    pub(super) fn memory_in_use(&self) -> u64 {
+        self.in_slots.memory.in_use(self.slots, None, None)
+    }
+
+    /// Most that it may ever be, in bytes.
+    pub(super) fn memory_max(&self) -> u64 {
+        self.memory_bytes.saturating_mul(u64::from(self.slots))
+    }
+
+    /// When something of it ends by itself: a task ages, or one that runs is not short any more.
+    pub(super) fn next_ageing(&self) -> Option<Time> {
+        self.lists.next_ageing()
+    }
+
+    pub(super) fn preempt_at(&self) -> Option<Time> {
+        self.preempt_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+
+    use super::run::Offer;
+    use super::*;
+    use crate::id::{BlobId, JobId};
+    use crate::message::Grant;
+    use crate::task::{Entry, Limits, Payload, Profile, Program, Terms};
+
+    /// An arbitrary number below that one, from a state that each draw changes.
+    fn below(state: &mut u64, most: u64) -> u64 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 33) % most
+    }
+
+    fn run(state: &mut u64, now: Time, index: u32) -> Box<Run> {
+        let bytes = |number: u8| BlobId([number; 32]);
+        let memory_bytes = 1 + below(state, 5);
+        let program = Arc::new(Program {
+            module: bytes(1),
+            module_bytes: 1,
+            entry: Entry::Command,
+            args: Vec::new(),
+            env: Vec::new(),
+            files: Payload::empty(),
+            profile: Profile::Pure,
+            limits: Limits { memory_bytes, ..Limits::DEFAULT },
+        });
+        let (key, terms) = (program.task_key(), Terms::default());
+        let class = Class::ALL[usize::try_from(below(state, 4)).unwrap()];
+        let slots = u32::try_from(1 + below(state, 3)).unwrap();
+        let owner = PeerId([2; 32]);
+        let offer = Offer { owner, program, key, terms, class, slots, prefilled: None };
+        let lease = LeaseId { job: JobId(1), index, attempt: 1 };
+        let estimate_us = u32::try_from(below(state, 10_000)).unwrap();
+        Box::new(Run::new(now, &offer, Grant { lease, input: Payload::empty() }, estimate_us))
+    }
+
+    /// Every number of the queue, counted anew from its tasks.
+    fn check(queue: &RunQueue) {
+        let all: Vec<&Run> = queue.runs.values().map(|run| &**run).collect();
+        let slots = |holds: &dyn Fn(&Run) -> bool| -> u32 {
+            all.iter().filter(|run| holds(run)).map(|run| run.slots).sum()
+        };
+        let tasks = |holds: &dyn Fn(&Run) -> bool| all.iter().filter(|run| holds(run)).count();
+        let is_paused = |run: &Run| run.stage.place() == Place::Paused;
+        let is_busy = |run: &Run| run.stage.place() == Place::Busy;
+        assert_eq!(queue.held_slots(), slots(&|_| true));
+        assert_eq!(queue.unpaused_slots(), slots(&|run| !is_paused(run)));
+        assert_eq!(queue.active_slots(), slots(&is_busy));
+        assert_eq!(queue.handed() as usize, tasks(&|run| run.stage.place() != Place::Outside));
+        assert_eq!(queue.paused() as usize, tasks(&is_paused));
+        for class in Class::ALL {
+            assert_eq!(queue.held_at_least(class), slots(&|run| run.class >= class));
+            assert_eq!(queue.long_at_least(class), slots(&|run| run.long && run.class >= class));
+            assert_eq!(queue.active_below(class), slots(&|run| is_busy(run) && run.class < class));
+        }
+        assert_eq!(queue.leases.len(), tasks(&|run| !matches!(run.stage, Stage::Aborted { .. })));
+        let waiting = |stage| all.iter().filter(move |run| run.stage == stage).map(|run| run.class).max();
+        assert_eq!(queue.lists.first_ready().map(|(class, _)| class), waiting(Stage::Ready));
+        assert_eq!(queue.paused_class(), waiting(Stage::Paused));
+        let ages_at = all.iter().filter_map(|run| run.ages_at).min();
+        assert_eq!(queue.next_ageing(), ages_at);
+        let paused_bytes: u64 = all.iter().filter(|run| is_paused(run)).map(|run| run.memory_bytes()).sum();
+        assert!(queue.memory_in_use() >= paused_bytes);
+    }
+
+    #[test]
+    fn the_numbers_are_what_the_stages_say() {
+        const STAGES: [Stage; 7] = [
+            Stage::Staging(2),
+            Stage::Ready,
+            Stage::Handed,
+            Stage::Paused,
+            Stage::Requeuing,
+            Stage::Aborted { paused: false },
+            Stage::Aborted { paused: true },
+        ];
+        let (mut queue, mut state) = (RunQueue::new(4, 10), 7);
+        for step in 0..4000 {
+            let now = Time(u64::from(step) * 100_000);
+            if below(&mut state, 4) == 0 {
+                queue.insert(run(&mut state, now, step));
+            }
+            let ids: Vec<RunId> = queue.runs.keys().copied().collect();
+            let id = ids.get(usize::try_from(below(&mut state, 1 + ids.len() as u64)).unwrap());
+            let to = STAGES[usize::try_from(below(&mut state, 7)).unwrap()];
+            match id.copied() {
+                Some(id) if queue.run(id).stage.leads_to(to) => queue.set_stage(now, id, to),
+                Some(id) if below(&mut state, 20) == 0 => drop(queue.remove(now, id)),
+                Some(id) if below(&mut state, 20) == 0 => queue.mark_long(id),
+                _ => queue.age(now),
+            }
+            check(&queue);
+        }
+        let ids: Vec<RunId> = queue.runs.keys().copied().collect();
+        assert!(ids.len() > 10, "there was something to count");
+        for id in ids {
+            queue.remove(Time(u64::MAX), id);
+            check(&queue);
+        }
+        assert_eq!((queue.len(), queue.memory_in_use(), queue.next_ageing()), (0, 0, None));
+    }
+}

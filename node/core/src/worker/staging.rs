@@ -1,0 +1,214 @@
+//! What runs still lack: which blobs are here, which are on their way, and which runs wait for them. It moves runs
+//! between "lacks something" and "ready"; a run that ends by what can't be had is returned to the worker, which settles
+//! it.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::outbox::Sealed;
+use super::runs::RunQueue;
+use super::runs::run::{Run, Stage};
+use crate::ctx::Ctx;
+use crate::effect::Effect;
+use crate::id::{BlobId, PeerId, RunId};
+use crate::input::Fetched;
+use crate::task::{Outcome, Program, Report};
+
+/// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
+const PRESENT_MAX: usize = 1024;
+
+/// A run that waits for a blob, and the length that it was told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    run: RunId,
+    bytes: u64,
+}
+
+/// A blob on its way here.
+#[derive(Debug)]
+struct Fetching {
+    /// The peer that was asked for it.
+    from: PeerId,
+    /// The length that was claimed; the answer holds for no other.
+    bytes: u64,
+    waiting: Vec<Wait>,
+}
+
+/// How far a run is with what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Staged {
+    Ready,
+    /// This many blobs are on their way.
+    Missing(u8),
+}
+
+/// What an answer to a fetch comes to, beyond runs that wait on.
+#[derive(Debug, Default)]
+pub(super) struct Arrival {
+    /// Runs that ended, and how.
+    pub(super) finished: Vec<(Box<Run>, Sealed)>,
+    /// Runs that ended here because this node has no room for the blob.
+    pub(super) no_room: Vec<Run>,
+    /// Runs for which it is to be asked for again.
+    again: Vec<Wait>,
+}
+
+/// What is here, as far as this node remembers, and what is on its way.
+#[derive(Debug, Default)]
+pub(super) struct Staging {
+    fetching: BTreeMap<BlobId, Fetching>,
+    /// Blobs that are here, each with its length; a claim of another length is wrong.
+    present: BTreeSet<(BlobId, u64)>,
+}
+
+impl Staging {
+    /// Whether a program's module is here.
+    pub(super) fn has_module(&self, program: &Program) -> bool {
+        self.present.contains(&(program.module, program.module_bytes))
+    }
+
+    /// What a run needed may be what was lost: it is looked for again.
+    pub(super) fn forget(&mut self, run: &Run) {
+        for need in run.all_needs() {
+            self.present.remove(&need);
+        }
+    }
+
+    /// Runs ended: nothing is kept for them.
+    pub(super) fn forget_ended(&mut self, runs: &RunQueue) {
+        for fetching in self.fetching.values_mut() {
+            fetching.waiting.retain(|wait| runs.get(wait.run).is_some());
+        }
+    }
+
+    /// Has brought here what a run lacks; a run that lacks nothing is ready.
+    pub(super) fn gather(&mut self, ctx: &mut Ctx<'_>, runs: &mut RunQueue, id: RunId) {
+        match self.request(ctx, id, runs.run(id)) {
+            Staged::Ready => runs.make_ready(ctx.now, id),
+            Staged::Missing(missing) => runs.set_missing(ctx.now, id, missing),
+        }
+    }
+
+    fn request(&mut self, ctx: &mut Ctx<'_>, id: RunId, run: &Run) -> Staged {
+        let (from, lacking): (PeerId, Vec<(BlobId, u64)>) = match run.known.as_deref() {
+            Some(report) => (ctx.me, report.blobs_with_lengths().into_iter().collect()),
+            // The rule for short tasks, whose module has been here since the first.
+            None if run.all_needs().all(|need| self.present.contains(&need)) => return Staged::Ready,
+            None => (run.owner, run.needs().difference(&self.present).copied().collect()),
+        };
+        debug_assert!(!lacking.is_empty(), "a known result without blobs is answered at once");
+        for (blob, bytes) in &lacking {
+            self.wait_for(ctx, *blob, from, Wait { run: id, bytes: *bytes });
+        }
+        Staged::Missing(u8::try_from(lacking.len()).unwrap_or(u8::MAX))
+    }
+
+    /// Has a blob fetched for a run; if it is on its way already, the run waits too.
+    fn wait_for(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, from: PeerId, wait: Wait) {
+        let fetching = self.fetching.entry(blob).or_insert_with(|| {
+            let bytes = wait.bytes;
+            ctx.emit(Effect::Fetch { blob, from: alloc::vec![from], bytes: Some(bytes) });
+            Fetching { from, bytes, waiting: Vec::new() }
+        });
+        fetching.waiting.push(wait);
+    }
+
+    /// A blob is here, or can't be had. This node's owner fetches, too, and no run waits for what it asked for.
+    pub(super) fn on_fetched(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        runs: &mut RunQueue,
+        blob: BlobId,
+        fetched: Fetched,
+    ) -> Arrival {
+        let mut arrival = Arrival::default();
+        let Some(Fetching { from, bytes, waiting }) = self.fetching.remove(&blob) else { return arrival };
+        for wait in waiting {
+            // A run that was told two lengths of the blob may have ended by the other one.
+            let Some(run) = runs.get_mut(wait.run) else { continue };
+            if wait.bytes != bytes {
+                arrival.again.push(wait);
+            } else if fetched == Fetched::Here {
+                arrival.finished.extend(self.on_here(ctx, runs, blob, wait));
+            } else if run.known.take().is_some() {
+                run.task.into_iter().for_each(|task| ctx.memo.drop_known(task));
+                self.compute_after_all(ctx, runs, wait.run);
+            } else if fetched == Fetched::NoRoom {
+                arrival.no_room.push(*runs.remove(ctx.now, wait.run));
+            } else if run.owner == from {
+                let lost = Report::bare(Outcome::Lost(why_lost(blob, fetched)));
+                arrival.finished.push((runs.remove(ctx.now, wait.run), lost.into()));
+            } else {
+                arrival.again.push(wait);
+            }
+        }
+        if !(arrival.finished.is_empty() && arrival.no_room.is_empty()) {
+            self.forget_ended(runs);
+            arrival.again.retain(|wait| runs.get(wait.run).is_some());
+        }
+        arrival
+    }
+
+    /// Asks again for a blob: what one owner could not give, another may, and a run that was told another length has no
+    /// answer yet. A run that was looked for again meanwhile may wait for it already.
+    pub(super) fn ask_again(&mut self, ctx: &mut Ctx<'_>, runs: &RunQueue, blob: BlobId, arrival: &Arrival) {
+        for wait in &arrival.again {
+            let run = runs.run(wait.run);
+            let from = if run.known.is_some() { ctx.me } else { run.owner };
+            self.wait_for(ctx, blob, from, *wait);
+        }
+    }
+
+    /// One blob that a run lacked is here. A run whose result is known ends when it has the last one.
+    fn on_here(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        runs: &mut RunQueue,
+        blob: BlobId,
+        wait: Wait,
+    ) -> Option<(Box<Run>, Sealed)> {
+        let id = wait.run;
+        let run = runs.run_mut(id);
+        if run.program.module == blob || run.program.files.blob() == Some(blob) {
+            self.remember(blob, wait.bytes);
+        }
+        if let Stage::Staging(missing) = run.stage()
+            && missing > 1
+        {
+            runs.set_missing(ctx.now, id, missing - 1);
+            return None;
+        }
+        if let Some(report) = run.known.take() {
+            ctx.counters.answered += 1;
+            let sealed = Sealed { report: *report, memo: Some(ctx.me), leaf: None };
+            return Some((runs.remove(ctx.now, id), sealed));
+        }
+        runs.make_ready(ctx.now, id);
+        None
+    }
+
+    fn remember(&mut self, blob: BlobId, bytes: u64) {
+        if self.present.len() >= PRESENT_MAX {
+            self.present.clear();
+        }
+        self.present.insert((blob, bytes));
+    }
+
+    /// What a known result rests on can't be had: the task runs like any other.
+    fn compute_after_all(&mut self, ctx: &mut Ctx<'_>, runs: &mut RunQueue, id: RunId) {
+        for fetching in self.fetching.values_mut() {
+            fetching.waiting.retain(|wait| wait.run != id);
+        }
+        self.gather(ctx, runs, id);
+    }
+}
+
+fn why_lost(blob: BlobId, fetched: Fetched) -> alloc::string::String {
+    match fetched {
+        Fetched::Wrong => alloc::format!("the worker was sent something else than blob {blob}"),
+        Fetched::Here | Fetched::Missing | Fetched::NoRoom => {
+            alloc::format!("the worker could not fetch blob {blob}")
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What only a node that breaks its own rules shows to others, and to itself.
+
+use std::io::{self, Read};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::task::LocalSet;
+
+use super::*;
+use crate::blob::BlobSink;
+use crate::config::Admission;
+use crate::event::NetEvent;
+use crate::fetch::FetchError;
+
+const KEY: Admission = Admission::Key([42; 32]);
+const DEADLINE: Duration = Duration::from_secs(30);
+const ABSENT: BlobId = BlobId([9; 32]);
+
+/// A store that holds nothing, and says so at once or when it may.
+struct Empty(Option<Slow>);
+
+struct Slow {
+    /// Told when the store was asked.
+    asked: Arc<Notify>,
+    /// Closed when it may answer.
+    may_answer: Mutex<mpsc::Receiver<()>>,
+}
+
+impl BlobStore for Empty {
+    fn open(&self, _: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
+        if let Self(Some(slow)) = self {
+            slow.asked.notify_one();
+            let may_answer = slow.may_answer.lock().unwrap_or_else(PoisonError::into_inner);
+            let _closed = may_answer.recv();
+        }
+        Ok(None)
+    }
+
+    fn create(&self, _: BlobId, _: u64) -> io::Result<Box<dyn BlobSink>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A node, with all that it was told.
+struct Node {
+    id: PeerId,
+    net: Net,
+    events: NetEvents,
+    seen: Vec<NetEvent>,
+}
+
+impl Node {
+    /// One that says `boot` in its hellos and `admitted` at admission, and runs `part` as a part of its adapter.
+    async fn start(
+        seed: u8,
+        (boot, admitted): (u64, u64),
+        peers: &[String],
+        store: Empty,
+        part: impl Future<Output = ()> + 'static,
+    ) -> Self {
+        let identity = [seed; 32];
+        let id = names::peer_id_of(&identity);
+        let config = NetConfig {
+            identity,
+            boot,
+            admission: KEY,
+            listen: vec![String::from("127.0.0.1:0")],
+            peers: peers.to_vec(),
+            mdns: false,
+            peers_file: None,
+        };
+        let doorkeeper = Doorkeeper::new(id, admitted, KEY);
+        let (net, events) = start_with(config, Arc::new(store), doorkeeper, part).await.unwrap();
+        Self { id, net, events, seen: Vec::new() }
+    }
+
+    async fn honest(seed: u8, peers: &[String]) -> Self {
+        let boot = u64::from(seed);
+        Self::start(seed, (boot, boot), peers, Empty(None), std::future::pending()).await
+    }
+
+    async fn until(&mut self, wanted: impl Fn(&NetEvent) -> bool) {
+        let waiting = async {
+            loop {
+                let event = self.events.next().await.expect("the adapter has not broken");
+                let found = wanted(&event);
+                self.seen.push(event);
+                if found {
+                    return;
+                }
+            }
+        };
+        within(waiting).await;
+    }
+
+    async fn until_up(&mut self, who: PeerId) {
+        self.until(|event| matches!(event, NetEvent::Up { peer, .. } if *peer == who)).await;
+    }
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, work).await.expect("it happens within the deadline")
+}
+
+fn story(steps: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, steps);
+}
+
+/// A member says one boot nonce at admission and another one in its hello: compared with each other they look like two
+/// processes, so like a copied data directory.
+async fn a_liar_is_not_listened_to(smaller: bool) {
+    let mut alice = Node::honest(1, &[]).await;
+    let (id, there) = (alice.id, alice.net.listen_addresses());
+    let seed = (2..).find(|seed| (names::peer_id_of(&[*seed; 32]) < id) == smaller).unwrap();
+    let mut liar = Node::start(seed, (7, 8), &there, Empty(None), std::future::pending()).await;
+    for _ in 0..2 {
+        // It takes its stream for a link, until the stream is dropped.
+        liar.until_up(id).await;
+        liar.until(|event| matches!(event, NetEvent::Down { .. })).await;
+    }
+    let carol = Node::honest(100, &there).await;
+    alice.until_up(carol.id).await;
+    let of_liar = |event: &NetEvent| match event {
+        NetEvent::Up { peer, .. } => *peer == liar.id,
+        NetEvent::Trouble { .. } => true,
+        NetEvent::Listening(_)
+        | NetEvent::ListeningNoMore(_)
+        | NetEvent::Down { .. }
+        | NetEvent::Received { .. }
+        | NetEvent::Heard { .. }
+        | NetEvent::Rtt { .. }
+        | NetEvent::Refused { .. }
+        | NetEvent::SameIdentity { .. } => false,
+    };
+    assert!(!alice.seen.iter().any(of_liar), "{:?}", alice.seen);
+    assert_eq!(alice.net.connected(), [carol.id]);
+}
+
+#[test]
+fn a_member_of_a_smaller_id_cannot_pass_itself_off_as_two_processes() {
+    story(a_liar_is_not_listened_to(true));
+}
+
+#[test]
+fn a_member_of_a_larger_id_cannot_pass_itself_off_as_two_processes() {
+    story(a_liar_is_not_listened_to(false));
+}
+
+#[test]
+fn a_panic_of_the_adapter_ends_the_events_and_answers_those_who_wait() {
+    story(async {
+        let (asked, (_held, may_answer)) = (Arc::new(Notify::new()), mpsc::channel());
+        let slow = Empty(Some(Slow { asked: Arc::clone(&asked), may_answer: Mutex::new(may_answer) }));
+        let mut bob = Node::start(2, (2, 2), &[], slow, std::future::pending()).await;
+        let (panic, panicking) = oneshot::channel();
+        let fault = async move {
+            panicking.await.unwrap();
+            panic!("a fault of the adapter");
+        };
+        let mut alice = Node::start(1, (1, 1), &bob.net.listen_addresses(), Empty(None), fault).await;
+        let (one, two) = (alice.id, bob.id);
+        tokio::join!(alice.until_up(two), bob.until_up(one));
+
+        let providers = [two];
+        let fetching = alice.net.fetch(ABSENT, &providers, None);
+        let breaking = async {
+            asked.notified().await;
+            panic.send(()).unwrap();
+            while alice.events.next().await.is_some() {}
+        };
+        let (fetched, ()) = within(async { tokio::join!(fetching, breaking) }).await;
+        assert!(matches!(fetched, Err(FetchError::Failed { .. })), "{fetched:?}");
+        // Who asks later is not left waiting either.
+        assert!(within(alice.net.fetch(ABSENT, &providers, None)).await.is_err());
+        within(alice.net.deliver(&[two])).await;
+        assert!(alice.net.connected().is_empty());
+        // The others see it go at once, as if its process had ended.
+        bob.until(|event| matches!(event, NetEvent::Down { closed: true, .. })).await;
+    });
+}
