@@ -1,5 +1,5 @@
 //! Speculative copies: when no task of a job waits any more and some of its tasks take much longer than the others did, each
-//! of those may run a second time elsewhere, and the one that ends first counts. Backup tasks as MapReduce has them, begun
+//! of those may run a second time elsewhere, and the one that ends first counts. Backup tasks as map-reduce has them, begun
 //! when a copy is expected to end first (LATE), and few enough that a wrong guess costs a tenth at most.
 //!
 //! A task's own progress is unknown here, so its age is taken for it: what runs far longer than all others is expected to
