@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use weft_core::BlobId;
 
-use crate::code::Tier;
-use crate::engines::EngineKey;
+use crate::error::Refusal;
+use crate::make::{EngineKey, Tier};
 use crate::module::Prepared;
-use crate::sandbox::Refusal;
 
 /// Modules remembered at once.
 const MODULES_MAX: usize = 256;

@@ -14,21 +14,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
+use crate::make::{Make, Tier};
 use weft_core::BlobId;
-
-use crate::engines::Make;
 
 /// Longest code of one module, in bytes. Code is three to eight times as long as its module.
 pub(crate) const CODE_BYTES_MAX: u64 = 1 << 30;
-
-/// Which compiler made the code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub enum Tier {
-    /// The one that is done soon; its code is two to three times slower.
-    Baseline,
-    /// The one whose code is fast.
-    Optimised,
-}
 
 /// What the module is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
@@ -271,7 +261,7 @@ mod tests {
     use std::io::Seek;
 
     use super::*;
-    use crate::engines::{EngineKey, Interrupt};
+    use crate::make::{EngineKey, Interrupt};
 
     fn make() -> Make {
         Make { key: EngineKey::PLAIN, interrupt: Interrupt::Kill, tier: Tier::Optimised }

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use weft_core::BlobId;
 
 use crate::code::{CODE_BYTES_MAX, Code, Draft, Kind};
-use crate::engines::Make;
+use crate::make::Make;
 
 /// Bytes of all files, unless the node says otherwise; beyond it the least recently used go.
 pub(crate) const DISK_BYTES_MAX: u64 = 4 << 30;

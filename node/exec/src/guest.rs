@@ -5,30 +5,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wasmtime::ResourceLimiter;
-use weft_core::{Limit, Limits, Profile, TaskId, Trap};
+use weft_core::{Limit, Limits, Profile, TaskId};
 
 use crate::TABLE_ELEMENTS_MAX;
 use crate::component::Desk;
-use crate::engines::INSTANCES_PER_COMPONENT;
+
+use crate::end::End;
+use crate::engine_config::INSTANCES_PER_COMPONENT;
 use crate::stop::{Stop, Watch};
 use crate::vfs::{Files, Vfs};
 use crate::wasi::Wasi;
 use crate::world::World;
-
-/// Why a run was ended from outside the guest's code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Somebody raised its `Stop`.
-    Cancelled,
-    /// It reached a bound.
-    Limit(Limit),
-    /// It called `proc_exit`.
-    Exit(i32),
-    /// It called the host as nobody may.
-    Trap(Trap),
-    /// The host could not give what it owes.
-    Host(String),
-}
 
 /// The data of a store.
 pub(crate) struct Guest {

@@ -36,11 +36,16 @@ mod compile;
 mod component;
 mod cpu;
 mod disk;
+mod end;
+mod engine_config;
 mod engines;
+mod error;
 mod function;
 mod guest;
 mod imports;
+mod make;
 mod module;
+mod os;
 mod outcome;
 mod parcel;
 mod pool;
@@ -50,21 +55,23 @@ mod sink;
 #[cfg(target_os = "linux")]
 mod slot;
 mod stop;
+mod text;
 mod ticker;
 mod vfs;
 mod wasi;
 mod world;
 
-pub use code::{Code, CodeInfo, Kind, Tier};
+pub use code::{Code, CodeInfo, Kind};
 #[cfg(target_os = "linux")]
 pub use compile::child::compile_main;
 pub use compile::intake::Bounds;
 pub use compile::{Allowance, Compiler, CompilerConfig, CompilerStatus, How, OnDone, Read};
-pub use engines::{EngineKey, Interrupt, Make};
+pub use error::{PrepareError, SandboxError};
+pub use make::{EngineKey, Interrupt, Make, Tier};
 pub use module::Prepared;
 pub use pool::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, Slots};
 pub use run::{Finished, Given};
-pub use sandbox::{PrepareError, Sandbox, SandboxConfig, SandboxError};
+pub use sandbox::{Sandbox, SandboxConfig};
 pub use sink::Printer;
 #[cfg(target_os = "linux")]
 pub use slot::{Confinement, Fence, slot_main, try_escape};

@@ -3,7 +3,7 @@
 //! [`crate::component`].
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::time::Duration;
 
 use wasmtime::component::Component;
@@ -12,19 +12,15 @@ use weft_core::Entry;
 
 use crate::abi;
 use crate::component;
-use crate::engines::{EngineKey, Lane};
+use crate::engines::Lane;
 use crate::guest::Guest;
 use crate::imports;
+use crate::make::EngineKey;
+use crate::text::{list, quote, words};
 
 const START: &str = "_start";
 const INITIALIZE: &str = "_initialize";
 const MEMORY: &str = "memory";
-/// Names listed in an error text.
-const LISTED_MAX: usize = 24;
-/// Length of a name in an error text, in characters.
-const NAME_MAX: usize = 64;
-/// Length of the runtime's own words in an error text, in characters.
-const WORDS_MAX: usize = 600;
 
 /// Native code that was compiled or loaded.
 pub(crate) enum Compiled {
@@ -333,58 +329,4 @@ fn is_type(found: &FuncType, params: &[ValType], results: &[ValType]) -> bool {
 fn signature(params: &[ValType], results: &[ValType]) -> String {
     let join = |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     format!("({}) -> ({})", join(params), join(results))
-}
-
-/// The first names, and how many more there are.
-pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
-    let mut text = String::new();
-    let mut more = 0;
-    for (index, name) in names.enumerate() {
-        if index >= LISTED_MAX {
-            more += 1;
-            continue;
-        }
-        text.push_str(if index == 0 { "" } else { ", " });
-        text.push_str(&name);
-    }
-    if more > 0 {
-        write!(text, " and {more} more").expect("a string takes everything");
-    }
-    if text.is_empty() { "nothing".into() } else { text }
-}
-
-/// A stranger's name, shortened for our texts.
-pub(crate) fn quote(name: &str) -> String {
-    shorten(&plain(name), NAME_MAX)
-}
-
-/// The runtime's words about a module, shortened: they may quote the module.
-pub(crate) fn words(error: &wasmtime::Error) -> String {
-    shorten(&plain(&format!("{error:#}")), WORDS_MAX)
-}
-
-/// The text without what would act on a terminal or a log instead of being shown: control characters, and those that
-/// turn the direction of what follows.
-pub(crate) fn plain(text: &str) -> String {
-    let acts = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars()
-        .map(|c| {
-            if c == '\n' {
-                ' '
-            } else if acts(c) {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
-/// The text's first characters.
-pub(crate) fn shorten(text: &str, max: usize) -> String {
-    let mut short: String = text.chars().take(max).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }

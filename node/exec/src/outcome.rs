@@ -1,10 +1,9 @@
 //! How a run ended, in the core's words. The host's own failures become `Lost` and are never the guest's fault.
 
+use crate::end::End;
+use crate::text::words;
 use wasmtime::{GcHeapOutOfMemory, PoolConcurrencyLimitError, ThrownException};
 use weft_core::{Failure, Limit, Outcome, Trap};
-
-use crate::guest::End;
-use crate::module::words;
 
 /// Why a run did not come to its own end.
 #[derive(Debug)]

@@ -12,14 +12,16 @@ use weft_core::{Entry, Failure, Limit, Outcome, Program, TaskId, Usage};
 
 use crate::component::Desk;
 use crate::cpu;
-use crate::engines::EngineKey;
+
 use crate::function::{self, Answer};
 use crate::guest::{Bounds, Guest};
-use crate::module::{Door, Prepared, shorten};
+use crate::make::EngineKey;
+use crate::module::{Door, Prepared};
 use crate::outcome::{Broken, of_broken, of_end, of_refused};
 use crate::parcel::{self, Opened};
 use crate::sink::{Printer, SharedPrinter, Sink};
 use crate::stop::{Stop, Watch};
+use crate::text::{panic_text, shorten};
 use crate::vfs::{Error, Files, Left, PATH_BYTES_MAX, Vfs};
 use crate::wasi::Wasi;
 use crate::world::World;
@@ -293,12 +295,6 @@ fn error_text(text: String, errors: &Sink) -> Result<String, Broken> {
 
 fn lost_to_panic(panic: &(dyn Any + Send)) -> Outcome {
     Outcome::Lost(format!("the sandbox panicked: {}", panic_text(panic)))
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&'static str>().copied()).unwrap_or("no text")
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -10,18 +10,21 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use wasmtime::Module;
 use wasmtime::component::Component;
-use weft_core::{BlobId, Limit, Outcome, Program, TaskId};
+use weft_core::{BlobId, Program, TaskId};
 
 use crate::MODULE_BYTES_MAX;
 use crate::cache::{Cache, Verdict};
-use crate::code::{Code, Kind, Tier};
+use crate::code::{Code, Kind};
 use crate::compile::{Compiler, CompilerConfig, How};
 use crate::cpu;
-use crate::engines::{EngineKey, Engines, Interrupt, Lane, Make};
-use crate::module::{Compiled, Prepared, words};
+use crate::engines::{Engines, Lane};
+use crate::error::{PrepareError, Refusal, SandboxError};
+use crate::make::{EngineKey, Interrupt, Make, Tier};
+use crate::module::{Compiled, Prepared};
 use crate::run::{Attempt, Finished, Given};
 use crate::sink::Printer;
 use crate::stop::Stop;
+use crate::text::words;
 use crate::ticker::Ticker;
 
 /// What a node chooses about its sandbox.
@@ -42,88 +45,6 @@ impl Default for SandboxConfig {
     /// One slot, 4 GiB, modules of up to [`MODULE_BYTES_MAX`], nothing on disk.
     fn default() -> Self {
         Self { cache_dir: None, slots: 1, memory_max_bytes: 4 << 30, module_max_bytes: MODULE_BYTES_MAX }
-    }
-}
-
-/// This machine can't have a sandbox.
-#[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
-    /// The runtime refused its settings: most often the address space is limited (`ulimit -v`).
-    #[error("the wasm runtime does not start: {0}")]
-    Engine(String),
-    /// The cache's directory or key can't be used.
-    #[error("the module cache can't be opened: {0}")]
-    Cache(#[source] io::Error),
-    /// A thread could not be started.
-    #[error("a thread can't be started: {0}")]
-    Thread(#[source] io::Error),
-    /// No slot process could be started.
-    #[error("the slots can't be started: {0}")]
-    Slot(String),
-}
-
-/// A module was not prepared.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// Its bytes were not to be had, or were not the ones asked for: this node's fault.
-    #[error("the module can't be read: {0}")]
-    Unreadable(#[source] io::Error),
-    /// It can't be run at all; the text says what was looked for and what was found.
-    #[error("invalid module: {0}")]
-    Invalid(String),
-    /// It is longer than this node takes.
-    #[error("module: {bytes} bytes, the limit is {limit}; see `weft node --module-limit`")]
-    TooLong {
-        /// Its length.
-        bytes: u64,
-        /// What the node takes.
-        limit: u64,
-    },
-    /// It is beyond a bound of what this node compiles; the text names the bound.
-    #[error("{0}")]
-    Limit(String),
-    /// Compiling it took longer than this node waits, this time.
-    #[error("{0}")]
-    Late(String),
-    /// It could not be compiled or loaded here and now: this node's fault.
-    #[error("the module can't be compiled here: {0}")]
-    Host(String),
-    /// The runtime could not make an engine for the task's profile: this node's fault.
-    #[error("the wasm runtime does not start: {0}")]
-    Engine(String),
-}
-
-impl PrepareError {
-    /// How a task that needed the module ends.
-    #[must_use]
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            Self::Unreadable(_) | Self::Host(_) | Self::Engine(_) => Outcome::Lost(self.to_string()),
-            Self::Invalid(text) => Outcome::Invalid(text.clone()),
-            Self::Limit(_) | Self::Late(_) | Self::TooLong { .. } => {
-                Outcome::LimitExceeded(Limit::Other(self.to_string()))
-            }
-        }
-    }
-}
-
-/// Why a module will not be prepared.
-#[derive(Clone, Debug)]
-pub(crate) enum Refusal {
-    Invalid(String),
-    Limit(String),
-    Late(String),
-    TooLong { bytes: u64, limit: u64 },
-}
-
-impl From<Refusal> for PrepareError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Invalid(text) => Self::Invalid(text),
-            Refusal::Limit(text) => Self::Limit(text),
-            Refusal::Late(text) => Self::Late(text),
-            Refusal::TooLong { bytes, limit } => Self::TooLong { bytes, limit },
-        }
     }
 }
 

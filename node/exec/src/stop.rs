@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use weft_core::Limit;
 
-use crate::guest::End;
+use crate::end::End;
 use crate::sink::Sink;
 
 /// More than this between two looks at the watch is not the guest's running time: the process or its thread was

@@ -106,7 +106,7 @@ fn sleep(shared: &Shared) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engines::Interrupt;
+    use crate::make::Interrupt;
     use std::time::Instant;
 
     fn wait_asleep(ticker: &Ticker) {

@@ -25,7 +25,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "DECIMALS_MAX",
         "digits that a number of the user may have; it is refused",
     ),
-    ("node/exec/src/module.rs", "*", "length of an error text"),
+    ("node/exec/src/text.rs", "*", "length of an error text"),
     ("node/exec/src/run.rs", "ERROR_TEXT_MAX", "length of an error text; the whole is in stderr"),
     ("node/exec/src/vfs/archive.rs", "QUOTED_MAX", "length of an error text"),
     ("node/src/commands/telling.rs", "QUOTE_MAX", "length of an error text"),

@@ -11,9 +11,11 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_de
 use super::intake;
 use super::wire::{self, Answer, Request};
 use super::work::{Effort, Flaw, compile};
-use crate::code::{CODE_BYTES_MAX, Tier};
-use crate::engines::Make;
-use crate::slot::{close_others, confine_everything};
+use crate::code::CODE_BYTES_MAX;
+
+use crate::make::{Make, Tier};
+use crate::os::close_others;
+use crate::slot::confine::confine_everything;
 
 /// What `weft slot --compile` does: compiles what its standard input, a socket of the node's, brings, until that is
 /// closed.

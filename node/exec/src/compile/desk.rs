@@ -21,8 +21,8 @@ use super::intake::Bounds;
 use super::wire::{self, Answer, Request};
 use super::work::{Effort, Flaw};
 use crate::code::{Code, Draft, Kind};
-use crate::engines::Make;
-use crate::module::shorten;
+use crate::make::Make;
+use crate::text::shorten;
 
 /// How often a waiting node looks whether it must end.
 const LOOK: Duration = Duration::from_millis(50);

@@ -16,7 +16,7 @@ use crate::code::Kind;
 use crate::compile::proposals;
 use crate::compile::shape::{Loops, Tries};
 use crate::compile::work::Flaw;
-use crate::module::{plain, shorten};
+use crate::text::{plain, shorten};
 
 /// What may be in a module, or in all modules of a component together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]

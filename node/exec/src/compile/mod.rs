@@ -40,13 +40,13 @@ use bytes::Bytes;
 use wasmtime::Engine;
 use weft_core::{PeerId, Program};
 
-use crate::code::{Code, Tier};
+use crate::code::Code;
 use crate::disk::DiskCache;
-use crate::engines::{EngineKey, Interrupt, Make, fingerprint};
-use crate::module::{shorten, words};
-use crate::run::panic_text;
-use crate::sandbox::{PrepareError, Refusal, SandboxError};
 
+use crate::engine_config::fingerprint;
+use crate::error::{PrepareError, SandboxError};
+use crate::make::{EngineKey, Interrupt, Make, Tier};
+use crate::text::{panic_text, shorten, words};
 use shelf::{Claim, Job, Shelf, Spot};
 use work::Effort;
 use worker::Worker;
@@ -307,7 +307,7 @@ impl Shared {
         let heard = self.shelf().answer(spot, result);
         self.answered.notify_all();
         for on_done in heard {
-            on_done(again(result));
+            on_done(result.as_ref().map(Arc::clone).map_err(PrepareError::again));
         }
     }
 
@@ -360,33 +360,4 @@ fn caught(make: impl FnOnce() -> Result<Arc<Code>, PrepareError>) -> Result<Arc<
         let text = shorten(panic_text(panic.as_ref()), 300);
         Err(PrepareError::Host(format!("the compiling thread panicked: {text}")))
     })
-}
-
-/// The same answer for one more who asked.
-fn again(result: &Result<Arc<Code>, PrepareError>) -> Result<Arc<Code>, PrepareError> {
-    match result {
-        Ok(code) => Ok(Arc::clone(code)),
-        Err(PrepareError::Unreadable(error)) => {
-            Err(PrepareError::Unreadable(io::Error::new(error.kind(), error.to_string())))
-        }
-        Err(PrepareError::Invalid(text)) => Err(PrepareError::Invalid(text.clone())),
-        Err(PrepareError::TooLong { bytes, limit }) => {
-            Err(PrepareError::TooLong { bytes: *bytes, limit: *limit })
-        }
-        Err(PrepareError::Limit(text)) => Err(PrepareError::Limit(text.clone())),
-        Err(PrepareError::Late(text)) => Err(PrepareError::Late(text.clone())),
-        Err(PrepareError::Host(text)) => Err(PrepareError::Host(text.clone())),
-        Err(PrepareError::Engine(text)) => Err(PrepareError::Engine(text.clone())),
-    }
-}
-
-/// What a refusal that will be the same again, always or for a while, is remembered as.
-fn refusal(error: &PrepareError) -> Option<Refusal> {
-    match error {
-        PrepareError::Invalid(text) => Some(Refusal::Invalid(text.clone())),
-        PrepareError::Limit(text) => Some(Refusal::Limit(text.clone())),
-        PrepareError::Late(text) => Some(Refusal::Late(text.clone())),
-        PrepareError::TooLong { bytes, limit } => Some(Refusal::TooLong { bytes: *bytes, limit: *limit }),
-        PrepareError::Unreadable(_) | PrepareError::Host(_) | PrepareError::Engine(_) => None,
-    }
 }

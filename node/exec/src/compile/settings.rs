@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::intake::Bounds;
-use crate::code::Tier;
+
 use crate::disk::DISK_BYTES_MAX;
-use crate::engines::Interrupt;
-use crate::sandbox::PrepareError;
+use crate::error::PrepareError;
+use crate::make::{Interrupt, Tier};
 
 /// Code of modules that is kept in memory, in bytes; one module may exceed it alone.
 const MEMORY_BYTES_MAX: u64 = 1 << 30;

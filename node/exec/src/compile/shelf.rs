@@ -10,10 +10,10 @@ use weft_core::{BlobId, PeerId};
 
 use super::line::{Most, Queue};
 use super::upgrade::Upgrade;
-use super::{CompilerStatus, OnDone, Pace, Read, refusal};
-use crate::code::{Code, Tier};
-use crate::engines::EngineKey;
-use crate::sandbox::{PrepareError, Refusal};
+use super::{CompilerStatus, OnDone, Pace, Read};
+use crate::code::Code;
+use crate::error::{PrepareError, Refusal};
+use crate::make::{EngineKey, Tier};
 
 /// Modules remembered at once, refused ones included.
 const PLACES_MAX: usize = 4096;
@@ -192,7 +192,7 @@ impl Shelf {
     pub(super) fn answer(&mut self, spot: Spot, result: &Result<Arc<Code>, PrepareError>) -> Vec<OnDone> {
         let verdict = match result {
             Ok(code) => Some(Ok(Arc::clone(code))),
-            Err(error) => refusal(error).map(Err),
+            Err(error) => error.refusal().map(Err),
         };
         let place = self.place(spot);
         place.making = false;

@@ -51,7 +51,7 @@ mod tests {
     use weft_core::{BlobId, PeerId};
 
     use super::*;
-    use crate::engines::EngineKey;
+    use crate::make::EngineKey;
 
     #[test]
     fn each_chance_comes_after_twice_the_wait_of_the_one_before() {

@@ -14,7 +14,7 @@ use rustix::net::{
 use super::intake::Bounds;
 use super::work::{Effort, Flaw};
 use crate::code::Kind;
-use crate::engines::Make;
+use crate::make::Make;
 
 /// Longest datagram.
 const WORD_BYTES_MAX: usize = 16 << 10;

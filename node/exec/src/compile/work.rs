@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wasmtime::Engine;
 
-use crate::code::{Kind, Tier};
-use crate::module::{shorten, words};
-use crate::run::panic_text;
+use crate::code::Kind;
+use crate::make::Tier;
+use crate::text::{panic_text, shorten, words};
 
 /// Stack of a thread that compiles.
 const STACK_BYTES: usize = 8 << 20;
@@ -66,7 +66,7 @@ pub(crate) fn compile(
         .num_threads(effort.threads as usize)
         .stack_size(STACK_BYTES)
         .thread_name(|number| format!("weft-compile-{number}"))
-        .start_handler(move |_| lower_priority(effort.nice))
+        .start_handler(move |_| crate::os::lower_priority(effort.nice))
         .build()
         .map_err(|error| Flaw::Host(format!("no thread to compile on: {error}")))?;
     let made = catch_unwind(AssertUnwindSafe(|| {
@@ -102,14 +102,4 @@ fn flaw(tier: Tier, error: &wasmtime::Error) -> Flaw {
         Tier::Baseline => Flaw::Unsupported(words(error)),
         Tier::Optimised => Flaw::Invalid(words(error)),
     }
-}
-
-/// The network and the guests come first. On Linux a nice value belongs to the calling thread.
-fn lower_priority(nice: i32) {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(nice) {
-        tracing::debug!(%error, "a compiling thread keeps its priority");
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = nice;
 }

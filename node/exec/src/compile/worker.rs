@@ -11,10 +11,10 @@ use weft_core::BlobId;
 use super::shelf::{Job, Spot};
 use super::work::{Flaw, compile};
 use super::{How, Maker, Pace, Shared, intake};
-use crate::code::{Code, Draft, Kind, Tier};
+use crate::code::{Code, Draft, Kind};
 use crate::disk::Name;
-use crate::engines::Make;
-use crate::sandbox::PrepareError;
+use crate::error::PrepareError;
+use crate::make::{Make, Tier};
 
 /// One thread's means.
 pub(super) struct Worker<'a> {

@@ -9,7 +9,8 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
 use crate::component::io::{Input, Output, unknown};
 use crate::component::table::Entry;
-use crate::guest::{End, Guest};
+use crate::end::End;
+use crate::guest::Guest;
 
 impl environment::Host for Guest {
     fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {

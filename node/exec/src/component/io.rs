@@ -13,7 +13,8 @@ use wasmtime_wasi_io::bindings::wasi::io::error;
 use crate::component::HANDLES_MAX;
 use crate::component::open::{Cursor, Descriptor, Listing};
 use crate::component::table::Entry;
-use crate::guest::{End, Guest};
+use crate::end::End;
+use crate::guest::Guest;
 
 /// Most bytes of one read: a guest may ask for 2^64, and gets them in pieces.
 pub(crate) const READ_BYTES_MAX: usize = 1 << 20;

@@ -28,9 +28,10 @@ use weft_core::{Failure, Limit, Outcome, Program};
 
 use crate::component::table::Table;
 use crate::guest::Guest;
-use crate::module::{list, quote, words};
+
 use crate::outcome::Broken;
 use crate::sink::Sink;
+use crate::text::{list, quote, words};
 
 /// Streams, files, pollables and errors that a guest may hold at a time.
 const HANDLES_MAX: usize = 16_384;

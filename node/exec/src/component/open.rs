@@ -9,7 +9,8 @@ use wasmtime_wasi::p2::{FsError, FsResult, StreamError, StreamResult};
 use crate::component::convert::{code, time};
 use crate::component::io::{READ_BYTES_MAX, unknown};
 use crate::component::table::Entry;
-use crate::guest::{End, Guest};
+use crate::end::End;
+use crate::guest::Guest;
 use crate::vfs::{Error, Inode, Kind, Vfs};
 
 type Handle = Resource<types::Descriptor>;

@@ -9,7 +9,8 @@ use weft_core::Limit;
 
 use crate::component::io::Wait;
 use crate::component::table::Entry;
-use crate::guest::{End, Guest};
+use crate::end::End;
+use crate::guest::Guest;
 use crate::world::CLOCK_STEP_NS;
 
 /// Most bytes of randomness of one call; programs ask for some dozens.

@@ -16,7 +16,7 @@ use super::BlobAccess;
 use super::process::Front;
 use super::programs::Wish;
 use super::state::Errand;
-use crate::run::panic_text;
+use crate::text::panic_text;
 
 /// Threads for errands; two, so that one slow disk access does not hold up all.
 pub(super) const THREADS: usize = 2;

@@ -9,7 +9,7 @@ use weft_core::{Limit, Outcome};
 use super::assigned::{Assigned, Ending};
 use super::child::{Child, Phase};
 use super::state::State;
-use crate::slot::now_us;
+use crate::os::now_us;
 
 /// A slot that made no progress for so long gives back what it has not started.
 const PATIENCE: Duration = Duration::from_millis(5);

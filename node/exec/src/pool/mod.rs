@@ -42,10 +42,9 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::error::{PrepareError, SandboxError};
 use bytes::Bytes;
 use weft_core::{BlobId, Limit, Outcome, Report, RunId, Stream, Work};
-
-use crate::sandbox::{PrepareError, SandboxError};
 
 /// Tasks that may wait for a slot. What is submitted beyond it is answered `Lost` at once.
 pub const QUEUE_MAX: usize = 65_536;
@@ -282,15 +281,6 @@ impl Pool {
         let mut status = PoolStatus { processes, slots: self.config.slots, ..PoolStatus::default() };
         either!(self, slots => slots.status(&mut status));
         status
-    }
-}
-
-/// The network's thread must not wait for guests. On Linux a nice value belongs to the calling thread, and to those
-/// that it starts.
-pub(crate) fn lower_priority() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(5) {
-        tracing::debug!(%error, "a slot keeps its priority");
     }
 }
 

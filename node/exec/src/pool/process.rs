@@ -17,10 +17,11 @@ use super::keeper::Keeper;
 use super::programs::{CodeKey, Wish};
 use super::state::{Errand, State};
 use super::{BlobAccess, PoolEvent, PoolStatus};
-use crate::code::{Code, Tier};
+use crate::code::Code;
 use crate::compile::Compiler;
-use crate::sandbox::PrepareError;
-use crate::slot::now_us;
+use crate::error::PrepareError;
+use crate::make::Tier;
+use crate::os::now_us;
 
 /// Events taken from epoll at once, and how often in one turn.
 const EVENTS: usize = 64;

@@ -16,8 +16,8 @@ use super::process::Front;
 use super::state::Errand;
 use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus};
 use crate::compile::{Compiler, CompilerConfig, How};
-use crate::engines::Interrupt;
-use crate::sandbox::SandboxError;
+use crate::error::SandboxError;
+use crate::make::Interrupt;
 
 /// What follows a slot's arguments when its process is to compile.
 pub(crate) const COMPILE_ARG: &str = "--compile";

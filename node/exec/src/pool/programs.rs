@@ -10,8 +10,8 @@ use weft_core::{BlobId, Outcome, PeerId, Program};
 
 use super::child::WORK_MAX;
 use super::state::Waiting;
-use crate::code::{Code, Tier};
-use crate::engines::EngineKey;
+use crate::code::Code;
+use crate::make::{EngineKey, Tier};
 
 /// Programs that are remembered, with their code and open files, while no task of theirs waits or runs.
 const IDLE_PROGRAMS_MAX: usize = 64;
@@ -344,7 +344,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::code::{Draft, Kind};
-    use crate::engines::{Interrupt, Make};
+    use crate::make::{Interrupt, Make};
 
     /// A program with its files under `/in`, and code of so many bytes.
     pub(crate) fn program(number: u8) -> (Arc<Program>, Arc<Code>) {

@@ -14,7 +14,8 @@ use super::assigned::Asked;
 use super::child::{Child, Phase, TASKS_MAX};
 use super::programs::{Lacks, Programs, Wish};
 use super::{PoolEvent, QUEUE_MAX};
-use crate::slot::{Confinement, now_us};
+use crate::os::now_us;
+use crate::slot::Confinement;
 
 /// Inputs that are open, or being opened, for tasks that no slot has yet.
 const INPUTS_MAX: usize = 64;

@@ -23,7 +23,8 @@ use super::keeper::Keeper;
 use super::process::Front;
 use super::{BlobAccess, PoolEvent};
 use crate::compile::{Compiler, CompilerConfig, How};
-use crate::engines::Interrupt;
+
+use crate::make::Interrupt;
 use crate::slot::page::Page;
 use crate::slot::socket::{Incoming, Outgoing};
 use crate::slot::wire::{Brought, FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
@@ -286,7 +287,7 @@ fn a_tasks_time_counts_from_its_beginning() {
     let liar = Liar::with_two_tasks(200);
     assert!(liar.page.claim(1));
     assert!(liar.lives_after(Duration::from_secs(5)), "its input is being read");
-    liar.page.begin(crate::slot::now_us());
+    liar.page.begin(crate::os::now_us());
     assert!(liar.lives_after(Duration::ZERO) && !liar.lives_after(Duration::from_secs(5)));
     let late = Outcome::LimitExceeded(Limit::WallTime { limit_ms: 200 });
     assert_eq!(liar.outcomes(1), [(8, late)]);

@@ -16,12 +16,15 @@ use bytes::Bytes;
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, Payload, Report, RunId, Work};
 
-use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, lower_priority, too_long};
+use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, too_long};
 use crate::compile::Compiler;
-use crate::run::{Finished, Given, panic_text};
-use crate::sandbox::{Sandbox, SandboxConfig, SandboxError};
+use crate::error::SandboxError;
+use crate::os::{SLOT_NICE, lower_priority};
+use crate::run::{Finished, Given};
+use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::sink::Printer;
 use crate::stop::Stop;
+use crate::text::panic_text;
 
 /// Stack of a slot's thread: room for the guest's and for the compiler.
 const STACK_BYTES: usize = 8 << 20;
@@ -240,7 +243,7 @@ impl Shared {
 
     /// A slot's life.
     fn serve(self: &Arc<Self>) {
-        lower_priority();
+        lower_priority(SLOT_NICE);
         let mut state = self.lock();
         while !state.quit {
             let Some(waiting) = state.next(self.slots) else {

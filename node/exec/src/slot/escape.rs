@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::confine_everything;
+use super::confine::confine_everything;
 
 /// The C library's crate has no name for it.
 const F_SETSIG: libc::c_int = 10;

@@ -9,7 +9,7 @@
 //!     '---- page ----' keeper (main thread): time limit, what waits behind a long run, the node's life
 //! ```
 
-mod confine;
+pub(crate) mod confine;
 mod escape;
 mod loaded;
 pub(crate) mod page;
@@ -27,16 +27,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use confine::confine_everything;
 pub use confine::{Confinement, Fence};
 pub use escape::try_escape;
 
 use page::Page;
-use rustix::time::{ClockId, clock_gettime};
 use socket::{Broken, Incoming, Outgoing};
 use swap::Swaps;
 use wire::{FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
 
+use crate::os::{SLOT_NICE, close_others, lower_priority, now_us};
 use crate::sandbox::Sandbox;
 use crate::stop::Stop;
 
@@ -162,7 +161,7 @@ fn begin(incoming: &mut Incoming, socket: &OwnedFd) -> Result<(Page, u64), Broke
 
 /// Drops the rights between the two moments at which they are needed: engines open a file, threads are made.
 fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Broken> {
-    crate::pool::lower_priority();
+    lower_priority(SLOT_NICE);
     // When memory is short, a slot goes and not its node. Where that can't be said, the system chooses.
     let _said = std::fs::write("/proc/self/oom_score_adj", "500");
     let landlock = confine::landlock();
@@ -195,35 +194,6 @@ fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Bro
     }
     watch::keep(slot);
     Ok(())
-}
-
-/// Closes whatever was left open for this process beside the three standard ones: who takes it over must find nothing.
-/// To be called before anything else is opened.
-#[expect(unsafe_code, reason = "closing descriptors by their number")]
-pub(crate) fn close_others() -> io::Result<()> {
-    const FIRST: libc::c_int = 3;
-    // SAFETY: the call touches no memory. This process was just started and has opened nothing itself, so that nothing
-    // in it owns or borrows any of these descriptors.
-    if unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) } == 0 {
-        return Ok(());
-    }
-    // A kernel before 5.9 does not know it.
-    let mut open: Vec<libc::c_int> = Vec::new();
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        open.extend(entry?.file_name().to_str().and_then(|name| name.parse::<libc::c_int>().ok()));
-    }
-    for fd in open.into_iter().filter(|fd| *fd >= FIRST) {
-        // SAFETY: as above. The listing's own is closed by now, and one that is not open is refused without effect.
-        unsafe { libc::close(fd) };
-    }
-    Ok(())
-}
-
-/// The monotonic clock in microseconds, which is the same in all processes of a machine.
-pub(crate) fn now_us() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    let micros = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1000);
-    u64::try_from(micros).unwrap_or(0)
 }
 
 /// Tells readings of the standard library's clock as [`now_us`] would, of which it is the same clock, without another

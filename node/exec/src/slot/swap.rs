@@ -5,9 +5,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use crate::engine_config::{SWAPS, lists_swap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-use crate::engines::{SWAPS, lists_swap};
 
 /// What is read of the list: its first swap is on its second line.
 const LIST_BYTES: usize = 4096;

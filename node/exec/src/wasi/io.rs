@@ -7,7 +7,8 @@ use super::ram::{Span, Word};
 use super::table::Descriptor;
 use super::version::Version;
 use super::{Answer, Call, Fail, Wasi, calls};
-use crate::guest::{End, Guest};
+use crate::end::End;
+use crate::guest::Guest;
 use crate::sink::Sink;
 use crate::vfs::Inode;
 

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use wasmtime::{Caller, Engine, Extern, Linker, Memory};
 use weft_core::{Program, Trap};
 
-use crate::guest::{End, Guest};
+use crate::guest::Guest;
 use crate::sink::Sink;
 use crate::vfs::{self, Vfs};
 use abi::Errno;
@@ -197,4 +197,5 @@ macro_rules! calls {
         )?;)*
     };
 }
+use crate::end::End;
 use calls;

@@ -6,7 +6,8 @@ use super::abi::Errno;
 use super::ram::Word;
 use super::version::Version;
 use super::{Answer, Call, PROGRAM_NAME, calls};
-use crate::guest::{End, Guest};
+use crate::end::End;
+use crate::guest::Guest;
 
 /// Bytes of randomness between two looks at the watch.
 const RANDOM_CHUNK_BYTES: usize = 64 << 10;

@@ -5,7 +5,7 @@ use weft_core::Trap;
 
 use super::abi::Errno;
 use super::{Answer, Fail};
-use crate::guest::End;
+use crate::end::End;
 
 /// Buffers that one call may name, as on Linux.
 const BUFFERS_MAX: u32 = 1024;
