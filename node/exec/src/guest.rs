@@ -8,13 +8,14 @@ use wasmtime::ResourceLimiter;
 use weft_core::{Limit, Limits, Profile, TaskId};
 
 use crate::TABLE_ELEMENTS_MAX;
-use crate::component::Desk;
 
 use crate::end::End;
 use crate::engine_config::INSTANCES_PER_COMPONENT;
 use crate::stop::{Stop, Watch};
 use crate::vfs::{Files, Vfs};
-use crate::wasi::Wasi;
+
+use crate::component::state::Desk;
+use crate::wasi::state::Wasi;
 use crate::world::World;
 
 /// The data of a store.

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use weft_core::{Entry, Failure, Limit, Outcome, Program, TaskId, Usage};
 
-use crate::component::Desk;
 use crate::cpu;
 
 use crate::function::{self, Answer};
@@ -23,7 +22,9 @@ use crate::sink::{Printer, SharedPrinter, Sink};
 use crate::stop::{Stop, Watch};
 use crate::text::{panic_text, shorten};
 use crate::vfs::{Error, Files, Left, PATH_BYTES_MAX, Vfs};
-use crate::wasi::Wasi;
+
+use crate::component::state::Desk;
+use crate::wasi::state::Wasi;
 use crate::world::World;
 
 /// Characters of a function's error text that travel in its outcome; all of a longer one is in `Finished::errors`.

@@ -1,14 +1,23 @@
 //! The file system's words in those of `wasi:filesystem`, and back.
 
 use wasmtime_wasi::p2::FsResult;
+use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
     DescriptorFlags, DescriptorStat, DescriptorType, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use weft_core::Limit;
 
-use crate::component::world::{NANOS, datetime};
 use crate::vfs::{Error, Inode, Kind, OpenHow, Stat};
+
+/// Nanoseconds of a second.
+pub(crate) const NANOS: u64 = 1_000_000_000;
+
+/// Nanoseconds since 1970, as the interface says it.
+pub(crate) fn datetime(nanos: u64) -> Datetime {
+    let nanoseconds = u32::try_from(nanos % NANOS).expect("less than a second");
+    Datetime { seconds: nanos / NANOS, nanoseconds }
+}
 
 /// What the guest is told of an error.
 ///

@@ -10,57 +10,17 @@ use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
 use wasmtime_wasi_io::bindings::wasi::io::error;
 
-use crate::component::HANDLES_MAX;
-use crate::component::open::{Cursor, Descriptor, Listing};
+use crate::component::open::READ_BYTES_MAX;
+use crate::component::resources::unknown;
 use crate::component::table::Entry;
+use crate::component::table::{HANDLES_MAX, Input, Output, Wait};
 use crate::end::End;
 use crate::guest::Guest;
 
-/// Most bytes of one read: a guest may ask for 2^64, and gets them in pieces.
-pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 /// What an output stream says it can take at once.
 const PERMIT_BYTES: u64 = 64 << 10;
 /// The most that the `-and-flush` calls take, by their definition.
 const FLUSHED_BYTES_MAX: u64 = 4096;
-
-/// Where an input stream reads.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// Standard input; every stream of it reads on where the last one stopped.
-    Stdin,
-    /// A file.
-    File(Cursor),
-}
-
-/// Where an output stream writes.
-#[derive(Debug)]
-pub(crate) enum Output {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// A file.
-    File(Cursor),
-}
-
-/// When something to wait for is ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// Now, as all of our streams are.
-    Ready,
-    /// When the monotonic clock shows so many nanoseconds.
-    Until(u64),
-}
-
-impl Wait {
-    /// The instant, in nanoseconds of the monotonic clock.
-    fn at(self) -> u64 {
-        match self {
-            Self::Ready => 0,
-            Self::Until(instant) => instant,
-        }
-    }
-}
 
 impl error::Host for Guest {}
 
@@ -217,26 +177,6 @@ impl streams::HostOutputStream for Guest {
 }
 
 impl Guest {
-    /// Keeps a resource; too many end the run.
-    pub(crate) fn keep<T: 'static>(&mut self, entry: Entry) -> wasmtime::Result<Resource<T>> {
-        self.desk()?.table.push(entry).map_err(|limit| self.end(End::Limit(limit)))
-    }
-
-    /// Forgets a resource that the guest dropped.
-    pub(crate) fn release<T: 'static>(&mut self, handle: &Resource<T>) -> wasmtime::Result<()> {
-        let entry = self.desk()?.table.remove(handle).ok_or_else(unknown)?;
-        match entry {
-            Entry::Input(Input::File(Cursor { inode, .. }))
-            | Entry::Output(Output::File(Cursor { inode, .. }))
-            | Entry::Descriptor(Descriptor { inode, .. })
-            | Entry::Listing(Listing { inode, .. }) => self.let_go(inode),
-            Entry::Input(Input::Stdin)
-            | Entry::Output(Output::Stdout | Output::Stderr)
-            | Entry::Wait(_)
-            | Entry::Error(_) => Ok(()),
-        }
-    }
-
     /// Why an operation of a stream failed.
     pub(crate) fn error_code(&mut self, error: &Resource<IoError>) -> wasmtime::Result<ErrorCode> {
         match self.desk()?.table.get(error) {
@@ -300,11 +240,6 @@ impl Guest {
         };
         sink.push(bytes).map_err(|limit| StreamError::Trap(self.end(End::Limit(limit))))
     }
-}
-
-/// A handle that stands for nothing, or for something else: wasmtime checks the types, so this is our own fault.
-pub(crate) fn unknown() -> wasmtime::Error {
-    wasmtime::Error::msg("a handle stands for nothing")
 }
 
 fn bounded(len: u64, max: u64) -> StreamResult<usize> {

@@ -10,31 +10,28 @@ mod denied;
 mod files;
 mod io;
 mod open;
+mod resources;
+pub(crate) mod state;
 mod table;
 mod world;
 
 use std::ops::Range;
 
-use bytes::Bytes;
 pub(crate) use wasmtime::component::Linker;
 use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{Component, ComponentExportIndex, HasSelf, InstancePre};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use wasmtime_wasi::p2::bindings::{cli as cli_host, clocks, random, sync};
-use wasmtime_wasi::p2::{StreamError, StreamResult};
 use wasmtime_wasi_io::bindings::wasi::io::error as error_host;
-use weft_core::{Failure, Limit, Outcome, Program};
+use weft_core::{Failure, Limit, Outcome};
 
-use crate::component::table::Table;
 use crate::guest::Guest;
 
+use crate::component::table::HANDLES_MAX;
 use crate::outcome::Broken;
-use crate::sink::Sink;
 use crate::text::{list, quote, words};
 
-/// Streams, files, pollables and errors that a guest may hold at a time.
-const HANDLES_MAX: usize = 16_384;
 /// Handles that the runtime keeps for a guest, those of its own making and each lending of one counted too.
 const RUNTIME_HANDLES_MAX: usize = 4 * HANDLES_MAX;
 /// Bytes that one call of the guest's may hand to the host, which holds them twice for that moment.
@@ -45,40 +42,6 @@ const HANDLES_TEXT: &str = "store handle limit exceeded";
 /// The interface by which a component is started.
 pub(crate) const RUN_NAME: &str = "wasi:cli/run@0.2";
 const RUN: &str = "run";
-/// A command's first argument, its own name.
-const PROGRAM_NAME: &str = "main.wasm";
-
-/// What a component's host has of one run.
-pub(crate) struct Desk {
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    /// What it has not read yet of its input.
-    input: Bytes,
-    output: Sink,
-    errors: Sink,
-    table: Table,
-}
-
-impl Desk {
-    pub(crate) fn new(program: &Program, input: Bytes, output: &Sink, errors: &Sink) -> Self {
-        let args = std::iter::once(PROGRAM_NAME.to_owned()).chain(program.args.iter().cloned()).collect();
-        let env = program.env.clone();
-        Self { args, env, input, output: output.clone(), errors: errors.clone(), table: Table::default() }
-    }
-
-    fn read_stdin(&mut self, len: usize) -> StreamResult<Vec<u8>> {
-        if self.input.is_empty() {
-            return Err(StreamError::Closed);
-        }
-        Ok(self.input.split_to(len.min(self.input.len())).to_vec())
-    }
-}
-
-impl Guest {
-    fn desk(&mut self) -> wasmtime::Result<&mut Desk> {
-        self.desk.as_deref_mut().ok_or_else(|| wasmtime::Error::msg("a component runs with a desk"))
-    }
-}
 
 /// All that a component may import, but for what [`denied`] answers.
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {

@@ -7,56 +7,18 @@ use wasmtime_wasi::p2::bindings::sync::filesystem::types::{self, NewTimestamp, P
 use wasmtime_wasi::p2::{FsError, FsResult, StreamError, StreamResult};
 
 use crate::component::convert::{code, time};
-use crate::component::io::{READ_BYTES_MAX, unknown};
+
+use crate::component::resources::unknown;
 use crate::component::table::Entry;
+use crate::component::table::{At, Cursor, Descriptor};
 use crate::end::End;
 use crate::guest::Guest;
 use crate::vfs::{Error, Inode, Kind, Vfs};
 
 type Handle = Resource<types::Descriptor>;
 
-/// An open file or directory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Descriptor {
-    pub(crate) inode: Inode,
-    pub(crate) kind: Kind,
-    pub(crate) read: bool,
-    pub(crate) write: bool,
-}
-
-/// A directory being listed.
-#[derive(Clone, Debug)]
-pub(crate) struct Listing {
-    pub(crate) inode: Inode,
-    /// The last name that was told.
-    pub(crate) after: Option<String>,
-}
-
-/// Where a stream is in its file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cursor {
-    pub(crate) inode: Inode,
-    pub(crate) at: At,
-}
-
-/// A place in a file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum At {
-    /// So many bytes from its start.
-    Offset(u64),
-    /// Its end, wherever that is.
-    End,
-}
-
-impl Cursor {
-    /// Moves on by so many bytes.
-    pub(crate) fn advance(&mut self, by: usize) {
-        match &mut self.at {
-            At::Offset(offset) => *offset = offset.saturating_add(by as u64),
-            At::End => {}
-        }
-    }
-}
+/// Most bytes of one read: a guest may ask for 2^64, and gets them in pieces.
+pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 
 impl Guest {
     /// What the handle has open.
@@ -103,17 +65,6 @@ impl Guest {
         let kept = self.keep(entry).map_err(FsError::trap)?;
         self.with_files(|vfs, _| vfs.hold(inode))?;
         Ok(kept)
-    }
-
-    /// Undoes what an entry held.
-    pub(crate) fn let_go(&mut self, inode: Inode) -> wasmtime::Result<()> {
-        match self.vfs() {
-            Ok((vfs, _)) => {
-                vfs.release(inode);
-                Ok(())
-            }
-            Err(end) => Err(self.end(end)),
-        }
     }
 
     /// Looks into the file system.

@@ -9,9 +9,10 @@ use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 use weft_core::Limit;
 
-use crate::component::HANDLES_MAX;
-use crate::component::io::{Input, Output, Wait};
-use crate::component::open::{Descriptor, Listing};
+use crate::vfs::{Inode, Kind};
+
+/// Streams, files, pollables and errors that a guest may hold at a time.
+pub(crate) const HANDLES_MAX: usize = 16_384;
 
 /// What a number stands for.
 #[derive(Debug)]
@@ -28,6 +29,88 @@ pub(crate) enum Entry {
     Descriptor(Descriptor),
     /// A directory being listed.
     Listing(Listing),
+}
+
+/// Where an input stream reads.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Standard input; every stream of it reads on where the last one stopped.
+    Stdin,
+    /// A file.
+    File(Cursor),
+}
+
+/// Where an output stream writes.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file.
+    File(Cursor),
+}
+
+/// When something to wait for is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Now, as all of our streams are.
+    Ready,
+    /// When the monotonic clock shows so many nanoseconds.
+    Until(u64),
+}
+
+impl Wait {
+    /// The instant, in nanoseconds of the monotonic clock.
+    pub(crate) fn at(self) -> u64 {
+        match self {
+            Self::Ready => 0,
+            Self::Until(instant) => instant,
+        }
+    }
+}
+
+/// An open file or directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Descriptor {
+    pub(crate) inode: Inode,
+    pub(crate) kind: Kind,
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+}
+
+/// A directory being listed.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    pub(crate) inode: Inode,
+    /// The last name that was told.
+    pub(crate) after: Option<String>,
+}
+
+/// Where a stream is in its file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor {
+    pub(crate) inode: Inode,
+    pub(crate) at: At,
+}
+
+/// A place in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum At {
+    /// So many bytes from its start.
+    Offset(u64),
+    /// Its end, wherever that is.
+    End,
+}
+
+impl Cursor {
+    /// Moves on by so many bytes.
+    pub(crate) fn advance(&mut self, by: usize) {
+        match &mut self.at {
+            At::Offset(offset) => *offset = offset.saturating_add(by as u64),
+            At::End => {}
+        }
+    }
 }
 
 /// Resources by number.

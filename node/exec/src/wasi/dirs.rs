@@ -6,8 +6,10 @@ use wasmtime::Linker;
 use super::abi::{self, DIRENT_BYTES, Errno, FILETYPE_DIRECTORY};
 use super::ram::Word;
 use super::version::Version;
-use super::{Answer, Call, calls};
+
 use crate::guest::Guest;
+use crate::wasi::call::{Call, calls};
+use crate::wasi::fail::Answer;
 
 /// Cookies below this are `.` and `..`.
 const DOTS: u64 = 2;

@@ -6,11 +6,14 @@ use super::abi::Errno;
 use super::ram::{Span, Word};
 use super::table::Descriptor;
 use super::version::Version;
-use super::{Answer, Call, Fail, Wasi, calls};
+
 use crate::end::End;
 use crate::guest::Guest;
 use crate::sink::Sink;
 use crate::vfs::Inode;
+use crate::wasi::call::{Call, calls};
+use crate::wasi::fail::{Answer, Fail};
+use crate::wasi::state::Wasi;
 
 /// Bytes moved between two looks at the watch.
 const CHUNK_BYTES: usize = 4 << 20;

@@ -7,8 +7,10 @@ use super::abi::{Errno, fill};
 use super::ram::Word;
 use super::table::Descriptor;
 use super::version::{Subscriptions, Version};
-use super::{Answer, Call, calls};
+
 use crate::guest::Guest;
+use crate::wasi::call::{Call, calls};
+use crate::wasi::fail::Answer;
 use crate::world::{CLOCK_STEP_NS, World};
 
 /// Subscriptions that one `poll_oneoff` may have: one for everything that can be open.

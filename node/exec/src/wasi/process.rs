@@ -3,12 +3,15 @@
 use wasmtime::{Caller, Linker};
 
 use super::abi::Errno;
-use super::ram::Word;
+use super::ram::{Ram, Word};
 use super::version::Version;
-use super::{Answer, Call, PROGRAM_NAME, calls};
 use crate::end::End;
 use crate::guest::Guest;
+use crate::wasi::call::{Call, calls};
+use crate::wasi::fail::Answer;
 
+/// A command's first argument, its own name.
+const PROGRAM_NAME: &str = "main.wasm";
 /// Bytes of randomness between two looks at the watch.
 const RANDOM_CHUNK_BYTES: usize = 64 << 10;
 
@@ -135,7 +138,7 @@ struct Texts {
 }
 
 impl Texts {
-    fn put(&mut self, ram: &mut super::Ram<'_>, parts: &[&[u8]]) -> Answer {
+    fn put(&mut self, ram: &mut Ram<'_>, parts: &[&[u8]]) -> Answer {
         ram.put_u32(self.list, self.at)?;
         self.list = self.list.checked_add(4).ok_or(Errno::OVERFLOW)?;
         for part in parts {

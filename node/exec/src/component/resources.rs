@@ -1,0 +1,53 @@
+//! Keeping and releasing the resources that a component holds. An entry that names an inode holds the inode until the
+//! guest drops the resource.
+
+use wasmtime::component::Resource;
+
+use super::state::Desk;
+use super::table::{Cursor, Descriptor, Entry, Input, Listing, Output};
+use crate::end::End;
+use crate::guest::Guest;
+use crate::vfs::Inode;
+
+impl Guest {
+    /// What the host keeps for this component.
+    pub(super) fn desk(&mut self) -> wasmtime::Result<&mut Desk> {
+        self.desk.as_deref_mut().ok_or_else(|| wasmtime::Error::msg("a component runs with a desk"))
+    }
+
+    /// Keeps a resource; too many end the run.
+    pub(crate) fn keep<T: 'static>(&mut self, entry: Entry) -> wasmtime::Result<Resource<T>> {
+        self.desk()?.table.push(entry).map_err(|limit| self.end(End::Limit(limit)))
+    }
+
+    /// Forgets a resource that the guest dropped.
+    pub(crate) fn release<T: 'static>(&mut self, handle: &Resource<T>) -> wasmtime::Result<()> {
+        let entry = self.desk()?.table.remove(handle).ok_or_else(unknown)?;
+        match entry {
+            Entry::Input(Input::File(Cursor { inode, .. }))
+            | Entry::Output(Output::File(Cursor { inode, .. }))
+            | Entry::Descriptor(Descriptor { inode, .. })
+            | Entry::Listing(Listing { inode, .. }) => self.let_go(inode),
+            Entry::Input(Input::Stdin)
+            | Entry::Output(Output::Stdout | Output::Stderr)
+            | Entry::Wait(_)
+            | Entry::Error(_) => Ok(()),
+        }
+    }
+
+    /// Undoes what an entry held.
+    pub(crate) fn let_go(&mut self, inode: Inode) -> wasmtime::Result<()> {
+        match self.vfs() {
+            Ok((vfs, _)) => {
+                vfs.release(inode);
+                Ok(())
+            }
+            Err(end) => Err(self.end(end)),
+        }
+    }
+}
+
+/// A handle that stands for nothing, or for something else: wasmtime checks the types, so this is our own fault.
+pub(crate) fn unknown() -> wasmtime::Error {
+    wasmtime::Error::msg("a handle stands for nothing")
+}

@@ -1,0 +1,38 @@
+//! What the host of components keeps for one run: its arguments, environment, streams and table of resources. Plain
+//! data; the calls are in the modules next to it.
+
+use bytes::Bytes;
+use wasmtime_wasi::p2::{StreamError, StreamResult};
+use weft_core::Program;
+
+use super::table::Table;
+use crate::sink::Sink;
+
+/// A command's first argument, its own name.
+const PROGRAM_NAME: &str = "main.wasm";
+
+/// What a component's host has of one run.
+pub(crate) struct Desk {
+    pub(super) args: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
+    /// What it has not read yet of its input.
+    pub(super) input: Bytes,
+    pub(super) output: Sink,
+    pub(super) errors: Sink,
+    pub(super) table: Table,
+}
+
+impl Desk {
+    pub(crate) fn new(program: &Program, input: Bytes, output: &Sink, errors: &Sink) -> Self {
+        let args = std::iter::once(PROGRAM_NAME.to_owned()).chain(program.args.iter().cloned()).collect();
+        let env = program.env.clone();
+        Self { args, env, input, output: output.clone(), errors: errors.clone(), table: Table::default() }
+    }
+
+    pub(super) fn read_stdin(&mut self, len: usize) -> StreamResult<Vec<u8>> {
+        if self.input.is_empty() {
+            return Err(StreamError::Closed);
+        }
+        Ok(self.input.split_to(len.min(self.input.len())).to_vec())
+    }
+}
