@@ -17,10 +17,12 @@ pub(crate) mod child;
 #[cfg(target_os = "linux")]
 mod desk;
 pub(crate) mod intake;
+mod job;
 mod line;
 mod proposals;
 mod settings;
 mod shape;
+mod shared;
 mod shelf;
 mod upgrade;
 #[cfg(target_os = "linux")]
@@ -30,40 +32,26 @@ mod worker;
 
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
-use wasmtime::Engine;
 use weft_core::{PeerId, Program};
 
 use crate::code::Code;
 use crate::disk::DiskCache;
-
 use crate::engine_config::fingerprint;
 use crate::error::{PrepareError, SandboxError};
 use crate::make::{EngineKey, Interrupt, Make, Tier};
-use crate::text::{panic_text, shorten, words};
-use shelf::{Claim, Job, Shelf, Spot};
-use work::Effort;
-use worker::Worker;
+use crate::text::words;
 
-/// Threads that compile what tasks wait for.
-const FAST_THREADS: usize = 2;
-/// Threads that optimise what runs already.
-const SLOW_THREADS: usize = 1;
-/// How long a thread without work stays.
-const IDLE: Duration = Duration::from_secs(30);
+use job::{Job, Pace, Spot};
+use shared::Shared;
+use shelf::{Claim, Shelf};
+use worker::{FAST_THREADS, SLOW_THREADS, Worker, caught};
 
+pub use job::{OnDone, Read};
 pub use settings::{Allowance, CompilerConfig, CompilerStatus, How};
-
-/// Reads a module's bytes; may be called again when they are needed again.
-pub type Read = Arc<dyn Fn() -> io::Result<Bytes> + Send + Sync>;
-/// Told once, on any thread, what became of a request.
-pub type OnDone = Box<dyn FnOnce(Result<Arc<Code>, PrepareError>) + Send>;
 
 /// The front. Clones are the same compiler; when the last one is dropped, children are killed and threads end after
 /// what they do.
@@ -72,23 +60,6 @@ pub struct Compiler(Arc<Handle>);
 
 /// Ends the threads when the last clone is gone.
 struct Handle(Arc<Shared>);
-
-struct Shared {
-    config: CompilerConfig,
-    disk: Option<DiskCache>,
-    makers: Mutex<Vec<(Make, Arc<Maker>)>>,
-    shelf: Mutex<Shelf>,
-    /// Something was queued, or all must end.
-    queued: Condvar,
-    /// A module was answered.
-    answered: Condvar,
-}
-
-/// An engine that compiles.
-struct Maker {
-    engine: Engine,
-    fingerprint: String,
-}
 
 impl fmt::Debug for Compiler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -211,131 +182,6 @@ fn spot(program: &Program) -> Spot {
     (program.module, EngineKey::of(program))
 }
 
-/// Which of the two kinds of thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pace {
-    /// Tasks wait for it.
-    Fast,
-    /// Nobody waits for it.
-    Slow,
-}
-
-impl Pace {
-    fn effort(self) -> Effort {
-        let cores =
-            thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-        match self {
-            Self::Fast => Effort { threads: cores, nice: 5 },
-            Self::Slow => Effort { threads: (cores / 2).max(1), nice: 10 },
-        }
-    }
-}
-
-impl Shared {
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Starts a thread that the shelf has counted.
-    fn spawn(shared: &Arc<Self>, pace: Pace) {
-        let theirs = Arc::clone(shared);
-        let name = match pace {
-            Pace::Fast => "weft-compiler",
-            Pace::Slow => "weft-optimiser",
-        };
-        let life = move || {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| theirs.serve(pace))) {
-                theirs.lost_thread(pace, panic_text(panic.as_ref()));
-            }
-        };
-        if let Err(error) = thread::Builder::new().name(name.into()).spawn(life) {
-            shared.lost_thread(pace, &error.to_string());
-        }
-    }
-
-    /// A thread that the shelf has counted is not there, or no more: if it was the last one, those who wait are told.
-    fn lost_thread(&self, pace: Pace, why: &str) {
-        tracing::warn!(why, "a compiling thread is lost");
-        let unheard = self.shelf().no_thread(pace);
-        for on_done in unheard {
-            on_done(Err(PrepareError::Host(format!("no thread to compile on: {}", shorten(why, 300)))));
-        }
-    }
-
-    /// A compiling thread's life: it ends after a while without work.
-    fn serve(self: &Arc<Self>, pace: Pace) {
-        let worker = Worker::new(self, pace);
-        while let Some(job) = self.next(pace) {
-            match pace {
-                Pace::Fast => {
-                    let result = caught(|| worker.first(&job));
-                    let baseline = shelf::is_baseline(&result);
-                    self.answer(job.spot, &result);
-                    if baseline {
-                        self.optimise(job);
-                    }
-                }
-                Pace::Slow => {
-                    let made = caught(|| worker.optimised(job.spot, job.late, || (job.read)()));
-                    worker.second(job, &made);
-                }
-            }
-            self.shelf().done(pace);
-        }
-    }
-
-    /// Waits for work; `None` when the thread is to end, which is then counted.
-    fn next(&self, pace: Pace) -> Option<Job> {
-        let until = Instant::now() + IDLE;
-        let mut shelf = self.shelf();
-        loop {
-            let job = shelf.take(pace);
-            let left = until.saturating_duration_since(Instant::now());
-            if job.is_some() {
-                return job;
-            }
-            if left.is_zero() || shelf.must_quit() {
-                shelf.thread_ends(pace);
-                return None;
-            }
-            shelf = self.queued.wait_timeout(shelf, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// Tells everybody who asked.
-    fn answer(&self, spot: Spot, result: &Result<Arc<Code>, PrepareError>) {
-        let heard = self.shelf().answer(spot, result);
-        self.answered.notify_all();
-        for on_done in heard {
-            on_done(result.as_ref().map(Arc::clone).map_err(PrepareError::again));
-        }
-    }
-
-    /// Has the optimising compiler go over it, in the background.
-    fn optimise(self: &Arc<Self>, job: Job) {
-        let mut shelf = self.shelf();
-        shelf.queue_slow(job);
-        let start = shelf.wants(Pace::Slow, SLOW_THREADS);
-        drop(shelf);
-        self.queued.notify_all();
-        if start {
-            Self::spawn(self, Pace::Slow);
-        }
-    }
-
-    fn maker(&self, key: EngineKey, tier: Tier) -> Result<(Make, Arc<Maker>), PrepareError> {
-        let make = Make { key, interrupt: self.config.interrupt, tier };
-        let mut makers = self.makers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, maker)) = makers.iter().find(|(has, _)| *has == make) {
-            return Ok((make, Arc::clone(maker)));
-        }
-        let engine = make.compiler().map_err(|error| PrepareError::Engine(words(&error)))?;
-        let maker = Arc::new(Maker { fingerprint: fingerprint(&engine), engine });
-        makers.push((make, Arc::clone(&maker)));
-        Ok((make, maker))
-    }
-}
-
 /// The cache on disk; `None` when the disk is full, which costs time and never a task.
 fn open_disk(dir: &Path, generation: &str, most_bytes: u64) -> Result<Option<DiskCache>, SandboxError> {
     match DiskCache::open(dir, generation, most_bytes) {
@@ -352,12 +198,4 @@ fn open_disk(dir: &Path, generation: &str, most_bytes: u64) -> Result<Option<Dis
             Err(SandboxError::Cache(io::Error::new(error.kind(), named)))
         }
     }
-}
-
-/// Whoever waits for a module is answered, whatever happens to the thread that has it.
-fn caught(make: impl FnOnce() -> Result<Arc<Code>, PrepareError>) -> Result<Arc<Code>, PrepareError> {
-    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
-        let text = shorten(panic_text(panic.as_ref()), 300);
-        Err(PrepareError::Host(format!("the compiling thread panicked: {text}")))
-    })
 }

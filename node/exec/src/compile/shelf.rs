@@ -2,18 +2,16 @@
 //! compiles nothing, reads nothing and never waits.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use weft_core::{BlobId, PeerId};
-
+use super::job::{Job, OnDone, Pace, Spot};
 use super::line::{Most, Queue};
+use super::settings::CompilerStatus;
 use super::upgrade::Upgrade;
-use super::{CompilerStatus, OnDone, Pace, Read};
 use crate::code::Code;
 use crate::error::{PrepareError, Refusal};
-use crate::make::{EngineKey, Tier};
+use crate::make::Tier;
 
 /// Modules remembered at once, refused ones included.
 const PLACES_MAX: usize = 4096;
@@ -24,27 +22,8 @@ const FAST_MAX: Most = Most { all: 256, each: 192 };
 /// Modules that may wait to be optimised; one beyond it stays on its baseline code for a while.
 const SLOW_MAX: Most = Most { all: 64, each: 48 };
 
-/// Names a module and the engine that runs it.
-pub(super) type Spot = (BlobId, EngineKey);
-
 /// What became of a module.
 pub(super) type Verdict = Result<Arc<Code>, Refusal>;
-
-/// Something to compile.
-pub(super) struct Job {
-    pub(super) spot: Spot,
-    /// Whose task needs it.
-    pub(super) owner: PeerId,
-    pub(super) read: Read,
-    /// How often optimising it took too long.
-    pub(super) late: u32,
-}
-
-impl fmt::Debug for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job").field("spot", &self.spot).finish_non_exhaustive()
-    }
-}
 
 /// What became of a request.
 pub(super) enum Claim {

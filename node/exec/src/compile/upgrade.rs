@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::shelf::Job;
+use super::job::Job;
 
 /// Most doublings of the wait until a module is optimised again.
 const DOUBLINGS_MAX: u32 = 4;
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn each_chance_comes_after_twice_the_wait_of_the_one_before() {
         let wait = Duration::from_secs(300);
-        let read: super::super::Read = Arc::new(|| Ok(Bytes::new()));
+        let read: crate::compile::Read = Arc::new(|| Ok(Bytes::new()));
         let spot = (BlobId([1; 32]), EngineKey::PLAIN);
         let mut job = Job { spot, owner: PeerId([2; 32]), read, late: 0 };
         let mut now = Instant::now();

@@ -2,19 +2,122 @@
 //! thread's child.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Instant;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use weft_core::BlobId;
 
-use super::shelf::{Job, Spot};
+use super::intake;
+use super::job::{Job, Pace, Spot};
+use super::settings::How;
+use super::shared::{Maker, Shared};
+use super::shelf::is_baseline;
 use super::work::{Flaw, compile};
-use super::{How, Maker, Pace, Shared, intake};
 use crate::code::{Code, Draft, Kind};
 use crate::disk::Name;
 use crate::error::PrepareError;
 use crate::make::{Make, Tier};
+use crate::text::{panic_text, shorten};
+
+/// Threads that compile what tasks wait for.
+pub(super) const FAST_THREADS: usize = 2;
+/// Threads that optimise what runs already.
+pub(super) const SLOW_THREADS: usize = 1;
+/// How long a thread without work stays.
+const IDLE: Duration = Duration::from_secs(30);
+
+impl Shared {
+    /// Starts a thread that the shelf has counted.
+    pub(super) fn spawn(shared: &Arc<Self>, pace: Pace) {
+        let theirs = Arc::clone(shared);
+        let name = match pace {
+            Pace::Fast => "weft-compiler",
+            Pace::Slow => "weft-optimiser",
+        };
+        let life = move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| theirs.serve(pace))) {
+                theirs.lost_thread(pace, panic_text(panic.as_ref()));
+            }
+        };
+        if let Err(error) = thread::Builder::new().name(name.into()).spawn(life) {
+            shared.lost_thread(pace, &error.to_string());
+        }
+    }
+
+    /// A thread that the shelf has counted is not there, or no more: if it was the last one, those who wait are told.
+    fn lost_thread(&self, pace: Pace, why: &str) {
+        tracing::warn!(why, "a compiling thread is lost");
+        let unheard = self.shelf().no_thread(pace);
+        for on_done in unheard {
+            on_done(Err(PrepareError::Host(format!("no thread to compile on: {}", shorten(why, 300)))));
+        }
+    }
+
+    /// A compiling thread's life: it ends after a while without work.
+    fn serve(self: &Arc<Self>, pace: Pace) {
+        let worker = Worker::new(self, pace);
+        while let Some(job) = self.next(pace) {
+            match pace {
+                Pace::Fast => {
+                    let result = caught(|| worker.first(&job));
+                    let baseline = is_baseline(&result);
+                    self.answer(job.spot, &result);
+                    if baseline {
+                        self.optimise(job);
+                    }
+                }
+                Pace::Slow => {
+                    let made = caught(|| worker.optimised(job.spot, job.late, || (job.read)()));
+                    worker.second(job, &made);
+                }
+            }
+            self.shelf().done(pace);
+        }
+    }
+
+    /// Waits for work; `None` when the thread is to end, which is then counted.
+    fn next(&self, pace: Pace) -> Option<Job> {
+        let until = Instant::now() + IDLE;
+        let mut shelf = self.shelf();
+        loop {
+            let job = shelf.take(pace);
+            let left = until.saturating_duration_since(Instant::now());
+            if job.is_some() {
+                return job;
+            }
+            if left.is_zero() || shelf.must_quit() {
+                shelf.thread_ends(pace);
+                return None;
+            }
+            shelf = self.queued.wait_timeout(shelf, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Has the optimising compiler go over it, in the background.
+    fn optimise(self: &Arc<Self>, job: Job) {
+        let mut shelf = self.shelf();
+        shelf.queue_slow(job);
+        let start = shelf.wants(Pace::Slow, SLOW_THREADS);
+        drop(shelf);
+        self.queued.notify_all();
+        if start {
+            Self::spawn(self, Pace::Slow);
+        }
+    }
+}
+
+/// Whoever waits for a module is answered, whatever happens to the thread that has it.
+pub(super) fn caught(
+    make: impl FnOnce() -> Result<Arc<Code>, PrepareError>,
+) -> Result<Arc<Code>, PrepareError> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
+        let text = shorten(panic_text(panic.as_ref()), 300);
+        Err(PrepareError::Host(format!("the compiling thread panicked: {text}")))
+    })
+}
 
 /// One thread's means.
 pub(super) struct Worker<'a> {

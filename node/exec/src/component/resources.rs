@@ -3,8 +3,8 @@
 
 use wasmtime::component::Resource;
 
-use super::state::Desk;
-use super::table::{Cursor, Descriptor, Entry, Input, Listing, Output};
+use crate::component::state::Desk;
+use crate::component::table::{Cursor, Descriptor, Entry, Input, Listing, Output};
 use crate::end::End;
 use crate::guest::Guest;
 use crate::vfs::Inode;

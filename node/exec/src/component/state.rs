@@ -5,7 +5,7 @@ use bytes::Bytes;
 use wasmtime_wasi::p2::{StreamError, StreamResult};
 use weft_core::Program;
 
-use super::table::Table;
+use crate::component::table::Table;
 use crate::sink::Sink;
 
 /// A command's first argument, its own name.

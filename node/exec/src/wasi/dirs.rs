@@ -7,9 +7,9 @@ use super::abi::{self, DIRENT_BYTES, Errno, FILETYPE_DIRECTORY};
 use super::ram::Word;
 use super::version::Version;
 
+use super::call::{Call, calls};
+use super::fail::Answer;
 use crate::guest::Guest;
-use crate::wasi::call::{Call, calls};
-use crate::wasi::fail::Answer;
 
 /// Cookies below this are `.` and `..`.
 const DOTS: u64 = 2;

@@ -10,10 +10,10 @@ use super::ram::Word;
 use super::table::Descriptor;
 use super::version::{Version, Whence};
 
+use super::call::{Call, calls};
+use super::fail::Answer;
 use crate::guest::Guest;
 use crate::vfs::Stat;
-use crate::wasi::call::{Call, calls};
-use crate::wasi::fail::Answer;
 
 /// Kinds of advice that there are.
 const ADVICES: u32 = 6;

@@ -7,13 +7,13 @@ use super::ram::{Span, Word};
 use super::table::Descriptor;
 use super::version::Version;
 
+use super::call::{Call, calls};
+use super::fail::{Answer, Fail};
+use super::state::Wasi;
 use crate::end::End;
 use crate::guest::Guest;
 use crate::sink::Sink;
 use crate::vfs::Inode;
-use crate::wasi::call::{Call, calls};
-use crate::wasi::fail::{Answer, Fail};
-use crate::wasi::state::Wasi;
 
 /// Bytes moved between two looks at the watch.
 const CHUNK_BYTES: usize = 4 << 20;

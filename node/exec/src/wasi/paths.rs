@@ -11,10 +11,10 @@ use super::ram::Word;
 use super::table::{Descriptor, Directory, File};
 use super::version::Version;
 
+use super::call::{Call, calls};
+use super::fail::Answer;
 use crate::guest::Guest;
 use crate::vfs::{Inode, Kind, OpenHow};
-use crate::wasi::call::{Call, calls};
-use crate::wasi::fail::Answer;
 
 pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
     calls! { linker, version,

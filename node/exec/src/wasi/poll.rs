@@ -8,9 +8,9 @@ use super::ram::Word;
 use super::table::Descriptor;
 use super::version::{Subscriptions, Version};
 
+use super::call::{Call, calls};
+use super::fail::Answer;
 use crate::guest::Guest;
-use crate::wasi::call::{Call, calls};
-use crate::wasi::fail::Answer;
 use crate::world::{CLOCK_STEP_NS, World};
 
 /// Subscriptions that one `poll_oneoff` may have: one for everything that can be open.

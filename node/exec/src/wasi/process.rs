@@ -3,12 +3,12 @@
 use wasmtime::{Caller, Linker};
 
 use super::abi::Errno;
+use super::call::{Call, calls};
+use super::fail::Answer;
 use super::ram::{Ram, Word};
 use super::version::Version;
 use crate::end::End;
 use crate::guest::Guest;
-use crate::wasi::call::{Call, calls};
-use crate::wasi::fail::Answer;
 
 /// A command's first argument, its own name.
 const PROGRAM_NAME: &str = "main.wasm";

@@ -5,8 +5,8 @@ use weft_core::Trap;
 
 use super::abi::Errno;
 
+use super::fail::{Answer, Fail};
 use crate::end::End;
-use crate::wasi::fail::{Answer, Fail};
 
 /// Buffers that one call may name, as on Linux.
 const BUFFERS_MAX: u32 = 1024;

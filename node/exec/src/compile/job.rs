@@ -1,0 +1,58 @@
+//! One module that is to be compiled: for which engine, for whose task, and how its bytes are read. Plain data.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use bytes::Bytes;
+use weft_core::{BlobId, PeerId};
+
+use super::work::Effort;
+use crate::code::Code;
+use crate::error::PrepareError;
+use crate::make::EngineKey;
+
+/// Reads a module's bytes; may be called again when they are needed again.
+pub type Read = Arc<dyn Fn() -> io::Result<Bytes> + Send + Sync>;
+/// Told once, on any thread, what became of a request.
+pub type OnDone = Box<dyn FnOnce(Result<Arc<Code>, PrepareError>) + Send>;
+
+/// Names a module and the engine that runs it.
+pub(super) type Spot = (BlobId, EngineKey);
+
+/// Which of the two kinds of thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Tasks wait for it.
+    Fast,
+    /// Nobody waits for it.
+    Slow,
+}
+
+impl Pace {
+    pub(super) fn effort(self) -> Effort {
+        let cores =
+            thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        match self {
+            Self::Fast => Effort { threads: cores, nice: 5 },
+            Self::Slow => Effort { threads: (cores / 2).max(1), nice: 10 },
+        }
+    }
+}
+
+/// Something to compile.
+pub(super) struct Job {
+    pub(super) spot: Spot,
+    /// Whose task needs it.
+    pub(super) owner: PeerId,
+    pub(super) read: Read,
+    /// How often optimising it took too long.
+    pub(super) late: u32,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("spot", &self.spot).finish_non_exhaustive()
+    }
+}
