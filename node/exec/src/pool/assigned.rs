@@ -1,11 +1,34 @@
 //! A task in a slot's hands, as its node sees it, and how it ends when the slot does. Plain facts; see [`super::child`].
 
-use crate::vfs::SPARE_BYTES;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use weft_core::{Limits, Outcome};
+use weft_core::{Limits, Outcome, RunId, Work};
 
-use super::state::Waiting;
+use crate::vfs::SPARE_BYTES;
+
+/// Work that one slot has at most beyond its first task, by what its programs took so far.
+pub(super) const WORK_MAX: Duration = Duration::from_micros(2000);
+
+/// A task that no slot has.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) run: RunId,
+    /// Where it stands in the queue, and comes back to.
+    pub(super) place: u64,
+    pub(super) work: Work,
+    /// Its program's number.
+    pub(super) program: u32,
+    /// Since when, in microseconds of the monotonic clock.
+    pub(super) since_us: u64,
+    /// For how long it waited for its program's code.
+    pub(super) compile_us: u64,
+    /// Slots that died while they had it.
+    pub(super) deaths: u32,
+    /// Its input, when that is a blob and open.
+    pub(super) input: Option<Arc<OwnedFd>>,
+}
 
 /// How a run ends when its slot is killed.
 #[derive(Clone, Debug)]

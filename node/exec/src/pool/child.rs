@@ -15,15 +15,14 @@ use weft_core::RunId;
 use super::assigned::{Asked, Assigned, Ending, archive_max};
 use super::known::Known;
 use super::programs::Runnable;
-use super::state::Waiting;
+
+use super::assigned::{WORK_MAX, Waiting};
 use crate::slot::page::{Page, is_before};
 use crate::slot::socket::{Broken, Incoming, Outgoing};
 use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, Input, PROTOCOL, ToSlot};
 
 /// Tasks that one slot has at most, the running one among them.
 pub(super) const TASKS_MAX: usize = 128;
-/// Work that one slot has at most beyond its first task, by what its programs took so far.
-pub(super) const WORK_MAX: Duration = Duration::from_micros(2000);
 /// Frames and bytes that are read from one slot before others have their turn.
 const READS_PER_TURN: usize = 16;
 

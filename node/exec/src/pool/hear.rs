@@ -10,12 +10,12 @@ use rustix::fs::{SealFlags, fcntl_get_seals};
 use rustix::process::Signal;
 use weft_core::{Outcome, Payload, Report, Usage};
 
-use super::PoolEvent;
 use super::assigned::{Asked, Ending};
-use super::carrier::{Parcel, Part};
+
 use super::child::{Child, Phase, TIMER, plain};
-use super::process::Front;
-use super::state::{Errand, State};
+use super::errands::{Errand, Parcel, Part};
+use super::state::State;
+use super::types::PoolEvent;
 use crate::slot::page::is_before;
 use crate::slot::socket::Broken;
 use crate::slot::wire::{Brought, FromSlot, PROTOCOL};
@@ -32,57 +32,56 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// What a sealed file from a slot must be sealed against: its bytes can't change any more.
 const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW);
 
-impl Front {
+impl State {
     /// Something is to be read: a slot's socket, its end, or the timer.
-    pub(super) fn look(&self, state: &mut State, what: u64) {
+    pub(super) fn look(&mut self, what: u64) {
         let now = Instant::now();
         if what == TIMER {
-            state.rang();
-            state.look_at_clock(now);
+            self.rang();
+            self.look_at_clock(now);
             return;
         }
         let id = what >> 1;
-        let Some(mut child) = state.children.remove(&id) else { return };
-        self.listen(state, &mut child, now);
+        let Some(mut child) = self.children.remove(&id) else { return };
+        self.listen(&mut child, now);
         if what & 1 == 1 {
             match child.bury() {
                 Ok(None) => {}
                 Ok(Some(status)) => {
                     let killed = status.signal() == Some(Signal::KILL.as_raw());
-                    return self.died(state, child, &status.to_string(), killed, now);
+                    return self.died(child, &status.to_string(), killed, now);
                 }
-                Err(error) => return self.died(state, child, &error.to_string(), false, now),
+                Err(error) => return self.died(child, &error.to_string(), false, now),
             }
         }
-        if let Err(error) = child.send(&state.epoll) {
+        if let Err(error) = child.send(&self.epoll) {
             tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
         }
-        state.children.insert(id, child);
+        self.children.insert(id, child);
     }
 
-    fn listen(&self, state: &mut State, child: &mut Child, now: Instant) {
-        match self.hear(state, child, now) {
+    fn listen(&mut self, child: &mut Child, now: Instant) {
+        match self.hear(child, now) {
             Ok(()) => {}
             // An honest one closes it by dying, and how it died is told by its other descriptor.
-            Err(Broken::Closed) => child.hang_up(&state.epoll),
+            Err(Broken::Closed) => child.hang_up(&self.epoll),
             Err(error) => child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}")))),
         }
     }
 
-    fn hear(&self, state: &mut State, child: &mut Child, now: Instant) -> Result<(), Broken> {
+    fn hear(&mut self, child: &mut Child, now: Instant) -> Result<(), Broken> {
         let mut reads = 0;
         while child.listen(reads)? {
             reads += 1;
             while let Some((word, files)) = child.hear()? {
-                self.obey(state, child, word, files, now)?;
+                self.obey(child, word, files, now)?;
             }
         }
         Ok(())
     }
 
     fn obey(
-        &self,
-        state: &mut State,
+        &mut self,
         child: &mut Child,
         word: FromSlot,
         files: Vec<OwnedFd>,
@@ -94,8 +93,8 @@ impl Front {
                     return Err(Broken::Protocol("it is of another version"));
                 }
                 (child.phase, child.greeted, child.progress) = (Phase::Ready, true, now);
-                (state.failures, state.broken) = (0, None);
-                state.confinement = Some(confinement);
+                (self.failures, self.broken) = (0, None);
+                self.confinement = Some(confinement);
             }
             FromSlot::Failed(text) => {
                 let text = plain(&text.chars().take(500).collect::<String>());
@@ -103,7 +102,7 @@ impl Front {
             }
             FromSlot::Printed { number, stream, offset, bytes } => {
                 let run = child.printed(number, bytes.len())?;
-                state.print(PoolEvent::Printed { run, stream, offset, bytes: bytes.into() });
+                self.print(PoolEvent::Printed { run, stream, offset, bytes: bytes.into() });
             }
             FromSlot::Ran { number, outcome, output, errors, files: left, usage } => {
                 let bytes = [output.len(), errors.len(), left.len()];
@@ -118,12 +117,12 @@ impl Front {
                 usage.compile_us = task.waiting.compile_us;
                 usage.queue_us = usage.queue_us.saturating_sub(usage.compile_us);
                 let took = Duration::from_micros(usage.wall_us.max(1));
-                state.programs.took(task.waiting.program, took);
-                state.programs.done(task.waiting.program);
+                self.programs.took(task.waiting.program, took);
+                self.programs.done(task.waiting.program);
                 let parcel = Parcel { run: task.waiting.run, outcome, parts, usage };
                 match parcel.at_once() {
-                    Ok(report) => state.answer(task.waiting.run, report),
-                    Err(parcel) => state.errands.push(Errand::Store(parcel)),
+                    Ok(report) => self.answer(task.waiting.run, report),
+                    Err(parcel) => self.errands.push(Errand::Store(parcel)),
                 }
             }
         }
@@ -131,7 +130,7 @@ impl Front {
     }
 
     /// Answers for a process that has ended, and takes back what it did not start.
-    fn died(&self, state: &mut State, mut child: Child, how: &str, killed: bool, now: Instant) {
+    fn died(&mut self, mut child: Child, how: &str, killed: bool, now: Instant) {
         let pid = child.pid();
         let ending = child.ending.take();
         let culprit = culprit(&child, ending.as_ref());
@@ -145,9 +144,9 @@ impl Front {
         if !child.greeted {
             let reason = if ending.is_some() { outcome.to_string() } else { format!("the slot died: {how}") };
             let reason = if words.is_empty() { reason } else { format!("{reason}: {words}") };
-            self.failed_to_start(state, &reason, killed && ending.is_none(), now);
+            self.failed_to_start(&reason, killed && ending.is_none(), now);
         } else if !idle || ending.is_none() {
-            state.replaced += 1;
+            self.replaced += 1;
             if ended_with_task(&child, ending.as_ref(), how) {
                 tracing::info!(pid, how, "a slot ended with its task, and is replaced");
             } else {
@@ -161,35 +160,35 @@ impl Front {
             let usage = Usage { wall_us: if is_culprit { wall_us } else { 0 }, ..Usage::default() };
             let end = |outcome| Report { usage, ..Report::bare(outcome) };
             match task.asked {
-                Asked::Abort => state.end(&task.waiting, end(Outcome::Cancelled)),
+                Asked::Abort => self.end(&task.waiting, end(Outcome::Cancelled)),
                 Asked::Run | Asked::Hold if is_culprit || task.waiting.deaths >= DEATHS_MAX => {
-                    state.end(&task.waiting, end(outcome.clone()));
+                    self.end(&task.waiting, end(outcome.clone()));
                 }
-                Asked::Hold => state.hold(task.waiting),
+                Asked::Hold => self.hold(task.waiting),
                 // Those before the culprit have ended, but their reports are gone with the slot; they run again.
-                Asked::Run => state.requeue([task.waiting]),
+                Asked::Run => self.requeue([task.waiting]),
             }
         }
     }
 
     /// No slot came of it; maybe because somebody else killed it before.
-    pub(super) fn failed_to_start(&self, state: &mut State, reason: &str, killed: bool, now: Instant) {
+    pub(super) fn failed_to_start(&mut self, reason: &str, killed: bool, now: Instant) {
         // Who kills them one by one may stop doing so; a program that is no slot stays one.
         let most = if killed { KILLS_MAX } else { FAILURES_MAX };
-        state.failures += 1;
-        tracing::warn!(reason, failures = state.failures, "a slot did not start");
-        if state.failures < FAILURES_MAX {
+        self.failures += 1;
+        tracing::warn!(reason, failures = self.failures, "a slot did not start");
+        if self.failures < FAILURES_MAX {
             return;
         }
-        let wait = RETRY * 2_u32.saturating_pow((state.failures - FAILURES_MAX).min(16));
-        state.retry_at = Some(now + wait.min(RETRY_MAX));
-        if state.failures < most || state.children.values().any(|child| child.phase == Phase::Ready) {
+        let wait = RETRY * 2_u32.saturating_pow((self.failures - FAILURES_MAX).min(16));
+        self.retry_at = Some(now + wait.min(RETRY_MAX));
+        if self.failures < most || self.children.values().any(|child| child.phase == Phase::Ready) {
             return;
         }
         let text = format!("no slot starts: {reason}");
-        state.broken = Some(text.clone());
-        for (_, waiting) in std::mem::take(&mut state.queue) {
-            state.give_up(waiting, Outcome::Lost(text.clone()));
+        self.broken = Some(text.clone());
+        for (_, waiting) in std::mem::take(&mut self.queue) {
+            self.give_up(waiting, Outcome::Lost(text.clone()));
         }
     }
 }

@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_slot_forgets_files_before_they_fill_its_memory() {
         let (mut known, mut out) = (Known::default(), Outgoing::default());
-        let file = Arc::new(OwnedFd::from(crate::pool::in_memory(b"files").unwrap()));
+        let file = Arc::new(OwnedFd::from(crate::pool::blobs::in_memory(b"files").unwrap()));
         for number in 0..5_u8 {
             let (program, code) = program(number);
             let runnable = Runnable {

@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use weft_core::{Outcome, PeerId, Program, Report, RunId, Work};
 
-use super::assigned::{Asked, Ending};
+use super::assigned::{Asked, Ending, Waiting};
 use super::carrier::Carriers;
 use super::child::{Child, Phase, Spawned, TASKS_MAX, TIMER};
-use super::keeper::Keeper;
 use super::programs::{CodeKey, Wish};
-use super::state::{Errand, State};
-use super::{BlobAccess, PoolEvent, PoolStatus};
+use super::spawn_queue::SpawnQueue;
+use super::state::State;
+
+use super::blobs::BlobAccess;
+use super::errands::Errand;
+use super::types::{PoolEvent, PoolStatus};
 use crate::code::Code;
 use crate::compile::Compiler;
 use crate::error::PrepareError;
@@ -37,7 +40,7 @@ pub(super) struct Front {
     epoll: OwnedFd,
     blobs: Arc<dyn BlobAccess>,
     on_ready: Arc<dyn Fn() + Send + Sync>,
-    keeper: Keeper,
+    keeper: SpawnQueue,
     carriers: Carriers,
     compiler: Compiler,
     /// Whether somebody asked for the descriptor and so promised to call `turn`.
@@ -50,7 +53,7 @@ impl Front {
         memory_max_bytes: u64,
         blobs: Arc<dyn BlobAccess>,
         on_ready: Arc<dyn Fn() + Send + Sync>,
-        (keeper, carriers, compiler): (Keeper, Carriers, Compiler),
+        (keeper, carriers, compiler): (SpawnQueue, Carriers, Compiler),
     ) -> io::Result<Arc<Self>> {
         let state = State::new(slots, memory_max_bytes, compiler.module_bytes_max())?;
         epoll::add(&state.epoll, &state.timer, EventData::new_u64(TIMER), EventFlags::IN)?;
@@ -170,7 +173,7 @@ impl Front {
                 break;
             }
             for Event { data, .. } in events {
-                self.look(&mut state, data.u64());
+                state.look(data.u64());
             }
             rounds += 1;
             if rounds == ROUNDS_MAX {
@@ -196,7 +199,7 @@ impl Front {
                 }
                 state.children.insert(id, child);
             }
-            Err(error) => self.failed_to_start(&mut state, &error.to_string(), false, now),
+            Err(error) => state.failed_to_start(&error.to_string(), false, now),
         }
         self.advance(state);
     }
@@ -313,6 +316,7 @@ impl Front {
         let now = Instant::now();
         self.improve(&mut state, now);
         state.advance(now);
+        state.set_timer(now);
         let errands = std::mem::take(&mut state.errands);
         let (ring, awaited) = (state.take_ring(), state.awaited);
         drop(state);
@@ -364,7 +368,7 @@ impl Front {
 /// Where a run is.
 enum Found {
     /// No slot has it any more.
-    Waiting(Box<super::state::Waiting>),
+    Waiting(Box<Waiting>),
     /// This slot has started it, as this number.
     Started(u64, u32),
 }

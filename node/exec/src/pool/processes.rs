@@ -2,19 +2,23 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use weft_core::{RunId, Work};
+use weft_core::{Outcome, Report, RunId, Work};
 
-use super::carrier::{self, Carriers};
+use super::carrier::{Carriers, caught};
 use super::clock::START_MAX;
-use super::keeper::Keeper;
+use super::keeper;
 use super::process::Front;
-use super::state::Errand;
-use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus};
+use super::programs::Wish;
+use super::spawn_queue::SpawnQueue;
+
+use super::blobs::BlobAccess;
+use super::errands::Errand;
+use super::types::{PoolConfig, PoolEvent, PoolStatus};
 use crate::compile::{Compiler, CompilerConfig, How};
 use crate::error::SandboxError;
 use crate::make::Interrupt;
@@ -25,7 +29,7 @@ pub(crate) const COMPILE_ARG: &str = "--compile";
 /// Slots as child processes. Dropping it kills them and ends the threads.
 pub(super) struct Processes {
     front: Arc<Front>,
-    keeper: Keeper,
+    keeper: SpawnQueue,
     carriers: Carriers,
     threads: Vec<JoinHandle<()>>,
 }
@@ -49,7 +53,7 @@ impl Processes {
         on_ready: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, SandboxError> {
         let refused = |error: std::io::Error| SandboxError::Slot(error.to_string());
-        let keeper = Keeper::new().map_err(refused)?;
+        let keeper = SpawnQueue::new().map_err(refused)?;
         let carriers = Carriers::default();
         let mut compile_args = args.to_vec();
         compile_args.push(COMPILE_ARG.into());
@@ -66,8 +70,7 @@ impl Processes {
         let mut pool = Self { front, keeper, carriers, threads: Vec::new() };
         pool.threads.push(pool.start_keeper(program, args).map_err(SandboxError::Thread)?);
         let front = Arc::clone(&pool.front);
-        let carry: Arc<dyn Fn(Errand) + Send + Sync> =
-            Arc::new(move |errand| carrier::carry(&front, &*blobs, errand));
+        let carry: Arc<dyn Fn(Errand) + Send + Sync> = Arc::new(move |errand| carry(&front, &*blobs, errand));
         pool.threads.extend(pool.carriers.start(&carry).map_err(SandboxError::Thread)?);
         pool.front.begin(START_MAX).map_err(SandboxError::Slot)?;
         Ok(pool)
@@ -76,7 +79,9 @@ impl Processes {
     fn start_keeper(&self, program: &Path, args: &[OsString]) -> std::io::Result<JoinHandle<()>> {
         let (keeper, front) = (self.keeper.clone(), Arc::clone(&self.front));
         let (program, args) = (program.to_owned(), args.to_owned());
-        thread::Builder::new().name("weft-keeper".into()).spawn(move || keeper.serve(&front, &program, &args))
+        thread::Builder::new()
+            .name("weft-keeper".into())
+            .spawn(move || keeper::serve(&keeper, &front, &program, &args))
     }
 
     pub(super) fn submit(&self, work: Vec<(RunId, Work)>) {
@@ -123,5 +128,26 @@ impl Drop for Processes {
         }
         // After the keeper, so that no process comes later.
         self.front.quit();
+    }
+}
+
+/// Does one errand, and tells the front.
+fn carry(front: &Front, blobs: &dyn BlobAccess, errand: Errand) {
+    match errand {
+        Errand::Program(Wish::Files(program, blob)) => {
+            front.opened_files(program, caught("the blob store", || blobs.open(blob).map(OwnedFd::from)));
+        }
+        Errand::Input(place, blob) => {
+            front.opened_input(place, caught("the blob store", || blobs.open(blob).map(OwnedFd::from)));
+        }
+        Errand::Store(parcel) => {
+            let run = parcel.run;
+            let stored = caught("the blob store", || Ok(parcel.store(blobs)));
+            let lost = |error| Report::bare(Outcome::Lost(format!("the output can't be stored: {error}")));
+            front.stored(run, stored.unwrap_or_else(lost));
+        }
+        // Processes are started by the keeper, for they die with the thread that did; the compiler has threads of its
+        // own.
+        Errand::Spawn(_) | Errand::Program(Wish::Code(..)) => {}
     }
 }

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use weft_core::{BlobId, Outcome, PeerId, Program};
 
-use super::child::WORK_MAX;
-use super::state::Waiting;
+use super::assigned::{WORK_MAX, Waiting};
 use crate::code::Code;
 use crate::make::{EngineKey, Tier};
 
@@ -370,7 +369,7 @@ pub(super) mod tests {
         let key = (program.module, EngineKey::of(&program));
         let entered = programs.enter(&program);
         programs.code_came(key, Ok(code));
-        let file = crate::pool::in_memory(b"files").unwrap();
+        let file = crate::pool::blobs::in_memory(b"files").unwrap();
         programs.files_came(entered, Some(Arc::new(file.into())));
         assert!(programs.runnable(entered).is_some());
         entered

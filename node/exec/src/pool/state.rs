@@ -4,16 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 use weft_core::{BlobId, Outcome, Report, RunId, Work};
 
 use super::assigned::Asked;
+use super::blobs::too_long;
 use super::child::{Child, Phase, TASKS_MAX};
-use super::programs::{Lacks, Programs, Wish};
-use super::{PoolEvent, QUEUE_MAX};
+use super::programs::{Lacks, Programs};
+
+use super::assigned::Waiting;
+use super::errands::Errand;
+use super::types::{PoolEvent, QUEUE_MAX};
 use crate::os::now_us;
 use crate::slot::Confinement;
 
@@ -21,38 +24,6 @@ use crate::slot::Confinement;
 const INPUTS_MAX: usize = 64;
 /// What a guest printed and nobody took is dropped beyond so many pieces: the report has all of it.
 const PRINTED_MAX: usize = 4096;
-
-/// A task that no slot has.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) run: RunId,
-    /// Where it stands in the queue, and comes back to.
-    pub(super) place: u64,
-    pub(super) work: Work,
-    /// Its program's number.
-    pub(super) program: u32,
-    /// Since when, in microseconds of the monotonic clock.
-    pub(super) since_us: u64,
-    /// For how long it waited for its program's code.
-    pub(super) compile_us: u64,
-    /// Slots that died while they had it.
-    pub(super) deaths: u32,
-    /// Its input, when that is a blob and open.
-    pub(super) input: Option<Arc<OwnedFd>>,
-}
-
-/// Something that somebody else is to do, and to tell of.
-#[derive(Debug)]
-pub(super) enum Errand {
-    /// Make or find code, or open a program's files.
-    Program(Wish),
-    /// Open a task's input.
-    Input(u64, BlobId),
-    /// Keep what a run brought, and tell of it then.
-    Store(Box<super::carrier::Parcel>),
-    /// Start a process.
-    Spawn(u64),
-}
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -151,7 +122,7 @@ impl State {
             return self.answer(run, Report::bare(Outcome::Lost(text)));
         }
         let most = (self.memory_max_bytes, self.module_max_bytes);
-        if let Some(report) = super::too_long(&work, self.programs.knows(&work.program), most, len) {
+        if let Some(report) = too_long(&work, self.programs.knows(&work.program), most, len) {
             return self.answer(run, report);
         }
         let program = self.programs.enter(&work.program);
@@ -258,13 +229,12 @@ impl State {
         self.children.values().filter(|child| child.held_since.is_some()).count()
     }
 
-    /// Hands out what can be handed out, sees to it that there are slots for the rest, and sets the timer.
+    /// Hands out what can be handed out, and asks for the slots that the rest needs.
     pub(super) fn advance(&mut self, now: Instant) {
         self.hand_out(now);
         let wishes = std::mem::take(&mut self.programs.wishes);
         self.errands.extend(wishes.into_iter().map(Errand::Program));
         self.want_slots(now);
-        self.set_timer(now);
     }
 
     /// Gives waiting tasks to slots that have room.

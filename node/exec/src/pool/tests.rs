@@ -19,12 +19,14 @@ use weft_core::{
 
 use super::carrier::Carriers;
 use super::child::{Phase, Spawned};
-use super::keeper::Keeper;
 use super::process::Front;
-use super::{BlobAccess, PoolEvent};
+use super::spawn_queue::SpawnQueue;
+
 use crate::compile::{Compiler, CompilerConfig, How};
 
 use crate::make::Interrupt;
+use crate::pool::blobs::BlobAccess;
+use crate::pool::types::PoolEvent;
 use crate::slot::page::Page;
 use crate::slot::socket::{Incoming, Outgoing};
 use crate::slot::wire::{Brought, FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
@@ -79,7 +81,7 @@ impl Liar {
         let program = program(Limits::DEFAULT.wall_ms);
         let compiler = Compiler::start(CompilerConfig::new(None, Interrupt::Kill, How::Here)).unwrap();
         // Neither keeper nor carriers have a thread: no other slot comes, and nothing is stored.
-        let helpers = (Keeper::new().unwrap(), Carriers::default(), compiler);
+        let helpers = (SpawnQueue::new().unwrap(), Carriers::default(), compiler);
         let front = Front::new(1, 1 << 30, Arc::new(OneBlob(module)), Arc::new(|| {}), helpers).unwrap();
         let (ours, theirs) = socketpair(
             AddressFamily::UNIX,

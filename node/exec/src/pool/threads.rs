@@ -16,7 +16,8 @@ use bytes::Bytes;
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, Payload, Report, RunId, Work};
 
-use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, too_long};
+use super::blobs::{ANOTHER_LENGTH, BlobAccess, too_long};
+use super::types::{PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX};
 use crate::compile::Compiler;
 use crate::error::SandboxError;
 use crate::os::{SLOT_NICE, lower_priority};
@@ -332,7 +333,7 @@ impl Shared {
                 if content.len() as u64 == *bytes {
                     Ok(content)
                 } else {
-                    Err(io::Error::new(io::ErrorKind::InvalidData, super::ANOTHER_LENGTH))
+                    Err(io::Error::new(io::ErrorKind::InvalidData, ANOTHER_LENGTH))
                 }
             }
         }

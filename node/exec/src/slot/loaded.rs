@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weft_core::{Outcome, Payload, Program};
 
-use super::runner::read_whole;
+use super::payload::read_whole;
 use crate::code::{Code, CodeInfo};
 use crate::module::Prepared;
 use crate::sandbox::Sandbox;

@@ -13,31 +13,32 @@ pub(crate) mod confine;
 mod escape;
 mod loaded;
 pub(crate) mod page;
+mod payload;
 mod runner;
+mod shared;
 pub(crate) mod socket;
 mod swap;
 mod watch;
 pub(crate) mod wire;
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+
+use crate::os::{SLOT_NICE, close_others, lower_priority};
+use crate::sandbox::Sandbox;
 
 pub use confine::{Confinement, Fence};
 pub use escape::try_escape;
 
 use page::Page;
+use shared::{Slot, complain};
 use socket::{Broken, Incoming, Outgoing};
 use swap::Swaps;
 use wire::{FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
-
-use crate::os::{SLOT_NICE, close_others, lower_priority, now_us};
-use crate::sandbox::Sandbox;
-use crate::stop::Stop;
 
 /// Stack of the guest's thread: room for the guest's and the host's.
 const STACK_BYTES: usize = 8 << 20;
@@ -52,57 +53,6 @@ pub fn slot_main() -> ExitCode {
             complain(&error.to_string());
             ExitCode::FAILURE
         }
-    }
-}
-
-/// What both threads of a slot use.
-#[derive(Debug)]
-struct Slot {
-    socket: OwnedFd,
-    page: Page,
-    out: Mutex<Outgoing>,
-    /// The run that is under way. Whoever takes it away answers it.
-    current: Mutex<Option<Current>>,
-    /// Whether the keeper waits to be woken.
-    asleep: AtomicBool,
-    /// The runner's, which never is raised: a run that is to end takes its process along.
-    stop: OnceLock<Stop>,
-    /// The runner came to its end, and with it the process does.
-    over: AtomicBool,
-    swaps: Swaps,
-}
-
-/// A run that is under way.
-#[derive(Clone, Copy, Debug)]
-struct Current {
-    number: u32,
-    limit_ms: u32,
-    started: Instant,
-    /// For how long the slot had been held before.
-    held: Duration,
-    queue_us: u64,
-    in_bytes: u64,
-}
-
-impl Current {
-    /// For how long it has been running.
-    fn ran(&self, held: Duration) -> Duration {
-        self.started.elapsed().saturating_sub(held.saturating_sub(self.held))
-    }
-}
-
-impl Slot {
-    fn out(&self) -> MutexGuard<'_, Outgoing> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn current(&self) -> MutexGuard<'_, Option<Current>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends what waits, for as long as that takes.
-    fn flush(&self, out: &mut Outgoing) -> io::Result<()> {
-        out.send(&self.socket).map(|_all| ())
     }
 }
 
@@ -194,29 +144,4 @@ fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Bro
     }
     watch::keep(slot);
     Ok(())
-}
-
-/// Tells readings of the standard library's clock as [`now_us`] would, of which it is the same clock, without another
-/// look at it.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    at: Instant,
-    us: u64,
-}
-
-impl Clock {
-    fn new() -> Self {
-        Self { at: Instant::now(), us: now_us() }
-    }
-
-    fn us(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.at).as_micros();
-        self.us.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
-    }
-}
-
-/// Last words, for the node's log: a child has none of its own.
-fn complain(text: &str) {
-    // The pipe takes a little and never waits. Without it, how the process ended has to do.
-    let _told = writeln!(io::stderr(), "weft slot: {text}");
 }

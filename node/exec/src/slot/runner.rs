@@ -2,26 +2,22 @@
 //! It waits for nothing but the node's next word.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, memfd_create};
-use rustix::io::{Errno, pread};
-use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, TaskId};
 
 use super::loaded::{Loaded, Ready};
+use super::payload::{brought, read_whole};
+use super::shared::{Current, Slot};
 use super::socket::{Broken, Incoming};
 use super::watch;
 use super::wire::{self, Brought, FromSlot, TO_SLOT_CLAIM_MAX, ToSlot};
-use super::{Clock, Current, Slot};
 use crate::cpu;
+use crate::os::now_us;
 use crate::run::{Attempt, Finished, Given};
 use crate::sandbox::Sandbox;
 use crate::sink::Printer;
@@ -61,6 +57,25 @@ struct Task {
 enum Input {
     Inline(Bytes),
     File(OwnedFd, u64),
+}
+
+/// Tells readings of the standard library's clock as [`now_us`] would, of which it is the same clock, without another
+/// look at it.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    at: Instant,
+    us: u64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { at: Instant::now(), us: now_us() }
+    }
+
+    fn us(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.at).as_micros();
+        self.us.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
 }
 
 impl<'a> Runner<'a> {
@@ -206,36 +221,4 @@ impl<'a> Runner<'a> {
         let mut out = self.slot.out();
         Ok(self.slot.flush(&mut out)?)
     }
-}
-
-/// The bytes of a file that must have this length, which whoever submitted the task claims: it is compared before
-/// anything is allocated for it. Other slots have the same open file, and one place in it with this one, so that the
-/// place is neither used nor moved.
-pub(super) fn read_whole(file: &OwnedFd, bytes: u64) -> io::Result<Bytes> {
-    if u64::try_from(fstat(file)?.st_size) != Ok(bytes) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, crate::pool::ANOTHER_LENGTH));
-    }
-    let len = usize::try_from(bytes).map_err(io::Error::other)?;
-    let mut content = Vec::new();
-    content.try_reserve_exact(len).map_err(io::Error::other)?;
-    while content.len() < len {
-        let at = content.len() as u64;
-        match pread(file, spare_capacity(&mut content), at) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(Bytes::from(content))
-}
-
-/// Long bytes go into a file in memory that nobody can change any more.
-pub(super) fn brought(bytes: Vec<u8>) -> io::Result<(Brought, Option<OwnedFd>)> {
-    if bytes.len() <= INLINE_BYTES_MAX {
-        return Ok((Brought::Inline(bytes), None));
-    }
-    let mut file = File::from(memfd_create("weft-output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    file.write_all(&bytes)?;
-    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok((Brought::File(bytes.len() as u64), Some(file.into())))
 }

@@ -11,9 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use weft_core::{Limit, Outcome, Usage};
 
-use super::runner::brought;
+use super::payload::brought;
+use super::shared::{Current, Slot, complain};
 use super::wire::{Brought, FromSlot};
-use super::{Current, Slot, complain};
 use crate::stop::Stop;
 
 /// How often the keeper looks while anything runs.

@@ -8,9 +8,11 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bytes::Bytes;
 
-use crate::code::CodeInfo;
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, Payload, Program, Stream, TaskId, Usage};
+
+use super::confine::Confinement;
+use crate::code::CodeInfo;
 
 /// Both ends are the same binary, unless somebody replaced it meanwhile.
 pub(crate) const PROTOCOL: u32 = 2;
@@ -78,7 +80,7 @@ pub(crate) enum FromSlot {
         /// [`PROTOCOL`].
         protocol: u32,
         /// How far.
-        confinement: super::Confinement,
+        confinement: Confinement,
     },
     /// A run ended. Its long payloads' files come with it, in this order.
     Ran {

@@ -1,0 +1,133 @@
+//! What other threads do for the pool of processes: start a slot, find code, open blobs, keep outputs. Plain data, and
+//! how a report's long parts are kept.
+
+use std::fs::File;
+use std::io::{self, Seek};
+use std::os::fd::OwnedFd;
+
+use weft_core::{BlobId, Outcome, Payload, Report, RunId, Usage};
+
+use super::blobs::BlobAccess;
+use super::programs::Wish;
+
+/// Something that somebody else is to do, and to tell of.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// Make or find code, or open a program's files.
+    Program(Wish),
+    /// Open a task's input.
+    Input(u64, BlobId),
+    /// Keep what a run brought, and tell of it then.
+    Store(Box<Parcel>),
+    /// Start a process.
+    Spawn(u64),
+}
+
+/// A report whose long parts are not kept yet.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) run: RunId,
+    pub(super) outcome: Outcome,
+    /// Output, errors, files.
+    pub(super) parts: [Part; 3],
+    pub(super) usage: Usage,
+}
+
+/// A part of a report.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// It needs nothing.
+    Ready(Payload),
+    /// So many bytes in this file, by the slot's words.
+    File(OwnedFd, u64),
+}
+
+impl Parcel {
+    /// The report, if nothing has to be kept for it.
+    pub(super) fn at_once(self) -> Result<Report, Box<Self>> {
+        let Self { run, outcome, parts, usage } = self;
+        match parts {
+            [Part::Ready(output), Part::Ready(errors), Part::Ready(files)] => {
+                Ok(Report { outcome, output, errors, files, usage })
+            }
+            parts => Err(Box::new(Self { run, outcome, parts, usage })),
+        }
+    }
+
+    /// Keeps the long parts.
+    pub(super) fn store(self, blobs: &dyn BlobAccess) -> Report {
+        let Self { run: _, outcome, parts, usage } = self;
+        let [output, errors, files] = parts.map(|part| part.store(blobs));
+        match (output, errors, files) {
+            (Ok(output), Ok(errors), Ok(files)) => Report { outcome, output, errors, files, usage },
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+                let outcome = Outcome::Lost(format!("the output can't be stored: {error}"));
+                Report { usage, ..Report::bare(outcome) }
+            }
+        }
+    }
+}
+
+impl Part {
+    fn store(self, blobs: &dyn BlobAccess) -> io::Result<Payload> {
+        let (file, bytes) = match self {
+            Self::Ready(payload) => return Ok(payload),
+            Self::File(file, bytes) => (file, bytes),
+        };
+        let mut file = File::from(file);
+        if file.metadata()?.len() != bytes {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the slot's file has another length"));
+        }
+        file.rewind()?;
+        Ok(Payload::Blob { id: blobs.write_file(file, bytes)?, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use bytes::Bytes;
+    use weft_core::BlobId;
+
+    use super::*;
+    use crate::pool::blobs::in_memory;
+
+    /// Takes files piece by piece, and nothing that somebody read whole.
+    struct Streamed;
+
+    impl BlobAccess for Streamed {
+        fn read(&self, _: BlobId) -> io::Result<Bytes> {
+            Err(io::Error::other("nothing is here"))
+        }
+
+        fn len(&self, _: BlobId) -> Option<u64> {
+            None
+        }
+
+        fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
+            Err(io::Error::other(format!("{} bytes were read into the node", bytes.len())))
+        }
+
+        fn write_file(&self, mut file: File, bytes: u64) -> io::Result<BlobId> {
+            let mut first = [0; 4];
+            file.read_exact(&mut first)?;
+            assert_eq!(file.metadata()?.len(), bytes);
+            Ok(BlobId::of(&first))
+        }
+    }
+
+    #[test]
+    fn a_long_part_goes_to_the_store_as_a_file() {
+        let long = || {
+            let mut file = in_memory(b"head").unwrap();
+            file.set_len(1 << 40).unwrap();
+            file.seek(io::SeekFrom::End(0)).unwrap();
+            file.flush().unwrap();
+            OwnedFd::from(file)
+        };
+        let stored = Part::File(long(), 1 << 40).store(&Streamed).unwrap();
+        assert_eq!(stored, Payload::Blob { id: BlobId::of(b"head"), bytes: 1 << 40 });
+        assert!(Part::File(long(), 1 << 30).store(&Streamed).is_err(), "the slot lied about its length");
+    }
+}
