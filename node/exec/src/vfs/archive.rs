@@ -5,16 +5,31 @@ use std::io::Cursor;
 
 use bytes::Bytes;
 use tar::{Archive, Entry, EntryType};
+use weft_core::Limits;
 
-use super::node::Body;
-use super::{Inode, NAME_BYTES_MAX, PATH_BYTES_MAX, Vfs};
+use super::node::{Body, Inode};
+use super::path::{NAME_BYTES_MAX, PATH_BYTES_MAX};
+use super::tree::Vfs;
 
 /// Most files, directories and links that an archive may bring: as many as any task may make.
-const ENTRIES_MAX: usize = weft_core::Limits::MAX.files as usize;
+const ENTRIES_MAX: usize = Limits::MAX.files as usize;
 /// Length of a name in an error text, in characters.
 const QUOTED_MAX: usize = 80;
 
 type Reader<'a> = Cursor<&'a [u8]>;
+
+impl Vfs {
+    /// A file system whose `/in` has what the archive `files` (tar; may be empty) has, and whose `/out` and `/tmp` are
+    /// empty. Times are nanoseconds since 1970, here and everywhere.
+    ///
+    /// # Errors
+    /// With a text for the task's author, when the archive is none, or has what it must not have.
+    pub(crate) fn new(files: &Bytes, limits: &Limits, now_ns: u64) -> Result<Self, String> {
+        let mut vfs = Self::empty(limits, now_ns);
+        unpack(&mut vfs, files, now_ns)?;
+        Ok(vfs)
+    }
+}
 
 /// Puts the archive's files under `/in`. `now_ns` is the time of directories that it does not list.
 pub(super) fn unpack(vfs: &mut Vfs, files: &Bytes, now_ns: u64) -> Result<(), String> {

@@ -6,8 +6,10 @@
 use tar::{Builder, EntryType, Header};
 
 use super::content::Content;
-use super::node::Body;
-use super::{Error, Inode, PATH_BYTES_MAX, Vfs};
+use super::error::Error;
+use super::node::{Body, Inode};
+use super::path::PATH_BYTES_MAX;
+use super::tree::Vfs;
 
 /// Bytes of paths and of second copies that the archive may have beyond the quota.
 pub(crate) const SPARE_BYTES: u64 = 1 << 20;

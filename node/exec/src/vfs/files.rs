@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use weft_core::Limits;
 
-use super::Vfs;
+use super::archive::unpack;
+use super::tree::Vfs;
 
 /// What a file system is made from, and the file system once it was asked for.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Files {
             Some(vfs) => vfs,
             None => {
                 let mut vfs = Vfs::new(&self.given, &self.limits, now_ns)?;
-                super::archive::unpack(&mut vfs, &self.own, now_ns)?;
+                unpack(&mut vfs, &self.own, now_ns)?;
                 Box::new(vfs)
             }
         };

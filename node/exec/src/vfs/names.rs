@@ -1,12 +1,72 @@
-//! Making, naming, moving and removing files, as POSIX says. Each change is checked whole before it begins, so that a
+//! Finding, opening, making, naming, moving and removing files, as POSIX says. Each change is checked whole before it begins, so that a
 //! refused one leaves no trace.
 
 use super::content::Content;
-use super::node::{Body, Node};
-use super::path::Place;
-use super::{Error, Inode, Kind, PATH_BYTES_MAX, Vfs};
+use super::error::Error;
+use super::node::{Body, Inode, Kind, Node};
+use super::path::{PATH_BYTES_MAX, Place};
+use super::tree::Vfs;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OpenHow {
+    /// Whether a symbolic link at the end of the path is followed.
+    pub(crate) follow: bool,
+    /// Make it if it is not there.
+    pub(crate) create: bool,
+    /// With `create`: fail if it is there.
+    pub(crate) exclusive: bool,
+    /// Fail unless it is a directory.
+    pub(crate) directory: bool,
+    /// Empty the file.
+    pub(crate) truncate: bool,
+    /// It will be written to. The file system checks only whether that is possible: a handle's mode is its holder's.
+    pub(crate) write: bool,
+}
 
 impl Vfs {
+    /// Finds what the path names.
+    ///
+    /// # Errors
+    /// When it names nothing, or leads out.
+    pub(crate) fn find(&self, at: Inode, path: &str, follow: bool) -> Result<Inode, Error> {
+        self.walk(at, path, follow)?.found.ok_or(Error::NoEntry)
+    }
+
+    /// Opens or makes a file, or opens a directory, and holds it: the caller owes a [`Self::release`].
+    ///
+    /// # Errors
+    /// As `open` of POSIX has them.
+    pub(crate) fn open(&mut self, at: Inode, path: &str, how: OpenHow, now_ns: u64) -> Result<Inode, Error> {
+        let exclusive = how.create && how.exclusive;
+        let place = self.walk(at, path, how.follow && !exclusive)?;
+        let inode = match place.found {
+            Some(_) if exclusive => return Err(Error::Exists),
+            Some(inode) => inode,
+            None if !how.create => return Err(Error::NoEntry),
+            None if place.slash => return Err(Error::IsDirectory),
+            None => {
+                self.check_writable(place.dir)?;
+                self.make(place.dir, &place.name, Body::File(Content::empty()), now_ns)?
+            }
+        };
+        let node = self.node(inode)?;
+        let writes = how.write || how.create || how.truncate;
+        match &node.body {
+            Body::Directory { .. } if writes => return Err(Error::IsDirectory),
+            Body::Directory { .. } => {}
+            Body::Link(_) => return Err(Error::Loop),
+            Body::File(_) if how.directory || place.slash => return Err(Error::NotDirectory),
+            Body::File(_) if writes && node.read_only => return Err(Error::ReadOnly),
+            Body::File(_) => {}
+        }
+        if how.truncate {
+            self.set_len(inode, 0, now_ns)?;
+        }
+        self.hold(inode)?;
+        Ok(inode)
+    }
+
     /// Makes a directory. Slashes at the end change nothing, as on Linux: where anything has the name, it exists.
     ///
     /// # Errors
@@ -227,17 +287,6 @@ impl Vfs {
         Ok(())
     }
 
-    /// Drops an inode that has neither names nor holders, and what it was charged.
-    pub(super) fn forget_if_unused(&mut self, inode: Inode) {
-        if !self.nodes.get(&inode).is_some_and(|node| node.links == 0 && node.held == 0) {
-            return;
-        }
-        if let Some(node) = self.nodes.remove(&inode) {
-            self.quota.refund(node.body.bytes());
-            self.quota.refund_file();
-        }
-    }
-
     /// Adds an empty file, a directory or a link of the archive; `None` if the name is taken.
     pub(super) fn add_given(&mut self, dir: Inode, name: &str, body: Body, time_ns: u64) -> Option<Inode> {
         if self.entries(dir).ok()?.contains_key(name) {
@@ -253,17 +302,5 @@ impl Vfs {
             Ok(_) | Err(_) => return false,
         };
         self.node_mut(file).map(|node| node.links += 1).is_ok()
-    }
-}
-
-impl Body {
-    /// A directory with nothing in it.
-    pub(super) fn directory(parent: Inode) -> Self {
-        Self::Directory { entries: super::node::Entries::new(), parent }
-    }
-
-    /// A file that came in the archive.
-    pub(super) fn given(bytes: bytes::Bytes) -> Self {
-        Self::File(Content::Given(bytes))
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Error;
+use bytes::Bytes;
+
 use super::content::Content;
+use super::error::Error;
 
 /// A file's, directory's or link's number: never used twice in a task, and the same on every node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,5 +117,17 @@ impl Node {
             Body::Directory { .. } => Err(Error::IsDirectory),
             Body::Link(_) => Err(Error::Loop),
         }
+    }
+}
+
+impl Body {
+    /// A directory with nothing in it.
+    pub(super) fn directory(parent: Inode) -> Self {
+        Self::Directory { entries: Entries::new(), parent }
+    }
+
+    /// A file that came in the archive.
+    pub(super) fn given(bytes: Bytes) -> Self {
+        Self::File(Content::Given(bytes))
     }
 }

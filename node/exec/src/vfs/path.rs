@@ -2,8 +2,16 @@
 
 use std::borrow::Cow;
 
-use super::node::{Body, Entries};
-use super::{Error, Inode, LINKS_FOLLOWED_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Vfs};
+use super::error::Error;
+use super::node::Inode;
+use super::tree::Vfs;
+
+/// Longest path or link, in bytes.
+pub(crate) const PATH_BYTES_MAX: usize = 4096;
+/// Longest name of one file, in bytes.
+pub(crate) const NAME_BYTES_MAX: usize = 255;
+/// Symbolic links followed for one path.
+const LINKS_FOLLOWED_MAX: u32 = 40;
 
 /// Where a path ends.
 #[derive(Debug)]
@@ -83,37 +91,6 @@ impl Vfs {
 
     fn check_directory(&self, inode: Option<Inode>) -> Result<(), Error> {
         inode.map_or(Ok(()), |inode| self.entries(inode).map(drop))
-    }
-
-    /// The directory's names.
-    pub(super) fn entries(&self, inode: Inode) -> Result<&Entries, Error> {
-        match &self.node(inode)?.body {
-            Body::Directory { entries, .. } => Ok(entries),
-            Body::File(_) | Body::Link(_) => Err(Error::NotDirectory),
-        }
-    }
-
-    pub(super) fn entries_mut(&mut self, inode: Inode) -> Result<&mut Entries, Error> {
-        match &mut self.node_mut(inode)?.body {
-            Body::Directory { entries, .. } => Ok(entries),
-            Body::File(_) | Body::Link(_) => Err(Error::NotDirectory),
-        }
-    }
-
-    /// The directory that this one is in; the root is in itself.
-    pub(super) fn parent(&self, inode: Inode) -> Result<Inode, Error> {
-        match self.node(inode)?.body {
-            Body::Directory { parent, .. } => Ok(parent),
-            Body::File(_) | Body::Link(_) => Err(Error::NotDirectory),
-        }
-    }
-
-    /// The text of a symbolic link, if it is one.
-    pub(super) fn link(&self, inode: Inode) -> Option<&str> {
-        match &self.nodes.get(&inode)?.body {
-            Body::Link(target) => Some(target),
-            Body::File(_) | Body::Directory { .. } => None,
-        }
     }
 }
 
