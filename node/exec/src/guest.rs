@@ -14,7 +14,7 @@ use crate::engine_config::INSTANCES_PER_COMPONENT;
 use crate::stop::{Stop, Watch};
 use crate::vfs::{Files, Vfs};
 
-use crate::component::state::Desk;
+use crate::component::state::ComponentState;
 use crate::wasi::state::Wasi;
 use crate::world::World;
 
@@ -23,7 +23,7 @@ pub(crate) struct Guest {
     /// Only for modules that import WASI: building it costs a tenth of a small task.
     pub(crate) wasi: Option<Wasi>,
     /// Only for components.
-    pub(crate) desk: Option<Box<Desk>>,
+    pub(crate) component: Option<Box<ComponentState>>,
     /// Its file system, made at its first use.
     pub(crate) files: Files,
     pub(crate) watch: Watch,
@@ -34,7 +34,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(files: Files, watch: Watch, world: World, bounds: Bounds) -> Self {
-        Self { wasi: None, desk: None, files, watch, world, bounds, end: None }
+        Self { wasi: None, component: None, files, watch, world, bounds, end: None }
     }
 
     /// A guest that never runs.

@@ -62,9 +62,9 @@ mod wasi;
 mod world;
 
 pub use code::{Code, CodeInfo, Kind};
+pub use compile::admission::Bounds;
 #[cfg(target_os = "linux")]
 pub use compile::child::compile_main;
-pub use compile::intake::Bounds;
 pub use compile::{Allowance, Compiler, CompilerConfig, CompilerStatus, How, OnDone, Read};
 pub use error::{PrepareError, SandboxError};
 pub use make::{EngineKey, Interrupt, Make, Tier};

@@ -23,7 +23,7 @@ use crate::stop::{Stop, Watch};
 use crate::text::{panic_text, shorten};
 use crate::vfs::{Error, Files, Left, PATH_BYTES_MAX, Vfs};
 
-use crate::component::state::Desk;
+use crate::component::state::ComponentState;
 use crate::wasi::state::Wasi;
 use crate::world::World;
 
@@ -203,7 +203,7 @@ impl Attempt<'_> {
                 guest.wasi = core.wasi.then(|| Wasi::new(self.program, Bytes::new(), output, errors));
             }
             Door::Component(_) => {
-                guest.desk = Some(Box::new(Desk::new(self.program, input(), output, errors)));
+                guest.component = Some(Box::new(ComponentState::new(self.program, input(), output, errors)));
             }
         }
         let mut store = Store::new(self.prepared.engine(), guest);

@@ -70,15 +70,15 @@ impl Stop {
         self.0.raised.load(Ordering::Acquire)
     }
 
-    /// Holds the run where it is, at its next look, until [`Stop::go_on`]. Its time does not count meanwhile.
-    pub fn hold(&self) {
+    /// Holds the run where it is, at its next look, until [`Stop::resume`]. Its time does not count meanwhile.
+    pub fn pause(&self) {
         let _guard = self.lock();
         self.0.holding.store(true, Ordering::Release);
         self.0.wake.notify_all();
     }
 
     /// Lets a held run go on.
-    pub fn go_on(&self) {
+    pub fn resume(&self) {
         let _guard = self.lock();
         self.0.holding.store(false, Ordering::Release);
         self.0.wake.notify_all();

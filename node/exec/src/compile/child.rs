@@ -1,5 +1,5 @@
 //! The compile child's life: modules come in by the socket that is its standard input, code goes out into the file that
-//! came beside each. It drops what rights it can first, and ends when the node does. Started by [`super::desk`] only.
+//! came beside each. It drops what rights it can first, and ends when the node does. Started by [`super::child_process`] only.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 
-use super::intake;
+use super::admission;
+use super::compilation::{CompileError, Effort, compile};
 use super::wire::{self, Answer, Request};
-use super::work::{Effort, Flaw, compile};
 use crate::code::CODE_BYTES_MAX;
 
 use crate::make::{Make, Tier};
@@ -82,12 +82,12 @@ fn answer(
     io::Seek::rewind(&mut module).map_err(host)?;
     (&module).take(request.bounds.bytes + 1).read_to_end(&mut bytes).map_err(host)?;
     drop(module);
-    intake::check(&bytes, &request.bounds)?;
+    admission::check(&bytes, &request.bounds)?;
     let engine = engine(engines, request.make)?;
     let effort = Effort { nice: 0, ..request.effort };
     let made = compile(&engine, request.make.tier, request.kind, &bytes, effort)?;
     if made.len() as u64 > CODE_BYTES_MAX {
-        return Err(Flaw::Limit(format!(
+        return Err(CompileError::Limit(format!(
             "module: {} bytes of code, the limit is {CODE_BYTES_MAX}",
             made.len()
         )));
@@ -95,18 +95,18 @@ fn answer(
     code.write_all(&made).map_err(host)
 }
 
-fn engine(engines: &mut Vec<(Make, wasmtime::Engine)>, make: Make) -> Result<wasmtime::Engine, Flaw> {
+fn engine(engines: &mut Vec<(Make, wasmtime::Engine)>, make: Make) -> Result<wasmtime::Engine, CompileError> {
     if let Some((_, engine)) = engines.iter().find(|(has, _)| *has == make) {
         return Ok(engine.clone());
     }
     let engine = make.compiler().map_err(|error| match make.tier {
-        Tier::Baseline => Flaw::Unsupported(error.to_string()),
-        Tier::Optimised => Flaw::Host(error.to_string()),
+        Tier::Baseline => CompileError::Unsupported(error.to_string()),
+        Tier::Optimised => CompileError::Host(error.to_string()),
     })?;
     engines.push((make, engine.clone()));
     Ok(engine)
 }
 
-fn host(error: io::Error) -> Flaw {
-    Flaw::Host(error.to_string())
+fn host(error: io::Error) -> CompileError {
+    CompileError::Host(error.to_string())
 }

@@ -8,7 +8,7 @@ use std::thread;
 use bytes::Bytes;
 use weft_core::{BlobId, PeerId};
 
-use super::work::Effort;
+use super::compilation::Effort;
 use crate::code::Code;
 use crate::error::PrepareError;
 use crate::make::EngineKey;
@@ -19,7 +19,7 @@ pub type Read = Arc<dyn Fn() -> io::Result<Bytes> + Send + Sync>;
 pub type OnDone = Box<dyn FnOnce(Result<Arc<Code>, PrepareError>) + Send>;
 
 /// Names a module and the engine that runs it.
-pub(super) type Spot = (BlobId, EngineKey);
+pub(super) type ModuleKey = (BlobId, EngineKey);
 
 /// Which of the two kinds of thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Pace {
 
 /// Something to compile.
 pub(super) struct Job {
-    pub(super) spot: Spot,
+    pub(super) module_key: ModuleKey,
     /// Whose task needs it.
     pub(super) owner: PeerId,
     pub(super) read: Read,
@@ -53,6 +53,6 @@ pub(super) struct Job {
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job").field("spot", &self.spot).finish_non_exhaustive()
+        f.debug_struct("Job").field("module_key", &self.module_key).finish_non_exhaustive()
     }
 }

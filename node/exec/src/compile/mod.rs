@@ -3,7 +3,7 @@
 //! [`crate::Sandbox`]. It runs nothing and knows no task.
 //!
 //! ```text
-//!   get / request / code --> Shelf (what is known, what is asked for)
+//!   get / request / code --> ModuleTable (what is known, what is asked for)
 //!                              |-- two threads for modules that tasks wait for: disk, else intake and compile
 //!                              '-- one thread that optimises what came from the baseline compiler
 //! ```
@@ -12,23 +12,23 @@
 //! a bound on memory. Where slots are threads, modules are compiled in this process: after the same intake, but with
 //! no deadline, for a compiler can't be interrupted; such a node trusts its modules more.
 
+pub(crate) mod admission;
 #[cfg(target_os = "linux")]
 pub(crate) mod child;
 #[cfg(target_os = "linux")]
-mod desk;
-pub(crate) mod intake;
+mod child_process;
+pub(crate) mod compilation;
+mod compiler_thread;
 mod job;
-mod line;
+mod module_table;
 mod proposals;
+mod queue;
 mod settings;
 mod shape;
 mod shared;
-mod shelf;
 mod upgrade;
 #[cfg(target_os = "linux")]
 mod wire;
-pub(crate) mod work;
-mod worker;
 
 use std::fmt;
 use std::io;
@@ -45,10 +45,10 @@ use crate::error::{PrepareError, SandboxError};
 use crate::make::{EngineKey, Interrupt, Make, Tier};
 use crate::text::words;
 
-use job::{Job, Pace, Spot};
+use compiler_thread::{CompilerThread, FAST_THREADS, SLOW_THREADS, caught};
+use job::{Job, ModuleKey, Pace};
+use module_table::{Claim, ModuleTable};
 use shared::Shared;
-use shelf::{Claim, Shelf};
-use worker::{FAST_THREADS, SLOW_THREADS, Worker, caught};
 
 pub use job::{OnDone, Read};
 pub use settings::{Allowance, CompilerConfig, CompilerStatus, How};
@@ -69,7 +69,7 @@ impl fmt::Debug for Compiler {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.shelf().quit();
+        self.0.table().quit();
         self.0.queued.notify_all();
     }
 }
@@ -88,9 +88,10 @@ impl Compiler {
             Some(dir) => open_disk(dir, &generation, config.disk_bytes)?,
             None => None,
         };
-        let shelf = Mutex::new(Shelf::new(config.memory_bytes, config.late_for));
-        let makers = Mutex::new(Vec::new());
-        let shared = Shared { config, disk, makers, shelf, queued: Condvar::new(), answered: Condvar::new() };
+        let table = Mutex::new(ModuleTable::new(config.memory_bytes, config.late_for));
+        let engines = Mutex::new(Vec::new());
+        let shared =
+            Shared { config, disk, engines, table, queued: Condvar::new(), answered: Condvar::new() };
         Ok(Self(Arc::new(Handle(Arc::new(shared)))))
     }
 
@@ -99,11 +100,11 @@ impl Compiler {
     #[must_use]
     pub fn get(&self, program: &Program) -> Option<Result<Arc<Code>, PrepareError>> {
         let shared = &self.0.0;
-        let mut shelf = shared.shelf();
-        let verdict = shelf.get(spot(program))?;
-        let again = shelf.try_again(spot(program));
-        let start = again && shelf.wants(Pace::Slow, SLOW_THREADS);
-        drop(shelf);
+        let mut table = shared.table();
+        let verdict = table.get(module_key(program))?;
+        let again = table.try_again(module_key(program));
+        let start = again && table.wants(Pace::Slow, SLOW_THREADS);
+        drop(table);
         if again {
             shared.queued.notify_all();
         }
@@ -126,11 +127,11 @@ impl Compiler {
         if let Err(error) = shared.config.check_length(program.module_bytes) {
             return on_done(Err(error));
         }
-        let job = Job { spot: spot(program), owner, read, late: 0 };
-        let mut shelf = shared.shelf();
-        let claim = shelf.request(job, on_done);
-        let start = shelf.wants(Pace::Fast, FAST_THREADS);
-        drop(shelf);
+        let job = Job { module_key: module_key(program), owner, read, late: 0 };
+        let mut table = shared.table();
+        let claim = table.request(job, on_done);
+        let start = table.wants(Pace::Fast, FAST_THREADS);
+        drop(table);
         match claim {
             Claim::Known(on_done, verdict) => on_done(verdict.map_err(PrepareError::from)),
             Claim::Full(on_done) => {
@@ -157,28 +158,28 @@ impl Compiler {
     ) -> Result<Arc<Code>, PrepareError> {
         let shared = &self.0.0;
         shared.config.check_length(program.module_bytes)?;
-        let spot = spot(program);
-        let mut shelf = shared.shelf();
-        while !shelf.claim(spot) {
-            if let Some(verdict) = shelf.get_best(spot) {
+        let module_key = module_key(program);
+        let mut table = shared.table();
+        while !table.claim(module_key) {
+            if let Some(verdict) = table.get_best(module_key) {
                 return verdict.map_err(PrepareError::from);
             }
-            shelf = shared.answered.wait(shelf).unwrap_or_else(PoisonError::into_inner);
+            table = shared.answered.wait(table).unwrap_or_else(PoisonError::into_inner);
         }
-        drop(shelf);
-        let result = caught(|| Worker::new(shared, Pace::Fast).optimised(spot, 0, read));
-        shared.answer(spot, &result);
+        drop(table);
+        let result = caught(|| CompilerThread::new(shared, Pace::Fast).optimised(module_key, 0, read));
+        shared.answer(module_key, &result);
         result
     }
 
     /// What it has done and does.
     #[must_use]
     pub fn status(&self) -> CompilerStatus {
-        self.0.0.shelf().status()
+        self.0.0.table().status()
     }
 }
 
-fn spot(program: &Program) -> Spot {
+fn module_key(program: &Program) -> ModuleKey {
     (program.module, EngineKey::of(program))
 }
 

@@ -111,8 +111,8 @@ pub(super) fn refusal(offset: usize, reach: impl Fn(WasmFeatures) -> usize) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::intake::{Bounds, check};
-    use crate::compile::work::Flaw;
+    use crate::compile::admission::{Bounds, check};
+    use crate::compile::compilation::CompileError;
 
     /// A module for each row of [`REFUSED`], in its order.
     const ROWS: [&[u8]; REFUSED.len()] = [
@@ -134,7 +134,7 @@ mod tests {
 
     fn text(module: &[u8]) -> String {
         match check(module, &Bounds::NODE) {
-            Err(Flaw::Invalid(text)) => text,
+            Err(CompileError::Invalid(text)) => text,
             other => format!("{other:?}"),
         }
     }

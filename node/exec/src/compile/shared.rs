@@ -5,9 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::Engine;
 
-use super::job::Spot;
+use super::job::ModuleKey;
+use super::module_table::ModuleTable;
 use super::settings::CompilerConfig;
-use super::shelf::Shelf;
 use crate::code::Code;
 use crate::disk::DiskCache;
 use crate::engine_config::fingerprint;
@@ -18,8 +18,8 @@ use crate::text::words;
 pub(super) struct Shared {
     pub(super) config: CompilerConfig,
     pub(super) disk: Option<DiskCache>,
-    pub(super) makers: Mutex<Vec<(Make, Arc<Maker>)>>,
-    pub(super) shelf: Mutex<Shelf>,
+    pub(super) engines: Mutex<Vec<(Make, Arc<CompilerEngine>)>>,
+    pub(super) table: Mutex<ModuleTable>,
     /// Something was queued, or all must end.
     pub(super) queued: Condvar,
     /// A module was answered.
@@ -27,34 +27,38 @@ pub(super) struct Shared {
 }
 
 /// An engine that compiles.
-pub(super) struct Maker {
+pub(super) struct CompilerEngine {
     pub(super) engine: Engine,
     pub(super) fingerprint: String,
 }
 
 impl Shared {
-    pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn table(&self) -> MutexGuard<'_, ModuleTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells everybody who asked.
-    pub(super) fn answer(&self, spot: Spot, result: &Result<Arc<Code>, PrepareError>) {
-        let heard = self.shelf().answer(spot, result);
+    pub(super) fn answer(&self, module_key: ModuleKey, result: &Result<Arc<Code>, PrepareError>) {
+        let heard = self.table().answer(module_key, result);
         self.answered.notify_all();
         for on_done in heard {
             on_done(result.as_ref().map(Arc::clone).map_err(PrepareError::again));
         }
     }
 
-    pub(super) fn maker(&self, key: EngineKey, tier: Tier) -> Result<(Make, Arc<Maker>), PrepareError> {
+    pub(super) fn engine(
+        &self,
+        key: EngineKey,
+        tier: Tier,
+    ) -> Result<(Make, Arc<CompilerEngine>), PrepareError> {
         let make = Make { key, interrupt: self.config.interrupt, tier };
-        let mut makers = self.makers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, maker)) = makers.iter().find(|(has, _)| *has == make) {
-            return Ok((make, Arc::clone(maker)));
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, engine)) = engines.iter().find(|(has, _)| *has == make) {
+            return Ok((make, Arc::clone(engine)));
         }
         let engine = make.compiler().map_err(|error| PrepareError::Engine(words(&error)))?;
-        let maker = Arc::new(Maker { fingerprint: fingerprint(&engine), engine });
-        makers.push((make, Arc::clone(&maker)));
-        Ok((make, maker))
+        let engine = Arc::new(CompilerEngine { fingerprint: fingerprint(&engine), engine });
+        engines.push((make, Arc::clone(&engine)));
+        Ok((make, engine))
     }
 }

@@ -57,8 +57,8 @@ mod tests {
     fn each_chance_comes_after_twice_the_wait_of_the_one_before() {
         let wait = Duration::from_secs(300);
         let read: crate::compile::Read = Arc::new(|| Ok(Bytes::new()));
-        let spot = (BlobId([1; 32]), EngineKey::PLAIN);
-        let mut job = Job { spot, owner: PeerId([2; 32]), read, late: 0 };
+        let module_key = (BlobId([1; 32]), EngineKey::PLAIN);
+        let mut job = Job { module_key, owner: PeerId([2; 32]), read, late: 0 };
         let mut now = Instant::now();
         for (late, times) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 16)] {
             let mut upgrade = Upgrade::later(job, now, wait);

@@ -11,8 +11,8 @@ use rustix::net::{
     SendFlags,
 };
 
-use super::intake::Bounds;
-use super::work::{Effort, Flaw};
+use super::admission::Bounds;
+use super::compilation::{CompileError, Effort};
 use crate::code::Kind;
 use crate::make::Make;
 
@@ -33,7 +33,7 @@ pub(super) struct Request {
 }
 
 /// What became of it: the code's file is written, or why not.
-pub(super) type Answer = Result<(), Flaw>;
+pub(super) type Answer = Result<(), CompileError>;
 
 /// Sends a request with the module and the room for its code.
 pub(super) fn send_request(

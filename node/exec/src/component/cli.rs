@@ -15,11 +15,11 @@ use crate::guest::Guest;
 
 impl environment::Host for Guest {
     fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
-        Ok(self.desk()?.env.clone())
+        Ok(self.component_state()?.env.clone())
     }
 
     fn get_arguments(&mut self) -> wasmtime::Result<Vec<String>> {
-        Ok(self.desk()?.args.clone())
+        Ok(self.component_state()?.args.clone())
     }
 
     fn initial_cwd(&mut self) -> wasmtime::Result<Option<String>> {

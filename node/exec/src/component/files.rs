@@ -232,16 +232,19 @@ impl types::HostDirectoryEntryStream for Guest {
         &mut self,
         listing: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<DirectoryEntry>> {
-        let Listing { inode, after } = match self.desk().map_err(FsError::trap)?.table.get(&listing) {
-            Some(Entry::Listing(listing)) => listing.clone(),
-            Some(_) | None => return Err(FsError::trap(unknown())),
-        };
+        let Listing { inode, after } =
+            match self.component_state().map_err(FsError::trap)?.table.get(&listing) {
+                Some(Entry::Listing(listing)) => listing.clone(),
+                Some(_) | None => return Err(FsError::trap(unknown())),
+            };
         let next = self.with_files(|vfs, _| {
             let next = vfs.entries_after(inode, after.as_deref())?.next();
             Ok(next.map(|(name, _, kind)| (name.to_owned(), kind)))
         })?;
         let Some((name, found)) = next else { return Ok(None) };
-        if let Some(Entry::Listing(listing)) = self.desk().map_err(FsError::trap)?.table.get_mut(&listing) {
+        if let Some(Entry::Listing(listing)) =
+            self.component_state().map_err(FsError::trap)?.table.get_mut(&listing)
+        {
             listing.after = Some(name.clone());
         }
         Ok(Some(DirectoryEntry { type_: kind(found), name }))

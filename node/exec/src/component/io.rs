@@ -179,7 +179,7 @@ impl streams::HostOutputStream for Guest {
 impl Guest {
     /// Why an operation of a stream failed.
     pub(crate) fn error_code(&mut self, error: &Resource<IoError>) -> wasmtime::Result<ErrorCode> {
-        match self.desk()?.table.get(error) {
+        match self.component_state()?.table.get(error) {
             Some(Entry::Error(code)) => Ok(*code),
             Some(_) | None => Err(unknown()),
         }
@@ -187,8 +187,8 @@ impl Guest {
 
     /// Moves the place of a file's stream.
     fn move_cursor<T: 'static>(&mut self, stream: &Resource<T>, by: usize) -> StreamResult<()> {
-        let desk = self.desk().map_err(StreamError::Trap)?;
-        match desk.table.get_mut(stream) {
+        let state = self.component_state().map_err(StreamError::Trap)?;
+        match state.table.get_mut(stream) {
             Some(Entry::Input(Input::File(cursor)) | Entry::Output(Output::File(cursor))) => {
                 cursor.advance(by);
                 Ok(())
@@ -198,7 +198,7 @@ impl Guest {
     }
 
     fn wait(&mut self, pollable: &Resource<DynPollable>) -> wasmtime::Result<Wait> {
-        match self.desk()?.table.get(pollable) {
+        match self.component_state()?.table.get(pollable) {
             Some(Entry::Wait(wait)) => Ok(*wait),
             Some(_) | None => Err(unknown()),
         }
@@ -213,9 +213,9 @@ impl Guest {
 
     fn read_stream(&mut self, stream: &Resource<DynInputStream>, len: u64) -> StreamResult<Vec<u8>> {
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
-        let desk = self.desk().map_err(StreamError::Trap)?;
-        match desk.table.get(stream) {
-            Some(Entry::Input(Input::Stdin)) => desk.read_stdin(len),
+        let state = self.component_state().map_err(StreamError::Trap)?;
+        match state.table.get(stream) {
+            Some(Entry::Input(Input::Stdin)) => state.read_stdin(len),
             Some(Entry::Input(Input::File(cursor))) => {
                 let cursor = *cursor;
                 let bytes = self.read_cursor(cursor, len)?;
@@ -227,10 +227,10 @@ impl Guest {
     }
 
     fn write_stream(&mut self, stream: &Resource<DynOutputStream>, bytes: &[u8]) -> StreamResult<()> {
-        let desk = self.desk().map_err(StreamError::Trap)?;
-        let sink = match desk.table.get(stream) {
-            Some(Entry::Output(Output::Stdout)) => &desk.output,
-            Some(Entry::Output(Output::Stderr)) => &desk.errors,
+        let state = self.component_state().map_err(StreamError::Trap)?;
+        let sink = match state.table.get(stream) {
+            Some(Entry::Output(Output::Stdout)) => &state.output,
+            Some(Entry::Output(Output::Stderr)) => &state.errors,
             Some(Entry::Output(Output::File(cursor))) => {
                 let cursor = *cursor;
                 self.write_cursor(cursor, bytes)?;

@@ -23,7 +23,7 @@ pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 impl Guest {
     /// What the handle has open.
     pub(crate) fn descriptor(&mut self, handle: &Handle) -> wasmtime::Result<Descriptor> {
-        match self.desk()?.table.get(handle) {
+        match self.component_state()?.table.get(handle) {
             Some(Entry::Descriptor(open)) => Ok(*open),
             Some(_) | None => Err(unknown()),
         }

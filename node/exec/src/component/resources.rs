@@ -3,7 +3,7 @@
 
 use wasmtime::component::Resource;
 
-use crate::component::state::Desk;
+use crate::component::state::ComponentState;
 use crate::component::table::{Cursor, Descriptor, Entry, Input, Listing, Output};
 use crate::end::End;
 use crate::guest::Guest;
@@ -11,18 +11,18 @@ use crate::vfs::Inode;
 
 impl Guest {
     /// What the host keeps for this component.
-    pub(super) fn desk(&mut self) -> wasmtime::Result<&mut Desk> {
-        self.desk.as_deref_mut().ok_or_else(|| wasmtime::Error::msg("a component runs with a desk"))
+    pub(super) fn component_state(&mut self) -> wasmtime::Result<&mut ComponentState> {
+        self.component.as_deref_mut().ok_or_else(|| wasmtime::Error::msg("a component runs with a state"))
     }
 
     /// Keeps a resource; too many end the run.
     pub(crate) fn keep<T: 'static>(&mut self, entry: Entry) -> wasmtime::Result<Resource<T>> {
-        self.desk()?.table.push(entry).map_err(|limit| self.end(End::Limit(limit)))
+        self.component_state()?.table.push(entry).map_err(|limit| self.end(End::Limit(limit)))
     }
 
     /// Forgets a resource that the guest dropped.
     pub(crate) fn release<T: 'static>(&mut self, handle: &Resource<T>) -> wasmtime::Result<()> {
-        let entry = self.desk()?.table.remove(handle).ok_or_else(unknown)?;
+        let entry = self.component_state()?.table.remove(handle).ok_or_else(unknown)?;
         match entry {
             Entry::Input(Input::File(Cursor { inode, .. }))
             | Entry::Output(Output::File(Cursor { inode, .. }))

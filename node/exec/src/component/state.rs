@@ -12,7 +12,7 @@ use crate::sink::Sink;
 const PROGRAM_NAME: &str = "main.wasm";
 
 /// What a component's host has of one run.
-pub(crate) struct Desk {
+pub(crate) struct ComponentState {
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(String, String)>,
     /// What it has not read yet of its input.
@@ -22,7 +22,7 @@ pub(crate) struct Desk {
     pub(super) table: Table,
 }
 
-impl Desk {
+impl ComponentState {
     pub(crate) fn new(program: &Program, input: Bytes, output: &Sink, errors: &Sink) -> Self {
         let args = std::iter::once(PROGRAM_NAME.to_owned()).chain(program.args.iter().cloned()).collect();
         let env = program.env.clone();

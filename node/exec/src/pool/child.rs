@@ -12,11 +12,11 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use weft_core::RunId;
 
-use super::assigned::{Asked, Assigned, Ending, archive_max};
-use super::known::Known;
+use super::assignment::{Assignment, Ending, Intent, archive_max};
+use super::module_cache::ModuleCache;
 use super::programs::Runnable;
 
-use super::assigned::{WORK_MAX, Waiting};
+use super::assignment::{WORK_MAX, Waiting};
 use crate::slot::page::{Page, is_before};
 use crate::slot::socket::{Broken, Incoming, Outgoing};
 use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, Input, PROTOCOL, ToSlot};
@@ -76,7 +76,7 @@ pub(super) struct Child {
     /// Since when it is held, if it is.
     pub(super) held_since: Option<Instant>,
     /// In the order of their numbers; the first is the one that runs or runs next.
-    pub(super) tasks: VecDeque<Assigned>,
+    pub(super) tasks: VecDeque<Assignment>,
     next_number: u32,
     /// What its tasks are expected to take.
     pub(super) expected: Duration,
@@ -88,7 +88,7 @@ pub(super) struct Child {
     pub(super) ending: Option<Ending>,
     /// The task that it reported last had reached its own limit, which ends a process that is deep in a guest.
     pub(super) spent: bool,
-    known: Known,
+    known: ModuleCache,
 }
 
 impl Child {
@@ -135,7 +135,7 @@ impl Child {
             stuck: false,
             ending: None,
             spent: false,
-            known: Known::default(),
+            known: ModuleCache::default(),
         })
     }
 
@@ -168,7 +168,7 @@ impl Child {
     ///
     /// # Errors
     /// With the task, when no file is left.
-    pub(super) fn give(
+    pub(super) fn assign(
         &mut self,
         waiting: Box<Waiting>,
         runnable: &Runnable<'_>,
@@ -176,7 +176,7 @@ impl Child {
     ) -> Result<(), (Box<Waiting>, io::Error)> {
         // Frames are read in order, and a task finds its program when it runs: those of tasks that wait must stay.
         let in_use = |number: u32| self.tasks.iter().any(|task| task.waiting.program == number);
-        if let Err(error) = self.known.introduce(runnable, &mut self.out, in_use) {
+        if let Err(error) = self.known.send_missing(runnable, &mut self.out, in_use) {
             return Err((waiting, error));
         }
         if self.tasks.is_empty() {
@@ -195,8 +195,8 @@ impl Child {
         };
         self.out.push(&word, waiting.input.clone());
         self.expected += runnable.expected;
-        let (expected, asked) = (runnable.expected, Asked::Run);
-        self.tasks.push_back(Assigned { number, waiting, expected, asked, printed: 0 });
+        let (expected, intent) = (runnable.expected, Intent::Run);
+        self.tasks.push_back(Assignment { number, waiting, expected, intent, printed: 0 });
         Ok(())
     }
 
@@ -218,7 +218,7 @@ impl Child {
     ///
     /// # Errors
     /// When it closed the socket or sends more files than it may.
-    pub(super) fn listen(&mut self, reads: usize) -> Result<bool, Broken> {
+    pub(super) fn read(&mut self, reads: usize) -> Result<bool, Broken> {
         Ok(!self.closed && reads < READS_PER_TURN && self.incoming.receive(&self.socket)?)
     }
 
@@ -226,7 +226,7 @@ impl Child {
     ///
     /// # Errors
     /// When it says what no slot says.
-    pub(super) fn hear(&mut self) -> Result<Option<(FromSlot, Vec<OwnedFd>)>, Broken> {
+    pub(super) fn next_word(&mut self) -> Result<Option<(FromSlot, Vec<OwnedFd>)>, Broken> {
         let Some(word) = self.incoming.next::<FromSlot, FROM_SLOT_CLAIM_MAX>()? else { return Ok(None) };
         let files = (0..word.files()).map(|_| self.incoming.file()).collect::<Result<_, _>>()?;
         Ok(Some((word, files)))
@@ -242,7 +242,7 @@ impl Child {
         number: u32,
         bytes: [u64; 3],
         now: Instant,
-    ) -> Result<Assigned, Broken> {
+    ) -> Result<Assignment, Broken> {
         let first = self.tasks.front().filter(|first| first.number == number);
         let first = first.ok_or(Broken::Protocol("it reports a task that is not its next"))?;
         let limits = first.waiting.work.program.limits;
@@ -283,7 +283,7 @@ impl Child {
     /// # Errors
     /// When the slot plays games with the page.
     #[expect(clippy::vec_box, reason = "they stay boxed wherever they go")]
-    pub(super) fn take_back(&mut self) -> Result<Vec<Box<Waiting>>, Broken> {
+    pub(super) fn retract(&mut self) -> Result<Vec<Box<Waiting>>, Broken> {
         let revoked = self.page.revoke(self.next_number);
         let first = revoked.ok_or(Broken::Protocol("its page never rests"))?;
         let keep = self.tasks.iter().take_while(|task| is_before(task.number, first)).count();
@@ -330,7 +330,7 @@ impl Child {
     }
 
     /// Lets it go on. Its own clock is told before it runs.
-    pub(super) fn go_on(&mut self, now: Instant) {
+    pub(super) fn resume(&mut self, now: Instant) {
         let Some(since) = self.held_since.take() else { return };
         let held = now.saturating_duration_since(since);
         self.page.add_held(held);
@@ -339,12 +339,12 @@ impl Child {
     }
 
     /// How the process ended; `None` while it lives.
-    pub(super) fn bury(&mut self) -> io::Result<Option<process::ExitStatus>> {
+    pub(super) fn reap(&mut self) -> io::Result<Option<process::ExitStatus>> {
         self.process.try_wait()
     }
 
     /// What it complained of, fit for a log: it may be a stranger's word.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn stderr_text(&self) -> String {
         let mut bytes = [0; WORDS_BYTES_MAX];
         let read = rustix::io::read(&self.words, &mut bytes).unwrap_or(0);
         plain(&String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 use weft_core::{Limit, Outcome};
 
-use super::assigned::{Assigned, Ending};
+use super::assignment::{Assignment, Ending};
 use super::child::{Child, Phase};
 use super::state::State;
 use crate::os::now_us;
@@ -51,14 +51,14 @@ impl State {
     }
 
     /// The timer rang.
-    pub(super) fn rang(&mut self) {
+    pub(super) fn on_timer(&mut self) {
         self.armed = None;
         // Its count is of no interest, and an error only means that it was read before.
         let _rang = rustix::io::read(&self.timer, &mut [0_u8; 8]);
     }
 
     /// Does what is due.
-    pub(super) fn look_at_clock(&mut self, now: Instant) {
+    pub(super) fn handle_timeouts(&mut self, now: Instant) {
         let due: Vec<u64> = self
             .children
             .values()
@@ -66,11 +66,11 @@ impl State {
             .map(|child| child.id)
             .collect();
         for id in due {
-            self.look_after(id, now);
+            self.handle_timeout(id, now);
         }
     }
 
-    fn look_after(&mut self, id: u64, now: Instant) {
+    fn handle_timeout(&mut self, id: u64, now: Instant) {
         let idle = self.children.values().filter(|child| child.is_idle()).count();
         let Some(child) = self.children.get_mut(&id) else { return };
         if child.phase == Phase::Starting {
@@ -95,14 +95,14 @@ impl State {
     /// Others take what a slot has not begun. One that is still loading keeps its first task, for which it does that.
     fn share(&mut self, id: u64, now: Instant) {
         let Some(child) = self.children.get_mut(&id) else { return };
-        let mut back = match child.take_back() {
+        let mut back = match child.retract() {
             Ok(back) => back,
             Err(error) => return child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}")))),
         };
         if child.tasks.is_empty() && !back.is_empty() {
             let (first, progress) = (back.remove(0), child.progress);
             let given = match self.programs.runnable(first.program) {
-                Some(runnable) => child.give(first, &runnable, now).map_err(|(first, _)| first),
+                Some(runnable) => child.assign(first, &runnable, now).map_err(|(first, _)| first),
                 None => Err(first),
             };
             back.extend(given.err());
@@ -135,7 +135,7 @@ fn due(child: &Child, now: Instant) -> Option<Instant> {
 
 /// The task that a slot is at by its own words, and since when; the first, if it has begun none. While a task is being
 /// loaded, which reads its input and files and maps its code, its time does not count.
-fn at_work(child: &Child) -> Option<(&Assigned, Option<Instant>)> {
+fn at_work(child: &Child) -> Option<(&Assignment, Option<Instant>)> {
     let running = child.running();
     let Some(task) = child.tasks.iter().find(|task| task.number == running) else {
         return child.tasks.front().map(|first| (first, None));
@@ -149,7 +149,7 @@ fn at_work(child: &Child) -> Option<(&Assigned, Option<Instant>)> {
 }
 
 /// When the slot is killed if this task has not ended by then.
-fn latest_end(task: &Assigned, began: Instant) -> Instant {
+fn latest_end(task: &Assignment, began: Instant) -> Instant {
     began + Duration::from_millis(u64::from(task.waiting.work.program.limits.wall_ms)) + GRACE
 }
 

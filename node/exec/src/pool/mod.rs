@@ -6,39 +6,39 @@
 //!
 //! ```text
 //!   caller --submit, abort, pause--> Front (one lock) --tasks, code, files--> slot processes
-//!      ^---events, on_ready------------'  ^--- carriers (blobs, code), keeper (starts processes)
+//!      ^---events, on_ready------------'  ^--- io_threads (blobs, code), supervisor (starts processes)
 //! ```
 
 #[cfg(target_os = "linux")]
-mod assigned;
+mod assignment;
 pub(crate) mod blobs;
-#[cfg(target_os = "linux")]
-mod carrier;
 #[cfg(target_os = "linux")]
 mod child;
 #[cfg(target_os = "linux")]
 mod clock;
 #[cfg(target_os = "linux")]
-mod errands;
+mod front;
 #[cfg(target_os = "linux")]
-mod hear;
+mod io_threads;
 #[cfg(target_os = "linux")]
-mod keeper;
+mod module_cache;
 #[cfg(target_os = "linux")]
-mod known;
-#[cfg(target_os = "linux")]
-mod process;
-#[cfg(target_os = "linux")]
-mod processes;
+mod process_pool;
 #[cfg(target_os = "linux")]
 mod programs;
+#[cfg(target_os = "linux")]
+mod protocol;
+#[cfg(target_os = "linux")]
+mod requests;
 #[cfg(target_os = "linux")]
 mod spawn_queue;
 #[cfg(target_os = "linux")]
 mod state;
+#[cfg(target_os = "linux")]
+mod supervisor;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
-mod threads;
+mod thread_pool;
 mod types;
 
 use std::os::fd::BorrowedFd;
@@ -60,9 +60,9 @@ pub struct Pool {
 
 #[derive(Debug)]
 enum Kind {
-    Threads(threads::Threads),
+    Threads(thread_pool::ThreadPool),
     #[cfg(target_os = "linux")]
-    Processes(processes::Processes),
+    Processes(process_pool::ProcessPool),
 }
 
 /// Does the same with either kind of slots.
@@ -88,10 +88,10 @@ impl Pool {
         on_ready: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, SandboxError> {
         let kind = match &config.kind {
-            Slots::Threads => Kind::Threads(threads::Threads::start(&config, blobs, on_ready)?),
+            Slots::Threads => Kind::Threads(thread_pool::ThreadPool::start(&config, blobs, on_ready)?),
             #[cfg(target_os = "linux")]
             Slots::Processes { program, args } => {
-                Kind::Processes(processes::Processes::start(&config, program, args, blobs, on_ready)?)
+                Kind::Processes(process_pool::ProcessPool::start(&config, program, args, blobs, on_ready)?)
             }
             #[cfg(not(target_os = "linux"))]
             Slots::Processes { .. } => {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use weft_core::{BlobId, Outcome, PeerId, Program};
 
-use super::assigned::{WORK_MAX, Waiting};
+use super::assignment::{WORK_MAX, Waiting};
 use crate::code::Code;
 use crate::make::{EngineKey, Tier};
 
@@ -39,7 +39,7 @@ pub(super) struct Runnable<'a> {
 
 /// What has to be done before a task can run.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Lacks {
+pub(super) enum Missing {
     /// Nothing.
     Nothing,
     /// Its code, which was asked for.
@@ -52,7 +52,7 @@ pub(super) enum Lacks {
 
 /// Something to be had from elsewhere.
 #[derive(Debug)]
-pub(super) enum Wish {
+pub(super) enum ProgramRequest {
     /// Code for this program, of which this owner has a task.
     Code(CodeKey, Arc<Program>, PeerId),
     /// The files of the program of this number.
@@ -75,7 +75,7 @@ pub(super) struct Programs {
     /// When it was last looked for better ones.
     improved: Option<Instant>,
     /// What is to be asked for.
-    pub(super) wishes: Vec<Wish>,
+    pub(super) requests: Vec<ProgramRequest>,
 }
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ enum Files {
     /// A blob that nobody asked for yet.
     Unknown,
     /// A blob that is being opened.
-    Asked,
+    Requested,
     /// An open blob.
     Open(Arc<OwnedFd>),
 }
@@ -117,7 +117,7 @@ enum CodeState {
     #[default]
     Unknown,
     /// It was asked for.
-    Asked,
+    Requested,
     /// Its number and file.
     Ready(u32, Arc<Code>),
     /// The module can't be run at all.
@@ -128,7 +128,7 @@ impl CodeEntry {
     fn bytes(&self) -> u64 {
         match &self.state {
             CodeState::Ready(_, code) => code.bytes_len(),
-            CodeState::Unknown | CodeState::Asked | CodeState::Failed(_) => 0,
+            CodeState::Unknown | CodeState::Requested | CodeState::Failed(_) => 0,
         }
     }
 
@@ -178,28 +178,29 @@ impl Programs {
     }
 
     /// What is missing for this owner's task of this program; it is asked for once.
-    pub(super) fn lacks(&mut self, number: u32, owner: PeerId) -> Lacks {
+    pub(super) fn missing(&mut self, number: u32, owner: PeerId) -> Missing {
         let Some(entry) = self.programs.get_mut(&number) else {
-            return Lacks::Failed(Outcome::Lost("the program was forgotten".into()));
+            return Missing::Failed(Outcome::Lost("the program was forgotten".into()));
         };
         let Some(code) = self.codes.get_mut(&entry.key) else {
-            return Lacks::Failed(Outcome::Lost("the program's code was forgotten".into()));
+            return Missing::Failed(Outcome::Lost("the program's code was forgotten".into()));
         };
         match (&code.state, &entry.files) {
-            (CodeState::Failed(outcome), _) => Lacks::Failed(outcome.clone()),
+            (CodeState::Failed(outcome), _) => Missing::Failed(outcome.clone()),
             (CodeState::Unknown, _) => {
-                code.state = CodeState::Asked;
-                self.wishes.push(Wish::Code(entry.key, Arc::clone(&entry.program), owner));
-                Lacks::Code
+                code.state = CodeState::Requested;
+                self.requests.push(ProgramRequest::Code(entry.key, Arc::clone(&entry.program), owner));
+                Missing::Code
             }
-            (CodeState::Asked, _) => Lacks::Code,
+            (CodeState::Requested, _) => Missing::Code,
             (CodeState::Ready(..), Files::Unknown) => {
-                entry.files = Files::Asked;
-                self.wishes.extend(entry.program.files.blob().map(|blob| Wish::Files(number, blob)));
-                Lacks::Files
+                entry.files = Files::Requested;
+                self.requests
+                    .extend(entry.program.files.blob().map(|blob| ProgramRequest::Files(number, blob)));
+                Missing::Files
             }
-            (CodeState::Ready(..), Files::Asked) => Lacks::Files,
-            (CodeState::Ready(..), Files::Inside | Files::Open(_)) => Lacks::Nothing,
+            (CodeState::Ready(..), Files::Requested) => Missing::Files,
+            (CodeState::Ready(..), Files::Inside | Files::Open(_)) => Missing::Nothing,
         }
     }
 
@@ -224,7 +225,7 @@ impl Programs {
         let files = match &entry.files {
             Files::Inside => None,
             Files::Open(file) => Some(file),
-            Files::Unknown | Files::Asked => return None,
+            Files::Unknown | Files::Requested => return None,
         };
         let CodeState::Ready(code_number, file) = &code.state else { return None };
         // Alone, until it is known how long it takes.

@@ -1,4 +1,4 @@
-//! The slot processes that are to be started, and the bell that wakes the thread which starts them (`keeper.rs`).
+//! The slot processes that are to be started, and the bell that wakes the thread which starts them (`supervisor.rs`).
 
 use std::io;
 use std::os::fd::OwnedFd;

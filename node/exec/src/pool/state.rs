@@ -1,6 +1,6 @@
 //! Who runs what, for slots that are processes: the queue, the slots with their tasks, and every rule that moves a
 //! task from one to the other. It is told what happened and acts at once; it never waits and owns no thread. What
-//! takes long it wishes for, and is told of later (see [`super::process`]).
+//! takes long it wishes for, and is told of later (see [`super::front`]).
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -9,13 +9,13 @@ use std::time::Instant;
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 use weft_core::{BlobId, Outcome, Report, RunId, Work};
 
-use super::assigned::Asked;
+use super::assignment::Intent;
 use super::blobs::too_long;
 use super::child::{Child, Phase, TASKS_MAX};
-use super::programs::{Lacks, Programs};
+use super::programs::{Missing, Programs};
 
-use super::assigned::Waiting;
-use super::errands::Errand;
+use super::assignment::Waiting;
+use super::requests::Request;
 use super::types::{PoolEvent, QUEUE_MAX};
 use crate::os::now_us;
 use crate::slot::Confinement;
@@ -61,7 +61,7 @@ pub(super) struct State {
     printed: usize,
     /// Whether somebody was told that there are events.
     rung: bool,
-    pub(super) errands: Vec<Errand>,
+    pub(super) requests: Vec<Request>,
     /// Whether somebody waits for the first slot, and is to be told of changes.
     pub(super) awaited: bool,
     pub(super) quit: bool,
@@ -94,7 +94,7 @@ impl State {
             events: Vec::new(),
             printed: 0,
             rung: false,
-            errands: Vec::new(),
+            requests: Vec::new(),
             awaited: true,
             quit: false,
         })
@@ -132,11 +132,11 @@ impl State {
         let waiting =
             Box::new(Waiting { run, place, work, program, since_us, compile_us: 0, deaths: 0, input: None });
         // Asked for now, so that it is there when the task's turn comes.
-        match self.programs.lacks(program, waiting.work.owner) {
-            Lacks::Nothing => drop(self.queue.insert(place, waiting)),
-            Lacks::Code => self.park_for_code(place, waiting),
-            Lacks::Files => self.programs.park(place, waiting),
-            Lacks::Failed(outcome) => self.give_up(waiting, outcome),
+        match self.programs.missing(program, waiting.work.owner) {
+            Missing::Nothing => drop(self.queue.insert(place, waiting)),
+            Missing::Code => self.park_for_code(place, waiting),
+            Missing::Files => self.programs.park(place, waiting),
+            Missing::Failed(outcome) => self.give_up(waiting, outcome),
         }
     }
 
@@ -176,10 +176,10 @@ impl State {
 
     /// Notes what is wished of a task, if a slot has it: the slot may die before it answers. Who aborted one does not
     /// change his mind.
-    pub(super) fn ask(&mut self, run: RunId, asked: Asked) {
+    pub(super) fn ask(&mut self, run: RunId, intent: Intent) {
         let mut tasks = self.children.values_mut().flat_map(|child| &mut child.tasks);
-        if let Some(task) = tasks.find(|task| task.waiting.run == run && task.asked != Asked::Abort) {
-            task.asked = asked;
+        if let Some(task) = tasks.find(|task| task.waiting.run == run && task.intent != Intent::Abort) {
+            task.intent = intent;
         }
     }
 
@@ -232,8 +232,8 @@ impl State {
     /// Hands out what can be handed out, and asks for the slots that the rest needs.
     pub(super) fn advance(&mut self, now: Instant) {
         self.hand_out(now);
-        let wishes = std::mem::take(&mut self.programs.wishes);
-        self.errands.extend(wishes.into_iter().map(Errand::Program));
+        let requests = std::mem::take(&mut self.programs.requests);
+        self.requests.extend(requests.into_iter().map(Request::Program));
         self.want_slots(now);
     }
 
@@ -278,19 +278,19 @@ impl State {
         let (mut given, mut left) = (0, 0);
         while given < share {
             let Some((place, waiting)) = self.queue.pop_first() else { break };
-            match self.programs.lacks(waiting.program, waiting.work.owner) {
-                Lacks::Nothing => {}
-                Lacks::Code => {
+            match self.programs.missing(waiting.program, waiting.work.owner) {
+                Missing::Nothing => {}
+                Missing::Code => {
                     self.park_for_code(place, waiting);
                     left += 1;
                     continue;
                 }
-                Lacks::Files => {
+                Missing::Files => {
                     self.programs.park(place, waiting);
                     left += 1;
                     continue;
                 }
-                Lacks::Failed(outcome) => {
+                Missing::Failed(outcome) => {
                     self.give_up(waiting, outcome);
                     left += 1;
                     continue;
@@ -302,7 +302,7 @@ impl State {
                     self.queue.insert(place, waiting);
                     break;
                 }
-                self.errands.push(Errand::Input(place, blob));
+                self.requests.push(Request::Input(place, blob));
                 self.opening.insert(place, waiting);
                 left += 1;
                 continue;
@@ -313,7 +313,7 @@ impl State {
                 break;
             }
             self.places.remove(&waiting.run);
-            match child.give(waiting, &runnable, now) {
+            match child.assign(waiting, &runnable, now) {
                 Ok(()) => given += 1,
                 Err((waiting, error)) => {
                     left += 1;
@@ -339,7 +339,7 @@ impl State {
             self.spawning += 1;
             let id = self.next_child;
             self.next_child += 1;
-            self.errands.push(Errand::Spawn(id));
+            self.requests.push(Request::Spawn(id));
         }
     }
 }

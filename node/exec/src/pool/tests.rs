@@ -17,9 +17,9 @@ use weft_core::{
     Work,
 };
 
-use super::carrier::Carriers;
 use super::child::{Phase, Spawned};
-use super::process::Front;
+use super::front::Front;
+use super::io_threads::IoThreads;
 use super::spawn_queue::SpawnQueue;
 
 use crate::compile::{Compiler, CompilerConfig, How};
@@ -81,7 +81,7 @@ impl Liar {
         let program = program(Limits::DEFAULT.wall_ms);
         let compiler = Compiler::start(CompilerConfig::new(None, Interrupt::Kill, How::Here)).unwrap();
         // Neither keeper nor carriers have a thread: no other slot comes, and nothing is stored.
-        let helpers = (SpawnQueue::new().unwrap(), Carriers::default(), compiler);
+        let helpers = (SpawnQueue::new().unwrap(), IoThreads::default(), compiler);
         let front = Front::new(1, 1 << 30, Arc::new(OneBlob(module)), Arc::new(|| {}), helpers).unwrap();
         let (ours, theirs) = socketpair(
             AddressFamily::UNIX,
@@ -220,7 +220,7 @@ impl Liar {
     /// Whether the slot is still trusted when the clock is so much later.
     fn lives_after(&self, later: Duration) -> bool {
         let mut state = self.front.lock();
-        state.look_at_clock(Instant::now() + later);
+        state.handle_timeouts(Instant::now() + later);
         state.children.values().all(|child| child.phase == Phase::Ready)
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   node ==socket==> runner (guest thread): claim, run, report ==socket==> node
-//!     '---- page ----' keeper (main thread): time limit, what waits behind a long run, the node's life
+//!     '---- page ----' watchdog (main thread): time limit, what waits behind a long run, the node's life
 //! ```
 
 pub(crate) mod confine;
@@ -18,7 +18,7 @@ mod runner;
 mod shared;
 pub(crate) mod socket;
 mod swap;
-mod watch;
+mod watchdog;
 pub(crate) mod wire;
 
 use std::io;
@@ -117,20 +117,20 @@ fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Bro
     let landlock = confine::landlock();
     // Whatever of the runtime's host calls waits for time finds a timer; none could be started later.
     let timers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
-    let keeper = thread::current();
+    let watchdog = thread::current();
     let (go, ready) = std::sync::mpsc::sync_channel::<()>(1);
     let theirs = Arc::clone(slot);
     thread::Builder::new().name("weft-guest".into()).stack_size(STACK_BYTES).spawn(move || {
         let _timers = timers.enter();
         // An error means that the process ends before its first guest.
         if ready.recv().is_ok()
-            && let Err(error) = runner::Runner::new(&theirs, sandbox, incoming, keeper.clone()).serve()
+            && let Err(error) = runner::Runner::new(&theirs, sandbox, incoming, watchdog.clone()).serve()
             && !matches!(error, Broken::Closed)
         {
             complain(&error.to_string());
         }
         theirs.over.store(true, Ordering::SeqCst);
-        keeper.unpark();
+        watchdog.unpark();
     })?;
     confine::limit_resources();
     let seccomp = confine::seccomp();
@@ -142,6 +142,6 @@ fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Bro
     if go.send(()).is_err() {
         return Err(Broken::Protocol("the guest's thread is gone"));
     }
-    watch::keep(slot);
+    watchdog::watch(slot);
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::loaded::{Loaded, Ready};
 use super::payload::{brought, read_whole};
 use super::shared::{Current, Slot};
 use super::socket::{Broken, Incoming};
-use super::watch;
+use super::watchdog;
 use super::wire::{self, Brought, FromSlot, TO_SLOT_CLAIM_MAX, ToSlot};
 use crate::cpu;
 use crate::os::now_us;
@@ -36,7 +36,7 @@ pub(super) struct Runner<'a> {
     slot: &'a Arc<Slot>,
     sandbox: Sandbox,
     incoming: Incoming,
-    keeper: Thread,
+    watchdog: Thread,
     loaded: Loaded,
     tasks: VecDeque<Task>,
     stop: Stop,
@@ -79,12 +79,12 @@ impl Clock {
 }
 
 impl<'a> Runner<'a> {
-    pub(super) fn new(slot: &'a Arc<Slot>, sandbox: Sandbox, incoming: Incoming, keeper: Thread) -> Self {
+    pub(super) fn new(slot: &'a Arc<Slot>, sandbox: Sandbox, incoming: Incoming, watchdog: Thread) -> Self {
         let page = Arc::clone(slot);
         let stop = slot.stop.get_or_init(|| Stop::held_by(move || page.page.held())).clone();
         let (tasks, loaded) = (VecDeque::new(), Loaded::default());
         let (clock, flushed) = (Clock::new(), Instant::now());
-        Self { slot, sandbox, incoming, keeper, loaded, tasks, stop, clock, flushed }
+        Self { slot, sandbox, incoming, watchdog, loaded, tasks, stop, clock, flushed }
     }
 
     /// Runs tasks until the node is gone or says something that makes no sense.
@@ -161,7 +161,7 @@ impl<'a> Runner<'a> {
         let held = self.slot.page.held();
         self.slot.page.begin(self.clock.us(started));
         *self.slot.current() = Some(Current { number, limit_ms, started, held, queue_us, in_bytes });
-        watch::wake(self.slot, &self.keeper);
+        watchdog::wake(self.slot, &self.watchdog);
         let (stop, node_bytes) = (&self.stop, self.sandbox.memory_max_bytes());
         let attempt = Attempt { prepared, program, task, given, printer, stop, node_bytes, started };
         let (mut finished, ended) = attempt.run();

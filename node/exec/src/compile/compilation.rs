@@ -18,7 +18,7 @@ const PANIC_MAX: usize = 300;
 
 /// Why there is no code.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub(crate) enum Flaw {
+pub(crate) enum CompileError {
     /// The module can't be run; the text says why.
     Invalid(String),
     /// It is beyond a bound; the text names it.
@@ -33,7 +33,7 @@ pub(crate) enum Flaw {
     Host(String),
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Invalid(text)
         | Self::Limit(text)
@@ -61,14 +61,14 @@ pub(crate) fn compile(
     kind: Kind,
     bytes: &[u8],
     effort: Effort,
-) -> Result<Vec<u8>, Flaw> {
+) -> Result<Vec<u8>, CompileError> {
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(effort.threads as usize)
         .stack_size(STACK_BYTES)
         .thread_name(|number| format!("weft-compile-{number}"))
         .start_handler(move |_| crate::os::lower_priority(effort.nice))
         .build()
-        .map_err(|error| Flaw::Host(format!("no thread to compile on: {error}")))?;
+        .map_err(|error| CompileError::Host(format!("no thread to compile on: {error}")))?;
     let made = catch_unwind(AssertUnwindSafe(|| {
         threads.install(|| match kind {
             Kind::Core => engine.precompile_module(bytes),
@@ -77,29 +77,29 @@ pub(crate) fn compile(
     }));
     match made {
         Ok(Ok(code)) => Ok(code),
-        Ok(Err(error)) => Err(flaw(tier, &error)),
+        Ok(Err(error)) => Err(compile_error(tier, &error)),
         Err(panic) => {
             let text = shorten(panic_text(panic.as_ref()), PANIC_MAX);
             Err(match tier {
-                Tier::Baseline => Flaw::Unsupported(text),
-                Tier::Optimised => Flaw::Invalid(format!("the compiler gave up: {text}")),
+                Tier::Baseline => CompileError::Unsupported(text),
+                Tier::Optimised => CompileError::Invalid(format!("the compiler gave up: {text}")),
             })
         }
     }
 }
 
-fn flaw(tier: Tier, error: &wasmtime::Error) -> Flaw {
+fn compile_error(tier: Tier, error: &wasmtime::Error) -> CompileError {
     let cause = error.root_cause();
     if cause.is::<rustix::io::Errno>()
         || cause.is::<io::Error>()
         || cause.is::<wasmtime::error::OutOfMemory>()
     {
         // The system refused memory: that is not the module's fault, and passes.
-        return Flaw::Host(words(error));
+        return CompileError::Host(words(error));
     }
     match tier {
         // The intake found it valid, so this compiler lacks something.
-        Tier::Baseline => Flaw::Unsupported(words(error)),
-        Tier::Optimised => Flaw::Invalid(words(error)),
+        Tier::Baseline => CompileError::Unsupported(words(error)),
+        Tier::Optimised => CompileError::Invalid(words(error)),
     }
 }

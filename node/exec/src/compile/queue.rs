@@ -8,7 +8,7 @@ use weft_core::PeerId;
 
 /// How many may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Most {
+pub(super) struct Capacity {
     /// In all.
     pub(super) all: usize,
     /// Of one owner, so that there is room for others.
@@ -18,7 +18,7 @@ pub(super) struct Most {
 /// Those that wait, by whose they are.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    most: Most,
+    most: Capacity,
     len: usize,
     /// Never an empty one.
     by_owner: BTreeMap<PeerId, VecDeque<T>>,
@@ -28,7 +28,7 @@ pub(super) struct Queue<T> {
 
 impl<T> Queue<T> {
     /// An empty one.
-    pub(super) fn new(most: Most) -> Self {
+    pub(super) fn new(most: Capacity) -> Self {
         Self { most, len: 0, by_owner: BTreeMap::new(), turns: VecDeque::new() }
     }
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_second_owner_waits_for_one_of_the_firsts_thousand() {
-        let mut queue = Queue::new(Most { all: 2000, each: 1500 });
+        let mut queue = Queue::new(Capacity { all: 2000, each: 1500 });
         for number in 0..1000 {
             queue.push(ONE, number);
         }
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn owners_take_turns_and_each_ones_own_keep_their_order() {
-        let mut queue = Queue::new(Most { all: 100, each: 100 });
+        let mut queue = Queue::new(Capacity { all: 100, each: 100 });
         for (owner, number) in [(ONE, 10), (ONE, 11), (ONE, 12), (TWO, 20), (THREE, 30), (THREE, 31)] {
             queue.push(owner, number);
         }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn an_owner_who_comes_back_is_the_last_in_turn() {
-        let mut queue = Queue::new(Most { all: 100, each: 100 });
+        let mut queue = Queue::new(Capacity { all: 100, each: 100 });
         queue.push(ONE, 10);
         queue.push(TWO, 20);
         queue.push(TWO, 21);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn one_owner_leaves_room_for_others_and_all_together_end_somewhere() {
-        let mut queue = Queue::new(Most { all: 5, each: 3 });
+        let mut queue = Queue::new(Capacity { all: 5, each: 3 });
         let fill = |queue: &mut Queue<u32>, owner| {
             let mut taken = 0;
             while queue.has_room(owner) {
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn taking_all_leaves_an_empty_one_with_the_same_bounds() {
-        let mut queue = Queue::new(Most { all: 2, each: 1 });
+        let mut queue = Queue::new(Capacity { all: 2, each: 1 });
         queue.push(TWO, 20);
         queue.push(ONE, 10);
         assert_eq!(queue.take(), [10, 20]);

@@ -15,7 +15,7 @@ fn compiler(bounds: Bounds) -> Compiler {
     Compiler::start(CompilerConfig { bounds, ..base }).unwrap()
 }
 
-/// What the intake says of a module: nothing, if it is taken.
+/// The error of admission for a module; empty if it is admitted.
 fn verdict(compiler: &Compiler, module: &[u8]) -> String {
     match compiler.code(&command(module), || Ok(Bytes::copy_from_slice(module))) {
         Ok(_) => String::new(),

@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::carrier::caught;
 use super::child::Spawned;
-use super::process::Front;
+use super::front::Front;
+use super::io_threads::caught;
 use super::spawn_queue::SpawnQueue;
 use crate::slot::page::Page;
 
@@ -31,7 +31,7 @@ pub(super) fn serve(queue: &SpawnQueue, front: &Front, program: &PathBuf, args: 
 }
 
 fn wait(queue: &SpawnQueue, front: &Front) {
-    let kept = front.is_kept();
+    let kept = front.turns_itself();
     let slots = front.slots_fd();
     let bell = PollFd::new(queue.bell(), PollFlags::IN);
     let mut fds = vec![bell];

@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use weft_core::{Outcome, PeerId, Program, Report, RunId, Work};
 
-use super::assigned::{Asked, Ending, Waiting};
-use super::carrier::Carriers;
+use super::assignment::{Ending, Intent, Waiting};
 use super::child::{Child, Phase, Spawned, TASKS_MAX, TIMER};
-use super::programs::{CodeKey, Wish};
+use super::io_threads::IoThreads;
+use super::programs::{CodeKey, ProgramRequest};
 use super::spawn_queue::SpawnQueue;
 use super::state::State;
 
 use super::blobs::BlobAccess;
-use super::errands::Errand;
+use super::requests::Request;
 use super::types::{PoolEvent, PoolStatus};
 use crate::code::Code;
 use crate::compile::Compiler;
@@ -40,8 +40,8 @@ pub(super) struct Front {
     epoll: OwnedFd,
     blobs: Arc<dyn BlobAccess>,
     on_ready: Arc<dyn Fn() + Send + Sync>,
-    keeper: SpawnQueue,
-    carriers: Carriers,
+    supervisor: SpawnQueue,
+    io_threads: IoThreads,
     compiler: Compiler,
     /// Whether somebody asked for the descriptor and so promised to call `turn`.
     polled: AtomicBool,
@@ -53,7 +53,7 @@ impl Front {
         memory_max_bytes: u64,
         blobs: Arc<dyn BlobAccess>,
         on_ready: Arc<dyn Fn() + Send + Sync>,
-        (keeper, carriers, compiler): (SpawnQueue, Carriers, Compiler),
+        (supervisor, io_threads, compiler): (SpawnQueue, IoThreads, Compiler),
     ) -> io::Result<Arc<Self>> {
         let state = State::new(slots, memory_max_bytes, compiler.module_bytes_max())?;
         epoll::add(&state.epoll, &state.timer, EventData::new_u64(TIMER), EventFlags::IN)?;
@@ -62,7 +62,7 @@ impl Front {
         let changed = Condvar::new();
         let new = |me: &Weak<Self>| {
             let me = me.clone();
-            Self { me, state, changed, epoll, blobs, on_ready, keeper, carriers, compiler, polled }
+            Self { me, state, changed, epoll, blobs, on_ready, supervisor, io_threads, compiler, polled }
         };
         Ok(Arc::new_cyclic(new))
     }
@@ -84,7 +84,7 @@ impl Front {
 
     pub(super) fn abort(&self, run: RunId) {
         let mut state = self.lock();
-        state.ask(run, Asked::Abort);
+        state.ask(run, Intent::Abort);
         match find(&mut state, run) {
             Some(Found::Waiting(waiting)) => state.give_up(waiting, Outcome::Cancelled),
             Some(Found::Started(id, number)) => {
@@ -103,7 +103,7 @@ impl Front {
     pub(super) fn pause(&self, run: RunId) {
         let now = Instant::now();
         let mut state = self.lock();
-        state.ask(run, Asked::Hold);
+        state.ask(run, Intent::Hold);
         match find(&mut state, run) {
             Some(Found::Waiting(waiting)) => state.hold(waiting),
             Some(Found::Started(id, number)) => {
@@ -125,7 +125,7 @@ impl Front {
     pub(super) fn resume(&self, run: RunId) {
         let now = Instant::now();
         let mut state = self.lock();
-        state.ask(run, Asked::Run);
+        state.ask(run, Intent::Run);
         if let Some(place) = state.places.get(&run).map(|(place, _)| *place)
             && let Some(waiting) = state.held.remove(&place)
         {
@@ -133,7 +133,7 @@ impl Front {
         }
         let has = |child: &&mut Child| child.tasks.iter().any(|task| task.waiting.run == run);
         if let Some(child) = state.children.values_mut().find(has) {
-            child.go_on(now);
+            child.resume(now);
         }
         self.advance(state);
     }
@@ -150,13 +150,13 @@ impl Front {
     /// The descriptor to wait on; from now on the caller calls [`Front::turn`].
     pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
         if !self.polled.swap(true, Ordering::SeqCst) {
-            self.keeper.wake();
+            self.supervisor.wake();
         }
         self.epoll.as_fd()
     }
 
     /// Whether the keeper is to call [`Front::turn`].
-    pub(super) fn is_kept(&self) -> bool {
+    pub(super) fn turns_itself(&self) -> bool {
         !self.polled.load(Ordering::SeqCst)
     }
 
@@ -173,7 +173,7 @@ impl Front {
                 break;
             }
             for Event { data, .. } in events {
-                state.look(data.u64());
+                state.on_event(data.u64());
             }
             rounds += 1;
             if rounds == ROUNDS_MAX {
@@ -314,21 +314,25 @@ impl Front {
     /// Moves on, lets go of the lock, and only then rings and asks others.
     fn advance(&self, mut state: MutexGuard<'_, State>) {
         let now = Instant::now();
-        self.improve(&mut state, now);
+        self.adopt_better_code(&mut state, now);
         state.advance(now);
         state.set_timer(now);
-        let errands = std::mem::take(&mut state.errands);
+        let requests = std::mem::take(&mut state.requests);
         let (ring, awaited) = (state.take_ring(), state.awaited);
         drop(state);
         if awaited {
             self.changed.notify_all();
         }
-        for errand in errands {
-            match errand {
-                Errand::Spawn(id) => self.keeper.spawn(id),
-                Errand::Program(Wish::Code(key, program, owner)) => self.compile(key, &program, owner),
-                other @ (Errand::Program(Wish::Files(..)) | Errand::Input(..) | Errand::Store(_)) => {
-                    self.carriers.send(other);
+        for request in requests {
+            match request {
+                Request::Spawn(id) => self.supervisor.spawn(id),
+                Request::Program(ProgramRequest::Code(key, program, owner)) => {
+                    self.compile(key, &program, owner);
+                }
+                other @ (Request::Program(ProgramRequest::Files(..))
+                | Request::Input(..)
+                | Request::Store(_)) => {
+                    self.io_threads.send(other);
                 }
             }
         }
@@ -349,7 +353,7 @@ impl Front {
     }
 
     /// Takes better code where it has come meanwhile.
-    fn improve(&self, state: &mut State, now: Instant) {
+    fn adopt_better_code(&self, state: &mut State, now: Instant) {
         for (key, program) in state.programs.due_for_better(now) {
             if let Some(Ok(code)) = self.compiler.get(&program)
                 && code.tier() == Tier::Optimised
@@ -388,7 +392,7 @@ fn find(state: &mut State, run: RunId) -> Option<Found> {
         return None;
     }
     let id = child.id;
-    let back = match child.take_back() {
+    let back = match child.retract() {
         Ok(back) => back,
         Err(error) => {
             child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}"))));

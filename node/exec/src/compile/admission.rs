@@ -13,9 +13,9 @@ use wasmparser::{
 
 use crate::MODULE_BYTES_MAX;
 use crate::code::Kind;
+use crate::compile::compilation::CompileError;
 use crate::compile::proposals;
 use crate::compile::shape::{Loops, Tries};
-use crate::compile::work::Flaw;
 use crate::text::{plain, shorten};
 
 /// What may be in a module, or in all modules of a component together.
@@ -135,24 +135,26 @@ pub(crate) struct Counts {
 /// What the bytes are, by how they begin; all else is refused with a word about what they look like.
 ///
 /// # Errors
-/// [`Flaw::Invalid`] when they are no WebAssembly at all.
-pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, Flaw> {
+/// [`CompileError::Invalid`] when they are no WebAssembly at all.
+pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, CompileError> {
     match bytes {
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Kind::Core),
         [0, b'a', b's', b'm', _, 0, 1, 0, ..] => Ok(Kind::Component),
-        [0, b'a', b's', b'm', ..] => Err(Flaw::Invalid("it is WebAssembly of an unknown version".into())),
-        [] => Err(Flaw::Invalid("it is empty".into())),
-        _ if bytes.trim_ascii_start().starts_with(b"(") => {
-            Err(Flaw::Invalid("it looks like WebAssembly text; the binary format is needed".into()))
+        [0, b'a', b's', b'm', ..] => {
+            Err(CompileError::Invalid("it is WebAssembly of an unknown version".into()))
         }
-        _ => Err(Flaw::Invalid("it is not WebAssembly: it does not begin with `\\0asm`".into())),
+        [] => Err(CompileError::Invalid("it is empty".into())),
+        _ if bytes.trim_ascii_start().starts_with(b"(") => {
+            Err(CompileError::Invalid("it looks like WebAssembly text; the binary format is needed".into()))
+        }
+        _ => Err(CompileError::Invalid("it is not WebAssembly: it does not begin with `\\0asm`".into())),
     }
 }
 
 /// Why a module is not taken.
 enum Fault {
     /// A count is beyond its bound.
-    Bound(Flaw),
+    Bound(CompileError),
     /// It is not valid with the features that were tried.
     Invalid(BinaryReaderError),
 }
@@ -166,16 +168,16 @@ impl From<BinaryReaderError> for Fault {
 /// Looks at a whole module or component.
 ///
 /// # Errors
-/// [`Flaw::Limit`] when a count is beyond its bound, [`Flaw::Invalid`] when it is no valid module, or uses a proposal
+/// [`CompileError::Limit`] when a count is beyond its bound, [`CompileError::Invalid`] when it is no valid module, or uses a proposal
 /// that does not run here, which the text then names.
-pub(crate) fn check(bytes: &[u8], bounds: &Bounds) -> Result<Counts, Flaw> {
+pub(crate) fn check(bytes: &[u8], bounds: &Bounds) -> Result<Counts, CompileError> {
     within("bytes", bytes.len() as u64, bounds.bytes)?;
     validate(bytes, bounds, proposals::RUN).map_err(|fault| match fault {
-        Fault::Bound(flaw) => flaw,
+        Fault::Bound(compile_error) => compile_error,
         Fault::Invalid(error) => {
             let reach = |features| reach(bytes, bounds, features);
             let named = proposals::refusal(error.offset(), reach);
-            Flaw::Invalid(named.unwrap_or_else(|| shorten(&plain(&error.to_string()), 600)))
+            CompileError::Invalid(named.unwrap_or_else(|| shorten(&plain(&error.to_string()), 600)))
         }
     })
 }
@@ -189,7 +191,7 @@ fn reach(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> usize {
 }
 
 fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Counts, Fault> {
-    let mut intake = Intake {
+    let mut admission = Admission {
         bounds: *bounds,
         counts: Counts::default(),
         validator: Validator::new_with_features(features),
@@ -199,22 +201,22 @@ fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Cou
     parser.set_features(features);
     for payload in parser.parse_all(bytes) {
         let payload = payload?;
-        intake.count(&payload)?;
-        if let ValidPayload::Func(function, body) = intake.validator.payload(&payload)? {
-            intake.body(function, &body)?;
+        admission.count(&payload)?;
+        if let ValidPayload::Func(function, body) = admission.validator.payload(&payload)? {
+            admission.body(function, &body)?;
         }
     }
-    Ok(intake.counts)
+    Ok(admission.counts)
 }
 
-struct Intake {
+struct Admission {
     bounds: Bounds,
     counts: Counts,
     validator: Validator,
     allocations: FuncValidatorAllocations,
 }
 
-impl Intake {
+impl Admission {
     /// Counts what a section says that it has, before anything is made of it.
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -367,9 +369,9 @@ fn most(what: &str, highest: &mut u64, found: u64, most: u64) -> Result<(), Faul
     within(what, found, most).map_err(Fault::Bound)
 }
 
-fn within(what: &str, found: u64, most: u64) -> Result<(), Flaw> {
+fn within(what: &str, found: u64, most: u64) -> Result<(), CompileError> {
     if found <= most {
         return Ok(());
     }
-    Err(Flaw::Limit(format!("module: {found} {what}, the limit is {most}")))
+    Err(CompileError::Limit(format!("module: {found} {what}, the limit is {most}")))
 }

@@ -15,7 +15,7 @@ const PROGRAMS_MAX: usize = 32;
 const FILES_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct ModuleCache {
     /// By the program's number.
     programs: BTreeMap<u32, Sent>,
     uses: u64,
@@ -32,12 +32,12 @@ struct Sent {
     files_bytes: u64,
 }
 
-impl Known {
+impl ModuleCache {
     /// Sends what the slot needs for a task of this program and does not have; `in_use` says which programs must stay.
     ///
     /// # Errors
     /// When no file is left.
-    pub(super) fn introduce(
+    pub(super) fn send_missing(
         &mut self,
         runnable: &Runnable<'_>,
         out: &mut Outgoing,
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_slot_forgets_files_before_they_fill_its_memory() {
-        let (mut known, mut out) = (Known::default(), Outgoing::default());
+        let (mut known, mut out) = (ModuleCache::default(), Outgoing::default());
         let file = Arc::new(OwnedFd::from(crate::pool::blobs::in_memory(b"files").unwrap()));
         for number in 0..5_u8 {
             let (program, code) = program(number);
@@ -115,7 +115,7 @@ mod tests {
                 code: &code,
                 expected: Duration::ZERO,
             };
-            known.introduce(&runnable, &mut out, |number| number == 1).unwrap();
+            known.send_missing(&runnable, &mut out, |number| number == 1).unwrap();
         }
         let left: Vec<u32> = known.programs.keys().copied().collect();
         assert_eq!(left, [1, 4], "what is in use stays, and the newest");

@@ -8,24 +8,24 @@ use std::os::fd::OwnedFd;
 use weft_core::{BlobId, Outcome, Payload, Report, RunId, Usage};
 
 use super::blobs::BlobAccess;
-use super::programs::Wish;
+use super::programs::ProgramRequest;
 
 /// Something that somebody else is to do, and to tell of.
 #[derive(Debug)]
-pub(super) enum Errand {
+pub(super) enum Request {
     /// Make or find code, or open a program's files.
-    Program(Wish),
+    Program(ProgramRequest),
     /// Open a task's input.
     Input(u64, BlobId),
     /// Keep what a run brought, and tell of it then.
-    Store(Box<Parcel>),
+    Store(Box<PendingReport>),
     /// Start a process.
     Spawn(u64),
 }
 
 /// A report whose long parts are not kept yet.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct PendingReport {
     pub(super) run: RunId,
     pub(super) outcome: Outcome,
     /// Output, errors, files.
@@ -42,7 +42,7 @@ pub(super) enum Part {
     File(OwnedFd, u64),
 }
 
-impl Parcel {
+impl PendingReport {
     /// The report, if nothing has to be kept for it.
     pub(super) fn at_once(self) -> Result<Report, Box<Self>> {
         let Self { run, outcome, parts, usage } = self;

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use weft_core::BlobId;
 
-use super::intake;
-use super::job::{Job, Pace, Spot};
+use super::admission;
+use super::compilation::{CompileError, compile};
+use super::job::{Job, ModuleKey, Pace};
+use super::module_table::is_baseline;
 use super::settings::How;
-use super::shared::{Maker, Shared};
-use super::shelf::is_baseline;
-use super::work::{Flaw, compile};
+use super::shared::{CompilerEngine, Shared};
 use crate::code::{Code, Draft, Kind};
 use crate::disk::Name;
 use crate::error::PrepareError;
@@ -50,7 +50,7 @@ impl Shared {
     /// A thread that the shelf has counted is not there, or no more: if it was the last one, those who wait are told.
     fn lost_thread(&self, pace: Pace, why: &str) {
         tracing::warn!(why, "a compiling thread is lost");
-        let unheard = self.shelf().no_thread(pace);
+        let unheard = self.table().no_thread(pace);
         for on_done in unheard {
             on_done(Err(PrepareError::Host(format!("no thread to compile on: {}", shorten(why, 300)))));
         }
@@ -58,50 +58,50 @@ impl Shared {
 
     /// A compiling thread's life: it ends after a while without work.
     fn serve(self: &Arc<Self>, pace: Pace) {
-        let worker = Worker::new(self, pace);
+        let thread = CompilerThread::new(self, pace);
         while let Some(job) = self.next(pace) {
             match pace {
                 Pace::Fast => {
-                    let result = caught(|| worker.first(&job));
+                    let result = caught(|| thread.first(&job));
                     let baseline = is_baseline(&result);
-                    self.answer(job.spot, &result);
+                    self.answer(job.module_key, &result);
                     if baseline {
                         self.optimise(job);
                     }
                 }
                 Pace::Slow => {
-                    let made = caught(|| worker.optimised(job.spot, job.late, || (job.read)()));
-                    worker.second(job, &made);
+                    let made = caught(|| thread.optimised(job.module_key, job.late, || (job.read)()));
+                    thread.second(job, &made);
                 }
             }
-            self.shelf().done(pace);
+            self.table().done(pace);
         }
     }
 
     /// Waits for work; `None` when the thread is to end, which is then counted.
     fn next(&self, pace: Pace) -> Option<Job> {
         let until = Instant::now() + IDLE;
-        let mut shelf = self.shelf();
+        let mut table = self.table();
         loop {
-            let job = shelf.take(pace);
+            let job = table.take(pace);
             let left = until.saturating_duration_since(Instant::now());
             if job.is_some() {
                 return job;
             }
-            if left.is_zero() || shelf.must_quit() {
-                shelf.thread_ends(pace);
+            if left.is_zero() || table.must_quit() {
+                table.thread_ends(pace);
                 return None;
             }
-            shelf = self.queued.wait_timeout(shelf, left).unwrap_or_else(PoisonError::into_inner).0;
+            table = self.queued.wait_timeout(table, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Has the optimising compiler go over it, in the background.
     fn optimise(self: &Arc<Self>, job: Job) {
-        let mut shelf = self.shelf();
-        shelf.queue_slow(job);
-        let start = shelf.wants(Pace::Slow, SLOW_THREADS);
-        drop(shelf);
+        let mut table = self.table();
+        table.queue_slow(job);
+        let start = table.wants(Pace::Slow, SLOW_THREADS);
+        drop(table);
         self.queued.notify_all();
         if start {
             Self::spawn(self, Pace::Slow);
@@ -120,7 +120,7 @@ pub(super) fn caught(
 }
 
 /// One thread's means.
-pub(super) struct Worker<'a> {
+pub(super) struct CompilerThread<'a> {
     shared: &'a Shared,
     pace: Pace,
 }
@@ -132,7 +132,7 @@ struct Source {
     bytes: Bytes,
 }
 
-impl<'a> Worker<'a> {
+impl<'a> CompilerThread<'a> {
     pub(super) fn new(shared: &'a Shared, pace: Pace) -> Self {
         Self { shared, pace }
     }
@@ -140,45 +140,52 @@ impl<'a> Worker<'a> {
     /// The first code for a module that tasks wait for: the best that the disk has, else what is made soonest.
     pub(super) fn first(&self, job: &Job) -> Result<Arc<Code>, PrepareError> {
         let started = Instant::now();
-        let (module, key) = job.spot;
-        let optimised = self.shared.maker(key, Tier::Optimised)?;
+        let (module, key) = job.module_key;
+        let optimised = self.shared.engine(key, Tier::Optimised)?;
         // No such compiler for this processor is no error.
-        let baseline = self.shared.maker(key, Tier::Baseline).ok().filter(|(make, _)| make.has_baseline());
-        let makers = [Some(&optimised), baseline.as_ref()];
-        for (make, maker) in makers.into_iter().flatten() {
-            if let Some(code) = self.load(module, *make, maker) {
+        let baseline = self.shared.engine(key, Tier::Baseline).ok().filter(|(make, _)| make.has_baseline());
+        let engines = [Some(&optimised), baseline.as_ref()];
+        for (make, engine) in engines.into_iter().flatten() {
+            if let Some(code) = self.load(module, *make, engine) {
                 return Ok(Arc::new(code.with_time(started.elapsed())));
             }
         }
         let source = self.source(module, (job.read)())?;
         let baseline = baseline.filter(|_| source.bytes.len() as u64 > self.shared.config.quick_bytes);
-        if let Some((make, maker)) = baseline {
-            match self.make(&source, make, &maker, 0) {
+        if let Some((make, engine)) = baseline {
+            match self.make(&source, make, &engine, 0) {
                 Ok(code) => return Ok(Arc::new(code.with_time(started.elapsed()))),
-                Err(flaw @ (Flaw::Invalid(_) | Flaw::Limit(_))) => return Err(error(flaw)),
-                Err(Flaw::Unsupported(text) | Flaw::Heavy(text) | Flaw::Late(text) | Flaw::Host(text)) => {
+                Err(compile_error @ (CompileError::Invalid(_) | CompileError::Limit(_))) => {
+                    return Err(error(compile_error));
+                }
+                Err(
+                    CompileError::Unsupported(text)
+                    | CompileError::Heavy(text)
+                    | CompileError::Late(text)
+                    | CompileError::Host(text),
+                ) => {
                     tracing::debug!(%module, text, "no baseline code for a module");
                 }
             }
         }
-        let (make, maker) = optimised;
-        let code = self.make(&source, make, &maker, 0).map_err(error)?;
+        let (make, engine) = optimised;
+        let code = self.make(&source, make, &engine, 0).map_err(error)?;
         Ok(Arc::new(code.with_time(started.elapsed())))
     }
 
     /// Optimised code for a module, on the caller's own thread; it was late so often before.
     pub(super) fn optimised(
         &self,
-        spot: Spot,
+        module_key: ModuleKey,
         late: u32,
         read: impl FnOnce() -> io::Result<Bytes>,
     ) -> Result<Arc<Code>, PrepareError> {
         let started = Instant::now();
-        let (module, key) = spot;
-        let (make, maker) = self.shared.maker(key, Tier::Optimised)?;
-        let code = match self.load(module, make, &maker) {
+        let (module, key) = module_key;
+        let (make, engine) = self.shared.engine(key, Tier::Optimised)?;
+        let code = match self.load(module, make, &engine) {
             Some(code) => code,
-            None => self.make(&self.source(module, read())?, make, &maker, late).map_err(error)?,
+            None => self.make(&self.source(module, read())?, make, &engine, late).map_err(error)?,
         };
         Ok(Arc::new(code.with_time(started.elapsed())))
     }
@@ -186,16 +193,16 @@ impl<'a> Worker<'a> {
     /// Puts optimised code in the place of a module's baseline code, which stays if there is none: until it is tried
     /// again, where another time may do.
     pub(super) fn second(&self, job: Job, made: &Result<Arc<Code>, PrepareError>) {
-        let (module, key) = job.spot;
+        let (module, key) = job.module_key;
         if let Err(error) = made {
             tracing::warn!(%error, %module, "a module stays on its baseline code for now");
         }
         let code = made.as_ref().map(Arc::clone);
-        self.shared.shelf().upgraded(job, code.map_err(may_pass));
+        self.shared.table().upgraded(job, code.map_err(may_pass));
         self.shared.answered.notify_all();
-        let baseline = self.shared.maker(key, Tier::Baseline);
-        if let (Ok(_), Ok((make, maker)), Some(disk)) = (made, baseline, &self.shared.disk) {
-            disk.forget(Name { module, make, fingerprint: &maker.fingerprint });
+        let baseline = self.shared.engine(key, Tier::Baseline);
+        if let (Ok(_), Ok((make, engine)), Some(disk)) = (made, baseline, &self.shared.disk) {
+            disk.forget(Name { module, make, fingerprint: &engine.fingerprint });
         }
     }
 
@@ -207,52 +214,58 @@ impl<'a> Worker<'a> {
             let text = "these bytes have another hash than the module";
             return Err(PrepareError::Unreadable(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
-        let kind = intake::kind(&bytes).map_err(error)?;
+        let kind = admission::kind(&bytes).map_err(error)?;
         Ok(Source { module, kind, bytes })
     }
 
-    fn load(&self, module: BlobId, make: Make, maker: &Maker) -> Option<Code> {
-        let name = Name { module, make, fingerprint: &maker.fingerprint };
+    fn load(&self, module: BlobId, make: Make, engine: &CompilerEngine) -> Option<Code> {
+        let name = Name { module, make, fingerprint: &engine.fingerprint };
         let code = self.shared.disk.as_ref()?.load(name)?;
-        self.shared.shelf().count(true);
+        self.shared.table().count(true);
         Some(code)
     }
 
-    fn make(&self, source: &Source, make: Make, maker: &Maker, late: u32) -> Result<Code, Flaw> {
+    fn make(
+        &self,
+        source: &Source,
+        make: Make,
+        engine: &CompilerEngine,
+        late: u32,
+    ) -> Result<Code, CompileError> {
         let code = match &self.shared.config.how {
-            How::Here => self.make_here(source, make, maker)?,
+            How::Here => self.make_here(source, make, engine)?,
             How::Child { program, args } => self.make_there(source, make, (program, args), late)?,
         };
-        self.shared.shelf().count(false);
+        self.shared.table().count(false);
         if let Some(disk) = &self.shared.disk {
-            disk.store(Name { module: source.module, make, fingerprint: &maker.fingerprint }, &code);
+            disk.store(Name { module: source.module, make, fingerprint: &engine.fingerprint }, &code);
         }
         Ok(code)
     }
 
-    fn make_here(&self, source: &Source, make: Make, maker: &Maker) -> Result<Code, Flaw> {
-        intake::check(&source.bytes, &self.shared.config.bounds)?;
-        let made = compile(&maker.engine, make.tier, source.kind, &source.bytes, self.pace.effort())?;
+    fn make_here(&self, source: &Source, make: Make, engine: &CompilerEngine) -> Result<Code, CompileError> {
+        admission::check(&source.bytes, &self.shared.config.bounds)?;
+        let made = compile(&engine.engine, make.tier, source.kind, &source.bytes, self.pace.effort())?;
         let sealed = Draft::new().and_then(|mut draft| {
             draft.write(&made)?;
             draft.seal(source.module, source.kind, make)
         });
-        sealed.map_err(|error| Flaw::Host(error.to_string()))
+        sealed.map_err(|error| CompileError::Host(error.to_string()))
     }
 }
 
 #[cfg(target_os = "linux")]
-impl Worker<'_> {
+impl CompilerThread<'_> {
     fn make_there(
         &self,
         source: &Source,
         make: Make,
         (program, args): (&std::path::Path, &[std::ffi::OsString]),
         late: u32,
-    ) -> Result<Code, Flaw> {
-        use super::desk::{self, Order};
+    ) -> Result<Code, CompileError> {
+        use super::child_process::{self, Compilation};
         let config = &self.shared.config;
-        let order = Order {
+        let compilation = Compilation {
             program,
             args,
             module: source.module,
@@ -264,20 +277,20 @@ impl Worker<'_> {
             time: config.allowance.time(make.tier, source.bytes.len(), late),
             memory_bytes: config.allowance.memory(source.bytes.len()),
         };
-        desk::compile(&order, &|| self.shared.shelf().must_quit())
+        child_process::compile(&compilation, &|| self.shared.table().must_quit())
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-impl Worker<'_> {
+impl CompilerThread<'_> {
     fn make_there(
         &self,
         _source: &Source,
         _make: Make,
         _program: (&std::path::Path, &[std::ffi::OsString]),
         _late: u32,
-    ) -> Result<Code, Flaw> {
-        Err(Flaw::Host("compiling in a child needs Linux".into()))
+    ) -> Result<Code, CompileError> {
+        Err(CompileError::Host("compiling in a child needs Linux".into()))
     }
 }
 
@@ -293,11 +306,11 @@ fn may_pass(error: &PrepareError) -> bool {
 }
 
 /// What the last compiler's flaw means for whoever asked.
-fn error(flaw: Flaw) -> PrepareError {
-    match flaw {
-        Flaw::Invalid(text) | Flaw::Unsupported(text) => PrepareError::Invalid(text),
-        Flaw::Limit(text) | Flaw::Heavy(text) => PrepareError::Limit(text),
-        Flaw::Late(text) => PrepareError::Late(text),
-        Flaw::Host(text) => PrepareError::Host(text),
+fn error(compile_error: CompileError) -> PrepareError {
+    match compile_error {
+        CompileError::Invalid(text) | CompileError::Unsupported(text) => PrepareError::Invalid(text),
+        CompileError::Limit(text) | CompileError::Heavy(text) => PrepareError::Limit(text),
+        CompileError::Late(text) => PrepareError::Late(text),
+        CompileError::Host(text) => PrepareError::Host(text),
     }
 }

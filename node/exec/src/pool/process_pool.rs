@@ -9,15 +9,15 @@ use std::thread::{self, JoinHandle};
 
 use weft_core::{Outcome, Report, RunId, Work};
 
-use super::carrier::{Carriers, caught};
 use super::clock::START_MAX;
-use super::keeper;
-use super::process::Front;
-use super::programs::Wish;
+use super::front::Front;
+use super::io_threads::{IoThreads, caught};
+use super::programs::ProgramRequest;
 use super::spawn_queue::SpawnQueue;
+use super::supervisor;
 
 use super::blobs::BlobAccess;
-use super::errands::Errand;
+use super::requests::Request;
 use super::types::{PoolConfig, PoolEvent, PoolStatus};
 use crate::compile::{Compiler, CompilerConfig, How};
 use crate::error::SandboxError;
@@ -27,20 +27,20 @@ use crate::make::Interrupt;
 pub(crate) const COMPILE_ARG: &str = "--compile";
 
 /// Slots as child processes. Dropping it kills them and ends the threads.
-pub(super) struct Processes {
+pub(super) struct ProcessPool {
     front: Arc<Front>,
-    keeper: SpawnQueue,
-    carriers: Carriers,
+    supervisor: SpawnQueue,
+    io_threads: IoThreads,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl fmt::Debug for Processes {
+impl fmt::Debug for ProcessPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Processes").field("carriers", &self.carriers).finish_non_exhaustive()
+        f.debug_struct("ProcessPool").field("io_threads", &self.io_threads).finish_non_exhaustive()
     }
 }
 
-impl Processes {
+impl ProcessPool {
     /// Starts the threads and the first process.
     ///
     /// # Errors
@@ -53,8 +53,8 @@ impl Processes {
         on_ready: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, SandboxError> {
         let refused = |error: std::io::Error| SandboxError::Slot(error.to_string());
-        let keeper = SpawnQueue::new().map_err(refused)?;
-        let carriers = Carriers::default();
+        let supervisor = SpawnQueue::new().map_err(refused)?;
+        let io_threads = IoThreads::default();
         let mut compile_args = args.to_vec();
         compile_args.push(COMPILE_ARG.into());
         let how = How::Child { program: program.to_owned(), args: compile_args };
@@ -64,24 +64,25 @@ impl Processes {
         )?;
         let memory = config.memory_max_bytes;
         let theirs = Arc::clone(&blobs);
-        let helpers = (keeper.clone(), carriers.clone(), compiler);
+        let helpers = (supervisor.clone(), io_threads.clone(), compiler);
         let front = Front::new(config.slots, memory, theirs, on_ready, helpers).map_err(refused)?;
         // Made before the threads, so that a failure half-way ends the ones that were started.
-        let mut pool = Self { front, keeper, carriers, threads: Vec::new() };
-        pool.threads.push(pool.start_keeper(program, args).map_err(SandboxError::Thread)?);
+        let mut pool = Self { front, supervisor, io_threads, threads: Vec::new() };
+        pool.threads.push(pool.start_supervisor(program, args).map_err(SandboxError::Thread)?);
         let front = Arc::clone(&pool.front);
-        let carry: Arc<dyn Fn(Errand) + Send + Sync> = Arc::new(move |errand| carry(&front, &*blobs, errand));
-        pool.threads.extend(pool.carriers.start(&carry).map_err(SandboxError::Thread)?);
+        let perform: Arc<dyn Fn(Request) + Send + Sync> =
+            Arc::new(move |request| perform(&front, &*blobs, request));
+        pool.threads.extend(pool.io_threads.start(&perform).map_err(SandboxError::Thread)?);
         pool.front.begin(START_MAX).map_err(SandboxError::Slot)?;
         Ok(pool)
     }
 
-    fn start_keeper(&self, program: &Path, args: &[OsString]) -> std::io::Result<JoinHandle<()>> {
-        let (keeper, front) = (self.keeper.clone(), Arc::clone(&self.front));
+    fn start_supervisor(&self, program: &Path, args: &[OsString]) -> std::io::Result<JoinHandle<()>> {
+        let (supervisor, front) = (self.supervisor.clone(), Arc::clone(&self.front));
         let (program, args) = (program.to_owned(), args.to_owned());
         thread::Builder::new()
-            .name("weft-keeper".into())
-            .spawn(move || keeper::serve(&keeper, &front, &program, &args))
+            .name("weft-supervisor".into())
+            .spawn(move || supervisor::serve(&supervisor, &front, &program, &args))
     }
 
     pub(super) fn submit(&self, work: Vec<(RunId, Work)>) {
@@ -117,10 +118,10 @@ impl Processes {
     }
 }
 
-impl Drop for Processes {
+impl Drop for ProcessPool {
     fn drop(&mut self) {
-        self.carriers.quit();
-        self.keeper.quit();
+        self.io_threads.quit();
+        self.supervisor.quit();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the slots had panicked");
@@ -132,22 +133,22 @@ impl Drop for Processes {
 }
 
 /// Does one errand, and tells the front.
-fn carry(front: &Front, blobs: &dyn BlobAccess, errand: Errand) {
-    match errand {
-        Errand::Program(Wish::Files(program, blob)) => {
+fn perform(front: &Front, blobs: &dyn BlobAccess, request: Request) {
+    match request {
+        Request::Program(ProgramRequest::Files(program, blob)) => {
             front.opened_files(program, caught("the blob store", || blobs.open(blob).map(OwnedFd::from)));
         }
-        Errand::Input(place, blob) => {
+        Request::Input(place, blob) => {
             front.opened_input(place, caught("the blob store", || blobs.open(blob).map(OwnedFd::from)));
         }
-        Errand::Store(parcel) => {
-            let run = parcel.run;
-            let stored = caught("the blob store", || Ok(parcel.store(blobs)));
+        Request::Store(pending) => {
+            let run = pending.run;
+            let stored = caught("the blob store", || Ok(pending.store(blobs)));
             let lost = |error| Report::bare(Outcome::Lost(format!("the output can't be stored: {error}")));
             front.stored(run, stored.unwrap_or_else(lost));
         }
         // Processes are started by the keeper, for they die with the thread that did; the compiler has threads of its
         // own.
-        Errand::Spawn(_) | Errand::Program(Wish::Code(..)) => {}
+        Request::Spawn(_) | Request::Program(ProgramRequest::Code(..)) => {}
     }
 }

@@ -34,7 +34,7 @@ const STACK_BYTES: usize = 8 << 20;
 const EVENTS_MAX: usize = 4096;
 
 /// The slot threads. Dropping it stops the guests and joins the threads.
-pub(super) struct Threads {
+pub(super) struct ThreadPool {
     shared: Arc<Shared>,
 }
 
@@ -73,13 +73,13 @@ struct Waiting {
     since: Instant,
 }
 
-impl fmt::Debug for Threads {
+impl fmt::Debug for ThreadPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Threads").field("slots", &self.shared.slots).finish_non_exhaustive()
+        f.debug_struct("ThreadPool").field("slots", &self.shared.slots).finish_non_exhaustive()
     }
 }
 
-impl Threads {
+impl ThreadPool {
     pub(super) fn start(
         config: &PoolConfig,
         blobs: Arc<dyn BlobAccess>,
@@ -138,7 +138,7 @@ impl Threads {
         if let Some(running) = state.running.iter_mut().find(|running| running.run == run) {
             if on_hold < self.shared.slots && !running.held {
                 running.held = true;
-                running.stop.hold();
+                running.stop.pause();
                 self.shared.wake(state);
             }
             return;
@@ -152,7 +152,7 @@ impl Threads {
         let mut state = self.shared.lock();
         if let Some(running) = state.running.iter_mut().find(|running| running.run == run) {
             running.held = false;
-            running.stop.go_on();
+            running.stop.resume();
         }
         if let Some(waiting) = state.held.remove(&run) {
             // It waited longer than all that are in the queue.
@@ -179,7 +179,7 @@ impl Threads {
     }
 }
 
-impl Drop for Threads {
+impl Drop for ThreadPool {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.quit = true;

@@ -10,10 +10,10 @@ use rustix::fs::{SealFlags, fcntl_get_seals};
 use rustix::process::Signal;
 use weft_core::{Outcome, Payload, Report, Usage};
 
-use super::assigned::{Asked, Ending};
+use super::assignment::{Ending, Intent};
 
 use super::child::{Child, Phase, TIMER, plain};
-use super::errands::{Errand, Parcel, Part};
+use super::requests::{Part, PendingReport, Request};
 use super::state::State;
 use super::types::PoolEvent;
 use crate::slot::page::is_before;
@@ -34,18 +34,18 @@ const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFla
 
 impl State {
     /// Something is to be read: a slot's socket, its end, or the timer.
-    pub(super) fn look(&mut self, what: u64) {
+    pub(super) fn on_event(&mut self, what: u64) {
         let now = Instant::now();
         if what == TIMER {
-            self.rang();
-            self.look_at_clock(now);
+            self.on_timer();
+            self.handle_timeouts(now);
             return;
         }
         let id = what >> 1;
         let Some(mut child) = self.children.remove(&id) else { return };
-        self.listen(&mut child, now);
+        self.read(&mut child, now);
         if what & 1 == 1 {
-            match child.bury() {
+            match child.reap() {
                 Ok(None) => {}
                 Ok(Some(status)) => {
                     let killed = status.signal() == Some(Signal::KILL.as_raw());
@@ -60,8 +60,8 @@ impl State {
         self.children.insert(id, child);
     }
 
-    fn listen(&mut self, child: &mut Child, now: Instant) {
-        match self.hear(child, now) {
+    fn read(&mut self, child: &mut Child, now: Instant) {
+        match self.receive(child, now) {
             Ok(()) => {}
             // An honest one closes it by dying, and how it died is told by its other descriptor.
             Err(Broken::Closed) => child.hang_up(&self.epoll),
@@ -69,18 +69,18 @@ impl State {
         }
     }
 
-    fn hear(&mut self, child: &mut Child, now: Instant) -> Result<(), Broken> {
+    fn receive(&mut self, child: &mut Child, now: Instant) -> Result<(), Broken> {
         let mut reads = 0;
-        while child.listen(reads)? {
+        while child.read(reads)? {
             reads += 1;
-            while let Some((word, files)) = child.hear()? {
-                self.obey(child, word, files, now)?;
+            while let Some((word, files)) = child.next_word()? {
+                self.handle(child, word, files, now)?;
             }
         }
         Ok(())
     }
 
-    fn obey(
+    fn handle(
         &mut self,
         child: &mut Child,
         word: FromSlot,
@@ -110,7 +110,7 @@ impl State {
                 let mut part = |brought| part(brought, &mut files);
                 let parts = [part(output)?, part(errors)?, part(left)?];
                 // Whatever was wrong until here ends this task with its slot.
-                child.go_on(now);
+                child.resume(now);
                 let task = child.reported(number, bytes, now)?;
                 child.spent = matches!(outcome, Outcome::LimitExceeded(_));
                 let mut usage = usage;
@@ -119,10 +119,10 @@ impl State {
                 let took = Duration::from_micros(usage.wall_us.max(1));
                 self.programs.took(task.waiting.program, took);
                 self.programs.done(task.waiting.program);
-                let parcel = Parcel { run: task.waiting.run, outcome, parts, usage };
-                match parcel.at_once() {
+                let pending = PendingReport { run: task.waiting.run, outcome, parts, usage };
+                match pending.at_once() {
                     Ok(report) => self.answer(task.waiting.run, report),
-                    Err(parcel) => self.errands.push(Errand::Store(parcel)),
+                    Err(pending) => self.requests.push(Request::Store(pending)),
                 }
             }
         }
@@ -140,7 +140,7 @@ impl State {
             Some(Ending::Run(..)) | None => Outcome::Lost(format!("the slot died: {how}")),
         };
         let idle = child.tasks.is_empty();
-        let words = child.words();
+        let words = child.stderr_text();
         if !child.greeted {
             let reason = if ending.is_some() { outcome.to_string() } else { format!("the slot died: {how}") };
             let reason = if words.is_empty() { reason } else { format!("{reason}: {words}") };
@@ -159,14 +159,14 @@ impl State {
             let is_culprit = Some(task.number) == culprit;
             let usage = Usage { wall_us: if is_culprit { wall_us } else { 0 }, ..Usage::default() };
             let end = |outcome| Report { usage, ..Report::bare(outcome) };
-            match task.asked {
-                Asked::Abort => self.end(&task.waiting, end(Outcome::Cancelled)),
-                Asked::Run | Asked::Hold if is_culprit || task.waiting.deaths >= DEATHS_MAX => {
+            match task.intent {
+                Intent::Abort => self.end(&task.waiting, end(Outcome::Cancelled)),
+                Intent::Run | Intent::Hold if is_culprit || task.waiting.deaths >= DEATHS_MAX => {
                     self.end(&task.waiting, end(outcome.clone()));
                 }
-                Asked::Hold => self.hold(task.waiting),
+                Intent::Hold => self.hold(task.waiting),
                 // Those before the culprit have ended, but their reports are gone with the slot; they run again.
-                Asked::Run => self.requeue([task.waiting]),
+                Intent::Run => self.requeue([task.waiting]),
             }
         }
     }

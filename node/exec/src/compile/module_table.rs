@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::job::{Job, OnDone, Pace, Spot};
-use super::line::{Most, Queue};
+use super::job::{Job, ModuleKey, OnDone, Pace};
+use super::queue::{Capacity, Queue};
 use super::settings::CompilerStatus;
 use super::upgrade::Upgrade;
 use crate::code::Code;
@@ -14,13 +14,13 @@ use crate::error::{PrepareError, Refusal};
 use crate::make::Tier;
 
 /// Modules remembered at once, refused ones included.
-const PLACES_MAX: usize = 4096;
+const MODULES_MAX: usize = 4096;
 /// Modules whose code is kept at once: on Linux each is an open file.
 const CODES_MAX: usize = 256;
 /// Modules that may wait to be compiled.
-const FAST_MAX: Most = Most { all: 256, each: 192 };
+const FAST_MAX: Capacity = Capacity { all: 256, each: 192 };
 /// Modules that may wait to be optimised; one beyond it stays on its baseline code for a while.
-const SLOW_MAX: Most = Most { all: 64, each: 48 };
+const SLOW_MAX: Capacity = Capacity { all: 64, each: 48 };
 
 /// What became of a module.
 pub(super) type Verdict = Result<Arc<Code>, Refusal>;
@@ -35,7 +35,7 @@ pub(super) enum Claim {
     Queued,
 }
 
-struct Place {
+struct Entry {
     verdict: Option<Verdict>,
     /// When it was made, if it holds for a while only.
     late_since: Option<Instant>,
@@ -45,7 +45,7 @@ struct Place {
     used: u64,
 }
 
-impl Place {
+impl Entry {
     fn code(&self) -> Option<&Arc<Code>> {
         self.verdict.as_ref()?.as_ref().ok()
     }
@@ -64,14 +64,14 @@ impl Place {
 }
 
 /// One kind of thread, and what it has to do.
-struct Line {
+struct ThreadGroup {
     queue: Queue<Job>,
     threads: usize,
     busy: usize,
 }
 
-impl Line {
-    fn new(most: Most) -> Self {
+impl ThreadGroup {
+    fn new(most: Capacity) -> Self {
         Self { queue: Queue::new(most), threads: 0, busy: 0 }
     }
 
@@ -84,10 +84,10 @@ impl Line {
 }
 
 /// Everything.
-pub(super) struct Shelf {
-    places: BTreeMap<Spot, Place>,
-    fast: Line,
-    slow: Line,
+pub(super) struct ModuleTable {
+    entries: BTreeMap<ModuleKey, Entry>,
+    fast: ThreadGroup,
+    slow: ThreadGroup,
     uses: u64,
     codes: usize,
     code_bytes: u64,
@@ -98,12 +98,12 @@ pub(super) struct Shelf {
     quit: bool,
 }
 
-impl Shelf {
+impl ModuleTable {
     pub(super) fn new(most_bytes: u64, late_for: Duration) -> Self {
         Self {
-            places: BTreeMap::new(),
-            fast: Line::new(FAST_MAX),
-            slow: Line::new(SLOW_MAX),
+            entries: BTreeMap::new(),
+            fast: ThreadGroup::new(FAST_MAX),
+            slow: ThreadGroup::new(SLOW_MAX),
             uses: 0,
             codes: 0,
             code_bytes: 0,
@@ -116,71 +116,75 @@ impl Shelf {
     }
 
     /// What is known of a module.
-    pub(super) fn get(&mut self, spot: Spot) -> Option<Verdict> {
+    pub(super) fn get(&mut self, module_key: ModuleKey) -> Option<Verdict> {
         self.uses += 1;
         let late_for = self.late_for;
-        let place = self.places.get_mut(&spot)?;
-        place.try_again(late_for);
-        place.used = self.uses;
-        place.verdict.clone()
+        let entry = self.entries.get_mut(&module_key)?;
+        entry.try_again(late_for);
+        entry.used = self.uses;
+        entry.verdict.clone()
     }
 
     /// Gives a module another chance to be optimised, if it is due; whether it is queued now.
-    pub(super) fn try_again(&mut self, spot: Spot) -> bool {
-        let place = self.places.get_mut(&spot);
-        let Some(job) = place.and_then(|place| place.upgrade.take_due(Instant::now())) else { return false };
+    pub(super) fn try_again(&mut self, module_key: ModuleKey) -> bool {
+        let entry = self.entries.get_mut(&module_key);
+        let Some(job) = entry.and_then(|entry| entry.upgrade.take_due(Instant::now())) else { return false };
         self.queue_slow(job);
         true
     }
 
     /// The same, unless better code is to come.
-    pub(super) fn get_best(&mut self, spot: Spot) -> Option<Verdict> {
-        let verdict = self.get(spot);
-        verdict.filter(|_| self.places.get(&spot).is_some_and(Place::is_at_rest))
+    pub(super) fn get_best(&mut self, module_key: ModuleKey) -> Option<Verdict> {
+        let verdict = self.get(module_key);
+        verdict.filter(|_| self.entries.get(&module_key).is_some_and(Entry::is_at_rest))
     }
 
     /// Gives the caller the right and the duty to answer for this module, unless it is known or somebody has it.
-    pub(super) fn claim(&mut self, spot: Spot) -> bool {
-        let place = self.place(spot);
-        let free = place.verdict.is_none() && !place.making;
-        place.making |= free;
+    pub(super) fn claim(&mut self, module_key: ModuleKey) -> bool {
+        let entry = self.entry(module_key);
+        let free = entry.verdict.is_none() && !entry.making;
+        entry.making |= free;
         free
     }
 
     /// Notes who wants to know, and what is to do for it.
     pub(super) fn request(&mut self, job: Job, on_done: OnDone) -> Claim {
         let full = !self.fast.queue.has_room(job.owner);
-        let place = self.place(job.spot);
-        if let Some(verdict) = &place.verdict {
+        let entry = self.entry(job.module_key);
+        if let Some(verdict) = &entry.verdict {
             return Claim::Known(on_done, verdict.clone());
         }
-        if place.making {
-            place.waiting.push(on_done);
+        if entry.making {
+            entry.waiting.push(on_done);
             return Claim::Queued;
         }
         if full {
             return Claim::Full(on_done);
         }
-        place.making = true;
-        place.waiting.push(on_done);
+        entry.making = true;
+        entry.waiting.push(on_done);
         self.fast.queue.push(job.owner, job);
         Claim::Queued
     }
 
     /// Notes the answer; returns whoever is to be told.
-    pub(super) fn answer(&mut self, spot: Spot, result: &Result<Arc<Code>, PrepareError>) -> Vec<OnDone> {
+    pub(super) fn answer(
+        &mut self,
+        module_key: ModuleKey,
+        result: &Result<Arc<Code>, PrepareError>,
+    ) -> Vec<OnDone> {
         let verdict = match result {
             Ok(code) => Some(Ok(Arc::clone(code))),
             Err(error) => error.refusal().map(Err),
         };
-        let place = self.place(spot);
-        place.making = false;
+        let entry = self.entry(module_key);
+        entry.making = false;
         // Whoever answers with baseline code queues the module next.
-        place.upgrade = if is_baseline(result) { Upgrade::Coming } else { Upgrade::No };
-        let waiting = std::mem::take(&mut place.waiting);
-        self.set(spot, verdict);
-        if let Some(place) = self.places.get_mut(&spot) {
-            place.late_since = matches!(result, Err(PrepareError::Late(_))).then(Instant::now);
+        entry.upgrade = if is_baseline(result) { Upgrade::Coming } else { Upgrade::No };
+        let waiting = std::mem::take(&mut entry.waiting);
+        self.set(module_key, verdict);
+        if let Some(entry) = self.entries.get_mut(&module_key) {
+            entry.late_since = matches!(result, Err(PrepareError::Late(_))).then(Instant::now);
         }
         waiting
     }
@@ -203,57 +207,57 @@ impl Shelf {
     /// Ends the wait for better code, with it or without; then says whether another time may do. It comes after a while,
     /// which doubles each time, when somebody asks for the module.
     pub(super) fn upgraded(&mut self, job: Job, code: Result<Arc<Code>, bool>) {
-        let (spot, late_for) = (job.spot, self.late_for);
-        let Some(place) = self.places.get_mut(&spot) else { return };
-        place.upgrade = match &code {
+        let (module_key, late_for) = (job.module_key, self.late_for);
+        let Some(entry) = self.entries.get_mut(&module_key) else { return };
+        entry.upgrade = match &code {
             Err(true) => Upgrade::later(job, Instant::now(), late_for),
             Ok(_) | Err(false) => Upgrade::No,
         };
         if let Ok(code) = code {
-            self.set(spot, Some(Ok(code)));
+            self.set(module_key, Some(Ok(code)));
         }
     }
 
     /// Whether one more thread of this kind is to be started; it counts from now on.
     pub(super) fn wants(&mut self, pace: Pace, most: usize) -> bool {
-        self.line(pace).wants(most)
+        self.group(pace).wants(most)
     }
 
     /// The next thing to do for a thread.
     pub(super) fn take(&mut self, pace: Pace) -> Option<Job> {
-        let line = self.line(pace);
-        let job = line.queue.pop()?;
-        line.busy += 1;
+        let group = self.group(pace);
+        let job = group.queue.pop()?;
+        group.busy += 1;
         Some(job)
     }
 
     /// The thread is done with it.
     pub(super) fn done(&mut self, pace: Pace) {
-        self.line(pace).busy -= 1;
+        self.group(pace).busy -= 1;
     }
 
     /// A thread ends.
     pub(super) fn thread_ends(&mut self, pace: Pace) {
-        self.line(pace).threads -= 1;
+        self.group(pace).threads -= 1;
     }
 
     /// A thread that was counted could not be started. Without any, nobody would ever answer: returns whom to tell.
     pub(super) fn no_thread(&mut self, pace: Pace) -> Vec<OnDone> {
-        let line = self.line(pace);
-        line.threads -= 1;
-        if line.threads > 0 {
+        let group = self.group(pace);
+        group.threads -= 1;
+        if group.threads > 0 {
             return Vec::new();
         }
-        let jobs = line.queue.take();
+        let jobs = group.queue.take();
         let mut unheard = Vec::new();
         for job in jobs {
-            let Some(place) = self.places.get_mut(&job.spot) else { continue };
+            let Some(entry) = self.entries.get_mut(&job.module_key) else { continue };
             match pace {
                 Pace::Fast => {
-                    place.making = false;
-                    unheard.append(&mut place.waiting);
+                    entry.making = false;
+                    unheard.append(&mut entry.waiting);
                 }
-                Pace::Slow => place.upgrade = Upgrade::No,
+                Pace::Slow => entry.upgrade = Upgrade::No,
             }
         }
         unheard
@@ -277,25 +281,25 @@ impl Shelf {
             code_bytes: self.code_bytes,
             ..CompilerStatus::default()
         };
-        for place in self.places.values() {
-            status.compiling += u64::from(place.making);
-            status.optimising += u64::from(place.upgrade.is_coming());
-            status.ready += u64::from(place.verdict.as_ref().is_some_and(Result::is_ok));
+        for entry in self.entries.values() {
+            status.compiling += u64::from(entry.making);
+            status.optimising += u64::from(entry.upgrade.is_coming());
+            status.ready += u64::from(entry.verdict.as_ref().is_some_and(Result::is_ok));
         }
         status
     }
 
-    fn line(&mut self, pace: Pace) -> &mut Line {
+    fn group(&mut self, pace: Pace) -> &mut ThreadGroup {
         match pace {
             Pace::Fast => &mut self.fast,
             Pace::Slow => &mut self.slow,
         }
     }
 
-    fn place(&mut self, spot: Spot) -> &mut Place {
+    fn entry(&mut self, module_key: ModuleKey) -> &mut Entry {
         self.uses += 1;
         let (used, late_for) = (self.uses, self.late_for);
-        let place = self.places.entry(spot).or_insert_with(|| Place {
+        let entry = self.entries.entry(module_key).or_insert_with(|| Entry {
             verdict: None,
             late_since: None,
             making: false,
@@ -303,19 +307,19 @@ impl Shelf {
             waiting: Vec::new(),
             used,
         });
-        place.try_again(late_for);
-        place.used = used;
-        place
+        entry.try_again(late_for);
+        entry.used = used;
+        entry
     }
 
-    fn set(&mut self, spot: Spot, verdict: Option<Verdict>) {
-        let before = self.place(spot).verdict.take();
+    fn set(&mut self, module_key: ModuleKey, verdict: Option<Verdict>) {
+        let before = self.entry(module_key).verdict.take();
         self.forget(before);
         if let Some(Ok(code)) = &verdict {
             self.codes += 1;
             self.code_bytes += code.bytes_len();
         }
-        self.place(spot).verdict = verdict;
+        self.entry(module_key).verdict = verdict;
         self.trim();
     }
 
@@ -332,18 +336,19 @@ impl Shelf {
     fn trim(&mut self) {
         loop {
             let much_code = self.codes > CODES_MAX || self.code_bytes > self.most_bytes;
-            if !much_code && self.places.len() <= PLACES_MAX {
+            if !much_code && self.entries.len() <= MODULES_MAX {
                 return;
             }
             let newest = self.uses;
-            let may_go = |place: &Place| {
-                place.is_at_rest() && place.used < newest && (!much_code || place.code().is_some())
+            let may_go = |entry: &Entry| {
+                entry.is_at_rest() && entry.used < newest && (!much_code || entry.code().is_some())
             };
-            let rest = self.places.iter().filter(|(_, place)| may_go(place));
-            let Some(oldest) = rest.min_by_key(|(_, place)| place.used).map(|(spot, _)| *spot) else {
+            let rest = self.entries.iter().filter(|(_, entry)| may_go(entry));
+            let Some(oldest) = rest.min_by_key(|(_, entry)| entry.used).map(|(module_key, _)| *module_key)
+            else {
                 return;
             };
-            let gone = self.places.remove(&oldest).and_then(|place| place.verdict);
+            let gone = self.entries.remove(&oldest).and_then(|entry| entry.verdict);
             self.forget(gone);
         }
     }

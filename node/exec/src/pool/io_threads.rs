@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::errands::Errand;
+use super::requests::Request;
 use crate::text::panic_text;
 
 /// Threads for errands; two, so that one slow disk access does not hold up all.
@@ -16,39 +16,39 @@ pub(super) const THREADS: usize = 2;
 
 /// The way to the carriers.
 #[derive(Clone, Default)]
-pub(super) struct Carriers(Arc<Shared>);
+pub(super) struct IoThreads(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<Errands>,
+    state: Mutex<Queue>,
     work: Condvar,
 }
 
 #[derive(Default)]
-struct Errands {
-    waiting: VecDeque<Errand>,
+struct Queue {
+    waiting: VecDeque<Request>,
     quit: bool,
 }
 
-impl fmt::Debug for Carriers {
+impl fmt::Debug for IoThreads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Carriers").field("waiting", &self.lock().waiting.len()).finish()
+        f.debug_struct("IoThreads").field("waiting", &self.lock().waiting.len()).finish()
     }
 }
 
-impl Carriers {
+impl IoThreads {
     /// Puts an errand at the end. There are at most as many as tasks in the pool.
-    pub(super) fn send(&self, errand: Errand) {
-        self.lock().waiting.push_back(errand);
+    pub(super) fn send(&self, request: Request) {
+        self.lock().waiting.push_back(request);
         self.0.work.notify_one();
     }
 
     /// Ends the threads; what waits is dropped.
     pub(super) fn quit(&self) {
-        let mut errands = self.lock();
-        errands.quit = true;
-        errands.waiting.clear();
-        drop(errands);
+        let mut requests = self.lock();
+        requests.quit = true;
+        requests.waiting.clear();
+        drop(requests);
         self.0.work.notify_all();
     }
 
@@ -56,30 +56,33 @@ impl Carriers {
     ///
     /// # Errors
     /// When one can't be started.
-    pub(super) fn start(&self, carry: &Arc<dyn Fn(Errand) + Send + Sync>) -> io::Result<Vec<JoinHandle<()>>> {
+    pub(super) fn start(
+        &self,
+        perform: &Arc<dyn Fn(Request) + Send + Sync>,
+    ) -> io::Result<Vec<JoinHandle<()>>> {
         (0..THREADS)
             .map(|index| {
-                let (carriers, carry) = (self.clone(), Arc::clone(carry));
-                let name = format!("weft-carrier-{index}");
-                thread::Builder::new().name(name).spawn(move || carriers.serve(&*carry))
+                let (io_threads, perform) = (self.clone(), Arc::clone(perform));
+                let name = format!("weft-io-{index}");
+                thread::Builder::new().name(name).spawn(move || io_threads.serve(&*perform))
             })
             .collect()
     }
 
-    fn serve(&self, carry: &dyn Fn(Errand)) {
-        let mut errands = self.lock();
-        while !errands.quit {
-            let Some(errand) = errands.waiting.pop_front() else {
-                errands = self.0.work.wait(errands).unwrap_or_else(PoisonError::into_inner);
+    fn serve(&self, perform: &dyn Fn(Request)) {
+        let mut requests = self.lock();
+        while !requests.quit {
+            let Some(request) = requests.waiting.pop_front() else {
+                requests = self.0.work.wait(requests).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            drop(errands);
-            carry(errand);
-            errands = self.lock();
+            drop(requests);
+            perform(request);
+            requests = self.lock();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Errands> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,20 +126,20 @@ mod tests {
                 panic!("a fault of the store")
             }
         }
-        let (carriers, (sender, ended)) = (Carriers::default(), std::sync::mpsc::channel());
-        let carry: Arc<dyn Fn(Errand) + Send + Sync> = Arc::new(move |_errand| {
+        let (io_threads, (sender, ended)) = (IoThreads::default(), std::sync::mpsc::channel());
+        let perform: Arc<dyn Fn(Request) + Send + Sync> = Arc::new(move |_request| {
             let stored = caught("the blob store", || Panicking.read(BlobId([0; 32])));
             drop(sender.send(stored.unwrap_err().to_string()));
         });
-        let threads = carriers.start(&carry).unwrap();
+        let threads = io_threads.start(&perform).unwrap();
         // More than there are threads, so that each has to survive one.
         for _ in 0..=THREADS {
-            carriers.send(Errand::Spawn(0));
+            io_threads.send(Request::Spawn(0));
         }
         for _ in 0..=THREADS {
             assert_eq!(ended.recv().unwrap(), "the blob store panicked: a fault of the store");
         }
-        carriers.quit();
+        io_threads.quit();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }

@@ -17,9 +17,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Signal;
 use weft_core::BlobId;
 
-use super::intake::Bounds;
+use super::admission::Bounds;
+use super::compilation::{CompileError, Effort};
 use super::wire::{self, Answer, Request};
-use super::work::{Effort, Flaw};
 use crate::code::{Code, Draft, Kind};
 use crate::make::Make;
 use crate::text::shorten;
@@ -32,7 +32,7 @@ const WORDS_BYTES_MAX: u64 = 4 << 10;
 const TRIES: u32 = 2;
 
 /// One module to compile, and what that may take.
-pub(super) struct Order<'a> {
+pub(super) struct Compilation<'a> {
     pub(super) program: &'a Path,
     pub(super) args: &'a [OsString],
     pub(super) module: BlobId,
@@ -49,12 +49,12 @@ pub(super) struct Order<'a> {
 
 /// One child. Dropping it ends the child.
 #[derive(Debug)]
-struct Seat {
+struct ChildProcess {
     child: Child,
     socket: UnixDatagram,
 }
 
-impl Drop for Seat {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         // It may be dead already; either way it is no zombie after this.
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(drop)) {
@@ -64,7 +64,7 @@ impl Drop for Seat {
 }
 
 /// How one try ended without an answer.
-enum Death {
+enum Failure {
     /// Time is up.
     Late,
     /// The node ends.
@@ -76,37 +76,41 @@ enum Death {
 }
 
 /// Has a module compiled, in a child of its own. `quit` is asked now and then whether to give up.
-pub(super) fn compile(order: &Order<'_>, quit: &dyn Fn() -> bool) -> Result<Code, Flaw> {
+pub(super) fn compile(compilation: &Compilation<'_>, quit: &dyn Fn() -> bool) -> Result<Code, CompileError> {
     let mut last = String::new();
     // A kill is never a module's own doing: its memory and time end by other means.
     let mut killed = false;
     for _ in 0..TRIES {
         let mut draft = Draft::new().map_err(host)?;
-        match Seat::start(order).map_err(host)?.compile(order, &mut draft, quit) {
+        match ChildProcess::start(compilation).map_err(host)?.compile(compilation, &mut draft, quit) {
             Ok(answer) => {
                 answer?;
-                return draft.seal(order.module, order.kind, order.make).map_err(host);
+                return draft.seal(compilation.module, compilation.kind, compilation.make).map_err(host);
             }
-            Err(Death::Late) => return Err(late(order)),
-            Err(Death::Quit) => return Err(Flaw::Host("the node ends".into())),
-            Err(Death::Broken(error)) => last = format!("it broke off: {error}"),
-            Err(Death::Dead(status, words)) => {
+            Err(Failure::Late) => return Err(late(compilation)),
+            Err(Failure::Quit) => return Err(CompileError::Host("the node ends".into())),
+            Err(Failure::Broken(error)) => last = format!("it broke off: {error}"),
+            Err(Failure::Dead(status, words)) => {
                 killed |= status.signal() == Some(Signal::KILL.as_raw());
-                last = cause_of_death(order, status, &words)?;
+                last = cause_of_death(compilation, status, &words)?;
             }
         }
-        tracing::warn!(module = %order.module, last, "a compile child is lost");
+        tracing::warn!(module = %compilation.module, last, "a compile child is lost");
     }
     let text = format!("compile: the compiler died twice on this module; {last}");
-    Err(if killed { Flaw::Host(text) } else { Flaw::Heavy(text) })
+    Err(if killed { CompileError::Host(text) } else { CompileError::Heavy(text) })
 }
 
-impl Seat {
-    fn start(order: &Order<'_>) -> io::Result<Self> {
+impl ChildProcess {
+    fn start(compilation: &Compilation<'_>) -> io::Result<Self> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let mut command = Command::new(order.program);
-        command.args(order.args).stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut command = Command::new(compilation.program);
+        command
+            .args(compilation.args)
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         // Nothing of the node's environment is the compiler's business.
         command.env_clear();
         let child = command.spawn()?;
@@ -115,11 +119,18 @@ impl Seat {
         Ok(Self { child, socket })
     }
 
-    fn compile(self, order: &Order<'_>, draft: &mut Draft, quit: &dyn Fn() -> bool) -> Result<Answer, Death> {
-        let until = Instant::now() + order.time;
-        let module = module_file(order.bytes).map_err(Death::Broken)?;
+    fn compile(
+        self,
+        compilation: &Compilation<'_>,
+        draft: &mut Draft,
+        quit: &dyn Fn() -> bool,
+    ) -> Result<Answer, Failure> {
+        let until = Instant::now() + compilation.time;
+        let module = module_file(compilation.bytes).map_err(Failure::Broken)?;
         // A dead child is found by waiting for its answer.
-        if let Err(error) = wire::send_request(&self.socket, &request(order), module.as_fd(), draft.fd()) {
+        if let Err(error) =
+            wire::send_request(&self.socket, &request(compilation), module.as_fd(), draft.fd())
+        {
             tracing::debug!(%error, "a compile child does not listen");
         }
         drop(module);
@@ -128,31 +139,31 @@ impl Seat {
             match self.socket.recv(&mut buffer) {
                 Ok(got) => match wire::decode_answer(buffer.get(..got).unwrap_or_default()) {
                     Ok(Some(answer)) => return Ok(answer),
-                    Ok(None) => return Err(self.bury()),
-                    Err(error) => return Err(Death::Broken(error)),
+                    Ok(None) => return Err(self.reap()),
+                    Err(error) => return Err(Failure::Broken(error)),
                 },
                 Err(error) if is_timeout(&error) => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(self.bury()),
-                Err(error) => return Err(Death::Broken(error)),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(self.reap()),
+                Err(error) => return Err(Failure::Broken(error)),
             }
             if Instant::now() >= until {
-                return Err(Death::Late);
+                return Err(Failure::Late);
             }
             if quit() {
-                return Err(Death::Quit);
+                return Err(Failure::Quit);
             }
         }
     }
 
     /// Why the child, which closed its socket, is dead.
-    fn bury(mut self) -> Death {
+    fn reap(mut self) -> Failure {
         // It may have closed the socket alone.
         if let Err(error) = self.child.kill() {
             tracing::debug!(%error, "a compile child was dead already");
         }
         let status = match self.child.wait() {
             Ok(status) => status,
-            Err(error) => return Death::Broken(error),
+            Err(error) => return Failure::Broken(error),
         };
         let mut words = Vec::new();
         if let Some(stderr) = self.child.stderr.take()
@@ -160,7 +171,7 @@ impl Seat {
         {
             tracing::debug!(%error, "a compile child's last words are lost");
         }
-        Death::Dead(status, String::from_utf8_lossy(&words).into_owned())
+        Failure::Dead(status, String::from_utf8_lossy(&words).into_owned())
     }
 }
 
@@ -173,8 +184,8 @@ fn module_file(bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn request(order: &Order<'_>) -> Request {
-    let Order { kind, make, bounds, effort, memory_bytes, time, .. } = *order;
+fn request(compilation: &Compilation<'_>) -> Request {
+    let Compilation { kind, make, bounds, effort, memory_bytes, time, .. } = *compilation;
     // The deadline of the node ends it first.
     Request { make, kind, bounds, effort, memory_bytes, cpu_s: time.as_secs().saturating_mul(2) + 60 }
 }
@@ -187,23 +198,27 @@ fn is_timeout(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// The flaw, when the module took more than it may.
-fn cause_of_death(order: &Order<'_>, status: ExitStatus, words: &str) -> Result<String, Flaw> {
+fn cause_of_death(
+    compilation: &Compilation<'_>,
+    status: ExitStatus,
+    words: &str,
+) -> Result<String, CompileError> {
     // What Rust's runtime says when an allocation fails.
     if words.contains("memory allocation of") {
-        let mib = order.memory_bytes >> 20;
-        return Err(Flaw::Heavy(format!("compile memory: more than {mib} MiB")));
+        let mib = compilation.memory_bytes >> 20;
+        return Err(CompileError::Heavy(format!("compile memory: more than {mib} MiB")));
     }
     if status.signal() == Some(Signal::XCPU.as_raw()) {
-        return Err(late(order));
+        return Err(late(compilation));
     }
     let words = shorten(words.trim(), 200);
     Ok(if words.is_empty() { status.to_string() } else { format!("{status}: {words}") })
 }
 
-fn late(order: &Order<'_>) -> Flaw {
-    Flaw::Late(format!("compile time: more than {} ms", order.time.as_millis()))
+fn late(compilation: &Compilation<'_>) -> CompileError {
+    CompileError::Late(format!("compile time: more than {} ms", compilation.time.as_millis()))
 }
 
-fn host(error: io::Error) -> Flaw {
-    Flaw::Host(error.to_string())
+fn host(error: io::Error) -> CompileError {
+    CompileError::Host(error.to_string())
 }

@@ -24,7 +24,7 @@ const LINGER_TICKS: u32 = 50;
 const LIFE_TICKS: u32 = 100;
 
 /// Keeps the time until the process is to end.
-pub(super) fn keep(slot: &Slot) {
+pub(super) fn watch(slot: &Slot) {
     let mut idle = 0;
     let mut ticks = 0;
     let mut meter = Meter::default();
@@ -53,9 +53,9 @@ pub(super) fn keep(slot: &Slot) {
 }
 
 /// Wakes the keeper if it sleeps; for the runner, which has set `current` before.
-pub(super) fn wake(slot: &Slot, keeper: &Thread) {
+pub(super) fn wake(slot: &Slot, watchdog: &Thread) {
     if slot.asleep.load(Ordering::SeqCst) && slot.asleep.swap(false, Ordering::SeqCst) {
-        keeper.unpark();
+        watchdog.unpark();
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) enum Ending {
 
 /// What is wished of a task that a slot has, if the slot dies before the task is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum Intent {
     /// That it runs.
     Run,
     /// That it is held.
@@ -52,12 +52,12 @@ pub(super) enum Asked {
 
 /// A task that a slot was given.
 #[derive(Debug)]
-pub(super) struct Assigned {
+pub(super) struct Assignment {
     pub(super) number: u32,
     pub(super) waiting: Box<Waiting>,
     /// What it is expected to take.
     pub(super) expected: Duration,
-    pub(super) asked: Asked,
+    pub(super) intent: Intent,
     /// Bytes that it printed and that were passed on.
     pub(super) printed: u64,
 }
