@@ -6,14 +6,14 @@ use weft_core::{Limit, Trap};
 /// Why a run was ended from outside the guest's code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Somebody raised its `Stop`.
+    /// Its `Stop` was raised.
     Cancelled,
     /// It reached a bound.
     Limit(Limit),
     /// It called `proc_exit`.
     Exit(i32),
-    /// It called the host as nobody may.
+    /// It called the host in a way that ends the run, such as with a pointer outside its memory.
     Trap(Trap),
-    /// The host could not give what it owes.
+    /// The host failed, for instance without memory or randomness: not the task's fault.
     Host(String),
 }

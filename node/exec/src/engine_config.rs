@@ -9,31 +9,32 @@ use wasmtime::{
 
 use crate::make::{Interrupt, Make, Tier};
 
-/// Runs that may be under way beyond the slots: callers of `Sandbox::run` outside the pool.
+/// Instances beyond one for each slot, for callers of `Sandbox::run` outside of the pool.
 const SPARE_INSTANCES: u32 = 16;
 /// Tables that one module may have. LLVM emits one; hand-written modules a few.
 const TABLES_PER_MODULE: u32 = 4;
-/// Core modules' instances that one component may have: componentize-py makes one per native library.
+/// Instances of core modules that one component may have: componentize-py makes one for each native library.
 pub(crate) const INSTANCES_PER_COMPONENT: u32 = 128;
-/// Memories that one component or module may have: one for each program that it was composed of.
+/// Memories that one component or module may have; a component has one for each program it is composed of.
 const MEMORIES_PER_COMPONENT: u32 = 8;
 /// Tables that one component may have.
 const TABLES_PER_COMPONENT: u32 = 32;
-/// Guest stack. Twice wasmtime's default, for interpreters that recurse; the slot threads' own stacks are larger.
+/// Stack of a guest, in bytes: twice wasmtime's default, for interpreters that recurse. The stacks of the slot threads
+/// are larger.
 const WASM_STACK_BYTES: usize = 1 << 20;
-/// The same for code of the baseline compiler, whose frames are larger: no program that fits into the other's stack
-/// should overflow because it came first.
+/// Stack of a guest on baseline code, in bytes. Its frames are larger: a recursion that fits optimised code should not
+/// overflow here.
 const BASELINE_STACK_BYTES: usize = 4 << 20;
-/// Where the pool itself ends a table. The run's own bound is lower and has a better answer.
+/// Elements of a table that the pool has room for. The bound of a run is lower and gives a better error.
 const POOL_TABLE_ELEMENTS: usize = 1 << 20;
-/// Room for one instance's own data, which grows with the number of functions in tables.
+/// Memory for the data of one instance, in bytes; it grows with the number of functions in tables.
 const INSTANCE_BYTES: usize = 4 << 20;
 
 impl Make {
-    /// An engine that compiles to this make and runs nothing.
+    /// An engine that compiles code of this make and runs none.
     ///
     /// # Errors
-    /// When there is no such compiler for this processor.
+    /// When the compiler does not support this processor.
     pub(crate) fn compiler(self) -> wasmtime::Result<Engine> {
         Engine::new(&config(self))
     }
@@ -46,7 +47,7 @@ pub(crate) fn pooled(make: Make, slots: u32, scan: bool) -> Config {
     config
 }
 
-/// The settings that decide what code is made, and those that go with it.
+/// The settings that decide how code is compiled, and those that depend on them.
 fn config(make: Make) -> Config {
     let Make { key, interrupt, tier } = make;
     let mut config = Config::new();
@@ -54,42 +55,42 @@ fn config(make: Make) -> Config {
         Tier::Baseline => Strategy::Winch,
         Tier::Optimised => Strategy::Cranelift,
     });
-    // On a thread, the wall limit and `Stop` need to interrupt any loop.
+    // On a thread, the time limit and `Stop` must be able to interrupt any loop.
     config.epoch_interruption(match interrupt {
         Interrupt::Epochs => true,
         Interrupt::Kill => false,
     });
     config.consume_fuel(key.metered);
     config.cranelift_nan_canonicalization(key.portable);
-    // The same bytes on every processor.
+    // Results must be the same bytes on every processor.
     config.relaxed_simd_deterministic(true);
-    // The guest ABI and WASI preview 1 are 32-bit words. `compile/proposals.rs` says what else is off, and why.
+    // The guest ABI and WASI preview 1 use 32-bit words. `compile/proposals.rs` lists what else is off, and why.
     config.wasm_memory64(false);
-    // What joins two programs of one component reaches the memories of both.
+    // Adapters between the programs of a component access the memories of both.
     config.wasm_multi_memory(true);
-    // Named, so that a new default of the runtime does not change when a task reaches its memory limit. Exceptions and
-    // references need it too; a run that uses none of them never gets a heap.
+    // Set explicitly: a new default of the runtime must not change when a task reaches its memory limit. Exceptions and
+    // references need a collector; a run that uses neither allocates no heap.
     config.collector(Collector::Copying);
     let stack_bytes = match tier {
         Tier::Baseline => BASELINE_STACK_BYTES,
         Tier::Optimised => WASM_STACK_BYTES,
     };
-    // Nothing runs on an asynchronous stack, but it must not be the smaller one.
+    // wasmtime requires that the asynchronous stack is not smaller, although nothing runs on it.
     config.max_wasm_stack(stack_bytes).async_stack_size(2 * stack_bytes);
-    // Nobody reads a guest's backtrace, and collecting it costs more than a small task.
+    // Backtraces of guests are not used, and collecting one costs more than a small task.
     config.wasm_backtrace_max_frames(None);
     config.generate_address_map(false);
     config
 }
 
-/// Pooling with copy-on-write: five to twenty-five times cheaper per small task than mapping afresh. The memory's
-/// size is left at what a 32-bit memory can have, so that the run's own limiter is the one that refuses.
+/// Pooling with copy-on-write: 5 to 25 times cheaper for a small task than a new mapping. Memories may grow to 4 GiB,
+/// the most of a 32-bit memory, so that the run's own limiter refuses first.
 fn pool(slots: u32, scan: bool) -> PoolingAllocationConfig {
     let instances = slots.saturating_add(SPARE_INSTANCES);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(INSTANCES_PER_COMPONENT))
-        // The heap of collected objects is a memory too, one a run.
+        // The heap of garbage-collected objects is a memory as well, one for each run.
         .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT + 1))
         .total_gc_heaps(instances)
         .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT))
@@ -110,22 +111,22 @@ fn pool(slots: u32, scan: bool) -> PoolingAllocationConfig {
     pool
 }
 
-/// Whether this system has no swap. The scan asks for pages that are present: a dirty page that was swapped out is
-/// not reset, and the next guest of that slot could read its predecessor's bytes (wasmtime pull request 14357). A slot's
-/// process watches that it stays so (`slot/swap.rs`); a program that embeds slot threads must not be given swap later.
+/// Whether this machine has no swap. The scan finds pages that are present: a dirty page that was swapped out would not
+/// be reset, and the next guest could read its predecessor's bytes (wasmtime pull request 14357). A slot process checks
+/// that no swap is added (`slot/swap.rs`); a program that embeds slot threads must not be given swap later.
 pub(crate) fn swap_is_empty() -> bool {
     std::fs::read_to_string(SWAPS).is_ok_and(|swaps| !lists_swap(&swaps))
 }
 
-/// Where the system lists its swap.
+/// Where Linux lists its swap.
 pub(crate) const SWAPS: &str = "/proc/swaps";
 
-/// Whether that list, which has one line of headings, names any.
+/// Whether the contents of [`SWAPS`], which begin with a line of headings, name any swap.
 pub(crate) fn lists_swap(list: &str) -> bool {
     list.lines().count() > 1
 }
 
-/// Names the engine's version and all settings that its code depends on, 16 hexadecimal digits.
+/// A name for the engine's version and all settings that compiled code depends on: 16 hexadecimal digits.
 pub(crate) fn fingerprint(engine: &Engine) -> String {
     let mut hasher = Digest(blake3::Hasher::new_derive_key("weft 2026 engine fingerprint v1"));
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -134,7 +135,7 @@ pub(crate) fn fingerprint(engine: &Engine) -> String {
     text
 }
 
-/// `std::hash` into BLAKE3, because the standard hasher's answer may differ between two starts.
+/// `std::hash` with BLAKE3, because the standard hasher may give another value after a restart.
 struct Digest(blake3::Hasher);
 
 impl Hasher for Digest {

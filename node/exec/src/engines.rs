@@ -14,18 +14,18 @@ use crate::guest::Guest;
 use crate::make::{EngineKey, Interrupt, Make, Tier};
 use crate::wasi;
 
-/// One engine and what belongs to it.
+/// One engine with its linkers.
 pub(crate) struct Lane {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<Guest>,
-    /// Made for the first component.
+    /// Created for the first component.
     components: OnceLock<component::Linker<Guest>>,
     /// Every import that the linker can satisfy, as (module, name).
     pub(crate) offers: BTreeSet<(String, String)>,
 }
 
 impl Lane {
-    /// All that a component may import.
+    /// The linker for components, with everything that they may import.
     pub(crate) fn components(&self) -> wasmtime::Result<&component::Linker<Guest>> {
         if let Some(linker) = self.components.get() {
             return Ok(linker);
@@ -39,7 +39,7 @@ impl Lane {
 pub(crate) struct Engines {
     slots: u32,
     interrupt: Interrupt,
-    /// Whether freed slots may keep their pages and have only the dirty ones reset.
+    /// Whether freed instances keep their pages, and wasmtime resets only the dirty ones.
     scan: bool,
     lanes: Mutex<Vec<(Make, Arc<Lane>)>>,
 }
@@ -54,7 +54,7 @@ impl fmt::Debug for Engines {
 }
 
 impl Engines {
-    /// Makes the plain engine, so that settings which this machine refuses are known at once.
+    /// Creates the plain engine at once, so that settings that this machine refuses are an error here.
     pub(crate) fn new(slots: u32, interrupt: Interrupt) -> wasmtime::Result<Self> {
         let plain = Make { key: EngineKey::PLAIN, interrupt, tier: Tier::Optimised };
         let scan = swap_is_empty() && Engine::new(&pooled(plain, 1, true)).is_ok();
@@ -63,17 +63,17 @@ impl Engines {
         Ok(engines)
     }
 
-    /// Whether the reset of a freed slot relies on there being no swap.
+    /// Whether resetting a freed instance relies on the machine having no swap.
     pub(crate) fn scans(&self) -> bool {
         self.scan
     }
 
-    /// How its guests are ended.
+    /// How guests of these engines are ended.
     pub(crate) fn interrupt(&self) -> Interrupt {
         self.interrupt
     }
 
-    /// The engine for this key, made when first asked for.
+    /// The engine for this key, created on first use.
     pub(crate) fn lane(&self, key: EngineKey, tier: Tier) -> wasmtime::Result<Arc<Lane>> {
         let make = Make { key, interrupt: self.interrupt, tier };
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,12 +85,12 @@ impl Engines {
         Ok(lane)
     }
 
-    /// Makes all engines that code may be for.
+    /// Creates every engine that code can be compiled for.
     pub(crate) fn make_all(&self) -> wasmtime::Result<()> {
         for key in EngineKey::ALL {
             self.lane(key, Tier::Optimised)?;
             let baseline = Make { key, interrupt: self.interrupt, tier: Tier::Baseline };
-            // Where there is no such compiler there is no such code.
+            // Without the compiler there is no such code.
             if baseline.has_baseline() && baseline.compiler().is_ok() {
                 self.lane(key, Tier::Baseline)?;
             }
@@ -98,7 +98,7 @@ impl Engines {
         Ok(())
     }
 
-    /// One tick: every running guest looks at its watch.
+    /// Advances the epoch: every running guest checks its time limit and its `Stop`.
     pub(crate) fn increment_epochs(&self) {
         for (_, lane) in self.lanes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             lane.engine.increment_epoch();
@@ -109,7 +109,7 @@ impl Engines {
 fn lane(engine: Engine) -> wasmtime::Result<Lane> {
     let linker = wasi::linker(&engine)?;
     let mut store = Store::new(&engine, Guest::idle());
-    // The store was made only to list the names; it must not be dropped by the epoch's deadline.
+    // The store only lists the names; its epoch deadline must never be reached.
     store.set_epoch_deadline(u64::MAX / 2);
     let offers =
         linker.iter(&mut store).map(|(module, name, _)| (module.to_owned(), name.to_owned())).collect();

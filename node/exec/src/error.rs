@@ -1,16 +1,16 @@
-//! Why a sandbox or a module is not there: the errors that the whole crate shares, and which of them are remembered.
+//! Errors of starting a sandbox and of preparing a module, and which of them are remembered.
 
 use std::io;
 
 use weft_core::{Limit, Outcome};
 
-/// This machine can't have a sandbox.
+/// A sandbox or pool can't be started on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// The runtime refused its settings: most often the address space is limited (`ulimit -v`).
+    /// wasmtime refused its settings, most often because the address space is limited (`ulimit -v`).
     #[error("the wasm runtime does not start: {0}")]
     Engine(String),
-    /// The cache's directory or key can't be used.
+    /// The cache directory or its key can't be used.
     #[error("the module cache can't be opened: {0}")]
     Cache(#[source] io::Error),
     /// A thread could not be started.
@@ -21,39 +21,39 @@ pub enum SandboxError {
     Slot(String),
 }
 
-/// A module was not prepared.
+/// A module can't be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// Its bytes were not to be had, or were not the ones asked for: this node's fault.
+    /// Its bytes are not available or have another hash: this node's fault.
     #[error("the module can't be read: {0}")]
     Unreadable(#[source] io::Error),
-    /// It can't be run at all; the text says what was looked for and what was found.
+    /// It can't be run; the text says what was expected and what was found.
     #[error("invalid module: {0}")]
     Invalid(String),
-    /// It is longer than this node takes.
+    /// It is longer than this node accepts.
     #[error("module: {bytes} bytes, the limit is {limit}; see `weft node --module-limit`")]
     TooLong {
-        /// Its length.
+        /// Its length, in bytes.
         bytes: u64,
-        /// What the node takes.
+        /// Longest module that the node accepts, in bytes.
         limit: u64,
     },
-    /// It is beyond a bound of what this node compiles; the text names the bound.
+    /// It exceeds a bound on what this node compiles; the text names it.
     #[error("{0}")]
     Limit(String),
-    /// Compiling it took longer than this node waits, this time.
+    /// Compiling exceeded the time limit, this time.
     #[error("{0}")]
     Late(String),
-    /// It could not be compiled or loaded here and now: this node's fault.
+    /// It could not be compiled or loaded on this node now: this node's fault.
     #[error("the module can't be compiled here: {0}")]
     Host(String),
-    /// The runtime could not make an engine for the task's profile: this node's fault.
+    /// wasmtime could not create an engine for the task's profile: this node's fault.
     #[error("the wasm runtime does not start: {0}")]
     Engine(String),
 }
 
 impl PrepareError {
-    /// How a task that needed the module ends.
+    /// The outcome of a task that needs the module.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
@@ -90,7 +90,7 @@ impl PrepareError {
     }
 }
 
-/// Why a module will not be prepared.
+/// Why a module is refused, as remembered.
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
     Invalid(String),

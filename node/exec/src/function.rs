@@ -1,5 +1,5 @@
-//! The host's side of the guest ABI: bytes in, bytes out. Every number that the guest answers is checked before it
-//! is used; a broken promise ends the run as `Trap::Abi`.
+//! The host's side of the guest ABI: bytes in, bytes out. Every number that the guest returns is checked before use; a
+//! violation ends the run as `Trap::Abi`.
 
 use wasmtime::{Instance, InstancePre, Memory, ModuleExport, Store, TypedFunc, WasmParams, WasmResults};
 use weft_core::Limit;
@@ -9,16 +9,16 @@ use crate::guest::Guest;
 use crate::module::FunctionDoor;
 use crate::outcome::Broken;
 
-/// What a function answered.
+/// What a function returned.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// It succeeded with these bytes.
+    /// Success, with these bytes.
     Output(Vec<u8>),
-    /// It failed with this text.
+    /// Failure, with this text.
     Error(String),
 }
 
-/// Runs a command to its end.
+/// Runs a command.
 pub(crate) fn start(
     store: &mut Store<Guest>,
     pre: &InstancePre<Guest>,
@@ -28,7 +28,7 @@ pub(crate) fn start(
     typed::<(), ()>(store, &instance, export)?.call(store, ()).map_err(Broken::Call)
 }
 
-/// Calls the door's function with this input; an answer longer than `output_bytes` is refused unread.
+/// Calls the function with this input. An answer longer than `output_bytes` is refused without reading it.
 pub(crate) fn call(
     store: &mut Store<Guest>,
     pre: &InstancePre<Guest>,

@@ -1,49 +1,49 @@
-//! Names how code is compiled: the settings that a program wishes, how its guests are ended, and which compiler. Code of
-//! one make runs only in the engine of the same make. `engine_config.rs` turns a make into wasmtime's settings.
+//! How code is compiled: the program's settings, how its guests are ended, and which compiler. Code of one make runs
+//! only in an engine of the same make. `engine_config.rs` turns a make into wasmtime's settings.
 
 use weft_core::{Profile, Program};
 
-/// Which compiler made the code.
+/// The compiler that made the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Tier {
-    /// The one that is done soon; its code is two to three times slower.
+    /// wasmtime's Winch: compiles fast; its code runs two to three times slower.
     Baseline,
-    /// The one whose code is fast.
+    /// wasmtime's Cranelift: compiles slowly; its code runs fast.
     Optimised,
 }
 
 /// Which engine a program needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct EngineKey {
-    /// Canonical NaNs: up to three times slower on float-heavy code.
+    /// NaNs are canonical, which makes float-heavy code up to three times slower.
     pub portable: bool,
-    /// Counts fuel.
+    /// Fuel is counted.
     pub metered: bool,
 }
 
 /// How a guest that runs too long is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Interrupt {
-    /// It looks at an epoch in every loop: for guests on threads.
+    /// Compiled code checks an epoch in every loop: for guests on threads.
     Epochs,
-    /// Its process is killed: nothing is added to its code.
+    /// The process is killed, so compiled code needs no checks.
     Kill,
 }
 
-/// All that decides how code is compiled: code of one make runs in the engine of the same make only.
+/// Everything that decides how code is compiled. Code runs only in an engine of the same make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct Make {
-    /// What the program wishes.
+    /// The program's settings.
     pub key: EngineKey,
     /// How its guests are ended.
     pub interrupt: Interrupt,
-    /// Which compiler.
+    /// The compiler.
     pub tier: Tier,
 }
 
 impl Make {
-    /// Whether the baseline compiler may stand in until the optimised code is there. It has no canonical NaNs, and its
-    /// fuel need not be counted as the other's is, to the last unit.
+    /// Whether baseline code may run until the optimised code is compiled. The baseline compiler has no canonical NaNs,
+    /// and its fuel may differ from the optimising compiler's.
     pub(crate) fn has_baseline(self) -> bool {
         !self.key.portable && !self.key.metered
     }

@@ -1,4 +1,4 @@
-//! What this crate asks of the operating system about its own process and threads: priority, descriptors, the clock.
+//! Operating system calls about this process and its threads: priority, descriptors, the clock.
 
 #[cfg(target_os = "linux")]
 use std::io;
@@ -6,11 +6,11 @@ use std::io;
 #[cfg(target_os = "linux")]
 use rustix::time::{ClockId, clock_gettime};
 
-/// What slots add to their nice value.
+/// Added to the nice value of slots.
 pub(crate) const SLOT_NICE: i32 = 5;
 
-/// Adds to the nice value of the calling thread and of the threads that it starts: the network's thread comes before
-/// guests and compilers. Linux only; elsewhere nothing happens.
+/// Adds to the nice value of the calling thread and of the threads that it starts, so that the network's thread gets
+/// the processor first. Does nothing on other systems than Linux.
 pub(crate) fn lower_priority(nice: i32) {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(nice) {
@@ -21,15 +21,15 @@ pub(crate) fn lower_priority(nice: i32) {
 }
 
 #[cfg(target_os = "linux")]
-/// The monotonic clock in microseconds, which is the same in all processes of a machine.
+/// The monotonic clock, in microseconds; the same in all processes of a machine.
 pub(crate) fn now_us() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     let micros = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1000);
     u64::try_from(micros).unwrap_or(0)
 }
 
-/// Closes whatever was left open for this process beside the three standard ones: who takes it over must find nothing.
-/// To be called before anything else is opened.
+/// Closes all descriptors except the three standard ones, so that an attacker in this process finds none. Must be
+/// called before anything else is opened.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "closing descriptors by their number")]
 pub(crate) fn close_others() -> io::Result<()> {
@@ -39,7 +39,7 @@ pub(crate) fn close_others() -> io::Result<()> {
     if unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) } == 0 {
         return Ok(());
     }
-    // A kernel before 5.9 does not know it.
+    // Kernels before 5.9 don't have it.
     let mut open: Vec<libc::c_int> = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         open.extend(entry?.file_name().to_str().and_then(|name| name.parse::<libc::c_int>().ok()));

@@ -1,7 +1,7 @@
-//! Opens an input that is more than its stdin. What it holds is a stranger's word: every place in it is checked before it
-//! is used, and nothing is copied but the arguments.
+//! Parses a parcel: an input that contains stdin, files and arguments. It is untrusted: every offset is checked before
+//! use, and only the arguments are copied.
 //!
-//! The layout, whose other end is `sdk/client/src/parcel.rs`: stdin, a tar archive for `/in`, arguments that each end with a
+//! The layout, written by `sdk/client/src/parcel.rs`: stdin, a tar archive for `/in`, arguments that each end with a
 //! zero byte, and a tail of five numbers (start and length of stdin, start and length of the archive, length of the
 //! arguments; 8 bytes each, little endian) and a mark of 8 bytes. Stdin may be a part of the archive.
 
@@ -9,23 +9,23 @@ use bytes::Bytes;
 
 const MARK: &[u8; 8] = b"weftprc1";
 const TAIL_BYTES: usize = 48;
-/// Most arguments of a task, and their length, in bytes.
+/// Most arguments of a task, and most bytes of all of them.
 const ARGS_MAX: usize = 4096;
 const ARGS_BYTES_MAX: usize = 64 << 10;
 
-/// What was in a parcel.
+/// The contents of a parcel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Opened {
     pub(crate) stdin: Bytes,
-    /// A tar archive; empty for nothing.
+    /// A tar archive; empty for none.
     pub(crate) files: Bytes,
     pub(crate) args: Vec<String>,
 }
 
-/// Takes a parcel apart.
+/// Parses a parcel.
 ///
 /// # Errors
-/// With a text for whoever made it.
+/// With a text for the author of the input.
 pub(crate) fn open(parcel: &Bytes) -> Result<Opened, String> {
     let wrong = |what: &str| format!("the input is no parcel, as this job's inputs must be: {what}");
     let content = parcel.len().checked_sub(TAIL_BYTES).ok_or_else(|| wrong("it is too short"))?;

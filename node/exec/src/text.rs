@@ -1,16 +1,16 @@
-//! Texts for errors and logs, made of words that may be hostile: shortened, and without control characters.
+//! Texts for errors and logs, made from untrusted text: shortened, and without control characters.
 
 use std::any::Any;
 use std::fmt::Write;
 
-/// Names listed in an error text.
+/// Most names listed in an error text.
 const LISTED_MAX: usize = 24;
-/// Length of a name in an error text, in characters.
+/// Longest name in an error text, in characters.
 const NAME_MAX: usize = 64;
-/// Length of the runtime's own words in an error text, in characters.
+/// Longest text of the runtime in an error text, in characters.
 const WORDS_MAX: usize = 600;
 
-/// The first names, and how many more there are.
+/// The first names, separated by commas, and how many more there are.
 pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
     let mut more = 0;
@@ -28,18 +28,18 @@ pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
     if text.is_empty() { "nothing".into() } else { text }
 }
 
-/// A stranger's name, shortened for our texts.
+/// An untrusted name, shortened for error texts.
 pub(crate) fn quote(name: &str) -> String {
     shorten(&plain(name), NAME_MAX)
 }
 
-/// The runtime's words about a module, shortened: they may quote the module.
+/// The runtime's error about a module, shortened: it may quote the module.
 pub(crate) fn words(error: &wasmtime::Error) -> String {
     shorten(&plain(&format!("{error:#}")), WORDS_MAX)
 }
 
-/// The text without what would act on a terminal or a log instead of being shown: control characters, and those that
-/// turn the direction of what follows.
+/// The text without characters that affect a terminal or a log: control characters, and those that change the direction
+/// of text.
 pub(crate) fn plain(text: &str) -> String {
     let acts = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()
@@ -55,7 +55,7 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
-/// The text's first characters.
+/// The first `max` characters, with an ellipsis if there are more.
 pub(crate) fn shorten(text: &str, max: usize) -> String {
     let mut short: String = text.chars().take(max).collect();
     if short.len() < text.len() {
@@ -64,7 +64,7 @@ pub(crate) fn shorten(text: &str, max: usize) -> String {
     short
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&'static str>().copied()).unwrap_or("no text")

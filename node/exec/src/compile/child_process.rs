@@ -1,6 +1,6 @@
-//! The node's end of a compile child: starts it, hands it one module, waits no longer than the module may take, and
-//! ends it: a module that took its compiler over has nobody else's code in its hands. What the child says is parsed;
-//! what it writes is closed to it before anybody maps it.
+//! The node's side of a compile child: starts it, sends one module, waits for at most the time that the module may
+//! take, and ends it. So a module that takes over its compiler can't reach the code of another module. The child's
+//! answer is parsed as untrusted; the file with the code is sealed before it is mapped.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -24,14 +24,14 @@ use crate::code::{Code, Draft, Kind};
 use crate::make::Make;
 use crate::text::shorten;
 
-/// How often a waiting node looks whether it must end.
+/// How often a waiting thread checks whether the node ends.
 const LOOK: Duration = Duration::from_millis(50);
-/// What is read of a dead child's last words, in bytes.
+/// Bytes that are read of a dead child's standard error.
 const WORDS_BYTES_MAX: u64 = 4 << 10;
-/// A child that dies is given one more try, for it may have been somebody else's doing.
+/// A child that dies is started once more: its death may have had another cause than the module.
 const TRIES: u32 = 2;
 
-/// One module to compile, and what that may take.
+/// One module to compile, and its bounds.
 pub(super) struct Compilation<'a> {
     pub(super) program: &'a Path,
     pub(super) args: &'a [OsString],
@@ -41,13 +41,13 @@ pub(super) struct Compilation<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) bounds: Bounds,
     pub(super) effort: Effort,
-    /// Wall time.
+    /// Longest wall time.
     pub(super) time: Duration,
-    /// Address space.
+    /// Largest address space, in bytes.
     pub(super) memory_bytes: u64,
 }
 
-/// One child. Dropping it ends the child.
+/// A running child. Dropping it ends the child.
 #[derive(Debug)]
 struct ChildProcess {
     child: Child,
@@ -56,29 +56,29 @@ struct ChildProcess {
 
 impl Drop for ChildProcess {
     fn drop(&mut self) {
-        // It may be dead already; either way it is no zombie after this.
+        // It may be dead already; waiting for it leaves no zombie.
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(drop)) {
             tracing::debug!(%error, "a compile child could not be ended");
         }
     }
 }
 
-/// How one try ended without an answer.
+/// Why a try ended without an answer.
 enum Failure {
-    /// Time is up.
+    /// It exceeded its wall time.
     Late,
-    /// The node ends.
+    /// The node is shutting down.
     Quit,
-    /// It died, with these last words.
+    /// It died; the text is its standard error.
     Dead(ExitStatus, String),
-    /// It could not be started or spoken to, or said nonsense.
+    /// It could not be started, or the exchange with it failed.
     Broken(io::Error),
 }
 
-/// Has a module compiled, in a child of its own. `quit` is asked now and then whether to give up.
+/// Compiles a module in a child of its own. `quit` is called every 50 ms; when it returns true, compiling is given up.
 pub(super) fn compile(compilation: &Compilation<'_>, quit: &dyn Fn() -> bool) -> Result<Code, CompileError> {
     let mut last = String::new();
-    // A kill is never a module's own doing: its memory and time end by other means.
+    // A kill is not the module's fault: its memory and time end by other means.
     let mut killed = false;
     for _ in 0..TRIES {
         let mut draft = Draft::new().map_err(host)?;
@@ -111,7 +111,7 @@ impl ChildProcess {
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        // Nothing of the node's environment is the compiler's business.
+        // The compiler needs nothing of the node's environment.
         command.env_clear();
         let child = command.spawn()?;
         let socket = UnixDatagram::from(ours);
@@ -127,7 +127,7 @@ impl ChildProcess {
     ) -> Result<Answer, Failure> {
         let until = Instant::now() + compilation.time;
         let module = module_file(compilation.bytes).map_err(Failure::Broken)?;
-        // A dead child is found by waiting for its answer.
+        // A dead child is noticed while waiting for its answer.
         if let Err(error) =
             wire::send_request(&self.socket, &request(compilation), module.as_fd(), draft.fd())
         {
@@ -155,9 +155,9 @@ impl ChildProcess {
         }
     }
 
-    /// Why the child, which closed its socket, is dead.
+    /// Why the child, which closed its socket, died.
     fn reap(mut self) -> Failure {
-        // It may have closed the socket alone.
+        // It may have closed the socket without dying.
         if let Err(error) = self.child.kill() {
             tracing::debug!(%error, "a compile child was dead already");
         }
@@ -175,7 +175,7 @@ impl ChildProcess {
     }
 }
 
-/// The module in a file that can't change.
+/// The module in a sealed file.
 fn module_file(bytes: &[u8]) -> io::Result<OwnedFd> {
     let fd = memfd_create("weft-module", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = File::from(fd);
@@ -186,7 +186,7 @@ fn module_file(bytes: &[u8]) -> io::Result<OwnedFd> {
 
 fn request(compilation: &Compilation<'_>) -> Request {
     let Compilation { kind, make, bounds, effort, memory_bytes, time, .. } = *compilation;
-    // The deadline of the node ends it first.
+    // The node's deadline ends it first.
     Request { make, kind, bounds, effort, memory_bytes, cpu_s: time.as_secs().saturating_mul(2) + 60 }
 }
 
@@ -194,16 +194,16 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
-/// The last words of a child whose death is nobody's fault but perhaps its own.
+/// The text for a child that died of an unknown cause.
 ///
 /// # Errors
-/// The flaw, when the module took more than it may.
+/// The error, when the module exceeded its memory or time.
 fn cause_of_death(
     compilation: &Compilation<'_>,
     status: ExitStatus,
     words: &str,
 ) -> Result<String, CompileError> {
-    // What Rust's runtime says when an allocation fails.
+    // Printed by Rust's runtime when an allocation fails.
     if words.contains("memory allocation of") {
         let mib = compilation.memory_bytes >> 20;
         return Err(CompileError::Heavy(format!("compile memory: more than {mib} MiB")));

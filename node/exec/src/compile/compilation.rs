@@ -1,5 +1,5 @@
-//! One compilation, on this thread and a few of its own: the module's bytes in, code out. The same function runs in the
-//! node's process and in its compile child; deadlines and bounds on memory are whoever's that calls it.
+//! One compilation, on a pool of threads that exists for this call. The same function runs in the node's process and in
+//! the compile child; the caller sets deadlines and memory limits.
 
 use std::fmt;
 use std::io;
@@ -11,25 +11,25 @@ use crate::code::Kind;
 use crate::make::Tier;
 use crate::text::{panic_text, shorten, words};
 
-/// Stack of a thread that compiles.
+/// Stack of a compiling thread, in bytes.
 const STACK_BYTES: usize = 8 << 20;
-/// Length of a panic's text that is passed on, in characters.
+/// Longest text of a panic in an error, in characters.
 const PANIC_MAX: usize = 300;
 
-/// Why there is no code.
+/// Why a module was not compiled.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(crate) enum CompileError {
     /// The module can't be run; the text says why.
     Invalid(String),
-    /// It is beyond a bound; the text names it.
+    /// It exceeds a bound; the text names it.
     Limit(String),
-    /// This compiler can't; another may.
+    /// This compiler can't compile it; the other one may.
     Unsupported(String),
-    /// Compiling took more memory than it is given, or ended the compiler; the text says which.
+    /// Compiling exceeded its memory limit or killed the compiler; the text says which.
     Heavy(String),
-    /// Compiling took more time than it is given, which a busy machine may have had a part in; the text says so.
+    /// Compiling exceeded its time limit, perhaps because the machine is busy; the text says so.
     Late(String),
-    /// This machine could not.
+    /// This machine failed.
     Host(String),
 }
 
@@ -45,16 +45,16 @@ impl fmt::Display for CompileError {
     }
 }
 
-/// How a compilation may use the machine.
+/// Processor use of a compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(crate) struct Effort {
     /// Threads that compile.
     pub(crate) threads: u32,
-    /// What is added to their nice value.
+    /// Added to their nice value.
     pub(crate) nice: i32,
 }
 
-/// Compiles a module that passed the intake. The threads are gone when it returns.
+/// Compiles a module that passed admission. Its threads have ended when it returns.
 pub(crate) fn compile(
     engine: &Engine,
     tier: Tier,
@@ -94,11 +94,11 @@ fn compile_error(tier: Tier, error: &wasmtime::Error) -> CompileError {
         || cause.is::<io::Error>()
         || cause.is::<wasmtime::error::OutOfMemory>()
     {
-        // The system refused memory: that is not the module's fault, and passes.
+        // The operating system refused memory: temporary, and not the module's fault.
         return CompileError::Host(words(error));
     }
     match tier {
-        // The intake found it valid, so this compiler lacks something.
+        // Admission found it valid, so this compiler lacks support.
         Tier::Baseline => CompileError::Unsupported(words(error)),
         Tier::Optimised => CompileError::Invalid(words(error)),
     }

@@ -1,5 +1,5 @@
-//! What one compiling thread does with one module: the disk first, then the compilers, in this process or in the
-//! thread's child.
+//! The compiling threads: each takes modules from the queue and gets their code from disk, from the compilers in this
+//! process, or from a child process.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,15 +22,15 @@ use crate::error::PrepareError;
 use crate::make::{Make, Tier};
 use crate::text::{panic_text, shorten};
 
-/// Threads that compile what tasks wait for.
+/// Threads that compile modules that tasks wait for.
 pub(super) const FAST_THREADS: usize = 2;
-/// Threads that optimise what runs already.
+/// Threads that optimise modules that run on baseline code.
 pub(super) const SLOW_THREADS: usize = 1;
-/// How long a thread without work stays.
+/// A thread without work ends after this time.
 const IDLE: Duration = Duration::from_secs(30);
 
 impl Shared {
-    /// Starts a thread that the shelf has counted.
+    /// Starts a thread that was counted in the module table.
     pub(super) fn spawn(shared: &Arc<Self>, pace: Pace) {
         let theirs = Arc::clone(shared);
         let name = match pace {
@@ -47,7 +47,7 @@ impl Shared {
         }
     }
 
-    /// A thread that the shelf has counted is not there, or no more: if it was the last one, those who wait are told.
+    /// A counted thread could not be started, or panicked. If it was the last one, all requests in the queue fail.
     fn lost_thread(&self, pace: Pace, why: &str) {
         tracing::warn!(why, "a compiling thread is lost");
         let unheard = self.table().no_thread(pace);
@@ -56,7 +56,7 @@ impl Shared {
         }
     }
 
-    /// A compiling thread's life: it ends after a while without work.
+    /// The main function of a compiling thread: it ends after a while without work.
     fn serve(self: &Arc<Self>, pace: Pace) {
         let thread = CompilerThread::new(self, pace);
         while let Some(job) = self.next(pace) {
@@ -78,7 +78,7 @@ impl Shared {
         }
     }
 
-    /// Waits for work; `None` when the thread is to end, which is then counted.
+    /// Waits for work; `None` when the thread is to end, which is counted.
     fn next(&self, pace: Pace) -> Option<Job> {
         let until = Instant::now() + IDLE;
         let mut table = self.table();
@@ -96,7 +96,7 @@ impl Shared {
         }
     }
 
-    /// Has the optimising compiler go over it, in the background.
+    /// Queues it for the optimising compiler.
     fn optimise(self: &Arc<Self>, job: Job) {
         let mut table = self.table();
         table.queue_slow(job);
@@ -109,7 +109,7 @@ impl Shared {
     }
 }
 
-/// Whoever waits for a module is answered, whatever happens to the thread that has it.
+/// Turns a panic into an error, so that every request gets a result.
 pub(super) fn caught(
     make: impl FnOnce() -> Result<Arc<Code>, PrepareError>,
 ) -> Result<Arc<Code>, PrepareError> {
@@ -119,13 +119,13 @@ pub(super) fn caught(
     })
 }
 
-/// One thread's means.
+/// A compiling thread.
 pub(super) struct CompilerThread<'a> {
     shared: &'a Shared,
     pace: Pace,
 }
 
-/// A module that is to be compiled.
+/// A module to compile.
 struct Source {
     module: BlobId,
     kind: Kind,
@@ -137,12 +137,12 @@ impl<'a> CompilerThread<'a> {
         Self { shared, pace }
     }
 
-    /// The first code for a module that tasks wait for: the best that the disk has, else what is made soonest.
+    /// The first code of a module that tasks wait for: the best one on disk, else the one that is compiled fastest.
     pub(super) fn first(&self, job: &Job) -> Result<Arc<Code>, PrepareError> {
         let started = Instant::now();
         let (module, key) = job.module_key;
         let optimised = self.shared.engine(key, Tier::Optimised)?;
-        // No such compiler for this processor is no error.
+        // The baseline compiler need not support this processor.
         let baseline = self.shared.engine(key, Tier::Baseline).ok().filter(|(make, _)| make.has_baseline());
         let engines = [Some(&optimised), baseline.as_ref()];
         for (make, engine) in engines.into_iter().flatten() {
@@ -173,7 +173,7 @@ impl<'a> CompilerThread<'a> {
         Ok(Arc::new(code.with_time(started.elapsed())))
     }
 
-    /// Optimised code for a module, on the caller's own thread; it was late so often before.
+    /// Optimised code of a module, compiled on this thread. `late` is how often it exceeded its time before.
     pub(super) fn optimised(
         &self,
         module_key: ModuleKey,
@@ -190,8 +190,8 @@ impl<'a> CompilerThread<'a> {
         Ok(Arc::new(code.with_time(started.elapsed())))
     }
 
-    /// Puts optimised code in the place of a module's baseline code, which stays if there is none: until it is tried
-    /// again, where another time may do.
+    /// Replaces a module's baseline code with optimised code. Without it the baseline code is kept, and optimising may
+    /// be tried again later.
     pub(super) fn second(&self, job: Job, made: &Result<Arc<Code>, PrepareError>) {
         let (module, key) = job.module_key;
         if let Err(error) = made {
@@ -206,7 +206,7 @@ impl<'a> CompilerThread<'a> {
         }
     }
 
-    /// The module's bytes, which are what they should be.
+    /// The module's bytes, checked against its hash.
     fn source(&self, module: BlobId, read: io::Result<Bytes>) -> Result<Source, PrepareError> {
         let bytes = read.map_err(PrepareError::Unreadable)?;
         self.shared.config.check_length(bytes.len() as u64)?;
@@ -294,7 +294,7 @@ impl CompilerThread<'_> {
     }
 }
 
-/// Whether what failed may work at another time.
+/// Whether another try may succeed.
 fn may_pass(error: &PrepareError) -> bool {
     match error {
         PrepareError::Late(_)
@@ -305,7 +305,7 @@ fn may_pass(error: &PrepareError) -> bool {
     }
 }
 
-/// What the last compiler's flaw means for whoever asked.
+/// The error for callers when the last compiler failed.
 fn error(compile_error: CompileError) -> PrepareError {
     match compile_error {
         CompileError::Invalid(text) | CompileError::Unsupported(text) => PrepareError::Invalid(text),

@@ -1,4 +1,4 @@
-//! One module that is to be compiled: for which engine, for whose task, and how its bytes are read. Plain data.
+//! A module to compile: for which engine, for whose task, and how its bytes are read. Plain data.
 
 use std::fmt;
 use std::io;
@@ -13,20 +13,20 @@ use crate::code::Code;
 use crate::error::PrepareError;
 use crate::make::EngineKey;
 
-/// Reads a module's bytes; may be called again when they are needed again.
+/// Reads a module's bytes. May be called several times.
 pub type Read = Arc<dyn Fn() -> io::Result<Bytes> + Send + Sync>;
-/// Told once, on any thread, what became of a request.
+/// Called once, on any thread, with the result of a request.
 pub type OnDone = Box<dyn FnOnce(Result<Arc<Code>, PrepareError>) + Send>;
 
-/// Names a module and the engine that runs it.
+/// The key of a module: its hash and the settings of its engine.
 pub(super) type ModuleKey = (BlobId, EngineKey);
 
-/// Which of the two kinds of thread.
+/// The two kinds of compiling threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// Tasks wait for it.
+    /// Tasks wait for its result.
     Fast,
-    /// Nobody waits for it.
+    /// No task waits for its result.
     Slow,
 }
 
@@ -41,13 +41,13 @@ impl Pace {
     }
 }
 
-/// Something to compile.
+/// A module to compile.
 pub(super) struct Job {
     pub(super) module_key: ModuleKey,
-    /// Whose task needs it.
+    /// The owner of the task that needs it.
     pub(super) owner: PeerId,
     pub(super) read: Read,
-    /// How often optimising it took too long.
+    /// How often optimising it exceeded its time limit.
     pub(super) late: u32,
 }
 

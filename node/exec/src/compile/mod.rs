@@ -1,16 +1,16 @@
-//! From a module's bytes to its code: compiled once per module and settings however many ask, first by the baseline
-//! compiler where the optimising one would take long, kept in memory and on disk. Driven by the pool and by
+//! From a module's bytes to its code: compiled once for each module and its settings, however many tasks ask; first by
+//! the baseline compiler if optimising would take long; kept in memory and on disk. Driven by the pool and by
 //! [`crate::Sandbox`]. It runs nothing and knows no task.
 //!
 //! ```text
 //!   get / request / code --> ModuleTable (what is known, what is asked for)
-//!                              |-- two threads for modules that tasks wait for: disk, else intake and compile
+//!                              |-- two threads for modules that tasks wait for: disk, else admission and compiling
 //!                              '-- one thread that optimises what came from the baseline compiler
 //! ```
 //!
-//! Where slots are processes, each of these threads hands its work to a child ([`desk`], [`child`]) with a deadline and
-//! a bound on memory. Where slots are threads, modules are compiled in this process: after the same intake, but with
-//! no deadline, for a compiler can't be interrupted; such a node trusts its modules more.
+//! Where slots are processes, each of these threads passes its work to a child process ([`child_process`], [`child`])
+//! with a deadline and a memory limit. Where slots are threads, modules are compiled in this process, after the same
+//! admission but without a deadline, for a compiler can't be interrupted: such a node must trust its modules more.
 
 pub(crate) mod admission;
 #[cfg(target_os = "linux")]
@@ -53,12 +53,12 @@ use shared::Shared;
 pub use job::{OnDone, Read};
 pub use settings::{Allowance, CompilerConfig, CompilerStatus, How};
 
-/// The front. Clones are the same compiler; when the last one is dropped, children are killed and threads end after
-/// what they do.
+/// Compiles modules. Clones share the compiler; when the last one is dropped, child processes are killed and threads
+/// end after their current module.
 #[derive(Clone)]
 pub struct Compiler(Arc<Handle>);
 
-/// Ends the threads when the last clone is gone.
+/// Ends the threads when the last clone is dropped.
 struct Handle(Arc<Shared>);
 
 impl fmt::Debug for Compiler {
@@ -75,12 +75,12 @@ impl Drop for Handle {
 }
 
 impl Compiler {
-    /// A compiler with these settings. Threads and children are started when there is work, and end without it.
+    /// Creates a compiler. Threads and child processes are started when there is work, and end without it.
     ///
     /// # Errors
-    /// When the runtime refuses its settings, or the cache's directory can't be used.
+    /// When wasmtime refuses the settings, or the cache directory can't be used.
     pub fn start(config: CompilerConfig) -> Result<Self, SandboxError> {
-        // Names whatever changes with the runtime's version and this processor.
+        // Its fingerprint changes with wasmtime's version and with the processor.
         let plain = Make { key: EngineKey::PLAIN, interrupt: Interrupt::Kill, tier: Tier::Optimised };
         let engine = plain.compiler().map_err(|error| SandboxError::Engine(words(&error)))?;
         let generation = fingerprint(&engine);
@@ -95,8 +95,8 @@ impl Compiler {
         Ok(Self(Arc::new(Handle(Arc::new(shared)))))
     }
 
-    /// What is known of the program's module: its best code so far, or why it will never have any. `None` when it must
-    /// be asked for. Never waits.
+    /// The best code of the program's module so far, or why it is refused. `None` if it must be requested. Never
+    /// blocks.
     #[must_use]
     pub fn get(&self, program: &Program) -> Option<Result<Arc<Code>, PrepareError>> {
         let shared = &self.0.0;
@@ -114,14 +114,14 @@ impl Compiler {
         Some(verdict.map_err(PrepareError::from))
     }
 
-    /// Longest module that it takes, in bytes.
+    /// Longest accepted module, in bytes.
     #[must_use]
     pub fn module_bytes_max(&self) -> u64 {
         self.0.0.config.bounds.bytes
     }
 
-    /// Asks for the program's code, for a task of this owner: owners take turns. `on_done` is called once, with it or with the reason why there is none, at once
-    /// when that is known. Later, [`Compiler::get`] may give better code. Never waits.
+    /// Requests the program's code, for a task of this owner; owners take turns. `on_done` is called once with the code
+    /// or the error, at once if it is known. Later, [`Compiler::get`] may return better code. Never blocks.
     pub fn request(&self, program: &Program, owner: PeerId, read: Read, on_done: OnDone) {
         let shared = &self.0.0;
         if let Err(error) = shared.config.check_length(program.module_bytes) {
@@ -146,11 +146,11 @@ impl Compiler {
         }
     }
 
-    /// The program's optimised code, made on this thread unless it is known or being made. `read` is called at most
-    /// once.
+    /// The program's optimised code, compiled on this thread unless it is known or being compiled. `read` is called at
+    /// most once.
     ///
     /// # Errors
-    /// As [`PrepareError`] says. A module that can't be compiled is remembered, a read that failed is not.
+    /// See [`PrepareError`]. Refusals are remembered, failed reads are not.
     pub fn code(
         &self,
         program: &Program,
@@ -172,7 +172,7 @@ impl Compiler {
         result
     }
 
-    /// What it has done and does.
+    /// Counters and current state.
     #[must_use]
     pub fn status(&self) -> CompilerStatus {
         self.0.0.table().status()
@@ -183,7 +183,7 @@ fn module_key(program: &Program) -> ModuleKey {
     (program.module, EngineKey::of(program))
 }
 
-/// The cache on disk; `None` when the disk is full, which costs time and never a task.
+/// Opens the cache on disk; `None` if the disk is full, which costs time and fails no task.
 fn open_disk(dir: &Path, generation: &str, most_bytes: u64) -> Result<Option<DiskCache>, SandboxError> {
     match DiskCache::open(dir, generation, most_bytes) {
         Ok(disk) => Ok(Some(disk)),

@@ -1,5 +1,5 @@
-//! What is known of each module, who waits for it, and what is to be compiled: plain data under the compiler's lock. It
-//! compiles nothing, reads nothing and never waits.
+//! What is known of each module, which requests wait for it, and what is to be compiled: plain data under the
+//! compiler's lock. It compiles nothing, reads nothing and never blocks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,31 +13,31 @@ use crate::code::Code;
 use crate::error::{PrepareError, Refusal};
 use crate::make::Tier;
 
-/// Modules remembered at once, refused ones included.
+/// Most modules that are remembered, refused ones included.
 const MODULES_MAX: usize = 4096;
-/// Modules whose code is kept at once: on Linux each is an open file.
+/// Most modules whose code is kept: on Linux each is an open file.
 const CODES_MAX: usize = 256;
-/// Modules that may wait to be compiled.
+/// Most modules that wait to be compiled.
 const FAST_MAX: Capacity = Capacity { all: 256, each: 192 };
-/// Modules that may wait to be optimised; one beyond it stays on its baseline code for a while.
+/// Most modules that wait to be optimised; one beyond it stays on its baseline code for a while.
 const SLOW_MAX: Capacity = Capacity { all: 64, each: 48 };
 
-/// What became of a module.
+/// The result for a module: its code, or why it is refused.
 pub(super) type Verdict = Result<Arc<Code>, Refusal>;
 
-/// What became of a request.
+/// The answer to a request.
 pub(super) enum Claim {
-    /// It is known already.
+    /// The result is known.
     Known(OnDone, Verdict),
-    /// Too many wait.
+    /// The queue is full.
     Full(OnDone),
-    /// It will be answered.
+    /// The callback will be called later.
     Queued,
 }
 
 struct Entry {
     verdict: Option<Verdict>,
-    /// When it was made, if it holds for a while only.
+    /// When it was refused for exceeding its compile time.
     late_since: Option<Instant>,
     making: bool,
     upgrade: Upgrade,
@@ -50,20 +50,20 @@ impl Entry {
         self.verdict.as_ref()?.as_ref().ok()
     }
 
-    /// Forgets that it took too long, after a while.
+    /// Forgets a refusal for exceeded compile time after `late_for`.
     fn try_again(&mut self, late_for: Duration) {
         if self.late_since.is_some_and(|since| since.elapsed() >= late_for) {
             (self.verdict, self.late_since) = (None, None);
         }
     }
 
-    /// Whether nobody is at it.
+    /// Whether no thread has it or will have it.
     fn is_at_rest(&self) -> bool {
         !self.making && !self.upgrade.is_coming()
     }
 }
 
-/// One kind of thread, and what it has to do.
+/// One kind of compiling threads, and its queue.
 struct ThreadGroup {
     queue: Queue<Job>,
     threads: usize,
@@ -75,7 +75,7 @@ impl ThreadGroup {
         Self { queue: Queue::new(most), threads: 0, busy: 0 }
     }
 
-    /// Counts one more thread, if there is work for it and it is allowed.
+    /// Counts one more thread and returns true, if there is work for it and `most` allows it.
     fn wants(&mut self, most: usize) -> bool {
         let more = self.threads < most && self.busy + self.queue.len() > self.threads;
         self.threads += usize::from(more);
@@ -83,7 +83,7 @@ impl ThreadGroup {
     }
 }
 
-/// Everything.
+/// The state of the compiler.
 pub(super) struct ModuleTable {
     entries: BTreeMap<ModuleKey, Entry>,
     fast: ThreadGroup,
@@ -115,7 +115,7 @@ impl ModuleTable {
         }
     }
 
-    /// What is known of a module.
+    /// The result for a module, if it is known.
     pub(super) fn get(&mut self, module_key: ModuleKey) -> Option<Verdict> {
         self.uses += 1;
         let late_for = self.late_for;
@@ -125,7 +125,7 @@ impl ModuleTable {
         entry.verdict.clone()
     }
 
-    /// Gives a module another chance to be optimised, if it is due; whether it is queued now.
+    /// Queues a module for the optimising compiler again, if that is due; returns whether it did.
     pub(super) fn try_again(&mut self, module_key: ModuleKey) -> bool {
         let entry = self.entries.get_mut(&module_key);
         let Some(job) = entry.and_then(|entry| entry.upgrade.take_due(Instant::now())) else { return false };
@@ -133,13 +133,13 @@ impl ModuleTable {
         true
     }
 
-    /// The same, unless better code is to come.
+    /// The result for a module, unless better code is being compiled.
     pub(super) fn get_best(&mut self, module_key: ModuleKey) -> Option<Verdict> {
         let verdict = self.get(module_key);
         verdict.filter(|_| self.entries.get(&module_key).is_some_and(Entry::is_at_rest))
     }
 
-    /// Gives the caller the right and the duty to answer for this module, unless it is known or somebody has it.
+    /// Reserves the module for the caller, who must answer for it. False if it is known or reserved already.
     pub(super) fn claim(&mut self, module_key: ModuleKey) -> bool {
         let entry = self.entry(module_key);
         let free = entry.verdict.is_none() && !entry.making;
@@ -147,7 +147,7 @@ impl ModuleTable {
         free
     }
 
-    /// Notes who wants to know, and what is to do for it.
+    /// Adds a request, and queues its module if necessary.
     pub(super) fn request(&mut self, job: Job, on_done: OnDone) -> Claim {
         let full = !self.fast.queue.has_room(job.owner);
         let entry = self.entry(job.module_key);
@@ -167,7 +167,7 @@ impl ModuleTable {
         Claim::Queued
     }
 
-    /// Notes the answer; returns whoever is to be told.
+    /// Records the result; returns the callbacks to call.
     pub(super) fn answer(
         &mut self,
         module_key: ModuleKey,
@@ -179,7 +179,7 @@ impl ModuleTable {
         };
         let entry = self.entry(module_key);
         entry.making = false;
-        // Whoever answers with baseline code queues the module next.
+        // The caller queues a module with baseline code for optimising next.
         entry.upgrade = if is_baseline(result) { Upgrade::Coming } else { Upgrade::No };
         let waiting = std::mem::take(&mut entry.waiting);
         self.set(module_key, verdict);
@@ -189,13 +189,13 @@ impl ModuleTable {
         waiting
     }
 
-    /// Notes what this thread made.
+    /// Counts a module as loaded or compiled.
     pub(super) fn count(&mut self, from_disk: bool) {
         let count = if from_disk { &mut self.loaded } else { &mut self.compiled };
         *count += 1;
     }
 
-    /// Queues a module whose baseline code is there.
+    /// Queues a module that has baseline code for optimising.
     pub(super) fn queue_slow(&mut self, job: Job) {
         if self.slow.queue.has_room(job.owner) {
             self.slow.queue.push(job.owner, job);
@@ -204,8 +204,8 @@ impl ModuleTable {
         }
     }
 
-    /// Ends the wait for better code, with it or without; then says whether another time may do. It comes after a while,
-    /// which doubles each time, when somebody asks for the module.
+    /// Records the end of optimising: with better code, or with whether another try may succeed. That comes after a
+    /// while, which doubles each time, when the module is asked for.
     pub(super) fn upgraded(&mut self, job: Job, code: Result<Arc<Code>, bool>) {
         let (module_key, late_for) = (job.module_key, self.late_for);
         let Some(entry) = self.entries.get_mut(&module_key) else { return };
@@ -218,12 +218,12 @@ impl ModuleTable {
         }
     }
 
-    /// Whether one more thread of this kind is to be started; it counts from now on.
+    /// Whether one more thread of this kind is to be started; it is counted from now on.
     pub(super) fn wants(&mut self, pace: Pace, most: usize) -> bool {
         self.group(pace).wants(most)
     }
 
-    /// The next thing to do for a thread.
+    /// Takes the next module for a thread.
     pub(super) fn take(&mut self, pace: Pace) -> Option<Job> {
         let group = self.group(pace);
         let job = group.queue.pop()?;
@@ -231,17 +231,18 @@ impl ModuleTable {
         Some(job)
     }
 
-    /// The thread is done with it.
+    /// A thread finished a module.
     pub(super) fn done(&mut self, pace: Pace) {
         self.group(pace).busy -= 1;
     }
 
-    /// A thread ends.
+    /// A thread ended.
     pub(super) fn thread_ends(&mut self, pace: Pace) {
         self.group(pace).threads -= 1;
     }
 
-    /// A thread that was counted could not be started. Without any, nobody would ever answer: returns whom to tell.
+    /// A counted thread could not be started. If there is no other, nothing would answer the queue: returns its
+    /// callbacks.
     pub(super) fn no_thread(&mut self, pace: Pace) -> Vec<OnDone> {
         let group = self.group(pace);
         group.threads -= 1;
@@ -263,7 +264,7 @@ impl ModuleTable {
         unheard
     }
 
-    /// Ends the threads when they are done with what they do.
+    /// Makes the threads end after their current module.
     pub(super) fn quit(&mut self) {
         self.quit = true;
         drop((self.fast.queue.take(), self.slow.queue.take()));
@@ -323,7 +324,7 @@ impl ModuleTable {
         self.trim();
     }
 
-    /// Counts a verdict that is no more.
+    /// Subtracts a dropped result from the counts.
     fn forget(&mut self, verdict: Option<Verdict>) {
         if let Some(Ok(code)) = verdict {
             self.codes -= 1;
@@ -331,8 +332,8 @@ impl ModuleTable {
         }
     }
 
-    /// Forgets the least recently used modules, while there is too much code only such as have some; the last used one
-    /// stays, however large.
+    /// Evicts the least recently used modules; while there is too much code, only modules with code. The last used one
+    /// is kept, however large.
     fn trim(&mut self) {
         loop {
             let much_code = self.codes > CODES_MAX || self.code_bytes > self.most_bytes;
@@ -354,7 +355,7 @@ impl ModuleTable {
     }
 }
 
-/// Which tier a verdict has.
+/// Whether the result is baseline code.
 pub(super) fn is_baseline(verdict: &Result<Arc<Code>, PrepareError>) -> bool {
     verdict.as_ref().is_ok_and(|code| code.tier() == Tier::Baseline)
 }

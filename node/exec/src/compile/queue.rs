@@ -1,28 +1,28 @@
-//! What waits to be compiled. Owners take turns: one who brings a thousand modules delays another's only one by one of
-//! them. Each owner's own are taken in the order in which they came, and a module that several ask for stands where
-//! the first of them put it. Plain data in the shelf; it knows no module and starts nothing.
+//! The queue of modules to compile. Owners take turns (round robin): an owner with a thousand modules delays another
+//! owner's only one by one module. Modules of one owner keep their order, and a module that several owners ask for is
+//! queued for the first of them. Plain data; it starts nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use weft_core::PeerId;
 
-/// How many may wait.
+/// Most entries of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Capacity {
-    /// In all.
+    /// Of all owners.
     pub(super) all: usize,
-    /// Of one owner, so that there is room for others.
+    /// Of one owner, so that others have room.
     pub(super) each: usize,
 }
 
-/// Those that wait, by whose they are.
+/// Entries by owner.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     most: Capacity,
     len: usize,
-    /// Never an empty one.
+    /// No queue in it is empty.
     by_owner: BTreeMap<PeerId, VecDeque<T>>,
-    /// Everybody in `by_owner`, once; whose turn it is comes first.
+    /// Each owner in `by_owner` once, in the order of their turns.
     turns: VecDeque<PeerId>,
 }
 
@@ -32,18 +32,18 @@ impl<T> Queue<T> {
         Self { most, len: 0, by_owner: BTreeMap::new(), turns: VecDeque::new() }
     }
 
-    /// How many wait.
+    /// Number of entries.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether this owner may add another.
+    /// Whether this owner may add an entry.
     pub(super) fn has_room(&self, owner: PeerId) -> bool {
         let his = self.by_owner.get(&owner).map_or(0, VecDeque::len);
         self.len < self.most.all && his < self.most.each
     }
 
-    /// Adds one, the owner's last. Whoever calls it asked for room.
+    /// Adds an entry behind the owner's others. The caller has checked [`Queue::has_room`].
     pub(super) fn push(&mut self, owner: PeerId, one: T) {
         let his = self.by_owner.entry(owner).or_default();
         if his.is_empty() {
@@ -53,7 +53,7 @@ impl<T> Queue<T> {
         self.len += 1;
     }
 
-    /// Takes the first of whose turn it is, who is then the last to have another.
+    /// Takes the first entry of the owner whose turn it is; the owner is then the last in turn.
     pub(super) fn pop(&mut self) -> Option<T> {
         let owner = self.turns.pop_front()?;
         let his = self.by_owner.get_mut(&owner)?;
@@ -67,7 +67,7 @@ impl<T> Queue<T> {
         one
     }
 
-    /// Takes all.
+    /// Takes all entries.
     pub(super) fn take(&mut self) -> Vec<T> {
         let most = self.most;
         let all = std::mem::replace(self, Self::new(most));

@@ -1,5 +1,5 @@
-//! What the front of the compiler and its threads share: the settings, the caches, the queue, and the engines that
-//! compile. It starts no thread and compiles nothing.
+//! State that [`super::Compiler`] and its threads share: settings, caches, queues, and the engines that compile. It
+//! starts no thread and compiles nothing.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -20,13 +20,13 @@ pub(super) struct Shared {
     pub(super) disk: Option<DiskCache>,
     pub(super) engines: Mutex<Vec<(Make, Arc<CompilerEngine>)>>,
     pub(super) table: Mutex<ModuleTable>,
-    /// Something was queued, or all must end.
+    /// Notified when a module is queued, or when the threads must end.
     pub(super) queued: Condvar,
-    /// A module was answered.
+    /// Notified when the result of a module is known.
     pub(super) answered: Condvar,
 }
 
-/// An engine that compiles.
+/// An engine that compiles, and its fingerprint.
 pub(super) struct CompilerEngine {
     pub(super) engine: Engine,
     pub(super) fingerprint: String,
@@ -37,7 +37,7 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells everybody who asked.
+    /// Passes the result to all callers that asked for it.
     pub(super) fn answer(&self, module_key: ModuleKey, result: &Result<Arc<Code>, PrepareError>) {
         let heard = self.table().answer(module_key, result);
         self.answered.notify_all();

@@ -59,7 +59,7 @@ impl terminal_input::Host for Guest {}
 
 impl terminal_input::HostTerminalInput for Guest {
     fn drop(&mut self, _: Resource<terminal_input::TerminalInput>) -> wasmtime::Result<()> {
-        // Nobody was ever given one.
+        // No guest is given one.
         Err(unknown())
     }
 }

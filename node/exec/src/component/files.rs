@@ -1,5 +1,5 @@
-//! `wasi:filesystem` on the task's file system in memory. It has no rules of its own: [`crate::vfs`] decides, and
-//! this keeps what is open, and says it in the interface's words.
+//! `wasi:filesystem` on the task's file system in memory. [`crate::vfs`] has the rules; this keeps the handles and
+//! converts types.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types::ErrorCode};

@@ -1,8 +1,8 @@
-//! `wasi:io`: errors, things to wait for, and streams. Nothing here ever waits but a poll of timers alone, and that
-//! is the run's own sleep, which its limit and its `Stop` end.
+//! `wasi:io`: errors, pollables and streams. Nothing here blocks but a poll of timers only, and that is the run's own
+//! sleep, which its time limit and its `Stop` end.
 //!
-//! wasmtime-wasi's own host of these runs a tokio runtime, which a confined slot must not start; all of our streams
-//! are in memory, so none is needed.
+//! The host of wasmtime-wasi runs a tokio runtime, which a confined slot must not start. All streams are in memory, so
+//! none is needed.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
@@ -17,9 +17,9 @@ use crate::component::table::{HANDLES_MAX, Input, Output, Wait};
 use crate::end::End;
 use crate::guest::Guest;
 
-/// What an output stream says it can take at once.
+/// Bytes that an output stream accepts in one write.
 const PERMIT_BYTES: u64 = 64 << 10;
-/// The most that the `-and-flush` calls take, by their definition.
+/// Most bytes of the `-and-flush` calls, by their definition.
 const FLUSHED_BYTES_MAX: u64 = 4096;
 
 impl error::Host for Guest {}
@@ -54,7 +54,7 @@ impl poll::Host for Guest {
 impl poll::HostPollable for Guest {
     fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
         let at = self.wait(&pollable)?.at();
-        // Looking moves a virtual clock, or a guest that looks until it is ready would look for ever.
+        // The reading advances a virtual clock, so that a guest that polls in a loop ends.
         Ok(at <= self.world.monotonic_ns())
     }
 
@@ -185,7 +185,7 @@ impl Guest {
         }
     }
 
-    /// Moves the place of a file's stream.
+    /// Advances the position of a file's stream.
     fn move_cursor<T: 'static>(&mut self, stream: &Resource<T>, by: usize) -> StreamResult<()> {
         let state = self.component_state().map_err(StreamError::Trap)?;
         match state.table.get_mut(stream) {
@@ -204,7 +204,7 @@ impl Guest {
         }
     }
 
-    /// Sleeps until the monotonic clock shows this, and says what it shows then.
+    /// Sleeps until this time of the monotonic clock, and returns the time then.
     fn sleep_until(&mut self, instant_ns: u64) -> wasmtime::Result<u64> {
         let now = self.world.monotonic_ns();
         self.sleep(instant_ns.saturating_sub(now)).map_err(|end| self.end(end))?;

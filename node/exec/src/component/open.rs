@@ -1,5 +1,5 @@
-//! What a component has open, and how a call on it reaches the task's file system. Each entry of the table that names
-//! an inode holds it, and lets it go when it is dropped.
+//! A component's open files, and the calls on the task's file system. Each entry of the table that names an inode holds
+//! the inode until it is dropped.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
@@ -17,11 +17,11 @@ use crate::vfs::{Error, Inode, Kind, Vfs};
 
 type Handle = Resource<types::Descriptor>;
 
-/// Most bytes of one read: a guest may ask for 2^64, and gets them in pieces.
+/// Most bytes of one read: a guest may ask for 2^64 and gets them in pieces.
 pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 
 impl Guest {
-    /// What the handle has open.
+    /// The open file or directory of a handle.
     pub(crate) fn descriptor(&mut self, handle: &Handle) -> wasmtime::Result<Descriptor> {
         match self.component_state()?.table.get(handle) {
             Some(Entry::Descriptor(open)) => Ok(*open),
@@ -29,12 +29,12 @@ impl Guest {
         }
     }
 
-    /// The same, where the guest may hear of a failure.
+    /// The same, as a result of the file system's interface.
     pub(crate) fn open_one(&mut self, handle: &Handle) -> FsResult<Descriptor> {
         self.descriptor(handle).map_err(FsError::trap)
     }
 
-    /// What the handle has open, which must be a file that was opened for this.
+    /// The open file of a handle, which must be opened for this access.
     pub(crate) fn file(&mut self, handle: &Handle, may: fn(&Descriptor) -> bool) -> FsResult<Descriptor> {
         let open = self.open_one(handle)?;
         match open.kind {
@@ -44,7 +44,7 @@ impl Guest {
         }
     }
 
-    /// The directory that the handle has open.
+    /// The open directory of a handle.
     pub(crate) fn directory(&mut self, handle: &Handle) -> FsResult<Inode> {
         let open = self.open_one(handle)?;
         match open.kind {
@@ -53,21 +53,21 @@ impl Guest {
         }
     }
 
-    /// What this path from an open directory names.
+    /// The inode of a path, relative to an open directory.
     pub(crate) fn find(&mut self, at: &Handle, flags: PathFlags, path: &str) -> FsResult<Inode> {
         let at = self.directory(at)?;
         let follow = flags.contains(PathFlags::SYMLINK_FOLLOW);
         self.with_files(|vfs, _| vfs.find(at, path, follow))
     }
 
-    /// Keeps an entry that names this inode, and holds the inode for it.
+    /// Adds an entry for this inode, and holds the inode for it.
     pub(crate) fn keep_file<T: 'static>(&mut self, inode: Inode, entry: Entry) -> FsResult<Resource<T>> {
         let kept = self.keep(entry).map_err(FsError::trap)?;
         self.with_files(|vfs, _| vfs.hold(inode))?;
         Ok(kept)
     }
 
-    /// Looks into the file system.
+    /// Calls `look` with the file system and the current time.
     pub(crate) fn with_files<T>(
         &mut self,
         look: impl FnOnce(&mut Vfs, u64) -> Result<T, Error>,
@@ -82,7 +82,7 @@ impl Guest {
         })
     }
 
-    /// Changes the file system; what it holds then counts as the task's.
+    /// Like [`Guest::with_files`] for a change; then charges the size of the files to the task.
     pub(crate) fn change_files<T>(
         &mut self,
         change: impl FnOnce(&mut Vfs, u64) -> Result<T, Error>,
@@ -105,7 +105,7 @@ impl Guest {
         })
     }
 
-    /// At most so many bytes of a file; fewer at its end, or when they are many.
+    /// Reads at most `len` bytes of a file; fewer at its end or beyond [`READ_BYTES_MAX`].
     pub(crate) fn read_at(&mut self, inode: Inode, offset: u64, len: usize) -> FsResult<Vec<u8>> {
         self.with_files(|vfs, _| {
             let left = vfs.stat(inode)?.size.saturating_sub(offset);
@@ -117,7 +117,7 @@ impl Guest {
         })
     }
 
-    /// Reads where a stream is.
+    /// Reads at a stream's position.
     pub(crate) fn read_cursor(&mut self, cursor: Cursor, len: usize) -> StreamResult<Vec<u8>> {
         let offset = match cursor.at {
             At::Offset(offset) => offset,
@@ -127,7 +127,7 @@ impl Guest {
         if bytes.is_empty() && len > 0 { Err(StreamError::Closed) } else { Ok(bytes) }
     }
 
-    /// Writes where a stream is.
+    /// Writes at a stream's position.
     pub(crate) fn write_cursor(&mut self, cursor: Cursor, bytes: &[u8]) -> StreamResult<()> {
         let written = self.change_files(|vfs, now_ns| {
             let offset = match cursor.at {
@@ -140,7 +140,7 @@ impl Guest {
     }
 }
 
-/// A stream's failure: one that the guest may hear of, or the run's end.
+/// The error of a stream: one that the guest gets, or the end of the run.
 fn failed(error: FsError) -> StreamError {
     match error.downcast() {
         Ok(code) => StreamError::LastOperationFailed(code.into()),

@@ -1,5 +1,5 @@
-//! Keeping and releasing the resources that a component holds. An entry that names an inode holds the inode until the
-//! guest drops the resource.
+//! Adds and removes the resources of a component. An entry that names an inode holds the inode until the guest drops
+//! the resource.
 
 use wasmtime::component::Resource;
 
@@ -10,17 +10,17 @@ use crate::guest::Guest;
 use crate::vfs::Inode;
 
 impl Guest {
-    /// What the host keeps for this component.
+    /// State of this run for the host of components.
     pub(super) fn component_state(&mut self) -> wasmtime::Result<&mut ComponentState> {
         self.component.as_deref_mut().ok_or_else(|| wasmtime::Error::msg("a component runs with a state"))
     }
 
-    /// Keeps a resource; too many end the run.
+    /// Adds a resource to the table; too many end the run.
     pub(crate) fn keep<T: 'static>(&mut self, entry: Entry) -> wasmtime::Result<Resource<T>> {
         self.component_state()?.table.push(entry).map_err(|limit| self.end(End::Limit(limit)))
     }
 
-    /// Forgets a resource that the guest dropped.
+    /// Removes a resource that the guest dropped.
     pub(crate) fn release<T: 'static>(&mut self, handle: &Resource<T>) -> wasmtime::Result<()> {
         let entry = self.component_state()?.table.remove(handle).ok_or_else(unknown)?;
         match entry {
@@ -35,7 +35,7 @@ impl Guest {
         }
     }
 
-    /// Undoes what an entry held.
+    /// Releases the inode of an entry.
     pub(crate) fn let_go(&mut self, inode: Inode) -> wasmtime::Result<()> {
         match self.vfs() {
             Ok((vfs, _)) => {
@@ -47,7 +47,8 @@ impl Guest {
     }
 }
 
-/// A handle that stands for nothing, or for something else: wasmtime checks the types, so this is our own fault.
+/// The error for a handle that is not in the table or has another type: wasmtime checks the types, so this is a fault
+/// of this crate.
 pub(crate) fn unknown() -> wasmtime::Error {
     wasmtime::Error::msg("a handle stands for nothing")
 }

@@ -1,5 +1,5 @@
-//! What the host of components keeps for one run: its arguments, environment, streams and table of resources. Plain
-//! data; the calls are in the modules next to it.
+//! State of a run for the host of components: arguments, environment, streams and resources. Plain data; the calls are
+//! in the other modules here.
 
 use bytes::Bytes;
 use wasmtime_wasi::p2::{StreamError, StreamResult};
@@ -11,11 +11,11 @@ use crate::sink::Sink;
 /// A command's first argument, its own name.
 const PROGRAM_NAME: &str = "main.wasm";
 
-/// What a component's host has of one run.
+/// State of a run for the host of components.
 pub(crate) struct ComponentState {
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(String, String)>,
-    /// What it has not read yet of its input.
+    /// Standard input that is not read yet.
     pub(super) input: Bytes,
     pub(super) output: Sink,
     pub(super) errors: Sink,

@@ -1,8 +1,8 @@
-//! The resources that a component holds of us: streams, things to wait for, errors, files. It owns no memory of the
-//! guest's; each entry is small, and their number is bounded.
+//! The resources of a component: streams, pollables, errors, files. It holds no memory of the guest; each entry is
+//! small, and their number is bounded.
 //!
-//! The bindings name resource types of wasmtime-wasi's, which we never make: a `Resource<T>` is only a number here,
-//! and this table says what the number stands for.
+//! The bindings use resource types of wasmtime-wasi that are never created: a `Resource<T>` is only a number here, and
+//! this table maps numbers to entries.
 
 use slab::Slab;
 use wasmtime::component::Resource;
@@ -11,36 +11,36 @@ use weft_core::Limit;
 
 use crate::vfs::{Inode, Kind};
 
-/// Streams, files, pollables and errors that a guest may hold at a time.
+/// Most resources (streams, files, pollables and errors) of a guest at a time.
 pub(crate) const HANDLES_MAX: usize = 16_384;
 
-/// What a number stands for.
+/// The entry of a resource's number.
 #[derive(Debug)]
 pub(crate) enum Entry {
     /// An input stream.
     Input(Input),
     /// An output stream.
     Output(Output),
-    /// Something to wait for.
+    /// A pollable.
     Wait(Wait),
     /// Why an operation of a stream failed.
     Error(ErrorCode),
     /// An open file or directory.
     Descriptor(Descriptor),
-    /// A directory being listed.
+    /// An open listing of a directory.
     Listing(Listing),
 }
 
-/// Where an input stream reads.
+/// The source of an input stream.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// Standard input; every stream of it reads on where the last one stopped.
+    /// Standard input; all streams of it share one position.
     Stdin,
     /// A file.
     File(Cursor),
 }
 
-/// Where an output stream writes.
+/// The target of an output stream.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Standard output.
@@ -51,12 +51,12 @@ pub(crate) enum Output {
     File(Cursor),
 }
 
-/// When something to wait for is ready.
+/// When a pollable is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Now, as all of our streams are.
+    /// Now, as all streams here are.
     Ready,
-    /// When the monotonic clock shows so many nanoseconds.
+    /// At this time of the monotonic clock, in nanoseconds.
     Until(u64),
 }
 
@@ -79,32 +79,32 @@ pub(crate) struct Descriptor {
     pub(crate) write: bool,
 }
 
-/// A directory being listed.
+/// An open listing of a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Listing {
     pub(crate) inode: Inode,
-    /// The last name that was told.
+    /// The last name that was returned.
     pub(crate) after: Option<String>,
 }
 
-/// Where a stream is in its file.
+/// Position of a stream in its file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor {
     pub(crate) inode: Inode,
     pub(crate) at: At,
 }
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum At {
-    /// So many bytes from its start.
+    /// Bytes from its start.
     Offset(u64),
-    /// Its end, wherever that is.
+    /// Its end at the time of each write.
     End,
 }
 
 impl Cursor {
-    /// Moves on by so many bytes.
+    /// Advances by this many bytes.
     pub(crate) fn advance(&mut self, by: usize) {
         match &mut self.at {
             At::Offset(offset) => *offset = offset.saturating_add(by as u64),
@@ -118,14 +118,14 @@ impl Cursor {
 pub(crate) struct Table(Slab<Entry>);
 
 impl Table {
-    /// Keeps an entry and gives the guest its handle.
+    /// Adds an entry and returns its handle.
     ///
     /// # Errors
-    /// With the bound, when there are too many.
+    /// With the limit, when there are too many.
     pub(crate) fn push<T: 'static>(&mut self, entry: Entry) -> Result<Resource<T>, Limit> {
         let room = self.0.vacant_entry();
         match u32::try_from(room.key()) {
-            // Numbers are given from 0 up and used again, so that this bounds how many there are.
+            // Numbers start at 0 and are reused, so this bounds the number of entries.
             Ok(rep) if room.key() < HANDLES_MAX => {
                 room.insert(entry);
                 Ok(Resource::new_own(rep))
@@ -134,23 +134,23 @@ impl Table {
         }
     }
 
-    /// What a handle stands for.
+    /// The entry of a handle.
     pub(crate) fn get<T: 'static>(&self, handle: &Resource<T>) -> Option<&Entry> {
         self.0.get(key(handle))
     }
 
-    /// What a handle stands for, to change.
+    /// The entry of a handle, mutable.
     pub(crate) fn get_mut<T: 'static>(&mut self, handle: &Resource<T>) -> Option<&mut Entry> {
         self.0.get_mut(key(handle))
     }
 
-    /// Forgets an entry; the number may stand for another one later.
+    /// Removes an entry; its number may be reused.
     pub(crate) fn remove<T: 'static>(&mut self, handle: &Resource<T>) -> Option<Entry> {
         self.0.try_remove(key(handle))
     }
 }
 
-/// How a run ends that wants more handles than there are.
+/// The limit of a run that needs more handles.
 pub(crate) fn too_many() -> Limit {
     Limit::Other(format!("handles: asked for more than {HANDLES_MAX} streams, files and pollables at a time"))
 }

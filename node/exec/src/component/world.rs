@@ -1,5 +1,5 @@
-//! `wasi:clocks` and `wasi:random`, as the run's [`World`](crate::world::World) has them: virtual and seeded for a
-//! pure task, real for an impure one.
+//! `wasi:clocks` and `wasi:random` on the run's [`World`](crate::world::World): virtual and seeded for a pure task,
+//! real for an impure one.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::DynPollable;
@@ -14,7 +14,7 @@ use crate::end::End;
 use crate::guest::Guest;
 use crate::world::CLOCK_STEP_NS;
 
-/// Most bytes of randomness of one call; programs ask for some dozens.
+/// Most random bytes of one call; programs ask for a few dozen.
 const RANDOM_BYTES_MAX: usize = 1 << 20;
 
 impl monotonic_clock::Host for Guest {

@@ -1,4 +1,5 @@
-//! A task in a slot's hands, as its node sees it, and how it ends when the slot does. Plain facts; see [`super::child`].
+//! A task that was assigned to a slot, as the node sees it, and how it ends if the slot does. Plain data; see
+//! [`super::child`].
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -8,63 +9,63 @@ use weft_core::{Limits, Outcome, RunId, Work};
 
 use crate::vfs::SPARE_BYTES;
 
-/// Work that one slot has at most beyond its first task, by what its programs took so far.
+/// Most expected running time of the tasks that are assigned to one slot, if it has more than one.
 pub(super) const WORK_MAX: Duration = Duration::from_micros(2000);
 
-/// A task that no slot has.
+/// A task that is not assigned to a slot.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) run: RunId,
-    /// Where it stands in the queue, and comes back to.
+    /// Its position in the queue, which it keeps when it is queued again.
     pub(super) place: u64,
     pub(super) work: Work,
-    /// Its program's number.
+    /// Number of its program.
     pub(super) program: u32,
-    /// Since when, in microseconds of the monotonic clock.
+    /// When it was submitted, in microseconds of the monotonic clock.
     pub(super) since_us: u64,
-    /// For how long it waited for its program's code.
+    /// How long it waited for its program's code, in microseconds.
     pub(super) compile_us: u64,
-    /// Slots that died while they had it.
+    /// Number of slots that died while it was assigned to them.
     pub(super) deaths: u32,
-    /// Its input, when that is a blob and open.
+    /// Its input, if that is a blob and was opened.
     pub(super) input: Option<Arc<OwnedFd>>,
 }
 
 /// How a run ends when its slot is killed.
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
-    /// The run of this number like this, unless it was reported before.
+    /// The run of this number ends like this, unless it was reported before.
     Run(u32, Outcome),
-    /// The one that the slot is at like this, whichever it is.
+    /// The run that is under way in the slot ends like this.
     Any(Outcome),
 }
 
-/// What is wished of a task that a slot has, if the slot dies before the task is reported.
+/// What the node last asked of a task that a slot has; it is honoured if the slot dies before reporting the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Intent {
-    /// That it runs.
+    /// It is to run.
     Run,
-    /// That it is held.
+    /// It is to be paused.
     Hold,
-    /// That it ends as cancelled.
+    /// It is to end as cancelled.
     Abort,
 }
 
-/// A task that a slot was given.
+/// A task that was assigned to a slot.
 #[derive(Debug)]
 pub(super) struct Assignment {
     pub(super) number: u32,
     pub(super) waiting: Box<Waiting>,
-    /// What it is expected to take.
+    /// Its expected running time.
     pub(super) expected: Duration,
     pub(super) intent: Intent,
-    /// Bytes that it printed and that were passed on.
+    /// Bytes of its output that were passed on.
     pub(super) printed: u64,
 }
 
-/// How long an archive of what a task left can be: names and padding included.
+/// Longest archive of a task's `/out`, in bytes: names and padding included.
 pub(super) fn archive_max(limits: &Limits) -> u64 {
-    // Two headers, each with what fills its last block, and the end of the archive; paths are part of the rest.
+    // Two headers with padding for each file, and the end of the archive; paths are part of the rest.
     const EACH: u64 = 2 << 10;
     const END: u64 = 1 << 10;
     let content = limits.files_bytes.saturating_add(SPARE_BYTES);

@@ -1,4 +1,4 @@
-//! Blobs as the slots use them: how the node's store is reached, and how long a task's blobs may be.
+//! Access to the node's blob store, and bounds on the blobs of a task.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek, Write};
@@ -8,37 +8,38 @@ use weft_core::{BlobId, Limit, Outcome, Report, Work};
 
 use crate::error::PrepareError;
 
-/// What is wrong with a blob whose length the task states falsely. It would run on other bytes than its name says.
+/// The error for a blob whose length differs from the one in the task: the task would run on other bytes than its id
+/// covers.
 pub(crate) const ANOTHER_LENGTH: &str = "it has another length than the task says";
 
-/// Bytes by their hash, as the node keeps them. Called on the pool's own threads; may block.
+/// The node's blob store. Called on the pool's own threads, unless noted; may block.
 pub trait BlobAccess: Send + Sync {
-    /// The bytes of this name.
+    /// The bytes of a blob.
     ///
     /// # Errors
-    /// When they are not here.
+    /// When the blob is not stored here.
     fn read(&self, id: BlobId) -> io::Result<Bytes>;
 
-    /// How many bytes [`BlobAccess::read`] would bring into memory; `None` if they are not here. Called by whoever
-    /// submits a task: it must not block.
+    /// The length of a blob, in bytes; `None` if it is not stored here. Called on the thread that submits a task: must
+    /// not block.
     fn len(&self, id: BlobId) -> Option<u64>;
 
-    /// A file with these bytes and no others. Nobody may change it any more. Several read it at once, by position.
+    /// A file with exactly these bytes, which must not change. Several threads read it at the same time, by position.
     ///
     /// # Errors
-    /// When they are not here, or no file is left.
+    /// When the blob is not stored here, or no descriptor is left.
     fn open(&self, id: BlobId) -> io::Result<File> {
         in_memory(&self.read(id)?)
     }
 
-    /// Keeps bytes and names them.
+    /// Stores bytes; returns their hash.
     ///
     /// # Errors
-    /// When there is no room, or the disk fails.
+    /// When the store is full, or the disk fails.
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId>;
 
-    /// Keeps and names the bytes of a file that nobody can change: so many, from where it stands. Whoever can do that
-    /// without reading them all into memory does.
+    /// Stores `bytes` bytes of an immutable file, from its current position; returns their hash. Implementations should
+    /// not read all of them into memory.
     ///
     /// # Errors
     /// As [`BlobAccess::write`].
@@ -49,8 +50,8 @@ pub trait BlobAccess: Send + Sync {
     }
 }
 
-/// Module, files and input are held in memory whole, so their true lengths are looked at first. Those of a known
-/// program were.
+/// The report of a task whose module, files or input exceed a bound. They are loaded into memory as a whole, so their
+/// true lengths are checked first; those of a known program were checked before.
 pub(super) fn too_long(
     work: &Work,
     known: bool,
@@ -74,7 +75,7 @@ pub(super) fn too_long(
     Some(Report::bare(Outcome::LimitExceeded(Limit::Other(text))))
 }
 
-/// A file of its own with these bytes.
+/// A new memory file with these bytes.
 pub(super) fn in_memory(bytes: &[u8]) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     let mut file = File::from(rustix::fs::memfd_create("weft-blob", rustix::fs::MemfdFlags::CLOEXEC)?);

@@ -1,5 +1,5 @@
-//! Slots that are child processes: the front that callers, the carriers and the keeper come to. It holds the lock,
-//! tells [`State`] what happened, and hands on what that wishes for. Nothing in it waits.
+//! The front of the pool of processes: callers, I/O threads and the supervisor call it. It holds the lock, applies
+//! events to [`State`], and passes on the state's requests. It never blocks.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,16 +26,16 @@ use crate::error::PrepareError;
 use crate::make::Tier;
 use crate::os::now_us;
 
-/// Events taken from epoll at once, and how often in one turn.
+/// Events that are read from epoll at once, and most reads in one turn.
 const EVENTS: usize = 64;
 const ROUNDS_MAX: usize = 64;
 
-/// The slots of a node, as processes.
+/// The front of the pool of processes.
 pub(super) struct Front {
-    /// Itself, for those who are told later.
+    /// Itself, for callbacks.
     me: Weak<Self>,
     state: Mutex<State>,
-    /// For who waits until the first slot is ready.
+    /// Notified on changes while a caller waits for the first slot.
     changed: Condvar,
     epoll: OwnedFd,
     blobs: Arc<dyn BlobAccess>,
@@ -43,7 +43,7 @@ pub(super) struct Front {
     supervisor: SpawnQueue,
     io_threads: IoThreads,
     compiler: Compiler,
-    /// Whether somebody asked for the descriptor and so promised to call `turn`.
+    /// Whether the caller took the descriptor and so calls `turn`.
     polled: AtomicBool,
 }
 
@@ -70,7 +70,7 @@ impl Front {
     pub(super) fn submit(&self, work: Vec<(RunId, Work)>) {
         let (since_us, now) = (now_us(), Instant::now());
         let mut state = self.lock();
-        // The slots begin while the rest is taken in.
+        // The slots begin while the remaining tasks are queued.
         let full = TASKS_MAX.saturating_mul(state.slots.max(1));
         let mut work = work.into_iter();
         while work.len() > 0 {
@@ -88,7 +88,7 @@ impl Front {
         match find(&mut state, run) {
             Some(Found::Waiting(waiting)) => state.give_up(waiting, Outcome::Cancelled),
             Some(Found::Started(id, number)) => {
-                // One that has ended already is reported soon, and the slot is at another now.
+                // A task that has ended already is reported soon; the slot runs another one now.
                 if let Some(child) = state.children.get_mut(&id)
                     && child.running() == number
                 {
@@ -108,7 +108,7 @@ impl Front {
             Some(Found::Waiting(waiting)) => state.hold(waiting),
             Some(Found::Started(id, number)) => {
                 let room = state.on_hold() < state.slots;
-                // One that ended already and is not reported yet needs no holding.
+                // A task that has ended and is not reported yet needs no pause.
                 if let Some(child) = state.children.get_mut(&id)
                     && room
                     && child.held_since.is_none()
@@ -142,12 +142,12 @@ impl Front {
         self.lock().take_events()
     }
 
-    /// The descriptor to wait on.
+    /// The epoll descriptor.
     pub(super) fn slots_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
 
-    /// The descriptor to wait on; from now on the caller calls [`Front::turn`].
+    /// The epoll descriptor; from now on the caller calls [`Front::turn`].
     pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
         if !self.polled.swap(true, Ordering::SeqCst) {
             self.supervisor.wake();
@@ -155,12 +155,12 @@ impl Front {
         self.epoll.as_fd()
     }
 
-    /// Whether the keeper is to call [`Front::turn`].
+    /// Whether the supervisor must call [`Front::turn`].
     pub(super) fn turns_itself(&self) -> bool {
         !self.polled.load(Ordering::SeqCst)
     }
 
-    /// Takes what the slots say, and acts on it.
+    /// Reads the slots' messages and handles them.
     pub(super) fn turn(&self) {
         let mut state = self.lock();
         let mut rounds = 0;
@@ -177,7 +177,8 @@ impl Front {
             }
             rounds += 1;
             if rounds == ROUNDS_MAX {
-                // A slot that never stops talking must not keep the caller; who waits for edges needs a new one.
+                // A slot that sends without end must not block the caller; callers with edge-triggered polling need a
+                // new edge.
                 let now = Instant::now();
                 state.ring_at(now, now);
                 break;
@@ -186,7 +187,7 @@ impl Front {
         self.advance(state);
     }
 
-    /// A process was started, or could not be.
+    /// A process was started, or failed to start.
     pub(super) fn spawned(&self, id: u64, spawned: io::Result<Spawned>) {
         let now = Instant::now();
         let mut state = self.lock();
@@ -204,13 +205,13 @@ impl Front {
         self.advance(state);
     }
 
-    /// Code came, the first or a better one, or will not come.
+    /// Code arrived, the first or a better one, or failed.
     pub(super) fn compiled(&self, key: CodeKey, code: Result<Arc<Code>, Outcome>) {
         let now = now_us();
         let mut state = self.lock();
         let failed = code.as_ref().err().cloned();
         for (index, (place, mut waiting)) in state.programs.code_came(key, code).into_iter().enumerate() {
-            // It was made for the first; the others only waited.
+            // The first task is charged for compiling; the others only waited.
             if index == 0 {
                 waiting.compile_us = now.saturating_sub(waiting.since_us);
             }
@@ -222,7 +223,7 @@ impl Front {
         self.advance(state);
     }
 
-    /// A program's files were opened, or can't be.
+    /// A program's files were opened, or failed to open.
     pub(super) fn opened_files(&self, program: u32, file: io::Result<OwnedFd>) {
         let mut state = self.lock();
         let failed = file.as_ref().err().map(|error| format!("the program's files can't be read: {error}"));
@@ -237,10 +238,10 @@ impl Front {
         self.advance(state);
     }
 
-    /// A task's input was opened, or can't be.
+    /// A task's input was opened, or failed to open.
     pub(super) fn opened_input(&self, place: u64, file: io::Result<OwnedFd>) {
         let mut state = self.lock();
-        // One that was aborted meanwhile is gone.
+        // It was aborted meanwhile if it is missing.
         if let Some(mut waiting) = state.opening.remove(&place) {
             match file {
                 Ok(file) => {
@@ -255,7 +256,7 @@ impl Front {
         self.advance(state);
     }
 
-    /// What a run brought is kept, or can't be.
+    /// The output of a run was stored, or failed to store.
     pub(super) fn stored(&self, run: RunId, report: Report) {
         let mut state = self.lock();
         state.answer(run, report);
@@ -279,10 +280,10 @@ impl Front {
         status.broken = state.broken.clone();
     }
 
-    /// Starts the first slot, and waits until it is ready.
+    /// Starts the first slot and waits until it is ready.
     ///
     /// # Errors
-    /// Why it will not be.
+    /// Why no slot is ready.
     pub(super) fn begin(&self, longest: Duration) -> Result<(), String> {
         self.advance(self.lock());
         let is_open = |state: &mut State| {
@@ -299,7 +300,7 @@ impl Front {
         }
     }
 
-    /// Ends all slots and waits for that; nothing is started any more.
+    /// Ends all slots and waits for their end; no slot is started any more.
     pub(super) fn quit(&self) {
         let mut state = self.lock();
         state.quit = true;
@@ -311,7 +312,7 @@ impl Front {
         }
     }
 
-    /// Moves on, lets go of the lock, and only then rings and asks others.
+    /// Assigns tasks and sets the timer, releases the lock, and then notifies callers and passes on requests.
     fn advance(&self, mut state: MutexGuard<'_, State>) {
         let now = Instant::now();
         self.adopt_better_code(&mut state, now);
@@ -341,7 +342,7 @@ impl Front {
         }
     }
 
-    /// Asks for a module's code, which may be there already.
+    /// Requests a module's code, which may be available already.
     fn compile(&self, key: CodeKey, program: &Arc<Program>, owner: PeerId) {
         let (me, blobs, module) = (self.me.clone(), Arc::clone(&self.blobs), program.module);
         let told = Box::new(move |code: Result<Arc<Code>, PrepareError>| {
@@ -352,7 +353,7 @@ impl Front {
         self.compiler.request(program, owner, Arc::new(move || blobs.read(module)), told);
     }
 
-    /// Takes better code where it has come meanwhile.
+    /// Adopts better code that has been compiled meanwhile.
     fn adopt_better_code(&self, state: &mut State, now: Instant) {
         for (key, program) in state.programs.due_for_better(now) {
             if let Some(Ok(code)) = self.compiler.get(&program)
@@ -371,14 +372,14 @@ impl Front {
 
 /// Where a run is.
 enum Found {
-    /// No slot has it any more.
+    /// It is not assigned to a slot any more.
     Waiting(Box<Waiting>),
-    /// This slot has started it, as this number.
+    /// This slot has started it, under this number.
     Started(u64, u32),
 }
 
-/// Takes a run out of where it waits, or says which slot started it. Nothing else of that slot's is left to it: it is
-/// about to be held or killed.
+/// Removes a run from where it waits, or finds the slot that started it. All other tasks of that slot are retracted,
+/// for it is about to be paused or killed.
 fn find(state: &mut State, run: RunId) -> Option<Found> {
     if let Some((place, program)) = state.places.get(&run).copied() {
         let waiting = state.queue.remove(&place);

@@ -1,5 +1,5 @@
-//! The threads that do what takes long for the pool of processes: open blobs, keep outputs.
-//! They come back to [`Front`] with what they have. They decide nothing.
+//! The threads for slow I/O of the pool of processes: they open blobs and store outputs, and pass the result to
+//! the front. They make no decisions.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,10 +11,10 @@ use std::thread::{self, JoinHandle};
 use super::requests::Request;
 use crate::text::panic_text;
 
-/// Threads for errands; two, so that one slow disk access does not hold up all.
+/// Number of I/O threads: two, so that one slow disk access does not delay all others.
 pub(super) const THREADS: usize = 2;
 
-/// The way to the carriers.
+/// Handle of the I/O threads.
 #[derive(Clone, Default)]
 pub(super) struct IoThreads(Arc<Shared>);
 
@@ -37,13 +37,13 @@ impl fmt::Debug for IoThreads {
 }
 
 impl IoThreads {
-    /// Puts an errand at the end. There are at most as many as tasks in the pool.
+    /// Queues a request. There are at most as many as tasks in the pool.
     pub(super) fn send(&self, request: Request) {
         self.lock().waiting.push_back(request);
         self.0.work.notify_one();
     }
 
-    /// Ends the threads; what waits is dropped.
+    /// Ends the threads; queued requests are dropped.
     pub(super) fn quit(&self) {
         let mut requests = self.lock();
         requests.quit = true;
@@ -87,7 +87,7 @@ impl IoThreads {
     }
 }
 
-/// A panic costs one errand, whose task is told, and not the thread that all others wait for.
+/// Turns a panic into an error: it fails one request, and the thread goes on with the others.
 pub(super) fn caught<T>(what: &str, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic_text(panic.as_ref());

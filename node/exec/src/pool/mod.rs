@@ -1,8 +1,8 @@
-//! The slots behind one door: a queue before them, one list of events behind. Driven by the node, which submits,
-//! aborts, pauses and collects without ever waiting. It knows no lease and no owner.
+//! The pool of slots: tasks go into a queue, events come out of a list. Driven by the node, which submits, aborts,
+//! pauses and collects without blocking. It knows no lease and no owner.
 //!
-//! A slot is a child process (see [`crate::slot`]) or, for programs that embed a node and for systems without the
-//! means, a thread. Hand-overs are batched both ways, for a wake-up costs more than a small task.
+//! A slot is a child process (see [`crate::slot`]) or, for programs that embed a node and for other systems than Linux,
+//! a thread. Hand-overs are batched both ways, for a wake-up costs more than a small task.
 //!
 //! ```text
 //!   caller --submit, abort, pause--> Front (one lock) --tasks, code, files--> slot processes
@@ -51,7 +51,7 @@ use crate::error::SandboxError;
 pub use blobs::BlobAccess;
 pub use types::{PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, Slots};
 
-/// The slots. Dropping it ends the guests, the processes and the threads; what was not collected is gone.
+/// The pool of slots. Dropping it ends guests, processes and threads; uncollected events are lost.
 #[derive(Debug)]
 pub struct Pool {
     config: PoolConfig,
@@ -65,7 +65,7 @@ enum Kind {
     Processes(process_pool::ProcessPool),
 }
 
-/// Does the same with either kind of slots.
+/// Calls the same method on either kind of pool.
 macro_rules! either {
     ($pool:expr, $slots:ident => $does:expr) => {
         match &$pool.kind {
@@ -77,11 +77,11 @@ macro_rules! either {
 }
 
 impl Pool {
-    /// Starts the slots. `on_ready` is called, on any thread, when the list of events goes from empty to non-empty; it
-    /// must not wait. With processes, this waits until the first of them is ready.
+    /// Starts the slots. `on_ready` is called, on any thread, when the list of events becomes non-empty; it must not
+    /// block. With processes, this waits until the first one is ready.
     ///
     /// # Errors
-    /// When the runtime, the cache, a thread or a process can't be started.
+    /// When wasmtime, the cache, a thread or a process can't be started.
     pub fn start(
         config: PoolConfig,
         blobs: Arc<dyn BlobAccess>,
@@ -101,36 +101,35 @@ impl Pool {
         Ok(Self { config, kind })
     }
 
-    /// Queues tasks in this order; each is answered by exactly one [`PoolEvent::Ran`]. Never waits for a guest.
+    /// Queues tasks in this order; each is reported by exactly one [`PoolEvent::Ran`]. Never waits for a guest.
     pub fn submit(&self, work: Vec<(RunId, Work)>) {
         either!(self, slots => slots.submit(work));
     }
 
-    /// Ends a task, queued or running or paused: it answers `Cancelled`, unless it has ended already.
+    /// Aborts a task that is queued, running or paused: it ends as `Cancelled`, unless it has ended already.
     pub fn abort(&self, run: RunId) {
         either!(self, slots => slots.abort(run));
     }
 
-    /// Holds a task where it is; its slot goes to whatever is submitted next, and its time does not count. One that
-    /// has not started yet does not start. There are never more than `slots` tasks held in the middle: one beyond
-    /// that runs on.
+    /// Pauses a task; its slot runs other tasks, and its time does not count. A queued task is not started. At most
+    /// `slots` running tasks are paused at a time; one beyond that runs on.
     pub fn pause(&self, run: RunId) {
         either!(self, slots => slots.pause(run));
     }
 
-    /// Lets a held task go on at once, even if all slots are busy.
+    /// Resumes a paused task at once, even if all slots are busy.
     pub fn resume(&self, run: RunId) {
         either!(self, slots => slots.resume(run));
     }
 
-    /// What happened since the last call, in order.
+    /// Takes the events since the last call, in order.
     #[must_use]
     pub fn take_events(&self) -> Vec<PoolEvent> {
         either!(self, slots => slots.take_events())
     }
 
-    /// With processes: readable when [`Pool::turn`] has something to do. Whoever asks for it has to call that from now
-    /// on; until then a thread of the pool's does. `None` for threads, which need no turns.
+    /// With processes: a descriptor that is readable when [`Pool::turn`] has something to do. A caller that takes it
+    /// must call `turn` from then on; until then a thread of the pool does. `None` for threads, which need no turns.
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.kind {
             Kind::Threads(_) => None,
@@ -139,7 +138,7 @@ impl Pool {
         }
     }
 
-    /// Takes what the slots say and acts on it. Never waits.
+    /// Reads the slots' messages and handles them. Never blocks.
     pub fn turn(&self) {
         match &self.kind {
             Kind::Threads(_) => {}
@@ -148,7 +147,7 @@ impl Pool {
         }
     }
 
-    /// What the slots are at now.
+    /// Current state of the slots.
     #[must_use]
     pub fn status(&self) -> PoolStatus {
         let processes = matches!(self.config.kind, Slots::Processes { .. });

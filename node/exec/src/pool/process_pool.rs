@@ -1,4 +1,4 @@
-//! The pool of processes put together: the front, and the threads that work for it.
+//! The pool of processes: the front, and the threads that work for it.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -23,10 +23,10 @@ use crate::compile::{Compiler, CompilerConfig, How};
 use crate::error::SandboxError;
 use crate::make::Interrupt;
 
-/// What follows a slot's arguments when its process is to compile.
+/// The argument after a slot's arguments that makes its process compile.
 pub(crate) const COMPILE_ARG: &str = "--compile";
 
-/// Slots as child processes. Dropping it kills them and ends the threads.
+/// The pool of processes. Dropping it kills them and ends the threads.
 pub(super) struct ProcessPool {
     front: Arc<Front>,
     supervisor: SpawnQueue,
@@ -44,7 +44,7 @@ impl ProcessPool {
     /// Starts the threads and the first process.
     ///
     /// # Errors
-    /// When the system refuses one of them, or the process says that it can't work.
+    /// When one of them can't be started, or the process reports an error.
     pub(super) fn start(
         config: &PoolConfig,
         program: &Path,
@@ -66,7 +66,7 @@ impl ProcessPool {
         let theirs = Arc::clone(&blobs);
         let helpers = (supervisor.clone(), io_threads.clone(), compiler);
         let front = Front::new(config.slots, memory, theirs, on_ready, helpers).map_err(refused)?;
-        // Made before the threads, so that a failure half-way ends the ones that were started.
+        // Created before the threads, so that an error ends those that were started.
         let mut pool = Self { front, supervisor, io_threads, threads: Vec::new() };
         pool.threads.push(pool.start_supervisor(program, args).map_err(SandboxError::Thread)?);
         let front = Arc::clone(&pool.front);
@@ -127,12 +127,12 @@ impl Drop for ProcessPool {
                 tracing::error!("a thread of the slots had panicked");
             }
         }
-        // After the keeper, so that no process comes later.
+        // After the supervisor, so that no process is started later.
         self.front.quit();
     }
 }
 
-/// Does one errand, and tells the front.
+/// Performs one request and passes the result to the front.
 fn perform(front: &Front, blobs: &dyn BlobAccess, request: Request) {
     match request {
         Request::Program(ProgramRequest::Files(program, blob)) => {
@@ -147,8 +147,8 @@ fn perform(front: &Front, blobs: &dyn BlobAccess, request: Request) {
             let lost = |error| Report::bare(Outcome::Lost(format!("the output can't be stored: {error}")));
             front.stored(run, stored.unwrap_or_else(lost));
         }
-        // Processes are started by the keeper, for they die with the thread that did; the compiler has threads of its
-        // own.
+        // The supervisor starts processes, for they die with the thread that started them; the compiler has threads of
+        // its own.
         Request::Spawn(_) | Request::Program(ProgramRequest::Code(..)) => {}
     }
 }

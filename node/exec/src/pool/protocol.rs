@@ -1,5 +1,5 @@
-//! What the slots' processes say, and how they end: parsed, bounded, and told to [`State`]. Their word is a stranger's:
-//! one that breaks the protocol is killed, and its tasks are answered or go elsewhere.
+//! Messages of the slot processes, and their ends: parsed, bounded, and applied to [`State`]. They are untrusted: a
+//! slot that violates the protocol is killed, and its tasks are reported or queued again.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -20,20 +20,20 @@ use crate::slot::page::is_before;
 use crate::slot::socket::Broken;
 use crate::slot::wire::{Brought, FromSlot, PROTOCOL};
 
-/// Slots that die with a task on hand, whichever it was at, before that task is given up.
+/// A task is given up after this many slots died while it was assigned to them, whichever task they were running.
 const DEATHS_MAX: u32 = 10;
-/// Starts that fail in a row before the pool says that it has no slots.
+/// After this many failed starts in a row the pool reports that it has no slots.
 const FAILURES_MAX: u32 = 3;
-/// The same for those that somebody else killed before they were ready: some 8 s of that, with the waits between.
+/// The same for processes that another process killed before they were ready: about 8 s, with the waits between.
 const KILLS_MAX: u32 = 8;
-/// How long the pool waits after that before it tries again, doubled each time up to the longest.
+/// The pool then waits this long before it tries again; doubled each time, up to `RETRY_MAX`.
 const RETRY: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// What a sealed file from a slot must be sealed against: its bytes can't change any more.
+/// Seals that a slot's file must have: its bytes can't change any more.
 const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW);
 
 impl State {
-    /// Something is to be read: a slot's socket, its end, or the timer.
+    /// Handles an event of epoll: a slot's socket or end, or the timer.
     pub(super) fn on_event(&mut self, what: u64) {
         let now = Instant::now();
         if what == TIMER {
@@ -63,7 +63,7 @@ impl State {
     fn read(&mut self, child: &mut Child, now: Instant) {
         match self.receive(child, now) {
             Ok(()) => {}
-            // An honest one closes it by dying, and how it died is told by its other descriptor.
+            // A correct slot closes it only by ending, which its pidfd reports.
             Err(Broken::Closed) => child.hang_up(&self.epoll),
             Err(error) => child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}")))),
         }
@@ -109,7 +109,7 @@ impl State {
                 let mut files = files.into_iter();
                 let mut part = |brought| part(brought, &mut files);
                 let parts = [part(output)?, part(errors)?, part(left)?];
-                // Whatever was wrong until here ends this task with its slot.
+                // An error up to here ends this task with its slot.
                 child.resume(now);
                 let task = child.reported(number, bytes, now)?;
                 child.spent = matches!(outcome, Outcome::LimitExceeded(_));
@@ -129,7 +129,7 @@ impl State {
         Ok(())
     }
 
-    /// Answers for a process that has ended, and takes back what it did not start.
+    /// Handles the end of a process: reports its current task, and queues those again that it did not start.
     fn died(&mut self, mut child: Child, how: &str, killed: bool, now: Instant) {
         let pid = child.pid();
         let ending = child.ending.take();
@@ -165,15 +165,15 @@ impl State {
                     self.end(&task.waiting, end(outcome.clone()));
                 }
                 Intent::Hold => self.hold(task.waiting),
-                // Those before the culprit have ended, but their reports are gone with the slot; they run again.
+                // Tasks before the culprit have ended, but their reports are lost with the slot; they run again.
                 Intent::Run => self.requeue([task.waiting]),
             }
         }
     }
 
-    /// No slot came of it; maybe because somebody else killed it before.
+    /// A process failed to start, perhaps because another process killed it.
     pub(super) fn failed_to_start(&mut self, reason: &str, killed: bool, now: Instant) {
-        // Who kills them one by one may stop doing so; a program that is no slot stays one.
+        // Kills by another process may stop; a program that is no slot will not become one.
         let most = if killed { KILLS_MAX } else { FAILURES_MAX };
         self.failures += 1;
         tracing::warn!(reason, failures = self.failures, "a slot did not start");
@@ -193,7 +193,7 @@ impl State {
     }
 }
 
-/// Whether a slot ended as the node or the task's limits wanted it to: that is the end of a task and no fault of a slot.
+/// Whether a slot ended because of a cancellation or a limit of its task, which is not a fault of the slot.
 fn ended_with_task(child: &Child, ending: Option<&Ending>, how: &str) -> bool {
     match ending {
         Some(Ending::Run(_, outcome)) => {
@@ -204,8 +204,8 @@ fn ended_with_task(child: &Child, ending: Option<&Ending>, how: &str) -> bool {
     }
 }
 
-/// The task that a slot died of, or is taken to have: the one that it was killed for, or was at. Where it was killed and
-/// says that it is at none of its tasks, the first, unless nobody began that.
+/// The task that a slot is taken to have died of: the one that it was killed for, or that was running. If it was killed
+/// and claims to run none, the first one, if that was started.
 fn culprit(child: &Child, ending: Option<&Ending>) -> Option<u32> {
     let has = |number: &u32| child.tasks.iter().any(|task| task.number == *number);
     let named = match ending {
@@ -217,18 +217,18 @@ fn culprit(child: &Child, ending: Option<&Ending>) -> Option<u32> {
     named.filter(has).or_else(|| Some(child.running()).filter(has)).or(first)
 }
 
-/// A part of a report, in memory or in a file whose bytes can't change any more.
+/// A part of a report: inline, or a sealed file.
 fn part(brought: Brought, files: &mut impl Iterator<Item = OwnedFd>) -> Result<Part, Broken> {
     match brought {
         Brought::Inline(bytes) if bytes.len() <= weft_core::task::INLINE_BYTES_MAX => {
-            // Most bring nothing in most parts, and nothing needs no memory.
+            // Most parts are empty; an empty one needs no allocation.
             let bytes = if bytes.is_empty() { Arc::default() } else { Arc::from(bytes) };
             Ok(Part::Ready(Payload::Inline(bytes)))
         }
         Brought::Inline(_) => Err(Broken::Protocol("a payload is too long to travel inline")),
         Brought::File(bytes) => {
             let file = files.next().ok_or(Broken::Protocol("a file is missing"))?;
-            // Only files in memory have seals; reading one can't wait for anybody.
+            // Only memory files have seals; reading them does not block.
             match fcntl_get_seals(&file) {
                 Ok(seals) if seals.contains(SEALS) => Ok(Part::File(file, bytes)),
                 Ok(_) | Err(_) => Err(Broken::Protocol("a file is not sealed")),

@@ -1,5 +1,5 @@
-//! What other threads do for the pool of processes: start a slot, find code, open blobs, keep outputs. Plain data, and
-//! how a report's long parts are kept.
+//! Requests of the pool of processes to other threads: start a slot, get code, open blobs, store outputs. Plain data,
+//! and how the long parts of a report are stored.
 
 use std::fs::File;
 use std::io::{self, Seek};
@@ -10,20 +10,20 @@ use weft_core::{BlobId, Outcome, Payload, Report, RunId, Usage};
 use super::blobs::BlobAccess;
 use super::programs::ProgramRequest;
 
-/// Something that somebody else is to do, and to tell of.
+/// A request to another thread, which passes its result to the front.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// Make or find code, or open a program's files.
+    /// Get code, or open a program's files.
     Program(ProgramRequest),
     /// Open a task's input.
     Input(u64, BlobId),
-    /// Keep what a run brought, and tell of it then.
+    /// Store the output of a run.
     Store(Box<PendingReport>),
     /// Start a process.
     Spawn(u64),
 }
 
-/// A report whose long parts are not kept yet.
+/// A report whose long parts are not stored yet.
 #[derive(Debug)]
 pub(super) struct PendingReport {
     pub(super) run: RunId,
@@ -36,14 +36,14 @@ pub(super) struct PendingReport {
 /// A part of a report.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// It needs nothing.
+    /// Complete.
     Ready(Payload),
-    /// So many bytes in this file, by the slot's words.
+    /// This many bytes in this file, as the slot claims.
     File(OwnedFd, u64),
 }
 
 impl PendingReport {
-    /// The report, if nothing has to be kept for it.
+    /// The report, if nothing has to be stored for it.
     pub(super) fn at_once(self) -> Result<Report, Box<Self>> {
         let Self { run, outcome, parts, usage } = self;
         match parts {
@@ -54,7 +54,7 @@ impl PendingReport {
         }
     }
 
-    /// Keeps the long parts.
+    /// Stores the long parts.
     pub(super) fn store(self, blobs: &dyn BlobAccess) -> Report {
         let Self { run: _, outcome, parts, usage } = self;
         let [output, errors, files] = parts.map(|part| part.store(blobs));

@@ -1,4 +1,4 @@
-//! The slot processes that are to be started, and the bell that wakes the thread which starts them (`supervisor.rs`).
+//! The queue of slot processes to start, with an eventfd that wakes the thread which starts them (`supervisor.rs`).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// The way to the keeper's thread.
+/// Handle of the supervisor thread.
 #[derive(Clone, Debug)]
 pub(super) struct SpawnQueue(Arc<Shared>);
 
@@ -30,7 +30,7 @@ impl SpawnQueue {
         Ok(Self(Arc::new(Shared { bell, state: Mutex::default() })))
     }
 
-    /// Starts the process of this number soon.
+    /// Queues the start of a process with this number.
     pub(super) fn spawn(&self, id: u64) {
         self.lock().spawn.push(id);
         self.wake();
@@ -42,24 +42,24 @@ impl SpawnQueue {
         self.wake();
     }
 
-    /// Wakes the thread, which then looks for what changed.
+    /// Wakes the thread.
     pub(super) fn wake(&self) {
-        // It can only fail because the bell rings already.
+        // It can fail only if the eventfd is readable already.
         let _rings = rustix::io::write(&self.0.bell, &1_u64.to_ne_bytes());
     }
 
-    /// The processes to start now; `None` when the thread is to end.
+    /// Takes the processes to start; `None` when the thread is to end.
     pub(super) fn take(&self) -> Option<Vec<u64>> {
         let mut orders = self.lock();
         if orders.quit { None } else { Some(std::mem::take(&mut orders.spawn)) }
     }
 
-    /// Readable after each call of the methods above, until [`SpawnQueue::silence`].
+    /// The eventfd: readable after each call of the methods above, until [`SpawnQueue::silence`].
     pub(super) fn bell(&self) -> &OwnedFd {
         &self.0.bell
     }
 
-    /// Makes the bell unreadable again.
+    /// Makes the eventfd unreadable again.
     pub(super) fn silence(&self) {
         let _rang = rustix::io::read(&self.0.bell, &mut [0_u8; 8]);
     }

@@ -1,6 +1,6 @@
-//! Who runs what, for slots that are processes: the queue, the slots with their tasks, and every rule that moves a
-//! task from one to the other. It is told what happened and acts at once; it never waits and owns no thread. What
-//! takes long it wishes for, and is told of later (see [`super::front`]).
+//! The state of the pool of processes: the queue, the slots with their tasks, and the rules that move tasks between
+//! them. It is called with events and acts at once; it never blocks and owns no thread. Slow operations are requested
+//! from other threads (see [`super::front`]).
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -20,34 +20,34 @@ use super::types::{PoolEvent, QUEUE_MAX};
 use crate::os::now_us;
 use crate::slot::Confinement;
 
-/// Inputs that are open, or being opened, for tasks that no slot has yet.
+/// Most inputs that are open, or being opened, for tasks that are not assigned yet.
 const INPUTS_MAX: usize = 64;
-/// What a guest printed and nobody took is dropped beyond so many pieces: the report has all of it.
+/// Most pieces of printed output that wait to be collected; more are dropped, for the report has all of it.
 const PRINTED_MAX: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) slots: usize,
     pub(super) memory_max_bytes: u64,
-    /// Longest module that it takes.
+    /// Longest accepted module, in bytes.
     module_max_bytes: u64,
     pub(super) epoll: OwnedFd,
     pub(super) timer: OwnedFd,
-    /// When the timer rings, if it does.
+    /// When the timer expires, if it is set.
     pub(super) armed: Option<Instant>,
-    /// Tasks that may go to the next slot, by their place.
+    /// Tasks that may be assigned, by position.
     pub(super) queue: BTreeMap<u64, Box<Waiting>>,
     /// Tasks whose input is being opened.
     pub(super) opening: BTreeMap<u64, Box<Waiting>>,
-    /// Tasks that were held before a slot had them.
+    /// Tasks that were paused before they were assigned.
     pub(super) held: BTreeMap<u64, Box<Waiting>>,
-    /// Where each task stands that no slot has: its place and program.
+    /// Position and program of each task that is not assigned.
     pub(super) places: BTreeMap<RunId, (u64, u32)>,
     next_place: u64,
     pub(super) programs: Programs,
     pub(super) children: BTreeMap<u64, Child>,
     next_child: u64,
-    /// Processes that were asked for and are not there yet.
+    /// Processes that are being started.
     pub(super) spawning: usize,
     /// Starts that failed since one succeeded, and when the next is tried.
     pub(super) failures: u32,
@@ -59,10 +59,10 @@ pub(super) struct State {
     pub(super) replaced: u64,
     pub(super) events: Vec<PoolEvent>,
     printed: usize,
-    /// Whether somebody was told that there are events.
+    /// Whether the caller was notified of events.
     rung: bool,
     pub(super) requests: Vec<Request>,
-    /// Whether somebody waits for the first slot, and is to be told of changes.
+    /// Whether a caller waits for the first slot.
     pub(super) awaited: bool,
     pub(super) quit: bool,
 }
@@ -100,13 +100,13 @@ impl State {
         })
     }
 
-    /// Whether the list of events was empty before and is not any more: then somebody is to be told.
+    /// Whether the list of events has become non-empty: then the caller must be notified.
     pub(super) fn take_ring(&mut self) -> bool {
         let full = !self.events.is_empty();
         full && !std::mem::replace(&mut self.rung, full)
     }
 
-    /// Takes in a task, at the end of the queue.
+    /// Adds a task at the end of the queue.
     pub(super) fn enter(
         &mut self,
         run: RunId,
@@ -131,7 +131,7 @@ impl State {
         self.places.insert(run, (place, program));
         let waiting =
             Box::new(Waiting { run, place, work, program, since_us, compile_us: 0, deaths: 0, input: None });
-        // Asked for now, so that it is there when the task's turn comes.
+        // Requested now, so that it is available when the task's turn comes.
         match self.programs.missing(program, waiting.work.owner) {
             Missing::Nothing => drop(self.queue.insert(place, waiting)),
             Missing::Code => self.park_for_code(place, waiting),
@@ -140,19 +140,20 @@ impl State {
         }
     }
 
-    /// Keeps a task until its code is there.
+    /// Keeps a task until its code is available.
     fn park_for_code(&mut self, place: u64, waiting: Box<Waiting>) {
         self.tell_compiling(waiting.run, true);
         self.programs.park(place, waiting);
     }
 
-    /// The code of a task is there.
+    /// The code of a task is available.
     pub(super) fn unpark_for_code(&mut self, place: u64, waiting: Box<Waiting>) {
         self.tell_compiling(waiting.run, false);
         self.queue.insert(place, waiting);
     }
 
-    /// Says whether a task waits for its module to be compiled: in one event with others of which the same is so.
+    /// Adds an event that a task waits, or waits no longer, for its module to be compiled; merged with the last event
+    /// if possible.
     fn tell_compiling(&mut self, run: RunId, waits: bool) {
         match self.events.last_mut() {
             Some(PoolEvent::Compiling { runs, waits: same }) if *same == waits => runs.push(run),
@@ -160,7 +161,7 @@ impl State {
         }
     }
 
-    /// Puts tasks back to where they stood.
+    /// Puts tasks back to their positions in the queue.
     pub(super) fn requeue(&mut self, waiting: impl IntoIterator<Item = Box<Waiting>>) {
         for waiting in waiting {
             self.places.insert(waiting.run, (waiting.place, waiting.program));
@@ -168,14 +169,13 @@ impl State {
         }
     }
 
-    /// Holds a task that no slot has.
+    /// Pauses a task that is not assigned.
     pub(super) fn hold(&mut self, waiting: Box<Waiting>) {
         self.places.insert(waiting.run, (waiting.place, waiting.program));
         self.held.insert(waiting.place, waiting);
     }
 
-    /// Notes what is wished of a task, if a slot has it: the slot may die before it answers. Who aborted one does not
-    /// change his mind.
+    /// Records what is asked of an assigned task, for the case that its slot dies. An abort is final.
     pub(super) fn ask(&mut self, run: RunId, intent: Intent) {
         let mut tasks = self.children.values_mut().flat_map(|child| &mut child.tasks);
         if let Some(task) = tasks.find(|task| task.waiting.run == run && task.intent != Intent::Abort) {
@@ -183,17 +183,17 @@ impl State {
         }
     }
 
-    /// Tells how a run ended.
+    /// Reports the end of a run.
     pub(super) fn answer(&mut self, run: RunId, report: Report) {
         self.events.push(PoolEvent::Ran(run, report));
     }
 
-    /// Ends a task that no slot has any more.
+    /// Ends a task that is not assigned any more.
     pub(super) fn give_up(&mut self, waiting: Box<Waiting>, outcome: Outcome) {
         self.end(&waiting, Report::bare(outcome));
     }
 
-    /// Ends a task that no slot has any more like this; the report lacks how long it waited.
+    /// Ends a task that is not assigned any more with this report, and adds its waiting times.
     pub(super) fn end(&mut self, waiting: &Waiting, mut report: Report) {
         self.places.remove(&waiting.run);
         self.programs.done(waiting.program);
@@ -204,7 +204,7 @@ impl State {
         self.answer(waiting.run, report);
     }
 
-    /// Passes on what a guest printed.
+    /// Passes on output that a guest printed.
     pub(super) fn print(&mut self, event: PoolEvent) {
         if self.printed < PRINTED_MAX {
             self.printed += 1;
@@ -214,22 +214,22 @@ impl State {
 
     pub(super) fn take_events(&mut self) -> Vec<PoolEvent> {
         (self.printed, self.rung) = (0, false);
-        // There will be about as many the next time, and growing to them costs more than room does.
+        // The next list will have about the same length; growing to it would cost more.
         let room = Vec::with_capacity(self.events.len().min(TASKS_MAX));
         std::mem::replace(&mut self.events, room)
     }
 
-    /// Slots that run something.
+    /// Slots that run a task.
     pub(super) fn active(&self) -> usize {
         self.children.values().filter(|child| child.is_active()).count()
     }
 
-    /// Slots that are held.
+    /// Slots that are paused.
     pub(super) fn on_hold(&self) -> usize {
         self.children.values().filter(|child| child.held_since.is_some()).count()
     }
 
-    /// Hands out what can be handed out, and asks for the slots that the rest needs.
+    /// Assigns waiting tasks, passes on requests, and asks for the slots that the rest needs.
     pub(super) fn advance(&mut self, now: Instant) {
         self.hand_out(now);
         let requests = std::mem::take(&mut self.programs.requests);
@@ -237,14 +237,14 @@ impl State {
         self.want_slots(now);
     }
 
-    /// Gives waiting tasks to slots that have room.
+    /// Assigns waiting tasks to slots that have room.
     pub(super) fn hand_out(&mut self, now: Instant) {
         while !self.queue.is_empty() {
             let Some(id) = self.next_slot() else { break };
             let Some(mut child) = self.children.remove(&id) else { break };
             let gave = self.fill(&mut child, now);
             if let Err(error) = child.send(&self.epoll) {
-                // Its end is told by epoll, and its tasks come back then.
+                // epoll reports its end, and its tasks are queued again then.
                 tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
             }
             self.children.insert(id, child);
@@ -254,7 +254,7 @@ impl State {
         }
     }
 
-    /// The slot that gets the next task: an idle one if there may be one more, else one that soon runs dry.
+    /// The slot that gets the next task: an idle one if one more may run, else one that will soon be idle.
     fn next_slot(&self) -> Option<u64> {
         let idle = self.children.values().find(|child| child.is_idle());
         let idle = idle.filter(|_| self.active() < self.slots);
@@ -262,7 +262,7 @@ impl State {
             let dry = self.children.values().filter(|child| child.wants_more());
             dry.min_by_key(|child| child.expected)
         };
-        // A task that a busy slot can't take would only go round.
+        // Only if its queue has room for the task.
         idle.or_else(|| dry().filter(|child| self.front_fits(child))).map(|child| child.id)
     }
 
@@ -272,7 +272,7 @@ impl State {
         })
     }
 
-    /// Gives a slot its share of the queue; how many tasks left the queue.
+    /// Assigns a slot its share of the queue; returns how many tasks left the queue.
     fn fill(&mut self, child: &mut Child, now: Instant) -> usize {
         let share = self.queue.len().div_ceil(self.slots.max(1)).max(1);
         let (mut given, mut left) = (0, 0);
@@ -324,7 +324,7 @@ impl State {
         given + left
     }
 
-    /// Asks for processes: one for each task that could run now, and one spare.
+    /// Requests processes: one for each task that could run now, and a spare one.
     fn want_slots(&mut self, now: Instant) {
         if self.quit || self.slots == 0 || self.retry_at.is_some_and(|at| now < at) {
             return;

@@ -1,5 +1,5 @@
-//! The thread that starts slot processes, and turns the pool for callers who don't. A process dies with the thread
-//! that started it, so that this must be one which lives as long as the pool.
+//! The thread that starts slot processes, and drives the pool for callers that don't call `turn`. A process dies with
+//! the thread that started it, so this thread lives as long as the pool.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,14 +17,14 @@ use super::io_threads::caught;
 use super::spawn_queue::SpawnQueue;
 use crate::slot::page::Page;
 
-/// The thread's life.
+/// The main function of the thread.
 pub(super) fn serve(queue: &SpawnQueue, front: &Front, program: &PathBuf, args: &[OsString]) {
     while let Some(spawn) = queue.take() {
         if spawn.is_empty() {
             wait(queue, front);
         }
         for id in spawn {
-            // All slots die with this thread: what goes wrong here costs one of them.
+            // All slots die with this thread: an error or panic here must fail one of them only.
             front.spawned(id, caught("starting a slot", || start(program, args)));
         }
     }
@@ -38,7 +38,7 @@ fn wait(queue: &SpawnQueue, front: &Front) {
     if kept {
         fds.push(PollFd::new(&slots, PollFlags::IN));
     }
-    // Interrupted or not: whoever called has something to look at, or looks in vain.
+    // Spurious wake-ups do no harm.
     let _ready = poll(&mut fds, None);
     if fds.first().is_some_and(|bell| bell.revents().contains(PollFlags::IN)) {
         queue.silence();
@@ -48,21 +48,22 @@ fn wait(queue: &SpawnQueue, front: &Front) {
     }
 }
 
-/// Starts a slot's process, with nothing of this one's but its end of a socket.
+/// Starts a slot process. It inherits nothing of this process but its end of a socket.
 fn start(program: &PathBuf, args: &[OsString]) -> io::Result<Spawned> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     rustix::io::ioctl_fionbio(ours.as_fd(), true)?;
     let (page, page_file) = Page::create()?;
     let mut command = Command::new(program);
     command.args(args).env_clear().current_dir("/");
-    // Neither the terminal nor the log is theirs. What they say last is read when they have ended; until then the pipe
-    // takes what it holds, and nobody waits for the other.
+    // Slots have neither the terminal nor the log. Their standard error is a non-blocking pipe that is read when they
+    // have ended.
     let (words, says) = io::pipe()?;
     rustix::io::ioctl_fionbio(&words, true)?;
     rustix::io::ioctl_fionbio(&says, true)?;
     command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::from(says));
-    // What the terminal sends to this process is not meant for them: they end with it. No session of its own: where the
-    // kernel shares processors out by session, its nice value would count for nothing beside the node.
+    // A process group of their own: signals of the terminal are not for them, they end with this process. Not a session
+    // of their own: where the kernel divides processors between sessions, their nice value would have no effect
+    // relative to the node.
     command.process_group(0);
     let process = command.spawn()?;
     Ok(Spawned { process, socket: ours, page, page_file, words: words.into() })

@@ -80,7 +80,7 @@ impl Liar {
         let module = module();
         let program = program(Limits::DEFAULT.wall_ms);
         let compiler = Compiler::start(CompilerConfig::new(None, Interrupt::Kill, How::Here)).unwrap();
-        // Neither keeper nor carriers have a thread: no other slot comes, and nothing is stored.
+        // Neither the supervisor nor the I/O threads are started: no other slot starts, and nothing is stored.
         let helpers = (SpawnQueue::new().unwrap(), IoThreads::default(), compiler);
         let front = Front::new(1, 1 << 30, Arc::new(OneBlob(module)), Arc::new(|| {}), helpers).unwrap();
         let (ours, theirs) = socketpair(

@@ -1,4 +1,4 @@
-//! What the node and the pool hand each other: settings, events and counters. Plain data.
+//! Settings, events and counters of the pool. Plain data.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,87 +6,87 @@ use std::sync::Arc;
 
 use weft_core::{Report, RunId, Stream};
 
-/// Tasks that may wait for a slot. What is submitted beyond it is answered `Lost` at once.
+/// Most tasks that wait for a slot. A task beyond it is reported as `Lost` at once.
 pub const QUEUE_MAX: usize = 65_536;
 
-/// What slots are.
+/// The kind of slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slots {
-    /// Threads of this process. Guests look at an epoch in every loop, which costs them some speed.
+    /// Threads of this process. Guests check an epoch in every loop, which costs some speed.
     Threads,
     /// Child processes.
     Processes {
-        /// The binary, which calls [`crate::slot_main`] when it gets `args`, and [`crate::compile_main`] when it gets
-        /// `--compile` behind them. `/proc/self/exe` is this one, even after somebody put another in its place.
+        /// The executable. It must call [`crate::slot_main`] with `args`, and [`crate::compile_main`] with `--compile`
+        /// after them. `/proc/self/exe` is this executable, even if its file was replaced.
         program: PathBuf,
         /// Its arguments.
         args: Vec<OsString>,
     },
 }
 
-/// What a node chooses about its slots.
+/// Settings of the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
-    /// How many tasks run at once.
+    /// Tasks that run at the same time.
     pub slots: u32,
-    /// What slots are.
+    /// The kind of slots.
     pub kind: Slots,
-    /// Where compiled modules are kept between starts; `None` keeps them in memory only. Nobody else may write there,
-    /// and no other node may use it at the same time.
+    /// Directory for compiled modules; `None` keeps them in memory only. No other user may write to it, and no other
+    /// node may use it at the same time.
     pub cache_dir: Option<PathBuf>,
-    /// Memory that any one task gets, in bytes. A task whose own limit is higher and which needs more ends as `Lost`.
+    /// Most memory of any task, in bytes. A task that needs more and has a higher limit of its own ends as `Lost`.
     pub memory_max_bytes: u64,
-    /// Longest module that it takes, in bytes; [`crate::MODULE_BYTES_MAX`] unless a node says otherwise.
+    /// Longest accepted module, in bytes; [`crate::MODULE_BYTES_MAX`] by default.
     pub module_max_bytes: u64,
 }
 
-/// What happened to a task.
+/// An event of a task.
 #[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolEvent {
-    /// It ended. Told once for every task that was submitted.
+    /// It ended. Exactly one for each submitted task.
     Ran(RunId, Report),
-    /// Tasks wait for their module to be compiled, or wait no longer.
+    /// Tasks began or stopped to wait for their module to be compiled.
     Compiling {
-        /// Which.
+        /// The task, or the tasks.
         runs: Vec<RunId>,
-        /// Whether they do.
+        /// Whether they wait.
         waits: bool,
     },
-    /// It printed something; only of tasks that asked for it. What nobody collects may be left out: the report has
-    /// all of it.
+    /// It printed something. Only for tasks with `stream` set. May be dropped if events are not collected: the report
+    /// has all output.
     Printed {
-        /// Which.
+        /// The task, or the tasks.
         run: RunId,
-        /// Where.
+        /// The stream.
         stream: Stream,
-        /// How many bytes of that stream came before.
+        /// Offset in that stream, in bytes.
         offset: u64,
-        /// What.
+        /// The bytes.
         bytes: Arc<[u8]>,
     },
 }
 
-/// What the slots are at.
+/// State of the slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolStatus {
     /// Whether slots are child processes.
     pub processes: bool,
-    /// How many tasks may run at once.
+    /// Tasks that may run at the same time.
     pub slots: u32,
-    /// How many do.
+    /// Tasks that run.
     pub busy: u32,
-    /// Tasks that wait, for a slot or for what they need.
+    /// Tasks that wait for a slot, for code or for files.
     pub queued: usize,
-    /// Tasks that are paused.
+    /// Paused tasks.
     pub paused: u32,
-    /// The process ids of the slots.
+    /// Process ids of the slots.
     pub children: Vec<u32>,
     /// Slot processes that died or were killed, and were replaced.
     pub replaced: u64,
-    /// What keeps slot processes from the machine; `None` for threads.
+    /// The confinement of slot processes; `None` for threads.
     pub confinement: Option<crate::Confinement>,
-    /// Modules whose code is at hand.
+    /// Modules whose code is in memory.
     pub compiled: u64,
     /// Modules that tasks wait for.
     pub compiling: u64,

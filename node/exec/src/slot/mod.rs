@@ -1,8 +1,8 @@
-//! The child process that runs tasks for a node: what `weft slot` does. It has one guest at a time, on a thread of
-//! its own; the main thread keeps the time. Before its first guest it drops every right that it does not need.
+//! The child process that runs tasks for a node: `weft slot`. It runs one guest at a time on a thread of its own; the
+//! main thread is a watchdog. Before its first guest it drops all rights that it does not need.
 //!
-//! Its standard input is the socket to its node, and with the node's end it ends too. It decides nothing: which task
-//! runs here, and what becomes of one that it did not finish, is the node's business (see `crate::pool`).
+//! Its standard input is the socket to its node; it ends with the node. The node decides which task runs here and what
+//! happens to one that was not finished (see `crate::pool`).
 //!
 //! ```text
 //!   node ==socket==> runner (guest thread): claim, run, report ==socket==> node
@@ -40,11 +40,11 @@ use socket::{Broken, Incoming, Outgoing};
 use swap::Swaps;
 use wire::{FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
 
-/// Stack of the guest's thread: room for the guest's and the host's.
+/// Stack of the guest's thread, in bytes: for the guest and the host.
 const STACK_BYTES: usize = 8 << 20;
 
-/// Runs tasks for the node that started this process, until that ends. For a binary's hidden subcommand, which calls
-/// it before anything else: no thread is to be there yet.
+/// Runs tasks for the node that started this process, until the node ends. For a hidden subcommand of a binary, which
+/// must call it before it starts a thread.
 #[must_use]
 pub fn slot_main() -> ExitCode {
     match serve() {
@@ -89,7 +89,7 @@ fn serve() -> Result<(), Broken> {
     run(&slot, sandbox, incoming)
 }
 
-/// The first word of the node.
+/// Receives the first message of the node.
 fn begin(incoming: &mut Incoming, socket: &OwnedFd) -> Result<(Page, u64), Broken> {
     let word = loop {
         match incoming.next::<ToSlot, TO_SLOT_CLAIM_MAX>()? {
@@ -109,13 +109,13 @@ fn begin(incoming: &mut Incoming, socket: &OwnedFd) -> Result<(Page, u64), Broke
     Ok((page, memory_max_bytes))
 }
 
-/// Drops the rights between the two moments at which they are needed: engines open a file, threads are made.
+/// Drops rights step by step: engines need to open a file, threads need to be started.
 fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Broken> {
     lower_priority(SLOT_NICE);
-    // When memory is short, a slot goes and not its node. Where that can't be said, the system chooses.
+    // If memory is exhausted, the kernel should kill a slot, not the node. If it can't be set, the kernel chooses.
     let _said = std::fs::write("/proc/self/oom_score_adj", "500");
     let landlock = confine::landlock();
-    // Whatever of the runtime's host calls waits for time finds a timer; none could be started later.
+    // Host functions of the runtime that wait need a timer thread, which can't be started later.
     let timers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
     let watchdog = thread::current();
     let (go, ready) = std::sync::mpsc::sync_channel::<()>(1);

@@ -1,4 +1,4 @@
-//! A task's long inputs and outputs, which travel between a node and its slot as files.
+//! A task's long inputs and outputs, which are passed between a node and its slot as files.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,9 +12,8 @@ use weft_core::task::INLINE_BYTES_MAX;
 
 use super::wire::Brought;
 
-/// The bytes of a file that must have this length, which whoever submitted the task claims: it is compared before
-/// anything is allocated for it. Other slots have the same open file, and one place in it with this one, so that the
-/// place is neither used nor moved.
+/// Reads a file that must have this length, which the submitter of the task claims: it is compared before memory is
+/// allocated. Other slots share the open file and its position, so the position is neither used nor moved.
 pub(super) fn read_whole(file: &OwnedFd, bytes: u64) -> io::Result<Bytes> {
     if u64::try_from(fstat(file)?.st_size) != Ok(bytes) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, crate::pool::blobs::ANOTHER_LENGTH));
@@ -33,7 +32,7 @@ pub(super) fn read_whole(file: &OwnedFd, bytes: u64) -> io::Result<Bytes> {
     Ok(Bytes::from(content))
 }
 
-/// Long bytes go into a file in memory that nobody can change any more.
+/// Puts long bytes into a sealed memory file.
 pub(super) fn brought(bytes: Vec<u8>) -> io::Result<(Brought, Option<OwnedFd>)> {
     if bytes.len() <= INLINE_BYTES_MAX {
         return Ok((Brought::Inline(bytes), None));

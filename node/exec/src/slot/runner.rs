@@ -1,5 +1,5 @@
-//! The thread of a slot that runs guests: takes frames from the node, runs task after task, and reports in batches.
-//! It waits for nothing but the node's next word.
+//! The thread of a slot that runs guests: reads frames of the node, runs tasks in order, and reports in batches. It
+//! waits only for frames.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -23,13 +23,13 @@ use crate::sandbox::Sandbox;
 use crate::sink::Printer;
 use crate::stop::Stop;
 
-/// Reports that wait at most. Half a batch: the node sends more while the rest runs. Fewer when there is less to do:
-/// then others may have to take a share of it.
+/// Most reports that wait to be sent: half a batch, so that the node sends more tasks while the others run. Fewer if
+/// there are fewer tasks, which other slots may take.
 const REPORTS_MAX: usize = 64;
 const REPORTS_MIN: usize = 8;
-/// Bytes of reports that wait at most.
+/// Most bytes of reports that wait to be sent.
 const REPORT_BYTES_MAX: usize = 16 << 10;
-/// For how long a report waits at most while short tasks run; the keeper sends what waits behind a long one.
+/// Longest wait of a report while short tasks run; the watchdog sends reports that wait behind a long task.
 const REPORT_WAIT: Duration = Duration::from_micros(500);
 
 pub(super) struct Runner<'a> {
@@ -53,14 +53,13 @@ struct Task {
     stream: bool,
 }
 
-/// An input, or where it is.
+/// An input, or the file with it.
 enum Input {
     Inline(Bytes),
     File(OwnedFd, u64),
 }
 
-/// Tells readings of the standard library's clock as [`now_us`] would, of which it is the same clock, without another
-/// look at it.
+/// Converts readings of the standard library's clock to [`now_us`], which uses the same clock, without a system call.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     at: Instant,
@@ -87,7 +86,7 @@ impl<'a> Runner<'a> {
         Self { slot, sandbox, incoming, watchdog, loaded, tasks, stop, clock, flushed }
     }
 
-    /// Runs tasks until the node is gone or says something that makes no sense.
+    /// Runs tasks until the node closes the socket or violates the protocol.
     pub(super) fn serve(mut self) -> Result<(), Broken> {
         loop {
             self.read()?;
@@ -103,7 +102,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Takes what has come.
+    /// Handles the frames that have arrived.
     fn read(&mut self) -> Result<(), Broken> {
         while let Some(word) = self.incoming.next::<ToSlot, TO_SLOT_CLAIM_MAX>()? {
             match word {
@@ -133,7 +132,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs a task that was claimed, and reports it.
+    /// Runs a claimed task and reports it.
     fn run(&mut self, task: Task) -> Result<(), Broken> {
         let number = task.number;
         let now = Instant::now();
@@ -145,7 +144,7 @@ impl<'a> Runner<'a> {
         let Task { number, program, task, input, since_us, stream } = task;
         let queue_us = self.clock.us(now).saturating_sub(since_us);
         let Ready { program, prepared, files } = self.loaded.program(program)?;
-        // Reading a file takes its time, which is not the task's.
+        // Reading a file does not count as the task's time.
         let (input, started) = match input {
             Input::Inline(bytes) => (bytes, now),
             Input::File(file, bytes) => {
@@ -166,7 +165,7 @@ impl<'a> Runner<'a> {
         let attempt = Attempt { prepared, program, task, given, printer, stop, node_bytes, started };
         let (mut finished, ended) = attempt.run();
         if self.slot.current().take().is_none() {
-            // The keeper has answered this run, and the process is about to end.
+            // The watchdog has reported this run, and the process is about to end.
             loop {
                 thread::park();
             }
@@ -175,20 +174,20 @@ impl<'a> Runner<'a> {
         Ok((finished, ended))
     }
 
-    /// Passes on what a run prints, at the keeper's next look or with the next reports.
+    /// Passes on what a run prints: sent at the watchdog's next tick or with the next reports.
     fn printer(&self, number: u32) -> Printer {
         let slot = Arc::clone(self.slot);
         Box::new(move |stream, offset, bytes| {
             let mut out = slot.out();
             out.push(&FromSlot::Printed { number, stream, offset, bytes: bytes.to_vec() }, []);
             if out.waiting() >= REPORT_BYTES_MAX {
-                // When the node is gone, the process ends soon.
+                // If the node is gone, the process ends soon.
                 drop(slot.flush(&mut out));
             }
         })
     }
 
-    /// Reports a run that ended just now; sends what waits if that is due.
+    /// Queues the report of a run; sends the queue if that is due.
     fn report(&mut self, number: u32, finished: Finished, ended: Instant) -> Result<(), Broken> {
         let Finished { mut outcome, output, errors, files: left, usage } = finished;
         let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! What both threads of a slot use: the socket, the page, the run that is under way.
+//! State that both threads of a slot share: the socket, the page, the current run.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -11,19 +11,19 @@ use super::socket::Outgoing;
 use super::swap::Swaps;
 use crate::stop::Stop;
 
-/// What both threads of a slot use.
+/// State that both threads of a slot share.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) socket: OwnedFd,
     pub(super) page: Page,
     pub(super) out: Mutex<Outgoing>,
-    /// The run that is under way. Whoever takes it away answers it.
+    /// The current run. The thread that takes it reports it.
     pub(super) current: Mutex<Option<Current>>,
-    /// Whether the keeper waits to be woken.
+    /// Whether the watchdog is parked.
     pub(super) asleep: AtomicBool,
-    /// The runner's, which never is raised: a run that is to end takes its process along.
+    /// The runner's flag. It is never raised: a run that must end takes its process with it.
     pub(super) stop: OnceLock<Stop>,
-    /// The runner came to its end, and with it the process does.
+    /// The runner has ended, and so the process must.
     pub(super) over: AtomicBool,
     pub(super) swaps: Swaps,
 }
@@ -34,14 +34,14 @@ pub(super) struct Current {
     pub(super) number: u32,
     pub(super) limit_ms: u32,
     pub(super) started: Instant,
-    /// For how long the slot had been held before.
+    /// Paused time of the slot at its start.
     pub(super) held: Duration,
     pub(super) queue_us: u64,
     pub(super) in_bytes: u64,
 }
 
 impl Current {
-    /// For how long it has been running.
+    /// How long it has been running, pauses excluded.
     pub(super) fn ran(&self, held: Duration) -> Duration {
         self.started.elapsed().saturating_sub(held.saturating_sub(self.held))
     }
@@ -56,14 +56,14 @@ impl Slot {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends what waits, for as long as that takes.
+    /// Sends queued frames; blocks until they are sent.
     pub(super) fn flush(&self, out: &mut Outgoing) -> io::Result<()> {
         out.send(&self.socket).map(|_all| ())
     }
 }
 
-/// Last words, for the node's log: a child has none of its own.
+/// Writes a message to standard error for the node's log: a child has no log.
 pub(super) fn complain(text: &str) {
-    // The pipe takes a little and never waits. Without it, how the process ended has to do.
+    // The pipe is small and never blocks. If the message is lost, the exit status must do.
     let _told = writeln!(io::stderr(), "weft slot: {text}");
 }

@@ -1,13 +1,13 @@
-//! Why a change of the file system did not happen. The hosts of WASI map it to their own codes.
+//! Errors of the file system. The hosts of WASI convert them to their own codes.
 
 use weft_core::Limit;
 
-/// Why an operation did not happen; the file system is unchanged.
+/// Why an operation failed; the file system is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Error {
-    /// ENOENT: there is no such file or directory.
+    /// ENOENT: no such file or directory.
     NoEntry,
-    /// EEXIST: there is one already.
+    /// EEXIST: it exists already.
     Exists,
     /// ENOTDIR: a directory was needed.
     NotDirectory,
@@ -21,13 +21,13 @@ pub(crate) enum Error {
     NameTooLong,
     /// EROFS: `/in` and the root can't be changed.
     ReadOnly,
-    /// EINVAL: it makes no sense.
+    /// EINVAL: an argument is invalid.
     Invalid,
-    /// EPERM: it leads out of the directory it started from.
+    /// EPERM: the path leaves the directory that it starts in.
     NotPermitted,
-    /// EXDEV: `/in` shares no file with the others.
+    /// EXDEV: a file of `/in` can't be linked or moved elsewhere.
     CrossDevice,
-    /// EBUSY: it is in use as what it is.
+    /// EBUSY: it is in use.
     Busy,
     /// The guest reached a bound; the run must end with it.
     Limit(Limit),

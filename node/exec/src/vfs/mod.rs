@@ -1,9 +1,9 @@
 //! The file system of one task, in memory: `/in` (read-only, from an archive), `/out` and `/tmp`, and nothing else.
 //!
-//! It opens nothing of the host's, so there is nothing to escape to; order, inode numbers and times are the same on
-//! every node. It knows no WASI: [`crate::wasi`] and the components' host call it with inodes and paths, map [`Error`]
-//! to their own codes, and give the time. Every byte and every name that a guest adds is counted before it is kept;
-//! reaching a bound is [`Error::Limit`], which ends the run.
+//! It opens no file of the host. Order, inode numbers and times are the same on every node. It knows no WASI:
+//! [`crate::wasi`] and the host of components call it with inodes and paths, convert [`Error`] to their own codes, and
+//! pass the time. Every byte and name is charged before it is kept; reaching a bound is [`Error::Limit`], which ends
+//! the run.
 //!
 //! Paths are resolved as under `wasmtime run`: a directory that is open is the root of what is reached through it.
 //! An absolute path, `..` beyond that root, or a symbolic link that leads there is [`Error::NotPermitted`].

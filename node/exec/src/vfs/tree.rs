@@ -1,5 +1,5 @@
-//! The inodes of one task: what each of them is, how it is read and changed, and what the task is charged for it. Paths
-//! and names are in `path.rs` and `names.rs`.
+//! The inodes of one task: their contents and status, and the quota that they are charged to. Paths and names are in
+//! `path.rs` and `names.rs`.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,7 @@ use super::content::Content;
 use super::error::Error;
 use super::node::{Body, Entries, Inode, Kind, Node, Stat};
 
-/// The directories that a task starts with, with the names by which it knows them. The root comes first: it is where
-/// relative paths begin.
+/// The directories that a task starts with, and their names. The root comes first: relative paths begin there.
 pub(crate) const PREOPENS: [(Inode, &str); 4] =
     [(Vfs::ROOT, "/"), (Vfs::IN, "/in"), (Vfs::OUT, "/out"), (Vfs::TMP, "/tmp")];
 
@@ -23,13 +22,13 @@ pub(crate) struct Vfs {
 }
 
 impl Vfs {
-    /// `/`: read-only, holds just the other three.
+    /// `/`: read-only, contains the other three.
     pub(crate) const ROOT: Inode = Inode(1);
     /// `/in`: read-only.
     pub(crate) const IN: Inode = Inode(2);
-    /// `/out`: comes back when the task ends.
+    /// `/out`: returned when the task ends.
     pub(crate) const OUT: Inode = Inode(3);
-    /// `/tmp`: goes with the task.
+    /// `/tmp`: dropped with the task.
     pub(crate) const TMP: Inode = Inode(4);
 
     /// An empty file system: the starting directories, and nothing in them.
@@ -39,19 +38,19 @@ impl Vfs {
             let read_only = matches!(inode, Self::ROOT | Self::IN);
             vfs.nodes.insert(inode, Node::directory(Self::ROOT, read_only, now_ns));
             if let Some(name) = name.strip_prefix('/').filter(|name| !name.is_empty()) {
-                // The root comes first in the list, and so is there.
+                // The root comes first in the list, so it exists.
                 vfs.entries_mut(Self::ROOT).map(|entries| entries.insert(name.into(), inode)).ok();
             }
         }
         vfs
     }
 
-    /// What is charged now to the task, in bytes.
+    /// Bytes that are charged to the task now.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.quota.bytes
     }
 
-    /// What the inode is. An inode that nobody holds and no directory names does not exist.
+    /// The status of an inode. An inode that is neither held nor named in a directory does not exist.
     ///
     /// # Errors
     /// When it does not exist.
@@ -59,7 +58,7 @@ impl Vfs {
         self.node(inode).map(|node| node.stat(inode))
     }
 
-    /// Keeps an inode in existence until it is released, whatever becomes of its names.
+    /// Keeps an inode alive until it is released, even without a name.
     ///
     /// # Errors
     /// When it does not exist.
@@ -76,10 +75,10 @@ impl Vfs {
         }
     }
 
-    /// Reads into `buffer` what the file has at `offset`; returns how much, 0 at the end.
+    /// Reads from the file at `offset` into `buffer`; returns the number of bytes, 0 at the end.
     ///
     /// # Errors
-    /// When it is no file.
+    /// When it is not a file.
     pub(crate) fn read(&self, file: Inode, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
         Ok(self.content(file)?.read(offset, buffer))
     }
@@ -87,7 +86,7 @@ impl Vfs {
     /// Writes all of `bytes` at `offset`; a gap before it reads as zeros.
     ///
     /// # Errors
-    /// When it is no file that can be written to, or the quota is reached: then nothing is written.
+    /// When it is not a writable file, or the quota is exceeded; then nothing is written.
     pub(crate) fn write(&mut self, file: Inode, offset: u64, bytes: &[u8], now_ns: u64) -> Result<(), Error> {
         let len = self.content(file)?.len();
         self.check_writable(file)?;
@@ -102,10 +101,10 @@ impl Vfs {
         Ok(())
     }
 
-    /// Cuts a file, or extends it with zeros.
+    /// Truncates a file, or extends it with zeros.
     ///
     /// # Errors
-    /// When it is no file that can be written to, or the quota is reached.
+    /// When it is not a writable file, or the quota is exceeded.
     pub(crate) fn set_len(&mut self, file: Inode, len: u64, now_ns: u64) -> Result<(), Error> {
         let before = self.content(file)?.len();
         self.check_writable(file)?;
@@ -117,10 +116,10 @@ impl Vfs {
         Ok(())
     }
 
-    /// Sets the times that are given. The time of access is only ever set here: reading does not change it.
+    /// Sets the given times. Reading does not change the time of access.
     ///
     /// # Errors
-    /// When the inode does not exist, or can't be changed.
+    /// When the inode does not exist or is read-only.
     pub(crate) fn set_times(
         &mut self,
         inode: Inode,
@@ -136,10 +135,10 @@ impl Vfs {
         Ok(())
     }
 
-    /// The directory's entries after this name, in the order of the names' bytes; without `.` and `..`.
+    /// The directory's entries after this name, sorted by the bytes of their names; without `.` and `..`.
     ///
     /// # Errors
-    /// When it is no directory.
+    /// When it is not a directory.
     pub(crate) fn entries_after(
         &self,
         directory: Inode,
@@ -151,7 +150,7 @@ impl Vfs {
         Ok(entries.filter_map(|(name, inode)| Some((&**name, *inode, self.nodes.get(inode)?.kind()))))
     }
 
-    /// The directory's names.
+    /// The entries of a directory.
     pub(super) fn entries(&self, inode: Inode) -> Result<&Entries, Error> {
         match &self.node(inode)?.body {
             Body::Directory { entries, .. } => Ok(entries),
@@ -166,7 +165,7 @@ impl Vfs {
         }
     }
 
-    /// The directory that this one is in; the root is in itself.
+    /// The parent of a directory; the root is its own.
     pub(super) fn parent(&self, inode: Inode) -> Result<Inode, Error> {
         match self.node(inode)?.body {
             Body::Directory { parent, .. } => Ok(parent),
@@ -174,7 +173,7 @@ impl Vfs {
         }
     }
 
-    /// The text of a symbolic link, if it is one.
+    /// The target of a symbolic link, if it is one.
     pub(super) fn link(&self, inode: Inode) -> Option<&str> {
         match &self.nodes.get(&inode)?.body {
             Body::Link(target) => Some(target),
@@ -182,7 +181,7 @@ impl Vfs {
         }
     }
 
-    /// Drops an inode that has neither names nor holders, and what it was charged.
+    /// Drops an inode without names and holders, and refunds its charge.
     pub(super) fn forget_if_unused(&mut self, inode: Inode) {
         if !self.nodes.get(&inode).is_some_and(|node| node.links == 0 && node.held == 0) {
             return;
@@ -205,7 +204,7 @@ impl Vfs {
         let node = self.node(inode)?;
         match node.body {
             _ if node.read_only => Err(Error::ReadOnly),
-            // It was removed while it was open: nothing can be made in it any more.
+            // It was removed while open: nothing can be created in it.
             Body::Directory { .. } if node.links == 0 => Err(Error::NoEntry),
             Body::Directory { .. } | Body::File(_) | Body::Link(_) => Ok(()),
         }
@@ -220,7 +219,7 @@ impl Vfs {
     }
 }
 
-/// What a task may keep, and what it keeps.
+/// What a task may store, and what it stores.
 #[derive(Debug)]
 pub(super) struct Quota {
     pub(super) bytes_max: u64,

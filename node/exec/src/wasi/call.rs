@@ -1,4 +1,4 @@
-//! One WASI call: what it works on, how it is entered from the guest, and how its end is told to the guest.
+//! One WASI call: its context, how it is entered from the guest, and how its result is returned to the guest.
 
 use wasmtime::{Caller, Extern, Memory};
 use weft_core::Trap;
@@ -12,27 +12,27 @@ use crate::end::End;
 use crate::guest::Guest;
 use crate::vfs::Vfs;
 
-/// One call under way: the guest's memory, and what the run keeps.
+/// The context of a running call: the guest's memory, and the run's state.
 pub(super) struct Call<'a> {
-    /// Whose numbers and layouts it speaks.
+    /// The version whose constants and layouts it uses.
     pub(super) version: Version,
     pub(super) ram: Ram<'a>,
     pub(super) guest: &'a mut Guest,
 }
 
 impl Call<'_> {
-    /// What the run keeps for its calls.
+    /// The run's state for WASI calls.
     pub(super) fn wasi(&mut self) -> &mut Wasi {
         self.guest.wasi.as_mut().expect("a module that imports WASI gets its state before it runs")
     }
 
-    /// The file system, and the time of a change to it.
+    /// The file system, and the current time for its timestamps.
     pub(super) fn vfs(&mut self) -> Answer<(&mut Vfs, u64)> {
         Ok(self.guest.vfs()?)
     }
 }
 
-/// Runs one call, and turns its end into what the guest is told.
+/// Runs one call and returns its error code, or ends the run.
 pub(super) fn enter(
     mut caller: Caller<'_, Guest>,
     version: Version,
@@ -64,7 +64,7 @@ fn memory(caller: &mut Caller<'_, Guest>) -> Result<Memory, End> {
     Ok(memory)
 }
 
-/// Links calls: each line is a WASI function with its parameters' types, answered by the method of that name.
+/// Links functions: each line is a WASI function with its parameters' types, implemented by the method of that name.
 macro_rules! calls {
     ($linker:expr, $version:expr, $($name:ident($($param:ident: $ty:ty),*);)*) => {
         $($linker.func_wrap(

@@ -1,4 +1,4 @@
-//! How a WASI call that does not succeed ends: with an error code for the guest, or with the end of the run.
+//! How a failed WASI call ends: with an error code for the guest, or with the end of the run.
 
 use std::num::TryFromIntError;
 use std::str::Utf8Error;
@@ -7,10 +7,10 @@ use super::abi::Errno;
 use crate::end::End;
 use crate::vfs;
 
-/// Why a call does not succeed.
+/// Why a call failed.
 #[derive(Debug)]
 pub(super) enum Fail {
-    /// The guest is told so.
+    /// The guest gets this error code.
     Errno(Errno),
     /// The run ends.
     End(End),
@@ -24,7 +24,7 @@ impl From<Errno> for Fail {
     }
 }
 
-/// A length that the guest's numbers can't say.
+/// A length that the guest's 32-bit numbers can't represent.
 impl From<TryFromIntError> for Fail {
     fn from(error: TryFromIntError) -> Self {
         Self::Errno(error.into())

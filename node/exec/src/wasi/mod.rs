@@ -1,9 +1,9 @@
-//! WASI preview 1, all of it, and the snapshot before it, on a file system in memory: what a core module may call. Each call is a function of
-//! numbers; every pointer in them is checked before it is used, and one that leads outside the guest's memory ends the
-//! run with a trap, as under `wasmtime run`, whose error codes the calls answer.
+//! WASI preview 1 and the snapshot before it, on a file system in memory: the functions that a core module may import.
+//! Every pointer is checked before use; one outside of the guest's memory ends the run with a trap, as under `wasmtime
+//! run`, whose error codes the calls return.
 //!
-//! It is not a door to the host: files are [`crate::vfs`]'s, clocks and chance [`crate::world`]'s, the streams
-//! [`crate::sink`]'s, and there are no sockets. No call waits for anything but a guest's own sleep.
+//! Nothing here reaches the host: files are in [`crate::vfs`], clocks and randomness in [`crate::world`], streams in
+//! [`crate::sink`], and there are no sockets. The only call that blocks is a guest's own sleep.
 
 mod abi;
 mod call;
@@ -24,7 +24,7 @@ use wasmtime::{Engine, Linker};
 use crate::guest::Guest;
 use version::Version;
 
-/// All that a guest may import.
+/// The linker for core modules, with everything that they may import.
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     for version in Version::ALL {

@@ -1,4 +1,4 @@
-//! Calls on paths. What they mean, and what they refuse, is the file system's; here they are only taken apart.
+//! Calls on paths: they decode arguments; the file system decides everything else.
 
 use wasmtime::Linker;
 
@@ -126,7 +126,7 @@ impl Call<'_> {
             return Err(Errno::INVAL.into());
         }
         let write = rights & RIGHT_WRITE != 0 || how & (OPEN_CREATE | OPEN_TRUNCATE) != 0;
-        // What is not opened to write is opened to read, whatever the guest says.
+        // A file that is not opened for writing is opened for reading, whatever rights the guest asks for.
         let read = rights & RIGHT_READ != 0 || rights & RIGHT_WRITE == 0;
         let asked = OpenHow {
             follow,
@@ -211,7 +211,7 @@ impl Call<'_> {
         Ok(self.guest.count_files()?)
     }
 
-    /// The inode of a directory that is open.
+    /// The inode of an open directory.
     fn directory(&mut self, fd: u32) -> Answer<Inode> {
         Ok(self.wasi().table.directory(fd)?.inode)
     }

@@ -1,4 +1,4 @@
-//! Arguments, environment, chance, the end, and what has no meaning here: signals, yielding, sockets.
+//! Arguments, environment, randomness, exit, and calls without an effect here: signals, yielding, sockets.
 
 use wasmtime::{Caller, Linker};
 
@@ -12,7 +12,7 @@ use crate::guest::Guest;
 
 /// A command's first argument, its own name.
 const PROGRAM_NAME: &str = "main.wasm";
-/// Bytes of randomness between two looks at the watch.
+/// Random bytes between two checks of the watch.
 const RANDOM_CHUNK_BYTES: usize = 64 << 10;
 
 pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
@@ -124,14 +124,14 @@ impl Call<'_> {
         self.no_socket(fd)
     }
 
-    /// Nothing that is open is a socket, and there are none.
+    /// No open descriptor is a socket.
     fn no_socket(&mut self, fd: Word) -> Answer {
         self.wasi().table.get(fd)?;
         Err(Errno::NOTSUP.into())
     }
 }
 
-/// Writes texts one after the other, and where each begins.
+/// Writes texts one after the other, and a list of where each begins.
 struct Texts {
     list: Word,
     at: Word,

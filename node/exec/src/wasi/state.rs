@@ -1,5 +1,5 @@
-//! What a run keeps for its WASI calls: its arguments, environment, streams and table of descriptors. Plain data; the
-//! calls are in the modules next to it.
+//! State of a run for its WASI calls: arguments, environment, streams and open descriptors. Plain data; the calls are
+//! in the other modules here.
 
 use bytes::Bytes;
 use wasmtime::Memory;
@@ -8,7 +8,7 @@ use weft_core::Program;
 use super::table::Table;
 use crate::sink::Sink;
 
-/// What a run keeps for its WASI calls.
+/// State of a run for its WASI calls.
 #[derive(Debug)]
 pub(crate) struct Wasi {
     pub(super) args: Vec<String>,
@@ -17,12 +17,12 @@ pub(crate) struct Wasi {
     pub(super) output: Sink,
     pub(super) errors: Sink,
     pub(super) table: Table,
-    /// Found at the first call: looking an export up costs more than a small call.
+    /// Looked up at the first call, for a look-up costs more than a small call.
     pub(super) memory: Option<Memory>,
 }
 
 impl Wasi {
-    /// For a run that reads `input`, and whose standard output goes to `output` and standard error to `errors`.
+    /// For a run with this standard input, standard output and standard error.
     pub(crate) fn new(program: &Program, input: Bytes, output: &Sink, errors: &Sink) -> Self {
         Self {
             args: program.args.clone(),
