@@ -85,7 +85,7 @@ impl DiskCache {
         let code = match self.verified(name, &file) {
             Ok(code) => code,
             Err(error) => {
-                tracing::warn!(%error, ?path, "a cached module is of no use; it is compiled again");
+                tracing::warn!(%error, ?path, "a cached module is invalid; it is compiled again");
                 remove(&path);
                 return None;
             }
@@ -119,7 +119,7 @@ impl DiskCache {
         let kind = match kind {
             0 => Kind::Core,
             1 => Kind::Component,
-            2.. => return Err(bad("it is of no known kind")),
+            2.. => return Err(bad("its kind is unknown")),
         };
         let mut hasher = self.hasher(name, kind);
         let mut draft = Draft::new()?;

@@ -48,7 +48,7 @@ pub(crate) fn call(
     memory
         .data_mut(&mut *store)
         .get_mut(room)
-        .ok_or_else(|| broken(&format!("`{}` answered room outside the memory", abi::ALLOC)))?
+        .ok_or_else(|| broken(&format!("`{}` returned a buffer outside the memory", abi::ALLOC)))?
         .copy_from_slice(input);
     let packed = typed::<(i32, i32), i64>(store, &instance, door.function)?
         .call(&mut *store, (address, len))
@@ -63,7 +63,7 @@ pub(crate) fn call(
 
 fn read(answer: &[u8], output_bytes: u64) -> Result<Answer, Broken> {
     let Some((tag, bytes)) = answer.split_first() else {
-        return Err(broken("the answer is empty: not even a tag"));
+        return Err(broken("the answer is empty: the tag is missing"));
     };
     if bytes.len() as u64 > output_bytes {
         return Err(Broken::Limit(Limit::Output { limit_bytes: output_bytes }));

@@ -176,7 +176,7 @@ impl Sandbox {
         }
         let started = Instant::now();
         let Some(compiler) = &self.0.compiler else {
-            return Err(PrepareError::Engine("this sandbox runs what others compile".into()));
+            return Err(PrepareError::Engine("this sandbox has no compiler".into()));
         };
         let code = compiler.code(program, read)?;
         let prepared = self.load(&code)?;

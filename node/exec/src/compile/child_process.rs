@@ -89,7 +89,7 @@ pub(super) fn compile(compilation: &Compilation<'_>, quit: &dyn Fn() -> bool) ->
             }
             Err(Failure::Late) => return Err(late(compilation)),
             Err(Failure::Quit) => return Err(CompileError::Host("the node ends".into())),
-            Err(Failure::Broken(error)) => last = format!("it broke off: {error}"),
+            Err(Failure::Broken(error)) => last = format!("the exchange failed: {error}"),
             Err(Failure::Dead(status, words)) => {
                 killed |= status.signal() == Some(Signal::KILL.as_raw());
                 last = cause_of_death(compilation, status, &words)?;
@@ -131,7 +131,7 @@ impl ChildProcess {
         if let Err(error) =
             wire::send_request(&self.socket, &request(compilation), module.as_fd(), draft.fd())
         {
-            tracing::debug!(%error, "a compile child does not listen");
+            tracing::debug!(%error, "sending to a compile child failed");
         }
         drop(module);
         let mut buffer = wire::buffer();
@@ -169,7 +169,7 @@ impl ChildProcess {
         if let Some(stderr) = self.child.stderr.take()
             && let Err(error) = stderr.take(WORDS_BYTES_MAX).read_to_end(&mut words)
         {
-            tracing::debug!(%error, "a compile child's last words are lost");
+            tracing::debug!(%error, "reading a compile child's stderr failed");
         }
         Failure::Dead(status, String::from_utf8_lossy(&words).into_owned())
     }

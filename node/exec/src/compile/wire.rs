@@ -105,5 +105,5 @@ fn decode<T: bincode::Decode<()>>(word: &[u8]) -> io::Result<T> {
 }
 
 fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "not a word between a node and its compiler")
+    io::Error::new(io::ErrorKind::InvalidData, "malformed message between a node and its compiler")
 }

@@ -37,7 +37,7 @@ impl error::HostError for Guest {
 impl poll::Host for Guest {
     fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         if pollables.is_empty() {
-            return Err(wasmtime::Error::msg("a poll of nothing"));
+            return Err(wasmtime::Error::msg("a poll of an empty list"));
         }
         if pollables.len() > HANDLES_MAX {
             return Err(self.end(End::Limit(super::table::too_many())));
@@ -244,5 +244,5 @@ impl Guest {
 
 fn bounded(len: u64, max: u64) -> StreamResult<usize> {
     let bounded = usize::try_from(len).ok().filter(|_| len <= max);
-    bounded.ok_or_else(|| StreamError::trap(&format!("a write of {len} bytes at once, at most {max} may be")))
+    bounded.ok_or_else(|| StreamError::trap(&format!("a write of {len} bytes at once, the limit is {max}")))
 }

@@ -12,7 +12,7 @@ use crate::vfs::Inode;
 impl Guest {
     /// State of this run for the host of components.
     pub(super) fn component_state(&mut self) -> wasmtime::Result<&mut ComponentState> {
-        self.component.as_deref_mut().ok_or_else(|| wasmtime::Error::msg("a component runs with a state"))
+        self.component.as_deref_mut().ok_or_else(|| wasmtime::Error::msg("the component has no host state"))
     }
 
     /// Adds a resource to the table; too many end the run.
@@ -50,5 +50,5 @@ impl Guest {
 /// The error for a handle that is not in the table or has another type: wasmtime checks the types, so this is a fault
 /// of this crate.
 pub(crate) fn unknown() -> wasmtime::Error {
-    wasmtime::Error::msg("a handle stands for nothing")
+    wasmtime::Error::msg("unknown handle")
 }

@@ -246,11 +246,11 @@ impl Child {
         now: Instant,
     ) -> Result<Assignment, Broken> {
         let first = self.tasks.front().filter(|first| first.number == number);
-        let first = first.ok_or(Broken::Protocol("it reports a task that is not its next"))?;
+        let first = first.ok_or(Broken::Protocol("a task is reported out of order"))?;
         let limits = first.waiting.work.program.limits;
         let most = [limits.output_bytes, limits.errors_bytes, archive_max(&limits)];
         if bytes.iter().zip(most).any(|(bytes, most)| *bytes > most) {
-            return Err(Broken::Protocol("it brought more than it may"));
+            return Err(Broken::Protocol("the output exceeds the task's limits"));
         }
         let task = self.tasks.pop_front().ok_or(Broken::Protocol("it has no task"))?;
         self.expected = self.expected.saturating_sub(task.expected);
@@ -270,11 +270,11 @@ impl Child {
     /// When its output is not to be streamed, or exceeds its limits.
     pub(super) fn printed(&mut self, number: u32, bytes: usize) -> Result<RunId, Broken> {
         let task = self.tasks.iter_mut().find(|task| task.number == number && task.waiting.work.stream);
-        let task = task.ok_or(Broken::Protocol("it passes on what nobody asked for"))?;
+        let task = task.ok_or(Broken::Protocol("output is streamed that was not requested"))?;
         let limits = task.waiting.work.program.limits;
         task.printed = task.printed.saturating_add(bytes as u64);
         if bytes == 0 || task.printed > limits.output_bytes.saturating_add(limits.errors_bytes) {
-            return Err(Broken::Protocol("it prints more than it may"));
+            return Err(Broken::Protocol("the streamed output exceeds the task's limits"));
         }
         Ok(task.waiting.run)
     }
@@ -287,7 +287,7 @@ impl Child {
     #[expect(clippy::vec_box, reason = "they stay boxed wherever they go")]
     pub(super) fn retract(&mut self) -> Result<Vec<Box<Waiting>>, Broken> {
         let revoked = self.page.revoke(self.next_number);
-        let first = revoked.ok_or(Broken::Protocol("its page never rests"))?;
+        let first = revoked.ok_or(Broken::Protocol("the shared page keeps changing"))?;
         let keep = self.tasks.iter().take_while(|task| is_before(task.number, first)).count();
         let back = self.tasks.split_off(keep);
         self.expected = self.tasks.iter().map(|task| task.expected).sum();

@@ -110,7 +110,7 @@ impl State {
             // It continues to load.
             child.progress = progress;
             if let Err(error) = child.send(&self.epoll) {
-                tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
+                tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
             }
         }
         child.stuck = true;

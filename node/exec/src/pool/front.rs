@@ -196,7 +196,7 @@ impl Front {
         match spawned.and_then(|spawned| Child::new(id, spawned, &state.epoll, memory, now)) {
             Ok(mut child) => {
                 if let Err(error) = child.send(&state.epoll) {
-                    tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
+                    tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
                 }
                 state.children.insert(id, child);
             }

@@ -55,7 +55,7 @@ impl State {
             }
         }
         if let Err(error) = child.send(&self.epoll) {
-            tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
+            tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
         }
         self.children.insert(id, child);
     }
@@ -90,7 +90,7 @@ impl State {
         match word {
             FromSlot::Ready { protocol, confinement } => {
                 if protocol != PROTOCOL || child.phase != Phase::Starting {
-                    return Err(Broken::Protocol("it is of another version"));
+                    return Err(Broken::Protocol("the slot has another protocol version"));
                 }
                 (child.phase, child.greeted, child.progress) = (Phase::Ready, true, now);
                 (self.failures, self.broken) = (0, None);
@@ -225,7 +225,7 @@ fn part(brought: Brought, files: &mut impl Iterator<Item = OwnedFd>) -> Result<P
             let bytes = if bytes.is_empty() { Arc::default() } else { Arc::from(bytes) };
             Ok(Part::Ready(Payload::Inline(bytes)))
         }
-        Brought::Inline(_) => Err(Broken::Protocol("a payload is too long to travel inline")),
+        Brought::Inline(_) => Err(Broken::Protocol("an inline payload is too long")),
         Brought::File(bytes) => {
             let file = files.next().ok_or(Broken::Protocol("a file is missing"))?;
             // Only memory files have seals; reading them does not block.

@@ -245,7 +245,7 @@ impl State {
             let gave = self.fill(&mut child, now);
             if let Err(error) = child.send(&self.epoll) {
                 // epoll reports its end, and its tasks are queued again then.
-                tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
+                tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
             }
             self.children.insert(id, child);
             if gave == 0 {

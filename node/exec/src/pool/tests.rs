@@ -331,7 +331,7 @@ fn reports_of_other_tasks_are_lies() {
     for number in [1, 5, u32::MAX] {
         let liar = Liar::with_a_task(false);
         liar.say(&ran(number, inline(10)), []);
-        liar.is_caught("not its next");
+        liar.is_caught("out of order");
     }
     // Nobody is left who could be answered for twice.
     let liar = Liar::with_a_task(false);
@@ -346,12 +346,12 @@ fn reports_of_other_tasks_are_lies() {
 fn more_than_a_task_may_bring_is_a_lie() {
     let liar = Liar::with_a_task(false);
     liar.say(&ran(0, inline(1001)), []);
-    liar.is_caught("more than it may");
+    liar.is_caught("exceeds the task's limits");
     let liar = Liar::with_a_task(false);
     let sealed = memfd_create("lie", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
     fcntl_add_seals(&sealed, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW).unwrap();
     liar.say(&ran(0, Brought::File(u64::MAX)), [sealed]);
-    liar.is_caught("more than it may");
+    liar.is_caught("exceeds the task's limits");
 }
 
 #[test]
@@ -377,12 +377,12 @@ fn words_that_nobody_asked_for_are_lies() {
     for (stream, word) in [(false, printed(0, 5)), (true, printed(3, 5)), (true, printed(0, 0))] {
         let liar = Liar::with_a_task(stream);
         liar.say(&word, []);
-        liar.is_caught("it p");
+        liar.is_caught("stream");
     }
     let liar = Liar::with_a_task(false);
     let confinement = Confinement { seccomp: Fence::Full, landlock: Fence::Full };
     liar.say(&FromSlot::Ready { protocol: PROTOCOL, confinement }, []);
-    liar.is_caught("another version");
+    liar.is_caught("another protocol version");
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn bytes_that_are_no_words_are_lies() {
     for bytes in [b"\xff\xff\xff\x7fxxxx".as_slice(), b"\x02\0\0\0\xff\xff"] {
         let liar = Liar::with_a_task(false);
         rustix::io::write(&liar.socket, bytes).unwrap();
-        liar.is_caught("not a word of this protocol");
+        liar.is_caught("protocol violation");
     }
 }
 

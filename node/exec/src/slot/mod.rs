@@ -98,7 +98,7 @@ fn begin(incoming: &mut Incoming, socket: &OwnedFd) -> Result<(Page, u64), Broke
         };
     };
     let ToSlot::Begin { protocol: PROTOCOL, memory_max_bytes } = word else {
-        return Err(Broken::Protocol("the node is of another version"));
+        return Err(Broken::Protocol("the node has another protocol version"));
     };
     let page = Page::map(incoming.file()?)?;
     // The node may have died before the death signal was set.

@@ -106,7 +106,7 @@ impl<'a> Runner<'a> {
     fn read(&mut self) -> Result<(), Broken> {
         while let Some(word) = self.incoming.next::<ToSlot, TO_SLOT_CLAIM_MAX>()? {
             match word {
-                ToSlot::Begin { .. } => return Err(Broken::Protocol("it began twice")),
+                ToSlot::Begin { .. } => return Err(Broken::Protocol("the first message was sent twice")),
                 ToSlot::Code { number, info } => {
                     let file = self.incoming.file()?;
                     self.loaded.add_code(&self.sandbox, number, info, file);

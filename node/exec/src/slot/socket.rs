@@ -37,7 +37,7 @@ pub(crate) enum Broken {
     #[error("the socket failed: {0}")]
     Io(#[from] io::Error),
     /// A malformed frame was received.
-    #[error("not a word of this protocol: {0}")]
+    #[error("protocol violation: {0}")]
     Protocol(&'static str),
 }
 
@@ -212,7 +212,7 @@ impl Incoming {
             .ok()
             .ok_or(Broken::Protocol("a frame does not decode"))?;
         if used != len {
-            return Err(Broken::Protocol("a frame has a tail"));
+            return Err(Broken::Protocol("a frame has trailing bytes"));
         }
         self.read += LENGTH_BYTES + len;
         Ok(Some(word))

@@ -41,7 +41,7 @@ pub(super) fn watch(slot: &Slot) {
             return;
         }
         if slot.swaps.came() {
-            return complain("this machine has got swap, with which a slot resets its memory in another way");
+            return complain("swap was added to this machine, and this slot relies on there being none");
         }
         if let Some(current) = current {
             meter.follow(&current);

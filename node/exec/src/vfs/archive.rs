@@ -46,7 +46,7 @@ pub(super) fn unpack(vfs: &mut Vfs, files: &Bytes, now_ns: u64) -> Result<(), St
 }
 
 fn no_tar(error: &std::io::Error) -> String {
-    format!("the files for /in are no sound tar archive: {error}")
+    format!("the files for /in are not a valid tar archive: {error}")
 }
 
 struct Unpacker<'a> {
