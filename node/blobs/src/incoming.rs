@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use weft_core::BlobId;
 
+use crate::durability::Durability;
 use crate::error::{Error, is_full};
 use crate::index::{charge, length};
 use crate::shared::Shared;
-use crate::store::Durability;
 
 /// A blob that a peer sends. Refuses more than was announced at once, and anything else at [`Incoming::finish`].
 /// Dropped unfinished, it leaves nothing behind.

@@ -16,13 +16,15 @@
 
 mod cache;
 mod disk;
+mod durability;
 mod error;
 mod incoming;
 mod index;
 mod shared;
 mod store;
 
+pub use durability::Durability;
 pub use error::Error;
 pub use incoming::Incoming;
 pub use index::Usage;
-pub use store::{Durability, Quota, Store};
+pub use store::{Quota, Store};

@@ -12,6 +12,7 @@ use weft_core::BlobId;
 
 use crate::cache::CACHED_BLOB_BYTES_MAX;
 use crate::disk::Disk;
+use crate::durability::Durability;
 use crate::error::Error;
 use crate::incoming::{Incoming, Temp};
 use crate::index::{Blob, Index, Usage, charge, length};
@@ -25,15 +26,6 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 pub struct Quota {
     /// Bytes; every blob counts as whole blocks of 4 KiB.
     pub bytes: u64,
-}
-
-/// What a power cut may do to a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It may be lost, and never be wrong: for what can be fetched or computed again.
-    Cached,
-    /// It is on the disk when the call returns: for what an accepted job rests on. Costs an fsync or two.
-    Durable,
 }
 
 /// Blobs as files, below a quota, with the small ones that were used lately in memory as well.

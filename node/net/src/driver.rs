@@ -22,10 +22,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use weft_core::PeerId;
 
+use crate::address::socket_of;
 use crate::behaviour::{Behaviour, BehaviourEvent, PENDING_MAX};
 use crate::book::{Book, Dial};
 use crate::census::Census;
-use crate::config::{Admission, name_of, socket_of};
+use crate::config::{Admission, name_of};
 use crate::event::NetEvent;
 use crate::gate::Gate;
 use crate::inbox::Inbox;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use libp2p::Multiaddr;
 
-use crate::config::socket_of;
+use crate::address::socket_of;
 use crate::zone;
 
 /// Names that bridges of containers and tunnels go by: what listens there is unreachable, or somebody else's, from

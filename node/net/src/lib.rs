@@ -12,6 +12,7 @@
 //! [`start`] is called inside a [`tokio::task::LocalSet`] on a current-thread runtime; whatever it starts there ends
 //! when the [`Net`] is dropped.
 
+mod address;
 mod admission;
 mod behaviour;
 mod blob;

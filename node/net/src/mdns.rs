@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::config::socket_of;
+use crate::address::socket_of;
 use crate::shared::Shared;
 use crate::{interfaces, zone};
 use packet::Packet;

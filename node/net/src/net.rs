@@ -12,6 +12,7 @@ use weft_core::codec::{encode_gossip, encode_message};
 use weft_core::message::{MESSAGE_BYTES_MAX, PROTOCOL};
 use weft_core::{BlobId, Gossip, Message, PeerId};
 
+use crate::address;
 use crate::admission::Doorkeeper;
 use crate::behaviour::{self, Behaviour};
 use crate::blob::{self, BlobStore};
@@ -85,7 +86,7 @@ pub async fn start(config: NetConfig, blobs: Arc<dyn BlobStore>) -> Result<(Net,
     let transfers = accept(&mut control, blob::PROTOCOL)?;
     for address in listen {
         let failed = |error| config::cannot_listen(address, &std::io::Error::other(error));
-        swarm.listen_on(config::multiaddr_of(address)).map_err(failed)?;
+        swarm.listen_on(address::multiaddr_of(address)).map_err(failed)?;
     }
 
     let fetcher = Fetcher::new(control.clone(), blobs, Arc::clone(&shared));

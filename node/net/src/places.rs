@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn at(port: u16) -> Multiaddr {
-        crate::config::multiaddr_of(([192, 0, 2, 1], port).into())
+        crate::address::multiaddr_of(([192, 0, 2, 1], port).into())
     }
 
     #[test]

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use weft_core::PeerId;
 
+use crate::address::socket_of;
 use crate::admission::{AdmitError, Doorkeeper, Refusal, Role};
-use crate::config::socket_of;
 use crate::gate::Gate;
 use crate::{names, zone};
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
-use crate::config::{multiaddr_of, socket_of};
+use crate::address::{multiaddr_of, socket_of};
 
 /// Longest name of an interface that is taken; Linux knows 15 bytes.
 const NAME_BYTES_MAX: usize = 64;

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 use super::Driver;
 use super::links::Done;
+use crate::address::multiaddr_of;
 use crate::book::Dial;
 use crate::caught::caught;
-use crate::config::{Admission, multiaddr_of, name_of};
+use crate::config::{Admission, name_of};
 
 /// A look-up that takes longer has failed; the system's own patience is half a minute and more.
 const LOOK_UP_MAX: Duration = Duration::from_secs(10);

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use weft_core::PeerId;
 
 use super::Driver;
+use crate::address::socket_of;
 use crate::admission::Refusal;
 use crate::book::bare;
-use crate::config::socket_of;
 use crate::event::NetEvent;
 use crate::transport::Refused;
 

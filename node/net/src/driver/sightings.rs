@@ -9,8 +9,9 @@ use weft_core::PeerId;
 
 use super::Driver;
 use super::links::Done;
+use crate::address::{multiaddr_of, socket_of};
 use crate::caught::caught_call;
-use crate::config::{Admission, multiaddr_of, parse, socket_of};
+use crate::config::{Admission, parse};
 use crate::event::NetEvent;
 use crate::frame::{NetFrame, TOLD_ADDRESSES_MAX, TOLD_PEERS_MAX, Told};
 use crate::mdns::Heard;

@@ -184,7 +184,7 @@ mod tests {
 
     fn addresses(count: u16) -> Vec<Multiaddr> {
         let peer = libp2p::PeerId::random();
-        let at = |port| crate::config::multiaddr_of(([192, 0, 2, 1], port).into());
+        let at = |port| crate::address::multiaddr_of(([192, 0, 2, 1], port).into());
         (0..count).map(|port| at(port).with(Protocol::P2p(peer))).collect()
     }
 
