@@ -1,10 +1,10 @@
-//! What a write of the store promises when it returns.
+//! What a write guarantees when it returns.
 
-/// What a power cut may do to a blob.
+/// What a power failure may do to a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// It may be lost, and never be wrong: for what can be fetched or computed again.
+    /// It may be lost, but is never corrupt: for blobs that can be fetched or computed again.
     Cached,
-    /// It is on the disk when the call returns: for what an accepted job rests on. Costs an fsync or two.
+    /// It is on disk when the call returns: for blobs that an accepted job depends on. Costs one or two fsyncs.
     Durable,
 }

@@ -1,4 +1,4 @@
-//! Addresses as the operating system has them and as libp2p has them.
+//! Converts between socket addresses and multiaddrs.
 
 use std::net::{IpAddr, SocketAddr};
 

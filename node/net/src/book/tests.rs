@@ -1,4 +1,4 @@
-//! Whom the book remembers, where, and when it dials.
+//! Tests of the address book: contents, addresses and times of dials.
 
 use super::*;
 
