@@ -70,7 +70,7 @@ fn times(count: u32, one: impl Fn(u32) -> String) -> String {
     (0..count).map(one).collect()
 }
 
-/// For each bound: what the text calls it, the bound when it is 5, and a module with so many of it.
+/// For each bound: its name in the text, the bound when it is 5, and a module that exceeds it.
 type Row = (&'static str, fn(&mut Bounds, u64), fn(u32) -> Vec<u8>);
 
 const TABLE: &[Row] = &[

@@ -328,7 +328,7 @@ fn ask(compiler: &Compiler, program: &Program, module: &Bytes) -> Result<Arc<Cod
     hear.recv().unwrap()
 }
 
-/// The module's own fault, told so that anybody can print it.
+/// The error text of a module, safe to print.
 fn expect_reason(case: &Case, error: &PrepareError) {
     let text = match error {
         PrepareError::Invalid(text) | PrepareError::Limit(text) => text,

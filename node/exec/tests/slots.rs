@@ -290,7 +290,7 @@ fn long_inputs_and_outputs_pass_as_files() {
     }
 }
 
-/// An archive with one file of so many bytes.
+/// An archive with one file of this length.
 fn archive(bytes: usize) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
@@ -534,7 +534,7 @@ fn tasks_that_wait_for_a_compiler_are_told_apart_from_those_that_run() {
     let first: Vec<(u64, bool)> =
         [true, false].into_iter().flat_map(|waits| (0..3).map(move |run| (run, waits))).collect();
     assert_eq!(told, first, "each waited, and then ran");
-    // The code is there now: nobody waits.
+    // The code is available now: no task waits.
     slots.pool.submit(vec![(RunId(9), work(&program, SHORT))]);
     slots.wait("one more end", || {
         let events = slots.pool.take_events();

@@ -346,7 +346,7 @@ pub(super) mod tests {
     use crate::code::{Draft, Kind};
     use crate::make::{Interrupt, Make};
 
-    /// A program with its files under `/in`, and code of so many bytes.
+    /// A program with files under `/in`, and code of 1,000 bytes.
     pub(crate) fn program(number: u8) -> (Arc<Program>, Arc<Code>) {
         let program = Program {
             module: BlobId([number; 32]),

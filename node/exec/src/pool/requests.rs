@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::pool::blobs::in_memory;
 
-    /// Takes files piece by piece, and nothing that somebody read whole.
+    /// A store that takes files in pieces, and no bytes that were read into memory as a whole.
     struct Streamed;
 
     impl BlobAccess for Streamed {

@@ -1,5 +1,5 @@
-//! Slots that lie: each is a socket in the test's hands beside a process that only sleeps. Whatever it says, its task is
-//! answered once, its process is killed, and nothing else happens.
+//! Tests of malicious slots: each is a socket that the test writes to, and a process that only sleeps. Whatever it
+//! sends, its task is reported once, its process is killed, and nothing else happens.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -147,7 +147,7 @@ impl Liar {
         report
     }
 
-    /// Expects that the slot is killed for this, and the task told so.
+    /// Expects that the slot is killed for this, and that the task's report says so.
     fn is_caught(&self, word: &str) {
         let outcome = self.answer().outcome;
         assert!(matches!(&outcome, Outcome::Lost(text) if text.contains(word)), "{outcome}");
@@ -333,7 +333,7 @@ fn reports_of_other_tasks_are_lies() {
         liar.say(&ran(number, inline(10)), []);
         liar.is_caught("out of order");
     }
-    // Nobody is left who could be answered for twice.
+    // A task can't be reported twice.
     let liar = Liar::with_a_task(false);
     liar.say(&ran(0, inline(10)), []);
     assert_eq!(liar.answer().outcome, Outcome::Done);
