@@ -8,13 +8,11 @@ use wasmtime::ResourceLimiter;
 use weft_core::{Limit, Limits, Profile, TaskId};
 
 use crate::TABLE_ELEMENTS_MAX;
-
+use crate::component::state::ComponentState;
 use crate::end::End;
 use crate::engine_config::INSTANCES_PER_COMPONENT;
 use crate::stop::{Stop, Watch};
 use crate::vfs::{Files, Vfs};
-
-use crate::component::state::ComponentState;
 use crate::wasi::state::Wasi;
 use crate::world::World;
 

@@ -27,7 +27,8 @@ pub(crate) struct Opened {
 /// # Errors
 /// With a text for the author of the input.
 pub(crate) fn open(parcel: &Bytes) -> Result<Opened, String> {
-    let wrong = |what: &str| format!("invalid input: expected a parcel, as for every task of this job: {what}");
+    let wrong =
+        |what: &str| format!("invalid input: expected a parcel, as for every task of this job: {what}");
     let content = parcel.len().checked_sub(TAIL_BYTES).ok_or_else(|| wrong("it is too short"))?;
     let tail = parcel.get(content..).unwrap_or_default();
     let (numbers, mark) = tail.as_chunks::<8>().0.split_at_checked(5).unwrap_or_default();
@@ -43,8 +44,10 @@ pub(crate) fn open(parcel: &Bytes) -> Result<Opened, String> {
         end.map(|end| parcel.slice(start..end)).ok_or_else(|| wrong("a part of it is outside of it"))
     };
     let (stdin, files) = (part(number(0), number(1))?, part(number(2), number(3))?);
-    let args =
-        part(content.checked_sub(number(4)).ok_or_else(|| wrong("a part of it is outside of it"))?, number(4))?;
+    let args = part(
+        content.checked_sub(number(4)).ok_or_else(|| wrong("a part of it is outside of it"))?,
+        number(4),
+    )?;
     Ok(Opened { stdin, files, args: self::args(&args).map_err(wrong)? })
 }
 

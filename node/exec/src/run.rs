@@ -10,8 +10,8 @@ use bytes::Bytes;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use weft_core::{Entry, Failure, Limit, Outcome, Program, TaskId, Usage};
 
+use crate::component::state::ComponentState;
 use crate::cpu;
-
 use crate::function::{self, Answer};
 use crate::guest::{Bounds, Guest};
 use crate::make::EngineKey;
@@ -22,8 +22,6 @@ use crate::sink::{Printer, SharedPrinter, Sink};
 use crate::stop::{Stop, Watch};
 use crate::text::{panic_text, shorten};
 use crate::vfs::{Error, Files, Left, PATH_BYTES_MAX, Vfs};
-
-use crate::component::state::ComponentState;
 use crate::wasi::state::Wasi;
 use crate::world::World;
 

@@ -251,10 +251,11 @@ fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
     reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code"
 )]
 fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
-    // SAFETY: `deserialize_open_file` and `deserialize` trust the bytes, the former also that they stay. They stay: `Code` holds only a memory
-    // file whose seals forbid every change (checked when it came from another process). And they are what an engine
-    // of this make wrote: a `Code` is made only from the answer of this node's own compiler, or from this node's disk
-    // cache, after its tag, keyed with a key that only this node has, was checked over the very bytes in the file.
+    // SAFETY: `deserialize_open_file` and `deserialize` trust the bytes, the former also that they never change. They
+    // don't: `Code` holds only a memory file whose seals forbid every change (checked when it came from another
+    // process). And they are what an engine of this make wrote: a `Code` is made only from the answer of this node's
+    // own compiler, or from this node's disk cache, after its tag, keyed with a key that only this node has, was
+    // verified over the very bytes in the file.
     unsafe {
         match code.kind() {
             Kind::Core => Module::deserialize_open_file(&lane.engine, code.file()?).map(Compiled::from),

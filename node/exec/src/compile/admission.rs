@@ -170,8 +170,8 @@ impl From<BinaryReaderError> for Fault {
 /// Checks a whole module or component.
 ///
 /// # Errors
-/// [`CompileError::Limit`] when a count exceeds its bound, [`CompileError::Invalid`] when the module is invalid or uses a proposal that
-/// is not supported; the text names the proposal.
+/// [`CompileError::Limit`] when a count exceeds its bound, [`CompileError::Invalid`] when the module is invalid or uses
+/// a proposal that is not supported; the text names the proposal.
 pub(crate) fn check(bytes: &[u8], bounds: &Bounds) -> Result<Counts, CompileError> {
     within("bytes", bytes.len() as u64, bounds.bytes)?;
     validate(bytes, bounds, proposals::RUN).map_err(|fault| match fault {

@@ -12,7 +12,6 @@ use super::admission;
 use super::compilation::{CompileError, Effort, compile};
 use super::wire::{self, Answer, Request};
 use crate::code::CODE_BYTES_MAX;
-
 use crate::make::{Make, Tier};
 use crate::os::close_others;
 use crate::slot::confine::confine_everything;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::admission::Bounds;
-
 use crate::disk::DISK_BYTES_MAX;
 use crate::error::PrepareError;
 use crate::make::{Interrupt, Tier};

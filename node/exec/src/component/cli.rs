@@ -8,8 +8,7 @@ use wasmtime_wasi::p2::bindings::cli::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
 use crate::component::resources::unknown;
-use crate::component::table::Entry;
-use crate::component::table::{Input, Output};
+use crate::component::table::{Entry, Input, Output};
 use crate::end::End;
 use crate::guest::Guest;
 

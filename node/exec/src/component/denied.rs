@@ -9,8 +9,7 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceAny, ResourceType, V
 use wasmtime::{Engine, StoreContextMut};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError};
 
-use crate::component::table::Entry;
-use crate::component::table::Wait;
+use crate::component::table::{Entry, Wait};
 use crate::guest::Guest;
 
 /// Interfaces that are linked this way.

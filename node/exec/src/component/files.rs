@@ -10,10 +10,8 @@ use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult, IoError};
 
 use crate::component::convert::{hash, how, kind, stat};
-
 use crate::component::resources::unknown;
-use crate::component::table::Entry;
-use crate::component::table::{At, Cursor, Descriptor, Input, Listing, Output};
+use crate::component::table::{At, Cursor, Descriptor, Entry, Input, Listing, Output};
 use crate::guest::Guest;
 use crate::vfs::{Kind, PREOPENS};
 

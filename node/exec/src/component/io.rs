@@ -12,8 +12,7 @@ use wasmtime_wasi_io::bindings::wasi::io::error;
 
 use crate::component::open::READ_BYTES_MAX;
 use crate::component::resources::unknown;
-use crate::component::table::Entry;
-use crate::component::table::{HANDLES_MAX, Input, Output, Wait};
+use crate::component::table::{Entry, HANDLES_MAX, Input, Output, Wait};
 use crate::end::End;
 use crate::guest::Guest;
 

@@ -26,9 +26,8 @@ use wasmtime_wasi::p2::bindings::{cli as cli_host, clocks, random, sync};
 use wasmtime_wasi_io::bindings::wasi::io::error as error_host;
 use weft_core::{Failure, Limit, Outcome};
 
-use crate::guest::Guest;
-
 use crate::component::table::HANDLES_MAX;
+use crate::guest::Guest;
 use crate::outcome::Broken;
 use crate::text::{list, quote, words};
 

@@ -7,10 +7,8 @@ use wasmtime_wasi::p2::bindings::sync::filesystem::types::{self, NewTimestamp, P
 use wasmtime_wasi::p2::{FsError, FsResult, StreamError, StreamResult};
 
 use crate::component::convert::{code, time};
-
 use crate::component::resources::unknown;
-use crate::component::table::Entry;
-use crate::component::table::{At, Cursor, Descriptor};
+use crate::component::table::{At, Cursor, Descriptor, Entry};
 use crate::end::End;
 use crate::guest::Guest;
 use crate::vfs::{Error, Inode, Kind, Vfs};

@@ -8,8 +8,7 @@ use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use weft_core::Limit;
 
 use crate::component::convert::datetime;
-use crate::component::table::Entry;
-use crate::component::table::Wait;
+use crate::component::table::{Entry, Wait};
 use crate::end::End;
 use crate::guest::Guest;
 use crate::world::CLOCK_STEP_NS;

@@ -12,11 +12,9 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use weft_core::RunId;
 
-use super::assignment::{Assignment, Ending, Intent, archive_max};
+use super::assignment::{Assignment, Ending, Intent, WORK_MAX, Waiting, archive_max};
 use super::module_cache::ModuleCache;
 use super::programs::Runnable;
-
-use super::assignment::{WORK_MAX, Waiting};
 use crate::slot::page::{Page, is_before};
 use crate::slot::socket::{Broken, Incoming, Outgoing};
 use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, Input, PROTOCOL, ToSlot};

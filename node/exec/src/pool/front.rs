@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use weft_core::{Outcome, PeerId, Program, Report, RunId, Work};
 
-use super::assignment::{Ending, Intent, Waiting};
+use super::assignment::{Ending, Intent};
+use super::blobs::BlobAccess;
 use super::child::{Child, Phase, Spawned, TASKS_MAX, TIMER};
 use super::io_threads::IoThreads;
 use super::programs::{CodeKey, ProgramRequest};
-use super::spawn_queue::SpawnQueue;
-use super::state::State;
-
-use super::blobs::BlobAccess;
 use super::requests::Request;
+use super::spawn_queue::SpawnQueue;
+use super::state::{Found, State};
 use super::types::{PoolEvent, PoolStatus};
 use crate::code::Code;
 use crate::compile::Compiler;
@@ -85,7 +84,7 @@ impl Front {
     pub(super) fn abort(&self, run: RunId) {
         let mut state = self.lock();
         state.ask(run, Intent::Abort);
-        match find(&mut state, run) {
+        match state.find(run) {
             Some(Found::Waiting(waiting)) => state.give_up(waiting, Outcome::Cancelled),
             Some(Found::Started(id, number)) => {
                 // A task that has ended already is reported soon; the slot runs another one now.
@@ -104,7 +103,7 @@ impl Front {
         let now = Instant::now();
         let mut state = self.lock();
         state.ask(run, Intent::Hold);
-        match find(&mut state, run) {
+        match state.find(run) {
             Some(Found::Waiting(waiting)) => state.hold(waiting),
             Some(Found::Started(id, number)) => {
                 let room = state.on_hold() < state.slots;
@@ -368,41 +367,4 @@ impl Front {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Where a run is.
-enum Found {
-    /// It is not assigned to a slot any more.
-    Waiting(Box<Waiting>),
-    /// This slot has started it, under this number.
-    Started(u64, u32),
-}
-
-/// Removes a run from where it waits, or finds the slot that started it. All other tasks of that slot are retracted,
-/// for it is about to be paused or killed.
-fn find(state: &mut State, run: RunId) -> Option<Found> {
-    if let Some((place, program)) = state.places.get(&run).copied() {
-        let waiting = state.queue.remove(&place);
-        let waiting = waiting.or_else(|| state.opening.remove(&place)).or_else(|| state.held.remove(&place));
-        let waiting = waiting.or_else(|| state.programs.unpark(program, place));
-        return waiting.map(Found::Waiting);
-    }
-    let has = |child: &&mut Child| child.tasks.iter().any(|task| task.waiting.run == run);
-    let child = state.children.values_mut().find(has)?;
-    if child.phase == Phase::Dying {
-        return None;
-    }
-    let id = child.id;
-    let back = match child.retract() {
-        Ok(back) => back,
-        Err(error) => {
-            child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}"))));
-            return None;
-        }
-    };
-    let number = child.tasks.iter().find(|task| task.waiting.run == run).map(|task| task.number);
-    let (wanted, others): (Vec<_>, Vec<_>) = back.into_iter().partition(|waiting| waiting.run == run);
-    state.requeue(others);
-    let waiting = wanted.into_iter().next().map(Found::Waiting);
-    waiting.or_else(|| number.map(|number| Found::Started(id, number)))
 }

@@ -9,15 +9,14 @@ use std::thread::{self, JoinHandle};
 
 use weft_core::{Outcome, Report, RunId, Work};
 
+use super::blobs::BlobAccess;
 use super::clock::START_MAX;
 use super::front::Front;
 use super::io_threads::{IoThreads, caught};
 use super::programs::ProgramRequest;
+use super::requests::Request;
 use super::spawn_queue::SpawnQueue;
 use super::supervisor;
-
-use super::blobs::BlobAccess;
-use super::requests::Request;
 use super::types::{PoolConfig, PoolEvent, PoolStatus};
 use crate::compile::{Compiler, CompilerConfig, How};
 use crate::error::SandboxError;

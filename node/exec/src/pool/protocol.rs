@@ -11,7 +11,6 @@ use rustix::process::Signal;
 use weft_core::{Outcome, Payload, Report, Usage};
 
 use super::assignment::{Ending, Intent};
-
 use super::child::{Child, Phase, TIMER, plain};
 use super::requests::{Part, PendingReport, Request};
 use super::state::State;

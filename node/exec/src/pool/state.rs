@@ -9,12 +9,10 @@ use std::time::Instant;
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 use weft_core::{BlobId, Outcome, Report, RunId, Work};
 
-use super::assignment::Intent;
+use super::assignment::{Ending, Intent, Waiting};
 use super::blobs::too_long;
 use super::child::{Child, Phase, TASKS_MAX};
 use super::programs::{Missing, Programs};
-
-use super::assignment::Waiting;
 use super::requests::Request;
 use super::types::{PoolEvent, QUEUE_MAX};
 use crate::os::now_us;
@@ -24,6 +22,14 @@ use crate::slot::Confinement;
 const INPUTS_MAX: usize = 64;
 /// Most pieces of printed output that wait to be collected; more are dropped, for the report has all of it.
 const PRINTED_MAX: usize = 4096;
+
+/// Where a run is.
+pub(super) enum Found {
+    /// It is not assigned to a slot any more.
+    Waiting(Box<Waiting>),
+    /// This slot has started it, under this number.
+    Started(u64, u32),
+}
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -341,5 +347,35 @@ impl State {
             self.next_child += 1;
             self.requests.push(Request::Spawn(id));
         }
+    }
+
+    /// Removes a run from where it waits, or finds the slot that started it. All other tasks of that slot are
+    /// retracted, for it is about to be paused or killed.
+    pub(super) fn find(&mut self, run: RunId) -> Option<Found> {
+        if let Some((place, program)) = self.places.get(&run).copied() {
+            let waiting = self.queue.remove(&place);
+            let waiting =
+                waiting.or_else(|| self.opening.remove(&place)).or_else(|| self.held.remove(&place));
+            let waiting = waiting.or_else(|| self.programs.unpark(program, place));
+            return waiting.map(Found::Waiting);
+        }
+        let has = |child: &&mut Child| child.tasks.iter().any(|task| task.waiting.run == run);
+        let child = self.children.values_mut().find(has)?;
+        if child.phase == Phase::Dying {
+            return None;
+        }
+        let id = child.id;
+        let back = match child.retract() {
+            Ok(back) => back,
+            Err(error) => {
+                child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}"))));
+                return None;
+            }
+        };
+        let number = child.tasks.iter().find(|task| task.waiting.run == run).map(|task| task.number);
+        let (wanted, others): (Vec<_>, Vec<_>) = back.into_iter().partition(|waiting| waiting.run == run);
+        self.requeue(others);
+        let waiting = wanted.into_iter().next().map(Found::Waiting);
+        waiting.or_else(|| number.map(|number| Found::Started(id, number)))
     }
 }

@@ -21,9 +21,7 @@ use super::child::{Phase, Spawned};
 use super::front::Front;
 use super::io_threads::IoThreads;
 use super::spawn_queue::SpawnQueue;
-
 use crate::compile::{Compiler, CompilerConfig, How};
-
 use crate::make::Interrupt;
 use crate::pool::blobs::BlobAccess;
 use crate::pool::types::PoolEvent;

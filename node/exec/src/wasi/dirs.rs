@@ -4,11 +4,10 @@
 use wasmtime::Linker;
 
 use super::abi::{self, DIRENT_BYTES, Errno, FILETYPE_DIRECTORY};
-use super::ram::Word;
-use super::version::Version;
-
 use super::call::{Call, calls};
 use super::fail::Answer;
+use super::ram::Word;
+use super::version::Version;
 use crate::guest::Guest;
 
 /// Cookies below this are `.` and `..`.

@@ -6,12 +6,11 @@ use super::abi::{
     self, Errno, FD_ALL, FD_APPEND, FD_NONBLOCK, FD_SYNCS, FdStat, RIGHT_READ, RIGHT_WRITE, TIME_ACCESSED,
     TIME_ACCESSED_NOW, TIME_ALL, TIME_MODIFIED, TIME_MODIFIED_NOW,
 };
+use super::call::{Call, calls};
+use super::fail::Answer;
 use super::ram::Word;
 use super::table::Descriptor;
 use super::version::{Version, Whence};
-
-use super::call::{Call, calls};
-use super::fail::Answer;
 use crate::guest::Guest;
 use crate::vfs::Stat;
 

@@ -3,13 +3,12 @@
 use wasmtime::Linker;
 
 use super::abi::Errno;
-use super::ram::{Span, Word};
-use super::table::Descriptor;
-use super::version::Version;
-
 use super::call::{Call, calls};
 use super::fail::{Answer, Fail};
+use super::ram::{Span, Word};
 use super::state::Wasi;
+use super::table::Descriptor;
+use super::version::Version;
 use crate::end::End;
 use crate::guest::Guest;
 use crate::sink::Sink;

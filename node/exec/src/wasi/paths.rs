@@ -6,13 +6,12 @@ use super::abi::{
     self, Errno, FD_ALL, FD_APPEND, FD_NONBLOCK, FD_SYNCS, LOOKUP_FOLLOW, OPEN_ALL, OPEN_CREATE,
     OPEN_DIRECTORY, OPEN_EXCLUSIVE, OPEN_TRUNCATE, RIGHT_READ, RIGHT_WRITE,
 };
+use super::call::{Call, calls};
+use super::fail::Answer;
 use super::fds::Times;
 use super::ram::Word;
 use super::table::{Descriptor, Directory, File};
 use super::version::Version;
-
-use super::call::{Call, calls};
-use super::fail::Answer;
 use crate::guest::Guest;
 use crate::vfs::{Inode, Kind, OpenHow};
 

@@ -4,12 +4,11 @@
 use wasmtime::Linker;
 
 use super::abi::{Errno, fill};
+use super::call::{Call, calls};
+use super::fail::Answer;
 use super::ram::Word;
 use super::table::Descriptor;
 use super::version::{Subscriptions, Version};
-
-use super::call::{Call, calls};
-use super::fail::Answer;
 use crate::guest::Guest;
 use crate::world::{CLOCK_STEP_NS, World};
 

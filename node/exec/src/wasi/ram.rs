@@ -4,7 +4,6 @@
 use weft_core::Trap;
 
 use super::abi::Errno;
-
 use super::fail::{Answer, Fail};
 use crate::end::End;
 
