@@ -1,6 +1,5 @@
-//! The wasmtime engines that run guests, each with its linker. There are several, because two of a task's wishes change
-//! the compiled code, canonical NaNs and fuel, and so does the compiler that made it. All but the plain one are made
-//! when first needed.
+//! The wasmtime engines that run guests, each with its linkers. There are several, because two settings of a program
+//! (canonical NaNs and fuel) and the compiler change the compiled code. All but the plain one are created on first use.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -19,7 +19,7 @@ use crate::census::Census;
 use crate::config::Admission;
 
 const MAGIC: &[u8; 8] = b"weftmesh";
-/// A node speaks exactly one version. 2: calls carry deadlines, and names of tasks the lengths of what they read.
+/// Version of the protocol. A node speaks exactly one, and refuses peers that speak another.
 const VERSION: u16 = 4;
 const HELLO_BYTES: usize = 8 + 2 + 32 + 8 + 32;
 const PROOF_BYTES: usize = 1 + 32;
