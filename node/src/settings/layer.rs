@@ -140,6 +140,11 @@ impl Merged {
         let file = read_file(&path, is_named)?;
         let layers =
             [(Origin::File(path), file), (Origin::Variable, given.variables), (Origin::Flag, given.flags)];
+        Ok(Self::of_layers(layers))
+    }
+
+    /// What the layers set together; a later one overrides an earlier one.
+    fn of_layers(layers: [(Origin, Table); 3]) -> Self {
         let mut values = Table::new();
         let mut origins = BTreeMap::new();
         for (origin, layer) in layers {
@@ -150,7 +155,7 @@ impl Merged {
             values.extend(layer);
         }
         let raw = values.try_into().expect("each value was read as one of its kind");
-        Ok(Self { raw, origins })
+        Self { raw, origins }
     }
 
     /// Where a setting came from; `None` for a default.
