@@ -3,7 +3,6 @@
 
 use alloc::vec::Vec;
 
-use crate::engine::CellsAudit;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::time::Time;
 
@@ -87,4 +86,19 @@ pub struct JobAudit {
     pub most_doubled: u32,
     /// Tasks about which some nodes have answered, and not enough.
     pub ballots: usize,
+}
+
+/// What a test may look at of a mesh of cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CellsAudit {
+    /// Slots reserved by bids that stand at exchanges; part of what is reserved.
+    pub standing: u32,
+    /// Those bids; part of the open reservations.
+    pub standing_bids: usize,
+    /// Slots of them that stand at this node's own exchange.
+    pub standing_here: u32,
+    /// Seeks that wait at this node's exchange.
+    pub waiting: usize,
+    /// Bids that stand at it.
+    pub bids: usize,
 }

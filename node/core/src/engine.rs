@@ -7,14 +7,13 @@ mod stop;
 mod tell;
 mod views;
 
-use alloc::collections::VecDeque;
 use alloc::vec::{self, Vec};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 use crate::config::{MeshConfig, NodeConfig};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Outlet, Surroundings};
 use crate::effect::Effect;
 use crate::exchange::Exchange;
 use crate::id::PeerId;
@@ -22,12 +21,11 @@ use crate::input::{Command, Input};
 use crate::membership::{Arrival, Membership};
 use crate::memo::{self, Memo};
 use crate::message::{Capacity, Gossip, Message};
-use crate::owner::Owner;
+use crate::owner::{Owner, Printed};
 use crate::programs::Programs;
 use crate::snapshot::Counters;
 use crate::time::{Soonest, Time};
 use crate::worker::Worker;
-pub use cells::CellsAudit;
 
 /// Rounds in which this node's owner and worker may answer each other within one input. A round either awards a
 /// task, or opens or closes a call, so a handful is the rule; the bound is there so that no mistake can hang a node.
@@ -39,7 +37,6 @@ pub struct Engine {
     me: PeerId,
     mesh: MeshConfig,
     node: NodeConfig,
-    rng: ChaCha8Rng,
     now: Time,
     members: Membership,
     owner: Owner,
@@ -54,12 +51,9 @@ pub struct Engine {
     announce_soon: bool,
     /// When that was looked at last.
     looked_at: Time,
-    effects: Vec<Effect>,
-    loopback: VecDeque<Message>,
+    out: Outlet,
     /// Its user ended it: it says and does nothing more.
     stopped: bool,
-    /// What was looked at one by one because peers said so.
-    looked: u64,
 }
 
 impl Engine {
@@ -71,7 +65,6 @@ impl Engine {
             mesh,
             worker: Worker::new(me, &node),
             node,
-            rng: ChaCha8Rng::from_seed(seed),
             now: Time::ZERO,
             members: Membership::new(me, &mesh),
             owner: Owner::default(),
@@ -83,10 +76,8 @@ impl Engine {
             announced_at: Time::ZERO,
             announce_soon: false,
             looked_at: Time::ZERO,
-            effects: Vec::new(),
-            loopback: VecDeque::new(),
+            out: Outlet::new(ChaCha8Rng::from_seed(seed)),
             stopped: false,
-            looked: 0,
         }
     }
 
@@ -96,11 +87,11 @@ impl Engine {
     pub fn handle(&mut self, now: Time, input: Input) -> vec::Drain<'_, Effect> {
         self.now = self.now.max(now);
         if self.stopped {
-            return self.effects.drain(..);
+            return self.out.drain();
         }
         if matches!(input, Input::Command(Command::Stop)) {
             self.stop();
-            return self.effects.drain(..);
+            return self.out.drain();
         }
         self.owner.on_woken(self.now, &self.mesh);
         let time_alone = matches!(input, Input::Wake);
@@ -109,9 +100,9 @@ impl Engine {
         self.settle();
         let anybody = self.members.any_connected();
         memo::flush(&mut self.parts().0, anybody);
-        self.announce_soon |= !time_alone || !self.effects.is_empty();
+        self.announce_soon |= !time_alone || self.out.has_effects();
         self.announce();
-        self.effects.drain(..)
+        self.out.drain()
     }
 
     /// When the engine wants to be handed [`Input::Wake`] at the latest, and why.
@@ -132,7 +123,7 @@ impl Engine {
         let (mut ctx, owner, worker, members) = self.parts();
         match input {
             Input::Command(Command::Forget(peer)) => members.forget(peer),
-            Input::Command(command) => on_command(&mut ctx, owner, worker, command),
+            Input::Command(command) => on_command(&mut ctx, owner, worker, members, command),
             Input::PeerUp { peer, boot, host } => {
                 let voters = members.voters();
                 let arrival =
@@ -202,29 +193,29 @@ impl Engine {
         match message {
             Message::Call(call) => worker.on_call(ctx, members, from, call),
             Message::Withdraw(call) => self.on_withdraw(from, call),
-            Message::Bid(bid) => owner.on_bid(ctx, from, bid),
+            Message::Bid(bid) => owner.on_bid(ctx, members, from, &bid),
             Message::Decline(decline) => owner.on_decline(ctx, from, decline),
             Message::Award(award) => worker.on_award(ctx, from, award),
             Message::Release(bid) => worker.on_release(from, bid),
-            Message::Refuse { leases } => owner.on_refuse(ctx, from, &leases),
+            Message::Refuse { leases } => owner.on_refuse(ctx, members, from, &leases),
             Message::Renew(ranges) => owner.on_renew(ctx, from, &ranges),
             Message::Outcome(all) => owner.on_outcomes(ctx, members, from, all),
             Message::Ack(leases) => worker.on_ack(ctx, from, &leases),
             Message::Cancel(leases) => worker.on_cancel(ctx, from, &leases),
             Message::Printed { lease, stream, offset, bytes } => {
-                owner.on_printed(ctx, from, lease, stream, offset, bytes);
+                owner.on_printed(ctx, from, Printed { lease, stream, offset, bytes });
             }
             Message::Ahead(ahead) => {
-                owner.on_ahead(ctx, members, from, ahead);
-                owner.on_unasked(ctx, from);
+                owner.on_grant(ctx, members, from, ahead);
+                owner.on_unasked(ctx, members, from);
             }
             Message::Ended { all, ahead } => {
-                owner.on_ahead(ctx, members, from, ahead);
+                owner.on_grant(ctx, members, from, ahead);
                 owner.on_outcomes(ctx, members, from, all);
             }
             Message::Place(place) => worker.on_place(ctx, from, *place),
             Message::Cell(word) => self.receive_cell(from, word),
-            Message::Stopped { leases } => owner.on_stopped(ctx, from, &leases),
+            Message::Stopped { leases } => owner.on_stopped(ctx, members, from, &leases),
         }
     }
 
@@ -241,12 +232,16 @@ impl Engine {
             let (mut ctx, owner, worker, members) = self.parts();
             worker.dispatch(&mut ctx);
             worker.flush(&mut ctx, members);
-            owner.flush(&mut ctx, members, worker);
+            owner.flush(&mut ctx, members);
+            if owner.waits_for_credit() {
+                let local = worker.local_capacity(ctx.now);
+                owner.place_on_credit(&mut ctx, members, local);
+            }
             // What this node's own owner placed here has its room before more of it is promised to others.
             let told = self.hear_itself();
             let (mut ctx, _, worker, members) = self.parts();
             worker.offer(&mut ctx, members);
-            if !told && self.loopback.is_empty() && !self.owner.is_dirty() {
+            if !told && !self.out.has_loopback() && !self.owner.is_dirty() {
                 return;
             }
         }
@@ -255,8 +250,8 @@ impl Engine {
 
     /// Delivers what one role said to the other. True if there was anything.
     fn hear_itself(&mut self) -> bool {
-        let told = !self.loopback.is_empty();
-        while let Some(message) = self.loopback.pop_front() {
+        let told = self.out.has_loopback();
+        while let Some(message) = self.out.pop_loopback() {
             self.receive(self.me, message);
         }
         told
@@ -268,28 +263,29 @@ impl Engine {
     }
 
     fn all_parts(&mut self) -> (Ctx<'_>, &mut Owner, &mut Worker, &mut Membership, &mut Exchange) {
-        let ctx = Ctx {
-            now: self.now,
-            me: self.me,
-            mesh: &self.mesh,
+        let surroundings = Surroundings {
             counters: &mut self.counters,
             memo: &mut self.memo,
             programs: &mut self.programs,
-            rng: &mut self.rng,
-            effects: &mut self.effects,
-            loopback: &mut self.loopback,
-            looked: &mut self.looked,
+            out: &mut self.out,
         };
+        let ctx = Ctx::new(self.now, self.me, &self.mesh, surroundings);
         (ctx, &mut self.owner, &mut self.worker, &mut self.members, &mut self.exchange)
     }
 }
 
-fn on_command(ctx: &mut Ctx<'_>, owner: &mut Owner, worker: &mut Worker, command: Command) {
+fn on_command(
+    ctx: &mut Ctx<'_>,
+    owner: &mut Owner,
+    worker: &mut Worker,
+    members: &mut Membership,
+    command: Command,
+) {
     match command {
-        Command::Submit(what) => owner.on_submit(ctx, what),
-        Command::Extend { job, inputs } => owner.on_extend(ctx, job, inputs),
-        Command::Close { job } => owner.on_close(ctx, job),
-        Command::Cancel { job } => owner.on_cancel(ctx, job),
+        Command::Submit(what) => owner.on_submit(ctx, members, what),
+        Command::Extend { job, inputs } => owner.on_extend(ctx, members, job, inputs),
+        Command::Close { job } => owner.on_close(ctx, members, job),
+        Command::Cancel { job } => owner.on_cancel(ctx, members, job),
         Command::Drain(draining) => worker.on_drain(draining),
         Command::Forget(_) => debug_assert!(false, "the membership is told"),
         // The engine does nothing more, and looked at that first.

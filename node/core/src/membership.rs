@@ -35,6 +35,14 @@ pub(crate) struct Peer {
     pub(crate) lost: u64,
 }
 
+/// What a connected peer has for short tasks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Means {
+    pub(crate) rtt_us: u32,
+    /// What it gives to one task.
+    pub(crate) memory_bytes: u64,
+}
+
 /// What a connection's start says about the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
@@ -206,12 +214,11 @@ impl Membership {
         self.peers.get(&peer).map_or(0, |entry| entry.rtt_us)
     }
 
-    /// The round trip to a connected peer, in microseconds, and what memory it gives to one task, in bytes, by what it
-    /// told; all there is until it did.
-    pub(crate) fn means(&self, peer: PeerId) -> Option<(u32, u64)> {
+    /// What a connected peer has for short tasks, by what it told; all memory there is until it did.
+    pub(crate) fn means(&self, peer: PeerId) -> Option<Means> {
         let entry = self.peers.get(&peer).filter(|entry| entry.connected)?;
         let memory_bytes = if entry.told_at.is_some() { entry.capacity.memory_bytes } else { u64::MAX };
-        Some((entry.rtt_us, memory_bytes))
+        Some(Means { rtt_us: entry.rtt_us, memory_bytes })
     }
 
     /// Tasks that wait with a peer, by what it told less than three intervals ago.

@@ -1,23 +1,9 @@
 //! The engine in a mesh of cells: routes its words, lets the exchange see what time and peers do.
 
 use super::Engine;
+use crate::audit::CellsAudit;
 use crate::id::{CallId, PeerId};
 use crate::referral::CellWord;
-
-/// What a test may look at of a mesh of cells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CellsAudit {
-    /// Slots reserved by bids that stand at exchanges; part of what is reserved.
-    pub standing: u32,
-    /// Those bids; part of the open reservations.
-    pub standing_bids: usize,
-    /// Slots of them that stand at this node's own exchange.
-    pub standing_here: u32,
-    /// Seeks that wait at this node's exchange.
-    pub waiting: usize,
-    /// Bids that stand at it.
-    pub bids: usize,
-}
 
 impl Engine {
     pub(super) fn receive_cell(&mut self, from: PeerId, word: CellWord) {
@@ -39,7 +25,7 @@ impl Engine {
                 exchange.on_scout(ctx, members, from, count, memory_bytes);
             }
             CellWord::Lend { bids, ttl_ms } => exchange.on_lend(ctx, members, from, (bids, ttl_ms)),
-            CellWord::Introduce(word) => owner.on_introduce(ctx, from, word),
+            CellWord::Introduce(word) => owner.on_matched(ctx, members, from, &word),
             CellWord::Hire { call, award } => worker.on_hire(ctx, from, call, award),
         }
     }

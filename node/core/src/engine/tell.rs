@@ -25,7 +25,7 @@ impl Engine {
         }
         self.announced = self.capacity();
         self.announced_at = self.now;
-        self.effects.push(Effect::Publish(Gossip::Capacity(self.announced.clone())));
+        self.out.emit(Effect::Publish(Gossip::Capacity(self.announced.clone())));
     }
 
     pub(super) fn capacity(&self) -> Capacity {

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::audit::Audit;
 use crate::id::JobId;
+use crate::owner::Viewpoint;
 use crate::snapshot::{PeerView, Snapshot, Why};
 use crate::time::Time;
 
@@ -10,7 +11,7 @@ impl Engine {
     /// The engine as it is.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let standing = |peer| self.owner.standing_room(peer, self.now);
+        let standing = |peer| self.owner.credit_of(peer, self.now);
         let peers = self.members.iter().map(|(peer, known)| PeerView {
             peer,
             connected: known.connected,
@@ -20,7 +21,7 @@ impl Engine {
             leased: self.owner.leased_to(peer),
             done: known.done,
             lost: known.lost,
-            standing: self.owner.standing(self.now, peer),
+            standing: self.owner.reputation(self.now, peer),
             window: standing(peer).map_or(0, |room| room.saturating_add(self.owner.leased_to(peer))),
             room: standing(peer).unwrap_or(0),
         });
@@ -34,7 +35,7 @@ impl Engine {
             reserved: self.worker.reserved(),
             undelivered: u32::try_from(self.worker.undelivered()).unwrap_or(u32::MAX),
             starved: self.owner.starved(),
-            suspicion: self.owner.suspicion(self.now),
+            suspicion: self.owner.fencing(self.now),
             peers: peers.collect(),
             jobs: self.owner.job_views(),
             counters: self.counters,
@@ -44,7 +45,9 @@ impl Engine {
     /// Where a task is and why it does not run; `None` for a job or index that this node does not own.
     #[must_use]
     pub fn why(&self, now: Time, job: JobId, index: u32) -> Option<Why> {
-        self.owner.why(now, (&self.members, self.node.slots), job, index)
+        let fencing = self.owner.fencing(now);
+        let from = Viewpoint { now, members: &self.members, own_slots: self.node.slots, fencing };
+        self.owner.why(from, job, index)
     }
 
     /// What invariants are checked against.
@@ -70,7 +73,7 @@ impl Engine {
             lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
             cells: self.audit_cells(),
-            looked: self.looked,
+            looked: self.out.looked(),
             memory: self.worker.memory_in_use(),
             memory_max: self.worker.memory_max(),
         }

@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::job::{State, Task};
+use super::task::{Task, TaskState};
 
 /// Tasks in a chunk. A larger one keeps more of what has ended beside one task that has not, a smaller one costs more
 /// per task.
@@ -14,6 +14,8 @@ const CHUNK: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     chunks: Vec<Chunk>,
+    /// Tasks in all; stays when they are forgotten.
+    total: u32,
 }
 
 /// [`CHUNK`] tasks, or fewer in the last one.
@@ -30,8 +32,25 @@ const CANCELLED: u64 = 0;
 const EXPIRED: u64 = 1;
 
 impl Tasks {
-    /// One more at the end.
-    pub(super) fn push(&mut self, task: Task) {
+    /// One more at the end; its index.
+    pub(super) fn push(&mut self, task: Task) -> u32 {
+        let index = self.total;
+        self.total += 1;
+        self.push_last(task);
+        index
+    }
+
+    /// Tasks in all so far, forgotten ones included.
+    pub(super) fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// Forgets all but their number.
+    pub(super) fn forget(&mut self) {
+        self.chunks = Vec::new();
+    }
+
+    fn push_last(&mut self, task: Task) {
         if let Some(Chunk::Live { tasks, .. }) = self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
             tasks.push(task);
             return;
@@ -61,22 +80,22 @@ impl Tasks {
     }
 
     /// Where a task is, and how many attempts of it were issued at most.
-    pub(super) fn fate(&self, index: u32) -> Option<(State, u32)> {
+    pub(super) fn fate(&self, index: u32) -> Option<(TaskState, u32)> {
         let (chunk, place) = split(index);
         match self.chunks.get(chunk)? {
-            Chunk::Live { tasks, .. } => tasks.get(place).map(|task| (task.state, task.attempts)),
+            Chunk::Live { tasks, .. } => tasks.get(place).map(|task| (task.state(), task.attempts)),
             Chunk::Over { prints, attempts } => prints.get(place).map(|print| (state_of(*print), *attempts)),
         }
     }
 
     /// A task's state was set to one that is never left; told once per task. Forgets its chunk if it was the last.
     pub(super) fn on_ended(&mut self, index: u32) {
-        let Some(chunk) = self.chunks.get_mut(split(index).0) else { return };
-        let Chunk::Live { tasks, ended } = chunk else { return };
+        let chunk = self.chunks.get_mut(split(index).0).expect("a task that ends is there");
+        let Chunk::Live { tasks, ended } = chunk else { panic!("a chunk is forgotten with its last end") };
         *ended += 1;
         // A chunk that may still grow stays.
         if *ended == CHUNK {
-            let prints = tasks.iter().map(|task| print_of(task.state)).collect();
+            let prints = tasks.iter().map(|task| print_of(task.state())).collect();
             let attempts = tasks.iter().map(|task| task.attempts).max().unwrap_or(0);
             *chunk = Chunk::Over { prints, attempts };
         }
@@ -91,7 +110,7 @@ impl Tasks {
     }
 
     /// The states of all, in order.
-    pub(super) fn states(&self) -> impl Iterator<Item = State> + '_ {
+    pub(super) fn states(&self) -> impl Iterator<Item = TaskState> + '_ {
         let count: usize = self.chunks.iter().map(Chunk::len).sum();
         (0..u32::try_from(count).unwrap_or(u32::MAX)).filter_map(|index| Some(self.fate(index)?.0))
     }
@@ -111,36 +130,44 @@ fn split(index: u32) -> (usize, usize) {
     (index / CHUNK, index % CHUNK)
 }
 
-fn print_of(state: State) -> u64 {
+/// Set in the number of a task that was done: [`crate::digest::Digest::short`] leaves that bit free.
+const DONE: u64 = 1;
+
+fn print_of(state: TaskState) -> u64 {
     match state {
-        State::Ended(print) => print.max(EXPIRED + 1),
-        State::Cancelled => CANCELLED,
-        State::Expired => EXPIRED,
-        State::Queued | State::Leased | State::Delayed(_) => {
+        TaskState::Done(print) => print | DONE,
+        TaskState::Failed(print) => print,
+        TaskState::Cancelled => CANCELLED,
+        TaskState::Expired => EXPIRED,
+        TaskState::Queued | TaskState::Leased | TaskState::Delayed(_) => {
             debug_assert!(false, "a chunk is forgotten when all of its tasks have ended");
             CANCELLED
         }
     }
 }
 
-fn state_of(print: u64) -> State {
+fn state_of(print: u64) -> TaskState {
     match print {
-        CANCELLED => State::Cancelled,
-        EXPIRED => State::Expired,
-        _ => State::Ended(print),
+        CANCELLED => TaskState::Cancelled,
+        EXPIRED => TaskState::Expired,
+        _ if print & DONE == DONE => TaskState::Done(print & !DONE),
+        _ => TaskState::Failed(print),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::owner::task::Counts;
     use crate::task::Payload;
 
-    fn expected(index: u32) -> State {
+    fn expected(index: u32) -> TaskState {
+        let print = 2 * u64::from(index) + 2;
         match index % 5 {
-            0 => State::Cancelled,
-            1 => State::Expired,
-            _ => State::Ended(u64::from(index)),
+            0 => TaskState::Cancelled,
+            1 => TaskState::Expired,
+            2 => TaskState::Failed(print),
+            _ => TaskState::Done(print),
         }
     }
 
@@ -155,7 +182,7 @@ mod tests {
             assert!(tasks.get(index).is_some());
             let task = tasks.get_mut(index).expect("it has not ended");
             task.attempts = index % 3;
-            task.state = expected(index);
+            task.transition(expected(index), &mut Counts::default());
             tasks.on_ended(index);
         }
         let last = u32::try_from(2 * CHUNK).unwrap_or(0);
@@ -168,6 +195,6 @@ mod tests {
         }
         assert_eq!((tasks.fate(count), tasks.states().count()), (None, 2 * CHUNK + 10));
         tasks.push(Task::new(Payload::empty()));
-        assert_eq!(tasks.fate(count).map(|(state, _)| state), Some(State::Queued));
+        assert_eq!(tasks.fate(count).map(|(state, _)| state), Some(TaskState::Queued));
     }
 }

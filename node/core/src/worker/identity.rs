@@ -45,7 +45,7 @@ pub(super) struct Identity {
     /// Memory that one task may have, in bytes.
     pub(super) memory_bytes: u64,
     /// Longest module whose tasks it takes, in bytes.
-    module_bytes: u64,
+    pub(super) module_bytes: u64,
     pub(super) labels: Vec<(String, String)>,
     /// The lowest class that it takes.
     pub(super) class_min: Class,
@@ -97,7 +97,7 @@ impl Identity {
     }
 
     /// This node, as far as it matters to a task.
-    fn as_node(&self) -> fit::Node<'_> {
+    pub(super) fn as_node(&self) -> fit::Node<'_> {
         fit::Node {
             id: self.me,
             labels: &self.labels,

@@ -1,5 +1,5 @@
 //! What a worker knows when it is asked for slots: what it can run, when, and whose turn it is. It only reads; the
-//! [`super::bidder`] promises by it, and this node's own owner is answered by it.
+//! [`super::bidder`] promises by it, and this node's own owner is told by it (`local.rs`).
 
 use alloc::vec::Vec;
 
@@ -13,8 +13,7 @@ use super::runtimes::Runtimes;
 use crate::id::PeerId;
 use crate::message::{Call, Class, Reason};
 use crate::policy::order::Turn;
-use crate::policy::rank::wait_us;
-use crate::policy::{admission, fit, window};
+use crate::policy::{admission, fit};
 use crate::time::Time;
 
 /// The parts of a worker that decide what it may promise.
@@ -49,18 +48,6 @@ impl<'a> Market<'a> {
         let service_us = self.stats.estimate_us(owner, call.job);
         let start_us = self.room().start_in_us(call.class, call.needs.width());
         admission::late(start_us, u64::from(service_us), left_us)
-    }
-
-    /// When a short task of this node's own would begin here, in microseconds from now, behind `more` that are on their
-    /// way; `None` when there is no room.
-    pub(super) fn wait_here_us(self, class: Class, service_us: u32, more: u32) -> Option<u64> {
-        let room = self.room();
-        let short = room.short(class);
-        let held = short.held + more;
-        if held >= window::slots_to_offer(short.slots, service_us, 0) || room.left() <= more {
-            return None;
-        }
-        Some(wait_us(u64::from(held), short.slots, service_us))
     }
 
     // ---- whose turn it is

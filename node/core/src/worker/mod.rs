@@ -20,6 +20,7 @@ mod credit;
 mod holder;
 mod identity;
 mod ledger;
+mod local;
 mod market;
 mod offer;
 mod outbox;
@@ -37,10 +38,10 @@ use alloc::vec::Vec;
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::Ctx;
 use crate::id::{BidId, BlobId, CallId, LeaseId, PeerId, RunId};
-use crate::input::{Fetched, Submission};
+use crate::input::Fetched;
+use crate::local::LocalCapacity;
 use crate::membership::Membership;
-use crate::message::{Award, BATCH_MAX, Call, Class, Grant, Message, Place};
-use crate::policy::fit;
+use crate::message::{Award, BATCH_MAX, Call, Grant, Message, Place};
 use crate::task::{Report, Stream};
 use crate::time::{Soonest, Time};
 use absences::Absences;
@@ -284,22 +285,9 @@ impl Worker {
 
     // ---- what this node's own owner asks
 
-    /// Whether a task can run here at all.
-    pub(crate) fn fits(&self, what: &Submission) -> bool {
-        let Submission { program, needs, class, .. } = what;
-        let owner = self.identity.me;
-        self.identity.inability(fit::Task { owner, needs, program, class: *class }).is_none()
-    }
-
-    /// When a short task of our own would begin here, in microseconds from now, behind `more` that are on their way;
-    /// `None` when there is no room.
-    pub(crate) fn wait_here_us(&self, class: Class, service_us: u32, more: u32) -> Option<u64> {
-        self.market().wait_here_us(class, service_us, more)
-    }
-
-    /// Whether a call of another owner waits whose turn it is before more short tasks of that owner.
-    pub(crate) fn is_others_turn(&self, now: Time, owner: PeerId, class: Class) -> bool {
-        self.market().is_others_turn(now, owner, class)
+    /// What this worker takes of its own owner's short tasks now.
+    pub(crate) fn local_capacity(&self, now: Time) -> LocalCapacity<'_> {
+        self.market().local_capacity(now)
     }
 
     fn hold_all(&mut self, ctx: &mut Ctx<'_>, offer: &Offer, grants: Vec<Grant>) {

@@ -18,7 +18,7 @@ const NOTHING: u16 = u16::MAX;
 
 /// Ended jobs.
 #[derive(Debug, Default)]
-pub(super) struct Past {
+pub(super) struct History {
     /// In the order in which they ended, from `next` on and round.
     ring: Vec<Ended>,
     /// The place for the next one.
@@ -37,7 +37,7 @@ struct Ended {
     older: u16,
 }
 
-impl Past {
+impl History {
     /// A job has ended, and will not be heard of again.
     pub(super) fn add(&mut self, number: u64, succeeded: bool, view: JobView) {
         if self.chains.is_empty() {
@@ -75,7 +75,7 @@ impl Past {
         self.find(job).map(|ended| ended.view.tasks)
     }
 
-    /// Whether a job ended well; of one that is not remembered nobody can say so.
+    /// Whether a job ended well; one that is not remembered counts as one that did not.
     pub(super) fn has_succeeded(&self, job: JobId) -> bool {
         self.find(job).is_some_and(|ended| ended.succeeded)
     }
@@ -140,27 +140,27 @@ mod tests {
             |number| number.wrapping_mul(0xF1DE_83E1_9937_733D),
         ];
         for name in names {
-            let (mut past, mut model): (Past, VecDeque<(u64, u32)>) = Default::default();
+            let (mut history, mut model): (History, VecDeque<(u64, u32)>) = Default::default();
             for number in 0..3 * ENDED_MAX as u64 {
                 let tasks = u32::try_from(number % 77).unwrap_or(0);
-                if past.tasks_of(JobId(name(number))).is_some() {
+                if history.tasks_of(JobId(name(number))).is_some() {
                     continue;
                 }
-                past.add(number, number % 3 == 0, view(name(number), tasks));
+                history.add(number, number % 3 == 0, view(name(number), tasks));
                 model.push_back((name(number), tasks));
                 if model.len() > ENDED_MAX {
                     let (gone, _) = model.pop_front().unwrap();
-                    assert_eq!(past.tasks_of(JobId(gone)), None);
-                    assert!(!past.has_succeeded(JobId(gone)));
+                    assert_eq!(history.tasks_of(JobId(gone)), None);
+                    assert!(!history.has_succeeded(JobId(gone)));
                 }
                 for (kept, tasks) in
                     [model.front(), model.back(), model.get(model.len() / 2)].into_iter().flatten()
                 {
-                    assert_eq!(past.tasks_of(JobId(*kept)), Some(*tasks));
+                    assert_eq!(history.tasks_of(JobId(*kept)), Some(*tasks));
                 }
             }
-            assert_eq!((past.views().count(), model.len()), (ENDED_MAX, ENDED_MAX));
-            assert!(model.iter().all(|(kept, tasks)| past.tasks_of(JobId(*kept)) == Some(*tasks)));
+            assert_eq!((history.views().count(), model.len()), (ENDED_MAX, ENDED_MAX));
+            assert!(model.iter().all(|(kept, tasks)| history.tasks_of(JobId(*kept)) == Some(*tasks)));
         }
     }
 }

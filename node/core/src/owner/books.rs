@@ -1,0 +1,89 @@
+//! The tables of an owner that span its jobs and that its features write to, and what a function on one job may use beside
+//! that job. No decisions: each table is in a file of its own.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use super::agenda::Agenda;
+use super::calls::Calls;
+use super::dirty::Dirty;
+use super::dispatch::locality::Locality;
+use super::fetches::Fetches;
+use super::gate::Children;
+use super::lease_table::LeaseTable;
+use crate::ctx::Ctx;
+use crate::id::{JobId, LeaseId, PeerId};
+use crate::membership::Membership;
+use crate::message::{BATCH_MAX, Message};
+use crate::standing::Standings;
+
+/// Tables that span jobs.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    pub(super) leases: LeaseTable,
+    pub(super) agenda: Agenda,
+    pub(super) calls: Calls,
+    /// Which workers let leases run out, lied, or were slow.
+    pub(super) reputation: Standings,
+    pub(super) locality: Locality,
+    /// Outcomes whose blobs are on their way here.
+    pub(super) fetches: Fetches,
+    /// Jobs whose queue, bids or calls changed while an input was handled.
+    pub(super) dirty: Dirty,
+    /// Ended jobs that others wait for, which have not been told: a list, so that a long chain of jobs fails without a long
+    /// chain of calls.
+    pub(super) completed: VecDeque<Completed>,
+    /// What is acknowledged when the input has been handled.
+    pub(super) acks: Vec<(PeerId, LeaseId)>,
+}
+
+/// What those that wait for a job have not been told yet: that it has ended, and how.
+#[derive(Debug)]
+pub(super) struct Completed {
+    pub(super) parent: JobId,
+    pub(super) succeeded: bool,
+    pub(super) children: Children,
+}
+
+/// What a function on one job may use beside that job.
+pub(super) struct OwnerCtx<'a, 'e> {
+    pub(super) ctx: &'a mut Ctx<'e>,
+    pub(super) members: &'a mut Membership,
+    pub(super) books: &'a mut Books,
+}
+
+impl OwnerCtx<'_, '_> {
+    /// A worker is told that an outcome of that lease is safe.
+    pub(super) fn ack(&mut self, worker: PeerId, lease: LeaseId) {
+        self.books.acks.push((worker, lease));
+    }
+
+    /// A job is to be brought in line before the input is done with.
+    pub(super) fn touch(&mut self, job: JobId) {
+        self.books.dirty.insert(job);
+    }
+}
+
+/// Leases that ended before their outcomes came, by worker: each worker is told in as few frames as possible.
+#[derive(Debug, Default)]
+pub(super) struct Stopped(BTreeMap<PeerId, Vec<LeaseId>>);
+
+impl Stopped {
+    pub(super) fn add(&mut self, worker: PeerId, lease: LeaseId) {
+        self.0.entry(worker).or_default().push(lease);
+    }
+
+    /// Tells the workers.
+    pub(super) fn tell(self, ctx: &mut Ctx<'_>) {
+        for (worker, leases) in self.0 {
+            cancel_at(ctx, worker, &leases);
+        }
+    }
+}
+
+/// Tells a worker that nothing is wanted of these leases any more.
+pub(super) fn cancel_at(ctx: &mut Ctx<'_>, worker: PeerId, leases: &[LeaseId]) {
+    for part in leases.chunks(BATCH_MAX) {
+        ctx.send(worker, Message::Cancel(part.to_vec()));
+    }
+}

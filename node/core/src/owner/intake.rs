@@ -1,0 +1,98 @@
+//! New tasks of a job: those whose result is known end without being run, the others queue.
+
+use alloc::vec::Vec;
+
+use super::books::OwnerCtx;
+use super::ending::{Ending, commit, end_if_failed, end_if_over, end_rest, expired};
+use super::fetching::fetch_blobs;
+use super::lease_table::Lease;
+use super::record::Record;
+use super::retry::again;
+use super::task::{Attempt, Brought, RECALLED, TaskState};
+use crate::id::LeaseId;
+use crate::task::{Payload, Recall};
+
+/// A job that is open has more tasks.
+pub(super) fn extend(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>) {
+    let first = record.job.total();
+    take_inputs(cx, record, inputs);
+    if record.job.expires_at().is_some_and(|at| at <= cx.ctx.now) {
+        let (late, outcome) = (first..record.job.total(), expired(&record.job));
+        end_rest(cx, record, late, &outcome);
+    }
+    settle_new(cx, record, first);
+}
+
+/// Tasks from that index on have just come: they end if they never can begin, and are placed otherwise.
+pub(super) fn settle_new(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, first: u32) {
+    end_if_failed(cx, record, first);
+    cx.touch(record.name());
+    end_if_over(cx, record);
+}
+
+/// Takes tasks with these inputs. Without a remembered result it costs nothing to look.
+pub(super) fn take_inputs(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>) {
+    let Record { job, dependencies, .. } = &mut *record;
+    // What is held does not end before its job begins, though its result be known; nor is it asked for then, since that
+    // would cost as much at once as there are tasks: workers answer from memory, too.
+    let open = dependencies.is_satisfied();
+    let wanted = job.spec.terms.memo;
+    let asks = open && wanted != Recall::Off && job.spec.program.is_pure() && !cx.ctx.memo.is_empty();
+    let mut recalled: Vec<(u32, Brought)> = Vec::new();
+    for input in inputs {
+        cx.ctx.pin(&input);
+        let task = asks.then(|| job.key.task_id(&input));
+        let index = job.add(input);
+        match task.and_then(|task| cx.ctx.memo.recall(task, wanted)) {
+            Some((report, worker, word)) => {
+                recalled.push((index, Brought { memo: Some((worker, word)), ..report.into() }));
+            }
+            None if open => job.queue.push_back(index),
+            None => dependencies.held.push_back(index),
+        }
+    }
+    for (index, brought) in recalled {
+        recall(cx, record, index, brought);
+    }
+}
+
+/// Ends a task with its known result, once everything that belongs to it is here.
+fn recall(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, brought: Brought) {
+    let (worker, _) = brought.memo.expect("a known result says whose it is");
+    let lease = LeaseId { job: record.name(), index, attempt: RECALLED };
+    record.job.transition(index, TaskState::Leased);
+    let attempt = Attempt::new(Lease::unissued(worker, lease), cx.ctx.now);
+    record.job.live_task_mut(index).live.push(attempt);
+    if brought.names_blobs() {
+        fetch_blobs(cx, record, lease, brought);
+    } else {
+        commit_recalled(cx, record, index, brought);
+    }
+}
+
+/// A known result is whole.
+pub(super) fn commit_recalled(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, brought: Brought) {
+    let task = take_recalled(record, index);
+    if brought.memo.is_none_or(|(computer, _)| !cx.ctx.memo.is_word_of(task, computer)) {
+        // The node that said it was caught lying while its bytes came, or the result is another's word by now, which stays.
+        again(cx, record, index);
+        return;
+    }
+    cx.ctx.counters.recalled += 1;
+    commit(cx, record, index, Ending::recalled(brought));
+}
+
+/// What the known result names can't be had: it is forgotten, and the task waits like any other.
+pub(super) fn on_not_recalled(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32) {
+    let task = take_recalled(record, index);
+    cx.ctx.memo.drop_known(task);
+    again(cx, record, index);
+}
+
+/// Takes away the attempt that stood for a known result; the task's name.
+fn take_recalled(record: &mut Record, index: u32) -> crate::id::TaskId {
+    let task = record.job.live_task_mut(index);
+    task.live.retain(|attempt| attempt.number() != RECALLED);
+    let input = &record.job.live_task(index).input;
+    record.job.key.task_id(input)
+}
