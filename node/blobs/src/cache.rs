@@ -1,18 +1,18 @@
-//! The memory before the disk: small blobs that were used lately. Holds nothing that is not also a file.
+//! The in-memory cache of the store: small blobs that were used recently. It holds nothing that is not also a file.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use weft_core::BlobId;
 
-/// Longer blobs are not cached: the page cache of the system serves them well enough.
+/// Longest cached blob, in bytes. Longer ones are left to the page cache of the operating system.
 pub(crate) const CACHED_BLOB_BYTES_MAX: usize = 1 << 20;
-/// Bytes of all cached blobs together. A blob counts as at least [`CACHED_BLOB_BYTES_MIN`].
+/// Most bytes of all cached blobs. A blob counts as at least [`CACHED_BLOB_BYTES_MIN`].
 const CACHE_BYTES_MAX: usize = 64 << 20;
-/// What an entry costs beyond its bytes, so that a million empty blobs do not count as nothing.
+/// Least bytes that an entry counts as, so that a million empty blobs are bounded too.
 const CACHED_BLOB_BYTES_MIN: usize = 256;
 
-/// A bounded map that forgets the least recently used.
+/// A bounded map that evicts the least recently used entry.
 #[derive(Default)]
 pub(crate) struct Cache {
     blobs: HashMap<BlobId, (u64, Bytes)>,
@@ -31,7 +31,7 @@ impl Cache {
         Some(bytes.clone())
     }
 
-    /// Keeps the blob if it is small enough; forgets others for it.
+    /// Adds the blob if it is small enough, and evicts others if necessary.
     pub(crate) fn insert(&mut self, id: BlobId, bytes: Bytes) {
         if bytes.len() > CACHED_BLOB_BYTES_MAX || self.blobs.contains_key(&id) {
             return;

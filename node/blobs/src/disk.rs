@@ -1,4 +1,4 @@
-//! Where blobs lie on the disk. Knows paths, names and system calls; decides nothing.
+//! The files of blobs: paths, names and system calls. It makes no decisions.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -11,18 +11,18 @@ use weft_core::BlobId;
 
 use crate::Error;
 
-/// Only the node's own user may read blobs or list them, whatever the umask is.
+/// Only the node's user may read or list blobs, whatever the umask is.
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// A file that an earlier run left.
+/// A file of an earlier run.
 pub(crate) struct Found {
     pub(crate) id: BlobId,
     pub(crate) bytes: u64,
     pub(crate) written: SystemTime,
 }
 
-/// `<dir>/blobs/ab/<hex>` for what is whole, `<dir>/blobs/incoming/<n>` for what is not yet.
+/// `<dir>/blobs/ab/<hex>` for complete blobs, `<dir>/blobs/incoming/<n>` for incomplete ones.
 pub(crate) struct Disk {
     blobs: PathBuf,
     incoming: PathBuf,
@@ -30,7 +30,7 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Makes the directories and removes what a crash left half-written.
+    /// Creates the directories and deletes incomplete files of an earlier run.
     pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
         let blobs = dir.join("blobs");
         let incoming = blobs.join("incoming");
@@ -43,7 +43,7 @@ impl Disk {
         Ok(Self { blobs, incoming, next_temp: AtomicU64::new(0) })
     }
 
-    /// Every blob file, in no order. Files that are not named like blobs are left alone.
+    /// Lists all blob files, in no order. Other files are ignored.
     pub(crate) fn scan(&self) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
         for shard in fs::read_dir(&self.blobs).map_err(Error::io("list", &self.blobs))? {
@@ -57,13 +57,13 @@ impl Disk {
         Ok(found)
     }
 
-    /// An empty file that nobody else knows.
+    /// Creates an empty file with a unique name.
     pub(crate) fn create_temp(&self) -> Result<(PathBuf, File), Error> {
         let number = self.next_temp.fetch_add(1, Ordering::Relaxed);
         let path = self.incoming.join(number.to_string());
         let create = || OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path);
         let file = match create() {
-            // Another program removed the directory. Blobs that went with it are missed when they are looked for.
+            // Another program removed the directory. Its blobs are found missing when they are used.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_dir(&self.incoming)?;
                 create()
@@ -73,7 +73,7 @@ impl Disk {
         Ok((path.clone(), file.map_err(Error::io("create", &path))?))
     }
 
-    /// Gives a finished file its name; readers see all of it or nothing.
+    /// Renames a complete file to its final name; readers see all of it or nothing.
     pub(crate) fn publish(&self, temp: &Path, id: BlobId) -> Result<(), Error> {
         let path = self.path(id);
         match fs::rename(temp, &path) {
@@ -103,8 +103,8 @@ impl Disk {
         }
     }
 
-    /// Makes the name survive a power cut; the content is synced through its own file. The shard may itself be
-    /// new, hence both directories.
+    /// Syncs the name to disk; the content is synced through its own file. The shard directory may be new as well,
+    /// hence both directories.
     pub(crate) fn sync_name(&self, id: BlobId) -> Result<(), Error> {
         for dir in [self.shard(id), self.blobs.clone()] {
             File::open(&dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", &dir))?;
@@ -121,7 +121,7 @@ impl Disk {
     }
 }
 
-/// Makes a directory with its parents, and closes one that exists to other users.
+/// Creates a directory with its parents, and closes an existing one to other users.
 fn make_dir(path: &Path) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(DIR_MODE).create(path).map_err(Error::io("create", path))?;
     let mode = fs::metadata(path).map_err(Error::io("examine", path))?.permissions().mode() & 0o777;
@@ -129,7 +129,7 @@ fn make_dir(path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     match fs::set_permissions(path, Permissions::from_mode(DIR_MODE)) {
-        // Another user's directory, in which this one may write, stays as it was made.
+        // The mode of another user's directory can't be changed; it is used as it is.
         Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(Error::io("close", path)(error)),
         _ => Ok(()),
     }

@@ -1,25 +1,25 @@
-//! What can go wrong with a blob: whose fault it is, and what to do about it.
+//! Errors of the store: which side is at fault, and what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use weft_core::BlobId;
 
-/// Why an operation on the store failed. The store itself stays whole: nothing half-written is ever visible.
+/// Why an operation on the store failed. The store stays consistent: no incomplete blob is ever visible.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file system refused.
+    /// A system call failed.
     #[error("cannot {doing} {}: {source}{}", path.display(), advice(source))]
     Io {
-        /// What was being done: "create", "rename to", ...
+        /// The operation: "create", "rename to", ...
         doing: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Too much is pinned or arriving, so that nothing more can be evicted.
+    /// Too much is pinned or being written, so that nothing more can be evicted.
     #[error(
         "no room for {wanted} bytes: of a quota of {quota} bytes {pinned} are pinned by work and {reserved} are \
          taken by blobs that arrive now; raise the blob quota or wait until jobs end"
@@ -29,43 +29,43 @@ pub enum Error {
         wanted: u64,
         /// The store's limit.
         quota: u64,
-        /// Bytes that pins protect.
+        /// Pinned bytes.
         pinned: u64,
-        /// Bytes promised to writes under way.
+        /// Bytes reserved for writes in progress.
         reserved: u64,
     },
-    /// As many blobs are being written at once as the store allows.
+    /// The most blobs that may be written at the same time are being written.
     #[error("{writes} blobs are being written already; try again when one of them has ended")]
     Busy {
-        /// Writes under way.
+        /// Writes in progress.
         writes: usize,
     },
     /// The source that was being stored failed.
     #[error("cannot read what should become a blob: {0}")]
     Source(#[source] io::Error),
-    /// More bytes came than were allowed or announced.
+    /// More bytes arrived than allowed or announced.
     #[error("more than {allowed} bytes came; nothing was stored")]
     TooLong {
-        /// Bytes that would have been accepted.
+        /// Bytes that are allowed.
         allowed: u64,
     },
-    /// Fewer bytes came than were announced.
+    /// Fewer bytes arrived than announced.
     #[error("{got} bytes came where {announced} were announced; nothing was stored")]
     TooShort {
         /// Bytes that were announced.
         announced: u64,
-        /// Bytes that came.
+        /// Bytes that arrived.
         got: u64,
     },
-    /// Other bytes came than the name says: the sender is broken or lies.
+    /// The bytes have another hash: the sender is broken or lies.
     #[error("the bytes hash to {found}, not to {expected}; nothing was stored")]
     WrongHash {
-        /// The name that was asked for.
+        /// The requested hash.
         expected: BlobId,
-        /// The name of what came.
+        /// The hash of the received bytes.
         found: BlobId,
     },
-    /// The blob is too big to be held in this machine's memory.
+    /// The blob does not fit into this machine's memory.
     #[error("a blob of {bytes} bytes does not fit into memory; stream it instead")]
     TooBigForMemory {
         /// The blob's length.
@@ -73,7 +73,7 @@ pub enum Error {
     },
 }
 
-/// What to do about a failed system call.
+/// Advice for a failed system call.
 fn advice(error: &io::Error) -> &'static str {
     const FULL: &str =
         "; the disk is full, and nothing is left there that this node could remove: make room on it";
@@ -89,26 +89,26 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 impl Error {
-    /// True if the disk is full, as far as this user may fill it.
+    /// True if the disk, or this user's quota on it, is full.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))
     }
 
-    /// True if the bytes, and not this machine, are to blame: the sender loses standing.
+    /// True if the sender is at fault, not this machine: the sender loses reputation.
     #[must_use]
     pub fn is_senders_fault(&self) -> bool {
         matches!(self, Self::TooLong { .. } | Self::TooShort { .. } | Self::WrongHash { .. })
     }
 
-    /// Turns a failed system call on `path` into our error.
+    /// Converts a failed system call on `path` to [`Error::Io`].
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }
     }
 }
 
-/// Whether a system call failed because the disk, or this user's part of it, is full.
+/// Whether a system call failed because the disk, or this user's quota on it, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

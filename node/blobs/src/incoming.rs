@@ -1,4 +1,4 @@
-//! Blobs on their way in: written beside the store, checked, and only then named.
+//! Incoming blobs: written to a temporary file, checked, and then renamed.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use weft_core::BlobId;
 
+use crate::durability::Durability;
 use crate::error::{Error, is_full};
 use crate::index::{charge, length};
 use crate::shared::Shared;
-use crate::store::Durability;
 
-/// A blob that a peer sends. Refuses more than was announced at once, and anything else at [`Incoming::finish`].
-/// Dropped unfinished, it leaves nothing behind.
+/// A blob that a peer sends. Bytes beyond the announced length are refused at once, everything else is checked by
+/// [`Incoming::finish`]. Dropping it unfinished leaves nothing behind.
 pub struct Incoming {
     temp: Temp,
     hasher: blake3::Hasher,
@@ -28,22 +28,22 @@ impl Incoming {
         Self { temp, hasher: blake3::Hasher::new(), id, announced, got: 0 }
     }
 
-    /// The name that was asked for.
+    /// The requested hash.
     #[must_use]
     pub fn id(&self) -> BlobId {
         self.id
     }
 
-    /// Bytes that are still to come.
+    /// Bytes that are still missing.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.announced - self.got
     }
 
-    /// Takes the next bytes.
+    /// Writes the next bytes.
     ///
     /// # Errors
-    /// [`Error::TooLong`] if they are more than was announced: none of them is taken. [`Error::Io`].
+    /// [`Error::TooLong`] if they exceed the announced length; none of them is written then. [`Error::Io`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let len = length(bytes);
         if len > self.missing() {
@@ -83,12 +83,12 @@ impl fmt::Debug for Incoming {
     }
 }
 
-/// A file without a name, and the room that is set aside for it. Dropped, both are given back.
+/// A temporary file and the quota that is reserved for it. Dropping it frees both.
 pub(crate) struct Temp {
     shared: Arc<Shared>,
     file: File,
     path: PathBuf,
-    /// What is set aside for this file, as the quota counts.
+    /// Reserved quota of this file, in bytes.
     charged: u64,
     written: u64,
 }
@@ -115,7 +115,7 @@ impl Temp {
         Ok(())
     }
 
-    /// Writes bytes for which room is set aside.
+    /// Writes bytes for which quota is reserved.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let shared = &self.shared;
         write_making_room(&mut self.file, bytes, |bytes| shared.make_room(bytes))
@@ -125,7 +125,7 @@ impl Temp {
         Ok(())
     }
 
-    /// Names the file. The caller has made sure that its content hashes to `id`.
+    /// Publishes the file under its hash. The caller has verified the content.
     pub(crate) fn publish(mut self, id: BlobId, durability: Durability) -> Result<(), Error> {
         let durable = durability == Durability::Durable;
         if durable {
@@ -141,8 +141,8 @@ impl Temp {
     }
 }
 
-/// Writes all bytes; where the disk is full, has room made for the rest and goes on. `make_room` is told how many bytes
-/// are left, and says how many are free now: 0 ends the writing. The error is the system's, or else `make_room`'s own.
+/// Writes all bytes; when the disk is full, calls `make_room` and continues. `make_room` gets the number of bytes left
+/// and returns how many are free; 0 ends the writing. Returns the operating system's error, or `make_room`'s.
 fn write_making_room(
     file: &mut impl Write,
     mut bytes: &[u8],
@@ -164,7 +164,7 @@ fn write_making_room(
     Ok(())
 }
 
-/// What went wrong while bytes were written.
+/// Why writing failed.
 #[derive(Debug)]
 enum Failed {
     Write(io::Error),
@@ -182,7 +182,7 @@ impl Failed {
 
 impl Drop for Temp {
     fn drop(&mut self) {
-        // Fails where the file was renamed; what else may stay is removed at the next open.
+        // Fails if the file was renamed; any other leftover is deleted at the next start.
         fs::remove_file(&self.path).ok();
         self.shared.end_write(self.charged);
     }
@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    /// A disk with room for so many bytes.
+    /// A disk with this much free space, in bytes.
     struct Disk<'a> {
         room: &'a Cell<u64>,
         written: Vec<u8>,

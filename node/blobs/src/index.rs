@@ -1,7 +1,6 @@
-//! What is stored, what it costs, what may go. Pure accounting: no file is touched here.
+//! The index of the store: lengths, quota, pins and the order of eviction. Pure accounting: it accesses no file.
 //!
-//! The quota counts whole disk blocks, which is what the disk loses to a blob and also what bounds the number of
-//! blobs, however small they are.
+//! The quota counts whole disk blocks, which is what a blob uses of the disk and also bounds the number of small blobs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
@@ -10,18 +9,18 @@ use weft_core::BlobId;
 
 use crate::Error;
 
-/// Every blob counts as a multiple of this, and at least once.
+/// Length of a block, in bytes. Every blob counts as at least one.
 const BLOCK_BYTES: u64 = 4096;
 
-/// Vanished blobs that are remembered; those beyond it are only missing.
+/// Most vanished blobs that are remembered; others are only missing.
 const VANISHED_MAX: usize = 4096;
 
-/// What a blob of this length takes from the quota.
+/// Bytes that a blob of this length is charged.
 pub(crate) fn charge(bytes: u64) -> u64 {
     bytes.div_ceil(BLOCK_BYTES).max(1).saturating_mul(BLOCK_BYTES)
 }
 
-/// The length of these bytes, as blobs count.
+/// Length in bytes.
 pub(crate) fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).expect("a length fits 64 bits")
 }
@@ -35,41 +34,41 @@ pub(crate) struct Blob {
     pub(crate) verified: bool,
     /// The content survives a power cut.
     pub(crate) durable: bool,
-    /// Tells this file from one that replaced it.
+    /// Distinguishes this file from one that replaced it.
     pub(crate) generation: u64,
-    /// Until then only the quota evicts it, and no full disk: somebody is to take it.
+    /// Until then it is evicted for the quota but not for a full disk: it waits to be fetched.
     pub(crate) kept_until: Option<Instant>,
     used: u64,
 }
 
-/// How full a store is and what it has been through since it was opened. Bytes count as whole disk blocks.
+/// Use of the store, and events since it was opened. Bytes count as whole disk blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Blobs stored.
+    /// Number of blobs.
     pub blobs: usize,
-    /// Bytes that they take.
+    /// Bytes of all blobs.
     pub bytes: u64,
-    /// Bytes of them that pins protect from eviction.
+    /// Bytes of pinned blobs, which are not evicted.
     pub pinned: u64,
-    /// Bytes promised to blobs that are being written.
+    /// Bytes reserved for blobs that are being written.
     pub reserved: u64,
     /// The limit of `bytes` and `reserved` together.
     pub quota: u64,
-    /// Blobs evicted for others.
+    /// Number of evicted blobs.
     pub evicted: u64,
-    /// Files whose content was not what their name says; each was removed.
+    /// Number of files whose content had another hash; they were deleted.
     pub corrupt: u64,
     /// Blobs that work rests on and whose files another program removed; each until it is here again, or no work rests
     /// on it.
     pub vanished: usize,
 }
 
-/// The accounts of one store.
+/// The index of one store.
 pub(crate) struct Index {
     blobs: HashMap<BlobId, Blob>,
-    /// Holds for absent blobs too: they stay once they come. As many as the work that this node holds needs.
+    /// Pins; also of absent blobs, which are kept once they arrive. Bounded by the work of this node.
     pins: HashMap<BlobId, u32>,
-    /// What may be evicted, least recently used first.
+    /// Blobs that may be evicted, least recently used first.
     order: BTreeMap<u64, BlobId>,
     clock: u64,
     usage: Usage,
@@ -98,7 +97,7 @@ impl Index {
         Usage { blobs: self.blobs.len(), vanished: self.vanished.len(), ..self.usage }
     }
 
-    /// Adds a blob as the most recently used one, or replaces it. Returns its generation.
+    /// Adds or replaces a blob as the most recently used one. Returns its generation.
     pub(crate) fn insert(&mut self, id: BlobId, bytes: u64, verified: bool) -> u64 {
         self.remove(id);
         self.vanished.remove(&id);
@@ -135,7 +134,7 @@ impl Index {
         blob.used = tick;
     }
 
-    /// Notes what was learnt about the file of this generation; a newer file is none of its business.
+    /// Records that the file of this generation is verified or durable; ignored if a newer file replaced it.
     pub(crate) fn confirm(&mut self, id: BlobId, generation: u64, durable: bool) {
         if let Some(blob) = self.blobs.get_mut(&id).filter(|blob| blob.generation == generation) {
             blob.verified = true;
@@ -155,7 +154,7 @@ impl Index {
         }
     }
 
-    /// The file of a blob is gone, and no eviction removed it.
+    /// Records that a blob's file was removed by another program.
     pub(crate) fn note_vanished(&mut self, id: BlobId) {
         if self.pins.contains_key(&id) && self.vanished.len() < VANISHED_MAX {
             self.vanished.insert(id);
@@ -181,8 +180,8 @@ impl Index {
         }
     }
 
-    /// The blob to evict so that `wanted` more bytes fit, `None` if they fit already. Refuses before the first
-    /// eviction if all of them would not be enough.
+    /// The next blob to evict so that `wanted` more bytes fit; `None` if they fit. Fails before the first eviction if
+    /// evicting everything would not suffice.
     pub(crate) fn victim_for(&self, wanted: u64) -> Result<Option<BlobId>, Error> {
         let Usage { quota, pinned, reserved, bytes, .. } = self.usage;
         let fixed = pinned + reserved;
@@ -196,21 +195,21 @@ impl Index {
         Ok(Some(*victim))
     }
 
-    /// Protects a blob from a full disk until then, or no longer.
+    /// Protects a blob from eviction for a full disk until then; `None` ends the protection.
     pub(crate) fn keep_until(&mut self, id: BlobId, until: Option<Instant>) {
         if let Some(blob) = self.blobs.get_mut(&id) {
             blob.kept_until = until;
         }
     }
 
-    /// The least recently used blob of those that a full disk may cost: no pin protects them, and nobody is to take them.
+    /// The least recently used blob that may be evicted for a full disk: not pinned, and not waiting to be fetched.
     pub(crate) fn spare(&self, now: Instant) -> Option<BlobId> {
         let kept =
             |id: &BlobId| self.blob(*id).and_then(|blob| blob.kept_until).is_some_and(|until| until > now);
         self.order.values().copied().find(|id| !kept(id))
     }
 
-    /// The least recently used blob, if the quota is exceeded: it shrank since the last time the store was open.
+    /// The least recently used blob, if the quota is exceeded because it was lowered.
     pub(crate) fn surplus(&self) -> Option<BlobId> {
         if self.usage.bytes <= self.usage.quota {
             return None;

@@ -1,5 +1,5 @@
-//! What all clones of a store have in common: the disk, and the accounts under one lock. Makes room where the quota or
-//! the disk itself is full.
+//! State that all clones of a store share: the disk, and the index under one lock. Evicts blobs when the quota or the
+//! disk is full.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -17,16 +17,16 @@ use crate::index::{Blob, Index, charge};
 
 /// Bytes read from a source or a file at once.
 const CHUNK_BYTES: usize = 128 * 1024;
-/// Blobs that may be written at the same time; each holds an open file.
+/// Most blobs that are written at the same time; each has an open file.
 const WRITES_MAX: usize = 256;
 
-/// What all clones have in common.
+/// State that all clones share.
 pub(crate) struct Shared {
     pub(crate) disk: Disk,
     state: Mutex<State>,
 }
 
-/// Guarded by one lock, which is held for renames, opens and removals, but never while bytes are read or written.
+/// Guarded by one lock, which is held during renames, opens and removals, but not while bytes are read or written.
 pub(crate) struct State {
     pub(crate) index: Index,
     pub(crate) cache: Cache,
@@ -39,11 +39,11 @@ impl Shared {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change of the accounts is complete before anything in it could panic.
+        // Every change of the index is complete before anything in it can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets aside room for a write and counts it.
+    /// Reserves quota for a write, and counts the write.
     pub(crate) fn begin_write(&self, charged: u64) -> Result<(), Error> {
         let mut state = self.lock();
         if state.writes >= WRITES_MAX {
@@ -54,20 +54,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Sets aside more room for a write under way.
+    /// Reserves more quota for a write.
     pub(crate) fn grow_write(&self, charged: u64) -> Result<(), Error> {
         self.reserve(&mut self.lock(), charged)
     }
 
-    /// Gives back the room that no blob has taken.
+    /// Frees reserved quota.
     pub(crate) fn end_write(&self, charged: u64) {
         let mut state = self.lock();
         state.index.release(charged);
         state.writes -= 1;
     }
 
-    /// Makes a written file visible, unless a checked one is there already, and gives back the room that was set
-    /// aside for it. Returns the generation of the file that bears the name now.
+    /// Publishes a written file, unless a verified one exists, and frees its reserved quota. Returns the generation of
+    /// the published file.
     pub(crate) fn publish(
         &self,
         temp: &Path,
@@ -92,7 +92,7 @@ impl Shared {
         Ok(state.index.insert(id, bytes, true))
     }
 
-    /// Opens the file under the lock, so that it is the one that the index speaks of.
+    /// Opens the file under the lock, so that it is the one in the index.
     pub(crate) fn open_blob(&self, id: BlobId) -> Result<Option<(Blob, File)>, Error> {
         let mut state = self.lock();
         let Some(blob) = state.index.blob(id) else { return Ok(None) };
@@ -126,7 +126,7 @@ impl Shared {
         Ok(Some(file))
     }
 
-    /// Removes a file that is not what its name says, unless a good one has replaced it meanwhile.
+    /// Deletes a corrupt file, unless a good one has replaced it meanwhile.
     pub(crate) fn drop_corrupt(&self, id: BlobId, generation: u64) -> Result<(), Error> {
         let mut state = self.lock();
         if state.index.blob(id).is_some_and(|blob| blob.generation == generation) {
@@ -137,13 +137,13 @@ impl Shared {
         Ok(())
     }
 
-    /// The disk is full although the quota is not: others fill it. Removes the least recently used blobs that can be had
-    /// again, until so many bytes are free. Returns how many are; 0 when nothing is left to remove.
+    /// Frees this many bytes on a disk that is full although the quota is not, by evicting the least recently used
+    /// blobs that can be fetched or computed again. Returns how many bytes are free; 0 if nothing is left to evict.
     pub(crate) fn make_room(&self, bytes: u64) -> Result<u64, Error> {
         self.evict(&mut self.lock(), bytes)
     }
 
-    /// Does something that needs a little room on the disk, making it as long as that helps.
+    /// Calls `act`, which needs some space on the disk, and evicts blobs as long as that helps.
     pub(crate) fn making_room<T>(&self, act: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         loop {
             match act() {
@@ -202,7 +202,7 @@ impl State {
     }
 }
 
-/// Hands all that a reader yields to `take`, piece by piece.
+/// Reads to the end and passes each chunk to `take`.
 pub(crate) fn read_chunks(
     reader: &mut impl Read,
     failed: impl FnOnce(std::io::Error) -> Error,

@@ -1,4 +1,4 @@
-//! The store: the one public door to blobs. Cheap to clone; every clone is the same store.
+//! The public API of the store. Cheap to clone; all clones share the store.
 
 use std::fmt;
 use std::fs::File;
@@ -12,42 +12,33 @@ use weft_core::BlobId;
 
 use crate::cache::CACHED_BLOB_BYTES_MAX;
 use crate::disk::Disk;
+use crate::durability::Durability;
 use crate::error::Error;
 use crate::incoming::{Incoming, Temp};
 use crate::index::{Blob, Index, Usage, charge, length};
 use crate::shared::{Shared, read_chunks};
 
-/// For how long a full disk does not cost what somebody is to take.
+/// How long a blob that waits to be fetched is protected from a full disk.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// How much of the disk blobs may take.
+/// Limit of the disk space for blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// Bytes; every blob counts as whole blocks of 4 KiB.
     pub bytes: u64,
 }
 
-/// What a power cut may do to a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It may be lost, and never be wrong: for what can be fetched or computed again.
-    Cached,
-    /// It is on the disk when the call returns, for what must survive a power cut. Costs an fsync or two. No node asks for
-    /// it yet: jobs live in memory.
-    Durable,
-}
-
-/// Blobs as files, below a quota, with the small ones that were used lately in memory as well.
+/// Blobs as files, within a quota, with small recently used ones cached in memory.
 ///
-/// Evicts the least recently used when room is needed; after a restart, files count as used when they were written.
+/// Evicts the least recently used blobs when space is needed; after a restart, files count as used when they were
+/// written.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Store {
-    /// Opens the store below `dir`, making it where there is none: removes what a crash left half-written, lists
-    /// what is there, and evicts down to the quota.
+    /// Opens or creates the store below `dir`: deletes incomplete files, lists the blobs, and evicts down to the quota.
     ///
     /// # Errors
     /// [`Error::Io`] if the directory cannot be made, listed or cleaned.
@@ -67,7 +58,7 @@ impl Store {
         Ok(Self { shared: Arc::new(Shared::new(disk, index)) })
     }
 
-    /// Stores bytes that can be had again if a power cut takes them: see [`Durability::Cached`].
+    /// Stores bytes that can be fetched or computed again: see [`Durability::Cached`].
     ///
     /// # Errors
     /// [`Error::Full`] if nothing more can be evicted, [`Error::Busy`], [`Error::Io`].
@@ -75,7 +66,7 @@ impl Store {
         self.put_with(bytes, Durability::Cached)
     }
 
-    /// Stores bytes; says when a power cut can no longer take them.
+    /// Stores bytes with this durability.
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -93,8 +84,8 @@ impl Store {
         Ok(id)
     }
 
-    /// Stores what a source yields, without ever holding it in memory. Room is made as bytes come, so that a source
-    /// that is refused in the end may have evicted others.
+    /// Stores the bytes of a source without holding all of them in memory. Space is made as bytes arrive, so a source
+    /// that fails in the end may have evicted other blobs.
     ///
     /// # Errors
     /// [`Error::TooLong`] after `bytes_max` bytes, [`Error::Source`] if the source fails, and as [`Store::put`].
@@ -106,7 +97,7 @@ impl Store {
     ) -> Result<(BlobId, u64), Error> {
         let mut temp = Temp::create(&self.shared, 0)?;
         let mut hasher = blake3::Hasher::new();
-        // One byte beyond the limit tells a source that ends there from one that does not.
+        // One byte beyond the limit distinguishes a source that ends there.
         let mut limited = (&mut source).take(bytes_max.saturating_add(1));
         let mut total = 0u64;
         read_chunks(&mut limited, Error::Source, |chunk| {
@@ -123,8 +114,8 @@ impl Store {
         Ok((id, total))
     }
 
-    /// Opens the door for a blob that a peer sends: room is made as its bytes come, so that a sender that is refused in
-    /// the end may have evicted others, and it becomes visible when [`Incoming::finish`] has checked length and hash.
+    /// Begins to receive a blob from a peer. Space is made as bytes arrive, so a sender that is refused in the end may
+    /// have evicted other blobs. The blob becomes visible when [`Incoming::finish`] has verified length and hash.
     ///
     /// # Errors
     /// As [`Store::put`]. An announced length beyond the quota is [`Error::Full`].
@@ -133,11 +124,11 @@ impl Store {
         if charge(bytes) > quota {
             return Err(Error::Full { wanted: bytes, quota, pinned, reserved });
         }
-        // An announcement costs its sender nothing, so it sets nothing aside.
+        // Announcing a length costs the sender nothing, so no quota is reserved for it.
         Ok(Incoming::new(Temp::create(&self.shared, 0)?, id, bytes))
     }
 
-    /// The whole blob. `None` if it is not here, or was found corrupt and therefore removed.
+    /// The whole blob; `None` if it is not stored, or was corrupt and therefore deleted.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::TooBigForMemory`].
@@ -158,15 +149,15 @@ impl Store {
         Ok(Some(bytes))
     }
 
-    /// Length and open file of a blob, positioned at its start: for streaming, and for handing to a sandbox. The
-    /// file stays readable when the blob is evicted meanwhile.
+    /// Length and open file of a blob, positioned at its start: for streaming, and for the sandbox. The file stays
+    /// readable if the blob is evicted.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn open_read(&self, id: BlobId) -> Result<Option<(u64, File)>, Error> {
         let cached = self.shared.recall(id);
         let opened = match (self.shared.open_blob(id)?, cached) {
-            // Another program removed the file. What is still in memory is written again.
+            // Another program removed the file. A cached blob is written again.
             (None, Some(bytes)) => {
                 self.put(&bytes)?;
                 self.shared.open_blob(id)?
@@ -180,48 +171,48 @@ impl Store {
         }
     }
 
-    /// True if the blob is here, as far as is known without reading it.
+    /// True if the blob is stored, without reading it.
     #[must_use]
     pub fn has(&self, id: BlobId) -> bool {
         self.len(id).is_some()
     }
 
-    /// The blob's length, if it is here.
+    /// The blob's length, if it is stored.
     #[must_use]
     pub fn len(&self, id: BlobId) -> Option<u64> {
         self.shared.lock().index.blob(id).map(|blob| blob.bytes)
     }
 
-    /// Protects the blob from eviction until it is unpinned as often as it was pinned. A blob that is not here
-    /// yet may be pinned: it stays once it comes. Pins live in memory: a restarted node pins again what it needs.
+    /// Protects the blob from eviction until it is unpinned as often as it was pinned. An absent blob may be pinned: it
+    /// is protected once it arrives. Pins are in memory: a restarted node must pin again.
     pub fn pin(&self, id: BlobId) {
         self.shared.lock().index.pin(id);
     }
 
-    /// Takes back one [`Store::pin`]; without one it does nothing.
+    /// Reverts one [`Store::pin`]; without one it has no effect.
     pub fn unpin(&self, id: BlobId) {
         self.shared.lock().index.unpin(id);
     }
 
-    /// Keeps a blob on a full disk for a day, or until it was taken or unpinned: a result, or what a user brought. The
-    /// quota evicts it all the same.
+    /// Protects a blob from a full disk for a day, or until it is taken or unpinned: a result, or an input of a user.
+    /// The quota may still evict it.
     pub fn keep(&self, id: BlobId) {
         self.shared.lock().index.keep_until(id, Instant::now().checked_add(KEPT));
     }
 
-    /// A blob that was kept was taken: a full disk may cost it now.
+    /// Ends the protection of [`Store::keep`].
     pub fn taken(&self, id: BlobId) {
         self.shared.lock().index.keep_until(id, None);
     }
 
-    /// True if the blob was here and work rests on it, and another program has removed it.
+    /// True if the blob was pinned and another program removed its file.
     #[must_use]
     pub fn has_vanished(&self, id: BlobId) -> bool {
         self.shared.lock().index.has_vanished(id)
     }
 
-    /// Removes least recently used blobs until so many bytes of the disk are free for something else. Returns how many
-    /// are; fewer when what is left is pinned or kept.
+    /// Evicts least recently used blobs until this many bytes of the disk are free for other use. Returns how many are
+    /// free; fewer if the rest is pinned or kept.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be removed.
@@ -229,16 +220,16 @@ impl Store {
         self.shared.make_room(bytes)
     }
 
-    /// How full the store is.
+    /// Current use.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.shared.lock().index.usage()
     }
 
-    /// True if the blob is here, checked, and as durable as asked, so that nothing needs to be written.
+    /// True if the blob is stored, verified, and as durable as requested.
     fn keep_as_is(&self, id: BlobId, durability: Durability) -> Result<bool, Error> {
         let Some((blob, file)) = self.shared.open_blob(id)? else { return Ok(false) };
-        // A file that is not verified may be wrong: the caller's good bytes replace it.
+        // An unverified file may be corrupt: the caller's bytes replace it.
         if blob.verified && durability == Durability::Durable && !blob.durable {
             file.sync_all().map_err(Error::io("sync", &self.shared.disk.path(id)))?;
             self.shared.disk.sync_name(id)?;
@@ -254,7 +245,7 @@ impl Store {
         if bytes.try_reserve_exact(len).is_err() {
             return Err(too_big);
         }
-        // A file that grew is as wrong as one that shrank; one byte more is enough to know.
+        // A file that grew is as corrupt as one that shrank; one byte more is enough to detect it.
         let mut limited = file.take(blob.bytes.saturating_add(1));
         limited.read_to_end(&mut bytes).map_err(Error::io("read", &self.shared.disk.path(id)))?;
         Ok(bytes)

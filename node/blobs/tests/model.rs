@@ -181,7 +181,7 @@ proptest! {
             apply(&store, &mut model, action);
             check(&store, &model);
         }
-        // Whoever opens the directory next finds the same blobs.
+        // The next store on this directory finds the same blobs.
         drop(store);
         let store = Store::open(dir.path(), Quota { bytes: QUOTA }).unwrap();
         model.pins.clear();

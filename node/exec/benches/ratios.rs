@@ -1,5 +1,5 @@
 //! How many times as long as bare wasmtime: every figure is the median of ratios of runs that followed one another at
-//! once, so that a machine whose speed drifts does not decide. The loops, tasks in batches, and two slots beside one.
+//! once, so that a machine whose speed drifts does not decide. The loops, tasks in batches, and two slots compared with one.
 //!
 //! `cargo bench -p weft-exec --bench ratios`, with `-- WORD` behind it for the rows that have this word in their name.
 //! Below 1 is faster than the reference; the quartiles say how sure it is.

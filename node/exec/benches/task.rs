@@ -1,5 +1,5 @@
 //! What one task costs: bare wasmtime with a pool of the same settings (store, instance, input in, call, output out),
-//! beside this sandbox's slots, which get the same tasks in batches of a thousand; a function, a WASI command and a
+//! compared with this sandbox's slots, which get the same tasks in batches of a thousand; a function, a WASI command and a
 //! component; one slot and two.
 //!
 //! `cargo bench -p weft-exec --bench task`. `bare_*` are per call and thread; the others per batch, with tasks a

@@ -1,28 +1,28 @@
-//! Prepared modules in memory: each made once however many ask at the same time, the least recently used forgotten.
-//! A module that can't be prepared is remembered too, so that a job of a million such tasks is answered at once.
+//! Prepared modules in memory. Each is prepared once, however many threads ask for it; the least recently used are
+//! evicted. A module that can't be prepared is remembered as well, so that a job with a million such tasks is answered
+//! at once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use weft_core::BlobId;
 
-use crate::code::Tier;
-use crate::engines::EngineKey;
+use crate::error::Refusal;
+use crate::make::{EngineKey, Tier};
 use crate::module::Prepared;
-use crate::sandbox::Refusal;
 
-/// Modules remembered at once.
+/// Most modules in the cache.
 const MODULES_MAX: usize = 256;
-/// Compiled code remembered at once, in bytes; one module may exceed it alone.
+/// Most bytes of compiled code in the cache; a single module may exceed it.
 const CODE_BYTES_MAX: u64 = 1 << 30;
 
-/// Names a module made ready for one engine.
+/// The key of a prepared module: its hash, engine and compiler.
 pub(crate) type Key = (BlobId, EngineKey, Tier);
 
-/// What became of a module.
+/// The result for a module: prepared, or refused.
 pub(crate) type Verdict = Result<Arc<Prepared>, Refusal>;
 
-/// A place for one module's verdict. Whoever holds `making` is to fill it.
+/// A cell for the result of one module. The holder of `making` must set it.
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
     verdict: OnceLock<Verdict>,
@@ -30,23 +30,24 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// The verdict, if there is one.
+    /// The result, if it is known.
     pub(crate) fn get(&self) -> Option<Verdict> {
         self.verdict.get().cloned()
     }
 
-    /// The right to make the verdict. One who waited for it looks first whether it was made meanwhile.
+    /// Locks the cell for preparing. A caller that waited for the lock must check first whether the result was set
+    /// meanwhile.
     pub(crate) fn make(&self) -> MutexGuard<'_, ()> {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fills the place; the first verdict stays.
+    /// Sets the result; the first one is kept.
     pub(crate) fn set(&self, verdict: &Verdict) {
         self.verdict.get_or_init(|| verdict.clone());
     }
 }
 
-/// The modules by their hash and engine.
+/// Prepared modules by hash, engine and compiler.
 #[derive(Debug, Default)]
 pub(crate) struct Cache(Mutex<Entries>);
 
@@ -65,7 +66,7 @@ struct Entry {
 }
 
 impl Cache {
-    /// The place for this module.
+    /// The cell for this module.
     pub(crate) fn cell(&self, key: Key) -> Arc<Cell> {
         let mut entries = self.lock();
         entries.uses += 1;
@@ -80,7 +81,7 @@ impl Cache {
         cell
     }
 
-    /// Notes how much code a module turned out to be.
+    /// Records the length of a module's code, in bytes.
     pub(crate) fn weigh(&self, key: Key, code_bytes: u64) {
         let mut entries = self.lock();
         let Some(entry) = entries.by_key.get_mut(&key) else { return };
@@ -95,7 +96,7 @@ impl Cache {
         let tiers = [Tier::Baseline, Tier::Optimised];
         let keys = EngineKey::ALL.iter().flat_map(|key| tiers.map(|tier| (id, *key, tier)));
         keys.filter_map(|key| entries.by_key.get(&key)).any(|entry| {
-            // A refusal is no warm module.
+            // A refused module is not warm.
             entry.cell.get().is_some_and(|verdict| verdict.is_ok())
         })
     }

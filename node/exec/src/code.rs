@@ -1,6 +1,6 @@
-//! Compiled code as an immutable file: made once, then mapped by every slot that runs it, so that all processes share
-//! its pages. On Linux it is a sealed memory file, which nobody can write to any more, whoever holds it; elsewhere it
-//! is plain bytes. It knows neither how it was compiled ([`crate::compile`]) nor how it is run ([`crate::module`]).
+//! Compiled code as an immutable file: written once, then mapped by every slot that runs it, so that all processes
+//! share its pages. On Linux it is a sealed memory file, which no process can write to; elsewhere it is a byte vector.
+//! How it is compiled is in [`crate::compile`], how it is run in [`crate::module`].
 
 use std::fmt;
 #[cfg(target_os = "linux")]
@@ -14,23 +14,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
+use crate::make::{Make, Tier};
 use weft_core::BlobId;
 
-use crate::engines::Make;
-
-/// Longest code of one module, in bytes. Code is three to eight times as long as its module.
+/// Longest compiled code of one module, in bytes. Code is three to eight times as long as its module.
 pub(crate) const CODE_BYTES_MAX: u64 = 1 << 30;
 
-/// Which compiler made the code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub enum Tier {
-    /// The one that is done soon; its code is two to three times slower.
-    Baseline,
-    /// The one whose code is fast.
-    Optimised,
-}
-
-/// What the module is, by its first bytes.
+/// The kind of a module, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Kind {
     /// A core module: a WASI preview 1 command, or functions of the guest ABI.
@@ -39,14 +29,14 @@ pub enum Kind {
     Component,
 }
 
-/// What a piece of code is; travels beside its file.
+/// Describes compiled code; sent together with its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct CodeInfo {
-    /// The module that it was compiled from.
+    /// Hash of the module that it was compiled from.
     pub module: BlobId,
-    /// What the module is.
+    /// Kind of the module.
     pub kind: Kind,
-    /// The engine that runs it.
+    /// The make of the engine that runs it.
     pub make: Make,
     /// Length of the code, in bytes.
     pub bytes: u64,
@@ -69,13 +59,13 @@ impl fmt::Debug for Code {
 }
 
 impl Code {
-    /// Which compiler made it.
+    /// The compiler that made it.
     #[must_use]
     pub fn tier(&self) -> Tier {
         self.info.make.tier
     }
 
-    /// What the module is.
+    /// Kind of the module.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.info.kind
@@ -87,18 +77,18 @@ impl Code {
         self.info.bytes
     }
 
-    /// How long it took to compile it, or to load it from the disk.
+    /// How long compiling it, or loading it from disk, took.
     #[must_use]
     pub fn compile_time(&self) -> Duration {
         self.took
     }
 
-    /// Notes how long it took.
+    /// Sets how long compiling or loading took.
     pub(crate) fn with_time(self, took: Duration) -> Self {
         Self { took, ..self }
     }
 
-    /// All that must travel beside the file.
+    /// Its description, to be sent together with the file.
     #[must_use]
     pub fn info(&self) -> &CodeInfo {
         &self.info
@@ -107,11 +97,11 @@ impl Code {
 
 #[cfg(target_os = "linux")]
 impl Code {
-    /// Code that another process of this node sent, with the words beside it. The file must be sealed: what was
-    /// mapped can't change any more.
+    /// Code that another process of this node sent, with its description. The file must be sealed: mapped code must not
+    /// change.
     ///
     /// # Errors
-    /// When it is not sealed or has another length.
+    /// When the file is not sealed or its length differs from the description.
     pub fn from_file(info: CodeInfo, file: File) -> io::Result<Self> {
         let seals = rustix::fs::fcntl_get_seals(&file)?;
         if !seals.contains(sealed()) {
@@ -123,24 +113,24 @@ impl Code {
         Ok(Self { info, took: Duration::ZERO, file })
     }
 
-    /// The file, to be mapped or to be sent to another process.
+    /// The file, to map it or to send it to another process.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
-    /// The file, once more.
+    /// A duplicate of the file's descriptor.
     ///
     /// # Errors
-    /// When this process has too many files open.
+    /// When this process has too many open files.
     pub fn file(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 
-    /// Copies it into a piece at a time.
+    /// Reads the code and passes it to `piece`, at most 1 MiB at a time.
     ///
     /// # Errors
-    /// Those of reading, and those of `piece`.
+    /// Errors of reading and of `piece`.
     pub(crate) fn each_piece(&self, mut piece: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut buffer = vec![0; PIECE_BYTES];
         let mut at = 0;
@@ -163,20 +153,20 @@ impl Code {
         &self.held
     }
 
-    /// Hands it out in pieces.
+    /// Passes the code to `piece`, 1 MiB at a time.
     ///
     /// # Errors
-    /// Those of `piece`.
+    /// Errors of `piece`.
     pub(crate) fn each_piece(&self, piece: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         self.held.chunks(1 << 20).try_for_each(piece)
     }
 }
 
-/// How much is copied at once.
+/// Bytes read at once.
 #[cfg(target_os = "linux")]
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Code that is still being written.
+/// Code that is being written.
 pub(crate) struct Draft {
     #[cfg(target_os = "linux")]
     file: File,
@@ -189,18 +179,18 @@ impl Draft {
     /// An empty one.
     ///
     /// # Errors
-    /// When the system has no more files or memory.
+    /// When the system has no file or memory left.
     pub(crate) fn new() -> io::Result<Self> {
         let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
         Ok(Self { file: File::from(rustix::fs::memfd_create("weft-code", flags)?) })
     }
 
-    /// The file, for a compiler that writes it.
+    /// The file, for the compiler that writes to it.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     ///
     /// # Errors
     /// When there is no memory.
@@ -208,10 +198,10 @@ impl Draft {
         self.file.write_all(bytes)
     }
 
-    /// Closes it for good, whoever else has it open.
+    /// Seals the file: no process can write to it any more.
     ///
     /// # Errors
-    /// When somebody has it mapped for writing, or it is longer than [`CODE_BYTES_MAX`].
+    /// When a process has it mapped for writing, or it is longer than [`CODE_BYTES_MAX`].
     pub(crate) fn seal(self, module: BlobId, kind: Kind, make: Make) -> io::Result<Code> {
         rustix::fs::fcntl_add_seals(&self.file, sealed())?;
         let bytes = self.file.metadata()?.len();
@@ -239,7 +229,7 @@ impl Draft {
         Ok(Self { held: Vec::new() })
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     ///
     /// # Errors
     /// When it gets longer than [`CODE_BYTES_MAX`].
@@ -248,7 +238,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Ends it.
+    /// Turns it into code.
     ///
     /// # Errors
     /// When it is longer than [`CODE_BYTES_MAX`].
@@ -271,7 +261,7 @@ mod tests {
     use std::io::Seek;
 
     use super::*;
-    use crate::engines::{EngineKey, Interrupt};
+    use crate::make::{EngineKey, Interrupt};
 
     fn make() -> Make {
         Make { key: EngineKey::PLAIN, interrupt: Interrupt::Kill, tier: Tier::Optimised }

@@ -1,27 +1,27 @@
-//! Processor time of the thread that asks, for receipts, without a system call for each small task. It knows no task:
-//! whoever asks twice has what was used in between.
+//! Processor time of the calling thread, for receipts, without a system call for each small task. It knows no task: the
+//! caller subtracts two readings.
 //!
-//! The system's own count costs a system call, and two of them were a tenth of a small task. The clock on the wall costs
-//! none. Between two readings that are closer to each other than it takes to give the processor away and to get it
-//! back, a thread has been running all the time; only beyond that is the system asked.
+//! Reading the kernel's counter is a system call, and two of them cost a tenth of a small task. The wall clock needs
+//! none. Between two readings that are closer than a context switch takes, the thread was running all the time; only
+//! for longer intervals the kernel is asked.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Readings that are less apart are taken to have had the processor in between. What this can be wrong by, for one
-/// reading: a visit of another thread that was shorter than that.
+/// For readings that are less apart, the thread is taken to have run all the time. A reading can be wrong by a shorter
+/// preemption.
 const BRIDGE_MAX: Duration = Duration::from_micros(20);
-/// After so long without it the system is asked in any case, so that nothing adds up.
+/// After this time the kernel is asked in any case, so that errors don't add up.
 const TRUST_MAX: Duration = Duration::from_micros(500);
 
-/// What was known at the last reading.
+/// The last reading.
 #[derive(Clone, Copy)]
 struct Reading {
     at: Instant,
     used: Duration,
-    /// When the system was asked last.
+    /// When the kernel was asked last.
     asked: Instant,
 }
 
@@ -29,7 +29,7 @@ thread_local! {
     static LAST: Cell<Option<Reading>> = const { Cell::new(None) };
 }
 
-/// Processor time that this thread has used; `now` is the present.
+/// Processor time used by this thread; `now` must be the current time.
 pub(crate) fn thread_used(now: Instant) -> Duration {
     let bridged = LAST.get().and_then(|last| {
         let step = now.saturating_duration_since(last.at);
@@ -41,13 +41,13 @@ pub(crate) fn thread_used(now: Instant) -> Duration {
     reading.used
 }
 
-/// Has the system be asked the next time: for a thread that waits, however shortly, between two runs. What it did not
-/// use would else be missing from the next run that is measured.
+/// Makes the next reading ask the kernel. For a thread that waits between two runs: waiting time must not count for the
+/// next run.
 pub(crate) fn forget() {
     LAST.set(None);
 }
 
-/// The system's own count.
+/// The kernel's counter.
 fn asked() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let (secs, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));

@@ -1,7 +1,7 @@
-//! Compiled modules on disk, so that a restarted node is warm. Loading compiled code runs it: every file carries a
-//! keyed BLAKE3 tag over its name and content, made with a key that only this node has, and is checked while it is
-//! copied into the sealed file that will be mapped, so that what was checked is what runs. A file that does not verify
-//! is deleted. A failing disk costs time, never a task.
+//! Compiled modules on disk, so that a restarted node need not compile again. Loading compiled code executes it, so
+//! every file carries a keyed BLAKE3 tag over its name and content, made with a key that only this node has. The tag is
+//! verified while the file is copied into the sealed memory file that is mapped later: the verified bytes are the ones
+//! that run. A file that does not verify is deleted. A failing disk costs time and never fails a task.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,28 +13,28 @@ use std::time::SystemTime;
 use weft_core::BlobId;
 
 use crate::code::{CODE_BYTES_MAX, Code, Draft, Kind};
-use crate::engines::Make;
+use crate::make::Make;
 
-/// Bytes of all files, unless the node says otherwise; beyond it the least recently used go.
+/// Most bytes of all files, unless the node is configured otherwise; beyond it the least recently used are deleted.
 pub(crate) const DISK_BYTES_MAX: u64 = 4 << 30;
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
-/// What a file begins with: the format, then what the module is.
+/// The first bytes of a file: its format. The module's kind and the tag follow.
 const MAGIC: &[u8; 8] = b"weft-c2\n";
 /// Format, kind, tag.
 const HEADER_BYTES: usize = MAGIC.len() + 1 + TAG_BYTES;
 const KEY_NAME: &str = "key";
 const SUFFIX: &str = "cwasm";
 const TEMP_SUFFIX: &str = "tmp";
-/// How much is read at once.
+/// Bytes read at once.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Names one piece of code.
+/// The key of compiled code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Name<'a> {
     pub(crate) module: BlobId,
     pub(crate) make: Make,
-    /// The engine's own name for its version and settings.
+    /// The engine's fingerprint: its version and settings.
     pub(crate) fingerprint: &'a str,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Name<'a> {
 #[derive(Debug)]
 pub(crate) struct DiskCache {
     dir: PathBuf,
-    /// Begins the names of all files that this version of the node can use, on this processor.
+    /// First part of the file names that this version of the node can load on this processor.
     generation: String,
     key: [u8; KEY_BYTES],
     most_bytes: u64,
@@ -50,10 +50,10 @@ pub(crate) struct DiskCache {
 }
 
 impl DiskCache {
-    /// Opens or makes the directory and its key; code of another generation is removed, for nothing will load it.
+    /// Opens or creates the directory and its key. Code of other generations is deleted.
     ///
     /// # Errors
-    /// When the directory or the key can't be made or read.
+    /// When the directory or the key can't be created or read.
     pub(crate) fn open(dir: &Path, generation: &str, most_bytes: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let mode = fs::metadata(dir)?.permissions().mode() & 0o777;
@@ -78,14 +78,14 @@ impl DiskCache {
         Ok(cache)
     }
 
-    /// The code stored under this name, if it is there and is what was stored.
+    /// The code stored under this key, if it exists and verifies.
     pub(crate) fn load(&self, name: Name<'_>) -> Option<Code> {
         let path = self.path(name);
         let file = File::open(&path).ok()?;
         let code = match self.verified(name, &file) {
             Ok(code) => code,
             Err(error) => {
-                tracing::warn!(%error, ?path, "a cached module is of no use; it is compiled again");
+                tracing::warn!(%error, ?path, "a cached module is invalid; it is compiled again");
                 remove(&path);
                 return None;
             }
@@ -96,14 +96,14 @@ impl DiskCache {
         Some(code)
     }
 
-    /// Stores code under this name.
+    /// Stores code under this key.
     pub(crate) fn store(&self, name: Name<'_>, code: &Code) {
         if let Err(error) = self.try_store(name, code).and_then(|()| self.trim()) {
             tracing::warn!(%error, dir = ?self.dir, "could not cache a compiled module");
         }
     }
 
-    /// Forgets the code of this name, if there is any.
+    /// Deletes the code under this key, if there is any.
     pub(crate) fn forget(&self, name: Name<'_>) {
         remove(&self.path(name));
     }
@@ -119,7 +119,7 @@ impl DiskCache {
         let kind = match kind {
             0 => Kind::Core,
             1 => Kind::Component,
-            2.. => return Err(bad("it is of no known kind")),
+            2.. => return Err(bad("its kind is unknown")),
         };
         let mut hasher = self.hasher(name, kind);
         let mut draft = Draft::new()?;
@@ -135,7 +135,7 @@ impl DiskCache {
             hasher.update(piece);
             draft.write(piece)?;
         }
-        // Comparing hashes takes the same time wherever they differ.
+        // `blake3::Hash` compares in constant time.
         let tag = blake3::Hash::from_slice(tag).map_err(io::Error::other)?;
         if magic != MAGIC || hasher.finalize() != tag {
             return Err(bad("it does not verify"));
@@ -150,7 +150,7 @@ impl DiskCache {
             remove(&temp);
         }
         written?;
-        // Not synced: a torn file does not verify, and compiling again is all that it costs.
+        // Not synced: a torn file does not verify and is compiled again.
         fs::rename(&temp, self.path(name))
     }
 
@@ -186,7 +186,7 @@ impl DiskCache {
         Ok(())
     }
 
-    /// A hasher that has seen all but the code: a file that was given another one's name does not verify.
+    /// A hasher over everything but the code, so that a renamed file does not verify.
     fn hasher(&self, name: Name<'_>, kind: Kind) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(&name.module.0).update(name.fingerprint.as_bytes()).update(&[0, kind_byte(kind)]);
@@ -215,7 +215,7 @@ fn bad(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-/// Removes a file that nobody needs; one that stays costs room only.
+/// Deletes a file that is not needed; failing to only wastes space.
 fn remove(path: &Path) {
     match fs::remove_file(path) {
         Ok(()) => {}
@@ -234,7 +234,7 @@ fn files(dir: &Path, suffix: &str) -> io::Result<Vec<PathBuf>> {
     }
     Ok(found)
 }
-/// The key, unless there is none, it is damaged, or others may have read it.
+/// The key; `None` if it is missing, damaged, or readable by other users.
 fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
     let mut file = match File::open(path) {
         Ok(file) => file,

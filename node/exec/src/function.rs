@@ -1,5 +1,5 @@
-//! The host's side of the guest ABI: bytes in, bytes out. Every number that the guest answers is checked before it
-//! is used; a broken promise ends the run as `Trap::Abi`.
+//! The host's side of the guest ABI: bytes in, bytes out. Every number that the guest returns is checked before use; a
+//! violation ends the run as `Trap::Abi`.
 
 use wasmtime::{Instance, InstancePre, Memory, ModuleExport, Store, TypedFunc, WasmParams, WasmResults};
 use weft_core::Limit;
@@ -9,16 +9,16 @@ use crate::guest::Guest;
 use crate::module::FunctionDoor;
 use crate::outcome::Broken;
 
-/// What a function answered.
+/// What a function returned.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// It succeeded with these bytes.
+    /// Success, with these bytes.
     Output(Vec<u8>),
-    /// It failed with this text.
+    /// Failure, with this text.
     Error(String),
 }
 
-/// Runs a command to its end.
+/// Runs a command.
 pub(crate) fn start(
     store: &mut Store<Guest>,
     pre: &InstancePre<Guest>,
@@ -28,7 +28,7 @@ pub(crate) fn start(
     typed::<(), ()>(store, &instance, export)?.call(store, ()).map_err(Broken::Call)
 }
 
-/// Calls the door's function with this input; an answer longer than `output_bytes` is refused unread.
+/// Calls the function with this input. An answer longer than `output_bytes` is refused without reading it.
 pub(crate) fn call(
     store: &mut Store<Guest>,
     pre: &InstancePre<Guest>,
@@ -48,7 +48,7 @@ pub(crate) fn call(
     memory
         .data_mut(&mut *store)
         .get_mut(room)
-        .ok_or_else(|| broken(&format!("`{}` answered room outside the memory", abi::ALLOC)))?
+        .ok_or_else(|| broken(&format!("`{}` returned a buffer outside the memory", abi::ALLOC)))?
         .copy_from_slice(input);
     let packed = typed::<(i32, i32), i64>(store, &instance, door.function)?
         .call(&mut *store, (address, len))
@@ -63,7 +63,7 @@ pub(crate) fn call(
 
 fn read(answer: &[u8], output_bytes: u64) -> Result<Answer, Broken> {
     let Some((tag, bytes)) = answer.split_first() else {
-        return Err(broken("the answer is empty: not even a tag"));
+        return Err(broken("the answer is empty: the tag is missing"));
     };
     if bytes.len() as u64 > output_bytes {
         return Err(Broken::Limit(Limit::Output { limit_bytes: output_bytes }));

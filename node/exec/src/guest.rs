@@ -1,42 +1,28 @@
-//! What a store holds for one run: its bounds, its view of the world, and why it was ended. Nothing here outlives
-//! the run.
+//! The state that a wasmtime store holds for one run: bounds on its memory, clocks and randomness, the file system, and
+//! why the run was ended. It is dropped with the run.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wasmtime::ResourceLimiter;
-use weft_core::{Limit, Limits, Profile, TaskId, Trap};
+use weft_core::{Limit, Limits, Profile, TaskId};
 
 use crate::TABLE_ELEMENTS_MAX;
-use crate::component::Desk;
-use crate::engines::INSTANCES_PER_COMPONENT;
+use crate::component::state::ComponentState;
+use crate::end::End;
+use crate::engine_config::INSTANCES_PER_COMPONENT;
 use crate::stop::{Stop, Watch};
 use crate::vfs::{Files, Vfs};
-use crate::wasi::Wasi;
+use crate::wasi::state::Wasi;
 use crate::world::World;
-
-/// Why a run was ended from outside the guest's code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Somebody raised its `Stop`.
-    Cancelled,
-    /// It reached a bound.
-    Limit(Limit),
-    /// It called `proc_exit`.
-    Exit(i32),
-    /// It called the host as nobody may.
-    Trap(Trap),
-    /// The host could not give what it owes.
-    Host(String),
-}
 
 /// The data of a store.
 pub(crate) struct Guest {
     /// Only for modules that import WASI: building it costs a tenth of a small task.
     pub(crate) wasi: Option<Wasi>,
     /// Only for components.
-    pub(crate) desk: Option<Box<Desk>>,
-    /// Its file system, made at its first use.
+    pub(crate) component: Option<Box<ComponentState>>,
+    /// Its file system, created on first use.
     pub(crate) files: Files,
     pub(crate) watch: Watch,
     pub(crate) world: World,
@@ -46,41 +32,42 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(files: Files, watch: Watch, world: World, bounds: Bounds) -> Self {
-        Self { wasi: None, desk: None, files, watch, world, bounds, end: None }
+        Self { wasi: None, component: None, files, watch, world, bounds, end: None }
     }
 
-    /// A guest that never runs.
+    /// For a store in which nothing runs.
     pub(crate) fn idle() -> Self {
         let watch = Watch::new(Stop::new(), 0, Instant::now());
         let files = Files::new(Bytes::new(), Limits::DEFAULT);
         Self::new(files, watch, World::new(Profile::Pure, TaskId([0; 32])), Bounds::new(0, 0))
     }
 
-    /// Notes why the run ends; the error only unwinds the guest. The first reason stays.
+    /// Records why the run ends, and returns the error that unwinds the guest. The first reason is kept.
     pub(crate) fn end(&mut self, end: End) -> wasmtime::Error {
         self.end.get_or_insert(end);
         wasmtime::Error::msg("the run was ended")
     }
 
-    /// The guest's file system, and the time of a change to it now.
+    /// The guest's file system, and the time for its timestamps, in nanoseconds since 1970.
     ///
     /// # Errors
-    /// When the archive for `/in` is not sound; the run must end with it.
+    /// When the archive for `/in` is invalid; the run must end with this.
     pub(crate) fn vfs(&mut self) -> Result<(&mut Vfs, u64), End> {
         let now_ns = self.world.peek_wall_ns();
         let vfs = self.files.vfs(now_ns).map_err(|text| End::Limit(Limit::Other(text)))?;
         Ok((vfs, now_ns))
     }
 
-    /// Counts what the guest's files hold now as its memory. Due after every change that may have added to them.
+    /// Charges the current size of the guest's files to its memory. Must be called after each change that may add
+    /// bytes.
     ///
     /// # Errors
-    /// When this node gives a task less than that together; the run must end with it.
+    /// When memory and files together exceed what this node gives a task; the run must end with this.
     pub(crate) fn count_files(&mut self) -> Result<(), End> {
         self.bounds.count_files(self.files.used_bytes())
     }
 
-    /// Sleeps on the guest's behalf; on a virtual clock that takes no time.
+    /// Sleeps for the guest. A virtual clock is advanced instead, which takes no time.
     ///
     /// # Errors
     /// When the run must end.
@@ -94,7 +81,7 @@ impl Guest {
         }
     }
 
-    /// The last growth of memory or of a table that was refused for a bound of the task's.
+    /// Takes the last growth of a memory or table that the task's own limit refused.
     pub(crate) fn take_refused(&mut self) -> Option<Limit> {
         self.bounds.refused.take()
     }
@@ -105,19 +92,19 @@ impl Guest {
     }
 }
 
-/// Memory and tables of one run. The heap of collected objects is one of its memories.
+/// Bounds on the memories and tables of one run. The heap of garbage-collected objects counts as a memory.
 #[derive(Debug)]
 pub(crate) struct Bounds {
-    /// The task's own limit.
+    /// Limit of the task, in bytes.
     limit_bytes: u64,
-    /// What this node gives any task.
+    /// Limit of this node for any task, in bytes.
     node_bytes: u64,
-    /// All memories together, now; they never shrink.
+    /// Current size of all memories, in bytes; they never shrink.
     pub(crate) memory_bytes: u64,
-    /// What its files hold, now.
+    /// Current size of its files, in bytes.
     files_bytes: u64,
     end: Option<End>,
-    /// The last growth that was refused for the task's own limit. The guest was told, and may live with it.
+    /// The last growth that the task's own limit refused. The guest got an error and continues.
     refused: Option<Limit>,
 }
 
@@ -151,13 +138,13 @@ impl ResourceLimiter for Bounds {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|maximum| desired > maximum) {
-            // The module's own maximum: growing fails as the specification says, and the guest may live with that.
+            // Beyond the module's own maximum: growing fails as the specification says, and the guest continues.
             return Ok(false);
         }
         let more = u64::try_from(desired.saturating_sub(current)).unwrap_or(u64::MAX);
         let asked_bytes = self.memory_bytes.saturating_add(more);
         if asked_bytes > self.limit_bytes {
-            // As the specification says of growth that fails. Every node refuses it, so the result is the same.
+            // Growing fails as the specification says. Every node refuses it, so the result is the same everywhere.
             self.refused = Some(Limit::Memory { asked_bytes, limit_bytes: self.limit_bytes });
             return Ok(false);
         }
@@ -171,7 +158,8 @@ impl ResourceLimiter for Bounds {
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        // Only an error of the system is the host's; the others are growth beyond what the module declared.
+        // Only an error of the operating system is the host's fault; the others are growth beyond the module's own
+        // maximum.
         if error.downcast_ref::<std::io::Error>().is_some() {
             return Err(self.end(End::Host(format!("no memory: {error:#}"))));
         }
@@ -196,7 +184,7 @@ impl ResourceLimiter for Bounds {
     }
 
     fn instances(&self) -> usize {
-        // A core module is one; a component's number was checked when it was compiled.
+        // A core module is one instance; those of a component were counted when it was compiled.
         INSTANCES_PER_COMPONENT as usize
     }
 }

@@ -1,14 +1,13 @@
-//! What to do about a module that imports what no task gets: the families of such imports, by the toolchains that make
-//! them. Plain data, for a sentence.
+//! Advice for modules that import functions that no task has, by the toolchain that produced them. Plain data.
 
-/// Imports of one toolchain, and what its user can do.
+/// Imports of one toolchain, and advice for its users.
 struct Family {
-    /// Whether an import, by its module and name, is one of these.
+    /// Whether an import, by module and name, belongs to this toolchain.
     has: fn(&str, &str) -> bool,
     help: &'static str,
 }
 
-/// The first that has one of a module's imports speaks.
+/// Toolchains, most specific first: the first that matches an import gives the advice.
 const FAMILIES: [Family; 7] = [
     Family {
         has: |module, name| module == "wasi" && name == "thread-spawn",
@@ -43,7 +42,7 @@ const FAMILIES: [Family; 7] = [
     },
 ];
 
-/// What can be done about these imports, as (module, name), if anything is known of them.
+/// Advice for these imports, given as (module, name), if any is known.
 pub(crate) fn help(missing: &[(String, String)]) -> Option<&'static str> {
     let speaks = |family: &&Family| missing.iter().any(|(module, name)| (family.has)(module, name));
     FAMILIES.iter().find(speaks).map(|family| family.help)

@@ -1,9 +1,9 @@
-//! Runs one untrusted WebAssembly task in wasmtime, the only crate that names it.
+//! Runs untrusted WebAssembly tasks in wasmtime. The only crate that depends on wasmtime.
 //!
-//! A run sees its input, its arguments, its environment and a file system of its own in memory, and nothing else: no
-//! file of the host's, no network, and in the pure profiles no real clock and no real randomness. Every attempt has a fresh store and instance, dropped right after;
-//! no state outlives a call. The crate decides nothing about the mesh, knows no peer, and stores no blobs: the node
-//! hands bytes in through [`BlobAccess`] and drives the slots through [`Pool`].
+//! A run has its input, its arguments, its environment and a file system in memory. It has no file of the host, no
+//! network, and in the pure profiles no real clock and no real randomness. Every attempt gets a fresh store and
+//! instance, dropped right after it; no state outlives a call. The crate makes no decision about the mesh, knows no
+//! peer, and stores no blobs: the node provides bytes through [`BlobAccess`] and drives the slots through [`Pool`].
 //!
 //! ```text
 //!   Pool (slots, FIFO) --> Compiler       (once: memory, then disk, then baseline, then optimised) --> Code
@@ -11,16 +11,16 @@
 //!                      '-> Sandbox::run   (store, instance, call) --> Finished --> Report
 //! ```
 //!
-//! Traps of the runtime:
-//! - wasmtime's page-map scan leaves dirty pages that were swapped out. So it is off where there is swap, and a slot's
-//!   process ends within a tick of 2 ms of running when swap is added (`slot/swap.rs`). Slot threads can't do that: a
-//!   program that embeds a node must not be given swap while it runs.
-//! - wasmtime-wasi's host starts a runtime of its own and sleeps where no epoch reaches it, so only its generated traits
-//!   are used (`wasi`, `component`).
-//! - wasmtime maps modules from a file but copies components. Without multiple memories, adapters of components make it
+//! Known pitfalls of wasmtime:
+//! - Its page-map scan does not reset dirty pages that were swapped out. So the scan is off on machines with swap, and
+//!   a slot process ends within 2 ms of running (one tick) when swap is added (`slot/swap.rs`). Slot threads can't do
+//!   that: a program that embeds a node must not be given swap while it runs.
+//! - The host functions of wasmtime-wasi start a tokio runtime and sleep where no epoch can interrupt them, so only its
+//!   generated traits are used (`wasi`, `component`).
+//! - It maps modules from a file but copies components. Without multiple memories, adapters of components make it
 //!   panic.
-//! - Frames of baseline code are larger, so it has a larger stack: a recursion that is a little too deep for optimised code
-//!   may end well on baseline code, and that result is remembered.
+//! - Frames of baseline code are larger, so its stack is larger: a recursion that is slightly too deep for optimised
+//!   code may succeed on baseline code, and that result is cached.
 
 #[expect(
     dead_code,
@@ -36,11 +36,16 @@ mod compile;
 mod component;
 mod cpu;
 mod disk;
+mod end;
+mod engine_config;
 mod engines;
+mod error;
 mod function;
 mod guest;
 mod imports;
+mod make;
 mod module;
+mod os;
 mod outcome;
 mod parcel;
 mod pool;
@@ -50,28 +55,30 @@ mod sink;
 #[cfg(target_os = "linux")]
 mod slot;
 mod stop;
+mod text;
 mod ticker;
 mod vfs;
 mod wasi;
 mod world;
 
-pub use code::{Code, CodeInfo, Kind, Tier};
+pub use code::{Code, CodeInfo, Kind};
+pub use compile::admission::Bounds;
 #[cfg(target_os = "linux")]
 pub use compile::child::compile_main;
-pub use compile::intake::Bounds;
 pub use compile::{Allowance, Compiler, CompilerConfig, CompilerStatus, How, OnDone, Read};
-pub use engines::{EngineKey, Interrupt, Make};
+pub use error::{PrepareError, SandboxError};
+pub use make::{EngineKey, Interrupt, Make, Tier};
 pub use module::Prepared;
 pub use pool::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, Slots};
 pub use run::{Finished, Given};
-pub use sandbox::{PrepareError, Sandbox, SandboxConfig, SandboxError};
+pub use sandbox::{Sandbox, SandboxConfig};
 pub use sink::Printer;
 #[cfg(target_os = "linux")]
 pub use slot::{Confinement, Fence, slot_main, try_escape};
 pub use stop::Stop;
 
-/// Longest module that is compiled unless a node says otherwise, in bytes. A longer one ends as `LimitExceeded`:
-/// compiling takes about 1.4 s a MiB of one core, and cannot be interrupted in this process.
+/// Longest module that is compiled unless a node is configured otherwise, in bytes. A longer one ends as
+/// `LimitExceeded`. Compiling takes about 1.4 s for each MiB on one core, and can't be interrupted in this process.
 pub const MODULE_BYTES_MAX: u64 = 64 << 20;
 /// Most elements of one table of a guest.
 pub const TABLE_ELEMENTS_MAX: usize = 65_536;

@@ -1,9 +1,8 @@
-//! What a module is: recognised by its content and by what it exports, checked against what the host offers, and made
-//! ready so that a run only instantiates. Nothing of it changes after it was made. Components are looked at in
-//! [`crate::component`].
+//! A compiled module, recognised by its exports, checked against the host's functions, and linked, so that a run only
+//! instantiates it. Immutable. Components are handled in [`crate::component`].
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::time::Duration;
 
 use wasmtime::component::Component;
@@ -12,21 +11,17 @@ use weft_core::Entry;
 
 use crate::abi;
 use crate::component;
-use crate::engines::{EngineKey, Lane};
+use crate::engines::Lane;
 use crate::guest::Guest;
 use crate::imports;
+use crate::make::EngineKey;
+use crate::text::{list, quote, words};
 
 const START: &str = "_start";
 const INITIALIZE: &str = "_initialize";
 const MEMORY: &str = "memory";
-/// Names listed in an error text.
-const LISTED_MAX: usize = 24;
-/// Length of a name in an error text, in characters.
-const NAME_MAX: usize = 64;
-/// Length of the runtime's own words in an error text, in characters.
-const WORDS_MAX: usize = 600;
 
-/// Native code that was compiled or loaded.
+/// Compiled native code, as wasmtime has loaded it.
 pub(crate) enum Compiled {
     Core(Module),
     Component(Component),
@@ -44,7 +39,7 @@ impl From<Component> for Compiled {
     }
 }
 
-/// A module, compiled and linked. Cheap to run many times, from many threads.
+/// A module, compiled and linked. Can be run many times, from many threads.
 pub struct Prepared {
     pub(crate) key: EngineKey,
     form: Form,
@@ -57,10 +52,10 @@ enum Form {
     Component(component::Command),
 }
 
-/// A core module.
+/// A core module that can be run.
 pub(crate) struct Core {
     pub(crate) pre: InstancePre<Guest>,
-    /// Whether it needs a WASI context.
+    /// Whether it imports WASI.
     pub(crate) wasi: bool,
     initialize: Option<ModuleExport>,
     command: Option<ModuleExport>,
@@ -73,7 +68,7 @@ struct Functions {
     by_name: BTreeMap<String, ModuleExport>,
 }
 
-/// The exports that one entry needs.
+/// The exports that a task's entry needs.
 #[derive(Clone, Copy)]
 pub(crate) enum Door<'a> {
     /// `_start`.
@@ -85,7 +80,7 @@ pub(crate) enum Door<'a> {
 }
 
 impl Door<'_> {
-    /// Whether what goes in by it could print anything: a function that imports nothing can't.
+    /// Whether the run can print anything: a function module without imports can't.
     pub(crate) fn prints(&self) -> bool {
         match self {
             Self::Command(..) | Self::Component(_) => true,
@@ -94,7 +89,7 @@ impl Door<'_> {
     }
 }
 
-/// The exports that a function's call needs.
+/// The exports that a call of a function needs.
 #[derive(Clone, Copy)]
 pub(crate) struct FunctionDoor<'a> {
     pub(crate) initialize: Option<&'a ModuleExport>,
@@ -113,10 +108,10 @@ impl fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    /// Looks at a compiled module and links it.
+    /// Checks a compiled module and links it.
     ///
     /// # Errors
-    /// With a text for the module's author, when it can't be run at all.
+    /// With a text for the module's author, when it can't be run.
     pub(crate) fn new(
         key: EngineKey,
         lane: &Lane,
@@ -147,7 +142,7 @@ impl Prepared {
         }
     }
 
-    /// Bytes of compiled code and its data.
+    /// Length of the compiled code and its data, in bytes.
     pub(crate) fn code_bytes(&self) -> u64 {
         let range = match &self.form {
             Form::Core(core) => core.pre.module().image_range(),
@@ -156,13 +151,13 @@ impl Prepared {
         (range.end as usize).saturating_sub(range.start as usize) as u64
     }
 
-    /// How long compiling or loading took, once.
+    /// How long compiling or loading took.
     #[must_use]
     pub fn compile_time(&self) -> Duration {
         self.compile_time
     }
 
-    /// Whether it has a command's door.
+    /// Whether it is a command.
     #[must_use]
     pub fn is_command(&self) -> bool {
         match &self.form {
@@ -171,7 +166,7 @@ impl Prepared {
         }
     }
 
-    /// The names of its functions by the guest ABI, without their prefix.
+    /// Names of its functions of the guest ABI, without their prefix.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
         let functions = match &self.form {
             Form::Core(core) => core.functions.as_ref(),
@@ -183,7 +178,7 @@ impl Prepared {
     /// The exports that this entry needs.
     ///
     /// # Errors
-    /// With a text for the task's author, when the module has no such door.
+    /// With a text for the task's author, when the module lacks them.
     pub(crate) fn door(&self, entry: &Entry) -> Result<Door<'_>, String> {
         match (entry, &self.form) {
             (Entry::Command | Entry::Parcel, Form::Component(command)) => Ok(Door::Component(command)),
@@ -211,7 +206,7 @@ impl Prepared {
 }
 
 impl Core {
-    /// `None` if it has no door.
+    /// `None` if it is neither a command nor a function module.
     fn new(lane: &Lane, module: &Module, exports: &Exports<'_>) -> Result<Option<Self>, String> {
         let command = exports.function(START, &[], &[])?;
         let functions = exports.functions()?;
@@ -233,7 +228,7 @@ impl Core {
     }
 }
 
-/// What makes a module one that can be run.
+/// What a module must export to be run.
 fn looked_for() -> String {
     format!(
         "neither a WASI preview 1 command (a core module with an export `{START}`), nor a preview 2 command (a \
@@ -263,7 +258,7 @@ impl<'a> Exports<'a> {
     /// The export of this name, if there is one.
     ///
     /// # Errors
-    /// When it is no function of this type.
+    /// When it is not a function of this type.
     fn function(
         &self,
         name: &str,
@@ -278,7 +273,7 @@ impl<'a> Exports<'a> {
         Err(format!("the export `{name}` must be a function {}", signature(params, results)))
     }
 
-    /// The doors of the guest ABI; `None` if the module has no function of that name.
+    /// The exports of the guest ABI; `None` if the module exports no function of it.
     fn functions(&self) -> Result<Option<Functions>, String> {
         let mut by_name = BTreeMap::new();
         for name in self.types.keys() {
@@ -333,58 +328,4 @@ fn is_type(found: &FuncType, params: &[ValType], results: &[ValType]) -> bool {
 fn signature(params: &[ValType], results: &[ValType]) -> String {
     let join = |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     format!("({}) -> ({})", join(params), join(results))
-}
-
-/// The first names, and how many more there are.
-pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
-    let mut text = String::new();
-    let mut more = 0;
-    for (index, name) in names.enumerate() {
-        if index >= LISTED_MAX {
-            more += 1;
-            continue;
-        }
-        text.push_str(if index == 0 { "" } else { ", " });
-        text.push_str(&name);
-    }
-    if more > 0 {
-        write!(text, " and {more} more").expect("a string takes everything");
-    }
-    if text.is_empty() { "nothing".into() } else { text }
-}
-
-/// A stranger's name, shortened for our texts.
-pub(crate) fn quote(name: &str) -> String {
-    shorten(&plain(name), NAME_MAX)
-}
-
-/// The runtime's words about a module, shortened: they may quote the module.
-pub(crate) fn words(error: &wasmtime::Error) -> String {
-    shorten(&plain(&format!("{error:#}")), WORDS_MAX)
-}
-
-/// The text without what would act on a terminal or a log instead of being shown: control characters, and those that
-/// turn the direction of what follows.
-pub(crate) fn plain(text: &str) -> String {
-    let acts = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars()
-        .map(|c| {
-            if c == '\n' {
-                ' '
-            } else if acts(c) {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
-/// The text's first characters.
-pub(crate) fn shorten(text: &str, max: usize) -> String {
-    let mut short: String = text.chars().take(max).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }

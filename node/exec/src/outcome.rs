@@ -1,25 +1,25 @@
-//! How a run ended, in the core's words. The host's own failures become `Lost` and are never the guest's fault.
+//! Turns the end of a run into the core's `Outcome`. Failures of the host become `Lost`, never the guest's fault.
 
+use crate::end::End;
+use crate::text::words;
 use wasmtime::{GcHeapOutOfMemory, PoolConcurrencyLimitError, ThrownException};
 use weft_core::{Failure, Limit, Outcome, Trap};
 
-use crate::guest::End;
-use crate::module::words;
-
-/// Why a run did not come to its own end.
+/// Why a run did not end by itself.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    /// Making the instance failed.
+    /// The instance could not be created.
     Instantiate(wasmtime::Error),
     /// A call into the guest failed.
     Call(wasmtime::Error),
-    /// The guest broke a promise of the guest ABI.
+    /// The guest violated the guest ABI.
     Abi(String),
-    /// The guest reached a bound that the host checks itself.
+    /// The guest exceeded a bound that the host checks.
     Limit(Limit),
 }
 
-/// The outcome of a run that ended with this; `fuel` is the task's budget, `refused` the growth that it was refused.
+/// The outcome of a run that ended with this error. `fuel` is the task's budget, `refused` a growth of memory that was
+/// refused before.
 pub(crate) fn of_broken(broken: Broken, fuel: Option<u64>, refused: Option<&Limit>) -> Outcome {
     match broken {
         Broken::Abi(text) => Outcome::Trapped(Trap::Abi(text)),
@@ -28,7 +28,7 @@ pub(crate) fn of_broken(broken: Broken, fuel: Option<u64>, refused: Option<&Limi
             if error.is::<PoolConcurrencyLimitError>() {
                 return Outcome::Lost("all of this node's instances are in use".into());
             }
-            // Its memory or table is larger from the beginning.
+            // Its initial memory or table exceeds the limit.
             if let Some(limit) = refused {
                 return Outcome::LimitExceeded(limit.clone());
             }
@@ -40,7 +40,7 @@ pub(crate) fn of_broken(broken: Broken, fuel: Option<u64>, refused: Option<&Limi
     }
 }
 
-/// The outcome of what the guest's own code did.
+/// The outcome, if the guest's own code caused the error.
 fn of_guest(error: &wasmtime::Error, fuel: Option<u64>) -> Option<Outcome> {
     if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
         return Some(of_trap(*trap, fuel));
@@ -52,8 +52,8 @@ fn of_guest(error: &wasmtime::Error, fuel: Option<u64>) -> Option<Outcome> {
     if error.is::<GcHeapOutOfMemory<()>>() { other("no memory for one more collected object") } else { None }
 }
 
-/// The outcome of a run that ended badly after a growth had been refused to it: that is why, as far as anybody can know.
-/// The text of a function's error is handed to `errors`, where it is not lost.
+/// The outcome of a run that failed after a growth of its memory had been refused: the refusal is taken as the cause.
+/// The text of a function's error is passed to `errors`, so that it is not lost.
 pub(crate) fn of_refused(outcome: Outcome, refused: Option<Limit>, errors: impl FnOnce(&str)) -> Outcome {
     match (outcome, refused) {
         (Outcome::Failed(Failure::Error(text)), Some(limit)) => {
@@ -67,7 +67,8 @@ pub(crate) fn of_refused(outcome: Outcome, refused: Option<Limit>, errors: impl 
     }
 }
 
-/// The outcome of a run that was ended from outside the guest's code. A command may exit; a function owes an answer.
+/// The outcome of a run that was ended from outside of the guest's code. A command may exit with 0; a function must
+/// return an answer.
 pub(crate) fn of_end(end: End, command: bool) -> Outcome {
     match end {
         End::Cancelled => Outcome::Cancelled,

@@ -1,7 +1,7 @@
-//! Opens an input that is more than its stdin. What it holds is a stranger's word: every place in it is checked before it
-//! is used, and nothing is copied but the arguments.
+//! Parses a parcel: an input that contains stdin, files and arguments. It is untrusted: every offset is checked before
+//! use, and only the arguments are copied.
 //!
-//! The layout, whose other end is `sdk/client/src/parcel.rs`: stdin, a tar archive for `/in`, arguments that each end with a
+//! The layout, written by `sdk/client/src/parcel.rs`: stdin, a tar archive for `/in`, arguments that each end with a
 //! zero byte, and a tail of five numbers (start and length of stdin, start and length of the archive, length of the
 //! arguments; 8 bytes each, little endian) and a mark of 8 bytes. Stdin may be a part of the archive.
 
@@ -9,30 +9,31 @@ use bytes::Bytes;
 
 const MARK: &[u8; 8] = b"weftprc1";
 const TAIL_BYTES: usize = 48;
-/// Most arguments of a task, and their length, in bytes.
+/// Most arguments of a task, and most bytes of all of them.
 const ARGS_MAX: usize = 4096;
 const ARGS_BYTES_MAX: usize = 64 << 10;
 
-/// What was in a parcel.
+/// The contents of a parcel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Opened {
     pub(crate) stdin: Bytes,
-    /// A tar archive; empty for nothing.
+    /// A tar archive; empty for none.
     pub(crate) files: Bytes,
     pub(crate) args: Vec<String>,
 }
 
-/// Takes a parcel apart.
+/// Parses a parcel.
 ///
 /// # Errors
-/// With a text for whoever made it.
+/// With a text for the author of the input.
 pub(crate) fn open(parcel: &Bytes) -> Result<Opened, String> {
-    let wrong = |what: &str| format!("the input is no parcel, as this job's inputs must be: {what}");
+    let wrong =
+        |what: &str| format!("invalid input: expected a parcel, as for every task of this job: {what}");
     let content = parcel.len().checked_sub(TAIL_BYTES).ok_or_else(|| wrong("it is too short"))?;
     let tail = parcel.get(content..).unwrap_or_default();
     let (numbers, mark) = tail.as_chunks::<8>().0.split_at_checked(5).unwrap_or_default();
     if mark != [*MARK] {
-        return Err(wrong("its end is missing"));
+        return Err(wrong("the mark at its end is missing"));
     }
     let number = |at: usize| {
         let bytes = numbers.get(at).copied().unwrap_or_default();
@@ -40,11 +41,13 @@ pub(crate) fn open(parcel: &Bytes) -> Result<Opened, String> {
     };
     let part = |start: usize, len: usize| {
         let end = start.checked_add(len).filter(|end| *end <= content);
-        end.map(|end| parcel.slice(start..end)).ok_or_else(|| wrong("a part of it is not inside"))
+        end.map(|end| parcel.slice(start..end)).ok_or_else(|| wrong("a part of it is outside of it"))
     };
     let (stdin, files) = (part(number(0), number(1))?, part(number(2), number(3))?);
-    let args =
-        part(content.checked_sub(number(4)).ok_or_else(|| wrong("a part of it is not inside"))?, number(4))?;
+    let args = part(
+        content.checked_sub(number(4)).ok_or_else(|| wrong("a part of it is outside of it"))?,
+        number(4),
+    )?;
     Ok(Opened { stdin, files, args: self::args(&args).map_err(wrong)? })
 }
 
@@ -56,7 +59,7 @@ fn args(bytes: &[u8]) -> Result<Vec<String>, &'static str> {
         return Err("its arguments are longer than 64 KiB");
     }
     let text = std::str::from_utf8(bytes).map_err(|_other| "its arguments are not UTF-8")?;
-    let text = text.strip_suffix('\0').ok_or("its arguments have no end")?;
+    let text = text.strip_suffix('\0').ok_or("the last argument has no zero byte at its end")?;
     let args: Vec<String> = text.split('\0').map(String::from).collect();
     if args.len() > ARGS_MAX { Err("it has more than 4096 arguments") } else { Ok(args) }
 }

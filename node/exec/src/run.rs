@@ -1,5 +1,5 @@
-//! One attempt: a fresh store, one instance, one call, all dropped after. Driven by [`crate::Sandbox::run`] on the
-//! caller's thread; it returns when the guest has ended, which its wall limit bounds.
+//! One attempt at a task: a fresh store, one instance, one call, all dropped afterwards. Called by
+//! [`crate::Sandbox::run`] on the caller's thread; returns when the guest ended, which its wall limit bounds.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,53 +10,53 @@ use bytes::Bytes;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use weft_core::{Entry, Failure, Limit, Outcome, Program, TaskId, Usage};
 
-use crate::component::Desk;
+use crate::component::state::ComponentState;
 use crate::cpu;
-use crate::engines::EngineKey;
 use crate::function::{self, Answer};
 use crate::guest::{Bounds, Guest};
-use crate::module::{Door, Prepared, shorten};
+use crate::make::EngineKey;
+use crate::module::{Door, Prepared};
 use crate::outcome::{Broken, of_broken, of_end, of_refused};
 use crate::parcel::{self, Opened};
 use crate::sink::{Printer, SharedPrinter, Sink};
 use crate::stop::{Stop, Watch};
+use crate::text::{panic_text, shorten};
 use crate::vfs::{Error, Files, Left, PATH_BYTES_MAX, Vfs};
-use crate::wasi::Wasi;
+use crate::wasi::state::Wasi;
 use crate::world::World;
 
-/// Characters of a function's error text that travel in its outcome; all of a longer one is in `Finished::errors`.
+/// Most characters of a function's error text in its outcome; a longer text is in `Finished::errors` as a whole.
 const ERROR_TEXT_MAX: usize = 2048;
 
-/// What a run is given.
+/// The input of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
-    /// Standard input of a command, argument of a function; or a parcel, where the program takes those.
+    /// Standard input of a command, argument of a function, or a parcel if the program's entry is one.
     pub input: Bytes,
-    /// What lies under `/in`: a tar archive; empty for nothing.
+    /// Files under `/in`: a tar archive; empty for none.
     pub files: Bytes,
 }
 
 impl Given {
-    /// An input, and no files.
+    /// An input without files.
     #[must_use]
     pub fn input(input: Bytes) -> Self {
         Self { input, files: Bytes::new() }
     }
 }
 
-/// How a run ended and what it brought. Output that was written before a failure is kept.
+/// How a run ended and its output. Output that was written before a failure is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
     /// Standard output of a command, result of a function.
     pub output: Vec<u8>,
-    /// Standard error; of a function module that imports WASI, both streams.
+    /// Standard error; for a function module that imports WASI, both streams.
     pub errors: Vec<u8>,
-    /// What it left in `/out`, as a tar archive; empty for nothing, and when the run came neither to its own end nor
-    /// to a trap.
+    /// Files in `/out`, as a tar archive; empty for none, and if the run was ended from outside of the guest's code.
     pub files: Vec<u8>,
-    /// What it used. `compile_us` and `queue_us` are 0 here: they belong to the caller.
+    /// Resources used. `compile_us` and `queue_us` are 0: the caller sets them.
     pub usage: Usage,
 }
 
@@ -66,7 +66,7 @@ impl Finished {
     }
 }
 
-/// What to run, on what, within what.
+/// Everything that one attempt needs.
 pub(crate) struct Attempt<'a> {
     pub(crate) prepared: &'a Prepared,
     pub(crate) program: &'a Program,
@@ -74,17 +74,16 @@ pub(crate) struct Attempt<'a> {
     pub(crate) given: Given,
     pub(crate) printer: Option<Printer>,
     pub(crate) stop: &'a Stop,
-    /// Memory that this node gives any task.
+    /// Most memory that this node gives any task, in bytes.
     pub(crate) node_bytes: u64,
-    /// Now. Each look at the clock costs something, so that whoever has looked says what he saw.
+    /// The current time, read by the caller: each reading costs something.
     pub(crate) started: Instant,
 }
 
 impl Attempt<'_> {
-    /// Runs it to its end, whatever happens, and says when that was; a panic of the host loses this task and nothing
-    /// else.
+    /// Runs the task and returns its result and when it ended. A panic of the host loses this task only.
     pub(crate) fn run(self) -> (Finished, Instant) {
-        // Held time is nobody's.
+        // Paused time counts for no task.
         let (stop, started, held_before) = (self.stop, self.started, self.stop.held());
         let cpu_before = cpu::thread_used(started);
         let in_bytes = (self.given.input.len() as u64).saturating_add(self.given.files.len() as u64);
@@ -101,7 +100,7 @@ impl Attempt<'_> {
         (finished, ended)
     }
 
-    /// Opens a parcel, if that is what the input is: what is in it is this task's own.
+    /// If the input is a parcel, opens it: it has input, files and arguments of this task.
     fn run_caught(mut self) -> Finished {
         match self.program.entry {
             Entry::Command | Entry::Function(_) => return self.run_with(Bytes::new()),
@@ -117,7 +116,7 @@ impl Attempt<'_> {
         Attempt { program: &program, ..self }.run_with(files)
     }
 
-    /// Runs it with files of its own beside those of the program.
+    /// Runs it with the task's own files in addition to the program's.
     fn run_with(mut self, own_files: Bytes) -> Finished {
         if self.stop.is_stopped() {
             return Finished::bare(Outcome::Cancelled);
@@ -134,7 +133,7 @@ impl Attempt<'_> {
         let limits = self.program.limits;
         let printer: Option<SharedPrinter> = self.printer.take().map(|printer| Arc::new(Mutex::new(printer)));
         let command = matches!(door, Door::Command(..) | Door::Component(_));
-        // A function's output is its answer.
+        // The output of a function is its return value.
         let output = command.then(|| Sink::output(limits.output_bytes, printer.clone()));
         let errors = Sink::errors(limits.errors_bytes, printer);
         self.stop.lend(output.as_ref(), door.prints().then_some(&errors));
@@ -144,7 +143,7 @@ impl Attempt<'_> {
         };
         let result = self.enter(&mut store, door, &errors);
 
-        // The reason that was noted when a run was ended is truer than the error which unwound it.
+        // The recorded reason is more precise than the error that unwound the guest.
         let ended = store.data_mut().take_end().map(|end| of_end(end, command));
         let refused = store.data_mut().take_refused();
         let exceeded = output.as_ref().and_then(Sink::exceeded).or_else(|| errors.exceeded());
@@ -164,14 +163,14 @@ impl Attempt<'_> {
         let vfs = store.data_mut().files.take();
         drop(store);
         let (outcome, files) = leave(outcome, vfs, &errors);
-        // A task that has no room for it had its say.
+        // If standard error is full, the text is dropped.
         let outcome = of_refused(outcome, refused, |text| drop(errors.push(text.as_bytes())));
         let output = answer.or_else(|| output.map(|output| output.take())).unwrap_or_default();
         Finished { outcome, output, errors: errors.take(), files, usage }
     }
 
     /// # Errors
-    /// With a text for the task's author, when the files it is given are no sound archive.
+    /// With a text for the task's author, when the archive of its files is invalid.
     fn store(
         &self,
         door: Door<'_>,
@@ -185,12 +184,12 @@ impl Attempt<'_> {
         let bounds = Bounds::new(limits.memory_bytes, self.node_bytes);
         let mut files = Files::new(self.given.files.clone(), limits).with(own_files);
         if !files.is_empty() {
-            // Now, so that a task with a bad archive ends so whether or not it would have looked.
+            // Unpacked now, so that a task with an invalid archive fails whether it uses the files or not.
             files.vfs(world.peek_wall_ns())?;
         }
         let mut guest = Guest::new(files, watch, world, bounds);
         let input = || self.given.input.clone();
-        // A function's input and output are arguments and answer; what it prints is for people.
+        // A function gets its input as an argument and returns its output; what it prints goes to standard error.
         let output = output.unwrap_or(errors);
         match door {
             Door::Command(core, _) => {
@@ -200,7 +199,7 @@ impl Attempt<'_> {
                 guest.wasi = core.wasi.then(|| Wasi::new(self.program, Bytes::new(), output, errors));
             }
             Door::Component(_) => {
-                guest.desk = Some(Box::new(Desk::new(self.program, input(), output, errors)));
+                guest.component = Some(Box::new(ComponentState::new(self.program, input(), output, errors)));
             }
         }
         let mut store = Store::new(self.prepared.engine(), guest);
@@ -211,7 +210,7 @@ impl Attempt<'_> {
         Ok(store)
     }
 
-    /// Calls the guest; the outcome is `Done` or `Failed`, with a function's output.
+    /// Calls the guest. The outcome is `Done` or `Failed`; a function also has an output.
     fn enter(
         &self,
         store: &mut Store<Guest>,
@@ -251,7 +250,7 @@ fn look(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadlin
     }
 }
 
-/// The archive of `/out`, for a run that came to its own end or to a trap.
+/// The archive of `/out`, for a run that ended by itself or trapped.
 fn leave(outcome: Outcome, vfs: Option<Vfs>, errors: &Sink) -> (Outcome, Vec<u8>) {
     match outcome {
         Outcome::Done | Outcome::Failed(_) | Outcome::Trapped(_) => {}
@@ -268,7 +267,7 @@ fn leave(outcome: Outcome, vfs: Option<Vfs>, errors: &Sink) -> (Outcome, Vec<u8>
         Some(Ok(Left { archive, links })) => {
             if links > 0 {
                 let text = format!("weft: {links} symbolic links in /out were left out\n");
-                // A task that has no room for it had its say.
+                // If standard error is full, the text is dropped.
                 drop(errors.push(text.as_bytes()));
             }
             (outcome, archive)
@@ -282,7 +281,7 @@ fn leave(outcome: Outcome, vfs: Option<Vfs>, errors: &Sink) -> (Outcome, Vec<u8>
     }
 }
 
-/// The text for the outcome; one that is too long for it goes to `errors` whole.
+/// The text for the outcome; one that is too long goes to `errors` as a whole.
 fn error_text(text: String, errors: &Sink) -> Result<String, Broken> {
     let short = shorten(&text, ERROR_TEXT_MAX);
     if short != text {
@@ -293,12 +292,6 @@ fn error_text(text: String, errors: &Sink) -> Result<String, Broken> {
 
 fn lost_to_panic(panic: &(dyn Any + Send)) -> Outcome {
     Outcome::Lost(format!("the sandbox panicked: {}", panic_text(panic)))
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&'static str>().copied()).unwrap_or("no text")
 }
 
 fn micros(duration: Duration) -> u64 {

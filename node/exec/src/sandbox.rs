@@ -1,5 +1,5 @@
-//! The door of the crate: prepare a module once, run it many times. Thread-safe, cheap to clone; it has no queue and
-//! no slots (see [`crate::Pool`]), and its only thread is the ticker.
+//! Prepares modules and runs tasks on the caller's thread. Thread-safe, cheap to clone. It has no queue and no slots
+//! (see [`crate::Pool`]); its only thread is the ticker.
 
 use std::fmt;
 use std::io;
@@ -10,124 +10,45 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use wasmtime::Module;
 use wasmtime::component::Component;
-use weft_core::{BlobId, Limit, Outcome, Program, TaskId};
+use weft_core::{BlobId, Program, TaskId};
 
 use crate::MODULE_BYTES_MAX;
 use crate::cache::{Cache, Verdict};
-use crate::code::{Code, Kind, Tier};
+use crate::code::{Code, Kind};
 use crate::compile::{Compiler, CompilerConfig, How};
 use crate::cpu;
-use crate::engines::{EngineKey, Engines, Interrupt, Lane, Make};
-use crate::module::{Compiled, Prepared, words};
+use crate::engines::{Engines, Lane};
+use crate::error::{PrepareError, Refusal, SandboxError};
+use crate::make::{EngineKey, Interrupt, Make, Tier};
+use crate::module::{Compiled, Prepared};
 use crate::run::{Attempt, Finished, Given};
 use crate::sink::Printer;
 use crate::stop::Stop;
+use crate::text::words;
 use crate::ticker::Ticker;
 
-/// What a node chooses about its sandbox.
+/// Settings of a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SandboxConfig {
-    /// Where compiled modules are kept between starts; `None` keeps them in memory only. Nobody else may write there,
-    /// and no other node may use it at the same time.
+    /// Directory for compiled modules; `None` keeps them in memory only. No other user may write to it, and no other
+    /// node may use it at the same time.
     pub cache_dir: Option<PathBuf>,
-    /// How many runs are under way at once. A few more have room, so that a caller beside the pool finds one.
+    /// Most runs at the same time. A few more instances are reserved for callers outside of the pool.
     pub slots: u32,
-    /// Memory that any one task gets, in bytes. A task whose own limit is higher and which needs more ends as `Lost`.
+    /// Most memory of any task, in bytes. A task that needs more and has a higher limit of its own ends as `Lost`.
     pub memory_max_bytes: u64,
-    /// Longest module that it takes, in bytes.
+    /// Longest accepted module, in bytes.
     pub module_max_bytes: u64,
 }
 
 impl Default for SandboxConfig {
-    /// One slot, 4 GiB, modules of up to [`MODULE_BYTES_MAX`], nothing on disk.
+    /// One run at a time, 4 GiB of memory, modules of up to [`MODULE_BYTES_MAX`], no directory.
     fn default() -> Self {
         Self { cache_dir: None, slots: 1, memory_max_bytes: 4 << 30, module_max_bytes: MODULE_BYTES_MAX }
     }
 }
 
-/// This machine can't have a sandbox.
-#[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
-    /// The runtime refused its settings: most often the address space is limited (`ulimit -v`).
-    #[error("the wasm runtime does not start: {0}")]
-    Engine(String),
-    /// The cache's directory or key can't be used.
-    #[error("the module cache can't be opened: {0}")]
-    Cache(#[source] io::Error),
-    /// A thread could not be started.
-    #[error("a thread can't be started: {0}")]
-    Thread(#[source] io::Error),
-    /// No slot process could be started.
-    #[error("the slots can't be started: {0}")]
-    Slot(String),
-}
-
-/// A module was not prepared.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// Its bytes were not to be had, or were not the ones asked for: this node's fault.
-    #[error("the module can't be read: {0}")]
-    Unreadable(#[source] io::Error),
-    /// It can't be run at all; the text says what was looked for and what was found.
-    #[error("invalid module: {0}")]
-    Invalid(String),
-    /// It is longer than this node takes.
-    #[error("module: {bytes} bytes, the limit is {limit}; see `weft node --module-limit`")]
-    TooLong {
-        /// Its length.
-        bytes: u64,
-        /// What the node takes.
-        limit: u64,
-    },
-    /// It is beyond a bound of what this node compiles; the text names the bound.
-    #[error("{0}")]
-    Limit(String),
-    /// Compiling it took longer than this node waits, this time.
-    #[error("{0}")]
-    Late(String),
-    /// It could not be compiled or loaded here and now: this node's fault.
-    #[error("the module can't be compiled here: {0}")]
-    Host(String),
-    /// The runtime could not make an engine for the task's profile: this node's fault.
-    #[error("the wasm runtime does not start: {0}")]
-    Engine(String),
-}
-
-impl PrepareError {
-    /// How a task that needed the module ends.
-    #[must_use]
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            Self::Unreadable(_) | Self::Host(_) | Self::Engine(_) => Outcome::Lost(self.to_string()),
-            Self::Invalid(text) => Outcome::Invalid(text.clone()),
-            Self::Limit(_) | Self::Late(_) | Self::TooLong { .. } => {
-                Outcome::LimitExceeded(Limit::Other(self.to_string()))
-            }
-        }
-    }
-}
-
-/// Why a module will not be prepared.
-#[derive(Clone, Debug)]
-pub(crate) enum Refusal {
-    Invalid(String),
-    Limit(String),
-    Late(String),
-    TooLong { bytes: u64, limit: u64 },
-}
-
-impl From<Refusal> for PrepareError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Invalid(text) => Self::Invalid(text),
-            Refusal::Limit(text) => Self::Limit(text),
-            Refusal::Late(text) => Self::Late(text),
-            Refusal::TooLong { bytes, limit } => Self::TooLong { bytes, limit },
-        }
-    }
-}
-
-/// Runs tasks. Clones are the same sandbox; the last one dropped ends its threads.
+/// Runs tasks. Clones share the sandbox; dropping the last one ends its threads.
 #[derive(Clone)]
 pub struct Sandbox(Arc<Inner>);
 
@@ -135,9 +56,9 @@ struct Inner {
     memory_max_bytes: u64,
     cache: Cache,
     engines: Arc<Engines>,
-    /// Only where modules are compiled in this process.
+    /// Only if modules are compiled in this process.
     compiler: Option<Compiler>,
-    /// Only where guests are interrupted by epochs.
+    /// Only if guests are interrupted by epochs.
     ticker: Option<Ticker>,
 }
 
@@ -151,7 +72,7 @@ impl Sandbox {
     /// A sandbox with these settings, whose guests run on threads of this process.
     ///
     /// # Errors
-    /// When this machine refuses the address space, the cache's directory, or a thread.
+    /// When the address space, the cache directory or a thread is refused.
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
         let SandboxConfig { cache_dir, slots, memory_max_bytes, module_max_bytes } = config;
         let config = CompilerConfig::new(cache_dir, Interrupt::Epochs, How::Here).modules(module_max_bytes);
@@ -159,24 +80,24 @@ impl Sandbox {
         Self::open(slots, memory_max_bytes, Interrupt::Epochs, Some(compiler))
     }
 
-    /// A sandbox for the one guest at a time of a process that is killed when the guest must end: it has no ticker,
-    /// compiles nothing, and runs what [`Sandbox::load`] is given.
+    /// A sandbox for a slot process, which runs one guest at a time and is killed when the guest must end: it has no
+    /// ticker and no compiler, and runs code that [`Sandbox::load`] is given.
     ///
     /// # Errors
-    /// When this machine refuses the address space.
+    /// When the address space is refused.
     pub fn for_slot(memory_max_bytes: u64) -> Result<Self, SandboxError> {
         Self::open(1, memory_max_bytes, Interrupt::Kill, None)
     }
 
-    /// Makes all engines that any code may need: for a process that can open nothing later.
+    /// Creates every engine that code may need, for a process that can't open files later.
     ///
     /// # Errors
-    /// When this machine refuses the address space.
+    /// When the address space is refused.
     pub(crate) fn make_engines(&self) -> Result<(), SandboxError> {
         self.0.engines.make_all().map_err(|error| SandboxError::Engine(words(&error)))
     }
 
-    /// Whether a page of one guest stays from the next only as long as this machine has no swap.
+    /// Whether the isolation of guests from each other relies on this machine having no swap.
     pub(crate) fn relies_on_no_swap(&self) -> bool {
         self.0.engines.scans()
     }
@@ -197,11 +118,11 @@ impl Sandbox {
         Ok(Self(Arc::new(Inner { memory_max_bytes, cache, engines, compiler, ticker })))
     }
 
-    /// Makes code ready to run, once: the same code again gives what was made before. About 1 ms for code of 50 MB,
-    /// for the code is mapped, not copied.
+    /// Loads and links code; loading the same code again returns the first result. Takes about 1 ms for 50 MB, for code
+    /// is mapped, not copied.
     ///
     /// # Errors
-    /// [`PrepareError::Invalid`] when the module can't be run at all; the others when this machine fails.
+    /// [`PrepareError::Invalid`] when the module can't be run; the other errors when this machine fails.
     pub fn load(&self, code: &Code) -> Result<Arc<Prepared>, PrepareError> {
         let Make { key, interrupt, tier } = code.info().make;
         if interrupt != self.0.engines.interrupt() {
@@ -229,11 +150,11 @@ impl Sandbox {
         Ok(prepared)
     }
 
-    /// A module, ready to run: compiled and optimised by this thread if nobody did before. `read` is called only
-    /// then, and its bytes must be the module's.
+    /// A module, ready to run; compiled and optimised on this thread if it is not cached. `read` is called only then
+    /// and must return the module's bytes.
     ///
     /// # Errors
-    /// As [`PrepareError`] says. A module that can't run is remembered, a read that failed is not.
+    /// See [`PrepareError`]. Refusals are cached, failed reads are not.
     pub fn prepare(
         &self,
         program: &Program,
@@ -242,7 +163,7 @@ impl Sandbox {
         self.prepare_timed(program, read).map(|(prepared, _)| prepared)
     }
 
-    /// Like [`Sandbox::prepare`], with the time it took: zero when the module was ready.
+    /// Like [`Sandbox::prepare`], with the time it took: zero if the module was cached.
     pub(crate) fn prepare_timed(
         &self,
         program: &Program,
@@ -255,33 +176,34 @@ impl Sandbox {
         }
         let started = Instant::now();
         let Some(compiler) = &self.0.compiler else {
-            return Err(PrepareError::Engine("this sandbox runs what others compile".into()));
+            return Err(PrepareError::Engine("this sandbox has no compiler".into()));
         };
         let code = compiler.code(program, read)?;
         let prepared = self.load(&code)?;
         Ok((prepared, started.elapsed()))
     }
 
-    /// What compiles for it, in this process; `None` in a slot's process.
+    /// Its compiler; `None` in a slot process.
     #[must_use]
     pub fn compiler(&self) -> Option<&Compiler> {
         self.0.compiler.as_ref()
     }
 
-    /// Memory that any one task gets, in bytes.
+    /// Most memory of any task, in bytes.
     pub(crate) fn memory_max_bytes(&self) -> u64 {
         self.0.memory_max_bytes
     }
 
-    /// Whether a task of this module would run at once. Modules that are only on disk don't count until one ran.
+    /// Whether a task of this module would start without compiling or loading. Modules on disk count only after they
+    /// ran once.
     #[must_use]
     pub fn is_warm(&self, module: BlobId) -> bool {
         self.0.cache.is_warm(module)
     }
 
-    /// Runs one attempt on this thread, which must not belong to an async runtime and needs 2 MiB of stack. Returns
-    /// when the guest has ended: at its wall limit and one tick (5 ms) at the latest, or within about 10 ms of `stop`.
-    /// `printer` is called on this thread with what the guest prints, as it comes; the whole is in the result too.
+    /// Runs a task once, on this thread, which must not belong to an async runtime and needs 2 MiB of stack. Returns
+    /// when the guest ended: at its wall limit and one tick (5 ms) at the latest, or within about 10 ms of `stop`.
+    /// `printer` is called on this thread with output as it is printed; the result contains all of it.
     #[must_use]
     pub fn run(
         &self,
@@ -294,7 +216,7 @@ impl Sandbox {
     ) -> Finished {
         let running = self.0.ticker.as_ref().map(Ticker::keep);
         let node_bytes = self.0.memory_max_bytes;
-        // Nobody knows what this thread did before.
+        // The thread may have used processor time since the last reading.
         cpu::forget();
         let started = Instant::now();
         let (finished, _) =
@@ -304,19 +226,19 @@ impl Sandbox {
     }
 }
 
-/// The system refused something: that is not the module's fault, and passes.
+/// Whether the operating system refused something: a temporary failure that is not the module's fault.
 fn is_host_fault(error: &wasmtime::Error) -> bool {
     let cause = error.root_cause();
     cause.is::<rustix::io::Errno>() || cause.is::<io::Error>() || cause.is::<wasmtime::error::OutOfMemory>()
 }
 
-/// Loads code and links it.
+/// Loads and links code.
 fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
     let started = Instant::now();
     let compiled = match open(lane, code) {
         Ok(compiled) => compiled,
         Err(error) if is_host_fault(&error) => return Err(PrepareError::Engine(words(&error))),
-        // The code was made by this node, so the pool refused it: more memories, tables or instances than there are.
+        // This node compiled the code, so the pool refused it: too many memories, tables or instances.
         Err(error) => return Ok(Err(Refusal::Invalid(words(&error)))),
     };
     let made = Prepared::new(code.info().make.key, lane, &compiled, started.elapsed());
@@ -329,14 +251,15 @@ fn prepared(lane: &Lane, code: &Code) -> Result<Verdict, PrepareError> {
     reason = "loading compiled code is unsafe in wasmtime; this is sealed and verified code"
 )]
 fn open(lane: &Lane, code: &Code) -> wasmtime::Result<Compiled> {
-    // SAFETY: `deserialize_open_file` and `deserialize` trust the bytes, the former also that they stay. They stay: `Code` holds only a memory
-    // file whose seals forbid every change (checked when it came from another process). And they are what an engine
-    // of this make wrote: a `Code` is made only from the answer of this node's own compiler, or from this node's disk
-    // cache, after its tag, keyed with a key that only this node has, was checked over the very bytes in the file.
+    // SAFETY: `deserialize_open_file` and `deserialize` trust the bytes, the former also that they never change. They
+    // don't: `Code` holds only a memory file whose seals forbid every change (checked when it came from another
+    // process). And they are what an engine of this make wrote: a `Code` is made only from the answer of this node's
+    // own compiler, or from this node's disk cache, after its tag, keyed with a key that only this node has, was
+    // verified over the very bytes in the file.
     unsafe {
         match code.kind() {
             Kind::Core => Module::deserialize_open_file(&lane.engine, code.file()?).map(Compiled::from),
-            // wasmtime maps a component only by its path, and a slot may open none.
+            // wasmtime maps components only by path, and a slot can't open files.
             Kind::Component => Component::deserialize(&lane.engine, &whole(code)?).map(Compiled::from),
         }
     }

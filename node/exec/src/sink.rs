@@ -1,5 +1,5 @@
-//! Where a guest's standard output and standard error go: bounded, and handed on as they come to whoever watches. It
-//! decides nothing about the run: whoever pushes ends it when a bound is reached.
+//! A guest's standard output or standard error: bounded, and passed on as it is written. The caller of [`Sink::push`]
+//! ends the run when the bound is reached.
 
 use std::fmt;
 use std::io;
@@ -14,17 +14,17 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Limit, Stream};
 
-/// What a stream says it can take at once.
+/// Bytes that a stream accepts in one write.
 const PERMIT_BYTES: usize = 64 << 10;
 
-/// Takes what a run prints, as it comes: which stream, how many bytes of it came before, and at most
+/// Receives what a run prints, as it is printed: the stream, the offset in that stream, and at most
 /// [`INLINE_BYTES_MAX`] bytes.
 pub type Printer = Box<dyn FnMut(Stream, u64, &[u8]) + Send>;
 
-/// One printer for both of a run's streams.
+/// A printer that both streams of a run share.
 pub(crate) type SharedPrinter = Arc<Mutex<Printer>>;
 
-/// Bytes that a guest writes, up to a bound. Going beyond it ends the run; nothing is cut off silently.
+/// Bytes that a guest writes, up to a bound. Exceeding it ends the run; nothing is truncated silently.
 #[derive(Clone, Debug)]
 pub(crate) struct Sink(Arc<Mutex<Written>>);
 
@@ -62,10 +62,10 @@ impl Sink {
         Self(Arc::new(Mutex::new(Written { bytes, limit, limit_bytes, over: false, stream, printer })))
     }
 
-    /// Adds bytes.
+    /// Appends bytes.
     ///
     /// # Errors
-    /// When they don't fit; what fits is kept, for people.
+    /// When they don't fit; the part that fits is kept.
     pub(crate) fn push(&self, bytes: &[u8]) -> Result<(), Limit> {
         let mut written = self.lock();
         let room = written.limit_bytes.saturating_sub(written.bytes.len() as u64);
@@ -78,13 +78,13 @@ impl Sink {
         Ok(())
     }
 
-    /// The bound, if the guest went beyond it.
+    /// The bound, if the guest exceeded it.
     pub(crate) fn exceeded(&self) -> Option<Limit> {
         let written = self.lock();
         written.over.then(|| written.limit.clone())
     }
 
-    /// Everything written so far.
+    /// Takes everything written so far.
     pub(crate) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut self.lock().bytes)
     }
@@ -143,7 +143,7 @@ impl OutputStream for Sink {
     }
 }
 
-/// Asked for by `StdoutStream`; preview 1 writes through `OutputStream`.
+/// Required by `StdoutStream`; writes go through `OutputStream`.
 impl AsyncWrite for Sink {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let pushed = self.push(bytes).map_err(|limit| io::Error::other(limit.to_string()));

@@ -1,6 +1,6 @@
-//! Ending or holding a run before its end: the flag that others raise, and the watch that the run itself keeps.
+//! Stopping or pausing a run from outside ([`Stop`]), and the run's own clock and time limit ([`Watch`]).
 //!
-//! A running guest looks at both at every epoch tick; a sleeping one waits on the flag. Nothing here stops a thread.
+//! A running guest checks both at every epoch tick; a sleeping guest waits on the flag. Nothing here stops a thread.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use weft_core::Limit;
 
-use crate::guest::End;
+use crate::end::End;
 use crate::sink::Sink;
 
-/// More than this between two looks at the watch is not the guest's running time: the process or its thread was
-/// stopped in between.
+/// Time between two readings of the watch beyond this does not count as running: the process or its thread was stopped
+/// meanwhile.
 const STEP_MAX: Duration = Duration::from_millis(250);
 
-/// Ends or holds a run, from any thread: the guest stops within about 10 ms, and when it was ended its outcome is
-/// `Cancelled`. Clones are the same flag; once ended it stays so.
+/// Stops or pauses a run, from any thread: the guest reacts within about 10 ms. A stopped run ends as `Cancelled`.
+/// Clones share the flag; a stopped flag stays stopped.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Flag>);
 
@@ -25,11 +25,11 @@ pub struct Stop(Arc<Flag>);
 struct Flag {
     raised: AtomicBool,
     holding: AtomicBool,
-    /// For how long it was held, in microseconds, the hold that is under way not counted.
+    /// Total time of the pauses that ended, in microseconds.
     held_us: AtomicU64,
-    /// Who counts instead, for a run whose process is stopped as a whole.
+    /// Gives the paused time instead, for a run whose process is stopped as a whole.
     held_by: Option<Box<dyn Fn() -> Duration + Send + Sync>>,
-    /// Where the run prints, for who ends its process and answers for it: output and errors.
+    /// The run's standard output and standard error, for the thread that ends its process and reports it.
     sinks: Mutex<(Option<Sink>, Option<Sink>)>,
     lock: Mutex<()>,
     wake: Condvar,
@@ -45,46 +45,46 @@ impl fmt::Debug for Flag {
 }
 
 impl Stop {
-    /// A flag that nobody raised yet.
+    /// A flag that is not raised.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A flag for a process that is stopped and continued as a whole; `held` says for how long, all in all.
+    /// A flag for a process that is stopped and continued as a whole; `held` gives the total time that it was stopped.
     pub(crate) fn held_by(held: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self(Arc::new(Flag { held_by: Some(Box::new(held)), ..Flag::default() }))
     }
 
-    /// Ends the run, or the ones that follow.
+    /// Stops the run, and every later run with this flag.
     pub fn stop(&self) {
-        // Under the lock, so that a sleeper can't miss it between its look and its wait.
+        // Under the lock, so that a sleeping run can't miss it between its check and its wait.
         let _guard = self.lock();
         self.0.raised.store(true, Ordering::Release);
         self.0.wake.notify_all();
     }
 
-    /// Whether it was raised.
+    /// Whether it was stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.0.raised.load(Ordering::Acquire)
     }
 
-    /// Holds the run where it is, at its next look, until [`Stop::go_on`]. Its time does not count meanwhile.
-    pub fn hold(&self) {
+    /// Pauses the run at its next check until [`Stop::resume`]. Paused time does not count against its limit.
+    pub fn pause(&self) {
         let _guard = self.lock();
         self.0.holding.store(true, Ordering::Release);
         self.0.wake.notify_all();
     }
 
-    /// Lets a held run go on.
-    pub fn go_on(&self) {
+    /// Resumes a paused run.
+    pub fn resume(&self) {
         let _guard = self.lock();
         self.0.holding.store(false, Ordering::Release);
         self.0.wake.notify_all();
     }
 
-    /// For how long the run was held so far.
+    /// Total paused time so far.
     pub(crate) fn held(&self) -> Duration {
         match &self.0.held_by {
             Some(held) => held(),
@@ -92,14 +92,14 @@ impl Stop {
         }
     }
 
-    /// Notes where a run prints, if it does: whoever ends its process answers for it.
+    /// Records the run's output streams, for the thread that may have to report it after ending its process.
     pub(crate) fn lend(&self, output: Option<&Sink>, errors: Option<&Sink>) {
         if self.0.held_by.is_some() {
             *self.sinks() = (output.cloned(), errors.cloned());
         }
     }
 
-    /// What the last run printed, and nobody took: output and errors.
+    /// Takes what the last run printed and what was not taken yet: standard output and standard error.
     pub(crate) fn printed(&self) -> (Vec<u8>, Vec<u8>) {
         let (output, errors) = &*self.sinks();
         let take = |sink: &Option<Sink>| sink.as_ref().map(Sink::take).unwrap_or_default();
@@ -110,7 +110,7 @@ impl Stop {
         self.0.sinks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when the run may go on, or is to end.
+    /// Returns when the run may continue or must end.
     fn wait_while_held(&self) {
         if !self.0.holding.load(Ordering::Acquire) {
             return;
@@ -122,7 +122,7 @@ impl Stop {
         self.0.held_us.fetch_add(held, Ordering::AcqRel);
     }
 
-    /// Returns after `longest`, or as soon as somebody wants something of the run.
+    /// Returns after `longest`, or as soon as the run is stopped or paused.
     fn wait(&self, longest: Duration) {
         let is_left_alone = |(): &mut ()| !self.is_stopped() && !self.0.holding.load(Ordering::Acquire);
         drop(self.0.wake.wait_timeout_while(self.lock(), longest, is_left_alone));
@@ -133,14 +133,14 @@ impl Stop {
     }
 }
 
-/// A run's own clock: how long it has been running, and whether it must end.
+/// A run's clock: how long it ran, and whether it must end.
 #[derive(Debug)]
 pub(crate) struct Watch {
     stop: Stop,
     limit_ms: u32,
     ran: Duration,
     looked: Instant,
-    /// For how long it had been held when it was looked at.
+    /// Paused time at the last reading.
     held: Duration,
 }
 
@@ -150,10 +150,10 @@ impl Watch {
         Self { stop, limit_ms, ran: Duration::ZERO, looked: now, held }
     }
 
-    /// Counts the time since the last look. Does not return while the run is held.
+    /// Adds the time since the last reading. Does not return while the run is paused.
     ///
     /// # Errors
-    /// When the run was stopped, or its time is up.
+    /// When the run was stopped or reached its time limit.
     pub(crate) fn look(&mut self) -> Result<(), End> {
         self.stop.wait_while_held();
         let (now, held) = (Instant::now(), self.stop.held());
@@ -169,10 +169,10 @@ impl Watch {
         Ok(())
     }
 
-    /// Sleeps on the guest's behalf, which counts as running.
+    /// Sleeps for the guest; sleeping counts as running.
     ///
     /// # Errors
-    /// As soon as the run is stopped or its time is up.
+    /// As soon as the run is stopped or reaches its time limit.
     pub(crate) fn sleep(&mut self, duration: Duration) -> Result<(), End> {
         let from = Instant::now();
         loop {

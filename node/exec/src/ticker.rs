@@ -1,6 +1,6 @@
-//! The thread that advances the engines' epochs while anything runs, and sleeps for good when nothing does.
+//! The thread that advances the engines' epochs while a guest runs, and sleeps otherwise.
 //!
-//! It knows no run: each guest looks at its own watch when an epoch passes (see [`crate::stop::Watch`]).
+//! It knows no run: each guest checks its own watch when the epoch advances (see [`crate::stop::Watch`]).
 
 use std::io;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::engines::Engines;
 
-/// How often a running guest is interrupted to look at its watch.
+/// How often a running guest checks its watch.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
-/// How many ticks without a run before the thread sleeps. Waking it costs more than a small task, so a stream of
-/// small tasks must not do so for each.
+/// Ticks without a run before the thread sleeps. Waking it costs more than a small task, so it stays awake between the
+/// tasks of a stream.
 const LINGER_TICKS: u32 = 20;
 
 /// Owns the thread; dropping it ends the thread.
@@ -39,7 +39,7 @@ impl Ticker {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Epochs advance at least until the guard is dropped.
+    /// Epochs advance until the guard is dropped.
     pub(crate) fn keep(&self) -> Running<'_> {
         self.shared.running.fetch_add(1, Ordering::SeqCst);
         if self.shared.asleep.load(Ordering::SeqCst) && self.shared.asleep.swap(false, Ordering::SeqCst) {
@@ -60,13 +60,13 @@ impl Drop for Ticker {
         self.shared.quit.store(true, Ordering::SeqCst);
         self.wake();
         if let Some(thread) = self.thread.take() {
-            // A panic of the ticker was reported by the panic hook; there is nothing left to end.
+            // The panic hook has reported a panic of the ticker.
             drop(thread.join());
         }
     }
 }
 
-/// Something runs.
+/// While it exists, epochs advance.
 #[derive(Debug)]
 pub(crate) struct Running<'a>(&'a Shared);
 
@@ -90,8 +90,8 @@ fn tick(shared: &Shared, engines: &Engines) {
     }
 }
 
-/// Parks until a run wakes it. `asleep` is raised before the last look at `running`, and a run counts itself before
-/// it looks at `asleep`: one of the two sees the other.
+/// Parks until a run wakes it. `asleep` is set before the last check of `running`, and a run counts itself before it
+/// checks `asleep`: at least one of the two sees the other.
 fn sleep(shared: &Shared) {
     shared.asleep.store(true, Ordering::SeqCst);
     while shared.asleep.load(Ordering::SeqCst)
@@ -106,7 +106,7 @@ fn sleep(shared: &Shared) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engines::Interrupt;
+    use crate::make::Interrupt;
     use std::time::Instant;
 
     fn wait_asleep(ticker: &Ticker) {

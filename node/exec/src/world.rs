@@ -1,4 +1,4 @@
-//! What a guest may see of the real world: the clocks and chance. Virtual for a pure task, real for an impure one.
+//! Clocks and randomness of a guest: virtual and seeded for a pure task, real for an impure one.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -6,23 +6,23 @@ use weft_core::{Profile, TaskId};
 
 /// The wall clock of a pure task at its start: 2026-01-01T00:00:00Z, in nanoseconds since 1970.
 const VIRTUAL_WALL_START_NS: u64 = 1_767_225_600_000_000_000;
-/// What a reading of a pure task's clock adds to it, so that a loop that waits for time to pass ends. Also what the
-/// clocks say of their resolution.
+/// Step of a pure task's clock at each reading, in nanoseconds, so that a loop that waits for time to pass ends. Also
+/// the resolution that the clocks report.
 pub(crate) const CLOCK_STEP_NS: u64 = 1_000;
 
-/// What a guest may see of the real world.
+/// Clocks and randomness of a guest.
 pub(crate) enum World {
-    /// A clock that starts at the same instant for every task and advances by one microsecond per reading, and
-    /// randomness that follows from the task's name.
+    /// A clock that starts at the same instant for every task and advances by one microsecond at each reading, and
+    /// randomness that is derived from the task's id.
     Virtual {
         /// Nanoseconds since the task's start.
         clock_ns: u64,
         /// The seed.
         task: TaskId,
-        /// Made at the first use.
+        /// Created on first use.
         random: Option<Box<blake3::OutputReader>>,
     },
-    /// The real clock, counted from here, and the real randomness.
+    /// The real clock and real randomness.
     Real {
         /// The run's start.
         started: Instant,
@@ -37,21 +37,21 @@ impl World {
         }
     }
 
-    /// What the monotonic clock shows, in nanoseconds; reading it moves a virtual clock.
+    /// The monotonic clock, in nanoseconds; reading it advances a virtual clock.
     pub(crate) fn monotonic_ns(&mut self) -> u64 {
         let now = self.peek_monotonic_ns();
         self.advance(CLOCK_STEP_NS);
         now
     }
 
-    /// What the wall clock shows, in nanoseconds since 1970; reading it moves a virtual clock.
+    /// The wall clock, in nanoseconds since 1970; reading it advances a virtual clock.
     pub(crate) fn wall_ns(&mut self) -> u64 {
         let now = self.peek_wall_ns();
         self.advance(CLOCK_STEP_NS);
         now
     }
 
-    /// What the monotonic clock would show, in nanoseconds.
+    /// The monotonic clock, in nanoseconds, without advancing it.
     pub(crate) fn peek_monotonic_ns(&self) -> u64 {
         match self {
             Self::Virtual { clock_ns, .. } => *clock_ns,
@@ -59,7 +59,7 @@ impl World {
         }
     }
 
-    /// What the wall clock would show, in nanoseconds since 1970: the time of a change to a file.
+    /// The wall clock, in nanoseconds since 1970, without advancing it: for timestamps of files.
     pub(crate) fn peek_wall_ns(&self) -> u64 {
         match self {
             Self::Virtual { clock_ns, .. } => VIRTUAL_WALL_START_NS.saturating_add(*clock_ns),
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// Moves a virtual clock.
+    /// Advances a virtual clock.
     pub(crate) fn advance(&mut self, by_ns: u64) {
         match self {
             Self::Virtual { clock_ns, .. } => *clock_ns = clock_ns.saturating_add(by_ns),
@@ -75,10 +75,10 @@ impl World {
         }
     }
 
-    /// Fills `bytes` with randomness.
+    /// Fills `bytes` with random bytes.
     ///
     /// # Errors
-    /// When the system has none.
+    /// When the operating system has none.
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
         match self {
             Self::Virtual { task, random, .. } => {

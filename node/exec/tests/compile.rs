@@ -314,7 +314,7 @@ fn an_owner_with_many_modules_delays_anothers_by_one() {
         let program = command(&module);
         let (open, gate) = mpsc::channel::<()>();
         let (gate, tell) = (Mutex::new(gate), tell.clone());
-        // Whoever compiles it says so, and waits.
+        // The thread that compiles it reports that, and waits.
         let read: Read = Arc::new(move || {
             tell.send(name).unwrap();
             gate.lock().unwrap().recv().unwrap();
@@ -340,13 +340,13 @@ fn an_owner_with_many_modules_delays_anothers_by_one() {
     gates[&1000].send(()).unwrap();
     assert_eq!(next(), 3);
     for gate in gates.values() {
-        // Those that were let go are let go again, which nobody hears.
+        // Releasing those that are released already has no effect.
         let _gone = gate.send(());
     }
     wait_until("all are compiled", || compiler.status().compiled == 101);
 }
 
-/// Each module's code is an open file, and modules are anybody's: fuzzing found one more for each of 4,096.
+/// Each module's code is an open file, and any owner can send modules: fuzzing found one more for each of 4,096.
 #[test]
 fn many_small_modules_do_not_keep_a_file_each() {
     let compiler = compiler(config(How::Here));
@@ -378,7 +378,7 @@ fn a_compiler_that_is_too_slow_is_ended_with_a_reason() {
     let module = large(5000);
     let program = function(&module, "answer");
     assert_eq!(limit(ask(&compiler, &module, &program)), "compile time: more than 20 ms");
-    // It is remembered: nobody waits for it again.
+    // It is remembered: no request waits for it again.
     assert_eq!(limit(compiler.get(&program).unwrap()), "compile time: more than 20 ms");
 }
 
@@ -510,7 +510,7 @@ fn processes(word: &str) -> Vec<i32> {
     for entry in fs::read_dir("/proc").unwrap() {
         let Ok(id) = entry.unwrap().file_name().to_string_lossy().parse() else { continue };
         let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        // Of this very test run, not of one beside it.
+        // A child of this test run, not of another one at the same time.
         let ours = line.starts_with(std::env::current_exe().unwrap().as_os_str().as_encoded_bytes());
         if ours && line.split(|byte| *byte == 0).any(|arg| arg == word.as_bytes()) {
             found.push(id);

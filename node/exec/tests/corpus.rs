@@ -214,7 +214,7 @@ impl Host for Sandbox {
     }
 }
 
-/// A pool of one slot, so that whoever comes next has the slot of whoever came before.
+/// A pool of one slot, so that each task gets the slot of the task before it.
 struct Queue {
     slots: Slots,
     runs: Cell<u64>,

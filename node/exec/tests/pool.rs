@@ -175,7 +175,7 @@ fn memory_does_not_grow_with_the_number_of_tasks() {
         let before = resident_bytes();
         round(2000);
         let grown = resident_bytes().saturating_sub(before);
-        // Other tests of this process run beside this one; 2000 tasks of 2 MiB that leaked would be 4 GiB.
+        // Other tests of this process run at the same time; 2000 tasks of 2 MiB that leaked would be 4 GiB.
         assert!(grown < 256 << 20, "{grown} bytes more after 2000 tasks");
     }
 }

@@ -1,5 +1,5 @@
 //! WebAssembly beyond its first version: what runs does what the standard says, on both compilers where both can, and
-//! what does not is refused before it is compiled. The sentences of the refusals are tested beside their table.
+//! what does not is refused before it is compiled. The sentences of the refusals are tested next to their table.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 

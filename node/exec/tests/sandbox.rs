@@ -327,7 +327,7 @@ fn a_parcel_that_is_none_ends_its_own_task() {
         let Outcome::Invalid(text) = run(&sandbox, &module, &program, input).outcome else {
             panic!("{input:?}")
         };
-        assert!(text.contains("the input is no parcel"), "{text}");
+        assert!(text.contains("expected a parcel"), "{text}");
     }
     let empty = [&[0; 40][..], b"weftprc1"].concat();
     assert_eq!(run(&sandbox, &module, &program, &empty).outcome, Outcome::Done);

@@ -290,7 +290,7 @@ fn long_inputs_and_outputs_pass_as_files() {
     }
 }
 
-/// An archive with one file of so many bytes.
+/// An archive with one file of this length.
 fn archive(bytes: usize) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
@@ -506,7 +506,7 @@ fn a_program_that_is_no_slot_is_told_at_the_start() {
     assert!(start("/nowhere/at/all", &[]).contains("No such file"));
     // It answers, but none of our words.
     let babble = start("/bin/sh", &["-c", "exec cat <&0 >&0"]);
-    assert!(babble.contains("not a word of this protocol"), "{babble}");
+    assert!(babble.contains("protocol violation"), "{babble}");
     // Its last words are told, and do nothing to a terminal.
     let words = start("/bin/sh", &["-c", "printf 'no \\033[2Jluck\\n' >&2; exit 3"]);
     assert!(words.contains("no ") && words.contains("luck"), "{words}");
@@ -534,7 +534,7 @@ fn tasks_that_wait_for_a_compiler_are_told_apart_from_those_that_run() {
     let first: Vec<(u64, bool)> =
         [true, false].into_iter().flat_map(|waits| (0..3).map(move |run| (run, waits))).collect();
     assert_eq!(told, first, "each waited, and then ran");
-    // The code is there now: nobody waits.
+    // The code is available now: no task waits.
     slots.pool.submit(vec![(RunId(9), work(&program, SHORT))]);
     slots.wait("one more end", || {
         let events = slots.pool.take_events();

@@ -28,7 +28,7 @@ fn held(pid: &str) -> Held {
     Held { resident, files: count("fd"), threads: count("task") }
 }
 
-/// Runs so many tasks of two programs, some with long outputs, in batches.
+/// Runs tasks of two programs in batches, some with long outputs.
 fn round(slots: &Slots, works: &[Work], tasks: u64) {
     let batch = 1000;
     for start in (0..tasks).step_by(batch) {

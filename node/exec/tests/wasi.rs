@@ -44,7 +44,7 @@ const OTHERWISE: [&str; 5] = [
     "e = [77,",
 ];
 
-/// `tests/wasi/corners.rs` (how to build it stands there) calls WASI in its corners and prints the answers;
+/// `tests/wasi/corners.rs` (which says how to build it) calls WASI in its corners and prints the answers;
 /// `corners.txt` is what it prints under `wasmtime run` with the same four directories.
 #[test]
 fn the_answers_are_those_of_the_plain_runtime() {

@@ -1,5 +1,6 @@
-//! Who may come in: a step between authentication and multiplexing. It runs inside the encrypted channel, knows both
-//! authenticated ids, and ends with a yes or with one reason. No protocol exists on the connection before the yes.
+//! Admission of a connection: a step between authentication and multiplexing. It runs inside of the encrypted channel,
+//! knows both authenticated ids, and ends with an acceptance or one reason. No other protocol runs on the connection
+//! before that.
 //!
 //! ```text
 //!   both: HELLO  magic 8 | version 2 | mesh id 32 | boot 8 | nonce 32
@@ -18,26 +19,26 @@ use crate::census::Census;
 use crate::config::Admission;
 
 const MAGIC: &[u8; 8] = b"weftmesh";
-/// A node speaks exactly one version. 2: calls carry deadlines, and names of tasks the lengths of what they read.
+/// Version of the protocol. A node speaks exactly one, and refuses peers that speak another.
 const VERSION: u16 = 4;
 const HELLO_BYTES: usize = 8 + 2 + 32 + 8 + 32;
 const PROOF_BYTES: usize = 1 + 32;
 const ACCEPT: u8 = 0;
-/// Said in a verdict only, so that it comes from who proved the key.
+/// Sent in a verdict only, so that it comes from a peer that proved the key.
 const TWIN: u8 = 7;
 
-/// What a node brings to every admission.
+/// What a node needs for admissions.
 #[derive(Clone)]
 pub(crate) struct Doorkeeper {
     /// This node.
     pub(crate) me: PeerId,
     /// Its boot nonce.
     pub(crate) boot: u64,
-    /// Names the mesh without giving away its key; zeros for a mesh without one.
+    /// Identifies the mesh without revealing its key; zeros for a mesh without one.
     pub(crate) mesh_id: [u8; 32],
     /// Proves the mesh key.
     proof_key: [u8; 32],
-    /// Which peers are two processes with one identity.
+    /// Peers whose identity is used by two processes.
     pub(crate) census: Arc<Census>,
 }
 
@@ -46,28 +47,28 @@ pub(crate) struct Doorkeeper {
 pub(crate) enum Refusal {
     /// The other side does not speak this protocol.
     NotWeft,
-    /// The other side speaks another version; the number is known to whoever read its hello.
+    /// The other side speaks another version; the number is known to the side that read its hello.
     Version(Option<u16>),
     /// The other side belongs to another mesh.
     OtherMesh {
         /// Whether this node holds a key.
         ours: bool,
-        /// Whether the other side holds one; unknown when it was the other side that said no.
+        /// Whether the other side holds one; unknown if the other side refused.
         theirs: Option<bool>,
-        /// A part of its mesh id, where it is known: tells foreign meshes apart.
+        /// A part of its mesh id, if known: distinguishes foreign meshes.
         mesh: Option<u32>,
     },
-    /// It names this mesh and can't prove its key.
+    /// It claims this mesh and can't prove its key.
     Proof,
-    /// It is this very node, met by one of its own addresses.
+    /// It is this node itself, reached at one of its own addresses.
     Myself,
     /// It has this node's identity and is another process.
     SameIdentity,
-    /// It has one identity with another process that this node is connected with.
+    /// It has the same identity as another process that this node is connected to.
     Twin,
-    /// The other side is connected with another process that has this node's identity.
+    /// The other side is connected to another process that has this node's identity.
     TwinOfMine,
-    /// The other side said no with a code that this version does not know.
+    /// The other side refused with a code that this version does not know.
     Unknown(u8),
 }
 
@@ -134,7 +135,7 @@ impl Refusal {
             2 => Self::Version(None),
             3 => Self::OtherMesh { ours, theirs: None, mesh: None },
             4 => Self::Proof,
-            // 5 and 6 are not for the other side to say: `judge` compares the authenticated id itself.
+            // 5 and 6 are never sent: `judge` compares the authenticated id itself.
             other => Self::Unknown(other),
         }
     }
@@ -143,7 +144,7 @@ impl Refusal {
 /// How an admission failed.
 #[derive(Debug)]
 pub(crate) enum AdmitError {
-    /// One side said no.
+    /// One side refused.
     Refused(Refusal),
     /// The connection broke.
     Broken(io::Error),
@@ -158,9 +159,9 @@ impl From<io::Error> for AdmitError {
 /// Which side of the connection one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Who dialled.
+    /// The side that dialled.
     Dialer,
-    /// Who was dialled.
+    /// The side that was dialled.
     Listener,
 }
 
@@ -187,7 +188,7 @@ impl Hello {
         [&magic[..], &version.to_be_bytes(), mesh_id, &boot.to_be_bytes(), nonce].concat()
     }
 
-    /// Any bytes are a hello; whether it is a good one is the doorkeeper's question.
+    /// Any bytes decode; [`Doorkeeper`] checks the content.
     fn decode(bytes: &[u8; HELLO_BYTES]) -> Self {
         let mut rest = &bytes[..];
         Self {
@@ -222,8 +223,8 @@ impl Doorkeeper {
         self.mesh_id != [0; 32]
     }
 
-    /// Admits the other side and is admitted by it; returns its boot nonce. Bounded by whoever calls: it may wait for
-    /// ever.
+    /// Runs the admission of both sides; returns the other side's boot nonce. The caller must set a deadline: it may
+    /// block for ever.
     pub(crate) async fn admit<S>(&self, stream: &mut S, peer: PeerId, role: Role) -> Result<u64, AdmitError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -298,8 +299,8 @@ impl Doorkeeper {
         Err(AdmitError::Refused(Refusal::from_code(code, self.has_key())))
     }
 
-    /// What whoever plays `prover` must say; binds its role, both nonces and both ids, so that it can't be relayed
-    /// or reflected.
+    /// The proof of the side `prover`. It covers its role, both nonces and both ids, so that it can't be relayed or
+    /// reflected.
     fn proof(
         &self,
         prover: Role,

@@ -1,4 +1,4 @@
-//! The libp2p protocols of a node and their settings: limits, streams, gossip. Nothing here acts; the driver does.
+//! The libp2p protocols of a node and their settings: limits, streams, gossip. The driver acts on their events.
 
 use std::time::Duration;
 
@@ -7,11 +7,13 @@ use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, ValidationMode};
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 
-/// Connections to others that are being set up; further ones wait.
+/// Most outgoing connections that are being set up; further dials wait.
 pub(crate) const PENDING_MAX: u32 = 64;
-/// Those from outside are counted at the gate. This, four times its places, bounds what comes in between two looks.
+/// Most incoming connections that are being set up, as libp2p counts them: four times the places of the gate, which
+/// counts them too.
 const KNOCKING_MAX: u32 = 256;
-/// Two nodes may dial each other at once, and a restarted one may come before its old connection is gone.
+/// Most connections to one peer: two nodes may dial each other at the same time, and a restarted one may connect before
+/// its old connection is closed.
 const ESTABLISHED_PER_PEER_MAX: u32 = 4;
 const ESTABLISHED_MAX: u32 = 512;
 /// Longest gossip frame, with its signature.
@@ -44,8 +46,8 @@ pub(crate) fn topic(mesh_id: &[u8; 32]) -> IdentTopic {
     IdentTopic::new(format!("weft/1/{}", blake3::Hash::from_bytes(*mesh_id).to_hex()))
 }
 
-/// Settings for a LAN of a few to a hundred nodes: the defaults are for thousands of strangers, and take seconds to
-/// form a mesh.
+/// Settings for a LAN of a few to a hundred nodes: libp2p's defaults are for thousands of untrusted nodes, and take
+/// seconds to form a mesh.
 fn gossip(keypair: &Keypair) -> Result<gossipsub::Behaviour, String> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Strict)

@@ -1,12 +1,12 @@
-//! Blobs between nodes: what the store must offer, and the words of one transfer. A transfer has a substream of its
-//! own:
+//! Transfers of blobs between nodes: the store's interface and the messages of one transfer. A transfer has a substream
+//! of its own:
 //!
 //! ```text
 //!   request  blob 32 | offset 8 | via 0, or 1 and a peer 32, always 33 bytes
 //!   answer   WAIT* then NONE, BUSY or FOUND | length 8 | bytes from the offset to the end
 //! ```
 //!
-//! `via` asks a node that lacks the blob to get it from that peer first, one hop and no further.
+//! `via` asks a node that lacks the blob to fetch it from that peer first, over one hop only.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -17,15 +17,15 @@ use weft_core::{BlobId, PeerId};
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/weft/blob/1");
 /// Longest blob that is accepted, in bytes.
 pub const BLOB_BYTES_MAX: u64 = 4 << 30;
-/// Bytes that pass between network and store at once.
+/// Bytes that are passed between network and store at once.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
-/// Chunks of one transfer between network and store; beyond it the faster of them waits.
+/// Most chunks of one transfer between network and store; beyond it the faster side waits.
 pub(crate) const CHUNKS_AHEAD: usize = 4;
-/// A transfer without a byte for this long is over.
+/// A transfer without a byte for this long is aborted.
 pub(crate) const STALL: Duration = Duration::from_secs(10);
-/// Bytes a second that a transfer must make on average, after its first minute.
+/// Least average rate of a transfer after its first minute, in bytes per second.
 pub(crate) const RATE_MIN: u64 = 64 * 1024;
-/// A node that fetches a blob for somebody says so this often.
+/// A node that fetches a blob for another node sends WAIT this often.
 pub(crate) const WAIT_EVERY: Duration = Duration::from_secs(2);
 
 pub(crate) const REQUEST_BYTES: usize = 32 + 8 + 1 + 32;
@@ -34,22 +34,22 @@ pub(crate) const FOUND: u8 = 1;
 pub(crate) const BUSY: u8 = 2;
 pub(crate) const WAIT: u8 = 3;
 
-/// Where this node keeps blobs. Called on blocking threads.
+/// This node's blob store.
 pub trait BlobStore: Send + Sync {
-    /// Length and bytes of a blob; `None` when it is not here.
+    /// Length and content of a blob; `None` if it is not stored.
     ///
     /// # Errors
-    /// When the store fails; the asking peer hears that the blob is not here.
+    /// When the store fails; the requesting peer is told that the blob is not found.
     fn open(&self, id: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>>;
 
     /// Begins to store a blob of that many bytes.
     ///
     /// # Errors
-    /// When the store has no room or fails; the fetch ends.
+    /// When the store is full or fails; the fetch ends.
     fn create(&self, id: BlobId, bytes: u64) -> io::Result<Box<dyn BlobSink>>;
 }
 
-/// A blob on its way into the store; dropped unfinished, it was never there.
+/// A blob that is being stored; dropping it unfinished leaves nothing behind.
 pub trait BlobSink: Send {
     /// Adds bytes at the end.
     ///
@@ -57,21 +57,21 @@ pub trait BlobSink: Send {
     /// When the store fails; the fetch ends.
     fn write(&mut self, chunk: &[u8]) -> io::Result<()>;
 
-    /// Checks length and hash and makes the blob visible.
+    /// Verifies length and hash and makes the blob visible.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] when the bytes are not the blob's: the next provider is asked. Any other when the
+    /// [`io::ErrorKind::InvalidData`] when the bytes have another hash: the next provider is asked. Any other when the
     /// store fails: the fetch ends.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-/// What one node asks of another.
+/// A request for a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) blob: BlobId,
     /// Where to begin, in bytes.
     pub(crate) offset: u64,
-    /// From whom to get it if it is not there.
+    /// Peer to fetch it from if it is not stored.
     pub(crate) via: Option<PeerId>,
 }
 
@@ -82,7 +82,7 @@ impl Request {
         [&blob.0[..], &offset.to_be_bytes(), &[flag], &peer].concat()
     }
 
-    /// `None` when the flag is none of ours.
+    /// `None` if the flag is unknown.
     pub(crate) fn decode(bytes: &[u8; REQUEST_BYTES]) -> Option<Self> {
         let (blob, rest) = bytes.split_first_chunk::<32>()?;
         let (offset, rest) = rest.split_first_chunk::<8>()?;
@@ -101,7 +101,7 @@ pub(crate) async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send 
     tokio::task::spawn_blocking(call).await.map_err(io::Error::other)
 }
 
-/// Waits for one step of a transfer, but not for ever.
+/// Waits for one step of a transfer, for at most [`STALL`].
 pub(crate) async fn unless_stalled<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match tokio::time::timeout(STALL, step).await {
         Ok(result) => result,
@@ -109,13 +109,13 @@ pub(crate) async fn unless_stalled<T>(step: impl Future<Output = io::Result<T>>)
     }
 }
 
-/// How long a transfer may have taken when so many bytes have passed; what is claimed does not count. A peer that
-/// trickles, just fast enough not to stall, would otherwise hold a transfer, and the task that waits for it.
+/// Longest duration of a transfer after this many bytes; the announced length does not count. Otherwise a peer that
+/// sends just fast enough not to stall could hold a transfer, and the task that waits for it.
 pub(crate) fn longest(passed: u64) -> Duration {
     Duration::from_secs(60 + passed / RATE_MIN)
 }
 
-/// The same for one step of a transfer that began then.
+/// Waits for one step of a transfer that began at this time, until [`longest`] after it.
 pub(crate) async fn unless_trickling<T>(
     began: tokio::time::Instant,
     passed: u64,

@@ -1,5 +1,5 @@
-//! Who is where, and whom to dial when. Pure: the driver hands in the time, dials what is due and reports back.
-//! An address book only: that a peer is in it says nothing about whether it may come in.
+//! The address book: addresses of peers, and when to dial which. Pure: the driver passes the time, dials what is due
+//! and reports the result. Being in the book does not mean that a peer is admitted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,32 +11,33 @@ use weft_core::PeerId;
 
 use crate::places::{Places, Source};
 
-/// Peers in the book; beyond it the most useless unconnected one makes room.
+/// Most peers in the book; beyond it the least useful unconnected one is removed.
 const PEERS_MAX: usize = 512;
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// Peers that never came up, or not for a long time, are tried this often.
+/// Peers that never came up, or not for a long time, are dialled this often.
 const BACKOFF_COLD: Duration = Duration::from_secs(60);
-/// Failures until a peer that never came up is cold, and one that did: about a minute and about ten.
+/// Failures after which a peer that never came up counts as cold (about a minute), and one that did (about ten
+/// minutes).
 const FAILURES_STRANGER: u32 = 10;
 const FAILURES_MEMBER: u32 = 60;
-/// An address where this node's own identity was announced is looked at this often, and so many of them at once.
+/// An address at which this node's own identity was announced is probed this often; at most `PROBES_MAX` are kept.
 const PROBE_EVERY: Duration = Duration::from_secs(60);
 const PROBES_MAX: usize = 16;
-/// The larger of two ids lets the smaller dial first.
+/// The node with the larger id waits this long, so that the other dials first.
 const COURTESY: Duration = Duration::from_secs(1);
 
 /// The address book of one node.
 pub(crate) struct Book {
     me: PeerId,
-    /// Addresses that are this node's own, or lead to it.
+    /// This node's own addresses, and those that lead to it.
     own: Vec<Multiaddr>,
     peers: BTreeMap<PeerId, Entry>,
-    /// Configured addresses: dialled for ever, whoever is there.
+    /// Configured addresses: dialled for ever, whichever peer is there.
     targets: Vec<Target>,
-    /// Where this node's own identity was announced, and when it was looked for there.
+    /// Addresses at which this node's own identity was announced, and when each was last probed.
     probes: Vec<(Multiaddr, Option<Instant>)>,
-    /// Counts ups, so that the latest are remembered first.
+    /// Number of links that came up, so that the latest peers are saved first.
     ups: u64,
 }
 
@@ -44,13 +45,13 @@ struct Entry {
     places: Places,
     connected: bool,
     try_: Try,
-    /// Number of its last up; 0 when it never was.
+    /// Number of its last link; 0 if it never had one.
     up: u64,
 }
 
 struct Target {
     address: Multiaddr,
-    /// Who was there last.
+    /// The last peer at this address.
     peer: Option<PeerId>,
     try_: Try,
     /// It leads to this node itself.
@@ -68,7 +69,7 @@ struct Try {
 pub(crate) enum Dial {
     /// This peer, at any of these addresses.
     Peer(PeerId, Vec<Multiaddr>),
-    /// Whoever is there.
+    /// Any peer at this address.
     Target(Multiaddr),
 }
 
@@ -104,13 +105,13 @@ impl Book {
         for target in &mut self.targets {
             target.own |= bare(&target.address) == address;
         }
-        // Interfaces are few; a bound all the same.
+        // Interfaces are few; bounded nevertheless.
         if self.own.len() < 64 && !self.own.contains(&address) {
             self.own.push(address);
         }
     }
 
-    /// An address was this node's own: it may be somebody else's tomorrow.
+    /// An address is not this node's own any more: another node may get it.
     pub(crate) fn is_own_no_more(&mut self, address: &Multiaddr) {
         let address = bare(address);
         self.own.retain(|known| *known != address);
@@ -119,7 +120,7 @@ impl Book {
         }
     }
 
-    /// A peer can be found there, by what this source says.
+    /// Adds an address of a peer, from this source.
     pub(crate) fn learn(&mut self, peer: PeerId, address: &Multiaddr, source: Source, now: Instant) {
         let address = bare(address);
         if peer == self.me || self.own.contains(&address) || !self.has_room_for(peer) {
@@ -129,12 +130,13 @@ impl Book {
         let new = || Entry { places: Places::default(), connected: false, try_: Try::new(at), up: 0 };
         let entry = self.peers.entry(peer).or_insert_with(new);
         if entry.places.learn(address, source, now) {
-            // News about a peer that was given up is a reason to try at once.
+            // A new address of a peer in backoff is a reason to dial at once.
             entry.try_.at = entry.try_.at.min(at);
         }
     }
 
-    /// This node's own identity is said to be there. If that is another process, both are told when they meet.
+    /// This node's own identity was announced at this address. If another process has it, both nodes report it when
+    /// they connect.
     pub(crate) fn probe(&mut self, address: &Multiaddr, now: Instant) {
         let address = bare(address);
         self.probes.retain(|(_, at)| at.is_none_or(|at| now - at < PROBE_EVERY));
@@ -144,7 +146,7 @@ impl Book {
         }
     }
 
-    /// A peer says where it is itself: what it said before is old. What others know stays: they reach it there.
+    /// Replaces the addresses that a peer told about itself. Addresses from other sources are kept.
     pub(crate) fn replace(&mut self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.places.forget_told();
@@ -154,7 +156,7 @@ impl Book {
         }
     }
 
-    /// Forgets what multicast has not repeated for long, about peers that were only heard of.
+    /// Removes multicast addresses that were not repeated for long, of peers that were never connected.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.peers.retain(|_, entry| {
             if entry.connected || entry.up > 0 || entry.try_.dialing {
@@ -165,7 +167,7 @@ impl Book {
         });
     }
 
-    /// A peer from the last run, the latest first; its best address first.
+    /// Adds a peer of the last run; called with the latest peer last and its best address first.
     pub(crate) fn remember(&mut self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
         self.replace(peer, addresses, now);
         if let Some(best) = addresses.first() {
@@ -177,17 +179,17 @@ impl Book {
         }
     }
 
-    /// Where those are who were members, and the configured addresses.
+    /// Addresses of former members, and the configured addresses.
     pub(crate) fn known(&self) -> impl Iterator<Item = &Multiaddr> {
         let members = self.peers.values().filter(|entry| entry.up > 0);
         let targets = self.targets.iter().map(|target| &target.address);
         members.flat_map(|entry| entry.places.iter()).chain(targets)
     }
 
-    /// What is due now; each counts as being dialled until it is reported back.
+    /// Dials that are due; each counts as in progress until its result is reported.
     pub(crate) fn due(&mut self, now: Instant, max: usize) -> Vec<Dial> {
         let mut dials = Vec::new();
-        // Configured ones first: nothing that is only heard of may crowd them out.
+        // Configured addresses first: unverified addresses must not crowd them out.
         for target in &mut self.targets {
             let entry = target.peer.and_then(|peer| self.peers.get(&peer));
             let there = entry.is_some_and(|entry| entry.connected || entry.try_.dialing);
@@ -202,7 +204,7 @@ impl Book {
                 dials.push(Dial::Target(address.clone()));
             }
         }
-        // Then those that were members already: outsiders decide how many are only heard of, and what they are called.
+        // Then former members: outsiders control the number and ids of unverified peers.
         let mut peers: Vec<_> = self.peers.iter_mut().collect();
         peers.sort_by_key(|(_, entry)| (entry.up == 0, entry.try_.at));
         for (peer, entry) in peers {
@@ -220,7 +222,7 @@ impl Book {
         dials
     }
 
-    /// A dial ended, well or not; `connected` says more about the well ones.
+    /// Reports the result of a dial; [`Book::connected`] reports successful ones as well.
     pub(crate) fn dialled(&mut self, dial: &Dial, well: bool, now: Instant) {
         let (attempt, cold_after) = match dial {
             Dial::Peer(peer, _) => {
@@ -240,7 +242,7 @@ impl Book {
         }
     }
 
-    /// A peer is connected; `address` is where it was dialled, if it was.
+    /// A peer is connected; `address` is the dialled address, if it was dialled.
     pub(crate) fn connected(&mut self, peer: PeerId, address: Option<&Multiaddr>, now: Instant) {
         if let Some(address) = address {
             self.learn(peer, address, Source::Proven, now);
@@ -255,14 +257,14 @@ impl Book {
         self.peers.entry(peer).or_insert_with(new).connected = true;
     }
 
-    /// A configured address was dialled, and this peer is there.
+    /// A configured address was dialled and led to this peer.
     pub(crate) fn reached(&mut self, target: &Multiaddr, peer: PeerId) {
         for known in self.targets.iter_mut().filter(|known| known.address == *target) {
             known.peer = Some(peer);
         }
     }
 
-    /// The framed stream to a peer stands.
+    /// The framed stream to a peer is up.
     pub(crate) fn up(&mut self, peer: PeerId, now: Instant) {
         if let Some(entry) = self.peers.get_mut(&peer) {
             self.ups += 1;
@@ -271,7 +273,7 @@ impl Book {
         }
     }
 
-    /// A peer is no longer connected; it is dialled again after a moment.
+    /// A peer is not connected any more; it is dialled again after a moment.
     pub(crate) fn disconnected(&mut self, peer: PeerId, now: Instant) {
         let courtesy = if self.me < peer { Duration::ZERO } else { COURTESY };
         let at = now + BACKOFF_MIN + courtesy;
@@ -284,7 +286,7 @@ impl Book {
         }
     }
 
-    /// Somebody else is there, or nobody of this mesh.
+    /// Removes an address of a peer: another node is there.
     pub(crate) fn forget_address(&mut self, peer: PeerId, address: &Multiaddr) {
         let address = bare(address);
         if let Some(entry) = self.peers.get_mut(&peer) {
@@ -292,18 +294,18 @@ impl Book {
         }
     }
 
-    /// Forgets a peer that is not connected. Whether there was one.
+    /// Removes a peer that is not connected; returns whether it was there.
     pub(crate) fn forget(&mut self, peer: PeerId) -> bool {
         let gone = self.peers.get(&peer).is_some_and(|entry| !entry.connected);
         gone && self.peers.remove(&peer).is_some()
     }
 
-    /// Where a peer is, the best address first.
+    /// Addresses of a peer, the best first.
     pub(crate) fn addresses(&self, peer: PeerId) -> Vec<Multiaddr> {
         self.peers.get(&peer).map_or_else(Vec::new, |entry| entry.places.all())
     }
 
-    /// Peers worth remembering, the latest up first, at most `max`.
+    /// At most `max` peers to save, the latest link first.
     pub(crate) fn memorable(&self, max: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let mut known: Vec<_> =
             self.peers.iter().filter(|(_, entry)| entry.up > 0 && !entry.places.is_empty()).collect();
@@ -311,7 +313,7 @@ impl Book {
         known.into_iter().take(max).map(|(peer, entry)| (*peer, entry.places.all())).collect()
     }
 
-    /// Whether the peer is in the book or there is room, made if need be.
+    /// Whether the peer is in the book or can be added, perhaps after removing another one.
     fn has_room_for(&mut self, peer: PeerId) -> bool {
         if self.peers.len() < PEERS_MAX || self.peers.contains_key(&peer) {
             return true;

@@ -1,5 +1,4 @@
-//! Turns a panic in a task into an answer for the code that waits for the task. Without it the panic ends the task in
-//! silence, and the waiting side waits for ever.
+//! Turns a panic in a task into an error for the code that waits for the task, which would otherwise wait for ever.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +8,7 @@ use futures::FutureExt as _;
 /// Longest text of a panic that is passed on, in characters.
 const TEXT_MAX: usize = 300;
 
-/// A task panicked: a fault of weft. Nothing that the task held is used afterwards.
+/// A task panicked, which is a bug of weft. Its state is not used afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a task of this node panicked, which is a fault of weft: {text}")]
 pub struct Panicked {
@@ -32,7 +31,7 @@ pub fn caught_call<T>(what: &'static str, work: impl FnOnce() -> T) -> Result<T,
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| logged(what, panic.as_ref()))
 }
 
-/// The same of a task that was spawned without either of them.
+/// The error for a panic of a task that was spawned without these functions.
 #[must_use]
 pub fn of_task(what: &'static str, panic: &(dyn Any + Send)) -> Panicked {
     logged(what, panic)

@@ -1,5 +1,5 @@
-//! Which process is behind a connection, and which peers are two processes with one identity: known to admission, which
-//! reads the boot nonces, and to the driver, which compares them.
+//! The boot nonces of connected processes, and identities that two processes use: shared by admission, which reads the
+//! nonces, and the driver, which compares them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use weft_core::PeerId;
 
 use crate::book::bare;
 
-/// Admitted connections that the driver has not heard of yet.
+/// Most admitted connections that the driver has not processed yet.
 const ARRIVED_MAX: usize = 256;
 
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub(crate) struct Census {
 #[derive(Default)]
 struct State {
     arrived: VecDeque<(PeerId, Multiaddr, u64)>,
-    /// Boot nonces that are refused now.
+    /// Refused boot nonces by identity.
     twins: BTreeMap<PeerId, Vec<u64>>,
 }
 
@@ -35,19 +35,19 @@ impl Census {
         state.arrived.push_back((peer, address, boot));
     }
 
-    /// The boot nonce behind the connection that was admitted with this address.
+    /// Takes the boot nonce of the connection that was admitted with this address.
     pub(crate) fn take(&self, peer: PeerId, address: &Multiaddr) -> Option<u64> {
         let (mut state, address) = (self.lock(), bare(address));
         let at = state.arrived.iter().position(|(who, place, _)| *who == peer && *place == address)?;
         state.arrived.remove(at).map(|(_, _, boot)| boot)
     }
 
-    /// Whether this process must not come in: the other one with its identity is here.
+    /// Whether this process must be refused, because the other one with its identity is connected.
     pub(crate) fn is_twin(&self, peer: PeerId, boot: u64) -> bool {
         self.lock().twins.get(&peer).is_some_and(|boots| boots.contains(&boot))
     }
 
-    /// Which processes of this identity are refused from now on.
+    /// Sets the processes of this identity that are refused from now on.
     pub(crate) fn refuse(&self, peer: PeerId, boots: Vec<u64>) {
         let mut state = self.lock();
         if boots.is_empty() {

@@ -1,4 +1,4 @@
-//! What the mesh adapter is told at its start, and what can be wrong with that. Addresses are parsed here, once.
+//! Settings of the mesh adapter, and errors in them. Addresses are parsed here, once.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,31 +6,32 @@ use std::path::PathBuf;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
+use crate::address::{multiaddr_of, socket_of};
 use crate::zone;
 
-/// The port that is tried first when nobody named one.
+/// The port that is tried first if none is configured.
 pub const DEFAULT_PORT: u16 = 7117;
 /// Longest name of a host, in bytes, as DNS has it.
 const HOST_NAME_BYTES_MAX: usize = 253;
 
-/// What a node's mesh adapter is told.
+/// Settings of the mesh adapter.
 #[derive(Clone)]
 pub struct NetConfig {
     /// The node's ed25519 secret.
     pub identity: [u8; 32],
     /// Nonce of this start of the node.
     pub boot: u64,
-    /// Who may connect.
+    /// Nodes that may connect.
     pub admission: Admission,
-    /// Where to listen, each a multiaddr or `ip:port`; port 0 takes any. Empty means [`DEFAULT_PORT`] on all
-    /// interfaces of both families (on loopback without a key), or any port where that one is taken.
+    /// Addresses to listen on, each a multiaddr or `ip:port`; port 0 chooses a free one. If empty, [`DEFAULT_PORT`] on
+    /// all interfaces of both families (on loopback without a key), or any port if that is taken.
     pub listen: Vec<String>,
     /// Peers to connect to, each a multiaddr, `ip:port` or `host:port`; retried for ever, and a name is looked up
     /// again each time.
     pub peers: Vec<String>,
     /// Whether to look for peers by multicast DNS. Never done when admission is [`Admission::Loopback`].
     pub mdns: bool,
-    /// Where peers are remembered; `None` remembers none.
+    /// File in which peers are saved; `None` saves none.
     pub peers_file: Option<PathBuf>,
 }
 
@@ -48,14 +49,14 @@ impl std::fmt::Debug for NetConfig {
     }
 }
 
-/// Who may connect.
+/// Nodes that may connect.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// No key: nodes of this machine only; nothing listens elsewhere.
+    /// No key: only nodes on this machine; listens on loopback only.
     Loopback,
-    /// Those who prove that they hold this mesh key.
+    /// Nodes that prove that they have this mesh key.
     Key([u8; 32]),
-    /// Anybody who can reach the node.
+    /// Every node that can reach this one.
     Open,
 }
 
@@ -69,16 +70,16 @@ impl std::fmt::Debug for Admission {
     }
 }
 
-/// Why the adapter can't start. Nothing is left running.
+/// Why the adapter can't start. Nothing keeps running.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
-    /// An address is none.
+    /// An address is invalid.
     #[error(
         "{text:?} is no address; write ip:port (192.0.2.7:7117), host:port (anna.lan:7117) or a multiaddr \
          (/ip4/192.0.2.7/tcp/7117)"
     )]
     Address {
-        /// What was written.
+        /// The configured text.
         text: String,
     },
     /// Without a mesh key a node talks to its own machine only.
@@ -90,20 +91,20 @@ pub enum NetError {
         /// The address.
         address: String,
     },
-    /// A link-local address means nothing without the interface that it belongs to.
+    /// A link-local address needs an interface.
     #[error("{text} is link-local, an address of one network only: {advice}")]
     LinkLocal {
-        /// What was written.
+        /// The configured text.
         text: String,
-        /// What to write instead.
+        /// What to configure instead.
         advice: &'static str,
     },
-    /// Nothing can listen there.
+    /// Listening on the address failed.
     #[error("cannot listen on {address}: {cause}; {advice}")]
     Listen {
         /// The address.
         address: String,
-        /// What the system said.
+        /// The operating system's error.
         cause: String,
         /// What to do.
         advice: String,
@@ -113,7 +114,7 @@ pub enum NetError {
     SetUp(String),
 }
 
-/// Where to listen: the parsed list, or the default for this admission.
+/// The addresses to listen on: the parsed list, or the default for this admission.
 pub(crate) fn listen_addresses(config: &NetConfig) -> Result<Vec<SocketAddr>, NetError> {
     let ip = match config.admission {
         Admission::Loopback => Ipv4Addr::LOCALHOST,
@@ -147,7 +148,7 @@ pub(crate) fn listen_addresses(config: &NetConfig) -> Result<Vec<SocketAddr>, Ne
     Ok(addresses)
 }
 
-/// Why nothing can listen there, and what can be done about it.
+/// The error for a failed listen, with advice.
 pub(crate) fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> NetError {
     let advice = if error.kind() == std::io::ErrorKind::AddrNotAvailable {
         format!(
@@ -175,7 +176,7 @@ pub(crate) fn peer_addresses(config: &NetConfig) -> Result<Vec<Multiaddr>, NetEr
                     return Err(NetError::LinkLocal { text: text.clone(), advice: zone::DIAL_ADVICE });
                 }
             }
-            // What a name stands for is looked up at each attempt, and judged then.
+            // A name is resolved and checked at each attempt.
             None if name_of(&address).is_some() => {}
             None => return Err(NetError::Address { text: text.clone() }),
         }
@@ -191,10 +192,10 @@ fn check_loopback(admission: Admission, address: SocketAddr) -> Result<(), NetEr
     Ok(())
 }
 
-/// libp2p shares a port with whoever else shares it, so a second node would start and hear half of what is said to
-/// it. An ordinary bind finds out.
+/// libp2p shares a port with other processes that share it, so a second node would start and receive half of the
+/// connections. An ordinary bind detects that.
 fn is_free(address: SocketAddr) -> std::io::Result<()> {
-    // As the transport binds: IPv6 alone, for IPv4 has a listener of its own.
+    // As the transport binds: IPv6 only, for IPv4 has a listener of its own.
     let kind = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(kind, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
     if address.is_ipv6() {
@@ -205,7 +206,7 @@ fn is_free(address: SocketAddr) -> std::io::Result<()> {
     socket.listen(1)
 }
 
-/// Whether this machine's system knows IPv6 at all; it may still have no address of it.
+/// Whether this operating system supports IPv6; it may still have no address of it.
 fn has_ipv6() -> bool {
     is_free(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).is_ok()
 }
@@ -244,26 +245,6 @@ pub(crate) fn name_of(address: &Multiaddr) -> Option<(String, u16)> {
     };
     let Protocol::Tcp(port) = parts.next()? else { return None };
     is_host_name(&name).then_some((name, port))
-}
-
-/// The address as a multiaddr.
-pub(crate) fn multiaddr_of(socket: SocketAddr) -> Multiaddr {
-    Multiaddr::empty().with(socket.ip().into()).with(Protocol::Tcp(socket.port()))
-}
-
-/// IP and port of a TCP multiaddr, whatever follows and in whatever zone; `None` for any other kind.
-pub(crate) fn socket_of(address: &Multiaddr) -> Option<SocketAddr> {
-    let mut parts = address.iter().skip_while(|part| matches!(part, Protocol::Ip6zone(_)));
-    let first = parts.next()?;
-    let ip: IpAddr = if let Protocol::Ip4(ip) = first {
-        ip.into()
-    } else if let Protocol::Ip6(ip) = first {
-        ip.into()
-    } else {
-        return None;
-    };
-    let Protocol::Tcp(port) = parts.next()? else { return None };
-    Some(SocketAddr::new(ip, port))
 }
 
 #[cfg(test)]

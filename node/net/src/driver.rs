@@ -1,5 +1,5 @@
-//! The swarm's task: waits for whatever happens next, and acts on it without waiting. It decides about connections
-//! only: whom to dial, which stream counts, what to close. Started by [`crate::start`], ended by dropping.
+//! The task of the swarm: waits for the next event and handles it without blocking. It decides about connections only:
+//! which peer to dial, which stream to use, what to close. Started by [`crate::start`], ended by dropping.
 
 mod links;
 mod named;
@@ -22,10 +22,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use weft_core::PeerId;
 
+use crate::address::socket_of;
 use crate::behaviour::{Behaviour, BehaviourEvent, PENDING_MAX};
 use crate::book::{Book, Dial};
 use crate::census::Census;
-use crate::config::{Admission, name_of, socket_of};
+use crate::config::{Admission, name_of};
 use crate::event::NetEvent;
 use crate::gate::Gate;
 use crate::inbox::Inbox;
@@ -39,7 +40,7 @@ use crate::twins::Twins;
 use crate::{names, remembered, zone};
 use links::{Done, Greeting, Held};
 
-/// How often what is due is looked for: the finest pause between two dials.
+/// Time between two checks of timeouts and dials.
 const TICK: Duration = Duration::from_millis(250);
 /// A connection without a framed stream is useless after this long.
 const UNLINKED_MAX: Duration = Duration::from_secs(10);
@@ -52,13 +53,13 @@ pub(crate) struct Ports {
     /// Peers that the user wants forgotten.
     pub(crate) forgotten: mpsc::Receiver<PeerId>,
     pub(crate) refused: mpsc::Receiver<Refused>,
-    /// What multicast heard.
+    /// Addresses received by multicast.
     pub(crate) heard: mpsc::Receiver<Heard>,
     /// Framed streams that peers opened.
     pub(crate) incoming: libp2p_stream::IncomingStreams,
 }
 
-/// What the driver starts from.
+/// Settings of the driver.
 pub(crate) struct Setting {
     pub(crate) me: PeerId,
     pub(crate) boot: u64,
@@ -76,7 +77,7 @@ pub(crate) struct Driver {
     control: libp2p_stream::Control,
     ports: Ports,
     news: (mpsc::Sender<LinkNews>, mpsc::Receiver<LinkNews>),
-    /// What is periodic here and on the links falls on this moment and whole periods from it.
+    /// Periodic events of the driver and the links happen at this instant and whole periods after it.
     rhythm: Instant,
     book: Book,
     dials: BTreeMap<ConnectionId, Dial>,
@@ -85,19 +86,19 @@ pub(crate) struct Driver {
     links: BTreeMap<PeerId, Held>,
     tasks: JoinSet<Done>,
     listening: Vec<Multiaddr>,
-    /// The part of it that others are told.
+    /// The part of `listening` that peers are told.
     told: Vec<Multiaddr>,
     refusals: Refusals,
     /// Configured host names: 64 at most, as many as there may be configured addresses.
     named: BTreeMap<Multiaddr, named::Named>,
     twins: Twins,
     paths: Paths,
-    /// The last gossip that nobody was there to hear.
+    /// The last gossip, if no peer was subscribed.
     unsaid: Option<Vec<u8>>,
-    /// When this node last said again that it listens to gossip, and when it last asked a peer to.
+    /// When this node last repeated its subscription to gossip, and when it last asked a peer to.
     resubscribed: Option<Instant>,
     asked: BTreeMap<PeerId, Instant>,
-    /// The peers file, and what the gate knows, are older than the book.
+    /// Whether the peers file and the gate are older than the book.
     unsaved: bool,
     saving: bool,
 }
@@ -146,7 +147,7 @@ impl Driver {
             swarm,
             control,
             ports,
-            // Address lists and requests from all links; a full one drops, for they are repeated.
+            // Address lists and requests from all links; dropped when full, for they are repeated.
             news: mpsc::channel(256),
             rhythm: now,
             book,
@@ -179,7 +180,7 @@ impl Driver {
         }
     }
 
-    /// For ever.
+    /// Runs for ever.
     pub(crate) async fn run(mut self) {
         let mut ticks = on_rhythm(self.rhythm, TICK);
         loop {
@@ -288,7 +289,7 @@ impl Driver {
         }
     }
 
-    /// Gossip is soft: what nobody can hear now is kept until somebody can, and replaced by what is newer.
+    /// Publishes gossip. Without a subscribed peer, the latest gossip is kept until one subscribes.
     fn publish(&mut self, bytes: Vec<u8>) {
         let published = self.swarm.behaviour_mut().gossip.publish(self.setting.topic.clone(), bytes.clone());
         match published {
@@ -327,7 +328,7 @@ impl Driver {
                         self.book.dialled(&dial, false, now);
                         continue;
                     };
-                    // libp2p may still count a connection that this node has given up.
+                    // libp2p may still count a connection that this node has closed.
                     DialOpts::peer_id(name)
                         .condition(PeerCondition::Always)
                         .addresses(addresses.clone())
@@ -355,7 +356,7 @@ impl Driver {
         }
     }
 
-    /// For whoever listens and keeps up; what is told this way is soft.
+    /// Sends an event that may be dropped if the receiver is slow.
     fn tell(&self, event: NetEvent) {
         if !self.ports.inbox.hint(event) {
             self.setting.shared.count_dropped();
@@ -363,7 +364,7 @@ impl Driver {
     }
 }
 
-/// Where the other side is; a link-local address with the interface by which it came.
+/// The address of the other side; a link-local one with the interface of the connection.
 fn zoned(endpoint: &ConnectedPoint) -> Multiaddr {
     let address = endpoint.get_remote_address();
     let ConnectedPoint::Listener { local_addr, .. } = endpoint else { return address.clone() };

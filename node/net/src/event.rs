@@ -1,73 +1,72 @@
-//! What the mesh adapter tells its owner. Everything here was parsed and bounded.
+//! Events of the mesh adapter. All data in them is parsed and bounded.
 
 use weft_core::{Gossip, Message, PeerId};
 
-/// Something happened on the mesh.
+/// An event of the mesh.
 #[expect(clippy::large_enum_variant, reason = "the large ones are nearly all of them")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetEvent {
     /// The node can be reached at this address.
     Listening(String),
-    /// It can't be reached there any more.
+    /// The node can't be reached at this address any more.
     ListeningNoMore(String),
-    /// A peer can be spoken to. Up and Down alternate for each peer.
+    /// The link to a peer is up. Up and Down alternate for each peer.
     Up {
-        /// Who.
+        /// The peer.
         peer: PeerId,
         /// Its boot nonce.
         boot: u64,
-        /// Where it is.
+        /// Its address.
         address: String,
     },
-    /// A peer can't be spoken to any more; it is being looked for.
+    /// The link to a peer is down; the peer is dialled again.
     Down {
-        /// Who.
+        /// The peer.
         peer: PeerId,
         /// Why, for people.
         reason: String,
-        /// Whether the connection was closed, as by a process that ended; if not, the peer fell silent or was cut off
-        /// by this node.
+        /// Whether the connection was closed, as by a process that ended; otherwise the peer fell silent or this node
+        /// closed it.
         closed: bool,
     },
-    /// A peer said something. Order between two peers holds from Up to Down.
+    /// A message of a peer. Messages of one peer are in order between Up and Down.
     Received {
-        /// Who.
+        /// The peer.
         from: PeerId,
-        /// What.
+        /// Its content.
         message: Message,
     },
-    /// A node told everybody something; may come twice, late or never.
+    /// Gossip of a node; may arrive twice, late or never.
     Heard {
-        /// Who first said it, by signature.
+        /// The node that signed it.
         origin: PeerId,
-        /// What.
+        /// Its content.
         gossip: Gossip,
     },
     /// The round trip to a peer, when it changed by a fifth or every five seconds.
     Rtt {
-        /// Which peer.
+        /// The peer.
         peer: PeerId,
         /// Microseconds.
         rtt_us: u32,
     },
-    /// Somebody was not admitted, or did not admit this node. Told once a minute for one address and reason.
+    /// A node was not admitted, or did not admit this node. At most once a minute for one address and reason.
     Refused {
-        /// Where.
+        /// The address.
         address: String,
         /// Why, for people.
         reason: String,
     },
-    /// Something is wrong with the network or what is on it, for people; `None` when it no longer is. Told again only
-    /// when it changes, or an hour later.
+    /// A problem of the network, for people; `None` when it is over. Repeated only when it changes, or after an hour.
     Trouble {
-        /// What it is about; the same words when it is over.
+        /// The subject; the same text when it is over.
         about: String,
-        /// What is wrong, what follows from it, and what to do.
+        /// The problem, its consequence, and what to do.
         text: Option<String>,
     },
     /// Another process runs with this node's identity.
     SameIdentity {
-        /// Where.
+        /// The address.
         address: String,
     },
 }

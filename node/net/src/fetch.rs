@@ -1,5 +1,5 @@
-//! Brings a blob here: from whoever has it, or through somebody who can reach whoever has it. Runs in the caller's
-//! task; the driver knows nothing of it.
+//! Fetches a blob from a peer that has it, or through a peer that can reach one. Runs in the caller's task; the driver
+//! is not involved.
 
 use std::fmt;
 use std::io;
@@ -18,32 +18,32 @@ use crate::blob::{
 use crate::names;
 use crate::shared::Shared;
 
-/// Transfers into this node at once; a further one waits its turn.
+/// Most incoming transfers at a time; further ones wait.
 const FETCHES_MAX: usize = 64;
-/// Peers that are asked to fetch it for this node, when nobody who has it can be reached.
+/// Most peers that are asked to relay, if no provider can be reached.
 const RELAYS_MAX: usize = 3;
-/// A stream that is dropped before its answer was dropped in a burst; this often it is worth another try.
+/// Most tries after streams that were dropped before the answer, which happens in bursts.
 const TRIES: u32 = 10;
-/// How long a provider may say WAIT.
+/// Most WAIT messages of a provider.
 const WAITS_MAX: u32 = 300;
 
-/// A blob could not be brought here. Nothing of it is visible.
+/// A blob could not be fetched. Nothing of it is visible.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// This node's own store failed.
     #[error("the blob store failed: {0}")]
     Store(io::Error),
-    /// Nobody who was asked delivered it.
-    #[error("nobody delivered {blob:?}: {}", Faults(faults))]
+    /// No peer delivered it.
+    #[error("no peer delivered {blob:?}: {}", Faults(faults))]
     Failed {
-        /// Which blob.
+        /// The blob.
         blob: BlobId,
-        /// Who was asked, and what came of it.
+        /// The peers that were asked, and why each failed.
         faults: Vec<(PeerId, Fault)>,
     },
 }
 
-/// What came of asking one peer.
+/// Why a peer did not deliver.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// There is no connection to it.
@@ -52,27 +52,27 @@ pub enum Fault {
     /// It does not have the blob.
     #[error("does not have it")]
     NotFound,
-    /// It serves as many transfers as it can.
+    /// It serves the most transfers that it may.
     #[error("busy")]
     Busy,
-    /// It says that the blob is longer than any may be.
+    /// It claims that the blob is longer than the bound.
     #[error("claims {bytes} bytes, the limit is {BLOB_BYTES_MAX}")]
     TooLong {
-        /// What it says.
+        /// The claimed length, in bytes.
         bytes: u64,
     },
-    /// It says that the blob has another length than is known.
+    /// It claims another length than the known one.
     #[error("claims {bytes} bytes, it has {known}")]
     OtherLength {
-        /// What it says.
+        /// The claimed length, in bytes.
         bytes: u64,
-        /// What is known.
+        /// The known length, in bytes.
         known: u64,
     },
-    /// It says that the blob is longer than what this node has room for.
+    /// It claims that the blob is longer than the free space of this node.
     #[error("claims {bytes} bytes, for which there is no room here")]
     NoRoom {
-        /// What it says.
+        /// The claimed length, in bytes.
         bytes: u64,
     },
     /// Not a byte for ten seconds.
@@ -81,14 +81,14 @@ pub enum Fault {
     /// The connection broke; the text says how.
     #[error("broke off: {0}")]
     Broken(String),
-    /// What it sent is not the blob; the text is the store's.
+    /// It sent other bytes; the text is the store's.
     #[error("sent something else: {0}")]
     Wrong(String),
 }
 
 impl FetchError {
-    /// Whether this node could not keep the blob, as far as that is sure: its store failed, or the blob is as long as
-    /// was known before and there is no room for that. Where only the provider says how long it is, the fault is its.
+    /// Whether this node is certainly at fault: its store failed, or the blob has its known length and does not fit. If
+    /// only the provider claims the length, the provider is at fault.
     #[must_use]
     pub fn is_ours(&self, known: Option<u64>) -> bool {
         let no_room = |fault: &Fault| matches!(fault, Fault::NoRoom { bytes } if Some(*bytes) == known);
@@ -98,7 +98,7 @@ impl FetchError {
         }
     }
 
-    /// Whether something else than the blob was sent.
+    /// Whether other bytes were sent.
     #[must_use]
     pub fn is_wrong(&self) -> bool {
         let wrong = |fault: &Fault| match fault {
@@ -132,11 +132,11 @@ impl fmt::Display for Faults<'_> {
     }
 }
 
-/// How one attempt at one provider ended badly.
+/// Why one attempt at one provider failed.
 enum Stop {
     /// The provider's fault.
     Fault(Fault),
-    /// The stream was dropped before an answer, or the provider's length differs from the last one's.
+    /// The stream was dropped before an answer, or the provider's length differs from the last one's: try again.
     Again(Fault),
     /// This node's fault.
     Store(io::Error),
@@ -152,7 +152,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// What fetching needs; cheap to clone.
+/// Fetches blobs; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Fetcher {
     control: libp2p_stream::Control,
@@ -161,10 +161,10 @@ pub(crate) struct Fetcher {
     permits: Arc<Semaphore>,
 }
 
-/// What is here of a blob so far; the next provider goes on where the last one stopped.
+/// The received part of a blob; the next provider continues there.
 struct Progress {
     blob: BlobId,
-    /// Its length, where that is known beforehand.
+    /// Its length, if known beforehand.
     known: Option<u64>,
     written: u64,
     sink: Option<(u64, Box<dyn BlobSink>)>,
@@ -179,7 +179,7 @@ impl Fetcher {
         Self { control, store, shared, permits: Arc::new(Semaphore::new(FETCHES_MAX)) }
     }
 
-    /// The blob's length, if it is here.
+    /// The blob's length, if it is stored.
     pub(crate) async fn length_here(&self, blob: BlobId) -> io::Result<Option<u64>> {
         let store = Arc::clone(&self.store);
         Ok(blocking(move || store.open(blob)).await??.map(|(bytes, _)| bytes))
@@ -208,13 +208,13 @@ impl Fetcher {
         Err(FetchError::Failed { blob, faults })
     }
 
-    /// From that provider alone, for somebody else.
+    /// Fetches from this provider only, for another node.
     pub(crate) async fn fetch_for_other(&self, blob: BlobId, provider: PeerId) -> bool {
         let mut progress = Progress { blob, known: None, written: 0, sink: None };
         self.pull(&mut progress, provider, None).await.is_ok()
     }
 
-    /// Whom else to ask, and whom each of them should ask.
+    /// Peers that may relay, each with the provider that it should ask.
     fn relays(&self, from: &[PeerId]) -> Vec<(PeerId, Option<PeerId>)> {
         let others = self.shared.linked().into_iter().filter(|peer| !from.contains(peer));
         let mut vias = from.iter().cycle();
@@ -263,7 +263,7 @@ impl Fetcher {
             None => {
                 let (store, blob) = (Arc::clone(&self.store), progress.blob);
                 let created = blocking(move || store.create(blob, total)).await.and_then(|result| result);
-                // The length is the provider's word: another one may say less.
+                // The length is the provider's claim: another provider may claim less.
                 created.map_err(|error| {
                     if error.kind() == io::ErrorKind::QuotaExceeded {
                         Stop::Fault(Fault::NoRoom { bytes: total })
@@ -282,11 +282,11 @@ impl Fetcher {
                 let resumed = std::mem::take(&mut progress.written) > 0;
                 finished.map_err(|error| {
                     if error.kind() != io::ErrorKind::InvalidData {
-                        // The bytes are not to blame: they could not be stored.
+                        // Not the bytes' fault: storing them failed.
                         return Stop::Store(error);
                     }
                     let fault = Fault::Wrong(error.to_string());
-                    // Half of it came from somebody else, who may be the liar: this one is asked for all of it.
+                    // A part came from another peer, which may be the liar: this one is asked for all of it.
                     if resumed { Stop::Again(fault) } else { Stop::Fault(fault) }
                 })?;
             }
@@ -308,7 +308,7 @@ impl Fetcher {
     }
 }
 
-/// Asks, and returns the blob's length; its bytes follow on the stream.
+/// Sends the request and returns the blob's length; its bytes follow on the stream.
 async fn ask(stream: &mut Stream, request: Request) -> Result<u64, Stop> {
     let again = |error: io::Error| match Stop::from(error) {
         Stop::Fault(fault @ Fault::Broken(_)) => Stop::Again(fault),
@@ -342,16 +342,16 @@ async fn ask(stream: &mut Stream, request: Request) -> Result<u64, Stop> {
     Ok(u64::from_be_bytes(length))
 }
 
-/// How far the store got with one connection's bytes.
+/// What the store received over one connection.
 enum Kept {
-    /// All came; whether they were the blob's.
+    /// All bytes; and whether they verified.
     Whole(io::Result<()>),
-    /// Some came.
+    /// Some bytes.
     Part { sink: Box<dyn BlobSink>, bytes: u64 },
 }
 
-/// The store's side, on a blocking thread: one for the whole transfer, since a hand-over between threads for each
-/// chunk would cost more than the chunk on a busy machine.
+/// The store's side, on one blocking thread for the whole transfer: a hand-over between threads for each chunk would
+/// cost more than the chunk on a busy machine.
 fn keep(mut sink: Box<dyn BlobSink>, left: u64, mut chunks: mpsc::Receiver<Vec<u8>>) -> io::Result<Kept> {
     let mut bytes = 0;
     while let Some(chunk) = chunks.blocking_recv() {
@@ -361,7 +361,7 @@ fn keep(mut sink: Box<dyn BlobSink>, left: u64, mut chunks: mpsc::Receiver<Vec<u
     Ok(if bytes == left { Kept::Whole(sink.finish()) } else { Kept::Part { sink, bytes } })
 }
 
-/// The network's side: hands over what comes, chunk by chunk, until it is all or the store gives up.
+/// The network's side: passes chunks on until all are received or the store gives up.
 async fn receive(stream: &mut Stream, mut left: u64, chunks: mpsc::Sender<Vec<u8>>) -> io::Result<()> {
     let (began, mut passed) = (tokio::time::Instant::now(), 0);
     while left > 0 {
@@ -370,14 +370,14 @@ async fn receive(stream: &mut Stream, mut left: u64, chunks: mpsc::Sender<Vec<u8
         left -= chunk.len() as u64;
         passed += chunk.len() as u64;
         if chunks.send(chunk).await.is_err() {
-            // The store says itself why.
+            // The store reports the reason.
             break;
         }
     }
     Ok(())
 }
 
-/// Exactly that many bytes, at most [`CHUNK_BYTES`]; each read may stall for itself.
+/// Reads exactly this many bytes, at most [`CHUNK_BYTES`]; each read has its own timeout.
 async fn read_chunk(stream: &mut Stream, bytes: usize) -> io::Result<Vec<u8>> {
     let mut chunk = vec![0; bytes];
     let mut filled = 0;

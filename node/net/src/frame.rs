@@ -1,13 +1,12 @@
-//! What travels on the framed stream between two nodes: a length, a tag, a body. Pure: bytes in, frames out; the
-//! link reads and writes.
+//! The frames between two nodes: a length, a tag, a body. Pure: bytes in, frames out; the link reads and writes.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use weft_core::PeerId;
 use weft_core::message::MESSAGE_BYTES_MAX;
 
-/// Longest frame behind its length, in bytes.
+/// Longest frame without its length field, in bytes.
 pub(crate) const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 16;
-/// Bytes of a hello as it travels, length and tag included.
+/// Length of an encoded hello, length field and tag included.
 pub(crate) const HELLO_FRAME_BYTES: usize = LENGTH_BYTES + 1 + 8;
 /// Most peers in one address list.
 pub(crate) const TOLD_PEERS_MAX: usize = 64;
@@ -20,7 +19,7 @@ pub(crate) const PADDING_BYTES_MAX: usize = 16 << 10;
 const LENGTH_BYTES: usize = 4;
 /// Longest address, in bytes.
 const ADDRESS_BYTES_MAX: usize = 128;
-/// Longest body of an address list, and four times that for what it claims while it is decoded.
+/// Longest body of an address list, in bytes; decoding it may allocate four times that.
 const ADDRESSES_BYTES_MAX: usize = 128 << 10;
 const ADDRESSES_CLAIM_MAX: usize = 4 * ADDRESSES_BYTES_MAX;
 
@@ -33,29 +32,29 @@ pub(crate) enum NetFrame {
     Ping(u64),
     /// The answer.
     Pong(u64),
-    /// Where peers can be found; the sender's own entry is authoritative.
+    /// Addresses of peers; the sender's own entry is authoritative.
     Addresses(Vec<Told>),
-    /// The sender does not know that the receiver listens to gossip: say it again.
+    /// The sender has no gossip subscription of the receiver, which must send it again.
     Resubscribe,
-    /// A word of the market, encoded by the core's codec.
+    /// A message of the core, encoded by its codec.
     Message(Vec<u8>),
-    /// So many bytes that mean nothing, at most [`PADDING_BYTES_MAX`]: they show whether large packets pass.
+    /// This many bytes of padding, at most [`PADDING_BYTES_MAX`]: they show whether large packets pass.
     Padding(usize),
 }
 
-/// Where one peer can be found, as a peer tells it.
+/// Addresses of one peer, as another peer tells them.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(crate) struct Told {
-    /// Who.
+    /// The peer.
     pub(crate) peer: PeerId,
     /// Multiaddrs, at most [`TOLD_ADDRESSES_MAX`].
     pub(crate) addresses: Vec<String>,
 }
 
-/// A peer sent bytes that are no frame.
+/// A malformed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
-    /// The length is beyond the bound.
+    /// The length exceeds the bound.
     #[error("a frame of {bytes} bytes, the limit is {FRAME_BYTES_MAX}")]
     TooLong {
         /// The length.
@@ -81,7 +80,7 @@ const MESSAGE: u8 = 5;
 const PADDING: u8 = 6;
 
 impl NetFrame {
-    /// The frame as it travels, length included.
+    /// The encoded frame, length field included.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Hello(boot) => framed(HELLO, &boot.to_be_bytes()),
@@ -139,7 +138,7 @@ fn parse_addresses(body: &[u8]) -> Option<Vec<Told>> {
     (used == body.len() && bounded).then_some(told)
 }
 
-/// The boot nonce out of a hello frame.
+/// Parses the boot nonce of a hello frame.
 pub(crate) fn parse_hello(bytes: &[u8; HELLO_FRAME_BYTES]) -> Option<u64> {
     let mut frames = Frames::default();
     frames.feed(bytes);
@@ -149,10 +148,10 @@ pub(crate) fn parse_hello(bytes: &[u8; HELLO_FRAME_BYTES]) -> Option<u64> {
     }
 }
 
-/// Room that is kept for what comes next.
+/// Bytes of the buffer that are kept.
 const KEPT_BYTES: usize = 64 << 10;
 
-/// Bytes as they come in, frames as they go out. Holds at most one unfinished frame and one read's worth of bytes.
+/// A decoder: bytes in, frames out. Holds at most one incomplete frame and the bytes of one read.
 #[derive(Default)]
 pub(crate) struct Frames {
     bytes: Vec<u8>,
@@ -165,14 +164,13 @@ impl Frames {
         if self.taken > 0 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
-            // One long frame must not keep its room for ever.
+            // Frees the memory of a long frame.
             self.bytes.shrink_to(2 * KEPT_BYTES);
         }
         self.bytes.extend_from_slice(read);
     }
 
-    /// The next whole frame; `None` when more bytes are needed. After an error the stream can't be understood any
-    /// more.
+    /// The next complete frame; `None` if more bytes are needed. After an error the stream can't be decoded any more.
     pub(crate) fn next(&mut self) -> Result<Option<NetFrame>, FrameError> {
         let rest = self.bytes.get(self.taken..).unwrap_or_default();
         let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else {

@@ -1,6 +1,6 @@
-//! The places of connections from outside that are being set up. Whoever is at the door proved nothing yet, so places
-//! are counted by address: an address that takes many of them loses its own first, silent ones before those that said
-//! something. Some places are for addresses where members are known to be.
+//! The places for incoming connections that are being set up. Such a connection has proved nothing yet, so places are
+//! counted by address: the address with the most places loses its own first, silent connections before those that sent
+//! something. Some places are reserved for addresses of known members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Connections from outside that are being set up at once.
+/// Most incoming connections that are being set up.
 const PLACES: usize = 64;
-/// How many of them are for addresses of known members.
+/// How many of them are reserved for addresses of known members.
 const KEPT: usize = 16;
-/// An address may have so many places more than another one before it loses one to it at once.
+/// An address with this many more places than the newcomer's loses one to it at once.
 const SHARE: usize = 8;
-/// Who said something may go on for so long before it makes room for another one of the same standing.
+/// A connection that sent something keeps its place this long against another one of the same rank.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(crate) struct Gate {
 #[derive(Default)]
 struct State {
     known: BTreeSet<IpAddr>,
-    /// By the order in which they came.
+    /// In order of arrival.
     guests: BTreeMap<u64, Guest>,
     next: u64,
 }
@@ -40,7 +40,7 @@ struct Guest {
     leave: Arc<Notify>,
 }
 
-/// A place; given back when it is dropped.
+/// A place; freed when it is dropped.
 pub(crate) struct Pass {
     gate: Arc<Gate>,
     number: u64,
@@ -48,12 +48,12 @@ pub(crate) struct Pass {
 }
 
 impl Gate {
-    /// Where members are known to be.
+    /// Sets the addresses of known members.
     pub(crate) fn know(&self, addresses: impl Iterator<Item = IpAddr>) {
         self.lock().known = addresses.map(network).collect();
     }
 
-    /// A place for a connection from this address, for which another one may have to go; `None` when there is none.
+    /// A place for a connection from this address, for which another one may lose its place; `None` if there is none.
     pub(crate) fn enter(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Option<Pass> {
         let from = network(ip);
         let mut state = self.lock();
@@ -83,7 +83,8 @@ impl State {
         self.guests.len() < PLACES && (known || strangers < PLACES - KEPT)
     }
 
-    /// Who has to go for a newcomer: of the address with the most places the oldest silent one, or else the oldest.
+    /// The connection that loses its place to a newcomer: of the address with the most places the oldest silent one,
+    /// else the oldest.
     fn victim(&self, newcomer: IpAddr, known: bool, now: Instant) -> Option<u64> {
         let has_strangers = self.guests.values().any(|guest| !guest.known);
         let counts = |guest: &&Guest| if has_strangers { !guest.known } else { known };
@@ -92,7 +93,7 @@ impl State {
             *places.entry(guest.from).or_default() += 1;
         }
         let own = places.get(&newcomer).copied().unwrap_or(0);
-        // The newcomer's own address is the first to lose one among those with as many.
+        // Among addresses with as many places, the newcomer's own loses one first.
         let (greedy, most) = places.into_iter().max_by_key(|(ip, count)| (*count, *ip == newcomer))?;
         let theirs = || self.guests.iter().filter(|(_, g)| counts(g) && g.from == greedy);
         let silent = theirs().find(|(_, guest)| !guest.spoke);
@@ -103,14 +104,14 @@ impl State {
 }
 
 impl Pass {
-    /// The other side said something.
+    /// The other side sent something.
     pub(crate) fn spoke(&self) {
         if let Some(guest) = self.gate.lock().guests.get_mut(&self.number) {
             guest.spoke = true;
         }
     }
 
-    /// Ready when the place was given to somebody else.
+    /// Completes when another connection got the place.
     pub(crate) async fn dismissed(&self) {
         self.leave.notified().await;
     }
@@ -122,7 +123,7 @@ impl Drop for Pass {
     }
 }
 
-/// What counts as one address: a machine has as many IPv6 addresses as it likes in its network of 64 bits.
+/// The key of an address: an IPv6 /64 network counts as one, for a machine has all of its addresses.
 fn network(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(ip) = ip.to_canonical() else { return ip.to_canonical() };
     if ip.is_unicast_link_local() {

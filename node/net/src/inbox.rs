@@ -1,9 +1,9 @@
-//! What came from peers and waits for the node's loop: a queue for each peer, counted in bytes and taken in turns, so
-//! that a peer which says too much waits for itself and for nobody else. Links fill it through a [`Door`], the loop
-//! empties it through [`NetEvents`].
+//! The queue of received events for the node's loop: one queue for each peer, bounded in bytes and taken in turns, so
+//! that a peer that sends too much delays only itself. Links fill it through a [`Door`], the loop empties it through
+//! [`NetEvents`].
 //!
-//! Words of the market wait as they came and are decoded one at a time, as the loop takes them: what they claim in
-//! memory, which may be many times their length, is never claimed for those that wait.
+//! Messages wait encoded and are decoded one at a time, as the loop takes them: decoding may allocate many times their
+//! length, which waiting messages never do.
 
 mod fault;
 
@@ -18,25 +18,25 @@ use crate::event::NetEvent;
 use crate::shared::Shared;
 use fault::Fault;
 
-/// What one waiting event costs beside its bytes.
+/// Bytes that a waiting event counts in addition to its own.
 const ITEM_BYTES: usize = 256;
 const EVENT_BYTES: usize = size_of::<NetEvent>();
-/// Waiting from one peer, in bytes; then its link reads no further, and the peer waits.
+/// Most waiting bytes of one peer; beyond it its link stops reading, and the peer waits.
 const PEER_BYTES_MAX: usize = 4 << 20;
-/// Waiting from all peers together, what is kept for each of them left out, in bytes.
+/// Most waiting bytes of all peers, those that are reserved for each peer excluded.
 const ALL_BYTES_MAX: usize = 64 << 20;
-/// Kept for each peer, whatever the others do, in bytes.
+/// Bytes reserved for each peer.
 const KEPT_BYTES: usize = 32 << 10;
-/// Events that belong to no peer's order, gossip among them; beyond it the newest is dropped.
+/// Most waiting events without a peer's order, gossip included; beyond it the newest is dropped.
 const SOFT_MAX: usize = 1024;
-/// Waiting gossip of one origin; an identity costs its holder nothing.
+/// Most waiting gossip of one origin; an identity costs nothing to create.
 const GOSSIP_MAX: u32 = 64;
 
-/// Nobody listens to events any more.
+/// The receiver of events was dropped.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unheard;
 
-/// Events on their way to the node's loop.
+/// Events that wait for the node's loop.
 pub(crate) struct Inbox {
     state: Mutex<State>,
     filled: Notify,
@@ -50,10 +50,10 @@ struct State {
     soft: VecDeque<Soft>,
     /// Waiting gossip by its origin.
     gossip: BTreeMap<PeerId, u32>,
-    /// Whose turn it is: everybody here has something waiting.
+    /// The order of turns: each entry has something waiting.
     turns: VecDeque<Turn>,
     bytes: usize,
-    /// Nobody listens.
+    /// The receiver was dropped.
     closed: bool,
     /// The adapter has broken: nothing more comes.
     ended: bool,
@@ -68,7 +68,7 @@ enum Turn {
 struct Lane {
     queue: VecDeque<Item>,
     room: Room,
-    /// Links that fill it; it goes with the last of them, once it is empty.
+    /// Links of this peer; the queue is removed with the last one, once it is empty.
     doors: u32,
 }
 
@@ -86,7 +86,7 @@ struct Item {
 
 enum Word {
     Event(Box<NetEvent>),
-    /// Encoded, with whom to tell that it is none.
+    /// Encoded, with the link to end if it does not decode.
     Message(Vec<u8>, Arc<Fault>),
 }
 
@@ -95,7 +95,7 @@ enum Soft {
     Gossip { origin: PeerId, bytes: Vec<u8> },
 }
 
-/// Room that is held by what waits.
+/// Bytes that a waiting event holds.
 struct Place {
     _own: OwnedSemaphorePermit,
     _all: Option<OwnedSemaphorePermit>,
@@ -117,8 +117,8 @@ impl NetEvents {
         Self { inbox }
     }
 
-    /// The next event: peers take turns, and each one's events come in their order. `None` once the adapter has broken
-    /// down or was dropped. May be dropped at any point without losing an event.
+    /// The next event: peers take turns, and events of one peer are in order. `None` after the adapter has failed or was
+    /// dropped. Cancel-safe: dropping the future loses no event.
     pub async fn next(&mut self) -> Option<NetEvent> {
         loop {
             if let Some(event) = self.inbox.take() {
@@ -131,7 +131,7 @@ impl NetEvents {
         }
     }
 
-    /// What waits for the loop, in bytes.
+    /// Bytes that wait for the loop.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {
         self.inbox.lock().bytes
@@ -152,19 +152,19 @@ impl Drop for NetEvents {
 }
 
 impl Inbox {
-    /// What it drops is counted in `shared`.
+    /// Dropped events are counted in `shared`.
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
         let all = Arc::new(Semaphore::new(ALL_BYTES_MAX));
         Arc::new(Self { state: Mutex::default(), filled: Notify::new(), all, shared })
     }
 
-    /// Nothing more comes.
+    /// Ends the events.
     pub(crate) fn end(&self) {
         self.lock().ended = true;
         self.filled.notify_one();
     }
 
-    /// The way in for a link to this peer.
+    /// The entrance for a link to this peer.
     pub(crate) fn door(self: &Arc<Self>, peer: PeerId) -> Door {
         let mut state = self.lock();
         let lane = state.lanes.entry(peer).or_insert_with(Lane::new);
@@ -174,12 +174,12 @@ impl Inbox {
         Door { inbox: Arc::clone(self), peer, room, fault: Arc::default() }
     }
 
-    /// Something that belongs to no peer's order; dropped when too much waits. Whether there was room.
+    /// Adds an event without a peer's order; dropped if too many wait. Returns whether there was room.
     pub(crate) fn hint(&self, event: NetEvent) -> bool {
         self.add_soft(Soft::Event(Box::new(event)))
     }
 
-    /// Encoded gossip, dropped and counted when too much waits.
+    /// Adds encoded gossip; dropped and counted if too much waits.
     pub(crate) fn hear(&self, origin: PeerId, bytes: Vec<u8>) {
         if !self.add_soft(Soft::Gossip { origin, bytes }) {
             self.shared.count_dropped();
@@ -220,7 +220,7 @@ impl Inbox {
         self.filled.notify_one();
     }
 
-    /// The next event, if there is one; what is no word costs its link, and the next one is looked at.
+    /// The next event, if there is one; a malformed message ends its link and is skipped.
     fn take(&self) -> Option<NetEvent> {
         loop {
             let turn = self.lock().turns.pop_front()?;
@@ -311,7 +311,7 @@ impl Soft {
     }
 }
 
-/// A link's way into the inbox.
+/// A link's entrance to the inbox.
 pub(crate) struct Door {
     inbox: Arc<Inbox>,
     peer: PeerId,
@@ -320,23 +320,23 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Adds an event behind what the peer said before; waits while too much of it waits.
+    /// Adds an event behind the peer's others; waits while too much of them waits.
     pub(crate) async fn tell(&self, event: NetEvent) -> Result<(), Unheard> {
         self.add(Word::Event(Box::new(event)), EVENT_BYTES).await
     }
 
-    /// Adds an encoded message of the peer; waits while too much of it waits, or of all peers together.
+    /// Adds an encoded message of the peer; waits while too much of this peer, or of all peers, waits.
     pub(crate) async fn deliver(&self, message: Vec<u8>) -> Result<(), Unheard> {
         let bytes = message.len();
         self.add(Word::Message(message, Arc::clone(&self.fault)), bytes).await
     }
 
-    /// Adds something that may be lost. Whether there was room.
+    /// Adds an event that may be dropped. Returns whether there was room.
     pub(crate) fn hint(&self, event: NetEvent) -> bool {
         self.inbox.hint(event)
     }
 
-    /// Ready, with the reason, once something was delivered that is no message.
+    /// Completes, with the reason, once a malformed message was found.
     pub(crate) async fn faulty(&self) -> String {
         loop {
             if let Some(text) = self.fault.text.lock().unwrap_or_else(PoisonError::into_inner).clone() {

@@ -1,14 +1,14 @@
-//! Which of this machine's addresses are worth telling to others.
+//! Chooses the addresses of this machine that are told to other nodes.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use libp2p::Multiaddr;
 
-use crate::config::socket_of;
+use crate::address::socket_of;
 use crate::zone;
 
-/// Names that bridges of containers and tunnels go by: what listens there is unreachable, or somebody else's, from
+/// Name prefixes of container bridges and tunnels: their addresses are unreachable from other machines, or lead to
 /// another machine.
 const VIRTUAL: [&str; 16] = [
     "docker",
@@ -29,8 +29,8 @@ const VIRTUAL: [&str; 16] = [
     "tailscale",
 ];
 
-/// The addresses to tell, out of those that are listened on: none on virtual interfaces, link-local ones only where there
-/// are no others, and none on loopback unless nothing else is left.
+/// The addresses to tell, among those that are listened on: none of virtual interfaces, link-local ones only without
+/// others, loopback only if nothing else is left.
 pub(crate) fn worth_telling(listening: &[Multiaddr]) -> Vec<Multiaddr> {
     let names: BTreeMap<IpAddr, String> = match if_addrs::get_if_addrs() {
         Ok(interfaces) => interfaces.into_iter().map(|i| (i.ip(), i.name)).collect(),
@@ -50,19 +50,19 @@ pub(crate) fn own_addresses() -> String {
     if text.is_empty() { String::from("none that can be listed") } else { text }
 }
 
-/// An address that this machine has; a link-local one with the interface that has it.
+/// An address of this machine; a link-local one with its interface.
 pub(crate) fn zoned(address: &Multiaddr) -> Multiaddr {
     let ip = socket_of(address).map(|socket| socket.ip()).filter(|ip| zone::is_link_local(*ip));
     ip.and_then(zone::that_has).map_or_else(|| address.clone(), |zone| zone::with(address, &zone))
 }
 
-/// Whether people may want to read of it: link-local addresses of virtual interfaces are as many as containers.
+/// Whether to show it to people: there are as many link-local addresses of virtual interfaces as containers.
 pub(crate) fn is_for_people(address: &Multiaddr) -> bool {
     zone::of(address).is_none_or(|zone| !is_virtual(&zone) && !zone.starts_with("veth"))
 }
 
 fn choose(listening: &[Multiaddr], is_virtual: impl Fn(IpAddr) -> bool) -> Vec<Multiaddr> {
-    // Worth, from nothing: loopback, virtual, link-local, the rest. The best kind that there is.
+    // Rank, lowest first: loopback, virtual, link-local, the rest. Only the best kind is told.
     let worth = |address: &Multiaddr| match socket_of(address).map(|socket| socket.ip()) {
         Some(ip) if ip.is_loopback() => 1,
         Some(ip) if is_virtual(ip) => 2,

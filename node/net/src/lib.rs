@@ -1,8 +1,8 @@
-//! libp2p in, core words out: the mesh adapter of a weft node.
+//! The mesh adapter of a weft node: translates between libp2p and the core's messages.
 //!
-//! It finds nodes, admits those that prove the mesh key, keeps one framed stream to each, carries the market's
-//! messages and gossip, and moves blobs. It knows no market: what a message means, whom to trust with work and what
-//! to do about a peer that went away is the core's. No other crate names libp2p.
+//! It finds nodes, admits those that prove the mesh key, keeps one framed stream to each, carries messages and gossip,
+//! and transfers blobs. It does not know what a message means, which node to trust with work, or what to do about a
+//! lost peer: the core decides that. No other crate depends on libp2p.
 //!
 //! ```text
 //!   Net::send, publish --> outboxes, gossip --> swarm        NetEvent <-- links <-- swarm
@@ -12,6 +12,7 @@
 //! [`start`] is called inside a [`tokio::task::LocalSet`] on a current-thread runtime; whatever it starts there ends
 //! when the [`Net`] is dropped.
 
+mod address;
 mod admission;
 mod behaviour;
 mod blob;

@@ -1,5 +1,5 @@
-//! The one framed stream to a peer: hello, reading, writing, heartbeats. A link says Up at its start and Down at its
-//! end, each exactly once; the driver starts it, may stop it, and hears why it ended. It decides nothing else.
+//! The framed stream to a peer: hello, reading, writing, heartbeats. A link reports Up at its start and Down at its
+//! end, each exactly once; the driver starts it, may stop it, and gets the reason of its end.
 
 use std::cell::Cell;
 use std::io;
@@ -18,28 +18,28 @@ use crate::frame::{Frames, HELLO_FRAME_BYTES, NetFrame, PADDING_BYTES_MAX, Told,
 use crate::inbox::Door;
 use crate::outbox::{LAST_PING, Outbox};
 
-/// A heartbeat's period. Any byte from the peer counts as a sign of life.
+/// Period of heartbeats. Any byte from the peer counts as a sign of life.
 const BEAT: Duration = Duration::from_millis(500);
-/// Beats without a sign of life until the peer counts as gone.
+/// Heartbeat periods without a sign of life after which the peer counts as gone.
 const SILENT_BEATS_MAX: u32 = 4;
-/// The round trip is measured at least once in so many beats.
+/// The round trip is measured at least once in this many periods.
 const PING_BEATS_MAX: u32 = 4;
-/// A round trip is told again after this long, or when it changed by a fifth.
+/// A round trip is reported again after this time, or when it changed by a fifth.
 const RTT_EVERY: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 64 << 10;
-/// A large packet that is not answered for so long, while small ones were, is taken for lost.
+/// A large packet without an answer for this long, while small ones were answered, counts as lost.
 const SWALLOWED: Duration = Duration::from_secs(1);
 
-/// What a link tells the driver.
+/// News of a link for the driver.
 pub(crate) enum LinkNews {
-    /// The peer told where peers are.
+    /// The peer sent addresses of peers.
     Addresses {
-        /// The peer that told it.
+        /// The sending peer.
         from: PeerId,
-        /// What it told.
+        /// The addresses.
         told: Vec<Told>,
     },
-    /// The peer does not know that this node listens to gossip.
+    /// The peer asks for this node's gossip subscription.
     Resubscribe,
     /// Large packets pass to this peer and back.
     Passes(PeerId),
@@ -48,15 +48,15 @@ pub(crate) enum LinkNews {
 /// Why a link ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Nothing was heard for too long.
+    /// Nothing was received for too long.
     Silent,
     /// The peer closed it, or the connection broke.
     Closed(String),
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     Malformed(String),
     /// The peer opened a new one.
     Replaced,
-    /// Nobody listens to events any more.
+    /// The receiver of events was dropped.
     Unheard,
     /// This node's own code panicked.
     Fault(String),
@@ -75,7 +75,7 @@ impl End {
     }
 }
 
-/// Exchanges hellos and returns the peer's boot nonce. Waits as long as the peer does.
+/// Exchanges hellos and returns the peer's boot nonce. Has no timeout.
 pub(crate) async fn greet<S>(stream: &mut S, boot: u64) -> io::Result<u64>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -87,7 +87,7 @@ where
     parse_hello(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a hello"))
 }
 
-/// A link that stands; [`Link::run`] is its life.
+/// A link; [`Link::run`] runs it to its end.
 pub(crate) struct Link {
     pub(crate) peer: PeerId,
     /// The peer's boot nonce.
@@ -95,17 +95,17 @@ pub(crate) struct Link {
     /// Where the peer is, for people.
     pub(crate) address: String,
     pub(crate) outbox: Arc<Outbox>,
-    /// Beats fall on this moment and whole periods from it: one waking of the node serves all its links.
+    /// Heartbeats happen at this instant and whole periods after it: one wake-up of the node serves all links.
     pub(crate) rhythm: Instant,
     /// Ends the link.
     pub(crate) stop: Arc<Notify>,
     pub(crate) door: Door,
-    /// Whether to find out, once small frames were answered, if large packets pass too.
+    /// Whether to probe, once small frames were answered, if large packets pass too.
     pub(crate) probe: bool,
     pub(crate) news: mpsc::Sender<LinkNews>,
 }
 
-/// What a link found out about large packets.
+/// What a link knows about large packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
     /// Nothing.
@@ -116,11 +116,11 @@ pub(crate) enum Path {
     Swallows,
 }
 
-/// What reader and heartbeat know together.
+/// State that reader and heartbeat share.
 #[derive(Default)]
 struct Pulse {
     heard: Cell<bool>,
-    /// The node is slow to take what the peer said: silence is then this node's fault.
+    /// The node is slow to take the peer's messages: silence is then this node's fault.
     delivering: Cell<bool>,
     /// The ping that was not answered yet.
     asked: Cell<Option<(u64, Instant)>>,
@@ -131,7 +131,7 @@ struct Pulse {
 }
 
 impl Pulse {
-    /// What is known at the link's end.
+    /// The result at the link's end.
     fn path(&self, end: &End) -> Path {
         let broke = matches!(end, End::Silent | End::Closed(_));
         match self.padded.get() {
@@ -143,7 +143,7 @@ impl Pulse {
 }
 
 impl Link {
-    /// Up, words, Down. Says why it ended, and what it found out about its path.
+    /// Runs the link: Up, messages, Down. Returns why it ended, and what it knows about its path.
     pub(crate) async fn run(self, stream: Stream) -> (End, Path) {
         let Self { peer, boot, ref address, .. } = self;
         let up = NetEvent::Up { peer, boot, address: address.clone() };
@@ -153,15 +153,15 @@ impl Link {
         let pulse = Pulse::default();
         let end = caught("a link", self.converse(stream, &pulse)).await;
         let end = end.unwrap_or_else(|panicked| End::Fault(panicked.to_string()));
-        // A receiver that is gone needs no Down.
+        // If the receiver was dropped, Down is not needed.
         let closed = matches!(end, End::Closed(_));
         drop(self.door.tell(NetEvent::Down { peer, reason: end.reason(), closed }).await);
         let path = pulse.path(&end);
         (end, path)
     }
 
-    /// Reader, writer and heartbeat wait independently: a peer that does not read must not keep this node from
-    /// reading, or both would stand still with full windows.
+    /// Reader, writer and heartbeat run concurrently: a peer that does not read must not keep this node from reading,
+    /// or both would deadlock with full windows.
     async fn converse(&self, stream: Stream, pulse: &Pulse) -> End {
         let (mut reading, mut writing) = stream.split();
         tokio::select! {
@@ -216,7 +216,7 @@ impl Link {
         Ok(())
     }
 
-    /// Soft state: when the driver is behind, the next one does.
+    /// May be dropped if the driver is slow: it is repeated.
     fn tell(&self, news: LinkNews) {
         if self.news.try_send(news).is_err() {
             tracing::debug!(peer = ?self.peer, "the driver is behind; an address list was dropped");
@@ -243,7 +243,7 @@ impl Link {
         }
     }
 
-    /// One batch, one flush; while one is written the next gathers.
+    /// Writes batch after batch with one flush each; while one is written the next is collected.
     async fn write<W: AsyncWrite + Unpin>(&self, writing: &mut W) -> End {
         let mut batch = Vec::new();
         loop {
@@ -255,13 +255,14 @@ impl Link {
             if let Err(error) = writing.flush().await {
                 return End::Closed(error.to_string());
             }
-            // One message of a mebibyte must not keep its room for ever.
+            // Frees the memory of a long message.
             batch.shrink_to(READ_BYTES);
         }
     }
 
-    /// Counts beats, not time: a process that was stopped for a minute has missed one. A ping is sent when nothing
-    /// else was: answers to the peer's pings are signs of life too, so of two idle nodes one asks and one answers.
+    /// Counts periods, not time: a process that was stopped for a minute has missed one. A ping is sent when nothing
+    /// else was sent: answers to the peer's pings are signs of life too, so of two idle nodes one pings and one
+    /// answers.
     async fn beat(&self, pulse: &Pulse) -> End {
         let mut beats = on_rhythm(self.rhythm, BEAT);
         let mut number = 0u64;
@@ -269,12 +270,12 @@ impl Link {
         let mut unmeasured = PING_BEATS_MAX;
         loop {
             silent = if pulse.heard.take() || pulse.delivering.get() { 0 } else { silent + 1 };
-            // The first beat comes at once, before anything can have been heard.
+            // The first beat is immediate, before anything can have been received.
             if silent > SILENT_BEATS_MAX {
                 return End::Silent;
             }
             unmeasured += 1;
-            // A round trip was told: what is small passes.
+            // A round trip was measured: small packets pass.
             if self.probe && pulse.padded.get().is_none() && pulse.told.get().is_some() {
                 number += 1;
                 pulse.padded.set(Some((number, Instant::now())));
@@ -291,8 +292,8 @@ impl Link {
     }
 }
 
-/// Ticks at this moment and whole periods from it, from the next such moment on. A tick that comes late moves none
-/// of the others, and of several that were missed only one comes.
+/// Ticks at this instant and whole periods after it, from the next such instant on. A late tick does not shift the
+/// others, and of several missed ticks only one is delivered.
 pub(crate) fn on_rhythm(rhythm: Instant, period: Duration) -> Interval {
     let passed_us = rhythm.elapsed().as_micros() % period.as_micros();
     let passed = Duration::from_micros(u64::try_from(passed_us).unwrap_or(0));

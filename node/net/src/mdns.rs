@@ -1,9 +1,9 @@
-//! Multicast DNS on every network of this machine, over IPv4 and IPv6: asks who is there, answers with this node's
-//! addresses on that network, and tells the driver what it hears. The service is `_p2p._udp.local`, as libp2p's own is,
-//! so that nodes of other versions are met and refused with a reason.
+//! Multicast DNS on every network of this machine, over IPv4 and IPv6: queries for nodes, answers with this node's
+//! addresses on that network, and passes received addresses to the driver. The service is `_p2p._udp.local`, as
+//! libp2p's own is, so that nodes of other versions are found and refused with a reason.
 //!
-//! It is not libp2p's behaviour, because that one speaks one family only, sends IPv6 to one interface, drops the
-//! interface that a link-local address needs, and keeps quiet about a second node with this node's identity.
+//! libp2p's own behaviour is not used, because it supports only one family, sends IPv6 to one interface, drops the
+//! interface of a link-local address, and does not report a second node with this node's identity.
 
 mod packet;
 mod sockets;
@@ -21,40 +21,41 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::config::socket_of;
+use crate::address::socket_of;
 use crate::shared::Shared;
 use crate::{interfaces, zone};
 use packet::Packet;
 use sockets::{Family, Network};
 
-/// Queries go out this often, and sooner at the start.
+/// Time between two queries; shorter at the start.
 const QUERY_EVERY: Duration = Duration::from_secs(5);
 const QUERY_FIRST: Duration = Duration::from_millis(500);
-/// An answer goes to everybody on the network, so who asks soon after somebody else has heard it.
+/// Least time between two answers: they are multicast, so a node that asks right after another one has received the
+/// answer.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
-/// Longest packet that is read, in bytes; RFC 6762 says 9,000.
+/// Longest packet that is read, in bytes, as RFC 6762 says.
 const PACKET_BYTES_MAX: usize = 9000;
-/// Packets of one network that are read in a second; the rest waits, and is dropped by the system when it is too much.
+/// Most packets that are read from one network in a second; the others wait in the socket's buffer.
 const PACKETS_MAX: u32 = 500;
-/// Sockets, two an interface.
+/// Most sockets; two for each interface.
 const SOCKETS_MAX: usize = 64;
-/// An interface that can't send for so long is told of: a new address is of no use for its first seconds.
+/// An interface that can't send for this long is reported: a new address can't be used for its first seconds.
 const FAILING_FOR: Duration = Duration::from_secs(8);
 
-/// What was heard, or what keeps this node from being heard.
+/// A received address, or interfaces that can't send.
 pub(crate) enum Heard {
-    /// A node of this name says that it is there; the address carries the zone that it needs.
+    /// The address of a node with this id, with the zone that it needs.
     At(libp2p::PeerId, Multiaddr),
-    /// Multicast can't be sent on these interfaces, and why; empty when it can again.
+    /// Interfaces on which multicast can't be sent, and why; empty when it can again.
     Blocked(Vec<(String, String)>),
 }
 
 /// What it starts from.
 pub(crate) struct Mdns {
     pub(crate) me: libp2p::PeerId,
-    /// Where it reads this node's addresses.
+    /// Provides this node's addresses.
     pub(crate) shared: Arc<Shared>,
-    /// What has no room is dropped, for it is repeated.
+    /// Dropped when full, for it is repeated.
     pub(crate) heard: mpsc::Sender<Heard>,
 }
 
@@ -62,7 +63,7 @@ struct Open {
     network: Network,
     socket: Rc<UdpSocket>,
     reader: AbortHandle,
-    /// Since when nothing can be sent, and what the system says.
+    /// Since when sending fails, and the operating system's error.
     failing: Option<(Instant, String)>,
 }
 
@@ -72,7 +73,7 @@ impl Drop for Open {
     }
 }
 
-/// For ever. To be called inside a `LocalSet`.
+/// Runs for ever. Must be called inside of a `LocalSet`.
 pub(crate) async fn run(mdns: Mdns) {
     let mdns = Rc::new(mdns);
     let mut open: BTreeMap<(u32, Family), Open> = BTreeMap::new();
@@ -121,7 +122,7 @@ async fn ended(readers: &mut JoinSet<()>) {
     }
 }
 
-/// Interfaces on which nothing can be sent over either family, with what the system says.
+/// Interfaces on which sending fails for both families, with the error.
 fn blocked_now(
     open: &BTreeMap<(u32, Family), Open>,
     failed: &BTreeMap<(u32, Family), (String, Instant, String)>,
@@ -178,7 +179,7 @@ impl Mdns {
             let read = match socket.recv_from(&mut bytes).await {
                 Ok((read, _from)) => read,
                 Err(error) => {
-                    // Such as an unreachable answer; a socket that is broken for good must not keep the node busy.
+                    // For instance an unreachable answer; a socket that is broken for good must not keep the node busy.
                     tracing::debug!(interface = network.name, %error, "multicast can't be read");
                     tokio::time::sleep(ANSWER_EVERY).await;
                     continue;
@@ -211,7 +212,7 @@ impl Mdns {
         for mut address in addresses {
             let Some(Protocol::P2p(peer)) = address.pop() else { continue };
             let Some(ip) = socket_of(&address).map(|socket| socket.ip()) else { continue };
-            // Loopback in a multicast answer is the other machine's; and what this machine says comes back to it.
+            // Loopback in a multicast answer belongs to the other machine; and this machine receives its own packets.
             let own = peer == self.me && network.ips.contains(&ip);
             if own || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() {
                 continue;

@@ -1,4 +1,4 @@
-//! The handle that a node holds, and the start of everything behind it.
+//! The handle of the mesh adapter, and its start.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use weft_core::codec::{encode_gossip, encode_message};
 use weft_core::message::{MESSAGE_BYTES_MAX, PROTOCOL};
 use weft_core::{BlobId, Gossip, Message, PeerId};
 
+use crate::address;
 use crate::admission::Doorkeeper;
 use crate::behaviour::{self, Behaviour};
 use crate::blob::{self, BlobStore};
@@ -28,19 +29,19 @@ use crate::serve::serve;
 use crate::shared::Shared;
 use crate::transport;
 
-/// Gossip on its way to the swarm; beyond it the newest is dropped and counted.
+/// Most gossip that waits for the swarm; beyond it the newest is dropped and counted.
 const GOSSIP_MAX: usize = 256;
 const REFUSED_MAX: usize = 64;
-/// Peers that are to be forgotten.
+/// Most requests to forget a peer that wait.
 const FORGOTTEN_MAX: usize = 64;
-/// What multicast heard on its way to the driver; beyond it the newest is dropped, for it is said again.
+/// Most multicast addresses that wait for the driver; beyond it the newest is dropped, for it is repeated.
 const HEARD_MAX: usize = 256;
-/// Listening on an interface takes no longer than this to be noticed.
+/// Longest wait for the first listen address.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
-/// Long enough for every pause of a member; links keep their connections by themselves.
+/// Idle timeout of connections; links keep theirs alive themselves.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
 
-/// A node's place on the mesh. Dropping it closes every connection and listener.
+/// The handle of a node's mesh adapter. Dropping it closes all connections and listeners.
 pub struct Net {
     shared: Arc<Shared>,
     gossip: mpsc::Sender<Vec<u8>>,
@@ -59,7 +60,7 @@ impl std::fmt::Debug for Net {
 /// Joins the mesh. Must be called inside a `LocalSet`.
 ///
 /// # Errors
-/// When an address is none, is not allowed without a key, or can't be listened on. Nothing is left running.
+/// When an address is invalid, not allowed without a key, or can't be listened on. Nothing keeps running.
 pub async fn start(config: NetConfig, blobs: Arc<dyn BlobStore>) -> Result<(Net, NetEvents), NetError> {
     let me = names::peer_id_of(&config.identity);
     let doorkeeper = Doorkeeper::new(me, config.boot, config.admission);
@@ -97,7 +98,7 @@ async fn start_with(
     let transfers = accept(&mut control, blob::PROTOCOL)?;
     for address in listen {
         let failed = |error| config::cannot_listen(address, &std::io::Error::other(error));
-        swarm.listen_on(config::multiaddr_of(address)).map_err(failed)?;
+        swarm.listen_on(address::multiaddr_of(address)).map_err(failed)?;
     }
 
     let fetcher = Fetcher::new(control.clone(), blobs, Arc::clone(&shared));
@@ -118,7 +119,7 @@ async fn start_with(
         tracing::warn!("no interface to listen on yet");
     }
     let mut tasks = JoinSet::new();
-    // One task: if a part of it panics, the events end, and the node learns that it has no network any more.
+    // One task for all parts: if one panics, the events end, and the node learns that the network failed.
     let serving = serve(transfers, fetcher.clone());
     let end = EndOfAdapter { inbox, shared: Arc::clone(&shared) };
     tasks.spawn_local(async move {
@@ -163,8 +164,8 @@ impl Drop for EndOfAdapter {
 }
 
 impl Net {
-    /// Says something to a peer. Never waits: what has no room in the peer's outbox, is too long, or has nobody to
-    /// go to is dropped and counted.
+    /// Sends a message to a peer. Never blocks: a message that does not fit the peer's outbox, is too long, or has no
+    /// linked peer is dropped and counted.
     pub fn send(&self, to: PeerId, message: &Message) {
         let bytes = encode_message(message);
         if bytes.len() > MESSAGE_BYTES_MAX {
@@ -179,7 +180,7 @@ impl Net {
         self.shared.send(to, NetFrame::Message(bytes).encode());
     }
 
-    /// Tells everybody something. Never waits: what is too long or has no room is dropped and counted.
+    /// Publishes gossip. Never blocks: gossip that is too long or does not fit is dropped and counted.
     pub fn publish(&self, gossip: &Gossip) {
         let sent = encode_gossip(gossip).is_ok_and(|bytes| self.gossip.try_send(bytes).is_ok());
         if !sent {
@@ -187,43 +188,43 @@ impl Net {
         }
     }
 
-    /// Brings a blob into the store, from the first of these that delivers it; when none of them does, through up to
-    /// three other peers that may reach them. Who claims another length than the known one is not listened to. Returns
-    /// its length; at once if it is here.
+    /// Fetches a blob into the store from the first of these peers that delivers it, else through up to three other
+    /// peers that may reach them. Peers that claim another length than the known one are skipped. Returns its length;
+    /// at once if it is stored.
     ///
     /// # Errors
-    /// When this node's store fails, or nobody delivers the blob.
+    /// When this node's store fails, or no peer delivers the blob.
     pub async fn fetch(&self, blob: BlobId, from: &[PeerId], known: Option<u64>) -> Result<u64, FetchError> {
         self.fetcher.fetch(blob, from, known).await
     }
 
-    /// Forgets where a peer was, on disk as well, unless it is connected. Never waits: beyond 64 at once it is not done.
+    /// Forgets the addresses of a peer, on disk as well, unless it is connected. Never blocks: beyond 64 waiting
+    /// requests it has no effect.
     pub fn forget(&self, peer: PeerId) {
         if self.forget.try_send(peer).is_err() {
             self.shared.count_dropped();
         }
     }
 
-    /// Waits until these peers have received all that was said to them; to be dropped by who does not want to wait for
-    /// one that does not answer.
+    /// Waits until these peers have received all earlier messages. Use a timeout: a peer may never answer.
     pub async fn deliver(&self, peers: &[PeerId]) {
         let outboxes = self.shared.outboxes(peers);
         futures::future::join_all(outboxes.iter().map(|outbox| outbox.deliver())).await;
     }
 
-    /// Where others can reach this node, as multiaddrs.
+    /// Addresses at which other nodes can reach this one, as multiaddrs.
     #[must_use]
     pub fn listen_addresses(&self) -> Vec<String> {
         self.shared.listening()
     }
 
-    /// The peers that can be spoken to now.
+    /// The linked peers.
     #[must_use]
     pub fn connected(&self) -> Vec<PeerId> {
         self.shared.linked()
     }
 
-    /// Messages, gossip and events that were dropped at a bound, or had nobody to go to, since the start.
+    /// Messages, gossip and events that were dropped at a bound, or for want of a linked peer, since the start.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.dropped()

@@ -1,4 +1,4 @@
-//! What waits to be written to one peer: bounded, filled without waiting, drained in batches by the link's writer.
+//! The queue of frames to one peer: bounded, filled without blocking, drained in batches by the link's writer.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,12 @@ use tokio::sync::Notify;
 
 use crate::frame::NetFrame;
 
-/// Room for a burst of small messages to a peer that reads a little late; beyond it the newest is dropped and
-/// counted, which the market survives like any other loss.
+/// Most waiting messages: enough for a burst to a peer that reads late. Beyond it the newest is dropped and counted,
+/// which the core handles like any other loss.
 const MESSAGES_MAX: usize = 32_768;
-/// The same in bytes.
+/// Most waiting bytes of messages.
 const BYTES_MAX: usize = 32 << 20;
-/// Heartbeats and address lists; beyond it they are dropped, for newer ones follow.
+/// Most waiting heartbeats and address lists; dropped beyond it, for newer ones follow.
 const URGENT_MAX: usize = 128;
 /// A batch ends at this many bytes,
 const BATCH_BYTES: usize = 16 << 10;
@@ -23,11 +23,11 @@ const BATCH_FRAMES: usize = 64;
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     filled: Notify,
-    /// The peer answered a ping that stood behind all that was said before.
+    /// The peer answered a ping that was queued behind all earlier messages.
     delivered: Notify,
 }
 
-/// The number of a ping that stands in line; those of heartbeats count up from 1.
+/// The number of a ping that is queued behind messages; those of heartbeats count up from 1.
 pub(crate) const LAST_PING: u64 = u64::MAX;
 
 #[derive(Default)]
@@ -35,7 +35,7 @@ struct Queue {
     urgent: VecDeque<Vec<u8>>,
     frames: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Something was added since [`Outbox::has_spoken`] last looked; pings don't count.
+    /// Whether a frame was added since the last [`Outbox::has_spoken`]; pings don't count.
     spoken: bool,
 }
 
@@ -55,17 +55,17 @@ impl Outbox {
         true
     }
 
-    /// Adds an encoded frame that overtakes the messages: a heartbeat must not wait behind megabytes.
+    /// Adds an encoded frame in front of messages: a heartbeat must not wait behind megabytes.
     pub(crate) fn push_urgent(&self, frame: Vec<u8>) {
         self.urge(frame, true);
     }
 
-    /// Adds a ping, which does not count as having spoken: the next one is due a beat later all the same.
+    /// Adds a ping, which does not count for [`Outbox::has_spoken`].
     pub(crate) fn ping(&self, frame: Vec<u8>) {
         self.urge(frame, false);
     }
 
-    /// Waits until the peer has received all that was said before; for ever, if it never does.
+    /// Waits until the peer has received all earlier messages; for ever, if it never does.
     pub(crate) async fn deliver(&self) {
         if self.push(NetFrame::Ping(LAST_PING).encode()) {
             self.delivered.notified().await;
@@ -92,7 +92,7 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// Waits for something to write and moves one batch of it into `batch`, which is empty.
+    /// Waits for frames and moves one batch of them into `batch`, which must be empty.
     pub(crate) async fn next_batch(&self, batch: &mut Vec<u8>) {
         while !self.take_batch(batch) {
             self.filled.notified().await;

@@ -1,6 +1,6 @@
-//! Recognises paths on which small packets pass and large ones never do: a switch or tunnel that takes smaller packets
-//! than the hosts believe, and does not say so. Links over such a path come up, fall silent with the first large packet
-//! and come up again. Pure: the driver says how links ended, and asks which ones should find out.
+//! Detects paths on which small packets pass and large ones never do: a switch or tunnel with a smaller packet size
+//! than the hosts assume, which does not report it. Links over such a path come up, fall silent with the first large
+//! packet and come up again. Pure: the driver reports how links ended, and asks which ones should probe.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use weft_core::PeerId;
 
 use crate::link::{End, Path};
 
-/// Peers that are remembered; beyond it the longest quiet is forgotten.
+/// Most peers that are remembered; beyond it the one without news for longest is forgotten.
 const PEERS_MAX: usize = 256;
-/// A link that broke makes the next one to the same process find out, if it comes within this time.
+/// A broken link makes the next one to the same process probe, if it comes up within this time.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// Links in a row over which large packets were lost.
 const EVIDENCE: u32 = 2;
-/// A path that stays like this is told again after this long.
+/// A path that stays bad is reported again after this time.
 const TOLD_EVERY: Duration = Duration::from_secs(3600);
 
 #[derive(Default)]
@@ -32,19 +32,19 @@ struct Known {
 }
 
 impl Paths {
-    /// Whether a link to this process, which comes up now, should find out if large packets pass.
+    /// Whether a link to this process, which comes up now, should probe large packets.
     pub(crate) fn is_doubtful(&self, peer: PeerId, boot: u64, now: Instant) -> bool {
         self.peers.get(&peer).is_some_and(|known| {
             known.boot == boot && (known.swallowed > 0 || now - known.broke < REMEMBERED)
         })
     }
 
-    /// Large packets pass. Whether people were told that they do not.
+    /// Large packets pass. Returns whether the opposite was reported before.
     pub(crate) fn passed(&mut self, peer: PeerId) -> bool {
         self.peers.remove(&peer).is_some_and(|known| known.told.is_some())
     }
 
-    /// A link ended. Whether people are to be told now that large packets get lost on its path.
+    /// A link ended. Returns whether to report now that large packets get lost on its path.
     pub(crate) fn ended(&mut self, peer: PeerId, boot: u64, end: &End, path: Path, now: Instant) -> bool {
         let told = self.peers.get(&peer).and_then(|known| known.told);
         if !matches!(end, End::Silent | End::Closed(_)) {

@@ -1,31 +1,31 @@
-//! Where one peer can be found, and who says so. An address that worked comes first, and no source's addresses push
-//! out those of another: a machine with many interfaces tells more than fit, and none of them need be the right one.
+//! The addresses of one peer and their sources. An address that worked comes first, and addresses of one source never
+//! displace those of another: a machine with many interfaces tells more than fit, and none of them need be right.
 
 use std::time::Duration;
 
 use libp2p::Multiaddr;
 use tokio::time::Instant;
 
-/// Addresses of one peer, of all sources together.
+/// Most addresses of one peer, of all sources together.
 pub(crate) const ADDRESSES_MAX: usize = 20;
-/// What multicast has not repeated for so long is no longer announced.
+/// A multicast address that was not repeated for this long is removed.
 const ANNOUNCED_FOR: Duration = Duration::from_secs(60);
 
-/// Who says that a peer is at an address, the best first.
+/// The source of an address, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
-    /// It was reached there, or came from there.
+    /// The peer was reached there, or connected from there.
     Proven,
     /// It was announced by multicast on a network of this machine.
     Multicast,
-    /// It said so.
+    /// The peer told it.
     Itself,
-    /// Another peer said so.
+    /// Another peer told it.
     Other,
 }
 
 impl Source {
-    /// How many addresses of it are kept; a newer one takes the place of the oldest.
+    /// Most addresses of this source; a newer one replaces the oldest.
     fn max(self) -> usize {
         match self {
             Self::Proven | Self::Multicast | Self::Other => 4,
@@ -45,7 +45,7 @@ struct Place {
 pub(crate) struct Places(Vec<Place>);
 
 impl Places {
-    /// Adds one, or moves it to a better source. Whether it was new.
+    /// Adds an address, or moves it to a better source; returns whether it was new.
     pub(crate) fn learn(&mut self, address: Multiaddr, source: Source, now: Instant) -> bool {
         let known = self.0.iter().position(|place| place.address == address);
         let old = known.map(|at| self.0.remove(at));
@@ -64,12 +64,12 @@ impl Places {
         self.0.retain(|place| place.address != *address);
     }
 
-    /// Forgets what the peer said itself.
+    /// Removes the addresses that the peer told itself.
     pub(crate) fn forget_told(&mut self) {
         self.0.retain(|place| place.source != Source::Itself);
     }
 
-    /// Forgets what multicast no longer announces.
+    /// Removes multicast addresses that are not announced any more.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.0.retain(|place| place.source != Source::Multicast || now - place.at < ANNOUNCED_FOR);
     }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn at(port: u16) -> Multiaddr {
-        crate::config::multiaddr_of(([192, 0, 2, 1], port).into())
+        crate::address::multiaddr_of(([192, 0, 2, 1], port).into())
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Keeps outsiders that knock all day from filling the node's ears: one report a minute for one address and reason, and
-//! one an hour for a whole foreign mesh, which may be as large as this one.
+//! Limits reports of refused nodes: one a minute for one address and reason, and one an hour for a whole foreign mesh,
+//! which may have as many nodes as this one.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const QUIET: Duration = Duration::from_secs(60);
-/// Addresses that are kept apart; beyond it nothing is reported until old ones lapse.
+/// Most addresses that are distinguished; beyond it nothing is reported until old ones expire.
 const KEPT_MAX: usize = 256;
 const QUIET_MESH: Duration = Duration::from_secs(3600);
-/// Foreign meshes that are kept apart; beyond it they are not reported until old ones lapse.
+/// Most foreign meshes that are distinguished; beyond it they are not reported until old ones expire.
 const MESHES_MAX: usize = 16;
 
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// Whether this one is news. A dialler's port is new each time, so the IP alone counts.
+    /// Whether to report this refusal. The IP only counts, for a dialler's port is new each time.
     pub(crate) fn is_news(&mut self, ip: Option<IpAddr>, reason: &str, now: Instant) -> bool {
         self.told.retain(|_, at| now - *at < QUIET);
         let key = (ip, String::from(reason));
@@ -32,7 +32,7 @@ impl Refusals {
         true
     }
 
-    /// Whether a node of this foreign mesh is news.
+    /// Whether to report a node of this foreign mesh.
     pub(crate) fn is_new_mesh(&mut self, mesh: u32, now: Instant) -> bool {
         self.meshes.retain(|_, at| now - *at < QUIET_MESH);
         if self.meshes.contains_key(&mesh) || self.meshes.len() >= MESHES_MAX {

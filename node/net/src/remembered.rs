@@ -1,5 +1,5 @@
-//! Peers from the last run, in a text file: one line a peer, `ID ADDRESS ADDRESS..`. A hint, never a promise: a file
-//! that is broken or gone costs nothing but the hint.
+//! Peers of the last run, in a text file: one line for each peer, `ID ADDRESS ADDRESS..`. A hint only: a file that is
+//! broken or missing does no harm.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,11 +12,11 @@ use weft_core::PeerId;
 
 use crate::places::ADDRESSES_MAX;
 
-/// Peers in the file, the latest first.
+/// Most peers in the file, the latest first.
 pub(crate) const PEERS_MAX: usize = 256;
 const FILE_BYTES_MAX: u64 = 512 << 10;
 
-/// Reads what can be read.
+/// Loads the peers of the lines that are valid.
 pub(crate) fn load(path: &Path) -> Vec<(PeerId, Vec<Multiaddr>)> {
     let mut text = String::new();
     let read = fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
@@ -30,7 +30,7 @@ pub(crate) fn load(path: &Path) -> Vec<(PeerId, Vec<Multiaddr>)> {
     }
 }
 
-/// Writes them beside the file and renames, so that a crash leaves the old file or the new one.
+/// Writes a temporary file and renames it, so that a crash leaves the old file or the new one.
 pub(crate) fn save(path: &Path, peers: &[(PeerId, Vec<Multiaddr>)]) -> io::Result<()> {
     let mut text = String::new();
     for (peer, addresses) in peers.iter().take(PEERS_MAX) {
@@ -41,7 +41,7 @@ pub(crate) fn save(path: &Path, peers: &[(PeerId, Vec<Multiaddr>)]) -> io::Resul
         text.push('\n');
     }
     let beside = path.with_extension("new");
-    // A leftover may have another mode, and a mode counts only at creation.
+    // A leftover may have another mode, and a mode is set only at creation.
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}

@@ -1,5 +1,5 @@
-//! Gives blobs to peers that ask, bounded in number and in patience. Driven by a task of its own, which takes every
-//! stream at once: libp2p drops those that nobody takes.
+//! Serves blobs to peers, bounded in number and time. Driven by a task of its own, which accepts every stream at once:
+//! libp2p drops streams that are not accepted.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::caught::caught;
 use crate::fetch::Fetcher;
 use crate::names;
 
-/// Transfers out of this node at once; a further one is told that the node is busy.
+/// Most outgoing transfers at a time; a further request is answered as busy.
 const TRANSFERS_MAX: usize = 64;
-/// Refusals that are being written at once; a further stream is dropped.
+/// Most refusals that are being written; a further stream is dropped.
 const STREAMS_MAX: usize = 256;
-/// Blobs that this node fetches for others at once.
+/// Most blobs that this node fetches for other nodes at a time.
 const ERRANDS_MAX: usize = 8;
 
 struct Server {
@@ -60,7 +60,7 @@ impl Server {
             tracing::debug!(?peer, %error, "a transfer broke off");
             return;
         }
-        // The bytes are out; a peer that is gone by now has them or asks again.
+        // The bytes are sent; a peer that is gone by now has them or asks again.
         drop(unless_stalled(stream.close()).await);
     }
 
@@ -94,7 +94,8 @@ impl Server {
         }
     }
 
-    /// Fetches a blob for a peer that can't reach its provider; says WAIT meanwhile. Whether it is here now.
+    /// Fetches a blob for a peer that can't reach its provider, and sends WAIT meanwhile. Returns whether it is stored
+    /// now.
     async fn run_errand(&self, peer: PeerId, request: Request, stream: &mut Stream) -> io::Result<bool> {
         let Some(provider) = request.via.filter(|via| *via != peer) else { return Ok(false) };
         if !self.fetcher.shared.is_linked(provider) {
@@ -114,7 +115,7 @@ impl Server {
     }
 }
 
-/// Sends the blob from the offset on, while a blocking thread reads ahead: a hand-over between threads for each chunk
+/// Sends the blob from the offset on, while one blocking thread reads ahead: a hand-over between threads for each chunk
 /// would cost more than the chunk on a busy machine.
 async fn send(stream: &mut Stream, reader: Box<dyn Read + Send>, bytes: u64, offset: u64) -> io::Result<()> {
     let left = bytes.checked_sub(offset).ok_or(io::ErrorKind::InvalidInput)?;
@@ -133,7 +134,7 @@ async fn send(stream: &mut Stream, reader: Box<dyn Read + Send>, bytes: u64, off
     unless_stalled(stream.flush()).await
 }
 
-/// The store has no seek, so what lies before the offset is read and let go.
+/// The store can't seek, so the bytes before the offset are read and dropped.
 fn read_ahead(
     mut reader: Box<dyn Read + Send>,
     offset: u64,
@@ -146,7 +147,7 @@ fn read_ahead(
         reader.read_exact(&mut chunk)?;
         left -= chunk.len() as u64;
         if chunks.blocking_send(chunk).is_err() {
-            // The transfer broke off, and says so itself.
+            // The transfer has failed and reports it.
             return Ok(());
         }
     }

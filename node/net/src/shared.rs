@@ -1,4 +1,4 @@
-//! What the handle, the driver and the transfers see together: who is linked, where the node listens, what was lost.
+//! State that the handle, the driver and the transfers share: linked peers, listen addresses, counters of losses.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,13 +13,13 @@ use crate::outbox::Outbox;
 pub(crate) struct Shared {
     links: Mutex<BTreeMap<PeerId, Arc<Outbox>>>,
     listening: Mutex<Vec<String>>,
-    /// All of them, those that are worth nothing to most others among them.
+    /// All listen addresses, also those that most nodes can't use.
     listening_all: Mutex<Vec<Multiaddr>>,
     dropped: AtomicU64,
 }
 
 impl Shared {
-    /// Queues an encoded frame for a peer; counts it when it can't go.
+    /// Queues an encoded frame for a peer; counted as dropped if it can't be queued.
     pub(crate) fn send(&self, to: PeerId, frame: Vec<u8>) {
         let sent = lock(&self.links).get(&to).is_some_and(|outbox| outbox.push(frame));
         if !sent {
@@ -27,7 +27,7 @@ impl Shared {
         }
     }
 
-    /// What waits for these peers, as far as they are linked.
+    /// The outboxes of these peers, of those that are linked.
     pub(crate) fn outboxes(&self, peers: &[PeerId]) -> Vec<Arc<Outbox>> {
         let links = lock(&self.links);
         peers.iter().filter_map(|peer| links.get(peer).cloned()).collect()

@@ -1,4 +1,4 @@
-//! Signatures of a node's identity, for what must be provable to others. It does not know what is signed.
+//! Signatures with a node's identity. It does not know what is signed.
 
 use libp2p::identity::ed25519;
 use weft_core::PeerId;

@@ -1,4 +1,4 @@
-//! The way to another node: TCP, Noise, admission, Yamux, in that order. Driven by the swarm.
+//! The transport: TCP, Noise, admission, Yamux, in that order. Driven by the swarm.
 
 use std::io;
 use std::pin::Pin;
@@ -17,33 +17,32 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use weft_core::PeerId;
 
+use crate::address::socket_of;
 use crate::admission::{AdmitError, Doorkeeper, Refusal, Role};
-use crate::config::socket_of;
 use crate::gate::Gate;
 use crate::{names, zone};
 
-/// A connection stands after this long, or not at all: TCP, Noise and admission together.
+/// Longest time to set up a connection: TCP, Noise and admission together.
 const SET_UP_DEADLINE: Duration = Duration::from_secs(5);
-/// Bytes that nobody acknowledges for this long end a connection, in milliseconds: a dead peer must not hold one
-/// until the system's own quarter of an hour has passed.
+/// Unacknowledged TCP data closes a connection after this time, in milliseconds: a dead peer must not hold one for the
+/// kernel's default of a quarter of an hour.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_MS: u32 = 10_000;
 
-/// A refusal, told to the driver as it happens.
+/// A refusal, for the driver.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    /// Who it is, by its key.
+    /// The authenticated peer.
     pub(crate) peer: PeerId,
-    /// Where the other side is.
+    /// Address of the other side.
     pub(crate) address: Multiaddr,
     /// Whether this node dialled it.
     pub(crate) dialled: bool,
-    /// Why.
+    /// The reason.
     pub(crate) refusal: Refusal,
 }
 
-/// Builds it. Refusals go to `refused`; when that is full they are dropped, since an outsider decides how many there
-/// are.
+/// Builds the transport. Refusals go to `refused`; dropped when that is full, since an outsider controls their number.
 pub(crate) fn build(
     keypair: &Keypair,
     doorkeeper: Doorkeeper,
@@ -64,7 +63,7 @@ pub(crate) fn build(
             let ip = socket_of(send_back_addr).ok_or(io::ErrorKind::InvalidInput)?.ip();
             let pass = gate.enter(ip, Instant::now()).ok_or_else(full)?;
             let guest = async {
-                // The dialler speaks first. Until then nothing is done for it.
+                // The dialler sends first. Nothing is done before that.
                 tcp.0.peek(&mut [0]).await?;
                 pass.spoke();
                 set_up.run(tcp, endpoint).await
@@ -78,7 +77,7 @@ pub(crate) fn build(
     Ok(TransportTimeout::new(upgraded, SET_UP_DEADLINE).boxed())
 }
 
-/// What turns a TCP connection into one that peers talk over.
+/// Sets up a TCP connection: encryption, admission, multiplexing.
 struct SetUp {
     noise: noise::Config,
     doorkeeper: Doorkeeper,
@@ -95,7 +94,7 @@ impl SetUp {
             ConnectedPoint::Dialer { .. } => Role::Dialer,
             ConnectedPoint::Listener { .. } => Role::Listener,
         };
-        // No protocol is negotiated by name: there is one, and the hello says its version.
+        // No protocol is negotiated: there is only one, and the hello has its version.
         let (peer, mut stream) = match role {
             Role::Dialer => self.noise.upgrade_outbound(tcp, "/noise").await,
             Role::Listener => self.noise.upgrade_inbound(tcp, "/noise").await,
@@ -122,7 +121,7 @@ impl SetUp {
     }
 }
 
-/// TCP that also dials link-local addresses by the interface that they name.
+/// TCP that also dials link-local addresses over their interface.
 struct ZonedTcp(tcp::tokio::Transport);
 
 impl Transport for ZonedTcp {
@@ -204,7 +203,7 @@ mod tests {
         };
         let listen = async {
             let event = std::future::poll_fn(|cx| Pin::new(&mut server).poll(cx)).await;
-            let TransportEvent::Incoming { upgrade, .. } = event else { panic!("somebody comes in") };
+            let TransportEvent::Incoming { upgrade, .. } = event else { panic!("a connection comes in") };
             upgrade.await.map(|(peer, _)| names::to_core(&peer))
         };
         let (_stream, admitted): (_, io::Result<Option<PeerId>>) = tokio::join!(lie, listen);

@@ -1,6 +1,6 @@
-//! Tells a copied data directory from a node that was started again. Both come with the identity that is linked already
-//! and with another boot nonce; but who was started again never comes back with a nonce that it had before, and its old
-//! link falls silent. Pure: the driver says what it sees, and does what is found.
+//! Distinguishes a copied data directory from a restarted node. Both connect with an identity that is linked already
+//! and another boot nonce; but a restarted node never returns with an earlier nonce, and its old link falls silent.
+//! Pure: the driver reports events and acts on the result.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weft_core::PeerId;
 
-/// Peers that are remembered as two processes; beyond it the rest is not told.
+/// Most peers that are remembered; beyond it they are not reported.
 const PEERS_MAX: usize = 64;
-/// Nonces remembered of one.
+/// Most nonces that are remembered of one peer.
 const BOOTS_MAX: usize = 8;
-/// A link that stands so long after another process came is no leftover: it would have fallen silent.
+/// A link that is up this long after another process connected is alive: a leftover would have fallen silent.
 const ALIVE_FOR: Duration = Duration::from_secs(4);
-/// An identity that is used twice is told again after this long.
+/// An identity that is used twice is reported again after this time.
 const TOLD_EVERY: Duration = Duration::from_secs(3600);
-/// Who was not heard of for so long is gone.
+/// A second process without news for this long is gone.
 const GONE_AFTER: Duration = Duration::from_secs(300);
 
 /// The peers whose identity is, or may be, used twice.
@@ -27,18 +27,18 @@ pub(crate) struct Twins {
 
 #[derive(Default)]
 struct Seen {
-    /// Processes that were linked before the one that is, and those that were found beside it.
+    /// Nonces of processes that were linked before the current one, and of those that were found at the same time.
     boots: Vec<u64>,
-    /// That they run at the same time is proven.
+    /// Whether it is proven that they run at the same time.
     proven: bool,
     linked: Option<u64>,
     told: Option<Instant>,
-    /// When the second process was last met.
+    /// When the second process was last seen.
     met: Option<Instant>,
 }
 
 impl Twins {
-    /// A link to this process stands; `replaced` is whose link had to end for it.
+    /// A link to this process is up; `replaced` is the process whose link had to end for it.
     pub(crate) fn linked(&mut self, peer: PeerId, boot: u64, replaced: Option<u64>) {
         if !self.peers.contains_key(&peer) && self.peers.len() >= PEERS_MAX {
             let Some(unproven) = self.peers.iter().find(|(_, seen)| !seen.proven).map(|(peer, _)| *peer)
@@ -58,7 +58,7 @@ impl Twins {
         }
     }
 
-    /// The link is gone, and none came in its place.
+    /// The link is down, and none replaced it.
     pub(crate) fn unlinked(&mut self, peer: PeerId) {
         let Some(seen) = self.peers.get_mut(&peer) else { return };
         seen.linked = None;
@@ -67,7 +67,8 @@ impl Twins {
         }
     }
 
-    /// Another process of a linked peer is connected, for so long. Whether both run: then this one has to go.
+    /// Another process of a linked peer has been connected this long. Returns whether both run: then its connection
+    /// must be closed.
     pub(crate) fn beside(
         &mut self,
         peer: PeerId,
@@ -97,7 +98,7 @@ impl Twins {
         }
     }
 
-    /// Peers that were told of and whose second process is gone.
+    /// Peers that were reported and whose second process is gone.
     pub(crate) fn over(&mut self, now: Instant) -> Vec<PeerId> {
         let gone = |seen: &Seen| seen.proven && seen.met.is_none_or(|at| now - at >= GONE_AFTER);
         let over: Vec<_> = self.peers.iter().filter(|(_, seen)| gone(seen)).map(|(peer, _)| *peer).collect();
@@ -105,14 +106,14 @@ impl Twins {
         over
     }
 
-    /// The processes that must not come in now.
+    /// The processes that must be refused now.
     pub(crate) fn refused(&self, peer: PeerId) -> Vec<u64> {
         let Some(seen) = self.peers.get(&peer).filter(|seen| seen.proven) else { return Vec::new() };
         let Some(linked) = seen.linked else { return Vec::new() };
         seen.boots.iter().copied().filter(|boot| *boot != linked).collect()
     }
 
-    /// Whether to tell people now that this identity is used twice.
+    /// Whether to report now that this identity is used twice.
     pub(crate) fn is_news(&mut self, peer: PeerId, now: Instant) -> bool {
         let Some(seen) = self.peers.get_mut(&peer) else { return false };
         let news = seen.told.is_none_or(|at| now - at >= TOLD_EVERY);
@@ -151,7 +152,7 @@ mod tests {
         assert_eq!(twins.refused(BOB), [1]);
         assert!(twins.is_news(BOB, now) && !twins.is_news(BOB, now));
         assert!(twins.is_news(BOB, now + TOLD_EVERY));
-        // When the one that is linked goes, the other may come, and then the first one not.
+        // When the linked process ends, the other one may connect, and then the first one not.
         twins.unlinked(BOB);
         assert!(twins.refused(BOB).is_empty());
         twins.linked(BOB, 1, None);

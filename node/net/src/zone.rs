@@ -1,6 +1,6 @@
-//! Link-local IPv6 addresses: each is one of a single network, so it needs the interface that leads there, its zone.
-//! As text `[fe80::1%eth0]:7117`, as a multiaddr `/ip6zone/eth0/ip6/fe80::1/tcp/7117`. A zone is this machine's own
-//! word: it is never told to others.
+//! Link-local IPv6 addresses: each is valid on one network only, so it needs the interface that leads there, its zone.
+//! As text `[fe80::1%eth0]:7117`, as a multiaddr `/ip6zone/eth0/ip6/fe80::1/tcp/7117`. A zone has a meaning on this
+//! machine only and is never sent to other nodes.
 
 use std::borrow::Cow;
 use std::io;
@@ -9,16 +9,16 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
-use crate::config::{multiaddr_of, socket_of};
+use crate::address::{multiaddr_of, socket_of};
 
-/// Longest name of an interface that is taken; Linux knows 15 bytes.
+/// Longest name of an interface, in bytes; Linux allows 15.
 const NAME_BYTES_MAX: usize = 64;
 
 pub(crate) const DIAL_ADVICE: &str = "say by which interface, as in [fe80::1%eth0]:7117";
 pub(crate) const LISTEN_ADVICE: &str =
     "listen on [::]:7117, which means all IPv6 addresses, these among them";
 
-/// Whether it is an address of one network only.
+/// Whether it is a link-local IPv6 address.
 pub(crate) fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(_) => false,
@@ -39,19 +39,19 @@ pub(crate) fn parse(text: &str) -> Option<Multiaddr> {
     Some(with(&bare, zone))
 }
 
-/// The interface that an address names.
+/// The zone of an address.
 pub(crate) fn of(address: &Multiaddr) -> Option<String> {
     let Protocol::Ip6zone(zone) = address.iter().next()? else { return None };
     Some(zone.into_owned())
 }
 
-/// The address in this zone, whatever it said before.
+/// The address with this zone in place of its own.
 pub(crate) fn with(address: &Multiaddr, zone: &str) -> Multiaddr {
     let head = Multiaddr::empty().with(Protocol::Ip6zone(Cow::Owned(zone.to_owned())));
     without(address).iter().fold(head, Multiaddr::with)
 }
 
-/// The address as others understand it.
+/// The address without its zone, for other nodes.
 pub(crate) fn without(address: &Multiaddr) -> Multiaddr {
     address.iter().filter(|part| !matches!(part, Protocol::Ip6zone(_))).collect()
 }
@@ -73,7 +73,7 @@ fn index(zone: &str) -> io::Result<u32> {
     found.and_then(|interface| interface.index).ok_or_else(missing)
 }
 
-/// The interface that has this address of our own.
+/// The interface that has this local address.
 pub(crate) fn that_has(ip: IpAddr) -> Option<String> {
     let interfaces = if_addrs::get_if_addrs().ok()?;
     interfaces.into_iter().find(|interface| interface.ip() == ip).map(|interface| interface.name)

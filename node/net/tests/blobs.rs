@@ -59,7 +59,7 @@ fn what_is_not_the_blob_is_refused_and_the_next_is_asked() {
         let error = carol.net.fetch(id, &[bob.id], None).await.unwrap_err();
         assert!(matches!(faults(error).first(), Some(Fault::Wrong(_))));
         assert!(carol.store.get(id).is_none());
-        // Whoever knows the length hears the lie at once.
+        // A node that knows the length detects the lie at once.
         let error = carol.net.fetch(id, &[bob.id], Some(1 << 20)).await.unwrap_err();
         assert!(matches!(faults(error).first(), Some(Fault::OtherLength { known: 1_048_576, .. })));
         alice.store.put(&blob);
@@ -114,8 +114,8 @@ fn a_blob_that_nobody_has_names_who_was_asked() {
 #[test]
 fn a_provider_out_of_reach_is_reached_through_another_node() {
     story(async {
-        // Bob knows everybody; a newcomer asks before she has met alice, so that bob must do it for her. Should alice
-        // be quicker for once, the next newcomer tries.
+        // Bob knows all nodes; a newcomer asks before it has met alice, so that bob must fetch for it. If alice
+        // is quicker for once, the next newcomer tries.
         let alice = Node::member(1, &[]).await;
         let mut bob = Node::member(2, &alice.address()).await;
         bob.until_up(alice.id).await;

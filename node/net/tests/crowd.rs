@@ -1,4 +1,4 @@
-//! What many connections, or many words at once, may cost a node: nobody waits for somebody else.
+//! Tests of many connections, or many messages at once: no peer delays another one.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "a test may panic")]
 

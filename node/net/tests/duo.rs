@@ -341,7 +341,7 @@ fn a_peer_that_stands_still_goes_down_and_comes_back() {
                 let mut bob = Node::member(2, &address).await;
                 bob.until_up(peer_id_of(&[1; 32])).await;
                 say.send(()).unwrap();
-                // The whole thread stands still, as a stopped process does.
+                // The whole thread blocks, as a stopped process does.
                 woken.recv().unwrap();
                 bob.until_up(peer_id_of(&[1; 32])).await;
                 // Alice may be up for Bob a moment before he is up for her.

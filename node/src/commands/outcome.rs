@@ -1,9 +1,7 @@
 //! One ended task for scripts and people: its JSON, its exit code, its text.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use weft_client::{
-    Failure, LimitKind, Mesh, Outcome, Output, Recalled, Receipt, TaskResult, Usage, Verified,
-};
+use weft_client::{LimitKind, Mesh, Outcome, Output, Recalled, Receipt, TaskResult, Usage, Verified};
 
 use super::telling::telling;
 
@@ -173,6 +171,7 @@ pub(crate) async fn complaint(mesh: &Mesh, result: &TaskResult, named: &str) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weft_client::Failure;
 
     fn result(outcome: Outcome, output: &[u8], errors: &[u8]) -> TaskResult {
         TaskResult {

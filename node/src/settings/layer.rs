@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::raw::variable_of;
 use super::{RawSettings, SettingsError};
 
-/// Longest settings file, in bytes.
+/// Longest settings file, in bytes; a longer one is refused.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Two keys that contradict each other: a place that sets one of them leaves nothing of the other from below.
 const CONTRADICTING: [&str; 2] = ["accept", "refuse"];
@@ -140,6 +140,11 @@ impl Merged {
         let file = read_file(&path, is_named)?;
         let layers =
             [(Origin::File(path), file), (Origin::Variable, given.variables), (Origin::Flag, given.flags)];
+        Ok(Self::of_layers(layers))
+    }
+
+    /// What the layers set together; a later one overrides an earlier one.
+    fn of_layers(layers: [(Origin, Table); 3]) -> Self {
         let mut values = Table::new();
         let mut origins = BTreeMap::new();
         for (origin, layer) in layers {
@@ -150,7 +155,7 @@ impl Merged {
             values.extend(layer);
         }
         let raw = values.try_into().expect("each value was read as one of its kind");
-        Ok(Self { raw, origins })
+        Self { raw, origins }
     }
 
     /// Where a setting came from; `None` for a default.
@@ -170,7 +175,10 @@ fn read_file(path: &Path, is_named: bool) -> Result<Table, SettingsError> {
 
 fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(std::io::Error::other(format!("it has more than {} MiB", FILE_BYTES_MAX >> 20)));
+    }
     Ok(text)
 }
 

@@ -20,7 +20,7 @@ pub(super) const DIR_MODE: u32 = 0o700;
 pub(super) const FILE_MODE: u32 = 0o600;
 /// The bits that let others in.
 const OTHERS: u32 = 0o077;
-/// A directory in which everybody may make files.
+/// A directory in which every user may make files.
 const STICKY: u32 = 0o1000;
 /// Files of the data directory itself; what else is there is the user's own.
 const FILES: [&str; 8] =
@@ -28,7 +28,7 @@ const FILES: [&str; 8] =
 /// Directories in it that are the node's from top to bottom.
 const TREES: [&str; 2] = ["blobs", "modules"];
 
-/// Makes a directory with its parents. One that exists is closed to others, unless it is one for everybody, such as
+/// Makes a directory with its parents. One that exists is closed to others, unless it is one for all users, such as
 /// `/tmp`.
 pub(super) fn make_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIR_MODE).create(path)?;

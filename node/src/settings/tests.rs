@@ -68,6 +68,14 @@ fn a_named_file_must_exist() {
 }
 
 #[test]
+fn a_file_that_is_too_long_is_refused_and_not_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("weft.toml"), format!("slots = 1\n{}", "#".repeat(1 << 20))).unwrap();
+    let text = refusal(&dir, &RawSettings::default());
+    assert!(text.contains("it has more than 1 MiB"), "{text}");
+}
+
+#[test]
 fn without_a_key_a_node_keeps_to_loopback() {
     let dir = tempfile::tempdir().unwrap();
     let settings = resolve(&dir, &RawSettings::default()).unwrap();

@@ -35,7 +35,7 @@ struct SmallDisk(tempfile::TempDir);
 impl SmallDisk {
     /// Mounts it, unless this machine does not let us.
     fn mount() -> Result<Self, String> {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=256k,mode=0700", "weft-test"])
             .arg(dir.path())

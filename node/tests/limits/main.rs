@@ -18,18 +18,18 @@ use expression::{Quantity, evaluate, nanos_per, parse_quantity, words};
 /// Constants that are no bound for a user to know: file or folder, name (`*` for all of them), and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("node/src/bench/", "*", "the benchmark's own patience"),
-    ("node/exec/src/compile/work.rs", "PANIC_MAX", "length of an error text"),
+    ("node/exec/src/compile/compilation.rs", "PANIC_MAX", "length of an error text"),
     ("node/net/src/caught.rs", "TEXT_MAX", "length of an error text"),
     (
         "node/src/settings/quantity.rs",
         "DECIMALS_MAX",
         "digits that a number of the user may have; it is refused",
     ),
-    ("node/exec/src/module.rs", "*", "length of an error text"),
+    ("node/exec/src/text.rs", "*", "length of an error text"),
     ("node/exec/src/run.rs", "ERROR_TEXT_MAX", "length of an error text; the whole is in stderr"),
     ("node/exec/src/vfs/archive.rs", "QUOTED_MAX", "length of an error text"),
     ("node/src/commands/telling.rs", "QUOTE_MAX", "length of an error text"),
-    ("node/exec/src/pool/process.rs", "ROUNDS_MAX", "rounds of one turn; the next turn goes on"),
+    ("node/exec/src/pool/front.rs", "ROUNDS_MAX", "rounds of one turn; the next turn goes on"),
     ("node/exec/src/slot/page.rs", "TRIES_MAX", "tries of a compare-and-swap; an honest peer needs two"),
 ];
 

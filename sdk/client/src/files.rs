@@ -1,4 +1,4 @@
-//! What a task left in `/out`: a tar archive that a stranger's machine made. Nothing in it is trusted: only plain
+//! What a task left in `/out`: a tar archive that an untrusted machine made. Nothing in it is trusted: only plain
 //! files and directories below the directory that the user names are ever made of it.
 
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! [`Mesh`]: the way to the mesh, through the node on this machine.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -36,14 +37,18 @@ struct Shared {
     uploaded: Mutex<BTreeSet<[u8; 32]>>,
 }
 
-/// The default data directory: `WEFT_DATA_DIR`, or `weft` under `XDG_DATA_HOME` or
-/// `~/.local/share`. `None` when none of these is set.
+/// The default data directory: `WEFT_DATA_DIR`, or `weft` under `XDG_DATA_HOME` or `~/.local/share`. `None` when none of
+/// these is set; a variable that is set to nothing is not set.
 #[must_use]
 pub fn default_data_dir() -> Option<PathBuf> {
-    let named = std::env::var_os("WEFT_DATA_DIR").map(PathBuf::from);
-    let shared = || std::env::var_os("XDG_DATA_HOME").map(|share| Path::new(&share).join("weft"));
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share/weft"));
-    named.or_else(shared).or_else(home)
+    data_dir_by(|name| std::env::var_os(name))
+}
+
+fn data_dir_by(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let shared = || set("XDG_DATA_HOME").map(|share| share.join("weft"));
+    let home = || set("HOME").map(|home| home.join(".local/share/weft"));
+    set("WEFT_DATA_DIR").or_else(shared).or_else(home)
 }
 
 impl Mesh {
@@ -351,4 +356,23 @@ pub(crate) fn job_name(id: &str) -> Result<&str, Error> {
         return Ok(id);
     }
     Err(Error::NotFound { what: "job", name: id.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_directory_is_by_the_first_variable_that_is_set_to_something() {
+        let by = |set: &[(&str, &str)]| {
+            let of = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+            data_dir_by(of).map(|path| path.display().to_string())
+        };
+        let home = ("HOME", "/home/anna");
+        assert_eq!(by(&[("WEFT_DATA_DIR", "/x"), home]).as_deref(), Some("/x"));
+        assert_eq!(by(&[("XDG_DATA_HOME", "/share"), home]).as_deref(), Some("/share/weft"));
+        let empty = [("WEFT_DATA_DIR", ""), ("XDG_DATA_HOME", ""), home];
+        assert_eq!(by(&empty).as_deref(), Some("/home/anna/.local/share/weft"));
+        assert_eq!(by(&[]), None);
+    }
 }

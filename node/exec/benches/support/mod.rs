@@ -190,7 +190,7 @@ impl PoolBench {
         Self { pool, bell, program, next_run: Mutex::new(0) }
     }
 
-    /// Hands over so many tasks at once, waits for all, and gives their outputs in their order.
+    /// Submits this many tasks at once, waits for all, and returns their outputs in order.
     pub(crate) fn run(&self, tasks: u64, input: &[u8]) -> Vec<Vec<u8>> {
         let mut outputs: Vec<(RunId, Payload)> = self.reports(tasks, input);
         outputs.sort_by_key(|(run, _)| *run);

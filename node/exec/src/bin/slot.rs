@@ -1,4 +1,4 @@
-//! A slot's process, or a compiler's, and nothing else: what `weft slot` does, for the tests and benchmarks of this crate.
+//! A slot process or a compile child, as `weft slot` is: for the tests and benchmarks of this crate.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! The compile child's life: modules come in by the socket that is its standard input, code goes out into the file that
-//! came beside each. It drops what rights it can first, and ends when the node does. Started by [`super::desk`] only.
+//! The compile child: receives modules over the socket that is its standard input, and writes code into the file that
+//! comes with each. It drops its rights first and ends with its node. Started by [`super::child_process`] only.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,15 +8,16 @@ use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 
-use super::intake;
+use super::admission;
+use super::compilation::{CompileError, Effort, compile};
 use super::wire::{self, Answer, Request};
-use super::work::{Effort, Flaw, compile};
-use crate::code::{CODE_BYTES_MAX, Tier};
-use crate::engines::Make;
-use crate::slot::{close_others, confine_everything};
+use crate::code::CODE_BYTES_MAX;
+use crate::make::{Make, Tier};
+use crate::os::close_others;
+use crate::slot::confine::confine_everything;
 
-/// What `weft slot --compile` does: compiles what its standard input, a socket of the node's, brings, until that is
-/// closed.
+/// What `weft slot --compile` does: compiles the modules that arrive on its standard input, a socket of its node, until
+/// the socket is closed.
 #[must_use]
 pub fn compile_main() -> ExitCode {
     let stdin = io::stdin();
@@ -30,11 +31,11 @@ pub fn compile_main() -> ExitCode {
 }
 
 fn serve(socket: BorrowedFd<'_>) -> io::Result<()> {
-    // The socket ends the child between modules, this also within one.
+    // Closing the socket ends the child between modules; this ends it during one.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     close_others()?;
     bound(Resource::Core, 0)?;
-    // A file that grows without end would fill the node's memory.
+    // A file that grows without end would fill the memory.
     bound(Resource::Fsize, CODE_BYTES_MAX)?;
     let mut engines = Vec::new();
     let mut first = true;
@@ -49,11 +50,11 @@ fn serve(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// What is done once, when the child knows what it is for, and before it sees a byte of any module.
+/// Done once, when the settings are known and before any byte of a module is read.
 fn prepare(request: &Request) -> io::Result<()> {
-    // The threads that it starts inherit it.
+    // Threads that are started later inherit it.
     rustix::process::nice(request.effort.nice)?;
-    // The node's deadline is what counts; this ends a child whose node does not.
+    // The node's deadline ends the child first; this limit ends a child whose node can't.
     let threads = u64::from(request.effort.threads) + 1;
     bound(Resource::Cpu, request.cpu_s.saturating_mul(threads))?;
     bound(Resource::As, request.memory_bytes)?;
@@ -63,7 +64,7 @@ fn prepare(request: &Request) -> io::Result<()> {
 }
 
 fn bound(resource: Resource, most: u64) -> io::Result<()> {
-    // A lower bound that was set before stays.
+    // A lower limit that was set before is kept.
     let most = getrlimit(resource).maximum.map_or(most, |before| before.min(most));
     setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     Ok(())
@@ -76,16 +77,16 @@ fn answer(
     mut code: File,
 ) -> Answer {
     let mut bytes = Vec::new();
-    // Whoever wrote it left the file's place at the end.
+    // The node left the position at the end.
     io::Seek::rewind(&mut module).map_err(host)?;
     (&module).take(request.bounds.bytes + 1).read_to_end(&mut bytes).map_err(host)?;
     drop(module);
-    intake::check(&bytes, &request.bounds)?;
+    admission::check(&bytes, &request.bounds)?;
     let engine = engine(engines, request.make)?;
     let effort = Effort { nice: 0, ..request.effort };
     let made = compile(&engine, request.make.tier, request.kind, &bytes, effort)?;
     if made.len() as u64 > CODE_BYTES_MAX {
-        return Err(Flaw::Limit(format!(
+        return Err(CompileError::Limit(format!(
             "module: {} bytes of code, the limit is {CODE_BYTES_MAX}",
             made.len()
         )));
@@ -93,18 +94,18 @@ fn answer(
     code.write_all(&made).map_err(host)
 }
 
-fn engine(engines: &mut Vec<(Make, wasmtime::Engine)>, make: Make) -> Result<wasmtime::Engine, Flaw> {
+fn engine(engines: &mut Vec<(Make, wasmtime::Engine)>, make: Make) -> Result<wasmtime::Engine, CompileError> {
     if let Some((_, engine)) = engines.iter().find(|(has, _)| *has == make) {
         return Ok(engine.clone());
     }
     let engine = make.compiler().map_err(|error| match make.tier {
-        Tier::Baseline => Flaw::Unsupported(error.to_string()),
-        Tier::Optimised => Flaw::Host(error.to_string()),
+        Tier::Baseline => CompileError::Unsupported(error.to_string()),
+        Tier::Optimised => CompileError::Host(error.to_string()),
     })?;
     engines.push((make, engine.clone()));
     Ok(engine)
 }
 
-fn host(error: io::Error) -> Flaw {
-    Flaw::Host(error.to_string())
+fn host(error: io::Error) -> CompileError {
+    CompileError::Host(error.to_string())
 }

@@ -1,24 +1,24 @@
-//! WebAssembly beyond its first version: which proposals run here, and what is said of the others. A module that uses
-//! one that does not run is refused with one sentence, which names the proposal and says what to do. Plain data; the
-//! settings of the engines (`engines.rs`) must agree with [`RUN`].
+//! WebAssembly proposals: which ones are supported, and the error for the others. A module that uses an unsupported one
+//! is refused with a sentence that names it and says what to do. Plain data; the settings in `engine_config.rs` must
+//! agree with [`RUN`].
 
 use wasmparser::WasmFeatures;
 
-/// What runs: WebAssembly 3.0 and components of WASI 0.2, without threads and memories of 64 bits.
+/// Supported: WebAssembly 3.0 and components of WASI 0.2, without threads and 64-bit memories.
 pub(super) const RUN: WasmFeatures = WasmFeatures::WASM3
     .union(WasmFeatures::COMPONENT_MODEL)
     .difference(WasmFeatures::THREADS.union(WasmFeatures::MEMORY64));
 
-/// A proposal that does not run.
+/// An unsupported proposal.
 struct Proposal {
-    /// Its name, and what of it a module has.
+    /// Its name, and how a module uses it.
     name: &'static str,
     features: WasmFeatures,
-    /// What its author can do.
+    /// Advice for the module's author.
     help: &'static str,
 }
 
-/// Those that toolchains can be told to use. The first that explains a fault is named.
+/// Unsupported proposals that toolchains can emit. The first one that explains an error is named.
 const REFUSED: [Proposal; 12] = [
     Proposal {
         name: "threads (a shared memory or an atomic instruction)",
@@ -94,11 +94,11 @@ const REFUSED: [Proposal; 12] = [
     },
 ];
 
-/// The sentence for a module that is not valid at `offset` with [`RUN`], if a proposal explains that; `reach` says how
-/// far it is valid with other features.
+/// The error for a module that is invalid at `offset` with [`RUN`], if a proposal explains that. `reach` returns the
+/// offset up to which the module is valid with other features.
 pub(super) fn refusal(offset: usize, reach: impl Fn(WasmFeatures) -> usize) -> Option<String> {
     let alone = REFUSED.iter().find(|proposal| reach(RUN.union(proposal.features)) > offset);
-    // What lies at one place may need several of them at once: it is one without which all others don't help.
+    // One place may need several proposals at once: find one without which all the others don't help.
     let all = REFUSED.iter().fold(RUN, |all, proposal| all.union(proposal.features));
     let needed = || {
         let helps = reach(all) > offset;
@@ -111,8 +111,8 @@ pub(super) fn refusal(offset: usize, reach: impl Fn(WasmFeatures) -> usize) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::intake::{Bounds, check};
-    use crate::compile::work::Flaw;
+    use crate::compile::admission::{Bounds, check};
+    use crate::compile::compilation::CompileError;
 
     /// A module for each row of [`REFUSED`], in its order.
     const ROWS: [&[u8]; REFUSED.len()] = [
@@ -134,7 +134,7 @@ mod tests {
 
     fn text(module: &[u8]) -> String {
         match check(module, &Bounds::NODE) {
-            Err(Flaw::Invalid(text)) => text,
+            Err(CompileError::Invalid(text)) => text,
             other => format!("{other:?}"),
         }
     }

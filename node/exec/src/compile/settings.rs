@@ -1,54 +1,53 @@
-//! What a node chooses about compiling, and what it is told of it.
+//! Settings and counters of the compiler.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::intake::Bounds;
-use crate::code::Tier;
+use super::admission::Bounds;
 use crate::disk::DISK_BYTES_MAX;
-use crate::engines::Interrupt;
-use crate::sandbox::PrepareError;
+use crate::error::PrepareError;
+use crate::make::{Interrupt, Tier};
 
-/// Code of modules that is kept in memory, in bytes; one module may exceed it alone.
+/// Most bytes of code that is kept in memory; a single module may exceed it.
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
-/// A longer module is compiled by the baseline compiler first: optimising takes about 0.6 ms a kilobyte of one core.
+/// A longer module is compiled by the baseline compiler first: optimising takes about 0.6 ms for each KB on one core.
 const QUICK_BYTES_MAX: u64 = 250 << 10;
-/// A module that took too long is not tried again for so long: it may be the module, or a machine that was busy. One that
-/// runs on baseline code meanwhile waits twice as long each time, up to 16 times.
+/// How long a module that exceeded its compile time is refused: the module may be too large, or the machine was busy. A
+/// module that runs on baseline code meanwhile waits twice as long each time, up to 16 times.
 const LATE_FOR: Duration = Duration::from_secs(300);
 
-/// Where compilers run.
+/// Where modules are compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum How {
     /// On threads of this process.
     Here,
-    /// In children started with this command line, each with a deadline and a bound on memory.
+    /// In child processes started with this command line, each with a deadline and a memory limit.
     Child {
-        /// The program.
+        /// The executable.
         program: PathBuf,
-        /// Its arguments, which must lead it to [`crate::compile_main`].
+        /// Its arguments; with them it must call [`crate::compile_main`].
         args: Vec<OsString>,
     },
 }
 
-/// What a compilation may take in a child.
+/// Time and memory limits of a compilation in a child process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// Wall time of the baseline compiler, for any module.
     pub baseline: Duration,
-    /// What it gets for each whole MiB of a module, on top.
+    /// Additional wall time for each whole MiB of the module.
     pub baseline_mib: Duration,
     /// Wall time of the optimising compiler, for any module.
     pub optimised: Duration,
-    /// What it gets for each whole MiB of a module, on top.
+    /// Additional wall time for each whole MiB of the module.
     pub optimised_mib: Duration,
-    /// Address space; 64 times the module's length where that is more.
+    /// Address space, in bytes; 64 times the module's length if that is more.
     pub memory_bytes: u64,
 }
 
 impl Allowance {
-    /// What a node gives: for each MiB about seven times what one core needs that has nothing else to do.
+    /// The limits of a node: for each MiB about seven times what an otherwise idle core needs.
     pub const NODE: Self = Self {
         baseline: Duration::from_secs(30),
         baseline_mib: Duration::from_secs(2),
@@ -57,8 +56,8 @@ impl Allowance {
         memory_bytes: 4 << 30,
     };
 
-    /// The wall time for a module of so many bytes, which was too little for it so often before: each time it gets twice
-    /// as much, up to four times.
+    /// The wall time for a module of this length. `late` is how often it exceeded its time before: each time doubles
+    /// the limit, up to four times.
     pub(super) fn time(&self, tier: Tier, bytes: usize, late: u32) -> Duration {
         let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
         let (any, each) = match tier {
@@ -68,37 +67,37 @@ impl Allowance {
         any.saturating_add(each.saturating_mul(mib)).saturating_mul(1 << late.min(2))
     }
 
-    /// The address space for a module of so many bytes.
+    /// The address space for a module of this length, in bytes.
     pub(super) fn memory(&self, bytes: usize) -> u64 {
         self.memory_bytes.max((bytes as u64).saturating_mul(64))
     }
 }
 
-/// What a node chooses about compiling.
+/// Settings of the compiler.
 #[derive(Clone, Debug)]
 pub struct CompilerConfig {
-    /// Where code is kept between starts.
+    /// Directory for code; `None` keeps it in memory only.
     pub cache_dir: Option<PathBuf>,
-    /// How the guests of this code will be ended.
+    /// How guests that run this code are ended.
     pub interrupt: Interrupt,
-    /// Where compilers run.
+    /// Where modules are compiled.
     pub how: How,
     /// Bounds on modules.
     pub bounds: Bounds,
-    /// Bounds on compiling.
+    /// Limits of a compilation.
     pub allowance: Allowance,
-    /// Longest module that is optimised at once, in bytes.
+    /// Longest module that is optimised without baseline code first, in bytes.
     pub quick_bytes: u64,
-    /// Bytes of code on disk.
+    /// Most bytes of code on disk.
     pub disk_bytes: u64,
     /// Bytes of code in memory.
     pub memory_bytes: u64,
-    /// For how long a module that took too long is not tried again.
+    /// How long a module that exceeded its compile time is refused.
     pub late_for: Duration,
 }
 
 impl CompilerConfig {
-    /// The settings of a node.
+    /// The default settings of a node.
     #[must_use]
     pub fn new(cache_dir: Option<PathBuf>, interrupt: Interrupt, how: How) -> Self {
         Self {
@@ -114,21 +113,21 @@ impl CompilerConfig {
         }
     }
 
-    /// The same, for modules of up to so many bytes.
+    /// The same settings for modules of up to this many bytes.
     #[must_use]
     pub fn modules(self, bytes: u64) -> Self {
         Self { bounds: Bounds::of_modules(bytes), ..self }
     }
 
     /// # Errors
-    /// [`PrepareError::TooLong`] for a module that is longer than this node takes.
+    /// [`PrepareError::TooLong`] for a module that is longer than this node accepts.
     pub(super) fn check_length(&self, bytes: u64) -> Result<(), PrepareError> {
         let limit = self.bounds.bytes;
         if bytes > limit { Err(PrepareError::TooLong { bytes, limit }) } else { Ok(()) }
     }
 }
 
-/// What the compiler has done and does.
+/// Counters and current state of the compiler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompilerStatus {
     /// Modules whose code is in memory.
@@ -137,9 +136,9 @@ pub struct CompilerStatus {
     pub compiling: u64,
     /// Modules that run on baseline code and wait to be optimised.
     pub optimising: u64,
-    /// Compilations that ended well since the start.
+    /// Successful compilations since the start.
     pub compiled: u64,
-    /// Pieces of code that came from the disk since the start.
+    /// Code loaded from disk since the start, in modules.
     pub loaded: u64,
     /// Bytes of code in memory.
     pub code_bytes: u64,

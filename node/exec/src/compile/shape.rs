@@ -1,14 +1,14 @@
-//! What is open at each place of a function's body, and how much of it a compiler carries along: loops, and handlers of
-//! exceptions. Counted by the intake while it validates.
+//! Tracks open loops and open exception handlers in a function's body, during validation: compilers take time and
+//! memory for each of them.
 
 use wasmparser::Operator;
 
-/// The depths at which loops are open.
+/// The depths of the open loops.
 #[derive(Default)]
 pub(super) struct Loops(Vec<u32>);
 
 impl Loops {
-    /// How many loops are open after this operator, which left the control stack this high.
+    /// How many loops are open after this operator; `depth` is the height of the control stack after it.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "wasmparser's list is open; only these open or close a loop"
@@ -27,17 +27,17 @@ impl Loops {
     }
 }
 
-/// The exception handlers that are open, by their depths.
+/// The open exception handlers, with their depths.
 #[derive(Default)]
 pub(super) struct Tries {
     open: Vec<(u32, u64)>,
     handlers: u64,
-    /// Those that were open at each call so far, summed.
+    /// Open handlers at each call so far, summed.
     at_calls: u64,
 }
 
 impl Tries {
-    /// The sum so far, after this operator, which left the control stack this high.
+    /// The sum so far, after this operator; `depth` is the height of the control stack after it.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "wasmparser's list is open; only these open or close a `try_table`, or may throw"

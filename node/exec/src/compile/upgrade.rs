@@ -1,37 +1,37 @@
-//! Whether better code of a module is to come, and when the optimising compiler gets another chance after it took too
-//! long: the module may be large, or the machine was busy. Plain data in the shelf; it compiles nothing.
+//! Whether better code of a module is being compiled, and when the optimising compiler tries again after it exceeded
+//! its time: the module may be large, or the machine was busy. Plain data.
 
 use std::time::{Duration, Instant};
 
-use super::shelf::Job;
+use super::job::Job;
 
-/// Most doublings of the wait until a module is optimised again.
+/// Most doublings of the wait before a module is optimised again.
 const DOUBLINGS_MAX: u32 = 4;
 
 #[derive(Debug)]
 pub(super) enum Upgrade {
-    /// It is the best there will be.
+    /// No better code will be compiled.
     No,
-    /// The optimising compiler has it, or will.
+    /// It is queued for the optimising compiler, or being optimised.
     Coming,
-    /// It gets another chance when somebody asks for the module after that.
+    /// It is optimised again when it is asked for after this time.
     Later(Instant, Job),
 }
 
 impl Upgrade {
-    /// Another chance after `wait`, which doubles each time.
+    /// Another try after `wait`, doubled for each failed try.
     pub(super) fn later(job: Job, now: Instant, wait: Duration) -> Self {
         let wait = wait.saturating_mul(1 << job.late.min(DOUBLINGS_MAX));
         let late = job.late.saturating_add(1);
         Self::Later(now + wait, Job { late, ..job })
     }
 
-    /// Whether the optimising compiler has it, or will.
+    /// Whether it is queued or being optimised.
     pub(super) fn is_coming(&self) -> bool {
         matches!(self, Self::Coming)
     }
 
-    /// Takes what is to be optimised again by now, which is then coming.
+    /// Takes the job if it is due; the module then counts as queued.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Job> {
         match std::mem::replace(self, Self::Coming) {
             Self::Later(at, job) if at <= now => Some(job),
@@ -51,14 +51,14 @@ mod tests {
     use weft_core::{BlobId, PeerId};
 
     use super::*;
-    use crate::engines::EngineKey;
+    use crate::make::EngineKey;
 
     #[test]
     fn each_chance_comes_after_twice_the_wait_of_the_one_before() {
         let wait = Duration::from_secs(300);
-        let read: super::super::Read = Arc::new(|| Ok(Bytes::new()));
-        let spot = (BlobId([1; 32]), EngineKey::PLAIN);
-        let mut job = Job { spot, owner: PeerId([2; 32]), read, late: 0 };
+        let read: crate::compile::Read = Arc::new(|| Ok(Bytes::new()));
+        let module_key = (BlobId([1; 32]), EngineKey::PLAIN);
+        let mut job = Job { module_key, owner: PeerId([2; 32]), read, late: 0 };
         let mut now = Instant::now();
         for (late, times) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 16)] {
             let mut upgrade = Upgrade::later(job, now, wait);

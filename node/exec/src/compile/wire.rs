@@ -1,5 +1,5 @@
-//! The words between a node and its compile child, and how they travel: one datagram each, with the module's bytes and
-//! the room for the code as files beside the order. What comes from the other side is bounded before it is decoded.
+//! The messages between a node and its compile child: one datagram each, with the module and an empty file for the code
+//! attached as descriptors. Received messages are bounded before they are decoded.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -11,31 +11,31 @@ use rustix::net::{
     SendFlags,
 };
 
-use super::intake::Bounds;
-use super::work::{Effort, Flaw};
+use super::admission::Bounds;
+use super::compilation::{CompileError, Effort};
 use crate::code::Kind;
-use crate::engines::Make;
+use crate::make::Make;
 
-/// Longest datagram.
+/// Longest datagram, in bytes.
 const WORD_BYTES_MAX: usize = 16 << 10;
 
-/// "Compile this."
+/// A request to compile a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(super) struct Request {
     pub(super) make: Make,
     pub(super) kind: Kind,
     pub(super) bounds: Bounds,
     pub(super) effort: Effort,
-    /// Address space that the child may have, in bytes.
+    /// Most address space of the child, in bytes.
     pub(super) memory_bytes: u64,
-    /// Processor time of each of its threads, in seconds.
+    /// Most processor time of each of its threads, in seconds.
     pub(super) cpu_s: u64,
 }
 
-/// What became of it: the code's file is written, or why not.
-pub(super) type Answer = Result<(), Flaw>;
+/// The result: the code is in the file, or why not.
+pub(super) type Answer = Result<(), CompileError>;
 
-/// Sends a request with the module and the room for its code.
+/// Sends a request with the module's file and the file for its code.
 pub(super) fn send_request(
     socket: impl AsFd,
     request: &Request,
@@ -53,7 +53,7 @@ pub(super) fn send_request(
     Ok(())
 }
 
-/// The next request with its two files; `None` when there is nobody any more.
+/// Receives the next request with its two files; `None` when the node closed the socket.
 pub(super) fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, File, File)>> {
     let mut word = vec![0; WORD_BYTES_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
@@ -77,17 +77,17 @@ pub(super) fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, 
     }
 }
 
-/// An answer as a datagram.
+/// Encodes an answer.
 pub(super) fn encode_answer(answer: &Answer) -> Vec<u8> {
     encode(answer)
 }
 
-/// An answer from a datagram; `None` when the child is gone.
+/// Decodes an answer; `None` when the child closed the socket.
 pub(super) fn decode_answer(word: &[u8]) -> io::Result<Option<Answer>> {
     if word.is_empty() { Ok(None) } else { decode(word).map(Some) }
 }
 
-/// Room for a datagram.
+/// A buffer for a datagram.
 pub(super) fn buffer() -> Vec<u8> {
     vec![0; WORD_BYTES_MAX]
 }
@@ -105,5 +105,5 @@ fn decode<T: bincode::Decode<()>>(word: &[u8]) -> io::Result<T> {
 }
 
 fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "not a word between a node and its compiler")
+    io::Error::new(io::ErrorKind::InvalidData, "malformed message between a node and its compiler")
 }

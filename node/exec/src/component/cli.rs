@@ -7,17 +7,18 @@ use wasmtime_wasi::p2::bindings::cli::{
 };
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
-use crate::component::io::{Input, Output, unknown};
-use crate::component::table::Entry;
-use crate::guest::{End, Guest};
+use crate::component::resources::unknown;
+use crate::component::table::{Entry, Input, Output};
+use crate::end::End;
+use crate::guest::Guest;
 
 impl environment::Host for Guest {
     fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
-        Ok(self.desk()?.env.clone())
+        Ok(self.component_state()?.env.clone())
     }
 
     fn get_arguments(&mut self) -> wasmtime::Result<Vec<String>> {
-        Ok(self.desk()?.args.clone())
+        Ok(self.component_state()?.args.clone())
     }
 
     fn initial_cwd(&mut self) -> wasmtime::Result<Option<String>> {
@@ -57,7 +58,7 @@ impl terminal_input::Host for Guest {}
 
 impl terminal_input::HostTerminalInput for Guest {
     fn drop(&mut self, _: Resource<terminal_input::TerminalInput>) -> wasmtime::Result<()> {
-        // Nobody was ever given one.
+        // No guest is given one.
         Err(unknown())
     }
 }

@@ -1,19 +1,28 @@
-//! The file system's words in those of `wasi:filesystem`, and back.
+//! Converts between the file system's types and those of `wasi:filesystem`.
 
 use wasmtime_wasi::p2::FsResult;
+use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
     DescriptorFlags, DescriptorStat, DescriptorType, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use weft_core::Limit;
 
-use crate::component::world::{NANOS, datetime};
 use crate::vfs::{Error, Inode, Kind, OpenHow, Stat};
 
-/// What the guest is told of an error.
+/// Nanoseconds in a second.
+pub(crate) const NANOS: u64 = 1_000_000_000;
+
+/// A time in nanoseconds since 1970, in the interface's type.
+pub(crate) fn datetime(nanos: u64) -> Datetime {
+    let nanoseconds = u32::try_from(nanos % NANOS).expect("less than a second");
+    Datetime { seconds: nanos / NANOS, nanoseconds }
+}
+
+/// The error code for the guest.
 ///
 /// # Errors
-/// With the bound that it reached, which ends the run.
+/// With the limit that was reached, which ends the run.
 pub(crate) fn code(error: &Error) -> Result<ErrorCode, Limit> {
     Ok(match error {
         Error::NoEntry => ErrorCode::NoEntry,
@@ -32,7 +41,7 @@ pub(crate) fn code(error: &Error) -> Result<ErrorCode, Limit> {
     })
 }
 
-/// What it is.
+/// The type of a file.
 pub(crate) fn kind(kind: Kind) -> DescriptorType {
     match kind {
         Kind::File => DescriptorType::RegularFile,
@@ -41,7 +50,7 @@ pub(crate) fn kind(kind: Kind) -> DescriptorType {
     }
 }
 
-/// All about it.
+/// The status of a file.
 pub(crate) fn stat(about: &Stat) -> DescriptorStat {
     DescriptorStat {
         type_: kind(about.kind),
@@ -53,15 +62,15 @@ pub(crate) fn stat(about: &Stat) -> DescriptorStat {
     }
 }
 
-/// A name for it that no other file of the task has; programs use it as the inode's number.
+/// A hash that no other file of the task has; programs use it as an inode number.
 pub(crate) fn hash(inode: Inode) -> MetadataHashValue {
     MetadataHashValue { lower: inode.0, upper: 0 }
 }
 
-/// The time to set, if one is to be set; nanoseconds since 1970.
+/// The time to set, in nanoseconds since 1970; `None` for no change.
 ///
 /// # Errors
-/// When it is beyond what such a number can say, the year 2554.
+/// When it is after the year 2554, the last that fits into 64 bits.
 pub(crate) fn time(new: NewTimestamp, now_ns: u64) -> Result<Option<u64>, Error> {
     match new {
         NewTimestamp::NoChange => Ok(None),
@@ -74,7 +83,7 @@ pub(crate) fn time(new: NewTimestamp, now_ns: u64) -> Result<Option<u64>, Error>
     }
 }
 
-/// How to open a file. What it asks for about syncing needs nothing done: all is in memory.
+/// How to open a file. Flags about syncing are ignored: everything is in memory.
 ///
 /// # Errors
 /// When the flags contradict each other.

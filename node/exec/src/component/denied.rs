@@ -1,38 +1,37 @@
-//! `wasi:sockets` and `wasi:http`, which a task does not have: a program that imports them runs, and each call that
-//! would reach the network answers "access denied".
+//! `wasi:sockets` and `wasi:http`, which a task can't use: a program that imports them runs, and each call that would
+//! reach the network returns "access denied".
 //!
-//! Nothing is bound to the interfaces' texts, since nothing of them is done: a function answers the error of its own
-//! type where it has one, and else the emptiest value. So every version of them links.
+//! The functions are defined from the types that the component imports: each returns the error of its own type if it
+//! has one, and an empty value otherwise. So every version of the interfaces links.
 
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, Type};
 use wasmtime::component::{LinkerInstance, Resource, ResourceAny, ResourceType, Val};
 use wasmtime::{Engine, StoreContextMut};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError};
 
-use crate::component::io::Wait;
-use crate::component::table::Entry;
+use crate::component::table::{Entry, Wait};
 use crate::guest::Guest;
 
 /// Interfaces that are linked this way.
 const PREFIXES: [&str; 2] = ["wasi:sockets/", "wasi:http/"];
-/// The error that says it best, in order: the names of sockets, of http, and what both have.
+/// Names of errors to return, best first: those of sockets, of http, and common ones.
 const DENIALS: [&str; 4] = ["access-denied", "HTTP-request-denied", "not-supported", "internal-error"];
-/// Values inside values; the real interfaces have four or five.
+/// Most levels of nested values; the real interfaces have four or five.
 const DEPTH_MAX: u32 = 16;
 
-/// Stands for every resource of these interfaces.
+/// The type of all resources of these interfaces.
 #[derive(Debug)]
 struct Denied;
 
-/// Whether an import of this name is answered with a refusal.
+/// Whether an import of this name is denied.
 pub(crate) fn is_denied(interface: &str) -> bool {
     PREFIXES.iter().any(|prefix| interface.starts_with(prefix))
 }
 
-/// Defines all that the component wants of one such interface.
+/// Defines everything that the component imports of one such interface.
 ///
 /// # Errors
-/// When it wants what no interface has.
+/// When it imports something that no interface has.
 pub(crate) fn define(
     linker: &mut LinkerInstance<'_, Guest>,
     engine: &Engine,
@@ -56,7 +55,7 @@ pub(crate) fn define(
     Ok(())
 }
 
-/// The resource behind this name: one that the interface uses of `wasi:io`, else one of its own.
+/// The resource type of this name: one of `wasi:io` if the interface uses it, else [`Denied`].
 fn resource(name: &str) -> ResourceType {
     match name {
         "pollable" => ResourceType::host::<DynPollable>(),
@@ -67,7 +66,7 @@ fn resource(name: &str) -> ResourceType {
     }
 }
 
-/// What happens when the guest drops one: only those of `wasi:io` are kept in the table.
+/// The destructor of a resource: only those of `wasi:io` are in the table.
 fn dropped(name: &str) -> impl Fn(StoreContextMut<'_, Guest>, u32) -> wasmtime::Result<()> + use<> {
     let kept = resource(name) != ResourceType::host::<Denied>();
     move |mut store, rep| {
@@ -87,7 +86,7 @@ fn answer(
     Ok(())
 }
 
-/// The value of this type that refuses most.
+/// The value of this type that denies the call.
 fn denial(store: &mut StoreContextMut<'_, Guest>, ty: &Type, depth: u32) -> wasmtime::Result<Val> {
     let Some(depth) = depth.checked_sub(1) else {
         return Err(wasmtime::Error::msg("the network is not permitted"));
@@ -98,7 +97,7 @@ fn denial(store: &mut StoreContextMut<'_, Guest>, ty: &Type, depth: u32) -> wasm
     Ok(match ty {
         Type::Result(result) => match result.err() {
             Some(error) => Val::Result(Err(boxed(store, Some(error))?)),
-            // Setting a header or a method may succeed: only sending must not.
+            // Setting a header or a method may succeed; sending must not.
             None => Val::Result(Ok(boxed(store, result.ok())?)),
         },
         Type::Variant(variant) => {
@@ -142,7 +141,7 @@ fn denial(store: &mut StoreContextMut<'_, Guest>, ty: &Type, depth: u32) -> wasm
     })
 }
 
-/// The best refusal among named cases, else the first.
+/// The best error among named cases, else the first.
 fn pick<T>(mut cases: Vec<T>, name: impl Fn(&T) -> &String) -> wasmtime::Result<T> {
     let best = DENIALS.iter().find_map(|denial| cases.iter().position(|case| name(case) == denial));
     if cases.is_empty() {

@@ -1,5 +1,5 @@
-//! `wasi:filesystem` on the task's file system in memory. It has no rules of its own: [`crate::vfs`] decides, and
-//! this keeps what is open, and says it in the interface's words.
+//! `wasi:filesystem` on the task's file system in memory. [`crate::vfs`] has the rules; this keeps the handles and
+//! converts types.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types::ErrorCode};
@@ -10,9 +10,8 @@ use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult, IoError};
 
 use crate::component::convert::{hash, how, kind, stat};
-use crate::component::io::{Input, Output, unknown};
-use crate::component::open::{At, Cursor, Descriptor, Listing};
-use crate::component::table::Entry;
+use crate::component::resources::unknown;
+use crate::component::table::{At, Cursor, Descriptor, Entry, Input, Listing, Output};
 use crate::guest::Guest;
 use crate::vfs::{Kind, PREOPENS};
 
@@ -231,16 +230,19 @@ impl types::HostDirectoryEntryStream for Guest {
         &mut self,
         listing: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<DirectoryEntry>> {
-        let Listing { inode, after } = match self.desk().map_err(FsError::trap)?.table.get(&listing) {
-            Some(Entry::Listing(listing)) => listing.clone(),
-            Some(_) | None => return Err(FsError::trap(unknown())),
-        };
+        let Listing { inode, after } =
+            match self.component_state().map_err(FsError::trap)?.table.get(&listing) {
+                Some(Entry::Listing(listing)) => listing.clone(),
+                Some(_) | None => return Err(FsError::trap(unknown())),
+            };
         let next = self.with_files(|vfs, _| {
             let next = vfs.entries_after(inode, after.as_deref())?.next();
             Ok(next.map(|(name, _, kind)| (name.to_owned(), kind)))
         })?;
         let Some((name, found)) = next else { return Ok(None) };
-        if let Some(Entry::Listing(listing)) = self.desk().map_err(FsError::trap)?.table.get_mut(&listing) {
+        if let Some(Entry::Listing(listing)) =
+            self.component_state().map_err(FsError::trap)?.table.get_mut(&listing)
+        {
             listing.after = Some(name.clone());
         }
         Ok(Some(DirectoryEntry { type_: kind(found), name }))

@@ -1,8 +1,8 @@
-//! `wasi:io`: errors, things to wait for, and streams. Nothing here ever waits but a poll of timers alone, and that
-//! is the run's own sleep, which its limit and its `Stop` end.
+//! `wasi:io`: errors, pollables and streams. Nothing here blocks but a poll of timers only, and that is the run's own
+//! sleep, which its time limit and its `Stop` end.
 //!
-//! wasmtime-wasi's own host of these runs a tokio runtime, which a confined slot must not start; all of our streams
-//! are in memory, so none is needed.
+//! The host of wasmtime-wasi runs a tokio runtime, which a confined slot must not start. All streams are in memory, so
+//! none is needed.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
@@ -10,56 +10,16 @@ use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
 use wasmtime_wasi_io::bindings::wasi::io::error;
 
-use crate::component::HANDLES_MAX;
-use crate::component::open::{Cursor, Descriptor, Listing};
-use crate::component::table::Entry;
-use crate::guest::{End, Guest};
+use crate::component::open::READ_BYTES_MAX;
+use crate::component::resources::unknown;
+use crate::component::table::{Entry, HANDLES_MAX, Input, Output, Wait};
+use crate::end::End;
+use crate::guest::Guest;
 
-/// Most bytes of one read: a guest may ask for 2^64, and gets them in pieces.
-pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
-/// What an output stream says it can take at once.
+/// Bytes that an output stream accepts in one write.
 const PERMIT_BYTES: u64 = 64 << 10;
-/// The most that the `-and-flush` calls take, by their definition.
+/// Most bytes of the `-and-flush` calls, by their definition.
 const FLUSHED_BYTES_MAX: u64 = 4096;
-
-/// Where an input stream reads.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// Standard input; every stream of it reads on where the last one stopped.
-    Stdin,
-    /// A file.
-    File(Cursor),
-}
-
-/// Where an output stream writes.
-#[derive(Debug)]
-pub(crate) enum Output {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// A file.
-    File(Cursor),
-}
-
-/// When something to wait for is ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// Now, as all of our streams are.
-    Ready,
-    /// When the monotonic clock shows so many nanoseconds.
-    Until(u64),
-}
-
-impl Wait {
-    /// The instant, in nanoseconds of the monotonic clock.
-    fn at(self) -> u64 {
-        match self {
-            Self::Ready => 0,
-            Self::Until(instant) => instant,
-        }
-    }
-}
 
 impl error::Host for Guest {}
 
@@ -76,7 +36,7 @@ impl error::HostError for Guest {
 impl poll::Host for Guest {
     fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         if pollables.is_empty() {
-            return Err(wasmtime::Error::msg("a poll of nothing"));
+            return Err(wasmtime::Error::msg("a poll of an empty list"));
         }
         if pollables.len() > HANDLES_MAX {
             return Err(self.end(End::Limit(super::table::too_many())));
@@ -93,7 +53,7 @@ impl poll::Host for Guest {
 impl poll::HostPollable for Guest {
     fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
         let at = self.wait(&pollable)?.at();
-        // Looking moves a virtual clock, or a guest that looks until it is ready would look for ever.
+        // The reading advances a virtual clock, so that a guest that polls in a loop ends.
         Ok(at <= self.world.monotonic_ns())
     }
 
@@ -216,38 +176,18 @@ impl streams::HostOutputStream for Guest {
 }
 
 impl Guest {
-    /// Keeps a resource; too many end the run.
-    pub(crate) fn keep<T: 'static>(&mut self, entry: Entry) -> wasmtime::Result<Resource<T>> {
-        self.desk()?.table.push(entry).map_err(|limit| self.end(End::Limit(limit)))
-    }
-
-    /// Forgets a resource that the guest dropped.
-    pub(crate) fn release<T: 'static>(&mut self, handle: &Resource<T>) -> wasmtime::Result<()> {
-        let entry = self.desk()?.table.remove(handle).ok_or_else(unknown)?;
-        match entry {
-            Entry::Input(Input::File(Cursor { inode, .. }))
-            | Entry::Output(Output::File(Cursor { inode, .. }))
-            | Entry::Descriptor(Descriptor { inode, .. })
-            | Entry::Listing(Listing { inode, .. }) => self.let_go(inode),
-            Entry::Input(Input::Stdin)
-            | Entry::Output(Output::Stdout | Output::Stderr)
-            | Entry::Wait(_)
-            | Entry::Error(_) => Ok(()),
-        }
-    }
-
     /// Why an operation of a stream failed.
     pub(crate) fn error_code(&mut self, error: &Resource<IoError>) -> wasmtime::Result<ErrorCode> {
-        match self.desk()?.table.get(error) {
+        match self.component_state()?.table.get(error) {
             Some(Entry::Error(code)) => Ok(*code),
             Some(_) | None => Err(unknown()),
         }
     }
 
-    /// Moves the place of a file's stream.
+    /// Advances the position of a file's stream.
     fn move_cursor<T: 'static>(&mut self, stream: &Resource<T>, by: usize) -> StreamResult<()> {
-        let desk = self.desk().map_err(StreamError::Trap)?;
-        match desk.table.get_mut(stream) {
+        let state = self.component_state().map_err(StreamError::Trap)?;
+        match state.table.get_mut(stream) {
             Some(Entry::Input(Input::File(cursor)) | Entry::Output(Output::File(cursor))) => {
                 cursor.advance(by);
                 Ok(())
@@ -257,13 +197,13 @@ impl Guest {
     }
 
     fn wait(&mut self, pollable: &Resource<DynPollable>) -> wasmtime::Result<Wait> {
-        match self.desk()?.table.get(pollable) {
+        match self.component_state()?.table.get(pollable) {
             Some(Entry::Wait(wait)) => Ok(*wait),
             Some(_) | None => Err(unknown()),
         }
     }
 
-    /// Sleeps until the monotonic clock shows this, and says what it shows then.
+    /// Sleeps until this time of the monotonic clock, and returns the time then.
     fn sleep_until(&mut self, instant_ns: u64) -> wasmtime::Result<u64> {
         let now = self.world.monotonic_ns();
         self.sleep(instant_ns.saturating_sub(now)).map_err(|end| self.end(end))?;
@@ -272,9 +212,9 @@ impl Guest {
 
     fn read_stream(&mut self, stream: &Resource<DynInputStream>, len: u64) -> StreamResult<Vec<u8>> {
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
-        let desk = self.desk().map_err(StreamError::Trap)?;
-        match desk.table.get(stream) {
-            Some(Entry::Input(Input::Stdin)) => desk.read_stdin(len),
+        let state = self.component_state().map_err(StreamError::Trap)?;
+        match state.table.get(stream) {
+            Some(Entry::Input(Input::Stdin)) => state.read_stdin(len),
             Some(Entry::Input(Input::File(cursor))) => {
                 let cursor = *cursor;
                 let bytes = self.read_cursor(cursor, len)?;
@@ -286,10 +226,10 @@ impl Guest {
     }
 
     fn write_stream(&mut self, stream: &Resource<DynOutputStream>, bytes: &[u8]) -> StreamResult<()> {
-        let desk = self.desk().map_err(StreamError::Trap)?;
-        let sink = match desk.table.get(stream) {
-            Some(Entry::Output(Output::Stdout)) => &desk.output,
-            Some(Entry::Output(Output::Stderr)) => &desk.errors,
+        let state = self.component_state().map_err(StreamError::Trap)?;
+        let sink = match state.table.get(stream) {
+            Some(Entry::Output(Output::Stdout)) => &state.output,
+            Some(Entry::Output(Output::Stderr)) => &state.errors,
             Some(Entry::Output(Output::File(cursor))) => {
                 let cursor = *cursor;
                 self.write_cursor(cursor, bytes)?;
@@ -301,12 +241,7 @@ impl Guest {
     }
 }
 
-/// A handle that stands for nothing, or for something else: wasmtime checks the types, so this is our own fault.
-pub(crate) fn unknown() -> wasmtime::Error {
-    wasmtime::Error::msg("a handle stands for nothing")
-}
-
 fn bounded(len: u64, max: u64) -> StreamResult<usize> {
     let bounded = usize::try_from(len).ok().filter(|_| len <= max);
-    bounded.ok_or_else(|| StreamError::trap(&format!("a write of {len} bytes at once, at most {max} may be")))
+    bounded.ok_or_else(|| StreamError::trap(&format!("a write of {len} bytes at once, the limit is {max}")))
 }

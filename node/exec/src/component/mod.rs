@@ -1,8 +1,8 @@
-//! Components: commands of WASI preview 2, which export `wasi:cli/run`. Linked here against a host of our own, which
-//! has the same files, clocks, randomness and bounds as preview 1 has.
+//! Components: commands of WASI preview 2, which export `wasi:cli/run`, linked against a host of this crate with the
+//! same files, clocks, randomness and bounds as preview 1.
 //!
-//! The host implements the traits that wasmtime-wasi generates from the interfaces' texts, and uses nothing else of
-//! it: its own host reads real files and runs a tokio runtime, which a confined slot must not.
+//! The host implements the traits that wasmtime-wasi generates from the interfaces' definitions, and uses nothing else
+//! of it: its own host reads real files and runs a tokio runtime, which a confined slot must not.
 
 mod cli;
 mod convert;
@@ -10,76 +10,39 @@ mod denied;
 mod files;
 mod io;
 mod open;
+mod resources;
+pub(crate) mod state;
 mod table;
 mod world;
 
 use std::ops::Range;
 
-use bytes::Bytes;
 pub(crate) use wasmtime::component::Linker;
 use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{Component, ComponentExportIndex, HasSelf, InstancePre};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use wasmtime_wasi::p2::bindings::{cli as cli_host, clocks, random, sync};
-use wasmtime_wasi::p2::{StreamError, StreamResult};
 use wasmtime_wasi_io::bindings::wasi::io::error as error_host;
-use weft_core::{Failure, Limit, Outcome, Program};
+use weft_core::{Failure, Limit, Outcome};
 
-use crate::component::table::Table;
+use crate::component::table::HANDLES_MAX;
 use crate::guest::Guest;
-use crate::module::{list, quote, words};
 use crate::outcome::Broken;
-use crate::sink::Sink;
+use crate::text::{list, quote, words};
 
-/// Streams, files, pollables and errors that a guest may hold at a time.
-const HANDLES_MAX: usize = 16_384;
-/// Handles that the runtime keeps for a guest, those of its own making and each lending of one counted too.
+/// Most handles that wasmtime keeps for a guest, its own resources and each borrow included.
 const RUNTIME_HANDLES_MAX: usize = 4 * HANDLES_MAX;
-/// Bytes that one call of the guest's may hand to the host, which holds them twice for that moment.
+/// Most bytes that one call of the guest may pass to the host, which has two copies of them for that time.
 const CALL_BYTES_MAX: usize = 64 << 20;
-/// What the runtime says when a guest makes too many handles of its own: it has no type for it.
+/// wasmtime's error when a guest has too many handles: there is no type for it.
 const HANDLES_TEXT: &str = "store handle limit exceeded";
 
-/// The interface by which a component is started.
+/// The interface whose function runs a component.
 pub(crate) const RUN_NAME: &str = "wasi:cli/run@0.2";
 const RUN: &str = "run";
-/// A command's first argument, its own name.
-const PROGRAM_NAME: &str = "main.wasm";
 
-/// What a component's host has of one run.
-pub(crate) struct Desk {
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    /// What it has not read yet of its input.
-    input: Bytes,
-    output: Sink,
-    errors: Sink,
-    table: Table,
-}
-
-impl Desk {
-    pub(crate) fn new(program: &Program, input: Bytes, output: &Sink, errors: &Sink) -> Self {
-        let args = std::iter::once(PROGRAM_NAME.to_owned()).chain(program.args.iter().cloned()).collect();
-        let env = program.env.clone();
-        Self { args, env, input, output: output.clone(), errors: errors.clone(), table: Table::default() }
-    }
-
-    fn read_stdin(&mut self, len: usize) -> StreamResult<Vec<u8>> {
-        if self.input.is_empty() {
-            return Err(StreamError::Closed);
-        }
-        Ok(self.input.split_to(len.min(self.input.len())).to_vec())
-    }
-}
-
-impl Guest {
-    fn desk(&mut self) -> wasmtime::Result<&mut Desk> {
-        self.desk.as_deref_mut().ok_or_else(|| wasmtime::Error::msg("a component runs with a desk"))
-    }
-}
-
-/// All that a component may import, but for what [`denied`] answers.
+/// The linker for components, with everything that they may import except what [`denied`] defines.
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     fn guest(guest: &mut Guest) -> &mut Guest {
         guest
@@ -117,10 +80,10 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// Looks at a compiled component and links it; `None` if it has no door.
+    /// Checks a compiled component and links it; `None` if it is not a command.
     ///
     /// # Errors
-    /// With a text for the component's author, when it has a door and can't be run.
+    /// With a text for the component's author, when it is a command and can't be run.
     pub(crate) fn new(linker: &Linker<Guest>, component: &Component) -> Result<Option<Self>, String> {
         let Some(run) = run_export(component)? else { return Ok(None) };
         let engine = component.engine();
@@ -141,12 +104,12 @@ impl Command {
         self.pre.engine()
     }
 
-    /// Where its code and data are.
+    /// Addresses of its code and data.
     pub(crate) fn image_range(&self) -> Range<*const u8> {
         self.pre.component().image_range()
     }
 
-    /// Runs it to its end; the outcome is `Done` or `Failed`.
+    /// Runs it. The outcome is `Done` or `Failed`.
     pub(crate) fn call(&self, store: &mut Store<Guest>) -> Result<Outcome, Broken> {
         store.set_max_component_handles(RUNTIME_HANDLES_MAX);
         store.set_hostcall_fuel(CALL_BYTES_MAX);
@@ -161,7 +124,7 @@ impl Command {
     }
 }
 
-/// A component's start runs much of it, so only what the system or the pool refused is the host's fault.
+/// Instantiating a component runs its code, so only refusals of the operating system or the pool are the host's fault.
 fn broken(error: wasmtime::Error) -> Broken {
     if error.is::<PoolConcurrencyLimitError>() || error.root_cause().is::<rustix::io::Errno>() {
         return Broken::Instantiate(error);
@@ -172,7 +135,7 @@ fn broken(error: wasmtime::Error) -> Broken {
     Broken::Call(error)
 }
 
-/// The function that starts it.
+/// The export that runs the component.
 fn run_export(component: &Component) -> Result<Option<ComponentExportIndex>, String> {
     let ty = component.component_type();
     let mut exports = ty.exports(component.engine());
@@ -186,7 +149,7 @@ fn run_export(component: &Component) -> Result<Option<ComponentExportIndex>, Str
     }
 }
 
-/// Any of its versions that are compatible.
+/// Whether it is a compatible version of [`RUN_NAME`].
 fn is_run_interface(name: &str) -> bool {
     name.strip_prefix(RUN_NAME).is_some_and(|patch| patch.starts_with('.'))
 }
@@ -197,13 +160,13 @@ fn is_run(function: &wasmtime::component::types::ComponentFunc) -> bool {
     function.params().len() == 0 && result.ok().is_none() && result.err().is_none() && !function.async_()
 }
 
-/// The names of what it exports.
+/// The names of its exports.
 pub(crate) fn exports(component: &Component) -> String {
     let ty = component.component_type();
     list(ty.exports(component.engine()).map(|(name, _)| format!("`{}`", quote(name))))
 }
 
-/// Why it does not link: the interfaces that are not here, or else the runtime's words about one that is.
+/// Why it does not link: the imports that are not available, else wasmtime's error.
 fn unlinked(component: &Component, error: &wasmtime::Error) -> String {
     let ty = component.component_type();
     let imports = ty.imports(component.engine());

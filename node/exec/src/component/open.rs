@@ -1,5 +1,5 @@
-//! What a component has open, and how a call on it reaches the task's file system. Each entry of the table that names
-//! an inode holds it, and lets it go when it is dropped.
+//! A component's open files, and the calls on the task's file system. Each entry of the table that names an inode holds
+//! the inode until it is dropped.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
@@ -7,71 +7,32 @@ use wasmtime_wasi::p2::bindings::sync::filesystem::types::{self, NewTimestamp, P
 use wasmtime_wasi::p2::{FsError, FsResult, StreamError, StreamResult};
 
 use crate::component::convert::{code, time};
-use crate::component::io::{READ_BYTES_MAX, unknown};
-use crate::component::table::Entry;
-use crate::guest::{End, Guest};
+use crate::component::resources::unknown;
+use crate::component::table::{At, Cursor, Descriptor, Entry};
+use crate::end::End;
+use crate::guest::Guest;
 use crate::vfs::{Error, Inode, Kind, Vfs};
 
 type Handle = Resource<types::Descriptor>;
 
-/// An open file or directory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Descriptor {
-    pub(crate) inode: Inode,
-    pub(crate) kind: Kind,
-    pub(crate) read: bool,
-    pub(crate) write: bool,
-}
-
-/// A directory being listed.
-#[derive(Clone, Debug)]
-pub(crate) struct Listing {
-    pub(crate) inode: Inode,
-    /// The last name that was told.
-    pub(crate) after: Option<String>,
-}
-
-/// Where a stream is in its file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cursor {
-    pub(crate) inode: Inode,
-    pub(crate) at: At,
-}
-
-/// A place in a file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum At {
-    /// So many bytes from its start.
-    Offset(u64),
-    /// Its end, wherever that is.
-    End,
-}
-
-impl Cursor {
-    /// Moves on by so many bytes.
-    pub(crate) fn advance(&mut self, by: usize) {
-        match &mut self.at {
-            At::Offset(offset) => *offset = offset.saturating_add(by as u64),
-            At::End => {}
-        }
-    }
-}
+/// Most bytes of one read: a guest may ask for 2^64 and gets them in pieces.
+pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 
 impl Guest {
-    /// What the handle has open.
+    /// The open file or directory of a handle.
     pub(crate) fn descriptor(&mut self, handle: &Handle) -> wasmtime::Result<Descriptor> {
-        match self.desk()?.table.get(handle) {
+        match self.component_state()?.table.get(handle) {
             Some(Entry::Descriptor(open)) => Ok(*open),
             Some(_) | None => Err(unknown()),
         }
     }
 
-    /// The same, where the guest may hear of a failure.
+    /// The same, as a result of the file system's interface.
     pub(crate) fn open_one(&mut self, handle: &Handle) -> FsResult<Descriptor> {
         self.descriptor(handle).map_err(FsError::trap)
     }
 
-    /// What the handle has open, which must be a file that was opened for this.
+    /// The open file of a handle, which must be opened for this access.
     pub(crate) fn file(&mut self, handle: &Handle, may: fn(&Descriptor) -> bool) -> FsResult<Descriptor> {
         let open = self.open_one(handle)?;
         match open.kind {
@@ -81,7 +42,7 @@ impl Guest {
         }
     }
 
-    /// The directory that the handle has open.
+    /// The open directory of a handle.
     pub(crate) fn directory(&mut self, handle: &Handle) -> FsResult<Inode> {
         let open = self.open_one(handle)?;
         match open.kind {
@@ -90,32 +51,21 @@ impl Guest {
         }
     }
 
-    /// What this path from an open directory names.
+    /// The inode of a path, relative to an open directory.
     pub(crate) fn find(&mut self, at: &Handle, flags: PathFlags, path: &str) -> FsResult<Inode> {
         let at = self.directory(at)?;
         let follow = flags.contains(PathFlags::SYMLINK_FOLLOW);
         self.with_files(|vfs, _| vfs.find(at, path, follow))
     }
 
-    /// Keeps an entry that names this inode, and holds the inode for it.
+    /// Adds an entry for this inode, and holds the inode for it.
     pub(crate) fn keep_file<T: 'static>(&mut self, inode: Inode, entry: Entry) -> FsResult<Resource<T>> {
         let kept = self.keep(entry).map_err(FsError::trap)?;
         self.with_files(|vfs, _| vfs.hold(inode))?;
         Ok(kept)
     }
 
-    /// Undoes what an entry held.
-    pub(crate) fn let_go(&mut self, inode: Inode) -> wasmtime::Result<()> {
-        match self.vfs() {
-            Ok((vfs, _)) => {
-                vfs.release(inode);
-                Ok(())
-            }
-            Err(end) => Err(self.end(end)),
-        }
-    }
-
-    /// Looks into the file system.
+    /// Calls `look` with the file system and the current time.
     pub(crate) fn with_files<T>(
         &mut self,
         look: impl FnOnce(&mut Vfs, u64) -> Result<T, Error>,
@@ -130,7 +80,7 @@ impl Guest {
         })
     }
 
-    /// Changes the file system; what it holds then counts as the task's.
+    /// Like [`Guest::with_files`] for a change; then charges the size of the files to the task.
     pub(crate) fn change_files<T>(
         &mut self,
         change: impl FnOnce(&mut Vfs, u64) -> Result<T, Error>,
@@ -153,7 +103,7 @@ impl Guest {
         })
     }
 
-    /// At most so many bytes of a file; fewer at its end, or when they are many.
+    /// Reads at most `len` bytes of a file; fewer at its end or beyond [`READ_BYTES_MAX`].
     pub(crate) fn read_at(&mut self, inode: Inode, offset: u64, len: usize) -> FsResult<Vec<u8>> {
         self.with_files(|vfs, _| {
             let left = vfs.stat(inode)?.size.saturating_sub(offset);
@@ -165,7 +115,7 @@ impl Guest {
         })
     }
 
-    /// Reads where a stream is.
+    /// Reads at a stream's position.
     pub(crate) fn read_cursor(&mut self, cursor: Cursor, len: usize) -> StreamResult<Vec<u8>> {
         let offset = match cursor.at {
             At::Offset(offset) => offset,
@@ -175,7 +125,7 @@ impl Guest {
         if bytes.is_empty() && len > 0 { Err(StreamError::Closed) } else { Ok(bytes) }
     }
 
-    /// Writes where a stream is.
+    /// Writes at a stream's position.
     pub(crate) fn write_cursor(&mut self, cursor: Cursor, bytes: &[u8]) -> StreamResult<()> {
         let written = self.change_files(|vfs, now_ns| {
             let offset = match cursor.at {
@@ -188,7 +138,7 @@ impl Guest {
     }
 }
 
-/// A stream's failure: one that the guest may hear of, or the run's end.
+/// The error of a stream: one that the guest gets, or the end of the run.
 fn failed(error: FsError) -> StreamError {
     match error.downcast() {
         Ok(code) => StreamError::LastOperationFailed(code.into()),

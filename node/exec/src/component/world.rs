@@ -1,5 +1,5 @@
-//! `wasi:clocks` and `wasi:random`, as the run's [`World`](crate::world::World) has them: virtual and seeded for a
-//! pure task, real for an impure one.
+//! `wasi:clocks` and `wasi:random` on the run's [`World`](crate::world::World): virtual and seeded for a pure task,
+//! real for an impure one.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::DynPollable;
@@ -7,15 +7,14 @@ use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use weft_core::Limit;
 
-use crate::component::io::Wait;
-use crate::component::table::Entry;
-use crate::guest::{End, Guest};
+use crate::component::convert::datetime;
+use crate::component::table::{Entry, Wait};
+use crate::end::End;
+use crate::guest::Guest;
 use crate::world::CLOCK_STEP_NS;
 
-/// Most bytes of randomness of one call; programs ask for some dozens.
+/// Most random bytes of one call; programs ask for a few dozen.
 const RANDOM_BYTES_MAX: usize = 1 << 20;
-/// Nanoseconds of a second.
-pub(crate) const NANOS: u64 = 1_000_000_000;
 
 impl monotonic_clock::Host for Guest {
     fn now(&mut self) -> wasmtime::Result<u64> {
@@ -44,12 +43,6 @@ impl wall_clock::Host for Guest {
     fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
         Ok(datetime(CLOCK_STEP_NS))
     }
-}
-
-/// Nanoseconds since 1970, as the interface says it.
-pub(crate) fn datetime(nanos: u64) -> wall_clock::Datetime {
-    let nanoseconds = u32::try_from(nanos % NANOS).expect("less than a second");
-    wall_clock::Datetime { seconds: nanos / NANOS, nanoseconds }
 }
 
 impl random::Host for Guest {

@@ -1,5 +1,5 @@
-//! One slot process, as its node sees it: the socket, the page, and the tasks that it was given. It reads and writes;
-//! what follows from it is decided in [`super::state`].
+//! One slot process, as its node sees it: the socket, the shared page, and the assigned tasks. It reads and writes;
+//! decisions are in [`super::state`].
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,46 +12,43 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use weft_core::RunId;
 
-use super::assigned::{Asked, Assigned, Ending, archive_max};
-use super::known::Known;
+use super::assignment::{Assignment, Ending, Intent, WORK_MAX, Waiting, archive_max};
+use super::module_cache::ModuleCache;
 use super::programs::Runnable;
-use super::state::Waiting;
 use crate::slot::page::{Page, is_before};
 use crate::slot::socket::{Broken, Incoming, Outgoing};
 use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, Input, PROTOCOL, ToSlot};
 
-/// Tasks that one slot has at most, the running one among them.
+/// Most tasks that are assigned to one slot, the running one included.
 pub(super) const TASKS_MAX: usize = 128;
-/// Work that one slot has at most beyond its first task, by what its programs took so far.
-pub(super) const WORK_MAX: Duration = Duration::from_micros(2000);
-/// Frames and bytes that are read from one slot before others have their turn.
+/// Reads from one slot before other slots have their turn.
 const READS_PER_TURN: usize = 16;
 
-/// What is read of a slot's complaints, in bytes.
+/// Most bytes that are read of a slot's standard error.
 const WORDS_BYTES_MAX: usize = 500;
 
-/// What epoll says an event belongs to.
+/// epoll's token of the timer.
 pub(super) const TIMER: u64 = u64::MAX;
 
-/// A process that was started just now.
+/// A process that was just started.
 #[derive(Debug)]
 pub(super) struct Spawned {
     pub(super) process: process::Child,
     pub(super) socket: OwnedFd,
     pub(super) page: Page,
     pub(super) page_file: OwnedFd,
-    /// Where it writes what it has to complain of; reading never waits.
+    /// The read end of its standard error; reading does not block.
     pub(super) words: OwnedFd,
 }
 
-/// Where a slot is in its life.
+/// The state of a slot process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It was started and has not said that it is ready.
+    /// It was started and has not reported that it is ready.
     Starting,
     /// It runs tasks.
     Ready,
-    /// It was told to die, or is dead and not buried.
+    /// It was killed, or has ended and was not waited for yet.
     Dying,
 }
 
@@ -66,34 +63,34 @@ pub(super) struct Child {
     socket: OwnedFd,
     pub(super) page: Page,
     out: Outgoing,
-    /// Whether the other end closed the socket.
+    /// Whether the slot closed the socket.
     closed: bool,
-    /// Whether epoll tells when the socket takes more.
+    /// Whether epoll reports when the socket is writable.
     out_waits: bool,
     incoming: Incoming,
     pub(super) phase: Phase,
     /// Whether it was ever ready.
     pub(super) greeted: bool,
-    /// Since when it is held, if it is.
+    /// Since when it is paused, if it is.
     pub(super) held_since: Option<Instant>,
-    /// In the order of their numbers; the first is the one that runs or runs next.
-    pub(super) tasks: VecDeque<Assigned>,
+    /// In the order of their numbers; the first one runs or runs next.
+    pub(super) tasks: VecDeque<Assignment>,
     next_number: u32,
-    /// What its tasks are expected to take.
+    /// Expected running time of its tasks.
     pub(super) expected: Duration,
-    /// When it reported last, or was given a task while it had none.
+    /// When it reported last, or got a task while it had none.
     pub(super) progress: Instant,
-    /// Its current task takes longer than expected: it gets no other beside it.
+    /// Its current task takes longer than expected: it gets no other task meanwhile.
     pub(super) stuck: bool,
     /// Why it was killed, if it was.
     pub(super) ending: Option<Ending>,
-    /// The task that it reported last had reached its own limit, which ends a process that is deep in a guest.
+    /// The task that it reported last had reached its own limit, which ends a process that is inside of a guest.
     pub(super) spent: bool,
-    known: Known,
+    known: ModuleCache,
 }
 
 impl Child {
-    /// Greets a new process.
+    /// Registers a new process and sends it the first message.
     pub(super) fn new(
         id: u64,
         spawned: Spawned,
@@ -106,7 +103,7 @@ impl Child {
         let (pid, pidfd) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                // It has nothing yet, so that nothing is lost with it.
+                // It has no task yet, so nothing is lost with it.
                 process.kill()?;
                 process.wait()?;
                 return Err(error);
@@ -136,48 +133,50 @@ impl Child {
             stuck: false,
             ending: None,
             spent: false,
-            known: Known::default(),
+            known: ModuleCache::default(),
         })
     }
 
-    /// Its process, for the log and for tests.
+    /// Its process id, for logs and tests.
     pub(super) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().cast_unsigned()
     }
 
-    /// Whether it runs something now.
+    /// Whether it runs a task now.
     pub(super) fn is_active(&self) -> bool {
         self.phase == Phase::Ready && self.held_since.is_none() && !self.tasks.is_empty()
     }
 
-    /// Whether it could take a task at once.
+    /// Whether it would start a task at once.
     pub(super) fn is_idle(&self) -> bool {
         self.phase == Phase::Ready && self.held_since.is_none() && self.tasks.is_empty()
     }
 
-    /// Whether it should get more before it runs dry.
+    /// Whether it should get more tasks before it is idle.
     pub(super) fn wants_more(&self) -> bool {
         self.is_active() && !self.stuck && self.tasks.len() <= TASKS_MAX / 2 && self.expected <= WORK_MAX / 2
     }
 
-    /// Whether a task that is expected to take so long fits in.
+    /// Whether a task with this expected running time fits.
     pub(super) fn has_room(&self, expected: Duration) -> bool {
         self.tasks.is_empty() || (self.tasks.len() < TASKS_MAX && self.expected + expected <= WORK_MAX)
     }
 
-    /// Puts a task on its way, with what the slot needs for it; [`Child::send`] sends it.
+    /// Assigns a task and queues it for sending, with the code and program that the slot lacks; [`Child::send`] sends
+    /// it.
     ///
     /// # Errors
-    /// With the task, when no file is left.
-    pub(super) fn give(
+    /// With the task, when no descriptor is left.
+    pub(super) fn assign(
         &mut self,
         waiting: Box<Waiting>,
         runnable: &Runnable<'_>,
         now: Instant,
     ) -> Result<(), (Box<Waiting>, io::Error)> {
-        // Frames are read in order, and a task finds its program when it runs: those of tasks that wait must stay.
+        // Frames are read in order, and a task uses its program when it runs: programs of waiting tasks must stay
+        // loaded.
         let in_use = |number: u32| self.tasks.iter().any(|task| task.waiting.program == number);
-        if let Err(error) = self.known.introduce(runnable, &mut self.out, in_use) {
+        if let Err(error) = self.known.send_missing(runnable, &mut self.out, in_use) {
             return Err((waiting, error));
         }
         if self.tasks.is_empty() {
@@ -196,12 +195,12 @@ impl Child {
         };
         self.out.push(&word, waiting.input.clone());
         self.expected += runnable.expected;
-        let (expected, asked) = (runnable.expected, Asked::Run);
-        self.tasks.push_back(Assigned { number, waiting, expected, asked, printed: 0 });
+        let (expected, intent) = (runnable.expected, Intent::Run);
+        self.tasks.push_back(Assignment { number, waiting, expected, intent, printed: 0 });
         Ok(())
     }
 
-    /// Sends what waits, as far as the socket takes it.
+    /// Sends queued frames as far as the socket accepts them.
     pub(super) fn send(&mut self, epoll: &OwnedFd) -> io::Result<()> {
         if self.closed || (self.out.waiting() == 0 && !self.out_waits) {
             return Ok(());
@@ -218,38 +217,38 @@ impl Child {
     /// Reads once from its socket. False if there was nothing, or if its turn is over.
     ///
     /// # Errors
-    /// When it closed the socket or sends more files than it may.
-    pub(super) fn listen(&mut self, reads: usize) -> Result<bool, Broken> {
+    /// When it closed the socket, or sent more files than allowed.
+    pub(super) fn read(&mut self, reads: usize) -> Result<bool, Broken> {
         Ok(!self.closed && reads < READS_PER_TURN && self.incoming.receive(&self.socket)?)
     }
 
-    /// The next of what it said, with the files that came with that.
+    /// The next message of the slot, with its files.
     ///
     /// # Errors
-    /// When it says what no slot says.
-    pub(super) fn hear(&mut self) -> Result<Option<(FromSlot, Vec<OwnedFd>)>, Broken> {
+    /// When the message is malformed.
+    pub(super) fn next_word(&mut self) -> Result<Option<(FromSlot, Vec<OwnedFd>)>, Broken> {
         let Some(word) = self.incoming.next::<FromSlot, FROM_SLOT_CLAIM_MAX>()? else { return Ok(None) };
         let files = (0..word.files()).map(|_| self.incoming.file()).collect::<Result<_, _>>()?;
         Ok(Some((word, files)))
     }
 
-    /// The task that a report names: the first that is not reported. What was taken back was not started, and is not
-    /// reported therefore.
+    /// Removes the task that a report is about: the first one that is not reported. Retracted tasks were not started
+    /// and are not reported.
     ///
     /// # Errors
-    /// When it is another, or brought more bytes than it may: of output, errors and files.
+    /// When it is another task, or output, errors or files are longer than allowed.
     pub(super) fn reported(
         &mut self,
         number: u32,
         bytes: [u64; 3],
         now: Instant,
-    ) -> Result<Assigned, Broken> {
+    ) -> Result<Assignment, Broken> {
         let first = self.tasks.front().filter(|first| first.number == number);
-        let first = first.ok_or(Broken::Protocol("it reports a task that is not its next"))?;
+        let first = first.ok_or(Broken::Protocol("a task is reported out of order"))?;
         let limits = first.waiting.work.program.limits;
         let most = [limits.output_bytes, limits.errors_bytes, archive_max(&limits)];
         if bytes.iter().zip(most).any(|(bytes, most)| *bytes > most) {
-            return Err(Broken::Protocol("it brought more than it may"));
+            return Err(Broken::Protocol("the output exceeds the task's limits"));
         }
         let task = self.tasks.pop_front().ok_or(Broken::Protocol("it has no task"))?;
         self.expected = self.expected.saturating_sub(task.expected);
@@ -258,54 +257,54 @@ impl Child {
         Ok(task)
     }
 
-    /// For how long the run that it is at has been running, as far as is known here.
+    /// How long the current run has been running, as far as is known here.
     pub(super) fn ran(&self, now: Instant) -> Duration {
         self.held_since.unwrap_or(now).saturating_duration_since(self.progress)
     }
 
-    /// The task of this number printed so many bytes.
+    /// Counts bytes that the task of this number printed.
     ///
     /// # Errors
-    /// When it was not asked to, or more than it may.
+    /// When its output is not to be streamed, or exceeds its limits.
     pub(super) fn printed(&mut self, number: u32, bytes: usize) -> Result<RunId, Broken> {
         let task = self.tasks.iter_mut().find(|task| task.number == number && task.waiting.work.stream);
-        let task = task.ok_or(Broken::Protocol("it passes on what nobody asked for"))?;
+        let task = task.ok_or(Broken::Protocol("output is streamed that was not requested"))?;
         let limits = task.waiting.work.program.limits;
         task.printed = task.printed.saturating_add(bytes as u64);
         if bytes == 0 || task.printed > limits.output_bytes.saturating_add(limits.errors_bytes) {
-            return Err(Broken::Protocol("it prints more than it may"));
+            return Err(Broken::Protocol("the streamed output exceeds the task's limits"));
         }
         Ok(task.waiting.run)
     }
 
-    /// Takes back what it did not start. What it started stays: the last of these is the one that runs, those before
-    /// it have ended and will be reported.
+    /// Retracts the tasks that it did not start. Tasks that it started stay: the last of these runs, those before it
+    /// have ended and will be reported.
     ///
     /// # Errors
-    /// When the slot plays games with the page.
+    /// When the slot keeps changing the shared page.
     #[expect(clippy::vec_box, reason = "they stay boxed wherever they go")]
-    pub(super) fn take_back(&mut self) -> Result<Vec<Box<Waiting>>, Broken> {
+    pub(super) fn retract(&mut self) -> Result<Vec<Box<Waiting>>, Broken> {
         let revoked = self.page.revoke(self.next_number);
-        let first = revoked.ok_or(Broken::Protocol("its page never rests"))?;
+        let first = revoked.ok_or(Broken::Protocol("the shared page keeps changing"))?;
         let keep = self.tasks.iter().take_while(|task| is_before(task.number, first)).count();
         let back = self.tasks.split_off(keep);
         self.expected = self.tasks.iter().map(|task| task.expected).sum();
         Ok(back.into_iter().map(|task| task.waiting).collect())
     }
 
-    /// The number of the run that it is at, by its own words.
+    /// The number of the current run, as the slot claims.
     pub(super) fn running(&self) -> u32 {
         self.page.started().wrapping_sub(1)
     }
 
-    /// Kills it; `ending` says what becomes of the run that it is at.
+    /// Kills it; `ending` is how its current run ends.
     pub(super) fn kill(&mut self, ending: Ending) {
         self.phase = Phase::Dying;
         self.ending.get_or_insert(ending);
         self.signal(Signal::KILL);
     }
 
-    /// It closed the socket: if it is not dead, it is to be.
+    /// It closed the socket: kills it if it is not dead.
     pub(super) fn hang_up(&mut self, epoll: &OwnedFd) {
         if !std::mem::replace(&mut self.closed, true)
             && let Err(error) = epoll::delete(epoll, &self.socket)
@@ -324,14 +323,14 @@ impl Child {
         }
     }
 
-    /// Stops it where it is.
+    /// Stops the process.
     pub(super) fn hold(&mut self, now: Instant) {
         self.signal(Signal::STOP);
         self.held_since = Some(now);
     }
 
-    /// Lets it go on. Its own clock is told before it runs.
-    pub(super) fn go_on(&mut self, now: Instant) {
+    /// Continues the process. Its clock is corrected before it runs.
+    pub(super) fn resume(&mut self, now: Instant) {
         let Some(since) = self.held_since.take() else { return };
         let held = now.saturating_duration_since(since);
         self.page.add_held(held);
@@ -339,19 +338,19 @@ impl Child {
         self.signal(Signal::CONT);
     }
 
-    /// How the process ended; `None` while it lives.
-    pub(super) fn bury(&mut self) -> io::Result<Option<process::ExitStatus>> {
+    /// How the process ended; `None` while it runs.
+    pub(super) fn reap(&mut self) -> io::Result<Option<process::ExitStatus>> {
         self.process.try_wait()
     }
 
-    /// What it complained of, fit for a log: it may be a stranger's word.
-    pub(super) fn words(&self) -> String {
+    /// Its standard error, made safe for a log: it is untrusted.
+    pub(super) fn stderr_text(&self) -> String {
         let mut bytes = [0; WORDS_BYTES_MAX];
         let read = rustix::io::read(&self.words, &mut bytes).unwrap_or(0);
         plain(&String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()))
     }
 
-    /// Ends it and waits for that.
+    /// Kills it and waits for its end.
     pub(super) fn end(mut self) {
         if let Err(error) = self.process.kill().and_then(|()| self.process.wait().map(drop)) {
             tracing::warn!(%error, "a slot's process can't be ended");
@@ -359,7 +358,7 @@ impl Child {
     }
 }
 
-/// A slot's text without what would do something to a terminal.
+/// A slot's text without control characters.
 pub(super) fn plain(text: &str) -> String {
     text.trim().chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

@@ -1,41 +1,41 @@
-//! What is due when nothing happens: slots that make no progress give back, those that are late are killed, those that
-//! are idle go. The timer rings for the first of it.
+//! Timeouts of the pool of processes: a slot without progress loses the tasks that it has not started, one that exceeds
+//! a time limit is killed, an idle one ends. The timer is set to the first of these.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 use weft_core::{Limit, Outcome};
 
-use super::assigned::{Assigned, Ending};
+use super::assignment::{Assignment, Ending};
 use super::child::{Child, Phase};
 use super::state::State;
-use crate::slot::now_us;
+use crate::os::now_us;
 
-/// A slot that made no progress for so long gives back what it has not started.
+/// After this time without progress, the tasks that a slot has not started are retracted.
 const PATIENCE: Duration = Duration::from_millis(5);
-/// How much later than its limit a run may be answered by its own slot; then the slot is killed.
+/// A run may be reported this much later than its time limit; then its slot is killed.
 const GRACE: Duration = Duration::from_millis(50);
-/// A slot may take so long to load a task: a full input and files from a slow disk. Then it is killed; nothing is said
-/// of the task by that.
+/// Longest time to load a task: a full input and files from a slow disk. Then the slot is killed; the task is not to
+/// blame.
 const LOAD_MAX: Duration = Duration::from_secs(60);
-/// A slot without work lives so long, unless it is the one spare.
+/// A slot without work ends after this time, unless it is the only idle one.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// A process must be ready within this time.
 pub(super) const START_MAX: Duration = Duration::from_secs(20);
 
 impl State {
-    /// Sets the timer to the next instant at which something is due.
+    /// Sets the timer to the next timeout.
     pub(super) fn set_timer(&mut self, now: Instant) {
         let due = self.children.values().filter_map(|child| due(child, now)).chain(self.retry_at).min();
         let Some(due) = due else { return };
-        // One that rings too early costs one look.
+        // A timer that is too early costs one check.
         if self.armed.is_some_and(|armed| armed <= due && armed > now) {
             return;
         }
         self.ring_at(due, now);
     }
 
-    /// Lets the timer ring at this instant.
+    /// Sets the timer to this instant.
     pub(super) fn ring_at(&mut self, due: Instant, now: Instant) {
         self.armed = Some(due);
         let wait = due.saturating_duration_since(now).max(Duration::from_micros(1));
@@ -50,15 +50,15 @@ impl State {
         }
     }
 
-    /// The timer rang.
-    pub(super) fn rang(&mut self) {
+    /// The timer expired.
+    pub(super) fn on_timer(&mut self) {
         self.armed = None;
-        // Its count is of no interest, and an error only means that it was read before.
+        // The number of expirations is not needed; an error means that it was read before.
         let _rang = rustix::io::read(&self.timer, &mut [0_u8; 8]);
     }
 
-    /// Does what is due.
-    pub(super) fn look_at_clock(&mut self, now: Instant) {
+    /// Handles all timeouts that are due.
+    pub(super) fn handle_timeouts(&mut self, now: Instant) {
         let due: Vec<u64> = self
             .children
             .values()
@@ -66,11 +66,11 @@ impl State {
             .map(|child| child.id)
             .collect();
         for id in due {
-            self.look_after(id, now);
+            self.handle_timeout(id, now);
         }
     }
 
-    fn look_after(&mut self, id: u64, now: Instant) {
+    fn handle_timeout(&mut self, id: u64, now: Instant) {
         let idle = self.children.values().filter(|child| child.is_idle()).count();
         let Some(child) = self.children.get_mut(&id) else { return };
         if child.phase == Phase::Starting {
@@ -92,24 +92,25 @@ impl State {
         }
     }
 
-    /// Others take what a slot has not begun. One that is still loading keeps its first task, for which it does that.
+    /// Queues the tasks again that a slot has not started. A slot that is still loading keeps its first task, for which
+    /// it loads.
     fn share(&mut self, id: u64, now: Instant) {
         let Some(child) = self.children.get_mut(&id) else { return };
-        let mut back = match child.take_back() {
+        let mut back = match child.retract() {
             Ok(back) => back,
             Err(error) => return child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}")))),
         };
         if child.tasks.is_empty() && !back.is_empty() {
             let (first, progress) = (back.remove(0), child.progress);
             let given = match self.programs.runnable(first.program) {
-                Some(runnable) => child.give(first, &runnable, now).map_err(|(first, _)| first),
+                Some(runnable) => child.assign(first, &runnable, now).map_err(|(first, _)| first),
                 None => Err(first),
             };
             back.extend(given.err());
-            // It goes on with the loading that it is at.
+            // It continues to load.
             child.progress = progress;
             if let Err(error) = child.send(&self.epoll) {
-                tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
+                tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
             }
         }
         child.stuck = true;
@@ -117,7 +118,7 @@ impl State {
     }
 }
 
-/// When something is to be done about this slot if nothing happens before.
+/// The next timeout of this slot.
 fn due(child: &Child, now: Instant) -> Option<Instant> {
     match child.phase {
         Phase::Dying => None,
@@ -127,15 +128,15 @@ fn due(child: &Child, now: Instant) -> Option<Instant> {
         Phase::Ready => match at_work(child) {
             None => Some(child.progress + IDLE_MAX),
             Some((task, Some(began))) => Some(latest_end(task, began)),
-            // Nobody says when it has been loaded.
+            // The slot does not report when loading ends.
             Some((_, None)) => Some((now + GRACE).min(child.progress + LOAD_MAX)),
         },
     }
 }
 
-/// The task that a slot is at by its own words, and since when; the first, if it has begun none. While a task is being
-/// loaded, which reads its input and files and maps its code, its time does not count.
-fn at_work(child: &Child) -> Option<(&Assigned, Option<Instant>)> {
+/// The task that a slot is running as it claims, and since when; the first one if it has started none. Loading (reading
+/// input and files, mapping code) does not count as running.
+fn at_work(child: &Child) -> Option<(&Assignment, Option<Instant>)> {
     let running = child.running();
     let Some(task) = child.tasks.iter().find(|task| task.number == running) else {
         return child.tasks.front().map(|first| (first, None));
@@ -148,12 +149,12 @@ fn at_work(child: &Child) -> Option<(&Assigned, Option<Instant>)> {
     Some((task, began))
 }
 
-/// When the slot is killed if this task has not ended by then.
-fn latest_end(task: &Assigned, began: Instant) -> Instant {
+/// When the slot is killed unless this task has ended.
+fn latest_end(task: &Assignment, began: Instant) -> Instant {
     began + Duration::from_millis(u64::from(task.waiting.work.program.limits.wall_ms)) + GRACE
 }
 
-/// How a slot's task ends because its time is up, if it is.
+/// How a slot's task ends if its time is up.
 fn overdue(child: &Child, now: Instant) -> Option<Ending> {
     let (task, began) = at_work(child)?;
     let outcome = match began {

@@ -1,5 +1,5 @@
-//! The programs that waiting tasks need: their code, the files they find under `/in`, and how long their tasks took
-//! so far. It asks for what is missing and keeps the tasks that wait for it.
+//! The programs of waiting and running tasks: their code, their files under `/in`, and the running time of their tasks.
+//! Requests what is missing and keeps the tasks that wait for it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
@@ -8,25 +8,24 @@ use std::time::{Duration, Instant};
 
 use weft_core::{BlobId, Outcome, PeerId, Program};
 
-use super::child::WORK_MAX;
-use super::state::Waiting;
-use crate::code::{Code, Tier};
-use crate::engines::EngineKey;
+use super::assignment::{WORK_MAX, Waiting};
+use crate::code::Code;
+use crate::make::{EngineKey, Tier};
 
-/// Programs that are remembered, with their code and open files, while no task of theirs waits or runs.
+/// Most programs that are kept, with their code and open files, without a waiting or running task.
 const IDLE_PROGRAMS_MAX: usize = 64;
-/// Bytes of code that such programs hold together; the one that was used last is kept in any case.
+/// Most bytes of code of such programs; the last used one is kept in any case.
 const IDLE_CODE_BYTES_MAX: u64 = 256 << 20;
-/// How much the newest task counts in what a task of a program is expected to take: one part of so many.
+/// Weight of the newest task in the expected running time: one part in this many.
 const NEWEST_PART: u32 = 8;
 
-/// How often it is looked for better code.
+/// Time between two checks for better code.
 const IMPROVE_EVERY: Duration = Duration::from_millis(50);
 
-/// What a program's tasks share: the module, by the settings that it was compiled with.
+/// The key of code: the module and the settings that it is compiled with.
 pub(super) type CodeKey = (BlobId, EngineKey);
 
-/// All that a slot needs for a task's program.
+/// Everything that a slot needs for a task's program.
 #[derive(Debug)]
 pub(super) struct Runnable<'a> {
     pub(super) program_number: u32,
@@ -34,27 +33,27 @@ pub(super) struct Runnable<'a> {
     pub(super) files: Option<&'a Arc<OwnedFd>>,
     pub(super) code_number: u32,
     pub(super) code: &'a Arc<Code>,
-    /// What a task of it is expected to take; more than a batch while that is not known.
+    /// Expected running time of a task; more than [`WORK_MAX`] while it is unknown.
     pub(super) expected: Duration,
 }
 
-/// What has to be done before a task can run.
+/// What is missing before a task can run.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Lacks {
+pub(super) enum Missing {
     /// Nothing.
     Nothing,
-    /// Its code, which was asked for.
+    /// Its code, which was requested.
     Code,
-    /// The program's files, which were asked for.
+    /// The program's files, which were requested.
     Files,
-    /// It will never run.
+    /// It will never run and ends like this.
     Failed(Outcome),
 }
 
-/// Something to be had from elsewhere.
+/// A request for something that a program lacks.
 #[derive(Debug)]
-pub(super) enum Wish {
-    /// Code for this program, of which this owner has a task.
+pub(super) enum ProgramRequest {
+    /// Code for this program, for a task of this owner.
     Code(CodeKey, Arc<Program>, PeerId),
     /// The files of the program of this number.
     Files(u32, BlobId),
@@ -62,7 +61,7 @@ pub(super) enum Wish {
 
 #[derive(Debug, Default)]
 pub(super) struct Programs {
-    /// By where they are in memory, which is theirs as long as they are here.
+    /// Program numbers by address; an address is not reused while the program is here.
     by_place: HashMap<usize, u32>,
     programs: BTreeMap<u32, ProgramEntry>,
     codes: BTreeMap<CodeKey, CodeEntry>,
@@ -71,12 +70,12 @@ pub(super) struct Programs {
     uses: u64,
     /// Programs without a task, by when they were used last.
     idle: BTreeMap<u64, u32>,
-    /// Codes of the baseline compiler.
+    /// Number of programs' codes that are baseline code.
     baseline: usize,
-    /// When it was last looked for better ones.
+    /// When better code was last checked for.
     improved: Option<Instant>,
-    /// What is to be asked for.
-    pub(super) wishes: Vec<Wish>,
+    /// Requests to pass on.
+    pub(super) requests: Vec<ProgramRequest>,
 }
 
 #[derive(Debug)]
@@ -84,20 +83,20 @@ struct ProgramEntry {
     program: Arc<Program>,
     key: CodeKey,
     files: Files,
-    /// Tasks of it that wait or run.
+    /// Number of its tasks that wait or run.
     users: usize,
     used: u64,
 }
 
-/// What a program finds under `/in`.
+/// A program's files under `/in`.
 #[derive(Debug)]
 enum Files {
-    /// Inside the program itself, or nothing.
+    /// Inline in the program, or none.
     Inside,
-    /// A blob that nobody asked for yet.
+    /// A blob that was not requested yet.
     Unknown,
     /// A blob that is being opened.
-    Asked,
+    Requested,
     /// An open blob.
     Open(Arc<OwnedFd>),
 }
@@ -105,23 +104,23 @@ enum Files {
 #[derive(Debug, Default)]
 struct CodeEntry {
     state: CodeState,
-    /// Programs that run by it.
+    /// Number of programs that use it.
     users: usize,
     expected: Option<Duration>,
-    /// Tasks that wait for it, by their place in the queue.
+    /// Tasks that wait for it, by position in the queue.
     parked: BTreeMap<u64, Box<Waiting>>,
 }
 
 #[derive(Debug, Default)]
 enum CodeState {
-    /// Nobody asked for it yet.
+    /// It was not requested yet.
     #[default]
     Unknown,
-    /// It was asked for.
-    Asked,
-    /// Its number and file.
+    /// It was requested.
+    Requested,
+    /// Its number and code.
     Ready(u32, Arc<Code>),
-    /// The module can't be run at all.
+    /// The module can't be run; its tasks end like this.
     Failed(Outcome),
 }
 
@@ -129,7 +128,7 @@ impl CodeEntry {
     fn bytes(&self) -> u64 {
         match &self.state {
             CodeState::Ready(_, code) => code.bytes_len(),
-            CodeState::Unknown | CodeState::Asked | CodeState::Failed(_) => 0,
+            CodeState::Unknown | CodeState::Requested | CodeState::Failed(_) => 0,
         }
     }
 
@@ -139,7 +138,7 @@ impl CodeEntry {
 }
 
 impl Programs {
-    /// The program's number; every task that names it is counted until [`Programs::done`].
+    /// The program's number; each task of it is counted until [`Programs::done`].
     pub(super) fn enter(&mut self, program: &Arc<Program>) -> u32 {
         self.uses += 1;
         let place = Arc::as_ptr(program).addr();
@@ -162,12 +161,12 @@ impl Programs {
         number
     }
 
-    /// Whether this very program was entered before.
+    /// Whether this program (by address) was entered before.
     pub(super) fn knows(&self, program: &Arc<Program>) -> bool {
         self.by_place.contains_key(&Arc::as_ptr(program).addr())
     }
 
-    /// A task of this program was answered.
+    /// A task of this program was reported.
     pub(super) fn done(&mut self, number: u32) {
         if let Some(entry) = self.programs.get_mut(&number) {
             entry.users = entry.users.saturating_sub(1);
@@ -178,33 +177,34 @@ impl Programs {
         }
     }
 
-    /// What is missing for this owner's task of this program; it is asked for once.
-    pub(super) fn lacks(&mut self, number: u32, owner: PeerId) -> Lacks {
+    /// What is missing for this owner's task of a program; it is requested once.
+    pub(super) fn missing(&mut self, number: u32, owner: PeerId) -> Missing {
         let Some(entry) = self.programs.get_mut(&number) else {
-            return Lacks::Failed(Outcome::Lost("the program was forgotten".into()));
+            return Missing::Failed(Outcome::Lost("the program was forgotten".into()));
         };
         let Some(code) = self.codes.get_mut(&entry.key) else {
-            return Lacks::Failed(Outcome::Lost("the program's code was forgotten".into()));
+            return Missing::Failed(Outcome::Lost("the program's code was forgotten".into()));
         };
         match (&code.state, &entry.files) {
-            (CodeState::Failed(outcome), _) => Lacks::Failed(outcome.clone()),
+            (CodeState::Failed(outcome), _) => Missing::Failed(outcome.clone()),
             (CodeState::Unknown, _) => {
-                code.state = CodeState::Asked;
-                self.wishes.push(Wish::Code(entry.key, Arc::clone(&entry.program), owner));
-                Lacks::Code
+                code.state = CodeState::Requested;
+                self.requests.push(ProgramRequest::Code(entry.key, Arc::clone(&entry.program), owner));
+                Missing::Code
             }
-            (CodeState::Asked, _) => Lacks::Code,
+            (CodeState::Requested, _) => Missing::Code,
             (CodeState::Ready(..), Files::Unknown) => {
-                entry.files = Files::Asked;
-                self.wishes.extend(entry.program.files.blob().map(|blob| Wish::Files(number, blob)));
-                Lacks::Files
+                entry.files = Files::Requested;
+                self.requests
+                    .extend(entry.program.files.blob().map(|blob| ProgramRequest::Files(number, blob)));
+                Missing::Files
             }
-            (CodeState::Ready(..), Files::Asked) => Lacks::Files,
-            (CodeState::Ready(..), Files::Inside | Files::Open(_)) => Lacks::Nothing,
+            (CodeState::Ready(..), Files::Requested) => Missing::Files,
+            (CodeState::Ready(..), Files::Inside | Files::Open(_)) => Missing::Nothing,
         }
     }
 
-    /// Keeps a task until what its program lacks is there.
+    /// Keeps a task until its program is complete.
     pub(super) fn park(&mut self, place: u64, waiting: Box<Waiting>) {
         let key = self.programs.get(&waiting.program).map(|entry| entry.key);
         if let Some(code) = key.and_then(|key| self.codes.get_mut(&key)) {
@@ -212,23 +212,23 @@ impl Programs {
         }
     }
 
-    /// Takes out a task that is kept.
+    /// Removes a task that is kept.
     pub(super) fn unpark(&mut self, number: u32, place: u64) -> Option<Box<Waiting>> {
         let key = self.programs.get(&number)?.key;
         self.codes.get_mut(&key)?.parked.remove(&place)
     }
 
-    /// All that a slot needs for a task of this program; `None` while something is missing.
+    /// Everything that a slot needs for a task of this program; `None` while something is missing.
     pub(super) fn runnable(&self, number: u32) -> Option<Runnable<'_>> {
         let entry = self.programs.get(&number)?;
         let code = self.codes.get(&entry.key)?;
         let files = match &entry.files {
             Files::Inside => None,
             Files::Open(file) => Some(file),
-            Files::Unknown | Files::Asked => return None,
+            Files::Unknown | Files::Requested => return None,
         };
         let CodeState::Ready(code_number, file) = &code.state else { return None };
-        // Alone, until it is known how long it takes.
+        // One task at a time, until the running time is known.
         let expected = code.expected.unwrap_or(WORK_MAX + Duration::from_micros(1));
         Some(Runnable {
             program_number: number,
@@ -240,12 +240,12 @@ impl Programs {
         })
     }
 
-    /// What a task of this program is expected to take.
+    /// Expected running time of a task of this program.
     pub(super) fn expected(&self, number: u32) -> Option<Duration> {
         self.codes.get(&self.programs.get(&number)?.key)?.expected
     }
 
-    /// A task of this program took so long.
+    /// Records the running time of a task of this program.
     pub(super) fn took(&mut self, number: u32, took: Duration) {
         let Some(entry) = self.programs.get(&number) else { return };
         let Some(code) = self.codes.get_mut(&entry.key) else { return };
@@ -255,7 +255,7 @@ impl Programs {
         });
     }
 
-    /// Code came, the first or a better one, or will not come. The tasks that waited for it; when it failed, each of
+    /// Code arrived, the first or a better one, or failed. Returns the tasks that waited for it; if it failed, each of
     /// them ends like that.
     pub(super) fn code_came(
         &mut self,
@@ -270,7 +270,7 @@ impl Programs {
                 self.next_code = number.wrapping_add(1);
                 CodeState::Ready(number, file)
             }
-            // The next task may have better luck; what is beyond a bound for good, the compiler remembers.
+            // The next task may succeed; the compiler remembers permanent refusals.
             Err(Outcome::Lost(_) | Outcome::LimitExceeded(_)) => CodeState::Unknown,
             Err(outcome) => CodeState::Failed(outcome),
         };
@@ -278,8 +278,8 @@ impl Programs {
         std::mem::take(&mut entry.parked)
     }
 
-    /// A program's files were opened, or will not be, which the next task may try again. The tasks that waited for
-    /// them, and others that waited for the same code.
+    /// A program's files were opened, or failed to open, which the next task tries again. Returns the tasks that waited
+    /// for them, and others that waited for the same code.
     pub(super) fn files_came(
         &mut self,
         number: u32,
@@ -295,7 +295,7 @@ impl Programs {
         self.codes.values().map(|code| code.parked.len()).sum()
     }
 
-    /// Programs that run on baseline code, each with one program that does; at most once in a while.
+    /// Codes that are baseline code, each with one program that uses it; empty if called too soon after the last call.
     pub(super) fn due_for_better(&mut self, now: Instant) -> Vec<(CodeKey, Arc<Program>)> {
         if self.baseline == 0 || self.improved.is_some_and(|at| now < at + IMPROVE_EVERY) {
             return Vec::new();
@@ -309,7 +309,7 @@ impl Programs {
         found.into_iter().collect()
     }
 
-    /// Forgets the programs that were used longest ago and have no task, while those hold too much.
+    /// Evicts the least recently used programs without a task, while they exceed the bounds.
     fn trim(&mut self, code_bytes_max: u64) {
         while self.idle.len() > IDLE_PROGRAMS_MAX
             || (self.idle.len() > 1 && self.idle_code_bytes() > code_bytes_max)
@@ -319,7 +319,7 @@ impl Programs {
         }
     }
 
-    /// Code of programs without a task; what several of them run by counts for each.
+    /// Bytes of code of programs without a task; code that several of them use is counted for each.
     fn idle_code_bytes(&self) -> u64 {
         let idle = self.idle.values().filter_map(|number| self.programs.get(number));
         let codes = idle.filter_map(|entry| self.codes.get(&entry.key));
@@ -344,9 +344,9 @@ pub(super) mod tests {
 
     use super::*;
     use crate::code::{Draft, Kind};
-    use crate::engines::{Interrupt, Make};
+    use crate::make::{Interrupt, Make};
 
-    /// A program with its files under `/in`, and code of so many bytes.
+    /// A program with files under `/in`, and code of 1,000 bytes.
     pub(crate) fn program(number: u8) -> (Arc<Program>, Arc<Code>) {
         let program = Program {
             module: BlobId([number; 32]),
@@ -370,7 +370,7 @@ pub(super) mod tests {
         let key = (program.module, EngineKey::of(&program));
         let entered = programs.enter(&program);
         programs.code_came(key, Ok(code));
-        let file = crate::pool::in_memory(b"files").unwrap();
+        let file = crate::pool::blobs::in_memory(b"files").unwrap();
         programs.files_came(entered, Some(Arc::new(file.into())));
         assert!(programs.runnable(entered).is_some());
         entered

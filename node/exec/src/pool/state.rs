@@ -1,81 +1,59 @@
-//! Who runs what, for slots that are processes: the queue, the slots with their tasks, and every rule that moves a
-//! task from one to the other. It is told what happened and acts at once; it never waits and owns no thread. What
-//! takes long it wishes for, and is told of later (see [`super::process`]).
+//! The state of the pool of processes: the queue, the slots with their tasks, and the rules that move tasks between
+//! them. It is called with events and acts at once; it never blocks and owns no thread. Slow operations are requested
+//! from other threads (see [`super::front`]).
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 use weft_core::{BlobId, Outcome, Report, RunId, Work};
 
-use super::assigned::Asked;
+use super::assignment::{Ending, Intent, Waiting};
+use super::blobs::too_long;
 use super::child::{Child, Phase, TASKS_MAX};
-use super::programs::{Lacks, Programs, Wish};
-use super::{PoolEvent, QUEUE_MAX};
-use crate::slot::{Confinement, now_us};
+use super::programs::{Missing, Programs};
+use super::requests::Request;
+use super::types::{PoolEvent, QUEUE_MAX};
+use crate::os::now_us;
+use crate::slot::Confinement;
 
-/// Inputs that are open, or being opened, for tasks that no slot has yet.
+/// Most inputs that are open, or being opened, for tasks that are not assigned yet.
 const INPUTS_MAX: usize = 64;
-/// What a guest printed and nobody took is dropped beyond so many pieces: the report has all of it.
+/// Most pieces of printed output that wait to be collected; more are dropped, for the report has all of it.
 const PRINTED_MAX: usize = 4096;
 
-/// A task that no slot has.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) run: RunId,
-    /// Where it stands in the queue, and comes back to.
-    pub(super) place: u64,
-    pub(super) work: Work,
-    /// Its program's number.
-    pub(super) program: u32,
-    /// Since when, in microseconds of the monotonic clock.
-    pub(super) since_us: u64,
-    /// For how long it waited for its program's code.
-    pub(super) compile_us: u64,
-    /// Slots that died while they had it.
-    pub(super) deaths: u32,
-    /// Its input, when that is a blob and open.
-    pub(super) input: Option<Arc<OwnedFd>>,
-}
-
-/// Something that somebody else is to do, and to tell of.
-#[derive(Debug)]
-pub(super) enum Errand {
-    /// Make or find code, or open a program's files.
-    Program(Wish),
-    /// Open a task's input.
-    Input(u64, BlobId),
-    /// Keep what a run brought, and tell of it then.
-    Store(Box<super::carrier::Parcel>),
-    /// Start a process.
-    Spawn(u64),
+/// Where a run is.
+pub(super) enum Found {
+    /// It is not assigned to a slot any more.
+    Waiting(Box<Waiting>),
+    /// This slot has started it, under this number.
+    Started(u64, u32),
 }
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) slots: usize,
     pub(super) memory_max_bytes: u64,
-    /// Longest module that it takes.
+    /// Longest accepted module, in bytes.
     module_max_bytes: u64,
     pub(super) epoll: OwnedFd,
     pub(super) timer: OwnedFd,
-    /// When the timer rings, if it does.
+    /// When the timer expires, if it is set.
     pub(super) armed: Option<Instant>,
-    /// Tasks that may go to the next slot, by their place.
+    /// Tasks that may be assigned, by position.
     pub(super) queue: BTreeMap<u64, Box<Waiting>>,
     /// Tasks whose input is being opened.
     pub(super) opening: BTreeMap<u64, Box<Waiting>>,
-    /// Tasks that were held before a slot had them.
+    /// Tasks that were paused before they were assigned.
     pub(super) held: BTreeMap<u64, Box<Waiting>>,
-    /// Where each task stands that no slot has: its place and program.
+    /// Position and program of each task that is not assigned.
     pub(super) places: BTreeMap<RunId, (u64, u32)>,
     next_place: u64,
     pub(super) programs: Programs,
     pub(super) children: BTreeMap<u64, Child>,
     next_child: u64,
-    /// Processes that were asked for and are not there yet.
+    /// Processes that are being started.
     pub(super) spawning: usize,
     /// Starts that failed since one succeeded, and when the next is tried.
     pub(super) failures: u32,
@@ -87,10 +65,10 @@ pub(super) struct State {
     pub(super) replaced: u64,
     pub(super) events: Vec<PoolEvent>,
     printed: usize,
-    /// Whether somebody was told that there are events.
+    /// Whether the caller was notified of events.
     rung: bool,
-    pub(super) errands: Vec<Errand>,
-    /// Whether somebody waits for the first slot, and is to be told of changes.
+    pub(super) requests: Vec<Request>,
+    /// Whether a caller waits for the first slot.
     pub(super) awaited: bool,
     pub(super) quit: bool,
 }
@@ -122,19 +100,19 @@ impl State {
             events: Vec::new(),
             printed: 0,
             rung: false,
-            errands: Vec::new(),
+            requests: Vec::new(),
             awaited: true,
             quit: false,
         })
     }
 
-    /// Whether the list of events was empty before and is not any more: then somebody is to be told.
+    /// Whether the list of events has become non-empty: then the caller must be notified.
     pub(super) fn take_ring(&mut self) -> bool {
         let full = !self.events.is_empty();
         full && !std::mem::replace(&mut self.rung, full)
     }
 
-    /// Takes in a task, at the end of the queue.
+    /// Adds a task at the end of the queue.
     pub(super) fn enter(
         &mut self,
         run: RunId,
@@ -150,7 +128,7 @@ impl State {
             return self.answer(run, Report::bare(Outcome::Lost(text)));
         }
         let most = (self.memory_max_bytes, self.module_max_bytes);
-        if let Some(report) = super::too_long(&work, self.programs.knows(&work.program), most, len) {
+        if let Some(report) = too_long(&work, self.programs.knows(&work.program), most, len) {
             return self.answer(run, report);
         }
         let program = self.programs.enter(&work.program);
@@ -159,28 +137,29 @@ impl State {
         self.places.insert(run, (place, program));
         let waiting =
             Box::new(Waiting { run, place, work, program, since_us, compile_us: 0, deaths: 0, input: None });
-        // Asked for now, so that it is there when the task's turn comes.
-        match self.programs.lacks(program, waiting.work.owner) {
-            Lacks::Nothing => drop(self.queue.insert(place, waiting)),
-            Lacks::Code => self.park_for_code(place, waiting),
-            Lacks::Files => self.programs.park(place, waiting),
-            Lacks::Failed(outcome) => self.give_up(waiting, outcome),
+        // Requested now, so that it is available when the task's turn comes.
+        match self.programs.missing(program, waiting.work.owner) {
+            Missing::Nothing => drop(self.queue.insert(place, waiting)),
+            Missing::Code => self.park_for_code(place, waiting),
+            Missing::Files => self.programs.park(place, waiting),
+            Missing::Failed(outcome) => self.give_up(waiting, outcome),
         }
     }
 
-    /// Keeps a task until its code is there.
+    /// Keeps a task until its code is available.
     fn park_for_code(&mut self, place: u64, waiting: Box<Waiting>) {
         self.tell_compiling(waiting.run, true);
         self.programs.park(place, waiting);
     }
 
-    /// The code of a task is there.
+    /// The code of a task is available.
     pub(super) fn unpark_for_code(&mut self, place: u64, waiting: Box<Waiting>) {
         self.tell_compiling(waiting.run, false);
         self.queue.insert(place, waiting);
     }
 
-    /// Says whether a task waits for its module to be compiled: in one event with others of which the same is so.
+    /// Adds an event that a task waits, or waits no longer, for its module to be compiled; merged with the last event
+    /// if possible.
     fn tell_compiling(&mut self, run: RunId, waits: bool) {
         match self.events.last_mut() {
             Some(PoolEvent::Compiling { runs, waits: same }) if *same == waits => runs.push(run),
@@ -188,7 +167,7 @@ impl State {
         }
     }
 
-    /// Puts tasks back to where they stood.
+    /// Puts tasks back to their positions in the queue.
     pub(super) fn requeue(&mut self, waiting: impl IntoIterator<Item = Box<Waiting>>) {
         for waiting in waiting {
             self.places.insert(waiting.run, (waiting.place, waiting.program));
@@ -196,32 +175,31 @@ impl State {
         }
     }
 
-    /// Holds a task that no slot has.
+    /// Pauses a task that is not assigned.
     pub(super) fn hold(&mut self, waiting: Box<Waiting>) {
         self.places.insert(waiting.run, (waiting.place, waiting.program));
         self.held.insert(waiting.place, waiting);
     }
 
-    /// Notes what is wished of a task, if a slot has it: the slot may die before it answers. Who aborted one does not
-    /// change his mind.
-    pub(super) fn ask(&mut self, run: RunId, asked: Asked) {
+    /// Records what is asked of an assigned task, for the case that its slot dies. An abort is final.
+    pub(super) fn ask(&mut self, run: RunId, intent: Intent) {
         let mut tasks = self.children.values_mut().flat_map(|child| &mut child.tasks);
-        if let Some(task) = tasks.find(|task| task.waiting.run == run && task.asked != Asked::Abort) {
-            task.asked = asked;
+        if let Some(task) = tasks.find(|task| task.waiting.run == run && task.intent != Intent::Abort) {
+            task.intent = intent;
         }
     }
 
-    /// Tells how a run ended.
+    /// Reports the end of a run.
     pub(super) fn answer(&mut self, run: RunId, report: Report) {
         self.events.push(PoolEvent::Ran(run, report));
     }
 
-    /// Ends a task that no slot has any more.
+    /// Ends a task that is not assigned any more.
     pub(super) fn give_up(&mut self, waiting: Box<Waiting>, outcome: Outcome) {
         self.end(&waiting, Report::bare(outcome));
     }
 
-    /// Ends a task that no slot has any more like this; the report lacks how long it waited.
+    /// Ends a task that is not assigned any more with this report, and adds its waiting times.
     pub(super) fn end(&mut self, waiting: &Waiting, mut report: Report) {
         self.places.remove(&waiting.run);
         self.programs.done(waiting.program);
@@ -232,7 +210,7 @@ impl State {
         self.answer(waiting.run, report);
     }
 
-    /// Passes on what a guest printed.
+    /// Passes on output that a guest printed.
     pub(super) fn print(&mut self, event: PoolEvent) {
         if self.printed < PRINTED_MAX {
             self.printed += 1;
@@ -242,39 +220,38 @@ impl State {
 
     pub(super) fn take_events(&mut self) -> Vec<PoolEvent> {
         (self.printed, self.rung) = (0, false);
-        // There will be about as many the next time, and growing to them costs more than room does.
+        // The next list will have about the same length; growing to it would cost more.
         let room = Vec::with_capacity(self.events.len().min(TASKS_MAX));
         std::mem::replace(&mut self.events, room)
     }
 
-    /// Slots that run something.
+    /// Slots that run a task.
     pub(super) fn active(&self) -> usize {
         self.children.values().filter(|child| child.is_active()).count()
     }
 
-    /// Slots that are held.
+    /// Slots that are paused.
     pub(super) fn on_hold(&self) -> usize {
         self.children.values().filter(|child| child.held_since.is_some()).count()
     }
 
-    /// Hands out what can be handed out, sees to it that there are slots for the rest, and sets the timer.
+    /// Assigns waiting tasks, passes on requests, and asks for the slots that the rest needs.
     pub(super) fn advance(&mut self, now: Instant) {
         self.hand_out(now);
-        let wishes = std::mem::take(&mut self.programs.wishes);
-        self.errands.extend(wishes.into_iter().map(Errand::Program));
+        let requests = std::mem::take(&mut self.programs.requests);
+        self.requests.extend(requests.into_iter().map(Request::Program));
         self.want_slots(now);
-        self.set_timer(now);
     }
 
-    /// Gives waiting tasks to slots that have room.
+    /// Assigns waiting tasks to slots that have room.
     pub(super) fn hand_out(&mut self, now: Instant) {
         while !self.queue.is_empty() {
             let Some(id) = self.next_slot() else { break };
             let Some(mut child) = self.children.remove(&id) else { break };
             let gave = self.fill(&mut child, now);
             if let Err(error) = child.send(&self.epoll) {
-                // Its end is told by epoll, and its tasks come back then.
-                tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
+                // epoll reports its end, and its tasks are queued again then.
+                tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
             }
             self.children.insert(id, child);
             if gave == 0 {
@@ -283,7 +260,7 @@ impl State {
         }
     }
 
-    /// The slot that gets the next task: an idle one if there may be one more, else one that soon runs dry.
+    /// The slot that gets the next task: an idle one if one more may run, else one that will soon be idle.
     fn next_slot(&self) -> Option<u64> {
         let idle = self.children.values().find(|child| child.is_idle());
         let idle = idle.filter(|_| self.active() < self.slots);
@@ -291,7 +268,7 @@ impl State {
             let dry = self.children.values().filter(|child| child.wants_more());
             dry.min_by_key(|child| child.expected)
         };
-        // A task that a busy slot can't take would only go round.
+        // Only if its queue has room for the task.
         idle.or_else(|| dry().filter(|child| self.front_fits(child))).map(|child| child.id)
     }
 
@@ -301,25 +278,25 @@ impl State {
         })
     }
 
-    /// Gives a slot its share of the queue; how many tasks left the queue.
+    /// Assigns a slot its share of the queue; returns how many tasks left the queue.
     fn fill(&mut self, child: &mut Child, now: Instant) -> usize {
         let share = self.queue.len().div_ceil(self.slots.max(1)).max(1);
         let (mut given, mut left) = (0, 0);
         while given < share {
             let Some((place, waiting)) = self.queue.pop_first() else { break };
-            match self.programs.lacks(waiting.program, waiting.work.owner) {
-                Lacks::Nothing => {}
-                Lacks::Code => {
+            match self.programs.missing(waiting.program, waiting.work.owner) {
+                Missing::Nothing => {}
+                Missing::Code => {
                     self.park_for_code(place, waiting);
                     left += 1;
                     continue;
                 }
-                Lacks::Files => {
+                Missing::Files => {
                     self.programs.park(place, waiting);
                     left += 1;
                     continue;
                 }
-                Lacks::Failed(outcome) => {
+                Missing::Failed(outcome) => {
                     self.give_up(waiting, outcome);
                     left += 1;
                     continue;
@@ -331,7 +308,7 @@ impl State {
                     self.queue.insert(place, waiting);
                     break;
                 }
-                self.errands.push(Errand::Input(place, blob));
+                self.requests.push(Request::Input(place, blob));
                 self.opening.insert(place, waiting);
                 left += 1;
                 continue;
@@ -342,7 +319,7 @@ impl State {
                 break;
             }
             self.places.remove(&waiting.run);
-            match child.give(waiting, &runnable, now) {
+            match child.assign(waiting, &runnable, now) {
                 Ok(()) => given += 1,
                 Err((waiting, error)) => {
                     left += 1;
@@ -353,7 +330,7 @@ impl State {
         given + left
     }
 
-    /// Asks for processes: one for each task that could run now, and one spare.
+    /// Requests processes: one for each task that could run now, and a spare one.
     fn want_slots(&mut self, now: Instant) {
         if self.quit || self.slots == 0 || self.retry_at.is_some_and(|at| now < at) {
             return;
@@ -368,7 +345,37 @@ impl State {
             self.spawning += 1;
             let id = self.next_child;
             self.next_child += 1;
-            self.errands.push(Errand::Spawn(id));
+            self.requests.push(Request::Spawn(id));
         }
+    }
+
+    /// Removes a run from where it waits, or finds the slot that started it. All other tasks of that slot are
+    /// retracted, for it is about to be paused or killed.
+    pub(super) fn find(&mut self, run: RunId) -> Option<Found> {
+        if let Some((place, program)) = self.places.get(&run).copied() {
+            let waiting = self.queue.remove(&place);
+            let waiting =
+                waiting.or_else(|| self.opening.remove(&place)).or_else(|| self.held.remove(&place));
+            let waiting = waiting.or_else(|| self.programs.unpark(program, place));
+            return waiting.map(Found::Waiting);
+        }
+        let has = |child: &&mut Child| child.tasks.iter().any(|task| task.waiting.run == run);
+        let child = self.children.values_mut().find(has)?;
+        if child.phase == Phase::Dying {
+            return None;
+        }
+        let id = child.id;
+        let back = match child.retract() {
+            Ok(back) => back,
+            Err(error) => {
+                child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}"))));
+                return None;
+            }
+        };
+        let number = child.tasks.iter().find(|task| task.waiting.run == run).map(|task| task.number);
+        let (wanted, others): (Vec<_>, Vec<_>) = back.into_iter().partition(|waiting| waiting.run == run);
+        self.requeue(others);
+        let waiting = wanted.into_iter().next().map(Found::Waiting);
+        waiting.or_else(|| number.map(|number| Found::Started(id, number)))
     }
 }

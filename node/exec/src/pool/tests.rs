@@ -1,5 +1,5 @@
-//! Slots that lie: each is a socket in the test's hands beside a process that only sleeps. Whatever it says, its task is
-//! answered once, its process is killed, and nothing else happens.
+//! Tests of malicious slots: each is a socket that the test writes to, and a process that only sleeps. Whatever it
+//! sends, its task is reported once, its process is killed, and nothing else happens.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -17,13 +17,14 @@ use weft_core::{
     Work,
 };
 
-use super::carrier::Carriers;
 use super::child::{Phase, Spawned};
-use super::keeper::Keeper;
-use super::process::Front;
-use super::{BlobAccess, PoolEvent};
+use super::front::Front;
+use super::io_threads::IoThreads;
+use super::spawn_queue::SpawnQueue;
 use crate::compile::{Compiler, CompilerConfig, How};
-use crate::engines::Interrupt;
+use crate::make::Interrupt;
+use crate::pool::blobs::BlobAccess;
+use crate::pool::types::PoolEvent;
 use crate::slot::page::Page;
 use crate::slot::socket::{Incoming, Outgoing};
 use crate::slot::wire::{Brought, FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
@@ -77,8 +78,8 @@ impl Liar {
         let module = module();
         let program = program(Limits::DEFAULT.wall_ms);
         let compiler = Compiler::start(CompilerConfig::new(None, Interrupt::Kill, How::Here)).unwrap();
-        // Neither keeper nor carriers have a thread: no other slot comes, and nothing is stored.
-        let helpers = (Keeper::new().unwrap(), Carriers::default(), compiler);
+        // Neither the supervisor nor the I/O threads are started: no other slot starts, and nothing is stored.
+        let helpers = (SpawnQueue::new().unwrap(), IoThreads::default(), compiler);
         let front = Front::new(1, 1 << 30, Arc::new(OneBlob(module)), Arc::new(|| {}), helpers).unwrap();
         let (ours, theirs) = socketpair(
             AddressFamily::UNIX,
@@ -144,7 +145,7 @@ impl Liar {
         report
     }
 
-    /// Expects that the slot is killed for this, and the task told so.
+    /// Expects that the slot is killed for this, and that the task's report says so.
     fn is_caught(&self, word: &str) {
         let outcome = self.answer().outcome;
         assert!(matches!(&outcome, Outcome::Lost(text) if text.contains(word)), "{outcome}");
@@ -217,7 +218,7 @@ impl Liar {
     /// Whether the slot is still trusted when the clock is so much later.
     fn lives_after(&self, later: Duration) -> bool {
         let mut state = self.front.lock();
-        state.look_at_clock(Instant::now() + later);
+        state.handle_timeouts(Instant::now() + later);
         state.children.values().all(|child| child.phase == Phase::Ready)
     }
 }
@@ -286,7 +287,7 @@ fn a_tasks_time_counts_from_its_beginning() {
     let liar = Liar::with_two_tasks(200);
     assert!(liar.page.claim(1));
     assert!(liar.lives_after(Duration::from_secs(5)), "its input is being read");
-    liar.page.begin(crate::slot::now_us());
+    liar.page.begin(crate::os::now_us());
     assert!(liar.lives_after(Duration::ZERO) && !liar.lives_after(Duration::from_secs(5)));
     let late = Outcome::LimitExceeded(Limit::WallTime { limit_ms: 200 });
     assert_eq!(liar.outcomes(1), [(8, late)]);
@@ -328,9 +329,9 @@ fn reports_of_other_tasks_are_lies() {
     for number in [1, 5, u32::MAX] {
         let liar = Liar::with_a_task(false);
         liar.say(&ran(number, inline(10)), []);
-        liar.is_caught("not its next");
+        liar.is_caught("out of order");
     }
-    // Nobody is left who could be answered for twice.
+    // A task can't be reported twice.
     let liar = Liar::with_a_task(false);
     liar.say(&ran(0, inline(10)), []);
     assert_eq!(liar.answer().outcome, Outcome::Done);
@@ -343,12 +344,12 @@ fn reports_of_other_tasks_are_lies() {
 fn more_than_a_task_may_bring_is_a_lie() {
     let liar = Liar::with_a_task(false);
     liar.say(&ran(0, inline(1001)), []);
-    liar.is_caught("more than it may");
+    liar.is_caught("exceeds the task's limits");
     let liar = Liar::with_a_task(false);
     let sealed = memfd_create("lie", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
     fcntl_add_seals(&sealed, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW).unwrap();
     liar.say(&ran(0, Brought::File(u64::MAX)), [sealed]);
-    liar.is_caught("more than it may");
+    liar.is_caught("exceeds the task's limits");
 }
 
 #[test]
@@ -374,12 +375,12 @@ fn words_that_nobody_asked_for_are_lies() {
     for (stream, word) in [(false, printed(0, 5)), (true, printed(3, 5)), (true, printed(0, 0))] {
         let liar = Liar::with_a_task(stream);
         liar.say(&word, []);
-        liar.is_caught("it p");
+        liar.is_caught("stream");
     }
     let liar = Liar::with_a_task(false);
     let confinement = Confinement { seccomp: Fence::Full, landlock: Fence::Full };
     liar.say(&FromSlot::Ready { protocol: PROTOCOL, confinement }, []);
-    liar.is_caught("another version");
+    liar.is_caught("another protocol version");
 }
 
 #[test]
@@ -387,7 +388,7 @@ fn bytes_that_are_no_words_are_lies() {
     for bytes in [b"\xff\xff\xff\x7fxxxx".as_slice(), b"\x02\0\0\0\xff\xff"] {
         let liar = Liar::with_a_task(false);
         rustix::io::write(&liar.socket, bytes).unwrap();
-        liar.is_caught("not a word of this protocol");
+        liar.is_caught("protocol violation");
     }
 }
 

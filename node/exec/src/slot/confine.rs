@@ -1,6 +1,6 @@
-//! The rights that a process gives up before it runs or compiles anything of a stranger's: no file by its name, no
-//! network, no other process. What the kernel can't enforce is said, not hidden. It is not what keeps a guest in, that
-//! is the runtime; it is what a guest finds that got out of it.
+//! The rights that a process drops before it runs a guest or compiles a module: opening files, the network, other
+//! processes. What the kernel can't enforce is reported. This is a second line of defence: it limits a guest that broke
+//! out of the runtime.
 
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -9,15 +9,15 @@ use seccompiler::{
     TargetArch,
 };
 
-/// Files that a slot has open at once: its code, inputs that wait, outputs on their way.
+/// Most open files of a slot: code, waiting inputs, outputs.
 const FILES_MAX: u64 = 1024;
 
-/// How far one fence holds.
+/// How far a restriction is enforced.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Fence {
-    /// All of it.
+    /// Completely.
     Full,
-    /// What this kernel knows of it.
+    /// As far as this kernel supports it.
     Partial,
     /// Not at all; the text says why.
     Missing(String),
@@ -33,7 +33,7 @@ impl std::fmt::Display for Fence {
     }
 }
 
-/// What keeps a slot's process from the rest of the machine, beside the runtime.
+/// The restrictions of a slot process, in addition to the runtime's sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Confinement {
     /// System calls: only those that the runtime needs.
@@ -42,9 +42,9 @@ pub struct Confinement {
     pub landlock: Fence,
 }
 
-/// Takes this thread, and those it will start, away from all files and ports.
+/// Denies this thread, and threads that it starts later, all files and ports.
 pub(super) fn landlock() -> Fence {
-    // The newest that the crate knows; it leaves out what the kernel does not know.
+    // The newest version that the crate supports; it omits what the kernel does not support.
     let abi = ABI::V6;
     let restrict = || -> Result<RulesetStatus, landlock::RulesetError> {
         let rules = Ruleset::default()
@@ -61,13 +61,12 @@ pub(super) fn landlock() -> Fence {
     }
 }
 
-/// Leaves all threads of this process the system calls that running guests takes, and no other. What is refused fails
-/// with `EPERM`.
+/// Restricts all threads of this process to the system calls that running guests needs. Other calls fail with `EPERM`.
 pub(super) fn seccomp() -> Fence {
     fence(&[allow_list(false)])
 }
 
-/// Both fences and the limits, for a process that opens nothing any more. It may start threads still.
+/// Both restrictions and the resource limits, for a process that opens no file any more. It may still start threads.
 pub(crate) fn confine_everything() -> Confinement {
     limit_resources();
     Confinement { landlock: landlock(), seccomp: fence(&[no_clone3(), allow_list(true)]) }
@@ -85,13 +84,13 @@ fn fence(filters: &[Result<BpfProgram, String>]) -> Fence {
     Fence::Full
 }
 
-/// What even a process with all its rights does not get.
+/// Resource limits.
 pub(super) fn limit_resources() {
     let most = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
     for (resource, limit) in
         [(Resource::Core, most(0)), (Resource::Fsize, most(2 << 30)), (Resource::Nofile, most(FILES_MAX))]
     {
-        // A lower limit that was there before may stay.
+        // A lower limit that was set before is kept.
         let _set = setrlimit(resource, limit);
     }
 }
@@ -106,17 +105,17 @@ fn allow_list(threads: bool) -> Result<BpfProgram, String> {
         let masked = SeccompCmpOp::MaskedEq(thread);
         let is_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, masked, thread).map_err(words)?;
         rules.push((libc::SYS_clone, vec![SeccompRule::new(vec![is_thread]).map_err(words)?]));
-        // Its own limits, which can only get lower.
+        // Its own limits, which it can only lower.
         let own = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, 0).map_err(words)?;
         rules.push((libc::SYS_prlimit64, vec![SeccompRule::new(vec![own]).map_err(words)?]));
-        // Refused by the other filter.
+        // The other filter refuses it.
         rules.push((libc::SYS_clone3, Vec::new()));
     }
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     compile(rules, refuse, SeccompAction::Allow)
 }
 
-/// A call whose argument at this place has one of these values in its lower half, which is all that the kernel reads.
+/// Allows a call if the lower half of this argument, which is all that the kernel reads, has one of these values.
 fn one_of(argument: u8, values: impl IntoIterator<Item = u64>) -> Result<Vec<SeccompRule>, String> {
     let rule = |value| {
         let equals = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value);
@@ -125,8 +124,8 @@ fn one_of(argument: u8, values: impl IntoIterator<Item = u64>) -> Result<Vec<Sec
     values.into_iter().map(rule).collect()
 }
 
-/// Asking for the length of an open file, which goes by way of an empty name. A filter can't see that it is empty: what
-/// remains is that a process may learn that a file of some name exists, and how long it is.
+/// The status of an open file, which is asked for with an empty path. A filter can't see that the path is empty, so a
+/// process can still learn whether a path exists, and its length.
 fn stat_open_file() -> Result<Vec<(i64, Vec<SeccompRule>)>, String> {
     let empty = u64::try_from(libc::AT_EMPTY_PATH).unwrap_or(0);
     let only = |argument: u8| one_of(argument, [empty]);
@@ -137,8 +136,8 @@ fn stat_open_file() -> Result<Vec<(i64, Vec<SeccompRule>)>, String> {
     ])
 }
 
-/// The arguments of `clone3` are in memory, where no filter sees them. The C library falls back to `clone` if the
-/// kernel does not have it.
+/// The arguments of `clone3` are in memory, which a filter can't read. The C library falls back to `clone` if the
+/// kernel does not support it.
 fn no_clone3() -> Result<BpfProgram, String> {
     let unknown = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
     compile(vec![(libc::SYS_clone3, Vec::new())], SeccompAction::Allow, unknown)
@@ -158,7 +157,7 @@ fn words(error: seccompiler::BackendError) -> String {
     error.to_string()
 }
 
-/// What may be done with an open file by `fcntl`. Not: have it send signals, of any kind and to any process.
+/// Allowed `fcntl` commands. Those that make a file send signals are not among them.
 const FCNTLS: [libc::c_int; 6] = [
     libc::F_GETFD,
     libc::F_SETFD,
@@ -168,12 +167,12 @@ const FCNTLS: [libc::c_int; 6] = [
     libc::F_GET_SEALS,
 ];
 
-/// What may be asked of a device: `FIONBIO` and `FIOCLEX`, which the standard library uses on any file, and the
-/// runtime's `PAGEMAP_SCAN` on its own page map. Numbers, for their types differ between C libraries.
+/// Allowed `ioctl` requests: `FIONBIO` and `FIOCLEX`, which the standard library uses on any file, and the runtime's
+/// `PAGEMAP_SCAN` on its own page map. As numbers, for their types differ between C libraries.
 const IOCTLS: [u64; 3] = [0x5421, 0x5451, 0xc060_6610];
 
-/// What the runtime, the allocator and the standard library need once everything is open. Whatever takes a name, an
-/// address or another process is not in it.
+/// System calls that the runtime, the allocator and the standard library need once everything is open. None of them
+/// takes a path, an address or another process.
 const ALLOWED: &[i64] = &[
     // Memory.
     libc::SYS_brk,
@@ -183,7 +182,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_mremap,
     libc::SYS_munmap,
     libc::SYS_memfd_create,
-    // What is open already.
+    // Open files.
     libc::SYS_close,
     libc::SYS_dup,
     libc::SYS_fstat,
@@ -202,13 +201,13 @@ const ALLOWED: &[i64] = &[
     libc::SYS_sendto,
     libc::SYS_write,
     libc::SYS_writev,
-    // Signals to itself: how a trap comes home, and how the process ends.
+    // Signals to itself: traps of guests, and the end of the process.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_restart_syscall,
-    // Time, chance, waiting.
+    // Time, randomness, waiting.
     libc::SYS_clock_getres,
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
@@ -218,7 +217,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_futex,
     libc::SYS_sched_yield,
     libc::SYS_sched_getaffinity,
-    // What a thread says of itself.
+    // A thread's own state.
     libc::SYS_getpid,
     libc::SYS_getppid,
     libc::SYS_gettid,

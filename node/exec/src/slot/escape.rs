@@ -1,5 +1,5 @@
-//! What a guest that got out of the runtime would try, tried from inside a confined process: for a test, which reads
-//! what became of each.
+//! Attacks of a guest that broke out of the runtime, run inside of a confined process: for a test, which reads the
+//! results.
 
 use std::fs::File;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -8,12 +8,12 @@ use std::process::{Command, ExitCode};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::confine_everything;
+use super::confine::confine_everything;
 
-/// The C library's crate has no name for it.
+/// The `libc` crate does not define it.
 const F_SETSIG: libc::c_int = 10;
 
-/// Gives up all rights, then tries to use them. Prints a line for each: its name, and `refused` or `ALLOWED`.
+/// Drops all rights, then tries to use them. Prints a line for each attempt: its name, and `refused` or `ALLOWED`.
 #[must_use]
 pub fn try_escape() -> ExitCode {
     let confinement = confine_everything();
@@ -45,13 +45,13 @@ pub fn try_escape() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Not just nobody there: the system call itself must fail.
+/// The system call itself must be refused; an unreachable address is not enough.
 #[expect(clippy::needless_pass_by_value, reason = "as `is_err_and` has it")]
 fn is_refusal(error: std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
-/// A signal that does no harm.
+/// Sends a harmless signal.
 fn test_kill(pid: Pid) -> rustix::io::Result<()> {
     kill_process(pid, Signal::CONT)
 }
@@ -60,8 +60,7 @@ fn open_process(pid: Pid) -> rustix::io::Result<()> {
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map(drop)
 }
 
-/// A call to what standard error is connected with. The argument is a byte that is not there, so that nothing is typed
-/// where the call is not refused.
+/// An `ioctl` on standard error. The argument is a null pointer, so that nothing is typed if the call is not refused.
 #[expect(unsafe_code, reason = "a system call that no crate of ours wraps")]
 fn device(call: libc::Ioctl) -> std::io::Result<()> {
     // SAFETY: these calls read at most four bytes at the address; there is nothing at a null pointer, which the kernel
@@ -69,7 +68,7 @@ fn device(call: libc::Ioctl) -> std::io::Result<()> {
     done(unsafe { libc::ioctl(2, call, std::ptr::null::<libc::c_int>()) })
 }
 
-/// A call about the open file that standard error is, with a process or the number of a signal.
+/// An `fcntl` on standard error, with a process id or a signal number.
 #[expect(unsafe_code, reason = "a system call that no crate of ours wraps")]
 fn descriptor(call: libc::c_int, argument: Option<Pid>) -> std::io::Result<()> {
     let argument = argument.map_or(0, |pid| pid.as_raw_nonzero().get());

@@ -1,5 +1,5 @@
-//! The programs that a slot has at hand, each loaded once from compiled code that its node made. The node says when
-//! one may be forgotten, so that both ends know what is here.
+//! The programs that a slot has loaded, from code that its node compiled. The node decides when one is unloaded, so
+//! that both know what is loaded.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -8,30 +8,30 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weft_core::{Outcome, Payload, Program};
 
-use super::runner::read_whole;
+use super::payload::read_whole;
 use crate::code::{Code, CodeInfo};
 use crate::module::Prepared;
 use crate::sandbox::Sandbox;
 
-/// Programs and code by their numbers.
+/// Programs and code by number.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     code: BTreeMap<u32, Loading>,
     programs: BTreeMap<u32, Entry>,
 }
 
-/// A module that can run, or how every task of it ends.
+/// A loaded module, or how every task of it ends.
 type Loading = Result<Arc<Prepared>, Outcome>;
 
-/// A program that can run, or how every task of it ends.
+/// A loaded program, or how every task of it ends.
 type Entry = Result<Ready, Outcome>;
 
-/// A program that can run.
+/// A loaded program.
 #[derive(Debug)]
 pub(super) struct Ready {
     pub(super) program: Arc<Program>,
     pub(super) prepared: Arc<Prepared>,
-    /// What it finds under `/in`: a tar archive.
+    /// Files under `/in`: a tar archive.
     pub(super) files: Bytes,
 }
 

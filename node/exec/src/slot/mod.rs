@@ -1,50 +1,50 @@
-//! The child process that runs tasks for a node: what `weft slot` does. It has one guest at a time, on a thread of
-//! its own; the main thread keeps the time. Before its first guest it drops every right that it does not need.
+//! The child process that runs tasks for a node: `weft slot`. It runs one guest at a time on a thread of its own; the
+//! main thread is a watchdog. Before its first guest it drops all rights that it does not need.
 //!
-//! Its standard input is the socket to its node, and with the node's end it ends too. It decides nothing: which task
-//! runs here, and what becomes of one that it did not finish, is the node's business (see `crate::pool`).
+//! Its standard input is the socket to its node; it ends with the node. The node decides which task runs here and what
+//! happens to one that was not finished (see `crate::pool`).
 //!
 //! ```text
 //!   node ==socket==> runner (guest thread): claim, run, report ==socket==> node
-//!     '---- page ----' keeper (main thread): time limit, what waits behind a long run, the node's life
+//!     '---- page ----' watchdog (main thread): time limit, what waits behind a long run, the node's life
 //! ```
 
-mod confine;
+pub(crate) mod confine;
 mod escape;
 mod loaded;
 pub(crate) mod page;
+mod payload;
 mod runner;
+mod shared;
 pub(crate) mod socket;
 mod swap;
-mod watch;
+mod watchdog;
 pub(crate) mod wire;
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
 
-pub(crate) use confine::confine_everything;
+use crate::os::{SLOT_NICE, close_others, lower_priority};
+use crate::sandbox::Sandbox;
+
 pub use confine::{Confinement, Fence};
 pub use escape::try_escape;
 
 use page::Page;
-use rustix::time::{ClockId, clock_gettime};
+use shared::{Slot, complain};
 use socket::{Broken, Incoming, Outgoing};
 use swap::Swaps;
 use wire::{FromSlot, PROTOCOL, TO_SLOT_BYTES_MAX, TO_SLOT_CLAIM_MAX, ToSlot};
 
-use crate::sandbox::Sandbox;
-use crate::stop::Stop;
-
-/// Stack of the guest's thread: room for the guest's and the host's.
+/// Stack of the guest's thread, in bytes: for the guest and the host.
 const STACK_BYTES: usize = 8 << 20;
 
-/// Runs tasks for the node that started this process, until that ends. For a binary's hidden subcommand, which calls
-/// it before anything else: no thread is to be there yet.
+/// Runs tasks for the node that started this process, until the node ends. For a hidden subcommand of a binary, which
+/// must call it before it starts a thread.
 #[must_use]
 pub fn slot_main() -> ExitCode {
     match serve() {
@@ -53,57 +53,6 @@ pub fn slot_main() -> ExitCode {
             complain(&error.to_string());
             ExitCode::FAILURE
         }
-    }
-}
-
-/// What both threads of a slot use.
-#[derive(Debug)]
-struct Slot {
-    socket: OwnedFd,
-    page: Page,
-    out: Mutex<Outgoing>,
-    /// The run that is under way. Whoever takes it away answers it.
-    current: Mutex<Option<Current>>,
-    /// Whether the keeper waits to be woken.
-    asleep: AtomicBool,
-    /// The runner's, which never is raised: a run that is to end takes its process along.
-    stop: OnceLock<Stop>,
-    /// The runner came to its end, and with it the process does.
-    over: AtomicBool,
-    swaps: Swaps,
-}
-
-/// A run that is under way.
-#[derive(Clone, Copy, Debug)]
-struct Current {
-    number: u32,
-    limit_ms: u32,
-    started: Instant,
-    /// For how long the slot had been held before.
-    held: Duration,
-    queue_us: u64,
-    in_bytes: u64,
-}
-
-impl Current {
-    /// For how long it has been running.
-    fn ran(&self, held: Duration) -> Duration {
-        self.started.elapsed().saturating_sub(held.saturating_sub(self.held))
-    }
-}
-
-impl Slot {
-    fn out(&self) -> MutexGuard<'_, Outgoing> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn current(&self) -> MutexGuard<'_, Option<Current>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends what waits, for as long as that takes.
-    fn flush(&self, out: &mut Outgoing) -> io::Result<()> {
-        out.send(&self.socket).map(|_all| ())
     }
 }
 
@@ -140,7 +89,7 @@ fn serve() -> Result<(), Broken> {
     run(&slot, sandbox, incoming)
 }
 
-/// The first word of the node.
+/// Receives the first message of the node.
 fn begin(incoming: &mut Incoming, socket: &OwnedFd) -> Result<(Page, u64), Broken> {
     let word = loop {
         match incoming.next::<ToSlot, TO_SLOT_CLAIM_MAX>()? {
@@ -149,7 +98,7 @@ fn begin(incoming: &mut Incoming, socket: &OwnedFd) -> Result<(Page, u64), Broke
         };
     };
     let ToSlot::Begin { protocol: PROTOCOL, memory_max_bytes } = word else {
-        return Err(Broken::Protocol("the node is of another version"));
+        return Err(Broken::Protocol("the node has another protocol version"));
     };
     let page = Page::map(incoming.file()?)?;
     // The node may have died before the death signal was set.
@@ -160,28 +109,28 @@ fn begin(incoming: &mut Incoming, socket: &OwnedFd) -> Result<(Page, u64), Broke
     Ok((page, memory_max_bytes))
 }
 
-/// Drops the rights between the two moments at which they are needed: engines open a file, threads are made.
+/// Drops rights step by step: engines need to open a file, threads need to be started.
 fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Broken> {
-    crate::pool::lower_priority();
-    // When memory is short, a slot goes and not its node. Where that can't be said, the system chooses.
+    lower_priority(SLOT_NICE);
+    // If memory is exhausted, the kernel should kill a slot, not the node. If it can't be set, the kernel chooses.
     let _said = std::fs::write("/proc/self/oom_score_adj", "500");
     let landlock = confine::landlock();
-    // Whatever of the runtime's host calls waits for time finds a timer; none could be started later.
+    // Host functions of the runtime that wait need a timer thread, which can't be started later.
     let timers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
-    let keeper = thread::current();
+    let watchdog = thread::current();
     let (go, ready) = std::sync::mpsc::sync_channel::<()>(1);
     let theirs = Arc::clone(slot);
     thread::Builder::new().name("weft-guest".into()).stack_size(STACK_BYTES).spawn(move || {
         let _timers = timers.enter();
         // An error means that the process ends before its first guest.
         if ready.recv().is_ok()
-            && let Err(error) = runner::Runner::new(&theirs, sandbox, incoming, keeper.clone()).serve()
+            && let Err(error) = runner::Runner::new(&theirs, sandbox, incoming, watchdog.clone()).serve()
             && !matches!(error, Broken::Closed)
         {
             complain(&error.to_string());
         }
         theirs.over.store(true, Ordering::SeqCst);
-        keeper.unpark();
+        watchdog.unpark();
     })?;
     confine::limit_resources();
     let seccomp = confine::seccomp();
@@ -193,60 +142,6 @@ fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Bro
     if go.send(()).is_err() {
         return Err(Broken::Protocol("the guest's thread is gone"));
     }
-    watch::keep(slot);
+    watchdog::watch(slot);
     Ok(())
-}
-
-/// Closes whatever was left open for this process beside the three standard ones: who takes it over must find nothing.
-/// To be called before anything else is opened.
-#[expect(unsafe_code, reason = "closing descriptors by their number")]
-pub(crate) fn close_others() -> io::Result<()> {
-    const FIRST: libc::c_int = 3;
-    // SAFETY: the call touches no memory. This process was just started and has opened nothing itself, so that nothing
-    // in it owns or borrows any of these descriptors.
-    if unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) } == 0 {
-        return Ok(());
-    }
-    // A kernel before 5.9 does not know it.
-    let mut open: Vec<libc::c_int> = Vec::new();
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        open.extend(entry?.file_name().to_str().and_then(|name| name.parse::<libc::c_int>().ok()));
-    }
-    for fd in open.into_iter().filter(|fd| *fd >= FIRST) {
-        // SAFETY: as above. The listing's own is closed by now, and one that is not open is refused without effect.
-        unsafe { libc::close(fd) };
-    }
-    Ok(())
-}
-
-/// The monotonic clock in microseconds, which is the same in all processes of a machine.
-pub(crate) fn now_us() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    let micros = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1000);
-    u64::try_from(micros).unwrap_or(0)
-}
-
-/// Tells readings of the standard library's clock as [`now_us`] would, of which it is the same clock, without another
-/// look at it.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    at: Instant,
-    us: u64,
-}
-
-impl Clock {
-    fn new() -> Self {
-        Self { at: Instant::now(), us: now_us() }
-    }
-
-    fn us(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.at).as_micros();
-        self.us.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
-    }
-}
-
-/// Last words, for the node's log: a child has none of its own.
-fn complain(text: &str) {
-    // The pipe takes a little and never waits. Without it, how the process ended has to do.
-    let _told = writeln!(io::stderr(), "weft slot: {text}");
 }

@@ -1,8 +1,8 @@
-//! One page of memory that a node and one of its slots share: who may start which task, since when the current one
-//! runs, and how long it was held. Words, no queue; written by both ends, trusted by neither more than it must.
+//! A page of memory that a node shares with one slot: which tasks were claimed, since when the current one runs, and
+//! how long it was paused. Atomics only; each side treats the other's values as untrusted.
 //!
-//! The ledger is what makes every task start at most once although its node may take it back at any instant: a slot
-//! claims its tasks in order, by number, and a node revokes all that are not claimed, in one step each.
+//! The ledger makes every task start at most once although the node may retract it at any time: the slot claims tasks
+//! in the order of their numbers, and the node revokes all unclaimed ones, each in one atomic step.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,24 +13,24 @@ use std::time::Duration;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// What is mapped; one page everywhere.
+/// Length of the mapping: one page on every system.
 const PAGE_BYTES: usize = 4096;
-/// How often a claim or a revocation is tried again because the other end moved first. An honest one moves once.
+/// Most tries of an atomic update. A correct peer causes one retry.
 const TRIES_MAX: usize = 1000;
 
 #[repr(C)]
 struct Words {
-    /// High half: one more than the last task claimed. Low half: the first task that may still be claimed.
+    /// High half: one more than the last claimed task. Low half: the first task that may still be claimed.
     ledger: AtomicU64,
     /// When the current task began to run, in microseconds of the monotonic clock; 0 while it is being loaded.
     began_us: AtomicU64,
-    /// For how long the slot was held since it lives, in microseconds.
+    /// Total time that the slot was paused, in microseconds.
     held_us: AtomicU64,
-    /// The node's process.
+    /// Process id of the node.
     node: AtomicU32,
 }
 
-/// The page, as one end sees it.
+/// One side's mapping of the page.
 pub(crate) struct Page(NonNull<Words>);
 
 #[expect(unsafe_code, reason = "a mapping shared by two processes")]
@@ -47,14 +47,14 @@ impl std::fmt::Debug for Page {
 }
 
 impl Page {
-    /// A new page, and the file by which the other end maps it.
+    /// A new page, and the file with which the other side maps it.
     ///
     /// # Errors
-    /// When the system has no memory or no file for it.
+    /// When the system has no memory or descriptor left.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
         let file = memfd_create("weft-slot", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, PAGE_BYTES as u64)?;
-        // The other end could else shorten the file and so kill whoever touches the page.
+        // Otherwise the other side could shorten the file and so kill any process that touches the page.
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let page = Self::map(&file)?;
         page.words()
@@ -63,7 +63,7 @@ impl Page {
         Ok((page, file))
     }
 
-    /// The page of this file, which must be one that [`Page::create`] made.
+    /// Maps the page of a file that [`Page::create`] made.
     ///
     /// # Errors
     /// When it can't be mapped.
@@ -89,59 +89,60 @@ impl Page {
         unsafe { self.0.as_ref() }
     }
 
-    /// Slot: takes this task on, unless the node took it back. Tasks are claimed in the order of their numbers.
+    /// Slot: claims this task, unless the node retracted it. Tasks are claimed in the order of their numbers.
     pub(crate) fn claim(&self, task: u32) -> bool {
-        // Before the claim, with which it is published: nobody takes the last task's time for this one's.
+        // Written before the claim, which publishes it: the last task's start must not be read for this one.
         self.words().began_us.store(0, Ordering::Relaxed);
         let next = task.wrapping_add(1);
         self.update(|_, floor| is_before(floor, next).then_some((next, floor))).is_some()
     }
 
-    /// Slot: what the claimed task needs is here, and it runs from now on.
+    /// Slot: the claimed task is loaded and runs from now on.
     pub(crate) fn begin(&self, now_us: u64) {
         self.words().began_us.store(now_us, Ordering::Release);
     }
 
-    /// Node: takes back every task before `end` that was not claimed. Says which is the first that was not; `None` if
-    /// the other end plays games.
+    /// Node: retracts every unclaimed task before `end`. Returns the first one that was not claimed; `None` if the slot
+    /// keeps changing the ledger.
     pub(crate) fn revoke(&self, end: u32) -> Option<u32> {
         let (started, floor) = self.update(|started, _| Some((started, end)))?;
         Some(if is_before(started, floor) { floor } else { started })
     }
 
-    /// One more than the last task that the slot claimed, by its own words.
+    /// One more than the last task that the slot claimed, by its own values.
     pub(crate) fn started(&self) -> u32 {
         halves(self.words().ledger.load(Ordering::Acquire)).0
     }
 
-    /// When the current task began to run, in microseconds of the monotonic clock and later by as much as it was held
-    /// since; by the slot's own words. `None` while it is being loaded.
+    /// When the current task began to run, in microseconds of the monotonic clock, moved by its pauses since; as the
+    /// slot claims. `None` while it is being loaded.
     pub(crate) fn began_us(&self) -> Option<u64> {
         Some(self.words().began_us.load(Ordering::Acquire)).filter(|began| *began != 0)
     }
 
-    /// For how long the slot was held since it lives.
+    /// Total time that the slot was paused.
     pub(crate) fn held(&self) -> Duration {
         Duration::from_micros(self.words().held_us.load(Ordering::Acquire))
     }
 
-    /// Node: the slot was held for so long, and still is.
+    /// Node: adds the time of a pause, before the slot continues.
     pub(crate) fn add_held(&self, held: Duration) {
         let us = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);
         if let Some(began) = self.began_us() {
-            // It fails where the slot was not stopped after all and went on to the next task, whose time is right.
+            // It fails if the slot was not stopped and started the next task, whose start is right.
             let (order, later) = (Ordering::Relaxed, began.saturating_add(us));
             let _moved = self.words().began_us.compare_exchange(began, later, order, order);
         }
         self.words().held_us.fetch_add(us, Ordering::Release);
     }
 
-    /// The node's process.
+    /// Process id of the node.
     pub(crate) fn node(&self) -> u32 {
         self.words().node.load(Ordering::Relaxed)
     }
 
-    /// Changes the ledger in one step; what it was before, `None` if `change` refuses or the other end never rests.
+    /// Changes the ledger in one atomic step and returns its old value; `None` if `change` refuses or the other side
+    /// keeps changing it.
     fn update(&self, change: impl Fn(u32, u32) -> Option<(u32, u32)>) -> Option<(u32, u32)> {
         let ledger = &self.words().ledger;
         let mut now = ledger.load(Ordering::Acquire);
@@ -168,7 +169,7 @@ impl Drop for Page {
     }
 }
 
-/// Whether number `a` comes before `b`; numbers go round at 2^32, and those compared are near each other.
+/// Whether number `a` comes before `b`; numbers wrap at 2^32, and compared ones are close to each other.
 pub(crate) fn is_before(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() < 0
 }

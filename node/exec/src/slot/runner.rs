@@ -1,46 +1,42 @@
-//! The thread of a slot that runs guests: takes frames from the node, runs task after task, and reports in batches.
-//! It waits for nothing but the node's next word.
+//! The thread of a slot that runs guests: reads frames of the node, runs tasks in order, and reports in batches. It
+//! waits only for frames.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, memfd_create};
-use rustix::io::{Errno, pread};
-use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, TaskId};
 
 use super::loaded::{Loaded, Ready};
+use super::payload::{brought, read_whole};
+use super::shared::{Current, Slot};
 use super::socket::{Broken, Incoming};
-use super::watch;
+use super::watchdog;
 use super::wire::{self, Brought, FromSlot, TO_SLOT_CLAIM_MAX, ToSlot};
-use super::{Clock, Current, Slot};
 use crate::cpu;
+use crate::os::now_us;
 use crate::run::{Attempt, Finished, Given};
 use crate::sandbox::Sandbox;
 use crate::sink::Printer;
 use crate::stop::Stop;
 
-/// Reports that wait at most. Half a batch: the node sends more while the rest runs. Fewer when there is less to do:
-/// then others may have to take a share of it.
+/// Most reports that wait to be sent: half a batch, so that the node sends more tasks while the others run. Fewer if
+/// there are fewer tasks, which other slots may take.
 const REPORTS_MAX: usize = 64;
 const REPORTS_MIN: usize = 8;
-/// Bytes of reports that wait at most.
+/// Most bytes of reports that wait to be sent.
 const REPORT_BYTES_MAX: usize = 16 << 10;
-/// For how long a report waits at most while short tasks run; the keeper sends what waits behind a long one.
+/// Longest wait of a report while short tasks run; the watchdog sends reports that wait behind a long task.
 const REPORT_WAIT: Duration = Duration::from_micros(500);
 
 pub(super) struct Runner<'a> {
     slot: &'a Arc<Slot>,
     sandbox: Sandbox,
     incoming: Incoming,
-    keeper: Thread,
+    watchdog: Thread,
     loaded: Loaded,
     tasks: VecDeque<Task>,
     stop: Stop,
@@ -57,22 +53,40 @@ struct Task {
     stream: bool,
 }
 
-/// An input, or where it is.
+/// An input, or the file with it.
 enum Input {
     Inline(Bytes),
     File(OwnedFd, u64),
 }
 
+/// Converts readings of the standard library's clock to [`now_us`], which uses the same clock, without a system call.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    at: Instant,
+    us: u64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { at: Instant::now(), us: now_us() }
+    }
+
+    fn us(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.at).as_micros();
+        self.us.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+}
+
 impl<'a> Runner<'a> {
-    pub(super) fn new(slot: &'a Arc<Slot>, sandbox: Sandbox, incoming: Incoming, keeper: Thread) -> Self {
+    pub(super) fn new(slot: &'a Arc<Slot>, sandbox: Sandbox, incoming: Incoming, watchdog: Thread) -> Self {
         let page = Arc::clone(slot);
         let stop = slot.stop.get_or_init(|| Stop::held_by(move || page.page.held())).clone();
         let (tasks, loaded) = (VecDeque::new(), Loaded::default());
         let (clock, flushed) = (Clock::new(), Instant::now());
-        Self { slot, sandbox, incoming, keeper, loaded, tasks, stop, clock, flushed }
+        Self { slot, sandbox, incoming, watchdog, loaded, tasks, stop, clock, flushed }
     }
 
-    /// Runs tasks until the node is gone or says something that makes no sense.
+    /// Runs tasks until the node closes the socket or violates the protocol.
     pub(super) fn serve(mut self) -> Result<(), Broken> {
         loop {
             self.read()?;
@@ -88,11 +102,11 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Takes what has come.
+    /// Handles the frames that have arrived.
     fn read(&mut self) -> Result<(), Broken> {
         while let Some(word) = self.incoming.next::<ToSlot, TO_SLOT_CLAIM_MAX>()? {
             match word {
-                ToSlot::Begin { .. } => return Err(Broken::Protocol("it began twice")),
+                ToSlot::Begin { .. } => return Err(Broken::Protocol("the first message was sent twice")),
                 ToSlot::Code { number, info } => {
                     let file = self.incoming.file()?;
                     self.loaded.add_code(&self.sandbox, number, info, file);
@@ -118,7 +132,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs a task that was claimed, and reports it.
+    /// Runs a claimed task and reports it.
     fn run(&mut self, task: Task) -> Result<(), Broken> {
         let number = task.number;
         let now = Instant::now();
@@ -130,7 +144,7 @@ impl<'a> Runner<'a> {
         let Task { number, program, task, input, since_us, stream } = task;
         let queue_us = self.clock.us(now).saturating_sub(since_us);
         let Ready { program, prepared, files } = self.loaded.program(program)?;
-        // Reading a file takes its time, which is not the task's.
+        // Reading a file does not count as the task's time.
         let (input, started) = match input {
             Input::Inline(bytes) => (bytes, now),
             Input::File(file, bytes) => {
@@ -146,12 +160,12 @@ impl<'a> Runner<'a> {
         let held = self.slot.page.held();
         self.slot.page.begin(self.clock.us(started));
         *self.slot.current() = Some(Current { number, limit_ms, started, held, queue_us, in_bytes });
-        watch::wake(self.slot, &self.keeper);
+        watchdog::wake(self.slot, &self.watchdog);
         let (stop, node_bytes) = (&self.stop, self.sandbox.memory_max_bytes());
         let attempt = Attempt { prepared, program, task, given, printer, stop, node_bytes, started };
         let (mut finished, ended) = attempt.run();
         if self.slot.current().take().is_none() {
-            // The keeper has answered this run, and the process is about to end.
+            // The watchdog has reported this run, and the process is about to end.
             loop {
                 thread::park();
             }
@@ -160,20 +174,20 @@ impl<'a> Runner<'a> {
         Ok((finished, ended))
     }
 
-    /// Passes on what a run prints, at the keeper's next look or with the next reports.
+    /// Passes on what a run prints: sent at the watchdog's next tick or with the next reports.
     fn printer(&self, number: u32) -> Printer {
         let slot = Arc::clone(self.slot);
         Box::new(move |stream, offset, bytes| {
             let mut out = slot.out();
             out.push(&FromSlot::Printed { number, stream, offset, bytes: bytes.to_vec() }, []);
             if out.waiting() >= REPORT_BYTES_MAX {
-                // When the node is gone, the process ends soon.
+                // If the node is gone, the process ends soon.
                 drop(slot.flush(&mut out));
             }
         })
     }
 
-    /// Reports a run that ended just now; sends what waits if that is due.
+    /// Queues the report of a run; sends the queue if that is due.
     fn report(&mut self, number: u32, finished: Finished, ended: Instant) -> Result<(), Broken> {
         let Finished { mut outcome, output, errors, files: left, usage } = finished;
         let mut files = Vec::new();
@@ -206,36 +220,4 @@ impl<'a> Runner<'a> {
         let mut out = self.slot.out();
         Ok(self.slot.flush(&mut out)?)
     }
-}
-
-/// The bytes of a file that must have this length, which whoever submitted the task claims: it is compared before
-/// anything is allocated for it. Other slots have the same open file, and one place in it with this one, so that the
-/// place is neither used nor moved.
-pub(super) fn read_whole(file: &OwnedFd, bytes: u64) -> io::Result<Bytes> {
-    if u64::try_from(fstat(file)?.st_size) != Ok(bytes) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, crate::pool::ANOTHER_LENGTH));
-    }
-    let len = usize::try_from(bytes).map_err(io::Error::other)?;
-    let mut content = Vec::new();
-    content.try_reserve_exact(len).map_err(io::Error::other)?;
-    while content.len() < len {
-        let at = content.len() as u64;
-        match pread(file, spare_capacity(&mut content), at) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(Bytes::from(content))
-}
-
-/// Long bytes go into a file in memory that nobody can change any more.
-pub(super) fn brought(bytes: Vec<u8>) -> io::Result<(Brought, Option<OwnedFd>)> {
-    if bytes.len() <= INLINE_BYTES_MAX {
-        return Ok((Brought::Inline(bytes), None));
-    }
-    let mut file = File::from(memfd_create("weft-output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    file.write_all(&bytes)?;
-    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok((Brought::File(bytes.len() as u64), Some(file.into())))
 }

@@ -1,9 +1,8 @@
-//! A stream socket between a node and one of its slots: frames one way and the other, with open files beside them.
-//! Both ends use it. It knows frames, not what they say (see [`super::wire`]), and it never waits on its own: the
-//! socket's mode decides that.
+//! A stream socket between a node and one of its slots: frames in both directions, with attached file descriptors. Used
+//! by both sides. It knows frames, not messages (see [`super::wire`]); whether it blocks depends on the socket's mode.
 //!
-//! A frame is a length of four bytes and that many bytes. A file travels with the bytes of its frame or before them,
-//! in order, so that whoever has a whole frame has its files.
+//! A frame is a length of four bytes and that many bytes. A file is sent with the bytes of its frame or before them, in
+//! order, so that a complete frame has all its files.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -18,36 +17,36 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// Files that one message of the socket carries at most.
+/// Most files in one message of the socket.
 const FILES_PER_MESSAGE: usize = 64;
-/// Files that came and belong to no frame yet. Each outstanding task brings three at most.
+/// Most received files that belong to no complete frame yet. Each outstanding task has three at most.
 const FILES_WAITING_MAX: usize = 8 * FILES_PER_MESSAGE;
-/// Bytes asked of the socket at once.
+/// Bytes read at once.
 const CHUNK_BYTES: usize = 64 << 10;
-/// A buffer that grew beyond this for one long frame is given back when it is empty.
+/// A buffer that grew beyond this length for one frame is freed when it is empty.
 const BUFFER_KEPT_BYTES: usize = 256 << 10;
 const LENGTH_BYTES: usize = 4;
 
-/// Why nothing more can be read.
+/// Why the socket can't be used any more.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
-    /// The other end closed it.
+    /// The other side closed it.
     #[error("the socket was closed")]
     Closed,
-    /// The system says so.
+    /// The operating system reports an error.
     #[error("the socket failed: {0}")]
     Io(#[from] io::Error),
-    /// What came is none of our frames.
-    #[error("not a word of this protocol: {0}")]
+    /// A malformed frame was received.
+    #[error("protocol violation: {0}")]
     Protocol(&'static str),
 }
 
-/// Frames on their way out.
+/// Outgoing frames.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     bytes: Vec<u8>,
     sent: usize,
-    /// Each with the place in `bytes` where its frame begins.
+    /// Files, each with the offset in `bytes` at which its frame begins.
     files: VecDeque<(usize, Arc<OwnedFd>)>,
     frames: usize,
 }
@@ -77,15 +76,15 @@ impl Outgoing {
         self.bytes.len() - self.sent
     }
 
-    /// Frames pushed since everything was sent last.
+    /// Frames that were queued since everything was sent.
     pub(crate) fn frames(&self) -> usize {
         self.frames
     }
 
-    /// Sends what the socket takes. True if that was everything.
+    /// Sends what the socket accepts. True if that was everything.
     ///
     /// # Errors
-    /// When the other end is gone or the system refuses.
+    /// When the other side closed it, or the system reports an error.
     pub(crate) fn send(&mut self, socket: impl AsFd) -> io::Result<bool> {
         while self.sent < self.bytes.len() {
             match self.send_some(socket.as_fd()) {
@@ -102,7 +101,7 @@ impl Outgoing {
     }
 
     fn send_some(&mut self, socket: impl AsFd) -> rustix::io::Result<usize> {
-        // The bytes of a frame must not go before its files.
+        // The bytes of a frame must not be sent before its files.
         let end = self.files.get(FILES_PER_MESSAGE).map_or(self.bytes.len(), |(at, _)| *at);
         let end = if end > self.sent { end } else { self.bytes.len() };
         let bytes = self.bytes.get(self.sent..end).unwrap_or_default();
@@ -113,16 +112,16 @@ impl Outgoing {
         if !files.is_empty() {
             assert!(control.push(SendAncillaryMessage::ScmRights(&files)), "there is room for so many files");
         }
-        // A signal for a closed socket would end the node.
+        // SIGPIPE for a closed socket would kill the node.
         let sent = sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
-        // They went with the first byte.
+        // The files are sent with the first byte.
         let carried = files.len();
         self.files.drain(..carried);
         Ok(sent)
     }
 }
 
-/// Encodes behind what a vector has.
+/// Appends encoded bytes to a vector.
 struct Append<'a>(&'a mut Vec<u8>);
 
 impl Writer for Append<'_> {
@@ -132,15 +131,15 @@ impl Writer for Append<'_> {
     }
 }
 
-/// Frames on their way in. What the other end sends is bounded before it is kept.
+/// Incoming frames. Received data is bounded before it is kept.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    /// Those between `read` and `filled` came and are not read yet.
+    /// The bytes between `read` and `filled` are received and not decoded yet.
     bytes: Vec<u8>,
     read: usize,
     filled: usize,
     files: VecDeque<OwnedFd>,
-    /// Longest frame that is accepted.
+    /// Longest accepted frame, in bytes.
     frame_max: usize,
 }
 
@@ -149,10 +148,10 @@ impl Incoming {
         Self { bytes: Vec::new(), read: 0, filled: 0, files: VecDeque::new(), frame_max }
     }
 
-    /// Reads once from the socket. False if a non-blocking one has nothing.
+    /// Reads once from the socket. False if a non-blocking one has no data.
     ///
     /// # Errors
-    /// When the other end closed it, or sent more files than any frames of ours have.
+    /// When the other side closed it, or sent more files than frames can have.
     pub(crate) fn receive(&mut self, socket: impl AsFd) -> Result<bool, Broken> {
         self.bytes.copy_within(self.read..self.filled, 0);
         (self.read, self.filled) = (0, self.filled - self.read);
@@ -196,10 +195,10 @@ impl Incoming {
         Ok(Some(message.bytes))
     }
 
-    /// The next whole frame, decoded; memory that decoding claims is at most `CLAIM`.
+    /// Decodes the next complete frame, if there is one. Decoding allocates at most `CLAIM` bytes.
     ///
     /// # Errors
-    /// When it is too long or no word of this type.
+    /// When it is too long or malformed.
     pub(crate) fn next<T: bincode::Decode<()>, const CLAIM: usize>(&mut self) -> Result<Option<T>, Broken> {
         let unread = self.bytes.get(self.read..self.filled).unwrap_or_default();
         let Some((head, rest)) = unread.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
@@ -213,16 +212,16 @@ impl Incoming {
             .ok()
             .ok_or(Broken::Protocol("a frame does not decode"))?;
         if used != len {
-            return Err(Broken::Protocol("a frame has a tail"));
+            return Err(Broken::Protocol("a frame has trailing bytes"));
         }
         self.read += LENGTH_BYTES + len;
         Ok(Some(word))
     }
 
-    /// The next file of the frame that was just read.
+    /// The next file of the last frame.
     ///
     /// # Errors
-    /// When none came with it.
+    /// When it has no more files.
     pub(crate) fn file(&mut self) -> Result<OwnedFd, Broken> {
         self.files.pop_front().ok_or(Broken::Protocol("a file is missing"))
     }

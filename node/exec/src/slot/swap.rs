@@ -1,29 +1,28 @@
-//! Notices when this machine is given swap while a slot lives. The runtime finds a guest's dirty pages by a scan that
-//! misses those which were swapped out, so that engines which use it are made only where there is no swap; should some
-//! come, the process has to go before a page of one guest can reach the next. Driven by the slot's keeper.
+//! Detects that swap is added while a slot runs. The runtime finds a guest's dirty pages by a scan that misses
+//! swapped-out pages, so engines with this scan are used only on machines without swap. If swap is added, the process
+//! must end before a page of one guest can reach the next. Called by the slot's watchdog.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use crate::engine_config::{SWAPS, lists_swap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::engines::{SWAPS, lists_swap};
-
-/// What is read of the list: its first swap is on its second line.
+/// Bytes that are read of the list: its first swap is on its second line.
 const LIST_BYTES: usize = 4096;
 
-/// The system's list, open: nothing can be opened later. Open it before the engines look at the same list, so that no
-/// change falls in between.
+/// The open list of swap devices: nothing can be opened later. It must be opened before the engines read the same list,
+/// so that no change is missed.
 #[derive(Debug)]
 pub(super) struct Swaps(Option<File>);
 
 impl Swaps {
     pub(super) fn open() -> Self {
-        // Where it can't be read, no engine relies on it.
+        // If it can't be read, no engine relies on it.
         Self(File::open(SWAPS).ok())
     }
 
-    /// For an engine that does not mind.
+    /// For engines that don't rely on it.
     pub(super) fn ignored() -> Self {
         Self(None)
     }
@@ -39,7 +38,7 @@ impl Swaps {
     }
 }
 
-/// Whether the list names any swap now; also if it can't be told.
+/// Whether the list names any swap now; true if it can't be read.
 fn is_listed(file: &File) -> bool {
     let mut list = [0; LIST_BYTES];
     let read = file.read_at(&mut list, 0).ok().and_then(|read| list.get(..read));

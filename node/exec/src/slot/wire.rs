@@ -1,5 +1,5 @@
-//! What a node and its slot say to each other, and how much of it. What a slot says is a stranger's word: its guest
-//! may have taken it over.
+//! The messages between a node and its slot, and their bounds. Messages of a slot are untrusted: a guest may control
+//! it.
 
 use std::sync::Arc;
 
@@ -8,114 +8,112 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bytes::Bytes;
 
-use crate::code::CodeInfo;
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, Payload, Program, Stream, TaskId, Usage};
 
-/// Both ends are the same binary, unless somebody replaced it meanwhile.
+use super::confine::Confinement;
+use crate::code::CodeInfo;
+
+/// Version of the messages. Both sides are the same executable, unless its file was replaced.
 pub(crate) const PROTOCOL: u32 = 2;
-/// Longest frame to a slot: a program's arguments and environment are the longest part.
+/// Longest frame to a slot, in bytes: arguments and environment of a program are the longest part.
 pub(crate) const TO_SLOT_BYTES_MAX: usize = 64 << 20;
 /// Memory that decoding a frame to a slot may claim.
 pub(crate) const TO_SLOT_CLAIM_MAX: usize = 4 * TO_SLOT_BYTES_MAX;
-/// Longest frame from a slot: three short payloads, and a text.
+/// Longest frame from a slot, in bytes: three inline payloads and a text.
 pub(crate) const FROM_SLOT_BYTES_MAX: usize = 4 * INLINE_BYTES_MAX;
 /// Memory that decoding a frame from a slot may claim.
 pub(crate) const FROM_SLOT_CLAIM_MAX: usize = 4 * FROM_SLOT_BYTES_MAX;
 
-/// A node's word to its slot.
+/// A message from a node to its slot.
 #[derive(Debug, bincode::Encode, bincode::Decode)]
 pub(crate) enum ToSlot {
-    /// The first word.
+    /// The first message.
     Begin {
         /// [`PROTOCOL`].
         protocol: u32,
-        /// Memory that any one task gets, in bytes.
+        /// Most memory of any task, in bytes.
         memory_max_bytes: u64,
     },
-    /// Code by which programs run. Its file comes with it.
+    /// Code of programs. Its file is attached.
     Code {
-        /// Its name from now on.
+        /// Its number in later messages.
         number: u32,
-        /// What it is.
+        /// Its description.
         info: CodeInfo,
     },
-    /// A program that tasks run. The file of what it finds under `/in` comes with it, if that is a blob.
+    /// A program. The file of its `/in` is attached, if that is a blob.
     Program {
-        /// Its name from now on.
+        /// Its number in later messages.
         number: u32,
-        /// Its code.
+        /// Number of its code.
         code: u32,
-        /// It.
+        /// The program.
         program: Arc<Program>,
     },
-    /// No task will name this program again.
+    /// No later task uses this program.
     ForgetProgram(u32),
-    /// No program will name this code again.
+    /// No later program uses this code.
     ForgetCode(u32),
-    /// One run. The input's file comes with it, if it is a blob.
+    /// A task to run. The file of its input is attached, if that is a blob.
     Task {
-        /// Its name: they count up from 0 and round again.
+        /// Its number: they count up from 0 and wrap.
         number: u32,
-        /// Which program.
+        /// Number of its program.
         program: u32,
         /// Seeds its randomness.
         task: TaskId,
-        /// On what.
+        /// Its input.
         input: Input,
-        /// Since when it waits, in microseconds of the monotonic clock.
+        /// When it was submitted, in microseconds of the monotonic clock.
         since_us: u64,
-        /// Whether what it prints is passed on at once.
+        /// Whether its output is streamed.
         stream: bool,
     },
 }
 
-/// A slot's word to its node.
+/// A message from a slot to its node.
 #[derive(Debug, bincode::Encode, bincode::Decode)]
 pub(crate) enum FromSlot {
-    /// The first word: it is ready, and has dropped its rights.
+    /// The first message: the slot is ready, and has dropped its rights.
     Ready {
         /// [`PROTOCOL`].
         protocol: u32,
-        /// How far.
-        confinement: super::Confinement,
+        /// How far its rights are dropped.
+        confinement: Confinement,
     },
-    /// A run ended. Its long payloads' files come with it, in this order.
+    /// A run ended. The files of its long payloads are attached, in this order.
     Ran {
-        /// Which.
         number: u32,
-        /// How.
+        /// Its outcome.
         outcome: Outcome,
         /// Standard output or the function's result.
         output: Brought,
         /// Standard error.
         errors: Brought,
-        /// What it left in `/out`.
+        /// Archive of `/out`.
         files: Brought,
-        /// What it used.
+        /// Resources used.
         usage: Usage,
     },
-    /// The run that is under way printed something.
+    /// The current run printed something.
     Printed {
-        /// Which.
         number: u32,
-        /// Where.
         stream: Stream,
-        /// How many bytes of that stream came before.
+        /// Offset in that stream, in bytes.
         offset: u64,
-        /// What.
         bytes: Vec<u8>,
     },
-    /// It can't go on, and ends.
+    /// The slot ends with this error.
     Failed(String),
 }
 
-/// What a run is given.
+/// The input of a run.
 #[derive(Debug, bincode::Encode, bincode::Decode)]
 pub(crate) enum Input {
-    /// It travels with the task.
+    /// Inside of the message.
     Inline(Held),
-    /// So many bytes, in a file that comes with the frame.
+    /// This many bytes, in an attached file.
     File(u64),
 }
 
@@ -128,12 +126,12 @@ impl Input {
     }
 }
 
-/// Bytes that one end shares with others and the other end has for itself: neither copies them once more.
+/// Bytes that are shared when sent and owned when received, so that neither side copies them again.
 #[derive(Debug)]
 pub(crate) enum Held {
-    /// As they are sent.
+    /// When sent.
     Shared(Arc<[u8]>),
-    /// As they came.
+    /// When received.
     Own(Vec<u8>),
 }
 
@@ -163,17 +161,17 @@ impl From<Held> for Bytes {
     }
 }
 
-/// Bytes that a run brought home.
+/// An output of a run.
 #[derive(Debug, bincode::Encode, bincode::Decode)]
 pub(crate) enum Brought {
-    /// At most [`INLINE_BYTES_MAX`].
+    /// At most [`INLINE_BYTES_MAX`] bytes.
     Inline(Vec<u8>),
-    /// So many, in a sealed file in memory that comes with the frame.
+    /// This many bytes, in an attached sealed memory file.
     File(u64),
 }
 
 impl Brought {
-    /// How many bytes, by the slot's own words.
+    /// Its length in bytes, as the slot claims.
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
@@ -183,7 +181,7 @@ impl Brought {
 }
 
 impl FromSlot {
-    /// How many files come with it.
+    /// Number of attached files.
     pub(crate) fn files(&self) -> usize {
         match self {
             Self::Ran { output, errors, files, .. } => {

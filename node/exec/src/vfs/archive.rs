@@ -1,22 +1,37 @@
-//! Reads the archive whose files appear under `/in`: tar, of any of the usual dialects, from anybody. Nothing of a
-//! file is copied. What can't be a plain tree of files inside `/in` is refused with a text that names the entry.
+//! Unpacks the archive of files for `/in`: tar, in any common dialect, untrusted. File contents are not copied. An
+//! entry that is not a plain file, directory or link inside of `/in` is refused with a text that names it.
 
 use std::io::Cursor;
 
 use bytes::Bytes;
 use tar::{Archive, Entry, EntryType};
+use weft_core::Limits;
 
-use super::node::Body;
-use super::{Inode, NAME_BYTES_MAX, PATH_BYTES_MAX, Vfs};
+use super::node::{Body, Inode};
+use super::path::{NAME_BYTES_MAX, PATH_BYTES_MAX};
+use super::tree::Vfs;
 
-/// Most files, directories and links that an archive may bring: as many as any task may make.
-const ENTRIES_MAX: usize = weft_core::Limits::MAX.files as usize;
-/// Length of a name in an error text, in characters.
+/// Most files, directories and links of an archive: as many as any task may have.
+const ENTRIES_MAX: usize = Limits::MAX.files as usize;
+/// Longest name in an error text, in characters.
 const QUOTED_MAX: usize = 80;
 
 type Reader<'a> = Cursor<&'a [u8]>;
 
-/// Puts the archive's files under `/in`. `now_ns` is the time of directories that it does not list.
+impl Vfs {
+    /// A file system with this archive (tar; may be empty) as `/in`, and empty `/out` and `/tmp`. Times are in
+    /// nanoseconds since 1970, here and in all other methods.
+    ///
+    /// # Errors
+    /// With a text for the task's author, when the archive is invalid.
+    pub(crate) fn new(files: &Bytes, limits: &Limits, now_ns: u64) -> Result<Self, String> {
+        let mut vfs = Self::empty(limits, now_ns);
+        unpack(&mut vfs, files, now_ns)?;
+        Ok(vfs)
+    }
+}
+
+/// Adds the archive's files to `/in`. `now_ns` is the time of directories that it does not list.
 pub(super) fn unpack(vfs: &mut Vfs, files: &Bytes, now_ns: u64) -> Result<(), String> {
     if files.is_empty() {
         return Ok(());
@@ -31,14 +46,14 @@ pub(super) fn unpack(vfs: &mut Vfs, files: &Bytes, now_ns: u64) -> Result<(), St
 }
 
 fn no_tar(error: &std::io::Error) -> String {
-    format!("the files for /in are no sound tar archive: {error}")
+    format!("the files for /in are not a valid tar archive: {error}")
 }
 
 struct Unpacker<'a> {
     vfs: &'a mut Vfs,
     files: &'a Bytes,
     now_ns: u64,
-    /// How many more it may add.
+    /// Entries that may still be added.
     room: usize,
 }
 
@@ -97,7 +112,7 @@ impl Unpacker<'_> {
         self.vfs.add_given(dir, name, body, time_ns).map(drop)
     }
 
-    /// The entry's bytes, where they are.
+    /// The entry's bytes, as a slice of the archive.
     fn bytes(&self, entry: &Entry<'_, Reader<'_>>) -> Result<Bytes, String> {
         let start = usize::try_from(entry.raw_file_position()).unwrap_or(usize::MAX);
         let size = usize::try_from(entry.size()).unwrap_or(usize::MAX);
@@ -106,7 +121,7 @@ impl Unpacker<'_> {
         Ok(self.files.slice(start..end))
     }
 
-    /// The directory of these names, made where it is not there yet.
+    /// The directory of these names, created if necessary.
     fn directories(&mut self, names: &[&str]) -> Result<Inode, &'static str> {
         let mut dir = Vfs::IN;
         for name in names {
@@ -131,7 +146,8 @@ impl Unpacker<'_> {
     }
 }
 
-/// The names of a path, the last apart; `None` if it ends in no name. `.` and doubled slashes don't count.
+/// The names of a path, the last one separately; `None` if the path ends in no name. `.` and double slashes are
+/// skipped.
 fn split(path: &str) -> Result<(Vec<&str>, Option<&str>), &'static str> {
     if path.starts_with('/') {
         return Err("has an absolute name");
@@ -150,7 +166,7 @@ fn split(path: &str) -> Result<(Vec<&str>, Option<&str>), &'static str> {
     Ok((names, last))
 }
 
-/// A symbolic link must stay inside, whatever else is there: counted by names alone.
+/// Checks that a symbolic link stays inside of `/in`, by its names only.
 fn check_symlink(parents: &[&str], target: &str) -> Result<(), String> {
     if target.is_empty() || target.len() > PATH_BYTES_MAX || target.contains('\0') {
         return Err("is a link with an impossible target".into());

@@ -1,20 +1,21 @@
-//! The bytes of one file: a slice of the archive it came in, or blocks of its own. Writes nothing that was not paid
-//! for: the quota is its caller's. A gap costs no memory.
+//! The bytes of one file: a slice of the archive, or blocks of its own. The caller checks the quota. A gap uses no
+//! memory.
 
 use bytes::Bytes;
 
-/// Bytes of one block. A growing file is never copied as a whole, and holds at most one block more than its length.
+/// Length of a block, in bytes. A growing file is never copied as a whole, and uses at most one block more than its
+/// length.
 const BLOCK_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(super) enum Content {
-    /// As it came, never written to.
+    /// From the archive, unchanged.
     Given(Bytes),
-    /// A guest's own.
+    /// Written by the guest.
     Own(Blocks),
 }
 
-/// Blocks that are missing or short read as zeros up to `len`.
+/// Missing or short blocks read as zeros up to `len`.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
     len: u64,
@@ -33,7 +34,7 @@ impl Content {
         }
     }
 
-    /// Fills the start of `buffer`; returns how much.
+    /// Fills the start of `buffer`; returns the number of bytes.
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
         let left = self.len().saturating_sub(offset);
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
@@ -50,7 +51,7 @@ impl Content {
         count
     }
 
-    /// Puts `bytes` there; the caller checked that the end is within bounds.
+    /// Writes `bytes` at `offset`; the caller checked the quota.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
         self.own().write(offset, bytes);
     }
@@ -59,7 +60,7 @@ impl Content {
         self.own().set_len(len);
     }
 
-    /// Makes a copy of what was given, at the first change. (What comes under `/in` is never changed.)
+    /// Copies content of the archive at the first change. (Files under `/in` are never changed.)
     fn own(&mut self) -> &mut Blocks {
         if let Self::Given(bytes) = self {
             let mut blocks = Blocks::default();
@@ -133,14 +134,14 @@ impl Blocks {
     }
 }
 
-/// Which block an offset is in, and where in it.
+/// The block of an offset, and the offset in the block.
 fn place(offset: u64) -> (usize, usize) {
     let block = BLOCK_BYTES as u64;
     let within = usize::try_from(offset % block).expect("less than a block");
     (usize::try_from(offset / block).unwrap_or(usize::MAX), within)
 }
 
-/// Reads a content from its start to its end.
+/// Reads a content from start to end.
 pub(super) struct Reader<'a> {
     content: &'a Content,
     at: u64,

@@ -1,39 +1,41 @@
-//! Writes what is left in `/out` as an archive: the same files, the same bytes, whoever made them and when.
+//! Archives `/out`. The archive is deterministic: it depends on names and contents only.
 //!
-//! Names in the order of their bytes, a directory before what is in it; no owner, no time. Every name of a file has its
-//! bytes, and symbolic links are left out: plain files and directories are all that anybody takes out of an archive.
+//! Names are sorted by their bytes, a directory comes before its contents; owners and times are zero. A file with
+//! several names is stored for each; symbolic links are left out.
 
 use tar::{Builder, EntryType, Header};
 
 use super::content::Content;
-use super::node::Body;
-use super::{Error, Inode, PATH_BYTES_MAX, Vfs};
+use super::error::Error;
+use super::node::{Body, Inode};
+use super::path::PATH_BYTES_MAX;
+use super::tree::Vfs;
 
-/// Bytes of paths and of second copies that the archive may have beyond the quota.
+/// Most bytes of paths and of second copies in the archive, beyond the quota.
 pub(crate) const SPARE_BYTES: u64 = 1 << 20;
 
 const FILE_MODE: u32 = 0o644;
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// What was in `/out`.
+/// The contents of `/out`.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
-    /// A tar archive; empty for nothing.
+    /// A tar archive; empty for none.
     pub(crate) archive: Vec<u8>,
-    /// Symbolic links that are not in it.
+    /// Number of symbolic links that were left out.
     pub(crate) links: u32,
 }
 
-/// What the archive will have.
+/// The entries of the archive.
 struct Names {
     names: Vec<(String, Inode)>,
     links: u32,
-    /// Bytes that it may still have.
+    /// Bytes that may still be added.
     room: u64,
 }
 
 impl Vfs {
-    /// What is in `/out`. The files' contents go over into it.
+    /// Archives `/out`. File contents are moved into the archive.
     ///
     /// # Errors
     /// With [`Error::NameTooLong`] when a path is longer than [`PATH_BYTES_MAX`], and [`Error::Limit`] when paths and
@@ -60,7 +62,7 @@ impl Vfs {
         tar.into_inner().expect("memory takes everything")
     }
 
-    /// Every path below `/out`, without it, in order.
+    /// Every path below `/out`, relative to it, in order.
     fn out_names(&self) -> Result<Names, Error> {
         let room = self.quota.bytes_max.saturating_add(SPARE_BYTES);
         let mut all = Names { names: Vec::new(), links: 0, room };
@@ -92,7 +94,7 @@ impl Vfs {
             if path_bytes > PATH_BYTES_MAX {
                 return Err(Error::NameTooLong);
             }
-            // Counted before it is kept: paths repeat the names of their directories.
+            // Counted before it is added: paths repeat the names of their directories.
             let bytes = self.node(*inode)?.body.bytes().saturating_add(path_bytes as u64);
             all.room = all.room.checked_sub(bytes).ok_or_else(|| self.quota.full())?;
             todo.push((format!("{prefix}{name}"), *inode));

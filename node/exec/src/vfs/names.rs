@@ -1,16 +1,76 @@
-//! Making, naming, moving and removing files, as POSIX says. Each change is checked whole before it begins, so that a
-//! refused one leaves no trace.
+//! Finding, opening, creating, linking, moving and removing files, as POSIX specifies. Each change is checked as a
+//! whole before it begins, so that a refused one has no effect.
 
 use super::content::Content;
-use super::node::{Body, Node};
-use super::path::Place;
-use super::{Error, Inode, Kind, PATH_BYTES_MAX, Vfs};
+use super::error::Error;
+use super::node::{Body, Inode, Kind, Node};
+use super::path::{PATH_BYTES_MAX, Place};
+use super::tree::Vfs;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OpenHow {
+    /// Whether a symbolic link at the end of the path is followed.
+    pub(crate) follow: bool,
+    /// Create it if it does not exist.
+    pub(crate) create: bool,
+    /// With `create`: fail if it exists.
+    pub(crate) exclusive: bool,
+    /// Fail unless it is a directory.
+    pub(crate) directory: bool,
+    /// Empty the file.
+    pub(crate) truncate: bool,
+    /// It will be written to. The file system only checks that this is possible; the caller keeps the mode of a handle.
+    pub(crate) write: bool,
+}
 
 impl Vfs {
-    /// Makes a directory. Slashes at the end change nothing, as on Linux: where anything has the name, it exists.
+    /// Finds the inode of a path.
     ///
     /// # Errors
-    /// As `mkdir` of POSIX has them.
+    /// When it does not exist, or the path leaves its directory.
+    pub(crate) fn find(&self, at: Inode, path: &str, follow: bool) -> Result<Inode, Error> {
+        self.walk(at, path, follow)?.found.ok_or(Error::NoEntry)
+    }
+
+    /// Opens or creates a file, or opens a directory, and holds it: the caller must [`Self::release`] it.
+    ///
+    /// # Errors
+    /// Those of POSIX `open`.
+    pub(crate) fn open(&mut self, at: Inode, path: &str, how: OpenHow, now_ns: u64) -> Result<Inode, Error> {
+        let exclusive = how.create && how.exclusive;
+        let place = self.walk(at, path, how.follow && !exclusive)?;
+        let inode = match place.found {
+            Some(_) if exclusive => return Err(Error::Exists),
+            Some(inode) => inode,
+            None if !how.create => return Err(Error::NoEntry),
+            None if place.slash => return Err(Error::IsDirectory),
+            None => {
+                self.check_writable(place.dir)?;
+                self.make(place.dir, &place.name, Body::File(Content::empty()), now_ns)?
+            }
+        };
+        let node = self.node(inode)?;
+        let writes = how.write || how.create || how.truncate;
+        match &node.body {
+            Body::Directory { .. } if writes => return Err(Error::IsDirectory),
+            Body::Directory { .. } => {}
+            Body::Link(_) => return Err(Error::Loop),
+            Body::File(_) if how.directory || place.slash => return Err(Error::NotDirectory),
+            Body::File(_) if writes && node.read_only => return Err(Error::ReadOnly),
+            Body::File(_) => {}
+        }
+        if how.truncate {
+            self.set_len(inode, 0, now_ns)?;
+        }
+        self.hold(inode)?;
+        Ok(inode)
+    }
+
+    /// Creates a directory. Trailing slashes are ignored, as on Linux.
+    ///
+    /// # Errors
+    /// Those of POSIX `mkdir`.
     pub(crate) fn create_directory(&mut self, at: Inode, path: &str, now_ns: u64) -> Result<(), Error> {
         let path = match path.trim_end_matches('/') {
             "" => path,
@@ -22,10 +82,10 @@ impl Vfs {
         self.make(place.dir, &place.name, body, now_ns).map(drop)
     }
 
-    /// Makes a symbolic link with this text; one that begins at the root is refused, as it could not be followed.
+    /// Creates a symbolic link with this target. An absolute target is refused, as it could not be followed.
     ///
     /// # Errors
-    /// As `symlink` of POSIX has them.
+    /// Those of POSIX `symlink`.
     pub(crate) fn symlink(&mut self, target: &str, at: Inode, path: &str, now_ns: u64) -> Result<(), Error> {
         match target {
             "" => return Err(Error::NoEntry),
@@ -42,19 +102,19 @@ impl Vfs {
         self.make(place.dir, &place.name, Body::Link(target.into()), now_ns).map(drop)
     }
 
-    /// The text of a symbolic link.
+    /// The target of a symbolic link.
     ///
     /// # Errors
-    /// When there is none.
+    /// When it is not a symbolic link.
     pub(crate) fn read_link(&self, at: Inode, path: &str) -> Result<&str, Error> {
         let inode = self.find(at, path, false)?;
         self.link(inode).ok_or(Error::Invalid)
     }
 
-    /// Gives a file a second name.
+    /// Creates a hard link to a file.
     ///
     /// # Errors
-    /// As `link` of POSIX has them.
+    /// Those of POSIX `link`.
     pub(crate) fn hard_link(
         &mut self,
         at: Inode,
@@ -85,10 +145,10 @@ impl Vfs {
         Ok(())
     }
 
-    /// Removes a name that is no directory's.
+    /// Removes a name that is not a directory.
     ///
     /// # Errors
-    /// As `unlink` of POSIX has them.
+    /// Those of POSIX `unlink`.
     pub(crate) fn unlink(&mut self, at: Inode, path: &str, now_ns: u64) -> Result<(), Error> {
         let place = self.walk(at, path, false)?;
         let inode = place.found.ok_or(Error::NoEntry)?;
@@ -102,7 +162,7 @@ impl Vfs {
     /// Removes an empty directory.
     ///
     /// # Errors
-    /// As `rmdir` of POSIX has them.
+    /// Those of POSIX `rmdir`.
     pub(crate) fn remove_directory(&mut self, at: Inode, path: &str, now_ns: u64) -> Result<(), Error> {
         let place = self.walk(at, path, false)?;
         let inode = place.found.ok_or(Error::NoEntry)?;
@@ -117,10 +177,10 @@ impl Vfs {
         self.remove(place.dir, &place.name, inode, now_ns)
     }
 
-    /// Moves a name, replacing what the new one named.
+    /// Moves a file or directory, and replaces an existing target.
     ///
     /// # Errors
-    /// As `rename` of POSIX has them.
+    /// Those of POSIX `rename`.
     pub(crate) fn rename(
         &mut self,
         at: Inode,
@@ -174,7 +234,7 @@ impl Vfs {
         }
     }
 
-    /// Whether `inode` is `above`, or in it, however deep.
+    /// Whether `inode` is `above` or inside of it, at any depth.
     fn is_below(&self, inode: Inode, above: Inode) -> Result<bool, Error> {
         let mut at = inode;
         while at != above && at != Self::ROOT {
@@ -190,7 +250,7 @@ impl Vfs {
         self.check_writable(place.dir)
     }
 
-    /// Adds what a guest makes.
+    /// Adds a file, directory or link that a guest creates.
     pub(super) fn make(&mut self, dir: Inode, name: &str, body: Body, now_ns: u64) -> Result<Inode, Error> {
         let bytes = body.bytes();
         self.quota.charge_file()?;
@@ -203,7 +263,7 @@ impl Vfs {
         Ok(inode)
     }
 
-    /// Adds a node without asking.
+    /// Adds a node without a check.
     pub(super) fn add(&mut self, dir: Inode, name: &str, node: Node) -> Result<Inode, Error> {
         let inode = Inode(self.next);
         self.entries_mut(dir)?.insert(name.into(), inode);
@@ -212,14 +272,14 @@ impl Vfs {
         Ok(inode)
     }
 
-    /// Takes a name away, and what it named if nothing else keeps it.
+    /// Removes a name, and its inode if nothing else keeps it.
     fn remove(&mut self, dir: Inode, name: &str, inode: Inode, now_ns: u64) -> Result<(), Error> {
         self.entries_mut(dir)?.remove(name);
         self.node_mut(dir)?.touch(now_ns);
         let node = self.node_mut(inode)?;
         node.links = node.links.saturating_sub(1);
         node.changed_ns = now_ns;
-        // The last name's charge stays until nobody holds the file.
+        // The charge of the last name stays until the file is released.
         if node.links > 0 {
             self.quota.refund_file();
         }
@@ -227,18 +287,7 @@ impl Vfs {
         Ok(())
     }
 
-    /// Drops an inode that has neither names nor holders, and what it was charged.
-    pub(super) fn forget_if_unused(&mut self, inode: Inode) {
-        if !self.nodes.get(&inode).is_some_and(|node| node.links == 0 && node.held == 0) {
-            return;
-        }
-        if let Some(node) = self.nodes.remove(&inode) {
-            self.quota.refund(node.body.bytes());
-            self.quota.refund_file();
-        }
-    }
-
-    /// Adds an empty file, a directory or a link of the archive; `None` if the name is taken.
+    /// Adds a file, a directory or a link of the archive; `None` if the name is taken.
     pub(super) fn add_given(&mut self, dir: Inode, name: &str, body: Body, time_ns: u64) -> Option<Inode> {
         if self.entries(dir).ok()?.contains_key(name) {
             return None;
@@ -246,24 +295,12 @@ impl Vfs {
         self.add(dir, name, Node::new(body, true, time_ns)).ok()
     }
 
-    /// Gives a file of the archive a second name; false if the name is taken.
+    /// Adds a second name for a file of the archive; false if the name is taken.
     pub(super) fn add_given_link(&mut self, dir: Inode, name: &str, file: Inode) -> bool {
         match self.entries_mut(dir) {
             Ok(entries) if !entries.contains_key(name) => entries.insert(name.into(), file),
             Ok(_) | Err(_) => return false,
         };
         self.node_mut(file).map(|node| node.links += 1).is_ok()
-    }
-}
-
-impl Body {
-    /// A directory with nothing in it.
-    pub(super) fn directory(parent: Inode) -> Self {
-        Self::Directory { entries: super::node::Entries::new(), parent }
-    }
-
-    /// A file that came in the archive.
-    pub(super) fn given(bytes: bytes::Bytes) -> Self {
-        Self::File(Content::Given(bytes))
     }
 }

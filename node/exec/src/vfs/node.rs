@@ -1,15 +1,17 @@
-//! What is behind an inode. Data with small helpers; the rules are in the modules beside.
+//! The node of an inode: data with small helpers; the operations are in the other modules here.
 
 use std::collections::BTreeMap;
 
-use super::Error;
-use super::content::Content;
+use bytes::Bytes;
 
-/// A file's, directory's or link's number: never used twice in a task, and the same on every node.
+use super::content::Content;
+use super::error::Error;
+
+/// An inode number: never reused in a task, and the same on every node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Inode(pub(crate) u64);
 
-/// What an inode is.
+/// The kind of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A regular file.
@@ -20,26 +22,26 @@ pub(crate) enum Kind {
     Link,
 }
 
-/// What `stat` tells.
+/// The status of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     /// Its number.
     pub(crate) inode: Inode,
-    /// What it is.
+    /// Its kind.
     pub(crate) kind: Kind,
-    /// How many names it has; 1 for a directory.
+    /// Number of its names; 1 for a directory.
     pub(crate) links: u64,
     /// Bytes of a file or of a link's text; 0 for a directory.
     pub(crate) size: u64,
     /// Last access, nanoseconds since 1970. Reading does not change it.
     pub(crate) accessed_ns: u64,
-    /// Last change of the content.
+    /// Last change of the content, in nanoseconds since 1970.
     pub(crate) modified_ns: u64,
-    /// Last change of anything.
+    /// Last change of content or status, in nanoseconds since 1970.
     pub(crate) changed_ns: u64,
 }
 
-/// Names of a directory, in the order of their bytes.
+/// Names in a directory, sorted by their bytes.
 pub(super) type Entries = BTreeMap<Box<str>, Inode>;
 
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// What it costs of the quota.
+    /// Bytes that it is charged.
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Directory { .. } => 0,
@@ -64,9 +66,9 @@ impl Body {
 pub(super) struct Node {
     pub(super) body: Body,
     pub(super) read_only: bool,
-    /// Names.
+    /// Number of names.
     pub(super) links: u32,
-    /// Open handles.
+    /// Number of open handles.
     pub(super) held: u32,
     pub(super) accessed_ns: u64,
     pub(super) modified_ns: u64,
@@ -103,7 +105,7 @@ impl Node {
         }
     }
 
-    /// Its content changed.
+    /// Updates the times after a change of the content.
     pub(super) fn touch(&mut self, now_ns: u64) {
         self.modified_ns = now_ns;
         self.changed_ns = now_ns;
@@ -115,5 +117,17 @@ impl Node {
             Body::Directory { .. } => Err(Error::IsDirectory),
             Body::Link(_) => Err(Error::Loop),
         }
+    }
+}
+
+impl Body {
+    /// An empty directory.
+    pub(super) fn directory(parent: Inode) -> Self {
+        Self::Directory { entries: Entries::new(), parent }
+    }
+
+    /// A file of the archive.
+    pub(super) fn given(bytes: Bytes) -> Self {
+        Self::File(Content::Given(bytes))
     }
 }

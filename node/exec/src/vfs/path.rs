@@ -1,18 +1,26 @@
-//! Finding what a path names. A walk starts at a directory and never leads above it.
+//! Resolving paths. A walk starts at a directory and never leaves it.
 
 use std::borrow::Cow;
 
-use super::node::{Body, Entries};
-use super::{Error, Inode, LINKS_FOLLOWED_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Vfs};
+use super::error::Error;
+use super::node::Inode;
+use super::tree::Vfs;
 
-/// Where a path ends.
+/// Longest path or link, in bytes.
+pub(crate) const PATH_BYTES_MAX: usize = 4096;
+/// Longest name of one file, in bytes.
+pub(crate) const NAME_BYTES_MAX: usize = 255;
+/// Most symbolic links that are followed for one path.
+const LINKS_FOLLOWED_MAX: u32 = 40;
+
+/// The end of a path.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
-    /// The directory that has, or could have, the name.
+    /// The directory that contains, or could contain, the name.
     pub(super) dir: Inode,
-    /// The last name; `.`, `..` or empty when the path ends in no name.
+    /// The last name; `.`, `..` or empty if the path ends in no name.
     pub(super) name: Cow<'a, str>,
-    /// What the name names.
+    /// The inode of the name, if it exists.
     pub(super) found: Option<Inode>,
     /// Whether the path ends in a slash, and so must name a directory.
     pub(super) slash: bool,
@@ -26,7 +34,7 @@ impl Place<'_> {
 }
 
 impl Vfs {
-    /// Walks the path from `at`; every directory on the way must exist, its end need not.
+    /// Walks the path from `at`; every directory on the way must exist, the last name need not.
     pub(super) fn walk<'a>(&self, at: Inode, path: &'a str, follow: bool) -> Result<Place<'a>, Error> {
         check_path(path)?;
         self.entries(at)?;
@@ -71,7 +79,7 @@ impl Vfs {
         }
     }
 
-    /// What this one name names in `dir`, which is `depth` below the start of the walk.
+    /// The inode of a single name in `dir`, which is `depth` levels below the start of the walk.
     fn step(&self, dir: Inode, name: &str, depth: u32) -> Result<Option<Inode>, Error> {
         match name {
             "" | "." => Ok(Some(dir)),
@@ -83,37 +91,6 @@ impl Vfs {
 
     fn check_directory(&self, inode: Option<Inode>) -> Result<(), Error> {
         inode.map_or(Ok(()), |inode| self.entries(inode).map(drop))
-    }
-
-    /// The directory's names.
-    pub(super) fn entries(&self, inode: Inode) -> Result<&Entries, Error> {
-        match &self.node(inode)?.body {
-            Body::Directory { entries, .. } => Ok(entries),
-            Body::File(_) | Body::Link(_) => Err(Error::NotDirectory),
-        }
-    }
-
-    pub(super) fn entries_mut(&mut self, inode: Inode) -> Result<&mut Entries, Error> {
-        match &mut self.node_mut(inode)?.body {
-            Body::Directory { entries, .. } => Ok(entries),
-            Body::File(_) | Body::Link(_) => Err(Error::NotDirectory),
-        }
-    }
-
-    /// The directory that this one is in; the root is in itself.
-    pub(super) fn parent(&self, inode: Inode) -> Result<Inode, Error> {
-        match self.node(inode)?.body {
-            Body::Directory { parent, .. } => Ok(parent),
-            Body::File(_) | Body::Link(_) => Err(Error::NotDirectory),
-        }
-    }
-
-    /// The text of a symbolic link, if it is one.
-    pub(super) fn link(&self, inode: Inode) -> Option<&str> {
-        match &self.nodes.get(&inode)?.body {
-            Body::Link(target) => Some(target),
-            Body::File(_) | Body::Directory { .. } => None,
-        }
     }
 }
 
@@ -130,7 +107,7 @@ fn check_path(path: &str) -> Result<(), Error> {
     if path.starts_with('/') { Err(Error::NotPermitted) } else { Ok(()) }
 }
 
-/// One name of a path: where it is, whether it is the last, and whether slashes follow the last.
+/// One name of a path: its range, whether it is the last, and whether slashes follow the last.
 struct Part {
     start: usize,
     end: usize,

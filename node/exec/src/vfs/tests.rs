@@ -380,13 +380,13 @@ fn a_hostile_archive_is_refused_with_a_reason() {
         (forged(EntryType::Link, b"l", b"../../etc/passwd", 0), "leads out"),
         (forged(EntryType::Fifo, b"p", b"", 0), "neither"),
         (forged(EntryType::Char, b"c", b"", 0), "neither"),
-        (forged(EntryType::GNUSparse, b"s", b"", 0), "no sound tar"),
+        (forged(EntryType::GNUSparse, b"s", b"", 0), "not a valid tar"),
         (forged(EntryType::Regular, b"big", b"", 1 << 40), "more than the archive has"),
         (archive(&[("a", b"1"), ("a", b"2")]), "twice"),
         (archive(&[("a", b"1"), ("a/b", b"2")]), "no directory"),
         (archive(&[("a/b", b"1"), ("a", b"2")]), "twice"),
-        (Bytes::from_static(&[7; 2000]), "no sound tar"),
-        (Bytes::from_static(b"short"), "no sound tar"),
+        (Bytes::from_static(&[7; 2000]), "not a valid tar"),
+        (Bytes::from_static(b"short"), "not a valid tar"),
     ];
     for (bytes, reason) in cases {
         let error = Vfs::new(&bytes, &Limits::DEFAULT, 7).unwrap_err();

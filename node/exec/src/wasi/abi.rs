@@ -1,4 +1,4 @@
-//! Numbers of WASI preview 1 that the calls use: error codes, flags, rights, and the layouts of what they write.
+//! Constants of WASI preview 1: error codes, flags, rights, and the layouts of results.
 
 use std::num::TryFromIntError;
 
@@ -82,13 +82,13 @@ const RIGHT_READDIR: u64 = 1 << 14;
 const RIGHT_PATH_SET_SIZE: u64 = 1 << 19;
 const RIGHT_SET_SIZE: u64 = 1 << 22;
 const RIGHTS_ALL: u64 = (1 << 30) - 1;
-/// What a starting directory allows, as userlands expect it: the `path_*` calls but setting sizes, reading the
+/// Rights of a preopened directory, as C libraries expect them: the `path_*` calls except setting sizes, reading the
 /// directory, its status and times.
 const RIGHTS_PREOPEN: u64 = 0x7fe00 | 1 << 20 | 1 << 21 | 1 << 23 | 0x0700_0000;
-/// What a file opened from it may have: the `fd_*` calls too, and polling.
+/// Rights of a file opened in it: the `fd_*` calls too, and polling.
 const RIGHTS_INHERITED: u64 = RIGHTS_PREOPEN | 0x1ff | RIGHT_SET_SIZE | 1 << 27;
 
-/// What `fd_fdstat_get` answers.
+/// The result of `fd_fdstat_get`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FdStat {
     pub(super) filetype: u8,
@@ -98,12 +98,12 @@ pub(super) struct FdStat {
 }
 
 impl FdStat {
-    /// A standard stream that allows just this.
+    /// A standard stream with this right only.
     pub(super) fn stream(right: u64) -> Self {
         Self { filetype: FILETYPE_UNKNOWN, flags: 0, rights: right, inherited: right }
     }
 
-    /// A directory that was there at the start.
+    /// A preopened directory.
     pub(super) fn preopen() -> Self {
         Self { filetype: FILETYPE_DIRECTORY, flags: 0, rights: RIGHTS_PREOPEN, inherited: RIGHTS_INHERITED }
     }
@@ -136,7 +136,7 @@ impl FdStat {
     }
 }
 
-/// What `fd_filestat_get` writes for a file; all zeros for a standard stream.
+/// The result of `fd_filestat_get` for a file; zeros for a standard stream.
 pub(super) fn filestat(stat: Option<Stat>) -> [u8; 64] {
     let mut bytes = [0; 64];
     let Some(stat) = stat else { return bytes };
@@ -164,14 +164,14 @@ pub(super) fn dirent(next: u64, inode: u64, name_len: u32, filetype: u8) -> [u8;
     bytes
 }
 
-/// Puts a field where it belongs.
+/// Writes a field at its offset.
 pub(super) fn fill(bytes: &mut [u8], at: usize, field: &[u8]) {
     if let Some(room) = bytes.get_mut(at..at + field.len()) {
         room.copy_from_slice(field);
     }
 }
 
-/// Flags of which only those in `all` exist.
+/// Checks that no flag outside of `all` is set.
 pub(super) fn flags(word: i32, all: u32) -> Result<u32, Errno> {
     let word = word.cast_unsigned();
     if word & !all == 0 { Ok(word) } else { Err(Errno::INVAL) }

@@ -1,12 +1,13 @@
-//! Listing directories, page by page. A page goes on behind the last name that was told, whatever was made or removed
-//! in between.
+//! Listing directories, page by page. A page continues after the last name of the page before, even if names were added
+//! or removed meanwhile.
 
 use wasmtime::Linker;
 
 use super::abi::{self, DIRENT_BYTES, Errno, FILETYPE_DIRECTORY};
+use super::call::{Call, calls};
+use super::fail::Answer;
 use super::ram::Word;
 use super::version::Version;
-use super::{Answer, Call, calls};
 use crate::guest::Guest;
 
 /// Cookies below this are `.` and `..`.
@@ -38,7 +39,7 @@ impl Call<'_> {
         let after = match &listed {
             _ if cookie <= DOTS => None,
             Some((at, name)) if *at == cookie => Some(&**name),
-            // Somewhere else than where it went last: counted from the start.
+            // Not the position where the last page ended: counted from the start.
             Some(_) | None => {
                 let before = usize::try_from(cookie - DOTS - 1)?;
                 let Some((name, ..)) = vfs.entries_after(inode, None)?.nth(before) else {
@@ -61,14 +62,14 @@ impl Call<'_> {
     }
 }
 
-/// Room for entries; the last may be cut off, which tells the guest that there is more.
+/// The guest's buffer for entries; a truncated last entry tells the guest that there are more.
 struct Page<'a> {
     room: &'a mut [u8],
     used: usize,
 }
 
 impl Page<'_> {
-    /// Adds an entry; false if not all of it had room.
+    /// Adds an entry; false if it was truncated.
     fn put(&mut self, next: u64, inode: u64, filetype: u8, name: &str) -> Answer<bool> {
         let name_len = u32::try_from(name.len())?;
         let head: [u8; DIRENT_BYTES] = abi::dirent(next, inode, name_len, filetype);

@@ -1,4 +1,4 @@
-//! Calls on what is open that move no bytes: status, flags, sizes, times, positions, numbers, closing.
+//! Calls on open descriptors that transfer no data: status, flags, sizes, times, positions, numbers, closing.
 
 use wasmtime::Linker;
 
@@ -6,14 +6,15 @@ use super::abi::{
     self, Errno, FD_ALL, FD_APPEND, FD_NONBLOCK, FD_SYNCS, FdStat, RIGHT_READ, RIGHT_WRITE, TIME_ACCESSED,
     TIME_ACCESSED_NOW, TIME_ALL, TIME_MODIFIED, TIME_MODIFIED_NOW,
 };
+use super::call::{Call, calls};
+use super::fail::Answer;
 use super::ram::Word;
 use super::table::Descriptor;
 use super::version::{Version, Whence};
-use super::{Answer, Call, calls};
 use crate::guest::Guest;
 use crate::vfs::Stat;
 
-/// Kinds of advice that there are.
+/// Number of kinds of advice.
 const ADVICES: u32 = 6;
 
 pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
@@ -47,7 +48,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Not there under `wasmtime run` either.
+    /// Not supported by `wasmtime run` either.
     fn fd_allocate(&mut self, fd: u32, _offset: u64, _len: u64) -> Answer {
         self.wasi().table.file(fd)?;
         Err(Errno::NOTSUP.into())
@@ -107,7 +108,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Not there under `wasmtime run` either.
+    /// Not supported by `wasmtime run` either.
     fn fd_fdstat_set_rights(&mut self, fd: u32, _rights: u64, _inherited: u64) -> Answer {
         self.wasi().table.inode(fd)?;
         Err(Errno::NOTSUP.into())
@@ -126,7 +127,7 @@ impl Call<'_> {
         self.put_filestat(out, stat)
     }
 
-    /// Writes what describes a file; all zeros for a standard stream.
+    /// Writes the status of a file; zeros for a standard stream.
     pub(super) fn put_filestat(&mut self, out: Word, stat: Option<Stat>) -> Answer {
         let (stat, len) = self.version.filestat(abi::filestat(stat));
         self.ram.put(out, stat.get(..len).unwrap_or_default())
@@ -166,7 +167,7 @@ impl Call<'_> {
         self.ram.put(address, name.as_bytes())
     }
 
-    /// The name of a directory that was there at the start.
+    /// The name of a preopened directory.
     fn preopen(&mut self, fd: u32) -> Answer<Option<&'static str>> {
         match self.wasi().table.get(fd)? {
             Descriptor::Directory(directory) => Ok(directory.preopen),
@@ -202,7 +203,7 @@ impl Call<'_> {
     }
 }
 
-/// Which times a call sets, and to what; the inner `None` is now.
+/// The times that a call sets; the inner `None` is the current time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     accessed: Option<Option<u64>>,

@@ -1,17 +1,20 @@
-//! Reading and writing. A call moves as much as there is room or content for, from and to all of its buffers.
+//! Reading and writing. A call transfers as much as its buffers and the file allow.
 
 use wasmtime::Linker;
 
 use super::abi::Errno;
+use super::call::{Call, calls};
+use super::fail::{Answer, Fail};
 use super::ram::{Span, Word};
+use super::state::Wasi;
 use super::table::Descriptor;
 use super::version::Version;
-use super::{Answer, Call, Fail, Wasi, calls};
-use crate::guest::{End, Guest};
+use crate::end::End;
+use crate::guest::Guest;
 use crate::sink::Sink;
 use crate::vfs::Inode;
 
-/// Bytes moved between two looks at the watch.
+/// Bytes transferred between two checks of the watch.
 const CHUNK_BYTES: usize = 4 << 20;
 
 pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
@@ -82,7 +85,7 @@ impl Call<'_> {
     fn fd_pwrite(&mut self, fd: u32, list: Word, count: Word, offset: u64, out: Word) -> Answer {
         let spans = self.ram.spans(list, count)?;
         let (inode, position) = match self.wasi().table.get(fd)? {
-            // As on Linux: in append mode the offset does not count.
+            // As on Linux: in append mode the offset is ignored.
             Descriptor::File(file) if file.write => {
                 (file.inode, if file.append { None } else { Some(offset) })
             }
@@ -128,7 +131,7 @@ impl Call<'_> {
         Ok(read)
     }
 
-    /// Writes at `position`, or at the end; returns how much, and where the next write goes on.
+    /// Writes at `position`, or at the end for `None`; returns the bytes written and the position after them.
     fn write_file(&mut self, inode: Inode, position: Option<u64>, spans: &[Span]) -> Answer<(usize, u64)> {
         let mut at = match position {
             Some(position) => position,
@@ -159,7 +162,7 @@ impl Call<'_> {
     }
 }
 
-/// A look at the watch after every whole chunk.
+/// Checks the watch after every whole chunk.
 fn look(guest: &mut Guest, moved: usize) -> Result<(), End> {
     if moved < CHUNK_BYTES { Ok(()) } else { guest.watch.look() }
 }

@@ -1,4 +1,4 @@
-//! Calls on paths. What they mean, and what they refuse, is the file system's; here they are only taken apart.
+//! Calls on paths: they decode arguments; the file system decides everything else.
 
 use wasmtime::Linker;
 
@@ -6,11 +6,12 @@ use super::abi::{
     self, Errno, FD_ALL, FD_APPEND, FD_NONBLOCK, FD_SYNCS, LOOKUP_FOLLOW, OPEN_ALL, OPEN_CREATE,
     OPEN_DIRECTORY, OPEN_EXCLUSIVE, OPEN_TRUNCATE, RIGHT_READ, RIGHT_WRITE,
 };
+use super::call::{Call, calls};
+use super::fail::Answer;
 use super::fds::Times;
 use super::ram::Word;
 use super::table::{Descriptor, Directory, File};
 use super::version::Version;
-use super::{Answer, Call, calls};
 use crate::guest::Guest;
 use crate::vfs::{Inode, Kind, OpenHow};
 
@@ -124,7 +125,7 @@ impl Call<'_> {
             return Err(Errno::INVAL.into());
         }
         let write = rights & RIGHT_WRITE != 0 || how & (OPEN_CREATE | OPEN_TRUNCATE) != 0;
-        // What is not opened to write is opened to read, whatever the guest says.
+        // A file that is not opened for writing is opened for reading, whatever rights the guest asks for.
         let read = rights & RIGHT_READ != 0 || rights & RIGHT_WRITE == 0;
         let asked = OpenHow {
             follow,
@@ -209,7 +210,7 @@ impl Call<'_> {
         Ok(self.guest.count_files()?)
     }
 
-    /// The inode of a directory that is open.
+    /// The inode of an open directory.
     fn directory(&mut self, fd: u32) -> Answer<Inode> {
         Ok(self.wasi().table.directory(fd)?.inode)
     }

@@ -1,23 +1,24 @@
-//! Clocks, and waiting. A sleep of a pure task moves the virtual clock and takes no time; a sleep of an impure one
-//! ends with its `Stop` or its time limit. Streams and files are always ready.
+//! Clocks and waiting. A sleep of a pure task advances the virtual clock and takes no time; a sleep of an impure task
+//! ends early at its `Stop` or time limit. Streams and files are always ready.
 
 use wasmtime::Linker;
 
 use super::abi::{Errno, fill};
+use super::call::{Call, calls};
+use super::fail::Answer;
 use super::ram::Word;
 use super::table::Descriptor;
 use super::version::{Subscriptions, Version};
-use super::{Answer, Call, calls};
 use crate::guest::Guest;
 use crate::world::{CLOCK_STEP_NS, World};
 
-/// Subscriptions that one `poll_oneoff` may have: one for everything that can be open.
+/// Most subscriptions of one `poll_oneoff`: as many as descriptors may be open.
 const SUBSCRIPTIONS_MAX: Word = 1024;
 const EVENT_BYTES: usize = 32;
 
 const CLOCK_REALTIME: u32 = 0;
 const CLOCK_MONOTONIC: u32 = 1;
-/// The two clocks of processor time, which there are not.
+/// The first number that is no clock. The two clocks of processor time are not supported.
 const CLOCKS_ALL: u32 = 4;
 
 const TAG_CLOCK: u8 = 0;
@@ -48,7 +49,7 @@ impl Call<'_> {
         self.ram.put_u64(out, now)
     }
 
-    /// A poll that names a stream or a file returns at once; a poll of clocks alone is a sleep.
+    /// A poll with a stream or a file returns at once; a poll of clocks only is a sleep.
     fn poll_oneoff(&mut self, subscriptions: Word, events: Word, count: Word, out: Word) -> Answer {
         if count == 0 || count > SUBSCRIPTIONS_MAX {
             return Err(Errno::INVAL.into());
@@ -98,7 +99,7 @@ impl Call<'_> {
         }
     }
 
-    /// Whether a file that can be read has nothing left.
+    /// Whether a readable file is at its end.
     fn is_at_end(&mut self, fd: u32) -> Answer<bool> {
         let (inode, position) = match self.wasi().table.get(fd)? {
             Descriptor::Input { .. } => return Ok(false),
@@ -112,7 +113,7 @@ impl Call<'_> {
     }
 }
 
-/// What this clock shows, in nanoseconds.
+/// The current time of this clock, in nanoseconds.
 fn peek(world: &World, clock: u32) -> Result<u64, Errno> {
     match clock {
         CLOCK_REALTIME => Ok(world.peek_wall_ns()),
@@ -122,11 +123,11 @@ fn peek(world: &World, clock: u32) -> Result<u64, Errno> {
     }
 }
 
-/// One thing that a guest waits for.
+/// One event that a guest waits for.
 struct Subscription {
     userdata: [u8; 8],
     tag: u8,
-    /// How long until it is ready.
+    /// Time until it is ready, in nanoseconds.
     wait_ns: u64,
     at_end: bool,
 }
@@ -137,7 +138,7 @@ impl Subscription {
         fill(&mut event, 0, &self.userdata);
         fill(&mut event, 10, &[self.tag]);
         if self.tag != TAG_CLOCK {
-            // Bytes ready: at least one.
+            // Bytes available: at least one.
             fill(&mut event, 16, &[1]);
             fill(&mut event, 24, &[if self.at_end { EVENT_HANGUP } else { 0 }]);
         }

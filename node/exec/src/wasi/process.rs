@@ -1,14 +1,18 @@
-//! Arguments, environment, chance, the end, and what has no meaning here: signals, yielding, sockets.
+//! Arguments, environment, randomness, exit, and calls without an effect here: signals, yielding, sockets.
 
 use wasmtime::{Caller, Linker};
 
 use super::abi::Errno;
-use super::ram::Word;
+use super::call::{Call, calls};
+use super::fail::Answer;
+use super::ram::{Ram, Word};
 use super::version::Version;
-use super::{Answer, Call, PROGRAM_NAME, calls};
-use crate::guest::{End, Guest};
+use crate::end::End;
+use crate::guest::Guest;
 
-/// Bytes of randomness between two looks at the watch.
+/// A command's first argument, its own name.
+const PROGRAM_NAME: &str = "main.wasm";
+/// Random bytes between two checks of the watch.
 const RANDOM_CHUNK_BYTES: usize = 64 << 10;
 
 pub(super) fn link(linker: &mut Linker<Guest>, version: Version) -> wasmtime::Result<()> {
@@ -120,21 +124,21 @@ impl Call<'_> {
         self.no_socket(fd)
     }
 
-    /// Nothing that is open is a socket, and there are none.
+    /// No open descriptor is a socket.
     fn no_socket(&mut self, fd: Word) -> Answer {
         self.wasi().table.get(fd)?;
         Err(Errno::NOTSUP.into())
     }
 }
 
-/// Writes texts one after the other, and where each begins.
+/// Writes texts one after the other, and a list of where each begins.
 struct Texts {
     list: Word,
     at: Word,
 }
 
 impl Texts {
-    fn put(&mut self, ram: &mut super::Ram<'_>, parts: &[&[u8]]) -> Answer {
+    fn put(&mut self, ram: &mut Ram<'_>, parts: &[&[u8]]) -> Answer {
         ram.put_u32(self.list, self.at)?;
         self.list = self.list.checked_add(4).ok_or(Errno::OVERFLOW)?;
         for part in parts {

@@ -1,13 +1,13 @@
-//! The guest's memory, as a call sees it. Everything that reads or writes it goes through here, and everything here
-//! checks: what lies outside is a trap of the guest.
+//! The guest's memory during a call. All reads and writes go through here and are checked: an access outside is a trap
+//! of the guest.
 
 use weft_core::Trap;
 
 use super::abi::Errno;
-use super::{Answer, Fail};
-use crate::guest::End;
+use super::fail::{Answer, Fail};
+use crate::end::End;
 
-/// Buffers that one call may name, as on Linux.
+/// Most buffers of one call, as on Linux.
 const BUFFERS_MAX: u32 = 1024;
 
 /// An address or a length in the guest's memory.
@@ -15,7 +15,7 @@ pub(super) type Word = u32;
 
 pub(super) struct Ram<'a>(&'a mut [u8]);
 
-/// A piece of the memory that was found to be inside.
+/// A range that was checked to be inside of the memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     start: usize,
@@ -33,7 +33,7 @@ impl<'a> Ram<'a> {
         Self(bytes)
     }
 
-    /// These bytes, if they are inside.
+    /// The range of these bytes, if it is inside of the memory.
     pub(super) fn span(&self, address: Word, len: Word) -> Answer<Span> {
         let start = usize::try_from(address).ok();
         let end = start.and_then(|start| start.checked_add(usize::try_from(len).ok()?));
@@ -66,7 +66,7 @@ impl<'a> Ram<'a> {
         self.put(address, &value.to_le_bytes())
     }
 
-    /// The length of something, as the guest counts.
+    /// Writes a length as a 32-bit number.
     pub(super) fn put_len(&mut self, address: Word, len: usize) -> Answer {
         self.put_u32(address, u32::try_from(len)?)
     }
@@ -80,13 +80,13 @@ impl<'a> Ram<'a> {
         Ok(u32::from_le_bytes(self.array(address)?))
     }
 
-    /// A path, or another text.
+    /// Reads a text, such as a path.
     pub(super) fn text(&self, address: Word, len: Word) -> Answer<&str> {
         let span = self.span(address, len)?;
         Ok(std::str::from_utf8(self.bytes(span)?)?)
     }
 
-    /// The buffers of a vectored call, each found to be inside. An empty one is, wherever it begins, as under
+    /// The buffers of a vectored call, each checked to be inside. An empty buffer is valid wherever it begins, as under
     /// `wasmtime run` and on Linux.
     pub(super) fn spans(&self, list: Word, count: Word) -> Answer<Vec<Span>> {
         if count > BUFFERS_MAX {

@@ -1,15 +1,16 @@
-//! What is open in a run. Numbers are given as `wasmtime run` gives them: the highest that was closed, else the next.
+//! The open descriptors of a run. Numbers are assigned as by `wasmtime run`: the highest that was closed, else the
+//! next.
 
 use super::abi::Errno;
 use crate::vfs::{Inode, PREOPENS};
 
-/// Most that may be open at once, the standard streams among it.
+/// Most open descriptors, the standard streams included.
 pub(super) const OPEN_MAX: usize = 1024;
 
-/// One open thing.
+/// An open descriptor.
 #[derive(Debug)]
 pub(super) enum Descriptor {
-    /// Standard input, and how much of it was read.
+    /// Standard input, and the bytes read of it.
     Input {
         at: usize,
     },
@@ -22,9 +23,9 @@ pub(super) enum Descriptor {
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) inode: Inode,
-    /// Its name, if it was there at the start. What was not is held in the file system.
+    /// Its name, if it is preopened. Other directories are held in the file system.
     pub(super) preopen: Option<&'static str>,
-    /// Where a listing went last: the cookie that leads on from there, and the name that was told with it.
+    /// Where the last page of a listing ended: its cookie and the name with it.
     pub(super) listed: Option<(u64, Box<str>)>,
 }
 
@@ -45,7 +46,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The three streams, and the directories that are there at the start.
+    /// The three standard streams and the preopened directories.
     pub(super) fn new() -> Self {
         let mut slots = Vec::with_capacity(8);
         slots.extend([Descriptor::Input { at: 0 }, Descriptor::Output, Descriptor::Errors].map(Some));
@@ -83,7 +84,7 @@ impl Table {
         }
     }
 
-    /// A file, where a stream is told apart from what is not open.
+    /// A file; a stream has another error than a number that is not open.
     pub(super) fn seekable(&mut self, fd: u32) -> Result<&mut File, Errno> {
         match self.get_mut(fd)? {
             Descriptor::File(file) => Ok(file),
@@ -110,7 +111,7 @@ impl Table {
         }
     }
 
-    /// Whether one more can be opened.
+    /// Checks that one more descriptor can be opened.
     pub(super) fn check_room(&self) -> Result<(), Errno> {
         if self.slots.len() - self.free < OPEN_MAX { Ok(()) } else { Err(Errno::MFILE) }
     }
@@ -137,7 +138,7 @@ impl Table {
         Ok(descriptor)
     }
 
-    /// Gives `from`'s descriptor the number `to`; returns what had it before.
+    /// Moves a descriptor from number `from` to `to`; returns the descriptor that it replaced.
     pub(super) fn renumber(&mut self, from: u32, to: u32) -> Result<Option<Descriptor>, Errno> {
         self.get(to)?;
         self.get(from)?;

@@ -1,6 +1,6 @@
-//! The two versions of WASI that core modules import: preview 1, and the snapshot before it (`wasi_unstable`), which
-//! older toolchains wrote. They have the same calls, but for sockets, and differ in three layouts: where `fd_seek` counts
-//! from, what describes a file, and what `poll_oneoff` waits for. As in the `witx` files of both snapshots.
+//! The two versions of WASI that core modules import: preview 1, and the snapshot before it (`wasi_unstable`) of older
+//! toolchains. They have the same calls except for sockets, and differ in three layouts: the origin of `fd_seek`, the
+//! status of a file, and the subscriptions of `poll_oneoff`. See the `witx` files of both snapshots.
 
 use super::abi::{Errno, fill};
 
@@ -13,7 +13,7 @@ pub(super) enum Version {
     Preview1,
 }
 
-/// Where `fd_seek` counts from.
+/// The origin of `fd_seek`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whence {
     Start,
@@ -21,10 +21,10 @@ pub(super) enum Whence {
     End,
 }
 
-/// Where the fields of a clock's subscription are, in bytes from its beginning. Those of files are the same in both.
+/// Offsets of the fields of a clock's subscription, in bytes. Those of files are the same in both versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Subscriptions {
-    /// Length of one.
+    /// Length of a subscription, in bytes.
     pub(super) bytes: u32,
     pub(super) clock: usize,
     pub(super) timeout: usize,
@@ -51,13 +51,13 @@ impl Version {
         }
     }
 
-    /// What describes a file, from how preview 1 writes it: the older one has room for 32 bits of links only.
+    /// The status of a file in this version's layout, converted from preview 1's: the older one has 32 bits for links.
     pub(super) fn filestat(self, stat: [u8; 64]) -> ([u8; 64], usize) {
         match self {
             Self::Preview1 => (stat, 64),
             Self::Unstable => {
                 let mut old = [0; 64];
-                // Device, inode and type are where they were.
+                // Device, inode and type have the same offsets.
                 let (head, _) = stat.split_at(17);
                 fill(&mut old, 0, head);
                 let links = field(&stat, 24).map_or(0, u64::from_le_bytes);
@@ -73,7 +73,7 @@ impl Version {
     pub(super) fn subscriptions(self) -> Subscriptions {
         match self {
             Self::Preview1 => Subscriptions { bytes: 48, clock: 16, timeout: 24, flags: 40 },
-            // A number of the guest's own comes first.
+            // A number chosen by the guest comes first.
             Self::Unstable => Subscriptions { bytes: 56, clock: 24, timeout: 32, flags: 48 },
         }
     }

@@ -1,5 +1,5 @@
 ;; Its allocator answers room of which the last byte is missing.
-;; expect: trapped guest ABI: `weft_alloc` answered room outside the memory
+;; expect: trapped guest ABI: `weft_alloc` returned a buffer outside the memory
 ;; run: function f
 ;; input: hello
 (module (memory (export "memory") 1)

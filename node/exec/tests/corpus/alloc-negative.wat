@@ -1,5 +1,5 @@
 ;; Its allocator answers -1, and the sum with the length runs over.
-;; expect: trapped guest ABI: `weft_alloc` answered room outside the memory
+;; expect: trapped guest ABI: `weft_alloc` returned a buffer outside the memory
 ;; run: function f
 ;; input: hello
 (module (memory (export "memory") 1)

@@ -1,4 +1,4 @@
-;; Its allocator answers 0, which is an address like others: it harms nobody but itself.
+;; Its allocator answers 0, which is a valid address: it harms only itself.
 ;; expect: done
 ;; run: function f
 ;; input: hello

@@ -21,7 +21,7 @@
     (call $must_be (call $open (call $tmp) (i32.const 17) (i32.const 1) (i32.const 0)) (i32.const 44))
     (call $must_be (call $open (call $out) (i32.const 17) (i32.const 1) (i32.const 0)) (i32.const 44))
     (call $must (call $mkdir (call $tmp) (i32.const 18) (i32.const 1)))
-    ;; Nor is a descriptor open beyond the directories that everybody has.
+    ;; Nor is a descriptor open beyond the preopened directories.
     (local.set $at (i32.const 3))
     (block $end
       (loop

@@ -1,7 +1,7 @@
 //! What the fuzz targets share: raw bytes from whichever engine of bolero drives them, choices read from such bytes, a
 //! guard against hanging, and what this process holds. It knows nothing of modules.
 //!
-//! In a test run the bytes are the files of `__fuzz__/TARGET/corpus` beside the target, and then random ones.
+//! In a test run the bytes are the files of `__fuzz__/TARGET/corpus` next to the target, and then random ones.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bolero::{Driver, ValueGenerator};
 
-/// Bytes as they are: a file of the corpus, what a fuzzer made of one, or at most so many random ones.
+/// Raw bytes: a file of the corpus, what a fuzzer made of one, or random ones up to a length.
 pub(crate) struct Raw(pub(crate) usize);
 
 impl ValueGenerator for Raw {
@@ -38,12 +38,12 @@ impl<'a> Dice<'a> {
         u32::from_le_bytes(word)
     }
 
-    /// One of so many, from one byte where that is enough.
+    /// A number below this one, from one byte where that is enough.
     pub(crate) fn below(&mut self, count: u32) -> u32 {
         if count <= 256 { u32::from(self.byte()) % count } else { self.word() % count }
     }
 
-    /// The next so many, or as many as there are.
+    /// The next bytes, or as many as there are.
     pub(crate) fn take(&mut self, count: usize) -> &'a [u8] {
         let (taken, left) = self.0.split_at(count.min(self.0.len()));
         self.0 = left;

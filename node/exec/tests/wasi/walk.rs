@@ -1,5 +1,5 @@
 //! An ordinary program of files: walks `/in`, copies it to `/out` in upper case, appends, renames, removes, and prints
-//! what it sees. Built as `corners.rs` beside it is; `walk.txt` is what it prints under `wasmtime run`.
+//! what it sees. Built as `corners.rs` is; `walk.txt` is what it prints under `wasmtime run`.
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Two doorkeepers over an in-memory pipe, and what a liar can try.
+//! Two doorkeepers over an in-memory pipe, and attacks on them.
 
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
@@ -15,7 +15,8 @@ fn refusal(result: Result<u64, AdmitError>) -> Refusal {
     }
 }
 
-/// Alice dials whom she takes for `seen_by_alice`; Bob is dialled by whom he takes for `seen_by_bob`.
+/// Alice dials a peer that she authenticated as `seen_by_alice`; Bob is dialled by a peer that he authenticated as
+/// `seen_by_bob`.
 async fn meet(
     alice: Doorkeeper,
     bob: Doorkeeper,

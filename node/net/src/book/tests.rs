@@ -1,4 +1,4 @@
-//! Whom the book remembers, where, and when it dials.
+//! Tests of the address book: contents, addresses and times of dials.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn due(book: &mut Book, now: Instant) -> Vec<Dial> {
 }
 
 fn at(port: u16) -> Multiaddr {
-    crate::config::multiaddr_of(([127, 0, 0, 1], port).into())
+    crate::address::multiaddr_of(([127, 0, 0, 1], port).into())
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Which stream to a peer counts. The smaller id opens it; a new one replaces the old one, whose Down comes before
-//! the new one's Up.
+//! Chooses the stream to each peer. The node with the smaller id opens it; a new one replaces the old one, whose Down
+//! comes before the new one's Up.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,44 +19,44 @@ use crate::link::{End, Link, Path, greet};
 use crate::names;
 use crate::outbox::Outbox;
 
-/// A stream is opened and greeted within this time.
+/// Longest time to open a stream and to exchange hellos.
 const GREETING_MAX: Duration = Duration::from_secs(5);
 const GREETING_PAUSE_MIN: Duration = Duration::from_millis(250);
 const GREETING_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// After so many failures in a row the connection itself is suspect.
+/// After this many failures in a row the connection is closed.
 const GREETING_FAILURES_MAX: u32 = 2;
-/// A link that fell silent says nothing good about connections older than this.
+/// When a link fell silent, connections that are older than this are closed as well.
 const SILENT_FOR: Duration = Duration::from_millis(1500);
 
-/// A stream on its way to become a link.
+/// A stream that is being opened.
 pub(super) struct Greeting {
     running: bool,
     failures: u32,
     next: Instant,
 }
 
-/// A link that stands.
+/// A running link.
 pub(super) struct Held {
     /// The boot nonce of the process that it leads to.
     pub(super) boot: u64,
     stop: Arc<Notify>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) since: Instant,
-    /// What was connected when it began: it runs over one of these.
+    /// Connections when it began; it runs over one of these.
     connections: Vec<ConnectionId>,
-    /// What takes its place once it has ended.
+    /// The stream that replaces it once it has ended.
     next: Option<(u64, Stream)>,
 }
 
-/// What a task of the driver ended with.
+/// The result of a task of the driver.
 pub(super) enum Done {
-    /// A stream was greeted, or not.
+    /// Hellos were exchanged, or that failed.
     Greeted { peer: PeerId, result: Result<(u64, Stream), String> },
     /// A link ended.
     Ended { peer: PeerId, end: End, path: Path },
-    /// The peers file was written, or not.
+    /// Writing the peers file ended.
     Saved,
-    /// A configured host name was looked up, or not.
+    /// A configured host name was resolved, or that failed.
     LookedUp { target: Multiaddr, found: Result<Vec<SocketAddr>, String> },
 }
 
@@ -70,7 +70,7 @@ impl Driver {
         }
     }
 
-    /// Opens the framed stream, if it is this node's to open and it is time.
+    /// Opens the framed stream, if this node is to open it and a try is due.
     pub(super) fn greet_if_due(&mut self, peer: PeerId, now: Instant) {
         let mine = self.setting.me < peer && !self.links.contains_key(&peer) && self.is_connected(peer);
         let due = self.greetings.get(&peer).is_none_or(|g| !g.running && g.next <= now);
@@ -94,7 +94,7 @@ impl Driver {
 
     pub(super) fn on_incoming(&mut self, peer: &libp2p::PeerId, mut stream: Stream) {
         let Some(peer) = names::to_core(peer) else { return };
-        // The other way round is this node's to open; and one at a time is enough.
+        // Refused if this node opens the stream, or if one is being opened.
         if self.setting.me < peer || self.greetings.get(&peer).is_some_and(|g| g.running) {
             return;
         }
@@ -222,7 +222,7 @@ impl Driver {
         self.connections.values().any(|c| c.peer == peer)
     }
 
-    /// Where a connected peer is: where it was dialled, or else where it dialled from.
+    /// The address of a connected peer: the dialled one, else the one that it dialled from.
     pub(super) fn address_of(&self, peer: PeerId) -> Option<&Multiaddr> {
         let mine = self.connections.values().filter(|c| c.peer == peer);
         mine.max_by_key(|c| c.dialled).map(|c| &c.address)
@@ -239,12 +239,12 @@ impl Driver {
         self.forget_connection(id);
     }
 
-    /// A connection is gone, or given up: libp2p may need a while to say good-bye to a peer that does not answer.
+    /// A connection is closed, or abandoned: libp2p may take a while to close one to a peer that does not answer.
     pub(super) fn forget_connection(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(&id) else { return };
         if !self.is_connected(connection.peer) {
             self.book.disconnected(connection.peer, Instant::now());
-            // A greeting that runs still comes back; it finds no connection and ends.
+            // A running greeting still completes; it finds no connection and ends.
             if self.greetings.get(&connection.peer).is_some_and(|g| !g.running) {
                 self.greetings.remove(&connection.peer);
             }
@@ -252,7 +252,7 @@ impl Driver {
     }
 }
 
-/// A greeting has an end, whatever becomes of it: the driver waits for it before it opens another stream.
+/// Limits a greeting to [`GREETING_MAX`]: the driver waits for it before it opens another stream.
 async fn within_time<T>(greeting: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     match tokio::time::timeout(GREETING_MAX, caught("a greeting", greeting)).await {
         Ok(Ok(result)) => result,

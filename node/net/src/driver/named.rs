@@ -1,5 +1,5 @@
-//! Begins to dial, also configured peers that go by a host name. The name is looked up again at each attempt, for its
-//! address may change; of several addresses each attempt takes the next.
+//! Dials, also configured peers with a host name. The name is resolved again at each attempt, for its address may
+//! change; each attempt uses the next of several addresses.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use tokio::time::Instant;
 
 use super::Driver;
 use super::links::Done;
+use crate::address::multiaddr_of;
 use crate::book::Dial;
 use crate::caught::caught;
-use crate::config::{Admission, multiaddr_of, name_of};
+use crate::config::{Admission, name_of};
 
-/// A look-up that takes longer has failed; the system's own patience is half a minute and more.
+/// Longest time to resolve a name; the resolver's own timeout is half a minute or more.
 const LOOK_UP_MAX: Duration = Duration::from_secs(10);
 
-/// What is known of a configured name.
+/// State of a configured name.
 #[derive(Default)]
 pub(super) struct Named {
     /// Attempts so far.
@@ -28,7 +29,7 @@ pub(super) struct Named {
 }
 
 impl Driver {
-    /// Begins to dial; how it ends is told by the swarm.
+    /// Begins to dial; the swarm reports the result.
     pub(super) fn dial(&mut self, options: DialOpts, dial: Dial) {
         let id = options.connection_id();
         match self.swarm.dial(options) {
@@ -40,7 +41,7 @@ impl Driver {
         }
     }
 
-    /// Looks the name up; [`Driver::on_looked_up`] dials.
+    /// Resolves the name; [`Driver::on_looked_up`] dials.
     pub(super) fn look_up(&mut self, target: Multiaddr) {
         let Some((host, port)) = name_of(&target) else { return };
         self.tasks.spawn_local(async move {
@@ -81,7 +82,7 @@ impl Driver {
     }
 }
 
-/// The address for this attempt, of those that may be dialled.
+/// The address for this attempt, among those that may be dialled.
 fn choose(found: &[SocketAddr], attempt: usize, admission: Admission) -> Result<SocketAddr, String> {
     let sound = |socket: &&SocketAddr| !socket.ip().is_unspecified() && !socket.ip().is_multicast();
     let allowed = |socket: &&SocketAddr| admission != Admission::Loopback || socket.ip().is_loopback();
@@ -97,7 +98,7 @@ fn choose(found: &[SocketAddr], attempt: usize, admission: Admission) -> Result<
     })
 }
 
-/// The peer's own name stays behind its address, if the user gave it.
+/// Appends the peer id, if the user configured it.
 fn with_peer_of(address: Multiaddr, dial: &Dial) -> Multiaddr {
     let Dial::Target(target) = dial else { return address };
     target.iter().filter(|part| matches!(part, Protocol::P2p(_))).fold(address, Multiaddr::with)

@@ -1,4 +1,4 @@
-//! Who is not let in, or comes twice, or can't be reached well: what people are told of it.
+//! Reports to the user: refused nodes, identities that are used twice, and bad network paths.
 
 use libp2p::Multiaddr;
 use libp2p::swarm::ConnectionId;
@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use weft_core::PeerId;
 
 use super::Driver;
+use crate::address::socket_of;
 use crate::admission::Refusal;
 use crate::book::bare;
-use crate::config::socket_of;
 use crate::event::NetEvent;
 use crate::transport::Refused;
 
@@ -37,7 +37,7 @@ impl Driver {
             | Refusal::Proof
             | Refusal::TwinOfMine
             | Refusal::Unknown(_) => {
-                // Its kind alone: the number in a reason is the outsider's choice.
+                // By kind only: the outsider chooses the number in a reason.
                 if self.is_news(address, refusal.kind()) {
                     self.tell(NetEvent::Refused { address: text, reason: refusal.to_string() });
                 }
@@ -50,7 +50,7 @@ impl Driver {
         self.refusals.is_news(ip, reason, Instant::now())
     }
 
-    /// Closes the connections of processes that run beside a linked one with the same identity.
+    /// Closes connections of processes that run at the same time as a linked one with the same identity.
     pub(super) fn part_twins(&mut self, now: Instant) {
         let others: Vec<(ConnectionId, PeerId, u64)> = self
             .connections
@@ -71,7 +71,7 @@ impl Driver {
         }
     }
 
-    /// Tells admission whom to refuse.
+    /// Updates the processes that admission refuses.
     pub(super) fn refuse_twins(&self, peer: PeerId) {
         self.setting.census.refuse(peer, self.twins.refused(peer));
     }

@@ -1,5 +1,4 @@
-//! Where nodes are: what this one tells others, what it is told, what it writes down; and the mending of gossip,
-//! which is knowledge about who listens.
+//! Addresses of nodes: sending and receiving address lists, saving them; and repairing gossip subscriptions.
 
 use std::time::Duration;
 
@@ -9,19 +8,20 @@ use weft_core::PeerId;
 
 use super::Driver;
 use super::links::Done;
+use crate::address::{multiaddr_of, socket_of};
 use crate::caught::caught_call;
-use crate::config::{Admission, multiaddr_of, parse, socket_of};
+use crate::config::{Admission, parse};
 use crate::event::NetEvent;
 use crate::frame::{NetFrame, TOLD_ADDRESSES_MAX, TOLD_PEERS_MAX, Told};
 use crate::mdns::Heard;
 use crate::places::Source;
 use crate::{interfaces, names, remembered, zone};
 
-/// A peer's subscription comes within this time of its link, or was lost.
+/// A peer's subscription arrives within this time after its link is up, or was lost.
 const SUBSCRIPTION_MAX: Duration = Duration::from_millis(1500);
-/// Addresses of this node itself.
+/// Most addresses of this node.
 const LISTENING_MAX: usize = 256;
-/// Asking for it, and saying it again, at most this often.
+/// Least time between two requests for it, and between two repetitions.
 const RESUBSCRIBE_EVERY: Duration = Duration::from_secs(5);
 
 impl Driver {
@@ -31,7 +31,7 @@ impl Driver {
         if interfaces::is_for_people(&address) {
             self.tell(NetEvent::Listening(address.to_string()));
         }
-        // Interfaces times families; more than this is nobody's machine.
+        // Interfaces times families; no real machine has more.
         if self.listening.len() < LISTENING_MAX {
             self.listening.push(address);
         }
@@ -39,7 +39,7 @@ impl Driver {
     }
 
     pub(super) fn on_listening_no_more(&mut self, address: &Multiaddr) {
-        // The interface may be gone as well, so its zone can't be asked for.
+        // The interface may be gone as well, so its zone can't be read.
         let gone: Vec<_> =
             self.listening.iter().filter(|known| zone::without(known) == *address).cloned().collect();
         self.listening.retain(|known| !gone.contains(known));
@@ -50,7 +50,7 @@ impl Driver {
         self.retell();
     }
 
-    /// The node's addresses changed: everybody linked hears it.
+    /// Sends the node's changed addresses to all linked peers.
     fn retell(&mut self) {
         self.told = interfaces::worth_telling(&self.listening);
         self.setting.shared.set_listening(texts(&self.told));
@@ -65,7 +65,7 @@ impl Driver {
         Told { peer: self.setting.me, addresses: texts(&self.told) }
     }
 
-    /// This node and all whom it is linked with, for one of them.
+    /// The entries of this node and of its linked peers, for one of them.
     pub(super) fn everybody_but(&self, peer: PeerId) -> Vec<Told> {
         let others = self.links.keys().filter(|other| **other != peer).map(|other| self.about(*other));
         let others = others.filter(|told| !told.addresses.is_empty());
@@ -92,7 +92,7 @@ impl Driver {
         for Told { peer, addresses } in told {
             let addresses: Vec<_> = addresses.iter().filter_map(|text| self.plausible(from, text)).collect();
             if *peer != from {
-                // Who is linked says itself where it is; and what is no key is nobody.
+                // Linked peers tell their own addresses; ids that are no key are ignored.
                 if self.links.contains_key(peer) || names::to_libp2p(*peer).is_none() {
                     continue;
                 }
@@ -114,8 +114,8 @@ impl Driver {
         self.dial_due(now);
     }
 
-    /// An address that could lead to another node: loopback only from somebody on this machine, and only such
-    /// without a key; link-local only from somebody on the same network, with the interface that leads there.
+    /// An address that could lead to another node. Loopback is accepted only from a peer on this machine, and only
+    /// loopback without a key; link-local only from a peer on the same network, with its interface.
     fn plausible(&self, from: PeerId, text: &str) -> Option<Multiaddr> {
         let address = zone::without(&parse(text)?);
         let socket = socket_of(&address)?;
@@ -135,12 +135,12 @@ impl Driver {
         Some(address)
     }
 
-    /// Where a peer is reached: where it was dialled, or else the IP that it dialled from and the port that it says to
-    /// listen on.
+    /// The address at which a peer is reached: the dialled one, else the IP that it dialled from with the port that it
+    /// tells.
     fn observed(&self, peer: PeerId, told: &[Multiaddr]) -> Option<Multiaddr> {
         let mut connections = self.connections.values().filter(|c| c.peer == peer);
         if connections.any(|c| c.dialled) {
-            // The book learnt that address when the connection came to stand.
+            // The book got that address when the connection was established.
             return None;
         }
         let address = self.address_of(peer)?;
@@ -152,7 +152,7 @@ impl Driver {
         Some(zone::of(address).map_or_else(|| bare.clone(), |zone| zone::with(&bare, &zone)))
     }
 
-    /// The gate keeps places for addresses where members are known to be.
+    /// Tells the gate the addresses of known members, for which it reserves places.
     pub(super) fn keep_places(&self) {
         let known = self.book.known().filter_map(socket_of);
         self.setting.gate.know(known.map(|socket| socket.ip()));
@@ -167,15 +167,15 @@ impl Driver {
                 if peer == self.setting.me {
                     self.book.probe(&address, now);
                 } else {
-                    // It is dialled with the next tick: outsiders decide how often something is heard.
+                    // It is dialled at the next tick: outsiders control how often announcements arrive.
                     self.book.learn(peer, &address, Source::Multicast, now);
                 }
             }
         }
     }
 
-    /// gossipsub tells a peer its subscriptions on the first connection only; a peer that still held an older one
-    /// then never tells them on the new (rust-libp2p issue 5097). Whoever misses them asks.
+    /// gossipsub sends its subscriptions on the first connection only; a peer that still had an older one never sends
+    /// them on the new one (rust-libp2p issue 5097). The side that misses them asks.
     pub(super) fn mend_gossip(&mut self, now: Instant) {
         let topic = self.setting.topic.hash();
         let gossip = &self.swarm.behaviour().gossip;
@@ -208,7 +208,7 @@ impl Driver {
         }
     }
 
-    /// One write at a time, on a blocking thread; what changes meanwhile goes into the next.
+    /// Saves the peers file. One write at a time, on a blocking thread; later changes are saved by the next one.
     pub(super) fn save(&mut self) {
         let Some(path) = self.setting.peers_file.clone().filter(|_| self.unsaved && !self.saving) else {
             return;

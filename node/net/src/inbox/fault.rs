@@ -1,4 +1,4 @@
-//! What a link did wrong, found out when its words are decoded: a word that is none ends the link that it came by.
+//! A protocol violation that is found when a message is decoded: it ends the link that received the message.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use weft_core::codec::decode_message;
 
 use crate::event::NetEvent;
 
-/// What a link did wrong, found out when its words were decoded.
+/// A protocol violation of a link.
 #[derive(Default)]
 pub(super) struct Fault {
     pub(super) text: Mutex<Option<String>>,
@@ -19,7 +19,7 @@ impl Fault {
     pub(super) fn decode(&self, from: PeerId, bytes: &[u8]) -> Option<NetEvent> {
         let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         if text.is_some() {
-            // What followed a word that was none can't be trusted either.
+            // Messages after a malformed one can't be trusted either.
             return None;
         }
         match decode_message(bytes) {

@@ -1,4 +1,4 @@
-//! What waits for the loop: bounds, turns and order.
+//! Tests of the inbox: bounds, turns and order.
 
 use futures::FutureExt;
 use weft_core::codec::encode_message;
@@ -23,7 +23,7 @@ fn down(peer: PeerId) -> NetEvent {
     NetEvent::Down { peer, reason: String::new(), closed: false }
 }
 
-/// Delivers until the door makes its peer wait; how many bytes went in.
+/// Delivers until the door makes its peer wait; returns the number of bytes.
 fn fill(door: &Door, message: &[u8]) -> usize {
     let mut bytes = 0;
     while let Some(done) = door.deliver(message.to_vec()).now_or_never() {

@@ -1,30 +1,30 @@
-//! The three packets of discovery, written and read: a query for the service, and an answer that names a node's
-//! addresses as `dnsaddr=` texts. Pure. What is read was written by anybody on the network.
+//! Encodes and decodes the packets of discovery: a query for the service, and an answer with a node's addresses as
+//! `dnsaddr=` texts. Pure. Decoded packets are untrusted.
 
 use libp2p::Multiaddr;
 
-/// `_p2p._udp.local`, as it lies in a packet.
+/// `_p2p._udp.local`, as encoded in a packet.
 const SERVICE: &[u8] = b"\x04_p2p\x04_udp\x05local\x00";
 const PTR: u16 = 12;
 const TXT: u16 = 16;
 const IN: u16 = 1;
-/// How long an answer is good for, in seconds.
+/// Time to live of an answer, in seconds.
 const TTL_S: u32 = 60;
-/// Texts in one packet: with 255 bytes each it stays within what passes any network in one piece or a few.
+/// Most texts in one packet: with 255 bytes each, it passes any network in few fragments.
 const TEXTS_MAX: usize = 8;
-/// Records that are looked at in one packet, and addresses that are taken from it.
+/// Most records that are decoded of one packet, and most addresses that are taken from it.
 const RECORDS_MAX: usize = 64;
 const ADDRESSES_MAX: usize = 32;
-/// Jumps within one name; a name that jumps more goes in circles.
+/// Most jumps within one name; more are a cycle.
 const JUMPS_MAX: usize = 8;
 const PREFIX: &[u8] = b"dnsaddr=";
 
-/// What a packet says.
+/// A decoded packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Packet {
-    /// Who is there?
+    /// A query for nodes.
     Query,
-    /// Nodes' addresses, each with its node's name behind it.
+    /// Addresses of nodes, each with the node's id.
     Answer(Vec<Multiaddr>),
 }
 
@@ -37,7 +37,7 @@ pub(super) fn query() -> Vec<u8> {
     packet
 }
 
-/// The packets that answer, none when there is nothing to say.
+/// The packets of an answer; none if there are no addresses.
 pub(super) fn answers(addresses: &[Multiaddr]) -> Vec<Vec<u8>> {
     let texts: Vec<Vec<u8>> = addresses
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn answers(addresses: &[Multiaddr]) -> Vec<Vec<u8>> {
 }
 
 fn answer(texts: &[Vec<u8>]) -> Vec<u8> {
-    // Any name will do: whose addresses these are is in the texts.
+    // The name has no meaning: the ids are in the texts.
     let name = [&[32; 1][..], &[b'w'; 32], &[0]].concat();
     let mut packet = header(0x8400, 0, 1, texts.len());
     packet.extend_from_slice(SERVICE);
@@ -80,7 +80,7 @@ fn push_u16(packet: &mut Vec<u8>, word: u16) {
     packet.extend_from_slice(&word.to_be_bytes());
 }
 
-/// Reads one; `None` for what is broken or of no interest.
+/// Decodes a packet; `None` if it is malformed or irrelevant.
 pub(super) fn parse(packet: &[u8]) -> Option<Packet> {
     let mut reader = Reader { packet, at: 2 };
     let (flags, questions) = (reader.u16()?, usize::from(reader.u16()?));
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         Some(u16::from_be_bytes(self.skip(2)?.try_into().ok()?))
     }
 
-    /// A name with its jumps followed; the reader stands behind it in the packet.
+    /// Decodes a name, following its jumps; the reader is behind it afterwards.
     fn name(&mut self) -> Option<Vec<u8>> {
         let (mut name, mut at, mut behind) = (Vec::new(), self.at, None);
         for _ in 0..=JUMPS_MAX {
@@ -184,7 +184,7 @@ mod tests {
 
     fn addresses(count: u16) -> Vec<Multiaddr> {
         let peer = libp2p::PeerId::random();
-        let at = |port| crate::config::multiaddr_of(([192, 0, 2, 1], port).into());
+        let at = |port| crate::address::multiaddr_of(([192, 0, 2, 1], port).into());
         (0..count).map(|port| at(port).with(Protocol::P2p(peer))).collect()
     }
 

@@ -1,5 +1,5 @@
-//! One socket for each network and family: bound to the port of multicast DNS together with whoever else is, joined to
-//! the group on that interface alone, sending there alone.
+//! One socket for each network and family: shares the port of multicast DNS with other processes, joins the group on
+//! its interface only, and sends there only.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +11,7 @@ use tokio::net::UdpSocket;
 const PORT: u16 = 5353;
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
-/// Receivers drop what came from farther away than the network.
+/// Receivers drop packets with another hop count, which come from other networks.
 const HOPS: u32 = 255;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,20 +20,20 @@ pub(super) enum Family {
     V6,
 }
 
-/// An interface, seen through one family.
+/// An interface and one of its address families.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Network {
     pub(super) name: String,
     index: u32,
     family: Family,
-    /// Addresses of this family; the first one sends.
+    /// Address of this family that sends.
     first: IpAddr,
     /// All addresses of the interface.
     pub(super) ips: Vec<IpAddr>,
 }
 
 impl Network {
-    /// Where everybody listens.
+    /// The multicast group's address.
     pub(super) fn group(&self) -> SocketAddr {
         match self.family {
             Family::V4 => (GROUP_V4, PORT).into(),
@@ -42,7 +42,7 @@ impl Network {
     }
 }
 
-/// The networks that this machine is on now: loopback is none, nor is an interface without a cable.
+/// The networks of this machine, without loopback and interfaces that are down.
 pub(super) fn networks() -> BTreeMap<(u32, Family), Network> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
         tracing::debug!(%error, "interfaces can't be listed");
@@ -77,7 +77,7 @@ pub(super) fn open(network: &Network) -> io::Result<UdpSocket> {
     socket.set_reuse_port(true)?;
     match network.first {
         IpAddr::V4(ip) => {
-            // Or it would hear every network that any socket of this machine joined.
+            // Otherwise it would receive packets of every network that any socket of this machine joined.
             #[cfg(target_os = "linux")]
             socket.set_multicast_all_v4(false)?;
             socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)).into())?;

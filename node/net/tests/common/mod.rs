@@ -27,7 +27,7 @@ pub fn story(steps: impl Future<Output = ()>) {
     LocalSet::new().block_on(&runtime, steps);
 }
 
-/// A node and everything that it was told and nobody asked for yet.
+/// A node and its events that were not taken yet.
 pub struct Node {
     pub id: PeerId,
     pub net: Net,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `GET /v1/jobs/{id}/why`: where a task is, and what everybody said about it.
+/// `GET /v1/jobs/{id}/why`: where a task is, and what each node answered about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
     /// The job.

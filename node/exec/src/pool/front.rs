@@ -1,5 +1,5 @@
-//! Slots that are child processes: the front that callers, the carriers and the keeper come to. It holds the lock,
-//! tells [`State`] what happened, and hands on what that wishes for. Nothing in it waits.
+//! The front of the pool of processes: callers, I/O threads and the supervisor call it. It holds the lock, applies
+//! events to [`State`], and passes on the state's requests. It never blocks.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,36 +10,39 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use weft_core::{Outcome, PeerId, Program, Report, RunId, Work};
 
-use super::assigned::{Asked, Ending};
-use super::carrier::Carriers;
+use super::assignment::{Ending, Intent};
+use super::blobs::BlobAccess;
 use super::child::{Child, Phase, Spawned, TASKS_MAX, TIMER};
-use super::keeper::Keeper;
-use super::programs::{CodeKey, Wish};
-use super::state::{Errand, State};
-use super::{BlobAccess, PoolEvent, PoolStatus};
-use crate::code::{Code, Tier};
+use super::io_threads::IoThreads;
+use super::programs::{CodeKey, ProgramRequest};
+use super::requests::Request;
+use super::spawn_queue::SpawnQueue;
+use super::state::{Found, State};
+use super::types::{PoolEvent, PoolStatus};
+use crate::code::Code;
 use crate::compile::Compiler;
-use crate::sandbox::PrepareError;
-use crate::slot::now_us;
+use crate::error::PrepareError;
+use crate::make::Tier;
+use crate::os::now_us;
 
-/// Events taken from epoll at once, and how often in one turn.
+/// Events that are read from epoll at once, and most reads in one turn.
 const EVENTS: usize = 64;
 const ROUNDS_MAX: usize = 64;
 
-/// The slots of a node, as processes.
+/// The front of the pool of processes.
 pub(super) struct Front {
-    /// Itself, for those who are told later.
+    /// Itself, for callbacks.
     me: Weak<Self>,
     state: Mutex<State>,
-    /// For who waits until the first slot is ready.
+    /// Notified on changes while a caller waits for the first slot.
     changed: Condvar,
     epoll: OwnedFd,
     blobs: Arc<dyn BlobAccess>,
     on_ready: Arc<dyn Fn() + Send + Sync>,
-    keeper: Keeper,
-    carriers: Carriers,
+    supervisor: SpawnQueue,
+    io_threads: IoThreads,
     compiler: Compiler,
-    /// Whether somebody asked for the descriptor and so promised to call `turn`.
+    /// Whether the caller took the descriptor and so calls `turn`.
     polled: AtomicBool,
 }
 
@@ -49,7 +52,7 @@ impl Front {
         memory_max_bytes: u64,
         blobs: Arc<dyn BlobAccess>,
         on_ready: Arc<dyn Fn() + Send + Sync>,
-        (keeper, carriers, compiler): (Keeper, Carriers, Compiler),
+        (supervisor, io_threads, compiler): (SpawnQueue, IoThreads, Compiler),
     ) -> io::Result<Arc<Self>> {
         let state = State::new(slots, memory_max_bytes, compiler.module_bytes_max())?;
         epoll::add(&state.epoll, &state.timer, EventData::new_u64(TIMER), EventFlags::IN)?;
@@ -58,7 +61,7 @@ impl Front {
         let changed = Condvar::new();
         let new = |me: &Weak<Self>| {
             let me = me.clone();
-            Self { me, state, changed, epoll, blobs, on_ready, keeper, carriers, compiler, polled }
+            Self { me, state, changed, epoll, blobs, on_ready, supervisor, io_threads, compiler, polled }
         };
         Ok(Arc::new_cyclic(new))
     }
@@ -66,7 +69,7 @@ impl Front {
     pub(super) fn submit(&self, work: Vec<(RunId, Work)>) {
         let (since_us, now) = (now_us(), Instant::now());
         let mut state = self.lock();
-        // The slots begin while the rest is taken in.
+        // The slots begin while the remaining tasks are queued.
         let full = TASKS_MAX.saturating_mul(state.slots.max(1));
         let mut work = work.into_iter();
         while work.len() > 0 {
@@ -80,11 +83,11 @@ impl Front {
 
     pub(super) fn abort(&self, run: RunId) {
         let mut state = self.lock();
-        state.ask(run, Asked::Abort);
-        match find(&mut state, run) {
+        state.ask(run, Intent::Abort);
+        match state.find(run) {
             Some(Found::Waiting(waiting)) => state.give_up(waiting, Outcome::Cancelled),
             Some(Found::Started(id, number)) => {
-                // One that has ended already is reported soon, and the slot is at another now.
+                // A task that has ended already is reported soon; the slot runs another one now.
                 if let Some(child) = state.children.get_mut(&id)
                     && child.running() == number
                 {
@@ -99,12 +102,12 @@ impl Front {
     pub(super) fn pause(&self, run: RunId) {
         let now = Instant::now();
         let mut state = self.lock();
-        state.ask(run, Asked::Hold);
-        match find(&mut state, run) {
+        state.ask(run, Intent::Hold);
+        match state.find(run) {
             Some(Found::Waiting(waiting)) => state.hold(waiting),
             Some(Found::Started(id, number)) => {
                 let room = state.on_hold() < state.slots;
-                // One that ended already and is not reported yet needs no holding.
+                // A task that has ended and is not reported yet needs no pause.
                 if let Some(child) = state.children.get_mut(&id)
                     && room
                     && child.held_since.is_none()
@@ -121,7 +124,7 @@ impl Front {
     pub(super) fn resume(&self, run: RunId) {
         let now = Instant::now();
         let mut state = self.lock();
-        state.ask(run, Asked::Run);
+        state.ask(run, Intent::Run);
         if let Some(place) = state.places.get(&run).map(|(place, _)| *place)
             && let Some(waiting) = state.held.remove(&place)
         {
@@ -129,7 +132,7 @@ impl Front {
         }
         let has = |child: &&mut Child| child.tasks.iter().any(|task| task.waiting.run == run);
         if let Some(child) = state.children.values_mut().find(has) {
-            child.go_on(now);
+            child.resume(now);
         }
         self.advance(state);
     }
@@ -138,25 +141,25 @@ impl Front {
         self.lock().take_events()
     }
 
-    /// The descriptor to wait on.
+    /// The epoll descriptor.
     pub(super) fn slots_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
 
-    /// The descriptor to wait on; from now on the caller calls [`Front::turn`].
+    /// The epoll descriptor; from now on the caller calls [`Front::turn`].
     pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
         if !self.polled.swap(true, Ordering::SeqCst) {
-            self.keeper.wake();
+            self.supervisor.wake();
         }
         self.epoll.as_fd()
     }
 
-    /// Whether the keeper is to call [`Front::turn`].
-    pub(super) fn is_kept(&self) -> bool {
+    /// Whether the supervisor must call [`Front::turn`].
+    pub(super) fn turns_itself(&self) -> bool {
         !self.polled.load(Ordering::SeqCst)
     }
 
-    /// Takes what the slots say, and acts on it.
+    /// Reads the slots' messages and handles them.
     pub(super) fn turn(&self) {
         let mut state = self.lock();
         let mut rounds = 0;
@@ -169,11 +172,12 @@ impl Front {
                 break;
             }
             for Event { data, .. } in events {
-                self.look(&mut state, data.u64());
+                state.on_event(data.u64());
             }
             rounds += 1;
             if rounds == ROUNDS_MAX {
-                // A slot that never stops talking must not keep the caller; who waits for edges needs a new one.
+                // A slot that sends without end must not block the caller; callers with edge-triggered polling need a
+                // new edge.
                 let now = Instant::now();
                 state.ring_at(now, now);
                 break;
@@ -182,7 +186,7 @@ impl Front {
         self.advance(state);
     }
 
-    /// A process was started, or could not be.
+    /// A process was started, or failed to start.
     pub(super) fn spawned(&self, id: u64, spawned: io::Result<Spawned>) {
         let now = Instant::now();
         let mut state = self.lock();
@@ -191,22 +195,22 @@ impl Front {
         match spawned.and_then(|spawned| Child::new(id, spawned, &state.epoll, memory, now)) {
             Ok(mut child) => {
                 if let Err(error) = child.send(&state.epoll) {
-                    tracing::debug!(%error, pid = child.pid(), "a slot does not listen");
+                    tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
                 }
                 state.children.insert(id, child);
             }
-            Err(error) => self.failed_to_start(&mut state, &error.to_string(), false, now),
+            Err(error) => state.failed_to_start(&error.to_string(), false, now),
         }
         self.advance(state);
     }
 
-    /// Code came, the first or a better one, or will not come.
+    /// Code arrived, the first or a better one, or failed.
     pub(super) fn compiled(&self, key: CodeKey, code: Result<Arc<Code>, Outcome>) {
         let now = now_us();
         let mut state = self.lock();
         let failed = code.as_ref().err().cloned();
         for (index, (place, mut waiting)) in state.programs.code_came(key, code).into_iter().enumerate() {
-            // It was made for the first; the others only waited.
+            // The first task is charged for compiling; the others only waited.
             if index == 0 {
                 waiting.compile_us = now.saturating_sub(waiting.since_us);
             }
@@ -218,7 +222,7 @@ impl Front {
         self.advance(state);
     }
 
-    /// A program's files were opened, or can't be.
+    /// A program's files were opened, or failed to open.
     pub(super) fn opened_files(&self, program: u32, file: io::Result<OwnedFd>) {
         let mut state = self.lock();
         let failed = file.as_ref().err().map(|error| format!("the program's files can't be read: {error}"));
@@ -233,10 +237,10 @@ impl Front {
         self.advance(state);
     }
 
-    /// A task's input was opened, or can't be.
+    /// A task's input was opened, or failed to open.
     pub(super) fn opened_input(&self, place: u64, file: io::Result<OwnedFd>) {
         let mut state = self.lock();
-        // One that was aborted meanwhile is gone.
+        // It was aborted meanwhile if it is missing.
         if let Some(mut waiting) = state.opening.remove(&place) {
             match file {
                 Ok(file) => {
@@ -251,7 +255,7 @@ impl Front {
         self.advance(state);
     }
 
-    /// What a run brought is kept, or can't be.
+    /// The output of a run was stored, or failed to store.
     pub(super) fn stored(&self, run: RunId, report: Report) {
         let mut state = self.lock();
         state.answer(run, report);
@@ -275,10 +279,10 @@ impl Front {
         status.broken = state.broken.clone();
     }
 
-    /// Starts the first slot, and waits until it is ready.
+    /// Starts the first slot and waits until it is ready.
     ///
     /// # Errors
-    /// Why it will not be.
+    /// Why no slot is ready.
     pub(super) fn begin(&self, longest: Duration) -> Result<(), String> {
         self.advance(self.lock());
         let is_open = |state: &mut State| {
@@ -295,7 +299,7 @@ impl Front {
         }
     }
 
-    /// Ends all slots and waits for that; nothing is started any more.
+    /// Ends all slots and waits for their end; no slot is started any more.
     pub(super) fn quit(&self) {
         let mut state = self.lock();
         state.quit = true;
@@ -307,23 +311,28 @@ impl Front {
         }
     }
 
-    /// Moves on, lets go of the lock, and only then rings and asks others.
+    /// Assigns tasks and sets the timer, releases the lock, and then notifies callers and passes on requests.
     fn advance(&self, mut state: MutexGuard<'_, State>) {
         let now = Instant::now();
-        self.improve(&mut state, now);
+        self.adopt_better_code(&mut state, now);
         state.advance(now);
-        let errands = std::mem::take(&mut state.errands);
+        state.set_timer(now);
+        let requests = std::mem::take(&mut state.requests);
         let (ring, awaited) = (state.take_ring(), state.awaited);
         drop(state);
         if awaited {
             self.changed.notify_all();
         }
-        for errand in errands {
-            match errand {
-                Errand::Spawn(id) => self.keeper.spawn(id),
-                Errand::Program(Wish::Code(key, program, owner)) => self.compile(key, &program, owner),
-                other @ (Errand::Program(Wish::Files(..)) | Errand::Input(..) | Errand::Store(_)) => {
-                    self.carriers.send(other);
+        for request in requests {
+            match request {
+                Request::Spawn(id) => self.supervisor.spawn(id),
+                Request::Program(ProgramRequest::Code(key, program, owner)) => {
+                    self.compile(key, &program, owner);
+                }
+                other @ (Request::Program(ProgramRequest::Files(..))
+                | Request::Input(..)
+                | Request::Store(_)) => {
+                    self.io_threads.send(other);
                 }
             }
         }
@@ -332,7 +341,7 @@ impl Front {
         }
     }
 
-    /// Asks for a module's code, which may be there already.
+    /// Requests a module's code, which may be available already.
     fn compile(&self, key: CodeKey, program: &Arc<Program>, owner: PeerId) {
         let (me, blobs, module) = (self.me.clone(), Arc::clone(&self.blobs), program.module);
         let told = Box::new(move |code: Result<Arc<Code>, PrepareError>| {
@@ -343,8 +352,8 @@ impl Front {
         self.compiler.request(program, owner, Arc::new(move || blobs.read(module)), told);
     }
 
-    /// Takes better code where it has come meanwhile.
-    fn improve(&self, state: &mut State, now: Instant) {
+    /// Adopts better code that has been compiled meanwhile.
+    fn adopt_better_code(&self, state: &mut State, now: Instant) {
         for (key, program) in state.programs.due_for_better(now) {
             if let Some(Ok(code)) = self.compiler.get(&program)
                 && code.tier() == Tier::Optimised
@@ -358,41 +367,4 @@ impl Front {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Where a run is.
-enum Found {
-    /// No slot has it any more.
-    Waiting(Box<super::state::Waiting>),
-    /// This slot has started it, as this number.
-    Started(u64, u32),
-}
-
-/// Takes a run out of where it waits, or says which slot started it. Nothing else of that slot's is left to it: it is
-/// about to be held or killed.
-fn find(state: &mut State, run: RunId) -> Option<Found> {
-    if let Some((place, program)) = state.places.get(&run).copied() {
-        let waiting = state.queue.remove(&place);
-        let waiting = waiting.or_else(|| state.opening.remove(&place)).or_else(|| state.held.remove(&place));
-        let waiting = waiting.or_else(|| state.programs.unpark(program, place));
-        return waiting.map(Found::Waiting);
-    }
-    let has = |child: &&mut Child| child.tasks.iter().any(|task| task.waiting.run == run);
-    let child = state.children.values_mut().find(has)?;
-    if child.phase == Phase::Dying {
-        return None;
-    }
-    let id = child.id;
-    let back = match child.take_back() {
-        Ok(back) => back,
-        Err(error) => {
-            child.kill(Ending::Any(Outcome::Lost(format!("the slot: {error}"))));
-            return None;
-        }
-    };
-    let number = child.tasks.iter().find(|task| task.waiting.run == run).map(|task| task.number);
-    let (wanted, others): (Vec<_>, Vec<_>) = back.into_iter().partition(|waiting| waiting.run == run);
-    state.requeue(others);
-    let waiting = wanted.into_iter().next().map(Found::Waiting);
-    waiting.or_else(|| number.map(|number| Found::Started(id, number)))
 }

@@ -1,49 +1,49 @@
-//! What waits to be compiled. Owners take turns: one who brings a thousand modules delays another's only one by one of
-//! them. Each owner's own are taken in the order in which they came, and a module that several ask for stands where
-//! the first of them put it. Plain data in the shelf; it knows no module and starts nothing.
+//! The queue of modules to compile. Owners take turns (round robin): an owner with a thousand modules delays another
+//! owner's only one by one module. Modules of one owner keep their order, and a module that several owners ask for is
+//! queued for the first of them. Plain data; it starts nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use weft_core::PeerId;
 
-/// How many may wait.
+/// Most entries of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Most {
-    /// In all.
+pub(super) struct Capacity {
+    /// Of all owners.
     pub(super) all: usize,
-    /// Of one owner, so that there is room for others.
+    /// Of one owner, so that others have room.
     pub(super) each: usize,
 }
 
-/// Those that wait, by whose they are.
+/// Entries by owner.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    most: Most,
+    most: Capacity,
     len: usize,
-    /// Never an empty one.
+    /// No queue in it is empty.
     by_owner: BTreeMap<PeerId, VecDeque<T>>,
-    /// Everybody in `by_owner`, once; whose turn it is comes first.
+    /// Each owner in `by_owner` once, in the order of their turns.
     turns: VecDeque<PeerId>,
 }
 
 impl<T> Queue<T> {
     /// An empty one.
-    pub(super) fn new(most: Most) -> Self {
+    pub(super) fn new(most: Capacity) -> Self {
         Self { most, len: 0, by_owner: BTreeMap::new(), turns: VecDeque::new() }
     }
 
-    /// How many wait.
+    /// Number of entries.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether this owner may add another.
+    /// Whether this owner may add an entry.
     pub(super) fn has_room(&self, owner: PeerId) -> bool {
         let his = self.by_owner.get(&owner).map_or(0, VecDeque::len);
         self.len < self.most.all && his < self.most.each
     }
 
-    /// Adds one, the owner's last. Whoever calls it asked for room.
+    /// Adds an entry behind the owner's others. The caller has checked [`Queue::has_room`].
     pub(super) fn push(&mut self, owner: PeerId, one: T) {
         let his = self.by_owner.entry(owner).or_default();
         if his.is_empty() {
@@ -53,7 +53,7 @@ impl<T> Queue<T> {
         self.len += 1;
     }
 
-    /// Takes the first of whose turn it is, who is then the last to have another.
+    /// Takes the first entry of the owner whose turn it is; the owner is then the last in turn.
     pub(super) fn pop(&mut self) -> Option<T> {
         let owner = self.turns.pop_front()?;
         let his = self.by_owner.get_mut(&owner)?;
@@ -67,7 +67,7 @@ impl<T> Queue<T> {
         one
     }
 
-    /// Takes all.
+    /// Takes all entries.
     pub(super) fn take(&mut self) -> Vec<T> {
         let most = self.most;
         let all = std::mem::replace(self, Self::new(most));
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_second_owner_waits_for_one_of_the_firsts_thousand() {
-        let mut queue = Queue::new(Most { all: 2000, each: 1500 });
+        let mut queue = Queue::new(Capacity { all: 2000, each: 1500 });
         for number in 0..1000 {
             queue.push(ONE, number);
         }
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn owners_take_turns_and_each_ones_own_keep_their_order() {
-        let mut queue = Queue::new(Most { all: 100, each: 100 });
+        let mut queue = Queue::new(Capacity { all: 100, each: 100 });
         for (owner, number) in [(ONE, 10), (ONE, 11), (ONE, 12), (TWO, 20), (THREE, 30), (THREE, 31)] {
             queue.push(owner, number);
         }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn an_owner_who_comes_back_is_the_last_in_turn() {
-        let mut queue = Queue::new(Most { all: 100, each: 100 });
+        let mut queue = Queue::new(Capacity { all: 100, each: 100 });
         queue.push(ONE, 10);
         queue.push(TWO, 20);
         queue.push(TWO, 21);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn one_owner_leaves_room_for_others_and_all_together_end_somewhere() {
-        let mut queue = Queue::new(Most { all: 5, each: 3 });
+        let mut queue = Queue::new(Capacity { all: 5, each: 3 });
         let fill = |queue: &mut Queue<u32>, owner| {
             let mut taken = 0;
             while queue.has_room(owner) {
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn taking_all_leaves_an_empty_one_with_the_same_bounds() {
-        let mut queue = Queue::new(Most { all: 2, each: 1 });
+        let mut queue = Queue::new(Capacity { all: 2, each: 1 });
         queue.push(TWO, 20);
         queue.push(ONE, 10);
         assert_eq!(queue.take(), [10, 20]);

@@ -1,10 +1,10 @@
-//! What is looked at before anything is compiled: that the module is valid, and that no count in it is beyond what real
-//! programs have. One pass, without compiling; about 5 ms a megabyte. Compilers take more than linear time in some of
-//! these counts, so they are the first fence around a compile bomb; a deadline and a bound on memory, where modules
-//! are compiled in a child, are the second.
+//! Admission of a module before it is compiled: it must be valid, and no count in it may be beyond what real programs
+//! have. One pass without compiling, about 5 ms for each MB. Compilers take more than linear time in some of these
+//! counts, so these bounds are the first protection against compile bombs; a time limit and a memory limit, where
+//! modules are compiled in a child, are the second.
 //!
-//! The bounds are far above the counts of real programs. The largest seen in thirty of them (Ruby, Python, PHP, clang,
-//! a C++ compiler, esbuild, yosys) are noted beside each.
+//! The bounds are far above the counts of real programs. The largest counts seen in thirty of them (Ruby, Python, PHP,
+//! clang, a C++ compiler, esbuild, yosys) are noted at each bound.
 
 use wasmparser::{
     BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload,
@@ -13,15 +13,15 @@ use wasmparser::{
 
 use crate::MODULE_BYTES_MAX;
 use crate::code::Kind;
+use crate::compile::compilation::CompileError;
 use crate::compile::proposals;
 use crate::compile::shape::{Loops, Tries};
-use crate::compile::work::Flaw;
-use crate::module::{plain, shorten};
+use crate::text::{plain, shorten};
 
-/// What may be in a module, or in all modules of a component together.
+/// Bounds on a module, or on all modules of a component together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Bounds {
-    /// Bytes in all.
+    /// Total length, in bytes.
     pub bytes: u64,
     /// Functions with a body. Seen: 54,322.
     pub functions: u64,
@@ -31,11 +31,13 @@ pub struct Bounds {
     pub locals: u64,
     /// Blocks inside each other. Seen: 3,233.
     pub nesting: u64,
-    /// Locals of a function times the loops that are open at once: a compiler may carry each local through each loop. Seen: 6,660.
+    /// Locals of a function times the loops that are open at once: a compiler may carry each local through each loop.
+    /// Seen: 6,660.
     pub carried: u64,
     /// Targets of one `br_table`, or handlers of one `try_table`. Seen: 5,418.
     pub targets: u64,
-    /// Exception handlers that are open at a call, summed over the calls of a function: each call gets a table of them.
+    /// Exception handlers that are open at a call, summed over the calls of a function: the compiler makes a table of
+    /// them for each call.
     pub handlers: u64,
     /// Parameters, or results, of one function type. Seen: 42.
     pub arity: u64,
@@ -64,7 +66,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// What a node takes.
+    /// The bounds of a node.
     pub const NODE: Self = Self {
         bytes: MODULE_BYTES_MAX,
         functions: 200_000,
@@ -88,8 +90,8 @@ impl Bounds {
         links: 100_000,
     };
 
-    /// What a node takes whose longest module has so many bytes: counts that grow with a program grow with it, those of
-    /// one function don't.
+    /// The bounds of a node whose longest module has this many bytes. Counts that grow with the length of a program are
+    /// scaled, those of one function are not.
     #[must_use]
     pub const fn of_modules(bytes: u64) -> Self {
         let times = bytes.div_ceil(Self::NODE.bytes);
@@ -108,7 +110,7 @@ impl Bounds {
     }
 }
 
-/// What was found in a module.
+/// The counts of a module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     functions: u64,
@@ -132,28 +134,30 @@ pub(crate) struct Counts {
     links: u64,
 }
 
-/// What the bytes are, by how they begin; all else is refused with a word about what they look like.
+/// The kind of a module, by its first bytes. Other bytes are refused with a text that says what they look like.
 ///
 /// # Errors
-/// [`Flaw::Invalid`] when they are no WebAssembly at all.
-pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, Flaw> {
+/// [`CompileError::Invalid`] when they are not WebAssembly.
+pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, CompileError> {
     match bytes {
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Kind::Core),
         [0, b'a', b's', b'm', _, 0, 1, 0, ..] => Ok(Kind::Component),
-        [0, b'a', b's', b'm', ..] => Err(Flaw::Invalid("it is WebAssembly of an unknown version".into())),
-        [] => Err(Flaw::Invalid("it is empty".into())),
-        _ if bytes.trim_ascii_start().starts_with(b"(") => {
-            Err(Flaw::Invalid("it looks like WebAssembly text; the binary format is needed".into()))
+        [0, b'a', b's', b'm', ..] => {
+            Err(CompileError::Invalid("it is WebAssembly of an unknown version".into()))
         }
-        _ => Err(Flaw::Invalid("it is not WebAssembly: it does not begin with `\\0asm`".into())),
+        [] => Err(CompileError::Invalid("it is empty".into())),
+        _ if bytes.trim_ascii_start().starts_with(b"(") => {
+            Err(CompileError::Invalid("it looks like WebAssembly text; the binary format is needed".into()))
+        }
+        _ => Err(CompileError::Invalid("it is not WebAssembly: it does not begin with `\\0asm`".into())),
     }
 }
 
-/// Why a module is not taken.
+/// Why a module is not admitted.
 enum Fault {
-    /// A count is beyond its bound.
-    Bound(Flaw),
-    /// It is not valid with the features that were tried.
+    /// A count exceeds its bound.
+    Bound(CompileError),
+    /// It is invalid with these features.
     Invalid(BinaryReaderError),
 }
 
@@ -163,24 +167,24 @@ impl From<BinaryReaderError> for Fault {
     }
 }
 
-/// Looks at a whole module or component.
+/// Checks a whole module or component.
 ///
 /// # Errors
-/// [`Flaw::Limit`] when a count is beyond its bound, [`Flaw::Invalid`] when it is no valid module, or uses a proposal
-/// that does not run here, which the text then names.
-pub(crate) fn check(bytes: &[u8], bounds: &Bounds) -> Result<Counts, Flaw> {
+/// [`CompileError::Limit`] when a count exceeds its bound, [`CompileError::Invalid`] when the module is invalid or uses
+/// a proposal that is not supported; the text names the proposal.
+pub(crate) fn check(bytes: &[u8], bounds: &Bounds) -> Result<Counts, CompileError> {
     within("bytes", bytes.len() as u64, bounds.bytes)?;
     validate(bytes, bounds, proposals::RUN).map_err(|fault| match fault {
-        Fault::Bound(flaw) => flaw,
+        Fault::Bound(compile_error) => compile_error,
         Fault::Invalid(error) => {
             let reach = |features| reach(bytes, bounds, features);
             let named = proposals::refusal(error.offset(), reach);
-            Flaw::Invalid(named.unwrap_or_else(|| shorten(&plain(&error.to_string()), 600)))
+            CompileError::Invalid(named.unwrap_or_else(|| shorten(&plain(&error.to_string()), 600)))
         }
     })
 }
 
-/// How far a module is valid with these features, in bytes from its start.
+/// The offset up to which a module is valid with these features, in bytes.
 fn reach(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> usize {
     match validate(bytes, bounds, features) {
         Ok(_) | Err(Fault::Bound(_)) => usize::MAX,
@@ -189,7 +193,7 @@ fn reach(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> usize {
 }
 
 fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Counts, Fault> {
-    let mut intake = Intake {
+    let mut admission = Admission {
         bounds: *bounds,
         counts: Counts::default(),
         validator: Validator::new_with_features(features),
@@ -199,23 +203,23 @@ fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Cou
     parser.set_features(features);
     for payload in parser.parse_all(bytes) {
         let payload = payload?;
-        intake.count(&payload)?;
-        if let ValidPayload::Func(function, body) = intake.validator.payload(&payload)? {
-            intake.body(function, &body)?;
+        admission.count(&payload)?;
+        if let ValidPayload::Func(function, body) = admission.validator.payload(&payload)? {
+            admission.body(function, &body)?;
         }
     }
-    Ok(intake.counts)
+    Ok(admission.counts)
 }
 
-struct Intake {
+struct Admission {
     bounds: Bounds,
     counts: Counts,
     validator: Validator,
     allocations: FuncValidatorAllocations,
 }
 
-impl Intake {
-    /// Counts what a section says that it has, before anything is made of it.
+impl Admission {
+    /// Checks the counts that a section declares, before it is decoded.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "wasmparser's list is open; the validator looks at the rest"
@@ -238,7 +242,7 @@ impl Intake {
                 for table in section.clone() {
                     let table = table?;
                     if let TableInit::Expr(_) = table.init {
-                        // Initialised one element at a time.
+                        // The compiler initialises it one element at a time.
                         let elements = u32::try_from(table.ty.initial).unwrap_or(u32::MAX);
                         add("elements", &mut counts.elements, elements, self.bounds.elements)?;
                     }
@@ -287,7 +291,7 @@ impl Intake {
     fn types(&mut self, section: &wasmparser::TypeSectionReader<'_>) -> Result<(), Fault> {
         for group in section.clone() {
             let group = group?;
-            // A group counts as one in its section.
+            // The section counts a group as one type.
             let others = u32::try_from(group.types().len().saturating_sub(1)).unwrap_or(u32::MAX);
             add("types", &mut self.counts.types, others, self.bounds.types)?;
             for ty in group.into_types() {
@@ -316,7 +320,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Validates one function's body, and looks at its shape meanwhile.
+    /// Validates one function's body, and counts its loops and handlers.
     fn body(
         &mut self,
         function: FuncToValidate<ValidatorResources>,
@@ -367,9 +371,9 @@ fn most(what: &str, highest: &mut u64, found: u64, most: u64) -> Result<(), Faul
     within(what, found, most).map_err(Fault::Bound)
 }
 
-fn within(what: &str, found: u64, most: u64) -> Result<(), Flaw> {
+fn within(what: &str, found: u64, most: u64) -> Result<(), CompileError> {
     if found <= most {
         return Ok(());
     }
-    Err(Flaw::Limit(format!("module: {found} {what}, the limit is {most}")))
+    Err(CompileError::Limit(format!("module: {found} {what}, the limit is {most}")))
 }

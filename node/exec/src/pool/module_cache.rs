@@ -1,4 +1,4 @@
-//! The programs and the code that one slot was sent and has not been told to forget.
+//! The programs and code that one slot has loaded.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,35 +9,36 @@ use super::programs::Runnable;
 use crate::slot::socket::Outgoing;
 use crate::slot::wire::ToSlot;
 
-/// Programs that one slot keeps loaded.
+/// Most programs that one slot keeps loaded.
 const PROGRAMS_MAX: usize = 32;
-/// Bytes of files for `/in` that one slot keeps for programs that it is not at, together with the newest.
+/// Most bytes of files for `/in` that one slot keeps in memory for programs that have no task there, together with the
+/// newest.
 const FILES_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    /// By the program's number.
+pub(super) struct ModuleCache {
+    /// By number of the program.
     programs: BTreeMap<u32, Sent>,
     uses: u64,
 }
 
-/// A program as a slot has it.
+/// A program that a slot has loaded.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
-    /// Its code's number.
+    /// Number of its code.
     code: u32,
     /// When it was used last.
     used: u64,
-    /// What the slot holds in memory for it: the files that it finds under `/in`.
+    /// Bytes that the slot has in memory for it: the files under `/in`.
     files_bytes: u64,
 }
 
-impl Known {
-    /// Sends what the slot needs for a task of this program and does not have; `in_use` says which programs must stay.
+impl ModuleCache {
+    /// Sends the program and code that the slot lacks for a task. `in_use` returns whether a program must stay loaded.
     ///
     /// # Errors
-    /// When no file is left.
-    pub(super) fn introduce(
+    /// When no descriptor is left.
+    pub(super) fn send_missing(
         &mut self,
         runnable: &Runnable<'_>,
         out: &mut Outgoing,
@@ -72,7 +73,7 @@ impl Known {
         self.programs.len() > PROGRAMS_MAX || files_bytes > FILES_BYTES_MAX
     }
 
-    /// Forgets the program that was used longest ago; false if none may be forgotten.
+    /// Unloads the least recently used program; false if none may be unloaded.
     fn forget_oldest(&mut self, new: u32, out: &mut Outgoing, in_use: &impl Fn(u32) -> bool) -> bool {
         let free = self.programs.iter().filter(|(number, _)| **number != new && !in_use(**number));
         let oldest = free.min_by_key(|(_, sent)| sent.used).map(|(number, sent)| (*number, sent.code));
@@ -103,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_slot_forgets_files_before_they_fill_its_memory() {
-        let (mut known, mut out) = (Known::default(), Outgoing::default());
-        let file = Arc::new(OwnedFd::from(crate::pool::in_memory(b"files").unwrap()));
+        let (mut known, mut out) = (ModuleCache::default(), Outgoing::default());
+        let file = Arc::new(OwnedFd::from(crate::pool::blobs::in_memory(b"files").unwrap()));
         for number in 0..5_u8 {
             let (program, code) = program(number);
             let runnable = Runnable {
@@ -115,7 +116,7 @@ mod tests {
                 code: &code,
                 expected: Duration::ZERO,
             };
-            known.introduce(&runnable, &mut out, |number| number == 1).unwrap();
+            known.send_missing(&runnable, &mut out, |number| number == 1).unwrap();
         }
         let left: Vec<u32> = known.programs.keys().copied().collect();
         assert_eq!(left, [1, 4], "what is in use stays, and the newest");

@@ -1,8 +1,8 @@
-//! Slots that are threads of this process: one first-in-first-out queue before them. A guest on a thread is ended and
-//! held at its next look at the epoch (see [`crate::stop`]); a held one keeps its thread, and another takes its place.
+//! The pool of threads: one first-in-first-out queue. A guest on a thread is stopped or paused at its next check of the
+//! epoch (see [`crate::stop`]); a paused guest keeps its thread, and another thread takes its place.
 //!
-//! Hand-overs are batched both ways: a wake-up costs more than a small task, so `on_ready` is called once per batch,
-//! and threads that are busy are not woken.
+//! Hand-overs are batched both ways, for a wake-up costs more than a small task: `on_ready` is called once for a batch,
+//! and busy threads are not woken.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -16,21 +16,25 @@ use bytes::Bytes;
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{Outcome, Payload, Report, RunId, Work};
 
-use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, lower_priority, too_long};
+use super::blobs::{ANOTHER_LENGTH, BlobAccess, too_long};
+use super::types::{PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX};
 use crate::compile::Compiler;
-use crate::run::{Finished, Given, panic_text};
-use crate::sandbox::{Sandbox, SandboxConfig, SandboxError};
+use crate::error::SandboxError;
+use crate::os::{SLOT_NICE, lower_priority};
+use crate::run::{Finished, Given};
+use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::sink::Printer;
 use crate::stop::Stop;
+use crate::text::panic_text;
 
-/// Stack of a slot's thread: room for the guest's and for the compiler.
+/// Stack of a slot thread, in bytes: for the guest and for the compiler.
 const STACK_BYTES: usize = 8 << 20;
 
-/// What a guest prints is dropped while so many events wait for the caller: the report has all of it.
+/// Output is dropped while this many events wait to be collected: the report has all of it.
 const EVENTS_MAX: usize = 4096;
 
-/// The slot threads. Dropping it stops the guests and joins the threads.
-pub(super) struct Threads {
+/// The pool of threads. Dropping it stops the guests and joins the threads.
+pub(super) struct ThreadPool {
     shared: Arc<Shared>,
 }
 
@@ -46,9 +50,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Waiting>,
-    /// Tasks that were held before they started.
+    /// Tasks that were paused before they started.
     held: BTreeMap<RunId, Waiting>,
-    /// What runs or is held in the middle; at most two for each slot.
+    /// Guests that run or are paused; at most two for each slot.
     running: Vec<Running>,
     events: Vec<PoolEvent>,
     /// Threads that wait for work.
@@ -69,20 +73,20 @@ struct Waiting {
     since: Instant,
 }
 
-impl fmt::Debug for Threads {
+impl fmt::Debug for ThreadPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Threads").field("slots", &self.shared.slots).finish_non_exhaustive()
+        f.debug_struct("ThreadPool").field("slots", &self.shared.slots).finish_non_exhaustive()
     }
 }
 
-impl Threads {
+impl ThreadPool {
     pub(super) fn start(
         config: &PoolConfig,
         blobs: Arc<dyn BlobAccess>,
         on_ready: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, SandboxError> {
         let PoolConfig { slots, kind: _, cache_dir, memory_max_bytes, module_max_bytes } = config;
-        // A held guest keeps its instance.
+        // A paused guest keeps its instance.
         let sandbox = Sandbox::new(SandboxConfig {
             cache_dir: cache_dir.clone(),
             slots: slots.saturating_mul(2),
@@ -134,7 +138,7 @@ impl Threads {
         if let Some(running) = state.running.iter_mut().find(|running| running.run == run) {
             if on_hold < self.shared.slots && !running.held {
                 running.held = true;
-                running.stop.hold();
+                running.stop.pause();
                 self.shared.wake(state);
             }
             return;
@@ -148,10 +152,10 @@ impl Threads {
         let mut state = self.shared.lock();
         if let Some(running) = state.running.iter_mut().find(|running| running.run == run) {
             running.held = false;
-            running.stop.go_on();
+            running.stop.resume();
         }
         if let Some(waiting) = state.held.remove(&run) {
-            // It waited longer than all that are in the queue.
+            // It has waited longer than all tasks in the queue.
             state.queue.push_front(waiting);
             self.shared.wake(state);
         }
@@ -175,7 +179,7 @@ impl Threads {
     }
 }
 
-impl Drop for Threads {
+impl Drop for ThreadPool {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.quit = true;
@@ -200,13 +204,13 @@ impl State {
         self.running.iter().filter(|running| !running.held).count()
     }
 
-    /// Takes a task out of where it waits.
+    /// Removes a waiting task.
     fn take(&mut self, run: RunId) -> Option<Waiting> {
         let place = self.queue.iter().position(|waiting| waiting.run == run);
         place.and_then(|place| self.queue.remove(place)).or_else(|| self.held.remove(&run))
     }
 
-    /// The next task, if it may run now.
+    /// The next task, if one more may run.
     fn next(&mut self, slots: usize) -> Option<Waiting> {
         if self.active() < slots { self.queue.pop_front() } else { None }
     }
@@ -219,13 +223,13 @@ impl Shared {
         thread.spawn(move || shared.serve())
     }
 
-    /// Wakes as many threads as there is work for, or makes one where held guests keep theirs.
+    /// Wakes as many threads as there is work for, and starts threads to replace those of paused guests.
     fn wake(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let free = self.slots.saturating_sub(state.active());
         let work = free.min(state.queue.len());
         let there = state.threads.len() - state.running.len();
         for _ in there..work {
-            // Without it the task waits until a guest that runs now has ended.
+            // Without it the task waits until a running guest ends.
             match self.thread() {
                 Ok(thread) => state.threads.push(thread),
                 Err(error) => tracing::warn!(%error, "no thread for a slot whose guest is held"),
@@ -238,9 +242,9 @@ impl Shared {
         }
     }
 
-    /// A slot's life.
+    /// The main function of a slot thread.
     fn serve(self: &Arc<Self>) {
-        lower_priority();
+        lower_priority(SLOT_NICE);
         let mut state = self.lock();
         while !state.quit {
             let Some(waiting) = state.next(self.slots) else {
@@ -329,7 +333,7 @@ impl Shared {
                 if content.len() as u64 == *bytes {
                     Ok(content)
                 } else {
-                    Err(io::Error::new(io::ErrorKind::InvalidData, super::ANOTHER_LENGTH))
+                    Err(io::Error::new(io::ErrorKind::InvalidData, ANOTHER_LENGTH))
                 }
             }
         }

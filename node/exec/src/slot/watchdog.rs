@@ -1,6 +1,6 @@
-//! The keeper of a slot, on its main thread: ends a run at its time limit, sends what waits behind a long run, and
-//! ends the process with its node. It sleeps while nothing runs, and nothing here touches the guest: when time is up,
-//! the keeper answers for it and the whole process goes.
+//! The watchdog of a slot, on its main thread: ends a run at its time limit, sends reports that wait behind a long run,
+//! and ends the process with its node. It sleeps while nothing runs. It does not touch the guest: at the time limit,
+//! the watchdog reports the run and the process ends.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,20 +11,20 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use weft_core::{Limit, Outcome, Usage};
 
-use super::runner::brought;
+use super::payload::brought;
+use super::shared::{Current, Slot, complain};
 use super::wire::{Brought, FromSlot};
-use super::{Current, Slot, complain};
 use crate::stop::Stop;
 
-/// How often the keeper looks while anything runs.
+/// Time between two checks while a guest runs.
 const TICK: Duration = Duration::from_millis(2);
-/// How many ticks without a run before it sleeps: waking it costs more than a small task.
+/// Ticks without a run before it sleeps: waking it costs more than a small task.
 const LINGER_TICKS: u32 = 50;
-/// How many ticks between two looks whether the node still is there.
+/// Ticks between two checks whether the node is alive.
 const LIFE_TICKS: u32 = 100;
 
-/// Keeps the time until the process is to end.
-pub(super) fn keep(slot: &Slot) {
+/// Runs until the process is to end.
+pub(super) fn watch(slot: &Slot) {
     let mut idle = 0;
     let mut ticks = 0;
     let mut meter = Meter::default();
@@ -41,7 +41,7 @@ pub(super) fn keep(slot: &Slot) {
             return;
         }
         if slot.swaps.came() {
-            return complain("this machine has got swap, with which a slot resets its memory in another way");
+            return complain("swap was added to this machine, and this slot relies on there being none");
         }
         if let Some(current) = current {
             meter.follow(&current);
@@ -52,15 +52,15 @@ pub(super) fn keep(slot: &Slot) {
     }
 }
 
-/// Wakes the keeper if it sleeps; for the runner, which has set `current` before.
-pub(super) fn wake(slot: &Slot, keeper: &Thread) {
+/// Wakes the watchdog if it sleeps; called by the runner after it has set `current`.
+pub(super) fn wake(slot: &Slot, watchdog: &Thread) {
     if slot.asleep.load(Ordering::SeqCst) && slot.asleep.swap(false, Ordering::SeqCst) {
-        keeper.unpark();
+        watchdog.unpark();
     }
 }
 
-/// Parks until a run begins or the runner ends. `asleep` is raised before the last look at `current`, and the runner
-/// sets `current` before it looks at `asleep`: one of the two sees the other.
+/// Parks until a run begins or the runner ends. `asleep` is set before the last check of `current`, and the runner sets
+/// `current` before it checks `asleep`: at least one of the two sees the other.
 fn sleep(slot: &Slot) {
     slot.asleep.store(true, Ordering::SeqCst);
     while slot.asleep.load(Ordering::SeqCst) && slot.current().is_none() && !slot.over.load(Ordering::SeqCst)
@@ -70,7 +70,7 @@ fn sleep(slot: &Slot) {
     slot.asleep.store(false, Ordering::SeqCst);
 }
 
-/// Processor time of the run that is under way, as of the tick that saw it first.
+/// Processor time of the current run, since the first tick that saw it.
 #[derive(Default)]
 struct Meter {
     number: Option<u32>,
@@ -85,20 +85,20 @@ impl Meter {
         }
     }
 
-    /// What it used so far; before the first tick it is taken to have run all the time.
+    /// Processor time so far; before the first tick it is taken to have used the processor all the time.
     fn used_us(&self) -> u64 {
         micros(self.ran).saturating_add(cpu_us().saturating_sub(self.cpu_us))
     }
 }
 
-/// Answers for a run whose time is up. True if there was one; the process is to end then.
+/// Reports a run that reached its time limit. True if there was one; the process must end then.
 fn end_if_late(slot: &Slot, meter: &Meter) -> bool {
     let mut guard = slot.current();
     let held = slot.page.held();
     let late =
         guard.filter(|current| current.ran(held) >= Duration::from_millis(u64::from(current.limit_ms)));
     let Some(current) = late else { return false };
-    // From here on the runner can't answer it any more.
+    // From here on the runner can't report it any more.
     *guard = None;
     drop(guard);
     let wall = current.ran(slot.page.held());
@@ -112,7 +112,7 @@ fn end_if_late(slot: &Slot, meter: &Meter) -> bool {
         ..Usage::default()
     };
     let mut sent = Vec::new();
-    // When there is no memory for it, the outcome is what counts.
+    // Without memory for it, the outcome is reported alone.
     let mut bring = |bytes| {
         let (brought, file) = brought(bytes).unwrap_or((Brought::Inline(Vec::new()), None));
         sent.extend(file.map(Arc::new));
@@ -124,18 +124,18 @@ fn end_if_late(slot: &Slot, meter: &Meter) -> bool {
     let number = current.number;
     let files = Brought::Inline(Vec::new());
     out.push(&FromSlot::Ran { number, outcome, output, errors, files, usage }, sent);
-    // When the node is gone, nobody is left to be told.
+    // If the node is gone, there is nothing to report to.
     drop(slot.flush(&mut out));
     true
 }
 
-/// Sends what waits. False if the node is gone.
+/// Sends queued frames. False if the node is gone.
 fn flush(slot: &Slot) -> bool {
     let mut out = slot.out();
     out.waiting() == 0 || slot.flush(&mut out).is_ok()
 }
 
-/// Whether the node closed its end while the runner has no time to look.
+/// Whether the node closed the socket while the runner is busy.
 fn is_alone(slot: &Slot) -> bool {
     let mut look = [PollFd::new(&slot.socket, PollFlags::RDHUP)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -15,7 +15,7 @@ fn compiler(bounds: Bounds) -> Compiler {
     Compiler::start(CompilerConfig { bounds, ..base }).unwrap()
 }
 
-/// What the intake says of a module: nothing, if it is taken.
+/// The error of admission for a module; empty if it is admitted.
 fn verdict(compiler: &Compiler, module: &[u8]) -> String {
     match compiler.code(&command(module), || Ok(Bytes::copy_from_slice(module))) {
         Ok(_) => String::new(),
@@ -70,7 +70,7 @@ fn times(count: u32, one: impl Fn(u32) -> String) -> String {
     (0..count).map(one).collect()
 }
 
-/// For each bound: what the text calls it, the bound when it is 5, and a module with so many of it.
+/// For each bound: its name in the text, the bound when it is 5, and a module that exceeds it.
 type Row = (&'static str, fn(&mut Bounds, u64), fn(u32) -> Vec<u8>);
 
 const TABLE: &[Row] = &[

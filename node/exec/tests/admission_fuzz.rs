@@ -1,6 +1,6 @@
 //! Fuzz target: whatever bytes come in as a module, the answer is code or a reason: no panic, no hang, no growth.
 //!
-//! Bytes go the way of a submitted module: intake, baseline and optimising compiler, loading and linking, and sometimes a
+//! Bytes go the way of a submitted module: admission, baseline and optimising compiler, loading and linking, and sometimes a
 //! run. The first byte says what the others are: a module as it is, what follows a module's head, the contents of its
 //! sections, the choices of a generator of valid modules, or the changes to a committed module.
 //!
@@ -8,7 +8,7 @@
 //! (`WEFT_FUZZ=n`: that many of them). For as long as you like:
 //!
 //! ```sh
-//! MALLOC_ARENA_MAX=1 BOLERO_RANDOM_ITERATIONS=1000000 cargo test -p weft-exec --test intake_fuzz -- --nocapture modules
+//! MALLOC_ARENA_MAX=1 BOLERO_RANDOM_ITERATIONS=1000000 cargo test -p weft-exec --test admission_fuzz -- --nocapture modules
 //! ```
 //!
 //! or until `BOLERO_RANDOM_TEST_TIME_MS`; a failure prints its `BOLERO_RANDOM_SEED`. Each compilation has threads of its
@@ -328,7 +328,7 @@ fn ask(compiler: &Compiler, program: &Program, module: &Bytes) -> Result<Arc<Cod
     hear.recv().unwrap()
 }
 
-/// The module's own fault, told so that anybody can print it.
+/// The error text of a module, safe to print.
 fn expect_reason(case: &Case, error: &PrepareError) {
     let text = match error {
         PrepareError::Invalid(text) | PrepareError::Limit(text) => text,
