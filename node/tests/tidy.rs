@@ -219,6 +219,7 @@ const PLAIN: &[&str] = &[
     "CHANGELOG.md",
     "docs/",
     "node/blobs/",
+    "node/core/src/owner/",
     "node/exec/",
     "node/net/",
     "node/src/",

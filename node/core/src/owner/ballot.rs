@@ -33,7 +33,7 @@ pub(super) enum Verdict {
     Open,
     /// This is it.
     Agreed(Digest),
-    /// So many answered, and so few alike, that no other node is asked.
+    /// Enough answered, and too few alike: no other node is asked.
     Hopeless,
 }
 
@@ -60,7 +60,7 @@ impl Ballot {
         dropped
     }
 
-    /// What comes of the answers when so many nodes were asked for.
+    /// What comes of the answers when that number of nodes was asked for.
     pub(super) fn judge(&self, nodes: u32) -> Verdict {
         let enough = nodes / 2 + 1;
         let of = |digest| self.votes.iter().filter(|vote| vote.digest == digest).count();
@@ -74,7 +74,7 @@ impl Ballot {
     }
 }
 
-/// How many more nodes a task wants now, of which so many answered and so many hold it: all that were asked for at
+/// How many more nodes a task wants now, by how many answered and how many hold it: all that were asked for at
 /// once, then one more at a time.
 pub(super) fn missing(nodes: u32, answered: u32, held: u32) -> u32 {
     if answered < nodes { (nodes - answered).saturating_sub(held) } else { u32::from(held == 0) }

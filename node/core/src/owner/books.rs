@@ -1,5 +1,5 @@
-//! The tables of an owner that span its jobs and that its features write to, and what a function on one job may use beside
-//! that job. No decisions: each table is in a file of its own.
+//! The tables of an owner that span its jobs and that its features write to, and what a function on one job may use
+//! besides that job. No decisions: each table is in a file of its own.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -45,7 +45,7 @@ pub(super) struct Completed {
     pub(super) children: Children,
 }
 
-/// What a function on one job may use beside that job.
+/// What a function on one job may use besides that job.
 pub(super) struct OwnerCtx<'a, 'e> {
     pub(super) ctx: &'a mut Ctx<'e>,
     pub(super) members: &'a mut Membership,

@@ -25,7 +25,7 @@ pub(super) struct Fetches {
 }
 
 impl Fetches {
-    /// Whether an outcome that carries so many bytes may wait.
+    /// Whether an outcome that carries this many bytes may wait.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         bytes <= SMALL_BYTES || self.bytes.saturating_add(bytes) <= WAITING_BYTES_MAX
     }

@@ -62,7 +62,7 @@ impl Replicas {
         self.wanted.iter().copied().take(WINDOW).collect()
     }
 
-    /// So many want more nodes that a job that verifies begins no further task.
+    /// Enough of them want more nodes: a job that verifies begins no further task.
     pub(super) fn is_full(&self) -> bool {
         self.wanted.len() >= WINDOW
     }

@@ -23,10 +23,10 @@ use crate::time::Time;
 /// A job's tasks are checked this often at most, and this often at least, in milliseconds.
 const CHECK_MIN_MS: u64 = 20;
 const CHECK_MAX_MS: u64 = 1000;
-/// One copy for so many tasks of a job, rounded up to one.
+/// One copy for this many tasks of a job, rounded up to one.
 const TASKS_PER_COPY: u32 = 10;
 
-/// How many copies a job of so many tasks may have.
+/// How many copies a job may have, by its number of tasks.
 fn copies_max(tasks: u32) -> u32 {
     (tasks / TASKS_PER_COPY).max(1)
 }

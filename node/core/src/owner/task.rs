@@ -214,7 +214,7 @@ pub(super) struct Attempt {
     pub(super) since: Time,
     /// Its lease ran out; its outcome still counts if it is the first.
     pub(super) overdue: bool,
-    /// Its outcome is here, and so many blobs of it are still on their way.
+    /// Its outcome is here, and blobs of it are still on their way.
     pub(super) fetching: Option<Box<Fetching>>,
     /// This node had no room for one of these blobs: they are fetched when there is.
     pub(super) starved: bool,

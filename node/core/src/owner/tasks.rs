@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::task::{Task, TaskState};
 
-/// Tasks in a chunk. A larger one keeps more of what has ended beside one task that has not, a smaller one costs more
+/// Tasks in a chunk. A larger one keeps more of what has ended next to one task that has not, a smaller one costs more
 /// per task.
 const CHUNK: usize = 256;
 
@@ -23,7 +23,7 @@ pub(super) struct Tasks {
 enum Chunk {
     /// Some have not ended.
     Live { tasks: Vec<Task>, ended: usize },
-    /// All have, with these numbers, after at most so many attempts each.
+    /// All have, with these numbers, after at most that number of attempts each.
     Over { prints: Box<[u64]>, attempts: u32 },
 }
 

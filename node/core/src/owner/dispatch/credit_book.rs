@@ -25,7 +25,7 @@ use crate::time::{Soonest, Time};
 const SCAN_MAX: usize = 32;
 /// Draws until two workers with credit are found, beyond which the better of those found counts.
 const DRAWS_MAX: usize = 8;
-/// Round trips are compared in steps of so many microseconds, so that the nearest by a hair does not get all.
+/// Round trips are compared in steps of this many microseconds, so that the nearest by a hair does not get all.
 const STEP_US: u64 = 64;
 /// At most how often a worker that bids by itself has the calls looked through for those that did not ask it, in
 /// milliseconds: all are repeated each second anyway.
@@ -259,7 +259,7 @@ impl CreditBook {
         self.waiting.len()
     }
 
-    /// The job with so many before it.
+    /// The job with `place` others before it.
     pub(super) fn waiting_at(&self, place: usize) -> Option<JobId> {
         self.waiting.iter().nth(place).map(|(_, _, name)| *name)
     }
@@ -281,7 +281,7 @@ impl CreditBook {
         }
     }
 
-    /// Jobs behind that one, so many, and then those before it.
+    /// `count` jobs behind that one, and then those before it.
     pub(super) fn jobs_after(&self, last: Option<Rank>, count: usize) -> Vec<Rank> {
         let Some(last) = last else { return self.waiting.iter().take(count).copied().collect() };
         let behind = self.waiting.range((Bound::Excluded(last), Bound::Unbounded));

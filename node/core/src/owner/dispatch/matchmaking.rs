@@ -84,7 +84,7 @@ fn ask_at_home(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     }
 }
 
-/// Requests so many more, spread over the matchmakers by the slots of their cells. Tasks that want labels are requested of
+/// Requests `want` more, spread over the matchmakers by the slots of their cells. Tasks that want labels are requested of
 /// every matchmaker: few workers may carry them.
 fn spread(cx: &mut OwnerCtx<'_, '_>, matchmakers: &Matchmakers, record: &mut Record, want: u32) {
     let (labelled, wanted) = (!record.job.spec.needs.labels.is_empty(), record.wanted());
@@ -152,7 +152,7 @@ pub(in crate::owner) fn on_waits(record: &mut Record, from: PeerId, number: u32)
 fn shares(matchmakers: &[Matchmaker], want: u32, chance: u64) -> Vec<u32> {
     let all: u64 = matchmakers.iter().map(|of| u64::from(of.slots)).sum();
     let offset = if all == 0 { 0 } else { chance % all };
-    // The tooth number k is at (k * all + offset) / want; so many are before a place.
+    // The tooth number k is at (k * all + offset) / want; counts those before a place.
     let before = |place: u64| {
         let past = (place * u64::from(want)).saturating_sub(offset);
         if all == 0 { 0 } else { past.div_ceil(all) }

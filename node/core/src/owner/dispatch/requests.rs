@@ -66,7 +66,7 @@ impl Requests {
         }
     }
 
-    /// So many were of no use that none is requested before the call is repeated.
+    /// Too many were of no use: none is requested before the call is repeated.
     pub(in crate::owner) fn is_exhausted(&self) -> bool {
         self.excluded.len() >= WITHOUT_MAX
     }
