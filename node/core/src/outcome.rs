@@ -29,6 +29,9 @@ pub enum Outcome {
         /// Which.
         job: JobId,
     },
+    /// The worker's disk had no room for what it reads or for what it left; the text says for what. Nothing is wrong with
+    /// the task or the worker: it waits again, and no user sees this.
+    NoRoom(String),
 }
 
 /// Which time was over.
@@ -177,7 +180,8 @@ impl Outcome {
             | Self::Trapped(Trap::Abi(text) | Trap::Other(text))
             | Self::LimitExceeded(Limit::Other(text))
             | Self::Invalid(text)
-            | Self::Lost(text) => text,
+            | Self::Lost(text)
+            | Self::NoRoom(text) => text,
             Self::Done
             | Self::Failed(Failure::Exit(_))
             | Self::Trapped(_)
@@ -198,7 +202,8 @@ impl Outcome {
             | Self::Trapped(Trap::Abi(text) | Trap::Other(text))
             | Self::LimitExceeded(Limit::Other(text))
             | Self::Invalid(text)
-            | Self::Lost(text) => text.truncate(text.floor_char_boundary(OUTCOME_TEXT_BYTES_MAX)),
+            | Self::Lost(text)
+            | Self::NoRoom(text) => text.truncate(text.floor_char_boundary(OUTCOME_TEXT_BYTES_MAX)),
             Self::Done
             | Self::Failed(Failure::Exit(_))
             | Self::Trapped(_)
@@ -222,6 +227,7 @@ impl Outcome {
             Self::Lost(_) => "lost",
             Self::Expired(_) => "expired",
             Self::ParentFailed { job: _ } => "skipped",
+            Self::NoRoom(_) => "no-room",
         }
     }
 }
@@ -241,6 +247,7 @@ impl fmt::Display for Outcome {
             Self::ParentFailed { job } => {
                 write!(f, "skipped: it comes after job {job}, which did not succeed")
             }
+            Self::NoRoom(text) => write!(f, "no room: {text}"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! How a run ended, in the core's words. The host's own failures become `Lost` and are never the guest's fault.
 
+use std::io;
+
 use wasmtime::{GcHeapOutOfMemory, PoolConcurrencyLimitError, ThrownException};
 use weft_core::{Failure, Limit, Outcome, Trap};
 
@@ -17,6 +19,15 @@ pub(crate) enum Broken {
     Abi(String),
     /// The guest reached a bound that the host checks itself.
     Limit(Limit),
+}
+
+/// The outcome of a run whose output the blob store did not take: a full disk is nobody's fault.
+pub(crate) fn of_unstored(error: &io::Error) -> Outcome {
+    let text = format!("the output can't be stored: {error}");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Outcome::NoRoom(text),
+        _ => Outcome::Lost(text),
+    }
 }
 
 /// The outcome of a run that ended with this; `fuel` is the task's budget, `refused` the growth that it was refused.

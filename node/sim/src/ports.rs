@@ -222,6 +222,11 @@ impl World {
                 }
             }
         };
+        let report = if host.is_full && !report.blobs().all(|blob| host.blobs.contains(&blob)) {
+            Report::bare(Outcome::NoRoom("the output can't be stored".into()))
+        } else {
+            report
+        };
         host.blobs.extend(report.blobs());
         self.fill_slots(id);
         self.tell(id, Input::Ran(vec![(run, report)]))

@@ -270,7 +270,7 @@ fn outcome(outcome: Outcome) -> api::Outcome {
         }
         Outcome::Invalid(reason) => api::Outcome::Invalid { reason: cut(reason) },
         Outcome::Cancelled => api::Outcome::Cancelled,
-        Outcome::Lost(reason) => api::Outcome::Lost { reason: cut(reason) },
+        Outcome::Lost(reason) | Outcome::NoRoom(reason) => api::Outcome::Lost { reason: cut(reason) },
         Outcome::Expired(expiry) => api::Outcome::Expired { reason: expiry.to_string() },
         Outcome::ParentFailed { job } => {
             api::Outcome::Skipped { reason: format!("it comes after job {job}, which did not succeed") }

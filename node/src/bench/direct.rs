@@ -86,6 +86,7 @@ impl Direct {
             | Outcome::Invalid(_)
             | Outcome::Cancelled
             | Outcome::Lost(_)
+            | Outcome::NoRoom(_)
             | Outcome::Expired(_)
             | Outcome::ParentFailed { .. } => Err(BenchError::Floor(finished.outcome.to_string())),
         }

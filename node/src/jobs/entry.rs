@@ -131,6 +131,7 @@ impl Entry {
             | Outcome::LimitExceeded(_)
             | Outcome::Invalid(_)
             | Outcome::Lost(_)
+            | Outcome::NoRoom(_)
             | Outcome::Expired(_) => self.failed += 1,
             Outcome::ParentFailed { .. } => {
                 self.failed += 1;
@@ -304,7 +305,8 @@ fn text_bytes(outcome: &Outcome) -> u64 {
         | Outcome::Trapped(Trap::Abi(text) | Trap::Other(text))
         | Outcome::LimitExceeded(Limit::Other(text))
         | Outcome::Invalid(text)
-        | Outcome::Lost(text) => text.len(),
+        | Outcome::Lost(text)
+        | Outcome::NoRoom(text) => text.len(),
         Outcome::Done
         | Outcome::Cancelled
         | Outcome::Failed(Failure::Exit(_))

@@ -12,7 +12,7 @@ use super::{cancel_at, drop_lease, verify};
 use crate::ctx::Ctx;
 use crate::id::{BidId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Grant, Message};
+use crate::message::{Grant, Message, Reason};
 use crate::standing::{Standings, Trust};
 use crate::time::Time;
 
@@ -202,9 +202,15 @@ impl Job {
         !self.verifies() || members.voice(worker).is_some()
     }
 
-    /// For how long that worker is given none of its tasks, in milliseconds.
-    pub(super) fn shut_ms(&self, standings: &Standings, worker: PeerId, now: Time) -> u64 {
-        standings.shut_ms(worker, now).max(self.standings.shut_ms(worker, now))
+    /// Why that worker is given none of its tasks now, if it is not.
+    pub(super) fn shut(&self, standings: &Standings, worker: PeerId, now: Time) -> Option<Reason> {
+        let (by_all, by_job) = (standings.shut(worker, now), self.standings.shut(worker, now));
+        match (by_all, by_job) {
+            (Some(Reason::Mistrusted { for_ms: one }), Some(Reason::Mistrusted { for_ms: other })) => {
+                Some(Reason::Mistrusted { for_ms: one.max(other) })
+            }
+            (one, other) => one.or(other),
+        }
     }
 
     /// Whether that worker is of no use to what is left: it had its part in all of it.
@@ -284,7 +290,7 @@ pub(super) fn release_useless(ctx: &mut Ctx<'_>, members: &Membership, job: &mut
     bids.retain(|bid| {
         let useless = job.spares(members, bid.worker)
             || !job.may_compute(members, bid.worker)
-            || job.shut_ms(standings, bid.worker, ctx.now) > 0;
+            || job.shut(standings, bid.worker, ctx.now).is_some();
         if useless && bid.left > 0 {
             ctx.send(bid.worker, Message::Release(bid.bid));
             if bid.introduced {

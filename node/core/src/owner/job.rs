@@ -327,6 +327,7 @@ pub(super) fn fingerprint(report: &Report) -> u64 {
         Outcome::Lost(_) => 6,
         Outcome::Expired(_) => 7,
         Outcome::ParentFailed { job: _ } => 8,
+        Outcome::NoRoom(_) => 9,
     };
     u64::from_le_bytes(bytes) ^ u64::from_le_bytes(left).rotate_left(32) ^ kind
 }

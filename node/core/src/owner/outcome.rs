@@ -87,6 +87,7 @@ impl Owner {
         let measured = match brought.report.outcome {
             Outcome::Cancelled
             | Outcome::Lost(_)
+            | Outcome::NoRoom(_)
             | Outcome::Expired(_)
             | Outcome::ParentFailed { job: _ } => false,
             Outcome::Done
@@ -131,6 +132,7 @@ impl Owner {
                 let too_late = task.due().next().is_none() && task.is_given_up(&policy, task.wait_until);
                 task.failures <= policy.retries && !too_late
             }
+            Outcome::NoRoom(_) => return self.on_full(ctx, lease, from, copy),
             Outcome::Cancelled
             | Outcome::Lost(_)
             | Outcome::Expired(_)
@@ -332,6 +334,7 @@ fn count_end(job: &mut Job, outcome: &Outcome, attempts: u32, recalled: bool) {
         | Outcome::Invalid(_)
         | Outcome::Cancelled
         | Outcome::Lost(_)
+        | Outcome::NoRoom(_)
         | Outcome::Expired(_)
         | Outcome::ParentFailed { job: _ } => job.counts.failed += 1,
     }

@@ -18,7 +18,7 @@ use super::open::StandingBid;
 use crate::ctx::Ctx;
 use crate::id::{CallId, JobId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Message, Reason};
+use crate::message::Message;
 use crate::policy::order;
 use crate::referral::{CellWord, Introduction, Seek, WITHOUT_MAX};
 use crate::standing::Standings;
@@ -126,9 +126,9 @@ impl Owner {
         }
         let at_home = !open.asked.contains(&ctx.me);
         self.doubts.on_silence(ctx, &mut open.seeking);
-        let for_ms = job.shut_ms(&self.standings, ctx.me, ctx.now);
-        if at_home && for_ms > 0 {
-            job.said.insert(ctx.me, (ctx.now, not_asked(Reason::Mistrusted { for_ms })));
+        let shut = job.shut(&self.standings, ctx.me, ctx.now);
+        if let Some(reason) = shut.filter(|_| at_home) {
+            job.said.insert(ctx.me, (ctx.now, not_asked(reason)));
         } else if at_home && !job.spares(members, ctx.me) {
             ask(ctx, job, call, ctx.me);
         }
@@ -303,7 +303,7 @@ fn seek_less(ctx: &mut Ctx<'_>, job: &mut Job, call: CallId, mut surplus: u32) {
 /// Offers what still waits to a few peers that are known, by chance, without any exchange.
 fn call_some(ctx: &mut Ctx<'_>, members: &Membership, standings: &Standings, job: &mut Job, call: CallId) {
     let fits = |peer, known| Membership::unfit((peer, known), ctx, &job.what).is_none();
-    let useful = |peer| !job.spares(members, peer) && job.shut_ms(standings, peer, ctx.now) == 0;
+    let useful = |peer| !job.spares(members, peer) && job.shut(standings, peer, ctx.now).is_none();
     let suits = members.connected().filter(|(peer, known)| fits(*peer, known) && useful(*peer));
     let known: Vec<PeerId> = suits.map(|(peer, _)| peer).collect();
     let most = usize::try_from(job.wanted()).unwrap_or(DIRECT_MAX).saturating_mul(2).min(DIRECT_MAX);

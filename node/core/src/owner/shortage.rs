@@ -1,5 +1,6 @@
 //! Outcomes whose bytes have no room on this node. They stay unacknowledged, so that their workers keep them; their
 //! leases rest, nobody is blamed, and nothing is computed again. The fetches are tried again until there is room.
+//! And tasks for which a worker had no room: they wait for another one, and nobody is blamed either.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -128,6 +129,22 @@ impl Owner {
         if attempt.copy {
             job.on_copy_refused(lease.index);
         }
+        self.again(ctx, lease.job, lease.index);
+    }
+
+    /// A worker had no room for what a task reads or left. The task waits again. The worker is not to blame, and is given
+    /// nothing of that job for a while, so that one that only says so keeps no task from others.
+    pub(super) fn on_full(&mut self, ctx: &mut Ctx<'_>, lease: LeaseId, worker: PeerId, copy: bool) {
+        let Some(job) = self.jobs.get_mut(&lease.job) else { return };
+        ctx.counters.refused += 1;
+        job.standings.blamed(worker, ctx.now).on_full(ctx.now);
+        if copy {
+            job.on_copy_refused(lease.index);
+        }
+        if let Some(task) = job.task_mut(lease.index) {
+            task.avoid = Some((worker, ctx.now.plus_ms(ctx.mesh.call_ms)));
+        }
+        self.room.forget(worker);
         self.again(ctx, lease.job, lease.index);
     }
 

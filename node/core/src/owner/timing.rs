@@ -308,6 +308,7 @@ impl State {
             | Outcome::LimitExceeded(_)
             | Outcome::Invalid(_)
             | Outcome::Lost(_)
+            | Outcome::NoRoom(_)
             | Outcome::ParentFailed { job: _ } => {
                 Self::Ended(super::job::fingerprint(&Report::bare(outcome.clone())))
             }

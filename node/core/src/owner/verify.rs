@@ -93,9 +93,11 @@ fn is_answer(outcome: &Outcome) -> bool {
         | Outcome::Trapped(_)
         | Outcome::LimitExceeded(_)
         | Outcome::Invalid(_) => true,
-        Outcome::Cancelled | Outcome::Lost(_) | Outcome::Expired(_) | Outcome::ParentFailed { job: _ } => {
-            false
-        }
+        Outcome::Cancelled
+        | Outcome::Lost(_)
+        | Outcome::NoRoom(_)
+        | Outcome::Expired(_)
+        | Outcome::ParentFailed { job: _ } => false,
     }
 }
 
@@ -109,6 +111,7 @@ fn is_damning(outcome: &Outcome) -> bool {
         | Outcome::Invalid(_)
         | Outcome::Cancelled
         | Outcome::Lost(_)
+        | Outcome::NoRoom(_)
         | Outcome::Expired(_)
         | Outcome::ParentFailed { job: _ } => false,
     }
@@ -124,7 +127,9 @@ fn print_of(report: &Report) -> Print {
         Outcome::LimitExceeded(_) => (4, "", 0),
         Outcome::Invalid(_) => (5, "", 0),
         Outcome::Cancelled => (6, "", 0),
-        Outcome::Lost(_) | Outcome::Expired(_) | Outcome::ParentFailed { job: _ } => (7, "", 0),
+        Outcome::Lost(_) | Outcome::NoRoom(_) | Outcome::Expired(_) | Outcome::ParentFailed { job: _ } => {
+            (7, "", 0)
+        }
     };
     let mut bytes = Vec::with_capacity(128);
     bytes.push(kind);

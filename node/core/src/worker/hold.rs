@@ -2,7 +2,7 @@
 //! had is said.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -11,9 +11,9 @@ use super::outbox::Sealed;
 use super::{Fetching, Held, Offer, Stage, Worker, window};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
-use crate::id::{BlobId, CallId, LeaseId, PeerId, RunId};
+use crate::id::{BlobId, PeerId, RunId};
 use crate::input::Fetched;
-use crate::message::{BATCH_MAX, Grant, Message, Reason};
+use crate::message::{Grant, Reason};
 use crate::owner::blobs_with_lengths;
 use crate::policy::order::AGE_US;
 use crate::task::{Outcome, Program, Recall, Report};
@@ -151,7 +151,6 @@ impl Worker {
     pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
         let Some(Fetching { from: asked, bytes, waiting }) = self.fetching.remove(&blob) else { return };
         let mut others: Vec<(RunId, u64)> = Vec::new();
-        let mut given_back: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
         for (run, told) in waiting {
             let Some(held) = self.runs.get_mut(&run) else { continue };
             let Stage::Fetching(missing) = held.stage else { continue };
@@ -162,9 +161,7 @@ impl Worker {
             } else if held.known.is_some() {
                 self.run_after_all(ctx, run);
             } else if fetched == Fetched::NoRoom {
-                let Some(held) = self.drop_run(ctx, run) else { continue };
-                self.leases.remove(&(held.owner, held.lease));
-                given_back.entry(held.owner).or_default().push(held.lease);
+                self.finish_without_room(ctx, run, alloc::format!("the worker has none for blob {blob}"));
             } else if held.owner == asked {
                 let text = match fetched {
                     Fetched::Wrong => alloc::format!("the worker was sent something else than blob {blob}"),
@@ -177,9 +174,6 @@ impl Worker {
                 others.push((run, told));
             }
         }
-        if !given_back.is_empty() {
-            self.refuse_for_room(ctx, &given_back);
-        }
         // What one owner could not give, another may; and who was told another length has no answer yet. A task that
         // was looked for again meanwhile may wait for it already.
         for (run, told) in others {
@@ -189,18 +183,13 @@ impl Worker {
         }
     }
 
-    /// This node has no room for what tasks need: they go back to their owners at once, each owner's in one word, and no
-    /// work is taken for a while. A full disk is no fault of a task or a node, so that it is no lost attempt.
-    fn refuse_for_room(&mut self, ctx: &mut Ctx<'_>, given_back: &BTreeMap<PeerId, Vec<LeaseId>>) {
-        self.no_room_until = Some(ctx.now.plus_ms(NO_ROOM_MS));
-        self.forget_dropped();
-        for (owner, leases) in given_back {
-            let of_owner = (*owner, CallId(0))..=(*owner, CallId(u64::MAX));
-            for ((_, call), _) in self.calls.range(of_owner) {
+    /// This node has no room for what a task needs or left: its owner is told, and no work is taken for a while. A full
+    /// disk is no fault of a task or a node, so that it is no lost attempt.
+    pub(super) fn finish_without_room(&mut self, ctx: &mut Ctx<'_>, run: RunId, text: String) {
+        self.finish(ctx, run, Report::bare(Outcome::NoRoom(text)).into());
+        if self.no_room_until.replace(ctx.now.plus_ms(NO_ROOM_MS)).is_none() {
+            for (owner, call) in self.calls.keys() {
                 decline(ctx, *owner, *call, Reason::NoRoom, Some(1000));
-            }
-            for part in leases.chunks(BATCH_MAX) {
-                ctx.send(*owner, Message::Refuse { leases: part.to_vec() });
             }
         }
     }

@@ -269,6 +269,9 @@ impl Worker {
         held.ran_us = Some(report.usage.wall_us);
         report.outcome.cut();
         report.usage.queue_us = report.usage.queue_us.saturating_add(held.queue_us);
+        if let Outcome::NoRoom(text) = report.outcome {
+            return self.finish_without_room(ctx, run, text);
+        }
         if matches!(report.outcome, Outcome::Lost(_)) {
             // The module may be what was lost: the next task looks for it again.
             for need in held.needs() {

@@ -16,6 +16,7 @@ use super::BlobAccess;
 use super::process::Front;
 use super::programs::Wish;
 use super::state::Errand;
+use crate::outcome::of_unstored;
 use crate::run::panic_text;
 
 /// Threads for errands; two, so that one slow disk access does not hold up all.
@@ -59,8 +60,7 @@ impl Parcel {
         match (output, errors, files) {
             (Ok(output), Ok(errors), Ok(files)) => Report { outcome, output, errors, files, usage },
             (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
-                let outcome = Outcome::Lost(format!("the output can't be stored: {error}"));
-                Report { usage, ..Report::bare(outcome) }
+                Report { usage, ..Report::bare(of_unstored(&error)) }
             }
         }
     }
@@ -163,8 +163,7 @@ pub(super) fn carry(front: &Front, blobs: &dyn BlobAccess, errand: Errand) {
         Errand::Store(parcel) => {
             let run = parcel.run;
             let stored = caught("the blob store", || Ok(parcel.store(blobs)));
-            let lost = |error| Report::bare(Outcome::Lost(format!("the output can't be stored: {error}")));
-            front.stored(run, stored.unwrap_or_else(lost));
+            front.stored(run, stored.unwrap_or_else(|error| Report::bare(of_unstored(&error))));
         }
         // Processes are started by the keeper, for they die with the thread that did; the compiler has threads of its
         // own.

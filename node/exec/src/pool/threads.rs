@@ -18,6 +18,7 @@ use weft_core::{Outcome, Payload, Report, RunId, Work};
 
 use super::{BlobAccess, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, lower_priority, too_long};
 use crate::compile::Compiler;
+use crate::outcome::of_unstored;
 use crate::run::{Finished, Given, panic_text};
 use crate::sandbox::{Sandbox, SandboxConfig, SandboxError};
 use crate::sink::Printer;
@@ -341,8 +342,7 @@ impl Shared {
         match (self.payload(output), self.payload(errors), self.payload(files)) {
             (Ok(output), Ok(errors), Ok(files)) => Report { outcome, output, errors, files, usage },
             (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
-                let outcome = Outcome::Lost(format!("the output can't be stored: {error}"));
-                Report { usage, ..Report::bare(outcome) }
+                Report { usage, ..Report::bare(of_unstored(&error)) }
             }
         }
     }
