@@ -205,6 +205,7 @@ impl World {
             return Ok(());
         }
         let Some(held) = host.take_run(run) else { return Ok(()) };
+        let mut lied = false;
         let report = match how {
             Ending::Aborted => Report::bare(Outcome::Cancelled),
             Ending::Natural(_) => {
@@ -216,6 +217,7 @@ impl World {
                     let liar = host.spec.machine.map_or(id.0 as u64, |machine| 1000 + u64::from(machine));
                     let lie = task.lie(liar);
                     self.reference.on_lie(host.peer, held.work.task, &lie);
+                    lied = true;
                     lie
                 } else {
                     task.answer(&mut self.chance)
@@ -229,6 +231,9 @@ impl World {
         };
         host.blobs.extend(report.blobs());
         self.fill_slots(id);
+        if lied {
+            self.boast(id);
+        }
         self.tell(id, Input::Ran(vec![(run, report)]))
     }
 

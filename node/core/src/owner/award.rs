@@ -191,9 +191,7 @@ impl Owner {
         let holder = job.queue.front().and_then(|index| self.produced.holder(&job.task(*index)?.input));
         candidates.sort_by_key(|peer| holder != Some(*peer));
         for peer in candidates {
-            if !job.may_compute(members, peer) {
-                job.said.insert(peer, (ctx.now, not_asked(Reason::NoVote)));
-            } else if let Some(reason) = job.shut(&self.standings, peer, ctx.now) {
+            if let Some(reason) = job.bars(members, &self.standings, peer, ctx.now) {
                 job.said.insert(peer, (ctx.now, not_asked(reason)));
             } else if !job.spares(members, peer) {
                 ask(ctx, job, call, peer);

@@ -4,7 +4,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::job::{Attempt, Job, State};
+use super::job::{Attempt, Job, State, not_asked};
 use super::open::{OpenCall, StandingBid};
 use super::produced::Produced;
 use super::timing::Alarms;
@@ -213,6 +213,18 @@ impl Job {
         }
     }
 
+    /// Why that worker is given none of its tasks now, for want of a vote or of trust, if it is not.
+    pub(super) fn bars(
+        &self,
+        members: &Membership,
+        standings: &Standings,
+        worker: PeerId,
+        now: Time,
+    ) -> Option<Reason> {
+        let may = self.may_compute(members, worker);
+        if may { self.shut(standings, worker, now) } else { Some(Reason::NoVote) }
+    }
+
     /// Whether that worker is of no use to what is left: it had its part in all of it.
     pub(super) fn spares(&self, members: &Membership, worker: PeerId) -> bool {
         let few = self.queue.is_empty() && self.extra.len() <= SPARED_MAX;
@@ -287,10 +299,11 @@ pub(super) fn release_useless(ctx: &mut Ctx<'_>, members: &Membership, job: &mut
     }
     let Some(mut call) = job.call.take() else { return };
     let OpenCall { bids, seeking, .. } = &mut call;
+    let mut unused: Vec<(PeerId, Reason)> = Vec::new();
     bids.retain(|bid| {
-        let useless = job.spares(members, bid.worker)
-            || !job.may_compute(members, bid.worker)
-            || job.shut(standings, bid.worker, ctx.now).is_some();
+        let barred = job.bars(members, standings, bid.worker, ctx.now);
+        let useless = barred.is_some() || job.spares(members, bid.worker);
+        unused.extend(barred.map(|reason| (bid.worker, reason)));
         if useless && bid.left > 0 {
             ctx.send(bid.worker, Message::Release(bid.bid));
             if bid.introduced {
@@ -300,4 +313,8 @@ pub(super) fn release_useless(ctx: &mut Ctx<'_>, members: &Membership, job: &mut
         !useless
     });
     job.call = Some(call);
+    // It bid, and `why` is to say why it is given nothing all the same.
+    for (worker, reason) in unused {
+        job.said.insert(worker, (ctx.now, not_asked(reason)));
+    }
 }
