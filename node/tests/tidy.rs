@@ -78,11 +78,11 @@ fn files_stay_readable() {
 
 /// Directories in which no file imports another one in a circle, no parameter is a tuple, few functions have many
 /// parameters, and few branches return from what can't happen. The list only grows.
-const PLAIN: [&str; 2] = ["node/core/src/owner", "node/core/src/policy"];
+const UNTANGLED: [&str; 2] = ["node/core/src/owner", "node/core/src/policy"];
 
 #[test]
 fn a_directory_that_was_untangled_stays_so() {
-    for name in PLAIN {
+    for name in UNTANGLED {
         let found = counts::count(&root().join(name), true);
         assert!(found.circles.is_empty(), "{name}: these files import each other: {:?}", found.circles);
         assert_eq!(found.tuple_parameters, 0, "{name}: a tuple in a signature is a struct that wants a name");
