@@ -29,6 +29,7 @@ enum Kind {
     Lost,
     Expired,
     ParentFailed,
+    NoRoom,
 }
 
 impl Digest {
@@ -69,6 +70,7 @@ fn kind_of(outcome: &Outcome) -> Kind {
         Outcome::Lost(_) => Kind::Lost,
         Outcome::Expired(_) => Kind::Expired,
         Outcome::ParentFailed { job: _ } => Kind::ParentFailed,
+        Outcome::NoRoom(_) => Kind::NoRoom,
     }
 }
 
@@ -83,6 +85,7 @@ fn words_of(outcome: &Outcome) -> (&str, i32) {
         | Outcome::Invalid(_)
         | Outcome::Cancelled
         | Outcome::Lost(_)
+        | Outcome::NoRoom(_)
         | Outcome::Expired(_)
         | Outcome::ParentFailed { job: _ } => ("", 0),
     }

@@ -268,7 +268,7 @@ pub enum Reason {
         /// What the node has.
         slots: u32,
     },
-    /// The node has no room on its disk for the module or an input.
+    /// The node has no room on its disk for the module, an input or an output.
     NoRoom,
     /// The job verifies, and the node has no vote; said by an owner to itself, never by a worker.
     NoVote,
@@ -305,7 +305,7 @@ impl fmt::Display for Reason {
             Self::Class { least } => write!(f, "class: it takes {} and above", least.word()),
             Self::Slots { wanted, slots } => write!(f, "slots: {wanted} wanted together, it has {slots}"),
             Self::Owner => f.write_str("owner: it refuses tasks of this owner"),
-            Self::NoRoom => f.write_str("its disk is full: no room for the module or an input"),
+            Self::NoRoom => f.write_str("its disk is full: no room for the module, an input or an output"),
             Self::NoVote => f.write_str(
                 "it has no vote (--verify): it is reached in another way than those that have one, and may be one of \
                  their machines",

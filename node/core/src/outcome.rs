@@ -29,6 +29,9 @@ pub enum Outcome {
         /// Which.
         job: JobId,
     },
+    /// The worker's disk had no room for what it reads or for what it left; the text says for what. Nothing is wrong with
+    /// the task or the worker: it waits again, and no user sees this.
+    NoRoom(String),
 }
 
 /// Which time was over.
@@ -180,6 +183,8 @@ pub enum Fault {
     Program,
     /// The worker's, or that of the way to it: the task did not run to its end.
     Worker,
+    /// Neither the task's nor the worker's: the worker's disk was full. It waits for another worker, and is no loss.
+    Disk,
     /// The owner's, which took the task back: nothing was found out about it.
     Owner,
 }
@@ -201,6 +206,7 @@ impl Outcome {
             Self::Failed(_) | Self::Trapped(_) | Self::LimitExceeded(_) => Fault::Task,
             Self::Invalid(_) => Fault::Program,
             Self::Lost(_) => Fault::Worker,
+            Self::NoRoom(_) => Fault::Disk,
             Self::Cancelled | Self::Expired(_) | Self::ParentFailed { job: _ } => Fault::Owner,
         }
     }
@@ -213,7 +219,8 @@ impl Outcome {
             | Self::Trapped(Trap::Abi(text) | Trap::Other(text))
             | Self::LimitExceeded(Limit::Other(text))
             | Self::Invalid(text)
-            | Self::Lost(text) => text,
+            | Self::Lost(text)
+            | Self::NoRoom(text) => text,
             Self::Done
             | Self::Failed(Failure::Exit(_))
             | Self::Trapped(_)
@@ -234,7 +241,8 @@ impl Outcome {
             | Self::Trapped(Trap::Abi(text) | Trap::Other(text))
             | Self::LimitExceeded(Limit::Other(text))
             | Self::Invalid(text)
-            | Self::Lost(text) => text.truncate(text.floor_char_boundary(OUTCOME_TEXT_BYTES_MAX)),
+            | Self::Lost(text)
+            | Self::NoRoom(text) => text.truncate(text.floor_char_boundary(OUTCOME_TEXT_BYTES_MAX)),
             Self::Done
             | Self::Failed(Failure::Exit(_))
             | Self::Trapped(_)
@@ -258,6 +266,7 @@ impl Outcome {
             Self::Lost(_) => "lost",
             Self::Expired(_) => "expired",
             Self::ParentFailed { job: _ } => "skipped",
+            Self::NoRoom(_) => "no-room",
         }
     }
 }
@@ -277,6 +286,7 @@ impl fmt::Display for Outcome {
             Self::ParentFailed { job } => {
                 write!(f, "skipped: it comes after job {job}, which did not succeed")
             }
+            Self::NoRoom(text) => write!(f, "no room: {text}"),
         }
     }
 }

@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 
 use crate::id::PeerId;
 use crate::membership::PEERS_MAX;
+use crate::message::Reason;
 use crate::time::Time;
 
 /// Blame halves in so many milliseconds.
@@ -34,6 +35,11 @@ const REFUSALS_MAX: u8 = 4;
 const LIE_MS: u64 = 30_000;
 /// Doublings of that: four minutes at most.
 const LIES_DOUBLED_MAX: u32 = 3;
+
+/// For how long a node is given none after its disk was full, in milliseconds; doubled each time in a row.
+const FULL_MS: u64 = 5_000;
+/// Doublings of that: 80 s at most.
+const FULL_DOUBLED_MAX: u32 = 4;
 
 /// What a node may be given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +83,10 @@ pub(crate) struct Standing {
     lies: u32,
     /// Times in a row that it refused what it had bid for.
     refusals: u8,
+    /// Until when it is given nothing because its disk is full: no blame, and nothing that others see.
+    full_until: Time,
+    /// How often in a row it was full, many tasks at once being one.
+    full: u32,
 }
 
 impl Standing {
@@ -98,6 +108,15 @@ impl Standing {
         }
     }
 
+    /// Its disk had no room for a task.
+    pub(crate) fn on_full(&mut self, now: Time) {
+        if now < self.full_until {
+            return;
+        }
+        self.full_until = now.plus_ms(FULL_MS << self.full.min(FULL_DOUBLED_MAX));
+        self.full = self.full.saturating_add(1);
+    }
+
     /// Another node did sooner, or well, what this one did late or badly.
     pub(crate) fn on_slow(&mut self, now: Time) {
         self.slow = self.slow.saturating_add(1);
@@ -115,6 +134,7 @@ impl Standing {
     /// It brought something home. Losses are forgiven at once, and blame by a half; lies only with time.
     pub(crate) fn on_done(&mut self, now: Time) {
         self.refusals = 0;
+        (self.full, self.full_until) = (0, Time::ZERO);
         if self.blame == 0 {
             return;
         }
@@ -128,7 +148,7 @@ impl Standing {
 
     /// What it may be given now.
     pub(crate) fn trust(&self, now: Time) -> Trust {
-        if now < self.until {
+        if now < self.until || now < self.full_until {
             return Trust::Shut;
         }
         match self.blame(now) {
@@ -146,6 +166,14 @@ impl Standing {
             shut_ms: self.shut_ms(now),
             slow: self.slow,
             lies: self.lies,
+        }
+    }
+
+    /// Why it is given nothing now, if it is not.
+    fn shut(&self, now: Time) -> Option<Reason> {
+        match self.shut_ms(now) {
+            0 => (now < self.full_until).then_some(Reason::NoRoom),
+            for_ms => Some(Reason::Mistrusted { for_ms }),
         }
     }
 
@@ -199,9 +227,9 @@ impl Standings {
         self.of.get(&peer).map_or(Trust::Full, |standing| standing.trust(now))
     }
 
-    /// For how long a node is given nothing, in milliseconds.
-    pub(crate) fn shut_ms(&self, peer: PeerId, now: Time) -> u64 {
-        self.of.get(&peer).map_or(0, |standing| standing.shut_ms(now))
+    /// Why a node is given nothing now, if it is not.
+    pub(crate) fn shut(&self, peer: PeerId, now: Time) -> Option<Reason> {
+        self.of.get(&peer).and_then(|standing| standing.shut(now))
     }
 
     pub(crate) fn view(&self, peer: PeerId, now: Time) -> StandingView {
@@ -263,6 +291,25 @@ mod tests {
         assert_eq!((standing.trust(at(8)), standing.view(at(8)).shut_ms), (Trust::Shut, 500));
         refused(&mut standing, 600);
         assert_eq!(standing.view(at(600)).shut_ms, 1000, "asked again, and no better");
+    }
+
+    #[test]
+    fn a_full_disk_is_waited_for_longer_each_time_and_is_no_blame() {
+        let (mut standing, mut now, mut waits) = (Standing::default(), 0, Vec::new());
+        for _ in 0..6 {
+            // Tasks that lack different blobs say so one by one.
+            (0..4).for_each(|_| standing.on_full(at(now)));
+            assert_eq!(standing.shut(at(now)), Some(Reason::NoRoom));
+            let wait =
+                (now..).find(|ms| standing.trust(at(*ms)) == Trust::Full).expect("it is asked again") - now;
+            waits.push(wait);
+            now += wait;
+        }
+        assert_eq!(waits, [5_000, 10_000, 20_000, 40_000, 80_000, 80_000]);
+        assert_eq!(standing.view(at(now)), StandingView::default());
+        standing.on_full(at(now));
+        standing.on_done(at(now));
+        assert_eq!((standing.trust(at(now)), standing.shut(at(now))), (Trust::Full, None), "it has room");
     }
 
     #[test]

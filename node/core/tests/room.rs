@@ -93,7 +93,7 @@ fn a_worker_without_room_gives_the_task_back_says_why_and_takes_work_again_later
     mesh.advance_ms(1500);
     let why = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
     assert_eq!(why.state, TaskView::Queued { before: 0 });
-    assert!(why.answers.iter().any(|a| a.said == Said::Declined(Reason::NoRoom)), "{:?}", why.answers);
+    assert!(why.answers.iter().any(|a| a.said == Said::NotAsked(Reason::NoRoom)), "{:?}", why.answers);
     let owner = mesh.engines[0].snapshot();
     assert_eq!((owner.counters.lost, owner.peers[0].lost), (0, 0), "a full disk is no lost task");
     // There is room again: what it asks for comes.
@@ -105,21 +105,110 @@ fn a_worker_without_room_gives_the_task_back_says_why_and_takes_work_again_later
     assert_eq!(mesh.ended(0), 1);
 }
 
-/// One full disk is one refusal, however many tasks wait for the same blob.
+/// One full disk is one word, however many tasks wait for the same blob.
 #[test]
-fn a_worker_without_room_for_many_tasks_refuses_them_in_one_word() {
+fn a_worker_without_room_for_many_tasks_gives_them_back_in_one_word() {
     let mut mesh = Mesh::of(&[0, 6]);
     mesh.held_fetches = Some(Vec::new());
     mesh.submit(0, 6);
     let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
     let before = mesh.log.len();
     no_room(&mut mesh, asked);
-    let said = |wanted: fn(&Message) -> bool| {
-        mesh.log[before..].iter().filter(|(from, _, word)| *from == 1 && wanted(word)).count()
-    };
-    assert_eq!(said(|word| matches!(word, Message::Refuse { leases } if leases.len() == 6)), 1);
-    assert_eq!(said(|word| matches!(word, Message::Refuse { .. })), 1);
-    let standing = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
-    let shut = standing.answers.iter().any(|a| matches!(a.said, Said::NotAsked(Reason::Mistrusted { .. })));
-    assert!(!shut, "{:?}", standing.answers);
+    let said = mesh.log[before..].iter().filter(|(from, _, _)| *from == 1);
+    let given_back: Vec<usize> = said.filter_map(|(_, _, word)| without_room(word)).collect();
+    assert_eq!(given_back, [6]);
+    assert!(!is_mistrusted(&mesh));
+}
+
+/// How many tasks a worker gives back in that word because it has no room.
+fn without_room(word: &Message) -> Option<usize> {
+    let (Message::Outcome(all) | Message::Ended { all, .. }) = word else { return None };
+    Some(all.iter().filter(|one| matches!(one.report.outcome, Outcome::NoRoom(_))).count())
+}
+
+/// Whether the owner says of anybody that it lost tasks or lied, or remembers any blame.
+fn is_mistrusted(mesh: &Mesh) -> bool {
+    let owner = mesh.engines[0].snapshot();
+    let answers = mesh.engines[0].why(mesh.now, JOB, 0).unwrap().answers;
+    answers.iter().any(|answer| matches!(answer.said, Said::NotAsked(Reason::Mistrusted { .. })))
+        || owner.peers.iter().any(|peer| (peer.lost, peer.standing.blame) != (0, 0))
+        || owner.counters.lost > 0
+}
+
+/// Tasks that lack different blobs are given back one by one, again and again: four such refusals were blame once.
+#[test]
+fn a_worker_without_room_for_different_blobs_is_not_blamed() {
+    let mut mesh = Mesh::of(&[0, 6]);
+    mesh.held_fetches = Some(Vec::new());
+    let inputs = (1..=6).map(|n| Payload::Blob { id: BlobId([n; 32]), bytes: 100_000 }).collect();
+    mesh.submit_with(0, 0, |what| what.inputs = inputs);
+    let mut rounds = 0;
+    for _ in 0..120 {
+        let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
+        rounds += u32::from(!asked.is_empty());
+        for (node, blob, _) in asked {
+            // The module is here.
+            let fetched =
+                if blob.0[0] <= 6 && blob.0[0] == blob.0[31] { Fetched::NoRoom } else { Fetched::Here };
+            mesh.input(node, Input::Fetched { blob, fetched });
+        }
+        mesh.advance_ms(1000);
+        assert!(!is_mistrusted(&mesh), "round {rounds}");
+    }
+    assert!((3..=8).contains(&rounds), "asked again, and less often each time: {rounds}");
+    mesh.held_fetches = None;
+    (0..90).for_each(|_| mesh.advance_ms(1000));
+    mesh.run_all();
+    assert_eq!(mesh.ended(0), 6);
+}
+
+#[test]
+fn a_worker_whose_disk_takes_no_output_is_not_blamed_and_why_says_that_it_is_full() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    for _ in 0..4 {
+        let run = *mesh.slots[1].first().expect("it is asked again");
+        mesh.end(1, run, Report::bare(Outcome::NoRoom("the output can't be stored".into())));
+        mesh.advance_ms(1500);
+        let why = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
+        let full = |said: &Said| *said == Said::NotAsked(Reason::NoRoom);
+        assert!(why.answers.iter().any(|answer| full(&answer.said)), "{:?}", why.answers);
+        assert!(!is_mistrusted(&mesh));
+        (0..60).for_each(|_| mesh.advance_ms(1000));
+    }
+    mesh.run_all();
+    assert_eq!(mesh.ended(0), 1);
+}
+
+/// The lease of an outcome that waits for room rests: neither its time nor the end of the connection ends it.
+#[test]
+fn an_outcome_for_which_its_owner_has_no_room_keeps_its_lease() {
+    let mut mesh = Mesh::of(&[0, 1, 1]);
+    mesh.submit(0, 1);
+    let node = (1..3).find(|node| mesh.running()[*node] == 1).unwrap();
+    mesh.held_fetches = Some(Vec::new());
+    let run = mesh.slots[node].pop().unwrap();
+    let report = Report { output: output(7), ..Report::bare(Outcome::Done) };
+    mesh.input(node, Input::Ran(vec![(run, report)]));
+    let lease = mesh.engines[0].audit().issued;
+    assert_eq!(lease.len(), 1);
+    for round in 0..60 {
+        let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
+        no_room(&mut mesh, asked);
+        // Once it sends nothing more: what it would renew is the outcome's, and not its.
+        if round == 20 {
+            mesh.input(0, Input::PeerDown { peer: id(node), closed: true });
+        }
+        if round == 40 {
+            mesh.input(0, Input::PeerUp { peer: id(node), boot: node as u64 + 1, host: host(node) });
+        }
+        mesh.advance_ms(1000);
+        assert_eq!(mesh.engines[0].audit().issued, lease, "second {round}");
+    }
+    let owner = mesh.engines[0].snapshot();
+    assert_eq!((owner.counters.awards, owner.counters.lost, owner.starved), (1, 0, 1));
+    mesh.advance_ms(6000);
+    let (to, blob, _) = mesh.held_fetches.replace(Vec::new()).unwrap().remove(0);
+    mesh.input(to, Input::Fetched { blob, fetched: Fetched::Here });
+    assert_eq!((mesh.ended(0), mesh.engines[0].audit().issued.len()), (1, 0));
 }

@@ -1,5 +1,7 @@
 //! Turns the end of a run into the core's `Outcome`. Failures of the host become `Lost`, never the guest's fault.
 
+use std::io;
+
 use crate::end::End;
 use crate::text::words;
 use wasmtime::{GcHeapOutOfMemory, PoolConcurrencyLimitError, ThrownException};
@@ -16,6 +18,15 @@ pub(crate) enum Broken {
     Abi(String),
     /// The guest exceeded a bound that the host checks.
     Limit(Limit),
+}
+
+/// The outcome of a run whose output the blob store did not take: a full disk is no fault of the worker.
+pub(crate) fn of_unstored(error: &io::Error) -> Outcome {
+    let text = format!("the output can't be stored: {error}");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Outcome::NoRoom(text),
+        _ => Outcome::Lost(text),
+    }
 }
 
 /// The outcome of a run that ended with this error. `fuel` is the task's budget, `refused` a growth of memory that was

@@ -258,6 +258,7 @@ fn leave(outcome: Outcome, vfs: Option<Vfs>, errors: &Sink) -> (Outcome, Vec<u8>
         | Outcome::Invalid(_)
         | Outcome::Cancelled
         | Outcome::Lost(_)
+        | Outcome::NoRoom(_)
         | Outcome::Expired(_)
         | Outcome::ParentFailed { .. } => {
             return (outcome, Vec::new());

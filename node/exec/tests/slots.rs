@@ -207,6 +207,7 @@ fn slots_killed_at_any_instant_cost_little_and_answer_all() {
                 | Outcome::LimitExceeded(_)
                 | Outcome::Invalid(_)
                 | Outcome::Cancelled
+                | Outcome::NoRoom(_)
                 | Outcome::Expired(_)
                 | Outcome::ParentFailed { .. } => panic!("{}", report.outcome),
             }

@@ -63,8 +63,8 @@ fn waits(why: &weft_core::snapshot::Why) -> bool {
 }
 
 /// Whether a host has room for a job's task, and nothing against it: neither a label that it lacks, nor a class that it
-/// refuses, nor tasks of the job that it lost, for which it is asked last, nor blame that its owner remembers. What
-/// several nodes compute wants distinct ones, and is not looked at.
+/// refuses, nor tasks of the job that it lost, for which it is asked last, nor blame that its owner remembers, nor what
+/// [`excuses`] it. What several nodes compute wants distinct ones, and is not looked at.
 fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
     let Some(audit) = host.audit.as_ref().filter(|_| host.engine.is_some() && !host.paused) else {
         return false;
@@ -77,7 +77,8 @@ fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
     let takes = owed.promised.class >= host.spec.class_min && owed.policy.verify < 2;
     let engine = owner.engine.as_ref();
     let trusted = engine.is_some_and(|engine| trusts(engine, host.peer))
-        && (owner.id != host.id || !doubts_itself(world, owner, job));
+        && (owner.id != host.id || !doubts_itself(world, owner, job))
+        && !is_given_nothing(world, owner, host.peer, job, |reason| excuses(world, host, reason));
     let welcome = owner.id == host.id || host.spec.guests.takes(owner.id);
     let held: u32 = audit.held.iter().map(|(_, lease)| world.reference().width_of(*lease)).sum();
     labelled && takes && welcome && !lost && trusted && held + owed.width <= audit.slots
@@ -104,8 +105,26 @@ fn trusts(owner: &Engine, peer: PeerId) -> bool {
 /// Whether an owner gives its own node nothing, because most others contradict what that computed: its record of itself
 /// is not among those of its peers.
 fn doubts_itself(world: &World, owner: &SimHost, job: JobId) -> bool {
+    is_given_nothing(world, owner, owner.peer, job, |reason| matches!(reason, Reason::Mistrusted { .. }))
+}
+
+/// Whether a host may be given nothing of a job for that reason: a disk that was full, or what a liar remembers, which is
+/// no answer.
+fn excuses(world: &World, host: &SimHost, reason: &Reason) -> bool {
+    let lies = host.spec.lies_permille > 0 || world.reference().forgers.contains(&host.peer);
+    *reason == Reason::NoRoom || (lies && matches!(reason, Reason::Mistrusted { .. }))
+}
+
+/// Whether an owner gives a node nothing of a job for such a reason.
+fn is_given_nothing(
+    world: &World,
+    owner: &SimHost,
+    peer: PeerId,
+    job: JobId,
+    such: impl Fn(&Reason) -> bool,
+) -> bool {
     let answers = world.why(owner.id, job, 0).map(|why| why.answers).unwrap_or_default();
-    answers.iter().any(|answer| {
-        answer.peer == owner.peer && matches!(answer.said, Said::NotAsked(Reason::Mistrusted { .. }))
-    })
+    answers
+        .iter()
+        .any(|answer| answer.peer == peer && matches!(&answer.said, Said::NotAsked(reason) if such(reason)))
 }

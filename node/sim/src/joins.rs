@@ -87,7 +87,8 @@ impl Joins {
             | Outcome::Trapped(_)
             | Outcome::LimitExceeded(_)
             | Outcome::Invalid(_)
-            | Outcome::Lost(_) => held.is_none(),
+            | Outcome::Lost(_)
+            | Outcome::NoRoom(_) => held.is_none(),
         };
         let held = held.is_some();
         self.demand(may, || {

@@ -27,6 +27,16 @@ impl World {
         }
     }
 
+    /// Who lies about what it ran now and then tells everybody of what it never ran, too.
+    pub(crate) fn boast(&mut self, liar: HostId) {
+        let seed = self.seed.wrapping_add(self.events);
+        if Chance::new(seed, "boasts").permille(300) {
+            let others: Vec<HostId> =
+                self.hosts.iter().map(|host| host.id).filter(|other| *other != liar).collect();
+            others.into_iter().for_each(|other| self.tell_false_memories(liar, other, seed));
+        }
+    }
+
     /// A member, or a stranger whom nobody ever met, says that it computed tasks that nobody gave it.
     pub(crate) fn tell_false_memories(&mut self, from: HostId, to: HostId, seed: u64) {
         let chance = &mut Chance::new(seed, "what nobody computed");
@@ -65,12 +75,13 @@ pub(crate) fn ask_again(chance: &mut Chance, all: &mut Vec<(Duration, HostId, Co
     }
 }
 
-/// Some jobs that take known results take what anybody told, too.
-pub(crate) fn ask_the_mesh(chance: &mut Chance, all: &mut [(Duration, HostId, Command)]) {
+/// Some jobs that take known results take what anybody told, too: more of them where somebody lies.
+pub(crate) fn ask_the_mesh(chance: &mut Chance, any_liar: bool, all: &mut [(Duration, HostId, Command)]) {
+    let permille = if any_liar { 600 } else { 300 };
     for (_, _, command) in all {
         if let Command::Submit(what) = command
             && what.terms.memo == Recall::Own
-            && chance.permille(300)
+            && chance.permille(permille)
         {
             what.terms.memo = Recall::Mesh;
         }

@@ -149,7 +149,8 @@ impl Options {
             all.push((Duration::from_millis(*at_ms), *owner, Command::Submit(submission)));
         }
         memories::ask_again(&mut Chance::new(seed, "again"), &mut all);
-        memories::ask_the_mesh(&mut Chance::new(seed, "memories"), &mut all);
+        let any_liar = self.hosts.iter().any(|host| host.lies_permille > 0);
+        memories::ask_the_mesh(&mut Chance::new(seed, "memories"), any_liar, &mut all);
         all
     }
 

@@ -205,6 +205,7 @@ impl World {
             return Ok(());
         }
         let Some(held) = host.take_run(run) else { return Ok(()) };
+        let mut lied = false;
         let report = match how {
             Ending::Aborted => Report::bare(Outcome::Cancelled),
             Ending::Natural(_) => {
@@ -216,14 +217,23 @@ impl World {
                     let liar = host.spec.machine.map_or(id.0 as u64, |machine| 1000 + u64::from(machine));
                     let lie = task.lie(liar);
                     self.reference.on_lie(host.peer, held.work.task, &lie);
+                    lied = true;
                     lie
                 } else {
                     task.answer(&mut self.chance)
                 }
             }
         };
+        let report = if host.is_full && !report.blobs().all(|blob| host.blobs.contains(&blob)) {
+            Report::bare(Outcome::NoRoom("the output can't be stored".into()))
+        } else {
+            report
+        };
         host.blobs.extend(report.blobs());
         self.fill_slots(id);
+        if lied {
+            self.boast(id);
+        }
         self.tell(id, Input::Ran(vec![(run, report)]))
     }
 

@@ -270,7 +270,7 @@ fn outcome(outcome: Outcome) -> api::Outcome {
         }
         Outcome::Invalid(reason) => api::Outcome::Invalid { reason: cut(reason) },
         Outcome::Cancelled => api::Outcome::Cancelled,
-        Outcome::Lost(reason) => api::Outcome::Lost { reason: cut(reason) },
+        Outcome::Lost(reason) | Outcome::NoRoom(reason) => api::Outcome::Lost { reason: cut(reason) },
         Outcome::Expired(expiry) => api::Outcome::Expired { reason: expiry.to_string() },
         Outcome::ParentFailed { job } => {
             api::Outcome::Skipped { reason: format!("it comes after job {job}, which did not succeed") }
@@ -331,7 +331,7 @@ mod tests {
                 Fault::None => api::Fault::None,
                 Fault::Task => api::Fault::Task,
                 Fault::Program => api::Fault::Program,
-                Fault::Worker => api::Fault::Worker,
+                Fault::Worker | Fault::Disk => api::Fault::Worker,
                 Fault::Owner => api::Fault::Job,
             };
             let word = core.word();

@@ -80,7 +80,7 @@ impl Direct {
         let finished = self.sandbox.run(&self.prepared, &self.program, TaskId([0; 32]), given, &stop, None);
         match finished.outcome.fault() {
             Fault::None => Ok(finished.output),
-            Fault::Task | Fault::Program | Fault::Worker | Fault::Owner => {
+            Fault::Task | Fault::Program | Fault::Worker | Fault::Disk | Fault::Owner => {
                 Err(BenchError::Floor(finished.outcome.to_string()))
             }
         }

@@ -131,6 +131,7 @@ impl Entry {
             | Outcome::LimitExceeded(_)
             | Outcome::Invalid(_)
             | Outcome::Lost(_)
+            | Outcome::NoRoom(_)
             | Outcome::Expired(_) => self.failed += 1,
             Outcome::ParentFailed { .. } => {
                 self.failed += 1;

@@ -52,8 +52,7 @@ impl fmt::Display for Counts {
 }
 
 /// The head of a table of [`Counts`].
-pub const HEAD: &str =
-    " lines else/1,000 functions 5+ param  tuples  asserts circles (most)";
+pub const HEAD: &str = " lines else/1,000 functions 5+ param  tuples  asserts circles (most)";
 
 /// Counts a directory, or the files right in it if not `deep`.
 pub fn count(dir: &Path, deep: bool) -> Counts {
@@ -115,7 +114,8 @@ fn functions(code: &str) -> Vec<Vec<String>> {
     for (at, _) in code.match_indices("fn ") {
         let before = code[..at].chars().next_back();
         let named = code[at + 3..].starts_with(|letter: char| letter.is_alphabetic() || letter == '_');
-        if named && before.is_none_or(|letter| letter.is_whitespace())
+        if named
+            && before.is_none_or(|letter| letter.is_whitespace())
             && let Some(open) = opening(&code[at..])
         {
             found.push(parameters(&code[at + open + 1..]));
@@ -175,8 +175,10 @@ fn circles(sources: &BTreeMap<String, String>, dir: &Path) -> Vec<Vec<String>> {
         let code = sources.get(from).map_or("", String::as_str);
         imports(code, from, &root).into_iter().filter_map(|path| file_of(sources, &path)).collect()
     };
-    let edges: BTreeMap<&String, BTreeSet<String>> =
-        sources.keys().map(|from| (from, reached(from).into_iter().filter(|to| to != from).collect())).collect();
+    let edges: BTreeMap<&String, BTreeSet<String>> = sources
+        .keys()
+        .map(|from| (from, reached(from).into_iter().filter(|to| to != from).collect()))
+        .collect();
     let all: BTreeMap<&String, BTreeSet<String>> =
         sources.keys().map(|from| (from, closure(from, &edges))).collect();
     let mut groups: BTreeSet<Vec<String>> = BTreeSet::new();
@@ -205,11 +207,15 @@ fn closure(from: &String, edges: &BTreeMap<&String, BTreeSet<String>>) -> BTreeS
 
 /// The module paths that a file imports, as far as they are below the root: `dispatch::credit::place`.
 fn imports(code: &str, from: &str, root: &str) -> Vec<String> {
-    let parents: Vec<&str> = if from == "mod" || from == "lib" { Vec::new() } else { from.split('/').collect() };
+    let parents: Vec<&str> =
+        if from == "mod" || from == "lib" { Vec::new() } else { from.split('/').collect() };
     let mut found = Vec::new();
     for statement in code.split(";\n") {
         let Some((_, path)) = statement.rsplit_once("use ").filter(|(before, _)| {
-            before.is_empty() || before.ends_with('\n') || before.ends_with("pub(crate) ") || before.ends_with("pub(super) ")
+            before.is_empty()
+                || before.ends_with('\n')
+                || before.ends_with("pub(crate) ")
+                || before.ends_with("pub(super) ")
         }) else {
             continue;
         };

@@ -33,6 +33,8 @@ pub(super) struct Books {
     /// Ended jobs that others wait for, which have not been told: a list, so that a long chain of jobs fails without a long
     /// chain of calls.
     pub(super) completed: VecDeque<Completed>,
+    /// Workers whose disks had no room for a task: credit that they granted is used no more.
+    pub(super) full_disks: Vec<PeerId>,
     /// What is acknowledged when the input has been handled.
     pub(super) acks: Vec<(PeerId, LeaseId)>,
 }

@@ -9,7 +9,7 @@ use super::ending::{Ending, commit};
 use super::fetching;
 use super::job::Job;
 use super::record::Record;
-use super::retry::{again, back_off};
+use super::retry::{self, Denied, again, back_off};
 use super::task::{Arrival, Attempt, Brought, TaskState};
 use super::verification;
 use crate::ctx::Ctx;
@@ -93,6 +93,9 @@ fn measure(ctx: &mut Ctx<'_>, job: &mut Job, attempt: &Attempt, brought: &Brough
 /// What an attempt brought, or several alike, ends its task or has it wait again.
 fn judge(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, arrival: Arrival, copy: bool) {
     let Arrival { lease, from, brought } = arrival;
+    if brought.report.outcome.fault() == Fault::Disk {
+        return retry::on_no_room(cx, record, Denied { lease, worker: from, copy });
+    }
     let tried_again = count_fault(cx, record, lease, &brought.report.outcome);
     let OwnerCtx { ctx, members, books } = cx;
     let (now, pure) = (ctx.now, record.job.spec.program.is_pure());
@@ -101,7 +104,7 @@ fn judge(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, arrival: Arrival, copy:
         task.avoid = Some((from, now.plus_ms(ctx.mesh.call_ms)));
     }
     match brought.report.outcome.fault() {
-        Fault::Worker | Fault::Owner => {
+        Fault::Worker | Fault::Disk | Fault::Owner => {
             members.count_lost(from);
             record.dispatch.reputation.blamed(from, now).on_lost(now, ctx.mesh.grace_ms);
         }
@@ -137,7 +140,7 @@ fn count_fault(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease: LeaseId, o
             let too_late = !task.is_due() && task.is_given_up(&policy, task.wait_until);
             task.failures <= policy.retries && !too_late
         }
-        Fault::Worker | Fault::Owner => {
+        Fault::Worker | Fault::Disk | Fault::Owner => {
             task.losses += 1;
             cx.ctx.counters.lost += 1;
             task.losses <= cx.ctx.mesh.losses_max

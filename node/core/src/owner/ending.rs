@@ -73,6 +73,7 @@ impl<'a> Ending<'a> {
             | Outcome::Invalid(_)
             | Outcome::Cancelled
             | Outcome::Lost(_)
+            | Outcome::NoRoom(_)
             | Outcome::ParentFailed { job: _ } => TaskState::Failed(report.digest().short()),
         }
     }

@@ -183,7 +183,8 @@ impl Owner {
     /// this node's own worker answers at once.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership) {
         self.acknowledge(ctx, members);
-        let Self { records, books, .. } = self;
+        let Self { records, books, credit, .. } = self;
+        books.full_disks.drain(..).for_each(|worker| credit.forget(worker));
         dependencies::tell_children(&mut OwnerCtx { ctx, members, books }, records);
         let mut dirty = self.take_dirty(ctx.now);
         for name in dirty.drain(..) {

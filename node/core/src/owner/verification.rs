@@ -163,6 +163,7 @@ fn is_damning(outcome: &Outcome) -> bool {
         | Outcome::Invalid(_)
         | Outcome::Cancelled
         | Outcome::Lost(_)
+        | Outcome::NoRoom(_)
         | Outcome::Expired(_)
         | Outcome::ParentFailed { job: _ } => false,
     }

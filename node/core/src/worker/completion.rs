@@ -78,6 +78,11 @@ pub(super) fn is_lost(report: &Report) -> bool {
     matches!(report.outcome, Outcome::Lost(_))
 }
 
+/// Whether the store had no room for what a task left.
+pub(super) fn has_no_room(report: &Report) -> bool {
+    matches!(report.outcome, Outcome::NoRoom(_))
+}
+
 /// The outcome of a task that ran: it is cut to its bounds, remembered if it is pure, and has what is to be signed.
 pub(super) fn seal(ctx: &mut Ctx<'_>, run: &Run, mut report: Report) -> Sealed {
     let task = run.task.expect("a task that was handed to the slots has a name");

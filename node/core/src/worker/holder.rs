@@ -1,7 +1,6 @@
 //! The worker as a holder of tasks: it takes what was awarded, completes or returns it, and settles what has left. It
 //! promises nothing; [`super::bidder`] does.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::absences::Gone;
@@ -18,7 +17,7 @@ use crate::ctx::Ctx;
 use crate::effect::{Effect, Event};
 use crate::id::{BlobId, LeaseId, PeerId, RunId};
 use crate::input::Fetched;
-use crate::message::{Award, BATCH_MAX, Grant, Message, Place, Reason};
+use crate::message::{Award, BATCH_MAX, Grant, Message, Place};
 use crate::task::Report;
 use crate::time::Time;
 
@@ -74,12 +73,13 @@ impl Holder<'_> {
     // ---- tasks that end
 
     /// The slots have answered.
-    pub(super) fn on_ran(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
+    pub(super) fn on_ran(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) -> DiskSpace {
         match completion::leave_slots(self.runs, ctx.now, id, &report.outcome) {
-            Ended::Done => self.complete(ctx, id, report),
+            Ended::Done => return self.complete(ctx, id, report),
             Ended::Dropped(run) => self.settle(ctx, &run),
             Ended::Requeued | Ended::Unknown => {}
         }
+        DiskSpace::Enough
     }
 
     /// A blob is here, or can't be had.
@@ -88,11 +88,8 @@ impl Holder<'_> {
         for (run, sealed) in arrival.finished.drain(..) {
             self.deliver(ctx, &run, sealed);
         }
-        if !arrival.no_room.is_empty() {
-            self.refuse_for_room(ctx, &arrival.no_room);
-        }
         self.staging.ask_again(ctx, self.runs, blob, &arrival);
-        if arrival.no_room.is_empty() { DiskSpace::Enough } else { DiskSpace::Full }
+        if arrival.disk_full { DiskSpace::Full } else { DiskSpace::Enough }
     }
 
     /// Ends tasks that their owner wants no more.
@@ -109,12 +106,18 @@ impl Holder<'_> {
         }
     }
 
-    /// A task ran to its end: it is measured, sealed, and on its way.
-    fn complete(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
+    /// A task ran to its end: it is measured, sealed, and on its way. For what it left the disk may have no room, which is
+    /// no fault of the task and no lost attempt.
+    fn complete(&mut self, ctx: &mut Ctx<'_>, id: RunId, mut report: Report) -> DiskSpace {
         ctx.counters.executed += 1;
         let wall_us = report.usage.wall_us;
         let mut run = self.runs.remove(ctx.now, id);
         run.ran_us = Some(wall_us);
+        if completion::has_no_room(&report) {
+            report.outcome.cut();
+            self.deliver(ctx, &run, Report::bare(report.outcome).into());
+            return DiskSpace::Full;
+        }
         if completion::is_lost(&report) {
             self.staging.forget(&run);
         } else {
@@ -126,6 +129,7 @@ impl Holder<'_> {
         }
         let sealed = completion::seal(ctx, &run, report);
         self.deliver(ctx, &run, sealed);
+        DiskSpace::Enough
     }
 
     /// A task has ended here, and this is its outcome.
@@ -170,22 +174,6 @@ impl Holder<'_> {
         let retracted = self.runs.retract(ctx, self.stats);
         retracted.ended.iter().for_each(|run| self.settle(ctx, run));
         for (owner, leases) in retracted.leases {
-            refuse(ctx, owner, &leases);
-        }
-    }
-
-    /// This node has no room for what tasks need: they are returned to their owners at once, each owner's together, and
-    /// no work is taken for a while. A full disk is no fault of a task or a node, so that it is no lost attempt.
-    fn refuse_for_room(&mut self, ctx: &mut Ctx<'_>, runs: &[Run]) {
-        let mut leases: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
-        for run in runs {
-            self.settle(ctx, run);
-            leases.entry(run.owner).or_default().push(run.lease);
-        }
-        for (owner, leases) in leases {
-            for call in self.requests.names_of(owner) {
-                Refusal::for_now(Reason::NoRoom).tell(ctx, owner, call);
-            }
             refuse(ctx, owner, &leases);
         }
     }

@@ -41,13 +41,13 @@ use crate::id::{BidId, BlobId, CallId, LeaseId, PeerId, RunId};
 use crate::input::Fetched;
 use crate::local::LocalCapacity;
 use crate::membership::Membership;
-use crate::message::{Award, BATCH_MAX, Call, Grant, Message, Place};
+use crate::message::{Award, BATCH_MAX, Call, Grant, Message, Place, Reason};
 use crate::task::{Report, Stream};
 use crate::time::{Soonest, Time};
 use absences::Absences;
 use bidder::Bidder;
 use holder::{DiskSpace, Holder};
-use identity::Identity;
+use identity::{Identity, Refusal};
 use ledger::Ledger;
 use ledger::credits::Spent;
 use market::Market;
@@ -197,7 +197,8 @@ impl Worker {
     }
 
     pub(crate) fn on_ran(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
-        self.holder().on_ran(ctx, id, report);
+        let space = self.holder().on_ran(ctx, id, report);
+        self.on_disk(ctx, space);
     }
 
     pub(crate) fn on_printed(
@@ -223,8 +224,20 @@ impl Worker {
     }
 
     pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
-        if self.holder().on_fetched(ctx, blob, fetched) == DiskSpace::Full {
-            self.identity.disk_full_until = Some(ctx.now.plus_ms(NO_ROOM_MS));
+        let space = self.holder().on_fetched(ctx, blob, fetched);
+        self.on_disk(ctx, space);
+    }
+
+    /// With a full disk no work is taken for a while, and owners whose calls wait here are told.
+    fn on_disk(&mut self, ctx: &mut Ctx<'_>, space: DiskSpace) {
+        if space == DiskSpace::Enough {
+            return;
+        }
+        let until = ctx.now.plus_ms(NO_ROOM_MS);
+        if self.identity.disk_full_until.replace(until).is_none() {
+            self.requests
+                .keys()
+                .for_each(|key| Refusal::for_now(Reason::NoRoom).tell(ctx, key.owner, key.call));
         }
     }
 

@@ -126,9 +126,14 @@ impl Requests {
     }
 
     /// The calls of an owner.
-    pub(super) fn names_of(&self, owner: PeerId) -> impl Iterator<Item = CallId> + '_ {
+    fn names_of(&self, owner: PeerId) -> impl Iterator<Item = CallId> + '_ {
         let key = |call| CallKey { owner, call: CallId(call) };
         self.calls.range(key(0)..=key(u64::MAX)).map(|(key, _)| key.call)
+    }
+
+    /// The calls that are remembered.
+    pub(super) fn keys(&self) -> impl Iterator<Item = CallKey> + '_ {
+        self.calls.keys().copied()
     }
 
     /// Remembers a call, or what it says anew.

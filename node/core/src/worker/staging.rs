@@ -48,8 +48,8 @@ enum Staged {
 pub(super) struct Arrival {
     /// Runs that ended, and how.
     pub(super) finished: Vec<(Box<Run>, Sealed)>,
-    /// Runs that ended here because this node has no room for the blob.
-    pub(super) no_room: Vec<Run>,
+    /// Whether runs ended because this node has no room for the blob.
+    pub(super) disk_full: bool,
     /// Runs for which it is to be asked for again.
     again: Vec<Wait>,
 }
@@ -135,7 +135,11 @@ impl Staging {
                 run.task.into_iter().for_each(|task| ctx.memo.drop_known(task));
                 self.compute_after_all(ctx, runs, wait.run);
             } else if fetched == Fetched::NoRoom {
-                arrival.no_room.push(*runs.remove(ctx.now, wait.run));
+                let text = alloc::format!("the worker has none for blob {blob}");
+                arrival
+                    .finished
+                    .push((runs.remove(ctx.now, wait.run), Report::bare(Outcome::NoRoom(text)).into()));
+                arrival.disk_full = true;
             } else if run.owner == from {
                 let lost = Report::bare(Outcome::Lost(why_lost(blob, fetched)));
                 arrival.finished.push((runs.remove(ctx.now, wait.run), lost.into()));
@@ -143,7 +147,7 @@ impl Staging {
                 arrival.again.push(wait);
             }
         }
-        if !(arrival.finished.is_empty() && arrival.no_room.is_empty()) {
+        if !arrival.finished.is_empty() {
             self.forget_ended(runs);
             arrival.again.retain(|wait| runs.get(wait.run).is_some());
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use weft_core::{Outcome, Report, RunId, Work};
+use weft_core::{Report, RunId, Work};
 
 use super::blobs::BlobAccess;
 use super::clock::START_MAX;
@@ -21,6 +21,7 @@ use super::types::{PoolConfig, PoolEvent, PoolStatus};
 use crate::compile::{Compiler, CompilerConfig, How};
 use crate::error::SandboxError;
 use crate::make::Interrupt;
+use crate::outcome::of_unstored;
 
 /// The argument after a slot's arguments that makes its process compile.
 pub(crate) const COMPILE_ARG: &str = "--compile";
@@ -143,8 +144,7 @@ fn perform(front: &Front, blobs: &dyn BlobAccess, request: Request) {
         Request::Store(pending) => {
             let run = pending.run;
             let stored = caught("the blob store", || Ok(pending.store(blobs)));
-            let lost = |error| Report::bare(Outcome::Lost(format!("the output can't be stored: {error}")));
-            front.stored(run, stored.unwrap_or_else(lost));
+            front.stored(run, stored.unwrap_or_else(|error| Report::bare(of_unstored(&error))));
         }
         // The supervisor starts processes, for they die with the thread that started them; the compiler has threads of
         // its own.

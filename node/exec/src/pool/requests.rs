@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek};
 use std::os::fd::OwnedFd;
 
+use crate::outcome::of_unstored;
 use weft_core::{BlobId, Outcome, Payload, Report, RunId, Usage};
 
 use super::blobs::BlobAccess;
@@ -61,8 +62,7 @@ impl PendingReport {
         match (output, errors, files) {
             (Ok(output), Ok(errors), Ok(files)) => Report { outcome, output, errors, files, usage },
             (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
-                let outcome = Outcome::Lost(format!("the output can't be stored: {error}"));
-                Report { usage, ..Report::bare(outcome) }
+                Report { usage, ..Report::bare(of_unstored(&error)) }
             }
         }
     }

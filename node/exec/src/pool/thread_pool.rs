@@ -21,6 +21,7 @@ use super::types::{PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX};
 use crate::compile::Compiler;
 use crate::error::SandboxError;
 use crate::os::{SLOT_NICE, lower_priority};
+use crate::outcome::of_unstored;
 use crate::run::{Finished, Given};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::sink::Printer;
@@ -345,8 +346,7 @@ impl Shared {
         match (self.payload(output), self.payload(errors), self.payload(files)) {
             (Ok(output), Ok(errors), Ok(files)) => Report { outcome, output, errors, files, usage },
             (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
-                let outcome = Outcome::Lost(format!("the output can't be stored: {error}"));
-                Report { usage, ..Report::bare(outcome) }
+                Report { usage, ..Report::bare(of_unstored(&error)) }
             }
         }
     }

@@ -9,7 +9,7 @@ use super::calling::{ask, learn_deadline};
 use super::choice::Choice;
 use super::grants::{cut_frame, issue};
 use super::open_call::{OpenBid, OpenCall, SLOTS_MAX};
-use super::trust::{may_give, shut_ms, trust, trusts_all};
+use super::trust::{bars, may_give, trust, trusts_all};
 use crate::ctx::Ctx;
 use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
@@ -80,9 +80,8 @@ pub(in crate::owner) fn on_decline(ctx: &Ctx<'_>, record: &mut Record, from: Pee
 
 /// Asks all that fit and were not asked yet; all of them again when it is time to.
 pub(super) fn ask_around(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
-    let OwnerCtx { ctx, members, books } = cx;
     let wants_bids = record.wants_bids();
-    repeat_if_due(ctx, record);
+    repeat_if_due(cx.ctx, record);
     let open = record.dispatch.open_call();
     if open.for_credit && wants_bids {
         open.asked.clear();
@@ -90,25 +89,22 @@ pub(super) fn ask_around(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     open.for_credit = !wants_bids;
     let call = open.call;
     for matchmaker in open.requests.leave() {
-        ctx.send(matchmaker, Message::Withdraw(call));
+        cx.ctx.send(matchmaker, Message::Withdraw(call));
     }
     let due = open.due();
-    let mut candidates = candidates(ctx, members, record, wants_bids);
+    let mut candidates = candidates(cx.ctx, cx.members, record, wants_bids);
     // The worker that has the next task's input is asked first: with equal ways there it bids first.
     let next = record.job.queue.front().map(|index| record.job.live_task(*index));
-    let holder = next.and_then(|task| books.locality.holder(&task.input));
+    let holder = next.and_then(|task| cx.books.locality.holder(&task.input));
     candidates.sort_by_key(|peer| holder != Some(*peer));
     for peer in candidates {
-        let for_ms = shut_ms(books, &record.dispatch, peer, ctx.now);
-        if !record.may_compute(members, peer) {
-            record.dispatch.not_asked(peer, ctx.now, Reason::NoVote);
-        } else if for_ms > 0 {
-            record.dispatch.not_asked(peer, ctx.now, Reason::Mistrusted { for_ms });
-        } else if !record.spares(members, peer) {
-            ask(ctx, record, peer);
+        if let Some(reason) = bars(cx, record, peer) {
+            record.dispatch.not_asked(peer, cx.ctx.now, reason);
+        } else if !record.spares(cx.members, peer) {
+            ask(cx.ctx, record, peer);
         }
     }
-    books.calls.remind(due);
+    cx.books.calls.remind(due);
 }
 
 /// When it is time to, all are to be asked again.
@@ -307,18 +303,18 @@ fn send_award(ctx: &mut Ctx<'_>, record: &Record, worker: PeerId, granted: Grant
 
 /// Releases what is of no use: bids of workers that had their part in all that is left, or are given nothing now.
 pub(super) fn release_useless(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
-    let OwnerCtx { ctx, members, books } = cx;
-    if trusts_all(books, &record.dispatch) && !record.replicas.any_wanted() && !record.job.verifies() {
+    if trusts_all(cx.books, &record.dispatch) && !record.replicas.any_wanted() && !record.job.verifies() {
         return;
     }
     let mut open = record.dispatch.call.take().expect("the call was opened before");
     let OpenCall { bids, requests, .. } = &mut open;
+    let mut barred: Vec<(PeerId, Reason)> = Vec::new();
     bids.retain(|bid| {
-        let useless = record.spares(members, bid.worker)
-            || !record.may_compute(members, bid.worker)
-            || shut_ms(books, &record.dispatch, bid.worker, ctx.now) > 0;
+        let bar = bars(cx, record, bid.worker);
+        let useless = bar.is_some() || record.spares(cx.members, bid.worker);
+        barred.extend(bar.map(|reason| (bid.worker, reason)));
         if useless && bid.left > 0 {
-            ctx.send(bid.worker, Message::Release(bid.bid));
+            cx.ctx.send(bid.worker, Message::Release(bid.bid));
             if bid.matched {
                 requests.exclude(bid.worker);
             }
@@ -326,6 +322,10 @@ pub(super) fn release_useless(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
         !useless
     });
     record.dispatch.call = Some(open);
+    // They bid, and `why` is to say why they are given nothing all the same.
+    for (worker, reason) in barred {
+        record.dispatch.not_asked(worker, cx.ctx.now, reason);
+    }
 }
 
 /// A peer that has bid by itself or granted credit is to be asked again, if it has not answered the job's call: the call may

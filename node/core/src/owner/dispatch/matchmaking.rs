@@ -13,11 +13,11 @@ use alloc::vec::Vec;
 use super::calling::{ask, learn_deadline};
 use super::matchmakers::{Matchmaker, Matchmakers};
 use super::open_call::{OpenBid, SLOTS_MAX};
-use super::trust::shut_ms;
+use super::trust::shut;
 use crate::ctx::Ctx;
 use crate::id::PeerId;
 use crate::membership::Membership;
-use crate::message::{Message, Reason};
+use crate::message::Message;
 use crate::owner::books::OwnerCtx;
 use crate::owner::record::Record;
 use crate::policy::order;
@@ -76,9 +76,8 @@ fn ask_at_home(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     if record.dispatch.open_call().asked.contains(&ctx.me) {
         return;
     }
-    let for_ms = shut_ms(books, &record.dispatch, ctx.me, ctx.now);
-    if for_ms > 0 {
-        record.dispatch.not_asked(ctx.me, ctx.now, Reason::Mistrusted { for_ms });
+    if let Some(reason) = shut(books, &record.dispatch, ctx.me, ctx.now) {
+        record.dispatch.not_asked(ctx.me, ctx.now, reason);
     } else if !record.spares(members, ctx.me) {
         ask(ctx, record, ctx.me);
     }
@@ -225,7 +224,8 @@ fn request_less(ctx: &mut Ctx<'_>, record: &mut Record, mut surplus: u32) {
 fn call_some(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     let OwnerCtx { ctx, members, books } = cx;
     let fits = |peer, known| Membership::unfit((peer, known), ctx, &record.job.spec).is_none();
-    let useful = |peer| !record.spares(members, peer) && shut_ms(books, &record.dispatch, peer, ctx.now) == 0;
+    let useful =
+        |peer| !record.spares(members, peer) && shut(books, &record.dispatch, peer, ctx.now).is_none();
     let suits = members.connected().filter(|(peer, known)| fits(*peer, known) && useful(*peer));
     let known: Vec<PeerId> = suits.map(|(peer, _)| peer).collect();
     let wanted = usize::try_from(record.wanted()).unwrap_or(DIRECT_MAX);

@@ -2,7 +2,9 @@
 
 use super::strategy::Dispatch;
 use crate::id::PeerId;
-use crate::owner::books::Books;
+use crate::message::Reason;
+use crate::owner::books::{Books, OwnerCtx};
+use crate::owner::record::Record;
 use crate::standing::Trust;
 use crate::time::Time;
 
@@ -30,7 +32,21 @@ pub(super) fn may_give(books: &Books, dispatch: &Dispatch, worker: PeerId, now: 
     may.then_some(trust)
 }
 
-/// For how long a worker is given none of a job's tasks, in milliseconds.
-pub(super) fn shut_ms(books: &Books, dispatch: &Dispatch, worker: PeerId, now: Time) -> u64 {
-    books.reputation.shut_ms(worker, now).max(dispatch.reputation.shut_ms(worker, now))
+/// Why a worker is given none of a job's tasks now; `None` if it may be given some.
+pub(super) fn shut(books: &Books, dispatch: &Dispatch, worker: PeerId, now: Time) -> Option<Reason> {
+    match (books.reputation.shut(worker, now), dispatch.reputation.shut(worker, now)) {
+        (Some(Reason::Mistrusted { for_ms: one }), Some(Reason::Mistrusted { for_ms: other })) => {
+            Some(Reason::Mistrusted { for_ms: one.max(other) })
+        }
+        (one, other) => one.or(other),
+    }
+}
+
+/// Why a worker is given none of a job's tasks now, for want of a vote or of trust; `None` if it may be given some.
+pub(super) fn bars(cx: &OwnerCtx<'_, '_>, record: &Record, worker: PeerId) -> Option<Reason> {
+    if record.may_compute(cx.members, worker) {
+        shut(cx.books, &record.dispatch, worker, cx.ctx.now)
+    } else {
+        Some(Reason::NoVote)
+    }
 }
