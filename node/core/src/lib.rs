@@ -22,6 +22,7 @@ mod cells;
 pub mod codec;
 pub mod config;
 mod ctx;
+mod digest;
 pub mod effect;
 pub mod engine;
 mod exchange;
@@ -41,6 +42,7 @@ pub mod referral;
 mod refusal;
 pub mod snapshot;
 pub mod standing;
+mod stats;
 mod suspicion;
 pub mod task;
 pub mod time;
@@ -60,7 +62,7 @@ pub use receipt::{Proof, Receipt};
 pub use referral::{CellWord, Introduction, Scope, Seek};
 pub use refusal::{AFTER_MAX, Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
 pub use task::{
-    Entry, Expiry, Failure, Limit, Limits, Outcome, Payload, Profile, Program, Recall, Recalled, Report,
+    Entry, Expiry, Failure, Fault, Limit, Limits, Outcome, Payload, Profile, Program, Recall, Recalled, Report,
     Stream, TaskKey, Terms, Trap, Usage,
 };
 pub use time::Time;

@@ -168,7 +168,43 @@ impl fmt::Display for Limit {
 /// Longest text of an outcome, in bytes; a worker cuts a longer one off, and an owner does not take it.
 pub const OUTCOME_TEXT_BYTES_MAX: usize = 16 * 1024;
 
+/// Whose fault an ending is. What follows from an outcome follows from this: whether the task is tried again, whether it
+/// was computed at all, and who is blamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It ended well.
+    None,
+    /// The task's: it failed, trapped, or reached a bound. Another attempt may end otherwise.
+    Task,
+    /// The program's: it can't be run, so that no further attempt can end otherwise.
+    Program,
+    /// The worker's, or that of the way to it: the task did not run to its end.
+    Worker,
+    /// The owner's, which took the task back: nothing was found out about it.
+    Owner,
+}
+
+impl Fault {
+    /// Whether the task was computed: what was lost or taken back is no answer.
+    #[must_use]
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::None | Self::Task | Self::Program)
+    }
+}
+
 impl Outcome {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Done => Fault::None,
+            Self::Failed(_) | Self::Trapped(_) | Self::LimitExceeded(_) => Fault::Task,
+            Self::Invalid(_) => Fault::Program,
+            Self::Lost(_) => Fault::Worker,
+            Self::Cancelled | Self::Expired(_) | Self::ParentFailed { job: _ } => Fault::Owner,
+        }
+    }
+
     /// The text that it carries; empty if it carries none.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -4,6 +4,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
+pub(crate) use crate::stats::Average;
 use crate::task::{Program, TaskKey};
 
 /// Programs remembered; beyond it the one that was not used for longest is forgotten.
@@ -56,40 +57,6 @@ impl Programs {
     }
 }
 
-/// A moving average of what tasks took, in microseconds. It moves by an eighth. One sample that is much higher counts
-/// as four times the average: of a heavy tail that is all there is, and what is short for most stays short. A second
-/// one in a row moves it by a half, so that whoever relied on a low one stops at once.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Average {
-    us: u32,
-    surprised: bool,
-}
-
-impl Average {
-    /// One that begins with what is known from elsewhere; 0 if nothing is.
-    pub(crate) fn from(us: u32) -> Self {
-        Self { us, surprised: false }
-    }
-
-    /// Microseconds; 0 before the first sample.
-    pub(crate) fn us(self) -> u32 {
-        self.us
-    }
-
-    /// A task took so long.
-    pub(crate) fn add(&mut self, sample_us: u64) {
-        let sample = u32::try_from(sample_us.max(1)).unwrap_or(u32::MAX);
-        let high = self.us.saturating_mul(4);
-        let again = core::mem::replace(&mut self.surprised, self.us > 0 && sample > high);
-        let new = match self.us {
-            0 => sample,
-            old if self.surprised && again => old / 2 + sample / 2,
-            old => old - old / 8 + sample.min(high) / 8,
-        };
-        self.us = new.max(1);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,25 +100,5 @@ mod tests {
         }
         assert_eq!((programs.recent.len(), programs.service_us(key)), (PROGRAMS_MAX, 7));
         assert_eq!(programs.service_us(program(1).task_key()), 0);
-    }
-
-    #[test]
-    fn one_much_longer_task_is_an_exception_and_two_are_the_rule() {
-        // average, samples, average
-        let table: [(u32, &[u64], u32); 8] = [
-            (0, &[0], 1),
-            (0, &[9], 9),
-            (8, &[16], 9),
-            (80, &[8], 71),
-            (80, &[1_000_000], 110),
-            (80, &[1_000_000, 80, 1_000_000], 147),
-            (80, &[1_000_000, 1_000_000], 500_055),
-            (u32::MAX, &[u64::MAX], u32::MAX),
-        ];
-        for (old, samples, new) in table {
-            let mut average = Average::from(old);
-            samples.iter().for_each(|sample| average.add(*sample));
-            assert_eq!(average.us(), new, "{old} {samples:?}");
-        }
     }
 }

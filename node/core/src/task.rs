@@ -1,12 +1,13 @@
 //! What a task is, what an attempt used, and what it brought home. Plain data: nothing here runs anything.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::id::{BlobId, TaskId};
-pub use crate::outcome::{Expiry, Failure, Limit, OUTCOME_TEXT_BYTES_MAX, Outcome, Trap};
+pub use crate::outcome::{Expiry, Failure, Fault, Limit, OUTCOME_TEXT_BYTES_MAX, Outcome, Trap};
 
 /// Bytes of at most this length travel inside messages; longer ones as blobs.
 pub const INLINE_BYTES_MAX: usize = 16 * 1024;
@@ -365,6 +366,12 @@ impl Report {
     /// The blobs that must be fetched before the report is whole.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
         self.payloads().into_iter().filter_map(Payload::blob)
+    }
+
+    /// The same, each with its length; one that is named twice is fetched once.
+    pub(crate) fn blobs_with_lengths(&self) -> BTreeMap<BlobId, u64> {
+        let all = self.payloads().into_iter();
+        all.filter_map(|payload| Some((payload.blob()?, payload.bytes_len()))).collect()
     }
 
     /// What it carries itself, in bytes: what travels inline, and the text of its outcome.

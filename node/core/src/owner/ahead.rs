@@ -176,7 +176,7 @@ impl Owner {
         let fits_here = worker.fits(&job.what) && !worker.is_others_turn(ctx.now, ctx.me, job.what.class);
         while let Some(index) = job.queue.front().copied() {
             let room_here =
-                fits_here.then(|| worker.wait_here_us(job.what.class, job.service.us(), *here)).flatten();
+                fits_here.then(|| worker.wait_here_us(job.what.class, job.service_us(), *here)).flatten();
             let Some(spot) = self.spot(ctx, members, job, index, room_here) else { break };
             job.queue.pop_front();
             let at = match spot {

@@ -17,54 +17,14 @@ use super::open::StandingBid;
 use crate::ctx::Ctx;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::standing::Trust;
+use crate::stats::SAMPLES_MIN;
 use crate::time::Time;
 
-/// Outcomes that must be known before any task is called slow.
-const SAMPLES_MIN: u32 = 4;
-/// Outcomes that the averages go back.
-const SAMPLES_AVERAGED: u32 = 32;
-/// A task is slow when it was held this many mean deviations longer than the mean.
-const DEVIATIONS: u64 = 4;
-/// Below this time no task is slow, in microseconds: to find somebody else costs a few round trips.
-const SLOW_MIN_US: u64 = 50_000;
 /// A job's tasks are looked at this often at most, and this often at least, in milliseconds.
 const LOOK_MIN_MS: u64 = 20;
 const LOOK_MAX_MS: u64 = 1000;
 /// One copy for so many tasks of a job, rounded up to one.
 const TASKS_PER_COPY: u32 = 10;
-
-/// For how long tasks of a job were held, from award to outcome: mean and mean deviation, as moving averages.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Spread {
-    samples: u32,
-    mean_us: u64,
-    dev_us: u64,
-}
-
-impl Spread {
-    pub(super) fn add(&mut self, held_us: u64) {
-        self.samples = self.samples.saturating_add(1);
-        if self.samples == 1 {
-            self.mean_us = held_us;
-            return;
-        }
-        let weight = u64::from(self.samples.min(SAMPLES_AVERAGED));
-        let off = held_us.abs_diff(self.mean_us);
-        self.dev_us = self.dev_us - self.dev_us / weight + off / weight;
-        self.mean_us = self.mean_us - self.mean_us / weight + held_us / weight;
-    }
-
-    /// How long a task may be held before it is slow; `None` while too little is known.
-    fn slow_after_us(&self) -> Option<u64> {
-        let bound = self.mean_us.saturating_add(DEVIATIONS.saturating_mul(self.dev_us));
-        (self.samples >= SAMPLES_MIN).then_some(bound.max(self.mean_us / 4 * 5).max(SLOW_MIN_US))
-    }
-
-    /// Whether a copy that starts in so long is expected to end before a task that was held so long.
-    fn is_worth(&self, held_us: u64, start_us: u64) -> bool {
-        held_us > start_us.saturating_add(self.mean_us)
-    }
-}
 
 /// How many copies a job of so many tasks may have.
 pub(super) fn copies_max(tasks: u32) -> u32 {
@@ -97,7 +57,7 @@ impl Job {
         let Some(task) = self.task(index) else { return false };
         let elsewhere = task.live.iter().all(|attempt| attempt.worker != bid.worker);
         let held_us = task.due().map(|attempt| attempt.held_us(now)).max().unwrap_or(0);
-        trust == Trust::Full && elsewhere && self.spread.is_worth(held_us, start_us)
+        trust == Trust::Full && elsewhere && self.stats.held.is_worth(held_us, start_us)
     }
 }
 
@@ -130,7 +90,7 @@ impl Owner {
     fn look_at_job(&mut self, ctx: &Ctx<'_>, name: JobId) -> Option<Time> {
         let job = self.jobs.get_mut(&name).filter(|job| job.may_copy())?;
         let later = ctx.now.plus_ms(LOOK_MAX_MS);
-        let Some(slow_us) = job.spread.slow_after_us() else { return Some(later) };
+        let Some(slow_us) = job.stats.held.slow_after_us() else { return Some(later) };
         if self.suspicion.slept(ctx.now) {
             return Some(later);
         }
@@ -175,39 +135,6 @@ fn alone_for_us(job: &Job, lease: LeaseId, now: Time) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn spread(held_ms: &[u64]) -> Spread {
-        let mut spread = Spread::default();
-        held_ms.iter().for_each(|ms| spread.add(ms * 1000));
-        spread
-    }
-
-    #[test]
-    fn a_task_is_slow_when_it_is_held_far_longer_than_others_were() {
-        // held for, in ms -> slow after, in ms
-        let table: [(&[u64], Option<u64>); 5] = [
-            (&[], None),
-            (&[1000, 1000, 1000], None),
-            (&[1000, 1000, 1000, 1000], Some(1250)),
-            (&[1, 1, 1, 1, 1], Some(50)),
-            (&[1000, 3000, 1000, 3000, 1000, 3000, 1000, 3000], Some(6125)),
-        ];
-        for (held, slow) in table {
-            let found = spread(held).slow_after_us().map(|us| us / 1000);
-            let near = |(one, other): (u64, u64)| one.abs_diff(other) <= other / 10;
-            assert!(found.zip(slow).map_or(found == slow, near), "{held:?}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn a_copy_is_worth_it_when_it_is_expected_to_end_first() {
-        let spread = spread(&[1000; 5]);
-        // held for so long, and the copy would start in so long, in ms
-        for (held, start, worth) in [(1500, 0, true), (999, 0, false), (1500, 600, false), (9000, 600, true)]
-        {
-            assert_eq!(spread.is_worth(held * 1000, start * 1000), worth, "{held} {start}");
-        }
-    }
 
     #[test]
     fn copies_are_a_tenth_of_the_tasks() {

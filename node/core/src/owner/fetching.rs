@@ -2,7 +2,6 @@
 //! outcome then means is decided in `outcome`.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::job::{Brought, RECALLED};
@@ -26,7 +25,7 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&lease.job) else { return };
         let Some(attempt) = attempt_mut(job, lease, worker) else { return };
         self.expiries.remove(&(attempt.expires_at, lease));
-        let (blobs, carried) = (blobs_with_lengths(&brought.report), brought.report.carried_len());
+        let (blobs, carried) = (brought.report.blobs_with_lengths(), brought.report.carried_len());
         attempt.fetching = Some(Box::new((u8::try_from(blobs.len()).unwrap_or(u8::MAX), brought)));
         for (blob, bytes) in blobs {
             if self.fetching.insert(blob, lease, carried) {
@@ -106,10 +105,4 @@ impl Owner {
         attempt.expires_at = if may_go_on { ctx.now.plus_ms(ms) } else { ctx.now };
         self.expiries.insert((attempt.expires_at, lease));
     }
-}
-
-/// The blobs of a report, with their lengths; a blob that is named twice is fetched once.
-pub(crate) fn blobs_with_lengths(report: &Report) -> BTreeMap<BlobId, u64> {
-    let all = report.payloads().into_iter();
-    all.filter_map(|payload| Some((payload.blob()?, payload.bytes_len()))).collect()
 }

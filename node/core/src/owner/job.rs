@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use super::ahead::Asks;
 pub(super) use super::attempt::{Attempt, Brought, RECALLED};
-use super::backup::Spread;
 use super::joins::{Children, Gate};
 use super::open::OpenCall;
 use super::tasks::Tasks;
@@ -15,10 +14,10 @@ use crate::input::Submission;
 use crate::message::{Call, Reason};
 use crate::policy::times;
 use crate::policy::window::is_short;
-use crate::programs::Average;
 use crate::snapshot::{JobView, Regime, Said};
 use crate::standing::Standings;
-use crate::task::{Outcome, Payload, Recall, Report, TaskKey, Terms};
+use crate::stats::RuntimeStats;
+use crate::task::{Payload, Recall, TaskKey, Terms};
 use crate::time::Time;
 
 /// A job and its tasks.
@@ -41,12 +40,10 @@ pub(super) struct Job {
     pub(super) ballots: BTreeMap<u32, Ballot>,
     /// Who gave tasks of this job up: what it lacks for them it may not lack for another job's.
     pub(super) standings: Standings,
-    /// For how long tasks were held.
-    pub(super) spread: Spread,
     /// When slow tasks are looked for.
     pub(super) look_at: Option<Time>,
-    /// Moving average of what its tasks took, in microseconds; 0 before the first outcome.
-    pub(super) service: Average,
+    /// How long its tasks take, as far as that was measured.
+    pub(super) stats: RuntimeStats,
     pub(super) counts: Counts,
     /// Tasks in all; stays when the tasks themselves are forgotten at the job's end.
     pub(super) total: u32,
@@ -144,9 +141,8 @@ impl Job {
             extra: BTreeSet::new(),
             ballots: BTreeMap::new(),
             standings: Standings::default(),
-            spread: Spread::default(),
             look_at: None,
-            service: Average::from(service_us),
+            stats: RuntimeStats::from(service_us),
             counts: Counts::default(),
             total: 0,
             ended: false,
@@ -175,7 +171,7 @@ impl Job {
     pub(super) fn is_short(&self) -> bool {
         let plain =
             self.what.policy.deadline_ms.is_none() && !self.verifies() && self.what.needs.width() == 1;
-        plain && is_short(self.service.us(), 0)
+        plain && is_short(self.service_us(), 0)
     }
 
     pub(super) fn task_mut(&mut self, index: u32) -> Option<&mut Task> {
@@ -210,14 +206,19 @@ impl Job {
             || !self.extra.is_empty()
     }
 
+    /// What one of its tasks takes by what was measured, in microseconds; 0 before the first outcome.
+    pub(super) fn service_us(&self) -> u32 {
+        self.stats.service.us()
+    }
+
     pub(super) fn measure(&mut self, wall_us: u64) {
-        self.service.add(wall_us);
+        self.stats.service.add(wall_us);
     }
 
     pub(super) fn call_message(&self, call: CallId, now: Time) -> Call {
         let deadline_ms = self.deadline_left_ms(now);
         // Workers answer a call for short tasks with standing room, unless there is a deadline.
-        let hides = deadline_ms.is_none() && is_short(self.service.us(), 0) && self.wants_bids();
+        let hides = deadline_ms.is_none() && is_short(self.service_us(), 0) && self.wants_bids();
         Call {
             call,
             job: self.what.job,
@@ -227,7 +228,7 @@ impl Job {
             // What others told is for this node to believe or not: a worker answers with what it computed.
             terms: Terms { memo: self.what.terms.memo.min(Recall::Own), ..self.what.terms },
             count: self.wanted(),
-            service_us: if hides { 0 } else { self.service.us() },
+            service_us: if hides { 0 } else { self.service_us() },
             deadline_ms,
             waited_ms: u32::try_from(now.since_us(self.fed_at) / 1000).unwrap_or(u32::MAX),
         }
@@ -235,7 +236,7 @@ impl Job {
 
     /// The same for a worker that is hired: it makes no bid any more.
     pub(super) fn hire_message(&self, call: CallId, now: Time) -> Call {
-        Call { service_us: self.service.us(), ..self.call_message(call, now) }
+        Call { service_us: self.service_us(), ..self.call_message(call, now) }
     }
 
     pub(super) fn view(&self) -> JobView {
@@ -252,7 +253,7 @@ impl Job {
             cancelled: self.counts.cancelled,
             retried: self.counts.retried,
             recalled: self.counts.recalled,
-            service_us: self.service.us(),
+            service_us: self.service_us(),
             regime: if self.is_short() && self.asks != Asks::AtExchanges {
                 Regime::BiddingAhead
             } else {
@@ -306,29 +307,6 @@ impl Task {
     pub(super) fn is_patient(&self, now: Time) -> bool {
         self.avoid.is_some_and(|(_, until)| now < until)
     }
-}
-
-/// Tells outcomes of pure tasks apart: equal numbers for equal endings.
-pub(super) fn fingerprint(report: &Report) -> u64 {
-    let mut bytes = [0u8; 8];
-    let id = report.output.id();
-    bytes.copy_from_slice(id.0.get(..8).expect("an id has 32 bytes"));
-    let mut left = [0u8; 8];
-    if report.files.bytes_len() > 0 {
-        left.copy_from_slice(report.files.id().0.get(..8).expect("an id has 32 bytes"));
-    }
-    let kind = match report.outcome {
-        Outcome::Done => 0,
-        Outcome::Failed(_) => 1,
-        Outcome::Trapped(_) => 2,
-        Outcome::LimitExceeded(_) => 3,
-        Outcome::Invalid(_) => 4,
-        Outcome::Cancelled => 5,
-        Outcome::Lost(_) => 6,
-        Outcome::Expired(_) => 7,
-        Outcome::ParentFailed { job: _ } => 8,
-    };
-    u64::from_le_bytes(bytes) ^ u64::from_le_bytes(left).rotate_left(32) ^ kind
 }
 
 /// Says why a peer is not asked.

@@ -24,7 +24,7 @@ use crate::ctx::Ctx;
 use crate::effect::Event;
 use crate::id::JobId;
 use crate::input::{Join, Submission};
-use crate::programs::Average;
+use crate::stats::Average;
 use crate::refusal::Refusal;
 use crate::snapshot::{ParentView, TaskView};
 use crate::task::Outcome;
@@ -128,8 +128,8 @@ impl Owner {
         job.queue = core::mem::take(&mut job.held);
         // It waited for no worker until now, and claims nothing for that; its program may have been measured meanwhile.
         (job.fed_at, job.placed_at) = (ctx.now, ctx.now);
-        if job.service.us() == 0 {
-            job.service = Average::from(ctx.programs.service_us(job.key()));
+        if job.service_us() == 0 {
+            job.stats.service = Average::from(ctx.programs.service_us(job.key()));
         }
         self.dirty.insert(name);
         ctx.notify(Event::Fired { job: name });

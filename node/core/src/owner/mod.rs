@@ -45,8 +45,6 @@ use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Recall, Report};
 use crate::time::{Soonest, Time};
 use crate::worker::Worker;
-pub(crate) use fetching::blobs_with_lengths;
-pub(crate) use room::wait_us;
 
 use dirty::Dirty;
 use job::{Attempt, Job};

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::job::{self, Brought, Job, State};
+use super::job::{Brought, Job, State};
 use super::shortage::is_within;
 use super::{Owner, attempt_mut, drop_lease, take_attempt};
 use crate::ctx::Ctx;
@@ -16,7 +16,7 @@ use crate::memo::Seen;
 use crate::message::{BATCH_MAX, Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::policy::agreed::RESEND_MAX_MS;
 use crate::receipt::{Proof, Receipt};
-use crate::task::{INLINE_BYTES_MAX, Outcome, Recall, Recalled, Report, Stream};
+use crate::task::{Fault, INLINE_BYTES_MAX, Outcome, Recall, Recalled, Report, Stream};
 
 /// How much longer than by this node's clock a task may have run by its worker's, in microseconds; what is said beyond
 /// that is not believed.
@@ -84,23 +84,12 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&lease.job) else { return };
         let Some(attempt) = take_attempt(job, lease, from) else { return };
         drop_lease(&mut self.leases, &mut self.expiries, &attempt, lease);
-        let measured = match brought.report.outcome {
-            Outcome::Cancelled
-            | Outcome::Lost(_)
-            | Outcome::Expired(_)
-            | Outcome::ParentFailed { job: _ } => false,
-            Outcome::Done
-            | Outcome::Failed(_)
-            | Outcome::Trapped(_)
-            | Outcome::LimitExceeded(_)
-            | Outcome::Invalid(_) => brought.memo.is_none(),
-        };
-        if measured {
+        if brought.report.outcome.fault().is_answer() && brought.memo.is_none() {
             // What it says that it took is no more than what it may have had.
             let most_us = ctx.now.since_us(attempt.since).saturating_add(CLOCKS_DIFFER_US);
             let wall_us = brought.report.usage.wall_us.min(most_us);
             job.measure(wall_us);
-            job.spread.add(attempt.held_us(ctx.now));
+            job.stats.held.add(attempt.held_us(ctx.now));
             if from != ctx.me {
                 ctx.programs.measure(job.key(), wall_us);
             }
@@ -124,18 +113,15 @@ impl Owner {
         let patience = ctx.now.plus_ms(ctx.mesh.call_ms);
         let Some(task) = job.task_mut(lease.index) else { return };
         let mut lost_by = None;
-        let again = match brought.report.outcome {
-            Outcome::Done | Outcome::Invalid(_) => false,
-            Outcome::Failed(_) | Outcome::Trapped(_) | Outcome::LimitExceeded(_) => {
+        let again = match brought.report.outcome.fault() {
+            Fault::None | Fault::Program => false,
+            Fault::Task => {
                 task.failures += 1;
                 task.back_off(ctx, &policy);
                 let too_late = task.due().next().is_none() && task.is_given_up(&policy, task.wait_until);
                 task.failures <= policy.retries && !too_late
             }
-            Outcome::Cancelled
-            | Outcome::Lost(_)
-            | Outcome::Expired(_)
-            | Outcome::ParentFailed { job: _ } => {
+            Fault::Worker | Fault::Owner => {
                 task.losses += 1;
                 ctx.counters.lost += 1;
                 members.count_lost(from);
@@ -205,7 +191,7 @@ impl Owner {
         let was = task.state;
         self.alarms.on_task_ended(&policy, (name, index), task);
         let expired = matches!(report.outcome, Outcome::Expired(_));
-        task.state = if expired { State::Expired } else { State::Ended(job::fingerprint(&report)) };
+        task.state = if expired { State::Expired } else { State::Ended(report.digest().short()) };
         ctx.unpin(&core::mem::take(&mut task.input));
         let attempts = task.attempts;
         let others = core::mem::take(&mut task.live);
@@ -312,7 +298,7 @@ fn count_late(ctx: &mut Ctx<'_>, job: &Job, delivery: &Delivery) {
         Some((State::Ended(print), issued)) if lease.attempt <= issued => {
             ctx.counters.late += 1;
             let done = report.is_sound() && report.outcome == Outcome::Done;
-            let differs = done && job::fingerprint(report) != print;
+            let differs = done && report.digest().short() != print;
             ctx.counters.differing += u64::from(job.what.program.is_pure() && differs);
         }
         None | Some((State::Cancelled | State::Expired, _)) => ctx.counters.late += 1,
@@ -325,15 +311,8 @@ fn count_late(ctx: &mut Ctx<'_>, job: &Job, delivery: &Delivery) {
 fn count_end(job: &mut Job, outcome: &Outcome, attempts: u32, recalled: bool) {
     job.counts.retried = job.counts.retried.saturating_add(attempts.saturating_sub(1));
     job.counts.recalled += u32::from(recalled);
-    match outcome {
-        Outcome::Done => job.counts.done += 1,
-        Outcome::Failed(_)
-        | Outcome::Trapped(_)
-        | Outcome::LimitExceeded(_)
-        | Outcome::Invalid(_)
-        | Outcome::Cancelled
-        | Outcome::Lost(_)
-        | Outcome::Expired(_)
-        | Outcome::ParentFailed { job: _ } => job.counts.failed += 1,
+    match outcome.fault() {
+        Fault::None => job.counts.done += 1,
+        Fault::Task | Fault::Program | Fault::Worker | Fault::Owner => job.counts.failed += 1,
     }
 }

@@ -15,6 +15,7 @@ use crate::ctx::Ctx;
 use crate::id::{BidId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Class, Message};
+use crate::policy::rank::wait_us;
 use crate::standing::Trust;
 use crate::time::{Soonest, Time};
 
@@ -71,12 +72,6 @@ struct Candidate {
     rank: (Trust, (u64, u64)),
     place: usize,
     wait_us: u64,
-}
-
-/// How long a task waits behind so many others, all as long, in microseconds.
-pub(crate) fn wait_us(held: u64, slots: u32, service_us: u32) -> u64 {
-    let ahead = (held + 1).saturating_sub(u64::from(slots));
-    ahead.saturating_mul(u64::from(service_us)) / u64::from(slots.max(1))
 }
 
 /// What the owner knows of standing room, and which of its jobs wait for it.
@@ -194,7 +189,7 @@ impl Room {
         // Trust and fit are looked up only for who could come before the best so far: of 32 that is four or five.
         let usable = |place: usize, best: Option<Candidate>| {
             let (peer, row) = self.rows.get(place).filter(|(_, row)| row.is_open(now))?;
-            let wait_us = row.wait_us(job.service.us());
+            let wait_us = row.wait_us(job.service_us());
             let start = (wait_us / STEP_US, row.estimate());
             if best.is_some_and(|best| (Trust::Full, start) >= best.rank) {
                 return None;
@@ -227,25 +222,4 @@ impl Room {
 
 pub(super) fn rank(job: &Job) -> Rank {
     (Reverse(job.what.class), job.number, job.what.job)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::wait_us;
-
-    #[test]
-    fn a_wait_is_what_stands_before_a_task_shared_among_the_slots() {
-        // held, slots, service, wait
-        let table = [
-            (0, 4, 500, 0),
-            (3, 4, 500, 0),
-            (4, 4, 500, 125),
-            (7, 4, 500, 500),
-            (1, 1, 500, 500),
-            (u64::MAX - 1, 1, u32::MAX, u64::MAX),
-        ];
-        for (held, slots, service, wait) in table {
-            assert_eq!(wait_us(held, slots, service), wait, "{held} {slots} {service}");
-        }
-    }
 }

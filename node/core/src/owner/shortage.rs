@@ -5,7 +5,6 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use super::fetching::blobs_with_lengths;
 use super::{Owner, attempt_mut, drop_lease, take_attempt};
 use crate::ctx::Ctx;
 use crate::effect::Effect;
@@ -112,7 +111,7 @@ impl Owner {
             let attempt = task.and_then(|task| task.live.iter().find(|a| a.number == lease.attempt));
             let Some(attempt) = attempt else { continue };
             let Some((_, brought)) = attempt.fetching.as_deref() else { continue };
-            let bytes = blobs_with_lengths(&brought.report).get(&blob).copied();
+            let bytes = brought.report.blobs_with_lengths().get(&blob).copied();
             wanted.extend(bytes.map(|bytes| (attempt.worker, bytes)));
         }
         wanted

@@ -278,7 +278,7 @@ impl Job {
 
     /// How much time its deadline leaves, in milliseconds, if it has one that can still be made.
     pub(super) fn deadline_left_ms(&self, now: Time) -> Option<u32> {
-        let left = || times::deadline_left_ms(&self.what.policy, self.submitted_at, now, self.service.us());
+        let left = || times::deadline_left_ms(&self.what.policy, self.submitted_at, now, self.service_us());
         if self.hopeless { None } else { left() }
     }
 
@@ -309,7 +309,7 @@ impl State {
             | Outcome::Invalid(_)
             | Outcome::Lost(_)
             | Outcome::ParentFailed { job: _ } => {
-                Self::Ended(super::job::fingerprint(&Report::bare(outcome.clone())))
+                Self::Ended(Report::bare(outcome.clone()).digest().short())
             }
         }
     }

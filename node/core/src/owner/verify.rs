@@ -9,20 +9,19 @@
 //! has one vote a task, whichever of its nodes answers first. Members that are known longest are asked first. None of
 //! this helps against who has many machines, or many addresses of the LAN.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Owner;
 use super::job::{self, Brought, Job, State};
 use super::{cancel_at, drop_lease};
 use crate::ctx::Ctx;
+use crate::digest::Digest;
 use crate::effect::{Event, Verified};
 use crate::host::Voice;
-use crate::id::{BlobId, JobId, LeaseId, PeerId};
+use crate::id::{JobId, LeaseId, PeerId};
 use crate::message::Delivery;
-use crate::task::{Failure, Outcome, Report, Trap};
-
-/// What an answer is, whoever gives it: two nodes that computed the same task well have the same.
-type Print = [u8; 32];
+use crate::task::{Outcome, Report};
 
 /// What the nodes said that computed one task so far.
 #[derive(Debug, Default)]
@@ -35,7 +34,7 @@ struct Vote {
     worker: PeerId,
     /// Whose vote it is, by where its worker was when it answered.
     voice: Voice,
-    print: Print,
+    print: Digest,
     brought: Brought,
 }
 
@@ -45,7 +44,7 @@ enum Verdict {
     /// Too few agree yet.
     Open,
     /// This is it.
-    Agreed(Print),
+    Agreed(Digest),
     /// So many answered, and so few alike, that nobody else is asked.
     Hopeless,
 }
@@ -80,20 +79,6 @@ pub(super) fn missing(nodes: u32, answered: u32, held: u32) -> u32 {
     if answered < nodes { (nodes - answered).saturating_sub(held) } else { u32::from(held == 0) }
 }
 
-/// Whether somebody computed it: what is lost or taken back is no answer.
-fn is_answer(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Done
-        | Outcome::Failed(_)
-        | Outcome::Trapped(_)
-        | Outcome::LimitExceeded(_)
-        | Outcome::Invalid(_) => true,
-        Outcome::Cancelled | Outcome::Lost(_) | Outcome::Expired(_) | Outcome::ParentFailed { job: _ } => {
-            false
-        }
-    }
-}
-
 /// Whether another answer than that of most can only be a lie or a broken machine: how much time a task takes, and the
 /// words of a runtime's version, are a node's own.
 fn is_damning(outcome: &Outcome) -> bool {
@@ -106,39 +91,6 @@ fn is_damning(outcome: &Outcome) -> bool {
         | Outcome::Lost(_)
         | Outcome::Expired(_)
         | Outcome::ParentFailed { job: _ } => false,
-    }
-}
-
-/// Outcome, output and files as one number; not standard error, nor the words in which a runtime says what was wrong.
-fn print_of(report: &Report) -> Print {
-    let (kind, text, code): (u8, &str, i32) = match &report.outcome {
-        Outcome::Done => (0, "", 0),
-        Outcome::Failed(Failure::Exit(code)) => (1, "", *code),
-        Outcome::Failed(Failure::Error(text)) => (2, text, 0),
-        Outcome::Trapped(trap) => (3, "", trap_kind(trap)),
-        Outcome::LimitExceeded(_) => (4, "", 0),
-        Outcome::Invalid(_) => (5, "", 0),
-        Outcome::Cancelled => (6, "", 0),
-        Outcome::Lost(_) | Outcome::Expired(_) | Outcome::ParentFailed { job: _ } => (7, "", 0),
-    };
-    let mut bytes = Vec::with_capacity(128);
-    bytes.push(kind);
-    bytes.extend(code.to_le_bytes());
-    bytes.extend(report.output.id().0);
-    bytes.extend(report.files.id().0);
-    bytes.extend(text.as_bytes());
-    BlobId::of(&bytes).0
-}
-
-fn trap_kind(trap: &Trap) -> i32 {
-    match trap {
-        Trap::Unreachable => 0,
-        Trap::MemoryOutOfBounds => 1,
-        Trap::BadTable => 2,
-        Trap::StackOverflow => 3,
-        Trap::Arithmetic => 4,
-        Trap::Abi(_) => 5,
-        Trap::Other(_) => 6,
     }
 }
 
@@ -171,7 +123,7 @@ impl Job {
             for payload in brought.report.payloads() {
                 ctx.pin(payload);
             }
-            let print = print_of(&brought.report);
+            let print = brought.report.digest();
             ballot.votes.push(Vote { worker, voice, print, brought });
         }
         ballot.judge(nodes)
@@ -189,7 +141,7 @@ impl Owner {
         brought: Brought,
     ) -> Option<Brought> {
         let job = self.jobs.get_mut(&lease.job)?;
-        if !job.verifies() || !is_answer(&brought.report.outcome) {
+        if !job.verifies() || !brought.report.outcome.fault().is_answer() {
             return Some(brought);
         }
         let verdict = job.take_vote(ctx, lease.index, (from, voice), brought);
@@ -213,7 +165,7 @@ impl Owner {
     }
 
     /// Enough nodes said the same: who did not is named, and who was still to answer is stopped.
-    fn agree(&mut self, ctx: &mut Ctx<'_>, lease: LeaseId, print: Print) -> Option<Brought> {
+    fn agree(&mut self, ctx: &mut Ctx<'_>, lease: LeaseId, print: Digest) -> Option<Brought> {
         let LeaseId { job: name, index, .. } = lease;
         let job = self.jobs.get_mut(&name)?;
         let ballot = job.close_ballot(ctx, index);
@@ -255,8 +207,8 @@ impl Owner {
         let Some(job) = self.jobs.get(&lease.job).filter(|job| job.verifies()) else { return };
         let fate = job.tasks.fate(lease.index).filter(|(_, issued)| lease.attempt <= *issued);
         let Some((State::Ended(print), _)) = fate else { return };
-        let undecided = job::fingerprint(&Report::bare(Outcome::Lost(alloc::string::String::new())));
-        let differs = report.is_sound() && job::fingerprint(report) != print && print != undecided;
+        let undecided = Report::bare(Outcome::Lost(String::new())).digest().short();
+        let differs = report.is_sound() && report.digest().short() != print && print != undecided;
         if differs && is_damning(&report.outcome) {
             self.blame_answer(ctx, lease.job, lease.index, from, &report.outcome);
         }
@@ -288,7 +240,7 @@ mod tests {
         let votes = (0u8..).zip(answers.bytes()).map(|(number, letter)| {
             let report = Report { output: Payload::inline(&[letter]), ..Report::bare(Outcome::Done) };
             let worker = PeerId([number; 32]);
-            Vote { worker, voice: Voice::Node(worker), print: print_of(&report), brought: report.into() }
+            Vote { worker, voice: Voice::Node(worker), print: report.digest(), brought: report.into() }
         });
         Ballot { votes: votes.collect() }
     }
@@ -313,7 +265,7 @@ mod tests {
             let expected = counts.map(|letter: char| {
                 let report =
                     Report { output: Payload::inline(&[letter as u8]), ..Report::bare(Outcome::Done) };
-                Verdict::Agreed(print_of(&report))
+                Verdict::Agreed(report.digest())
             });
             assert_eq!(ballot(answers).judge(nodes), expected.unwrap_or(Verdict::Open), "{nodes} {answers}");
         }
@@ -337,19 +289,5 @@ mod tests {
         for (nodes, answered, held, more) in table {
             assert_eq!(missing(nodes, answered, held), more, "{nodes} {answered} {held}");
         }
-    }
-
-    #[test]
-    fn an_answer_is_its_outcome_output_and_files() {
-        let done = || Report { output: Payload::inline(b"x"), ..Report::bare(Outcome::Done) };
-        let named = Report { output: Payload::Blob { id: BlobId::of(b"x"), bytes: 1 }, ..done() };
-        let noisy = Report { errors: Payload::inline(b"warning"), ..done() };
-        let left = Report { files: Payload::inline(b"tar"), ..done() };
-        let failed = |code| Report { outcome: Outcome::Failed(Failure::Exit(code)), ..done() };
-        assert_eq!(print_of(&done()), print_of(&named));
-        assert_eq!(print_of(&done()), print_of(&noisy));
-        assert_ne!(print_of(&done()), print_of(&left));
-        assert_ne!(print_of(&done()), print_of(&failed(1)));
-        assert_ne!(print_of(&failed(2)), print_of(&failed(1)));
     }
 }

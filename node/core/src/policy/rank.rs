@@ -46,6 +46,12 @@ pub(crate) fn pick(count: usize, draw: impl FnOnce() -> u64) -> usize {
     below(chance >> 32).min(below(chance & 0xffff_ffff))
 }
 
+/// How long a task waits behind so many others, all as long, in microseconds.
+pub(crate) fn wait_us(held: u64, slots: u32, service_us: u32) -> u64 {
+    let ahead = (held + 1).saturating_sub(u64::from(slots));
+    ahead.saturating_mul(u64::from(service_us)) / u64::from(slots.max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +92,22 @@ mod tests {
         for (count, one, other, place) in table {
             let chance = u64::from(one) << 32 | u64::from(other);
             assert_eq!(pick(count, || chance), place, "of {count}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_what_stands_before_a_task_shared_among_the_slots() {
+        // held, slots, service, wait
+        let table = [
+            (0, 4, 500, 0),
+            (3, 4, 500, 0),
+            (4, 4, 500, 125),
+            (7, 4, 500, 500),
+            (1, 1, 500, 500),
+            (u64::MAX - 1, 1, u32::MAX, u64::MAX),
+        ];
+        for (held, slots, service, wait) in table {
+            assert_eq!(wait_us(held, slots, service), wait, "{held} {slots} {service}");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Ahead, Call, Class, Message};
 use crate::policy::{fit, window};
-use crate::programs::Average;
+use crate::stats::Average;
 
 /// Tasks a slot that all credit together may promise.
 const SHARED_MAX: u32 = 64;

@@ -12,8 +12,8 @@ use super::runs::RunQueue;
 use super::runtimes::Runtimes;
 use crate::id::PeerId;
 use crate::message::{Call, Class, Reason};
-use crate::owner::wait_us;
 use crate::policy::order::Turn;
+use crate::policy::rank::wait_us;
 use crate::policy::{admission, fit, window};
 use crate::time::Time;
 

@@ -13,7 +13,6 @@ use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{BlobId, PeerId, RunId};
 use crate::input::Fetched;
-use crate::owner::blobs_with_lengths;
 use crate::task::{Outcome, Program, Report};
 
 /// Modules remembered as present; beyond it the memory is cleared, which costs one look into the store each.
@@ -93,7 +92,7 @@ impl Staging {
 
     fn request(&mut self, ctx: &mut Ctx<'_>, id: RunId, run: &Run) -> Staged {
         let (from, lacking): (PeerId, Vec<(BlobId, u64)>) = match run.known.as_deref() {
-            Some(report) => (ctx.me, blobs_with_lengths(report).into_iter().collect()),
+            Some(report) => (ctx.me, report.blobs_with_lengths().into_iter().collect()),
             // The rule for short tasks, whose module has been here since the first.
             None if run.all_needs().all(|need| self.present.contains(&need)) => return Staged::Ready,
             None => (run.owner, run.needs().difference(&self.present).copied().collect()),

@@ -6,7 +6,7 @@ use alloc::collections::BTreeMap;
 
 use crate::id::{BidId, PeerId};
 use crate::message::{Call, Class, Grant, Place};
-use crate::programs::Average;
+use crate::stats::Average;
 use crate::time::Time;
 
 /// Owners with credit at once; a further one has to call.
