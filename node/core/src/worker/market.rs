@@ -1,5 +1,5 @@
-//! What a worker knows when it is asked for slots: what it can run, when, and whose turn it is. It only reads; the
-//! [`super::bidder`] promises by it, and this node's own owner is answered by it.
+//! Read-only answers about the market: what can run here and when, and which owner is served next. The
+//! [`super::bidder`] promises by them, and this node's own owner asks the same.
 
 use alloc::vec::Vec;
 
@@ -17,7 +17,7 @@ use crate::policy::rank::wait_us;
 use crate::policy::{admission, fit, window};
 use crate::time::Time;
 
-/// The parts of a worker that decide what it may promise.
+/// The parts of a worker that these answers come from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Market<'a> {
     pub(super) identity: &'a Identity,
@@ -33,7 +33,7 @@ impl<'a> Market<'a> {
         Room { slots: self.identity.slots, runs: self.runs, ledger: self.ledger }
     }
 
-    /// Why nothing is promised to a call, whatever is free.
+    /// Why a call is declined, whatever is free.
     pub(super) fn refusal(self, owner: PeerId, call: &Call) -> Option<Refusal> {
         let Call { program, needs, class, .. } = call;
         let task = fit::Task { owner, needs, program, class: *class };
@@ -43,7 +43,7 @@ impl<'a> Market<'a> {
         })
     }
 
-    /// Why a task of a call can't be done here by when it is due.
+    /// Why a task of a call can't meet its deadline here.
     pub(super) fn too_late(self, now: Time, owner: PeerId, call: &Call, due: Option<Time>) -> Option<Reason> {
         let left_us = due?.since_us(now);
         let service_us = self.stats.estimate_us(owner, call.job);
@@ -51,8 +51,8 @@ impl<'a> Market<'a> {
         admission::late(start_us, u64::from(service_us), left_us)
     }
 
-    /// When a short task of this node's own would begin here, in microseconds from now, behind `more` that are on their
-    /// way; `None` when there is no room.
+    /// Expected wait of a short task of this node's own, in microseconds, behind `more` that were placed already;
+    /// `None` without room.
     pub(super) fn wait_here_us(self, class: Class, service_us: u32, more: u32) -> Option<u64> {
         let room = self.room();
         let short = room.short(class);
@@ -63,14 +63,14 @@ impl<'a> Market<'a> {
         Some(wait_us(u64::from(held), short.slots, service_us))
     }
 
-    // ---- whose turn it is
+    // ---- order of service
 
-    /// The calls that want more than they were offered, of owners that take their outcomes.
+    /// The calls with tasks that no bid covers, of owners that acknowledge their outcomes.
     pub(super) fn wanting(self) -> impl Iterator<Item = (CallKey, &'a OpenCall)> {
         self.requests.wanting(move |owner| self.outbox.takes(owner))
     }
 
-    /// The same, in order of their turns.
+    /// The same, in order of service.
     pub(super) fn queue(self, now: Time) -> Vec<(Turn, CallKey)> {
         let turn = |key: CallKey, open| (self.requests.turn_of_call(now, key.owner, open), key);
         let mut turns: Vec<_> = self.wanting().map(|(key, open)| turn(key, open)).collect();
@@ -78,13 +78,13 @@ impl<'a> Market<'a> {
         turns
     }
 
-    /// The owner whose short tasks that are here come before all others', and where among the calls.
+    /// The first owner with held tasks on credit, and its place in the order of service.
     pub(super) fn first_on_credit(self, now: Time) -> Option<(Turn, PeerId)> {
         let all = self.ledger.credits.at_work();
         all.map(|(owner, class)| (self.requests.turn_on_credit(now, owner, class), owner)).min()
     }
 
-    /// Whether a call of another owner waits whose turn it is before more short tasks of that owner.
+    /// Whether a call of another owner is served before more tasks on credit of that owner.
     pub(super) fn is_others_turn(self, now: Time, owner: PeerId, class: Class) -> bool {
         if self.requests.is_empty() {
             return false;
