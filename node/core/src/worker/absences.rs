@@ -1,6 +1,6 @@
 //! Owners that can't be spoken to, and when they count as gone: then the results of what they awarded are of no use.
-//! Whether an owner is gone is told by silence, and by how it began. A connection that was closed is how a process ends,
-//! and with it ends all that it knew of its jobs; one that lives is heard again within three leases, over another
+//! Whether an owner is gone is told by silence, and by how it began. A connection that was closed is how a process
+//! ends, and with it ends all that it knew of its jobs; one that lives is heard again within three leases, over another
 //! connection or by what it tells everybody. One that just fell silent may be cut off: it is waited for as long as an
 //! outcome would be kept for it.
 
@@ -11,7 +11,7 @@ use crate::config::MeshConfig;
 use crate::id::PeerId;
 use crate::time::Time;
 
-/// For how many leases nothing is heard of an owner whose connection was closed until it counts as gone.
+/// An owner whose connection was closed counts as gone after this many leases without a message.
 const GONE_LEASES: u64 = 3;
 
 /// Owners of held tasks that can't be spoken to.
@@ -62,8 +62,8 @@ impl Absences {
         self.0.values().map(|absence| absence.ends_at(mesh)).min()
     }
 
-    /// Takes those that count as gone by now. If this is asked much too late, the node slept, and may have slept through
-    /// what they said: it listens anew.
+    /// Takes the owners that count as gone by now. If this is called much too late, the node slept and may have missed
+    /// their messages: their time begins anew.
     pub(super) fn take_gone(&mut self, now: Time, mesh: &MeshConfig) -> Vec<Gone> {
         if self.next_wakeup(mesh).is_none_or(|at| at > now) {
             return Vec::new();

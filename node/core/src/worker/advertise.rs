@@ -1,13 +1,13 @@
-//! Slots for strangers, in a mesh of cells: what no owner wants that this worker knows of is advertised at its cell's
-//! matchmaker, for the owner that it is matched with there. Advertised slots are reserved like those of any bid; they are
-//! withdrawn when an owner calls directly, and an owner that was matched meanwhile is refused and finds another.
+//! Adverts, in a mesh of cells: slots that no open call wants are advertised at the cell's matchmaker, which matches
+//! them with an owner. Advertised slots are reserved like those of a bid. They are withdrawn when an owner calls
+//! directly; an owner that was matched meanwhile is refused and asks again.
 
 use alloc::vec::Vec;
 
 use super::bidder::{Bidder, is_sound};
 use super::identity::Refusal;
 use super::ledger::adverts::Advert;
-use super::runs::run::Offer;
+use super::runs::run::Accepted;
 use crate::ctx::Ctx;
 use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
@@ -15,11 +15,11 @@ use crate::message::{Award, Call, Message};
 use crate::policy::order;
 use crate::referral::{CellWord, STAND_MAX};
 
-/// What is advertised for less than this may have been matched already, and is not withdrawn. In microseconds.
+/// An advert younger than this may be matched at this moment, and is not withdrawn. In microseconds.
 const YOUNG_US: u64 = 10_000;
 
 impl Advert {
-    /// Whether it has been advertised for so long that no owner is being matched with it now, as far as can be told.
+    /// Whether it is old enough that, most likely, no match is on its way.
     fn is_idle(&self, ctx: &Ctx<'_>) -> bool {
         let since = self.expires_at.0.saturating_sub(1000 * ctx.mesh.bid_ms);
         ctx.now.0.saturating_sub(since) >= YOUNG_US
@@ -27,13 +27,13 @@ impl Advert {
 }
 
 impl Bidder<'_> {
-    /// Advertised slots that a call may have instead of strangers.
+    /// Advertised slots that may be withdrawn for a direct call.
     pub(super) fn idle_adverts(&self, ctx: &Ctx<'_>) -> u32 {
         let idle = self.ledger.adverts.iter().filter(|(_, advert)| advert.is_idle(ctx));
         idle.map(|(_, advert)| advert.slots).sum()
     }
 
-    /// Advertises what is free, unless a call for several slots keeps it, and repeats what is advertised.
+    /// Advertises free slots, unless a multi-slot call keeps them, and repeats the open adverts when it is time.
     pub(super) fn advertise(&mut self, ctx: &mut Ctx<'_>, members: &Membership, keeps: bool) {
         if !members.cells().on() {
             self.withdraw_adverts();
@@ -54,7 +54,7 @@ impl Bidder<'_> {
         say(ctx, matchmaker, alloc::vec![(id, slots)]);
     }
 
-    /// Nothing is advertised any more; an owner that is matched meanwhile is refused.
+    /// Withdraws all adverts; an owner that is matched meanwhile is refused.
     pub(super) fn withdraw_adverts(&mut self) {
         if self.ledger.adverts.slots() > 0 {
             self.ledger.end_adverts(|_| true);
@@ -62,9 +62,9 @@ impl Bidder<'_> {
         self.ledger.adverts.repeat_at = None;
     }
 
-    /// Advertises again what has been for a while, at the matchmaker that serves the cell now.
+    /// Repeats the open adverts at the matchmaker that serves the cell now.
     fn repeat(&mut self, ctx: &mut Ctx<'_>, matchmaker: PeerId) {
-        // What is being matched just now must not be matched twice.
+        // An advert that is being matched must not be matched twice.
         let idle = self.ledger.adverts.iter().filter(|(_, advert)| advert.is_idle(ctx));
         let all: Vec<(BidId, Advert)> = idle.map(|(id, advert)| (id, *advert)).collect();
         let expires_at = ctx.now.plus_ms(ctx.mesh.bid_ms);
@@ -85,7 +85,7 @@ impl Bidder<'_> {
         adverts.repeat_at = (adverts.slots() > 0).then(|| ctx.now.plus_ms(ctx.mesh.stand_ms));
     }
 
-    /// Withdraws advertised slots for a call that wants this many of the window.
+    /// Withdraws advertised slots until a call's slots fit its window.
     pub(super) fn withdraw_for(&mut self, ctx: &mut Ctx<'_>, window: u32, wanted: u32) {
         loop {
             let surplus = (self.room().taken() + wanted).saturating_sub(window);
@@ -101,15 +101,15 @@ impl Bidder<'_> {
         idle.next().map(|(id, advert)| (id, *advert))
     }
 
-    /// Uses an advert for an owner that was matched with it and awards tasks of a call that was not heard. What they
-    /// have in common; or why nothing of the kind is taken, if that is why.
+    /// Uses an advert for the award of an owner that was matched with it. Returns what the tasks have in common; or why
+    /// the call is declined, if it is.
     pub(super) fn accept_match(
         &mut self,
         ctx: &mut Ctx<'_>,
         owner: PeerId,
         call: &Call,
         award: &Award,
-    ) -> Result<Offer, Option<Refusal>> {
+    ) -> Result<Accepted, Option<Refusal>> {
         let slots = call.needs.width();
         let wanted = u32::try_from(award.grants.len()).unwrap_or(u32::MAX).saturating_mul(slots);
         let left = self.ledger.adverts.get(award.bid).map(|advert| advert.slots);
@@ -125,14 +125,14 @@ impl Bidder<'_> {
         self.stats.hint(owner, call.job, call.service_us);
         let (program, key) = ctx.programs.intern(&call.program);
         let class = order::aged(call.class, 1000 * u64::from(call.waited_ms));
-        Ok(Offer { owner, program, key, terms: call.terms, class, slots, prefilled: None })
+        Ok(Accepted { owner, program, key, terms: call.terms, class, slots, prefilled: None })
     }
 
-    /// Why no task of a call is taken whose owner was matched with an advert that has this many slots left, if it is open.
+    /// Why the call of a matched owner is declined. `left` is what its advert still has, if it is open.
     fn match_refusal(&self, ctx: &Ctx<'_>, owner: PeerId, call: &Call, left: Option<u32>) -> Option<Refusal> {
         let due = call.deadline_ms.map(|ms| ctx.now.plus_ms(u64::from(ms)));
         let late = || self.market().too_late(ctx.now, owner, call, due).map(Refusal::for_now);
-        // An advert of too few slots for one task is none for it, though it is open.
+        // An advert may have too few slots for one task of the call.
         let too_few = left.is_some_and(|left| left < call.needs.width());
         let busy = || (too_few || !self.outbox.takes(owner)).then(|| self.busy());
         self.market().refusal(owner, call).or_else(late).or_else(busy)

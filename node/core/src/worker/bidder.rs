@@ -1,6 +1,6 @@
-//! The worker as a bidder: it reads what is wanted and what is free, and writes what it promises. [`super::offer`] bids
-//! for calls, [`super::credit`] grants credit for short tasks, [`super::advertise`] offers the rest to strangers through a
-//! matchmaker.
+//! The bidder: it reads demand and free slots, and writes promises. [`super::offer`] bids for calls, [`super::credit`]
+//! grants credit for short tasks, [`super::advertise`] offers what is left to other owners through a matchmaker. The
+//! worker creates one for each input.
 
 use super::identity::{Identity, Refusal};
 use super::ledger::{Ended, Ledger};
@@ -15,14 +15,14 @@ use crate::id::{BidId, JobId, PeerId};
 use crate::message::{BATCH_MAX, Grant, Reason};
 use crate::time::Time;
 
-/// The parts of a worker that bidding reads, and the two that it writes: its promises, and what others want.
+/// The parts of a worker that bidding reads, and those that it writes: estimates, demand and promises.
 #[derive(Debug)]
 pub(super) struct Bidder<'a> {
     pub(super) identity: &'a Identity,
     pub(super) runs: &'a RunQueue,
     pub(super) staging: &'a Staging,
     pub(super) outbox: &'a Outbox,
-    /// What tasks take, which owners may hint at.
+    /// Run times; a call carries its owner's estimate.
     pub(super) stats: &'a mut Runtimes,
     pub(super) requests: &'a mut Requests,
     pub(super) ledger: &'a mut Ledger,
@@ -46,7 +46,7 @@ impl Bidder<'_> {
 
     // ---- promises that end
 
-    /// Ends promises whose time is over.
+    /// Ends the promises that expired.
     pub(super) fn end_promises(&mut self, now: Time) {
         while let Some(ended) = self.ledger.end_next(now) {
             match ended {
@@ -57,27 +57,27 @@ impl Bidder<'_> {
         }
     }
 
-    /// An owner needs nothing more of a call.
+    /// An owner withdrew a call: it is forgotten, and its bids end.
     pub(super) fn on_withdraw(&mut self, key: CallKey) {
         self.requests.remove(key);
         self.ledger.end_bids(|bid| bid.key() == key);
     }
 
-    /// An owner has no use for a promise.
+    /// An owner released a promise unused.
     pub(super) fn on_release(&mut self, owner: PeerId, id: BidId) {
         if self.ledger.credits.get(owner).is_some_and(|credit| credit.bid == id) {
             self.ledger.end_credit(owner);
             self.requests.on_credit_ended(owner);
             self.requests.on_backlog(owner, false);
         }
-        // An owner that knows the name of an advert was matched with it.
+        // An owner that knows the id of an advert was matched with it.
         self.ledger.end_advert(id);
         if let Some(bid) = self.ledger.end_bid_of(owner, id) {
             self.requests.on_unused(bid.key(), bid.tasks);
         }
     }
 
-    /// An owner is gone, or knows nothing any more: its calls and all promises to it are void.
+    /// Forgets the calls of an owner that disconnected or restarted, and ends all promises to it.
     pub(super) fn forget(&mut self, owner: PeerId) {
         self.requests.forget(owner);
         self.ledger.forget(owner);
@@ -85,13 +85,13 @@ impl Bidder<'_> {
 
     // ---- answers
 
-    /// Why a call gets nothing now: all is held or promised.
+    /// The reason for a call that gets no bid: all slots are held or promised.
     pub(super) fn busy(&self) -> Refusal {
         Refusal::for_now(Reason::Busy { slots: self.identity.slots, held: self.room().taken() })
     }
 }
 
-/// Whether an award is of that job, and its tasks are within their bounds.
+/// Whether all grants are of that job, and their number and inputs are within their bounds.
 pub(super) fn is_sound(grants: &[Grant], job: JobId) -> bool {
     grants.len() <= BATCH_MAX && grants.iter().all(|grant| grant.lease.job == job && grant.input.is_sound())
 }

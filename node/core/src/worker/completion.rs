@@ -1,12 +1,12 @@
-//! What a task begins and ends with: whether it is computed at all, what the slots' answer means for it, what its outcome
-//! is, and what it says while it runs. Functions of one task; the worker measures and delivers.
+//! One task's begin and end: whether its result is known already, what the slots' answer means, how its outcome is
+//! sealed, and what it streams while it runs. Functions of one task; [`super::holder`] measures and delivers.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use super::outbox::Sealed;
 use super::runs::RunQueue;
-use super::runs::run::{Offer, Run, Stage};
+use super::runs::run::{Accepted, Run, Stage};
 use super::runtimes::Runtimes;
 use crate::ctx::Ctx;
 use crate::effect::Effect;
@@ -17,28 +17,28 @@ use crate::receipt::Receipt;
 use crate::task::{INLINE_BYTES_MAX, Outcome, Recall, Report, Stream};
 use crate::time::Time;
 
-/// What becomes of a task that is taken.
+/// What becomes of a granted task.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once, on its way to the outbox")]
 pub(super) enum Taken {
-    /// This node computed it before, and answers at once.
+    /// This node computed it before; the outcome is ready.
     Answered(Sealed),
-    /// It is held; what it rests on is kept in the store.
+    /// It is to be run; its blobs are pinned in the store.
     Run(Box<Run>),
 }
 
-/// Takes a task.
-pub(super) fn take(ctx: &mut Ctx<'_>, stats: &Runtimes, offer: &Offer, grant: Grant) -> Taken {
-    let recalls = offer.terms.memo != Recall::Off && offer.program.is_pure() && !ctx.memo.is_empty();
-    let task = recalls.then(|| offer.key.task_id(&grant.input));
+/// Answers a granted task from the memo, or makes a run of it.
+pub(super) fn take(ctx: &mut Ctx<'_>, stats: &Runtimes, accepted: &Accepted, grant: Grant) -> Taken {
+    let recalls = accepted.terms.memo != Recall::Off && accepted.program.is_pure() && !ctx.memo.is_empty();
+    let task = recalls.then(|| accepted.key.task_id(&grant.input));
     let known = task.and_then(|task| ctx.memo.recall_own(task));
     if let Some(report) = known.as_ref().filter(|report| report.blobs().next().is_none()) {
         ctx.counters.answered += 1;
         return Taken::Answered(Sealed { report: report.clone(), memo: Some(ctx.me), leaf: None });
     }
-    let measured_us = || stats.estimate_us(offer.owner, grant.lease.job);
-    let estimate_us = offer.prefilled.unwrap_or_else(measured_us);
-    let mut run = Box::new(Run::new(ctx.now, offer, grant, estimate_us));
+    let measured_us = || stats.estimate_us(accepted.owner, grant.lease.job);
+    let estimate_us = accepted.prefilled.unwrap_or_else(measured_us);
+    let mut run = Box::new(Run::new(ctx.now, accepted, grant, estimate_us));
     (run.task, run.known) = (task, known.map(Box::new));
     ctx.emit(Effect::Pin(run.program.module));
     ctx.pin(&run.program.files);
@@ -51,29 +51,29 @@ pub(super) fn take(ctx: &mut Ctx<'_>, stats: &Runtimes, offer: &Offer, grant: Gr
 pub(super) enum Ended {
     /// It ran to its end.
     Done,
-    /// It had not begun, and waits for a slot again.
+    /// It had not begun, and is ready again.
     Requeued,
-    /// It was aborted: its answer is of no interest.
+    /// It was aborted; its answer is dropped.
     Dropped(Box<Run>),
-    /// The slots do not have it: they have answered before.
+    /// The slots do not have it: they answered before.
     Unknown,
 }
 
-/// The slots have answered: what that means for the run that they name.
+/// What the slots' answer means for the run that they name.
 pub(super) fn leave_slots(runs: &mut RunQueue, now: Time, id: RunId, outcome: &Outcome) -> Ended {
     match runs.get(id).map(Run::stage) {
         Some(Stage::Requeuing) if *outcome == Outcome::Cancelled => {
             runs.make_ready(now, id);
             Ended::Requeued
         }
-        // One that is paused, or was to be taken out of the queue, may have ended before it could be.
+        // A task may end before it can be paused, or taken out of the slots' queue.
         Some(Stage::Handed | Stage::Paused | Stage::Requeuing) => Ended::Done,
         Some(Stage::Aborted { .. }) => Ended::Dropped(runs.remove(now, id)),
         Some(Stage::Staging(_) | Stage::Ready) | None => Ended::Unknown,
     }
 }
 
-/// Whether what a task rests on may be what was lost.
+/// Whether a blob that the task needs may be what was lost.
 pub(super) fn is_lost(report: &Report) -> bool {
     matches!(report.outcome, Outcome::Lost(_))
 }
@@ -83,7 +83,8 @@ pub(super) fn has_no_room(report: &Report) -> bool {
     matches!(report.outcome, Outcome::NoRoom(_))
 }
 
-/// The outcome of a task that ran: it is cut to its bounds, remembered if it is pure, and has what is to be signed.
+/// Seals the outcome of a task that ran: cuts it to its bounds, adds it to the memo if the task is pure, and computes
+/// the leaf to sign if its owner wants a receipt.
 pub(super) fn seal(ctx: &mut Ctx<'_>, run: &Run, mut report: Report) -> Sealed {
     let task = run.task.expect("a task that was handed to the slots has a name");
     report.outcome.cut();
@@ -96,7 +97,7 @@ pub(super) fn seal(ctx: &mut Ctx<'_>, run: &Run, mut report: Report) -> Sealed {
     Sealed { report, memo: None, leaf }
 }
 
-/// A task prints while it runs: its owner is told, as far as the bound goes. The outcome has all of it.
+/// Sends its owner what a task printed, up to a bound; the outcome has all of it.
 pub(super) fn stream(ctx: &mut Ctx<'_>, run: &mut Run, stream: Stream, offset: u64, bytes: Arc<[u8]>) {
     let runs = matches!(run.stage(), Stage::Handed | Stage::Paused);
     if !runs || !run.terms.stream || bytes.is_empty() {

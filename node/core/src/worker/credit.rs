@@ -1,11 +1,11 @@
-//! Credit for short tasks: what an owner may send of them without calling. Each of its outcomes carries the next grant; a
-//! call for short tasks is answered with one, and an idle worker gives one to an owner that tells of a backlog. Credit
-//! takes its room until its end; what all of it, all bids and all held tasks come to is bounded.
+//! Grants of credit: short tasks that an owner may send without a call. An owner gets one with its outcomes, in answer
+//! to a call for short tasks, and from an idle worker when it reports a backlog. Credit, bids and held tasks together
+//! are bounded.
 
 use super::bidder::Bidder;
 use super::identity::Refusal;
 use super::ledger::credits::Spent;
-use super::runs::run::Offer;
+use super::runs::run::Accepted;
 use crate::ctx::Ctx;
 use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
@@ -13,11 +13,11 @@ use crate::message::{Ahead, Call, Class, Message};
 use crate::policy::{fit, window};
 use crate::stats::Average;
 
-/// Tasks a slot that all credit together may promise.
+/// Tasks per slot that all credit together may promise.
 const SHARED_MAX: u32 = 64;
 
 impl Bidder<'_> {
-    /// Answers a call for short tasks with credit. False when it is to be answered like any other.
+    /// Answers a call for short tasks with credit. False if it is to be answered with a bid.
     pub(super) fn answer_with_credit(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -35,7 +35,7 @@ impl Bidder<'_> {
             return false;
         }
         let service_us = if known_us == 0 { call.service_us } else { known_us };
-        // An owner that was told a moment ago knows.
+        // The last grant is recent enough.
         let soon = ctx.now.plus_ms(ctx.mesh.bid_ms - ctx.mesh.call_ms / 2);
         if self.ledger.credits.get(owner).is_some_and(|credit| credit.expires_at > soon) {
             return true;
@@ -45,13 +45,13 @@ impl Bidder<'_> {
         told
     }
 
-    /// Grants an owner credit without being asked, or for a call. False when there are too many owners.
+    /// Sends an owner a grant of its own. False if there are too many accounts.
     fn tell_credit(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, hint_us: u32) -> bool {
         let granted = self.grant(ctx, members, owner, hint_us);
         granted.map(|grant| ctx.send(owner, Message::Ahead(grant))).is_some()
     }
 
-    /// What an owner may send from now on, for another ttl; `None` when there are too many owners.
+    /// Grants an owner credit, and extends what it has; `None` if there are too many accounts.
     fn grant(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -93,7 +93,7 @@ impl Bidder<'_> {
         }
     }
 
-    /// What goes with an owner's outcomes, if it has credit.
+    /// The grant that goes with an owner's outcomes, if it has an account.
     pub(super) fn renew_credit(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -104,15 +104,15 @@ impl Bidder<'_> {
         self.grant(ctx, members, owner, 0)
     }
 
-    /// Spends an owner's credit for tasks that came without a call, or takes them of this node's own owner, which needs
-    /// none; `None` are unsound ones. What they have in common; or why nothing of the kind is taken, if that is why.
+    /// Spends an owner's credit for tasks sent without a call; this node's own owner needs none. `spent` is `None` for
+    /// invalid tasks. Returns what the tasks have in common; or why the call is declined, if it is.
     pub(super) fn accept_prefilled(
         &mut self,
         ctx: &mut Ctx<'_>,
         owner: PeerId,
         call: &Call,
         spent: Option<Spent>,
-    ) -> Result<Offer, Option<Refusal>> {
+    ) -> Result<Accepted, Option<Refusal>> {
         let Call { program, needs, class, terms, .. } = call;
         let task = fit::Task { owner, needs, program, class: *class };
         if let Some(refusal) = self.identity.inability(task) {
@@ -127,12 +127,11 @@ impl Bidder<'_> {
         let known_us = ctx.programs.service_us(key);
         let service_us = if known_us == 0 { call.service_us } else { known_us };
         let prefilled = Some(service_us);
-        Ok(Offer { owner, program, key, terms: *terms, class: *class, slots: 1, prefilled })
+        Ok(Accepted { owner, program, key, terms: *terms, class: *class, slots: 1, prefilled })
     }
 
-    /// Grants credit unasked: to owners that were told that no slot was free, once one is, and while this worker idles
-    /// to one that told of a backlog. Of two random ones it is the one with more, and each is told once for each time
-    /// that it told.
+    /// Sends unsolicited grants: to owners whose last grant reported no free slot, once there is one, and from an idle
+    /// worker to one owner with a backlog: of two random ones that with more, once for each report.
     pub(super) fn speak_up(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         if self.requests.awaiting_slots.is_empty() && self.requests.backlogged.is_empty() {
             return;

@@ -1,5 +1,5 @@
-//! The worker as a holder of tasks: it takes what was awarded, completes or returns it, and settles what has left. It
-//! promises nothing; [`super::bidder`] does.
+//! The holder: it accepts granted tasks, delivers or returns them, and settles each one that ends. It promises nothing;
+//! [`super::bidder`] does. The worker creates one for each input.
 
 use alloc::vec::Vec;
 
@@ -10,7 +10,7 @@ use super::ledger::Ledger;
 use super::outbox::{Outbox, Sealed};
 use super::requests::Requests;
 use super::runs::RunQueue;
-use super::runs::run::{Offer, Run};
+use super::runs::run::{Accepted, Run};
 use super::runtimes::Runtimes;
 use super::staging::Staging;
 use crate::ctx::Ctx;
@@ -21,7 +21,7 @@ use crate::message::{Award, BATCH_MAX, Grant, Message, Place};
 use crate::task::Report;
 use crate::time::Time;
 
-/// Whether this node's store has room for what tasks need.
+/// Whether this node's disk has room for the blobs that tasks need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DiskSpace {
     Enough,
@@ -34,9 +34,9 @@ pub(super) struct Holder<'a> {
     pub(super) runs: &'a mut RunQueue,
     pub(super) staging: &'a mut Staging,
     pub(super) outbox: &'a mut Outbox,
-    /// Of promises it returns credit alone.
+    /// Only credit is returned to it.
     pub(super) ledger: &'a mut Ledger,
-    /// What each owner used.
+    /// Only the owners' fair shares are charged.
     pub(super) requests: &'a mut Requests,
     pub(super) stats: &'a mut Runtimes,
 }
@@ -44,23 +44,23 @@ pub(super) struct Holder<'a> {
 impl Holder<'_> {
     // ---- tasks that come
 
-    pub(super) fn hold_all(&mut self, ctx: &mut Ctx<'_>, offer: &Offer, grants: Vec<Grant>) {
+    pub(super) fn hold_all(&mut self, ctx: &mut Ctx<'_>, accepted: &Accepted, grants: Vec<Grant>) {
         for grant in grants {
-            self.hold(ctx, offer, grant);
+            self.hold(ctx, accepted, grant);
         }
     }
 
-    /// Takes a task; one whose result is known here is answered.
-    fn hold(&mut self, ctx: &mut Ctx<'_>, offer: &Offer, grant: Grant) {
-        let (owner, lease) = (offer.owner, grant.lease);
+    /// Accepts a granted task, or answers it if its result is known.
+    fn hold(&mut self, ctx: &mut Ctx<'_>, accepted: &Accepted, grant: Grant) {
+        let (owner, lease) = (accepted.owner, grant.lease);
         if self.has(owner, lease) {
-            self.return_credit(ctx.now, owner, offer.prefilled);
+            self.return_credit(ctx.now, owner, accepted.prefilled);
             return;
         }
-        match completion::take(ctx, self.stats, offer, grant) {
+        match completion::take(ctx, self.stats, accepted, grant) {
             Taken::Answered(sealed) => {
                 self.outbox.put(ctx, owner, lease, sealed);
-                self.return_credit(ctx.now, owner, offer.prefilled);
+                self.return_credit(ctx.now, owner, accepted.prefilled);
             }
             Taken::Run(run) => {
                 self.requests.shares.charge(owner, run.slot_us());
@@ -92,7 +92,7 @@ impl Holder<'_> {
         if arrival.disk_full { DiskSpace::Full } else { DiskSpace::Enough }
     }
 
-    /// Ends tasks that their owner wants no more.
+    /// Cancels tasks for their owner.
     pub(super) fn cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
         let mut ended = false;
         for lease in ctx.within_frame(leases) {
@@ -106,8 +106,8 @@ impl Holder<'_> {
         }
     }
 
-    /// A task ran to its end: it is measured, sealed, and on its way. For what it left the disk may have no room, which is
-    /// no fault of the task and no lost attempt.
+    /// A task ran to its end: measures it, and delivers its outcome. A disk without room for its output is no fault of the
+    /// task, and no lost attempt.
     fn complete(&mut self, ctx: &mut Ctx<'_>, id: RunId, mut report: Report) -> DiskSpace {
         ctx.counters.executed += 1;
         let wall_us = report.usage.wall_us;
@@ -132,7 +132,7 @@ impl Holder<'_> {
         DiskSpace::Enough
     }
 
-    /// A task has ended here, and this is its outcome.
+    /// Settles a task, and delivers its outcome.
     fn deliver(&mut self, ctx: &mut Ctx<'_>, run: &Run, sealed: Sealed) {
         self.settle(ctx, run);
         if run.owner == ctx.me && sealed.is_plain() {
@@ -142,34 +142,33 @@ impl Holder<'_> {
         }
     }
 
-    /// A task has left: its owner is charged for what it really took, and what it rested on is released.
+    /// A task ended: charges its owner for the slot time that it really took, and unpins its blobs.
     fn settle(&mut self, ctx: &mut Ctx<'_>, run: &Run) {
         self.return_credit(ctx.now, run.owner, run.prefilled);
-        // What it kept others from counts, and not only what it used.
+        // Slot time in which it kept others waiting counts, not only what it used.
         self.requests.shares.settle(run.owner, run.slot_us(), run.took_us(ctx.now));
         ctx.emit(Effect::Unpin(run.program.module));
         ctx.unpin(&run.program.files);
         ctx.unpin(&run.input);
     }
 
-    /// A task is here no more that came on credit, if it did.
+    /// Returns a task's place in its owner's credit, if it was sent on credit.
     fn return_credit(&mut self, now: Time, owner: PeerId, prefilled: Option<u32>) {
         if prefilled.is_some() && self.ledger.on_prefilled_left(owner, now) {
             self.requests.on_credit_ended(owner);
         }
     }
 
-    // ---- what is returned
+    // ---- tasks that are returned
 
-    /// Says of what an award's grants were not accepted. One that comes twice used its bid up the first time; what it
-    /// gave is held, or has ended here.
+    /// Refuses the grants of an award. Those of a repeated award are held, or have ended here, and are left out.
     pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
         let leases = ctx.within_frame(&award.grants).iter().map(|grant| grant.lease);
         let leases: Vec<LeaseId> = leases.filter(|lease| !self.has(owner, *lease)).collect();
         refuse(ctx, owner, &leases);
     }
 
-    /// Returns what was taken on a wrong guess to its owners.
+    /// Retracts tasks that were accepted on a wrong estimate.
     pub(super) fn retract(&mut self, ctx: &mut Ctx<'_>) {
         let retracted = self.runs.retract(ctx, self.stats);
         retracted.ended.iter().for_each(|run| self.settle(ctx, run));
@@ -178,7 +177,7 @@ impl Holder<'_> {
         }
     }
 
-    /// Stops what an owner awarded that is gone, and says so: to the user, and to the owner, should it live after all.
+    /// Stops the tasks of an owner that counts as gone. Notifies the user, and the owner in case it lives.
     pub(super) fn abandon(&mut self, ctx: &mut Ctx<'_>, gone: &Gone) {
         let Gone { owner, closed, unheard_ms } = *gone;
         let leases = self.runs.leases_of(owner);
@@ -192,14 +191,14 @@ impl Holder<'_> {
         ctx.notify(Event::OwnerGone { owner, tasks, closed, unheard_ms });
     }
 
-    /// Stops everything that is held of an owner.
+    /// Cancels all tasks of an owner.
     pub(super) fn cancel_all(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
         for part in self.runs.leases_of(owner).chunks(BATCH_MAX) {
             self.cancel(ctx, owner, part);
         }
     }
 
-    /// Leaves as many grants as one frame may hold, less those that came before: they are held, or have ended here.
+    /// Drops grants beyond a frame's bound, and repeated ones, which are held or have ended here.
     pub(super) fn keep_new(&self, ctx: &mut Ctx<'_>, owner: PeerId, grants: &mut Vec<Grant>) {
         ctx.counters.dropped += grants.len().saturating_sub(BATCH_MAX) as u64;
         grants.truncate(BATCH_MAX);
@@ -220,7 +219,7 @@ fn refuse(ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
     }
 }
 
-/// Returns tasks that came without a call; where the call itself can't be served, it is declined, too.
+/// Refuses tasks sent without a call, and declines the call if there is a reason.
 pub(super) fn refuse_prefilled(ctx: &mut Ctx<'_>, owner: PeerId, place: &Place, refusal: Option<Refusal>) {
     let leases: Vec<LeaseId> = place.grants.iter().map(|grant| grant.lease).collect();
     refuse(ctx, owner, &leases);

@@ -1,5 +1,5 @@
-//! What this node is and takes, whatever it holds: its slots, memory, labels, lowest class and owners, and whether it
-//! takes work at all. It knows nothing of what is promised or held.
+//! What this node is and accepts: its slots, memory, labels, lowest class and owners, and whether it accepts work at
+//! all. Independent of what is promised or held.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use crate::message::{Class, Decline, Message, Reason};
 use crate::policy::{Owners, fit, never};
 use crate::time::Time;
 
-/// Why nothing is promised, and when to ask again.
+/// Why a call is declined, and when to ask again.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) reason: Reason,
@@ -19,12 +19,12 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// One that time alone may lift.
+    /// A reason that passes: ask again in a second.
     pub(super) fn for_now(reason: Reason) -> Self {
         Self { reason, retry_after_ms: Some(1000) }
     }
 
-    /// One that stays while the node and the task are what they are.
+    /// A reason that stays while node and task stay as they are.
     fn for_good(reason: Reason) -> Self {
         Self { reason, retry_after_ms: None }
     }
@@ -52,7 +52,7 @@ pub(super) struct Identity {
     /// The owners whose tasks it takes, besides its own.
     pub(super) owners: Owners,
     pub(super) draining: bool,
-    /// Until when it takes nothing, because its disk had no room for what a task needs.
+    /// Until when it accepts nothing, because its disk had no room for a blob that a task needs.
     pub(super) disk_full_until: Option<Time>,
 }
 
@@ -73,7 +73,7 @@ impl Identity {
         }
     }
 
-    /// Whether it takes work at all.
+    /// Whether it accepts work at all.
     pub(super) fn takes_work(&self) -> bool {
         !self.draining && self.disk_full_until.is_none()
     }
@@ -96,7 +96,7 @@ impl Identity {
         fit::unfit(self.as_node(), task).map(Refusal::for_good)
     }
 
-    /// This node, as far as it matters to a task.
+    /// This node as [`fit`] compares it with a task.
     pub(super) fn as_node(&self) -> fit::Node<'_> {
         fit::Node {
             id: self.me,

@@ -1,5 +1,5 @@
-//! What a worker knows when it is asked for slots: what it can run, when, and whose turn it is. It only reads; the
-//! [`super::bidder`] promises by it, and this node's own owner is told by it (`local.rs`).
+//! Read-only answers about the market: what can run here and when, and which owner is served next. The
+//! [`super::bidder`] promises by them, and this node's own owner asks the same.
 
 use alloc::vec::Vec;
 
@@ -16,7 +16,7 @@ use crate::policy::order::Turn;
 use crate::policy::{admission, fit};
 use crate::time::Time;
 
-/// The parts of a worker that decide what it may promise.
+/// The parts of a worker that these answers come from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Market<'a> {
     pub(super) identity: &'a Identity,
@@ -32,7 +32,7 @@ impl<'a> Market<'a> {
         Room { slots: self.identity.slots, runs: self.runs, ledger: self.ledger }
     }
 
-    /// Why nothing is promised to a call, whatever is free.
+    /// Why a call is declined, whatever is free.
     pub(super) fn refusal(self, owner: PeerId, call: &Call) -> Option<Refusal> {
         let Call { program, needs, class, .. } = call;
         let task = fit::Task { owner, needs, program, class: *class };
@@ -42,7 +42,7 @@ impl<'a> Market<'a> {
         })
     }
 
-    /// Why a task of a call can't be done here by when it is due.
+    /// Why a task of a call can't meet its deadline here.
     pub(super) fn too_late(self, now: Time, owner: PeerId, call: &Call, due: Option<Time>) -> Option<Reason> {
         let left_us = due?.since_us(now);
         let service_us = self.stats.estimate_us(owner, call.job);
@@ -50,14 +50,14 @@ impl<'a> Market<'a> {
         admission::late(start_us, u64::from(service_us), left_us)
     }
 
-    // ---- whose turn it is
+    // ---- order of service
 
-    /// The calls that want more than they were offered, of owners that take their outcomes.
+    /// The calls with tasks that no bid covers, of owners that acknowledge their outcomes.
     pub(super) fn wanting(self) -> impl Iterator<Item = (CallKey, &'a OpenCall)> {
         self.requests.wanting(move |owner| self.outbox.takes(owner))
     }
 
-    /// The same, in order of their turns.
+    /// The same, in order of service.
     pub(super) fn queue(self, now: Time) -> Vec<(Turn, CallKey)> {
         let turn = |key: CallKey, open| (self.requests.turn_of_call(now, key.owner, open), key);
         let mut turns: Vec<_> = self.wanting().map(|(key, open)| turn(key, open)).collect();
@@ -65,13 +65,13 @@ impl<'a> Market<'a> {
         turns
     }
 
-    /// The owner whose short tasks that are here come before all others', and where among the calls.
+    /// The first owner with held tasks on credit, and its place in the order of service.
     pub(super) fn first_on_credit(self, now: Time) -> Option<(Turn, PeerId)> {
         let all = self.ledger.credits.at_work();
         all.map(|(owner, class)| (self.requests.turn_on_credit(now, owner, class), owner)).min()
     }
 
-    /// Whether a call of another owner waits whose turn it is before more short tasks of that owner.
+    /// Whether a call of another owner is served before more tasks on credit of that owner.
     pub(super) fn is_others_turn(self, now: Time, owner: PeerId, class: Class) -> bool {
         if self.requests.is_empty() {
             return false;

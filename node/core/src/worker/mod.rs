@@ -1,14 +1,14 @@
-//! The worker: considers others' calls, bids, holds what it is awarded, hands it to the slots, delivers what they
-//! say. It trusts no owner: what it holds is bounded by what it promised. The engine drives it.
+//! The worker role: bids for calls, holds awarded tasks, hands them to the slots, and delivers outcomes. It trusts no
+//! owner: held tasks are bounded by what was promised. The engine drives it.
 //!
 //! This file alone knows all parts, and routes each input to those that it concerns:
 //!
 //! ```text
-//!   identity    what this node is and takes           runs      tasks held, in order; what is in the slots
-//!   requests    calls heard, whose turn it is         staging   what tasks still lack
-//!   ledger      every promise of slots                outbox    outcomes until they are acknowledged
-//!   bidder      promises by all of these: offer, credit, advertise; market and room only read
-//!   holder      takes, completes and returns tasks
+//!   identity    what this node is and accepts        runs      held tasks, in order; what is in the slots
+//!   requests    open calls, order of service         staging   blobs that tasks still lack
+//!   ledger      every promise of slots               outbox    outcomes until they are acknowledged
+//!   bidder      promises slots: offer, credit, advertise; market and room only read
+//!   holder      accepts, completes and returns tasks
 //! ```
 
 mod absences;
@@ -54,11 +54,11 @@ use market::Market;
 use outbox::Outbox;
 use requests::{CallKey, Requests};
 use runs::RunQueue;
-use runs::run::Offer;
+use runs::run::Accepted;
 use runtimes::Runtimes;
 use staging::Staging;
 
-/// How long no work is taken after a blob found no room, in milliseconds.
+/// How long no work is accepted after the disk was full, in milliseconds.
 const NO_ROOM_MS: u64 = 5000;
 
 /// The worker role.
@@ -71,7 +71,7 @@ pub(crate) struct Worker {
     staging: Staging,
     outbox: Outbox,
     stats: Runtimes,
-    /// Owners of held tasks that can't be spoken to.
+    /// Owners of held tasks that are not connected.
     absences: Absences,
     /// When leases are renewed.
     renew_at: Option<Time>,
@@ -92,7 +92,7 @@ impl Worker {
         }
     }
 
-    // ---- what owners say
+    // ---- messages of owners
 
     pub(crate) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, call: Call) {
         self.bidder().on_call(ctx, members, owner, call);
@@ -106,7 +106,7 @@ impl Worker {
         self.bidder().on_release(owner, bid);
     }
 
-    /// An owner tells of tasks that wait, or of none.
+    /// An owner gossiped how many of its tasks wait.
     pub(crate) fn on_backlog(&mut self, ctx: &Ctx<'_>, owner: PeerId, backlog: u32) {
         let may_ask = owner != ctx.me && self.identity.slots > 0 && self.identity.owners.takes(owner);
         self.requests.on_backlog(owner, backlog > 0 && may_ask);
@@ -114,15 +114,15 @@ impl Worker {
 
     pub(crate) fn on_award(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: Award) {
         match self.bidder().accept(ctx, owner, &award) {
-            Some(offer) => self.hold_all(ctx, &offer, award.grants),
+            Some(accepted) => self.hold_all(ctx, &accepted, award.grants),
             None => self.refuse(ctx, owner, &award),
         }
     }
 
-    /// An owner that was matched with an advert awards tasks of a call that was not heard.
+    /// An owner that was matched with an advert awards tasks; its call comes along.
     pub(crate) fn on_hire(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, call: Call, award: Award) {
         match self.bidder().accept_match(ctx, owner, &call, &award) {
-            Ok(offer) => self.hold_all(ctx, &offer, award.grants),
+            Ok(accepted) => self.hold_all(ctx, &accepted, award.grants),
             Err(refusal) => {
                 refusal.into_iter().for_each(|refusal| refusal.tell(ctx, owner, call.call));
                 self.refuse(ctx, owner, &award);
@@ -130,7 +130,7 @@ impl Worker {
         }
     }
 
-    /// Tasks that came without a call, on credit or from this node's own owner.
+    /// Tasks sent without a call, on credit or by this node's own owner.
     pub(crate) fn on_place(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, mut place: Place) {
         self.on_ack(ctx, owner, &place.acks);
         let whole = place.grants.len() <= BATCH_MAX;
@@ -150,14 +150,14 @@ impl Worker {
         }
     }
 
-    /// Says of what an award's grants were not accepted.
+    /// Refuses the grants of an award that were not accepted.
     pub(crate) fn refuse(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
         self.holder().refuse(ctx, owner, award);
     }
 
-    // ---- owners that come and go
+    // ---- connections of owners
 
-    /// An owner said something, to this node or to everybody.
+    /// A message or gossip of a peer arrived.
     pub(crate) fn on_heard(&mut self, now: Time, from: PeerId) {
         self.absences.on_heard(now, from);
     }
@@ -168,7 +168,7 @@ impl Worker {
         self.outbox.resend_now(owner, ctx.now);
     }
 
-    /// Promises to it are void; what it awarded runs on for now, for its owner may come back, or be reached another way.
+    /// Promises to it end. Its tasks run on for now: it may come back, or be reached another way.
     pub(crate) fn on_peer_down(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -183,14 +183,14 @@ impl Worker {
         self.bidder().forget(owner);
     }
 
-    /// The owner forgot all its jobs: so does this worker.
+    /// The owner lost all its jobs: this worker drops their tasks.
     pub(crate) fn on_peer_restarted(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
         self.bidder().forget(owner);
         self.holder().cancel_all(ctx, owner);
         self.outbox.forget_owner(ctx, owner);
     }
 
-    // ---- what this node's slots, store and user say
+    // ---- this node's slots, store and user
 
     pub(crate) fn on_drain(&mut self, draining: bool) {
         self.identity.draining = draining;
@@ -214,7 +214,7 @@ impl Worker {
         }
     }
 
-    /// Some runs wait for their module to be compiled, or wait no longer: the next renewal says so.
+    /// Runs began or ended to wait for their module to be compiled; the next renewal reports it.
     pub(crate) fn on_compiling(&mut self, runs: &[RunId], waits: bool) {
         for id in runs {
             if let Some(run) = self.runs.get_mut(*id) {
@@ -276,7 +276,7 @@ impl Worker {
         self.runs.dispatch(ctx, &self.stats);
     }
 
-    /// Sends what ended while the input was handled.
+    /// Sends the outcomes of this input.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         self.runs.notice_overlong(ctx.now, &self.stats);
         for part in self.outbox.take_own() {
@@ -291,33 +291,33 @@ impl Worker {
         self.outbox.reuse(fresh);
     }
 
-    /// Promises what is free.
+    /// Promises free slots.
     pub(crate) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         self.bidder().offer(ctx, members);
     }
 
-    // ---- what this node's own owner asks
+    // ---- questions of this node's own owner
 
     /// What this worker takes of its own owner's short tasks now.
     pub(crate) fn local_capacity(&self, now: Time) -> LocalCapacity<'_> {
         self.market().local_capacity(now)
     }
 
-    fn hold_all(&mut self, ctx: &mut Ctx<'_>, offer: &Offer, grants: Vec<Grant>) {
-        self.holder().hold_all(ctx, offer, grants);
+    fn hold_all(&mut self, ctx: &mut Ctx<'_>, accepted: &Accepted, grants: Vec<Grant>) {
+        self.holder().hold_all(ctx, accepted, grants);
         self.renew_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.renew_ms));
     }
 
-    /// Takes tasks that came without a call, if the owner has credit for them and sent no more than one frame may hold.
+    /// Accepts tasks sent without a call, if the owner has credit for them and sent a `whole` frame, within its bound.
     fn take_prefilled(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, place: Place, whole: bool) {
         let spent = Spent::of(&place).filter(|_| whole);
         match self.bidder().accept_prefilled(ctx, owner, &place.call, spent) {
-            Ok(offer) => self.hold_all(ctx, &offer, place.grants),
+            Ok(accepted) => self.hold_all(ctx, &accepted, place.grants),
             Err(refusal) => holder::refuse_prefilled(ctx, owner, &place, refusal),
         }
     }
 
-    /// Renews what is held, if it is time, and returns what was taken on a wrong guess.
+    /// Renews all leases, if it is time, and first retracts tasks that were accepted on a wrong estimate.
     fn renew(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         if self.renew_at.is_none_or(|at| at > ctx.now) {
             return;
@@ -327,7 +327,7 @@ impl Worker {
         self.renew_at = Some(ctx.now.plus_ms(ctx.mesh.renew_ms)).filter(|_| self.runs.is_leased());
     }
 
-    /// Stops what owners awarded that are gone.
+    /// Stops the tasks of owners that count as gone.
     fn leave_absent(&mut self, ctx: &mut Ctx<'_>) {
         for gone in self.absences.take_gone(ctx.now, ctx.mesh) {
             self.holder().abandon(ctx, &gone);

@@ -1,5 +1,5 @@
-//! Bids for calls: which calls a worker answers, in which order, with how many slots, and what an award may use. What is
-//! promised and held together never exceeds the window of [`crate::policy::window`].
+//! Bids for calls: which calls a worker answers, in which order and with how many slots, and which awards a bid covers.
+//! Held and promised slots together never exceed the window of [`crate::policy::window`].
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,7 +8,7 @@ use super::bidder::{Bidder, is_sound};
 use super::identity::Refusal;
 use super::ledger::Bid;
 use super::requests::{CallKey, Wish};
-use super::runs::run::Offer;
+use super::runs::run::Accepted;
 use crate::ctx::Ctx;
 use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
@@ -51,8 +51,7 @@ impl Bidder<'_> {
         }
     }
 
-    /// Offers free room to the calls that are open, in the order of [`crate::policy::order::turn`], and what is left to
-    /// strangers.
+    /// Promises free slots: as credit, as bids for open calls, and what is left as adverts.
     pub(super) fn offer(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         self.speak_up(ctx, members);
         if !self.identity.takes_work() || self.outbox.is_full() {
@@ -63,9 +62,9 @@ impl Bidder<'_> {
         self.advertise(ctx, members, keeps);
     }
 
-    /// Offers free room to the calls. One that is next but finds no room holds back those behind it, so that a stream of
-    /// short tasks can't starve a long one; but it does not keep a more urgent one from pausing what runs. True if a
-    /// call for several slots keeps what becomes free.
+    /// Bids for the open calls in the order of [`crate::policy::order::turn`]. A call that is next but finds too few
+    /// slots holds up those behind it, so that a stream of short tasks can't starve a long one; a more urgent call may
+    /// still pause what runs. True if a multi-slot call keeps the slots that become free.
     fn offer_to_calls(&mut self, ctx: &mut Ctx<'_>, members: &Membership) -> bool {
         let mut full = false;
         let mut kept_for: Option<Class> = None;
@@ -75,14 +74,14 @@ impl Bidder<'_> {
         let on_credit = self.market().first_on_credit(ctx.now);
         for (turn, key) in self.market().queue(ctx.now) {
             let open = self.requests.get(key).expect(OPEN);
-            // An owner whose short tasks come by themselves has its part, too.
+            // Owners with tasks on credit take their turns, too.
             full |= on_credit.is_some_and(|(first, owner)| owner != key.owner && first < turn);
             if self.market().too_late(ctx.now, key.owner, &open.call, open.due).is_some() {
                 continue;
             }
             let (class, slots) = (open.call.class, open.call.needs.width());
             let window = self.window(ctx, members, key.owner, &open.call);
-            // What is advertised to strangers is withdrawn when an owner calls.
+            // Adverts are withdrawn when an owner calls directly.
             let taken = self.room().taken() - self.idle_adverts(ctx);
             let free = if full { 0 } else { window.saturating_sub(taken) };
             let tasks = (self.room().for_call(class, free, kept_for) / slots).min(open.unpromised());
@@ -100,16 +99,16 @@ impl Bidder<'_> {
         kept_for.is_some()
     }
 
-    /// Slots that may be held and promised in all while a call is bid for.
+    /// The window for a call: slots that may be held and promised in all after the bid.
     fn window(&self, ctx: &Ctx<'_>, members: &Membership, owner: PeerId, call: &Call) -> u32 {
         let service_us = self.stats.estimate_us(owner, call.job);
         let rtt_us = if owner == ctx.me { 0 } else { members.rtt_us(owner) };
-        // A task of several slots is never bound ahead.
+        // Multi-slot tasks are never bound before their slots are free.
         let service_us = if call.needs.width() > 1 { 0 } else { service_us };
         window::slots_to_offer(self.identity.slots, service_us, rtt_us)
     }
 
-    /// Bids for this many tasks of a call.
+    /// Sends a bid for this many tasks of a call.
     fn make_bid(&mut self, ctx: &mut Ctx<'_>, key: CallKey, tasks: u32) {
         let open = self.requests.get(key).expect(OPEN);
         let CallKey { owner, call } = key;
@@ -126,8 +125,9 @@ impl Bidder<'_> {
         ctx.send(owner, Message::Bid(bid));
     }
 
-    /// Uses a bid for an award. What the award's tasks have in common; `None` if no bid covers them.
-    pub(super) fn accept(&mut self, ctx: &Ctx<'_>, owner: PeerId, award: &Award) -> Option<Offer> {
+    /// Uses the bid that an award names. Returns what its tasks have in common, or `None` if the bid does not cover
+    /// them.
+    pub(super) fn accept(&mut self, ctx: &Ctx<'_>, owner: PeerId, award: &Award) -> Option<Accepted> {
         let key = CallKey { owner, call: award.call };
         let tasks = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
         let open = self.requests.get(key)?;
@@ -137,11 +137,12 @@ impl Bidder<'_> {
         if !covered || !is_sound(&award.grants, *job) {
             return None;
         }
-        // The class is what the bid counted as: a call that aged is served as what it has become.
+        // The bid has the class to which its call had aged.
         let (program, class, slots) = (Arc::clone(program), bid.class, needs.width());
-        let offer = Offer { owner, program, key: open.key, terms: *terms, class, slots, prefilled: None };
+        let accepted =
+            Accepted { owner, program, key: open.key, terms: *terms, class, slots, prefilled: None };
         self.ledger.use_bid(award.bid, tasks);
         self.requests.on_award(ctx.now, key, tasks, award.left);
-        Some(offer)
+        Some(accepted)
     }
 }

@@ -1,5 +1,6 @@
-//! Outcomes on their way home. Each is kept until its owner acknowledges it: sent at once, sent again while the owner
-//! is silent, and told to everybody when it can't be reached, for a result finds its way over any path that exists.
+//! Outcomes that are not acknowledged yet. Each is sent at once, sent again while its owner is silent, and gossiped
+//! when the owner can't be reached, so that it arrives over any path that exists. The worker puts them in;
+//! acknowledgements and age take them out.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -32,18 +33,18 @@ const UNDELIVERED_BYTES_PER_OWNER_MAX: u64 = 16 << 20;
 /// Bytes that a gossiped outcome carries itself; longer ones are named by hash and fetched.
 const GOSSIP_INLINE_MAX: usize = 1024;
 
-/// An outcome as it leaves: nothing of it changes any more.
+/// An outcome in its final form.
 #[derive(Debug)]
 pub(super) struct Sealed {
     pub(super) report: Report,
-    /// Who computed it before, if nothing ran here.
+    /// The node that computed it before, if nothing ran here.
     pub(super) memo: Option<PeerId>,
-    /// What is to be signed, if its owner wants a receipt of what ran here.
+    /// The leaf to sign, if its owner wants a receipt of a task that ran here.
     pub(super) leaf: Option<[u8; 32]>,
 }
 
 impl Sealed {
-    /// Whether nothing of it must be signed or brought anywhere.
+    /// Whether it needs no signature and names no blob.
     pub(super) fn is_plain(&self) -> bool {
         self.leaf.is_none() && self.report.blobs().next().is_none()
     }
@@ -172,7 +173,7 @@ impl Outbox {
         self.unsigned.retain(|(to, _, _)| *to != owner);
     }
 
-    /// The owner is back: whatever it has not acknowledged goes out again with the next look at the time.
+    /// The owner is connected again: all that it has not acknowledged is sent again at once.
     pub(super) fn resend_now(&mut self, owner: PeerId, now: Time) {
         let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
         for ((_, lease), entry) in self.kept.range_mut(range) {
@@ -220,12 +221,12 @@ impl Outbox {
         self.fresh = sent;
     }
 
-    /// Whether so much waits that nothing more is taken of anybody.
+    /// Whether a bound of unacknowledged outcomes is reached, so that no new work is accepted.
     pub(super) fn is_full(&self) -> bool {
         self.len() >= UNDELIVERED_MAX || self.all.bytes >= UNDELIVERED_BYTES_MAX
     }
 
-    /// Whether so little waits for an owner's word that it may be promised more.
+    /// Whether an owner has acknowledged enough to be promised more.
     pub(super) fn takes(&self, owner: PeerId) -> bool {
         let Load { outcomes, bytes } = self.by_owner.get(&owner).copied().unwrap_or_default();
         !self.is_full() && outcomes < UNDELIVERED_PER_OWNER_MAX && bytes < UNDELIVERED_BYTES_PER_OWNER_MAX
@@ -274,7 +275,7 @@ impl Outbox {
         self.due.first().map(|(at, _, _)| *at)
     }
 
-    /// Sends outcomes, and with the last of them what this worker takes next.
+    /// Sends outcomes, and with the last of them the owner's new credit.
     pub(super) fn send(
         &self,
         ctx: &mut Ctx<'_>,

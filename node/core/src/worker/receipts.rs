@@ -13,10 +13,10 @@ use crate::time::Time;
 /// does not.
 const BATCHES_MAX: usize = 64;
 
-/// One outcome to sign: whose, which, and its leaf.
+/// One outcome to sign: its owner, its lease, and its leaf.
 pub(super) type Unsigned = (PeerId, LeaseId, [u8; 32]);
 
-/// Batches that wait.
+/// Batches that wait for a signature.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     open: BTreeMap<u64, Batch>,
@@ -31,7 +31,7 @@ struct Batch {
 }
 
 impl Batches {
-    /// Has them signed; what comes back can't be and goes without.
+    /// Requests signatures. Returns the outcomes beyond the bound, which go without one.
     pub(super) fn open(&mut self, ctx: &mut Ctx<'_>, outcomes: &[Unsigned]) -> Vec<(PeerId, LeaseId)> {
         let mut unsigned = Vec::new();
         for part in outcomes.chunks(BATCH_MAX) {
@@ -50,7 +50,7 @@ impl Batches {
         unsigned
     }
 
-    /// A batch was signed: each of its outcomes with its proof. Nothing for a batch that is not waited for any more.
+    /// A batch was signed. Returns each outcome with its proof; none for a batch that was given up.
     pub(super) fn close(&mut self, batch: u64, signature: [u8; 64]) -> Vec<(PeerId, LeaseId, Proof)> {
         let Some(Batch { members, paths, .. }) = self.open.remove(&batch) else { return Vec::new() };
         let count = u32::try_from(members.len()).unwrap_or(u32::MAX);

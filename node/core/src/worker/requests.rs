@@ -1,5 +1,5 @@
-//! What others want of this worker: the calls that it heard, the owners that told of a backlog, and whose turn it is. It
-//! promises nothing; [`super::bidder`] does.
+//! Demand: the open calls, the owners that reported a backlog, and the fair-share order in which they are served. It
+//! promises nothing; [`super::bidder`] reads it and bids.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -24,22 +24,22 @@ pub(super) struct CallKey {
     pub(super) call: CallId,
 }
 
-/// A call whose time is not over.
+/// A call that has not expired.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     pub(super) call: Call,
-    /// What its tasks' names have in common.
+    /// The part of its tasks' ids that they share.
     pub(super) key: TaskKey,
-    /// Tasks that the owner still has for us, by its last word less what we were awarded since.
+    /// Tasks that the owner still wants run, by its last message less what it awarded since.
     pub(super) wanted: u32,
     /// Tasks for which slots are promised now.
     pub(super) promised: u32,
     expires_at: Time,
-    /// The least recently served goes first.
+    /// Order of service: the call that was bid for longest ago has the lowest.
     turn: u64,
-    /// When it should be done, by its owner's last word.
+    /// Its deadline, by its owner's last message.
     pub(super) due: Option<Time>,
-    /// Since when none of it was served, by its owner's last word, or when we last served it.
+    /// When one of its tasks was awarded last, here or, by its owner's last message, anywhere.
     waits_since: Time,
 }
 
@@ -49,23 +49,23 @@ impl OpenCall {
         self.wanted.saturating_sub(self.promised)
     }
 
-    /// How long none of it was served, in microseconds.
+    /// How long none of its tasks was awarded, in microseconds.
     pub(super) fn waited_us(&self, now: Time) -> u64 {
         now.since_us(self.waits_since)
     }
 
-    /// The class that it counts as for having waited.
+    /// Its class, raised for the time that it waited.
     pub(super) fn aged_class(&self, now: Time) -> Class {
         order::aged(self.call.class, self.waited_us(now))
     }
 
-    /// Whether, being next and finding too little room, it keeps others from what becomes free.
+    /// Whether the calls behind it wait while it is next and finds too few free slots.
     pub(super) fn holds_up(&self, now: Time, me: PeerId) -> bool {
         self.call.needs.width() == 1 || wide::keeps(me, self.call.call, self.waited_us(now))
     }
 }
 
-/// What a repeated call says anew.
+/// The fields of a call that each repetition updates.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wish {
     pub(super) count: u32,
@@ -75,7 +75,7 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    /// What a call says that is remembered for so long.
+    /// The fields of a call that is remembered for `ttl_ms` from now.
     pub(super) fn of(call: &Call, now: Time, ttl_ms: u64) -> Self {
         Self {
             count: call.count,
@@ -86,21 +86,21 @@ impl Wish {
     }
 }
 
-/// All of it.
+/// All demand that this worker knows of.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     calls: BTreeMap<CallKey, OpenCall>,
-    /// No call ends earlier.
+    /// No call expires earlier.
     next_end: Option<Time>,
     next_turn: u64,
-    /// Time used by each owner.
+    /// Slot time used by each owner.
     pub(super) shares: Shares,
-    /// Owners whose last bid ran out unused, and when; they come last until they use one, or until others who waited
-    /// count as more urgent.
+    /// Owners that let their last bid expire unused, and when. They are served last until they use one, or for the time
+    /// in which a waiting call gains a class.
     unused_bids: BTreeMap<PeerId, Time>,
-    /// Owners that told of a backlog since we last bid to them.
+    /// Owners that reported a backlog since this worker last granted them credit for it.
     pub(super) backlogged: BTreeSet<PeerId>,
-    /// Owners that were told of no free slot, and are told again when there is one.
+    /// Owners whose last grant of credit reported no free slot; they are sent another when there is one.
     pub(super) awaiting_slots: BTreeSet<PeerId>,
 }
 
@@ -119,13 +119,13 @@ impl Requests {
         self.calls.is_empty()
     }
 
-    /// Whether one more call of that owner is one too many.
+    /// Whether a bound forbids to remember one more call of that owner.
     pub(super) fn is_full_for(&self, key: CallKey) -> bool {
         let full = self.calls.len() >= CALLS_MAX || self.names_of(key.owner).count() >= CALLS_PER_OWNER_MAX;
         full && !self.calls.contains_key(&key)
     }
 
-    /// The calls of an owner.
+    /// The ids of an owner's open calls.
     fn names_of(&self, owner: PeerId) -> impl Iterator<Item = CallId> + '_ {
         let key = |call| CallKey { owner, call: CallId(call) };
         self.calls.range(key(0)..=key(u64::MAX)).map(|(key, _)| key.call)
@@ -136,7 +136,7 @@ impl Requests {
         self.calls.keys().copied()
     }
 
-    /// Remembers a call, or what it says anew.
+    /// Remembers a new call, or updates a repeated one.
     pub(super) fn hear(&mut self, key: CallKey, call: Call, task_key: TaskKey, wish: Wish) {
         let Wish { count, due, waits_since, expires_at } = wish;
         let turn = self.next_turn;
@@ -160,7 +160,7 @@ impl Requests {
         self.calls.remove(&key);
     }
 
-    /// An owner is gone: nothing is remembered of it.
+    /// Forgets an owner that disconnected or restarted.
     pub(super) fn forget(&mut self, owner: PeerId) {
         let names: Vec<CallId> = self.names_of(owner).collect();
         for call in names {
@@ -171,7 +171,7 @@ impl Requests {
         self.awaiting_slots.remove(&owner);
     }
 
-    /// Ends what was not repeated in time.
+    /// Removes calls that were not repeated in time.
     pub(super) fn expire(&mut self, now: Time) {
         if self.next_end.is_some_and(|at| at <= now) {
             self.calls.retain(|_, open| open.expires_at > now);
@@ -183,7 +183,7 @@ impl Requests {
         self.next_end
     }
 
-    /// An owner tells of tasks that wait, or of none.
+    /// An owner reported that tasks wait, or that none does.
     pub(super) fn on_backlog(&mut self, owner: PeerId, waits: bool) {
         if waits {
             self.backlogged.insert(owner);
@@ -194,7 +194,7 @@ impl Requests {
 
     // ---- what becomes of promises
 
-    /// Slots for tasks of a call are promised; it goes behind the others.
+    /// A bid was made for tasks of a call, which goes to the end of the order of service.
     pub(super) fn on_bid(&mut self, key: CallKey, tasks: u32) {
         let open = self.calls.get_mut(&key).expect("a call that is bid for is open");
         open.promised += tasks;
@@ -202,7 +202,7 @@ impl Requests {
         self.next_turn += 1;
     }
 
-    /// Tasks of a call came, and this many wait on.
+    /// An award used a bid for tasks of a call; its owner says that `left` tasks still wait.
     pub(super) fn on_award(&mut self, now: Time, key: CallKey, count: u32, left: u32) {
         if count > 0 {
             self.on_used(key.owner);
@@ -214,20 +214,20 @@ impl Requests {
         }
     }
 
-    /// An owner used what it was offered.
+    /// An owner used a promise.
     pub(super) fn on_used(&mut self, owner: PeerId) {
         self.unused_bids.remove(&owner);
     }
 
-    /// Slots for this many tasks are promised to a call no more, if it is still open.
+    /// A promise for this many tasks of a call ended, used or not.
     pub(super) fn on_promise_ended(&mut self, key: CallKey, tasks: u32) {
         if let Some(open) = self.calls.get_mut(&key) {
-            // A call that was declined and came again knows nothing of what was promised before.
+            // A call that was declined and then repeated does not count what was promised to it before.
             open.promised = open.promised.saturating_sub(tasks);
         }
     }
 
-    /// The owner did not use its bid: nothing more is offered to that call before the owner says again what it wants.
+    /// A bid ended unused: its call gets no further bid until its owner repeats it.
     pub(super) fn on_unused(&mut self, key: CallKey, tasks: u32) {
         self.on_promise_ended(key, tasks);
         if let Some(open) = self.calls.get_mut(&key) {
@@ -235,20 +235,20 @@ impl Requests {
         }
     }
 
-    /// An owner's credit ended: it is not told of slots unasked.
+    /// An owner's credit ended: it is not sent another grant when a slot is free.
     pub(super) fn on_credit_ended(&mut self, owner: PeerId) {
         self.awaiting_slots.remove(&owner);
     }
 
-    /// A bid to an owner ran out unused.
+    /// A bid expired unused: its owner is served last for a while.
     pub(super) fn on_expired(&mut self, now: Time, key: CallKey, tasks: u32) {
         self.unused_bids.insert(key.owner, now);
         self.on_unused(key, tasks);
     }
 
-    // ---- whose turn it is
+    // ---- order of service
 
-    /// The calls that want more than they were offered, of owners for which that holds.
+    /// The calls with tasks that no bid covers, of the owners that `takes` accepts.
     pub(super) fn wanting<'a>(
         &'a self,
         takes: impl Fn(PeerId) -> bool + 'a,
@@ -257,7 +257,7 @@ impl Requests {
         all.filter(move |(key, open)| open.wanted > open.promised && takes(key.owner))
     }
 
-    /// The place of a call of that owner among those that wait.
+    /// The place of a call in the order of service.
     pub(super) fn turn_of_call(&self, now: Time, owner: PeerId, open: &OpenCall) -> Turn {
         order::turn(&Claim {
             wasteful: self.leaves_unused(owner, now),
@@ -269,7 +269,7 @@ impl Requests {
         })
     }
 
-    /// The place of an owner's short tasks among the calls that wait.
+    /// The place of an owner's tasks on credit in the order of service.
     pub(super) fn turn_on_credit(&self, now: Time, owner: PeerId, class: Class) -> Turn {
         order::turn(&Claim {
             wasteful: self.leaves_unused(owner, now),
@@ -281,7 +281,7 @@ impl Requests {
         })
     }
 
-    /// Whether an owner let a bid run out unused lately, and used none since.
+    /// Whether an owner let a bid expire unused lately, and has used none since.
     fn leaves_unused(&self, owner: PeerId, now: Time) -> bool {
         self.unused_bids.get(&owner).is_some_and(|at| now.since_us(*at) < order::AGE_US)
     }

@@ -1,4 +1,4 @@
-//! What tasks of each job took on this worker: what it bids by while a job runs. Plain arithmetic; the worker drives it.
+//! Run times by job, measured on this worker: the estimates that it bids by. Plain arithmetic; the worker feeds it.
 
 use alloc::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use crate::id::{JobId, PeerId};
 /// Jobs whose service time is remembered; beyond it the memory is cleared and measured anew.
 const RUNTIMES_MAX: usize = 1024;
 
-/// What tasks of each job took, as a moving average.
+/// A moving average of run times for each job.
 #[derive(Debug, Default)]
 pub(super) struct Runtimes {
     by_job: BTreeMap<(PeerId, JobId), u32>,
 }
 
 impl Runtimes {
-    /// In microseconds, 0 while unknown.
+    /// The estimate for a job, in microseconds; 0 while unknown.
     pub(super) fn estimate_us(&self, owner: PeerId, job: JobId) -> u32 {
         self.by_job.get(&(owner, job)).copied().unwrap_or(0)
     }
 
-    /// What the owner says, which counts until something was measured here.
+    /// Takes the owner's estimate, until a task was measured here.
     pub(super) fn hint(&mut self, owner: PeerId, job: JobId, service_us: u32) {
         if service_us > 0 && !self.by_job.contains_key(&(owner, job)) {
             self.put(owner, job, service_us);

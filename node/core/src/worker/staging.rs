@@ -1,6 +1,5 @@
-//! What runs still lack: which blobs are here, which are on their way, and which runs wait for them. It moves runs
-//! between "lacks something" and "ready"; a run that ends by what can't be had is returned to the worker, which settles
-//! it.
+//! Staging: which blobs are here, which are being fetched, and which runs wait for them. It makes runs ready; a run
+//! that ends because a blob can't be had is returned to [`super::holder`], which settles it.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -25,36 +24,36 @@ pub(super) struct Wait {
     bytes: u64,
 }
 
-/// A blob on its way here.
+/// A blob that is being fetched.
 #[derive(Debug)]
 struct Fetching {
     /// The peer that was asked for it.
     from: PeerId,
-    /// The length that was claimed; the answer holds for no other.
+    /// The length that it was requested with; the answer holds for no other.
     bytes: u64,
     waiting: Vec<Wait>,
 }
 
-/// How far a run is with what it needs.
+/// Whether a run has all blobs that it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Staged {
     Ready,
-    /// This many blobs are on their way.
+    /// This many blobs are being fetched.
     Missing(u8),
 }
 
-/// What an answer to a fetch comes to, beyond runs that wait on.
+/// What a fetch's answer does to runs, apart from making them ready.
 #[derive(Debug, Default)]
 pub(super) struct Arrival {
     /// Runs that ended, and how.
     pub(super) finished: Vec<(Box<Run>, Sealed)>,
     /// Whether runs ended because this node has no room for the blob.
     pub(super) disk_full: bool,
-    /// Runs for which it is to be asked for again.
+    /// Runs for which the blob is to be requested again.
     again: Vec<Wait>,
 }
 
-/// What is here, as far as this node remembers, and what is on its way.
+/// Blobs that are known to be here, and those that are being fetched.
 #[derive(Debug, Default)]
 pub(super) struct Staging {
     fetching: BTreeMap<BlobId, Fetching>,
@@ -68,21 +67,21 @@ impl Staging {
         self.present.contains(&(program.module, program.module_bytes))
     }
 
-    /// What a run needed may be what was lost: it is looked for again.
+    /// A run's blobs may be lost: the next run that needs them fetches them again.
     pub(super) fn forget(&mut self, run: &Run) {
         for need in run.all_needs() {
             self.present.remove(&need);
         }
     }
 
-    /// Runs ended: nothing is kept for them.
+    /// Removes the waits of runs that ended.
     pub(super) fn forget_ended(&mut self, runs: &RunQueue) {
         for fetching in self.fetching.values_mut() {
             fetching.waiting.retain(|wait| runs.get(wait.run).is_some());
         }
     }
 
-    /// Has brought here what a run lacks; a run that lacks nothing is ready.
+    /// Fetches the blobs that a run lacks; a run that lacks none is ready.
     pub(super) fn gather(&mut self, ctx: &mut Ctx<'_>, runs: &mut RunQueue, id: RunId) {
         match self.request(ctx, id, runs.run(id)) {
             Staged::Ready => runs.make_ready(ctx.now, id),
@@ -93,7 +92,7 @@ impl Staging {
     fn request(&mut self, ctx: &mut Ctx<'_>, id: RunId, run: &Run) -> Staged {
         let (from, lacking): (PeerId, Vec<(BlobId, u64)>) = match run.known.as_deref() {
             Some(report) => (ctx.me, report.blobs_with_lengths().into_iter().collect()),
-            // The rule for short tasks, whose module has been here since the first.
+            // The common case: the module is here since the first task of its kind.
             None if run.all_needs().all(|need| self.present.contains(&need)) => return Staged::Ready,
             None => (run.owner, run.needs().difference(&self.present).copied().collect()),
         };
@@ -104,7 +103,7 @@ impl Staging {
         Staged::Missing(u8::try_from(lacking.len()).unwrap_or(u8::MAX))
     }
 
-    /// Has a blob fetched for a run; if it is on its way already, the run waits too.
+    /// Fetches a blob for a run; if it is being fetched already, the run waits for that.
     fn wait_for(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, from: PeerId, wait: Wait) {
         let fetching = self.fetching.entry(blob).or_insert_with(|| {
             let bytes = wait.bytes;
@@ -114,7 +113,7 @@ impl Staging {
         fetching.waiting.push(wait);
     }
 
-    /// A blob is here, or can't be had. This node's owner fetches, too, and no run waits for what it asked for.
+    /// A fetch ended. Fetches of this node's own owner end here too, and no run waits for them.
     pub(super) fn on_fetched(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -125,7 +124,7 @@ impl Staging {
         let mut arrival = Arrival::default();
         let Some(Fetching { from, bytes, waiting }) = self.fetching.remove(&blob) else { return arrival };
         for wait in waiting {
-            // A run that was told two lengths of the blob may have ended by the other one.
+            // A run that waits for two lengths of the blob may have ended by the other one.
             let Some(run) = runs.get_mut(wait.run) else { continue };
             if wait.bytes != bytes {
                 arrival.again.push(wait);
@@ -154,8 +153,8 @@ impl Staging {
         arrival
     }
 
-    /// Asks again for a blob: what one owner could not give, another may, and a run that was told another length has no
-    /// answer yet. A run that was looked for again meanwhile may wait for it already.
+    /// Requests a blob again for runs of other owners than the one that could not give it, and for runs that wait for
+    /// another length.
     pub(super) fn ask_again(&mut self, ctx: &mut Ctx<'_>, runs: &RunQueue, blob: BlobId, arrival: &Arrival) {
         for wait in &arrival.again {
             let run = runs.run(wait.run);
@@ -164,7 +163,7 @@ impl Staging {
         }
     }
 
-    /// One blob that a run lacked is here. A run whose result is known ends when it has the last one.
+    /// A blob that a run lacked is here. With the last one the run is ready, or ends if its result is known.
     fn on_here(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -199,7 +198,7 @@ impl Staging {
         self.present.insert((blob, bytes));
     }
 
-    /// What a known result rests on can't be had: the task runs like any other.
+    /// A blob of a known result can't be had: the task runs like any other.
     fn compute_after_all(&mut self, ctx: &mut Ctx<'_>, runs: &mut RunQueue, id: RunId) {
         for fetching in self.fetching.values_mut() {
             fetching.waiting.retain(|wait| wait.run != id);

@@ -1,4 +1,4 @@
-//! The worker as others may look at it: counts, and what it holds. Nothing here decides.
+//! Read-only views of the worker, for the engine: gossip, snapshots, audits. Nothing here decides.
 
 use alloc::string::String;
 
@@ -36,7 +36,7 @@ impl Worker {
         self.runs.len()
     }
 
-    /// Slots of everything that is held.
+    /// Slots of all held tasks.
     pub(crate) fn held_slots(&self) -> u32 {
         self.runs.held_slots()
     }
@@ -50,17 +50,17 @@ impl Worker {
         self.runs.paused()
     }
 
-    /// Slots taken by what is in them, or in their own queue, and not paused.
+    /// Slots of tasks that were handed to the slots and are not paused.
     pub(crate) fn active_slots(&self) -> u32 {
         self.runs.active_slots()
     }
 
-    /// Most that what runs and what is paused may use, in bytes.
+    /// Memory that running and paused tasks may use at most, in bytes.
     pub(crate) fn memory_in_use(&self) -> u64 {
         self.runs.memory_in_use()
     }
 
-    /// Most that it may ever be, in bytes.
+    /// The bound of it, in bytes.
     pub(crate) fn memory_max(&self) -> u64 {
         self.runs.memory_max()
     }

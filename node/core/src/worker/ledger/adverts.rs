@@ -1,18 +1,18 @@
-//! Slots that a worker advertises at the matchmaker of its cell, for owners whom it does not know. Bookkeeping; what is
-//! advertised when is [`crate::worker::bidder`]'s choice.
+//! Adverts: slots that a worker advertises at the matchmaker of its cell. Bookkeeping only; `worker/advertise.rs`
+//! decides what is advertised and when.
 
 use alloc::collections::BTreeMap;
 
 use crate::id::{BidId, PeerId};
 use crate::time::Time;
 
-/// Direct calls in a row, while something is advertised and no owner is matched, after which the matchmaker is doubted:
-/// owners wait, this worker waits, and the matchmaker does not bring them together.
+/// Direct calls in a row, while adverts are open and none is matched, after which the matchmaker is distrusted: owners
+/// and this worker wait, and it does not match them.
 const PASSED_OVER_MAX: u32 = 3;
-/// How long a doubted matchmaker's stand-in serves this worker instead, in milliseconds.
+/// How long a distrusted matchmaker's stand-in is used instead, in milliseconds.
 const DOUBT_MS: u64 = 10_000;
 
-/// Slots for an owner whom that matchmaker names.
+/// Slots for the owner that the matchmaker matches with them.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::worker) struct Advert {
     pub(in crate::worker) matchmaker: PeerId,
@@ -20,13 +20,13 @@ pub(in crate::worker) struct Advert {
     pub(in crate::worker) expires_at: Time,
 }
 
-/// All that is advertised.
+/// All open adverts.
 #[derive(Debug, Default)]
 pub(in crate::worker) struct Adverts {
     open: BTreeMap<BidId, Advert>,
-    /// Slots of all of it.
+    /// Slots of all adverts.
     slots: u32,
-    /// When it is said again.
+    /// When they are repeated.
     pub(in crate::worker) repeat_at: Option<Time>,
     passed_over: u32,
     doubted_until: Time,
@@ -58,7 +58,7 @@ impl Adverts {
         self.open.insert(id, advert);
     }
 
-    /// Takes slots of one, which ends with its last; what is left of it.
+    /// Takes slots of an advert, and ends it with its last. Returns what is left.
     pub(super) fn take(&mut self, id: BidId, slots: u32) -> Advert {
         let advert = self.open.get_mut(&id).expect("an advert whose slots are taken is open");
         advert.slots -= slots;
@@ -70,7 +70,7 @@ impl Adverts {
         left
     }
 
-    /// An owner called directly while something is advertised: the matchmaker may not do its work.
+    /// An owner called directly while adverts are open: the matchmaker may not work.
     pub(in crate::worker) fn on_passed_over(&mut self, now: Time) {
         self.passed_over += 1;
         if self.passed_over >= PASSED_OVER_MAX {
@@ -79,7 +79,7 @@ impl Adverts {
         }
     }
 
-    /// The matchmaker sent an owner.
+    /// The matchmaker matched an advert.
     pub(in crate::worker) fn on_matched(&mut self) {
         self.passed_over = 0;
     }

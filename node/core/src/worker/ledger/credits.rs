@@ -1,6 +1,6 @@
-//! Credit: how many short tasks each owner may send without a call. It counts deliveries: a limit that grows with each
-//! grant, and how many of it were used, so that a message that is lost or late changes nothing (AMQP's link credit, and
-//! HTTP/2's windows). Bookkeeping; how much is granted is [`crate::worker::bidder`]'s choice.
+//! Credit accounts: how many short tasks each owner may send without a call. An account counts deliveries, as AMQP's
+//! link credit and HTTP/2's windows do: the limit grows with each grant, and used credit is counted against it, so that
+//! lost and late messages are harmless. Bookkeeping only; `worker/credit.rs` decides how much is granted.
 
 use alloc::collections::BTreeMap;
 
@@ -9,23 +9,23 @@ use crate::message::{Call, Class, Grant, Place};
 use crate::stats::Average;
 use crate::time::Time;
 
-/// Owners with credit at once; a further one has to call.
+/// Owners with an account; a further one has to call.
 const CREDITS_MAX: usize = 1024;
 
 /// One owner's credit.
 #[derive(Debug)]
 pub(in crate::worker) struct Credit {
-    /// The name of this account.
+    /// The id of the account.
     pub(in crate::worker) bid: BidId,
-    /// How many tasks came on it.
+    /// Tasks that were sent on it.
     pub(in crate::worker) used: u64,
-    /// How many may.
+    /// Tasks that may be sent on it.
     limit: u64,
-    /// How many of them are still here.
+    /// Tasks sent on it that are still held.
     pub(in crate::worker) held: u32,
-    /// What they take.
+    /// Run time of its tasks.
     pub(in crate::worker) service: Average,
-    /// Their class, by the last that came or was called for.
+    /// Class of the last task sent on it.
     pub(in crate::worker) class: Class,
     pub(in crate::worker) expires_at: Time,
 }
@@ -36,7 +36,7 @@ impl Credit {
         Self { bid, used: 0, limit: 0, held: 0, service, class, expires_at }
     }
 
-    /// Tasks that may still come on it.
+    /// Tasks that may still be sent on it.
     pub(in crate::worker) fn left(&self) -> u32 {
         u32::try_from(self.limit - self.used).unwrap_or(u32::MAX)
     }
@@ -45,16 +45,16 @@ impl Credit {
 /// Tasks that an owner sent on its credit.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::worker) struct Spent {
-    /// The account that they name.
+    /// The account that the owner names.
     pub(in crate::worker) bid: BidId,
     pub(in crate::worker) class: Class,
     pub(in crate::worker) tasks: u32,
-    /// How many the owner says that it ever sent on it.
+    /// Tasks that the owner says it has sent on it in all.
     pub(in crate::worker) used: u64,
 }
 
 impl Spent {
-    /// What these tasks of an assignment cost; `None` if they are unsound.
+    /// The credit that an assignment spends; `None` if its tasks are invalid.
     pub(in crate::worker) fn of(place: &Place) -> Option<Self> {
         let Place { call: Call { job, class, needs, .. }, grants, .. } = place;
         let of_job = |grant: &Grant| grant.lease.job == *job && grant.input.is_sound();
@@ -64,11 +64,11 @@ impl Spent {
     }
 }
 
-/// All of it.
+/// All credit accounts.
 #[derive(Debug, Default)]
 pub(in crate::worker) struct Credits {
     by_owner: BTreeMap<PeerId, Credit>,
-    /// Slots of all of it together.
+    /// Unused credit of all accounts, in slots.
     slots: u32,
 }
 
@@ -77,12 +77,12 @@ impl Credits {
         self.slots
     }
 
-    /// Owners that may send something.
+    /// Accounts with unused credit.
     pub(in crate::worker) fn len(&self) -> usize {
         self.by_owner.values().filter(|credit| credit.left() > 0).count()
     }
 
-    /// Owners with an account, whether anything is left of it or not.
+    /// Accounts, used up or not.
     pub(in crate::worker) fn owners(&self) -> usize {
         self.by_owner.len()
     }
@@ -91,7 +91,7 @@ impl Credits {
         self.by_owner.get(&owner)
     }
 
-    /// Owners whose tasks that came on credit are here, and their class.
+    /// Owners with held tasks that were sent on credit, and their class.
     pub(in crate::worker) fn at_work(&self) -> impl Iterator<Item = (PeerId, Class)> + '_ {
         self.by_owner
             .iter()
@@ -99,14 +99,14 @@ impl Credits {
             .map(|(owner, credit)| (*owner, credit.class))
     }
 
-    /// A task that came on credit took so long.
+    /// A task that was sent on credit took this long.
     pub(in crate::worker) fn measure(&mut self, owner: PeerId, wall_us: u64) {
         if let Some(credit) = self.by_owner.get_mut(&owner) {
             credit.service.add(wall_us);
         }
     }
 
-    /// Takes tasks of an owner, if it has the credit for them.
+    /// Spends credit for tasks. False if there is not enough.
     pub(in crate::worker) fn spend(&mut self, owner: PeerId, spent: Spent) -> bool {
         let Some(credit) = self.by_owner.get_mut(&owner) else { return false };
         if credit.bid != spent.bid || credit.left() < spent.tasks {
@@ -120,7 +120,8 @@ impl Credits {
         true
     }
 
-    /// Lets an owner send more until then; returns when its credit would have ended, and its account.
+    /// Raises an owner's limit by what `more` returns for its account, and extends it to that time. Returns when it
+    /// would have ended, and the account.
     pub(super) fn grant(
         &mut self,
         owner: PeerId,
@@ -139,7 +140,7 @@ impl Credits {
         Some((ended_at, credit))
     }
 
-    /// Ends what was not used in time. The account stays while tasks that came on it are here.
+    /// Voids the unused credit of an account. The account stays while tasks that were sent on it are held.
     pub(super) fn expire(&mut self, owner: PeerId) {
         let credit = self.by_owner.get_mut(&owner).expect("what ends by time has not ended before");
         self.slots -= credit.left();
@@ -149,9 +150,9 @@ impl Credits {
         }
     }
 
-    /// A task that came on credit has left; whether the account is of no use any more.
+    /// A task that was sent on credit has ended. True if it was the last and the credit has expired.
     pub(super) fn on_left(&mut self, owner: PeerId, now: Time) -> bool {
-        // An owner may have been forgotten since it sent the task.
+        // The owner may have been forgotten since it sent the task.
         self.by_owner.get_mut(&owner).is_some_and(|credit| {
             credit.held = credit.held.saturating_sub(1);
             credit.held == 0 && credit.expires_at <= now

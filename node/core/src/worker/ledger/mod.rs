@@ -1,6 +1,5 @@
-//! Every promise of slots that a worker makes, from its word until it is used or ends: bids to callers, slots that it
-//! advertises at matchmakers, and credit for short tasks. One account of the slots, and one list of ends. It decides
-//! nothing; [`super::bidder`] does.
+//! The ledger: every promise of slots until it is used or ends. Bids to callers, adverts at matchmakers, and credit for
+//! short tasks share one account of slots and one list of ends. It decides nothing; [`super::bidder`] does.
 
 pub(super) mod adverts;
 pub(super) mod credits;
@@ -25,7 +24,7 @@ pub(super) struct Bid {
     pub(super) owner: PeerId,
     pub(super) call: CallId,
     pub(super) class: Class,
-    /// Tasks that it still takes, and slots that each would have.
+    /// Tasks that may still be awarded on it, and slots of each.
     pub(super) tasks: u32,
     pub(super) slots_each: u32,
     pub(super) expires_at: Time,
@@ -41,7 +40,7 @@ impl Bid {
     }
 }
 
-/// A promise by its name.
+/// A promise in the list of ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Promise {
     Bid(BidId),
@@ -49,47 +48,47 @@ enum Promise {
     Credit(PeerId),
 }
 
-/// What a promise that ran out was.
+/// A promise that expired.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// Tasks of a call that its owner did not award.
+    /// A bid with tasks that its owner did not award.
     Bid(Bid),
-    /// Slots that no owner was matched with.
+    /// An advert that was not matched.
     Advertised,
-    /// Credit that this owner did not use.
+    /// The credit of this owner.
     Credit(PeerId),
 }
 
-/// All of them.
+/// All promises.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     bids: BTreeMap<BidId, Bid>,
     pub(super) adverts: Adverts,
     pub(super) credits: Credits,
     ends: BTreeSet<(Time, Promise)>,
-    /// Slots promised by bids and advertised, by class.
+    /// Slots of bids and adverts, by class.
     promised: PerClass,
 }
 
 impl Ledger {
     // ---- the account
 
-    /// Slots promised to callers of that class and above, and what is advertised as of the lowest.
+    /// Slots of bids of that class and above; adverts count as the lowest class.
     pub(super) fn promised(&self, class: Class) -> u32 {
         self.promised.at_least(class)
     }
 
-    /// Slots of all promises, credit included.
+    /// Slots of all promises: bids, adverts and credit.
     pub(super) fn promised_in_all(&self) -> u32 {
         self.promised.total().saturating_add(self.credits.slots())
     }
 
-    /// Slots promised to callers.
+    /// Slots of bids.
     pub(super) fn bid_slots(&self) -> u32 {
         self.promised.total() - self.adverts.slots()
     }
 
-    /// How many promises there are.
+    /// Number of open promises.
     pub(super) fn len(&self) -> usize {
         self.bids.len() + self.adverts.len() + self.credits.len()
     }
@@ -106,7 +105,7 @@ impl Ledger {
         self.bids.insert(id, bid);
     }
 
-    /// Tasks of a bid came.
+    /// Tasks were awarded on a bid.
     pub(super) fn use_bid(&mut self, id: BidId, tasks: u32) {
         let bid = self.bids.get_mut(&id).expect("a bid that is used is open");
         bid.tasks -= tasks;
@@ -117,7 +116,7 @@ impl Ledger {
         }
     }
 
-    /// Ends a bid; what it still promised is free again.
+    /// Ends a bid, and frees its slots.
     pub(super) fn end_bid(&mut self, id: BidId) -> Option<Bid> {
         let bid = self.bids.remove(&id)?;
         self.ends.remove(&(bid.expires_at, Promise::Bid(id)));
@@ -125,13 +124,13 @@ impl Ledger {
         Some(bid)
     }
 
-    /// Ends a bid to that owner.
+    /// Ends a bid, if it was made to that owner.
     pub(super) fn end_bid_of(&mut self, owner: PeerId, id: BidId) -> Option<Bid> {
         self.bids.get(&id).filter(|bid| bid.owner == owner)?;
         self.end_bid(id)
     }
 
-    /// Ends the bids of which that holds.
+    /// Ends the bids that match.
     pub(super) fn end_bids(&mut self, matches: impl Fn(&Bid) -> bool) {
         let ids: Vec<BidId> = self.bids.iter().filter(|(_, bid)| matches(bid)).map(|(id, _)| *id).collect();
         for id in ids {
@@ -139,7 +138,7 @@ impl Ledger {
         }
     }
 
-    // ---- advertised slots
+    // ---- adverts
 
     pub(super) fn advertise(&mut self, id: BidId, advert: Advert) {
         self.promised.add(ADVERTISED, advert.slots);
@@ -147,7 +146,7 @@ impl Ledger {
         self.adverts.insert(id, advert);
     }
 
-    /// Slots that were advertised are taken, or withdrawn.
+    /// Takes or withdraws slots of an advert.
     pub(super) fn use_advert(&mut self, id: BidId, slots: u32) {
         self.promised.sub(ADVERTISED, slots);
         let left = self.adverts.take(id, slots);
@@ -156,7 +155,7 @@ impl Ledger {
         }
     }
 
-    /// Advertises the same for longer, at that matchmaker.
+    /// Extends an advert, at that matchmaker.
     pub(super) fn renew_advert(&mut self, id: BidId, matchmaker: PeerId, expires_at: Time) {
         let advert = self.adverts.get_mut(id).expect("an advert that is renewed is open");
         self.ends.remove(&(advert.expires_at, Promise::Advertised(id)));
@@ -170,7 +169,7 @@ impl Ledger {
         }
     }
 
-    /// Ends the adverts of which that holds.
+    /// Ends the adverts that match.
     pub(super) fn end_adverts(&mut self, matches: impl Fn(&Advert) -> bool) {
         let ids: Vec<BidId> =
             self.adverts.iter().filter(|(_, advert)| matches(advert)).map(|(id, _)| id).collect();
@@ -179,8 +178,8 @@ impl Ledger {
 
     // ---- credit
 
-    /// Lets an owner send more until then, as much as is thought right for its account, which is opened under a fresh
-    /// name if it has none; `None` when there are too many accounts.
+    /// Raises an owner's credit by what `more` returns for its account, and extends it to that time. Opens an account
+    /// under a fresh id if there is none; `None` if there are too many accounts.
     pub(super) fn grant(
         &mut self,
         owner: PeerId,
@@ -194,7 +193,7 @@ impl Ledger {
         Some(credit)
     }
 
-    /// A task that came on credit has left; true if that ends the credit, because its time is over.
+    /// A task that was sent on credit has ended. True if that closes the account, because the credit has expired.
     pub(super) fn on_prefilled_left(&mut self, owner: PeerId, now: Time) -> bool {
         let over = self.credits.on_left(owner, now);
         if over {
@@ -203,7 +202,7 @@ impl Ledger {
         over
     }
 
-    /// An owner is gone, or has no use for its credit.
+    /// Closes an owner's account.
     pub(super) fn end_credit(&mut self, owner: PeerId) {
         if let Some(expires_at) = self.credits.remove(owner) {
             self.ends.remove(&(expires_at, Promise::Credit(owner)));
@@ -212,14 +211,14 @@ impl Ledger {
 
     // ---- ends
 
-    /// An owner is gone: so are all promises to it.
+    /// Ends all promises to a peer, as owner and as matchmaker.
     pub(super) fn forget(&mut self, owner: PeerId) {
         self.end_adverts(|advert| advert.matchmaker == owner);
         self.end_credit(owner);
         self.end_bids(|bid| bid.owner == owner);
     }
 
-    /// Ends the first promise whose time is over.
+    /// Ends the first promise that has expired.
     pub(super) fn end_next(&mut self, now: Time) -> Option<Ended> {
         let (at, promise) = *self.ends.first()?;
         if at > now {
@@ -243,7 +242,7 @@ impl Ledger {
         }
     }
 
-    /// When the next promise ends, and what that is.
+    /// When the next promise ends, and which kind it is.
     pub(super) fn next_end(&self) -> Option<(Time, &'static str)> {
         let (at, promise) = self.ends.first()?;
         let ends = match promise {

@@ -1,19 +1,20 @@
-//! What a worker's tasks take, in numbers: of everything that it holds, and of its slots. Plain arithmetic.
+//! Counters of a run queue: what all held tasks take, and what those in the slots take. Plain arithmetic; the queue
+//! updates them whenever a task changes its stage.
 
 use super::memory::Memory;
 use super::run::{Place, Run};
 use crate::message::Class;
 use crate::worker::classes::PerClass;
 
-/// Everything that is held, in whichever stage.
+/// Counters of all held tasks, in any stage.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    /// Slots of all of it.
+    /// Slots of all tasks.
     pub(super) slots: u32,
     pub(super) by_class: PerClass,
     /// Slots of long tasks.
     pub(super) long: PerClass,
-    /// What it is thought to take of one slot's time together, in microseconds.
+    /// Estimated slot time of all tasks, in microseconds.
     pub(super) work_us: PerClass<u64>,
 }
 
@@ -28,7 +29,7 @@ impl Held {
         self.sub_class(run.class, run);
     }
 
-    /// A task counts as another class from now on.
+    /// A task's class changed.
     pub(super) fn reclass(&mut self, from: Class, run: &Run) {
         self.sub_class(from, run);
         self.add_class(run.class, run);
@@ -47,7 +48,7 @@ impl Held {
     }
 }
 
-/// What the slots were given and have not answered.
+/// Counters of tasks that were handed to the slots and have not been answered.
 #[derive(Debug, Default)]
 pub(super) struct InSlots {
     /// Tasks, paused ones included.
@@ -61,7 +62,7 @@ pub(super) struct InSlots {
 }
 
 impl InSlots {
-    /// A task changes its place.
+    /// A task moves to another place.
     pub(super) fn relocate(&mut self, run: &Run, from: Place, to: Place) {
         if from == to {
             return;

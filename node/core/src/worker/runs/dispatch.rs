@@ -1,8 +1,8 @@
-//! What goes into the slots: tasks are handed over by class, a task of a higher class pauses one of a lower, and what was
-//! paused goes on before anything of its own class or below begins.
+//! Dispatch: ready tasks are handed to the slots by class. A task of a higher class pauses one of a lower; a paused
+//! task resumes before any task of its own class or below begins.
 //!
-//! A task may hold several slots. It begins when that many are free together, and while it is in the slots nothing waits
-//! in their own queue, so that the slots that it waits for really idle.
+//! A multi-slot task begins when enough slots are free together. While one is in the slots, nothing waits in their own
+//! queue, so that free slots stay free for the next.
 
 use alloc::sync::Arc;
 
@@ -33,7 +33,7 @@ impl RunQueue {
                     continue;
                 }
                 if slots > 1 {
-                    // Tasks of its class that take one slot would pass it for ever.
+                    // Single-slot tasks of its class would overtake it for ever.
                     return;
                 }
             }
@@ -68,12 +68,12 @@ impl RunQueue {
             self.requeue(ctx, class);
             return false;
         }
-        // Nothing is paused in vain: what does not yield must leave room enough.
+        // Nothing is paused in vain: enough slots must belong to tasks of a lower class.
         if self.in_slots.busy.at_least(class) + slots > self.slots {
             return false;
         }
         while self.active_slots() + slots > self.slots {
-            // Never ahead of a lower class: it would wait behind what it should pause.
+            // It never enters the slots' queue behind a lower class.
             let Some(victim) = self.victim(ctx.now, stats, class) else { return false };
             if !self.make_room(ctx, victim, class, bytes) {
                 return false;
@@ -93,7 +93,7 @@ impl RunQueue {
 
     /// How many slots a held task takes.
     fn slots_of(&self, id: RunId) -> u32 {
-        // Mostly nothing that takes several is here, and nothing need be looked up.
+        // Mostly no multi-slot task is here, and no look-up is needed.
         let all_single = self.held_slots() == self.len();
         if all_single { 1 } else { self.run(id).slots }
     }

@@ -1,6 +1,6 @@
-//! What waits for a slot: ready tasks in their order, paused ones in theirs, and when each counts as more urgent. A task
-//! that waited thirty seconds for a slot counts as one class higher from then on, so that what was paused for others, or
-//! waits behind them, goes on some day and is not paused by them again. [`crate::policy::order`] says the same of calls.
+//! Tasks that wait for a slot: the ready ones in order, the paused ones in order, and their ageing. A task gains one
+//! priority class for each thirty seconds that it waits, so that a paused task, or one behind others, runs eventually
+//! and is not paused for the same class again. [`crate::policy::order`] ages calls in the same way.
 
 use alloc::collections::BTreeSet;
 use core::cmp::Reverse;
@@ -24,7 +24,7 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// A task has come to its stage.
+    /// Lists a task that entered its stage.
     pub(super) fn enter(&mut self, now: Time, id: RunId, run: &mut Run) {
         if run.stage == Stage::Ready {
             run.ready_turn = self.next_ready;
@@ -36,8 +36,8 @@ impl Lists {
         }
     }
 
-    /// A task leaves its stage. What it has waited counts: what gets a slot for a moment again and again, between
-    /// others, ages all the same.
+    /// Removes a task that leaves its stage. The time that it waited is kept: a task that gets a slot only for moments
+    /// ages all the same.
     pub(super) fn leave(&mut self, now: Time, id: RunId, run: &mut Run) {
         if !run.stage.waits() {
             return;
@@ -49,7 +49,7 @@ impl Lists {
         }
     }
 
-    /// A task that has aged by now; it is to be raised.
+    /// Takes a task that has waited for a class's time; it is to be raised.
     pub(super) fn next_aged(&mut self, now: Time) -> Option<RunId> {
         let (at, id) = *self.ageing.first()?;
         if at > now {
@@ -59,7 +59,7 @@ impl Lists {
         Some(id)
     }
 
-    /// A task that aged counts as one class higher.
+    /// Raises a task by one class.
     pub(super) fn raise(&mut self, now: Time, id: RunId, run: &mut Run) {
         debug_assert!(run.stage.waits(), "only what waits for a slot ages");
         self.take(id, run);
@@ -78,7 +78,7 @@ impl Lists {
         self.paused.first().map(|(Reverse(class), id)| (*class, *id))
     }
 
-    /// What is paused, in order.
+    /// The paused tasks, in order.
     pub(super) fn all_paused(&self) -> impl Iterator<Item = RunId> + '_ {
         self.paused.iter().map(|(_, id)| *id)
     }

@@ -1,28 +1,27 @@
-//! Memory of what runs and of what is paused for tasks of a higher class: together never more than the node gives, which
-//! is what it gives to one task, once for each slot. A task counts with what it may use at most. Plain arithmetic; what
-//! is stopped when there is too little is [`super::preempt`]'s choice.
+//! Memory of running and paused tasks: never more than the node's limit for one task, times its slots. A task counts
+//! with its own limit. Plain arithmetic; [`super::preempt`] chooses what is stopped when there is too little.
 //!
-//! What runs alone is always within the bound: a slot has one task at a time, and none is taken that may use more than
-//! the node gives. What is paused adds to it.
+//! Running tasks alone are always within the bound: a slot has one task at a time, and no task is accepted whose limit
+//! is above the node's. Paused tasks add to it.
 
 use alloc::collections::BTreeMap;
 
-/// What the tasks that the slots were given may use.
+/// Memory limits of the tasks that were handed to the slots.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Of those that are not paused: how many may use each number of bytes. Some wait in the slots' own queue.
+    /// Tasks that are not paused, counted by their limit in bytes. Some wait in the slots' own queue.
     busy: BTreeMap<u64, u32>,
-    /// All that are paused together, in bytes.
+    /// Sum of the paused tasks' limits, in bytes.
     paused: u64,
 }
 
 impl Memory {
-    /// A task runs from now on, or waits in the slots' own queue.
+    /// A task was handed to the slots, or resumed.
     pub(super) fn run(&mut self, bytes: u64) {
         *self.busy.entry(bytes).or_default() += 1;
     }
 
-    /// A task does so no more.
+    /// A task left the slots, or was paused.
     pub(super) fn end_run(&mut self, bytes: u64) {
         let count = self.busy.get_mut(&bytes).expect("what ends was counted when it began");
         *count -= 1;
@@ -31,23 +30,23 @@ impl Memory {
         }
     }
 
-    /// A task is paused from now on.
+    /// A task was paused.
     pub(super) fn pause(&mut self, bytes: u64) {
         self.paused = self.paused.saturating_add(bytes);
     }
 
-    /// A task is paused no more.
+    /// A paused task resumed or ended.
     pub(super) fn end_pause(&mut self, bytes: u64) {
         self.paused = self.paused.saturating_sub(bytes);
     }
 
-    /// Whether nothing is paused that takes memory.
+    /// Whether no paused task takes memory.
     pub(super) fn is_undivided(&self) -> bool {
         self.paused == 0
     }
 
-    /// Most that all may use at once, in bytes, if one is paused that was not and one more comes. Of those that are not
-    /// paused as many run as there are slots, be it those that may use most.
+    /// Most memory that all may use at once, in bytes, if a task with the limit `paused` were paused and one with the
+    /// limit `more` came. Of the unpaused tasks as many count as there are slots, the largest first.
     pub(super) fn in_use(&self, slots: u32, paused: Option<u64>, more: Option<u64>) -> u64 {
         let (mut left, mut sum) = (slots, self.paused.saturating_add(paused.unwrap_or(0)));
         let mut spared = paused;

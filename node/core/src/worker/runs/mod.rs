@@ -1,8 +1,8 @@
-//! The run queue: every task that a worker holds, from its award until it has left the slots. It orders what is ready,
-//! hands it to the slots, pauses and stops for what is more urgent, and counts what all of it takes. It knows nothing of
-//! bids, owners' connections or delivery; the worker drives it and settles what it returns.
+//! The run queue: every task that a worker holds, from its award until it has left the slots. It orders ready tasks,
+//! hands them to the slots, pauses and stops tasks for more urgent ones, and keeps the counters. It knows nothing of
+//! bids, connections or delivery. The worker drives it, and settles the tasks that it returns.
 //!
-//! [`RunQueue::set_stage`] is the only writer of a task's stage, and with it of every counter of slots and memory.
+//! [`RunQueue::set_stage`] is the only writer of a task's stage, of the lists by stage, and of the counters of slots.
 
 mod counts;
 mod dispatch;
@@ -31,7 +31,7 @@ use watchdog::Watchdog;
 /// Why a look-up of a run can't fail.
 const HELD: &str = "a run is held until the slots have answered, and named by nothing longer";
 
-/// Everything that is held.
+/// All held tasks.
 #[derive(Debug)]
 pub(super) struct RunQueue {
     slots: u32,
@@ -39,21 +39,21 @@ pub(super) struct RunQueue {
     memory_bytes: u64,
     /// Boxed: a map moves its values about.
     runs: BTreeMap<RunId, Box<Run>>,
-    /// Those that are not aborted.
+    /// Leases of tasks that are not aborted.
     leases: BTreeMap<(PeerId, LeaseId), RunId>,
     next_run: u64,
     lists: Lists,
     held: Held,
     in_slots: InSlots,
-    /// What leaves the slots for good because there was no memory to pause it.
+    /// Tasks that are being stopped because there was no memory to pause one.
     stopping: BTreeSet<RunId>,
     watchdog: Watchdog,
-    /// When those that run are not short any more, if something waits for that.
+    /// When a task that waits may preempt running ones that were thought to be short.
     preempt_at: Option<Time>,
 }
 
 impl RunQueue {
-    /// An empty queue of a node with that many slots, which gives one task at most that many bytes.
+    /// An empty queue of a node with that many slots, where one task may use that much memory.
     pub(super) fn new(slots: u32, memory_bytes: u64) -> Self {
         Self {
             slots,
@@ -72,7 +72,7 @@ impl RunQueue {
 
     // ---- tasks
 
-    /// Takes a task, which lacks whatever is not known to be here.
+    /// Adds a task that was just accepted.
     pub(super) fn insert(&mut self, run: Box<Run>) -> RunId {
         let id = RunId(self.next_run);
         self.next_run += 1;
@@ -83,7 +83,7 @@ impl RunQueue {
         id
     }
 
-    /// Ends a task that is not in the slots, or was answered by them.
+    /// Removes a task that is not in the slots, or that the slots have answered.
     pub(super) fn remove(&mut self, now: Time, id: RunId) -> Box<Run> {
         let mut run = self.runs.remove(&id).expect(HELD);
         self.in_slots.relocate(&run, run.stage.place(), Place::Outside);
@@ -99,7 +99,7 @@ impl RunQueue {
         run
     }
 
-    /// A task that the driver names: it may be one that has ended.
+    /// The task of a run that may have ended, such as one that the driver names.
     pub(super) fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
         self.runs.get_mut(&id).map(|run| &mut **run)
     }
@@ -108,7 +108,7 @@ impl RunQueue {
         self.runs.get(&id).map(|run| &**run)
     }
 
-    /// A task that this node names.
+    /// The task of a run that is held.
     pub(super) fn run(&self, id: RunId) -> &Run {
         self.runs.get(&id).expect(HELD)
     }
@@ -119,7 +119,7 @@ impl RunQueue {
 
     // ---- stages
 
-    /// Brings a task to another stage: the only writer of stages, and of all that is counted or listed by them.
+    /// Moves a task to another stage, and with it the lists and counters.
     fn set_stage(&mut self, now: Time, id: RunId, to: Stage) {
         let run = self.runs.get_mut(&id).expect(HELD);
         debug_assert!(run.stage.leads_to(to), "{id:?} can't go from {:?} to {to:?}", run.stage);
@@ -142,15 +142,14 @@ impl RunQueue {
         self.set_stage(now, id, Stage::Ready);
     }
 
-    /// Stops what is in the slots for good; its answer is of no interest.
+    /// Aborts a task in the slots; the slots' answer will be dropped.
     fn abort(&mut self, ctx: &mut Ctx<'_>, id: RunId) {
         let paused = self.run(id).stage == Stage::Paused;
         self.set_stage(ctx.now, id, Stage::Aborted { paused });
         ctx.emit(Effect::Abort(id));
     }
 
-    /// Ends a task whose owner wants it no more. What is in the slots is aborted and leaves them later; what is not is
-    /// returned.
+    /// Cancels a task. One in the slots is aborted, and is removed when they answer; any other is removed and returned.
     pub(super) fn cancel(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId) -> Option<Box<Run>> {
         let id = *self.leases.get(&(owner, lease))?;
         match self.run(id).stage {
@@ -163,7 +162,7 @@ impl RunQueue {
         None
     }
 
-    /// What waited long enough counts as one class higher now.
+    /// Raises the tasks that waited for a class's time.
     pub(super) fn age(&mut self, now: Time) {
         while let Some(id) = self.lists.next_aged(now) {
             let run = self.runs.get_mut(&id).expect(HELD);
@@ -173,7 +172,7 @@ impl RunQueue {
         }
     }
 
-    /// A task takes much longer than was thought: its slots are none for short ones.
+    /// Counts a task as long from now on: its slots are not available to short ones.
     fn mark_long(&mut self, id: RunId) {
         let run = self.runs.get_mut(&id).expect(HELD);
         if !core::mem::replace(&mut run.long, true) {
@@ -181,7 +180,7 @@ impl RunQueue {
         }
     }
 
-    // ---- what others may ask
+    // ---- queries
 
     pub(super) fn contains(&self, owner: PeerId, lease: LeaseId) -> bool {
         self.leases.contains_key(&(owner, lease))
@@ -191,7 +190,7 @@ impl RunQueue {
         self.leases.keys().copied()
     }
 
-    /// What is held of an owner.
+    /// The leases held from an owner.
     pub(super) fn leases_of(&self, owner: PeerId) -> Vec<LeaseId> {
         let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
         self.leases.range(range).map(|((_, lease), _)| *lease).collect()
@@ -215,12 +214,12 @@ impl RunQueue {
         self.in_slots.paused
     }
 
-    /// Slots of everything that is held.
+    /// Slots of all held tasks.
     pub(super) fn held_slots(&self) -> u32 {
         self.held.slots
     }
 
-    /// Slots of what is held of that class and above.
+    /// Slots of held tasks of that class and above.
     pub(super) fn held_at_least(&self, class: Class) -> u32 {
         self.held.by_class.at_least(class)
     }
@@ -230,12 +229,12 @@ impl RunQueue {
         self.held.long.at_least(class)
     }
 
-    /// What is held of that class and above is thought to take this much of one slot's time, in microseconds.
+    /// Estimated slot time of held tasks of that class and above, in microseconds.
     pub(super) fn work_us_at_least(&self, class: Class) -> u64 {
         self.held.work_us.at_least(class)
     }
 
-    /// Slots taken by what is in them, or in their own queue, and not paused.
+    /// Slots of tasks that were handed to the slots and are not paused.
     pub(super) fn active_slots(&self) -> u32 {
         self.in_slots.active_slots()
     }
@@ -245,27 +244,27 @@ impl RunQueue {
         self.in_slots.busy.below(class)
     }
 
-    /// Slots of what is held and not paused.
+    /// Slots of held tasks that are not paused.
     pub(super) fn unpaused_slots(&self) -> u32 {
         self.held.slots - self.in_slots.paused_slots
     }
 
-    /// The class of what is resumed next.
+    /// The class of the paused task that resumes next.
     pub(super) fn paused_class(&self) -> Option<Class> {
         self.lists.first_paused().map(|(class, _)| class)
     }
 
-    /// Most that what runs and what is paused may use, in bytes.
+    /// Memory that running and paused tasks may use at most, in bytes.
     pub(super) fn memory_in_use(&self) -> u64 {
         self.in_slots.memory.in_use(self.slots, None, None)
     }
 
-    /// Most that it may ever be, in bytes.
+    /// The bound of it, in bytes.
     pub(super) fn memory_max(&self) -> u64 {
         self.memory_bytes.saturating_mul(u64::from(self.slots))
     }
 
-    /// When something of it ends by itself: a task ages, or one that runs is not short any more.
+    /// When the next task gains a class.
     pub(super) fn next_ageing(&self) -> Option<Time> {
         self.lists.next_ageing()
     }
@@ -279,7 +278,7 @@ impl RunQueue {
 mod tests {
     use alloc::sync::Arc;
 
-    use super::run::Offer;
+    use super::run::Accepted;
     use super::*;
     use crate::id::{BlobId, JobId};
     use crate::message::Grant;
@@ -308,10 +307,10 @@ mod tests {
         let class = Class::ALL[usize::try_from(below(state, 4)).unwrap()];
         let slots = u32::try_from(1 + below(state, 3)).unwrap();
         let owner = PeerId([2; 32]);
-        let offer = Offer { owner, program, key, terms, class, slots, prefilled: None };
+        let accepted = Accepted { owner, program, key, terms, class, slots, prefilled: None };
         let lease = LeaseId { job: JobId(1), index, attempt: 1 };
         let estimate_us = u32::try_from(below(state, 10_000)).unwrap();
-        Box::new(Run::new(now, &offer, Grant { lease, input: Payload::empty() }, estimate_us))
+        Box::new(Run::new(now, &accepted, Grant { lease, input: Payload::empty() }, estimate_us))
     }
 
     /// Every number of the queue, counted anew from its tasks.

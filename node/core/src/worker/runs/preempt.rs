@@ -1,13 +1,13 @@
-//! What yields to a task of a higher class. It is paused where there is memory for that, and stopped for good and
-//! retracted where there is none; its owner has it begin anew, here or elsewhere. So a task of a higher class begins at
-//! once all the same. (Kubernetes evicts so; Slurm, which suspends, leaves it to the administrator to have memory
-//! enough.)
+//! Preemption: a task of a lower class yields to one of a higher. It is paused if there is memory for that. Otherwise
+//! it is stopped and returned to its owner, which starts it anew, here or elsewhere; so the task of the higher class
+//! begins at once in both cases. (Kubernetes evicts in the same way; Slurm suspends, and leaves it to the administrator
+//! to have enough memory.)
 //!
-//! Of the tasks that may be paused it is the lowest class, and of that the youngest: it has the longest way to go, so
-//! that an older one, which would end sooner, is not kept holding its memory. The same of those that may be stopped.
+//! The victim is of the lowest class, and of that the youngest: it has the most left to do, so that an older task,
+//! which would end sooner, does not keep its memory longer.
 //!
-//! What was begun twice before is not stopped: it is paused where there is memory for that, and waited for where there is
-//! none. Otherwise a steady stream of tasks of a higher class would have a long one begin anew for ever.
+//! A task that began twice before is never stopped: it is paused, or waited for if there is no memory to pause it.
+//! Otherwise a steady stream of tasks of a higher class would restart a long task for ever.
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -21,11 +21,11 @@ use crate::message::{Class, Message};
 use crate::time::Time;
 use crate::worker::runtimes::Runtimes;
 
-/// A task that ends within this is waited for: to pause it and have it continued would take as long. Microseconds.
+/// A task that is thought to end within this is waited for: to pause and resume it takes as long. In microseconds.
 const SHORT_US: u64 = 5000;
 
 impl RunQueue {
-    /// Whom to pause for a task of that class; notes when to look again if those that run are thought to end soon.
+    /// The task to pause for one of that class. If all candidates are thought to end soon, sets when to look again.
     pub(super) fn victim(&mut self, now: Time, stats: &Runtimes, class: Class) -> Option<RunId> {
         if self.paused() >= self.slots {
             return None;
@@ -50,15 +50,15 @@ impl RunQueue {
         best.map(|(_, Reverse((_, id)))| id)
     }
 
-    /// Tasks wait in the slots' own queue, before the one of that class that waits here: they were thought to be
-    /// short. If those that run prove long, what has not begun comes back to be ordered by class.
+    /// Takes tasks of a lower class out of the slots' own queue, where they went because all were thought to be short,
+    /// once those that run prove long; here they are ordered by class again.
     pub(super) fn requeue(&mut self, ctx: &mut Ctx<'_>, class: Class) {
         let handed = self.runs.iter().filter(|(_, run)| run.stage == Stage::Handed);
         let mut order: Vec<(Time, RunId, Class)> =
             handed.map(|(id, run)| (run.handed_at, *id, run.class)).collect();
         order.sort_unstable();
         let lower = |(_, _, of): &&(Time, RunId, Class)| *of < class;
-        // The slots take tasks in order, so the oldest are those that run.
+        // The slots start tasks in order, so that the oldest are running.
         let running = usize::try_from(self.slots).unwrap_or(usize::MAX).min(order.len());
         let (running, queued) = order.split_at(running);
         let oldest = running.iter().filter(lower).map(|(at, _, _)| at.0.saturating_add(SHORT_US)).min();
@@ -72,11 +72,11 @@ impl RunQueue {
         }
     }
 
-    /// Whether a task of that class that may use that many bytes can begin now, a slot being free; where it helps, what
-    /// is paused is stopped for it, and the task begins when that has left.
+    /// Whether there is memory for a task of that class to begin in a free slot. If there is not, and a paused task of
+    /// a lower class may be stopped, stops it; the task begins when that has left.
     pub(super) fn finds_memory(&mut self, ctx: &mut Ctx<'_>, class: Class, bytes: u64) -> bool {
         let memory = &self.in_slots.memory;
-        // What runs alone always fits.
+        // Running tasks alone always fit.
         let fits = memory.is_undivided() || memory.in_use(self.slots, None, Some(bytes)) <= self.memory_max();
         if !fits {
             self.stop_one(ctx, class, None);
@@ -84,10 +84,10 @@ impl RunQueue {
         fits
     }
 
-    /// Pauses a task that runs for one of that class which may use that many bytes. False where there is no memory for
-    /// it: then it, or what is paused and matters less, is stopped, and the place is free when that has left.
+    /// Pauses the victim for a task of that class. False if there is no memory for both: then the victim or a paused
+    /// task is stopped instead, and the slot is free when that has left.
     pub(super) fn make_room(&mut self, ctx: &mut Ctx<'_>, victim: RunId, class: Class, bytes: u64) -> bool {
-        // What is leaving makes room enough, as far as can be told.
+        // A task that is leaving frees memory first.
         if !self.stopping.is_empty() {
             return false;
         }
@@ -101,8 +101,8 @@ impl RunQueue {
         fits
     }
 
-    /// Stops for good what matters least of what is paused and of a task that would have to be, if it is of a lower
-    /// class. One at a time: what it had is free when it has left the slots.
+    /// Stops the lowest and youngest of the paused tasks and the victim, if it is of a lower class and may be stopped.
+    /// One at a time: its memory is free when it has left the slots.
     fn stop_one(&mut self, ctx: &mut Ctx<'_>, class: Class, victim: Option<RunId>) {
         if !self.stopping.is_empty() {
             return;
@@ -115,7 +115,7 @@ impl RunQueue {
         }
     }
 
-    /// Stops a task for good and retracts it.
+    /// Aborts a task and returns it to its owner.
     fn stop(&mut self, ctx: &mut Ctx<'_>, id: RunId) {
         let (owner, lease) = (self.run(id).owner, self.run(id).lease);
         self.stopping.insert(id);

@@ -1,4 +1,4 @@
-//! What a worker says of the leases that it holds: ranges of them, by owner.
+//! Renewals: the leases that a worker still holds, sent to each owner as ranges.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -12,14 +12,14 @@ use crate::membership::Membership;
 use crate::message::{BATCH_MAX, GOSSIP_RANGES_MAX, Gossip, LeaseRange, Message, Progress};
 
 impl RunQueue {
-    /// Tells one owner, or every owner, what is still held of it.
+    /// Renews the leases of one owner, or of every owner.
     pub(in crate::worker) fn renew(&self, ctx: &mut Ctx<'_>, members: &Membership, only: Option<PeerId>) {
         let reaches = |owner: PeerId| owner == ctx.me || members.is_reachable(owner);
         let mut frames: BTreeMap<PeerId, Vec<LeaseRange>> = BTreeMap::new();
         let wanted = |owner: &PeerId| only.is_none_or(|only| only == *owner);
         for ((owner, lease), id) in self.leases.iter().filter(|((owner, _), _)| wanted(owner)) {
             let run = self.run(*id);
-            // Gossip has room for few ranges: there they are not split for people's sake.
+            // Gossip has room for few ranges: there they are not split by progress.
             let progress = if reaches(*owner) { run.progress() } else { Progress::default() };
             let ranges = frames.entry(*owner).or_default();
             extend(ranges, *lease, run.stage == Stage::Paused, progress);
@@ -37,7 +37,7 @@ impl RunQueue {
     }
 }
 
-/// Adds a lease to the last range, if it continues it, or begins the next one.
+/// Adds a lease to the last range if it continues it; otherwise begins a range.
 fn extend(ranges: &mut Vec<LeaseRange>, lease: LeaseId, paused: bool, progress: Progress) {
     match ranges.last_mut() {
         Some(range)

@@ -1,5 +1,5 @@
-//! Wrong guesses: what runs takes much longer than was thought. Its slot counts as none for short tasks, and what waits
-//! behind it is retracted, for it is better off at a worker that is free.
+//! Wrong estimates: a task runs much longer than expected. Its slots are not available to short tasks any more, and
+//! tasks that wait behind it are retracted: returned to their owners, for a worker that is free.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -12,31 +12,31 @@ use crate::policy::window;
 use crate::time::Time;
 use crate::worker::runtimes::Runtimes;
 
-/// Running longer than this, and much longer than was thought, says that the guess was wrong; in microseconds.
+/// An estimate is wrong when a task runs longer than this and much longer than estimated. In microseconds.
 const STUCK_US: u64 = 1_000_000;
 
-/// What was retracted.
+/// The retracted tasks.
 #[derive(Debug, Default)]
 pub(in crate::worker) struct Retracted {
-    /// Its leases, to be returned to their owners.
+    /// Leases to return, by owner.
     pub(in crate::worker) leases: BTreeMap<PeerId, Vec<LeaseId>>,
-    /// Tasks of it that were not in the slots, and have ended here.
+    /// Those of the tasks that were not in the slots, and are removed.
     pub(in crate::worker) ended: Vec<Run>,
 }
 
 /// Tasks that the slots have or wait for, oldest first.
 #[derive(Debug, Default)]
 struct Order {
-    /// What runs, and since when.
+    /// Those that run, and since when.
     running: Vec<(Time, RunId)>,
-    /// What waits behind it, and slots of what is before each.
+    /// Those that wait behind them, and the slots of all tasks before each.
     waiting: Vec<(RunId, u32)>,
 }
 
 impl RunQueue {
-    /// Notes which of the tasks that run take much longer than was thought. Each is looked at once: the slots take
-    /// tasks in order, so that what is behind the first that may still be short has not run longer. Where all slots
-    /// have long ones, what waits behind them may be taken for one too: there is no slot for short ones either way.
+    /// Marks running tasks as long that take much longer than estimated. The slots start tasks in order, so the search
+    /// ends at the first that may still be short. When all slots have long tasks, one that waits behind them may be
+    /// marked, too: there is no slot for short tasks either way.
     pub(in crate::worker) fn notice_overlong(&mut self, now: Time, stats: &Runtimes) {
         while let Some((at, id)) = self.watchdog.first() {
             let same = |run: &&Run| run.stage == Stage::Handed && run.handed_at == at && !run.long;
@@ -51,7 +51,7 @@ impl RunQueue {
         }
     }
 
-    /// Retracts what was taken on a wrong guess, if what runs takes much longer than was thought.
+    /// Retracts the tasks that were accepted on a wrong estimate, if a running task proves it wrong.
     pub(in crate::worker) fn retract(&mut self, ctx: &mut Ctx<'_>, stats: &mut Runtimes) -> Retracted {
         let mut retracted = Retracted::default();
         let Order { running, waiting } = self.in_order();
@@ -70,14 +70,14 @@ impl RunQueue {
         retracted
     }
 
-    /// What runs and what waits behind it. The slots take tasks in order, so the oldest are those that run.
+    /// Running and waiting tasks. The slots start tasks in order, so that the oldest are running.
     fn in_order(&self) -> Order {
         let mut order: Vec<(Time, RunId, u32)> = Vec::new();
         for (id, run) in &self.runs {
             match run.stage {
                 Stage::Handed => order.push((run.handed_at, *id, run.slots)),
                 Stage::Ready => order.push((Time(u64::MAX), *id, run.slots)),
-                // What is paused runs no longer, and what it was thought to take is not to blame.
+                // A paused task says nothing about its estimate.
                 Stage::Staging(_) | Stage::Paused | Stage::Requeuing | Stage::Aborted { .. } => {}
             }
         }
@@ -94,8 +94,8 @@ impl RunQueue {
         parts
     }
 
-    /// Of those that run, finds what takes much longer than was thought, and learns from it; whether any does. Each is
-    /// compared with what was thought before, or the first would excuse the others.
+    /// Finds running tasks that take much longer than estimated, and corrects the estimates. True if there are any.
+    /// Each is compared with the estimate as it was before, or the first would hide the others.
     fn find_long(&mut self, now: Time, stats: &mut Runtimes, running: &[(Time, RunId)]) -> bool {
         let mut found: Vec<(RunId, u64, u32)> = Vec::new();
         for (since, id) in running {

@@ -76,9 +76,9 @@ impl Stage {
     }
 }
 
-/// What the tasks of one call, or of one assignment on credit, have in common.
+/// What the accepted tasks of one award, or of one assignment on credit, have in common.
 #[derive(Clone, Debug)]
-pub(in crate::worker) struct Offer {
+pub(in crate::worker) struct Accepted {
     pub(in crate::worker) owner: PeerId,
     pub(in crate::worker) program: Arc<Program>,
     pub(in crate::worker) key: TaskKey,
@@ -136,26 +136,26 @@ pub(in crate::worker) struct Run {
 
 impl Run {
     /// A task that has just come, thought to take this long.
-    pub(in crate::worker) fn new(now: Time, offer: &Offer, grant: Grant, estimate_us: u32) -> Self {
+    pub(in crate::worker) fn new(now: Time, accepted: &Accepted, grant: Grant, estimate_us: u32) -> Self {
         let Grant { lease, input } = grant;
         Self {
-            owner: offer.owner,
+            owner: accepted.owner,
             lease,
-            program: Arc::clone(&offer.program),
-            key: offer.key,
-            terms: offer.terms,
+            program: Arc::clone(&accepted.program),
+            key: accepted.key,
+            terms: accepted.terms,
             input,
             task: None,
             known: None,
-            prefilled: offer.prefilled,
+            prefilled: accepted.prefilled,
             ran_us: None,
             compiling: false,
             streamed_bytes: 0,
             queue_us: 0,
-            class: offer.class,
-            slots: offer.slots,
+            class: accepted.class,
+            slots: accepted.slots,
             estimate_us,
-            long: offer.slots > 1 || !window::is_short(estimate_us, 0),
+            long: accepted.slots > 1 || !window::is_short(estimate_us, 0),
             stage: Stage::Staging(0),
             ages_at: None,
             age_left_us: AGE_US,

@@ -11,19 +11,19 @@ use crate::time::Time;
 /// a machine's own hiccups out of it; in microseconds.
 const TIMES: u64 = 8;
 const LEAST_US: u64 = 5000;
-/// Tasks that are watched; beyond it the oldest is not, and counts as short until it ends.
+/// Tasks that are watched; beyond it the oldest counts as short until it ends.
 const WATCHED_MAX: usize = 4096;
 
-/// What the slots were given, in order, as far as it may still prove long.
+/// Tasks that were handed to the slots and may still prove long, in order.
 #[derive(Debug, Default)]
 pub(super) struct Watchdog {
     order: VecDeque<(Time, RunId)>,
-    /// When a long one ended last: what had waited behind it did not run before.
+    /// When a long task ended last: tasks that waited behind it did not run before.
     freed_at: Time,
 }
 
 impl Watchdog {
-    /// The slots were given a task that is thought short.
+    /// A task that is thought to be short was handed to the slots.
     pub(super) fn push(&mut self, now: Time, id: RunId) {
         if self.order.len() >= WATCHED_MAX {
             self.order.pop_front();
@@ -35,17 +35,17 @@ impl Watchdog {
         self.freed_at = now;
     }
 
-    /// The one that the slots were given first, and when.
+    /// The oldest watched task, and when it was handed over.
     pub(super) fn first(&self) -> Option<(Time, RunId)> {
         self.order.front().copied()
     }
 
-    /// The first is watched no more: it has ended, or proved long.
+    /// Stops watching the oldest: it ended, or proved long.
     pub(super) fn pop(&mut self) {
         self.order.pop_front();
     }
 
-    /// Whether a task that the slots were given then, and that was thought to take this long, is no short one.
+    /// Whether a task that was handed over then, and was thought to take this long, has proved long.
     pub(super) fn is_overlong(&self, now: Time, handed_at: Time, service_us: u32) -> bool {
         let ran_us = now.since_us(handed_at.max(self.freed_at));
         ran_us >= LEAST_US.max(TIMES * u64::from(service_us))
