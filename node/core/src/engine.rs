@@ -25,7 +25,7 @@ use crate::owner::{Owner, Printed};
 use crate::programs::Programs;
 use crate::snapshot::Counters;
 use crate::time::{Soonest, Time};
-use crate::worker::Worker;
+use crate::worker::{Piece, Worker};
 
 /// Rounds in which this node's owner and worker may answer each other within one input. A round either awards a
 /// task, or opens or closes a call, so a handful is the rule; the bound is there so that no mistake can hang a node.
@@ -174,7 +174,7 @@ impl Engine {
                 }
             }
             Input::Printed { run, stream, offset, bytes } => {
-                worker.on_printed(&mut ctx, run, stream, offset, bytes);
+                worker.on_printed(&mut ctx, run, Piece { stream, offset, bytes });
             }
             Input::Signed { batch, signature } => worker.on_signed(batch, signature),
             Input::Fetched { blob, fetched } => {

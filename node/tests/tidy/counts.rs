@@ -8,28 +8,28 @@ use std::path::{Path, PathBuf};
 
 /// The counts of one directory with all below it.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Lines without tests.
-    pub lines: usize,
+    pub(crate) lines: usize,
     /// `else { return }`, `else { continue }` and `else { break }`.
-    pub else_returns: usize,
-    pub functions: usize,
+    pub(crate) else_returns: usize,
+    pub(crate) functions: usize,
     /// Functions with five or more parameters, `self` included.
-    pub wide_functions: usize,
+    pub(crate) wide_functions: usize,
     /// Parameters that are tuples, by pattern or by type.
-    pub tuple_parameters: usize,
+    pub(crate) tuple_parameters: usize,
     /// `assert!` and its kin, debug ones included.
-    pub asserts: usize,
+    pub(crate) asserts: usize,
     /// Files that import each other, directly or by others, in groups.
-    pub circles: Vec<Vec<String>>,
+    pub(crate) circles: Vec<Vec<String>>,
 }
 
 impl Counts {
-    pub fn else_returns_per_1000(&self) -> f64 {
+    pub(crate) fn else_returns_per_1000(&self) -> f64 {
         1000.0 * self.else_returns as f64 / self.lines.max(1) as f64
     }
 
-    pub fn wide_percent(&self) -> f64 {
+    pub(crate) fn wide_percent(&self) -> f64 {
         100.0 * self.wide_functions as f64 / self.functions.max(1) as f64
     }
 }
@@ -51,11 +51,8 @@ impl fmt::Display for Counts {
     }
 }
 
-/// The head of a table of [`Counts`].
-pub const HEAD: &str = " lines else/1,000 functions 5+ param  tuples  asserts circles (most)";
-
 /// Counts a directory, or the files right in it if not `deep`.
-pub fn count(dir: &Path, deep: bool) -> Counts {
+pub(crate) fn count(dir: &Path, deep: bool) -> Counts {
     let mut counts = Counts::default();
     let mut sources = BTreeMap::new();
     for path in files(dir, deep) {

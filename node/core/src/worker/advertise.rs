@@ -131,7 +131,9 @@ impl Bidder<'_> {
     /// Why the call of a matched owner is declined. `left` is what its advert still has, if it is open.
     fn match_refusal(&self, ctx: &Ctx<'_>, owner: PeerId, call: &Call, left: Option<u32>) -> Option<Refusal> {
         let due = call.deadline_ms.map(|ms| ctx.now.plus_ms(u64::from(ms)));
-        let late = || self.market().too_late(ctx.now, owner, call, due).map(Refusal::for_now);
+        let late = || {
+            self.market().too_late(owner, call, due.map(|due| due.since_us(ctx.now))).map(Refusal::for_now)
+        };
         // An advert may have too few slots for one task of the call.
         let too_few = left.is_some_and(|left| left < call.needs.width());
         let busy = || (too_few || !self.outbox.takes(owner)).then(|| self.busy());

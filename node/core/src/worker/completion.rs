@@ -97,8 +97,18 @@ pub(super) fn seal(ctx: &mut Ctx<'_>, run: &Run, mut report: Report) -> Sealed {
     Sealed { report, memo: None, leaf }
 }
 
+/// What a running task printed, as the slots tell it.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) stream: Stream,
+    /// How many bytes of that stream came before.
+    pub(crate) offset: u64,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
 /// Sends its owner what a task printed, up to a bound; the outcome has all of it.
-pub(super) fn stream(ctx: &mut Ctx<'_>, run: &mut Run, stream: Stream, offset: u64, bytes: Arc<[u8]>) {
+pub(super) fn stream(ctx: &mut Ctx<'_>, run: &mut Run, piece: Piece) {
+    let Piece { stream, offset, bytes } = piece;
     let runs = matches!(run.stage(), Stage::Handed | Stage::Paused);
     if !runs || !run.terms.stream || bytes.is_empty() {
         return;

@@ -88,7 +88,7 @@ impl Holder<'_> {
         for (run, sealed) in arrival.finished.drain(..) {
             self.deliver(ctx, &run, sealed);
         }
-        self.staging.ask_again(ctx, self.runs, blob, &arrival);
+        self.staging.ask_again(ctx, self.runs, &arrival);
         if arrival.disk_full { DiskSpace::Full } else { DiskSpace::Enough }
     }
 

@@ -42,9 +42,9 @@ impl<'a> Market<'a> {
         })
     }
 
-    /// Why a task of a call can't meet its deadline here.
-    pub(super) fn too_late(self, now: Time, owner: PeerId, call: &Call, due: Option<Time>) -> Option<Reason> {
-        let left_us = due?.since_us(now);
+    /// Why a task of a call can't be done here in the time that is left, in microseconds; `None` of it is no deadline.
+    pub(super) fn too_late(self, owner: PeerId, call: &Call, left_us: Option<u64>) -> Option<Reason> {
+        let left_us = left_us?;
         let service_us = self.stats.estimate_us(owner, call.job);
         let start_us = self.room().start_in_us(call.class, call.needs.width());
         admission::late(start_us, u64::from(service_us), left_us)
@@ -79,7 +79,7 @@ impl<'a> Market<'a> {
         let turn = self.requests.turn_on_credit(now, owner, class);
         self.wanting().filter(|(key, _)| key.owner != owner).any(|(key, open)| {
             self.requests.turn_of_call(now, key.owner, open) < turn
-                && self.too_late(now, key.owner, &open.call, open.due).is_none()
+                && self.too_late(key.owner, &open.call, open.left_us(now)).is_none()
                 && open.holds_up(now, self.identity.me)
         })
     }

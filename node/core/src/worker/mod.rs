@@ -32,7 +32,6 @@ mod runtimes;
 mod staging;
 mod views;
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::config::{MeshConfig, NodeConfig};
@@ -42,10 +41,11 @@ use crate::input::Fetched;
 use crate::local::LocalCapacity;
 use crate::membership::Membership;
 use crate::message::{Award, BATCH_MAX, Call, Grant, Message, Place, Reason};
-use crate::task::{Report, Stream};
+use crate::task::Report;
 use crate::time::{Soonest, Time};
 use absences::Absences;
 use bidder::Bidder;
+pub(crate) use completion::Piece;
 use holder::{DiskSpace, Holder};
 use identity::{Identity, Refusal};
 use ledger::Ledger;
@@ -201,16 +201,9 @@ impl Worker {
         self.on_disk(ctx, space);
     }
 
-    pub(crate) fn on_printed(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        id: RunId,
-        stream: Stream,
-        offset: u64,
-        bytes: Arc<[u8]>,
-    ) {
+    pub(crate) fn on_printed(&mut self, ctx: &mut Ctx<'_>, id: RunId, piece: Piece) {
         if let Some(run) = self.runs.get_mut(id) {
-            completion::stream(ctx, run, stream, offset, bytes);
+            completion::stream(ctx, run, piece);
         }
     }
 

@@ -34,7 +34,7 @@ impl Bidder<'_> {
         let (program, task_key) = ctx.programs.intern(&call.program);
         let call = Call { program, ..call };
         let promised = self.requests.get(key).is_some_and(|open| open.promised > 0);
-        let late = self.market().too_late(ctx.now, owner, &call, wish.due);
+        let late = self.market().too_late(owner, &call, wish.due.map(|due| due.since_us(ctx.now)));
         if let Some(reason) = late.filter(|_| !promised) {
             self.requests.remove(key);
             Refusal::for_now(reason).tell(ctx, owner, key.call);
@@ -76,7 +76,7 @@ impl Bidder<'_> {
             let open = self.requests.get(key).expect(OPEN);
             // Owners with tasks on credit take their turns, too.
             full |= on_credit.is_some_and(|(first, owner)| owner != key.owner && first < turn);
-            if self.market().too_late(ctx.now, key.owner, &open.call, open.due).is_some() {
+            if self.market().too_late(key.owner, &open.call, open.left_us(ctx.now)).is_some() {
                 continue;
             }
             let (class, slots) = (open.call.class, open.call.needs.width());

@@ -49,6 +49,11 @@ impl OpenCall {
         self.wanted.saturating_sub(self.promised)
     }
 
+    /// Time until its deadline, in microseconds; `None` without one.
+    pub(super) fn left_us(&self, now: Time) -> Option<u64> {
+        self.due.map(|due| due.since_us(now))
+    }
+
     /// How long none of its tasks was awarded, in microseconds.
     pub(super) fn waited_us(&self, now: Time) -> u64 {
         now.since_us(self.waits_since)

@@ -21,6 +21,7 @@ const PRESENT_MAX: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     run: RunId,
+    blob: BlobId,
     bytes: u64,
 }
 
@@ -98,15 +99,15 @@ impl Staging {
         };
         debug_assert!(!lacking.is_empty(), "a known result without blobs is answered at once");
         for (blob, bytes) in &lacking {
-            self.wait_for(ctx, *blob, from, Wait { run: id, bytes: *bytes });
+            self.wait_for(ctx, from, Wait { run: id, blob: *blob, bytes: *bytes });
         }
         Staged::Missing(u8::try_from(lacking.len()).unwrap_or(u8::MAX))
     }
 
     /// Fetches a blob for a run; if it is being fetched already, the run waits for that.
-    fn wait_for(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, from: PeerId, wait: Wait) {
+    fn wait_for(&mut self, ctx: &mut Ctx<'_>, from: PeerId, wait: Wait) {
+        let Wait { blob, bytes, .. } = wait;
         let fetching = self.fetching.entry(blob).or_insert_with(|| {
-            let bytes = wait.bytes;
             ctx.emit(Effect::Fetch { blob, from: alloc::vec![from], bytes: Some(bytes) });
             Fetching { from, bytes, waiting: Vec::new() }
         });
@@ -129,7 +130,7 @@ impl Staging {
             if wait.bytes != bytes {
                 arrival.again.push(wait);
             } else if fetched == Fetched::Here {
-                arrival.finished.extend(self.on_here(ctx, runs, blob, wait));
+                arrival.finished.extend(self.on_here(ctx, runs, wait));
             } else if run.known.take().is_some() {
                 run.task.into_iter().for_each(|task| ctx.memo.drop_known(task));
                 self.compute_after_all(ctx, runs, wait.run);
@@ -155,26 +156,20 @@ impl Staging {
 
     /// Requests a blob again for runs of other owners than the one that could not give it, and for runs that wait for
     /// another length.
-    pub(super) fn ask_again(&mut self, ctx: &mut Ctx<'_>, runs: &RunQueue, blob: BlobId, arrival: &Arrival) {
+    pub(super) fn ask_again(&mut self, ctx: &mut Ctx<'_>, runs: &RunQueue, arrival: &Arrival) {
         for wait in &arrival.again {
             let run = runs.run(wait.run);
             let from = if run.known.is_some() { ctx.me } else { run.owner };
-            self.wait_for(ctx, blob, from, *wait);
+            self.wait_for(ctx, from, *wait);
         }
     }
 
     /// A blob that a run lacked is here. With the last one the run is ready, or ends if its result is known.
-    fn on_here(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        runs: &mut RunQueue,
-        blob: BlobId,
-        wait: Wait,
-    ) -> Option<(Box<Run>, Sealed)> {
-        let id = wait.run;
+    fn on_here(&mut self, ctx: &mut Ctx<'_>, runs: &mut RunQueue, wait: Wait) -> Option<(Box<Run>, Sealed)> {
+        let Wait { run: id, blob, bytes } = wait;
         let run = runs.run_mut(id);
         if run.program.module == blob || run.program.files.blob() == Some(blob) {
-            self.remember(blob, wait.bytes);
+            self.remember(blob, bytes);
         }
         if let Stage::Staging(missing) = run.stage()
             && missing > 1
