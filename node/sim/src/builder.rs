@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use weft_core::MeshConfig;
 
 use crate::chance::Chance;
+use crate::coverage::Coverage;
 use crate::fabric::Fabric;
 use crate::host::HostSpec;
 use crate::link::Weather;
 use crate::queue::Queue;
 use crate::record::Logs;
 use crate::reference::Reference;
-use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::workload::Catalog;
 use crate::world::World;
@@ -97,7 +97,7 @@ impl Builder {
             watch: self.watch,
             ids: self.ids.map(|seed| Chance::new(seed, "ids")),
             unsigned_permille: 0,
-            tally: Tally::default(),
+            coverage: Coverage::default(),
             coming: Vec::new(),
             logs: self.record.then(Logs::default),
         };

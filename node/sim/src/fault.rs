@@ -120,7 +120,7 @@ impl World {
     }
 
     pub(crate) fn suffer(&mut self, fault: Fault) -> Result<(), Violation> {
-        self.tally.on_fault(&fault);
+        self.coverage.on_fault(&fault);
         match fault {
             Fault::Kill { host, told } => self.on_kill(host, told),
             Fault::Stop(host) => return self.on_stop(host),
@@ -144,7 +144,7 @@ impl World {
     fn on_kill(&mut self, id: HostId, told: bool) {
         let host = &mut self.hosts[id.0];
         if let Some(engine) = &host.engine {
-            self.tally.on_life_ended(&engine.snapshot().counters);
+            self.coverage.on_life_ended(&engine.snapshot().counters);
             host.kill();
             self.reference.on_killed(id);
             self.fabric.on_killed(&mut self.queue, id, told);

@@ -13,7 +13,7 @@ use weft_core::{
 };
 
 use crate::chance::Chance;
-use crate::credits::Credits;
+use crate::credit_invariants::CreditModel;
 use crate::leases::Owed;
 
 /// Inputs that a stopped process lets pile up; further messages are dropped.
@@ -220,7 +220,7 @@ pub(crate) struct SimHost {
     /// Acknowledgements that it owes as an owner.
     pub(crate) owed: Owed,
     /// What stands with it, and whom it named.
-    pub(crate) credits: Credits,
+    pub(crate) credit_model: CreditModel,
     /// Which process of each peer it met last.
     pub(crate) boots: BTreeMap<PeerId, u64>,
     /// Who is connected, and where: as its engine was told.
@@ -263,7 +263,7 @@ impl SimHost {
             audit: None,
             issued: Vec::new(),
             owed: Owed::default(),
-            credits: Credits::default(),
+            credit_model: CreditModel::default(),
             answerable: Vec::new(),
             boots: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -319,7 +319,7 @@ impl SimHost {
         self.audit = None;
         self.issued.clear();
         self.owed = Owed::default();
-        self.credits = Credits::default();
+        self.credit_model = CreditModel::default();
         self.boots.clear();
         self.answerable.clear();
     }

@@ -26,12 +26,12 @@ use std::fmt;
 use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
 use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
-use crate::credits;
-use crate::demand;
+use crate::credit_invariants;
 use crate::gone;
 use crate::host::SimHost;
 use crate::joins;
 use crate::leases;
+use crate::load;
 use crate::machines;
 use crate::memories;
 use crate::memory;
@@ -103,7 +103,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
         memory::invariant_running_and_held_memory_is_what_the_node_gives,
     ),
     ("promises_hold", invariant_promises_hold),
-    ("a_slot_is_promised_once", demand::invariant_a_slot_is_promised_once),
+    ("a_slot_is_promised_once", load::invariant_a_slot_is_promised_once),
     ("no_reservation_outlives_its_ttl", invariant_no_reservation_outlives_its_ttl),
     ("no_lease_outlives_its_ttl", leases::no_lease_outlives_its_ttl),
     ("no_lease_ends_unsaid", leases::no_lease_ends_unsaid),
@@ -119,12 +119,12 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_verified_task_has_its_majority", trust::invariant_a_verified_task_has_its_majority),
     ("a_host_address_has_one_vote", machines::invariant_a_host_address_has_one_vote),
     ("who_is_named_lied", trust::invariant_who_is_named_lied),
-    ("who_was_named_is_given_nothing", credits::invariant_who_was_named_is_given_nothing),
+    ("who_was_named_is_given_nothing", credit_invariants::invariant_who_was_named_is_given_nothing),
     (
         "who_is_hired_was_introduced_by_who_was_asked",
-        credits::invariant_who_is_hired_was_introduced_by_who_was_asked,
+        credit_invariants::invariant_who_is_hired_was_introduced_by_who_was_asked,
     ),
-    ("a_bid_is_handed_on_once", credits::invariant_a_bid_is_handed_on_once),
+    ("a_bid_is_handed_on_once", credit_invariants::invariant_a_bid_is_handed_on_once),
     ("nothing_runs_twice_unasked", trust::invariant_nothing_runs_twice_unasked),
     ("copies_keep_to_their_budget", trust::invariant_copies_keep_to_their_budget),
     ("what_is_recalled_was_asked_for", memories::what_is_recalled_was_asked_for),

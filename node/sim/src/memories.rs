@@ -90,12 +90,15 @@ pub(crate) fn a_known_result_is_the_word_of_who_is_believed(scene: &Scene<'_>) -
         };
         let believed = match word {
             Recalled::Here => *worker == host.peer,
-            Recalled::Home => awarded() && !host.credits.has_named(*worker),
+            Recalled::Home => awarded() && !host.credit_model.has_named(*worker),
             // Where several had to agree, it is the word of most of them.
-            Recalled::Worker => awarded() && (verified.is_some() || !host.credits.has_named(*worker)),
+            Recalled::Worker => awarded() && (verified.is_some() || !host.credit_model.has_named(*worker)),
             Recalled::Told => {
                 let met = host.boots.contains_key(worker);
-                asked == Recall::Mesh && met && !host.credits.has_named(*worker) && !host.refuses(*worker)
+                asked == Recall::Mesh
+                    && met
+                    && !host.credit_model.has_named(*worker)
+                    && !host.refuses(*worker)
             }
         };
         ensure(believed, || {

@@ -6,8 +6,8 @@ use weft_core::message::Class;
 use weft_core::{Backoff, Command, JobId, Join, MeshConfig, Policy, Recall, Terms};
 
 use crate::chance::Chance;
-use crate::cruelty::Cruelty;
 use crate::fault::{Fault, FaultRates};
+use crate::fault_plan::FaultPlan;
 use crate::gone::{self, Leaver};
 use crate::host::{Guests, HostId, HostSpec};
 use crate::link::{Chaos, Weather};
@@ -26,7 +26,7 @@ pub(crate) struct Options {
     pub(crate) phase_ms: u64,
     pub(crate) faults: Vec<(Duration, Fault)>,
     rates: FaultRates,
-    cruelty: Cruelty,
+    fault_plan: FaultPlan,
     leaver: Option<Leaver>,
     jobs: u64,
     /// How many further jobs come after others.
@@ -52,15 +52,15 @@ impl Options {
         let mut hosts = machines(seed, (0..count).map(|place| machine(chance, place)).collect());
         let (weather, mut faults) = (weather(chance), rates.plan(chance, count, phase_ms));
         // A stream of its own, so that what is added here leaves the rest of a seed as it was.
-        let cruelty = Cruelty::draw(&mut Chance::new(seed, "cruelty"), count);
+        let fault_plan = FaultPlan::draw(&mut Chance::new(seed, "cruelty"), count);
         let picky_permille = [0, 300, 1000][Chance::new(seed, "picky").index(3)];
         // Times that jobs ask for are counted by their owners' clocks, and the model has the world's.
         let skewed = picky_permille == 0;
-        for (spec, ppm) in hosts.iter_mut().zip(&cruelty.clocks_ppm).filter(|_| skewed) {
+        for (spec, ppm) in hosts.iter_mut().zip(&fault_plan.clocks_ppm).filter(|_| skewed) {
             spec.clock_ppm = *ppm;
         }
         gone::end_gently(&mut Chance::new(seed, "gently"), &mut faults);
-        faults.extend(cruelty.plan(&mut Chance::new(seed, "cruelties"), count, phase_ms));
+        faults.extend(fault_plan.plan(&mut Chance::new(seed, "cruelties"), count, phase_ms));
         let leaver = Leaver::draw(seed, count, &mut faults);
         let phase_ms = leaver.as_ref().map_or(phase_ms, |leaver| phase_ms.max(leaver.ends_ms()));
         let mut options = Self {
@@ -70,7 +70,7 @@ impl Options {
             phase_ms,
             faults,
             rates,
-            cruelty,
+            fault_plan,
             leaver,
             jobs: chance.between(1, 6),
             joins: joins(&mut Chance::new(seed, "joins")),
@@ -208,7 +208,7 @@ impl Options {
              {drop_permille}/{twice_permille}/{late_permille} permille, {} ms of faults every {every_ms} ms for \
              {lasts_ms} ms by weights {weights:?}, {}, {} jobs of {} us, {} joins, unsigned {} permille",
             self.phase_ms,
-            self.cruelty.line(),
+            self.fault_plan.line(),
             self.jobs,
             self.service_us,
             self.joins,

@@ -59,7 +59,7 @@ impl World {
             Effect::Notify(event) => {
                 let now = self.hosts[id.0].local(self.now());
                 if let weft_core::Event::Differed { worker, .. } = &event {
-                    self.hosts[id.0].credits.on_named(*worker, now);
+                    self.hosts[id.0].credit_model.on_named(*worker, now);
                 }
                 let world_now = self.now();
                 self.facts.extend(self.reference.on_event(world_now, event));
@@ -74,10 +74,10 @@ impl World {
             self.reference.on_award(to, lease);
             self.facts.push(Fact::Awarded(lease));
             let now = self.hosts[id.0].local(self.now());
-            self.hosts[id.0].credits.on_award(to, now);
+            self.hosts[id.0].credit_model.on_award(to, now);
         }
         if let Message::Cell(word) = &message {
-            self.hosts[id.0].credits.on_said(to, word);
+            self.hosts[id.0].credit_model.on_said(to, word);
         }
         self.note_parting(to, &message);
         let now = self.hosts[id.0].local(self.now());
@@ -124,7 +124,7 @@ impl World {
     }
 
     fn execute(&mut self, id: HostId, run: RunId, work: Work) {
-        self.tally.add("a wide task begins", u64::from(self.reference.ledger.width(work.task) > 1));
+        self.coverage.add("a wide task begins", u64::from(self.reference.ledger.width(work.task) > 1));
         let host = &mut self.hosts[id.0];
         let needed = [Some(work.program.module), work.program.files.blob(), work.input.blob()];
         let missing = needed.into_iter().flatten().find(|blob| !host.blobs.contains(blob));

@@ -10,9 +10,9 @@ use weft_core::{
     Recalled, Report, TaskId, Terms, Time, Verified,
 };
 
-use crate::demand::Demand;
 use crate::host::HostId;
 use crate::joins::Joins;
+use crate::load::Load;
 use crate::policies::{Ledger, Promised};
 use crate::workload::{Catalog, TaskSpec};
 
@@ -141,7 +141,7 @@ pub struct Reference {
     pub(crate) lost: BTreeMap<(JobId, u32), u32>,
     pub(crate) ledger: Ledger,
     pub(crate) joins: Joins,
-    pub(crate) demand: Demand,
+    pub(crate) load: Load,
     /// Who lied about which task.
     pub(crate) liars: BTreeSet<(TaskId, PeerId)>,
     /// Outputs that are lies.
@@ -166,8 +166,8 @@ impl Reference {
     pub(crate) fn on_command(&mut self, owner: HostId, now: Time, command: &Command, catalog: &Catalog) {
         match command {
             Command::Submit(submission) => {
-                self.demand.on_job(now, submission.class);
-                self.demand.on_inputs(&submission.inputs, catalog);
+                self.load.on_job(now, submission.class);
+                self.load.on_inputs(&submission.inputs, catalog);
                 let job = OwedJob {
                     owner,
                     program: Program::clone(&submission.program),
@@ -190,7 +190,7 @@ impl Reference {
                 self.joins.on_tasks(submission.job, job, 0);
             }
             Command::Extend { job: name, inputs } => {
-                self.demand.on_inputs(inputs, catalog);
+                self.load.on_inputs(inputs, catalog);
                 let job =
                     self.jobs.get_mut(name).filter(|job| !job.closed && !job.cancelled && !job.forgotten);
                 if let Some(job) = job.filter(|job| !job.promised.given_up) {

@@ -6,14 +6,14 @@ use std::time::Duration;
 use weft_core::{Engine, Time};
 
 use crate::builder::Builder;
-use crate::diligence::Diligence;
+use crate::coverage::Coverage;
 use crate::host::SimHost;
 use crate::invariants::Violation;
+use crate::liveness::Liveness;
 use crate::options::Options;
 use crate::queue::Event;
 use crate::record::HostLog;
 use crate::settings::Settings;
-use crate::tally::Tally;
 use crate::world::World;
 
 /// How long a healed mesh may take to end everything that it owes.
@@ -49,7 +49,7 @@ pub struct Summary {
     /// The longest time for which a slot was idle beside a task that fits it, once all was mended, in microseconds.
     pub idle_us: u64,
     /// What happened, counted by name.
-    pub tally: Tally,
+    pub coverage: Coverage,
 }
 
 /// A seed whose swarm broke a promise.
@@ -130,19 +130,19 @@ fn run(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Viola
     // Jobs that are submitted at the last moment are extended and closed within ten seconds.
     world.try_run_for(Duration::from_millis(options.phase_ms))?;
     world.heal()?;
-    let mut diligence = Diligence::default();
+    let mut liveness = Liveness::default();
     for _ in 0..20 {
         world.try_run_for(LOOK)?;
-        diligence.look(world)?;
+        liveness.check(world)?;
     }
-    demand_progress(world, &mut diligence)?;
+    demand_progress(world, &mut liveness)?;
     world.try_run_for(QUIET)?;
     demand_rest(world)?;
-    let idle_us = diligence.longest_us();
+    let idle_us = liveness.longest_us();
     Ok(Summary { idle_us, ..summary(seed, options, world) })
 }
 
-fn demand_progress(world: &mut World, diligence: &mut Diligence) -> Result<(), Violation> {
+fn demand_progress(world: &mut World, liveness: &mut Liveness) -> Result<(), Violation> {
     let start = world.now();
     while !world.reference().owed().is_empty() {
         if world.now() - start > PROGRESS {
@@ -155,7 +155,7 @@ fn demand_progress(world: &mut World, diligence: &mut Diligence) -> Result<(), V
             return Err(world.violation("a_healed_mesh_ends_what_it_owes", text));
         }
         world.try_run_for(LOOK)?;
-        diligence.look(world)?;
+        liveness.check(world)?;
     }
     Ok(())
 }
@@ -207,7 +207,7 @@ fn summary(seed: u64, options: &Options, world: &World) -> Summary {
         time: world.now(),
         trace: world.trace().value(),
         idle_us: 0,
-        tally: world.tally(),
+        coverage: world.coverage(),
     }
 }
 

@@ -8,6 +8,7 @@ use weft_core::snapshot::{Snapshot, Why};
 use weft_core::{Command, Engine, Input, JobId, MeshConfig, Message, PeerId, TaskId, Time};
 
 use crate::chance::Chance;
+use crate::coverage::Coverage;
 use crate::fabric::Fabric;
 use crate::host::{HostId, HostSpec, SimHost};
 use crate::invariants::{INVARIANTS, Scene, Violation};
@@ -17,7 +18,6 @@ use crate::machines;
 use crate::queue::{Event, Queue};
 use crate::record::Logs;
 use crate::reference::{Fact, Reference};
-use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::workload::{Catalog, JobSpec};
 
@@ -46,7 +46,7 @@ pub struct World {
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
     /// What happened so far, without what living engines count themselves.
-    pub(crate) tally: Tally,
+    pub(crate) coverage: Coverage,
     /// Tasks that users will ask for.
     pub(crate) coming: Vec<TaskId>,
     /// The logs of all processes, where somebody wants them.
@@ -270,7 +270,7 @@ impl World {
         let (host, other) = (link.host(side), link.host(1 - side));
         let (peer, boot) = (self.peer(other), self.hosts[other.0].boot);
         let rtt_us = self.fabric.rtt_us(host, other);
-        self.reference.demand.on_rtt(rtt_us);
+        self.reference.load.on_rtt(rtt_us);
         let at = self.place_of(host, other);
         self.tell(host, Input::PeerUp { peer, boot, host: at })?;
         self.tell(host, Input::Rtt { peer, rtt_us })
@@ -301,7 +301,7 @@ impl World {
         if host.engine.is_none() {
             return Ok(());
         }
-        self.hear(id, &input);
+        self.note_input(id, &input);
         let host = &mut self.hosts[id.0];
         self.events += 1;
         if let Some(watch) = self.watch {
@@ -309,14 +309,14 @@ impl World {
         }
         let Some(engine) = &mut host.engine else { return Ok(()) };
         let wake = engine.next_wakeup().map(|(_, reason)| reason);
-        self.tally.on_input(now, &input, wake);
+        self.coverage.on_input(now, &input, wake);
         let effects: Vec<_> = engine.handle(local, input.clone()).collect();
         if let (Some(logs), Some(header)) = (&mut self.logs, &host.header) {
             logs.add((id, host.life), header, (local, &input), &effects);
         }
         self.trace.input(now, id, &input, effects.len());
         for effect in effects {
-            self.tally.on_effect(now, &effect);
+            self.coverage.on_effect(now, &effect);
             if let Some(watch) = self.watch {
                 watch(&format!("         -> {effect:?}"));
             }

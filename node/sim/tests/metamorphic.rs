@@ -33,8 +33,8 @@ fn one_world(seed: u64, change: impl Fn(Builder, u64) -> Builder) -> Duration {
     world.run_until("all jobs end", Duration::from_secs(20), |world| {
         jobs.iter().all(|job| world.reference().settled(*job))
     });
-    assert_eq!(world.tally().ended(), 300);
-    world.tally().mean_completion()
+    assert_eq!(world.coverage().ended(), 300);
+    world.coverage().mean_completion()
 }
 
 #[track_caller]

@@ -4,30 +4,30 @@
 use std::process::Command;
 use std::thread;
 
-use weft_sim::{SOMETIMES, Tally, simulate};
+use weft_sim::{Coverage, SOMETIMES, simulate};
 
 /// Runs seeds from 0 on, a share of them on each processor, and counts what happened.
 #[track_caller]
-fn hold(count: u64) -> Tally {
+fn hold(count: u64) -> Coverage {
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8) as u64;
     thread::scope(|scope| {
         let share = |first: u64| {
             move || {
-                let mut tally = Tally::default();
+                let mut coverage = Coverage::default();
                 for seed in (first..count).step_by(usize::try_from(threads).expect("a handful")) {
                     match simulate(seed, None) {
-                        Ok(summary) => tally.merge(&summary.tally),
+                        Ok(summary) => coverage.merge(&summary.coverage),
                         Err(failure) => panic!("{failure}"),
                     }
                 }
-                tally
+                coverage
             }
         };
         let shares: Vec<_> = (0..threads).map(|first| scope.spawn(share(first))).collect();
-        let mut all = Tally::default();
+        let mut all = Coverage::default();
         for share in shares {
             match share.join() {
-                Ok(tally) => all.merge(&tally),
+                Ok(coverage) => all.merge(&coverage),
                 Err(_said) => panic!("a seed failed, as said above"),
             }
         }
@@ -37,8 +37,8 @@ fn hold(count: u64) -> Tally {
 
 #[test]
 fn seeds_0_to_119_hold_and_come_to_every_rare_branch() {
-    let tally = hold(120);
-    let never: Vec<&str> = SOMETIMES.into_iter().filter(|name| tally.count(name) == 0).collect();
+    let coverage = hold(120);
+    let never: Vec<&str> = SOMETIMES.into_iter().filter(|name| coverage.count(name) == 0).collect();
     assert!(never.is_empty(), "120 seeds never came to {never:?}");
 }
 

@@ -12,7 +12,7 @@ fn after(parents: &[JobId], spec: JobSpec) -> JobSpec {
 }
 
 fn fired(world: &World) -> u64 {
-    world.tally().count("a join fires")
+    world.coverage().count("a join fires")
 }
 
 /// Two maps of different lengths and what reduces them; the worker of one of them dies.
@@ -108,7 +108,7 @@ pub(super) fn an_owner_that_died_knows_none_of_its_joins_parents(watch: Watch) -
     world.connect();
     let late = world.submit(OWNER, &after(&[parent], for_workers(1, 100)));
     world.run_for(ms(10_000));
-    assert_eq!(world.tally().count("a job is refused"), 1);
+    assert_eq!(world.coverage().count("a job is refused"), 1);
     assert!(world.why(OWNER, late, 0).is_none() && world.why(OWNER, waiting, 0).is_none());
     assert_eq!((world.reference().executions(waiting), world.running(WORKER)), (0, 0));
     world

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use weft_sim::{Settings, Tally, replay, simulate_with};
+use weft_sim::{Coverage, Settings, replay, simulate_with};
 
 use super::run::{find, play};
 use super::{Problem, Verb, Words};
@@ -89,14 +89,14 @@ thread_local! {
 }
 
 /// Plays a run, and keeps the words of the wanted event.
-fn gather(subject: &Subject, wanted: Option<usize>) -> Result<(Gathered, Tally), Problem> {
+fn gather(subject: &Subject, wanted: Option<usize>) -> Result<(Gathered, Coverage), Problem> {
     GATHERED.replace(Gathered { wanted, ..Gathered::default() });
-    let tally = match subject {
+    let coverage = match subject {
         Subject::Seed(seed, settings) => {
             let ended = simulate_with(*seed, settings, Some(take));
-            ended.map_err(|failure| Problem::Failed(failure.to_string()))?.tally
+            ended.map_err(|failure| Problem::Failed(failure.to_string()))?.coverage
         }
-        Subject::Scenario(scenario) => play(scenario, Some(take))?.tally(),
+        Subject::Scenario(scenario) => play(scenario, Some(take))?.coverage(),
         Subject::Log(path, bytes) => {
             let tell = |number: u64, step: &weft_core::log::Step| {
                 take(&format!("{number:>8} {:?} {:?}", step.at, step.input));
@@ -104,10 +104,10 @@ fn gather(subject: &Subject, wanted: Option<usize>) -> Result<(Gathered, Tally),
             };
             let replayed = replay(bytes, None, tell);
             let replayed = replayed.map_err(|error| Problem::Failed(format!("{path}: {error}")))?;
-            Tally::of_log(&replayed)
+            Coverage::of_log(&replayed)
         }
     };
-    Ok((GATHERED.take(), tally))
+    Ok((GATHERED.take(), coverage))
 }
 
 /// Takes a line: an event's own, or one of its effects.
@@ -135,9 +135,9 @@ fn print_event(name: &str, lines: &[String]) {
     lines.iter().for_each(|line| println!("{name}: {line}"));
 }
 
-fn print_table(one: &Tally, other: &Tally, all: bool) {
+fn print_table(one: &Coverage, other: &Coverage, all: bool) {
     println!("\n{:>14} {:>14}  figure", "A", "B");
-    let times = [one, other].map(|tally| format!("{:.1?}", tally.mean_completion()));
+    let times = [one, other].map(|coverage| format!("{:.1?}", coverage.mean_completion()));
     println!("{:>14} {:>14}  mean time from submission to end", times[0], times[1]);
     println!("{:>14} {:>14}  tasks ended", one.ended(), other.ended());
     let names: BTreeSet<&str> = one.iter().chain(other.iter()).map(|(name, _)| name).collect();

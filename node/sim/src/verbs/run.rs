@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use weft_sim::{
-    HostLog, SCENARIOS, Scenario, Settings, Tally, World, scenario, simulate_recorded, simulate_with,
+    Coverage, HostLog, SCENARIOS, Scenario, Settings, World, scenario, simulate_recorded, simulate_with,
 };
 
 use super::{HEADER, Problem, Verb, Words, row};
@@ -31,7 +31,7 @@ fn run(words: &[String]) -> Result<(), Problem> {
             let world = play(find(name)?, watch)?;
             println!("{name}: came out, after {} events in {:?}", world.events(), world.now());
             if words.has("--figures") {
-                print_figures(&world.tally());
+                print_figures(&world.coverage());
             }
             Ok(())
         }
@@ -54,7 +54,7 @@ fn run_seed(seed: u64, watch: Option<fn(&str)>, words: &Words) -> Result<(), Pro
     println!("{HEADER}");
     println!("{}", row(&summary));
     if words.has("--figures") {
-        print_figures(&summary.tally);
+        print_figures(&summary.coverage);
     }
     Ok(())
 }
@@ -76,9 +76,9 @@ pub(crate) fn play(scenario: &Scenario, watch: Option<fn(&str)>) -> Result<World
         .map_err(|_said| Problem::Failed(format!("{}: did not come out, as said above", scenario.name)))
 }
 
-pub(crate) fn print_figures(tally: &Tally) {
-    println!("{:>10}  mean time from submission to end", format!("{:.1?}", tally.mean_completion()));
-    tally.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
+pub(crate) fn print_figures(coverage: &Coverage) {
+    println!("{:>10}  mean time from submission to end", format!("{:.1?}", coverage.mean_completion()));
+    coverage.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
 }
 
 fn write_logs(dir: &Path, logs: &[HostLog]) -> Result<(), Problem> {

@@ -1,6 +1,6 @@
 //! `weft-sim seeds`: looks for a swarm that breaks a promise.
 
-use weft_sim::{Tally, simulate};
+use weft_sim::{Coverage, simulate};
 
 use super::run::print_figures;
 use super::{HEADER, Problem, Verb, Words, row};
@@ -29,12 +29,12 @@ fn run(words: &[String]) -> Result<(), Problem> {
     if !quiet {
         println!("{HEADER}");
     }
-    let (mut failed, mut tried, mut tally) = (0u64, 0u64, Tally::default());
+    let (mut failed, mut tried, mut coverage) = (0u64, 0u64, Coverage::default());
     for seed in from..from.saturating_add(count) {
         tried += 1;
         match simulate(seed, None) {
             Ok(summary) => {
-                tally.merge(&summary.tally);
+                coverage.merge(&summary.coverage);
                 if !quiet {
                     println!("{}", row(&summary));
                 }
@@ -49,7 +49,7 @@ fn run(words: &[String]) -> Result<(), Problem> {
         }
     }
     if words.has("--figures") {
-        print_figures(&tally);
+        print_figures(&coverage);
     }
     let ended = format!("{failed} of {tried} seeds failed");
     if failed > 0 {

@@ -20,14 +20,14 @@ const AGE_US: u64 = 30_000_000;
 
 /// What is asked of a mesh.
 #[derive(Debug, Default)]
-pub(crate) struct Demand {
+pub(crate) struct Load {
     classes: BTreeSet<Class>,
     first_at: Option<Time>,
     shortest_us: Option<u32>,
     rtt_max_us: u32,
 }
 
-impl Demand {
+impl Load {
     pub(crate) fn on_job(&mut self, now: Time, class: Class) {
         self.classes.insert(class);
         self.first_at.get_or_insert(now);
@@ -62,7 +62,7 @@ pub(crate) fn invariant_a_slot_is_promised_once(scene: &Scene<'_>) -> Result<(),
     let Some(audit) = scene.host.audit.as_ref().filter(|_| scene.reference.forgers.is_empty()) else {
         return Ok(());
     };
-    let Some(most) = scene.reference.demand.most(audit.slots, scene.world_now) else { return Ok(()) };
+    let Some(most) = scene.reference.load.most(audit.slots, scene.world_now) else { return Ok(()) };
     let held: u32 = audit.held.iter().map(|(_, lease)| scene.reference.width_of(*lease)).sum();
     let bid = audit.bid;
     ensure(held + bid <= most, || {
@@ -76,16 +76,16 @@ mod tests {
 
     #[test]
     fn long_tasks_get_each_slot_once_and_short_ones_are_not_judged() {
-        let mut demand = Demand::default();
-        demand.on_rtt(1000);
-        assert_eq!(demand.most(3, Time(0)), None, "nothing is known to be long");
-        demand.on_job(Time(5), Class::Batch);
-        demand.on_task(20_000);
-        assert_eq!(demand.most(3, Time(5)), Some(3));
-        demand.on_job(Time(6), Class::Realtime);
-        assert_eq!(demand.most(3, Time(6)), Some(6), "one class may stop the other");
-        assert_eq!(demand.most(3, Time(5 + AGE_US)), Some(12), "what waits rises");
-        demand.on_rtt(1600);
-        assert_eq!(demand.most(3, Time(6)), None, "over a slower network they are short");
+        let mut load = Load::default();
+        load.on_rtt(1000);
+        assert_eq!(load.most(3, Time(0)), None, "nothing is known to be long");
+        load.on_job(Time(5), Class::Batch);
+        load.on_task(20_000);
+        assert_eq!(load.most(3, Time(5)), Some(3));
+        load.on_job(Time(6), Class::Realtime);
+        assert_eq!(load.most(3, Time(6)), Some(6), "one class may stop the other");
+        assert_eq!(load.most(3, Time(5 + AGE_US)), Some(12), "what waits rises");
+        load.on_rtt(1600);
+        assert_eq!(load.most(3, Time(6)), None, "over a slower network they are short");
     }
 }

@@ -14,7 +14,7 @@ const NAMED_MS: u64 = 30_000;
 
 /// What one process knows of both.
 #[derive(Debug, Default)]
-pub(crate) struct Credits {
+pub(crate) struct CreditModel {
     /// Slots that stand with it, by worker and bid. What its own worker stands is not seen, and not kept.
     stood: BTreeMap<(PeerId, BidId), u32>,
     /// Slots that it asked others to lend.
@@ -32,7 +32,7 @@ pub(crate) struct Credits {
     gave_to_a_liar: Option<String>,
 }
 
-impl Credits {
+impl CreditModel {
     /// It, whose peer id this is, hears a word of a mesh of cells.
     pub(crate) fn on_heard(&mut self, me: PeerId, from: PeerId, word: &CellWord) {
         match word {
@@ -119,18 +119,18 @@ impl Credits {
 }
 
 pub(crate) fn invariant_a_bid_is_handed_on_once(scene: &Scene<'_>) -> Result<(), String> {
-    let seen = &scene.host.credits.handed_on_too_much;
+    let seen = &scene.host.credit_model.handed_on_too_much;
     ensure(seen.is_none(), || seen.clone().unwrap_or_default())
 }
 
 pub(crate) fn invariant_who_was_named_is_given_nothing(scene: &Scene<'_>) -> Result<(), String> {
-    let seen = &scene.host.credits.gave_to_a_liar;
+    let seen = &scene.host.credit_model.gave_to_a_liar;
     ensure(seen.is_none(), || seen.clone().unwrap_or_default())
 }
 
 pub(crate) fn invariant_who_is_hired_was_introduced_by_who_was_asked(
     scene: &Scene<'_>,
 ) -> Result<(), String> {
-    let seen = &scene.host.credits.hired_on_hearsay;
+    let seen = &scene.host.credit_model.hired_on_hearsay;
     ensure(seen.is_none(), || seen.clone().unwrap_or_default())
 }

@@ -19,19 +19,19 @@ const IDLE_MAX_US: u64 = 10_000_000;
 
 /// What idled when it was last looked at, and since when.
 #[derive(Debug, Default)]
-pub(crate) struct Diligence {
+pub(crate) struct Liveness {
     since: BTreeMap<(HostId, JobId), Time>,
     longest_us: u64,
 }
 
-impl Diligence {
+impl Liveness {
     /// The longest time seen, in microseconds.
     pub(crate) fn longest_us(&self) -> u64 {
         self.longest_us
     }
 
     /// Looks at all hosts and all jobs.
-    pub(crate) fn look(&mut self, world: &World) -> Result<(), Violation> {
+    pub(crate) fn check(&mut self, world: &World) -> Result<(), Violation> {
         let now = world.now();
         let mut idle: BTreeMap<(HostId, JobId), Time> = BTreeMap::new();
         for owner in &world.hosts {

@@ -13,7 +13,7 @@ use crate::replay::{Replayed, kind};
 
 /// Counts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Coverage {
     counts: BTreeMap<&'static str, u64>,
     submitted: BTreeMap<JobId, Time>,
     /// Sum over all ended tasks of the time since their job's submission, in microseconds.
@@ -21,7 +21,7 @@ pub struct Tally {
     ended: u64,
 }
 
-impl Tally {
+impl Coverage {
     /// How often that happened.
     #[must_use]
     pub fn count(&self, name: &str) -> u64 {
@@ -55,10 +55,10 @@ impl Tally {
     /// What a replayed log tells.
     #[must_use]
     pub fn of_log(log: &Replayed) -> Self {
-        let mut tally = Self { counts: log.kinds.clone(), ..Self::default() };
-        tally.add("effects", log.effects);
-        tally.on_life_ended(&log.engine.snapshot().counters);
-        tally
+        let mut coverage = Self { counts: log.kinds.clone(), ..Self::default() };
+        coverage.add("effects", log.effects);
+        coverage.on_life_ended(&log.engine.snapshot().counters);
+        coverage
     }
 
     pub(crate) fn add(&mut self, name: &'static str, count: u64) {

@@ -14,7 +14,7 @@ const EVERY_MS: u64 = 8_000;
 
 /// Which of them a swarm has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cruelty {
+pub(crate) struct FaultPlan {
     /// Per host.
     pub(crate) clocks_ppm: Vec<i32>,
     partitions: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Cruelty {
     liar: Option<(HostId, u64)>,
 }
 
-impl Cruelty {
+impl FaultPlan {
     pub(crate) fn draw(chance: &mut Chance, hosts: usize) -> Self {
         let skewed = chance.permille(400);
         let mut clock = || if skewed { CLOCKS_PPM[chance.index(CLOCKS_PPM.len())] } else { 0 };
@@ -104,8 +104,8 @@ mod tests {
     fn whatever_is_cut_or_killed_is_mended_later() {
         for seed in 0..200 {
             let mut chance = Chance::new(seed, "cruelty");
-            let cruelty = Cruelty::draw(&mut chance, 6);
-            let mut plan = cruelty.plan(&mut chance, 6, 20_000);
+            let fault_plan = FaultPlan::draw(&mut chance, 6);
+            let mut plan = fault_plan.plan(&mut chance, 6, 20_000);
             plan.sort_by_key(|(at, _)| *at);
             for (place, (_, fault)) in plan.iter().enumerate() {
                 let mended = |later: &Fault| match (*fault, *later) {
