@@ -1,5 +1,5 @@
-//! What the model notes of an input before the engine hears it: what users ask, what peers say that somebody must
-//! remember for the checks after the step.
+//! What the model notes of an input before the engine handles it: commands of users, and what peers sent, as far as the
+//! checks after the step need it.
 
 use weft_core::message::Message;
 use weft_core::{Gossip, Input, PeerId};
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// What happened, counted by name.
+    /// What happened so far, counted by name.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
         let mut coverage = self.coverage.clone();

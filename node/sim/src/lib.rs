@@ -1,20 +1,22 @@
-//! The weft engine under virtual time, in a cruel world.
+//! The weft engine under virtual time and injected faults.
 //!
-//! A [`World`] drives the very engines that a node drives, through the same two doors, with fake ports around them:
-//! links that lose, delay and cut, processes that die, stop and come back, slots whose tasks say themselves how they
-//! end. Nothing here reads a clock or depends on hash order: a world follows from its seed, event by event.
+//! A [`World`] drives the same engines as a node, through the same two doors, with fake ports around them: links that
+//! lose, delay and cut frames, processes that die, stop and come back, slots whose tasks carry their own running time
+//! and outcome. No code here reads a clock or depends on hash order: a seed determines every event of a world.
 //!
 //! ```text
-//!   swarm    options and faults drawn from a seed: safety under fire, then heal and demand progress
-//!   world    virtual time: one event at a time, every invariant after each
-//!   host     engine + slots + blobs        fabric, link   the network
-//!   ports    performs effects              reference      what is owed, by a naive model
+//!   swarm       options and faults drawn from a seed: safety under faults, then heal and require progress
+//!   world       virtual time: one event at a time, every invariant after each
+//!   host        engine + slots + blobs          fabric, link   the network
+//!   ports       performs effects                reference      what is owed, by a naive model
+//!   fault_plan  partitions, lost disks, clocks  liveness       no idle slot next to a waiting task
+//!   delivery    what the model notes of inputs  coverage       what happened, counted by name
 //! ```
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a simulator that is wrong should stop, loudly"
+    reason = "a simulator with a bug should stop with a message"
 )]
 
 mod builder;

@@ -1,4 +1,4 @@
-//! `weft-sim seeds`: looks for a swarm that breaks a promise.
+//! `weft-sim seeds`: searches for swarms that break an invariant.
 
 use weft_sim::{Coverage, simulate};
 
@@ -9,13 +9,13 @@ pub(crate) const VERB: Verb = Verb {
     name: "seeds",
     usage: "seeds [--from A] --count N [--first] [--quiet] [--figures]",
     help: "\
-Run the swarms of many seeds, one after another; a seed that fails says how to replay it.
+Run the swarms of many seeds, one after another; for a seed that fails, the command that replays it is printed.
 
   --from A   the first seed [default: 0]
-  --count N  how many
+  --count N  number of seeds
   --first    stop at the first seed that fails
-  --quiet    only tell of seeds that fail
-  --figures  count what happened in all of them, by name",
+  --quiet    print only seeds that fail
+  --figures  print counts of what happened in all of them, by name",
     run,
 };
 
