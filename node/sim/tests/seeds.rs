@@ -1,4 +1,4 @@
-//! Fixed seeds, each a swarm of its own. A seed that once failed stays here under the name of what it showed.
+//! Fixed seeds, each a swarm of its own. A seed that once failed stays here under the name of the fault that it showed.
 #![expect(clippy::panic, reason = "a test may panic")]
 
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::thread;
 
 use weft_sim::{Coverage, SOMETIMES, simulate};
 
-/// Runs seeds from 0 on, a share of them on each processor, and counts what happened.
+/// Runs seeds 0 to `count` - 1, spread over at most eight threads, and counts what happened.
 #[track_caller]
 fn hold(count: u64) -> Coverage {
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8) as u64;
@@ -28,7 +28,7 @@ fn hold(count: u64) -> Coverage {
         for share in shares {
             match share.join() {
                 Ok(coverage) => all.merge(&coverage),
-                Err(_said) => panic!("a seed failed, as said above"),
+                Err(_said) => panic!("a seed failed, see the panic above"),
             }
         }
         all
@@ -39,7 +39,7 @@ fn hold(count: u64) -> Coverage {
 fn seeds_0_to_119_hold_and_come_to_every_rare_branch() {
     let coverage = hold(120);
     let never: Vec<&str> = SOMETIMES.into_iter().filter(|name| coverage.count(name) == 0).collect();
-    assert!(never.is_empty(), "120 seeds never came to {never:?}");
+    assert!(never.is_empty(), "120 seeds never reached {never:?}");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_seed_tells_the_same_story_twice() {
     for seed in [6, 29, 44] {
         let (once, twice) = (simulate(seed, None), simulate(seed, None));
         assert_eq!(once, twice);
-        assert!(once.is_ok_and(|summary| summary.events > 1000), "a story worth telling");
+        assert!(once.is_ok_and(|summary| summary.events > 1000), "the seed runs a long swarm");
     }
 }
 
@@ -62,7 +62,7 @@ fn a_seed_tells_the_same_story_in_another_process() {
     }
 }
 
-/// What would make a trace differ between machines or runs has no name in the sources.
+/// The sources name nothing that could make a trace differ between machines or runs.
 #[test]
 fn nothing_here_depends_on_the_machine() {
     let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
