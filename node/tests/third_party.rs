@@ -1,6 +1,5 @@
-//! Programs that nobody here wrote, got from the package registries, do under `weft run` and `weft map` what they do
-//! under plain `wasmtime run`: see wasm-tasks/third-party/check.sh, which this only starts and listens to. Where the
-//! registries are out of reach it says so and is no failure.
+//! Third-party programs from the package registries behave under `weft run` and `weft map` as under plain `wasmtime run`.
+//! This test runs wasm-tasks/third-party/check.sh. If the registries can't be reached, it says so and passes.
 
 #![cfg(target_os = "linux")]
 

@@ -1,22 +1,22 @@
-//! A world before its first instant: which hosts, which network, which seed.
+//! Builds a world from a seed, hosts, a network and the mesh's settings.
 
 use std::collections::BTreeMap;
 
 use weft_core::MeshConfig;
 
 use crate::chance::Chance;
+use crate::coverage::Coverage;
 use crate::fabric::Fabric;
 use crate::host::HostSpec;
 use crate::link::Weather;
 use crate::queue::Queue;
 use crate::record::Logs;
 use crate::reference::Reference;
-use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::workload::Catalog;
 use crate::world::World;
 
-/// A world before its first instant.
+/// The settings of a world that is not built yet.
 #[derive(Clone, Debug)]
 pub struct Builder {
     seed: u64,
@@ -29,56 +29,56 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// One more host.
+    /// Adds a host.
     #[must_use]
     pub fn host(mut self, spec: HostSpec) -> Self {
         self.hosts.push(spec);
         self
     }
 
-    /// So many more hosts with so many slots each.
+    /// Adds `count` hosts of `slots` slots each.
     #[must_use]
     pub fn hosts(mut self, count: usize, slots: u32) -> Self {
         self.hosts.extend(std::iter::repeat_n(HostSpec::slots(slots), count));
         self
     }
 
-    /// Other agreements than the defaults.
+    /// Settings of the mesh other than the defaults.
     #[must_use]
     pub fn mesh(mut self, mesh: MeshConfig) -> Self {
         self.mesh = mesh;
         self
     }
 
-    /// Another weather than a quiet LAN.
+    /// A network other than a quiet LAN.
     #[must_use]
     pub fn weather(mut self, weather: Weather) -> Self {
         self.weather = weather;
         self
     }
 
-    /// Every event is told to this function, as one line.
+    /// A function that gets every event as one line.
     #[must_use]
     pub fn watch(mut self, watch: Option<fn(&str)>) -> Self {
         self.watch = watch;
         self
     }
 
-    /// Other peer ids than the seed's own; nothing else of the world changes by it.
+    /// Peer ids from another seed; the rest of the world stays the same.
     #[must_use]
     pub fn ids(mut self, seed: u64) -> Self {
         self.ids = Some(seed);
         self
     }
 
-    /// Every process's log is kept: what its engine was told and answered.
+    /// Keeps the log of every process: the inputs and effects of its engine.
     #[must_use]
     pub fn record(mut self) -> Self {
         self.record = true;
         self
     }
 
-    /// All hosts start now and begin to dial one another.
+    /// Starts all hosts, which begin to dial one another.
     #[must_use]
     pub fn build(self) -> World {
         let mut world = World {
@@ -97,7 +97,7 @@ impl Builder {
             watch: self.watch,
             ids: self.ids.map(|seed| Chance::new(seed, "ids")),
             unsigned_permille: 0,
-            tally: Tally::default(),
+            coverage: Coverage::default(),
             coming: Vec::new(),
             logs: self.record.then(Logs::default),
         };

@@ -1,9 +1,10 @@
-//! Random numbers of a simulated world. They follow from a seed and a label, and from nothing else.
+//! Random numbers of a simulated world. A seed and a label determine them.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
-/// A stream of numbers. Two parts of the world never share one, so that a change in one part does not reshuffle all.
+/// A stream of random numbers. Parts of the world never share a stream, so that a change in one part leaves the numbers
+/// of all others as they were.
 #[derive(Clone, Debug)]
 pub struct Chance(ChaCha8Rng);
 

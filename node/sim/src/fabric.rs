@@ -1,4 +1,4 @@
-//! All connections of the mesh: opened, cut, silent, given up, dialled again. It knows hosts by number and no engine.
+//! All connections of the mesh: opened, cut, silent, closed, dialled again. It knows hosts by number, and no engine.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use crate::host::HostId;
 use crate::link::{Flight, Link, LinkId, Weather};
 use crate::queue::{Event, Queue};
 
-/// Silence after which a heartbeat gives a connection up.
+/// Silence after which the heartbeat closes a connection.
 const SILENCE: Duration = Duration::from_secs(2);
-/// The ends of a connection notice its end at most so far apart, in microseconds.
+/// Longest time until an end notices that the heartbeat closed its connection, in microseconds.
 const NOTICE_US: u64 = 300_000;
-/// A closed connection is noticed within this, in microseconds: the kernel says so.
+/// Longest time until an end notices that a kernel closed its connection, in microseconds.
 const RESET_US: u64 = 2_000;
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
-    /// The kernel of a dead process says so.
+    /// The kernel of a dead process closes it.
     Reset,
-    /// Nobody says anything until the heartbeat gives up.
+    /// No frame passes, and the heartbeat closes it.
     Silence,
 }
 
@@ -54,7 +54,7 @@ impl Fabric {
         host
     }
 
-    /// A host's process starts: what its predecessor had is reset, and everybody dials.
+    /// A host's process starts: connections of its predecessor are reset, and all hosts dial it.
     pub(crate) fn on_started(&mut self, queue: &mut Queue, host: HostId) {
         self.answers[host.0] = true;
         for link in self.links_of(host) {
@@ -63,7 +63,7 @@ impl Fabric {
         }
     }
 
-    /// A host's process is gone. If its kernel lives on, the others are told; otherwise they hear nothing.
+    /// A host's process is gone. With `told` its kernel closes its connections; otherwise they become silent.
     pub(crate) fn on_killed(&mut self, queue: &mut Queue, host: HostId, told: bool) {
         self.answers[host.0] = false;
         for link in self.links_of(host) {
@@ -76,7 +76,7 @@ impl Fabric {
         }
     }
 
-    /// A host's process is stopped or goes on.
+    /// A host's process is paused or resumed.
     pub(crate) fn on_paused(&mut self, queue: &mut Queue, host: HostId, paused: bool) {
         self.answers[host.0] = !paused;
         for link in self.links_of(host) {
@@ -97,7 +97,7 @@ impl Fabric {
         self.refresh(queue, link);
     }
 
-    /// Mends everything and calms the weather.
+    /// Mends all directions, removes all lags and sets the weather.
     pub(crate) fn heal(&mut self, queue: &mut Queue, weather: Weather) {
         self.weather = weather;
         self.lag_us.fill(0);
@@ -108,7 +108,7 @@ impl Fabric {
         }
     }
 
-    /// Adds so much to each frame from or to a host.
+    /// Sets the delay that is added to each frame from or to a host, in microseconds.
     pub(crate) fn set_lag(&mut self, host: HostId, lag_us: u64) {
         self.lag_us[host.0] = lag_us;
     }
@@ -129,7 +129,7 @@ impl Fabric {
         }
     }
 
-    /// A frame reaches the other end: what its host hears, if anything.
+    /// A frame reaches the other end; returns the message if that end receives it.
     pub(crate) fn on_arrive(
         &mut self,
         queue: &mut Queue,
@@ -152,7 +152,7 @@ impl Fabric {
         None
     }
 
-    /// Whether that end just learnt something new.
+    /// An end learns that its connection is open; false if that is out of date.
     pub(crate) fn on_side_up(&mut self, id: LinkId, side: usize, epoch: u64) -> bool {
         let link = self.link(id);
         let news = link.open && link.epoch == epoch;
@@ -162,7 +162,7 @@ impl Fabric {
         news
     }
 
-    /// Whether that end just learnt something new.
+    /// An end learns that its connection is gone; false if it knew or has a newer one.
     pub(crate) fn on_side_down(&mut self, id: LinkId, side: usize, epoch: u64) -> bool {
         let end = &mut self.link(id).sides[side];
         let news = end.view == Some(epoch);
@@ -172,14 +172,14 @@ impl Fabric {
         news
     }
 
-    /// The heartbeat looks at a connection that was silent.
+    /// The heartbeat closes a connection that has been silent since then.
     pub(crate) fn on_silent(&mut self, queue: &mut Queue, id: LinkId, since: Time) {
         if self.link(id).silent == Some(since) {
             self.close(queue, id, Ending::Silence);
         }
     }
 
-    /// Somebody dials; if the other answers, both learn of it about now.
+    /// One end dials; if frames pass, the connection opens and both ends learn of it within [`RESET_US`].
     pub(crate) fn on_redial(&mut self, queue: &mut Queue, id: LinkId) {
         if self.links[&id].open || !self.passes(id) {
             return;
@@ -194,7 +194,7 @@ impl Fabric {
         }
     }
 
-    /// Whether both ends believe in the connection and frames pass this way.
+    /// Whether both ends consider the connection open and frames pass in this direction.
     pub(crate) fn connected(&self, from: HostId, to: HostId) -> bool {
         let id = LinkId::of(from, to);
         let link = &self.links[&id];
@@ -207,7 +207,7 @@ impl Fabric {
         u32::try_from(2 * one_way).unwrap_or(u32::MAX)
     }
 
-    /// Whom a gossip reaches through the connections that stand, and after how long.
+    /// The hosts that a gossip reaches through open connections, and after how long.
     pub(crate) fn reach(&mut self, origin: HostId) -> Vec<(HostId, Duration)> {
         let mut best: Vec<Option<u64>> = vec![None; self.answers.len()];
         let mut done = vec![false; self.answers.len()];
@@ -243,7 +243,7 @@ impl Fabric {
         }
     }
 
-    /// Sets or clears the silence of an open connection; has a closed one dialled.
+    /// Sets or clears the silence of an open connection; plans a dial for a closed one.
     fn refresh(&mut self, queue: &mut Queue, id: LinkId) {
         let passes = self.passes(id);
         let late = Duration::from_micros(self.chance.below(NOTICE_US));
@@ -261,7 +261,7 @@ impl Fabric {
         }
     }
 
-    /// Ends a connection; each end that believes in it learns of that soon.
+    /// Closes a connection; each end that considers it open learns of that within the time of its `ending`.
     fn close(&mut self, queue: &mut Queue, id: LinkId, ending: Ending) {
         let closed = ending == Ending::Reset;
         let notice_us = if closed { RESET_US } else { NOTICE_US };
@@ -293,7 +293,7 @@ impl Fabric {
     }
 }
 
-/// The host nearest to the origin among those that were not looked at.
+/// The host nearest to the origin among those that are not done.
 fn nearest(best: &[Option<u64>], done: &[bool]) -> Option<(u64, HostId)> {
     let open = best.iter().enumerate().filter(|(host, _)| !done[*host]);
     open.filter_map(|(host, at)| at.map(|at| (at, HostId(host)))).min()

@@ -1,5 +1,5 @@
-//! What breaks: processes die, stop and come back, links are cut in one direction or both, machines get slow. A plan
-//! of faults is drawn from a seed; a scenario breaks things by hand through the same door.
+//! Faults: processes die, pause and come back, links are cut in one direction or both, machines get slow. A swarm draws
+//! a plan of faults from its seed; a scenario injects its own with [`World::fault`].
 
 use std::time::Duration;
 
@@ -12,101 +12,101 @@ use crate::link::Weather;
 use crate::queue::Event;
 use crate::world::World;
 
-/// Something breaks, or is mended.
+/// A fault, or its mending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A process dies; with `told` its kernel tells its peers (kill -9), without they hear nothing (power cut).
+    /// A process dies by `kill -9` or by a power cut.
     Kill {
-        /// Which.
+        /// The host whose process dies.
         host: HostId,
-        /// Whether its peers are told.
+        /// True for `kill -9`: its kernel closes its connections. False for a power cut: they become silent.
         told: bool,
     },
-    /// A user ends a process, which says so to whoever works for it, and is gone soon after.
+    /// A user ends a process, which tells its workers so and exits within a second.
     Stop(HostId),
     /// A dead process is started.
     Restart(HostId),
-    /// A dead process's disk is lost: it keeps its name, and no blob.
+    /// The disk of a dead process is lost: it keeps its name, and no blob.
     Wipe(HostId),
-    /// A process is stopped; what comes in waits for it.
+    /// A process is paused; its inputs are queued.
     Pause(HostId),
-    /// A stopped process goes on.
+    /// A paused process is resumed.
     Resume(HostId),
-    /// Nothing passes in this direction.
+    /// No frame passes in this direction.
     Cut {
-        /// From here.
+        /// The host whose frames are held.
         from: HostId,
-        /// To there.
+        /// The host that they don't reach.
         to: HostId,
     },
-    /// Frames pass in this direction.
+    /// Frames pass in this direction again.
     Mend {
-        /// From here.
+        /// The sending host.
         from: HostId,
-        /// To there.
+        /// The receiving host.
         to: HostId,
     },
-    /// Executions of a host take so many times as long, and its frames so many milliseconds more.
+    /// Executions and frames of a host become slower.
     Slow {
-        /// Which.
+        /// The host that becomes slower.
         host: HostId,
-        /// 1 is its usual pace.
+        /// The factor by which executions take longer; 1 is the usual pace.
         times: u32,
         /// Added to each of its frames, in milliseconds.
         lag_ms: u32,
     },
-    /// A host's user lets it take no new work, or take it again.
+    /// A host's user switches draining on or off.
     Drain {
-        /// Which.
+        /// The host that drains.
         host: HostId,
-        /// Whether it takes none.
+        /// Whether it accepts no new work.
         on: bool,
     },
     /// A host's disk is full, or has room again.
     Full {
-        /// Which.
+        /// The host whose disk it is.
         host: HostId,
-        /// Whether nothing more goes onto it.
+        /// Whether the disk stores no further blob.
         on: bool,
     },
-    /// A host says something that is not so, in its own name.
+    /// A host sends a false message in its own name.
     Lie {
-        /// Which.
+        /// The liar.
         from: HostId,
-        /// To whom.
+        /// The receiver.
         to: HostId,
-        /// What follows from this number.
+        /// Determines the message.
         seed: u64,
     },
 }
 
 impl World {
-    /// Breaks or mends something now. What engines do about it comes with the next event.
+    /// Injects a fault or a mending, now. Engines react with the next event.
     pub fn fault(&mut self, fault: Fault) {
         self.queue.after(Duration::ZERO, Event::Fault(fault));
     }
 
-    /// A process dies, and its peers are told.
+    /// Kills a process; its kernel closes its connections.
     pub fn kill(&mut self, host: HostId) {
         self.fault(Fault::Kill { host, told: true });
     }
 
-    /// No frame passes between two hosts.
+    /// Cuts both directions between two hosts.
     pub fn cut(&mut self, one: HostId, other: HostId) {
         self.fault(Fault::Cut { from: one, to: other });
         self.fault(Fault::Cut { from: other, to: one });
     }
 
-    /// Frames pass between two hosts again.
+    /// Mends both directions between two hosts.
     pub fn mend(&mut self, one: HostId, other: HostId) {
         self.fault(Fault::Mend { from: one, to: other });
         self.fault(Fault::Mend { from: other, to: one });
     }
 
-    /// Mends everything: links, weather, processes, pace.
+    /// Mends all faults: links, weather, processes, pace, draining, disks.
     ///
     /// # Errors
-    /// When what piled up before a stopped process breaks an invariant.
+    /// When the queued inputs of a paused process break an invariant.
     pub fn heal(&mut self) -> Result<(), Violation> {
         self.fabric.heal(&mut self.queue, Weather::LAN);
         for host in (0..self.hosts.len()).map(HostId) {
@@ -120,7 +120,7 @@ impl World {
     }
 
     pub(crate) fn suffer(&mut self, fault: Fault) -> Result<(), Violation> {
-        self.tally.on_fault(&fault);
+        self.coverage.on_fault(&fault);
         match fault {
             Fault::Kill { host, told } => self.on_kill(host, told),
             Fault::Stop(host) => return self.on_stop(host),
@@ -144,14 +144,14 @@ impl World {
     fn on_kill(&mut self, id: HostId, told: bool) {
         let host = &mut self.hosts[id.0];
         if let Some(engine) = &host.engine {
-            self.tally.on_life_ended(&engine.snapshot().counters);
+            self.coverage.on_life_ended(&engine.snapshot().counters);
             host.kill();
             self.reference.on_killed(id);
             self.fabric.on_killed(&mut self.queue, id, told);
         }
     }
 
-    /// A stopped process does not hear its user; others take their leave within a second.
+    /// A user ends a process, which exits within a second. A paused process ignores that.
     fn on_stop(&mut self, id: HostId) -> Result<(), Violation> {
         let host = &self.hosts[id.0];
         if host.engine.is_none() || host.paused || host.stopping {
@@ -164,7 +164,7 @@ impl World {
         Ok(())
     }
 
-    /// A process that was told to end does.
+    /// A process that was told to end exits.
     pub(crate) fn on_end(&mut self, id: HostId, life: u32) {
         let host = &self.hosts[id.0];
         if host.stopping && host.life == life {
@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    /// Starts a dead process; it remembers nothing but its name and its blobs.
+    /// Starts a dead process; only its name and its blobs are kept.
     pub(crate) fn restart(&mut self, id: HostId) {
         let now = self.now();
         let peers: Vec<PeerId> = self.hosts.iter().map(|host| host.peer).collect();
@@ -202,7 +202,7 @@ impl World {
         }
     }
 
-    /// A stopped process goes on: its timer is late and its sockets are full, and either may be looked at first.
+    /// Resumes a process: its timer is late and its inputs are queued, and by chance either is handled first.
     fn on_resume(&mut self, id: HostId) -> Result<(), Violation> {
         let host = &mut self.hosts[id.0];
         if !host.paused {
@@ -223,19 +223,19 @@ impl World {
     }
 }
 
-/// How often what breaks.
+/// How often each kind of fault happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FaultRates {
     /// Mean time between two faults, in milliseconds.
     pub(crate) every_ms: u64,
     /// Longest time until a fault is mended, in milliseconds.
     pub(crate) lasts_ms: u64,
-    /// Weights: kill, power cut, pause, cut of one direction, cut of both, isolation of a host, slow, drain.
+    /// Relative frequencies: kill, power cut, pause, cut of one direction, cut of both, isolation of a host, slow, drain.
     pub(crate) weights: [u64; 8],
 }
 
 impl FaultRates {
-    /// What breaks when, within so many milliseconds.
+    /// The faults and their times; each begins within `phase_ms`.
     pub(crate) fn plan(&self, chance: &mut Chance, hosts: usize, phase_ms: u64) -> Vec<(Duration, Fault)> {
         let total: u64 = self.weights.iter().sum();
         if total == 0 {
@@ -255,7 +255,7 @@ impl FaultRates {
         plan
     }
 
-    /// One misfortune, as faults and their remedies.
+    /// One drawn event: faults, each with its mending.
     fn draw(&self, chance: &mut Chance, hosts: usize, total: u64) -> Vec<(Fault, Fault)> {
         let host = HostId(chance.index(hosts));
         let other = HostId((host.0 + 1 + chance.index(hosts.max(2) - 1)) % hosts);

@@ -1,4 +1,4 @@
-//! Owners that end for good or for long while others work for them: what the swarm does to them, and what must hold.
+//! Owners that leave while workers run their tasks: the swarm's faults, and the invariants.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::invariants::{Scene, ensure};
 use crate::reference::Fact;
 use crate::workload::JobSpec;
 
-/// How long work may outlast its owner whose connection was closed, by the world's clock, in microseconds: three leases
-/// of 4 s by a clock that is a tenth slow, and what was on its way when the owner ended.
+/// How long work may outlast an owner whose connection was closed, by the world's clock, in microseconds: three lease
+/// periods of 4 s by a clock that is a tenth slow, and messages that were in flight when the owner ended.
 const OUTLASTS_MAX_US: u64 = 17_000_000;
-/// How long an owner is away, in milliseconds: longer than that.
+/// How long an owner is away, in milliseconds: longer than [`OUTLASTS_MAX_US`].
 const AWAY_MS: u64 = 18_000;
 
-/// An owner that goes away while long tasks of it run.
+/// An owner that leaves while its long tasks run.
 #[derive(Clone, Debug)]
 pub(crate) struct Leaver {
     pub(crate) owner: HostId,
@@ -26,7 +26,8 @@ pub(crate) struct Leaver {
 }
 
 impl Leaver {
-    /// In some swarms; what happens to it is added to the faults. It is killed, ended by its user, or cut off from all.
+    /// The leaver of a swarm, if it has one. Its faults are added to `faults`: it is killed, ended by its user, or cut
+    /// off from all hosts.
     pub(crate) fn draw(seed: u64, hosts: usize, faults: &mut Vec<(Duration, Fault)>) -> Option<Self> {
         let chance = &mut Chance::new(seed, "leaver");
         if hosts < 2 || !chance.permille(200) {
@@ -55,13 +56,13 @@ impl Leaver {
         Some(Self { owner, at_ms, spec })
     }
 
-    /// When all of that is over, in milliseconds.
+    /// When the owner is back, in milliseconds.
     pub(crate) fn ends_ms(&self) -> u64 {
         self.at_ms + 1500 + AWAY_MS + 500
     }
 }
 
-/// Some of those who end are ended by their users, and take their leave.
+/// Turns some kills into ends by the user, before which a process tells its peers.
 pub(crate) fn end_gently(chance: &mut Chance, faults: &mut [(Duration, Fault)]) {
     for (_, fault) in faults {
         if let Fault::Kill { host, told: true } = *fault
@@ -72,8 +73,8 @@ pub(crate) fn end_gently(chance: &mut Chance, faults: &mut [(Duration, Fault)]) 
     }
 }
 
-/// A worker holds nothing of an owner whose process ended so long ago, and which it knows to have closed its connection;
-/// from when it could listen itself.
+/// A worker holds no lease of a dead owner longer than [`OUTLASTS_MAX_US`] after it saw the owner's connection close, or
+/// after its own process was last resumed.
 pub(crate) fn no_work_outlasts_its_owner(scene: &Scene<'_>) -> Result<(), String> {
     let host = scene.host;
     let Some(audit) = host.audit.as_ref().filter(|_| !host.stopping) else { return Ok(()) };
@@ -89,16 +90,16 @@ pub(crate) fn no_work_outlasts_its_owner(scene: &Scene<'_>) -> Result<(), String
     Ok(())
 }
 
-/// Whoever is said to be gone is: the process that awarded what is stopped has ended.
+/// A worker gives up an owner, and stops its leases, only if the process that awarded them has ended.
 pub(crate) fn who_is_given_up_is_gone(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
     for fact in scene.facts {
         let Fact::GaveUp { owner } = fact else { continue };
         for (of, lease) in scene.host.answerable.iter().filter(|(of, _)| of == owner) {
-            let stands = audit.held.binary_search(&(*of, *lease)).is_ok()
+            let in_force = audit.held.binary_search(&(*of, *lease)).is_ok()
                 || audit.kept.binary_search(&(*of, *lease)).is_ok();
             let dead = scene.reference.jobs.get(&lease.job).is_some_and(|job| job.forgotten);
-            ensure(stands || dead, || format!("{lease:?} is stopped, and its owner {owner:?} lives"))?;
+            ensure(in_force || dead, || format!("{lease:?} is stopped, and its owner {owner:?} lives"))?;
         }
     }
     Ok(())

@@ -2,152 +2,34 @@
 //! blobs). The world drives it; nothing here plans events.
 
 mod clock;
+mod spec;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use weft_core::message::{Ahead, Class};
+use weft_core::message::Ahead;
 use weft_core::{
-    Audit, BlobId, CallId, Command, Engine, Host, Input, LeaseId, MeshConfig, NodeConfig, Owners, Payload,
-    PeerId, RunId, Time, Work, log::Header,
+    Audit, BlobId, CallId, Command, Engine, Host, Input, LeaseId, MeshConfig, NodeConfig, Payload, PeerId,
+    RunId, Time, Work, log::Header,
 };
 
 use crate::chance::Chance;
-use crate::credits::Credits;
+use crate::credit_invariants::CreditModel;
 use crate::leases::Owed;
+pub use spec::{Guests, HostSpec};
 
-/// Inputs that a stopped process lets pile up; further messages are dropped.
+/// Most inputs that a paused process queues; further messages are dropped.
 const PILE_MAX: usize = 20_000;
 
-/// Memory that every machine gives to one task, in bytes.
+/// Memory that every machine provides for one task, in bytes.
 pub(crate) const MEMORY_BYTES: u64 = 1 << 30;
 
-/// A clock that runs as the world's does.
+/// Parts per million: the rate of a clock without error.
 const SECOND_PPM: i64 = 1_000_000;
 
 /// A host, by its number in the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostId(pub usize);
-
-/// Whose tasks a machine takes, beside its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Guests {
-    /// Everybody's.
-    #[default]
-    All,
-    /// Of these hosts, all of which were there before it.
-    Only(Vec<HostId>),
-    /// Of all but these hosts, all of which were there before it.
-    AllBut(Vec<HostId>),
-}
-
-impl Guests {
-    /// Whether it takes tasks of another host.
-    pub(crate) fn takes(&self, owner: HostId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(hosts) => hosts.contains(&owner),
-            Self::AllBut(hosts) => !hosts.contains(&owner),
-        }
-    }
-
-    /// The same in an engine's words.
-    fn owners(&self, peer: impl Fn(&HostId) -> PeerId) -> Owners {
-        match self {
-            Self::All => Owners::All,
-            Self::Only(hosts) => Owners::Only(hosts.iter().map(peer).collect()),
-            Self::AllBut(hosts) => Owners::AllBut(hosts.iter().map(peer).collect()),
-        }
-    }
-}
-
-/// What a machine is.
-#[derive(Clone, Debug)]
-pub struct HostSpec {
-    /// Tasks that it runs at once.
-    pub slots: u32,
-    /// Its labels.
-    pub labels: Vec<(String, String)>,
-    /// The lowest class that it takes.
-    pub class_min: Class,
-    /// Whose tasks it takes, beside its own.
-    pub guests: Guests,
-    /// Of a thousand answers so many are false.
-    pub lies_permille: u32,
-    /// How much faster than the world's its clock runs, in millionths; above -1,000,000.
-    pub clock_ppm: i32,
-    /// The machine that it shares with all hosts of this number, whose lies are the same; `None` for one of its own.
-    pub machine: Option<u8>,
-    /// Others reach it over IPv4, and not over IPv6.
-    pub over_ipv4: bool,
-}
-
-impl HostSpec {
-    /// A machine without labels.
-    #[must_use]
-    pub fn slots(slots: u32) -> Self {
-        let (labels, class_min, guests) = (Vec::new(), Class::Scavenger, Guests::All);
-        Self {
-            slots,
-            labels,
-            class_min,
-            guests,
-            lies_permille: 0,
-            clock_ppm: 0,
-            machine: None,
-            over_ipv4: false,
-        }
-    }
-
-    /// The same, but it takes nothing below that class.
-    #[must_use]
-    pub fn takes(mut self, class_min: Class) -> Self {
-        self.class_min = class_min;
-        self
-    }
-
-    /// The same, but it takes only these owners' tasks.
-    #[must_use]
-    pub fn guests(mut self, guests: Guests) -> Self {
-        self.guests = guests;
-        self
-    }
-
-    /// The same, but so many of a thousand answers are false.
-    #[must_use]
-    pub fn lies(mut self, permille: u32) -> Self {
-        self.lies_permille = permille;
-        self
-    }
-
-    /// The same on a machine that it shares with all hosts of this number.
-    #[must_use]
-    pub fn on(mut self, machine: u8) -> Self {
-        self.machine = Some(machine);
-        self
-    }
-
-    /// The same, but reached over IPv4.
-    #[must_use]
-    pub fn over_ipv4(mut self) -> Self {
-        self.over_ipv4 = true;
-        self
-    }
-
-    /// The same with a clock that runs so many millionths too fast.
-    #[must_use]
-    pub fn clock(mut self, ppm: i32) -> Self {
-        self.clock_ppm = ppm;
-        self
-    }
-
-    /// The same with one more label.
-    #[must_use]
-    pub fn label(mut self, name: &str, value: &str) -> Self {
-        self.labels.push((name.into(), value.into()));
-        self
-    }
-}
 
 /// A bid that was sent and may still be in force.
 #[derive(Clone, Copy, Debug)]
@@ -156,23 +38,23 @@ pub(crate) struct Promise {
     pub(crate) slots: u32,
 }
 
-/// What was handed to the slots, and how far it came.
+/// An execution in the slots.
 #[derive(Debug)]
 pub(crate) struct SimRun {
     pub(crate) work: Work,
-    /// What it has left to run when it has a slot next; `None` before it first had one.
+    /// The running time that is left when it next gets a slot; `None` before it first had one.
     pub(crate) left: Option<Duration>,
     /// When it ends, while it has a slot.
     pub(crate) ends: Option<Time>,
-    /// It waits to be resumed.
+    /// Whether it was paused and not resumed.
     pub(crate) paused: bool,
-    /// It was told to end.
+    /// Whether it was told to end.
     pub(crate) aborted: bool,
     /// Counts how often it got a slot.
     pub(crate) turn: u32,
 }
 
-/// A machine.
+/// A simulated machine.
 #[derive(Debug)]
 pub(crate) struct SimHost {
     pub(crate) id: HostId,
@@ -180,34 +62,34 @@ pub(crate) struct SimHost {
     pub(crate) spec: HostSpec,
     /// `None` while its process is dead.
     pub(crate) engine: Option<Engine>,
-    /// What its last process began with.
+    /// The configuration of its last process, as its log begins.
     pub(crate) header: Option<Header>,
     /// Counts its processes.
     pub(crate) life: u32,
     pub(crate) boot: u64,
     /// When its process started: its engine's zero.
     pub(crate) born: Time,
-    /// Its disk takes nothing more.
+    /// Whether its disk is full.
     pub(crate) is_full: bool,
     pub(crate) paused: bool,
     pub(crate) pile: VecDeque<Input>,
-    /// Its disk.
+    /// Blobs on its disk.
     pub(crate) blobs: BTreeSet<BlobId>,
     /// Blobs that it must not evict, and how often it asked for that.
     pub(crate) pins: BTreeMap<BlobId, u32>,
-    /// What was handed to its slots.
+    /// Executions that were handed to its slots.
     pub(crate) runs: BTreeMap<RunId, SimRun>,
-    /// What of it waits for a slot, first come first served.
+    /// Executions that wait for a slot, first come first served.
     pub(crate) waiting: VecDeque<RunId>,
-    /// When it is to be woken.
+    /// When it is woken next.
     pub(crate) wake_at: Option<Time>,
-    /// Wakes in a row that asked for another one at once.
+    /// The number of wakes in a row after each of which the engine asked to be woken again at once.
     pub(crate) hasty: u32,
-    /// Executions take so many times as long.
+    /// The factor by which executions are slower than usual.
     pub(crate) slowness: u32,
-    /// Bids of this life that may be in force.
+    /// Bids of this process that may be in force.
     pub(crate) promises: Vec<Promise>,
-    /// Standing bids of this life that may be in force, by owner.
+    /// Standing bids of this process that may be in force, by owner.
     pub(crate) standing: BTreeMap<PeerId, Promise>,
     /// Bids since the last award, within one second from `vain_since` on.
     pub(crate) vain: u32,
@@ -215,23 +97,23 @@ pub(crate) struct SimHost {
     /// Its engine's last audit, and the leases that it had issued by the one before.
     pub(crate) audit: Option<Audit>,
     pub(crate) issued: Vec<(PeerId, LeaseId)>,
-    /// What it had to answer for then, as a worker: leases held, and outcomes kept.
+    /// As a worker: leases held and outcomes kept by the audit before.
     pub(crate) answerable: Vec<(PeerId, LeaseId)>,
-    /// Acknowledgements that it owes as an owner.
+    /// As an owner: acknowledgements that it owes.
     pub(crate) owed: Owed,
-    /// What stands with it, and whom it named.
-    pub(crate) credits: Credits,
-    /// Which process of each peer it met last.
+    /// Bids that are advertised to it, and nodes that it named liars.
+    pub(crate) credit_model: CreditModel,
+    /// The process of each peer that it met last.
     pub(crate) boots: BTreeMap<PeerId, u64>,
-    /// Who is connected, and where: as its engine was told.
+    /// Connected peers and their addresses, as its engine was told.
     pub(crate) places: BTreeMap<PeerId, Host>,
-    /// Whose connections were closed and have not come back, and since when.
+    /// Peers whose connections were closed and are not open again, and since when.
     pub(crate) closed: BTreeMap<PeerId, Time>,
-    /// When its process was stopped last and went on.
+    /// When its process was last resumed.
     pub(crate) resumed_at: Time,
-    /// Its user ended it: it hears nothing more, and its process ends soon.
+    /// Whether its user ended it: it gets no further input, and its process ends soon.
     pub(crate) stopping: bool,
-    /// The last call that it heard, and from whom: what a liar in its place would bid for.
+    /// The last call that it heard, and its owner: a liar's false bids name it.
     pub(crate) last_call: Option<(HostId, CallId)>,
 }
 
@@ -263,7 +145,7 @@ impl SimHost {
             audit: None,
             issued: Vec::new(),
             owed: Owed::default(),
-            credits: Credits::default(),
+            credit_model: CreditModel::default(),
             answerable: Vec::new(),
             boots: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -274,7 +156,7 @@ impl SimHost {
         }
     }
 
-    /// A new process: nothing but the disk is remembered.
+    /// Starts a new process; only the disk and the name are kept.
     pub(crate) fn start(
         &mut self,
         now: Time,
@@ -302,7 +184,7 @@ impl SimHost {
         self.born = now;
     }
 
-    /// The process and its slots are gone.
+    /// Ends the process and its executions.
     pub(crate) fn kill(&mut self) {
         self.engine = None;
         self.places.clear();
@@ -319,12 +201,12 @@ impl SimHost {
         self.audit = None;
         self.issued.clear();
         self.owed = Owed::default();
-        self.credits = Credits::default();
+        self.credit_model = CreditModel::default();
         self.boots.clear();
         self.answerable.clear();
     }
 
-    /// It bids.
+    /// It sends a bid for `slots` slots.
     pub(crate) fn on_bid(&mut self, now: Time, ttl_ms: u32, slots: u32) {
         self.promises.push(Promise { ends: now.plus_ms(u64::from(ttl_ms)), slots });
         if now.since_us(self.vain_since) > 1_000_000 {
@@ -334,7 +216,7 @@ impl SimHost {
         self.vain += 1;
     }
 
-    /// It says what it takes of an owner's short tasks: that replaces what it said before.
+    /// It sends a standing bid for an owner's short tasks, which replaces the one before.
     pub(crate) fn on_ahead(&mut self, now: Time, owner: PeerId, ahead: &Ahead, alone: bool) {
         let promise = Promise { ends: now.plus_ms(u64::from(ahead.ttl_ms)), slots: ahead.room };
         self.standing.insert(owner, promise);
@@ -343,7 +225,7 @@ impl SimHost {
         }
     }
 
-    /// A stopped process's sockets keep an input for later, as far as they go.
+    /// The sockets of a paused process queue an input, up to [`PILE_MAX`].
     pub(crate) fn pile_up(&mut self, input: Input) {
         let droppable = matches!(input, Input::Received { .. } | Input::Heard { .. });
         if !droppable || self.pile.len() < PILE_MAX {
@@ -351,7 +233,7 @@ impl SimHost {
         }
     }
 
-    /// What a user hands over lies in the blob store before the engine hears of it.
+    /// Puts a command's blobs into the blob store, before the engine handles the command.
     pub(crate) fn keep_blobs(&mut self, command: &Command) {
         match command {
             Command::Submit(submission) => {
@@ -368,13 +250,13 @@ impl SimHost {
         }
     }
 
-    /// What waits first for a slot, if any waits and any slot is free.
+    /// The first execution that waits for a slot, if a slot is free.
     pub(crate) fn next_run(&mut self) -> Option<RunId> {
         let busy = self.runs.values().filter(|run| run.ends.is_some()).count();
         if busy >= self.spec.slots as usize { None } else { self.waiting.pop_front() }
     }
 
-    /// An execution gives its slot away and its time stands still.
+    /// Pauses an execution: it loses its slot, and its running time stops.
     pub(crate) fn pause_run(&mut self, run: RunId, now: Time) {
         self.waiting.retain(|waiting| *waiting != run);
         if let Some(held) = self.runs.get_mut(&run) {
@@ -384,7 +266,7 @@ impl SimHost {
         }
     }
 
-    /// A paused execution goes on, before anything else that waits for a slot.
+    /// Resumes an execution, which gets a slot before all others that wait.
     pub(crate) fn resume_run(&mut self, run: RunId) {
         if let Some(held) = self.runs.get_mut(&run) {
             assert!(held.paused, "only what is paused is resumed");
@@ -393,18 +275,18 @@ impl SimHost {
         }
     }
 
-    /// Takes an execution out of the slots, whether it began or not.
+    /// Removes an execution, whether it began or not.
     pub(crate) fn take_run(&mut self, run: RunId) -> Option<SimRun> {
         self.waiting.retain(|waiting| *waiting != run);
         self.runs.remove(&run)
     }
 
-    /// Whether its user lets it have nothing to do with that node.
+    /// Whether its configuration refuses that node's tasks.
     pub(crate) fn refuses(&self, peer: PeerId) -> bool {
         self.header.as_ref().is_some_and(|header| !header.node.owners.takes(peer))
     }
 
-    /// Slots that bids still promise at most.
+    /// Most slots that its bids still promise.
     pub(crate) fn promised(&mut self, now: Time) -> u32 {
         self.promises.retain(|promise| promise.ends >= now);
         self.standing.retain(|_, promise| promise.ends >= now);

@@ -1,5 +1,5 @@
-//! What must hold after every event, by name. Each check looks at the host that was just told something: what its
-//! engine did in this step, and what it says about itself.
+//! What must hold after every event, by name. Each check looks at the host whose engine just handled an input: at what
+//! the engine did in this step, and at its audit.
 //!
 //! By what they protect:
 //!
@@ -16,7 +16,7 @@
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!    7  a_join_fires_once_after_its_parents     8  not here: the engine has no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
-//!    once all is mended, in the swarm: a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
+//!    after all faults are mended, in the swarm: a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
 //! ```
 
 mod ends;
@@ -26,12 +26,12 @@ use std::fmt;
 use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
 use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
-use crate::credits;
-use crate::demand;
+use crate::credit_invariants;
 use crate::gone;
 use crate::host::SimHost;
 use crate::joins;
 use crate::leases;
+use crate::load;
 use crate::machines;
 use crate::memories;
 use crate::memory;
@@ -41,25 +41,25 @@ use crate::reference::{End, Fact, Reference};
 use crate::trust;
 pub(crate) use ends::ends;
 
-/// Calls that a node may keep, as owner and as worker together.
+/// Most calls that a node may keep, as owner and as worker together.
 const CALLS_MAX: usize = 10_000;
-/// Undelivered outcomes that a node may keep.
+/// Most undelivered outcomes that a node may keep.
 const UNDELIVERED_MAX: usize = 200_000;
-/// Wakes in a row that may ask for another one at once.
+/// Most wakes in a row after each of which the engine asks to be woken again at once.
 const HASTY_MAX: u32 = 200;
-/// Bids that a node may send within a second without being awarded anything.
+/// Most bids that a node may send within a second without an award.
 const VAIN_MAX: u32 = 1000;
 
-/// A promise that was broken.
+/// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The invariant's name.
     pub name: &'static str,
-    /// What was seen.
+    /// What was seen, in words.
     pub text: String,
-    /// The event that showed it, counted from 1.
+    /// The event after which it was seen, counted from 1.
     pub event: u64,
-    /// When.
+    /// The time of that event.
     pub at: Time,
 }
 
@@ -71,16 +71,16 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-/// What a check may look at.
+/// What a check may read.
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
-    /// By the world's clock.
+    /// The time by the world's clock.
     pub(crate) world_now: Time,
-    /// By the host's own clock.
+    /// The time by the host's own clock.
     pub(crate) now: Time,
     pub(crate) mesh: &'a MeshConfig,
     pub(crate) host: &'a SimHost,
-    /// Slots that the host's bids still promise.
+    /// The number of slots that the host's bids still promise.
     pub(crate) promised: u32,
     pub(crate) facts: &'a [Fact],
     pub(crate) reference: &'a Reference,
@@ -88,9 +88,9 @@ pub(crate) struct Scene<'a> {
 
 type Check = fn(&Scene<'_>) -> Result<(), String>;
 
-/// All of them; the first that fails is reported.
+/// All invariants of single steps; the first that fails is reported.
 pub(crate) const INVARIANTS: &[(&str, Check)] = &[
-    // What breaks this breaks others, too, which say less.
+    // First: a fault that breaks this one breaks others, too, whose texts say less.
     ("a_join_fires_once_after_its_parents", joins::invariant_a_join_fires_once_after_its_parents),
     ("an_accepted_task_is_in_one_state", invariant_an_accepted_task_is_in_one_state),
     ("a_task_ends_once", invariant_a_task_ends_once),
@@ -103,7 +103,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
         memory::invariant_running_and_held_memory_is_what_the_node_gives,
     ),
     ("promises_hold", invariant_promises_hold),
-    ("a_slot_is_promised_once", demand::invariant_a_slot_is_promised_once),
+    ("a_slot_is_promised_once", load::invariant_a_slot_is_promised_once),
     ("no_reservation_outlives_its_ttl", invariant_no_reservation_outlives_its_ttl),
     ("no_lease_outlives_its_ttl", leases::no_lease_outlives_its_ttl),
     ("no_lease_ends_unsaid", leases::no_lease_ends_unsaid),
@@ -119,12 +119,12 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_verified_task_has_its_majority", trust::invariant_a_verified_task_has_its_majority),
     ("a_host_address_has_one_vote", machines::invariant_a_host_address_has_one_vote),
     ("who_is_named_lied", trust::invariant_who_is_named_lied),
-    ("who_was_named_is_given_nothing", credits::invariant_who_was_named_is_given_nothing),
+    ("who_was_named_is_given_nothing", credit_invariants::invariant_who_was_named_is_given_nothing),
     (
         "who_is_hired_was_introduced_by_who_was_asked",
-        credits::invariant_who_is_hired_was_introduced_by_who_was_asked,
+        credit_invariants::invariant_who_is_hired_was_introduced_by_who_was_asked,
     ),
-    ("a_bid_is_handed_on_once", credits::invariant_a_bid_is_handed_on_once),
+    ("a_bid_is_handed_on_once", credit_invariants::invariant_a_bid_is_handed_on_once),
     ("nothing_runs_twice_unasked", trust::invariant_nothing_runs_twice_unasked),
     ("copies_keep_to_their_budget", trust::invariant_copies_keep_to_their_budget),
     ("what_is_recalled_was_asked_for", memories::what_is_recalled_was_asked_for),
@@ -156,14 +156,16 @@ fn invariant_an_accepted_task_is_in_one_state(scene: &Scene<'_>) -> Result<(), S
     for job in &audit.jobs {
         let states = job.queued + job.held + job.leased + job.delayed + job.ended + job.cancelled;
         ensure(states == job.total, || format!("{states} states for {} tasks: {job:?}", job.total))?;
-        ensure(job.queued == job.in_queue, || format!("the queue is not what is queued: {job:?}"))?;
-        ensure(job.held == job.in_held, || format!("what is held is not what waits: {job:?}"))?;
+        ensure(job.queued == job.in_queue, || format!("the queue differs from the queued tasks: {job:?}"))?;
+        ensure(job.held == job.in_held, || {
+            format!("the held tasks differ from those that wait for parents: {job:?}")
+        })?;
         let owed = scene.reference.jobs.get(&job.job);
         let known = owed.map_or(0, |owed| owed.tasks.len());
         ensure(job.total as usize == known, || format!("{known} tasks accepted, the engine has {job:?}"))?;
         let told = owed.map_or(0, |owed| owed.told);
         let over = job.ended + job.cancelled;
-        ensure(over as usize == told, || format!("{told} ends were told, the engine has {job:?}"))?;
+        ensure(over as usize == told, || format!("{told} ends were reported, the engine has {job:?}"))?;
     }
     Ok(())
 }
@@ -172,7 +174,7 @@ fn invariant_a_task_ends_once(scene: &Scene<'_>) -> Result<(), String> {
     for End { job, index, .. } in ends(scene) {
         let task = scene.reference.task(*job, *index);
         let told = task.map_or(0, |task| task.ends);
-        ensure(told == 1, || format!("the end of {job:?} task {index} was told {told} times"))?;
+        ensure(told == 1, || format!("the end of {job:?} task {index} was reported {told} times"))?;
     }
     Ok(())
 }
@@ -181,7 +183,7 @@ fn invariant_an_end_has_an_attempt(scene: &Scene<'_>) -> Result<(), String> {
     for End { job, index, report, worker, memo, .. } in ends(scene) {
         let ran = matches!(report.outcome, Outcome::Done | Outcome::Failed(_));
         let Some(worker) = worker else {
-            ensure(!ran, || format!("{job:?} task {index} ran and nobody ran it"))?;
+            ensure(!ran, || format!("{job:?} task {index} ran, and its end names no worker"))?;
             continue;
         };
         let lease = |attempt| LeaseId { job: *job, index: *index, attempt };
@@ -231,7 +233,7 @@ fn invariant_slots_hold(scene: &Scene<'_>) -> Result<(), String> {
     ensure(audit.paused as usize == paused, || format!("{} paused, the slots have {paused}", audit.paused))?;
     ensure(audit.paused <= audit.slots, || format!("{paused} paused for {} slots", audit.slots))?;
     ensure(handed <= audit.reserved_max, || format!("{handed} handed, at most {}", audit.reserved_max))?;
-    // The fake slots take whatever is handed to them, one each: that wide tasks have what they need is the engine's work.
+    // The fake slots begin one task each, of any width: the engine must keep enough slots free for multi-slot tasks.
     let begun = host.runs.values().filter(|run| run.ends.is_some());
     let taken: u32 = begun.map(|run| scene.reference.ledger.width(run.work.task)).sum();
     ensure(taken <= audit.slots, || format!("what runs takes {taken} of {} slots", audit.slots))
@@ -241,17 +243,15 @@ fn invariant_promises_hold(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
     let (reserved, most) = (audit.reserved, audit.reserved_max);
     let held: u32 = audit.held.iter().map(|(_, lease)| scene.reference.width_of(*lease)).sum();
-    ensure(held + reserved <= most, || {
-        format!("slots of {held} held and {reserved} reserved, at most {most}")
-    })?;
-    // What was taken back by its owner holds its slot until it has left.
+    ensure(held + reserved <= most, || format!("{held} slots held and {reserved} reserved, at most {most}"))?;
+    // A task that its owner retracted holds its slot until it has left.
     ensure(held <= audit.held_slots, || format!("{held} slots held, the engine has {}", audit.held_slots))
 }
 
-/// A node bids to itself without a message that could be seen, so only those without jobs of their own are looked at.
+/// Bids of a node to itself pass without a message, so only nodes without jobs of their own are checked.
 fn invariant_no_reservation_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = scene.host.audit.as_ref().filter(|audit| audit.jobs.is_empty()) else { return Ok(()) };
-    // What stands at its own exchange was never sent.
+    // Bids that are advertised at the node's own exchange were never sent.
     let (reserved, promised) = (audit.reserved - audit.cells.standing_here, scene.promised);
     ensure(reserved <= promised, || {
         format!("{reserved} slots reserved, {promised} promised by bids in force")
@@ -272,7 +272,7 @@ fn invariant_a_job_ends_once_after_its_tasks(scene: &Scene<'_>) -> Result<(), St
     for fact in scene.facts {
         let Fact::JobEnded(name) = fact else { continue };
         let Some(job) = scene.reference.jobs.get(name) else { return Err(format!("{name:?} is unknown")) };
-        ensure(job.ends == 1, || format!("the end of {name:?} was told {} times", job.ends))?;
+        ensure(job.ends == 1, || format!("the end of {name:?} was reported {} times", job.ends))?;
         ensure(job.closed || job.is_stopped(), || format!("{name:?} ended while it was open"))?;
         let open = job.unended();
         ensure(open == 0 || job.cancelled, || format!("{name:?} ended before {open} of its tasks"))?;
@@ -290,7 +290,7 @@ fn invariant_an_output_is_the_tasks_own(scene: &Scene<'_>) -> Result<(), String>
             (own.output, own.errors, own.files)
                 == (report.output.clone(), report.errors.clone(), report.files.clone())
         });
-        // Who believes whoever answers may be lied to; who asks several may not.
+        // A job that is not verified may get a lie; a verified one may not.
         let asked = scene.reference.jobs.get(job).map_or(1, |owed| owed.policy.verify);
         let lied = asked < 2 && scene.reference.lies.contains(&report.output.id());
         ensure(own || lied || memories::was_told(scene, *memo, report), || {
@@ -305,9 +305,9 @@ fn invariant_an_output_is_the_tasks_own(scene: &Scene<'_>) -> Result<(), String>
 fn invariant_a_proof_is_its_tasks_own(scene: &Scene<'_>) -> Result<(), String> {
     for End { job, index, report, worker, proof, .. } in ends(scene) {
         let (Some(proof), Some(owed)) = (proof, scene.reference.jobs.get(job)) else { continue };
-        ensure(owed.terms.receipts, || format!("{job:?} task {index} has a proof unasked"))?;
+        ensure(owed.terms.receipts, || format!("{job:?} task {index} has a proof that was not asked for"))?;
         let (Some(worker), Some(task)) = (worker, scene.reference.task(*job, *index)) else {
-            return Err(format!("{job:?} task {index} has a proof of nobody"));
+            return Err(format!("{job:?} task {index} has a proof and no worker"));
         };
         let name = owed.program.task_id(&task.input);
         let leaf = Receipt::new(name, &owed.program, report, *worker).leaf();
@@ -355,7 +355,7 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
             }
             Fact::Published { bytes } => {
                 let fits = bytes.is_some_and(|bytes| bytes <= GOSSIP_BYTES_MAX);
-                ensure(fits, || "a gossip is too long to be told".into())?;
+                ensure(fits, || "a gossip is too long to be published".into())?;
             }
             Fact::Ended(_)
             | Fact::JobEnded(_)
@@ -377,7 +377,7 @@ fn invariant_no_engine_spins(scene: &Scene<'_>) -> Result<(), String> {
     let hasty = scene.host.hasty;
     ensure(hasty <= HASTY_MAX, || {
         let reason = scene.host.engine.as_ref().and_then(|engine| engine.next_wakeup());
-        format!("it asked {hasty} times in a row to be woken at once: {reason:?}")
+        format!("the engine asked {hasty} times in a row to be woken at once: {reason:?}")
     })
 }
 

@@ -1,6 +1,6 @@
-//! Joins as a user understands them: a job that names others begins once, after all of them have ended, and never if
-//! it wants them to succeed and one did not. A naive model that hears what is submitted, awarded, begun and told, and
-//! knows nothing of gates; the reference keeps it, and the invariant here looks at it after every event.
+//! Joins as a user understands them: a job that depends on others begins once, after all of them have ended, and never
+//! if it requires their success and one did not succeed. A naive model of what was submitted, awarded, begun and
+//! reported, without the engine's gates; the reference keeps it, and the invariant here checks it after every event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,23 +10,23 @@ use crate::host::HostId;
 use crate::invariants::{Scene, ensure};
 use crate::reference::OwedJob;
 
-/// What is known of all jobs' order by what was said and done.
+/// The order of all jobs, from what was submitted and what happened.
 #[derive(Debug, Default)]
 pub(crate) struct Joins {
-    /// Those that were accepted and have neither fired nor ended.
+    /// Accepted joins that have neither fired nor ended.
     held: BTreeMap<JobId, Held>,
     fired: BTreeSet<JobId>,
-    /// Jobs that ended, and whether they did well.
+    /// Jobs that ended, and whether all of their tasks succeeded.
     ended: BTreeMap<JobId, bool>,
-    /// Tasks that may begin, since some job that has them may.
+    /// Tasks that may begin, since a job that has them may begin.
     free: BTreeSet<TaskId>,
-    /// Jobs that name a parent which their owner can't know, and must be told so.
+    /// Jobs with a parent that their owner does not know; the owner must refuse them.
     refusals: BTreeSet<JobId>,
-    /// The first thing that must not be.
+    /// The first violation.
     breach: Option<String>,
 }
 
-/// A join that waits.
+/// A join that waits for its parents.
 #[derive(Debug)]
 struct Held {
     owner: HostId,
@@ -46,7 +46,7 @@ impl Joins {
         }
     }
 
-    /// The tasks of a job from that one on are new.
+    /// The tasks of a job from index `first` on are new.
     pub(crate) fn on_tasks(&mut self, name: JobId, job: &OwedJob, first: usize) {
         if !self.held.contains_key(&name) {
             let key = job.program.task_key();
@@ -73,7 +73,7 @@ impl Joins {
         self.demand(free, || format!("{task:?} began before any job that has it may begin"));
     }
 
-    /// A task's end was told.
+    /// A task's end was reported.
     pub(crate) fn on_end(&mut self, name: JobId, outcome: &Outcome) {
         let held = self.held.get(&name);
         let may = match outcome {
@@ -101,7 +101,7 @@ impl Joins {
         let once = self.fired.insert(name);
         self.demand(once, || format!("{name:?} fired twice"));
         let Some(held) = self.held.remove(&name) else {
-            return self.demand(false, || format!("{name:?} fired, and did not wait"));
+            return self.demand(false, || format!("{name:?} fired, and was not waiting"));
         };
         let open: Vec<&JobId> = held.parents.iter().filter(|job| !self.ended.contains_key(job)).collect();
         self.demand(open.is_empty(), || format!("{name:?} fired before the end of {open:?}"));
@@ -112,7 +112,7 @@ impl Joins {
         self.on_tasks(name, job, 0);
     }
 
-    /// A job's end was told.
+    /// A job's end was reported.
     pub(crate) fn on_job_ended(&mut self, name: JobId, job: &OwedJob, now: Time) {
         let held = self.held.remove(&name);
         let fell = held.as_ref().is_none_or(|held| self.failed_parent(held).is_some());
@@ -122,12 +122,12 @@ impl Joins {
         self.ended.insert(name, done && !job.cancelled && held.is_none());
     }
 
-    /// A process died, and its jobs with it.
+    /// A process died, and its jobs are lost.
     pub(crate) fn on_killed(&mut self, owner: HostId) {
         self.held.retain(|_, held| held.owner != owner);
     }
 
-    /// A parent for which a join can't fire any more.
+    /// The parent because of which a join can't fire any more.
     fn failed_parent(&self, held: &Held) -> Option<JobId> {
         let failed = || held.parents.iter().find(|job| self.ended.get(job) == Some(&false)).copied();
         match held.join {
@@ -143,14 +143,16 @@ impl Joins {
     }
 }
 
-/// No task of a join begins before all of its parents have ended; it fires at that moment, and once; or falls at once
-/// when it must.
+/// No task of a join begins before all of its parents have ended. The join fires once, at that moment, or ends as soon as
+/// one parent makes that impossible.
 pub(crate) fn invariant_a_join_fires_once_after_its_parents(scene: &Scene<'_>) -> Result<(), String> {
     let joins = &scene.reference.joins;
     ensure(joins.breach.is_none(), || joins.breach.clone().unwrap_or_default())?;
     for (name, held) in joins.held.iter().filter(|(_, held)| held.owner == scene.host.id) {
         let Some(job) = scene.reference.jobs.get(name) else { continue };
-        ensure(!joins.refusals.contains(name), || format!("{name:?} waits for what nobody knows: {held:?}"))?;
+        ensure(!joins.refusals.contains(name), || {
+            format!("{name:?} waits for a parent that its owner does not know: {held:?}")
+        })?;
         ensure(!job.cancelled, || format!("{name:?} was cancelled and has not ended"))?;
         let failed = joins.failed_parent(held);
         let over = job.unended() == 0 && !job.closed;

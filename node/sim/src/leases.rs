@@ -1,5 +1,5 @@
-//! Invariants of leases, by name: they end in time, nobody loses one without a word, nothing runs without one. Each looks
-//! at one host behind one step, as those of [`crate::invariants`] do, whose table lists them.
+//! Invariants of leases, by name: leases end in time, a worker is told of each that ends, no task runs without one. Each
+//! checks one host after one step, like those of [`crate::invariants`], whose table lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,24 +13,24 @@ pub(crate) fn no_lease_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String>
     let Some((first, last)) = scene.host.audit.as_ref().and_then(|audit| audit.lease_ends) else {
         return Ok(());
     };
-    ensure(first > scene.now, || format!("a lease that ended at {first:?} stands at {:?}", scene.now))?;
+    ensure(first > scene.now, || format!("a lease that ended at {first:?} is in force at {:?}", scene.now))?;
     let most = scene.now.plus_ms(scene.mesh.lease_ms);
     if last <= most {
         return Ok(());
     }
-    // An owner that suspects itself holds what would have run out, for two leases at most.
+    // An owner that fences itself keeps leases that would have expired, for two lease periods at most.
     let held_back = scene.host.engine.as_ref().is_some_and(|engine| engine.snapshot().counters.held_back > 0);
     let most = scene.now.plus_ms(2 * scene.mesh.lease_ms);
-    ensure(held_back && last <= most, || format!("a lease stands until {last:?}, at most until {most:?}"))
+    ensure(held_back && last <= most, || format!("a lease lasts until {last:?}, allowed is {most:?}"))
 }
 
-/// For how long an owner keeps an acknowledgement back, to send it with the next word, in milliseconds.
+/// How long an owner delays an acknowledgement to send it with the next message, in milliseconds.
 const OWED_MS: u64 = 20;
 
 /// Acknowledgements that an owner owes: their leases ended with an outcome, and their workers were not told yet.
 #[derive(Debug, Default)]
 pub(crate) struct Owed {
-    /// Leases of which an outcome came that may not have ended yet.
+    /// Leases with a received outcome that may not have ended yet.
     heard: BTreeSet<(PeerId, LeaseId)>,
     since: BTreeMap<(PeerId, LeaseId), Time>,
 }
@@ -40,7 +40,7 @@ impl Owed {
         self.heard.insert((worker, lease));
     }
 
-    /// A step is over; these leases stood before it.
+    /// A step is over; `issued` are the leases that were in force before it.
     pub(crate) fn on_step(&mut self, now: Time, issued: &[(PeerId, LeaseId)], audit: &Audit, facts: &[Fact]) {
         for key in issued.iter().filter(|key| audit.issued.binary_search(key).is_err()) {
             if self.heard.remove(key) {
@@ -55,16 +55,16 @@ impl Owed {
     }
 }
 
-/// Who brought an outcome home is told that it is safe.
+/// A worker whose outcome ended a lease gets an acknowledgement within [`OWED_MS`].
 pub(crate) fn an_outcome_is_soon_acknowledged(scene: &Scene<'_>) -> Result<(), String> {
     let owed = scene.host.owed.since.iter().filter(|((worker, _), _)| *worker != scene.host.peer);
     let late =
         owed.map(|(key, since)| (*since, *key)).min().filter(|(since, _)| since.plus_ms(OWED_MS) < scene.now);
-    ensure(late.is_none(), || format!("nobody acknowledged {late:?}"))
+    ensure(late.is_none(), || format!("no acknowledgement for {late:?}"))
 }
 
-/// Whatever an owner takes from another node, that node hears of in the same step, unless it said so itself: of what it
-/// brought home it hears soon.
+/// When a lease of another node ends, the owner tells that node in the same step, unless the node ended it itself. After
+/// an outcome the acknowledgement may follow later.
 pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
     for (worker, lease) in scene.host.issued.iter().filter(|(worker, _)| *worker != scene.host.peer) {
@@ -92,8 +92,8 @@ pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// A worker holds a lease or keeps its outcome until its owner takes it off it, or it says that it gives it back; what
-/// nobody acknowledges is kept for so long that no simulated time comes near it.
+/// A worker holds a lease or keeps its outcome until the owner acknowledges or ends it, or the worker returns it.
+/// Outcomes without acknowledgement are kept for longer than a simulation lasts.
 pub(crate) fn an_outcome_is_kept_until_acknowledged(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = scene.host.audit.as_ref().filter(|_| scene.now.0 < 1000 * scene.mesh.keep_ms) else {
         return Ok(());
@@ -118,12 +118,15 @@ pub(crate) fn an_outcome_is_kept_until_acknowledged(scene: &Scene<'_>) -> Result
             | Fact::GaveUp { .. }
             | Fact::Published { .. } => false,
         });
-        ensure(excused, || format!("{lease:?} of {owner:?} is neither held nor kept, and nobody said so"))?;
+        ensure(excused, || {
+            format!("{lease:?} of {owner:?} is neither held nor kept, and no message ended it")
+        })?;
     }
     Ok(())
 }
 
-/// An owner whose process is another one knows nothing of what it awarded: whoever learns of that holds none of it.
+/// A restarted owner does not know the leases that its earlier process awarded: a worker that learns of the restart
+/// holds none of them.
 pub(crate) fn a_forgetful_owners_leases_are_void(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
     for fact in scene.facts {
@@ -134,7 +137,7 @@ pub(crate) fn a_forgetful_owners_leases_are_void(scene: &Scene<'_>) -> Result<()
     Ok(())
 }
 
-/// What was not told to end has a lease that stands for it.
+/// Every execution that was not aborted has a lease.
 pub(crate) fn nothing_runs_without_a_lease(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
     let runs = scene.host.runs.values().filter(|run| !run.aborted).count();

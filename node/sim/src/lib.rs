@@ -1,38 +1,41 @@
-//! The weft engine under virtual time, in a cruel world.
+//! The weft engine under virtual time and injected faults.
 //!
-//! A [`World`] drives the very engines that a node drives, through the same two doors, with fake ports around them:
-//! links that lose, delay and cut, processes that die, stop and come back, slots whose tasks say themselves how they
-//! end. Nothing here reads a clock or depends on hash order: a world follows from its seed, event by event.
+//! A [`World`] drives the same engines as a node, through the same two doors, with fake ports around them: links that
+//! lose, delay and cut frames, processes that die, stop and come back, slots whose tasks carry their own running time
+//! and outcome. No code here reads a clock or depends on hash order: a seed determines every event of a world.
 //!
 //! ```text
-//!   swarm    options and faults drawn from a seed: safety under fire, then heal and demand progress
-//!   world    virtual time: one event at a time, every invariant after each
-//!   host     engine + slots + blobs        fabric, link   the network
-//!   ports    performs effects              reference      what is owed, by a naive model
+//!   swarm       options and faults drawn from a seed: safety under faults, then heal and require progress
+//!   world       virtual time: one event at a time, every invariant after each
+//!   host        engine + slots + blobs          fabric, link   the network
+//!   ports       performs effects                reference      what is owed, by a naive model
+//!   fault_plan  partitions, lost disks, clocks  liveness       no idle slot next to a waiting task
+//!   delivery    what the model notes of inputs  coverage       what happened, counted by name
 //! ```
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a simulator that is wrong should stop, loudly"
+    reason = "a simulator with a bug should stop with a message"
 )]
 
 mod builder;
 mod chance;
-mod credits;
-mod cruelty;
-mod demand;
-mod diligence;
+mod coverage;
+mod credit_invariants;
+mod delivery;
 mod fabric;
 mod fault;
+mod fault_plan;
 mod gone;
-mod hearing;
 mod host;
 mod invariants;
 mod joins;
 mod leases;
 mod lies;
 mod link;
+mod liveness;
+mod load;
 mod machines;
 mod memories;
 mod memory;
@@ -47,7 +50,6 @@ mod replay;
 mod scenarios;
 mod settings;
 mod swarm;
-mod tally;
 mod trace;
 mod trust;
 mod workload;
@@ -55,6 +57,7 @@ mod world;
 
 pub use builder::Builder;
 pub use chance::Chance;
+pub use coverage::{Coverage, SOMETIMES};
 pub use fault::Fault;
 pub use host::{Guests, HostId, HostSpec};
 pub use invariants::Violation;
@@ -66,7 +69,6 @@ pub use replay::{Difference, LogEnd, ReplayError, Replayed, kind, replay};
 pub use scenarios::{SCENARIOS, Scenario, Watch, scenario};
 pub use settings::Settings;
 pub use swarm::{Failure, Summary, simulate, simulate_recorded, simulate_with};
-pub use tally::{SOMETIMES, Tally};
 pub use trace::Trace;
 pub use workload::{Fate, JobSpec};
 pub use world::World;

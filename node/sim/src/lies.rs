@@ -1,7 +1,7 @@
-//! Conduct of dishonest peers: what a member says in its own name without its engine knowing. The world breaks no promise
-//! over any of it: a stranger can't end, prolong or stop what others agreed on, nor take room that was not promised.
+//! Dishonest peers: false messages that a member sends in its own name, without its engine. They break no invariant: a
+//! peer can't end, prolong or stop leases between others, nor take slots that were not promised to it.
 //!
-//! False memories told to everybody are in `memories`. Not here: false results of one's own leases.
+//! False remembered results are in `memories`. Not here: false results of the liar's own leases.
 
 mod cells;
 
@@ -22,13 +22,13 @@ use crate::host::HostId;
 use crate::queue::Event;
 use crate::world::World;
 
-/// Leases that one lie names at most.
+/// Most leases in one false message.
 const LEASES_MAX: usize = 64;
-/// Calls of one flood.
+/// The number of calls in one flood.
 const FLOOD: u64 = 100;
 
 impl World {
-    /// A host says something that is not so; what follows from this number.
+    /// A host sends a false message, which `seed` determines.
     pub(crate) fn on_lie(&mut self, from: HostId, to: HostId, seed: u64) {
         if from == to || self.hosts[from.0].engine.is_none() {
             return;
@@ -36,7 +36,7 @@ impl World {
         let chance = &mut Chance::new(seed, "lie");
         let mut forged = Forger { chance, owned: self.owned(from, to), worked: self.worked(from, to) };
         let heard = self.hosts[from.0].last_call.filter(|(owner, _)| *owner == to).map(|(_, call)| call);
-        // A stream of its own, so that the other lies of a seed stay what they were.
+        // A stream of its own, so that the other false messages of a seed stay the same.
         if Chance::new(seed, "lies of cells").permille(300) {
             let (liar, victim) = (self.peer(from), self.peer(to));
             let word = forged.cell_word(heard, &[liar, victim]);
@@ -71,7 +71,7 @@ impl World {
         }
     }
 
-    /// Leases that `owner` gave to others than the liar.
+    /// Leases of `owner` at other workers than the liar.
     fn owned(&self, liar: HostId, owner: HostId) -> Vec<LeaseId> {
         let liar = self.peer(liar);
         let all = self.reference.issued.iter().rev().filter(|(lease, workers)| {
@@ -81,7 +81,7 @@ impl World {
         all.map(|(lease, _)| *lease).take(LEASES_MAX).collect()
     }
 
-    /// Leases that others than the liar gave to `worker`.
+    /// Leases at `worker` of other owners than the liar.
     fn worked(&self, liar: HostId, worker: HostId) -> Vec<LeaseId> {
         let worker = self.peer(worker);
         let all = self.reference.issued.iter().rev().filter(|(lease, workers)| {
@@ -92,7 +92,7 @@ impl World {
     }
 }
 
-/// What a lie is made of.
+/// Makes the contents of false messages.
 struct Forger<'a> {
     chance: &'a mut Chance,
     owned: Vec<LeaseId>,
@@ -124,7 +124,7 @@ impl Forger<'_> {
         Some(Message::Printed { lease, stream, offset, bytes: Arc::from(*b"forged") })
     }
 
-    /// For a bid that nobody made.
+    /// An award for a bid that does not exist.
     fn award(&mut self) -> Award {
         let job = JobId(self.chance.any());
         let lease = |index| LeaseId { job, index, attempt: 1 };
@@ -133,7 +133,7 @@ impl Forger<'_> {
         Award { call, bid, lease_ms: u32::MAX, left: u32::MAX, grants }
     }
 
-    /// On a standing bid that nobody made.
+    /// Tasks on a standing bid that does not exist.
     fn place(&mut self) -> Place {
         let Award { call, bid, lease_ms, left: _, grants } = self.award();
         let (call, placed) = (idle_call(call), self.chance.any());
@@ -148,7 +148,7 @@ impl Forger<'_> {
         Ahead { bid, taken, room, held, slots, ttl_ms: u32::MAX, class_min: Class::Scavenger }
     }
 
-    /// More than the liar has, for a call that it heard or made up.
+    /// A bid for more than the liar has, for a call that it heard or invented.
     fn bid(&mut self, heard: Option<CallId>) -> Bid {
         let call = heard.unwrap_or(CallId(self.chance.any()));
         let (bid, slots) = (BidId(self.chance.any()), [0, 3, 200, u32::MAX][self.chance.index(4)]);
@@ -187,7 +187,7 @@ impl Forger<'_> {
     }
 }
 
-/// A call that promises many tasks, none of which will ever be awarded.
+/// A call for many tasks, none of which is ever awarded.
 #[must_use]
 pub fn idle_call(call: CallId) -> Call {
     let program = Program {

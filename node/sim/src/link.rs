@@ -1,6 +1,7 @@
-//! One connection between two hosts, sans-IO: who believes that it stands, which way is cut, and when a frame lands.
-//! Frames of one direction land in order, as TCP has it: a lost one is a delay, a long loss breaks the connection.
-//! Under [`Chaos`] single frames vanish, double and overtake one another, which no TCP does and an engine must bear.
+//! One connection between two hosts, sans-IO: which end considers it open, which direction is cut, and when a frame
+//! arrives. Frames of one direction arrive in order, as with TCP: a lost one is a delay, a long loss breaks the
+//! connection. Under [`Chaos`] single frames are dropped, doubled and reordered, which TCP never does and an engine must
+//! tolerate.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,11 +11,11 @@ use weft_core::{Message, Time};
 use crate::chance::Chance;
 use crate::host::HostId;
 
-/// Frames that wait behind a cut, per direction. One more breaks the connection.
+/// Most frames that wait for a cut direction to be mended. One more breaks the connection.
 const HELD_MAX: usize = 4096;
-/// First retransmission of a lost frame; each further one waits twice as long.
+/// Time until a lost frame is retransmitted, in microseconds; each further retransmission waits twice as long.
 const RETRANSMIT_US: u64 = 50_000;
-/// A frame lost so many times in a row breaks the connection.
+/// A frame that is lost again after this many retransmissions breaks the connection.
 const LOSSES_MAX: u32 = 6;
 
 /// A connection's name: the lower host, the higher host.
@@ -27,7 +28,7 @@ impl LinkId {
         Self(one.min(other), one.max(other))
     }
 
-    /// Which end this host is: 0 or 1.
+    /// The end that this host is: 0 or 1.
     pub(crate) fn side(self, host: HostId) -> usize {
         usize::from(host == self.1)
     }
@@ -41,13 +42,13 @@ impl LinkId {
 /// What a network does to frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weather {
-    /// One way, in microseconds.
+    /// Delay of one direction, in microseconds.
     pub delay_us: u64,
-    /// At most so much is added, in microseconds.
+    /// Most that chance adds to the delay, in microseconds.
     pub jitter_us: u64,
-    /// Lost (and sent again) per thousand frames; for gossip, lost per thousand hops.
+    /// Frames per thousand that are lost and retransmitted; for gossip, lost hops per thousand.
     pub loss_permille: u32,
-    /// What no TCP does.
+    /// Faults that TCP excludes.
     pub chaos: Chaos,
 }
 
@@ -56,49 +57,49 @@ impl Weather {
     pub const LAN: Self = Self { delay_us: 100, jitter_us: 20, loss_permille: 0, chaos: Chaos::NONE };
 }
 
-/// What may happen to a single frame behind the protocol's back, each per thousand.
+/// Faults of single frames that TCP excludes, each per thousand frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chaos {
-    /// It vanishes.
+    /// Dropped.
     pub drop_permille: u32,
-    /// It comes twice.
+    /// Delivered twice.
     pub twice_permille: u32,
-    /// It comes up to half a second late, behind what was sent after it.
+    /// Delayed by up to half a second, so that later frames overtake it.
     pub late_permille: u32,
 }
 
 impl Chaos {
-    /// Frames are safe.
+    /// No such faults.
     pub const NONE: Self = Self { drop_permille: 0, twice_permille: 0, late_permille: 0 };
 }
 
-/// When a frame lands.
+/// When a frame arrives.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Flight {
-    /// At these instants; none when it vanished.
+    /// At these times; none when it was dropped.
     Lands(Vec<Time>),
-    /// Never, and the connection breaks.
+    /// Never: the connection breaks.
     Breaks,
 }
 
 /// A connection.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
-    /// Counts up each time it is opened.
+    /// Counts how often it was opened.
     pub(crate) epoch: u64,
     pub(crate) open: bool,
-    /// Since when nothing passes at least one way, while open.
+    /// While open: since when no frame passes in at least one direction.
     pub(crate) silent: Option<Time>,
     pub(crate) sides: [Side; 2],
     pub(crate) ways: [Way; 2],
 }
 
-/// What one end believes.
+/// The state of one end.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
-    /// The epoch that it believes to stand.
+    /// The epoch that this end considers open.
     pub(crate) view: Option<u64>,
-    /// When it learns of the current epoch.
+    /// When this end learns of the current epoch.
     pub(crate) up_at: Time,
 }
 
@@ -112,12 +113,12 @@ pub(crate) struct Way {
 }
 
 impl Link {
-    /// Whether that end may speak on the current epoch.
+    /// Whether that end may send in the current epoch.
     pub(crate) fn stands(&self, side: usize) -> bool {
         self.open && self.sides[side].view == Some(self.epoch)
     }
 
-    /// Opens the next epoch, of which the ends learn at these instants.
+    /// Opens the next epoch; the ends learn of it at these times.
     pub(crate) fn reopen(&mut self, up_at: [Time; 2]) {
         assert!(!self.open, "only a closed connection is opened");
         self.open = true;
@@ -132,7 +133,7 @@ impl Link {
         }
     }
 
-    /// Gives it up; what is on its way is lost.
+    /// Closes the connection; frames in flight are lost.
     pub(crate) fn close(&mut self) {
         self.open = false;
         self.silent = None;
@@ -147,7 +148,7 @@ impl Link {
         self.ways[side].sent
     }
 
-    /// When a frame that leaves now lands.
+    /// When a frame that is sent now arrives.
     pub(crate) fn flight(
         &mut self,
         now: Time,
@@ -174,20 +175,20 @@ impl Link {
         Flight::Lands(instants)
     }
 
-    /// Keeps a frame back until the way is mended. False when too many are kept.
+    /// Holds a frame until the direction is mended. False when more than [`HELD_MAX`] are held.
     pub(crate) fn hold(&mut self, side: usize, seq: u64, message: Message) -> bool {
         let held = &mut self.ways[side].held;
         held.insert(seq, message);
         held.len() <= HELD_MAX
     }
 
-    /// What was kept back on the way from that end, in order.
+    /// Takes the held frames of the direction from that end, in order.
     pub(crate) fn take_held(&mut self, side: usize) -> BTreeMap<u64, Message> {
         std::mem::take(&mut self.ways[side].held)
     }
 }
 
-/// How long a frame takes with its retransmissions; `None` when the connection breaks over it.
+/// How long a frame takes with its retransmissions; `None` when the connection breaks.
 fn tcp_delay(weather: &Weather, chance: &mut Chance) -> Option<Duration> {
     let mut delay_us = weather.delay_us + chance.below(weather.jitter_us + 1);
     let mut losses = 0;

@@ -1,5 +1,5 @@
-//! Which hosts are on one machine, as their addresses tell: mostly each has its own. A machine whose owner holds the mesh
-//! key can be as many members as it likes, all in league, and some of them over IPv4, the others over IPv6.
+//! Which hosts share a machine, and so an address; most have their own. The owner of a machine that holds the mesh key
+//! can run any number of colluding members on it, some reached over IPv4, the others over IPv6.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use crate::invariants::{Scene, ends, ensure};
 use crate::reference::End;
 use crate::world::World;
 
-/// The machine of the league, by number.
+/// The number of the machine of the colluding liars.
 const LEAGUE: u8 = 200;
 
-/// In some swarms hosts share machines, and in some a league of liars does, who tell the same lies: further hosts, so
-/// that the others are what they were.
+/// In some swarms hosts share machines, and in some a group of colluding liars does, which all report the same false
+/// results. The liars are added hosts, so that the others stay the same.
 pub(crate) fn draw(seed: u64, hosts: &mut Vec<HostSpec>) {
     let chance = &mut Chance::new(seed, "machines");
     let shared_permille = [0, 0, 0, 500][chance.index(4)];
@@ -30,14 +30,14 @@ pub(crate) fn draw(seed: u64, hosts: &mut Vec<HostSpec>) {
     draw_families(&mut Chance::new(seed, "families"), hosts);
 }
 
-/// In half of the swarms all are reached over IPv6, in a quarter over IPv4, in the others some over the one and some over
-/// the other, whichever machine they are on.
+/// In half of the swarms all hosts are reached over IPv6, in a quarter over IPv4, in the others each over one of the two,
+/// independent of its machine.
 fn draw_families(chance: &mut Chance, hosts: &mut [HostSpec]) {
     let ipv4_permille = [0, 0, 600, 1000][chance.index(4)];
     hosts.iter_mut().for_each(|host| host.over_ipv4 = chance.permille(ipv4_permille));
 }
 
-/// How many machines have an honest host of these with a vote and no liar at all: so many votes may an owner count on.
+/// The number of honest votes that an owner can count on: machines with no liar and with one of these hosts that votes.
 pub(crate) fn honest<'a>(
     owner: usize,
     fitting: impl Iterator<Item = (usize, &'a HostSpec)>,
@@ -60,7 +60,7 @@ pub(crate) fn key((place, host): (usize, &HostSpec)) -> u64 {
 }
 
 impl World {
-    /// Where `other` is, as `host` sees it.
+    /// The address of `other`, as `host` sees it.
     pub(crate) fn place_of(&self, host: HostId, other: HostId) -> Host {
         let machine = |id: HostId| key((id.0, &self.hosts[id.0].spec));
         if machine(host) == machine(other) {
@@ -79,8 +79,8 @@ impl World {
     }
 }
 
-/// However many members a machine is, and in however many ways it is reached, one of them votes. On the owner's own
-/// machine more may, while the owner is connected to no other.
+/// A machine has one vote, for any number of members and of ways to reach it. On the owner's own machine more members
+/// may vote while the owner is connected to no other machine.
 pub(crate) fn invariant_a_host_address_has_one_vote(scene: &Scene<'_>) -> Result<(), String> {
     let machine = |peer: &PeerId| scene.reference.machines.get(peer).copied();
     let alone = scene.host.places.values().all(|place| *place == Host::Here);

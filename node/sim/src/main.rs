@@ -1,5 +1,5 @@
-//! `weft-sim`: plays a swarm or a scenario, looks for seeds that fail, replays logs, compares two runs.
-//! The verbs are in `verbs/`, one file each; this is their table.
+//! `weft-sim`: runs a swarm or a scenario, searches for seeds that fail, replays logs, compares two runs.
+//! The verbs are in `verbs/`, one file each; this file has their table.
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
 mod verbs;
@@ -43,19 +43,19 @@ mod tests {
     #[test]
     fn a_wrong_command_line_is_told_what_is_wrong_with_it() {
         let table = [
-            ("", "which verb?"),
-            ("walk", "`walk` is no verb; there are scenarios, run"),
+            ("", "no verb given"),
+            ("walk", "unknown verb `walk`: expected one of scenarios, run"),
             ("run", "a scenario's name or --seed N"),
-            ("run --seed x", "--seed: `x` is no whole number"),
-            ("run --seed", "--seed wants a value"),
-            ("run --sed 3", "`--sed` is no flag of run"),
-            ("run no_such_story", "`no_such_story` is no scenario"),
-            ("run one two", "`two` is one word too many"),
+            ("run --seed x", "--seed: invalid value `x`: expected a whole number"),
+            ("run --seed", "--seed needs a value"),
+            ("run --sed 3", "unknown flag `--sed` of run"),
+            ("run no_such_story", "unknown scenario `no_such_story`"),
+            ("run one two", "unexpected argument `two`"),
             ("seeds", "--count N is missing"),
-            ("replay", "which log?"),
+            ("replay", "no log given"),
             ("replay /no/such/file", "/no/such/file"),
-            ("compare 1", "two runs"),
-            ("compare 1 2,speed=3", "`speed` is no setting"),
+            ("compare 1", "expected two runs"),
+            ("compare 1 2,speed=3", "unknown setting `speed`"),
             ("compare 1 2,lease_ms=soon", "lease_ms: `soon`"),
         ];
         for (line, expected) in table {

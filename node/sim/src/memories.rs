@@ -1,4 +1,4 @@
-//! Memories: what is remembered of tasks that ran, who may be believed about them, and liars that nobody asked.
+//! Remembered results: jobs that accept them, which node's word an owner may accept, and liars that publish false ones.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::world::World;
 const TOLD_MAX: usize = 16;
 
 impl World {
-    /// All that users will ever ask for: liars know it beforehand.
+    /// Notes all tasks that users will ask for; liars publish false results of them beforehand.
     pub(crate) fn expect<'a>(&mut self, commands: impl Iterator<Item = &'a Command>) {
         for command in commands {
             let Command::Submit(what) = command else { continue };
@@ -27,7 +27,7 @@ impl World {
         }
     }
 
-    /// Who lies about what it ran now and then tells everybody of what it never ran, too.
+    /// A liar publishes now and then results of tasks that it never ran, too.
     pub(crate) fn boast(&mut self, liar: HostId) {
         let seed = self.seed.wrapping_add(self.events);
         if Chance::new(seed, "boasts").permille(300) {
@@ -37,7 +37,7 @@ impl World {
         }
     }
 
-    /// A member, or a stranger whom nobody ever met, says that it computed tasks that nobody gave it.
+    /// A member, or a peer that no host ever met, publishes results of tasks that it was never given.
     pub(crate) fn tell_false_memories(&mut self, from: HostId, to: HostId, seed: u64) {
         let chance = &mut Chance::new(seed, "what nobody computed");
         let coming = &self.coming;
@@ -57,7 +57,7 @@ impl World {
     }
 }
 
-/// In some swarms users want again what they wanted before, and take what is known of it.
+/// In some swarms users submit the tasks of earlier jobs again and accept remembered results.
 pub(crate) fn ask_again(chance: &mut Chance, all: &mut Vec<(Duration, HostId, Command)>) {
     if !chance.permille(300) {
         return;
@@ -75,7 +75,7 @@ pub(crate) fn ask_again(chance: &mut Chance, all: &mut Vec<(Duration, HostId, Co
     }
 }
 
-/// Some jobs that take known results take what anybody told, too: more of them where somebody lies.
+/// Some jobs that accept their owner's remembered results accept any member's, too: more of them where a member lies.
 pub(crate) fn ask_the_mesh(chance: &mut Chance, any_liar: bool, all: &mut [(Duration, HostId, Command)]) {
     let permille = if any_liar { 600 } else { 300 };
     for (_, _, command) in all {
@@ -88,8 +88,8 @@ pub(crate) fn ask_the_mesh(chance: &mut Chance, any_liar: bool, all: &mut [(Dura
     }
 }
 
-/// What ends a task without anything running is the word of this node, of a worker that it gave that task to, or, where
-/// the job asks for it, of a member that it met, does not refuse, and has not caught lying.
+/// A remembered result comes from this node, from a worker that it awarded that task to, or, if the job accepts it, from
+/// a member that it met, does not refuse, and has not named a liar.
 pub(crate) fn a_known_result_is_the_word_of_who_is_believed(scene: &Scene<'_>) -> Result<(), String> {
     let (host, reference) = (scene.host, scene.reference);
     for End { job, index, worker, memo, verified, .. } in ends(scene) {
@@ -101,24 +101,27 @@ pub(crate) fn a_known_result_is_the_word_of_who_is_believed(scene: &Scene<'_>) -
         };
         let believed = match word {
             Recalled::Here => *worker == host.peer,
-            Recalled::Home => awarded() && !host.credits.has_named(*worker),
-            // Where several had to agree, it is the word of most of them.
-            Recalled::Worker => awarded() && (verified.is_some() || !host.credits.has_named(*worker)),
+            Recalled::Home => awarded() && !host.credit_model.has_named(*worker),
+            // A verified result is the one that most workers agreed on.
+            Recalled::Worker => awarded() && (verified.is_some() || !host.credit_model.has_named(*worker)),
             Recalled::Told => {
                 let met = host.boots.contains_key(worker);
-                asked == Recall::Mesh && met && !host.credits.has_named(*worker) && !host.refuses(*worker)
+                asked == Recall::Mesh
+                    && met
+                    && !host.credit_model.has_named(*worker)
+                    && !host.refuses(*worker)
             }
         };
         ensure(believed, || {
             format!(
-                "{job:?} task {index} of a job that takes {asked:?} ended by the word of {worker:?}: {word:?}"
+                "{job:?} task {index} of a job that accepts {asked:?} ended with a result of {worker:?}: {word:?}"
             )
         })?;
     }
     Ok(())
 }
 
-/// Nothing is recalled for who wants it run, and nothing but what ended well.
+/// A result is recalled only for jobs that accept remembered results, and only if the task succeeded.
 pub(crate) fn what_is_recalled_was_asked_for(scene: &Scene<'_>) -> Result<(), String> {
     for End { job, index, report, memo, proof, .. } in ends(scene).filter(|end| end.memo.is_some()) {
         let wanted = scene.reference.jobs.get(job).is_some_and(|job| job.terms.memo != Recall::Off);
@@ -130,7 +133,7 @@ pub(crate) fn what_is_recalled_was_asked_for(scene: &Scene<'_>) -> Result<(), St
     Ok(())
 }
 
-/// Whether a result is a lie that somebody told unasked: who believes the mesh may be lied to.
+/// Whether a result is one of the published false ones: a job that accepts every member's results may get it.
 pub(crate) fn was_told(scene: &Scene<'_>, memo: Option<Recalled>, report: &Report) -> bool {
     memo == Some(Recalled::Told) && scene.reference.false_memories.contains(&report.output.id())
 }

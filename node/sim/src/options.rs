@@ -1,4 +1,4 @@
-//! Everything about a swarm that its seed decides: how many machines, which network, what breaks, who wants what.
+//! Everything about a swarm that its seed decides: machines, network, faults, and the jobs of users.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use weft_core::message::Class;
 use weft_core::{Backoff, Command, JobId, Join, MeshConfig, Policy, Recall, Terms};
 
 use crate::chance::Chance;
-use crate::cruelty::Cruelty;
 use crate::fault::{Fault, FaultRates};
+use crate::fault_plan::FaultPlan;
 use crate::gone::{self, Leaver};
 use crate::host::{Guests, HostId, HostSpec};
 use crate::link::{Chaos, Weather};
@@ -15,31 +15,31 @@ use crate::machines;
 use crate::memories;
 use crate::workload::{Catalog, Fate, JobSpec};
 
-/// A swarm before it begins.
+/// The options of a swarm.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) hosts: Vec<HostSpec>,
-    /// How many of them, the first ones, have users.
+    /// The number of hosts that have users: the first ones.
     owners: usize,
     pub(crate) weather: Weather,
-    /// How long things may break, in milliseconds.
+    /// How long faults may happen, in milliseconds.
     pub(crate) phase_ms: u64,
     pub(crate) faults: Vec<(Duration, Fault)>,
     rates: FaultRates,
-    cruelty: Cruelty,
+    fault_plan: FaultPlan,
     leaver: Option<Leaver>,
     jobs: u64,
-    /// How many further jobs come after others.
+    /// The number of further jobs that depend on others.
     joins: u64,
-    /// How many jobs in a thousand want more than a place to run.
+    /// Jobs per thousand that have a policy of their own.
     picky_permille: u32,
-    /// How many jobs in a thousand have tasks that hold several slots.
+    /// Jobs per thousand whose tasks may hold several slots.
     wide_permille: u32,
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
     /// Typical service time, in microseconds.
     service_us: u32,
-    /// How large a mesh must be to fall into cells, and into which.
+    /// The settings of the mesh, among them the size from which it is divided into cells.
     pub(crate) mesh: MeshConfig,
 }
 
@@ -51,16 +51,16 @@ impl Options {
         let rates = rates(chance);
         let mut hosts = machines(seed, (0..count).map(|place| machine(chance, place)).collect());
         let (weather, mut faults) = (weather(chance), rates.plan(chance, count, phase_ms));
-        // A stream of its own, so that what is added here leaves the rest of a seed as it was.
-        let cruelty = Cruelty::draw(&mut Chance::new(seed, "cruelty"), count);
+        // A stream of its own, so that additions here leave the rest of a seed as it was.
+        let fault_plan = FaultPlan::draw(&mut Chance::new(seed, "cruelty"), count);
         let picky_permille = [0, 300, 1000][Chance::new(seed, "picky").index(3)];
-        // Times that jobs ask for are counted by their owners' clocks, and the model has the world's.
+        // Owners count a policy's times by their own clocks, and the model by the world's.
         let skewed = picky_permille == 0;
-        for (spec, ppm) in hosts.iter_mut().zip(&cruelty.clocks_ppm).filter(|_| skewed) {
+        for (spec, ppm) in hosts.iter_mut().zip(&fault_plan.clocks_ppm).filter(|_| skewed) {
             spec.clock_ppm = *ppm;
         }
         gone::end_gently(&mut Chance::new(seed, "gently"), &mut faults);
-        faults.extend(cruelty.plan(&mut Chance::new(seed, "cruelties"), count, phase_ms));
+        faults.extend(fault_plan.plan(&mut Chance::new(seed, "cruelties"), count, phase_ms));
         let leaver = Leaver::draw(seed, count, &mut faults);
         let phase_ms = leaver.as_ref().map_or(phase_ms, |leaver| phase_ms.max(leaver.ends_ms()));
         let mut options = Self {
@@ -70,7 +70,7 @@ impl Options {
             phase_ms,
             faults,
             rates,
-            cruelty,
+            fault_plan,
             leaver,
             jobs: chance.between(1, 6),
             joins: joins(&mut Chance::new(seed, "joins")),
@@ -85,19 +85,19 @@ impl Options {
         options
     }
 
-    /// Streams of their own, so that what a seed says of everything else stays what it was.
+    /// Draws liars and partitions, from streams of their own, so that the rest of a seed stays as it was.
     fn draw_trust(&mut self, seed: u64) {
         let chance = &mut Chance::new(seed, "liars");
         let liars = if chance.permille(400) { chance.index(self.hosts.len().div_ceil(2)) } else { 0 };
         let permille = [50, 300, 1000][chance.index(3)];
-        // The first machine can do everything and never lies; a minority of the others does.
+        // The first machine fits every job and never lies; less than half of the others do.
         self.hosts.iter_mut().rev().take(liars).for_each(|host| host.lies_permille = permille);
         if chance.permille(250) {
             self.draw_partition(chance);
         }
     }
 
-    /// For some seconds no frame passes between two parts of the mesh.
+    /// Cuts the mesh into two parts for some seconds.
     fn draw_partition(&mut self, chance: &mut Chance) {
         let here: Vec<bool> = self.hosts.iter().map(|_| chance.permille(500)).collect();
         let at_ms = chance.below(self.phase_ms);
@@ -111,7 +111,7 @@ impl Options {
         }
     }
 
-    /// On how many nodes a job may ask for, so that an honest majority of them is there.
+    /// The number of nodes that verify each task of a job, drawn so that an honest majority of them exists.
     fn verify(&self, chance: &mut Chance, owner: HostId, spec: &JobSpec) -> u32 {
         let fits = |(place, host): &(usize, &HostSpec)| {
             (*place == owner.0 || host.guests.takes(owner))
@@ -123,17 +123,17 @@ impl Options {
         };
         let honest = machines::honest(owner.0, self.hosts.iter().enumerate().filter(fits), &self.hosts);
         let most = u32::try_from((2 * honest).saturating_sub(1)).unwrap_or(1).min(5);
-        // What fails by chance is not the same on two nodes.
+        // A task that fails by chance ends differently on two nodes.
         if most < 2 || spec.fate == Fate::Flaky { 1 } else { chance.small(2, most) }
     }
 
-    /// What users say when, to whom.
+    /// The commands of users, with their times and hosts.
     pub(crate) fn commands(&self, seed: u64, catalog: &mut Catalog) -> Vec<(Duration, HostId, Command)> {
         let chance = &mut Chance::new(seed, "users");
         let wishes = &mut Chance::new(seed, "wishes");
         let trust = &mut Chance::new(seed, "trust");
         let widths = &mut Chance::new(seed, "widths");
-        // Whatever is asked for fits the first machine.
+        // Every task fits the first machine.
         let most = self.hosts.first().map_or(1, |host| host.slots);
         let mut all = Vec::new();
         for _ in 0..self.jobs {
@@ -169,8 +169,8 @@ impl Options {
         say(chance, catalog, (at_ms, owner, job), &spec, all);
     }
 
-    /// A job that comes after some of those that its owner was given before: chains, fans and diamonds by chance. Some
-    /// come when their parents are long over, some name one that their owner can't know.
+    /// A job that depends on some of its owner's earlier jobs: chains, fans and diamonds by chance. Some are submitted
+    /// long after their parents ended, some name a parent that their owner does not know.
     fn join(&self, chance: &mut Chance, catalog: &mut Catalog, all: &mut Vec<(Duration, HostId, Command)>) {
         let before: Vec<(Duration, HostId, JobId)> = all.iter().filter_map(submitted).collect();
         let Some((_, last, _)) = before.last().copied() else { return };
@@ -198,7 +198,7 @@ impl Options {
         say(chance, catalog, (at_ms, owner, job), &spec, all);
     }
 
-    /// All of it in one line, for whoever looks for what a failing seed has in common with another.
+    /// All options in one line, to compare failing seeds.
     pub(crate) fn line(&self) -> String {
         let slots: Vec<u32> = self.hosts.iter().map(|host| host.slots).collect();
         let Weather { delay_us, jitter_us, loss_permille, chaos } = self.weather;
@@ -209,7 +209,7 @@ impl Options {
              {drop_permille}/{twice_permille}/{late_permille} permille, {} ms of faults every {every_ms} ms for \
              {lasts_ms} ms by weights {weights:?}, {}, {} jobs of {} us, {} joins, unsigned {} permille",
             self.phase_ms,
-            self.cruelty.line(),
+            self.fault_plan.line(),
             self.jobs,
             self.service_us,
             self.joins,
@@ -243,7 +243,7 @@ impl Options {
     }
 }
 
-/// What the user of a job says when; it is extended, closed and cancelled within nine seconds, if at all.
+/// Adds the commands of one job: its submission, and by chance its extension, close and cancellation within nine seconds.
 fn say(
     chance: &mut Chance,
     catalog: &mut Catalog,
@@ -269,18 +269,18 @@ fn say(
     }
 }
 
-/// Which job is submitted when, to whom.
+/// The time, owner and id of a submitted job; `None` for other commands.
 fn submitted((at, owner, command): &(Duration, HostId, Command)) -> Option<(Duration, HostId, JobId)> {
     if let Command::Submit(what) = command { Some((*at, *owner, what.job)) } else { None }
 }
 
-/// In a third of the swarms some jobs come after others.
+/// The number of jobs that depend on others; not 0 in a third of the swarms.
 fn joins(chance: &mut Chance) -> u64 {
     let most = [0, 0, 7][chance.index(3)];
     if most > 0 { chance.between(1, most) } else { 0 }
 }
 
-/// Now and then so small a mesh falls into cells as only a large one does by default.
+/// In some swarms even a small mesh is divided into cells; by default only a large one is.
 fn mesh(chance: &mut Chance) -> MeshConfig {
     if chance.permille(600) {
         return MeshConfig::DEFAULT;
@@ -293,7 +293,7 @@ fn mesh(chance: &mut Chance) -> MeshConfig {
     }
 }
 
-/// The first machine can do everything, so that every job fits somewhere.
+/// A machine with drawn slots and label; the first one fits every job.
 fn machine(chance: &mut Chance, place: usize) -> HostSpec {
     if place == 0 {
         return HostSpec::slots(chance.small(1, 4)).label("zone", "0");
@@ -301,7 +301,7 @@ fn machine(chance: &mut Chance, place: usize) -> HostSpec {
     HostSpec::slots(chance.small(0, 4)).label("zone", if chance.permille(500) { "0" } else { "1" })
 }
 
-/// In some swarms some machines, never the first, take only the more urgent work.
+/// In some swarms some machines, never the first, accept only higher classes, or only some owners.
 fn machines(seed: u64, hosts: Vec<HostSpec>) -> Vec<HostSpec> {
     let chance = &mut Chance::new(seed, "takes");
     let picky_permille = [0, 0, 400][chance.index(3)];
@@ -318,14 +318,14 @@ fn machines(seed: u64, hosts: Vec<HostSpec>) -> Vec<HostSpec> {
     hosts.into_iter().enumerate().map(takes).collect()
 }
 
-/// Some machine refuses some of those before it, or takes tasks of nobody else.
+/// A machine accepts tasks of only some of the hosts before it, or of all hosts but some of those.
 fn guests(chance: &mut Chance, place: usize) -> Guests {
     let only = chance.permille(500);
     let named = (0..place).filter(|_| chance.permille(500)).map(HostId).collect();
     if only { Guests::Only(named) } else { Guests::AllBut(named) }
 }
 
-/// When, how often, how surely: each wish in a third of the jobs that have any.
+/// A drawn policy; each optional part is set in a third of the jobs.
 fn policy(chance: &mut Chance) -> Policy {
     let wish = |chance: &mut Chance, most_ms: u64| chance.permille(333).then(|| chance.below(most_ms));
     let first_ms = chance.small(0, 3) * 300;

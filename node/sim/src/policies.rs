@@ -1,5 +1,5 @@
-//! What a job's policy owes its user, as naively as can be said: when its tasks may start and must have ended, how long
-//! a failed one waits, how many may fail. The reference keeps it; the invariants here look at it after every event.
+//! A naive model of a job's policy: when its tasks may start and must have ended, how long a failed one waits, how many
+//! may fail. The reference keeps it; the invariants here check it after every event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,16 +12,16 @@ use crate::host::HostId;
 use crate::invariants::{Scene, ends, ensure};
 use crate::reference::{End, Fact, OwedJob};
 
-/// A job's policy, and what has become of it.
+/// A job's policy, and the counts that it bounds.
 #[derive(Debug)]
 pub(crate) struct Promised {
     pub(crate) policy: Policy,
     pub(crate) class: Class,
     pub(crate) submitted_at: Time,
-    /// Tasks that ended otherwise than done, and not because the job was given up.
+    /// The number of tasks that ended neither as done nor as cancelled.
     pub(crate) failed: u32,
     pub(crate) given_up: bool,
-    /// Ends beside cancellations that were told after it was given up.
+    /// The number of ends other than cancellations that were reported after the job was given up.
     too_late: u32,
 }
 
@@ -48,22 +48,22 @@ impl Promised {
     }
 }
 
-/// What is known of all jobs' tasks by what was said and done.
+/// The tasks of all jobs, from what was submitted and what happened.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     /// The earliest start and the highest class of the jobs that a task belongs to.
     tasks: BTreeMap<TaskId, (Time, Class)>,
-    /// How many slots a task takes at least: jobs of other widths may have the same one.
+    /// The fewest slots that a task takes: jobs with different slot counts may share the task.
     widths: BTreeMap<TaskId, u32>,
-    /// Whose jobs a task belongs to.
+    /// The owners of the jobs that a task belongs to.
     owners: BTreeMap<TaskId, BTreeSet<HostId>>,
-    /// When an owner heard first and last that a task failed.
+    /// When an owner first and last heard that a task failed.
     failures: BTreeMap<(JobId, u32), (Time, Time)>,
     heard: BTreeSet<LeaseId>,
 }
 
 impl Ledger {
-    /// The tasks of a job from that one on are new.
+    /// The tasks of a job from index `first` on are new.
     pub(crate) fn on_tasks(&mut self, job: &OwedJob, first: usize) {
         let (key, promised) = (job.program.task_key(), &job.promised);
         for task in job.tasks.iter().skip(first) {
@@ -76,17 +76,17 @@ impl Ledger {
         }
     }
 
-    /// Slots that a task takes at least, whoever's it is.
+    /// The fewest slots that a task takes, over all jobs that have it.
     pub(crate) fn width(&self, task: TaskId) -> u32 {
         self.widths.get(&task).copied().unwrap_or(1)
     }
 
-    /// An engine is told something; outcomes that its own worker has are not seen.
+    /// An engine gets an input; outcomes of its own worker pass without one.
     pub(crate) fn on_input(&mut self, me: PeerId, now: Time, input: &Input) {
         if let Input::Received { message: Message::Outcome(all) | Message::Ended { all, .. }, .. } = input {
             all.iter().for_each(|delivery| self.on_outcome(now, delivery));
         }
-        // Of an attempt that was given back no outcome is expected, and none counts.
+        // A returned attempt has no outcome, and none counts.
         if let Input::Received { message: Message::Refuse { leases } | Message::Stopped { leases }, .. } =
             input
         {
@@ -136,7 +136,9 @@ pub(crate) fn invariant_a_node_runs_only_classes_that_it_takes(scene: &Scene<'_>
     for fact in scene.facts {
         let Fact::Started { task, .. } = fact else { continue };
         let class = scene.reference.ledger.tasks.get(task).map_or(Class::Realtime, |(_, class)| *class);
-        ensure(class >= least, || format!("{task:?} of {class:?} began, {least:?} is the least"))?;
+        ensure(class >= least, || {
+            format!("{task:?} of {class:?} began, the lowest accepted class is {least:?}")
+        })?;
     }
     Ok(())
 }
@@ -147,7 +149,7 @@ pub(crate) fn invariant_a_node_runs_only_owners_that_it_takes(scene: &Scene<'_>)
         let Fact::Started { task, .. } = fact else { continue };
         let Some(owners) = scene.reference.ledger.owners.get(task) else { continue };
         let taken = owners.iter().any(|owner| *owner == host.id || host.spec.guests.takes(*owner));
-        ensure(taken, || format!("{task:?} of {owners:?} began, taken are {:?}", host.spec.guests))?;
+        ensure(taken, || format!("{task:?} of {owners:?} began, the node accepts {:?}", host.spec.guests))?;
     }
     Ok(())
 }
@@ -157,7 +159,7 @@ pub(crate) fn invariant_an_attempt_waits_its_backoff(scene: &Scene<'_>) -> Resul
         let Fact::Awarded(lease) = fact else { continue };
         let Some(job) = scene.reference.jobs.get(&lease.job) else { continue };
         let policy = &job.promised.policy;
-        // Of a task that several nodes compute, one node's failure is a vote: the others go on.
+        // In a verified task one node's failure is a vote: the others go on.
         if policy.verify > 1 {
             continue;
         }
@@ -172,7 +174,7 @@ pub(crate) fn invariant_an_attempt_waits_its_backoff(scene: &Scene<'_>) -> Resul
         })?;
         let end = policy.give_up_ms.map(|ms| first.plus_ms(ms));
         ensure(end.is_none_or(|end| scene.world_now < end), || {
-            format!("{lease:?} was awarded, given up by {end:?}")
+            format!("{lease:?} was awarded at or after {end:?}, when its task is given up")
         })?;
     }
     Ok(())
@@ -223,7 +225,7 @@ pub(crate) fn invariant_a_job_is_given_up_when_it_fails_too_often(scene: &Scene<
         ensure(*given_up || !beyond, || format!("{name:?} goes on after {failed} failures"))?;
         ensure(*too_late == 0, || format!("{name:?} was given up, then task {index} ended: {report:?}"))?;
         let stopped = *given_up || job.cancelled || report.outcome != Outcome::Cancelled;
-        ensure(stopped, || format!("{name:?} task {index} was cancelled by nobody"))?;
+        ensure(stopped, || format!("{name:?} task {index} was cancelled, and its job was not"))?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Performs what engines ask for: the fake network, slots, blob store and user. A new effect does not compile until
-//! it is handled here.
+//! Performs the effects of engines on the fake network, slots, blob store and user. A new kind of effect does not
+//! compile until it is handled here.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl World {
                     *count -= 1;
                     *count
                 });
-                assert!(left.is_some(), "host {} takes back a pin on {blob:?} that it never asked for", id.0);
+                assert!(left.is_some(), "host {} unpins {blob:?}, which it never pinned", id.0);
                 if left == Some(0) {
                     pins.remove(&blob);
                 }
@@ -59,7 +59,7 @@ impl World {
             Effect::Notify(event) => {
                 let now = self.hosts[id.0].local(self.now());
                 if let weft_core::Event::Differed { worker, .. } = &event {
-                    self.hosts[id.0].credits.on_named(*worker, now);
+                    self.hosts[id.0].credit_model.on_named(*worker, now);
                 }
                 let world_now = self.now();
                 self.facts.extend(self.reference.on_event(world_now, event));
@@ -74,10 +74,10 @@ impl World {
             self.reference.on_award(to, lease);
             self.facts.push(Fact::Awarded(lease));
             let now = self.hosts[id.0].local(self.now());
-            self.hosts[id.0].credits.on_award(to, now);
+            self.hosts[id.0].credit_model.on_award(to, now);
         }
         if let Message::Cell(word) = &message {
-            self.hosts[id.0].credits.on_said(to, word);
+            self.hosts[id.0].credit_model.on_said(to, word);
         }
         self.note_parting(to, &message);
         let now = self.hosts[id.0].local(self.now());
@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    /// Notes who is told that a lease has ended.
+    /// Notes which peer is told that a lease has ended.
     fn note_parting(&mut self, to: PeerId, message: &Message) {
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
             self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
@@ -124,7 +124,7 @@ impl World {
     }
 
     fn execute(&mut self, id: HostId, run: RunId, work: Work) {
-        self.tally.add("a wide task begins", u64::from(self.reference.ledger.width(work.task) > 1));
+        self.coverage.add("a wide task begins", u64::from(self.reference.ledger.width(work.task) > 1));
         let host = &mut self.hosts[id.0];
         let needed = [Some(work.program.module), work.program.files.blob(), work.input.blob()];
         let missing = needed.into_iter().flatten().find(|blob| !host.blobs.contains(blob));
@@ -136,7 +136,7 @@ impl World {
         self.fill_slots(id);
     }
 
-    /// Begins what waits for a slot as long as one is free.
+    /// Begins waiting executions as long as a slot is free.
     fn fill_slots(&mut self, id: HostId) {
         let now = self.now();
         let host = &mut self.hosts[id.0];
@@ -166,7 +166,7 @@ impl World {
         self.tell(id, printed)
     }
 
-    /// A host's key signs; now and then it never does.
+    /// Signs a batch of receipts with the host's key; some batches are never signed.
     fn sign(&mut self, id: HostId, batch: u64, root: [u8; 32]) {
         if self.chance.permille(self.unsigned_permille) {
             return;
@@ -189,7 +189,7 @@ impl World {
         self.tell(id, Input::Signed { batch, signature })
     }
 
-    /// An execution's time has come; whichever of its end and its abort is first, counts.
+    /// An execution ends by itself or by an abort; the first of the two counts.
     pub(crate) fn on_ran(
         &mut self,
         (id, life): (HostId, u32),
@@ -213,7 +213,7 @@ impl World {
                 let task = self.catalog.read(input).expect("only inputs of the catalog are submitted");
                 self.reference.on_ran(host.peer, held.work.task);
                 if self.chance.permille(host.spec.lies_permille) {
-                    // Those of one machine are in league.
+                    // Liars on one machine collude.
                     let liar = host.spec.machine.map_or(id.0 as u64, |machine| 1000 + u64::from(machine));
                     let lie = task.lie(liar);
                     self.reference.on_lie(host.peer, held.work.task, &lie);
@@ -283,10 +283,10 @@ impl World {
     }
 }
 
-/// What every streaming task prints halfway.
+/// What every streaming task prints after half of its running time.
 pub(crate) const PRINTED: &[u8] = b"halfway";
 
-/// What stands for a worker's signature of a root.
+/// A fake signature of a root by a worker.
 pub(crate) fn signature(worker: PeerId, root: [u8; 32]) -> [u8; 64] {
     let mut signature = [0; 64];
     signature[..32].copy_from_slice(&root);
@@ -294,14 +294,14 @@ pub(crate) fn signature(worker: PeerId, root: [u8; 32]) -> [u8; 64] {
     signature
 }
 
-/// The leases that a message makes.
+/// The leases that a message awards.
 fn leases_awarded(message: &Message) -> Vec<LeaseId> {
     let place = if let Message::Place(place) = message { Some(&place.grants) } else { None };
     let grants = award_in(message).map(|award| &award.grants).or(place);
     grants.into_iter().flatten().map(|grant| grant.lease).collect()
 }
 
-/// The award that a message brings, if any.
+/// The award in a message, if any.
 pub(crate) fn award_in(message: &Message) -> Option<&Award> {
     match message {
         Message::Award(award) | Message::Cell(CellWord::Hire { award, .. }) => Some(award),

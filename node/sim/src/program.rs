@@ -1,5 +1,5 @@
-//! What the command lines of `weft-sim` and `weft-experiments` share: a table of verbs, a line's words, exit codes.
-//! It knows no verb; each program has its own table.
+//! Command lines of `weft-sim` and `weft-experiments`: a table of verbs, parsing of arguments, exit codes.
+//! The verbs themselves are in each program's own table.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "programs for people")]
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// A program with verbs.
 #[derive(Debug)]
 pub struct Program {
-    /// Its name, as typed.
+    /// The name of the executable.
     pub name: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
@@ -40,14 +40,14 @@ impl Program {
         }
     }
 
-    /// Runs the verb that these words name.
+    /// Runs the verb that the first word names.
     ///
     /// # Errors
-    /// What the verb says, or what is wrong with the words.
+    /// The verb's own error, or what is wrong with the arguments.
     pub fn dispatch(&self, words: &[String]) -> Result<(), Problem> {
         let known = || self.verbs.iter().map(|verb| verb.name).collect::<Vec<_>>().join(", ");
         let Some((name, rest)) = words.split_first() else {
-            return Err(Problem::Usage(format!("which verb? {}; --help says more", known())));
+            return Err(Problem::Usage(format!("no verb given: expected one of {}; see --help", known())));
         };
         match name.as_str() {
             "--help" | "-h" | "help" => {
@@ -61,7 +61,7 @@ impl Program {
             _ => {}
         }
         let Some(verb) = self.verbs.iter().find(|verb| verb.name == name) else {
-            return Err(Problem::Usage(format!("`{name}` is no verb; there are {}", known())));
+            return Err(Problem::Usage(format!("unknown verb `{name}`: expected one of {}", known())));
         };
         if rest.iter().any(|word| word == "--help" || word == "-h") {
             println!("usage: {} {}\n\n{}", self.name, verb.usage, verb.help);
@@ -79,8 +79,8 @@ impl Program {
         });
         let verbs = lines.collect::<Vec<_>>().join("\n");
         format!(
-            "{name}: {about}\n\nusage: {name} VERB [ARGUMENTS]\n\nVerbs:\n{verbs}\n\n{CODES}\n\n`{name} VERB --help` says \
-             more of one.",
+            "{name}: {about}\n\nusage: {name} VERB [ARGUMENTS]\n\nVerbs:\n{verbs}\n\n{CODES}\n\n`{name} VERB --help` \
+             explains a verb.",
             name = self.name,
             about = self.about
         )
@@ -102,13 +102,13 @@ impl Program {
 /// One verb.
 #[derive(Debug)]
 pub struct Verb {
-    /// The word that chooses it.
+    /// The first argument, which selects this verb.
     pub name: &'static str,
     /// What follows the program's name in the usage line.
     pub usage: &'static str,
-    /// What it does, in one line, then its flags.
+    /// One line about the verb, then its flags.
     pub help: &'static str,
-    /// Runs it on the words behind its name.
+    /// Runs the verb on the arguments after its name.
     pub run: fn(&[String]) -> Result<(), Problem>,
 }
 
@@ -121,7 +121,7 @@ pub enum Problem {
     Usage(String),
 }
 
-/// The words behind a verb.
+/// The arguments after a verb.
 #[derive(Debug)]
 pub struct Words {
     plain: Vec<String>,
@@ -129,10 +129,10 @@ pub struct Words {
 }
 
 impl Words {
-    /// Sorts words into flags with a value, flags without one, and at most `most` others.
+    /// Parses flags with a value, flags without one, and at most `most` positional arguments.
     ///
     /// # Errors
-    /// When a flag is unknown or lacks its value, or a word is one too many.
+    /// When a flag is unknown or lacks its value, or there are too many positional arguments.
     pub fn sort(
         verb: &str,
         words: &[String],
@@ -148,16 +148,17 @@ impl Words {
             };
             if let Some(flag) = valued.iter().find(|flag| **flag == name) {
                 let value = given.or_else(|| words.next().cloned());
-                let value = value.ok_or_else(|| Problem::Usage(format!("{flag} wants a value")))?;
+                let value = value.ok_or_else(|| Problem::Usage(format!("{flag} needs a value")))?;
                 flags.insert(*flag, value);
             } else if let Some(flag) = bare.iter().find(|flag| **flag == name && given.is_none()) {
                 flags.insert(*flag, String::new());
             } else if word.starts_with("--") {
                 let known: Vec<&str> = valued.iter().chain(bare).copied().collect();
-                let known = if known.is_empty() { "it has none".into() } else { known.join(", ") };
-                return Err(Problem::Usage(format!("`{word}` is no flag of {verb}: {known}")));
+                let known =
+                    if known.is_empty() { "none".into() } else { format!("one of {}", known.join(", ")) };
+                return Err(Problem::Usage(format!("unknown flag `{word}` of {verb}: expected {known}")));
             } else if plain.len() == most {
-                return Err(Problem::Usage(format!("{verb}: `{word}` is one word too many")));
+                return Err(Problem::Usage(format!("{verb}: unexpected argument `{word}`")));
             } else {
                 plain.push(word.clone());
             }
@@ -165,7 +166,7 @@ impl Words {
         Ok(Self { plain, flags })
     }
 
-    /// The word at this place among those that are no flags.
+    /// The positional argument with this index, from 0.
     #[must_use]
     pub fn plain(&self, place: usize) -> Option<&str> {
         self.plain.get(place).map(String::as_str)
@@ -191,7 +192,7 @@ impl Words {
         let Some(text) = self.flags.get(flag) else { return Ok(None) };
         match text.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(Problem::Usage(format!("{flag}: `{text}` is no whole number"))),
+            Err(_) => Err(Problem::Usage(format!("{flag}: invalid value `{text}`: expected a whole number"))),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Virtual time: one ordered queue of what will happen. Two events of one instant happen in the order in which they
-//! were planned.
+//! Virtual time: one ordered queue of events. Events of the same time happen in the order in which they were planned.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,47 +12,47 @@ use crate::link::LinkId;
 /// How an execution ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// By itself, unless it lost its slot since it got it for the so manieth time.
+    /// By itself, if it still has the slot of this turn, which counts from 1.
     Natural(u32),
-    /// It was told to.
+    /// It was aborted.
     Aborted,
 }
 
-/// What can happen to the world.
+/// An event of the world.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "an event lives in the queue alone")]
 pub(crate) enum Event {
-    /// A user says something to a host.
+    /// A user gives a host a command.
     User { host: HostId, command: Command },
-    /// An execution of one life of a host ends, by itself or after an abort.
+    /// An execution of one process of a host ends, by itself or after an abort.
     Ran { host: HostId, life: u32, run: RunId, how: Ending },
-    /// An execution of one life of a host prints something.
+    /// An execution of one process of a host prints.
     Prints { host: HostId, life: u32, run: RunId },
     /// A batch of receipts is signed.
     Signed { host: HostId, life: u32, batch: u64, root: [u8; 32] },
-    /// A fetch of one life of a host ends.
+    /// A fetch of one process of a host ends.
     Fetched { host: HostId, life: u32, blob: BlobId, from: Vec<PeerId> },
     /// A frame reaches the other end of its connection.
     Arrive { from: HostId, to: HostId, epoch: u64, seq: u64, message: Message },
     /// A gossip reaches a host.
     Heard { host: HostId, origin: PeerId, gossip: Gossip },
-    /// One end of a connection learns that it stands.
+    /// One end of a connection learns that it is open.
     SideUp { link: LinkId, side: usize, epoch: u64 },
-    /// One end of a connection learns that it is gone: closed by the other side, or just silent.
+    /// One end of a connection learns that it is gone: closed by the other end, or silent.
     SideDown { link: LinkId, side: usize, epoch: u64, closed: bool },
-    /// A connection was silent since then; if it still is, the heartbeat gives it up.
+    /// A connection was silent since then; if it still is, the heartbeat closes it.
     Silent { link: LinkId, since: Time },
-    /// Somebody dials.
+    /// One end of a closed connection dials.
     Redial { link: LinkId },
     /// An engine asked to be woken now.
     Wake { host: HostId, life: u32 },
-    /// Something breaks or mends.
+    /// A fault, or its mending.
     Fault(Fault),
-    /// A process that its user ended has said what it had to say.
+    /// A process that its user ended exits.
     Ends { host: HostId, life: u32 },
 }
 
-/// The future.
+/// The queue of planned events, and the current time.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     now: Time,

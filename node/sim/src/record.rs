@@ -1,5 +1,5 @@
-//! Logs of simulated processes, in the format of a real node's: what [`crate::replay()`] replays. Kept in memory; whoever
-//! wants files writes them.
+//! Logs of simulated processes, in the format of a real node's, for [`crate::replay()`]. They are kept in memory;
+//! `weft-sim run --record` writes them to files.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::world::World;
 /// One process's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostLog {
-    /// Which host.
+    /// The host whose process wrote it.
     pub host: HostId,
-    /// Which of its processes, from 1.
+    /// The number of the process on its host, from 1.
     pub life: u32,
-    /// The log's bytes, without an end record: no process says when it is killed.
+    /// The log's bytes, without an end record: a killed process writes none.
     pub bytes: Vec<u8>,
 }
 
@@ -25,7 +25,7 @@ pub struct HostLog {
 pub(crate) struct Logs(BTreeMap<(HostId, u32), Vec<u8>>);
 
 impl Logs {
-    /// One process was told something.
+    /// Appends an input of one process and its effects.
     pub(crate) fn add(
         &mut self,
         process: (HostId, u32),

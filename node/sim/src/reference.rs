@@ -1,4 +1,5 @@
-//! A naive model of what is owed: it hears what users ask, what is awarded, run and told, and knows nothing of how.
+//! A naive model of what engines owe their users: it sees commands, awards, executions and what users are told, and
+//! nothing of how engines work.
 
 mod figures;
 
@@ -10,13 +11,13 @@ use weft_core::{
     Recalled, Report, TaskId, Terms, Time, Verified,
 };
 
-use crate::demand::Demand;
 use crate::host::HostId;
 use crate::joins::Joins;
+use crate::load::Load;
 use crate::policies::{Ledger, Promised};
 use crate::workload::{Catalog, TaskSpec};
 
-/// What an engine said or did in one step.
+/// Something that an engine did or was told in one step.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a step has a handful of them")]
 pub(crate) enum Fact {
@@ -24,7 +25,7 @@ pub(crate) enum Fact {
     Ended(End),
     /// It told its user what a task printed.
     Printed { job: JobId, index: u32, bytes: Arc<[u8]> },
-    /// It told its user that a node answered otherwise than most did.
+    /// It told its user that a node's result differed from the majority's.
     Named { job: JobId, index: u32, worker: PeerId },
     /// It told its user that a job ended.
     JobEnded(JobId),
@@ -32,23 +33,23 @@ pub(crate) enum Fact {
     GivenUp(JobId),
     /// It awarded an attempt to another node.
     Awarded(LeaseId),
-    /// It had an execution begun, for which this blob is missing.
+    /// It began an execution; `missing` is a blob that was not there.
     Started { task: TaskId, missing: Option<BlobId> },
-    /// It sent a message of so many bytes that names at most so many leases.
+    /// It sent a message of `bytes` bytes that names at most `leases` leases.
     Sent { to: PeerId, bytes: usize, leases: usize },
-    /// It was told, or told the worker, that nothing is left of these leases.
+    /// It was told by the worker, or told it, that these leases have ended.
     Parted { worker: PeerId, leases: Vec<LeaseId> },
-    /// Its peer took these leases or their outcomes off it, or it gave them back.
+    /// Its peer ended these leases or acknowledged their outcomes, or it returned them.
     Excused { owner: PeerId, leases: Vec<LeaseId> },
-    /// It told its user that an owner is gone, and stopped what that had awarded.
+    /// It told its user that an owner is gone, and stopped that owner's tasks.
     GaveUp { owner: PeerId },
-    /// It met a peer whose process is another than before.
+    /// It met a peer that has restarted.
     Restarted(PeerId),
-    /// It published a gossip of so many bytes, if that is at all allowed.
+    /// It published a gossip of `bytes` bytes; `None` if it can't be encoded.
     Published { bytes: Option<usize> },
 }
 
-/// A task's end as its user was told of it.
+/// A task's end as it was reported to its user.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
     pub(crate) job: JobId,
@@ -60,7 +61,7 @@ pub(crate) struct End {
     pub(crate) verified: Option<Verified>,
 }
 
-/// A job as its user remembers it.
+/// A job as its user knows it.
 #[derive(Debug)]
 pub(crate) struct OwedJob {
     pub(crate) owner: HostId,
@@ -68,28 +69,28 @@ pub(crate) struct OwedJob {
     pub(crate) terms: Terms,
     pub(crate) policy: Policy,
     pub(crate) labels: Vec<(String, String)>,
-    /// Slots that each of its tasks holds.
+    /// The number of slots that each of its tasks holds.
     pub(crate) width: u32,
     pub(crate) tasks: Vec<OwedTask>,
     pub(crate) closed: bool,
     pub(crate) cancelled: bool,
-    /// The owner's process died and the job with it.
+    /// The job was lost with its owner's process.
     pub(crate) forgotten: bool,
-    /// How often its end was told.
+    /// How often its end was reported.
     pub(crate) ends: u32,
-    /// How many of its tasks' ends were told.
+    /// The number of its tasks whose end was reported.
     pub(crate) told: usize,
-    /// Its policy, and what became of that.
+    /// Its policy, and the counts that it bounds.
     pub(crate) promised: Promised,
 }
 
 impl OwedJob {
-    /// Tasks whose end was not told.
+    /// The number of tasks whose end was not reported.
     pub(crate) fn unended(&self) -> usize {
         self.tasks.len() - self.told
     }
 
-    /// Whether its user, or its owner for too many failures, stopped it.
+    /// Whether its user cancelled it, or its owner gave it up after too many failures.
     pub(crate) fn is_stopped(&self) -> bool {
         self.cancelled || self.promised.given_up
     }
@@ -112,62 +113,62 @@ impl OwedJob {
     }
 }
 
-/// A task as its user remembers it.
+/// A task as its user knows it.
 #[derive(Debug)]
 pub(crate) struct OwedTask {
     pub(crate) input: Payload,
     pub(crate) spec: TaskSpec,
-    /// How often its end was told.
+    /// How often its end was reported.
     pub(crate) ends: u32,
-    /// How its first end was told.
+    /// The outcome that was reported first.
     pub(crate) outcome: Option<Outcome>,
     pub(crate) worker: Option<PeerId>,
     pub(crate) attempts: u32,
-    /// It came with a proof.
+    /// Whether it came with a proof.
     pub(crate) proved: bool,
-    /// It ended without being run.
+    /// Whether it ended with a remembered result.
     pub(crate) recalled: bool,
 }
 
-/// The model.
+/// The model of all jobs of a world.
 #[derive(Debug, Default)]
 pub struct Reference {
     pub(crate) jobs: BTreeMap<JobId, OwedJob>,
     /// Awards to other nodes: how often each lease was issued, and to whom.
     pub(crate) issued: BTreeMap<LeaseId, BTreeMap<PeerId, u32>>,
-    /// Which task ran to its end where.
+    /// How often each task ran to its end, by worker.
     pub(crate) executed: BTreeMap<TaskId, BTreeMap<PeerId, u32>>,
-    /// Lost leases that owners told their users of.
+    /// The number of lost leases that owners reported to their users, by task.
     pub(crate) lost: BTreeMap<(JobId, u32), u32>,
     pub(crate) ledger: Ledger,
     pub(crate) joins: Joins,
-    pub(crate) demand: Demand,
-    /// Who lied about which task.
+    pub(crate) load: Load,
+    /// Workers that reported a false result, with the task.
     pub(crate) liars: BTreeSet<(TaskId, PeerId)>,
-    /// Outputs that are lies.
+    /// False outputs.
     pub(crate) lies: BTreeSet<BlobId>,
-    /// Outputs that are lies told to everybody about tasks that nobody gave the liar.
+    /// False outputs that were published for tasks that the liar was never given.
     pub(crate) false_memories: BTreeSet<BlobId>,
-    /// Which owner awarded which task to whom, in the life that it has.
+    /// Tasks that owners awarded, with the worker, in their current processes.
     pub(crate) awarded: BTreeSet<(HostId, TaskId, PeerId)>,
-    /// Who was named for having answered otherwise than most: which task, and who.
+    /// Workers that were named because their result differed from the majority's, with the task.
     pub(crate) named: BTreeSet<(JobId, u32, PeerId)>,
-    /// In whose names something was forged.
+    /// Peers in whose names false messages were sent.
     pub(crate) forgers: BTreeSet<PeerId>,
     pub(crate) machines: BTreeMap<PeerId, u64>,
-    /// How many slots one task of a call takes, where it is more than one.
+    /// The number of slots that one task of a call takes, if more than one.
     pub(crate) widths: BTreeMap<CallId, u32>,
-    /// Who lost tasks of which job.
+    /// Workers that lost tasks of a job.
     pub(crate) lost_by: BTreeSet<(JobId, PeerId)>,
 }
 
 impl Reference {
-    /// A living process hears its user.
+    /// A live process gets a command of its user.
     pub(crate) fn on_command(&mut self, owner: HostId, now: Time, command: &Command, catalog: &Catalog) {
         match command {
             Command::Submit(submission) => {
-                self.demand.on_job(now, submission.class);
-                self.demand.on_inputs(&submission.inputs, catalog);
+                self.load.on_job(now, submission.class);
+                self.load.on_inputs(&submission.inputs, catalog);
                 let job = OwedJob {
                     owner,
                     program: Program::clone(&submission.program),
@@ -190,7 +191,7 @@ impl Reference {
                 self.joins.on_tasks(submission.job, job, 0);
             }
             Command::Extend { job: name, inputs } => {
-                self.demand.on_inputs(inputs, catalog);
+                self.load.on_inputs(inputs, catalog);
                 let job =
                     self.jobs.get_mut(name).filter(|job| !job.closed && !job.cancelled && !job.forgotten);
                 if let Some(job) = job.filter(|job| !job.promised.given_up) {
@@ -214,7 +215,7 @@ impl Reference {
         }
     }
 
-    /// A process dies; what it owned is owed no more.
+    /// A process dies; its jobs are owed no more.
     pub(crate) fn on_killed(&mut self, owner: HostId) {
         for job in self.jobs.values_mut().filter(|job| job.owner == owner) {
             job.forgotten = true;
@@ -223,7 +224,7 @@ impl Reference {
         self.awarded.retain(|(of, _, _)| *of != owner);
     }
 
-    /// An owner binds an attempt to another node.
+    /// An owner awards an attempt to another node.
     pub(crate) fn on_award(&mut self, worker: PeerId, lease: LeaseId) {
         let owner = self.jobs.get(&lease.job).map(|job| job.owner);
         self.awarded.extend(
@@ -233,7 +234,7 @@ impl Reference {
         self.joins.on_award(lease);
     }
 
-    /// Slots that a lease takes at its worker.
+    /// The number of slots that a lease takes at its worker.
     pub(crate) fn width_of(&self, lease: LeaseId) -> u32 {
         self.jobs.get(&lease.job).map_or(1, |job| job.width)
     }
@@ -243,20 +244,20 @@ impl Reference {
         *self.executed.entry(task).or_default().entry(worker).or_default() += 1;
     }
 
-    /// A task ran to its end, and its host says something else.
+    /// A task ran to its end, and its host reports a false result.
     pub(crate) fn on_lie(&mut self, worker: PeerId, task: TaskId, lie: &Report) {
         self.liars.insert((task, worker));
         self.lies.insert(lie.output.id());
     }
 
-    /// How often nodes were named for having answered otherwise than most about tasks of a job, and which.
+    /// How often nodes were named because their results of a job's tasks differed from the majority's, and which nodes.
     #[must_use]
     pub fn named(&self, job: JobId) -> (usize, BTreeSet<PeerId>) {
         let of_job = || self.named.iter().filter(|(of, _, _)| *of == job);
         (of_job().count(), of_job().map(|(_, _, worker)| *worker).collect())
     }
 
-    /// An owner tells its user something.
+    /// An engine reports an event to its user.
     pub(crate) fn on_event(&mut self, now: Time, event: Event) -> Option<Fact> {
         match event {
             Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified } => {
@@ -307,7 +308,7 @@ impl Reference {
         }
     }
 
-    /// Tasks whose end is owed and was not told.
+    /// Tasks whose end is owed and was not reported.
     #[must_use]
     pub fn owed(&self) -> BTreeSet<(JobId, u32)> {
         let live = self.jobs.iter().filter(|(_, job)| !job.cancelled && !job.forgotten);
@@ -318,7 +319,7 @@ impl Reference {
         .collect()
     }
 
-    /// Whether a job is owed nothing more: ended, cancelled or forgotten.
+    /// Whether no end of a job's tasks is owed: the job ended, was stopped, or was lost with its owner's process.
     #[must_use]
     pub fn settled(&self, job: JobId) -> bool {
         self.jobs
@@ -326,7 +327,7 @@ impl Reference {
             .is_some_and(|job| job.is_stopped() || job.forgotten || (job.closed && job.unended() == 0))
     }
 
-    /// How many tasks of a job ended as done.
+    /// The number of a job's tasks that ended as done.
     #[must_use]
     pub fn done(&self, job: JobId) -> usize {
         let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
@@ -341,7 +342,7 @@ impl Reference {
         runs.flat_map(BTreeMap::values).sum()
     }
 
-    /// How many ended tasks of a job came with a proof, and for how many nothing ran.
+    /// How many tasks of a job ended with a proof, and how many with a remembered result.
     #[must_use]
     pub fn proved_and_recalled(&self, job: JobId) -> (usize, usize) {
         let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
@@ -349,14 +350,14 @@ impl Reference {
         (count(|task| task.proved), count(|task| task.recalled))
     }
 
-    /// How many ended tasks of a job this node brought home.
+    /// The number of a job's tasks that ended with this node's outcome.
     #[must_use]
     pub fn brought(&self, job: JobId, worker: PeerId) -> usize {
         let tasks = self.jobs.get(&job).map(|job| job.tasks.as_slice()).unwrap_or_default();
         tasks.iter().filter(|task| task.ends > 0 && task.worker == Some(worker)).count()
     }
 
-    /// Whether that task ran to its end there.
+    /// Whether that task ran to its end on that worker.
     pub(crate) fn executed_by(&self, job: JobId, index: u32, worker: PeerId) -> bool {
         self.task_id(job, index)
             .and_then(|name| self.executed.get(&name))

@@ -1,4 +1,4 @@
-//! Hands the log of an engine, real or simulated, to a fresh engine and compares what it answers, byte for byte. Driven
+//! Replays the log of an engine, real or simulated, on a fresh engine and compares the effects, byte for byte. Driven
 //! by `weft-sim replay` and by tests with real processes; it reads no file itself.
 
 use std::collections::BTreeMap;
@@ -7,68 +7,68 @@ use std::fmt;
 use weft_core::log::{End, Header, LogError, Reader, Record, Step, encode_effects};
 use weft_core::{CellWord, Command, Effect, Engine, Fetched, Gossip, Input, Message, Time};
 
-/// A log that was replayed, as far as it goes or was wanted.
+/// A log that was replayed to its end or to the wanted step.
 #[derive(Debug)]
 pub struct Replayed {
-    /// Whose log.
+    /// The log's header: node, configuration, version, random seed.
     pub header: Header,
-    /// Inputs that were handed over.
+    /// The number of replayed inputs.
     pub steps: u64,
-    /// Effects that were compared; none differed.
+    /// The number of compared effects; none differed.
     pub effects: u64,
     /// The time of the last input.
     pub last: Time,
-    /// How many inputs of which kind.
+    /// The number of inputs by [`kind()`].
     pub kinds: BTreeMap<&'static str, u64>,
-    /// Why there is no further step.
+    /// Why the replay ended.
     pub end: LogEnd,
-    /// The engine behind the last step.
+    /// The engine after the last step.
     pub engine: Engine,
 }
 
-/// Why a replay went no further.
+/// Why a replay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogEnd {
-    /// So many steps were wanted.
+    /// The wanted number of steps was reached.
     Wanted,
-    /// The log says why it ends.
+    /// The log has an end record.
     Said(End),
     /// Its writer was killed between two records.
     Killed,
-    /// Its writer was killed within a record, of which so many bytes are there.
+    /// Its writer was killed within a record; the log has this many bytes of it.
     Torn(usize),
 }
 
 impl fmt::Display for LogEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wanted => f.write_str("as far as was wanted"),
-            Self::Said(end) => write!(f, "to its end: {end}"),
-            Self::Killed => f.write_str("to its end: its writer was killed"),
-            Self::Torn(bytes) => write!(f, "to its last whole record: {bytes} bytes behind it are torn"),
+            Self::Wanted => f.write_str("up to the wanted step"),
+            Self::Said(end) => write!(f, "to the log's end: {end}"),
+            Self::Killed => f.write_str("to the log's end: its writer was killed"),
+            Self::Torn(bytes) => write!(f, "to the last complete record: {bytes} bytes after it are torn"),
         }
     }
 }
 
-/// Why a log is not what an engine did.
+/// Why a replay failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayError {
-    /// It can't be read.
+    /// The log can't be read.
     Log(LogError),
-    /// The engine answers otherwise.
+    /// The engine's effects differ from the recorded ones.
     Differs(Box<Difference>),
 }
 
-/// The first step to which the engine answers otherwise.
+/// The first step whose effects differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Which, from 1.
+    /// The step's number, from 1.
     pub number: u64,
-    /// What was recorded.
+    /// The recorded input and effects.
     pub step: Step,
-    /// What the engine answers now.
+    /// The effects of the replay.
     pub again: Vec<Effect>,
-    /// The version that recorded it, if it is not this one.
+    /// The version that recorded the log, if it differs from this one.
     pub version: Option<String>,
 }
 
@@ -96,10 +96,10 @@ impl std::error::Error for ReplayError {}
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Replays a log, at most `until` steps of it; `tell` hears each step before the engine does.
+/// Replays a log, at most `until` steps of it; `tell` is called with each step before the engine handles it.
 ///
 /// # Errors
-/// When the bytes are no log, or the engine answers otherwise than was recorded. A torn end is none.
+/// When the bytes are not a log, or the engine's effects differ from the recorded ones. A torn end is not an error.
 pub fn replay(
     bytes: &[u8],
     until: Option<u64>,
@@ -134,7 +134,7 @@ pub fn replay(
     Ok(Replayed { header, steps, effects, last, kinds, end, engine })
 }
 
-/// An input's kind in a few words.
+/// An input's kind in a few words: the name under which [`crate::Coverage`] counts it.
 #[must_use]
 pub fn kind(input: &Input) -> &'static str {
     match input {
@@ -156,7 +156,7 @@ pub fn kind(input: &Input) -> &'static str {
         Input::Signed { .. } => "receipts are signed",
         Input::Fetched { fetched: Fetched::Here, .. } => "a blob is here",
         Input::Fetched { fetched: Fetched::Missing, .. } => "a blob can't be had",
-        Input::Fetched { fetched: Fetched::Wrong, .. } => "something else than a blob came",
+        Input::Fetched { fetched: Fetched::Wrong, .. } => "a blob of other content came",
         Input::Fetched { fetched: Fetched::NoRoom, .. } => "there is no room for a blob",
         Input::Compiling { .. } => "modules are compiled",
         Input::Mesh { .. } => "the mesh's size is told",
@@ -184,7 +184,7 @@ fn message_kind(message: &Message) -> &'static str {
         Message::Place(_) => "tasks come on a standing bid",
         Message::Cell(CellWord::Stand { .. }) => "a bid stands",
         Message::Cell(CellWord::Seek(_)) => "room is sought",
-        Message::Cell(CellWord::Waits { .. }) => "an exchange has nobody yet",
+        Message::Cell(CellWord::Waits { .. }) => "an exchange has no bid yet",
         Message::Cell(CellWord::Scout { .. }) => "an exchange is short of bids",
         Message::Cell(CellWord::Lend { .. }) => "bids are lent",
         Message::Cell(CellWord::Introduce(_)) => "a worker is introduced",

@@ -1,12 +1,12 @@
-//! What somebody who compares two runs of one seed may change in one of them: durations of the mesh, the weather, and
-//! whether anything breaks.
+//! Settings that `weft-sim compare` can change in one of two runs of a seed: durations of the mesh, the weather, and
+//! whether faults happen.
 
 use weft_core::MeshConfig;
 
 use crate::link::Chaos;
 use crate::options::Options;
 
-/// Settings beside those that follow from a seed.
+/// Settings that replace those drawn from a seed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     mesh: MeshConfig,
@@ -17,24 +17,26 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads `name=value`, divided by commas.
+    /// Reads `name=value` pairs, separated by commas.
     ///
     /// # Errors
-    /// When a name is unknown or a value is none; the text says which.
+    /// When a name is unknown or a value is invalid; the text says which.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut settings = Self::default();
         for part in text.split(',').filter(|part| !part.is_empty()) {
             let (name, value) =
                 part.split_once('=').ok_or_else(|| format!("`{part}`: expected name=value"))?;
-            let number: u64 =
-                value.parse().map_err(|_cause| format!("{name}: `{value}` is no whole number"))?;
+            let number: u64 = value
+                .parse()
+                .map_err(|_cause| format!("{name}: invalid value `{value}`: expected a whole number"))?;
             settings.set(name, number)?;
         }
         Ok(settings)
     }
 
     fn set(&mut self, name: &str, value: u64) -> Result<(), String> {
-        let small = u32::try_from(value).map_err(|_cause| format!("{name}: {value} is too much"));
+        let small = u32::try_from(value)
+            .map_err(|_cause| format!("{name}: {value} is too large: expected at most {}", u32::MAX));
         match name {
             "lease_ms" => self.mesh.lease_ms = value,
             "renew_ms" => self.mesh.renew_ms = value,
@@ -51,14 +53,14 @@ impl Settings {
             "jitter_us" => self.jitter_us = Some(value),
             "loss_permille" => self.loss_permille = Some(small?),
             "calm" => self.calm = value > 0,
-            _ => return Err(format!("`{name}` is no setting; `weft-sim compare --help` lists them")),
+            _ => return Err(format!("unknown setting `{name}`; `weft-sim compare --help` lists them")),
         }
         Ok(())
     }
 
-    /// A swarm under these settings.
+    /// A swarm's options with these settings applied.
     pub(crate) fn apply(&self, mut options: Options) -> Options {
-        // Into which cells the mesh falls is the seed's.
+        // The seed decides how the mesh is divided into cells.
         let MeshConfig { full_mesh, cell_nodes, scouts, .. } = options.mesh;
         options.mesh = MeshConfig { full_mesh, cell_nodes, scouts, ..self.mesh };
         let weather = &mut options.weather;

@@ -1,4 +1,4 @@
-//! One seed, one swarm: safety under fire, then heal and demand progress. Driven by `weft-sim` and by tests.
+//! One seed, one swarm: safety under faults, then heal and require progress. Driven by `weft-sim` and by tests.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use weft_core::{Engine, Time};
 
 use crate::builder::Builder;
-use crate::diligence::Diligence;
+use crate::coverage::Coverage;
 use crate::host::SimHost;
 use crate::invariants::Violation;
+use crate::liveness::Liveness;
 use crate::options::Options;
 use crate::queue::Event;
 use crate::record::HostLog;
 use crate::settings::Settings;
-use crate::tally::Tally;
 use crate::world::World;
 
-/// How long a healed mesh may take to end everything that it owes.
+/// How long a healed mesh may take to end all tasks that it owes.
 const PROGRESS: Duration = Duration::from_secs(600);
-/// Between two looks at a healed mesh.
+/// Time between two checks of a healed mesh.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long after its last task a mesh may take to forget it: bids, calls and repeated outcomes have ended by then.
+/// How long after its last task a mesh may still hold bids, calls and outcomes.
 const QUIET: Duration = Duration::from_secs(30);
 
 /// What a seed's swarm did.
@@ -28,36 +28,36 @@ const QUIET: Duration = Duration::from_secs(30);
 pub struct Summary {
     /// The seed.
     pub seed: u64,
-    /// Machines.
+    /// The number of machines.
     pub hosts: usize,
-    /// Faults that were planned.
+    /// The number of planned faults; a fault and its mending count as one.
     pub faults: usize,
-    /// Tasks that were accepted.
+    /// The number of accepted tasks.
     pub tasks: usize,
-    /// Tasks whose end was told.
+    /// The number of tasks whose end was reported to their user.
     pub ended: usize,
-    /// Tasks that died with their owner's process.
+    /// The number of tasks that were lost with their owner's process.
     pub forgotten: usize,
-    /// Executions that ran to their end.
+    /// The number of executions that ran to their end.
     pub executions: u32,
-    /// Inputs that engines were told.
+    /// The number of inputs that engines handled.
     pub events: u64,
-    /// Virtual time in all.
+    /// Virtual time at the end.
     pub time: Time,
-    /// The hash of everything that engines were told.
+    /// The hash of all inputs of engines.
     pub trace: u64,
-    /// The longest time for which a slot was idle beside a task that fits it, once all was mended, in microseconds.
+    /// The longest time that a slot was idle next to a task that fits it, after all faults were mended, in microseconds.
     pub idle_us: u64,
     /// What happened, counted by name.
-    pub tally: Tally,
+    pub coverage: Coverage,
 }
 
-/// A seed whose swarm broke a promise.
+/// A seed whose swarm broke an invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The seed.
     pub seed: u64,
-    /// What was broken.
+    /// The broken invariant.
     pub violation: Violation,
     /// What the seed decided, in one line.
     pub options: String,
@@ -72,15 +72,15 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Runs the swarm of a seed; every event is told to `watch`, as one line.
+/// Runs the swarm of a seed; `watch` gets every event as one line.
 ///
 /// # Errors
-/// When an invariant is broken, or the healed mesh does not end what it owes and come to rest.
+/// When an invariant is broken, or the healed mesh does not end the tasks that it owes and come to rest.
 pub fn simulate(seed: u64, watch: Option<fn(&str)>) -> Result<Summary, Failure> {
     simulate_with(seed, &Settings::default(), watch)
 }
 
-/// The same under other settings than the seed's own.
+/// The same with other settings than the seed's own.
 ///
 /// # Errors
 /// As [`simulate`].
@@ -90,7 +90,7 @@ pub fn simulate_with(seed: u64, settings: &Settings, watch: Option<fn(&str)>) ->
     judge(seed, &options, &mut world)
 }
 
-/// The same, with the logs of all processes, whether it ends well or not.
+/// The same, with the logs of all processes, also after a failure.
 pub fn simulate_recorded(
     seed: u64,
     settings: &Settings,
@@ -130,19 +130,19 @@ fn run(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Viola
     // Jobs that are submitted at the last moment are extended and closed within ten seconds.
     world.try_run_for(Duration::from_millis(options.phase_ms))?;
     world.heal()?;
-    let mut diligence = Diligence::default();
+    let mut liveness = Liveness::default();
     for _ in 0..20 {
         world.try_run_for(LOOK)?;
-        diligence.look(world)?;
+        liveness.check(world)?;
     }
-    demand_progress(world, &mut diligence)?;
+    require_progress(world, &mut liveness)?;
     world.try_run_for(QUIET)?;
-    demand_rest(world)?;
-    let idle_us = diligence.longest_us();
+    require_rest(world)?;
+    let idle_us = liveness.longest_us();
     Ok(Summary { idle_us, ..summary(seed, options, world) })
 }
 
-fn demand_progress(world: &mut World, diligence: &mut Diligence) -> Result<(), Violation> {
+fn require_progress(world: &mut World, liveness: &mut Liveness) -> Result<(), Violation> {
     let start = world.now();
     while !world.reference().owed().is_empty() {
         if world.now() - start > PROGRESS {
@@ -155,12 +155,12 @@ fn demand_progress(world: &mut World, diligence: &mut Diligence) -> Result<(), V
             return Err(world.violation("a_healed_mesh_ends_what_it_owes", text));
         }
         world.try_run_for(LOOK)?;
-        diligence.look(world)?;
+        liveness.check(world)?;
     }
     Ok(())
 }
 
-fn demand_rest(world: &World) -> Result<(), Violation> {
+fn require_rest(world: &World) -> Result<(), Violation> {
     for host in &world.hosts {
         if let Some(text) = unrest(host) {
             let text = format!("host {}: {text}", host.id.0);
@@ -173,7 +173,7 @@ fn demand_rest(world: &World) -> Result<(), Violation> {
 /// What a host still holds, if anything.
 fn unrest(host: &SimHost) -> Option<String> {
     let audit = host.engine.as_ref().map(Engine::audit)?;
-    // What stands at an exchange stands as long as it is idle.
+    // A worker advertises its idle slots at its exchange for as long as they are idle.
     let cells = audit.cells;
     let counts = [
         ("leases held", audit.held.len()),
@@ -207,11 +207,11 @@ fn summary(seed: u64, options: &Options, world: &World) -> Summary {
         time: world.now(),
         trace: world.trace().value(),
         idle_us: 0,
-        tally: world.tally(),
+        coverage: world.coverage(),
     }
 }
 
-/// Names the seed when an engine panics.
+/// Prints the seed when an engine panics.
 struct SeedOnPanic(u64);
 
 impl Drop for SeedOnPanic {

@@ -12,20 +12,20 @@ impl Trace {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
 
-    /// Nothing happened.
+    /// The hash of no events.
     #[must_use]
     pub fn new() -> Self {
         Self(Self::OFFSET)
     }
 
-    /// These bytes happened.
+    /// Adds bytes to the hash.
     pub fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(Self::PRIME);
         }
     }
 
-    /// A host was told this, and answered with so many effects.
+    /// Adds an input of a host and the number of its effects.
     pub(crate) fn input(&mut self, now: Time, host: HostId, input: &Input, effects: usize) {
         let words = (now.0, host.0 as u64, effects as u64, input);
         let bytes = bincode::encode_to_vec(words, bincode::config::standard());

@@ -1,4 +1,4 @@
-//! What must hold after every event where nodes lie, are slow, or are not believed. Part of the invariants.
+//! What must hold after every event if nodes lie, are slow, or have a bad reputation. Part of the invariants.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,9 @@ pub(crate) fn invariant_a_verified_task_has_its_majority(scene: &Scene<'_>) -> R
             continue;
         };
         let all: BTreeSet<PeerId> = agreed.iter().chain(differed).copied().collect();
-        ensure(all.len() == agreed.len() + differed.len(), || {
-            format!("a node has two voices: {verified:?}")
-        })?;
+        ensure(all.len() == agreed.len() + differed.len(), || format!("a node has two votes: {verified:?}"))?;
         ensure(agreed.len() > asked as usize / 2, || format!("{} of {asked} agreed", agreed.len()))?;
-        ensure(agreed.first() == worker.as_ref(), || format!("{worker:?} is not of {agreed:?}"))?;
+        ensure(agreed.first() == worker.as_ref(), || format!("{worker:?} is not the first of {agreed:?}"))?;
         let executed = all.iter().all(|worker| scene.reference.executed_by(*job, *index, *worker));
         ensure(executed, || format!("not all of {verified:?} ran {job:?} task {index}"))?;
     }
@@ -31,12 +29,10 @@ pub(crate) fn invariant_who_is_named_lied(scene: &Scene<'_>) -> Result<(), Strin
     for fact in scene.facts {
         let Fact::Named { job, index, worker } = fact else { continue };
         let task = scene.reference.task_id(*job, *index);
-        // Whoever forges outcomes lies, too; about which tasks, the model does not keep.
+        // A node that forged outcomes lied, too; the model does not record about which tasks.
         let lied = task.is_some_and(|task| scene.reference.liars.contains(&(task, *worker)))
             || scene.reference.forgers.contains(worker);
-        ensure(lied, || {
-            format!("{worker:?} is called a liar about {job:?} task {index}, and told the truth")
-        })?;
+        ensure(lied, || format!("{worker:?} is named a liar about {job:?} task {index}, and did not lie"))?;
     }
     Ok(())
 }
@@ -49,7 +45,9 @@ pub(crate) fn invariant_nothing_runs_twice_unasked(scene: &Scene<'_>) -> Result<
         let most = if owed.policy.verify > 1 { owed.policy.verify } else { copies };
         ensure(job.most_due <= most, || format!("a task is leased {} times: {job:?}", job.most_due))?;
         ensure(job.most_doubled == 0, || format!("a worker has a task twice: {job:?}"))?;
-        ensure(job.ballots == 0 || owed.policy.verify > 1, || format!("nobody asked for a ballot: {job:?}"))?;
+        ensure(job.ballots == 0 || owed.policy.verify > 1, || {
+            format!("a ballot without verification: {job:?}")
+        })?;
     }
     Ok(())
 }

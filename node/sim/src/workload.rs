@@ -1,5 +1,5 @@
-//! What simulated users want: jobs whose tasks carry their own fate. A task's input says how long it runs and how it
-//! ends, so that whoever runs it, wherever and however often, must bring the same answer.
+//! The jobs of simulated users. A task's input says how long the task runs and how it ends, so that every execution on
+//! any host brings the same result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,26 +13,26 @@ use weft_core::{
 use crate::chance::Chance;
 use crate::host::MEMORY_BYTES;
 
-/// How often what a machine gives to one task is halved for the tasks of each module: of some a few fit a slot's memory,
-/// so that one can be held beside another, and of some one alone.
+/// How often the memory limit of a task is halved, by module. Of some modules several tasks fit one slot's memory, so
+/// that one can be paused while another runs; of others only one fits.
 const SHIFTS: [u32; 4] = [2, 0, 1, 0];
-/// Length that blobs pretend to have: too long to travel inline.
+/// The length that blobs claim, in bytes: too long to be sent inline.
 const BULK_BYTES: u64 = 20_000;
 
-/// How a task ends when nobody interferes.
+/// How a task ends if no fault interferes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Fate {
     /// Done, with a short output.
     Done,
-    /// Done, with an output and files that travel as blobs.
+    /// Done, with an output and files that are sent as blobs.
     Bulky,
-    /// It always fails.
+    /// Fails, always.
     Fails,
-    /// It fails every second time, by chance.
+    /// Fails by chance, in half of the attempts.
     Flaky,
 }
 
-/// What a task's input says.
+/// The content of a task's input.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(crate) struct TaskSpec {
     pub(crate) job: u64,
@@ -46,7 +46,7 @@ impl TaskSpec {
         bincode::encode_to_vec(self, bincode::config::standard()).expect("plain data always encodes")
     }
 
-    /// What an attempt that runs to its end brings.
+    /// The report of an attempt that runs to its end.
     pub(crate) fn answer(&self, chance: &mut Chance) -> Report {
         let usage = Usage { wall_us: u64::from(self.service_us), ..Usage::default() };
         match self.fate {
@@ -56,14 +56,14 @@ impl TaskSpec {
         }
     }
 
-    /// What a liar says that it brought; liars of one number say the same.
+    /// The false report of a liar; liars with the same number report the same.
     pub(crate) fn lie(&self, liar: u64) -> Report {
         let bytes = [self.bytes().as_slice(), b" lied ", liar.to_le_bytes().as_slice()].concat();
         let usage = Usage { wall_us: u64::from(self.service_us), ..Usage::default() };
         Report { usage, output: Payload::inline(&bytes), ..Report::bare(Outcome::Done) }
     }
 
-    /// What it brings when it ends as done.
+    /// The report of a task that succeeds.
     pub(crate) fn success(&self) -> Report {
         let bytes = [self.bytes().as_slice(), b" answered"].concat();
         let output = match self.fate {
@@ -79,41 +79,41 @@ impl TaskSpec {
     }
 }
 
-/// A job, before it has a name.
+/// A job without an id.
 #[derive(Clone, Debug)]
 pub struct JobSpec {
-    /// How many tasks.
+    /// The number of tasks.
     pub tasks: u32,
-    /// How long each runs, in microseconds, least and most.
+    /// The shortest and the longest running time of a task, in microseconds.
     pub service_us: (u32, u32),
     /// How the tasks end.
     pub fate: Fate,
-    /// Whether inputs travel as blobs.
+    /// Whether inputs are sent as blobs.
     pub bulky_inputs: bool,
     /// Labels that a worker must carry.
     pub labels: Vec<(String, String)>,
     /// Slots of one host that each task holds.
     pub slots: u32,
-    /// How urgent.
+    /// The priority class.
     pub class: Class,
     /// Retries of a failed task.
     pub retries: u32,
-    /// How it wants to be treated otherwise.
+    /// The rest of its policy.
     pub policy: Policy,
-    /// The jobs that it comes after.
+    /// The jobs that it depends on.
     pub after: Vec<JobId>,
-    /// How these must have ended.
+    /// How those must have ended.
     pub join: Join,
-    /// What it wants beyond its results.
+    /// Whether it accepts remembered results and wants receipts or streamed output.
     pub terms: Terms,
-    /// Whether its tasks find something under `/in`.
+    /// Whether its tasks have input files under `/in`.
     pub files: bool,
-    /// Jobs of one number here have the same tasks, as far as they have as many.
+    /// Jobs with the same number here have identical tasks, index by index.
     pub same: Option<u64>,
 }
 
 impl JobSpec {
-    /// So many tasks of so many milliseconds each that end well.
+    /// This many tasks of `service_ms` milliseconds each; all succeed.
     #[must_use]
     pub fn new(tasks: u32, service_ms: u32) -> Self {
         Self {
@@ -135,7 +135,7 @@ impl JobSpec {
     }
 }
 
-/// All inputs that were ever made, so that a fake execution can read one that travels as a blob.
+/// All inputs that are sent as blobs, so that a fake execution can read them.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     bulky: BTreeMap<BlobId, TaskSpec>,
@@ -158,7 +158,7 @@ impl Catalog {
         }
     }
 
-    /// Inputs of a job's tasks from this index on.
+    /// Inputs of a job's tasks from index `first` on.
     pub(crate) fn inputs(
         &mut self,
         job: JobId,
@@ -176,7 +176,7 @@ impl Catalog {
         tasks.map(|task| self.input(task, spec.bulky_inputs)).collect()
     }
 
-    /// What an input says.
+    /// The content of an input.
     pub(crate) fn read(&self, input: &Payload) -> Option<TaskSpec> {
         match input {
             Payload::Inline(bytes) => {
@@ -198,7 +198,7 @@ impl Catalog {
     }
 }
 
-/// Four modules serve all jobs, so that some are warm.
+/// The program of a job; all jobs share four modules, so that some modules are warm.
 fn program(job: u64, files: bool) -> Program {
     let number = u8::try_from(job % 4).expect("a remainder of 4 is small");
     let archive = Payload::Blob { id: BlobId::of(&[b'f', number]), bytes: BULK_BYTES };

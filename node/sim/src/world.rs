@@ -8,6 +8,7 @@ use weft_core::snapshot::{Snapshot, Why};
 use weft_core::{Command, Engine, Input, JobId, MeshConfig, Message, PeerId, TaskId, Time};
 
 use crate::chance::Chance;
+use crate::coverage::Coverage;
 use crate::fabric::Fabric;
 use crate::host::{HostId, HostSpec, SimHost};
 use crate::invariants::{INVARIANTS, Scene, Violation};
@@ -17,11 +18,10 @@ use crate::machines;
 use crate::queue::{Event, Queue};
 use crate::record::Logs;
 use crate::reference::{Fact, Reference};
-use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::workload::{Catalog, JobSpec};
 
-/// Most events of one world; a world that needs more goes round in circles.
+/// Most events of one world; a world that needs more does not end.
 const EVENTS_MAX: u64 = 20_000_000;
 
 /// Hosts under virtual time.
@@ -39,17 +39,17 @@ pub struct World {
     pub(crate) facts: Vec<Fact>,
     pub(crate) trace: Trace,
     pub(crate) events: u64,
-    /// Where each line of what happens goes.
+    /// Gets every event as one line.
     pub(crate) watch: Option<fn(&str)>,
-    /// Where peer ids come from, if not from the seed.
+    /// The source of peer ids, if not the seed.
     pub(crate) ids: Option<Chance>,
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
-    /// What happened so far, without what living engines count themselves.
-    pub(crate) tally: Tally,
-    /// Tasks that users will ask for.
+    /// What happened so far, without the counters of live engines.
+    pub(crate) coverage: Coverage,
+    /// Tasks that users will submit.
     pub(crate) coming: Vec<TaskId>,
-    /// The logs of all processes, where somebody wants them.
+    /// The logs of all processes, if the world records them.
     pub(crate) logs: Option<Logs>,
 }
 
@@ -66,7 +66,7 @@ impl World {
         id
     }
 
-    // ---- what a test does to it
+    // ---- what a test does to a world
 
     /// A user of that host submits a closed job, now.
     pub fn submit(&mut self, owner: HostId, spec: &JobSpec) -> JobId {
@@ -76,18 +76,18 @@ impl World {
         job
     }
 
-    /// A user of that host says something, now.
+    /// A user of that host gives a command, now.
     pub fn command(&mut self, host: HostId, command: Command) {
         self.queue.after(Duration::ZERO, Event::User { host, command });
     }
 
-    /// A host's liar of a twin sends a message in its name, now; its engine knows nothing of that.
+    /// Sends a message in a host's name, now, without its engine.
     pub fn lie(&mut self, from: HostId, to: HostId, message: Message) {
         self.reference.forgers.insert(self.hosts[from.0].peer);
         self.fabric.send(&mut self.queue, from, to, message);
     }
 
-    /// Lets so much time pass.
+    /// Runs the world for that time.
     ///
     /// # Errors
     /// When an invariant is broken; the world must not be used any more.
@@ -97,7 +97,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets time pass until something holds; false if that took longer than so much time.
+    /// Runs the world until a condition holds; false if it does not hold within `most`.
     ///
     /// # Errors
     /// When an invariant is broken; the world must not be used any more.
@@ -123,8 +123,8 @@ impl World {
         }
     }
 
-    /// [`Self::try_run_until`] for tests: panics when an invariant is broken, and when it takes too long. Says how
-    /// long it took.
+    /// [`Self::try_run_until`] for tests: panics when an invariant is broken or the condition does not hold within
+    /// `most`. Returns how long it took.
     #[track_caller]
     pub fn run_until(&mut self, what: &str, most: Duration, holds: impl Fn(&Self) -> bool) -> Duration {
         let start = self.queue.now();
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    /// Lets time pass until every host that lives is connected with every other, 5 s at most.
+    /// Runs the world until every live host is connected with every other, for 5 s at most.
     #[track_caller]
     pub fn connect(&mut self) {
         self.run_until("all hosts are connected", Duration::from_secs(5), |world| {
@@ -145,76 +145,76 @@ impl World {
         self.run_for(Duration::from_millis(300));
     }
 
-    // ---- what a test may look at
+    // ---- what a test may read
 
-    /// The time, since the world began.
+    /// The time since the world began.
     #[must_use]
     pub fn now(&self) -> Time {
         self.queue.now()
     }
 
-    /// Changes how links delay and lose from now on.
+    /// Changes how links delay and lose frames from now on.
     pub fn set_weather(&mut self, weather: Weather) {
         self.fabric.weather = weather;
     }
 
-    /// What is owed and what was told.
+    /// The model of what users asked for and were told.
     #[must_use]
     pub fn reference(&self) -> &Reference {
         &self.reference
     }
 
-    /// The peer id of a host, the same in all of its lives.
+    /// The peer id of a host, the same for all of its processes.
     #[must_use]
     pub fn peer(&self, host: HostId) -> PeerId {
         self.hosts[host.0].peer
     }
 
-    /// How many executions are in a host's slots now.
+    /// The number of executions that a host's slots have now.
     #[must_use]
     pub fn running(&self, host: HostId) -> usize {
         self.hosts[host.0].runs.len()
     }
 
-    /// The engine of a host that lives.
+    /// The engine of a host; `None` while its process is dead.
     #[must_use]
     pub fn engine(&self, host: HostId) -> Option<&Engine> {
         self.hosts[host.0].engine.as_ref()
     }
 
-    /// A host's own view; `None` while it is dead.
+    /// The snapshot of a host's engine; `None` while its process is dead.
     #[must_use]
     pub fn snapshot(&self, host: HostId) -> Option<Snapshot> {
         self.engine(host).map(Engine::snapshot)
     }
 
-    /// What a host says about a task; `None` while it is dead or does not know the task.
+    /// Why a task of a host's job is where it is; `None` if its process is dead or does not know the task.
     #[must_use]
     pub fn why(&self, host: HostId, job: JobId, index: u32) -> Option<Why> {
         let now = self.hosts[host.0].local(self.now());
         self.engine(host)?.why(now, job, index)
     }
 
-    /// The running hash of everything that engines were told.
+    /// The running hash of all inputs of engines.
     #[must_use]
     pub fn trace(&self) -> Trace {
         self.trace
     }
 
-    /// How many inputs engines were told.
+    /// The number of inputs that engines handled.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// A violation seen now.
+    /// A violation at this event.
     pub(crate) fn violation(&self, name: &'static str, text: String) -> Violation {
         Violation { name, text, event: self.events, at: self.now() }
     }
 
     // ---- one step
 
-    /// The next event no later than `until`; false when there is none.
+    /// Runs the next event no later than `until`; false when there is none.
     fn step(&mut self, until: Time) -> Result<bool, Violation> {
         let Some(event) = self.queue.pop(until) else { return Ok(false) };
         self.happen(event)?;
@@ -270,7 +270,7 @@ impl World {
         let (host, other) = (link.host(side), link.host(1 - side));
         let (peer, boot) = (self.peer(other), self.hosts[other.0].boot);
         let rtt_us = self.fabric.rtt_us(host, other);
-        self.reference.demand.on_rtt(rtt_us);
+        self.reference.load.on_rtt(rtt_us);
         let at = self.place_of(host, other);
         self.tell(host, Input::PeerUp { peer, boot, host: at })?;
         self.tell(host, Input::Rtt { peer, rtt_us })
@@ -286,7 +286,7 @@ impl World {
         self.tell(id, Input::Wake)
     }
 
-    /// A host's engine is told something: it acts, is checked, and says when to wake it.
+    /// Hands an input to a host's engine, performs its effects, plans its next wake, and checks the invariants.
     pub(crate) fn tell(&mut self, id: HostId, input: Input) -> Result<(), Violation> {
         let now = self.now();
         let host = &mut self.hosts[id.0];
@@ -301,7 +301,7 @@ impl World {
         if host.engine.is_none() {
             return Ok(());
         }
-        self.hear(id, &input);
+        self.note_input(id, &input);
         let host = &mut self.hosts[id.0];
         self.events += 1;
         if let Some(watch) = self.watch {
@@ -309,14 +309,14 @@ impl World {
         }
         let Some(engine) = &mut host.engine else { return Ok(()) };
         let wake = engine.next_wakeup().map(|(_, reason)| reason);
-        self.tally.on_input(now, &input, wake);
+        self.coverage.on_input(now, &input, wake);
         let effects: Vec<_> = engine.handle(local, input.clone()).collect();
         if let (Some(logs), Some(header)) = (&mut self.logs, &host.header) {
             logs.add((id, host.life), header, (local, &input), &effects);
         }
         self.trace.input(now, id, &input, effects.len());
         for effect in effects {
-            self.tally.on_effect(now, &effect);
+            self.coverage.on_effect(now, &effect);
             if let Some(watch) = self.watch {
                 watch(&format!("         -> {effect:?}"));
             }

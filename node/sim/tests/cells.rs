@@ -29,7 +29,7 @@ fn tasks_run_everywhere_though_nobody_is_called() {
     let counters = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
     assert!(counters.sought > 0);
     let workers = (0..6).filter(|host| world.reference().brought(job, world.peer(HostId(*host))) > 0);
-    assert_eq!(workers.count(), 6, "everybody did some");
+    assert_eq!(workers.count(), 6, "every host ran some");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn exchanges_find_several_nodes_for_one_task_and_none_of_them_again_and_again() 
     let before = introduced(&world, 3);
     let job = world.submit(OWNER, &JobSpec { policy, ..JobSpec::new(1, 200) });
     let soon = Duration::from_secs(14);
-    // Two nodes agree, and the third, which makes them most of four, has no room for a while.
+    // Two nodes agree, and the third, with which they are the majority of four, is busy for a while.
     world.run_until("the task ends", soon, |world| world.reference().done(job) == 1);
     assert_eq!(world.reference().done(long), 1, "its third node was the busy one");
     let handed_on = introduced(&world, 3) - before;
@@ -119,7 +119,7 @@ fn whom_an_exchange_introduces_keeps_the_classes_that_it_takes() {
     world.run_until("all tasks end", Duration::from_secs(10), |world| world.reference().done(job) == 20);
     assert_eq!(world.reference().brought(job, world.peer(HostId(2))), 0);
     let counters = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
-    assert_eq!(counters.refused, 0, "it told which classes it takes, so nobody is introduced to it in vain");
+    assert_eq!(counters.refused, 0, "it advertised its lowest class, so no introduction to it fails");
     assert_eq!(counters.lost, 0);
 }
 
@@ -132,7 +132,7 @@ fn a_deadline_that_nobody_can_keep_is_known_to_be_missed_before_it_is_over() {
     let some = Duration::from_secs(130);
     world.run_until("three have ended", some, |world| world.reference().done(long) == 3);
     world.run_for(Duration::from_millis(50));
-    // The worker's guess is twenty seconds or more by now.
+    // The worker estimates twenty seconds or more by now.
     let policy = Policy { deadline_ms: Some(15_000), ..Policy::DEFAULT };
     let job = world.submit(OWNER, &JobSpec { policy, ..JobSpec::new(1, 100) });
     world.run_for(Duration::from_secs(5));

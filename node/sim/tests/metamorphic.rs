@@ -1,5 +1,5 @@
-//! What must not matter, or must not hurt: other names of the nodes, one node more, shorter ways. Means over many worlds
-//! of one workload, each world under the same chance.
+//! Changes that must not matter or must not hurt: other peer ids, one more node, shorter delays. Each test compares mean
+//! completion times over many worlds of one workload, with the same seeds.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it measured")]
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use weft_sim::{Builder, HostId, JobSpec, Weather, World};
 
 const WORLDS: u64 = 24;
-/// Beyond this a mean is not noise any more.
+/// Largest difference of two means that counts as noise, in percent.
 const NOISE_PERCENT: u128 = 5;
 
 const SLOW: Weather = Weather { delay_us: 1000, jitter_us: 100, ..Weather::LAN };
@@ -33,8 +33,8 @@ fn one_world(seed: u64, change: impl Fn(Builder, u64) -> Builder) -> Duration {
     world.run_until("all jobs end", Duration::from_secs(20), |world| {
         jobs.iter().all(|job| world.reference().settled(*job))
     });
-    assert_eq!(world.tally().ended(), 300);
-    world.tally().mean_completion()
+    assert_eq!(world.coverage().ended(), 300);
+    world.coverage().mean_completion()
 }
 
 #[track_caller]

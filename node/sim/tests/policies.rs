@@ -1,4 +1,4 @@
-//! What a job's policy asks for, each as a history by hand. The swarm draws all of them together.
+//! One hand-written scenario for each part of a job's policy. The swarm draws combinations of them.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Two hosts that only own, and so many workers with so many slots.
+/// Two hosts without slots, and `workers` workers of `slots` slots each.
 fn world(seed: u64, workers: usize, slots: u32) -> World {
     let mut world = World::builder(seed).hosts(2, 0).hosts(workers, slots).build();
     world.connect();
@@ -34,7 +34,7 @@ fn a_job_waits_until_it_may_start_and_says_until_when() {
     world.run_for(ms(2000));
     let why = world.why(OWNER, job, 0).unwrap();
     assert_eq!(why.state, TaskView::NotBefore { in_ms: 3000 });
-    assert!(why.answers.is_empty(), "nobody was asked: {:?}", why.answers);
+    assert!(why.answers.is_empty(), "no worker was asked: {:?}", why.answers);
     world.run_for(ms(2999));
     assert_eq!(world.reference().executions(job), 0);
     world.run_until("it is done", ms(100), |world| world.reference().done(job) == 4);
@@ -73,7 +73,7 @@ fn a_task_that_failed_waits_longer_each_time_and_lets_others_by() {
     });
     let other = world.submit(OWNER, &JobSpec::new(5, 100));
     world.run_until("others pass", ms(700), |world| world.reference().done(other) == 5);
-    // 1 + 2 + 4 s of waiting.
+    // Backoff of 1 + 2 + 4 s.
     world.run_for(ms(2000));
     let state = world.why(OWNER, failing, 0).unwrap().state;
     assert!(matches!(state, TaskView::Delayed { failures: 2, in_ms: 1..=1000 }), "{state:?}");
@@ -102,7 +102,7 @@ fn a_lost_task_that_nobody_takes_again_is_given_up_at_its_time() {
     world.run_until("it runs", ms(500), |world| world.running(WORKER) == 1);
     world.kill(WORKER);
     world.run_for(ms(7000));
-    assert!(!world.reference().settled(job), "somebody may come");
+    assert!(!world.reference().settled(job), "a worker may still join");
     world.run_until("it is given up", ms(1500), |world| world.reference().expired(job) == 1);
 }
 
@@ -144,7 +144,7 @@ fn who_cannot_make_a_deadline_says_so_and_what_nobody_can_make_is_done_all_the_s
     let long = world.submit(OTHER, &JobSpec::new(8, 4000));
     world.run_until("three have ended", ms(13_000), |world| world.reference().done(long) == 3);
     world.run_for(ms(50));
-    // The worker's guess is about two seconds by now.
+    // The worker estimates about two seconds by now.
     let policy = Policy { deadline_ms: Some(1900), ..Policy::DEFAULT };
     let job = world.submit(OWNER, &with(policy, JobSpec::new(1, 100)));
     world.run_for(ms(100));
@@ -207,7 +207,7 @@ fn two_owners_have_equal_time_whatever_number_and_length_their_tasks_have() {
         let [a, b] = used(&world, [(job, u64::from(one.1)), (other, u64::from(two.1))]);
         assert!(a.min(b) * 100 >= a.max(b) * 85, "{one:?} had {a} ms and {two:?} had {b} ms");
         let most = 10_000 * u64::from(slots) * workers as u64;
-        assert!(a + b > most * 8 / 10, "{a} and {b} of {most} ms: nobody idles for fairness");
+        assert!(a + b > most * 8 / 10, "{a} and {b} of {most} ms: no slot idles for fairness");
     }
 }
 
@@ -288,10 +288,10 @@ fn a_node_takes_only_whose_tasks_it_likes_and_the_owner_knows_without_asking() {
     assert_eq!(said(WORKER), Some(&Said::NotAsked(Reason::Owner)));
     assert_eq!(said(HostId(3)), Some(&Said::NotAsked(Reason::Class { least: Class::Realtime })));
     world.add_host(HostSpec::slots(1).guests(Guests::Only(vec![OWNER])));
-    world.run_until("somebody takes it", ms(3000), |world| world.reference().done(unwelcome) == 3);
+    world.run_until("another worker runs it", ms(3000), |world| world.reference().done(unwelcome) == 3);
 }
 
-/// The node gives no memory to hold the long task beside an urgent one, and an urgent one comes every three seconds.
+/// The node has no memory to keep the long task paused next to an urgent one, and an urgent one comes every three seconds.
 #[test]
 fn a_task_that_is_stopped_for_memory_ends_amid_a_steady_higher_class() {
     let mut world = world(50, 1, 1);

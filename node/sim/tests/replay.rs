@@ -5,7 +5,7 @@ use std::time::Duration;
 use weft_core::log::{LogError, Reader, Record};
 use weft_sim::{Fault, HostId, HostLog, JobSpec, LogEnd, ReplayError, World, replay};
 
-/// A world of three with a job, in which a worker is killed and comes back.
+/// The logs of a world of three hosts with a job, in which a worker is killed and restarted.
 fn logs() -> Vec<HostLog> {
     let mut world = World::builder(50).hosts(3, 2).record().build();
     world.connect();
@@ -28,7 +28,7 @@ fn every_process_of_a_world_replays_to_the_same_effects() {
         let replayed = replay(&log.bytes, None, |_, _| {}).unwrap();
         assert_eq!(replayed.end, LogEnd::Killed);
         let told = (log.host, log.life, replayed.steps, replayed.effects);
-        assert!(replayed.steps > 5 && replayed.effects > 1, "{told:?} tells nothing");
+        assert!(replayed.steps > 5 && replayed.effects > 1, "{told:?}: too short");
         assert_eq!(replayed.kinds.values().sum::<u64>(), replayed.steps);
         let torn = log.bytes.get(..log.bytes.len() - 1).unwrap();
         let shorter = replay(torn, None, |_, _| {}).unwrap();

@@ -1,4 +1,4 @@
-//! Hand-written histories: one story a test, named by what must come of it.
+//! Hand-written scenarios: one per test, named by its expected outcome.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn a_cut_in_one_direction_delays_nothing_for_ever() {
         world.run_until("the worker is at work", ms(1000), |world| world.running(WORKER) == 4);
         world.fault(Fault::Cut { from, to });
         world.run_for(ms(5000));
-        assert!(!done(&world, job, 12), "nobody else can run them");
+        assert!(!done(&world, job, 12), "no other host can run them");
         world.fault(Fault::Mend { from, to });
         world.run_until("all tasks end", ms(10_000), |world| done(world, job, 12));
     }
@@ -59,14 +59,14 @@ fn realtime_on_a_full_mesh() {
     for (seed, own_slots) in [(40, 2), (41, 0)] {
         let mut world = World::builder(seed).hosts(1, own_slots).hosts(4, 2).build();
         world.connect();
-        // Of one module, so that it is there already.
+        // Both jobs have the same module, so that it is on the workers already.
         let batch = world.submit(OWNER, &JobSpec { same: Some(4), ..JobSpec::new(40, 10_000) });
         let full = |world: &World| (1..5).all(|host| world.running(HostId(host)) == 2);
         world.run_until("all slots are busy", ms(1000), full);
         world.run_for(ms(500));
         let urgent = JobSpec { class: Class::Realtime, same: Some(0), ..JobSpec::new(8, 1) };
         let urgent = world.submit(OWNER, &urgent);
-        // 10 ms, the task's own millisecond, and the links there and back.
+        // 10 ms, the task's own millisecond, and the round trip.
         world.run_until("urgent tasks end", ms(12), |world| done(world, urgent, 8));
         let took = world.run_until("all tasks end", ms(70_000), |world| done(world, batch, 40));
         assert!(took < ms(10_000 * 40 / (8 + u64::from(own_slots)) + 1000), "it took {took:?}");
@@ -84,7 +84,7 @@ fn memo_hits() {
         world.run_until("all tasks end", ms(1000), |world| done(world, first, 6));
         let ran = world.reference().executions(first);
         world.run_for(ms(10));
-        // The owner saw the results come home, the others were told.
+        // The owner received the results, the others heard them by gossip.
         for (host, memo) in [(OWNER, Recall::Own), (WORKER, Recall::Mesh), (OTHER, Recall::Mesh)] {
             let terms = Terms { memo, ..Terms::default() };
             let again = world.submit(host, &JobSpec { terms, ..spec.clone() });
@@ -115,8 +115,8 @@ fn receipts() {
 
 #[test]
 fn a_worker_that_forgot_everything_loses_its_leases_at_once() {
-    // A dial takes up to a second, and a closed connection has its own grace of half a second: among some seeds there
-    // is one that is back before.
+    // A dial takes up to a second, and a closed connection has a grace of half a second: in some of these seeds the
+    // worker is back before that has passed.
     for seed in 30..40 {
         let mut world = World::builder(seed).hosts(1, 0).host(worker(2)).build();
         world.connect();
@@ -148,7 +148,7 @@ fn an_output_that_travels_as_a_blob_is_here_before_its_task_has_ended() {
     world.run_until("all tasks end", ms(5000), |world| done(world, job, 30));
 }
 
-/// A job of so many half-millisecond tasks of one program.
+/// A job of half-millisecond tasks of one program.
 fn short_ones(tasks: u32, same: u64) -> JobSpec {
     JobSpec {
         service_us: (500, 500),
@@ -175,7 +175,7 @@ fn short_tasks_one_by_one_call_nobody_once_room_stands() {
     let (calls, awards) = (after.counters.calls - before.calls, after.counters.awards - before.awards);
     assert_eq!(awards, 720);
     assert!(calls <= 60, "{calls} calls for 720 tasks");
-    assert!(after.peers.iter().all(|peer| peer.window > 0), "room stands everywhere: {:?}", after.peers);
+    assert!(after.peers.iter().all(|peer| peer.window > 0), "every worker gives credit: {:?}", after.peers);
     assert!(after.jobs.iter().all(|job| job.regime == Regime::BiddingAhead && job.service_us == 500));
     let away = jobs.iter().filter(|job| world.reference().brought(**job, world.peer(OWNER)) == 0).count();
     assert!(away > 300, "{away} of 720 went elsewhere");
@@ -194,7 +194,7 @@ fn standing_room_ends_with_its_ttl() {
     assert!(reserved(&world) > 0);
     world.run_for(ms(2100));
     assert_eq!(reserved(&world), 0);
-    // An engine's clock stands between two inputs.
+    // An engine's time advances with its inputs only.
     world.run_for(ms(3000));
     assert!(world.snapshot(OWNER).unwrap().peers.iter().all(|peer| (peer.window, peer.room) == (0, 0)));
 }

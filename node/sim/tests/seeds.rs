@@ -1,34 +1,34 @@
-//! Fixed seeds, each a swarm of its own. A seed that once failed stays here under the name of what it showed.
+//! Fixed seeds, each a swarm of its own. A seed that once failed stays here under the name of the fault that it showed.
 #![expect(clippy::panic, reason = "a test may panic")]
 
 use std::process::Command;
 use std::thread;
 
-use weft_sim::{SOMETIMES, Tally, simulate};
+use weft_sim::{Coverage, SOMETIMES, simulate};
 
-/// Runs seeds from 0 on, a share of them on each processor, and counts what happened.
+/// Runs seeds 0 to `count` - 1, spread over at most eight threads, and counts what happened.
 #[track_caller]
-fn hold(count: u64) -> Tally {
+fn hold(count: u64) -> Coverage {
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8) as u64;
     thread::scope(|scope| {
         let share = |first: u64| {
             move || {
-                let mut tally = Tally::default();
+                let mut coverage = Coverage::default();
                 for seed in (first..count).step_by(usize::try_from(threads).expect("a handful")) {
                     match simulate(seed, None) {
-                        Ok(summary) => tally.merge(&summary.tally),
+                        Ok(summary) => coverage.merge(&summary.coverage),
                         Err(failure) => panic!("{failure}"),
                     }
                 }
-                tally
+                coverage
             }
         };
         let shares: Vec<_> = (0..threads).map(|first| scope.spawn(share(first))).collect();
-        let mut all = Tally::default();
+        let mut all = Coverage::default();
         for share in shares {
             match share.join() {
-                Ok(tally) => all.merge(&tally),
-                Err(_said) => panic!("a seed failed, as said above"),
+                Ok(coverage) => all.merge(&coverage),
+                Err(_said) => panic!("a seed failed, see the panic above"),
             }
         }
         all
@@ -37,9 +37,9 @@ fn hold(count: u64) -> Tally {
 
 #[test]
 fn seeds_0_to_119_hold_and_come_to_every_rare_branch() {
-    let tally = hold(120);
-    let never: Vec<&str> = SOMETIMES.into_iter().filter(|name| tally.count(name) == 0).collect();
-    assert!(never.is_empty(), "120 seeds never came to {never:?}");
+    let coverage = hold(120);
+    let never: Vec<&str> = SOMETIMES.into_iter().filter(|name| coverage.count(name) == 0).collect();
+    assert!(never.is_empty(), "120 seeds never reached {never:?}");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_seed_tells_the_same_story_twice() {
     for seed in [6, 29, 44] {
         let (once, twice) = (simulate(seed, None), simulate(seed, None));
         assert_eq!(once, twice);
-        assert!(once.is_ok_and(|summary| summary.events > 1000), "a story worth telling");
+        assert!(once.is_ok_and(|summary| summary.events > 1000), "the seed runs a long swarm");
     }
 }
 
@@ -62,7 +62,7 @@ fn a_seed_tells_the_same_story_in_another_process() {
     }
 }
 
-/// What would make a trace differ between machines or runs has no name in the sources.
+/// The sources name nothing that could make a trace differ between machines or runs.
 #[test]
 fn nothing_here_depends_on_the_machine() {
     let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];

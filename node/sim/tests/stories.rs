@@ -1,4 +1,4 @@
-//! Every named scenario comes out as it should. One test a name, so that each can be run and fail alone.
+//! Every scenario has its expected outcome. One test per name, so that each can be run and fail alone.
 
 use weft_sim::{SCENARIOS, scenario};
 

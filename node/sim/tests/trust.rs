@@ -1,4 +1,5 @@
-//! Histories of mistrust: nodes that are slow, lie, fall silent, or were silent themselves. One story a test.
+//! Scenarios of reputation, verification, backup copies and self-fencing: nodes that are slow, lie, fall silent, or were
+//! paused themselves. One per test.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Each task is computed by so many nodes.
+/// A policy by which `verify` nodes compute each task.
 fn verified(verify: u32) -> Policy {
     Policy { verify, ..Policy::DEFAULT }
 }
@@ -31,7 +32,7 @@ fn worker(slots: u32) -> HostSpec {
     HostSpec::slots(slots).label("role", "worker")
 }
 
-/// What the owner says of a host.
+/// A host's reputation with the owner.
 fn trust(world: &World, host: HostId) -> Trust {
     let peer = world.peer(host);
     let snapshot = world.snapshot(OWNER).expect("the owner lives");
@@ -40,7 +41,7 @@ fn trust(world: &World, host: HostId) -> Trust {
 
 // ---- backup copies
 
-/// A mesh of one owner and ten hosts, of which the last is so many times as slow.
+/// A mesh of one owner and ten hosts, the last of which is slower by the factor `times`.
 fn with_a_slow_host(seed: u64, times: u32) -> World {
     let mut world = World::builder(seed).hosts(1, 0).hosts(10, 1).build();
     world.connect();
@@ -53,14 +54,14 @@ fn a_straggler_has_one_copy_elsewhere_and_the_copy_counts() {
     let mut world = with_a_slow_host(60, 20);
     let job = world.submit(OWNER, &JobSpec::new(40, 1000));
     let took = world.run_until("all tasks end", ms(20_000), |world| done(world, job, 40));
-    // Four or five rounds of a second, and a copy after a fifth.
+    // Four or five rounds of a second, and a copy after them.
     assert!(took < ms(7500), "without a copy it takes 20 s, with one it took {took:?}");
     let counters = world.snapshot(OWNER).unwrap().counters;
     assert_eq!((counters.copies, counters.copies_won), (1, 1));
     assert_eq!(world.reference().brought(job, world.peer(HostId(10))), 0);
     assert_ne!(world.snapshot(OWNER).unwrap().peers.iter().map(|peer| peer.standing.slow).max(), Some(0));
     world.run_for(ms(1000));
-    assert_eq!(world.running(HostId(10)), 0, "what is of no use any more is stopped");
+    assert_eq!(world.running(HostId(10)), 0, "the copied attempt is stopped");
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn a_paused_task_is_no_straggler() {
     assert_eq!((world.reference().executions(job), world.snapshot(OWNER).unwrap().counters.copies), (6, 0));
 }
 
-// ---- computed by several
+// ---- verification
 
 #[test]
 fn three_nodes_compute_each_task_and_agree() {
@@ -157,7 +158,7 @@ fn a_liar_is_believed_by_who_asks_nobody_else() {
     world.connect();
     let job = world.submit(OWNER, &JobSpec::new(10, 50));
     world.run_until("all tasks end", ms(5000), |world| world.reference().settled(job));
-    assert_eq!(world.reference().named(job).0, 0, "that is what it is: a lie that nobody looks through");
+    assert_eq!(world.reference().named(job).0, 0, "one node computed each task, so its lies are not noticed");
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn a_verified_task_outlives_the_nodes_that_compute_it() {
     world.run_until("all tasks end", ms(30_000), |world| done(world, job, 6));
 }
 
-/// A member may be as many as it likes: on one machine all of them have one vote.
+/// One machine may run any number of members: all of them together have one vote.
 #[test]
 fn six_identities_of_one_machine_win_no_verified_task() {
     for (seed, verify) in [(78, 2), (79, 3), (81, 5)] {
@@ -211,7 +212,7 @@ fn six_identities_of_one_machine_win_no_verified_task() {
         let mut world = builder.build();
         world.connect();
         let job = world.submit(OWNER, &JobSpec { policy: verified(verify), ..JobSpec::new(30, 50) });
-        // That no lie is committed, and that a machine has one vote, is an invariant of every event.
+        // Invariants check after every event that no lie is committed and that a machine has one vote.
         world.run_until("all tasks end", ms(60_000), |world| done(world, job, 30));
         let (_, named) = world.reference().named(job);
         assert!((1..5).all(|host| !named.contains(&world.peer(HostId(host)))), "{named:?}");
@@ -226,7 +227,7 @@ fn too_few_machines_wait_and_say_that_addresses_count() {
     world.run_for(ms(10_000));
     let note = world.why(OWNER, job, 0).unwrap().notes.first().map(ToString::to_string).unwrap();
     assert!(note.ends_with("nodes of one host address have one vote, and 1 address can be asked"), "{note}");
-    assert_eq!(world.reference().executions(job), 1, "the other one of that machine is not asked in vain");
+    assert_eq!(world.reference().executions(job), 1, "the other member of that machine is not asked");
     world.add_host(worker(4));
     world.run_until("another machine agrees", ms(3000), |world| done(world, job, 1));
 }
@@ -245,13 +246,13 @@ fn members_that_are_known_longest_are_asked_first() {
         assert_eq!(world.reference().brought(job, world.peer(newcomer)), 0);
     }
     assert_eq!(world.snapshot(newcomer).unwrap().counters.executed, 0, "three older ones were free");
-    // Where they do not suffice, it has its part: four of seven must agree.
+    // If they do not suffice, it is asked, too: four of seven must agree.
     let job = world.submit(OWNER, &JobSpec { policy: verified(7), ..JobSpec::new(4, 300) });
     world.run_until("all end", ms(10_000), |world| done(world, job, 4));
     assert!(world.snapshot(newcomer).unwrap().counters.executed > 0);
 }
 
-// ---- standing
+// ---- reputation
 
 #[test]
 fn a_host_that_lost_its_tasks_is_asked_last_and_trusted_again_later() {
@@ -268,7 +269,7 @@ fn a_host_that_lost_its_tasks_is_asked_last_and_trusted_again_later() {
     assert_eq!(trust(&world, WORKER), Trust::Full);
 }
 
-// ---- leases that can't be broken
+// ---- leases across pauses and partitions
 
 #[test]
 fn an_owner_that_slept_for_thirty_seconds_has_nothing_run_twice() {
@@ -327,7 +328,7 @@ fn owner_and_worker_that_slept_together_do_no_harm() {
     }
 }
 
-/// Which of five hosts hear which no more.
+/// Partitions of five hosts: a name, and the cut directions as pairs of sender and receiver.
 fn shapes() -> [(&'static str, Vec<(usize, usize)>); 6] {
     let both = |pairs: &[(usize, usize)]| pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]).collect();
     let all = || (0..5).flat_map(|a| (0..5).map(move |b| (a, b))).filter(|(a, b)| a != b);
@@ -357,7 +358,7 @@ fn a_partition_of_any_shape_ends_with_every_task_committed_once() {
             for (from, to) in &cuts {
                 world.fault(Fault::Mend { from: HostId(*from), to: HostId(*to) });
             }
-            // That each ends once is an invariant of every event.
+            // An invariant checks after every event that each task ends once.
             world.run_until(shape, ms(60_000), |world| done(world, job, 60));
             world.run_for(ms(30_000));
             for host in 0..5 {
@@ -374,7 +375,7 @@ fn reservations_end_at_workers_that_hear_nothing_more() {
     let mut world = World::builder(110).hosts(1, 0).hosts(4, 2).build();
     world.connect();
     let job = world.submit(OWNER, &JobSpec::new(40, 300));
-    world.run_until("somebody bids", ms(1000), |world| {
+    world.run_until("a worker bids", ms(1000), |world| {
         (1..5).filter_map(|host| world.snapshot(HostId(host))).any(|snapshot| snapshot.reserved > 0)
     });
     (1..5).for_each(|host| world.fault(Fault::Cut { from: OWNER, to: HostId(host) }));
@@ -406,9 +407,10 @@ fn late_doubled_and_invented_outcomes_are_fenced_by_their_attempt() {
     assert_eq!(world.reference().executions(job), 2);
 }
 
-// ---- self-suspicion
+// ---- self-fencing
 
-/// An owner and eleven hosts with tasks of ten seconds, cut in two: the owner and one host here, the others there.
+/// An owner and ten hosts with tasks of ten seconds, and the links between two parts: the owner and one host, and the
+/// other nine hosts.
 fn cut_off(seed: u64) -> (World, JobId, Vec<(usize, usize)>) {
     let mut world = World::builder(seed).hosts(1, 0).hosts(10, 2).build();
     world.connect();
@@ -450,7 +452,7 @@ fn an_owner_whose_peers_are_all_dead_goes_on_after_its_grace() {
     world.run_for(ms(2600 + 2 * MeshConfig::DEFAULT.lease_ms + 100));
     assert_eq!(world.snapshot(OWNER).unwrap().suspicion, None);
     let waits = |index| matches!(world.why(OWNER, job, index).unwrap().state, TaskView::Queued { .. });
-    assert!((0..20).any(waits), "what they held waits for somebody else");
+    assert!((0..20).any(waits), "their tasks wait for another worker");
     // Eighteen tasks on the two slots that are left.
     world.run_until("all tasks end", ms(100_000), |world| done(world, job, 20));
 }
@@ -464,14 +466,17 @@ fn a_half_that_is_cut_off_goes_on_with_copies_of_what_the_other_half_holds() {
     for (here, there) in (0..4).flat_map(|here| (4..8).map(move |there| (here, there))) {
         world.cut(HostId(here), HostId(there));
     }
-    // What is left is seven seconds of work for the eight slots here; the other half is not heard again meanwhile.
+    // The eight slots of this half have seven seconds of work left; the other half stays cut off meanwhile.
     world.run_until("all tasks end", ms(9000), |world| done(world, job, 600));
     let snapshot = world.snapshot(OWNER).unwrap();
     let cause = snapshot.suspicion.map(|view| view.cause);
     assert!(matches!(cause, Some(Cause::LostPeers { lost: 4, had: 7 })), "{cause:?}");
     let counters = snapshot.counters;
-    assert!((1..=8).contains(&counters.copies), "what the other half had room for: {counters:?}");
-    assert_eq!(counters.lost, 0, "nothing is taken from those who are not heard: {counters:?}");
-    assert!(snapshot.peers.iter().all(|peer| peer.standing.trust == Trust::Full), "who is away is not slow");
+    assert!((1..=8).contains(&counters.copies), "copies of the tasks of the other half: {counters:?}");
+    assert_eq!(counters.lost, 0, "no lease of a silent peer expires: {counters:?}");
+    assert!(
+        snapshot.peers.iter().all(|peer| peer.standing.trust == Trust::Full),
+        "a peer that is cut off does not count as slow"
+    );
     assert!(world.reference().executions(job) <= 608);
 }

@@ -14,7 +14,7 @@ pub(crate) fn words(name: &str) -> impl DoubleEndedIterator<Item = String> {
     last.split('_').map(str::to_lowercase).collect::<Vec<_>>().into_iter()
 }
 
-/// Nanoseconds of a unit, by the word that stands in a constant's name or on a page.
+/// Nanoseconds of a unit, by its word in a constant's name or on a page.
 pub(crate) fn nanos_per(unit: &str) -> Option<i128> {
     let nanos = match unit {
         "ns" => 1,

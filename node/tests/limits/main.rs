@@ -209,7 +209,7 @@ fn expression_of(text: &str, name: &str) -> Option<String> {
     value.split([',', '}']).next().map(|value| value.trim().to_owned())
 }
 
-/// What stands between `=` and `;` of that constant, on one line.
+/// The text between `=` and `;` of that constant, on one line.
 fn initialiser(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("const {name}: "))?;
     let (_, rest) = rest.split_once('=')?;

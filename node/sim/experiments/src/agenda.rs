@@ -1,10 +1,10 @@
-//! Virtual time for models of millions of tasks: a lane for each fixed delay, which is in order by itself, and a heap
-//! for everything else. Two events of one instant happen in the order in which they were planned.
+//! Virtual time for models of millions of tasks: a queue for each fixed delay, which is always in order, and a heap for
+//! all other events. Events of the same time happen in the order in which they were planned.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
-/// Something that will happen.
+/// A planned event.
 #[derive(Clone, Copy, Debug)]
 struct Entry<E> {
     at: u64,
@@ -32,7 +32,7 @@ impl<E> Ord for Entry<E> {
     }
 }
 
-/// The future of a model, in microseconds.
+/// The planned events of a model; times are in microseconds.
 #[derive(Debug)]
 pub(crate) struct Agenda<E> {
     now: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Agenda<E> {
 }
 
 impl<E> Agenda<E> {
-    /// Nothing is planned.
+    /// An empty agenda at time 0.
     pub(crate) fn new() -> Self {
         Self { now: 0, seq: 0, lanes: Vec::new(), heap: BinaryHeap::new() }
     }
@@ -51,7 +51,7 @@ impl<E> Agenda<E> {
         self.now
     }
 
-    /// Plans an event after a delay that many events have, such as a network's.
+    /// Plans an event after a delay that many events share, such as the network's.
     pub(crate) fn after(&mut self, delay_us: u64, event: E) {
         let entry = self.entry(self.now + delay_us, event);
         match self.lanes.iter_mut().find(|(delay, _)| *delay == delay_us) {
@@ -60,7 +60,7 @@ impl<E> Agenda<E> {
         }
     }
 
-    /// Plans an event at any instant; one in the past happens now.
+    /// Plans an event at any time; one in the past happens now.
     pub(crate) fn at(&mut self, at_us: u64, event: E) {
         let entry = self.entry(at_us.max(self.now), event);
         self.heap.push(Reverse(entry));

@@ -1,5 +1,6 @@
-//! Backup copies of the last tasks: the sort of the `MapReduce` paper with stragglers and killed machines, and a cluster with slow nodes.
-//! Both recipes as models, beside values that an independent simulator measured (the anchors); then weft's engines on a mesh with slow nodes.
+//! Backup copies of the last tasks: the sort of the `MapReduce` paper with stragglers and killed machines, and a cluster
+//! with slow nodes. Both as models, next to values that an independent simulator measured (the anchors); then weft's
+//! engines on a mesh with slow nodes.
 
 use std::collections::BTreeMap;
 
@@ -12,30 +13,30 @@ use weft_sim::Chance;
 
 /// Start of the sort's reduce phase, in seconds.
 const START_S: f64 = 60.0;
-/// Reduce slots.
+/// The number of reduce slots.
 const SLOTS: usize = 1700;
-/// Reduces.
+/// The number of reduce tasks.
 const REDUCES: usize = 4000;
 /// When 200 machines die, in seconds.
 const KILLED_S: f64 = 250.0;
-/// Nobody's end: the lost slots come back.
+/// Marks the event at which the lost slots come back, which is no task's end.
 const NOBODY: usize = usize::MAX;
 
-/// What a model's run comes to.
+/// The result of a model's run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Backups {
     /// When the last task ended, in seconds.
     pub seconds: f64,
-    /// Copies that were begun.
+    /// The number of copies that were begun.
     pub copies: usize,
-    /// Slots' time for attempts that were of no use, per slots' time for the others.
+    /// Slot time of useless attempts divided by slot time of the others.
     pub extra: f64,
     /// When each task ended, in seconds.
     pub ends: Vec<f64>,
 }
 
-/// The sort: reduces on 1,700 slots, some of them slow; with copies of what still runs when 95 % is done; with 200
-/// slots lost for half a minute.
+/// The sort: reduces on 1,700 slots, some of them slow; with `copies` of all running tasks when 95 % are done; with 200
+/// slots lost for half a minute if machines are `killed`.
 #[must_use]
 pub fn sort(backups: bool, killed: bool, seed: u64) -> Backups {
     let mut chance = Chance::new(seed, "sort");
@@ -91,7 +92,7 @@ fn lognormal(chance: &mut Chance, mean: f64, sigma: f64) -> f64 {
     (mean.ln() - sigma * sigma / 2.0 + sigma * chance.normal()).exp()
 }
 
-/// What ends when, in order.
+/// The ends of tasks, ordered by time.
 #[derive(Debug, Default)]
 struct Ends {
     order: BTreeMap<(u64, u64), usize>,
@@ -118,7 +119,7 @@ impl Ends {
 struct Sort {
     free: usize,
     next: usize,
-    /// What was killed and waits again.
+    /// Tasks that were killed and wait again.
     again: Vec<usize>,
     ends: Ends,
 }
@@ -134,7 +135,7 @@ impl Sort {
         }
     }
 
-    /// 200 of what runs is lost with its slots, which come back half a minute later.
+    /// 200 running tasks are lost with their slots, which come back half a minute later.
     fn strike(&mut self, chance: &mut Chance) {
         let mut running: Vec<(u64, u64)> = self.ends.order.keys().copied().collect();
         for _ in 0..200.min(running.len()) {
@@ -150,15 +151,15 @@ impl Sort {
 pub enum Rule {
     /// Never.
     Never,
-    /// Everything that runs when 95 % is done.
+    /// All running tasks when 95 % are done.
     AtTheEnd,
-    /// The longest expected to go, of the slowest quarter, at most a tenth of all.
+    /// Tasks of the slowest quarter, those with the longest expected remaining time first, at most a tenth of all.
     Late,
-    /// The same, where a copy is expected to end much sooner.
+    /// The same, if a copy is expected to end much sooner.
     LateIfItHelps,
 }
 
-/// 1,000 nodes of one slot, of which 20 are ten times slower; a task of about 15 s each.
+/// 1,000 nodes of one slot, of which 20 are ten times slower; one task of about 15 s for each.
 #[must_use]
 pub fn slow_nodes(rule: Rule, seed: u64) -> Backups {
     const NODES: usize = 1000;
@@ -199,7 +200,7 @@ pub fn slow_nodes(rule: Rule, seed: u64) -> Backups {
     result
 }
 
-/// Which tasks should have a copy, most wanted first.
+/// Tasks that should have a copy, the most urgent first.
 fn wanted(
     rule: Rule,
     now: f64,
@@ -223,7 +224,7 @@ fn wanted(
         Rule::Late | Rule::LateIfItHelps => {
             running.retain(|task| takes[*task] >= slowest_quarter);
             if rule == Rule::LateIfItHelps {
-                // What a new attempt takes is known from those that ended.
+                // The duration of a new attempt is known from tasks that ended.
                 running.retain(|task| done > 0 && left(*task) > 1.5 * 15.0);
             }
             running.truncate(room);
@@ -232,12 +233,12 @@ fn wanted(
     }
 }
 
-/// Weft's engines: so many nodes of one slot, of which 2 % are ten times slower, and a task of about 15 s for each.
-/// When the last ended, in seconds, and how many executions there were.
+/// Weft's engines: nodes of one slot, of which 2 % are ten times slower, and one task of about 15 s for each. Returns
+/// when the last task ended, in seconds, and the number of executions.
 #[must_use]
 pub fn weft_slow_nodes(nodes: usize, backups: bool, seed: u64) -> Option<(f64, u64)> {
     let mut chance = Chance::new(seed, "weft slow nodes");
-    // The first node only owns.
+    // The first node has no slots.
     let slots: Vec<u32> = std::iter::once(0).chain(std::iter::repeat_n(1, nodes)).collect();
     let mut mesh = LeanMesh::with_slots(&slots, 100, seed);
     for node in (1..=nodes).filter(|node| node % 50 == 1) {
@@ -250,7 +251,7 @@ pub fn weft_slow_nodes(nodes: usize, backups: bool, seed: u64) -> Option<(f64, u
     ended.then_some((last as f64 / 1e6, mesh.executions))
 }
 
-/// The experiment.
+/// The experiment `backup`.
 #[must_use]
 pub fn experiment(quick: bool) -> Report {
     let mut report = Report::default();

@@ -1,6 +1,6 @@
-//! What misfortune costs: a slow node, nodes that come and go, lost frames, half the mesh cut off, a crash. Weft's
-//! engines in a [`World`], where every invariant is checked after every event; a broken one ends the experiment. Each row
-//! is a few seeds, and each seed is compared with its own undisturbed run.
+//! The cost of faults: a slow node, nodes that come and go, lost frames, half the mesh cut off, a crash. Weft's engines
+//! run in a [`World`], which checks all invariants after every event; a broken one ends the experiment. Each row is the
+//! mean of a few seeds, and each seed is compared with its own undisturbed run.
 
 use std::time::Duration;
 
@@ -17,30 +17,30 @@ use weft_sim::Weather;
 use weft_sim::World;
 
 const OWNER: HostId = HostId(0);
-/// Longer than anything here may take once all faults have happened.
+/// Longest time that the jobs may take after all faults have happened.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// What a job came to.
+/// The figures of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// From submission to the last end, in seconds.
     pub seconds: f64,
     /// Executions that ran to their end, per task.
     pub executions: f64,
-    /// Leases that ended without an outcome.
+    /// The number of leases that ended without an outcome.
     pub lost: u32,
-    /// When how many percent of the tasks had ended, in seconds.
+    /// Progress over time: seconds, and the percentage of tasks that have ended.
     pub progress: Vec<(f64, f64)>,
 }
 
-/// Runs a world until everything that is owed has ended, with each of these faults at its time after the submission.
+/// Runs a world until all owed tasks have ended, with each of these faults at its time after the submission.
 ///
 /// # Panics
 /// When an invariant is broken, when something does not end within ten minutes, or when a task did not end as done.
 pub fn finish(world: &mut World, jobs: &[JobId], mut faults: Vec<(Duration, Fault)>) -> Outcome {
     faults.sort_by_key(|(at, _)| *at);
     let start = world.now();
-    // The users' words are heard first.
+    // The submissions are handled first.
     world.run_for(Duration::ZERO);
     let tasks: usize = jobs.iter().map(|job| world.reference().progress(*job).0).sum();
     let mut faults = faults.into_iter().peekable();
@@ -79,7 +79,7 @@ fn world(hosts: usize, slots: u32, weather: Weather, seed: u64) -> World {
     world
 }
 
-/// One run for each seed of an experiment.
+/// One run per seed of an experiment.
 fn runs(quick: bool, run: impl Fn(u64) -> Outcome) -> Vec<Outcome> {
     (1..=if quick { 2 } else { 5 }).map(run).collect()
 }
@@ -88,7 +88,7 @@ fn headings() -> Table {
     Table::new(&["run", "s", "/ undisturbed", "least", "most", "executions a task", "leases lost"])
 }
 
-/// One row: means over the seeds, and how far the seeds lie apart. The mean ratio.
+/// Adds a row: means over the seeds, and their range. Returns the mean ratio to the undisturbed runs.
 fn row(table: &mut Table, name: &str, outcomes: &[Outcome], undisturbed: &[Outcome]) -> f64 {
     let mean = |of: fn(&Outcome) -> f64| outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64;
     let ratios = outcomes.iter().zip(undisturbed).map(|(run, base)| run.seconds / base.seconds);
@@ -141,7 +141,7 @@ pub fn slow(quick: bool) -> Report {
     report
 }
 
-/// Every second some percent of the nodes die, and come back five seconds later.
+/// Each second a percentage of the nodes dies; each comes back five seconds later.
 #[must_use]
 pub fn churn(quick: bool) -> Report {
     let mut report = Report::default();
@@ -174,7 +174,7 @@ pub fn churn(quick: bool) -> Report {
     report
 }
 
-/// Deaths and returns within two minutes; the owner, who keeps its job in memory, is spared.
+/// Kills and restarts within two minutes; the owner, which keeps its job in memory, is left out.
 fn deaths(hosts: usize, percent: u32, seed: u64) -> Vec<(Duration, Fault)> {
     let mut chance = Chance::new(100 * seed + u64::from(percent), "churn");
     let mut plan = Vec::new();
@@ -182,14 +182,14 @@ fn deaths(hosts: usize, percent: u32, seed: u64) -> Vec<(Duration, Fault)> {
     while percent > 0 && at < 120.0 {
         at += chance.exponential(100.0 / (f64::from(percent) * hosts as f64));
         let host = HostId(1 + chance.index(hosts - 1));
-        // Half of them are power cuts, of which nobody is told.
+        // Half of them are power cuts, of which peers are not told.
         plan.push((Duration::from_secs_f64(at), Fault::Kill { host, told: chance.permille(500) }));
         plan.push((Duration::from_secs_f64(at + 5.0), Fault::Restart(host)));
     }
     plan
 }
 
-/// Some percent of all frames are lost, and sent again as TCP does.
+/// A percentage of all frames is lost, and retransmitted as by TCP.
 #[must_use]
 pub fn loss(quick: bool) -> Report {
     let mut report = Report::default();
@@ -265,7 +265,7 @@ fn partition(hosts: usize) -> Vec<(Duration, Fault)> {
     plan
 }
 
-/// How long until a crash is noticed and its tasks run elsewhere, by the lease's ttl and how often it is renewed.
+/// How long until a crash is noticed and its tasks run elsewhere, by the lease period and the interval of renewals.
 #[must_use]
 pub fn lease(quick: bool) -> Report {
     let mut report = Report::default();
@@ -316,12 +316,12 @@ pub fn lease(quick: bool) -> Report {
     report
 }
 
-/// One crash: seconds until it is noticed, and until its first task is awarded again.
+/// One crash. Returns the seconds until it is noticed, and until its first task is awarded again.
 fn crash((lease_ms, renew_ms): (u64, u64), told: bool, seed: u64) -> (f64, f64) {
     let mesh = MeshConfig { lease_ms, renew_ms, grace_ms: 500.min(lease_ms / 2), ..MeshConfig::DEFAULT };
     let mut world = World::builder(seed).mesh(mesh).hosts(3, 4).build();
     world.run_for(Duration::from_secs(2));
-    // The others have room for what the dead worker leaves.
+    // The other hosts have slots for the dead worker's tasks.
     let job = world.submit(OWNER, &JobSpec::new(8, 20_000));
     let moment = Chance::new(seed, "crash").between(1_000_000, 8_000_000);
     world.run_for(Duration::from_micros(moment));
@@ -338,7 +338,7 @@ fn crash((lease_ms, renew_ms): (u64, u64), told: bool, seed: u64) -> (f64, f64) 
     (noticed, (world.now() - died).as_secs_f64())
 }
 
-/// Whether the owner's own worker was given a second attempt.
+/// Whether the owner's own worker has a second attempt of a task.
 fn local_again(world: &World, job: JobId) -> bool {
     let audit = world.engine(OWNER).map(weft_core::Engine::audit);
     audit.is_some_and(|audit| audit.held.iter().any(|(_, lease)| lease.job == job && lease.attempt > 1))

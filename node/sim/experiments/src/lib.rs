@@ -1,14 +1,13 @@
-//! Experiments that anyone can run: `weft-experiments run NAME`. Each prints tables and draws plots, from a seed and from
-//! nothing else.
+//! Reproducible experiments: `weft-experiments run NAME`. Each prints tables and draws plots, which a seed determines.
 //!
-//! The reference policies are models, which know time and messages alone. Weft's own rows are its very engines, or say
-//! that they are a model. Floats are welcome here: no decision of a node rests on anything in this folder.
+//! The reference policies are models of time and messages only. Weft's own rows come from its engines, or are labelled as
+//! a model. Floats are allowed here: no decision of a node depends on this crate.
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "statistics of small numbers, far from any bound; an experiment that is wrong should stop"
+    reason = "statistics of small numbers, far from any bound; an experiment with a bug should stop"
 )]
 
 mod agenda;
@@ -24,10 +23,10 @@ pub mod trace;
 
 use report::Report;
 
-/// An experiment: quick or in full.
+/// An experiment; the argument selects the quick version.
 pub type Experiment = fn(bool) -> Report;
 
-/// Every experiment: its name, what it shows, and how it is run.
+/// All experiments: name, subject, function.
 pub const ALL: [(&str, &str, Experiment); 9] = [
     (
         "sparrow",
@@ -36,7 +35,7 @@ pub const ALL: [(&str, &str, Experiment); 9] = [
     ),
     ("lan", "tasks of half a millisecond on 3 to 100 nodes, which all submit", lan::experiment),
     ("backup", "copies of the last tasks: MapReduce's sort, a cluster with slow nodes", backup::experiment),
-    ("mixed", "short jobs beside long ones", mixed::experiment),
+    ("mixed", "short jobs next to long ones", mixed::experiment),
     ("slow", "one node of ten is up to twenty times slower", faults::slow),
     ("churn", "nodes die and come back", faults::churn),
     ("loss", "frames are lost", faults::loss),

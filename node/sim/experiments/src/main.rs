@@ -19,13 +19,13 @@ const RUN: Verb = Verb {
     name: "run",
     usage: "run [NAME] [--quick] [--engines|--golden] [--out DIR]",
     help: "\
-Measure policies under the same drawn load: tables to stdout, and with the plots into a folder.
+Measure policies under the same drawn load: tables are printed, and written to a folder with the plots.
 Without a NAME the experiments are listed.
 
-  --quick    seconds instead of minutes, in small
-  --engines  sparrow: weft's own engines and the models; an hour
-  --golden   sparrow: the golden values alone, under the load that they were measured at
-  --out DIR  where the tables and plots go [default: experiments]",
+  --quick    a smaller version: seconds instead of minutes
+  --engines  sparrow: weft's own engines next to the models; takes an hour
+  --golden   sparrow: only the golden values, under the load at which they were measured
+  --out DIR  the folder of tables and plots [default: experiments]",
     run,
 };
 
@@ -33,22 +33,22 @@ const CELLS: Verb = Verb {
     name: "cells",
     usage: "cells [--nodes N] [--load PERCENT] [--jobs N] [--tasks N] [FLAGS]",
     help: "\
-Measure a large mesh of real engines against one omniscient queue: delays, and what a node hears.
+Measure a large mesh of real engines against one omniscient queue: delays, and messages of a node.
 
-  --nodes N         how many [default: 10000]
-  --load PERCENT    of all slots [default: 95]
-  --jobs N          how many [default: 4000]
-  --tasks N         of each job
-  --constant        tasks that all take as long
-  --seed N          of arrivals and services [default: 1]
-  --owners N        only this number of nodes has jobs
-  --cell-nodes N    about how many nodes have one exchange
-  --scouts N        how many exchanges are asked to lend
-  --crash CELLS     their exchanges die under load
-  --silent CELLS    their exchanges do not answer
-  --forge CELLS     their exchanges introduce workers that made no bid
-  --loss PERMILLE   frames that are lost
-  --halves MS       the mesh is cut in two halves for this time",
+  --nodes N         number of nodes [default: 10000]
+  --load PERCENT    load of all slots [default: 95]
+  --jobs N          number of jobs [default: 4000]
+  --tasks N         number of tasks of each job
+  --constant        all tasks run equally long
+  --seed N          seed of arrivals and running times [default: 1]
+  --owners N        number of nodes that submit jobs
+  --cell-nodes N    mean number of nodes of a cell
+  --scouts N        number of exchanges that are asked to lend bids
+  --crash CELLS     number of cells whose exchanges die under load
+  --silent CELLS    number of cells whose exchanges introduce no worker
+  --forge CELLS     number of cells whose exchanges introduce bids that do not exist
+  --loss PERMILLE   lost messages per thousand
+  --halves MS       cut the mesh in two halves for this time",
     run: cells,
 };
 
@@ -68,13 +68,16 @@ fn run(words: &[String]) -> Result<(), Problem> {
         ("sparrow", false, true) => ("sparrow-golden", Some(sparrow::golden::experiment(quick))),
         (_, false, false) => (name, weft_experiments::run(name, quick)),
         (_, _, _) => {
-            let text = "--engines and --golden are for sparrow, one at a time";
+            let text = "--engines and --golden need the experiment sparrow, one at a time";
             return Err(Problem::Usage(text.into()));
         }
     };
     let Some(report) = report else {
         let known: Vec<&str> = weft_experiments::ALL.iter().map(|(known, _, _)| *known).collect();
-        return Err(Problem::Usage(format!("`{name}` is no experiment; there are {}", known.join(", "))));
+        return Err(Problem::Usage(format!(
+            "unknown experiment `{name}`: expected one of {}",
+            known.join(", ")
+        )));
     };
     print!("{}", report.text);
     let folder = words.text("--out").unwrap_or("experiments");
@@ -87,7 +90,7 @@ fn run(words: &[String]) -> Result<(), Problem> {
 fn cells(words: &[String]) -> Result<(), Problem> {
     let Some(study) = Study::from_flags(words) else {
         return Err(Problem::Usage(format!(
-            "cells: `{}` can't be read; --help lists the flags",
+            "cells: invalid flags `{}`; --help lists the valid ones",
             words.join(" ")
         )));
     };
@@ -102,10 +105,10 @@ mod tests {
     #[test]
     fn a_wrong_command_line_is_told_what_is_wrong_with_it() {
         let table = [
-            ("run nothing", "`nothing` is no experiment; there are sparrow"),
-            ("run slow --golden", "are for sparrow"),
+            ("run nothing", "unknown experiment `nothing`: expected one of sparrow"),
+            ("run slow --golden", "need the experiment sparrow"),
             ("run sparrow --golden --engines", "one at a time"),
-            ("cells --nodes", "can't be read"),
+            ("cells --nodes", "invalid flags"),
         ];
         for (line, expected) in table {
             let words: Vec<String> = line.split_whitespace().map(String::from).collect();

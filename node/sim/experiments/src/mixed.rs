@@ -1,6 +1,6 @@
-//! Short jobs beside long ones: nine of ten jobs have 10 tasks of a second, the tenth has 100
-//! tasks of a hundred seconds and more than nine tenths of all work. Weft's engines, once with all jobs in one class and
-//! once with the short ones as interactive, beside one central queue and the schedulers of others ([`hawk`]).
+//! Short jobs next to long ones: nine of ten jobs have 10 tasks of a second, the tenth has 100 tasks of a hundred seconds
+//! and more than nine tenths of all work. Weft's engines, once with all jobs in one class and once with the short ones
+//! as interactive, are compared with one central queue and two published schedulers ([`hawk`]).
 
 mod hawk;
 
@@ -17,7 +17,7 @@ use super::sparrow::meter::percentile_ms;
 use crate::trace::Draw as _;
 use weft_sim::Chance;
 
-/// One job: when it arrives, whose it is, whether it is short, what its tasks take; microseconds.
+/// One job: its arrival, owner, kind, and the running times of its tasks; times are in microseconds.
 struct Job {
     at_us: u64,
     owner: usize,
@@ -40,7 +40,7 @@ fn draw(nodes: usize, slots: u32, load: f64, jobs: usize, seed: u64) -> Vec<Job>
     (0..jobs).map(one).collect()
 }
 
-/// One queue for all slots, in order of arrival: each job's response, in microseconds.
+/// One queue for all slots, in order of arrival. Returns each job's response time, in microseconds.
 fn central(jobs: &[Job], slots: usize) -> Vec<u64> {
     let mut free: BinaryHeap<Reverse<u64>> = (0..slots).map(|_| Reverse(0)).collect();
     let mut one = |job: &Job| {
@@ -55,7 +55,7 @@ fn central(jobs: &[Job], slots: usize) -> Vec<u64> {
     jobs.iter().map(&mut one).collect()
 }
 
-/// Weft's engines: each job's response in microseconds, `None` when not all ended.
+/// Weft's engines. Returns each job's response time in microseconds, `None` if not all jobs ended.
 fn weft(jobs: &[Job], nodes: usize, slots: u32, classes: bool, seed: u64) -> Option<Vec<u64>> {
     let mut mesh = LeanMesh::new(nodes, slots, 500, seed);
     let mut names = Vec::new();
@@ -70,12 +70,13 @@ fn weft(jobs: &[Job], nodes: usize, slots: u32, classes: bool, seed: u64) -> Opt
     ended.then(|| took.collect())
 }
 
-/// Workers that Hawk keeps for short jobs: two of a hundred, as for the traces with the most long work.
+/// The number of workers that Hawk keeps for short jobs: two of a hundred, as for the paper's traces with the most long
+/// work.
 fn spared(workers: usize) -> usize {
     (workers / 50).max(1)
 }
 
-/// The experiment.
+/// The experiment `mixed`.
 #[must_use]
 pub fn experiment(quick: bool) -> Report {
     let mut report = Report::default();
@@ -87,7 +88,7 @@ pub fn experiment(quick: bool) -> Report {
         let mut table =
             Table::new(&["policy", "short p50 s", "short p90 s", "long p50 s", "long p90 s", "short mean s"]);
         let mut plot = Plot::new(
-            &format!("Short jobs beside long ones, {} % load", load * 100.0),
+            &format!("Short jobs next to long ones, {} % load", load * 100.0),
             Axis::log("response of a short job, s"),
             Axis::linear("jobs, %"),
         );

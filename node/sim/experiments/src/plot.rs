@@ -1,9 +1,9 @@
-//! A line plot as SVG: what was measured, with axes that say their units, and nothing else. Lines are told apart by
-//! colour and by the marks on them, so that a print without colour can be read.
+//! A line plot as SVG: the measured values, and axes with their units. Lines differ in colour and in their marks, so that
+//! a print without colour can be read.
 
 use std::fmt::Write as _;
 
-/// Colours that people who see few colours can tell apart (Okabe and Ito).
+/// Colours that colour-blind readers can distinguish (Okabe and Ito).
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#b8a800"];
 const WIDTH: f64 = 760.0;
@@ -25,28 +25,28 @@ pub struct Plot {
 /// One axis.
 #[derive(Clone, Debug)]
 pub struct Axis {
-    /// What it shows, with its unit.
+    /// The shown quantity, with its unit.
     pub label: String,
-    /// Whether equal distances are equal factors.
+    /// Whether the scale is logarithmic.
     pub log: bool,
-    /// The least and the most that are shown; what lies beyond is left out of the picture.
+    /// The least and the greatest shown value; values beyond are left out.
     pub bounds: Option<(f64, f64)>,
 }
 
 impl Axis {
-    /// An axis of equal steps.
+    /// An axis with a linear scale.
     #[must_use]
     pub fn linear(label: &str) -> Self {
         Self { label: label.into(), log: false, bounds: None }
     }
 
-    /// An axis of equal factors.
+    /// An axis with a logarithmic scale.
     #[must_use]
     pub fn log(label: &str) -> Self {
         Self { label: label.into(), log: true, bounds: None }
     }
 
-    /// The same, from here to there.
+    /// The same, limited to these values.
     #[must_use]
     pub fn within(self, least: f64, most: f64) -> Self {
         Self { bounds: Some((least, most)), ..self }
@@ -57,7 +57,7 @@ impl Axis {
         (scale(value) - scale(least)) / (scale(most) - scale(least))
     }
 
-    /// From the least to the most of what is shown.
+    /// The least and the greatest shown value.
     fn range(&self, values: impl Iterator<Item = f64>) -> (f64, f64) {
         let (least, most) = self.bounds.unwrap_or_else(|| {
             values.fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(value), most.max(value)))
@@ -88,12 +88,12 @@ impl Plot {
         Self { title: title.into(), x, y, lines: Vec::new() }
     }
 
-    /// One more line; points in the order in which they are joined.
+    /// Adds a line through these points, in this order.
     pub fn line(&mut self, name: &str, points: Vec<(f64, f64)>) {
         self.lines.push((name.into(), points));
     }
 
-    /// One more line: which share of these values is at most so large.
+    /// Adds the cumulative distribution of these values: the share, in percent, that is at most x.
     pub fn cumulative(&mut self, name: &str, mut values: Vec<f64>) {
         values.sort_by(f64::total_cmp);
         let count = values.len().max(1);
@@ -103,7 +103,7 @@ impl Plot {
         self.line(name, points.map(|(place, value)| (*value, share(place))).collect());
     }
 
-    /// The picture.
+    /// The plot as SVG.
     #[must_use]
     pub fn svg(&self) -> String {
         let all = || self.lines.iter().flat_map(|(_, points)| points);

@@ -1,4 +1,4 @@
-//! What an experiment says: lines and tables for people, and plots for a folder.
+//! The output of an experiment: lines and tables for people, and plots for a folder.
 
 use std::fmt;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::plot::Plot;
 
-/// A table whose columns are as wide as they must be: the first to the left, the others to the right.
+/// A table with columns as wide as their cells: the first is aligned to the left, the others to the right.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -20,7 +20,7 @@ impl Table {
         Self { rows: vec![headings.iter().map(|text| (*text).to_string()).collect()] }
     }
 
-    /// One more row.
+    /// Adds a row.
     pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
@@ -46,7 +46,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// What an experiment brought.
+/// The output of an experiment.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Lines and tables.
@@ -56,7 +56,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// One more line, or table.
+    /// Adds a line or a table.
     pub fn say(&mut self, what: &impl fmt::Display) {
         let text = what.to_string();
         self.text += &text;
@@ -65,12 +65,12 @@ impl Report {
         }
     }
 
-    /// One more plot.
+    /// Adds a plot with the name of its file.
     pub fn plot(&mut self, file: &str, plot: Plot) {
         self.plots.push((file.into(), plot));
     }
 
-    /// Writes the text and the plots into a folder, which is made if it is not there. The files' names.
+    /// Writes the text and the plots into a folder, which is created if needed. Returns the files' names.
     ///
     /// # Errors
     /// When the folder or a file can't be written.

@@ -1,47 +1,47 @@
-//! What arrives when and takes how long, drawn before any policy sees it: every policy of an experiment runs the very
-//! same trace, so that a difference between two of them is not chance.
+//! Arrivals and running times, drawn before any policy sees them: every policy of an experiment runs the same trace, so
+//! that a difference between two of them is not chance.
 
 use weft_sim::Chance;
 
-/// Machines, slots, jobs: the shape of an experiment.
+/// The machines, slots and jobs of an experiment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
-    /// Machines.
+    /// The number of machines.
     pub workers: usize,
-    /// Slots of each.
+    /// The number of slots of a machine.
     pub slots: usize,
-    /// Tasks of a job.
+    /// The number of tasks of a job.
     pub tasks: usize,
-    /// Jobs in all.
+    /// The number of jobs.
     pub jobs: usize,
     /// Mean running time of a task, in microseconds.
     pub mean_us: u64,
-    /// One way through the network, in microseconds.
+    /// One-way delay of the network, in microseconds.
     pub delay_us: u64,
-    /// Share of all slots' time that the jobs ask for.
+    /// Load: the share of all slots' time that the jobs take, from 0 to 1.
     pub load: f64,
 }
 
-/// How long tasks run.
+/// The distribution of running times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durations {
     /// One exponential draw a job, which all of its tasks share.
     ExpJobs,
-    /// All the same.
+    /// All tasks run equally long.
     Constant,
 }
 
-/// A drawn history: when each job arrives, and how long each of its tasks runs.
+/// A drawn trace: when each job arrives, and how long its tasks run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// When each job arrives, in microseconds, in order.
     pub arrivals: Vec<u64>,
-    /// How long each task of it runs, in microseconds.
+    /// How long each task of a job runs, in microseconds.
     pub durations: Vec<u64>,
 }
 
 impl Trace {
-    /// The history of this seed. Two loads of one seed have the same durations, and arrivals in proportion.
+    /// The trace of this seed. Two loads of one seed have the same durations, and arrivals in proportion.
     #[must_use]
     pub fn draw(shape: &Shape, durations: Durations, seed: u64) -> Self {
         let (mut when, mut what) = (Chance::new(seed, "arrivals"), Chance::new(seed, "durations"));
@@ -61,7 +61,7 @@ impl Trace {
         trace
     }
 
-    /// The same history with every task so many times as long: it asks for so many times the load.
+    /// The same trace with all running times multiplied by `times`, and so the load.
     #[must_use]
     pub fn lengthened(mut self, times: f64) -> Self {
         for duration in &mut self.durations {
@@ -70,8 +70,8 @@ impl Trace {
         self
     }
 
-    /// Stretches what was drawn so that its means are those that were asked for: at 95 % load a history that asks for
-    /// one percent more by chance waits a fifth longer, and no two seeds could be compared.
+    /// Scales the drawn times to the requested means: at 95 % load a trace with one percent more load by chance waits a
+    /// fifth longer, and seeds could not be compared.
     fn settle(&mut self, shape: &Shape, gap_us: f64) {
         let jobs = self.arrivals.len() as f64;
         let last = self.arrivals.last().copied().unwrap_or(0).max(1) as f64;
@@ -85,9 +85,9 @@ impl Trace {
     }
 }
 
-/// Real numbers from a stream of whole ones.
+/// Floats from a stream of whole random numbers.
 pub(crate) trait Draw {
-    /// A number from 0 to 1, never quite 1.
+    /// A number from 0 to below 1.
     fn unit(&mut self) -> f64;
     /// An exponentially distributed number.
     fn exponential(&mut self, mean: f64) -> f64;
@@ -109,7 +109,7 @@ impl Draw for Chance {
     }
 }
 
-/// Draws distinct numbers below a bound, without setting up anything anew.
+/// Draws distinct numbers below a bound, and reuses its memory.
 #[derive(Debug)]
 pub(crate) struct Distinct {
     stamps: Vec<u32>,
@@ -121,7 +121,7 @@ impl Distinct {
         Self { stamps: vec![0; bound], round: 0 }
     }
 
-    /// So many distinct numbers, in random order; all of them if there are no more.
+    /// `count` distinct numbers in random order, or all numbers below the bound if there are fewer.
     pub(crate) fn draw(&mut self, chance: &mut Chance, count: usize, into: &mut Vec<u32>) {
         into.clear();
         self.round += 1;

@@ -1,5 +1,5 @@
-//! Meshes of cells under load: what exchanges do well, and what they can't spoil by dying, lying or being cut off.
-//! Speed and traffic at ten thousand nodes are measured by `weft-experiments cells`; here a few hundred must do.
+//! Meshes of cells under load: delays with healthy exchanges, and no lost task when exchanges die, lie or are cut off.
+//! `weft-experiments cells` measures ten thousand nodes; these tests have a few hundred.
 
 use weft_experiments::cells::{Figures, Owners, Study, Trouble};
 
@@ -32,7 +32,7 @@ fn cells_serve_a_loaded_mesh_almost_as_one_queue_would() {
 fn traffic_of_a_node_does_not_grow_with_the_mesh() {
     let of = |nodes| {
         let mut study = study();
-        // At least as many cells as tasks in both, so that each task is sought at an exchange of its own.
+        // At least as many cells as tasks in both meshes, so that each task goes to an exchange of its own.
         (study.nodes, study.tasks, study.jobs) = (nodes, 4, nodes * 4);
         study.run()
     };
@@ -63,7 +63,7 @@ fn an_exchange_that_forges_bids_costs_refusals_and_its_standing() {
     let figures = study.run();
     everything_ended_once(&study, &figures);
     assert!(figures.misled > 0, "{figures}");
-    assert!(figures.misled < 1000, "it is not asked for ever: {figures}");
+    assert!(figures.misled < 1000, "a forging exchange is not asked for ever: {figures}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The experiments in small: the models against formulas and golden values, weft's rows against what must hold at any
-//! size. The full tables come from `weft-experiments run NAME`.
+//! Small versions of the experiments: the models against formulas and golden values, weft's rows against bounds that hold
+//! at any size. `weft-experiments run NAME` prints the full tables.
 
 use weft_experiments::backup::{self, Rule};
 use weft_experiments::cells::Study;
@@ -68,7 +68,7 @@ fn sparrows_policies_come_to_their_golden_values_in_small() {
 
 #[test]
 fn the_load_of_the_golden_traces_is_found_by_the_central_queue() {
-    // Jobs of this shape wait for one another in small, too.
+    // Jobs of this shape wait for one another in a small version, too.
     let shape = Shape { workers: 100, slots: 4, tasks: 20, jobs: 3000, ..small(0.95) };
     let lengthened = |times: f64| {
         let runs = [1, 2].map(|seed| {
@@ -90,7 +90,7 @@ fn the_load_of_the_golden_traces_is_found_by_the_central_queue() {
 fn engines_run_the_trace_of_the_models() {
     let shape = Shape { workers: 150, slots: 4, tasks: 20, jobs: 200, ..small(0.8) };
     let trace = Trace::draw(&shape, Durations::ExpJobs, 1);
-    let figures = Study::beside(&shape, &trace, 1).figures(&trace);
+    let figures = Study::contend(&shape, &trace, 1).figures(&trace);
     let study = Study { tasks: 20, ..Study::sparrow(1, 150, 80, 200) }.run();
     assert_eq!((figures.mean_ms, figures.messages), (study.mean_ms, study.messages), "one and the same run");
     near("ideal", figures.mean_ms / figures.ratio, study.ideal_ms, 0.001);
@@ -176,7 +176,7 @@ fn weft_ends_every_task_beside_slow_nodes() {
 
 #[test]
 fn every_experiment_says_and_draws_something() {
-    // Each ends every task once, whatever is broken meanwhile, or panics.
+    // Each experiment ends every task once despite its faults, or panics.
     let folder = std::env::temp_dir().join(format!("weft-experiments-{}", std::process::id()));
     for (name, _, _) in ALL.into_iter().filter(|(name, _, _)| !matches!(*name, "sparrow" | "lan")) {
         let report = run(name, true).unwrap();

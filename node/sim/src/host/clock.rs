@@ -5,7 +5,7 @@ use weft_core::Time;
 use super::{SECOND_PPM, SimHost};
 
 impl SimHost {
-    /// This process's clock.
+    /// The time by the host's own clock, since its process started.
     pub(crate) fn local(&self, now: Time) -> Time {
         Time(scaled(now.since_us(self.born), SECOND_PPM + i64::from(self.spec.clock_ppm), SECOND_PPM))
     }
@@ -13,14 +13,14 @@ impl SimHost {
     /// When the engine wants to be woken, by the world's clock.
     pub(crate) fn next_wakeup(&self) -> Option<Time> {
         let (at, _) = self.engine.as_ref()?.next_wakeup()?;
-        // Not a moment too early: what is rounded down here is not due yet by its own clock.
+        // Not too early: a time that is rounded down here is not due yet by the host's own clock.
         let after = scaled(at.0, SECOND_PPM, SECOND_PPM + i64::from(self.spec.clock_ppm)).saturating_add(1);
         let after = if self.spec.clock_ppm == 0 { at.0 } else { after };
         Some(Time(self.born.0.saturating_add(after)))
     }
 }
 
-/// A time by a clock of another rate, rounded down.
+/// `us` times `times`, divided by `by`, rounded down: a time by a clock of another rate.
 fn scaled(us: u64, times: i64, by: i64) -> u64 {
     let (times, by) = (times.max(1).unsigned_abs(), by.max(1).unsigned_abs());
     u64::try_from(u128::from(us) * u128::from(times) / u128::from(by)).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! The ends of tasks among what an engine said in one step.
+//! The ends of tasks that an engine reported in one step.
 
 use super::Scene;
 use crate::reference::{End, Fact};

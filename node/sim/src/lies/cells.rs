@@ -1,5 +1,5 @@
-//! Words of a mesh of cells that are not so: bids that nobody stood, introductions to nobody, seeks of a whole mesh's
-//! room, hires without a bid. A lie costs refused hires, and room for as long as a bid stands.
+//! False messages of a mesh of cells: advertised and introduced bids that do not exist, requests for all slots of a
+//! mesh, hires without a bid. They cost refused hires, and the slots of a bid until it expires.
 
 use weft_core::message::{Class, Needs};
 use weft_core::{BidId, CallId, CellWord, Introduction, PeerId, Seek};
@@ -7,7 +7,7 @@ use weft_core::{BidId, CallId, CellWord, Introduction, PeerId, Seek};
 use super::{Forger, idle_call};
 
 impl Forger<'_> {
-    /// One about some of these nodes, for a call that the liar heard or made up.
+    /// A false message about one of these nodes, for a call that the liar heard or invented.
     pub(super) fn cell_word(&mut self, heard: Option<CallId>, about: &[PeerId]) -> CellWord {
         let call = heard.unwrap_or(CallId(self.chance.any()));
         let desk = u32::try_from(self.chance.index(3)).unwrap_or(0);

@@ -1,5 +1,5 @@
-//! Figures of a history, for tests and experiments: how far a job is, how its tasks ended, what was lost on the way.
-//! They judge nothing.
+//! Figures of a world, for tests and experiments: a job's progress, how its tasks ended, lost attempts. No invariant
+//! uses them.
 
 use weft_core::{JobId, Outcome};
 

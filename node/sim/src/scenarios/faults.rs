@@ -1,4 +1,4 @@
-//! Stories of processes that die, sleep or are cut off.
+//! Scenarios of processes that die, are paused or cut off, and of full disks.
 
 use super::{OTHER, OWNER, WORKER, Watch, done, for_workers, ms, reserved, worker};
 use crate::{Fate, Fault, JobSpec, World};
@@ -62,7 +62,7 @@ pub(super) fn an_owner_that_dies_between_bids_and_awards_leaves_no_slot_reserved
     world.submit(OWNER, &JobSpec::new(100, 200));
     world.run_until("ten nodes bid", ms(1000), |world| reserved(world, 11) >= 10);
     world.fault(Fault::Kill { host: OWNER, told: false });
-    // The heartbeat notices within 2.6 s; what was bid in between ends with the connection.
+    // The heartbeat notices within 2.6 s; bids that were sent meanwhile end with the connection.
     world.run_for(ms(MeshConfig::DEFAULT.bid_ms + 600));
     assert_eq!(reserved(&world, 11), 0);
     world
@@ -92,11 +92,11 @@ pub(super) fn an_owner_whose_disk_is_full_has_nothing_computed_twice_and_ends_wh
     world.fault(Fault::Full { host: OWNER, on: true });
     let job = world.submit(OWNER, &JobSpec { fate: Fate::Bulky, ..JobSpec::new(8, 300) });
     world.run_until("all ran", ms(5000), |world| world.reference().executions(job) == 8);
-    // Several leases, and longer than outcomes are sent again in short intervals.
+    // Several lease periods, and longer than outcomes are resent in short intervals.
     world.run_for(ms(60_000));
     let owner = world.snapshot(OWNER).unwrap();
     assert_eq!((owner.counters.lost, owner.starved), (0, 8));
-    assert!(owner.peers.iter().all(|peer| peer.lost == 0), "nobody is to blame");
+    assert!(owner.peers.iter().all(|peer| peer.lost == 0), "no peer is blamed");
     world.fault(Fault::Full { host: OWNER, on: false });
     world.run_until("all tasks end", ms(15_000), |world| done(world, job, 8));
     assert_eq!(world.reference().executions(job), 8, "nothing ran twice");
@@ -110,6 +110,6 @@ pub(super) fn a_worker_whose_disk_is_full_costs_no_attempt_while_another_has_roo
     let job = world.submit(OWNER, &JobSpec::new(20, 300));
     world.run_until("all tasks end", ms(20_000), |world| done(world, job, 20));
     let owner = world.snapshot(OWNER).unwrap();
-    assert_eq!(owner.counters.lost, 0, "a full disk is no lost task");
+    assert_eq!(owner.counters.lost, 0, "a full disk does not count as a lost task");
     world
 }

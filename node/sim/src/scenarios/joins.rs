@@ -1,5 +1,5 @@
-//! Stories of jobs that come after others. That a join fires once, after all of its parents, is an invariant, and is
-//! looked at after every event of these, too.
+//! Scenarios of jobs that depend on others. That a join fires once, after all of its parents, is an invariant, which is
+//! checked after every event of these, too.
 
 use weft_core::snapshot::TaskView;
 use weft_core::{JobId, Join, Policy};
@@ -12,10 +12,10 @@ fn after(parents: &[JobId], spec: JobSpec) -> JobSpec {
 }
 
 fn fired(world: &World) -> u64 {
-    world.tally().count("a join fires")
+    world.coverage().count("a join fires")
 }
 
-/// Two maps of different lengths and what reduces them; the worker of one of them dies.
+/// Two maps of different lengths and their reduce; the worker of one of the maps dies.
 pub(super) fn a_join_begins_when_the_last_of_its_parents_has_ended_wherever_that_ran(watch: Watch) -> World {
     let mut world = World::builder(80).watch(watch).hosts(1, 0).host(worker(2)).host(worker(2)).build();
     world.connect();
@@ -26,7 +26,7 @@ pub(super) fn a_join_begins_when_the_last_of_its_parents_has_ended_wherever_that
     world.run_until("the short one ends", ms(2000), |world| done(world, short, 2));
     let why = world.why(OWNER, reduce, 0).unwrap();
     assert!(matches!(&why.state, TaskView::After { parents, left: 1 } if parents[0].job == long), "{why:?}");
-    assert!(why.answers.is_empty(), "nobody was asked: {:?}", why.answers);
+    assert!(why.answers.is_empty(), "no worker was asked: {:?}", why.answers);
     world.fault(Fault::Kill { host: OTHER, told: true });
     world.run_until("the long one ends", ms(10_000), |world| done(world, long, 4));
     assert_eq!(fired(&world), 1);
@@ -36,7 +36,7 @@ pub(super) fn a_join_begins_when_the_last_of_its_parents_has_ended_wherever_that
     world
 }
 
-/// A worker wakes with an outcome that others have brought meanwhile; it tells it, and its owner has heard it before.
+/// A resumed worker sends an outcome of a task that another worker completed meanwhile.
 pub(super) fn a_join_fires_once_though_its_parents_end_is_told_again_after_a_long_sleep(
     watch: Watch,
 ) -> World {
@@ -52,7 +52,7 @@ pub(super) fn a_join_fires_once_though_its_parents_end_is_told_again_after_a_lon
     world.fault(Fault::Resume(WORKER));
     world.run_until("the child ends", ms(20_000), |world| done(world, child, 2));
     assert_eq!((fired(&world), world.reference().executions(child)), (1, 2));
-    assert_eq!(world.reference().executions(parent), 2, "the sleeper ran it to its end, too");
+    assert_eq!(world.reference().executions(parent), 2, "the paused worker ran it to its end, too");
     world
 }
 
@@ -70,13 +70,16 @@ pub(super) fn a_chain_falls_when_its_first_job_fails_and_what_takes_any_end_begi
     let clean_up = JobSpec { join: Join::AllEnded, ..after(&chain, for_workers(1, 100)) };
     let clean_up = world.submit(OWNER, &clean_up);
     world.run_until("the first one fails", ms(2000), |world| world.reference().settled(first));
-    assert!(chain.iter().skip(1).all(|job| world.reference().skipped(*job) == 2), "all fall at that moment");
+    assert!(
+        chain.iter().skip(1).all(|job| world.reference().skipped(*job) == 2),
+        "all are skipped at that moment"
+    );
     world.run_until("what comes after all of them ends", ms(500), |world| done(world, clean_up, 1));
     assert_eq!(fired(&world), 1);
     world
 }
 
-/// What comes first when it wakes is its parent's outcome; the join's time is over all the same.
+/// The first input of the resumed owner is the outcome of the join's parent, but the join has expired.
 pub(super) fn an_owner_that_slept_past_a_joins_time_does_not_begin_it(watch: Watch) -> World {
     let mut world = World::builder(83).watch(watch).hosts(1, 0).host(worker(1)).build();
     world.connect();
@@ -94,7 +97,7 @@ pub(super) fn an_owner_that_slept_past_a_joins_time_does_not_begin_it(watch: Wat
     world
 }
 
-/// Jobs are forgotten with their owner's process: what comes after them is refused, and waits for nothing.
+/// Jobs are lost with their owner's process: a job that depends on them is refused and does not wait.
 pub(super) fn an_owner_that_died_knows_none_of_its_joins_parents(watch: Watch) -> World {
     let mut world = World::builder(84).watch(watch).hosts(1, 0).host(worker(1)).build();
     world.connect();
@@ -108,7 +111,7 @@ pub(super) fn an_owner_that_died_knows_none_of_its_joins_parents(watch: Watch) -
     world.connect();
     let late = world.submit(OWNER, &after(&[parent], for_workers(1, 100)));
     world.run_for(ms(10_000));
-    assert_eq!(world.tally().count("a job is refused"), 1);
+    assert_eq!(world.coverage().count("a job is refused"), 1);
     assert!(world.why(OWNER, late, 0).is_none() && world.why(OWNER, waiting, 0).is_none());
     assert_eq!((world.reference().executions(waiting), world.running(WORKER)), (0, 0));
     world

@@ -1,4 +1,4 @@
-//! Stories of who gets a slot and who waits, with nothing broken.
+//! Scenarios of which task gets a slot and which waits, without faults.
 
 use weft_core::Command;
 use weft_core::message::{Class, Reason};
@@ -92,7 +92,7 @@ pub(super) fn a_stopped_task_is_not_lost_over_a_long_wait(watch: Watch) -> World
     world.run_until("the slot is taken", ms(100), |world| world.running(WORKER) == 1);
     let urgent = world.submit(OWNER, &JobSpec { class: Class::Interactive, ..for_workers(1, 40_000) });
     world.run_until("the urgent task ends", ms(40_100), |world| done(world, urgent, 1));
-    world.run_until("the other one goes on where it was", ms(2000), |world| done(world, batch, 1));
+    world.run_until("the other one resumes where it was", ms(2000), |world| done(world, batch, 1));
     assert_eq!(world.reference().executions(batch), 1);
     world
 }

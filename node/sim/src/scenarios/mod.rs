@@ -1,6 +1,6 @@
-//! Hand-written histories by name: each is a world, what happens to it, and what must come of it. `weft-sim scenarios`
-//! lists them, `weft-sim run NAME` tells one, and the tests play them all. A story that does not come out panics.
-#![expect(clippy::unwrap_used, reason = "a story that does not come out stops, loudly")]
+//! Hand-written scenarios by name: each is a world, its faults, and the expected outcome. `weft-sim scenarios` lists
+//! them, `weft-sim run NAME` runs one, and the tests run all. A scenario that fails panics.
+#![expect(clippy::unwrap_used, reason = "a scenario that fails stops with a message")]
 
 mod faults;
 mod joins;
@@ -14,22 +14,22 @@ use weft_core::JobId;
 
 use crate::{HostId, HostSpec, JobSpec, World};
 
-/// Where each line of what happens goes, if anywhere.
+/// A function that gets every event as one line, if any.
 pub type Watch = Option<fn(&str)>;
 
-/// One history.
+/// One scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// Its name, which says what must come of it.
+    /// Its name, which states the expected outcome.
     pub name: &'static str,
-    /// Plays it to its end and hands over the world that is left.
+    /// Runs it to its end and returns its world.
     ///
     /// # Panics
-    /// When an invariant is broken, or the history does not come out as it should.
+    /// When an invariant is broken, or the outcome is not the expected one.
     pub play: fn(Watch) -> World,
 }
 
-/// All of them.
+/// All scenarios.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "a_task_whose_worker_is_killed_ends_elsewhere_within_two_seconds",
@@ -192,7 +192,7 @@ fn done(world: &World, job: JobId, tasks: usize) -> bool {
     world.reference().done(job) == tasks
 }
 
-/// Slots that bids of all hosts promise now.
+/// The number of slots that bids of the first `hosts` hosts promise now.
 fn reserved(world: &World, hosts: usize) -> u32 {
     (0..hosts).filter_map(|host| world.snapshot(HostId(host))).map(|snapshot| snapshot.reserved).sum()
 }

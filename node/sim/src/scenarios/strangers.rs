@@ -1,4 +1,4 @@
-//! Stories of members who say what is not so.
+//! Scenarios of members that send false messages.
 
 use weft_core::message::{Award, Delivery, Grant, LeaseRange, Progress};
 use weft_core::{BidId, CallId, JobId, LeaseId, Message, Outcome, Payload, Report};

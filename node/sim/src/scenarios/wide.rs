@@ -1,5 +1,5 @@
-//! Stories of tasks that hold several slots at once: they wait for no slot for ever, say so where they can't run, and
-//! leave nothing idle that somebody else might use.
+//! Scenarios of multi-slot tasks: they get their slots eventually, say so if no node is large enough, and leave no slot
+//! idle that another task could use.
 
 use weft_core::message::{Class, Reason};
 use weft_core::snapshot::{Note, Said};
@@ -12,7 +12,7 @@ fn wide(tasks: u32, slots: u32, service_ms: u32) -> JobSpec {
     JobSpec { slots, ..for_workers(tasks, service_ms) }
 }
 
-/// Narrow tasks of another owner, then of the same one, always wait; the wide ones have their turn all the same.
+/// Single-slot tasks of another owner, then of the same one, always wait; the multi-slot ones run nevertheless.
 pub(super) fn a_wide_task_begins_amid_narrow_ones_that_never_end(watch: Watch) -> World {
     let mut world = World::builder(61).watch(watch).hosts(1, 0).host(worker(4)).hosts(1, 0).build();
     world.connect();
@@ -20,7 +20,7 @@ pub(super) fn a_wide_task_begins_amid_narrow_ones_that_never_end(watch: Watch) -
         let narrow = world.submit(owner, &for_workers(2000, 200));
         world.run_for(ms(2000));
         let job = world.submit(OWNER, &wide(3, 4, 300));
-        // Four seconds of patience at most, what runs, and what it takes itself; thrice.
+        // Three times: at most four seconds of waiting, the end of running tasks, and the task's own running time.
         world.run_until("the wide ones end", ms(15_000), |world| done(world, job, 3));
         assert!(world.reference().done(narrow) < 2000, "the narrow ones still wait");
         assert_eq!(world.reference().executions(job), 3);
@@ -28,7 +28,7 @@ pub(super) fn a_wide_task_begins_amid_narrow_ones_that_never_end(watch: Watch) -
     world
 }
 
-/// The same with tasks so short that workers keep room for them unasked.
+/// The same with tasks so short that workers give owners credit for them in advance.
 pub(super) fn a_wide_task_begins_amid_short_ones_that_never_end(watch: Watch) -> World {
     let mut world = World::builder(62).watch(watch).hosts(1, 0).host(worker(2)).hosts(1, 0).build();
     world.connect();
@@ -40,7 +40,7 @@ pub(super) fn a_wide_task_begins_amid_short_ones_that_never_end(watch: Watch) ->
     world
 }
 
-/// Where exchanges bring owners and workers together a slot at a time, a wide task has its slots by calls.
+/// Exchanges match single slots; a multi-slot task gets its slots by calls.
 pub(super) fn a_wide_task_begins_in_a_mesh_of_cells_full_of_narrow_ones(watch: Watch) -> World {
     let mesh = MeshConfig { full_mesh: 2, cell_nodes: 3, ..MeshConfig::DEFAULT };
     let mut world = World::builder(63).mesh(mesh).watch(watch).hosts(1, 0);
@@ -76,8 +76,8 @@ pub(super) fn a_task_wider_than_every_node_says_so_and_begins_when_a_large_one_j
     world
 }
 
-/// A wide task that is stopped for one narrow one leaves three slots: others of that class have them, and it goes on when
-/// they have ended.
+/// A multi-slot task that is preempted by a single-slot one leaves three slots: others of its class run there, and it
+/// resumes when they have ended.
 pub(super) fn what_a_stopped_wide_task_leaves_free_is_used(watch: Watch) -> World {
     let mut world = World::builder(65).watch(watch).hosts(1, 0).host(worker(4)).build();
     world.connect();
@@ -94,7 +94,7 @@ pub(super) fn what_a_stopped_wide_task_leaves_free_is_used(watch: Watch) -> Worl
     world
 }
 
-/// An urgent wide task stops as many as it needs, and none while it would not be enough.
+/// An urgent multi-slot task preempts as many tasks as it needs, and none while that would not free enough slots.
 pub(super) fn an_urgent_wide_task_stops_as_many_as_it_needs_and_none_in_vain(watch: Watch) -> World {
     let mut world = World::builder(66).watch(watch).hosts(1, 0).host(worker(4)).build();
     world.connect();
@@ -106,7 +106,7 @@ pub(super) fn an_urgent_wide_task_stops_as_many_as_it_needs_and_none_in_vain(wat
     let urgent = JobSpec { class: Class::Interactive, ..wide(1, 4, 500) };
     let urgent = world.submit(OWNER, &urgent);
     world.run_for(ms(500));
-    assert_eq!(world.snapshot(WORKER).unwrap().paused, 0, "the realtime one would not yield");
+    assert_eq!(world.snapshot(WORKER).unwrap().paused, 0, "the realtime task can't be preempted");
     world.run_until("the realtime one ends", ms(600), |world| done(world, high, 1));
     world.run_until("then the urgent one", ms(700), |world| done(world, urgent, 1));
     assert_eq!(world.reference().done(low), 0);
@@ -126,7 +126,7 @@ pub(super) fn wide_and_narrow_tasks_share_a_node_without_ever_taking_more_than_i
             [(world.submit(owner, &spec), 20), (world.submit(owner, &short), 50)]
         })
         .collect();
-    // Slots times time: 40 ms x 20 x (1 + 4 + 9 + 16 + 25) on ten slots, were they packed without a gap.
+    // Slots times time: 40 ms x 20 x (1 + 4 + 9 + 16 + 25) on ten slots, if packed without a gap.
     world.run_until("all end", ms(20_000), |world| jobs.iter().all(|(job, tasks)| done(world, *job, *tasks)));
     world
 }

@@ -1,10 +1,10 @@
-//! `weft-sim compare`: two runs beside each other: the first event in which they differ, and a table of figures.
+//! `weft-sim compare`: the first event in which two runs differ, and a table of their figures side by side.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use weft_sim::{Settings, Tally, replay, simulate_with};
+use weft_sim::{Coverage, Settings, replay, simulate_with};
 
 use super::run::{find, play};
 use super::{Problem, Verb, Words};
@@ -17,13 +17,13 @@ Compare two runs: the first event in which they differ, and a table of figures.
 
 A and B are each one of
   44                 the swarm of seed 44
-  44,lease_ms=8000   the same under another setting; several are divided by commas:
+  44,lease_ms=8000   the same with another setting; several settings are separated by commas:
                      lease_ms, renew_ms, grace_ms, bid_ms, call_ms, call_ttl_ms, resend_ms, keep_ms, capacity_ms,
-                     capacity_min_ms, losses_max, delay_us, jitter_us, loss_permille, and calm (1: nothing breaks)
+                     capacity_min_ms, losses_max, delay_us, jitter_us, loss_permille, and calm (1: no faults)
   a scenario's name  as `weft-sim scenarios` lists them
   a file             the log of a node, as `weft node --record FILE` writes it
 
-  --all              also figures that are equal
+  --all              also print figures that are equal
 
 The exit code is 0 when no event differs, and 1 when one does.",
     run,
@@ -40,7 +40,7 @@ enum Subject {
 fn run(words: &[String]) -> Result<(), Problem> {
     let words = Words::sort("compare", words, (&[], &["--all"]), 2)?;
     let (Some(a), Some(b)) = (words.plain(0), words.plain(1)) else {
-        return Err(Problem::Usage("compare: two runs are wanted, each a seed, a scenario or a log".into()));
+        return Err(Problem::Usage("compare: expected two runs, each a seed, a scenario or a log".into()));
     };
     let (one, other) = (subject(a)?, subject(b)?);
     let (first, first_tally) = gather(&one, None)?;
@@ -76,7 +76,7 @@ fn subject(text: &str) -> Result<Subject, Problem> {
     find(text).map(Subject::Scenario)
 }
 
-/// What a run said: a hash of each event with its effects, and the words of one of them.
+/// What a run printed: a hash of each event with its effects, and the text of the wanted event.
 #[derive(Debug, Default)]
 struct Gathered {
     hashes: Vec<u64>,
@@ -88,15 +88,15 @@ thread_local! {
     static GATHERED: RefCell<Gathered> = RefCell::default();
 }
 
-/// Plays a run, and keeps the words of the wanted event.
-fn gather(subject: &Subject, wanted: Option<usize>) -> Result<(Gathered, Tally), Problem> {
+/// Runs one side, and keeps the text of the event with the wanted index.
+fn gather(subject: &Subject, wanted: Option<usize>) -> Result<(Gathered, Coverage), Problem> {
     GATHERED.replace(Gathered { wanted, ..Gathered::default() });
-    let tally = match subject {
+    let coverage = match subject {
         Subject::Seed(seed, settings) => {
             let ended = simulate_with(*seed, settings, Some(take));
-            ended.map_err(|failure| Problem::Failed(failure.to_string()))?.tally
+            ended.map_err(|failure| Problem::Failed(failure.to_string()))?.coverage
         }
-        Subject::Scenario(scenario) => play(scenario, Some(take))?.tally(),
+        Subject::Scenario(scenario) => play(scenario, Some(take))?.coverage(),
         Subject::Log(path, bytes) => {
             let tell = |number: u64, step: &weft_core::log::Step| {
                 take(&format!("{number:>8} {:?} {:?}", step.at, step.input));
@@ -104,13 +104,13 @@ fn gather(subject: &Subject, wanted: Option<usize>) -> Result<(Gathered, Tally),
             };
             let replayed = replay(bytes, None, tell);
             let replayed = replayed.map_err(|error| Problem::Failed(format!("{path}: {error}")))?;
-            Tally::of_log(&replayed)
+            Coverage::of_log(&replayed)
         }
     };
-    Ok((GATHERED.take(), tally))
+    Ok((GATHERED.take(), coverage))
 }
 
-/// Takes a line: an event's own, or one of its effects.
+/// Takes a line of the run: an event, or one of the effects of the event before.
 fn take(line: &str) {
     GATHERED.with_borrow_mut(|gathered| {
         let is_effect = line.trim_start().starts_with("->");
@@ -135,9 +135,9 @@ fn print_event(name: &str, lines: &[String]) {
     lines.iter().for_each(|line| println!("{name}: {line}"));
 }
 
-fn print_table(one: &Tally, other: &Tally, all: bool) {
+fn print_table(one: &Coverage, other: &Coverage, all: bool) {
     println!("\n{:>14} {:>14}  figure", "A", "B");
-    let times = [one, other].map(|tally| format!("{:.1?}", tally.mean_completion()));
+    let times = [one, other].map(|coverage| format!("{:.1?}", coverage.mean_completion()));
     println!("{:>14} {:>14}  mean time from submission to end", times[0], times[1]);
     println!("{:>14} {:>14}  tasks ended", one.ended(), other.ended());
     let names: BTreeSet<&str> = one.iter().chain(other.iter()).map(|(name, _)| name).collect();

@@ -1,4 +1,4 @@
-//! The verbs of `weft-sim`, one file each, and the table row that two of them print.
+//! The verbs of `weft-sim`, one file each, and the table row that `run` and `seeds` print.
 
 pub(crate) mod compare;
 pub(crate) mod replay;
@@ -13,7 +13,7 @@ pub(crate) use weft_sim::program::{Problem, Verb, Words};
 pub(crate) const HEADER: &str =
     "    seed  hosts  faults   tasks   ended  forgotten  executions   events  idle ms         time  trace";
 
-/// A summary as a line of a table.
+/// A summary as a line under [`HEADER`].
 pub(crate) fn row(summary: &Summary) -> String {
     let Summary {
         seed,

@@ -1,4 +1,4 @@
-//! `weft-sim replay`: the log of a node, real or simulated, handed to a fresh engine.
+//! `weft-sim replay`: replays the log of a node, real or simulated, on a fresh engine.
 
 use weft_core::log::Step;
 use weft_sim::{Replayed, replay};
@@ -9,20 +9,20 @@ pub(crate) const VERB: Verb = Verb {
     name: "replay",
     usage: "replay LOG [--until N] [--verbose]",
     help: "\
-Hand the log of a node to a fresh engine and compare what it answers, byte for byte.
+Replay the log of a node on a fresh engine and compare the effects, byte for byte.
 
-LOG was written by `weft node --record LOG`, or by `weft-sim run --seed N --record DIR`. The first step to which the
-engine answers otherwise is told with both answers. A log that is torn, because its writer was killed, is replayed up
-to its last whole record.
+LOG was written by `weft node --record LOG`, or by `weft-sim run --seed N --record DIR`. At the first step whose effects
+differ, both are printed. A log that was torn because its writer was killed is replayed up to its last complete record.
 
-  --until N  stop behind the Nth input and print the engine as it is then
-  --verbose  tell every input and its effects",
+  --until N  stop after the Nth input and print the engine's state
+  --verbose  print every input and its effects",
     run,
 };
 
 fn run(words: &[String]) -> Result<(), Problem> {
     let words = Words::sort("replay", words, (&["--until"], &["--verbose"]), 1)?;
-    let path = words.plain(0).ok_or_else(|| Problem::Usage("replay: which log?".into()))?;
+    let path =
+        words.plain(0).ok_or_else(|| Problem::Usage("replay: no log given: expected a file".into()))?;
     let until = words.number("--until")?;
     let bytes = read(path)?;
     let verbose = words.has("--verbose");

@@ -1,10 +1,10 @@
-//! `weft-sim run`: one story, a seed's or a named one.
+//! `weft-sim run`: runs one scenario, or the swarm of one seed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use weft_sim::{
-    HostLog, SCENARIOS, Scenario, Settings, Tally, World, scenario, simulate_recorded, simulate_with,
+    Coverage, HostLog, SCENARIOS, Scenario, Settings, World, scenario, simulate_recorded, simulate_with,
 };
 
 use super::{HEADER, Problem, Verb, Words, row};
@@ -13,12 +13,12 @@ pub(crate) const VERB: Verb = Verb {
     name: "run",
     usage: "run SCENARIO|--seed N [--verbose] [--figures] [--record DIR]",
     help: "\
-Play one scenario by its name, or the swarm of one seed, and say how it ended.
+Run one scenario by its name, or the swarm of one seed, and print how it ended.
 
-  --seed N      the swarm of this seed instead of a scenario
-  --verbose     tell every input that an engine gets, and its effects
-  --figures     count what happened, by name
-  --record DIR  of a seed: write each process's log into DIR, for `weft-sim replay`",
+  --seed N      run the swarm of this seed instead of a scenario
+  --verbose     print every input of an engine, and its effects
+  --figures     print counts of what happened, by name
+  --record DIR  with --seed: write each process's log into DIR, for `weft-sim replay`",
     run,
 };
 
@@ -29,9 +29,9 @@ fn run(words: &[String]) -> Result<(), Problem> {
         (None, Some(seed)) => run_seed(seed, watch, &words),
         (Some(name), None) => {
             let world = play(find(name)?, watch)?;
-            println!("{name}: came out, after {} events in {:?}", world.events(), world.now());
+            println!("{name}: passed, after {} events in {:?}", world.events(), world.now());
             if words.has("--figures") {
-                print_figures(&world.tally());
+                print_figures(&world.coverage());
             }
             Ok(())
         }
@@ -54,31 +54,31 @@ fn run_seed(seed: u64, watch: Option<fn(&str)>, words: &Words) -> Result<(), Pro
     println!("{HEADER}");
     println!("{}", row(&summary));
     if words.has("--figures") {
-        print_figures(&summary.tally);
+        print_figures(&summary.coverage);
     }
     Ok(())
 }
 
-/// The scenario of that name; an error names those that are like it.
+/// The scenario of that name; the error lists scenarios whose names contain it.
 pub(crate) fn find(name: &str) -> Result<&'static Scenario, Problem> {
     scenario(name).ok_or_else(|| {
         let like: Vec<&str> =
             SCENARIOS.iter().map(|scenario| scenario.name).filter(|known| known.contains(name)).collect();
-        let like = if like.is_empty() { String::new() } else { format!("; there is {}", like.join(", ")) };
-        Problem::Usage(format!("`{name}` is no scenario{like}; `weft-sim scenarios` lists them"))
+        let like = if like.is_empty() { String::new() } else { format!("; similar: {}", like.join(", ")) };
+        Problem::Usage(format!("unknown scenario `{name}`{like}; `weft-sim scenarios` lists all"))
     })
 }
 
-/// Plays a scenario; one that does not come out is a failure, not a crash.
+/// Runs a scenario; its panic becomes [`Problem::Failed`].
 pub(crate) fn play(scenario: &Scenario, watch: Option<fn(&str)>) -> Result<World, Problem> {
     let play = scenario.play;
     catch_unwind(AssertUnwindSafe(|| play(watch)))
-        .map_err(|_said| Problem::Failed(format!("{}: did not come out, as said above", scenario.name)))
+        .map_err(|_said| Problem::Failed(format!("{}: failed, see the panic above", scenario.name)))
 }
 
-pub(crate) fn print_figures(tally: &Tally) {
-    println!("{:>10}  mean time from submission to end", format!("{:.1?}", tally.mean_completion()));
-    tally.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
+pub(crate) fn print_figures(coverage: &Coverage) {
+    println!("{:>10}  mean time from submission to end", format!("{:.1?}", coverage.mean_completion()));
+    coverage.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
 }
 
 fn write_logs(dir: &Path, logs: &[HostLog]) -> Result<(), Problem> {

@@ -1,4 +1,4 @@
-//! `weft-sim scenarios`: the names of all histories.
+//! `weft-sim scenarios`: lists the names of all scenarios.
 
 use weft_sim::SCENARIOS;
 
@@ -7,7 +7,7 @@ use super::{Problem, Verb, Words};
 pub(crate) const VERB: Verb = Verb {
     name: "scenarios",
     usage: "scenarios",
-    help: "List the named scenarios, one a line; a name says what must come of it.",
+    help: "List the scenarios, one per line; each name states the expected outcome.",
     run,
 };
 

@@ -1,6 +1,6 @@
-//! `weft-sim seeds`: looks for a swarm that breaks a promise.
+//! `weft-sim seeds`: searches for swarms that break an invariant.
 
-use weft_sim::{Tally, simulate};
+use weft_sim::{Coverage, simulate};
 
 use super::run::print_figures;
 use super::{HEADER, Problem, Verb, Words, row};
@@ -9,13 +9,13 @@ pub(crate) const VERB: Verb = Verb {
     name: "seeds",
     usage: "seeds [--from A] --count N [--first] [--quiet] [--figures]",
     help: "\
-Run the swarms of many seeds, one after another; a seed that fails says how to replay it.
+Run the swarms of many seeds, one after another; for a seed that fails, the command that replays it is printed.
 
   --from A   the first seed [default: 0]
-  --count N  how many
+  --count N  number of seeds
   --first    stop at the first seed that fails
-  --quiet    only tell of seeds that fail
-  --figures  count what happened in all of them, by name",
+  --quiet    print only seeds that fail
+  --figures  print counts of what happened in all of them, by name",
     run,
 };
 
@@ -29,12 +29,12 @@ fn run(words: &[String]) -> Result<(), Problem> {
     if !quiet {
         println!("{HEADER}");
     }
-    let (mut failed, mut tried, mut tally) = (0u64, 0u64, Tally::default());
+    let (mut failed, mut tried, mut coverage) = (0u64, 0u64, Coverage::default());
     for seed in from..from.saturating_add(count) {
         tried += 1;
         match simulate(seed, None) {
             Ok(summary) => {
-                tally.merge(&summary.tally);
+                coverage.merge(&summary.coverage);
                 if !quiet {
                     println!("{}", row(&summary));
                 }
@@ -49,7 +49,7 @@ fn run(words: &[String]) -> Result<(), Problem> {
         }
     }
     if words.has("--figures") {
-        print_figures(&tally);
+        print_figures(&coverage);
     }
     let ended = format!("{failed} of {tried} seeds failed");
     if failed > 0 {

@@ -1,9 +1,9 @@
-//! A study by its flags, for `weft-experiments cells`.
+//! Parses the flags of `weft-experiments cells` into a study.
 
 use super::{Owners, Study, Trouble, Work};
 
 impl Study {
-    /// The study that these flags ask for; `None` if they can't be read.
+    /// The study of these flags; `None` if they are invalid.
     #[must_use]
     pub fn from_flags(flags: &[String]) -> Option<Self> {
         let mut study = Self::sparrow(1, 10_000, 95, 4_000);

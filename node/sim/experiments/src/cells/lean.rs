@@ -1,7 +1,6 @@
 //! A lean driver for meshes of ten thousand engines: virtual time and the same two doors as a [`weft_sim::World`], but one
-//! delay for all links, tasks that say how long they run, and no invariant after each event: the swarms of a few hosts
-//! check those. Engines know their cell; whom else they speak to is dialled on demand, as a node would. Driven by
-//! [`super::study`].
+//! delay for all links, tasks that carry their running time, and no invariants after each event: the swarms of a few
+//! hosts check those. Engines know their cell; other peers are connected on demand. Driven by [`super::study`].
 
 mod net;
 
@@ -17,36 +16,36 @@ use weft_core::{
 use super::tally::Tally;
 use weft_sim::Chance;
 
-/// One message in so many is encoded to be weighed.
+/// One message of this many is encoded to measure its length.
 const WEIGHED: u64 = 16;
 
-/// What a lean mesh is.
+/// The parameters of a lean mesh.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LeanSpec {
     pub(crate) seed: u64,
     pub(crate) nodes: u32,
     pub(crate) slots: u32,
-    /// One way, in microseconds.
+    /// One-way delay of all links, in microseconds.
     pub(crate) delay_us: u64,
     pub(crate) mesh: MeshConfig,
 }
 
-/// What may go wrong.
+/// A fault of a lean mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mishap {
-    /// The exchanges of so many cells die and do not come back.
+    /// The exchanges of this number of cells die and do not come back.
     Crash(usize),
-    /// So many messages of a thousand are lost, from now on.
+    /// This many messages per thousand are lost, from now on.
     Loss(u32),
-    /// Nothing passes between the two halves of the nodes, or everything again.
+    /// True: no message passes between the two halves of the nodes. False: all pass again.
     Cut(bool),
-    /// The exchanges of so many cells introduce nobody any more.
+    /// The exchanges of this number of cells introduce no worker any more.
     Silent(usize),
-    /// The exchanges of so many cells introduce workers with bids that do not exist.
+    /// The exchanges of this number of cells introduce workers with bids that do not exist.
     Forge(usize),
 }
 
-/// How a node treats others.
+/// Whether a node sends the messages of its engine, drops its introductions, or forges them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Conduct {
     Honest,
@@ -59,7 +58,7 @@ struct Host {
     peer: PeerId,
     cell: u32,
     conduct: Conduct,
-    /// Runs that have a slot.
+    /// Executions that have a slot.
     busy: Vec<RunId>,
     waiting: VecDeque<(RunId, u64, u32)>,
     wake_at: u64,
@@ -88,9 +87,9 @@ pub(crate) struct LeanJob {
     pub(crate) owner: u32,
     pub(crate) tasks: Vec<u32>,
     pub(crate) left: u32,
-    /// When its last task ended at its worker.
+    /// When its last task ended at its worker, in microseconds.
     pub(crate) ended_us: u64,
-    /// When its owner told so.
+    /// When its owner reported its end, in microseconds.
     pub(crate) told_us: Option<u64>,
 }
 
@@ -98,7 +97,7 @@ pub(crate) struct LeanJob {
 pub(crate) struct Lean {
     spec: LeanSpec,
     hosts: Vec<Host>,
-    /// Who is in which cell, as long as nobody dies.
+    /// The nodes of each cell, dead ones included.
     mates: Vec<Vec<u32>>,
     now: u64,
     wire: VecDeque<(u64, u32, u32, Word)>,
@@ -173,7 +172,7 @@ impl Lean {
     }
 
     /// Every node hears how large the mesh is, and is connected with its cell.
-    /// Messages and gossips that each node said and heard so far.
+    /// The number of messages and gossips that each node has sent and received so far.
     pub(crate) fn traffic(&self) -> Vec<(u64, u64)> {
         self.hosts.iter().map(|host| (host.said, host.heard)).collect()
     }
@@ -182,7 +181,7 @@ impl Lean {
         self.hosts.iter().filter_map(|host| host.engine.as_ref())
     }
 
-    /// Lets time pass until then, or until every job was told to have ended.
+    /// Runs the mesh until that time or, with `all_told`, until the end of every job was reported.
     pub(crate) fn run_until(&mut self, until_us: u64, all_told: bool) {
         while let Some(at) = self.next_at().filter(|at| *at <= until_us) {
             self.now = at;

@@ -1,6 +1,5 @@
-//! Large meshes: ten thousand of the very engines that a node drives, under the workload of Sparrow's simulation,
-//! beside one omniscient queue that is fed the same jobs. A study of speed and traffic; what must never happen is
-//! checked by the swarms.
+//! Large meshes: ten thousand engines of a node under the workload of Sparrow's simulation, compared with one omniscient
+//! queue that gets the same jobs. A study of speed and traffic; invariants are checked by the swarms of `weft-sim`.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -8,7 +7,7 @@
     reason = "figures for people"
 )]
 
-mod beside;
+mod contender;
 mod flags;
 mod lean;
 mod study;

@@ -11,72 +11,72 @@ use super::tally::Kind;
 use crate::trace::{Durations, Shape, Trace};
 use weft_sim::Chance;
 
-/// One way through the network, in microseconds; Sparrow's.
+/// One-way delay of the network, in microseconds, as in Sparrow's simulation.
 const DELAY_US: u64 = 500;
-/// Mean running time of a task, in microseconds; Sparrow's.
+/// Mean running time of a task, in microseconds, as in Sparrow's simulation.
 const MEAN_US: u64 = 100_000;
-/// When the first job comes: the mesh has found itself by then.
+/// Time of the first job, in microseconds: all connections are open by then.
 pub(super) const START_US: u64 = 2_500_000;
-/// How long after the last job everything must have ended.
+/// How long after the last job all tasks must have ended, in microseconds.
 pub(super) const REST_US: u64 = 120_000_000;
 
-/// How long tasks run.
+/// The distribution of running times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// One exponential draw a job, shared by its tasks.
     ExpJobs,
-    /// All the same.
+    /// All tasks run equally long.
     Constant,
 }
 
-/// Who submits.
+/// The nodes that submit jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owners {
-    /// Every node, by chance.
+    /// All nodes, drawn for each job.
     All,
-    /// So many nodes.
+    /// This number of nodes.
     Few(u32),
 }
 
-/// What goes wrong in the middle of the run.
+/// The fault of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// Nothing.
+    /// No fault.
     None,
-    /// The exchanges of so many cells die.
+    /// The exchanges of this number of cells die.
     Crash(usize),
-    /// The exchanges of so many cells introduce nobody.
+    /// The exchanges of this number of cells introduce no worker.
     Silent(usize),
-    /// The exchanges of so many cells introduce bids that do not exist.
+    /// The exchanges of this number of cells introduce bids that do not exist.
     Forge(usize),
-    /// So many messages of a thousand are lost, from the first job on.
+    /// This many messages per thousand are lost, from the first job on.
     Loss(u32),
-    /// The mesh falls into two halves for so many milliseconds.
+    /// The mesh is cut into two halves for this time, in milliseconds.
     Halves(u64),
 }
 
-/// What is studied.
+/// The parameters of a study.
 #[derive(Clone, Copy, Debug)]
 pub struct Study {
-    /// Everything follows from it.
+    /// The seed of the trace and of the mesh.
     pub seed: u64,
-    /// Nodes.
+    /// The number of nodes.
     pub nodes: u32,
-    /// Slots of each.
+    /// The number of slots of a node.
     pub slots: u32,
-    /// Share of all slots' time that the jobs ask for, in percent.
+    /// Load: the share of all slots' time that the jobs take, in percent.
     pub load_percent: u32,
-    /// Jobs.
+    /// The number of jobs.
     pub jobs: u32,
-    /// Tasks of each.
+    /// The number of tasks of a job.
     pub tasks: u32,
-    /// How long they run.
+    /// The distribution of running times.
     pub work: Work,
-    /// Who submits them.
+    /// The nodes that submit jobs.
     pub owners: Owners,
-    /// What goes wrong.
+    /// The fault of the run.
     pub trouble: Trouble,
-    /// What the mesh agrees on.
+    /// The settings of the mesh.
     pub mesh: MeshConfig,
 }
 
@@ -98,7 +98,7 @@ impl Study {
         }
     }
 
-    /// Runs it.
+    /// Runs the study.
     #[must_use]
     pub fn run(&self) -> Figures {
         let jobs = self.draw();
@@ -176,7 +176,7 @@ impl Study {
         Lean::new(spec, program())
     }
 
-    /// The jobs: the very trace that `weft-experiments run sparrow` draws from this seed, and who submits what.
+    /// The jobs: the trace that `weft-experiments run sparrow` draws from this seed, and the owner of each job.
     fn draw(&self) -> Vec<LeanJob> {
         let shape = Shape {
             workers: self.nodes as usize,
@@ -212,8 +212,8 @@ impl Study {
         each.collect()
     }
 
-    /// One queue that knows everything: each task goes to the slot that is free first, half a round trip to start it
-    /// and half to hear of its end. Response times in microseconds, by job.
+    /// One omniscient queue: each task goes to the slot that is free first, half a round trip to start it and half to
+    /// learn of its end. Returns the response times in microseconds, by job.
     fn central(&self, jobs: &[LeanJob]) -> Vec<u64> {
         let slots = (self.nodes * self.slots) as usize;
         let mut free: BinaryHeap<Reverse<u64>> = (0..slots).map(|_| Reverse(0)).collect();
@@ -247,57 +247,57 @@ impl Study {
     }
 }
 
-/// What came of a study. Times are means over the middle half of the jobs.
+/// The figures of a study. Times are means over the middle half of the jobs.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// Longest task of a job, in milliseconds.
+    /// Running time of a job's longest task, in milliseconds.
     pub ideal_ms: f64,
     /// From a job's arrival to the end of its last task, under one omniscient queue.
     pub central_ms: f64,
     /// The same in the mesh.
     pub mean_ms: f64,
-    /// The same until the job's owner told its user.
+    /// The same until the owner reported the end to its user.
     pub told_ms: f64,
-    /// Of a hundred jobs ninety-nine were faster.
+    /// 99th percentile of the same, in milliseconds.
     pub p99_ms: f64,
-    /// Messages a task without outcomes and acknowledgements.
+    /// Messages per task, without outcomes and acknowledgements.
     pub messages: f64,
-    /// Outcomes and acknowledgements a task.
+    /// Outcomes and acknowledgements per task.
     pub end_messages: f64,
-    /// Messages a task, by kind.
+    /// Messages per task, by kind.
     pub kinds: Vec<(String, f64)>,
-    /// Messages that a node says a second, while jobs come.
+    /// Messages that a node sends per second, while jobs arrive.
     pub node_messages: f64,
-    /// Their bytes.
+    /// Bytes of those messages per second.
     pub node_bytes: f64,
-    /// Gossips that a node hears a second.
+    /// Gossips that a node receives per second.
     pub node_gossips: f64,
-    /// Their bytes.
+    /// Bytes of those gossips per second.
     pub node_gossip_bytes: f64,
-    /// Messages and gossips that the busiest node said and heard a second.
+    /// Messages and gossips that the busiest node sent and received per second.
     pub heaviest: f64,
-    /// Executions.
+    /// The number of executions.
     pub executed: u64,
-    /// Ends told.
+    /// The number of tasks whose end was reported.
     pub ended: u64,
-    /// Of them otherwise than done.
+    /// The number of those that did not end as done.
     pub undone: u64,
-    /// Jobs that did not end.
+    /// The number of jobs that did not end.
     pub unended: u64,
-    /// Leases that ended without an outcome.
+    /// The number of leases that ended without an outcome.
     pub lost: u64,
-    /// Awards refused.
+    /// The number of refused awards.
     pub refused: u64,
-    /// Introductions that came to nothing.
+    /// The number of introductions that did not lead to a lease.
     pub misled: u64,
-    /// Inputs that engines were told.
+    /// The number of inputs that engines handled.
     pub inputs: u64,
-    /// Virtual time in all, in seconds.
+    /// Virtual time at the end, in seconds.
     pub virtual_s: f64,
 }
 
 impl Figures {
-    /// How many times the longest task a job took.
+    /// A job's mean time divided by that of its longest task.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         self.mean_ms / self.ideal_ms

@@ -1,27 +1,27 @@
-//! What a lean mesh said, by kind.
+//! Counts of a lean mesh: messages by kind, gossips, executions and ends.
 
 use std::collections::BTreeMap;
 
 use weft_core::{CellWord, Message};
 
-/// Kinds of messages that are counted apart.
+/// Kinds of messages that are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// Bids stood.
+    /// Bids that are advertised at an exchange.
     Stand,
-    /// Seeks.
+    /// Requests for bids at an exchange.
     Seek,
-    /// Answers that a seek waits.
+    /// Responses that a request waits.
     Waits,
-    /// Exchanges that ask others for bids.
+    /// Requests of exchanges for bids of other exchanges.
     Scout,
-    /// Exchanges that lend them.
+    /// Bids that exchanges lend to others.
     Lend,
-    /// Introductions.
+    /// Introductions of workers to owners.
     Introduce,
-    /// Hires.
+    /// Awards on introduced bids.
     Hire,
-    /// Calls, bids, awards, declines: without an exchange.
+    /// Calls, bids, awards and declines without an exchange.
     Direct,
     /// Refused awards.
     Refuse,
@@ -59,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// Whether it belongs to the end of a task, which the tables of others do not count.
+    /// Whether it belongs to the end of a task; published tables leave these messages out.
     pub(crate) fn is_end(self) -> bool {
         matches!(self, Self::Outcome | Self::Ack)
     }
@@ -70,14 +70,14 @@ impl Kind {
 pub(crate) struct Tally {
     pub(crate) kinds: BTreeMap<Kind, u64>,
     pub(crate) messages: u64,
-    /// Estimated from the messages that were weighed.
+    /// Estimated from the messages whose length was measured.
     pub(crate) bytes: u64,
     pub(crate) gossips: u64,
     pub(crate) gossip_bytes: u64,
     pub(crate) inputs: u64,
     pub(crate) executed: u64,
     pub(crate) ended: u64,
-    /// Tasks that ended otherwise than done.
+    /// The number of tasks that did not end as done.
     pub(crate) undone: u64,
     pub(crate) lost: u64,
     pub(crate) jobs_told: u64,

@@ -1,5 +1,5 @@
-//! A lean world for experiments: the very engines of a node behind the same two doors, on a quiet network, without
-//! faults and without invariants. It is for figures; whether promises hold is the business of [`weft_sim::World`].
+//! A lean world for experiments: the engines of a node behind the same two doors, on a quiet network, without faults and
+//! without invariants. It only measures; [`weft_sim::World`] checks the invariants.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use super::slots::{Begun, Slots};
 use crate::agenda::Agenda;
 use weft_sim::Chance;
 
-/// What happens to a host.
+/// An event of a host.
 #[derive(Debug)]
 enum Event {
-    /// Its user has one more task, which runs so long, in microseconds.
+    /// Its user has one more task, with this running time, in microseconds.
     Wants(u32),
     /// Its user submits a job of its own.
     Submits(Box<Submission>),
@@ -29,7 +29,7 @@ enum Event {
         from: usize,
         gossip: Arc<Gossip>,
     },
-    /// An execution ends, unless it lost its slot since it got it for the so manieth time.
+    /// An execution ends, if it still has the slot of this turn, which counts from 1.
     Ran(RunId, u32),
     Aborted(RunId),
     Fetched(BlobId),
@@ -46,7 +46,7 @@ struct Host {
     wake_at: Option<u64>,
 }
 
-/// A mesh of engines that all know one another.
+/// A full mesh of engines.
 #[derive(Debug)]
 pub struct LeanMesh {
     delay_us: u64,
@@ -55,36 +55,38 @@ pub struct LeanMesh {
     hosts: Vec<Host>,
     peers: Vec<PeerId>,
     program: Arc<Program>,
-    /// From submission to the end told at the owner, with the time of submission, in microseconds.
+    /// For each ended task: its time of submission, and how long until its end was reported at the owner, in microseconds.
     pub responses: Vec<(u64, u64)>,
-    /// Messages from peer to peer, gossip not counted.
+    /// The number of messages between peers, without gossip.
     pub messages: u64,
-    /// Gossips told, each to everybody.
+    /// The number of published gossips, each of which reaches all hosts.
     pub gossips: u64,
-    /// Inputs that engines handled.
+    /// The number of inputs that engines handled.
     pub inputs: u64,
-    /// Executions that were begun.
+    /// The number of executions that were begun.
     pub executions: u64,
-    /// Submitted jobs: when, how many of their tasks have ended, and when the last of them did, in microseconds.
+    /// For each submitted job: its submission, the number of ended tasks, and the end of the last one; times are in
+    /// microseconds.
     pub jobs: BTreeMap<JobId, (u64, usize, u64)>,
-    /// Messages by their kind, in the order of [`KINDS`].
+    /// The number of messages of each kind, in the order of [`KINDS`].
     pub kinds: [u64; KINDS.len()],
 }
 
-/// Kinds of messages that are counted apart.
+/// Kinds of messages that are counted separately.
 pub const KINDS: [&str; 16] = [
     "call", "withdraw", "bid", "decline", "award", "release", "refuse", "renew", "outcome", "ack", "cancel",
     "other", "cells", "ahead", "ended", "place",
 ];
 
 impl LeanMesh {
-    /// So many hosts of so many slots each, so many microseconds apart, all connected. Every host owns an open job.
+    /// `hosts` connected hosts of `slots` slots each, with a one-way delay of `delay_us` microseconds. Every host owns an
+    /// open job.
     #[must_use]
     pub fn new(hosts: usize, slots: u32, delay_us: u64, seed: u64) -> Self {
         Self::with_slots(&vec![slots; hosts], delay_us, seed)
     }
 
-    /// The same, where each host has its own number of slots.
+    /// The same, with a number of slots for each host.
     #[must_use]
     pub fn with_slots(slots: &[u32], delay_us: u64, seed: u64) -> Self {
         let hosts = slots.len();
@@ -148,8 +150,8 @@ impl LeanMesh {
         Submission::new(job, Arc::clone(&self.program), Vec::new())
     }
 
-    /// A host's user will submit a job of tasks that run so long, at that time; all in microseconds. Its wishes are
-    /// set by the last argument.
+    /// Plans that a host's user submits a job at that time, with tasks of these running times; all in microseconds. The
+    /// last argument sets the rest of the submission.
     pub fn submit(
         &mut self,
         at_us: u64,
@@ -167,17 +169,17 @@ impl LeanMesh {
         job
     }
 
-    /// A host's tasks take so many times as long.
+    /// Makes a host's tasks slower by the factor `times`.
     pub fn slow(&mut self, host: usize, times: u32) {
         self.hosts[host].slots.slowness = times;
     }
 
-    /// A host's user will have one more task at that time, which runs so long; all in microseconds.
+    /// Plans one more task of a host's user at that time, with this running time; both in microseconds.
     pub fn want(&mut self, at_us: u64, host: usize, service_us: u32) {
         self.agenda.at(at_us, (host, Event::Wants(service_us)));
     }
 
-    /// Lets time pass until so many tasks have ended, or until that time. True if they have.
+    /// Runs the mesh until this number of tasks has ended, or until that time, in microseconds. True if they have ended.
     pub fn run(&mut self, tasks: usize, until_us: u64) -> bool {
         while self.responses.len() < tasks && self.agenda.now() < until_us {
             let Some((host, event)) = self.agenda.pop() else { break };
@@ -310,14 +312,14 @@ impl LeanMesh {
         }
     }
 
-    /// Begins what waits in a host's slots.
+    /// Begins waiting executions in a host's free slots.
     fn fill(&mut self, number: usize) {
         for Begun { run, turn, ends } in self.hosts[number].slots.fill(self.agenda.now()) {
             self.agenda.at(ends, (number, Event::Ran(run, turn)));
         }
     }
 
-    /// An execution leaves a host's slots: what it took, in microseconds.
+    /// An execution leaves a host's slots. Returns its running time, in microseconds.
     fn take(&mut self, number: usize, run: RunId) -> Option<u32> {
         let service_us = self.hosts[number].slots.take(run);
         self.fill(number);
@@ -325,7 +327,7 @@ impl LeanMesh {
     }
 }
 
-/// An input that says how long its task runs, and is like no other of its job.
+/// An input with its task's running time and a number that makes it unique.
 fn input(service_us: u32, number: u64) -> Payload {
     Payload::inline(&[service_us.to_le_bytes().as_slice(), &number.to_le_bytes()].concat())
 }
@@ -361,7 +363,7 @@ fn program() -> Program {
         env: Vec::new(),
         files: Payload::empty(),
         profile: Profile::Impure,
-        // Nothing here is to be held up by a bound on time.
+        // No task reaches its time limit.
         limits: Limits { wall_ms: Limits::MAX.wall_ms, ..Limits::DEFAULT },
     }
 }

@@ -1,5 +1,5 @@
-//! Tasks of half a millisecond on meshes of 3 to 100 nodes, which all submit: the reference policies as models, and
-//! weft's own engines with the gossip that a node has.
+//! Tasks of half a millisecond on meshes of 3 to 100 nodes, all of which submit: the reference policies as models, and
+//! weft's own engines with a node's gossip.
 
 pub mod mesh;
 pub mod model;
@@ -12,12 +12,12 @@ use super::report::{Report, Table};
 use super::trace::{Distinct, Durations, Shape, Trace};
 use weft_sim::Chance;
 
-/// When which node's user wants a task, and how long that runs.
+/// A drawn trace of single tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LanTrace {
-    /// Machines and load.
+    /// The machines and the load.
     pub shape: Shape,
-    /// When, by whom, how long: microseconds, node, microseconds.
+    /// For each task: its submission in microseconds, its node, and its running time in microseconds.
     pub tasks: Vec<(u64, u32, u32)>,
 }
 
@@ -55,7 +55,8 @@ impl LanTrace {
     }
 }
 
-/// The reference policies, and what others measured for them at 70 % and 90 % on 32 nodes (mean, in milliseconds).
+/// The reference policies, and what an independent simulator measured for them at 70 % and 90 % load on 32 nodes (mean
+/// response in milliseconds).
 pub const REFERENCES: [(&str, Policy, Option<[f64; 2]>); 6] = [
     ("random", Policy::Random, Some([0.87, 1.61])),
     ("gossip 5 ms, two choices", Policy::Gossip(5_000), Some([1.13, 1.76])),
@@ -73,15 +74,15 @@ const TAILED: [(Policy, f64); 4] = [
     (Policy::Table { local_first: true, two_rows: false }, 0.76),
 ];
 
-/// The best mean of any reference policy at 70 % and 90 %, in milliseconds, by the number of nodes: what weft is
-/// measured against.
+/// The best mean response of any reference policy at 70 % and 90 % load, in milliseconds, by the number of nodes. Weft is
+/// compared with it.
 const BEST: [(usize, [f64; 2]); 4] =
     [(3, [0.605, 0.92]), (10, [0.596, 0.81]), (32, [0.605, 0.80]), (100, [0.593, 0.89])];
 
-/// What weft's engines make of a trace: the figures, the mesh that they came from, and whether every task ended.
+/// Runs a trace with weft's engines. Returns the figures, the mesh, and whether every task ended.
 #[must_use]
 pub fn run_weft(trace: &LanTrace, seed: u64) -> (LanFigures, LeanMesh, bool) {
-    /// Before the first task, capacities have been told.
+    /// Time of the first task: capacities have been published by then.
     const START_US: u64 = 500_000;
     let Shape { workers, slots, delay_us, .. } = trace.shape;
     let mut mesh = LeanMesh::new(workers, slots as u32, delay_us, seed);
@@ -93,7 +94,7 @@ pub fn run_weft(trace: &LanTrace, seed: u64) -> (LanFigures, LeanMesh, bool) {
     (LanFigures::new(mesh.responses.clone(), mesh.messages), mesh, ended)
 }
 
-/// The experiment.
+/// The experiment `lan`.
 #[must_use]
 pub fn experiment(quick: bool) -> Report {
     let mut report = Report::default();
@@ -119,7 +120,7 @@ pub fn experiment(quick: bool) -> Report {
     report
 }
 
-/// Few tasks that run two hundred times as long as the others, at 90 % load.
+/// One task of 200 runs two hundred times as long as the others, at 90 % load.
 fn tailed(nodes: usize, (models, engines): (usize, usize)) -> Setting {
     let anchor = |policy: Policy| TAILED.iter().find(|(other, _)| *other == policy).map(|(_, mean)| *mean);
     Setting {
@@ -135,10 +136,10 @@ fn tailed(nodes: usize, (models, engines): (usize, usize)) -> Setting {
 struct Setting {
     what: String,
     file: String,
-    /// For the models, and for weft.
+    /// The traces of the models and of weft.
     traces: [LanTrace; 2],
     rows: [(&'static str, Policy, Option<f64>); 6],
-    /// What weft is measured against.
+    /// The best mean of a reference policy, in milliseconds.
     best: Option<f64>,
 }
 

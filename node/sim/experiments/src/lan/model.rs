@@ -1,5 +1,5 @@
-//! The reference policies for sub-millisecond tasks, as models: who gets a task, by what the owner believes about
-//! everybody's queue. Every node submits; the answer goes back to the owner. No processor time, no loss.
+//! The reference policies for sub-millisecond tasks, as models: an owner chooses a node by its estimate of all nodes'
+//! queues. Every node submits; the response goes back to the owner. No processor time, no loss.
 
 use std::collections::VecDeque;
 
@@ -7,39 +7,39 @@ use super::LanTrace;
 use crate::agenda::Agenda;
 use weft_sim::Chance;
 
-/// Whom an owner gives a task.
+/// How an owner chooses the node of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Anybody.
+    /// A random node.
     Random,
-    /// The better of two random nodes, by a snapshot of the mesh that is renewed so often, in microseconds.
+    /// The better of two random nodes, by a snapshot of the mesh with this interval, in microseconds.
     Gossip(u64),
     /// The better of two random nodes, which are asked first.
     Probe,
-    /// By a table of own tasks in flight and of the queue that every answer tells.
+    /// By a table of the owner's tasks in flight and of the queue lengths that responses report.
     Table {
-        /// Whether a task runs here when a slot is free here, or when it would wait no longer here than elsewhere.
+        /// Whether a task runs on its owner if a slot is free there, or if it would wait no longer there than elsewhere.
         local_first: bool,
-        /// Whether two random rows are looked at instead of all.
+        /// Whether two random rows are compared instead of all.
         two_rows: bool,
     },
 }
 
-/// What a run comes to.
+/// The figures of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LanFigures {
     /// Mean response, in milliseconds.
     pub mean_ms: f64,
-    /// 99th percentile.
+    /// 99th percentile of the response, in milliseconds.
     pub p99_ms: f64,
-    /// Messages a task, its answer included, gossip not.
+    /// Messages per task, with its response, without gossip.
     pub messages: f64,
     /// Every response of the measured part, in microseconds, sorted.
     pub responses_us: Vec<u64>,
 }
 
 impl LanFigures {
-    /// From what each task took, with the time of its submission. The first fifth is not measured.
+    /// Figures from each task's submission and response time. The first fifth is not measured.
     #[must_use]
     pub fn new(mut responses: Vec<(u64, u64)>, messages: u64) -> Self {
         responses.sort_unstable();
@@ -59,7 +59,7 @@ impl LanFigures {
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Arrives(u32),
-    /// The two nodes that a task's owner asks are looked at.
+    /// The two nodes that a task's owner asked reply with their queues.
     Probed {
         task: u32,
         one: u32,
@@ -73,7 +73,7 @@ enum Event {
         node: u32,
         task: u32,
     },
-    /// An answer with the load of the node that sent it.
+    /// A response with the load of its node.
     Answer {
         node: u32,
         task: u32,
@@ -95,11 +95,11 @@ impl Node {
     }
 }
 
-/// What an owner believes of one node.
+/// An owner's estimate of one node's queue.
 #[derive(Clone, Debug, Default)]
 struct Row {
     reported: u32,
-    /// When it sent tasks there that no report can know of yet.
+    /// When the owner sent the tasks that the last report did not include.
     sent: VecDeque<u64>,
 }
 
@@ -122,14 +122,14 @@ struct Run<'a> {
     agenda: Agenda<Event>,
     chance: Chance,
     nodes: Vec<Node>,
-    /// By owner, then by node.
+    /// Estimates by owner, then by node.
     table: Vec<Vec<Row>>,
     snapshot: Vec<u32>,
     responses: Vec<(u64, u64)>,
     messages: u64,
 }
 
-/// How often gossip brings every row of every table up to date, in microseconds.
+/// Interval at which gossip updates all rows of all tables, in microseconds.
 const TABLE_GOSSIP_US: u64 = 100_000;
 
 /// Runs a trace.
@@ -231,7 +231,7 @@ impl Run<'_> {
             Policy::Probe => {
                 let delay = self.trace.shape.delay_us;
                 let (one, other) = (two.0 as u32, two.1 as u32);
-                // There and back; what is seen is as old as the way back.
+                // A round trip; the reply is as old as the way back.
                 self.agenda.after(2 * delay, Event::Probed { task, one, other });
                 return;
             }

@@ -1,4 +1,4 @@
-//! The slots of a host in a lean world: so many executions at once, the rest in order, and what is paused where it was.
+//! The slots of a host in a lean world: running, waiting and paused executions.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,9 +8,9 @@ use weft_core::RunId;
 #[derive(Debug)]
 struct Run {
     service_us: u32,
-    /// What it has left to run, in microseconds.
+    /// The remaining running time, in microseconds.
     left_us: u64,
-    /// When it ends, while it has a slot.
+    /// While it has a slot: when it ends, in microseconds.
     ends: Option<u64>,
     /// How often it got a slot.
     turn: u32,
@@ -20,7 +20,7 @@ struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Begun {
     pub(super) run: RunId,
-    /// For the so manieth time.
+    /// How often it has got a slot, this time included.
     pub(super) turn: u32,
     /// When it ends unless it loses its slot, in microseconds.
     pub(super) ends: u64,
@@ -30,7 +30,7 @@ pub(super) struct Begun {
 #[derive(Debug)]
 pub(super) struct Slots {
     count: u32,
-    /// Executions take so many times as long.
+    /// The factor by which executions are slower than usual.
     pub(super) slowness: u32,
     running: u32,
     runs: BTreeMap<RunId, Run>,
@@ -42,14 +42,14 @@ impl Slots {
         Self { count, slowness: 1, running: 0, runs: BTreeMap::new(), waiting: VecDeque::new() }
     }
 
-    /// One more execution, which waits for its slot.
+    /// Adds an execution, which waits for a slot.
     pub(super) fn put(&mut self, run: RunId, service_us: u32) {
         let service_us = service_us.saturating_mul(self.slowness);
         self.runs.insert(run, Run { service_us, left_us: u64::from(service_us), ends: None, turn: 0 });
         self.waiting.push_back(run);
     }
 
-    /// Begins what waits as far as slots are free.
+    /// Begins waiting executions as long as slots are free.
     pub(super) fn fill(&mut self, now: u64) -> Vec<Begun> {
         let mut begun = Vec::new();
         while self.running < self.count
@@ -65,7 +65,7 @@ impl Slots {
         begun
     }
 
-    /// An execution gives its slot away, and its time stands still.
+    /// Pauses an execution: it loses its slot, and its running time stops.
     pub(super) fn pause(&mut self, run: RunId, now: u64) {
         self.waiting.retain(|waiting| *waiting != run);
         if let Some(held) = self.runs.get_mut(&run)
@@ -76,17 +76,17 @@ impl Slots {
         }
     }
 
-    /// A paused execution waits for a slot, before all others.
+    /// Resumes an execution, which waits for a slot before all others.
     pub(super) fn resume(&mut self, run: RunId) {
         self.waiting.push_front(run);
     }
 
-    /// Whether it still has the slot that it got for the so manieth time.
+    /// Whether it still has the slot of this turn.
     pub(super) fn is_due(&self, run: RunId, turn: u32) -> bool {
         self.runs.get(&run).is_some_and(|held| held.ends.is_some() && held.turn == turn)
     }
 
-    /// An execution leaves the slots, whether it had one or not: what it took, in microseconds.
+    /// Removes an execution, whether it had a slot or not. Returns its running time, in microseconds.
     pub(super) fn take(&mut self, run: RunId) -> Option<u32> {
         self.waiting.retain(|waiting| *waiting != run);
         let held = self.runs.remove(&run)?;

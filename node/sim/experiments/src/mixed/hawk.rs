@@ -1,12 +1,11 @@
-//! Two schedulers of others for jobs of which some are long, as models (Sparrow: Ousterhout et al., SOSP 2013; Hawk:
-//! Delgado et al., USENIX ATC 2015). Sparrow leaves two
-//! reservations a task, whatever the job, and each task binds to whoever is ready. Hawk does so for short jobs only:
-//! long ones are placed by one scheduler that knows how many long tasks everybody has, outside of a few workers that
-//! only short jobs may use; and an idle worker takes over the first short reservations that stand behind a long task
-//! at one of ten others.
+//! Two published schedulers for short and long jobs, as models (Sparrow: Ousterhout et al., SOSP 2013; Hawk: Delgado et
+//! al., USENIX ATC 2015). Sparrow places two reservations per task, and each task binds to the first worker that is
+//! ready. Hawk does so for short jobs only: long ones are placed by one scheduler that knows the number of long tasks of
+//! each worker and leaves out a few workers that only short jobs may use. An idle worker steals the first short
+//! reservations that are queued behind a long task at one of ten others.
 //!
-//! Workers have one slot, as theirs do. That an idle worker has to ask for what it takes over costs nothing here: a
-//! millisecond, where tasks run for seconds.
+//! Workers have one slot, as in both papers. A steal takes no time here: it would take a millisecond, and tasks run for
+//! seconds.
 
 use std::collections::VecDeque;
 
@@ -15,25 +14,25 @@ use crate::agenda::Agenda;
 use crate::trace::Distinct;
 use weft_sim::Chance;
 
-/// One way through the network, in microseconds.
+/// One-way delay of the network, in microseconds.
 const DELAY_US: u64 = 500;
-/// Reservations a task.
+/// Reservations per task.
 const PROBES: usize = 2;
-/// Others that an idle worker asks before it gives up.
+/// Most other workers that an idle worker asks for work.
 const ASKED_MAX: usize = 10;
 
-/// Whose scheduler.
+/// The scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// One rule for all jobs.
+    /// Reservations for all jobs.
     Sparrow,
-    /// So many workers are for short jobs alone.
+    /// Reservations for short jobs only; `spared` workers run no long jobs.
     Hawk { spared: usize },
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Entry {
-    /// A reservation: the worker asks for a task when its turn comes.
+    /// A reservation: the worker asks the job for a task when it reaches the head of the queue.
     Probe(usize),
     /// A task that was placed.
     Placed { job: usize, us: u32 },
@@ -50,10 +49,10 @@ enum Event {
 #[derive(Clone, Debug, Default)]
 struct Worker {
     busy: bool,
-    /// It runs a task of a long job.
+    /// Whether it runs a task of a long job.
     runs_long: bool,
     queue: VecDeque<Entry>,
-    /// Long tasks that were placed here and have not ended.
+    /// The number of long tasks that were placed here and have not ended.
     longs: u32,
 }
 
@@ -64,12 +63,12 @@ struct Run<'a> {
     chance: Chance,
     distinct: Distinct,
     workers: Vec<Worker>,
-    /// Tasks of each job that were handed out.
+    /// The number of tasks of each job that were handed out.
     begun: Vec<usize>,
     responses: Vec<u64>,
 }
 
-/// Each job's response, in microseconds.
+/// Each job's response time, in microseconds.
 pub(super) fn run(jobs: &[Job], workers: usize, rule: Rule, seed: u64) -> Vec<u64> {
     let mut run = Run {
         jobs,
@@ -122,7 +121,7 @@ impl Run<'_> {
         }
     }
 
-    /// Reservations at random workers, at as many different ones as there are.
+    /// Places a job's reservations at random workers, distinct as far as there are enough.
     fn probe(&mut self, job: usize) {
         let mut left = PROBES * self.jobs[job].tasks_us.len();
         let mut drawn = Vec::new();
@@ -136,7 +135,7 @@ impl Run<'_> {
         }
     }
 
-    /// Each task goes to whoever has the fewest long ones.
+    /// Places each task at the worker with the fewest long ones.
     fn place(&mut self, job: usize, spared: usize) {
         let general = self.workers.len() - spared;
         for us in &self.jobs[job].tasks_us {
@@ -149,7 +148,7 @@ impl Run<'_> {
         }
     }
 
-    /// A free worker takes what stands first with it, or what stands behind a long task with another.
+    /// A free worker takes the first entry of its queue, or steals one that is queued behind a long task elsewhere.
     fn go_on(&mut self, worker: usize) {
         if self.workers[worker].busy {
             return;

@@ -1,8 +1,8 @@
-//! The market above 64 nodes, as a model: machines are divided into cells, each with an exchange where bids of free
-//! slots and calls of owners meet. A bid that meets a call is handed to the owner, who awards a task to the worker:
-//! three ways through the network from a job's arrival to a task's start, and from a slot's release to its next task.
+//! Scheduling above 64 nodes, as a model: machines are divided into cells, each with an exchange that matches bids of
+//! free slots with calls of owners. The owner of the call gets the matched bid and awards a task to the worker: three
+//! one-way delays from a job's arrival to a task's start, and from a slot's release to its next task.
 //!
-//! It models time and messages only, and no failure: the engine has its own tests for those.
+//! It models time and messages only, and no failures: the engine has its own tests for those.
 
 use std::collections::VecDeque;
 
@@ -11,27 +11,27 @@ use crate::agenda::Agenda;
 use crate::trace::{Shape, Trace};
 use weft_sim::Chance;
 
-/// Which market of cells.
+/// The parameters of the cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cells {
-    /// Cells, each with one exchange.
+    /// The number of cells, each with one exchange.
     pub cells: usize,
-    /// How often a call that finds no bid goes on to another exchange before it waits.
+    /// How many more exchanges a call without a bid tries before it waits.
     pub hops: u8,
-    /// How often exchanges tell one another how many bids stand or calls wait, in microseconds; 0 is never.
+    /// Interval at which exchanges report their numbers of bids or waiting calls, in microseconds; 0 is never.
     pub report_us: u64,
-    /// Whether an owner takes, for each task, the better of two exchanges by their last report.
+    /// Whether an owner chooses, for each task, the better of two exchanges by their last reports.
     pub two_choices: bool,
-    /// Whether a bid that finds no call goes once to an exchange where calls wait, by its last report.
+    /// Whether a bid without a call goes once to an exchange where calls wait, by its last report.
     pub bids_walk: bool,
     /// How many other exchanges, one after the other, are asked for a bid when a call must wait.
     pub scouts: u8,
-    /// Whether the exchange itself hires the worker (the owner deposits its tasks there): two ways instead of three.
+    /// Whether owners deposit tasks at the exchange, which hires workers itself: two one-way delays instead of three.
     pub deposits: bool,
 }
 
 impl Cells {
-    /// Calls wait where they are; nobody reports anything.
+    /// Calls wait at their exchange, and exchanges report nothing.
     #[must_use]
     pub fn plain(cells: usize) -> Self {
         Self {
@@ -60,7 +60,7 @@ enum Event {
         worker: u32,
         walked: bool,
     },
-    /// The owner of that job has a bid of that worker.
+    /// The owner of the job gets a bid of the worker.
     Handed {
         job: u32,
         worker: u32,
@@ -73,7 +73,7 @@ enum Event {
         worker: u32,
     },
     Report,
-    /// That exchange is asked for a bid for calls that wait at home.
+    /// An exchange is asked for a bid for calls that wait at `home`.
     Scout {
         home: u32,
         cell: u32,
@@ -85,13 +85,13 @@ enum Event {
 struct Exchange {
     /// Workers of free slots, the longest free one first.
     bids: VecDeque<u32>,
-    /// Jobs and how many tasks of each wait.
+    /// Jobs with waiting tasks, and their numbers.
     calls: VecDeque<(u32, u32)>,
     waiting: u32,
 }
 
 impl Exchange {
-    /// Bids that stand, or less than zero for calls that wait.
+    /// The number of bids, or minus the number of waiting calls.
     fn balance(&self) -> i64 {
         self.bids.len() as i64 - i64::from(self.waiting)
     }
@@ -105,9 +105,9 @@ struct Run<'a> {
     agenda: Agenda<Event>,
     chance: Chance,
     exchanges: Vec<Exchange>,
-    /// Every exchange's balance as it was told last.
+    /// The last reported balance of each exchange.
     reported: Vec<i64>,
-    /// Tasks for each exchange, while one job is divided.
+    /// The number of tasks for each exchange, while one job is divided.
     shares: Vec<u32>,
 }
 
@@ -209,7 +209,7 @@ impl Run<'_> {
     fn on_call(&mut self, cell: u32, job: u32, count: u32, hops: u8) {
         let mut left = count;
         let exchange = &mut self.exchanges[cell as usize];
-        // Nobody overtakes a call that waits.
+        // A new call does not overtake waiting ones.
         let fits = if exchange.calls.is_empty() { left.min(exchange.bids.len() as u32) } else { 0 };
         let bids: Vec<u32> = exchange.bids.drain(..fits as usize).collect();
         left -= fits;
@@ -256,7 +256,7 @@ impl Run<'_> {
         }
     }
 
-    /// Where a call goes that found no bid: the better of two, by what they told last.
+    /// The next exchange of a call without a bid: the better of two, by their last reports.
     fn next_exchange(&mut self, cell: u32) -> usize {
         let others = self.rule.cells - 1;
         let mut other = || (cell as usize + 1 + self.chance.index(others.max(1))) % self.rule.cells;
@@ -289,7 +289,7 @@ impl Run<'_> {
         self.pair(job, worker);
     }
 
-    /// One of a few random exchanges where calls wait, by what they told last.
+    /// The exchange with the most waiting calls among a few random ones, by their last reports.
     fn poorest(&mut self) -> Option<usize> {
         let few: Vec<usize> = (0..4).map(|_| self.chance.index(self.rule.cells)).collect();
         few.into_iter().filter(|cell| self.reported[*cell] < 0).min_by_key(|cell| self.reported[*cell])

@@ -1,5 +1,5 @@
-//! One scheduler that knows every slot: a task goes to a free one at once, or waits in one queue for all. It hears of
-//! the end of a task as late as the network makes it. What others are measured by.
+//! One scheduler that knows every slot: a task goes to a free one at once, or waits in one queue for all. It learns of
+//! the end of a task after the network's delay. The other policies are compared with it.
 
 use std::collections::VecDeque;
 

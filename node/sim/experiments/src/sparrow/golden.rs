@@ -1,28 +1,29 @@
 //! The golden values of jobs of exponential length, under the load that they were measured at.
 //!
-//! Others measured them with two seeds of their own whose load was not written down: with 20,000 exponential jobs it wanders by a percent or two, and at 95 % one percent more makes the
-//! waits a fifth longer. Ours are stretched to ask for exactly the load (see [`Trace`](super::super::trace::Trace)),
-//! so that the two differ by one number that is unknown: how much more the golden traces asked for. It shows in the golden values themselves: their
-//! ratios put the golden ideal at 100.3 ms, where ours is 99.4 ms.
+//! An independent simulator measured them with two seeds of its own, whose actual load was not recorded: with 20,000
+//! exponential jobs it varies by a percent or two, and at 95 % one percent more makes waits a fifth longer. Our traces
+//! are scaled to exactly the requested load (see [`Trace`](super::super::trace::Trace)), so that the two differ by one
+//! unknown number: the excess load of the golden traces. The golden values themselves show it: their ratios put the
+//! golden ideal at 100.3 ms, and ours is 99.4 ms.
 //!
-//! So one number is fitted for each load, within 2 %, on one row and by one policy: by how much all tasks have to be
-//! lengthened for the central queue's mean to be the golden one. Every other row then runs the lengthened trace, and
-//! nothing about it is free any more. What this is not: a fit of the policies, or of each row.
+//! So one number is fitted for each load, within 2 %, on one row and one policy: the factor by which all tasks must be
+//! lengthened for the central queue's mean to match the golden one. All other rows then run the lengthened trace without
+//! any free parameter. Neither the policies nor the single rows are fitted.
 
 use super::{Contender, LOADS, ROWS, measure_longer, shape};
 use crate::report::{Report, Table};
 use crate::trace::{Durations, Shape};
 
-/// By how much the golden traces' load may differ from the one that was asked for: as far as chance would lead two
-/// seeds of 20,000 jobs.
+/// Largest relative difference of the golden traces' load from the requested one: what chance causes for two seeds of
+/// 20,000 jobs.
 const WANDERS: f64 = 0.02;
-/// Halvings of that range: to a thousandth of a percent.
+/// How often that range is halved: down to a thousandth of a percent.
 const HALVINGS: u32 = 12;
-/// How near a row must come to its golden value, in percent.
+/// Largest accepted difference of a row from its golden value, in percent.
 pub const NEAR_PERCENT: f64 = 5.0;
 
-/// By how much a trace's tasks must be lengthened for the central queue to come to this mean, within the range in which
-/// loads wander; `None` if no such length does. The mean grows with the length, so that halving the range finds it.
+/// The factor by which a trace's tasks must be lengthened for the central queue to reach this mean, within [`WANDERS`];
+/// `None` if no such factor exists. The mean grows with the factor, so that bisection finds it.
 #[must_use]
 pub fn fit(shape: &Shape, mean_ms: f64) -> Option<f64> {
     let at = |times: f64| measure_longer(Contender::Central, shape, Durations::ExpJobs, times).mean_ms;
@@ -37,7 +38,7 @@ pub fn fit(shape: &Shape, mean_ms: f64) -> Option<f64> {
     Some(f64::midpoint(low, high))
 }
 
-/// All rows with golden values under the loads that were fitted on the first of them.
+/// All rows with golden values, under the loads that were fitted on the first row.
 #[must_use]
 pub fn experiment(quick: bool) -> Report {
     let mut report = Report::default();
@@ -77,7 +78,7 @@ pub fn experiment(quick: bool) -> Report {
     report.say(&table);
     let verdict = if worst.0 <= NEAR_PERCENT { "all within" } else { "NOT all within" };
     report.say(&format!(
-        "{rows} rows beside the fitted ones: {verdict} {NEAR_PERCENT} %; the farthest is {} with {:.1} %",
+        "{rows} rows besides the fitted ones: {verdict} {NEAR_PERCENT} %; the farthest is {} with {:.1} %",
         worst.1, worst.0
     ));
     report

@@ -1,6 +1,6 @@
-//! Sparrow: a job leaves more reservations than it has tasks, and a task binds to whoever has a free slot first. A
-//! worker that reaches a reservation asks the owner; its slot is idle meanwhile. With cancellation what is left over is
-//! taken back; with stealing an idle worker has a busy one's oldest reservation forwarded.
+//! Sparrow: a job places more reservations than it has tasks, and a task binds to the first worker with a free slot. A
+//! worker that reaches a reservation asks the owner; its slot is idle meanwhile. With cancellation left-over reservations
+//! are withdrawn; with stealing an idle worker gets a busy one's oldest reservation.
 
 use std::collections::VecDeque;
 
@@ -9,14 +9,14 @@ use crate::agenda::Agenda;
 use crate::trace::{Distinct, Shape, Trace};
 use weft_sim::Chance;
 
-/// Which Sparrow.
+/// The variant of Sparrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Late {
-    /// Reservations a task.
+    /// Reservations per task.
     pub probes: usize,
-    /// Whether reservations that nothing is left of are taken back.
+    /// Whether the remaining reservations are withdrawn when a job's last task is handed out.
     pub cancel: bool,
-    /// How many busy workers an idle slot asks before it gives up; 0 does not steal.
+    /// How many random workers an idle slot asks at most; 0 disables stealing.
     pub steals: u8,
 }
 
@@ -27,7 +27,7 @@ enum Event {
         job: u32,
         worker: u32,
     },
-    /// The owner is asked for a task; the answer goes to that worker.
+    /// The owner is asked for a task; the response goes to that worker.
     Asked {
         job: u32,
         worker: u32,
@@ -65,7 +65,7 @@ struct Run<'a> {
     agenda: Agenda<Event>,
     chance: Chance,
     workers: Vec<Worker>,
-    /// Tasks of each job that were not handed out.
+    /// The number of tasks of each job that were not handed out.
     left: Vec<u32>,
     cancelled: Vec<bool>,
     drawn: Vec<u32>,
@@ -148,7 +148,7 @@ impl Run<'_> {
         }
     }
 
-    /// Has a worker's free slots claim what is reserved, or steal.
+    /// A worker's free slots claim reserved tasks, or steal.
     fn fill(&mut self, number: u32, tried: u8) {
         let delay = self.shape.delay_us;
         let worker = &mut self.workers[number as usize];
@@ -161,7 +161,7 @@ impl Run<'_> {
                 return;
             };
             if self.cancelled[job as usize] {
-                // The cancellation took it out of the queue.
+                // A cancellation removed it from the queue.
                 self.meter.messages += 1;
                 continue;
             }

@@ -1,25 +1,25 @@
-//! What a policy's run is judged by.
+//! The figures of a policy's run.
 
 use crate::trace::{Shape, Trace};
 
-/// Measures a run: when each job's last task ended, and what that cost.
+/// Measures a run: when each job's last task ended, and how many messages that took.
 #[derive(Debug)]
 pub struct Meter {
     left: Vec<u32>,
     /// From each job's arrival to the end of its last task, in microseconds; 0 while it runs.
     pub response_us: Vec<u64>,
-    /// Messages to place tasks; outcomes, which every policy sends, are not among them.
+    /// The number of messages to place tasks, without outcomes, which every policy sends.
     pub messages: u64,
-    /// Claims that found nothing left to run.
+    /// The number of claims for which no task was left.
     pub noops: u64,
-    /// Tasks that a worker took from another one's queue.
+    /// The number of tasks that a worker stole from another one's queue.
     pub steals: u64,
-    /// Tasks that began, and will end.
+    /// The number of tasks that began; each runs to its end.
     pub ended: u64,
 }
 
 impl Meter {
-    /// Nothing has run yet.
+    /// A meter before the run.
     #[must_use]
     pub fn new(shape: &Shape, trace: &Trace) -> Self {
         let jobs = trace.arrivals.len();
@@ -33,7 +33,7 @@ impl Meter {
         }
     }
 
-    /// One task of that job begins now and runs to its end. In these models nothing stops it.
+    /// A task of that job begins now and ends at `ends_us`: no model stops tasks.
     pub fn task_ends(&mut self, trace: &Trace, job: u32, ends_us: u64) {
         let job = job as usize;
         self.ended += 1;
@@ -67,24 +67,24 @@ impl Meter {
     }
 }
 
-/// What a run comes to.
+/// The figures of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Mean response of a job, in milliseconds.
     pub mean_ms: f64,
-    /// Median.
+    /// Median response of a job, in milliseconds.
     pub p50_ms: f64,
-    /// 95th percentile.
+    /// 95th percentile, in milliseconds.
     pub p95_ms: f64,
-    /// 99th percentile.
+    /// 99th percentile, in milliseconds.
     pub p99_ms: f64,
     /// Mean response divided by the mean of the jobs' longest tasks: 1 is ideal.
     pub ratio: f64,
-    /// Messages a task.
+    /// Messages per task.
     pub messages: f64,
-    /// Claims a task that found nothing.
+    /// Claims per task for which no task was left.
     pub noops: f64,
-    /// Steals a task.
+    /// Steals per task.
     pub steals: f64,
 }
 
@@ -106,12 +106,12 @@ impl Figures {
     }
 }
 
-/// The mean, in milliseconds.
+/// The mean of microseconds, in milliseconds.
 pub(crate) fn mean_ms(us: &[u64]) -> f64 {
     us.iter().sum::<u64>() as f64 / us.len().max(1) as f64 / 1000.0
 }
 
-/// A percentile of sorted values, in milliseconds.
+/// A percentile of sorted microseconds, in milliseconds.
 pub(crate) fn percentile_ms(sorted_us: &[u64], percent: f64) -> f64 {
     let place = (sorted_us.len() as f64 * percent / 100.0) as usize;
     let value = sorted_us.get(place.min(sorted_us.len().saturating_sub(1)));

@@ -1,8 +1,8 @@
-//! Sparrow's simulation: 10,000 machines of 4 slots, jobs of 100 tasks of 100 ms, half a millisecond one way. The
-//! reference policies beside what others measured for them, and weft's market of cells, as a model of its protocol.
+//! Sparrow's simulation: 10,000 machines of 4 slots, jobs of 100 tasks of 100 ms, half a millisecond one-way delay. The
+//! reference policies next to values that an independent simulator measured, and weft's cells, as a model of the protocol.
 //!
-//! The rules of the comparison: the policies run the very same trace; of 20,000 jobs the middle half is measured;
-//! two seeds. Golden values come from an independent simulator with two seeds of its own; they are in [`ROWS`].
+//! The rules of the comparison: all policies run the same trace; of 20,000 jobs the middle half is measured; two seeds.
+//! Golden values come from an independent simulator with two seeds of its own; they are in [`ROWS`].
 
 pub mod cells;
 pub mod central;
@@ -26,15 +26,15 @@ pub const LOADS: [f64; 3] = [0.8, 0.9, 0.95];
 /// A policy that can run a trace.
 #[derive(Clone, Copy, Debug)]
 pub enum Contender {
-    /// One scheduler that knows everything.
+    /// One scheduler that knows every slot.
     Central,
-    /// Bound at once.
+    /// Each task is bound to a worker at once.
     Push(Choice),
-    /// Bound late.
+    /// Each task is bound when a worker is ready.
     Late(Late),
-    /// A market of cells.
+    /// Cells with exchanges.
     Cells(Cells),
-    /// Anything else that runs a trace with a seed and meters itself, such as engines.
+    /// Another function that runs a trace with a seed and measures itself, such as engines.
     Other(fn(&Shape, &Trace, u64) -> Meter),
 }
 
@@ -56,9 +56,9 @@ impl Contender {
 /// constant length (mean in milliseconds), at each of [`LOADS`].
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// What people call it.
+    /// The name in the table.
     pub name: &'static str,
-    /// What it does.
+    /// The policy.
     pub contender: Contender,
     /// Mean response of exponential jobs, in milliseconds.
     pub exponential: Option<[f64; 3]>,
@@ -70,8 +70,8 @@ const fn late(probes: usize, cancel: bool, steals: u8) -> Contender {
     Contender::Late(Late { probes, cancel, steals })
 }
 
-/// Weft's market of cells as it is proposed: calls are spread evenly, and one that finds no bid keeps its place
-/// while its exchange asks one other for a bid.
+/// Weft's cells: calls are spread evenly, and a call without a bid keeps its place in the queue while its exchange asks
+/// one other exchange for a bid.
 pub const WEFT: Cells = Cells {
     cells: 100,
     hops: 0,
@@ -84,7 +84,7 @@ pub const WEFT: Cells = Cells {
 
 const MATCHERS: Cells = Cells { scouts: 0, deposits: true, ..WEFT };
 
-/// All rows.
+/// All rows of the table.
 pub const ROWS: [Row; 14] = [
     Row {
         name: "central omniscient",
@@ -172,7 +172,7 @@ pub const ROWS: [Row; 14] = [
     },
 ];
 
-/// The shape of the experiment: in full, or a tenth of the machines and fewer jobs.
+/// The shape of the experiment; `quick` has a tenth of the machines and fewer jobs.
 #[must_use]
 pub fn shape(quick: bool, load: f64) -> Shape {
     let full =
@@ -186,7 +186,7 @@ pub fn measure(contender: Contender, shape: &Shape, durations: Durations) -> Fig
     measure_longer(contender, shape, durations, 1.0)
 }
 
-/// The same when every task is so many times as long.
+/// The same with all running times multiplied by `times`.
 fn measure_longer(contender: Contender, shape: &Shape, durations: Durations, times: f64) -> Figures {
     let runs = [1, 2].map(|seed| {
         let trace = Trace::draw(shape, durations, seed).lengthened(times);
@@ -195,22 +195,22 @@ fn measure_longer(contender: Contender, shape: &Shape, durations: Durations, tim
     Figures::mean(&runs)
 }
 
-/// The engines themselves, which a node runs: a row of minutes.
+/// The engines that a node runs. This row takes minutes.
 const ENGINES: Row = Row {
     name: "weft (engines)",
-    contender: Contender::Other(Study::beside),
+    contender: Contender::Other(Study::contend),
     exponential: None,
     constant: None,
 };
 
-/// The experiment.
+/// The experiment `sparrow`.
 #[must_use]
 pub fn experiment(quick: bool) -> Report {
     tables(quick, &ROWS)
 }
 
-/// The experiment with weft's own engines beside the models, under the same traces. It takes a quarter of an hour of a
-/// core for each load.
+/// The experiment with weft's own engines next to the models, under the same traces. It takes a quarter of an hour of
+/// processor time for each load.
 #[must_use]
 pub fn with_engines(quick: bool) -> Report {
     let rows: Vec<Row> = ROWS.into_iter().chain([ENGINES]).collect();
@@ -283,7 +283,7 @@ fn cells_of(name: &str, load: f64, figures: &Figures, golden: Option<f64>) -> Ve
     ]
 }
 
-/// Jobs that do not spread evenly over the cells.
+/// Jobs whose tasks do not spread evenly over the cells.
 fn odd_jobs(report: &mut Report) {
     report.say(&"\nJobs of other sizes at 95 % load, exponential length: times ideal (messages a task)");
     let names = ["tasks a job", "central", "matchers", "weft, calls wait", "weft, one scout"];

@@ -8,21 +8,21 @@ use crate::agenda::Agenda;
 use crate::trace::{Distinct, Shape, Trace};
 use weft_sim::Chance;
 
-/// Whom a task is sent to.
+/// How the worker of a task is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Anybody.
+    /// A random worker.
     Random,
-    /// The one of this many with the shortest queue, for each task alone.
+    /// The one of this many random workers with the shortest queue, for each task separately.
     PerTask(usize),
-    /// The best of this many a task, for all tasks of a job together.
+    /// The workers with the shortest queues, of this many random ones per task, for all tasks of a job together.
     Batch(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Arrives(u32),
-    /// The probes of a job are at their workers.
+    /// The probes of a job reach their workers.
     Probed(u32),
     TaskAt {
         job: u32,
@@ -89,7 +89,7 @@ fn spread(drawn: &[u32], tasks: usize) -> impl Iterator<Item = u32> {
     drawn.iter().copied().cycle().take(tasks)
 }
 
-/// Leaves of the drawn workers those that get a task each.
+/// Keeps those of the drawn workers that get a task each.
 fn choose(shape: &Shape, choice: Choice, workers: &[Worker], drawn: &mut Vec<u32>) {
     let length = |worker: &u32| {
         let Worker { busy, queue } = &workers[*worker as usize];

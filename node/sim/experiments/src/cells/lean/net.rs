@@ -1,4 +1,4 @@
-//! A lean mesh's network, its plans, and what goes wrong in it: one delay, losses, a cut, exchanges that die or lie.
+//! A lean mesh's network, agenda and faults: one delay, losses, a cut, exchanges that die or lie.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ impl Lean {
         lives && !apart && !self.chance.permille(self.loss_permille)
     }
 
-    /// What a node really says: an exchange may lie.
+    /// The message that a node really sends; a dishonest exchange drops or forges introductions.
     fn conduct(&mut self, from: u32, message: Message) -> Option<Message> {
         match (self.hosts[from as usize].conduct, message) {
             (Conduct::Silent, Message::Cell(CellWord::Introduce(_))) => None,
@@ -92,7 +92,7 @@ impl Lean {
         }
     }
 
-    // ---- what goes wrong
+    // ---- faults
 
     pub(super) fn suffer(&mut self, mishap: Mishap) {
         match mishap {
@@ -114,7 +114,7 @@ impl Lean {
         }
     }
 
-    /// The node of each of the first cells where most bids stand or seeks wait.
+    /// In each of the first cells, the node with the most advertised bids and waiting requests.
     fn exchanges(&self, count: usize) -> Vec<u32> {
         let serves = |host: &u32| {
             let audit = self.hosts[*host as usize].engine.as_ref().map(|engine| engine.audit().cells);
@@ -124,7 +124,7 @@ impl Lean {
         first.filter_map(|mates| mates.iter().copied().max_by_key(serves)).collect()
     }
 
-    /// A process dies; whoever may have spoken with it is told by its kernel within a millisecond.
+    /// A process dies; all other nodes learn at once that their connection with it was closed.
     fn crash(&mut self, dead: u32) {
         let peer = self.hosts[dead as usize].peer;
         self.hosts[dead as usize].engine = None;
@@ -136,7 +136,7 @@ impl Lean {
     }
 }
 
-/// The host behind a name that the lean mesh made.
+/// The number of the host with this peer id.
 fn number(peer: PeerId) -> u32 {
     u32::from_le_bytes([peer.0[28], peer.0[29], peer.0[30], peer.0[31]])
 }

@@ -1,5 +1,5 @@
-//! Work conservation, measured: once all is mended, no slot idles for long beside a task that fits it and that anybody
-//! waits for. Looked at from outside, every half second, with what the model knows.
+//! Work conservation: once all faults are mended, no slot stays idle for long while a task that fits it waits. The swarm
+//! checks it every half second from what the model knows.
 
 use std::collections::BTreeMap;
 
@@ -12,26 +12,26 @@ use crate::host::{HostId, SimHost};
 use crate::invariants::Violation;
 use crate::world::World;
 
-/// How long a slot may idle beside a task, in microseconds. After a partition a host dials for a second, an open call
-/// is repeated each second, a bid that nobody uses stands for two, and a task that failed somewhere waits a second
-/// for somebody else.
+/// How long a slot may be idle next to a waiting task, in microseconds. After a partition a host dials for a second, an
+/// open call is repeated each second, an unused bid lasts two seconds, and a task that failed on one worker waits a
+/// second for another one.
 const IDLE_MAX_US: u64 = 10_000_000;
 
-/// What idled when it was last looked at, and since when.
+/// The idle slots of the last check, and since when each has been idle.
 #[derive(Debug, Default)]
-pub(crate) struct Diligence {
+pub(crate) struct Liveness {
     since: BTreeMap<(HostId, JobId), Time>,
     longest_us: u64,
 }
 
-impl Diligence {
-    /// The longest time seen, in microseconds.
+impl Liveness {
+    /// The longest idle time of a slot next to a task that fits it, in microseconds.
     pub(crate) fn longest_us(&self) -> u64 {
         self.longest_us
     }
 
-    /// Looks at all hosts and all jobs.
-    pub(crate) fn look(&mut self, world: &World) -> Result<(), Violation> {
+    /// Checks all hosts against all jobs with queued tasks.
+    pub(crate) fn check(&mut self, world: &World) -> Result<(), Violation> {
         let now = world.now();
         let mut idle: BTreeMap<(HostId, JobId), Time> = BTreeMap::new();
         for owner in &world.hosts {
@@ -51,7 +51,10 @@ impl Diligence {
         if idle_us > IDLE_MAX_US {
             let owner = world.reference().jobs[job].owner;
             let why = (0..).find_map(|index| world.why(owner, *job, index).filter(waits));
-            let text = format!("host {} beside {job:?} of host {} since {since:?}: {why:?}", host.0, owner.0);
+            let text = format!(
+                "host {} is idle next to {job:?} of host {} since {since:?}: {why:?}",
+                host.0, owner.0
+            );
             return Err(world.violation("no_slot_idles_beside_an_eligible_task", text));
         }
         Ok(())
@@ -84,8 +87,8 @@ fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
     labelled && takes && welcome && !lost && trusted && held + owed.width <= audit.slots
 }
 
-/// Whether a host may keep slots for a wide task of whomever that waits and would fit there, so that narrower ones wait.
-/// That such a one begins some day is for those to say who demand that everything ends.
+/// Whether a host may keep slots free for a waiting task that takes more slots than this job's and fits there. That such
+/// a task begins eventually is checked by `a_healed_mesh_ends_what_it_owes`.
 fn keeps_slots(world: &World, host: &SimHost, job: JobId) -> bool {
     let width = |job: &JobId| world.reference().jobs.get(job).map_or(1, |owed| owed.width);
     let own = width(&job);
@@ -96,7 +99,7 @@ fn keeps_slots(world: &World, host: &SimHost, job: JobId) -> bool {
     })
 }
 
-/// Whether an owner gives that node whatever it bids for.
+/// Whether an owner accepts every bid of that node.
 fn trusts(owner: &Engine, peer: PeerId) -> bool {
     let known = owner.snapshot().peers.into_iter().find(|known| known.peer == peer);
     known.is_none_or(|known| known.standing.trust == Trust::Full)

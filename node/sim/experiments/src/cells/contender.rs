@@ -1,18 +1,18 @@
-//! The engines as one contender beside the models of `weft-experiments run sparrow`: they run the trace that the models
-//! run, and are judged by the same meter.
+//! The engines as one policy next to the models of `weft-experiments run sparrow`: they run the same trace and are
+//! measured by the same meter.
 
 use super::study::{REST_US, START_US, Study};
 use crate::sparrow::meter::Meter;
 use crate::trace::{Shape, Trace};
 
 impl Study {
-    /// What engines make of a trace: the shape's machines and slots, everything else as in [`Study::sparrow`]. The same
-    /// as a study of the same seed and shape, which draws that trace.
+    /// Runs a trace with engines, on the shape's machines and slots and otherwise as in [`Study::sparrow`]. The result is
+    /// that of a study of the same seed and shape, which draws that trace.
     ///
     /// # Panics
     /// When a job has more tasks or the mesh more nodes than 32 bits can count.
     #[must_use]
-    pub fn beside(shape: &Shape, trace: &Trace, seed: u64) -> Meter {
+    pub fn contend(shape: &Shape, trace: &Trace, seed: u64) -> Meter {
         let count = |number: usize| u32::try_from(number).expect("counted in 32 bits");
         let sparrow = Self::sparrow(seed, count(shape.workers), 0, count(shape.jobs));
         let study = Self { slots: count(shape.slots), tasks: count(shape.tasks), ..sparrow };

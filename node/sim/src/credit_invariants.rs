@@ -1,7 +1,7 @@
-//! What a node may hand on and to whom it may give, as naively as can be said: an exchange introduces or lends no more
-//! of a bid than stood with it, or was lent at its own request; an owner hires nobody on the word of who was not asked;
-//! and nobody who was named a liar gets a task for a while. Part of the invariants; it hears what a host is told and
-//! says, and dies with its process.
+//! A naive model of which bids a node may hand on and which workers it may award: an exchange introduces or lends no
+//! more slots of a bid than were advertised to it, or lent at its own request; an owner hires only workers that an
+//! exchange introduced at its request; and a worker that was named a liar gets no task for a while. Part of the
+//! invariants. It sees the inputs and messages of one process and is dropped with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,37 +9,38 @@ use weft_core::{BidId, CallId, CellWord, PeerId, Time};
 
 use crate::invariants::{Scene, ensure};
 
-/// For how long a named liar is given nothing at least, in milliseconds.
+/// How long a named liar is given no task at least, in milliseconds.
 const NAMED_MS: u64 = 30_000;
 
-/// What one process knows of both.
+/// What one process has heard and sent.
 #[derive(Debug, Default)]
-pub(crate) struct Credits {
-    /// Slots that stand with it, by worker and bid. What its own worker stands is not seen, and not kept.
+pub(crate) struct CreditModel {
+    /// Slots that are advertised to it, by worker and bid. Bids of its own worker pass without a message and are left
+    /// out.
     stood: BTreeMap<(PeerId, BidId), u32>,
     /// Slots that it asked others to lend.
     scouted: BTreeMap<PeerId, u64>,
-    /// Where it sought, for which call, as which desk.
+    /// Exchanges that it asked for bids, with the call and the desk of the request.
     sought: BTreeSet<(PeerId, CallId, u32)>,
-    /// Bids introduced by who was not asked.
+    /// Bids that were introduced by a node that it had not asked.
     hearsay: BTreeSet<BidId>,
-    /// Bids introduced by who was asked, and not used yet.
+    /// Unused bids that were introduced by an exchange that it had asked.
     rightly: BTreeSet<BidId>,
     hired_on_hearsay: Option<String>,
-    /// When it named whom a liar last, by its own clock.
+    /// When it last named each node a liar, by its own clock.
     named: BTreeMap<PeerId, Time>,
     handed_on_too_much: Option<String>,
     gave_to_a_liar: Option<String>,
 }
 
-impl Credits {
-    /// It, whose peer id this is, hears a word of a mesh of cells.
+impl CreditModel {
+    /// The process receives a message of a mesh of cells; `me` is its peer id.
     pub(crate) fn on_heard(&mut self, me: PeerId, from: PeerId, word: &CellWord) {
         match word {
             CellWord::Stand { bids, ttl_ms: _ } => {
                 for (bid, slots) in bids {
                     self.stood.insert((from, *bid), *slots);
-                    // Its own exchange may introduce it, which is not seen.
+                    // This node's own exchange may introduce the bid, which passes without a message.
                     self.hearsay.remove(bid);
                 }
             }
@@ -54,7 +55,7 @@ impl Credits {
                 }
             }
             CellWord::Introduce(word) => {
-                // The same bid may come again, from who was asked by then.
+                // The same bid may be introduced again by an exchange that was asked meanwhile.
                 if self.sought.contains(&(from, word.call, word.desk)) {
                     self.hearsay.remove(&word.bid);
                     self.rightly.insert(word.bid);
@@ -66,7 +67,7 @@ impl Credits {
         }
     }
 
-    /// It says one to that node.
+    /// The process sends a message of a mesh of cells.
     pub(crate) fn on_said(&mut self, to: PeerId, word: &CellWord) {
         match word {
             CellWord::Introduce(word) => self.hand_on(word.worker, word.bid, word.slots),
@@ -81,7 +82,10 @@ impl Credits {
             }
             CellWord::Hire { award, call: _ } => {
                 if self.hearsay.contains(&award.bid) {
-                    self.hired_on_hearsay = Some(format!("{to:?} is hired on {:?}", award.bid));
+                    self.hired_on_hearsay = Some(format!(
+                        "{to:?} is hired on {:?}, introduced by a node that was not asked",
+                        award.bid
+                    ));
                 }
                 self.rightly.remove(&award.bid);
             }
@@ -94,43 +98,45 @@ impl Credits {
         match stood.checked_sub(slots) {
             Some(left) => *stood = left,
             None => {
-                self.handed_on_too_much = Some(format!("{slots} slots of {bid:?} handed on, {stood} stood"));
+                self.handed_on_too_much =
+                    Some(format!("{slots} slots of {bid:?} handed on, {stood} were advertised"));
             }
         }
     }
 
-    /// It tells its user that a node lied.
+    /// The process tells its user that a node lied.
     pub(crate) fn on_named(&mut self, worker: PeerId, now: Time) {
         self.named.insert(worker, now);
     }
 
-    /// Whether it told its user that this node lied.
+    /// Whether the process told its user that this node lied.
     pub(crate) fn has_named(&self, worker: PeerId) -> bool {
         self.named.contains_key(&worker)
     }
 
-    /// It gives a node a task.
+    /// The process awards a task to a node.
     pub(crate) fn on_award(&mut self, worker: PeerId, now: Time) {
         let since = self.named.get(&worker).filter(|since| now < since.plus_ms(NAMED_MS));
         if let Some(since) = since {
-            self.gave_to_a_liar = Some(format!("{worker:?} is given a task, and lied at {since:?}"));
+            self.gave_to_a_liar =
+                Some(format!("{worker:?} is awarded a task and was named a liar at {since:?}"));
         }
     }
 }
 
 pub(crate) fn invariant_a_bid_is_handed_on_once(scene: &Scene<'_>) -> Result<(), String> {
-    let seen = &scene.host.credits.handed_on_too_much;
+    let seen = &scene.host.credit_model.handed_on_too_much;
     ensure(seen.is_none(), || seen.clone().unwrap_or_default())
 }
 
 pub(crate) fn invariant_who_was_named_is_given_nothing(scene: &Scene<'_>) -> Result<(), String> {
-    let seen = &scene.host.credits.gave_to_a_liar;
+    let seen = &scene.host.credit_model.gave_to_a_liar;
     ensure(seen.is_none(), || seen.clone().unwrap_or_default())
 }
 
 pub(crate) fn invariant_who_is_hired_was_introduced_by_who_was_asked(
     scene: &Scene<'_>,
 ) -> Result<(), String> {
-    let seen = &scene.host.credits.hired_on_hearsay;
+    let seen = &scene.host.credit_model.hired_on_hearsay;
     ensure(seen.is_none(), || seen.clone().unwrap_or_default())
 }

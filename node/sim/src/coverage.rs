@@ -1,6 +1,6 @@
-//! What happened in a world, counted by name: inputs by their kind, reasons to wake, faults, what engines count
-//! themselves, and how long tasks took. Two worlds are compared by it, and the swarm proves with it that it visits the
-//! rare branches.
+//! What happened in a world, counted by name: inputs by their kind, reasons to wake, faults, the engines' own counters,
+//! and how long tasks took. `weft-sim compare` prints the figures of two worlds, and a test requires that the swarm
+//! reaches the rare branches.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::replay::{Replayed, kind};
 
 /// Counts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Coverage {
     counts: BTreeMap<&'static str, u64>,
     submitted: BTreeMap<JobId, Time>,
     /// Sum over all ended tasks of the time since their job's submission, in microseconds.
@@ -21,44 +21,44 @@ pub struct Tally {
     ended: u64,
 }
 
-impl Tally {
-    /// How often that happened.
+impl Coverage {
+    /// How often the event of this name happened.
     #[must_use]
     pub fn count(&self, name: &str) -> u64 {
         self.counts.get(name).copied().unwrap_or(0)
     }
 
-    /// All names that happened, in alphabetical order.
+    /// All names that were counted, in alphabetical order, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.counts.iter().map(|(name, count)| (*name, *count))
     }
 
-    /// How many tasks' ends were told.
+    /// The number of tasks whose end was reported to their user.
     #[must_use]
     pub fn ended(&self) -> u64 {
         self.ended
     }
 
-    /// How long after their job's submission tasks ended, on average.
+    /// Mean time from a job's submission to the end of each of its tasks.
     #[must_use]
     pub fn mean_completion(&self) -> Duration {
         Duration::from_micros(self.took_us / self.ended.max(1))
     }
 
-    /// Adds what happened elsewhere.
+    /// Adds the counts of another world.
     pub fn merge(&mut self, other: &Self) {
         other.iter().for_each(|(name, count)| self.add(name, count));
         self.took_us += other.took_us;
         self.ended += other.ended;
     }
 
-    /// What a replayed log tells.
+    /// The counts of a replayed log.
     #[must_use]
     pub fn of_log(log: &Replayed) -> Self {
-        let mut tally = Self { counts: log.kinds.clone(), ..Self::default() };
-        tally.add("effects", log.effects);
-        tally.on_life_ended(&log.engine.snapshot().counters);
-        tally
+        let mut coverage = Self { counts: log.kinds.clone(), ..Self::default() };
+        coverage.add("effects", log.effects);
+        coverage.on_life_ended(&log.engine.snapshot().counters);
+        coverage
     }
 
     pub(crate) fn add(&mut self, name: &'static str, count: u64) {
@@ -107,13 +107,13 @@ impl Tally {
         self.add(name, 1);
     }
 
-    /// What an engine counted in its life, at the end of it.
+    /// Adds the counters of an engine whose process ends.
     pub(crate) fn on_life_ended(&mut self, counters: &Counters) {
         Counters::TABLE.iter().for_each(|row| self.add(row.metric, (row.get)(counters)));
     }
 }
 
-/// Rare branches that 120 seeds must visit: a swarm that never comes here proves nothing about them.
+/// Rare branches that 120 seeds must reach: a swarm that never reaches one proves nothing about it.
 pub const SOMETIMES: [&str; 34] = [
     "a bid ends",
     "a blob can't be had",

@@ -1,17 +1,17 @@
-//! What the model notes of an input before the engine hears it: what users ask, what peers say that somebody must
-//! remember for the checks after the step.
+//! What the model notes of an input before the engine handles it: commands of users, and what peers sent, as far as the
+//! checks after the step need it.
 
 use weft_core::message::Message;
 use weft_core::{Gossip, Input, PeerId};
 
+use crate::coverage::Coverage;
 use crate::host::HostId;
 use crate::ports::award_in;
 use crate::reference::Fact;
-use crate::tally::Tally;
 use crate::world::World;
 
 impl World {
-    pub(crate) fn hear(&mut self, id: HostId, input: &Input) {
+    pub(crate) fn note_input(&mut self, id: HostId, input: &Input) {
         self.facts.clear();
         let now = self.now();
         self.reference.ledger.on_input(self.hosts[id.0].peer, now, input);
@@ -32,7 +32,7 @@ impl World {
                 host.closed.remove(peer);
                 host.closed.extend(closed.then_some((*peer, now)));
             }
-            Input::Received { from, message } => self.listen(id, *from, message),
+            Input::Received { from, message } => self.note_message(id, *from, message),
             Input::Heard { origin, gossip: Gossip::Ack { leases, .. } } => {
                 self.facts.push(Fact::Excused { owner: *origin, leases: leases.clone() });
             }
@@ -51,10 +51,10 @@ impl World {
         }
     }
 
-    fn listen(&mut self, id: HostId, from: PeerId, message: &Message) {
+    fn note_message(&mut self, id: HostId, from: PeerId, message: &Message) {
         let host = &mut self.hosts[id.0];
         if let Message::Cell(word) = message {
-            host.credits.on_heard(host.peer, from, word);
+            host.credit_model.on_heard(host.peer, from, word);
         }
         if award_in(message).is_some() || matches!(message, Message::Place(_)) {
             host.vain = 0;
@@ -76,12 +76,12 @@ impl World {
         }
     }
 
-    /// What happened, counted by name.
+    /// What happened so far, counted by name.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        let mut tally = self.tally.clone();
+    pub fn coverage(&self) -> Coverage {
+        let mut coverage = self.coverage.clone();
         let live = self.hosts.iter().filter_map(|host| host.engine.as_ref());
-        live.for_each(|engine| tally.on_life_ended(&engine.snapshot().counters));
-        tally
+        live.for_each(|engine| coverage.on_life_ended(&engine.snapshot().counters));
+        coverage
     }
 }

@@ -1,5 +1,5 @@
-//! More that a seed may break: partitions of any shape, disks that are lost, peers that lie, clocks of other rates. The
-//! swarm draws them beside the faults of [`crate::fault`].
+//! Faults of a swarm besides those of [`crate::fault`]: partitions of any shape, lost disks, peers that send false
+//! messages, clocks that run fast or slow. The swarm draws them from its seed.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use crate::chance::Chance;
 use crate::fault::Fault;
 use crate::host::HostId;
 
-/// Rates of clocks, in millionths from the right one: right, as bad as a crystal, as bad as nothing that is sold.
+/// Clock errors, in parts per million: none, that of a quartz crystal, and far worse than any real clock.
 const CLOCKS_PPM: [i32; 8] = [0, 0, 200, -200, 20_000, -20_000, 100_000, -100_000];
-/// A partition, a lost disk, lies: begins within so many milliseconds from the last one, and lasts as long at most.
+/// Longest time from one partition or lost disk to the next, and longest duration of one, in milliseconds.
 const EVERY_MS: u64 = 8_000;
 
-/// Which of them a swarm has.
+/// The kinds of faults that a swarm has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cruelty {
-    /// Per host.
+pub(crate) struct FaultPlan {
+    /// The error of each host's clock, in parts per million.
     pub(crate) clocks_ppm: Vec<i32>,
     partitions: bool,
     wipes: bool,
-    /// Who lies, if anybody, and how often.
+    /// The host that sends false messages, if any, and how many.
     liar: Option<(HostId, u64)>,
 }
 
-impl Cruelty {
+impl FaultPlan {
     pub(crate) fn draw(chance: &mut Chance, hosts: usize) -> Self {
         let skewed = chance.permille(400);
         let mut clock = || if skewed { CLOCKS_PPM[chance.index(CLOCKS_PPM.len())] } else { 0 };
@@ -37,7 +37,7 @@ impl Cruelty {
         }
     }
 
-    /// What breaks when, within so many milliseconds.
+    /// The faults and their times; each begins within `phase_ms`.
     pub(crate) fn plan(&self, chance: &mut Chance, hosts: usize, phase_ms: u64) -> Vec<(Duration, Fault)> {
         let mut plan = Vec::new();
         if self.partitions {
@@ -77,7 +77,8 @@ fn repeat(chance: &mut Chance, phase_ms: u64, mut one: impl FnMut(&mut Chance, D
     }
 }
 
-/// The mesh falls into two parts, in one direction or both; some machines may still see all others.
+/// Cuts the links between two parts of the mesh, in one direction or both. Some hosts may belong to neither part and
+/// keep all their links.
 fn partition(chance: &mut Chance, hosts: usize, at: Duration, mended: Duration) -> Vec<(Duration, Fault)> {
     let both_ways = chance.permille(600);
     let bridges = chance.permille(300);
@@ -104,8 +105,8 @@ mod tests {
     fn whatever_is_cut_or_killed_is_mended_later() {
         for seed in 0..200 {
             let mut chance = Chance::new(seed, "cruelty");
-            let cruelty = Cruelty::draw(&mut chance, 6);
-            let mut plan = cruelty.plan(&mut chance, 6, 20_000);
+            let fault_plan = FaultPlan::draw(&mut chance, 6);
+            let mut plan = fault_plan.plan(&mut chance, 6, 20_000);
             plan.sort_by_key(|(at, _)| *at);
             for (place, (_, fault)) in plan.iter().enumerate() {
                 let mended = |later: &Fault| match (*fault, *later) {
