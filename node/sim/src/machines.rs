@@ -13,6 +13,8 @@ use crate::world::World;
 
 /// The machine of the league, by number.
 const LEAGUE: u8 = 200;
+/// The machine of an owner that has mates.
+const MATES: u8 = 100;
 
 /// In some swarms hosts share machines, and in some a league of liars does, who tell the same lies: further hosts, so
 /// that the others are what they were.
@@ -27,7 +29,19 @@ pub(crate) fn draw(seed: u64, hosts: &mut Vec<HostSpec>) {
         let league = HostSpec { machine: Some(LEAGUE), ..HostSpec::slots(chance.small(1, 3)).lies(1000) };
         hosts.extend(std::iter::repeat_n(league, chance.index(4) + 2));
     }
+    draw_mates(&mut Chance::new(seed, "mates"), hosts);
     draw_families(&mut Chance::new(seed, "families"), hosts);
+}
+
+/// In some swarms further hosts are on the machine of one that has users: all of them together have one vote.
+fn draw_mates(chance: &mut Chance, hosts: &mut Vec<HostSpec>) {
+    if !chance.permille(200) {
+        return;
+    }
+    let owner = chance.index(hosts.len());
+    let machine = *hosts[owner].machine.get_or_insert(MATES);
+    let mate = HostSpec::slots(chance.small(1, 3)).on(machine);
+    hosts.extend(std::iter::repeat_n(mate, chance.index(2) + 1));
 }
 
 /// In half of the swarms all are reached over IPv6, in a quarter over IPv4, in the others some over the one and some over
