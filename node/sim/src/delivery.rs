@@ -62,6 +62,9 @@ impl World {
         if let Message::Call(call) = message {
             host.last_call = self.peers.get(&from).map(|owner| (*owner, call.call));
         }
+        if let Message::Ahead(ahead) | Message::Ended { ahead, .. } = message {
+            host.last_ahead = self.peers.get(&from).map(|worker| (*worker, *ahead));
+        }
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
             self.facts.push(Fact::Excused { owner: from, leases: leases.clone() });
         }

@@ -115,6 +115,8 @@ pub(crate) struct SimHost {
     pub(crate) stopping: bool,
     /// The last call that it heard, and its owner: a liar's false bids name it.
     pub(crate) last_call: Option<(HostId, CallId)>,
+    /// The last standing bid that it was given, and by whom: what a liar in its place would place too much on.
+    pub(crate) last_ahead: Option<(HostId, Ahead)>,
 }
 
 impl SimHost {
@@ -153,6 +155,7 @@ impl SimHost {
             resumed_at: Time::ZERO,
             stopping: false,
             last_call: None,
+            last_ahead: None,
         }
     }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::{
-    Ahead, Award, Bid, Call, Capacity, Class, Decline, Delivery, Grant, LeaseRange, Needs, Place, Progress,
-    Reason,
+    Ahead, Award, BATCH_MAX, Bid, Call, Capacity, Class, Decline, Delivery, Grant, LeaseRange, Needs, Place,
+    Progress, Reason,
 };
 use weft_core::{
     BidId, BlobId, CallId, Entry, Gossip, JobId, LeaseId, Limits, Message, Outcome, Payload, Profile,
@@ -24,6 +24,8 @@ use crate::world::World;
 
 /// Most leases in one false message.
 const LEASES_MAX: usize = 64;
+/// Most credit that a liar exceeds with as many tasks as fit into a message.
+const LITTLE_ROOM: u32 = 20;
 /// The number of calls in one flood.
 const FLOOD: u64 = 100;
 
@@ -36,6 +38,7 @@ impl World {
         let chance = &mut Chance::new(seed, "lie");
         let mut forged = Forger { chance, owned: self.owned(from, to), worked: self.worked(from, to) };
         let heard = self.hosts[from.0].last_call.filter(|(owner, _)| *owner == to).map(|(_, call)| call);
+        let kept = self.hosts[from.0].last_ahead.filter(|(worker, _)| *worker == to).map(|(_, ahead)| ahead);
         // A stream of its own, so that the other false messages of a seed stay the same.
         if Chance::new(seed, "lies of cells").permille(300) {
             let (liar, victim) = (self.peer(from), self.peer(to));
@@ -61,7 +64,7 @@ impl World {
             9 => self.lie(from, to, forged.word(heard)),
             10 => self.lie(from, to, Message::Ahead(forged.ahead())),
             11 => self.lie(from, to, Message::Ended { all: forged.outcomes(), ahead: forged.ahead() }),
-            12 => self.lie(from, to, Message::Place(Box::new(forged.place()))),
+            12 => self.lie(from, to, Message::Place(Box::new(forged.place(kept)))),
             _ => {
                 let gossip = forged.gossip(self.peer(to));
                 self.reference.forgers.insert(self.hosts[from.0].peer);
@@ -133,11 +136,20 @@ impl Forger<'_> {
         Award { call, bid, lease_ms: u32::MAX, left: u32::MAX, grants }
     }
 
-    /// Tasks on a standing bid that does not exist.
-    fn place(&mut self) -> Place {
+    /// Tasks on a standing bid that does not exist, or far more than there is room for on one that keeps little.
+    fn place(&mut self, kept: Option<Ahead>) -> Place {
         let Award { call, bid, lease_ms, left: _, grants } = self.award();
         let (call, placed) = (idle_call(call), self.chance.any());
-        Place { call, bid, placed, lease_ms, acks: self.worked.clone(), grants }
+        let acks = self.worked.clone();
+        let Some(kept) = kept.filter(|kept| (1..=LITTLE_ROOM).contains(&kept.room)) else {
+            return Place { call, bid, placed, lease_ms, acks, grants };
+        };
+        let job = call.job;
+        let lease = |index| LeaseId { job, index, attempt: 1 };
+        let count = u32::try_from(BATCH_MAX).unwrap_or(u32::MAX);
+        let grants = (0..count).map(|index| Grant { lease: lease(index), input: Payload::empty() }).collect();
+        let placed = kept.taken + u64::from(count);
+        Place { call, bid: kept.bid, placed, lease_ms, acks, grants }
     }
 
     /// A standing bid for more than the liar has.

@@ -13,6 +13,8 @@ use crate::world::World;
 
 /// The number of the machine of the colluding liars.
 const LEAGUE: u8 = 200;
+/// The machine of an owner that has mates.
+const MATES: u8 = 100;
 
 /// In some swarms hosts share machines, and in some a group of colluding liars does, which all report the same false
 /// results. The liars are added hosts, so that the others stay the same.
@@ -27,7 +29,19 @@ pub(crate) fn draw(seed: u64, hosts: &mut Vec<HostSpec>) {
         let league = HostSpec { machine: Some(LEAGUE), ..HostSpec::slots(chance.small(1, 3)).lies(1000) };
         hosts.extend(std::iter::repeat_n(league, chance.index(4) + 2));
     }
+    draw_mates(&mut Chance::new(seed, "mates"), hosts);
     draw_families(&mut Chance::new(seed, "families"), hosts);
+}
+
+/// In some swarms further hosts are on the machine of a host with users: all of them together have one vote.
+fn draw_mates(chance: &mut Chance, hosts: &mut Vec<HostSpec>) {
+    if !chance.permille(200) {
+        return;
+    }
+    let owner = chance.index(hosts.len());
+    let machine = *hosts[owner].machine.get_or_insert(MATES);
+    let mate = HostSpec::slots(chance.small(1, 3)).on(machine);
+    hosts.extend(std::iter::repeat_n(mate, chance.index(2) + 1));
 }
 
 /// In half of the swarms all hosts are reached over IPv6, in a quarter over IPv4, in the others each over one of the two,
