@@ -17,6 +17,9 @@ use weft_journal::{Damage, Entry, Event, Fold, Journal, Kind, Settings, Shelf};
 const ROUNDS: u32 = 200;
 /// Appends that are under way together, as tasks end on a busy owner.
 const APPENDS: u32 = 100_000;
+/// Jobs whose records come in turn.
+const JOBS: u32 = 1000;
+const REMEMBERED: u32 = 200_000;
 const OUTCOMES: u32 = 1_000_000;
 /// Outcomes in one record, and bytes of each.
 const BATCH: u32 = 256;
@@ -52,7 +55,14 @@ fn main() {
         "append 100-byte records, pipelined {:>9.0} a second in {groups} groups",
         rate(APPENDS, together)
     );
+    let (spread, groups) = many_jobs(&root.path().join("spread"));
+    println!(
+        "the same over {JOBS} jobs             {:>9.0} a second in {groups} groups",
+        rate(APPENDS, spread)
+    );
     restart(&root.path().join("restart"));
+    rebuild(&root.path().join("restart"));
+    remembered(&root.path().join("remembered"));
 }
 
 fn rate(times: u32, took: Duration) -> f64 {
@@ -116,6 +126,50 @@ fn many(dir: &Path) -> (Duration, u64) {
     }
     let groups = wait(&events, last);
     (start.elapsed(), groups)
+}
+
+fn many_jobs(dir: &Path) -> (Duration, u64) {
+    let (journal, events) = open(dir, &mut Count::default());
+    let start = Instant::now();
+    let mut last = 0;
+    for number in 0..APPENDS {
+        let (job, seq) = (number % JOBS, number / JOBS + 1);
+        let kind = if seq == 1 { Kind::Accepted } else { Kind::Outcomes };
+        let entry = Entry::Append { job: JobId(job.into()), seq, kind, bytes: vec![7; 100] };
+        last = journal.append_by(vec![entry], Instant::now() + Duration::from_secs(60)).expect("taken");
+    }
+    let groups = wait(&events, last);
+    (start.elapsed(), groups)
+}
+
+/// How long it takes to gather that job from raw pages.
+fn rebuild(dir: &Path) {
+    let file = std::fs::OpenOptions::new().write(true).open(dir.join("journal.db")).expect("a file");
+    std::os::unix::fs::FileExt::write_all_at(&file, b"sQL", 0).expect("a changed header");
+    let mut count = Count::default();
+    let start = Instant::now();
+    let (_journal, _events) = open(dir, &mut count);
+    println!(
+        "restart, header damaged: {} records gathered: {:.2} s",
+        count.records,
+        start.elapsed().as_secs_f64()
+    );
+}
+
+fn remembered(dir: &Path) {
+    let (journal, events) = open(dir, &mut Count::default());
+    let mut last = 0;
+    for number in 0..REMEMBERED {
+        // Keys that are spread as hashes are.
+        let key = (u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes().repeat(4);
+        let entry = Entry::Put { shelf: Shelf::Remembered, key, bytes: vec![7; 64] };
+        last = journal.append_by(vec![entry], Instant::now() + Duration::from_secs(60)).expect("taken");
+    }
+    wait(&events, last);
+    drop(journal);
+    let start = Instant::now();
+    let (_journal, _events) = open(dir, &mut Count::default());
+    println!("restart with {REMEMBERED} remembered results: {:.2} s", start.elapsed().as_secs_f64());
 }
 
 fn restart(dir: &Path) {

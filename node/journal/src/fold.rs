@@ -13,7 +13,7 @@ use crate::error::{Damage, Error};
 use crate::heads::Head;
 use crate::record::Kind;
 use crate::schema::{self, parts_of};
-use crate::shelves::{Shelf, Shelves};
+use crate::shelves::{Shelf, Shelves, TABLES};
 
 /// Numbers of jobs that later ones are counted on from; half of what there are.
 const NUMBERS_TRUSTED: u32 = 1 << 31;
@@ -43,7 +43,7 @@ pub(crate) struct ReadBack {
     pub(crate) records: u64,
     pub(crate) quarantined: u64,
     /// Things of shelves that are not what was written.
-    pub(crate) lost_things: Vec<i64>,
+    pub(crate) lost_things: Vec<(&'static str, i64)>,
 }
 
 /// A job's head as it was found.
@@ -59,7 +59,9 @@ pub(crate) fn read_back(db: &Connection, checker: &Checker, fold: &mut dyn Fold)
     let mut back = ReadBack { next_no: 1, ..ReadBack::default() };
     let heads = read_heads(db, checker).map_err(Error::database("read the list of logs"))?;
     read_records(db, checker, heads, &mut back, fold).map_err(Error::database("read records"))?;
-    read_things(db, checker, &mut back, fold).map_err(Error::database("read the shelves"))?;
+    for table in TABLES {
+        read_things(db, checker, table, &mut back, fold).map_err(Error::database("read the shelves"))?;
+    }
     Ok(back)
 }
 
@@ -243,22 +245,23 @@ impl Log {
 fn read_things(
     db: &Connection,
     checker: &Checker,
+    table: &'static str,
     back: &mut ReadBack,
     fold: &mut dyn Fold,
 ) -> rusqlite::Result<()> {
-    let mut statement = db.prepare("SELECT id, shelf, key, bytes, sum FROM things ORDER BY id")?;
+    let mut statement = db.prepare(&format!("SELECT id, shelf, key, bytes, sum FROM {table} ORDER BY id"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
         let shelf = integer(row, 1).and_then(Shelf::of);
         match (shelf, blob(row, 2), blob(row, 3), blob(row, 4)) {
             (Some(shelf), Some(key), Some(bytes), Some(sum))
-                if checker.shelved(shelf.number(), key, bytes) == sum =>
+                if shelf.table() == table && checker.shelved(shelf.number(), key, bytes) == sum =>
             {
                 back.shelves.note(shelf, id);
                 fold.shelved(shelf, key, bytes);
             }
-            _ => back.lost_things.push(id),
+            _ => back.lost_things.push((table, id)),
         }
     }
     Ok(())

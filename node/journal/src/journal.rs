@@ -120,20 +120,29 @@ impl Journal {
         Ok((Self { files, checker, heads, queue, room, writer: Some(writer), _lock: lock }, opened))
     }
 
+    /// Whether there is room for entries: in the queue, and on the disk if they begin new work. While one thread appends,
+    /// what there was room for is not refused for want of it.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`], [`Refused::DiskLow`], [`Refused::Failed`] or [`Refused::Closing`].
+    pub fn check_room(&self, entries: &[Entry]) -> Result<(), Refused> {
+        if entries.iter().any(Entry::begins_work) {
+            self.room.look();
+            self.room.check()?;
+        }
+        self.queue.check_room(cost_of(entries))
+    }
+
     /// Takes entries for the next group. Never waits for the disk. They are on the disk, all together, once
     /// [`Event::Persisted`] has reached the ticket that is returned.
     ///
     /// # Errors
     /// [`Refused`]; then none of them was taken.
     pub fn append(&self, entries: Vec<Entry>) -> Result<u64, Refused> {
-        let cost = entries.iter().map(Entry::cost).sum();
-        if entries.iter().any(Entry::begins_work) {
-            self.room.look();
-            self.room.check()?;
-        }
+        let cost = cost_of(&entries);
         // Held until the entries are queued: their order is that of their numbers.
         let mut heads = self.heads();
-        self.queue.check_room(cost)?;
+        self.check_room(&entries)?;
         let ops = heads.admit(entries)?;
         Ok(self.queue.push(ops, cost))
     }
@@ -143,8 +152,7 @@ impl Journal {
     /// # Errors
     /// [`Refused`]; then none of them was taken.
     pub fn append_by(&self, entries: Vec<Entry>, deadline: Instant) -> Result<u64, Refused> {
-        let cost = entries.iter().map(Entry::cost).sum();
-        self.queue.wait_for_room(cost, deadline)?;
+        self.queue.wait_for_room(cost_of(&entries), deadline)?;
         self.append(entries)
     }
 
@@ -210,10 +218,15 @@ impl Drop for Journal {
     }
 }
 
+/// What entries count as in the queue.
+fn cost_of(entries: &[Entry]) -> usize {
+    entries.iter().map(Entry::cost).sum()
+}
+
 /// Removes things and lines that are not what was written. Returns how many.
-fn tidy(db: &Connection, checker: &Checker, things: &[i64]) -> rusqlite::Result<u64> {
-    for id in things {
-        db.execute("DELETE FROM things WHERE id = ?1", [id])?;
+fn tidy(db: &Connection, checker: &Checker, things: &[(&str, i64)]) -> rusqlite::Result<u64> {
+    for (table, id) in things {
+        db.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [id])?;
     }
     let lines = remove_wrong_lines(db, checker)?;
     Ok(lines + u64::try_from(things.len()).unwrap_or(0))

@@ -24,8 +24,8 @@
 //!
 //! It opens the journal before its engine starts, and gives the engine what the [`Fold`] was told. Each record that the
 //! engine wants kept becomes an [`Entry::Append`] of one append; the ticket that comes back is told to the engine as
-//! persisted when [`Event::Persisted`] reaches it. On [`Refused::Busy`] it keeps the entries, in order, and takes in
-//! nothing more until there is room ([`Journal::waiting_bytes`]). On [`Event::Failed`] it takes no more durable jobs,
+//! persisted when [`Event::Persisted`] reaches it. While there is no room
+//! ([`Journal::check_room`]) it keeps the entries, in order, and takes in nothing more. On [`Event::Failed`] it takes no more durable jobs,
 //! ends what it holds in memory, and exits with a code of its own. A member of a job's trio that is not
 //! [`Continuity::is_whole`], or whose [`Stamp`] is another one, vouches for nothing before it has caught up.
 

@@ -95,7 +95,9 @@ pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Er
         None if before.opens == 0 => Continuity::New,
         None => Continuity::Unmarked,
     };
-    let about = Mark { opens: before.opens + 1, closed: false, ..before };
+    // Not the number of an earlier life, whatever the file says.
+    let lives = mark.filter(|mark| mark.journal == before.journal).map_or(0, |mark| mark.opens);
+    let about = Mark { opens: before.opens.max(lives) + 1, closed: false, ..before };
     begin_life(files, &db, &about, room)?;
     Ok(Sound { db, about, continuity, rebuilt })
 }

@@ -21,6 +21,9 @@ const LOG_HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
 /// Longest cell that can be one of ours, in bytes; a longer one is none.
 const CELL_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX + 1024;
+/// Bytes of a payload's header, and in it the type of a hash of 16 bytes.
+const HEADER_BYTES: std::ops::RangeInclusive<u8> = 5..=24;
+const HASH_TYPE: u8 = 44;
 /// Columns of the widest table that is looked for.
 const COLUMNS_MAX: usize = 8;
 
@@ -70,23 +73,33 @@ impl Pages {
         })
     }
 
-    /// Hands each row that may be one to `take`: pages of the file first, then those of the log, oldest first.
-    pub(crate) fn each_row(&self, mut take: impl FnMut(Row)) -> io::Result<()> {
+    /// Hands each row that may be one, and has so many columns, to `take`: pages of the file first, then those of the
+    /// log, oldest first.
+    pub(crate) fn each_row(
+        &self,
+        columns: std::ops::RangeInclusive<usize>,
+        mut take: impl FnMut(Row),
+    ) -> io::Result<()> {
         let mut page = vec![0; PAGE_BYTES];
         for number in 1..=self.pages {
             self.read_file_page(number, &mut page)?;
-            self.each_row_of(&page, &mut take)?;
+            self.each_row_of(&page, &columns, &mut take)?;
         }
         for (_, place) in &self.frames {
             self.read_log_page(*place, &mut page)?;
-            self.each_row_of(&page, &mut take)?;
+            self.each_row_of(&page, &columns, &mut take)?;
         }
         Ok(())
     }
 
-    fn each_row_of(&self, page: &[u8], take: &mut impl FnMut(Row)) -> io::Result<()> {
-        for place in 0..page.len() {
-            if let Some(cell) = page.get(place..).and_then(Cell::at)
+    fn each_row_of(
+        &self,
+        page: &[u8],
+        columns: &std::ops::RangeInclusive<usize>,
+        take: &mut impl FnMut(Row),
+    ) -> io::Result<()> {
+        for cell in headers(page).flat_map(|place| Cell::around(page, place)) {
+            if columns.contains(&cell.types.len())
                 && let Some(payload) = self.payload(&cell)?
                 && let Some(values) = values_of(&cell.types, payload.get(cell.header..).unwrap_or_default())
             {
@@ -162,6 +175,19 @@ fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
     }
 }
 
+/// Where the header of a payload of ours may begin: its length, then the id's type (none, as the id is not in it), and
+/// in the end the type of a hash.
+fn headers(page: &[u8]) -> impl Iterator<Item = usize> {
+    let starts = page
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| matches!(pair, [length, 0] if HEADER_BYTES.contains(length)));
+    starts.filter_map(|(place, pair)| {
+        let last = place + usize::from(*pair.first()?) - 1;
+        (page.get(last) == Some(&HASH_TYPE)).then_some(place)
+    })
+}
+
 /// The beginning of a cell of a table's leaf.
 struct Cell<'a> {
     id: i64,
@@ -175,13 +201,24 @@ struct Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
+    /// The cells that have their payload's header at that place: before it are two numbers of one to nine bytes.
+    fn around(page: &'a [u8], header: usize) -> impl Iterator<Item = Self> {
+        let starts = header.saturating_sub(18)..header.saturating_sub(1);
+        starts.filter_map(move |start| {
+            let bytes = page.get(start..)?;
+            let (_, rest) = varint(bytes)?;
+            let (_, rest) = varint(rest)?;
+            (page.len() - rest.len() == header).then(|| Self::at(bytes))?
+        })
+    }
+
     /// The cell that begins here, if what is here can be one with columns like ours.
     fn at(bytes: &'a [u8]) -> Option<Self> {
         let (length, rest) = varint(bytes)?;
         let length = usize::try_from(length).ok().filter(|length| (4..=CELL_BYTES_MAX).contains(length))?;
         let (id, rest) = varint(rest)?;
         let (header, mut columns) = varint(rest)?;
-        let header = usize::try_from(header).ok().filter(|header| (4..=64).contains(header))?;
+        let header = usize::try_from(header).ok().filter(|header| (4..=24).contains(header))?;
         // The first column is the id, which a payload leaves out.
         if columns.first() != Some(&0) {
             return None;
@@ -277,7 +314,8 @@ struct Log {
 
 /// Why a write-ahead log is not whole, if it is not. Each commit waited for the disk, so a crash tears the last one at
 /// most: where two or more follow a frame that is not what was written, acknowledged records were changed, and the
-/// database would silently leave them out.
+/// database would silently leave them out. A change in the last commit looks like a torn write, and only another node
+/// that keeps the job can tell.
 pub(crate) fn broken_log(path: &Path) -> Result<Option<String>, Error> {
     let log = read_log(path)?;
     let is_broken = log.commits_behind > 1;

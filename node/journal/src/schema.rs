@@ -13,6 +13,7 @@ use weft_core::{JobId, PeerId};
 use crate::check::{self, CHECK_BYTES, Checker, Id};
 use crate::heads::Head;
 use crate::mark::Mark;
+use crate::shelves::Shelf;
 
 /// "weft" in ASCII: what the file's header says that it belongs to.
 pub(crate) const APPLICATION: i64 = 0x7765_6674;
@@ -41,6 +42,8 @@ const TABLES: &str = "
     CREATE INDEX listing_since ON listing(since_ms);
     CREATE TABLE things(id INTEGER PRIMARY KEY, shelf INTEGER, key BLOB, bytes BLOB, sum BLOB);
     CREATE INDEX things_key ON things(shelf, key);
+    CREATE TABLE remembered(id INTEGER PRIMARY KEY, shelf INTEGER, key BLOB, bytes BLOB, sum BLOB);
+    CREATE INDEX remembered_key ON remembered(shelf, key);
     CREATE VIEW log AS SELECT printf('%016x', job) AS job, id & 4294967295 AS seq, kind, length(bytes) AS bytes
         FROM records;";
 
@@ -206,14 +209,15 @@ pub(crate) fn write_head_in_doubt(db: &Connection, no: u32) -> rusqlite::Result<
 pub(crate) fn write_thing(
     db: &Connection,
     id: i64,
-    shelf: i64,
+    shelf: Shelf,
     key: &[u8],
     bytes: &[u8],
     sum: [u8; CHECK_BYTES],
 ) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "INSERT OR REPLACE INTO things(id, shelf, key, bytes, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute(params![id, shelf, key, bytes, sum])?;
+    let table = shelf.table();
+    db.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO {table}(id, shelf, key, bytes, sum) VALUES (?1, ?2, ?3, ?4, ?5)"
+    ))?
+    .execute(params![id, shelf.number(), key, bytes, sum])?;
     Ok(())
 }

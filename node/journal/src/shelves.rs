@@ -48,10 +48,19 @@ impl Shelf {
         if self == Self::Remembered { REMEMBERED_MAX } else { THINGS_MAX }
     }
 
+    /// Remembered results have a table of their own, whose index is not examined at each open: there are many, and what a
+    /// damaged index hides or keeps of them is computed again or still right.
+    pub(crate) fn table(self) -> &'static str {
+        if self == Self::Remembered { TABLES[1] } else { TABLES[0] }
+    }
+
     fn place(self) -> usize {
         usize::from(self as u8)
     }
 }
+
+/// The tables of things.
+pub(crate) const TABLES: [&str; 2] = ["things", "remembered"];
 
 /// Bits of a thing's number below its shelf's: numbers rise on each shelf, so the lowest is the oldest.
 const SHELF_SHIFT: u32 = 48;
@@ -87,7 +96,7 @@ impl Shelves {
         let id = shelf.number() << SHELF_SHIFT | *next;
         *next += 1;
         let sum = checker.shelved(shelf.number(), key, bytes);
-        schema::write_thing(db, id, shelf.number(), key, bytes, sum)?;
+        schema::write_thing(db, id, shelf, key, bytes, sum)?;
         if let Some(count) = self.counts.get_mut(shelf.place()) {
             *count += 1;
             if *count > shelf.things_max() {
@@ -100,7 +109,7 @@ impl Shelves {
 
     pub(crate) fn take(&mut self, db: &Connection, shelf: Shelf, key: &[u8]) -> rusqlite::Result<()> {
         let gone = db
-            .prepare_cached("DELETE FROM things WHERE shelf = ?1 AND key = ?2")?
+            .prepare_cached(&format!("DELETE FROM {} WHERE shelf = ?1 AND key = ?2", shelf.table()))?
             .execute(params![shelf.number(), key])?;
         if let Some(count) = self.counts.get_mut(shelf.place()) {
             *count = count.saturating_sub(u64::try_from(gone).unwrap_or(u64::MAX));

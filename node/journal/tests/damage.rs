@@ -347,6 +347,7 @@ fn an_older_copy_is_known_as_such() {
         let opened = open(restored.path());
         assert_eq!(opened.opened.continuity, Continuity::Older { file: stamps.0, mark: stamps.1 });
         assert!(opened.story.logs.contains_key(&1), "what is in it is served");
+        assert_eq!(opened.opened.stamp.opens, 3, "no life has the number of an earlier one");
         assert!(opened.opened.continuity.to_string().contains("older copy"));
     }
 }
@@ -371,6 +372,27 @@ fn a_log_without_its_file_is_all_there_is() {
     let opened = open(sound.path());
     assert_eq!(opened.opened.continuity, Continuity::Rebuilt);
     assert_eq!(opened.story.logs[&1], log(1, appends / 3));
+}
+
+#[test]
+fn a_rebuild_that_a_crash_stopped_is_finished_and_not_taken_for_whole() {
+    let dir = quick_dir();
+    write_jobs(dir.path());
+    let file = |name: &str| dir.path().join(name);
+    // Made, and the hurt one moved aside; its log is still there.
+    fs::rename(file("journal.db"), file("journal.rebuilt")).unwrap();
+    fs::write(file("journal.db-wal"), b"of the hurt one").unwrap();
+    let opened = open(dir.path());
+    assert!(!opened.opened.continuity.is_whole(), "{:?}", opened.opened);
+    assert_eq!(opened.story.complete.len() as u64, JOBS);
+    assert!(!file("journal.rebuilt").exists());
+    drop(opened);
+
+    // Made, and the hurt one still in its place: it is looked at anew.
+    fs::write(file("journal.rebuilt"), b"an earlier try").unwrap();
+    let opened = open(dir.path());
+    assert_eq!(opened.opened.continuity, Continuity::Same);
+    assert_eq!(opened.story.complete.len() as u64, JOBS);
 }
 
 #[test]

@@ -268,6 +268,39 @@ fn a_listener_that_panics_fails_the_journal_and_holds_no_one_up() {
 }
 
 #[test]
+fn a_job_whose_records_make_no_sense_to_the_caller_is_set_apart() {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    journal.put(vec![record(1, 1), record(2, 1)]);
+    journal.journal.distrust(JobId(1));
+    assert_eq!(journal.journal.next_seq(JobId(1)), None);
+    let refused = journal.journal.append(vec![record(1, 2)]).unwrap_err();
+    assert_eq!(refused, Refused::Quarantined { job: JobId(1) });
+    journal.put(vec![record(2, 2), Entry::Forget { job: JobId(1) }]);
+}
+
+#[test]
+fn what_is_read_while_it_is_written_is_never_half_an_append() {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    let reader = journal.journal.reader().unwrap();
+    let asked = std::thread::spawn(move || {
+        let deadline = Instant::now() + support::PATIENCE;
+        loop {
+            let count = reader.records(JobId(1), 0, usize::MAX, usize::MAX).unwrap().len();
+            assert_eq!(count % 3, 0, "{count} records of appends of three");
+            if count == 300 || Instant::now() > deadline {
+                return count;
+            }
+        }
+    });
+    for first in (1..=300).step_by(3) {
+        journal.put((first..first + 3).map(|seq| record(1, seq)).collect());
+    }
+    assert_eq!(asked.join().unwrap(), 300);
+}
+
+#[test]
 fn what_is_too_long_is_refused() {
     let dir = quick_dir();
     let journal = open(dir.path());
