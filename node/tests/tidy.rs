@@ -17,12 +17,13 @@ const LINES_MAX: usize = 400;
 const LONGER: [(&str, usize); 0] = [];
 
 /// Every edge between our own crates; `dev` edges of tests are not architecture and not listed.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("weft-core", &[]),
     ("weft-sim", &["weft-core"]),
     ("weft-experiments", &["weft-core", "weft-sim"]),
     ("weft-exec", &["weft-core"]),
     ("weft-blobs", &["weft-core"]),
+    ("weft-journal", &["weft-core"]),
     ("weft-net", &["weft-core"]),
     ("weft-node", &["weft-blobs", "weft-client", "weft-core", "weft-exec", "weft-net"]),
     ("weft-client", &[]),
@@ -32,11 +33,12 @@ const EDGES: [(&str, &[&str]); 11] = [
 ];
 
 /// Crates whose name only one of ours may know.
-const KEPT: [(&str, &str); 6] = [
+const KEPT: [(&str, &str); 7] = [
     ("libp2p", "weft-net"),
     ("libp2p-stream", "weft-net"),
     ("wasmtime", "weft-exec"),
     ("wasmtime-wasi", "weft-exec"),
+    ("rusqlite", "weft-journal"),
     ("axum", "weft-node"),
     ("clap", "weft-node"),
 ];

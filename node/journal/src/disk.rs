@@ -1,0 +1,121 @@
+//! The journal's files, and writing them so that a crash leaves the old or the new one.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// Where everything is, below one directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub(crate) dir: PathBuf,
+    /// The database.
+    pub(crate) db: PathBuf,
+    /// What the database has not put into its file yet.
+    pub(crate) wal: PathBuf,
+    /// Its index, made anew at each open.
+    pub(crate) shm: PathBuf,
+    /// A database that is being made.
+    pub(crate) fresh: PathBuf,
+    /// One that was rebuilt and is not in its place yet.
+    pub(crate) rebuilt: PathBuf,
+    /// The last database that was hurt, and its log.
+    pub(crate) hurt: PathBuf,
+    pub(crate) hurt_wal: PathBuf,
+    /// How often the journal was opened.
+    pub(crate) mark: PathBuf,
+    /// Held while the journal is open.
+    pub(crate) lock: PathBuf,
+    /// Room that is given up when the disk is full.
+    pub(crate) reserve: PathBuf,
+}
+
+impl Files {
+    pub(crate) fn below(dir: &Path) -> Self {
+        let file = |name: &str| dir.join(name);
+        Self {
+            dir: dir.to_owned(),
+            db: file("journal.db"),
+            wal: file("journal.db-wal"),
+            shm: file("journal.db-shm"),
+            fresh: file("journal.new"),
+            rebuilt: file("journal.rebuilt"),
+            hurt: file("journal.damaged"),
+            hurt_wal: file("journal.damaged-wal"),
+            mark: file("journal.mark"),
+            lock: file("journal.lock"),
+            reserve: file("journal.reserve"),
+        }
+    }
+
+    /// Makes the directory and takes its lock, which the system gives back when the process ends.
+    pub(crate) fn lock(&self) -> Result<File, Error> {
+        fs::create_dir_all(&self.dir).map_err(Error::io("make", &self.dir))?;
+        let mut options = OpenOptions::new();
+        let lock = options.read(true).write(true).create(true).truncate(false).open(&self.lock);
+        let lock = lock.map_err(Error::io("open", &self.lock))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse { path: self.db.clone() }),
+            Err(TryLockError::Error(error)) => Err(no_locks(&self.db, &error)),
+        }
+    }
+}
+
+fn no_locks(path: &Path, error: &io::Error) -> Error {
+    Error::NoLocks { path: path.to_owned(), why: error.to_string() }
+}
+
+/// Writes a small file whole, or leaves the old one.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    let temporary = path.with_extension("tmp");
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(Error::io("write", &temporary))?;
+    rename(&temporary, path)
+}
+
+/// Moves a file into its place, and that onto the disk.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(Error::io("rename", from))?;
+    sync_dir(to.parent().unwrap_or(Path::new(".")))
+}
+
+/// Puts the names of a directory onto the disk.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))
+}
+
+/// Removes a file if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A file's length; none if it is not there.
+pub(crate) fn length(path: &Path) -> Result<Option<u64>, Error> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(found.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_named_with_what_to_do() {
+        let error = no_locks(Path::new("/net/journal.db"), &io::Error::from_raw_os_error(37));
+        let text = error.to_string();
+        assert!(matches!(error, Error::NoLocks { .. }));
+        assert!(text.contains("/net/journal.db") && text.contains("local disk"), "{text}");
+    }
+}

@@ -1,0 +1,293 @@
+//! Opening: whether the file is the journal of this node, whole, and of a version that is known here. A hurt one is
+//! rebuilt once, and then must be sound.
+
+use std::path::PathBuf;
+
+use rusqlite::{Connection, ErrorCode};
+use weft_core::PeerId;
+
+use crate::check::Id;
+use crate::disk::{self, Files};
+use crate::error::{Error, code, says_full};
+use crate::mark::{Continuity, Mark, Stamp};
+use crate::rebuild;
+use crate::room::Room;
+use crate::salvage;
+use crate::schema;
+use crate::writer::checkpoint;
+
+/// What an open journal was found to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Which journal, and which life of it.
+    pub stamp: Stamp,
+    /// Whether it is the one that this node had last.
+    pub continuity: Continuity,
+    /// Records that the fold was told.
+    pub records: u64,
+    /// Jobs in quarantine.
+    pub quarantined: u64,
+    /// Things of shelves and lines of lists that were not what was written; they were removed.
+    pub removed: u64,
+    /// If its file was hurt.
+    pub rebuilt: Option<Rebuilt>,
+}
+
+/// A hurt file was read page by page, and what it holds is in a new one. Some that was forgotten may be back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// What was wrong.
+    pub why: String,
+    /// Where the hurt file is now; the next hurt one takes its place.
+    pub kept: PathBuf,
+}
+
+/// What the database said that was no answer.
+enum Trouble {
+    /// Nothing to be done here.
+    Final(Error),
+    /// The file is not what it was: rebuild it.
+    Hurt(String),
+    /// There is no room.
+    Full,
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        if error.is_disk_full() { Self::Full } else { Self::Final(error) }
+    }
+}
+
+/// A database that can be written.
+pub(crate) struct Sound {
+    pub(crate) db: Connection,
+    /// What it says about itself since this open.
+    pub(crate) about: Mark,
+    pub(crate) continuity: Continuity,
+    pub(crate) rebuilt: Option<Rebuilt>,
+}
+
+impl Sound {
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { journal: self.about.journal, opens: self.about.opens }
+    }
+}
+
+/// Finds, makes or rebuilds the database.
+pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Error> {
+    rebuild::finish(files)?;
+    let mark = Mark::read(&files.mark).filter(|mark| mark.node == node);
+    let mut rebuilt = None;
+    let mut was_made = false;
+    if disk::length(&files.db)?.unwrap_or(0) == 0 {
+        rebuilt = from_log_alone(files, node, mark)?;
+        if rebuilt.is_none() {
+            make(files, node)?;
+            was_made = true;
+        }
+    }
+    let (db, before, why) = open_existing(files, node, mark, room)?;
+    rebuilt = rebuilt.or(why.map(|why| Rebuilt { why, kept: files.hurt.clone() }));
+    let continuity = match mark {
+        _ if rebuilt.is_some() => Continuity::Rebuilt,
+        Some(mark) => mark.compare(&before),
+        None if was_made => Continuity::New,
+        None if before.opens == 0 => Continuity::New,
+        None => Continuity::Unmarked,
+    };
+    // Not the number of an earlier life, whatever the file says.
+    let lives = mark.filter(|mark| mark.journal == before.journal).map_or(0, |mark| mark.opens);
+    let about = Mark { opens: before.opens.max(lives) + 1, closed: false, ..before };
+    begin_life(files, &db, &about, room)?;
+    Ok(Sound { db, about, continuity, rebuilt })
+}
+
+/// A write-ahead log without its file: what is in it is all there is.
+fn from_log_alone(files: &Files, node: PeerId, mark: Option<Mark>) -> Result<Option<Rebuilt>, Error> {
+    if disk::length(&files.wal)?.unwrap_or(0) == 0 {
+        return Ok(None);
+    }
+    let why = String::from("its file is gone, and its write-ahead log is there");
+    match rebuild::rebuild(files, node, mark, &why) {
+        Ok(()) => Ok(Some(Rebuilt { why, kept: files.hurt.clone() })),
+        Err(Error::Damaged { .. } | Error::NotAJournal { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// Makes an empty one.
+fn make(files: &Files, node: PeerId) -> Result<(), Error> {
+    let mut journal: Id = [0; 16];
+    getrandom::fill(&mut journal)
+        .map_err(|error| Error::io("draw an id for", &files.db)(std::io::Error::other(error.to_string())))?;
+    let about = Mark { journal, node, opens: 0, closed: true };
+    // Logs of a file that is gone must not be taken for the new one's.
+    for leftover in [&files.wal, &files.shm] {
+        disk::remove(leftover)?;
+    }
+    rebuild::make(files, &about, |_| Ok(()))
+}
+
+/// Opens the file that is there. Says why, if it had to be rebuilt.
+fn open_existing(
+    files: &Files,
+    node: PeerId,
+    mark: Option<Mark>,
+    room: &Room,
+) -> Result<(Connection, Mark, Option<String>), Error> {
+    check_writable(files)?;
+    let mut rebuilt = None;
+    let mut has_room_been_made = false;
+    loop {
+        match try_open(files, node) {
+            Ok((db, about)) => return Ok((db, about, rebuilt)),
+            Err(Trouble::Final(error)) => return Err(error),
+            Err(Trouble::Full) if !has_room_been_made && room.give_up() => has_room_been_made = true,
+            Err(Trouble::Full) => return Err(Error::Full { path: files.db.clone() }),
+            Err(Trouble::Hurt(why)) if rebuilt.is_none() => {
+                rebuild::rebuild(files, node, mark, &why)?;
+                rebuilt = Some(why);
+            }
+            Err(Trouble::Hurt(why)) => return Err(Error::Damaged { path: files.db.clone(), why }),
+        }
+    }
+}
+
+/// The system's own word on whether the file can be written, before the database's, which is less clear.
+fn check_writable(files: &Files) -> Result<(), Error> {
+    for path in [&files.db, &files.wal, &files.shm] {
+        let mut options = std::fs::OpenOptions::new();
+        match options.read(true).write(true).open(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("open", path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn try_open(files: &Files, node: PeerId) -> Result<(Connection, Mark), Trouble> {
+    if let Some(why) = salvage::broken_log(&files.wal)? {
+        return Err(Trouble::Hurt(why));
+    }
+    let said = |error: rusqlite::Error| trouble(files, error);
+    let db = schema::open_writer(&files.db).map_err(said)?;
+    let about = identify(files, &db, node)?;
+    if !schema::begin_wal(&db).map_err(said)? {
+        let why = String::from("no memory can be shared between processes there");
+        return Err(Error::NoLocks { path: files.db.clone(), why }.into());
+    }
+    examine(&db).map_err(said)?.map_or(Ok(()), |why| Err(Trouble::Hurt(why)))?;
+    // A log that begins anew: what a torn write left behind the last record is not looked at again.
+    checkpoint(&db, "TRUNCATE").map_err(said)?;
+    Ok((db, about))
+}
+
+/// Whose it is, and of what version.
+fn identify(files: &Files, db: &Connection, node: PeerId) -> Result<Mark, Trouble> {
+    let header = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let about = schema::read_about(db);
+    let path = files.db.clone();
+    let application = header("application_id").map_err(|error| trouble(files, error))?;
+    let version = header("user_version").map_err(|error| trouble(files, error))?;
+    match about {
+        Ok(Some((_, found))) if found > schema::VERSION => {
+            Err(Error::Newer { path, found, known: schema::VERSION }.into())
+        }
+        Ok(Some((about, _))) if about.node != node => {
+            Err(Error::OtherNode { path, found: about.node, me: node }.into())
+        }
+        Ok(Some(_)) if application != schema::APPLICATION || version != schema::VERSION => {
+            Err(Trouble::Hurt(String::from("its header is not what was written")))
+        }
+        Ok(Some((about, _))) => Ok(about),
+        _ if application != schema::APPLICATION => {
+            Err(Error::NotAJournal { path, found: String::from("a database of another program") }.into())
+        }
+        _ if version > schema::VERSION => {
+            Err(Error::Newer { path, found: version, known: schema::VERSION }.into())
+        }
+        Ok(None) => Err(Trouble::Hurt(String::from("what it says about itself is not what was written"))),
+        Err(error) => Err(trouble(files, error)),
+    }
+}
+
+/// Whether the structure of the file is whole; its records are checked one by one later.
+fn examine(db: &Connection) -> rusqlite::Result<Option<String>> {
+    if db.is_readonly("main")? {
+        // The system lets us write it.
+        return Ok(Some(String::from("its header says that it must not be written")));
+    }
+    if !schema::has_right_tables(db)? {
+        return Ok(Some(String::from("its tables are not those that were made")));
+    }
+    for question in
+        ["PRAGMA quick_check(1)", "PRAGMA integrity_check(listing)", "PRAGMA integrity_check(things)"]
+    {
+        let answer: String = db.query_row(question, [], |row| row.get(0))?;
+        if answer != "ok" {
+            return Ok(Some(one_line(&answer)));
+        }
+    }
+    Ok(None)
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).take(2).collect::<Vec<_>>().join(": ")
+}
+
+/// What an error of the database means for a file that the system lets us write.
+fn trouble(files: &Files, error: rusqlite::Error) -> Trouble {
+    let path = files.db.clone();
+    let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
+    match code(&error) {
+        Some(ErrorCode::DiskFull) => Trouble::Full,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::InUse { path }.into(),
+        Some(ErrorCode::FileLockingProtocolFailed) => Error::NoLocks { path, why: error.to_string() }.into(),
+        Some(ErrorCode::SystemIoFailure) if is_about_locks(extended) => {
+            Error::NoLocks { path, why: error.to_string() }.into()
+        }
+        // Beyond the end of a file that was cut.
+        Some(ErrorCode::SystemIoFailure) if extended != rusqlite::ffi::SQLITE_IOERR_SHORT_READ => {
+            Error::database("open the journal")(error).into()
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::OutOfMemory) => {
+            Error::database("open the journal")(error).into()
+        }
+        _ => Trouble::Hurt(error.to_string()),
+    }
+}
+
+fn is_about_locks(extended: i32) -> bool {
+    use rusqlite::ffi;
+    [
+        ffi::SQLITE_IOERR_LOCK,
+        ffi::SQLITE_IOERR_RDLOCK,
+        ffi::SQLITE_IOERR_UNLOCK,
+        ffi::SQLITE_IOERR_CHECKRESERVEDLOCK,
+        ffi::SQLITE_IOERR_SHMOPEN,
+        ffi::SQLITE_IOERR_SHMLOCK,
+        ffi::SQLITE_IOERR_SHMMAP,
+    ]
+    .contains(&extended)
+}
+
+/// Says in the file, and then in the mark, that a new life has begun.
+fn begin_life(files: &Files, db: &Connection, about: &Mark, room: &Room) -> Result<(), Error> {
+    match schema::write_about(db, about) {
+        Err(error) if says_full(&error) && room.give_up() => schema::write_about(db, about),
+        other => other,
+    }
+    .map_err(|error| {
+        if says_full(&error) {
+            Error::Full { path: files.db.clone() }
+        } else {
+            Error::database("write to the journal")(error)
+        }
+    })?;
+    match about.write(&files.mark) {
+        Err(error) if error.is_disk_full() && room.give_up() => about.write(&files.mark),
+        other => other,
+    }
+}

@@ -1,0 +1,220 @@
+//! What waits for the disk: batches in order, bounded in bytes, given to the writer in groups.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Failure, Refused};
+use crate::heads::Op;
+
+/// How long the first batch of a group waits for others.
+const GROUP_WAIT_MAX: Duration = Duration::from_millis(2);
+/// Bytes that make a group ready at once.
+const GROUP_BYTES: usize = 256 << 10;
+/// Bytes of one group; what is beyond waits for the next one. A single longer batch is a group of its own.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Bytes that may wait; beyond it an append is refused. A longer batch fits while nothing waits.
+const QUEUE_BYTES_MAX: usize = 16 << 20;
+/// Batches that may wait; beyond it an append is refused.
+const QUEUE_BATCHES_MAX: usize = 65_536;
+
+/// The entries of one append.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) ticket: u64,
+    pub(crate) ops: Vec<Op>,
+    cost: usize,
+    since: Instant,
+}
+
+/// What the writer is to do next.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Write these in one transaction.
+    Write(Vec<Batch>),
+    /// Nothing waits: there is time to tidy up.
+    Idle,
+    /// Nothing waits and nothing more comes.
+    End,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Batch>,
+    bytes: usize,
+    last_ticket: u64,
+    closing: bool,
+    failure: Option<Failure>,
+}
+
+/// The queue between the journal's users and its writer.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Something came, or it is closing.
+    came: Condvar,
+    /// Something was taken, or it failed.
+    went: Condvar,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a batch of that cost would be taken now.
+    pub(crate) fn check_room(&self, cost: usize) -> Result<(), Refused> {
+        self.lock().check_room(cost)
+    }
+
+    /// Adds a batch for which there was room; batches have the order of these calls. Returns its ticket.
+    pub(crate) fn push(&self, ops: Vec<Op>, cost: usize) -> u64 {
+        let mut state = self.lock();
+        state.last_ticket += 1;
+        let ticket = state.last_ticket;
+        state.bytes += cost;
+        state.waiting.push_back(Batch { ticket, ops, cost, since: Instant::now() });
+        drop(state);
+        self.came.notify_one();
+        ticket
+    }
+
+    /// Waits until a batch of that cost would be taken, at most until `deadline`.
+    pub(crate) fn wait_for_room(&self, cost: usize, deadline: Instant) -> Result<(), Refused> {
+        let mut state = self.lock();
+        loop {
+            let refused = match state.check_room(cost) {
+                Err(refused @ Refused::Busy { .. }) => refused,
+                other => return other,
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(refused);
+            }
+            state = self.went.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What the writer is to do next; waits for it, unless there is something to tidy up.
+    pub(crate) fn next(&self, has_chores: bool) -> Turn {
+        let mut state = self.lock();
+        loop {
+            let Some(oldest) = state.waiting.front() else {
+                if state.closing {
+                    return Turn::End;
+                }
+                if has_chores {
+                    return Turn::Idle;
+                }
+                state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = (oldest.since + GROUP_WAIT_MAX).saturating_duration_since(Instant::now());
+            if state.closing || state.bytes >= GROUP_BYTES || left.is_zero() {
+                let group = state.group();
+                drop(state);
+                self.went.notify_all();
+                return Turn::Write(group);
+            }
+            state = self.came.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What waits is still written, but nothing more is taken.
+    pub(crate) fn close(&self) {
+        self.lock().closing = true;
+        self.came.notify_all();
+        self.went.notify_all();
+    }
+
+    /// Nothing is written any more. The first reason stays.
+    pub(crate) fn fail(&self, failure: Failure) {
+        let mut state = self.lock();
+        state.failure.get_or_insert(failure);
+        let dropped = std::mem::take(&mut state.waiting);
+        state.bytes = 0;
+        drop(state);
+        drop(dropped);
+        self.went.notify_all();
+    }
+
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.lock().failure.clone()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+}
+
+impl State {
+    fn check_room(&self, cost: usize) -> Result<(), Refused> {
+        if let Some(failure) = &self.failure {
+            return Err(Refused::Failed(failure.clone()));
+        }
+        if self.closing {
+            return Err(Refused::Closing);
+        }
+        let is_full = self.bytes + cost > QUEUE_BYTES_MAX || self.waiting.len() >= QUEUE_BATCHES_MAX;
+        if is_full && !self.waiting.is_empty() {
+            return Err(Refused::Busy { bytes: self.bytes });
+        }
+        Ok(())
+    }
+
+    /// Takes the batches of the next transaction.
+    fn group(&mut self) -> Vec<Batch> {
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        while let Some(batch) = self.waiting.front() {
+            if !group.is_empty() && bytes + batch.cost > GROUP_BYTES_MAX {
+                break;
+            }
+            bytes += batch.cost;
+            group.extend(self.waiting.pop_front());
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
+        group
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_together_is_one_group_in_order() {
+        let queue = Queue::default();
+        for ticket in 1..=3 {
+            assert_eq!(queue.push(Vec::new(), 10), ticket);
+        }
+        let Turn::Write(group) = queue.next(true) else { panic!("nothing to write") };
+        assert_eq!(group.iter().map(|batch| batch.ticket).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(queue.bytes(), 0);
+        assert!(matches!(queue.next(true), Turn::Idle));
+    }
+
+    #[test]
+    fn what_has_no_room_is_refused_and_what_is_too_long_for_the_queue_goes_alone() {
+        let queue = Queue::default();
+        queue.check_room(QUEUE_BYTES_MAX + 1).unwrap();
+        queue.push(Vec::new(), QUEUE_BYTES_MAX + 1);
+        assert_eq!(queue.check_room(1), Err(Refused::Busy { bytes: QUEUE_BYTES_MAX + 1 }));
+        let soon = Instant::now() + Duration::from_millis(1);
+        assert!(matches!(queue.wait_for_room(1, soon), Err(Refused::Busy { .. })));
+        assert!(matches!(queue.next(false), Turn::Write(_)));
+        queue.wait_for_room(1, Instant::now()).unwrap();
+    }
+
+    #[test]
+    fn the_first_failure_is_the_one_that_is_told() {
+        let queue = Queue::default();
+        let failure = |why: &str| Failure { doing: "write", why: why.into(), full: false };
+        queue.push(Vec::new(), 1);
+        queue.fail(failure("one"));
+        queue.fail(failure("two"));
+        assert_eq!(queue.check_room(1), Err(Refused::Failed(failure("one"))));
+        queue.close();
+        assert!(matches!(queue.next(false), Turn::End));
+    }
+}

@@ -1,0 +1,273 @@
+//! Questions to the journal, on a connection of their own: pages and counts of jobs, and records of one. It sees what is
+//! on the disk, which may be a little behind what was appended.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params, params_from_iter};
+use weft_core::{JobId, PeerId};
+
+use crate::apply::Line;
+use crate::check::Checker;
+use crate::error::{Damage, Error};
+use crate::fold::{blob, integer};
+use crate::heads::{Head, Heads};
+use crate::listing::{Filter, Listed, Listing, PAGE_MAX, Page, Place, State, label_text, labels_of};
+use crate::record::Kind;
+use crate::schema::{self, parts_of, row_id};
+
+const COLUMNS: &str = "no, job, owner, name, labels, state, since_ms, ended_ms, tasks, done, failed, sum";
+
+/// A record of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its number.
+    pub seq: u32,
+    /// What it says.
+    pub kind: Kind,
+    /// How it says it.
+    pub bytes: Vec<u8>,
+}
+
+/// Asks; one for each thread that asks.
+pub struct Reader {
+    db: Connection,
+    checker: Checker,
+    heads: Arc<Mutex<Heads>>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    pub(crate) fn open(path: &Path, checker: Checker, heads: Arc<Mutex<Heads>>) -> Result<Self, Error> {
+        let db = schema::open_reader(path).map_err(Error::database("open a reader"))?;
+        Ok(Self { db, checker, heads })
+    }
+
+    /// Jobs that pass a filter, newest first, behind a place; at most `most`.
+    ///
+    /// # Errors
+    /// [`Error::PageTooLong`]; [`Error::Database`] if the file can't be read.
+    pub fn jobs(&self, filter: &Filter, after: Option<Place>, most: usize) -> Result<Page, Error> {
+        if most > PAGE_MAX {
+            return Err(Error::PageTooLong { asked: most, most: PAGE_MAX });
+        }
+        self.try_jobs(filter, after, most).map_err(Error::database("list jobs"))
+    }
+
+    fn try_jobs(&self, filter: &Filter, after: Option<Place>, most: usize) -> rusqlite::Result<Page> {
+        let mut wanted = Wanted::of(filter);
+        if let Some(place) = after {
+            wanted.add("(since_ms, no) < (?, ?)", [Value::Integer(place.since_ms), Value::Integer(place.no)]);
+        }
+        let sql =
+            format!("SELECT {COLUMNS} FROM listing {} ORDER BY since_ms DESC, no DESC", wanted.clause());
+        let mut statement = self.db.prepare(&sql)?;
+        let mut rows = statement.query(params_from_iter(wanted.values))?;
+        let mut page = Page { jobs: Vec::new(), next: None };
+        let mut last = None;
+        while let Some(row) = rows.next()? {
+            // One that is not what was written is removed at the next open, and listed anew from its log.
+            let Some((listed, place)) = listed_of(row, &self.checker) else { continue };
+            if page.jobs.len() == most {
+                page.next = last;
+                break;
+            }
+            page.jobs.push(listed);
+            last = Some(place);
+        }
+        Ok(page)
+    }
+
+    /// How many jobs pass a filter.
+    ///
+    /// # Errors
+    /// [`Error::Database`] if the file can't be read.
+    pub fn count(&self, filter: &Filter) -> Result<u64, Error> {
+        let wanted = Wanted::of(filter);
+        let sql = format!("SELECT count(*) FROM listing {}", wanted.clause());
+        let count = self.db.query_row(&sql, params_from_iter(wanted.values), |row| row.get::<_, i64>(0));
+        count.map(i64::cast_unsigned).map_err(Error::database("count jobs"))
+    }
+
+    /// One job as it is listed.
+    ///
+    /// # Errors
+    /// [`Error::Database`] if the file can't be read.
+    pub fn job(&self, job: JobId) -> Result<Option<Listed>, Error> {
+        let Some(head) = self.head(job) else { return Ok(None) };
+        let sql = format!("SELECT {COLUMNS} FROM listing WHERE no = ?1");
+        let find = || {
+            let mut statement = self.db.prepare_cached(&sql)?;
+            let mut rows = statement.query([head.no])?;
+            Ok(rows.next()?.and_then(|row| listed_of(row, &self.checker)).map(|(listed, _)| listed))
+        };
+        find().map_err(Error::database("read a job's line"))
+    }
+
+    /// Records of a job behind one, in order, at most `most`, and at most about `bytes_max` bytes of them, but one at
+    /// least. Those that a snapshot covers are not there.
+    ///
+    /// # Errors
+    /// [`Error::Quarantined`] if one of them is not what was written; [`Error::Database`] if the file can't be read.
+    pub fn records(
+        &self,
+        job: JobId,
+        after: u32,
+        most: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>, Error> {
+        let Some(head) = self.head(job) else { return Ok(Vec::new()) };
+        let from = after.saturating_add(1).max(head.first);
+        let found = self.try_records(job, &head, from, most, bytes_max);
+        found.map_err(Error::database("read records"))?.map_err(|why| Error::Quarantined { job, why })
+    }
+
+    fn try_records(
+        &self,
+        job: JobId,
+        head: &Head,
+        from: u32,
+        most: usize,
+        bytes_max: usize,
+    ) -> rusqlite::Result<Result<Vec<Record>, Damage>> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT id, job, kind, bytes, sum FROM records WHERE id >= ?1 AND id <= ?2 ORDER BY id",
+        )?;
+        let mut rows = statement.query(params![row_id(head.no, from), row_id(head.no, u32::MAX)])?;
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        let mut expected = from;
+        while let Some(row) = rows.next()? {
+            if records.len() == most || (bytes >= bytes_max && !records.is_empty()) {
+                break;
+            }
+            match record_of(row, job, expected, &self.checker) {
+                Ok(record) => {
+                    bytes += record.bytes.len();
+                    records.push(record);
+                }
+                // A snapshot was appended since the head was looked at.
+                Err(Damage::Gap { .. }) if records.is_empty() && self.head(job) != Some(*head) => break,
+                Err(why) => return Ok(Err(why)),
+            }
+            expected = expected.saturating_add(1);
+        }
+        Ok(Ok(records))
+    }
+
+    fn head(&self, job: JobId) -> Option<Head> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).get(job)
+    }
+}
+
+fn record_of(row: &Row<'_>, job: JobId, expected: u32, checker: &Checker) -> Result<Record, Damage> {
+    let (_, seq) = parts_of(integer(row, 0).unwrap_or(0));
+    if seq != expected {
+        return Err(Damage::Gap { expected, found: seq });
+    }
+    let parts = (integer(row, 2), blob(row, 3), blob(row, 4));
+    let (Some(number), Some(bytes), Some(sum)) = parts else { return Err(Damage::Altered { seq }) };
+    let is_right = checker.row(job, seq, number, bytes) == sum;
+    let kind = Kind::of(number).filter(|_| is_right).ok_or(Damage::Altered { seq })?;
+    Ok(Record { seq, kind, bytes: bytes.to_vec() })
+}
+
+/// A line and its place; none if it is not what was written.
+pub(crate) fn listed_of(row: &Row<'_>, checker: &Checker) -> Option<(Listed, Place)> {
+    let line = Line {
+        job: integer(row, 1)?,
+        owner: blob(row, 2)?.to_vec(),
+        name: row.get(3).ok()?,
+        labels: row.get(4).ok()?,
+        state: integer(row, 5)?,
+        since_ms: integer(row, 6)?,
+        ended_ms: row.get(7).ok()?,
+        tasks: integer(row, 8)?,
+        done: integer(row, 9)?,
+        failed: integer(row, 10)?,
+    };
+    if blob(row, 11)? != line.sum(checker) {
+        return None;
+    }
+    let listing = Listing {
+        owner: PeerId(line.owner.as_slice().try_into().ok()?),
+        labels: labels_of(&line.labels)?,
+        name: line.name,
+        state: State::of(line.state)?,
+        since_ms: line.since_ms.cast_unsigned(),
+        ended_ms: line.ended_ms.map(i64::cast_unsigned),
+        tasks: line.tasks.cast_unsigned(),
+        done: line.done.cast_unsigned(),
+        failed: line.failed.cast_unsigned(),
+    };
+    let place = Place { since_ms: line.since_ms, no: integer(row, 0)? };
+    Some((Listed { job: JobId(line.job.cast_unsigned()), listing }, place))
+}
+
+/// Removes lines that are not what was written. Returns how many.
+pub(crate) fn remove_wrong_lines(db: &Connection, checker: &Checker) -> rusqlite::Result<u64> {
+    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM listing"))?;
+    let mut rows = statement.query([])?;
+    let mut wrong = Vec::new();
+    while let Some(row) = rows.next()? {
+        if listed_of(row, checker).is_none() {
+            wrong.push(row.get::<_, i64>(0)?);
+        }
+    }
+    let mut removed = 0;
+    for no in wrong {
+        db.execute("DELETE FROM listing WHERE no = ?1", [no])?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+/// Conditions of a question, and the values for their question marks.
+#[derive(Default)]
+struct Wanted {
+    conditions: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Wanted {
+    fn of(filter: &Filter) -> Self {
+        let mut wanted = Self::default();
+        if !filter.states.is_empty() {
+            let marks = vec!["?"; filter.states.len()].join(", ");
+            let states = filter.states.iter().map(|state| Value::Integer(state.number()));
+            wanted.add(&format!("state IN ({marks})"), states);
+        }
+        for (name, value) in &filter.labels {
+            wanted.add("instr(labels, ?) > 0", [Value::Text(label_text(name, value))]);
+        }
+        if let Some(since_ms) = filter.since_ms {
+            wanted
+                .add("since_ms >= ?", [Value::Integer(since_ms.min(i64::MAX.cast_unsigned()).cast_signed())]);
+        }
+        if let Some(owner) = filter.owner {
+            wanted.add("owner = ?", [Value::Blob(owner.0.to_vec())]);
+        }
+        if let Some(name) = &filter.name {
+            wanted.add("name = ?", [Value::Text(name.clone())]);
+        }
+        wanted
+    }
+
+    fn add(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+        self.conditions.push(condition.to_owned());
+        self.values.extend(values);
+    }
+
+    fn clause(&self) -> String {
+        if self.conditions.is_empty() {
+            return String::new();
+        }
+        format!("WHERE {}", self.conditions.join(" AND "))
+    }
+}

@@ -1,0 +1,169 @@
+//! What is appended: entries of jobs' logs, and what goes with them.
+
+use weft_core::JobId;
+
+use crate::error::Refused;
+use crate::listing::Listing;
+use crate::shelves::{self, Shelf};
+
+/// Longest record except a snapshot, in bytes; a longer one is refused.
+pub const RECORD_BYTES_MAX: usize = 4 << 20;
+/// Longest snapshot, in bytes; a longer one is refused.
+pub const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
+/// Longest word that a member of a job keeps for itself ([`Entry::Own`]), in bytes; a longer one is refused.
+pub const OWN_BYTES_MAX: usize = 64 << 10;
+/// What an entry counts as in the queue besides its bytes.
+const ENTRY_BYTES: usize = 64;
+
+/// What a record says. The numbers are in the file and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// The job was accepted: what it is, and who keeps it. The first record of a log, unless a snapshot is.
+    Accepted = 1,
+    /// It has more inputs.
+    Extended = 2,
+    /// It gets no more inputs.
+    Closed = 3,
+    /// Tasks ended: a batch of outcomes.
+    Outcomes = 4,
+    /// It was cancelled.
+    Cancelled = 5,
+    /// Another member leads it from here on.
+    Epoch = 6,
+    /// All of it ended.
+    Ended = 7,
+    /// Its results were read.
+    Read = 8,
+    /// It is forgotten: the log goes, this record included.
+    Forgotten = 9,
+    /// A schedule fired. Its log has the schedule's id in place of a job's.
+    Fired = 10,
+    /// The state at this place: all records before it go.
+    Snapshot = 11,
+}
+
+impl Kind {
+    const ALL: [Self; 11] = [
+        Self::Accepted,
+        Self::Extended,
+        Self::Closed,
+        Self::Outcomes,
+        Self::Cancelled,
+        Self::Epoch,
+        Self::Ended,
+        Self::Read,
+        Self::Forgotten,
+        Self::Fired,
+        Self::Snapshot,
+    ];
+
+    /// The kind of a number in the file.
+    pub(crate) fn of(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+
+    /// Its number in the file.
+    pub(crate) fn number(self) -> i64 {
+        i64::from(self as u8)
+    }
+
+    /// True for records that begin new work: on a disk that is nearly full they are refused first.
+    #[must_use]
+    pub fn begins_work(self) -> bool {
+        matches!(self, Self::Accepted | Self::Extended | Self::Fired)
+    }
+
+    fn bytes_max(self) -> usize {
+        if self == Self::Snapshot { SNAPSHOT_BYTES_MAX } else { RECORD_BYTES_MAX }
+    }
+}
+
+/// One change of the journal. The entries of one append are on the disk together or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The next record of a job's log.
+    Append {
+        /// The job.
+        job: JobId,
+        /// One more than its last record's number; 1 for the first. A snapshot may leave records out.
+        seq: u32,
+        /// What it says.
+        kind: Kind,
+        /// How it says it.
+        bytes: Vec<u8>,
+    },
+    /// The records behind one of a job's log never counted: a member follows another leader now.
+    Cut {
+        /// The job.
+        job: JobId,
+        /// The last record that stays; at least the snapshot that the log begins with.
+        after: u32,
+    },
+    /// What this member promised about a job; no part of the log, and replaced as a whole.
+    Own {
+        /// The job; its log may be empty yet.
+        job: JobId,
+        /// The promise.
+        bytes: Vec<u8>,
+    },
+    /// How a job is shown in lists; replaced as a whole.
+    List {
+        /// The job.
+        job: JobId,
+        /// What is shown.
+        listing: Listing,
+    },
+    /// The log of a job goes, in whatever state it is; no error if there is none.
+    Forget {
+        /// The job.
+        job: JobId,
+    },
+    /// Puts something on a shelf, in place of what had that key.
+    Put {
+        /// Which one.
+        shelf: Shelf,
+        /// Its name there.
+        key: Vec<u8>,
+        /// The thing.
+        bytes: Vec<u8>,
+    },
+    /// Takes something off a shelf; no error if it is not there.
+    Take {
+        /// Which one.
+        shelf: Shelf,
+        /// Its name there.
+        key: Vec<u8>,
+    },
+}
+
+impl Entry {
+    /// What it counts as in the queue.
+    pub(crate) fn cost(&self) -> usize {
+        ENTRY_BYTES
+            + match self {
+                Self::Append { bytes, .. } | Self::Own { bytes, .. } => bytes.len(),
+                Self::Put { key, bytes, .. } => key.len() + bytes.len(),
+                Self::Take { key, .. } => key.len(),
+                Self::List { listing, .. } => listing.text_bytes(),
+                Self::Cut { .. } | Self::Forget { .. } => 0,
+            }
+    }
+
+    /// Whether it begins new work.
+    pub(crate) fn begins_work(&self) -> bool {
+        matches!(self, Self::Append { kind, .. } if kind.begins_work())
+    }
+
+    /// Whether its parts are within their bounds.
+    pub(crate) fn check_size(&self) -> Result<(), Refused> {
+        let (what, bytes, max) = match self {
+            Self::Append { kind, bytes, .. } => ("a record", bytes.len(), kind.bytes_max()),
+            Self::Own { bytes, .. } => ("a member's own word", bytes.len(), OWN_BYTES_MAX),
+            Self::Put { key, bytes, .. } => return shelves::check_size(key, bytes),
+            Self::List { listing, .. } => return listing.check(),
+            Self::Take { .. } | Self::Cut { .. } | Self::Forget { .. } => return Ok(()),
+        };
+        if bytes > max { Err(Refused::TooLong { what, bytes, max }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,223 @@
+//! The database: its tables, how a connection is set up, and what it says about itself.
+//!
+//! All rows of a job have ids in one range, its number in the upper half and the record's in the lower half, so that a
+//! log is read in one sweep. Nothing here trusts an index with a record: they serve lists and shelves.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, params};
+use weft_core::{JobId, PeerId};
+
+use crate::check::{self, CHECK_BYTES, Checker, Id};
+use crate::heads::Head;
+use crate::mark::Mark;
+use crate::shelves::Shelf;
+
+/// "weft" in ASCII: what the file's header says that it belongs to.
+pub(crate) const APPLICATION: i64 = 0x7765_6674;
+/// The format that this version writes, the newest that it reads.
+pub(crate) const VERSION: i64 = 1;
+/// Bytes of a page, which raw pages are read by.
+pub(crate) const PAGE_BYTES: usize = 4096;
+/// For how long a write waits for another process that reads or copies the file.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+/// The write-ahead log is cut to this after it was put into the file, in bytes.
+const WAL_KEPT_BYTES: i64 = 16 << 20;
+/// Memory that a connection keeps pages in, in KiB.
+const CACHE_KIB: i64 = 8 << 10;
+
+/// In place of a head's hash: its log can't be told apart from an older one.
+pub(crate) const IN_DOUBT: [u8; CHECK_BYTES] = *b"rewritten log...";
+
+const TABLES: &str = "
+    CREATE TABLE about(id INTEGER PRIMARY KEY, journal BLOB, node BLOB, version INTEGER, opens INTEGER,
+                       closed INTEGER, sum BLOB);
+    CREATE TABLE jobs(no INTEGER PRIMARY KEY, job INTEGER, first INTEGER, next INTEGER, cuts INTEGER, owns INTEGER,
+                      gone INTEGER, sum BLOB);
+    CREATE TABLE records(id INTEGER PRIMARY KEY, job INTEGER, kind INTEGER, bytes BLOB, sum BLOB);
+    CREATE TABLE listing(no INTEGER PRIMARY KEY, job INTEGER, owner BLOB, name TEXT, labels TEXT, state INTEGER,
+                         since_ms INTEGER, ended_ms INTEGER, tasks INTEGER, done INTEGER, failed INTEGER, sum BLOB);
+    CREATE INDEX listing_since ON listing(since_ms);
+    CREATE TABLE things(id INTEGER PRIMARY KEY, shelf INTEGER, key BLOB, bytes BLOB, sum BLOB);
+    CREATE INDEX things_key ON things(shelf, key);
+    CREATE TABLE remembered(id INTEGER PRIMARY KEY, shelf INTEGER, key BLOB, bytes BLOB, sum BLOB);
+    CREATE INDEX remembered_key ON remembered(shelf, key);
+    CREATE VIEW log AS SELECT printf('%016x', job) AS job, id & 4294967295 AS seq, kind, length(bytes) AS bytes
+        FROM records;";
+
+/// The id of a record.
+pub(crate) fn row_id(no: u32, seq: u32) -> i64 {
+    i64::from(no) << 32 | i64::from(seq)
+}
+
+/// The job's number and the record's of an id.
+pub(crate) fn parts_of(id: i64) -> (u32, u32) {
+    let part = |half: i64| u32::try_from(half & 0xffff_ffff).unwrap_or(0);
+    (part(id >> 32), part(id))
+}
+
+/// Makes a new database at a path where nothing is: not safe against crashes before it is synced.
+pub(crate) fn create(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    db.pragma_update(None, "page_size", i64::try_from(PAGE_BYTES).unwrap_or(0))?;
+    db.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))?;
+    db.pragma_update(None, "synchronous", "OFF")?;
+    db.pragma_update(None, "application_id", APPLICATION)?;
+    db.pragma_update(None, "user_version", VERSION)?;
+    db.execute_batch(TABLES)?;
+    Ok(db)
+}
+
+/// Whether the tables are those of this version, letter by letter.
+pub(crate) fn has_right_tables(db: &Connection) -> rusqlite::Result<bool> {
+    let right = Connection::open_in_memory()?;
+    right.execute_batch(TABLES)?;
+    Ok(tables_of(db)? == tables_of(&right)?)
+}
+
+fn tables_of(db: &Connection) -> rusqlite::Result<Vec<(String, String, String, String)>> {
+    let mut statement =
+        db.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    rows.collect()
+}
+
+/// Opens the one connection that writes.
+pub(crate) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    set_up(&db)?;
+    // What is durable is decided by our own checkpoints; closing after a failed write must not try another.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(db)
+}
+
+/// Sets up a writer whose file was looked at. False if the file system can't share memory between processes.
+pub(crate) fn begin_wal(db: &Connection) -> rusqlite::Result<bool> {
+    let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "fullfsync", true)?;
+    db.pragma_update(None, "checkpoint_fullfsync", true)?;
+    db.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    db.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))?;
+    db.pragma_update_and_check(None, "secure_delete", "FAST", |_| Ok(()))?;
+    Ok(mode.eq_ignore_ascii_case("wal"))
+}
+
+/// Opens a connection that reads.
+pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    // A reader of a write-ahead log writes the index of it, so the file is opened for both.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    set_up(&db)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.pragma_update(None, "query_only", true)?;
+    Ok(db)
+}
+
+fn set_up(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(BUSY_MAX)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    db.pragma_update(None, "cell_size_check", true)?;
+    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    db.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+/// What the file says about itself; none if that is not what was written.
+pub(crate) fn read_about(db: &Connection) -> rusqlite::Result<Option<(Mark, i64)>> {
+    let sql = "SELECT journal, node, version, opens, closed, sum FROM about WHERE id = 1";
+    db.query_row(sql, [], |row| {
+        let (journal, node): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        Ok(about_of(&journal, &node, [row.get(2)?, row.get(3)?, row.get(4)?], &row.get::<_, Vec<u8>>(5)?))
+    })
+}
+
+/// The same from its parts.
+pub(crate) fn about_of(journal: &[u8], node: &[u8], numbers: [i64; 3], sum: &[u8]) -> Option<(Mark, i64)> {
+    let (journal, node): (Id, [u8; 32]) = (journal.try_into().ok()?, node.try_into().ok()?);
+    let node = PeerId(node);
+    let [version, opens, closed] = numbers;
+    let opens = u64::try_from(opens).ok()?;
+    let is_right = check::about(journal, node, numbers) == sum;
+    is_right.then_some((Mark { journal, node, opens, closed: closed != 0 }, version))
+}
+
+pub(crate) fn write_about(db: &Connection, about: &Mark) -> rusqlite::Result<()> {
+    let numbers = [VERSION, about.opens.cast_signed(), i64::from(about.closed)];
+    let sum = check::about(about.journal, about.node, numbers);
+    let [version, opens, closed] = numbers;
+    db.execute(
+        "INSERT OR REPLACE INTO about(id, journal, node, version, opens, closed, sum) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)",
+        params![about.journal, about.node.0, version, opens, closed, sum],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn write_head(
+    db: &Connection,
+    checker: &Checker,
+    job: JobId,
+    head: &Head,
+    is_gone: bool,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO jobs(no, job, first, next, cuts, owns, gone, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        head.no,
+        job.0.cast_signed(),
+        head.first,
+        head.next,
+        head.cuts,
+        head.owns,
+        is_gone,
+        checker.head(job, head, is_gone)
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn write_row(
+    db: &Connection,
+    id: i64,
+    job: JobId,
+    kind: i64,
+    bytes: &[u8],
+    sum: [u8; CHECK_BYTES],
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO records(id, job, kind, bytes, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![id, job.0.cast_signed(), kind, bytes, sum])?;
+    Ok(())
+}
+
+/// Marks a head so that its job is in quarantine from now on.
+pub(crate) fn write_head_in_doubt(db: &Connection, no: u32) -> rusqlite::Result<()> {
+    db.execute("UPDATE jobs SET sum = ?2 WHERE no = ?1", params![no, IN_DOUBT])?;
+    Ok(())
+}
+
+pub(crate) fn write_thing(
+    db: &Connection,
+    id: i64,
+    shelf: Shelf,
+    key: &[u8],
+    bytes: &[u8],
+    sum: [u8; CHECK_BYTES],
+) -> rusqlite::Result<()> {
+    let table = shelf.table();
+    db.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO {table}(id, shelf, key, bytes, sum) VALUES (?1, ?2, ?3, ?4, ?5)"
+    ))?
+    .execute(params![id, shelf.number(), key, bytes, sum])?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Things by key that are in no job's log: outcomes not delivered yet, the index of remembered results, schedules,
+//! names of functions, bans. Each shelf has a bound, beyond which its oldest thing goes.
+
+use rusqlite::{Connection, params};
+
+use crate::check::Checker;
+use crate::error::Refused;
+use crate::schema;
+
+/// Longest key, in bytes; a longer one is refused.
+pub const KEY_BYTES_MAX: usize = 256;
+/// Longest thing, in bytes; a longer one is refused.
+pub const THING_BYTES_MAX: usize = 1 << 20;
+/// Things on the shelf of remembered results; the oldest goes.
+const REMEMBERED_MAX: u64 = 1_000_000;
+/// Things on each other shelf; the oldest goes. Their users have closer bounds of their own.
+const THINGS_MAX: u64 = 65_536;
+
+/// Which things. The numbers are in the file and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Shelf {
+    /// Outcomes that a worker has not delivered.
+    Undelivered = 1,
+    /// Which results are known already, and where.
+    Remembered = 2,
+    /// When to submit what.
+    Schedules = 3,
+    /// Which program a name means.
+    Functions = 4,
+    /// Who may not give or get work.
+    Bans = 5,
+}
+
+impl Shelf {
+    const ALL: [Self; 5] =
+        [Self::Undelivered, Self::Remembered, Self::Schedules, Self::Functions, Self::Bans];
+
+    pub(crate) fn of(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|shelf| shelf.number() == number)
+    }
+
+    pub(crate) fn number(self) -> i64 {
+        i64::from(self as u8)
+    }
+
+    fn things_max(self) -> u64 {
+        if self == Self::Remembered { REMEMBERED_MAX } else { THINGS_MAX }
+    }
+
+    /// Remembered results have a table of their own, whose index is not examined at each open: there are many, and what a
+    /// damaged index hides or keeps of them is computed again or still right.
+    pub(crate) fn table(self) -> &'static str {
+        if self == Self::Remembered { TABLES[1] } else { TABLES[0] }
+    }
+
+    fn place(self) -> usize {
+        usize::from(self as u8)
+    }
+}
+
+/// The tables of things.
+pub(crate) const TABLES: [&str; 2] = ["things", "remembered"];
+
+/// Bits of a thing's number below its shelf's: numbers rise on each shelf, so the lowest is the oldest.
+const SHELF_SHIFT: u32 = 48;
+
+/// What the writer knows of each shelf without asking: how much is on it, and the next number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shelves {
+    counts: [u64; 6],
+    next: [i64; 6],
+}
+
+impl Shelves {
+    /// Notes a thing that was read back.
+    pub(crate) fn note(&mut self, shelf: Shelf, id: i64) {
+        if let Some(count) = self.counts.get_mut(shelf.place()) {
+            *count += 1;
+        }
+        if let Some(next) = self.next.get_mut(shelf.place()) {
+            *next = (*next).max((id & ((1 << SHELF_SHIFT) - 1)) + 1);
+        }
+    }
+
+    pub(crate) fn put(
+        &mut self,
+        db: &Connection,
+        checker: &Checker,
+        shelf: Shelf,
+        key: &[u8],
+        bytes: &[u8],
+    ) -> rusqlite::Result<()> {
+        self.take(db, shelf, key)?;
+        let Some(next) = self.next.get_mut(shelf.place()) else { return Ok(()) };
+        let id = shelf.number() << SHELF_SHIFT | *next;
+        *next += 1;
+        let sum = checker.shelved(shelf.number(), key, bytes);
+        schema::write_thing(db, id, shelf, key, bytes, sum)?;
+        if let Some(count) = self.counts.get_mut(shelf.place()) {
+            *count += 1;
+            if *count > shelf.things_max() {
+                *count -= 1;
+                return drop_oldest(db, shelf);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take(&mut self, db: &Connection, shelf: Shelf, key: &[u8]) -> rusqlite::Result<()> {
+        let gone = db
+            .prepare_cached(&format!("DELETE FROM {} WHERE shelf = ?1 AND key = ?2", shelf.table()))?
+            .execute(params![shelf.number(), key])?;
+        if let Some(count) = self.counts.get_mut(shelf.place()) {
+            *count = count.saturating_sub(u64::try_from(gone).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+}
+
+fn drop_oldest(db: &Connection, shelf: Shelf) -> rusqlite::Result<()> {
+    let (from, to) = (shelf.number() << SHELF_SHIFT, (shelf.number() + 1) << SHELF_SHIFT);
+    db.prepare_cached(
+        "DELETE FROM things WHERE id = (SELECT min(id) FROM things WHERE id >= ?1 AND id < ?2)",
+    )?
+    .execute(params![from, to])?;
+    Ok(())
+}
+
+pub(crate) fn check_size(key: &[u8], bytes: &[u8]) -> Result<(), Refused> {
+    if key.len() > KEY_BYTES_MAX {
+        return Err(Refused::TooLong { what: "a key", bytes: key.len(), max: KEY_BYTES_MAX });
+    }
+    if bytes.len() > THING_BYTES_MAX {
+        return Err(Refused::TooLong {
+            what: "a thing on a shelf",
+            bytes: bytes.len(),
+            max: THING_BYTES_MAX,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The thread with the one connection that writes: takes groups from the queue, writes each in one transaction, tells
+//! what is on the disk, and tidies up when nothing waits.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::apply::Applier;
+use crate::error::{Failure, says_full};
+use crate::journal::Event;
+use crate::mark::Mark;
+use crate::queue::{Batch, Queue, Turn};
+use crate::room::Room;
+use crate::schema;
+
+/// Pages of the write-ahead log that are put into the file together.
+const CHECKPOINT_PAGES: i64 = 1024;
+
+/// The writer, before and while its thread runs.
+pub(crate) struct Writer {
+    pub(crate) db: Connection,
+    pub(crate) applier: Applier,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) told: Box<dyn FnMut(Event) + Send>,
+    /// What the file says about itself while it is open.
+    pub(crate) about: Mark,
+    pub(crate) is_low: bool,
+}
+
+impl Writer {
+    /// Writes until the queue is closed or a write fails. Returns what the file says in the end; none after a failure.
+    pub(crate) fn run(mut self) -> Option<Mark> {
+        // A panic of the one who is told must not leave the others waiting for ever.
+        let guard = Guard(Arc::clone(&self.queue));
+        let ended = self.serve();
+        std::mem::forget(guard);
+        match ended {
+            Ok(closed) => Some(closed),
+            Err(failure) => {
+                self.queue.fail(failure.clone());
+                (self.told)(Event::Failed(failure));
+                None
+            }
+        }
+    }
+
+    fn serve(&mut self) -> Result<Mark, Failure> {
+        loop {
+            match self.queue.next(self.applier.has_garbage()) {
+                Turn::Write(group) => self.write(&group)?,
+                Turn::Idle => {
+                    self.transact(&[])?;
+                    self.checkpoint_if_due()?;
+                }
+                Turn::End => return self.end(),
+            }
+        }
+    }
+
+    fn write(&mut self, group: &[Batch]) -> Result<(), Failure> {
+        self.transact(group)?;
+        if let Some(last) = group.last() {
+            (self.told)(Event::Persisted { upto: last.ticket });
+        }
+        self.look_at_room();
+        self.checkpoint_if_due()
+    }
+
+    /// One transaction. If the disk is full, the reserve is given up, once: nothing of the failed one was written to
+    /// the disk as valid, so it can be written again.
+    fn transact(&mut self, group: &[Batch]) -> Result<(), Failure> {
+        match self.try_transact(group) {
+            Err(error) if says_full(&error) && self.room.give_up() => {
+                self.try_transact(group).map_err(failed("write a group of records"))
+            }
+            other => other.map_err(failed("write a group of records")),
+        }
+    }
+
+    fn try_transact(&mut self, group: &[Batch]) -> rusqlite::Result<()> {
+        let transaction = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+        let pending = self.applier.apply(&transaction, group.iter().flat_map(|batch| &batch.ops))?;
+        transaction.commit()?;
+        self.applier.commit(pending);
+        Ok(())
+    }
+
+    /// Tells when new work begins or ends to be refused for want of room.
+    fn look_at_room(&mut self) {
+        self.room.look();
+        let is_low = self.room.check().is_err();
+        if is_low != self.is_low {
+            self.is_low = is_low;
+            (self.told)(Event::DiskLow(is_low));
+        }
+    }
+
+    fn checkpoint_if_due(&self) -> Result<(), Failure> {
+        let (in_log, in_file) =
+            checkpoint(&self.db, "NOOP").map_err(failed("ask for the length of the log"))?;
+        if in_log - in_file < CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        self.put_into_file("PASSIVE")
+    }
+
+    /// What is in the write-ahead log is safe there: that the file can't grow is no failure yet.
+    fn put_into_file(&self, mode: &str) -> Result<(), Failure> {
+        match checkpoint(&self.db, mode) {
+            Err(error) if says_full(&error) => {
+                self.room.give_up();
+                Ok(())
+            }
+            Err(error) => Err(failed("put records into the journal's file")(error)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn end(&mut self) -> Result<Mark, Failure> {
+        let closed = Mark { closed: true, ..self.about };
+        let write = |db: &Connection| schema::write_about(db, &closed);
+        match write(&self.db) {
+            Err(error) if says_full(&error) && self.room.give_up() => write(&self.db),
+            other => other,
+        }
+        .map_err(failed("close the journal"))?;
+        self.put_into_file("TRUNCATE")?;
+        Ok(closed)
+    }
+}
+
+/// Puts pages of the write-ahead log into the file. Returns how many are in the log, and how many of them in the file.
+pub(crate) fn checkpoint(db: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
+    let mut statement = db.prepare_cached(match mode {
+        "NOOP" => "PRAGMA wal_checkpoint(NOOP)",
+        "PASSIVE" => "PRAGMA wal_checkpoint(PASSIVE)",
+        _ => "PRAGMA wal_checkpoint(TRUNCATE)",
+    })?;
+    statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Failure {
+    move |error| Failure { doing, full: says_full(&error), why: error.to_string() }
+}
+
+/// Fails the queue if the thread panics.
+struct Guard(Arc<Queue>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.fail(Failure {
+            doing: "go on",
+            why: String::from("the writer's thread panicked"),
+            full: false,
+        });
+    }
+}

@@ -1,0 +1,449 @@
+//! Files that are not what the journal wrote: a flipped byte costs at most one job, a cut log leaves a prefix, and what
+//! is no journal of this node is refused in one sentence.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use support::{Dice, ME, append, copy, error_of, log, open, quick_dir, record, settings, try_open_with};
+use weft_core::{JobId, PeerId};
+use weft_journal::{Continuity, Damage, Entry, Error, Filter, Kind, Listing, Settings, Shelf, State};
+
+const PAGE: u64 = 4096;
+const JOBS: u64 = 24;
+
+/// How many records a job of the tests has.
+fn length_of(job: u64) -> u32 {
+    u32::try_from(2 + job % 9).unwrap()
+}
+
+/// A closed journal with jobs of several lengths, some long records, lines, things, and traces of what is gone.
+fn write_jobs(dir: &Path) {
+    let journal = open(dir);
+    for job in 1..=JOBS {
+        for seq in 1..=length_of(job) {
+            journal.journal.append(vec![record(job, seq)]).unwrap();
+        }
+        let listing = Listing {
+            owner: ME,
+            name: format!("name {job}"),
+            labels: Vec::new(),
+            state: State::Running,
+            since_ms: job,
+            ended_ms: None,
+            tasks: 1,
+            done: 0,
+            failed: 0,
+        };
+        journal.journal.append(vec![Entry::List { job: JobId(job), listing }]).unwrap();
+        let thing =
+            Entry::Put { shelf: Shelf::Remembered, key: vec![1, job as u8], bytes: vec![job as u8; 50] };
+        journal.journal.append(vec![thing]).unwrap();
+    }
+    let gone = JOBS + 1;
+    journal.put((1..=20).map(|seq| record(gone, seq)).collect());
+    journal.put(vec![Entry::Forget { job: JobId(gone) }]);
+    journal.journal.close().unwrap();
+}
+
+fn flip(path: &Path, place: u64, mask: u8) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, place).unwrap();
+    file.write_all_at(&[byte[0] ^ mask], place).unwrap();
+}
+
+/// Opens a journal whose file was changed: all jobs but one are there as they were, and nothing is there that was never
+/// written.
+fn check_all_but_one(dir: &Path, what: &str) {
+    let opened = support::try_open(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let mut missing = BTreeSet::new();
+    for job in 1..=JOBS {
+        let whole = opened.story.complete.contains(&job)
+            && opened.story.logs.get(&job) == Some(&log(job, length_of(job)));
+        if !whole {
+            missing.insert(job);
+        }
+    }
+    assert!(missing.len() <= 1, "{what}: {missing:?} are lost, {:?}", opened.opened);
+    for job in &missing {
+        assert!(opened.story.quarantined.contains_key(job), "{what}: job {job} is lost and not told");
+    }
+    for job in &opened.story.complete {
+        // A rebuilt file may hold what was forgotten, as it was.
+        assert_eq!(opened.story.logs[job], log(*job, opened.story.logs[job].len() as u32), "{what}");
+    }
+    for ((_, key), bytes) in &opened.story.shelved {
+        assert_eq!(bytes, &vec![key[1]; 50], "{what}");
+    }
+    let reader = opened.journal.reader().unwrap();
+    for listed in reader.jobs(&Filter::default(), None, 100).unwrap().jobs {
+        assert_eq!(listed.listing.name, format!("name {}", listed.listing.since_ms), "{what}");
+    }
+    // It goes on, and is sound the next time.
+    let job = JOBS + 100;
+    opened.put(vec![record(job, 1)]);
+    drop((reader, opened));
+    let again = open(dir);
+    assert_eq!(again.opened.rebuilt, None, "{what}");
+    assert!(again.story.logs.contains_key(&job), "{what}");
+    assert!(again.story.quarantined.len() <= 2, "{what}: {:?}", again.story.quarantined);
+}
+
+#[test]
+fn a_flipped_bit_costs_at_most_one_job() {
+    let sound = quick_dir();
+    write_jobs(sound.path());
+    let bytes = fs::metadata(sound.path().join("journal.db")).unwrap().len();
+    let mut places: Vec<(u64, u8)> = Vec::new();
+    let mut dice = Dice(1);
+    // The header of the file, the header of each page, and anywhere.
+    places.extend((0..100).map(|place| (place, 1 << dice.roll(8))));
+    for page in 0..bytes / PAGE {
+        places.extend((0..3).map(|_| (page * PAGE + dice.roll(12), 1 << dice.roll(8))));
+    }
+    places.extend((0..150).map(|_| (dice.roll(bytes), 1 << dice.roll(8))));
+    flip_each(sound.path(), places);
+}
+
+/// Flips one byte in a copy, and another in another.
+fn flip_each(sound: &Path, places: Vec<(u64, u8)>) {
+    let dir = quick_dir();
+    for (place, mask) in places {
+        let hurt = dir.path().join(format!("{place}-{mask}"));
+        copy(sound, &hurt);
+        flip(&hurt.join("journal.db"), place, mask);
+        check_all_but_one(&hurt, &format!("byte {place} ^ {mask}"));
+        fs::remove_dir_all(&hurt).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "takes minutes: the same as above at many more places"]
+fn a_changed_byte_anywhere_costs_at_most_one_job() {
+    let sound = quick_dir();
+    write_jobs(sound.path());
+    let bytes = fs::metadata(sound.path().join("journal.db")).unwrap().len();
+    let mut dice = Dice(6);
+    let places = (0..8000).map(|_| (dice.roll(bytes), 1 + dice.roll(255) as u8)).collect();
+    flip_each(sound.path(), places);
+}
+
+#[test]
+fn a_lost_page_and_a_cut_file_leave_the_other_jobs() {
+    let sound = quick_dir();
+    write_jobs(sound.path());
+    let bytes = fs::metadata(sound.path().join("journal.db")).unwrap().len();
+    let dir = quick_dir();
+    for page in 0..bytes / PAGE {
+        let hurt = dir.path().join(page.to_string());
+        copy(sound.path(), &hurt);
+        let file = fs::OpenOptions::new().write(true).open(hurt.join("journal.db")).unwrap();
+        file.write_all_at(&[0; PAGE as usize], page * PAGE).unwrap();
+        let opened = open(&hurt);
+        let served = opened.story.complete.iter().filter(|job| **job <= JOBS);
+        for job in served.clone() {
+            assert_eq!(opened.story.logs[job], log(*job, length_of(*job)), "page {page}");
+        }
+        if opened.opened.rebuilt.is_some() {
+            assert_eq!(opened.opened.continuity, Continuity::Rebuilt);
+        }
+        drop(opened);
+        fs::remove_dir_all(&hurt).unwrap();
+    }
+    let hurt = dir.path().join("cut");
+    copy(sound.path(), &hurt);
+    let file = fs::OpenOptions::new().write(true).open(hurt.join("journal.db")).unwrap();
+    file.set_len(bytes - PAGE - 100).unwrap();
+    let opened = open(&hurt);
+    assert_eq!(opened.opened.continuity, Continuity::Rebuilt);
+    assert!(opened.story.complete.len() > 3);
+    assert!(hurt.join("journal.damaged").exists());
+}
+
+/// A journal that was not closed, one append a transaction, as a power cut leaves it. Returns how many appends.
+fn write_and_cut(at: &Path) -> u32 {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    let mut appends = 0;
+    for seq in 1..=6 {
+        for job in 1..=3 {
+            journal.put(vec![record(job, seq)]);
+            appends += 1;
+        }
+    }
+    copy(dir.path(), at);
+    appends
+}
+
+/// How many of the appends of [`write_and_cut`] are there, which must be the first ones.
+fn appends_in(dir: &Path, what: &str) -> u32 {
+    let opened = support::try_open(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(opened.story.quarantined.is_empty(), "{what}: {:?}", opened.story.quarantined);
+    let lengths: Vec<u32> =
+        (1..=3).map(|job| opened.story.logs.get(&job).map_or(0, |log| log.len() as u32)).collect();
+    for (job, length) in (1..=3).zip(&lengths) {
+        assert_eq!(opened.story.logs.get(&job).cloned().unwrap_or_default(), log(job, *length), "{what}");
+    }
+    let found = lengths.iter().sum();
+    let expected: Vec<u32> = (0..3).map(|job| found / 3 + u32::from(job < found % 3)).collect();
+    assert_eq!(lengths, expected, "{what}: not the first appends");
+    found
+}
+
+/// Where each commit of a write-ahead log ends.
+fn commits(wal: &[u8]) -> Vec<usize> {
+    let frame = 24 + PAGE as usize;
+    let ends = (32 + frame..=wal.len()).step_by(frame);
+    ends.filter(|end| wal[end - frame + 4..end - frame + 8] != [0; 4]).collect()
+}
+
+#[test]
+fn a_torn_log_leaves_what_was_committed_before() {
+    let sound = quick_dir();
+    let appends = write_and_cut(sound.path());
+    let wal = fs::read(sound.path().join("journal.db-wal")).unwrap();
+    let ends = commits(&wal);
+    // The first commit says that the journal is open.
+    assert_eq!(ends.len() as u32, appends + 1);
+    let dir = quick_dir();
+    let frame = 24 + PAGE as usize;
+    let borders = (0..).map(|count| 32 + count * frame).take_while(|place| *place <= wal.len());
+    let mut dice = Dice(2);
+    for border in borders {
+        for length in [border, border + 1 + dice.roll(frame as u64) as usize] {
+            let length = length.min(wal.len());
+            let hurt = dir.path().join(length.to_string());
+            copy(sound.path(), &hurt);
+            fs::write(hurt.join("journal.db-wal"), &wal[..length]).unwrap();
+            let committed = ends.iter().filter(|end| **end <= length).count() as u32;
+            assert_eq!(appends_in(&hurt, &length.to_string()), committed.saturating_sub(1));
+            fs::remove_dir_all(&hurt).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_log_does_not_take_what_was_acknowledged_after_it() {
+    let sound = quick_dir();
+    let appends = write_and_cut(sound.path());
+    let wal = fs::read(sound.path().join("journal.db-wal")).unwrap();
+    let ends = commits(&wal);
+    let dir = quick_dir();
+    let mut dice = Dice(3);
+    for _ in 0..60 {
+        // Behind the last but one commit it can't be told from a torn write.
+        let place = dice.roll(ends[ends.len() - 2] as u64);
+        let hurt = dir.path().join(place.to_string());
+        copy(sound.path(), &hurt);
+        flip(&hurt.join("journal.db-wal"), place, 1 << dice.roll(8));
+        let what = format!("byte {place}");
+        let opened = support::try_open(&hurt).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let whole = (1..=3).filter(|job| opened.story.logs.get(job) == Some(&log(*job, appends / 3)));
+        assert!(whole.count() >= 2, "{what}: {:?} {:?}", opened.opened, opened.story.quarantined);
+        drop(opened);
+        fs::remove_dir_all(&hurt).unwrap();
+    }
+}
+
+#[test]
+fn a_record_that_is_gone_or_changed_quarantines_its_job_and_says_which() {
+    let sound = quick_dir();
+    write_jobs(sound.path());
+    let id = |seq: i64| 5i64 << 32 | seq;
+    let last = length_of(5);
+    for (sql, damage) in [
+        (format!("DELETE FROM records WHERE id = {}", id(3)), Damage::Gap { expected: 3, found: 4 }),
+        (
+            format!("DELETE FROM records WHERE id >= {} AND id <= {}", id(4), id(100)),
+            Damage::Cut { from: 4, to: last },
+        ),
+        (format!("UPDATE records SET bytes = x'00' WHERE id = {}", id(2)), Damage::Altered { seq: 2 }),
+        (format!("UPDATE records SET kind = 6 WHERE id = {}", id(2)), Damage::Altered { seq: 2 }),
+        (format!("UPDATE records SET kind = 'x' WHERE id = {}", id(2)), Damage::Altered { seq: 2 }),
+        (
+            format!(
+                "UPDATE records SET (kind, bytes, sum) = (SELECT kind, bytes, sum FROM records WHERE id = {}) \
+                 WHERE id = {}",
+                id(3),
+                id(2)
+            ),
+            Damage::Altered { seq: 2 },
+        ),
+        (String::from("UPDATE jobs SET next = next - 1 WHERE no = 5"), Damage::Head),
+        (String::from("DELETE FROM jobs WHERE no = 5"), Damage::Head),
+        (
+            format!("DELETE FROM records WHERE id >= {} AND id <= {}", id(1), id(100)),
+            Damage::Cut { from: 1, to: last },
+        ),
+    ] {
+        let dir = quick_dir();
+        copy(sound.path(), dir.path());
+        rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch(&sql).unwrap();
+        let opened = open(dir.path());
+        assert_eq!(opened.story.quarantined.into_iter().collect::<Vec<_>>(), [(5, damage)], "{sql}");
+        assert_eq!(opened.story.complete.len() as u64, JOBS - 1, "{sql}");
+        assert_eq!(opened.opened.quarantined, 1);
+        // Only forgetting helps, and it does.
+        assert!(opened.journal.append(vec![record(5, last + 1)]).is_err());
+        let ticket = opened.journal.append(vec![Entry::Forget { job: JobId(5) }]).unwrap();
+        let reached = opened
+            .events
+            .iter()
+            .any(|event| matches!(event, weft_journal::Event::Persisted { upto } if upto >= ticket));
+        assert!(reached);
+        drop(opened.journal);
+        assert!(open(dir.path()).story.quarantined.is_empty(), "{sql}");
+    }
+}
+
+#[test]
+fn a_job_whose_end_was_written_anew_is_not_guessed_from_raw_pages() {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    journal.put((1..=4).map(|seq| record(1, seq)).collect());
+    journal.put(vec![record(2, 1), Entry::Cut { job: JobId(1), after: 2 }, append(1, 3, Kind::Cancelled)]);
+    journal.journal.close().unwrap();
+    flip(&dir.path().join("journal.db"), 0, 1);
+    for _ in 0..2 {
+        let opened = open(dir.path());
+        assert_eq!(
+            opened.story.quarantined.clone().into_iter().collect::<Vec<_>>(),
+            [(1, Damage::Rewritten)]
+        );
+        assert_eq!(opened.story.complete, [2]);
+    }
+}
+
+#[test]
+fn an_older_copy_is_known_as_such() {
+    let dir = quick_dir();
+    let yesterday = quick_dir();
+    let journal = open(dir.path());
+    journal.put(vec![record(1, 1)]);
+    journal.journal.close().unwrap();
+    copy(dir.path(), yesterday.path());
+    let journal = open(dir.path());
+    journal.put(vec![record(1, 2), record(2, 1)]);
+    // What a copy of a running journal looks like.
+    let running = quick_dir();
+    copy(dir.path(), running.path());
+    journal.journal.close().unwrap();
+
+    for (older, stamps) in [(yesterday, (1, 2)), (running, (2, 2))] {
+        let restored = quick_dir();
+        copy(older.path(), restored.path());
+        fs::copy(dir.path().join("journal.mark"), restored.path().join("journal.mark")).unwrap();
+        let opened = open(restored.path());
+        assert_eq!(opened.opened.continuity, Continuity::Older { file: stamps.0, mark: stamps.1 });
+        assert!(opened.story.logs.contains_key(&1), "what is in it is served");
+        assert_eq!(opened.opened.stamp.opens, 3, "no life has the number of an earlier one");
+        assert!(opened.opened.continuity.to_string().contains("older copy"));
+    }
+}
+
+#[test]
+fn a_journal_that_is_gone_or_without_its_mark_is_not_taken_for_a_new_one() {
+    let dir = quick_dir();
+    drop(open(dir.path()));
+    fs::remove_file(dir.path().join("journal.mark")).unwrap();
+    assert_eq!(open(dir.path()).opened.continuity, Continuity::Unmarked);
+    fs::remove_file(dir.path().join("journal.db")).unwrap();
+    let opened = open(dir.path());
+    assert_eq!(opened.opened.continuity, Continuity::Lost);
+    assert!(!opened.opened.continuity.is_whole());
+}
+
+#[test]
+fn a_log_without_its_file_is_all_there_is() {
+    let sound = quick_dir();
+    let appends = write_and_cut(sound.path());
+    fs::remove_file(sound.path().join("journal.db")).unwrap();
+    let opened = open(sound.path());
+    assert_eq!(opened.opened.continuity, Continuity::Rebuilt);
+    assert_eq!(opened.story.logs[&1], log(1, appends / 3));
+}
+
+#[test]
+fn a_rebuild_that_a_crash_stopped_is_finished_and_not_taken_for_whole() {
+    let dir = quick_dir();
+    write_jobs(dir.path());
+    let file = |name: &str| dir.path().join(name);
+    // Made, and the hurt one moved aside; its log is still there.
+    fs::rename(file("journal.db"), file("journal.rebuilt")).unwrap();
+    fs::write(file("journal.db-wal"), b"of the hurt one").unwrap();
+    let opened = open(dir.path());
+    assert!(!opened.opened.continuity.is_whole(), "{:?}", opened.opened);
+    assert_eq!(opened.story.complete.len() as u64, JOBS);
+    assert!(!file("journal.rebuilt").exists());
+    drop(opened);
+
+    // Made, and the hurt one still in its place: it is looked at anew.
+    fs::write(file("journal.rebuilt"), b"an earlier try").unwrap();
+    let opened = open(dir.path());
+    assert_eq!(opened.opened.continuity, Continuity::Same);
+    assert_eq!(opened.story.complete.len() as u64, JOBS);
+}
+
+#[test]
+fn what_is_no_journal_is_refused_and_left_alone() {
+    let text =
+        b"not a database at all, but a text that is long enough to be read as a page of one. ".repeat(60);
+    for with_mark in [false, true] {
+        let dir = quick_dir();
+        if with_mark {
+            drop(open(dir.path()));
+        }
+        fs::write(dir.path().join("journal.db"), &text).unwrap();
+        let error = error_of(dir.path());
+        assert!(matches!(error, Error::NotAJournal { .. }), "{error}");
+        assert_eq!(fs::read(dir.path().join("journal.db")).unwrap(), text);
+    }
+
+    let dir = quick_dir();
+    let other = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    other.execute_batch("CREATE TABLE mine(x); INSERT INTO mine VALUES (1);").unwrap();
+    drop(other);
+    let error = error_of(dir.path());
+    assert!(matches!(error, Error::NotAJournal { .. }), "{error}");
+    assert!(error.to_string().contains("another program"), "{error}");
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let dir = quick_dir();
+    drop(open(dir.path()));
+    let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    db.execute_batch("PRAGMA user_version = 9; DROP TABLE about;").unwrap();
+    drop(db);
+    let error = error_of(dir.path());
+    assert!(matches!(error, Error::Newer { found: 9, known: 1, .. }), "{error}");
+    assert!(error.to_string().contains("format 9"), "{error}");
+}
+
+#[test]
+fn the_journal_of_another_node_is_refused() {
+    let dir = quick_dir();
+    drop(open(dir.path()));
+    let other = Settings { node: PeerId([8; 32]), ..settings(dir.path()) };
+    let Err(error) = try_open_with(&other) else { panic!("it opened") };
+    assert!(matches!(error, Error::OtherNode { found: ME, .. }), "{error}");
+}
+
+#[test]
+fn one_process_at_a_time_has_it() {
+    let dir = quick_dir();
+    let _first = open(dir.path());
+    let error = error_of(dir.path());
+    assert!(matches!(error, Error::InUse { .. }), "{error}");
+}
