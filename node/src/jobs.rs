@@ -29,7 +29,8 @@ pub use view::{JobMeta, JobSummary, Portion, Print, Taken, TaskEnd};
 
 /// Detached jobs remembered after their end.
 pub const DETACHED_JOBS_MAX: usize = 1000;
-/// Attached jobs remembered, without results, after their end: as many as the engine remembers for those that come after.
+/// Attached jobs remembered, without results, after their end: as many as the engine remembers for those that come
+/// after.
 pub const ATTACHED_JOBS_MAX: usize = 1000;
 /// Bytes inside the results that detached jobs keep.
 pub const RESULT_BYTES_MAX: u64 = 256 << 20;
@@ -174,7 +175,7 @@ impl JobTable {
                     unheard_ms / 1000
                 );
             }
-            Event::Differed { .. } | Event::Fired { .. } => {}
+            Event::Differed { .. } | Event::DependenciesSatisfied { .. } => {}
             Event::Refused { job, reason } => table.job_refused(job, &reason),
             Event::Lost { job, index: _, worker: _ } => {
                 if let Some(entry) = table.jobs.get_mut(&job) {

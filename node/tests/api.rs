@@ -136,7 +136,8 @@ struct EchoJob {
     stream: bool,
 }
 
-/// Ends every task at once with its input as output and its files as files; a holding one ends them as cancelled, when told to.
+/// Ends every task at once with its input as output and its files as files; a holding one ends them as cancelled, when
+/// told to.
 async fn echo(
     mut inbox: mpsc::Receiver<Request>,
     jobs: Arc<JobTable>,
@@ -217,7 +218,7 @@ fn snapshot() -> Snapshot {
         undelivered: 0,
         starved: 0,
         known: 0,
-        suspicion: None,
+        self_fencing: None,
         peers: Vec::new(),
         jobs: Vec::new(),
         counters: Counters::default(),

@@ -230,7 +230,7 @@ const PLAIN: &[&str] = &[
     "CHANGELOG.md",
     "docs/",
     "node/blobs/",
-    "node/core/src/owner/",
+    "node/core/",
     "node/exec/",
     "node/net/",
     "node/sim/",

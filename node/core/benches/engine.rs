@@ -1,9 +1,8 @@
-//! What the engine itself costs, the slots and the network being this program. First a lone node that runs a batch of
-//! tasks which take no time, by size; then a node among so many others, where everybody submits short tasks one by one
-//! and each is placed here or there: these inputs are recorded and played again to a fresh engine, so that nothing
-//! but the engine is timed. Prints microseconds per task, and inputs per second where an input is one
-//! `Engine::handle` and the question when to wake it. The best of several rounds; processor time of the thread, where
-//! the system tells it.
+//! The cost of the engine alone; this program plays slots and network. First a single node runs batches of empty tasks
+//! of several sizes. Then a node of a mesh, in which all nodes submit short tasks one by one: its inputs are recorded
+//! and replayed to a new engine, so that nothing but the engine is timed. Prints microseconds per task, and inputs per
+//! second, where an input is one `Engine::handle` and one `Engine::next_wakeup`. The best of several rounds; processor
+//! time of the thread, where the system reports it.
 //!
 //! `cargo bench -p weft-core`; no harness, plain timing.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints, and may panic")]
@@ -16,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use weft_core::message::{Ahead, Call, Capacity, Class, Delivery, Grant, Needs, Place};
+use weft_core::message::{Assign, Call, Capacity, Class, Credit, Delivery, Grant, Needs};
 use weft_core::{
     BidId, BlobId, CallId, Command, Effect, Engine, Entry, Event, Fetched, Gossip, Input, JobId, LeaseId,
     Limits, MeshConfig, Message, NodeConfig, Outcome, Payload, PeerId, Profile, Program, Recall, Report,
@@ -24,9 +23,9 @@ use weft_core::{
 };
 
 const ROUNDS: u64 = 5;
-/// Inputs that are made ready at a time: as warm as a driver leaves them that has just read them.
+/// Inputs that are decoded at a time, so that they are in the cache as after a driver has read them.
 const WARM: usize = 512;
-/// Inputs of one task in the batch, kept ahead as the node's API does.
+/// Tasks submitted at a time, as the node's API does.
 const AHEAD: u32 = 8192;
 
 fn main() {
@@ -45,8 +44,8 @@ fn batches() {
     for tasks in [1_000, 100_000, 1_000_000] {
         batch(&format!("{tasks} tasks, 256 an input"), tasks, (0, 0), plain);
     }
-    batch("100000, beside 1,000 remembered results", 100_000, (1000, 0), Terms::default());
-    batch("100000, beside 10,000 joins that wait", 100_000, (0, 10_000), plain);
+    batch("100000, with 1,000 known results", 100_000, (1000, 0), Terms::default());
+    batch("100000, with 10,000 jobs that wait for a parent", 100_000, (0, 10_000), plain);
     batch("100000, with receipts", 100_000, (0, 0), Terms { receipts: true, ..plain });
 }
 
@@ -59,7 +58,7 @@ fn crowds() {
     }
 }
 
-/// What an engine was told, and when.
+/// Inputs of an engine, with their times.
 type Log = Vec<(Time, Input)>;
 
 /// Nanoseconds, tasks, inputs.
@@ -72,7 +71,7 @@ fn print(what: &str, (nanos, tasks, inputs): Cost) {
 }
 
 fn batch(what: &str, tasks: u32, (remembered, waiting): (u32, u64), terms: Terms) {
-    // As many of the small ones as the clock can tell.
+    // Small batches are repeated until the clock can measure them.
     let jobs = (100_000 / u64::from(tasks)).max(1);
     let run = |_| {
         let mut engine = engine();
@@ -86,7 +85,7 @@ fn batch(what: &str, tasks: u32, (remembered, waiting): (u32, u64), terms: Terms
     print(what, (0..ROUNDS).map(run).min().expect("there are rounds"));
 }
 
-/// A clock that stands while others have the processor; any clock where there is none.
+/// A clock of this thread's processor time; wall-clock time where the system has none.
 struct Clock(Instant, Option<u64>);
 
 impl Clock {
@@ -94,14 +93,14 @@ impl Clock {
         Self(Instant::now(), on_cpu())
     }
 
-    /// Nanoseconds.
+    /// Nanoseconds since the start.
     fn stop(&self) -> u64 {
         let spent = self.1.zip(on_cpu()).map(|(start, end)| end - start);
         spent.unwrap_or_else(|| u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 }
 
-/// Nanoseconds that this thread had a processor.
+/// Processor time of this thread, in nanoseconds.
 fn on_cpu() -> Option<u64> {
     std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
 }
@@ -120,7 +119,7 @@ fn engine() -> Engine {
     Engine::new(PeerId([1; 32]), MeshConfig::DEFAULT, node, [7; 32])
 }
 
-/// Submits one job and runs it to its end; each task is said to take so long.
+/// Submits one job and runs it to its end; each task reports this service time.
 fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Terms, wall_us: u64) -> u64 {
     let count = tasks.len();
     let mut inputs = tasks.map(|number| Payload::inline(&number.to_le_bytes()));
@@ -148,7 +147,7 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     | Event::Differed { .. }
                     | Event::Refused { .. }
                     | Event::OwnerGone { .. }
-                    | Event::Fired { .. },
+                    | Event::DependenciesSatisfied { .. },
                 )
                 | Effect::Send { .. }
                 | Effect::Publish(_)
@@ -200,7 +199,7 @@ fn submission(job: JobId, inputs: Vec<Payload>, terms: Terms) -> Submission {
     Submission { terms, ..Submission::new(job, program(), inputs) }
 }
 
-/// Submits so many jobs that come after one which does not end.
+/// Submits jobs whose common parent does not end.
 fn wait(engine: &mut Engine, joins: u64) {
     let parent = JobId(u64::MAX);
     let open = Submission { closed: false, ..submission(parent, Vec::new(), Terms::default()) };
@@ -214,7 +213,7 @@ fn wait(engine: &mut Engine, joins: u64) {
     }
 }
 
-/// Plays what a crowd said to a fresh engine; nanoseconds that the second part took.
+/// Replays the recorded inputs to a new engine; returns the nanoseconds of the second part.
 fn replay(before: &[(Time, Input)], timed: &[(Time, Input)]) -> u64 {
     let mut engine = engine();
     for (now, input) in before {

@@ -1,29 +1,29 @@
-//! What invariants need to know of an engine beyond its snapshot: plain data, for tests and simulators. Filled by the
-//! engine and its roles; nobody decides anything by it.
+//! The state of an engine that invariants need beyond its snapshot: plain data, for tests and simulators. Filled by the
+//! engine and its roles; no decision depends on it.
 
 use alloc::vec::Vec;
 
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::time::Time;
 
-/// What a test may look at beyond the [`Snapshot`](crate::snapshot::Snapshot).
+/// State for tests beyond the [`Snapshot`](crate::snapshot::Snapshot).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     /// Leases held as a worker, with their owners.
     pub held: Vec<(PeerId, LeaseId)>,
-    /// Tasks handed to the slots. For short tasks more than `slots`: the rest waits in the slots' own queue.
+    /// Tasks handed to the executor. For short tasks more than `slots`: the rest waits in the executor's queue.
     pub handed: u32,
     /// Of these, paused ones; never more than slots.
     pub paused: u32,
-    /// Slots.
+    /// Slots of the node.
     pub slots: u32,
-    /// Slots of everything that is held, by the width of each task.
+    /// Slots of all held tasks, by the slots that each needs.
     pub held_slots: u32,
-    /// Slots of what was handed over and is not paused; more than `slots` only where short tasks wait in their queue.
+    /// Slots of tasks handed over and not paused; more than `slots` only if short tasks wait in the executor's queue.
     pub busy_slots: u32,
-    /// Slots reserved by bids and standing bids.
+    /// Slots reserved by bids, credit included.
     pub reserved: u32,
-    /// Of these, reserved by bids to callers.
+    /// Slots of these that bids on calls reserve.
     pub bid: u32,
     /// Most that may ever be held and reserved together.
     pub reserved_max: u32,
@@ -31,31 +31,31 @@ pub struct Audit {
     pub undelivered: usize,
     /// Their leases, with their owners.
     pub kept: Vec<(PeerId, LeaseId)>,
-    /// Standing bids made as a worker.
+    /// Open bids made as a worker.
     pub reservations_open: usize,
     /// Calls remembered as a worker.
     pub calls_heard: usize,
-    /// Calls that stand as an owner.
+    /// Open calls as an owner.
     pub calls_open: usize,
-    /// Leases that stand as an owner.
+    /// Open leases as an owner.
     pub leases_open: usize,
     /// The same, with their workers.
     pub issued: Vec<(PeerId, LeaseId)>,
-    /// When the first and the last of the leases end that have not run out.
+    /// When the first and the last of the valid leases end.
     pub lease_ends: Option<(Time, Time)>,
     /// Own jobs that have not ended.
     pub jobs: Vec<JobAudit>,
-    /// What it does in a mesh of cells.
+    /// State of a mesh of cells.
     pub cells: CellsAudit,
-    /// What was looked at one by one because peers said so, since the node's start: the work that words of others cost.
-    pub looked: u64,
-    /// Most memory that what runs and what is held may take together, in bytes.
+    /// Entries examined one by one because of peers' messages, since the node's start: the work that messages cost.
+    pub examined: u64,
+    /// Most memory that running and paused tasks may take together now, in bytes.
     pub memory: u64,
-    /// Most that it may ever be, in bytes.
+    /// The bound of it, in bytes.
     pub memory_max: u64,
 }
 
-/// Where the tasks of one job are.
+/// States of the tasks of one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobAudit {
     /// The job.
@@ -64,11 +64,11 @@ pub struct JobAudit {
     pub total: u32,
     /// Tasks whose state is queued.
     pub queued: u32,
-    /// Entries of the queue; the same number, or something is lost.
+    /// Entries of the queue; must equal `queued`.
     pub in_queue: u32,
     /// Tasks that wait for the job's parents to end.
     pub held: u32,
-    /// Those that are kept to be queued then; the same number, or something is lost.
+    /// Tasks kept to be queued then; must equal `held`.
     pub in_held: u32,
     /// Tasks whose state is leased.
     pub leased: u32,
@@ -80,25 +80,25 @@ pub struct JobAudit {
     pub cancelled: u32,
     /// Backup copies that were awarded and accepted.
     pub copies: u32,
-    /// Most attempts of one task whose leases stand.
+    /// Most attempts of one task with open leases.
     pub most_due: u32,
-    /// Most attempts of one task, beyond the first, whose leases stand at one worker.
+    /// Most attempts of one task, beyond the first, with open leases at one worker.
     pub most_doubled: u32,
-    /// Tasks about which some nodes have answered, and not enough.
+    /// Verified tasks with some answers, but not enough.
     pub ballots: usize,
 }
 
-/// What a test may look at of a mesh of cells.
+/// State of a mesh of cells, for tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CellsAudit {
-    /// Slots reserved by bids that stand at exchanges; part of what is reserved.
-    pub standing: u32,
-    /// Those bids; part of the open reservations.
-    pub standing_bids: usize,
-    /// Slots of them that stand at this node's own exchange.
-    pub standing_here: u32,
-    /// Seeks that wait at this node's exchange.
+    /// Slots reserved by bids that are advertised at matchmakers; part of all reserved slots.
+    pub advertised: u32,
+    /// Number of these bids; part of the open reservations.
+    pub advertised_bids: usize,
+    /// Slots of those that are advertised at this node's own matchmaker.
+    pub advertised_here: u32,
+    /// Requests that wait at this node's matchmaker.
     pub waiting: usize,
-    /// Bids that stand at it.
+    /// Bids advertised at it.
     pub bids: usize,
 }

@@ -1,5 +1,5 @@
-//! Bytes to words and back: the only module that calls bincode on what a peer sent. Every decode is limited, because
-//! an unlimited one aborts the process on a forged length.
+//! Encoding and decoding of messages: the only module that calls bincode on bytes of a peer. Every decode has a memory
+//! limit, because an unlimited one aborts the process on a forged length.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,25 +8,25 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use crate::message::{GOSSIP_BYTES_MAX, Gossip, MESSAGE_BYTES_MAX, Message};
 
-/// Memory that decoding may claim for a word of at most the same length on the wire.
+/// Memory that decoding a message or a gossip may claim, in bytes.
 const MESSAGE_CLAIM_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 const GOSSIP_CLAIM_MAX: usize = 4 * GOSSIP_BYTES_MAX;
 
-/// A peer sent bytes that are no word of ours. Nothing was changed by them.
+/// Why bytes of a peer are not a message. They changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodecError {
-    /// The encoding is longer than its kind may be.
+    /// The encoding is longer than its kind allows.
     TooLong {
-        /// Its length.
+        /// Its length, in bytes.
         bytes: usize,
-        /// The bound.
+        /// The bound, in bytes.
         limit: usize,
     },
-    /// The bytes don't decode, or claim more than they may.
+    /// The bytes don't decode, or claim more memory than they may.
     Malformed,
-    /// Bytes are left over behind the word.
+    /// Bytes are left after the message.
     Trailing {
-        /// How many.
+        /// How many are left.
         bytes: usize,
     },
 }
@@ -35,8 +35,8 @@ impl fmt::Display for CodecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong { bytes, limit } => write!(f, "{bytes} bytes, the limit is {limit}"),
-            Self::Malformed => f.write_str("not a word of this protocol"),
-            Self::Trailing { bytes } => write!(f, "{bytes} bytes too many behind the word"),
+            Self::Malformed => f.write_str("not a message of this protocol"),
+            Self::Trailing { bytes } => write!(f, "{bytes} bytes too many after the message"),
         }
     }
 }
@@ -57,7 +57,7 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, CodecError> {
     decode::<Message, MESSAGE_CLAIM_MAX>(bytes, MESSAGE_BYTES_MAX)
 }
 
-/// A gossip as bytes, if it is short enough to be told.
+/// A gossip as bytes, if it is short enough.
 ///
 /// # Errors
 /// When the encoding is longer than [`GOSSIP_BYTES_MAX`].
@@ -77,7 +77,7 @@ pub fn decode_gossip(bytes: &[u8]) -> Result<Gossip, CodecError> {
     decode::<Gossip, GOSSIP_CLAIM_MAX>(bytes, GOSSIP_BYTES_MAX)
 }
 
-/// How long a part of a word is on the wire, in bytes.
+/// Encoded length of a part of a message, in bytes.
 pub(crate) fn encoded_len<T: bincode::Encode>(part: &T) -> usize {
     encode(part).len()
 }
@@ -106,7 +106,7 @@ mod tests {
     use alloc::vec;
 
     #[test]
-    fn a_word_survives_the_wire() {
+    fn a_message_survives_the_wire() {
         let message = Message::Withdraw(CallId(7));
         assert_eq!(decode_message(&encode_message(&message)), Ok(message));
     }

@@ -1,5 +1,5 @@
-//! Two configurations: what a mesh must agree on, and what a node chooses. Relations between times are checked when
-//! this file compiles.
+//! Two configurations: settings that all nodes of a mesh share, and settings of one node. Relations between times are
+//! checked at compile time.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,42 +7,42 @@ use alloc::vec::Vec;
 use crate::message::Class;
 use crate::policy::Owners;
 
-/// What all nodes of a mesh agree on. Durations in milliseconds.
+/// Settings that all nodes of a mesh share. Durations are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct MeshConfig {
     /// How long a lease lasts after its award or its last renewal.
     pub lease_ms: u64,
-    /// How often a worker renews.
+    /// How often a worker renews its leases.
     pub renew_ms: u64,
-    /// How long after a connection closed its leases still wait for it to come back.
+    /// How long leases of a worker are kept after its connection was closed, for it to connect again.
     pub grace_ms: u64,
-    /// How long a bid stands.
+    /// How long a bid is valid.
     pub bid_ms: u64,
     /// How often an owner repeats a call that is still open.
     pub call_ms: u64,
-    /// How long a worker remembers a call that is not repeated.
+    /// How long a worker keeps a call that is not repeated.
     pub call_ttl_ms: u64,
     /// How long a worker waits for an acknowledgement before it sends an outcome again.
     pub resend_ms: u64,
-    /// How long a worker keeps an outcome that nobody acknowledges.
+    /// How long a worker keeps an outcome that is not acknowledged.
     pub keep_ms: u64,
-    /// How often a node tells its capacity when nothing changed.
+    /// How often a node announces its capacity without a change.
     pub capacity_ms: u64,
-    /// At most how often it tells it when something did.
+    /// Shortest interval between two announcements.
     pub capacity_min_ms: u64,
-    /// How many attempts of one task may end as lost before the task is given up.
+    /// Attempts of one task that may end as lost before the task is given up.
     pub losses_max: u32,
-    /// How many peers an owner calls directly; in a larger mesh workers and owners meet at exchanges.
+    /// Peers that an owner calls directly; in a larger mesh matchmakers match owners and workers.
     pub full_mesh: u32,
-    /// About how many nodes have one exchange.
+    /// Nodes of one cell, roughly.
     pub cell_nodes: u32,
-    /// How long an owner waits for an exchange's first word before it asks elsewhere.
-    pub seek_ms: u64,
-    /// How many other exchanges are asked to lend a bid where none stands.
-    pub scouts: u8,
-    /// How often a worker says again what it stands at its exchange.
-    pub stand_ms: u64,
-    /// How often an exchange tells everybody that it serves, and, in a mesh of cells, a node its capacity.
+    /// How long an owner waits for a matchmaker's first answer before it asks elsewhere.
+    pub request_ms: u64,
+    /// Other matchmakers that are asked for bids when none fits.
+    pub flocks: u8,
+    /// How often a worker repeats its bids at its matchmaker.
+    pub advertise_ms: u64,
+    /// How often a matchmaker announces its cell, and, in a mesh of cells, a node its capacity.
     pub cell_tell_ms: u64,
 }
 
@@ -62,9 +62,9 @@ impl MeshConfig {
         losses_max: 16,
         full_mesh: 64,
         cell_nodes: 100,
-        seek_ms: 50,
-        scouts: 1,
-        stand_ms: 1000,
+        request_ms: 50,
+        flocks: 1,
+        advertise_ms: 1000,
         cell_tell_ms: 10_000,
     };
 }
@@ -82,28 +82,28 @@ const _: () = {
     assert!(mesh.call_ms * 3 < mesh.call_ttl_ms, "a call must survive three lost repetitions");
     assert!(mesh.grace_ms < mesh.lease_ms, "a closed connection is an early hint");
     assert!(mesh.resend_ms < mesh.lease_ms, "an outcome is sent again before its lease ends");
-    assert!(mesh.stand_ms < mesh.bid_ms, "a standing bid must be said again before it ends");
-    assert!(mesh.seek_ms < mesh.call_ms, "an exchange is asked before everybody is called again");
-    assert!(mesh.capacity_min_ms < mesh.capacity_ms, "a change is told before the heartbeat");
+    assert!(mesh.advertise_ms < mesh.bid_ms, "an advertised bid must be repeated before it ends");
+    assert!(mesh.request_ms < mesh.call_ms, "a matchmaker is asked before all nodes are called again");
+    assert!(mesh.capacity_min_ms < mesh.capacity_ms, "a change is announced before the heartbeat");
 };
 
-/// What one node chooses.
+/// Settings of one node.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct NodeConfig {
     /// A name for people, at most 64 bytes.
     pub name: String,
-    /// How many tasks run at once; 0 makes a node that only owns.
+    /// Tasks that run at once; a node with 0 only owns jobs.
     pub slots: u32,
     /// Memory that one task may have, in bytes.
     pub memory_bytes: u64,
-    /// Longest module whose tasks it takes, in bytes.
+    /// Longest module that it accepts, in bytes.
     pub module_bytes: u64,
     /// Labels, at most 32. The label `node` is added by the engine.
     pub labels: Vec<(String, String)>,
     /// The lowest priority class whose tasks it takes, its own ones included.
     pub class_min: Class,
-    /// Nonce of this start of the node.
+    /// Boot nonce: random for each start of the node.
     pub boot: u64,
-    /// Whose tasks it takes, beside its own.
+    /// Owners whose tasks it takes, besides its own.
     pub owners: Owners,
 }

@@ -1,4 +1,5 @@
-//! What a role may do while it handles one input: read the time, draw chance, speak, emit. Only the engine drains.
+//! What a role may do while it handles one input: read the time, draw random numbers, send messages, emit effects. Only
+//! the engine drains the effects.
 
 use alloc::collections::VecDeque;
 use alloc::vec::{Drain, Vec};
@@ -16,7 +17,7 @@ use crate::snapshot::Counters;
 use crate::task::Payload;
 use crate::time::Time;
 
-/// One input's surroundings.
+/// The context of one input.
 pub(crate) struct Ctx<'a> {
     pub(crate) now: Time,
     pub(crate) me: PeerId,
@@ -27,27 +28,27 @@ pub(crate) struct Ctx<'a> {
     out: &'a mut Outlet,
 }
 
-/// What the roles emit and draw. They reach it only by a [`Ctx`]; the engine drains it.
+/// Effects, messages between roles, and randomness. The roles reach it only through a [`Ctx`]; the engine drains it.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     rng: ChaCha8Rng,
     effects: Vec<Effect>,
-    /// What this node's owner and worker say to each other; handled before the input is done with.
+    /// Messages between this node's owner and worker; handled before the input ends.
     loopback: VecDeque<Message>,
-    /// What was looked at one by one because peers said so, since the node's start.
-    looked: u64,
+    /// Entries examined one by one because of peers' messages, since the node's start.
+    examined: u64,
 }
 
 impl Outlet {
     pub(crate) fn new(rng: ChaCha8Rng) -> Self {
-        Self { rng, effects: Vec::new(), loopback: VecDeque::new(), looked: 0 }
+        Self { rng, effects: Vec::new(), loopback: VecDeque::new(), examined: 0 }
     }
 
     pub(crate) fn drain(&mut self) -> Drain<'_, Effect> {
         self.effects.drain(..)
     }
 
-    /// The engine's own effects.
+    /// Adds an effect of the engine itself.
     pub(crate) fn emit(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
@@ -64,12 +65,12 @@ impl Outlet {
         self.loopback.pop_front()
     }
 
-    pub(crate) fn looked(&self) -> u64 {
-        self.looked
+    pub(crate) fn examined(&self) -> u64 {
+        self.examined
     }
 }
 
-/// What one input's surroundings are made of.
+/// What a context is made of.
 pub(crate) struct Surroundings<'a> {
     pub(crate) counters: &'a mut Counters,
     pub(crate) memo: &'a mut Memo,
@@ -91,7 +92,7 @@ impl<'a> Ctx<'a> {
         self.out.effects.push(Effect::Notify(event));
     }
 
-    /// Says something to a peer, or to this node's other role.
+    /// Sends a message to a peer, or to this node's other role.
     pub(crate) fn send(&mut self, to: PeerId, message: Message) {
         if to == self.me {
             self.out.loopback.push_back(message);
@@ -100,7 +101,7 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    /// Keeps a payload's bytes in the store while something rests on them; every pin is taken back once.
+    /// Pins a payload's blob in the store; every pin is removed once.
     pub(crate) fn pin(&mut self, payload: &Payload) {
         self.out.effects.extend(payload.blob().map(Effect::Pin));
     }
@@ -109,7 +110,8 @@ impl<'a> Ctx<'a> {
         self.out.effects.extend(payload.blob().map(Effect::Unpin));
     }
 
-    /// Replaces bytes that are too long for a gossip by their name, and keeps them where others can fetch them.
+    /// Replaces inline bytes that are too long by their id, and puts them into the blob store, where others can fetch
+    /// them.
     pub(crate) fn by_name(&mut self, payload: &mut Payload, inline_max: usize) {
         let Payload::Inline(bytes) = payload else { return };
         if bytes.len() <= inline_max {
@@ -120,25 +122,25 @@ impl<'a> Ctx<'a> {
         *payload = named;
     }
 
-    /// Counts so many things that are looked at one by one because a peer said so.
-    pub(crate) fn look(&mut self, count: usize) {
-        self.out.looked = self.out.looked.saturating_add(count as u64);
+    /// Counts entries that are examined one by one because of a peer's message.
+    pub(crate) fn examine(&mut self, count: usize) {
+        self.out.examined = self.out.examined.saturating_add(count as u64);
     }
 
-    /// As many of what a peer lists as one frame may hold; the rest is dropped and counted.
+    /// The entries of a peer's list that one frame may hold; the rest is dropped and counted.
     pub(crate) fn within_frame<'l, T>(&mut self, all: &'l [T]) -> &'l [T] {
         let (within, beyond) = all.split_at_checked(BATCH_MAX).unwrap_or((all, &[]));
         self.counters.dropped += beyond.len() as u64;
-        self.look(within.len());
+        self.examine(within.len());
         within
     }
 
-    /// A name that nobody used before.
+    /// A new random id.
     pub(crate) fn fresh_id(&mut self) -> u64 {
         self.draw()
     }
 
-    /// Chance: any number, evenly drawn.
+    /// A uniformly random number.
     pub(crate) fn draw(&mut self) -> u64 {
         self.out.rng.next_u64()
     }

@@ -1,5 +1,6 @@
-//! Whether two nodes that computed one task say the same: outcome, output and files as one value. Not standard error, nor
-//! the words in which a runtime says what was wrong, which are a node's own. Plain data; the owner compares them.
+//! A digest of a report, for comparing what two nodes computed for one task: outcome, output and files as one value.
+//! Standard error and a runtime's error text are left out, because they may differ between nodes. Plain data; the owner
+//! compares digests.
 
 use alloc::vec::Vec;
 
@@ -7,19 +8,19 @@ use crate::id::BlobId;
 use crate::outcome::{Failure, Outcome, Trap};
 use crate::task::Report;
 
-/// What a report says. Equal ones are the same answer.
+/// A digest of a report. Equal digests are the same answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Digest {
     kind: Kind,
     hash: BlobId,
 }
 
-/// How it ended, and what the hash is of: values of two kinds are never equal.
+/// The kind of outcome, and so what the hash covers: digests of two kinds are never equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// Done without files; the hash is the output's. Most reports are, and cost no further hash.
+    /// Done without files; the hash is the output's. This is the usual case, and needs no further hash.
     Plain,
-    /// The others; the hash is of all that counts.
+    /// Done with files; the hash of this kind and all further ones covers outcome, output and files.
     Done,
     Failed,
     Trapped,
@@ -33,8 +34,8 @@ enum Kind {
 }
 
 impl Digest {
-    /// The same in eight bytes, for a million tasks that have ended. Nothing rests on it but a counter, and whether a late
-    /// answer is looked at again. Even, and never 0: the table of ended tasks has uses for these.
+    /// The digest in eight bytes, which is what an ended task keeps. Only a counter, and whether a late answer is
+    /// examined again, depend on it. Even, and never 0: the table of ended tasks uses these values otherwise.
     pub(crate) fn short(self) -> u64 {
         let Self { kind, hash } = self;
         let (first, _) = hash.0.split_first_chunk::<8>().expect("an id has 32 bytes");
@@ -43,7 +44,7 @@ impl Digest {
 }
 
 impl Report {
-    /// What it says, for comparing it with another of the same task.
+    /// Its digest, for comparing it with another report of the same task.
     pub(crate) fn digest(&self) -> Digest {
         let kind = kind_of(&self.outcome);
         if kind == Kind::Done && self.files.bytes_len() == 0 {
@@ -74,7 +75,7 @@ fn kind_of(outcome: &Outcome) -> Kind {
     }
 }
 
-/// Of an outcome's text and number what is the task's own.
+/// The part of an outcome's text and number that depends on the task and not on the node.
 fn words_of(outcome: &Outcome) -> (&str, i32) {
     match outcome {
         Outcome::Failed(Failure::Exit(code)) => ("", *code),

@@ -1,4 +1,5 @@
-//! The door out: everything that an engine can ask for. A new effect does not compile until every driver handles it.
+//! The effects of an engine: all actions that it asks its driver for. A new effect does not compile until every driver
+//! handles it.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,111 +10,111 @@ use crate::receipt::Proof;
 use crate::refusal::Refusal;
 use crate::task::{Payload, Program, Recalled, Report, Stream};
 
-/// What can be asked.
+/// An action that the driver performs.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Effect {
-    /// Say this to a peer. May be lost; order between two peers holds while they stay connected.
+    /// Send a message to a peer. May be lost; messages between two peers stay in order while they are connected.
     Send {
-        /// To whom, never to this node itself.
+        /// The receiver, never this node itself.
         to: PeerId,
-        /// What.
+        /// The message.
         message: Message,
     },
-    /// Tell everybody.
+    /// Publish a gossip to all nodes.
     Publish(Gossip),
     /// Run a task; exactly one [`crate::Input::Ran`] answers, also after an abort.
     Execute {
-        /// The execution's name.
+        /// The execution's id.
         run: RunId,
-        /// What to run; all its blobs are here.
+        /// The task; all its blobs are in this node's store.
         work: Work,
     },
     /// End an execution as soon as possible; it still answers.
     Abort(RunId),
-    /// Hold an execution where it is; its time does not count until it is resumed. Another may have its slot.
+    /// Pause an execution; its running time does not count until it is resumed. Another one may use its slot.
     Pause(RunId),
-    /// Let a paused execution go on.
+    /// Resume a paused execution.
     Resume(RunId),
     /// Sign the root of a batch of receipts; exactly one [`crate::Input::Signed`] answers, at once.
     Sign {
-        /// The batch.
+        /// The batch's number.
         batch: u64,
-        /// What to sign.
+        /// The root to sign.
         root: [u8; 32],
     },
-    /// Bring a blob here; exactly one [`crate::Input::Fetched`] answers, at once if it is here already.
+    /// Fetch a blob; exactly one [`crate::Input::Fetched`] answers, at once if it is here already.
     Fetch {
-        /// Which.
+        /// The blob.
         blob: BlobId,
-        /// Who should have it, best first.
+        /// Nodes that should have it, best first.
         from: Vec<PeerId>,
-        /// Its length in bytes, where it is known: whoever serves another length does not have it.
+        /// Its length in bytes, if it is known: a provider that serves another length does not have it.
         bytes: Option<u64>,
     },
-    /// Never evict this blob, whether it is here yet or not, until as many unpins as pins were asked for.
+    /// Never evict this blob, whether it is here yet or not, until it was unpinned as often as pinned.
     Pin(BlobId),
-    /// Take one pin back.
+    /// Remove one pin.
     Unpin(BlobId),
-    /// Keep these bytes in the blob store, so that others can fetch them by name.
+    /// Put these bytes into the blob store, so that others can fetch them by id.
     Stash(Arc<[u8]>),
-    /// Tell the API and whoever watches.
+    /// Report an event to the API and its clients.
     Notify(Event),
 }
 
 /// One task to run.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Work {
-    /// Its name; seeds a pure task's randomness.
+    /// Its id; seeds a pure task's randomness.
     pub task: TaskId,
-    /// Whose it is; no task sees it. Where tasks wait for the same thing before they can run, owners take turns.
+    /// Its owner; no task sees it. Where tasks wait for the same resource before they can run, owners take turns.
     pub owner: PeerId,
-    /// What to run.
+    /// The program.
     pub program: Arc<Program>,
-    /// On what.
+    /// The input.
     pub input: Payload,
-    /// Whether what it prints is passed on at once, as [`crate::Input::Printed`].
+    /// Whether its output is reported while it runs, as [`crate::Input::Printed`].
     pub stream: bool,
 }
 
-/// Something that a user may want to see.
+/// An event for this node's user.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 #[expect(clippy::large_enum_variant, reason = "most events are ends of tasks")]
 pub enum Event {
-    /// A task ended for good; told once per task.
+    /// A task ended for good; reported once per task.
     TaskEnded {
         /// The job.
         job: JobId,
         /// The task's place in it.
         index: u32,
-        /// How it ended, and what it brought.
+        /// Its outcome and output.
         report: Report,
-        /// Who ran it; `None` when nobody did.
+        /// The node that ran it; `None` if no node did.
         worker: Option<PeerId>,
-        /// How many attempts it took.
+        /// Number of attempts.
         attempts: u32,
-        /// Whose word it is, if the result was known and nothing ran.
+        /// The source of the result, if it was known and nothing ran.
         memo: Option<Recalled>,
-        /// The worker's signature, if the job asked for receipts and somebody ran the task.
+        /// The worker's signature, if the job asked for receipts and the task ran.
         proof: Option<Proof>,
-        /// Who agreed and who differed, if the job asked for the task to be computed on several nodes.
+        /// Nodes that agreed and differed, if the job asked for the task to be computed on several nodes.
         verified: Option<Verified>,
     },
-    /// A task that runs printed something. It may be told again from offset 0, by another attempt.
+    /// A running task printed something. Another attempt may report it again from offset 0.
     Printed {
         /// The job.
         job: JobId,
         /// The task's place in it.
         index: u32,
-        /// Which attempt.
+        /// The attempt's number, from 1.
         attempt: u32,
-        /// Where.
+        /// Standard output or standard error.
         stream: Stream,
-        /// How many bytes of that stream came before.
+        /// Bytes of that stream before these.
         offset: u64,
-        /// What.
+        /// The bytes.
         bytes: Arc<[u8]>,
     },
-    /// Every task of a closed job ended; told once per job, after its last task.
+    /// Every task of a closed job ended; reported once per job, after its last task.
     JobEnded {
         /// The job.
         job: JobId,
@@ -124,58 +125,57 @@ pub enum Event {
         job: JobId,
         /// The task's place in it.
         index: u32,
-        /// Who held it.
+        /// The worker that held it.
         worker: PeerId,
     },
-    /// More tasks of a job ended otherwise than done than it allows: those left are cancelled. Told once, before
-    /// their ends.
+    /// More tasks of a job failed than it allows: the rest is cancelled. Reported once, before their ends.
     JobGivenUp {
         /// The job.
         job: JobId,
-        /// How many ended otherwise than done.
+        /// Tasks that ended otherwise than done.
         failed: u32,
     },
-    /// What a node computed is not what most others did: it lied, or is broken.
+    /// A node's result is not that of the majority: it lied, or its machine is broken.
     Differed {
         /// The job.
         job: JobId,
         /// The task's place in it.
         index: u32,
-        /// Who.
+        /// The node.
         worker: PeerId,
     },
-    /// A job can't be had as it is, and was not accepted.
+    /// A submission was refused.
     Refused {
         /// The job.
         job: JobId,
-        /// Why.
+        /// The reason.
         reason: Refusal,
     },
-    /// As a worker: an owner is gone, and what it had awarded is stopped here.
+    /// As a worker: an owner is gone, and its tasks are stopped here.
     OwnerGone {
-        /// Who.
+        /// The owner.
         owner: PeerId,
-        /// How many of its tasks were held.
+        /// Its tasks that this node held.
         tasks: u32,
         /// Whether its connection was closed; otherwise it fell silent.
         closed: bool,
-        /// For how long nothing was heard of it, in milliseconds.
+        /// Time since it was last heard, in milliseconds.
         unheard_ms: u64,
     },
-    /// All that a job comes after has ended, and its tasks may begin; told once, before anything of them. Never told
-    /// of a job without parents.
-    Fired {
+    /// All parents of a job have ended, and its tasks may start; reported once, before any event of them. Never
+    /// reported for a job without parents.
+    DependenciesSatisfied {
         /// The job.
         job: JobId,
     },
 }
 
-/// Whose word a verified result rests on.
+/// The nodes behind a verified result.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Verified {
-    /// Who computed what was committed, in the order in which they answered: more than half of as many nodes as the
+    /// Nodes that computed the committed result, in the order of their answers: more than half of the number that the
     /// job asked for.
     pub agreed: Vec<PeerId>,
-    /// Who answered something else.
+    /// Nodes with another result.
     pub differed: Vec<PeerId>,
 }

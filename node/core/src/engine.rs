@@ -1,6 +1,6 @@
-//! The engine: routes an input to the roles, lets them speak to each other, hands out effects. Read this first.
+//! The engine: routes an input to the roles, delivers their messages to each other, returns effects. Read this first.
 //!
-//! It decides nothing itself but what this node tells everybody about itself.
+//! Its only decision of its own is when to announce this node's capacity.
 
 mod cells;
 mod stop;
@@ -15,9 +15,9 @@ use rand_core::SeedableRng;
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::{Ctx, Outlet, Surroundings};
 use crate::effect::Effect;
-use crate::exchange::Exchange;
 use crate::id::PeerId;
 use crate::input::{Command, Input};
+use crate::matchmaker::Matchmaker;
 use crate::membership::{Arrival, Membership};
 use crate::memo::{self, Memo};
 use crate::message::{Capacity, Gossip, Message};
@@ -28,7 +28,7 @@ use crate::time::{Soonest, Time};
 use crate::worker::{Piece, Worker};
 
 /// Rounds in which this node's owner and worker may answer each other within one input. A round either awards a
-/// task, or opens or closes a call, so a handful is the rule; the bound is there so that no mistake can hang a node.
+/// task, or opens or closes a call, so a few are usual; the bound keeps a bug from hanging the node.
 const ROUNDS_MAX: u32 = 100_000;
 
 /// Every decision of one node.
@@ -41,23 +41,23 @@ pub struct Engine {
     members: Membership,
     owner: Owner,
     worker: Worker,
-    exchange: Exchange,
+    matchmaker: Matchmaker,
     counters: Counters,
     memo: Memo,
     programs: Programs,
     announced: Capacity,
     announced_at: Time,
-    /// What was announced last may not be true any more.
+    /// The announced capacity may have changed.
     announce_soon: bool,
-    /// When that was looked at last.
-    looked_at: Time,
+    /// When that was last checked.
+    checked_at: Time,
     out: Outlet,
-    /// Its user ended it: it says and does nothing more.
+    /// Its user stopped it: no further input has an effect.
     stopped: bool,
 }
 
 impl Engine {
-    /// A node that knows nobody. `seed` is its only source of chance.
+    /// A node without peers. `seed` is its only source of randomness.
     #[must_use]
     pub fn new(me: PeerId, mesh: MeshConfig, node: NodeConfig, seed: [u8; 32]) -> Self {
         Self {
@@ -68,21 +68,21 @@ impl Engine {
             now: Time::ZERO,
             members: Membership::new(me, &mesh),
             owner: Owner::default(),
-            exchange: Exchange::default(),
+            matchmaker: Matchmaker::default(),
             counters: Counters::default(),
             memo: Memo::default(),
             programs: Programs::default(),
             announced: Capacity::default(),
             announced_at: Time::ZERO,
             announce_soon: false,
-            looked_at: Time::ZERO,
+            checked_at: Time::ZERO,
             out: Outlet::new(ChaCha8Rng::from_seed(seed)),
             stopped: false,
         }
     }
 
-    /// Something happened; what comes back is to be done, in order. Time never runs backwards: an earlier `now` than
-    /// the last one counts as the last one.
+    /// Handles one input and returns the effects that the driver must perform, in order. Time never runs backwards: an
+    /// earlier `now` than the last one counts as the last one.
     #[must_use = "effects are the only way the engine acts on the world"]
     pub fn handle(&mut self, now: Time, input: Input) -> vec::Drain<'_, Effect> {
         self.now = self.now.max(now);
@@ -105,7 +105,7 @@ impl Engine {
         self.out.drain()
     }
 
-    /// When the engine wants to be handed [`Input::Wake`] at the latest, and why.
+    /// When the engine needs an [`Input::Wake`] at the latest, and why.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         if self.stopped {
@@ -114,8 +114,8 @@ impl Engine {
         let mut next = Soonest::default();
         next.or(self.owner.next_wakeup());
         next.or(self.worker.next_wakeup(&self.mesh));
-        next.or(self.exchange.next_wakeup());
-        next.at(self.members.any_connected().then(|| self.announce_at()), "capacity is told");
+        next.or(self.matchmaker.next_wakeup());
+        next.at(self.members.any_connected().then(|| self.announce_at()), "capacity is announced");
         next.get()
     }
 
@@ -140,7 +140,7 @@ impl Engine {
                 owner.on_voters(&mut ctx, members, voters);
                 worker.on_peer_up(&mut ctx, members, peer);
                 if arrival == Arrival::Restarted {
-                    self.exchange.on_peer_down(peer);
+                    self.matchmaker.on_peer_down(peer);
                 }
                 self.announced = Capacity { seq: self.announced.seq, ..Capacity::default() };
             }
@@ -153,7 +153,7 @@ impl Engine {
                     owner.on_silent(&ctx, members, peer);
                 }
                 worker.on_peer_down(&mut ctx, members, peer, closed);
-                self.exchange.on_peer_down(peer);
+                self.matchmaker.on_peer_down(peer);
             }
             Input::Rtt { peer, rtt_us } => members.on_rtt(peer, rtt_us),
             Input::Received { from, message } => {
@@ -205,15 +205,15 @@ impl Engine {
             Message::Printed { lease, stream, offset, bytes } => {
                 owner.on_printed(ctx, from, Printed { lease, stream, offset, bytes });
             }
-            Message::Ahead(ahead) => {
-                owner.on_grant(ctx, members, from, ahead);
+            Message::Credit(credit) => {
+                owner.on_grant(ctx, members, from, credit);
                 owner.on_unasked(ctx, members, from);
             }
-            Message::Ended { all, ahead } => {
-                owner.on_grant(ctx, members, from, ahead);
+            Message::Ended { all, credit } => {
+                owner.on_grant(ctx, members, from, credit);
                 owner.on_outcomes(ctx, members, from, all);
             }
-            Message::Place(place) => worker.on_place(ctx, from, *place),
+            Message::Assign(assign) => worker.on_assign(ctx, from, *assign),
             Message::Cell(word) => self.receive_cell(from, word),
             Message::Stopped { leases } => owner.on_stopped(ctx, members, from, &leases),
         }
@@ -226,7 +226,7 @@ impl Engine {
         self.on_time_cells();
     }
 
-    /// Lets the roles say what the input changed, until neither has anything left to say to the other.
+    /// Lets the roles act on the input, until neither has a message for the other.
     fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let (mut ctx, owner, worker, members) = self.parts();
@@ -237,7 +237,7 @@ impl Engine {
                 let local = worker.local_capacity(ctx.now);
                 owner.place_on_credit(&mut ctx, members, local);
             }
-            // What this node's own owner placed here has its room before more of it is promised to others.
+            // Tasks that this node's owner placed here get their slots before more is promised to other owners.
             let told = self.hear_itself();
             let (mut ctx, _, worker, members) = self.parts();
             worker.offer(&mut ctx, members);
@@ -248,7 +248,7 @@ impl Engine {
         debug_assert!(false, "owner and worker never stop answering each other");
     }
 
-    /// Delivers what one role said to the other. True if there was anything.
+    /// Delivers messages between this node's roles. True if there were any.
     fn hear_itself(&mut self) -> bool {
         let told = self.out.has_loopback();
         while let Some(message) = self.out.pop_loopback() {
@@ -262,7 +262,7 @@ impl Engine {
         (ctx, owner, worker, members)
     }
 
-    fn all_parts(&mut self) -> (Ctx<'_>, &mut Owner, &mut Worker, &mut Membership, &mut Exchange) {
+    fn all_parts(&mut self) -> (Ctx<'_>, &mut Owner, &mut Worker, &mut Membership, &mut Matchmaker) {
         let surroundings = Surroundings {
             counters: &mut self.counters,
             memo: &mut self.memo,
@@ -270,7 +270,7 @@ impl Engine {
             out: &mut self.out,
         };
         let ctx = Ctx::new(self.now, self.me, &self.mesh, surroundings);
-        (ctx, &mut self.owner, &mut self.worker, &mut self.members, &mut self.exchange)
+        (ctx, &mut self.owner, &mut self.worker, &mut self.members, &mut self.matchmaker)
     }
 }
 
@@ -287,8 +287,8 @@ fn on_command(
         Command::Close { job } => owner.on_close(ctx, members, job),
         Command::Cancel { job } => owner.on_cancel(ctx, members, job),
         Command::Drain(draining) => worker.on_drain(draining),
-        Command::Forget(_) => debug_assert!(false, "the membership is told"),
-        // The engine does nothing more, and looked at that first.
+        Command::Forget(_) => debug_assert!(false, "the membership handles it"),
+        // Handled before any other input.
         Command::Stop => {}
     }
 }
@@ -305,8 +305,8 @@ fn on_gossip(
         Gossip::Capacity(capacity) => {
             let backlog = capacity.backlog;
             if members.on_capacity(origin, capacity, ctx.now) {
-                // In a mesh of cells exchanges bring together who waits and who idles; to whom this node is not
-                // connected it does not bid, and need not remember it.
+                // In a mesh of cells the matchmakers match owners with idle workers. To a peer that is not connected
+                // this node does not bid, so it need not keep its backlog.
                 let heeds = !members.cells().on() && members.is_connected(origin);
                 worker.on_backlog(ctx, origin, if heeds { backlog } else { 0 });
             } else {
@@ -324,13 +324,14 @@ fn on_gossip(
             if to == ctx.me {
                 owner.on_renew(ctx, origin, &leases);
                 if members.cells().on() {
-                    // Who can't be spoken to hears that way that its owner lives; elsewhere capacity tells it.
+                    // A worker that is not connected learns by this that its owner is alive; elsewhere capacity shows
+                    // it.
                     ctx.emit(Effect::Publish(Gossip::Ack { worker: origin, leases: Vec::new() }));
                 }
             }
         }
         Gossip::Known(all) => memo::on_known(ctx, members, worker.owners(), origin, all),
-        Gossip::Exchange { slots } => members.on_claim(origin, slots, ctx.now, ctx.mesh),
+        Gossip::Matchmaker { slots } => members.on_matchmaker(origin, slots, ctx.now, ctx.mesh),
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {
                 worker.on_ack(ctx, origin, &leases);

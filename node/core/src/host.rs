@@ -1,26 +1,26 @@
-//! Which machine a node is on, as far as its owner can tell: by the address of its connection. Identities cost nothing to
-//! who holds the mesh key, addresses of a LAN cost a little; so where several nodes are asked, an address has one vote.
+//! Which machine a node runs on, by the address of its connection. A holder of the mesh key can make any number of
+//! identities, but addresses of a LAN are limited; so where several nodes are compared, each address has one vote.
 //!
-//! A machine may be reached in several ways at once, over IPv4 and over IPv6. So that it has one vote all the same, only
-//! the nodes that are reached in one of these ways have any: [`Reach`].
+//! A machine may be reached over IPv4 and IPv6 at once. So that it still has one vote, only the nodes that are reached
+//! in one of these ways have votes: [`Reach`].
 
 use crate::id::PeerId;
 
-/// Where a peer is. Plain data from the driver, which knows the connection.
+/// The machine of a peer. Plain data from the driver, which knows the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Host {
-    /// The driver can't tell. All such peers count as one machine.
+    /// The driver does not know it. All such peers count as one machine.
     #[default]
     Unknown,
-    /// On this machine: its address is loopback, or one of this machine's own.
+    /// This machine: the address is loopback, or one of this machine's own.
     Here,
-    /// At this IPv4 address, mapped (`::ffff:a.b.c.d`), or in this IPv6 network of 64 bits, whose other bytes are 0: a
-    /// machine takes as many addresses of its network as it likes.
+    /// This IPv4 address, mapped (`::ffff:a.b.c.d`), or this IPv6 network of 64 bits, with all other bytes 0: a machine
+    /// may use any number of addresses of its network.
     At([u8; 16]),
 }
 
 impl Host {
-    /// How a peer there is reached.
+    /// How a peer on this machine is reached.
     pub(crate) fn reach(self) -> Reach {
         match self {
             Self::Here => Reach::Here,
@@ -31,14 +31,14 @@ impl Host {
     }
 }
 
-/// How peers are reached; the later, the better it tells their machines apart. Of those that are connected, only the
-/// peers of the last kind have votes, and this machine.
+/// How peers are reached; later variants tell machines apart better. Of the connected peers, only those of the last
+/// variant present have votes, and this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reach {
-    /// On this machine. Where no other one is connected, each node has a vote.
+    /// On this machine. If no other machine is connected, each node has a vote.
     #[default]
     Here,
-    /// At an address that the driver can't tell: all of them together have one vote.
+    /// At an address that the driver does not know: all such peers together have one vote.
     Unknown,
     /// Over IPv6: each network of 64 bits has a vote.
     Ipv6,
@@ -47,7 +47,7 @@ pub(crate) enum Reach {
 }
 
 impl Reach {
-    /// Whose vote an answer of a node at `host` is, where peers of this kind have the vote; `None` if it has none.
+    /// Whose vote an answer of a node at `host` is, if peers reached this way have votes; `None` if it has none.
     pub(crate) fn voice(self, node: PeerId, host: Host) -> Option<Voice> {
         match (self, host) {
             (Self::Here, Host::Here) => Some(Voice::Node(node)),
@@ -57,20 +57,20 @@ impl Reach {
     }
 }
 
-/// Whose vote it is when the answers of several nodes are compared: one has one.
+/// A voter when the answers of several nodes are compared. Each has one vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Voice {
     /// All nodes on that machine together.
     Host(Host),
-    /// This node alone: the mesh is on one machine, and there is nothing else to tell nodes apart by.
+    /// This node alone: the whole mesh is on one machine, where nodes differ only by id.
     Node(PeerId),
 }
 
-/// The highest class of [`seniority`]: known for an hour, or longer.
+/// The highest class of [`seniority`]: known for about an hour or longer.
 const SENIOR: u32 = 6;
 
-/// A class of nodes by how long they have been known, in microseconds: twice as long is one class higher, from a minute
-/// to an hour. A difference of seconds between members that came together says nothing.
+/// A class of nodes by the time since they were first connected, in microseconds: twice as long is one class higher,
+/// from a minute to an hour. Nodes that came within seconds of each other are in the same class.
 pub(crate) fn seniority(known_us: u64) -> u32 {
     (known_us / 60_000_000 + 1).ilog2().min(SENIOR)
 }
@@ -87,7 +87,7 @@ mod tests {
         let all = [Host::Here, Host::Unknown, ipv6, ipv4];
         assert_eq!(all.map(Host::reach), [Reach::Here, Reach::Unknown, Reach::Ipv6, Reach::Ipv4]);
         let of = |host| Some(Voice::Host(host));
-        // who has the vote -> whose vote each of these is
+        // which peers have votes -> whose vote each of these is
         let table = [
             (Reach::Here, [Some(Voice::Node(node)), None, None, None]),
             (Reach::Unknown, [of(Host::Here), of(Host::Unknown), None, None]),

@@ -1,11 +1,11 @@
-//! Names of things, as types. An id is plain bytes or a plain number; none of them can be mistaken for another.
+//! Ids as types. An id is plain bytes or a plain number; the types keep them apart.
 
 use alloc::string::String;
 use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
-/// A text that should have been an id and was not.
+/// A text that is not a valid id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseIdError {
     /// What was expected: "64 hexadecimal digits".
@@ -76,7 +76,7 @@ macro_rules! id32 {
 }
 
 id32!(
-    /// Who speaks: a node's ed25519 public key.
+    /// A node, named by its ed25519 public key.
     PeerId, "peer"
 );
 id32!(
@@ -144,7 +144,7 @@ id64!(
     RunId, "run"
 );
 
-/// The right to run one attempt of one task. The owner is whoever sent it.
+/// The right to run one attempt of one task. Its owner is the node that sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct LeaseId {
     /// The job.
@@ -156,13 +156,13 @@ pub struct LeaseId {
 }
 
 impl LeaseId {
-    /// Before every lease, in order.
+    /// Sorts before every lease.
     pub const FIRST: Self = Self { job: JobId(0), index: 0, attempt: 0 };
-    /// Behind every lease, in order.
+    /// Sorts after every lease.
     pub const LAST: Self = Self { job: JobId(u64::MAX), index: u32::MAX, attempt: u32::MAX };
 }
 
-/// The order of the bytes, found by eights: maps by id compare all day, and most ids differ in their first word.
+/// The order of the bytes, compared in groups of eight: maps by id compare often, and most ids differ in the first.
 #[inline]
 fn compare(one: &[u8; 32], other: &[u8; 32]) -> Ordering {
     let words = |bytes: &[u8; 32]| {

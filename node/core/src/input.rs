@@ -1,4 +1,4 @@
-//! The door in: everything that can happen to an engine. Plain data, so that a log of it can be replayed.
+//! The inputs of an engine. Plain data, so that a log of them can be replayed.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,61 +9,61 @@ use crate::message::{Class, Gossip, Message, Needs};
 use crate::policy::Policy;
 use crate::task::{Payload, Program, Report, Stream, Terms};
 
-/// What can happen.
+/// An event that the driver reports to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 #[expect(clippy::large_enum_variant, reason = "an input is handed over once, and lives no longer")]
 pub enum Input {
-    /// Our user wants something.
+    /// A command of this node's user.
     Command(Command),
-    /// A peer can be spoken to.
+    /// A peer was connected.
     PeerUp {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// Its boot nonce: another one than before says that it forgot everything.
+        /// Its boot nonce. A changed nonce means that the peer restarted and lost its state.
         boot: u64,
-        /// On which machine it is, by the address of its connection.
+        /// The machine that it runs on, by the address of its connection.
         host: Host,
     },
-    /// A peer can't be spoken to any more.
+    /// A peer was disconnected.
     PeerDown {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// Whether its connection was closed, which is how a dead process looks; if not, it just fell silent, which
-        /// is how a cut looks, and its leases run their time.
+        /// Whether its connection was closed, as when its process died. Otherwise it only fell silent, as in a
+        /// network partition, and its leases run to their end.
         closed: bool,
     },
     /// The round trip to a peer was measured.
     Rtt {
-        /// Which peer.
+        /// The peer.
         peer: PeerId,
-        /// Microseconds.
+        /// The round trip, in microseconds.
         rtt_us: u32,
     },
-    /// A peer said something to us.
+    /// A message of a peer arrived.
     Received {
-        /// Who.
+        /// The sender.
         from: PeerId,
-        /// What.
+        /// The message.
         message: Message,
     },
-    /// A node told everybody something.
+    /// A gossip arrived.
     Heard {
-        /// Who first said it, authenticated.
+        /// The node that published it, authenticated.
         origin: PeerId,
-        /// What.
+        /// The gossip.
         gossip: Gossip,
     },
-    /// Executions ended.
+    /// These executions ended.
     Ran(Vec<(RunId, Report)>),
     /// An execution that was asked to stream printed something.
     Printed {
-        /// Which.
+        /// The execution.
         run: RunId,
-        /// Where.
+        /// Standard output or standard error.
         stream: Stream,
-        /// How many bytes of that stream came before.
+        /// Bytes of that stream before these.
         offset: u64,
-        /// What, at most [`crate::task::INLINE_BYTES_MAX`].
+        /// The bytes, at most [`crate::task::INLINE_BYTES_MAX`].
         bytes: Arc<[u8]>,
     },
     /// A batch of receipts was signed.
@@ -75,43 +75,43 @@ pub enum Input {
     },
     /// A fetch ended.
     Fetched {
-        /// What was fetched.
+        /// The blob.
         blob: BlobId,
-        /// What became of it.
+        /// How the fetch ended.
         fetched: Fetched,
     },
-    /// Time alone moved on.
+    /// Nothing happened but that time passed.
     Wake,
-    /// How many nodes the mesh has, connected or not; needed only where not all are. A driver that gives it promises to
-    /// dial a node on demand when the engine sends it a message. Only the simulator's drivers do.
+    /// The size of the mesh, needed only where not all nodes are connected. A driver that reports it promises to dial
+    /// a node on demand when the engine sends it a message. Only the simulator's drivers do.
     Mesh {
-        /// Nodes, this one included.
+        /// Nodes, connected or not, this one included.
         nodes: u32,
     },
-    /// Executions wait for their module to be compiled, or wait no longer; nothing is decided by it.
+    /// Executions started or stopped waiting for their module to be compiled. For people; no decision depends on it.
     Compiling {
-        /// Which.
+        /// The executions.
         runs: Vec<RunId>,
-        /// Whether they do.
+        /// Whether they wait from now on.
         waits: bool,
     },
 }
 
-/// How a fetch ended, and with whom the fault lies where it ended badly.
+/// How a fetch ended, and whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Fetched {
-    /// The blob is here.
+    /// The blob is in this node's store.
     Here,
-    /// None of those asked delivered it: they can't be reached, don't have it, or were too slow.
+    /// No provider delivered it: they can't be reached, don't have it, or were too slow.
     Missing,
-    /// What was delivered is not the blob, or has another length.
+    /// The delivered bytes are not the blob, or have another length.
     Wrong,
-    /// This node could not keep it: no room on its disk or in its store, a failing disk, or more fetches than it allows.
-    /// No other node is to blame.
+    /// This node could not store it: its disk or its store is full, its disk fails, or it runs as many fetches as it
+    /// allows. No other node is to blame.
     NoRoom,
 }
 
-/// What our user can want.
+/// A command of this node's user.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Command {
     /// A new job.
@@ -123,52 +123,52 @@ pub enum Command {
         /// Their inputs.
         inputs: Vec<Payload>,
     },
-    /// No more tasks will come; the job ends when all of its tasks have.
+    /// The job gets no more tasks, and ends when all of its tasks have ended.
     Close {
         /// The job.
         job: JobId,
     },
-    /// Stop a job: what waits or runs is cancelled.
+    /// Stop a job: its waiting and running tasks are cancelled.
     Cancel {
         /// The job.
         job: JobId,
     },
-    /// Take no new work (or take it again).
+    /// Take no new work (`true`), or take it again (`false`).
     Drain(bool),
-    /// Forget a peer that is not connected. It is known again when it comes back.
+    /// Forget a peer that is not connected, until it connects again.
     Forget(PeerId),
-    /// End: workers are told to stop what they run for this node, and the engine says and does nothing more.
+    /// Stop the engine: workers are told to stop this node's tasks, and no further input has an effect.
     Stop,
 }
 
 /// A new job.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Submission {
-    /// Its name, random; a name in use is ignored.
+    /// Its id, random; a submission with an id in use is ignored.
     pub job: JobId,
-    /// What every task runs.
+    /// The program that every task runs.
     pub program: Arc<Program>,
-    /// What a worker must have.
+    /// What a worker must offer.
     pub needs: Needs,
-    /// How urgent.
+    /// Its priority class.
     pub class: Class,
-    /// What it wants beyond the results.
+    /// Options about results: memo, receipts, streaming.
     pub terms: Terms,
-    /// How it wants to be treated.
+    /// When, how often and how reliably its tasks run.
     pub policy: Policy,
-    /// The first tasks' inputs.
+    /// Inputs of its first tasks.
     pub inputs: Vec<Payload>,
-    /// Whether that is all.
+    /// Whether it gets no further tasks.
     pub closed: bool,
-    /// The jobs that must have ended before any of its tasks begins: distinct ones of the same owner, submitted before
-    /// it and not forgotten, at most [`crate::AFTER_MAX`]. Its own times count from its submission all the same.
+    /// The parents: jobs that must end before any of its tasks starts. Distinct jobs of the same owner, submitted
+    /// before it and not forgotten, at most [`crate::AFTER_MAX`]. Its own times still count from its submission.
     pub after: Vec<JobId>,
-    /// How those must have ended.
+    /// How its parents must have ended.
     pub join: Join,
 }
 
 impl Submission {
-    /// A job of these tasks and no more, which wants nothing in particular.
+    /// A closed job of these tasks with all options at their defaults.
     #[must_use]
     pub fn new(job: JobId, program: Arc<Program>, inputs: Vec<Payload>) -> Self {
         Self {
@@ -189,10 +189,10 @@ impl Submission {
 /// How the parents of a job must have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Join {
-    /// With every task done. When one of them ends otherwise, was cancelled, or fell for a parent of its own, the job
-    /// never begins: its tasks end as [`crate::Outcome::ParentFailed`].
+    /// With every task done. If a task of a parent ends otherwise, or a parent is cancelled or was skipped itself, the
+    /// job never starts: its tasks end as [`crate::Outcome::ParentFailed`].
     #[default]
     AllSucceeded,
-    /// Anyhow.
+    /// In any way.
     AllEnded,
 }

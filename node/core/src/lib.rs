@@ -1,15 +1,15 @@
 //! Every decision of a weft node, as a pure state machine.
 //!
-//! The crate is `no_std`: a clock, a socket, a file, a thread or a hash map has no name here. An [`Engine`] takes
-//! what happened ([`Input`]) and says what to do ([`Effect`]); a driver (the node, or the simulator) hands in the
-//! time, performs the effects, and wakes the engine at [`Engine::next_wakeup`]. Same inputs, same effects.
+//! The crate is `no_std`: it uses no clock, socket, file, thread or hash map. An [`Engine`] takes events ([`Input`])
+//! and returns actions ([`Effect`]); a driver (the node, or the simulator) passes in the time, performs the effects,
+//! and wakes the engine at [`Engine::next_wakeup`]. The same inputs give the same effects.
 //!
 //! ```text
 //!   user, peers, slots, blobs --Input--> Engine --Effect--> peers, slots, blobs, user
 //!                                        | owner       our jobs: queue, call, award, lease, commit
 //!                                        | worker      others' tasks: bid, hold, run, deliver
-//!                                        | exchange    others' bids and seeks, in a mesh of cells
-//!                                        ' membership  who is here, what they told
+//!                                        | matchmaker    others' bids and requests, in a mesh of cells
+//!                                        ' membership  which nodes are here, what they announced
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -25,12 +25,12 @@ mod ctx;
 mod digest;
 pub mod effect;
 pub mod engine;
-mod exchange;
 mod host;
 pub mod id;
 pub mod input;
 mod local;
 pub mod log;
+mod matchmaker;
 mod membership;
 mod memo;
 pub mod message;
@@ -41,10 +41,10 @@ mod programs;
 pub mod receipt;
 pub mod referral;
 mod refusal;
+pub mod reputation;
+mod self_fencing;
 pub mod snapshot;
-pub mod standing;
 mod stats;
-mod suspicion;
 pub mod task;
 pub mod time;
 mod worker;
@@ -60,7 +60,7 @@ pub use input::{Command, Fetched, Input, Join, Submission};
 pub use message::{Gossip, Known, Message};
 pub use policy::{Backoff, OWNERS_MAX, Owners, Policy};
 pub use receipt::{Proof, Receipt};
-pub use referral::{CellWord, Introduction, Scope, Seek};
+pub use referral::{BidRequest, CellWord, Match, Scope};
 pub use refusal::{AFTER_MAX, Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
 pub use task::{
     Entry, Expiry, Failure, Fault, Limit, Limits, Outcome, Payload, Profile, Program, Recall, Recalled,

@@ -1,5 +1,5 @@
-//! What this node's own worker takes of short tasks now: one value, made before the owner is asked to place, so that the
-//! owner never reads the worker's state. Made by `worker/`, used by `owner/`.
+//! The credit for short tasks that this node's own worker gives its own owner: one value, made before the owner places
+//! tasks, so that the owner never reads the worker's state. Made by `worker/`, used by `owner/`.
 
 use crate::input::Submission;
 use crate::message::Class;
@@ -10,26 +10,26 @@ use crate::policy::{fit, never, window};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalCapacity<'a> {
     pub(crate) node: fit::Node<'a>,
-    /// It takes new tasks at all: it is not draining, and has room for what they need.
+    /// Whether it takes new tasks at all: it is not draining, and has memory for them.
     pub(crate) takes_new: bool,
-    /// Longest module that it takes, in bytes.
+    /// Longest module that it accepts, in bytes.
     pub(crate) module_bytes: u64,
-    /// For tasks of each class, in the order of [`Class::ALL`].
+    /// Load for tasks of each class, in the order of [`Class::ALL`].
     pub(crate) classes: [ClassLoad; Class::ALL.len()],
-    /// Slots until all that is held and promised, of whatever class, comes to the most that it may.
+    /// Slots until held and promised tasks of all classes together reach their bound.
     pub(crate) left: u32,
     /// Tasks that were sent to it since this was made.
     pub(crate) sent: u32,
 }
 
-/// What a short task of one class finds here.
+/// The load that a short task of one class finds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ClassLoad {
-    /// Slots that no long task of this class or above has.
+    /// Slots without a long task of this class or above.
     pub(crate) slots: u32,
     /// Short tasks of this class or above that are held.
     pub(crate) held: u32,
-    /// Another owner's call waits whose turn it is before more of this class.
+    /// Whether another owner's call is served before more tasks of this class.
     pub(crate) is_others_turn: bool,
 }
 
@@ -45,8 +45,7 @@ impl LocalCapacity<'_> {
             && !self.load(*class).is_others_turn
     }
 
-    /// When a short task would begin here, in microseconds from now, behind those that were sent; `None` when there is no
-    /// slot for it.
+    /// Wait of a short task behind those that were sent, in microseconds; `None` when there is no slot for it.
     pub(crate) fn wait_us(&self, class: Class, service_us: u32) -> Option<u64> {
         let ClassLoad { slots, held, .. } = self.load(class);
         let held = held + self.sent;
@@ -54,7 +53,7 @@ impl LocalCapacity<'_> {
         if full { None } else { Some(wait_us(u64::from(held), slots, service_us)) }
     }
 
-    /// A task is sent to it.
+    /// Counts a task that is sent to it.
     pub(crate) fn take(&mut self) {
         self.sent += 1;
     }

@@ -1,16 +1,16 @@
-//! The log of one engine: what it was told when, and what it answered, as bytes. Whoever has the log can hand the same
-//! inputs to a fresh engine and compare, byte for byte. Encoding and decoding only: the node writes the file, the
+//! The log of one engine: its inputs with their times, and the effects, as bytes. A reader can pass the same inputs to
+//! a new engine and compare the effects, byte for byte. Encoding and decoding only: the node writes the file, the
 //! simulator reads it.
 //!
 //! ```text
 //!   log    = MAGIC frame(header) frame(record)*
-//!   frame  = length, u32 little endian, then so many bytes
+//!   frame  = length, u32 little endian, then that number of bytes
 //!   header = bincode of Header
 //!   record = 0, bincode of (time, input, effects)  |  1, bincode of End
 //! ```
 //!
-//! A process that is killed leaves a log without an end record, perhaps with a torn frame behind the last whole one.
-//! A log holds what tasks were given and what they brought: it is as secret as they are.
+//! A process that is killed leaves a log without an end record, perhaps with a torn frame after the last whole one.
+//! A log contains inputs and outputs of tasks: it is as secret as they are.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,9 +23,9 @@ use crate::id::PeerId;
 use crate::input::Input;
 use crate::time::Time;
 
-/// What a log begins with; the digit counts versions of the format.
-pub const MAGIC: [u8; 8] = *b"weftlog3";
-/// Longest frame, in bytes; a record that would be longer is not written, and the log ends before it.
+/// The first bytes of a log; the digit is the version of the format.
+pub const MAGIC: [u8; 8] = *b"weftlog4";
+/// Longest frame, in bytes; a longer record is not written, and the log ends before it.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
 /// Memory that decoding one record may claim.
 const CLAIM_MAX: usize = 4 * RECORD_BYTES_MAX;
@@ -33,16 +33,16 @@ const CLAIM_MAX: usize = 4 * RECORD_BYTES_MAX;
 const KIND_STEP: u8 = 0;
 const KIND_END: u8 = 1;
 
-/// What a fresh engine needs to become the one that was recorded.
+/// What a new engine needs to replay the log.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Header {
-    /// The version of the program that wrote it: another version's engine may decide otherwise.
+    /// The version of the program that wrote it: an engine of another version may decide otherwise.
     pub version: String,
     /// The node.
     pub me: PeerId,
-    /// What its mesh agrees on.
+    /// The mesh's configuration.
     pub mesh: MeshConfig,
-    /// What it chose itself.
+    /// The node's own configuration.
     pub node: NodeConfig,
     /// Its engine's seed.
     pub seed: [u8; 32],
@@ -60,20 +60,20 @@ impl Header {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "a log is steps, and one end")]
 pub enum Record {
-    /// The engine was told something.
+    /// An input and its effects.
     Step(Step),
-    /// The log ends here, and says why.
+    /// The end of the log.
     End(End),
 }
 
-/// What an engine was told, and what it answered.
+/// One input of an engine and its effects.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Step {
-    /// The time that it was handed.
+    /// The time that was passed with the input.
     pub at: Time,
-    /// What it was told.
+    /// The input.
     pub input: Input,
-    /// What it answered, in order.
+    /// The effects, in order.
     pub effects: Vec<Effect>,
 }
 
@@ -82,7 +82,7 @@ pub struct Step {
 pub enum End {
     /// The node stopped.
     Stopped,
-    /// The log reached the size that it may have; the node went on.
+    /// The log reached its largest size; the node went on.
     Full,
     /// The disk was slower than the node; the node went on.
     Behind,
@@ -98,26 +98,26 @@ impl fmt::Display for End {
     }
 }
 
-/// What is no log, or no whole one.
+/// Why a log can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogError {
-    /// The bytes don't begin as a log does.
+    /// The bytes don't start with [`MAGIC`].
     NotALog,
-    /// The last frame is not whole: its writer was killed. Everything before it is sound.
+    /// The last frame is incomplete: its writer was killed. Everything before it is valid.
     Torn {
-        /// How many bytes of it are there.
+        /// Bytes of the incomplete frame.
         bytes: usize,
     },
-    /// A frame's length is beyond [`RECORD_BYTES_MAX`].
+    /// A frame's length is above [`RECORD_BYTES_MAX`].
     TooLong {
-        /// Which frame, the header being number 0.
+        /// The frame's number; the header is 0.
         frame: u64,
-        /// Its length.
+        /// Its length, in bytes.
         bytes: usize,
     },
-    /// A frame does not say what it should.
+    /// A frame can't be decoded.
     Malformed {
-        /// Which frame, the header being number 0.
+        /// The frame's number; the header is 0.
         frame: u64,
     },
 }
@@ -137,7 +137,7 @@ impl fmt::Display for LogError {
 
 impl core::error::Error for LogError {}
 
-/// How a log begins.
+/// The start of a log: [`MAGIC`] and the header's frame.
 #[must_use]
 pub fn encode_header(header: &Header) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
@@ -145,12 +145,12 @@ pub fn encode_header(header: &Header) -> Vec<u8> {
     bytes
 }
 
-/// A step on its way into the log: its input is written down before the engine takes it, its effects after.
+/// A step that is being written: its input before the engine handles it, its effects after.
 #[derive(Debug)]
 pub struct StepDraft(Vec<u8>);
 
 impl StepDraft {
-    /// Writes down what the engine is about to be told.
+    /// Encodes the input that the engine is about to get.
     #[must_use]
     pub fn new(at: Time, input: &Input) -> Self {
         let mut bytes = alloc::vec![KIND_STEP];
@@ -158,7 +158,7 @@ impl StepDraft {
         Self(bytes)
     }
 
-    /// Writes down what it answered: a whole frame; `None` when that would be too long.
+    /// Encodes the effects and returns a whole frame; `None` when it would be too long.
     #[must_use]
     pub fn finish(mut self, effects: &[Effect]) -> Option<Vec<u8>> {
         self.0.extend(encode_effects(effects));
@@ -174,7 +174,7 @@ pub fn encode_end(end: End) -> Vec<u8> {
     frame(&bytes).unwrap_or_default()
 }
 
-/// Effects as bytes: what is compared when a log is replayed.
+/// Effects as bytes, for comparison in a replay.
 #[must_use]
 pub fn encode_effects(effects: &[Effect]) -> Vec<u8> {
     encode(&effects)
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
     /// Opens a log.
     ///
     /// # Errors
-    /// When the bytes are no log, or not even the header is whole.
+    /// When the bytes are not a log, or the header is incomplete.
     pub fn open(bytes: &'a [u8]) -> Result<(Header, Self), LogError> {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(LogError::NotALog)?;
         let mut reader = Self { rest, frames: 0 };
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
     /// The next record; `None` where the log ends between two records.
     ///
     /// # Errors
-    /// When the next frame is torn, too long or malformed; nothing can be read behind it.
+    /// When the next frame is torn, too long or malformed; nothing can be read after it.
     pub fn read(&mut self) -> Result<Option<Record>, LogError> {
         let Some(bytes) = self.frame()? else { return Ok(None) };
         let record = match bytes.split_first() {
@@ -278,7 +278,7 @@ mod tests {
         ]
     }
 
-    /// A log of an engine that was told all inputs, without an end.
+    /// A log of an engine that got all inputs, without an end.
     fn log() -> Vec<u8> {
         let mut engine = header().engine();
         let mut bytes = encode_header(&header());
@@ -325,7 +325,7 @@ mod tests {
         let all: Vec<_> = (0..=bytes.len()).filter_map(|end| whole(bytes.get(..end).unwrap())).collect();
         assert!(all.is_sorted_by_key(|(records, _)| *records));
         let between = all.iter().filter(|(_, torn)| !torn).count();
-        assert_eq!((between, all.last()), (4, Some(&(3, false))), "behind the header and each of three");
+        assert_eq!((between, all.last()), (4, Some(&(3, false))), "after the header and three records");
     }
 
     #[test]

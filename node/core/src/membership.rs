@@ -1,4 +1,5 @@
-//! Who is here and what they told about themselves. Soft state: it says whom to ask, never who got what.
+//! The known peers and the capacity that they announced. Soft state: it decides which peers are asked, never which peer
+//! holds a task.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +13,10 @@ use crate::message::{Capacity, Needs, Reason, label_excess};
 use crate::policy::{OWNERS_MAX, fit};
 use crate::time::Time;
 
-/// Peers remembered, connected or not; beyond it the longest disconnected is forgotten, and a connected one ignored.
+/// Peers kept, connected or not; beyond it the longest disconnected is forgotten, and a new one ignored if there is
+/// none.
 pub(crate) const PEERS_MAX: usize = 4096;
-/// Slots that a peer is believed to have, where many are summed.
+/// Most slots that count for one peer in sums.
 const SLOTS_MAX: u32 = 65_536;
 
 /// One peer.
@@ -22,35 +24,35 @@ const SLOTS_MAX: u32 = 65_536;
 pub(crate) struct Peer {
     pub(crate) connected: bool,
     pub(crate) boot: u64,
-    /// Where it was when it came last.
+    /// Its machine when it connected last.
     pub(crate) host: Host,
-    /// When it came first; `None` if it was only heard of.
+    /// When it connected first; `None` if only gossip named it.
     pub(crate) since: Option<Time>,
     pub(crate) rtt_us: u32,
     pub(crate) capacity: Capacity,
-    /// When the capacity came; `None` before the first.
+    /// When the capacity arrived; `None` before the first.
     pub(crate) told_at: Option<Time>,
     pub(crate) changed_at: Time,
     pub(crate) done: u64,
     pub(crate) lost: u64,
 }
 
-/// What a connected peer has for short tasks.
+/// Properties of a connected peer that decide about short tasks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Means {
     pub(crate) rtt_us: u32,
-    /// What it gives to one task.
+    /// Memory that it gives to one task, in bytes; `u64::MAX` before it announced any.
     pub(crate) memory_bytes: u64,
 }
 
-/// What a connection's start says about the peer.
+/// What a new connection shows about the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// Never seen, or back with its memory intact.
+    /// New, or back with its state intact.
     Same,
-    /// It was restarted since it was last here, and knows nothing of what it held.
+    /// Restarted since it was last connected: it lost all its state.
     Restarted,
-    /// No room to remember it.
+    /// No room to keep it.
     Ignored,
 }
 
@@ -59,11 +61,11 @@ pub(crate) enum Arrival {
 pub(crate) struct Membership {
     me: PeerId,
     peers: BTreeMap<PeerId, Peer>,
-    /// How many of them are connected.
+    /// Connected peers.
     connected: usize,
-    /// How many of these are reached in which way; none is left out.
+    /// Connected peers by the way in which they are reached.
     reached: BTreeMap<Reach, usize>,
-    /// Which of them have votes.
+    /// The way in which peers with votes are reached.
     voters: Reach,
     cells: Cells,
 }
@@ -129,7 +131,7 @@ impl Membership {
         self.reached.retain(|_, count| *count > 0);
     }
 
-    /// Where nobody is connected, those have votes that had some: a cable that is pulled for a moment changes nothing.
+    /// While no peer is connected, the voters stay the same, so that a short network failure changes nothing.
     fn choose_voters(&mut self) {
         if let Some((reach, _)) = self.reached.last_key_value() {
             self.voters = *reach;
@@ -143,7 +145,7 @@ impl Membership {
         }
     }
 
-    /// The driver says how many nodes the mesh has.
+    /// The driver reports the size of the mesh.
     pub(crate) fn on_mesh(&mut self, nodes: u32) {
         if self.cells.on_told(nodes) {
             self.fill_cells();
@@ -155,18 +157,18 @@ impl Membership {
         self.cells.fill(connected.map(|(peer, _)| *peer));
     }
 
-    pub(crate) fn on_claim(&mut self, origin: PeerId, slots: u32, now: Time, mesh: &MeshConfig) {
-        self.cells.on_claim(origin, slots, now, mesh);
+    pub(crate) fn on_matchmaker(&mut self, origin: PeerId, slots: u32, now: Time, mesh: &MeshConfig) {
+        self.cells.on_matchmaker(origin, slots, now, mesh);
     }
 
-    /// Slots that the connected nodes of this cell told of.
+    /// Slots that the connected nodes of this cell announced.
     pub(crate) fn slots_of_cell(&self) -> u32 {
         let mates = self.connected().filter(|(peer, _)| self.cells.is_mate(*peer));
         let told = mates.filter(|(_, entry)| entry.told_at.is_some() && !entry.capacity.draining);
         told.map(|(_, entry)| entry.capacity.slots.min(SLOTS_MAX)).fold(0, u32::saturating_add)
     }
 
-    /// Slots of the largest connected node, by what each told.
+    /// Slots of the largest connected node, by what each announced.
     pub(crate) fn slots_max(&self) -> u32 {
         let told = self.connected().filter(|(_, entry)| entry.told_at.is_some());
         told.map(|(_, entry)| entry.capacity.slots.min(SLOTS_MAX)).max().unwrap_or(0)
@@ -176,7 +178,7 @@ impl Membership {
         &self.cells
     }
 
-    /// What a peer told about itself, if it did.
+    /// The capacity that a peer announced, if it did.
     pub(crate) fn told(&self, peer: PeerId) -> Option<&Capacity> {
         self.peers.get(&peer).filter(|entry| entry.told_at.is_some()).map(|entry| &entry.capacity)
     }
@@ -187,10 +189,10 @@ impl Membership {
         }
     }
 
-    /// Takes what a peer tells about itself, unless it is older than what is known or beyond its bounds.
+    /// Accepts an announced capacity, unless it is older than the known one or breaks a bound.
     pub(crate) fn on_capacity(&mut self, peer: PeerId, capacity: Capacity, now: Time) -> bool {
         if !self.is_connected(peer) && !self.cells.is_mate(peer) {
-            // A node of a mesh of cells knows its own cell, however large the mesh is.
+            // A node keeps capacities of its own cell only, however large the mesh is.
             return true;
         }
         let sound = label_excess(&capacity.labels).is_none()
@@ -214,27 +216,27 @@ impl Membership {
         self.peers.get(&peer).map_or(0, |entry| entry.rtt_us)
     }
 
-    /// What a connected peer has for short tasks, by what it told; all memory there is until it did.
+    /// Properties of a peer that decide about short tasks; `None` if it is not connected.
     pub(crate) fn means(&self, peer: PeerId) -> Option<Means> {
         let entry = self.peers.get(&peer).filter(|entry| entry.connected)?;
         let memory_bytes = if entry.told_at.is_some() { entry.capacity.memory_bytes } else { u64::MAX };
         Some(Means { rtt_us: entry.rtt_us, memory_bytes })
     }
 
-    /// Tasks that wait with a peer, by what it told less than three intervals ago.
+    /// Tasks of a peer's own jobs that wait, as it announced less than three intervals ago.
     pub(crate) fn backlog(&self, peer: PeerId, now: Time, mesh: &MeshConfig) -> u32 {
         let fresh = |at: Time| now.since_us(at) <= 3000 * mesh.capacity_ms;
         let told = self.peers.get(&peer).filter(|entry| entry.told_at.is_some_and(fresh));
         told.map_or(0, |entry| entry.capacity.backlog)
     }
 
-    /// Whether a peer has these labels, by what it told; true until it did.
+    /// Whether a peer has these labels, as it announced; true before it announced any.
     pub(crate) fn fits(&self, peer: PeerId, needs: &Needs) -> bool {
         let told = self.peers.get(&peer).filter(|entry| entry.told_at.is_some());
         told.is_none_or(|entry| needs.labels.iter().all(|wanted| entry.capacity.labels.contains(wanted)))
     }
 
-    /// Whether it is or once was connected, and so was admitted.
+    /// Whether it is or once was connected, and so was admitted to the mesh.
     pub(crate) fn has_met(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|entry| entry.since.is_some())
     }
@@ -243,12 +245,12 @@ impl Membership {
         self.peers.get(&peer).is_some_and(|entry| entry.connected)
     }
 
-    /// Which peers have votes, by the way in which they are reached.
+    /// The way in which peers with votes are reached.
     pub(crate) fn voters(&self) -> Reach {
         self.voters
     }
 
-    /// Where a node is, or was when it came last.
+    /// The machine of a node, by its latest connection.
     pub(crate) fn host(&self, peer: PeerId) -> Host {
         if peer == self.me {
             return Host::Here;
@@ -261,7 +263,7 @@ impl Membership {
         self.voters.voice(peer, self.host(peer))
     }
 
-    /// How many votes those that are connected have together, as far as they may have slots, and this node, if it has.
+    /// Votes of all connected peers that may have slots, and of this node, if it has slots.
     pub(crate) fn voices(&self, own_slots: u32) -> usize {
         let runs = |entry: &Peer| entry.told_at.is_none() || entry.capacity.slots > 0;
         let others = self.connected().filter(|(_, entry)| runs(entry)).map(|(peer, _)| peer);
@@ -269,7 +271,7 @@ impl Membership {
         all.filter_map(|peer| self.voice(peer)).collect::<BTreeSet<Voice>>().len()
     }
 
-    /// For how long a node has been known; itself it knows longest.
+    /// The class of a node by the time since its first connection; the highest for this node itself.
     pub(crate) fn seniority(&self, peer: PeerId, now: Time) -> u32 {
         if peer == self.me {
             return u32::MAX;
@@ -278,7 +280,7 @@ impl Membership {
         since.map_or(0, |since| host::seniority(now.since_us(since)))
     }
 
-    /// That of the connected node that has been known longest.
+    /// The highest class of a connected node.
     pub(crate) fn seniority_max(&self, now: Time) -> u32 {
         let since = self.connected().filter_map(|(_, entry)| entry.since).min();
         since.map_or(0, |since| host::seniority(now.since_us(since)))
@@ -288,14 +290,14 @@ impl Membership {
         self.connected > 0
     }
 
-    /// Whether a message to it may arrive: it is connected, or it was never heard of and the driver dials such nodes on
-    /// demand. Only the simulator's drivers do, so a node reaches its connected peers and no others.
+    /// Whether a message to it may arrive: it is connected, or it was never connected and the driver dials such nodes
+    /// on demand. Only the simulator's drivers do, so a real node reaches only its connected peers.
     pub(crate) fn is_reachable(&self, peer: PeerId) -> bool {
         let stranger = self.cells.dials_on_demand();
         self.peers.get(&peer).map_or(stranger, |entry| entry.connected || (stranger && entry.boot == 0))
     }
 
-    /// How many can be spoken to now.
+    /// Connected peers.
     pub(crate) fn count_connected(&self) -> usize {
         self.connected
     }
@@ -320,7 +322,8 @@ impl Membership {
         }
     }
 
-    /// Why a peer need not be asked, by what it told less than three intervals ago; `None` if it should be.
+    /// Why a peer need not be called, by the capacity that it announced less than three intervals ago; `None` if it
+    /// should.
     pub(crate) fn unfit((id, peer): (PeerId, &Peer), ctx: &Ctx<'_>, what: &Submission) -> Option<Reason> {
         let (now, mesh) = (ctx.now, ctx.mesh);
         let told_at = peer.told_at?;

@@ -1,14 +1,15 @@
-//! Results of pure tasks, remembered: the same task has the same answer, so a known one need not run. A bounded table
-//! that owner and worker share; whatever it loses costs one execution, nothing else. What a result rests on may leave
-//! the blob store at any time: whoever serves a result fetches it first, and forgets the result if it can't.
+//! The memo table: results of pure tasks. The same task always has the same result, so a task with a known result need
+//! not run. A bounded table that owner and worker share; a forgotten result costs one execution, nothing else. The
+//! blobs of a result may leave the blob store at any time: a node that uses a result fetches them first, and forgets
+//! the result if it can't.
 //!
-//! Two answers to one task can't both be right, and the better known one stands: what was computed here against all words
-//! of others, what was brought home against what was told to everybody. Of two that are known equally well nobody can
-//! tell which is right: neither is served again, unless the task's result becomes better known.
+//! Two different results of one task can't both be right, and the one from the better source is kept: a result computed
+//! here goes before all others, a result delivered to an own job before a gossiped one. Of two from equally good
+//! sources it is unknown which one is right: neither is used again, unless a better source brings a result.
 //!
-//! A remembered result is somebody's word, and says whose. What was told to everybody is kept apart: only a job that asks
-//! for it rests on it, and it is heard only of members that this node met, whose tasks it takes, and who were not caught
-//! lying. Whoever was (most of several contradict it, or what was computed here does) is forgotten with all it said.
+//! A known result names the node that claims it. Gossiped results are used only for jobs that ask for them, and are
+//! accepted only from members that this node was connected to, whose tasks it takes, and that were not caught lying.
+//! All results of a liar (contradicted by a majority, or by a result computed here) are forgotten.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,41 +26,40 @@ use crate::snapshot::Counters;
 use crate::task::{Outcome, Payload, Recall, Recalled, Report};
 use crate::time::Time;
 
-/// Results remembered. Beyond it one is forgotten: what others told of before what this node saw itself, then the
-/// least recently used.
+/// Known results. Beyond it one is forgotten: gossiped results before others, then the least recently used.
 const KNOWN_MAX: usize = 16_384;
-/// Bytes that remembered results carry themselves, together; beyond it they are forgotten in the same order.
+/// Inline bytes of all known results; beyond it they are forgotten in the same order.
 const INLINE_MAX: u64 = 16 << 20;
-/// Running time from which a result is remembered, in microseconds: below it, looking up and forgetting would be a
-/// share of the work that can be felt (up to 2 us in a full table, which no cache holds).
+/// Running time from which a result is kept, in microseconds: below it, looking up and forgetting would be a noticeable
+/// share of the work (up to 2 us in a full table, which is larger than the processor's caches).
 const WORTH_US: u64 = 1000;
-/// Running time from which a result is told to everybody, in microseconds: to call, award and bring home a task that
-/// somebody else knows costs up to some ten milliseconds, and so does a fetch of its bytes.
+/// Running time from which a result is gossiped, in microseconds: calling, awarding and delivering a task whose result
+/// another node knows takes up to some ten milliseconds, and so does a fetch of its bytes.
 const TELL_US: u64 = 50_000;
-/// Nodes that were caught lying and are kept in mind; beyond it the oldest is heard again.
+/// Nodes caught lying that are kept; beyond it the oldest is accepted again.
 const LIARS_MAX: usize = 4096;
-/// Tasks with two answers that are kept in mind; beyond it the oldest may be served again.
+/// Disputed tasks that are kept; beyond it the oldest may be used again.
 const DISPUTED_MAX: usize = 4096;
-/// Results told to everybody within one second; the rest is not told at all.
+/// Results gossiped within one second; the rest is not gossiped at all.
 const TOLD_MAX: u32 = 32;
-/// Bytes told to everybody within one second.
+/// Bytes gossiped within one second.
 const TOLD_BYTES_MAX: usize = 8 * 1024;
-/// Bytes of one part of a told result that travel with it; longer parts are named, and fetched by who needs them.
+/// Inline bytes of one part of a gossiped result; longer parts are named, and fetched by the nodes that need them.
 const TOLD_INLINE_MAX: usize = 1024;
-/// Results taken from one gossip.
+/// Results accepted from one gossip.
 const HEARD_MAX: usize = 64;
-/// What a gossip adds to its results, in bytes.
+/// Bytes of a gossip besides its results.
 const ENVELOPE: usize = 16;
 
-/// All remembered results.
+/// The table of known results.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
     known: BTreeMap<TaskId, Entry>,
-    /// In the order in which they are forgotten.
+    /// Results in the order in which they are forgotten.
     order: BTreeSet<(bool, u64, TaskId)>,
     uses: u64,
     inline_bytes: u64,
-    /// Tasks with two answers, and how well both were known: what is known better ends the dispute.
+    /// Tasks with two different results from equally good sources, and that source: a better one ends the dispute.
     disputed: BTreeMap<TaskId, Seen>,
     disputes: VecDeque<TaskId>,
     liars: BTreeSet<PeerId>,
@@ -70,21 +70,21 @@ pub(crate) struct Memo {
     told_bytes: usize,
 }
 
-/// How a result became known: the later, the better.
+/// The source of a known result; later variants are better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Seen {
-    /// Somebody told everybody.
+    /// Gossip of another node.
     Told,
-    /// It was brought home to a job of ours.
+    /// A worker delivered it to a job of this node.
     Home,
-    /// It was computed here.
+    /// This node computed it.
     Here,
 }
 
-/// One remembered result.
+/// One known result.
 #[derive(Debug)]
 struct Entry {
-    /// Boxed: a map moves its values about.
+    /// Boxed, because a map moves its values.
     report: Box<Report>,
     worker: PeerId,
     seen: Seen,
@@ -92,7 +92,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Its place among those that are forgotten: what this node did not see itself goes first.
+    /// Its place in the order of forgetting: gossiped results first.
     fn place(&self, task: TaskId) -> (bool, u64, TaskId) {
         (self.seen != Seen::Told, self.used, task)
     }
@@ -107,8 +107,7 @@ impl Memo {
         self.known.len()
     }
 
-    /// The result of a task for its owner, who computed it and whose word that is, if known by the word of somebody whom
-    /// its job believes.
+    /// The result of a task for its owner, the node that computed it, and its source, if the job accepts that source.
     pub(crate) fn recall(&mut self, task: TaskId, wanted: Recall) -> Option<(Report, PeerId, Recalled)> {
         let believed = |seen: Seen| match wanted {
             Recall::Off => false,
@@ -126,8 +125,8 @@ impl Memo {
         Some((report, worker, word))
     }
 
-    /// The result of a task for another owner: a worker answers with what it computed itself, and with nothing else, so
-    /// that no lie is handed on.
+    /// The result of a task for another owner: a worker answers only with results that it computed itself, so that
+    /// false results don't spread.
     pub(crate) fn recall_own(&mut self, task: TaskId) -> Option<Report> {
         let entry = self.known.get(&task).filter(|entry| entry.seen == Seen::Here)?;
         let report = Report::clone(&entry.report);
@@ -148,12 +147,12 @@ impl Memo {
         self.liars.contains(&peer)
     }
 
-    /// Whether a task's remembered result still is that node's word.
+    /// Whether a task's known result still comes from that node.
     pub(crate) fn is_word_of(&self, task: TaskId, worker: PeerId) -> bool {
         self.known.get(&task).is_some_and(|entry| entry.worker == worker)
     }
 
-    /// A node was caught lying: what it said is forgotten, and nothing more is heard of it.
+    /// A node was caught lying: its results are forgotten, and no more are accepted from it.
     pub(crate) fn distrust(&mut self, liar: PeerId) {
         if !self.liars.insert(liar) {
             return;
@@ -171,7 +170,7 @@ impl Memo {
         }
     }
 
-    /// Remembers a result that is worth it. True when it is news.
+    /// Keeps a result, if it is worth it. True when the task had no known result before.
     pub(crate) fn remember(
         &mut self,
         counters: &mut Counters,
@@ -189,7 +188,7 @@ impl Memo {
         let news = before.is_none();
         if let Some((before, other, agrees)) = before {
             counters.disagreed += u64::from(!agrees);
-            // What was computed here proves who lied, or has a broken machine.
+            // A result computed here proves that the other node lied or has a broken machine.
             match (before, seen) {
                 (Seen::Here, Seen::Told | Seen::Home) if !agrees => self.distrust(worker),
                 (Seen::Told | Seen::Home, Seen::Here) if !agrees => self.distrust(other),
@@ -217,7 +216,7 @@ impl Memo {
         news
     }
 
-    /// What it rests on is gone.
+    /// Forgets a result whose blobs are gone.
     pub(crate) fn drop_known(&mut self, task: TaskId) {
         self.forget(task);
     }
@@ -245,7 +244,7 @@ impl Memo {
         }
     }
 
-    /// A result computed here that everybody should know of.
+    /// Queues a result computed here for gossip.
     pub(crate) fn tell(&mut self, counters: &mut Counters, known: Known) {
         if known.report.usage.wall_us < TELL_US {
             return;
@@ -258,7 +257,7 @@ impl Memo {
     }
 }
 
-/// Takes what another node says that it computed, if it is a member that this node met and does not refuse.
+/// Accepts results that another node claims to have computed, if it was connected once and is not refused.
 pub(crate) fn on_known(
     ctx: &mut Ctx<'_>,
     members: &Membership,
@@ -280,7 +279,7 @@ pub(crate) fn on_known(
     }
 }
 
-/// Tells everybody what was computed while the input was handled, as far as the budget goes.
+/// Gossips the results that were computed while the input was handled, within the budget.
 pub(crate) fn flush(ctx: &mut Ctx<'_>, anybody: bool) {
     if ctx.memo.fresh.is_empty() {
         return;
@@ -321,12 +320,12 @@ pub(crate) fn flush(ctx: &mut Ctx<'_>, anybody: bool) {
     }
 }
 
-/// Whether a result is worth remembering.
+/// Whether a result is worth keeping.
 pub(crate) fn is_worth_it(report: &Report) -> bool {
     report.outcome == Outcome::Done && report.usage.wall_us >= WORTH_US
 }
 
-/// Whether two results are the same bytes, however they travel.
+/// Whether two results have the same bytes, inline or as blobs.
 fn agree(one: &Report, other: &Report) -> bool {
     let same = |(one, other): (&Payload, &Payload)| one == other || one.id() == other.id();
     one.payloads().into_iter().zip(other.payloads()).all(same)
@@ -371,7 +370,7 @@ mod tests {
 
     #[test]
     fn two_answers_known_equally_well_are_no_answer_until_one_is_known_better() {
-        // how both became known -> whether the right one, known so, is served afterwards
+        // source of both -> whether the right result is used once it comes from gossip, a delivery, or this node
         let table = [
             (Seen::Told, [false, true, true]),
             (Seen::Home, [false, false, true]),
@@ -392,14 +391,14 @@ mod tests {
     }
 
     #[test]
-    fn what_anybody_tells_does_not_erase_what_was_brought_home() {
+    fn a_gossiped_result_does_not_erase_a_delivered_one() {
         let (mut memo, mut counters) = (Memo::default(), Counters::default());
         let home = Some((result(b"x"), THIRD, Recalled::Home));
         memo.remember(&mut counters, task(1), &result(b"x"), (THIRD, Seen::Home));
         assert!(!memo.remember(&mut counters, task(1), &result(b"y"), (OTHER, Seen::Told)));
         assert_eq!(memo.recall(task(1), Recall::Mesh), home);
         memo.remember(&mut counters, task(1), &result(b"x"), (THIRD, Seen::Home));
-        assert_eq!(memo.recall(task(1), Recall::Own), home, "nor is it disputed");
+        assert_eq!(memo.recall(task(1), Recall::Own), home, "and it is not disputed");
         assert_eq!((memo.len(), counters.disagreed), (1, 1), "the contradiction is counted");
     }
 
@@ -413,19 +412,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_computed_here_stands_whatever_others_say() {
+    fn a_result_computed_here_is_kept_whatever_others_claim() {
         let (mut memo, mut counters) = (Memo::default(), Counters::default());
         let told = Report { usage: Usage { wall_us: 1 << 40, ..Usage::default() }, ..result(b"x") };
         for (report, from) in [(result(b"x"), (ME, Seen::Here)), (told, (OTHER, Seen::Told))] {
             memo.remember(&mut counters, task(1), &report, from);
         }
         let own = Some((result(b"x"), ME, Recalled::Here));
-        assert_eq!(memo.recall(task(1), Recall::Own), own, "nor is it said to be somebody else's");
+        assert_eq!(memo.recall(task(1), Recall::Own), own, "and it keeps the node that computed it");
         for from in [(OTHER, Seen::Told), (OTHER, Seen::Home)] {
             assert!(!memo.remember(&mut counters, task(1), &result(b"y"), from));
         }
         assert_eq!(memo.recall(task(1), Recall::Own), Some((result(b"x"), ME, Recalled::Here)));
-        assert_eq!((memo.len(), counters.disagreed), (1, 1), "after the first one it is not heard any more");
+        assert_eq!((memo.len(), counters.disagreed), (1, 1), "no more are accepted afterwards");
     }
 
     #[test]
@@ -439,7 +438,7 @@ mod tests {
 
     #[test]
     fn what_was_told_is_for_who_asks_for_it_and_no_worker_hands_it_on() {
-        // how it became known -> who is answered: a job of this node by default, one that asks the mesh, other owners
+        // source -> what is answered to a job of this node by default, to one that asks the mesh, to other owners
         let table = [
             (ME, Seen::Here, Some(Recalled::Here), Some(Recalled::Here), true),
             (OTHER, Seen::Home, Some(Recalled::Home), Some(Recalled::Home), false),
@@ -462,7 +461,7 @@ mod tests {
         for (number, from) in [(1, (OTHER, Seen::Told)), (2, (OTHER, Seen::Home)), (3, (THIRD, Seen::Told))] {
             memo.remember(&mut counters, task(number), &result(b"x"), from);
         }
-        // One of its answers is computed here, and is another.
+        // This node computes one of the tasks, with another result.
         memo.remember(&mut counters, task(1), &result(b"y"), (ME, Seen::Here));
         let known = |memo: &mut Memo, number| memo.recall(task(number), Recall::Mesh).map(|(_, of, _)| of);
         assert_eq!([1, 2, 3].map(|number| known(&mut memo, number)), [Some(ME), None, Some(THIRD)]);
@@ -481,7 +480,7 @@ mod tests {
         }
         assert_eq!(memo.len(), KNOWN_MAX);
         assert!(memo.recall(task(0), Recall::Own).is_some());
-        assert!(memo.recall(task(1), Recall::Mesh).is_none(), "the oldest of what was heard went first");
+        assert!(memo.recall(task(1), Recall::Mesh).is_none(), "the oldest gossiped result went first");
         assert!(memo.recall(task(2 * KNOWN_MAX as u64), Recall::Mesh).is_some());
     }
 

@@ -1,9 +1,9 @@
-//! What peers say to one another, as `docs/protocol.md` lists it. Raw words: the receiver must doubt them.
+//! The messages between peers, as `docs/protocol.md` lists them. Unchecked: the receiver must validate them.
 
+mod credit;
 mod gossip;
 mod needs;
 mod progress;
-mod room;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -15,85 +15,85 @@ use crate::id::{BidId, CallId, JobId, LeaseId, PeerId, TaskId};
 use crate::receipt::Proof;
 use crate::referral::CellWord;
 use crate::task::{Payload, Program, Report, Stream, Terms};
+pub use credit::{Assign, Credit};
 pub use gossip::{Capacity, Gossip};
 pub use needs::{LABEL_BYTES_MAX, LABELS_MAX, Needs, TEXT_BYTES};
 pub(crate) use needs::{kept_bytes, label_excess, labels_bytes};
 pub use progress::Progress;
-pub use room::{Ahead, Place};
 
-/// Name of the market's protocol; a node that speaks another refuses by name.
+/// Name of the market's protocol; a node that speaks another one refuses it by name.
 pub const PROTOCOL: &str = "/weft/market/1";
 /// Longest encoded [`Message`], in bytes; a longer frame closes the connection.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Longest encoded [`Gossip`], in bytes.
 pub const GOSSIP_BYTES_MAX: usize = 4096;
-/// Most ranges in one gossiped renewal; further leases run out.
+/// Most ranges in one gossiped renewal; further leases are not renewed and run out.
 pub const GOSSIP_RANGES_MAX: usize = 64;
 /// Most that a call's function name, arguments, environment, labels and inline files take together, in bytes, each text
-/// counted as its letters and [`TEXT_BYTES`]; what takes more is refused at its submission, and declined.
+/// counted as its length and [`TEXT_BYTES`]. A longer submission is refused, and a longer call is declined.
 pub const CALL_TEXT_BYTES_MAX: usize = 64 * 1024;
-/// Most that one attempt streams while it runs, in bytes; what it prints beyond comes with its outcome alone. A short
-/// piece counts as [`PRINTED_BYTES_MIN`].
+/// Most that one attempt streams while it runs, in bytes; further output arrives with the outcome only. A short piece
+/// counts as [`PRINTED_BYTES_MIN`].
 pub const PRINTED_BYTES_MAX: u64 = 4 << 20;
-/// What a piece of streamed output counts at least, in bytes.
+/// Least that a piece of streamed output counts, in bytes.
 pub const PRINTED_BYTES_MIN: u64 = 64;
 /// Most leases in one award, acknowledgement, cancellation or outcome frame.
 pub const BATCH_MAX: usize = 256;
 
-/// One word from peer to peer, over their framed stream.
+/// One message from peer to peer, over their framed stream.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Message {
-    /// Owner to worker: I have tasks. Repeated while it holds; a repetition renews it.
+    /// Owner to worker: tasks wait here. Repeated while they do; a repetition renews the call.
     Call(Call),
-    /// Owner to worker: nothing is left of that call; its bids are released.
+    /// Owner to worker: the call is over; its bids are released.
     Withdraw(CallId),
-    /// Worker to owner: I take some.
+    /// Worker to owner: an offer to take some tasks of a call.
     Bid(Bid),
-    /// Worker to owner: I take none, and why.
+    /// Worker to owner: no offer, and why.
     Decline(Decline),
-    /// Owner to worker: these are yours.
+    /// Owner to worker: leases on a bid.
     Award(Award),
-    /// Owner to worker: I will not use the rest of that bid.
+    /// Owner to worker: the rest of that bid will not be used.
     Release(BidId),
-    /// Worker to owner: that award names a bid that no longer stands; its tasks were not started.
+    /// Worker to owner: that award names a bid that has ended; its tasks were not started.
     Refuse {
         /// The leases that were not accepted.
         leases: Vec<LeaseId>,
     },
-    /// Worker to owner: I still hold these.
+    /// Worker to owner: these leases are still held.
     Renew(Vec<LeaseRange>),
-    /// Worker to owner: these ended. Sent again until acknowledged.
+    /// Worker to owner: these attempts ended. Sent again until acknowledged.
     Outcome(Vec<Delivery>),
-    /// Owner to worker: these outcomes are safe with me (or of no use to me); forget them.
+    /// Owner to worker: these outcomes are stored (or not wanted); the worker may forget them.
     Ack(Vec<LeaseId>),
-    /// Owner to worker: stop these and forget them.
+    /// Owner to worker: stop these attempts and forget them.
     Cancel(Vec<LeaseId>),
-    /// Worker to owner: a running task printed this. Told once and never again: the outcome has all of it.
+    /// Worker to owner: a running task printed this. Never repeated: the outcome contains all output.
     Printed {
-        /// Which attempt.
+        /// The attempt.
         lease: LeaseId,
-        /// Where.
+        /// Standard output or standard error.
         stream: Stream,
-        /// How many bytes of that stream came before.
+        /// Bytes of that stream before these.
         offset: u64,
-        /// What, at most [`crate::task::INLINE_BYTES_MAX`].
+        /// The bytes, at most [`crate::task::INLINE_BYTES_MAX`].
         bytes: Arc<[u8]>,
     },
-    /// Worker to owner: this is what I take of your short tasks from now on, unasked. Replaces the one before.
-    Ahead(Ahead),
-    /// Worker to owner: these ended, as in [`Self::Outcome`], and this is what I take now.
+    /// Worker to owner: credit for the owner's short tasks. Replaces the credit before.
+    Credit(Credit),
+    /// Worker to owner: these attempts ended, as in [`Self::Outcome`], and this is the credit now.
     Ended {
-        /// What ended.
+        /// The ended attempts.
         all: Vec<Delivery>,
-        /// What is taken now.
-        ahead: Ahead,
+        /// The credit.
+        credit: Credit,
     },
-    /// Owner to worker: these are yours, on what you said that you take.
-    Place(Box<Place>),
-    /// What is said where the mesh is too large for everybody to be called.
+    /// Owner to worker: leases on credit.
+    Assign(Box<Assign>),
+    /// Messages of a mesh of cells, which is too large to call every node.
     Cell(CellWord),
-    /// Worker to owner: I stopped these for tasks of a higher class, because there was no memory to hold them. Nobody
-    /// is to blame; what they had done is lost.
+    /// Worker to owner: these attempts were stopped for tasks of a higher class, because there was not enough memory to
+    /// pause them. No node is blamed; their work is lost.
     Stopped {
         /// The leases that ended.
         leases: Vec<LeaseId>,
@@ -103,47 +103,47 @@ pub enum Message {
 /// A call for bids.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Call {
-    /// Its name.
+    /// Its id.
     pub call: CallId,
     /// The job.
     pub job: JobId,
-    /// What every task of it runs.
+    /// The program that every task of it runs.
     pub program: Arc<Program>,
-    /// What a worker must have.
+    /// What a worker must offer.
     pub needs: Needs,
-    /// How urgent.
+    /// Its priority class.
     pub class: Class,
-    /// What the owner wants beyond the results.
+    /// Options about results: memo, receipts, streaming.
     pub terms: Terms,
-    /// How many tasks wait now.
+    /// Tasks that wait now.
     pub count: u32,
-    /// What one task took so far, in microseconds; 0 while unknown.
+    /// Measured service time of its tasks, in microseconds; 0 while unknown.
     pub service_us: u32,
-    /// How much time is left to be done in, in milliseconds, if that matters and can still be made.
+    /// Time left until the deadline, in milliseconds; `None` without a deadline, or if it can't be met any more.
     pub deadline_ms: Option<u32>,
-    /// For how long no task of it was awarded to anybody although some waited, in milliseconds.
+    /// For how long no task of it was awarded although some waited, in milliseconds.
     pub waited_ms: u32,
 }
 
-/// Priority class, least urgent first. On a full worker a task of a higher class holds back one of a lower.
+/// Priority class, least urgent first. On a full worker a task of a higher class pauses one of a lower class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Class {
-    /// Only what nobody else wants.
+    /// Only slots that no other class wants.
     Scavenger,
-    /// Throughput counts.
+    /// Throughput matters, latency does not.
     #[default]
     Batch,
-    /// Somebody waits.
+    /// A person waits for the result.
     Interactive,
-    /// Something waits.
+    /// A machine or a process waits for the result.
     Realtime,
 }
 
 impl Class {
-    /// All of them, least urgent first.
+    /// All classes, least urgent first.
     pub const ALL: [Self; 4] = [Self::Scavenger, Self::Batch, Self::Interactive, Self::Realtime];
 
-    /// The next more urgent one; the most urgent is its own.
+    /// The next more urgent class; for the most urgent class itself.
     #[must_use]
     pub fn above(self) -> Self {
         match self {
@@ -153,7 +153,7 @@ impl Class {
         }
     }
 
-    /// The class in one lower-case word, as people write it.
+    /// The name of the class, in lower case.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -165,33 +165,33 @@ impl Class {
     }
 }
 
-/// A worker's offer. It reserves its slots until its ttl.
+/// A worker's offer. It reserves its slots until its TTL ends.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Bid {
     /// The call.
     pub call: CallId,
-    /// Its name.
+    /// Its id.
     pub bid: BidId,
-    /// How many tasks it takes, each with as many slots as the call wants for one.
+    /// Tasks that it takes, each with as many slots as the call wants for one.
     pub slots: u32,
-    /// When the first would start, in microseconds from now.
+    /// When the first task would start, in microseconds from now.
     pub start_in_us: u32,
-    /// Whether the module is compiled here.
+    /// Whether the worker has compiled the module.
     pub warm: bool,
-    /// How long it stands, in milliseconds.
+    /// How long it is valid, in milliseconds.
     pub ttl_ms: u32,
 }
 
-/// A worker's no.
+/// A worker's refusal of a call.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Decline {
     /// The call.
     pub call: CallId,
-    /// Why.
+    /// Why it declines.
     pub reason: Reason,
-    /// `None` when asking again is useless. Otherwise when to ask again, in milliseconds; owners read only that there is
-    /// a number. A worker that declined for want of a slot remembers the call and bids by itself once it has one.
-    pub retry_after_ms: Option<u32>,
+    /// Whether the reason lasts while node and task stay as they are, so that asking again is useless. A worker that
+    /// declined because no slot was free keeps the call and bids once it has one.
+    pub is_permanent: bool,
 }
 
 /// Why a worker takes no task of a call.
@@ -199,39 +199,39 @@ pub struct Decline {
 pub enum Reason {
     /// All slots are taken or promised.
     Busy {
-        /// Slots it has.
+        /// Slots of the node.
         slots: u32,
-        /// Slots' worth of tasks that it holds or has promised to take.
+        /// Slots of the tasks that it holds or has promised to take.
         held: u32,
     },
     /// The node lacks a label.
     Label {
-        /// Its name.
+        /// The label's name.
         name: String,
         /// The value that the call wants.
         wanted: String,
     },
     /// A task may use more memory than the node gives to one.
     Memory {
-        /// What the call wants, in bytes.
+        /// Memory that the call wants, in bytes.
         wanted_bytes: u64,
-        /// What the node gives, in bytes.
+        /// Memory that the node gives to a task, in bytes.
         limit_bytes: u64,
     },
     /// A limit of the task is higher than any node grants.
     Limit {
-        /// Its name.
+        /// The limit's name, with its unit.
         name: String,
-        /// What the call wants.
+        /// The value that the call wants.
         wanted: u64,
-        /// The highest.
+        /// The highest value that a node grants.
         most: u64,
     },
-    /// The call's function name, arguments, environment, labels and inline files take too much to be remembered.
+    /// The call's function name, arguments, environment, labels and inline files are too long to be kept.
     TooLong {
-        /// What they take, as [`CALL_TEXT_BYTES_MAX`] counts.
+        /// Their length in bytes, as [`CALL_TEXT_BYTES_MAX`] counts.
         bytes: u64,
-        /// The bound.
+        /// The bound, in bytes.
         limit_bytes: u64,
     },
     /// The node takes no new work.
@@ -240,13 +240,13 @@ pub enum Reason {
     TooManyCalls,
     /// The node could not get the module or an input.
     Unfetched,
-    /// A task would not be done there within the deadline.
+    /// A task would not end there before the deadline.
     Late {
         /// When it would start, in milliseconds from now.
         start_ms: u32,
-        /// What one takes, in milliseconds, as far as that is known.
+        /// Known service time of a task, in milliseconds; 0 while unknown.
         service_ms: u32,
-        /// What is left, in milliseconds.
+        /// Time left until the deadline, in milliseconds.
         left_ms: u32,
     },
     /// The node takes only more urgent work.
@@ -254,23 +254,23 @@ pub enum Reason {
         /// The lowest class that it takes.
         least: Class,
     },
-    /// The node lost what it had, or lied; said by an owner to itself, never by a worker.
+    /// The node lost tasks or gave a false result. An owner's own note; no worker sends it.
     Mistrusted {
-        /// For how much longer it is given nothing, in milliseconds.
+        /// For how much longer it gets no tasks, in milliseconds.
         for_ms: u64,
     },
     /// The node takes no tasks of this owner.
     Owner,
     /// A task needs more slots at once than the node has.
     Slots {
-        /// What the call wants.
+        /// Slots that the call wants for a task.
         wanted: u32,
-        /// What the node has.
+        /// Slots of the node.
         slots: u32,
     },
     /// The node has no room on its disk for the module, an input or an output.
     NoRoom,
-    /// The job verifies, and the node has no vote; said by an owner to itself, never by a worker.
+    /// The job verifies its tasks, and the node has no vote. An owner's own note; no worker sends it.
     NoVote,
 }
 
@@ -289,7 +289,7 @@ impl fmt::Display for Reason {
                 write!(
                     f,
                     "arguments, environment, labels and inline files take {bytes} bytes, at most {limit_bytes} are kept \
-                     (each text counts {TEXT_BYTES} bytes beside its letters)"
+                     (each text counts {TEXT_BYTES} bytes more than its length)"
                 )
             }
             Self::Draining => f.write_str("draining: takes no new work"),
@@ -314,16 +314,14 @@ impl fmt::Display for Reason {
     }
 }
 
-/// An owner binds tasks to a bid.
+/// An owner's award of tasks to a bid.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Award {
     /// The call that the bid answered.
     pub call: CallId,
-    /// The bid; the award uses up one of its slots per grant.
+    /// The bid; each grant uses one of the tasks that it offered.
     pub bid: BidId,
-    /// How long each lease lasts unless renewed, in milliseconds. Workers don't read it.
-    pub lease_ms: u32,
-    /// How many tasks of the call still wait behind these; the worker bids on for that many.
+    /// Tasks of the call that still wait after these; the worker continues to bid for that many.
     pub left: u32,
     /// The tasks.
     pub grants: Vec<Grant>,
@@ -343,16 +341,16 @@ pub struct Grant {
 pub struct LeaseRange {
     /// The first.
     pub first: LeaseId,
-    /// How many.
+    /// Number of leases.
     pub count: u32,
-    /// Whether they are held back for tasks of a higher class, so that their time does not count.
+    /// Whether they are paused for tasks of a higher class, so that their running time does not count.
     pub paused: bool,
-    /// What the worker is at with them: for people. It decides only whether one that is given back counts as begun.
+    /// What the worker does with them: for people. It decides only whether a retracted task counts as begun.
     pub progress: Progress,
 }
 
 impl LeaseRange {
-    /// Whether that lease comes right behind the last of these.
+    /// Whether that lease follows the last one of this range.
     #[must_use]
     pub fn continues_with(&self, lease: LeaseId) -> bool {
         let next = self.first.index.checked_add(self.count);
@@ -363,23 +361,23 @@ impl LeaseRange {
 /// One ended attempt.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Delivery {
-    /// Which.
+    /// The attempt.
     pub lease: LeaseId,
-    /// How, and what it brought.
+    /// Its outcome and output.
     pub report: Report,
-    /// Who computed it before, if the worker only remembered it.
+    /// The node that computed it before, if the worker had the result in its memo table.
     pub memo: Option<PeerId>,
     /// The worker's signature, if the job asked for receipts.
     pub proof: Option<Proof>,
 }
 
-/// A pure task's result, remembered: the same task has the same answer.
+/// A known result of a pure task: the same task always has the same result.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Known {
     /// The task.
     pub task: TaskId,
-    /// Its result; `Done`, and nothing else is remembered.
+    /// Its result; only results with the outcome `Done` are kept.
     pub report: Report,
-    /// Who computed it.
+    /// The node that computed it.
     pub worker: PeerId,
 }

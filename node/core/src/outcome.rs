@@ -1,4 +1,4 @@
-//! How an attempt may end: the guest's own fault kept apart from the worker's. Plain data and its words for people.
+//! How an attempt may end; faults of the guest are distinguished from faults of the worker. Plain data and its texts.
 
 use alloc::string::String;
 use core::fmt;
@@ -8,43 +8,43 @@ use crate::id::JobId;
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Outcome {
-    /// It ran to its end and said that all is well.
+    /// It ran to its end and reported success.
     Done,
-    /// It ran to its end and said that it failed.
+    /// It ran to its end and reported a failure.
     Failed(Failure),
     /// It did something that WebAssembly forbids.
     Trapped(Trap),
-    /// It reached a bound.
+    /// It reached a limit.
     LimitExceeded(Limit),
-    /// The module can't be run at all; the text says what was looked for and what was found.
+    /// The module can't be run at all; the text says what was expected and what was found.
     Invalid(String),
-    /// Its owner took it back.
+    /// Its owner cancelled it.
     Cancelled,
-    /// The worker could not say how it ended: it died, or lost what the task needed; the text says which.
+    /// The worker does not know its outcome: it died, or lost what the task needed; the text says which.
     Lost(String),
-    /// Its owner gave it up, because its time was over.
+    /// Its owner gave it up, because a time limit of the job passed.
     Expired(Expiry),
-    /// Its owner never let it begin: its job comes after another one, which had to succeed and did not.
+    /// It never started: a parent of its job had to succeed and did not.
     ParentFailed {
-        /// Which.
+        /// The parent.
         job: JobId,
     },
-    /// The worker's disk had no room for what it reads or for what it left; the text says for what. Nothing is wrong with
-    /// the task or the worker: it waits again, and no user sees this.
+    /// The worker's disk had no room for its input or its output; the text says which. Neither the task nor the worker
+    /// is at fault: the task waits again, and no user sees this.
     NoRoom(String),
 }
 
-/// Which time was over.
+/// The time limit that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Expiry {
-    /// It had not ended so long after its job was submitted.
+    /// The task had not ended when the job's tasks expire.
     Unfinished {
-        /// How long, in milliseconds.
+        /// The limit, in milliseconds after the submission.
         after_ms: u64,
     },
-    /// Another attempt would have begun later than so long after the first.
+    /// A further attempt would start too late after the first one.
     GivenUp {
-        /// How long, in milliseconds.
+        /// The limit, in milliseconds after the first attempt's start.
         after_ms: u64,
     },
 }
@@ -60,7 +60,7 @@ impl fmt::Display for Expiry {
     }
 }
 
-/// How a program says that it failed.
+/// How a program reports a failure.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Failure {
     /// A command's exit code, never 0.
@@ -69,10 +69,10 @@ pub enum Failure {
     Error(String),
 }
 
-/// What a guest did that WebAssembly forbids.
+/// An action of a guest that WebAssembly forbids.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Trap {
-    /// `unreachable`: what a panic or an abort compiles to.
+    /// `unreachable`: a panic or an abort is compiled to it.
     Unreachable,
     /// An access outside the memory.
     MemoryOutOfBounds,
@@ -84,7 +84,7 @@ pub enum Trap {
     Arithmetic,
     /// A broken promise of the guest ABI; the text says which.
     Abi(String),
-    /// Anything else, in the runtime's words.
+    /// Any other trap; the text is the runtime's.
     Other(String),
 }
 
@@ -102,47 +102,47 @@ impl fmt::Display for Trap {
     }
 }
 
-/// Which bound was reached, with its value.
+/// The limit that was reached, with its value.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Limit {
     /// Running time.
     WallTime {
-        /// The bound.
+        /// The limit.
         limit_ms: u32,
     },
     /// Linear memory.
     Memory {
-        /// What it asked for in all.
+        /// The total that it asked for, in bytes.
         asked_bytes: u64,
-        /// The bound.
+        /// The limit.
         limit_bytes: u64,
     },
     /// Fuel.
     Fuel {
-        /// The bound.
+        /// The limit.
         limit: u64,
     },
     /// Output.
     Output {
-        /// The bound.
+        /// The limit.
         limit_bytes: u64,
     },
     /// Standard error.
     Errors {
-        /// The bound.
+        /// The limit.
         limit_bytes: u64,
     },
-    /// What it keeps under `/tmp` and `/out`.
+    /// Bytes of its files under `/tmp` and `/out`.
     FilesBytes {
-        /// The bound.
+        /// The limit.
         limit_bytes: u64,
     },
-    /// How many files it makes.
+    /// Number of its files under `/tmp` and `/out`.
     Files {
-        /// The bound.
+        /// The limit.
         limit: u32,
     },
-    /// Anything else that has a bound: tables, instances, module size, compile time.
+    /// Any other limit: tables, instances, module size, compile time.
     Other(String),
 }
 
@@ -168,29 +168,29 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Longest text of an outcome, in bytes; a worker cuts a longer one off, and an owner does not take it.
+/// Longest text of an outcome, in bytes; a worker truncates a longer one, and an owner drops a report with one.
 pub const OUTCOME_TEXT_BYTES_MAX: usize = 16 * 1024;
 
-/// Whose fault an ending is. What follows from an outcome follows from this: whether the task is tried again, whether it
-/// was computed at all, and who is blamed.
+/// Whose fault an outcome is. It decides whether the task is retried, whether it was computed at all, and which node is
+/// blamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It ended well.
+    /// It succeeded.
     None,
-    /// The task's: it failed, trapped, or reached a bound. Another attempt may end otherwise.
+    /// The task's: it failed, trapped, or reached a limit. Another attempt may succeed.
     Task,
-    /// The program's: it can't be run, so that no further attempt can end otherwise.
+    /// The program's: it can't be run, so another attempt can't succeed either.
     Program,
-    /// The worker's, or that of the way to it: the task did not run to its end.
+    /// The worker's or the network's: the task did not run to its end.
     Worker,
-    /// Neither the task's nor the worker's: the worker's disk was full. It waits for another worker, and is no loss.
+    /// Neither the task's nor the worker's: the worker's disk was full. The task waits for another worker; not a loss.
     Disk,
-    /// The owner's, which took the task back: nothing was found out about it.
+    /// The owner's, which withdrew the task: its result is unknown.
     Owner,
 }
 
 impl Fault {
-    /// Whether the task was computed: what was lost or taken back is no answer.
+    /// Whether the task was computed: a lost or withdrawn task has no answer.
     #[must_use]
     pub fn is_answer(self) -> bool {
         matches!(self, Self::None | Self::Task | Self::Program)
@@ -211,7 +211,7 @@ impl Outcome {
         }
     }
 
-    /// The text that it carries; empty if it carries none.
+    /// Its text; empty if it has none.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
@@ -231,7 +231,7 @@ impl Outcome {
         }
     }
 
-    /// Cuts its text off at [`OUTCOME_TEXT_BYTES_MAX`].
+    /// Truncates its text to [`OUTCOME_TEXT_BYTES_MAX`].
     pub(crate) fn cut(&mut self) {
         if self.text().len() <= OUTCOME_TEXT_BYTES_MAX {
             return;
@@ -253,7 +253,7 @@ impl Outcome {
         }
     }
 
-    /// The kind in one lower-case word, as in JSON and tables.
+    /// The kind as one lower-case word, as in JSON and tables.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {

@@ -1,5 +1,6 @@
-//! Programs seen lately: what their tasks' names have in common, hashed once, and what one task took. Whoever submits
-//! one task after another submits the same program again and again. A bounded table; what it forgets is found out anew.
+//! Recent programs: the common part of their task ids, hashed once, and the service time of a task. A user who submits
+//! one task after another submits the same program each time. A bounded table; a forgotten program is hashed and
+//! measured again.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -7,7 +8,7 @@ use alloc::sync::Arc;
 pub(crate) use crate::stats::Average;
 use crate::task::{Program, TaskKey};
 
-/// Programs remembered; beyond it the one that was not used for longest is forgotten.
+/// Programs kept; beyond it the least recently used one is forgotten.
 const PROGRAMS_MAX: usize = 32;
 
 /// One program.
@@ -18,7 +19,7 @@ struct Known {
     service: Average,
 }
 
-/// The table, the last used first.
+/// The table, the most recently used program first.
 #[derive(Debug, Default)]
 pub(crate) struct Programs {
     recent: VecDeque<Known>,
@@ -44,12 +45,12 @@ impl Programs {
         found
     }
 
-    /// What a task of that program takes, in microseconds; 0 while unknown.
+    /// Service time of a task of that program, in microseconds; 0 while unknown.
     pub(crate) fn service_us(&self, key: TaskKey) -> u32 {
         self.recent.iter().find(|known| known.key == key).map_or(0, |known| known.service.us())
     }
 
-    /// A task of that program took so long.
+    /// Adds a measured service time, in microseconds.
     pub(crate) fn measure(&mut self, key: TaskKey, wall_us: u64) {
         if let Some(known) = self.recent.iter_mut().find(|known| known.key == key) {
             known.service.add(wall_us);

@@ -1,27 +1,27 @@
-//! What a worker signs: one statement per task, many statements under one signature. Pure: it neither signs nor checks
-//! signatures, which take the key that the driver has; it only says what is to be signed.
+//! Receipts: what a worker signs. One statement per task, many statements under one signature. Pure: it neither signs
+//! nor checks signatures, because the driver has the key; it only computes the bytes to sign.
 //!
-//! The tree is that of RFC 6962 (certificate transparency) with BLAKE3: leaves and nodes are hashed in domains of their
-//! own, so that no node can be shown as a leaf.
+//! The tree is that of RFC 6962 (certificate transparency) with BLAKE3: leaves and nodes are hashed in separate
+//! domains, so that no node can be presented as a leaf.
 
 use alloc::vec::Vec;
 
 use crate::id::{BlobId, PeerId, TaskId};
 use crate::task::{Outcome, Profile, Program, Report, Usage};
 
-/// Most statements under one signature: a frame's worth.
+/// Most statements under one signature: as many as one frame holds.
 pub const BATCH_MAX: usize = 256;
 /// Longest path from a leaf to the root, in hashes.
 pub const PATH_MAX: usize = 8;
 
-/// What a worker states about one attempt.
+/// A worker's statement about one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Receipt {
     /// The task.
     pub task: TaskId,
     /// The module that ran.
     pub module: BlobId,
-    /// What it saw of the real world.
+    /// Its profile: what it saw of the real world.
     pub profile: Profile,
     /// How it ended.
     pub outcome: Outcome,
@@ -29,16 +29,16 @@ pub struct Receipt {
     pub output: BlobId,
     /// Hash of its standard error.
     pub errors: BlobId,
-    /// Hash of the archive of what it left in `/out`.
+    /// Hash of the archive of its files in `/out`.
     pub files: BlobId,
-    /// What it used.
+    /// The resources that it used.
     pub usage: Usage,
-    /// Who states it.
+    /// The worker that states it.
     pub worker: PeerId,
 }
 
 impl Receipt {
-    /// The statement that belongs to a report.
+    /// The statement for a report.
     #[must_use]
     pub fn new(task: TaskId, program: &Program, report: &Report, worker: PeerId) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Receipt {
         }
     }
 
-    /// Its leaf.
+    /// Its leaf hash.
     #[must_use]
     pub fn leaf(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("weft 2026 receipt leaf v1");
@@ -64,12 +64,12 @@ impl Receipt {
     }
 }
 
-/// What ties one statement to its worker's signature.
+/// The link from one statement to its worker's signature.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Proof {
     /// The statement's place in its batch.
     pub index: u32,
-    /// How many statements the batch has, at most [`BATCH_MAX`].
+    /// Statements in the batch, at most [`BATCH_MAX`].
     pub count: u32,
     /// The siblings from the leaf up, at most [`PATH_MAX`].
     pub path: Vec<[u8; 32]>,
@@ -78,7 +78,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// The root that the worker must have signed, if this proof belongs to that leaf; `None` if it can't.
+    /// The root that the worker must have signed, if this proof belongs to that leaf; `None` if the proof is invalid.
     #[must_use]
     pub fn root(&self, leaf: [u8; 32]) -> Option<[u8; 32]> {
         let most = u32::try_from(BATCH_MAX).unwrap_or(u32::MAX);
@@ -88,7 +88,7 @@ impl Proof {
         let (mut index, mut last, mut hash) = (self.index, self.count - 1, leaf);
         let mut path = self.path.iter();
         while last > 0 {
-            // A last node without a sibling goes up as it is.
+            // A last node without a sibling moves up unchanged.
             if index % 2 == 1 {
                 hash = node(*path.next()?, hash);
             } else if index < last {
@@ -123,7 +123,7 @@ pub fn tree(leaves: &[[u8; 32]]) -> ([u8; 32], Vec<Vec<[u8; 32]>>) {
     (level.first().copied().unwrap_or([0; 32]), paths)
 }
 
-/// The bytes that are signed for a root: a signature made for anything else is none for this.
+/// The bytes that are signed for a root, with a prefix of their own: a signature made for another purpose is invalid.
 #[must_use]
 pub fn signed_bytes(root: [u8; 32]) -> Vec<u8> {
     [b"weft 2026 receipts v1\0".as_slice(), &root].concat()

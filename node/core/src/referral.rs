@@ -1,6 +1,6 @@
-//! What nodes of a mesh of cells say to one another beyond calls, bids and awards: a worker stands a bid at its cell's
-//! exchange, an owner seeks there, the exchange introduces them, the owner hires. Raw messages, not to be believed: one
-//! that is forged or late costs one refused hire, because only the worker itself knows which of its bids are valid.
+//! Messages of a mesh of cells besides calls, bids and awards. A worker advertises a bid at its cell's matchmaker, an
+//! owner sends a request there, the matchmaker matches them, and the owner claims the worker. Unchecked: a forged or
+//! late message costs one refused claim, because only the worker knows which of its bids are valid.
 //!
 //! **Simulated only:** see [`crate::cells`].
 
@@ -9,112 +9,111 @@ use alloc::vec::Vec;
 use crate::id::{BidId, CallId, PeerId};
 use crate::message::{Award, Call, Class, Needs, label_excess, labels_bytes};
 
-/// Bids in one [`CellWord::Stand`] or [`CellWord::Lend`]; more are ignored.
-pub const STAND_MAX: usize = 64;
-/// Workers that one [`Seek`] does not want; an exchange drops a longer one.
+/// Bids in one [`CellWord::Advertise`] or [`CellWord::Flock`]; more are ignored.
+pub const ADVERTS_MAX: usize = 64;
+/// Workers that one [`BidRequest`] excludes; a matchmaker drops a longer one.
 pub const WITHOUT_MAX: usize = 32;
-/// What a [`Seek`] without labels takes in the memory of an exchange that keeps it, its places in lists included, in bytes.
-const SEEK_BYTES: usize = 512;
+/// Memory of a [`BidRequest`] without labels at a matchmaker, its entries in lists included, in bytes.
+const REQUEST_BYTES: usize = 512;
 
-/// One word of a mesh of cells.
+/// One message of a mesh of cells.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum CellWord {
-    /// Worker to exchange: I have room. It reserves its slots, like any bid, until its ttl.
-    Stand {
-        /// The bids and their slots; one that is known already is replaced, and ended by 0 slots.
+    /// Worker to matchmaker: bids that any owner may use. They reserve their slots, like any bid, until their TTL ends.
+    Advertise {
+        /// The bids and their slots. A known bid is replaced, and withdrawn with 0 slots.
         bids: Vec<(BidId, u32)>,
-        /// How long they stand, in milliseconds.
+        /// How long they are valid, in milliseconds.
         ttl_ms: u32,
     },
-    /// Owner to exchange: I look for room.
-    Seek(Seek),
-    /// Exchange to owner: nobody stands here for these; they wait here.
+    /// Owner to matchmaker: tasks need slots.
+    Request(BidRequest),
+    /// Matchmaker to owner: no bid fits now; the request waits here.
     Waits {
         /// The call.
         call: CallId,
-        /// The owner's number for where it asked.
-        desk: u32,
-        /// How many tasks wait here. Owners don't read it.
-        count: u32,
+        /// The owner's number for the matchmaker that it asked.
+        request_id: u32,
     },
-    /// Exchange to exchange: tasks wait here; lend me bids if nobody waits at yours, now or soon.
-    Scout {
-        /// How many tasks.
+    /// Matchmaker to matchmaker: tasks wait here; pass on bids that no owner at yours waits for, now or soon.
+    FlockRequest {
+        /// Tasks that wait.
         count: u32,
         /// Memory that one may use, in bytes.
         memory_bytes: u64,
     },
-    /// Exchange to exchange: these stood here and stand at yours now.
-    Lend {
-        /// Workers, their bids, and how many slots of each.
+    /// Matchmaker to matchmaker: bids that were advertised here and are now advertised at yours.
+    Flock {
+        /// Workers, their bids, and the slots of each.
         bids: Vec<(PeerId, BidId, u32)>,
-        /// For how long they all stand, in milliseconds.
+        /// How long all of them are valid, in milliseconds.
         ttl_ms: u32,
     },
-    /// Exchange to owner: this worker has room. The exchange forgets the bid with it.
-    Introduce(Introduction),
-    /// Owner to worker, who has not heard the call: the call and the award in one.
-    Hire {
-        /// The call; its count is what still waits.
+    /// Matchmaker to owner: a bid that fits. The matchmaker forgets the bid when it sends this.
+    Match(Match),
+    /// Owner to worker, which did not get the call: the call and the award in one message.
+    Claim {
+        /// The call; its count is what still waits after these tasks.
         call: Call,
-        /// The award, of a bid that stood at an exchange.
+        /// The award, of a bid that was advertised at a matchmaker.
         award: Award,
     },
 }
 
-/// An owner looks for room at an exchange. One of the same call and desk replaces the last.
+/// An owner's request for bids at a matchmaker. One of the same call and `request_id` replaces the one before.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Seek {
+pub struct BidRequest {
     /// Its call.
     pub call: CallId,
-    /// Its number for the exchange that it asked.
-    pub desk: u32,
-    /// How urgent.
+    /// The owner's number for the matchmaker that it asked.
+    pub request_id: u32,
+    /// Its priority class.
     pub class: Class,
-    /// What a worker must have.
+    /// What a worker must offer.
     pub needs: Needs,
     /// Memory that one task may use, in bytes.
     pub memory_bytes: u64,
-    /// For how many tasks; 0 ends it.
+    /// Tasks that wait; 0 withdraws it.
     pub count: u32,
-    /// Who need not be introduced: it had its part in what is left, or is given nothing now. At most [`WITHOUT_MAX`].
+    /// Workers that must not be matched: they computed these tasks already, or get no tasks now. At most
+    /// [`WITHOUT_MAX`].
     pub without: Vec<PeerId>,
 }
 
-impl Seek {
-    /// Whether it asks for no more than any worker can have, and names no more than may be named.
+impl BidRequest {
+    /// Whether a worker can have its labels, and it names at most [`WITHOUT_MAX`] workers.
     pub(crate) fn is_sound(&self) -> bool {
         label_excess(&self.needs.labels).is_none() && self.without.len() <= WITHOUT_MAX
     }
 
-    /// What it takes in the memory of an exchange that keeps it, in bytes.
+    /// Its memory at a matchmaker, in bytes.
     pub(crate) fn kept_bytes(&self) -> usize {
-        SEEK_BYTES + labels_bytes(&self.needs.labels) + self.without.len() * size_of::<PeerId>()
+        REQUEST_BYTES + labels_bytes(&self.needs.labels) + self.without.len() * size_of::<PeerId>()
     }
 }
 
-/// A standing bid, handed on.
+/// An advertised bid, passed to an owner.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Introduction {
+pub struct Match {
     /// The owner's call.
     pub call: CallId,
-    /// The owner's number for where it asked.
-    pub desk: u32,
-    /// Who has room.
+    /// The owner's number for the matchmaker that it asked.
+    pub request_id: u32,
+    /// The worker.
     pub worker: PeerId,
-    /// Its bid: whoever knows the name may use it.
+    /// Its bid: an owner that knows the id may use it.
     pub bid: BidId,
-    /// For how many tasks it has room, each with as many slots as the seek wants for one.
+    /// Tasks that it takes, each with as many slots as the request wants for one.
     pub slots: u32,
-    /// For how long they still stand, in milliseconds.
+    /// How long it is still valid, in milliseconds.
     pub ttl_ms: u32,
 }
 
-/// How far a gossip must go.
+/// Which nodes must get a gossip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The teller's cell; everybody while there are no cells.
+    /// The publisher's cell; all nodes while there are no cells.
     Cell,
-    /// Everybody.
+    /// All nodes.
     Mesh,
 }

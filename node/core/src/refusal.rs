@@ -1,5 +1,5 @@
-//! What a job may not ask for: a pure function of the submission, for whoever wants to know before and for the engine,
-//! which refuses to begin what can't be had.
+//! Which submissions are refused: a pure function of the submission, for clients that check before and for the engine,
+//! which does not accept a job that can't run.
 
 use core::fmt;
 
@@ -9,50 +9,50 @@ use crate::message::Reason;
 use crate::policy::never;
 use crate::task::{INLINE_BYTES_MAX, Payload};
 
-/// Most distinct nodes on which a task may be computed and compared.
+/// Most nodes on which a task may be computed and compared.
 pub const VERIFY_MAX: u32 = 15;
 
 /// Most slots that one task may hold.
 pub const TASK_SLOTS_MAX: u32 = 1024;
 
-/// Most jobs that one may come after.
+/// Most parents of a job.
 pub const AFTER_MAX: usize = 64;
 
-/// Why a job is not accepted.
+/// Why a submission is refused.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Refusal {
-    /// Two runs of an impure task may differ, so that comparing them says nothing.
+    /// Two runs of an impure task may differ, so they can't be compared.
     VerifyImpure,
     /// More nodes than [`VERIFY_MAX`] were asked for.
     VerifyTooMany {
-        /// How many.
+        /// The number asked for.
         asked: u32,
     },
     /// More slots for one task than [`TASK_SLOTS_MAX`] were asked for.
     SlotsTooMany {
-        /// How many.
+        /// The number asked for.
         asked: u32,
     },
-    /// It comes after more jobs than [`AFTER_MAX`].
+    /// It has more parents than [`AFTER_MAX`].
     ParentsTooMany {
-        /// How many.
+        /// The number asked for.
         asked: u32,
     },
     /// It names a parent twice.
     ParentTwice {
-        /// Which.
+        /// The parent.
         job: JobId,
     },
-    /// It can't come after itself.
+    /// It names itself as a parent.
     ParentItself,
-    /// It comes after a job that is not known here.
+    /// A parent is not known to this node.
     ParentUnknown {
-        /// Which.
+        /// The parent.
         job: JobId,
     },
     /// No node can ever take one of its tasks.
     NoNodeTakes(Reason),
-    /// An input of it is longer than may travel inline.
+    /// An inline input of it is too long.
     InputTooLong {
         /// Its length, in bytes.
         bytes: u64,
@@ -63,7 +63,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::VerifyImpure => {
-                f.write_str("an impure task can't be verified: two runs of it may differ, both being right")
+                f.write_str("an impure task can't be verified: two correct runs of it may differ")
             }
             Self::SlotsTooMany { asked } => {
                 write!(f, "a task can have {TASK_SLOTS_MAX} slots at most, not {asked}")
@@ -80,8 +80,8 @@ impl fmt::Display for Refusal {
             Self::ParentItself => f.write_str("a job can't come after itself"),
             Self::ParentUnknown { job } => write!(
                 f,
-                "it comes after job {job}, which was not submitted to this node, or has been over for so long that \
-                 it is forgotten"
+                "it comes after job {job}, which was not submitted to this node, or ended so long ago that it is \
+                 forgotten"
             ),
             Self::NoNodeTakes(reason @ Reason::TooLong { .. }) => {
                 write!(
@@ -93,7 +93,7 @@ impl fmt::Display for Refusal {
             Self::InputTooLong { bytes } => {
                 write!(
                     f,
-                    "an input of {bytes} bytes can't travel inline, {INLINE_BYTES_MAX} can: put it into a blob"
+                    "an inline input has {bytes} bytes, expected at most {INLINE_BYTES_MAX}: put it into a blob"
                 )
             }
         }
@@ -103,10 +103,10 @@ impl fmt::Display for Refusal {
 impl core::error::Error for Refusal {}
 
 impl Submission {
-    /// Whether the job may be had as it is.
+    /// Whether the submission is accepted.
     ///
     /// # Errors
-    /// With the first thing that can't be had.
+    /// The first reason against it.
     pub fn check(&self) -> Result<(), Refusal> {
         let slots = self.needs.slots;
         if slots > TASK_SLOTS_MAX {

@@ -1,4 +1,4 @@
-//! A read-only view of an engine, for the API and for tests. Plain old data, made on request.
+//! A read-only view of an engine, for the API and for tests. Plain data, made on request.
 
 mod counters;
 
@@ -8,16 +8,16 @@ use core::fmt;
 
 use crate::id::{JobId, PeerId};
 use crate::message::{Capacity, Class, Progress, Reason};
-pub use crate::standing::{StandingView, Trust};
-pub use crate::suspicion::{Cause, SuspicionView};
+pub use crate::reputation::{ReputationView, Trust};
+pub use crate::self_fencing::{Cause, SelfFencingView};
 pub use counters::{Counter, Counters};
 
-/// An engine as it is now.
+/// The state of an engine at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// This node.
     pub me: PeerId,
-    /// What it tells about itself.
+    /// The capacity that it announces.
     pub capacity: Capacity,
     /// Tasks handed to the slots and not paused.
     pub running: u32,
@@ -25,16 +25,16 @@ pub struct Snapshot {
     pub paused: u32,
     /// Tasks held that wait for a slot or a blob.
     pub waiting: u32,
-    /// Slots promised to owners by bids that still stand.
+    /// Slots reserved by open bids.
     pub reserved: u32,
     /// Outcomes that no owner acknowledged yet.
     pub undelivered: u32,
-    /// Outcomes of own tasks that wait with their workers, because this node has no room for their blobs.
+    /// Outcomes of own tasks that wait at their workers, because this node has no room for their blobs.
     pub starved: u32,
-    /// Results of pure tasks that are remembered.
+    /// Results of pure tasks in the memo table.
     pub known: u32,
-    /// Why leases that ran out are held for a while, if they are.
-    pub suspicion: Option<SuspicionView>,
+    /// Why leases that ran out are kept for now; `None` if they are not.
+    pub self_fencing: Option<SelfFencingView>,
     /// Known peers.
     pub peers: Vec<PeerView>,
     /// Own jobs, oldest first.
@@ -43,44 +43,44 @@ pub struct Snapshot {
     pub counters: Counters,
 }
 
-/// One peer as seen from here.
+/// One peer as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerView {
-    /// Who.
+    /// The peer.
     pub peer: PeerId,
-    /// Whether it can be spoken to.
+    /// Whether it is connected.
     pub connected: bool,
     /// For how long it has not been connected, in milliseconds, as of the last input; `None` while it is.
     pub gone_ms: Option<u64>,
-    /// Round trip in microseconds; 0 while unknown.
+    /// Round trip, in microseconds; 0 while unknown.
     pub rtt_us: u32,
-    /// What it told about itself.
+    /// The capacity that it announced.
     pub capacity: Capacity,
-    /// Own tasks that it holds.
+    /// Own tasks leased to it.
     pub leased: u32,
-    /// Own tasks that it brought home.
+    /// Own tasks that it completed.
     pub done: u64,
-    /// Own tasks that were lost with it.
+    /// Own tasks that it lost.
     pub lost: u64,
-    /// Its window: how many of our short tasks it may have at once, those that it has included; 0 while it bids
-    /// for each call alone.
+    /// Its window: how many of this node's short tasks it may hold at once, held ones included; 0 while it bids for
+    /// each call separately.
     pub window: u32,
-    /// Of these, how many more it takes now.
+    /// How many more of them it takes now.
     pub room: u32,
-    /// How far it is trusted with more.
-    pub standing: StandingView,
+    /// How far this node trusts it with more tasks.
+    pub reputation: ReputationView,
 }
 
 /// One own job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobView {
-    /// Its name.
+    /// Its id.
     pub job: JobId,
-    /// How urgent.
+    /// Its priority class.
     pub class: Class,
     /// Whether more tasks may come.
     pub open: bool,
-    /// Tasks in all so far.
+    /// All tasks so far.
     pub tasks: u32,
     /// Tasks that wait for a lease.
     pub queued: u32,
@@ -96,32 +96,32 @@ pub struct JobView {
     pub cancelled: u32,
     /// Attempts beyond the first, of all tasks.
     pub retried: u32,
-    /// Tasks for which nothing ran, because their result was known.
+    /// Tasks that did not run, because their result was known.
     pub recalled: u32,
-    /// What one of its tasks takes by what was measured, in microseconds; 0 while unknown.
+    /// Measured service time of its tasks, in microseconds; 0 while unknown.
     pub service_us: u32,
-    /// How its tasks find their workers.
+    /// How its tasks are dispatched.
     pub regime: Regime,
-    /// More of its tasks ended otherwise than done than it allows, and those left were cancelled.
+    /// Whether more of its tasks failed than it allows, so that the rest were cancelled.
     pub given_up: bool,
     /// Tasks that wait for the job's parents to end.
     pub held: u32,
 }
 
-/// How tasks find their workers: it follows from what one takes, and from the round trip.
+/// How tasks are dispatched. It follows from their service time and the round trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Regime {
-    /// A task binds to whoever is free: the rule for long ones.
+    /// A task is bound to a worker when a slot is free: the rule for long tasks.
     LateBinding,
-    /// Tasks are bound before a slot is free, to room that workers keep for them: short ones.
-    BiddingAhead,
+    /// Short tasks are bound before a slot is free, on credit that workers grant.
+    OnCredit,
 }
 
 impl fmt::Display for Regime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::LateBinding => "late binding",
-            Self::BiddingAhead => "bidding ahead",
+            Self::OnCredit => "on credit",
         })
     }
 }
@@ -129,54 +129,54 @@ impl fmt::Display for Regime {
 /// State of one task, and why it does not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Why {
-    /// Where the task is.
+    /// The state of the task.
     pub state: TaskView,
-    /// What is left of its job's deadline, if it has one and has not ended.
+    /// The time left until its job's deadline, if it has one and has not ended.
     pub deadline: Option<Deadline>,
-    /// Per known peer (this node included), its last answer to the job's call.
+    /// For each known peer (this node included), its last answer to the job's call.
     pub answers: Vec<Answer>,
-    /// What else there is to say about it.
+    /// Everything else that delays it or is done about it.
     pub notes: Vec<Note>,
 }
 
-/// Something that holds a task up, or that is done about it.
+/// Something that delays a task, or that is done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
     /// It must be computed on several distinct nodes.
     Verifying {
-        /// On how many.
+        /// Nodes that must compute it.
         nodes: u32,
-        /// How many answered.
+        /// Nodes that answered.
         answered: u32,
-        /// How many hold it now.
+        /// Nodes that hold it now.
         held: u32,
-        /// How many more nodes it waits for, none of which may be on a machine that has computed it already.
+        /// Further nodes that it waits for. None may be on a machine that computed it already.
         wanted: u32,
-        /// Machines with slots, by their addresses, that can be spoken to, this one included: each has one vote.
+        /// Connected machines with slots, by address, this one included. Each has one vote.
         machines: u32,
     },
-    /// It was stopped where it ran, for tasks of a higher class beside which it could not be held, and began anew.
+    /// It was stopped for tasks of a higher class, because there was not enough memory to pause it, and restarted.
     Stopped {
-        /// How often.
+        /// How often it was stopped.
         times: u32,
     },
-    /// It takes long, and somebody else is sought for a copy of it.
+    /// It is slow, and a second worker is wanted for a copy of it.
     CopySought,
-    /// So many nodes beside the first run a copy of it.
+    /// Other nodes run copies of it.
     Copied {
-        /// How many.
+        /// Running copies, the first attempt not counted.
         copies: u32,
     },
-    /// It needs several slots of one node together.
-    Wide {
-        /// How many.
+    /// It needs several slots of one node at once.
+    MultiSlot {
+        /// Slots that it needs.
         slots: u32,
-        /// How many the largest known node has.
+        /// Slots of the largest known node.
         largest: u32,
     },
-    /// Leases that run out are held for a while, because this node suspects itself.
-    Suspects(SuspicionView),
-    /// It ended, and this node has no room for what it brought.
+    /// Leases that run out are kept for now, because this node may be cut off or may have slept.
+    SelfFencing(SelfFencingView),
+    /// It ended, and this node has no room for its output.
     NoRoom,
 }
 
@@ -197,10 +197,10 @@ impl fmt::Display for Note {
                 }
                 Ok(())
             }
-            Self::Wide { slots, largest } if largest < slots => {
+            Self::MultiSlot { slots, largest } if largest < slots => {
                 write!(f, "needs {slots} slots of one node, the largest known has {largest}")
             }
-            Self::Wide { slots, .. } => write!(f, "needs {slots} slots of one node, free together"),
+            Self::MultiSlot { slots, .. } => write!(f, "needs {slots} slots of one node, free together"),
             Self::Stopped { times } => {
                 let often = if *times == 1 { String::from("once") } else { alloc::format!("{times} times") };
                 write!(
@@ -209,9 +209,9 @@ impl fmt::Display for Note {
                      meanwhile (--memory, once for each slot)"
                 )
             }
-            Self::CopySought => f.write_str("takes long: a second node is sought for it"),
+            Self::CopySought => f.write_str("takes long: a second node is requested for it"),
             Self::Copied { copies } => write!(f, "takes long: {copies} more run a copy of it"),
-            Self::Suspects(view) => view.fmt(f),
+            Self::SelfFencing(view) => view.fmt(f),
             Self::NoRoom => f.write_str(
                 "this node has no room for its output: its disk or its store is full; the worker keeps the output \
                  meanwhile, and `weft status` says what failed",
@@ -220,42 +220,42 @@ impl fmt::Display for Note {
     }
 }
 
-/// What is left of a deadline.
+/// The time left until a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {
-    /// It can be made, as far as anybody knows.
+    /// It can still be met, by what is known.
     Left {
-        /// What is left, in milliseconds.
+        /// The time left, in milliseconds.
         ms: u32,
     },
-    /// It is over, or nobody can make it: the task counts as one without.
+    /// It has passed, or no worker can meet it: the task is treated as one without a deadline.
     Missed,
 }
 
-/// Where a task is.
+/// The state of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskView {
-    /// It waits for a lease; so many of its job wait before it.
+    /// It waits for a lease.
     Queued {
-        /// Tasks before it.
+        /// Tasks of its job that wait before it.
         before: u32,
     },
-    /// Somebody holds it.
+    /// A worker holds it.
     Leased {
-        /// Who.
+        /// The worker.
         worker: PeerId,
-        /// Which attempt.
+        /// The attempt's number, from 1.
         attempt: u32,
-        /// Since when, in milliseconds ago.
+        /// How long ago the lease was awarded, in milliseconds.
         since_ms: u64,
-        /// Whether it is paused for a task of a higher class, by the worker's last word.
+        /// Whether it is paused for a task of a higher class, by the worker's last renewal.
         paused: bool,
-        /// What the worker is at with it, by its last word.
+        /// What the worker does with it, by the worker's last renewal.
         progress: Progress,
     },
-    /// It ended somewhere and its output is on its way here.
+    /// It ended, and its output is being fetched.
     Fetching {
-        /// From where.
+        /// The worker that ran it.
         worker: PeerId,
     },
     /// It ended.
@@ -264,39 +264,39 @@ pub enum TaskView {
     Cancelled,
     /// Its job may not start yet.
     NotBefore {
-        /// It may in so many milliseconds.
+        /// Time until it may, in milliseconds.
         in_ms: u64,
     },
     /// It failed and waits for the time of its next attempt.
     Delayed {
         /// How often it failed.
         failures: u32,
-        /// It is tried again in so many milliseconds.
+        /// Time until the next attempt, in milliseconds.
         in_ms: u64,
     },
-    /// Its time was over before it ended.
+    /// Its time limit passed before it ended.
     Expired,
-    /// Its job comes after others that have not all ended.
+    /// Its job waits for parents that have not ended.
     After {
-        /// The first eight of these at most, as the job names them.
+        /// The first eight of them at most, in the job's order.
         parents: Vec<ParentView>,
-        /// How many there are in all.
+        /// All parents that have not ended.
         left: u32,
     },
 }
 
-/// A job that another one waits for, and how far it is.
+/// A job that another one waits for, and its progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParentView {
-    /// Its name.
+    /// Its id.
     pub job: JobId,
     /// Its tasks that have ended.
     pub ended: u32,
     /// Its tasks so far.
     pub tasks: u32,
-    /// Whether more tasks may come, so that it can't end.
+    /// Whether it may get more tasks, so that it can't end yet.
     pub open: bool,
-    /// Whether it waits for parents itself.
+    /// Whether it waits for parents of its own.
     pub waits: bool,
 }
 
@@ -317,15 +317,15 @@ impl fmt::Display for ParentView {
 /// A peer's last answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Who.
+    /// The peer.
     pub peer: PeerId,
-    /// What it said.
+    /// Its answer.
     pub said: Said,
-    /// How long ago, in milliseconds.
+    /// Time since it answered, in milliseconds.
     pub ago_ms: u64,
 }
 
-/// What a peer said to a call.
+/// A peer's answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// It was asked and has not answered yet.
@@ -334,8 +334,8 @@ pub enum Said {
     Bid(u32),
     /// It declined.
     Declined(Reason),
-    /// It was not asked, because of what it tells about itself.
+    /// It was not asked, because of the capacity that it announced.
     NotAsked(Reason),
-    /// It can't be spoken to now.
+    /// It is not connected.
     Unreachable,
 }

@@ -1,34 +1,34 @@
-//! How long tasks take, by what was measured: moving averages in integers. Two times are kept: what a task takes to run,
-//! which decides how its job is dispatched, and how long a worker holds it from award to outcome, which decides what is a
-//! straggler. Plain data; owner, worker and the table of programs keep one for each thing that they measure.
+//! Measured task durations as moving averages in integers. Two times are kept: the service time of a task, which
+//! decides how its job is dispatched, and the time from award to outcome, which decides which task is a straggler.
+//! Plain data; owner, worker and the table of programs keep one for each thing that they measure.
 
-/// Outcomes that must be known before any task is called slow.
+/// Outcomes that must be known before any task counts as slow.
 pub(crate) const SAMPLES_MIN: u32 = 4;
-/// Outcomes that the averages go back.
+/// Outcomes that the averages cover.
 const SAMPLES_AVERAGED: u32 = 32;
-/// A task is slow when it was held this many mean deviations longer than the mean.
+/// A task is slow when it is held this many mean deviations longer than the mean.
 const DEVIATIONS: u64 = 4;
-/// Below this time no task is slow, in microseconds: to find somebody else costs a few round trips.
+/// Below this time no task is slow, in microseconds: finding another worker costs a few round trips.
 const SLOW_MIN_US: u64 = 50_000;
-/// What was measured of one job's tasks.
+/// Measured durations of one job's tasks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RuntimeStats {
-    /// What one takes to run.
+    /// Service time of a task.
     pub(crate) service: Average,
-    /// How long one is held.
+    /// Time from award to outcome.
     pub(crate) held: HeldTimes,
 }
 
 impl RuntimeStats {
-    /// Those of a job whose program is known to take so long, in microseconds; 0 when that is not known.
+    /// Statistics that start with a known service time, in microseconds; 0 if it is unknown.
     pub(crate) fn from(service_us: u32) -> Self {
         Self { service: Average::from(service_us), held: HeldTimes::default() }
     }
 }
 
-/// A moving average of what tasks took, in microseconds. It moves by an eighth. One sample that is much higher counts
-/// as four times the average: of a heavy tail that is all there is, and what is short for most stays short. A second
-/// one in a row moves it by a half, so that whoever relied on a low one stops at once.
+/// A moving average of service times, in microseconds. A sample has a weight of one eighth. A sample above four times
+/// the average counts as four times the average, so that a job with a heavy tail still counts as short. A second
+/// such sample in a row has a weight of one half, so that an estimate that is too low is corrected at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Average {
     us: u32,
@@ -36,17 +36,17 @@ pub(crate) struct Average {
 }
 
 impl Average {
-    /// One that begins with what is known from elsewhere; 0 if nothing is.
+    /// An average that starts with a known value, in microseconds; 0 if none is known.
     pub(crate) fn from(us: u32) -> Self {
         Self { us, surprised: false }
     }
 
-    /// Microseconds; 0 before the first sample.
+    /// The average, in microseconds; 0 before the first sample.
     pub(crate) fn us(self) -> u32 {
         self.us
     }
 
-    /// A task took so long.
+    /// Adds a sample.
     pub(crate) fn add(&mut self, sample_us: u64) {
         let sample = u32::try_from(sample_us.max(1)).unwrap_or(u32::MAX);
         let high = self.us.saturating_mul(4);
@@ -60,7 +60,7 @@ impl Average {
     }
 }
 
-/// For how long tasks of a job were held, from award to outcome: mean and mean deviation, as moving averages.
+/// Times of a job's tasks from award to outcome: mean and mean deviation, as moving averages.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeldTimes {
     samples: u32,
@@ -81,13 +81,13 @@ impl HeldTimes {
         self.mean_us = self.mean_us - self.mean_us / weight + held_us / weight;
     }
 
-    /// How long a task may be held before it is slow; `None` while too little is known.
+    /// Time from award after which a task is slow, in microseconds; `None` while too few samples are known.
     pub(crate) fn slow_after_us(&self) -> Option<u64> {
         let bound = self.mean_us.saturating_add(DEVIATIONS.saturating_mul(self.dev_us));
         (self.samples >= SAMPLES_MIN).then_some(bound.max(self.mean_us / 4 * 5).max(SLOW_MIN_US))
     }
 
-    /// Whether a copy that starts in so long is expected to end before a task that was held so long.
+    /// Whether a copy that starts in `start_us` is expected to end before a task that has been held for `held_us`.
     pub(crate) fn is_worth(&self, held_us: u64, start_us: u64) -> bool {
         held_us > start_us.saturating_add(self.mean_us)
     }
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_copy_is_worth_it_when_it_is_expected_to_end_first() {
         let times = held(&[1000; 5]);
-        // held for so long, and the copy would start in so long, in ms
+        // held for, the copy would start in (both in ms), worth it
         for (ms, start, worth) in [(1500, 0, true), (999, 0, false), (1500, 600, false), (9000, 600, true)] {
             assert_eq!(times.is_worth(ms * 1000, start * 1000), worth, "{ms} {start}");
         }

@@ -1,4 +1,4 @@
-//! What a task is, what an attempt used, and what it brought home. Plain data: nothing here runs anything.
+//! Tasks, their limits, and the reports of attempts. Plain data: nothing is run here.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -9,25 +9,25 @@ use core::fmt;
 use crate::id::{BlobId, TaskId};
 pub use crate::outcome::{Expiry, Failure, Fault, Limit, OUTCOME_TEXT_BYTES_MAX, Outcome, Trap};
 
-/// Bytes of at most this length travel inside messages; longer ones as blobs.
+/// Longest payload inside a message, in bytes; longer ones are blobs.
 pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 
-/// Which door of the module is called.
+/// The entry point of the module.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Entry {
     /// A WASI command: `_start`, with stdin, args, env and an exit code.
     Command,
     /// A function by ABI v1: bytes in, bytes out.
     Function(String),
-    /// A WASI command whose input is a parcel: its stdin, and arguments and files of the task's own, behind and beside
-    /// those of the program. What it holds is known to those who pack and run it only.
+    /// A WASI command whose input is a parcel: its stdin, and arguments and files of the task, in addition to those of
+    /// the program. The core does not read it: only the client that packs it and the executor do.
     Parcel,
 }
 
-/// What a task may see of the real world.
+/// What a task sees of the real world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Profile {
-    /// Virtual clock, seeded randomness: the same bytes on every node, but for the bits of a NaN.
+    /// Virtual clock, seeded randomness: the same bytes on every node, except for the bits of a NaN.
     #[default]
     Pure,
     /// Pure, and NaN bits are made canonical, at a cost to float-heavy code.
@@ -36,7 +36,7 @@ pub enum Profile {
     Impure,
 }
 
-/// Bounds of one attempt; always on.
+/// Limits of one attempt; always enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct Limits {
     /// Running time, in milliseconds, compile and queue time not counted.
@@ -49,9 +49,9 @@ pub struct Limits {
     pub output_bytes: u64,
     /// Standard error, in bytes.
     pub errors_bytes: u64,
-    /// What it keeps under `/tmp` and leaves in `/out`, together, in bytes.
+    /// Files under `/tmp` and `/out` together, in bytes.
     pub files_bytes: u64,
-    /// How many files and directories it makes under `/tmp` and `/out`, together.
+    /// Number of files and directories under `/tmp` and `/out` together.
     pub files: u32,
 }
 
@@ -70,8 +70,8 @@ impl Limits {
 }
 
 impl Limits {
-    /// The highest that a node grants to a task, whoever owns it: a week, 256 MiB of output, 16 MiB of errors,
-    /// 100,000 files of 1 GiB together. What memory it grants is its own choice.
+    /// The highest limits that a node grants to any owner: a week, 256 MiB of output, 16 MiB of errors, 100,000 files
+    /// of 1 GiB together. Each node sets its own limit of memory.
     pub const MAX: Self = Self {
         wall_ms: 7 * 24 * 3600 * 1000,
         memory_bytes: u64::MAX,
@@ -82,7 +82,7 @@ impl Limits {
         files: 100_000,
     };
 
-    /// The first limit that is higher than any node grants: its name, its value, the highest.
+    /// The first limit that is higher than any node grants: its name, its value, the highest value.
     #[must_use]
     pub fn beyond_max(&self) -> Option<(&'static str, u64, u64)> {
         let Self { wall_ms, memory_bytes: _, fuel: _, output_bytes, errors_bytes, files_bytes, files } =
@@ -104,68 +104,68 @@ impl Default for Limits {
     }
 }
 
-/// What all tasks of a job share: everything but the input.
+/// Everything that all tasks of a job share: all but the input.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Program {
     /// The module's bytes.
     pub module: BlobId,
     /// Length of the module, in bytes.
     pub module_bytes: u64,
-    /// The door.
+    /// The entry point.
     pub entry: Entry,
     /// Arguments of a command, without the program's own name.
     pub args: Vec<String>,
     /// Environment of a command.
     pub env: Vec<(String, String)>,
-    /// What it finds under `/in`, read-only: a tar archive; empty for none.
+    /// Its files under `/in`, read-only: a tar archive; empty for none.
     pub files: Payload,
-    /// What it may see.
+    /// What it sees of the real world.
     pub profile: Profile,
-    /// Its bounds.
+    /// Its limits.
     pub limits: Limits,
 }
 
-/// What a job wants beyond its results.
+/// Options of a job about its results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct Terms {
-    /// Whose word for a pure task's result is taken instead of running it.
+    /// Which known results of pure tasks are used instead of running them.
     pub memo: Recall,
-    /// Whether workers sign what they report.
+    /// Whether workers sign their reports.
     pub receipts: bool,
-    /// Whether a task's output is passed on while it runs.
+    /// Whether a task's output is sent while it runs.
     pub stream: bool,
 }
 
 impl Default for Terms {
-    /// Results that this node may rest on are taken; nothing is signed; output comes when the task has ended.
+    /// Known results of trusted sources are used; no receipts; output arrives when the task has ended.
     fn default() -> Self {
         Self { memo: Recall::Own, receipts: false, stream: false }
     }
 }
 
-/// Whose word for the result of a pure task is taken, so that it need not run.
+/// Which known results of a pure task are used, so that it need not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Recall {
-    /// Nobody's: the task runs.
+    /// None: the task runs.
     Off,
-    /// What this node computed itself, what came home to it for a task that it awarded, and what the worker that it
-    /// awards the task to computed itself.
+    /// Results that this node computed, results that were delivered to its own jobs, and results that the worker which
+    /// is awarded the task computed itself.
     #[default]
     Own,
-    /// Also what any member told everybody that it computed, unless it is refused here or was caught lying.
+    /// Also results that any member gossiped, unless that member is refused here or was caught lying.
     Mesh,
 }
 
-/// Whose word the result of a task rests on for which nothing ran.
+/// The source of a known result that was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Recalled {
     /// This node computed it.
     Here,
-    /// A worker brought it home for an earlier task of this node.
+    /// A worker delivered it for an earlier task of this node.
     Home,
-    /// The worker that was awarded the task says that it had computed it before.
+    /// The worker that was awarded the task claims to have computed it before.
     Worker,
-    /// A member told everybody that it computed it; nobody here asked it to.
+    /// A member gossiped it, without having been awarded the task by this node.
     Told,
 }
 
@@ -179,15 +179,15 @@ pub enum Stream {
 }
 
 impl Program {
-    /// The name of the task that runs this program on that input: the same task has the same name on every node,
-    /// however its input travels. Claimed lengths are part of it: should one be false, then what becomes of the task
-    /// is said of that claim, and never of the whole bytes.
+    /// The id of the task that runs this program on that input: the same on every node, whether its input is inline or
+    /// a blob. Claimed lengths are part of it: a result for a false length is never taken for the result of the real
+    /// input.
     #[must_use]
     pub fn task_id(&self, input: &Payload) -> TaskId {
         self.task_key().task_id(input)
     }
 
-    /// What its tasks' names have in common. Whoever names many tasks of one program makes it once.
+    /// The common part of its tasks' ids. Computed once for many tasks of one program.
     #[must_use]
     pub fn task_key(&self) -> TaskKey {
         let mut hasher = blake3::Hasher::new_derive_key("weft 2026 task id v2");
@@ -200,7 +200,7 @@ impl Program {
         TaskKey(*hasher.finalize().as_bytes())
     }
 
-    /// Whether a result of it may be remembered: the same task has the same answer.
+    /// Whether its results may be kept: the same task always has the same result.
     #[must_use]
     pub fn is_pure(&self) -> bool {
         match self.profile {
@@ -210,12 +210,12 @@ impl Program {
     }
 }
 
-/// A program as a part of its tasks' names: see [`Program::task_key`].
+/// A program as a part of its tasks' ids: see [`Program::task_key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskKey([u8; 32]);
 
 impl TaskKey {
-    /// The name of the task that runs the program on that input.
+    /// The id of the task that runs the program on that input.
     #[must_use]
     pub fn task_id(&self, input: &Payload) -> TaskId {
         let mut name = [0; 40];
@@ -226,16 +226,16 @@ impl TaskKey {
     }
 }
 
-/// Bytes, here or elsewhere.
+/// Bytes, inline or as a blob.
 #[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Payload {
     /// The bytes themselves, at most [`INLINE_BYTES_MAX`].
     Inline(Arc<[u8]>),
     /// Bytes in the blob store.
     Blob {
-        /// Their name.
+        /// Their id.
         id: BlobId,
-        /// Their length.
+        /// Their length, in bytes.
         bytes: u64,
     },
 }
@@ -250,17 +250,17 @@ impl Payload {
     /// These bytes, which must be at most [`INLINE_BYTES_MAX`] long.
     #[must_use]
     pub fn inline(bytes: &[u8]) -> Self {
-        assert!(bytes.len() <= INLINE_BYTES_MAX, "{} bytes are too many to travel inline", bytes.len());
+        assert!(bytes.len() <= INLINE_BYTES_MAX, "{} bytes are too many for an inline payload", bytes.len());
         Self::Inline(Arc::from(bytes))
     }
 
-    /// Whether what travels inline is short enough to: a peer may say what it likes.
+    /// Whether its inline bytes are within the bound. Must be checked for a peer's payload.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.inline_len() <= INLINE_BYTES_MAX as u64
     }
 
-    /// How many bytes it carries itself.
+    /// Number of inline bytes; 0 for a blob.
     #[must_use]
     pub fn inline_len(&self) -> u64 {
         match self {
@@ -269,7 +269,7 @@ impl Payload {
         }
     }
 
-    /// How many bytes.
+    /// Number of bytes.
     #[must_use]
     pub fn bytes_len(&self) -> u64 {
         match self {
@@ -278,7 +278,7 @@ impl Payload {
         }
     }
 
-    /// The bytes' name.
+    /// The id of the bytes.
     #[must_use]
     pub fn id(&self) -> BlobId {
         match self {
@@ -287,7 +287,7 @@ impl Payload {
         }
     }
 
-    /// The blob to fetch, if the bytes are not here.
+    /// The blob to fetch, if the bytes are not inline.
     #[must_use]
     pub fn blob(&self) -> Option<BlobId> {
         match self {
@@ -312,7 +312,7 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// What one attempt used.
+/// Resources that one attempt used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Usage {
     /// Running time, in microseconds.
@@ -327,24 +327,24 @@ pub struct Usage {
     pub memory_bytes: u64,
     /// Fuel used, when metered.
     pub fuel: Option<u64>,
-    /// Bytes it was given: its input and what lay under `/in`.
+    /// Bytes of its input and its files under `/in`.
     pub in_bytes: u64,
-    /// Bytes it brought: output, standard error, and what it left in `/out`.
+    /// Bytes of output, standard error, and its files in `/out`.
     pub out_bytes: u64,
 }
 
-/// What an attempt brought home.
+/// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Report {
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
     /// Standard output, or the function's result.
     pub output: Payload,
     /// Standard error.
     pub errors: Payload,
-    /// What it left in `/out`: a tar archive; empty for nothing.
+    /// Its files in `/out`: a tar archive; empty for none.
     pub files: Payload,
-    /// What it used.
+    /// The resources that it used.
     pub usage: Usage,
 }
 
@@ -356,25 +356,25 @@ impl Report {
         Self { outcome, output: empty(), errors: empty(), files: empty(), usage: Usage::default() }
     }
 
-    /// Whether no part of it is longer than may travel inline: a peer may say what it likes.
+    /// Whether its text and inline payloads are within their bounds. Must be checked for a peer's report.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let short = self.outcome.text().len() <= OUTCOME_TEXT_BYTES_MAX;
         short && self.payloads().into_iter().all(Payload::is_sound)
     }
 
-    /// The blobs that must be fetched before the report is whole.
+    /// The blobs that must be fetched before the report is complete.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
         self.payloads().into_iter().filter_map(Payload::blob)
     }
 
-    /// The same, each with its length; one that is named twice is fetched once.
+    /// These blobs with their lengths; a blob that is named twice appears once.
     pub(crate) fn blobs_with_lengths(&self) -> BTreeMap<BlobId, u64> {
         let all = self.payloads().into_iter();
         all.filter_map(|payload| Some((payload.blob()?, payload.bytes_len()))).collect()
     }
 
-    /// What it carries itself, in bytes: what travels inline, and the text of its outcome.
+    /// Its inline payloads and the text of its outcome, in bytes.
     #[must_use]
     pub fn carried_len(&self) -> u64 {
         self.payloads().into_iter().map(Payload::inline_len).sum::<u64>() + self.outcome.text().len() as u64

@@ -1,4 +1,4 @@
-//! Time since the engine's start, in microseconds. It is handed in; nobody here can read a clock.
+//! Time since the engine's start, in microseconds. The driver passes it in; the core reads no clock.
 
 use core::fmt;
 use core::ops::{Add, Sub};
@@ -25,17 +25,17 @@ impl Time {
     }
 }
 
-/// The earliest of several instants, and why something is to be done then.
+/// The earliest of several instants, with the reason for waking then.
 #[derive(Debug, Default)]
 pub(crate) struct Soonest(Option<(Time, &'static str)>);
 
 impl Soonest {
-    /// Something is to be done then, if at all.
+    /// Adds an instant, if there is one, with its reason.
     pub(crate) fn at(&mut self, at: Option<Time>, why: &'static str) {
         self.or(at.map(|at| (at, why)));
     }
 
-    /// The same.
+    /// Adds an instant with its reason, if there is one.
     pub(crate) fn or(&mut self, other: Option<(Time, &'static str)>) {
         let Some(other) = other else { return };
         if self.0.is_none_or(|soonest| other < soonest) {

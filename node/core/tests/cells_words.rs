@@ -1,4 +1,4 @@
-//! Words of a mesh of cells, said to one engine by hand: what of them it may believe, and from whom.
+//! Messages of a mesh of cells, sent to one engine by hand: which of them it accepts, and from which sender.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use weft_core::message::{Award, Call, Class, Grant, Needs};
 use weft_core::*;
 
 const MESH: MeshConfig = MeshConfig { full_mesh: 4, cell_nodes: 2, ..MeshConfig::DEFAULT };
-/// Nodes of the mesh, which make three cells.
+/// Nodes of the mesh; they make three cells.
 const NODES: u32 = 6;
 const CELLS: u32 = 3;
 
@@ -14,17 +14,17 @@ fn peer(number: u8) -> PeerId {
     PeerId(BlobId::of(&[number]).0)
 }
 
-/// The first so many peers of a cell, this node not among them.
+/// The first peers of a cell, without this node.
 fn of_cell(cell: u32, count: usize) -> Vec<PeerId> {
     (1..=255).map(peer).filter(|peer| cell_of(*peer, CELLS) == cell).take(count).collect()
 }
 
-/// One engine of a mesh of cells, and what it said since somebody looked.
+/// One engine of a mesh of cells, and its messages since they were taken last.
 struct Alone {
     engine: Engine,
     now: Time,
     said: Vec<(PeerId, Message)>,
-    /// Exchanges that answer each seek with a word that it waits.
+    /// Matchmakers that answer each request with a notice that it waits.
     answer: Vec<PeerId>,
 }
 
@@ -50,11 +50,11 @@ impl Alone {
         let effects: Vec<Effect> = self.engine.handle(self.now, input).collect();
         for effect in effects {
             let Effect::Send { to, message } = effect else { continue };
-            if let Message::Cell(CellWord::Seek(seek)) = &message
+            if let Message::Cell(CellWord::Request(request)) = &message
                 && self.answer.contains(&to)
             {
-                let (call, desk, count) = (seek.call, seek.desk, seek.count);
-                self.hear(to, Message::Cell(CellWord::Waits { call, desk, count }));
+                let (call, request_id) = (request.call, request.request_id);
+                self.hear(to, Message::Cell(CellWord::Waits { call, request_id }));
             }
             self.said.push((to, message));
         }
@@ -69,7 +69,7 @@ impl Alone {
     }
 
     fn claims(&mut self, origin: PeerId) {
-        self.input(Input::Heard { origin, gossip: Gossip::Exchange { slots: 8 } });
+        self.input(Input::Heard { origin, gossip: Gossip::Matchmaker { slots: 8 } });
     }
 
     fn submit(&mut self, needs: Needs) {
@@ -86,13 +86,13 @@ impl Alone {
         self.now = end;
     }
 
-    /// What was sought last, and where.
-    fn seeks(&self) -> Vec<(PeerId, Seek)> {
-        let seeks = self.said.iter().filter_map(|(to, message)| {
-            let Message::Cell(CellWord::Seek(seek)) = message else { return None };
-            Some((*to, seek.clone()))
+    /// The last request, and its receiver.
+    fn requests(&self) -> Vec<(PeerId, BidRequest)> {
+        let requests = self.said.iter().filter_map(|(to, message)| {
+            let Message::Cell(CellWord::Request(request)) = message else { return None };
+            Some((*to, request.clone()))
         });
-        seeks.collect()
+        requests.collect()
     }
 
     fn counts(&self, counted: impl Fn(&PeerId, &Message) -> bool) -> usize {
@@ -113,10 +113,10 @@ fn program() -> Arc<Program> {
     })
 }
 
-fn plain_seek(call: u64) -> Message {
-    Message::Cell(CellWord::Seek(Seek {
+fn plain_request(call: u64) -> Message {
+    Message::Cell(CellWord::Request(BidRequest {
         call: CallId(call),
-        desk: 0,
+        request_id: 0,
         class: Class::Batch,
         needs: Needs::default(),
         memory_bytes: 0,
@@ -131,66 +131,66 @@ fn others() -> (u32, u32) {
     ((own + 1) % CELLS, (own + 2) % CELLS)
 }
 
-fn introduced(alone: &Alone, owner: PeerId, bid: BidId) -> bool {
+fn matched(alone: &Alone, owner: PeerId, bid: BidId) -> bool {
     let named = |to: &PeerId, message: &Message| {
-        let word = matches!(message, Message::Cell(CellWord::Introduce(word)) if word.bid == bid);
+        let word = matches!(message, Message::Cell(CellWord::Match(word)) if word.bid == bid);
         word && *to == owner
     };
     alone.counts(named) > 0
 }
 
-/// Only one cell has who carries the label, and its exchange dies while the task waits.
+/// Only one cell has a node with the label, and its matchmaker dies while the task waits.
 #[test]
 fn what_wants_a_label_is_sought_at_whoever_serves_a_cell_next() {
     let (one, other) = others();
     let (first, second, elsewhere) = (of_cell(one, 2)[0], of_cell(one, 2)[1], of_cell(other, 1)[0]);
     let mut alone = Alone::of(0);
     alone.answer = vec![first, second, elsewhere];
-    for exchange in [first, elsewhere] {
-        alone.up(exchange);
-        alone.claims(exchange);
+    for matchmaker in [first, elsewhere] {
+        alone.up(matchmaker);
+        alone.claims(matchmaker);
     }
     alone.submit(Needs { labels: vec![("gpu".into(), "yes".into())], ..Needs::default() });
     alone.advance_ms(2000);
-    let sought: Vec<PeerId> = alone.seeks().into_iter().map(|(to, _)| to).collect();
-    assert!(sought.contains(&first) && sought.contains(&elsewhere));
+    let requested: Vec<PeerId> = alone.requests().into_iter().map(|(to, _)| to).collect();
+    assert!(requested.contains(&first) && requested.contains(&elsewhere));
     alone.input(Input::PeerDown { peer: first, closed: true });
     alone.up(second);
     alone.claims(second);
     alone.said.clear();
     alone.advance_ms(3000);
-    let sought = alone.seeks().into_iter().filter(|(to, seek)| *to == second && seek.count > 0);
-    assert!(sought.count() > 0, "nobody asks the cell that may have it");
+    let requested = alone.requests().into_iter().filter(|(to, request)| *to == second && request.count > 0);
+    assert!(requested.count() > 0, "no request goes to the cell that may have it");
 }
 
-/// Any peer that heard of a call knows its name, and the desks are numbered from nought.
+/// Any peer that got a call knows its id, and the numbers of the matchmakers start at 0.
 #[test]
 fn who_was_not_asked_introduces_nobody() {
     let (one, other) = others();
-    let (exchange, stranger) = (of_cell(one, 1)[0], of_cell(other, 1)[0]);
+    let (matchmaker, stranger) = (of_cell(one, 1)[0], of_cell(other, 1)[0]);
     let mut alone = Alone::of(0);
-    alone.answer = vec![exchange];
-    alone.up(exchange);
+    alone.answer = vec![matchmaker];
+    alone.up(matchmaker);
     alone.up(stranger);
-    alone.claims(exchange);
+    alone.claims(matchmaker);
     alone.submit(Needs::default());
     alone.advance_ms(100);
-    let seeks = alone.seeks();
-    assert!(!seeks.is_empty());
+    let requests = alone.requests();
+    assert!(!requests.is_empty());
     alone.said.clear();
-    for (to, seek) in seeks {
-        let (call, desk, bid) = (seek.call, seek.desk, BidId(5));
-        let word = Introduction { call, desk, worker: stranger, bid, slots: 1, ttl_ms: 2000 };
-        let from = if to == stranger { exchange } else { stranger };
-        alone.hear(from, Message::Cell(CellWord::Introduce(word)));
+    for (to, request) in requests {
+        let (call, request_id, bid) = (request.call, request.request_id, BidId(5));
+        let word = Match { call, request_id, worker: stranger, bid, slots: 1, ttl_ms: 2000 };
+        let from = if to == stranger { matchmaker } else { stranger };
+        alone.hear(from, Message::Cell(CellWord::Match(word)));
     }
-    let hired = |_: &PeerId, message: &Message| matches!(message, Message::Cell(CellWord::Hire { .. }));
-    assert_eq!(alone.counts(hired), 0);
+    let claimed = |_: &PeerId, message: &Message| matches!(message, Message::Cell(CellWord::Claim { .. }));
+    assert_eq!(alone.counts(claimed), 0);
     let released = |to: &PeerId, message: &Message| *to == stranger && matches!(message, Message::Release(_));
     assert!(alone.counts(released) > 0, "it need not wait for the end of its bid");
 }
 
-/// A bid in another's name costs its owner refusals, and that other its room at the exchange.
+/// A bid in another worker's name costs its owner refusals, and that worker its room at the matchmaker.
 #[test]
 fn nobody_lends_bids_unasked() {
     let (one, other) = others();
@@ -199,41 +199,41 @@ fn nobody_lends_bids_unasked() {
     [liar, owner, victim].into_iter().for_each(|peer| alone.up(peer));
     alone.claims(liar);
     let forged = (0..64).map(|number| (victim, BidId(1000 + number), 1)).collect();
-    alone.hear(liar, Message::Cell(CellWord::Lend { bids: forged, ttl_ms: 2000 }));
+    alone.hear(liar, Message::Cell(CellWord::Flock { bids: forged, ttl_ms: 2000 }));
     assert_eq!(alone.engine.audit().cells.bids, 0);
-    // Asked, it may.
-    alone.hear(owner, plain_seek(1));
+    // It may, once it was asked.
+    alone.hear(owner, plain_request(1));
     let scouted = |to: &PeerId, message: &Message| {
-        *to == liar && matches!(message, Message::Cell(CellWord::Scout { .. }))
+        *to == liar && matches!(message, Message::Cell(CellWord::FlockRequest { .. }))
     };
     assert_eq!(alone.counts(scouted), 1);
     let bids = vec![(victim, BidId(1), 1), (victim, BidId(2), 1)];
-    alone.hear(liar, Message::Cell(CellWord::Lend { bids, ttl_ms: 2000 }));
-    assert!(introduced(&alone, owner, BidId(1)));
+    alone.hear(liar, Message::Cell(CellWord::Flock { bids, ttl_ms: 2000 }));
+    assert!(matched(&alone, owner, BidId(1)));
     assert_eq!(alone.engine.audit().cells.bids, 0, "as many as were asked for");
 }
 
-/// Whoever is lent what stands here takes it from those who seek here.
+/// A matchmaker that borrows bids takes them from the owners that wait here.
 #[test]
-fn only_exchanges_are_lent_what_stands() {
+fn only_matchmakers_are_lent_what_stands() {
     let (one, other) = others();
-    let (exchange, stranger) = (of_cell(one, 1)[0], of_cell(other, 1)[0]);
+    let (matchmaker, stranger) = (of_cell(one, 1)[0], of_cell(other, 1)[0]);
     let mut alone = Alone::of(0);
-    [exchange, stranger].into_iter().for_each(|peer| alone.up(peer));
-    alone.claims(exchange);
-    let stand = |bid| Message::Cell(CellWord::Stand { bids: vec![(BidId(bid), 1)], ttl_ms: 2000 });
+    [matchmaker, stranger].into_iter().for_each(|peer| alone.up(peer));
+    alone.claims(matchmaker);
+    let stand = |bid| Message::Cell(CellWord::Advertise { bids: vec![(BidId(bid), 1)], ttl_ms: 2000 });
     let worker = of_cell(other, 2)[1];
-    let scout = || Message::Cell(CellWord::Scout { count: 1, memory_bytes: 0 });
+    let flock_request = || Message::Cell(CellWord::FlockRequest { count: 1, memory_bytes: 0 });
     alone.hear(worker, stand(1));
-    alone.hear(stranger, scout());
+    alone.hear(stranger, flock_request());
     assert_eq!(alone.engine.audit().cells.bids, 1);
-    alone.hear(exchange, scout());
+    alone.hear(matchmaker, flock_request());
     assert_eq!(alone.engine.audit().cells.bids, 0);
 }
 
-/// An exchange knows the names of the bids that stand at it, and no call is behind them.
+/// A matchmaker knows the ids of the bids advertised at it, which belong to no call.
 #[test]
-fn an_exchange_awards_nothing_on_what_stands_at_it() {
+fn an_matchmaker_awards_nothing_on_what_stands_at_it() {
     let own = cell_of(peer(0), CELLS);
     // One that outranks this node serves the cell.
     let mut meshes = of_cell(own, 20).into_iter().map(|mate| {
@@ -242,13 +242,13 @@ fn an_exchange_awards_nothing_on_what_stands_at_it() {
         alone.advance_ms(1500);
         alone
     });
-    let mut alone = meshes.find(|alone| !alone.said.is_empty()).expect("somebody outranks it");
-    // The last word says it to whoever serves the cell now.
-    let stood = alone.said.iter().rev().find_map(|(to, message)| {
-        let Message::Cell(CellWord::Stand { bids, .. }) = message else { return None };
+    let mut alone = meshes.find(|alone| !alone.said.is_empty()).expect("another node outranks it");
+    // The last message goes to the node that serves the cell now.
+    let advertised = alone.said.iter().rev().find_map(|(to, message)| {
+        let Message::Cell(CellWord::Advertise { bids, .. }) = message else { return None };
         Some((*to, bids[0].0))
     });
-    let (exchange, bid) = stood.expect("what is free stands at another node");
+    let (matchmaker, bid) = advertised.expect("free slots are advertised at another node");
     let call = Call {
         call: CallId(0),
         job: JobId(1),
@@ -256,22 +256,22 @@ fn an_exchange_awards_nothing_on_what_stands_at_it() {
         needs: Needs::default(),
         class: Class::Batch,
         terms: Terms::default(),
-        // It wants nothing yet, so that nothing is taken back for it.
+        // It has no tasks yet, so no advertised bid is withdrawn for it.
         count: 0,
         service_us: 0,
         deadline_ms: None,
         waited_ms: 0,
     };
-    alone.hear(exchange, Message::Call(call));
+    alone.hear(matchmaker, Message::Call(call));
     let lease = LeaseId { job: JobId(1), index: 0, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];
-    alone.hear(exchange, Message::Award(Award { call: CallId(0), bid, lease_ms: 4000, left: 0, grants }));
+    alone.hear(matchmaker, Message::Award(Award { call: CallId(0), bid, left: 0, grants }));
     let audit = alone.engine.audit();
     assert!(audit.held.is_empty(), "no call was answered with it");
-    assert!(audit.cells.standing <= audit.reserved, "{:?}", audit.cells);
+    assert!(audit.cells.advertised <= audit.reserved, "{:?}", audit.cells);
 }
 
-/// The mesh shrinks while an exchange owes its first word.
+/// The mesh shrinks while a matchmaker's first answer is due.
 #[test]
 fn a_call_is_repeated_also_when_the_mesh_has_no_cells_any_more() {
     let (one, _) = others();
@@ -287,21 +287,22 @@ fn a_call_is_repeated_also_when_the_mesh_has_no_cells_any_more() {
     assert!(alone.counts(called) >= 8, "called {} times in ten seconds", alone.counts(called));
 }
 
-/// Of two cells one says that it has more slots than there are machines.
+/// One of two cells claims more slots than there are.
 #[test]
 fn a_claim_that_is_too_large_is_believed_within_a_bound() {
     let (one, other) = others();
     let (honest, liar) = (of_cell(one, 1)[0], of_cell(other, 1)[0]);
     let mut alone = Alone::of(0);
     alone.answer = vec![honest, liar];
-    for exchange in [honest, liar] {
-        alone.up(exchange);
+    for matchmaker in [honest, liar] {
+        alone.up(matchmaker);
     }
-    alone.input(Input::Heard { origin: honest, gossip: Gossip::Exchange { slots: 100 } });
-    alone.input(Input::Heard { origin: liar, gossip: Gossip::Exchange { slots: u32::MAX } });
+    alone.input(Input::Heard { origin: honest, gossip: Gossip::Matchmaker { slots: 100 } });
+    alone.input(Input::Heard { origin: liar, gossip: Gossip::Matchmaker { slots: u32::MAX } });
     let inputs = (0..100u8).map(|number| Payload::inline(&[number])).collect();
     let what = Submission::new(JobId(1), program(), inputs);
     alone.input(Input::Command(Command::Submit(what)));
-    let sought: u32 = alone.seeks().iter().filter(|(to, _)| *to == honest).map(|(_, seek)| seek.count).sum();
-    assert!(sought >= 15, "{sought} of 100 are sought at the honest cell");
+    let requested: u32 =
+        alone.requests().iter().filter(|(to, _)| *to == honest).map(|(_, request)| request.count).sum();
+    assert!(requested >= 15, "{requested} of 100 are requested at the honest cell");
 }

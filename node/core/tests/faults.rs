@@ -1,4 +1,4 @@
-//! Faults that were found once and mended, each as the story that showed it. Same engines and wire as the stories.
+//! Faults that were found and fixed, one regression test each. Same engines and wire as the stories.
 
 mod wire;
 
@@ -50,7 +50,7 @@ fn an_overdue_outcome_that_cannot_be_fetched_does_not_kill_the_task() {
     assert_eq!(mesh.ended(0), 0, "attempt 2 still runs and renews; the task must not be given up");
 }
 
-/// Commit with a blob that is not here.
+/// A task must not be committed while its blob is missing.
 #[test]
 fn no_commit_before_every_blob_is_here() {
     let mut mesh = Mesh::of(&[0, 1]);
@@ -69,7 +69,7 @@ fn no_commit_before_every_blob_is_here() {
     assert_eq!(mesh.ended(0), 0, "output 7 is not here");
 }
 
-/// One frame of renewals cost what it claimed, not what its sender held.
+/// One frame of renewals cost as much work as it claimed leases, not as many as its sender held.
 #[test]
 fn renewals_of_nothing_are_answered_within_a_bound() {
     let mut mesh = Mesh::of(&[0, 0]);
@@ -92,7 +92,7 @@ fn renewals_of_nothing_are_answered_within_a_bound() {
 fn a_worker_that_loses_everything_does_not_eat_the_job() {
     let mut mesh = Mesh::of(&[0, 1, 2]);
     mesh.submit(0, 50);
-    // node 1 loses whatever it gets, at once; node 2 works on tasks of a minute.
+    // node 1 loses every task at once; node 2 works on tasks of a minute.
     let mut t = 0;
     while t < 60_000 {
         let lost: Vec<_> = mesh.slots[1]
@@ -120,7 +120,7 @@ fn a_worker_that_loses_everything_does_not_eat_the_job() {
     assert_eq!(dead, 0, "node 2 is healthy and would have run them all");
 }
 
-/// An owner that never acknowledges filled the one outbox of a worker.
+/// An owner that never acknowledges filled a worker's only outbox.
 #[test]
 fn an_owner_that_never_acknowledges_does_not_stop_a_worker_for_others() {
     let mut mesh = Mesh::of(&[0, 2, 0]);
@@ -136,7 +136,7 @@ fn an_owner_that_never_acknowledges_does_not_stop_a_worker_for_others() {
     assert_eq!(mesh.running()[1], 1, "another owner's task starts at once");
 }
 
-/// A lost Withdraw.
+/// A `Withdraw` was lost.
 #[test]
 fn a_lost_withdraw_does_not_make_bid_and_release_chase_each_other() {
     let mut mesh = Mesh::of(&[0, 2, 2]);
@@ -147,7 +147,7 @@ fn a_lost_withdraw_does_not_make_bid_and_release_chase_each_other() {
     assert!(bids < 20);
 }
 
-/// A cancel that was lost in a cut.
+/// A `Cancel` was lost in a partition.
 #[test]
 fn a_cancel_lost_in_a_cut_is_said_again_after_it() {
     let mut mesh = Mesh::of(&[0, 1]);
@@ -170,7 +170,7 @@ fn a_cancel_lost_in_a_cut_is_said_again_after_it() {
 fn a_fetch_that_one_owner_started_does_not_fail_anothers_task() {
     let mut mesh = Mesh::of(&[0, 4, 0]);
     mesh.held_fetches = Some(Vec::new());
-    mesh.submit_with(2, 1, |what| what.job = JobId(9)); // has not the module
+    mesh.submit_with(2, 1, |what| what.job = JobId(9)); // does not have the module
     mesh.submit(0, 1); // has it
     let asked: Vec<_> = mesh.held_fetches.replace(Vec::new()).unwrap();
     for (node, blob, from) in asked {
@@ -189,7 +189,7 @@ fn a_fetch_that_one_owner_started_does_not_fail_anothers_task() {
     );
 }
 
-/// A module that left the store.
+/// A module was evicted from the store.
 #[test]
 fn a_module_that_left_the_store_is_fetched_again() {
     let mut mesh = Mesh::of(&[0, 1]);
@@ -230,7 +230,7 @@ fn bids_that_are_never_used_do_not_starve_others() {
         deadline_ms: None,
         waited_ms: 0,
     });
-    // node 2 swallows what it is told: its bids are neither used nor released
+    // node 2 ignores its inputs: bids to it are neither used nor released
     mesh.deaf = Some((1, 2));
     mesh.say(2, 1, call.clone());
     mesh.submit(0, 2);
@@ -239,7 +239,7 @@ fn bids_that_are_never_used_do_not_starve_others() {
         mesh.say(2, 1, call.clone());
         mesh.advance_ms(1000);
     }
-    assert!(mesh.running()[1] > 0, "two idle slots beside an eligible task for 30 s");
+    assert!(mesh.running()[1] > 0, "two idle slots and an eligible task for 30 s");
 }
 
 #[test]
@@ -292,10 +292,10 @@ fn tasks_hoarded_on_a_wrong_guess_are_given_back() {
         mesh.advance_ms(1000);
     }
     let held: Vec<_> = mesh.engines.iter().map(|engine| engine.audit().held.len()).collect();
-    assert_eq!(held, [0, 2, 2], "two slots idle beside 96 tasks that nobody runs");
+    assert_eq!(held, [0, 2, 2], "two slots idle while 96 tasks wait");
 }
 
-/// A worker that answers with more inline than may travel.
+/// A worker that answers with too long an inline payload.
 #[test]
 fn an_oversize_outcome_is_no_outcome() {
     let mut mesh = Mesh::of(&[0, 1]);
@@ -308,8 +308,8 @@ fn an_oversize_outcome_is_no_outcome() {
     assert_eq!(mesh.ended(0), 0, "it must not commit");
 }
 
-/// The second copy of an award found its bid used up and was refused, so that its owner ran the task again although
-/// it was held: seed 212 of the swarm.
+/// The second copy of an award found its bid used up and was refused, so that its owner ran the task again although the
+/// worker held it: seed 212 of the swarm.
 #[test]
 fn an_award_that_comes_twice_is_not_refused_the_second_time() {
     let mut mesh = Mesh::of(&[0, 1, 1]);
@@ -317,7 +317,7 @@ fn an_award_that_comes_twice_is_not_refused_the_second_time() {
     let award = mesh.log.iter().find(|(_, _, message)| matches!(message, Message::Award(_))).cloned();
     let Some((from, to, award)) = award else { return assert!(award.is_some(), "it was awarded") };
     mesh.say(from, to, award.clone());
-    assert_eq!(mesh.running().iter().sum::<usize>(), 1, "nobody else runs it");
+    assert_eq!(mesh.running().iter().sum::<usize>(), 1, "no other worker runs it");
     mesh.lose_acks_from = Some(0);
     mesh.run_all();
     mesh.say(from, to, award);
@@ -339,8 +339,8 @@ fn room_that_ran_out_while_a_process_stood_still_is_free_again() {
     mesh.submit_with(0, 2, |what| what.job = JobId(2));
     let runs = mesh.slots[1].clone();
     let audit = mesh.engines[1].audit();
-    assert!(!runs.is_empty() && audit.reserved > audit.bid, "they came on standing room: {audit:?}");
-    // Nobody is woken meanwhile, and the first thing that the worker hears is that its slots are done.
+    assert!(!runs.is_empty() && audit.reserved > audit.bid, "they came on credit: {audit:?}");
+    // No engine is woken meanwhile, and the worker's first input is that its tasks ended.
     mesh.now = mesh.now.plus_ms(3000);
     mesh.slots[1].clear();
     let report = quick(&mesh);
@@ -351,8 +351,8 @@ fn room_that_ran_out_while_a_process_stood_still_is_free_again() {
     mesh.assert_quiet();
 }
 
-/// A worker that says every second that it has an outcome, whose blob never comes, holds its task for as long as one
-/// that only renews.
+/// A worker that repeats an outcome every second whose blob never arrives holds its task for as long as one that only
+/// renews.
 #[test]
 fn an_outcome_whose_blob_never_comes_does_not_hold_its_task_for_ever() {
     let mut mesh = Mesh::of(&[0, 1]);

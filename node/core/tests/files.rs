@@ -1,4 +1,4 @@
-//! What tasks find under `/in` and leave in `/out`, as blobs: fetched, pinned, and let go.
+//! Files of tasks under `/in` and `/out`, as blobs: fetched, pinned, and unpinned.
 
 mod wire;
 
@@ -36,7 +36,7 @@ fn a_worker_fetches_what_lies_under_in_before_it_runs() {
     assert_eq!((mesh.pinned(0), mesh.pinned(1)), (vec![], vec![]), "nothing rests on it any more");
 }
 
-/// Two jobs of two owners on one archive, one of which says that it is shorter than it is.
+/// Two jobs of two owners with one archive, one of which claims too short a length.
 fn submit_honest_and_cut(mesh: &mut Mesh, first: u64, second: u64) {
     for (owner, job, bytes) in [(0, JobId(1), first), (1, JobId(2), second)] {
         mesh.submit_with(owner, 1, |what| {
@@ -73,7 +73,7 @@ fn who_was_told_another_length_does_not_take_the_answer_to_the_first() {
     let archive = BlobId::of(b"archive");
     for (first, second, found_first) in [(70_000, 60_000, true), (60_000, 70_000, false)] {
         let mut mesh = Mesh::of(&[0, 0, 4]);
-        mesh.submit(0, 1); // the module comes
+        mesh.submit(0, 1); // the module arrives
         mesh.held_fetches = Some(Vec::new());
         submit_honest_and_cut(&mut mesh, first, second);
         let asked = mesh.held_fetches.replace(Vec::new()).unwrap();

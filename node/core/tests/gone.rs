@@ -1,5 +1,5 @@
-//! Owners that end: workers stop what they held of them, soon where the owner said so or its connection closed, late
-//! where it only fell silent.
+//! Owners that end: workers stop their tasks, soon if the owner said so or its connection was closed, late if it only
+//! fell silent.
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;

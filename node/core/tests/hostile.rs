@@ -1,5 +1,5 @@
-//! What a member may say, or an unlucky hour bring, that nobody's task may wait for: each a fault that a reading of the
-//! whole found. Same engines and wire as the stories.
+//! Hostile messages and unlucky orders of events that must not delay any task: each test reproduces a fault that a
+//! review found. Same engines and wire as the stories.
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
@@ -23,13 +23,13 @@ fn call_to(mesh: &Mesh, from: usize, to: usize) -> Call {
     calls.next().expect("it was called")
 }
 
-/// Has the program's tasks known to take a millisecond.
+/// Makes it known that the program's tasks take a millisecond.
 fn known_to_be_short(mesh: &mut Mesh, node: usize) {
     mesh.submit_with(node, 1, |what| what.job = JobId(1));
     let worker = mesh.running().iter().position(|runs| *runs > 0).expect("it runs somewhere");
     let run = mesh.slots[worker][0];
     let usage = Usage { wall_us: 1000, ..Usage::default() };
-    // Its owner sees no more of it than the time that passes.
+    // All that its owner sees is the time that passes.
     mesh.now = mesh.now.plus_ms(1);
     mesh.end(worker, run, Report { usage, ..Report::bare(Outcome::Done) });
     assert_eq!(mesh.ended(node), 1);
@@ -39,7 +39,7 @@ fn wants_a_label(what: &mut Submission) {
     what.needs = Needs { labels: vec![("gpu".into(), "yes".into())], ..Needs::default() };
 }
 
-/// They bid for everything and refuse whatever they are awarded.
+/// They bid for everything and refuse every award.
 #[test]
 fn two_that_refuse_what_they_bid_for_keep_no_task_from_others() {
     let mut mesh = Mesh::of(&[0, 0, 0, 1]);
@@ -91,7 +91,7 @@ fn short_jobs_that_nobody_can_run_hide_none_that_this_node_can() {
 fn short_jobs_that_nobody_can_run_hide_none_that_another_node_can() {
     let mut mesh = Mesh::of(&[0, 2]);
     known_to_be_short(&mut mesh, 0);
-    // What stood for the first one is over.
+    // The bids for the first one have ended.
     mesh.advance_ms(5000);
     for job in 0..40 {
         mesh.submit_with(0, 1, |what| {
@@ -106,7 +106,7 @@ fn short_jobs_that_nobody_can_run_hide_none_that_another_node_can() {
     assert_eq!(mesh.running(), [0, 2]);
 }
 
-/// This node's own worker declines a call for so much memory, and must not be handed such tasks without one.
+/// This node's own worker declines a call for too much memory, and must not get such tasks without a call either.
 #[test]
 fn a_short_task_that_this_node_declines_is_not_handed_to_oneself_again_and_again() {
     let mut mesh = Mesh::of(&[1, 0]);
@@ -115,7 +115,7 @@ fn a_short_task_that_this_node_declines_is_not_handed_to_oneself_again_and_again
         what.program = Arc::new(Program { limits, ..Program::clone(&what.program) });
     });
     let call = call_to(&mesh, 0, 1);
-    // The other's engine knows nothing of what is said in its name.
+    // The other node's engine did not send this.
     mesh.deaf = Some((0, 1));
     let Message::Bid(bid) = bid_for_all(call.call) else { panic!("a bid") };
     mesh.say(1, 0, Message::Bid(Bid { slots: 1, ..bid }));
@@ -129,7 +129,7 @@ fn a_short_task_that_this_node_declines_is_not_handed_to_oneself_again_and_again
     assert!(counters.refused < 10, "{} awards were refused", counters.refused);
 }
 
-/// One bid of an owner ran out unused, as happens to whoever sleeps; another owner has work without end.
+/// One bid to an owner ran out unused, as happens to an owner that sleeps; another owner always has work.
 #[test]
 fn who_left_a_bid_unused_once_is_served_before_long_all_the_same() {
     let mut mesh = Mesh::of(&[0, 0, 1]);
@@ -150,7 +150,7 @@ fn who_left_a_bid_unused_once_is_served_before_long_all_the_same() {
     assert_eq!(mesh.ended(0), 2, "one task, after a minute and {} tasks of the other", mesh.ended(1));
 }
 
-/// Renewals are told in order; who names the same leases again and again has them looked at once.
+/// Ranges of a renewal are in order; leases that are named repeatedly are examined once.
 #[test]
 fn a_lease_is_renewed_once_a_frame() {
     let mut mesh = Mesh::of(&[0, 4]);
@@ -162,7 +162,7 @@ fn a_lease_is_renewed_once_a_frame() {
     assert_eq!(mesh.engines[0].audit().leases_open, 4);
 }
 
-/// What a task took is no more than what passed between its award and its outcome.
+/// A reported service time is capped at the time between award and outcome.
 #[test]
 fn nobody_makes_a_deadline_hopeless_by_what_it_says_that_a_task_took() {
     let mut mesh = Mesh::of(&[0, 1]);
@@ -177,7 +177,7 @@ fn nobody_makes_a_deadline_hopeless_by_what_it_says_that_a_task_took() {
     assert!(took_us <= 1_100_000, "{took_us}");
 }
 
-/// Tasks thought to take a moment take a minute, in both slots: one must not excuse the other.
+/// Tasks that are expected to be short take a minute, in both slots: the worker must not take more.
 #[test]
 fn a_worker_both_of_whose_slots_are_stuck_hoards_no_short_tasks() {
     let mut mesh = Mesh::of(&[0, 2]);

@@ -1,4 +1,4 @@
-//! Jobs that come after others, told by a few engines: when they fire, why they fall, what they say while they wait.
+//! Jobs with parents: when they start, when they are skipped, and what is reported while they wait.
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
@@ -28,14 +28,14 @@ fn after_all_ended(job: JobId, parents: &[JobId]) -> impl FnOnce(&mut Submission
 }
 
 fn fired(mesh: &Mesh, job: JobId) -> usize {
-    mesh.events[0].iter().filter(|event| **event == Event::Fired { job }).count()
+    mesh.events[0].iter().filter(|event| **event == Event::DependenciesSatisfied { job }).count()
 }
 
 fn over(mesh: &Mesh, job: JobId) -> usize {
     mesh.events[0].iter().filter(|event| **event == Event::JobEnded { job }).count()
 }
 
-/// How the tasks of a job ended, in the order in which that was told.
+/// Outcomes of a job's tasks, in the order of their events.
 fn outcomes(mesh: &Mesh, of: JobId) -> Vec<Outcome> {
     let end = |event: &Event| {
         let Event::TaskEnded { job, report, .. } = event else { return None };
@@ -72,7 +72,7 @@ fn cancel(mesh: &mut Mesh, job: JobId) {
     mesh.input(0, Input::Command(Command::Cancel { job }));
 }
 
-/// Which messages were sent since there were so many.
+/// Messages sent after the first `before` ones.
 fn said(mesh: &Mesh, since: usize) -> &[(usize, usize, Message)] {
     mesh.log.get(since..).unwrap_or_default()
 }
@@ -84,15 +84,15 @@ fn a_join_fires_once_after_the_last_of_its_parents() {
     mesh.submit_with(0, 1, named(B));
     let before = mesh.log.len();
     mesh.submit_with(0, 3, after(C, &[A, B]));
-    assert_eq!(said(&mesh, before), [], "nobody hears of what waits");
+    assert_eq!(said(&mesh, before), [], "no message about a job that waits");
     let first = if mesh.running()[1] == 1 { 1 } else { 2 };
     mesh.run_some(first);
     assert_eq!((over(&mesh, A) + over(&mesh, B), fired(&mesh, C)), (1, 0));
     assert_eq!(mesh.running().iter().sum::<usize>(), 1, "one parent runs, and nothing else");
     mesh.run_some(3 - first);
     let told = |event: Event| mesh.events[0].iter().position(|other| *other == event);
-    assert!(told(Event::Fired { job: C }) > told(Event::JobEnded { job: A }));
-    assert!(told(Event::Fired { job: C }) > told(Event::JobEnded { job: B }));
+    assert!(told(Event::DependenciesSatisfied { job: C }) > told(Event::JobEnded { job: A }));
+    assert!(told(Event::DependenciesSatisfied { job: C }) > told(Event::JobEnded { job: B }));
     assert_eq!(mesh.running(), [0, 1, 1], "it begins at that moment");
     mesh.run_all();
     assert_eq!((fired(&mesh, C), over(&mesh, C)), (1, 1));
@@ -331,7 +331,7 @@ fn a_known_result_is_not_told_before_the_join_fires() {
         "known, so nothing runs"
     );
     let place = |event: Event| mesh.events[0].iter().position(|other| *other == event);
-    assert!(place(Event::Fired { job: C }) < place(Event::JobEnded { job: C }));
+    assert!(place(Event::DependenciesSatisfied { job: C }) < place(Event::JobEnded { job: C }));
 }
 
 #[test]
@@ -393,7 +393,7 @@ fn a_parent_that_was_forgotten_is_not_known() {
     assert_eq!((refusal(&mesh, B), fired(&mesh, B)), (None, 1), "a thousand are remembered");
 }
 
-/// With a call for each job of the chain this would need a stack of megabytes.
+/// A recursive implementation would need a stack of megabytes for this chain.
 #[test]
 fn a_chain_of_ten_thousand_jobs_falls_in_one_go() {
     let mut mesh = Mesh::of(&[1]);
@@ -416,7 +416,8 @@ fn a_chain_of_ten_thousand_empty_jobs_fires_in_one_go() {
         mesh.submit_with(0, 0, after(JobId(job), &[JobId(job - 1)]));
     }
     mesh.run_all();
-    let told = mesh.events[0].iter().filter(|event| matches!(event, Event::Fired { .. })).count();
+    let told =
+        mesh.events[0].iter().filter(|event| matches!(event, Event::DependenciesSatisfied { .. })).count();
     assert_eq!((told, over(&mesh, JobId(10_000))), (9999, 1));
 }
 

@@ -1,4 +1,4 @@
-//! Known results: who remembers, who is told, who is answered without anything running, and who is not believed.
+//! Known results: which node keeps them, how they spread, which tasks need not run, and which sources are not trusted.
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod wire;
@@ -24,13 +24,13 @@ fn result(mesh: &Mesh, output: &[u8]) -> Report {
     Report { output: Payload::inline(output), ..mesh.report() }
 }
 
-/// The same, for a job that believes what members told everybody.
+/// The same, for a job that accepts gossiped results.
 fn again_from_the_mesh(what: &mut Submission) {
     again(what);
     what.terms.memo = Recall::Mesh;
 }
 
-/// What the last end said: whose word it is if nothing ran, who computed it, how many attempts it took.
+/// The last end of a task: the source if nothing ran, the node that computed it, the number of attempts.
 fn means(mesh: &Mesh, node: usize) -> (Option<Recalled>, Option<PeerId>, u32) {
     let Event::TaskEnded { memo, worker, attempts, .. } = mesh.last_end(node) else { panic!("a task ended") };
     (*memo, *worker, *attempts)
@@ -81,7 +81,7 @@ fn a_node_that_was_told_rests_on_that_only_where_its_job_asks_for_it() {
     assert_eq!(mesh.engines[1].snapshot().counters.told, 1);
     mesh.submit_with(2, 1, again_from_the_mesh);
     assert_eq!(means(&mesh, 2), (Some(Recalled::Told), Some(id(1)), 0));
-    // By default the worker is asked, which knows its own.
+    // By default the worker gets the task, and has its own result.
     mesh.submit_with(2, 1, |what| {
         again(what);
         what.job = JobId(3);
@@ -93,7 +93,7 @@ fn a_node_that_was_told_rests_on_that_only_where_its_job_asks_for_it() {
 fn nobodys_word_gets_better_by_being_taken() {
     let mut mesh = computed(&[0, 1, 0], |mesh| result(mesh, b"answer"));
     mesh.submit_with(2, 1, again_from_the_mesh);
-    // The worker is gone, and with it its own memory of the task.
+    // The worker is gone, and with it its own result.
     mesh.input(2, Input::PeerDown { peer: id(1), closed: true });
     mesh.submit_with(2, 1, |what| {
         again(what);
@@ -104,7 +104,7 @@ fn nobodys_word_gets_better_by_being_taken() {
 
 #[test]
 fn a_worker_answers_with_nothing_that_others_brought_or_told() {
-    // Node 1 awarded the task to node 0 and had it home; node 2 was told.
+    // Node 1 awarded the task to node 0, which delivered it; node 2 got the gossip.
     let mut mesh = Mesh::of(&[1, 0, 1]);
     mesh.submit_with(1, 1, |what| {
         same_input(what);
@@ -241,7 +241,7 @@ fn a_known_result_whose_bytes_are_gone_is_forgotten_and_its_task_runs() {
     mesh.held_fetches = Some(Vec::new());
     mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Missing });
     assert_eq!(mesh.engines[2].snapshot().known, 0);
-    // The worker remembers too, and has lost the bytes as well.
+    // The worker knows the result, too, and has lost the bytes as well.
     let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
     assert_eq!(asked, [(1, BlobId::of(b"bulk"), vec![id(1)])]);
     mesh.input(1, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Missing });
@@ -316,7 +316,7 @@ fn what_a_proven_liar_remembers_is_not_taken() {
         let (task, run) = (mesh.works[&(0, RunId(0))].task, mesh.slots[0][0]);
         let (report, told) = (result(&mesh, b"answer"), result(&mesh, told));
         mesh.end(0, run, report);
-        // It is measured by what was computed here.
+        // Only tasks that ran are measured.
         let known = Known { task, report: told, worker: id(1) };
         mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
         mesh.submit_with(0, 1, |what| (what.job, what.needs.labels) = (AGAIN, at(1)));

@@ -1,4 +1,4 @@
-//! What a job costs its owner in memory: a lone node takes a million tasks, runs them, and every byte is counted.
+//! Memory of a job at its owner: a single node takes a million tasks, runs them, and every allocated byte is counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ struct Counting;
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 #[expect(unsafe_code, reason = "an allocator is unsafe by its trait; this one only counts for the system's")]
-// SAFETY: every call is handed on to the system's allocator as it came, and what it answers is handed back.
+// SAFETY: every call is passed unchanged to the system's allocator, and its result is returned unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size(), Ordering::Relaxed);
@@ -35,10 +35,10 @@ static COUNTING: Counting = Counting;
 const TASKS: u32 = 1_000_000;
 /// Most bytes that a task may cost while it waits, its input of 8 bytes included.
 const WAITING_MAX: usize = 300;
-/// Most that it may cost once it ended.
+/// Most bytes that a task may cost after it ended.
 const ENDED_MAX: usize = 16;
 
-/// A lone node and slots that end at once.
+/// A single node, with tasks that end at once.
 struct Lone {
     engine: Engine,
     now: Time,
@@ -65,7 +65,7 @@ impl Lone {
         }
     }
 
-    /// Ends what runs, until so many tasks have ended.
+    /// Ends what runs, until this many tasks have ended.
     fn run_until(&mut self, ended: u32) {
         while self.ended < ended {
             let room = usize::try_from(ended - self.ended).expect("it is small");
@@ -128,7 +128,7 @@ fn a_million_tasks_cost_a_few_hundred_bytes_each_while_they_wait_and_almost_none
     lone.run_until(TASKS);
     lone.tell(Input::Command(Command::Close { job: JobId(1) }));
     let over = LIVE.load(Ordering::Relaxed).saturating_sub(before);
-    // Lists that every input fills and empties keep their room, whatever the size of a job.
+    // Lists that every input fills and empties keep their capacity, whatever the size of a job.
     assert!(over < 4_000_000, "{over} bytes stay when the job is over");
     println!("{waiting} bytes a task that waits, {ended} once it ended, {over} in all when the job is over");
 }

@@ -1,4 +1,4 @@
-//! What owner and worker do about a job's policy, told by a few engines: who is chosen, who is doubted, what is told.
+//! What owner and worker do about a job's policy: order, deadlines, retries, backup copies, events.
 
 mod wire;
 
@@ -141,7 +141,7 @@ fn a_claim_of_endless_waiting_is_worth_no_more_than_the_highest_class() {
     };
     mesh.say(1, 0, Message::Call(call.clone()));
     mesh.say(1, 0, Message::Call(message::Call { deadline_ms: Some(u32::MAX), ..call }));
-    assert_eq!(mesh.engines[0].audit().paused, 0, "it stops nobody");
+    assert_eq!(mesh.engines[0].audit().paused, 0, "it pauses no task");
     assert_eq!(mesh.engines[0].snapshot().counters.preempted, 0);
     let declined = mesh.log.iter().any(|(_, _, message)| {
         matches!(message, Message::Decline(decline) if matches!(decline.reason, Reason::Late { left_ms: 0, .. } | Reason::Busy { .. }))

@@ -1,4 +1,4 @@
-//! A task of a higher class on a full worker: who is stopped for it, who is not, and who goes on when.
+//! A task of a higher class on a full worker: which tasks are paused or stopped for it, and when they resume.
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
@@ -170,7 +170,7 @@ fn a_paused_lease_is_renewed_says_so_and_its_time_does_not_count() {
 fn a_worker_that_says_paused_for_ever_keeps_nothing_for_ever() {
     let mut mesh = Mesh::of(&[0, 1]);
     mesh.submit(0, 1);
-    mesh.links.insert((1, 0), false); // what it says itself is lost
+    mesh.links.insert((1, 0), false); // its own message is lost
     let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
     let mut seconds = 0;
     while mesh.engines[0].snapshot().counters.lost == 0 {
@@ -184,7 +184,7 @@ fn a_worker_that_says_paused_for_ever_keeps_nothing_for_ever() {
     assert!(seconds > 3600, "an hour is granted, and it had {seconds} s");
 }
 
-/// A task of that class, of a job of this number, that may use so many MiB.
+/// A task of that class, of a job of this number, with this limit of memory in MiB.
 fn using(number: u64, class: Class, mib: u64) -> impl FnOnce(&mut Submission) {
     move |what: &mut Submission| {
         job(number, class)(what);
@@ -193,7 +193,7 @@ fn using(number: u64, class: Class, mib: u64) -> impl FnOnce(&mut Submission) {
     }
 }
 
-/// The node gives a gibibyte to each task: half of it is held beside the other half, and no more.
+/// The node gives one GiB to each task, so that two tasks of half of it can be paused and run together, and no more.
 #[test]
 fn what_is_held_and_what_runs_share_the_memory_that_the_node_gives() {
     let mut mesh = Mesh::of(&[0, 1]);
@@ -228,11 +228,11 @@ fn what_there_is_no_memory_to_hold_is_stopped_and_begins_anew_and_why_says_so() 
     mesh.advance_ms(3000);
     mesh.run_all();
     let counters = mesh.engines[0].snapshot().counters;
-    assert_eq!((mesh.ended(0), counters.lost), (2, 0), "nobody is to blame, and nothing is lost");
+    assert_eq!((mesh.ended(0), counters.lost), (2, 0), "no worker is blamed, and nothing is lost");
     mesh.assert_quiet();
 }
 
-/// Of a scavenger that is held already and a batch task that would have to be, the scavenger matters less.
+/// If a scavenger task is paused already and a batch task would have to be, the scavenger task is stopped.
 #[test]
 fn the_least_of_those_that_are_held_is_stopped_first() {
     let mut mesh = Mesh::of(&[0, 2]);
@@ -253,7 +253,7 @@ fn the_least_of_those_that_are_held_is_stopped_first() {
     assert_eq!((audit.memory, audit.memory_max), (1900 << 20, 2048 << 20));
 }
 
-/// Memory is short, and what is held is of the same class: it goes on first.
+/// Memory is short, and the paused task has the same class: it resumes first.
 #[test]
 fn nothing_of_its_own_class_is_stopped_for_memory() {
     let mut mesh = Mesh::of(&[0, 2]);
@@ -269,7 +269,7 @@ fn nothing_of_its_own_class_is_stopped_for_memory() {
     mesh.assert_quiet();
 }
 
-/// Three urgent tasks, each of which needs the memory of the long one: what was begun twice before is waited for.
+/// Three urgent tasks each need the memory of the long one: a task that was stopped twice is not stopped again.
 #[test]
 fn a_task_that_was_stopped_twice_ends_amid_a_steady_higher_class() {
     let mut mesh = Mesh::of(&[0, 1]);
@@ -294,7 +294,7 @@ fn a_task_that_was_stopped_twice_ends_amid_a_steady_higher_class() {
     mesh.assert_quiet();
 }
 
-/// What may not be stopped any more is held, and the next one needs its memory: neither waits for the other for ever.
+/// A task that may not be stopped again is paused, and the next one needs its memory: there is no deadlock.
 #[test]
 fn what_is_held_and_may_not_be_stopped_goes_on_where_its_memory_is_wanted() {
     let mut mesh = Mesh::of(&[0, 1]);
@@ -319,7 +319,7 @@ fn what_is_held_and_may_not_be_stopped_goes_on_where_its_memory_is_wanted() {
     mesh.assert_quiet();
 }
 
-/// Four refusals in a row shut a worker out; what it stops for others is none.
+/// Four refusals in a row exclude a worker; stopping a task for a higher class is not a refusal.
 #[test]
 fn a_worker_that_stops_tasks_for_others_is_not_blamed() {
     let mut mesh = Mesh::of(&[0, 6]);

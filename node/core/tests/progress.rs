@@ -1,4 +1,4 @@
-//! What an owner is told of how far a worker is with a task, and what a worker takes no task of: too long a module.
+//! What a worker reports about the tasks that it holds, and that it takes no task with too long a module.
 
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
@@ -9,7 +9,7 @@ use weft_core::snapshot::{Said, TaskView};
 use weft_core::*;
 use wire::{JOB, Mesh, id};
 
-/// What the owner, the first node, says of its first task's worker.
+/// The owner's view of its first task; the owner is the first node.
 fn progress(mesh: &Mesh) -> Progress {
     let why = mesh.engines[0].why(mesh.now, JOB, 0).map(|why| why.state);
     let Some(TaskView::Leased { progress, .. }) = why else { panic!("{why:?}") };

@@ -1,4 +1,4 @@
-//! Receipts: one signature for many outcomes, which wait for it, but not for ever.
+//! Receipts: one signature for many outcomes, which wait for it for a limited time.
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
@@ -11,7 +11,7 @@ fn with_receipts(what: &mut Submission) {
     what.terms.receipts = true;
 }
 
-/// Checks every end that a node was told of: signed by that worker, over a root that its receipt leads to.
+/// Checks every end that a node reported: signed by that worker, over the root that its proof leads to.
 fn proved(mesh: &Mesh, owner: usize, worker: usize) -> usize {
     let mut count = 0;
     for event in &mesh.events[owner] {

@@ -1,4 +1,4 @@
-//! What no node can ever take is refused at its submission, with the bound: it would wait for ever.
+//! Tasks that no node can ever take are refused at their submission, with the bound: they would wait for ever.
 
 mod wire;
 
@@ -23,7 +23,7 @@ fn limits(what: &mut Submission, change: impl FnOnce(&mut Limits)) {
     with(what, |program| change(&mut program.limits));
 }
 
-/// What a submission asks for, and what is said of it; nothing if some node may take it.
+/// A submission, and the expected refusal; `None` if a node may take it.
 type Row = (fn(&mut Submission), Option<&'static str>);
 
 const TABLE: [Row; 15] = [
@@ -73,7 +73,7 @@ fn what_no_node_can_take_is_refused_at_submission_with_the_bound() {
             Some(said) => {
                 let text = refused.unwrap_or_default();
                 assert!(text.contains(said), "row {place}: {said:?} is missing in {text:?}");
-                assert!(mesh.log.is_empty(), "row {place}: nobody is asked");
+                assert!(mesh.log.is_empty(), "row {place}: no node is called");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A disk that is full: whose it is says who waits, nobody else is blamed, and everything goes on when there is room.
+//! A full disk: the tasks of its node wait, no other node is blamed, and everything continues when there is room.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -13,7 +13,7 @@ fn output(n: u8) -> Payload {
     Payload::Blob { id: BlobId([n; 32]), bytes: 100_000 }
 }
 
-/// The one task of the job ran on node 1, and brought a blob; what the owner then wants to fetch.
+/// The only task of the job ran on node 1, and its output is a blob. Returns the owner's fetches.
 fn ran(mesh: &mut Mesh) -> Vec<(usize, BlobId, Vec<PeerId>)> {
     mesh.submit(0, 1);
     mesh.held_fetches = Some(Vec::new());
@@ -34,7 +34,7 @@ fn an_owner_without_room_waits_blames_nobody_and_goes_on_when_there_is_room() {
     let mut mesh = Mesh::of(&[0, 1]);
     let mut asked = ran(&mut mesh);
     let mut fetches = 0;
-    // Far longer than a lease, and than the worker was asked to keep the outcome.
+    // Far longer than a lease, and than a worker keeps an outcome.
     for _ in 0..1000 {
         fetches += asked.len();
         no_room(&mut mesh, std::mem::take(&mut asked));
@@ -96,7 +96,7 @@ fn a_worker_without_room_gives_the_task_back_says_why_and_takes_work_again_later
     assert!(why.answers.iter().any(|a| a.said == Said::NotAsked(Reason::NoRoom)), "{:?}", why.answers);
     let owner = mesh.engines[0].snapshot();
     assert_eq!((owner.counters.lost, owner.peers[0].lost), (0, 0), "a full disk is no lost task");
-    // There is room again: what it asks for comes.
+    // There is room again: the fetch succeeds.
     mesh.held_fetches = None;
     for _ in 0..10 {
         mesh.advance_ms(1000);
@@ -105,7 +105,7 @@ fn a_worker_without_room_gives_the_task_back_says_why_and_takes_work_again_later
     assert_eq!(mesh.ended(0), 1);
 }
 
-/// One full disk is one word, however many tasks wait for the same blob.
+/// One full disk is one message, however many tasks wait for the same blob.
 #[test]
 fn a_worker_without_room_for_many_tasks_gives_them_back_in_one_word() {
     let mut mesh = Mesh::of(&[0, 6]);
@@ -120,22 +120,22 @@ fn a_worker_without_room_for_many_tasks_gives_them_back_in_one_word() {
     assert!(!is_mistrusted(&mesh));
 }
 
-/// How many tasks a worker gives back in that word because it has no room.
+/// Tasks that a worker refuses in that message because it has no room.
 fn without_room(word: &Message) -> Option<usize> {
     let (Message::Outcome(all) | Message::Ended { all, .. }) = word else { return None };
     Some(all.iter().filter(|one| matches!(one.report.outcome, Outcome::NoRoom(_))).count())
 }
 
-/// Whether the owner says of anybody that it lost tasks or lied, or remembers any blame.
+/// Whether the owner blames any node.
 fn is_mistrusted(mesh: &Mesh) -> bool {
     let owner = mesh.engines[0].snapshot();
     let answers = mesh.engines[0].why(mesh.now, JOB, 0).unwrap().answers;
     answers.iter().any(|answer| matches!(answer.said, Said::NotAsked(Reason::Mistrusted { .. })))
-        || owner.peers.iter().any(|peer| (peer.lost, peer.standing.blame) != (0, 0))
+        || owner.peers.iter().any(|peer| (peer.lost, peer.reputation.blame) != (0, 0))
         || owner.counters.lost > 0
 }
 
-/// Tasks that lack different blobs are given back one by one, again and again: four such refusals were blame once.
+/// Tasks that lack different blobs are refused one by one, repeatedly: four such refusals were blamed once.
 #[test]
 fn a_worker_without_room_for_different_blobs_is_not_blamed() {
     let mut mesh = Mesh::of(&[0, 6]);
@@ -147,7 +147,7 @@ fn a_worker_without_room_for_different_blobs_is_not_blamed() {
         let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
         rounds += u32::from(!asked.is_empty());
         for (node, blob, _) in asked {
-            // The module is here.
+            // The module is in the store.
             let fetched =
                 if blob.0[0] <= 6 && blob.0[0] == blob.0[31] { Fetched::NoRoom } else { Fetched::Here };
             mesh.input(node, Input::Fetched { blob, fetched });
@@ -180,7 +180,7 @@ fn a_worker_whose_disk_takes_no_output_is_not_blamed_and_why_says_that_it_is_ful
     assert_eq!(mesh.ended(0), 1);
 }
 
-/// The lease of an outcome that waits for room rests: neither its time nor the end of the connection ends it.
+/// The lease of an outcome that waits for room is suspended: neither its time nor the end of the connection ends it.
 #[test]
 fn an_outcome_for_which_its_owner_has_no_room_keeps_its_lease() {
     let mut mesh = Mesh::of(&[0, 1, 1]);
@@ -195,7 +195,7 @@ fn an_outcome_for_which_its_owner_has_no_room_keeps_its_lease() {
     for round in 0..60 {
         let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
         no_room(&mut mesh, asked);
-        // Once it sends nothing more: what it would renew is the outcome's, and not its.
+        // Once it sends nothing more.
         if round == 20 {
             mesh.input(0, Input::PeerDown { peer: id(node), closed: true });
         }

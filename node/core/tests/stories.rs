@@ -1,5 +1,5 @@
-//! A few engines in one process, joined by a perfect wire: what they say to each other, told as stories. Loss, delay
-//! and crashes are the simulator's.
+//! A few engines in one process, connected by a perfect wire: the usual exchanges of messages, one test each. Loss,
+//! delay and crashes are tested in the simulator.
 
 mod wire;
 
@@ -14,7 +14,7 @@ fn a_lone_node_runs_its_own_tasks_without_asking_anybody() {
     mesh.submit(0, 5);
     mesh.run_all();
     assert_eq!(mesh.ended(0), 5);
-    assert!(mesh.log.iter().all(|(_, _, message)| !matches!(message, Message::Call(_))), "nobody to call");
+    assert!(mesh.log.iter().all(|(_, _, message)| !matches!(message, Message::Call(_))), "no peer to call");
     mesh.assert_quiet();
 }
 
@@ -28,7 +28,7 @@ fn what_does_not_fit_locally_goes_to_peers_that_bid() {
     let mut workers: Vec<_> = mesh.events[0].iter().filter_map(worker_of).collect();
     workers.sort_unstable();
     workers.dedup();
-    assert_eq!(workers.len(), 3, "everybody did some");
+    assert_eq!(workers.len(), 3, "every node ran some");
     mesh.assert_quiet();
 }
 
@@ -129,7 +129,7 @@ fn an_award_beyond_its_bid_is_refused() {
     let (bid, call) = bid.unwrap();
     let lease = LeaseId { job: JOB, index: 7, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];
-    mesh.say(0, 1, Message::Award(Award { call, bid, lease_ms: 4000, left: 0, grants }));
+    mesh.say(0, 1, Message::Award(Award { call, bid, left: 0, grants }));
     assert!(matches!(mesh.log.last(), Some((_, _, Message::Refuse { leases })) if leases == &[lease]));
     assert_eq!(mesh.running(), [0, 1]);
 }
@@ -207,31 +207,31 @@ fn an_idle_worker_that_missed_the_call_bids_unasked_to_a_backlog() {
     mesh.advance_ms(3000);
     mesh.assert_quiet();
     let unasked = mesh.engines[1].snapshot().counters.unasked;
-    assert_eq!(unasked, 1, "nobody polls");
+    assert_eq!(unasked, 1, "no polling");
 }
 
 #[test]
 fn what_has_run_for_a_second_is_not_taken_for_a_task_of_a_second() {
     let mut mesh = Mesh::of(&[0, 2]);
-    // Over such a network a task of one second would be short, and bid for ahead of need.
+    // Over such a network a task of one second would be short, and bound in advance.
     mesh.input(1, Input::Rtt { peer: id(0), rtt_us: 200_000 });
     mesh.submit(0, 8);
     for _ in 0..10 {
         mesh.advance_ms(300);
         let audit = mesh.engines[1].audit();
-        assert_eq!((audit.held.len(), audit.bid), (2, 0), "nobody knows yet how long they take");
+        assert_eq!((audit.held.len(), audit.bid), (2, 0), "their service time is unknown");
     }
     mesh.run_all();
     assert_eq!(mesh.ended(0), 8);
     mesh.assert_quiet();
 }
 
-/// Slots for short tasks, by the last word of the worker to its owner.
+/// Slots for short tasks, by the worker's last message to its owner.
 fn slots_told(mesh: &Mesh) -> Option<u32> {
     let told = mesh.log.iter().rev().filter(|(from, _, _)| *from == 1);
     let mut aheads = told.filter_map(|(_, _, message)| {
-        let (Message::Ended { ahead, .. } | Message::Ahead(ahead)) = message else { return None };
-        Some(ahead.slots)
+        let (Message::Ended { credit, .. } | Message::Credit(credit)) = message else { return None };
+        Some(credit.slots)
     });
     aheads.next()
 }
@@ -241,7 +241,7 @@ fn a_slot_with_an_overlong_task_is_no_slot_for_short_ones() {
     let mut mesh = Mesh::of(&[0, 2]);
     mesh.submit(0, 40);
     let quick = |mesh: &Mesh| Report { usage: Usage { wall_us: 500, ..Usage::default() }, ..mesh.report() };
-    // The first to end says that they are short; from then on they are sent unasked. Of the second nothing was known.
+    // The first to end shows that they are short; from then on they are sent on credit. The second was called for.
     for _ in 0..2 {
         let first = mesh.slots[1][0];
         let report = quick(&mesh);

@@ -1,5 +1,5 @@
-//! Output that is passed on while its task runs: only where it was asked for, only from who holds the task, and only so
-//! much.
+//! Output that is streamed while its task runs: only if the job asked for it, only from the worker that holds the task,
+//! and within a bound.
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod wire;
@@ -31,7 +31,7 @@ fn printed(mesh: &Mesh) -> Vec<(u64, usize)> {
         | Event::Differed { .. }
         | Event::Refused { .. }
         | Event::OwnerGone { .. }
-        | Event::Fired { .. } => None,
+        | Event::DependenciesSatisfied { .. } => None,
     });
     pieces.collect()
 }

@@ -1,5 +1,4 @@
-//! Whom an owner believes: tasks that several nodes compute, nodes that lost what they had, and jobs that ask for what
-//! can't be had.
+//! Which nodes an owner trusts: tasks that several nodes compute, nodes that lost tasks, and jobs that are refused.
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod wire;
@@ -7,7 +6,7 @@ mod wire;
 use std::sync::Arc;
 
 use weft_core::message::Delivery;
-use weft_core::snapshot::{StandingView, Trust};
+use weft_core::snapshot::{ReputationView, Trust};
 use weft_core::*;
 use wire::{JOB, Mesh, host, id};
 
@@ -17,16 +16,16 @@ fn verify(nodes: u32) -> impl FnOnce(&mut Submission) {
     move |what| what.policy.verify = nodes
 }
 
-/// What runs on a node ends with this output.
+/// Ends what runs on a node with this output.
 fn answer(mesh: &mut Mesh, node: usize, output: &[u8]) {
     let run = *mesh.slots[node].first().expect("something runs");
     let report = Report { output: Payload::inline(output), ..mesh.report() };
     mesh.end(node, run, report);
 }
 
-fn standing(mesh: &Mesh, node: usize) -> StandingView {
+fn reputation(mesh: &Mesh, node: usize) -> ReputationView {
     let peers = mesh.engines[0].snapshot().peers;
-    peers.iter().find(|view| view.peer == id(node)).expect("a peer").standing
+    peers.iter().find(|view| view.peer == id(node)).expect("a peer").reputation
 }
 
 fn verified(mesh: &Mesh) -> Verified {
@@ -89,9 +88,9 @@ fn a_tie_is_broken_by_one_more_node_and_who_differed_is_named() {
     );
     let named = Event::Differed { job: JOB, index: 0, worker: id(first[1]) };
     assert!(mesh.events[0].contains(&named));
-    let liar = standing(&mesh, first[1]);
-    assert_eq!((liar.trust, liar.lies, liar.shut_ms), (Trust::Shut, 1, 30_000));
-    assert_eq!(standing(&mesh, first[0]), StandingView::default());
+    let liar = reputation(&mesh, first[1]);
+    assert_eq!((liar.trust, liar.lies, liar.open_ms), (Trust::Open, 1, 30_000));
+    assert_eq!(reputation(&mesh, first[0]), ReputationView::default());
     mesh.assert_quiet();
 }
 
@@ -108,9 +107,9 @@ fn a_liar_that_comes_late_is_named_too() {
         let delivery = Delivery { lease: leases[2], report, memo: None, proof: None };
         mesh.say(3, 0, Message::Outcome(vec![delivery]));
     };
-    mesh.submit_with(0, 1, |what| what.job = JobId(7)); // so that the job before is not all there is
+    mesh.submit_with(0, 1, |what| what.job = JobId(7)); // so that there is another job than the one before
     say(&mut mesh, b"x");
-    assert_eq!(standing(&mesh, 3).lies, 0, "late and true");
+    assert_eq!(reputation(&mesh, 3).lies, 0, "late and true");
     let mut open = Mesh::of(&[0, 1, 1, 1]);
     open.submit_with(0, 1, |what| {
         what.policy.verify = 3;
@@ -119,7 +118,7 @@ fn a_liar_that_comes_late_is_named_too() {
     answer(&mut open, 1, b"x");
     answer(&mut open, 2, b"x");
     say(&mut open, b"y");
-    assert_eq!((open.ended(0), standing(&open, 3).lies), (1, 1), "late and false");
+    assert_eq!((open.ended(0), reputation(&open, 3).lies), (1, 1), "late and false");
     assert_eq!(open.engines[0].snapshot().counters.lies, 1);
 }
 
@@ -193,7 +192,7 @@ fn a_worker_that_lost_its_tasks_again_gets_one_as_a_probe() {
         let lost = mesh.slots[1].drain(..).map(|run| (run, Report::bare(Outcome::Lost("broken".into()))));
         let lost = lost.collect();
         mesh.input(1, Input::Ran(lost));
-        assert_eq!(mesh.running()[1], 0, "nobody asks it at once");
+        assert_eq!(mesh.running()[1], 0, "it is not asked at once");
         mesh.advance_ms(ms + 1000);
     }
     assert_eq!(mesh.running()[1], 1, "a probe");
@@ -221,7 +220,7 @@ fn what_was_said_is_not_kept_when_a_task_is_given_up() {
     let report = Report { output: bulky, ..mesh.report() };
     mesh.end(1, run, report);
     assert!(mesh.pinned(0).contains(&BlobId::of(b"bulk")), "it may be what counts in the end");
-    // The other one loses it again and again.
+    // The other one loses it repeatedly.
     for _ in 0..80 {
         let lost = mesh.slots[2].drain(..).map(|run| (run, Report::bare(Outcome::Lost("broken".into()))));
         let lost: Vec<_> = lost.collect();
@@ -270,7 +269,7 @@ fn who_takes_too_long_is_slow_and_no_liar() {
     answer(&mut mesh, 3, b"x");
     let verified = verified(&mesh);
     assert_eq!((verified.agreed, verified.differed), (vec![id(2), id(3)], vec![id(1)]));
-    assert_eq!((standing(&mesh, 1).lies, standing(&mesh, 1).slow), (0, 1));
+    assert_eq!((reputation(&mesh, 1).lies, reputation(&mesh, 1).slow), (0, 1));
 }
 
 #[test]

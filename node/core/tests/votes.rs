@@ -1,4 +1,4 @@
-//! Who votes on a verified task: machines, by the way in which they are reached, and each of them once.
+//! Votes on a verified task: each machine has one, by the way in which it is reached.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
 mod wire;
@@ -16,7 +16,7 @@ fn ipv6(network: u8) -> Host {
     Host::At([0xfd, 0, 0, 0, 0, 0, 0, network, 0, 0, 0, 0, 0, 0, 0, 0])
 }
 
-/// Node 0 hands out work and has no slots; each other one has a slot and is where it says.
+/// Node 0 is the owner and has no slots; each other node has one slot and the given machine.
 fn mesh(hosts: &[Host]) -> Mesh {
     let mut mesh = Mesh::of(&[0]);
     hosts.iter().for_each(|host| join(&mut mesh, *host));
@@ -43,7 +43,7 @@ fn submit(mesh: &mut Mesh, nodes: u32) {
     mesh.advance_ms(1100);
 }
 
-/// What runs on a node ends with a long output, which the owner pins.
+/// Ends what runs on a node with a long output, which the owner pins.
 fn answer(mesh: &mut Mesh, node: usize) {
     let run = *mesh.slots[node].first().expect("something runs");
     let output = Payload::Blob { id: BlobId::of(b"bulk"), bytes: 50_000 };

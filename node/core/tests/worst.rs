@@ -1,6 +1,6 @@
-//! The worst word of each kind that the codec lets pass, said again and again by one member: what it costs whoever
-//! hears it, in work and in memory. Work is counted, not timed: what was looked at one by one because a word said so, and
-//! what was answered. Memory is what the allocator gave and did not get back.
+//! The worst message of each kind that the codec accepts, sent repeatedly by one member: its cost for the receiver, in
+//! work and in memory. Work is counted, not timed: entries examined because of a message, and answers. Memory is what
+//! the allocator gave and did not get back.
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use weft_core::codec::{decode_gossip, decode_message, encode_gossip, encode_message};
 use weft_core::message::{
-    Ahead, Award, Bid, Call, Capacity, Class, Decline, Delivery, Grant, LABELS_MAX, LeaseRange, Needs, Place,
-    Reason, TEXT_BYTES,
+    Assign, Award, Bid, Call, Capacity, Class, Credit, Decline, Delivery, Grant, LABELS_MAX, LeaseRange,
+    Needs, Reason, TEXT_BYTES,
 };
 use weft_core::task::OUTCOME_TEXT_BYTES_MAX;
 use weft_core::*;
 
-/// The system's allocator, which counts what each thread has.
+/// The system's allocator with a counter for each thread.
 struct Counting;
 
 thread_local! {
@@ -24,7 +24,7 @@ thread_local! {
 }
 
 #[expect(unsafe_code, reason = "an allocator is unsafe by its trait; this one only counts for the system's")]
-// SAFETY: every call is handed on to the system's allocator as it came, and what it answers is handed back.
+// SAFETY: every call is passed unchanged to the system's allocator, and its result is returned unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let live = LIVE.get().wrapping_add(layout.size());
@@ -46,15 +46,15 @@ static COUNTING: Counting = Counting;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
-/// How often each word is said.
+/// How often each message is sent.
 const TIMES: u64 = 150;
-/// Most that is looked at one by one for one word.
+/// Most entries examined for one message.
 const WORK_MAX: u64 = 1100;
-/// Most that one word has its hearer say or do.
+/// Most effects of one message at its receiver.
 const ANSWERS_MAX: usize = 1100;
-/// Most that decoding and hearing one word takes for a moment.
+/// Most memory that decoding and handling one message takes at its peak, in bytes.
 const PEAK_MAX: usize = 12 * MIB;
-/// Small enough a mesh to fall into cells, three of them.
+/// A configuration in which a small mesh has three cells.
 const CELLS: MeshConfig = MeshConfig { full_mesh: 4, cell_nodes: 2, ..MeshConfig::DEFAULT };
 
 fn peer(number: u8) -> PeerId {
@@ -93,24 +93,32 @@ fn labels(count: usize, bytes: usize) -> Vec<(String, String)> {
     (0..count).map(|number| (format!("{number:0>bytes$}"), "v".repeat(bytes))).collect()
 }
 
-fn seek(number: u64, labels: Vec<(String, String)>, without: usize) -> Message {
+fn request(number: u64, labels: Vec<(String, String)>, without: usize) -> Message {
     let needs = Needs { labels, slots: 1 };
-    let desk = u32::try_from(number).expect("few are sought");
+    let request_id = u32::try_from(number).expect("few are requested");
     let (call, memory_bytes, class) = (CallId(number % 7), 0, Class::Batch);
     let without = vec![peer(99); without];
-    Message::Cell(CellWord::Seek(Seek { call, desk, class, needs, memory_bytes, count: 1, without }))
+    Message::Cell(CellWord::Request(BidRequest {
+        call,
+        request_id,
+        class,
+        needs,
+        memory_bytes,
+        count: 1,
+        without,
+    }))
 }
 
 fn lease(index: u32) -> LeaseId {
     LeaseId { job: JOB, index, attempt: 1 }
 }
 
-/// More leases than a frame may have, of which the hearer knows the first few hundred.
+/// More leases than a frame may have; the receiver knows the first few hundred.
 fn leases() -> Vec<LeaseId> {
     (0..80_000).map(lease).collect()
 }
 
-/// An outcome as long as may be, with a blob that never comes.
+/// The longest possible outcome, with a blob that never arrives.
 fn delivery(index: u32) -> Delivery {
     let inline = || Payload::inline(&[7; 16 * KIB]);
     let output = Payload::Blob { id: BlobId::of(&index.to_le_bytes()), bytes: 1 };
@@ -119,7 +127,7 @@ fn delivery(index: u32) -> Delivery {
     Delivery { lease: lease(index), report, memo: None, proof: None }
 }
 
-/// Outcomes that are as short as they can be, of leases that nobody gave.
+/// The shortest possible outcomes, of leases that were never issued.
 fn short_deliveries() -> Vec<Delivery> {
     let report = || Report::bare(Outcome::Done);
     let of = |index| Delivery {
@@ -137,19 +145,19 @@ fn grants(count: u32) -> Vec<Grant> {
 
 const JOB: JobId = JobId(0xa11ce);
 
-/// What whoever attacks has learnt.
+/// What the attacker knows.
 #[derive(Clone, Copy)]
 struct Learnt {
-    /// A call of the hearer.
+    /// A call of the receiver.
     call: CallId,
-    /// A bid of the hearer to a call of the attacker's, and a standing one.
+    /// A bid of the receiver on a call of the attacker, and its credit.
     bid: BidId,
-    ahead: BidId,
+    credit: BidId,
 }
 
-const NOTHING: Learnt = Learnt { call: CallId(0), bid: BidId(0), ahead: BidId(0) };
+const NOTHING: Learnt = Learnt { call: CallId(0), bid: BidId(0), credit: BidId(0) };
 
-/// The hearer: it owns a job whose tasks the attacker holds, and works for the attacker.
+/// The receiver: it owns a job whose tasks the attacker holds, and works for the attacker.
 struct Hearer {
     engine: Engine,
     now: Time,
@@ -173,15 +181,15 @@ impl Hearer {
         let engine = Engine::new(peer(0), mesh, node, [7; 32]);
         let mut hearer = Self { engine, now: Time::ZERO, learnt: NOTHING };
         hearer.input(Input::Mesh { nodes: 6 });
-        // A further peer, for whom the attacker's words may have consequences.
+        // A further peer, which the attacker's messages may affect.
         for number in [ATTACKER, 2] {
             hearer.input(Input::PeerUp { peer: peer(number), boot: 9, host: Host::Unknown });
-            hearer.hear_gossip(Gossip::Exchange { slots: 8 }, number);
+            hearer.hear_gossip(Gossip::Matchmaker { slots: 8 }, number);
         }
         let inputs = (0..400u32).map(|number| Payload::inline(&number.to_le_bytes())).collect();
         let limits = Limits { memory_bytes: 2 << 30, ..Limits::DEFAULT };
         let what = Submission {
-            // Its own worker takes none of it.
+            // Its own worker takes none of these tasks.
             program: Arc::new(Program { limits, ..program() }),
             terms: Terms { stream: true, ..Terms::default() },
             ..Submission::new(JOB, Arc::new(program()), inputs)
@@ -190,7 +198,7 @@ impl Hearer {
         hearer.now = hearer.now.plus_ms(1100);
         hearer.input(Input::Wake);
         let (call, bid) = (hearer.learnt.call, BidId(5));
-        assert_ne!(call, NOTHING.call, "it calls whoever may fit");
+        assert_ne!(call, NOTHING.call, "it calls every node that may fit");
         hearer.hear(Message::Bid(Bid { call, bid, slots: 256, start_in_us: 0, warm: true, ttl_ms: 2000 }));
         hearer.hear(Message::Call(Call {
             service_us: 1000,
@@ -208,14 +216,14 @@ impl Hearer {
                 self.learnt.call = call.call;
             } else if let Message::Bid(bid) = message {
                 self.learnt.bid = bid.bid;
-            } else if let Message::Ahead(ahead) = message {
-                self.learnt.ahead = ahead.bid;
+            } else if let Message::Credit(credit) = message {
+                self.learnt.credit = credit.bid;
             }
         }
         effects.len()
     }
 
-    /// Hears it as it comes off the wire.
+    /// Decodes and handles a message from the wire.
     fn hear(&mut self, message: Message) -> usize {
         let bytes = encode_message(&message);
         drop(message);
@@ -231,15 +239,16 @@ impl Hearer {
     }
 }
 
-/// A word, by its number and what its speaker has learnt, and what all of them may have the hearer keep, in bytes.
+/// A message, by its number and what its sender knows, and the memory that all of them may take at the receiver, in
+/// bytes.
 type Row = (&'static str, fn(u64, Learnt) -> Message, usize);
 
-/// The same of a gossip, which may carry a result.
+/// The same for a gossip, which may carry a result.
 type GossipRow = (&'static str, fn(u64, Report) -> Gossip, usize);
 
-/// What the texts of the calls of one owner take, and the programs that are remembered for their pace.
+/// Memory of the texts of one owner's calls, and of the programs that are kept for their service time, in bytes.
 const CALLS: usize = 64 * (64 * KIB + KIB) + 32 * 65 * KIB;
-/// What waits for blobs of the attempts that the speaker holds.
+/// Memory of outcomes that wait for blobs, of the attempts that the sender holds, in bytes.
 const OUTCOMES: usize = 256 * 3 * 17 * KIB;
 
 const WORDS: &[Row] = &[
@@ -273,7 +282,7 @@ const WORDS: &[Row] = &[
         "decline",
         |_, learnt| {
             let reason = Reason::Label { name: "n".repeat(500), wanted: "w".repeat(500) };
-            Message::Decline(Decline { call: learnt.call, reason, retry_after_ms: None })
+            Message::Decline(Decline { call: learnt.call, reason, is_permanent: true })
         },
         8 * KIB,
     ),
@@ -281,13 +290,7 @@ const WORDS: &[Row] = &[
         "award",
         |_, learnt| {
             let grants = grants(30_000);
-            Message::Award(Award {
-                call: CallId(1 << 41),
-                bid: learnt.bid,
-                lease_ms: 1,
-                left: u32::MAX,
-                grants,
-            })
+            Message::Award(Award { call: CallId(1 << 41), bid: learnt.bid, left: u32::MAX, grants })
         },
         KIB,
     ),
@@ -332,60 +335,60 @@ const WORDS: &[Row] = &[
         },
         KIB,
     ),
-    ("ahead", |n, _| Message::Ahead(ahead(n)), 8 * KIB),
-    ("ended", |n, _| Message::Ended { all: short_deliveries(), ahead: ahead(n) }, 64 * KIB),
+    ("credit", |n, _| Message::Credit(credit(n)), 8 * KIB),
+    ("ended", |n, _| Message::Ended { all: short_deliveries(), credit: credit(n) }, 64 * KIB),
     (
-        "place",
+        "assign",
         |n, learnt| {
             let call = call(n, program(), Needs::default());
             let (acks, grants) = (leases()[..50_000].to_vec(), grants(20_000));
-            let place = Place { call, bid: learnt.ahead, placed: u64::MAX, lease_ms: 1, acks, grants };
-            Message::Place(Box::new(place))
+            let place = Assign { call, bid: learnt.credit, placed: u64::MAX, acks, grants };
+            Message::Assign(Box::new(place))
         },
-        // What it was promised room for, it may place.
+        // It may send as many tasks as it has credit for.
         256 * KIB,
     ),
-    ("stand", |n, _| stand(n), 64 * KIB),
-    ("seek: more labels than there may be", |n, _| seek(n, labels(20_000, 0), 0), KIB),
-    ("seek: as much as is kept", |n, _| seek(n, labels(LABELS_MAX, 64), 32), 1100 * KIB),
-    ("seek: who is not wanted", |n, _| seek(n, Vec::new(), 30_000), KIB),
+    ("advertise", |n, _| stand(n), 64 * KIB),
+    ("request: more labels than there may be", |n, _| request(n, labels(20_000, 0), 0), KIB),
+    ("request: as much as is kept", |n, _| request(n, labels(LABELS_MAX, 64), 32), 1100 * KIB),
+    ("request: who is not wanted", |n, _| request(n, Vec::new(), 30_000), KIB),
+    ("waits", |_, learnt| Message::Cell(CellWord::Waits { call: learnt.call, request_id: u32::MAX }), KIB),
     (
-        "waits",
-        |_, learnt| Message::Cell(CellWord::Waits { call: learnt.call, desk: u32::MAX, count: u32::MAX }),
-        KIB,
+        "flock request",
+        |_, _| Message::Cell(CellWord::FlockRequest { count: u32::MAX, memory_bytes: 0 }),
+        64 * KIB,
     ),
-    ("scout", |_, _| Message::Cell(CellWord::Scout { count: u32::MAX, memory_bytes: 0 }), 64 * KIB),
     (
-        "lend",
+        "flock",
         |n, _| {
             let bids = (0..20_000).map(|bid| (peer(3), BidId(n << 20 | bid), u32::MAX)).collect();
-            Message::Cell(CellWord::Lend { bids, ttl_ms: u32::MAX })
+            Message::Cell(CellWord::Flock { bids, ttl_ms: u32::MAX })
         },
         64 * KIB,
     ),
     (
-        "introduce",
+        "match",
         |n, learnt| {
             let (call, bid, worker) = (learnt.call, BidId(n), peer(3));
-            let word = Introduction { call, desk: 0, worker, bid, slots: u32::MAX, ttl_ms: u32::MAX };
-            Message::Cell(CellWord::Introduce(word))
+            let word = Match { call, request_id: 0, worker, bid, slots: u32::MAX, ttl_ms: u32::MAX };
+            Message::Cell(CellWord::Match(word))
         },
         64 * KIB,
     ),
     (
-        "hire",
+        "claim",
         |n, _| {
             let grants = grants(30_000);
-            let award = Award { call: CallId(n), bid: BidId(n), lease_ms: 1, left: 0, grants };
+            let award = Award { call: CallId(n), bid: BidId(n), left: 0, grants };
             let call = call(n, program(), Needs::default());
-            Message::Cell(CellWord::Hire { call, award })
+            Message::Cell(CellWord::Claim { call, award })
         },
         KIB,
     ),
 ];
 
-fn ahead(number: u64) -> Ahead {
-    Ahead {
+fn credit(number: u64) -> Credit {
+    Credit {
         bid: BidId(number),
         taken: 0,
         room: u32::MAX,
@@ -398,10 +401,10 @@ fn ahead(number: u64) -> Ahead {
 
 fn stand(number: u64) -> Message {
     let bids = (0..20_000).map(|bid| (BidId(number << 20 | bid), u32::MAX)).collect();
-    Message::Cell(CellWord::Stand { bids, ttl_ms: u32::MAX })
+    Message::Cell(CellWord::Advertise { bids, ttl_ms: u32::MAX })
 }
 
-/// The kind of a word: a new one must have its worst in the table.
+/// The kind of a message: a new kind must have its worst message in the table.
 fn kind(message: &Message) -> &'static str {
     match message {
         Message::Call(_) => "call",
@@ -416,28 +419,28 @@ fn kind(message: &Message) -> &'static str {
         Message::Ack(_) => "ack",
         Message::Cancel(_) => "cancel",
         Message::Printed { .. } => "printed",
-        Message::Ahead(_) => "ahead",
+        Message::Credit(_) => "credit",
         Message::Ended { .. } => "ended",
-        Message::Place(_) => "place",
+        Message::Assign(_) => "assign",
         Message::Stopped { .. } => "stopped",
-        Message::Cell(CellWord::Stand { .. }) => "stand",
-        Message::Cell(CellWord::Seek(_)) => "seek",
+        Message::Cell(CellWord::Advertise { .. }) => "advertise",
+        Message::Cell(CellWord::Request(_)) => "request",
         Message::Cell(CellWord::Waits { .. }) => "waits",
-        Message::Cell(CellWord::Scout { .. }) => "scout",
-        Message::Cell(CellWord::Lend { .. }) => "lend",
-        Message::Cell(CellWord::Introduce(_)) => "introduce",
-        Message::Cell(CellWord::Hire { .. }) => "hire",
+        Message::Cell(CellWord::FlockRequest { .. }) => "flock request",
+        Message::Cell(CellWord::Flock { .. }) => "flock",
+        Message::Cell(CellWord::Match(_)) => "match",
+        Message::Cell(CellWord::Claim { .. }) => "claim",
     }
 }
 
-/// Says each word of the table again and again to a hearer of its own; what each cost.
+/// Sends each message of the table repeatedly to a new receiver; returns what each cost.
 fn all_words_to(mesh: MeshConfig) -> Vec<String> {
     let mut costs = Vec::new();
     for (name, word, keeps_max) in WORDS {
         let mut hearer = Hearer::new(mesh);
-        let (before, looked) = (LIVE.get(), hearer.engine.audit().looked);
+        let (before, examined) = (LIVE.get(), hearer.engine.audit().examined);
         let mut worst = (0, 0, 0);
-        let mut looked_before = looked;
+        let mut examined_before = examined;
         for number in 0..TIMES {
             hearer.now.0 += 1;
             let message = word(number, hearer.learnt);
@@ -448,25 +451,25 @@ fn all_words_to(mesh: MeshConfig) -> Vec<String> {
             PEAK.set(live);
             let message = decode_message(&bytes).expect("the codec lets it pass");
             let answers = hearer.input(Input::Received { from: peer(ATTACKER), message });
-            let looked = hearer.engine.audit().looked;
+            let examined = hearer.engine.audit().examined;
             worst = (
-                worst.0.max(looked - looked_before),
+                worst.0.max(examined - examined_before),
                 worst.1.max(answers),
                 worst.2.max(PEAK.get().saturating_sub(live)),
             );
-            looked_before = looked;
+            examined_before = examined;
         }
         let kept = LIVE.get().saturating_sub(before);
         let (work, answers, peak) = worst;
         costs.push(format!(
-            "{name}: {work} looked at, {answers} answers, {} KiB for a moment, {} KiB kept",
+            "{name}: {work} examined, {answers} answers, {} KiB for a moment, {} KiB kept",
             peak / KIB,
             kept / KIB
         ));
-        assert!(work <= WORK_MAX, "{name}: {work} are looked at for one word");
+        assert!(work <= WORK_MAX, "{name}: {work} entries are examined for one message");
         assert!(answers <= ANSWERS_MAX, "{name}: {answers} answers to one word");
         assert!(peak <= PEAK_MAX, "{name}: {peak} bytes for a moment");
-        // Lists that every input fills and empties keep their room.
+        // Lists that every input fills and empties keep their capacity.
         let most = keeps_max + 128 * KIB;
         assert!(kept <= most, "{name}: {kept} bytes are kept of {TIMES} words, {most} may be");
     }
@@ -490,26 +493,26 @@ fn each_kind_of_word_has_its_worst() {
     assert_eq!(kinds.len(), 23, "{kinds:?}");
 }
 
-/// Sixty-four seeks of twenty thousand labels each, and then one bid, once kept a node busy for a minute.
+/// Sixty-four requests of twenty thousand labels each, followed by one bid, once kept a node busy for a minute.
 #[test]
 fn one_bid_costs_little_however_many_seeks_wait_and_whatever_they_want() {
     let mut hearer = Hearer::new(CELLS);
     for number in 0..256 {
-        hearer.hear(seek(number, labels(LABELS_MAX, 64), 32));
+        hearer.hear(request(number, labels(LABELS_MAX, 64), 32));
     }
     let waiting = hearer.engine.audit().cells.waiting;
-    assert!(waiting > 64, "{waiting} seeks wait");
-    let before = hearer.engine.audit().looked;
+    assert!(waiting > 64, "{waiting} requests wait");
+    let before = hearer.engine.audit().examined;
     hearer.hear(stand(1));
-    let looked = hearer.engine.audit().looked - before;
-    assert!((64..=WORK_MAX).contains(&looked), "{looked} are looked at");
+    let examined = hearer.engine.audit().examined - before;
+    assert!((64..=WORK_MAX).contains(&examined), "{examined} are examined");
 }
 
 #[test]
 fn words_of_the_cells_are_not_heard_where_there_are_none() {
     let mut hearer = Hearer::new(MeshConfig::DEFAULT);
     let before = hearer.engine.snapshot().counters.dropped;
-    assert_eq!(hearer.hear(seek(1, Vec::new(), 0)), 0);
+    assert_eq!(hearer.hear(request(1, Vec::new(), 0)), 0);
     assert_eq!(hearer.hear(stand(1)), 0);
     let audit = hearer.engine.audit();
     assert_eq!((audit.cells.waiting, audit.cells.bids), (0, 0));
@@ -570,7 +573,7 @@ fn the_worst_gossip_of_each_kind_costs_little() {
             // A table of sixteen thousand results.
             16 * MIB,
         ),
-        ("exchange", |_, _| Gossip::Exchange { slots: u32::MAX }, KIB),
+        ("matchmaker", |_, _| Gossip::Matchmaker { slots: u32::MAX }, KIB),
     ];
     for mesh in [MeshConfig::DEFAULT, CELLS] {
         for (name, gossip, keeps_max) in &table {
@@ -578,12 +581,12 @@ fn the_worst_gossip_of_each_kind_costs_little() {
             let before = LIVE.get();
             for number in 0..TIMES {
                 hearer.now.0 += 1;
-                let looked = hearer.engine.audit().looked;
+                let examined = hearer.engine.audit().examined;
                 let answers = hearer.hear_gossip(gossip(number, report.clone()), ATTACKER);
-                let work = hearer.engine.audit().looked - looked;
+                let work = hearer.engine.audit().examined - examined;
                 assert!(
                     work <= WORK_MAX && answers <= ANSWERS_MAX,
-                    "{name}: {work} looked at, {answers} answers"
+                    "{name}: {work} examined, {answers} answers"
                 );
             }
             let kept = LIVE.get().saturating_sub(before);

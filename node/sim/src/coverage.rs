@@ -79,7 +79,10 @@ impl Coverage {
     }
 
     pub(crate) fn on_effect(&mut self, now: Time, effect: &Effect) {
-        self.add("a join fires", u64::from(matches!(effect, Effect::Notify(Event::Fired { .. }))));
+        self.add(
+            "a join fires",
+            u64::from(matches!(effect, Effect::Notify(Event::DependenciesSatisfied { .. }))),
+        );
         self.add("a job is refused", u64::from(matches!(effect, Effect::Notify(Event::Refused { .. }))));
         let Effect::Notify(Event::TaskEnded { job, report, .. }) = effect else { return };
         self.add(report.outcome.word(), 1);

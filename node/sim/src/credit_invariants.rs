@@ -37,14 +37,14 @@ impl CreditModel {
     /// The process receives a message of a mesh of cells; `me` is its peer id.
     pub(crate) fn on_heard(&mut self, me: PeerId, from: PeerId, word: &CellWord) {
         match word {
-            CellWord::Stand { bids, ttl_ms: _ } => {
+            CellWord::Advertise { bids, ttl_ms: _ } => {
                 for (bid, slots) in bids {
                     self.stood.insert((from, *bid), *slots);
                     // This node's own exchange may introduce the bid, which passes without a message.
                     self.hearsay.remove(bid);
                 }
             }
-            CellWord::Lend { bids, ttl_ms: _ } => {
+            CellWord::Flock { bids, ttl_ms: _ } => {
                 let asked = self.scouted.entry(from).or_default();
                 for (worker, bid, slots) in bids.iter().filter(|(worker, _, _)| *worker != me) {
                     let lent = u64::from(*slots).min(*asked);
@@ -54,33 +54,36 @@ impl CreditModel {
                     self.hearsay.remove(bid);
                 }
             }
-            CellWord::Introduce(word) => {
+            CellWord::Match(word) => {
                 // The same bid may be introduced again by an exchange that was asked meanwhile.
-                if self.sought.contains(&(from, word.call, word.desk)) {
+                if self.sought.contains(&(from, word.call, word.request_id)) {
                     self.hearsay.remove(&word.bid);
                     self.rightly.insert(word.bid);
                 } else if !self.rightly.contains(&word.bid) {
                     self.hearsay.insert(word.bid);
                 }
             }
-            CellWord::Seek(_) | CellWord::Waits { .. } | CellWord::Scout { .. } | CellWord::Hire { .. } => {}
+            CellWord::Request(_)
+            | CellWord::Waits { .. }
+            | CellWord::FlockRequest { .. }
+            | CellWord::Claim { .. } => {}
         }
     }
 
     /// The process sends a message of a mesh of cells.
     pub(crate) fn on_said(&mut self, to: PeerId, word: &CellWord) {
         match word {
-            CellWord::Introduce(word) => self.hand_on(word.worker, word.bid, word.slots),
-            CellWord::Lend { bids, ttl_ms: _ } => {
+            CellWord::Match(word) => self.hand_on(word.worker, word.bid, word.slots),
+            CellWord::Flock { bids, ttl_ms: _ } => {
                 bids.iter().for_each(|(worker, bid, slots)| self.hand_on(*worker, *bid, *slots));
             }
-            CellWord::Scout { count, memory_bytes: _ } => {
+            CellWord::FlockRequest { count, memory_bytes: _ } => {
                 *self.scouted.entry(to).or_default() += u64::from(*count);
             }
-            CellWord::Seek(seek) => {
-                self.sought.insert((to, seek.call, seek.desk));
+            CellWord::Request(seek) => {
+                self.sought.insert((to, seek.call, seek.request_id));
             }
-            CellWord::Hire { award, call: _ } => {
+            CellWord::Claim { award, call: _ } => {
                 if self.hearsay.contains(&award.bid) {
                     self.hired_on_hearsay = Some(format!(
                         "{to:?} is hired on {:?}, introduced by a node that was not asked",
@@ -89,7 +92,7 @@ impl CreditModel {
                 }
                 self.rightly.remove(&award.bid);
             }
-            CellWord::Stand { .. } | CellWord::Waits { .. } => {}
+            CellWord::Advertise { .. } | CellWord::Waits { .. } => {}
         }
     }
 

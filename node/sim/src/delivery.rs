@@ -56,19 +56,19 @@ impl World {
         if let Message::Cell(word) = message {
             host.credit_model.on_heard(host.peer, from, word);
         }
-        if award_in(message).is_some() || matches!(message, Message::Place(_)) {
+        if award_in(message).is_some() || matches!(message, Message::Assign(_)) {
             host.vain = 0;
         }
         if let Message::Call(call) = message {
             host.last_call = self.peers.get(&from).map(|owner| (*owner, call.call));
         }
-        if let Message::Ahead(ahead) | Message::Ended { ahead, .. } = message {
-            host.last_ahead = self.peers.get(&from).map(|worker| (*worker, *ahead));
+        if let Message::Credit(credit) | Message::Ended { credit, .. } = message {
+            host.last_credit = self.peers.get(&from).map(|worker| (*worker, *credit));
         }
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
             self.facts.push(Fact::Excused { owner: from, leases: leases.clone() });
         }
-        if let Message::Place(place) = message {
+        if let Message::Assign(place) = message {
             self.facts.push(Fact::Excused { owner: from, leases: place.acks.clone() });
         }
         if let Message::Outcome(all) | Message::Ended { all, .. } = message {

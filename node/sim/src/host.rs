@@ -7,7 +7,7 @@ mod spec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use weft_core::message::Ahead;
+use weft_core::message::Credit;
 use weft_core::{
     Audit, BlobId, CallId, Command, Engine, Host, Input, LeaseId, MeshConfig, NodeConfig, Payload, PeerId,
     RunId, Time, Work, log::Header,
@@ -116,7 +116,7 @@ pub(crate) struct SimHost {
     /// The last call that it heard, and its owner: a liar's false bids name it.
     pub(crate) last_call: Option<(HostId, CallId)>,
     /// The last standing bid that it was given, and by whom: what a liar in its place would place too much on.
-    pub(crate) last_ahead: Option<(HostId, Ahead)>,
+    pub(crate) last_credit: Option<(HostId, Credit)>,
 }
 
 impl SimHost {
@@ -155,7 +155,7 @@ impl SimHost {
             resumed_at: Time::ZERO,
             stopping: false,
             last_call: None,
-            last_ahead: None,
+            last_credit: None,
         }
     }
 
@@ -220,7 +220,7 @@ impl SimHost {
     }
 
     /// It sends a standing bid for an owner's short tasks, which replaces the one before.
-    pub(crate) fn on_ahead(&mut self, now: Time, owner: PeerId, ahead: &Ahead, alone: bool) {
+    pub(crate) fn on_ahead(&mut self, now: Time, owner: PeerId, ahead: &Credit, alone: bool) {
         let promise = Promise { ends: now.plus_ms(u64::from(ahead.ttl_ms)), slots: ahead.room };
         self.standing.insert(owner, promise);
         if alone {

@@ -252,7 +252,7 @@ fn invariant_promises_hold(scene: &Scene<'_>) -> Result<(), String> {
 fn invariant_no_reservation_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = scene.host.audit.as_ref().filter(|audit| audit.jobs.is_empty()) else { return Ok(()) };
     // Bids that are advertised at the node's own exchange were never sent.
-    let (reserved, promised) = (audit.reserved - audit.cells.standing_here, scene.promised);
+    let (reserved, promised) = (audit.reserved - audit.cells.advertised_here, scene.promised);
     ensure(reserved <= promised, || {
         format!("{reserved} slots reserved, {promised} promised by bids in force")
     })

@@ -19,7 +19,7 @@ pub(crate) fn no_lease_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String>
         return Ok(());
     }
     // An owner that fences itself keeps leases that would have expired, for two lease periods at most.
-    let held_back = scene.host.engine.as_ref().is_some_and(|engine| engine.snapshot().counters.held_back > 0);
+    let held_back = scene.host.engine.as_ref().is_some_and(|engine| engine.snapshot().counters.fenced > 0);
     let most = scene.now.plus_ms(2 * scene.mesh.lease_ms);
     ensure(held_back && last <= most, || format!("a lease lasts until {last:?}, allowed is {most:?}"))
 }

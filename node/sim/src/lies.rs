@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::{
-    Ahead, Award, BATCH_MAX, Bid, Call, Capacity, Class, Decline, Delivery, Grant, LeaseRange, Needs, Place,
-    Progress, Reason,
+    Assign, Award, BATCH_MAX, Bid, Call, Capacity, Class, Credit, Decline, Delivery, Grant, LeaseRange,
+    Needs, Progress, Reason,
 };
 use weft_core::{
     BidId, BlobId, CallId, Entry, Gossip, JobId, LeaseId, Limits, Message, Outcome, Payload, Profile,
@@ -38,7 +38,7 @@ impl World {
         let chance = &mut Chance::new(seed, "lie");
         let mut forged = Forger { chance, owned: self.owned(from, to), worked: self.worked(from, to) };
         let heard = self.hosts[from.0].last_call.filter(|(owner, _)| *owner == to).map(|(_, call)| call);
-        let kept = self.hosts[from.0].last_ahead.filter(|(worker, _)| *worker == to).map(|(_, ahead)| ahead);
+        let kept = self.hosts[from.0].last_credit.filter(|(worker, _)| *worker == to).map(|(_, ahead)| ahead);
         // A stream of its own, so that the other false messages of a seed stay the same.
         if Chance::new(seed, "lies of cells").permille(300) {
             let (liar, victim) = (self.peer(from), self.peer(to));
@@ -62,9 +62,9 @@ impl World {
                 .for_each(|_| self.lie(from, to, Message::Call(idle_call(CallId(forged.chance.any()))))),
             8 => self.lie(from, to, Message::Bid(forged.bid(heard))),
             9 => self.lie(from, to, forged.word(heard)),
-            10 => self.lie(from, to, Message::Ahead(forged.ahead())),
-            11 => self.lie(from, to, Message::Ended { all: forged.outcomes(), ahead: forged.ahead() }),
-            12 => self.lie(from, to, Message::Place(Box::new(forged.place(kept)))),
+            10 => self.lie(from, to, Message::Credit(forged.ahead())),
+            11 => self.lie(from, to, Message::Ended { all: forged.outcomes(), credit: forged.ahead() }),
+            12 => self.lie(from, to, Message::Assign(Box::new(forged.place(kept)))),
             _ => {
                 let gossip = forged.gossip(self.peer(to));
                 self.reference.forgers.insert(self.hosts[from.0].peer);
@@ -133,31 +133,31 @@ impl Forger<'_> {
         let lease = |index| LeaseId { job, index, attempt: 1 };
         let grants = (0..4).map(|index| Grant { lease: lease(index), input: Payload::empty() }).collect();
         let (call, bid) = (CallId(self.chance.any()), BidId(self.chance.any()));
-        Award { call, bid, lease_ms: u32::MAX, left: u32::MAX, grants }
+        Award { call, bid, left: u32::MAX, grants }
     }
 
     /// Tasks on a standing bid that does not exist, or far more than there is room for on one that keeps little.
-    fn place(&mut self, kept: Option<Ahead>) -> Place {
-        let Award { call, bid, lease_ms, left: _, grants } = self.award();
+    fn place(&mut self, kept: Option<Credit>) -> Assign {
+        let Award { call, bid, left: _, grants } = self.award();
         let (call, placed) = (idle_call(call), self.chance.any());
         let acks = self.worked.clone();
         let Some(kept) = kept.filter(|kept| (1..=LITTLE_ROOM).contains(&kept.room)) else {
-            return Place { call, bid, placed, lease_ms, acks, grants };
+            return Assign { call, bid, placed, acks, grants };
         };
         let job = call.job;
         let lease = |index| LeaseId { job, index, attempt: 1 };
         let count = u32::try_from(BATCH_MAX).unwrap_or(u32::MAX);
         let grants = (0..count).map(|index| Grant { lease: lease(index), input: Payload::empty() }).collect();
         let placed = kept.taken + u64::from(count);
-        Place { call, bid: kept.bid, placed, lease_ms, acks, grants }
+        Assign { call, bid: kept.bid, placed, acks, grants }
     }
 
     /// A standing bid for more than the liar has.
-    fn ahead(&mut self) -> Ahead {
+    fn ahead(&mut self) -> Credit {
         let taken = [0, u64::MAX][self.chance.index(2)];
         let [room, held, slots] = [(); 3].map(|()| [0, 3, 200, u32::MAX][self.chance.index(4)]);
         let bid = BidId(self.chance.any());
-        Ahead { bid, taken, room, held, slots, ttl_ms: u32::MAX, class_min: Class::Scavenger }
+        Credit { bid, taken, room, held, slots, ttl_ms: u32::MAX, class_min: Class::Scavenger }
     }
 
     /// A bid for more than the liar has, for a call that it heard or invented.
@@ -174,7 +174,7 @@ impl Forger<'_> {
             1 => Message::Withdraw(call),
             _ => {
                 let reason = Reason::Label { name: "x".repeat(5000), wanted: String::new() };
-                Message::Decline(Decline { call, reason, retry_after_ms: None })
+                Message::Decline(Decline { call, reason, is_permanent: true })
             }
         }
     }

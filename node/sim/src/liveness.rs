@@ -102,7 +102,7 @@ fn keeps_slots(world: &World, host: &SimHost, job: JobId) -> bool {
 /// Whether an owner accepts every bid of that node.
 fn trusts(owner: &Engine, peer: PeerId) -> bool {
     let known = owner.snapshot().peers.into_iter().find(|known| known.peer == peer);
-    known.is_none_or(|known| known.standing.trust == Trust::Full)
+    known.is_none_or(|known| known.reputation.trust == Trust::Closed)
 }
 
 /// Whether an owner gives its own node nothing, because most others contradict what that computed: its record of itself

@@ -288,7 +288,7 @@ fn mesh(chance: &mut Chance) -> MeshConfig {
     MeshConfig {
         full_mesh: chance.small(0, 3),
         cell_nodes: chance.small(1, 5),
-        scouts: [0, 1, 2][chance.index(3)],
+        flocks: [0, 1, 2][chance.index(3)],
         ..MeshConfig::DEFAULT
     }
 }

@@ -90,10 +90,10 @@ impl World {
             let width = self.reference.widths.get(&bid.call).copied().unwrap_or(1);
             self.hosts[id.0].on_bid(now, bid.ttl_ms, bid.slots * width);
         }
-        if let Message::Ahead(ahead) | Message::Ended { ahead, .. } = &message {
-            self.hosts[id.0].on_ahead(now, to, ahead, matches!(message, Message::Ahead(_)));
+        if let Message::Credit(ahead) | Message::Ended { credit: ahead, .. } = &message {
+            self.hosts[id.0].on_ahead(now, to, ahead, matches!(message, Message::Credit(_)));
         }
-        if let Message::Cell(CellWord::Stand { bids, ttl_ms }) = &message {
+        if let Message::Cell(CellWord::Advertise { bids, ttl_ms }) = &message {
             bids.iter().for_each(|(_, slots)| self.hosts[id.0].on_bid(now, *ttl_ms, *slots));
         }
         if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
@@ -106,7 +106,7 @@ impl World {
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
             self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
         }
-        if let Message::Place(place) = message {
+        if let Message::Assign(place) = message {
             self.facts.push(Fact::Parted { worker: to, leases: place.acks.clone() });
         }
         if let Message::Refuse { leases } | Message::Stopped { leases } = message {
@@ -296,7 +296,7 @@ pub(crate) fn signature(worker: PeerId, root: [u8; 32]) -> [u8; 64] {
 
 /// The leases that a message awards.
 fn leases_awarded(message: &Message) -> Vec<LeaseId> {
-    let place = if let Message::Place(place) = message { Some(&place.grants) } else { None };
+    let place = if let Message::Assign(place) = message { Some(&place.grants) } else { None };
     let grants = award_in(message).map(|award| &award.grants).or(place);
     grants.into_iter().flatten().map(|grant| grant.lease).collect()
 }
@@ -304,7 +304,7 @@ fn leases_awarded(message: &Message) -> Vec<LeaseId> {
 /// The award in a message, if any.
 pub(crate) fn award_in(message: &Message) -> Option<&Award> {
     match message {
-        Message::Award(award) | Message::Cell(CellWord::Hire { award, .. }) => Some(award),
+        Message::Award(award) | Message::Cell(CellWord::Claim { award, .. }) => Some(award),
         Message::Call(_)
         | Message::Withdraw(_)
         | Message::Bid(_)
@@ -317,9 +317,9 @@ pub(crate) fn award_in(message: &Message) -> Option<&Award> {
         | Message::Ack(_)
         | Message::Cancel(_)
         | Message::Printed { .. }
-        | Message::Ahead(_)
+        | Message::Credit(_)
         | Message::Ended { .. }
-        | Message::Place(_)
+        | Message::Assign(_)
         | Message::Cell(_) => None,
     }
 }
@@ -333,18 +333,18 @@ fn leases_in(message: &Message) -> usize {
         | Message::Cancel(leases) => leases.len(),
         Message::Renew(ranges) => ranges.len(),
         Message::Outcome(all) | Message::Ended { all, .. } => all.len(),
-        Message::Place(place) => place.grants.len().max(place.acks.len()),
-        Message::Cell(CellWord::Hire { award, .. }) => award.grants.len(),
+        Message::Assign(place) => place.grants.len().max(place.acks.len()),
+        Message::Cell(CellWord::Claim { award, .. }) => award.grants.len(),
         Message::Cell(
-            CellWord::Stand { .. }
-            | CellWord::Seek(_)
+            CellWord::Advertise { .. }
+            | CellWord::Request(_)
             | CellWord::Waits { .. }
-            | CellWord::Scout { .. }
-            | CellWord::Lend { .. }
-            | CellWord::Introduce(_),
+            | CellWord::FlockRequest { .. }
+            | CellWord::Flock { .. }
+            | CellWord::Match(_),
         )
         | Message::Call(_)
-        | Message::Ahead(_)
+        | Message::Credit(_)
         | Message::Withdraw(_)
         | Message::Bid(_)
         | Message::Decline(_)

@@ -293,7 +293,7 @@ impl Reference {
                 self.joins.on_refused(job, reason);
                 None
             }
-            Event::Fired { job } => {
+            Event::DependenciesSatisfied { job } => {
                 if let Some(owed) = self.jobs.get(&job) {
                     self.joins.on_fired(job, owed);
                 }

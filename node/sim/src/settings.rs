@@ -61,8 +61,8 @@ impl Settings {
     /// A swarm's options with these settings applied.
     pub(crate) fn apply(&self, mut options: Options) -> Options {
         // The seed decides how the mesh is divided into cells.
-        let MeshConfig { full_mesh, cell_nodes, scouts, .. } = options.mesh;
-        options.mesh = MeshConfig { full_mesh, cell_nodes, scouts, ..self.mesh };
+        let MeshConfig { full_mesh, cell_nodes, flocks, .. } = options.mesh;
+        options.mesh = MeshConfig { full_mesh, cell_nodes, flocks, ..self.mesh };
         let weather = &mut options.weather;
         weather.delay_us = self.delay_us.unwrap_or(weather.delay_us);
         weather.jitter_us = self.jitter_us.unwrap_or(weather.jitter_us);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use weft_core::message::{Award, Call, Class, Grant, Needs};
 use weft_core::snapshot::Deadline;
 use weft_core::{
-    BidId, BlobId, CallId, CellWord, Entry, Introduction, JobId, LeaseId, Limits, MeshConfig, Message,
-    Payload, Policy, Profile, Program, Terms,
+    BidId, BlobId, CallId, CellWord, Entry, JobId, LeaseId, Limits, Match, MeshConfig, Message, Payload,
+    Policy, Profile, Program, Terms,
 };
 use weft_sim::{HostId, HostSpec, JobSpec, World};
 
@@ -27,7 +27,7 @@ fn tasks_run_everywhere_though_nobody_is_called() {
     let job = world.submit(OWNER, &JobSpec::new(60, 100));
     world.run_until("all tasks end", Duration::from_secs(2), |world| world.reference().done(job) == 60);
     let counters = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
-    assert!(counters.sought > 0);
+    assert!(counters.requested > 0);
     let workers = (0..6).filter(|host| world.reference().brought(job, world.peer(HostId(*host))) > 0);
     assert_eq!(workers.count(), 6, "every host ran some");
 }
@@ -60,8 +60,8 @@ fn a_hire_that_no_bid_stands_for_is_refused() {
     };
     let lease = LeaseId { job, index: 0, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];
-    let award = Award { call, bid: BidId(99), lease_ms: 4000, left: 0, grants };
-    world.lie(OWNER, WORKER, Message::Cell(CellWord::Hire { call: call_word, award }));
+    let award = Award { call, bid: BidId(99), left: 0, grants };
+    world.lie(OWNER, WORKER, Message::Cell(CellWord::Claim { call: call_word, award }));
     world.run_for(Duration::from_millis(100));
     assert_eq!(world.engine(WORKER).map(|engine| engine.audit().held.len()), Some(0));
 }
@@ -72,19 +72,19 @@ fn nobody_is_introduced_whom_the_owner_did_not_seek() {
     let job = world.submit(OWNER, &JobSpec::new(8, 200));
     world.run_for(Duration::from_millis(100));
     let (worker, bid) = (world.peer(WORKER), BidId(7));
-    for desk in 0..4 {
-        let word = Introduction { call: CallId(5), desk, worker, bid, slots: u32::MAX, ttl_ms: u32::MAX };
-        world.lie(WORKER, OWNER, Message::Cell(CellWord::Introduce(word)));
+    for request_id in 0..4 {
+        let word = Match { call: CallId(5), request_id, worker, bid, slots: u32::MAX, ttl_ms: u32::MAX };
+        world.lie(WORKER, OWNER, Message::Cell(CellWord::Match(word)));
     }
     world.run_until("all tasks end", Duration::from_secs(3), |world| world.reference().done(job) == 8);
     let snapshot = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
-    assert_eq!((snapshot.lost, snapshot.misled), (0, 0));
+    assert_eq!((snapshot.lost, snapshot.mismatched), (0, 0));
 }
 
 /// Bids that exchanges handed on so far.
 fn introduced(world: &World, hosts: usize) -> u64 {
     let all = (0..hosts).filter_map(|host| world.snapshot(HostId(host)));
-    all.map(|snapshot| snapshot.counters.introduced).sum()
+    all.map(|snapshot| snapshot.counters.matched).sum()
 }
 
 #[test]

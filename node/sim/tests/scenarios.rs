@@ -176,7 +176,7 @@ fn short_tasks_one_by_one_call_nobody_once_room_stands() {
     assert_eq!(awards, 720);
     assert!(calls <= 60, "{calls} calls for 720 tasks");
     assert!(after.peers.iter().all(|peer| peer.window > 0), "every worker gives credit: {:?}", after.peers);
-    assert!(after.jobs.iter().all(|job| job.regime == Regime::BiddingAhead && job.service_us == 500));
+    assert!(after.jobs.iter().all(|job| job.regime == Regime::OnCredit && job.service_us == 500));
     let away = jobs.iter().filter(|job| world.reference().brought(**job, world.peer(OWNER)) == 0).count();
     assert!(away > 300, "{away} of 720 went elsewhere");
 }

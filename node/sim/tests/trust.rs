@@ -36,7 +36,7 @@ fn worker(slots: u32) -> HostSpec {
 fn trust(world: &World, host: HostId) -> Trust {
     let peer = world.peer(host);
     let snapshot = world.snapshot(OWNER).expect("the owner lives");
-    snapshot.peers.iter().find(|view| view.peer == peer).expect("it knows the host").standing.trust
+    snapshot.peers.iter().find(|view| view.peer == peer).expect("it knows the host").reputation.trust
 }
 
 // ---- backup copies
@@ -59,7 +59,7 @@ fn a_straggler_has_one_copy_elsewhere_and_the_copy_counts() {
     let counters = world.snapshot(OWNER).unwrap().counters;
     assert_eq!((counters.copies, counters.copies_won), (1, 1));
     assert_eq!(world.reference().brought(job, world.peer(HostId(10))), 0);
-    assert_ne!(world.snapshot(OWNER).unwrap().peers.iter().map(|peer| peer.standing.slow).max(), Some(0));
+    assert_ne!(world.snapshot(OWNER).unwrap().peers.iter().map(|peer| peer.reputation.slow).max(), Some(0));
     world.run_for(ms(1000));
     assert_eq!(world.running(HostId(10)), 0, "the copied attempt is stopped");
 }
@@ -147,8 +147,8 @@ fn a_liar_commits_nothing_is_named_and_shut_out() {
         world.run_until("all tasks end", ms(30_000), |world| done(world, job, 30));
         let (times, named) = world.reference().named(job);
         assert!(times > 0 && named == [world.peer(HostId(5))].into(), "{named:?}");
-        assert_eq!(trust(&world, HostId(5)), Trust::Shut);
-        assert!((1..5).all(|host| trust(&world, HostId(host)) == Trust::Full), "honest nodes stay trusted");
+        assert_eq!(trust(&world, HostId(5)), Trust::Open);
+        assert!((1..5).all(|host| trust(&world, HostId(host)) == Trust::Closed), "honest nodes stay trusted");
     }
 }
 
@@ -262,11 +262,11 @@ fn a_host_that_lost_its_tasks_is_asked_last_and_trusted_again_later() {
     world.run_until("both are at work", ms(1000), |world| world.running(WORKER) == 2);
     world.fault(Fault::Kill { host: WORKER, told: true });
     world.run_for(ms(700));
-    assert_eq!(trust(&world, WORKER), Trust::Shut);
+    assert_eq!(trust(&world, WORKER), Trust::Open);
     world.fault(Fault::Restart(WORKER));
     world.run_until("all tasks end", ms(30_000), |world| done(world, job, 60));
     assert!(world.reference().brought(job, world.peer(WORKER)) > 10, "it was given tasks again");
-    assert_eq!(trust(&world, WORKER), Trust::Full);
+    assert_eq!(trust(&world, WORKER), Trust::Closed);
 }
 
 // ---- leases across pauses and partitions
@@ -300,8 +300,8 @@ fn an_owner_that_slept_through_a_long_task_goes_on_waiting_for_it() {
     world.fault(Fault::Resume(OWNER));
     world.run_for(ms(500));
     let snapshot = world.snapshot(OWNER).unwrap();
-    assert!(matches!(snapshot.suspicion.map(|view| view.cause), Some(Cause::Slept { late_ms: 20_000.. })));
-    assert!(world.why(OWNER, job, 0).unwrap().notes.iter().any(|note| matches!(note, Note::Suspects(_))));
+    assert!(matches!(snapshot.self_fencing.map(|view| view.cause), Some(Cause::Slept { late_ms: 20_000.. })));
+    assert!(world.why(OWNER, job, 0).unwrap().notes.iter().any(|note| matches!(note, Note::SelfFencing(_))));
     world.run_until("all tasks end", ms(40_000), |world| done(world, job, 6));
     assert_eq!(world.reference().executions(job), 6);
 }
@@ -430,17 +430,17 @@ fn an_owner_that_is_cut_off_from_most_does_not_release_the_world() {
     world.run_for(ms(5000));
     let snapshot = world.snapshot(OWNER).unwrap();
     assert!(matches!(
-        snapshot.suspicion.map(|view| view.cause),
+        snapshot.self_fencing.map(|view| view.cause),
         Some(Cause::LostPeers { lost: 6.., had: 10 })
     ));
-    assert!(world.why(OWNER, job, 19).unwrap().notes.iter().any(|note| matches!(note, Note::Suspects(_))));
+    assert!(world.why(OWNER, job, 19).unwrap().notes.iter().any(|note| matches!(note, Note::SelfFencing(_))));
     world.run_for(ms(1000));
     for (here, there) in &cuts {
         world.mend(HostId(*here), HostId(*there));
     }
     world.run_until("all tasks end", ms(10_000), |world| done(world, job, 20));
     assert_eq!(world.reference().executions(job), 20);
-    assert!(world.snapshot(OWNER).unwrap().counters.held_back > 0);
+    assert!(world.snapshot(OWNER).unwrap().counters.fenced > 0);
 }
 
 #[test]
@@ -450,7 +450,7 @@ fn an_owner_whose_peers_are_all_dead_goes_on_after_its_grace() {
         world.fault(Fault::Kill { host: HostId(host), told: false });
     }
     world.run_for(ms(2600 + 2 * MeshConfig::DEFAULT.lease_ms + 100));
-    assert_eq!(world.snapshot(OWNER).unwrap().suspicion, None);
+    assert_eq!(world.snapshot(OWNER).unwrap().self_fencing, None);
     let waits = |index| matches!(world.why(OWNER, job, index).unwrap().state, TaskView::Queued { .. });
     assert!((0..20).any(waits), "their tasks wait for another worker");
     // Eighteen tasks on the two slots that are left.
@@ -469,13 +469,13 @@ fn a_half_that_is_cut_off_goes_on_with_copies_of_what_the_other_half_holds() {
     // The eight slots of this half have seven seconds of work left; the other half stays cut off meanwhile.
     world.run_until("all tasks end", ms(9000), |world| done(world, job, 600));
     let snapshot = world.snapshot(OWNER).unwrap();
-    let cause = snapshot.suspicion.map(|view| view.cause);
+    let cause = snapshot.self_fencing.map(|view| view.cause);
     assert!(matches!(cause, Some(Cause::LostPeers { lost: 4, had: 7 })), "{cause:?}");
     let counters = snapshot.counters;
     assert!((1..=8).contains(&counters.copies), "copies of the tasks of the other half: {counters:?}");
     assert_eq!(counters.lost, 0, "no lease of a silent peer expires: {counters:?}");
     assert!(
-        snapshot.peers.iter().all(|peer| peer.standing.trust == Trust::Full),
+        snapshot.peers.iter().all(|peer| peer.reputation.trust == Trust::Closed),
         "a peer that is cut off does not count as slow"
     );
     assert!(world.reference().executions(job) <= 608);

@@ -1,5 +1,5 @@
-//! The state of the node, its peers and its jobs, and why a task waits, in the API's types. Structs are taken apart field by
-//! field, so that a new field can't be forgotten.
+//! The state of the node, its peers and its jobs, and why a task waits, in the API's types. Structs are taken apart
+//! field by field, so that a new field can't be forgotten.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::
         undelivered,
         starved,
         known,
-        suspicion: _,
+        self_fencing: _,
         peers,
         jobs,
         counters,
@@ -154,7 +154,7 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
         lost,
         window: _,
         room: _,
-        standing,
+        reputation,
     } = view;
     let weft_core::message::Capacity {
         boot: _,
@@ -186,14 +186,14 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
         leased,
         done,
         lost,
-        trust: match standing.trust {
-            Trust::Full => api::Trust::Full,
-            Trust::Last => api::Trust::Last,
-            Trust::Probe => api::Trust::Probe,
-            Trust::Shut => api::Trust::Shut,
+        trust: match reputation.trust {
+            Trust::Closed => api::Trust::Closed,
+            Trust::Deprioritised => api::Trust::Deprioritised,
+            Trust::HalfOpen => api::Trust::HalfOpen,
+            Trust::Open => api::Trust::Open,
         },
-        shut_ms: standing.shut_ms,
-        lies: standing.lies,
+        open_ms: reputation.open_ms,
+        lies: reputation.lies,
     }
 }
 

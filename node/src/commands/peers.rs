@@ -89,10 +89,10 @@ fn state(peer: &api::Peer) -> &'static str {
         (false, _) => "gone",
         (true, true) => "draining",
         (true, false) => match peer.trust {
-            api::Trust::Full => "here",
-            api::Trust::Last => "asked last",
-            api::Trust::Probe => "on probation",
-            api::Trust::Shut => "shut out",
+            api::Trust::Closed => "here",
+            api::Trust::Deprioritised => "asked last",
+            api::Trust::HalfOpen => "on probation",
+            api::Trust::Open => "shut out",
         },
     }
 }
@@ -105,7 +105,7 @@ mod tests {
         let text = serde_json::json!({
             "peer": id, "name": name, "connected": gone_ms.is_none(), "gone_ms": gone_ms, "rtt_us": 0, "slots": 1,
             "free": 1, "memory_bytes": 0, "labels": {}, "backlog": 0, "draining": false, "leased": 0, "done": 0,
-            "lost": 0, "trust": "full", "shut_ms": 0, "lies": 0
+            "lost": 0, "trust": "closed", "open_ms": 0, "lies": 0
         });
         serde_json::from_value(text).unwrap()
     }

@@ -167,30 +167,30 @@ pub struct Peer {
     pub done: u64,
     /// Our tasks that were lost with it.
     pub lost: u64,
-    /// What it is given now.
+    /// The state of its circuit breaker: which tasks it gets now.
     #[serde(default)]
     pub trust: Trust,
-    /// For how much longer it is given nothing, in milliseconds.
+    /// For how much longer it gets no tasks, in milliseconds.
     #[serde(default)]
-    pub shut_ms: u64,
+    pub open_ms: u64,
     /// Answers of it that a majority of others contradicted.
     #[serde(default)]
     pub lies: u32,
 }
 
-/// What a node is given, by what became of our tasks there.
+/// Which tasks a node gets, by the outcomes of this node's tasks there: the state of a circuit breaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trust {
-    /// Whatever it bids for.
+    /// All tasks that it bids for.
     #[default]
-    Full,
-    /// Whatever it bids for, after all others.
-    Last,
-    /// One task at a time, after all others.
-    Probe,
-    /// Nothing now.
-    Shut,
+    Closed,
+    /// All tasks that it bids for, after all other nodes.
+    Deprioritised,
+    /// One task at a time, after all other nodes.
+    HalfOpen,
+    /// No tasks now.
+    Open,
 }
 
 /// Where a job is.

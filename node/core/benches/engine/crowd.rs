@@ -1,30 +1,30 @@
-//! One node of a mesh of many, with the others played by the benchmark: their room, their answers, their gossip.
+//! One node of a large mesh, with the other nodes played by the benchmark: their credit, their outcomes, their gossip.
 
 use super::*;
 
-/// One engine, and everybody else: peers that run what they are given, and give this node as much to run.
+/// One engine and its peers, which run the tasks that they get and give this node as many to run.
 pub(super) struct Crowd {
     engine: Engine,
     now: Time,
     peers: Vec<Peer>,
-    /// What will happen, in order.
+    /// Future inputs, in order.
     next: VecDeque<Input>,
-    /// Tasks in the slots, ours or not.
+    /// Tasks in the slots, of any owner.
     runs: VecDeque<RunId>,
     job: u64,
-    /// What the engine was told.
+    /// Inputs that the engine got.
     log: Log,
     ended: u64,
 }
 
-/// Somebody else, as far as it takes to be talked to.
+/// The state of a peer that the benchmark needs.
 pub(super) struct Peer {
     id: PeerId,
-    /// Of our tasks, how many it took and holds.
+    /// Tasks of this node that it took and that it holds.
     taken: u64,
     held: Vec<LeaseId>,
-    /// What this node takes of it, and how much of that was used.
-    ahead: Option<Ahead>,
+    /// Credit that this node granted to it, and how much was used.
+    credit: Option<Credit>,
     placed: u64,
     acks: Vec<LeaseId>,
 }
@@ -35,7 +35,7 @@ impl Crowd {
             id: PeerId([number.wrapping_mul(37) | 1; 32].map(|byte| byte ^ number)),
             taken: 0,
             held: Vec::new(),
-            ahead: None,
+            credit: None,
             placed: 0,
             acks: Vec::new(),
         });
@@ -63,14 +63,14 @@ impl Crowd {
                 ..Capacity::default()
             };
             crowd.tell(Input::Heard { origin: peer, gossip: Gossip::Capacity(capacity) });
-            // It has short tasks, so that this node bids to it; and takes some of ours.
+            // It has short tasks, so that this node bids to it, and it grants this node credit.
             crowd.tell(Input::Received { from: peer, message: Message::Call(call(JobId(u64::MAX))) });
         }
         crowd
     }
 
-    /// Submits so many tasks, each peer as many again in turn, and lets all end.
-    /// How many tasks there were, and what the engine was told, before the first and after.
+    /// Submits tasks, and lets the peers submit as many in turn, until all have ended. Returns the number of tasks, and
+    /// the inputs of the engine, before the first task and after.
     pub(super) fn run(mut self, tasks: u64) -> (u64, Log, Log) {
         self.submit();
         self.drain(0);
@@ -103,12 +103,13 @@ impl Crowd {
         ))));
     }
 
-    /// A peer gives this node a task, if it said that it takes one.
+    /// A peer gives this node a task, if it has credit.
     fn place(&mut self, place: usize) {
         self.job += 1;
         let job = JobId(self.job);
         let Some(peer) = self.peers.get_mut(place) else { return };
-        let Some(ahead) = peer.ahead.filter(|ahead| ahead.taken + u64::from(ahead.room) > peer.placed) else {
+        let Some(credit) = peer.credit.filter(|credit| credit.taken + u64::from(credit.room) > peer.placed)
+        else {
             return;
         };
         peer.placed += 1;
@@ -117,13 +118,12 @@ impl Crowd {
             input: Payload::inline(&self.job.to_le_bytes()),
         }];
         let acks = std::mem::take(&mut peer.acks);
-        let placed =
-            Place { call: call(job), bid: ahead.bid, placed: peer.placed, lease_ms: 4000, acks, grants };
-        let (from, message) = (peer.id, Message::Place(Box::new(placed)));
+        let placed = Assign { call: call(job), bid: credit.bid, placed: peer.placed, acks, grants };
+        let (from, message) = (peer.id, Message::Assign(Box::new(placed)));
         self.tell(Input::Received { from, message });
     }
 
-    /// Lets tasks end until so many are left in the slots, and peers answer for what they hold.
+    /// Ends tasks until this many are left in the slots, and lets the peers deliver theirs.
     fn drain(&mut self, left: usize) {
         while self.runs.len() > left {
             let Some(run) = self.runs.pop_front() else { break };
@@ -140,7 +140,7 @@ impl Crowd {
         let Some(peer) = self.peers.get_mut(place) else { return };
         let all = std::mem::take(&mut peer.held).into_iter();
         let all = all.map(|lease| Delivery { lease, report: report(500), memo: None, proof: None }).collect();
-        let ahead = Ahead {
+        let credit = Credit {
             bid: BidId(1),
             taken: peer.taken,
             room: 4,
@@ -150,7 +150,7 @@ impl Crowd {
             class_min: Class::Scavenger,
         };
         let from = peer.id;
-        self.tell(Input::Received { from, message: Message::Ended { all, ahead } });
+        self.tell(Input::Received { from, message: Message::Ended { all, credit } });
     }
 
     fn tell(&mut self, input: Input) {
@@ -183,7 +183,7 @@ impl Crowd {
                 | Event::Differed { .. }
                 | Event::Refused { .. }
                 | Event::OwnerGone { .. }
-                | Event::Fired { .. },
+                | Event::DependenciesSatisfied { .. },
             )
             | Effect::Sign { .. }
             | Effect::Publish(_)
@@ -199,13 +199,13 @@ impl Crowd {
     fn hear(&mut self, to: PeerId, message: Message) {
         let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == to) else { return };
         match message {
-            Message::Place(place) => {
+            Message::Assign(place) => {
                 peer.taken = place.placed;
                 peer.held.extend(place.grants.iter().map(|grant| grant.lease));
             }
-            Message::Ahead(ahead) => peer.ahead = Some(ahead),
-            Message::Ended { all, ahead } => {
-                peer.ahead = Some(ahead);
+            Message::Credit(credit) => peer.credit = Some(credit),
+            Message::Ended { all, credit } => {
+                peer.credit = Some(credit);
                 peer.acks.extend(all.iter().map(|delivery| delivery.lease));
             }
             Message::Call(_)

@@ -1,4 +1,4 @@
-//! The engine in a mesh of cells: routes its words, lets the exchange see what time and peers do.
+//! The engine in a mesh of cells: routes its messages and passes time to the matchmaker.
 
 use super::Engine;
 use crate::audit::CellsAudit;
@@ -7,49 +7,49 @@ use crate::referral::CellWord;
 
 impl Engine {
     pub(super) fn receive_cell(&mut self, from: PeerId, word: CellWord) {
-        let (mut ctx, owner, worker, members, exchange) = self.all_parts();
+        let (mut ctx, owner, worker, members, matchmaker) = self.all_parts();
         let ctx = &mut ctx;
         if !members.cells().on() {
-            // Nodes may disagree for a moment; what is lost by it is sought again, or called for directly.
+            // Nodes may disagree for a moment; owners repeat a lost request, or call directly.
             ctx.counters.dropped += 1;
-            if let CellWord::Hire { call: _, award } = word {
+            if let CellWord::Claim { call: _, award } = word {
                 worker.refuse(ctx, from, &award);
             }
             return;
         }
         match word {
-            CellWord::Stand { bids, ttl_ms } => exchange.on_stand(ctx, members, from, bids, ttl_ms),
-            CellWord::Seek(seek) => exchange.on_seek(ctx, members, from, seek),
-            CellWord::Waits { call, desk, count: _ } => owner.on_waits(ctx, from, call, desk),
-            CellWord::Scout { count, memory_bytes } => {
-                exchange.on_scout(ctx, members, from, count, memory_bytes);
+            CellWord::Advertise { bids, ttl_ms } => matchmaker.on_advertise(ctx, members, from, bids, ttl_ms),
+            CellWord::Request(request) => matchmaker.on_request(ctx, members, from, request),
+            CellWord::Waits { call, request_id } => owner.on_waits(ctx, from, call, request_id),
+            CellWord::FlockRequest { count, memory_bytes } => {
+                matchmaker.on_flock_request(ctx, members, from, count, memory_bytes);
             }
-            CellWord::Lend { bids, ttl_ms } => exchange.on_lend(ctx, members, from, (bids, ttl_ms)),
-            CellWord::Introduce(word) => owner.on_matched(ctx, members, from, &word),
-            CellWord::Hire { call, award } => worker.on_hire(ctx, from, call, award),
+            CellWord::Flock { bids, ttl_ms } => matchmaker.on_flock(ctx, members, from, (bids, ttl_ms)),
+            CellWord::Match(word) => owner.on_matched(ctx, members, from, &word),
+            CellWord::Claim { call, award } => worker.on_claim(ctx, from, call, award),
         }
     }
 
-    /// An owner needs nothing more of a call, at the worker or at the exchange.
+    /// An owner's call is over, at the worker and at the matchmaker.
     pub(super) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
         self.worker.on_withdraw(owner, call);
-        self.exchange.on_withdraw(owner, call);
+        self.matchmaker.on_withdraw(owner, call);
     }
 
     pub(super) fn on_time_cells(&mut self) {
         let slots = self.node.slots;
-        let (mut ctx, _, _, members, exchange) = self.all_parts();
-        exchange.on_time(&mut ctx, members, slots);
+        let (mut ctx, _, _, members, matchmaker) = self.all_parts();
+        matchmaker.on_time(&mut ctx, members, slots);
     }
 
     pub(super) fn audit_cells(&self) -> CellsAudit {
-        let (standing, standing_bids) = self.worker.advertised();
+        let (advertised, advertised_bids) = self.worker.advertised();
         CellsAudit {
-            standing,
-            standing_bids,
-            standing_here: self.worker.advertised_at(self.me),
-            waiting: self.exchange.waiting(),
-            bids: self.exchange.standing(),
+            advertised,
+            advertised_bids,
+            advertised_here: self.worker.advertised_at(self.me),
+            waiting: self.matchmaker.waiting(),
+            bids: self.matchmaker.advertised(),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The engine's end: its user stops the node.
+//! How the engine ends when its user stops the node.
 
 use super::Engine;
 
 impl Engine {
-    /// Tells workers that nobody will take what they run for this node, and falls silent.
+    /// Tells workers to stop this node's tasks; afterwards no input has an effect.
     pub(super) fn stop(&mut self) {
         let (mut ctx, owner, ..) = self.parts();
         owner.on_stop(&mut ctx);

@@ -1,5 +1,5 @@
-//! What a node tells everybody about itself, and when: at once what changed, otherwise now and then; in a mesh of cells
-//! more seldom.
+//! What a node announces about itself, and when: soon after a change, otherwise at a slow heartbeat. In a mesh of cells
+//! it announces less often.
 
 use alloc::string::String;
 
@@ -9,17 +9,17 @@ use crate::message::{Capacity, Gossip};
 use crate::policy::Owners;
 use crate::time::Time;
 
-/// Labels longer than this leave no room in a gossip for the owners that a node names, in bytes.
+/// Bytes of labels beyond which a gossip has no room for the owners that a node names.
 const LABELS_BYTES_MAX: usize = 2048;
 
 impl Engine {
-    /// Tells the mesh what is free, when it changed by enough or at the slow heartbeat.
+    /// Announces the capacity, if it changed or the heartbeat is due.
     pub(super) fn announce(&mut self) {
         if !self.members.any_connected() || self.now < self.announce_at() {
             return;
         }
         self.announce_soon = false;
-        self.looked_at = self.now;
+        self.checked_at = self.now;
         if self.news() == self.announced && self.now < self.heartbeat() {
             return;
         }
@@ -44,15 +44,16 @@ impl Engine {
         }
     }
 
-    /// Whom it takes tasks of, unless labels leave too little room in a gossip to name them: whoever calls in vain is
-    /// told.
+    /// Owners whose tasks it takes, unless its labels leave too little room in a gossip to name them. Then an owner
+    /// that it refuses learns it from the decline.
     fn owners_told(&self) -> Owners {
         let length = |(name, value): &(String, String)| name.len() + value.len();
         let labels: usize = self.worker.labels().iter().map(length).sum();
         if labels > LABELS_BYTES_MAX { Owners::All } else { self.node.owners.clone() }
     }
 
-    /// What would be told now. In a mesh of cells nobody plans by what is free or waits, so that alone is not news.
+    /// The capacity to announce now. In a mesh of cells no node plans by free slots and backlog, so a change of those
+    /// alone is not announced.
     fn news(&self) -> Capacity {
         let told = Capacity { seq: self.announced.seq, ..self.capacity() };
         if self.members.cells().on() && self.announced.boot == told.boot {
@@ -62,13 +63,13 @@ impl Engine {
         }
     }
 
-    /// When to look whether something is to be told: seldom enough that it costs nothing to tell it all.
+    /// When to check for changes: rarely enough that announcing every change is cheap.
     pub(super) fn announce_at(&self) -> Time {
-        let look = self.looked_at.plus_ms(self.mesh.capacity_min_ms);
+        let look = self.checked_at.plus_ms(self.mesh.capacity_min_ms);
         if self.announce_soon { look.min(self.heartbeat()) } else { self.heartbeat() }
     }
 
-    /// When capacity is told again though nothing changed: in a mesh of cells more seldom.
+    /// When capacity is announced again without a change: less often in a mesh of cells.
     fn heartbeat(&self) -> Time {
         let cells = self.members.cells().on();
         self.announced_at.plus_ms(if cells { self.mesh.cell_tell_ms } else { self.mesh.capacity_ms })

@@ -1,4 +1,4 @@
-//! The engine as others see it: for people, for `why`, and for what checks invariants. Nothing here decides.
+//! Read-only views of the engine: the snapshot, `why`, and the audit for invariants. No decisions here.
 
 use super::Engine;
 use crate::audit::Audit;
@@ -8,10 +8,10 @@ use crate::snapshot::{PeerView, Snapshot, Why};
 use crate::time::Time;
 
 impl Engine {
-    /// The engine as it is.
+    /// The state of the engine.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let standing = |peer| self.owner.credit_of(peer, self.now);
+        let credit = |peer| self.owner.credit_of(peer, self.now);
         let peers = self.members.iter().map(|(peer, known)| PeerView {
             peer,
             connected: known.connected,
@@ -21,9 +21,9 @@ impl Engine {
             leased: self.owner.leased_to(peer),
             done: known.done,
             lost: known.lost,
-            standing: self.owner.reputation(self.now, peer),
-            window: standing(peer).map_or(0, |room| room.saturating_add(self.owner.leased_to(peer))),
-            room: standing(peer).unwrap_or(0),
+            reputation: self.owner.reputation(self.now, peer),
+            window: credit(peer).map_or(0, |room| room.saturating_add(self.owner.leased_to(peer))),
+            room: credit(peer).unwrap_or(0),
         });
         Snapshot {
             me: self.me,
@@ -35,14 +35,14 @@ impl Engine {
             reserved: self.worker.reserved(),
             undelivered: u32::try_from(self.worker.undelivered()).unwrap_or(u32::MAX),
             starved: self.owner.starved(),
-            suspicion: self.owner.fencing(self.now),
+            self_fencing: self.owner.fencing(self.now),
             peers: peers.collect(),
             jobs: self.owner.job_views(),
             counters: self.counters,
         }
     }
 
-    /// Where a task is and why it does not run; `None` for a job or index that this node does not own.
+    /// The state of a task and why it does not run; `None` for a job or index that this node does not own.
     #[must_use]
     pub fn why(&self, now: Time, job: JobId, index: u32) -> Option<Why> {
         let fencing = self.owner.fencing(now);
@@ -50,7 +50,7 @@ impl Engine {
         self.owner.why(from, job, index)
     }
 
-    /// What invariants are checked against.
+    /// The state that invariants are checked against.
     #[must_use]
     pub fn audit(&self) -> Audit {
         Audit {
@@ -73,7 +73,7 @@ impl Engine {
             lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
             cells: self.audit_cells(),
-            looked: self.out.looked(),
+            examined: self.out.examined(),
             memory: self.worker.memory_in_use(),
             memory_max: self.worker.memory_max(),
         }

@@ -1,4 +1,4 @@
-//! What everybody is told: soft state, authenticated by its carrier and old when it arrives.
+//! Gossip: soft state for all nodes, authenticated by its carrier and possibly outdated when it arrives.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,65 +8,65 @@ use crate::id::{LeaseId, PeerId};
 use crate::policy::Owners;
 use crate::referral::Scope;
 
-/// Soft state, told to everybody; old when it arrives. Its origin is authenticated by the carrier.
+/// Soft state for all nodes; possibly outdated when it arrives. Its origin is authenticated by the carrier.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 #[expect(clippy::large_enum_variant, reason = "a gossip is handed over once, and lives no longer")]
 pub enum Gossip {
-    /// What I have free.
+    /// The publisher's capacity.
     Capacity(Capacity),
-    /// An outcome that I could not hand to its owner directly.
+    /// An outcome that the publisher could not deliver to its owner directly.
     Outcome {
-        /// Who waits for it.
+        /// The owner.
         owner: PeerId,
         /// The outcome.
         delivery: Delivery,
     },
-    /// I still hold these, and can't tell their owner directly.
+    /// The publisher still holds these leases, and can't reach their owner directly.
     Renew {
-        /// Who awarded them.
+        /// The owner.
         owner: PeerId,
         /// The leases, at most [`GOSSIP_RANGES_MAX`](super::GOSSIP_RANGES_MAX) ranges.
         leases: Vec<LeaseRange>,
     },
-    /// Outcomes that reached me that way; whoever holds them may forget them.
+    /// Outcomes that reached the publisher by gossip; the worker may forget them.
     Ack {
-        /// Who holds them.
+        /// The worker that holds them.
         worker: PeerId,
-        /// Which.
+        /// Their leases.
         leases: Vec<LeaseId>,
     },
-    /// Results worth remembering that I computed.
+    /// Results worth keeping that the publisher computed.
     Known(Vec<Known>),
-    /// I serve my cell as its exchange.
-    Exchange {
-        /// Slots of the workers that I know in it.
+    /// The publisher serves its cell as matchmaker.
+    Matchmaker {
+        /// Slots of the workers that it knows in its cell.
         slots: u32,
     },
 }
 
 impl Gossip {
-    /// How far it must go at least.
+    /// Which nodes must get it.
     #[must_use]
     pub fn scope(&self) -> Scope {
         match self {
             Self::Capacity(_) | Self::Known(_) => Scope::Cell,
-            Self::Outcome { .. } | Self::Renew { .. } | Self::Ack { .. } | Self::Exchange { .. } => {
+            Self::Outcome { .. } | Self::Renew { .. } | Self::Ack { .. } | Self::Matchmaker { .. } => {
                 Scope::Mesh
             }
         }
     }
 }
 
-/// What a node tells about itself.
+/// What a node announces about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Capacity {
-    /// The node's boot nonce: a change says that it was restarted.
+    /// The node's boot nonce: it changes with every restart.
     pub boot: u64,
-    /// Counts up with every announcement of one boot; an older one is ignored.
+    /// Increases with every announcement of one boot; an announcement with a lower number is ignored.
     pub seq: u64,
     /// A name for people, at most 64 bytes.
     pub name: String,
-    /// Slots.
+    /// Slots of the node.
     pub slots: u32,
     /// Slots without a task.
     pub free: u32,
@@ -74,12 +74,12 @@ pub struct Capacity {
     pub memory_bytes: u64,
     /// Labels, at most 32.
     pub labels: Vec<(String, String)>,
-    /// Tasks that it owns and that wait.
+    /// Tasks of its own jobs that wait.
     pub backlog: u32,
-    /// Takes no new work.
+    /// Whether it takes no new work.
     pub draining: bool,
     /// The lowest class that it takes.
     pub class_min: Class,
-    /// Whose tasks it takes, beside its own.
+    /// Owners whose tasks it takes, besides its own.
     pub owners: Owners,
 }

@@ -1,5 +1,5 @@
-//! What a call asks of a worker, and what whoever remembers a call pays for its texts. Every text counts as what it
-//! takes in memory, not as its letters alone: twenty thousand empty ones are not nothing.
+//! What a call requires of a worker, and how much memory the texts of a call take at a node that keeps it. Every text
+//! counts as what it takes in memory, not as its length alone: twenty thousand empty texts take memory, too.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,10 +11,10 @@ use crate::task::{Entry, Payload, Program};
 pub const LABELS_MAX: usize = 32;
 /// Longest name and longest value of a label, in bytes each.
 pub const LABEL_BYTES_MAX: usize = 64;
-/// What a text counts beside its letters, in bytes: its place in a list, and what the allocator adds.
+/// What a text counts besides its length, in bytes: its entry in a list, and what the allocator adds.
 pub const TEXT_BYTES: usize = 32;
 
-/// What a worker must have to be asked.
+/// What a worker must offer to be called.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Needs {
     /// Labels that the node must carry, with these values; at most [`LABELS_MAX`], each name and each value of at most
@@ -27,7 +27,7 @@ pub struct Needs {
 impl Needs {
     /// Slots that one task holds: at least one.
     #[must_use]
-    pub fn width(&self) -> u32 {
+    pub fn task_slots(&self) -> u32 {
         self.slots.max(1)
     }
 }
@@ -39,7 +39,7 @@ impl Default for Needs {
     }
 }
 
-/// What is wrong with labels that no node can carry; `None` if there may be a node with them.
+/// Why no node can carry these labels; `None` if a node may have them.
 pub(crate) fn label_excess(labels: &[(String, String)]) -> Option<Reason> {
     let excess = |name: &str, wanted: usize, most: usize| {
         let (wanted, most) = (wanted as u64, most as u64);
@@ -52,12 +52,12 @@ pub(crate) fn label_excess(labels: &[(String, String)]) -> Option<Reason> {
     if longest > LABEL_BYTES_MAX { excess("label_bytes", longest, LABEL_BYTES_MAX) } else { None }
 }
 
-/// What these labels take in memory, in bytes.
+/// Memory of these labels, in bytes.
 pub(crate) fn labels_bytes(labels: &[(String, String)]) -> usize {
     labels.iter().map(|(name, value)| text_bytes(name) + text_bytes(value)).sum()
 }
 
-/// What the texts and inline files of a call take in the memory of whoever remembers it, in bytes.
+/// Memory that the texts and inline files of a call take at a node that keeps it, in bytes.
 pub(crate) fn kept_bytes(program: &Program, needs: &Needs) -> usize {
     let Program { entry, args, env, files, .. } = program;
     let entry = match entry {
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn labels_that_no_node_can_carry_are_told_with_the_bound() {
-        // how many, bytes of a name, bytes of a value -> what is wrong
+        // number of labels, bytes of a name, bytes of a value -> the error
         let table = [
             (0, 0, 0, None),
             (32, 64, 64, None),

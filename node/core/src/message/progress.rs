@@ -1,23 +1,23 @@
-//! What a worker says that it is at with the tasks it holds. For people: nothing is decided by it.
+//! What a worker does with the tasks that it holds, as it reports it. For people; no decision depends on it.
 
-/// How far a worker is with a task that it holds.
+/// What a worker does with a task that it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Progress {
-    /// It did not say.
+    /// The worker did not report it.
     #[default]
     Unknown,
-    /// The module, the input or the files are on their way to it.
+    /// It fetches the module, the input or the files.
     Fetching,
     /// The task waits for a slot.
     Waiting,
-    /// The module is being compiled, or waits for that.
+    /// The module is being compiled, or waits to be.
     Compiling,
     /// The task was handed to a slot.
     Running,
 }
 
 impl Progress {
-    /// It in one lower-case word; `None` where there is nothing to say.
+    /// Its name in lower case; `None` if it is unknown.
     #[must_use]
     pub fn word(self) -> Option<&'static str> {
         match self {

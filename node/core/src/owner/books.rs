@@ -15,7 +15,7 @@ use crate::ctx::Ctx;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
-use crate::standing::Standings;
+use crate::reputation::Reputations;
 
 /// Tables that span jobs.
 #[derive(Debug, Default)]
@@ -24,14 +24,14 @@ pub(super) struct Books {
     pub(super) agenda: Agenda,
     pub(super) calls: Calls,
     /// Which workers let leases run out, lied, or were slow.
-    pub(super) reputation: Standings,
+    pub(super) reputation: Reputations,
     pub(super) locality: Locality,
     /// Outcomes whose blobs are on their way here.
     pub(super) fetches: Fetches,
     /// Jobs whose queue, bids or calls changed while an input was handled.
     pub(super) dirty: Dirty,
-    /// Ended jobs that others wait for, which have not been told: a list, so that a long chain of jobs fails without a long
-    /// chain of calls.
+    /// Ended jobs that others wait for, which have not been told: a list, so that a long chain of jobs fails without a
+    /// long chain of calls.
     pub(super) completed: VecDeque<Completed>,
     /// Workers whose disks had no room for a task: credit that they granted is used no more.
     pub(super) full_disks: Vec<PeerId>,

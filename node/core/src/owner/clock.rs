@@ -1,5 +1,5 @@
-//! Routes what time and the peers' comings and goings bring to the features. The rest of `owner/mod.rs`, in a file of its own
-//! for its length.
+//! Routes what time and the peers' comings and goings bring to the features. The rest of `owner/mod.rs`, in a file of
+//! its own for its length.
 
 use alloc::vec::Vec;
 
@@ -83,9 +83,9 @@ impl Owner {
     fn on_lease_due(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, lease: LeaseId) {
         let Self { records, books, matchmakers, fencing, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
-        if !lease_upkeep::hold_back(&mut cx, fencing, records, lease) {
+        if !lease_upkeep::fence(&mut cx, fencing, records, lease) {
             let worker = record::leased(records, lease).worker();
-            matchmakers.on_misled(cx.ctx, worker);
+            matchmakers.on_mismatched(cx.ctx, worker);
             retry::on_lease_ended(&mut cx, known(records, lease.job), lease);
         }
     }

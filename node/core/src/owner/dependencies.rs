@@ -1,20 +1,20 @@
-//! Jobs that wait for others: until all parents that a job names have ended its tasks are held, which means that they are in
-//! no queue, are called for by no call and hold nothing anywhere. At the moment at which the last parent ends the
-//! dependencies are *satisfied*, once; or they fail, when a parent did not succeed and the job wants that they all do, and
-//! those that wait for this job fail in turn. Driven by the owner; nothing is sent to a worker here.
+//! Jobs that wait for others: until all parents that a job names have ended its tasks are held, which means that they
+//! are in no queue, are called for by no call and hold nothing anywhere. At the moment at which the last parent ends
+//! the dependencies are *satisfied*, once; or they fail, when a parent did not succeed and the job wants that they all
+//! do, and those that wait for this job fail in turn. Driven by the owner; nothing is sent to a worker here.
 //!
 //! A job can only wait for jobs that this owner knows already, so there are no cycles, and none has to be looked for. A
 //! parent is struck out by its name, not counted: what is told twice counts once.
 //!
 //! - A parent must be live, or one of the thousand ended jobs that are remembered; otherwise the child is refused.
-//! - With `Join::AllSucceeded` dependencies fail as soon as a parent ended otherwise than with all tasks done, was cancelled,
-//!   or failed for its own parents: the job's tasks end as `ParentFailed`. Children fail by a list, not by recursion.
-//!   `Join::AllEnded` takes any end.
-//! - Children are kept with their parents, so an end costs as much as it has children, and nothing walks through what waits.
-//!   To satisfy dependencies costs the same however many tasks are held.
-//! - A job begins within the input that ended its last parent, and that is told (`Event::Fired`). Its times count from its
-//!   submission: one that expires or is cancelled while it waits never begins. It can be extended and closed meanwhile; a
-//!   known result is not told before it begins.
+//! - With `Join::AllSucceeded` dependencies fail as soon as a parent ended otherwise than with all tasks done, was
+//!   cancelled, or failed for its own parents: the job's tasks end as `ParentFailed`. Children fail by a list, not by
+//!   recursion. `Join::AllEnded` takes any end.
+//! - Children are kept with their parents, so an end costs as much as it has children, and nothing walks through what
+//!   waits. To satisfy dependencies costs the same however many tasks are held.
+//! - A job begins within the input that ended its last parent, and that is told (`Event::DependenciesSatisfied`). Its
+//!   times count from its submission: one that expires or is cancelled while it waits never begins. It can be extended
+//!   and closed meanwhile; a known result is not told before it begins.
 
 use alloc::vec::Vec;
 
@@ -113,7 +113,7 @@ fn satisfy(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
         job.stats.service = Average::from(cx.ctx.programs.service_us(job.key));
     }
     cx.touch(record.name());
-    cx.ctx.notify(Event::Fired { job: record.name() });
+    cx.ctx.notify(Event::DependenciesSatisfied { job: record.name() });
 }
 
 /// A job that waits for others does so no more: it will never begin.

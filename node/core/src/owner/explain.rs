@@ -1,4 +1,5 @@
-//! The owner as others may look at it: jobs, one task and why it does not run, figures for invariants. Nothing here decides.
+//! The owner as others may look at it: jobs, one task and why it does not run, figures for invariants. Nothing here
+//! decides.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -13,7 +14,7 @@ use super::task::{Attempt, Task, TaskState};
 use crate::audit::JobAudit;
 use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
-use crate::snapshot::{Answer, Deadline, JobView, Note, Said, SuspicionView, TaskView, Why};
+use crate::snapshot::{Answer, Deadline, JobView, Note, Said, SelfFencingView, TaskView, Why};
 use crate::time::Time;
 
 pub(super) fn job_views(records: &Records, history: &History) -> Vec<JobView> {
@@ -43,7 +44,7 @@ pub(crate) struct Viewpoint<'a> {
     /// Slots of this node.
     pub(crate) own_slots: u32,
     /// Why this node distrusts its own view, if it does.
-    pub(crate) fencing: Option<SuspicionView>,
+    pub(crate) fencing: Option<SelfFencingView>,
 }
 
 /// Why a task of a job that is over does not run.
@@ -68,9 +69,9 @@ pub(super) fn why(from: Viewpoint<'_>, records: &Records, record: &Record, index
         Answer { peer: *peer, said, ago_ms: now.since_us(*at) / 1000 }
     });
     let mut notes = job.task(index).map(|task| notes(from, record, index, task)).unwrap_or_default();
-    let slots = job.spec.needs.width();
+    let slots = job.spec.needs.task_slots();
     if slots > 1 && job.task(index).is_some_and(|task| task.state() == TaskState::Queued) {
-        notes.push(Note::Wide { slots, largest: members.slots_max().max(own_slots) });
+        notes.push(Note::MultiSlot { slots, largest: members.slots_max().max(own_slots) });
     }
     Some(Why { state, deadline: deadline(record, now), answers: answers.collect(), notes })
 }
@@ -130,7 +131,7 @@ fn notes(from: Viewpoint<'_>, record: &Record, index: u32, task: &Task) -> Vec<N
         notes.push(Note::Copied { copies: held - 1 });
     }
     notes.extend((task.stops > 0).then_some(Note::Stopped { times: task.stops }));
-    notes.extend(from.fencing.map(Note::Suspects));
+    notes.extend(from.fencing.map(Note::SelfFencing));
     let starved = task.live.iter().any(|attempt| attempt.starved);
     notes.extend(starved.then_some(Note::NoRoom));
     notes

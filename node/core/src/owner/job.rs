@@ -1,12 +1,12 @@
-//! One job's state: its tasks, which of them wait, and what is known of all of them together. Plain bookkeeping without a
-//! message to any peer; it knows nothing of the features that use it (`record.rs` puts them together).
+//! One job's state: its tasks, which of them wait, and what is known of all of them together. Plain bookkeeping without
+//! a message to any peer; it knows nothing of the features that use it (`record.rs` puts them together).
 
 use alloc::collections::VecDeque;
 
 use super::task::{Counts, Task, TaskState};
 use super::tasks::Tasks;
 use crate::input::Submission;
-use crate::policy::order::Claim;
+use crate::policy::order::Candidate;
 use crate::policy::times;
 use crate::policy::window::is_short;
 use crate::stats::RuntimeStats;
@@ -146,11 +146,11 @@ impl Job {
         self.spec.policy.verify > 1
     }
 
-    /// Whether its tasks are so short that they are bound ahead of need. What has a deadline, or is computed by several,
-    /// or needs several slots is chosen a worker with care all the same.
+    /// Whether its tasks are so short that they are bound ahead of need. What has a deadline, or is computed by
+    /// several, or needs several slots is chosen a worker with care all the same.
     pub(super) fn is_short(&self) -> bool {
         let plain =
-            self.spec.policy.deadline_ms.is_none() && !self.verifies() && self.spec.needs.width() == 1;
+            self.spec.policy.deadline_ms.is_none() && !self.verifies() && self.spec.needs.task_slots() == 1;
         plain && is_short(self.service_us(), 0)
     }
 
@@ -166,10 +166,10 @@ impl Job {
     }
 
     /// What the job says for itself among others of this owner.
-    pub(super) fn claim(&self, now: Time) -> Claim {
+    pub(super) fn candidate(&self, now: Time) -> Candidate {
         let left = self.deadline_left_ms(now);
-        Claim {
-            wasteful: false,
+        Candidate {
+            unused_bids: false,
             class: self.spec.class,
             waited_us: if self.queue.is_empty() { 0 } else { now.since_us(self.last_award_at) },
             due: left.map(|left| now.plus_ms(u64::from(left))),

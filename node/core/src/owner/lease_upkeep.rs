@@ -1,6 +1,6 @@
-//! What prolongs and shortens leases: renewals by their workers, closed connections, and this node's distrust of its own
-//! view (self-fencing: when most peers go silent at once, or this node slept, it does not expire their leases for a while,
-//! because they may work on and be heard again soon).
+//! What prolongs and shortens leases: renewals by their workers, closed connections, and this node's distrust of its
+//! own view (self-fencing: when most peers go silent at once, or this node slept, it does not expire their leases for a
+//! while, because they may work on and be heard again soon).
 
 use alloc::vec::Vec;
 
@@ -11,7 +11,7 @@ use super::record::{Records, known, leased};
 use crate::ctx::Ctx;
 use crate::id::{LeaseId, PeerId};
 use crate::message::{BATCH_MAX, LeaseRange};
-use crate::suspicion::Suspicion;
+use crate::self_fencing::SelfFencing;
 use crate::time::Time;
 
 /// A worker says which leases it still has. What it really has bounds the work, never what it says.
@@ -96,11 +96,11 @@ pub(super) fn shorten(books: &mut Books, records: &mut Records, peer: PeerId, so
     }
 }
 
-/// A lease's time is over. Whether it is held back all the same, because this node distrusts its own view; it ends later
-/// then.
-pub(super) fn hold_back(
+/// A lease's time is over. Whether it is held back all the same, because this node distrusts its own view; it ends
+/// later then.
+pub(super) fn fence(
     cx: &mut OwnerCtx<'_, '_>,
-    fencing: &Suspicion,
+    fencing: &SelfFencing,
     records: &mut Records,
     lease: LeaseId,
 ) -> bool {
@@ -110,7 +110,7 @@ pub(super) fn hold_back(
     let until = fencing.holds(ctx.now, connected);
     if let Some(until) = until {
         books.leases.extend(&mut attempt.lease, until);
-        ctx.counters.held_back += 1;
+        ctx.counters.fenced += 1;
     }
     until.is_some()
 }

@@ -3,7 +3,8 @@
 //! this owner issued commits, and every later one is acknowledged, counted and ignored. Driven by the engine.
 //!
 //! This file puts the features together and is the only one that knows all of them: each `on_*` routes one input to the
-//! function that handles it. A feature's functions take one job's [`Record`] and, by [`OwnerCtx`], the tables that span jobs.
+//! function that handles it. A feature's functions take one job's [`Record`] and, by [`OwnerCtx`], the tables that span
+//! jobs.
 //!
 //! ```text
 //! record.rs          one job: job.rs (task.rs, tasks.rs), dispatch/strategy.rs, replicas.rs, gate.rs
@@ -54,8 +55,8 @@ use crate::local::LocalCapacity;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, Message};
 use crate::policy::order;
+use crate::self_fencing::SelfFencing;
 use crate::stats::RuntimeStats;
-use crate::suspicion::Suspicion;
 use crate::task::{Outcome, Payload, Recall};
 use crate::time::Time;
 pub(crate) use completion::Printed;
@@ -79,7 +80,7 @@ pub(crate) struct Owner {
     credit: CreditBook,
     matchmakers: Matchmakers,
     /// Whether this node distrusts its own view.
-    fencing: Suspicion,
+    fencing: SelfFencing,
     history: History,
     /// Jobs submitted so far.
     submitted: u64,
@@ -164,8 +165,8 @@ impl Owner {
         }
     }
 
-    /// The end of this owner, whose user stops the node: its jobs live in its memory and end with it, so all workers are
-    /// told to stop. This node's user, who wanted it, is told nothing, and no state changes any more.
+    /// The end of this owner, whose user stops the node: its jobs live in its memory and end with it, so all workers
+    /// are told to stop. This node's user, who wanted it, is told nothing, and no state changes any more.
     pub(crate) fn on_stop(&mut self, ctx: &mut Ctx<'_>) {
         for open in self.records.values_mut().filter_map(|record| record.dispatch.call.take()) {
             dispatch::calling::withdraw(ctx, open);
@@ -230,7 +231,7 @@ impl Owner {
     fn take_dirty(&mut self, now: Time) -> Vec<JobId> {
         let mut names = self.books.dirty.take();
         if names.len() > 1 {
-            let claim = |name: &JobId| Some(order::turn(&self.records.get(name)?.job.claim(now)));
+            let claim = |name: &JobId| Some(order::turn(&self.records.get(name)?.job.candidate(now)));
             names.sort_by_cached_key(claim);
         }
         names

@@ -1,4 +1,5 @@
-//! Routes what workers and matchmakers say to the features. The rest of `owner/mod.rs`, in a file of its own for its length.
+//! Routes what workers and matchmakers say to the features. The rest of `owner/mod.rs`, in a file of its own for its
+//! length.
 
 use alloc::vec::Vec;
 
@@ -15,8 +16,8 @@ use crate::ctx::Ctx;
 use crate::id::{BlobId, CallId, LeaseId, PeerId};
 use crate::input::Fetched;
 use crate::membership::Membership;
-use crate::message::{Ahead, BATCH_MAX, Bid, Decline, Delivery, LeaseRange, Message};
-use crate::referral::Introduction;
+use crate::message::{BATCH_MAX, Bid, Credit, Decline, Delivery, LeaseRange, Message};
+use crate::referral::Match;
 
 impl Owner {
     // ---- what workers say of leases
@@ -60,7 +61,7 @@ impl Owner {
             let returned = record.and_then(|record| Some((record.take_attempt(*lease, from)?, record)));
             if let Some((attempt, record)) = returned {
                 credit.forget(from);
-                matchmakers.on_misled(ctx, from);
+                matchmakers.on_mismatched(ctx, from);
                 let how = Return { stopped, counted: blamed == Some(lease.job) };
                 blamed = if how.is_blamed(*lease) { Some(lease.job) } else { blamed };
                 retry::on_returned(&mut OwnerCtx { ctx, members, books }, record, attempt, how);
@@ -76,7 +77,7 @@ impl Owner {
         all: Vec<Delivery>,
     ) {
         ctx.counters.dropped += all.len().saturating_sub(BATCH_MAX) as u64;
-        ctx.look(all.len().min(BATCH_MAX));
+        ctx.examine(all.len().min(BATCH_MAX));
         let Self { records, books, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
         for delivery in all.into_iter().take(BATCH_MAX) {
@@ -151,7 +152,7 @@ impl Owner {
         ctx: &mut Ctx<'_>,
         members: &mut Membership,
         from: PeerId,
-        granted: Ahead,
+        granted: Credit,
     ) {
         let Self { books, credit, .. } = self;
         credit::on_grant(&mut OwnerCtx { ctx, members, books }, credit, from, granted);
@@ -168,7 +169,7 @@ impl Owner {
         ctx: &mut Ctx<'_>,
         members: &mut Membership,
         from: PeerId,
-        matched: &Introduction,
+        matched: &Match,
     ) {
         let Self { records, books, matchmakers, .. } = self;
         if let Some(name) = books.calls.job_of(matched.call) {

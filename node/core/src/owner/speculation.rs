@@ -1,13 +1,13 @@
-//! Speculative copies: when no task of a job waits any more and some of its tasks take much longer than the others did, each
-//! of those may run a second time elsewhere, and the one that ends first counts. Backup tasks as map-reduce has them, begun
-//! when a copy is expected to end first (LATE), and few enough that a wrong guess costs a tenth at most.
+//! Speculative copies: when no task of a job waits any more and some of its tasks take much longer than the others did,
+//! each of those may run a second time elsewhere, and the one that ends first counts. Backup tasks as map-reduce has
+//! them, begun when a copy is expected to end first (LATE), and few enough that a wrong guess costs a tenth at most.
 //!
-//! A task's own progress is unknown here, so its age is taken for it: what runs far longer than all others is expected to
-//! run as long again. Paused tasks are not slow, and when this node slept no task is.
+//! A task's own progress is unknown here, so its age is taken for it: what runs far longer than all others is expected
+//! to run as long again. Paused tasks are not slow, and when this node slept no task is.
 //!
 //! What is held by peers that this node lost all at once is slow like anything else: it is left to them, and may have a
-//! copy among those who are left once no other task waits. A half of a mesh so goes on with what it has, and releases no
-//! more of what the other half may still do than a tenth of a job.
+//! copy among those who are left once no other task waits. A half of a mesh so goes on with what it has, and releases
+//! no more of what the other half may still do than a tenth of a job.
 
 use alloc::vec::Vec;
 
@@ -16,7 +16,7 @@ use super::books::OwnerCtx;
 use super::record::Record;
 use super::task::{Task, TaskState};
 use crate::id::{LeaseId, PeerId};
-use crate::standing::Trust;
+use crate::reputation::Trust;
 use crate::stats::SAMPLES_MIN;
 use crate::time::Time;
 
@@ -59,7 +59,7 @@ pub(super) fn fits_copy(record: &Record, index: u32, at: CopyAt, now: Time) -> b
     let task = record.job.live_task(index);
     let elsewhere = task.live.iter().all(|attempt| attempt.worker() != at.worker);
     let held_us = task.due().map(|attempt| attempt.held_us(now)).max().unwrap_or(0);
-    at.trust == Trust::Full && elsewhere && record.job.stats.held.is_worth(held_us, at.start_us)
+    at.trust == Trust::Closed && elsewhere && record.job.stats.held.is_worth(held_us, at.start_us)
 }
 
 /// Has a job checked soon whose last tasks are leased.

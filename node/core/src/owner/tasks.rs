@@ -24,7 +24,7 @@ enum Chunk {
     /// Some have not ended.
     Live { tasks: Vec<Task>, ended: usize },
     /// All have, with these numbers, after at most that number of attempts each.
-    Over { prints: Box<[u64]>, attempts: u32 },
+    Over { digests: Box<[u64]>, attempts: u32 },
 }
 
 /// The number of a task that was cancelled, and that of one whose time was over; no other has them.
@@ -84,7 +84,9 @@ impl Tasks {
         let (chunk, place) = split(index);
         match self.chunks.get(chunk)? {
             Chunk::Live { tasks, .. } => tasks.get(place).map(|task| (task.state(), task.attempts)),
-            Chunk::Over { prints, attempts } => prints.get(place).map(|print| (state_of(*print), *attempts)),
+            Chunk::Over { digests, attempts } => {
+                digests.get(place).map(|digest| (state_of(*digest), *attempts))
+            }
         }
     }
 
@@ -98,9 +100,9 @@ impl Tasks {
         *ended += 1;
         // A chunk that may still grow stays.
         if *ended == CHUNK {
-            let prints = tasks.iter().map(|task| print_of(task.state())).collect();
+            let digests = tasks.iter().map(|task| digest_of(task.state())).collect();
             let attempts = tasks.iter().map(|task| task.attempts).max().unwrap_or(0);
-            *chunk = Chunk::Over { prints, attempts };
+            *chunk = Chunk::Over { digests, attempts };
         }
     }
 
@@ -123,7 +125,7 @@ impl Chunk {
     fn len(&self) -> usize {
         match self {
             Self::Live { tasks, .. } => tasks.len(),
-            Self::Over { prints, .. } => prints.len(),
+            Self::Over { digests, .. } => digests.len(),
         }
     }
 }
@@ -136,10 +138,10 @@ fn split(index: u32) -> (usize, usize) {
 /// Set in the number of a task that was done: [`crate::digest::Digest::short`] leaves that bit free.
 const DONE: u64 = 1;
 
-fn print_of(state: TaskState) -> u64 {
+fn digest_of(state: TaskState) -> u64 {
     match state {
-        TaskState::Done(print) => print | DONE,
-        TaskState::Failed(print) => print,
+        TaskState::Done(digest) => digest | DONE,
+        TaskState::Failed(digest) => digest,
         TaskState::Cancelled => CANCELLED,
         TaskState::Expired => EXPIRED,
         TaskState::Queued | TaskState::Leased | TaskState::Delayed(_) => {
@@ -149,12 +151,12 @@ fn print_of(state: TaskState) -> u64 {
     }
 }
 
-fn state_of(print: u64) -> TaskState {
-    match print {
+fn state_of(digest: u64) -> TaskState {
+    match digest {
         CANCELLED => TaskState::Cancelled,
         EXPIRED => TaskState::Expired,
-        _ if print & DONE == DONE => TaskState::Done(print & !DONE),
-        _ => TaskState::Failed(print),
+        _ if digest & DONE == DONE => TaskState::Done(digest & !DONE),
+        _ => TaskState::Failed(digest),
     }
 }
 
@@ -165,12 +167,12 @@ mod tests {
     use crate::task::Payload;
 
     fn expected(index: u32) -> TaskState {
-        let print = 2 * u64::from(index) + 2;
+        let digest = 2 * u64::from(index) + 2;
         match index % 5 {
             0 => TaskState::Cancelled,
             1 => TaskState::Expired,
-            2 => TaskState::Failed(print),
-            _ => TaskState::Done(print),
+            2 => TaskState::Failed(digest),
+            _ => TaskState::Done(digest),
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::{Owner, explain, fetching};
 use crate::audit::JobAudit;
 use crate::id::{JobId, LeaseId, PeerId};
-use crate::snapshot::{JobView, StandingView, SuspicionView, Why};
+use crate::snapshot::{JobView, ReputationView, SelfFencingView, Why};
 use crate::time::Time;
 use explain::Viewpoint;
 
@@ -36,11 +36,11 @@ impl Owner {
         self.credit.room(peer, now)
     }
 
-    pub(crate) fn reputation(&self, now: Time, peer: PeerId) -> StandingView {
+    pub(crate) fn reputation(&self, now: Time, peer: PeerId) -> ReputationView {
         self.books.reputation.view(peer, now)
     }
 
-    pub(crate) fn fencing(&self, now: Time) -> Option<SuspicionView> {
+    pub(crate) fn fencing(&self, now: Time) -> Option<SelfFencingView> {
         self.fencing.view(now)
     }
 

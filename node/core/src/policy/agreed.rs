@@ -1,7 +1,7 @@
-//! Bounds that owner and worker both count on, so that each knows what the other does.
+//! Bounds that owner and worker both rely on.
 
-/// A worker stops no attempt with a higher number than this for memory. Attempts that ended otherwise count, too: a
-/// worker knows no more of a task's past than the number that its lease carries.
+/// Highest number of an attempt that a worker stops because memory is short. Attempts that ended otherwise count, too:
+/// all that a worker knows of earlier attempts is the number in the lease.
 pub(crate) const STOPPED_ATTEMPTS_MAX: u32 = 2;
 /// Longest wait of a worker between two attempts to deliver an outcome, in milliseconds.
 pub(crate) const RESEND_MAX_MS: u64 = 8000;

@@ -1,14 +1,14 @@
-//! How long a task that failed waits for its next attempt: doubling up to a bound, less some chance, so that tasks
-//! that failed together do not come back together. (Celery's `retry_backoff` and `retry_jitter`: 1, 2, 4, .. 600 s.)
+//! Exponential backoff with jitter: how long a failed task waits for its next attempt. Jitter keeps tasks that failed
+//! together from being retried together. (Celery's `retry_backoff` and `retry_jitter`: 1, 2, 4, .. 600 s.)
 
 use super::Backoff;
 
-/// The wait after a task's failure number `failures` (from 1), in milliseconds. `chance` is any number, evenly drawn.
+/// The wait after a task's failure number `failures` (from 1), in milliseconds. `chance` is uniformly random.
 pub(crate) fn wait_ms(backoff: &Backoff, failures: u32, chance: u64) -> u64 {
     let doublings = failures.saturating_sub(1).min(31);
     let whole = (u64::from(backoff.first_ms) << doublings).min(u64::from(backoff.most_ms));
     let jitter = whole * u64::from(backoff.jitter_percent.min(100)) / 100;
-    // The upper half of the draw, scaled to 0..=jitter.
+    // The upper half of the random number, scaled to 0..=jitter.
     let less = ((chance >> 32) * (jitter + 1)) >> 32;
     whole - less
 }
@@ -28,7 +28,7 @@ mod tests {
             (1000, 600_000, 11, 600_000),
             (1000, 600_000, u32::MAX, 600_000),
             (u32::MAX, u32::MAX, 32, u64::from(u32::MAX)),
-            (5000, 1000, 1, 1000), // the bound holds for the first, too
+            (5000, 1000, 1, 1000), // the bound holds for the first wait, too
         ];
         for (first_ms, most_ms, failures, wait) in table {
             let backoff = Backoff { first_ms, most_ms, jitter_percent: 0 };

@@ -1,7 +1,7 @@
-//! Whether a node may run a task, in both directions: the task needs what the node has, and the node takes only the
-//! classes and the owners that it accepts. Asked by the owner about what a peer told of itself, and by the worker for certain.
+//! Eligibility: whether a node may run a task. The node must offer what the task needs, and must accept its class and
+//! its owner. The owner asks this with the capacity that a peer announced; the worker asks it again with its own.
 //!
-//! What a processor can do is told as labels, `cpu.avx2=yes`; so are architecture, place and whatever people like.
+//! Features of a processor are labels, such as `cpu.avx2=yes`; so are architecture, place and anything that users add.
 
 use alloc::string::String;
 
@@ -10,20 +10,20 @@ use crate::message::{Class, Needs, Reason};
 use crate::policy::Owners;
 use crate::task::Program;
 
-/// A node as far as it matters to a task.
+/// The properties of a node that decide about a task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node<'a> {
     pub(crate) id: PeerId,
     pub(crate) labels: &'a [(String, String)],
     pub(crate) memory_bytes: u64,
     pub(crate) slots: u32,
-    /// The lowest class that it takes, its own tasks included.
+    /// The lowest class that it takes, also of its own tasks.
     pub(crate) class_min: Class,
-    /// Whose tasks it takes, beside its own.
+    /// Owners whose tasks it takes, besides its own.
     pub(crate) owners: &'a Owners,
 }
 
-/// A task as far as it matters to a node.
+/// The properties of a task that decide about a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Task<'a> {
     pub(crate) owner: PeerId,
@@ -32,7 +32,7 @@ pub(crate) struct Task<'a> {
     pub(crate) class: Class,
 }
 
-/// Why that node can't or won't run a task; `None` if it does.
+/// Why that node does not run a task; `None` if it does.
 pub(crate) fn unfit(node: Node<'_>, task: Task<'_>) -> Option<Reason> {
     let Task { owner, needs, program, class } = task;
     let missing = needs.labels.iter().find(|wanted| !node.labels.contains(wanted));
@@ -43,8 +43,8 @@ pub(crate) fn unfit(node: Node<'_>, task: Task<'_>) -> Option<Reason> {
     if wanted_bytes > node.memory_bytes {
         return Some(Reason::Memory { wanted_bytes, limit_bytes: node.memory_bytes });
     }
-    let wanted = needs.width();
-    // Who has no slots at all is busy, and may have some after its next start.
+    let wanted = needs.task_slots();
+    // A node without slots counts as busy: it may have slots after a restart.
     if wanted > 1 && wanted > node.slots {
         return Some(Reason::Slots { wanted, slots: node.slots });
     }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_task_fits_a_node_with_as_many_slots_as_it_needs() {
         let (labels, owners, program) = (Vec::new(), Owners::All, program(0));
-        // slots of the node, slots wanted -> why not
+        // slots of the node, slots wanted -> reason
         let too_few = |wanted, slots| Some(Reason::Slots { wanted, slots });
         let table = [
             (4, 1, None),

@@ -1,45 +1,46 @@
-//! What a job asks of the market beyond a place to run: when, how often, how surely. Plain data that the owner obeys;
-//! a call carries to the workers what they need of it. Each decision that rests on it is a pure function in a file of
-//! its own, with a table of tests; owner and worker call them and keep the state.
+//! A job's policy: when its tasks run, how often they are retried, whether they are verified. Plain data that the owner
+//! follows; a call carries to the workers what they need of it. One pure, table-tested function per file: ordering,
+//! eligibility, admission, backoff and others. Owner and worker call them and keep the state.
 
 pub(crate) mod admission;
 pub(crate) mod agreed;
 pub(crate) mod backoff;
 pub(crate) mod fit;
+pub(crate) mod multi_slot;
 pub(crate) mod never;
 pub(crate) mod order;
 pub(crate) mod owners;
 pub(crate) mod rank;
 pub(crate) mod share;
 pub(crate) mod times;
-pub(crate) mod wide;
 pub(crate) mod window;
 
 pub use owners::{OWNERS_MAX, Owners};
 
-/// How a job wants its tasks to be treated. All times count from the submission, by the owner's clock.
+/// The policy of a job. All times count from the submission, by the owner's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Policy {
-    /// No task starts earlier, in milliseconds.
+    /// Earliest start of its tasks, in milliseconds.
     pub not_before_ms: u64,
-    /// When all of it should be done, in milliseconds: among jobs of one class the earliest deadline goes first, and
-    /// a worker that can't make it declines.
+    /// When all tasks should be done, in milliseconds: among jobs of one class the earliest deadline goes first, and a
+    /// worker that can't meet it declines.
     pub deadline_ms: Option<u64>,
-    /// A task that has not ended by then ends as expired, in milliseconds.
+    /// When a task that has not ended ends as expired, in milliseconds.
     pub expires_ms: Option<u64>,
-    /// How often a task that failed, trapped or reached a limit is tried again, elsewhere if possible.
+    /// How often a task that failed, trapped or reached a limit is retried, on another node if possible.
     pub retries: u32,
-    /// How long the next attempt waits after such an end.
+    /// How long a retry waits.
     pub backoff: Backoff,
-    /// No attempt begins later than this after the task's first one, in milliseconds.
+    /// Latest start of an attempt, in milliseconds after the task's first one.
     pub give_up_ms: Option<u64>,
-    /// The whole job is given up when more tasks than this ended otherwise than done.
+    /// The job is given up when more tasks than this ended otherwise than done.
     pub failures_max: Option<u32>,
-    /// On how many nodes of distinct host addresses each task is computed and compared, at most [`crate::VERIFY_MAX`]; 1
-    /// (or 0) believes whoever answers. It ends once more than half of them agree. Impure tasks can't be compared.
+    /// On how many nodes of distinct host addresses each task is computed and compared, at most [`crate::VERIFY_MAX`];
+    /// 1 (or 0) accepts the first answer. A task ends once more than half of them agree. Impure tasks can't be
+    /// compared.
     pub verify: u32,
-    /// Whether the last tasks may have a second copy each, when one is expected to end sooner. Also of an impure job,
-    /// whose tasks may run twice anyway when a node is lost; a job that minds forbids it.
+    /// Whether a slow task near the end of the job may have a backup copy, if the copy is expected to end sooner. Also
+    /// for impure jobs, whose tasks may run twice anyway when a node is lost; a job may forbid it.
     pub backups: bool,
 }
 
@@ -64,18 +65,18 @@ impl Default for Policy {
     }
 }
 
-/// A wait that doubles with each failure of a task, with chance in it so that many do not come back at once.
+/// A wait that doubles with each failure of a task, with jitter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Backoff {
-    /// After the first failure, in milliseconds; 0 does not wait.
+    /// Wait after the first failure, in milliseconds; 0 does not wait.
     pub first_ms: u32,
-    /// The longest, in milliseconds.
+    /// Longest wait, in milliseconds.
     pub most_ms: u32,
-    /// How much of the wait is chance, in percent: 0 waits exactly, 100 anything between nothing and all of it.
+    /// The random part of the wait, in percent: 0 waits exactly, 100 anything between nothing and all of it.
     pub jitter_percent: u8,
 }
 
 impl Backoff {
-    /// The next attempt follows at once.
+    /// Retries without a wait.
     pub const NONE: Self = Self { first_ms: 0, most_ms: 0, jitter_percent: 0 };
 }

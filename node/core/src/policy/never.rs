@@ -1,11 +1,10 @@
-//! What no node ever takes, whoever owns it and whatever the node is: bounds of the protocol, which no change of a
-//! setting and no further node lifts. A worker declines by it, and a submission is refused by it, so that nothing waits
-//! for what can't come.
+//! Tasks that no node ever takes: bounds of the protocol, which no setting and no further node lifts. A worker declines
+//! such a call, and a submission of them is refused, because it would wait for ever.
 
 use crate::message::{CALL_TEXT_BYTES_MAX, Needs, Reason, kept_bytes, label_excess};
 use crate::task::{INLINE_BYTES_MAX, Program};
 
-/// Why no node takes such tasks; `None` if some node may.
+/// Why no node takes such tasks; `None` if a node may.
 pub(crate) fn never(program: &Program, needs: &Needs) -> Option<Reason> {
     if let Some((name, wanted, most)) = program.limits.beyond_max() {
         return Some(Reason::Limit { name: name.into(), wanted, most });

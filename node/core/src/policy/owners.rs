@@ -1,27 +1,27 @@
-//! Whose tasks a node takes: the other half of the choice, beside what a task needs of a node. By the id that an owner
-//! proved when it connected, not by a label, which anybody may tell of itself. Its own tasks a node always takes.
+//! Whose tasks a node takes. Owners are named by the id that they proved when they connected, not by a label, which any
+//! node may claim. A node always takes its own tasks.
 
 use alloc::vec::Vec;
 
 use crate::id::PeerId;
 
-/// Owners that one node may name; a node that tells of more is not believed.
+/// Owners that one node may name; a capacity that names more is dropped.
 pub const OWNERS_MAX: usize = 32;
 
-/// Whose tasks a node takes, beside its own.
+/// Owners whose tasks a node takes, besides its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Owners {
-    /// Everybody's.
+    /// All owners.
     #[default]
     All,
-    /// Theirs and nobody else's, at most [`OWNERS_MAX`].
+    /// Only these, at most [`OWNERS_MAX`].
     Only(Vec<PeerId>),
-    /// Everybody's but theirs, at most [`OWNERS_MAX`].
+    /// All but these, at most [`OWNERS_MAX`].
     AllBut(Vec<PeerId>),
 }
 
 impl Owners {
-    /// Whether it takes another node's tasks.
+    /// Whether it takes tasks of that owner.
     #[must_use]
     pub fn takes(&self, owner: PeerId) -> bool {
         match self {
@@ -31,7 +31,7 @@ impl Owners {
         }
     }
 
-    /// Those it names.
+    /// The owners that it names.
     #[must_use]
     pub fn named(&self) -> &[PeerId] {
         match self {
@@ -49,7 +49,7 @@ mod tests {
     fn a_node_says_whose_tasks_it_takes() {
         let id = |number: u8| PeerId([number; 32]);
         let some = || alloc::vec![id(1), id(2)];
-        // who is named how, whose task, taken
+        // setting, owner of the task -> taken
         let table = [
             (Owners::All, 1, true),
             (Owners::Only(some()), 1, true),

@@ -1,29 +1,29 @@
-//! Which bid an owner takes first: the one that promises the earliest start, what must still be fetched included. With
-//! many bidders the better of two random ones, because owners that all choose the same best one queue there (the power of
-//! two choices; `weft-experiments run lan` measures it on a hundred nodes).
+//! Which bid an owner takes first: the one with the earliest expected start, fetches included. With many bidders the
+//! better of two random ones, because owners that all choose the same best one queue there (the power of two choices;
+//! `weft-experiments run lan` measures it on a hundred nodes).
 
 /// Bidders up to which the best one is taken.
 pub(crate) const BIDDERS_MAX: usize = 32;
-/// What a node that has not compiled a module is thought to need for that, in microseconds.
+/// Assumed time for compiling a module on a node that has not done so, in microseconds.
 const COLD_US: u64 = 5000;
-/// What is thought to pass in a microsecond when bytes are fetched: about a gigabit a second.
+/// Assumed speed of a fetch, in bytes per microsecond: about a gigabit a second.
 const BYTES_PER_US: u64 = 100;
 
-/// What is known of one bid.
+/// One bid, as far as it decides the rank.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Promise {
-    /// What the worker said, in microseconds from when it said so.
+    /// The start that the worker promised, in microseconds from its bid.
     pub(crate) start_in_us: u32,
-    /// How long ago that was, in microseconds.
+    /// Age of the bid, in microseconds.
     pub(crate) age_us: u64,
     pub(crate) warm: bool,
-    /// The bidder is the owner itself.
+    /// Whether the bidder is this node itself.
     pub(crate) own: bool,
     pub(crate) rtt_us: u32,
 }
 
-/// When a task awarded now is expected to start there, in microseconds: what the worker said, less what has passed
-/// since, plus the way there and, where the module is cold, its fetch.
+/// Expected time until a task awarded now starts there, in microseconds: the promised start, less the age of the bid,
+/// plus the round trip and, if the module is cold, its compilation.
 pub(crate) fn start_us(promise: &Promise) -> u64 {
     let queue = u64::from(promise.start_in_us).saturating_sub(promise.age_us);
     let away = if promise.own { 0 } else { u64::from(promise.rtt_us) + 1 };
@@ -31,12 +31,12 @@ pub(crate) fn start_us(promise: &Promise) -> u64 {
     queue + away + cold
 }
 
-/// What fetching an input of so many bytes adds where it is not, in microseconds.
+/// Time for fetching an input of `bytes`, in microseconds.
 pub(crate) fn fetch_us(bytes: u64, rtt_us: u32) -> u64 {
     (bytes / BYTES_PER_US).saturating_add(u64::from(rtt_us))
 }
 
-/// Which of `count` bids, ordered by their expected start, to look at first. `draw` gives any number, evenly drawn.
+/// Which of `count` bids, ordered by their expected start, to try first. `draw` gives a uniformly random number.
 pub(crate) fn pick(count: usize, draw: impl FnOnce() -> u64) -> usize {
     if count <= BIDDERS_MAX {
         return 0;
@@ -46,7 +46,7 @@ pub(crate) fn pick(count: usize, draw: impl FnOnce() -> u64) -> usize {
     below(chance >> 32).min(below(chance & 0xffff_ffff))
 }
 
-/// How long a task waits behind so many others, all as long, in microseconds.
+/// How long a task waits behind `held` others of the same service time, in microseconds.
 pub(crate) fn wait_us(held: u64, slots: u32, service_us: u32) -> u64 {
     let ahead = (held + 1).saturating_sub(u64::from(slots));
     ahead.saturating_mul(u64::from(service_us)) / u64::from(slots.max(1))
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_what_stands_before_a_task_shared_among_the_slots() {
+    fn a_wait_is_the_work_before_a_task_shared_among_the_slots() {
         // held, slots, service, wait
         let table = [
             (0, 4, 500, 0),

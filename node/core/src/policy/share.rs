@@ -1,16 +1,16 @@
-//! Fair share between owners: who had least of a worker's time goes first, charged by time used and not by tasks, so
-//! that many short tasks and few long ones weigh the same.
+//! Fair share between owners: the owner that used least of a worker's time goes first. Owners are charged by time and
+//! not by tasks, so that many short tasks and few long ones count the same.
 //!
-//! Deficit round robin (Shreedhar and Varghese, 1996) with its rounds made as small as can be: instead of credits that
-//! are handed out each round, time used is counted up, and the least of those who want something is everybody's floor.
-//! Who comes new or comes back starts at the floor: being away is no credit. A task is charged by estimate when it is
-//! taken and settled by what it really used. Pure arithmetic; the worker drives it.
+//! Deficit round robin (Shreedhar and Varghese, 1996) with the smallest possible rounds: instead of credits that are
+//! granted each round, used time is summed up, and the least sum of the owners with waiting tasks is the floor for all.
+//! A new or returning owner starts at the floor: idle time earns no credit. A task is charged by an estimate when it is
+//! taken and settled by the time that it used. Pure arithmetic; the worker drives it.
 
 use alloc::collections::BTreeMap;
 
 use crate::id::PeerId;
 
-/// Owners whose use is remembered; beyond it whoever used least is forgotten and starts at the floor.
+/// Owners whose use is kept; beyond it the one that used least is forgotten and starts at the floor.
 const OWNERS_MAX: usize = 4096;
 
 /// Time used by each owner.
@@ -21,18 +21,18 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// What an owner's use counts as, in microseconds; only comparisons with others mean something.
+    /// Used time of an owner, in microseconds; meaningful only in comparison with other owners.
     pub(crate) fn used_us(&self, owner: PeerId) -> u64 {
         self.used_us.get(&owner).map_or(self.floor_us, |used| (*used).max(self.floor_us))
     }
 
-    /// These owners, and no others, want something now.
+    /// Raises the floor to the least used time of the owners with waiting tasks.
     pub(crate) fn raise_floor(&mut self, wanting: impl Iterator<Item = PeerId>) {
         let least = wanting.map(|owner| self.used_us(owner)).min();
         self.floor_us = least.unwrap_or(self.floor_us).max(self.floor_us);
     }
 
-    /// An owner is given something that will take so long.
+    /// Charges an owner for a task of the estimated time.
     pub(crate) fn charge(&mut self, owner: PeerId, us: u64) {
         if let Some(used) = self.used_us.get_mut(&owner) {
             *used = (*used).max(self.floor_us).saturating_add(us);
@@ -45,7 +45,7 @@ impl Shares {
         self.used_us.insert(owner, self.floor_us.saturating_add(us));
     }
 
-    /// What it was given and charged for really took so long.
+    /// Replaces a charge by the time that was really used.
     pub(crate) fn settle(&mut self, owner: PeerId, charged_us: u64, took_us: u64) {
         if let Some(used) = self.used_us.get_mut(&owner) {
             *used = used.saturating_add(took_us).saturating_sub(charged_us);
@@ -63,7 +63,8 @@ mod tests {
     const TWO: PeerId = PeerId([2; 32]);
     const THREE: PeerId = PeerId([3; 32]);
 
-    /// Serves whoever had least, so many times; how much time each had. Who wants something takes so long.
+    /// Serves the owner that used least, `times` times, and returns the time that each got. `wanting` has each owner's
+    /// service time.
     fn serve(shares: &mut Shares, times: u32, wanting: &[(PeerId, u64)]) -> BTreeMap<PeerId, u64> {
         let mut had: BTreeMap<PeerId, u64> = BTreeMap::new();
         for _ in 0..times {
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn time_is_shared_and_not_tasks() {
-        // what a task of each takes -> all within one of the longest
+        // service time of each owner's tasks: all get the same time, within the longest task
         let tables: [&[(PeerId, u64)]; 3] =
             [&[(ONE, 100), (TWO, 10_000)], &[(ONE, 1), (TWO, 1000), (THREE, 300)], &[(ONE, 700), (TWO, 700)]];
         for table in tables {
@@ -113,6 +114,6 @@ mod tests {
         shares.settle(ONE, u64::MAX, 0);
         assert_eq!(shares.used_us(ONE), 0);
         shares.settle(TWO, 5, 9);
-        assert_eq!(shares.used_us(TWO), 4, "a settlement of somebody forgotten");
+        assert_eq!(shares.used_us(TWO), 4, "a settlement of a forgotten owner");
     }
 }

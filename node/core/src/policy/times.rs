@@ -1,25 +1,25 @@
-//! The instants of a job's policy, on its owner's clock. What crosses the wire is how long is left, never an instant.
+//! The instants of a job's policy, on its owner's clock. Messages carry the time left, never an instant.
 
 use super::Policy;
 use crate::time::Time;
 
-/// When its first task may start.
+/// Earliest start of its tasks.
 pub(crate) fn starts_at(policy: &Policy, submitted_at: Time) -> Time {
     submitted_at.plus_ms(policy.not_before_ms)
 }
 
-/// When what has not ended ends as expired.
+/// When tasks that have not ended expire.
 pub(crate) fn expires_at(policy: &Policy, submitted_at: Time) -> Option<Time> {
     policy.expires_ms.map(|ms| submitted_at.plus_ms(ms))
 }
 
-/// Until when an attempt may begin, of a task whose first one began then. At that very instant none may any more.
+/// From when on no attempt of a task may start, by the start of its first one.
 pub(crate) fn gives_up_at(policy: &Policy, first_at: Time) -> Option<Time> {
     policy.give_up_ms.map(|ms| first_at.plus_ms(ms))
 }
 
-/// How much time a deadline leaves, in milliseconds; `None` without one, and when one task, as long as it was so far,
-/// can't be done in it any more: what is late anyhow is done without making others late.
+/// Time left until the deadline, in milliseconds; `None` without one, and when the time left is shorter than the
+/// service time of a task: a job that is late anyway still runs, but does not make others late.
 pub(crate) fn deadline_left_ms(
     policy: &Policy,
     submitted_at: Time,
@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(starts_at(&Policy::DEFAULT, at), at);
         assert_eq!(expires_at(&policy, at), Some(at));
         assert_eq!(expires_at(&Policy::DEFAULT, at), None);
-        assert_eq!(gives_up_at(&policy, at), Some(Time(u64::MAX)), "for ever is not a wrap-around");
+        assert_eq!(gives_up_at(&policy, at), Some(Time(u64::MAX)), "no wrap-around");
         assert_eq!(gives_up_at(&Policy::DEFAULT, at), None);
     }
 

@@ -1,5 +1,5 @@
-//! One number for each kind of event since the start of a node: the roles count, this is the table of what they count.
-//! The struct, the API's JSON and its metrics all follow from this table, so that a counter has one name and one text.
+//! Counters of events since the start of a node. The roles count; this is the table of all counters. The struct, the
+//! API's JSON and its metrics are generated from it, so that a counter has one name and one help text.
 
 /// One row of the table of counters.
 #[derive(Clone, Copy, Debug)]
@@ -8,13 +8,13 @@ pub struct Counter {
     pub name: &'static str,
     /// Its name in Prometheus' text format.
     pub metric: &'static str,
-    /// What one count means, without a full stop.
+    /// Its help text, without a full stop.
     pub help: &'static str,
-    /// Reads it. All are plain counts: a unit would repeat the noun of `help`.
+    /// Reads it. All are plain counts without a unit.
     pub get: fn(&Counters) -> u64,
 }
 
-/// A row a counter: its doc comment, which is its help, its name, and the middle of its metric's name.
+/// One row for each counter: its doc comment, which is its help text, its name, and the middle of its metric's name.
 macro_rules! counters {
     ($(#[doc = $help:literal] $name:ident: $metric:literal,)+) => {
         /// Counters since start; each counts one kind of event.
@@ -72,9 +72,9 @@ counters! {
     answered: "memo_answered",
     #[doc = "Results told to all peers"]
     told: "memo_told",
-    #[doc = "Results that were worth telling and were not told, for want of budget"]
+    #[doc = "Results that were worth telling and were not told, because the budget was used up"]
     untold: "memo_untold",
-    #[doc = "Remembered results that another result contradicted; neither is believed any more"]
+    #[doc = "Known results that another result contradicted; neither is used any more"]
     disagreed: "memo_disagreed",
     #[doc = "Proofs that did not belong to the outcome they came with"]
     unproven: "proofs_dropped",
@@ -90,20 +90,20 @@ counters! {
     verified: "tasks_verified",
     #[doc = "Answers that most others contradicted"]
     lies: "lies",
-    #[doc = "Leases that ran out and were kept, because this node suspected itself"]
-    held_back: "leases_held_back",
-    #[doc = "Tasks of owners that were gone, stopped as a worker"]
+    #[doc = "Leases that ran out and were kept, because this node may have been cut off or slept"]
+    fenced: "leases_fenced",
+    #[doc = "Tasks stopped as a worker, because their owner was gone"]
     abandoned: "tasks_abandoned",
-    #[doc = "Seeks sent to exchanges as an owner"]
-    sought: "cells_sought",
-    #[doc = "Bids advertised at an exchange as a worker"]
-    stood: "cells_stood",
-    #[doc = "Bids handed to owners as an exchange"]
-    introduced: "cells_introduced",
-    #[doc = "Slots lent to another exchange"]
-    lent: "cells_lent",
-    #[doc = "Introductions that failed, as an owner: the worker refused, or was not there"]
-    misled: "cells_misled",
+    #[doc = "Requests sent to matchmakers as an owner"]
+    requested: "cells_requested",
+    #[doc = "Bids advertised at a matchmaker as a worker"]
+    advertised: "cells_advertised",
+    #[doc = "Bids matched with owners as a matchmaker"]
+    matched: "cells_matched",
+    #[doc = "Slots passed on to another matchmaker"]
+    flocked: "cells_flocked",
+    #[doc = "Matches that failed, as an owner: the worker refused, or was not there"]
+    mismatched: "cells_mismatched",
 }
 
 #[cfg(test)]

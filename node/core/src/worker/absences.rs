@@ -1,7 +1,7 @@
 //! Owners that can't be spoken to, and when they count as gone: then the results of what they awarded are of no use.
 //! Whether an owner is gone is told by silence, and by how it began. A connection that was closed is how a process
 //! ends, and with it ends all that it knew of its jobs; one that lives is heard again within three leases, over another
-//! connection or by what it tells everybody. One that just fell silent may be cut off: it is waited for as long as an
+//! connection or by its gossip. One that just fell silent may be cut off: it is waited for as long as an
 //! outcome would be kept for it.
 
 use alloc::collections::BTreeMap;

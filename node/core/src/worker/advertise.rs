@@ -13,7 +13,7 @@ use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Award, Call, Message};
 use crate::policy::order;
-use crate::referral::{CellWord, STAND_MAX};
+use crate::referral::{ADVERTS_MAX, CellWord};
 
 /// An advert younger than this may be matched at this moment, and is not withdrawn. In microseconds.
 const YOUNG_US: u64 = 10_000;
@@ -39,7 +39,7 @@ impl Bidder<'_> {
             self.withdraw_adverts();
             return;
         }
-        let matchmaker = members.cells().exchange(self.ledger.adverts.doubts(ctx.now));
+        let matchmaker = members.cells().matchmaker(self.ledger.adverts.doubts(ctx.now));
         if self.ledger.adverts.repeat_at.is_some_and(|at| at <= ctx.now) {
             self.repeat(ctx, matchmaker);
         }
@@ -50,7 +50,7 @@ impl Bidder<'_> {
         let id = BidId(ctx.fresh_id());
         let expires_at = ctx.now.plus_ms(ctx.mesh.bid_ms);
         self.ledger.advertise(id, Advert { matchmaker, slots, expires_at });
-        self.ledger.adverts.repeat_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.stand_ms));
+        self.ledger.adverts.repeat_at.get_or_insert(ctx.now.plus_ms(ctx.mesh.advertise_ms));
         say(ctx, matchmaker, alloc::vec![(id, slots)]);
     }
 
@@ -75,14 +75,14 @@ impl Bidder<'_> {
         for (id, _) in &again {
             self.ledger.renew_advert(*id, matchmaker, expires_at);
         }
-        for part in left_behind.chunks(STAND_MAX) {
+        for part in left_behind.chunks(ADVERTS_MAX) {
             say(ctx, before, part.to_vec());
         }
-        for part in again.chunks(STAND_MAX) {
+        for part in again.chunks(ADVERTS_MAX) {
             say(ctx, matchmaker, part.to_vec());
         }
         let adverts = &mut self.ledger.adverts;
-        adverts.repeat_at = (adverts.slots() > 0).then(|| ctx.now.plus_ms(ctx.mesh.stand_ms));
+        adverts.repeat_at = (adverts.slots() > 0).then(|| ctx.now.plus_ms(ctx.mesh.advertise_ms));
     }
 
     /// Withdraws advertised slots until a call's slots fit its window.
@@ -110,7 +110,7 @@ impl Bidder<'_> {
         call: &Call,
         award: &Award,
     ) -> Result<Accepted, Option<Refusal>> {
-        let slots = call.needs.width();
+        let slots = call.needs.task_slots();
         let wanted = u32::try_from(award.grants.len()).unwrap_or(u32::MAX).saturating_mul(slots);
         let left = self.ledger.adverts.get(award.bid).map(|advert| advert.slots);
         if let Some(refusal) = self.match_refusal(ctx, owner, call, left) {
@@ -135,7 +135,7 @@ impl Bidder<'_> {
             self.market().too_late(owner, call, due.map(|due| due.since_us(ctx.now))).map(Refusal::for_now)
         };
         // An advert may have too few slots for one task of the call.
-        let too_few = left.is_some_and(|left| left < call.needs.width());
+        let too_few = left.is_some_and(|left| left < call.needs.task_slots());
         let busy = || (too_few || !self.outbox.takes(owner)).then(|| self.busy());
         self.market().refusal(owner, call).or_else(late).or_else(busy)
     }
@@ -143,7 +143,7 @@ impl Bidder<'_> {
 
 /// Tells a matchmaker how many slots each advert has; 0 withdraws it.
 fn say(ctx: &mut Ctx<'_>, matchmaker: PeerId, bids: Vec<(BidId, u32)>) {
-    ctx.counters.stood += 1;
+    ctx.counters.advertised += 1;
     let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
-    ctx.send(matchmaker, Message::Cell(CellWord::Stand { bids, ttl_ms }));
+    ctx.send(matchmaker, Message::Cell(CellWord::Advertise { bids, ttl_ms }));
 }

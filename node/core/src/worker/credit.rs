@@ -9,7 +9,7 @@ use super::runs::run::Accepted;
 use crate::ctx::Ctx;
 use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Ahead, Call, Class, Message};
+use crate::message::{Call, Class, Credit, Message};
 use crate::policy::{fit, window};
 use crate::stats::Average;
 
@@ -25,7 +25,7 @@ impl Bidder<'_> {
         owner: PeerId,
         call: &Call,
     ) -> bool {
-        let plain = call.deadline_ms.is_none() && call.needs.width() == 1;
+        let plain = call.deadline_ms.is_none() && call.needs.task_slots() == 1;
         if owner == ctx.me || self.identity.slots == 0 || !plain || !window::is_short(call.service_us, 0) {
             return false;
         }
@@ -48,7 +48,7 @@ impl Bidder<'_> {
     /// Sends an owner a grant of its own. False if there are too many accounts.
     fn tell_credit(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, hint_us: u32) -> bool {
         let granted = self.grant(ctx, members, owner, hint_us);
-        granted.map(|grant| ctx.send(owner, Message::Ahead(grant))).is_some()
+        granted.map(|grant| ctx.send(owner, Message::Credit(grant))).is_some()
     }
 
     /// Grants an owner credit, and extends what it has; `None` if there are too many accounts.
@@ -58,7 +58,7 @@ impl Bidder<'_> {
         members: &Membership,
         owner: PeerId,
         hint_us: u32,
-    ) -> Option<Ahead> {
+    ) -> Option<Credit> {
         let slots = self.identity.slots;
         let (budget, short) = (self.room().left(), self.room().short(Class::Scavenger));
         let waits = self.is_others_turn(ctx, owner);
@@ -83,7 +83,7 @@ impl Bidder<'_> {
         }
         let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
         let class_min = self.identity.class_min;
-        Some(Ahead { bid, taken, room, held: short.held, slots: short.slots, ttl_ms, class_min })
+        Some(Credit { bid, taken, room, held: short.held, slots: short.slots, ttl_ms, class_min })
     }
 
     fn is_others_turn(&self, ctx: &Ctx<'_>, owner: PeerId) -> bool {
@@ -99,7 +99,7 @@ impl Bidder<'_> {
         ctx: &mut Ctx<'_>,
         members: &Membership,
         owner: PeerId,
-    ) -> Option<Ahead> {
+    ) -> Option<Credit> {
         self.ledger.credits.get(owner)?;
         self.grant(ctx, members, owner, 0)
     }

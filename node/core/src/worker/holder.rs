@@ -17,7 +17,7 @@ use crate::ctx::Ctx;
 use crate::effect::{Effect, Event};
 use crate::id::{BlobId, LeaseId, PeerId, RunId};
 use crate::input::Fetched;
-use crate::message::{Award, BATCH_MAX, Grant, Message, Place};
+use crate::message::{Assign, Award, BATCH_MAX, Grant, Message};
 use crate::task::Report;
 use crate::time::Time;
 
@@ -106,8 +106,8 @@ impl Holder<'_> {
         }
     }
 
-    /// A task ran to its end: measures it, and delivers its outcome. A disk without room for its output is no fault of the
-    /// task, and no lost attempt.
+    /// A task ran to its end: measures it, and delivers its outcome. A disk without room for its output is no fault of
+    /// the task, and no lost attempt.
     fn complete(&mut self, ctx: &mut Ctx<'_>, id: RunId, mut report: Report) -> DiskSpace {
         ctx.counters.executed += 1;
         let wall_us = report.usage.wall_us;
@@ -202,7 +202,7 @@ impl Holder<'_> {
     pub(super) fn keep_new(&self, ctx: &mut Ctx<'_>, owner: PeerId, grants: &mut Vec<Grant>) {
         ctx.counters.dropped += grants.len().saturating_sub(BATCH_MAX) as u64;
         grants.truncate(BATCH_MAX);
-        ctx.look(grants.len());
+        ctx.examine(grants.len());
         grants.retain(|grant| !self.has(owner, grant.lease));
     }
 
@@ -220,8 +220,8 @@ fn refuse(ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
 }
 
 /// Refuses tasks sent without a call, and declines the call if there is a reason.
-pub(super) fn refuse_prefilled(ctx: &mut Ctx<'_>, owner: PeerId, place: &Place, refusal: Option<Refusal>) {
-    let leases: Vec<LeaseId> = place.grants.iter().map(|grant| grant.lease).collect();
+pub(super) fn refuse_prefilled(ctx: &mut Ctx<'_>, owner: PeerId, assign: &Assign, refusal: Option<Refusal>) {
+    let leases: Vec<LeaseId> = assign.grants.iter().map(|grant| grant.lease).collect();
     refuse(ctx, owner, &leases);
-    refusal.into_iter().for_each(|refusal| refusal.tell(ctx, owner, place.call.call));
+    refusal.into_iter().for_each(|refusal| refusal.tell(ctx, owner, assign.call.call));
 }

@@ -11,29 +11,29 @@ use crate::message::{Class, Decline, Message, Reason};
 use crate::policy::{Owners, fit, never};
 use crate::time::Time;
 
-/// Why a call is declined, and when to ask again.
+/// Why a call is declined, and whether the reason lasts.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) reason: Reason,
-    pub(super) retry_after_ms: Option<u32>,
+    pub(super) is_permanent: bool,
 }
 
 impl Refusal {
-    /// A reason that passes: ask again in a second.
+    /// A reason that passes.
     pub(super) fn for_now(reason: Reason) -> Self {
-        Self { reason, retry_after_ms: Some(1000) }
+        Self { reason, is_permanent: false }
     }
 
     /// A reason that stays while node and task stay as they are.
     fn for_good(reason: Reason) -> Self {
-        Self { reason, retry_after_ms: None }
+        Self { reason, is_permanent: true }
     }
 
     /// Declines a call for this reason.
     pub(super) fn tell(self, ctx: &mut Ctx<'_>, owner: PeerId, call: CallId) {
-        let Self { reason, retry_after_ms } = self;
+        let Self { reason, is_permanent } = self;
         ctx.counters.declines += 1;
-        ctx.send(owner, Message::Decline(Decline { call, reason, retry_after_ms }));
+        ctx.send(owner, Message::Decline(Decline { call, reason, is_permanent }));
     }
 }
 
@@ -81,7 +81,7 @@ impl Identity {
     /// Why this node can't run such a task; `None` if it can.
     pub(super) fn inability(&self, task: fit::Task<'_>) -> Option<Refusal> {
         if self.draining {
-            return Some(Refusal { reason: Reason::Draining, retry_after_ms: Some(10_000) });
+            return Some(Refusal::for_now(Reason::Draining));
         }
         if self.disk_full_until.is_some() {
             return Some(Refusal::for_now(Reason::NoRoom));

@@ -46,7 +46,7 @@ impl<'a> Market<'a> {
     pub(super) fn too_late(self, owner: PeerId, call: &Call, left_us: Option<u64>) -> Option<Reason> {
         let left_us = left_us?;
         let service_us = self.stats.estimate_us(owner, call.job);
-        let start_us = self.room().start_in_us(call.class, call.needs.width());
+        let start_us = self.room().start_in_us(call.class, call.needs.task_slots());
         admission::late(start_us, u64::from(service_us), left_us)
     }
 

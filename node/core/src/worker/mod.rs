@@ -40,7 +40,7 @@ use crate::id::{BidId, BlobId, CallId, LeaseId, PeerId, RunId};
 use crate::input::Fetched;
 use crate::local::LocalCapacity;
 use crate::membership::Membership;
-use crate::message::{Award, BATCH_MAX, Call, Grant, Message, Place, Reason};
+use crate::message::{Assign, Award, BATCH_MAX, Call, Grant, Message, Reason};
 use crate::task::Report;
 use crate::time::{Soonest, Time};
 use absences::Absences;
@@ -120,7 +120,7 @@ impl Worker {
     }
 
     /// An owner that was matched with an advert awards tasks; its call comes along.
-    pub(crate) fn on_hire(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, call: Call, award: Award) {
+    pub(crate) fn on_claim(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, call: Call, award: Award) {
         match self.bidder().accept_match(ctx, owner, &call, &award) {
             Ok(accepted) => self.hold_all(ctx, &accepted, award.grants),
             Err(refusal) => {
@@ -131,12 +131,12 @@ impl Worker {
     }
 
     /// Tasks sent without a call, on credit or by this node's own owner.
-    pub(crate) fn on_place(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, mut place: Place) {
-        self.on_ack(ctx, owner, &place.acks);
-        let whole = place.grants.len() <= BATCH_MAX;
-        self.holder().keep_new(ctx, owner, &mut place.grants);
-        if !place.grants.is_empty() {
-            self.take_prefilled(ctx, owner, place, whole);
+    pub(crate) fn on_assign(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, mut assign: Assign) {
+        self.on_ack(ctx, owner, &assign.acks);
+        let whole = assign.grants.len() <= BATCH_MAX;
+        self.holder().keep_new(ctx, owner, &mut assign.grants);
+        if !assign.grants.is_empty() {
+            self.take_prefilled(ctx, owner, assign, whole);
         }
     }
 
@@ -302,11 +302,11 @@ impl Worker {
     }
 
     /// Accepts tasks sent without a call, if the owner has credit for them and sent a `whole` frame, within its bound.
-    fn take_prefilled(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, place: Place, whole: bool) {
-        let spent = Spent::of(&place).filter(|_| whole);
-        match self.bidder().accept_prefilled(ctx, owner, &place.call, spent) {
-            Ok(accepted) => self.hold_all(ctx, &accepted, place.grants),
-            Err(refusal) => holder::refuse_prefilled(ctx, owner, &place, refusal),
+    fn take_prefilled(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, assign: Assign, whole: bool) {
+        let spent = Spent::of(&assign).filter(|_| whole);
+        match self.bidder().accept_prefilled(ctx, owner, &assign.call, spent) {
+            Ok(accepted) => self.hold_all(ctx, &accepted, assign.grants),
+            Err(refusal) => holder::refuse_prefilled(ctx, owner, &assign, refusal),
         }
     }
 

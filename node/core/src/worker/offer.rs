@@ -79,7 +79,7 @@ impl Bidder<'_> {
             if self.market().too_late(key.owner, &open.call, open.left_us(ctx.now)).is_some() {
                 continue;
             }
-            let (class, slots) = (open.call.class, open.call.needs.width());
+            let (class, slots) = (open.call.class, open.call.needs.task_slots());
             let window = self.window(ctx, members, key.owner, &open.call);
             // Adverts are withdrawn when an owner calls directly.
             let taken = self.room().taken() - self.idle_adverts(ctx);
@@ -104,7 +104,7 @@ impl Bidder<'_> {
         let service_us = self.stats.estimate_us(owner, call.job);
         let rtt_us = if owner == ctx.me { 0 } else { members.rtt_us(owner) };
         // Multi-slot tasks are never bound before their slots are free.
-        let service_us = if call.needs.width() > 1 { 0 } else { service_us };
+        let service_us = if call.needs.task_slots() > 1 { 0 } else { service_us };
         window::slots_to_offer(self.identity.slots, service_us, rtt_us)
     }
 
@@ -113,7 +113,7 @@ impl Bidder<'_> {
         let open = self.requests.get(key).expect(OPEN);
         let CallKey { owner, call } = key;
         let id = BidId(ctx.fresh_id());
-        let (class, slots_each) = (open.aged_class(ctx.now), open.call.needs.width());
+        let (class, slots_each) = (open.aged_class(ctx.now), open.call.needs.task_slots());
         let warm = self.staging.has_module(&open.call.program);
         let start_in_us = u32::try_from(self.room().start_in_us(class, slots_each)).unwrap_or(u32::MAX);
         let expires_at = ctx.now.plus_ms(ctx.mesh.bid_ms);
@@ -138,7 +138,7 @@ impl Bidder<'_> {
             return None;
         }
         // The bid has the class to which its call had aged.
-        let (program, class, slots) = (Arc::clone(program), bid.class, needs.width());
+        let (program, class, slots) = (Arc::clone(program), bid.class, needs.task_slots());
         let accepted =
             Accepted { owner, program, key: open.key, terms: *terms, class, slots, prefilled: None };
         self.ledger.use_bid(award.bid, tasks);

@@ -12,7 +12,7 @@ use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Ahead, BATCH_MAX, Delivery, Gossip, Message};
+use crate::message::{BATCH_MAX, Credit, Delivery, Gossip, Message};
 use crate::policy::agreed::RESEND_MAX_MS;
 use crate::receipt::Proof;
 use crate::task::{Payload, Report};
@@ -281,7 +281,7 @@ impl Outbox {
         ctx: &mut Ctx<'_>,
         owner: PeerId,
         leases: impl ExactSizeIterator<Item = LeaseId>,
-        ahead: Option<Ahead>,
+        credit: Option<Credit>,
     ) {
         let mut frame: Vec<Delivery> = Vec::with_capacity(leases.len().min(BATCH_MAX));
         let mut bytes = 0;
@@ -295,8 +295,8 @@ impl Outbox {
                 ctx.send(owner, Message::Outcome(core::mem::take(&mut frame)));
             }
         }
-        match ahead {
-            Some(ahead) => ctx.send(owner, Message::Ended { all: frame, ahead }),
+        match credit {
+            Some(credit) => ctx.send(owner, Message::Ended { all: frame, credit }),
             None if frame.is_empty() => {}
             None => ctx.send(owner, Message::Outcome(frame)),
         }

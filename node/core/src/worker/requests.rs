@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 
 use crate::id::{CallId, PeerId};
 use crate::message::{Call, Class};
-use crate::policy::order::{self, Claim, Turn};
+use crate::policy::multi_slot;
+use crate::policy::order::{self, Candidate, Turn};
 use crate::policy::share::Shares;
-use crate::policy::wide;
 use crate::task::TaskKey;
 use crate::time::Time;
 
@@ -66,7 +66,7 @@ impl OpenCall {
 
     /// Whether the calls behind it wait while it is next and finds too few free slots.
     pub(super) fn holds_up(&self, now: Time, me: PeerId) -> bool {
-        self.call.needs.width() == 1 || wide::keeps(me, self.call.call, self.waited_us(now))
+        self.call.needs.task_slots() == 1 || multi_slot::reserves(me, self.call.call, self.waited_us(now))
     }
 }
 
@@ -264,8 +264,8 @@ impl Requests {
 
     /// The place of a call in the order of service.
     pub(super) fn turn_of_call(&self, now: Time, owner: PeerId, open: &OpenCall) -> Turn {
-        order::turn(&Claim {
-            wasteful: self.leaves_unused(owner, now),
+        order::turn(&Candidate {
+            unused_bids: self.leaves_unused(owner, now),
             class: open.call.class,
             waited_us: open.waited_us(now),
             due: open.due,
@@ -276,8 +276,8 @@ impl Requests {
 
     /// The place of an owner's tasks on credit in the order of service.
     pub(super) fn turn_on_credit(&self, now: Time, owner: PeerId, class: Class) -> Turn {
-        order::turn(&Claim {
-            wasteful: self.leaves_unused(owner, now),
+        order::turn(&Candidate {
+            unused_bids: self.leaves_unused(owner, now),
             class,
             waited_us: 0,
             due: None,

@@ -1,5 +1,5 @@
-//! Engines in one process, joined by a perfect wire, and slots that end when the test says so. Shared by the tests of
-//! the core; each uses a part of it.
+//! Engines in one process, connected by a perfect wire, and tasks that end when the test says so. Shared by the tests
+//! of the core; each uses a part of it.
 #![allow(dead_code, reason = "each test file uses a part")]
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
@@ -11,7 +11,7 @@ use weft_core::*;
 
 pub(crate) const JOB: JobId = JobId(0xa11ce);
 
-/// Engines, a perfect wire, and slots that end when the test says so.
+/// Engines, a perfect wire, and tasks that end when the test says so.
 pub(crate) struct Mesh {
     pub(crate) now: Time,
     pub(crate) engines: Vec<Engine>,
@@ -27,19 +27,19 @@ pub(crate) struct Mesh {
     pub(crate) outcome: Outcome,
     /// Fetches that wait for the test to answer them; `None` answers each at once.
     pub(crate) held_fetches: Option<Vec<(usize, BlobId, Vec<PeerId>)>>,
-    /// Words carried since the test last set it to zero; too many say that somebody never stops.
+    /// Messages carried since the test last set it to zero; too many show an endless exchange.
     pub(crate) steps: usize,
-    /// A pair (from, to) whose words are lost.
+    /// A pair (from, to) whose messages are lost.
     pub(crate) deaf: Option<(usize, usize)>,
-    /// Who misses every withdrawal.
+    /// A node that misses every withdrawal.
     pub(crate) lose_withdraws_to: Option<usize>,
-    /// Whose acknowledgements are lost.
+    /// A node whose acknowledgements are lost.
     pub(crate) lose_acks_from: Option<usize>,
-    /// Who bids for all of every call at once, whatever its engine says; that knows of no such bid and refuses.
+    /// A node that bids for all tasks of every call at once. Its engine does not know the bid and refuses the award.
     pub(crate) bid_for_all: Vec<usize>,
     /// Batches that wait for the test to sign them; `None` signs each at once.
     pub(crate) unsigned: Option<Vec<(usize, u64, [u8; 32])>>,
-    /// How often each node pinned a blob, less how often it took that back.
+    /// Pins of each blob on each node, unpins subtracted.
     pub(crate) pins: BTreeMap<(usize, BlobId), i32>,
     pub(crate) stashed: usize,
     inputs: u64,
@@ -106,7 +106,7 @@ impl Mesh {
         self.submit_with(node, tasks, |_| ());
     }
 
-    /// So many inputs that no task had before.
+    /// This many inputs that no task had before.
     pub(crate) fn fresh_inputs(&mut self, tasks: usize) -> Vec<Payload> {
         let first = self.inputs;
         self.inputs += tasks as u64;
@@ -139,7 +139,7 @@ impl Mesh {
         self.carry();
     }
 
-    /// Hands one input to one engine and performs what it asks for.
+    /// Passes one input to one engine and performs its effects.
     pub(crate) fn feed(&mut self, node: usize, input: Input) {
         let effects: Vec<_> = self.engines[node].handle(self.now, input).collect();
         for effect in effects {
@@ -183,7 +183,7 @@ impl Mesh {
         }
     }
 
-    /// Puts what is paused back into its slot; false if it is not paused.
+    /// Puts a paused execution back into its slot; false if it is not paused.
     fn unpause(&mut self, node: usize, run: RunId) -> bool {
         let place = self.paused[node].iter().position(|paused| *paused == run);
         if let Some(place) = place {
@@ -228,7 +228,7 @@ impl Mesh {
         }
     }
 
-    /// Who hears the gossip of a node: whoever a chain of links leads to.
+    /// Nodes that get the gossip of a node: all that are connected to it, directly or through others.
     pub(crate) fn reachable(&self, from: usize) -> Vec<usize> {
         let mut found = vec![from];
         for next in 0.. {
@@ -273,7 +273,7 @@ impl Mesh {
         }
     }
 
-    /// Blobs that a node has pinned now.
+    /// Blobs that are pinned on a node now.
     pub(crate) fn pinned(&self, node: usize) -> Vec<BlobId> {
         let pins = self.pins.iter().filter(|((of, _), count)| *of == node && **count != 0);
         pins.map(|((_, blob), _)| *blob).collect()
@@ -285,7 +285,7 @@ impl Mesh {
         self.input(node, Input::Ran(vec![(run, report)]));
     }
 
-    /// The last end that a node told its user, which must be there.
+    /// The last end of a task that a node reported; there must be one.
     pub(crate) fn last_end(&self, node: usize) -> &Event {
         let ends = self.events[node].iter().rev();
         ends.clone().find(|event| matches!(event, Event::TaskEnded { .. })).expect("a task ended")
@@ -300,7 +300,7 @@ impl Mesh {
         }
     }
 
-    /// Ends what runs, and what starts then, until nothing does.
+    /// Ends what runs, and what starts then, until nothing runs.
     pub(crate) fn run_all(&mut self) {
         while self.slots.iter().any(|runs| !runs.is_empty()) {
             for node in 0..self.slots.len() {
@@ -334,7 +334,7 @@ impl Mesh {
     }
 }
 
-/// A bid for more than anybody has.
+/// A bid for more slots than any node has.
 pub(crate) fn bid_for_all(call: CallId) -> Message {
     let (bid, ttl_ms) = (BidId(7), u32::MAX);
     Message::Bid(Bid { call, bid, slots: u32::MAX, start_in_us: 0, warm: true, ttl_ms })
@@ -350,11 +350,11 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::Differed { .. }
         | Event::Refused { .. }
         | Event::OwnerGone { .. }
-        | Event::Fired { .. } => None,
+        | Event::DependenciesSatisfied { .. } => None,
     }
 }
 
-/// What stands for a signature of this root.
+/// A placeholder for a signature of this root.
 pub(crate) fn signature(root: [u8; 32]) -> [u8; 64] {
     let mut signature = [0; 64];
     signature[..32].copy_from_slice(&root);

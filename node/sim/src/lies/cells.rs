@@ -2,7 +2,7 @@
 //! mesh, hires without a bid. They cost refused hires, and the slots of a bid until it expires.
 
 use weft_core::message::{Class, Needs};
-use weft_core::{BidId, CallId, CellWord, Introduction, PeerId, Seek};
+use weft_core::{BidId, BidRequest, CallId, CellWord, Match, PeerId};
 
 use super::{Forger, idle_call};
 
@@ -10,35 +10,35 @@ impl Forger<'_> {
     /// A false message about one of these nodes, for a call that the liar heard or invented.
     pub(super) fn cell_word(&mut self, heard: Option<CallId>, about: &[PeerId]) -> CellWord {
         let call = heard.unwrap_or(CallId(self.chance.any()));
-        let desk = u32::try_from(self.chance.index(3)).unwrap_or(0);
+        let request_id = u32::try_from(self.chance.index(3)).unwrap_or(0);
         let (worker, bid) = (about[self.chance.index(about.len())], BidId(self.chance.any()));
         let count = [0, 3, 200, u32::MAX][self.chance.index(4)];
         match self.chance.below(7) {
             0 => {
                 let bids = (0..100).map(|_| (BidId(self.chance.any()), count)).collect();
-                CellWord::Stand { bids, ttl_ms: u32::MAX }
+                CellWord::Advertise { bids, ttl_ms: u32::MAX }
             }
-            1 => CellWord::Seek(Seek {
+            1 => CellWord::Request(BidRequest {
                 call,
-                desk,
+                request_id,
                 class: Class::Realtime,
                 needs: Needs::default(),
                 memory_bytes: 0,
                 count,
                 without: about.to_vec(),
             }),
-            2 => CellWord::Waits { call, desk, count },
-            3 => CellWord::Scout { count, memory_bytes: 0 },
-            4 => CellWord::Lend { bids: vec![(worker, bid, count)], ttl_ms: u32::MAX },
+            2 => CellWord::Waits { call, request_id },
+            3 => CellWord::FlockRequest { count, memory_bytes: 0 },
+            4 => CellWord::Flock { bids: vec![(worker, bid, count)], ttl_ms: u32::MAX },
             5 => {
                 let slots = count;
-                CellWord::Introduce(Introduction { call, desk, worker, bid, slots, ttl_ms: u32::MAX })
+                CellWord::Match(Match { call, request_id, worker, bid, slots, ttl_ms: u32::MAX })
             }
             _ => {
                 let award = self.award();
                 let job = award.grants.first().map(|grant| grant.lease.job);
                 let call = idle_call(award.call);
-                CellWord::Hire {
+                CellWord::Claim {
                     call: weft_core::message::Call { job: job.unwrap_or(call.job), ..call },
                     award,
                 }

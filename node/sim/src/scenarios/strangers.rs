@@ -40,7 +40,7 @@ pub(super) fn an_award_that_no_bid_stands_for_is_refused(watch: Watch) -> World 
     world.connect();
     let lease = LeaseId { job: JobId(1), index: 0, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];
-    let award = Award { call: CallId(1), bid: BidId(1), lease_ms: u32::MAX, left: u32::MAX, grants };
+    let award = Award { call: CallId(1), bid: BidId(1), left: u32::MAX, grants };
     world.lie(OWNER, WORKER, Message::Award(award));
     world.run_for(ms(100));
     assert_eq!(world.running(WORKER), 0);

@@ -63,7 +63,7 @@ pub(super) fn a_task_wider_than_every_node_says_so_and_begins_when_a_large_one_j
     let job = world.submit(OWNER, &wide(1, 8, 100));
     world.run_for(ms(10_000));
     let why = world.why(OWNER, job, 0).unwrap();
-    assert_eq!(why.notes, [Note::Wide { slots: 8, largest: 4 }]);
+    assert_eq!(why.notes, [Note::MultiSlot { slots: 8, largest: 4 }]);
     let text = why.notes.iter().map(Note::to_string).collect::<String>();
     assert_eq!(text, "needs 8 slots of one node, the largest known has 4");
     for (host, slots) in [(WORKER, 4), (OTHER, 2)] {

@@ -84,8 +84,8 @@ pub struct Store {
     pub fault: Option<String>,
 }
 
-/// Counters of a node since its start, by name: one number for each kind of event. docs/operations.md lists them; a node
-/// of another version may have others.
+/// Counters of a node since its start, by name: one number for each kind of event. docs/operations.md lists them; a
+/// node of another version may have others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Counters(BTreeMap<String, u64>);
@@ -114,7 +114,7 @@ impl FromIterator<(String, u64)> for Counters {
 pub struct Binding {
     /// The job.
     pub job: String,
-    /// `late binding`: a task is given to a node with a free slot, the rule for long ones; `bidding ahead`: it is given
+    /// `late binding`: a task is given to a node with a free slot, the rule for long ones; `on credit`: it is given
     /// before a slot is free, within what workers grant for short ones.
     pub regime: String,
     /// What one of its tasks takes by what was measured; 0 while unknown.

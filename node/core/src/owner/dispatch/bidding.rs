@@ -1,5 +1,5 @@
-//! Bidding: a call to all that may fit, bids, and awards to the bids that promise the earliest start. Begun tasks that want a
-//! replica go before what has not begun. Matched workers are awarded here, too.
+//! Bidding: a call to all that may fit, bids, and awards to the bids that promise the earliest start. Begun tasks that
+//! want a replica go before what has not begun. Matched workers are awarded here, too.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -71,7 +71,7 @@ pub(in crate::owner) fn is_short_reason(reason: &Reason) -> bool {
 
 /// A worker declines a job's call.
 pub(in crate::owner) fn on_decline(ctx: &Ctx<'_>, record: &mut Record, from: PeerId, decline: Decline) {
-    if let Some(open) = record.dispatch.call.as_mut().filter(|_| decline.retry_after_ms.is_none()) {
+    if let Some(open) = record.dispatch.call.as_mut().filter(|_| decline.is_permanent) {
         // It never will: no matchmaker need hand it on again.
         open.requests.exclude(from);
     }
@@ -169,7 +169,7 @@ pub(super) fn award(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     open.bids.extend(green);
     record.dispatch.call = Some(open);
     for ((worker, bid, matched), grants) in frames.0 {
-        let award = Award { call, bid, lease_ms: 0, left, grants: Vec::new() };
+        let award = Award { call, bid, left, grants: Vec::new() };
         send_award(cx.ctx, record, worker, Granted { award, grants, matched });
     }
 }
@@ -288,12 +288,11 @@ struct Granted {
 /// Sends grants in frames of bounded length, each with the call if the worker has not heard it.
 fn send_award(ctx: &mut Ctx<'_>, record: &Record, worker: PeerId, granted: Granted) {
     let Granted { award, mut grants, matched } = granted;
-    let lease_ms = u32::try_from(ctx.mesh.lease_ms).unwrap_or(u32::MAX);
     while !grants.is_empty() {
-        let award = Award { lease_ms, grants: cut_frame(&mut grants), ..award };
+        let award = Award { grants: cut_frame(&mut grants), ..award };
         let message = if matched {
             let call = record.claim_message(award.call, ctx.now);
-            Message::Cell(CellWord::Hire { call, award })
+            Message::Cell(CellWord::Claim { call, award })
         } else {
             Message::Award(award)
         };
@@ -328,8 +327,8 @@ pub(super) fn release_useless(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     }
 }
 
-/// A peer that has bid by itself or granted credit is to be asked again, if it has not answered the job's call: the call may
-/// have been lost. One that has answered bids again by itself.
+/// A peer that has bid by itself or granted credit is to be asked again, if it has not answered the job's call: the
+/// call may have been lost. One that has answered bids again by itself.
 pub(super) fn ask_if_silent(record: &mut Record, peer: PeerId) -> bool {
     let silent = matches!(record.dispatch.responses.get(&peer), None | Some((_, Said::Nothing)));
     let asks = silent && record.dispatch.call.is_some();

@@ -1,6 +1,6 @@
-//! Credit: short tasks are sent before a slot is free, as far as workers granted credit for them. A call and a bid for each
-//! would cost more than they do, so they go here first, or to a worker with credit, whichever is thought to begin them
-//! sooner. No worker is asked but for credit that is missing, and that seldom.
+//! Credit: short tasks are sent before a slot is free, as far as workers granted credit for them. A call and a bid for
+//! each would cost more than they do, so they go here first, or to a worker with credit, whichever is thought to begin
+//! them sooner. No worker is asked but for credit that is missing, and that seldom.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use super::grants::{cut_frame, issue};
 use super::trust::may_give;
 use crate::id::{BidId, CallId, PeerId};
 use crate::local::LocalCapacity;
-use crate::message::{Ahead, Grant, Message, Place};
+use crate::message::{Assign, Credit, Grant, Message};
 use crate::owner::books::OwnerCtx;
 use crate::owner::record::{Record, Records, known};
 use crate::owner::speculation;
@@ -37,7 +37,7 @@ pub(in crate::owner) fn on_grant(
     cx: &mut OwnerCtx<'_, '_>,
     book: &mut CreditBook,
     from: PeerId,
-    granted: Ahead,
+    granted: Credit,
 ) {
     match cx.members.means(from) {
         None => cx.ctx.counters.dropped += 1,
@@ -65,7 +65,7 @@ pub(in crate::owner) fn on_unasked(
     }
     let mut left = AGAIN_MAX;
     for name in books.calls.jobs() {
-        ctx.look(1);
+        ctx.examine(1);
         if left > 0 && ask_if_silent(known(records, name), from) {
             books.dirty.insert(name);
             left -= 1;
@@ -154,12 +154,11 @@ fn send(cx: &mut OwnerCtx<'_, '_>, book: &mut CreditBook, record: &Record, prefi
     };
     let mut acks = book.take_acks(worker);
     let name = record.dispatch.call.as_ref().map_or(CallId(record.name().0), |open| open.call);
-    let lease_ms = u32::try_from(ctx.mesh.lease_ms).unwrap_or(u32::MAX);
     while !grants.is_empty() {
         let part = cut_frame(&mut grants);
         placed += part.len() as u64;
         let (call, acks) = (record.call_message(name, ctx.now), core::mem::take(&mut acks));
-        let place = Place { call, bid, placed, lease_ms, acks, grants: part };
-        ctx.send(worker, Message::Place(Box::new(place)));
+        let assign = Assign { call, bid, placed, acks, grants: part };
+        ctx.send(worker, Message::Assign(Box::new(assign)));
     }
 }

@@ -1,5 +1,5 @@
-//! What an owner knows of the credit that workers grant for its short tasks, and which of its jobs wait for credit. Plain
-//! bookkeeping and one choice: which worker with credit is thought to begin a task first.
+//! What an owner knows of the credit that workers grant for its short tasks, and which of its jobs wait for credit.
+//! Plain bookkeeping and one choice: which worker with credit is thought to begin a task first.
 //!
 //! What is known of a worker is its last word and what was sent since (LSQ: Vargaftik, Keslassy and Orda, arXiv
 //! 2003.02368): a view of one's own, corrected by each outcome, herds less than one that all share. With more than
@@ -14,11 +14,11 @@ use super::strategy::{Rank, rank};
 use crate::ctx::Ctx;
 use crate::id::{BidId, JobId, LeaseId, PeerId};
 use crate::membership::{Means, Membership};
-use crate::message::{Ahead, Class, Message};
+use crate::message::{Class, Credit, Message};
 use crate::owner::job::Job;
 use crate::owner::task::Task;
 use crate::policy::rank::wait_us;
-use crate::standing::Trust;
+use crate::reputation::Trust;
 use crate::time::{Soonest, Time};
 
 /// Workers up to which all are compared.
@@ -33,13 +33,13 @@ const HEED_MS: u64 = 100;
 /// Acknowledgements that wait for the next message to their worker, and how long they do at most, in milliseconds.
 const ACKS_MAX: usize = 64;
 const ACK_MS: u64 = 20;
-/// For how long a job that is called out like a long one keeps others from that, in milliseconds: what found no worker by
-/// then waits like a long one, however long.
+/// For how long a job that is called out like a long one keeps others from that, in milliseconds: what found no worker
+/// by then waits like a long one, however long.
 const CALLED_MS: u64 = 1000;
 
 /// The credit of one worker.
 #[derive(Clone, Debug)]
-pub(super) struct Credit {
+pub(super) struct Account {
     pub(super) bid: BidId,
     /// How many tasks may be sent on it over its life.
     limit: u64,
@@ -54,7 +54,7 @@ pub(super) struct Credit {
     expires_at: Time,
 }
 
-impl Credit {
+impl Account {
     /// Tasks there by its last word and what was sent since.
     fn estimate(&self) -> u64 {
         u64::from(self.held) + (self.sent - self.taken)
@@ -91,7 +91,7 @@ pub(super) struct Wanted<'a> {
 #[derive(Debug, Default)]
 pub(in crate::owner) struct CreditBook {
     /// In the order of their names.
-    rows: Vec<(PeerId, Credit)>,
+    rows: Vec<(PeerId, Account)>,
     /// Short jobs with tasks that wait: most urgent class first, then oldest.
     waiting: BTreeSet<Rank>,
     /// Those of them that call for bids like long ones, and since when.
@@ -116,15 +116,15 @@ impl CreditBook {
         self.rows.binary_search_by_key(&peer, |(of, _)| *of)
     }
 
-    fn of(&self, peer: PeerId) -> Option<&Credit> {
+    fn of(&self, peer: PeerId) -> Option<&Account> {
         self.rows.get(self.place_of(peer).ok()?).map(|(_, credit)| credit)
     }
 
     /// A connected worker says what credit it grants.
-    pub(super) fn on_grant(&mut self, ctx: &Ctx<'_>, from: PeerId, granted: Ahead, means: Means) {
+    pub(super) fn on_grant(&mut self, ctx: &Ctx<'_>, from: PeerId, granted: Credit, means: Means) {
         let Means { rtt_us, memory_bytes } = means;
-        let Ahead { bid, taken, room, held, slots, ttl_ms, class_min } = granted;
-        let fresh = Credit {
+        let Credit { bid, taken, room, held, slots, ttl_ms, class_min } = granted;
+        let fresh = Account {
             bid,
             limit: taken.saturating_add(u64::from(room.min(SLOTS_MAX))),
             sent: taken,
@@ -146,7 +146,7 @@ impl CreditBook {
                     return;
                 }
                 let sent = if same { credit.sent.max(taken) } else { taken };
-                *credit = Credit { sent, ..fresh };
+                *credit = Account { sent, ..fresh };
             }
         }
     }
@@ -167,7 +167,7 @@ impl CreditBook {
     }
 
     /// A worker by its place, to which tasks are sent.
-    pub(super) fn at(&mut self, place: usize) -> &mut (PeerId, Credit) {
+    pub(super) fn at(&mut self, place: usize) -> &mut (PeerId, Account) {
         self.rows.get_mut(place).expect("a place that was chosen is one of them")
     }
 
@@ -209,12 +209,13 @@ impl CreditBook {
     ) -> Option<(usize, u64)> {
         let Wanted { job, task, members } = wanted;
         let now = ctx.now;
-        // Trust and fit are looked up only for those that could come before the best so far: of 32 that is four or five.
+        // Trust and fit are looked up only for those that could come before the best so far: of 32 that is four or
+        // five.
         let usable = |place: usize, best: Option<Candidate>| {
             let (peer, credit) = self.rows.get(place).filter(|(_, credit)| credit.is_open(now))?;
             let wait_us = credit.wait_us(job.service_us());
             let start = (wait_us / STEP_US, credit.estimate());
-            if best.is_some_and(|best| (Trust::Full, start) >= best.rank) {
+            if best.is_some_and(|best| (Trust::Closed, start) >= best.rank) {
                 return None;
             }
             let rank = (trust(*peer)?, start);

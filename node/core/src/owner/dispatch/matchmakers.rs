@@ -17,7 +17,7 @@ const RECENT_MAX: usize = 64;
 /// How long a matchmaker that is silent is not asked, in milliseconds.
 const SILENT_MS: u64 = 2000;
 /// The same for one that misleads.
-const MISLED_MS: u64 = 10_000;
+const MISMATCHED_MS: u64 = 10_000;
 
 /// What is remembered of matchmakers.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(in crate::owner) struct Matchmakers {
 #[derive(Clone, Copy, Debug, Default)]
 struct Worth {
     matched: u32,
-    misled: u32,
+    mismatched: u32,
     /// It is not asked sooner.
     until: Time,
 }
@@ -47,7 +47,7 @@ impl Matchmakers {
     /// Those that did not answer in time are not asked for a while; what was requested there is requested elsewhere.
     pub(super) fn on_silence(&mut self, ctx: &Ctx<'_>, requests: &mut Requests) {
         for request in requests.all.iter_mut().filter(|request| request.is_silent()) {
-            if request.since.plus_ms(ctx.mesh.seek_ms) <= ctx.now {
+            if request.since.plus_ms(ctx.mesh.request_ms) <= ctx.now {
                 request.left = 0;
                 self.worth(request.matchmaker).until = ctx.now.plus_ms(SILENT_MS);
             }
@@ -63,32 +63,32 @@ impl Matchmakers {
         worth.matched += 1;
         if worth.matched >= 64 {
             worth.matched /= 2;
-            worth.misled /= 2;
+            worth.mismatched /= 2;
         }
     }
 
     /// A worker refused an award or was not there. If a matchmaker handed it on, and most of those that it handed on
     /// lately, that matchmaker is not asked for a while. One refusal is nothing: bids end while they are handed on.
-    pub(in crate::owner) fn on_misled(&mut self, ctx: &mut Ctx<'_>, worker: PeerId) {
+    pub(in crate::owner) fn on_mismatched(&mut self, ctx: &mut Ctx<'_>, worker: PeerId) {
         let place = self.recent.iter().rposition(|(matched, _)| *matched == worker);
         if let Some((_, matchmaker)) = place.and_then(|place| self.recent.remove(place)) {
-            ctx.counters.misled += 1;
+            ctx.counters.mismatched += 1;
             let worth = self.worth(matchmaker);
-            worth.misled += 1;
-            if worth.misled >= 4 && worth.misled * 2 > worth.matched {
-                *worth = Worth { until: ctx.now.plus_ms(MISLED_MS), ..Worth::default() };
+            worth.mismatched += 1;
+            if worth.mismatched >= 4 && worth.mismatched * 2 > worth.matched {
+                *worth = Worth { until: ctx.now.plus_ms(MISMATCHED_MS), ..Worth::default() };
             }
         }
     }
 
     /// Those that are believed; where none is, the one that would serve this node's cell instead.
     pub(super) fn believed(&self, ctx: &Ctx<'_>, members: &Membership) -> Vec<Matchmaker> {
-        let all = members.cells().desks(ctx.now, ctx.mesh).into_iter();
+        let all = members.cells().matchmakers(ctx.now, ctx.mesh).into_iter();
         let believed = |peer: &PeerId| self.by.get(peer).is_none_or(|worth| worth.until <= ctx.now);
         let all = all.filter(|(peer, _)| believed(peer)).map(|(peer, slots)| Matchmaker { peer, slots });
         let mut all: Vec<Matchmaker> = all.collect();
         if all.is_empty() {
-            all.push(Matchmaker { peer: members.cells().exchange(true), slots: 1 });
+            all.push(Matchmaker { peer: members.cells().matchmaker(true), slots: 1 });
         }
         all
     }

@@ -1,19 +1,21 @@
-//! Matchmaking: in a mesh that is too large to be called an owner requests workers of matchmakers, spread evenly, claims those
-//! that are matched, and avoids matchmakers that are silent or mislead it. What waits for more than a moment is also offered
-//! to a few known peers directly, so that no matchmaker is needed for a task to end, only for it to start soon.
+//! Matchmaking: in a mesh that is too large to be called an owner requests workers of matchmakers, spread evenly,
+//! claims those that are matched, and avoids matchmakers that are silent or mislead it. What waits for more than a
+//! moment is also offered to a few known peers directly, so that no matchmaker is needed for a task to end, only for it
+//! to start soon.
 //!
 //! **Simulated only:** meshes of cells run in the simulator today; see [`crate::cells`].
 //!
-//! Requests are laid out over the cells by systematic sampling, in proportion to their slots: hashed cells differ in size by
-//! a tenth, and an even spread overloads the small ones at 90 % load. A matchmaker that is silent for 50 ms, or most of
-//! whose matches come to nothing, is not asked for a while. What waits for a second is called directly at 16 peers at most.
+//! Requests are laid out over the cells by systematic sampling, in proportion to their slots: hashed cells differ in
+//! size by a tenth, and an even spread overloads the small ones at 90 % load. A matchmaker that is silent for 50 ms, or
+//! most of whose matches come to nothing, is not asked for a while. What waits for a second is called directly at 16
+//! peers at most.
 
 use alloc::vec::Vec;
 
 use super::calling::{ask, learn_deadline};
 use super::matchmakers::{Matchmaker, Matchmakers};
 use super::open_call::{OpenBid, SLOTS_MAX};
-use super::trust::shut;
+use super::trust::barred;
 use crate::ctx::Ctx;
 use crate::id::PeerId;
 use crate::membership::Membership;
@@ -21,7 +23,7 @@ use crate::message::Message;
 use crate::owner::books::OwnerCtx;
 use crate::owner::record::Record;
 use crate::policy::order;
-use crate::referral::{CellWord, Introduction, Seek};
+use crate::referral::{BidRequest, CellWord, Match};
 
 /// Peers that one waiting call is offered to directly, each time it is repeated.
 const DIRECT_MAX: usize = 16;
@@ -47,7 +49,7 @@ pub(super) fn request(cx: &mut OwnerCtx<'_, '_>, matchmakers: &mut Matchmakers, 
     }
     let open = record.dispatch.open_call();
     let silent = open.requests.all.iter().filter(|request| request.is_silent());
-    open.requests.silence_at = silent.map(|request| request.since.plus_ms(cx.ctx.mesh.seek_ms)).min();
+    open.requests.silence_at = silent.map(|request| request.since.plus_ms(cx.ctx.mesh.request_ms)).min();
     let due = open.due();
     cx.books.calls.remind(due);
 }
@@ -76,15 +78,15 @@ fn ask_at_home(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     if record.dispatch.open_call().asked.contains(&ctx.me) {
         return;
     }
-    if let Some(reason) = shut(books, &record.dispatch, ctx.me, ctx.now) {
+    if let Some(reason) = barred(books, &record.dispatch, ctx.me, ctx.now) {
         record.dispatch.not_asked(ctx.me, ctx.now, reason);
     } else if !record.spares(members, ctx.me) {
         ask(ctx, record, ctx.me);
     }
 }
 
-/// Requests `want` more, spread over the matchmakers by the slots of their cells. Tasks that want labels are requested of
-/// every matchmaker: few workers may carry them.
+/// Requests `want` more, spread over the matchmakers by the slots of their cells. Tasks that want labels are requested
+/// of every matchmaker: few workers may carry them.
 fn spread(cx: &mut OwnerCtx<'_, '_>, matchmakers: &Matchmakers, record: &mut Record, want: u32) {
     let (labelled, wanted) = (!record.job.spec.needs.labels.is_empty(), record.wanted());
     let believed = matchmakers.believed(cx.ctx, cx.members);
@@ -108,11 +110,11 @@ pub(in crate::owner) fn on_matched(
     matchmakers: &mut Matchmakers,
     record: &mut Record,
     from: PeerId,
-    matched: &Introduction,
+    matched: &Match,
 ) {
     let now = cx.ctx.now;
     let open = record.dispatch.open_call();
-    let Some(request) = open.requests.named(matched.desk, from) else {
+    let Some(request) = open.requests.named(matched.request_id, from) else {
         // It was not asked, or is not any more: the worker need not wait for the end of its bid.
         cx.ctx.counters.dropped += 1;
         cx.ctx.send(matched.worker, Message::Release(matched.bid));
@@ -176,17 +178,17 @@ fn send_request(ctx: &mut Ctx<'_>, record: &mut Record, number: usize, more: Opt
         request.answered = false;
         request.since = ctx.now;
     }
-    let seek = Seek {
+    let wire = BidRequest {
         call: open.call,
-        desk: u32::try_from(number).unwrap_or(u32::MAX),
+        request_id: u32::try_from(number).unwrap_or(u32::MAX),
         class: order::aged(job.spec.class, ctx.now.since_us(job.last_award_at)),
         needs: job.spec.needs.clone(),
         memory_bytes: job.spec.program.limits.memory_bytes,
         count: request.left,
         without: open.requests.excluded.clone(),
     };
-    ctx.counters.sought += 1;
-    ctx.send(request.matchmaker, Message::Cell(CellWord::Seek(seek)));
+    ctx.counters.requested += 1;
+    ctx.send(request.matchmaker, Message::Cell(CellWord::Request(wire)));
 }
 
 /// What waits at matchmakers is requested again where it waits: a message may have been lost, a matchmaker may have
@@ -199,8 +201,8 @@ fn request_again(ctx: &mut Ctx<'_>, record: &mut Record) {
     }
 }
 
-/// What was found elsewhere is requested no more, as far as it waits anywhere. What was not answered yet is on its way, and
-/// will be said to wait or be matched. What wants labels is requested everywhere on purpose.
+/// What was found elsewhere is requested no more, as far as it waits anywhere. What was not answered yet is on its way,
+/// and will be said to wait or be matched. What wants labels is requested everywhere on purpose.
 fn request_less(ctx: &mut Ctx<'_>, record: &mut Record, mut surplus: u32) {
     if !record.job.spec.needs.labels.is_empty() {
         return;
@@ -225,7 +227,7 @@ fn call_some(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     let OwnerCtx { ctx, members, books } = cx;
     let fits = |peer, known| Membership::unfit((peer, known), ctx, &record.job.spec).is_none();
     let useful =
-        |peer| !record.spares(members, peer) && shut(books, &record.dispatch, peer, ctx.now).is_none();
+        |peer| !record.spares(members, peer) && barred(books, &record.dispatch, peer, ctx.now).is_none();
     let suits = members.connected().filter(|(peer, known)| fits(*peer, known) && useful(*peer));
     let known: Vec<PeerId> = suits.map(|(peer, _)| peer).collect();
     let wanted = usize::try_from(record.wanted()).unwrap_or(DIRECT_MAX);

@@ -1,7 +1,8 @@
-//! How a job's tasks find their workers: the strategy, and what is known of the way there. [`choose`] is the one place where
-//! the strategy is decided.
+//! How a job's tasks find their workers: the strategy, and what is known of the way there. [`choose`] is the one place
+//! where the strategy is decided.
 //!
-//! The open call is shared by all strategies and outlives a change between them, so it is a field and no strategy's own.
+//! The open call is shared by all strategies and outlives a change between them, so it is a field and no strategy's
+//! own.
 
 use alloc::collections::BTreeMap;
 use core::cmp::Reverse;
@@ -12,8 +13,8 @@ use crate::membership::Membership;
 use crate::message::{Class, Reason};
 use crate::owner::job::Job;
 use crate::owner::replicas::Replicas;
+use crate::reputation::Reputations;
 use crate::snapshot::{Regime, Said};
-use crate::standing::Standings;
 use crate::time::Time;
 
 /// The place of a short job among those that wait for credit: most urgent class first, then oldest.
@@ -61,7 +62,7 @@ pub(in crate::owner) struct Dispatch {
     /// The last response of each peer to its calls, and when it came.
     pub(in crate::owner) responses: BTreeMap<PeerId, (Time, Said)>,
     /// Workers that gave tasks of this job up: what one lacks for them it may not lack for another job's.
-    pub(in crate::owner) reputation: Standings,
+    pub(in crate::owner) reputation: Reputations,
     /// When the job came, or a task of it was sent on credit last.
     pub(in crate::owner) prefilled_at: Time,
 }
@@ -72,7 +73,7 @@ impl Dispatch {
             strategy: Strategy::Credit(Overflow::None),
             call: None,
             responses: BTreeMap::new(),
-            reputation: Standings::default(),
+            reputation: Reputations::default(),
             prefilled_at: now,
         }
     }
@@ -106,8 +107,8 @@ impl Dispatch {
         self.respond(peer, now, Said::NotAsked(reason));
     }
 
-    /// Whether tasks are sought by calls and bids, this node's own worker among those called: what is short is sent on
-    /// credit without a call, but for what found none and for replicas.
+    /// Whether tasks are requested by calls and bids, this node's own worker among those called: what is short is sent
+    /// on credit without a call, but for what found none and for replicas.
     pub(in crate::owner) fn wants_bids(&self, job: &Job, replicas: &Replicas) -> bool {
         match self.strategy {
             Strategy::Bidding | Strategy::Matchmaking | Strategy::Credit(Overflow::CallForBids) => true,
@@ -120,7 +121,7 @@ impl Dispatch {
     /// The strategy in a word for people.
     pub(in crate::owner) fn regime(&self, job: &Job) -> Regime {
         if job.is_short() && self.strategy != Strategy::Matchmaking {
-            Regime::BiddingAhead
+            Regime::OnCredit
         } else {
             Regime::LateBinding
         }
@@ -129,7 +130,7 @@ impl Dispatch {
     /// The job has ended.
     pub(in crate::owner) fn forget(&mut self) {
         self.responses = BTreeMap::new();
-        self.reputation = Standings::default();
+        self.reputation = Reputations::default();
     }
 }
 

@@ -5,7 +5,7 @@ use crate::id::PeerId;
 use crate::message::Reason;
 use crate::owner::books::{Books, OwnerCtx};
 use crate::owner::record::Record;
-use crate::standing::Trust;
+use crate::reputation::Trust;
 use crate::time::Time;
 
 /// How far a worker is trusted with a job's tasks.
@@ -21,20 +21,20 @@ pub(super) fn trusts_all(books: &Books, dispatch: &Dispatch) -> bool {
 /// How far a worker is trusted with a job's task that it may be given now; `None` if it may be given none.
 pub(super) fn may_give(books: &Books, dispatch: &Dispatch, worker: PeerId, now: Time) -> Option<Trust> {
     if trusts_all(books, dispatch) {
-        return Some(Trust::Full);
+        return Some(Trust::Closed);
     }
     let trust = trust(books, dispatch, worker, now);
     let may = match trust {
-        Trust::Full | Trust::Last => true,
-        Trust::Probe => books.leases.of(worker).next().is_none(),
-        Trust::Shut => false,
+        Trust::Closed | Trust::Deprioritised => true,
+        Trust::HalfOpen => books.leases.of(worker).next().is_none(),
+        Trust::Open => false,
     };
     may.then_some(trust)
 }
 
 /// Why a worker is given none of a job's tasks now; `None` if it may be given some.
-pub(super) fn shut(books: &Books, dispatch: &Dispatch, worker: PeerId, now: Time) -> Option<Reason> {
-    match (books.reputation.shut(worker, now), dispatch.reputation.shut(worker, now)) {
+pub(super) fn barred(books: &Books, dispatch: &Dispatch, worker: PeerId, now: Time) -> Option<Reason> {
+    match (books.reputation.barred(worker, now), dispatch.reputation.barred(worker, now)) {
         (Some(Reason::Mistrusted { for_ms: one }), Some(Reason::Mistrusted { for_ms: other })) => {
             Some(Reason::Mistrusted { for_ms: one.max(other) })
         }
@@ -45,7 +45,7 @@ pub(super) fn shut(books: &Books, dispatch: &Dispatch, worker: PeerId, now: Time
 /// Why a worker is given none of a job's tasks now, for want of a vote or of trust; `None` if it may be given some.
 pub(super) fn bars(cx: &OwnerCtx<'_, '_>, record: &Record, worker: PeerId) -> Option<Reason> {
     if record.may_compute(cx.members, worker) {
-        shut(cx.books, &record.dispatch, worker, cx.ctx.now)
+        barred(cx.books, &record.dispatch, worker, cx.ctx.now)
     } else {
         Some(Reason::NoVote)
     }

@@ -5,7 +5,7 @@
 use alloc::collections::BTreeMap;
 
 use crate::id::{BidId, PeerId};
-use crate::message::{Call, Class, Grant, Place};
+use crate::message::{Assign, Call, Class, Grant};
 use crate::stats::Average;
 use crate::time::Time;
 
@@ -55,12 +55,12 @@ pub(in crate::worker) struct Spent {
 
 impl Spent {
     /// The credit that an assignment spends; `None` if its tasks are invalid.
-    pub(in crate::worker) fn of(place: &Place) -> Option<Self> {
-        let Place { call: Call { job, class, needs, .. }, grants, .. } = place;
+    pub(in crate::worker) fn of(assign: &Assign) -> Option<Self> {
+        let Assign { call: Call { job, class, needs, .. }, grants, .. } = assign;
         let of_job = |grant: &Grant| grant.lease.job == *job && grant.input.is_sound();
-        let sound = needs.width() == 1 && grants.iter().all(of_job);
+        let sound = needs.task_slots() == 1 && grants.iter().all(of_job);
         let tasks = u32::try_from(grants.len()).unwrap_or(u32::MAX);
-        sound.then_some(Self { bid: place.bid, class: *class, tasks, used: place.placed })
+        sound.then_some(Self { bid: assign.bid, class: *class, tasks, used: assign.placed })
     }
 }
 

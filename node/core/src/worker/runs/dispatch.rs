@@ -68,7 +68,7 @@ impl RunQueue {
             self.requeue(ctx, class);
             return false;
         }
-        // Nothing is paused in vain: enough slots must belong to tasks of a lower class.
+        // A task is paused only if that helps: enough slots must belong to tasks of a lower class.
         if self.in_slots.busy.at_least(class) + slots > self.slots {
             return false;
         }

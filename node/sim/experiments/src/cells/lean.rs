@@ -361,7 +361,7 @@ impl Lean {
             | Event::Differed { .. }
             | Event::Refused { .. }
             | Event::OwnerGone { .. }
-            | Event::Fired { .. } => {
+            | Event::DependenciesSatisfied { .. } => {
                 panic!("a lean mesh's jobs ask for nothing special")
             }
         }

@@ -132,7 +132,7 @@ impl Study {
         };
         let counters = lean.engines().map(|engine| engine.snapshot().counters);
         let (refused, misled) = counters.fold((0, 0), |(refused, misled), counters| {
-            (refused + counters.refused, misled + counters.misled)
+            (refused + counters.refused, misled + counters.mismatched)
         });
         let middle = lean.jobs.len() / 4..lean.jobs.len() * 3 / 4;
         let middle = if middle.is_empty() { 0..lean.jobs.len() } else { middle };

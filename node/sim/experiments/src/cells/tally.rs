@@ -38,19 +38,19 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn of(message: &Message) -> Self {
         match message {
-            Message::Cell(CellWord::Stand { .. }) => Self::Stand,
-            Message::Cell(CellWord::Seek(_)) => Self::Seek,
+            Message::Cell(CellWord::Advertise { .. }) => Self::Stand,
+            Message::Cell(CellWord::Request(_)) => Self::Seek,
             Message::Cell(CellWord::Waits { .. }) => Self::Waits,
-            Message::Cell(CellWord::Scout { .. }) => Self::Scout,
-            Message::Cell(CellWord::Lend { .. }) => Self::Lend,
-            Message::Cell(CellWord::Introduce(_)) => Self::Introduce,
-            Message::Cell(CellWord::Hire { .. }) => Self::Hire,
+            Message::Cell(CellWord::FlockRequest { .. }) => Self::Scout,
+            Message::Cell(CellWord::Flock { .. }) => Self::Lend,
+            Message::Cell(CellWord::Match(_)) => Self::Introduce,
+            Message::Cell(CellWord::Claim { .. }) => Self::Hire,
             Message::Call(_)
             | Message::Bid(_)
             | Message::Award(_)
             | Message::Decline(_)
-            | Message::Ahead(_)
-            | Message::Place(_) => Self::Direct,
+            | Message::Credit(_)
+            | Message::Assign(_) => Self::Direct,
             Message::Refuse { .. } | Message::Stopped { .. } => Self::Refuse,
             Message::Withdraw(_) | Message::Release(_) | Message::Cancel(_) => Self::Undo,
             Message::Renew(_) => Self::Renew,

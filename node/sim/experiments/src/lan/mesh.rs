@@ -307,7 +307,7 @@ impl LeanMesh {
                 | Told::Differed { .. }
                 | Told::Refused { .. }
                 | Told::OwnerGone { .. }
-                | Told::Fired { .. },
+                | Told::DependenciesSatisfied { .. },
             ) => {}
         }
     }
@@ -347,9 +347,9 @@ fn kind(message: &Message) -> usize {
         Message::Cancel(_) => 10,
         Message::Printed { .. } => 11,
         Message::Cell(_) => 12,
-        Message::Ahead(_) => 13,
+        Message::Credit(_) => 13,
         Message::Ended { .. } => 14,
-        Message::Place(_) => 15,
+        Message::Assign(_) => 15,
         Message::Stopped { .. } => 16,
     }
 }

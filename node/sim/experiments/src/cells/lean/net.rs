@@ -66,11 +66,11 @@ impl Lean {
     /// The message that a node really sends; a dishonest exchange drops or forges introductions.
     fn conduct(&mut self, from: u32, message: Message) -> Option<Message> {
         match (self.hosts[from as usize].conduct, message) {
-            (Conduct::Silent, Message::Cell(CellWord::Introduce(_))) => None,
-            (Conduct::Forges, Message::Cell(CellWord::Introduce(mut word))) => {
+            (Conduct::Silent, Message::Cell(CellWord::Match(_))) => None,
+            (Conduct::Forges, Message::Cell(CellWord::Match(mut word))) => {
                 word.bid = BidId(self.chance.any());
                 word.worker = self.hosts[self.chance.index(self.hosts.len())].peer;
-                Some(Message::Cell(CellWord::Introduce(word)))
+                Some(Message::Cell(CellWord::Match(word)))
             }
             (_, message) => Some(message),
         }
