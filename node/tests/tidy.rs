@@ -240,13 +240,14 @@ const PLAIN: &[&str] = &[
     "examples/",
 ];
 
-/// The riddles of a text, each with its place; `part` takes the part of a line that counts.
+/// The riddles of a text, each with its place; `part` takes the part of a line that counts. A name such as `no_riddle` is
+/// one word.
 fn riddles(name: &str, text: &str, part: fn(&str) -> &str) -> Vec<String> {
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = part(line).to_lowercase();
         let words: Vec<&str> = line
-            .split(|letter: char| !letter.is_alphanumeric() && letter != '\'')
+            .split(|letter: char| !letter.is_alphanumeric() && !"'_".contains(letter))
             .filter(|word| !word.is_empty())
             .collect();
         let line = format!(" {} ", words.join(" "));

@@ -56,7 +56,7 @@ mod tests {
             ("replay /no/such/file", "/no/such/file"),
             ("compare 1", "expected two runs"),
             ("compare 1 2,speed=3", "unknown setting `speed`"),
-            ("compare 1 2,lease_ms=soon", "lease_ms: `soon`"),
+            ("compare 1 2,lease_ms=soon", "lease_ms: invalid value `soon`"),
         ];
         for (line, expected) in table {
             let said = usage_error(line);
