@@ -232,6 +232,7 @@ const PLAIN: &[&str] = &[
     "node/blobs/",
     "node/core/",
     "node/exec/",
+    "node/journal/",
     "node/net/",
     "node/sim/",
     "node/src/",

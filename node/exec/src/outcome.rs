@@ -23,10 +23,8 @@ pub(crate) enum Broken {
 /// The outcome of a run whose output the blob store did not take: a full disk is no fault of the worker.
 pub(crate) fn of_unstored(error: &io::Error) -> Outcome {
     let text = format!("the output can't be stored: {error}");
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Outcome::NoRoom(text),
-        _ => Outcome::Lost(text),
-    }
+    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    if is_full { Outcome::NoRoom(text) } else { Outcome::Lost(text) }
 }
 
 /// The outcome of a run that ended with this error. `fuel` is the task's budget, `refused` a growth of memory that was

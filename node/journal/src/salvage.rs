@@ -73,7 +73,7 @@ impl Pages {
         })
     }
 
-    /// Hands each row that may be one, and has so many columns, to `take`: pages of the file first, then those of the
+    /// Hands each row that may be one, and has this many columns, to `take`: pages of the file first, then those of the
     /// log, oldest first.
     pub(crate) fn each_row(
         &self,
