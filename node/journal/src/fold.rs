@@ -158,6 +158,9 @@ impl Log {
     }
 
     fn read(&mut self, row: &Row<'_>, seq: u32, checker: &Checker, back: &mut ReadBack, fold: &mut dyn Fold) {
+        if !self.head.sound {
+            self.name_by(row, seq, checker);
+        }
         if seq > 0 && seq < self.head.first {
             self.has_garbage = true;
         }
@@ -182,6 +185,16 @@ impl Log {
         if let (None, Some(kind)) = (&self.damage, Kind::of(kind)) {
             back.records += 1;
             fold.record(self.job, seq, kind, bytes);
+        }
+    }
+
+    /// A head that is not what was written may have another job's name: a record that is right knows whose it is.
+    fn name_by(&mut self, row: &Row<'_>, seq: u32, checker: &Checker) {
+        let parts = (integer(row, 1), integer(row, 2), blob(row, 3), blob(row, 4));
+        let (Some(job), Some(kind), Some(bytes), Some(sum)) = parts else { return };
+        let job = JobId(job.cast_unsigned());
+        if checker.row(job, seq, kind, bytes) == sum {
+            self.job = job;
         }
     }
 

@@ -221,3 +221,31 @@ pub(crate) fn write_thing(
     .execute(params![id, shelf.number(), key, bytes, sum])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_commit_of_the_writer_waits_for_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        create(&path).unwrap().close().unwrap();
+        let db = open_writer(&path).unwrap();
+        assert!(begin_wal(&db).unwrap());
+        let text = |name| db.pragma_query_value(None, name, |row| row.get::<_, String>(0)).unwrap();
+        let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        // No test can cut the power: these are what SQLite promises durability for.
+        assert_eq!((text("journal_mode").as_str(), number("synchronous")), ("wal", 2));
+        assert_eq!((number("wal_autocheckpoint"), number("fullfsync")), (0, 1));
+        assert_eq!(number("page_size"), i64::try_from(PAGE_BYTES).unwrap());
+        assert!(db.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE).unwrap());
+    }
+
+    #[test]
+    fn ids_hold_the_numbers_of_job_and_record() {
+        for parts in [(0, 0), (1, 2), (u32::MAX >> 1, u32::MAX), (7, 0)] {
+            assert_eq!(parts_of(row_id(parts.0, parts.1)), parts);
+        }
+    }
+}

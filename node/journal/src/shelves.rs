@@ -48,8 +48,7 @@ impl Shelf {
         if self == Self::Remembered { REMEMBERED_MAX } else { THINGS_MAX }
     }
 
-    /// Remembered results have a table of their own, whose index is not examined at each open: there are many, and what a
-    /// damaged index hides or keeps of them is computed again or still right.
+    /// Remembered results have a table of their own: there are many, and the other shelves stay small.
     pub(crate) fn table(self) -> &'static str {
         if self == Self::Remembered { TABLES[1] } else { TABLES[0] }
     }

@@ -281,6 +281,7 @@ fn a_record_that_is_gone_or_changed_quarantines_its_job_and_says_which() {
             Damage::Altered { seq: 2 },
         ),
         (String::from("UPDATE jobs SET next = next - 1 WHERE no = 5"), Damage::Head),
+        (String::from("UPDATE jobs SET job = 77 WHERE no = 5"), Damage::Head),
         (String::from("DELETE FROM jobs WHERE no = 5"), Damage::Head),
         (
             format!("DELETE FROM records WHERE id >= {} AND id <= {}", id(1), id(100)),
