@@ -1,6 +1,6 @@
-//! A naive model of which bids a node may hand on and which workers it may award: an exchange introduces or lends no
-//! more slots of a bid than were advertised to it, or lent at its own request; an owner hires only workers that an
-//! exchange introduced at its request; and a worker that was named a liar gets no task for a while. Part of the
+//! A naive model of which bids a node may hand on and which workers it may award: a matchmaker matches or passes on no
+//! more slots of a bid than were advertised to it, or passed on at its own request; an owner claims only workers that
+//! a matchmaker matched at its request; and a worker that was named a liar gets no task for a while. Part of the
 //! invariants. It sees the inputs and messages of one process and is dropped with it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,16 +17,16 @@ const NAMED_MS: u64 = 30_000;
 pub(crate) struct CreditModel {
     /// Slots that are advertised to it, by worker and bid. Bids of its own worker pass without a message and are left
     /// out.
-    stood: BTreeMap<(PeerId, BidId), u32>,
-    /// Slots that it asked others to lend.
-    scouted: BTreeMap<PeerId, u64>,
-    /// Exchanges that it asked for bids, with the call and the desk of the request.
-    sought: BTreeSet<(PeerId, CallId, u32)>,
-    /// Bids that were introduced by a node that it had not asked.
+    advertised: BTreeMap<(PeerId, BidId), u32>,
+    /// Slots that it asked others to pass on.
+    asked_to_flock: BTreeMap<PeerId, u64>,
+    /// Matchmakers that it asked for bids, with the call and the id of the request.
+    requested: BTreeSet<(PeerId, CallId, u32)>,
+    /// Bids that were matched by a node that it had not asked.
     hearsay: BTreeSet<BidId>,
-    /// Unused bids that were introduced by an exchange that it had asked.
+    /// Unused bids that were matched by a matchmaker that it had asked.
     rightly: BTreeSet<BidId>,
-    hired_on_hearsay: Option<String>,
+    claimed_on_hearsay: Option<String>,
     /// When it last named each node a liar, by its own clock.
     named: BTreeMap<PeerId, Time>,
     handed_on_too_much: Option<String>,
@@ -39,24 +39,24 @@ impl CreditModel {
         match word {
             CellWord::Advertise { bids, ttl_ms: _ } => {
                 for (bid, slots) in bids {
-                    self.stood.insert((from, *bid), *slots);
-                    // This node's own exchange may introduce the bid, which passes without a message.
+                    self.advertised.insert((from, *bid), *slots);
+                    // This node's own matchmaker may match the bid, which passes without a message.
                     self.hearsay.remove(bid);
                 }
             }
             CellWord::Flock { bids, ttl_ms: _ } => {
-                let asked = self.scouted.entry(from).or_default();
+                let asked = self.asked_to_flock.entry(from).or_default();
                 for (worker, bid, slots) in bids.iter().filter(|(worker, _, _)| *worker != me) {
-                    let lent = u64::from(*slots).min(*asked);
-                    *asked -= lent;
-                    let stood = self.stood.entry((*worker, *bid)).or_default();
-                    *stood = stood.saturating_add(u32::try_from(lent).unwrap_or(u32::MAX));
+                    let passed_on = u64::from(*slots).min(*asked);
+                    *asked -= passed_on;
+                    let kept = self.advertised.entry((*worker, *bid)).or_default();
+                    *kept = kept.saturating_add(u32::try_from(passed_on).unwrap_or(u32::MAX));
                     self.hearsay.remove(bid);
                 }
             }
             CellWord::Match(word) => {
-                // The same bid may be introduced again by an exchange that was asked meanwhile.
-                if self.sought.contains(&(from, word.call, word.request_id)) {
+                // The same bid may be matched again by a matchmaker that was asked meanwhile.
+                if self.requested.contains(&(from, word.call, word.request_id)) {
                     self.hearsay.remove(&word.bid);
                     self.rightly.insert(word.bid);
                 } else if !self.rightly.contains(&word.bid) {
@@ -78,15 +78,15 @@ impl CreditModel {
                 bids.iter().for_each(|(worker, bid, slots)| self.hand_on(*worker, *bid, *slots));
             }
             CellWord::FlockRequest { count, memory_bytes: _ } => {
-                *self.scouted.entry(to).or_default() += u64::from(*count);
+                *self.asked_to_flock.entry(to).or_default() += u64::from(*count);
             }
             CellWord::Request(seek) => {
-                self.sought.insert((to, seek.call, seek.request_id));
+                self.requested.insert((to, seek.call, seek.request_id));
             }
             CellWord::Claim { award, call: _ } => {
                 if self.hearsay.contains(&award.bid) {
-                    self.hired_on_hearsay = Some(format!(
-                        "{to:?} is hired on {:?}, introduced by a node that was not asked",
+                    self.claimed_on_hearsay = Some(format!(
+                        "{to:?} is claimed on {:?}, matched by a node that was not asked",
                         award.bid
                     ));
                 }
@@ -97,12 +97,12 @@ impl CreditModel {
     }
 
     fn hand_on(&mut self, worker: PeerId, bid: BidId, slots: u32) {
-        let Some(stood) = self.stood.get_mut(&(worker, bid)) else { return };
-        match stood.checked_sub(slots) {
-            Some(left) => *stood = left,
+        let Some(kept) = self.advertised.get_mut(&(worker, bid)) else { return };
+        match kept.checked_sub(slots) {
+            Some(left) => *kept = left,
             None => {
                 self.handed_on_too_much =
-                    Some(format!("{slots} slots of {bid:?} handed on, {stood} were advertised"));
+                    Some(format!("{slots} slots of {bid:?} handed on, {kept} were advertised"));
             }
         }
     }
@@ -137,9 +137,9 @@ pub(crate) fn invariant_who_was_named_is_given_nothing(scene: &Scene<'_>) -> Res
     ensure(seen.is_none(), || seen.clone().unwrap_or_default())
 }
 
-pub(crate) fn invariant_who_is_hired_was_introduced_by_who_was_asked(
+pub(crate) fn invariant_a_claimed_worker_was_matched_by_an_asked_node(
     scene: &Scene<'_>,
 ) -> Result<(), String> {
-    let seen = &scene.host.credit_model.hired_on_hearsay;
+    let seen = &scene.host.credit_model.claimed_on_hearsay;
     ensure(seen.is_none(), || seen.clone().unwrap_or_default())
 }

@@ -12,7 +12,7 @@
 //!       a_quiet_mesh_holds_nothing
 //!       an_outcome_is_kept_until_acknowledged, an_outcome_is_soon_acknowledged,
 //!       a_forgetful_owners_leases_are_void, no_work_outlasts_its_owner, who_is_given_up_is_gone
-//!       a_bid_is_handed_on_once, who_is_hired_was_introduced_by_who_was_asked, who_was_named_is_given_nothing
+//!       a_bid_is_handed_on_once, a_claimed_worker_was_matched_by_an_asked_node, who_was_named_is_given_nothing
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!    7  a_join_fires_once_after_its_parents     8  not here: the engine has no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
@@ -121,8 +121,8 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("who_is_named_lied", trust::invariant_who_is_named_lied),
     ("who_was_named_is_given_nothing", credit_invariants::invariant_who_was_named_is_given_nothing),
     (
-        "who_is_hired_was_introduced_by_who_was_asked",
-        credit_invariants::invariant_who_is_hired_was_introduced_by_who_was_asked,
+        "a_claimed_worker_was_matched_by_an_asked_node",
+        credit_invariants::invariant_a_claimed_worker_was_matched_by_an_asked_node,
     ),
     ("a_bid_is_handed_on_once", credit_invariants::invariant_a_bid_is_handed_on_once),
     ("nothing_runs_twice_unasked", trust::invariant_nothing_runs_twice_unasked),
@@ -251,7 +251,7 @@ fn invariant_promises_hold(scene: &Scene<'_>) -> Result<(), String> {
 /// Bids of a node to itself pass without a message, so only nodes without jobs of their own are checked.
 fn invariant_no_reservation_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = scene.host.audit.as_ref().filter(|audit| audit.jobs.is_empty()) else { return Ok(()) };
-    // Bids that are advertised at the node's own exchange were never sent.
+    // Bids that are advertised at the node's own matchmaker were never sent.
     let (reserved, promised) = (audit.reserved - audit.cells.advertised_here, scene.promised);
     ensure(reserved <= promised, || {
         format!("{reserved} slots reserved, {promised} promised by bids in force")

@@ -179,16 +179,16 @@ fn message_kind(message: &Message) -> &'static str {
         Message::Ack(_) => "outcomes are acknowledged",
         Message::Cancel(_) => "leases are cancelled",
         Message::Printed { .. } => "a remote task prints",
-        Message::Credit(_) => "a standing bid comes",
-        Message::Ended { .. } => "outcomes come with a standing bid",
-        Message::Assign(_) => "tasks come on a standing bid",
-        Message::Cell(CellWord::Advertise { .. }) => "a bid stands",
-        Message::Cell(CellWord::Request(_)) => "room is sought",
-        Message::Cell(CellWord::Waits { .. }) => "an exchange has no bid yet",
-        Message::Cell(CellWord::FlockRequest { .. }) => "an exchange is short of bids",
-        Message::Cell(CellWord::Flock { .. }) => "bids are lent",
-        Message::Cell(CellWord::Match(_)) => "a worker is introduced",
-        Message::Cell(CellWord::Claim { .. }) => "a hire comes",
+        Message::Credit(_) => "credit comes",
+        Message::Ended { .. } => "outcomes come with credit",
+        Message::Assign(_) => "tasks come on credit",
+        Message::Cell(CellWord::Advertise { .. }) => "a bid is advertised",
+        Message::Cell(CellWord::Request(_)) => "bids are requested",
+        Message::Cell(CellWord::Waits { .. }) => "a matchmaker has no bid yet",
+        Message::Cell(CellWord::FlockRequest { .. }) => "a matchmaker is short of bids",
+        Message::Cell(CellWord::Flock { .. }) => "bids are passed on",
+        Message::Cell(CellWord::Match(_)) => "a worker is matched",
+        Message::Cell(CellWord::Claim { .. }) => "a claim comes",
     }
 }
 
@@ -199,6 +199,6 @@ fn gossip_kind(gossip: &Gossip) -> &'static str {
         Gossip::Renew { .. } => "gossip: renewals",
         Gossip::Ack { .. } => "gossip: acknowledgements",
         Gossip::Known(_) => "gossip: known results",
-        Gossip::Matchmaker { .. } => "gossip: an exchange serves",
+        Gossip::Matchmaker { .. } => "gossip: a matchmaker serves",
     }
 }

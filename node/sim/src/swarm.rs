@@ -46,7 +46,8 @@ pub struct Summary {
     pub time: Time,
     /// The hash of all inputs of engines.
     pub trace: u64,
-    /// The longest time that a slot was idle next to a task that fits it, after all faults were mended, in microseconds.
+    /// The longest time that a slot was idle next to a task that fits it, after all faults were mended, in
+    /// microseconds.
     pub idle_us: u64,
     /// What happened, counted by name.
     pub coverage: Coverage,
@@ -173,7 +174,7 @@ fn require_rest(world: &World) -> Result<(), Violation> {
 /// What a host still holds, if anything.
 fn unrest(host: &SimHost) -> Option<String> {
     let audit = host.engine.as_ref().map(Engine::audit)?;
-    // A worker advertises its idle slots at its exchange for as long as they are idle.
+    // A worker advertises its idle slots at its matchmaker for as long as they are idle.
     let cells = audit.cells;
     let counts = [
         ("leases held", audit.held.len()),

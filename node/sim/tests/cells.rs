@@ -1,4 +1,4 @@
-//! Single messages of a mesh of cells, in a world with invariants: bids, introductions and claims that do not fit.
+//! Single messages of a mesh of cells, in a world with invariants: bids, matches and claims that do not fit.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn tasks_run_everywhere_though_nobody_is_called() {
 }
 
 #[test]
-fn a_hire_that_no_bid_stands_for_is_refused() {
+fn a_claim_without_a_bid_is_refused() {
     let mut world = cells_of_two(2, 3);
     let program = Program {
         module: BlobId::of(b"module"),
@@ -81,14 +81,14 @@ fn nobody_is_introduced_whom_the_owner_did_not_seek() {
     assert_eq!((snapshot.lost, snapshot.mismatched), (0, 0));
 }
 
-/// Bids that exchanges handed on so far.
-fn introduced(world: &World, hosts: usize) -> u64 {
+/// Bids that matchmakers handed on so far.
+fn matched(world: &World, hosts: usize) -> u64 {
     let all = (0..hosts).filter_map(|host| world.snapshot(HostId(host)));
     all.map(|snapshot| snapshot.counters.matched).sum()
 }
 
 #[test]
-fn exchanges_find_several_nodes_for_one_task_and_none_of_them_again_and_again() {
+fn matchmakers_find_several_nodes_for_one_task_and_none_of_them_again_and_again() {
     let mesh = MeshConfig { full_mesh: 0, cell_nodes: 2, ..MeshConfig::DEFAULT };
     let busy = HostSpec::slots(1).label("kind", "busy");
     let mut world = World::builder(4).mesh(mesh).hosts(2, 2).host(busy).build();
@@ -98,18 +98,18 @@ fn exchanges_find_several_nodes_for_one_task_and_none_of_them_again_and_again() 
     let long = world.submit(WORKER, &JobSpec { labels, ..JobSpec::new(1, 10_000) });
     world.run_for(Duration::from_secs(2));
     let policy = Policy { verify: 4, ..Policy::DEFAULT };
-    let before = introduced(&world, 3);
+    let before = matched(&world, 3);
     let job = world.submit(OWNER, &JobSpec { policy, ..JobSpec::new(1, 200) });
     let soon = Duration::from_secs(14);
     // Two nodes agree, and the third, with which they are the majority of four, is busy for a while.
     world.run_until("the task ends", soon, |world| world.reference().done(job) == 1);
     assert_eq!(world.reference().done(long), 1, "its third node was the busy one");
-    let handed_on = introduced(&world, 3) - before;
-    assert!(handed_on <= 60, "{handed_on} introductions for three leases, in eight seconds");
+    let handed_on = matched(&world, 3) - before;
+    assert!(handed_on <= 60, "{handed_on} matches for three leases, in eight seconds");
 }
 
 #[test]
-fn whom_an_exchange_introduces_keeps_the_classes_that_it_takes() {
+fn a_matchmaker_respects_the_classes_that_it_takes() {
     let mesh = MeshConfig { full_mesh: 0, cell_nodes: 2, ..MeshConfig::DEFAULT };
     let picky = HostSpec::slots(2).takes(Class::Realtime);
     let mut world = World::builder(5).mesh(mesh).hosts(2, 1).host(picky).build();
@@ -119,7 +119,7 @@ fn whom_an_exchange_introduces_keeps_the_classes_that_it_takes() {
     world.run_until("all tasks end", Duration::from_secs(10), |world| world.reference().done(job) == 20);
     assert_eq!(world.reference().brought(job, world.peer(HostId(2))), 0);
     let counters = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();
-    assert_eq!(counters.refused, 0, "it advertised its lowest class, so no introduction to it fails");
+    assert_eq!(counters.refused, 0, "it advertised its lowest class, so no match to it fails");
     assert_eq!(counters.lost, 0);
 }
 

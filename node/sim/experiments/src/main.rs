@@ -1,5 +1,5 @@
-//! `weft-experiments`: measures weft's engines and published policies under the same drawn load, prints tables and draws
-//! plots. The experiments are in the library; this is their command line.
+//! `weft-experiments`: measures weft's engines and published policies under the same drawn load, prints tables and
+//! draws plots. The experiments are in the library; this is their command line.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::path::Path;
@@ -43,10 +43,10 @@ Measure a large mesh of real engines against one omniscient queue: delays, and m
   --seed N          seed of arrivals and running times [default: 1]
   --owners N        number of nodes that submit jobs
   --cell-nodes N    mean number of nodes of a cell
-  --scouts N        number of exchanges that are asked to lend bids
-  --crash CELLS     number of cells whose exchanges die under load
-  --silent CELLS    number of cells whose exchanges introduce no worker
-  --forge CELLS     number of cells whose exchanges introduce bids that do not exist
+  --flocks N        number of matchmakers that are asked to pass on bids
+  --crash CELLS     number of cells whose matchmakers die under load
+  --silent CELLS    number of cells whose matchmakers match no worker
+  --forge CELLS     number of cells whose matchmakers match bids that do not exist
   --loss PERMILLE   lost messages per thousand
   --halves MS       cut the mesh in two halves for this time",
     run: cells,

@@ -1,5 +1,5 @@
-//! Meshes of cells under load: delays with healthy exchanges, and no lost task when exchanges die, lie or are cut off.
-//! `weft-experiments cells` measures ten thousand nodes; these tests have a few hundred.
+//! Meshes of cells under load: delays with healthy matchmakers, and no lost task when matchmakers die, lie or are cut
+//! off. `weft-experiments cells` measures ten thousand nodes; these tests have a few hundred.
 
 use weft_experiments::cells::{Figures, Owners, Study, Trouble};
 
@@ -32,7 +32,7 @@ fn cells_serve_a_loaded_mesh_almost_as_one_queue_would() {
 fn traffic_of_a_node_does_not_grow_with_the_mesh() {
     let of = |nodes| {
         let mut study = study();
-        // At least as many cells as tasks in both meshes, so that each task goes to an exchange of its own.
+        // At least as many cells as tasks in both meshes, so that each task goes to a matchmaker of its own.
         (study.nodes, study.tasks, study.jobs) = (nodes, 4, nodes * 4);
         study.run()
     };
@@ -43,14 +43,14 @@ fn traffic_of_a_node_does_not_grow_with_the_mesh() {
 }
 
 #[test]
-fn an_exchange_that_dies_under_load_takes_a_moment_and_no_task() {
+fn a_matchmaker_that_dies_under_load_takes_a_moment_and_no_task() {
     let study = Study { trouble: Trouble::Crash(2), ..study() };
     let figures = study.run();
     everything_ended_once(&study, &figures);
 }
 
 #[test]
-fn an_exchange_that_introduces_nobody_is_walked_around() {
+fn a_matchmaker_that_matches_nobody_is_walked_around() {
     let study = Study { trouble: Trouble::Silent(2), ..study() };
     let figures = study.run();
     everything_ended_once(&study, &figures);
@@ -58,12 +58,12 @@ fn an_exchange_that_introduces_nobody_is_walked_around() {
 }
 
 #[test]
-fn an_exchange_that_forges_bids_costs_refusals_and_its_standing() {
+fn a_matchmaker_that_forges_bids_costs_refusals_and_its_reputation() {
     let study = Study { trouble: Trouble::Forge(1), ..study() };
     let figures = study.run();
     everything_ended_once(&study, &figures);
-    assert!(figures.misled > 0, "{figures}");
-    assert!(figures.misled < 1000, "a forging exchange is not asked for ever: {figures}");
+    assert!(figures.mismatched > 0, "{figures}");
+    assert!(figures.mismatched < 1000, "a forging matchmaker is not asked for ever: {figures}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! False messages of a mesh of cells: advertised and introduced bids that do not exist, requests for all slots of a
-//! mesh, hires without a bid. They cost refused hires, and the slots of a bid until it expires.
+//! False messages of a mesh of cells: advertised and matched bids that do not exist, requests for all slots of a
+//! mesh, claims without a bid. They cost refused claims, and the slots of a bid until it expires.
 
 use weft_core::message::{Class, Needs};
 use weft_core::{BidId, BidRequest, CallId, CellWord, Match, PeerId};

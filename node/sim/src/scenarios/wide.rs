@@ -40,7 +40,7 @@ pub(super) fn a_wide_task_begins_amid_short_ones_that_never_end(watch: Watch) ->
     world
 }
 
-/// Exchanges match single slots; a multi-slot task gets its slots by calls.
+/// Matchmakers match single slots; a multi-slot task gets its slots by calls.
 pub(super) fn a_wide_task_begins_in_a_mesh_of_cells_full_of_narrow_ones(watch: Watch) -> World {
     let mesh = MeshConfig { full_mesh: 2, cell_nodes: 3, ..MeshConfig::DEFAULT };
     let mut world = World::builder(63).mesh(mesh).watch(watch).hosts(1, 0);

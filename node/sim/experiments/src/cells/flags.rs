@@ -23,7 +23,7 @@ impl Study {
                 "--seed" => study.seed = u64::from(value),
                 "--owners" => study.owners = Owners::Few(value),
                 "--cell-nodes" => study.mesh.cell_nodes = value.max(1),
-                "--scouts" => study.mesh.flocks = u8::try_from(value).ok()?,
+                "--flocks" => study.mesh.flocks = u8::try_from(value).ok()?,
                 "--crash" => study.trouble = Trouble::Crash(count),
                 "--silent" => study.trouble = Trouble::Silent(count),
                 "--forge" => study.trouble = Trouble::Forge(count),

@@ -1,6 +1,6 @@
-//! A lean driver for meshes of ten thousand engines: virtual time and the same two doors as a [`weft_sim::World`], but one
-//! delay for all links, tasks that carry their running time, and no invariants after each event: the swarms of a few
-//! hosts check those. Engines know their cell; other peers are connected on demand. Driven by [`super::study`].
+//! A lean driver for meshes of ten thousand engines: virtual time and the same two doors as a [`weft_sim::World`], but
+//! one delay for all links, tasks that carry their running time, and no invariants after each event: the swarms of a
+//! few hosts check those. Engines know their cell; other peers are connected on demand. Driven by [`super::study`].
 
 mod net;
 
@@ -33,19 +33,19 @@ pub(crate) struct LeanSpec {
 /// A fault of a lean mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mishap {
-    /// The exchanges of this number of cells die and do not come back.
+    /// The matchmakers of this number of cells die and do not come back.
     Crash(usize),
     /// This many messages per thousand are lost, from now on.
     Loss(u32),
     /// True: no message passes between the two halves of the nodes. False: all pass again.
     Cut(bool),
-    /// The exchanges of this number of cells introduce no worker any more.
+    /// The matchmakers of this number of cells match no worker any more.
     Silent(usize),
-    /// The exchanges of this number of cells introduce workers with bids that do not exist.
+    /// The matchmakers of this number of cells match workers with bids that do not exist.
     Forge(usize),
 }
 
-/// Whether a node sends the messages of its engine, drops its introductions, or forges them.
+/// Whether a node sends the messages of its engine, drops its matches, or forges them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Conduct {
     Honest,

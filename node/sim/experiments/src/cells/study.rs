@@ -43,11 +43,11 @@ pub enum Owners {
 pub enum Trouble {
     /// No fault.
     None,
-    /// The exchanges of this number of cells die.
+    /// The matchmakers of this number of cells die.
     Crash(usize),
-    /// The exchanges of this number of cells introduce no worker.
+    /// The matchmakers of this number of cells match no worker.
     Silent(usize),
-    /// The exchanges of this number of cells introduce bids that do not exist.
+    /// The matchmakers of this number of cells match bids that do not exist.
     Forge(usize),
     /// This many messages per thousand are lost, from the first job on.
     Loss(u32),
@@ -131,8 +131,8 @@ impl Study {
             kinds.map(|(kind, count)| each(kind, count)).sum()
         };
         let counters = lean.engines().map(|engine| engine.snapshot().counters);
-        let (refused, misled) = counters.fold((0, 0), |(refused, misled), counters| {
-            (refused + counters.refused, misled + counters.mismatched)
+        let (refused, mismatched) = counters.fold((0, 0), |(refused, mismatched), counters| {
+            (refused + counters.refused, mismatched + counters.mismatched)
         });
         let middle = lean.jobs.len() / 4..lean.jobs.len() * 3 / 4;
         let middle = if middle.is_empty() { 0..lean.jobs.len() } else { middle };
@@ -159,7 +159,7 @@ impl Study {
             unended: unended as u64,
             lost: end.lost,
             refused,
-            misled,
+            mismatched,
             inputs: end.inputs,
             virtual_s: lean.now_us() as f64 / 1e6,
         }
@@ -288,8 +288,8 @@ pub struct Figures {
     pub lost: u64,
     /// The number of refused awards.
     pub refused: u64,
-    /// The number of introductions that did not lead to a lease.
-    pub misled: u64,
+    /// The number of matches that did not lead to a lease.
+    pub mismatched: u64,
     /// The number of inputs that engines handled.
     pub inputs: u64,
     /// Virtual time at the end, in seconds.
@@ -329,14 +329,14 @@ impl fmt::Display for Figures {
         )?;
         write!(
             f,
-            "executed {}, ended {} ({} not done), {} jobs open; lost {}, refused {}, misled {}; {} inputs, {:.1} s",
+            "executed {}, ended {} ({} not done), {} jobs open; lost {}, refused {}, mismatched {}; {} inputs, {:.1} s",
             self.executed,
             self.ended,
             self.undone,
             self.unended,
             self.lost,
             self.refused,
-            self.misled,
+            self.mismatched,
             self.inputs,
             self.virtual_s
         )

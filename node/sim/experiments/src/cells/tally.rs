@@ -7,21 +7,21 @@ use weft_core::{CellWord, Message};
 /// Kinds of messages that are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// Bids that are advertised at an exchange.
-    Stand,
-    /// Requests for bids at an exchange.
-    Seek,
+    /// Bids that are advertised at a matchmaker.
+    Advertise,
+    /// Requests for bids at a matchmaker.
+    Request,
     /// Responses that a request waits.
     Waits,
-    /// Requests of exchanges for bids of other exchanges.
-    Scout,
-    /// Bids that exchanges lend to others.
-    Lend,
+    /// Requests of matchmakers for bids of other matchmakers.
+    FlockRequest,
+    /// Bids that matchmakers pass on to others.
+    Flock,
     /// Introductions of workers to owners.
-    Introduce,
-    /// Awards on introduced bids.
-    Hire,
-    /// Calls, bids, awards and declines without an exchange.
+    Match,
+    /// Awards on matched bids.
+    Claim,
+    /// Calls, bids, awards and declines without a matchmaker.
     Direct,
     /// Refused awards.
     Refuse,
@@ -38,13 +38,13 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn of(message: &Message) -> Self {
         match message {
-            Message::Cell(CellWord::Advertise { .. }) => Self::Stand,
-            Message::Cell(CellWord::Request(_)) => Self::Seek,
+            Message::Cell(CellWord::Advertise { .. }) => Self::Advertise,
+            Message::Cell(CellWord::Request(_)) => Self::Request,
             Message::Cell(CellWord::Waits { .. }) => Self::Waits,
-            Message::Cell(CellWord::FlockRequest { .. }) => Self::Scout,
-            Message::Cell(CellWord::Flock { .. }) => Self::Lend,
-            Message::Cell(CellWord::Match(_)) => Self::Introduce,
-            Message::Cell(CellWord::Claim { .. }) => Self::Hire,
+            Message::Cell(CellWord::FlockRequest { .. }) => Self::FlockRequest,
+            Message::Cell(CellWord::Flock { .. }) => Self::Flock,
+            Message::Cell(CellWord::Match(_)) => Self::Match,
+            Message::Cell(CellWord::Claim { .. }) => Self::Claim,
             Message::Call(_)
             | Message::Bid(_)
             | Message::Award(_)

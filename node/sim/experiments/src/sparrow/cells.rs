@@ -1,4 +1,4 @@
-//! Scheduling above 64 nodes, as a model: machines are divided into cells, each with an exchange that matches bids of
+//! Scheduling above 64 nodes, as a model: machines are divided into cells, each with a matchmaker that matches bids of
 //! free slots with calls of owners. The owner of the call gets the matched bid and awards a task to the worker: three
 //! one-way delays from a job's arrival to a task's start, and from a slot's release to its next task.
 //!
@@ -14,24 +14,25 @@ use weft_sim::Chance;
 /// The parameters of the cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cells {
-    /// The number of cells, each with one exchange.
+    /// The number of cells, each with one matchmaker.
     pub cells: usize,
-    /// How many more exchanges a call without a bid tries before it waits.
+    /// How many more matchmakers a call without a bid tries before it waits.
     pub hops: u8,
-    /// Interval at which exchanges report their numbers of bids or waiting calls, in microseconds; 0 is never.
+    /// Interval at which matchmakers report their numbers of bids or waiting calls, in microseconds; 0 is never.
     pub report_us: u64,
-    /// Whether an owner chooses, for each task, the better of two exchanges by their last reports.
+    /// Whether an owner chooses, for each task, the better of two matchmakers by their last reports.
     pub two_choices: bool,
-    /// Whether a bid without a call goes once to an exchange where calls wait, by its last report.
+    /// Whether a bid without a call goes once to a matchmaker where calls wait, by its last report.
     pub bids_walk: bool,
-    /// How many other exchanges, one after the other, are asked for a bid when a call must wait.
-    pub scouts: u8,
-    /// Whether owners deposit tasks at the exchange, which hires workers itself: two one-way delays instead of three.
+    /// How many other matchmakers, one after the other, are asked for a bid when a call must wait.
+    pub flocks: u8,
+    /// Whether owners deposit tasks at the matchmaker, which claims workers itself: two one-way delays instead of
+    /// three.
     pub deposits: bool,
 }
 
 impl Cells {
-    /// Calls wait at their exchange, and exchanges report nothing.
+    /// Calls wait at their matchmaker, and matchmakers report nothing.
     #[must_use]
     pub fn plain(cells: usize) -> Self {
         Self {
@@ -40,7 +41,7 @@ impl Cells {
             report_us: 0,
             two_choices: false,
             bids_walk: false,
-            scouts: 0,
+            flocks: 0,
             deposits: false,
         }
     }
@@ -73,8 +74,8 @@ enum Event {
         worker: u32,
     },
     Report,
-    /// An exchange is asked for a bid for calls that wait at `home`.
-    Scout {
+    /// A matchmaker is asked for a bid for calls that wait at `home`.
+    Flock {
         home: u32,
         cell: u32,
         asked: u8,
@@ -82,7 +83,7 @@ enum Event {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Exchange {
+struct Matchmaker {
     /// Workers of free slots, the longest free one first.
     bids: VecDeque<u32>,
     /// Jobs with waiting tasks, and their numbers.
@@ -90,7 +91,7 @@ struct Exchange {
     waiting: u32,
 }
 
-impl Exchange {
+impl Matchmaker {
     /// The number of bids, or minus the number of waiting calls.
     fn balance(&self) -> i64 {
         self.bids.len() as i64 - i64::from(self.waiting)
@@ -104,10 +105,10 @@ struct Run<'a> {
     meter: Meter,
     agenda: Agenda<Event>,
     chance: Chance,
-    exchanges: Vec<Exchange>,
-    /// The last reported balance of each exchange.
+    matchmakers: Vec<Matchmaker>,
+    /// The last reported balance of each matchmaker.
     reported: Vec<i64>,
-    /// The number of tasks for each exchange, while one job is divided.
+    /// The number of tasks for each matchmaker, while one job is divided.
     shares: Vec<u32>,
 }
 
@@ -121,13 +122,13 @@ pub fn run(shape: &Shape, trace: &Trace, rule: Cells, seed: u64) -> Meter {
         meter: Meter::new(shape, trace),
         agenda: Agenda::new(),
         chance: Chance::new(seed, "cells"),
-        exchanges: vec![Exchange::default(); rule.cells],
+        matchmakers: vec![Matchmaker::default(); rule.cells],
         reported: vec![0; rule.cells],
         shares: vec![0; rule.cells],
     };
     for worker in 0..shape.workers as u32 {
         let home = run.home(worker) as usize;
-        run.exchanges[home].bids.extend(std::iter::repeat_n(worker, shape.slots));
+        run.matchmakers[home].bids.extend(std::iter::repeat_n(worker, shape.slots));
     }
     if rule.report_us > 0 {
         run.agenda.after(rule.report_us, Event::Report);
@@ -165,10 +166,10 @@ impl Run<'_> {
                 self.meter.messages += 1;
                 self.agenda.after(delay, Event::BidAt { cell: self.home(worker), worker, walked: false });
             }
-            Event::Scout { home, cell, asked } => self.on_scout(home, cell, asked),
+            Event::Flock { home, cell, asked } => self.on_flock(home, cell, asked),
             Event::Report => {
-                for (reported, exchange) in self.reported.iter_mut().zip(&self.exchanges) {
-                    *reported = exchange.balance();
+                for (reported, matchmaker) in self.reported.iter_mut().zip(&self.matchmakers) {
+                    *reported = matchmaker.balance();
                 }
                 if self.meter.ended < (self.shape.tasks * self.trace.arrivals.len()) as u64 {
                     self.agenda.after(self.rule.report_us, Event::Report);
@@ -177,7 +178,7 @@ impl Run<'_> {
         }
     }
 
-    /// An owner divides a job's tasks among exchanges.
+    /// An owner divides a job's tasks among matchmakers.
     fn call(&mut self, job: u32) {
         let (tasks, cells) = (self.shape.tasks, self.rule.cells);
         let spread = tasks.min(cells);
@@ -208,10 +209,10 @@ impl Run<'_> {
 
     fn on_call(&mut self, cell: u32, job: u32, count: u32, hops: u8) {
         let mut left = count;
-        let exchange = &mut self.exchanges[cell as usize];
+        let matchmaker = &mut self.matchmakers[cell as usize];
         // A new call does not overtake waiting ones.
-        let fits = if exchange.calls.is_empty() { left.min(exchange.bids.len() as u32) } else { 0 };
-        let bids: Vec<u32> = exchange.bids.drain(..fits as usize).collect();
+        let fits = if matchmaker.calls.is_empty() { left.min(matchmaker.bids.len() as u32) } else { 0 };
+        let bids: Vec<u32> = matchmaker.bids.drain(..fits as usize).collect();
         left -= fits;
         for worker in bids {
             self.pair(job, worker);
@@ -220,44 +221,44 @@ impl Run<'_> {
             return;
         }
         if hops < self.rule.hops {
-            let next = self.next_exchange(cell);
+            let next = self.next_matchmaker(cell);
             self.send_call(next, job, left, hops + 1);
             return;
         }
-        let exchange = &mut self.exchanges[cell as usize];
-        exchange.calls.push_back((job, left));
-        exchange.waiting += left;
+        let matchmaker = &mut self.matchmakers[cell as usize];
+        matchmaker.calls.push_back((job, left));
+        matchmaker.waiting += left;
         for _ in 0..left {
-            self.scout(cell, cell, 0);
+            self.flock(cell, cell, 0);
         }
     }
 
-    /// Asks one more exchange for a bid.
-    fn scout(&mut self, home: u32, from: u32, asked: u8) {
-        if asked < self.rule.scouts {
-            let cell = self.next_exchange(from) as u32;
+    /// Asks one more matchmaker for a bid.
+    fn flock(&mut self, home: u32, from: u32, asked: u8) {
+        if asked < self.rule.flocks {
+            let cell = self.next_matchmaker(from) as u32;
             self.meter.messages += 1;
-            self.agenda.after(self.shape.delay_us, Event::Scout { home, cell, asked: asked + 1 });
+            self.agenda.after(self.shape.delay_us, Event::Flock { home, cell, asked: asked + 1 });
         }
     }
 
-    fn on_scout(&mut self, home: u32, cell: u32, asked: u8) {
-        let exchange = &mut self.exchanges[cell as usize];
-        if cell == home || !exchange.calls.is_empty() {
-            return self.scout(home, cell, asked);
+    fn on_flock(&mut self, home: u32, cell: u32, asked: u8) {
+        let matchmaker = &mut self.matchmakers[cell as usize];
+        if cell == home || !matchmaker.calls.is_empty() {
+            return self.flock(home, cell, asked);
         }
-        match exchange.bids.pop_front() {
+        match matchmaker.bids.pop_front() {
             Some(worker) => {
                 self.meter.messages += 1;
                 let event = Event::BidAt { cell: home, worker, walked: true };
                 self.agenda.after(self.shape.delay_us, event);
             }
-            None => self.scout(home, cell, asked),
+            None => self.flock(home, cell, asked),
         }
     }
 
-    /// The next exchange of a call without a bid: the better of two, by their last reports.
-    fn next_exchange(&mut self, cell: u32) -> usize {
+    /// The next matchmaker of a call without a bid: the better of two, by their last reports.
+    fn next_matchmaker(&mut self, cell: u32) -> usize {
         let others = self.rule.cells - 1;
         let mut other = || (cell as usize + 1 + self.chance.index(others.max(1))) % self.rule.cells;
         let (one, two) = (other(), other());
@@ -265,10 +266,10 @@ impl Run<'_> {
     }
 
     fn on_bid(&mut self, cell: u32, worker: u32, walked: bool) {
-        let exchange = &mut self.exchanges[cell as usize];
-        let Some((job, count)) = exchange.calls.front_mut() else {
+        let matchmaker = &mut self.matchmakers[cell as usize];
+        let Some((job, count)) = matchmaker.calls.front_mut() else {
             if self.rule.bids_walk && !walked {
-                let next = self.next_exchange(cell);
+                let next = self.next_matchmaker(cell);
                 let poorest = if self.reported[next] < 0 { Some(next) } else { self.poorest() };
                 if let Some(next) = poorest {
                     self.meter.messages += 1;
@@ -277,19 +278,19 @@ impl Run<'_> {
                     return;
                 }
             }
-            self.exchanges[cell as usize].bids.push_back(worker);
+            self.matchmakers[cell as usize].bids.push_back(worker);
             return;
         };
         let job = *job;
         *count -= 1;
-        exchange.waiting -= 1;
+        matchmaker.waiting -= 1;
         if *count == 0 {
-            exchange.calls.pop_front();
+            matchmaker.calls.pop_front();
         }
         self.pair(job, worker);
     }
 
-    /// The exchange with the most waiting calls among a few random ones, by their last reports.
+    /// The matchmaker with the most waiting calls among a few random ones, by their last reports.
     fn poorest(&mut self) -> Option<usize> {
         let few: Vec<usize> = (0..4).map(|_| self.chance.index(self.rule.cells)).collect();
         few.into_iter().filter(|cell| self.reported[*cell] < 0).min_by_key(|cell| self.reported[*cell])

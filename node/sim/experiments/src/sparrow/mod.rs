@@ -1,5 +1,6 @@
 //! Sparrow's simulation: 10,000 machines of 4 slots, jobs of 100 tasks of 100 ms, half a millisecond one-way delay. The
-//! reference policies next to values that an independent simulator measured, and weft's cells, as a model of the protocol.
+//! reference policies next to values that an independent simulator measured, and weft's cells, as a model of the
+//! protocol.
 //!
 //! The rules of the comparison: all policies run the same trace; of 20,000 jobs the middle half is measured; two seeds.
 //! Golden values come from an independent simulator with two seeds of its own; they are in [`ROWS`].
@@ -32,7 +33,7 @@ pub enum Contender {
     Push(Choice),
     /// Each task is bound when a worker is ready.
     Late(Late),
-    /// Cells with exchanges.
+    /// Cells with matchmakers.
     Cells(Cells),
     /// Another function that runs a trace with a seed and measures itself, such as engines.
     Other(fn(&Shape, &Trace, u64) -> Meter),
@@ -70,19 +71,19 @@ const fn late(probes: usize, cancel: bool, steals: u8) -> Contender {
     Contender::Late(Late { probes, cancel, steals })
 }
 
-/// Weft's cells: calls are spread evenly, and a call without a bid keeps its place in the queue while its exchange asks
-/// one other exchange for a bid.
+/// Weft's cells: calls are spread evenly, and a call without a bid keeps its place in the queue while its matchmaker
+/// asks one other matchmaker for a bid.
 pub const WEFT: Cells = Cells {
     cells: 100,
     hops: 0,
     report_us: 0,
     two_choices: false,
     bids_walk: false,
-    scouts: 1,
+    flocks: 1,
     deposits: false,
 };
 
-const MATCHERS: Cells = Cells { scouts: 0, deposits: true, ..WEFT };
+const MATCHERS: Cells = Cells { flocks: 0, deposits: true, ..WEFT };
 
 /// All rows of the table.
 pub const ROWS: [Row; 14] = [
@@ -160,12 +161,12 @@ pub const ROWS: [Row; 14] = [
     },
     Row {
         name: "weft cells (model), calls wait",
-        contender: Contender::Cells(Cells { scouts: 0, ..WEFT }),
+        contender: Contender::Cells(Cells { flocks: 0, ..WEFT }),
         exponential: None,
         constant: None,
     },
     Row {
-        name: "weft cells (model), one scout",
+        name: "weft cells (model), flocking",
         contender: Contender::Cells(WEFT),
         exponential: None,
         constant: None,
@@ -286,11 +287,11 @@ fn cells_of(name: &str, load: f64, figures: &Figures, golden: Option<f64>) -> Ve
 /// Jobs whose tasks do not spread evenly over the cells.
 fn odd_jobs(report: &mut Report) {
     report.say(&"\nJobs of other sizes at 95 % load, exponential length: times ideal (messages a task)");
-    let names = ["tasks a job", "central", "matchers", "weft, calls wait", "weft, one scout"];
+    let names = ["tasks a job", "central", "matchers", "weft, calls wait", "weft, flocking"];
     let contenders = [
         Contender::Central,
         Contender::Cells(MATCHERS),
-        Contender::Cells(Cells { scouts: 0, ..WEFT }),
+        Contender::Cells(Cells { flocks: 0, ..WEFT }),
         Contender::Cells(WEFT),
     ];
     let mut table = Table::new(&names);

@@ -1,4 +1,4 @@
-//! A lean mesh's network, agenda and faults: one delay, losses, a cut, exchanges that die or lie.
+//! A lean mesh's network, agenda and faults: one delay, losses, a cut, matchmakers that die or lie.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ impl Lean {
         lives && !apart && !self.chance.permille(self.loss_permille)
     }
 
-    /// The message that a node really sends; a dishonest exchange drops or forges introductions.
+    /// The message that a node really sends; a dishonest matchmaker drops or forges matches.
     fn conduct(&mut self, from: u32, message: Message) -> Option<Message> {
         match (self.hosts[from as usize].conduct, message) {
             (Conduct::Silent, Message::Cell(CellWord::Match(_))) => None,
@@ -97,7 +97,7 @@ impl Lean {
     pub(super) fn suffer(&mut self, mishap: Mishap) {
         match mishap {
             Mishap::Crash(count) => {
-                for host in self.exchanges(count) {
+                for host in self.matchmakers(count) {
                     self.crash(host);
                 }
             }
@@ -109,13 +109,13 @@ impl Lean {
     }
 
     fn corrupt(&mut self, count: usize, conduct: Conduct) {
-        for host in self.exchanges(count) {
+        for host in self.matchmakers(count) {
             self.hosts[host as usize].conduct = conduct;
         }
     }
 
     /// In each of the first cells, the node with the most advertised bids and waiting requests.
-    fn exchanges(&self, count: usize) -> Vec<u32> {
+    fn matchmakers(&self, count: usize) -> Vec<u32> {
         let serves = |host: &u32| {
             let audit = self.hosts[*host as usize].engine.as_ref().map(|engine| engine.audit().cells);
             audit.map_or(0, |cells| cells.bids + cells.waiting)
