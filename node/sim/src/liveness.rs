@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use weft_core::message::Reason;
 use weft_core::snapshot::Said;
 use weft_core::snapshot::Trust;
-use weft_core::{Engine, JobId, PeerId, Time};
+use weft_core::{Engine, JobId, PeerId, Recall, Time};
 
 use crate::host::{HostId, SimHost};
 use crate::invariants::Violation;
@@ -66,8 +66,8 @@ fn waits(why: &weft_core::snapshot::Why) -> bool {
 }
 
 /// Whether a host has room for a job's task, and nothing against it: neither a label that it lacks, nor a class that it
-/// refuses, nor tasks of the job that it lost, for which it is asked last, nor blame that its owner remembers, nor what
-/// [`excuses`] it. What several nodes compute wants distinct ones, and is not looked at.
+/// refuses, nor tasks of the job that it lost, for which it is asked last, nor blame that its owner remembers, nor a disk
+/// that was full lately, nor lies that it may remember. What several nodes compute wants distinct ones, and is not looked at.
 fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
     let Some(audit) = host.audit.as_ref().filter(|_| host.engine.is_some() && !host.paused) else {
         return false;
@@ -81,7 +81,8 @@ fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
     let engine = owner.engine.as_ref();
     let trusted = engine.is_some_and(|engine| trusts(engine, host.peer))
         && (owner.id != host.id || !doubts_itself(world, owner, job))
-        && !is_given_nothing(world, owner, host.peer, job, |reason| excuses(world, host, reason));
+        && !(lies(world, host) && owed.terms.memo != Recall::Off)
+        && !is_given_nothing(world, owner, host.peer, job, |reason| *reason == Reason::NoRoom);
     let welcome = owner.id == host.id || host.spec.guests.takes(owner.id);
     let held: u32 = audit.held.iter().map(|(_, lease)| world.reference().width_of(*lease)).sum();
     labelled && takes && welcome && !lost && trusted && held + owed.width <= audit.slots
@@ -111,11 +112,10 @@ fn doubts_itself(world: &World, owner: &SimHost, job: JobId) -> bool {
     is_given_nothing(world, owner, owner.peer, job, |reason| matches!(reason, Reason::Mistrusted { .. }))
 }
 
-/// Whether a host may be given nothing of a job for that reason: a disk that was full, or what a liar remembers, which is
-/// no answer.
-fn excuses(world: &World, host: &SimHost, reason: &Reason) -> bool {
-    let lies = host.spec.lies_permille > 0 || world.reference().forgers.contains(&host.peer);
-    *reason == Reason::NoRoom || (lies && matches!(reason, Reason::Mistrusted { .. }))
+/// Whether a host lies: what it remembers of a task is a loss to an owner that caught it, who then gives it little of
+/// that job or nothing.
+fn lies(world: &World, host: &SimHost) -> bool {
+    host.spec.lies_permille > 0 || world.reference().forgers.contains(&host.peer)
 }
 
 /// Whether an owner gives a node nothing of a job for such a reason.
