@@ -10,7 +10,7 @@ use crate::policy::{fit, never, window};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalCapacity<'a> {
     pub(crate) node: fit::Node<'a>,
-    /// Whether it takes new tasks at all: it is not draining, and has memory for them.
+    /// Whether it takes new tasks at all: it is not draining, and its disk is not full.
     pub(crate) takes_new: bool,
     /// Longest module that it accepts, in bytes.
     pub(crate) module_bytes: u64,

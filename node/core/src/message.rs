@@ -55,7 +55,8 @@ pub enum Message {
     Award(Award),
     /// Owner to worker: the rest of that bid will not be used.
     Release(BidId),
-    /// Worker to owner: that award names a bid that has ended; its tasks were not started.
+    /// Worker to owner: these leases are returned without an outcome: their bid has ended, they were taken on a wrong
+    /// guess, or their owner counted as gone.
     Refuse {
         /// The leases that were not accepted.
         leases: Vec<LeaseId>,
@@ -176,7 +177,7 @@ pub struct Bid {
     pub slots: u32,
     /// When the first task would start, in microseconds from now.
     pub start_in_us: u32,
-    /// Whether the worker has compiled the module.
+    /// Whether the worker has the module's bytes.
     pub warm: bool,
     /// How long it is valid, in milliseconds.
     pub ttl_ms: u32,
@@ -254,7 +255,7 @@ pub enum Reason {
         /// The lowest class that it takes.
         least: Class,
     },
-    /// The node lost tasks or gave a false result. An owner's own note; no worker sends it.
+    /// The node lost tasks or gave a false result. An owner's own note; no honest worker sends it.
     Mistrusted {
         /// For how much longer it gets no tasks, in milliseconds.
         for_ms: u64,
@@ -270,7 +271,7 @@ pub enum Reason {
     },
     /// The node has no room on its disk for the module, an input or an output.
     NoRoom,
-    /// The job verifies its tasks, and the node has no vote. An owner's own note; no worker sends it.
+    /// The job verifies its tasks, and the node has no vote. An owner's own note; no honest worker sends it.
     NoVote,
 }
 

@@ -374,8 +374,8 @@ fn parents_that_cant_be_are_refused_with_a_reason() {
         assert_eq!(refusal(&mesh, JobId(job)), Some(reason), "{parents:?}");
         assert_eq!(state(&mesh, JobId(job)), None);
     }
-    let said = "it comes after job 000000000000000c, which was not submitted to this node, or has been over for so \
-                long that it is forgotten";
+    let said = "it comes after job 000000000000000c, which was not submitted to this node, or ended so long ago that it is \
+                forgotten";
     assert_eq!(Refusal::ParentUnknown { job: C }.to_string(), said);
     mesh.run_all();
     assert_eq!(mesh.ended(0), 1);

@@ -55,7 +55,10 @@ const TABLE: [Row; 15] = [
     (|what| limits(what, |limits| limits.errors_bytes = 1 << 40), Some("limit errors_bytes")),
     (|what| limits(what, |limits| limits.files_bytes = 1 << 40), Some("limit files_bytes")),
     (|what| limits(what, |limits| limits.files = 100_001), Some("limit files")),
-    (|what| what.inputs.push(Payload::Inline(vec![0; 16_385].into())), Some("an input of 16385 bytes")),
+    (
+        |what| what.inputs.push(Payload::Inline(vec![0; 16_385].into())),
+        Some("an inline input has 16385 bytes, expected at most 16384"),
+    ),
     (|what| what.needs.slots = 1025, Some("1024 slots at most")),
 ];
 

@@ -52,7 +52,7 @@ pub(super) struct Identity {
     /// The owners whose tasks it takes, besides its own.
     pub(super) owners: Owners,
     pub(super) draining: bool,
-    /// Until when it accepts nothing, because its disk had no room for a blob that a task needs.
+    /// Until when it promises nothing, because its disk had no room for a blob that a task needs.
     pub(super) disk_full_until: Option<Time>,
 }
 

@@ -58,7 +58,7 @@ use runs::run::Accepted;
 use runtimes::Runtimes;
 use staging::Staging;
 
-/// How long no work is accepted after the disk was full, in milliseconds.
+/// How long a worker promises nothing after its disk was full, in milliseconds; bids that are open may still be used.
 const NO_ROOM_MS: u64 = 5000;
 
 /// The worker role.

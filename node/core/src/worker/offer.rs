@@ -132,8 +132,9 @@ impl Bidder<'_> {
         let tasks = u32::try_from(award.grants.len()).unwrap_or(u32::MAX);
         let open = self.requests.get(key)?;
         let bid = *self.ledger.bid(award.bid)?;
-        let covered = bid.key() == key && bid.tasks >= tasks;
         let Call { job, program, terms, needs, .. } = &open.call;
+        // The owner may have replaced the call since by one whose tasks want more slots.
+        let covered = bid.key() == key && bid.tasks >= tasks && bid.slots_each == needs.task_slots();
         if !covered || !is_sound(&award.grants, *job) {
             return None;
         }

@@ -126,7 +126,8 @@ impl Staging {
         let Some(Fetching { from, bytes, waiting }) = self.fetching.remove(&blob) else { return arrival };
         for wait in waiting {
             // A run that waits for two lengths of the blob may have ended by the other one.
-            let Some(run) = runs.get_mut(wait.run) else { continue };
+            let waits = |run: &&mut Run| matches!(run.stage(), Stage::Staging(_));
+            let Some(run) = runs.get_mut(wait.run).filter(waits) else { continue };
             if wait.bytes != bytes {
                 arrival.again.push(wait);
             } else if fetched == Fetched::Here {

@@ -2,7 +2,7 @@
 //! updates them whenever a task changes its stage.
 
 use super::memory::Memory;
-use super::run::{Assign, Run};
+use super::run::{Place, Run};
 use crate::message::Class;
 use crate::worker::classes::PerClass;
 
@@ -63,7 +63,7 @@ pub(super) struct InSlots {
 
 impl InSlots {
     /// A task moves to another place.
-    pub(super) fn relocate(&mut self, run: &Run, from: Assign, to: Assign) {
+    pub(super) fn relocate(&mut self, run: &Run, from: Place, to: Place) {
         if from == to {
             return;
         }
@@ -71,14 +71,14 @@ impl InSlots {
         self.enter(run, to);
     }
 
-    fn enter(&mut self, run: &Run, place: Assign) {
+    fn enter(&mut self, run: &Run, place: Place) {
         match place {
-            Assign::Outside => return,
-            Assign::Busy => {
+            Place::Outside => return,
+            Place::Busy => {
                 self.busy.add(run.class, run.slots);
                 self.memory.run(run.memory_bytes());
             }
-            Assign::Paused => {
+            Place::Paused => {
                 self.paused += 1;
                 self.paused_slots += run.slots;
                 self.memory.pause(run.memory_bytes());
@@ -87,14 +87,14 @@ impl InSlots {
         self.tasks += 1;
     }
 
-    fn leave(&mut self, run: &Run, place: Assign) {
+    fn leave(&mut self, run: &Run, place: Place) {
         match place {
-            Assign::Outside => return,
-            Assign::Busy => {
+            Place::Outside => return,
+            Place::Busy => {
                 self.busy.sub(run.class, run.slots);
                 self.memory.end_run(run.memory_bytes());
             }
-            Assign::Paused => {
+            Place::Paused => {
                 self.paused -= 1;
                 self.paused_slots -= run.slots;
                 self.memory.end_pause(run.memory_bytes());

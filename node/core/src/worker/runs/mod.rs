@@ -2,7 +2,8 @@
 //! hands them to the slots, pauses and stops tasks for more urgent ones, and keeps the counters. It knows nothing of
 //! bids, connections or delivery. The worker drives it, and settles the tasks that it returns.
 //!
-//! [`RunQueue::set_stage`] is the only writer of a task's stage, of the lists by stage, and of the counters of slots.
+//! [`RunQueue::set_stage`] is the only writer of a task's stage; with [`RunQueue::remove`], of the lists by stage and of
+//! the counters of slots.
 
 mod counts;
 mod dispatch;
@@ -25,7 +26,7 @@ use crate::message::Class;
 use crate::time::Time;
 use counts::{Held, InSlots};
 use lists::Lists;
-use run::{Assign, Run, Stage};
+use run::{Place, Run, Stage};
 use watchdog::Watchdog;
 
 /// Why a look-up of a run can't fail.
@@ -86,7 +87,7 @@ impl RunQueue {
     /// Removes a task that is not in the slots, or that the slots have answered.
     pub(super) fn remove(&mut self, now: Time, id: RunId) -> Box<Run> {
         let mut run = self.runs.remove(&id).expect(HELD);
-        self.in_slots.relocate(&run, run.stage.place(), Assign::Outside);
+        self.in_slots.relocate(&run, run.stage.place(), Place::Outside);
         self.lists.leave(now, id, &mut run);
         self.held.sub(&run);
         self.stopping.remove(&id);
@@ -320,12 +321,12 @@ mod tests {
             all.iter().filter(|run| holds(run)).map(|run| run.slots).sum()
         };
         let tasks = |holds: &dyn Fn(&Run) -> bool| all.iter().filter(|run| holds(run)).count();
-        let is_paused = |run: &Run| run.stage.place() == Assign::Paused;
-        let is_busy = |run: &Run| run.stage.place() == Assign::Busy;
+        let is_paused = |run: &Run| run.stage.place() == Place::Paused;
+        let is_busy = |run: &Run| run.stage.place() == Place::Busy;
         assert_eq!(queue.held_slots(), slots(&|_| true));
         assert_eq!(queue.unpaused_slots(), slots(&|run| !is_paused(run)));
         assert_eq!(queue.active_slots(), slots(&is_busy));
-        assert_eq!(queue.handed() as usize, tasks(&|run| run.stage.place() != Assign::Outside));
+        assert_eq!(queue.handed() as usize, tasks(&|run| run.stage.place() != Place::Outside));
         assert_eq!(queue.paused() as usize, tasks(&is_paused));
         for class in Class::ALL {
             assert_eq!(queue.held_at_least(class), slots(&|run| run.class >= class));

@@ -36,7 +36,7 @@ pub(in crate::worker) enum Stage {
 
 /// What a task takes of the slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Assign {
+pub(super) enum Place {
     /// Nothing: it is not in them.
     Outside,
     /// It runs, or waits in the slots' own queue.
@@ -47,11 +47,11 @@ pub(super) enum Assign {
 
 impl Stage {
     /// What it takes of the slots in this stage.
-    pub(super) fn place(self) -> Assign {
+    pub(super) fn place(self) -> Place {
         match self {
-            Self::Staging(_) | Self::Ready => Assign::Outside,
-            Self::Handed | Self::Requeuing | Self::Aborted { paused: false } => Assign::Busy,
-            Self::Paused | Self::Aborted { paused: true } => Assign::Paused,
+            Self::Staging(_) | Self::Ready => Place::Outside,
+            Self::Handed | Self::Requeuing | Self::Aborted { paused: false } => Place::Busy,
+            Self::Paused | Self::Aborted { paused: true } => Place::Paused,
         }
     }
 
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn what_is_aborted_takes_its_slots_until_it_has_left_them() {
         let places = STAGES.map(Stage::place);
-        let (out, busy, paused) = (Assign::Outside, Assign::Busy, Assign::Paused);
+        let (out, busy, paused) = (Place::Outside, Place::Busy, Place::Paused);
         assert_eq!(places, [out, out, busy, paused, busy, busy, paused]);
     }
 }
