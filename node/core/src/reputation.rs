@@ -83,7 +83,7 @@ pub(crate) struct Reputation {
     lies: u32,
     /// Refused awards in a row.
     refusals: u8,
-    /// Until when it gets no tasks because its disk is full; this is no blame, and not part of the view.
+    /// Until when it gets no tasks because its disk is full; this is no blame, and the view shows it by `trust` alone.
     full_until: Time,
     /// How often in a row its disk was full; tasks at the same time count once.
     full: u32,
@@ -134,7 +134,10 @@ impl Reputation {
     /// It completed a task. The streak of losses ends, and blame is halved; false answers are forgiven only with time.
     pub(crate) fn on_done(&mut self, now: Time) {
         self.refusals = 0;
-        (self.full, self.full_until) = (0, Time::ZERO);
+        // A task that it held before its disk was full says nothing of the room for the next.
+        if now >= self.full_until {
+            self.full = 0;
+        }
         if self.blame == 0 {
             return;
         }
@@ -311,10 +314,15 @@ mod tests {
         assert_eq!(reputation.view(at(now)), ReputationView::default());
         reputation.on_full(at(now));
         reputation.on_done(at(now));
+        assert_eq!(reputation.barred(at(now)), Some(Reason::NoRoom), "a task without output needs no room");
+        now += 80_000;
+        reputation.on_done(at(now));
+        reputation.on_full(at(now));
+        assert_eq!(reputation.barred(at(now + 4_999)), Some(Reason::NoRoom));
         assert_eq!(
-            (reputation.trust(at(now)), reputation.barred(at(now))),
-            (Trust::Closed, None),
-            "it has room"
+            reputation.barred(at(now + 5_000)),
+            None,
+            "it had room meanwhile, so the pause is short again"
         );
     }
 

@@ -94,7 +94,7 @@ pub struct JobView {
     pub failed: u32,
     /// Tasks that were cancelled.
     pub cancelled: u32,
-    /// Attempts beyond the first, of all tasks.
+    /// Attempts beyond the first, of tasks that ended.
     pub retried: u32,
     /// Tasks that did not run, because their result was known.
     pub recalled: u32,

@@ -1,4 +1,4 @@
-//! What an owner does at its time: one list of alarms for all jobs, the earliest first. Plain bookkeeping; `owner/mod.rs`
+//! What an owner does at its time: one list of alarms for all jobs, the earliest first. Plain bookkeeping; `owner/clock.rs`
 //! takes what is due and routes it. The ends of leases are kept by [`super::lease_table`].
 
 use alloc::collections::BTreeSet;

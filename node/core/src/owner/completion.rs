@@ -9,7 +9,7 @@ use super::ending::{Ending, commit};
 use super::fetching;
 use super::job::Job;
 use super::record::Record;
-use super::retry::{self, Denied, again, back_off};
+use super::retry::{self, again, back_off};
 use super::task::{Arrival, Attempt, Brought, TaskState};
 use super::verification;
 use crate::ctx::Ctx;
@@ -63,6 +63,9 @@ pub(super) fn settle(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, arrival: Ar
         cx.ack(from, lease);
     }
     let attempt = record.take_attempt(lease, from).expect("the caller found the attempt");
+    if arrival.brought.report.outcome.fault() == Fault::Disk {
+        return retry::on_no_room(cx, record, attempt);
+    }
     measure(cx.ctx, &mut record.job, &attempt, &arrival.brought);
     cx.books.leases.end(attempt.lease);
     if let Some(brought) = verification::weigh(cx, record, arrival) {
@@ -93,9 +96,6 @@ fn measure(ctx: &mut Ctx<'_>, job: &mut Job, attempt: &Attempt, brought: &Brough
 /// What an attempt brought, or several alike, ends its task or has it wait again.
 fn judge(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, arrival: Arrival, copy: bool) {
     let Arrival { lease, from, brought } = arrival;
-    if brought.report.outcome.fault() == Fault::Disk {
-        return retry::on_no_room(cx, record, Denied { lease, worker: from, copy });
-    }
     let tried_again = count_fault(cx, record, lease, &brought.report.outcome);
     let OwnerCtx { ctx, members, books } = cx;
     let (now, pure) = (ctx.now, record.job.spec.program.is_pure());
@@ -198,8 +198,15 @@ fn believe(ctx: &mut Ctx<'_>, job: &Job, from: PeerId, delivery: Delivery) -> Br
         return Report::bare(Outcome::Lost("the worker says that it brings more than the task may".into()))
             .into();
     }
-    if matches!(report.outcome, Outcome::ParentFailed { job: _ }) {
-        return Report::bare(Outcome::Lost("the worker said what only an owner can".into())).into();
+    match report.outcome.fault() {
+        Fault::Owner => {
+            return Report::bare(Outcome::Lost("the worker said what only an owner can".into())).into();
+        }
+        // What did not run to its end has left nothing.
+        Fault::Worker | Fault::Disk => {
+            return Report { usage: report.usage, ..Report::bare(report.outcome) }.into();
+        }
+        Fault::None | Fault::Task | Fault::Program => {}
     }
     let terms = job.spec.terms;
     if let Some(computer) = memo {

@@ -65,6 +65,11 @@ pub(super) fn on_fetched(
     let task = record.job.task_mut(lease.index);
     let Some(attempt) = task.and_then(|task| task.attempt_mut(lease.attempt)) else { return Settled::NotYet };
     let Some(fetching) = attempt.fetching.take() else { return Settled::NotYet };
+    if !fetching.brought.report.blobs().any(|blob| blob == end.blob) {
+        // An earlier outcome of the attempt named it, whose other blobs could not be had.
+        attempt.fetching = Some(fetching);
+        return Settled::NotYet;
+    }
     let Fetching { missing, brought } = *fetching;
     let (from, starved) = (attempt.worker(), core::mem::replace(&mut attempt.starved, false));
     let wrong = end.fetched == Fetched::Wrong && end.one_worker;

@@ -8,7 +8,7 @@ use super::dispatch::strategy::Dispatch;
 use super::gate::Dependencies;
 use super::job::Job;
 use super::replicas::Replicas;
-use super::task::Attempt;
+use super::task::{Attempt, RECALLED};
 use crate::id::{CallId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::Call;
@@ -64,13 +64,13 @@ impl Record {
 
     /// The attempt of a lease that a worker named, if it has it.
     pub(super) fn attempt_mut(&mut self, lease: LeaseId, worker: PeerId) -> Option<&mut Attempt> {
-        let task = self.job.task_mut(lease.index)?;
+        let task = self.job.task_mut(lease.index).filter(|_| lease.attempt != RECALLED)?;
         task.live.iter_mut().find(|attempt| attempt.number() == lease.attempt && attempt.worker() == worker)
     }
 
     /// The same, taken from its task; its lease is to be ended.
     pub(super) fn take_attempt(&mut self, lease: LeaseId, worker: PeerId) -> Option<Attempt> {
-        let task = self.job.task_mut(lease.index)?;
+        let task = self.job.task_mut(lease.index).filter(|_| lease.attempt != RECALLED)?;
         let place = task.live.iter().position(|a| a.number() == lease.attempt && a.worker() == worker)?;
         Some(task.live.swap_remove(place))
     }

@@ -10,7 +10,7 @@ use super::record::Record;
 use super::task::{Attempt, Task, TaskState};
 use crate::ctx::Ctx;
 use crate::effect::Event;
-use crate::id::{LeaseId, PeerId};
+use crate::id::LeaseId;
 use crate::policy::agreed::STOPPED_ATTEMPTS_MAX;
 use crate::policy::{Policy, backoff};
 use crate::task::Outcome;
@@ -128,36 +128,37 @@ pub(super) fn on_returned(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, attemp
         task.stops = task.stops.saturating_add(1);
         task.avoid = Some((worker, ctx.now.plus_ms(ctx.mesh.call_ms)));
     }
-    if task.is_untried() {
-        clear_alarms(&mut books.agenda, job, lease.index);
-        job.live_task_mut(lease.index).first_at = None;
-    }
+    forget_award(cx, record, lease.index);
     again(cx, record, lease.index);
-}
-
-/// An attempt for which its worker's disk had no room.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Denied {
-    pub(super) lease: LeaseId,
-    pub(super) worker: PeerId,
-    /// It was a copy.
-    pub(super) copy: bool,
 }
 
 /// A worker had no room for what a task reads or left: the task waits again. The worker is not to blame, and is given no
 /// task of the job for a while, so that one that only claims it keeps no task from others.
-pub(super) fn on_no_room(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, denied: Denied) {
-    let Denied { lease, worker, copy } = denied;
-    let ctx = &mut *cx.ctx;
+pub(super) fn on_no_room(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, attempt: Attempt) {
+    let OwnerCtx { ctx, books, .. } = cx;
+    let (lease, worker, has_run) = (attempt.lease.id(), attempt.worker(), attempt.has_run());
+    books.leases.end(attempt.lease);
     ctx.counters.refused += 1;
     record.dispatch.reputation.blamed(worker, ctx.now).on_full(ctx.now);
     let Record { job, replicas, .. } = &mut *record;
-    if copy {
+    if attempt.copy {
         replicas.on_copy_refused(job, lease.index);
     }
     job.live_task_mut(lease.index).avoid = Some((worker, ctx.now.plus_ms(ctx.mesh.call_ms)));
-    cx.books.full_disks.push(worker);
+    books.full_disks.push(worker);
+    if !has_run {
+        forget_award(cx, record, lease.index);
+    }
     again(cx, record, lease.index);
+}
+
+/// A task whose only awards were returned before it ran is as if it had never been awarded: the time in which its
+/// attempts may begin starts with the next award.
+fn forget_award(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32) {
+    if record.job.live_task(index).is_untried() {
+        clear_alarms(&mut cx.books.agenda, &mut record.job, index);
+        record.job.live_task_mut(index).first_at = None;
+    }
 }
 
 /// A lease ran out: its worker lost the task, and what it may still bring counts if it is the first.

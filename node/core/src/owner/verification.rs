@@ -105,6 +105,7 @@ fn agree(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, digest: Dig
     }
     for worker in &verified.agreed {
         cx.books.reputation.on_done(*worker, cx.ctx.now);
+        record.dispatch.reputation.on_done(*worker, cx.ctx.now);
     }
     for attempt in others {
         cancel_at(cx.ctx, attempt.worker(), &[attempt.lease.id()]);

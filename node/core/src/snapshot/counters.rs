@@ -46,7 +46,7 @@ counters! {
     declines: "declines",
     #[doc = "Leases awarded as an owner"]
     awards: "awards",
-    #[doc = "Awards refused, because the bid had ended"]
+    #[doc = "Awards returned without an outcome"]
     refused: "awards_refused",
     #[doc = "Tasks executed as a worker"]
     executed: "tasks_executed",

@@ -62,7 +62,7 @@ impl Account {
 
     /// When a task sent now would begin, in microseconds from now, but for the way back.
     fn wait_us(&self, service_us: u32) -> u64 {
-        wait_us(self.estimate(), self.slots, service_us) + u64::from(self.rtt_us)
+        wait_us(self.estimate(), self.slots, service_us).saturating_add(u64::from(self.rtt_us))
     }
 
     fn is_open(&self, now: Time) -> bool {
