@@ -6,7 +6,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use weft_core::message::{Bid, Call, Delivery, LeaseRange, Needs, Progress};
+use weft_core::message::{Award, Bid, Call, Delivery, Grant, LeaseRange, Needs, Progress};
 use weft_core::snapshot::Deadline;
 use weft_core::*;
 use wire::{JOB, Mesh, bid_for_all};
@@ -188,4 +188,45 @@ fn a_worker_both_of_whose_slots_are_stuck_hoards_no_short_tasks() {
         mesh.advance_ms(1000);
     }
     assert_eq!(mesh.engines[1].audit().held.len(), 2);
+}
+
+/// An owner replaces a call by one whose tasks want more slots, and awards tasks on the bid for the first.
+#[test]
+fn an_award_gets_no_more_slots_than_its_bid_reserved() {
+    let mut mesh = Mesh::of(&[0, 0, 8]);
+    mesh.submit_with(0, 1, |what| what.job = JobId(1));
+    let call = Call { call: CallId(99), count: 4, ..call_to(&mesh, 0, 2) };
+    mesh.run_all();
+    mesh.lose_withdraws_to = Some(2);
+    mesh.say(0, 2, Message::Call(call.clone()));
+    let bids = mesh.log.iter().rev().filter_map(|(_, _, message)| {
+        let Message::Bid(bid) = message else { return None };
+        (bid.call == call.call).then(|| bid.clone())
+    });
+    let bid = bids.clone().next().expect("the worker bids");
+    drop(bids);
+    let labels = vec![("gpu".into(), "yes".into())];
+    mesh.say(0, 2, Message::Call(Call { needs: Needs { labels, ..Needs::default() }, ..call.clone() }));
+    let wide = Needs { slots: 8, ..Needs::default() };
+    mesh.say(0, 2, Message::Call(Call { needs: wide, count: 0, ..call.clone() }));
+    let lease = |index| LeaseId { job: call.job, index, attempt: 1 };
+    let grants = (0..bid.slots).map(|index| Grant { lease: lease(index), input: Payload::empty() }).collect();
+    mesh.say(0, 2, Message::Award(Award { call: call.call, bid: bid.bid, left: 0, grants }));
+    assert_eq!(mesh.engines[2].audit().held.len(), 0, "tasks of eight slots on a bid for tasks of one");
+}
+
+/// A worker says again and again that a task was cancelled, which only its owner can do.
+#[test]
+fn a_task_that_a_worker_calls_cancelled_is_lost() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    for _ in 0..200 {
+        mesh.steps = 0;
+        mesh.advance_ms(60_000);
+        if let Some(run) = mesh.slots[1].first().copied() {
+            mesh.end(1, run, Report::bare(Outcome::Cancelled));
+        }
+    }
+    let Event::TaskEnded { report, .. } = mesh.last_end(0) else { panic!("a task ended") };
+    assert!(matches!(report.outcome, Outcome::Lost(_)), "{:?}", report.outcome);
 }

@@ -215,6 +215,19 @@ fn a_known_result_ends_its_task_only_when_its_bytes_are_here() {
     assert_eq!(means(&mesh, 2), (Some(Recalled::Told), Some(id(1)), 0));
 }
 
+/// The bytes of a known result are on their way under attempt 0, which no worker holds.
+#[test]
+fn a_peer_that_refuses_attempt_0_changes_nothing() {
+    let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
+    let mut mesh = computed(&[0, 1, 0], bulky);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.submit_with(2, 1, again_from_the_mesh);
+    mesh.say(1, 2, Message::Refuse { leases: vec![LeaseId { job: AGAIN, index: 0, attempt: 0 }] });
+    assert_eq!((mesh.ended(2), mesh.running()), (0, vec![0, 0, 0]));
+    mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Here });
+    assert_eq!(means(&mesh, 2), (Some(Recalled::Told), Some(id(1)), 0));
+}
+
 #[test]
 fn a_known_result_that_is_anothers_word_by_now_stays_when_its_bytes_come() {
     let bulky = |mesh: &Mesh| Report { output: blob(), ..mesh.report() };
