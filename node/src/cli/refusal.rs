@@ -3,8 +3,12 @@
 
 use std::error::Error as _;
 
+use clap::CommandFactory as _;
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use weft_node::settings::variable_of;
+
+use super::Cli;
 
 /// Verbs that people know from other tools, with ours.
 const MEANT: [(&str, &str); 18] = [
@@ -54,6 +58,22 @@ fn value(error: &clap::Error, words: &[String]) -> Option<String> {
     Some(format!("`{name}`: invalid value `{given}`: expected {expected}"))
 }
 
+/// The help of the verb that lacks its second word, or of weft itself without a verb. The parser shows it by itself only
+/// where no flag and no variable is given.
+pub(crate) fn help_instead(error: &clap::Error) -> Option<StyledStr> {
+    if error.kind() != ErrorKind::MissingSubcommand {
+        return None;
+    }
+    let mut all = Cli::command();
+    all.build();
+    // Such as "weft blob": the program's own name, then verbs.
+    let mut command = &mut all;
+    for word in text(error, ContextKind::InvalidSubcommand)?.split(' ').skip(1) {
+        command = command.find_subcommand_mut(word)?;
+    }
+    Some(command.render_help())
+}
+
 fn verb(error: &clap::Error) -> Option<String> {
     let given = text(error, ContextKind::InvalidSubcommand)?;
     let known = MEANT.iter().find(|(word, _)| *word == given).map(|(_, verb)| (*verb).to_owned());
@@ -80,7 +100,6 @@ fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
 mod tests {
     use clap::Parser as _;
 
-    use super::super::Cli;
     use super::*;
 
     fn said(line: &str) -> String {
