@@ -6,7 +6,7 @@ use std::error::Error as _;
 use clap::CommandFactory as _;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use weft_node::settings::variable_of;
+use weft_node::settings::{variable_not_unicode, variable_of};
 
 use super::Cli;
 
@@ -38,6 +38,8 @@ pub(crate) fn refusal(error: &clap::Error, words: &[String]) -> Option<String> {
         value(error, words)
     } else if error.kind() == ErrorKind::InvalidSubcommand {
         verb(error)
+    } else if error.kind() == ErrorKind::InvalidUtf8 {
+        variable(words)
     } else {
         None
     }
@@ -72,6 +74,17 @@ pub(crate) fn help_instead(error: &clap::Error) -> Option<StyledStr> {
         command = command.find_subcommand_mut(word)?;
     }
     Some(command.render_help())
+}
+
+/// The variable that is not Unicode; `None` where it may also be a word of the command line.
+fn variable(words: &[String]) -> Option<String> {
+    if words.iter().any(|word| word.contains(char::REPLACEMENT_CHARACTER)) {
+        return None;
+    }
+    let all = Cli::command();
+    let verb = words.iter().find_map(|word| all.find_subcommand(word));
+    let wrong = variable_not_unicode(&all).or_else(|| variable_not_unicode(verb?))?;
+    Some(wrong.to_string())
 }
 
 fn verb(error: &clap::Error) -> Option<String> {

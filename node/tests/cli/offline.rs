@@ -1,5 +1,7 @@
 //! What needs no node: help, files, refusals.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
@@ -108,6 +110,22 @@ fn a_verb_that_lacks_its_second_word_shows_its_help_whatever_is_set() {
             assert_eq!((said.code, said.out.as_str(), &said.err), (2, "", &bare.err));
         }
     }
+}
+
+#[test]
+fn a_variable_that_is_not_unicode_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |variable: &str, args: &[&str]| {
+        let mut command = weft(dir.path(), args);
+        command.env(variable, OsStr::from_bytes(b"a\xffb"));
+        run_with(command, b"")
+    };
+    let said = |variable: &str| format!("`{variable}`: the variable is not Unicode: expected a text");
+    with("WEFT_NAME", &["node"]).refused(2, &[&said("WEFT_NAME")]);
+    with("WEFT_OPEN", &["node"]).refused(2, &[&said("WEFT_OPEN")]);
+    with("WEFT_LOG", &["jobs"]).refused(2, &[&said("WEFT_LOG")]);
+    with("WEFT_LOG", &["run", "x.wasm"]).refused(125, &[&said("WEFT_LOG")]);
+    with("WEFT_NAME", &["jobs"]).refused(1, &["no weft node runs"]);
 }
 
 #[test]
