@@ -12,7 +12,7 @@ use weft_node::settings::{Given as Settings, parse_whole};
 
 pub(crate) use control::{CancelArgs, DrainArgs, StopArgs};
 pub(crate) use policy::PolicyArgs;
-pub(crate) use refusal::refusal;
+pub(crate) use refusal::{help_instead, refusal};
 pub(crate) use tasks::{Given, InputsArgs, MapArgs, RunArgs, TaskArgs};
 
 /// A peer-to-peer compute mesh: every machine runs one node, and tasks run wherever there is room.

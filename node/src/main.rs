@@ -80,9 +80,10 @@ fn start_log(cli: &cli::Cli) {
 fn no_command(error: &clap::Error) -> ExitCode {
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    match cli::refusal(error, &words) {
-        Some(text) => render::say(&text),
-        None => drop(error.print()),
+    match (cli::help_instead(error), cli::refusal(error, &words)) {
+        (Some(help), _) => render::show_help(&help),
+        (None, Some(text)) => render::say(&text),
+        (None, None) => drop(error.print()),
     }
     if !error.use_stderr() {
         return ExitCode::SUCCESS;

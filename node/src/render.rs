@@ -20,6 +20,12 @@ pub(crate) fn say(text: &str) {
     drop(Stderr.write_all(format!("weft: {}\n", visible(text)).as_bytes()));
 }
 
+/// A help that was not asked for, on stderr.
+pub(crate) fn show_help(help: &clap::builder::StyledStr) {
+    let text = if stderr_has_colour() { help.ansi().to_string() } else { help.to_string() };
+    drop(Stderr.write_all(text.as_bytes()));
+}
+
 /// Whether stderr is a terminal that may be coloured.
 pub(crate) fn stderr_has_colour() -> bool {
     io::stderr().is_terminal() && colour_wanted()

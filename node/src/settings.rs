@@ -25,7 +25,7 @@ pub use dir::{
     is_full, joined_peers, load_or_make_identity, lock, read_mesh_key, write_mesh_key,
 };
 pub use error::SettingsError;
-pub use layer::{Given, Origin, without_empty_variables};
+pub use layer::{Given, Origin, variable_not_unicode, without_empty_variables};
 pub use private::check_owner;
 pub use quantity::{parse_bytes, parse_duration, parse_whole};
 pub use raw::{RawSettings, variable_of};

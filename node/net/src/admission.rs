@@ -60,6 +60,8 @@ pub(crate) enum Refusal {
     },
     /// It claims this mesh and can't prove its key.
     Proof,
+    /// Its boot nonce is 0, which means one that is not known.
+    NoBoot,
     /// It is this node itself, reached at one of its own addresses.
     Myself,
     /// It has this node's identity and is another process.
@@ -88,6 +90,7 @@ impl fmt::Display for Refusal {
             }
             Self::OtherMesh { .. } => f.write_str("it belongs to another mesh (another mesh key)"),
             Self::Proof => f.write_str("the mesh key was not proven"),
+            Self::NoBoot => f.write_str("its boot nonce is 0; expected one drawn at its start"),
             Self::Myself => f.write_str("it is this node itself"),
             Self::SameIdentity => f.write_str("another process runs with this node's identity"),
             Self::Twin => f.write_str("its identity is connected already, and that is another process"),
@@ -108,6 +111,7 @@ impl Refusal {
             Self::Version(_) => "version",
             Self::OtherMesh { .. } => "other mesh",
             Self::Proof => "proof",
+            Self::NoBoot => "no boot nonce",
             Self::Myself => "myself",
             Self::SameIdentity => "same identity",
             Self::Twin => "twin",
@@ -125,6 +129,7 @@ impl Refusal {
             Self::Myself => 5,
             Self::SameIdentity => 6,
             Self::Twin | Self::TwinOfMine => TWIN,
+            Self::NoBoot => 8,
             Self::Unknown(code) => code,
         }
     }
@@ -135,7 +140,8 @@ impl Refusal {
             2 => Self::Version(None),
             3 => Self::OtherMesh { ours, theirs: None, mesh: None },
             4 => Self::Proof,
-            // 5 and 6 are never sent: `judge` compares the authenticated id itself.
+            // 5 and 6 are never sent: `judge` compares the authenticated id itself. 8 is not sent to a node that keeps to
+            // the protocol.
             other => Self::Unknown(other),
         }
     }
@@ -288,6 +294,9 @@ impl Doorkeeper {
             let mesh = theirs.mesh_id.first_chunk().map(|part| u32::from_be_bytes(*part));
             let theirs = Some(theirs.mesh_id != [0; 32]);
             return Err(Refusal::OtherMesh { ours: self.has_key(), theirs, mesh });
+        }
+        if theirs.boot == 0 {
+            return Err(Refusal::NoBoot);
         }
         Ok(())
     }

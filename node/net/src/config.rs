@@ -19,7 +19,7 @@ const HOST_NAME_BYTES_MAX: usize = 253;
 pub struct NetConfig {
     /// The node's ed25519 secret.
     pub identity: [u8; 32],
-    /// Nonce of this start of the node.
+    /// Nonce of this start of the node; not 0, which peers refuse.
     pub boot: u64,
     /// Nodes that may connect.
     pub admission: Admission,

@@ -164,7 +164,7 @@ fn a_retrying_outsider_is_told_of_once() {
         let mut mallory = Node::start(config(3, 3, Admission::Key([13; 32]), &alice.address())).await;
         mallory.until_refused().await;
         // By the time a member came in twice, the outsider has knocked again.
-        for boot in 0..2 {
+        for boot in 1..3 {
             let bob = Node::start(config(2, boot, KEY, &alice.address())).await;
             alice.until_up(bob.id).await;
             drop(bob);

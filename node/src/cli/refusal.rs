@@ -3,8 +3,12 @@
 
 use std::error::Error as _;
 
+use clap::CommandFactory as _;
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use weft_node::settings::variable_of;
+use weft_node::settings::{variable_not_unicode, variable_of};
+
+use super::Cli;
 
 /// Verbs that people know from other tools, with ours.
 const MEANT: [(&str, &str); 18] = [
@@ -34,6 +38,8 @@ pub(crate) fn refusal(error: &clap::Error, words: &[String]) -> Option<String> {
         value(error, words)
     } else if error.kind() == ErrorKind::InvalidSubcommand {
         verb(error)
+    } else if error.kind() == ErrorKind::InvalidUtf8 {
+        variable(words)
     } else {
         None
     }
@@ -52,6 +58,33 @@ fn value(error: &clap::Error, words: &[String]) -> Option<String> {
     let variable = (name.starts_with("--") && !words.iter().any(is_here)).then(|| variable_of(name));
     let name = variable.as_deref().unwrap_or(name);
     Some(format!("`{name}`: invalid value `{given}`: expected {expected}"))
+}
+
+/// The help of the verb that lacks its second word, or of weft itself without a verb. The parser shows it by itself only
+/// where no flag and no variable is given.
+pub(crate) fn help_instead(error: &clap::Error) -> Option<StyledStr> {
+    if error.kind() != ErrorKind::MissingSubcommand {
+        return None;
+    }
+    let mut all = Cli::command();
+    all.build();
+    // Such as "weft blob": the program's own name, then verbs.
+    let mut command = &mut all;
+    for word in text(error, ContextKind::InvalidSubcommand)?.split(' ').skip(1) {
+        command = command.find_subcommand_mut(word)?;
+    }
+    Some(command.render_help())
+}
+
+/// The variable that is not Unicode; `None` where it may also be a word of the command line.
+fn variable(words: &[String]) -> Option<String> {
+    if words.iter().any(|word| word.contains(char::REPLACEMENT_CHARACTER)) {
+        return None;
+    }
+    let all = Cli::command();
+    let verb = words.iter().find_map(|word| all.find_subcommand(word));
+    let wrong = variable_not_unicode(&all).or_else(|| variable_not_unicode(verb?))?;
+    Some(wrong.to_string())
 }
 
 fn verb(error: &clap::Error) -> Option<String> {
@@ -80,7 +113,6 @@ fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
 mod tests {
     use clap::Parser as _;
 
-    use super::super::Cli;
     use super::*;
 
     fn said(line: &str) -> String {

@@ -21,8 +21,11 @@ pub enum SettingsError {
         expected: String,
     },
     /// A variable holds other bytes than text.
-    #[error("a WEFT_* variable of the environment is not Unicode; unset it")]
-    Variables,
+    #[error("`{variable}`: the variable is not Unicode: expected a text; correct it or unset it")]
+    NotUnicode {
+        /// Its name.
+        variable: String,
+    },
     /// The settings file can't be read.
     #[error("cannot read the settings file {path}: {source}; check the path, or leave --config out")]
     Unreadable {
@@ -76,7 +79,7 @@ impl SettingsError {
             Self::Value { key, origin, .. } => *origin = merged.origin(key).cloned(),
             Self::Exposed { origin, .. } => *origin = merged.origin("listen").cloned(),
             Self::OpenWithKey { origin, .. } => *origin = merged.origin("open").cloned(),
-            Self::Variables | Self::Unreadable { .. } | Self::File { .. } | Self::Dir(_) => {}
+            Self::NotUnicode { .. } | Self::Unreadable { .. } | Self::File { .. } | Self::Dir(_) => {}
         }
         self
     }

@@ -1,7 +1,9 @@
 //! The places that a setting may come from, one above the other: flags, variables, file. Each is a table of what it sets;
 //! merging them keeps for each key the place that it came from, so that an error can name it. No value is checked here.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -54,9 +56,10 @@ impl Given {
     /// When a variable is not Unicode.
     pub fn from_environment() -> Result<Self, SettingsError> {
         let command = without_empty_variables(Self::augment_args(clap::Command::new("weft")));
+        let wrong = variable_not_unicode(&command);
         let matches = command.try_get_matches_from(["weft"]);
         let given = matches.and_then(|matches| Self::from_arg_matches(&matches));
-        given.map_err(|_not_unicode| SettingsError::Variables)
+        given.map_err(|_not_unicode| wrong.unwrap_or(SettingsError::NotUnicode { variable: "WEFT_*".into() }))
     }
 
     /// What these two places set.
@@ -109,6 +112,17 @@ pub fn without_empty_variables(command: clap::Command) -> clap::Command {
         |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg });
     command.mut_subcommands(without_empty_variables)
+}
+
+/// The first variable of this command's own arguments that is not Unicode where a text is expected, as an error: the
+/// parser's own error does not name it. A path may be any bytes.
+#[must_use]
+pub fn variable_not_unicode(command: &clap::Command) -> Option<SettingsError> {
+    let is_text = |arg: &&clap::Arg| arg.get_value_parser().type_id() != TypeId::of::<PathBuf>();
+    let mut variables = command.get_arguments().filter(is_text).filter_map(clap::Arg::get_env);
+    let is_wrong = |name: &&OsStr| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());
+    let variable = variables.find(is_wrong)?.to_string_lossy().into_owned();
+    Some(SettingsError::NotUnicode { variable })
 }
 
 /// A list in a variable is separated by commas.

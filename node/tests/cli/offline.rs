@@ -1,7 +1,9 @@
 //! What needs no node: help, files, refusals.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::{finish, module, run, run_with, weft};
 
@@ -88,6 +90,42 @@ fn a_wrong_word_is_told_in_one_line() {
         .refused(125, &["`--timeout`: invalid value `soon`"]);
     run(dir.path(), &["node", "--memory", "lots"])
         .refused(2, &["`--memory`: invalid value `lots`: expected a size"]);
+}
+
+#[test]
+fn a_verb_that_lacks_its_second_word_shows_its_help_whatever_is_set() {
+    let dir = tempfile::tempdir().unwrap();
+    for (verb, word) in [(&[][..], "demo"), (&["blob"], "put"), (&["receipt"], "check")] {
+        let with = |variables: &[(&str, &str)]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_weft"));
+            command.env_clear().env("HOME", dir.path()).envs(variables.iter().copied()).args(verb);
+            run_with(command, b"")
+        };
+        // No flag and no variable: the parser's own help.
+        let bare = with(&[]);
+        let set = with(&[("WEFT_DATA_DIR", dir.path().to_str().unwrap()), ("WEFT_LOG", "info")]);
+        let flag = run(dir.path(), verb);
+        assert!(bare.err.contains("Usage: weft") && bare.err.contains(word), "{bare:?}");
+        for said in [&bare, &set, &flag] {
+            assert_eq!((said.code, said.out.as_str(), &said.err), (2, "", &bare.err));
+        }
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_unicode_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |variable: &str, args: &[&str]| {
+        let mut command = weft(dir.path(), args);
+        command.env(variable, OsStr::from_bytes(b"a\xffb"));
+        run_with(command, b"")
+    };
+    let said = |variable: &str| format!("`{variable}`: the variable is not Unicode: expected a text");
+    with("WEFT_NAME", &["node"]).refused(2, &[&said("WEFT_NAME")]);
+    with("WEFT_OPEN", &["node"]).refused(2, &[&said("WEFT_OPEN")]);
+    with("WEFT_LOG", &["jobs"]).refused(2, &[&said("WEFT_LOG")]);
+    with("WEFT_LOG", &["run", "x.wasm"]).refused(125, &[&said("WEFT_LOG")]);
+    with("WEFT_NAME", &["jobs"]).refused(1, &["no weft node runs"]);
 }
 
 #[test]

@@ -115,6 +115,18 @@ async fn ones_own_identity_is_oneself_or_a_copy() {
 }
 
 #[tokio::test]
+async fn a_boot_nonce_of_0_is_refused() {
+    let (a, b) = meet(
+        Doorkeeper::new(ALICE, 0, Admission::Open),
+        Doorkeeper::new(BOB, 2, Admission::Open),
+        BOB,
+        ALICE,
+    )
+    .await;
+    assert_eq!((refusal(a), refusal(b)), (Refusal::Unknown(8), Refusal::NoBoot));
+}
+
+#[tokio::test]
 async fn another_version_is_told_so() {
     let honest = Doorkeeper::new(BOB, 2, Admission::Open);
     let (left, right) = tokio::io::duplex(1024);

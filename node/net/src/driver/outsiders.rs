@@ -35,6 +35,7 @@ impl Driver {
             | Refusal::Version(_)
             | Refusal::OtherMesh { mesh: None, .. }
             | Refusal::Proof
+            | Refusal::NoBoot
             | Refusal::TwinOfMine
             | Refusal::Unknown(_) => {
                 // By kind only: the outsider chooses the number in a reason.

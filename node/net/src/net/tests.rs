@@ -97,6 +97,26 @@ impl Node {
     async fn until_up(&mut self, who: PeerId) {
         self.until(|event| matches!(event, NetEvent::Up { peer, .. } if *peer == who)).await;
     }
+
+    /// An honest node comes up here; the liar has not by then, and nothing is wrong with the network.
+    async fn heard_nothing_of(&mut self, liar: &Self) {
+        let carol = Self::honest(100, &self.net.listen_addresses()).await;
+        self.until_up(carol.id).await;
+        let of_liar = |event: &NetEvent| match event {
+            NetEvent::Up { peer, .. } => *peer == liar.id,
+            NetEvent::Trouble { .. } => true,
+            NetEvent::Listening(_)
+            | NetEvent::ListeningNoMore(_)
+            | NetEvent::Down { .. }
+            | NetEvent::Received { .. }
+            | NetEvent::Heard { .. }
+            | NetEvent::Rtt { .. }
+            | NetEvent::Refused { .. }
+            | NetEvent::SameIdentity { .. } => false,
+        };
+        assert!(!self.seen.iter().any(of_liar), "{:?}", self.seen);
+        assert_eq!(self.net.connected(), [carol.id]);
+    }
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -112,30 +132,28 @@ fn story(steps: impl Future<Output = ()>) {
 /// processes, so like a copied data directory.
 async fn a_liar_is_not_listened_to(smaller: bool) {
     let mut alice = Node::honest(1, &[]).await;
-    let (id, there) = (alice.id, alice.net.listen_addresses());
-    let seed = (2..).find(|seed| (names::peer_id_of(&[*seed; 32]) < id) == smaller).unwrap();
-    let mut liar = Node::start(seed, (7, 8), &there, Empty(None), std::future::pending()).await;
+    let mut liar = liar_of(&alice, smaller, (7, 8)).await;
     for _ in 0..2 {
         // It takes its stream for a link, until the stream is dropped.
-        liar.until_up(id).await;
+        liar.until_up(alice.id).await;
         liar.until(|event| matches!(event, NetEvent::Down { .. })).await;
     }
-    let carol = Node::honest(100, &there).await;
-    alice.until_up(carol.id).await;
-    let of_liar = |event: &NetEvent| match event {
-        NetEvent::Up { peer, .. } => *peer == liar.id,
-        NetEvent::Trouble { .. } => true,
-        NetEvent::Listening(_)
-        | NetEvent::ListeningNoMore(_)
-        | NetEvent::Down { .. }
-        | NetEvent::Received { .. }
-        | NetEvent::Heard { .. }
-        | NetEvent::Rtt { .. }
-        | NetEvent::Refused { .. }
-        | NetEvent::SameIdentity { .. } => false,
-    };
-    assert!(!alice.seen.iter().any(of_liar), "{:?}", alice.seen);
-    assert_eq!(alice.net.connected(), [carol.id]);
+    alice.heard_nothing_of(&liar).await;
+}
+
+/// A member says 0 at admission, which means a nonce that is not known: any hello would do then.
+async fn a_member_without_a_nonce_is_not_admitted(smaller: bool) {
+    let mut alice = Node::honest(1, &[]).await;
+    let liar = liar_of(&alice, smaller, (7, 0)).await;
+    let is_told = |event: &NetEvent| matches!(event, NetEvent::Refused { reason, .. } if reason.contains("boot nonce is 0"));
+    alice.until(is_told).await;
+    alice.heard_nothing_of(&liar).await;
+}
+
+/// A member with an id smaller or larger than hers, which says the first nonce in its hellos and the second at admission.
+async fn liar_of(alice: &Node, smaller: bool, nonces: (u64, u64)) -> Node {
+    let seed = (2..).find(|seed| (names::peer_id_of(&[*seed; 32]) < alice.id) == smaller).unwrap();
+    Node::start(seed, nonces, &alice.net.listen_addresses(), Empty(None), std::future::pending()).await
 }
 
 #[test]
@@ -146,6 +164,12 @@ fn a_member_of_a_smaller_id_cannot_pass_itself_off_as_two_processes() {
 #[test]
 fn a_member_of_a_larger_id_cannot_pass_itself_off_as_two_processes() {
     story(a_liar_is_not_listened_to(false));
+}
+
+#[test]
+fn a_member_that_tells_no_boot_nonce_at_admission_is_refused() {
+    story(a_member_without_a_nonce_is_not_admitted(true));
+    story(a_member_without_a_nonce_is_not_admitted(false));
 }
 
 #[test]
