@@ -156,7 +156,7 @@ pub(super) fn on_no_room(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, attempt
 /// attempts may begin starts with the next award.
 fn forget_award(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32) {
     if record.job.live_task(index).is_untried() {
-        clear_alarms(&mut cx.books.agenda, &mut record.job, index);
+        clear_alarms(&mut cx.books.agenda, &record.job, index);
         record.job.live_task_mut(index).first_at = None;
     }
 }
