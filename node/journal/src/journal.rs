@@ -93,7 +93,7 @@ impl Journal {
         let room = Arc::new(Room::new(files.clone(), settings.reserve_bytes, settings.low_bytes));
         let sound = open::open(&files, settings.node, &room)?;
         let checker = Checker::new(sound.about.journal, settings.node);
-        let back = read_back(&sound.db, &checker, fold)?;
+        let back = read_back(&sound.db, &checker, sound.about.next_no, fold)?;
         let removed = tidy(&sound.db, &checker, &back.lost_things);
         room.set_aside()?;
         let opened = Opened {
@@ -107,11 +107,10 @@ impl Journal {
         let queue = Arc::new(Queue::default());
         let writer = Writer {
             db: sound.db,
-            applier: Applier::new(checker.clone(), back.shelves, back.garbage),
+            applier: Applier::new(checker.clone(), back.shelves, back.garbage, sound.about),
             queue: Arc::clone(&queue),
             room: Arc::clone(&room),
             told: Box::new(told),
-            about: sound.about,
             is_low: false,
         };
         let thread = std::thread::Builder::new().name(String::from("journal"));

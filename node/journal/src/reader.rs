@@ -167,13 +167,14 @@ impl Reader {
 }
 
 fn record_of(row: &Row<'_>, job: JobId, expected: u32, checker: &Checker) -> Result<Record, Damage> {
-    let (_, seq) = parts_of(integer(row, 0).unwrap_or(0));
+    let id = integer(row, 0).unwrap_or(0);
+    let (_, seq) = parts_of(id);
     if seq != expected {
         return Err(Damage::Gap { expected, found: seq });
     }
     let parts = (integer(row, 2), blob(row, 3), blob(row, 4));
     let (Some(number), Some(bytes), Some(sum)) = parts else { return Err(Damage::Altered { seq }) };
-    let is_right = checker.row(job, seq, number, bytes) == sum;
+    let is_right = checker.row(id, job, number, bytes) == sum;
     let kind = Kind::of(number).filter(|_| is_right).ok_or(Damage::Altered { seq })?;
     Ok(Record { seq, kind, bytes: bytes.to_vec() })
 }

@@ -23,8 +23,6 @@ pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) room: Arc<Room>,
     pub(crate) told: Box<dyn FnMut(Event) + Send>,
-    /// What the file says about itself while it is open.
-    pub(crate) about: Mark,
     pub(crate) is_low: bool,
 }
 
@@ -118,7 +116,7 @@ impl Writer {
     }
 
     fn end(&mut self) -> Result<Mark, Failure> {
-        let closed = Mark { closed: true, ..self.about };
+        let closed = Mark { closed: true, ..self.applier.about() };
         let write = |db: &Connection| schema::write_about(db, &closed);
         match write(&self.db) {
             Err(error) if says_full(&error) && self.room.give_up() => write(&self.db),
