@@ -75,11 +75,12 @@ impl Applier {
         !self.garbage.is_empty()
     }
 
-    /// Writes entries and removes some garbage.
+    /// Writes entries, and removes some garbage if it `sweeps`.
     pub(crate) fn apply<'a>(
         &self,
         db: &Connection,
         ops: impl Iterator<Item = &'a Op>,
+        sweeps: bool,
     ) -> rusqlite::Result<Pending> {
         let mut pending = Pending { shelves: self.shelves.clone(), ..Pending::default() };
         for op in ops {
@@ -94,7 +95,7 @@ impl Applier {
             write_about(db, &Mark { next_no, ..self.about })?;
             pending.next_no = Some(next_no);
         }
-        if let Some(garbage) = self.garbage.front() {
+        if let Some(garbage) = self.garbage.front().filter(|_| sweeps) {
             pending.swept = sweep(db, *garbage)?;
         }
         Ok(pending)

@@ -37,6 +37,8 @@ pub trait Fold {
 #[derive(Debug, Default)]
 pub(crate) struct ReadBack {
     pub(crate) heads: HashMap<JobId, Head>,
+    /// What is wrong with those that are not sound.
+    pub(crate) damages: HashMap<JobId, Damage>,
     pub(crate) next_no: u32,
     pub(crate) garbage: Vec<Garbage>,
     pub(crate) shelves: Shelves,
@@ -253,7 +255,9 @@ impl Log {
         }
         if let Some(damage) = self.damage {
             back.quarantined += 1;
-            return fold.quarantined(self.job, &damage);
+            fold.quarantined(self.job, &damage);
+            back.damages.insert(self.job, damage);
+            return;
         }
         if self.has_garbage {
             back.garbage.push(Garbage::before(self.head.no, self.head.first));

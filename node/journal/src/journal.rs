@@ -112,10 +112,11 @@ impl Journal {
             room: Arc::clone(&room),
             told: Box::new(told),
             is_low: false,
+            cramped_until: None,
         };
         let thread = std::thread::Builder::new().name(String::from("journal"));
         let writer = thread.spawn(|| writer.run()).map_err(Error::io("start a thread for", &files.db))?;
-        let heads = Arc::new(Mutex::new(Heads::new(back.heads, back.next_no)));
+        let heads = Arc::new(Mutex::new(Heads::new(back.heads, back.damages, back.next_no)));
         Ok((Self { files, checker, heads, queue, room, writer: Some(writer), _lock: lock }, opened))
     }
 
@@ -127,7 +128,8 @@ impl Journal {
     pub fn check_room(&self, entries: &[Entry]) -> Result<(), Refused> {
         if entries.iter().any(Entry::begins_work) {
             self.room.look();
-            self.room.check()?;
+            // So that the end of it is told, too.
+            self.room.check().inspect_err(|_| self.queue.ask_to_look())?;
         }
         self.queue.check_room(cost_of(entries))
     }
@@ -142,8 +144,7 @@ impl Journal {
         // Held until the entries are queued: their order is that of their numbers.
         let mut heads = self.heads();
         self.check_room(&entries)?;
-        let ops = heads.admit(entries)?;
-        Ok(self.queue.push(ops, cost))
+        self.queue.push(cost, || heads.admit(entries))
     }
 
     /// As [`Journal::append`], but waits for room in the queue, at most until `deadline`.

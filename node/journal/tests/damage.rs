@@ -292,7 +292,13 @@ fn a_record_that_is_gone_or_changed_quarantines_its_job_and_says_which() {
         copy(sound.path(), dir.path());
         rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch(&sql).unwrap();
         let opened = open(dir.path());
-        assert_eq!(opened.story.quarantined.into_iter().collect::<Vec<_>>(), [(5, damage)], "{sql}");
+        let quarantined: Vec<_> = opened.story.quarantined.into_iter().collect();
+        assert_eq!(quarantined, [(5, damage.clone())], "{sql}");
+        let reader = opened.journal.reader().unwrap();
+        for after in [0, last] {
+            let read = reader.records(JobId(5), after, 100, usize::MAX);
+            assert!(matches!(read, Err(Error::Quarantined { why, .. }) if why == damage), "{sql}");
+        }
         assert_eq!(opened.story.complete.len() as u64, JOBS - 1, "{sql}");
         assert_eq!(opened.opened.quarantined, 1);
         // Only forgetting helps, and it does.
@@ -303,7 +309,7 @@ fn a_record_that_is_gone_or_changed_quarantines_its_job_and_says_which() {
             .iter()
             .any(|event| matches!(event, weft_journal::Event::Persisted { upto } if upto >= ticket));
         assert!(reached);
-        drop(opened.journal);
+        drop((reader, opened.journal));
         assert!(open(dir.path()).story.quarantined.is_empty(), "{sql}");
     }
 }
