@@ -11,7 +11,8 @@ use weft_core::JobId;
 use crate::check::Checker;
 use crate::heads::{Head, Op};
 use crate::listing::Listing;
-use crate::schema::{row_id, write_head, write_row};
+use crate::mark::Mark;
+use crate::schema::{row_id, write_about, write_head, write_row};
 use crate::shelves::Shelves;
 
 /// Rows that one transaction removes of what no longer counts.
@@ -45,6 +46,8 @@ pub(crate) struct Applier {
     checker: Checker,
     shelves: Shelves,
     garbage: VecDeque<Garbage>,
+    /// What the file says about itself while it is open.
+    about: Mark,
 }
 
 /// What a transaction has gathered; it counts once that is on the disk.
@@ -55,22 +58,29 @@ pub(crate) struct Pending {
     /// Garbage of which nothing is left.
     swept: bool,
     shelves: Shelves,
+    /// The next job's number, if this transaction has begun a job.
+    next_no: Option<u32>,
 }
 
 impl Applier {
-    pub(crate) fn new(checker: Checker, shelves: Shelves, garbage: Vec<Garbage>) -> Self {
-        Self { checker, shelves, garbage: garbage.into() }
+    pub(crate) fn new(checker: Checker, shelves: Shelves, garbage: Vec<Garbage>, about: Mark) -> Self {
+        Self { checker, shelves, garbage: garbage.into(), about }
+    }
+
+    pub(crate) fn about(&self) -> Mark {
+        self.about
     }
 
     pub(crate) fn has_garbage(&self) -> bool {
         !self.garbage.is_empty()
     }
 
-    /// Writes entries and removes some garbage.
+    /// Writes entries, and removes some garbage if it `sweeps`.
     pub(crate) fn apply<'a>(
         &self,
         db: &Connection,
         ops: impl Iterator<Item = &'a Op>,
+        sweeps: bool,
     ) -> rusqlite::Result<Pending> {
         let mut pending = Pending { shelves: self.shelves.clone(), ..Pending::default() };
         for op in ops {
@@ -79,7 +89,13 @@ impl Applier {
         for (job, head, is_gone) in pending.heads.values() {
             write_head(db, &self.checker, *job, head, *is_gone)?;
         }
-        if let Some(garbage) = self.garbage.front() {
+        let next_no = pending.heads.last_key_value().map_or(0, |(no, _)| no.saturating_add(1));
+        if next_no > self.about.next_no {
+            // With the job itself: its number must not be given again once its rows are gone.
+            write_about(db, &Mark { next_no, ..self.about })?;
+            pending.next_no = Some(next_no);
+        }
+        if let Some(garbage) = self.garbage.front().filter(|_| sweeps) {
             pending.swept = sweep(db, *garbage)?;
         }
         Ok(pending)
@@ -88,6 +104,7 @@ impl Applier {
     /// The transaction is on the disk.
     pub(crate) fn commit(&mut self, pending: Pending) {
         self.shelves = pending.shelves;
+        self.about.next_no = pending.next_no.unwrap_or(self.about.next_no);
         if pending.swept {
             self.garbage.pop_front();
         }
@@ -97,8 +114,8 @@ impl Applier {
     fn apply_one(&self, db: &Connection, op: &Op, pending: &mut Pending) -> rusqlite::Result<()> {
         match op {
             Op::Row { job, head, seq, kind, bytes } => {
-                let sum = self.checker.row(*job, *seq, *kind, bytes);
-                write_row(db, row_id(head.no, *seq), *job, *kind, bytes, sum)?;
+                let id = row_id(head.no, *seq);
+                write_row(db, id, *job, *kind, bytes, self.checker.row(id, *job, *kind, bytes))?;
                 pending.heads.insert(head.no, (*job, *head, false));
                 if *seq > 1 && head.first == *seq {
                     pending.garbage.push(Garbage::before(head.no, head.first));

@@ -26,10 +26,11 @@ impl Checker {
         Self { key: *hasher.finalize().as_bytes() }
     }
 
-    /// A record, or a member's own word as record 0, with its number for a kind.
-    pub(crate) fn row(&self, job: JobId, seq: u32, kind: i64, bytes: &[u8]) -> Check {
+    /// A record, or a member's own word as record 0, with its number for a kind. Its id is part of it: a record of an
+    /// earlier log of the same job has another one.
+    pub(crate) fn row(&self, id: i64, job: JobId, kind: i64, bytes: &[u8]) -> Check {
         let mut sum = self.sum(1);
-        sum.update(&job.0.to_le_bytes()).update(&seq.to_le_bytes()).update(&kind.to_le_bytes()).update(bytes);
+        sum.update(&id.to_le_bytes()).update(&job.0.to_le_bytes()).update(&kind.to_le_bytes()).update(bytes);
         end(&sum)
     }
 
@@ -72,7 +73,7 @@ impl Checker {
 }
 
 /// What a journal says about itself; its key can't be the journal's, which is part of it.
-pub(crate) fn about(journal: Id, node: PeerId, numbers: [i64; 3]) -> Check {
+pub(crate) fn about(journal: Id, node: PeerId, numbers: [i64; 4]) -> Check {
     let mut sum = blake3::Hasher::new_derive_key("weft journal, about, 1");
     sum.update(&journal).update(&node.0);
     for number in numbers {

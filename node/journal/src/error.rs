@@ -242,7 +242,7 @@ impl fmt::Display for Damage {
                 "its end was once written anew, and in a damaged file old and new can't be told apart",
             ),
             Self::Beginning => f.write_str("its log has no beginning"),
-            Self::Meaning(why) => write!(f, "its records make no sense: {why}"),
+            Self::Meaning(why) => write!(f, "its records can't be used: {why}"),
         }
     }
 }
@@ -276,7 +276,7 @@ pub enum Refused {
     #[error(transparent)]
     Failed(#[from] Failure),
     /// The journal is closing.
-    #[error("the journal is closing")]
+    #[error("the journal is closing and takes no more records; start the node again")]
     Closing,
     /// The disk is nearly full: no new work.
     #[error("the disk has {available} bytes left, and below {low} no new jobs are taken; make room on it")]
@@ -296,6 +296,14 @@ pub enum Refused {
         /// The bound.
         max: usize,
     },
+    /// A job has too many labels.
+    #[error("{found} labels, and a job has {max} at most; leave some out")]
+    Labels {
+        /// How many.
+        found: usize,
+        /// The bound.
+        max: usize,
+    },
     /// A text in a listing has control characters.
     #[error("{what} has control characters")]
     Text {
@@ -303,7 +311,9 @@ pub enum Refused {
         what: &'static str,
     },
     /// A record is not the next one.
-    #[error("record {found} of job {job}, and the next one is {expected}")]
+    #[error(
+        "record {found} does not fit the log of job {job}; its next record is {expected}, and a cut keeps records that are there"
+    )]
     Order {
         /// The job.
         job: JobId,
@@ -321,7 +331,7 @@ pub enum Refused {
         kind: crate::record::Kind,
     },
     /// There is no log of that job.
-    #[error("there is no log of job {job}")]
+    #[error("there is no log of job {job}; append its acceptance or a snapshot first")]
     Unknown {
         /// The job.
         job: JobId,

@@ -12,7 +12,7 @@ use crate::check::Checker;
 use crate::error::{Damage, Error};
 use crate::heads::Head;
 use crate::record::Kind;
-use crate::schema::{self, parts_of};
+use crate::schema::{self, parts_of, row_id};
 use crate::shelves::{Shelf, Shelves, TABLES};
 
 /// Numbers of jobs that later ones are counted on from; half of what there are.
@@ -37,6 +37,8 @@ pub trait Fold {
 #[derive(Debug, Default)]
 pub(crate) struct ReadBack {
     pub(crate) heads: HashMap<JobId, Head>,
+    /// What is wrong with those that are not sound.
+    pub(crate) damages: HashMap<JobId, Damage>,
     pub(crate) next_no: u32,
     pub(crate) garbage: Vec<Garbage>,
     pub(crate) shelves: Shelves,
@@ -54,9 +56,15 @@ struct Found {
     damage: Option<Damage>,
 }
 
-/// Reads everything back.
-pub(crate) fn read_back(db: &Connection, checker: &Checker, fold: &mut dyn Fold) -> Result<ReadBack, Error> {
-    let mut back = ReadBack { next_no: 1, ..ReadBack::default() };
+/// Reads everything back. The next job's number is at least `next_no`: the rows of those that had the ones before may be
+/// gone.
+pub(crate) fn read_back(
+    db: &Connection,
+    checker: &Checker,
+    next_no: u32,
+    fold: &mut dyn Fold,
+) -> Result<ReadBack, Error> {
+    let mut back = ReadBack { next_no, ..ReadBack::default() };
     let heads = read_heads(db, checker).map_err(Error::database("read the list of logs"))?;
     read_records(db, checker, heads, &mut back, fold).map_err(Error::database("read records"))?;
     for table in TABLES {
@@ -169,7 +177,8 @@ impl Log {
         }
         let found = (integer(row, 2), blob(row, 3), blob(row, 4));
         let (Some(kind), Some(bytes), Some(sum)) = found else { return self.distrust(seq) };
-        if checker.row(self.job, seq, kind, bytes) != sum || integer(row, 1) != Some(self.job.0.cast_signed())
+        if checker.row(row_id(self.head.no, seq), self.job, kind, bytes) != sum
+            || integer(row, 1) != Some(self.job.0.cast_signed())
         {
             return self.distrust(seq);
         }
@@ -193,7 +202,7 @@ impl Log {
         let parts = (integer(row, 1), integer(row, 2), blob(row, 3), blob(row, 4));
         let (Some(job), Some(kind), Some(bytes), Some(sum)) = parts else { return };
         let job = JobId(job.cast_unsigned());
-        if checker.row(job, seq, kind, bytes) == sum {
+        if checker.row(row_id(self.head.no, seq), job, kind, bytes) == sum {
             self.job = job;
         }
     }
@@ -246,7 +255,9 @@ impl Log {
         }
         if let Some(damage) = self.damage {
             back.quarantined += 1;
-            return fold.quarantined(self.job, &damage);
+            fold.quarantined(self.job, &damage);
+            back.damages.insert(self.job, damage);
+            return;
         }
         if self.has_garbage {
             back.garbage.push(Garbage::before(self.head.no, self.head.first));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use weft_core::JobId;
 
-use crate::error::Refused;
+use crate::error::{Damage, Refused};
 use crate::listing::Listing;
 use crate::record::{Entry, Kind};
 use crate::shelves::Shelf;
@@ -34,6 +34,8 @@ pub(crate) struct Head {
 #[derive(Debug)]
 pub(crate) struct Heads {
     of: HashMap<JobId, Head>,
+    /// What is wrong with those in quarantine.
+    damages: HashMap<JobId, Damage>,
     next_no: u32,
 }
 
@@ -59,12 +61,18 @@ type Undo = Vec<(JobId, Option<Head>)>;
 
 impl Heads {
     /// The heads that were read back; new logs get numbers from `next_no` on.
-    pub(crate) fn new(of: HashMap<JobId, Head>, next_no: u32) -> Self {
-        Self { of, next_no }
+    pub(crate) fn new(of: HashMap<JobId, Head>, damages: HashMap<JobId, Damage>, next_no: u32) -> Self {
+        Self { of, damages, next_no }
     }
 
     pub(crate) fn get(&self, job: JobId) -> Option<Head> {
         self.of.get(&job).copied()
+    }
+
+    /// What is wrong with a job's log; none if it is sound, or if there is none.
+    pub(crate) fn damage(&self, job: JobId) -> Option<Damage> {
+        self.get(job).filter(|head| !head.sound)?;
+        Some(self.damages.get(&job).cloned().unwrap_or(Damage::Head))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -73,8 +81,12 @@ impl Heads {
 
     /// Puts a job into quarantine.
     pub(crate) fn distrust(&mut self, job: JobId) {
-        if let Some(head) = self.of.get_mut(&job) {
+        if let Some(head) = self.of.get_mut(&job)
+            && head.sound
+        {
             head.sound = false;
+            let why = String::from("the node could not make sense of them");
+            self.damages.insert(job, Damage::Meaning(why));
         }
     }
 
@@ -90,6 +102,11 @@ impl Heads {
                     self.restore(undo);
                     return Err(refused);
                 }
+            }
+        }
+        for op in &ops {
+            if let Op::Forget { job, .. } = op {
+                self.damages.remove(job);
             }
         }
         Ok(ops)
@@ -207,7 +224,7 @@ mod tests {
     }
 
     fn heads() -> Heads {
-        Heads::new(HashMap::new(), 1)
+        Heads::new(HashMap::new(), HashMap::new(), 1)
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Journal {
         let room = Arc::new(Room::new(files.clone(), settings.reserve_bytes, settings.low_bytes));
         let sound = open::open(&files, settings.node, &room)?;
         let checker = Checker::new(sound.about.journal, settings.node);
-        let back = read_back(&sound.db, &checker, fold)?;
+        let back = read_back(&sound.db, &checker, sound.about.next_no, fold)?;
         let removed = tidy(&sound.db, &checker, &back.lost_things);
         room.set_aside()?;
         let opened = Opened {
@@ -107,16 +107,16 @@ impl Journal {
         let queue = Arc::new(Queue::default());
         let writer = Writer {
             db: sound.db,
-            applier: Applier::new(checker.clone(), back.shelves, back.garbage),
+            applier: Applier::new(checker.clone(), back.shelves, back.garbage, sound.about),
             queue: Arc::clone(&queue),
             room: Arc::clone(&room),
             told: Box::new(told),
-            about: sound.about,
             is_low: false,
+            cramped_until: None,
         };
         let thread = std::thread::Builder::new().name(String::from("journal"));
         let writer = thread.spawn(|| writer.run()).map_err(Error::io("start a thread for", &files.db))?;
-        let heads = Arc::new(Mutex::new(Heads::new(back.heads, back.next_no)));
+        let heads = Arc::new(Mutex::new(Heads::new(back.heads, back.damages, back.next_no)));
         Ok((Self { files, checker, heads, queue, room, writer: Some(writer), _lock: lock }, opened))
     }
 
@@ -128,7 +128,8 @@ impl Journal {
     pub fn check_room(&self, entries: &[Entry]) -> Result<(), Refused> {
         if entries.iter().any(Entry::begins_work) {
             self.room.look();
-            self.room.check()?;
+            // So that the end of it is told, too.
+            self.room.check().inspect_err(|_| self.queue.ask_to_look())?;
         }
         self.queue.check_room(cost_of(entries))
     }
@@ -143,8 +144,7 @@ impl Journal {
         // Held until the entries are queued: their order is that of their numbers.
         let mut heads = self.heads();
         self.check_room(&entries)?;
-        let ops = heads.admit(entries)?;
-        Ok(self.queue.push(ops, cost))
+        self.queue.push(cost, || heads.admit(entries))
     }
 
     /// As [`Journal::append`], but waits for room in the queue, at most until `deadline`.

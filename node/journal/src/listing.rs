@@ -76,11 +76,7 @@ impl Listing {
 
     pub(crate) fn check(&self) -> Result<(), Refused> {
         if self.labels.len() > LABELS_MAX {
-            return Err(Refused::TooLong {
-                what: "a list of labels",
-                bytes: self.labels.len(),
-                max: LABELS_MAX,
-            });
+            return Err(Refused::Labels { found: self.labels.len(), max: LABELS_MAX });
         }
         let texts = self.labels.iter().flat_map(|(name, value)| [name, value]);
         let labels = texts.map(|text| ("a label", text, LABEL_BYTES_MAX));

@@ -87,6 +87,8 @@ pub(crate) struct Mark {
     pub(crate) node: PeerId,
     pub(crate) opens: u64,
     pub(crate) closed: bool,
+    /// The number that the next job gets: none is used twice, also not by an older copy of the file.
+    pub(crate) next_no: u32,
 }
 
 impl Mark {
@@ -107,17 +109,19 @@ impl Mark {
         let node = value("node")?.parse().ok()?;
         let opens = value("opens")?.parse().ok()?;
         let closed = value("closed")? == "yes";
-        Some(Self { journal, node, opens, closed })
+        let next_no = value("next-number")?.parse().ok()?;
+        Some(Self { journal, node, opens, closed, next_no })
     }
 
     /// Puts it in place of the old one.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         let closed = if self.closed { "yes" } else { "no" };
         let text = format!(
-            "{TITLE}\njournal {:032x}\nnode {}\nopens {}\nclosed {closed}",
+            "{TITLE}\njournal {:032x}\nnode {}\nopens {}\nclosed {closed}\nnext-number {}",
             u128::from_be_bytes(self.journal),
             self.node,
-            self.opens
+            self.opens,
+            self.next_no
         );
         disk::replace(path, &format!("{text}\n{}\n", sum_of(&text)))
     }
@@ -142,7 +146,7 @@ fn sum_of(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const MARK: Mark = Mark { journal: [7; 16], node: PeerId([9; 32]), opens: 3, closed: false };
+    const MARK: Mark = Mark { journal: [7; 16], node: PeerId([9; 32]), opens: 3, closed: false, next_no: 5 };
 
     #[test]
     fn a_mark_survives_its_file_and_a_changed_one_is_none() {

@@ -95,9 +95,14 @@ pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Er
         None if before.opens == 0 => Continuity::New,
         None => Continuity::Unmarked,
     };
-    // Not the number of an earlier life, whatever the file says.
-    let lives = mark.filter(|mark| mark.journal == before.journal).map_or(0, |mark| mark.opens);
-    let about = Mark { opens: before.opens.max(lives) + 1, closed: false, ..before };
+    // Not the number of an earlier life or of one of its jobs, whatever the file says.
+    let known = mark.filter(|mark| mark.journal == before.journal).unwrap_or(before);
+    let about = Mark {
+        opens: before.opens.max(known.opens) + 1,
+        closed: false,
+        next_no: before.next_no.max(known.next_no),
+        ..before
+    };
     begin_life(files, &db, &about, room)?;
     Ok(Sound { db, about, continuity, rebuilt })
 }
@@ -120,12 +125,12 @@ fn make(files: &Files, node: PeerId) -> Result<(), Error> {
     let mut journal: Id = [0; 16];
     getrandom::fill(&mut journal)
         .map_err(|error| Error::io("draw an id for", &files.db)(std::io::Error::other(error.to_string())))?;
-    let about = Mark { journal, node, opens: 0, closed: true };
+    let about = Mark { journal, node, opens: 0, closed: true, next_no: 1 };
     // Logs of a file that is gone must not be taken for the new one's.
     for leftover in [&files.wal, &files.shm] {
         disk::remove(leftover)?;
     }
-    rebuild::make(files, &about, |_| Ok(()))
+    rebuild::make(files, &about, |_| Ok(0))
 }
 
 /// Opens the file that is there. Says why, if it had to be rebuilt.

@@ -34,6 +34,8 @@ pub(crate) enum Turn {
     Write(Vec<Batch>),
     /// Nothing waits: there is time to tidy up.
     Idle,
+    /// Nothing waits: it is time to look how much room is left.
+    Look,
     /// Nothing waits and nothing more comes.
     End,
 }
@@ -44,6 +46,8 @@ struct State {
     bytes: usize,
     last_ticket: u64,
     closing: bool,
+    /// An append was refused for want of room on the disk.
+    lacks_room: bool,
     failure: Option<Failure>,
 }
 
@@ -67,16 +71,23 @@ impl Queue {
         self.lock().check_room(cost)
     }
 
-    /// Adds a batch for which there was room; batches have the order of these calls. Returns its ticket.
-    pub(crate) fn push(&self, ops: Vec<Op>, cost: usize) -> u64 {
+    /// Adds a batch if there is room for it; batches have the order of these calls. Returns its ticket: none is given after
+    /// a failure, so what the batch is made of is asked for only when nothing else can refuse it.
+    pub(crate) fn push(
+        &self,
+        cost: usize,
+        ops: impl FnOnce() -> Result<Vec<Op>, Refused>,
+    ) -> Result<u64, Refused> {
         let mut state = self.lock();
+        state.check_room(cost)?;
+        let ops = ops()?;
         state.last_ticket += 1;
         let ticket = state.last_ticket;
         state.bytes += cost;
         state.waiting.push_back(Batch { ticket, ops, cost, since: Instant::now() });
         drop(state);
         self.came.notify_one();
-        ticket
+        Ok(ticket)
     }
 
     /// Waits until a batch of that cost would be taken, at most until `deadline`.
@@ -95,8 +106,16 @@ impl Queue {
         }
     }
 
-    /// What the writer is to do next; waits for it, unless there is something to tidy up.
-    pub(crate) fn next(&self, has_chores: bool) -> Turn {
+    /// Has the writer look how much room is left.
+    pub(crate) fn ask_to_look(&self) {
+        self.lock().lacks_room = true;
+        self.came.notify_one();
+    }
+
+    /// What the writer is to do next; waits for it, unless there is something to tidy up, and looks at the room again after
+    /// `look_after`.
+    pub(crate) fn next(&self, has_chores: bool, look_after: Option<Duration>) -> Turn {
+        let look_at = look_after.map(|after| Instant::now() + after);
         let mut state = self.lock();
         loop {
             let Some(oldest) = state.waiting.front() else {
@@ -106,7 +125,16 @@ impl Queue {
                 if has_chores {
                     return Turn::Idle;
                 }
-                state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+                let left = look_at.map(|at| at.saturating_duration_since(Instant::now()));
+                if std::mem::take(&mut state.lacks_room) || left.is_some_and(|left| left.is_zero()) {
+                    return Turn::Look;
+                }
+                state = match left {
+                    Some(left) => {
+                        self.came.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                    }
+                    None => self.came.wait(state).unwrap_or_else(PoisonError::into_inner),
+                };
                 continue;
             };
             let left = (oldest.since + GROUP_WAIT_MAX).saturating_duration_since(Instant::now());
@@ -182,27 +210,33 @@ impl State {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "what makes a batch may refuse")]
+    fn nothing() -> Result<Vec<Op>, Refused> {
+        Ok(Vec::new())
+    }
+
     #[test]
     fn what_came_together_is_one_group_in_order() {
         let queue = Queue::default();
         for ticket in 1..=3 {
-            assert_eq!(queue.push(Vec::new(), 10), ticket);
+            assert_eq!(queue.push(10, nothing), Ok(ticket));
         }
-        let Turn::Write(group) = queue.next(true) else { panic!("nothing to write") };
+        let Turn::Write(group) = queue.next(true, None) else { panic!("nothing to write") };
         assert_eq!(group.iter().map(|batch| batch.ticket).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(queue.bytes(), 0);
-        assert!(matches!(queue.next(true), Turn::Idle));
+        assert!(matches!(queue.next(true, None), Turn::Idle));
     }
 
     #[test]
     fn what_has_no_room_is_refused_and_what_is_too_long_for_the_queue_goes_alone() {
         let queue = Queue::default();
         queue.check_room(QUEUE_BYTES_MAX + 1).unwrap();
-        queue.push(Vec::new(), QUEUE_BYTES_MAX + 1);
+        queue.push(QUEUE_BYTES_MAX + 1, nothing).unwrap();
+        assert_eq!(queue.push(1, nothing), Err(Refused::Busy { bytes: QUEUE_BYTES_MAX + 1 }));
         assert_eq!(queue.check_room(1), Err(Refused::Busy { bytes: QUEUE_BYTES_MAX + 1 }));
         let soon = Instant::now() + Duration::from_millis(1);
         assert!(matches!(queue.wait_for_room(1, soon), Err(Refused::Busy { .. })));
-        assert!(matches!(queue.next(false), Turn::Write(_)));
+        assert!(matches!(queue.next(false, None), Turn::Write(_)));
         queue.wait_for_room(1, Instant::now()).unwrap();
     }
 
@@ -210,11 +244,13 @@ mod tests {
     fn the_first_failure_is_the_one_that_is_told() {
         let queue = Queue::default();
         let failure = |why: &str| Failure { doing: "write", why: why.into(), full: false };
-        queue.push(Vec::new(), 1);
+        queue.push(1, nothing).unwrap();
         queue.fail(failure("one"));
         queue.fail(failure("two"));
         assert_eq!(queue.check_room(1), Err(Refused::Failed(failure("one"))));
+        let admitted = || panic!("no entry is let in after a failure");
+        assert_eq!(queue.push(1, admitted), Err(Refused::Failed(failure("one"))));
         queue.close();
-        assert!(matches!(queue.next(false), Turn::End));
+        assert!(matches!(queue.next(false, None), Turn::End));
     }
 }

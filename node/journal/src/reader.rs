@@ -2,7 +2,7 @@
 //! on the disk, which may be a little behind what was appended.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
@@ -114,7 +114,7 @@ impl Reader {
     /// least. Those that a snapshot covers are not there.
     ///
     /// # Errors
-    /// [`Error::Quarantined`] if one of them is not what was written; [`Error::Database`] if the file can't be read.
+    /// [`Error::Quarantined`] if the job is in quarantine, or if one of them is not what was written; [`Error::Database`] if the file can't be read.
     pub fn records(
         &self,
         job: JobId,
@@ -123,6 +123,9 @@ impl Reader {
         bytes_max: usize,
     ) -> Result<Vec<Record>, Error> {
         let Some(head) = self.head(job) else { return Ok(Vec::new()) };
+        if let Some(why) = self.heads().damage(job) {
+            return Err(Error::Quarantined { job, why });
+        }
         let from = after.saturating_add(1).max(head.first);
         let found = self.try_records(job, &head, from, most, bytes_max);
         found.map_err(Error::database("read records"))?.map_err(|why| Error::Quarantined { job, why })
@@ -162,18 +165,23 @@ impl Reader {
     }
 
     fn head(&self, job: JobId) -> Option<Head> {
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner).get(job)
+        self.heads().get(job)
+    }
+
+    fn heads(&self) -> MutexGuard<'_, Heads> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn record_of(row: &Row<'_>, job: JobId, expected: u32, checker: &Checker) -> Result<Record, Damage> {
-    let (_, seq) = parts_of(integer(row, 0).unwrap_or(0));
+    let id = integer(row, 0).unwrap_or(0);
+    let (_, seq) = parts_of(id);
     if seq != expected {
         return Err(Damage::Gap { expected, found: seq });
     }
     let parts = (integer(row, 2), blob(row, 3), blob(row, 4));
     let (Some(number), Some(bytes), Some(sum)) = parts else { return Err(Damage::Altered { seq }) };
-    let is_right = checker.row(job, seq, number, bytes) == sum;
+    let is_right = checker.row(id, job, number, bytes) == sum;
     let kind = Kind::of(number).filter(|_| is_right).ok_or(Damage::Altered { seq })?;
     Ok(Record { seq, kind, bytes: bytes.to_vec() })
 }

@@ -1,7 +1,7 @@
 //! A new database in place of none or of a hurt one. It is made under another name, put onto the disk, and then moved
 //! into its place, so that a crash at any moment leaves the old file or the new one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::Path;
 
@@ -14,14 +14,14 @@ use crate::error::Error;
 use crate::heads::Head;
 use crate::mark::Mark;
 use crate::salvage::{Pages, Row, Value};
-use crate::schema::{self, parts_of};
+use crate::schema::{self, parts_of, row_id};
 use crate::shelves::Shelf;
 
-/// Makes a database with what `fill` puts into it.
+/// Makes a database with what `fill` puts into it. It returns the number that the next job has at least.
 pub(crate) fn make(
     files: &Files,
     about: &Mark,
-    fill: impl FnOnce(&Connection) -> Result<(), Error>,
+    fill: impl FnOnce(&Connection) -> Result<u32, Error>,
 ) -> Result<(), Error> {
     disk::remove(&files.fresh)?;
     let result = try_make(files, about, fill);
@@ -35,7 +35,7 @@ pub(crate) fn make(
 fn try_make(
     files: &Files,
     about: &Mark,
-    fill: impl FnOnce(&Connection) -> Result<(), Error>,
+    fill: impl FnOnce(&Connection) -> Result<u32, Error>,
 ) -> Result<(), Error> {
     let said = |error: rusqlite::Error| match crate::error::code(&error) {
         Some(rusqlite::ErrorCode::DiskFull) => Error::Full { path: files.fresh.clone() },
@@ -43,8 +43,8 @@ fn try_make(
     };
     let db = schema::create(&files.fresh).map_err(said)?;
     let transaction = db.unchecked_transaction().map_err(said)?;
-    fill(&transaction)?;
-    schema::write_about(&transaction, about).map_err(said)?;
+    let next_no = fill(&transaction)?.max(about.next_no);
+    schema::write_about(&transaction, &Mark { next_no, ..*about }).map_err(said)?;
     transaction.commit().map_err(said)?;
     db.close().map_err(|(_, error)| said(error))?;
     File::open(&files.fresh).and_then(|file| file.sync_all()).map_err(Error::io("sync", &files.fresh))?;
@@ -62,11 +62,11 @@ pub(crate) fn rebuild(files: &Files, node: PeerId, mark: Option<Mark>, why: &str
     }
     let checker = Checker::new(about.journal, node);
     let fresh = Files { db: files.rebuilt.clone(), ..files.clone() };
-    let mut gathered = 0;
     make(&fresh, &about, |db| {
-        gathered = gather(&pages, db, &checker, files)?;
+        let gathered = gather(&pages, db, &checker, files)?;
         // Its mark alone does not make a file a journal.
-        if found.is_none() && gathered == 0 { Err(unrecognised(files, why)) } else { Ok(()) }
+        let is_none = found.is_none() && gathered.rows == 0;
+        if is_none { Err(unrecognised(files, why)) } else { Ok(gathered.next_no()) }
     })?;
     move_aside(&files.db, &files.hurt)?;
     finish(files)
@@ -106,10 +106,10 @@ fn unrecognised(files: &Files, why: &str) -> Error {
 /// What the journal said about itself last, in one of its pages.
 fn about_of(pages: &Pages) -> std::io::Result<Option<Mark>> {
     let mut newest: Option<Mark> = None;
-    pages.each_row(7..=7, |row| {
+    pages.each_row(8..=8, |row| {
         let found = about_in(&row);
         if let Some(about) = found
-            && newest.is_none_or(|newest| (newest.opens, newest.closed) < (about.opens, about.closed))
+            && newest.is_none_or(|newest| age_of(&newest) < age_of(&about))
         {
             newest = Some(about);
         }
@@ -117,55 +117,87 @@ fn about_of(pages: &Pages) -> std::io::Result<Option<Mark>> {
     Ok(newest)
 }
 
+fn age_of(about: &Mark) -> (u64, bool, u32) {
+    (about.opens, about.closed, about.next_no)
+}
+
 fn about_in(row: &Row) -> Option<Mark> {
     use Value::{Blob, Integer, Null};
-    let [Null, Blob(journal), Blob(node), Integer(version), Integer(opens), Integer(closed), Blob(sum)] =
-        row.values.as_slice()
-    else {
+    let [Null, Blob(journal), Blob(node), numbers @ .., Blob(sum)] = row.values.as_slice() else {
         return None;
     };
-    let (about, version) = schema::about_of(journal, node, [*version, *opens, *closed], sum)?;
+    let [Integer(version), Integer(opens), Integer(closed), Integer(next_no)] = numbers else { return None };
+    let (about, version) = schema::about_of(journal, node, [*version, *opens, *closed, *next_no], sum)?;
     (version == schema::VERSION).then_some(about)
 }
 
-/// Puts all rows that are what was written into the new file, and then the newest head of each job. Returns how many
-/// were recognised.
-fn gather(pages: &Pages, db: &Connection, checker: &Checker, files: &Files) -> Result<usize, Error> {
-    let mut heads = HashMap::new();
-    let mut owns = HashMap::new();
+/// What was recognised in raw pages.
+#[derive(Default)]
+struct Gathered {
+    rows: usize,
+    /// The newest head of each number.
+    heads: BTreeMap<u32, (JobId, Head, bool)>,
+    /// Which job has a number, as its head or one of its records says.
+    jobs: BTreeMap<u32, JobId>,
+    /// The newest of a member's own words of each job.
+    owns: HashMap<i64, i64>,
+}
+
+impl Gathered {
+    fn next_no(&self) -> u32 {
+        self.jobs.last_key_value().map_or(0, |(no, _)| no.saturating_add(1))
+    }
+
+    /// Numbers of logs that were forgotten before the same job got another one.
+    fn outlived(&self) -> Vec<u32> {
+        let newest: HashMap<JobId, u32> = self.jobs.iter().map(|(no, job)| (*job, *no)).collect();
+        self.jobs.iter().filter(|(no, job)| newest.get(job) != Some(no)).map(|(no, _)| *no).collect()
+    }
+}
+
+/// Puts all rows that are what was written into the new file, and then the newest head of each job.
+fn gather(pages: &Pages, db: &Connection, checker: &Checker, files: &Files) -> Result<Gathered, Error> {
+    let mut gathered = Gathered::default();
     let mut failed = None;
-    let mut gathered = 0;
     pages
         .each_row(5..=8, |row| {
             if let Some((job, head, is_gone)) = head_in(&row, checker) {
-                note_head(&mut heads, job, head, is_gone);
-                gathered += 1;
+                gathered.jobs.insert(head.no, job);
+                note_head(&mut gathered.heads, job, head, is_gone);
+                gathered.rows += 1;
                 return;
             }
-            match put(&row, db, checker, &mut owns) {
-                Ok(was_right) => gathered += usize::from(was_right),
+            match put(&row, db, checker, &mut gathered) {
+                Ok(was_right) => gathered.rows += usize::from(was_right),
                 Err(error) => {
                     failed.get_or_insert(error);
                 }
             }
         })
         .map_err(Error::io("read", &files.db))?;
-    let mut heads: Vec<_> = heads.into_iter().collect();
-    heads.sort_by_key(|(no, _)| *no);
-    let write = || {
-        for (_, (job, head, is_gone)) in &heads {
-            schema::write_head(db, checker, *job, head, *is_gone)?;
-            if head.cuts > 0 && !is_gone {
-                schema::write_head_in_doubt(db, head.no)?;
-            }
+    failed
+        .map_or_else(|| put_heads(db, checker, &mut gathered), Err)
+        .map_err(Error::database("put records into a new journal"))?;
+    Ok(gathered)
+}
+
+fn put_heads(db: &Connection, checker: &Checker, gathered: &mut Gathered) -> rusqlite::Result<()> {
+    for no in gathered.outlived() {
+        gathered.heads.remove(&no);
+        db.prepare_cached("DELETE FROM records WHERE id >= ?1 AND id <= ?2")?
+            .execute([row_id(no, 0), row_id(no, u32::MAX)])?;
+    }
+    for (job, head, is_gone) in gathered.heads.values() {
+        schema::write_head(db, checker, *job, head, *is_gone)?;
+        if head.cuts > 0 && !is_gone {
+            schema::write_head_in_doubt(db, head.no)?;
         }
-        Ok(gathered)
-    };
-    failed.map_or_else(write, Err).map_err(Error::database("put records into a new journal"))
+    }
+    Ok(())
 }
 
 /// Of several versions of a head, the one that was written last.
-fn note_head(heads: &mut HashMap<u32, (JobId, Head, bool)>, job: JobId, head: Head, is_gone: bool) {
+fn note_head(heads: &mut BTreeMap<u32, (JobId, Head, bool)>, job: JobId, head: Head, is_gone: bool) {
     let age = |head: &Head, is_gone: bool| (is_gone, head.cuts, head.next, head.owns, head.first);
     let known = heads.entry(head.no).or_insert((job, head, is_gone));
     if age(&known.1, known.2) < age(&head, is_gone) {
@@ -189,20 +221,18 @@ fn head_in(row: &Row, checker: &Checker) -> Option<(JobId, Head, bool)> {
 }
 
 /// Puts a record or a thing into the new file. False if it is not what was written.
-fn put(
-    row: &Row,
-    db: &Connection,
-    checker: &Checker,
-    owns: &mut HashMap<i64, i64>,
-) -> rusqlite::Result<bool> {
+fn put(row: &Row, db: &Connection, checker: &Checker, gathered: &mut Gathered) -> rusqlite::Result<bool> {
     use Value::{Blob, Integer, Null};
     match row.values.as_slice() {
         [Null, Integer(job), Integer(kind), Blob(bytes), Blob(sum)] => {
-            let (_, seq) = parts_of(row.id);
+            let (no, seq) = parts_of(row.id);
             let job = JobId(job.cast_unsigned());
-            let right = checker.row(job, seq, *kind, bytes);
+            let right = checker.row(row.id, job, *kind, bytes);
             let is_right = right == sum.as_slice();
-            if is_right && (seq > 0 || is_newest(owns, row.id, *kind)) {
+            if is_right {
+                gathered.jobs.insert(no, job);
+            }
+            if is_right && (seq > 0 || is_newest(&mut gathered.owns, row.id, *kind)) {
                 schema::write_row(db, row.id, job, *kind, bytes, right)?;
             }
             Ok(is_right)

@@ -24,7 +24,7 @@ const CELL_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX + 1024;
 /// Bytes of a payload's header, and in it the type of a hash of 16 bytes.
 const HEADER_BYTES: std::ops::RangeInclusive<u8> = 5..=24;
 const HASH_TYPE: u8 = 44;
-/// Columns of the widest table that is looked for.
+/// Columns of the widest table that is looked for, `about` and `jobs`.
 const COLUMNS_MAX: usize = 8;
 
 /// A column's value.

@@ -90,6 +90,19 @@ impl Shelves {
         key: &[u8],
         bytes: &[u8],
     ) -> rusqlite::Result<()> {
+        self.put_below(shelf.things_max(), db, checker, shelf, key, bytes)
+    }
+
+    /// Puts a thing on a shelf that has at most `most` of them.
+    fn put_below(
+        &mut self,
+        most: u64,
+        db: &Connection,
+        checker: &Checker,
+        shelf: Shelf,
+        key: &[u8],
+        bytes: &[u8],
+    ) -> rusqlite::Result<()> {
         self.take(db, shelf, key)?;
         let Some(next) = self.next.get_mut(shelf.place()) else { return Ok(()) };
         let id = shelf.number() << SHELF_SHIFT | *next;
@@ -98,7 +111,7 @@ impl Shelves {
         schema::write_thing(db, id, shelf, key, bytes, sum)?;
         if let Some(count) = self.counts.get_mut(shelf.place()) {
             *count += 1;
-            if *count > shelf.things_max() {
+            if *count > most {
                 *count -= 1;
                 return drop_oldest(db, shelf);
             }
@@ -119,9 +132,10 @@ impl Shelves {
 
 fn drop_oldest(db: &Connection, shelf: Shelf) -> rusqlite::Result<()> {
     let (from, to) = (shelf.number() << SHELF_SHIFT, (shelf.number() + 1) << SHELF_SHIFT);
-    db.prepare_cached(
-        "DELETE FROM things WHERE id = (SELECT min(id) FROM things WHERE id >= ?1 AND id < ?2)",
-    )?
+    let table = shelf.table();
+    db.prepare_cached(&format!(
+        "DELETE FROM {table} WHERE id = (SELECT min(id) FROM {table} WHERE id >= ?1 AND id < ?2)"
+    ))?
     .execute(params![from, to])?;
     Ok(())
 }
@@ -138,4 +152,28 @@ pub(crate) fn check_size(key: &[u8], bytes: &[u8]) -> Result<(), Refused> {
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_its_bound_each_shelf_loses_its_own_oldest_thing() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = schema::create(&dir.path().join("journal.db")).unwrap();
+        let checker = Checker::new([1; 16], weft_core::PeerId([2; 32]));
+        let mut shelves = Shelves::default();
+        for key in 1..=5 {
+            for shelf in Shelf::ALL {
+                shelves.put_below(3, &db, &checker, shelf, &[key], &[0]).unwrap();
+            }
+        }
+        for shelf in Shelf::ALL {
+            let sql = format!("SELECT key FROM {} WHERE shelf = ?1 ORDER BY id", shelf.table());
+            let mut statement = db.prepare(&sql).unwrap();
+            let keys = statement.query_map([shelf.number()], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+            assert_eq!(keys.map(Result::unwrap).collect::<Vec<_>>(), [[3], [4], [5]], "{shelf:?}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! what is on the disk, and tidies up when nothing waits.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -13,6 +14,8 @@ use crate::queue::{Batch, Queue, Turn};
 use crate::room::Room;
 use crate::schema;
 
+/// How long after a disk was found full it is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Pages of the write-ahead log that are put into the file together.
 const CHECKPOINT_PAGES: i64 = 1024;
 
@@ -23,9 +26,9 @@ pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) room: Arc<Room>,
     pub(crate) told: Box<dyn FnMut(Event) + Send>,
-    /// What the file says about itself while it is open.
-    pub(crate) about: Mark,
     pub(crate) is_low: bool,
+    /// Tidying up found no room, and is not tried again before.
+    pub(crate) cramped_until: Option<Instant>,
 }
 
 impl Writer {
@@ -47,12 +50,13 @@ impl Writer {
 
     fn serve(&mut self) -> Result<Mark, Failure> {
         loop {
-            match self.queue.next(self.applier.has_garbage()) {
+            // Removing rows takes room in the log first, which a full disk keeps for what was begun.
+            let is_full = self.has_no_room_to_tidy();
+            let has_chores = self.applier.has_garbage() && !is_full;
+            match self.queue.next(has_chores, is_full.then_some(LOOK_AGAIN)) {
                 Turn::Write(group) => self.write(&group)?,
-                Turn::Idle => {
-                    self.transact(&[])?;
-                    self.checkpoint_if_due()?;
-                }
+                Turn::Idle => self.tidy_up()?,
+                Turn::Look => self.look_at_room(),
                 Turn::End => return self.end(),
             }
         }
@@ -67,20 +71,50 @@ impl Writer {
         self.checkpoint_if_due()
     }
 
-    /// One transaction. If the disk is full, the reserve is given up, once: nothing of the failed one was written to
-    /// the disk as valid, so it can be written again.
-    fn transact(&mut self, group: &[Batch]) -> Result<(), Failure> {
-        match self.try_transact(group) {
-            Err(error) if says_full(&error) && self.room.give_up() => {
-                self.try_transact(group).map_err(failed("write a group of records"))
-            }
-            other => other.map_err(failed("write a group of records")),
-        }
+    fn has_no_room_to_tidy(&self) -> bool {
+        self.is_low || self.cramped_until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn try_transact(&mut self, group: &[Batch]) -> rusqlite::Result<()> {
+    /// Removes some of what no longer counts. On a full disk that is put off: the reserve is not for it.
+    fn tidy_up(&mut self) -> Result<(), Failure> {
+        self.look_at_room();
+        if self.is_low {
+            return Ok(());
+        }
+        match self.try_transact(&[], true) {
+            Err(error) if says_full(&error) => {
+                self.cramped_until = Some(Instant::now() + LOOK_AGAIN);
+                return Ok(());
+            }
+            other => other.map_err(failed("remove what was forgotten"))?,
+        }
+        if self.is_checkpoint_due()? {
+            match checkpoint(&self.db, "PASSIVE") {
+                Err(error) if says_full(&error) => self.cramped_until = Some(Instant::now() + LOOK_AGAIN),
+                other => drop(other.map_err(failed("put records into the journal's file"))?),
+            }
+        }
+        Ok(())
+    }
+
+    /// One transaction. If the disk is full, it is tried without removing anything, and then the reserve is given up, once:
+    /// nothing of the failed one was written to the disk as valid, so it can be written again.
+    fn transact(&mut self, group: &[Batch]) -> Result<(), Failure> {
+        let sweeps = !self.has_no_room_to_tidy();
+        let mut result = self.try_transact(group, sweeps);
+        if sweeps && result.as_ref().is_err_and(says_full) {
+            self.cramped_until = Some(Instant::now() + LOOK_AGAIN);
+            result = self.try_transact(group, false);
+        }
+        if result.as_ref().is_err_and(says_full) && self.room.give_up() {
+            result = self.try_transact(group, false);
+        }
+        result.map_err(failed("write a group of records"))
+    }
+
+    fn try_transact(&mut self, group: &[Batch], sweeps: bool) -> rusqlite::Result<()> {
         let transaction = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
-        let pending = self.applier.apply(&transaction, group.iter().flat_map(|batch| &batch.ops))?;
+        let pending = self.applier.apply(&transaction, group.iter().flat_map(|batch| &batch.ops), sweeps)?;
         transaction.commit()?;
         self.applier.commit(pending);
         Ok(())
@@ -97,12 +131,13 @@ impl Writer {
     }
 
     fn checkpoint_if_due(&self) -> Result<(), Failure> {
+        if self.is_checkpoint_due()? { self.put_into_file("PASSIVE") } else { Ok(()) }
+    }
+
+    fn is_checkpoint_due(&self) -> Result<bool, Failure> {
         let (in_log, in_file) =
             checkpoint(&self.db, "NOOP").map_err(failed("ask for the length of the log"))?;
-        if in_log - in_file < CHECKPOINT_PAGES {
-            return Ok(());
-        }
-        self.put_into_file("PASSIVE")
+        Ok(in_log - in_file >= CHECKPOINT_PAGES)
     }
 
     /// What is in the write-ahead log is safe there: that the file can't grow is no failure yet.
@@ -118,7 +153,7 @@ impl Writer {
     }
 
     fn end(&mut self) -> Result<Mark, Failure> {
-        let closed = Mark { closed: true, ..self.about };
+        let closed = Mark { closed: true, ..self.applier.about() };
         let write = |db: &Connection| schema::write_about(db, &closed);
         match write(&self.db) {
             Err(error) if says_full(&error) && self.room.give_up() => write(&self.db),

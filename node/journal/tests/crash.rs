@@ -186,6 +186,11 @@ impl SmallDisk {
         assert!(status.unwrap().success());
     }
 
+    fn available_bytes(&self) -> u64 {
+        let found = rustix::fs::statvfs(&self.0).unwrap();
+        found.f_bavail * found.f_frsize
+    }
+
     /// Takes all room that is left.
     fn fill(&self) {
         let mut file = fs::File::create(self.0.join("others")).unwrap();
@@ -254,6 +259,55 @@ fn on_a_full_disk_new_jobs_are_refused_first_and_what_was_begun_can_end() {
     }
     opened.put(vec![record(21, 1)]);
     assert!(dir.join("journal.reserve").exists(), "the reserve is set aside again");
+}
+
+#[test]
+fn that_a_disk_has_room_again_is_told_while_nothing_is_written() {
+    let mount = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(mount.path(), 8 << 20) else { return };
+    let dir = mount.path().join("node");
+    let small = Settings { reserve_bytes: 2 << 20, low_bytes: 1 << 20, ..settings(&dir) };
+    let journal = try_open_with(&small).unwrap();
+    disk.fill();
+    let refused = journal.journal.append(vec![record(1, 1)]).unwrap_err();
+    assert!(matches!(refused, Refused::DiskLow { .. }), "{refused}");
+    assert_eq!(journal.events.recv_timeout(support::PATIENCE), Ok(Event::DiskLow(true)));
+    fs::remove_file(mount.path().join("others")).unwrap();
+    assert_eq!(journal.events.recv_timeout(support::PATIENCE), Ok(Event::DiskLow(false)));
+    journal.put(vec![record(1, 1)]);
+}
+
+#[test]
+fn tidying_up_on_a_full_disk_waits_and_leaves_the_reserve() {
+    let mount = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(mount.path(), 16 << 20) else { return };
+    let dir = mount.path().join("node");
+    let small = Settings { reserve_bytes: 1 << 20, ..settings(&dir) };
+    let journal = try_open_with(&small).unwrap();
+    for first in (1..=3000).step_by(100) {
+        journal.put((first..first + 100).map(|seq| record(1, seq)).collect());
+    }
+    journal.journal.append(vec![record(2, 1), Entry::Forget { job: JobId(1) }]).unwrap();
+    journal.journal.close().unwrap();
+    disk.fill();
+    let others = fs::OpenOptions::new().write(true).open(mount.path().join("others")).unwrap();
+    others.set_len(others.metadata().unwrap().len() - (200 << 10)).unwrap();
+
+    let journal = try_open_with(&small).unwrap();
+    let deadline = std::time::Instant::now() + support::PATIENCE;
+    while disk.available_bytes() > 0 {
+        assert!(std::time::Instant::now() < deadline, "it never fills the disk");
+        std::thread::yield_now();
+    }
+    others.set_len(0).unwrap();
+    let db = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
+    let rows = || db.query_row("SELECT count(*) FROM records", [], |row| row.get::<_, i64>(0)).unwrap();
+    while rows() > 1 {
+        assert!(std::time::Instant::now() < deadline, "it never goes on");
+        std::thread::yield_now();
+    }
+    assert!(dir.join("journal.reserve").exists(), "the reserve was spent on tidying up");
+    assert_eq!(journal.journal.failure(), None);
 }
 
 #[test]

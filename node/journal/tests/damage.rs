@@ -292,7 +292,13 @@ fn a_record_that_is_gone_or_changed_quarantines_its_job_and_says_which() {
         copy(sound.path(), dir.path());
         rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch(&sql).unwrap();
         let opened = open(dir.path());
-        assert_eq!(opened.story.quarantined.into_iter().collect::<Vec<_>>(), [(5, damage)], "{sql}");
+        let quarantined: Vec<_> = opened.story.quarantined.into_iter().collect();
+        assert_eq!(quarantined, [(5, damage.clone())], "{sql}");
+        let reader = opened.journal.reader().unwrap();
+        for after in [0, last] {
+            let read = reader.records(JobId(5), after, 100, usize::MAX);
+            assert!(matches!(read, Err(Error::Quarantined { why, .. }) if why == damage), "{sql}");
+        }
         assert_eq!(opened.story.complete.len() as u64, JOBS - 1, "{sql}");
         assert_eq!(opened.opened.quarantined, 1);
         // Only forgetting helps, and it does.
@@ -303,7 +309,7 @@ fn a_record_that_is_gone_or_changed_quarantines_its_job_and_says_which() {
             .iter()
             .any(|event| matches!(event, weft_journal::Event::Persisted { upto } if upto >= ticket));
         assert!(reached);
-        drop(opened.journal);
+        drop((reader, opened.journal));
         assert!(open(dir.path()).story.quarantined.is_empty(), "{sql}");
     }
 }
@@ -447,4 +453,85 @@ fn one_process_at_a_time_has_it() {
     let _first = open(dir.path());
     let error = error_of(dir.path());
     assert!(matches!(error, Error::InUse { .. }), "{error}");
+}
+
+/// How many heads are in a file that no one has open, and the highest number.
+fn heads_in(dir: &Path) -> (i64, i64) {
+    let db = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
+    let sql = "SELECT count(*), coalesce(max(no), 0) FROM jobs";
+    db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+}
+
+/// A log of job 1 that was forgotten, all of it swept, and a shorter one in its place; then job 2.
+fn write_two_lives(dir: &Path) -> support::Open {
+    let journal = open(dir);
+    journal.put((1..=6).map(|seq| record(1, seq)).collect());
+    journal.put(vec![Entry::Forget { job: JobId(1) }]);
+    drop(journal);
+    let deadline = std::time::Instant::now() + support::PATIENCE;
+    while heads_in(dir).0 > 0 {
+        assert!(std::time::Instant::now() < deadline, "the forgotten job is not swept");
+        drop(open(dir));
+    }
+    let journal = open(dir);
+    // The first life again, and forgotten again: with its rows in the write-ahead log.
+    journal.put((1..=6).map(|seq| record(1, seq)).collect());
+    journal.put(vec![Entry::Forget { job: JobId(1) }]);
+    journal.put(vec![other_record(1, Kind::Accepted), other_record(2, Kind::Outcomes), record(2, 1)]);
+    journal
+}
+
+fn other_record(seq: u32, kind: Kind) -> Entry {
+    Entry::Append { job: JobId(1), seq, kind, bytes: vec![9; 10] }
+}
+
+fn check_second_life(opened: &support::Open) {
+    let expected = vec![(1, Kind::Accepted, vec![9; 10]), (2, Kind::Outcomes, vec![9; 10])];
+    assert_eq!(opened.story.quarantined.len(), 0, "{:?}", opened.story.quarantined);
+    assert_eq!(opened.story.logs[&1], expected);
+    assert_eq!(opened.story.logs[&2], log(2, 1));
+    assert_eq!(opened.story.complete, [1, 2]);
+}
+
+#[test]
+fn no_number_is_used_twice_and_a_rebuild_mixes_no_two_logs_of_a_job() {
+    let dir = quick_dir();
+    let journal = write_two_lives(dir.path());
+    let log_alone = quick_dir();
+    copy(dir.path(), log_alone.path());
+    journal.journal.close().unwrap();
+    assert_eq!(heads_in(dir.path()).1, 4, "numbers 1 and 2 were job 1's before");
+
+    flip(&dir.path().join("journal.db"), 0, 1);
+    fs::remove_file(log_alone.path().join("journal.db")).unwrap();
+    for dir in [&dir, &log_alone] {
+        let opened = open(dir.path());
+        assert_eq!(opened.opened.continuity, Continuity::Rebuilt);
+        check_second_life(&opened);
+        opened.put(vec![Entry::Forget { job: JobId(1) }, Entry::Forget { job: JobId(2) }]);
+        opened.journal.close().unwrap();
+        let opened = open(dir.path());
+        opened.put(vec![record(3, 1)]);
+        opened.journal.close().unwrap();
+        assert_eq!(heads_in(dir.path()).1, 5);
+    }
+}
+
+#[test]
+fn a_record_under_another_number_is_not_taken() {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    journal.put(vec![record(1, 1), record(1, 2), record(2, 1)]);
+    journal.put(vec![Entry::Forget { job: JobId(2) }, record(1, 3)]);
+    journal.journal.close().unwrap();
+    let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    // The same job's record, as an earlier log of it would have left it.
+    db.execute_batch(
+        "UPDATE jobs SET no = 9 WHERE no = 1; UPDATE records SET id = id + (8 << 32) WHERE id >> 32 = 1;",
+    )
+    .unwrap();
+    drop(db);
+    let opened = open(dir.path());
+    assert_eq!(opened.story.quarantined.into_iter().collect::<Vec<_>>(), [(1, Damage::Head)]);
+    assert!(opened.story.logs.is_empty());
 }

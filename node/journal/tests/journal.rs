@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use support::{ME, append, content, log, open, quick_dir, record, settings};
 use weft_core::{JobId, PeerId};
-use weft_journal::{Continuity, Entry, Event, Filter, Journal, Kind, Listing, Place, Refused, Shelf, State};
+use weft_journal::{
+    Continuity, Damage, Entry, Error, Event, Filter, Journal, Kind, Listing, Place, Refused, Shelf, State,
+};
 
 #[test]
 fn what_was_appended_is_read_back_in_order() {
@@ -276,7 +278,14 @@ fn a_job_whose_records_make_no_sense_to_the_caller_is_set_apart() {
     assert_eq!(journal.journal.next_seq(JobId(1)), None);
     let refused = journal.journal.append(vec![record(1, 2)]).unwrap_err();
     assert_eq!(refused, Refused::Quarantined { job: JobId(1) });
+    let reader = journal.journal.reader().unwrap();
+    let error = reader.records(JobId(1), 0, 10, usize::MAX).unwrap_err();
+    assert!(matches!(error, Error::Quarantined { job: JobId(1), why: Damage::Meaning(_) }), "{error}");
+    assert!(error.to_string().contains("could not make sense of them"), "{error}");
     journal.put(vec![record(2, 2), Entry::Forget { job: JobId(1) }]);
+    assert_eq!(reader.records(JobId(1), 0, 10, usize::MAX).unwrap(), []);
+    journal.put(vec![record(1, 1)]);
+    assert_eq!(reader.records(JobId(1), 0, 10, usize::MAX).unwrap().len(), 1);
 }
 
 #[test]
@@ -308,6 +317,12 @@ fn what_is_too_long_is_refused() {
     assert!(matches!(journal.journal.append(vec![long]), Err(Refused::TooLong { .. })));
     let key = Entry::Put { shelf: Shelf::Bans, key: vec![0; 257], bytes: Vec::new() };
     assert!(matches!(journal.journal.append(vec![key]), Err(Refused::TooLong { .. })));
+    let labels = vec![(String::from("a"), String::from("b")); 33];
+    let listing_of_labels = Listing { labels, ..listing(1, State::Done) };
+    let list = Entry::List { job: JobId(1), listing: listing_of_labels };
+    let refused = journal.journal.append(vec![list]).unwrap_err();
+    assert_eq!(refused, Refused::Labels { found: 33, max: 32 });
+    assert_eq!(refused.to_string(), "33 labels, and a job has 32 at most; leave some out");
     let name = Listing { name: String::from("a\u{1b}b"), ..listing(1, State::Done) };
     journal.put(vec![record(1, 1)]);
     let list = Entry::List { job: JobId(1), listing: name };
