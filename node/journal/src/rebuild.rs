@@ -41,6 +41,8 @@ fn try_make(
         Some(rusqlite::ErrorCode::DiskFull) => Error::Full { path: files.fresh.clone() },
         _ => Error::database("make a new journal")(error),
     };
+    // The database makes its log with the mode of its file.
+    disk::create(&files.fresh).map_err(Error::io("make", &files.fresh))?;
     let db = schema::create(&files.fresh).map_err(said)?;
     let transaction = db.unchecked_transaction().map_err(said)?;
     let next_no = fill(&transaction)?.max(about.next_no);
