@@ -71,6 +71,10 @@ impl Applier {
         self.about
     }
 
+    pub(crate) fn set_about(&mut self, about: Mark) {
+        self.about = about;
+    }
+
     pub(crate) fn has_garbage(&self) -> bool {
         !self.garbage.is_empty()
     }

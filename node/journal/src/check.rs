@@ -73,7 +73,7 @@ impl Checker {
 }
 
 /// What a journal says about itself; its key can't be the journal's, which is part of it.
-pub(crate) fn about(journal: Id, node: PeerId, numbers: [i64; 4]) -> Check {
+pub(crate) fn about(journal: Id, node: PeerId, numbers: [i64; 5]) -> Check {
     let mut sum = blake3::Hasher::new_derive_key("weft journal, about, 1");
     sum.update(&journal).update(&node.0);
     for number in numbers {

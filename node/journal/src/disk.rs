@@ -1,10 +1,15 @@
 //! The journal's files, and writing them so that a crash leaves the old or the new one.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+
+/// Jobs are their owner's affair: who may read files and directories, whatever the umask.
+const FILE_MODE: u32 = 0o600;
+const DIR_MODE: u32 = 0o700;
 
 /// Where everything is, below one directory.
 #[derive(Clone, Debug)]
@@ -51,16 +56,50 @@ impl Files {
 
     /// Makes the directory and takes its lock, which the system gives back when the process ends.
     pub(crate) fn lock(&self) -> Result<File, Error> {
-        fs::create_dir_all(&self.dir).map_err(Error::io("make", &self.dir))?;
+        make_dir(&self.dir).map_err(Error::io("make", &self.dir))?;
         let mut options = OpenOptions::new();
-        let lock = options.read(true).write(true).create(true).truncate(false).open(&self.lock);
-        let lock = lock.map_err(Error::io("open", &self.lock))?;
+        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+        let lock = options.open(&self.lock).map_err(Error::io("open", &self.lock))?;
         match lock.try_lock() {
-            Ok(()) => Ok(lock),
+            Ok(()) => {
+                self.restrict()?;
+                Ok(lock)
+            }
             Err(TryLockError::WouldBlock) => Err(Error::InUse { path: self.db.clone() }),
             Err(TryLockError::Error(error)) => Err(no_locks(&self.db, &error)),
         }
     }
+
+    /// Files that are there already, of a backup perhaps, are for their owner alone, too.
+    fn restrict(&self) -> Result<(), Error> {
+        let files = [&self.db, &self.wal, &self.shm, &self.mark, &self.lock, &self.reserve];
+        for path in files.into_iter().chain([&self.hurt, &self.hurt_wal, &self.rebuilt]) {
+            let Ok(found) = fs::metadata(path) else { continue };
+            // A file that may not be written stays so: that is told by its own error.
+            let mode = found.permissions().mode();
+            if mode & 0o077 != 0 {
+                let mode = Permissions::from_mode(mode & FILE_MODE);
+                fs::set_permissions(path, mode).map_err(Error::io("restrict", path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory; one that is there stays as it is.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)?;
+    fs::set_permissions(dir, Permissions::from_mode(DIR_MODE))
+}
+
+/// Makes an empty file.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+    file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    Ok(file)
 }
 
 fn no_locks(path: &Path, error: &io::Error) -> Error {
@@ -71,7 +110,7 @@ fn no_locks(path: &Path, error: &io::Error) -> Error {
 pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     let temporary = path.with_extension("tmp");
     let write = || {
-        let mut file = File::create(&temporary)?;
+        let mut file = create(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };

@@ -110,8 +110,10 @@ impl Journal {
             applier: Applier::new(checker.clone(), back.shelves, back.garbage, sound.about),
             queue: Arc::clone(&queue),
             room: Arc::clone(&room),
+            mark: files.mark.clone(),
             told: Box::new(told),
             is_low: false,
+            counted_pages: 0,
             cramped_until: None,
         };
         let thread = std::thread::Builder::new().name(String::from("journal"));

@@ -15,8 +15,9 @@
 //! - A full disk is foreseen: what would begin new work is refused first, and a reserve lets the rest end.
 //! - A flipped bit puts one job into quarantine. Where the structure of the file is hurt, its records are gathered from
 //!   the raw pages into a new file, and the hurt one is kept.
-//! - Next to the file, a *mark* says how often the journal was opened and whether it was closed: an older copy of the
-//!   file is known as such ([`Continuity`]).
+//! - Next to the file, a *mark* says how often the journal was opened and checkpointed, and whether it was closed: an
+//!   older copy of the file is known as such ([`Continuity`]), and so is a file that was not closed and whose log is
+//!   gone. Not known as such is a copy from the last life that was made after its last checkpoint.
 //!
 //! [`Journal::open`] and [`Reader`] block on the disk; [`Journal::append`] never does.
 //!

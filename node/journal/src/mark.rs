@@ -40,6 +40,9 @@ pub enum Continuity {
         /// How often the journal was.
         mark: u64,
     },
+    /// It was not closed, and its write-ahead log is gone: what was written last is lost. Also where an open ended after
+    /// it had put the log into the file, and before it had begun its life.
+    LogLost,
     /// There was one, and it is gone or another one.
     Lost,
     /// Its file was hurt and was rebuilt: a job of which nothing was left would not be missed.
@@ -49,7 +52,9 @@ pub enum Continuity {
 }
 
 impl Continuity {
-    /// True if nothing can be missing that was acknowledged, as far as this disk can tell.
+    /// True if nothing can be missing that was acknowledged, as far as this disk can tell. Not told apart from the newest: a
+    /// copy of the file and its log that was made in the last life after its last checkpoint (one for every 4 MiB that
+    /// are written), and a copy of the whole directory, mark and all.
     #[must_use]
     pub fn is_whole(self) -> bool {
         matches!(self, Self::New | Self::Same)
@@ -65,6 +70,10 @@ impl fmt::Display for Continuity {
                 f,
                 "the journal is an older copy (opened {file} times, and this node's {mark} times): what this node \
                  accepted after the copy was made is lost, unless another node keeps it"
+            ),
+            Self::LogLost => f.write_str(
+                "the journal was not closed and its write-ahead log is gone: what this node accepted last may be lost, \
+                 unless another node keeps it",
             ),
             Self::Lost => f.write_str(
                 "the journal that this node had is gone: what it accepted is lost, unless another node keeps it",
@@ -86,6 +95,8 @@ pub(crate) struct Mark {
     pub(crate) journal: Id,
     pub(crate) node: PeerId,
     pub(crate) opens: u64,
+    /// How often the log was put into the file, in all lives.
+    pub(crate) checkpoints: u64,
     pub(crate) closed: bool,
     /// The number that the next job gets: none is used twice, also not by an older copy of the file.
     pub(crate) next_no: u32,
@@ -108,29 +119,36 @@ impl Mark {
         let journal = u128::from_str_radix(&value("journal")?, 16).ok()?.to_be_bytes();
         let node = value("node")?.parse().ok()?;
         let opens = value("opens")?.parse().ok()?;
+        let checkpoints = value("checkpoints")?.parse().ok()?;
         let closed = value("closed")? == "yes";
         let next_no = value("next-number")?.parse().ok()?;
-        Some(Self { journal, node, opens, closed, next_no })
+        Some(Self { journal, node, opens, checkpoints, closed, next_no })
     }
 
     /// Puts it in place of the old one.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         let closed = if self.closed { "yes" } else { "no" };
         let text = format!(
-            "{TITLE}\njournal {:032x}\nnode {}\nopens {}\nclosed {closed}\nnext-number {}",
+            "{TITLE}\njournal {:032x}\nnode {}\nopens {}\ncheckpoints {}\nclosed {closed}\nnext-number {}",
             u128::from_be_bytes(self.journal),
             self.node,
             self.opens,
+            self.checkpoints,
             self.next_no
         );
         disk::replace(path, &format!("{text}\n{}\n", sum_of(&text)))
+    }
+
+    /// What says which of two copies is older.
+    pub(crate) fn age(&self) -> (u64, u64, bool) {
+        (self.opens, self.checkpoints, self.closed)
     }
 
     /// What the mark says about a journal that was found.
     pub(crate) fn compare(&self, found: &Self) -> Continuity {
         if self.journal != found.journal {
             Continuity::Lost
-        } else if (found.opens, found.closed) < (self.opens, self.closed) {
+        } else if found.age() < self.age() {
             Continuity::Older { file: found.opens, mark: self.opens }
         } else {
             Continuity::Same
@@ -146,7 +164,8 @@ fn sum_of(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const MARK: Mark = Mark { journal: [7; 16], node: PeerId([9; 32]), opens: 3, closed: false, next_no: 5 };
+    const MARK: Mark =
+        Mark { journal: [7; 16], node: PeerId([9; 32]), opens: 3, checkpoints: 4, closed: false, next_no: 5 };
 
     #[test]
     fn a_mark_survives_its_file_and_a_changed_one_is_none() {
@@ -171,6 +190,9 @@ mod tests {
         assert_eq!(MARK.compare(&at(4, false)), Continuity::Same);
         assert_eq!(MARK.compare(&at(2, true)), Continuity::Older { file: 2, mark: 3 });
         assert_eq!(at(3, true).compare(&MARK), Continuity::Older { file: 3, mark: 3 });
+        let before_a_checkpoint = Mark { checkpoints: 3, ..MARK };
+        assert_eq!(MARK.compare(&before_a_checkpoint), Continuity::Older { file: 3, mark: 3 });
+        assert_eq!(MARK.compare(&Mark { checkpoints: 5, ..MARK }), Continuity::Same);
         assert_eq!(MARK.compare(&Mark { journal: [8; 16], ..MARK }), Continuity::Lost);
     }
 }

@@ -86,11 +86,17 @@ pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Er
             was_made = true;
         }
     }
+    let has_log =
+        disk::length(&files.wal)?.unwrap_or(0) >= u64::try_from(salvage::LOG_BYTES_MIN).unwrap_or(0);
     let (db, before, why) = open_existing(files, node, mark, room)?;
     rebuilt = rebuilt.or(why.map(|why| Rebuilt { why, kept: files.hurt.clone() }));
     let continuity = match mark {
         _ if rebuilt.is_some() => Continuity::Rebuilt,
-        Some(mark) => mark.compare(&before),
+        Some(mark) => match mark.compare(&before) {
+            // A life begins with a record of it in the log, which only closing empties.
+            Continuity::Same if !before.closed && !has_log => Continuity::LogLost,
+            other => other,
+        },
         None if was_made => Continuity::New,
         None if before.opens == 0 => Continuity::New,
         None => Continuity::Unmarked,
@@ -100,6 +106,7 @@ pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Er
     let about = Mark {
         opens: before.opens.max(known.opens) + 1,
         closed: false,
+        checkpoints: before.checkpoints.max(known.checkpoints),
         next_no: before.next_no.max(known.next_no),
         ..before
     };
@@ -125,7 +132,7 @@ fn make(files: &Files, node: PeerId) -> Result<(), Error> {
     let mut journal: Id = [0; 16];
     getrandom::fill(&mut journal)
         .map_err(|error| Error::io("draw an id for", &files.db)(std::io::Error::other(error.to_string())))?;
-    let about = Mark { journal, node, opens: 0, closed: true, next_no: 1 };
+    let about = Mark { journal, node, opens: 0, checkpoints: 0, closed: true, next_no: 1 };
     // Logs of a file that is gone must not be taken for the new one's.
     for leftover in [&files.wal, &files.shm] {
         disk::remove(leftover)?;

@@ -41,6 +41,8 @@ fn try_make(
         Some(rusqlite::ErrorCode::DiskFull) => Error::Full { path: files.fresh.clone() },
         _ => Error::database("make a new journal")(error),
     };
+    // The database makes its log with the mode of its file.
+    disk::create(&files.fresh).map_err(Error::io("make", &files.fresh))?;
     let db = schema::create(&files.fresh).map_err(said)?;
     let transaction = db.unchecked_transaction().map_err(said)?;
     let next_no = fill(&transaction)?.max(about.next_no);
@@ -106,7 +108,7 @@ fn unrecognised(files: &Files, why: &str) -> Error {
 /// What the journal said about itself last, in one of its pages.
 fn about_of(pages: &Pages) -> std::io::Result<Option<Mark>> {
     let mut newest: Option<Mark> = None;
-    pages.each_row(8..=8, |row| {
+    pages.each_row(9..=9, |row| {
         let found = about_in(&row);
         if let Some(about) = found
             && newest.is_none_or(|newest| age_of(&newest) < age_of(&about))
@@ -117,8 +119,8 @@ fn about_of(pages: &Pages) -> std::io::Result<Option<Mark>> {
     Ok(newest)
 }
 
-fn age_of(about: &Mark) -> (u64, bool, u32) {
-    (about.opens, about.closed, about.next_no)
+fn age_of(about: &Mark) -> ((u64, u64, bool), u32) {
+    (about.age(), about.next_no)
 }
 
 fn about_in(row: &Row) -> Option<Mark> {
@@ -126,8 +128,10 @@ fn about_in(row: &Row) -> Option<Mark> {
     let [Null, Blob(journal), Blob(node), numbers @ .., Blob(sum)] = row.values.as_slice() else {
         return None;
     };
-    let [Integer(version), Integer(opens), Integer(closed), Integer(next_no)] = numbers else { return None };
-    let (about, version) = schema::about_of(journal, node, [*version, *opens, *closed, *next_no], sum)?;
+    let numbers =
+        numbers.iter().map(|number| if let Integer(number) = number { Some(*number) } else { None });
+    let numbers: Vec<i64> = numbers.collect::<Option<_>>()?;
+    let (about, version) = schema::about_of(journal, node, numbers.try_into().ok()?, sum)?;
     (version == schema::VERSION).then_some(about)
 }
 

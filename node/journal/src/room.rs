@@ -1,7 +1,6 @@
 //! Room on the disk. New work is refused while there is still room to end what was begun, and a reserve, a file of
 //! zeros, is given up when the rest is gone.
 
-use std::fs::File;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -55,7 +54,7 @@ impl Room {
     fn fill(&self) -> Result<(), Error> {
         let path = &self.files.reserve;
         let fill = || {
-            let mut file = File::create(path)?;
+            let mut file = disk::create(path)?;
             let zeros = vec![0; CHUNK_BYTES];
             let mut left = self.reserve_bytes;
             while left > 0 {

@@ -19,13 +19,15 @@ use crate::schema::PAGE_BYTES;
 /// Bytes of the header of a write-ahead log, and of a frame in it.
 const LOG_HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
+/// Bytes of the shortest log that holds anything.
+pub(crate) const LOG_BYTES_MIN: usize = LOG_HEADER_BYTES + FRAME_HEADER_BYTES + PAGE_BYTES;
 /// Longest cell that can be one of ours, in bytes; a longer one is none.
 const CELL_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX + 1024;
 /// Bytes of a payload's header, and in it the type of a hash of 16 bytes.
 const HEADER_BYTES: std::ops::RangeInclusive<u8> = 5..=24;
 const HASH_TYPE: u8 = 44;
-/// Columns of the widest table that is looked for, `about` and `jobs`.
-const COLUMNS_MAX: usize = 8;
+/// Columns of the widest table that is looked for, `about`.
+const COLUMNS_MAX: usize = 9;
 
 /// A column's value.
 #[derive(Clone, Debug, PartialEq, Eq)]

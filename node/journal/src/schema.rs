@@ -33,7 +33,7 @@ pub(crate) const IN_DOUBT: [u8; CHECK_BYTES] = *b"rewritten log...";
 
 const TABLES: &str = "
     CREATE TABLE about(id INTEGER PRIMARY KEY, journal BLOB, node BLOB, version INTEGER, opens INTEGER,
-                       closed INTEGER, next_no INTEGER, sum BLOB);
+                       checkpoints INTEGER, closed INTEGER, next_no INTEGER, sum BLOB);
     CREATE TABLE jobs(no INTEGER PRIMARY KEY, job INTEGER, first INTEGER, next INTEGER, cuts INTEGER, owns INTEGER,
                       gone INTEGER, sum BLOB);
     CREATE TABLE records(id INTEGER PRIMARY KEY, job INTEGER, kind INTEGER, bytes BLOB, sum BLOB);
@@ -133,33 +133,41 @@ fn set_up(db: &Connection) -> rusqlite::Result<()> {
 
 /// What the file says about itself; none if that is not what was written.
 pub(crate) fn read_about(db: &Connection) -> rusqlite::Result<Option<(Mark, i64)>> {
-    let sql = "SELECT journal, node, version, opens, closed, next_no, sum FROM about WHERE id = 1";
+    let sql =
+        "SELECT journal, node, version, opens, checkpoints, closed, next_no, sum FROM about WHERE id = 1";
     db.query_row(sql, [], |row| {
         let (journal, node): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        let numbers = [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?];
-        Ok(about_of(&journal, &node, numbers, &row.get::<_, Vec<u8>>(6)?))
+        let numbers = [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
+        Ok(about_of(&journal, &node, numbers, &row.get::<_, Vec<u8>>(7)?))
     })
 }
 
 /// The same from its parts.
-pub(crate) fn about_of(journal: &[u8], node: &[u8], numbers: [i64; 4], sum: &[u8]) -> Option<(Mark, i64)> {
+pub(crate) fn about_of(journal: &[u8], node: &[u8], numbers: [i64; 5], sum: &[u8]) -> Option<(Mark, i64)> {
     let (journal, node): (Id, [u8; 32]) = (journal.try_into().ok()?, node.try_into().ok()?);
     let node = PeerId(node);
-    let [version, opens, closed, next_no] = numbers;
+    let [version, opens, checkpoints, closed, next_no] = numbers;
+    let checkpoints = u64::try_from(checkpoints).ok()?;
     let next_no = u32::try_from(next_no).ok()?;
     let opens = u64::try_from(opens).ok()?;
     let is_right = check::about(journal, node, numbers) == sum;
-    is_right.then_some((Mark { journal, node, opens, closed: closed != 0, next_no }, version))
+    is_right.then_some((Mark { journal, node, opens, checkpoints, closed: closed != 0, next_no }, version))
 }
 
 pub(crate) fn write_about(db: &Connection, about: &Mark) -> rusqlite::Result<()> {
-    let numbers = [VERSION, about.opens.cast_signed(), i64::from(about.closed), i64::from(about.next_no)];
+    let numbers = [
+        VERSION,
+        about.opens.cast_signed(),
+        about.checkpoints.cast_signed(),
+        i64::from(about.closed),
+        i64::from(about.next_no),
+    ];
     let sum = check::about(about.journal, about.node, numbers);
-    let [version, opens, closed, next_no] = numbers;
+    let [version, opens, checkpoints, closed, next_no] = numbers;
     db.execute(
-        "INSERT OR REPLACE INTO about(id, journal, node, version, opens, closed, next_no, sum)
-         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![about.journal, about.node.0, version, opens, closed, next_no, sum],
+        "INSERT OR REPLACE INTO about(id, journal, node, version, opens, checkpoints, closed, next_no, sum)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![about.journal, about.node.0, version, opens, checkpoints, closed, next_no, sum],
     )?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The thread with the one connection that writes: takes groups from the queue, writes each in one transaction, tells
 //! what is on the disk, and tidies up when nothing waits.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,11 @@ pub(crate) struct Writer {
     pub(crate) applier: Applier,
     pub(crate) queue: Arc<Queue>,
     pub(crate) room: Arc<Room>,
+    pub(crate) mark: PathBuf,
     pub(crate) told: Box<dyn FnMut(Event) + Send>,
     pub(crate) is_low: bool,
+    /// Pages of the log when the mark was last told of a checkpoint.
+    pub(crate) counted_pages: i64,
     /// Tidying up found no room, and is not tried again before.
     pub(crate) cramped_until: Option<Instant>,
 }
@@ -130,14 +134,40 @@ impl Writer {
         }
     }
 
-    fn checkpoint_if_due(&self) -> Result<(), Failure> {
+    fn checkpoint_if_due(&mut self) -> Result<(), Failure> {
         if self.is_checkpoint_due()? { self.put_into_file("PASSIVE") } else { Ok(()) }
     }
 
-    fn is_checkpoint_due(&self) -> Result<bool, Failure> {
+    fn is_checkpoint_due(&mut self) -> Result<bool, Failure> {
         let (in_log, in_file) =
             checkpoint(&self.db, "NOOP").map_err(failed("ask for the length of the log"))?;
-        Ok(in_log - in_file >= CHECKPOINT_PAGES)
+        if in_log - in_file < CHECKPOINT_PAGES {
+            return Ok(false);
+        }
+        // One that a reader holds up is due again and again, and counts once.
+        if in_log < self.counted_pages || in_log >= self.counted_pages + CHECKPOINT_PAGES {
+            self.count_checkpoint()?;
+            self.counted_pages = in_log;
+        }
+        Ok(true)
+    }
+
+    /// Says in the file, and then in the mark, that there is one checkpoint more: a copy from before it is known as older.
+    /// On a full disk the next one says it.
+    fn count_checkpoint(&mut self) -> Result<(), Failure> {
+        let before = self.applier.about();
+        let about = Mark { checkpoints: before.checkpoints + 1, ..before };
+        match schema::write_about(&self.db, &about) {
+            Err(error) if says_full(&error) => return Ok(()),
+            other => other.map_err(failed("count a checkpoint"))?,
+        }
+        self.applier.set_about(about);
+        match about.write(&self.mark) {
+            Err(error) if !error.is_disk_full() => {
+                Err(Failure { doing: "write the journal's mark", full: false, why: error.to_string() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What is in the write-ahead log is safe there: that the file can't grow is no failure yet.

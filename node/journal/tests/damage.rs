@@ -360,6 +360,50 @@ fn an_older_copy_is_known_as_such() {
 }
 
 #[test]
+fn an_older_copy_of_the_same_life_is_known_by_its_checkpoint() {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    journal.put(vec![record(1, 1)]);
+    let older = quick_dir();
+    copy(dir.path(), older.path());
+    let long = |seq| Entry::Append { job: JobId(1), seq, kind: Kind::Outcomes, bytes: vec![1; 3 << 20] };
+    journal.put(vec![long(2), long(3)]);
+    // The checkpoint comes before the next group.
+    journal.put(vec![record(2, 1)]);
+    let newest = quick_dir();
+    copy(dir.path(), newest.path());
+    fs::copy(newest.path().join("journal.mark"), older.path().join("journal.mark")).unwrap();
+    assert_eq!(open(older.path()).opened.continuity, Continuity::Older { file: 1, mark: 1 });
+    assert_eq!(open(newest.path()).opened.continuity, Continuity::Same);
+}
+
+#[test]
+fn a_journal_that_was_killed_and_lost_its_log_is_not_whole() {
+    for cut_to in [None, Some(0_usize), Some(32)] {
+        let dir = quick_dir();
+        // The file says that it is open, as after a checkpoint.
+        let killed = quick_dir();
+        let journal = open(dir.path());
+        journal.put(vec![record(9, 1)]);
+        copy(dir.path(), killed.path());
+        rusqlite::Connection::open(killed.path().join("journal.db"))
+            .unwrap()
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .unwrap();
+        let wal = killed.path().join("journal.db-wal");
+        fs::write(&wal, vec![0; cut_to.unwrap_or(0)]).unwrap();
+        if cut_to.is_none() {
+            fs::remove_file(&wal).unwrap();
+        }
+        let opened = open(killed.path());
+        assert_eq!(opened.opened.continuity, Continuity::LogLost);
+        assert!(!opened.opened.continuity.is_whole());
+        opened.journal.close().unwrap();
+        assert_eq!(open(killed.path()).opened.continuity, Continuity::Same);
+    }
+}
+
+#[test]
 fn a_journal_that_is_gone_or_without_its_mark_is_not_taken_for_a_new_one() {
     let dir = quick_dir();
     drop(open(dir.path()));
