@@ -22,6 +22,7 @@
 //! of one message: at most [`MESSAGE_SCAN_MAX`] entries are examined, whatever it contains and whatever the cell's
 //! size. Without cells these messages are dropped, and a claim is refused.
 
+mod eligibility;
 mod flock;
 mod requests;
 
@@ -33,9 +34,10 @@ use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::{BidId, CallId, PeerId};
 use crate::membership::Membership;
-use crate::message::{Capacity, Class, Gossip, Message, Needs};
+use crate::message::{Class, Gossip, Message};
 use crate::referral::{ADVERTS_MAX, BidRequest, CellWord, Match};
 use crate::time::{Soonest, Time};
+use eligibility::suits;
 
 /// Bids of one worker; beyond it a new one is dropped.
 const BIDS_PER_WORKER_MAX: usize = 256;
@@ -381,31 +383,4 @@ fn send_match(
     let word =
         Match { call: request.call, request_id: request.request_id, worker, bid, slots: tasks, ttl_ms };
     ctx.send(owner, Message::Cell(CellWord::Match(word)));
-}
-
-/// Whether a worker may be matched with an owner: neither excludes the other, by what is known.
-fn suits(
-    ctx: &Ctx<'_>,
-    members: &Membership,
-    worker: PeerId,
-    (owner, request): (PeerId, &BidRequest),
-) -> bool {
-    let BidRequest { needs, memory_bytes, without, class, .. } = request;
-    let takes = |told: &Capacity| *class >= told.class_min && (owner == worker || told.owners.takes(owner));
-    !without.contains(&worker)
-        && fits(ctx, members, worker, needs, *memory_bytes)
-        && members.told(worker).is_none_or(takes)
-}
-
-/// Whether a worker may be able to run a task, by the capacity that it announced; the worker decides finally. A worker
-/// that announced nothing fits tasks without labels.
-fn fits(ctx: &Ctx<'_>, members: &Membership, worker: PeerId, needs: &Needs, memory_bytes: u64) -> bool {
-    if worker == ctx.me {
-        return needs.labels.is_empty();
-    }
-    let told = members.told(worker);
-    told.map_or(needs.labels.is_empty(), |told| {
-        let labels = needs.labels.iter().all(|wanted| told.labels.contains(wanted));
-        labels && memory_bytes <= told.memory_bytes && !told.draining
-    })
 }

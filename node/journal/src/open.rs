@@ -92,11 +92,11 @@ pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Er
     rebuilt = rebuilt.or(why.map(|why| Rebuilt { why, kept: files.hurt.clone() }));
     let continuity = match mark {
         _ if rebuilt.is_some() => Continuity::Rebuilt,
-        Some(mark) => match mark.compare(&before) {
-            // A life begins with a record of it in the log, which only closing empties.
-            Continuity::Same if !before.closed && !has_log => Continuity::LogLost,
-            other => other,
-        },
+        // A life begins with a record of it in the log, which only closing empties.
+        Some(mark) if mark.compare(&before) == Continuity::Same && !before.closed && !has_log => {
+            Continuity::LogLost
+        }
+        Some(mark) => mark.compare(&before),
         None if was_made => Continuity::New,
         None if before.opens == 0 => Continuity::New,
         None => Continuity::Unmarked,

@@ -4,7 +4,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{MESSAGE_SCAN_MAX, Matchmaker, SCAN_MAX, SLOTS_MAX, fits};
+use super::eligibility::fits;
+use super::{MESSAGE_SCAN_MAX, Matchmaker, SCAN_MAX, SLOTS_MAX};
 use crate::ctx::Ctx;
 use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
