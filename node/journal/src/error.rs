@@ -182,6 +182,11 @@ pub(crate) fn says_full(error: &rusqlite::Error) -> bool {
     code(error) == Some(rusqlite::ErrorCode::DiskFull)
 }
 
+/// Whether the database found its file damaged.
+pub(crate) fn says_damaged(error: &rusqlite::Error) -> bool {
+    code(error) == Some(rusqlite::ErrorCode::DatabaseCorrupt)
+}
+
 /// The database's own code.
 pub(crate) fn code(error: &rusqlite::Error) -> Option<rusqlite::ErrorCode> {
     error.sqlite_error_code()

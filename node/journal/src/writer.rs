@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::apply::Applier;
-use crate::error::{Failure, says_full};
+use crate::error::{Failure, says_damaged, says_full};
 use crate::journal::Event;
 use crate::mark::Mark;
 use crate::queue::{Batch, Queue, Turn};
@@ -90,6 +90,10 @@ impl Writer {
                 self.cramped_until = Some(Instant::now() + LOOK_AGAIN);
                 return Ok(());
             }
+            Err(error) if says_damaged(&error) => {
+                self.applier.leave_garbage();
+                return Ok(());
+            }
             other => other.map_err(failed("remove what was forgotten"))?,
         }
         if self.is_checkpoint_due()? {
@@ -108,6 +112,10 @@ impl Writer {
         let mut result = self.try_transact(group, sweeps);
         if sweeps && result.as_ref().is_err_and(says_full) {
             self.cramped_until = Some(Instant::now() + LOOK_AGAIN);
+            result = self.try_transact(group, false);
+        }
+        if sweeps && result.as_ref().is_err_and(says_damaged) {
+            self.applier.leave_garbage();
             result = self.try_transact(group, false);
         }
         if result.as_ref().is_err_and(says_full) && self.room.give_up() {
