@@ -45,7 +45,7 @@ struct Pumped {
     finished: AtomicBool,
     /// Why the inputs broke off.
     error: Mutex<Option<Error>>,
-    /// Results are not taken: an input that can't be had ends the job.
+    /// Results are not taken: an input that can't be read ends the job.
     is_strict: bool,
     missing: Mutex<Missing>,
     /// The task that waits for results.
@@ -85,7 +85,7 @@ impl Missing {
         self.tasks += 1;
     }
 
-    /// Counts an input that can't be had.
+    /// Counts an input that can't be read.
     fn lost(&mut self, reason: String) {
         self.untold.push_back(TaskResult::of_no_input(self.inputs, reason));
         self.inputs += 1;
@@ -130,7 +130,7 @@ impl Pump {
         self.missing().input_of(task)
     }
 
-    /// The result of an input that can't be had. Without one, the caller is woken for the next.
+    /// The result of an input that can't be read. Without one, the caller is woken for the next.
     pub(crate) fn poll_missing(&self, cx: &Context<'_>) -> Option<TaskResult> {
         self.shared.taker.register(cx.waker());
         let result = self.missing().untold.pop_front()?;

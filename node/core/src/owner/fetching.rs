@@ -54,7 +54,7 @@ pub(super) struct FetchEnd {
     pub(super) one_worker: bool,
 }
 
-/// A blob that an attempt waits for is here, or can't be had.
+/// A blob that an attempt waits for is here, or can't be fetched.
 pub(super) fn on_fetched(
     cx: &mut OwnerCtx<'_, '_>,
     record: &mut Record,
@@ -110,7 +110,7 @@ pub(super) enum Settled {
     Arrived(Arrival),
     /// What a known result names is here.
     Recalled(Brought),
-    /// What a known result names can't be had.
+    /// What a known result names can't be fetched.
     NotRecalled,
 }
 
@@ -209,7 +209,7 @@ fn wanted(books: &Books, records: &Records, blob: BlobId) -> Vec<(PeerId, u64)> 
     lengths.collect()
 }
 
-/// An outcome that waited for room can't be had any more: the worker was not asked to keep it for so long. Its task
+/// An outcome that waited for room can't be fetched any more: the worker was not asked to keep it for so long. Its task
 /// waits again, and no worker is to blame.
 fn return_starved(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease: LeaseId, worker: PeerId) {
     let attempt = record.take_attempt(lease, worker).expect("the caller found the attempt");

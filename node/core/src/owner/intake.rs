@@ -82,7 +82,7 @@ pub(super) fn commit_recalled(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, in
     commit(cx, record, index, Ending::recalled(brought));
 }
 
-/// What the known result names can't be had: it is forgotten, and the task waits like any other.
+/// What the known result names can't be fetched: it is forgotten, and the task waits like any other.
 pub(super) fn on_not_recalled(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32) {
     let task = take_recalled(record, index);
     cx.ctx.memo.drop_known(task);

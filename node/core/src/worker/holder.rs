@@ -82,7 +82,7 @@ impl Holder<'_> {
         DiskSpace::Enough
     }
 
-    /// A blob is here, or can't be had.
+    /// A blob is here, or can't be fetched.
     pub(super) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) -> DiskSpace {
         let mut arrival = self.staging.on_fetched(ctx, self.runs, blob, fetched);
         for (run, sealed) in arrival.finished.drain(..) {

@@ -1,5 +1,5 @@
 //! Staging: which blobs are here, which are being fetched, and which runs wait for them. It makes runs ready; a run
-//! that ends because a blob can't be had is returned to [`super::holder`], which settles it.
+//! that ends because a blob can't be fetched is returned to [`super::holder`], which settles it.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -194,7 +194,7 @@ impl Staging {
         self.present.insert((blob, bytes));
     }
 
-    /// A blob of a known result can't be had: the task runs like any other.
+    /// A blob of a known result can't be fetched: the task runs like any other.
     fn compute_after_all(&mut self, ctx: &mut Ctx<'_>, runs: &mut RunQueue, id: RunId) {
         for fetching in self.fetching.values_mut() {
             fetching.waiting.retain(|wait| wait.run != id);

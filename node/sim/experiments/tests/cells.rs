@@ -50,7 +50,7 @@ fn a_matchmaker_that_dies_under_load_takes_a_moment_and_no_task() {
 }
 
 #[test]
-fn a_matchmaker_that_matches_nobody_is_walked_around() {
+fn a_matchmaker_without_a_match_is_passed_over() {
     let study = Study { trouble: Trouble::Silent(2), ..study() };
     let figures = study.run();
     everything_ended_once(&study, &figures);
