@@ -175,7 +175,11 @@ impl JobTable {
                     unheard_ms / 1000
                 );
             }
-            Event::Differed { .. } | Event::DependenciesSatisfied { .. } => {}
+            Event::Differed { .. }
+            | Event::DependenciesSatisfied { .. }
+            | Event::Accepted { .. }
+            | Event::ExtensionRefused { .. }
+            | Event::Forgotten { .. } => {}
             Event::Refused { job, reason } => table.job_refused(job, &reason),
             Event::Lost { job, index: _, worker: _ } => {
                 if let Some(entry) = table.jobs.get_mut(&job) {

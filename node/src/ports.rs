@@ -121,6 +121,10 @@ impl Ports {
                 }
                 self.jobs.record(event);
             }
+            // No job is submitted at level disk yet.
+            Effect::Persist { ticket, .. } | Effect::Forget { ticket, .. } => {
+                self.answered.push_back(Input::Persisted { upto: ticket });
+            }
         }
     }
 

@@ -166,7 +166,13 @@ async fn echo(
                 jobs.record(Event::JobEnded { job });
                 continue;
             }
-            Request::Command(Command::Drain(_) | Command::Forget(_) | Command::Stop) => continue,
+            Request::Command(
+                Command::Drain(_)
+                | Command::Forget(_)
+                | Command::Stop
+                | Command::Retry(_)
+                | Command::ForgetJob { .. },
+            ) => continue,
             Request::Standing(reply) => {
                 drop(reply.send(Standing { snapshot: snapshot(), pool: PoolStatus::default() }));
                 continue;

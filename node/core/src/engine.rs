@@ -184,6 +184,7 @@ impl Engine {
             Input::Wake => {}
             Input::Mesh { nodes } => members.on_mesh(nodes),
             Input::Compiling { runs, waits } => worker.on_compiling(&runs, waits),
+            Input::Persisted { upto: _ } | Input::JournalFailed | Input::DiskLow(_) | Input::Restore(_) => {}
         }
     }
 
@@ -290,6 +291,7 @@ fn on_command(
         Command::Forget(_) => debug_assert!(false, "the membership handles it"),
         // Handled before any other input.
         Command::Stop => {}
+        Command::Retry(_) | Command::ForgetJob { .. } => {}
     }
 }
 

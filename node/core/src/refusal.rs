@@ -57,6 +57,15 @@ pub enum Refusal {
         /// Its length, in bytes.
         bytes: u64,
     },
+    /// This node keeps no jobs on its disk any more: its journal failed, or it has none.
+    JournalFailed,
+    /// This node's disk has too little room for more kept jobs.
+    DiskLow,
+    /// A kept job can't come after one that a restart would end.
+    ParentNotKept {
+        /// The parent.
+        job: JobId,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -96,6 +105,17 @@ impl fmt::Display for Refusal {
                     "an inline input has {bytes} bytes, expected at most {INLINE_BYTES_MAX}: put it into a blob"
                 )
             }
+            Self::JournalFailed => f.write_str(
+                "this node can't keep jobs on its disk any more: see why in its status, then start it again, or submit the \
+                 job at level memory",
+            ),
+            Self::DiskLow => f.write_str(
+                "this node's disk has too little room to keep more: make room, or submit the job at level memory",
+            ),
+            Self::ParentNotKept { job } => write!(
+                f,
+                "it is to be kept on disk and comes after job {job}, which is not: submit that one at level disk, too"
+            ),
         }
     }
 }

@@ -119,7 +119,9 @@ async fn open(
     let job = random_job()?;
     check_room(&api, job, inputs.len(), detached)?;
     let signed = terms.receipts.then(|| program.clone());
-    let submission = Submission { job, program, needs, class, terms, policy, inputs, closed, after, join };
+    let level = weft_core::Level::Memory;
+    let submission =
+        Submission { job, program, needs, class, terms, policy, inputs, closed, after, join, level };
     submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
     let jobs = api.handle.jobs();
     jobs.create(job, JobMeta { module, class, detached, streamed: terms.stream, signed })?;

@@ -183,7 +183,7 @@ pub(super) fn on_printed(ctx: &mut Ctx<'_>, record: &mut Record, from: PeerId, p
     if bytes.len() > INLINE_BYTES_MAX || attempt.printed > PRINTED_BYTES_MAX {
         return false;
     }
-    let LeaseId { job, index, attempt } = lease;
+    let LeaseId { job, epoch: _, index, attempt } = lease;
     ctx.notify(Event::Printed { job, index, attempt, stream, offset, bytes });
     true
 }

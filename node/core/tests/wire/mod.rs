@@ -179,6 +179,9 @@ impl Mesh {
                 Effect::Unpin(blob) => *self.pins.entry((node, blob)).or_default() -= 1,
                 Effect::Stash(_) => self.stashed += 1,
                 Effect::Notify(event) => self.events[node].push(event),
+                Effect::Persist { ticket, .. } | Effect::Forget { ticket, .. } => {
+                    self.feed(node, Input::Persisted { upto: ticket });
+                }
             }
         }
     }
@@ -350,7 +353,10 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::Differed { .. }
         | Event::Refused { .. }
         | Event::OwnerGone { .. }
-        | Event::DependenciesSatisfied { .. } => None,
+        | Event::DependenciesSatisfied { .. }
+        | Event::Accepted { .. }
+        | Event::ExtensionRefused { .. }
+        | Event::Forgotten { .. } => None,
     }
 }
 
