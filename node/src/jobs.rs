@@ -7,6 +7,7 @@
 //!   create -> submitted* -> close        by the API, before the matching command is sent
 //!   record(TaskEnded)* -> JobEnded       by the loop
 //!   take (attached) / read (detached)    by the API's streams
+//!   forget (ended)                       by the API
 //! ```
 //!
 //! Bounds: an attached job keeps what was not taken, and its stream stops reading inputs meanwhile. A detached job
@@ -16,6 +17,7 @@
 //! comes early, the result has all of it.
 
 mod entry;
+mod kept;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,7 +27,8 @@ use std::task::{Context, Poll};
 use weft_core::{Event, JobId, Outcome, Payload, Proof, Refusal, Report};
 
 use entry::Entry;
-pub use view::{JobMeta, JobSummary, Portion, Print, Taken, TaskEnd};
+pub use kept::NotEnded;
+pub use view::{JobMeta, JobSummary, Portion, Print, Taken, TaskEnd, Title};
 
 /// Detached jobs remembered after their end.
 pub const DETACHED_JOBS_MAX: usize = 1000;
@@ -235,25 +238,6 @@ impl JobTable {
             return Poll::Ready(());
         }
         entry.ended_or_wait(cx, job).map(|_| ())
-    }
-
-    /// Copies results of a detached job from the `cursor`-th on; waits while there are none.
-    ///
-    /// # Errors
-    /// Ready with [`NoSuchJob`] when the job is unknown.
-    pub fn poll_read(
-        &self,
-        cx: &Context<'_>,
-        job: JobId,
-        cursor: usize,
-        portion: Portion,
-    ) -> Poll<Result<Taken, NoSuchJob>> {
-        let mut table = self.lock();
-        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob)) };
-        if let Some(results) = entry.read(cursor, portion) {
-            return Poll::Ready(Ok(Taken::Results(results)));
-        }
-        entry.ended_or_wait(cx, job)
     }
 
     /// Waits for the job's end.

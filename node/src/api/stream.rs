@@ -10,38 +10,21 @@ use axum::http::StatusCode;
 use futures::{StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use weft_client::frames::{self, ClientFrame, NodeFrame, Payload as WirePayload, Splitter, Summary};
+use weft_client::frames::{ClientFrame, NodeFrame, Payload as WirePayload, Splitter};
 use weft_core::{Command, JobId, Payload};
 
 use super::convert;
 use super::error::ApiError;
-use super::json;
+use super::results::{
+    Encoding, PORTION, encode_end, encode_error, encode_frame, encode_prints, encode_results,
+};
 use super::{Api, Orphan};
-use crate::jobs::{JobSummary, NoSuchJob, Portion, Print, Taken, TaskEnd};
+use crate::jobs::{JobSummary, NoSuchJob, Taken};
 
 /// Tasks of one job that may be unfinished or undelivered before its inputs are left unread.
 const OUTSTANDING_MAX: u32 = 16_384;
-/// Results told at once.
-const PORTION: Portion = Portion { results_max: frames::BATCH_MAX, bytes: frames::BATCH_BYTES };
-
 /// While inputs are left unread, the end of the connection hides behind them: so something is written, which fails.
 const PULSE: Duration = Duration::from_secs(1);
-
-/// How the answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Frames,
-    JsonLines,
-}
-
-impl Encoding {
-    pub(super) fn content_type(self) -> &'static str {
-        match self {
-            Self::Frames => frames::CONTENT_TYPE,
-            Self::JsonLines => "application/x-ndjson",
-        }
-    }
-}
 
 /// Where a job's inputs come from.
 pub(super) struct Source {
@@ -98,18 +81,20 @@ fn extend(inputs: &mut Vec<Payload>, more: Vec<WirePayload>) -> Result<(), ApiEr
 }
 
 /// A job in the table whose stream is open. Dropped before its time, it gives the job up: it is cancelled, and its
-/// results are not kept.
+/// results are not kept. One that goes on without its stream gets no more inputs then.
 pub(super) struct OpenJob {
     pub(super) api: Api,
     pub(super) job: JobId,
     permit: Option<OwnedSemaphorePermit>,
     /// The engine knows of it.
     pub(super) handed_in: bool,
+    /// It goes on without its stream, with the inputs that came.
+    pub(super) goes_on: bool,
 }
 
 impl OpenJob {
     pub(super) fn new(api: Api, job: JobId, permit: OwnedSemaphorePermit) -> Self {
-        Self { api, job, permit: Some(permit), handed_in: false }
+        Self { api, job, permit: Some(permit), handed_in: false, goes_on: false }
     }
 
     /// The job no longer needs this stream.
@@ -125,10 +110,15 @@ impl Drop for OpenJob {
             self.api.handle.jobs().retract(self.job);
             return;
         }
-        self.api.handle.jobs().cancel(self.job);
-        self.api.handle.jobs().abandon(self.job);
+        let jobs = self.api.handle.jobs();
+        if self.goes_on {
+            jobs.close(self.job);
+        } else {
+            jobs.cancel(self.job);
+            jobs.abandon(self.job);
+        }
         // It holds as many as there are streams; only a server that ends refuses, and with it the node ends.
-        drop(self.api.orphans.try_send(Orphan { job: self.job, _permit: permit }));
+        drop(self.api.orphans.try_send(Orphan { job: self.job, goes_on: self.goes_on, _permit: permit }));
     }
 }
 
@@ -137,11 +127,25 @@ pub(super) struct JobStream {
     pub(super) open: OpenJob,
     /// `None` once all inputs came.
     pub(super) source: Option<Source>,
-    pub(super) detached: bool,
+    pub(super) results: Results,
     pub(super) encoding: Encoding,
     /// What is told before anything else.
     pub(super) first: Vec<u8>,
     pub(super) over: bool,
+}
+
+/// What a stream does about the job's results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Results {
+    /// Takes them out of the table.
+    Taken,
+    /// Reads them there, where they are kept.
+    Read {
+        /// How many were told.
+        cursor: usize,
+    },
+    /// Leaves them there: the job is detached.
+    NotTold,
 }
 
 /// What a stream waited for.
@@ -181,11 +185,14 @@ impl JobStream {
     /// Reads inputs until there is something to tell.
     async fn advance(&mut self) -> Result<Vec<u8>, ApiError> {
         loop {
-            if self.detached && self.source.is_none() {
+            if self.is_detached() && self.source.is_none() {
                 return Ok(self.taken());
             }
             match self.wait().await {
                 Woken::Results(Ok(Taken::Results(ends))) => {
+                    if let Results::Read { cursor } = &mut self.results {
+                        *cursor += ends.len();
+                    }
                     let mut chunk = encode_results(self.encoding, ends);
                     self.add_end(&mut chunk);
                     return Ok(chunk);
@@ -208,16 +215,19 @@ impl JobStream {
 
     /// Inputs go first, or the workers would run dry while results are told; their bound lets results through.
     async fn wait(&mut self) -> Woken {
-        let Self { open, source, detached, encoding: _, first: _, over: _ } = self;
+        let Self { open, source, results, encoding: _, first: _, over: _ } = self;
         let (jobs, job) = (open.api.handle.jobs(), open.job);
-        if *detached && let Some(source) = source {
+        if *results == Results::NotTold && let Some(source) = source {
             let room = poll_fn(|cx| jobs.poll_room(cx, job, OUTSTANDING_MAX));
             return match timeout(PULSE, room).await {
                 Ok(()) => Woken::Inputs(source.read().await),
                 Err(_) => Woken::Quiet,
             };
         }
-        let results = poll_fn(|cx| jobs.poll_take(cx, job, PORTION));
+        let results = poll_fn(|cx| match results {
+            Results::Read { cursor } => jobs.poll_read(cx, job, *cursor, PORTION),
+            Results::Taken | Results::NotTold => jobs.poll_take(cx, job, PORTION),
+        });
         match source {
             Some(source) if jobs.outstanding(job) < OUTSTANDING_MAX && !jobs.is_cancelled(job) => {
                 tokio::select! {
@@ -235,13 +245,13 @@ impl JobStream {
     async fn extend(&mut self) -> Result<(), ApiError> {
         let Some(source) = &mut self.source else { return Ok(()) };
         let Arrived { inputs, closed } = source.arrived()?;
-        let OpenJob { api, job, permit: _, handed_in: _ } = &self.open;
+        let OpenJob { api, job, permit: _, handed_in: _, goes_on: _ } = &self.open;
         let (jobs, job) = (api.handle.jobs(), *job);
         if jobs.is_cancelled(job) {
-            return if self.detached { Err(ApiError::bad("the job was cancelled")) } else { Ok(()) };
+            return if self.is_detached() { Err(ApiError::bad("the job was cancelled")) } else { Ok(()) };
         }
         if !inputs.is_empty() {
-            check_room(api, job, inputs.len(), self.detached)?;
+            check_room(api, job, inputs.len(), self.results != Results::Taken)?;
             jobs.submitted(job, &inputs);
             api.handle.command(Command::Extend { job, inputs }).await?;
         }
@@ -251,6 +261,10 @@ impl JobStream {
             api.handle.command(Command::Close { job }).await?;
         }
         Ok(())
+    }
+
+    fn is_detached(&self) -> bool {
+        self.results == Results::NotTold
     }
 
     /// A detached job goes on without its client.
@@ -272,49 +286,21 @@ impl JobStream {
         encode_end(self.encoding, summary)
     }
 
-    /// If that was all, adds the end to the same chunk.
+    /// If that was all, adds the end to the same chunk. Results that are kept are read to their end first.
     fn add_end(&mut self, chunk: &mut Vec<u8>) {
+        if self.results != Results::Taken {
+            return;
+        }
         if let Some(summary) = self.open.api.handle.jobs().try_end(self.open.job) {
             chunk.extend(self.ended(&summary));
         }
     }
 }
 
-/// The results of a detached job, from the first on.
-pub(super) fn read_results(api: Api, job: JobId, encoding: Encoding, permit: OwnedSemaphorePermit) -> Body {
-    let start = (api, 0usize, accepted(encoding, job), false, permit);
-    Body::from_stream(stream::unfold(start, move |(api, mut cursor, first, mut over, permit)| async move {
-        if over {
-            return None;
-        }
-        let chunk = if first.is_empty() {
-            match poll_fn(|cx| api.handle.jobs().poll_read(cx, job, cursor, PORTION)).await {
-                Ok(Taken::Results(ends)) => {
-                    cursor += ends.len();
-                    encode_results(encoding, ends)
-                }
-                // Only an attached job's stream has prints.
-                Ok(Taken::Printed(_)) => Vec::new(),
-                Ok(Taken::Ended(summary)) => {
-                    over = true;
-                    encode_end(encoding, &summary)
-                }
-                Err(error) => {
-                    over = true;
-                    encode_error(encoding, error.into())
-                }
-            }
-        } else {
-            first
-        };
-        Some((Ok::<_, std::convert::Infallible>(Bytes::from(chunk)), (api, cursor, Vec::new(), over, permit)))
-    }))
-}
-
 /// Whether a job may have `more` tasks more.
-pub(super) fn check_room(api: &Api, job: JobId, more: usize, detached: bool) -> Result<(), ApiError> {
+pub(super) fn check_room(api: &Api, job: JobId, more: usize, is_kept: bool) -> Result<(), ApiError> {
     let jobs = api.handle.jobs();
-    if detached && jobs.is_full() {
+    if is_kept && jobs.is_full() {
         return Err(ApiError::new(
             StatusCode::INSUFFICIENT_STORAGE,
             "detached jobs keep as many results as they may",
@@ -326,61 +312,4 @@ pub(super) fn check_room(api: &Api, job: JobId, more: usize, detached: bool) -> 
         return Err(ApiError::bad("a job of more than 4294967295 tasks").help("make two jobs of it"));
     }
     Ok(())
-}
-
-/// What a stream begins with. JSON lines have no such frame: a header names the job.
-pub(super) fn accepted(encoding: Encoding, job: JobId) -> Vec<u8> {
-    match encoding {
-        Encoding::Frames => encode_frame(&NodeFrame::Accepted { job: job.to_string() }),
-        Encoding::JsonLines => Vec::new(),
-    }
-}
-
-fn encode_results(encoding: Encoding, ends: Vec<TaskEnd>) -> Vec<u8> {
-    match encoding {
-        Encoding::Frames => {
-            encode_frame(&NodeFrame::Results(ends.into_iter().map(convert::result).collect()))
-        }
-        Encoding::JsonLines => {
-            ends.into_iter().flat_map(|end| json::line(&json::result(convert::result(end)))).collect()
-        }
-    }
-}
-
-fn encode_prints(encoding: Encoding, prints: Vec<Print>) -> Vec<u8> {
-    match encoding {
-        Encoding::Frames => prints
-            .into_iter()
-            .flat_map(|print| encode_frame(&NodeFrame::Printed(convert::printed(print))))
-            .collect(),
-        // A client that reads lines gets results only.
-        Encoding::JsonLines => Vec::new(),
-    }
-}
-
-fn encode_end(encoding: Encoding, summary: &JobSummary) -> Vec<u8> {
-    match encoding {
-        Encoding::Frames => encode_frame(&NodeFrame::Ended(Summary {
-            tasks: summary.tasks,
-            done: summary.done,
-            failed: summary.failed,
-            cancelled: summary.cancelled,
-        })),
-        // The end of the lines is the end.
-        Encoding::JsonLines => Vec::new(),
-    }
-}
-
-fn encode_error(encoding: Encoding, error: ApiError) -> Vec<u8> {
-    match encoding {
-        Encoding::Frames => encode_frame(&NodeFrame::Error(error.into_body())),
-        Encoding::JsonLines => json::line(&error.into_body()),
-    }
-}
-
-fn encode_frame(frame: &NodeFrame) -> Vec<u8> {
-    let mut chunk = Vec::new();
-    frames::encode(frame, &mut chunk)
-        .expect("a portion of results, its texts cut, is shorter than a frame may be");
-    chunk
 }

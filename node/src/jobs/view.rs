@@ -1,10 +1,11 @@
 //! What the job table takes and gives: plain data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, JobId, PeerId, Program, Proof, Recalled, Receipt, Report, Stream, Verified};
+use weft_core::{BlobId, JobId, Level, PeerId, Program, Proof, Recalled, Receipt, Report, Stream, Verified};
 
 /// What a job is, from its submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,10 +16,25 @@ pub struct JobMeta {
     pub class: Class,
     /// Whether it goes on, and keeps its results, without its submitter.
     pub detached: bool,
+    /// What it survives.
+    pub level: Level,
+    /// What it is called.
+    pub title: Arc<Title>,
+    /// When it was submitted, in milliseconds since 1970.
+    pub submitted_ms: u64,
     /// Whether what its tasks print is kept for its stream.
     pub streamed: bool,
     /// What its tasks run, where their results have receipts.
     pub signed: Option<Arc<Program>>,
+}
+
+/// What a job is called, for people and filters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Title {
+    /// Its name; empty if it has none.
+    pub name: String,
+    /// Its labels, each name once.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// One ended task.
