@@ -202,6 +202,7 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
     let JobSummary {
         job,
         meta,
+        journalled: _,
         tasks,
         closed,
         ended,
@@ -212,6 +213,11 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
         cancelled,
         lost,
         given_up,
+        since_ms: _,
+        ended_ms: _,
+        restarted: _,
+        refused_more: _,
+        told: _,
         elapsed,
     } = summary;
     let state = match (closed, ended) {

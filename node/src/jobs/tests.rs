@@ -1,7 +1,7 @@
 use std::task::Waker;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, Outcome, Payload, PeerId, Report, Verified};
+use weft_core::{BlobId, Level, Outcome, Payload, PeerId, Proof, Refusal, Report, Verified};
 
 use super::*;
 
@@ -9,7 +9,16 @@ const JOB: JobId = JobId(1);
 const ALL: Portion = Portion { results_max: 1000, bytes: usize::MAX };
 
 fn meta(detached: bool) -> JobMeta {
-    JobMeta { module: BlobId([0; 32]), class: Class::Batch, detached, streamed: !detached, signed: None }
+    JobMeta {
+        module: BlobId([0; 32]),
+        class: Class::Batch,
+        detached,
+        streamed: !detached,
+        signed: None,
+        level: Level::Memory,
+        name: String::new(),
+        labels: Vec::new(),
+    }
 }
 
 fn end(job: JobId, index: u32, bytes: usize) -> Event {
