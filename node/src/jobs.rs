@@ -7,6 +7,7 @@
 //!   create -> submitted* -> close        by the API, before the matching command is sent
 //!   record(TaskEnded)* -> JobEnded       by the loop
 //!   take (attached) / read (detached)    by the API's streams
+//!   forget (ended)                       by the API
 //! ```
 //!
 //! The results of a job at level `disk` are in the journal; the table has their number, and `crate::handle` reads them.
@@ -19,7 +20,7 @@
 //! comes early, the result has all of it.
 
 mod entry;
-mod list;
+mod kept;
 mod table;
 mod view;
 
@@ -30,11 +31,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use weft_core::{Event, JobId, Payload};
 
 use entry::Entry;
-pub use list::{JobFilter, JobPage, JobPlace, LIST_MAX, NotAPlace};
+pub use kept::NotEnded;
 use table::Table;
 pub(crate) use view::InputName;
 pub use view::{
-    Counts, JobMeta, JobState, JobSummary, Portion, Print, Restarted, RestoredJob, Results, Taken, TaskEnd,
+    Counts, JobMeta, JobState, JobSummary, Portion, Print, Restarted, RestoredJob, Results, Taken, TaskEnd, Title,
 };
 
 /// Detached jobs remembered after their end.
@@ -105,11 +106,6 @@ impl JobTable {
     /// Enters a job that the journal brought back.
     pub fn restore(&self, job: JobId, restored: RestoredJob) {
         self.lock().insert(job, Entry::restored(restored));
-    }
-
-    /// Forgets a job, whatever its state.
-    pub fn forget(&self, job: JobId) {
-        self.lock().forget(job);
     }
 
     /// Notes further tasks; before the command that carries them is sent.
@@ -208,25 +204,6 @@ impl JobTable {
         entry.ended_or_wait(cx, job).map(|_| ())
     }
 
-    /// Copies results of a detached job from the `cursor`-th on; waits while there are none.
-    ///
-    /// # Errors
-    /// Ready with [`NoSuchJob`] when the job is unknown.
-    pub fn poll_read(
-        &self,
-        cx: &Context<'_>,
-        job: JobId,
-        cursor: usize,
-        portion: Portion,
-    ) -> Poll<Result<Taken, NoSuchJob>> {
-        let mut table = self.lock();
-        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob)) };
-        if let Some(results) = entry.read(cursor, portion) {
-            return Poll::Ready(Ok(Taken::Results(results)));
-        }
-        entry.ended_or_wait(cx, job)
-    }
-
     /// Waits until it is known whether a job was accepted: one at level `disk` is once its record is on the disk.
     ///
     /// # Errors
@@ -322,12 +299,6 @@ impl JobTable {
         let mut entries: Vec<_> = table.jobs.iter().collect();
         entries.sort_by_key(|(job, entry)| (entry.created, **job));
         entries.into_iter().map(|(job, entry)| entry.summary(*job)).collect()
-    }
-
-    /// Jobs that pass a filter, newest first, behind a place; at most `most`, and never more than [`LIST_MAX`].
-    #[must_use]
-    pub fn list(&self, filter: &JobFilter, after: Option<JobPlace>, most: usize) -> JobPage {
-        list::list(&self.lock(), filter, after, most.min(LIST_MAX))
     }
 
     /// The first task that has not ended, if there is one.

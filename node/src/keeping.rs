@@ -95,7 +95,6 @@ impl Kept {
         tally.retry();
         let reopened = RestoredJob {
             meta: summary.meta.clone(),
-            since_ms: summary.since_ms,
             ended_ms: None,
             read_ms: None,
             closed: true,

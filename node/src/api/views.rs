@@ -213,7 +213,6 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
         cancelled,
         lost,
         given_up,
-        since_ms: _,
         ended_ms: _,
         restarted: _,
         refused_more: _,

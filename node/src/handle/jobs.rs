@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use weft_core::{Command, JobId};
 
 use super::{NodeHandle, NodeStopped};
-use crate::jobs::{JobSummary, NoSuchJob, NotAccepted, Portion, Results, now_ms};
+use crate::jobs::{JobSummary, NoSuchJob, NotAccepted, NotEnded, Portion, Results, now_ms};
 use crate::keeping::Unreadable;
 
 /// That results were read is noted in the journal once in this time, in milliseconds: it is for those that were not read for
@@ -141,8 +141,11 @@ impl NodeHandle {
         }
         let summary = self.ended(job)?;
         if !summary.journalled {
-            self.jobs.forget(job);
-            return Ok(());
+            return match self.jobs.forget(job) {
+                Ok(()) => Ok(()),
+                Err(NotEnded::Unknown) => Err(NoSuchJob.into()),
+                Err(NotEnded::Open) => Err(NotChanged::NotEnded(job)),
+            };
         }
         Ok(self.command(Command::ForgetJob { job }).await?)
     }

@@ -22,8 +22,6 @@ const WAKERS_MAX: usize = 1024;
 pub(super) struct Entry {
     pub(super) meta: JobMeta,
     pub(super) created: Instant,
-    /// When it was submitted, in milliseconds since 1970.
-    pub(super) since_ms: u64,
     /// Where its results are, if not here.
     journal: Option<Journalled>,
     /// What its submitter was promised holds from now on.
@@ -76,7 +74,6 @@ impl Entry {
         Self {
             meta,
             created: Instant::now(),
-            since_ms: now_ms(),
             journal,
             accepted: journal.is_none(),
             refused: None,
@@ -103,14 +100,14 @@ impl Entry {
 
     /// As the journal remembers it.
     pub(super) fn restored(job: RestoredJob) -> Self {
-        let RestoredJob { meta, since_ms, ended_ms, read_ms, closed, cancelled, given_up, counts, told, ended, restarted } =
-            job;
+        let RestoredJob {
+            meta, ended_ms, read_ms, closed, cancelled, given_up, counts, told, ended, restarted
+        } = job;
         let ago = |ms: u64| Duration::from_millis(now_ms().saturating_sub(ms));
         // A clock that was set back makes a job younger, and no more.
         let at = |ms: u64| Instant::now().checked_sub(ago(ms)).unwrap_or_else(Instant::now);
         let mut entry = Self::new(meta);
-        entry.created = at(since_ms);
-        entry.since_ms = since_ms;
+        entry.created = at(entry.meta.submitted_ms);
         entry.ended_at = ended_ms.map(at);
         entry.journal = Some(Journalled { told, read_ms: read_ms.max(ended_ms) });
         entry.accepted = true;
@@ -171,7 +168,7 @@ impl Entry {
 
     fn ended_ms(&self) -> Option<u64> {
         let took = self.ended_at?.saturating_duration_since(self.created);
-        Some(self.since_ms.saturating_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
+        Some(self.meta.submitted_ms.saturating_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// Whether it was accepted, once that is known; if not, `cx` is woken by the next change.
@@ -361,7 +358,6 @@ impl Entry {
             cancelled: self.counts.cancelled,
             lost: self.lost,
             given_up: self.given_up,
-            since_ms: self.since_ms,
             ended_ms: self.ended_ms(),
             restarted: self.restarted,
             refused_more: self.refused_more.clone(),

@@ -1,6 +1,6 @@
 //! What is behind the lock of the job table: entries, how many may be unfinished, and which ended ones go first.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use weft_core::{Event, JobId, Outcome, Proof, Refusal, Report};
 
@@ -13,14 +13,12 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) jobs: BTreeMap<JobId, Entry>,
-    /// All of them by the time of their submission, in milliseconds since 1970.
-    pub(super) by_time: BTreeSet<(u64, JobId)>,
     unfinished: usize,
     /// Jobs of the journal.
     journalled: usize,
     /// Ended jobs of this node's memory, longest ended first.
-    ended_detached: VecDeque<JobId>,
-    ended_attached: VecDeque<JobId>,
+    pub(super) ended_detached: VecDeque<JobId>,
+    pub(super) ended_attached: VecDeque<JobId>,
     /// What detached jobs keep.
     pub(super) kept: Kept,
 }
@@ -56,7 +54,6 @@ impl Table {
         self.forget(job);
         self.unfinished += usize::from(!entry.is_ended());
         self.journalled += usize::from(entry.is_journalled());
-        self.by_time.insert((entry.since_ms, job));
         self.jobs.insert(job, entry);
     }
 
@@ -170,7 +167,6 @@ impl Table {
     /// Forgets a job, whatever its state.
     pub(super) fn forget(&mut self, job: JobId) {
         let Some(mut entry) = self.jobs.remove(&job) else { return };
-        self.by_time.remove(&(entry.since_ms, job));
         self.unfinished -= usize::from(!entry.is_ended());
         self.journalled -= usize::from(entry.is_journalled());
         self.ended_detached.retain(|ended| *ended != job);

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::task::Waker;
 
 use weft_core::message::Class;
@@ -13,11 +14,11 @@ fn meta(detached: bool) -> JobMeta {
         module: BlobId([0; 32]),
         class: Class::Batch,
         detached,
+        level: Level::Memory,
+        title: Arc::default(),
+        submitted_ms: 0,
         streamed: !detached,
         signed: None,
-        level: Level::Memory,
-        name: String::new(),
-        labels: Vec::new(),
     }
 }
 
@@ -212,7 +213,7 @@ fn what_a_task_prints_comes_before_its_result_and_has_a_bound() {
 
 #[test]
 fn a_receipt_names_the_task_of_its_input() {
-    let program = std::sync::Arc::new(weft_core::Program {
+    let program = Arc::new(weft_core::Program {
         module: BlobId([1; 32]),
         module_bytes: 1,
         entry: weft_core::Entry::Command,

@@ -1,5 +1,6 @@
 //! What the job table takes and gives: plain data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,16 +18,25 @@ pub struct JobMeta {
     pub class: Class,
     /// Whether it goes on, and keeps its results, without its submitter.
     pub detached: bool,
+    /// What it survives.
+    pub level: Level,
+    /// What it is called.
+    pub title: Arc<Title>,
+    /// When it was submitted, in milliseconds since 1970.
+    pub submitted_ms: u64,
     /// Whether what its tasks print is kept for its stream.
     pub streamed: bool,
     /// What its tasks run, where their results have receipts.
     pub signed: Option<Arc<Program>>,
-    /// What it survives.
-    pub level: Level,
-    /// A name for people; may be empty.
+}
+
+/// What a job is called, for people and filters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Title {
+    /// Its name; empty if it has none.
     pub name: String,
-    /// Labels to find it by.
-    pub labels: Vec<(String, String)>,
+    /// Its labels, each name once.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// How far a job is.
@@ -101,9 +111,7 @@ impl Counts {
 pub struct RestoredJob {
     /// What it is.
     pub meta: JobMeta,
-    /// When it was accepted, in milliseconds since 1970.
-    pub since_ms: u64,
-    /// When it ended.
+    /// When it ended, in milliseconds since 1970.
     pub ended_ms: Option<u64>,
     /// When its results were last read.
     pub read_ms: Option<u64>,
@@ -227,8 +235,6 @@ pub struct JobSummary {
     pub lost: u32,
     /// More of its tasks failed than it allows, and those left were cancelled.
     pub given_up: bool,
-    /// When it was submitted, in milliseconds since 1970.
-    pub since_ms: u64,
     /// When it ended, in milliseconds since 1970.
     pub ended_ms: Option<u64>,
     /// When its node was last started again while it was unfinished.

@@ -97,12 +97,13 @@ impl Keeper {
             JobState::Failed => State::Failed,
             JobState::Cancelled => State::Cancelled,
         };
+        let title = &summary.meta.title;
         Listing {
             owner: self.me,
-            name: summary.meta.name.clone(),
-            labels: summary.meta.labels.clone(),
+            name: title.name.clone(),
+            labels: title.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             state,
-            since_ms: summary.since_ms,
+            since_ms: summary.meta.submitted_ms,
             ended_ms: summary.ended_ms,
             tasks: summary.tasks.into(),
             done: summary.done.into(),

@@ -17,7 +17,7 @@ use super::news::News;
 use super::orders::Order;
 use super::shelf::{READERS, Shelf};
 use super::tally::Tally;
-use crate::jobs::{JobMeta, Restarted, RestoredJob, now_ms};
+use crate::jobs::{JobMeta, Restarted, RestoredJob, Title, now_ms};
 
 /// Lines of the list that are read at once.
 const LINES: usize = weft_journal::PAGE_MAX;
@@ -136,15 +136,14 @@ fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Opt
         module: program.module,
         class: spec.class,
         detached: true,
+        level: spec.level,
+        title: Arc::new(line.map(title_of).unwrap_or_default()),
+        submitted_ms: line.map_or(restored.submitted_at().0 / 1000, |line| line.since_ms),
         streamed: false,
         signed: spec.terms.receipts.then(|| Arc::clone(program)),
-        level: spec.level,
-        name: line.map(|line| line.name.clone()).unwrap_or_default(),
-        labels: line.map(|line| line.labels.clone()).unwrap_or_default(),
     };
     RestoredJob {
         meta,
-        since_ms: line.map_or(restored.submitted_at().0 / 1000, |line| line.since_ms),
         // Without its line it counts from now.
         ended_ms: has_ended.then(|| line.and_then(|line| line.ended_ms).unwrap_or(now)),
         read_ms,
@@ -156,6 +155,10 @@ fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Opt
         ended: if has_ended { Vec::new() } else { tally.ended.0 },
         restarted: (!has_ended).then_some(restarted),
     }
+}
+
+fn title_of(line: &Listing) -> Title {
+    Title { name: line.name.clone(), labels: line.labels.iter().cloned().collect() }
 }
 
 /// What the journal told while it was read back.
