@@ -197,6 +197,12 @@ impl NodeHandle {
         Self { kept: Some(kept), ..self }
     }
 
+    /// Bytes of records that wait for the disk, about.
+    #[must_use]
+    pub fn journal_waiting_bytes(&self) -> usize {
+        self.kept.as_ref().map_or(0, Kept::waiting_bytes)
+    }
+
     /// How the journal is; none if there is none.
     #[must_use]
     pub fn journal(&self) -> Option<JournalState> {

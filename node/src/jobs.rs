@@ -35,7 +35,8 @@ pub use kept::NotEnded;
 use table::Table;
 pub(crate) use view::InputName;
 pub use view::{
-    Counts, JobMeta, JobState, JobSummary, Portion, Print, Restarted, RestoredJob, Results, Taken, TaskEnd, Title,
+    Counts, JobMeta, JobState, JobSummary, Portion, Print, Restarted, RestoredJob, Results, Taken, TaskEnd,
+    Title,
 };
 
 /// Detached jobs remembered after their end.

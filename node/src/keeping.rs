@@ -25,14 +25,14 @@ use weft_core::JobId;
 use weft_core::durable::Restored;
 
 pub(crate) use keeper::Keeper;
-use news::News;
 pub use news::JournalState;
+use news::News;
 pub(crate) use opening::{Opened, Place, open};
 pub(crate) use orders::Order;
 use orders::Orders;
+pub(crate) use shelf::Part;
 use shelf::Shelf;
 pub use shelf::Unreadable;
-pub(crate) use shelf::Part;
 
 use crate::jobs::{JobSummary, Portion, RestoredJob};
 
@@ -121,3 +121,6 @@ async fn on_blocking_thread<T: Send + 'static>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

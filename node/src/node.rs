@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use weft_core::log::Header;
 use weft_core::input::Submission;
+use weft_core::log::Header;
 use weft_core::{Command, Effect, Engine, Input, Level, MeshConfig, NodeConfig, PeerId, Time};
 use weft_net::{NetEvent, NetEvents, Signer};
 
@@ -171,7 +171,8 @@ impl Node {
             started: Instant::now(),
             store_fault,
         };
-        let handle = NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_kept(keeper.kept().clone());
+        let handle =
+            NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_kept(keeper.kept().clone());
         ports.keep_with(keeper);
         let (api, published) = start_api(&settings, handle.clone()).await?;
         let node = NodeConfig {

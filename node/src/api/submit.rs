@@ -124,16 +124,19 @@ async fn open(
         Submission { job, program, needs, class, terms, policy, inputs, closed, after, join, level };
     submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
     let jobs = api.handle.jobs();
-    jobs.create(job, JobMeta {
-        module,
-        class,
-        detached,
-        level,
-        title: std::sync::Arc::default(),
-        submitted_ms: crate::jobs::now_ms(),
-        streamed: terms.stream,
-        signed,
-    })?;
+    jobs.create(
+        job,
+        JobMeta {
+            module,
+            class,
+            detached,
+            level,
+            title: std::sync::Arc::default(),
+            submitted_ms: crate::jobs::now_ms(),
+            streamed: terms.stream,
+            signed,
+        },
+    )?;
     jobs.submitted(job, &submission.inputs);
     if closed {
         jobs.close(job);

@@ -54,7 +54,10 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
     }
     if ending.kept_jobs > 0 {
         let (job, goes) = if ending.kept_jobs == 1 { ("job", "goes") } else { ("jobs", "go") };
-        say(&format!("{} unfinished {job} on disk {goes} on when this node is started again", ending.kept_jobs));
+        say(&format!(
+            "{} unfinished {job} on disk {goes} on when this node is started again",
+            ending.kept_jobs
+        ));
     }
     say("stopped");
     let Some(failure) = ending.journal_failure else { return Ok(0) };

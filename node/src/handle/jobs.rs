@@ -26,7 +26,9 @@ pub enum NoResults {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// The journal has fewer than there should be: a fault of weft.
-    #[error("the journal has no result of job {job} behind number {cursor}, which is a fault of weft; please report it")]
+    #[error(
+        "the journal has no result of job {job} behind number {cursor}, which is a fault of weft; please report it"
+    )]
     Missing {
         /// The job.
         job: JobId,

@@ -9,8 +9,8 @@ use weft_core::{JobId, Level, Payload, Proof, Refusal};
 use super::table::Kept;
 use super::view::InputName;
 use super::{
-    Counts, JobMeta, JobSummary, NoSuchJob, NotAccepted, PRINTED_BYTES_MAX, Portion, Print, Restarted, RestoredJob, Results, Taken,
-    TaskEnd, now_ms,
+    Counts, JobMeta, JobSummary, NoSuchJob, NotAccepted, PRINTED_BYTES_MAX, Portion, Print, Restarted,
+    RestoredJob, Results, Taken, TaskEnd, now_ms,
 };
 
 const WORD_BITS: u32 = u64::BITS;
@@ -101,7 +101,16 @@ impl Entry {
     /// As the journal remembers it.
     pub(super) fn restored(job: RestoredJob) -> Self {
         let RestoredJob {
-            meta, ended_ms, read_ms, closed, cancelled, given_up, counts, told, ended, restarted
+            meta,
+            ended_ms,
+            read_ms,
+            closed,
+            cancelled,
+            given_up,
+            counts,
+            told,
+            ended,
+            restarted,
         } = job;
         let ago = |ms: u64| Duration::from_millis(now_ms().saturating_sub(ms));
         // A clock that was set back makes a job younger, and no more.

@@ -6,8 +6,8 @@ use weft_core::{Event, JobId, Outcome, Proof, Refusal, Report};
 
 use super::entry::Entry;
 use super::{
-    ATTACHED_JOBS_MAX, DETACHED_JOBS_MAX, KEPT_JOBS_MAX, Print, RESULT_BYTES_MAX, RESULTS_MAX, TableFull, TaskEnd,
-    UNFINISHED_MAX,
+    ATTACHED_JOBS_MAX, DETACHED_JOBS_MAX, KEPT_JOBS_MAX, Print, RESULT_BYTES_MAX, RESULTS_MAX, TableFull,
+    TaskEnd, UNFINISHED_MAX,
 };
 
 #[derive(Debug, Default)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use weft_core::message::Class;
 use weft_core::{
-    BlobId, JobId, Level, Outcome, Payload, PeerId, Program, Proof, Recalled, Receipt, Report, Stream, Verified,
+    BlobId, JobId, Level, Outcome, Payload, PeerId, Program, Proof, Recalled, Receipt, Report, Stream,
+    Verified,
 };
 
 /// What a job is, from its submission.
@@ -161,7 +162,8 @@ impl TaskEnd {
         let Report { outcome, output, errors, files, usage: _ } = &self.report;
         let payloads = [output, errors, files].map(Payload::inline_len).iter().sum::<u64>();
         // On the wire a receipt's texts are written twice over, as digits.
-        let receipt = self.receipt.as_ref().map_or(0, |signed| RECEIPT_BYTES + 2 * text_bytes(&signed.0.outcome));
+        let receipt =
+            self.receipt.as_ref().map_or(0, |signed| RECEIPT_BYTES + 2 * text_bytes(&signed.0.outcome));
         let named = self.verified.as_ref().map_or(0, |all| all.agreed.len() + all.differed.len());
         payloads + text_bytes(outcome) + receipt + NAME_BYTES * named as u64
     }

@@ -15,7 +15,7 @@ use super::Kept;
 use super::keeper::{Keeper, read_at_ms};
 use super::news::News;
 use super::orders::Order;
-use super::shelf::{READERS, Shelf};
+use super::shelf::{READERS_MAX, Shelf};
 use super::tally::Tally;
 use crate::jobs::{JobMeta, Restarted, RestoredJob, Title, now_ms};
 
@@ -58,7 +58,7 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
     let mut back = Back::default();
     let told = news.clone();
     let (journal, opened) = Journal::open(&settings, &mut back, move |event| told.tell(event))?;
-    let readers: Vec<Reader> = (0..READERS).map(|_| journal.reader()).collect::<Result<_, _>>()?;
+    let readers: Vec<Reader> = (0..READERS_MAX).map(|_| journal.reader()).collect::<Result<_, _>>()?;
     let lines = readers.first().map(lines_of).transpose()?.unwrap_or_default();
     let mut troubles = Vec::new();
     if !opened.continuity.is_whole() {
@@ -81,8 +81,11 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
         }
     }
     let kept = Kept { shelf: Arc::clone(&shelf), orders: Arc::default(), news };
-    let keeper = Keeper::start(place.me, journal, kept, store.clone())
-        .map_err(|source| Error::Io { doing: "start a thread for", path: place.dir.clone(), source })?;
+    let keeper = Keeper::start(place.me, journal, kept, store.clone()).map_err(|source| Error::Io {
+        doing: "start a thread for",
+        path: place.dir.clone(),
+        source,
+    })?;
     unaccepted.into_iter().for_each(|job| keeper.add(Order::Forget { ticket: None, job }));
     let mut restored = Vec::new();
     let mut unlisted = Vec::new();
@@ -107,7 +110,9 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
 }
 
 fn quarantine(news: &News, troubles: &mut Vec<String>, job: JobId, why: String) {
-    troubles.push(format!("job {job} is in quarantine and does not go on: {why}; `weft forget {job}` removes it"));
+    troubles.push(format!(
+        "job {job} is in quarantine and does not go on: {why}; `weft forget {job}` removes it"
+    ));
     news.quarantine(job, why);
 }
 
@@ -219,7 +224,8 @@ impl weft_journal::Fold for Back {
     }
 
     fn complete(&mut self, job: JobId) {
-        let Current { fold, tally, read_ms, blobs, latest, unsound } = self.current.take().unwrap_or_default();
+        let Current { fold, tally, read_ms, blobs, latest, unsound } =
+            self.current.take().unwrap_or_default();
         let restored = unsound.map_or_else(|| fold.into_restored(), Err);
         match restored {
             Ok(restored) if restored.job() == job => {

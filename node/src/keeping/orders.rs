@@ -67,13 +67,17 @@ impl Order {
 /// About what a record takes in memory.
 fn cost_of(record: &LogRecord) -> usize {
     let of_inputs = |inputs: &[Payload]| {
-        inputs.iter().map(|input| PART_BYTES + usize::try_from(input.inline_len()).unwrap_or(usize::MAX)).sum()
+        inputs
+            .iter()
+            .map(|input| PART_BYTES + usize::try_from(input.inline_len()).unwrap_or(usize::MAX))
+            .sum()
     };
     match record {
         LogRecord::Accepted(accepted) => of_inputs(&accepted.spec.inputs),
         LogRecord::Extended { inputs } => of_inputs(inputs),
         LogRecord::Outcomes(all) => {
-            let carried = all.iter().map(|kept| usize::try_from(kept.report.carried_len()).unwrap_or(usize::MAX));
+            let carried =
+                all.iter().map(|kept| usize::try_from(kept.report.carried_len()).unwrap_or(usize::MAX));
             carried.map(|bytes| bytes + ORDER_BYTES).sum()
         }
         LogRecord::Rest(rest) => rest.tasks.len() * size_of::<RestTask>(),

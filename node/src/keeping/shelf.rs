@@ -13,7 +13,7 @@ use super::tally::Tally;
 use crate::jobs::{InputName, Portion, TaskEnd};
 
 /// Readers of the journal: as many pages are read at once.
-pub(super) const READERS: usize = 4;
+pub(super) const READERS_MAX: usize = 4;
 /// Records read at once.
 const RECORDS: usize = 256;
 /// Bytes of records read at once; one record may be longer.
@@ -86,7 +86,8 @@ impl Shelf {
     ) -> Result<Part, Unreadable> {
         let (mut at, after) = self.place_before(job, cursor);
         let retried = self.known().retried.get(&job).copied().unwrap_or(0);
-        let mut page = Page { part: Part { ends: Vec::new(), next: cursor }, portion, bytes: 0, proofs: Vec::new() };
+        let mut page =
+            Page { part: Part { ends: Vec::new(), next: cursor }, portion, bytes: 0, proofs: Vec::new() };
         self.walk(job, after, |seq, record| {
             let first = at;
             let ends = ends_of(record);
@@ -163,7 +164,8 @@ impl Shelf {
     ) -> Result<(), Unreadable> {
         let reader = self.reader();
         loop {
-            let records = reader.records(job, after, RECORDS, BYTES).map_err(|error| Unreadable::new(job, error))?;
+            let records =
+                reader.records(job, after, RECORDS, BYTES).map_err(|error| Unreadable::new(job, error))?;
             let Some(last) = records.last() else { return Ok(()) };
             after = last.seq;
             for record in records.into_iter().filter(|record| record.kind != Kind::Read) {
@@ -186,7 +188,9 @@ impl Shelf {
         self.walk(job, names.upto, |seq, record| {
             names.upto = seq;
             match record {
-                LogRecord::Accepted(accepted) => names.of.extend(accepted.spec.inputs.iter().map(InputName::of)),
+                LogRecord::Accepted(accepted) => {
+                    names.of.extend(accepted.spec.inputs.iter().map(InputName::of))
+                }
                 LogRecord::Extended { inputs } => names.of.extend(inputs.iter().map(InputName::of)),
                 LogRecord::Closed
                 | LogRecord::Outcomes(_)

@@ -91,7 +91,9 @@ async fn closed(closing: JoinHandle<Result<(), String>>) -> Result<(), String> {
             crate::ports::report_panic("closing the journal", ended);
             Err(String::from("closing the journal broke, which is a fault of weft"))
         }
-        Err(_late) => Err(format!("the journal did not close within {} s; check the disk", CLOSE_MAX.as_secs())),
+        Err(_late) => {
+            Err(format!("the journal did not close within {} s; check the disk", CLOSE_MAX.as_secs()))
+        }
     }
 }
 

@@ -164,7 +164,8 @@ impl Node {
     /// Whether nothing is in this node's memory that would be lost with it.
     fn holds_nothing(&self) -> bool {
         let snapshot = self.engine.snapshot();
-        let held = snapshot.running + snapshot.paused + snapshot.waiting + snapshot.reserved + snapshot.undelivered;
+        let held =
+            snapshot.running + snapshot.paused + snapshot.waiting + snapshot.reserved + snapshot.undelivered;
         held == 0 && !self.handle.jobs().is_awaited()
     }
 }
