@@ -1,8 +1,6 @@
 //! Results on their way to a client, as frames or as lines: those of a stream, and those of `GET /v1/jobs/{id}/results`,
 //! which are read again and again.
 
-use std::future::poll_fn;
-
 use axum::body::{Body, Bytes};
 use futures::stream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,7 +11,8 @@ use super::Api;
 use super::convert;
 use super::error::ApiError;
 use super::json;
-use crate::jobs::{JobSummary, NoSuchJob, Portion, Print, Taken, TaskEnd};
+use crate::handle::NoResults;
+use crate::jobs::{JobSummary, NoSuchJob, Portion, Print, Results, TaskEnd};
 
 /// Results told at once.
 pub(super) const PORTION: Portion = Portion { results_max: frames::BATCH_MAX, bytes: frames::BATCH_BYTES };
@@ -39,7 +38,7 @@ impl Encoding {
 pub(super) struct Reading {
     pub(super) encoding: Encoding,
     /// How many are left out.
-    pub(super) from: usize,
+    pub(super) from: u64,
     /// How many are told at most.
     pub(super) limit: usize,
     /// Whether those that are not there yet are waited for.
@@ -79,34 +78,40 @@ impl Reader {
         if self.over {
             return None;
         }
-        match self.read().await {
-            Ok(Taken::Results(ends)) => {
-                self.reading.from += ends.len();
-                self.reading.limit -= ends.len();
-                Some(encode_results(self.reading.encoding, ends))
-            }
-            // Only the stream of an attached job tells them.
-            Ok(Taken::Printed(_)) => Some(Vec::new()),
-            Ok(Taken::Ended(summary)) => {
-                self.over = true;
-                Some(encode_end(self.reading.encoding, &summary))
-            }
-            Err(error) => {
-                self.over = true;
-                Some(encode_error(self.reading.encoding, error.into()))
-            }
-        }
+        Some(self.read().await.unwrap_or_else(|error| {
+            self.over = true;
+            encode_error(self.reading.encoding, error.into())
+        }))
     }
 
-    async fn read(&self) -> Result<Taken, NoSuchJob> {
-        let Self { api, job, reading: Reading { encoding: _, from, limit, follow }, .. } = self;
-        let jobs = api.handle.jobs();
-        let portion = Portion { results_max: PORTION.results_max.min(*limit), ..PORTION };
-        if *follow && *limit > 0 {
-            poll_fn(|cx| jobs.poll_read(cx, *job, *from, portion)).await
-        } else {
-            jobs.read(*job, *from, portion)
+    async fn read(&mut self) -> Result<Vec<u8>, NoResults> {
+        let Reading { encoding, from, limit, follow } = self.reading;
+        let portion = Portion { results_max: PORTION.results_max.min(limit), ..PORTION };
+        let handle = &self.api.handle;
+        if limit == 0 {
+            self.over = true;
+            let summary = handle.jobs().summary(self.job).ok_or(NoSuchJob)?;
+            return Ok(encode_end(encoding, &summary));
         }
+        let Results { ends, next, end } = if follow {
+            handle.results(self.job, from, portion).await?
+        } else {
+            handle.results_now(self.job, from, portion).await?
+        };
+        let is_last = next == from;
+        self.reading.from = next;
+        self.reading.limit = limit.saturating_sub(ends.len());
+        let mut chunk = encode_results(encoding, ends);
+        let end = match end {
+            Some(end) => Some(end),
+            None if is_last && !follow => Some(handle.jobs().summary(self.job).ok_or(NoSuchJob)?),
+            None => None,
+        };
+        if let Some(summary) = end {
+            self.over = true;
+            chunk.extend(encode_end(encoding, &summary));
+        }
+        Ok(chunk)
     }
 }
 

@@ -48,8 +48,7 @@ pub(super) fn router(api: Api) -> Router {
 
 async fn status(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
-    let usage = api.handle.store().usage();
-    Ok(json::answer(&views::status(standing, api.handle.info(), usage)))
+    Ok(json::answer(&views::status(standing, &api.handle)))
 }
 
 async fn peers(State(api): State<Api>) -> Answered {

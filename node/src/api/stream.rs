@@ -19,7 +19,8 @@ use super::results::{
     Encoding, PORTION, encode_end, encode_error, encode_frame, encode_prints, encode_results,
 };
 use super::{Api, Orphan};
-use crate::jobs::{JobSummary, NoSuchJob, Taken};
+use crate::handle::NoResults;
+use crate::jobs::{self, JobSummary, NoSuchJob, Taken};
 
 /// Tasks of one job that may be unfinished or undelivered before its inputs are left unread.
 const OUTSTANDING_MAX: u32 = 16_384;
@@ -139,10 +140,10 @@ pub(super) struct JobStream {
 pub(super) enum Results {
     /// Takes them out of the table.
     Taken,
-    /// Reads them there, where they are kept.
+    /// Reads them where they are kept.
     Read {
-        /// How many were told.
-        cursor: usize,
+        /// Where the next part begins.
+        next: u64,
     },
     /// Leaves them there: the job is detached.
     NotTold,
@@ -151,6 +152,7 @@ pub(super) enum Results {
 /// What a stream waited for.
 enum Woken {
     Results(Result<Taken, NoSuchJob>),
+    Kept(Result<jobs::Results, NoResults>),
     Inputs(Result<bool, ApiError>),
     /// Nothing came for a while, and inputs are left unread.
     Quiet,
@@ -186,13 +188,10 @@ impl JobStream {
     async fn advance(&mut self) -> Result<Vec<u8>, ApiError> {
         loop {
             if self.is_detached() && self.source.is_none() {
-                return Ok(self.taken());
+                return self.taken().await;
             }
             match self.wait().await {
                 Woken::Results(Ok(Taken::Results(ends))) => {
-                    if let Results::Read { cursor } = &mut self.results {
-                        *cursor += ends.len();
-                    }
                     let mut chunk = encode_results(self.encoding, ends);
                     self.add_end(&mut chunk);
                     return Ok(chunk);
@@ -202,6 +201,13 @@ impl JobStream {
                 }
                 Woken::Results(Ok(Taken::Ended(summary))) => return Ok(self.ended(&summary)),
                 Woken::Results(Err(error)) => return Err(error.into()),
+                Woken::Kept(Ok(jobs::Results { ends, next, end })) => {
+                    self.results = Results::Read { next };
+                    let mut chunk = encode_results(self.encoding, ends);
+                    end.iter().for_each(|summary| chunk.extend(self.ended(summary)));
+                    return Ok(chunk);
+                }
+                Woken::Kept(Err(error)) => return Err(error.into()),
                 Woken::Inputs(Ok(true)) => self.extend().await?,
                 Woken::Inputs(Ok(false)) => {
                     return Err(ApiError::bad("the body ended without a closing frame"));
@@ -224,20 +230,17 @@ impl JobStream {
                 Err(_) => Woken::Quiet,
             };
         }
-        let results = poll_fn(|cx| match results {
-            Results::Read { cursor } => jobs.poll_read(cx, job, *cursor, PORTION),
-            Results::Taken | Results::NotTold => jobs.poll_take(cx, job, PORTION),
-        });
+        let results = told(&open.api, job, *results);
         match source {
             Some(source) if jobs.outstanding(job) < OUTSTANDING_MAX && !jobs.is_cancelled(job) => {
                 tokio::select! {
                     biased;
                     read = source.read() => Woken::Inputs(read),
-                    results = results => Woken::Results(results),
+                    told = results => told,
                 }
             }
-            Some(_) => timeout(PULSE, results).await.map_or(Woken::Quiet, Woken::Results),
-            None => Woken::Results(results.await),
+            Some(_) => timeout(PULSE, results).await.unwrap_or(Woken::Quiet),
+            None => results.await,
         }
     }
 
@@ -267,16 +270,20 @@ impl JobStream {
         self.results == Results::NotTold
     }
 
-    /// A detached job goes on without its client.
-    fn taken(&mut self) -> Vec<u8> {
+    /// A detached job goes on without its client, once all of it is kept.
+    async fn taken(&mut self) -> Result<Vec<u8>, ApiError> {
+        let OpenJob { api, job, .. } = &self.open;
+        api.handle.accepted(*job).await?;
+        let summary = api.handle.jobs().summary(*job).ok_or(NoSuchJob)?;
+        if let Some(reason) = summary.refused_more {
+            return Err(ApiError::new(StatusCode::INSUFFICIENT_STORAGE, reason));
+        }
         self.over = true;
         self.open.release();
-        let job = self.open.job;
-        let tasks = self.open.api.handle.jobs().summary(job).map_or(0, |summary| summary.tasks);
-        match self.encoding {
-            Encoding::Frames => encode_frame(&NodeFrame::Taken { tasks }),
+        Ok(match self.encoding {
+            Encoding::Frames => encode_frame(&NodeFrame::Taken { tasks: summary.tasks }),
             Encoding::JsonLines => Vec::new(),
-        }
+        })
     }
 
     fn ended(&mut self, summary: &JobSummary) -> Vec<u8> {
@@ -294,6 +301,19 @@ impl JobStream {
         if let Some(summary) = self.open.api.handle.jobs().try_end(self.open.job) {
             chunk.extend(self.ended(&summary));
         }
+    }
+}
+
+/// Waits for something to tell of a job.
+async fn told(api: &Api, job: JobId, results: Results) -> Woken {
+    let jobs = api.handle.jobs();
+    let Results::Read { next } = results else {
+        return Woken::Results(poll_fn(|cx| jobs.poll_take(cx, job, PORTION)).await);
+    };
+    tokio::select! {
+        biased;
+        prints = poll_fn(|cx| jobs.poll_printed(cx, job)) => Woken::Results(Ok(Taken::Printed(prints))),
+        kept = api.handle.results(job, next, PORTION) => Woken::Kept(kept),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `POST /v1/jobs`: opens a job from the beginning of its body, then hands over to its stream.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -18,7 +18,7 @@ use super::places::take;
 use super::results::{Encoding, accepted};
 use super::stream::{Arrived, JobStream, OpenJob, Results, Source, check_room};
 use super::{Answered, Api, blobs, convert, finding};
-use crate::jobs::JobMeta;
+use crate::jobs::{JobMeta, now_ms};
 
 /// How long the first frame of a job may take.
 const OPEN_TIME: Duration = Duration::from_secs(10);
@@ -147,6 +147,10 @@ async fn open(
     open.goes_on = !detached && is_kept;
     api.handle.command(Command::Submit(submission)).await?;
     open.handed_in = true;
+    if level == Level::Disk {
+        // Nothing is promised before the disk has it.
+        api.handle.accepted(job).await?;
+    }
     // The loop goes first: telling the client that its job is accepted is a system call that the job need not wait for.
     tokio::task::yield_now().await;
     if detached && closed {
@@ -159,7 +163,7 @@ async fn open(
     }
     let results = match (detached, is_kept) {
         (true, _) => Results::NotTold,
-        (false, true) => Results::Read { cursor: 0 },
+        (false, true) => Results::Read { next: 0 },
         (false, false) => Results::Taken,
     };
     let stream = JobStream { open, source, results, encoding, first, over: false };
@@ -218,12 +222,6 @@ fn parents(api: &Api, names: &[String]) -> Result<Vec<JobId>, ApiError> {
         Err(error) => Err(error),
     };
     names.iter().map(job).collect()
-}
-
-/// Now, in milliseconds since 1970.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn random_job() -> Result<JobId, ApiError> {

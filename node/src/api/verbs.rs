@@ -11,12 +11,11 @@ use super::error::ApiError;
 use super::finding::find;
 use super::results::{Encoding, Reading, read_results};
 use super::{Answered, Api, json, submit};
-use crate::jobs::{JobSummary, NotEnded};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResultsQuery {
-    from: Option<usize>,
+    from: Option<u64>,
     limit: Option<usize>,
     follow: Option<bool>,
 }
@@ -63,32 +62,16 @@ pub(super) async fn cancel(State(api): State<Api>, Path(name): Path<String>) -> 
 
 /// Runs the tasks again that did not end as done.
 pub(super) async fn retry(State(api): State<Api>, Path(name): Path<String>) -> Answered {
-    let JobSummary { job, ended, failed, cancelled, .. } = find(&api, &name)?;
-    if !ended {
-        return Err(not_ended(job).help("wait for its end, or cancel it"));
-    }
-    if failed + cancelled == 0 {
-        let text = format!("each task of job {job} is done: there is nothing to retry");
-        return Err(ApiError::new(StatusCode::CONFLICT, text));
-    }
-    let text = format!("job {job} was in memory, which keeps no inputs of ended tasks");
-    Err(ApiError::new(StatusCode::CONFLICT, text)
-        .expected("a job of level disk")
-        .help("run the inputs that failed in a new job: see `weft map --joblog` and --resume-failed"))
+    let job = find(&api, &name)?.job;
+    api.handle.retry(job).await?;
+    Ok(answer(job))
 }
 
 /// Forgets a job that has ended.
 pub(super) async fn forget(State(api): State<Api>, Path(name): Path<String>) -> Answered {
     let job = find(&api, &name)?.job;
-    match api.handle.jobs().forget(job) {
-        Ok(()) => Ok(answer(job)),
-        Err(NotEnded::Open) => Err(not_ended(job).help("cancel it first")),
-        Err(NotEnded::Unknown) => Err(ApiError::not_found("job", &name)),
-    }
-}
-
-fn not_ended(job: JobId) -> ApiError {
-    ApiError::new(StatusCode::CONFLICT, format!("job {job} has not ended"))
+    api.handle.forget(job).await?;
+    Ok(answer(job))
 }
 
 fn answer(job: JobId) -> axum::response::Response {

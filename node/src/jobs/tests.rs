@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, Level, Outcome, Payload, PeerId, Report, Verified};
+use weft_core::{BlobId, Level, Outcome, Payload, PeerId, Proof, Refusal, Report, Verified};
 
 use super::*;
 
@@ -259,12 +259,28 @@ fn a_kept_job_is_found_by_its_name_and_forgotten_once_it_has_ended() {
     assert_eq!(table.beginning("000000000000001", 5), [JobId(0x10), JobId(0x11)]);
     assert_eq!(table.forget(JobId(0x10)), Err(NotEnded::Open));
     table.record(end(JobId(0x10), 0, 9));
-    assert_eq!(indexes(table.read(JobId(0x10), 0, ALL).unwrap()), [0]);
-    let Taken::Ended(summary) = table.read(JobId(0x10), 1, ALL).unwrap() else { panic!("there is no more") };
-    assert!(!summary.ended);
     table.record(Event::JobEnded { job: JobId(0x10) });
     assert_eq!(table.forget(JobId(0x10)), Ok(()));
     assert_eq!(table.forget(JobId(0x10)), Err(NotEnded::Unknown));
-    assert_eq!(table.read(JobId(0x10), 0, ALL), Err(NoSuchJob));
-    assert_eq!(table.lock().kept.bytes, 0);
+    assert_eq!(table.results(JobId(0x10), 0, ALL), None);
+}
+
+#[test]
+fn a_job_on_disk_is_accepted_once_all_of_its_tasks_are_there() {
+    let table = JobTable::new();
+    table.create(JOB, JobMeta { level: Level::Disk, ..meta(true) }).unwrap();
+    let accepted = || match table.poll_accepted(&Context::from_waker(Waker::noop()), JOB) {
+        Poll::Ready(known) => Some(known),
+        Poll::Pending => None,
+    };
+    table.submitted(JOB, &[Payload::empty()]);
+    assert_eq!(accepted(), None);
+    table.record(Event::Accepted { job: JOB, tasks: 1 });
+    assert_eq!(accepted(), Some(Ok(())));
+    table.submitted(JOB, &[Payload::empty(), Payload::empty()]);
+    table.record(Event::Accepted { job: JOB, tasks: 2 });
+    assert_eq!(accepted(), None);
+    table.record(Event::ExtensionRefused { job: JOB, tasks: 1, reason: Refusal::DiskLow });
+    assert_eq!(accepted(), Some(Ok(())));
+    assert!(table.summary(JOB).unwrap().refused_more.is_some());
 }

@@ -296,7 +296,7 @@ pub use outcome::{Failure, Fault, LimitKind, Outcome};
 pub use policy::{Backoff, Join, Policy};
 pub use recall::{Recall, Recalled};
 pub use receipt::{Proof, Receipt};
-pub use status::{Binding, Counters, Memo, Slots, Status, Store};
+pub use status::{Binding, Counters, Journal, Memo, Slots, Status, Store};
 pub use submit::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};
 pub use verified::Verified;
 pub use why::{Answer, Said, TaskState, Why};
