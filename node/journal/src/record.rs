@@ -41,10 +41,12 @@ pub enum Kind {
     Fired = 10,
     /// The state at this place: all records before it go.
     Snapshot = 11,
+    /// Something else that its bytes tell: a job that it comes after ended, it is tried again.
+    Noted = 12,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Accepted,
         Self::Extended,
         Self::Closed,
@@ -56,6 +58,7 @@ impl Kind {
         Self::Forgotten,
         Self::Fired,
         Self::Snapshot,
+        Self::Noted,
     ];
 
     /// The kind of a number in the file.

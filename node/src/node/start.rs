@@ -22,6 +22,9 @@ pub enum StartError {
     /// The blob store can't be opened.
     #[error("the blob store can't be opened: {0}")]
     Store(#[from] weft_blobs::Error),
+    /// The journal can't be opened.
+    #[error("the journal, which keeps jobs on disk, can't be opened: {0}")]
+    Journal(#[from] weft_journal::Error),
     /// The slots' descriptor can't be waited for.
     #[error("the slots can't be waited for: {0}")]
     Slots(std::io::Error),
