@@ -4,7 +4,7 @@
 mod wire;
 
 use weft_core::durable::{LogRecord, RECORD_BYTES_MAX};
-use weft_core::message::{Delivery, Message};
+use weft_core::message::{Delivery, LeaseRange, Message, Progress};
 use weft_core::snapshot::Note;
 use weft_core::*;
 use wire::{JOB, Mesh};
@@ -340,6 +340,15 @@ fn an_outcome_of_an_earlier_life_is_acknowledged_and_not_committed() {
     assert!(mesh.log.iter().any(|(_, to, message)| *to == 1 && *message == Message::Ack(vec![lease])));
     assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.late), (0, 1));
     assert_eq!(mesh.engines[0].snapshot().counters.forged, 0);
+    // The worker lets go of what it still runs, too; and an epoch that never was is a lie.
+    mesh.log.clear();
+    let (paused, progress) = (false, Progress::Running);
+    mesh.say(1, 0, Message::Renew(vec![LeaseRange { first: lease, count: 2, paused, progress }]));
+    let both = vec![lease, LeaseId { index: 1, ..lease }];
+    assert!(mesh.log.iter().any(|(_, to, message)| *to == 1 && *message == Message::Cancel(both.clone())));
+    let (lease, report) = (LeaseId { epoch: 3, ..lease }, mesh.report());
+    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
+    assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.forged), (0, 1));
 }
 
 #[test]
