@@ -413,6 +413,50 @@ fn what_a_job_comes_after_is_known_in_the_next_life() {
     }
 }
 
+/// A child of two parents fails with the first, and is over when the second ends: in the same life, in a later one, and
+/// when it was tried again.
+#[test]
+fn a_parent_that_ends_late_finds_no_child_that_is_gone() {
+    const OTHER: JobId = JobId(0x07);
+    let lives = [0, 5, 6, 7, 8].into_iter().flat_map(|upto| [(upto, false), (upto, true)]);
+    for (upto, retried) in lives {
+        let mut mesh = lazy(&[2]);
+        mesh.submit_with(0, 1, |what| {
+            kept(what);
+            what.policy.retries = 0;
+        });
+        mesh.submit_with(0, 1, |what| {
+            kept(what);
+            what.job = OTHER;
+        });
+        mesh.submit_with(0, 1, |what| {
+            kept(what);
+            (what.job, what.after) = (CHILD, vec![JOB, OTHER]);
+        });
+        let run = mesh.slots[0][0];
+        mesh.end(0, run, Report::bare(Outcome::Failed(Failure::Exit(1))));
+        assert_eq!(kinds(&mesh, 0)[3..], ["outcomes 1", "parent false", "rest 1", "ended", "ended"]);
+        if upto > 0 {
+            mesh.sync_upto(0, upto);
+            mesh.restart(0, 2);
+        }
+        mesh.sync(0);
+        let child = mesh.disks[0].fold(CHILD);
+        assert!(child.has_ended() && child.figures().failed == 1, "up to {upto}");
+        if retried {
+            mesh.input(0, Input::Command(Command::Retry(child)));
+            mesh.sync(0);
+            let last = mesh.slots[0].last().copied().expect("it runs next to the other");
+            mesh.end(0, last, Report::bare(Outcome::Done));
+            mesh.sync(0);
+        }
+        assert!(mesh.disks[0].fold(CHILD).has_ended() && !mesh.disks[0].fold(OTHER).has_ended());
+        mesh.run_all();
+        mesh.sync(0);
+        assert!(mesh.disks[0].fold(OTHER).has_ended(), "up to {upto}, retried {retried}");
+    }
+}
+
 #[test]
 fn a_job_that_is_to_be_kept_does_not_come_after_one_that_is_not() {
     let mut mesh = lazy(&[0]);
