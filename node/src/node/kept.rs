@@ -33,7 +33,7 @@ pub(super) struct Keeping {
     pub(super) look_at: Instant,
     keep_results: Duration,
     /// For the engine, first of all.
-    restored: Vec<Box<Restored>>,
+    restored: Vec<Restored>,
     unlisted: Vec<JobId>,
     latest: Time,
     troubles: Vec<String>,
@@ -103,7 +103,7 @@ impl Node {
             self.ports.list(job);
         }
         for restored in std::mem::take(&mut self.kept.restored) {
-            self.apply(Input::Restore(restored));
+            self.apply(Input::Restore(Box::new(restored)));
         }
     }
 
