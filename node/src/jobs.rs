@@ -205,7 +205,8 @@ impl JobTable {
         entry.ended_or_wait(cx, job).map(|_| ())
     }
 
-    /// Waits until it is known whether a job was accepted: one at level `disk` is once its record is on the disk.
+    /// Waits until it is known whether a job was accepted: one at level `disk` is once its record is on the disk, with all
+    /// tasks that were submitted by now.
     ///
     /// # Errors
     /// Ready with [`NotAccepted`] when it was refused, or is unknown.

@@ -12,6 +12,7 @@ use weft_core::snapshot::{
 use weft_core::{JobId, PeerId};
 use weft_exec::PoolStatus;
 
+use super::convert;
 use crate::handle::{NodeHandle, NodeInfo, Standing};
 use crate::jobs::JobSummary;
 use crate::keeping::JournalState;
@@ -210,8 +211,14 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
     }
 }
 
-/// A job: what the table knows of it, and what the engine still does.
-pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
+/// A job as it is told.
+pub(super) fn job(summary: JobSummary, snapshot: &Snapshot) -> api::Job {
+    let job = summary.job;
+    job_view(summary, snapshot.jobs.iter().find(|view| view.job == job))
+}
+
+/// What the table knows of a job, and what the engine still does.
+fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
     let JobSummary {
         job,
         meta,
@@ -247,6 +254,10 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
     api::Job {
         job: job.to_string(),
         state,
+        name: meta.title.name.clone(),
+        labels: meta.title.labels.clone(),
+        level: convert::level_out(meta.level),
+        submitted_ms: meta.submitted_ms,
         detached: meta.detached,
         cancelled_by_user,
         class: class_out(meta.class),

@@ -47,7 +47,7 @@ pub enum NotChanged {
     #[error("job {0} has not ended")]
     NotEnded(JobId),
     /// It was not kept.
-    #[error("job {0} is not kept on disk: what its tasks ran on is gone; submit it again")]
+    #[error("job {0} is not kept on disk, and its inputs are gone: submit it again, at level disk if it may have to be retried")]
     NotKept(JobId),
     /// All of its tasks are done.
     #[error("job {0} has no task that ended otherwise than done")]
@@ -64,7 +64,8 @@ pub enum NotChanged {
 }
 
 impl NodeHandle {
-    /// Waits until a job is accepted: at level `disk` that is once its record is on the disk, at level `memory` at once.
+    /// Waits until a job is accepted with all tasks that it has now: at level `disk` that is once they are on the disk, at
+    /// level `memory` at once.
     ///
     /// # Errors
     /// [`NotAccepted`] when it was refused, or is unknown.

@@ -26,6 +26,8 @@ pub(super) struct Entry {
     journal: Option<Journalled>,
     /// What its submitter was promised holds from now on.
     accepted: bool,
+    /// Tasks that are on the disk.
+    accepted_tasks: u32,
     /// Why it was not accepted.
     refused: Option<String>,
     /// Why tasks that came later were not taken.
@@ -76,6 +78,7 @@ impl Entry {
             created: Instant::now(),
             journal,
             accepted: journal.is_none(),
+            accepted_tasks: 0,
             refused: None,
             refused_more: None,
             restarted: None,
@@ -120,6 +123,7 @@ impl Entry {
         entry.ended_at = ended_ms.map(at);
         entry.journal = Some(Journalled { told, read_ms: read_ms.max(ended_ms) });
         entry.accepted = true;
+        entry.accepted_tasks = counts.tasks;
         entry.restarted = restarted;
         entry.closed = closed;
         entry.cancelled_by_user = cancelled;
@@ -129,9 +133,10 @@ impl Entry {
         entry
     }
 
-    /// Notes that its submitter may rely on it.
-    pub(super) fn accept(&mut self) {
+    /// Notes that its submitter may rely on it, with that many of its tasks.
+    pub(super) fn accept(&mut self, tasks: u32) {
         self.accepted = true;
+        self.accepted_tasks = self.accepted_tasks.max(tasks);
         self.wake();
     }
 
@@ -180,12 +185,13 @@ impl Entry {
         Some(self.meta.submitted_ms.saturating_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// Whether it was accepted, once that is known; if not, `cx` is woken by the next change.
+    /// Whether it was accepted with the tasks that it has now, once that is known; if not, `cx` is woken by the next change.
     pub(super) fn accepted_or_wait(&mut self, cx: &Context<'_>) -> Poll<Result<(), NotAccepted>> {
         if let Some(reason) = &self.refused {
             return Poll::Ready(Err(NotAccepted::Refused(reason.clone())));
         }
-        if self.accepted {
+        let is_whole = self.journal.is_none() || self.accepted_tasks >= self.counts.tasks;
+        if self.accepted && is_whole {
             return Poll::Ready(Ok(()));
         }
         self.wait(cx);
@@ -324,7 +330,7 @@ impl Entry {
     }
 
     /// Has `cx` woken by the next change.
-    fn wait(&mut self, cx: &Context<'_>) {
+    pub(super) fn wait(&mut self, cx: &Context<'_>) {
         if self.wakers.len() >= WAKERS_MAX {
             // Most are of waits that were given up; a task that still waits registers again.
             self.wake();

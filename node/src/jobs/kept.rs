@@ -1,10 +1,10 @@
-//! Jobs that are kept: found by their names, read again and again, and forgotten.
+//! Jobs that are kept: found by their names, watched, and forgotten.
 
 use std::task::{Context, Poll};
 
 use weft_core::JobId;
 
-use super::{JobTable, NoSuchJob, Portion, Taken};
+use super::{JobTable, Print};
 
 /// The job is unknown, or has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,37 +18,15 @@ pub enum NotEnded {
 }
 
 impl JobTable {
-    /// Copies results of a detached job from the `cursor`-th on; waits while there are none.
-    ///
-    /// # Errors
-    /// Ready with [`NoSuchJob`] when the job is unknown.
-    pub fn poll_read(
-        &self,
-        cx: &Context<'_>,
-        job: JobId,
-        cursor: usize,
-        portion: Portion,
-    ) -> Poll<Result<Taken, NoSuchJob>> {
+    /// Takes what running tasks of a kept job printed; waits while there is nothing.
+    pub fn poll_printed(&self, cx: &Context<'_>, job: JobId) -> Poll<Vec<Print>> {
         let mut table = self.lock();
-        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob)) };
+        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Pending };
         if let Some(prints) = entry.take_printed() {
-            return Poll::Ready(Ok(Taken::Printed(prints)));
+            return Poll::Ready(prints);
         }
-        if let Some(results) = entry.read(cursor, portion) {
-            return Poll::Ready(Ok(Taken::Results(results)));
-        }
-        entry.ended_or_wait(cx, job)
-    }
-
-    /// The same without a wait: where there are no more results, the job as far as it is.
-    ///
-    /// # Errors
-    /// When the job is unknown.
-    pub fn read(&self, job: JobId, cursor: usize, portion: Portion) -> Result<Taken, NoSuchJob> {
-        let table = self.lock();
-        let entry = table.jobs.get(&job).ok_or(NoSuchJob)?;
-        let results = entry.read(cursor, portion);
-        Ok(results.map_or_else(|| Taken::Ended(entry.summary(job)), Taken::Results))
+        entry.wait(cx);
+        Poll::Pending
     }
 
     /// Forgets a job that has ended, with its results.

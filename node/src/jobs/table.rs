@@ -78,7 +78,7 @@ impl Table {
                 );
             }
             Event::Differed { .. } | Event::DependenciesSatisfied { .. } => {}
-            Event::Accepted { job, tasks: _ } => self.change(job, Entry::accept),
+            Event::Accepted { job, tasks } => self.change(job, |entry| entry.accept(tasks)),
             Event::ExtensionRefused { job, tasks, reason } => {
                 self.change(job, |entry| entry.refuse_more(tasks, &reason));
             }

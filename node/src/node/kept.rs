@@ -103,7 +103,13 @@ impl Node {
             self.ports.list(job);
         }
         for restored in std::mem::take(&mut self.kept.restored) {
+            let (job, is_open) = (restored.job(), restored.is_open() && !restored.has_ended());
             self.apply(Input::Restore(Box::new(restored)));
+            if is_open {
+                // The stream that brought its inputs ended with the life before.
+                self.handle.jobs().close(job);
+                self.apply(Input::Command(Command::Close { job }));
+            }
         }
     }
 
