@@ -14,11 +14,15 @@ const FAILED_MAX: u64 = 100;
 pub(crate) fn keep(task: Task, given: KeepArgs) -> Result<Task, Problem> {
     let KeepArgs { level, name, label } = given;
     if name.as_ref().is_some_and(String::is_empty) {
-        return Err(Problem::Usage(String::from("--name: a name of no letters; leave the flag out for none")));
+        return Err(Problem::Usage(String::from(
+            "--name: a name of no letters; leave the flag out for none",
+        )));
     }
     let mut names: Vec<&str> = label.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    if let Some(twice) = names.windows(2).find_map(|pair| if let [a, b] = pair { (a == b).then_some(*a) } else { None }) {
+    if let Some(twice) =
+        names.windows(2).find_map(|pair| if let [a, b] = pair { (a == b).then_some(*a) } else { None })
+    {
         return Err(Problem::Usage(format!("--label: {twice} is given twice; each label has one value")));
     }
     let task = match level {

@@ -39,7 +39,7 @@ pub(crate) struct Opened {
     /// What keeps from now on.
     pub(crate) keeper: Keeper,
     /// For the engine, in the order in which they were accepted.
-    pub(crate) restored: Vec<Box<Restored>>,
+    pub(crate) restored: Vec<Restored>,
     /// For the job table.
     pub(crate) jobs: Vec<(JobId, RestoredJob)>,
     /// Jobs whose line in the list is missing, or an old one.
@@ -158,6 +158,7 @@ fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Opt
         counts: tally.counts,
         told: tally.told,
         ended: if has_ended { Vec::new() } else { tally.ended.0 },
+        accepted: true,
         restarted: (!has_ended).then_some(restarted),
     }
 }
@@ -178,7 +179,7 @@ struct Back {
 /// A job that can be used.
 #[derive(Debug)]
 struct Found {
-    restored: Box<Restored>,
+    restored: Restored,
     tally: Tally,
     read_ms: Option<u64>,
     blobs: Vec<BlobId>,
@@ -230,7 +231,7 @@ impl weft_journal::Fold for Back {
         match restored {
             Ok(restored) if restored.job() == job => {
                 self.latest = self.latest.max(latest);
-                self.jobs.push(Found { restored, tally, read_ms, blobs });
+                self.jobs.push(Found { restored: *restored, tally, read_ms, blobs });
             }
             Ok(other) => {
                 let why = format!("its records are those of job {}", other.job());
