@@ -4,6 +4,7 @@
 use weft_core::{JobId, PeerId};
 
 use crate::heads::Head;
+use crate::schema::RecordRow;
 
 /// Bytes of a hash that are kept.
 pub(crate) const CHECK_BYTES: usize = 16;
@@ -26,11 +27,12 @@ impl Checker {
         Self { key: *hasher.finalize().as_bytes() }
     }
 
-    /// A record, or a member's own word as record 0, with its number for a kind. Its id is part of it: a record of an
-    /// earlier log of the same job has another one.
-    pub(crate) fn row(&self, id: i64, job: JobId, kind: i64, bytes: &[u8]) -> Check {
+    /// A record. Its id is part of it: a record of an earlier log of the same job has another one.
+    pub(crate) fn row(&self, row: &RecordRow<'_>) -> Check {
+        let RecordRow { id, job, kind, upto, bytes } = row;
         let mut sum = self.sum(1);
-        sum.update(&id.to_le_bytes()).update(&job.0.to_le_bytes()).update(&kind.to_le_bytes()).update(bytes);
+        sum.update(&id.to_le_bytes()).update(&job.0.to_le_bytes());
+        sum.update(&kind.to_le_bytes()).update(&upto.to_le_bytes()).update(bytes);
         end(&sum)
     }
 

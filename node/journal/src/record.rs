@@ -90,6 +90,9 @@ pub enum Entry {
         seq: u32,
         /// What it says.
         kind: Kind,
+        /// Tasks whose end it tells; none for most kinds, and for a snapshot all that it covers. They are counted along the
+        /// log, so that [`Reader::records_at`](crate::Reader::records_at) finds an end by its number.
+        ends: u32,
         /// How it says it.
         bytes: Vec<u8>,
     },

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use weft_core::{JobId, PeerId};
 
 use crate::check::{self, CHECK_BYTES, Checker, Id};
@@ -39,7 +39,7 @@ const TABLES: &str = "
                        checkpoints INTEGER, closed INTEGER, next_no INTEGER, sum BLOB);
     CREATE TABLE jobs(no INTEGER PRIMARY KEY, job INTEGER, first INTEGER, next INTEGER, cuts INTEGER, owns INTEGER,
                       gone INTEGER, sum BLOB);
-    CREATE TABLE records(id INTEGER PRIMARY KEY, job INTEGER, kind INTEGER, bytes BLOB, sum BLOB);
+    CREATE TABLE records(id INTEGER PRIMARY KEY, job INTEGER, kind INTEGER, upto INTEGER, bytes BLOB, sum BLOB);
     CREATE TABLE listing(no INTEGER PRIMARY KEY, job INTEGER, owner BLOB, name TEXT, labels TEXT, state INTEGER,
                          since_ms INTEGER, ended_ms INTEGER, tasks INTEGER, done INTEGER, failed INTEGER, sum BLOB);
     CREATE INDEX listing_since ON listing(since_ms);
@@ -197,19 +197,29 @@ pub(crate) fn write_head(
     Ok(())
 }
 
-pub(crate) fn write_row(
-    db: &Connection,
-    id: i64,
-    job: JobId,
-    kind: i64,
-    bytes: &[u8],
-    sum: [u8; CHECK_BYTES],
-) -> rusqlite::Result<()> {
+/// A row of the table of records, without its hash: a record, or a member's own word as record 0, with its number for a
+/// kind.
+pub(crate) struct RecordRow<'a> {
+    pub(crate) id: i64,
+    pub(crate) job: JobId,
+    pub(crate) kind: i64,
+    /// Ends of tasks that the log has told up to and with it.
+    pub(crate) upto: i64,
+    pub(crate) bytes: &'a [u8],
+}
+
+pub(crate) fn write_row(db: &Connection, checker: &Checker, row: &RecordRow<'_>) -> rusqlite::Result<()> {
+    let RecordRow { id, job, kind, upto, bytes } = row;
     db.prepare_cached(
-        "INSERT OR REPLACE INTO records(id, job, kind, bytes, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO records(id, job, kind, upto, bytes, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
-    .execute(params![id, job.0.cast_signed(), kind, bytes, sum])?;
+    .execute(params![id, job.0.cast_signed(), kind, upto, bytes, checker.row(row)])?;
     Ok(())
+}
+
+/// Ends of tasks that a log has told up to and with the row of this id; none if there is no such row.
+pub(crate) fn ends_upto(db: &Connection, id: i64) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT upto FROM records WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
 }
 
 /// Marks a head so that its job is in quarantine from now on.
