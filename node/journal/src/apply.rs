@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, VecDeque};
 use rusqlite::{Connection, params};
 use weft_core::JobId;
 
-use crate::check::Checker;
-use crate::heads::{Head, Op};
+use crate::check::{Checker, RecordRow};
+use crate::head::Head;
+use crate::heads::Op;
 use crate::listing::Listing;
 use crate::mark::Mark;
-use crate::schema::{RecordRow, ends_upto, row_id, write_about, write_head, write_row};
+use crate::schema::{ends_upto, row_id, write_about, write_head, write_row};
 use crate::shelves::Shelves;
 
 /// Rows that one transaction removes of what no longer counts.

@@ -3,8 +3,7 @@
 
 use weft_core::{JobId, PeerId};
 
-use crate::heads::Head;
-use crate::schema::RecordRow;
+use crate::head::Head;
 
 /// Bytes of a hash that are kept.
 pub(crate) const CHECK_BYTES: usize = 16;
@@ -13,6 +12,17 @@ pub(crate) type Check = [u8; CHECK_BYTES];
 
 /// The name of one journal file, drawn when it was made.
 pub(crate) type Id = [u8; 16];
+
+/// A row of the table of records, without its hash: a record, or a member's own word as record 0, with its number for a
+/// kind.
+pub(crate) struct RecordRow<'a> {
+    pub(crate) id: i64,
+    pub(crate) job: JobId,
+    pub(crate) kind: i64,
+    /// Ends of tasks that the log has told up to and with it.
+    pub(crate) upto: i64,
+    pub(crate) bytes: &'a [u8],
+}
 
 /// What checks the rows of one journal.
 #[derive(Clone)]

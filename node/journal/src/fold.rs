@@ -8,12 +8,13 @@ use rusqlite::{Connection, Row};
 use weft_core::JobId;
 
 use crate::apply::Garbage;
-use crate::check::Checker;
+use crate::check::{Checker, RecordRow};
 use crate::error::{Damage, Error};
-use crate::heads::Head;
-use crate::record::Kind;
-use crate::schema::{self, RecordRow, parts_of, row_id};
-use crate::shelves::{Shelf, Shelves, TABLES};
+use crate::head::Head;
+use crate::kind::Kind;
+use crate::schema::{self, parts_of, row_id};
+use crate::shelf::{Shelf, TABLES};
+use crate::shelves::Shelves;
 
 /// Numbers of jobs that later ones are counted on from; half of what there are.
 const NUMBERS_TRUSTED: u32 = 1 << 31;

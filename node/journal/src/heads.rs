@@ -6,29 +6,14 @@ use std::collections::HashMap;
 use weft_core::JobId;
 
 use crate::error::{Damage, Refused};
+use crate::head::Head;
+use crate::kind::Kind;
 use crate::listing::Listing;
-use crate::record::{Entry, Kind};
-use crate::shelves::Shelf;
+use crate::record::Entry;
+use crate::shelf::Shelf;
 
 /// Logs that may be kept; beyond it no new one is begun.
 pub(crate) const LOGS_MAX: usize = 1_000_000;
-
-/// Where one job's log is, and where it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// The job's number in the file: the upper half of its rows' ids.
-    pub(crate) no: u32,
-    /// The first record that counts: 1, or the newest snapshot.
-    pub(crate) first: u32,
-    /// The record that comes next.
-    pub(crate) next: u32,
-    /// How often its end was cut off. Only what is gathered from raw pages needs it: old records lie there, too.
-    pub(crate) cuts: u32,
-    /// How often a member's own word was written: the one that counts has this number.
-    pub(crate) owns: u32,
-    /// False in quarantine.
-    pub(crate) sound: bool,
-}
 
 /// All of them.
 #[derive(Debug)]

@@ -8,14 +8,14 @@ use std::path::Path;
 use rusqlite::Connection;
 use weft_core::{JobId, PeerId};
 
-use crate::check::Checker;
+use crate::check::{Checker, RecordRow};
 use crate::disk::{self, Files};
 use crate::error::Error;
-use crate::heads::Head;
+use crate::head::Head;
 use crate::mark::Mark;
 use crate::salvage::{Pages, Row, Value};
-use crate::schema::{self, RecordRow, parts_of, row_id};
-use crate::shelves::Shelf;
+use crate::schema::{self, parts_of, row_id};
+use crate::shelf::Shelf;
 
 /// Makes a database with what `fill` puts into it. It returns the number that the next job has at least.
 pub(crate) fn make(

@@ -10,10 +10,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use weft_core::{JobId, PeerId};
 
-use crate::check::{self, CHECK_BYTES, Checker, Id};
-use crate::heads::Head;
+use crate::check::{self, CHECK_BYTES, Checker, Id, RecordRow};
+use crate::head::Head;
 use crate::mark::Mark;
-use crate::shelves::Shelf;
+use crate::shelf::Shelf;
 
 /// "weft" in ASCII: what the file's header says that it belongs to.
 pub(crate) const APPLICATION: i64 = 0x7765_6674;
@@ -110,6 +110,16 @@ pub(crate) fn begin_wal(db: &Connection) -> rusqlite::Result<bool> {
     Ok(mode.eq_ignore_ascii_case("wal"))
 }
 
+/// Puts pages of the write-ahead log into the file. Returns how many are in the log, and how many of them in the file.
+pub(crate) fn checkpoint(db: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
+    let mut statement = db.prepare_cached(match mode {
+        "NOOP" => "PRAGMA wal_checkpoint(NOOP)",
+        "PASSIVE" => "PRAGMA wal_checkpoint(PASSIVE)",
+        _ => "PRAGMA wal_checkpoint(TRUNCATE)",
+    })?;
+    statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
 /// Opens a connection that reads.
 pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     // A reader of a write-ahead log writes the index of it, so the file is opened for both.
@@ -195,17 +205,6 @@ pub(crate) fn write_head(
         checker.head(job, head, is_gone)
     ])?;
     Ok(())
-}
-
-/// A row of the table of records, without its hash: a record, or a member's own word as record 0, with its number for a
-/// kind.
-pub(crate) struct RecordRow<'a> {
-    pub(crate) id: i64,
-    pub(crate) job: JobId,
-    pub(crate) kind: i64,
-    /// Ends of tasks that the log has told up to and with it.
-    pub(crate) upto: i64,
-    pub(crate) bytes: &'a [u8],
 }
 
 pub(crate) fn write_row(db: &Connection, checker: &Checker, row: &RecordRow<'_>) -> rusqlite::Result<()> {
