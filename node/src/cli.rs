@@ -1,6 +1,8 @@
 //! The command line: verbs, flags and their help. Parsing only; `commands` acts on them.
 
 mod control;
+mod halt;
+mod kept;
 mod policy;
 mod refusal;
 mod tasks;
@@ -10,7 +12,11 @@ use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 use weft_node::settings::{Given as Settings, parse_whole};
 
-pub(crate) use control::{CancelArgs, DrainArgs, StopArgs};
+pub(crate) use control::{DrainArgs, StopArgs};
+pub(crate) use halt::{Ended, Halt, When};
+pub(crate) use kept::{
+    AttachArgs, JobArgs, JobsArgs, KeepArgs, ResultsArgs, ShowResultsArgs, SubmitArgs, WaitArgs,
+};
 pub(crate) use policy::PolicyArgs;
 pub(crate) use refusal::{help_instead, refusal};
 pub(crate) use tasks::{Given, InputsArgs, MapArgs, RunArgs, TaskArgs};
@@ -63,7 +69,8 @@ Exit codes:
   0    success
   1    it failed; one line on stderr says why and what to do
   2    the command line or the settings are wrong
-  125  weft's own errors in `run` and `map`: their other codes are about tasks
+  125  weft's own errors in `run`, `map`, `wait`, `results` and `attach`: their
+       other codes are about tasks
   130  interrupted by Ctrl-C
 
 Data goes to stdout, messages and progress to stderr. NO_COLOR is respected.";
@@ -89,14 +96,28 @@ pub(crate) enum Verb {
     Run(Box<RunArgs>),
     /// Run one task per line, file or block of a file; outputs come in the order of the inputs.
     Map(Box<MapArgs>),
+    /// Hand in a job that goes on without this command; prints its id.
+    Submit(Box<SubmitArgs>),
+    /// Wait until a job has ended; the exit code says how, as of `weft map`.
+    Wait(WaitArgs),
+    /// Print the results of a job that is kept, in the order of its inputs, again and again.
+    Results(ResultsArgs),
+    /// Go on with a job that is kept, as if `weft map` had not been interrupted.
+    Attach(AttachArgs),
     /// Show the peers that the local node knows.
     Peers(PeersArgs),
     /// Show the local node.
     Status(ShowArgs),
-    /// Show the jobs that were submitted here.
-    Jobs(ShowArgs),
+    /// Show the jobs that were submitted here, the newest last.
+    Jobs(JobsArgs),
     /// Cancel a job: its running tasks are stopped, its waiting ones dropped.
-    Cancel(CancelArgs),
+    Cancel(JobArgs),
+    /// Run the tasks of an ended job again that are not done; results that are there stay.
+    ///
+    /// Only jobs of level disk have kept the inputs that it takes.
+    Retry(JobArgs),
+    /// Forget a job that has ended, with its results.
+    Forget(JobArgs),
     /// Let the local node take no new tasks; tasks that it holds run to their end.
     ///
     /// Use it before a machine is turned off or needed otherwise. Jobs that were submitted here go on, on other nodes.
@@ -126,11 +147,19 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Whether the exit code is the task's, so that weft's own errors need a code of their own.
+    /// The same by the word, where the command line is wrong elsewhere.
+    pub(crate) fn word_runs_tasks(word: &str) -> bool {
+        ["run", "map", "wait", "results", "attach"].contains(&word)
+    }
+
+    /// Whether the exit code is about tasks, so that weft's own errors need a code of their own.
     pub(crate) fn runs_tasks(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Map(_) => true,
-            Self::Init(_)
+            Self::Run(_) | Self::Map(_) | Self::Wait(_) | Self::Results(_) | Self::Attach(_) => true,
+            Self::Submit(_)
+            | Self::Retry(_)
+            | Self::Forget(_)
+            | Self::Init(_)
             | Self::Join(_)
             | Self::Node(_)
             | Self::Peers(_)
@@ -367,7 +396,7 @@ mod tests {
 
     #[test]
     fn flags_are_under_their_own_heading() {
-        for verb in ["run", "map"] {
+        for verb in ["run", "map", "submit"] {
             let mut all = Cli::command();
             all.build();
             let verb = all.find_subcommand_mut(verb).unwrap();
@@ -378,6 +407,25 @@ mod tests {
                 let heading = argument.get_help_heading();
                 assert_eq!(heading == Some("When and how often"), is_policy, "{}", argument.get_id());
             }
+        }
+    }
+
+    #[test]
+    fn a_verb_about_tasks_is_one_by_its_word_too() {
+        for verb in Cli::command().get_subcommands() {
+            let name = verb.get_name();
+            let line = match name {
+                "run" | "submit" => vec!["weft", name, "x.wasm"],
+                "map" => vec!["weft", name, "x.wasm", "--each-line", "-"],
+                "wait" | "results" | "attach" | "cancel" | "retry" | "forget" | "why" | "join" => {
+                    vec!["weft", name, "a7"]
+                }
+                "blob" => vec!["weft", name, "get", "a7"],
+                "receipt" => vec!["weft", name, "check", "-"],
+                _ => vec!["weft", name],
+            };
+            let cli = <Cli as clap::Parser>::try_parse_from(line).unwrap();
+            assert_eq!(cli.verb.runs_tasks(), Verb::word_runs_tasks(name), "{name}");
         }
     }
 }

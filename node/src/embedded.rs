@@ -212,6 +212,7 @@ impl EmbeddedNode {
                     Notice::Listening(_)
                     | Notice::Refused { .. }
                     | Notice::SameIdentity { .. }
+                    | Notice::Kept(_)
                     | Notice::Trouble(_),
                 ) => {}
                 Err(RecvTimeoutError::Timeout) => {
@@ -305,6 +306,9 @@ pub(crate) fn settings(
         open: false,
         mdns: false,
         store_bytes: 4 << 30,
+        keep_results: Duration::from_secs(3600),
+        // It lives as long as the program.
+        reserve_bytes: 0,
         mesh_key: Some(mesh_key),
         identity,
     })

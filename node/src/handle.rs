@@ -3,6 +3,8 @@
 //! The loop owns the engine and answers [`Request`]s in the order they come; the API, the demo and an embedding
 //! program hold [`NodeHandle`]s. Nothing here depends on HTTP.
 
+mod jobs;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +17,8 @@ use weft_core::{Command, JobId, PeerId, Recall};
 use weft_exec::PoolStatus;
 
 use crate::jobs::JobTable;
+use crate::keeping::{JournalState, Kept};
+pub use jobs::{NoResults, NotChanged};
 
 /// Requests that wait for the loop; beyond it, the caller waits.
 pub const REQUESTS_MAX: usize = 256;
@@ -169,6 +173,8 @@ pub struct NodeHandle {
     store: weft_blobs::Store,
     jobs: Arc<JobTable>,
     info: Arc<NodeInfo>,
+    /// Where jobs at level `disk` are.
+    kept: Option<Kept>,
     stop: CancellationToken,
 }
 
@@ -182,7 +188,25 @@ impl NodeHandle {
         jobs: Arc<JobTable>,
         info: Arc<NodeInfo>,
     ) -> Self {
-        Self { requests, store, jobs, info, stop: CancellationToken::new() }
+        Self { requests, store, jobs, info, kept: None, stop: CancellationToken::new() }
+    }
+
+    /// With jobs at level `disk`.
+    #[must_use]
+    pub(crate) fn with_kept(self, kept: Kept) -> Self {
+        Self { kept: Some(kept), ..self }
+    }
+
+    /// Bytes of records that wait for the disk, about.
+    #[must_use]
+    pub fn journal_waiting_bytes(&self) -> usize {
+        self.kept.as_ref().map_or(0, Kept::waiting_bytes)
+    }
+
+    /// How the journal is; none if there is none.
+    #[must_use]
+    pub fn journal(&self) -> Option<JournalState> {
+        self.kept.as_ref().map(Kept::journal)
     }
 
     /// Hands the engine a command; returns when the loop's queue has taken it, not when it was done.

@@ -7,7 +7,11 @@
 //!   create -> submitted* -> close        by the API, before the matching command is sent
 //!   record(TaskEnded)* -> JobEnded       by the loop
 //!   take (attached) / read (detached)    by the API's streams
+//!   forget (ended)                       by the API
 //! ```
+//!
+//! The results of a job at level `disk` are in the journal; the table has their number, and `crate::handle` reads them.
+//! Such a job stays until it is forgotten by its user, or by the loop when it was not read for long enough.
 //!
 //! Bounds: an attached job keeps what was not taken, and its stream stops reading inputs meanwhile. A detached job
 //! keeps everything; beyond [`DETACHED_JOBS_MAX`] ended jobs or [`RESULT_BYTES_MAX`] the longest ended is forgotten,
@@ -16,16 +20,24 @@
 //! comes early, the result has all of it.
 
 mod entry;
+mod kept;
+mod table;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use weft_core::{Event, JobId, Outcome, Payload, Proof, Refusal, Report};
+use weft_core::{Event, JobId, Payload};
 
 use entry::Entry;
-pub use view::{JobMeta, JobSummary, Portion, Print, Taken, TaskEnd};
+pub use kept::NotEnded;
+use table::Table;
+pub(crate) use view::InputName;
+pub use view::{
+    Counts, JobMeta, JobState, JobSummary, Portion, Print, Restarted, RestoredJob, Results, Taken, TaskEnd,
+    Title,
+};
 
 /// Detached jobs remembered after their end.
 pub const DETACHED_JOBS_MAX: usize = 1000;
@@ -38,6 +50,8 @@ pub const RESULT_BYTES_MAX: u64 = 256 << 20;
 pub const RESULTS_MAX: u64 = 4_000_000;
 /// Jobs that have not ended; a further one is refused.
 pub const UNFINISHED_MAX: usize = 10_000;
+/// Jobs in the journal; a further one is refused.
+pub const KEPT_JOBS_MAX: usize = 100_000;
 
 /// Most bytes that one job's tasks printed and that no client has taken; what is beyond it is dropped.
 pub const PRINTED_BYTES_MAX: usize = 256 << 10;
@@ -47,39 +61,32 @@ pub const PRINTED_BYTES_MAX: usize = 256 << 10;
 #[error("no such job")]
 pub struct NoSuchJob;
 
-/// The table has as many unfinished jobs as it may.
+/// The table has as many jobs as it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{UNFINISHED_MAX} jobs are unfinished")]
-pub struct TableFull;
+pub enum TableFull {
+    /// Jobs that have not ended.
+    #[error("{UNFINISHED_MAX} jobs are unfinished")]
+    Unfinished,
+    /// Jobs in the journal.
+    #[error("{KEPT_JOBS_MAX} jobs are kept on disk; forget some (`weft forget JOB`)")]
+    Kept,
+}
+
+/// Why a job was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAccepted {
+    /// It is not in the table.
+    #[error(transparent)]
+    Unknown(#[from] NoSuchJob),
+    /// The engine refused it, with this reason.
+    #[error("{0}")]
+    Refused(String),
+}
 
 /// All jobs of this node.
 #[derive(Debug, Default)]
 pub struct JobTable {
     table: Mutex<Table>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    jobs: BTreeMap<JobId, Entry>,
-    unfinished: usize,
-    /// Ended jobs, longest ended first.
-    ended_detached: VecDeque<JobId>,
-    ended_attached: VecDeque<JobId>,
-    /// What detached jobs keep.
-    kept: Kept,
-}
-
-/// Results kept for detached jobs.
-#[derive(Clone, Copy, Debug, Default)]
-struct Kept {
-    results: u64,
-    bytes: u64,
-}
-
-impl Kept {
-    fn is_over(self) -> bool {
-        self.results > RESULTS_MAX || self.bytes > RESULT_BYTES_MAX
-    }
 }
 
 impl JobTable {
@@ -94,13 +101,12 @@ impl JobTable {
     /// # Errors
     /// When too many jobs are unfinished.
     pub fn create(&self, job: JobId, meta: JobMeta) -> Result<(), TableFull> {
-        let mut table = self.lock();
-        if table.unfinished >= UNFINISHED_MAX {
-            return Err(TableFull);
-        }
-        table.unfinished += 1;
-        table.jobs.insert(job, Entry::new(meta));
-        Ok(())
+        self.lock().enter(job, Entry::new(meta))
+    }
+
+    /// Enters a job that the journal brought back.
+    pub fn restore(&self, job: JobId, restored: RestoredJob) {
+        self.lock().insert(job, Entry::restored(restored));
     }
 
     /// Notes further tasks; before the command that carries them is sent.
@@ -131,7 +137,6 @@ impl JobTable {
     pub fn retract(&self, job: JobId) {
         let mut table = self.lock();
         if table.jobs.get(&job).is_some_and(|entry| !entry.is_ended()) {
-            table.unfinished -= 1;
             table.forget(job);
         }
     }
@@ -149,40 +154,7 @@ impl JobTable {
 
     /// Takes note of what happened. Never blocks for long: no I/O, and memory only for what it was given.
     pub fn record(&self, event: Event) {
-        let mut table = self.lock();
-        match event {
-            Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified } => {
-                let verified = verified.map(Box::new);
-                let end = TaskEnd { index, report, worker, attempts, memo, receipt: None, verified };
-                table.task_ended(job, end, proof);
-            }
-            Event::Printed { job, index, attempt, stream, offset, bytes } => {
-                if let Some(entry) = table.jobs.get_mut(&job) {
-                    entry.printed(Print { index, attempt, stream, offset, bytes });
-                }
-            }
-            Event::JobEnded { job } => table.job_ended(job),
-            Event::JobGivenUp { job, failed: _ } => {
-                if let Some(entry) = table.jobs.get_mut(&job) {
-                    entry.given_up = true;
-                }
-            }
-            Event::OwnerGone { owner, tasks, closed, unheard_ms } => {
-                let how = if closed { "its connection was closed" } else { "it fell silent" };
-                tracing::warn!(
-                    "{tasks} tasks of node {} are stopped: {how}, and nothing was heard of it for {} s",
-                    owner.short(),
-                    unheard_ms / 1000
-                );
-            }
-            Event::Differed { .. } | Event::DependenciesSatisfied { .. } => {}
-            Event::Refused { job, reason } => table.job_refused(job, &reason),
-            Event::Lost { job, index: _, worker: _ } => {
-                if let Some(entry) = table.jobs.get_mut(&job) {
-                    entry.lost = entry.lost.saturating_add(1);
-                }
-            }
-        }
+        self.lock().record(event);
     }
 
     /// Takes results of an attached job out of the table, if there are any.
@@ -233,23 +205,55 @@ impl JobTable {
         entry.ended_or_wait(cx, job).map(|_| ())
     }
 
-    /// Copies results of a detached job from the `cursor`-th on; waits while there are none.
+    /// Waits until it is known whether a job was accepted: one at level `disk` is once its record is on the disk, with all
+    /// tasks that were submitted by now.
+    ///
+    /// # Errors
+    /// Ready with [`NotAccepted`] when it was refused, or is unknown.
+    pub fn poll_accepted(&self, cx: &Context<'_>, job: JobId) -> Poll<Result<(), NotAccepted>> {
+        let mut table = self.lock();
+        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob.into())) };
+        entry.accepted_or_wait(cx)
+    }
+
+    /// Waits until more than `cursor` ends of tasks were told, or the job has ended.
     ///
     /// # Errors
     /// Ready with [`NoSuchJob`] when the job is unknown.
-    pub fn poll_read(
-        &self,
-        cx: &Context<'_>,
-        job: JobId,
-        cursor: usize,
-        portion: Portion,
-    ) -> Poll<Result<Taken, NoSuchJob>> {
+    pub fn poll_told(&self, cx: &Context<'_>, job: JobId, cursor: u64) -> Poll<Result<(), NoSuchJob>> {
         let mut table = self.lock();
         let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob)) };
-        if let Some(results) = entry.read(cursor, portion) {
-            return Poll::Ready(Ok(Taken::Results(results)));
+        if entry.told() > cursor || entry.is_ended() {
+            return Poll::Ready(Ok(()));
         }
-        entry.ended_or_wait(cx, job)
+        entry.ended_or_wait(cx, job).map_ok(|_| ())
+    }
+
+    /// Copies results that are in memory, from the `cursor`-th on; none if a client took them, or the job is unknown.
+    #[must_use]
+    pub fn results(&self, job: JobId, cursor: u64, portion: Portion) -> Option<Results> {
+        self.lock().jobs.get(&job).and_then(|entry| entry.results(job, cursor, portion))
+    }
+
+    /// Whether reading of a job is to be noted in the journal: it is there, and was not read for `every_ms`. From now on it
+    /// counts as read.
+    pub fn note_read(&self, job: JobId, now_ms: u64, every_ms: u64) -> bool {
+        self.lock().jobs.get_mut(&job).is_some_and(|entry| entry.note_read(now_ms, every_ms))
+    }
+
+    /// Whether a job in memory has not ended, or has results that flow to its submitter.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.lock().jobs.values().any(Entry::is_awaited)
+    }
+
+    /// Ended jobs of the journal that were neither read nor running since that time, in milliseconds since 1970; at most
+    /// `most`.
+    #[must_use]
+    pub fn unread_since(&self, ms: u64, most: usize) -> Vec<JobId> {
+        let table = self.lock();
+        let unread = table.jobs.iter().filter(|(_, entry)| entry.last_use_ms().is_some_and(|last| last < ms));
+        unread.map(|(job, _)| *job).take(most).collect()
     }
 
     /// Waits for the job's end.
@@ -310,82 +314,11 @@ impl JobTable {
     }
 }
 
-impl Table {
-    fn task_ended(&mut self, job: JobId, end: TaskEnd, proof: Option<Proof>) {
-        let Some(entry) = self.jobs.get_mut(&job) else { return };
-        let kept = entry.task_ended(end, proof);
-        if entry.meta.detached {
-            self.kept.results += kept.results;
-            self.kept.bytes += kept.bytes;
-            if self.kept.is_over() {
-                self.forget_surplus();
-            }
-        }
-    }
-
-    /// Nothing of it will ever run, and each of its tasks says why.
-    fn job_refused(&mut self, job: JobId, reason: &Refusal) {
-        let tasks = self.jobs.get(&job).map_or(0, |entry| entry.tasks);
-        for index in 0..tasks {
-            let report = Report::bare(Outcome::Invalid(reason.to_string()));
-            let end = TaskEnd {
-                index,
-                report,
-                worker: None,
-                attempts: 0,
-                memo: None,
-                receipt: None,
-                verified: None,
-            };
-            self.task_ended(job, end, None);
-        }
-        self.job_ended(job);
-    }
-
-    fn job_ended(&mut self, job: JobId) {
-        let Some(entry) = self.jobs.get_mut(&job) else { return };
-        if entry.is_ended() {
-            return;
-        }
-        entry.end();
-        self.unfinished -= 1;
-        let ended = if entry.meta.detached { &mut self.ended_detached } else { &mut self.ended_attached };
-        ended.push_back(job);
-        self.forget_surplus();
-    }
-
-    /// Forgets the longest ended jobs until the rest is within its bounds, or nothing ended is left.
-    fn forget_surplus(&mut self) {
-        while self.ended_detached.len() > DETACHED_JOBS_MAX || self.kept.is_over() {
-            let Some(job) = self.ended_detached.pop_front() else { break };
-            self.forget(job);
-        }
-        // An ended job whose results still flow stays until they have; there is one per open stream at most.
-        let mut left = self.ended_attached.len();
-        while self.ended_attached.len() > ATTACHED_JOBS_MAX && left > 0 {
-            left -= 1;
-            let Some(job) = self.ended_attached.pop_front() else { break };
-            if self.jobs.get(&job).is_some_and(Entry::is_wanted) {
-                self.ended_attached.push_back(job);
-            } else {
-                self.forget(job);
-            }
-        }
-    }
-
-    fn forget(&mut self, job: JobId) {
-        let Some(mut entry) = self.jobs.remove(&job) else { return };
-        let freed = entry.abandon();
-        if entry.meta.detached {
-            self.release(freed);
-        }
-        entry.wake();
-    }
-
-    fn release(&mut self, freed: Kept) {
-        self.kept.results -= freed.results;
-        self.kept.bytes -= freed.bytes;
-    }
+/// The time, in milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod embedded;
 pub mod handle;
 mod hosts;
 pub mod jobs;
+pub mod keeping;
 pub mod node;
 mod ports;
 pub mod receipts;

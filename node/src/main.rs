@@ -88,7 +88,7 @@ fn no_command(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let runs_tasks = verb_of(words.into_iter()).is_some_and(|verb| verb == "run" || verb == "map");
+    let runs_tasks = verb_of(words.into_iter()).is_some_and(|verb| cli::Verb::word_runs_tasks(&verb));
     ExitCode::from(if runs_tasks { commands::EXIT_OWN } else { commands::EXIT_USAGE })
 }
 

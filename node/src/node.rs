@@ -5,6 +5,7 @@
 //! blocking threads.
 
 mod ending;
+mod kept;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -12,17 +13,18 @@ mod tests;
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use weft_core::input::Submission;
 use weft_core::log::Header;
-use weft_core::{Command, Effect, Engine, Input, MeshConfig, NodeConfig, PeerId, Time};
+use weft_core::{Command, Effect, Engine, Input, Level, MeshConfig, NodeConfig, PeerId, Time};
 use weft_net::{NetEvent, NetEvents, Signer};
 
 use crate::api;
-use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, Standing, StoreFault};
+use crate::handle::{NodeHandle, REQUESTS_MAX, Request, Standing, StoreFault};
 use crate::jobs::JobTable;
 use crate::ports::Ports;
 use crate::record::Recorder;
@@ -30,7 +32,7 @@ use crate::settings::{self, Settings};
 use crate::slots::{self, Readable};
 pub use ending::Ending;
 pub use start::StartError;
-use start::{random_seed, random_u64, start_api, start_net};
+use start::{info_of, random_seed, random_u64, start_api, start_net};
 
 /// Ended fetches that wait for the loop; beyond it a fetch waits with its answer.
 const FETCHED_MAX: usize = 256;
@@ -68,8 +70,10 @@ pub enum Notice {
         /// The address.
         address: String,
     },
-    /// Something is wrong with the network, in a sentence that says what to do.
+    /// Something is wrong with the network or the journal, in a sentence that says what to do.
     Trouble(String),
+    /// What became of jobs that are kept on disk, in a sentence.
+    Kept(String),
 }
 
 /// A running node. Dropping it stops it at once, as a crash would: its peers are not told.
@@ -78,6 +82,9 @@ pub struct Node {
     recorder: Recorder,
     ports: Ports,
     started: Instant,
+    /// The engine's time at the start: microseconds since 1970, so that it means the same in each life.
+    base: Time,
+    kept: kept::Keeping,
     requests: mpsc::Receiver<Request>,
     events: NetEvents,
     fetched: mpsc::Receiver<Input>,
@@ -114,6 +121,10 @@ enum Step {
     Request(Request),
     Net(NetEvent),
     Ran,
+    /// The journal says something.
+    News,
+    /// It is time to look what may be forgotten, or whether a node that is to end can.
+    Look,
     Broken(Broken),
     Stop,
 }
@@ -130,12 +141,14 @@ impl Node {
         let store_fault = StoreFault::default();
         let quota = weft_blobs::Quota { bytes: settings.store_bytes };
         let store = weft_blobs::Store::open(&settings.data_dir, quota)?;
-        let (net, events) = start_net(&settings, boot, &store, &store_fault).await?;
         let me = weft_net::peer_id_of(&settings.identity);
         let jobs = Arc::new(JobTable::default());
+        // Before the mesh: a node that can't be trusted with its jobs does not join it.
+        let (kept, keeper) = kept::Keeping::open(&settings, me, &store, &jobs)?;
+        let (net, events) = start_net(&settings, boot, &store, &store_fault).await?;
         let ran = Arc::new(Notify::new());
         let (fetched_tx, fetched) = mpsc::channel(FETCHED_MAX);
-        let ports = Ports::new(
+        let mut ports = Ports::new(
             slots::config(&settings),
             Rc::new(net),
             Signer::new(&settings.identity),
@@ -146,19 +159,10 @@ impl Node {
         )?;
         let slots_ready = ports.poll_fd().and_then(slots::wait_for).map_err(StartError::Slots)?;
         let (requests_tx, requests) = mpsc::channel(REQUESTS_MAX);
-        let info = NodeInfo {
-            peer: me,
-            name: settings.name.clone(),
-            version: env!("CARGO_PKG_VERSION"),
-            data_dir: settings.data_dir.clone(),
-            memo: settings.memo,
-            mesh: settings.mesh_word().to_owned(),
-            listen: Mutex::new(Vec::new()),
-            troubles: Mutex::default(),
-            started: Instant::now(),
-            store_fault,
-        };
-        let handle = NodeHandle::new(requests_tx, store, jobs, Arc::new(info));
+        let info = info_of(&settings, me, store_fault);
+        let handle =
+            NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_kept(keeper.kept().clone());
+        ports.keep_with(keeper);
         let (api, published) = start_api(&settings, handle.clone()).await?;
         let node = NodeConfig {
             name: settings.name,
@@ -173,11 +177,13 @@ impl Node {
         let (mesh, version) = (MeshConfig::DEFAULT, env!("CARGO_PKG_VERSION").into());
         let header = Header { version, me, mesh, node, seed: random_seed()? };
         let (notices_tx, notices_rx) = mpsc::channel(NOTICES_MAX);
-        Ok(Self {
+        let node = Self {
             engine: header.engine(),
             recorder: Recorder::new(header),
             ports,
             started: Instant::now(),
+            base: kept.base(),
+            kept,
             requests,
             events,
             fetched,
@@ -188,7 +194,9 @@ impl Node {
             api,
             _published: published,
             _lock: lock,
-        })
+        };
+        node.tell_what_was_kept();
+        Ok(node)
     }
 
     /// The way to talk to it while it runs.
@@ -217,6 +225,7 @@ impl Node {
     /// When the network adapter or the API's server has panicked: without them a node would only seem to run.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<Ending, Broken> {
         let handle = self.handle.clone();
+        self.restore();
         let mut stop = std::pin::pin!(async move {
             tokio::select! {
                 () = stop => {}
@@ -228,6 +237,12 @@ impl Node {
                 // Apart: a node is large, and this future has room for one.
                 Step::Stop => return Ok(Box::pin(self.end()).await),
                 Step::Broken(broken) => return Err(broken),
+                Step::News => self.on_news(),
+                Step::Look => {
+                    if self.look() {
+                        return Ok(Box::pin(self.end()).await);
+                    }
+                }
                 Step::Input(input) => self.apply(input),
                 Step::Net(event) => self.on_net(event),
                 Step::Request(request) => self.on_request(request),
@@ -246,15 +261,25 @@ impl Node {
 
     /// Waits; changes nothing, so that it may be dropped at any point.
     async fn select(&mut self, stop: std::pin::Pin<&mut impl Future<Output = ()>>) -> Step {
-        let wakeup = self.engine.next_wakeup().map(|(at, _)| self.started + Duration::from_micros(at.0));
+        let wakeup = self.engine.next_wakeup().map(|(at, _)| self.started + self.since_start(at));
         let timer = async {
             match wakeup {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
                 None => std::future::pending().await,
             }
         };
+        if self.ports.is_full() {
+            // The disk is behind: nothing more comes in before it has caught up.
+            return tokio::select! {
+                () = stop => Step::Stop,
+                () = self.kept.news.notified() => Step::News,
+                _ended = self.api.join_next() => Step::Broken(Broken { part: "API server" }),
+            };
+        }
         tokio::select! {
             () = stop => Step::Stop,
+            () = self.kept.news.notified() => Step::News,
+            () = tokio::time::sleep_until(self.kept.look_at.into()) => Step::Look,
             () = self.ran.notified() => Step::Ran,
             () = slots::readable(self.slots_ready.as_ref()) => Step::Ran,
             event = self.events.next() => event.map_or(Step::Broken(Broken { part: "network adapter" }), Step::Net),
@@ -266,7 +291,13 @@ impl Node {
     }
 
     fn now(&self) -> Time {
-        Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+        let elapsed = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Time(self.base.0.saturating_add(elapsed))
+    }
+
+    /// How long after the node's start a time of the engine is.
+    fn since_start(&self, at: Time) -> Duration {
+        Duration::from_micros(at.0.saturating_sub(self.base.0))
     }
 
     /// Decides, and performs what was decided; what is answered at once is an input of its own.
@@ -297,6 +328,9 @@ impl Node {
             Request::Command(command) => {
                 if let Command::Forget(peer) = &command {
                     self.ports.forget_peer(*peer);
+                }
+                if let Command::Submit(Submission { level: Level::Disk, .. }) = &command {
+                    self.look_at_room();
                 }
                 self.apply(Input::Command(command));
             }

@@ -1,6 +1,8 @@
 //! Performs the engine's effects: peers, slots, blobs, the job table. Nothing here waits and nothing fails: what goes
 //! wrong comes back as an input. A new effect does not compile until it is handled here.
 
+mod keeping;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
@@ -22,6 +24,7 @@ use weft_net::{BlobSink, BlobStore, Net, Signer, caught, of_task};
 
 use crate::handle::StoreFault;
 use crate::jobs::JobTable;
+use crate::keeping::Keeper;
 
 /// Fetches and writes under way; a fetch beyond it waits.
 const TASKS_MAX: usize = 1024;
@@ -55,6 +58,8 @@ pub(crate) struct Ports {
     answered: VecDeque<Input>,
     to_run: Vec<(RunId, Work)>,
     fault: StoreFault,
+    /// Keeps jobs at level `disk`; none until the journal is open, and once it is closed.
+    keeper: Option<Keeper>,
 }
 
 impl fmt::Debug for Ports {
@@ -87,6 +92,7 @@ impl Ports {
             answered: VecDeque::new(),
             to_run: Vec::new(),
             fault,
+            keeper: None,
         })
     }
 
@@ -119,8 +125,12 @@ impl Ports {
                 if let Event::TaskEnded { report, .. } = &event {
                     report.blobs().for_each(|blob| self.store.keep(blob));
                 }
+                let ended = if let Event::JobEnded { job } = &event { Some(*job) } else { None };
                 self.jobs.record(event);
+                ended.into_iter().for_each(|job| self.list(job));
             }
+            Effect::Persist { ticket, job, record } => self.persist(ticket, job, record),
+            Effect::Forget { ticket, job } => self.forget(ticket, job),
         }
     }
 

@@ -19,6 +19,7 @@ mod zone;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use dir::{
     DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, clear_joined_peers, data_dir_of, disk_advice,
@@ -55,6 +56,9 @@ const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
 const MEMORY_BYTES_MIN: u64 = 1 << 20;
 const STORE_BYTES_DEFAULT: u64 = 16 << 30;
 const STORE_BYTES_MIN: u64 = 16 << 20;
+const KEEP_RESULTS_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Bytes of the disk that the journal sets aside.
+pub const RESERVE_BYTES: u64 = 32 << 20;
 
 /// The first word of the command line of a slot's process; `main` looks for it before anything else.
 pub const SLOT_WORD: &str = "slot";
@@ -111,6 +115,10 @@ pub struct Settings {
     pub mdns: bool,
     /// Room for blobs, in bytes.
     pub store_bytes: u64,
+    /// How long the results of a job at level `disk` are kept after they were last read.
+    pub keep_results: Duration,
+    /// Bytes of the disk that the journal sets aside, to end jobs with when the rest is full.
+    pub reserve_bytes: u64,
     /// The mesh's secret; `None` keeps the node on loopback unless it is open.
     pub mesh_key: Option<[u8; 32]>,
     /// This node's ed25519 secret.
@@ -137,6 +145,7 @@ impl std::fmt::Debug for Settings {
             .field("open", &self.open)
             .field("mdns", &self.mdns)
             .field("store_bytes", &self.store_bytes)
+            .field("keep_results", &self.keep_results)
             .finish_non_exhaustive()
     }
 }
@@ -180,6 +189,8 @@ impl Settings {
             peers,
             open,
             mdns: truth_of("mdns", raw.mdns)?.unwrap_or(true),
+            keep_results: keep_results_of(raw.keep_results)?,
+            reserve_bytes: RESERVE_BYTES,
             store_bytes: bytes_of("store", raw.store, STORE_BYTES_DEFAULT, STORE_BYTES_MIN)?,
             mesh_key,
             identity: load_or_make_identity(&data_dir)?,
@@ -287,6 +298,11 @@ fn bytes_of(key: &'static str, given: Option<String>, default: u64, min: u64) ->
         Ok(_) => Err(wrong(key, given, format!("at least {} MiB", min >> 20))),
         Err(expected) => Err(wrong(key, given, expected)),
     }
+}
+
+fn keep_results_of(given: Option<String>) -> Result<Duration, SettingsError> {
+    let Some(given) = given else { return Ok(KEEP_RESULTS_DEFAULT) };
+    parse_duration(&given).map_err(|expected| wrong("keep-results", given, expected))
 }
 
 fn api_of(given: Option<String>) -> Result<SocketAddr, SettingsError> {

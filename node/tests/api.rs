@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use weft_client::{
-    Error, Existing, Input, Mesh, Module, Outcome, Output, Parcel, Task, Told, api as wire, frames,
+    Error, Existing, Input, JobFilter, Level, Mesh, Module, Outcome, Output, Parcel, Phase, Reading, Task, Told,
+    api as wire, frames,
 };
 use weft_core::snapshot::{Answer, Counters, Said, Snapshot, TaskView, Why};
 use weft_core::{Command, Event, JobId, PeerId, Report};
@@ -31,6 +32,7 @@ const ME: PeerId = PeerId([7; 32]);
 #[derive(Clone, Debug, Default)]
 struct Seen {
     tasks: u32,
+    closed: u32,
     cancelled: Vec<JobId>,
     programs: Vec<weft_core::Program>,
 }
@@ -101,6 +103,12 @@ impl Bench {
         String::from_utf8(answer).unwrap()
     }
 
+    async fn raw_get(&self, path: &str) -> String {
+        let Self { address, token, .. } = self;
+        let head = format!("host: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
+        self.raw(&format!("GET {path} HTTP/1.1\r\n{head}")).await
+    }
+
     async fn raw_post(&self, path: &str, kind: &str, body: &str) -> String {
         let Self { address, token, .. } = self;
         let length = body.len();
@@ -154,7 +162,10 @@ async fn echo(
                 (submission.job, submission.inputs, submission.closed)
             }
             Request::Command(Command::Extend { job, inputs }) => (job, inputs, false),
-            Request::Command(Command::Close { job }) => (job, Vec::new(), true),
+            Request::Command(Command::Close { job }) => {
+                tell.send_modify(|seen| seen.closed += 1);
+                (job, Vec::new(), true)
+            }
             Request::Command(Command::Cancel { job }) => {
                 tell.send_modify(|seen| seen.cancelled.push(job));
                 let echo = own.get_mut(&job).unwrap();
@@ -166,7 +177,13 @@ async fn echo(
                 jobs.record(Event::JobEnded { job });
                 continue;
             }
-            Request::Command(Command::Drain(_) | Command::Forget(_) | Command::Stop) => continue,
+            Request::Command(
+                Command::Drain(_)
+                | Command::Forget(_)
+                | Command::Stop
+                | Command::Retry(_)
+                | Command::ForgetJob { .. },
+            ) => continue,
             Request::Standing(reply) => {
                 drop(reply.send(Standing { snapshot: snapshot(), pool: PoolStatus::default() }));
                 continue;
@@ -328,6 +345,87 @@ async fn a_detached_job_keeps_its_results() {
     assert_eq!(again.id(), job.id());
     assert_eq!(bench.mesh.jobs().await.unwrap().len(), 1);
     assert!(bench.seen.borrow().cancelled.is_empty());
+}
+
+#[tokio::test]
+async fn results_are_read_from_any_place_and_as_far_as_they_are() {
+    let bench = Bench::start().await;
+    let job = bench.mesh.submit(&task(), (0..3000).map(|n| n.to_string())).await.unwrap();
+    timeout(DEADLINE, job.wait()).await.unwrap().unwrap();
+    let mut results = job.read(Reading { from: 2990, follow: true }).await.unwrap();
+    assert_eq!(results.next().await.unwrap().unwrap().index, 2990);
+    assert_eq!(results.by_ref().count().await, 9);
+    assert_eq!(results.summary().unwrap().done, 3000);
+    let answer = bench.raw_get(&format!("/v1/jobs/{}/results?from=10&limit=2", job.id())).await;
+    let lines: Vec<&str> = answer.lines().filter(|line| line.contains("\"index\"")).collect();
+    assert!(matches!(lines.as_slice(), [first, last] if first.contains(":10,") && last.contains(":11,")), "{answer}");
+    let answer = bench.raw_get(&format!("/v1/jobs/{}/results?from=x", job.id())).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+
+    let bench = Bench::holding().await;
+    let job = bench.mesh.submit(&task(), ["a", "b"]).await.unwrap();
+    let mut results = job.read(Reading { from: 0, follow: false }).await.unwrap();
+    assert!(timeout(DEADLINE, results.next()).await.unwrap().is_none());
+    let told = results.summary().unwrap();
+    assert_eq!((told.tasks, told.done), (2, 0));
+}
+
+#[tokio::test]
+async fn an_attached_job_on_disk_goes_on_without_its_submitter() {
+    let bench = Bench::holding().await;
+    let task = task().level(Level::Disk).name("kept");
+    let inputs = stream::iter(["a", "b"].map(Input::from)).chain(stream::pending());
+    let results = bench.mesh.map(&task, inputs).await.unwrap();
+    bench.wait_for(|seen| seen.tasks == 2).await;
+    assert_eq!(bench.mesh.job("kept").await.unwrap().state, wire::JobState::Open);
+    drop(results);
+    bench.wait_for(|seen| seen.closed == 1).await;
+    let view = bench.mesh.job("kept").await.unwrap();
+    assert_eq!((view.state, view.level, view.detached), (wire::JobState::Running, Level::Disk, true));
+    assert!(bench.seen.borrow().cancelled.is_empty());
+    bench.mesh.cancel("kept").await.unwrap();
+    let again = bench.mesh.attach("kept").await.unwrap().results().await.unwrap();
+    assert_eq!(timeout(DEADLINE, again.count()).await.unwrap(), 2);
+
+    let bench = Bench::start().await;
+    let mut results = bench.mesh.map_iter(&task, ["a", "b"]).await.unwrap();
+    assert_eq!(timeout(DEADLINE, results.by_ref().count()).await.unwrap(), 2);
+    assert_eq!(results.summary().unwrap().done, 2);
+    assert_eq!(bench.mesh.attach("kept").await.unwrap().results().await.unwrap().count().await, 2);
+}
+
+#[tokio::test]
+async fn jobs_are_found_and_forgotten() {
+    let bench = Bench::start().await;
+    for (name, team) in [("first", "fonts"), ("second", "fonts"), ("third", "maps")] {
+        let job = bench.mesh.submit(&task().name(name).label("team", team), ["x"]).await.unwrap();
+        timeout(DEADLINE, job.wait()).await.unwrap().unwrap();
+    }
+    let names = |jobs: Vec<wire::Job>| jobs.into_iter().map(|job| job.name).collect::<Vec<_>>();
+    let labels = vec![("team".into(), "fonts".into())];
+    let fonts = JobFilter { labels, phases: vec![Phase::Done], ..JobFilter::default() };
+    assert_eq!(names(bench.mesh.list(&fonts).await.unwrap()), ["first", "second"]);
+    let last = bench.mesh.list(&JobFilter { limit: Some(1), ..fonts.clone() }).await.unwrap();
+    let before = last.first().map(wire::Position::of);
+    assert_eq!(names(last), ["second"]);
+    let page = bench.mesh.list(&JobFilter { before, limit: Some(1), ..fonts }).await.unwrap();
+    assert_eq!(names(page), ["first"]);
+    assert_eq!(names(bench.mesh.jobs().await.unwrap()), ["first", "second", "third"]);
+    let refused = bench.mesh.list(&JobFilter { limit: Some(1001), ..JobFilter::default() }).await.unwrap_err();
+    assert!(refused.to_string().contains("1 to 1000"), "{refused}");
+
+    bench.mesh.forget("second").await.unwrap();
+    assert!(matches!(bench.mesh.job("second").await, Err(Error::NotFound { .. })));
+    let odd = "100% größe & more?";
+    let job = bench.mesh.submit(&task().name(odd), ["x"]).await.unwrap();
+    assert_eq!(bench.mesh.attach(odd).await.unwrap().id(), job.id());
+    let refused = bench.mesh.submit(&task().name("cafe"), ["x"]).await.unwrap_err();
+    assert!(refused.to_string().contains("looks like an id"), "{refused}");
+    let holding = Bench::holding().await;
+    let job = holding.mesh.submit(&task(), ["x"]).await.unwrap();
+    for refused in [job.retry().await, job.forget().await] {
+        assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("weft-blobs", &["weft-core"]),
     ("weft-journal", &["weft-core"]),
     ("weft-net", &["weft-core"]),
-    ("weft-node", &["weft-blobs", "weft-client", "weft-core", "weft-exec", "weft-net"]),
+    ("weft-node", &["weft-blobs", "weft-client", "weft-core", "weft-exec", "weft-journal", "weft-net"]),
     ("weft-client", &[]),
     ("weft-sdk", &["weft-client", "weft-node"]),
     ("weft-guest", &[]),

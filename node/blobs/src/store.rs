@@ -114,6 +114,21 @@ impl Store {
         Ok((id, total))
     }
 
+    /// Puts a stored blob onto the disk, so that it survives a power failure: see [`Durability::Durable`]. At once if it is
+    /// there already. False if it is not stored, or was corrupt and therefore deleted.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system cannot read it, or put it onto the disk.
+    pub fn make_durable(&self, id: BlobId) -> Result<bool, Error> {
+        if self.shared.lock().index.blob(id).is_some_and(|blob| blob.durable) {
+            return Ok(true);
+        }
+        let Some((blob, file)) = self.shared.open_blob(id)? else { return Ok(false) };
+        let Some(file) = self.shared.verify(id, blob, file)? else { return Ok(false) };
+        self.sync(id, blob, &file)?;
+        Ok(true)
+    }
+
     /// Begins to receive a blob from a peer. Space is made as bytes arrive, so a sender that is refused in the end may
     /// have evicted other blobs. The blob becomes visible when [`Incoming::finish`] has verified length and hash.
     ///
@@ -231,11 +246,17 @@ impl Store {
         let Some((blob, file)) = self.shared.open_blob(id)? else { return Ok(false) };
         // An unverified file may be corrupt: the caller's bytes replace it.
         if blob.verified && durability == Durability::Durable && !blob.durable {
-            file.sync_all().map_err(Error::io("sync", &self.shared.disk.path(id)))?;
-            self.shared.disk.sync_name(id)?;
-            self.shared.lock().index.confirm(id, blob.generation, true);
+            self.sync(id, blob, &file)?;
         }
         Ok(blob.verified)
+    }
+
+    /// Puts a blob and its name onto the disk.
+    fn sync(&self, id: BlobId, blob: Blob, file: &File) -> Result<(), Error> {
+        file.sync_all().map_err(Error::io("sync", &self.shared.disk.path(id)))?;
+        self.shared.disk.sync_name(id)?;
+        self.shared.lock().index.confirm(id, blob.generation, true);
+        Ok(())
     }
 
     fn read_whole(&self, id: BlobId, blob: Blob, file: File) -> Result<Vec<u8>, Error> {

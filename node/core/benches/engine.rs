@@ -147,7 +147,10 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     | Event::Differed { .. }
                     | Event::Refused { .. }
                     | Event::OwnerGone { .. }
-                    | Event::DependenciesSatisfied { .. },
+                    | Event::DependenciesSatisfied { .. }
+                    | Event::Accepted { .. }
+                    | Event::ExtensionRefused { .. }
+                    | Event::Forgotten { .. },
                 )
                 | Effect::Send { .. }
                 | Effect::Publish(_)
@@ -156,7 +159,9 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                 | Effect::Resume(_)
                 | Effect::Pin(_)
                 | Effect::Unpin(_)
-                | Effect::Stash(_) => {}
+                | Effect::Stash(_)
+                | Effect::Persist { .. }
+                | Effect::Forget { .. } => {}
             }
         }
         assert!(engine.next_wakeup().is_none_or(|(at, _)| at.0 > 0), "a driver asks after every input");

@@ -4,6 +4,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::durable::LogRecord;
 use crate::id::{BlobId, JobId, PeerId, RunId, TaskId};
 use crate::message::{Gossip, Message};
 use crate::receipt::Proof;
@@ -59,6 +60,25 @@ pub enum Effect {
     Stash(Arc<[u8]>),
     /// Report an event to the API and its clients.
     Notify(Event),
+    /// Write the next record of a job's log, so that it survives a power cut; [`crate::Input::Persisted`] answers, or
+    /// [`crate::Input::JournalFailed`]. Tickets rise by one, over all jobs and with those of [`Self::Forget`], and records are
+    /// on the disk in this order: one is there only if all before it are. The driver keeps the blobs that it names
+    /// ([`LogRecord::blobs`]) until the job is forgotten.
+    Persist {
+        /// Its number.
+        ticket: u64,
+        /// The job.
+        job: JobId,
+        /// The record.
+        record: LogRecord,
+    },
+    /// Forget a job's log, if there is one; answered like a record.
+    Forget {
+        /// Its number.
+        ticket: u64,
+        /// The job.
+        job: JobId,
+    },
 }
 
 /// One task to run.
@@ -165,6 +185,28 @@ pub enum Event {
     /// All parents of a job have ended, and its tasks may start; reported once, before any event of them. Never
     /// reported for a job without parents.
     DependenciesSatisfied {
+        /// The job.
+        job: JobId,
+    },
+    /// A job at level `disk` is kept: it will survive a restart of this node. Reported once the disk has it, before any end
+    /// of its tasks, and again when it was extended.
+    Accepted {
+        /// The job.
+        job: JobId,
+        /// How many of its tasks are kept, from the first on.
+        tasks: u32,
+    },
+    /// More tasks for a job at level `disk` were refused; the job goes on without them.
+    ExtensionRefused {
+        /// The job.
+        job: JobId,
+        /// How many tasks were refused.
+        tasks: u32,
+        /// The reason.
+        reason: Refusal,
+    },
+    /// A job's log is gone from the disk, because its user wanted it.
+    Forgotten {
         /// The job.
         job: JobId,
     },

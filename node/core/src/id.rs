@@ -149,17 +149,19 @@ id64!(
 pub struct LeaseId {
     /// The job.
     pub job: JobId,
+    /// The job's epoch: 0 for ever for a job in memory; from 1 for a kept one, and one more with each restart of its owner.
+    pub epoch: u32,
     /// The task's place in the job, from 0.
     pub index: u32,
-    /// The attempt's number, from 1. A number is never issued twice for one task.
+    /// The attempt's number, from 1. A number is never issued twice for one task in one epoch.
     pub attempt: u32,
 }
 
 impl LeaseId {
     /// Sorts before every lease.
-    pub const FIRST: Self = Self { job: JobId(0), index: 0, attempt: 0 };
+    pub const FIRST: Self = Self { job: JobId(0), epoch: 0, index: 0, attempt: 0 };
     /// Sorts after every lease.
-    pub const LAST: Self = Self { job: JobId(u64::MAX), index: u32::MAX, attempt: u32::MAX };
+    pub const LAST: Self = Self { job: JobId(u64::MAX), epoch: u32::MAX, index: u32::MAX, attempt: u32::MAX };
 }
 
 /// The order of the bytes, compared in groups of eight: maps by id compare often, and most ids differ in the first.

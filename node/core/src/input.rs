@@ -1,8 +1,10 @@
 //! The inputs of an engine. Plain data, so that a log of them can be replayed.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::durable::{Level, Restored};
 use crate::host::Host;
 use crate::id::{BlobId, JobId, PeerId, RunId};
 use crate::message::{Class, Gossip, Message, Needs};
@@ -95,6 +97,20 @@ pub enum Input {
         /// Whether they wait from now on.
         waits: bool,
     },
+    /// All records up to that ticket are on the disk.
+    Persisted {
+        /// The ticket of the last of them.
+        upto: u64,
+    },
+    /// This node can't keep records, for good: a write or a sync failed, or its driver has no disk. Jobs at level `disk` are
+    /// refused from now on, and those that there are stand still: a later life goes on with them. Jobs in memory go on.
+    JournalFailed,
+    /// The disk has little room left for records (`true`), or enough again. While it has little, jobs at level `disk` are
+    /// refused and not extended; those that there are end.
+    DiskLow(bool),
+    /// A job of an earlier life, before any other input; those that others come after first, as they were accepted. One that has
+    /// ended is not run: what comes after it may know how it ended.
+    Restore(Box<Restored>),
 }
 
 /// How a fetch ended, and whose fault a failure is.
@@ -137,8 +153,17 @@ pub enum Command {
     Drain(bool),
     /// Forget a peer that is not connected, until it connects again.
     Forget(PeerId),
-    /// Stop the engine: workers are told to stop this node's tasks, and no further input has an effect.
+    /// Stop the engine: workers are told to stop this node's tasks, and no further input has an effect. Jobs at level `disk`
+    /// go on in a later life.
     Stop,
+    /// Try the tasks of a kept job again that ended otherwise than done. The driver made it from the job's log. Ignored
+    /// unless it has ended and all of its records are on the disk.
+    Retry(Box<Restored>),
+    /// Forget a kept job that has ended, and its log. Ignored if it has not.
+    ForgetJob {
+        /// The job.
+        job: JobId,
+    },
 }
 
 /// A new job.
@@ -165,6 +190,8 @@ pub struct Submission {
     pub after: Vec<JobId>,
     /// How its parents must have ended.
     pub join: Join,
+    /// What it survives.
+    pub level: Level,
 }
 
 impl Submission {
@@ -182,6 +209,7 @@ impl Submission {
             closed: true,
             after: Vec::new(),
             join: Join::AllSucceeded,
+            level: Level::Memory,
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::input::Input;
 use crate::time::Time;
 
 /// The first bytes of a log; the digit is the version of the format.
-pub const MAGIC: [u8; 8] = *b"weftlog4";
+pub const MAGIC: [u8; 8] = *b"weftlog5";
 /// Longest frame, in bytes; a longer record is not written, and the log ends before it.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
 /// Memory that decoding one record may claim.

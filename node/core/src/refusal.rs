@@ -57,6 +57,15 @@ pub enum Refusal {
         /// Its length, in bytes.
         bytes: u64,
     },
+    /// This node keeps no jobs on its disk any more: its journal failed, or it has none.
+    JournalFailed,
+    /// This node's disk has too little room for more kept jobs.
+    DiskLow,
+    /// A kept job can't come after one that a restart would end.
+    ParentNotKept {
+        /// The parent.
+        job: JobId,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -96,6 +105,17 @@ impl fmt::Display for Refusal {
                     "an inline input has {bytes} bytes, expected at most {INLINE_BYTES_MAX}: put it into a blob"
                 )
             }
+            Self::JournalFailed => f.write_str(
+                "this node can't keep jobs on its disk any more: see why in its status, then start it again, or submit the \
+                 job at level memory",
+            ),
+            Self::DiskLow => f.write_str(
+                "this node's disk has too little room to keep more: make room, or submit the job at level memory",
+            ),
+            Self::ParentNotKept { job } => write!(
+                f,
+                "it is to be kept on disk and comes after job {job}, which is not: submit that one at level disk, too"
+            ),
         }
     }
 }
@@ -122,11 +142,17 @@ impl Submission {
         if let Some(reason) = never::never(&self.program, &self.needs) {
             return Err(Refusal::NoNodeTakes(reason));
         }
-        let long = self.inputs.iter().find(|input| !input.is_sound());
-        if let Some(bytes) = long.map(Payload::bytes_len) {
-            return Err(Refusal::InputTooLong { bytes });
-        }
+        Self::check_inputs(&self.inputs)?;
         self.check_parents()
+    }
+
+    /// Whether inputs are accepted, of a submission or of tasks that come later.
+    ///
+    /// # Errors
+    /// The first that is too long.
+    pub fn check_inputs(inputs: &[Payload]) -> Result<(), Refusal> {
+        let long = inputs.iter().find(|input| !input.is_sound());
+        long.map_or(Ok(()), |input| Err(Refusal::InputTooLong { bytes: input.bytes_len() }))
     }
 
     fn check_parents(&self) -> Result<(), Refusal> {

@@ -263,7 +263,7 @@ fn an_matchmaker_awards_nothing_on_what_stands_at_it() {
         waited_ms: 0,
     };
     alone.hear(matchmaker, Message::Call(call));
-    let lease = LeaseId { job: JobId(1), index: 0, attempt: 1 };
+    let lease = LeaseId { job: JobId(1), epoch: 0, index: 0, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];
     alone.hear(matchmaker, Message::Award(Award { call: CallId(0), bid, left: 0, grants }));
     let audit = alone.engine.audit();

@@ -26,7 +26,7 @@ fn an_overdue_outcome_that_cannot_be_fetched_does_not_kill_the_task() {
     mesh.advance_ms(6000);
     assert_eq!(mesh.running()[second], 1, "second attempt runs");
     mesh.links.insert((first, 3), true);
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let report = Report { output: blob(7), ..Report::bare(Outcome::Done) };
     mesh.held_fetches = Some(Vec::new());
     for _ in 0..40 {
@@ -75,7 +75,7 @@ fn renewals_of_nothing_are_answered_within_a_bound() {
     let mut mesh = Mesh::of(&[0, 0]);
     mesh.submit(0, 100_000);
     let range = message::LeaseRange {
-        first: LeaseId { job: JOB, index: 0, attempt: 1 },
+        first: LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 },
         count: u32::MAX,
         paused: false,
         progress: message::Progress::Unknown,
@@ -262,7 +262,7 @@ fn a_worker_that_only_renews_does_not_hold_a_job_for_ever() {
     for _ in 0..1800 {
         mesh.steps = 0;
         let all = message::LeaseRange {
-            first: LeaseId { job: JOB, index: 0, attempt: 1 },
+            first: LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 },
             count: 1000,
             paused: false,
             progress: message::Progress::Unknown,
@@ -358,7 +358,7 @@ fn an_outcome_whose_blob_never_comes_does_not_hold_its_task_for_ever() {
     let mut mesh = Mesh::of(&[0, 1]);
     mesh.submit(0, 1);
     mesh.held_fetches = Some(Vec::new());
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     for _ in 0..1800 {
         mesh.steps = 0;
         let report = Report { output: blob(7), ..Report::bare(Outcome::Done) };

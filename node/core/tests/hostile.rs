@@ -11,7 +11,7 @@ use weft_core::snapshot::Deadline;
 use weft_core::*;
 use wire::{JOB, Mesh, bid_for_all};
 
-const LEASE: LeaseId = LeaseId { job: JOB, index: 0, attempt: 1 };
+const LEASE: LeaseId = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
 
 /// The last call that one node sent another.
 fn call_to(mesh: &Mesh, from: usize, to: usize) -> Call {
@@ -209,7 +209,7 @@ fn an_award_gets_no_more_slots_than_its_bid_reserved() {
     mesh.say(0, 2, Message::Call(Call { needs: Needs { labels, ..Needs::default() }, ..call.clone() }));
     let wide = Needs { slots: 8, ..Needs::default() };
     mesh.say(0, 2, Message::Call(Call { needs: wide, count: 0, ..call.clone() }));
-    let lease = |index| LeaseId { job: call.job, index, attempt: 1 };
+    let lease = |index| LeaseId { job: call.job, epoch: 0, index, attempt: 1 };
     let grants = (0..bid.slots).map(|index| Grant { lease: lease(index), input: Payload::empty() }).collect();
     mesh.say(0, 2, Message::Award(Award { call: call.call, bid: bid.bid, left: 0, grants }));
     assert_eq!(mesh.engines[2].audit().held.len(), 0, "tasks of eight slots on a bid for tasks of one");

@@ -440,7 +440,7 @@ fn a_worker_cant_say_that_a_parent_failed() {
     let mut mesh = Mesh::of(&[0, 1]);
     mesh.submit_with(0, 1, named(A));
     for attempt in 1..=MeshConfig::DEFAULT.losses_max + 1 {
-        let lease = LeaseId { job: A, index: 0, attempt };
+        let lease = LeaseId { job: A, epoch: 0, index: 0, attempt };
         let report = Report::bare(Outcome::ParentFailed { job: B });
         let delivery = message::Delivery { lease, report, memo: None, proof: None };
         mesh.say(1, 0, Message::Outcome(vec![delivery]));

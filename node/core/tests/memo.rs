@@ -118,7 +118,7 @@ fn a_worker_answers_with_nothing_that_others_brought_or_told() {
         what.terms.memo = Recall::Off;
     });
     assert_eq!(mesh.running()[2], 1);
-    let lease = LeaseId { job: AGAIN, index: 0, attempt: 1 };
+    let lease = LeaseId { job: AGAIN, epoch: 0, index: 0, attempt: 1 };
     let delivery = Delivery { lease, report: result(&mesh, b"answer"), memo: Some(id(0)), proof: None };
     mesh.say(2, 1, Message::Outcome(vec![delivery]));
     assert_eq!(mesh.engines[1].snapshot().counters.lost, 1, "its word is its own only");
@@ -222,7 +222,7 @@ fn a_peer_that_refuses_attempt_0_changes_nothing() {
     let mut mesh = computed(&[0, 1, 0], bulky);
     mesh.held_fetches = Some(Vec::new());
     mesh.submit_with(2, 1, again_from_the_mesh);
-    mesh.say(1, 2, Message::Refuse { leases: vec![LeaseId { job: AGAIN, index: 0, attempt: 0 }] });
+    mesh.say(1, 2, Message::Refuse { leases: vec![LeaseId { job: AGAIN, epoch: 0, index: 0, attempt: 0 }] });
     assert_eq!((mesh.ended(2), mesh.running()), (0, vec![0, 0, 0]));
     mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Here });
     assert_eq!(means(&mesh, 2), (Some(Recalled::Told), Some(id(1)), 0));
@@ -310,7 +310,7 @@ fn nobody_speaks_for_another() {
 fn a_worker_that_remembers_unasked_has_lost_the_task() {
     let mut mesh = Mesh::of(&[0, 1]);
     mesh.submit_with(0, 1, |what| what.terms.memo = Recall::Off);
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let report = result(&mesh, b"easy");
     let delivery = Delivery { lease, report, memo: Some(id(1)), proof: None };
     mesh.say(1, 0, Message::Outcome(vec![delivery]));
@@ -333,7 +333,7 @@ fn what_a_proven_liar_remembers_is_not_taken() {
         let known = Known { task, report: told, worker: id(1) };
         mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
         mesh.submit_with(0, 1, |what| (what.job, what.needs.labels) = (AGAIN, at(1)));
-        let lease = LeaseId { job: AGAIN, index: 0, attempt: 1 };
+        let lease = LeaseId { job: AGAIN, epoch: 0, index: 0, attempt: 1 };
         let delivery = Delivery { lease, report: result(&mesh, b"easy"), memo: Some(id(1)), proof: None };
         mesh.say(1, 0, Message::Outcome(vec![delivery]));
         assert_eq!(mesh.engines[0].snapshot().counters.lost, lost);

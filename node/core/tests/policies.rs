@@ -31,7 +31,7 @@ fn a_task_goes_to_whoever_brought_its_input_home() {
 fn a_worker_cant_say_that_a_task_has_expired() {
     let mut mesh = Mesh::of(&[0, 1]);
     mesh.submit(0, 1);
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let report = Report::bare(Outcome::Expired(Expiry::Unfinished { after_ms: 1 }));
     mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
     assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.lost), (0, 1), "a loss like any other");
@@ -63,7 +63,7 @@ fn a_late_outcome_ends_a_task_that_waits_for_its_next_attempt() {
     mesh.end(3 - first, run, Report::bare(Outcome::Failed(Failure::Exit(1))));
     let state = mesh.engines[0].why(mesh.now, JOB, 0).map(|why| why.state);
     assert_eq!(state, Some(TaskView::Delayed { failures: 1, in_ms: 60_000 }));
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let delivery = Delivery { lease, report: mesh.report(), memo: None, proof: None };
     mesh.feed(0, Input::Heard { origin: id(first), gossip: Gossip::Outcome { owner: id(0), delivery } });
     assert_eq!(worker_of(mesh.last_end(0)), Some(id(first)));
@@ -74,7 +74,7 @@ fn a_late_outcome_ends_a_task_that_waits_for_its_next_attempt() {
 fn a_refused_award_is_no_attempt_that_a_task_could_be_given_up_for() {
     let mut mesh = Mesh::of(&[0, 1]);
     mesh.submit_with(0, 1, |what| what.policy = Policy { give_up_ms: Some(0), ..Policy::DEFAULT });
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     mesh.say(1, 0, Message::Refuse { leases: vec![lease] });
     assert_eq!(mesh.ended(0), 0);
     mesh.advance_ms(3000);
@@ -87,7 +87,7 @@ fn a_task_that_ran_and_is_given_back_is_given_up_in_time() {
     for progress in [message::Progress::Waiting, message::Progress::Running] {
         let mut mesh = Mesh::of(&[0, 1]);
         mesh.submit_with(0, 1, |what| what.policy = Policy { give_up_ms: Some(1000), ..Policy::DEFAULT });
-        let first = LeaseId { job: JOB, index: 0, attempt: 1 };
+        let first = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
         mesh.cut(0, 1, true);
         let range = message::LeaseRange { first, count: 1, paused: false, progress };
         for message in [Message::Renew(vec![range]), Message::Refuse { leases: vec![first] }] {

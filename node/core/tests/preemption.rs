@@ -171,7 +171,7 @@ fn a_worker_that_says_paused_for_ever_keeps_nothing_for_ever() {
     let mut mesh = Mesh::of(&[0, 1]);
     mesh.submit(0, 1);
     mesh.links.insert((1, 0), false); // its own message is lost
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let mut seconds = 0;
     while mesh.engines[0].snapshot().counters.lost == 0 {
         mesh.steps = 0;
@@ -325,7 +325,7 @@ fn a_worker_that_stops_tasks_for_others_is_not_blamed() {
     let mut mesh = Mesh::of(&[0, 6]);
     mesh.submit(0, 6);
     for index in 0..6 {
-        let lease = LeaseId { job: JOB, index, attempt: 1 };
+        let lease = LeaseId { job: JOB, epoch: 0, index, attempt: 1 };
         mesh.say(1, 0, Message::Stopped { leases: vec![lease] });
         mesh.advance_ms(50);
     }

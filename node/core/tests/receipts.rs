@@ -90,7 +90,7 @@ fn nothing_is_signed_unasked() {
 fn a_proof_that_cannot_belong_is_dropped_and_the_outcome_kept() {
     let mut mesh = Mesh::of(&[0, 1]);
     mesh.submit_with(0, 1, with_receipts);
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let proof = Proof { index: 0, count: 4, path: Vec::new(), signature: [0; 64] };
     let delivery = Delivery { lease, report: mesh.report(), memo: None, proof: Some(proof) };
     mesh.say(1, 0, Message::Outcome(vec![delivery]));

@@ -83,7 +83,7 @@ fn a_renewed_lease_does_not_end() {
 fn an_outcome_of_a_lease_never_issued_is_refused() {
     let mut mesh = Mesh::of(&[0, 0]);
     mesh.submit(0, 1);
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let forged = Message::Outcome(vec![Delivery {
         lease,
         report: Report::bare(Outcome::Done),
@@ -127,7 +127,7 @@ fn an_award_beyond_its_bid_is_refused() {
         if let Message::Bid(Bid { bid, call, .. }) = message { Some((*bid, *call)) } else { None }
     });
     let (bid, call) = bid.unwrap();
-    let lease = LeaseId { job: JOB, index: 7, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 7, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];
     mesh.say(0, 1, Message::Award(Award { call, bid, left: 0, grants }));
     assert!(matches!(mesh.log.last(), Some((_, _, Message::Refuse { leases })) if leases == &[lease]));

@@ -31,7 +31,10 @@ fn printed(mesh: &Mesh) -> Vec<(u64, usize)> {
         | Event::Differed { .. }
         | Event::Refused { .. }
         | Event::OwnerGone { .. }
-        | Event::DependenciesSatisfied { .. } => None,
+        | Event::DependenciesSatisfied { .. }
+        | Event::Accepted { .. }
+        | Event::ExtensionRefused { .. }
+        | Event::Forgotten { .. } => None,
     });
     pieces.collect()
 }
@@ -58,7 +61,7 @@ fn nothing_is_passed_on_unasked() {
     mesh.submit(0, 1);
     assert!(!mesh.works[&(1, RunId(0))].stream);
     print(&mut mesh, 1, 0, b"unasked");
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     mesh.say(1, 0, Message::Printed { lease, stream: STREAM, offset: 0, bytes: (*b"unasked").into() });
     assert_eq!(printed(&mesh), []);
 }
@@ -67,7 +70,7 @@ fn nothing_is_passed_on_unasked() {
 fn a_stranger_prints_nothing_and_nobody_prints_too_much() {
     let mut mesh = Mesh::of(&[0, 1, 0]);
     mesh.submit_with(0, 1, streaming);
-    let lease = LeaseId { job: JOB, index: 0, attempt: 1 };
+    let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let say = |len: usize| Message::Printed { lease, stream: STREAM, offset: 0, bytes: vec![0; len].into() };
     mesh.say(2, 0, say(10));
     mesh.say(1, 0, say(20_000));

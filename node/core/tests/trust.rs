@@ -10,7 +10,7 @@ use weft_core::snapshot::{ReputationView, Trust};
 use weft_core::*;
 use wire::{JOB, Mesh, host, id};
 
-const LEASE: LeaseId = LeaseId { job: JOB, index: 0, attempt: 1 };
+const LEASE: LeaseId = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
 
 fn verify(nodes: u32) -> impl FnOnce(&mut Submission) {
     move |what| what.policy.verify = nodes

@@ -110,7 +110,7 @@ fn request(number: u64, labels: Vec<(String, String)>, without: usize) -> Messag
 }
 
 fn lease(index: u32) -> LeaseId {
-    LeaseId { job: JOB, index, attempt: 1 }
+    LeaseId { job: JOB, epoch: 0, index, attempt: 1 }
 }
 
 /// More leases than a frame may have; the receiver knows the first few hundred.

@@ -146,6 +146,18 @@ impl Journal {
         self.append(entries)
     }
 
+    /// As [`Journal::append_by`], for work that was admitted when [`Journal::check_room`] found room: if the disk got low
+    /// since, it is not refused for that.
+    ///
+    /// # Errors
+    /// [`Refused`]; then none of them was taken.
+    pub fn append_admitted(&self, entries: Vec<Entry>, deadline: Instant) -> Result<u64, Refused> {
+        let cost = cost_of(&entries);
+        self.queue.wait_for_room(cost, deadline)?;
+        let mut heads = self.heads();
+        self.queue.push(cost, || heads.admit(entries))
+    }
+
     /// Bytes that wait for the disk: a driver that sees them rise takes less in.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {

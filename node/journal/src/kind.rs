@@ -31,10 +31,16 @@ pub enum Kind {
     Fired = 10,
     /// The state at this place: all records before it go.
     Snapshot = 11,
+    /// Something else that its bytes tell.
+    Noted = 12,
+    /// Tasks that failed are tried again.
+    Retried = 13,
+    /// Its owner restarted.
+    Restarted = 14,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Accepted,
         Self::Extended,
         Self::Closed,
@@ -46,6 +52,9 @@ impl Kind {
         Self::Forgotten,
         Self::Fired,
         Self::Snapshot,
+        Self::Noted,
+        Self::Retried,
+        Self::Restarted,
     ];
 
     /// The kind of a number in the file.

@@ -14,7 +14,7 @@ use weft_net::{Admission, NetError, NetEvent, peer_id_of, start};
 
 /// A message of about `bytes` bytes with a number in it.
 fn message(number: u64, bytes: usize) -> Message {
-    let lease = LeaseId { job: JobId(u64::MAX - number), index: u32::MAX, attempt: u32::MAX };
+    let lease = LeaseId { job: JobId(u64::MAX - number), epoch: 0, index: u32::MAX, attempt: u32::MAX };
     Message::Ack(vec![lease; (bytes / 19).max(1)])
 }
 

@@ -47,7 +47,11 @@ impl World {
             | Input::Fetched { .. }
             | Input::Wake
             | Input::Compiling { .. }
-            | Input::Mesh { .. } => {}
+            | Input::Mesh { .. }
+            | Input::Persisted { .. }
+            | Input::JournalFailed
+            | Input::DiskLow(_)
+            | Input::Restore(_) => {}
         }
     }
 

@@ -249,7 +249,9 @@ impl SimHost {
             | Command::Cancel { .. }
             | Command::Drain(_)
             | Command::Forget(_)
-            | Command::Stop => {}
+            | Command::Stop
+            | Command::Retry(_)
+            | Command::ForgetJob { .. } => {}
         }
     }
 

@@ -186,7 +186,7 @@ fn invariant_an_end_has_an_attempt(scene: &Scene<'_>) -> Result<(), String> {
             ensure(!ran, || format!("{job:?} task {index} ran, and its end names no worker"))?;
             continue;
         };
-        let lease = |attempt| LeaseId { job: *job, index: *index, attempt };
+        let lease = |attempt| LeaseId { job: *job, epoch: 0, index: *index, attempt };
         let mut issued = scene.reference.issued.range(lease(0)..=lease(u32::MAX));
         let awarded = *worker == scene.host.peer || issued.any(|(_, workers)| workers.contains_key(worker));
         ensure(awarded || memo.is_some(), || {

@@ -130,7 +130,7 @@ impl Forger<'_> {
     /// An award for a bid that does not exist.
     fn award(&mut self) -> Award {
         let job = JobId(self.chance.any());
-        let lease = |index| LeaseId { job, index, attempt: 1 };
+        let lease = |index| LeaseId { job, epoch: 0, index, attempt: 1 };
         let grants = (0..4).map(|index| Grant { lease: lease(index), input: Payload::empty() }).collect();
         let (call, bid) = (CallId(self.chance.any()), BidId(self.chance.any()));
         Award { call, bid, left: u32::MAX, grants }
@@ -145,7 +145,7 @@ impl Forger<'_> {
             return Assign { call, bid, placed, acks, grants };
         };
         let job = call.job;
-        let lease = |index| LeaseId { job, index, attempt: 1 };
+        let lease = |index| LeaseId { job, epoch: 0, index, attempt: 1 };
         let count = u32::try_from(BATCH_MAX).unwrap_or(u32::MAX);
         let grants = (0..count).map(|index| Grant { lease: lease(index), input: Payload::empty() }).collect();
         let placed = kept.taken + u64::from(count);

@@ -53,6 +53,10 @@ impl World {
                     pins.remove(&blob);
                 }
             }
+            Effect::Persist { ticket, .. } | Effect::Forget { ticket, .. } => {
+                let life = self.hosts[id.0].life;
+                self.queue.after(Duration::ZERO, Event::Persisted { host: id, life, ticket });
+            }
             Effect::Stash(bytes) => {
                 self.hosts[id.0].blobs.insert(BlobId::of(&bytes));
             }
@@ -187,6 +191,13 @@ impl World {
         }
         let signature = signature(self.peer(id), root);
         self.tell(id, Input::Signed { batch, signature })
+    }
+
+    pub(crate) fn on_persisted(&mut self, (id, life): (HostId, u32), upto: u64) -> Result<(), Violation> {
+        if self.hosts[id.0].life != life {
+            return Ok(());
+        }
+        self.tell(id, Input::Persisted { upto })
     }
 
     /// An execution ends by itself or by an abort; the first of the two counts.

@@ -30,6 +30,8 @@ pub(crate) enum Event {
     Prints { host: HostId, life: u32, run: RunId },
     /// A batch of receipts is signed.
     Signed { host: HostId, life: u32, batch: u64, root: [u8; 32] },
+    /// A record of one process of a host is on its disk.
+    Persisted { host: HostId, life: u32, ticket: u64 },
     /// A fetch of one process of a host ends.
     Fetched { host: HostId, life: u32, blob: BlobId, from: Vec<PeerId> },
     /// A frame reaches the other end of its connection.

@@ -211,7 +211,11 @@ impl Reference {
                     job.cancelled = true;
                 }
             }
-            Command::Drain(_) | Command::Forget(_) | Command::Stop => {}
+            Command::Drain(_)
+            | Command::Forget(_)
+            | Command::Stop
+            | Command::Retry(_)
+            | Command::ForgetJob { .. } => {}
         }
     }
 
@@ -300,6 +304,7 @@ impl Reference {
                 None
             }
             Event::OwnerGone { owner, .. } => Some(Fact::GaveUp { owner }),
+            Event::Accepted { .. } | Event::ExtensionRefused { .. } | Event::Forgotten { .. } => None,
             Event::Lost { job, index, worker } => {
                 self.lost_by.insert((job, worker));
                 *self.lost.entry((job, index)).or_default() += 1;

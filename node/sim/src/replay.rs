@@ -145,6 +145,8 @@ pub fn kind(input: &Input) -> &'static str {
         Input::Command(Command::Drain(_)) => "draining is switched",
         Input::Command(Command::Forget(_)) => "a peer is forgotten",
         Input::Command(Command::Stop) => "a node is stopped",
+        Input::Command(Command::Retry(_)) => "a job is tried again",
+        Input::Command(Command::ForgetJob { .. }) => "a job is forgotten",
         Input::PeerUp { .. } => "a peer comes",
         Input::PeerDown { closed: true, .. } => "a connection is closed",
         Input::PeerDown { closed: false, .. } => "a peer falls silent",
@@ -161,6 +163,10 @@ pub fn kind(input: &Input) -> &'static str {
         Input::Compiling { .. } => "modules are compiled",
         Input::Mesh { .. } => "the mesh's size is told",
         Input::Wake => "time alone moves on",
+        Input::Persisted { .. } => "records are on the disk",
+        Input::JournalFailed => "the journal fails",
+        Input::DiskLow(_) => "room for records ends or comes",
+        Input::Restore(_) => "a job is restored",
     }
 }
 

@@ -155,6 +155,7 @@ impl Catalog {
             closed: true,
             after: spec.after.clone(),
             join: spec.join,
+            level: weft_core::Level::Memory,
         }
     }
 

@@ -230,6 +230,7 @@ impl World {
             Event::Ran { host, life, run, how } => self.on_ran((host, life), run, how),
             Event::Prints { host, life, run } => self.on_prints((host, life), run),
             Event::Signed { host, life, batch, root } => self.on_signed((host, life), batch, root),
+            Event::Persisted { host, life, ticket } => self.on_persisted((host, life), ticket),
             Event::Fetched { host, life, blob, from } => self.on_fetched((host, life), blob, &from),
             Event::Arrive { from, to, epoch, seq, message } => {
                 match self.fabric.on_arrive(&mut self.queue, (from, to), (epoch, seq), message) {

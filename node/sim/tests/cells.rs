@@ -58,7 +58,7 @@ fn a_claim_without_a_bid_is_refused() {
         deadline_ms: None,
         waited_ms: 0,
     };
-    let lease = LeaseId { job, index: 0, attempt: 1 };
+    let lease = LeaseId { job, epoch: 0, index: 0, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];
     let award = Award { call, bid: BidId(99), left: 0, grants };
     world.lie(OWNER, WORKER, Message::Cell(CellWord::Claim { call: call_word, award }));

@@ -11,12 +11,12 @@ use weft_client::frames::{
 use weft_core::message::{Class, LABEL_BYTES_MAX, LABELS_MAX, Needs};
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{
-    BlobId, Entry, Failure, Join, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Recall,
+    BlobId, Entry, Failure, Join, Level, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Recall,
     Recalled, Report, Stream, TASK_SLOTS_MAX, Terms, Trap, Verified,
 };
 
 use super::error::ApiError;
-use crate::jobs::{Print, TaskEnd};
+use crate::jobs::{Print, TaskEnd, Title};
 use crate::receipts;
 
 /// Longest text of a failure that is told; the rest is cut off.
@@ -35,6 +35,8 @@ pub(super) struct Job {
     pub(super) terms: Terms,
     pub(super) policy: Policy,
     pub(super) detached: bool,
+    pub(super) level: Level,
+    pub(super) title: Title,
     /// Parents by the names that the client gave them.
     pub(super) after: Vec<String>,
     pub(super) join: Join,
@@ -63,6 +65,9 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         after,
         join,
         parcels,
+        level,
+        name,
+        labels,
     } = request;
     if let Some(name) = &function
         && !(1..=FUNCTION_BYTES_MAX).contains(&name.len())
@@ -86,6 +91,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         return Err(ApiError::bad(format!("{slots} slots for one task")).expected(most));
     }
     let policy = super::policy::policy(policy, retries)?;
+    let title = super::title::title(name, labels)?;
     let profile = match profile {
         api::Profile::Pure => Profile::Pure,
         api::Profile::Portable => Profile::Portable,
@@ -111,6 +117,8 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         terms,
         policy,
         detached,
+        level: level_in(level),
+        title,
         after,
         join: join_in(join),
     })
@@ -157,6 +165,21 @@ fn last_of_each(env: Vec<(String, String)>) -> Vec<(String, String)> {
         }
     }
     once
+}
+
+fn level_in(level: api::Level) -> Level {
+    match level {
+        api::Level::Memory => Level::Memory,
+        api::Level::Disk => Level::Disk,
+    }
+}
+
+/// What a job survives, for the wire.
+pub(super) fn level_out(level: Level) -> api::Level {
+    match level {
+        Level::Memory => api::Level::Memory,
+        Level::Disk => api::Level::Disk,
+    }
 }
 
 fn join_in(join: api::Join) -> Join {

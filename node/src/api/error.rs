@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use weft_client::api::ErrorBody;
 
 use super::json;
-use crate::handle::NodeStopped;
-use crate::jobs::{NoSuchJob, TableFull};
+use crate::handle::{NoResults, NodeStopped, NotChanged};
+use crate::jobs::{NoSuchJob, NotAccepted, TableFull};
 
 /// A refusal. Nothing was changed by the request, unless its stream had begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,45 @@ impl From<NoSuchJob> for ApiError {
     fn from(error: NoSuchJob) -> Self {
         Self::new(StatusCode::NOT_FOUND, error.to_string())
             .help("the longest ended jobs are forgotten first; `weft jobs` lists those that are known")
+    }
+}
+
+impl From<NotAccepted> for ApiError {
+    fn from(error: NotAccepted) -> Self {
+        match error {
+            NotAccepted::Unknown(error) => error.into(),
+            NotAccepted::Refused(reason) => Self::new(StatusCode::SERVICE_UNAVAILABLE, reason),
+        }
+    }
+}
+
+impl From<NoResults> for ApiError {
+    fn from(error: NoResults) -> Self {
+        let text = error.to_string();
+        match error {
+            NoResults::Unknown(error) => error.into(),
+            NoResults::NotKept(_) => Self::new(StatusCode::CONFLICT, text)
+                .help("submit it detached, or with level disk, to read its results again"),
+            NoResults::Unreadable(_) | NoResults::Missing { .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
+        }
+    }
+}
+
+impl From<NotChanged> for ApiError {
+    fn from(error: NotChanged) -> Self {
+        let text = error.to_string();
+        match error {
+            NotChanged::Unknown(error) => error.into(),
+            NotChanged::NotEnded(_) => {
+                Self::new(StatusCode::CONFLICT, text).help("wait for its end, or cancel it first")
+            }
+            NotChanged::NotKept(_) | NotChanged::AllDone(_) => Self::new(StatusCode::CONFLICT, text),
+            NotChanged::JournalFailed(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text),
+            NotChanged::Unreadable(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, text),
+            NotChanged::Stopped(error) => error.into(),
+        }
     }
 }
 

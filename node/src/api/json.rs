@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use weft_client::Archive;
+use weft_client::{Archive, Level};
 use weft_client::api::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};
 use weft_client::frames::{INLINE_BYTES_MAX, JobRequest, Limits, Payload as WirePayload, ResultItem};
 use weft_core::{BlobId, PeerId};
@@ -84,6 +84,9 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         join,
         inputs,
         detached,
+        level,
+        name,
+        labels,
     } = submission;
     if inputs.len() > INPUTS_MAX {
         return Err(ApiError::bad(format!("{} inputs", inputs.len())).expected("at most 100000"));
@@ -128,6 +131,9 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         after,
         join,
         parcels: false,
+        level: level.unwrap_or_else(|| Level::of_none(detached)),
+        name,
+        labels: labels.into_iter().collect(),
     };
     let inputs = inputs.into_iter().map(bytes).collect::<Result<_, _>>()?;
     Ok(Parts { request, module, files, inputs })

@@ -4,16 +4,15 @@
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use weft_client::api::{Slots, Status};
+use weft_client::api::{Journal, Slots, Status};
 use weft_core::snapshot::{Counter, Counters};
 
 use super::{Answered, Api, views};
 
 pub(super) async fn metrics(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
-    let usage = api.handle.store().usage();
     let counted = standing.snapshot.counters;
-    let text = render(&views::status(standing, api.handle.info(), usage), &counted);
+    let text = render(&views::status(standing, &api.handle), &counted);
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }
 
@@ -35,6 +34,12 @@ fn render(status: &Status, counted: &Counters) -> String {
     let vanished = status.store.vanished;
     gauge(&mut text, "store_vanished", "Needed blobs that another program removed", vanished.into());
     gauge(&mut text, "store_failing", "1 while the blob store fails", status.store.fault.is_some().into());
+    let Journal { waiting_bytes, low, quarantined, failure } = &status.journal;
+    gauge(&mut text, "journal_waiting_bytes", "Bytes of records that wait for the disk", *waiting_bytes);
+    gauge(&mut text, "journal_low", "1 while the disk has too little room for new kept jobs", (*low).into());
+    let quarantined = u64::try_from(quarantined.len()).unwrap_or(u64::MAX);
+    gauge(&mut text, "journal_quarantined", "Kept jobs whose records can not be used", quarantined);
+    gauge(&mut text, "journal_failed", "1 once no job is kept on disk any more", failure.is_some().into());
     gauge(&mut text, "draining", "1 while no new work is taken", status.draining.into());
     gauge(&mut text, "peers_connected", "Peers that can be spoken to", status.peers_connected.into());
     gauge(&mut text, "jobs_unfinished", "Own jobs that have not ended", status.jobs_unfinished.into());

@@ -2,9 +2,10 @@
 //! and curl; it decides nothing, it turns requests into [`crate::handle::Request`]s and results into bytes.
 //!
 //! ```text
-//!   GET  /v1/status  /v1/peers  /v1/jobs  /v1/jobs/{id}[?wait_ms=N]  /v1/jobs/{id}/why[?index=N]  /metrics
-//!   POST /v1/jobs (frames or JSON in, frames or JSON lines out)      GET /v1/jobs/{id}/results
-//!   POST /v1/jobs/{id}/cancel  /v1/drain?on=BOOL  /v1/stop           PUT /v1/blobs  HEAD,GET /v1/blobs/{id}
+//!   GET  /v1/status  /v1/peers  /v1/jobs[?state=..]  /v1/jobs/{id}[?wait_ms=N]  /v1/jobs/{id}/why[?index=N]  /metrics
+//!   POST /v1/jobs (frames or JSON in, frames or JSON lines out)  GET /v1/jobs/{id}/results[?from=N&limit=N&follow=BOOL]
+//!   POST /v1/jobs/{id}/cancel  /v1/jobs/{id}/retry  /v1/jobs/{id}/forget
+//!   POST /v1/drain?on=BOOL  /v1/stop  PUT /v1/blobs  HEAD,GET /v1/blobs/{id}
 //!   POST /v1/peers/{id}/forget
 //! ```
 //!
@@ -32,13 +33,18 @@ mod blobs;
 mod convert;
 mod endpoint;
 mod error;
+mod finding;
 mod json;
+mod listing;
 mod metrics;
 mod places;
 mod policy;
+mod results;
 mod routes;
 mod stream;
 mod submit;
+mod title;
+mod verbs;
 mod views;
 
 use std::sync::Arc;
@@ -81,11 +87,12 @@ struct Api {
     orphans: mpsc::Sender<Orphan>,
 }
 
-/// A job whose submitter went away. It keeps its stream's permit until its cancellation is on its way: so there are
+/// A job whose submitter went away: it is cancelled, or goes on with the inputs that it has. It keeps its stream's permit until its cancellation is on its way: so there are
 /// never more of them than streams, and handing one over never waits.
 #[derive(Debug)]
 struct Orphan {
     job: JobId,
+    goes_on: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -97,14 +104,15 @@ pub async fn serve(listener: TcpListener, handle: NodeHandle, token: String) {
     let api =
         Api { handle: handle.clone(), token: token.into(), port, lasting: Lasting::new(bounds), orphans };
     let router = routes::router(api);
-    tokio::join!(accept(listener, router, Places::new(bounds)), cancel_orphans(handle, orphaned));
+    tokio::join!(accept(listener, router, Places::new(bounds)), close_orphans(handle, orphaned));
 }
 
-/// Cancels the jobs of submitters that went away.
-async fn cancel_orphans(handle: NodeHandle, mut orphaned: mpsc::Receiver<Orphan>) {
-    while let Some(Orphan { job, _permit }) = orphaned.recv().await {
-        // A node that has stopped has no jobs left to cancel.
-        for command in [Command::Close { job }, Command::Cancel { job }] {
+/// Closes the jobs of submitters that went away, and cancels those that don't go on.
+async fn close_orphans(handle: NodeHandle, mut orphaned: mpsc::Receiver<Orphan>) {
+    while let Some(Orphan { job, goes_on, _permit }) = orphaned.recv().await {
+        let cancel = (!goes_on).then_some(Command::Cancel { job });
+        // A node that has stopped has no jobs left to close.
+        for command in [Command::Close { job }].into_iter().chain(cancel) {
             if handle.command(command).await.is_err() {
                 return;
             }

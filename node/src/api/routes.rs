@@ -5,19 +5,18 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
-use axum::http::header::ACCEPT;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 use serde::Deserialize;
-use weft_client::{api as wire, frames};
-use weft_core::snapshot::Snapshot;
-use weft_core::{Command, JobId, PeerId};
+use weft_client::api as wire;
+use weft_core::{Command, PeerId};
 
 use super::error::{self, ApiError};
+use super::finding::find;
 use super::places::take;
-use super::stream::{Encoding, read_results};
-use super::{Answered, Api, auth, blobs, json, metrics, submit, views};
+
+use super::{Answered, Api, auth, blobs, json, listing, metrics, submit, verbs, views};
 use crate::jobs::JobSummary;
 
 /// Longest time for which the answer to one question is held back.
@@ -29,11 +28,13 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
         .route("/v1/peers/{id}/forget", post(forget))
-        .route("/v1/jobs", get(jobs).post(submit::submit))
+        .route("/v1/jobs", get(listing::jobs).post(submit::submit))
         .route("/v1/jobs/{id}", get(job))
         .route("/v1/jobs/{id}/why", get(why))
-        .route("/v1/jobs/{id}/results", get(results))
-        .route("/v1/jobs/{id}/cancel", post(cancel))
+        .route("/v1/jobs/{id}/results", get(verbs::results))
+        .route("/v1/jobs/{id}/cancel", post(verbs::cancel))
+        .route("/v1/jobs/{id}/retry", post(verbs::retry))
+        .route("/v1/jobs/{id}/forget", post(verbs::forget))
         .route("/v1/drain", post(drain))
         .route("/v1/stop", post(stop))
         .route("/v1/blobs", put(blobs::put))
@@ -47,8 +48,7 @@ pub(super) fn router(api: Api) -> Router {
 
 async fn status(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
-    let usage = api.handle.store().usage();
-    Ok(json::answer(&views::status(standing, api.handle.info(), usage)))
+    Ok(json::answer(&views::status(standing, &api.handle)))
 }
 
 async fn peers(State(api): State<Api>) -> Answered {
@@ -72,13 +72,6 @@ async fn forget(State(api): State<Api>, Path(name): Path<String>) -> Answered {
     Ok(json::answer(&serde_json::json!({ "peer": peer.to_string() })))
 }
 
-async fn jobs(State(api): State<Api>) -> Answered {
-    let snapshot = api.handle.snapshot().await?;
-    let jobs: Vec<wire::Job> =
-        api.handle.jobs().summaries().into_iter().map(|summary| view(summary, &snapshot)).collect();
-    Ok(json::answer(&jobs))
-}
-
 #[derive(Deserialize)]
 struct JobQuery {
     wait_ms: Option<u64>,
@@ -98,32 +91,7 @@ async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
         summary = find(&api, &summary.job.to_string())?;
     }
     let snapshot = api.handle.snapshot().await?;
-    Ok(json::answer(&view(summary, &snapshot)))
-}
-
-fn view(summary: JobSummary, snapshot: &Snapshot) -> wire::Job {
-    let job = summary.job;
-    views::job_view(summary, snapshot.jobs.iter().find(|view| view.job == job))
-}
-
-/// The job of that id, or of the only id that begins so.
-pub(super) fn find(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
-    let missing = || ApiError::not_found("job", name);
-    if name.is_empty() || !name.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(missing().expected("a job's id, or its first digits"));
-    }
-    let name = name.to_ascii_lowercase();
-    if let Ok(job) = name.parse::<JobId>() {
-        return api.handle.jobs().summary(job).ok_or_else(missing);
-    }
-    let mut fitting = api.handle.jobs().summaries().into_iter();
-    let mut fitting = fitting.by_ref().filter(|summary| summary.job.to_string().starts_with(&name));
-    let found = fitting.next().ok_or_else(missing)?;
-    match fitting.next() {
-        None => Ok(found),
-        Some(_) => Err(ApiError::new(StatusCode::CONFLICT, format!("several jobs begin with {name}"))
-            .expected("more digits of the id")),
-    }
+    Ok(json::answer(&views::job(summary, &snapshot)))
 }
 
 #[derive(Deserialize)]
@@ -154,34 +122,6 @@ fn no_task(summary: &JobSummary, index: u32) -> ApiError {
         _ => ApiError::not_found("task", &format!("{index} under way in job {job}: it has ended"))
             .help("`weft jobs` shows how many of its tasks are done"),
     }
-}
-
-async fn results(State(api): State<Api>, Path(name): Path<String>, headers: HeaderMap) -> Answered {
-    let summary = find(&api, &name)?;
-    if !summary.meta.detached {
-        return Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "the results of an attached job flow to its submitter",
-        )
-        .help("submit it detached to read its results here"));
-    }
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let encoding = if accept == frames::CONTENT_TYPE { Encoding::Frames } else { Encoding::JsonLines };
-    let permit = submit::stream_permit(&api)?;
-    let body = read_results(api, summary.job, encoding, permit);
-    Ok(submit::streaming(summary.job, encoding, body))
-}
-
-async fn cancel(State(api): State<Api>, Path(name): Path<String>) -> Answered {
-    let summary = find(&api, &name)?;
-    let job = summary.job;
-    if !summary.ended {
-        api.handle.jobs().cancel(job);
-        // An open job would wait for tasks that its stream no longer reads.
-        api.handle.command(Command::Close { job }).await?;
-        api.handle.command(Command::Cancel { job }).await?;
-    }
-    Ok(json::answer(&serde_json::json!({ "job": job.to_string() })))
 }
 
 #[derive(Deserialize)]

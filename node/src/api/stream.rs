@@ -10,38 +10,22 @@ use axum::http::StatusCode;
 use futures::{StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use weft_client::frames::{self, ClientFrame, NodeFrame, Payload as WirePayload, Splitter, Summary};
+use weft_client::frames::{ClientFrame, NodeFrame, Payload as WirePayload, Splitter};
 use weft_core::{Command, JobId, Payload};
 
 use super::convert;
 use super::error::ApiError;
-use super::json;
+use super::results::{
+    Encoding, PORTION, encode_end, encode_error, encode_frame, encode_prints, encode_results,
+};
 use super::{Api, Orphan};
-use crate::jobs::{JobSummary, NoSuchJob, Portion, Print, Taken, TaskEnd};
+use crate::handle::NoResults;
+use crate::jobs::{self, JobSummary, NoSuchJob, Taken};
 
 /// Tasks of one job that may be unfinished or undelivered before its inputs are left unread.
 const OUTSTANDING_MAX: u32 = 16_384;
-/// Results told at once.
-const PORTION: Portion = Portion { results_max: frames::BATCH_MAX, bytes: frames::BATCH_BYTES };
-
 /// While inputs are left unread, the end of the connection hides behind them: so something is written, which fails.
 const PULSE: Duration = Duration::from_secs(1);
-
-/// How the answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Frames,
-    JsonLines,
-}
-
-impl Encoding {
-    pub(super) fn content_type(self) -> &'static str {
-        match self {
-            Self::Frames => frames::CONTENT_TYPE,
-            Self::JsonLines => "application/x-ndjson",
-        }
-    }
-}
 
 /// Where a job's inputs come from.
 pub(super) struct Source {
@@ -98,18 +82,20 @@ fn extend(inputs: &mut Vec<Payload>, more: Vec<WirePayload>) -> Result<(), ApiEr
 }
 
 /// A job in the table whose stream is open. Dropped before its time, it gives the job up: it is cancelled, and its
-/// results are not kept.
+/// results are not kept. One that goes on without its stream gets no more inputs then.
 pub(super) struct OpenJob {
     pub(super) api: Api,
     pub(super) job: JobId,
     permit: Option<OwnedSemaphorePermit>,
     /// The engine knows of it.
     pub(super) handed_in: bool,
+    /// It goes on without its stream, with the inputs that came.
+    pub(super) goes_on: bool,
 }
 
 impl OpenJob {
     pub(super) fn new(api: Api, job: JobId, permit: OwnedSemaphorePermit) -> Self {
-        Self { api, job, permit: Some(permit), handed_in: false }
+        Self { api, job, permit: Some(permit), handed_in: false, goes_on: false }
     }
 
     /// The job no longer needs this stream.
@@ -125,10 +111,15 @@ impl Drop for OpenJob {
             self.api.handle.jobs().retract(self.job);
             return;
         }
-        self.api.handle.jobs().cancel(self.job);
-        self.api.handle.jobs().abandon(self.job);
+        let jobs = self.api.handle.jobs();
+        if self.goes_on {
+            jobs.close(self.job);
+        } else {
+            jobs.cancel(self.job);
+            jobs.abandon(self.job);
+        }
         // It holds as many as there are streams; only a server that ends refuses, and with it the node ends.
-        drop(self.api.orphans.try_send(Orphan { job: self.job, _permit: permit }));
+        drop(self.api.orphans.try_send(Orphan { job: self.job, goes_on: self.goes_on, _permit: permit }));
     }
 }
 
@@ -137,16 +128,31 @@ pub(super) struct JobStream {
     pub(super) open: OpenJob,
     /// `None` once all inputs came.
     pub(super) source: Option<Source>,
-    pub(super) detached: bool,
+    pub(super) results: Results,
     pub(super) encoding: Encoding,
     /// What is told before anything else.
     pub(super) first: Vec<u8>,
     pub(super) over: bool,
 }
 
+/// What a stream does about the job's results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Results {
+    /// Takes them out of the table.
+    Taken,
+    /// Reads them where they are kept.
+    Read {
+        /// Where the next part begins.
+        next: u64,
+    },
+    /// Leaves them there: the job is detached.
+    NotTold,
+}
+
 /// What a stream waited for.
 enum Woken {
     Results(Result<Taken, NoSuchJob>),
+    Kept(Result<jobs::Results, NoResults>),
     Inputs(Result<bool, ApiError>),
     /// Nothing came for a while, and inputs are left unread.
     Quiet,
@@ -181,8 +187,8 @@ impl JobStream {
     /// Reads inputs until there is something to tell.
     async fn advance(&mut self) -> Result<Vec<u8>, ApiError> {
         loop {
-            if self.detached && self.source.is_none() {
-                return Ok(self.taken());
+            if self.is_detached() && self.source.is_none() {
+                return self.taken().await;
             }
             match self.wait().await {
                 Woken::Results(Ok(Taken::Results(ends))) => {
@@ -195,6 +201,13 @@ impl JobStream {
                 }
                 Woken::Results(Ok(Taken::Ended(summary))) => return Ok(self.ended(&summary)),
                 Woken::Results(Err(error)) => return Err(error.into()),
+                Woken::Kept(Ok(jobs::Results { ends, next, end })) => {
+                    self.results = Results::Read { next };
+                    let mut chunk = encode_results(self.encoding, ends);
+                    end.iter().for_each(|summary| chunk.extend(self.ended(summary)));
+                    return Ok(chunk);
+                }
+                Woken::Kept(Err(error)) => return Err(error.into()),
                 Woken::Inputs(Ok(true)) => self.extend().await?,
                 Woken::Inputs(Ok(false)) => {
                     return Err(ApiError::bad("the body ended without a closing frame"));
@@ -208,26 +221,26 @@ impl JobStream {
 
     /// Inputs go first, or the workers would run dry while results are told; their bound lets results through.
     async fn wait(&mut self) -> Woken {
-        let Self { open, source, detached, encoding: _, first: _, over: _ } = self;
+        let Self { open, source, results, encoding: _, first: _, over: _ } = self;
         let (jobs, job) = (open.api.handle.jobs(), open.job);
-        if *detached && let Some(source) = source {
+        if *results == Results::NotTold && let Some(source) = source {
             let room = poll_fn(|cx| jobs.poll_room(cx, job, OUTSTANDING_MAX));
             return match timeout(PULSE, room).await {
                 Ok(()) => Woken::Inputs(source.read().await),
                 Err(_) => Woken::Quiet,
             };
         }
-        let results = poll_fn(|cx| jobs.poll_take(cx, job, PORTION));
+        let results = told(&open.api, job, *results);
         match source {
             Some(source) if jobs.outstanding(job) < OUTSTANDING_MAX && !jobs.is_cancelled(job) => {
                 tokio::select! {
                     biased;
                     read = source.read() => Woken::Inputs(read),
-                    results = results => Woken::Results(results),
+                    told = results => told,
                 }
             }
-            Some(_) => timeout(PULSE, results).await.map_or(Woken::Quiet, Woken::Results),
-            None => Woken::Results(results.await),
+            Some(_) => timeout(PULSE, results).await.unwrap_or(Woken::Quiet),
+            None => results.await,
         }
     }
 
@@ -235,13 +248,13 @@ impl JobStream {
     async fn extend(&mut self) -> Result<(), ApiError> {
         let Some(source) = &mut self.source else { return Ok(()) };
         let Arrived { inputs, closed } = source.arrived()?;
-        let OpenJob { api, job, permit: _, handed_in: _ } = &self.open;
+        let OpenJob { api, job, permit: _, handed_in: _, goes_on: _ } = &self.open;
         let (jobs, job) = (api.handle.jobs(), *job);
         if jobs.is_cancelled(job) {
-            return if self.detached { Err(ApiError::bad("the job was cancelled")) } else { Ok(()) };
+            return if self.is_detached() { Err(ApiError::bad("the job was cancelled")) } else { Ok(()) };
         }
         if !inputs.is_empty() {
-            check_room(api, job, inputs.len(), self.detached)?;
+            check_room(api, job, inputs.len(), self.results != Results::Taken)?;
             jobs.submitted(job, &inputs);
             api.handle.command(Command::Extend { job, inputs }).await?;
         }
@@ -253,16 +266,24 @@ impl JobStream {
         Ok(())
     }
 
-    /// A detached job goes on without its client.
-    fn taken(&mut self) -> Vec<u8> {
+    fn is_detached(&self) -> bool {
+        self.results == Results::NotTold
+    }
+
+    /// A detached job goes on without its client, once all of it is kept.
+    async fn taken(&mut self) -> Result<Vec<u8>, ApiError> {
+        let OpenJob { api, job, .. } = &self.open;
+        api.handle.accepted(*job).await?;
+        let summary = api.handle.jobs().summary(*job).ok_or(NoSuchJob)?;
+        if let Some(reason) = summary.refused_more {
+            return Err(ApiError::new(StatusCode::INSUFFICIENT_STORAGE, reason));
+        }
         self.over = true;
         self.open.release();
-        let job = self.open.job;
-        let tasks = self.open.api.handle.jobs().summary(job).map_or(0, |summary| summary.tasks);
-        match self.encoding {
-            Encoding::Frames => encode_frame(&NodeFrame::Taken { tasks }),
+        Ok(match self.encoding {
+            Encoding::Frames => encode_frame(&NodeFrame::Taken { tasks: summary.tasks }),
             Encoding::JsonLines => Vec::new(),
-        }
+        })
     }
 
     fn ended(&mut self, summary: &JobSummary) -> Vec<u8> {
@@ -272,49 +293,34 @@ impl JobStream {
         encode_end(self.encoding, summary)
     }
 
-    /// If that was all, adds the end to the same chunk.
+    /// If that was all, adds the end to the same chunk. Results that are kept are read to their end first.
     fn add_end(&mut self, chunk: &mut Vec<u8>) {
+        if self.results != Results::Taken {
+            return;
+        }
         if let Some(summary) = self.open.api.handle.jobs().try_end(self.open.job) {
             chunk.extend(self.ended(&summary));
         }
     }
 }
 
-/// The results of a detached job, from the first on.
-pub(super) fn read_results(api: Api, job: JobId, encoding: Encoding, permit: OwnedSemaphorePermit) -> Body {
-    let start = (api, 0usize, accepted(encoding, job), false, permit);
-    Body::from_stream(stream::unfold(start, move |(api, mut cursor, first, mut over, permit)| async move {
-        if over {
-            return None;
-        }
-        let chunk = if first.is_empty() {
-            match poll_fn(|cx| api.handle.jobs().poll_read(cx, job, cursor, PORTION)).await {
-                Ok(Taken::Results(ends)) => {
-                    cursor += ends.len();
-                    encode_results(encoding, ends)
-                }
-                // Only an attached job's stream has prints.
-                Ok(Taken::Printed(_)) => Vec::new(),
-                Ok(Taken::Ended(summary)) => {
-                    over = true;
-                    encode_end(encoding, &summary)
-                }
-                Err(error) => {
-                    over = true;
-                    encode_error(encoding, error.into())
-                }
-            }
-        } else {
-            first
-        };
-        Some((Ok::<_, std::convert::Infallible>(Bytes::from(chunk)), (api, cursor, Vec::new(), over, permit)))
-    }))
+/// Waits for something to tell of a job.
+async fn told(api: &Api, job: JobId, results: Results) -> Woken {
+    let jobs = api.handle.jobs();
+    let Results::Read { next } = results else {
+        return Woken::Results(poll_fn(|cx| jobs.poll_take(cx, job, PORTION)).await);
+    };
+    tokio::select! {
+        biased;
+        prints = poll_fn(|cx| jobs.poll_printed(cx, job)) => Woken::Results(Ok(Taken::Printed(prints))),
+        kept = api.handle.results(job, next, PORTION) => Woken::Kept(kept),
+    }
 }
 
 /// Whether a job may have `more` tasks more.
-pub(super) fn check_room(api: &Api, job: JobId, more: usize, detached: bool) -> Result<(), ApiError> {
+pub(super) fn check_room(api: &Api, job: JobId, more: usize, is_kept: bool) -> Result<(), ApiError> {
     let jobs = api.handle.jobs();
-    if detached && jobs.is_full() {
+    if is_kept && jobs.is_full() {
         return Err(ApiError::new(
             StatusCode::INSUFFICIENT_STORAGE,
             "detached jobs keep as many results as they may",
@@ -326,61 +332,4 @@ pub(super) fn check_room(api: &Api, job: JobId, more: usize, detached: bool) -> 
         return Err(ApiError::bad("a job of more than 4294967295 tasks").help("make two jobs of it"));
     }
     Ok(())
-}
-
-/// What a stream begins with. JSON lines have no such frame: a header names the job.
-pub(super) fn accepted(encoding: Encoding, job: JobId) -> Vec<u8> {
-    match encoding {
-        Encoding::Frames => encode_frame(&NodeFrame::Accepted { job: job.to_string() }),
-        Encoding::JsonLines => Vec::new(),
-    }
-}
-
-fn encode_results(encoding: Encoding, ends: Vec<TaskEnd>) -> Vec<u8> {
-    match encoding {
-        Encoding::Frames => {
-            encode_frame(&NodeFrame::Results(ends.into_iter().map(convert::result).collect()))
-        }
-        Encoding::JsonLines => {
-            ends.into_iter().flat_map(|end| json::line(&json::result(convert::result(end)))).collect()
-        }
-    }
-}
-
-fn encode_prints(encoding: Encoding, prints: Vec<Print>) -> Vec<u8> {
-    match encoding {
-        Encoding::Frames => prints
-            .into_iter()
-            .flat_map(|print| encode_frame(&NodeFrame::Printed(convert::printed(print))))
-            .collect(),
-        // A client that reads lines gets results only.
-        Encoding::JsonLines => Vec::new(),
-    }
-}
-
-fn encode_end(encoding: Encoding, summary: &JobSummary) -> Vec<u8> {
-    match encoding {
-        Encoding::Frames => encode_frame(&NodeFrame::Ended(Summary {
-            tasks: summary.tasks,
-            done: summary.done,
-            failed: summary.failed,
-            cancelled: summary.cancelled,
-        })),
-        // The end of the lines is the end.
-        Encoding::JsonLines => Vec::new(),
-    }
-}
-
-fn encode_error(encoding: Encoding, error: ApiError) -> Vec<u8> {
-    match encoding {
-        Encoding::Frames => encode_frame(&NodeFrame::Error(error.into_body())),
-        Encoding::JsonLines => json::line(&error.into_body()),
-    }
-}
-
-fn encode_frame(frame: &NodeFrame) -> Vec<u8> {
-    let mut chunk = Vec::new();
-    frames::encode(frame, &mut chunk)
-        .expect("a portion of results, its texts cut, is shorter than a frame may be");
-    chunk
 }

@@ -1,5 +1,6 @@
 //! `POST /v1/jobs`: opens a job from the beginning of its body, then hands over to its stream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -9,14 +10,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use weft_client::frames::{self, ClientFrame, JobRequest, Splitter};
-use weft_core::{AFTER_MAX, BlobId, Command, JobId, Payload, input::Submission};
+use weft_core::{AFTER_MAX, BlobId, Command, JobId, Level, Payload, input::Submission};
 
 use super::error::ApiError;
 use super::json::{self, Bytes, Module};
 use super::places::take;
-use super::stream::{Arrived, Encoding, JobStream, OpenJob, Source, accepted, check_room};
-use super::{Answered, Api, blobs, convert};
-use crate::jobs::JobMeta;
+use super::results::{Encoding, accepted};
+use super::stream::{Arrived, JobStream, OpenJob, Results, Source, check_room};
+use super::{Answered, Api, blobs, convert, finding};
+use crate::jobs::{JobMeta, now_ms};
 
 /// How long the first frame of a job may take.
 const OPEN_TIME: Duration = Duration::from_secs(10);
@@ -110,27 +112,45 @@ async fn open(
     encoding: Encoding,
 ) -> Answered {
     let Arrived { inputs, closed } = arrived;
-    let convert::Job { program, needs, class, terms, policy, detached, after, join } =
+    let convert::Job { program, needs, class, terms, policy, detached, level, title, after, join } =
         convert::job(request, api.handle.info().memo)?;
+    let is_kept = detached || level != Level::Memory;
     let after = parents(&api, &after)?;
     let module = program.module;
     let program = convert::with_length(program, module_length(&api, module)?);
     check_files(&api, &program.files)?;
     let job = random_job()?;
-    check_room(&api, job, inputs.len(), detached)?;
+    check_room(&api, job, inputs.len(), is_kept)?;
     let signed = terms.receipts.then(|| program.clone());
-    let submission = Submission { job, program, needs, class, terms, policy, inputs, closed, after, join };
+    let submission =
+        Submission { job, program, needs, class, terms, policy, inputs, closed, after, join, level };
     submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
     let jobs = api.handle.jobs();
-    jobs.create(job, JobMeta { module, class, detached, streamed: terms.stream, signed })?;
+    let meta = JobMeta {
+        module,
+        class,
+        detached: is_kept,
+        level,
+        title: Arc::new(title),
+        submitted_ms: now_ms(),
+        streamed: terms.stream,
+        signed,
+    };
+    jobs.create(job, meta)?;
     jobs.submitted(job, &submission.inputs);
     if closed {
         jobs.close(job);
     }
     // Whatever ends this early from here on, cancels.
     let mut open = OpenJob::new(api.clone(), job, permit);
+    // A job in memory is given up with its stream; a detached one too, until all of it came.
+    open.goes_on = !detached && is_kept;
     api.handle.command(Command::Submit(submission)).await?;
     open.handed_in = true;
+    if level == Level::Disk {
+        // Nothing is promised before the disk has it.
+        api.handle.accepted(job).await?;
+    }
     // The loop goes first: telling the client that its job is accepted is a system call that the job need not wait for.
     tokio::task::yield_now().await;
     if detached && closed {
@@ -141,7 +161,12 @@ async fn open(
         let body = json::answer(&serde_json::json!({ "job": job.to_string() }));
         return Ok((StatusCode::ACCEPTED, [(JOB_HEADER.clone(), job.to_string())], body).into_response());
     }
-    let stream = JobStream { open, source, detached, encoding, first, over: false };
+    let results = match (detached, is_kept) {
+        (true, _) => Results::NotTold,
+        (false, true) => Results::Read { next: 0 },
+        (false, false) => Results::Taken,
+    };
+    let stream = JobStream { open, source, results, encoding, first, over: false };
     Ok(streaming(job, encoding, stream.into_body()))
 }
 
@@ -191,7 +216,7 @@ fn parents(api: &Api, names: &[String]) -> Result<Vec<JobId>, ApiError> {
         ApiError::bad(format!("no job {name} to come after"))
             .expected("a job of this node, as `weft jobs` shows it")
     };
-    let job = |name: &String| match super::routes::find(api, name) {
+    let job = |name: &String| match finding::find(api, name) {
         Ok(found) => Ok(found.job),
         Err(error) if error.is_not_found() => Err(unknown(name)),
         Err(error) => Err(error),

@@ -12,14 +12,17 @@ use weft_core::snapshot::{
 use weft_core::{JobId, PeerId};
 use weft_exec::PoolStatus;
 
-use crate::handle::{NodeInfo, Standing};
+use super::convert;
+use crate::handle::{NodeHandle, NodeInfo, Standing};
 use crate::jobs::JobSummary;
+use crate::keeping::JournalState;
 
 /// Most own jobs whose binding is reported.
 const BINDINGS_MAX: usize = 16;
 
 /// The node as it is.
-pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::Status {
+pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
+    let info: &NodeInfo = handle.info();
     let Standing { snapshot, pool } = standing;
     let Snapshot {
         me,
@@ -73,13 +76,24 @@ pub(super) fn status(standing: Standing, info: &NodeInfo, usage: Usage) -> api::
         memory_bytes: capacity.memory_bytes,
         sandbox: slots(pool),
         memo: api::Memo { entries: known, hits: counters.recalled + counters.answered },
-        store: store(usage, starved, store_fault.get()),
+        store: store(handle.store().usage(), starved, store_fault.get()),
+        journal: journal(handle),
         labels: labels(capacity.labels),
         binding: jobs.iter().rev().filter(unfinished).take(BINDINGS_MAX).map(binding).collect(),
         draining: capacity.draining,
         peers_connected: count(peers.iter().filter(|peer| peer.connected).count()),
         jobs_unfinished: count(jobs.iter().filter(unfinished).count()),
         counters: self::counters(&counters),
+    }
+}
+
+fn journal(handle: &NodeHandle) -> api::Journal {
+    let JournalState { failure, is_disk_low, quarantined } = handle.journal().unwrap_or_default();
+    api::Journal {
+        waiting_bytes: u64::try_from(handle.journal_waiting_bytes()).unwrap_or(u64::MAX),
+        low: is_disk_low,
+        quarantined: quarantined.into_iter().map(|(job, _)| job.to_string()).collect(),
+        failure,
     }
 }
 
@@ -197,11 +211,18 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
     }
 }
 
-/// A job: what the table knows of it, and what the engine still does.
-pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
+/// A job as it is told.
+pub(super) fn job(summary: JobSummary, snapshot: &Snapshot) -> api::Job {
+    let job = summary.job;
+    job_view(summary, snapshot.jobs.iter().find(|view| view.job == job))
+}
+
+/// What the table knows of a job, and what the engine still does.
+fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
     let JobSummary {
         job,
         meta,
+        journalled: _,
         tasks,
         closed,
         ended,
@@ -212,6 +233,10 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
         cancelled,
         lost,
         given_up,
+        ended_ms: _,
+        restarted: _,
+        refused_more: _,
+        told: _,
         elapsed,
     } = summary;
     let state = match (closed, ended) {
@@ -229,6 +254,10 @@ pub(super) fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job 
     api::Job {
         job: job.to_string(),
         state,
+        name: meta.title.name.clone(),
+        labels: meta.title.labels.clone(),
+        level: convert::level_out(meta.level),
+        submitted_ms: meta.submitted_ms,
         detached: meta.detached,
         cancelled_by_user,
         class: class_out(meta.class),

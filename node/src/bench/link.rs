@@ -139,7 +139,7 @@ fn config(key: [u8; 32], identity: [u8; 32], peers: Vec<String>) -> NetConfig {
 }
 
 fn award(index: u32) -> Message {
-    let lease = LeaseId { job: JobId(1), index, attempt: 1 };
+    let lease = LeaseId { job: JobId(1), epoch: 0, index, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::inline(&[0; 16]) }];
     Message::Award(Award { call: CallId(1), bid: BidId(1), left: 0, grants })
 }

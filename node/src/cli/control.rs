@@ -1,14 +1,4 @@
-//! The flags of the verbs that tell a node to do something: `weft cancel`, `weft drain`, `weft stop`.
-
-/// Flags of `weft cancel`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct CancelArgs {
-    /// The job's id, or the beginning of it.
-    pub(crate) job: String,
-    /// Print JSON instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
+//! The flags of the verbs that tell a node to do something: `weft drain`, `weft stop`.
 
 /// Flags of `weft drain`.
 #[derive(Debug, clap::Args)]

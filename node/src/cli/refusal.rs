@@ -11,9 +11,10 @@ use weft_node::settings::{variable_not_unicode, variable_of};
 use super::Cli;
 
 /// Verbs that people know from other tools, with ours.
-const MEANT: [(&str, &str); 18] = [
+const MEANT: [(&str, &str); 19] = [
     ("exec", "run"),
-    ("submit", "run"),
+    ("sbatch", "submit"),
+    ("logs", "results"),
     ("ls", "jobs"),
     ("list", "jobs"),
     ("ps", "jobs"),

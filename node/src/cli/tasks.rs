@@ -7,6 +7,8 @@ use weft_client::{Class, Recall};
 use weft_core::Limits;
 use weft_node::settings::{parse_bytes, parse_duration, parse_pair, parse_whole};
 
+use super::halt::Halt;
+use super::kept::KeepArgs;
 use super::policy::PolicyArgs;
 
 /// A file or a directory for `/in`.
@@ -136,6 +138,9 @@ pub(crate) struct RunArgs {
     /// Arguments of the task.
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
+    /// How its job is kept.
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
 }
 
 const RUN_HELP: &str = "\
@@ -164,9 +169,9 @@ const INPUTS: &str = "Inputs";
 /// Heading of the flags that choose where outputs go.
 const OUTPUTS: &str = "Outputs";
 
-/// Where the inputs of `weft map` come from, and which of them are run.
+/// Where the inputs of `weft map` and `weft submit` come from, and which of them are run.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("inputs").required(true).args(["each_line", "each_file", "each_block"]))]
+#[command(group = clap::ArgGroup::new("inputs").args(["each_line", "each_file", "each_block"]))]
 pub(crate) struct InputsArgs {
     /// One task per line of FILE, `-` for stdin; its stdin is the line without the newline.
     #[arg(long, value_name = "FILE", help_heading = INPUTS)]
@@ -195,9 +200,20 @@ pub(crate) struct InputsArgs {
     pub(crate) limit: Option<u64>,
 }
 
+impl InputsArgs {
+    /// Whether the command line names any.
+    pub(crate) fn is_given(&self) -> bool {
+        self.each_line.is_some() || !self.each_file.is_empty() || !self.each_block.is_empty()
+    }
+}
+
 /// Flags of `weft map`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = MAP_HELP)]
+#[command(
+    after_help = MAP_HELP,
+    group = clap::ArgGroup::new("all_inputs").required(true).args(["each_line", "each_file", "each_block"]),
+    group = clap::ArgGroup::new("written").multiple(true).args(["out", "joblog"]),
+)]
 pub(crate) struct MapArgs {
     /// The module: a .wasm file (a command, a component or functions), or its text, a .wat file.
     pub(crate) module: PathBuf,
@@ -213,13 +229,24 @@ pub(crate) struct MapArgs {
     /// Words in braces, as in 'DIR/{stem}.png', make the names of outputs; see below.
     #[arg(long, value_name = "DIR[/NAME]", conflicts_with = "json", help_heading = OUTPUTS)]
     pub(crate) out: Option<PathBuf>,
-    /// Let --out write into a directory that is not empty. Files with the names of this run's outputs are replaced, but
-    /// never a file that this run reads.
-    #[arg(long, requires = "out", help_heading = OUTPUTS)]
+    /// Let --out write into a directory that is not empty, and --joblog over an earlier log. Files with the names of this
+    /// run's outputs are replaced, but never a file that this run reads.
+    #[arg(long, requires = "written", help_heading = OUTPUTS)]
     pub(crate) force: bool,
-    /// Continue an earlier run of the same command: inputs whose outputs are in DIR are not run again, failed ones are.
-    #[arg(long, requires = "out", conflicts_with = "force", help_heading = OUTPUTS)]
+    /// Write a line about each ended task into FILE, in columns as GNU parallel has them; see below.
+    #[arg(long, value_name = "FILE", help_heading = OUTPUTS)]
+    pub(crate) joblog: Option<PathBuf>,
+    /// Continue an earlier run of the same command: inputs that ended are not run again. Those are the inputs in the joblog,
+    /// and those whose outputs are in DIR of --out. Without a joblog a failed task left no trace, and runs again.
+    #[arg(long, requires = "written", conflicts_with = "force", help_heading = OUTPUTS)]
     pub(crate) resume: bool,
+    /// The same, but inputs that failed by the joblog run again.
+    #[arg(long, requires = "joblog", conflicts_with_all = ["force", "resume"], help_heading = OUTPUTS)]
+    pub(crate) resume_failed: bool,
+    /// When to end early: `now,fail=1` cancels the job at the first failure, `soon,fail=1` begins no further input; also
+    /// fail=N, fail=N% of all inputs, and success= or done= in the place of fail= [default: never].
+    #[arg(long, value_name = "WHEN", value_parser = Halt::parse)]
+    pub(crate) halt: Option<Halt>,
     /// Begin each line of output with the input's line or file and a tab; with --json, add it as the key `input`.
     #[arg(long, conflicts_with = "out", help_heading = OUTPUTS)]
     pub(crate) tag: bool,
@@ -232,6 +259,9 @@ pub(crate) struct MapArgs {
     /// On a terminal, print outputs as they are instead of making control characters visible.
     #[arg(long, help_heading = OUTPUTS)]
     pub(crate) raw: bool,
+    /// How the job is kept.
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
     /// What every task is given. It comes last: its headings would hold for the fields after it.
     #[command(flatten)]
     pub(crate) task: TaskArgs,
@@ -274,9 +304,30 @@ written outside DIR, and a second one of the same name is a failed task.
   verified   with --verify: the nodes that agreed, and those that differed,
              as your node found; this is not signed
 
+--joblog writes a heading and a line for each ended task, its columns separated
+by tabs, once its output was given out. Cancelled tasks have no line.
+  Seq         the input's number, from 1
+  Host        the name of the node that computed it, - when nothing ran
+  Starttime   when its last attempt began, in seconds since 1970: when its
+              result came, less its running time
+  JobRuntime  how long that attempt ran, in seconds
+  Send        bytes that it was given
+  Receive     bytes that it brought
+  Exitval     its exit code, as of `weft run`
+  Signal      0: no signal ends a task
+  Command     the module's name, and the line or the path of the file
+--resume reads Seq, and --resume-failed Exitval too; the last line of an input
+counts. {index} is Seq less one.
+
+--halt is as of GNU parallel. With `soon`, few inputs are handed out ahead: at
+most twice as many as the mesh had slots; those run to their end. N% is of all
+inputs, and is looked at once they are counted: of --each-line, once all lines
+were read. Exit code 0 when success= ended it.
+
 Exit code: the number of failed tasks, at most 100; 125 for weft's own errors;
-130 when interrupted by Ctrl-C, which cancels the job, or when the job was
-cancelled before its end, as by `weft cancel`.
+130 when interrupted by Ctrl-C, which cancels the job (but one of level disk goes
+on with the inputs that it has), or when the job was cancelled before its end, as
+by `weft cancel`.
 
 Examples:
   weft map score.wasm --each-line words.txt > scores.txt

@@ -21,6 +21,18 @@ impl Choice {
         self.limit.map_or(all, |limit| limit.min(all))
     }
 
+    /// Those of a list that are chosen, in the order in which they run.
+    ///
+    /// # Errors
+    /// As [`Choice::draw`].
+    pub(crate) fn of(self, mut files: Vec<Planned>) -> Result<Vec<Planned>, Problem> {
+        if self.shuf {
+            return self.draw(files.into_iter().map(Ok));
+        }
+        files.truncate(usize::try_from(self.count_of(files.len() as u64)).unwrap_or(usize::MAX));
+        Ok(files)
+    }
+
     /// Draws by lot from all of them, each equally likely in each place.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures::stream::{self, Stream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 use weft_client::Input;
 
 use super::Problem;
@@ -28,7 +29,13 @@ const BATCHES_MAX: usize = 4;
 pub(crate) struct Feed {
     /// Inputs that may still be given out; without it they are bounded by the node alone.
     window: Option<Semaphore>,
+    /// Inputs that may still be on their way to a result.
+    ahead: Option<Semaphore>,
+    /// No further input is given out.
+    stop: CancellationToken,
     given: AtomicU64,
+    /// Inputs that were given out.
+    taken: AtomicU64,
     bytes_read: AtomicU64,
     bytes_total: Option<u64>,
     /// How many there are, where they are counted before.
@@ -52,6 +59,15 @@ pub(crate) enum Source {
     Files(Vec<Planned>, u64),
 }
 
+/// How far inputs are given out ahead of results.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ahead {
+    /// Most inputs that were not released by [`Feed::release`].
+    pub(crate) window: Option<usize>,
+    /// Most inputs without a result ([`Feed::came_home`]).
+    pub(crate) open: Option<usize>,
+}
+
 /// Whole files as inputs; looks whether each is there, so that a wrong name costs no work.
 pub(crate) fn files(paths: Vec<PathBuf>) -> Result<Vec<Item>, Problem> {
     let item = |(number, path): (usize, PathBuf)| {
@@ -68,20 +84,23 @@ pub(crate) fn files(paths: Vec<PathBuf>) -> Result<Vec<Item>, Problem> {
 }
 
 impl Feed {
-    /// Starts to read; at most `window` inputs are given out beyond those that [`Feed::release`] gave back.
+    /// Starts to read; inputs are given out as far ahead as they may be.
     pub(crate) fn start(
         source: Source,
         plan: Plan,
         choice: Choice,
-        window: Option<usize>,
+        ahead: Ahead,
     ) -> (Arc<Self>, impl Stream<Item = Input> + use<>) {
         let (bytes_total, exactly, kept) = match &source {
             Source::Stream(_, bytes) => (*bytes, None, 0),
             Source::Files(files, kept) => (None, Some(files.len() as u64), *kept),
         };
         let feed = Arc::new(Self {
-            window: window.map(Semaphore::new),
+            window: ahead.window.map(Semaphore::new),
+            ahead: ahead.open.map(Semaphore::new),
+            stop: CancellationToken::new(),
             given: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             bytes_total,
             exactly,
@@ -117,8 +136,29 @@ impl Feed {
         }
     }
 
+    /// Notes that a result came.
+    pub(crate) fn came_home(&self) {
+        if let Some(ahead) = &self.ahead {
+            ahead.add_permits(1);
+        }
+    }
+
+    /// Gives no further input out.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether every input was given out.
+    pub(crate) fn is_over(&self) -> bool {
+        let has_ended = self.ended.load(Ordering::Acquire);
+        has_ended && self.taken.load(Ordering::Relaxed) == self.given.load(Ordering::Relaxed)
+    }
+
     /// How many inputs there are, as far as that can be told.
     pub(crate) fn total(&self) -> Total {
+        if self.stop.is_cancelled() {
+            return Total::Exactly(self.taken.load(Ordering::Relaxed));
+        }
         if let Some(exactly) = self.exactly {
             return Total::Exactly(exactly);
         }
@@ -271,12 +311,23 @@ struct Taken {
 
 impl Taken {
     async fn next(mut self) -> Option<(Input, Self)> {
+        let stop = self.feed.stop.clone();
+        let input = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            input = self.next_input() => input,
+        }?;
+        self.feed.taken.fetch_add(1, Ordering::Relaxed);
+        Some((input, self))
+    }
+
+    async fn next_input(&mut self) -> Option<Input> {
         loop {
             if let Some(input) = self.batch.next() {
-                if let Some(window) = &self.feed.window {
-                    window.acquire().await.ok()?.forget();
+                for bound in [&self.feed.window, &self.feed.ahead].into_iter().flatten() {
+                    bound.acquire().await.ok()?.forget();
                 }
-                return Some((input, self));
+                return Some(input);
             }
             self.batch = self.batches.recv().await?.into_iter();
         }
@@ -292,10 +343,10 @@ mod tests {
     fn start(
         text: &'static [u8],
         choice: Choice,
-        window: Option<usize>,
+        ahead: Ahead,
     ) -> (Arc<Feed>, impl Stream<Item = Input>) {
         let items = items_of("test".into(), Box::new(text), Ends::Line, None);
-        Feed::start(Source::Stream(items, Some(text.len() as u64)), Plan::default(), choice, window)
+        Feed::start(Source::Stream(items, Some(text.len() as u64)), Plan::default(), choice, ahead)
     }
 
     fn texts(inputs: Vec<Input>) -> Vec<String> {
@@ -312,7 +363,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_line_is_given_out() {
-        let (feed, inputs) = start(b"one\n\nthree", Choice::default(), None);
+        let (feed, inputs) = start(b"one\n\nthree", Choice::default(), Ahead::default());
         assert_eq!(texts(inputs.collect().await), ["one", "", "three"]);
         assert_eq!(feed.total(), Total::Exactly(3));
         assert!(feed.take_problem().is_none() && feed.labels().is_empty());
@@ -320,17 +371,17 @@ mod tests {
 
     #[tokio::test]
     async fn no_line_no_input() {
-        let (feed, inputs) = start(b"", Choice::default(), None);
+        let (feed, inputs) = start(b"", Choice::default(), Ahead::default());
         assert!(inputs.collect::<Vec<_>>().await.is_empty());
         assert_eq!(feed.total(), Total::Exactly(0));
     }
 
     #[tokio::test]
     async fn a_limit_takes_the_first_and_a_lot_knows_their_numbers() {
-        let (feed, inputs) = start(b"1\n2\n3\n", Choice { shuf: false, limit: Some(2) }, None);
+        let (feed, inputs) = start(b"1\n2\n3\n", Choice { shuf: false, limit: Some(2) }, Ahead::default());
         assert_eq!(texts(inputs.collect().await), ["1", "2"]);
         assert_eq!(feed.total(), Total::Exactly(2));
-        let (feed, inputs) = start(b"0\n1\n2\n3\n", Choice { shuf: true, limit: None }, None);
+        let (feed, inputs) = start(b"0\n1\n2\n3\n", Choice { shuf: true, limit: None }, Ahead::default());
         for (place, text) in texts(inputs.collect().await).iter().enumerate() {
             assert_eq!(feed.take_label(u32::try_from(place).unwrap()).number.to_string(), *text);
         }
@@ -338,13 +389,28 @@ mod tests {
 
     #[tokio::test]
     async fn the_window_holds_inputs_back() {
-        let (feed, inputs) = start(b"1\n2\n3\n", Choice::default(), Some(2));
+        let (feed, inputs) = start(b"1\n2\n3\n", Choice::default(), Ahead { window: Some(2), open: None });
         let mut inputs = Box::pin(inputs);
         assert!(inputs.next().await.is_some());
         assert!(inputs.next().await.is_some());
         assert!(inputs.next().now_or_never().is_none());
         feed.release(1);
         assert_eq!(texts(vec![inputs.next().await.unwrap()]), ["3"]);
+    }
+
+    #[tokio::test]
+    async fn few_inputs_are_ahead_of_results_and_none_comes_after_a_stop() {
+        let (feed, inputs) = start(b"1\n2\n3\n4\n", Choice::default(), Ahead { window: None, open: Some(1) });
+        let mut inputs = Box::pin(inputs);
+        assert!(inputs.next().await.is_some());
+        assert!(inputs.next().now_or_never().is_none());
+        feed.came_home();
+        assert_eq!(texts(vec![inputs.next().await.unwrap()]), ["2"]);
+        assert!(!feed.is_over());
+        feed.came_home();
+        feed.stop();
+        assert!(inputs.next().await.is_none());
+        assert_eq!(feed.total(), Total::Exactly(2));
     }
 
     #[test]

@@ -1,24 +1,75 @@
 //! `weft jobs`: the jobs that were submitted to the local node.
 
-use weft_client::{Mesh, api};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use weft_client::{JobFilter, Mesh, api};
 
 use super::Problem;
-use crate::cli::ShowArgs;
+use crate::cli::JobsArgs;
 use crate::render::{Side, Table, millis, print_json, say, short};
 
+/// Jobs that are shown without a word about how many.
+const SHOWN: u32 = 100;
+
 /// Prints the jobs, oldest first.
-pub(crate) async fn jobs(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
-    let jobs = mesh.jobs().await?;
+pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
+    let filter = filter(mesh, args).await?;
+    let jobs = if args.all || (args.json && args.limit.is_none() && args.before.is_none()) {
+        mesh.list_all(&filter).await?
+    } else {
+        mesh.list(&filter).await?
+    };
     if args.json {
         return print_json(&jobs).map(|()| 0);
     }
-    if jobs.is_empty() {
-        say("no jobs: `weft run` and `weft map` make some");
+    let Some(oldest) = jobs.first() else {
+        say(&nothing(args));
         return Ok(0);
+    };
+    table(&jobs).print()?;
+    if filter.limit.is_some_and(|limit| jobs.len() as u64 == u64::from(limit)) && !args.all {
+        let before = JobFilter { before: Some(api::Position::of(oldest)), limit: Some(1), ..filter };
+        if !mesh.list(&before).await?.is_empty() {
+            say(&format!("older jobs: --before {}, or --all", short(&oldest.job)));
+        }
     }
+    Ok(0)
+}
+
+/// What the command line asks for.
+async fn filter(mesh: &Mesh, args: &JobsArgs) -> Result<JobFilter, Problem> {
+    let before = match &args.before {
+        Some(job) => Some(api::Position::of(&mesh.job(job).await?)),
+        None => None,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = args.since.map(|since| now.saturating_sub(since));
+    Ok(JobFilter {
+        phases: args.state.iter().flat_map(|word| word.0.iter().copied()).collect(),
+        labels: args.label.clone(),
+        name: args.name.clone(),
+        since_ms: since.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+        before,
+        limit: Some(args.limit.unwrap_or(SHOWN)),
+    })
+}
+
+fn nothing(args: &JobsArgs) -> String {
+    let is_all = args.state.is_empty()
+        && args.label.is_empty()
+        && args.name.is_none()
+        && args.since.is_none()
+        && args.before.is_none();
+    let text = if is_all { "no jobs: `weft run`, `weft map` and `weft submit` make some" } else { "no such jobs" };
+    String::from(text)
+}
+
+fn table(jobs: &[api::Job]) -> Table {
     let mut table = Table::new(&[
         ("JOB", Side::Left),
+        ("NAME", Side::Left),
         ("STATE", Side::Left),
+        ("LEVEL", Side::Left),
         ("CLASS", Side::Left),
         ("TASKS", Side::Right),
         ("QUEUED", Side::Right),
@@ -29,12 +80,15 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
         ("RETRIED", Side::Right),
         ("TIME", Side::Right),
         ("MODULE", Side::Left),
+        ("LABELS", Side::Left),
     ])
-    .fitted(&["CANCELLED", "RETRIED", "MODULE", "CLASS", "QUEUED", "LEASED"]);
-    for job in &jobs {
+    .fitted(&["CANCELLED", "RETRIED", "NAME", "LABELS", "MODULE", "CLASS", "LEVEL", "QUEUED", "LEASED"]);
+    for job in jobs {
         table.row([
             job.job.clone(),
+            or_dash(&job.name),
             state(job).into(),
+            job.level.to_string(),
             job.class.to_string(),
             job.tasks.to_string(),
             (job.queued + job.delayed + job.held).to_string(),
@@ -44,23 +98,24 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> {
             job.cancelled.to_string(),
             job.retried.to_string(),
             millis(job.elapsed_ms),
-            if job.module.is_empty() { "-".into() } else { short(&job.module) },
+            or_dash(&short(&job.module)),
+            super::labels(&job.labels),
         ]);
     }
-    table.print().map(|()| 0)
+    table
 }
 
+fn or_dash(text: &str) -> String {
+    String::from(if text.is_empty() { "-" } else { text })
+}
+
+/// The state in one word: that of a filter, or one that says more.
 fn state(job: &api::Job) -> &'static str {
-    if job.given_up {
-        return "given up";
-    }
-    match (job.state, job.cancelled_by_user) {
-        (api::JobState::Ended, true) => "cancelled",
-        (api::JobState::Open | api::JobState::Running, true) => "cancelling",
-        (api::JobState::Open | api::JobState::Running, false) if job.held > 0 => "after others",
-        (api::JobState::Open, false) => "open",
-        (api::JobState::Running, false) => "running",
-        (api::JobState::Ended, false) if job.tasks > 0 && job.skipped == job.tasks => "skipped",
-        (api::JobState::Ended, false) => "ended",
+    match api::Phase::of(job) {
+        _ if job.given_up => "given up",
+        api::Phase::Waiting | api::Phase::Running if job.cancelled_by_user => "cancelling",
+        api::Phase::Running if job.state == api::JobState::Open => "open",
+        api::Phase::Failed if job.tasks > 0 && job.skipped == job.tasks => "skipped",
+        phase => phase.word(),
     }
 }

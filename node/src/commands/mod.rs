@@ -2,15 +2,17 @@
 
 mod bench;
 mod blob;
-mod cancel;
 mod choice;
 mod control;
 mod demo;
 mod feed;
 mod init;
+mod inputs;
 mod interrupt;
+mod joblog;
 mod jobs;
 mod join;
+mod kept;
 mod live;
 mod map;
 mod node;
@@ -24,17 +26,23 @@ mod plan;
 mod reach;
 mod receipt;
 mod records;
+mod reorder;
+mod results;
 mod run;
+mod session;
 mod shortage;
 mod sink;
 mod sources;
 mod spool;
 mod stage;
 mod status;
+mod submit;
 mod tailor;
+mod tally;
 mod task;
 mod telling;
 mod template;
+mod wait;
 mod why;
 
 use std::collections::BTreeMap;
@@ -48,10 +56,14 @@ use weft_node::ticket::TicketError;
 use crate::cli::{Cli, Verb};
 use task::task_of;
 
-/// Weft's own errors of `run` and `map`.
+/// Weft's own errors of the verbs whose exit code is about tasks.
 pub(crate) const EXIT_OWN: u8 = 125;
 /// A wrong command line, or wrong settings.
 pub(crate) const EXIT_USAGE: u8 = 2;
+/// `weft node`: the journal can't be opened.
+pub(crate) const EXIT_JOURNAL: u8 = 3;
+/// `weft node`: the journal failed while the node ran.
+pub(crate) const EXIT_JOURNAL_FAILED: u8 = 4;
 /// Ctrl-C.
 pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 
@@ -73,6 +85,9 @@ pub(crate) enum Problem {
     /// It could not be done.
     #[error("{0}")]
     Failed(String),
+    /// The journal of `weft node` can't be opened.
+    #[error("{0}")]
+    Journal(String),
     /// A file can't be read or written.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     File {
@@ -84,7 +99,7 @@ pub(crate) enum Problem {
         source: io::Error,
     },
     /// No job has that id.
-    #[error("no job {id} on this node: `weft jobs` lists those that it knows")]
+    #[error("no job {id} on this node: `weft jobs` lists those that it knows, by id and name")]
     NoJob {
         /// The id.
         id: String,
@@ -113,6 +128,7 @@ impl Problem {
     pub(crate) fn exit_code(&self, runs_tasks: bool) -> u8 {
         match self {
             Self::Interrupted(_) => EXIT_INTERRUPTED,
+            Self::Journal(_) => EXIT_JOURNAL,
             Self::Stdout(_) if self.is_quiet() => 0,
             Self::Settings(_)
             | Self::Dir(_)
@@ -174,7 +190,13 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Peers(args) => peers::peers(&connect(data_dir).await?, &args).await,
         Verb::Status(args) => status::status(&connect(data_dir).await?, &args).await,
         Verb::Jobs(args) => jobs::jobs(&connect(data_dir).await?, &args).await,
-        Verb::Cancel(args) => cancel::cancel(&connect(data_dir).await?, &args).await,
+        Verb::Submit(args) => Box::pin(submit::submit(&resolve_dir(data_dir)?, *args)).await,
+        Verb::Wait(args) => wait::wait(&connect(data_dir).await?, &args).await,
+        Verb::Results(args) => Box::pin(results::results(&connect(data_dir).await?, args)).await,
+        Verb::Attach(args) => Box::pin(results::attach(&connect(data_dir).await?, args)).await,
+        Verb::Cancel(args) => kept::cancel(&connect(data_dir).await?, &args).await,
+        Verb::Retry(args) => kept::retry(&connect(data_dir).await?, &args).await,
+        Verb::Forget(args) => kept::forget(&connect(data_dir).await?, &args).await,
         Verb::Drain(args) => control::drain(&connect(data_dir).await?, &args).await,
         Verb::Stop(args) => control::stop(&connect(data_dir).await?, &args).await,
         Verb::Why(args) => why::why(&connect(data_dir).await?, &args).await,

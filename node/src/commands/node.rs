@@ -6,10 +6,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
-use weft_node::node::{Node, Notice};
+use weft_node::node::{Node, Notice, StartError};
 use weft_node::settings::{self, Settings, SettingsError};
 
-use super::Problem;
+use super::{EXIT_JOURNAL_FAILED, Problem};
 use crate::cli::NodeArgs;
 use crate::render::{bytes, say};
 
@@ -26,7 +26,7 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
     let stop = stop_signal()?;
     allow_files();
     let about = settings.clone();
-    let mut node = Node::start(settings).await.map_err(|error| Problem::Failed(error.to_string()))?;
+    let mut node = Node::start(settings).await.map_err(not_started)?;
     if let Some(path) = record {
         let failed = |error| format!("--record: {} can't be made: {error}", path.display());
         node.record(&path).map_err(|error| Problem::Failed(failed(error)))?;
@@ -49,8 +49,23 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
     if ending.jobs > 0 {
         say(&ending.to_string());
     }
+    if ending.kept_jobs > 0 {
+        let (job, goes) = if ending.kept_jobs == 1 { ("job", "goes") } else { ("jobs", "go") };
+        say(&format!(
+            "{} unfinished {job} on disk {goes} on when this node is started again",
+            ending.kept_jobs
+        ));
+    }
     say("stopped");
-    Ok(0)
+    let Some(failure) = ending.journal_failure else { return Ok(0) };
+    say(&failure);
+    Ok(EXIT_JOURNAL_FAILED)
+}
+
+/// A journal that can't be opened has an exit code of its own.
+fn not_started(error: StartError) -> Problem {
+    let text = error.to_string();
+    if matches!(error, StartError::Journal(_)) { Problem::Journal(text) } else { Problem::Failed(text) }
 }
 
 /// Takes as many files as this process may ask for: connections, blobs on their way and what slots are given are files,
@@ -107,7 +122,7 @@ async fn tell(mut notices: mpsc::Receiver<Notice>) {
             }
             Notice::PeerDown { peer, reason } => say(&format!("peer {} went: {reason}", peer.short())),
             Notice::Refused { address, reason } => say(&format!("no admission, {address}: {reason}")),
-            Notice::Trouble(text) => say(&text),
+            Notice::Trouble(text) | Notice::Kept(text) => say(&text),
             Notice::SameIdentity { address } => say(&format!(
                 "another node runs with this node's identity at {address}: a data directory was copied; delete \
                  identity.key in one of them and start that node again"

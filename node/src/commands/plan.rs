@@ -11,10 +11,11 @@ use bytes::Bytes;
 use weft_client::Input;
 
 use super::Problem;
+use super::joblog::Earlier;
 use super::outdir::{OutDir, Unwritten};
 use super::outname::Name;
 use super::records::Item;
-use super::sources::Sources;
+use super::sources::{FileId, Sources};
 use super::tailor::Tailor;
 use super::template::{Called, Template, Word};
 
@@ -43,12 +44,14 @@ pub(crate) struct Label {
     pub(crate) out: Option<Name>,
     /// What is printed before each line of its output.
     pub(crate) tag: Option<String>,
+    /// What the joblog calls it.
+    pub(crate) called: Option<String>,
 }
 
 impl Label {
     /// That of an input of which nothing but the number is known.
     pub(crate) fn of(number: u32) -> Self {
-        Self { number, file: None, out: None, tag: None }
+        Self { number, file: None, out: None, tag: None, called: None }
     }
 
     /// What to call the task.
@@ -96,6 +99,19 @@ impl OutSpec {
         self.template.as_ref().is_some_and(|template| template.has(word))
     }
 
+    /// A word of the name that takes more of an input than its number.
+    pub(crate) fn word_of_line(&self) -> Option<&'static str> {
+        self.template.as_ref().and_then(Template::word_of_line)
+    }
+
+    /// Where the output of the input of that number goes, of which nothing else is known.
+    pub(crate) fn numbered(&self, number: u32) -> Result<Name, String> {
+        match &self.template {
+            Some(template) => Name::parse(&template.fill(Called { line: b"", index: number })),
+            None => Name::parse(number.to_string().as_bytes()),
+        }
+    }
+
     fn is_unique(&self, of_files: bool) -> bool {
         self.template.as_ref().map_or(!of_files, Template::is_unique)
     }
@@ -119,6 +135,8 @@ pub(crate) struct Plan {
     /// The directory, once it is open.
     pub(crate) dir: Option<Arc<OutDir>>,
     pub(crate) tag: bool,
+    /// What an earlier joblog says, if there is a joblog.
+    log: Option<Earlier>,
     tailor: Option<Tailor>,
     /// What is read, as far as outputs may take its place.
     sources: Sources,
@@ -129,7 +147,17 @@ pub(crate) struct Plan {
 impl Plan {
     /// A plan before the directory is open.
     pub(crate) fn new(out: Option<OutSpec>, tailor: Option<Tailor>, tag: bool, sources: Sources) -> Self {
-        Self { out, dir: None, tag, tailor, sources, seen: HashSet::new() }
+        Self { out, dir: None, tag, log: None, tailor, sources, seen: HashSet::new() }
+    }
+
+    /// The plan with what an earlier joblog says.
+    pub(crate) fn with_log(self, earlier: Earlier) -> Self {
+        Self { log: Some(earlier), ..self }
+    }
+
+    /// Whether that file is read as far as is known by now.
+    pub(crate) fn reads(&self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|about| self.sources.has(FileId::from(&about)))
     }
 
     /// The plan with its directory, which is open now.
@@ -226,11 +254,16 @@ impl Plan {
         })
     }
 
-    /// Whether an earlier run made its output; an input whose output can't be is marked as missing.
+    /// Whether it ended in an earlier run: its output is there, or the joblog says so where there is none. An input whose
+    /// output can't be is marked as missing.
     pub(crate) fn is_done(&self, planned: &mut Planned) -> bool {
-        let (Some(dir), Some(name)) = (&self.dir, &planned.label.out) else { return false };
+        let (log, number) = (self.log.as_ref(), planned.label.number);
+        let (Some(dir), Some(name)) = (&self.dir, &planned.label.out) else {
+            return log.is_some_and(|log| log.is_over(number));
+        };
         match dir.is_done(name) {
-            Ok(is_done) => is_done,
+            // A done task whose output is gone runs again.
+            Ok(is_there) => is_there || log.is_some_and(|log| log.is_let_fail(number)),
             Err(reason) => {
                 planned.input = Input::Missing { reason };
                 false
@@ -278,7 +311,8 @@ impl Plan {
             | Input::Missing { .. } => None,
         };
         let out = self.out.as_ref().map(|out| out.name(item)).transpose()?;
-        Ok(Label { number: item.number, file, out, tag: self.tag.then(|| tag(item)) })
+        let called = self.log.is_some().then(|| tag(item));
+        Ok(Label { number: item.number, file, out, tag: self.tag.then(|| tag(item)), called })
     }
 }
 

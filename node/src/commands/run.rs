@@ -2,10 +2,11 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use weft_client::api::TaskState;
-use weft_client::{Existing, Input, Map, Mesh, Outcome, Task, TaskResult, Told};
+use weft_client::{Existing, Input, Level, Map, Mesh, Outcome, TaskResult, Told};
 
 use super::interrupt::Interrupt;
 use super::live::Live;
@@ -13,7 +14,7 @@ use super::out::Out;
 use super::outcome::{self, ResultLine};
 use super::shortage::Shortage;
 use super::why::at_work;
-use super::{Problem, receipt, spool, task_of};
+use super::{Problem, kept, receipt, spool, task_of};
 use crate::cli::RunArgs;
 use crate::render;
 
@@ -24,10 +25,18 @@ const EXPLAIN_AFTER: Duration = Duration::from_secs(3);
 pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     let interrupt = Interrupt::listen()?;
     let mut live = Live::new(args.raw);
-    // Whatever the interrupt finds under way is dropped, which cancels the task if it has not ended.
+    let is_kept = args.keep.level.is_some_and(|level| level != Level::Memory);
+    let begun = OnceLock::new();
+    // Whatever the interrupt finds under way is dropped, which cancels the task if it has not ended and is not kept.
     let code = tokio::select! {
-        code = Box::pin(run_to_its_end(data_dir, args, &mut live)) => code,
-        () = interrupt.came() => Err(Problem::Interrupted("interrupted; the task is cancelled".into())),
+        code = Box::pin(run_to_its_end(data_dir, args, &mut live, &begun)) => code,
+        () = interrupt.came() => Err(Problem::Interrupted(match begun.get().filter(|_| is_kept) {
+            Some(job) => {
+                let id = render::short(job);
+                format!("interrupted; job {job} goes on: `weft attach {id}` shows its result, `weft cancel {id}` ends it")
+            }
+            None => String::from("interrupted; the task is cancelled"),
+        })),
     };
     if code.is_err() {
         live.stop().await;
@@ -35,17 +44,25 @@ pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     code
 }
 
-async fn run_to_its_end(data_dir: &Path, args: RunArgs, live: &mut Live) -> Result<u8, Problem> {
-    let RunArgs { module, task, stdin, out, force, receipt, json, raw: _, args } = args;
+/// Runs the task; `begun` is told the job's id.
+async fn run_to_its_end(
+    data_dir: &Path,
+    args: RunArgs,
+    live: &mut Live,
+    begun: &OnceLock<String>,
+) -> Result<u8, Problem> {
+    let RunArgs { module, task, stdin, out, force, receipt, json, raw: _, args, keep } = args;
     if let Some(dir) = &out {
         check_empty(dir, force)?;
     }
-    let task = task_of(&module, task, args)?;
+    let task = kept::keep(task_of(&module, task, args)?, keep)?;
     let task = if receipt { task.receipts() } else { task };
     let task = if json { task } else { task.streamed() };
     let mesh = Mesh::connect_in(data_dir).await?;
     let stdin = stdin_of(stdin, data_dir).await?;
-    let result = result_of(&mesh, &task, stdin, live).await?;
+    let told = mesh.map(&task, futures::stream::iter([stdin])).await?;
+    begun.get_or_init(|| told.job().to_owned());
+    let result = result_of(&mesh, told, live).await?;
     if json {
         print_line(&result).await?;
     } else {
@@ -78,8 +95,7 @@ fn check_empty(dir: &Path, force: bool) -> Result<(), Problem> {
 }
 
 /// Waits for the task's end and shows what it prints meanwhile; says so when no node has taken it after a while.
-async fn result_of(mesh: &Mesh, task: &Task, input: Input, live: &mut Live) -> Result<TaskResult, Problem> {
-    let mut told = mesh.map(task, futures::stream::iter([input])).await?;
+async fn result_of(mesh: &Mesh, mut told: Map, live: &mut Live) -> Result<TaskResult, Problem> {
     let job = told.job().to_owned();
     let (mut said, mut shortage) = (None, Shortage::new());
     let mut next = loop {
@@ -183,7 +199,8 @@ fn is_plain_exit(result: &TaskResult) -> bool {
     matches!(result.outcome, Outcome::Failed(weft_client::Failure::Exit { .. }))
 }
 
-async fn stdin_of(given: Option<PathBuf>, data_dir: &Path) -> Result<Input, Problem> {
+/// The input of the task.
+pub(crate) async fn stdin_of(given: Option<PathBuf>, data_dir: &Path) -> Result<Input, Problem> {
     match given {
         Some(path) if path.as_os_str() != "-" => Ok(Input::File(path)),
         None if io::stdin().is_terminal() => Ok(Input::default()),

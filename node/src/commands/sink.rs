@@ -12,6 +12,7 @@ use weft_client::{Mesh, Output, TaskResult};
 
 use super::Problem;
 use super::feed::Feed;
+use super::joblog::Row;
 use super::out::Out;
 use super::outcome::ResultLine;
 use super::outdir::{Held, Unwritten};
@@ -21,9 +22,17 @@ use crate::render::json_line;
 /// Output that is tagged at once, in bytes.
 const TAGGED_BYTES: usize = 4 << 10;
 
+/// Where results are given out, and what to log of those that were.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    to: To,
+    /// Lines of the joblog about results that were given out.
+    logged: Vec<Row>,
+}
+
 /// One way to give results out.
 #[derive(Debug)]
-pub(crate) enum Sink {
+enum To {
     /// Outputs on stdout, in order.
     Ordered(Ordered),
     /// Outputs into files of that directory, and what a task left in `/out` into a directory next to each.
@@ -34,23 +43,54 @@ pub(crate) enum Sink {
 
 /// Results that wait for those before them.
 #[derive(Debug)]
-pub(crate) struct Ordered {
+struct Ordered {
     out: Out,
     /// The next place to be written.
     next: u32,
-    /// With their tags, by their places. Never more than the feed's window.
-    early: BTreeMap<u32, (TaskResult, Option<String>)>,
+    /// By their places. Never more than the feed's window.
+    early: BTreeMap<u32, Told>,
+}
+
+/// One result on its way out.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) result: TaskResult,
+    pub(crate) label: Label,
+    /// Its line of the joblog, if there is one.
+    pub(crate) row: Option<Row>,
 }
 
 impl Sink {
     /// Stdout, in order.
     pub(crate) fn ordered(out: Out) -> Self {
-        Self::Ordered(Ordered { out, next: 0, early: BTreeMap::new() })
+        Self::to(To::Ordered(Ordered { out, next: 0, early: BTreeMap::new() }))
+    }
+
+    /// Files of a directory.
+    pub(crate) fn files(held: Held) -> Self {
+        Self::to(To::Files(held))
+    }
+
+    /// JSON lines on stdout.
+    pub(crate) fn lines(out: Out) -> Self {
+        Self::to(To::Lines(out))
+    }
+
+    fn to(to: To) -> Self {
+        Self { to, logged: Vec::new() }
     }
 
     /// Whether results are held back until those before them came.
     pub(crate) fn is_ordered(&self) -> bool {
-        matches!(self, Self::Ordered(_))
+        matches!(self.to, To::Ordered(_))
+    }
+
+    /// The place of the result that is given out next; `None` where there is no order.
+    pub(crate) fn next(&self) -> Option<u32> {
+        match &self.to {
+            To::Ordered(ordered) => Some(ordered.next),
+            To::Files(_) | To::Lines(_) => None,
+        }
     }
 
     /// Gives out one result, and those that waited for it. `place` is that of its input among all that were given to
@@ -63,74 +103,97 @@ impl Sink {
         mesh: &Mesh,
         feed: &Feed,
         place: u32,
-        label: &Label,
-        result: TaskResult,
+        told: Told,
     ) -> Result<(), Unwritten> {
-        match (self, &label.out) {
-            (Self::Ordered(ordered), _) => {
-                Ok(ordered.take(mesh, feed, place, result, label.tag.clone()).await?)
-            }
-            (Self::Files(held), Some(name)) if result.is_done() => {
-                held.dir().write(mesh, &result, name).await
-            }
-            (Self::Files(_), _) => Ok(()),
-            (Self::Lines(out), _) => Ok(write_line(out, &result, label.tag.as_deref()).await?),
+        let To::Ordered(ordered) = &mut self.to else { return self.give(mesh, told).await };
+        ordered.early.insert(place, told);
+        let before = ordered.next;
+        while let Some(Told { result, label, row }) = ordered.early.remove(&ordered.next) {
+            ordered.out.write_result(mesh, &result, label.tag).await?;
+            self.logged.extend(row);
+            ordered.next += 1;
         }
+        feed.release(usize::try_from(ordered.next - before).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// Gives out one result now, whatever came before it.
+    ///
+    /// # Errors
+    /// When this output, or any, can't be written.
+    pub(crate) async fn give(&mut self, mesh: &Mesh, told: Told) -> Result<(), Unwritten> {
+        let Told { result, label, row } = told;
+        let given = match (&mut self.to, &label.out) {
+            (To::Ordered(ordered), _) => Ok(ordered.out.write_result(mesh, &result, label.tag).await?),
+            (To::Files(held), Some(name)) if result.is_done() => held.dir().write(mesh, &result, name).await,
+            (To::Files(_), _) => Ok(()),
+            (To::Lines(out), _) => Ok(write_line(out, &result, label.tag.as_deref()).await?),
+        };
+        self.logged.extend(row.map(|row| if given.is_ok() { row } else { row.unwritten() }));
+        given
+    }
+
+    /// How many lines of the joblog wait.
+    pub(crate) fn logged(&self) -> usize {
+        self.logged.len()
+    }
+
+    /// The lines of the joblog about results that were given out, once: after [`Sink::flush`], their reader has them.
+    pub(crate) fn take_logged(&mut self) -> Vec<Row> {
+        std::mem::take(&mut self.logged)
     }
 
     /// Whether its reader has everything that can be given out.
     pub(crate) fn is_flushed(&self) -> bool {
-        match self {
-            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => out.is_flushed(),
-            Self::Files(_) => true,
-        }
+        self.out().is_none_or(Out::is_flushed)
     }
 
     /// Gives everything that was taken to its reader.
     pub(crate) async fn flush(&mut self) -> Result<(), Problem> {
-        match self {
-            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => out.all().await,
-            Self::Files(_) => Ok(()),
+        match self.out_mut() {
+            Some(out) => out.all().await,
+            None => Ok(()),
         }
     }
 
     /// Ends what was given out, as [`Out::end`].
     pub(crate) async fn end<T>(&mut self, result: Result<T, Problem>) -> Result<T, Problem> {
-        match self {
-            Self::Ordered(Ordered { out, next: _, early: _ }) | Self::Lines(out) => out.end(result).await,
-            Self::Files(_) => result,
+        match self.out_mut() {
+            Some(out) => out.end(result).await,
+            None => result,
+        }
+    }
+
+    fn out(&self) -> Option<&Out> {
+        match &self.to {
+            To::Ordered(Ordered { out, next: _, early: _ }) | To::Lines(out) => Some(out),
+            To::Files(_) => None,
+        }
+    }
+
+    fn out_mut(&mut self) -> Option<&mut Out> {
+        match &mut self.to {
+            To::Ordered(Ordered { out, next: _, early: _ }) | To::Lines(out) => Some(out),
+            To::Files(_) => None,
         }
     }
 }
 
-impl Ordered {
-    async fn take(
+impl Out {
+    /// The output of a task that is done, ended by a newline. Of the others there is nothing to show.
+    async fn write_result(
         &mut self,
         mesh: &Mesh,
-        feed: &Feed,
-        place: u32,
-        result: TaskResult,
+        result: &TaskResult,
         tag: Option<String>,
     ) -> Result<(), Problem> {
-        self.early.insert(place, (result, tag));
-        let before = self.next;
-        while let Some((result, tag)) = self.early.remove(&self.next) {
-            self.write(mesh, &result, tag).await?;
-            self.next += 1;
-        }
-        feed.release(usize::try_from(self.next - before).unwrap_or(usize::MAX));
-        Ok(())
-    }
-
-    /// The output of a task that is done, ended by a newline. Of the others there is nothing to show.
-    async fn write(&mut self, mesh: &Mesh, result: &TaskResult, tag: Option<String>) -> Result<(), Problem> {
         if !result.is_done() {
             return Ok(());
         }
         match tag {
-            None => write_whole(mesh, &result.output, &mut self.out).await?,
+            None => write_whole(mesh, &result.output, self).await?,
             Some(tag) => {
-                let mut tagged = Tagged::new(&mut self.out, &tag);
+                let mut tagged = Tagged::new(self, &tag);
                 let written = match &result.output {
                     Output::Inline(bytes) => tagged.write_all(bytes).await.map_err(Problem::Stdout),
                     Output::Blob { id, .. } => {
@@ -139,16 +202,16 @@ impl Ordered {
                 };
                 let nothing_yet = result.output.bytes_len() == 0;
                 if nothing_yet {
-                    self.out.put(format!("{tag}\t").as_bytes()).await?;
+                    self.put(format!("{tag}\t").as_bytes()).await?;
                 }
-                whole(written, &mut self.out)?;
+                whole(written, self)?;
             }
         }
-        let is_ended = result.output.bytes_len() > 0 && self.out.last() == Some(b'\n');
+        let is_ended = result.output.bytes_len() > 0 && self.last() == Some(b'\n');
         if !is_ended {
-            self.out.put(b"\n").await?;
+            self.put(b"\n").await?;
         }
-        self.out.end_task()
+        self.end_task()
     }
 }
 

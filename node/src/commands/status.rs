@@ -50,6 +50,7 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
             ),
         ),
         ("store", store(&status.store, &status.data_dir)),
+        ("journal", journal(&status.journal)),
         (
             "own jobs",
             format!(
@@ -111,6 +112,23 @@ fn store(store: &api::Store, data_dir: &str) -> String {
     }
     if let Some(fault) = fault {
         text.push_str(&format!("; FAILS: {fault}"));
+    }
+    text
+}
+
+/// Where jobs at level `disk` are.
+fn journal(journal: &api::Journal) -> String {
+    let api::Journal { waiting_bytes, low, quarantined, failure } = journal;
+    let mut text = match (failure, low) {
+        (Some(failure), _) => format!("FAILED: {failure}"),
+        (None, true) => String::from("LOW: the disk has too little room for new jobs of level disk"),
+        (None, false) => String::from("keeps jobs of level disk"),
+    };
+    if *waiting_bytes > 0 {
+        text.push_str(&format!("; {} wait for the disk", bytes(*waiting_bytes)));
+    }
+    if !quarantined.is_empty() {
+        text.push_str(&format!("; in quarantine, to be forgotten: {}", quarantined.join(", ")));
     }
     text
 }

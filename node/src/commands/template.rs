@@ -126,6 +126,11 @@ impl Template {
         }
         filled
     }
+
+    /// The first word in it that is a part of the line.
+    pub(crate) fn word_of_line(&self) -> Option<&'static str> {
+        WORDS.iter().find(|(_, word)| *word != Word::Index && self.has(*word)).map(|(text, _)| *text)
+    }
 }
 
 impl Word {

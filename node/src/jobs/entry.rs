@@ -2,27 +2,39 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use weft_core::{BlobId, JobId, Outcome, Payload, Proof, Receipt, Report};
+use weft_core::{JobId, Level, Payload, Proof, Refusal};
 
-use super::{JobMeta, JobSummary, Kept, NoSuchJob, PRINTED_BYTES_MAX, Portion, Print, Taken, TaskEnd};
+use super::table::Kept;
+use super::view::InputName;
+use super::{
+    Counts, JobMeta, JobSummary, NoSuchJob, NotAccepted, PRINTED_BYTES_MAX, Portion, Print, Restarted,
+    RestoredJob, Results, Taken, TaskEnd, now_ms,
+};
 
 const WORD_BITS: u32 = u64::BITS;
 /// Wakers kept; more than can wait at once, which is one a connection of the API.
 const WAKERS_MAX: usize = 1024;
-
-/// What a receipt and its proof take besides the statement's texts, in bytes.
-const RECEIPT_BYTES: u64 = 1024;
-/// What one node's id takes, written as digits, in bytes.
-const NAME_BYTES: u64 = 66;
 
 /// One job.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) meta: JobMeta,
     pub(super) created: Instant,
-    pub(super) tasks: u32,
+    /// Where its results are, if not here.
+    journal: Option<Journalled>,
+    /// What its submitter was promised holds from now on.
+    accepted: bool,
+    /// Tasks that are on the disk.
+    accepted_tasks: u32,
+    /// Why it was not accepted.
+    refused: Option<String>,
+    /// Why tasks that came later were not taken.
+    refused_more: Option<String>,
+    /// When this node was last started again while it was unfinished.
+    restarted: Option<Restarted>,
+    pub(super) counts: Counts,
     pub(super) closed: bool,
     pub(super) cancelled_by_user: bool,
     pub(super) lost: u32,
@@ -32,11 +44,6 @@ pub(super) struct Entry {
     abandoned: bool,
     /// A client has seen the end.
     told: bool,
-    done: u32,
-    failed: u32,
-    /// Of those that failed, how many never began because of a job that theirs comes after.
-    skipped: u32,
-    cancelled: u32,
     /// Results taken out so far.
     taken: u32,
     /// Results not taken out, in order of completion.
@@ -46,7 +53,7 @@ pub(super) struct Entry {
     /// One bit per task that has ended.
     ended: Vec<u64>,
     /// The inputs of unended tasks, by name, where results have receipts: a receipt names its task.
-    inputs: BTreeMap<u32, (BlobId, u64)>,
+    inputs: BTreeMap<u32, InputName>,
     /// What running tasks printed and no client has taken.
     prints: Vec<Print>,
     /// Bytes inside `prints`.
@@ -54,12 +61,28 @@ pub(super) struct Entry {
     wakers: Vec<Waker>,
 }
 
+/// What the table knows of results that are in the journal.
+#[derive(Clone, Copy, Debug, Default)]
+struct Journalled {
+    /// Ends of tasks in it. A task that was tried again has several.
+    told: u64,
+    /// When they were last read, in milliseconds since 1970.
+    read_ms: Option<u64>,
+}
+
 impl Entry {
     pub(super) fn new(meta: JobMeta) -> Self {
+        let journal = (meta.level == Level::Disk).then(Journalled::default);
         Self {
             meta,
             created: Instant::now(),
-            tasks: 0,
+            journal,
+            accepted: journal.is_none(),
+            accepted_tasks: 0,
+            refused: None,
+            refused_more: None,
+            restarted: None,
+            counts: Counts::default(),
             closed: false,
             cancelled_by_user: false,
             lost: 0,
@@ -67,10 +90,6 @@ impl Entry {
             ended_at: None,
             abandoned: false,
             told: false,
-            done: 0,
-            failed: 0,
-            skipped: 0,
-            cancelled: 0,
             taken: 0,
             results: VecDeque::new(),
             bytes: 0,
@@ -82,13 +101,110 @@ impl Entry {
         }
     }
 
+    /// As the journal remembers it.
+    pub(super) fn restored(job: RestoredJob) -> Self {
+        let RestoredJob {
+            meta,
+            ended_ms,
+            read_ms,
+            closed,
+            cancelled,
+            given_up,
+            counts,
+            told,
+            ended,
+            restarted,
+        } = job;
+        let ago = |ms: u64| Duration::from_millis(now_ms().saturating_sub(ms));
+        // A clock that was set back makes a job younger, and no more.
+        let at = |ms: u64| Instant::now().checked_sub(ago(ms)).unwrap_or_else(Instant::now);
+        let mut entry = Self::new(meta);
+        entry.created = at(entry.meta.submitted_ms);
+        entry.ended_at = ended_ms.map(at);
+        entry.journal = Some(Journalled { told, read_ms: read_ms.max(ended_ms) });
+        entry.accepted = true;
+        entry.accepted_tasks = counts.tasks;
+        entry.restarted = restarted;
+        entry.closed = closed;
+        entry.cancelled_by_user = cancelled;
+        entry.given_up = given_up;
+        entry.counts = counts;
+        entry.ended = ended;
+        entry
+    }
+
+    /// Notes that its submitter may rely on it, with that many of its tasks.
+    pub(super) fn accept(&mut self, tasks: u32) {
+        self.accepted = true;
+        self.accepted_tasks = self.accepted_tasks.max(tasks);
+        self.wake();
+    }
+
+    /// Notes why it never began. What its tasks end with is kept here.
+    pub(super) fn refuse(&mut self, reason: String) {
+        self.refused = Some(reason);
+        self.journal = None;
+        self.wake();
+    }
+
+    /// Notes that its last tasks were not taken.
+    pub(super) fn refuse_more(&mut self, tasks: u32, reason: &Refusal) {
+        self.counts.tasks = self.counts.tasks.saturating_sub(tasks);
+        self.refused_more = Some(format!("{tasks} tasks were not taken: {reason}"));
+        self.wake();
+    }
+
+    /// Whether its results are in the journal.
+    pub(super) fn is_journalled(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// Ends of tasks that were told so far; results can be read from any of these numbers on.
+    pub(super) fn told(&self) -> u64 {
+        self.journal.map_or(u64::from(self.taken) + self.results.len() as u64, |journal| journal.told)
+    }
+
+    /// Whether reading of it is to be noted: it is in the journal, and was not read for `every_ms`.
+    pub(super) fn note_read(&mut self, now_ms: u64, every_ms: u64) -> bool {
+        let Some(journal) = &mut self.journal else { return false };
+        if journal.read_ms.is_some_and(|at| now_ms < at.saturating_add(every_ms)) {
+            return false;
+        }
+        journal.read_ms = Some(now_ms);
+        true
+    }
+
+    /// When it was last of use, in milliseconds since 1970: none if it has not ended, or is not in the journal.
+    pub(super) fn last_use_ms(&self) -> Option<u64> {
+        let journal = self.journal?;
+        self.ended_ms().map(|ended| ended.max(journal.read_ms.unwrap_or(0)))
+    }
+
+    fn ended_ms(&self) -> Option<u64> {
+        let took = self.ended_at?.saturating_duration_since(self.created);
+        Some(self.meta.submitted_ms.saturating_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Whether it was accepted with the tasks that it has now, once that is known; if not, `cx` is woken by the next change.
+    pub(super) fn accepted_or_wait(&mut self, cx: &Context<'_>) -> Poll<Result<(), NotAccepted>> {
+        if let Some(reason) = &self.refused {
+            return Poll::Ready(Err(NotAccepted::Refused(reason.clone())));
+        }
+        let is_whole = self.journal.is_none() || self.accepted_tasks >= self.counts.tasks;
+        if self.accepted && is_whole {
+            return Poll::Ready(Ok(()));
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+
     /// Notes further tasks.
     pub(super) fn submitted(&mut self, inputs: &[Payload]) {
-        if self.meta.signed.is_some() {
-            let names = inputs.iter().map(|input| (input.id(), input.bytes_len()));
-            self.inputs.extend((self.tasks..).zip(names));
+        // Those of a job in the journal are read there.
+        if self.meta.signed.is_some() && self.journal.is_none() {
+            self.inputs.extend((self.counts.tasks..).zip(inputs.iter().map(InputName::of)));
         }
-        self.tasks = self.tasks.saturating_add(u32::try_from(inputs.len()).unwrap_or(u32::MAX));
+        self.counts.tasks = self.counts.tasks.saturating_add(u32::try_from(inputs.len()).unwrap_or(u32::MAX));
     }
 
     /// Keeps what a task printed, as long as there is room.
@@ -108,40 +224,25 @@ impl Entry {
         (!self.prints.is_empty()).then(|| std::mem::take(&mut self.prints))
     }
 
-    /// What the worker signed, put together again: the proof came without it.
-    fn receipt(&mut self, end: &TaskEnd, proof: Option<Proof>) -> Option<Box<(Receipt, Proof)>> {
-        let input = self.inputs.remove(&end.index);
-        let (program, worker) = self.meta.signed.as_ref().zip(end.worker)?;
-        let (id, bytes) = input?;
-        let task = program.task_id(&Payload::Blob { id, bytes });
-        Some(Box::new((Receipt::new(task, program, &end.report, worker), proof?)))
-    }
-
     /// Counts and keeps a result; says what it keeps more than before.
     pub(super) fn task_ended(&mut self, mut end: TaskEnd, proof: Option<Proof>) -> Kept {
         if !self.mark(end.index) {
             return Kept::default();
         }
-        end.receipt = self.receipt(&end, proof);
-        match &end.report.outcome {
-            Outcome::Done => self.done += 1,
-            Outcome::Cancelled => self.cancelled += 1,
-            Outcome::Failed(_)
-            | Outcome::Trapped(_)
-            | Outcome::LimitExceeded(_)
-            | Outcome::Invalid(_)
-            | Outcome::Lost(_)
-            | Outcome::NoRoom(_)
-            | Outcome::Expired(_) => self.failed += 1,
-            Outcome::ParentFailed { .. } => {
-                self.failed += 1;
-                self.skipped += 1;
-            }
+        self.counts.end(&end.report.outcome);
+        if let Some(journal) = &mut self.journal {
+            journal.told += 1;
+            self.wake();
+            return Kept::default();
         }
+        let input = self.inputs.remove(&end.index);
         if self.abandoned {
             return Kept::default();
         }
-        let bytes = inline_bytes(&end);
+        if let (Some(program), Some(input)) = (&self.meta.signed, input) {
+            end.sign(program, input, proof);
+        }
+        let bytes = end.carried();
         self.bytes += bytes;
         self.results.push_back(end);
         self.wake();
@@ -174,6 +275,12 @@ impl Entry {
         !self.abandoned && !self.told
     }
 
+    /// Whether the end of this node would cost a client something.
+    pub(super) fn is_awaited(&self) -> bool {
+        let flows = !self.meta.detached && self.is_wanted() && self.has_results();
+        self.journal.is_none() && (!self.is_ended() || flows)
+    }
+
     /// Takes results out; `None` if there are none.
     pub(super) fn take(&mut self, portion: Portion) -> Option<Vec<TaskEnd>> {
         let count = portion_of(self.results.iter(), portion);
@@ -181,7 +288,7 @@ impl Entry {
             return None;
         }
         let taken: Vec<TaskEnd> = self.results.drain(..count).collect();
-        self.bytes -= taken.iter().map(inline_bytes).sum::<u64>();
+        self.bytes -= taken.iter().map(TaskEnd::carried).sum::<u64>();
         self.taken = self.taken.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         Some(taken)
     }
@@ -190,6 +297,17 @@ impl Entry {
     pub(super) fn read(&self, cursor: usize, portion: Portion) -> Option<Vec<TaskEnd>> {
         let count = portion_of(self.results.iter().skip(cursor), portion);
         (count > 0).then(|| self.results.iter().skip(cursor).take(count).cloned().collect())
+    }
+
+    /// Results in memory from the `cursor`-th on; none if some of the job's were taken out, or are in the journal.
+    pub(super) fn results(&self, job: JobId, cursor: u64, portion: Portion) -> Option<Results> {
+        if self.taken > 0 || self.abandoned || self.journal.is_some() {
+            return None;
+        }
+        let ends = self.read(usize::try_from(cursor).ok()?, portion).unwrap_or_default();
+        let next = cursor + ends.len() as u64;
+        let end = (self.is_ended() && next >= self.results.len() as u64).then(|| self.summary(job));
+        Some(Results { ends, next, end })
     }
 
     pub(super) fn has_results(&self) -> bool {
@@ -207,6 +325,12 @@ impl Entry {
         if let Some(summary) = self.told_end(job) {
             return Poll::Ready(Ok(Taken::Ended(summary)));
         }
+        self.wait(cx);
+        Poll::Pending
+    }
+
+    /// Has `cx` woken by the next change.
+    pub(super) fn wait(&mut self, cx: &Context<'_>) {
         if self.wakers.len() >= WAKERS_MAX {
             // Most are of waits that were given up; a task that still waits registers again.
             self.wake();
@@ -214,7 +338,6 @@ impl Entry {
         if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.wakers.push(cx.waker().clone());
         }
-        Poll::Pending
     }
 
     pub(super) fn wake(&mut self) {
@@ -224,42 +347,43 @@ impl Entry {
     }
 
     pub(super) fn outstanding(&self) -> u32 {
-        let over = if self.meta.detached { self.ended_tasks() } else { self.taken };
-        self.tasks.saturating_sub(over)
+        let over = if self.meta.detached { self.counts.ended() } else { self.taken };
+        self.counts.tasks.saturating_sub(over)
     }
 
     pub(super) fn first_unended(&self) -> Option<u32> {
         let full = self.ended.iter().take_while(|word| **word == u64::MAX).count();
         let ones = self.ended.get(full).map_or(0, |word| word.trailing_ones());
         let index = u32::try_from(full).ok()?.checked_mul(WORD_BITS)?.checked_add(ones)?;
-        (index < self.tasks).then_some(index)
+        (index < self.counts.tasks).then_some(index)
     }
 
     pub(super) fn summary(&self, job: JobId) -> JobSummary {
         JobSummary {
             job,
             meta: self.meta.clone(),
-            tasks: self.tasks,
+            journalled: self.is_journalled(),
+            tasks: self.counts.tasks,
             closed: self.closed,
             ended: self.is_ended(),
             cancelled_by_user: self.cancelled_by_user,
-            done: self.done,
-            failed: self.failed,
-            skipped: self.skipped,
-            cancelled: self.cancelled,
+            done: self.counts.done,
+            failed: self.counts.failed,
+            skipped: self.counts.skipped,
+            cancelled: self.counts.cancelled,
             lost: self.lost,
             given_up: self.given_up,
+            ended_ms: self.ended_ms(),
+            restarted: self.restarted,
+            refused_more: self.refused_more.clone(),
+            told: self.told(),
             elapsed: self.ended_at.unwrap_or_else(Instant::now).duration_since(self.created),
         }
     }
 
-    fn ended_tasks(&self) -> u32 {
-        self.done.saturating_add(self.failed).saturating_add(self.cancelled)
-    }
-
     /// Notes that a task ended; false if it is not a task of this job, or had ended before.
     fn mark(&mut self, index: u32) -> bool {
-        if index >= self.tasks {
+        if index >= self.counts.tasks {
             return false;
         }
         let place = usize::try_from(index / WORD_BITS).expect("an index fits the memory");
@@ -280,24 +404,10 @@ fn portion_of<'a>(results: impl Iterator<Item = &'a TaskEnd>, portion: Portion) 
     let mut count = 0;
     for end in results.take(portion.results_max) {
         count += 1;
-        bytes += inline_bytes(end);
+        bytes += end.carried();
         if bytes >= portion.bytes as u64 {
             break;
         }
     }
     count
-}
-
-/// Bytes that a result carries itself, beyond its fixed size.
-fn inline_bytes(end: &TaskEnd) -> u64 {
-    let Report { outcome, output, errors, files, usage: _ } = &end.report;
-    let payloads = [output, errors, files].map(Payload::inline_len).iter().sum::<u64>();
-    // On the wire a receipt's texts are written twice over, as digits.
-    let receipt = end.receipt.as_ref().map_or(0, |signed| RECEIPT_BYTES + 2 * text_bytes(&signed.0.outcome));
-    let named = end.verified.as_ref().map_or(0, |all| all.agreed.len() + all.differed.len());
-    payloads + text_bytes(outcome) + receipt + NAME_BYTES * named as u64
-}
-
-fn text_bytes(outcome: &Outcome) -> u64 {
-    outcome.text().len() as u64
 }

@@ -1,7 +1,8 @@
+use std::sync::Arc;
 use std::task::Waker;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, Outcome, Payload, PeerId, Report, Verified};
+use weft_core::{BlobId, Level, Outcome, Payload, PeerId, Proof, Refusal, Report, Verified};
 
 use super::*;
 
@@ -9,7 +10,16 @@ const JOB: JobId = JobId(1);
 const ALL: Portion = Portion { results_max: 1000, bytes: usize::MAX };
 
 fn meta(detached: bool) -> JobMeta {
-    JobMeta { module: BlobId([0; 32]), class: Class::Batch, detached, streamed: !detached, signed: None }
+    JobMeta {
+        module: BlobId([0; 32]),
+        class: Class::Batch,
+        detached,
+        level: Level::Memory,
+        title: Arc::default(),
+        submitted_ms: 0,
+        streamed: !detached,
+        signed: None,
+    }
 }
 
 fn end(job: JobId, index: u32, bytes: usize) -> Event {
@@ -203,7 +213,7 @@ fn what_a_task_prints_comes_before_its_result_and_has_a_bound() {
 
 #[test]
 fn a_receipt_names_the_task_of_its_input() {
-    let program = std::sync::Arc::new(weft_core::Program {
+    let program = Arc::new(weft_core::Program {
         module: BlobId([1; 32]),
         module_bytes: 1,
         entry: weft_core::Entry::Command,
@@ -232,4 +242,45 @@ fn a_receipt_names_the_task_of_its_input() {
     let Some(Taken::Results(results)) = take(&table, ALL) else { panic!("expected a result") };
     let receipt = &results.first().unwrap().receipt.as_ref().unwrap().0;
     assert_eq!(receipt.task, program.task_id(inputs.last().unwrap()));
+}
+
+#[test]
+fn a_kept_job_is_found_by_its_name_and_forgotten_once_it_has_ended() {
+    let table = JobTable::new();
+    let title = Arc::new(Title { name: String::from("friday"), ..Title::default() });
+    for (id, submitted_ms) in [(0x10, 5), (0x11, 7), (0x20, 6)] {
+        let title = Arc::clone(&title);
+        table.create(JobId(id), JobMeta { title, submitted_ms, ..meta(true) }).unwrap();
+        table.submitted(JobId(id), &[Payload::empty()]);
+        table.close(JobId(id));
+    }
+    assert_eq!(table.named("friday", 2), [JobId(0x11), JobId(0x20)]);
+    assert_eq!(table.named("monday", 2), []);
+    assert_eq!(table.beginning("000000000000001", 5), [JobId(0x10), JobId(0x11)]);
+    assert_eq!(table.forget(JobId(0x10)), Err(NotEnded::Open));
+    table.record(end(JobId(0x10), 0, 9));
+    table.record(Event::JobEnded { job: JobId(0x10) });
+    assert_eq!(table.forget(JobId(0x10)), Ok(()));
+    assert_eq!(table.forget(JobId(0x10)), Err(NotEnded::Unknown));
+    assert_eq!(table.results(JobId(0x10), 0, ALL), None);
+}
+
+#[test]
+fn a_job_on_disk_is_accepted_once_all_of_its_tasks_are_there() {
+    let table = JobTable::new();
+    table.create(JOB, JobMeta { level: Level::Disk, ..meta(true) }).unwrap();
+    let accepted = || match table.poll_accepted(&Context::from_waker(Waker::noop()), JOB) {
+        Poll::Ready(known) => Some(known),
+        Poll::Pending => None,
+    };
+    table.submitted(JOB, &[Payload::empty()]);
+    assert_eq!(accepted(), None);
+    table.record(Event::Accepted { job: JOB, tasks: 1 });
+    assert_eq!(accepted(), Some(Ok(())));
+    table.submitted(JOB, &[Payload::empty(), Payload::empty()]);
+    table.record(Event::Accepted { job: JOB, tasks: 2 });
+    assert_eq!(accepted(), None);
+    table.record(Event::ExtensionRefused { job: JOB, tasks: 1, reason: Refusal::DiskLow });
+    assert_eq!(accepted(), Some(Ok(())));
+    assert!(table.summary(JOB).unwrap().refused_more.is_some());
 }

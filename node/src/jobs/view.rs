@@ -1,10 +1,14 @@
 //! What the job table takes and gives: plain data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, JobId, PeerId, Program, Proof, Recalled, Receipt, Report, Stream, Verified};
+use weft_core::{
+    BlobId, JobId, Level, Outcome, Payload, PeerId, Program, Proof, Recalled, Receipt, Report, Stream,
+    Verified,
+};
 
 /// What a job is, from its submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,10 +19,117 @@ pub struct JobMeta {
     pub class: Class,
     /// Whether it goes on, and keeps its results, without its submitter.
     pub detached: bool,
+    /// What it survives.
+    pub level: Level,
+    /// What it is called.
+    pub title: Arc<Title>,
+    /// When it was submitted, in milliseconds since 1970.
+    pub submitted_ms: u64,
     /// Whether what its tasks print is kept for its stream.
     pub streamed: bool,
     /// What its tasks run, where their results have receipts.
     pub signed: Option<Arc<Program>>,
+}
+
+/// What a job is called, for people and filters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Title {
+    /// Its name; empty if it has none.
+    pub name: String,
+    /// Its labels, each name once.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JobState {
+    /// Further tasks may come.
+    Open,
+    /// All tasks came, and not all have ended.
+    Running,
+    /// Every task has a result.
+    Done,
+    /// It ended, and tasks failed.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// That a node was started again while a job of its journal was unfinished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restarted {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Outcomes that the journal had.
+    pub kept: u32,
+    /// Tasks that had none, and run now.
+    pub open: u32,
+}
+
+/// How many tasks a job has, and how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// In all.
+    pub tasks: u32,
+    /// As done.
+    pub done: u32,
+    /// Otherwise, and not cancelled.
+    pub failed: u32,
+    /// Of those that failed, never begun because of another job.
+    pub skipped: u32,
+    /// Cancelled.
+    pub cancelled: u32,
+}
+
+impl Counts {
+    /// Counts one more task that ended.
+    pub(crate) fn end(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done => self.done += 1,
+            Outcome::Cancelled => self.cancelled += 1,
+            Outcome::Failed(_)
+            | Outcome::Trapped(_)
+            | Outcome::LimitExceeded(_)
+            | Outcome::Invalid(_)
+            | Outcome::Lost(_)
+            | Outcome::NoRoom(_)
+            | Outcome::Expired(_) => self.failed += 1,
+            Outcome::ParentFailed { .. } => {
+                self.failed += 1;
+                self.skipped += 1;
+            }
+        }
+    }
+
+    /// Tasks that ended.
+    pub(crate) fn ended(&self) -> u32 {
+        self.done.saturating_add(self.failed).saturating_add(self.cancelled)
+    }
+}
+
+/// A job as the journal brought it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredJob {
+    /// What it is.
+    pub meta: JobMeta,
+    /// When it ended, in milliseconds since 1970.
+    pub ended_ms: Option<u64>,
+    /// When its results were last read.
+    pub read_ms: Option<u64>,
+    /// Whether all tasks came.
+    pub closed: bool,
+    /// Whether a user cancelled it.
+    pub cancelled: bool,
+    /// Whether more of its tasks failed than it allows.
+    pub given_up: bool,
+    /// Its tasks.
+    pub counts: Counts,
+    /// Ends of tasks in the journal.
+    pub told: u64,
+    /// One bit for each task that has ended; empty once the job has.
+    pub ended: Vec<u64>,
+    /// If it goes on now.
+    pub restarted: Option<Restarted>,
 }
 
 /// One ended task.
@@ -38,6 +149,48 @@ pub struct TaskEnd {
     pub receipt: Option<Box<(Receipt, Proof)>>,
     /// The nodes that agreed and those that differed, where several computed it: this node's own finding, unsigned.
     pub verified: Option<Box<Verified>>,
+}
+
+/// What a receipt and its proof take besides the statement's texts, in bytes.
+const RECEIPT_BYTES: u64 = 1024;
+/// What one node's id takes, written as digits, in bytes.
+const NAME_BYTES: u64 = 66;
+
+impl TaskEnd {
+    /// Bytes that it carries itself, beyond its fixed size.
+    pub(crate) fn carried(&self) -> u64 {
+        let Report { outcome, output, errors, files, usage: _ } = &self.report;
+        let payloads = [output, errors, files].map(Payload::inline_len).iter().sum::<u64>();
+        // On the wire a receipt's texts are written twice over, as digits.
+        let receipt =
+            self.receipt.as_ref().map_or(0, |signed| RECEIPT_BYTES + 2 * text_bytes(&signed.0.outcome));
+        let named = self.verified.as_ref().map_or(0, |all| all.agreed.len() + all.differed.len());
+        payloads + text_bytes(outcome) + receipt + NAME_BYTES * named as u64
+    }
+
+    /// Puts together again what its worker signed, for the task of this program with this input: a proof comes without it.
+    pub(crate) fn sign(&mut self, program: &Program, input: InputName, proof: Option<Proof>) {
+        let (Some(worker), Some(proof)) = (self.worker, proof) else { return };
+        let task = program.task_id(&Payload::Blob { id: input.id, bytes: input.bytes });
+        self.receipt = Some(Box::new((Receipt::new(task, program, &self.report, worker), proof)));
+    }
+}
+
+/// What a receipt knows of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InputName {
+    id: BlobId,
+    bytes: u64,
+}
+
+impl InputName {
+    pub(crate) fn of(input: &Payload) -> Self {
+        Self { id: input.id(), bytes: input.bytes_len() }
+    }
+}
+
+fn text_bytes(outcome: &Outcome) -> u64 {
+    outcome.text().len() as u64
 }
 
 /// Something that a running task printed.
@@ -64,6 +217,8 @@ pub struct JobSummary {
     pub meta: JobMeta,
     /// Tasks in all so far.
     pub tasks: u32,
+    /// Whether its results are in the journal.
+    pub journalled: bool,
     /// Whether all tasks came.
     pub closed: bool,
     /// Whether every task ended.
@@ -82,8 +237,41 @@ pub struct JobSummary {
     pub lost: u32,
     /// More of its tasks failed than it allows, and those left were cancelled.
     pub given_up: bool,
+    /// When it ended, in milliseconds since 1970.
+    pub ended_ms: Option<u64>,
+    /// When its node was last started again while it was unfinished.
+    pub restarted: Option<Restarted>,
+    /// Why tasks that came later were not taken, if some were not.
+    pub refused_more: Option<String>,
+    /// Ends of tasks that were told: results can be read from each of these numbers on.
+    pub told: u64,
     /// From its submission to its end, or to now.
     pub elapsed: Duration,
+}
+
+impl JobSummary {
+    /// How far it is.
+    #[must_use]
+    pub fn state(&self) -> JobState {
+        match (self.closed, self.ended) {
+            (false, false) => JobState::Open,
+            (true, false) => JobState::Running,
+            (_, true) if self.cancelled_by_user => JobState::Cancelled,
+            (_, true) if self.done < self.tasks => JobState::Failed,
+            (_, true) => JobState::Done,
+        }
+    }
+}
+
+/// A part of a job's results, in order of completion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Results {
+    /// The results. A task that was tried again after its end is in it once, as it ended last.
+    pub ends: Vec<TaskEnd>,
+    /// Where the next part begins.
+    pub next: u64,
+    /// The job's summary if it has ended and this was all.
+    pub end: Option<JobSummary>,
 }
 
 /// Results of a job, a part of them.

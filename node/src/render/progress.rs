@@ -47,10 +47,17 @@ pub(crate) struct Progress {
 impl Progress {
     /// Starts to count; `job` is named where the wait needs explaining.
     pub(crate) fn new(job: &str) -> Self {
-        let now = Instant::now();
         let bar = stderr_draws().then(new_bar);
-        let progress = Self {
-            bar,
+        let progress = Self { bar, explained: false, ..Self::silent(job) };
+        progress.set_message();
+        progress
+    }
+
+    /// Counts without a bar or a word about it.
+    pub(crate) fn silent(job: &str) -> Self {
+        let now = Instant::now();
+        Self {
+            bar: None,
             job: job.into(),
             since: now,
             told: now,
@@ -58,11 +65,9 @@ impl Progress {
             failed: 0,
             cancelled: 0,
             known: 0,
-            explained: false,
+            explained: true,
             stage: None,
-        };
-        progress.set_message();
-        progress
+        }
     }
 
     /// Counts one ended task; `was_known` if nothing ran for it.
@@ -75,6 +80,11 @@ impl Progress {
     /// Counts one task that was cancelled: it did not fail.
     pub(crate) fn count_cancelled(&mut self) {
         self.cancelled += 1;
+    }
+
+    /// Tasks that ended as done.
+    pub(crate) fn done(&self) -> u64 {
+        self.done
     }
 
     /// Tasks that neither ended as done nor were cancelled.

@@ -103,6 +103,9 @@ pub struct RawSettings {
     #[arg(long, env = "WEFT_STORE", hide_env_values = true, value_name = "SIZE")]
     #[serde(deserialize_with = "size")]
     pub store: Option<String>,
+    /// Forget the results of a job that is kept on disk when they were not read for TIME, such as 7d [default: 7d].
+    #[arg(long, env = "WEFT_KEEP_RESULTS", hide_env_values = true, value_name = "TIME")]
+    pub keep_results: Option<String>,
 }
 
 /// The variable of a flag: `WEFT_`, and the flag's name in capitals with `_` for `-`.

@@ -1,8 +1,10 @@
-//! The binary `weft` from outside: its words, its exit codes, its files. `offline` needs no node, `live` and `maps`
-//! run real ones on loopback.
+//! The binary `weft` from outside: its words, its exit codes, its files. `offline` needs no node, the others run real ones
+//! on loopback.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod kept;
 mod live;
+mod logs;
 mod machine;
 mod maps;
 mod offline;
@@ -107,6 +109,13 @@ impl Said {
         for word in words {
             assert!(self.err.contains(word), "{word:?} is missing in {self:?}");
         }
+        self
+    }
+
+    /// The parser refused it, for want of that flag.
+    #[track_caller]
+    fn refused_with_usage(self, flag: &str) -> Self {
+        assert!(self.code == 125 && self.out.is_empty() && self.err.contains(flag), "{self:?}");
         self
     }
 

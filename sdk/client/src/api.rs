@@ -212,6 +212,18 @@ pub struct Job {
     pub job: String,
     /// Where it is.
     pub state: JobState,
+    /// Its name; empty if it has none.
+    #[serde(default)]
+    pub name: String,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// What it survives.
+    #[serde(default)]
+    pub level: Level,
+    /// When it was submitted, in milliseconds since 1970.
+    #[serde(default)]
+    pub submitted_ms: u64,
     /// Whether it goes on, and keeps its results, without its submitter.
     pub detached: bool,
     /// Whether it was cancelled.
@@ -268,6 +280,8 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+mod jobs;
+mod level;
 mod outcome;
 mod policy;
 mod recall;
@@ -276,11 +290,13 @@ mod status;
 mod submit;
 mod verified;
 mod why;
+pub use jobs::{JobFilter, Phase, Position};
+pub use level::Level;
 pub use outcome::{Failure, Fault, LimitKind, Outcome};
 pub use policy::{Backoff, Join, Policy};
 pub use recall::{Recall, Recalled};
 pub use receipt::{Proof, Receipt};
-pub use status::{Binding, Counters, Memo, Slots, Status, Store};
+pub use status::{Binding, Counters, Journal, Memo, Slots, Status, Store};
 pub use submit::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};
 pub use verified::Verified;
 pub use why::{Answer, Said, TaskState, Why};

@@ -7,6 +7,7 @@
 //! client:  Open(JobRequest)  Inputs([..])*  Close
 //! node:    Accepted { job }  (Results([..]) | Printed(..))*  Ended(summary)   attached
 //!          Accepted { job }  Taken { tasks }                                  detached
+//!          Accepted { job }  Results([..])*  (Ended | SoFar)(summary)         results, read again
 //!          .. or Error(..), which is the last frame
 //! ```
 
@@ -16,7 +17,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::{Buf, BytesMut};
 
 use crate::api::{
-    Class, ErrorBody, Join, Outcome, Policy, Profile, Recall, Recalled, Receipt, Stream, Usage, Verified,
+    Class, ErrorBody, Join, Level, Outcome, Policy, Profile, Recall, Recalled, Receipt, Stream, Usage, Verified,
 };
 
 /// The content type of a stream of frames.
@@ -77,8 +78,10 @@ pub enum NodeFrame {
         /// Tasks.
         tasks: u32,
     },
-    /// Something went wrong; the last frame. The job of this stream is cancelled.
+    /// Something went wrong; the last frame. The job of this stream is cancelled, unless it is detached or on disk.
     Error(ErrorBody),
+    /// Every result that is there was told, and the job goes on; the last frame of a results stream that does not follow.
+    SoFar(Summary),
 }
 
 /// A job without its inputs.
@@ -123,6 +126,13 @@ pub struct JobRequest {
     pub join: Join,
     /// Whether each input of a command is a parcel: its stdin, and arguments and files of its own.
     pub parcels: bool,
+    /// What it survives. Above memory, a break of this stream does not cancel it, attached or not, and its results are
+    /// kept.
+    pub level: Level,
+    /// A name that it can be found by; empty for none.
+    pub name: String,
+    /// Labels that it can be found by.
+    pub labels: Vec<(String, String)>,
 }
 
 /// Bounds of a task; `None` takes the node's default.
@@ -218,7 +228,7 @@ pub struct PrintedItem {
     pub bytes: Arc<[u8]>,
 }
 
-/// How a job ended.
+/// How a job ended, or how far it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Summary {
     /// Tasks in all.

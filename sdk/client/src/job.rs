@@ -17,9 +17,24 @@ pub struct Job {
     id: String,
 }
 
+/// Which results of a job are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// How many are left out, in the order in which they came.
+    pub from: u64,
+    /// Whether those that are not there yet are waited for. Without it the stream ends behind the last one that is.
+    pub follow: bool,
+}
+
 impl Job {
     pub(crate) fn new(mesh: Mesh, id: String) -> Self {
         Self { mesh, id }
+    }
+
+    /// The job of a view, on the same node.
+    #[must_use]
+    pub fn of(mesh: &Mesh, view: &api::Job) -> Self {
+        Self::new(mesh.clone(), view.job.clone())
     }
 
     /// The job's id.
@@ -37,6 +52,14 @@ impl Job {
     }
 
     /// Waits for its end.
+    ///
+    /// ```no_run
+    /// # async fn example(job: weft_client::Job) -> Result<(), weft_client::Error> {
+    /// let ended = job.wait().await?;
+    /// println!("{} done, {} failed", ended.done, ended.failed);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Job::progress`].
@@ -56,8 +79,30 @@ impl Job {
     /// # Errors
     /// As [`Job::progress`]; [`Error::Refused`] for a job whose results flow to the client that submitted it.
     pub async fn results(&self) -> Result<Map, Error> {
-        let call = Call::get(format!("/v1/jobs/{}/results", self.id), self.about());
-        map::follow(&self.mesh, call, Pump::finished()).await
+        self.read(Reading { from: 0, follow: true }).await
+    }
+
+    /// A part of its results, in the order in which they came, which never changes.
+    ///
+    /// ```no_run
+    /// use futures::StreamExt;
+    /// use weft_client::Reading;
+    ///
+    /// # async fn example(job: weft_client::Job) -> Result<(), weft_client::Error> {
+    /// let mut there = job.read(Reading { from: 1000, follow: false }).await?;
+    /// while let Some(result) = there.next().await {
+    ///     println!("{}", result?.index);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Job::results`].
+    pub async fn read(&self, reading: Reading) -> Result<Map, Error> {
+        let Reading { from, follow } = reading;
+        let path = format!("/v1/jobs/{}/results?from={from}&follow={follow}", self.id);
+        map::follow(&self.mesh, Call::get(path, self.about()), Pump::finished()).await
     }
 
     /// Cancels it.
@@ -66,6 +111,22 @@ impl Job {
     /// As [`Job::progress`].
     pub async fn cancel(&self) -> Result<(), Error> {
         self.mesh.cancel(&self.id).await
+    }
+
+    /// Runs its tasks again that did not end as done.
+    ///
+    /// # Errors
+    /// As [`Mesh::retry`].
+    pub async fn retry(&self) -> Result<(), Error> {
+        self.mesh.retry(&self.id).await
+    }
+
+    /// Forgets it, with its results.
+    ///
+    /// # Errors
+    /// As [`Mesh::forget`].
+    pub async fn forget(self) -> Result<(), Error> {
+        self.mesh.forget(&self.id).await
     }
 
     fn about(&self) -> About<'_> {

@@ -24,6 +24,8 @@ pub mod frames;
 mod http;
 mod input;
 mod job;
+mod jobs;
+mod kept;
 mod map;
 mod mesh;
 mod pack;
@@ -36,14 +38,14 @@ mod told;
 mod treated;
 
 pub use api::{
-    Backoff, BlobRef, Class, Failure, LimitKind, Outcome, Policy, Profile, Recall, Recalled, Receipt, Stream,
+    Backoff, BlobRef, Class, Failure, JobFilter, Level, LimitKind, Outcome, Phase, Policy, Profile, Recall, Recalled, Receipt, Stream,
     Usage, Verified,
 };
 pub use archive::Archive;
 pub use error::Error;
 pub use files::{Existing, Files, OutFile};
 pub use input::{FilePart, Input};
-pub use job::Job;
+pub use job::{Job, Reading};
 pub use map::Map;
 pub use mesh::{Mesh, default_data_dir};
 pub use parcel::Parcel;

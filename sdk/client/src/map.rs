@@ -25,7 +25,8 @@ use crate::told::{Printed, Told};
 /// Indices count the inputs. One that can't be had has a result too, [`crate::Outcome::Invalid`] with the reason, although
 /// no task of the job was made for it.
 ///
-/// Dropping it before its end closes the connection: an attached job is cancelled then, a detached one goes on.
+/// Dropping it before its end closes the connection: an attached job in memory is cancelled then; a detached one, and one
+/// of [`crate::Level::Disk`], goes on with the inputs that it has.
 #[must_use = "dropping the results cancels the job"]
 pub struct Map {
     mesh: Mesh,
@@ -52,7 +53,7 @@ impl Map {
         &self.job
     }
 
-    /// How the job ended, in numbers, once the stream has.
+    /// How the job ended, in numbers, once the stream has; how far it is, if the stream does not follow.
     #[must_use]
     pub fn summary(&self) -> Option<Summary> {
         self.summary
@@ -127,7 +128,7 @@ impl Map {
                         bytes,
                     }))));
                 }
-                Some(Ok(NodeFrame::Ended(summary))) => {
+                Some(Ok(NodeFrame::Ended(summary) | NodeFrame::SoFar(summary))) => {
                     self.summary = Some(summary);
                     continue;
                 }
@@ -223,7 +224,11 @@ pub(crate) async fn follow(mesh: &Mesh, call: Call<'_>, pump: Pump) -> Result<Ma
         Some(Ok(NodeFrame::Accepted { job })) => map.job = job,
         Some(Ok(NodeFrame::Error(body))) => return Err(refused(body)),
         Some(Ok(
-            NodeFrame::Results(_) | NodeFrame::Printed(_) | NodeFrame::Ended(_) | NodeFrame::Taken { .. },
+            NodeFrame::Results(_)
+            | NodeFrame::Printed(_)
+            | NodeFrame::Ended(_)
+            | NodeFrame::SoFar(_)
+            | NodeFrame::Taken { .. },
         )) => {
             return Err(Error::protocol("results before the job's name"));
         }

@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::frames::{self, ClientFrame, Payload};
 use crate::http::{About, Call, Http, full};
 use crate::input::Input;
-use crate::job::Job;
 use crate::map::{self, Map};
 use crate::pack;
 use crate::pump::Pump;
@@ -139,39 +138,6 @@ impl Mesh {
         self.map(task, stream::iter(inputs.into_iter().map(Into::into))).await
     }
 
-    /// Hands in a detached job: it goes on without this program, and the node keeps its results (the last thousand
-    /// ended jobs, 256 MiB in all; the oldest are forgotten first). Returns when the node has all inputs.
-    ///
-    /// # Errors
-    /// When the job could not be handed in whole; the node has then cancelled what came.
-    pub async fn submit<I>(&self, task: &Task, inputs: I) -> Result<Job, Error>
-    where
-        I: IntoIterator,
-        I::Item: Into<Input> + 'static,
-        I::IntoIter: Send + 'static,
-    {
-        let parts = self.parts(task, true).await?;
-        let module = parts.module;
-        let open = map::open_frame(task, parts, true)?;
-        let pump = Pump::detached();
-        let inputs = stream::iter(inputs.into_iter().map(Into::into));
-        let body = pump.body(self.clone(), open, task.takes_parcels(), inputs);
-        let mut taken = map::start(self, body, module, pump).await?;
-        match taken.next().await {
-            None => Ok(Job::new(self.clone(), taken.job().to_owned())),
-            Some(Err(error)) => Err(error),
-            Some(Ok(_)) => Err(Error::protocol("a detached job sent a result")),
-        }
-    }
-
-    /// A job that was handed in before, by its id or a prefix of it that no other job has.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Refused`] when several jobs begin so.
-    pub async fn attach(&self, id: &str) -> Result<Job, Error> {
-        Ok(Job::new(self.clone(), self.job(id).await?.job))
-    }
-
     /// The node that this speaks to.
     ///
     /// # Errors
@@ -201,42 +167,6 @@ impl Mesh {
         self.http().done(call).await
     }
 
-    /// The node's own jobs, oldest first.
-    ///
-    /// # Errors
-    /// When the node does not answer.
-    pub async fn jobs(&self) -> Result<Vec<api::Job>, Error> {
-        self.http().json(Call::get("/v1/jobs", About { what: "jobs", name: "" }).soon()).await
-    }
-
-    /// One job, by its id or a prefix of it that no other job has.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Refused`] when several jobs begin so.
-    pub async fn job(&self, id: &str) -> Result<api::Job, Error> {
-        self.http().json(Call::get(format!("/v1/jobs/{}", job_name(id)?), about_job(id)).soon()).await
-    }
-
-    /// Cancels a job: what waits or runs ends as cancelled, soon. Of a job that has ended, nothing changes.
-    ///
-    /// # Errors
-    /// As [`Mesh::job`].
-    pub async fn cancel(&self, id: &str) -> Result<(), Error> {
-        let call = Call::post(format!("/v1/jobs/{}/cancel", job_name(id)?), about_job(id)).soon();
-        self.http().done(call).await
-    }
-
-    /// Where a task of a job is, and what every node answered about it; without an index, the first task that has not
-    /// ended.
-    ///
-    /// # Errors
-    /// As [`Mesh::job`], and when the job has no such task.
-    pub async fn why(&self, id: &str, index: Option<u32>) -> Result<api::Why, Error> {
-        let query = index.map(|index| format!("?index={index}")).unwrap_or_default();
-        let path = format!("/v1/jobs/{}/why{query}", job_name(id)?);
-        self.http().json(Call::get(path, about_job(id)).soon()).await
-    }
-
     /// Tells the node to take no new work (or to take it again). What it holds goes on.
     ///
     /// # Errors
@@ -264,7 +194,7 @@ impl Mesh {
     }
 
     /// Makes sure that the node has the task's module and files.
-    async fn parts(&self, task: &Task, check: bool) -> Result<Parts, Error> {
+    pub(crate) async fn parts(&self, task: &Task, check: bool) -> Result<Parts, Error> {
         let module = self.module(task, check).await?;
         Ok(Parts { module, files: self.task_files(task, check).await? })
     }
@@ -344,18 +274,6 @@ impl Mesh {
 pub(crate) struct Parts {
     pub(crate) module: [u8; 32],
     pub(crate) files: Payload,
-}
-
-fn about_job(id: &str) -> About<'_> {
-    About { what: "job", name: id }
-}
-
-/// A job's id, or the beginning of one: nothing else may become part of a path.
-pub(crate) fn job_name(id: &str) -> Result<&str, Error> {
-    if (1..=16).contains(&id.len()) && id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Ok(id);
-    }
-    Err(Error::NotFound { what: "job", name: id.to_owned() })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::api::{Class, Join, Policy, Profile, Recall};
+use crate::api::{Class, Join, Level, Policy, Profile, Recall};
 use crate::frames::{JobRequest, Limits, Payload};
 use crate::input::Input;
 
@@ -126,6 +126,9 @@ pub struct Task {
     parcels: bool,
     pub(crate) after: Vec<String>,
     pub(crate) join: Join,
+    pub(crate) level: Option<Level>,
+    pub(crate) name: String,
+    pub(crate) labels: Vec<(String, String)>,
 }
 
 /// Something under `/in`.
@@ -174,6 +177,9 @@ impl Task {
             parcels: false,
             after: Vec::new(),
             join: Join::default(),
+            level: None,
+            name: String::new(),
+            labels: Vec::new(),
         }
     }
 
@@ -385,6 +391,9 @@ impl Task {
             after: self.after.clone(),
             join: self.join,
             parcels: self.parcels,
+            level: self.level.unwrap_or_else(|| Level::of_none(detached)),
+            name: self.name.clone(),
+            labels: self.labels.clone(),
         }
     }
 }

@@ -114,7 +114,7 @@ impl Crowd {
         };
         peer.placed += 1;
         let grants = vec![Grant {
-            lease: LeaseId { job, index: 0, attempt: 1 },
+            lease: LeaseId { job, epoch: 0, index: 0, attempt: 1 },
             input: Payload::inline(&self.job.to_le_bytes()),
         }];
         let acks = std::mem::take(&mut peer.acks);
@@ -183,7 +183,10 @@ impl Crowd {
                 | Event::Differed { .. }
                 | Event::Refused { .. }
                 | Event::OwnerGone { .. }
-                | Event::DependenciesSatisfied { .. },
+                | Event::DependenciesSatisfied { .. }
+                | Event::Accepted { .. }
+                | Event::ExtensionRefused { .. }
+                | Event::Forgotten { .. },
             )
             | Effect::Sign { .. }
             | Effect::Publish(_)
@@ -192,7 +195,9 @@ impl Crowd {
             | Effect::Resume(_)
             | Effect::Pin(_)
             | Effect::Unpin(_)
-            | Effect::Stash(_) => {}
+            | Effect::Stash(_)
+            | Effect::Persist { .. }
+            | Effect::Forget { .. } => {}
         }
     }
 

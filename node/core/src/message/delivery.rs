@@ -6,7 +6,7 @@ use crate::id::{LeaseId, PeerId, TaskId};
 use crate::receipt::Proof;
 use crate::task::Report;
 
-/// Leases of one job and attempt with consecutive indexes.
+/// Leases of one job, epoch and attempt with consecutive indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct LeaseRange {
     /// The first.
@@ -24,7 +24,9 @@ impl LeaseRange {
     #[must_use]
     pub fn continues_with(&self, lease: LeaseId) -> bool {
         let next = self.first.index.checked_add(self.count);
-        lease.job == self.first.job && lease.attempt == self.first.attempt && next == Some(lease.index)
+        let (one, other) = (&self.first, &lease);
+        (one.job, one.epoch, one.attempt) == (other.job, other.epoch, other.attempt)
+            && next == Some(lease.index)
     }
 }
 

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_by_what_it_carries() {
         let mut fetches = Fetches::default();
-        let lease = |index| LeaseId { job: JobId(1), index, attempt: 1 };
+        let lease = |index| LeaseId { job: JobId(1), epoch: 0, index, attempt: 1 };
         let blob = BlobId::of(b"blob");
         assert!(fetches.insert(blob, lease(1), WAITING_BYTES_MAX));
         assert!(!fetches.insert(blob, lease(1), WAITING_BYTES_MAX), "it is told once");
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn what_an_outcome_carries_counts_once_however_many_blobs_it_waits_for() {
         let mut fetches = Fetches::default();
-        let lease = LeaseId { job: JobId(1), index: 0, attempt: 1 };
+        let lease = LeaseId { job: JobId(1), epoch: 0, index: 0, attempt: 1 };
         let blobs = [BlobId::of(b"one"), BlobId::of(b"two"), BlobId::of(b"three")];
         for blob in blobs {
             assert!(fetches.insert(blob, lease, WAITING_BYTES_MAX / 2));

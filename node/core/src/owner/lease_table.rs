@@ -126,7 +126,7 @@ mod tests {
     const WORKER: PeerId = PeerId([1; 32]);
 
     fn id(index: u32) -> LeaseId {
-        LeaseId { job: JobId(7), index, attempt: 1 }
+        LeaseId { job: JobId(7), epoch: 0, index, attempt: 1 }
     }
 
     fn at(ms: u64) -> Time {
@@ -156,7 +156,7 @@ mod tests {
         let mut table = LeaseTable::default();
         let other = PeerId([2; 32]);
         let leases: Vec<Lease> = (0..4).map(|index| table.issue(WORKER, id(index), at(10))).collect();
-        let far = table.issue(other, LeaseId { job: JobId(8), index: 0, attempt: 1 }, at(5));
+        let far = table.issue(other, LeaseId { job: JobId(8), epoch: 0, index: 0, attempt: 1 }, at(5));
         assert_eq!(table.of(WORKER).count(), 4);
         assert_eq!(table.between(WORKER, id(1), id(2)).collect::<Vec<_>>(), [id(1), id(2)]);
         assert_eq!((table.of_job(JobId(8)).count(), table.iter().count()), (1, 5));

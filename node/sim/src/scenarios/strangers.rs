@@ -11,7 +11,7 @@ pub(super) fn a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed
     world.connect();
     let job = world.submit(OWNER, &for_workers(4, 1000));
     world.run_until("the worker is at work", ms(1000), |world| world.running(WORKER) == 4);
-    let leases: Vec<LeaseId> = (0..4).map(|index| LeaseId { job, index, attempt: 1 }).collect();
+    let leases: Vec<LeaseId> = (0..4).map(|index| LeaseId { job, epoch: 0, index, attempt: 1 }).collect();
     let forged = Report { output: Payload::inline(b"forged"), ..Report::bare(Outcome::Done) };
     let deliveries = leases
         .iter()
@@ -38,7 +38,7 @@ pub(super) fn a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed
 pub(super) fn an_award_that_no_bid_stands_for_is_refused(watch: Watch) -> World {
     let mut world = World::builder(21).watch(watch).hosts(1, 0).host(worker(4)).build();
     world.connect();
-    let lease = LeaseId { job: JobId(1), index: 0, attempt: 1 };
+    let lease = LeaseId { job: JobId(1), epoch: 0, index: 0, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];
     let award = Award { call: CallId(1), bid: BidId(1), left: u32::MAX, grants };
     world.lie(OWNER, WORKER, Message::Award(award));

@@ -47,6 +47,9 @@ pub struct Status {
     /// The node's blobs, and what they lack.
     #[serde(default)]
     pub store: Store,
+    /// Where it keeps jobs at level `disk`.
+    #[serde(default)]
+    pub journal: Journal,
     /// The node's labels.
     pub labels: BTreeMap<String, String>,
     /// How tasks of own jobs that have not ended find their workers: of the newest jobs, 16 at most.
@@ -82,6 +85,20 @@ pub struct Store {
     /// What the store fails at: a full disk, most often. Absent while it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+}
+
+/// The journal of a node, which keeps jobs at level `disk`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    /// Bytes of records that wait for the disk, about.
+    pub waiting_bytes: u64,
+    /// Whether new jobs at level `disk` are refused, because the disk has too little room.
+    pub low: bool,
+    /// Jobs whose records can't be used: they can only be forgotten.
+    pub quarantined: Vec<String>,
+    /// Why no job is kept any more. Absent while the journal works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// Counters of a node since its start, by name: one number for each kind of event. docs/operations.md lists them; a

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Join, Policy, Profile, Recall, Recalled, Receipt, Usage, Verified};
+use super::{Class, Join, Level, Policy, Profile, Recall, Recalled, Receipt, Usage, Verified};
 
 /// A job, all of its tasks included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +68,19 @@ pub struct JobSubmission {
     pub join: Join,
     /// One task per input.
     pub inputs: Vec<Value>,
-    /// Answer with `{"job": id}` at once; the results are kept for `GET /v1/jobs/{id}/results`.
+    /// Answer with `{"job": id}` once it is accepted; the results are kept for `GET /v1/jobs/{id}/results`.
     #[serde(default)]
     pub detached: bool,
+    /// What the job survives: `memory` or `disk`; see [`Level::of_none`] for one that names none. One of level `disk` is not
+    /// cancelled with its connection, and its results are kept as those of a detached one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
+    /// A name that it can be found by; up to 256 bytes, not hexadecimal digits alone, as ids are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Labels that it can be found by, at most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 fn one() -> u32 {

@@ -309,7 +309,7 @@ mod tests {
         let slots = u32::try_from(1 + below(state, 3)).unwrap();
         let owner = PeerId([2; 32]);
         let accepted = Accepted { owner, program, key, terms, class, slots, prefilled: None };
-        let lease = LeaseId { job: JobId(1), index, attempt: 1 };
+        let lease = LeaseId { job: JobId(1), epoch: 0, index, attempt: 1 };
         let estimate_us = u32::try_from(below(state, 10_000)).unwrap();
         Box::new(Run::new(now, &accepted, Grant { lease, input: Payload::empty() }, estimate_us))
     }

@@ -338,8 +338,12 @@ impl Lean {
             }
             Effect::Notify(event) => self.on_event(event),
             Effect::Pin(_) | Effect::Unpin(_) | Effect::Stash(_) => {}
-            Effect::Pause(_) | Effect::Resume(_) | Effect::Sign { .. } => {
-                panic!("a lean mesh has one class and no receipts")
+            Effect::Pause(_)
+            | Effect::Resume(_)
+            | Effect::Sign { .. }
+            | Effect::Persist { .. }
+            | Effect::Forget { .. } => {
+                panic!("a lean mesh has one class, no receipts, and jobs in memory")
             }
         }
     }
@@ -361,7 +365,10 @@ impl Lean {
             | Event::Differed { .. }
             | Event::Refused { .. }
             | Event::OwnerGone { .. }
-            | Event::DependenciesSatisfied { .. } => {
+            | Event::DependenciesSatisfied { .. }
+            | Event::Accepted { .. }
+            | Event::ExtensionRefused { .. }
+            | Event::Forgotten { .. } => {
                 panic!("a lean mesh's jobs ask for nothing special")
             }
         }

@@ -299,6 +299,8 @@ impl LeanMesh {
             | Effect::Pin(_)
             | Effect::Unpin(_)
             | Effect::Stash(_)
+            | Effect::Persist { .. }
+            | Effect::Forget { .. }
             | Effect::Notify(
                 Told::Printed { .. }
                 | Told::JobEnded { .. }
@@ -307,7 +309,10 @@ impl LeanMesh {
                 | Told::Differed { .. }
                 | Told::Refused { .. }
                 | Told::OwnerGone { .. }
-                | Told::DependenciesSatisfied { .. },
+                | Told::DependenciesSatisfied { .. }
+                | Told::Accepted { .. }
+                | Told::ExtensionRefused { .. }
+                | Told::Forgotten { .. },
             ) => {}
         }
     }

@@ -1,0 +1,50 @@
+//! What a job at level `disk` leaves in a log, so that it survives a restart of its owner: the records, and the fold that
+//! makes a job of them again. Pure data and no decisions: the owner says what is to be kept
+//! ([`Effect::Persist`](crate::Effect::Persist)), its driver writes it, and a later life gets it back
+//! ([`Input::Restore`](crate::Input::Restore)).
+//!
+//! ```text
+//!   owner --Persist { ticket, job, record }--> driver --> disk
+//!     ^                                          |
+//!     '---- Persisted { upto } ------------------'   only then: Accepted, TaskEnded, JobEnded, Ack to the worker
+//!
+//!   disk --LogRecord, in order--> Fold --Restored--> owner of the next life
+//! ```
+//!
+//! Calls, bids, leases, attempts without a result and renewals are in no record. After a restart the attempts of what is
+//! open begin anew in a new *epoch*, so that an outcome of the life before is known as such.
+
+mod fold;
+mod record;
+mod restored;
+mod unsound;
+
+pub use fold::Fold;
+pub use record::{Accepted, Kept, LogRecord, ParentEnd, RECORD_BYTES_MAX, RECORD_TASKS_MAX, Rest, RestTask};
+pub use restored::{Figures, Restored};
+pub use unsound::{LOG_VERSION, Unsound};
+
+pub(crate) use fold::FIRST_EPOCH;
+pub(crate) use record::{RECORD_BYTES_SOFT, input_cost};
+pub(crate) use restored::{Fate, KeptEnd, KeptTask};
+
+/// What a job survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Level {
+    /// The death of any worker. It ends with its owner.
+    #[default]
+    Memory,
+    /// Also a restart of its owner, whose disk keeps it.
+    Disk,
+}
+
+impl Level {
+    /// Its name in lower case.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The records of one job's log, and their bytes. A record begins with [`LOG_VERSION`]; one of another version is refused
+//! and never guessed at.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+
+use super::unsound::{LOG_VERSION, Unsound};
+use crate::effect::Verified;
+use crate::id::{BlobId, JobId, PeerId};
+use crate::input::Submission;
+use crate::receipt::Proof;
+use crate::task::{Outcome, Payload, Recalled, Report};
+use crate::time::Time;
+
+/// Longest record, in bytes. What is longer is told in several.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Most tasks that one record names.
+pub const RECORD_TASKS_MAX: usize = 65_536;
+/// Memory that decoding one record may claim, in bytes: a record of the shortest inputs claims much more than it is long.
+const CLAIM_MAX: usize = 16 << 20;
+/// What one outcome counts besides the bytes that it carries itself.
+const KEPT_BYTES: usize = 512;
+/// The same for an input.
+const INPUT_BYTES: usize = 48;
+/// A record is ended when its parts count this much; with one part more it is within [`RECORD_BYTES_MAX`].
+pub(crate) const RECORD_BYTES_SOFT: usize = 512 << 10;
+
+/// One record of a job's log.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum LogRecord {
+    /// The job as it was submitted: the first record of its log.
+    Accepted(Box<Accepted>),
+    /// More inputs: of the submission, where they are too many for one record, or of tasks that came later.
+    Extended {
+        /// The inputs, in order.
+        inputs: Vec<Payload>,
+    },
+    /// It gets no more tasks.
+    Closed,
+    /// Tasks that ended for good, each with all that is told of it.
+    Outcomes(Vec<Kept>),
+    /// Tasks that ended with their job.
+    Rest(Rest),
+    /// A job that it comes after has ended.
+    ParentEnded(ParentEnd),
+    /// Its user cancelled it: whatever of it has not ended will not be tried again.
+    Cancelled,
+    /// More of its tasks failed than it allows: the same.
+    GivenUp {
+        /// Tasks that had ended otherwise than done.
+        failed: u32,
+    },
+    /// Its owner restarted. Attempts begin anew, under this epoch.
+    Restarted {
+        /// One more than the one before.
+        epoch: u32,
+        /// When.
+        at: Time,
+    },
+    /// All of it ended; only `Retried` may follow.
+    Ended,
+    /// Its user wants its tasks that ended otherwise than done tried again. Its times count from here.
+    Retried {
+        /// One more than the one before.
+        epoch: u32,
+        /// When.
+        at: Time,
+    },
+}
+
+/// A job as it was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Accepted {
+    /// The submission, with as many of its inputs as this record holds.
+    pub spec: Submission,
+    /// Tasks of the submission. The job was accepted if the log has inputs for all of them.
+    pub tasks: u32,
+    /// When it was submitted; its times count from here.
+    pub at: Time,
+    /// Those of the jobs that it comes after which had ended by then.
+    pub parents: Vec<ParentEnd>,
+}
+
+/// How a job ended that another comes after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct ParentEnd {
+    /// The job.
+    pub parent: JobId,
+    /// Whether all of its tasks were done.
+    pub succeeded: bool,
+}
+
+/// A task that ended, with all that [`Event::TaskEnded`](crate::Event::TaskEnded) says of it.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Kept {
+    /// The task's place in the job.
+    pub index: u32,
+    /// Its outcome and output.
+    pub report: Report,
+    /// The node that ran it; `None` if no node did.
+    pub worker: Option<PeerId>,
+    /// Number of attempts in the life in which it ended.
+    pub attempts: u32,
+    /// The source of the result, if it was known and nothing ran.
+    pub memo: Option<Recalled>,
+    /// The worker's signature, if the job asked for receipts and the task ran.
+    pub proof: Option<Proof>,
+    /// Nodes that agreed and differed, if several computed it.
+    pub verified: Option<Verified>,
+}
+
+/// Tasks that ended alike, with their job.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Rest {
+    /// How all of them ended.
+    pub outcome: Outcome,
+    /// The tasks, in rising order.
+    pub tasks: Vec<RestTask>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct RestTask {
+    /// The task's place in the job.
+    pub index: u32,
+    /// Number of attempts in the life in which it ended.
+    pub attempts: u32,
+}
+
+impl LogRecord {
+    /// The record as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = alloc::vec![LOG_VERSION];
+        let config = bincode::config::standard();
+        bytes.extend(bincode::encode_to_vec(self, config).expect("plain data always encodes"));
+        bytes
+    }
+
+    /// The record of bytes from a disk.
+    ///
+    /// # Errors
+    /// When it is of another version, or malformed, or has a tail.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unsound> {
+        let (version, rest) = bytes.split_first().ok_or(Unsound::Malformed)?;
+        if *version != LOG_VERSION {
+            return Err(Unsound::Version { found: *version });
+        }
+        let config: Configuration<LittleEndian, Varint, Limit<CLAIM_MAX>> =
+            bincode::config::standard().with_limit::<CLAIM_MAX>();
+        let (record, used) = bincode::decode_from_slice(rest, config).ok().ok_or(Unsound::Malformed)?;
+        if used == rest.len() { Ok(record) } else { Err(Unsound::Malformed) }
+    }
+
+    /// The blobs that it names, some perhaps more than once: module, files and inputs, or outputs. A driver keeps them for as
+    /// long as the log.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
+        let (spec, inputs, outcomes): (Option<&Submission>, &[Payload], &[Kept]) = match self {
+            Self::Accepted(accepted) => (Some(&accepted.spec), &accepted.spec.inputs, &[]),
+            Self::Extended { inputs } => (None, inputs, &[]),
+            Self::Outcomes(all) => (None, &[], all),
+            Self::Closed
+            | Self::Rest(_)
+            | Self::ParentEnded(_)
+            | Self::Cancelled
+            | Self::GivenUp { .. }
+            | Self::Restarted { .. }
+            | Self::Ended
+            | Self::Retried { .. } => (None, &[], &[]),
+        };
+        let program = spec.map(|spec| &spec.program);
+        let program = program.into_iter().flat_map(|program| [Some(program.module), program.files.blob()]);
+        let inputs = inputs.iter().map(Payload::blob);
+        let outputs = outcomes.iter().flat_map(|kept| kept.report.blobs());
+        program.chain(inputs).flatten().chain(outputs)
+    }
+}
+
+/// What an input counts in a record, in bytes.
+pub(crate) fn input_cost(input: &Payload) -> usize {
+    usize::try_from(input.inline_len()).unwrap_or(usize::MAX).saturating_add(INPUT_BYTES)
+}
+
+impl Kept {
+    /// What it counts in a record, in bytes; at least what it takes.
+    pub(crate) fn cost(&self) -> usize {
+        let carried = usize::try_from(self.report.carried_len()).unwrap_or(usize::MAX);
+        let proof = self.proof.as_ref().map_or(0, |_| KEPT_BYTES);
+        let nodes = self.verified.as_ref().map_or(0, |all| all.agreed.len() + all.differed.len());
+        carried.saturating_add(KEPT_BYTES + proof + nodes.saturating_mul(32))
+    }
+}

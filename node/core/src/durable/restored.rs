@@ -1,0 +1,172 @@
+//! A job as its log says that it is: what the fold makes, and what an owner takes over. Plain data.
+
+use alloc::vec::Vec;
+
+use super::record::{Kept, ParentEnd, Rest};
+use crate::id::JobId;
+use crate::input::Submission;
+use crate::task::{Outcome, Payload, Report};
+use crate::time::Time;
+
+/// A job that was kept. Only [`Fold`](super::Fold) makes one.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Restored {
+    /// As submitted, without inputs.
+    pub(crate) spec: Submission,
+    /// When it was submitted, or tried again.
+    pub(crate) at: Time,
+    /// The epoch of its last life.
+    pub(crate) epoch: u32,
+    /// It may get more tasks.
+    pub(crate) open: bool,
+    pub(crate) cancelled: bool,
+    pub(crate) given_up: bool,
+    pub(crate) ended: bool,
+    /// It was tried again: it waits for no other job.
+    pub(crate) retried: bool,
+    /// Those of the jobs that it comes after which have ended.
+    pub(crate) parents: Vec<ParentEnd>,
+    pub(crate) tasks: Vec<KeptTask>,
+}
+
+/// One task of it.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) struct KeptTask {
+    /// Empty if it was done, and so will never run again.
+    pub(crate) input: Payload,
+    pub(crate) end: Option<KeptEnd>,
+}
+
+/// How a task ended, as far as it matters to its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) struct KeptEnd {
+    pub(crate) fate: Fate,
+    pub(crate) attempts: u32,
+    pub(crate) recalled: bool,
+}
+
+/// How a task ended. The number is that of its answer ([`crate::digest::Digest::short`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) enum Fate {
+    Done(u64),
+    Failed(u64),
+    Cancelled,
+    Expired,
+}
+
+impl Fate {
+    /// That of a task with an outcome of its own.
+    pub(crate) fn of(report: &Report) -> Self {
+        match report.outcome {
+            Outcome::Expired(_) => Self::Expired,
+            Outcome::Done => Self::Done(report.digest().short()),
+            Outcome::Failed(_)
+            | Outcome::Trapped(_)
+            | Outcome::LimitExceeded(_)
+            | Outcome::Invalid(_)
+            | Outcome::Cancelled
+            | Outcome::Lost(_)
+            | Outcome::NoRoom(_)
+            | Outcome::ParentFailed { job: _ } => Self::Failed(report.digest().short()),
+        }
+    }
+
+    /// That of a task that ended with its job.
+    pub(crate) fn with_job(report: &Report) -> Self {
+        if report.outcome == Outcome::Cancelled { Self::Cancelled } else { Self::of(report) }
+    }
+}
+
+impl From<&Kept> for KeptEnd {
+    fn from(kept: &Kept) -> Self {
+        Self { fate: Fate::of(&kept.report), attempts: kept.attempts, recalled: kept.memo.is_some() }
+    }
+}
+
+impl Rest {
+    /// How all of its tasks ended.
+    pub(crate) fn fate(&self) -> Fate {
+        Fate::with_job(&Report::bare(self.outcome.clone()))
+    }
+}
+
+/// How many tasks of a kept job are where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Tasks in all.
+    pub tasks: u32,
+    /// Tasks that were done.
+    pub done: u32,
+    /// Tasks that ended otherwise, and were not cancelled.
+    pub failed: u32,
+    /// Tasks that were cancelled.
+    pub cancelled: u32,
+}
+
+impl Figures {
+    /// Tasks that have not ended: they run again.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.tasks.saturating_sub(self.done).saturating_sub(self.failed).saturating_sub(self.cancelled)
+    }
+}
+
+impl Restored {
+    /// Its id.
+    #[must_use]
+    pub fn job(&self) -> JobId {
+        self.spec.job
+    }
+
+    /// What was submitted, without inputs.
+    #[must_use]
+    pub fn spec(&self) -> &Submission {
+        &self.spec
+    }
+
+    /// When it was submitted, or tried again.
+    #[must_use]
+    pub fn submitted_at(&self) -> Time {
+        self.at
+    }
+
+    /// Whether it may get more tasks.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether all of it ended: then only its user can have it tried again.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether its user cancelled it.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    /// Whether more of its tasks failed than it allows.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.given_up
+    }
+
+    /// How many of its tasks are where.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let mut figures = Figures::default();
+        for task in &self.tasks {
+            figures.tasks = figures.tasks.saturating_add(1);
+            match task.end.map(|end| end.fate) {
+                None => {}
+                Some(Fate::Done(_)) => figures.done += 1,
+                Some(Fate::Failed(_) | Fate::Expired) => figures.failed += 1,
+                Some(Fate::Cancelled) => figures.cancelled += 1,
+            }
+        }
+        figures
+    }
+}

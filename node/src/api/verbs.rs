@@ -1,0 +1,79 @@
+//! The verbs on one job: results, cancel, retry, forget.
+
+use axum::extract::{Path, Query, State};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use weft_client::frames;
+use weft_core::{Command, JobId};
+
+use super::error::ApiError;
+use super::finding::find;
+use super::results::{Encoding, Reading, read_results};
+use super::{Answered, Api, json, submit};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResultsQuery {
+    from: Option<u64>,
+    limit: Option<usize>,
+    follow: Option<bool>,
+}
+
+pub(super) async fn results(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Query(query): Query<ResultsQuery>,
+    headers: HeaderMap,
+) -> Answered {
+    let summary = find(&api, &name)?;
+    if !summary.meta.detached {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "the results of an attached job in memory flow to its submitter",
+        )
+        .help("submit it detached, or with level disk, to read its results here"));
+    }
+    let ResultsQuery { from, limit, follow } = query;
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let encoding = if accept == frames::CONTENT_TYPE { Encoding::Frames } else { Encoding::JsonLines };
+    let reading = Reading {
+        encoding,
+        from: from.unwrap_or(0),
+        limit: limit.unwrap_or(usize::MAX),
+        follow: follow.unwrap_or(true),
+    };
+    let permit = submit::stream_permit(&api)?;
+    let body = read_results(api, summary.job, reading, permit);
+    Ok(submit::streaming(summary.job, encoding, body))
+}
+
+pub(super) async fn cancel(State(api): State<Api>, Path(name): Path<String>) -> Answered {
+    let summary = find(&api, &name)?;
+    let job = summary.job;
+    if !summary.ended {
+        api.handle.jobs().cancel(job);
+        // An open job would wait for tasks that its stream no longer reads.
+        api.handle.command(Command::Close { job }).await?;
+        api.handle.command(Command::Cancel { job }).await?;
+    }
+    Ok(answer(job))
+}
+
+/// Runs the tasks again that did not end as done.
+pub(super) async fn retry(State(api): State<Api>, Path(name): Path<String>) -> Answered {
+    let job = find(&api, &name)?.job;
+    api.handle.retry(job).await?;
+    Ok(answer(job))
+}
+
+/// Forgets a job that has ended.
+pub(super) async fn forget(State(api): State<Api>, Path(name): Path<String>) -> Answered {
+    let job = find(&api, &name)?.job;
+    api.handle.forget(job).await?;
+    Ok(answer(job))
+}
+
+fn answer(job: JobId) -> axum::response::Response {
+    json::answer(&serde_json::json!({ "job": job.to_string() }))
+}

@@ -1,0 +1,101 @@
+//! How a job is kept: from the command line, in words, and the short verbs on one that is: `weft cancel`, `weft retry`,
+//! `weft forget`.
+
+use weft_client::{Level, Mesh, Task, api};
+
+use super::Problem;
+use crate::cli::{JobArgs, KeepArgs};
+use crate::render::{print_json, say};
+
+/// Highest exit code that counts failures.
+const FAILED_MAX: u64 = 100;
+
+/// The task with what its job survives and is called.
+pub(crate) fn keep(task: Task, given: KeepArgs) -> Result<Task, Problem> {
+    let KeepArgs { level, name, label } = given;
+    if name.as_ref().is_some_and(String::is_empty) {
+        return Err(Problem::Usage(String::from("--name: a name of no letters; leave the flag out for none")));
+    }
+    let mut names: Vec<&str> = label.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find_map(|pair| if let [a, b] = pair { (a == b).then_some(*a) } else { None }) {
+        return Err(Problem::Usage(format!("--label: {twice} is given twice; each label has one value")));
+    }
+    let task = match level {
+        Some(level) => task.level(level),
+        None => task,
+    };
+    let task = match name {
+        Some(name) => task.name(name),
+        None => task,
+    };
+    Ok(label.into_iter().fold(task, |task, (name, value)| task.label(name, value)))
+}
+
+/// Where a job of that level is kept, by the name of its node.
+pub(crate) async fn place(mesh: &Mesh, level: Level) -> String {
+    let name = mesh.status().await.map(|status| status.name);
+    let name = name.unwrap_or_else(|_unknown| String::from("this machine's node"));
+    match level {
+        Level::Memory => format!("in the memory of {name}"),
+        Level::Disk => format!("on the disk of {name}"),
+    }
+}
+
+/// The exit code of `weft map` for a job that has ended.
+pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
+    let failed = u8::try_from(u64::from(job.failed).min(FAILED_MAX)).unwrap_or(u8::MAX);
+    if job.given_up {
+        say(&format!("job {}: more tasks failed than it allows, so the rest was cancelled", job.job));
+        return Ok(failed);
+    }
+    if job.cancelled == 0 {
+        return Ok(failed);
+    }
+    let api::Job { job, cancelled, .. } = job;
+    Err(Problem::Interrupted(format!("job {job} was cancelled before {cancelled} of its tasks had ended")))
+}
+
+/// Cancels the job. One that has ended is left as it is, without an error.
+pub(crate) async fn cancel(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
+    let before = mesh.job(&args.job).await?;
+    let has_ended = before.state == api::JobState::Ended;
+    if !has_ended {
+        mesh.cancel(&before.job).await?;
+    }
+    if args.json {
+        return print_json(&mesh.job(&before.job).await?).map(|()| 0);
+    }
+    let ended = u64::from(before.done) + u64::from(before.failed) + u64::from(before.cancelled);
+    if has_ended {
+        say(&format!("job {} had ended already: {} done, {} failed", before.job, before.done, before.failed));
+    } else {
+        let left = u64::from(before.tasks).saturating_sub(ended);
+        say(&format!("job {} is cancelled: {left} of {} tasks had not ended", before.job, before.tasks));
+    }
+    Ok(0)
+}
+
+/// Has the tasks run again that are not done.
+pub(crate) async fn retry(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
+    let before = mesh.job(&args.job).await?;
+    mesh.retry(&before.job).await?;
+    if args.json {
+        return print_json(&mesh.job(&before.job).await?).map(|()| 0);
+    }
+    let again = u64::from(before.failed) + u64::from(before.cancelled);
+    let tasks = if again == 1 { String::from("1 task runs") } else { format!("{again} tasks run") };
+    say(&format!("job {}: {tasks} again, {} were done before", before.job, before.done));
+    Ok(0)
+}
+
+/// Forgets the job.
+pub(crate) async fn forget(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
+    let job = mesh.job(&args.job).await?;
+    mesh.forget(&job.job).await?;
+    if args.json {
+        return print_json(&job).map(|()| 0);
+    }
+    say(&format!("job {} is forgotten, with the results of {} tasks", job.job, job.done + job.failed));
+    Ok(0)
+}

@@ -1,0 +1,269 @@
+//! A map under way: takes its results, gives them out, and ends it early where it is told to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _};
+use weft_client::{Map, Mesh, Outcome, TaskResult};
+
+use super::feed::Feed;
+use super::interrupt::Interrupt;
+use super::joblog::Joblog;
+use super::shortage::Shortage;
+use super::sink::{Sink, Told};
+use super::stage::StageWatch;
+use super::tally::Tally;
+use super::{Problem, receipt};
+use crate::cli::{Ended, Halt, When};
+use crate::render::{Total, say, short};
+
+/// Highest exit code that counts failures.
+const FAILED_MAX: u64 = 100;
+/// Lines of the joblog after which its results are given to their reader, so that they can be written.
+const LOGGED_MAX: usize = 1024;
+const TICK: Duration = Duration::from_millis(200);
+/// How long a cancelled job's node is waited for.
+const CANCEL_WAIT: Duration = Duration::from_secs(2);
+
+/// A job that was begun, and where its inputs come from and its results go.
+pub(crate) struct Begun {
+    pub(crate) mesh: Mesh,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) sink: Sink,
+    pub(crate) tally: Tally,
+    /// Until the first result.
+    pub(crate) stage: Option<StageWatch>,
+    /// The job's id.
+    pub(crate) job: String,
+    /// It goes on without us.
+    pub(crate) is_kept: bool,
+}
+
+/// What is written or checked about each result.
+pub(crate) struct Logs {
+    pub(crate) joblog: Option<Joblog>,
+    /// Each result must have a good receipt.
+    pub(crate) receipts: bool,
+}
+
+/// When the map ends early.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stops {
+    /// With more failed tasks the job is cancelled.
+    pub(crate) max_failures: Option<u64>,
+    pub(crate) halt: Option<Halt>,
+}
+
+/// Why it ends early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopped {
+    /// More tasks failed than it allows.
+    GaveUp(u64),
+    Halted(Halt),
+}
+
+/// One job under way.
+pub(crate) struct Session {
+    begun: Begun,
+    logs: Logs,
+    stops: Stops,
+    /// Tasks that left files which are not taken.
+    left_files: u64,
+    stopped: Option<Stopped>,
+    /// Whether outcomes wait for room on this machine.
+    shortage: Shortage,
+}
+
+impl Session {
+    pub(crate) fn new(begun: Begun, logs: Logs, stops: Stops) -> Self {
+        Self { begun, logs, stops, left_files: 0, stopped: None, shortage: Shortage::new() }
+    }
+
+    /// Goes on to the job's end, or to an interrupt.
+    pub(crate) async fn run(mut self, mut results: Map, interrupt: &Interrupt) -> Result<u8, Problem> {
+        // Whatever is under way when the interrupt comes is dropped, a write that waits for its reader too.
+        let ended = tokio::select! {
+            biased;
+            () = interrupt.came() => None,
+            ended = self.drive(&mut results) => Some(ended),
+        };
+        match ended {
+            Some(ended) => {
+                let ended = ended.map_err(|problem| self.with_way_back(problem));
+                self.begun.sink.end(ended).await.and_then(|()| self.end())
+            }
+            None => self.interrupted(&results).await,
+        }
+    }
+
+    /// Takes results until there are no more, and gives them out.
+    async fn drive(&mut self, results: &mut Map) -> Result<(), Problem> {
+        let mut clock = tokio::time::interval(TICK);
+        loop {
+            // What is there already is taken without a pause; only a wait gives the reader what it has so far.
+            if let Some(item) = results.next().now_or_never() {
+                let Some(item) = item else { break };
+                self.take(item?).await?;
+                self.look(results).await?;
+                continue;
+            }
+            if !self.begun.sink.is_flushed() || self.begun.sink.logged() > 0 {
+                self.flush().await?;
+            }
+            tokio::select! {
+                item = results.next() => {
+                    let Some(item) = item else { break };
+                    self.take(item?).await?;
+                    self.look(results).await?;
+                }
+                _ = clock.tick() => {
+                    let Begun { feed, tally, stage, .. } = &mut self.begun;
+                    tally.progress.at(stage.as_ref().and_then(StageWatch::text));
+                    tally.progress.tick(feed.total());
+                }
+                text = self.shortage.news(&self.begun.mesh) => self.begun.tally.progress.aside(|| say(&text)),
+            }
+        }
+        self.flush().await
+    }
+
+    /// Gives the reader what it has so far; then the joblog may say so.
+    async fn flush(&mut self) -> Result<(), Problem> {
+        self.begun.sink.flush().await?;
+        let rows = self.begun.sink.take_logged();
+        match &mut self.logs.joblog {
+            Some(joblog) if !rows.is_empty() => joblog.write(&rows),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn take(&mut self, result: TaskResult) -> Result<(), Problem> {
+        let Begun { mesh, feed, sink, tally, stage, .. } = &mut self.begun;
+        *stage = None;
+        feed.came_home();
+        let place = result.index;
+        let label = feed.take_label(place);
+        let named = label.shown();
+        let result = TaskResult { index: label.number, ..result };
+        let is_cancelled = result.outcome == Outcome::Cancelled;
+        if self.logs.receipts && result.worker.is_some() && !is_cancelled {
+            receipt::of_result(&result, true)?;
+        }
+        self.left_files += u64::from(sink.is_ordered() && result.archive.bytes_len() > 0);
+        let counted = tally.note(mesh, &result, &named).await;
+        let row = match &mut self.logs.joblog {
+            Some(joblog) if !is_cancelled => Some(joblog.row(mesh, &result, &label).await),
+            Some(_) | None => None,
+        };
+        let written = sink.take(mesh, feed, place, Told { result, label, row }).await;
+        tally.given(counted, written, &named)?;
+        if sink.logged() >= LOGGED_MAX { self.flush().await } else { Ok(()) }
+    }
+
+    /// Ends the job early once too many tasks failed, or enough ended. The node counts failures too, but not the inputs that
+    /// could not be read.
+    async fn look(&mut self, results: &Map) -> Result<(), Problem> {
+        if self.stopped.is_some() {
+            return Ok(());
+        }
+        let Begun { feed, tally, .. } = &self.begun;
+        let (done, failed) = (tally.progress.done(), tally.progress.failed());
+        let total = match feed.total() {
+            Total::Exactly(all) => Some(all),
+            Total::About(_) | Total::Unknown => None,
+        };
+        let halt = self.stops.halt.filter(|halt| halt.is_reached(Ended { done, failed, total }));
+        match (self.stops.max_failures, halt) {
+            (Some(most), _) if failed > most => {
+                self.stopped = Some(Stopped::GaveUp(most));
+                Ok(results.cancel().await?)
+            }
+            (_, Some(halt)) => {
+                self.stopped = Some(Stopped::Halted(halt));
+                feed.stop();
+                if halt.when == When::Now { Ok(results.cancel().await?) } else { Ok(()) }
+            }
+            (_, None) => Ok(()),
+        }
+    }
+
+    fn end(self) -> Result<u8, Problem> {
+        let Self { begun: Begun { feed, tally, job, .. }, logs, left_files, stopped, .. } = self;
+        let (failed, cancelled) = (tally.progress.failed(), tally.progress.cancelled());
+        tally.finish();
+        if left_files > 0 {
+            say(&format!("{left_files} tasks left files in /out: --out DIR takes them"));
+        }
+        match (feed.kept(), logs.joblog) {
+            (0, _) => {}
+            (kept, None) => say(&format!("{kept} outputs were there already and were kept, see --resume")),
+            (kept, Some(_)) => say(&format!("{kept} inputs had ended before and did not run, see --resume")),
+        }
+        if let Some(problem) = feed.take_problem() {
+            return Err(problem);
+        }
+        let code = u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX);
+        match stopped {
+            Some(Stopped::GaveUp(most)) => {
+                say(&too_many(most));
+                Ok(code)
+            }
+            Some(Stopped::Halted(halt)) => {
+                let rest = if halt.when == When::Now { "the rest was cancelled" } else { "no further input was begun" };
+                say(&format!("{rest}, see --halt"));
+                Ok(if halt.is_success() { 0 } else { code })
+            }
+            // The node was first.
+            None if self.stops.max_failures.is_some_and(|most| failed > most) && cancelled > 0 => {
+                self.stops.max_failures.iter().for_each(|most| say(&too_many(*most)));
+                Ok(code)
+            }
+            None if cancelled > 0 => Err(Problem::Interrupted(format!(
+                "job {job} was cancelled before {cancelled} of its tasks had ended"
+            ))),
+            None => Ok(code),
+        }
+    }
+
+    async fn interrupted(mut self, results: &Map) -> Result<u8, Problem> {
+        let problem = if self.begun.is_kept {
+            Problem::Interrupted(format!("interrupted; {}", self.way_back()))
+        } else {
+            // The node hears of it by the closing connection too, should this take too long.
+            drop(tokio::time::timeout(CANCEL_WAIT, results.cancel()).await);
+            Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job()))
+        };
+        let ended = self.begun.sink.end(Err(problem)).await;
+        if self.begun.sink.is_flushed() {
+            self.flush().await?;
+        }
+        self.begun.tally.finish();
+        ended
+    }
+
+    /// How to get the job back, which goes on.
+    fn way_back(&self) -> String {
+        let Begun { job, feed, sink, .. } = &self.begun;
+        let part = if feed.is_over() { "" } else { " with the inputs that it has by now" };
+        let id = short(job);
+        let from = sink.next().filter(|next| *next > 0).map(|next| format!(" --from {next}")).unwrap_or_default();
+        format!("job {job} goes on{part}: `weft attach {id}{from}` shows the rest of it, `weft cancel {id}` ends it")
+    }
+
+    /// A kept job is not lost with the way to its node.
+    fn with_way_back(&self, problem: Problem) -> Problem {
+        match problem {
+            Problem::Client(error) if self.begun.is_kept && matches!(*error, weft_client::Error::Broken { .. }) => {
+                let id = short(&self.begun.job);
+                Problem::Failed(format!(
+                    "{error}; the job is kept on disk: once the node runs again, `weft attach {id}` goes on with it"
+                ))
+            }
+            other => other,
+        }
+    }
+}
+
+fn too_many(most: u64) -> String {
+    format!("more than {most} tasks failed, so the rest was cancelled or not begun; see --max-failures")
+}

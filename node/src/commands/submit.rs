@@ -1,0 +1,86 @@
+//! `weft submit`: hands a job in that goes on without us.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt as _, stream};
+use weft_client::{Input, Job, Level, Mesh, Task};
+
+use super::feed::{Ahead, Feed, Source};
+use super::inputs::{Inputs, inputs_of};
+use super::interrupt::Interrupt;
+use super::plan::Plan;
+use super::sources::Sources;
+use super::tailor::Tailor;
+use super::{Problem, kept, run, task_of};
+use crate::cli::SubmitArgs;
+use crate::render::{json_line, print, say};
+
+/// Hands it in, and prints its id.
+pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Problem> {
+    let SubmitArgs { module, mut args, inputs, stdin, receipt, json, keep, mut task } = args;
+    let level = keep.level.unwrap_or_else(|| Level::of_none(true));
+    // As of a map: what has words in braces is each task's own.
+    let is_map = inputs.is_given();
+    let is_command = task.function.is_none();
+    let tailor = (is_map && is_command).then(|| Tailor::take(&mut task, &mut args, inputs.as_file)).flatten();
+    let sources = Sources::of(&module, &task, &inputs)?;
+    let task = kept::keep(task_of(&module, task, args)?, keep)?.level(level);
+    let task = if receipt { task.receipts() } else { task };
+    let task = if tailor.is_some() { task.parcels() } else { task };
+    let interrupt = Interrupt::listen()?;
+    let begun = async {
+        let mesh = Mesh::connect_in(data_dir).await?;
+        let job = if is_map {
+            let plan = Plan::new(None, tailor, false, sources);
+            let (inputs, choice) = inputs_of(inputs, &plan)?;
+            let source = match inputs {
+                Inputs::Stream(source) => source,
+                Inputs::Files(files) => Source::Files(choice.of(files)?, 0),
+            };
+            let (feed, inputs) = Feed::start(source, plan, choice, Ahead::default());
+            hand_in(&mesh, &task, whole(feed, inputs)).await?
+        } else {
+            let stdin = run::stdin_of(stdin, data_dir).await?;
+            hand_in(&mesh, &task, stream::iter([stdin])).await?
+        };
+        Ok::<_, Problem>((mesh, job))
+    };
+    let (mesh, job) = tokio::select! {
+        begun = Box::pin(begun) => begun?,
+        // The node cancels a job of which not all came.
+        () = interrupt.came() => {
+            return Err(Problem::Interrupted("interrupted; no job was handed in".into()));
+        }
+    };
+    tell(&mesh, &job, level, json).await
+}
+
+async fn hand_in<S>(mesh: &Mesh, task: &Task, inputs: S) -> Result<Job, Problem>
+where
+    S: Stream<Item = Input> + Send + 'static,
+{
+    Ok(mesh.submit_stream(task, inputs).await?)
+}
+
+/// The inputs; if they broke off, the last one can't be had, so that no half of a job is handed in.
+fn whole(feed: Arc<Feed>, inputs: impl Stream<Item = Input> + Send) -> impl Stream<Item = Input> + Send {
+    let broken = stream::iter(std::iter::once_with(move || feed.take_problem()));
+    inputs.chain(broken.filter_map(async |problem| {
+        problem.map(|problem| Input::Missing { reason: problem.to_string() })
+    }))
+}
+
+/// The id alone on stdout; who keeps it on stderr.
+async fn tell(mesh: &Mesh, job: &Job, level: Level, json: bool) -> Result<u8, Problem> {
+    let place = kept::place(mesh, level).await;
+    if json {
+        let told = serde_json::json!({ "job": job.id(), "level": level });
+        print(&json_line(&told)?)?;
+    } else {
+        print(&format!("{}\n", job.id()))?;
+    }
+    let end = if level == Level::Memory { "; it ends with that node" } else { "" };
+    say(&format!("kept {place}{end}"));
+    Ok(0)
+}

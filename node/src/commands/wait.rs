@@ -1,0 +1,33 @@
+//! `weft wait`: to the end of a job.
+
+use weft_client::{Mesh, api};
+
+use super::interrupt::Interrupt;
+use super::{Problem, kept};
+use crate::cli::WaitArgs;
+use crate::render::{print_json, say, short};
+
+/// Waits; the exit code is that of a map.
+pub(crate) async fn wait(mesh: &Mesh, args: &WaitArgs) -> Result<u8, Problem> {
+    let interrupt = Interrupt::listen()?;
+    let job = mesh.attach(&args.job).await?;
+    let ended = tokio::select! {
+        ended = job.wait() => ended?,
+        () = interrupt.came() => {
+            let text = format!("interrupted; job {} goes on: `weft wait {}`", job.id(), short(job.id()));
+            return Err(Problem::Interrupted(text));
+        }
+    };
+    if args.json {
+        print_json(&ended)?;
+    }
+    say(&figures(&ended));
+    kept::exit_code(&ended)
+}
+
+/// How a job ended, in numbers.
+pub(crate) fn figures(job: &api::Job) -> String {
+    let tasks = if job.tasks == 1 { String::from("1 task") } else { format!("{} tasks", job.tasks) };
+    let cancelled = if job.cancelled == 0 { String::new() } else { format!(", {} cancelled", job.cancelled) };
+    format!("job {}: {tasks}: {} done, {} failed{cancelled}", job.job, job.done, job.failed)
+}

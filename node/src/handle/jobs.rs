@@ -1,0 +1,160 @@
+//! What can be asked of jobs through the handle: whether one was accepted, its results from memory or from the journal
+//! alike, trying it again, forgetting it.
+
+use std::future::poll_fn;
+
+use weft_core::{Command, JobId};
+
+use super::{NodeHandle, NodeStopped};
+use crate::jobs::{JobSummary, NoSuchJob, NotAccepted, NotEnded, Portion, Results, now_ms};
+use crate::keeping::Unreadable;
+
+/// That results were read is noted in the journal once in this time, in milliseconds: it is for those that were not read for
+/// days.
+const NOTE_READ_EVERY_MS: u64 = 3_600_000;
+
+/// Why there are no results to read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoResults {
+    /// The job is unknown.
+    #[error(transparent)]
+    Unknown(#[from] NoSuchJob),
+    /// Nothing keeps them.
+    #[error("the results of job {0} flow to its submitter and are not kept")]
+    NotKept(JobId),
+    /// The journal can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The journal has fewer than there should be: a fault of weft.
+    #[error(
+        "the journal has no result of job {job} behind number {cursor}, which is a fault of weft; please report it"
+    )]
+    Missing {
+        /// The job.
+        job: JobId,
+        /// Results that were read.
+        cursor: u64,
+    },
+}
+
+/// Why a job was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotChanged {
+    /// The job is unknown.
+    #[error(transparent)]
+    Unknown(#[from] NoSuchJob),
+    /// It has not ended.
+    #[error("job {0} has not ended")]
+    NotEnded(JobId),
+    /// It was not kept.
+    #[error("job {0} is not kept on disk, and its inputs are gone: submit it again, at level disk if it may have to be retried")]
+    NotKept(JobId),
+    /// All of its tasks are done.
+    #[error("job {0} has no task that ended otherwise than done")]
+    AllDone(JobId),
+    /// The journal takes nothing more.
+    #[error("this node can't keep jobs on its disk any more: {0}")]
+    JournalFailed(String),
+    /// The journal can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The loop has ended.
+    #[error(transparent)]
+    Stopped(#[from] NodeStopped),
+}
+
+impl NodeHandle {
+    /// Waits until a job is accepted with all tasks that it has now: at level `disk` that is once they are on the disk, at
+    /// level `memory` at once.
+    ///
+    /// # Errors
+    /// [`NotAccepted`] when it was refused, or is unknown.
+    pub async fn accepted(&self, job: JobId) -> Result<(), NotAccepted> {
+        poll_fn(|cx| self.jobs.poll_accepted(cx, job)).await
+    }
+
+    /// Results of a job from the `cursor`-th on, from memory or from the journal; waits while there are none and it has not
+    /// ended. They can be read again and again.
+    ///
+    /// # Errors
+    /// [`NoResults`].
+    pub async fn results(&self, job: JobId, cursor: u64, portion: Portion) -> Result<Results, NoResults> {
+        let mut cursor = cursor;
+        loop {
+            poll_fn(|cx| self.jobs.poll_told(cx, job, cursor)).await?;
+            let results = self.results_now(job, cursor, portion).await?;
+            if !results.ends.is_empty() || results.end.is_some() {
+                return Ok(results);
+            }
+            if results.next == cursor {
+                return Err(NoResults::Missing { job, cursor });
+            }
+            // All that came was tried again later.
+            cursor = results.next;
+        }
+    }
+
+    /// As [`NodeHandle::results`], but without waiting: perhaps none.
+    ///
+    /// # Errors
+    /// [`NoResults`].
+    pub async fn results_now(&self, job: JobId, cursor: u64, portion: Portion) -> Result<Results, NoResults> {
+        if let Some(results) = self.jobs.results(job, cursor, portion) {
+            return Ok(results);
+        }
+        let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
+        let kept = self.kept.as_ref().filter(|_| summary.journalled);
+        let kept = kept.ok_or(NoResults::NotKept(job))?;
+        if self.jobs.note_read(job, now_ms(), NOTE_READ_EVERY_MS) {
+            kept.note_read(job, now_ms());
+        }
+        let part = kept.results(&summary, cursor, portion).await?;
+        let is_last = summary.ended && part.next >= summary.told;
+        Ok(Results { ends: part.ends, next: part.next, end: is_last.then_some(summary) })
+    }
+
+    /// Has the tasks of a kept job that ended otherwise than done tried again. Returns when the loop's queue has taken it.
+    ///
+    /// # Errors
+    /// [`NotChanged`].
+    pub async fn retry(&self, job: JobId) -> Result<(), NotChanged> {
+        let summary = self.ended(job)?;
+        let kept = self.kept.as_ref().filter(|_| summary.journalled);
+        let kept = kept.ok_or(NotChanged::NotKept(job))?;
+        if let Some(failure) = kept.journal().failure {
+            return Err(NotChanged::JournalFailed(failure));
+        }
+        if summary.done == summary.tasks {
+            return Err(NotChanged::AllDone(job));
+        }
+        let (restored, reopened) = kept.reopened(&summary).await?;
+        self.jobs.restore(job, reopened);
+        Ok(self.command(Command::Retry(restored)).await?)
+    }
+
+    /// Forgets a job that has ended, and its results. Returns when the loop's queue has taken it; a kept job is in the table
+    /// until the disk has it.
+    ///
+    /// # Errors
+    /// [`NotChanged`].
+    pub async fn forget(&self, job: JobId) -> Result<(), NotChanged> {
+        if let Some(kept) = self.kept.as_ref().filter(|kept| kept.is_quarantined(job)) {
+            kept.forget(job);
+            return Ok(());
+        }
+        let summary = self.ended(job)?;
+        if !summary.journalled {
+            return match self.jobs.forget(job) {
+                Ok(()) => Ok(()),
+                Err(NotEnded::Unknown) => Err(NoSuchJob.into()),
+                Err(NotEnded::Open) => Err(NotChanged::NotEnded(job)),
+            };
+        }
+        Ok(self.command(Command::ForgetJob { job }).await?)
+    }
+
+    fn ended(&self, job: JobId) -> Result<JobSummary, NotChanged> {
+        let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
+        if summary.ended { Ok(summary) } else { Err(NotChanged::NotEnded(job)) }
+    }
+}

@@ -1,0 +1,65 @@
+//! Jobs that are kept: found by their names, watched, and forgotten.
+
+use std::task::{Context, Poll};
+
+use weft_core::JobId;
+
+use super::{JobTable, Print};
+
+/// The job is unknown, or has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotEnded {
+    /// It never was in the table, or was forgotten.
+    #[error("no such job")]
+    Unknown,
+    /// Tasks of it are open.
+    #[error("the job has not ended")]
+    Open,
+}
+
+impl JobTable {
+    /// Takes what running tasks of a kept job printed; waits while there is nothing.
+    pub fn poll_printed(&self, cx: &Context<'_>, job: JobId) -> Poll<Vec<Print>> {
+        let mut table = self.lock();
+        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Pending };
+        if let Some(prints) = entry.take_printed() {
+            return Poll::Ready(prints);
+        }
+        entry.wait(cx);
+        Poll::Pending
+    }
+
+    /// Forgets a job that has ended, with its results.
+    ///
+    /// # Errors
+    /// When it is unknown, or has not ended.
+    pub fn forget(&self, job: JobId) -> Result<(), NotEnded> {
+        let mut table = self.lock();
+        let entry = table.jobs.get(&job).ok_or(NotEnded::Unknown)?;
+        if !entry.is_ended() {
+            return Err(NotEnded::Open);
+        }
+        table.ended_detached.retain(|ended| *ended != job);
+        table.ended_attached.retain(|ended| *ended != job);
+        table.forget(job);
+        Ok(())
+    }
+
+    /// The jobs whose ids begin with these lower-case digits, at most `most` of them.
+    #[must_use]
+    pub fn beginning(&self, digits: &str, most: usize) -> Vec<JobId> {
+        let table = self.lock();
+        let fitting = table.jobs.keys().filter(|job| job.to_string().starts_with(digits));
+        fitting.take(most).copied().collect()
+    }
+
+    /// The jobs of that name, newest first, at most `most` of them.
+    #[must_use]
+    pub fn named(&self, name: &str, most: usize) -> Vec<JobId> {
+        let table = self.lock();
+        let fitting = table.jobs.iter().filter(|(_, entry)| entry.meta.title.name == name);
+        let mut fitting: Vec<_> = fitting.map(|(job, entry)| (entry.meta.submitted_ms, *job)).collect();
+        fitting.sort_unstable();
+        fitting.into_iter().rev().take(most).map(|(_, job)| job).collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! What is behind the lock of the job table: entries, how many may be unfinished, and which ended ones go first.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use weft_core::{Event, JobId, Outcome, Proof, Refusal, Report};
+
+use super::entry::Entry;
+use super::{
+    ATTACHED_JOBS_MAX, DETACHED_JOBS_MAX, KEPT_JOBS_MAX, Print, RESULT_BYTES_MAX, RESULTS_MAX, TableFull,
+    TaskEnd, UNFINISHED_MAX,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) jobs: BTreeMap<JobId, Entry>,
+    unfinished: usize,
+    /// Jobs of the journal.
+    journalled: usize,
+    /// Ended jobs of this node's memory, longest ended first.
+    pub(super) ended_detached: VecDeque<JobId>,
+    pub(super) ended_attached: VecDeque<JobId>,
+    /// What detached jobs keep.
+    pub(super) kept: Kept,
+}
+
+/// Results kept for detached jobs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    pub(super) results: u64,
+    pub(super) bytes: u64,
+}
+
+impl Kept {
+    pub(super) fn is_over(self) -> bool {
+        self.results > RESULTS_MAX || self.bytes > RESULT_BYTES_MAX
+    }
+}
+
+impl Table {
+    /// Enters a job.
+    pub(super) fn enter(&mut self, job: JobId, entry: Entry) -> Result<(), TableFull> {
+        if self.unfinished >= UNFINISHED_MAX {
+            return Err(TableFull::Unfinished);
+        }
+        if entry.is_journalled() && self.journalled >= KEPT_JOBS_MAX {
+            return Err(TableFull::Kept);
+        }
+        self.insert(job, entry);
+        Ok(())
+    }
+
+    /// Enters a job that the journal knows; its bounds held when it was accepted.
+    pub(super) fn insert(&mut self, job: JobId, entry: Entry) {
+        self.forget(job);
+        self.unfinished += usize::from(!entry.is_ended());
+        self.journalled += usize::from(entry.is_journalled());
+        self.jobs.insert(job, entry);
+    }
+
+    pub(super) fn record(&mut self, event: Event) {
+        match event {
+            Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified } => {
+                let verified = verified.map(Box::new);
+                let end = TaskEnd { index, report, worker, attempts, memo, receipt: None, verified };
+                self.task_ended(job, end, proof);
+            }
+            Event::Printed { job, index, attempt, stream, offset, bytes } => {
+                self.change(job, |entry| entry.printed(Print { index, attempt, stream, offset, bytes }));
+            }
+            Event::JobEnded { job } => self.job_ended(job),
+            Event::JobGivenUp { job, failed: _ } => self.change(job, |entry| entry.given_up = true),
+            Event::OwnerGone { owner, tasks, closed, unheard_ms } => {
+                let how = if closed { "its connection was closed" } else { "it fell silent" };
+                tracing::warn!(
+                    "{tasks} tasks of node {} are stopped: {how}, and nothing was heard of it for {} s",
+                    owner.short(),
+                    unheard_ms / 1000
+                );
+            }
+            Event::Differed { .. } | Event::DependenciesSatisfied { .. } => {}
+            Event::Accepted { job, tasks } => self.change(job, |entry| entry.accept(tasks)),
+            Event::ExtensionRefused { job, tasks, reason } => {
+                self.change(job, |entry| entry.refuse_more(tasks, &reason));
+            }
+            Event::Forgotten { job } => self.forget(job),
+            Event::Refused { job, reason } => self.job_refused(job, &reason),
+            Event::Lost { job, index: _, worker: _ } => {
+                self.change(job, |entry| entry.lost = entry.lost.saturating_add(1));
+            }
+        }
+    }
+
+    /// Changes an entry; nothing happens if the job is unknown.
+    pub(super) fn change(&mut self, job: JobId, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            change(entry);
+        }
+    }
+
+    fn task_ended(&mut self, job: JobId, end: TaskEnd, proof: Option<Proof>) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        let kept = entry.task_ended(end, proof);
+        if entry.meta.detached {
+            self.kept.results += kept.results;
+            self.kept.bytes += kept.bytes;
+            if self.kept.is_over() {
+                self.forget_surplus();
+            }
+        }
+    }
+
+    /// Nothing of it will ever run, and each of its tasks says why.
+    fn job_refused(&mut self, job: JobId, reason: &Refusal) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        self.journalled -= usize::from(entry.is_journalled());
+        entry.refuse(reason.to_string());
+        for index in 0..entry.counts.tasks {
+            let report = Report::bare(Outcome::Invalid(reason.to_string()));
+            let end = TaskEnd {
+                index,
+                report,
+                worker: None,
+                attempts: 0,
+                memo: None,
+                receipt: None,
+                verified: None,
+            };
+            self.task_ended(job, end, None);
+        }
+        self.job_ended(job);
+    }
+
+    fn job_ended(&mut self, job: JobId) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        if entry.is_ended() {
+            return;
+        }
+        entry.end();
+        self.unfinished -= 1;
+        if entry.is_journalled() {
+            return;
+        }
+        let ended = if entry.meta.detached { &mut self.ended_detached } else { &mut self.ended_attached };
+        ended.push_back(job);
+        self.forget_surplus();
+    }
+
+    /// Forgets the longest ended jobs until the rest is within its bounds, or nothing ended is left.
+    fn forget_surplus(&mut self) {
+        while self.ended_detached.len() > DETACHED_JOBS_MAX || self.kept.is_over() {
+            let Some(job) = self.ended_detached.pop_front() else { break };
+            self.forget(job);
+        }
+        // An ended job whose results still flow stays until they have; there is one per open stream at most.
+        let mut left = self.ended_attached.len();
+        while self.ended_attached.len() > ATTACHED_JOBS_MAX && left > 0 {
+            left -= 1;
+            let Some(job) = self.ended_attached.pop_front() else { break };
+            if self.jobs.get(&job).is_some_and(Entry::is_wanted) {
+                self.ended_attached.push_back(job);
+            } else {
+                self.forget(job);
+            }
+        }
+    }
+
+    /// Forgets a job, whatever its state.
+    pub(super) fn forget(&mut self, job: JobId) {
+        let Some(mut entry) = self.jobs.remove(&job) else { return };
+        self.unfinished -= usize::from(!entry.is_ended());
+        self.journalled -= usize::from(entry.is_journalled());
+        self.ended_detached.retain(|ended| *ended != job);
+        self.ended_attached.retain(|ended| *ended != job);
+        let freed = entry.abandon();
+        if entry.meta.detached {
+            self.release(freed);
+        }
+        entry.wake();
+    }
+
+    pub(super) fn release(&mut self, freed: Kept) {
+        self.kept.results -= freed.results;
+        self.kept.bytes -= freed.bytes;
+    }
+}

@@ -1,0 +1,126 @@
+//! Jobs at level `disk`: what the engine wants kept goes into the journal, and what the journal says goes to the engine.
+//!
+//! ```text
+//!   loop --Order--> orders --> keeper's thread: blobs onto the disk, then append --> journal's thread: group, fsync
+//!     ^            (bounded)                                                                      |
+//!     '---- news: Persisted { upto } | JournalFailed | DiskLow <----------------------------------'
+//!
+//!   API --> shelf: pages of results, a job's whole log (blocking threads, readers of their own)
+//! ```
+//!
+//! [`open`] comes before the engine: it reads everything back, and has the jobs that the engine is told first. Nothing
+//! here decides about a job. While `orders` is full the loop takes in nothing more; nothing is dropped. A record that the
+//! journal does not take, for any reason but a queue that is full, is a failure of the journal, and final.
+
+mod keeper;
+mod news;
+mod opening;
+mod orders;
+mod shelf;
+mod tally;
+
+use std::sync::Arc;
+
+use weft_core::JobId;
+use weft_core::durable::Restored;
+
+pub(crate) use keeper::Keeper;
+pub use news::JournalState;
+use news::News;
+pub(crate) use opening::{Opened, Place, open};
+pub(crate) use orders::Order;
+use orders::Orders;
+pub(crate) use shelf::Part;
+use shelf::Shelf;
+pub use shelf::Unreadable;
+
+use crate::jobs::{JobSummary, Portion, RestoredJob};
+
+/// What those have who only ask: the API and its clients.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    shelf: Arc<Shelf>,
+    orders: Arc<Orders>,
+    news: News,
+}
+
+impl Kept {
+    /// How the journal is.
+    #[must_use]
+    pub fn journal(&self) -> JournalState {
+        self.news.journal()
+    }
+
+    /// Whether a job's records can't be used.
+    pub(crate) fn is_quarantined(&self, job: JobId) -> bool {
+        self.journal().quarantined.iter().any(|(other, _)| *other == job)
+    }
+
+    /// Bytes of records that wait for the keeper's thread.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.orders.bytes()
+    }
+
+    /// Has it noted that a job's results were read.
+    pub(crate) fn note_read(&self, job: JobId, at_ms: u64) {
+        self.orders.add(Order::Read { job, at_ms });
+    }
+
+    /// Has a job's log removed that the engine does not know: it is in quarantine.
+    pub(crate) fn forget(&self, job: JobId) {
+        self.orders.add(Order::Forget { ticket: None, job });
+        self.news.forget_quarantined(job);
+    }
+
+    /// Results of a job from the `cursor`-th on, read on a blocking thread.
+    pub(crate) async fn results(
+        &self,
+        summary: &JobSummary,
+        cursor: u64,
+        portion: Portion,
+    ) -> Result<Part, Unreadable> {
+        let (shelf, job, program) = (Arc::clone(&self.shelf), summary.job, summary.meta.signed.clone());
+        let read = move || shelf.results(job, cursor, portion, program.as_deref());
+        on_blocking_thread(job, read).await
+    }
+
+    /// A job that ended, as its log says that it is, with what did not succeed open again.
+    pub(crate) async fn reopened(
+        &self,
+        summary: &JobSummary,
+    ) -> Result<(Box<Restored>, RestoredJob), Unreadable> {
+        let (shelf, job) = (Arc::clone(&self.shelf), summary.job);
+        let (restored, mut tally) = on_blocking_thread(job, move || shelf.restored(job)).await?;
+        tally.retry();
+        let reopened = RestoredJob {
+            meta: summary.meta.clone(),
+            ended_ms: None,
+            read_ms: None,
+            closed: true,
+            cancelled: false,
+            given_up: false,
+            counts: tally.counts,
+            told: tally.told,
+            ended: tally.ended.0,
+            restarted: None,
+        };
+        Ok((restored, reopened))
+    }
+}
+
+async fn on_blocking_thread<T: Send + 'static>(
+    job: JobId,
+    read: impl FnOnce() -> Result<T, Unreadable> + Send + 'static,
+) -> Result<T, Unreadable> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(answer) => answer,
+        Err(ended) => {
+            crate::ports::report_panic("reading the journal", ended);
+            Err(Unreadable::new(job, "reading it broke, which is a fault of weft"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! What the journal has told and the loop has not taken yet. The journal counts appends and the engine its own tickets;
+//! this is where one becomes the other.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use weft_core::{Input, JobId};
+use weft_journal::Event;
+
+/// How the journal is, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalState {
+    /// Why nothing more is kept, if it failed.
+    pub failure: Option<String>,
+    /// Whether new jobs are refused for want of room on the disk.
+    pub is_disk_low: bool,
+    /// Jobs whose records can't be used, with the reason. They can only be forgotten.
+    pub quarantined: Vec<(JobId, String)>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Appends that are not on the disk, as far as is known, with the engine's tickets for them.
+    pairs: VecDeque<(u64, u64)>,
+    /// The last append that is on the disk.
+    written: u64,
+    /// The engine's last ticket that is on the disk.
+    upto: u64,
+    seen: JournalState,
+    /// What the loop took last.
+    told_upto: u64,
+    told: Told,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    failed: bool,
+    is_disk_low: bool,
+}
+
+/// Shared by the loop, the keeper's thread and the journal's.
+#[derive(Clone, Debug)]
+pub(super) struct News {
+    state: Arc<Mutex<State>>,
+    /// An append is on the disk, or none will be.
+    wrote: Arc<Condvar>,
+    wake: Arc<Notify>,
+}
+
+impl News {
+    pub(super) fn new(wake: Arc<Notify>) -> Self {
+        Self { state: Arc::default(), wrote: Arc::default(), wake }
+    }
+
+    /// What the journal says, on its own thread.
+    pub(super) fn tell(&self, event: Event) {
+        let mut state = self.lock();
+        match event {
+            Event::Persisted { upto } => {
+                state.written = upto;
+                state.settle();
+            }
+            Event::Failed(failure) => {
+                state.seen.failure.get_or_insert(failure.to_string());
+            }
+            Event::DiskLow(is_low) => state.seen.is_disk_low = is_low,
+        }
+        drop(state);
+        self.wrote.notify_all();
+        self.wake.notify_one();
+    }
+
+    /// Notes which append is which ticket of the engine.
+    pub(super) fn pair(&self, append: u64, ticket: u64) {
+        let mut state = self.lock();
+        state.pairs.push_back((append, ticket));
+        let settled = state.settle();
+        drop(state);
+        if settled {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Nothing more is kept; the first reason stays.
+    pub(super) fn fail(&self, why: String) {
+        self.lock().seen.failure.get_or_insert(why);
+        self.wrote.notify_all();
+        self.wake.notify_one();
+    }
+
+    /// Whether nothing more is kept.
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock().seen.failure.is_some()
+    }
+
+    /// Waits until an append is on the disk. False if none will be any more.
+    pub(super) fn wait_written(&self, append: u64) -> bool {
+        let mut state = self.lock();
+        loop {
+            if state.seen.failure.is_some() {
+                return false;
+            }
+            if state.written >= append {
+                return true;
+            }
+            state = self.wrote.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Notes that a job's records can't be used.
+    pub(super) fn quarantine(&self, job: JobId, why: String) {
+        self.lock().seen.quarantined.push((job, why));
+    }
+
+    /// A job in quarantine is forgotten.
+    pub(super) fn forget_quarantined(&self, job: JobId) {
+        self.lock().seen.quarantined.retain(|(other, _)| *other != job);
+    }
+
+    /// Something else changed that the loop waits for.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// What the engine does not know yet.
+    pub(super) fn take(&self) -> Vec<Input> {
+        let mut state = self.lock();
+        let mut inputs = Vec::new();
+        if state.upto > state.told_upto {
+            state.told_upto = state.upto;
+            inputs.push(Input::Persisted { upto: state.upto });
+        }
+        if state.seen.failure.is_some() && !state.told.failed {
+            inputs.push(Input::JournalFailed);
+        }
+        if state.seen.is_disk_low != state.told.is_disk_low {
+            inputs.push(Input::DiskLow(state.seen.is_disk_low));
+        }
+        state.told = Told { failed: state.seen.failure.is_some(), is_disk_low: state.seen.is_disk_low };
+        inputs
+    }
+
+    /// How the journal is.
+    pub(super) fn journal(&self) -> JournalState {
+        self.lock().seen.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether the engine's last ticket on the disk is another one now.
+    fn settle(&mut self) -> bool {
+        let before = self.upto;
+        while let Some((_, ticket)) = self.pairs.pop_front_if(|(append, _)| *append <= self.written) {
+            self.upto = ticket;
+        }
+        self.upto > before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news() -> News {
+        News::new(Arc::new(Notify::new()))
+    }
+
+    #[test]
+    fn a_ticket_is_told_once_it_is_written_whichever_is_known_first() {
+        let news = news();
+        news.pair(1, 10);
+        assert_eq!(news.take(), []);
+        news.tell(Event::Persisted { upto: 2 });
+        assert_eq!(news.take(), [Input::Persisted { upto: 10 }]);
+        // Append 2 was on the disk before this thread could say whose it is.
+        news.pair(2, 11);
+        // Append 3 is none of the engine's.
+        news.pair(4, 12);
+        assert_eq!(news.take(), [Input::Persisted { upto: 11 }]);
+        news.tell(Event::Persisted { upto: 4 });
+        assert_eq!(news.take(), [Input::Persisted { upto: 12 }]);
+        assert_eq!(news.take(), []);
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_keeps_its_first_reason() {
+        let news = news();
+        news.fail(String::from("first"));
+        news.fail(String::from("second"));
+        assert_eq!(news.take(), [Input::JournalFailed]);
+        assert_eq!(news.take(), []);
+        assert_eq!(news.journal().failure.as_deref(), Some("first"));
+    }
+
+    #[test]
+    fn a_disk_that_gets_low_and_has_room_again_between_two_looks_is_not_told() {
+        let news = news();
+        news.tell(Event::DiskLow(true));
+        assert_eq!(news.take(), [Input::DiskLow(true)]);
+        news.tell(Event::DiskLow(false));
+        news.tell(Event::DiskLow(true));
+        assert_eq!(news.take(), []);
+    }
+}

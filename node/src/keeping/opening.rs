@@ -1,0 +1,265 @@
+//! The journal at a node's start: opened, read back job by job, and made into what the engine is told first and what the
+//! job table shows.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use weft_blobs::Store;
+use weft_core::durable::{Fold, LogRecord, Restored, Unsound};
+use weft_core::{BlobId, JobId, PeerId, Time};
+use weft_journal::{Damage, Error, Filter, Journal, Kind, Listing, Reader, Settings, Shelf as Thing};
+
+use super::Kept;
+use super::keeper::{Keeper, read_at_ms};
+use super::news::News;
+use super::orders::Order;
+use super::shelf::{READERS_MAX, Shelf};
+use super::tally::Tally;
+use crate::jobs::{JobMeta, Restarted, RestoredJob, Title, now_ms};
+
+/// Lines of the list that are read at once.
+const LINES: usize = weft_journal::PAGE_MAX;
+
+/// Where the journal is, and whose.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Its directory.
+    pub(crate) dir: PathBuf,
+    /// This node.
+    pub(crate) me: PeerId,
+    /// Bytes of the disk that are set aside.
+    pub(crate) reserve_bytes: u64,
+}
+
+/// An open journal, and what it brought back.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// What keeps from now on.
+    pub(crate) keeper: Keeper,
+    /// For the engine, in the order in which they were accepted.
+    pub(crate) restored: Vec<Restored>,
+    /// For the job table.
+    pub(crate) jobs: Vec<(JobId, RestoredJob)>,
+    /// Jobs whose line in the list is missing, or an old one.
+    pub(crate) unlisted: Vec<JobId>,
+    /// The latest time that a record names: the engine's time goes on behind it.
+    pub(crate) latest: Time,
+    /// What is wrong with it, in sentences.
+    pub(crate) troubles: Vec<String>,
+}
+
+/// Opens the journal, pins in the store what its jobs rest on, and starts its keeper. Blocks meanwhile.
+pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Opened, Error> {
+    let settings =
+        Settings { reserve_bytes: place.reserve_bytes, ..Settings::new(place.dir.clone(), place.me) };
+    let news = News::new(wake);
+    let mut back = Back::default();
+    let told = news.clone();
+    let (journal, opened) = Journal::open(&settings, &mut back, move |event| told.tell(event))?;
+    let readers: Vec<Reader> = (0..READERS_MAX).map(|_| journal.reader()).collect::<Result<_, _>>()?;
+    let lines = readers.first().map(lines_of).transpose()?.unwrap_or_default();
+    let mut troubles = Vec::new();
+    if !opened.continuity.is_whole() {
+        troubles.push(opened.continuity.to_string());
+    }
+    if let Some(rebuilt) = &opened.rebuilt {
+        let (why, kept) = (&rebuilt.why, rebuilt.kept.display());
+        troubles.push(format!("the journal's file was damaged ({why}); the damaged file is kept as {kept}"));
+    }
+    let shelf = Arc::new(Shelf::new(readers));
+    let mut unaccepted = Vec::new();
+    for (job, why) in std::mem::take(&mut back.unusable) {
+        match why {
+            Unusable::NeverAccepted => unaccepted.push(job),
+            Unusable::Damaged(why) => quarantine(&news, &mut troubles, job, why),
+            Unusable::Unsound(why) => {
+                journal.distrust(job);
+                quarantine(&news, &mut troubles, job, why.to_string());
+            }
+        }
+    }
+    let kept = Kept { shelf: Arc::clone(&shelf), orders: Arc::default(), news };
+    let keeper = Keeper::start(place.me, journal, kept, store.clone()).map_err(|source| Error::Io {
+        doing: "start a thread for",
+        path: place.dir.clone(),
+        source,
+    })?;
+    unaccepted.into_iter().for_each(|job| keeper.add(Order::Forget { ticket: None, job }));
+    let mut restored = Vec::new();
+    let mut unlisted = Vec::new();
+    let mut jobs = Vec::new();
+    for found in back.jobs {
+        let Found { restored: engines, tally, read_ms, blobs } = found;
+        let job = engines.job();
+        blobs.into_iter().for_each(|blob| store.pin(blob));
+        if let Some(seq) = tally.retried {
+            shelf.note_retried(job, seq);
+        }
+        let line = lines.get(&job);
+        let shown = shown(&engines, tally, line, read_ms);
+        if line.is_none_or(|line| line.ended_ms != shown.ended_ms) {
+            unlisted.push(job);
+        }
+        jobs.push((job, shown));
+        restored.push(engines);
+    }
+    keeper.look_at_room();
+    Ok(Opened { keeper, restored, jobs, unlisted, latest: back.latest, troubles })
+}
+
+fn quarantine(news: &News, troubles: &mut Vec<String>, job: JobId, why: String) {
+    troubles.push(format!(
+        "job {job} is in quarantine and does not go on: {why}; `weft forget {job}` removes it"
+    ));
+    news.quarantine(job, why);
+}
+
+/// All lines of the list, by job.
+fn lines_of(reader: &Reader) -> Result<BTreeMap<JobId, Listing>, Error> {
+    let mut lines = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let page = reader.jobs(&Filter::default(), after, LINES)?;
+        lines.extend(page.jobs.into_iter().map(|listed| (listed.job, listed.listing)));
+        after = page.next;
+        if after.is_none() {
+            return Ok(lines);
+        }
+    }
+}
+
+/// A job as the table shows it.
+fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Option<u64>) -> RestoredJob {
+    let spec = restored.spec();
+    let program = &spec.program;
+    let has_ended = restored.has_ended();
+    let now = now_ms();
+    let restarted = Restarted { at_ms: now, kept: tally.counts.ended(), open: tally.open() };
+    let meta = JobMeta {
+        module: program.module,
+        class: spec.class,
+        detached: true,
+        level: spec.level,
+        title: Arc::new(line.map(title_of).unwrap_or_default()),
+        submitted_ms: line.map_or(restored.submitted_at().0 / 1000, |line| line.since_ms),
+        streamed: false,
+        signed: spec.terms.receipts.then(|| Arc::clone(program)),
+    };
+    RestoredJob {
+        meta,
+        // Without its line it counts from now.
+        ended_ms: has_ended.then(|| line.and_then(|line| line.ended_ms).unwrap_or(now)),
+        read_ms,
+        closed: !restored.is_open(),
+        cancelled: restored.is_cancelled(),
+        given_up: restored.is_given_up(),
+        counts: tally.counts,
+        told: tally.told,
+        ended: if has_ended { Vec::new() } else { tally.ended.0 },
+        restarted: (!has_ended).then_some(restarted),
+    }
+}
+
+fn title_of(line: &Listing) -> Title {
+    Title { name: line.name.clone(), labels: line.labels.iter().cloned().collect() }
+}
+
+/// What the journal told while it was read back.
+#[derive(Debug, Default)]
+struct Back {
+    current: Option<Current>,
+    jobs: Vec<Found>,
+    unusable: Vec<(JobId, Unusable)>,
+    latest: Time,
+}
+
+/// A job that can be used.
+#[derive(Debug)]
+struct Found {
+    restored: Restored,
+    tally: Tally,
+    read_ms: Option<u64>,
+    blobs: Vec<BlobId>,
+}
+
+/// Why a job can't be.
+#[derive(Debug)]
+enum Unusable {
+    /// The end came before all of its inputs were there: no client was told that it was accepted.
+    NeverAccepted,
+    /// Its records are not what was written.
+    Damaged(String),
+    /// They make no job.
+    Unsound(Unsound),
+}
+
+/// The job whose records come.
+#[derive(Debug, Default)]
+struct Current {
+    fold: Fold,
+    tally: Tally,
+    read_ms: Option<u64>,
+    blobs: Vec<BlobId>,
+    latest: Time,
+    unsound: Option<Unsound>,
+}
+
+impl weft_journal::Fold for Back {
+    /// What a member of a trio promised; there are none yet.
+    fn own(&mut self, _job: JobId, _bytes: &[u8]) {}
+
+    fn record(&mut self, _job: JobId, seq: u32, kind: Kind, bytes: &[u8]) {
+        let current = self.current.get_or_insert_default();
+        if current.unsound.is_some() {
+            return;
+        }
+        if kind == Kind::Read {
+            current.read_ms = read_at_ms(bytes).max(current.read_ms);
+            return;
+        }
+        let taken = LogRecord::decode(bytes).and_then(|record| current.take(seq, record));
+        current.unsound = taken.err();
+    }
+
+    fn complete(&mut self, job: JobId) {
+        let Current { fold, tally, read_ms, blobs, latest, unsound } =
+            self.current.take().unwrap_or_default();
+        let restored = unsound.map_or_else(|| fold.into_restored(), Err);
+        match restored {
+            Ok(restored) if restored.job() == job => {
+                self.latest = self.latest.max(latest);
+                self.jobs.push(Found { restored: *restored, tally, read_ms, blobs });
+            }
+            Ok(other) => {
+                let why = format!("its records are those of job {}", other.job());
+                self.unusable.push((job, Unusable::Damaged(why)));
+            }
+            Err(Unsound::Incomplete { .. }) => self.unusable.push((job, Unusable::NeverAccepted)),
+            Err(unsound) => self.unusable.push((job, Unusable::Unsound(unsound))),
+        }
+    }
+
+    fn quarantined(&mut self, job: JobId, why: &Damage) {
+        self.current = None;
+        self.unusable.push((job, Unusable::Damaged(why.to_string())));
+    }
+
+    /// Nothing of this node's is on a shelf yet.
+    fn shelved(&mut self, _shelf: Thing, _key: &[u8], _bytes: &[u8]) {}
+}
+
+impl Current {
+    fn take(&mut self, seq: u32, record: LogRecord) -> Result<(), Unsound> {
+        self.blobs.extend(record.blobs());
+        self.tally.apply(seq, &record);
+        if let LogRecord::Restarted { at, .. } | LogRecord::Retried { at, .. } = &record {
+            self.latest = self.latest.max(*at);
+        }
+        if let LogRecord::Accepted(accepted) = &record {
+            self.latest = self.latest.max(accepted.at);
+        }
+        self.fold.apply(record)
+    }
+}

@@ -1,0 +1,192 @@
+//! What waits for the keeper's thread: the loop adds, the thread takes all there is. Bounded: while it is full the loop
+//! takes in nothing more, so that what one input adds is the most by which the bound is passed.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use weft_core::durable::{LogRecord, RestTask};
+use weft_core::{JobId, Payload};
+use weft_journal::Listing;
+
+/// Bytes of records that wait; from there on the loop takes in nothing more.
+const WAITING_BYTES_MAX: usize = 8 << 20;
+/// Orders that wait; from there on the loop takes in nothing more.
+const WAITING_MAX: usize = 16_384;
+/// What an order counts as besides the bytes that it carries.
+const ORDER_BYTES: usize = 256;
+/// What an input counts as besides the bytes that it carries.
+const PART_BYTES: usize = 48;
+
+/// One thing to be done with the journal.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// The engine wants this record kept, and to be told.
+    Keep {
+        /// The engine's number for it.
+        ticket: u64,
+        /// The job.
+        job: JobId,
+        /// What is kept.
+        record: Box<LogRecord>,
+        /// How the job is listed from now on, if that changes.
+        listing: Option<Box<Listing>>,
+    },
+    /// How a job is listed from now on.
+    List {
+        /// The job.
+        job: JobId,
+        /// The line.
+        listing: Box<Listing>,
+    },
+    /// Its results were read.
+    Read {
+        /// The job.
+        job: JobId,
+        /// When, in milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// The log goes, and what it names in the store is no longer wanted.
+    Forget {
+        /// The engine's number for it, if the engine waits.
+        ticket: Option<u64>,
+        /// The job.
+        job: JobId,
+    },
+}
+
+impl Order {
+    fn cost(&self) -> usize {
+        ORDER_BYTES
+            + match self {
+                Self::Keep { record, .. } => cost_of(record),
+                Self::List { .. } | Self::Read { .. } | Self::Forget { .. } => 0,
+            }
+    }
+}
+
+/// About what a record takes in memory.
+fn cost_of(record: &LogRecord) -> usize {
+    let of_inputs = |inputs: &[Payload]| {
+        inputs
+            .iter()
+            .map(|input| PART_BYTES + usize::try_from(input.inline_len()).unwrap_or(usize::MAX))
+            .sum()
+    };
+    match record {
+        LogRecord::Accepted(accepted) => of_inputs(&accepted.spec.inputs),
+        LogRecord::Extended { inputs } => of_inputs(inputs),
+        LogRecord::Outcomes(all) => {
+            let carried =
+                all.iter().map(|kept| usize::try_from(kept.report.carried_len()).unwrap_or(usize::MAX));
+            carried.map(|bytes| bytes + ORDER_BYTES).sum()
+        }
+        LogRecord::Rest(rest) => rest.tasks.len() * size_of::<RestTask>(),
+        LogRecord::Closed
+        | LogRecord::ParentEnded(_)
+        | LogRecord::Cancelled
+        | LogRecord::GivenUp { .. }
+        | LogRecord::Restarted { .. }
+        | LogRecord::Ended
+        | LogRecord::Retried { .. } => 0,
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Order>,
+    bytes: usize,
+    closing: bool,
+    /// The loop waits for room.
+    is_awaited: bool,
+}
+
+/// The queue.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    state: Mutex<State>,
+    came: Condvar,
+}
+
+impl Orders {
+    /// Adds an order. Never waits, and never refuses.
+    pub(super) fn add(&self, order: Order) {
+        let mut state = self.lock();
+        state.bytes += order.cost();
+        state.waiting.push_back(order);
+        drop(state);
+        self.came.notify_one();
+    }
+
+    /// Whether the loop must wait. If so, the next take says that there is room.
+    pub(super) fn is_full(&self) -> bool {
+        let mut state = self.lock();
+        state.is_awaited = state.bytes >= WAITING_BYTES_MAX || state.waiting.len() >= WAITING_MAX;
+        state.is_awaited
+    }
+
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// Takes all there is; waits while there is nothing, and ends when nothing more comes. True if the loop waits for room.
+    pub(super) fn take(&self) -> Option<(VecDeque<Order>, bool)> {
+        let mut state = self.lock();
+        while state.waiting.is_empty() {
+            if state.closing {
+                return None;
+            }
+            state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.bytes = 0;
+        Some((std::mem::take(&mut state.waiting), std::mem::take(&mut state.is_awaited)))
+    }
+
+    /// What waits is still taken, and then the end comes.
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.came.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn record(bytes: usize) -> Order {
+        let inputs = vec![Payload::Inline(vec![0; bytes].into())];
+        let record = Box::new(LogRecord::Extended { inputs });
+        Order::Keep { ticket: 1, job: JobId(1), record, listing: None }
+    }
+
+    #[test]
+    fn what_is_full_has_room_again_when_it_was_taken_and_says_so_to_those_who_asked() {
+        let orders = Orders::default();
+        orders.add(record(1));
+        assert!(!orders.is_full());
+        let (taken, is_awaited) = orders.take().unwrap();
+        assert_eq!((taken.len(), is_awaited, orders.bytes()), (1, false, 0));
+        while !orders.is_full() {
+            orders.add(record(1 << 20));
+        }
+        assert!(orders.bytes() < WAITING_BYTES_MAX + (2 << 20), "one order too many at most");
+        let (_, is_awaited) = orders.take().unwrap();
+        assert!(is_awaited);
+        assert!(!orders.is_full());
+    }
+
+    #[test]
+    fn what_waits_is_taken_before_the_end() {
+        let orders = Arc::new(Orders::default());
+        orders.add(record(1));
+        orders.close();
+        assert_eq!(orders.take().map(|(orders, _)| orders.len()), Some(1));
+        assert!(orders.take().is_none());
+    }
+}

@@ -1,0 +1,336 @@
+//! Reading jobs' logs while the node runs: results in pages, again and again, and a whole log for a job that is tried again.
+//! Everything here blocks on the disk; who calls it is on a thread that may.
+
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Deref};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use weft_core::durable::{Fold, Kept, LogRecord, Restored};
+use weft_core::{BlobId, JobId, Program, Report};
+use weft_journal::{Kind, Reader};
+
+use super::tally::Tally;
+use crate::jobs::{InputName, Portion, TaskEnd};
+
+/// Readers of the journal: as many pages are read at once.
+pub(super) const READERS_MAX: usize = 4;
+/// Records read at once.
+const RECORDS: usize = 256;
+/// Bytes of records read at once; one record may be longer.
+const BYTES: usize = 1 << 20;
+/// Places in logs that are remembered, so that the next page of a list need not be looked for from the beginning; beyond it
+/// all are forgotten.
+const PLACES_MAX: usize = 4096;
+
+/// Why a log can't be read; for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal can't give the records of job {job}: {why}")]
+pub struct Unreadable {
+    job: JobId,
+    why: String,
+}
+
+impl Unreadable {
+    pub(crate) fn new(job: JobId, why: impl ToString) -> Self {
+        Self { job, why: why.to_string() }
+    }
+}
+
+/// Results of one page.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    pub(crate) ends: Vec<TaskEnd>,
+    /// Where the next page begins: an end that was tried again later is counted, and left out.
+    pub(crate) next: u64,
+}
+
+/// What is known of logs besides what is in them.
+#[derive(Debug, Default)]
+struct Known {
+    /// By job and number of an end: the record before the one that has it first.
+    places: BTreeMap<(JobId, u64), u32>,
+    /// The last record of each job that says that what was not done is tried again.
+    retried: BTreeMap<JobId, u32>,
+    /// Names of one job's inputs.
+    names: Option<Names>,
+}
+
+#[derive(Debug)]
+struct Names {
+    job: JobId,
+    /// The last record that was looked at.
+    upto: u32,
+    of: Vec<InputName>,
+}
+
+/// The logs.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    readers: Mutex<Vec<Reader>>,
+    returned: Condvar,
+    known: Mutex<Known>,
+}
+
+impl Shelf {
+    pub(super) fn new(readers: Vec<Reader>) -> Self {
+        Self { readers: Mutex::new(readers), returned: Condvar::new(), known: Mutex::default() }
+    }
+
+    /// Results of a job from the `cursor`-th end on; with receipts if they have them and `program` is given.
+    pub(crate) fn results(
+        &self,
+        job: JobId,
+        cursor: u64,
+        portion: Portion,
+        program: Option<&Program>,
+    ) -> Result<Part, Unreadable> {
+        let (mut at, after) = self.place_before(job, cursor);
+        let retried = self.known().retried.get(&job).copied().unwrap_or(0);
+        let mut page =
+            Page { part: Part { ends: Vec::new(), next: cursor }, portion, bytes: 0, proofs: Vec::new() };
+        self.walk(job, after, |seq, record| {
+            let first = at;
+            let ends = ends_of(record);
+            at += ends.len() as u64;
+            let skipped = usize::try_from(page.part.next.saturating_sub(first)).unwrap_or(usize::MAX);
+            for kept in ends.into_iter().skip(skipped) {
+                let is_retried = seq < retried && kept.report.outcome != weft_core::Outcome::Done;
+                page.add(kept, is_retried);
+                if page.is_full() {
+                    self.remember(job, first, seq.saturating_sub(1));
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        let Page { mut part, proofs, .. } = page;
+        if let Some(program) = program {
+            let names = self.names(job, part.ends.iter().map(|end| end.index))?;
+            for ((end, proof), name) in part.ends.iter_mut().zip(proofs).zip(names) {
+                if let Some(name) = name {
+                    end.sign(program, name, proof);
+                }
+            }
+        }
+        Ok(part)
+    }
+
+    /// A job as its log says that it is.
+    pub(super) fn restored(&self, job: JobId) -> Result<(Box<Restored>, Tally), Unreadable> {
+        let mut fold = Fold::new();
+        let mut tally = Tally::default();
+        let mut unsound = None;
+        self.walk(job, 0, |seq, record| {
+            tally.apply(seq, &record);
+            match fold.apply(record) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    unsound = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        let restored = unsound.map_or_else(|| fold.into_restored(), Err);
+        restored.map(|restored| (restored, tally)).map_err(|error| Unreadable::new(job, error))
+    }
+
+    /// The blobs that a log names, some more than once.
+    pub(super) fn blobs(&self, job: JobId, mut act: impl FnMut(BlobId)) -> Result<(), Unreadable> {
+        self.walk(job, 0, |_, record| {
+            record.blobs().for_each(&mut act);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Notes that what was not done before this record is tried again.
+    pub(super) fn note_retried(&self, job: JobId, seq: u32) {
+        self.known().retried.insert(job, seq);
+    }
+
+    /// Notes that a log is gone.
+    pub(super) fn note_forgotten(&self, job: JobId) {
+        let mut known = self.known();
+        known.retried.remove(&job);
+        known.places.retain(|(other, _), _| *other != job);
+        known.names = known.names.take().filter(|names| names.job != job);
+    }
+
+    /// Reads a log's records behind one, except those that are the driver's own.
+    fn walk(
+        &self,
+        job: JobId,
+        mut after: u32,
+        mut act: impl FnMut(u32, LogRecord) -> ControlFlow<()>,
+    ) -> Result<(), Unreadable> {
+        let reader = self.reader();
+        loop {
+            let records =
+                reader.records(job, after, RECORDS, BYTES).map_err(|error| Unreadable::new(job, error))?;
+            let Some(last) = records.last() else { return Ok(()) };
+            after = last.seq;
+            for record in records.into_iter().filter(|record| record.kind != Kind::Read) {
+                let said = LogRecord::decode(&record.bytes).map_err(|error| Unreadable::new(job, error))?;
+                if act(record.seq, said).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Names of the inputs of these tasks. Those of the job that was asked for last are remembered.
+    fn names(
+        &self,
+        job: JobId,
+        indexes: impl Iterator<Item = u32>,
+    ) -> Result<Vec<Option<InputName>>, Unreadable> {
+        let known = self.known().names.take().filter(|names| names.job == job);
+        let mut names = known.unwrap_or(Names { job, upto: 0, of: Vec::new() });
+        self.walk(job, names.upto, |seq, record| {
+            names.upto = seq;
+            match record {
+                LogRecord::Accepted(accepted) => {
+                    names.of.extend(accepted.spec.inputs.iter().map(InputName::of));
+                }
+                LogRecord::Extended { inputs } => names.of.extend(inputs.iter().map(InputName::of)),
+                LogRecord::Closed
+                | LogRecord::Outcomes(_)
+                | LogRecord::Rest(_)
+                | LogRecord::ParentEnded(_)
+                | LogRecord::Cancelled
+                | LogRecord::GivenUp { .. }
+                | LogRecord::Restarted { .. }
+                | LogRecord::Ended
+                | LogRecord::Retried { .. } => {}
+            }
+            ControlFlow::Continue(())
+        })?;
+        let name = |index| usize::try_from(index).ok().and_then(|index| names.of.get(index).copied());
+        let found = indexes.map(name).collect();
+        self.known().names = Some(names);
+        Ok(found)
+    }
+
+    /// The number of the first end behind a record that is before the `cursor`-th end, and the record.
+    fn place_before(&self, job: JobId, cursor: u64) -> (u64, u32) {
+        let known = self.known();
+        let before = known.places.range((job, 0)..=(job, cursor)).next_back();
+        before.map_or((0, 0), |((_, at), after)| (*at, *after))
+    }
+
+    fn remember(&self, job: JobId, at: u64, after: u32) {
+        let places = &mut self.known().places;
+        if places.len() >= PLACES_MAX {
+            places.clear();
+        }
+        places.insert((job, at), after);
+    }
+
+    fn reader(&self) -> Lent<'_> {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(reader) = readers.pop() {
+                return Lent { shelf: self, reader: Some(reader) };
+            }
+            readers = self.returned.wait(readers).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A page while it is made.
+struct Page {
+    part: Part,
+    portion: Portion,
+    bytes: u64,
+    /// What the workers signed, by the page's ends.
+    proofs: Vec<Option<weft_core::Proof>>,
+}
+
+impl Page {
+    fn add(&mut self, kept: Kept, is_retried: bool) {
+        self.part.next += 1;
+        if is_retried {
+            return;
+        }
+        let Kept { index, report, worker, attempts, memo, proof, verified } = kept;
+        let verified = verified.map(Box::new);
+        let end = TaskEnd { index, report, worker, attempts, memo, receipt: None, verified };
+        self.bytes += end.carried();
+        self.part.ends.push(end);
+        self.proofs.push(proof);
+    }
+
+    fn is_full(&self) -> bool {
+        self.part.ends.len() >= self.portion.results_max || self.bytes >= self.portion.bytes as u64
+    }
+}
+
+/// How many ends of tasks a record tells.
+pub(super) fn count_ends(record: &LogRecord) -> u32 {
+    let count = match record {
+        LogRecord::Outcomes(all) => all.len(),
+        LogRecord::Rest(rest) => rest.tasks.len(),
+        LogRecord::Accepted(_)
+        | LogRecord::Extended { .. }
+        | LogRecord::Closed
+        | LogRecord::ParentEnded(_)
+        | LogRecord::Cancelled
+        | LogRecord::GivenUp { .. }
+        | LogRecord::Restarted { .. }
+        | LogRecord::Ended
+        | LogRecord::Retried { .. } => 0,
+    };
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// The ends of tasks that a record tells.
+fn ends_of(record: LogRecord) -> Vec<Kept> {
+    match record {
+        LogRecord::Outcomes(all) => all,
+        LogRecord::Rest(rest) => {
+            let end = |task: &weft_core::durable::RestTask| Kept {
+                index: task.index,
+                report: Report::bare(rest.outcome.clone()),
+                worker: None,
+                attempts: task.attempts,
+                memo: None,
+                proof: None,
+                verified: None,
+            };
+            rest.tasks.iter().map(end).collect()
+        }
+        LogRecord::Accepted(_)
+        | LogRecord::Extended { .. }
+        | LogRecord::Closed
+        | LogRecord::ParentEnded(_)
+        | LogRecord::Cancelled
+        | LogRecord::GivenUp { .. }
+        | LogRecord::Restarted { .. }
+        | LogRecord::Ended
+        | LogRecord::Retried { .. } => Vec::new(),
+    }
+}
+
+/// A reader that goes back when it is no longer used.
+struct Lent<'a> {
+    shelf: &'a Shelf,
+    reader: Option<Reader>,
+}
+
+impl Deref for Lent<'_> {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        self.reader.as_ref().expect("it is taken when this is dropped")
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.shelf.readers.lock().unwrap_or_else(PoisonError::into_inner).extend(self.reader.take());
+        self.shelf.returned.notify_one();
+    }
+}

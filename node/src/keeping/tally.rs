@@ -1,0 +1,85 @@
+//! What a job's log says of its tasks, as the job table shows it: the same records that the engine's own fold reads.
+
+use weft_core::Outcome;
+use weft_core::durable::LogRecord;
+
+use crate::jobs::Counts;
+
+/// The sum of the records so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) counts: Counts,
+    /// Ends of tasks in the log.
+    pub(super) told: u64,
+    /// One bit for each task that has ended.
+    pub(super) ended: Bits,
+    /// One bit for each task that is done, which is never tried again.
+    done: Bits,
+    /// The last record that says that what was not done is tried again.
+    pub(super) retried: Option<u32>,
+}
+
+impl Tally {
+    pub(super) fn apply(&mut self, seq: u32, record: &LogRecord) {
+        match record {
+            LogRecord::Accepted(accepted) => self.add(accepted.spec.inputs.len()),
+            LogRecord::Extended { inputs } => self.add(inputs.len()),
+            LogRecord::Outcomes(all) => {
+                all.iter().for_each(|kept| self.end(kept.index, &kept.report.outcome));
+            }
+            LogRecord::Rest(rest) => rest.tasks.iter().for_each(|task| self.end(task.index, &rest.outcome)),
+            LogRecord::Retried { .. } => {
+                self.retried = Some(seq);
+                self.retry();
+            }
+            LogRecord::Closed
+            | LogRecord::ParentEnded(_)
+            | LogRecord::Cancelled
+            | LogRecord::GivenUp { .. }
+            | LogRecord::Restarted { .. }
+            | LogRecord::Ended => {}
+        }
+    }
+
+    /// Tasks that have not ended.
+    pub(super) fn open(&self) -> u32 {
+        let Counts { tasks, done, failed, skipped: _, cancelled } = self.counts;
+        tasks.saturating_sub(done).saturating_sub(failed).saturating_sub(cancelled)
+    }
+
+    fn add(&mut self, inputs: usize) {
+        let inputs = u32::try_from(inputs).unwrap_or(u32::MAX);
+        self.counts.tasks = self.counts.tasks.saturating_add(inputs);
+    }
+
+    fn end(&mut self, index: u32, outcome: &Outcome) {
+        self.told += 1;
+        self.ended.set(index);
+        self.counts.end(outcome);
+        if *outcome == Outcome::Done {
+            self.done.set(index);
+        }
+    }
+
+    /// What is not done is open again.
+    pub(super) fn retry(&mut self) {
+        self.ended = self.done.clone();
+        self.counts = Counts { failed: 0, skipped: 0, cancelled: 0, ..self.counts };
+    }
+}
+
+/// A set of tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bits(pub(super) Vec<u64>);
+
+impl Bits {
+    fn set(&mut self, index: u32) {
+        let place = usize::try_from(index / u64::BITS).unwrap_or(usize::MAX);
+        if self.0.len() <= place {
+            self.0.resize(place + 1, 0);
+        }
+        if let Some(word) = self.0.get_mut(place) {
+            *word |= 1 << (index % u64::BITS);
+        }
+    }
+}

@@ -1,0 +1,400 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use weft_blobs::Quota;
+use weft_core::durable::{Accepted, Kept as KeptEnd, LogRecord};
+use weft_core::input::Submission;
+use weft_core::{
+    BlobId, Entry, Failure, Input, Level, Limits, Outcome, Payload, PeerId, Profile, Program, Report, Time,
+};
+
+use super::*;
+
+const ME: PeerId = PeerId([7; 32]);
+const JOB: JobId = JobId(5);
+/// Far beyond what anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const ALL: Portion = Portion { results_max: 1000, bytes: usize::MAX };
+
+struct Disk {
+    _dir: tempfile::TempDir,
+    place: Place,
+    store: weft_blobs::Store,
+    wake: Arc<tokio::sync::Notify>,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place { dir: dir.path().join("journal"), me: ME, reserve_bytes: 0 };
+        let store = weft_blobs::Store::open(dir.path(), Quota { bytes: 1 << 30 }).unwrap();
+        Self { _dir: dir, place, store, wake: Arc::default() }
+    }
+
+    fn open(&self) -> Opened {
+        open(&self.place, &self.store, Arc::clone(&self.wake)).unwrap()
+    }
+
+    /// What the engine is told next.
+    fn told(&self, keeper: &Keeper) -> Vec<Input> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            loop {
+                let news = keeper.news();
+                if !news.is_empty() {
+                    return news;
+                }
+                tokio::time::timeout(PATIENCE, self.wake.notified()).await.expect("there is news");
+            }
+        })
+    }
+
+    fn wait_for(&self, keeper: &Keeper, ticket: u64) {
+        loop {
+            for input in self.told(keeper) {
+                let Input::Persisted { upto } = input else { panic!("{input:?}") };
+                if upto >= ticket {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn program(module: BlobId) -> Arc<Program> {
+    Arc::new(Program {
+        module,
+        module_bytes: 1,
+        entry: Entry::Command,
+        args: Vec::new(),
+        env: Vec::new(),
+        files: Payload::empty(),
+        profile: Profile::Pure,
+        limits: Limits::DEFAULT,
+    })
+}
+
+fn accepted(module: BlobId, tasks: u32) -> LogRecord {
+    let inputs = (0..tasks).map(|index| Payload::inline(&index.to_le_bytes())).collect();
+    let spec = Submission { level: Level::Disk, ..Submission::new(JOB, program(module), inputs) };
+    LogRecord::Accepted(Box::new(Accepted { spec, tasks, at: Time(1_000_000), parents: Vec::new() }))
+}
+
+fn end(index: u32, outcome: Outcome, output: Payload) -> KeptEnd {
+    let report = Report { output, ..Report::bare(outcome) };
+    KeptEnd { index, report, worker: Some(ME), attempts: 1, memo: None, proof: None, verified: None }
+}
+
+fn done(index: u32) -> KeptEnd {
+    end(index, Outcome::Done, Payload::inline(&[9]))
+}
+
+fn failed(index: u32) -> KeptEnd {
+    end(index, Outcome::Failed(Failure::Error(String::from("no"))), Payload::empty())
+}
+
+/// Gives these records to the keeper, as the loop does, and waits until they are on the disk.
+fn keep(place: &Disk, keeper: &Keeper, records: Vec<LogRecord>) {
+    let mut last = 0;
+    for (ticket, record) in (1..).zip(records) {
+        record.blobs().for_each(|blob| place.store.pin(blob));
+        keeper.add(Order::Keep { ticket, job: JOB, record: Box::new(record), listing: None });
+        last = ticket;
+    }
+    place.wait_for(keeper, last);
+}
+
+fn page(keeper: &Keeper, cursor: u64, portion: Portion) -> (Vec<u32>, u64) {
+    let part = keeper.kept().shelf.results(JOB, cursor, portion, None).unwrap();
+    (part.ends.iter().map(|end| end.index).collect(), part.next)
+}
+
+#[test]
+fn what_was_kept_is_there_in_the_next_life_and_goes_on() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, restored, jobs, troubles, .. } = place.open();
+    assert_eq!((restored.len(), jobs.len(), troubles), (0, 0, Vec::new()));
+    keep(
+        &place,
+        &keeper,
+        vec![
+            accepted(module, 4),
+            LogRecord::Outcomes(vec![done(2), failed(0)]),
+            LogRecord::Outcomes(vec![done(3)]),
+        ],
+    );
+    assert_eq!(page(&keeper, 0, ALL), (vec![2, 0, 3], 3));
+    keeper.close().unwrap();
+
+    let Opened { keeper, restored, jobs, latest, .. } = place.open();
+    let (job, shown) = jobs.first().unwrap();
+    assert_eq!((*job, restored.len(), latest), (JOB, 1, Time(1_000_000)));
+    let counts = shown.counts;
+    assert_eq!((counts.tasks, counts.done, counts.failed, shown.told), (4, 2, 1, 3));
+    assert_eq!(shown.ended, [0b1101]);
+    let restarted = shown.restarted.unwrap();
+    assert_eq!((restarted.kept, restarted.open), (3, 1));
+    assert_eq!(page(&keeper, 0, ALL), (vec![2, 0, 3], 3), "they can be read again and again");
+    assert!(place.store.usage().pinned > 0, "what it rests on is pinned");
+}
+
+#[test]
+fn a_page_goes_on_where_the_last_one_ended() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, .. } = place.open();
+    let outcomes =
+        (0..10).map(|record| LogRecord::Outcomes((0..10).map(|task| done(record * 10 + task)).collect()));
+    keep(&place, &keeper, [accepted(module, 100)].into_iter().chain(outcomes).collect());
+    let portion = Portion { results_max: 7, bytes: usize::MAX };
+    let (mut cursor, mut seen) = (0, Vec::new());
+    loop {
+        let (indexes, next) = page(&keeper, cursor, portion);
+        if indexes.is_empty() {
+            break;
+        }
+        assert!(indexes.len() <= 7);
+        seen.extend(indexes);
+        cursor = next;
+    }
+    assert_eq!(seen, (0..100).collect::<Vec<u32>>());
+    assert_eq!(page(&keeper, 98, ALL), (vec![98, 99], 100), "a place that was not a page's");
+    assert_eq!(page(&keeper, 100, ALL), (Vec::new(), 100));
+}
+
+#[test]
+fn what_was_tried_again_is_told_as_it_ended_last() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, .. } = place.open();
+    let records = vec![
+        accepted(module, 3),
+        LogRecord::Outcomes(vec![failed(0), done(1), failed(2)]),
+        LogRecord::Ended,
+        LogRecord::Retried { epoch: 2, at: Time(2_000_000) },
+        LogRecord::Outcomes(vec![done(2)]),
+    ];
+    keep(&place, &keeper, records);
+    assert_eq!(page(&keeper, 0, ALL), (vec![1, 2], 4));
+    keeper.close().unwrap();
+    let Opened { keeper, jobs, .. } = place.open();
+    let shown = &jobs.first().unwrap().1;
+    assert_eq!((shown.counts.done, shown.counts.failed, shown.told, shown.ended_ms), (2, 0, 4, None));
+    assert_eq!(page(&keeper, 0, ALL), (vec![1, 2], 4), "also after a restart");
+}
+
+#[test]
+fn a_job_that_is_forgotten_leaves_nothing() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let output = place.store.put(&[1; 100_000]).unwrap();
+    let Opened { keeper, .. } = place.open();
+    let long = Payload::Blob { id: output, bytes: 100_000 };
+    let records =
+        vec![accepted(module, 1), LogRecord::Outcomes(vec![end(0, Outcome::Done, long)]), LogRecord::Ended];
+    keep(&place, &keeper, records);
+    assert!(place.store.usage().pinned >= 100_000, "an output is pinned as long as its job is known");
+    keeper.add(Order::Forget { ticket: Some(4), job: JOB });
+    place.wait_for(&keeper, 4);
+    assert_eq!(place.store.usage().pinned, 0);
+    assert_eq!(page(&keeper, 0, ALL), (Vec::new(), 0));
+    keeper.close().unwrap();
+    let opened = place.open();
+    assert_eq!((opened.restored.len(), opened.jobs.len()), (0, 0));
+}
+
+#[test]
+fn when_a_job_was_read_is_remembered_and_is_no_result() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, .. } = place.open();
+    keep(&place, &keeper, vec![accepted(module, 1), LogRecord::Outcomes(vec![done(0)]), LogRecord::Ended]);
+    keeper.kept().note_read(JOB, 77_000);
+    keeper.close().unwrap();
+    let Opened { keeper, jobs, .. } = place.open();
+    assert_eq!(jobs.first().unwrap().1.read_ms, Some(77_000));
+    assert_eq!(page(&keeper, 0, ALL), (vec![0], 1));
+}
+
+#[test]
+fn a_job_whose_inputs_did_not_all_arrive_was_never_accepted() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, .. } = place.open();
+    let LogRecord::Accepted(mut half) = accepted(module, 2) else { panic!("it is made above") };
+    half.tasks = 3;
+    keep(&place, &keeper, vec![LogRecord::Accepted(half)]);
+    keeper.close().unwrap();
+    let Opened { keeper, restored, jobs, troubles, .. } = place.open();
+    assert_eq!((restored.len(), jobs.len(), troubles), (0, 0, Vec::new()));
+    keeper.close().unwrap();
+    let reopened = place.open();
+    assert!(reopened.keeper.kept().shelf.restored(JOB).is_err(), "its log is gone");
+}
+
+#[test]
+fn a_record_that_the_journal_does_not_take_is_a_failure_and_is_told_once() {
+    let place = Disk::new();
+    let Opened { keeper, .. } = place.open();
+    // No log begins so.
+    keeper.add(Order::Keep { ticket: 1, job: JOB, record: Box::new(LogRecord::Closed), listing: None });
+    assert_eq!(place.told(&keeper), [Input::JournalFailed]);
+    let failure = keeper.journal().failure.unwrap();
+    assert!(failure.contains("can't begin with Closed"), "{failure}");
+    keeper.add(Order::Keep {
+        ticket: 2,
+        job: JOB,
+        record: Box::new(accepted(BlobId([1; 32]), 1)),
+        listing: None,
+    });
+    keeper.close().unwrap();
+    assert_eq!(place.open().jobs.len(), 0, "nothing was kept afterwards");
+}
+
+/// The sentence that a node says when it does not start.
+fn refused(place: &Disk) -> String {
+    let error = open(&place.place, &place.store, Arc::clone(&place.wake)).unwrap_err();
+    crate::node::StartError::from(error).to_string()
+}
+
+fn with_a_job() -> Disk {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, .. } = place.open();
+    keep(&place, &keeper, vec![accepted(module, 2), LogRecord::Outcomes(vec![done(1)])]);
+    keeper.close().unwrap();
+    place
+}
+
+fn file(place: &Disk, name: &str) -> std::path::PathBuf {
+    place.place.dir.join(name)
+}
+
+#[test]
+fn a_journal_of_another_node_is_not_touched() {
+    let mut place = with_a_job();
+    let before = fs::read(file(&place, "journal.db")).unwrap();
+    place.place.me = PeerId([8; 32]);
+    let said = refused(&place);
+    assert!(
+        said.contains("is the journal of node 0707") && said.contains("put the node's own file back"),
+        "{said}"
+    );
+    assert_eq!(fs::read(file(&place, "journal.db")).unwrap(), before);
+    assert_eq!(said.lines().count(), 1);
+}
+
+#[test]
+fn a_journal_that_another_process_has_is_not_opened() {
+    let place = with_a_job();
+    let opened = place.open();
+    let said = refused(&place);
+    assert!(said.contains("is in use by another process"), "{said}");
+    drop(opened);
+    place.open();
+}
+
+#[test]
+fn a_file_that_is_no_journal_is_left_alone() {
+    let place = with_a_job();
+    let db = file(&place, "journal.db");
+    fs::write(&db, vec![b'x'; 8192]).unwrap();
+    fs::remove_file(file(&place, "journal.db-wal")).ok();
+    let said = refused(&place);
+    assert!(said.contains("journal.db"), "{said}");
+    assert!(said.contains("move"), "it says what to do: {said}");
+}
+
+#[test]
+fn a_file_that_was_cut_is_rebuilt_and_what_is_lost_is_said() {
+    let place = with_a_job();
+    let db = file(&place, "journal.db");
+    let whole = fs::read(&db).unwrap();
+    // The last page is gone.
+    fs::write(&db, whole.get(..whole.len() - 4096).unwrap()).unwrap();
+    let opened = place.open();
+    let troubles = opened.troubles.join("\n");
+    assert!(troubles.contains("was damaged") && troubles.contains("journal.damaged"), "{troubles}");
+}
+
+#[test]
+fn a_flipped_byte_puts_one_job_into_quarantine_where_it_can_be_forgotten() {
+    let place = with_a_job();
+    let db = file(&place, "journal.db");
+    let mut bytes = fs::read(&db).unwrap();
+    // In the record of the outcome, which names the worker.
+    let what = [7; 32];
+    let at = (0..bytes.len() - what.len()).filter(|at| bytes[*at..].starts_with(&what)).max().unwrap();
+    bytes[at] ^= 1;
+    fs::write(&db, &bytes).unwrap();
+    let Opened { keeper, restored, jobs, troubles, .. } = place.open();
+    assert_eq!((restored.len(), jobs.len()), (0, 0));
+    let said = troubles.join("\n");
+    assert!(said.contains(&format!("job {JOB} is in quarantine")) && said.contains("weft forget"), "{said}");
+    assert!(keeper.kept().is_quarantined(JOB));
+    let error = keeper.kept().shelf.results(JOB, 0, ALL, None).unwrap_err().to_string();
+    assert!(error.contains("quarantine"), "{error}");
+    keeper.kept().forget(JOB);
+    assert!(!keeper.kept().is_quarantined(JOB));
+    keeper.close().unwrap();
+    assert_eq!(place.open().troubles, Vec::<String>::new());
+}
+
+#[test]
+fn yesterdays_copy_is_known_and_what_it_has_goes_on() {
+    let place = with_a_job();
+    let copy = fs::read(file(&place, "journal.db")).unwrap();
+    place.open().keeper.close().unwrap();
+    for name in ["journal.db-wal", "journal.db-shm"] {
+        fs::remove_file(file(&place, name)).ok();
+    }
+    fs::write(file(&place, "journal.db"), copy).unwrap();
+    let opened = place.open();
+    let troubles = opened.troubles.join("\n");
+    assert!(troubles.contains("older copy") && troubles.contains("is lost"), "{troubles}");
+    assert_eq!(opened.restored.len(), 1, "what is safe is served");
+}
+
+#[test]
+fn a_directory_that_can_not_be_written_is_said_with_what_to_check() {
+    let place = with_a_job();
+    // The user that may do everything may write there all the same.
+    if rustix::process::geteuid().is_root() {
+        let Some(_mount) = ReadOnly::mount(&place.place.dir) else { return };
+        let said = refused(&place);
+        assert!(said.contains("must be able to write there"), "{said}");
+        return;
+    }
+    fs::set_permissions(&place.place.dir, fs::Permissions::from_mode(0o500)).unwrap();
+    let said = refused(&place);
+    fs::set_permissions(&place.place.dir, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(said.contains("must be able to write there"), "{said}");
+}
+
+/// A directory that is mounted on itself, read only.
+struct ReadOnly(std::path::PathBuf);
+
+impl ReadOnly {
+    fn mount(dir: &Path) -> Option<Self> {
+        let run = |args: &[&str]| {
+            std::process::Command::new("mount")
+                .args(args)
+                .arg(dir)
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        let source = dir.display().to_string();
+        let is_mounted = run(&["--bind", &source]);
+        let mounted = is_mounted.then(|| Self(dir.to_owned()))?;
+        run(&["-o", "remount,ro,bind"]).then_some(mounted)
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _unmounted = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

@@ -1,0 +1,177 @@
+//! The loop's part of jobs that are kept on disk: what the journal brought back goes to the engine before anything else, what
+//! it says later goes there too, what was not read for long is forgotten, and a journal that failed ends the node once
+//! nothing in memory needs it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use weft_core::durable::Restored;
+use weft_core::{Command, Input, JobId, PeerId, Time};
+
+use super::start::StartError;
+use super::{Node, Notice};
+use crate::jobs::{JobTable, now_ms};
+use crate::keeping::{self, Keeper, Place};
+use crate::settings::Settings;
+
+/// The journal's directory, in the data directory.
+const DIR: &str = "journal";
+/// Between two looks for what may be forgotten.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Between two looks whether a node that is to end can.
+const END_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Jobs that are forgotten at one look; the next look goes on.
+const FORGOTTEN_MAX: usize = 64;
+/// What troubles of the journal are about, among a node's troubles.
+const ABOUT: &str = "journal";
+
+/// What the loop knows of kept jobs besides its ports.
+pub(super) struct Keeping {
+    /// The journal says something.
+    pub(super) news: Arc<Notify>,
+    pub(super) look_at: Instant,
+    keep_results: Duration,
+    /// For the engine, first of all.
+    restored: Vec<Restored>,
+    unlisted: Vec<JobId>,
+    latest: Time,
+    troubles: Vec<String>,
+    failure: Option<String>,
+}
+
+impl Keeping {
+    /// Opens the journal, and enters into the table what it brought back. Blocks meanwhile.
+    pub(super) fn open(
+        settings: &Settings,
+        me: PeerId,
+        store: &weft_blobs::Store,
+        jobs: &JobTable,
+    ) -> Result<(Self, Keeper), StartError> {
+        let news = Arc::new(Notify::new());
+        let dir = settings.data_dir.join(DIR);
+        let place = Place { dir, me, reserve_bytes: settings.reserve_bytes };
+        let opened = keeping::open(&place, store, Arc::clone(&news))?;
+        let keeping::Opened { keeper, restored, jobs: shown, unlisted, latest, troubles } = opened;
+        shown.into_iter().for_each(|(job, shown)| jobs.restore(job, shown));
+        let kept = Self {
+            news,
+            look_at: Instant::now() + LOOK_EVERY,
+            keep_results: settings.keep_results,
+            restored,
+            unlisted,
+            latest,
+            troubles,
+            failure: None,
+        };
+        Ok((kept, keeper))
+    }
+
+    /// The engine's time at this start: never before what an earlier life noted, even if the clock was set back.
+    pub(super) fn base(&self) -> Time {
+        Time(now_ms().saturating_mul(1000)).max(self.latest)
+    }
+
+    /// Why the journal failed, if it did.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+}
+
+impl Node {
+    /// Says what the journal brought back, and what is wrong with it.
+    pub(super) fn tell_what_was_kept(&self) {
+        let troubles = &self.kept.troubles;
+        for (number, text) in troubles.iter().enumerate() {
+            tracing::warn!("{text}");
+            self.handle.info().set_trouble(format!("{ABOUT} {number}"), Some(text.clone()));
+            self.notice(Notice::Trouble(text.clone()));
+        }
+        for restored in self.kept.restored.iter().filter(|restored| !restored.has_ended()) {
+            let Some(summary) = self.handle.jobs().summary(restored.job()) else { continue };
+            let Some(restarted) = summary.restarted else { continue };
+            let (job, kept, open) = (summary.job, restarted.kept, restarted.open);
+            let text = format!("job {job} goes on: {kept} outcomes kept, {open} tasks open");
+            tracing::info!("{text}");
+            self.notice(Notice::Kept(text));
+        }
+    }
+
+    /// Tells the engine of the jobs of earlier lives, before anything else.
+    pub(super) fn restore(&mut self) {
+        for job in std::mem::take(&mut self.kept.unlisted) {
+            self.ports.list(job);
+        }
+        for restored in std::mem::take(&mut self.kept.restored) {
+            let (job, is_open) = (restored.job(), restored.is_open() && !restored.has_ended());
+            self.apply(Input::Restore(Box::new(restored)));
+            if is_open {
+                // The stream that brought its inputs ended with the life before.
+                self.handle.jobs().close(job);
+                self.apply(Input::Command(Command::Close { job }));
+            }
+        }
+    }
+
+    /// Tells the engine what the journal said.
+    pub(super) fn on_news(&mut self) {
+        for input in self.ports.news() {
+            let has_failed = input == Input::JournalFailed;
+            self.apply(input);
+            if has_failed {
+                self.on_journal_failed();
+            }
+        }
+    }
+
+    /// Before a job is submitted that is to be kept: whether the disk has room for it.
+    pub(super) fn look_at_room(&mut self) {
+        if let Some(keeper) = self.ports.keeper() {
+            keeper.look_at_room();
+        }
+        self.on_news();
+    }
+
+    /// No job is kept any more. The node ends when what it holds in memory has ended.
+    fn on_journal_failed(&mut self) {
+        let why = self.ports.keeper().and_then(|keeper| keeper.journal().failure).unwrap_or_default();
+        let text = format!(
+            "{why}; no job is kept on disk any more, and this node ends as soon as all that is in its memory has ended"
+        );
+        tracing::error!("{text}");
+        self.handle.info().set_trouble(String::from(ABOUT), Some(text.clone()));
+        self.notice(Notice::Trouble(text));
+        self.kept.failure = Some(why);
+        self.kept.look_at = Instant::now() + END_LOOK_EVERY;
+        self.apply(Input::Command(Command::Drain(true)));
+    }
+
+    /// Forgets what was not read for long. True if the node is to end now.
+    pub(super) fn look(&mut self) -> bool {
+        if self.kept.failure.is_some() {
+            self.kept.look_at = Instant::now() + END_LOOK_EVERY;
+            return self.holds_nothing();
+        }
+        self.kept.look_at = Instant::now() + LOOK_EVERY;
+        let keep_ms = u64::try_from(self.kept.keep_results.as_millis()).unwrap_or(u64::MAX);
+        let before = now_ms().saturating_sub(keep_ms);
+        for job in self.handle.jobs().unread_since(before, FORGOTTEN_MAX) {
+            let text = format!(
+                "job {job} is forgotten: its results were not read for {} s (--keep-results)",
+                self.kept.keep_results.as_secs()
+            );
+            tracing::warn!("{text}");
+            self.notice(Notice::Kept(text));
+            self.apply(Input::Command(Command::ForgetJob { job }));
+        }
+        false
+    }
+
+    /// Whether nothing is in this node's memory that would be lost with it.
+    fn holds_nothing(&self) -> bool {
+        let snapshot = self.engine.snapshot();
+        let held =
+            snapshot.running + snapshot.paused + snapshot.waiting + snapshot.reserved + snapshot.undelivered;
+        held == 0 && !self.handle.jobs().is_awaited()
+    }
+}

@@ -1,0 +1,104 @@
+//! What a map remembers and when it ends early: `--joblog`, `--resume`, `--resume-failed`, `--halt`.
+
+use std::fs;
+
+use crate::live::RunningNode;
+use crate::{Said, module, run_with, weft};
+
+const HEADING: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand";
+
+/// `weft map spin.wasm --fn spin --each-line - ARGS..`: a number is a task that succeeds, the larger the slower.
+fn map(node: &RunningNode, args: &[&str], stdin: &str) -> Said {
+    let spin = module("spin");
+    let first = ["map", spin.as_str(), "--fn", "spin", "--each-line", "-", "--no-memo"];
+    let mut command = weft(node.path(), &[&first[..], args].concat());
+    command.current_dir(node.path());
+    run_with(command, stdin.as_bytes())
+}
+
+/// Seq, Host, Exitval and Command of each line of the log.
+fn logged(node: &RunningNode) -> Vec<(String, String, String, String)> {
+    let text = fs::read_to_string(node.path().join("log")).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some(HEADING));
+    let line = |line: &str| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [seq, host, start, runtime, send, receive, exit, signal, command] = columns[..] else { panic!("{line}") };
+        assert!(start.parse::<f64>().unwrap() > 1e9 && runtime.parse::<f64>().unwrap() >= 0.0, "{line}");
+        assert!(send.parse::<u64>().is_ok() && receive.parse::<u64>().is_ok() && signal == "0", "{line}");
+        (seq.to_owned(), host.to_owned(), exit.to_owned(), command.to_owned())
+    };
+    lines.map(line).collect()
+}
+
+#[test]
+fn a_map_goes_on_by_its_log() {
+    let node = RunningNode::start(&["--slots", "1", "--name", "anna"]);
+    let said = map(&node, &["--joblog", "log"], "1\nx\n2\n");
+    assert_eq!(said.code, 1, "{said:?}");
+    let row = |seq: &str, exit: &str, line: &str| {
+        (seq.to_owned(), "anna".to_owned(), exit.to_owned(), format!("spin.wasm {line}"))
+    };
+    assert_eq!(logged(&node), [row("1", "0", "1"), row("2", "1", "x"), row("3", "0", "2")]);
+
+    map(&node, &["--joblog", "log"], "1\n").refused(125, &["--joblog", "--resume", "--force"]);
+    let said = map(&node, &["--joblog", "log", "--resume"], "1\nx\n2\n3\n").well();
+    assert_eq!(said.out.lines().count(), 1);
+    assert!(said.err.contains("3 inputs had ended before"), "{said:?}");
+    // The input was mended: the last line about it counts.
+    let said = map(&node, &["--joblog", "log", "--resume-failed"], "1\n5\n2\n3\n").well();
+    assert_eq!(said.out.lines().count(), 1);
+    assert_eq!(logged(&node)[3..], [row("4", "0", "3"), row("2", "0", "5")]);
+    let said = map(&node, &["--joblog", "log", "--resume-failed"], "1\n5\n2\n3\n").well();
+    assert!(said.out.is_empty() && said.err.contains("4 inputs had ended before"), "{said:?}");
+    map(&node, &["--joblog", "log", "--force"], "7\n").well();
+    assert_eq!(logged(&node), [row("1", "0", "7")]);
+
+    map(&node, &["--resume"], "1\n").refused_with_usage("--resume");
+    map(&node, &["--resume-failed", "--out", "out"], "1\n").refused_with_usage("--joblog");
+    fs::write(node.path().join("words"), "1\n").unwrap();
+    let spin = module("spin");
+    let mut command =
+        weft(node.path(), &["map", &spin, "--fn", "spin", "--each-line", "words", "--joblog", "words", "--force"]);
+    run_with({ command.current_dir(node.path()); command }, b"").refused(125, &["--joblog", "reads"]);
+    assert_eq!(fs::read_to_string(node.path().join("words")).unwrap(), "1\n");
+}
+
+#[test]
+fn outputs_and_log_together_say_what_is_left() {
+    let node = RunningNode::start(&["--slots", "1"]);
+    let both = ["--joblog", "log", "--out", "out"];
+    let inputs = "1\nx\n2\n";
+    assert_eq!(map(&node, &both, inputs).code, 1);
+    fs::remove_file(node.path().join("out/2")).unwrap();
+    // The failed one is over by the log; the done one whose output is gone is not.
+    let said = map(&node, &[&both[..], &["--resume"]].concat(), inputs).well();
+    assert!(said.err.contains("1 task: 1 done") && node.path().join("out/2").exists(), "{said:?}");
+    let said = map(&node, &[&both[..], &["--resume-failed"]].concat(), inputs);
+    assert!(said.code == 1 && said.err.contains("1 task: 0 done, 1 failed"), "{said:?}");
+    // Without a log there is no trace of it.
+    let said = map(&node, &["--out", "out", "--resume"], inputs);
+    assert!(said.code == 1 && said.err.contains("1 task: 0 done, 1 failed"), "{said:?}");
+}
+
+#[test]
+fn a_map_ends_early_when_it_is_told_to() {
+    let node = RunningNode::start(&["--slots", "1"]);
+    // Each of the slow ones would take longer than the test may.
+    let slow = "100000000000\n".repeat(50);
+    let said = map(&node, &["--halt", "now,fail=1", "--timeout", "1h", "--joblog", "log"], &format!("x\n{slow}"));
+    assert!(said.code == 1 && said.err.contains("the rest was cancelled, see --halt"), "{said:?}");
+    assert_eq!(logged(&node).len(), 1, "cancelled tasks have no line");
+    let said = map(&node, &["--halt", "now,success=2", "--timeout", "1h"], &format!("x\n1\n2\n{slow}"));
+    assert!(said.code == 0 && said.out.lines().count() == 2, "{said:?}");
+
+    let quick = "1\n".repeat(200);
+    let said = map(&node, &["--halt", "soon,fail=1"], &format!("x\n{quick}"));
+    assert!(said.code == 1 && said.err.contains("no further input was begun"), "{said:?}");
+    assert!(said.out.lines().count() <= 2, "with one slot, two inputs are ahead at most: {said:?}");
+    let said = map(&node, &["--halt", "soon,done=5"], &quick);
+    assert!((5..=7).contains(&said.out.lines().count()) && said.code == 0, "{said:?}");
+    let said = map(&node, &["--halt", "soon,fail=2"], "x\n1\n");
+    assert!(said.code == 1 && !said.err.contains("--halt"), "it is not reached: {said:?}");
+    map(&node, &["--halt", "later"], "1\n").refused(125, &["--halt", "soon,fail=1"]);
+}

@@ -1,0 +1,181 @@
+//! Which jobs of `GET /v1/jobs` are meant: filters and pages, as its query says them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Job, JobState};
+
+/// How far a job is, in one word for filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It comes after jobs that have not ended.
+    Waiting,
+    /// It has not ended, and waits for no other job.
+    Running,
+    /// Each of its tasks is done.
+    Done,
+    /// It ended, and tasks of it ended otherwise than done.
+    Failed,
+    /// It ended because it was cancelled.
+    Cancelled,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Waiting, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
+
+    /// Where that job is.
+    #[must_use]
+    pub fn of(job: &Job) -> Self {
+        match job.state {
+            JobState::Open | JobState::Running if job.held > 0 => Self::Waiting,
+            JobState::Open | JobState::Running => Self::Running,
+            JobState::Ended if job.cancelled_by_user => Self::Cancelled,
+            JobState::Ended if job.failed + job.cancelled > 0 => Self::Failed,
+            JobState::Ended => Self::Done,
+        }
+    }
+
+    /// The phase in one lower-case word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The phases that a word of a filter means: one, or `unfinished` or `ended` for several.
+    ///
+    /// # Errors
+    /// With what was expected.
+    pub fn of_word(word: &str) -> Result<Vec<Self>, String> {
+        let expected =
+            || String::from("expected waiting, running, done, failed, cancelled, unfinished or ended");
+        match word {
+            "unfinished" => Ok(vec![Self::Waiting, Self::Running]),
+            "ended" => Ok(vec![Self::Done, Self::Failed, Self::Cancelled]),
+            _ => Self::ALL
+                .into_iter()
+                .find(|phase| phase.word() == word)
+                .map(|phase| vec![phase])
+                .ok_or_else(expected),
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// The place of a job in the order of submission: written `SUBMITTED_MS-JOB`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// When it was submitted, in milliseconds since 1970.
+    pub submitted_ms: u64,
+    /// Its id; 16 digits, so that ids compare as numbers.
+    pub job: String,
+}
+
+impl Position {
+    /// That of a job.
+    #[must_use]
+    pub fn of(job: &Job) -> Self {
+        Self { submitted_ms: job.submitted_ms, job: job.job.clone() }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.submitted_ms, self.job)
+    }
+}
+
+impl FromStr for Position {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('-').and_then(|(submitted_ms, job)| {
+            let is_id = job.len() == 16 && job.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+            Some(Self { submitted_ms: submitted_ms.parse().ok()?, job: is_id.then(|| job.to_owned())? })
+        });
+        parsed.ok_or_else(|| String::from("expected SUBMITTED_MS-JOB of a job, as 1700000000000-a7c372edeab46585"))
+    }
+}
+
+/// Which jobs; what is not given does not matter. The answer holds the newest that pass, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// In one of these phases; empty for all.
+    pub phases: Vec<Phase>,
+    /// With all of these labels.
+    pub labels: Vec<(String, String)>,
+    /// With that name.
+    pub name: Option<String>,
+    /// Submitted at that time or later, in milliseconds since 1970.
+    pub since_ms: Option<u64>,
+    /// Submitted before that one.
+    pub before: Option<Position>,
+    /// At most this many, 1 to 1000; 1000 without it.
+    pub limit: Option<u32>,
+}
+
+impl JobFilter {
+    /// Whether a job passes; the page is not looked at.
+    #[must_use]
+    pub fn passes(&self, job: &Job) -> bool {
+        let Self { phases, labels, name, since_ms, before: _, limit: _ } = self;
+        (phases.is_empty() || phases.contains(&Phase::of(job)))
+            && labels.iter().all(|(label, value)| job.labels.get(label) == Some(value))
+            && name.as_ref().is_none_or(|name| job.name == *name)
+            && since_ms.is_none_or(|since_ms| job.submitted_ms >= since_ms)
+    }
+
+    /// The pairs of its query.
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
+        let Self { phases, labels, name, since_ms, before, limit } = self;
+        let mut pairs: Vec<(&'static str, String)> = Vec::new();
+        if !phases.is_empty() {
+            let words: Vec<&str> = phases.iter().map(|phase| phase.word()).collect();
+            pairs.push(("state", words.join(",")));
+        }
+        pairs.extend(labels.iter().map(|(label, value)| ("label", format!("{label}={value}"))));
+        pairs.extend(name.iter().map(|name| ("name", name.clone())));
+        pairs.extend(since_ms.iter().map(|since_ms| ("since_ms", since_ms.to_string())));
+        pairs.extend(before.iter().map(|before| ("before", before.to_string())));
+        pairs.extend(limit.iter().map(|limit| ("limit", limit.to_string())));
+        pairs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_filter_are_phases() {
+        for phase in Phase::ALL {
+            assert_eq!(Phase::of_word(phase.word()), Ok(vec![phase]));
+        }
+        let all = [Phase::of_word("unfinished").unwrap(), Phase::of_word("ended").unwrap()].concat();
+        assert_eq!(all, Phase::ALL);
+        assert!(Phase::of_word("lost").is_err());
+    }
+
+    #[test]
+    fn a_position_survives_text_and_is_in_the_order_of_submission() {
+        let position = |text: &str| text.parse::<Position>();
+        let known = position("1700000000000-a7c372edeab46585").unwrap();
+        assert_eq!(known.to_string(), "1700000000000-a7c372edeab46585");
+        assert!(position("999-a7c372edeab46585").unwrap() < known);
+        assert!(known < position("1700000000000-b7c372edeab46585").unwrap());
+        for wrong in ["", "1", "1-", "-a7c372edeab46585", "1-a7c3", "x-a7c372edeab46585", "1-A7C372EDEAB46585"] {
+            assert!(position(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What a job survives, the same in JSON and in frames.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a job survives: the loss of which machine or process ends it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
+)]
+#[serde(rename_all = "snake_case", try_from = "String")]
+pub enum Level {
+    /// Its node's memory keeps it: it survives its workers, and ends with its node.
+    #[default]
+    Memory,
+    /// Its node's disk keeps it: it is accepted once its record is there, and survives a restart of its node.
+    Disk,
+}
+
+impl Level {
+    /// The level of a job that names none: a detached one is kept better than one whose submitter waits for it.
+    #[must_use]
+    pub fn of_none(_detached: bool) -> Self {
+        Self::Memory
+    }
+
+    /// The level in one lower-case word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            "disk" => Ok(Self::Disk),
+            "mesh" => Err(String::from("expected memory or disk: level mesh is not there yet")),
+            _ => Err(String::from("expected memory or disk")),
+        }
+    }
+}
+
+impl TryFrom<String> for Level {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|expected| format!("level {text:?}: {expected}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_not_there_yet_is_refused_with_that_word() {
+        for level in [Level::Memory, Level::Disk] {
+            assert_eq!(level.word().parse(), Ok(level));
+            let json = serde_json::to_string(&level).unwrap();
+            assert_eq!(serde_json::from_str::<Level>(&json).unwrap(), level);
+        }
+        assert!("mesh".parse::<Level>().unwrap_err().contains("not there yet"));
+        let refused = serde_json::from_str::<Level>("\"mesh\"").unwrap_err().to_string();
+        assert!(refused.contains("not there yet"), "{refused}");
+        assert!(serde_json::from_str::<Level>("\"Disk\"").is_err());
+    }
+}

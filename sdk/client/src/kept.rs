@@ -1,0 +1,50 @@
+//! How a job is kept and found again: what it survives, its name and its labels.
+
+use crate::api::Level;
+use crate::task::Task;
+
+impl Task {
+    /// What a job of this task survives. Default: [`Level::of_none`].
+    ///
+    /// A job of [`Level::Disk`] goes on when this program ends or its node restarts, however it was begun;
+    /// [`crate::Mesh::attach`] finds it again.
+    #[must_use]
+    pub fn level(mut self, level: Level) -> Self {
+        self.level = Some(level);
+        self
+    }
+
+    /// A name for its job, which can be used in the place of the id: 1 to 256 bytes without control characters and
+    /// slashes, not hexadecimal digits alone. Several jobs may have the same name; then it takes an id to tell them apart.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// A label for its job, for filters: at most 32, each of up to 64 bytes and a value of up to 256. Of two values for
+    /// one label the last one counts.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
+        let label = label.into();
+        self.labels.retain(|(set, _)| *set != label);
+        self.labels.push((label, value.into()));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frames::Payload;
+
+    #[test]
+    fn a_job_says_what_it_survives_and_how_it_is_found() {
+        let task = Task::command(Vec::new()).name("nightly").label("a", "1").label("b", "2").label("a", "3");
+        let request = task.request([0; 32], Payload::default(), false);
+        assert_eq!((request.name.as_str(), request.level), ("nightly", Level::Memory));
+        assert_eq!(request.labels, [("b".into(), "2".into()), ("a".into(), "3".into())]);
+        let request = task.level(Level::Disk).request([0; 32], Payload::default(), false);
+        assert_eq!(request.level, Level::Disk);
+    }
+}
