@@ -131,14 +131,11 @@ fn detached_results_can_be_read_again() {
     let table = table_with(JOB, true, 2);
     table.record(end(JOB, 1, 5));
     table.record(end(JOB, 0, 5));
-    let cx = Context::from_waker(Waker::noop());
-    for (cursor, expected) in [(0, vec![1, 0]), (1, vec![0]), (0, vec![1, 0])] {
-        let Poll::Ready(Ok(taken)) = table.poll_read(&cx, JOB, cursor, ALL) else {
-            panic!("expected results")
-        };
-        assert_eq!(indexes(taken), expected);
+    for (cursor, expected, next) in [(0, vec![1, 0], 2), (1, vec![0], 2), (0, vec![1, 0], 2), (2, vec![], 2)] {
+        let results = table.results(JOB, cursor, ALL).unwrap();
+        assert_eq!(results.ends.iter().map(|end| end.index).collect::<Vec<u32>>(), expected);
+        assert_eq!((results.next, results.end), (next, None));
     }
-    assert!(table.poll_read(&cx, JOB, 2, ALL).is_pending());
 }
 
 #[test]

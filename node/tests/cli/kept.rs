@@ -104,7 +104,7 @@ fn failed_tasks_count_as_of_a_map() {
         assert_eq!((said.code, said.out.lines().count()), (1, 2), "{said:?}");
         assert!(said.err.contains("task 1 failed: expected a number"), "{said:?}");
     }
-    run(node.path(), &["retry", &job]).refused(1, &["in memory", "level disk"]);
+    run(node.path(), &["retry", &job]).refused(1, &["not kept on disk", "level disk"]);
     assert_eq!(listed(&node, &["--state", "failed"]), [job.as_str()]);
     assert!(listed(&node, &["--state", "done,cancelled,unfinished"]).is_empty());
 }

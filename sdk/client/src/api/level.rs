@@ -21,8 +21,8 @@ pub enum Level {
 impl Level {
     /// The level of a job that names none: a detached one is kept better than one whose submitter waits for it.
     #[must_use]
-    pub fn of_none(_detached: bool) -> Self {
-        Self::Memory
+    pub fn of_none(detached: bool) -> Self {
+        if detached { Self::Disk } else { Self::Memory }
     }
 
     /// The level in one lower-case word.
