@@ -64,11 +64,20 @@ fn submit(mesh: &mut Mesh, chance: &mut Chance, number: u64, mark: usize) -> Job
     let closed = chance.below(4) > 0;
     let parents = chance.below(3).min(number - 1);
     let join = if chance.below(2) == 0 { Join::AllEnded } else { Join::AllSucceeded };
-    let failures_max = (chance.below(4) == 0).then_some(1);
+    let policy = Policy {
+        retries: 1,
+        failures_max: (chance.below(4) == 0).then_some(1),
+        verify: 1 + u32::from(chance.below(3) == 0),
+        give_up_ms: (chance.below(3) == 0).then_some(4000),
+        expires_ms: (chance.below(5) == 0).then_some(5000 + chance.below(60_000)),
+        not_before_ms: chance.below(2) * 1500,
+        ..Policy::DEFAULT
+    };
+    let receipts = chance.below(2) == 0;
     mesh.submit_with(0, tasks, |what| {
         what.job = job;
         (what.level, what.closed) = (Level::Disk, closed);
-        (what.policy.retries, what.policy.failures_max) = (1, failures_max);
+        (what.policy, what.terms.receipts) = (policy, receipts);
         (what.after, what.join) = ((1..=parents).map(|back| JobId(number - back)).collect(), join);
     });
     job
