@@ -98,6 +98,16 @@ fn reopen(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, job: JobId) {
     }
 }
 
+/// The owner dies and comes back. Its user knows by the logs what was accepted, told or not.
+fn restart(mesh: &mut Mesh, told: &mut Told) {
+    mesh.restart(0, 1);
+    for (job, _) in &mesh.disks[0].logs {
+        if let Some(kept) = mesh.disks[0].try_fold(*job) {
+            told.accepted.insert(*job, kept.figures().tasks);
+        }
+    }
+}
+
 fn step(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, jobs: &mut Vec<JobId>) {
     let any = jobs[usize::try_from(chance.below(jobs.len() as u64)).expect("few")];
     match chance.below(13) {
@@ -108,12 +118,16 @@ fn step(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, jobs: &mut Vec<Jo
         }
         2 => mesh.input(0, Input::Command(Command::Close { job: any })),
         3 if chance.below(4) == 0 => mesh.input(0, Input::Command(Command::Cancel { job: any })),
-        4 => mesh.restart(0, 1),
+        4 => restart(mesh, told),
         5 => {
             let written = mesh.disks[0].written.len() as u64;
             let synced = mesh.disks[0].synced;
             let upto = synced + chance.below(written - synced + 1);
-            mesh.sync_upto(0, upto);
+            // The owner may die before it hears of what is on its disk.
+            mesh.disks[0].sync(upto);
+            if chance.below(4) > 0 {
+                mesh.input(0, Input::Persisted { upto });
+            }
         }
         12 => reopen(mesh, chance, told, any),
         6 | 7 => mesh.advance_ms(chance.below(3000)),
