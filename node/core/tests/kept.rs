@@ -413,6 +413,45 @@ fn what_a_job_comes_after_is_known_in_the_next_life() {
     }
 }
 
+/// A child of two parents fails with the first, and is over when the second ends: in the same life, in a later one, and
+/// when it was tried again.
+#[test]
+fn a_parent_that_ends_late_finds_no_child_that_is_gone() {
+    const OTHER: JobId = JobId(0x07);
+    for (restarts, upto) in [(false, 0), (true, 5), (true, 6), (true, 7), (true, 8)] {
+        let mut mesh = lazy(&[1]);
+        mesh.submit_with(0, 1, |what| {
+            kept(what);
+            what.policy.retries = 0;
+        });
+        mesh.submit_with(0, 1, |what| {
+            kept(what);
+            what.job = OTHER;
+        });
+        mesh.submit_with(0, 1, |what| {
+            kept(what);
+            (what.job, what.after) = (CHILD, vec![JOB, OTHER]);
+        });
+        let run = mesh.slots[0][0];
+        mesh.end(0, run, Report::bare(Outcome::Failed(Failure::Exit(1))));
+        assert_eq!(kinds(&mesh, 0)[3..], ["outcomes 1", "parent false", "rest 1", "ended", "ended"]);
+        if restarts {
+            mesh.sync_upto(0, upto);
+            mesh.restart(0, 1);
+        }
+        mesh.sync(0);
+        let child = mesh.disks[0].fold(CHILD);
+        assert!(child.has_ended() && child.figures().failed == 1, "up to {upto}");
+        mesh.input(0, Input::Command(Command::Retry(child)));
+        mesh.sync(0);
+        mesh.run_all();
+        mesh.sync(0);
+        for job in [JOB, OTHER, CHILD] {
+            assert!(mesh.disks[0].fold(job).has_ended(), "{job:?}, up to {upto}");
+        }
+    }
+}
+
 #[test]
 fn a_job_that_is_to_be_kept_does_not_come_after_one_that_is_not() {
     let mut mesh = lazy(&[0]);

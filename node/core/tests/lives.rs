@@ -59,23 +59,38 @@ impl Told {
 fn submit(mesh: &mut Mesh, chance: &mut Chance, number: u64, mark: usize) -> JobId {
     let job = JobId(number);
     let tasks = mark + usize::try_from(chance.below(5)).expect("few");
-    let (closed, after) = (chance.below(4) > 0, chance.below(2) == 0 && number > 1);
+    let closed = chance.below(4) > 0;
+    let parents = chance.below(3).min(number - 1);
+    let join = if chance.below(2) == 0 { Join::AllEnded } else { Join::AllSucceeded };
     let failures_max = (chance.below(4) == 0).then_some(1);
     mesh.submit_with(0, tasks, |what| {
         what.job = job;
         (what.level, what.closed) = (Level::Disk, closed);
         (what.policy.retries, what.policy.failures_max) = (1, failures_max);
-        if after {
-            what.after = vec![JobId(number - 1)];
-            what.join = Join::AllEnded;
-        }
+        (what.after, what.join) = ((1..=parents).map(|back| JobId(number - back)).collect(), join);
     });
     job
 }
 
-fn step(mesh: &mut Mesh, chance: &mut Chance, jobs: &mut Vec<JobId>) {
+/// Has a job tried again or forgotten whose log says that it ended; what was told of it counts no more.
+fn reopen(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, job: JobId) {
+    let logged = mesh.disks[0].logs.iter().any(|(name, _)| *name == job);
+    let log = logged.then(|| mesh.disks[0].try_fold(job)).flatten();
+    let Some(log) = log.filter(|log| log.has_ended()) else { return };
+    told.ended.retain(|name| *name != job);
+    if chance.below(3) == 0 {
+        told.accepted.remove(&job);
+        told.ends.retain(|(name, _), _| *name != job);
+        mesh.input(0, Input::Command(Command::ForgetJob { job }));
+    } else {
+        told.ends.retain(|(name, _), outcome| *name != job || *outcome == Outcome::Done);
+        mesh.input(0, Input::Command(Command::Retry(log)));
+    }
+}
+
+fn step(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, jobs: &mut Vec<JobId>) {
     let any = jobs[usize::try_from(chance.below(jobs.len() as u64)).expect("few")];
-    match chance.below(12) {
+    match chance.below(13) {
         0 => jobs.push(submit(mesh, chance, jobs.len() as u64 + 1, 0)),
         1 => {
             let inputs = mesh.fresh_inputs(2);
@@ -90,6 +105,7 @@ fn step(mesh: &mut Mesh, chance: &mut Chance, jobs: &mut Vec<JobId>) {
             let upto = synced + chance.below(written - synced + 1);
             mesh.sync_upto(0, upto);
         }
+        12 => reopen(mesh, chance, told, any),
         6 | 7 => mesh.advance_ms(chance.below(3000)),
         _ => {
             mesh.outcome = chance.outcome();
@@ -122,7 +138,9 @@ fn whatever_is_lost_with_the_owner_no_accepted_job_is_and_no_told_end_changes() 
         let mut jobs = vec![submit(&mut mesh, &mut chance, 1, 1)];
         for _ in 0..STEPS {
             mesh.steps = 0;
-            step(&mut mesh, &mut chance, &mut jobs);
+            let events = std::mem::take(&mut mesh.events[0]);
+            told.hear(events, seed);
+            step(&mut mesh, &mut chance, &mut told, &mut jobs);
             told.hear(std::mem::take(&mut mesh.events[0]), seed);
         }
         mesh.outcome = Outcome::Done;
