@@ -189,7 +189,7 @@ pub enum Event {
         job: JobId,
     },
     /// A job at level `disk` is kept: it will survive a restart of this node. Reported once the disk has it, before any end
-    /// of its tasks, and again when it was extended.
+    /// of its tasks, and again when it was extended; not for a job of an earlier life, which the driver knows by its log.
     Accepted {
         /// The job.
         job: JobId,

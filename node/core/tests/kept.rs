@@ -511,9 +511,13 @@ fn a_job_is_forgotten_when_it_has_ended_and_not_before() {
     mesh.run_all();
     mesh.sync(0);
     assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("ended"));
+    let log = mesh.disks[0].fold(JOB);
     mesh.input(0, Input::Command(Command::ForgetJob { job: JOB }));
     assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("ended"), "told when the log is gone");
+    mesh.input(0, Input::Command(Command::Retry(log.clone())));
     mesh.sync(0);
+    mesh.input(0, Input::Command(Command::Retry(log)));
+    assert_eq!((mesh.running(), kinds(&mesh, 0).last().map(String::as_str)), (vec![0], Some("ended")));
     assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("forgotten"));
     assert!(mesh.disks[0].logs.is_empty() && mesh.engines[0].snapshot().jobs.is_empty());
 }

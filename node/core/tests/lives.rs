@@ -64,11 +64,20 @@ fn submit(mesh: &mut Mesh, chance: &mut Chance, number: u64, mark: usize) -> Job
     let closed = chance.below(4) > 0;
     let parents = chance.below(3).min(number - 1);
     let join = if chance.below(2) == 0 { Join::AllEnded } else { Join::AllSucceeded };
-    let failures_max = (chance.below(4) == 0).then_some(1);
+    let policy = Policy {
+        retries: 1,
+        failures_max: (chance.below(4) == 0).then_some(1),
+        verify: 1 + u32::from(chance.below(3) == 0),
+        give_up_ms: (chance.below(3) == 0).then_some(4000),
+        expires_ms: (chance.below(5) == 0).then_some(5000 + chance.below(60_000)),
+        not_before_ms: chance.below(2) * 1500,
+        ..Policy::DEFAULT
+    };
+    let receipts = chance.below(2) == 0;
     mesh.submit_with(0, tasks, |what| {
         what.job = job;
         (what.level, what.closed) = (Level::Disk, closed);
-        (what.policy.retries, what.policy.failures_max) = (1, failures_max);
+        (what.policy, what.terms.receipts) = (policy, receipts);
         (what.after, what.join) = ((1..=parents).map(|back| JobId(number - back)).collect(), join);
     });
     job
@@ -89,6 +98,16 @@ fn reopen(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, job: JobId) {
     }
 }
 
+/// The owner dies and comes back. Its user knows by the logs what was accepted, told or not.
+fn restart(mesh: &mut Mesh, told: &mut Told) {
+    mesh.restart(0, 1);
+    for (job, _) in &mesh.disks[0].logs {
+        if let Some(kept) = mesh.disks[0].try_fold(*job) {
+            told.accepted.insert(*job, kept.figures().tasks);
+        }
+    }
+}
+
 fn step(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, jobs: &mut Vec<JobId>) {
     let any = jobs[usize::try_from(chance.below(jobs.len() as u64)).expect("few")];
     match chance.below(13) {
@@ -99,12 +118,16 @@ fn step(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, jobs: &mut Vec<Jo
         }
         2 => mesh.input(0, Input::Command(Command::Close { job: any })),
         3 if chance.below(4) == 0 => mesh.input(0, Input::Command(Command::Cancel { job: any })),
-        4 => mesh.restart(0, 1),
+        4 => restart(mesh, told),
         5 => {
             let written = mesh.disks[0].written.len() as u64;
             let synced = mesh.disks[0].synced;
             let upto = synced + chance.below(written - synced + 1);
-            mesh.sync_upto(0, upto);
+            // The owner may die before it hears of what is on its disk.
+            mesh.disks[0].sync(upto);
+            if chance.below(4) > 0 {
+                mesh.input(0, Input::Persisted { upto });
+            }
         }
         12 => reopen(mesh, chance, told, any),
         6 | 7 => mesh.advance_ms(chance.below(3000)),

@@ -26,6 +26,9 @@ const WORD_BYTES: usize = 128;
 /// Jobs that are looked through for the last record of one, within an input; beyond them another record is begun.
 const GATHERED_MAX: usize = 64;
 
+/// Forgotten jobs that are remembered, so that none of them is tried again by a log that was read before.
+const FORGOTTEN_MAX: usize = 1000;
+
 /// All of it.
 #[derive(Debug, Default)]
 pub(super) struct Keeping {
@@ -45,6 +48,8 @@ pub(super) struct Keeping {
     held_bytes: usize,
     /// Jobs that begin when a ticket is on the disk, in the order of these.
     barred: VecDeque<(u64, JobId)>,
+    /// Jobs whose logs were to go, the newest last.
+    forgotten: VecDeque<JobId>,
     /// Kept jobs were told to stand still because too much is held.
     pub(super) stalls: bool,
 }
@@ -278,9 +283,18 @@ impl Keeping {
 
     /// A job's log is to go.
     pub(super) fn forget(&mut self, ctx: &mut Ctx<'_>, job: JobId) {
+        if self.forgotten.len() >= FORGOTTEN_MAX {
+            self.forgotten.pop_front();
+        }
+        self.forgotten.push_back(job);
         let ticket = self.issue();
         ctx.emit(Effect::Forget { ticket, job });
         self.hold(Word::Event(Box::new(Event::Forgotten { job })), WORD_BYTES);
+    }
+
+    /// Whether a job's log has gone, or will.
+    pub(super) fn has_forgotten(&self, job: JobId) -> bool {
+        self.forgotten.contains(&job)
     }
 
     fn issue(&mut self) -> u64 {

@@ -71,8 +71,9 @@ impl Owner {
     /// Tasks of a job that ended otherwise than done are open again.
     pub(crate) fn on_retry(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, mut job: Restored) {
         let name = job.job();
-        // The log may have gone on since it was read.
-        let is_past = self.history.epoch_of(name).is_some_and(|epoch| epoch > job.epoch);
+        // The log may have gone on since it was read, or be gone.
+        let is_past = self.history.epoch_of(name).is_some_and(|epoch| epoch > job.epoch)
+            || self.books.keeping.has_forgotten(name);
         if self.records.contains_key(&name) || is_past || !job.ended || job.spec.level != Level::Disk {
             ctx.counters.dropped += 1;
             return;

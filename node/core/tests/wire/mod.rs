@@ -87,12 +87,16 @@ impl Disk {
 
     /// The same, if it has.
     pub(crate) fn try_fold(&self, job: JobId) -> Option<Box<Restored>> {
+        self.read(job).into_restored().ok()
+    }
+
+    fn read(&self, job: JobId) -> Fold {
         let (_, log) = self.logs.iter().find(|(name, _)| *name == job).expect("the job has a log");
         let mut fold = Fold::new();
         for bytes in log {
             fold.apply(LogRecord::decode(bytes).expect("an owner wrote it")).expect("an owner wrote it");
         }
-        fold.into_restored().ok()
+        fold
     }
 }
 
