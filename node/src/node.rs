@@ -13,7 +13,7 @@ mod tests;
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
@@ -24,7 +24,7 @@ use weft_core::{Command, Effect, Engine, Input, Level, MeshConfig, NodeConfig, P
 use weft_net::{NetEvent, NetEvents, Signer};
 
 use crate::api;
-use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, Standing, StoreFault};
+use crate::handle::{NodeHandle, REQUESTS_MAX, Request, Standing, StoreFault};
 use crate::jobs::JobTable;
 use crate::ports::Ports;
 use crate::record::Recorder;
@@ -32,7 +32,7 @@ use crate::settings::{self, Settings};
 use crate::slots::{self, Readable};
 pub use ending::Ending;
 pub use start::StartError;
-use start::{random_seed, random_u64, start_api, start_net};
+use start::{info_of, random_seed, random_u64, start_api, start_net};
 
 /// Ended fetches that wait for the loop; beyond it a fetch waits with its answer.
 const FETCHED_MAX: usize = 256;
@@ -159,18 +159,7 @@ impl Node {
         )?;
         let slots_ready = ports.poll_fd().and_then(slots::wait_for).map_err(StartError::Slots)?;
         let (requests_tx, requests) = mpsc::channel(REQUESTS_MAX);
-        let info = NodeInfo {
-            peer: me,
-            name: settings.name.clone(),
-            version: env!("CARGO_PKG_VERSION"),
-            data_dir: settings.data_dir.clone(),
-            memo: settings.memo,
-            mesh: settings.mesh_word().to_owned(),
-            listen: Mutex::new(Vec::new()),
-            troubles: Mutex::default(),
-            started: Instant::now(),
-            store_fault,
-        };
+        let info = info_of(&settings, me, store_fault);
         let handle =
             NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_kept(keeper.kept().clone());
         ports.keep_with(keeper);

@@ -26,10 +26,7 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
     let stop = stop_signal()?;
     allow_files();
     let about = settings.clone();
-    let mut node = Node::start(settings).await.map_err(|error| match error {
-        StartError::Journal(_) => Problem::Journal(error.to_string()),
-        other => Problem::Failed(other.to_string()),
-    })?;
+    let mut node = Node::start(settings).await.map_err(not_started)?;
     if let Some(path) = record {
         let failed = |error| format!("--record: {} can't be made: {error}", path.display());
         node.record(&path).map_err(|error| Problem::Failed(failed(error)))?;
@@ -63,6 +60,12 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
     let Some(failure) = ending.journal_failure else { return Ok(0) };
     say(&failure);
     Ok(EXIT_JOURNAL_FAILED)
+}
+
+/// A journal that can't be opened has an exit code of its own.
+fn not_started(error: StartError) -> Problem {
+    let text = error.to_string();
+    if matches!(error, StartError::Journal(_)) { Problem::Journal(text) } else { Problem::Failed(text) }
 }
 
 /// Takes as many files as this process may ask for: connections, blobs on their way and what slots are given are files,

@@ -39,7 +39,7 @@ pub(crate) struct Opened {
     /// What keeps from now on.
     pub(crate) keeper: Keeper,
     /// For the engine, in the order in which they were accepted.
-    pub(crate) restored: Vec<Box<Restored>>,
+    pub(crate) restored: Vec<Restored>,
     /// For the job table.
     pub(crate) jobs: Vec<(JobId, RestoredJob)>,
     /// Jobs whose line in the list is missing, or an old one.
@@ -178,7 +178,7 @@ struct Back {
 /// A job that can be used.
 #[derive(Debug)]
 struct Found {
-    restored: Box<Restored>,
+    restored: Restored,
     tally: Tally,
     read_ms: Option<u64>,
     blobs: Vec<BlobId>,
@@ -230,7 +230,7 @@ impl weft_journal::Fold for Back {
         match restored {
             Ok(restored) if restored.job() == job => {
                 self.latest = self.latest.max(latest);
-                self.jobs.push(Found { restored, tally, read_ms, blobs });
+                self.jobs.push(Found { restored: *restored, tally, read_ms, blobs });
             }
             Ok(other) => {
                 let why = format!("its records are those of job {}", other.job());

@@ -189,7 +189,7 @@ impl Shelf {
             names.upto = seq;
             match record {
                 LogRecord::Accepted(accepted) => {
-                    names.of.extend(accepted.spec.inputs.iter().map(InputName::of))
+                    names.of.extend(accepted.spec.inputs.iter().map(InputName::of));
                 }
                 LogRecord::Extended { inputs } => names.of.extend(inputs.iter().map(InputName::of)),
                 LogRecord::Closed

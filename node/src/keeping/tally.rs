@@ -25,7 +25,7 @@ impl Tally {
             LogRecord::Accepted(accepted) => self.add(accepted.spec.inputs.len()),
             LogRecord::Extended { inputs } => self.add(inputs.len()),
             LogRecord::Outcomes(all) => {
-                all.iter().for_each(|kept| self.end(kept.index, &kept.report.outcome))
+                all.iter().for_each(|kept| self.end(kept.index, &kept.report.outcome));
             }
             LogRecord::Rest(rest) => rest.tasks.iter().for_each(|task| self.end(task.index, &rest.outcome)),
             LogRecord::Retried { .. } => {

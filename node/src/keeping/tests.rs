@@ -54,10 +54,9 @@ impl Disk {
     fn wait_for(&self, keeper: &Keeper, ticket: u64) {
         loop {
             for input in self.told(keeper) {
-                match input {
-                    Input::Persisted { upto } if upto >= ticket => return,
-                    Input::Persisted { .. } => {}
-                    other => panic!("{other:?}"),
+                let Input::Persisted { upto } = input else { panic!("{input:?}") };
+                if upto >= ticket {
+                    return;
                 }
             }
         }
@@ -364,10 +363,7 @@ fn a_directory_that_can_not_be_written_is_said_with_what_to_check() {
     let place = with_a_job();
     // The user that may do everything may write there all the same.
     if rustix::process::geteuid().is_root() {
-        let _mount = match ReadOnly::mount(&place.place.dir) {
-            Some(mount) => mount,
-            None => return,
-        };
+        let Some(_mount) = ReadOnly::mount(&place.place.dir) else { return };
         let said = refused(&place);
         assert!(said.contains("must be able to write there"), "{said}");
         return;

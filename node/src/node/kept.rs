@@ -33,7 +33,7 @@ pub(super) struct Keeping {
     pub(super) look_at: Instant,
     keep_results: Duration,
     /// For the engine, first of all.
-    restored: Vec<Box<Restored>>,
+    restored: Vec<Restored>,
     unlisted: Vec<JobId>,
     latest: Time,
     troubles: Vec<String>,
@@ -104,7 +104,7 @@ impl Node {
         }
         for restored in std::mem::take(&mut self.kept.restored) {
             let (job, is_open) = (restored.job(), restored.is_open() && !restored.has_ended());
-            self.apply(Input::Restore(restored));
+            self.apply(Input::Restore(Box::new(restored)));
             if is_open {
                 // The stream that brought its inputs ended with the life before.
                 self.handle.jobs().close(job);

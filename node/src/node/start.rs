@@ -1,13 +1,15 @@
 //! The parts of a node's start that can fail: mesh adapter, API, randomness; and why a node did not start.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio::task::JoinSet;
+use weft_core::PeerId;
 use weft_exec::SandboxError;
 use weft_net::{Admission, Net, NetConfig, NetError, NetEvents};
 
 use crate::api;
-use crate::handle::{NodeHandle, StoreFault};
+use crate::handle::{NodeHandle, NodeInfo, StoreFault};
 use crate::settings::{self, DirError, Settings};
 
 /// What is made free on a full disk for the files that a start writes, in bytes.
@@ -55,6 +57,22 @@ pub enum StartError {
     /// The operating system gave no randomness.
     #[error("the operating system gives no random bytes: {0}")]
     Random(getrandom::Error),
+}
+
+/// What the node is, apart from what its engine knows.
+pub(super) fn info_of(settings: &Settings, me: PeerId, store_fault: StoreFault) -> NodeInfo {
+    NodeInfo {
+        peer: me,
+        name: settings.name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        data_dir: settings.data_dir.clone(),
+        memo: settings.memo,
+        mesh: settings.mesh_word().to_owned(),
+        listen: Mutex::new(Vec::new()),
+        troubles: Mutex::default(),
+        started: Instant::now(),
+        store_fault,
+    }
 }
 
 pub(super) async fn start_net(
