@@ -1,11 +1,13 @@
 //! How a job is kept: from the command line, in words, and the short verbs on one that is: `weft cancel`, `weft retry`,
 //! `weft forget`.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use weft_client::{Level, Mesh, Task, api};
 
 use super::Problem;
 use crate::cli::{JobArgs, KeepArgs};
-use crate::render::{print_json, say};
+use crate::render::{millis, print_json, say};
 
 /// Highest exit code that counts failures.
 const FAILED_MAX: u64 = 100;
@@ -40,6 +42,16 @@ pub(crate) async fn place(mesh: &Mesh, level: Level) -> String {
         Level::Memory => format!("in the memory of {name}"),
         Level::Disk => format!("on the disk of {name}"),
     }
+}
+
+/// That the job went through a restart of its node, if it did.
+pub(crate) fn say_restarted(job: &api::Job) {
+    let Some(api::Restarted { at_ms, kept, open }) = job.restarted else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let ago = millis(now_ms.saturating_sub(at_ms));
+    let tasks = if open == 1 { "task runs" } else { "tasks run" };
+    say(&format!("job {} was restarted {ago} ago: {kept} outcomes kept, {open} {tasks} again", job.job));
 }
 
 /// The exit code of `weft map` for a job that has ended.
