@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use weft_client::{
-    Error, Existing, Input, JobFilter, Level, Mesh, Module, Outcome, Output, Parcel, Phase, Reading, Task, Told,
-    api as wire, frames,
+    Error, Existing, Input, JobFilter, Level, Mesh, Module, Outcome, Output, Parcel, Phase, Reading, Task,
+    Told, api as wire, frames,
 };
 use weft_core::snapshot::{Answer, Counters, Said, Snapshot, TaskView, Why};
 use weft_core::{Command, Event, JobId, PeerId, Report};
@@ -359,7 +359,10 @@ async fn results_are_read_from_any_place_and_as_far_as_they_are() {
     assert_eq!(results.summary().unwrap().done, 3000);
     let answer = bench.raw_get(&format!("/v1/jobs/{}/results?from=10&limit=2", job.id())).await;
     let lines: Vec<&str> = answer.lines().filter(|line| line.contains("\"index\"")).collect();
-    assert!(matches!(lines.as_slice(), [first, last] if first.contains(":10,") && last.contains(":11,")), "{answer}");
+    assert!(
+        matches!(lines.as_slice(), [first, last] if first.contains(":10,") && last.contains(":11,")),
+        "{answer}"
+    );
     let answer = bench.raw_get(&format!("/v1/jobs/{}/results?from=x", job.id())).await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
 
@@ -403,7 +406,8 @@ async fn jobs_are_found_and_forgotten() {
     let page = bench.mesh.list(&JobFilter { before, limit: Some(1), ..fonts }).await.unwrap();
     assert_eq!(names(page), ["first"]);
     assert_eq!(names(bench.mesh.jobs().await.unwrap()), ["first", "second", "third"]);
-    let refused = bench.mesh.list(&JobFilter { limit: Some(1001), ..JobFilter::default() }).await.unwrap_err();
+    let refused =
+        bench.mesh.list(&JobFilter { limit: Some(1001), ..JobFilter::default() }).await.unwrap_err();
     assert!(refused.to_string().contains("1 to 1000"), "{refused}");
 
     bench.mesh.forget("second").await.unwrap();

@@ -11,8 +11,8 @@ use weft_client::frames::{
 use weft_core::message::{Class, LABEL_BYTES_MAX, LABELS_MAX, Needs};
 use weft_core::task::INLINE_BYTES_MAX;
 use weft_core::{
-    BlobId, Entry, Failure, Join, Level, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program, Recall,
-    Recalled, Report, Stream, TASK_SLOTS_MAX, Terms, Trap, Verified,
+    BlobId, Entry, Failure, Join, Level, Limit, Limits, Outcome, Payload, PeerId, Policy, Profile, Program,
+    Recall, Recalled, Report, Stream, TASK_SLOTS_MAX, Terms, Trap, Verified,
 };
 
 use super::error::ApiError;

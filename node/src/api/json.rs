@@ -7,9 +7,9 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use weft_client::{Archive, Level};
 use weft_client::api::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};
 use weft_client::frames::{INLINE_BYTES_MAX, JobRequest, Limits, Payload as WirePayload, ResultItem};
+use weft_client::{Archive, Level};
 use weft_core::{BlobId, PeerId};
 
 use super::Api;

@@ -56,12 +56,7 @@ struct Reader {
 }
 
 /// Results of a kept job.
-pub(super) fn read_results(
-    api: Api,
-    job: JobId,
-    reading: Reading,
-    permit: OwnedSemaphorePermit,
-) -> Body {
+pub(super) fn read_results(api: Api, job: JobId, reading: Reading, permit: OwnedSemaphorePermit) -> Body {
     let first = Some(accepted(reading.encoding, job));
     let reader = Reader { api, job, reading, first, over: false, _permit: permit };
     Body::from_stream(stream::unfold(reader, |mut reader| async move {

@@ -223,7 +223,9 @@ impl JobStream {
     async fn wait(&mut self) -> Woken {
         let Self { open, source, results, encoding: _, first: _, over: _ } = self;
         let (jobs, job) = (open.api.handle.jobs(), open.job);
-        if *results == Results::NotTold && let Some(source) = source {
+        if *results == Results::NotTold
+            && let Some(source) = source
+        {
             let room = poll_fn(|cx| jobs.poll_room(cx, job, OUTSTANDING_MAX));
             return match timeout(PULSE, room).await {
                 Ok(()) => Woken::Inputs(source.read().await),
@@ -319,12 +321,7 @@ async fn told(api: &Api, job: JobId, results: Results) -> Woken {
 }
 
 /// Whether a job may have `more` tasks more.
-pub(super) fn check_room(
-    api: &Api,
-    job: JobId,
-    more: usize,
-    keeps_in_memory: bool,
-) -> Result<(), ApiError> {
+pub(super) fn check_room(api: &Api, job: JobId, more: usize, keeps_in_memory: bool) -> Result<(), ApiError> {
     let jobs = api.handle.jobs();
     if keeps_in_memory && jobs.is_full() {
         return Err(ApiError::new(

@@ -45,7 +45,9 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     }
     if !name.is_empty() && is_like_an_id(name) {
         let help = "jobs are also found by the first digits of their ids";
-        return Err(bad(format!("{name:?} that looks like an id")).expected("a letter from g to z").help(help));
+        return Err(bad(format!("{name:?} that looks like an id"))
+            .expected("a letter from g to z")
+            .help(help));
     }
     Ok(())
 }
@@ -97,7 +99,8 @@ mod tests {
         let labels = taken("", &[("team", "fonts"), ("empty", "")]).unwrap().labels;
         assert_eq!(labels.len(), 2);
         let long = "v".repeat(257);
-        for wrong in [("", "x"), ("a=b", "x"), ("a\n", "x"), ("a", "\u{7}"), ("a", &long), (&long[..65], "")] {
+        for wrong in [("", "x"), ("a=b", "x"), ("a\n", "x"), ("a", "\u{7}"), ("a", &long), (&long[..65], "")]
+        {
             assert!(taken("", &[wrong]).is_err(), "{wrong:?}");
         }
         assert!(taken("", &[("a", "1"), ("a", "2")]).unwrap_err().contains("twice"));

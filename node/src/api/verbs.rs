@@ -83,8 +83,11 @@ pub(super) async fn forget(State(api): State<Api>, Path(name): Path<String>) -> 
     api.handle.forget(job).await?;
     let gone = poll_fn(|cx| api.handle.jobs().poll_gone(cx, job));
     timeout(FORGET_TIME, gone).await.map_err(|_late| {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("job {job} is not forgotten yet: the disk is slow"))
-            .help("see `weft status`")
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("job {job} is not forgotten yet: the disk is slow"),
+        )
+        .help("see `weft status`")
     })?;
     Ok(answer(job))
 }

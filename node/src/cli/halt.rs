@@ -45,7 +45,8 @@ pub(crate) struct Ended {
 impl Halt {
     /// `WHEN,WHY=N` or `WHEN,WHY=N%`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let expected = || String::from("now or soon, and fail=, success= or done= N or N%: such as soon,fail=1");
+        let expected =
+            || String::from("now or soon, and fail=, success= or done= N or N%: such as soon,fail=1");
         let (when, rest) = text.split_once(',').ok_or_else(expected)?;
         let (why, most) = rest.split_once('=').ok_or_else(expected)?;
         let when = match when {
@@ -80,7 +81,9 @@ impl Halt {
         };
         match (self.most, total) {
             (Most::Count(most), _) => counted >= most,
-            (Most::Percent(percent), Some(total)) => counted > 0 && counted * 100 >= total.saturating_mul(percent),
+            (Most::Percent(percent), Some(total)) => {
+                counted > 0 && counted * 100 >= total.saturating_mul(percent)
+            }
             (Most::Percent(_), None) => false,
         }
     }
@@ -126,8 +129,22 @@ mod tests {
     #[test]
     fn what_is_no_time_to_end_is_refused() {
         for wrong in [
-            "", "now", "soon", "fail=1", "later,fail=1", "now,fail", "now,fail=", "now,fail=0", "now,fail=+1", "now,fail=-1",
-            "now,fail=101%", "now,fail=0%", "now,lost=1", "now,fail=1,success=1", "now,fail=1.5", "now,fail=4294967296",
+            "",
+            "now",
+            "soon",
+            "fail=1",
+            "later,fail=1",
+            "now,fail",
+            "now,fail=",
+            "now,fail=0",
+            "now,fail=+1",
+            "now,fail=-1",
+            "now,fail=101%",
+            "now,fail=0%",
+            "now,lost=1",
+            "now,fail=1,success=1",
+            "now,fail=1.5",
+            "now,fail=4294967296",
         ] {
             assert!(Halt::parse(wrong).is_err(), "{wrong}");
         }

@@ -71,7 +71,8 @@ pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     let (lost, kept): (Vec<&api::Job>, Vec<&api::Job>) =
         unfinished.iter().partition(|job| job.level == Level::Memory);
     let lost = ending(&lost, ["ends with it", "end with it"]);
-    let kept = ending(&kept, ["on disk goes on when it is started again", "on disk go on when it is started again"]);
+    let kept =
+        ending(&kept, ["on disk goes on when it is started again", "on disk go on when it is started again"]);
     say(&format!("node {} is told to stop{lost}{kept}", status.name));
     if args.no_wait {
         return Ok(0);

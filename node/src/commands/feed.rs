@@ -340,11 +340,7 @@ mod tests {
     use super::*;
     use futures::{FutureExt as _, StreamExt as _};
 
-    fn start(
-        text: &'static [u8],
-        choice: Choice,
-        ahead: Ahead,
-    ) -> (Arc<Feed>, impl Stream<Item = Input>) {
+    fn start(text: &'static [u8], choice: Choice, ahead: Ahead) -> (Arc<Feed>, impl Stream<Item = Input>) {
         let items = items_of("test".into(), Box::new(text), Ends::Line, None);
         Feed::start(Source::Stream(items, Some(text.len() as u64)), Plan::default(), choice, ahead)
     }

@@ -93,7 +93,9 @@ impl Joblog {
         let bytes = file.metadata().map_err(failed("read"))?.len();
         let earlier = match opening {
             // The heading alone is of a run of which nothing ended.
-            Opening::New if bytes > 0 && Earlier::read(&file, false).ok() != Some((Earlier::default(), bytes)) => {
+            Opening::New
+                if bytes > 0 && Earlier::read(&file, false).ok() != Some((Earlier::default(), bytes)) =>
+            {
                 return Err(Problem::Usage(format!(
                     "--joblog: {} is not empty; pass --resume to run only inputs that have not ended by it,                      --resume-failed to run failed ones again, too, or --force to write over it",
                     path.display()
@@ -243,7 +245,8 @@ impl Earlier {
     /// Takes one line; of several about one input the last one counts.
     fn take(&mut self, line: &str) -> Option<()> {
         let columns: Vec<&str> = line.splitn(COLUMNS, '\t').collect();
-        let [seq, _host, _start, _runtime, _send, _receive, exit, signal, _command] = columns.as_slice() else {
+        let [seq, _host, _start, _runtime, _send, _receive, exit, signal, _command] = columns.as_slice()
+        else {
             return None;
         };
         let number = seq.parse::<u32>().ok()?.checked_sub(1)?;
@@ -256,7 +259,11 @@ impl Earlier {
 }
 
 fn no_log(line: u64) -> io::Error {
-    let text = format!("line {} is none of a joblog; expected the columns {}", line.max(1), HEADING.replace('\t', " "));
+    let text = format!(
+        "line {} is none of a joblog; expected the columns {}",
+        line.max(1),
+        HEADING.replace('\t', " ")
+    );
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
@@ -291,7 +298,12 @@ mod tests {
         log.write(&[row(0, 0), row(70, 1)]).unwrap();
         log.write(&[row(5, 1), row(5, 0), row(6, 0), row(6, 124)]).unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with(&format!("{HEADING}\n1\tanna\t1700000000.042\t1.500\t3\t4\t0\t0\techo.wasm a b\n")), "{text}");
+        assert!(
+            text.starts_with(&format!(
+                "{HEADING}\n1\tanna\t1700000000.042\t1.500\t3\t4\t0\t0\techo.wasm a b\n"
+            )),
+            "{text}"
+        );
         let over = |opening| {
             let (_, earlier) = open(&path, opening).unwrap();
             [0, 1, 5, 6, 70].map(|number| earlier.is_over(number))
@@ -316,7 +328,11 @@ mod tests {
         for cut in 0..whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
             let (mut log, earlier) = open(&path, Opening::Resume).unwrap();
-            let again: Vec<Row> = [0, 1].into_iter().filter(|number| !earlier.is_over(*number)).map(|number| row(number, 0)).collect();
+            let again: Vec<Row> = [0, 1]
+                .into_iter()
+                .filter(|number| !earlier.is_over(*number))
+                .map(|number| row(number, 0))
+                .collect();
             log.write(&again).unwrap();
             assert_eq!(fs::read(&path).unwrap(), whole, "cut at {cut}");
         }
@@ -327,7 +343,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let line = "1\ta\t1\t1\t1\t1\t0\t0\tx";
-        for wrong in ["hello", "hello\n", "Seq\tHost\n", &format!("{HEADING}\n{line}\nnone\n"), &format!("{HEADING}\n0{}\n", &line[1..])] {
+        for wrong in [
+            "hello",
+            "hello\n",
+            "Seq\tHost\n",
+            &format!("{HEADING}\n{line}\nnone\n"),
+            &format!("{HEADING}\n0{}\n", &line[1..]),
+        ] {
             fs::write(&path, wrong).unwrap();
             let refused = open(&path, Opening::Resume).unwrap_err();
             assert!(refused.contains("none of a joblog"), "{wrong:?}: {refused}");

@@ -60,7 +60,8 @@ fn nothing(args: &JobsArgs) -> String {
         && args.name.is_none()
         && args.since.is_none()
         && args.before.is_none();
-    let text = if is_all { "no jobs: `weft run`, `weft map` and `weft submit` make some" } else { "no such jobs" };
+    let text =
+        if is_all { "no jobs: `weft run`, `weft map` and `weft submit` make some" } else { "no such jobs" };
     String::from(text)
 }
 

@@ -16,11 +16,15 @@ const FAILED_MAX: u64 = 100;
 pub(crate) fn keep(task: Task, given: KeepArgs) -> Result<Task, Problem> {
     let KeepArgs { level, name, label } = given;
     if name.as_ref().is_some_and(String::is_empty) {
-        return Err(Problem::Usage(String::from("--name: a name of no letters; leave the flag out for none")));
+        return Err(Problem::Usage(String::from(
+            "--name: a name of no letters; leave the flag out for none",
+        )));
     }
     let mut names: Vec<&str> = label.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    if let Some(twice) = names.windows(2).find_map(|pair| if let [a, b] = pair { (a == b).then_some(*a) } else { None }) {
+    if let Some(twice) =
+        names.windows(2).find_map(|pair| if let [a, b] = pair { (a == b).then_some(*a) } else { None })
+    {
         return Err(Problem::Usage(format!("--label: {twice} is given twice; each label has one value")));
     }
     let task = match level {
@@ -50,13 +54,20 @@ pub(crate) fn say_restarted(job: &api::Job) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let ago = millis(now_ms.saturating_sub(at_ms));
-    let tasks = if open == 1 { "task runs" } else { "tasks run" };
-    say(&format!("job {} was restarted {ago} ago: {kept} outcomes kept, {open} {tasks} again", job.job));
+    say(&format!(
+        "job {} was restarted with its node {ago} ago: {kept} outcomes kept, {open} tasks open",
+        job.job
+    ));
+}
+
+/// The exit code of `weft map` for that many failed tasks.
+pub(crate) fn failed_code(failed: u64) -> u8 {
+    u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX)
 }
 
 /// The exit code of `weft map` for a job that has ended.
 pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
-    let failed = u8::try_from(u64::from(job.failed).min(FAILED_MAX)).unwrap_or(u8::MAX);
+    let failed = failed_code(job.failed.into());
     if job.given_up {
         say(&format!("job {}: more tasks failed than it allows, so the rest was cancelled", job.job));
         return Ok(failed);

@@ -158,7 +158,8 @@ fn log_of(
 /// How many inputs keep the mesh busy, with few of them waiting.
 async fn twice_the_slots(mesh: &Mesh) -> Result<usize, Problem> {
     let own = mesh.status().await?.slots;
-    let others = mesh.peers().await?.into_iter().filter(|peer| peer.connected).map(|peer| u64::from(peer.slots));
+    let others =
+        mesh.peers().await?.into_iter().filter(|peer| peer.connected).map(|peer| u64::from(peer.slots));
     let slots = u64::from(own) + others.sum::<u64>();
     Ok(usize::try_from(2 * slots.max(1)).unwrap_or(usize::MAX).min(AHEAD_MAX))
 }

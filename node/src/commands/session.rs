@@ -13,12 +13,10 @@ use super::shortage::Shortage;
 use super::sink::{Sink, Told};
 use super::stage::StageWatch;
 use super::tally::Tally;
-use super::{Problem, receipt};
+use super::{Problem, kept, receipt};
 use crate::cli::{Ended, Halt, When};
 use crate::render::{Total, say, short};
 
-/// Highest exit code that counts failures.
-const FAILED_MAX: u64 = 100;
 /// Lines of the joblog after which its results are given to their reader, so that they can be written.
 const LOGGED_MAX: usize = 1024;
 const TICK: Duration = Duration::from_millis(200);
@@ -202,14 +200,18 @@ impl Session {
         if let Some(problem) = feed.take_problem() {
             return Err(problem);
         }
-        let code = u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX);
+        let code = kept::failed_code(failed);
         match stopped {
             Some(Stopped::GaveUp(most)) => {
                 say(&too_many(most));
                 Ok(code)
             }
             Some(Stopped::Halted(halt)) => {
-                let rest = if halt.when == When::Now { "the rest was cancelled" } else { "no further input was begun" };
+                let rest = if halt.when == When::Now {
+                    "the rest was cancelled"
+                } else {
+                    "no further input was begun"
+                };
                 say(&format!("{rest}, see --halt"));
                 Ok(if halt.is_success() { 0 } else { code })
             }
@@ -246,14 +248,19 @@ impl Session {
         let Begun { job, feed, sink, .. } = &self.begun;
         let part = if feed.is_over() { "" } else { " with the inputs that it has by now" };
         let id = short(job);
-        let from = sink.next().filter(|next| *next > 0).map(|next| format!(" --from {next}")).unwrap_or_default();
-        format!("job {job} goes on{part}: `weft attach {id}{from}` shows the rest of it, `weft cancel {id}` ends it")
+        let from =
+            sink.next().filter(|next| *next > 0).map(|next| format!(" --from {next}")).unwrap_or_default();
+        format!(
+            "job {job} goes on{part}: `weft attach {id}{from}` shows the rest of it, `weft cancel {id}` ends it"
+        )
     }
 
     /// A kept job is not lost with the way to its node.
     fn with_way_back(&self, problem: Problem) -> Problem {
         match problem {
-            Problem::Client(error) if self.begun.is_kept && matches!(*error, weft_client::Error::Broken { .. }) => {
+            Problem::Client(error)
+                if self.begun.is_kept && matches!(*error, weft_client::Error::Broken { .. }) =>
+            {
                 let id = short(&self.begun.job);
                 Problem::Failed(format!(
                     "{error}; the job is kept on disk: once the node runs again, `weft attach {id}` goes on with it"

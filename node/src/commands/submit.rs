@@ -66,9 +66,11 @@ where
 /// The inputs; if they broke off, the last one can't be had, so that no half of a job is handed in.
 fn whole(feed: Arc<Feed>, inputs: impl Stream<Item = Input> + Send) -> impl Stream<Item = Input> + Send {
     let broken = stream::iter(std::iter::once_with(move || feed.take_problem()));
-    inputs.chain(broken.filter_map(async |problem| {
-        problem.map(|problem| Input::Missing { reason: problem.to_string() })
-    }))
+    inputs.chain(
+        broken.filter_map(async |problem| {
+            problem.map(|problem| Input::Missing { reason: problem.to_string() })
+        }),
+    )
 }
 
 /// The id alone on stdout; who keeps it on stderr.

@@ -47,7 +47,9 @@ pub enum NotChanged {
     #[error("job {0} has not ended")]
     NotEnded(JobId),
     /// It was not kept.
-    #[error("job {0} is not kept on disk, and its inputs are gone: submit it again, at level disk if it may have to be retried")]
+    #[error(
+        "job {0} is not kept on disk, and its inputs are gone: submit it again, at level disk if it may have to be retried"
+    )]
     NotKept(JobId),
     /// All of its tasks are done.
     #[error("job {0} has no task that ended otherwise than done")]

@@ -131,7 +131,8 @@ fn detached_results_can_be_read_again() {
     let table = table_with(JOB, true, 2);
     table.record(end(JOB, 1, 5));
     table.record(end(JOB, 0, 5));
-    for (cursor, expected, next) in [(0, vec![1, 0], 2), (1, vec![0], 2), (0, vec![1, 0], 2), (2, vec![], 2)] {
+    for (cursor, expected, next) in [(0, vec![1, 0], 2), (1, vec![0], 2), (0, vec![1, 0], 2), (2, vec![], 2)]
+    {
         let results = table.results(JOB, cursor, ALL).unwrap();
         assert_eq!(results.ends.iter().map(|end| end.index).collect::<Vec<u32>>(), expected);
         assert_eq!((results.next, results.end), (next, None));

@@ -86,7 +86,8 @@ fn one_task_is_handed_in_as_it_is_run() {
     assert_eq!(run(node.path(), &["results", &job]).well().out, "2 3 14\n");
     let file = node.path().join("input");
     fs::write(&file, "a\nb\n").unwrap();
-    let said = submit(&node, "lines", &["--stdin", file.to_str().unwrap(), "--json", "--", "--lines"], "").well();
+    let said =
+        submit(&node, "lines", &["--stdin", file.to_str().unwrap(), "--json", "--", "--lines"], "").well();
     let job = said.json()["job"].as_str().unwrap().to_owned();
     run(node.path(), &["wait", &job]).well();
     assert_eq!(run(node.path(), &["results", &job]).well().out, "2\n");
@@ -112,7 +113,8 @@ fn failed_tasks_count_as_of_a_map() {
 #[test]
 fn a_job_that_has_not_ended_says_what_is_missing_and_goes_on_when_left() {
     let node = RunningNode::start(&["--slots", "1"]);
-    let job = id(&submit(&node, "echo", &["--fn", "upper", "--need", "gpu=yes", "--name", "later"], "x").well());
+    let job =
+        id(&submit(&node, "echo", &["--fn", "upper", "--need", "gpu=yes", "--name", "later"], "x").well());
     run(node.path(), &["results", "later"]).refused(125, &["has not ended", "0 of 1", "task 0", "--follow"]);
     run(node.path(), &["forget", "later"]).refused(1, &["has not ended", "cancel"]);
     run(node.path(), &["retry", "later"]).refused(1, &["has not ended"]);
@@ -158,7 +160,8 @@ fn jobs_are_listed_in_pages_and_by_what_they_are_called() {
     assert!(said.err.contains("--before"), "{said:?}");
     let said = run(node.path(), &["jobs", "--name", "triplet"]).well();
     assert!(said.out.is_empty() && said.err.contains("no such jobs"), "{said:?}");
-    run(node.path(), &["wait", "twin"]).refused(125, &["several jobs have the name twin", &jobs[0], &jobs[1]]);
+    run(node.path(), &["wait", "twin"])
+        .refused(125, &["several jobs have the name twin", &jobs[0], &jobs[1]]);
     // Of 17 ids, two begin with the same digit.
     let digits = "0123456789abcdef".split("").filter(|digit| !digit.is_empty());
     let several = |digit: &&str| jobs.iter().filter(|job| job.starts_with(*digit)).count() > 1;
@@ -203,7 +206,11 @@ fn what_can_not_be_kept_or_called_so_is_refused_in_one_line() {
 fn an_attached_job_in_memory_shows_its_results_once() {
     let node = RunningNode::start(&["--slots", "1"]);
     let echo = module("echo");
-    run_with(weft(node.path(), &["map", &echo, "--fn", "upper", "--each-line", "-", "--name", "once"]), b"a\n").well();
+    run_with(
+        weft(node.path(), &["map", &echo, "--fn", "upper", "--each-line", "-", "--name", "once"]),
+        b"a\n",
+    )
+    .well();
     run(node.path(), &["results", "once"]).refused(125, &["flow to its submitter", "level disk"]);
     run(node.path(), &["wait", "once"]).well();
 }

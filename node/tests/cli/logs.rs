@@ -23,7 +23,9 @@ fn logged(node: &RunningNode) -> Vec<(String, String, String, String)> {
     assert_eq!(lines.next(), Some(HEADING));
     let line = |line: &str| {
         let columns: Vec<&str> = line.split('\t').collect();
-        let [seq, host, start, runtime, send, receive, exit, signal, command] = columns[..] else { panic!("{line}") };
+        let [seq, host, start, runtime, send, receive, exit, signal, command] = columns[..] else {
+            panic!("{line}")
+        };
         assert!(start.parse::<f64>().unwrap() > 1e9 && runtime.parse::<f64>().unwrap() >= 0.0, "{line}");
         assert!(send.parse::<u64>().is_ok() && receive.parse::<u64>().is_ok() && signal == "0", "{line}");
         (seq.to_owned(), host.to_owned(), exit.to_owned(), command.to_owned())
@@ -58,9 +60,18 @@ fn a_map_goes_on_by_its_log() {
     map(&node, &["--resume-failed", "--out", "out"], "1\n").refused_with_usage("--joblog");
     fs::write(node.path().join("words"), "1\n").unwrap();
     let spin = module("spin");
-    let mut command =
-        weft(node.path(), &["map", &spin, "--fn", "spin", "--each-line", "words", "--joblog", "words", "--force"]);
-    run_with({ command.current_dir(node.path()); command }, b"").refused(125, &["--joblog", "reads"]);
+    let mut command = weft(
+        node.path(),
+        &["map", &spin, "--fn", "spin", "--each-line", "words", "--joblog", "words", "--force"],
+    );
+    run_with(
+        {
+            command.current_dir(node.path());
+            command
+        },
+        b"",
+    )
+    .refused(125, &["--joblog", "reads"]);
     assert_eq!(fs::read_to_string(node.path().join("words")).unwrap(), "1\n");
 }
 
@@ -86,7 +97,8 @@ fn a_map_ends_early_when_it_is_told_to() {
     let node = RunningNode::start(&["--slots", "1"]);
     // Each of the slow ones would take longer than the test may.
     let slow = "100000000000\n".repeat(50);
-    let said = map(&node, &["--halt", "now,fail=1", "--timeout", "1h", "--joblog", "log"], &format!("x\n{slow}"));
+    let said =
+        map(&node, &["--halt", "now,fail=1", "--timeout", "1h", "--joblog", "log"], &format!("x\n{slow}"));
     assert!(said.code == 1 && said.err.contains("the rest was cancelled, see --halt"), "{said:?}");
     assert_eq!(logged(&node).len(), 1, "cancelled tasks have no line");
     let said = map(&node, &["--halt", "now,success=2", "--timeout", "1h"], &format!("x\n1\n2\n{slow}"));

@@ -17,7 +17,8 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::{Buf, BytesMut};
 
 use crate::api::{
-    Class, ErrorBody, Join, Level, Outcome, Policy, Profile, Recall, Recalled, Receipt, Stream, Usage, Verified,
+    Class, ErrorBody, Join, Level, Outcome, Policy, Profile, Recall, Recalled, Receipt, Stream, Usage,
+    Verified,
 };
 
 /// The content type of a stream of frames.

@@ -101,10 +101,13 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parsed = text.split_once('-').and_then(|(submitted_ms, job)| {
-            let is_id = job.len() == 16 && job.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+            let is_id =
+                job.len() == 16 && job.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
             Some(Self { submitted_ms: submitted_ms.parse().ok()?, job: is_id.then(|| job.to_owned())? })
         });
-        parsed.ok_or_else(|| String::from("expected SUBMITTED_MS-JOB of a job, as 1700000000000-a7c372edeab46585"))
+        parsed.ok_or_else(|| {
+            String::from("expected SUBMITTED_MS-JOB of a job, as 1700000000000-a7c372edeab46585")
+        })
     }
 }
 
@@ -174,7 +177,9 @@ mod tests {
         assert_eq!(known.to_string(), "1700000000000-a7c372edeab46585");
         assert!(position("999-a7c372edeab46585").unwrap() < known);
         assert!(known < position("1700000000000-b7c372edeab46585").unwrap());
-        for wrong in ["", "1", "1-", "-a7c372edeab46585", "1-a7c3", "x-a7c372edeab46585", "1-A7C372EDEAB46585"] {
+        for wrong in
+            ["", "1", "1-", "-a7c372edeab46585", "1-a7c3", "x-a7c372edeab46585", "1-A7C372EDEAB46585"]
+        {
             assert!(position(wrong).is_err(), "{wrong}");
         }
     }
