@@ -216,6 +216,14 @@ impl JobTable {
         entry.accepted_or_wait(cx)
     }
 
+    /// Waits until a job is unknown.
+    pub fn poll_forgotten(&self, cx: &Context<'_>, job: JobId) -> Poll<()> {
+        let mut table = self.lock();
+        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(()) };
+        entry.wait(cx);
+        Poll::Pending
+    }
+
     /// Waits until more than `cursor` ends of tasks were told, or the job has ended.
     ///
     /// # Errors
@@ -235,8 +243,8 @@ impl JobTable {
         self.lock().jobs.get(&job).and_then(|entry| entry.results(job, cursor, portion))
     }
 
-    /// Whether reading of a job is to be noted in the journal: it is there, and was not read for `every_ms`. From now on it
-    /// counts as read.
+    /// Notes that a job is read. Whether that is to be noted in the journal, too: it is there, and that was not done for
+    /// `every_ms`.
     pub fn note_read(&self, job: JobId, now_ms: u64, every_ms: u64) -> bool {
         self.lock().jobs.get_mut(&job).is_some_and(|entry| entry.note_read(now_ms, every_ms))
     }

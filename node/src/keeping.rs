@@ -103,6 +103,7 @@ impl Kept {
             counts: tally.counts,
             told: tally.told,
             ended: tally.ended.0,
+            accepted: false,
             restarted: None,
         };
         Ok((restored, reopened))

@@ -277,6 +277,47 @@ fn long_inputs_and_outputs_survive_too() {
 }
 
 #[test]
+fn what_failed_runs_again_when_it_is_asked_for_and_what_is_forgotten_stays_so() {
+    let _turn = turn();
+    let mut mesh = Mesh::start();
+    let job = mesh.submit(Work::mixed(60));
+    eventually(JOB, "the job ends", || mesh.progress(&job).1.then_some(()));
+    mesh.restart_owner(kill9);
+    let ended = mesh.owner.cli(&["retry", &job]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    mesh.restart_owner(kill9);
+    eventually(JOB, "the job ends again", || mesh.progress(&job).1.then_some(()));
+    // What can't succeed failed again, and has one result all the same.
+    mesh.assert_results();
+
+    let ended = mesh.owner.cli(&["forget", &job]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let is_gone = |mesh: &Mesh| mesh.owner.cli(&["results", &job]).stderr.contains("no job");
+    eventually(JOB, "the job is gone", || is_gone(&mesh).then_some(()));
+    mesh.restart_owner(kill9);
+    assert!(is_gone(&mesh), "and stays so");
+}
+
+#[test]
+fn results_that_are_not_read_are_forgotten_and_that_is_said() {
+    let _turn = turn();
+    let host = Host::keyless();
+    let node = host.loopback_node(&["--slots", "1", "--keep-results", "2s"]);
+    let ended = host.cli_with(&["submit", &module("echo"), "--fn", "echo", "--level", "disk"], b"weft");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let job = ended.stdout.trim();
+    assert_eq!(host.cli(&["wait", job]).code, Some(0));
+    node.process.wait_for(&format!("job {job} is forgotten: its results were not read for 2 s"), JOB);
+    let jobs = || host.json(&["jobs", "--all", "--json"]);
+    eventually(JOB, "it is gone", || jobs().as_array().unwrap().is_empty().then_some(()));
+    assert_eq!(
+        host.json(&["status", "--json"])["store"]["pinned_bytes"],
+        0,
+        "its module is wanted no longer"
+    );
+}
+
+#[test]
 fn a_journal_that_is_not_this_nodes_own_is_refused_with_a_code_of_its_own() {
     let _turn = turn();
     let (first, second) = (Host::keyless(), Host::keyless());

@@ -101,7 +101,7 @@ impl Engine {
         let (mut ctx, owner, ..) = self.parts();
         owner.seal(&mut ctx);
         let anybody = self.members.any_connected();
-        memo::flush(&mut self.parts().0, anybody);
+        memo::gossip::flush(&mut self.parts().0, anybody);
         self.announce_soon |= !time_alone || self.out.has_effects();
         self.announce();
         self.out.drain()
@@ -338,7 +338,7 @@ fn on_gossip(
                 }
             }
         }
-        Gossip::Known(all) => memo::on_known(ctx, members, worker.owners(), origin, all),
+        Gossip::Known(all) => memo::gossip::on_known(ctx, members, worker.owners(), origin, all),
         Gossip::Matchmaker { slots } => members.on_matchmaker(origin, slots, ctx.now, ctx.mesh),
         Gossip::Ack { worker: to, leases } => {
             if to == ctx.me {

@@ -5,12 +5,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::cells::Cells;
 use crate::config::MeshConfig;
-use crate::ctx::Ctx;
 use crate::host::{self, Host, Reach, Voice};
 use crate::id::PeerId;
-use crate::input::Submission;
-use crate::message::{Capacity, Needs, Reason, label_excess};
-use crate::policy::{OWNERS_MAX, fit};
+use crate::message::{Capacity, Needs, label_excess};
+use crate::policy::OWNERS_MAX;
 use crate::time::Time;
 
 /// Peers kept, connected or not; beyond it the longest disconnected is forgotten, and a new one ignored if there is
@@ -320,25 +318,6 @@ impl Membership {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.lost += 1;
         }
-    }
-
-    /// Why a peer need not be called, by the capacity that it announced less than three intervals ago; `None` if it
-    /// should.
-    pub(crate) fn unfit((id, peer): (PeerId, &Peer), ctx: &Ctx<'_>, what: &Submission) -> Option<Reason> {
-        let (now, mesh) = (ctx.now, ctx.mesh);
-        let told_at = peer.told_at?;
-        if now.since_us(told_at) > 3000 * mesh.capacity_ms {
-            return None;
-        }
-        let told = &peer.capacity;
-        if told.draining {
-            return Some(Reason::Draining);
-        }
-        let Capacity { labels, memory_bytes, slots, class_min, owners, .. } = told;
-        let (memory_bytes, slots, class_min) = (*memory_bytes, *slots, *class_min);
-        let node = fit::Node { id, labels, memory_bytes, slots, class_min, owners };
-        let Submission { needs, program, class, .. } = what;
-        fit::unfit(node, fit::Task { owner: ctx.me, needs, program, class: *class })
     }
 
     fn make_room(&mut self, peer: PeerId) -> bool {

@@ -7,7 +7,10 @@
 use alloc::vec::Vec;
 
 use crate::id::{BidId, CallId, PeerId};
-use crate::message::{Award, Call, Class, Needs, label_excess, labels_bytes};
+use crate::message::call::{Award, Call};
+use crate::message::class::Class;
+use crate::message::needs::{Needs, labels_bytes};
+use crate::message::reason::label_excess;
 
 /// Bids in one [`CellWord::Advertise`] or [`CellWord::Flock`]; more are ignored.
 pub const ADVERTS_MAX: usize = 64;

@@ -75,12 +75,6 @@ impl Applier {
         self.about = about;
     }
 
-    /// Leaves what no longer counts in the file until the journal is opened again, which examines the file: no record
-    /// depends on its removal.
-    pub(crate) fn leave_garbage(&mut self) {
-        self.garbage.clear();
-    }
-
     pub(crate) fn has_garbage(&self) -> bool {
         !self.garbage.is_empty()
     }

@@ -1,7 +1,7 @@
 //! The journal's files, and writing them so that a crash leaves the old or the new one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,8 @@ pub(crate) struct Files {
     pub(crate) hurt_wal: PathBuf,
     /// How often the journal was opened.
     pub(crate) mark: PathBuf,
+    /// Why the next open rebuilds the database: a write found it damaged.
+    pub(crate) doubt: PathBuf,
     /// Held while the journal is open.
     pub(crate) lock: PathBuf,
     /// Room that is given up when the disk is full.
@@ -49,6 +51,7 @@ impl Files {
             hurt: file("journal.damaged"),
             hurt_wal: file("journal.damaged-wal"),
             mark: file("journal.mark"),
+            doubt: file("journal.doubt"),
             lock: file("journal.lock"),
             reserve: file("journal.reserve"),
         }
@@ -72,7 +75,7 @@ impl Files {
 
     /// Files that are there already, of a backup perhaps, are for their owner alone, too.
     fn restrict(&self) -> Result<(), Error> {
-        let files = [&self.db, &self.wal, &self.shm, &self.mark, &self.lock, &self.reserve];
+        let files = [&self.db, &self.wal, &self.shm, &self.mark, &self.doubt, &self.lock, &self.reserve];
         for path in files.into_iter().chain([&self.hurt, &self.hurt_wal, &self.rebuilt]) {
             let Ok(found) = fs::metadata(path) else { continue };
             // A file that may not be written stays so: that is told by its own error.
@@ -116,6 +119,16 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     };
     write().map_err(Error::io("write", &temporary))?;
     rename(&temporary, path)
+}
+
+/// The beginning of a small text, at most `bytes_max` bytes of it; none if it is not there.
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<Option<String>, Error> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(bytes_max).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
 }
 
 /// Moves a file into its place, and that onto the disk.

@@ -184,7 +184,7 @@ pub(crate) fn says_full(error: &rusqlite::Error) -> bool {
 
 /// Whether the database found its file damaged.
 pub(crate) fn says_damaged(error: &rusqlite::Error) -> bool {
-    code(error) == Some(rusqlite::ErrorCode::DatabaseCorrupt)
+    matches!(code(error), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
 }
 
 /// The database's own code.
@@ -256,7 +256,8 @@ impl fmt::Display for Damage {
 /// dropped the pages that it could not write; a node ends what it holds in memory and exits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the journal failed and takes no more records: cannot {doing}: {why}; check the disk, then start the node again"
+    "the journal failed and takes no more records: cannot {doing}: {why}; check the disk, then start the node again{}",
+    self.advice()
 )]
 pub struct Failure {
     /// What was being done.
@@ -265,6 +266,29 @@ pub struct Failure {
     pub why: String,
     /// True if the disk was full, the reserve included.
     pub full: bool,
+    /// True if the file was found damaged. The next open gathers its records into a new one, see [`crate::Rebuilt`].
+    pub damaged: bool,
+}
+
+impl Failure {
+    fn advice(&self) -> &'static str {
+        if self.damaged { ", which rebuilds its file" } else { "" }
+    }
+
+    /// Turns what the database said into a failure.
+    pub(crate) fn of(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        move |error| Self {
+            doing,
+            why: error.to_string(),
+            full: says_full(&error),
+            damaged: says_damaged(&error),
+        }
+    }
+
+    /// One that is neither about room nor about damage.
+    pub(crate) fn other(doing: &'static str, why: String) -> Self {
+        Self { doing, why, full: false, damaged: false }
+    }
 }
 
 /// Why entries were not taken. Nothing of that append was.

@@ -12,8 +12,8 @@ use weft_core::{JobId, PeerId};
 
 use crate::apply::Applier;
 use crate::check::Checker;
-use crate::disk::Files;
-use crate::error::{Error, Failure, Refused};
+use crate::disk::{self, Files};
+use crate::error::{self, Error, Failure, Refused};
 use crate::fold::{Fold, read_back};
 use crate::heads::Heads;
 use crate::mark::Mark;
@@ -93,7 +93,8 @@ impl Journal {
         let room = Arc::new(Room::new(files.clone(), settings.reserve_bytes, settings.low_bytes));
         let sound = open::open(&files, settings.node, &room)?;
         let checker = Checker::new(sound.about.journal, settings.node);
-        let back = read_back(&sound.db, &checker, sound.about.next_no, fold)?;
+        let back = read_back(&sound.db, &checker, sound.about.next_no, fold);
+        let back = back.inspect_err(|error| doubt(&files, error))?;
         let removed = tidy(&sound.db, &checker, &back.lost_things);
         room.set_aside()?;
         let opened = Opened {
@@ -110,7 +111,7 @@ impl Journal {
             applier: Applier::new(checker.clone(), back.shelves, back.garbage, sound.about),
             queue: Arc::clone(&queue),
             room: Arc::clone(&room),
-            mark: files.mark.clone(),
+            files: files.clone(),
             told: Box::new(told),
             is_low: false,
             counted_pages: 0,
@@ -229,6 +230,16 @@ impl Drop for Journal {
     fn drop(&mut self) {
         // What failed was told as an event.
         let _told = self.end();
+    }
+}
+
+/// Has the next open rebuild a file that was found damaged where the check at open found nothing.
+fn doubt(files: &Files, error: &Error) {
+    if let Error::Database { source, .. } = error
+        && error::says_damaged(&source.0)
+    {
+        // Where it can't be written, the next open ends as this one.
+        let _noted = disk::replace(&files.doubt, &error.to_string());
     }
 }
 

@@ -16,6 +16,9 @@ use crate::salvage;
 use crate::schema;
 use crate::writer::checkpoint;
 
+/// Bytes of the reason that a writer left for a rebuild; what is beyond is not read.
+const DOUBT_BYTES_MAX: u64 = 1024;
+
 /// What an open journal was found to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -134,7 +137,7 @@ fn make(files: &Files, node: PeerId) -> Result<(), Error> {
         .map_err(|error| Error::io("draw an id for", &files.db)(std::io::Error::other(error.to_string())))?;
     let about = Mark { journal, node, opens: 0, checkpoints: 0, closed: true, next_no: 1 };
     // Logs of a file that is gone must not be taken for the new one's.
-    for leftover in [&files.wal, &files.shm] {
+    for leftover in [&files.wal, &files.shm, &files.doubt] {
         disk::remove(leftover)?;
     }
     rebuild::make(files, &about, |_| Ok(0))
@@ -189,6 +192,9 @@ fn try_open(files: &Files, node: PeerId) -> Result<(Connection, Mark), Trouble> 
     if !schema::begin_wal(&db).map_err(said)? {
         let why = String::from("no memory can be shared between processes there");
         return Err(Error::NoLocks { path: files.db.clone(), why }.into());
+    }
+    if let Some(why) = disk::read_text(&files.doubt, DOUBT_BYTES_MAX)? {
+        return Err(Trouble::Hurt(format!("a write found it damaged: {}", one_line(&why))));
     }
     examine(&db).map_err(said)?.map_or(Ok(()), |why| Err(Trouble::Hurt(why)))?;
     // A log that begins anew: what a torn write left behind the last record is not looked at again.

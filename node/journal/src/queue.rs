@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn the_first_failure_is_the_one_that_is_told() {
         let queue = Queue::default();
-        let failure = |why: &str| Failure { doing: "write", why: why.into(), full: false };
+        let failure = |why: &str| Failure::other("write", why.into());
         queue.push(1, nothing).unwrap();
         queue.fail(failure("one"));
         queue.fail(failure("two"));

@@ -87,6 +87,7 @@ pub(crate) fn finish(files: &Files) -> Result<(), Error> {
     disk::remove(&files.shm)?;
     // Should it end here, the next open must not take the rebuilt file for a whole one.
     disk::remove(&files.mark)?;
+    disk::remove(&files.doubt)?;
     disk::rename(&files.rebuilt, &files.db)
 }
 

@@ -1,14 +1,14 @@
 //! The thread with the one connection that writes: takes groups from the queue, writes each in one transaction, tells
 //! what is on the disk, and tidies up when nothing waits.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::apply::Applier;
-use crate::error::{Failure, says_damaged, says_full};
+use crate::disk::{self, Files};
+use crate::error::{Failure, says_full};
 use crate::journal::Event;
 use crate::mark::Mark;
 use crate::queue::{Batch, Queue, Turn};
@@ -26,7 +26,7 @@ pub(crate) struct Writer {
     pub(crate) applier: Applier,
     pub(crate) queue: Arc<Queue>,
     pub(crate) room: Arc<Room>,
-    pub(crate) mark: PathBuf,
+    pub(crate) files: Files,
     pub(crate) told: Box<dyn FnMut(Event) + Send>,
     pub(crate) is_low: bool,
     /// Pages of the log when the mark was last told of a checkpoint.
@@ -45,6 +45,10 @@ impl Writer {
         match ended {
             Ok(closed) => Some(closed),
             Err(failure) => {
+                if failure.damaged {
+                    // Where it can't be written, the check at the next open has to see the damage by itself.
+                    let _noted = disk::replace(&self.files.doubt, &failure.why);
+                }
                 self.queue.fail(failure.clone());
                 (self.told)(Event::Failed(failure));
                 None
@@ -90,16 +94,12 @@ impl Writer {
                 self.cramped_until = Some(Instant::now() + LOOK_AGAIN);
                 return Ok(());
             }
-            Err(error) if says_damaged(&error) => {
-                self.applier.leave_garbage();
-                return Ok(());
-            }
-            other => other.map_err(failed("remove what was forgotten"))?,
+            other => other.map_err(Failure::of("remove what was forgotten"))?,
         }
         if self.is_checkpoint_due()? {
             match checkpoint(&self.db, "PASSIVE") {
                 Err(error) if says_full(&error) => self.cramped_until = Some(Instant::now() + LOOK_AGAIN),
-                other => drop(other.map_err(failed("put records into the journal's file"))?),
+                other => drop(other.map_err(Failure::of("put records into the journal's file"))?),
             }
         }
         Ok(())
@@ -114,14 +114,10 @@ impl Writer {
             self.cramped_until = Some(Instant::now() + LOOK_AGAIN);
             result = self.try_transact(group, false);
         }
-        if sweeps && result.as_ref().is_err_and(says_damaged) {
-            self.applier.leave_garbage();
-            result = self.try_transact(group, false);
-        }
         if result.as_ref().is_err_and(says_full) && self.room.give_up() {
             result = self.try_transact(group, false);
         }
-        result.map_err(failed("write a group of records"))
+        result.map_err(Failure::of("write a group of records"))
     }
 
     fn try_transact(&mut self, group: &[Batch], sweeps: bool) -> rusqlite::Result<()> {
@@ -148,7 +144,7 @@ impl Writer {
 
     fn is_checkpoint_due(&mut self) -> Result<bool, Failure> {
         let (in_log, in_file) =
-            checkpoint(&self.db, "NOOP").map_err(failed("ask for the length of the log"))?;
+            checkpoint(&self.db, "NOOP").map_err(Failure::of("ask for the length of the log"))?;
         if in_log - in_file < CHECKPOINT_PAGES {
             return Ok(false);
         }
@@ -167,12 +163,12 @@ impl Writer {
         let about = Mark { checkpoints: before.checkpoints + 1, ..before };
         match schema::write_about(&self.db, &about) {
             Err(error) if says_full(&error) => return Ok(()),
-            other => other.map_err(failed("count a checkpoint"))?,
+            other => other.map_err(Failure::of("count a checkpoint"))?,
         }
         self.applier.set_about(about);
-        match about.write(&self.mark) {
+        match about.write(&self.files.mark) {
             Err(error) if !error.is_disk_full() => {
-                Err(Failure { doing: "write the journal's mark", full: false, why: error.to_string() })
+                Err(Failure::other("write the journal's mark", error.to_string()))
             }
             _ => Ok(()),
         }
@@ -185,7 +181,7 @@ impl Writer {
                 self.room.give_up();
                 Ok(())
             }
-            Err(error) => Err(failed("put records into the journal's file")(error)),
+            Err(error) => Err(Failure::of("put records into the journal's file")(error)),
             Ok(_) => Ok(()),
         }
     }
@@ -197,7 +193,7 @@ impl Writer {
             Err(error) if says_full(&error) && self.room.give_up() => write(&self.db),
             other => other,
         }
-        .map_err(failed("close the journal"))?;
+        .map_err(Failure::of("close the journal"))?;
         self.put_into_file("TRUNCATE")?;
         Ok(closed)
     }
@@ -213,19 +209,11 @@ pub(crate) fn checkpoint(db: &Connection, mode: &str) -> rusqlite::Result<(i64, 
     statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
 }
 
-fn failed(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Failure {
-    move |error| Failure { doing, full: says_full(&error), why: error.to_string() }
-}
-
 /// Fails the queue if the thread panics.
 struct Guard(Arc<Queue>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.fail(Failure {
-            doing: "go on",
-            why: String::from("the writer's thread panicked"),
-            full: false,
-        });
+        self.0.fail(Failure::other("go on", String::from("the writer's thread panicked")));
     }
 }

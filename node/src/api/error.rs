@@ -115,7 +115,11 @@ impl From<NotChanged> for ApiError {
                 Self::new(StatusCode::CONFLICT, text).help("wait for its end, or cancel it first")
             }
             NotChanged::NotKept(_) | NotChanged::AllDone(_) => Self::new(StatusCode::CONFLICT, text),
-            NotChanged::JournalFailed(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text),
+            NotChanged::JournalFailed(_) | NotChanged::Late(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+            NotChanged::DiskLow(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text),
+            NotChanged::Refused(error) => error.into(),
             NotChanged::Unreadable(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, text),
             NotChanged::Stopped(error) => error.into(),
         }

@@ -1,13 +1,9 @@
 //! The verbs on one job: results, cancel, retry, forget.
 
-use std::future::poll_fn;
-use std::time::Duration;
-
 use axum::extract::{Path, Query, State};
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use tokio::time::timeout;
 use weft_client::frames;
 use weft_core::{Command, JobId};
 
@@ -15,9 +11,6 @@ use super::error::ApiError;
 use super::finding::find;
 use super::results::{Encoding, Reading, read_results};
 use super::{Answered, Api, json, submit};
-
-/// How long the disk may take to forget a job.
-const FORGET_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,14 +74,6 @@ pub(super) async fn forget(State(api): State<Api>, Path(name): Path<String>) -> 
         (Ok(_) | Err(_), _) => find(&api, &name)?.job,
     };
     api.handle.forget(job).await?;
-    let gone = poll_fn(|cx| api.handle.jobs().poll_gone(cx, job));
-    timeout(FORGET_TIME, gone).await.map_err(|_late| {
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("job {job} is not forgotten yet: the disk is slow"),
-        )
-        .help("see `weft status`")
-    })?;
     Ok(answer(job))
 }
 

@@ -2,16 +2,20 @@
 //! alike, trying it again, forgetting it.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use weft_core::{Command, JobId};
 
 use super::{NodeHandle, NodeStopped};
 use crate::jobs::{JobSummary, NoSuchJob, NotAccepted, NotEnded, Portion, Results, now_ms};
-use crate::keeping::Unreadable;
+use crate::keeping::{Kept, Unreadable};
 
-/// That results were read is noted in the journal once in this time, in milliseconds: it is for those that were not read for
-/// days.
-const NOTE_READ_EVERY_MS: u64 = 3_600_000;
+/// That results were read is noted in the journal once in this time, in milliseconds: what was not read for long is forgotten.
+const NOTE_READ_EVERY_MS: u64 = 60_000;
+
+/// How long a change of a job may take until it is on the disk.
+const CHANGE_MAX: Duration = Duration::from_secs(20);
 
 /// Why there are no results to read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +61,15 @@ pub enum NotChanged {
     /// The journal takes nothing more.
     #[error("this node can't keep jobs on its disk any more: {0}")]
     JournalFailed(String),
+    /// The disk has too little room for new work.
+    #[error("the disk of this node has too little room to try job {0} again: make room")]
+    DiskLow(JobId),
+    /// The journal refused it.
+    #[error(transparent)]
+    Refused(#[from] NotAccepted),
+    /// The disk does not know of it yet, and may never.
+    #[error("the disk does not know of it after {late} s; look at job {0} and ask again", late = CHANGE_MAX.as_secs())]
+    Late(JobId),
     /// The journal can't be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
@@ -115,7 +128,7 @@ impl NodeHandle {
         Ok(Results { ends: part.ends, next: part.next, end: is_last.then_some(summary) })
     }
 
-    /// Has the tasks of a kept job that ended otherwise than done tried again. Returns when the loop's queue has taken it.
+    /// Has the tasks of a kept job that ended otherwise than done tried again. Returns when that is on the disk.
     ///
     /// # Errors
     /// [`NotChanged`].
@@ -123,19 +136,20 @@ impl NodeHandle {
         let summary = self.ended(job)?;
         let kept = self.kept.as_ref().filter(|_| summary.journalled);
         let kept = kept.ok_or(NotChanged::NotKept(job))?;
-        if let Some(failure) = kept.journal().failure {
-            return Err(NotChanged::JournalFailed(failure));
+        check_journal(kept)?;
+        if kept.journal().is_disk_low {
+            return Err(NotChanged::DiskLow(job));
         }
         if summary.done == summary.tasks {
             return Err(NotChanged::AllDone(job));
         }
         let (restored, reopened) = kept.reopened(&summary).await?;
         self.jobs.restore(job, reopened);
-        Ok(self.command(Command::Retry(restored)).await?)
+        self.command(Command::Retry(restored)).await?;
+        Ok(timeout(CHANGE_MAX, self.accepted(job)).await.map_err(|_late| NotChanged::Late(job))??)
     }
 
-    /// Forgets a job that has ended, and its results. Returns when the loop's queue has taken it; a kept job is in the table
-    /// until the disk has it.
+    /// Forgets a job that has ended, and its results. Returns when the disk has forgotten it, too.
     ///
     /// # Errors
     /// [`NotChanged`].
@@ -152,11 +166,19 @@ impl NodeHandle {
                 Err(NotEnded::Open) => Err(NotChanged::NotEnded(job)),
             };
         }
-        Ok(self.command(Command::ForgetJob { job }).await?)
+        self.kept.as_ref().map_or(Ok(()), check_journal)?;
+        self.command(Command::ForgetJob { job }).await?;
+        let gone = poll_fn(|cx| self.jobs.poll_forgotten(cx, job));
+        timeout(CHANGE_MAX, gone).await.map_err(|_late| NotChanged::Late(job))
     }
 
     fn ended(&self, job: JobId) -> Result<JobSummary, NotChanged> {
         let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
         if summary.ended { Ok(summary) } else { Err(NotChanged::NotEnded(job)) }
     }
+}
+
+/// Nothing is changed that the disk would not know of.
+fn check_journal(kept: &Kept) -> Result<(), NotChanged> {
+    kept.journal().failure.map_or(Ok(()), |failure| Err(NotChanged::JournalFailed(failure)))
 }

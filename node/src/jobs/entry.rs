@@ -1,16 +1,18 @@
 //! One job of the table. Counts, keeps, wakes; knows no other job and no bound but its own.
 
+mod journalled;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use weft_core::{JobId, Level, Payload, Proof, Refusal};
+use weft_core::{JobId, Level, Payload, Proof};
 
 use super::table::Kept;
 use super::view::InputName;
 use super::{
-    Counts, JobMeta, JobSummary, NoSuchJob, NotAccepted, PRINTED_BYTES_MAX, Portion, Print, Restarted,
-    RestoredJob, Results, Taken, TaskEnd, now_ms,
+    Counts, JobMeta, JobSummary, NoSuchJob, PRINTED_BYTES_MAX, Portion, Print, Restarted, Results, Taken,
+    TaskEnd,
 };
 
 const WORD_BITS: u32 = u64::BITS;
@@ -68,6 +70,8 @@ struct Journalled {
     told: u64,
     /// When they were last read, in milliseconds since 1970.
     read_ms: Option<u64>,
+    /// When the journal was last told so.
+    noted_ms: Option<u64>,
 }
 
 impl Entry {
@@ -99,103 +103,6 @@ impl Entry {
             printed: 0,
             wakers: Vec::new(),
         }
-    }
-
-    /// As the journal remembers it.
-    pub(super) fn restored(job: RestoredJob) -> Self {
-        let RestoredJob {
-            meta,
-            ended_ms,
-            read_ms,
-            closed,
-            cancelled,
-            given_up,
-            counts,
-            told,
-            ended,
-            restarted,
-        } = job;
-        let ago = |ms: u64| Duration::from_millis(now_ms().saturating_sub(ms));
-        // A clock that was set back makes a job younger, and no more.
-        let at = |ms: u64| Instant::now().checked_sub(ago(ms)).unwrap_or_else(Instant::now);
-        let mut entry = Self::new(meta);
-        entry.created = at(entry.meta.submitted_ms);
-        entry.ended_at = ended_ms.map(at);
-        entry.journal = Some(Journalled { told, read_ms: read_ms.max(ended_ms) });
-        entry.accepted = true;
-        entry.accepted_tasks = counts.tasks;
-        entry.restarted = restarted;
-        entry.closed = closed;
-        entry.cancelled_by_user = cancelled;
-        entry.given_up = given_up;
-        entry.counts = counts;
-        entry.ended = ended;
-        entry
-    }
-
-    /// Notes that its submitter may rely on it, with that many of its tasks.
-    pub(super) fn accept(&mut self, tasks: u32) {
-        self.accepted = true;
-        self.accepted_tasks = self.accepted_tasks.max(tasks);
-        self.wake();
-    }
-
-    /// Notes why it never began. What its tasks end with is kept here.
-    pub(super) fn refuse(&mut self, reason: String) {
-        self.refused = Some(reason);
-        self.journal = None;
-        self.wake();
-    }
-
-    /// Notes that its last tasks were not taken.
-    pub(super) fn refuse_more(&mut self, tasks: u32, reason: &Refusal) {
-        self.counts.tasks = self.counts.tasks.saturating_sub(tasks);
-        self.refused_more = Some(format!("{tasks} tasks were not taken: {reason}"));
-        self.wake();
-    }
-
-    /// Whether its results are in the journal.
-    pub(super) fn is_journalled(&self) -> bool {
-        self.journal.is_some()
-    }
-
-    /// Ends of tasks that were told so far; results can be read from any of these numbers on.
-    pub(super) fn told(&self) -> u64 {
-        self.journal.map_or(u64::from(self.taken) + self.results.len() as u64, |journal| journal.told)
-    }
-
-    /// Whether reading of it is to be noted: it is in the journal, and was not read for `every_ms`.
-    pub(super) fn note_read(&mut self, now_ms: u64, every_ms: u64) -> bool {
-        let Some(journal) = &mut self.journal else { return false };
-        if journal.read_ms.is_some_and(|at| now_ms < at.saturating_add(every_ms)) {
-            return false;
-        }
-        journal.read_ms = Some(now_ms);
-        true
-    }
-
-    /// When it was last of use, in milliseconds since 1970: none if it has not ended, or is not in the journal.
-    pub(super) fn last_use_ms(&self) -> Option<u64> {
-        let journal = self.journal?;
-        self.ended_ms().map(|ended| ended.max(journal.read_ms.unwrap_or(0)))
-    }
-
-    fn ended_ms(&self) -> Option<u64> {
-        let took = self.ended_at?.saturating_duration_since(self.created);
-        Some(self.meta.submitted_ms.saturating_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
-    }
-
-    /// Whether it was accepted with the tasks that it has now, once that is known; if not, `cx` is woken by the next change.
-    pub(super) fn accepted_or_wait(&mut self, cx: &Context<'_>) -> Poll<Result<(), NotAccepted>> {
-        if let Some(reason) = &self.refused {
-            return Poll::Ready(Err(NotAccepted::Refused(reason.clone())));
-        }
-        let is_whole = self.journal.is_none() || self.accepted_tasks >= self.counts.tasks;
-        if self.accepted && is_whole {
-            return Poll::Ready(Ok(()));
-        }
-        self.wait(cx);
-        Poll::Pending
     }
 
     /// Notes further tasks.

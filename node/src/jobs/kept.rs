@@ -45,17 +45,6 @@ impl JobTable {
         Ok(())
     }
 
-    /// Waits until a job is unknown.
-    pub fn poll_gone(&self, cx: &Context<'_>, job: JobId) -> Poll<()> {
-        match self.lock().jobs.get_mut(&job) {
-            None => Poll::Ready(()),
-            Some(entry) => {
-                entry.wait(cx);
-                Poll::Pending
-            }
-        }
-    }
-
     /// The jobs whose ids begin with these lower-case digits, at most `most` of them.
     #[must_use]
     pub fn beginning(&self, digits: &str, most: usize) -> Vec<JobId> {

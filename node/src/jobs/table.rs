@@ -112,6 +112,11 @@ impl Table {
     /// Nothing of it will ever run, and each of its tasks says why.
     fn job_refused(&mut self, job: JobId, reason: &Refusal) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
+        if entry.is_retried() {
+            entry.refuse_again(reason);
+            self.unfinished -= 1;
+            return;
+        }
         self.journalled -= usize::from(entry.is_journalled());
         entry.refuse(reason.to_string());
         for index in 0..entry.counts.tasks {

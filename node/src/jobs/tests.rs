@@ -131,12 +131,57 @@ fn detached_results_can_be_read_again() {
     let table = table_with(JOB, true, 2);
     table.record(end(JOB, 1, 5));
     table.record(end(JOB, 0, 5));
-    for (cursor, expected, next) in [(0, vec![1, 0], 2), (1, vec![0], 2), (0, vec![1, 0], 2), (2, vec![], 2)]
-    {
-        let results = table.results(JOB, cursor, ALL).unwrap();
-        assert_eq!(results.ends.iter().map(|end| end.index).collect::<Vec<u32>>(), expected);
-        assert_eq!((results.next, results.end), (next, None));
+    for (cursor, expected) in [(0, vec![1, 0]), (1, vec![0]), (0, vec![1, 0])] {
+        let results = table.results(JOB, cursor, ALL).expect("they are in memory");
+        let indexes: Vec<u32> = results.ends.iter().map(|end| end.index).collect();
+        assert_eq!((indexes, results.next, results.end), (expected, 2, None));
     }
+    let cx = Context::from_waker(Waker::noop());
+    assert!(table.poll_told(&cx, JOB, 2).is_pending());
+    table.record(Event::JobEnded { job: JOB });
+    assert_eq!(table.poll_told(&cx, JOB, 2), Poll::Ready(Ok(())));
+    assert!(table.results(JOB, 2, ALL).unwrap().end.is_some(), "that was all");
+}
+
+/// Results of a job in the journal are counted here and read there.
+#[test]
+fn a_job_in_the_journal_keeps_numbers_only_until_it_is_forgotten() {
+    let table = JobTable::new();
+    let kept = JobMeta { level: Level::Disk, ..meta(true) };
+    table.create(JOB, kept).unwrap();
+    table.submitted(JOB, &[Payload::empty(), Payload::empty()]);
+    table.close(JOB);
+    let cx = Context::from_waker(Waker::noop());
+    assert!(table.poll_accepted(&cx, JOB).is_pending(), "its record is not on the disk yet");
+    table.record(Event::Accepted { job: JOB, tasks: 2 });
+    assert_eq!(table.poll_accepted(&cx, JOB), Poll::Ready(Ok(())));
+    table.record(end(JOB, 1, 5));
+    assert_eq!((table.results(JOB, 0, ALL), table.lock().kept.results), (None, 0));
+    assert_eq!(table.poll_told(&cx, JOB, 0), Poll::Ready(Ok(())));
+    assert!(table.poll_told(&cx, JOB, 1).is_pending());
+    table.record(end(JOB, 0, 5));
+    table.record(Event::JobEnded { job: JOB });
+    let far = u64::MAX;
+    assert_eq!(table.unread_since(far, 9), [JOB]);
+    assert!(table.note_read(JOB, now_ms(), 1000));
+    assert!(!table.note_read(JOB, now_ms(), 1_000_000), "that it was read is noted now and then only");
+    assert_eq!(table.unread_since(0, 9), []);
+    table.record(Event::Forgotten { job: JOB });
+    assert_eq!(table.summary(JOB), None);
+}
+
+#[test]
+fn a_job_that_the_journal_can_not_take_says_why_and_keeps_its_results_here() {
+    let table = JobTable::new();
+    table.create(JOB, JobMeta { level: Level::Disk, ..meta(true) }).unwrap();
+    table.submitted(JOB, &[Payload::empty()]);
+    table.record(Event::Refused { job: JOB, reason: Refusal::DiskLow });
+    let cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Err(NotAccepted::Refused(why))) = table.poll_accepted(&cx, JOB) else {
+        panic!("it is refused")
+    };
+    assert!(why.contains("too little room"), "{why}");
+    assert_eq!(table.results(JOB, 0, ALL).unwrap().ends.len(), 1);
 }
 
 #[test]

@@ -128,6 +128,8 @@ pub struct RestoredJob {
     pub told: u64,
     /// One bit for each task that has ended; empty once the job has.
     pub ended: Vec<u64>,
+    /// Whether the disk has all of it: not while it is not known there that it is tried again.
+    pub accepted: bool,
     /// If it goes on now.
     pub restarted: Option<Restarted>,
 }

@@ -158,6 +158,7 @@ fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Opt
         counts: tally.counts,
         told: tally.told,
         ended: if has_ended { Vec::new() } else { tally.ended.0 },
+        accepted: true,
         restarted: (!has_ended).then_some(restarted),
     }
 }

@@ -85,11 +85,14 @@ impl Shelf {
         program: Option<&Program>,
     ) -> Result<Part, Unreadable> {
         let (mut at, after) = self.place_before(job, cursor);
+        // The last record that was read: the next page most often begins there.
+        let mut last = None;
         let retried = self.known().retried.get(&job).copied().unwrap_or(0);
         let mut page =
             Page { part: Part { ends: Vec::new(), next: cursor }, portion, bytes: 0, proofs: Vec::new() };
         self.walk(job, after, |seq, record| {
             let first = at;
+            last = Some((first, seq.saturating_sub(1)));
             let ends = ends_of(record);
             at += ends.len() as u64;
             let skipped = usize::try_from(page.part.next.saturating_sub(first)).unwrap_or(usize::MAX);
@@ -97,12 +100,14 @@ impl Shelf {
                 let is_retried = seq < retried && kept.report.outcome != weft_core::Outcome::Done;
                 page.add(kept, is_retried);
                 if page.is_full() {
-                    self.remember(job, first, seq.saturating_sub(1));
                     return ControlFlow::Break(());
                 }
             }
             ControlFlow::Continue(())
         })?;
+        if let Some((first, before)) = last {
+            self.remember(job, first, before);
+        }
         let Page { mut part, proofs, .. } = page;
         if let Some(program) = program {
             let names = self.names(job, part.ends.iter().map(|end| end.index))?;

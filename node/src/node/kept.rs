@@ -17,7 +17,7 @@ use crate::settings::Settings;
 
 /// The journal's directory, in the data directory.
 const DIR: &str = "journal";
-/// Between two looks for what may be forgotten.
+/// Between two looks for what may be forgotten, if results are kept for longer.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks whether a node that is to end can.
 const END_LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ impl Keeping {
         shown.into_iter().for_each(|(job, shown)| jobs.restore(job, shown));
         let kept = Self {
             news,
-            look_at: Instant::now() + LOOK_EVERY,
+            look_at: Instant::now() + look_every(settings.keep_results),
             keep_results: settings.keep_results,
             restored,
             unlisted,
@@ -76,6 +76,10 @@ impl Keeping {
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
+}
+
+fn look_every(keep_results: Duration) -> Duration {
+    keep_results.clamp(END_LOOK_EVERY, LOOK_EVERY)
 }
 
 impl Node {
@@ -152,7 +156,7 @@ impl Node {
             self.kept.look_at = Instant::now() + END_LOOK_EVERY;
             return self.holds_nothing();
         }
-        self.kept.look_at = Instant::now() + LOOK_EVERY;
+        self.kept.look_at = Instant::now() + look_every(self.kept.keep_results);
         let keep_ms = u64::try_from(self.kept.keep_results.as_millis()).unwrap_or(u64::MAX);
         let before = now_ms().saturating_sub(keep_ms);
         for job in self.handle.jobs().unread_since(before, FORGOTTEN_MAX) {

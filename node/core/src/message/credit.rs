@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Call, Class, Grant};
+use super::call::{Call, Grant};
+use super::class::Class;
 use crate::id::{BidId, LeaseId};
 
 /// Credit that a worker grants to one owner: it takes short tasks of any job of that owner without a call. It reserves

@@ -3,7 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Class, Delivery, Known, LeaseRange};
+use super::class::Class;
+use super::delivery::{Delivery, Known, LeaseRange};
 use crate::id::{LeaseId, PeerId};
 use crate::policy::Owners;
 use crate::referral::Scope;

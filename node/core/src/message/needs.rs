@@ -4,7 +4,6 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Reason;
 use crate::task::{Entry, Payload, Program};
 
 /// Most labels that a node may carry or a task may need.
@@ -39,19 +38,6 @@ impl Default for Needs {
     }
 }
 
-/// Why no node can carry these labels; `None` if a node may have them.
-pub(crate) fn label_excess(labels: &[(String, String)]) -> Option<Reason> {
-    let excess = |name: &str, wanted: usize, most: usize| {
-        let (wanted, most) = (wanted as u64, most as u64);
-        Some(Reason::Limit { name: name.into(), wanted, most })
-    };
-    if labels.len() > LABELS_MAX {
-        return excess("labels", labels.len(), LABELS_MAX);
-    }
-    let longest = labels.iter().map(|(name, value)| name.len().max(value.len())).max().unwrap_or(0);
-    if longest > LABEL_BYTES_MAX { excess("label_bytes", longest, LABEL_BYTES_MAX) } else { None }
-}
-
 /// Memory of these labels, in bytes.
 pub(crate) fn labels_bytes(labels: &[(String, String)]) -> usize {
     labels.iter().map(|(name, value)| text_bytes(name) + text_bytes(value)).sum()
@@ -78,28 +64,10 @@ fn text_bytes(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString as _;
-
     use super::*;
 
     fn labels(count: usize, name: usize, value: usize) -> Vec<(String, String)> {
         alloc::vec![("n".repeat(name), "v".repeat(value)); count]
-    }
-
-    #[test]
-    fn labels_that_no_node_can_carry_are_told_with_the_bound() {
-        // number of labels, bytes of a name, bytes of a value -> the error
-        let table = [
-            (0, 0, 0, None),
-            (32, 64, 64, None),
-            (33, 0, 0, Some("limit labels: 33 wanted, at most 32 granted")),
-            (1, 65, 0, Some("limit label_bytes: 65 wanted, at most 64 granted")),
-            (1, 0, 70, Some("limit label_bytes: 70 wanted, at most 64 granted")),
-        ];
-        for (count, name, value, wrong) in table {
-            let said = label_excess(&labels(count, name, value)).map(|reason| reason.to_string());
-            assert_eq!(said.as_deref(), wrong, "{count} {name} {value}");
-        }
     }
 
     #[test]

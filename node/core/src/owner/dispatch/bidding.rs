@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::announced::unfit;
 use super::calling::{ask, learn_deadline};
 use super::choice::Choice;
 use super::grants::{cut_frame, issue};
@@ -128,7 +129,7 @@ fn candidates(ctx: &Ctx<'_>, members: &Membership, record: &mut Record, wants_bi
         candidates.push(ctx.me);
     }
     for (peer, known) in members.connected().filter(|(peer, _)| !asked.contains(peer)) {
-        match Membership::unfit((peer, known), ctx, &job.spec) {
+        match unfit(ctx, peer, known, &job.spec) {
             None => candidates.push(peer),
             Some(reason) => dispatch.not_asked(peer, ctx.now, reason),
         }

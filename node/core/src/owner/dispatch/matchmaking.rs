@@ -12,13 +12,13 @@
 
 use alloc::vec::Vec;
 
+use super::announced::unfit;
 use super::calling::{ask, learn_deadline};
 use super::matchmakers::{Matchmaker, Matchmakers};
 use super::open_call::{OpenBid, SLOTS_MAX};
 use super::trust::barred;
 use crate::ctx::Ctx;
 use crate::id::PeerId;
-use crate::membership::Membership;
 use crate::message::Message;
 use crate::owner::books::OwnerCtx;
 use crate::owner::record::Record;
@@ -225,7 +225,7 @@ fn request_less(ctx: &mut Ctx<'_>, record: &mut Record, mut surplus: u32) {
 /// Offers what still waits to a few peers that are known, by chance, without any matchmaker.
 fn call_some(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     let OwnerCtx { ctx, members, books } = cx;
-    let fits = |peer, known| Membership::unfit((peer, known), ctx, &record.job.spec).is_none();
+    let fits = |peer, known| unfit(ctx, peer, known, &record.job.spec).is_none();
     let useful =
         |peer| !record.spares(members, peer) && barred(books, &record.dispatch, peer, ctx.now).is_none();
     let suits = members.connected().filter(|(peer, known)| fits(*peer, known) && useful(*peer));

@@ -2,6 +2,7 @@
 //! `credit`, `matchmaking`. [`place`] brings one job in line; it moves a job to the strategy that suits it now, and is the
 //! only function that opens and closes calls.
 
+mod announced;
 pub(super) mod bidding;
 pub(super) mod calling;
 mod choice;

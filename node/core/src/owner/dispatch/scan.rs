@@ -3,6 +3,7 @@
 //! through all of them. Where credit is missing it is asked for on behalf of a job that a node may have some for, and what
 //! waits for too long calls for bids like a long task.
 
+use super::announced::unfit;
 use super::credit::place_job;
 use super::credit_book::CreditBook;
 use super::strategy::{Overflow, Strategy};
@@ -79,7 +80,7 @@ fn asker(ctx: &Ctx<'_>, members: &Membership, book: &CreditBook, records: &Recor
         let record = records.get(name).expect("a job that waits is not retired");
         members.connected().any(|(peer, known)| {
             let silent = !book.has_granted(peer);
-            silent && Membership::unfit((peer, known), ctx, &record.job.spec).is_none()
+            silent && unfit(ctx, peer, known, &record.job.spec).is_none()
         })
     };
     let first = book.jobs().next();

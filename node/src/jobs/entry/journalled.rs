@@ -1,0 +1,123 @@
+//! What an entry knows of a job whose results are in the journal: how it came back, what of it is on the disk, when it was
+//! read.
+
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use weft_core::Refusal;
+
+use super::super::{NotAccepted, RestoredJob, now_ms};
+use super::{Entry, Journalled};
+
+impl Entry {
+    /// As the journal remembers it.
+    pub(in crate::jobs) fn restored(job: RestoredJob) -> Self {
+        let RestoredJob {
+            meta,
+            ended_ms,
+            read_ms,
+            closed,
+            cancelled,
+            given_up,
+            counts,
+            told,
+            ended,
+            accepted,
+            restarted,
+        } = job;
+        let ago = |ms: u64| Duration::from_millis(now_ms().saturating_sub(ms));
+        // A clock that was set back makes a job younger, and no more.
+        let at = |ms: u64| Instant::now().checked_sub(ago(ms)).unwrap_or_else(Instant::now);
+        let mut entry = Self::new(meta);
+        entry.created = at(entry.meta.submitted_ms);
+        entry.ended_at = ended_ms.map(at);
+        entry.journal = Some(Journalled { told, read_ms, noted_ms: read_ms });
+        entry.accepted = accepted;
+        entry.accepted_tasks = counts.tasks;
+        entry.restarted = restarted;
+        entry.closed = closed;
+        entry.cancelled_by_user = cancelled;
+        entry.given_up = given_up;
+        entry.counts = counts;
+        entry.ended = ended;
+        entry
+    }
+
+    /// Notes that its submitter may rely on it, with that many of its tasks.
+    pub(in crate::jobs) fn accept(&mut self, tasks: u32) {
+        self.accepted = true;
+        self.accepted_tasks = self.accepted_tasks.max(tasks);
+        self.wake();
+    }
+
+    /// Notes why it never began. What its tasks end with is kept here.
+    pub(in crate::jobs) fn refuse(&mut self, reason: String) {
+        self.refused = Some(reason);
+        self.journal = None;
+        self.wake();
+    }
+
+    /// Notes that what did not succeed is not tried again after all: it has ended as it had before.
+    pub(in crate::jobs) fn refuse_again(&mut self, reason: &Refusal) {
+        self.refused = Some(reason.to_string());
+        self.refused_more = Some(format!("it was not tried again: {reason}"));
+        self.end();
+    }
+
+    /// Notes that its last tasks were not taken.
+    pub(in crate::jobs) fn refuse_more(&mut self, tasks: u32, reason: &Refusal) {
+        self.counts.tasks = self.counts.tasks.saturating_sub(tasks);
+        self.refused_more = Some(format!("{tasks} tasks were not taken: {reason}"));
+        self.wake();
+    }
+
+    /// Whether it ended once, and the disk does not know yet that it is tried again.
+    pub(in crate::jobs) fn is_retried(&self) -> bool {
+        self.journal.is_some() && !self.accepted && self.told() > 0
+    }
+
+    /// Whether its results are in the journal.
+    pub(in crate::jobs) fn is_journalled(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// Ends of tasks that were told so far; results can be read from any of these numbers on.
+    pub(in crate::jobs) fn told(&self) -> u64 {
+        self.journal.map_or(u64::from(self.taken) + self.results.len() as u64, |journal| journal.told)
+    }
+
+    /// Notes that it is read. Whether that is to be noted in the journal, too: it is there, and that was not done for `every_ms`.
+    pub(in crate::jobs) fn note_read(&mut self, now_ms: u64, every_ms: u64) -> bool {
+        let Some(journal) = &mut self.journal else { return false };
+        journal.read_ms = Some(now_ms);
+        let is_due = journal.noted_ms.is_none_or(|at| now_ms >= at.saturating_add(every_ms));
+        if is_due {
+            journal.noted_ms = Some(now_ms);
+        }
+        is_due
+    }
+
+    /// When it was last of use, in milliseconds since 1970: none if it has not ended, or is not in the journal.
+    pub(in crate::jobs) fn last_use_ms(&self) -> Option<u64> {
+        let journal = self.journal?;
+        self.ended_ms().map(|ended| ended.max(journal.read_ms.unwrap_or(0)))
+    }
+
+    pub(in crate::jobs) fn ended_ms(&self) -> Option<u64> {
+        let took = self.ended_at?.saturating_duration_since(self.created);
+        Some(self.meta.submitted_ms.saturating_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Whether it was accepted with the tasks that it has now, once that is known; if not, `cx` is woken by the next change.
+    pub(in crate::jobs) fn accepted_or_wait(&mut self, cx: &Context<'_>) -> Poll<Result<(), NotAccepted>> {
+        if let Some(reason) = &self.refused {
+            return Poll::Ready(Err(NotAccepted::Refused(reason.clone())));
+        }
+        let is_whole = self.journal.is_none() || self.accepted_tasks >= self.counts.tasks;
+        if self.accepted && is_whole {
+            return Poll::Ready(Ok(()));
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+}
