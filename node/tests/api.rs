@@ -32,7 +32,7 @@ const ME: PeerId = PeerId([7; 32]);
 #[derive(Clone, Debug, Default)]
 struct Seen {
     tasks: u32,
-    closed: u32,
+    submitted: Vec<JobId>,
     cancelled: Vec<JobId>,
     programs: Vec<weft_core::Program>,
 }
@@ -156,16 +156,16 @@ async fn echo(
     while let Some(request) = inbox.recv().await {
         let (job, inputs, close) = match request {
             Request::Command(Command::Submit(submission)) => {
-                tell.send_modify(|seen| seen.programs.push((*submission.program).clone()));
+                tell.send_modify(|seen| {
+                    seen.programs.push((*submission.program).clone());
+                    seen.submitted.push(submission.job);
+                });
                 let (files, stream) = (submission.program.files.clone(), submission.terms.stream);
                 own.insert(submission.job, EchoJob { files, stream, ..EchoJob::default() });
                 (submission.job, submission.inputs, submission.closed)
             }
             Request::Command(Command::Extend { job, inputs }) => (job, inputs, false),
-            Request::Command(Command::Close { job }) => {
-                tell.send_modify(|seen| seen.closed += 1);
-                (job, Vec::new(), true)
-            }
+            Request::Command(Command::Close { job }) => (job, Vec::new(), true),
             Request::Command(Command::Cancel { job }) => {
                 tell.send_modify(|seen| seen.cancelled.push(job));
                 let echo = own.get_mut(&job).unwrap();
@@ -249,7 +249,8 @@ fn why() -> Why {
 }
 
 fn task() -> Task {
-    Task::command(Module::from(b"\0asm, as far as this node can tell"))
+    // This node has no journal.
+    Task::command(Module::from(b"\0asm, as far as this node can tell")).level(Level::Memory)
 }
 
 #[tokio::test]
@@ -374,27 +375,18 @@ async fn results_are_read_from_any_place_and_as_far_as_they_are() {
 }
 
 #[tokio::test]
-async fn an_attached_job_on_disk_goes_on_without_its_submitter() {
+async fn a_job_that_cant_be_kept_is_refused_and_leaves_nothing() {
     let bench = Bench::holding().await;
+    let refusing = async {
+        let seen = bench.wait_for(|seen| !seen.submitted.is_empty()).await;
+        let reason = weft_core::Refusal::DiskLow;
+        bench.handle.jobs().record(Event::Refused { job: seen.submitted[0], reason });
+    };
     let task = task().level(Level::Disk).name("kept");
-    let inputs = stream::iter(["a", "b"].map(Input::from)).chain(stream::pending());
-    let results = bench.mesh.map(&task, inputs).await.unwrap();
-    bench.wait_for(|seen| seen.tasks == 2).await;
-    assert_eq!(bench.mesh.job("kept").await.unwrap().state, wire::JobState::Open);
-    drop(results);
-    bench.wait_for(|seen| seen.closed == 1).await;
-    let view = bench.mesh.job("kept").await.unwrap();
-    assert_eq!((view.state, view.level, view.detached), (wire::JobState::Running, Level::Disk, true));
-    assert!(bench.seen.borrow().cancelled.is_empty());
-    bench.mesh.cancel("kept").await.unwrap();
-    let again = bench.mesh.attach("kept").await.unwrap().results().await.unwrap();
-    assert_eq!(timeout(DEADLINE, again.count()).await.unwrap(), 2);
-
-    let bench = Bench::start().await;
-    let mut results = bench.mesh.map_iter(&task, ["a", "b"]).await.unwrap();
-    assert_eq!(timeout(DEADLINE, results.by_ref().count()).await.unwrap(), 2);
-    assert_eq!(results.summary().unwrap().done, 2);
-    assert_eq!(bench.mesh.attach("kept").await.unwrap().results().await.unwrap().count().await, 2);
+    let (refused, ()) = tokio::join!(bench.mesh.submit(&task, ["a"]), refusing);
+    let refused = refused.unwrap_err();
+    assert!(refused.to_string().contains("too little room"), "{refused}");
+    assert!(matches!(bench.mesh.job("kept").await, Err(Error::NotFound { .. })));
 }
 
 #[tokio::test]

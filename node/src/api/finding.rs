@@ -25,11 +25,19 @@ pub(super) fn find(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
     };
     match fitting.as_slice() {
         [] => Err(missing()),
-        [job] => jobs.summary(*job).ok_or_else(missing),
+        [job] => jobs.summary(*job).ok_or_else(|| hurt(api, *job).unwrap_or_else(missing)),
         several => {
             let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
             Err(ApiError::new(StatusCode::CONFLICT, format!("several jobs {what} {name}"))
                 .expected(format!("one of {}", ids.join(", "))))
         }
     }
+}
+
+/// That a job is known, and its records can't be used, if that is so.
+fn hurt(api: &Api, job: JobId) -> Option<ApiError> {
+    let journal = api.handle.journal()?;
+    let (_, why) = journal.quarantined.into_iter().find(|(hurt, _)| *hurt == job)?;
+    let text = format!("job {job} is in quarantine, its records can't be used: {why}");
+    Some(ApiError::new(StatusCode::CONFLICT, text).help("`weft forget` removes what is left of it"))
 }

@@ -256,7 +256,8 @@ impl JobStream {
             return if self.is_detached() { Err(ApiError::bad("the job was cancelled")) } else { Ok(()) };
         }
         if !inputs.is_empty() {
-            check_room(api, job, inputs.len(), self.results != Results::Taken)?;
+            let is_in_memory = jobs.summary(job).is_some_and(|summary| !summary.journalled);
+            check_room(api, job, inputs.len(), is_in_memory && self.is_detached())?;
             jobs.submitted(job, &inputs);
             api.handle.command(Command::Extend { job, inputs }).await?;
         }
@@ -320,14 +321,14 @@ async fn told(api: &Api, job: JobId, results: Results) -> Woken {
 }
 
 /// Whether a job may have `more` tasks more.
-pub(super) fn check_room(api: &Api, job: JobId, more: usize, is_kept: bool) -> Result<(), ApiError> {
+pub(super) fn check_room(api: &Api, job: JobId, more: usize, keeps_in_memory: bool) -> Result<(), ApiError> {
     let jobs = api.handle.jobs();
-    if is_kept && jobs.is_full() {
+    if keeps_in_memory && jobs.is_full() {
         return Err(ApiError::new(
             StatusCode::INSUFFICIENT_STORAGE,
-            "detached jobs keep as many results as they may",
+            "detached jobs keep as many results in memory as they may",
         )
-        .help("run this job attached (its results flow to you), or cancel a running detached job"));
+        .help("submit it with level disk, run it attached (its results flow to you), or forget ended jobs"));
     }
     let tasks = jobs.summary(job).map_or(0, |summary| summary.tasks);
     if u32::try_from(more).ok().and_then(|more| tasks.checked_add(more)).is_none() {

@@ -120,7 +120,7 @@ async fn open(
     let program = convert::with_length(program, module_length(&api, module)?);
     check_files(&api, &program.files)?;
     let job = random_job()?;
-    check_room(&api, job, inputs.len(), is_kept)?;
+    check_room(&api, job, inputs.len(), is_kept && level == Level::Memory)?;
     let signed = terms.receipts.then(|| program.clone());
     let submission =
         Submission { job, program, needs, class, terms, policy, inputs, closed, after, join, level };
@@ -149,7 +149,12 @@ async fn open(
     open.handed_in = true;
     if level == Level::Disk {
         // Nothing is promised before the disk has it.
-        api.handle.accepted(job).await?;
+        if let Err(refused) = api.handle.accepted(job).await {
+            open.release();
+            // The client is told; the list need not.
+            let _ended = jobs.forget(job);
+            return Err(refused.into());
+        }
     }
     // The loop goes first: telling the client that its job is accepted is a system call that the job need not wait for.
     tokio::task::yield_now().await;

@@ -67,9 +67,12 @@ pub(super) async fn retry(State(api): State<Api>, Path(name): Path<String>) -> A
     Ok(answer(job))
 }
 
-/// Forgets a job that has ended.
+/// Forgets a job that has ended, or whose records can't be used.
 pub(super) async fn forget(State(api): State<Api>, Path(name): Path<String>) -> Answered {
-    let job = find(&api, &name)?.job;
+    let job = match (name.parse::<JobId>(), api.handle.journal()) {
+        (Ok(job), Some(journal)) if journal.quarantined.iter().any(|(hurt, _)| *hurt == job) => job,
+        (Ok(_) | Err(_), _) => find(&api, &name)?.job,
+    };
     api.handle.forget(job).await?;
     Ok(answer(job))
 }

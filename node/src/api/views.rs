@@ -14,7 +14,7 @@ use weft_exec::PoolStatus;
 
 use super::convert;
 use crate::handle::{NodeHandle, NodeInfo, Standing};
-use crate::jobs::JobSummary;
+use crate::jobs::{JobSummary, Restarted};
 use crate::keeping::JournalState;
 
 /// Most own jobs whose binding is reported.
@@ -233,9 +233,9 @@ fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
         cancelled,
         lost,
         given_up,
-        ended_ms: _,
-        restarted: _,
-        refused_more: _,
+        ended_ms,
+        restarted,
+        refused_more,
         told: _,
         elapsed,
     } = summary;
@@ -274,6 +274,9 @@ fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
         retried,
         given_up,
         elapsed_ms: millis(elapsed),
+        ended_ms,
+        restarted: restarted.map(|Restarted { at_ms, kept, open }| api::Restarted { at_ms, kept, open }),
+        refused_more,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weft_client::{Mesh, api};
+use weft_client::{JobFilter, Level, Mesh, Phase, api};
 use weft_node::settings;
 
 use super::Problem;
@@ -65,22 +65,15 @@ async fn idle(mesh: &Mesh) -> Result<(), Problem> {
 /// Ends the node, and reports the jobs that end with it.
 pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     let status = mesh.status().await?;
-    let jobs = mesh.jobs().await?;
+    let phases = vec![Phase::Waiting, Phase::Running];
+    let unfinished = mesh.list_all(&JobFilter { phases, ..JobFilter::default() }).await?;
     mesh.stop().await?;
-    let unfinished: Vec<&api::Job> = jobs.iter().filter(|job| job.state != api::JobState::Ended).collect();
-    let tasks = unfinished.iter().map(|job| {
-        let ended = u64::from(job.done) + u64::from(job.failed) + u64::from(job.cancelled);
-        u64::from(job.tasks).saturating_sub(ended)
-    });
-    let lost = match unfinished.len() {
-        0 => String::new(),
-        count => {
-            let tasks = counted(tasks.sum(), "unfinished task");
-            let end = if count == 1 { "ends" } else { "end" };
-            format!("; {} with {tasks} {end} with it", counted(count as u64, "job"))
-        }
-    };
-    say(&format!("node {} is told to stop{lost}", status.name));
+    let (lost, kept): (Vec<&api::Job>, Vec<&api::Job>) =
+        unfinished.iter().partition(|job| job.level == Level::Memory);
+    let lost = ending(&lost, ["ends with it", "end with it"]);
+    let kept =
+        ending(&kept, ["on disk goes on when it is started again", "on disk go on when it is started again"]);
+    say(&format!("node {} is told to stop{lost}{kept}", status.name));
     if args.no_wait {
         return Ok(0);
     }
@@ -94,6 +87,20 @@ pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     })?;
     say(&format!("node {} has stopped", status.name));
     Ok(0)
+}
+
+/// What becomes of these unfinished jobs, of one or of several.
+fn ending(jobs: &[&api::Job], [one, several]: [&str; 2]) -> String {
+    let left = jobs.iter().map(|job| {
+        let ended = u64::from(job.done) + u64::from(job.failed) + u64::from(job.cancelled);
+        u64::from(job.tasks).saturating_sub(ended)
+    });
+    let tasks = counted(left.sum(), "unfinished task");
+    match jobs.len() {
+        0 => String::new(),
+        1 => format!("; 1 job with {tasks} {one}"),
+        count => format!("; {count} jobs with {tasks} {several}"),
+    }
 }
 
 /// Waits until no node holds the data directory.

@@ -1,11 +1,13 @@
 //! How a job is kept: from the command line, in words, and the short verbs on one that is: `weft cancel`, `weft retry`,
 //! `weft forget`.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use weft_client::{Level, Mesh, Task, api};
 
 use super::Problem;
 use crate::cli::{JobArgs, KeepArgs};
-use crate::render::{print_json, say};
+use crate::render::{millis, print_json, say};
 
 /// Highest exit code that counts failures.
 const FAILED_MAX: u64 = 100;
@@ -46,9 +48,26 @@ pub(crate) async fn place(mesh: &Mesh, level: Level) -> String {
     }
 }
 
+/// That the job went through a restart of its node, if it did.
+pub(crate) fn say_restarted(job: &api::Job) {
+    let Some(api::Restarted { at_ms, kept, open }) = job.restarted else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let ago = millis(now_ms.saturating_sub(at_ms));
+    say(&format!(
+        "job {} was restarted with its node {ago} ago: {kept} outcomes kept, {open} tasks open",
+        job.job
+    ));
+}
+
+/// The exit code of `weft map` for that many failed tasks.
+pub(crate) fn failed_code(failed: u64) -> u8 {
+    u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX)
+}
+
 /// The exit code of `weft map` for a job that has ended.
 pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
-    let failed = u8::try_from(u64::from(job.failed).min(FAILED_MAX)).unwrap_or(u8::MAX);
+    let failed = failed_code(job.failed.into());
     if job.given_up {
         say(&format!("job {}: more tasks failed than it allows, so the rest was cancelled", job.job));
         return Ok(failed);

@@ -30,6 +30,7 @@ pub(crate) async fn results(mesh: &Mesh, args: ResultsArgs) -> Result<u8, Proble
 pub(crate) async fn attach(mesh: &Mesh, args: AttachArgs) -> Result<u8, Problem> {
     let AttachArgs { show } = args;
     let job = mesh.job(&show.job).await?;
+    kept::say_restarted(&job);
     let progress = Progress::new(&job.job);
     Shown::new(mesh, &job, show, progress)?.run(Way { follow: true, is_attached: true }).await
 }

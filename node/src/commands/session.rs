@@ -13,12 +13,10 @@ use super::shortage::Shortage;
 use super::sink::{Sink, Told};
 use super::stage::StageWatch;
 use super::tally::Tally;
-use super::{Problem, receipt};
+use super::{Problem, kept, receipt};
 use crate::cli::{Ended, Halt, When};
 use crate::render::{Total, say, short};
 
-/// Highest exit code that counts failures.
-const FAILED_MAX: u64 = 100;
 /// Lines of the joblog after which its results are given to their reader, so that they can be written.
 const LOGGED_MAX: usize = 1024;
 const TICK: Duration = Duration::from_millis(200);
@@ -202,7 +200,7 @@ impl Session {
         if let Some(problem) = feed.take_problem() {
             return Err(problem);
         }
-        let code = u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX);
+        let code = kept::failed_code(failed);
         match stopped {
             Some(Stopped::GaveUp(most)) => {
                 say(&too_many(most));

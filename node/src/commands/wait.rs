@@ -21,12 +21,13 @@ pub(crate) async fn wait(mesh: &Mesh, args: &WaitArgs) -> Result<u8, Problem> {
     if args.json {
         print_json(&ended)?;
     }
+    kept::say_restarted(&ended);
     say(&figures(&ended));
     kept::exit_code(&ended)
 }
 
 /// How a job ended, in numbers.
-pub(crate) fn figures(job: &api::Job) -> String {
+fn figures(job: &api::Job) -> String {
     let tasks = if job.tasks == 1 { String::from("1 task") } else { format!("{} tasks", job.tasks) };
     let cancelled = if job.cancelled == 0 { String::new() } else { format!(", {} cancelled", job.cancelled) };
     format!("job {}: {tasks}: {} done, {} failed{cancelled}", job.job, job.done, job.failed)

@@ -21,6 +21,15 @@ impl RunningNode {
         Self::start_in(tempfile::tempdir().unwrap(), args)
     }
 
+    /// Kills it as the system would, and starts it again.
+    pub(crate) fn again(&mut self, args: &[&str]) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let dir = std::mem::replace(&mut self.dir, other);
+        *self = Self::start_in(dir, args);
+    }
+
     fn start_in(dir: tempfile::TempDir, args: &[&str]) -> Self {
         let mut command = weft(dir.path(), &["node", "--no-mdns"]);
         let mut child = command.args(args).stderr(Stdio::piped()).spawn().unwrap();

@@ -2,6 +2,7 @@
 //! on loopback.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod disk;
 mod kept;
 mod live;
 mod logs;

@@ -1,0 +1,152 @@
+//! Jobs at level disk on the command line: they go on without their submitter, and without their node for a while.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
+use crate::live::RunningNode;
+use crate::{Said, finish, kill, module, poll, run, run_with, weft};
+
+fn submit(node: &RunningNode, name: &str, args: &[&str], stdin: &str) -> String {
+    let module = module(name);
+    let said =
+        run_with(weft(node.path(), &[&["submit", module.as_str()], args].concat()), stdin.as_bytes()).well();
+    assert!(said.err.contains("kept on the disk of anna"), "{said:?}");
+    said.out.trim_end().to_owned()
+}
+
+/// Waits until that many of its tasks are done.
+fn done(node: &RunningNode, job: &str, least: u64) {
+    poll(|| {
+        let jobs = run(node.path(), &["jobs", "--json", "--name", job]).well().json();
+        (jobs[0]["done"].as_u64()? >= least).then_some(())
+    });
+}
+
+const NODE: [&str; 4] = ["--slots", "1", "--name", "anna"];
+
+#[test]
+fn results_are_there_again_after_the_node_was_killed() {
+    let mut node = RunningNode::start(&NODE);
+    let input: String = (0..300).map(|number| format!("line {number}\n")).collect();
+    let args = ["--fn", "upper", "--each-line", "-", "--name", "friday", "--label", "team=fonts"];
+    let job = submit(&node, "echo", &args, &input);
+    run(node.path(), &["wait", "friday"]).well();
+    node.again(&NODE);
+    for _ in 0..2 {
+        let said = run(node.path(), &["results", "friday"]).well();
+        assert!(said.out == input.to_uppercase(), "{said:?}");
+    }
+    let jobs =
+        run(node.path(), &["jobs", "--json", "--label", "team=fonts", "--state", "done"]).well().json();
+    assert_eq!((&jobs[0]["job"], &jobs[0]["level"]), (&job.as_str().into(), &"disk".into()));
+    run(node.path(), &["retry", "friday"]).refused(1, &["no task that ended otherwise"]);
+    run(node.path(), &["forget", "friday"]).well();
+    run(node.path(), &["results", &job]).refused(125, &["no job"]);
+    node.again(&NODE);
+    run(node.path(), &["results", &job]).refused(125, &["no job"]);
+}
+
+#[test]
+fn a_job_that_was_cancelled_is_retried_by_its_inputs() {
+    let mut node = RunningNode::start(&NODE);
+    let args = ["--fn", "upper", "--each-line", "-", "--name", "later", "--need", "rack=3"];
+    submit(&node, "echo", &args, "a\nb\nc\n");
+    run(node.path(), &["retry", "later"]).refused(1, &["has not ended"]);
+    run(node.path(), &["cancel", "later"]).well();
+    assert_eq!(run(node.path(), &["wait", "later"]).code, 130);
+    node.again(&[&NODE[..], &["--label", "rack=3"]].concat());
+    let said = run(node.path(), &["retry", "later"]).well();
+    assert!(said.err.contains("3 tasks run again"), "{said:?}");
+    run(node.path(), &["wait", "later"]).well();
+    assert_eq!(run(node.path(), &["results", "later"]).well().out, "A\nB\nC\n");
+}
+
+/// `weft map` at level disk, interrupted after it showed its first results; some inputs are never handed in.
+fn interrupted(node: &RunningNode) -> (Said, usize) {
+    let echo = module("echo");
+    let args = ["map", &echo, "--fn", "upper", "--each-line", "-", "--level", "disk", "--name", "left"];
+    let mut map = weft(node.path(), &args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = map.stdin.take().unwrap();
+    stdin.write_all(b"one\ntwo\n").unwrap();
+    let mut shown = BufReader::new(map.stdout.take().unwrap());
+    let mut line = String::new();
+    for _ in 0..2 {
+        shown.read_line(&mut line).unwrap();
+    }
+    assert_eq!(line, "ONE\nTWO\n");
+    kill(map.id(), "INT");
+    (finish(map), 2)
+}
+
+#[test]
+fn an_interrupted_map_on_disk_goes_on_and_is_shown_again() {
+    let node = RunningNode::start(&NODE);
+    let (said, shown) = interrupted(&node);
+    assert_eq!(said.code, 130, "{said:?}");
+    let way = format!("--from {shown}` shows the rest");
+    assert!(
+        said.err.contains("goes on with the inputs that it has by now") && said.err.contains(&way),
+        "{said:?}"
+    );
+    let said = run(node.path(), &["attach", "left"]).well();
+    assert_eq!(said.out, "ONE\nTWO\n");
+    assert!(said.err.contains("2 tasks: 2 done"), "{said:?}");
+    assert!(run(node.path(), &["attach", "left", "--from", "2"]).well().out.is_empty());
+}
+
+#[test]
+fn a_map_whose_node_is_killed_says_how_to_get_its_job_back() {
+    let mut node = RunningNode::start(&NODE);
+    let (spin, file) = (module("spin"), node.path().join("lines"));
+    // The first is quick, the second takes longer than the test may.
+    std::fs::write(&file, "1\n100000000000\n").unwrap();
+    let lines = file.to_str().unwrap();
+    let args = [
+        "map",
+        &spin,
+        "--fn",
+        "spin",
+        "--each-line",
+        lines,
+        "--level",
+        "disk",
+        "--timeout",
+        "1h",
+        "--name",
+        "long",
+    ];
+    let map = weft(node.path(), &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    done_of(&node, 1);
+    node.again(&NODE);
+    let said = finish(map);
+    assert!(said.code == 125 && said.err.contains("once the node runs again, `weft attach"), "{said:?}");
+    let said = run(node.path(), &["results", "long"]);
+    assert!(said.code == 125 && said.out.lines().count() == 1 && said.err.contains("1 of 2"), "{said:?}");
+    run(node.path(), &["cancel", "long"]).well();
+    let said = run(node.path(), &["wait", "long"]);
+    assert!(said.code == 130 && said.err.contains("1 outcomes kept, 1 tasks open"), "{said:?}");
+}
+
+fn done_of(node: &RunningNode, least: u64) {
+    poll(|| {
+        (run(node.path(), &["jobs", "--json"]).well().json()[0]["done"].as_u64()? >= least).then_some(())
+    });
+}
+
+#[test]
+fn one_task_is_run_and_kept() {
+    let node = RunningNode::start(&NODE);
+    let echo = module("echo");
+    let run_kept = ["run", &echo, "--fn", "upper", "--level", "disk", "--name", "single"];
+    let said = run_with(weft(node.path(), &run_kept), b"hello").well();
+    assert_eq!(said.out, "HELLO");
+    done(&node, "single", 1);
+    for _ in 0..2 {
+        assert_eq!(run(node.path(), &["results", "single"]).well().out, "HELLO\n");
+    }
+}

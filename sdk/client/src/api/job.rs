@@ -1,0 +1,96 @@
+//! A job as `GET /v1/jobs` tells it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Class, Level};
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// More tasks may come.
+    Open,
+    /// All tasks came; some have not ended.
+    Running,
+    /// Every task ended.
+    Ended,
+}
+
+/// One of `GET /v1/jobs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub job: String,
+    /// Where it is.
+    pub state: JobState,
+    /// Its name; empty if it has none.
+    #[serde(default)]
+    pub name: String,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// What it survives.
+    #[serde(default)]
+    pub level: Level,
+    /// When it was submitted, in milliseconds since 1970.
+    #[serde(default)]
+    pub submitted_ms: u64,
+    /// Whether it goes on, and keeps its results, without its submitter.
+    pub detached: bool,
+    /// Whether it was cancelled.
+    pub cancelled_by_user: bool,
+    /// How urgent it is.
+    pub class: Class,
+    /// The module that it runs; empty when this node no longer knows.
+    pub module: String,
+    /// Tasks in all so far.
+    pub tasks: u32,
+    /// Tasks that wait for a worker.
+    pub queued: u32,
+    /// Tasks that failed and wait for the time of their next attempt.
+    #[serde(default)]
+    pub delayed: u32,
+    /// Tasks that wait for the jobs to end that theirs comes after.
+    #[serde(default)]
+    pub held: u32,
+    /// Tasks that a worker holds.
+    pub leased: u32,
+    /// Tasks that ended as done.
+    pub done: u32,
+    /// Tasks that ended otherwise.
+    pub failed: u32,
+    /// Of those, tasks that were skipped because of a job that theirs comes after.
+    #[serde(default)]
+    pub skipped: u32,
+    /// Tasks that were cancelled.
+    pub cancelled: u32,
+    /// Attempts beyond the first, of all tasks.
+    pub retried: u32,
+    /// Whether more tasks ended otherwise than done than it allows, so that the rest was cancelled.
+    #[serde(default)]
+    pub given_up: bool,
+    /// Time from submission to the end, or to now.
+    pub elapsed_ms: u64,
+    /// When it ended, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+    /// That its node was started again while it had not ended; the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted: Option<Restarted>,
+    /// Why inputs that came later were not taken, if some were not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_more: Option<String>,
+}
+
+/// What a restart of its node did to a job of level `disk`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarted {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Outcomes that the disk had.
+    pub kept: u32,
+    /// Tasks that had none, and run again.
+    pub open: u32,
+}
