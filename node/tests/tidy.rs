@@ -95,7 +95,8 @@ fn a_directory_that_was_untangled_stays_so() {
 }
 
 /// Crates in which no file imports another one in a circle. The list only grows.
-const WITHOUT_CIRCLES: [&str; 2] = ["node/core/src", "node/exec/src"];
+const WITHOUT_CIRCLES: [&str; 5] =
+    ["node/blobs/src", "node/core/src", "node/exec/src", "node/journal/src", "node/net/src"];
 
 #[test]
 fn no_files_of_a_crate_that_was_untangled_import_each_other_in_a_circle() {

@@ -89,7 +89,7 @@ fn open(dir: &Path, fold: &mut impl Fold) -> (Journal, Receiver<Event>) {
 
 fn record(seq: u32, bytes: usize) -> Entry {
     let kind = if seq == 1 { Kind::Accepted } else { Kind::Outcomes };
-    Entry::Append { job: JobId(1), seq, kind, bytes: vec![seq.to_le_bytes()[0]; bytes] }
+    Entry::Append { job: JobId(1), seq, kind, ends: 1, bytes: vec![seq.to_le_bytes()[0]; bytes] }
 }
 
 /// Waits for a ticket; how many times something was told.
@@ -135,7 +135,7 @@ fn many_jobs(dir: &Path) -> (Duration, u64) {
     for number in 0..APPENDS {
         let (job, seq) = (number % JOBS, number / JOBS + 1);
         let kind = if seq == 1 { Kind::Accepted } else { Kind::Outcomes };
-        let entry = Entry::Append { job: JobId(job.into()), seq, kind, bytes: vec![7; 100] };
+        let entry = Entry::Append { job: JobId(job.into()), seq, kind, ends: 1, bytes: vec![7; 100] };
         last = journal.append_by(vec![entry], Instant::now() + Duration::from_secs(60)).expect("taken");
     }
     let groups = wait(&events, last);

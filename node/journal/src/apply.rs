@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, VecDeque};
 use rusqlite::{Connection, params};
 use weft_core::JobId;
 
-use crate::check::Checker;
-use crate::heads::{Head, Op};
+use crate::check::{Checker, RecordRow};
+use crate::head::Head;
+use crate::heads::Op;
 use crate::listing::Listing;
 use crate::mark::Mark;
-use crate::schema::{row_id, write_about, write_head, write_row};
+use crate::schema::{ends_upto, row_id, write_about, write_head, write_row};
 use crate::shelves::Shelves;
 
 /// Rows that one transaction removes of what no longer counts.
@@ -117,9 +118,11 @@ impl Applier {
 
     fn apply_one(&self, db: &Connection, op: &Op, pending: &mut Pending) -> rusqlite::Result<()> {
         match op {
-            Op::Row { job, head, seq, kind, bytes } => {
+            Op::Row { job, head, seq, kind, ends, bytes } => {
                 let id = row_id(head.no, *seq);
-                write_row(db, id, *job, *kind, bytes, self.checker.row(id, *job, *kind, bytes))?;
+                let before = if *seq > head.first { ends_upto(db, id - 1)?.unwrap_or(0) } else { 0 };
+                let upto = before.saturating_add(i64::from(*ends));
+                write_row(db, &self.checker, &RecordRow { id, job: *job, kind: *kind, upto, bytes })?;
                 pending.heads.insert(head.no, (*job, *head, false));
                 if *seq > 1 && head.first == *seq {
                     pending.garbage.push(Garbage::before(head.no, head.first));

@@ -3,7 +3,7 @@
 
 use weft_core::{JobId, PeerId};
 
-use crate::heads::Head;
+use crate::head::Head;
 
 /// Bytes of a hash that are kept.
 pub(crate) const CHECK_BYTES: usize = 16;
@@ -12,6 +12,17 @@ pub(crate) type Check = [u8; CHECK_BYTES];
 
 /// The name of one journal file, drawn when it was made.
 pub(crate) type Id = [u8; 16];
+
+/// A row of the table of records, without its hash: a record, or a member's own word as record 0, with its number for a
+/// kind.
+pub(crate) struct RecordRow<'a> {
+    pub(crate) id: i64,
+    pub(crate) job: JobId,
+    pub(crate) kind: i64,
+    /// Ends of tasks that the log has told up to and with it.
+    pub(crate) upto: i64,
+    pub(crate) bytes: &'a [u8],
+}
 
 /// What checks the rows of one journal.
 #[derive(Clone)]
@@ -26,11 +37,12 @@ impl Checker {
         Self { key: *hasher.finalize().as_bytes() }
     }
 
-    /// A record, or a member's own word as record 0, with its number for a kind. Its id is part of it: a record of an
-    /// earlier log of the same job has another one.
-    pub(crate) fn row(&self, id: i64, job: JobId, kind: i64, bytes: &[u8]) -> Check {
+    /// A record. Its id is part of it: a record of an earlier log of the same job has another one.
+    pub(crate) fn row(&self, row: &RecordRow<'_>) -> Check {
+        let RecordRow { id, job, kind, upto, bytes } = row;
         let mut sum = self.sum(1);
-        sum.update(&id.to_le_bytes()).update(&job.0.to_le_bytes()).update(&kind.to_le_bytes()).update(bytes);
+        sum.update(&id.to_le_bytes()).update(&job.0.to_le_bytes());
+        sum.update(&kind.to_le_bytes()).update(&upto.to_le_bytes()).update(bytes);
         end(&sum)
     }
 

@@ -357,7 +357,7 @@ pub enum Refused {
         /// The job.
         job: JobId,
         /// What came.
-        kind: crate::record::Kind,
+        kind: crate::kind::Kind,
     },
     /// There is no log of that job.
     #[error("there is no log of job {job}; append its acceptance or a snapshot first")]

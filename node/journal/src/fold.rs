@@ -8,12 +8,13 @@ use rusqlite::{Connection, Row};
 use weft_core::JobId;
 
 use crate::apply::Garbage;
-use crate::check::Checker;
+use crate::check::{Checker, RecordRow};
 use crate::error::{Damage, Error};
-use crate::heads::Head;
-use crate::record::Kind;
+use crate::head::Head;
+use crate::kind::Kind;
 use crate::schema::{self, parts_of, row_id};
-use crate::shelves::{Shelf, Shelves, TABLES};
+use crate::shelf::{Shelf, TABLES};
+use crate::shelves::Shelves;
 
 /// Numbers of jobs that later ones are counted on from; half of what there are.
 const NUMBERS_TRUSTED: u32 = 1 << 31;
@@ -109,7 +110,7 @@ fn read_records(
     back: &mut ReadBack,
     fold: &mut dyn Fold,
 ) -> rusqlite::Result<()> {
-    let mut statement = db.prepare("SELECT id, job, kind, bytes, sum FROM records ORDER BY id")?;
+    let mut statement = db.prepare("SELECT id, job, kind, upto, bytes, sum FROM records ORDER BY id")?;
     let mut rows = statement.query([])?;
     let mut heads = heads.into_iter().peekable();
     let mut current: Option<Log> = None;
@@ -175,13 +176,11 @@ impl Log {
         if self.is_gone || self.damage.is_some() || (seq > 0 && seq < self.head.first) {
             return;
         }
-        let found = (integer(row, 2), blob(row, 3), blob(row, 4));
-        let (Some(kind), Some(bytes), Some(sum)) = found else { return self.distrust(seq) };
-        if checker.row(row_id(self.head.no, seq), self.job, kind, bytes) != sum
-            || integer(row, 1) != Some(self.job.0.cast_signed())
-        {
+        let Some(RecordRow { kind, bytes, .. }) =
+            right_row(row, row_id(self.head.no, seq), checker).filter(|found| found.job == self.job)
+        else {
             return self.distrust(seq);
-        }
+        };
         if seq == 0 {
             // Another one than the head speaks of is missed at the end.
             if kind == i64::from(self.head.owns) {
@@ -199,11 +198,8 @@ impl Log {
 
     /// A head that is not what was written may have another job's name: a record that is right knows whose it is.
     fn name_by(&mut self, row: &Row<'_>, seq: u32, checker: &Checker) {
-        let parts = (integer(row, 1), integer(row, 2), blob(row, 3), blob(row, 4));
-        let (Some(job), Some(kind), Some(bytes), Some(sum)) = parts else { return };
-        let job = JobId(job.cast_unsigned());
-        if checker.row(row_id(self.head.no, seq), job, kind, bytes) == sum {
-            self.job = job;
+        if let Some(found) = right_row(row, row_id(self.head.no, seq), checker) {
+            self.job = found.job;
         }
     }
 
@@ -289,6 +285,13 @@ fn read_things(
         }
     }
     Ok(())
+}
+
+/// A row of the table of records with all its columns; none if it is not what was written under this id.
+pub(crate) fn right_row<'a>(row: &'a Row<'_>, id: i64, checker: &Checker) -> Option<RecordRow<'a>> {
+    let job = JobId(integer(row, 1)?.cast_unsigned());
+    let found = RecordRow { id, job, kind: integer(row, 2)?, upto: integer(row, 3)?, bytes: blob(row, 4)? };
+    (checker.row(&found) == blob(row, 5)?).then_some(found)
 }
 
 /// A number of a row; none if something else is there.

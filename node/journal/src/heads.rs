@@ -6,29 +6,14 @@ use std::collections::HashMap;
 use weft_core::JobId;
 
 use crate::error::{Damage, Refused};
+use crate::head::Head;
+use crate::kind::Kind;
 use crate::listing::Listing;
-use crate::record::{Entry, Kind};
-use crate::shelves::Shelf;
+use crate::record::Entry;
+use crate::shelf::Shelf;
 
 /// Logs that may be kept; beyond it no new one is begun.
 pub(crate) const LOGS_MAX: usize = 1_000_000;
-
-/// Where one job's log is, and where it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// The job's number in the file: the upper half of its rows' ids.
-    pub(crate) no: u32,
-    /// The first record that counts: 1, or the newest snapshot.
-    pub(crate) first: u32,
-    /// The record that comes next.
-    pub(crate) next: u32,
-    /// How often its end was cut off. Only what is gathered from raw pages needs it: old records lie there, too.
-    pub(crate) cuts: u32,
-    /// How often a member's own word was written: the one that counts has this number.
-    pub(crate) owns: u32,
-    /// False in quarantine.
-    pub(crate) sound: bool,
-}
 
 /// All of them.
 #[derive(Debug)]
@@ -43,7 +28,7 @@ pub(crate) struct Heads {
 #[derive(Debug)]
 pub(crate) enum Op {
     /// A record, or as record 0 a member's own word.
-    Row { job: JobId, head: Head, seq: u32, kind: i64, bytes: Vec<u8> },
+    Row { job: JobId, head: Head, seq: u32, kind: i64, ends: u32, bytes: Vec<u8> },
     /// Records behind `after` go.
     Cut { job: JobId, head: Head, after: u32 },
     /// All of it goes.
@@ -124,13 +109,16 @@ impl Heads {
     fn admit_one(&mut self, entry: Entry, undo: &mut Undo) -> Result<Option<Op>, Refused> {
         entry.check_size()?;
         let op = match entry {
-            Entry::Append { job, seq, kind, bytes } => self.append(job, seq, kind, bytes, undo)?,
+            Entry::Append { job, seq, kind, ends, bytes } => match self.append(job, seq, kind, undo)? {
+                Some(head) => Op::Row { job, head, seq, kind: kind.number(), ends, bytes },
+                None => return Ok(self.forget(job, undo)),
+            },
             Entry::Cut { job, after } => return self.cut(job, after, undo),
             Entry::Own { job, bytes } => {
                 let mut head = self.sound_or_new(job)?;
                 head.owns = head.owns.wrapping_add(1);
                 self.set(job, head, undo);
-                Op::Row { job, head, seq: 0, kind: i64::from(head.owns), bytes }
+                Op::Row { job, head, seq: 0, kind: i64::from(head.owns), ends: 0, bytes }
             }
             Entry::List { job, listing } => Op::List { job, no: self.sound(job)?.no, listing },
             Entry::Forget { job } => return Ok(self.forget(job, undo)),
@@ -140,14 +128,8 @@ impl Heads {
         Ok(Some(op))
     }
 
-    fn append(
-        &mut self,
-        job: JobId,
-        seq: u32,
-        kind: Kind,
-        bytes: Vec<u8>,
-        undo: &mut Undo,
-    ) -> Result<Op, Refused> {
+    /// Where the log is with a record that comes next; none if the record says that the log goes.
+    fn append(&mut self, job: JobId, seq: u32, kind: Kind, undo: &mut Undo) -> Result<Option<Head>, Refused> {
         let mut head = self.sound_or_new(job)?;
         let is_empty = head.next == head.first;
         let jumps = kind == Kind::Snapshot && seq > head.next;
@@ -162,10 +144,7 @@ impl Heads {
             head.first = seq;
         }
         self.set(job, head, undo);
-        if kind == Kind::Forgotten {
-            return Ok(self.forget(job, undo).unwrap_or(Op::Forget { job, head }));
-        }
-        Ok(Op::Row { job, head, seq, kind: kind.number(), bytes })
+        Ok((kind != Kind::Forgotten).then_some(head))
     }
 
     fn cut(&mut self, job: JobId, after: u32, undo: &mut Undo) -> Result<Option<Op>, Refused> {
@@ -220,7 +199,7 @@ mod tests {
     const JOB: JobId = JobId(7);
 
     fn append(seq: u32, kind: Kind) -> Entry {
-        Entry::Append { job: JOB, seq, kind, bytes: vec![1] }
+        Entry::Append { job: JOB, seq, kind, ends: 0, bytes: vec![1] }
     }
 
     fn heads() -> Heads {

@@ -14,6 +14,7 @@ use crate::apply::Applier;
 use crate::check::Checker;
 use crate::disk::{self, Files};
 use crate::error::{self, Error, Failure, Refused};
+use crate::event::Event;
 use crate::fold::{Fold, read_back};
 use crate::heads::Heads;
 use crate::mark::Mark;
@@ -43,20 +44,6 @@ impl Settings {
     pub fn new(dir: impl Into<PathBuf>, node: PeerId) -> Self {
         Self { dir: dir.into(), node, reserve_bytes: RESERVE_BYTES, low_bytes: LOW_BYTES }
     }
-}
-
-/// What the writer tells, in order, on its own thread: pass it on and return, for the disk waits meanwhile.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// All appends up to this ticket are on the disk.
-    Persisted {
-        /// The ticket.
-        upto: u64,
-    },
-    /// A write or sync failed: nothing more is taken, and what was not told as persisted may be lost.
-    Failed(Failure),
-    /// New work is refused for want of room from now on, or no longer.
-    DiskLow(bool),
 }
 
 /// The log of records, open. Dropping it writes what waits and closes it.

@@ -34,9 +34,12 @@ mod apply;
 mod check;
 mod disk;
 mod error;
+mod event;
 mod fold;
+mod head;
 mod heads;
 mod journal;
+mod kind;
 mod listing;
 mod mark;
 mod open;
@@ -47,20 +50,23 @@ mod record;
 mod room;
 mod salvage;
 mod schema;
+mod shelf;
 mod shelves;
 mod writer;
 
 pub use error::{Damage, DatabaseError, Error, Failure, Refused};
+pub use event::Event;
 pub use fold::Fold;
-pub use journal::{Event, Journal, Settings};
+pub use journal::{Journal, Settings};
+pub use kind::{Kind, RECORD_BYTES_MAX, SNAPSHOT_BYTES_MAX};
 pub use listing::{
     Filter, LABEL_BYTES_MAX, LABELS_MAX, Listed, Listing, NAME_BYTES_MAX, PAGE_MAX, Page, Place, State,
 };
 pub use mark::{Continuity, Stamp};
 pub use open::{Opened, Rebuilt};
 pub use reader::{Reader, Record};
-pub use record::{Entry, Kind, OWN_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_BYTES_MAX};
-pub use shelves::{KEY_BYTES_MAX, Shelf, THING_BYTES_MAX};
+pub use record::{Entry, OWN_BYTES_MAX};
+pub use shelf::{KEY_BYTES_MAX, Shelf, THING_BYTES_MAX};
 
 /// The version of SQLite that is compiled in.
 #[must_use]

@@ -13,8 +13,7 @@ use crate::mark::{Continuity, Mark, Stamp};
 use crate::rebuild;
 use crate::room::Room;
 use crate::salvage;
-use crate::schema;
-use crate::writer::checkpoint;
+use crate::schema::{self, checkpoint};
 
 /// Bytes of the reason that a writer left for a rebuild; what is beyond is not read.
 const DOUBT_BYTES_MAX: u64 = 1024;

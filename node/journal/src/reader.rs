@@ -5,16 +5,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use weft_core::{JobId, PeerId};
 
 use crate::apply::Line;
 use crate::check::Checker;
 use crate::error::{Damage, Error};
-use crate::fold::{blob, integer};
-use crate::heads::{Head, Heads};
+use crate::fold::{blob, integer, right_row};
+use crate::head::Head;
+use crate::heads::Heads;
+use crate::kind::Kind;
 use crate::listing::{Filter, Listed, Listing, PAGE_MAX, Page, Place, State, label_text, labels_of};
-use crate::record::Kind;
 use crate::schema::{self, parts_of, row_id};
 
 const COLUMNS: &str = "no, job, owner, name, labels, state, since_ms, ended_ms, tasks, done, failed, sum";
@@ -26,6 +27,8 @@ pub struct Record {
     pub seq: u32,
     /// What it says.
     pub kind: Kind,
+    /// Ends of tasks that the log has told up to and with it.
+    pub upto: u64,
     /// How it says it.
     pub bytes: Vec<u8>,
 }
@@ -131,6 +134,61 @@ impl Reader {
         found.map_err(Error::database("read records"))?.map_err(|why| Error::Quarantined { job, why })
     }
 
+    /// Records of a job in order from the one on that tells the `end`-th end of a task, counted from 0; bounded as in
+    /// [`Reader::records`]. None if there are not as many ends yet. It looks at about as many
+    /// rows besides as the number of the log's records has binary digits.
+    ///
+    /// # Errors
+    /// As [`Reader::records`].
+    pub fn records_at(
+        &self,
+        job: JobId,
+        end: u64,
+        most: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>, Error> {
+        loop {
+            let Some(head) = self.head(job) else { return Ok(Vec::new()) };
+            let seq = self.find_end(&head, end).map_err(Error::database("find a record"))?;
+            let Some(seq) = seq else { return Ok(Vec::new()) };
+            // The counts were believed so far: that of the record and that before it must be what was written.
+            let before = if seq > head.first { self.records(job, seq - 2, 1, 0)? } else { Vec::new() };
+            let found = self.records(job, seq - 1, most, bytes_max)?;
+            let is_before = seq == head.first
+                || before.first().is_some_and(|before| before.seq == seq - 1 && before.upto <= end);
+            if is_before && found.first().is_some_and(|first| first.seq == seq && first.upto > end) {
+                return Ok(found);
+            }
+            // A snapshot took the place of records meanwhile, or another log that of this one.
+            if self.head(job).is_some_and(|now| (now.no, now.first) == (head.no, head.first)) {
+                return Err(Error::Quarantined { job, why: Damage::Altered { seq } });
+            }
+        }
+    }
+
+    /// The first record on the disk that tells more than `end` ends with those before it, by halves.
+    fn find_end(&self, head: &Head, end: u64) -> rusqlite::Result<Option<u32>> {
+        let end = i64::try_from(end).unwrap_or(i64::MAX);
+        let mut statement = self.db.prepare_cached(
+            "SELECT id, upto FROM records WHERE id >= ?1 AND id <= ?2 ORDER BY id DESC LIMIT 1",
+        )?;
+        let range = params![row_id(head.no, head.first), row_id(head.no, u32::MAX)];
+        let last = statement.query_row(range, |row| Ok((row.get(0)?, row.get::<_, i64>(1)?))).optional()?;
+        let Some((_, last)) = last.filter(|(_, upto)| *upto > end).map(|(id, _)| parts_of(id)) else {
+            return Ok(None);
+        };
+        let (mut from, mut to) = (head.first, last);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            // One that is missing is told when the records are read.
+            match schema::ends_upto(&self.db, row_id(head.no, middle))? {
+                Some(upto) if upto > end => to = middle,
+                _ => from = middle + 1,
+            }
+        }
+        Ok(Some(from))
+    }
+
     fn try_records(
         &self,
         job: JobId,
@@ -140,7 +198,7 @@ impl Reader {
         bytes_max: usize,
     ) -> rusqlite::Result<Result<Vec<Record>, Damage>> {
         let mut statement = self.db.prepare_cached(
-            "SELECT id, job, kind, bytes, sum FROM records WHERE id >= ?1 AND id <= ?2 ORDER BY id",
+            "SELECT id, job, kind, upto, bytes, sum FROM records WHERE id >= ?1 AND id <= ?2 ORDER BY id",
         )?;
         let mut rows = statement.query(params![row_id(head.no, from), row_id(head.no, u32::MAX)])?;
         let mut records = Vec::new();
@@ -179,11 +237,10 @@ fn record_of(row: &Row<'_>, job: JobId, expected: u32, checker: &Checker) -> Res
     if seq != expected {
         return Err(Damage::Gap { expected, found: seq });
     }
-    let parts = (integer(row, 2), blob(row, 3), blob(row, 4));
-    let (Some(number), Some(bytes), Some(sum)) = parts else { return Err(Damage::Altered { seq }) };
-    let is_right = checker.row(id, job, number, bytes) == sum;
-    let kind = Kind::of(number).filter(|_| is_right).ok_or(Damage::Altered { seq })?;
-    Ok(Record { seq, kind, bytes: bytes.to_vec() })
+    let found = right_row(row, id, checker).filter(|found| found.job == job);
+    let found = found.ok_or(Damage::Altered { seq })?;
+    let kind = Kind::of(found.kind).ok_or(Damage::Altered { seq })?;
+    Ok(Record { seq, kind, upto: found.upto.cast_unsigned(), bytes: found.bytes.to_vec() })
 }
 
 /// A line and its place; none if it is not what was written.

@@ -8,14 +8,14 @@ use std::path::Path;
 use rusqlite::Connection;
 use weft_core::{JobId, PeerId};
 
-use crate::check::Checker;
+use crate::check::{Checker, RecordRow};
 use crate::disk::{self, Files};
 use crate::error::Error;
-use crate::heads::Head;
+use crate::head::Head;
 use crate::mark::Mark;
 use crate::salvage::{Pages, Row, Value};
 use crate::schema::{self, parts_of, row_id};
-use crate::shelves::Shelf;
+use crate::shelf::Shelf;
 
 /// Makes a database with what `fill` puts into it. It returns the number that the next job has at least.
 pub(crate) fn make(
@@ -229,16 +229,16 @@ fn head_in(row: &Row, checker: &Checker) -> Option<(JobId, Head, bool)> {
 fn put(row: &Row, db: &Connection, checker: &Checker, gathered: &mut Gathered) -> rusqlite::Result<bool> {
     use Value::{Blob, Integer, Null};
     match row.values.as_slice() {
-        [Null, Integer(job), Integer(kind), Blob(bytes), Blob(sum)] => {
+        [Null, Integer(job), Integer(kind), Integer(upto), Blob(bytes), Blob(sum)] => {
             let (no, seq) = parts_of(row.id);
             let job = JobId(job.cast_unsigned());
-            let right = checker.row(row.id, job, *kind, bytes);
-            let is_right = right == sum.as_slice();
+            let found = RecordRow { id: row.id, job, kind: *kind, upto: *upto, bytes };
+            let is_right = checker.row(&found) == sum.as_slice();
             if is_right {
                 gathered.jobs.insert(no, job);
             }
             if is_right && (seq > 0 || is_newest(&mut gathered.owns, row.id, *kind)) {
-                schema::write_row(db, row.id, job, *kind, bytes, right)?;
+                schema::write_row(db, checker, &found)?;
             }
             Ok(is_right)
         }

@@ -3,84 +3,14 @@
 use weft_core::JobId;
 
 use crate::error::Refused;
+use crate::kind::Kind;
 use crate::listing::Listing;
-use crate::shelves::{self, Shelf};
+use crate::shelf::{self, Shelf};
 
-/// Longest record except a snapshot, in bytes; a longer one is refused.
-pub const RECORD_BYTES_MAX: usize = 4 << 20;
-/// Longest snapshot, in bytes; a longer one is refused.
-pub const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
 /// Longest word that a member of a job keeps for itself ([`Entry::Own`]), in bytes; a longer one is refused.
 pub const OWN_BYTES_MAX: usize = 64 << 10;
 /// What an entry counts as in the queue besides its bytes.
 const ENTRY_BYTES: usize = 64;
-
-/// What a record says. The numbers are in the file and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Kind {
-    /// The job was accepted: what it is, and who keeps it. The first record of a log, unless a snapshot is.
-    Accepted = 1,
-    /// It has more inputs.
-    Extended = 2,
-    /// It gets no more inputs.
-    Closed = 3,
-    /// Tasks ended: a batch of outcomes.
-    Outcomes = 4,
-    /// It was cancelled.
-    Cancelled = 5,
-    /// Another member leads it from here on.
-    Epoch = 6,
-    /// All of it ended.
-    Ended = 7,
-    /// Its results were read.
-    Read = 8,
-    /// It is forgotten: the log goes, this record included.
-    Forgotten = 9,
-    /// A schedule fired. Its log has the schedule's id in place of a job's.
-    Fired = 10,
-    /// The state at this place: all records before it go.
-    Snapshot = 11,
-    /// Something else that its bytes tell: a job that it comes after ended, it is tried again.
-    Noted = 12,
-}
-
-impl Kind {
-    const ALL: [Self; 12] = [
-        Self::Accepted,
-        Self::Extended,
-        Self::Closed,
-        Self::Outcomes,
-        Self::Cancelled,
-        Self::Epoch,
-        Self::Ended,
-        Self::Read,
-        Self::Forgotten,
-        Self::Fired,
-        Self::Snapshot,
-        Self::Noted,
-    ];
-
-    /// The kind of a number in the file.
-    pub(crate) fn of(number: i64) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.number() == number)
-    }
-
-    /// Its number in the file.
-    pub(crate) fn number(self) -> i64 {
-        i64::from(self as u8)
-    }
-
-    /// True for records that begin new work: on a disk that is nearly full they are refused first.
-    #[must_use]
-    pub fn begins_work(self) -> bool {
-        matches!(self, Self::Accepted | Self::Extended | Self::Fired)
-    }
-
-    fn bytes_max(self) -> usize {
-        if self == Self::Snapshot { SNAPSHOT_BYTES_MAX } else { RECORD_BYTES_MAX }
-    }
-}
 
 /// One change of the journal. The entries of one append are on the disk together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +23,9 @@ pub enum Entry {
         seq: u32,
         /// What it says.
         kind: Kind,
+        /// Tasks whose end it tells; none for most kinds, and for a snapshot all that it covers. They are counted along the
+        /// log, so that [`Reader::records_at`](crate::Reader::records_at) finds an end by its number.
+        ends: u32,
         /// How it says it.
         bytes: Vec<u8>,
     },
@@ -163,7 +96,7 @@ impl Entry {
         let (what, bytes, max) = match self {
             Self::Append { kind, bytes, .. } => ("a record", bytes.len(), kind.bytes_max()),
             Self::Own { bytes, .. } => ("a member's own word", bytes.len(), OWN_BYTES_MAX),
-            Self::Put { key, bytes, .. } => return shelves::check_size(key, bytes),
+            Self::Put { key, bytes, .. } => return shelf::check_size(key, bytes),
             Self::List { listing, .. } => return listing.check(),
             Self::Take { .. } | Self::Cut { .. } | Self::Forget { .. } => return Ok(()),
         };

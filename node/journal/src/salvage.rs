@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::disk::{self, Files};
 use crate::error::Error;
-use crate::record::SNAPSHOT_BYTES_MAX;
+use crate::kind::SNAPSHOT_BYTES_MAX;
 use crate::schema::PAGE_BYTES;
 
 /// Bytes of the header of a write-ahead log, and of a frame in it.

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use weft_core::{JobId, PeerId};
 
-use crate::check::{self, CHECK_BYTES, Checker, Id};
-use crate::heads::Head;
+use crate::check::{self, CHECK_BYTES, Checker, Id, RecordRow};
+use crate::head::Head;
 use crate::mark::Mark;
-use crate::shelves::Shelf;
+use crate::shelf::Shelf;
 
 /// "weft" in ASCII: what the file's header says that it belongs to.
 pub(crate) const APPLICATION: i64 = 0x7765_6674;
@@ -39,7 +39,7 @@ const TABLES: &str = "
                        checkpoints INTEGER, closed INTEGER, next_no INTEGER, sum BLOB);
     CREATE TABLE jobs(no INTEGER PRIMARY KEY, job INTEGER, first INTEGER, next INTEGER, cuts INTEGER, owns INTEGER,
                       gone INTEGER, sum BLOB);
-    CREATE TABLE records(id INTEGER PRIMARY KEY, job INTEGER, kind INTEGER, bytes BLOB, sum BLOB);
+    CREATE TABLE records(id INTEGER PRIMARY KEY, job INTEGER, kind INTEGER, upto INTEGER, bytes BLOB, sum BLOB);
     CREATE TABLE listing(no INTEGER PRIMARY KEY, job INTEGER, owner BLOB, name TEXT, labels TEXT, state INTEGER,
                          since_ms INTEGER, ended_ms INTEGER, tasks INTEGER, done INTEGER, failed INTEGER, sum BLOB);
     CREATE INDEX listing_since ON listing(since_ms);
@@ -108,6 +108,16 @@ pub(crate) fn begin_wal(db: &Connection) -> rusqlite::Result<bool> {
     db.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))?;
     db.pragma_update_and_check(None, "secure_delete", "FAST", |_| Ok(()))?;
     Ok(mode.eq_ignore_ascii_case("wal"))
+}
+
+/// Puts pages of the write-ahead log into the file. Returns how many are in the log, and how many of them in the file.
+pub(crate) fn checkpoint(db: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
+    let mut statement = db.prepare_cached(match mode {
+        "NOOP" => "PRAGMA wal_checkpoint(NOOP)",
+        "PASSIVE" => "PRAGMA wal_checkpoint(PASSIVE)",
+        _ => "PRAGMA wal_checkpoint(TRUNCATE)",
+    })?;
+    statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
 }
 
 /// Opens a connection that reads.
@@ -197,19 +207,18 @@ pub(crate) fn write_head(
     Ok(())
 }
 
-pub(crate) fn write_row(
-    db: &Connection,
-    id: i64,
-    job: JobId,
-    kind: i64,
-    bytes: &[u8],
-    sum: [u8; CHECK_BYTES],
-) -> rusqlite::Result<()> {
+pub(crate) fn write_row(db: &Connection, checker: &Checker, row: &RecordRow<'_>) -> rusqlite::Result<()> {
+    let RecordRow { id, job, kind, upto, bytes } = row;
     db.prepare_cached(
-        "INSERT OR REPLACE INTO records(id, job, kind, bytes, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO records(id, job, kind, upto, bytes, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
-    .execute(params![id, job.0.cast_signed(), kind, bytes, sum])?;
+    .execute(params![id, job.0.cast_signed(), kind, upto, bytes, checker.row(row)])?;
     Ok(())
+}
+
+/// Ends of tasks that a log has told up to and with the row of this id; none if there is no such row.
+pub(crate) fn ends_upto(db: &Connection, id: i64) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT upto FROM records WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
 }
 
 /// Marks a head so that its job is in quarantine from now on.

@@ -9,11 +9,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::apply::Applier;
 use crate::disk::{self, Files};
 use crate::error::{Failure, says_full};
-use crate::journal::Event;
+use crate::event::Event;
 use crate::mark::Mark;
 use crate::queue::{Batch, Queue, Turn};
 use crate::room::Room;
-use crate::schema;
+use crate::schema::{self, checkpoint};
 
 /// How long after a disk was found full it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -197,16 +197,6 @@ impl Writer {
         self.put_into_file("TRUNCATE")?;
         Ok(closed)
     }
-}
-
-/// Puts pages of the write-ahead log into the file. Returns how many are in the log, and how many of them in the file.
-pub(crate) fn checkpoint(db: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
-    let mut statement = db.prepare_cached(match mode {
-        "NOOP" => "PRAGMA wal_checkpoint(NOOP)",
-        "PASSIVE" => "PRAGMA wal_checkpoint(PASSIVE)",
-        _ => "PRAGMA wal_checkpoint(TRUNCATE)",
-    })?;
-    statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
 }
 
 /// Fails the queue if the thread panics.

@@ -98,6 +98,10 @@ fn check_all_but_one(dir: &Path, what: &str) {
         assert_eq!(bytes, &vec![key[1]; 50], "{what}");
     }
     let reader = opened.journal.reader().unwrap();
+    for job in (1..=JOBS).filter(|job| !missing.contains(job)) {
+        let last = reader.records_at(JobId(job), u64::from(length_of(job)) - 2, 1, 0).unwrap();
+        assert_eq!(last.first().map(|record| record.seq), Some(length_of(job)), "{what}: job {job}");
+    }
     for listed in reader.jobs(&Filter::default(), None, 100).unwrap().jobs {
         assert_eq!(listed.listing.name, format!("name {}", listed.listing.since_ms), "{what}");
     }
@@ -340,10 +344,11 @@ fn a_record_that_is_gone_or_changed_quarantines_its_job_and_says_which() {
         ),
         (format!("UPDATE records SET bytes = x'00' WHERE id = {}", id(2)), Damage::Altered { seq: 2 }),
         (format!("UPDATE records SET kind = 6 WHERE id = {}", id(2)), Damage::Altered { seq: 2 }),
+        (format!("UPDATE records SET upto = 9 WHERE id = {}", id(2)), Damage::Altered { seq: 2 }),
         (format!("UPDATE records SET kind = 'x' WHERE id = {}", id(2)), Damage::Altered { seq: 2 }),
         (
             format!(
-                "UPDATE records SET (kind, bytes, sum) = (SELECT kind, bytes, sum FROM records WHERE id = {}) \
+                "UPDATE records SET (kind, upto, bytes, sum) = (SELECT kind, upto, bytes, sum FROM records WHERE id = {}) \
                  WHERE id = {}",
                 id(3),
                 id(2)
@@ -434,7 +439,8 @@ fn an_older_copy_of_the_same_life_is_known_by_its_checkpoint() {
     journal.put(vec![record(1, 1)]);
     let older = quick_dir();
     copy(dir.path(), older.path());
-    let long = |seq| Entry::Append { job: JobId(1), seq, kind: Kind::Outcomes, bytes: vec![1; 3 << 20] };
+    let long =
+        |seq| Entry::Append { job: JobId(1), seq, kind: Kind::Outcomes, ends: 1, bytes: vec![1; 3 << 20] };
     journal.put(vec![long(2), long(3)]);
     // The checkpoint comes before the next group.
     journal.put(vec![record(2, 1)]);
@@ -594,7 +600,7 @@ fn write_two_lives(dir: &Path) -> support::Open {
 }
 
 fn other_record(seq: u32, kind: Kind) -> Entry {
-    Entry::Append { job: JobId(1), seq, kind, bytes: vec![9; 10] }
+    Entry::Append { job: JobId(1), seq, kind, ends: 0, bytes: vec![9; 10] }
 }
 
 fn check_second_life(opened: &support::Open) {

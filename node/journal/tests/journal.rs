@@ -226,6 +226,50 @@ fn records_are_read_in_parts() {
     assert_eq!(seqs(30, 10, usize::MAX), [0; 0]);
 }
 
+/// A record that tells so many ends.
+fn telling(seq: u32, kind: Kind, ends: u32) -> Entry {
+    Entry::Append { job: JobId(1), seq, kind, ends, bytes: content(1, seq) }
+}
+
+#[test]
+fn an_end_is_found_by_its_number_wherever_it_is_in_the_log() {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    let ends_of = |seq: u32| if seq.is_multiple_of(3) { 0 } else { seq % 5 };
+    let entries = (2..=200).map(|seq| telling(seq, Kind::Outcomes, ends_of(seq)));
+    journal.put([telling(1, Kind::Accepted, 0)].into_iter().chain(entries).collect());
+    // Which record tells each end.
+    let tells = |first: u32, last: u32| -> Vec<u32> {
+        (first..=last).flat_map(|seq| vec![seq; usize::try_from(ends_of(seq)).unwrap()]).collect()
+    };
+    let check = |journal: &support::Open, expected: &[u32], what: &str| {
+        let reader = journal.journal.reader().unwrap();
+        for (end, seq) in (0..).zip(expected) {
+            let found = reader.records_at(JobId(1), end, 2, usize::MAX).unwrap();
+            assert_eq!(found.first().map(|record| record.seq), Some(*seq), "{what}: end {end}");
+            assert!(found[0].upto > end && found.len() <= 2);
+        }
+        let beyond = reader.records_at(JobId(1), u64::try_from(expected.len()).unwrap(), 2, usize::MAX);
+        assert_eq!(beyond.unwrap(), [], "{what}");
+    };
+    let all = tells(2, 200);
+    check(&journal, &all, "as written");
+    drop(journal);
+    let journal = open(dir.path());
+    check(&journal, &all, "opened again");
+
+    // Ends that were cut off are not counted, and those in their place are.
+    journal.put(vec![Entry::Cut { job: JobId(1), after: 100 }, telling(101, Kind::Outcomes, 2)]);
+    let cut: Vec<u32> = tells(2, 100).into_iter().chain([101, 101]).collect();
+    check(&journal, &cut, "cut");
+
+    // A snapshot stands for all that it covers.
+    let covered = u32::try_from(cut.len()).unwrap();
+    journal.put(vec![telling(102, Kind::Snapshot, covered), telling(103, Kind::Outcomes, 1)]);
+    let snapshot: Vec<u32> = cut.iter().map(|_| 102).chain([103]).collect();
+    check(&journal, &snapshot, "a snapshot");
+}
+
 #[test]
 fn a_slow_disk_pushes_back_and_loses_nothing() {
     let dir = quick_dir();
@@ -313,7 +357,8 @@ fn what_is_read_while_it_is_written_is_never_half_an_append() {
 fn what_is_too_long_is_refused() {
     let dir = quick_dir();
     let journal = open(dir.path());
-    let long = Entry::Append { job: JobId(1), seq: 1, kind: Kind::Accepted, bytes: vec![0; (4 << 20) + 1] };
+    let long =
+        Entry::Append { job: JobId(1), seq: 1, kind: Kind::Accepted, ends: 0, bytes: vec![0; (4 << 20) + 1] };
     assert!(matches!(journal.journal.append(vec![long]), Err(Refused::TooLong { .. })));
     let key = Entry::Put { shelf: Shelf::Bans, key: vec![0; 257], bytes: Vec::new() };
     assert!(matches!(journal.journal.append(vec![key]), Err(Refused::TooLong { .. })));

@@ -94,7 +94,7 @@ impl Model {
     fn append(&mut self, job: u64, seq: u32, kind: Kind, length: usize) -> Entry {
         let bytes = vec![self.written; length];
         self.logs.entry(job).or_default().push((seq, kind, bytes.clone()));
-        Entry::Append { job: JobId(job), seq, kind, bytes }
+        Entry::Append { job: JobId(job), seq, kind, ends: 0, bytes }
     }
 
     fn check(&self, open: &Open) {

@@ -5,6 +5,7 @@ mod links;
 mod named;
 mod outsiders;
 mod sightings;
+mod state;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ use crate::shared::Shared;
 use crate::transport::Refused;
 use crate::twins::Twins;
 use crate::{names, remembered, zone};
-use links::{Done, Greeting, Held};
+use state::{Connection, Done, Greeting, Held, Named};
 
 /// Time between two checks of timeouts and dials.
 const TICK: Duration = Duration::from_millis(250);
@@ -90,7 +91,7 @@ pub(crate) struct Driver {
     told: Vec<Multiaddr>,
     refusals: Refusals,
     /// Configured host names: 64 at most, as many as there may be configured addresses.
-    named: BTreeMap<Multiaddr, named::Named>,
+    named: BTreeMap<Multiaddr, Named>,
     twins: Twins,
     paths: Paths,
     /// The last gossip, if no peer was subscribed.
@@ -101,15 +102,6 @@ pub(crate) struct Driver {
     /// Whether the peers file and the gate are older than the book.
     unsaved: bool,
     saving: bool,
-}
-
-struct Connection {
-    peer: PeerId,
-    /// The boot nonce that the process behind it told at admission; 0 when that is not known.
-    boot: u64,
-    since: Instant,
-    address: Multiaddr,
-    dialled: bool,
 }
 
 enum Happening {

@@ -13,6 +13,7 @@ use weft_core::{BlobId, Input, JobId, PeerId};
 use weft_journal::{Entry, Error, Journal, Kind, Listing, Refused, State};
 
 use super::orders::Order;
+use super::shelf::count_ends;
 use super::{JournalState, Kept};
 use crate::jobs::{JobState, JobSummary};
 
@@ -77,7 +78,7 @@ impl Keeper {
 
     /// Looks whether the disk has room for a new job; if not, that is news.
     pub(crate) fn look_at_room(&self) {
-        let probe = Entry::Append { job: JobId(0), seq: 1, kind: Kind::Accepted, bytes: Vec::new() };
+        let probe = Entry::Append { job: JobId(0), seq: 1, kind: Kind::Accepted, ends: 0, bytes: Vec::new() };
         let looked = self.journal.as_ref().map(|journal| journal.check_room(&[probe]));
         if let Some(Err(Refused::DiskLow { .. })) = looked {
             self.kept.news.tell(weft_journal::Event::DiskLow(true));
@@ -199,7 +200,7 @@ impl Worker {
             Order::Read { job, at_ms } => {
                 let Some(seq) = self.journal.next_seq(job) else { return };
                 let bytes = at_ms.to_le_bytes().to_vec();
-                self.append(vec![Entry::Append { job, seq, kind: Kind::Read, bytes }]);
+                self.append(vec![Entry::Append { job, seq, kind: Kind::Read, ends: 0, bytes }]);
             }
             Order::Forget { ticket, job } => self.forget(ticket, job),
         }
@@ -207,7 +208,8 @@ impl Worker {
 
     fn keep(&mut self, ticket: u64, job: JobId, record: &LogRecord, listing: Option<Box<Listing>>) {
         let seq = self.journal.next_seq(job).unwrap_or(1);
-        let mut entries = vec![Entry::Append { job, seq, kind: kind_of(record), bytes: record.encode() }];
+        let (kind, ends, bytes) = (kind_of(record), count_ends(record), record.encode());
+        let mut entries = vec![Entry::Append { job, seq, kind, ends, bytes }];
         entries.extend(listing.map(|listing| Entry::List { job, listing: *listing }));
         if matches!(record, LogRecord::Retried { .. }) {
             self.kept.shelf.note_retried(job, seq);
@@ -281,9 +283,10 @@ fn kind_of(record: &LogRecord) -> Kind {
         LogRecord::Closed => Kind::Closed,
         LogRecord::Outcomes(_) | LogRecord::Rest(_) => Kind::Outcomes,
         LogRecord::Cancelled => Kind::Cancelled,
-        LogRecord::Restarted { .. } => Kind::Epoch,
+        LogRecord::Restarted { .. } => Kind::Restarted,
         LogRecord::Ended => Kind::Ended,
-        LogRecord::ParentEnded(_) | LogRecord::GivenUp { .. } | LogRecord::Retried { .. } => Kind::Noted,
+        LogRecord::Retried { .. } => Kind::Retried,
+        LogRecord::ParentEnded(_) | LogRecord::GivenUp { .. } => Kind::Noted,
     }
 }
 

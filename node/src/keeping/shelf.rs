@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use weft_core::durable::{Fold, Kept, LogRecord, Restored};
 use weft_core::{BlobId, JobId, Program, Report};
-use weft_journal::{Kind, Reader};
+use weft_journal::{Error, Kind, Reader, Record};
 
 use super::tally::Tally;
 use crate::jobs::{InputName, Portion, TaskEnd};
@@ -18,9 +18,6 @@ pub(super) const READERS_MAX: usize = 4;
 const RECORDS: usize = 256;
 /// Bytes of records read at once; one record may be longer.
 const BYTES: usize = 1 << 20;
-/// Places in logs that are remembered, so that the next page of a list need not be looked for from the beginning; beyond it
-/// all are forgotten.
-const PLACES_MAX: usize = 4096;
 
 /// Why a log can't be read; for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,8 +44,6 @@ pub(crate) struct Part {
 /// What is known of logs besides what is in them.
 #[derive(Debug, Default)]
 struct Known {
-    /// By job and number of an end: the record before the one that has it first.
-    places: BTreeMap<(JobId, u64), u32>,
     /// The last record of each job that says that what was not done is tried again.
     retried: BTreeMap<JobId, u32>,
     /// Names of one job's inputs.
@@ -84,17 +79,12 @@ impl Shelf {
         portion: Portion,
         program: Option<&Program>,
     ) -> Result<Part, Unreadable> {
-        let (mut at, after) = self.place_before(job, cursor);
-        // The last record that was read: the next page most often begins there.
-        let mut last = None;
         let retried = self.known().retried.get(&job).copied().unwrap_or(0);
         let mut page =
             Page { part: Part { ends: Vec::new(), next: cursor }, portion, bytes: 0, proofs: Vec::new() };
-        self.walk(job, after, |seq, record| {
-            let first = at;
-            last = Some((first, seq.saturating_sub(1)));
+        self.walk_from_end(job, cursor, |seq, upto, record| {
             let ends = ends_of(record);
-            at += ends.len() as u64;
+            let first = upto.saturating_sub(ends.len() as u64);
             let skipped = usize::try_from(page.part.next.saturating_sub(first)).unwrap_or(usize::MAX);
             for kept in ends.into_iter().skip(skipped) {
                 let is_retried = seq < retried && kept.report.outcome != weft_core::Outcome::Done;
@@ -156,7 +146,6 @@ impl Shelf {
     pub(super) fn note_forgotten(&self, job: JobId) {
         let mut known = self.known();
         known.retried.remove(&job);
-        known.places.retain(|(other, _), _| *other != job);
         known.names = known.names.take().filter(|names| names.job != job);
     }
 
@@ -164,22 +153,25 @@ impl Shelf {
     fn walk(
         &self,
         job: JobId,
-        mut after: u32,
+        after: u32,
         mut act: impl FnMut(u32, LogRecord) -> ControlFlow<()>,
     ) -> Result<(), Unreadable> {
         let reader = self.reader();
-        loop {
-            let records =
-                reader.records(job, after, RECORDS, BYTES).map_err(|error| Unreadable::new(job, error))?;
-            let Some(last) = records.last() else { return Ok(()) };
-            after = last.seq;
-            for record in records.into_iter().filter(|record| record.kind != Kind::Read) {
-                let said = LogRecord::decode(&record.bytes).map_err(|error| Unreadable::new(job, error))?;
-                if act(record.seq, said).is_break() {
-                    return Ok(());
-                }
-            }
-        }
+        let records = reader.records(job, after, RECORDS, BYTES);
+        follow(&reader, job, records, |seq, _, record| act(seq, record))
+    }
+
+    /// The same from the record on that tells the `end`-th end of a task; `act` is told how many the log has told up to and
+    /// with each record. Nothing if there are not as many yet.
+    fn walk_from_end(
+        &self,
+        job: JobId,
+        end: u64,
+        act: impl FnMut(u32, u64, LogRecord) -> ControlFlow<()>,
+    ) -> Result<(), Unreadable> {
+        let reader = self.reader();
+        let records = reader.records_at(job, end, RECORDS, BYTES);
+        follow(&reader, job, records, act)
     }
 
     /// Names of the inputs of these tasks. Those of the job that was asked for last are remembered.
@@ -213,21 +205,6 @@ impl Shelf {
         let found = indexes.map(name).collect();
         self.known().names = Some(names);
         Ok(found)
-    }
-
-    /// The number of the first end behind a record that is before the `cursor`-th end, and the record.
-    fn place_before(&self, job: JobId, cursor: u64) -> (u64, u32) {
-        let known = self.known();
-        let before = known.places.range((job, 0)..=(job, cursor)).next_back();
-        before.map_or((0, 0), |((_, at), after)| (*at, *after))
-    }
-
-    fn remember(&self, job: JobId, at: u64, after: u32) {
-        let places = &mut self.known().places;
-        if places.len() >= PLACES_MAX {
-            places.clear();
-        }
-        places.insert((job, at), after);
     }
 
     fn reader(&self) -> Lent<'_> {
@@ -271,6 +248,44 @@ impl Page {
     fn is_full(&self) -> bool {
         self.part.ends.len() >= self.portion.results_max || self.bytes >= self.portion.bytes as u64
     }
+}
+
+/// Hands over these records of a log, and those behind them.
+fn follow(
+    reader: &Reader,
+    job: JobId,
+    mut records: Result<Vec<Record>, Error>,
+    mut act: impl FnMut(u32, u64, LogRecord) -> ControlFlow<()>,
+) -> Result<(), Unreadable> {
+    loop {
+        let read = records.map_err(|error| Unreadable::new(job, error))?;
+        let Some(after) = read.last().map(|last| last.seq) else { return Ok(()) };
+        for record in read.into_iter().filter(|record| record.kind != Kind::Read) {
+            let said = LogRecord::decode(&record.bytes).map_err(|error| Unreadable::new(job, error))?;
+            if act(record.seq, record.upto, said).is_break() {
+                return Ok(());
+            }
+        }
+        records = reader.records(job, after, RECORDS, BYTES);
+    }
+}
+
+/// How many ends of tasks a record tells.
+pub(super) fn count_ends(record: &LogRecord) -> u32 {
+    let count = match record {
+        LogRecord::Outcomes(all) => all.len(),
+        LogRecord::Rest(rest) => rest.tasks.len(),
+        LogRecord::Accepted(_)
+        | LogRecord::Extended { .. }
+        | LogRecord::Closed
+        | LogRecord::ParentEnded(_)
+        | LogRecord::Cancelled
+        | LogRecord::GivenUp { .. }
+        | LogRecord::Restarted { .. }
+        | LogRecord::Ended
+        | LogRecord::Retried { .. } => 0,
+    };
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// The ends of tasks that a record tells.

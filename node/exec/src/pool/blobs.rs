@@ -85,3 +85,16 @@ pub(super) fn in_memory(bytes: &[u8]) -> io::Result<File> {
     file.rewind()?;
     Ok(file)
 }
+
+/// A new file to which only its descriptor leads: it has no name any more.
+#[cfg(not(target_os = "linux"))]
+fn unnamed() -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let mut drawn = [0; 16];
+    getrandom::fill(&mut drawn).map_err(|error| io::Error::other(error.to_string()))?;
+    let path = std::env::temp_dir().join(format!("weft-blob-{:032x}", u128::from_be_bytes(drawn)));
+    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}

@@ -132,11 +132,11 @@ pub(crate) fn content(job: u64, seq: u32) -> Vec<u8> {
 
 pub(crate) fn record(job: u64, seq: u32) -> Entry {
     let kind = if seq == 1 { Kind::Accepted } else { Kind::Outcomes };
-    Entry::Append { job: JobId(job), seq, kind, bytes: content(job, seq) }
+    Entry::Append { job: JobId(job), seq, kind, ends: u32::from(seq > 1), bytes: content(job, seq) }
 }
 
 pub(crate) fn append(job: u64, seq: u32, kind: Kind) -> Entry {
-    Entry::Append { job: JobId(job), seq, kind, bytes: content(job, seq) }
+    Entry::Append { job: JobId(job), seq, kind, ends: 0, bytes: content(job, seq) }
 }
 
 /// What a job's log must be: its records up to one.

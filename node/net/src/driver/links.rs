@@ -1,7 +1,6 @@
 //! Chooses the stream to each peer. The node with the smaller id opens it; a new one replaces the old one, whose Down
 //! comes before the new one's Up.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ use tokio::time::Instant;
 use weft_core::PeerId;
 use weft_core::message::PROTOCOL;
 
-use super::{Connection, Driver};
+use super::Driver;
+use super::state::{Connection, Done, Greeting, Held};
 use crate::caught::caught;
 use crate::frame::NetFrame;
 use crate::link::{End, Link, Path, greet};
@@ -27,38 +27,6 @@ const GREETING_PAUSE_MAX: Duration = Duration::from_secs(5);
 const GREETING_FAILURES_MAX: u32 = 2;
 /// When a link fell silent, connections that are older than this are closed as well.
 const SILENT_FOR: Duration = Duration::from_millis(1500);
-
-/// A stream that is being opened.
-pub(super) struct Greeting {
-    running: bool,
-    failures: u32,
-    next: Instant,
-}
-
-/// A running link.
-pub(super) struct Held {
-    /// The boot nonce of the process that it leads to.
-    pub(super) boot: u64,
-    stop: Arc<Notify>,
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) since: Instant,
-    /// Connections when it began; it runs over one of these.
-    connections: Vec<ConnectionId>,
-    /// The stream that replaces it once it has ended.
-    next: Option<(u64, Stream)>,
-}
-
-/// The result of a task of the driver.
-pub(super) enum Done {
-    /// Hellos were exchanged, or that failed.
-    Greeted { peer: PeerId, result: Result<(u64, Stream), String> },
-    /// A link ended.
-    Ended { peer: PeerId, end: End, path: Path },
-    /// Writing the peers file ended.
-    Saved,
-    /// A configured host name was resolved, or that failed.
-    LookedUp { target: Multiaddr, found: Result<Vec<SocketAddr>, String> },
-}
 
 impl Driver {
     pub(super) fn on_done(&mut self, done: Done) {

@@ -10,7 +10,7 @@ use libp2p::swarm::dial_opts::DialOpts;
 use tokio::time::Instant;
 
 use super::Driver;
-use super::links::Done;
+use super::state::Done;
 use crate::address::multiaddr_of;
 use crate::book::Dial;
 use crate::caught::caught;
@@ -18,15 +18,6 @@ use crate::config::{Admission, name_of};
 
 /// Longest time to resolve a name; the resolver's own timeout is half a minute or more.
 const LOOK_UP_MAX: Duration = Duration::from_secs(10);
-
-/// State of a configured name.
-#[derive(Default)]
-pub(super) struct Named {
-    /// Attempts so far.
-    attempts: usize,
-    /// Why the last look-up failed; it is logged when it changes.
-    failure: Option<String>,
-}
 
 impl Driver {
     /// Begins to dial; the swarm reports the result.

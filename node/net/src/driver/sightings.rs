@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use weft_core::PeerId;
 
 use super::Driver;
-use super::links::Done;
+use super::state::Done;
 use crate::address::{multiaddr_of, socket_of};
 use crate::caught::caught_call;
 use crate::config::{Admission, parse};
