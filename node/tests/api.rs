@@ -179,6 +179,7 @@ async fn echo(
             }
             Request::Command(
                 Command::Drain(_)
+                | Command::GiveBack
                 | Command::Forget(_)
                 | Command::Stop
                 | Command::Retry(_)
