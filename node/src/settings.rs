@@ -22,8 +22,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use dir::{
-    DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, clear_joined_peers, data_dir_of, disk_advice,
-    is_full, joined_peers, load_or_make_identity, lock, read_mesh_key, write_mesh_key,
+    DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, check_version, clear_joined_peers,
+    data_dir_of, disk_advice, is_full, joined_peers, load_or_make_identity, lock, read_mesh_key,
+    write_mesh_key,
 };
 pub use error::SettingsError;
 pub use layer::{Given, Origin, variable_not_unicode, without_empty_variables};
@@ -158,6 +159,7 @@ impl Settings {
     /// When a value, the file or the data directory is invalid; the text is one line that says what to do.
     pub fn resolve(data_dir: PathBuf, given: Given) -> Result<Self, SettingsError> {
         check_owner(&data_dir)?;
+        check_version(&data_dir)?;
         let merged = Merged::new(given, &data_dir)?;
         Self::of(merged.raw.clone(), data_dir).map_err(|error| error.given_in(&merged))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_client::{Mesh, api};
-use weft_node::settings;
+use weft_node::settings::{self, DirError};
 
 use super::Problem;
 use crate::cli::{DrainArgs, StopArgs};
@@ -98,7 +98,7 @@ pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
 
 /// Waits until no node holds the data directory.
 async fn gone(mesh: &Mesh) {
-    while settings::lock(mesh.data_dir()).is_err() {
+    while matches!(settings::lock(mesh.data_dir()), Err(DirError::InUse { .. })) {
         tokio::time::sleep(PAUSE).await;
     }
 }
