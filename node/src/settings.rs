@@ -7,6 +7,7 @@
 
 mod dir;
 mod error;
+mod grace;
 mod layer;
 mod listen;
 mod module;
@@ -27,6 +28,7 @@ pub use dir::{
     write_mesh_key,
 };
 pub use error::SettingsError;
+pub use grace::GRACE_MAX;
 pub use layer::{Given, Origin, variable_not_unicode, without_empty_variables};
 pub use private::check_owner;
 pub use quantity::{parse_bytes, parse_duration, parse_whole};
@@ -118,6 +120,8 @@ pub struct Settings {
     pub store_bytes: u64,
     /// How long the results of a job at level `disk` are kept after they were last read.
     pub keep_results: Duration,
+    /// How long work of others may run on when the node is told to end, at most [`GRACE_MAX`].
+    pub grace: Duration,
     /// Bytes of the disk that the journal sets aside, to end jobs with when the rest is full.
     pub reserve_bytes: u64,
     /// The mesh's secret; `None` keeps the node on loopback unless it is open.
@@ -147,6 +151,7 @@ impl std::fmt::Debug for Settings {
             .field("mdns", &self.mdns)
             .field("store_bytes", &self.store_bytes)
             .field("keep_results", &self.keep_results)
+            .field("grace", &self.grace)
             .finish_non_exhaustive()
     }
 }
@@ -192,6 +197,7 @@ impl Settings {
             open,
             mdns: truth_of("mdns", raw.mdns)?.unwrap_or(true),
             keep_results: keep_results_of(raw.keep_results)?,
+            grace: grace::grace_of(raw.grace)?,
             reserve_bytes: RESERVE_BYTES,
             store_bytes: bytes_of("store", raw.store, STORE_BYTES_DEFAULT, STORE_BYTES_MIN)?,
             mesh_key,

@@ -75,6 +75,7 @@ impl Bench {
             store_fault: weft_node::handle::StoreFault::default(),
             troubles: Mutex::default(),
             started: Instant::now(),
+            grace: Duration::from_secs(10),
         };
         let (requests, inbox) = mpsc::channel(64);
         let handle = NodeHandle::new(requests, store, Arc::clone(&jobs), Arc::new(info));
