@@ -95,9 +95,6 @@ impl Shelf {
             }
             ControlFlow::Continue(())
         })?;
-        if let Some((first, before)) = last {
-            self.remember(job, first, before);
-        }
         let Page { mut part, proofs, .. } = page;
         if let Some(program) = program {
             let names = self.names(job, part.ends.iter().map(|end| end.index))?;
