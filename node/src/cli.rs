@@ -88,7 +88,9 @@ pub(crate) enum Verb {
     Join(JoinArgs),
     /// Run this machine's node.
     ///
-    /// It runs until Ctrl-C or SIGTERM. A node finds its peers by mDNS, by --peer, by the addresses of its ticket, and by
+    /// It runs until Ctrl-C, SIGTERM or `weft stop`. Then it takes no tasks any more, gives back those that it has not begun,
+    /// lets tasks of other nodes that run here end for as long as --grace says, and ends. A second Ctrl-C, SIGTERM or
+    /// `weft stop` ends it at once. A node finds its peers by mDNS, by --peer, by the addresses of its ticket, and by
     /// addresses that it remembers; one of these is enough. It runs tasks of its peers in its slots, and submits the tasks
     /// of its own jobs to them. On stderr it prints its name and id, where it listens, and each peer that comes and goes.
     Node(Box<NodeArgs>),
@@ -118,14 +120,17 @@ pub(crate) enum Verb {
     Retry(JobArgs),
     /// Forget a job that has ended, with its results.
     Forget(JobArgs),
-    /// Let the local node take no new tasks; tasks that it holds run to their end.
+    /// Let the local node take no new tasks; tasks that run here run to their end.
     ///
-    /// Use it before a machine is turned off or needed otherwise. Jobs that were submitted here go on, on other nodes.
+    /// Tasks that it holds and has not begun are given back at once, and run on other nodes; that counts as no loss and no
+    /// fault. Use it before a machine is turned off or needed otherwise. Jobs that were submitted here go on, on other nodes.
     Drain(DrainArgs),
     /// End the local node.
     ///
-    /// Unfinished jobs that were submitted here are lost; tasks of other nodes that it holds run again elsewhere. To let
-    /// those end first, run `weft drain --wait` before.
+    /// It takes no new tasks, gives back what it has not begun, and lets tasks of other nodes that run here end for as long as
+    /// its --grace says (10s unless set otherwise); then it gives them back, too, and they run elsewhere. A second
+    /// `weft stop` ends it at once. Unfinished jobs in memory that were submitted here are lost; those on disk go on when the
+    /// node is started again.
     Stop(StopArgs),
     /// Show why a job or a task does not run, peer by peer.
     ///

@@ -213,6 +213,7 @@ impl EmbeddedNode {
                     | Notice::Refused { .. }
                     | Notice::SameIdentity { .. }
                     | Notice::Kept(_)
+                    | Notice::Leaving(_)
                     | Notice::Trouble(_),
                 ) => {}
                 Err(RecvTimeoutError::Timeout) => {
@@ -309,6 +310,8 @@ pub(crate) fn settings(
         keep_results: Duration::from_secs(3600),
         // It lives as long as the program.
         reserve_bytes: 0,
+        // Its owners mostly end with it.
+        grace: Duration::ZERO,
         mesh_key: Some(mesh_key),
         identity,
     })

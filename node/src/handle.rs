@@ -126,6 +126,8 @@ pub struct NodeInfo {
     pub started: Instant,
     /// What its blob store fails at.
     pub store_fault: StoreFault,
+    /// How long work of others may run on when it is told to end.
+    pub grace: Duration,
 }
 
 impl NodeInfo {
@@ -176,6 +178,7 @@ pub struct NodeHandle {
     /// Where jobs at level `disk` are.
     kept: Option<Kept>,
     stop: CancellationToken,
+    stop_at_once: CancellationToken,
 }
 
 impl NodeHandle {
@@ -188,7 +191,15 @@ impl NodeHandle {
         jobs: Arc<JobTable>,
         info: Arc<NodeInfo>,
     ) -> Self {
-        Self { requests, store, jobs, info, kept: None, stop: CancellationToken::new() }
+        Self {
+            requests,
+            store,
+            jobs,
+            info,
+            kept: None,
+            stop: CancellationToken::new(),
+            stop_at_once: CancellationToken::new(),
+        }
     }
 
     /// With jobs at level `disk`.
@@ -245,14 +256,37 @@ impl NodeHandle {
         answer.await.ok().ok_or(NodeStopped)
     }
 
-    /// Asks the loop to end.
+    /// Asks the loop to end: it lets work of others end first. Asked again, it ends at once.
     pub fn stop(&self) {
+        if self.stop.is_cancelled() {
+            self.stop_at_once.cancel();
+        }
         self.stop.cancel();
+    }
+
+    /// Whether the node is told to end, and takes no work and no jobs any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Waits until a caller asks the loop to end.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;
+    }
+
+    /// The loop ends without having been asked through a handle.
+    pub(crate) fn note_stopping(&self) {
+        self.stop.cancel();
+    }
+
+    pub(crate) fn is_stopping_at_once(&self) -> bool {
+        self.stop_at_once.is_cancelled()
+    }
+
+    /// Waits until a caller asks the loop to end without regard to others.
+    pub(crate) async fn stopped_at_once(&self) {
+        self.stop_at_once.cancelled().await;
     }
 
     /// The node's blobs.

@@ -6,6 +6,8 @@
 
 mod ending;
 mod kept;
+mod leaving;
+mod notice;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_core::input::Submission;
 use weft_core::log::Header;
-use weft_core::{Command, Effect, Engine, Input, Level, MeshConfig, NodeConfig, PeerId, Time};
+use weft_core::{Command, Effect, Engine, Input, Level, MeshConfig, NodeConfig, Time};
 use weft_net::{NetEvent, NetEvents, Signer};
 
 use crate::api;
@@ -31,6 +33,7 @@ use crate::record::Recorder;
 use crate::settings::{self, Settings};
 use crate::slots::{self, Readable};
 pub use ending::Ending;
+pub use notice::Notice;
 pub use start::StartError;
 use start::{info_of, random_seed, random_u64, start_api, start_net};
 
@@ -38,43 +41,6 @@ use start::{info_of, random_seed, random_u64, start_api, start_net};
 const FETCHED_MAX: usize = 256;
 /// Notices that wait for the reader; beyond it the newest is dropped, because nothing depends on them.
 const NOTICES_MAX: usize = 256;
-
-/// Something that a person at the terminal may want to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// The node can be reached at this address.
-    Listening(String),
-    /// A peer came.
-    PeerUp {
-        /// The peer.
-        peer: PeerId,
-        /// Where it is.
-        address: String,
-    },
-    /// A peer went.
-    PeerDown {
-        /// The peer.
-        peer: PeerId,
-        /// The reason.
-        reason: String,
-    },
-    /// A node was not admitted, or did not admit this one.
-    Refused {
-        /// The address.
-        address: String,
-        /// The reason.
-        reason: String,
-    },
-    /// Another process runs with this node's identity.
-    SameIdentity {
-        /// The address.
-        address: String,
-    },
-    /// Something is wrong with the network or the journal, in a sentence that says what to do.
-    Trouble(String),
-    /// What became of jobs that are kept on disk, in a sentence.
-    Kept(String),
-}
 
 /// A running node. Dropping it stops it at once, as a crash would: its peers are not told.
 pub struct Node {
@@ -84,6 +50,8 @@ pub struct Node {
     started: Instant,
     /// The engine's time at the start: microseconds since 1970, so that it means the same in each life.
     base: Time,
+    /// How long work of others may run on when this node is told to end.
+    grace: Duration,
     kept: kept::Keeping,
     requests: mpsc::Receiver<Request>,
     events: NetEvents,
@@ -113,6 +81,15 @@ impl fmt::Debug for Node {
 )]
 pub struct Broken {
     part: &'static str,
+}
+
+/// Whether the loop goes on after a step.
+enum Flow {
+    On,
+    /// The node is told to end.
+    Stop,
+    /// It ends by itself.
+    End,
 }
 
 /// What the loop waits for.
@@ -183,6 +160,7 @@ impl Node {
             ports,
             started: Instant::now(),
             base: kept.base(),
+            grace: settings.grace,
             kept,
             requests,
             events,
@@ -218,8 +196,9 @@ impl Node {
         self.recorder.start(path)
     }
 
-    /// Runs the loop until `stop` is ready, or the handle asks for the end; then tells the workers that run tasks of this
-    /// node to stop, and waits for a second at most until they were told. Returns what ends with it.
+    /// Runs the loop until `stop` is ready, or the handle asks for the end. Then gives back what it has not begun for other
+    /// owners, and lets what runs for them end; tells the workers that run tasks of this node to stop, and waits for a second
+    /// at most until they were told. Returns what ends with it.
     ///
     /// # Errors
     /// When the network adapter or the API's server has panicked: without them a node would only seem to run.
@@ -233,30 +212,35 @@ impl Node {
             }
         });
         loop {
-            match self.select(stop.as_mut()).await {
+            let step = self.select(stop.as_mut()).await;
+            match self.on_step(step)? {
+                Flow::On => {}
                 // Apart: a node is large, and this future has room for one.
-                Step::Stop => return Ok(Box::pin(self.end()).await),
-                Step::Broken(broken) => return Err(broken),
-                Step::News => self.on_news(),
-                Step::Look => {
-                    if self.look() {
-                        return Ok(Box::pin(self.end()).await);
-                    }
-                }
-                Step::Input(input) => self.apply(input),
-                Step::Net(event) => self.on_net(event),
-                Step::Request(request) => self.on_request(request),
-                Step::Ran => {
-                    if self.slots_ready.is_some() && self.ports.turn() {
-                        // Its bound was reached: the rest comes behind whatever else waits.
-                        self.ran.notify_one();
-                    }
-                    for input in self.ports.take_events() {
-                        self.apply(input);
-                    }
-                }
+                Flow::Stop => return Box::pin(self.leave()).await,
+                Flow::End => return Ok(Box::pin(self.end(false)).await),
             }
         }
+    }
+
+    fn on_step(&mut self, step: Step) -> Result<Flow, Broken> {
+        match step {
+            Step::Stop => return Ok(Flow::Stop),
+            Step::Broken(broken) => return Err(broken),
+            Step::News => self.on_news(),
+            Step::Look if self.look() => return Ok(Flow::End),
+            Step::Look => {}
+            Step::Input(input) => self.apply(input),
+            Step::Net(event) => self.on_net(event),
+            Step::Request(request) => self.on_request(request),
+            Step::Ran => {
+                if self.slots_ready.is_some() && self.ports.turn() {
+                    // Its bound was reached: the rest comes behind whatever else waits.
+                    self.ran.notify_one();
+                }
+                self.ports.take_events().into_iter().for_each(|input| self.apply(input));
+            }
+        }
+        Ok(Flow::On)
     }
 
     /// Waits; changes nothing, so that it may be dropped at any point.
@@ -325,6 +309,8 @@ impl Node {
         match request {
             // An engine without further answers needs no loop.
             Request::Command(Command::Stop) => self.handle.stop(),
+            // It ends, and takes no work again.
+            Request::Command(Command::Drain(false)) if self.handle.is_stopping() => {}
             Request::Command(command) => {
                 if let Command::Forget(peer) = &command {
                     self.ports.forget_peer(*peer);

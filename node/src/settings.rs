@@ -7,6 +7,7 @@
 
 mod dir;
 mod error;
+mod grace;
 mod layer;
 mod listen;
 mod module;
@@ -22,10 +23,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use dir::{
-    DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, clear_joined_peers, data_dir_of, disk_advice,
-    is_full, joined_peers, load_or_make_identity, lock, read_mesh_key, write_mesh_key,
+    DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, check_version, clear_joined_peers,
+    data_dir_of, disk_advice, is_full, joined_peers, load_or_make_identity, lock, read_mesh_key,
+    write_mesh_key,
 };
 pub use error::SettingsError;
+pub use grace::GRACE_MAX;
 pub use layer::{Given, Origin, variable_not_unicode, without_empty_variables};
 pub use private::check_owner;
 pub use quantity::{parse_bytes, parse_duration, parse_whole};
@@ -117,6 +120,8 @@ pub struct Settings {
     pub store_bytes: u64,
     /// How long the results of a job at level `disk` are kept after they were last read.
     pub keep_results: Duration,
+    /// How long work of others may run on when the node is told to end, at most [`GRACE_MAX`].
+    pub grace: Duration,
     /// Bytes of the disk that the journal sets aside, to end jobs with when the rest is full.
     pub reserve_bytes: u64,
     /// The mesh's secret; `None` keeps the node on loopback unless it is open.
@@ -146,6 +151,7 @@ impl std::fmt::Debug for Settings {
             .field("mdns", &self.mdns)
             .field("store_bytes", &self.store_bytes)
             .field("keep_results", &self.keep_results)
+            .field("grace", &self.grace)
             .finish_non_exhaustive()
     }
 }
@@ -158,6 +164,7 @@ impl Settings {
     /// When a value, the file or the data directory is invalid; the text is one line that says what to do.
     pub fn resolve(data_dir: PathBuf, given: Given) -> Result<Self, SettingsError> {
         check_owner(&data_dir)?;
+        check_version(&data_dir)?;
         let merged = Merged::new(given, &data_dir)?;
         Self::of(merged.raw.clone(), data_dir).map_err(|error| error.given_in(&merged))
     }
@@ -190,6 +197,7 @@ impl Settings {
             open,
             mdns: truth_of("mdns", raw.mdns)?.unwrap_or(true),
             keep_results: keep_results_of(raw.keep_results)?,
+            grace: grace::grace_of(raw.grace)?,
             reserve_bytes: RESERVE_BYTES,
             store_bytes: bytes_of("store", raw.store, STORE_BYTES_DEFAULT, STORE_BYTES_MIN)?,
             mesh_key,

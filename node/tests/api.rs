@@ -75,6 +75,7 @@ impl Bench {
             store_fault: weft_node::handle::StoreFault::default(),
             troubles: Mutex::default(),
             started: Instant::now(),
+            grace: Duration::from_secs(10),
         };
         let (requests, inbox) = mpsc::channel(64);
         let handle = NodeHandle::new(requests, store, Arc::clone(&jobs), Arc::new(info));
@@ -179,6 +180,7 @@ async fn echo(
             }
             Request::Command(
                 Command::Drain(_)
+                | Command::GiveBack
                 | Command::Forget(_)
                 | Command::Stop
                 | Command::Retry(_)

@@ -1,6 +1,7 @@
 //! The state of an engine that invariants need beyond its snapshot: plain data, for tests and simulators. Filled by the
 //! engine and its roles; no decision depends on it.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::id::{JobId, LeaseId, PeerId};
@@ -47,6 +48,8 @@ pub struct Audit {
     pub held_words_bytes: usize,
     /// When the first and the last of the valid leases end.
     pub lease_ends: Option<(Time, Time)>,
+    /// What this node blames its peers for, over all jobs together: blame now, and awards that they refused in a row.
+    pub blamed: BTreeMap<PeerId, u64>,
     /// Own jobs that have not ended.
     pub jobs: Vec<JobAudit>,
     /// State of a mesh of cells.

@@ -222,6 +222,7 @@ impl Engine {
             Message::Assign(assign) => worker.on_assign(ctx, from, *assign),
             Message::Cell(word) => self.receive_cell(from, word),
             Message::Stopped { leases } => owner.on_stopped(ctx, members, from, &leases),
+            Message::GivenBack { leases } => owner.on_given_back(ctx, members, from, &leases),
         }
     }
 
@@ -292,7 +293,8 @@ fn on_command(
         Command::Extend { job, inputs } => owner.on_extend(ctx, members, job, inputs),
         Command::Close { job } => owner.on_close(ctx, members, job),
         Command::Cancel { job } => owner.on_cancel(ctx, members, job),
-        Command::Drain(draining) => worker.on_drain(draining),
+        Command::Drain(draining) => worker.on_drain(ctx, draining),
+        Command::GiveBack => worker.on_give_back(ctx),
         Command::Forget(_) => debug_assert!(false, "the membership handles it"),
         // Handled before any other input.
         Command::Stop => {}

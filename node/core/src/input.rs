@@ -149,7 +149,8 @@ pub enum Command {
         /// The job.
         job: JobId,
     },
-    /// Take no new work (`true`), or take it again (`false`).
+    /// Take no new work (`true`), or take it again (`false`). Tasks that are held and have not begun are given back to their
+    /// owners at once, which place them elsewhere and blame no node; what has begun runs to its end.
     Drain(bool),
     /// Forget a peer that is not connected, until it connects again.
     Forget(PeerId),
@@ -164,6 +165,9 @@ pub enum Command {
         /// The job.
         job: JobId,
     },
+    /// Stop what runs here for others and give it back, as [`Self::Drain`] does with what has not begun: they have waited
+    /// long enough. Takes no new work from then on. This node's own tasks run on.
+    GiveBack,
 }
 
 /// A new job.

@@ -105,4 +105,10 @@ pub enum Message {
         /// The leases that ended.
         leases: Vec<LeaseId>,
     },
+    /// Worker to owner: this node takes no work any more, and gives these back. No node is blamed. What had begun was
+    /// stopped, and its work is lost.
+    GivenBack {
+        /// The leases that ended.
+        leases: Vec<LeaseId>,
+    },
 }

@@ -41,6 +41,12 @@ const FULL_MS: u64 = 5_000;
 /// Most doublings of [`FULL_MS`]: 80 s.
 const FULL_DOUBLED_MAX: u32 = 4;
 
+/// Time in which a node gets no tasks after it gave some back because it drains, in milliseconds; doubled each time in a
+/// row.
+const DRAINED_MS: u64 = 1_000;
+/// Most doublings of [`DRAINED_MS`]: about a minute.
+const DRAINED_DOUBLED_MAX: u32 = 6;
+
 /// Which tasks a node may get: the state of the circuit breaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
@@ -87,6 +93,10 @@ pub(crate) struct Reputation {
     full_until: Time,
     /// How often in a row its disk was full; tasks at the same time count once.
     full: u32,
+    /// Until when it gets no tasks because it gave some back; this is no blame either.
+    drained_until: Time,
+    /// How often in a row it gave tasks back; those at the same time count once.
+    drained: u32,
 }
 
 impl Reputation {
@@ -117,6 +127,15 @@ impl Reputation {
         self.full = self.full.saturating_add(1);
     }
 
+    /// It gave tasks back, because it takes no work any more.
+    pub(crate) fn on_drained(&mut self, now: Time) {
+        if now < self.drained_until {
+            return;
+        }
+        self.drained_until = now.plus_ms(DRAINED_MS << self.drained.min(DRAINED_DOUBLED_MAX));
+        self.drained = self.drained.saturating_add(1);
+    }
+
     /// Another node completed a task sooner than this one, or completed a task that failed on this one.
     pub(crate) fn on_slow(&mut self, now: Time) {
         self.slow = self.slow.saturating_add(1);
@@ -138,6 +157,9 @@ impl Reputation {
         if now >= self.full_until {
             self.full = 0;
         }
+        if now >= self.drained_until {
+            self.drained = 0;
+        }
         if self.blame == 0 {
             return;
         }
@@ -151,7 +173,7 @@ impl Reputation {
 
     /// The state of its circuit breaker.
     pub(crate) fn trust(&self, now: Time) -> Trust {
-        if now < self.until || now < self.full_until {
+        if now < self.until || now < self.full_until || now < self.drained_until {
             return Trust::Open;
         }
         match self.blame(now) {
@@ -175,7 +197,8 @@ impl Reputation {
     /// Why it gets no tasks now; `None` if it may.
     fn barred(&self, now: Time) -> Option<Reason> {
         match self.open_ms(now) {
-            0 => (now < self.full_until).then_some(Reason::NoRoom),
+            0 if now < self.full_until => Some(Reason::NoRoom),
+            0 => (now < self.drained_until).then_some(Reason::Draining),
             for_ms => Some(Reason::Mistrusted { for_ms }),
         }
     }
@@ -238,6 +261,14 @@ impl Reputations {
 
     pub(crate) fn view(&self, peer: PeerId, now: Time) -> ReputationView {
         self.of.get(&peer).map(|reputation| reputation.view(now)).unwrap_or_default()
+    }
+
+    /// Adds what each node is blamed for now, and awards that it refused in a row.
+    pub(crate) fn tally(&self, now: Time, blamed: &mut BTreeMap<PeerId, u64>) {
+        for (peer, reputation) in &self.of {
+            let more = u64::from(reputation.blame(now)) + u64::from(reputation.refusals);
+            *blamed.entry(*peer).or_default() += more;
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -44,6 +44,15 @@ pub struct Snapshot {
     pub counters: Counters,
 }
 
+/// What a node owes to other owners before it may end without a loss of theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    /// Their tasks that it holds.
+    pub tasks: u32,
+    /// Outcomes that they have not acknowledged. Those of owners that can't be reached now are not counted.
+    pub outcomes: u32,
+}
+
 /// One peer as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerView {

@@ -104,6 +104,7 @@ impl Coverage {
             Fault::Mend { .. } => "fault: a direction is mended",
             Fault::Slow { .. } => "fault: a pace changes",
             Fault::Drain { .. } => "fault: draining is switched",
+            Fault::GiveBack(_) => "fault: a draining node gives back what it runs",
             Fault::Full { .. } => "fault: a disk is full or has room",
             Fault::Lie { .. } => "fault: a peer lies",
         };
@@ -117,7 +118,7 @@ impl Coverage {
 }
 
 /// Rare branches that 120 seeds must reach: a swarm that never reaches one proves nothing about it.
-pub const SOMETIMES: [&str; 34] = [
+pub const SOMETIMES: [&str; 37] = [
     "a bid ends",
     "a blob can't be had",
     "a call ends",
@@ -132,6 +133,7 @@ pub const SOMETIMES: [&str; 34] = [
     "an award is refused",
     "an outcome is sent again",
     "outcomes come with credit",
+    "tasks are given back by a node that drains",
     "tasks come on credit",
     "weft_memo_answered_total",
     "weft_awards_refused_total",
@@ -142,8 +144,10 @@ pub const SOMETIMES: [&str; 34] = [
     "weft_tasks_preempted_total",
     "weft_memo_recalled_total",
     "weft_tasks_abandoned_total",
+    "weft_tasks_given_back_total",
     "weft_bids_unasked_total",
     "fault: a disk is lost",
+    "fault: a draining node gives back what it runs",
     "fault: a machine loses power",
     "fault: a peer lies",
     "fault: a process is ended by its user",

@@ -20,6 +20,7 @@ impl World {
             Input::Command(command) => {
                 self.reference.on_command(id, now, command, &self.catalog);
                 host.keep_blobs(command);
+                host.on_drain(command);
             }
             Input::PeerUp { peer, boot, host: place } => {
                 host.places.insert(*peer, *place);
@@ -78,8 +79,15 @@ impl World {
         if let Message::Outcome(all) | Message::Ended { all, .. } = message {
             all.iter().for_each(|delivery| host.owed.on_outcome(from, delivery.lease));
         }
-        if let Message::Refuse { leases } | Message::Stopped { leases } = message {
+        if let Message::Refuse { leases } | Message::Stopped { leases } | Message::GivenBack { leases } =
+            message
+        {
             self.facts.push(Fact::Parted { worker: from, leases: leases.clone() });
+        }
+        if let Message::GivenBack { leases } = message {
+            let before = host.audit.as_ref().and_then(|audit| audit.blamed.get(&from).copied());
+            let (leases, before) = (leases.clone(), before.unwrap_or(0));
+            self.facts.push(Fact::GivenBack { worker: from, leases, before });
         }
     }
 

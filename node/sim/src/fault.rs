@@ -62,6 +62,8 @@ pub enum Fault {
         /// Whether it accepts no new work.
         on: bool,
     },
+    /// The time is over in which a host that drains may end what it runs for others: it gives that back, too.
+    GiveBack(HostId),
     /// A host's disk is full, or has room again.
     Full {
         /// The host whose disk it is.
@@ -137,6 +139,10 @@ impl World {
             }
             Fault::Full { host, on } => self.hosts[host.0].is_full = on,
             Fault::Drain { host, on } => return self.tell(host, Input::Command(Command::Drain(on))),
+            Fault::GiveBack(host) => {
+                self.tell(host, Input::Command(Command::GiveBack))?;
+                return self.tell(host, Input::Command(Command::Drain(false)));
+            }
         }
         Ok(())
     }
@@ -279,6 +285,10 @@ impl FaultRates {
                 let (times, lag_ms) = (chance.small(2, 10), chance.small(0, 100));
                 let usual = Fault::Slow { host, times: 1, lag_ms: 0 };
                 vec![(Fault::Slow { host, times, lag_ms }, usual)]
+            }
+            // No draw of its own: what is drawn next would be another.
+            Some(7) if other.0.is_multiple_of(2) => {
+                vec![(Fault::Drain { host, on: true }, Fault::GiveBack(host))]
             }
             Some(7) => vec![(Fault::Drain { host, on: true }, Fault::Drain { host, on: false })],
             _ => Vec::new(),

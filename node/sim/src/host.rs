@@ -113,6 +113,8 @@ pub(crate) struct SimHost {
     pub(crate) resumed_at: Time,
     /// Whether its user ended it: it gets no further input, and its process ends soon.
     pub(crate) stopping: bool,
+    /// Whether its user told it to take no new work.
+    pub(crate) drains: bool,
     /// The last call that it heard, and its owner: a liar's false bids name it.
     pub(crate) last_call: Option<(HostId, CallId)>,
     /// The last standing bid that it was given, and by whom: what a liar in its place would place too much on.
@@ -154,6 +156,7 @@ impl SimHost {
             closed: BTreeMap::new(),
             resumed_at: Time::ZERO,
             stopping: false,
+            drains: false,
             last_call: None,
             last_credit: None,
         }
@@ -193,6 +196,7 @@ impl SimHost {
         self.places.clear();
         self.closed.clear();
         self.stopping = false;
+        self.drains = false;
         self.paused = false;
         self.pile.clear();
         self.runs.clear();
@@ -248,6 +252,7 @@ impl SimHost {
             Command::Close { .. }
             | Command::Cancel { .. }
             | Command::Drain(_)
+            | Command::GiveBack
             | Command::Forget(_)
             | Command::Stop
             | Command::Retry(_)
@@ -278,6 +283,14 @@ impl SimHost {
             held.paused = false;
             self.waiting.push_front(run);
         }
+    }
+
+    /// Notes whether it takes new work.
+    pub(crate) fn on_drain(&mut self, command: &Command) {
+        if let Command::Drain(on) = command {
+            self.drains = *on;
+        }
+        self.drains |= *command == Command::GiveBack;
     }
 
     /// Removes an execution, whether it began or not.

@@ -11,6 +11,7 @@
 //!    5  no_reservation_outlives_its_ttl, no_lease_outlives_its_ttl, no_lease_ends_unsaid; at rest, in the swarm:
 //!       a_quiet_mesh_holds_nothing
 //!       an_outcome_is_kept_until_acknowledged, an_outcome_is_soon_acknowledged,
+//!       a_draining_node_begins_nothing, given_back_work_blames_nobody,
 //!       a_forgetful_owners_leases_are_void, no_work_outlasts_its_owner, who_is_given_up_is_gone
 //!       a_bid_is_handed_on_once, a_claimed_worker_was_matched_by_an_asked_node, who_was_named_is_given_nothing
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
@@ -27,6 +28,7 @@ use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
 use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
 use crate::credit_invariants;
+use crate::drain;
 use crate::gone;
 use crate::host::SimHost;
 use crate::joins;
@@ -112,6 +114,8 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("an_outcome_is_kept_until_acknowledged", leases::an_outcome_is_kept_until_acknowledged),
     ("no_work_outlasts_its_owner", gone::no_work_outlasts_its_owner),
     ("who_is_given_up_is_gone", gone::who_is_given_up_is_gone),
+    ("a_draining_node_begins_nothing", drain::a_draining_node_begins_nothing),
+    ("given_back_work_blames_nobody", drain::given_back_work_blames_nobody),
     ("nothing_runs_without_a_lease", leases::nothing_runs_without_a_lease),
     ("a_cancel_is_final", invariant_a_cancel_is_final),
     ("a_job_ends_once_after_its_tasks", invariant_a_job_ends_once_after_its_tasks),
@@ -366,6 +370,8 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::Parted { .. }
             | Fact::Excused { .. }
             | Fact::Restarted(_)
+            | Fact::GivenBack { .. }
+            | Fact::Lost { .. }
             | Fact::GaveUp { .. }
             | Fact::Printed { .. } => {}
         }

@@ -83,6 +83,8 @@ pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
             | Fact::Sent { .. }
             | Fact::Excused { .. }
             | Fact::Restarted(_)
+            | Fact::GivenBack { .. }
+            | Fact::Lost { .. }
             | Fact::GaveUp { .. }
             | Fact::Published { .. } => false,
         });
@@ -115,6 +117,8 @@ pub(crate) fn an_outcome_is_kept_until_acknowledged(scene: &Scene<'_>) -> Result
             | Fact::Printed { .. }
             | Fact::Parted { .. }
             | Fact::Sent { .. }
+            | Fact::GivenBack { .. }
+            | Fact::Lost { .. }
             | Fact::GaveUp { .. }
             | Fact::Published { .. } => false,
         });

@@ -24,6 +24,7 @@ mod chance;
 mod coverage;
 mod credit_invariants;
 mod delivery;
+mod drain;
 mod fabric;
 mod fault;
 mod fault_plan;

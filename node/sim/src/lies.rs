@@ -52,6 +52,7 @@ impl World {
         match forged.chance.below(15) {
             0 => self.lie(from, to, Message::Outcome(forged.outcomes())),
             1 if seed.is_multiple_of(2) => self.lie(from, to, Message::Stopped { leases: forged.owned }),
+            1 if seed.is_multiple_of(3) => self.lie(from, to, Message::GivenBack { leases: forged.owned }),
             1 => self.lie(from, to, Message::Refuse { leases: forged.owned }),
             2 => self.lie(from, to, Message::Renew(forged.ranges())),
             3 => forged.printed().into_iter().for_each(|message| self.lie(from, to, message)),

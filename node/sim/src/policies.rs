@@ -87,8 +87,9 @@ impl Ledger {
             all.iter().for_each(|delivery| self.on_outcome(now, delivery));
         }
         // A returned attempt has no outcome, and none counts.
-        if let Input::Received { message: Message::Refuse { leases } | Message::Stopped { leases }, .. } =
-            input
+        if let Input::Received { message, .. } = input
+            && let Message::Refuse { leases } | Message::Stopped { leases } | Message::GivenBack { leases } =
+                message
         {
             self.heard.extend(leases);
         }
@@ -122,6 +123,8 @@ pub(crate) fn invariant_nothing_starts_before_its_time(scene: &Scene<'_>) -> Res
             | Fact::Parted { .. }
             | Fact::Excused { .. }
             | Fact::Restarted(_)
+            | Fact::GivenBack { .. }
+            | Fact::Lost { .. }
             | Fact::GaveUp { .. }
             | Fact::Published { .. } => None,
         };

@@ -113,7 +113,9 @@ impl World {
         if let Message::Assign(place) = message {
             self.facts.push(Fact::Parted { worker: to, leases: place.acks.clone() });
         }
-        if let Message::Refuse { leases } | Message::Stopped { leases } = message {
+        if let Message::Refuse { leases } | Message::Stopped { leases } | Message::GivenBack { leases } =
+            message
+        {
             self.facts.push(Fact::Excused { owner: to, leases: leases.clone() });
         }
     }
@@ -323,6 +325,7 @@ pub(crate) fn award_in(message: &Message) -> Option<&Award> {
         | Message::Release(_)
         | Message::Refuse { .. }
         | Message::Stopped { .. }
+        | Message::GivenBack { .. }
         | Message::Renew(_)
         | Message::Outcome(_)
         | Message::Ack(_)
@@ -340,6 +343,7 @@ fn leases_in(message: &Message) -> usize {
         Message::Award(award) => award.grants.len(),
         Message::Refuse { leases }
         | Message::Stopped { leases }
+        | Message::GivenBack { leases }
         | Message::Ack(leases)
         | Message::Cancel(leases) => leases.len(),
         Message::Renew(ranges) => ranges.len(),

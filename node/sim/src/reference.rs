@@ -41,6 +41,10 @@ pub(crate) enum Fact {
     Parted { worker: PeerId, leases: Vec<LeaseId> },
     /// Its peer ended these leases or acknowledged their outcomes, or it returned them.
     Excused { owner: PeerId, leases: Vec<LeaseId> },
+    /// It was given tasks back by a worker that drains, and blamed it this much before.
+    GivenBack { worker: PeerId, leases: Vec<LeaseId>, before: u64 },
+    /// It told its user that a worker lost a task.
+    Lost { job: JobId, index: u32, worker: PeerId },
     /// It told its user that an owner is gone, and stopped that owner's tasks.
     GaveUp { owner: PeerId },
     /// It met a peer that has restarted.
@@ -212,6 +216,7 @@ impl Reference {
                 }
             }
             Command::Drain(_)
+            | Command::GiveBack
             | Command::Forget(_)
             | Command::Stop
             | Command::Retry(_)
@@ -308,7 +313,7 @@ impl Reference {
             Event::Lost { job, index, worker } => {
                 self.lost_by.insert((job, worker));
                 *self.lost.entry((job, index)).or_default() += 1;
-                None
+                Some(Fact::Lost { job, index, worker })
             }
         }
     }

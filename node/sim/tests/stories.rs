@@ -37,6 +37,7 @@ stories! {
     a_worker_that_dies_with_a_bulky_output_has_its_task_run_again,
     an_owner_whose_disk_is_full_has_nothing_computed_twice_and_ends_when_there_is_room,
     a_worker_whose_disk_is_full_costs_no_attempt_while_another_has_room,
+    a_node_that_leaves_gently_costs_its_owners_no_task_and_no_trust,
     a_lone_node_loses_none_of_a_thousand_tasks_of_its_first_instant,
     of_two_owners_that_want_the_last_slot_one_is_told_so_and_served_later,
     a_task_that_nobody_may_run_waits_says_why_and_starts_when_somebody_joins,

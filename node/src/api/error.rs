@@ -30,6 +30,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, format!("no {what} {name}"))
     }
 
+    /// The node is told to end.
+    pub(super) fn stopping(what: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("this node is told to stop, and {what}"))
+            .help("wait until it has ended and start it again, or use another node")
+    }
+
     pub(super) fn is_not_found(&self) -> bool {
         self.status == StatusCode::NOT_FOUND
     }

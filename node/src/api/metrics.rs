@@ -41,6 +41,7 @@ fn render(status: &Status, counted: &Counters) -> String {
     gauge(&mut text, "journal_quarantined", "Kept jobs whose records can not be used", quarantined);
     gauge(&mut text, "journal_failed", "1 once no job is kept on disk any more", failure.is_some().into());
     gauge(&mut text, "draining", "1 while no new work is taken", status.draining.into());
+    gauge(&mut text, "stopping", "1 from when the node was told to end", status.stopping.into());
     gauge(&mut text, "peers_connected", "Peers that can be spoken to", status.peers_connected.into());
     gauge(&mut text, "jobs_unfinished", "Own jobs that have not ended", status.jobs_unfinished.into());
     counters(&mut text, counted);

@@ -130,6 +130,9 @@ struct DrainQuery {
 }
 
 async fn drain(State(api): State<Api>, Query(query): Query<DrainQuery>) -> Answered {
+    if api.handle.is_stopping() && !query.on {
+        return Err(ApiError::stopping("takes no new work"));
+    }
     api.handle.command(Command::Drain(query.on)).await?;
     Ok(json::answer(&serde_json::json!({ "draining": query.on })))
 }

@@ -111,6 +111,9 @@ async fn open(
     source: Option<Source>,
     encoding: Encoding,
 ) -> Answered {
+    if api.handle.is_stopping() {
+        return Err(ApiError::stopping("takes no jobs"));
+    }
     let Arrived { inputs, closed } = arrived;
     let convert::Job { program, needs, class, terms, policy, detached, level, title, after, join } =
         convert::job(request, api.handle.info().memo)?;

@@ -50,6 +50,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
         troubles,
         started,
         store_fault,
+        grace,
     } = info;
     let unfinished = |job: &&JobView| job.open || job.queued + job.held + job.leased + job.delayed > 0;
     api::Status {
@@ -81,6 +82,8 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
         labels: labels(capacity.labels),
         binding: jobs.iter().rev().filter(unfinished).take(BINDINGS_MAX).map(binding).collect(),
         draining: capacity.draining,
+        stopping: handle.is_stopping(),
+        grace_ms: millis(*grace),
         peers_connected: count(peers.iter().filter(|peer| peer.connected).count()),
         jobs_unfinished: count(jobs.iter().filter(unfinished).count()),
         counters: self::counters(&counters),

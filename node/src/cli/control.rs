@@ -3,7 +3,7 @@
 /// Flags of `weft drain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DrainArgs {
-    /// Take new tasks again.
+    /// Take new tasks again. What was given back does not come back by itself.
     #[arg(long, conflicts_with = "wait")]
     pub(crate) off: bool,
     /// Wait until the node holds no task and all its results were delivered. Ctrl-C ends the wait, not the draining.
@@ -14,7 +14,7 @@ pub(crate) struct DrainArgs {
 /// Flags of `weft stop`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StopArgs {
-    /// Return at once, without waiting until the node has ended.
+    /// Return at once, without waiting until the node has ended; it ends all the same.
     #[arg(long)]
     pub(crate) no_wait: bool,
 }

@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use weft_client::{JobFilter, Level, Mesh, Phase, api};
-use weft_node::settings;
+use weft_node::settings::{self, DirError};
 
 use super::Problem;
 use crate::cli::{DrainArgs, StopArgs};
-use crate::render::say;
+use crate::render::{millis, say};
 
 /// How often the node is asked while it is waited for.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a node may take to end. It tells its workers first, and waits for its slots.
-const END_TIME: Duration = Duration::from_secs(30);
+/// How long a node may take to end besides its grace: it delivers results, tells its workers, closes its journal.
+const END_TIME: Duration = Duration::from_secs(60);
 
 /// Tells the node to take no new tasks, or to take them again.
 pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> {
+    let before = mesh.status().await?;
     mesh.drain(!args.off).await?;
     if args.off {
         say("the node takes new tasks again");
@@ -23,8 +24,9 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
     }
     let status = mesh.status().await?;
     say(&format!(
-        "node {} takes no new tasks and {}; `weft drain --off` lets it take tasks again",
+        "node {} takes no new tasks{} and {}; `weft drain --off` lets it take tasks again",
         status.name,
+        given_back(&before, &status),
         left(&status)
     ));
     if args.wait {
@@ -37,6 +39,15 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
         say(&format!("node {} holds no task any more", status.name));
     }
     Ok(0)
+}
+
+/// What a node gave back when it was told to drain.
+fn given_back(before: &api::Status, after: &api::Status) -> String {
+    let count = |status: &api::Status| status.counters.get("given_back");
+    match count(after).saturating_sub(count(before)) {
+        0 => String::new(),
+        tasks => format!(", gives back {} that had not begun,", counted(tasks, "task")),
+    }
 }
 
 /// What a draining node still has to do.
@@ -73,16 +84,14 @@ pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     let lost = ending(&lost, ["ends with it", "end with it"]);
     let kept =
         ending(&kept, ["on disk goes on when it is started again", "on disk go on when it is started again"]);
-    say(&format!("node {} is told to stop{lost}{kept}", status.name));
+    say(&format!("node {} is told to {}{lost}{kept}", status.name, how(&status)));
     if args.no_wait {
         return Ok(0);
     }
-    tokio::time::timeout(END_TIME, gone(mesh)).await.map_err(|_late| {
-        let text = format!(
-            "node {} has not ended within {} s; its log may say why",
-            status.name,
-            END_TIME.as_secs()
-        );
+    let time = END_TIME + Duration::from_millis(status.grace_ms);
+    tokio::time::timeout(time, gone(mesh)).await.map_err(|_late| {
+        let text =
+            format!("node {} has not ended within {} s; its log may say why", status.name, time.as_secs());
         Problem::Failed(text)
     })?;
     say(&format!("node {} has stopped", status.name));
@@ -103,9 +112,25 @@ fn ending(jobs: &[&api::Job], [one, several]: [&str; 2]) -> String {
     }
 }
 
+/// What a node is told that is told to end.
+fn how(status: &api::Status) -> String {
+    if status.stopping {
+        return String::from("stop at once");
+    }
+    let held = status.running + status.waiting;
+    match (held, status.grace_ms) {
+        (0, _) | (_, 0) => String::from("stop"),
+        (_, ms) => format!(
+            "stop; it holds {}, and lets those of other nodes that run end for up to {}",
+            counted(held.into(), "task"),
+            millis(ms)
+        ),
+    }
+}
+
 /// Waits until no node holds the data directory.
 async fn gone(mesh: &Mesh) {
-    while settings::lock(mesh.data_dir()).is_err() {
+    while matches!(settings::lock(mesh.data_dir()), Err(DirError::InUse { .. })) {
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -1,11 +1,13 @@
 //! `weft node`: runs this machine's node in the foreground and says on stderr who comes and goes.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
+use weft_node::handle::NodeHandle;
 use weft_node::node::{Node, Notice, StartError};
 use weft_node::settings::{self, Settings, SettingsError};
 
@@ -13,7 +15,7 @@ use super::{EXIT_JOURNAL_FAILED, Problem};
 use crate::cli::NodeArgs;
 use crate::render::{bytes, say};
 
-/// Runs the node until Ctrl-C or SIGTERM.
+/// Runs the node until Ctrl-C or SIGTERM; with the second of them it ends at once.
 pub(crate) async fn node(data_dir: Option<PathBuf>, args: NodeArgs) -> Result<u8, Problem> {
     let NodeArgs { given, record } = args;
     let data_dir = settings::data_dir_of(data_dir).map_err(SettingsError::from)?;
@@ -23,7 +25,7 @@ pub(crate) async fn node(data_dir: Option<PathBuf>, args: NodeArgs) -> Result<u8
 }
 
 async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Problem> {
-    let stop = stop_signal()?;
+    let mut signals = Signals::listen()?;
     allow_files();
     let about = settings.clone();
     let mut node = Node::start(settings).await.map_err(not_started)?;
@@ -32,20 +34,16 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
         node.record(&path).map_err(|error| Problem::Failed(failed(error)))?;
     }
     introduction(&about, &node.handle().info().peer.short()).iter().for_each(|line| say(line));
-    let notices = node.notices();
-    let telling = async {
-        if let Some(notices) = notices {
-            tell(notices).await;
-        }
-        std::future::pending::<()>().await;
-    };
-    let stop = async {
+    let (notices, handle) = (node.notices(), node.handle());
+    let running = async {
         tokio::select! {
-            () = telling => {}
-            () = stop => {}
+            ended = node.run_until(std::future::pending()) => ended,
+            never = signals.pass_on(&handle) => match never {},
         }
     };
-    let ending = node.run_until(stop).await.map_err(|broken| Problem::Failed(broken.to_string()))?;
+    // The notices end with the node, and the last of them are of its end.
+    let (ended, ()) = tokio::join!(running, tell(notices));
+    let ending = ended.map_err(|broken| Problem::Failed(broken.to_string()))?;
     if ending.jobs > 0 {
         say(&ending.to_string());
     }
@@ -77,16 +75,28 @@ fn allow_files() {
     }
 }
 
-/// Ready when a signal asks the node to end.
-fn stop_signal() -> Result<impl Future<Output = ()>, Problem> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Problem::Runtime)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Problem::Runtime)?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+/// The signals that ask the node to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Problem> {
+        let listen = |kind| signal(kind).map_err(Problem::Runtime);
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Tells the node of each: with the first it lets work of others end, with the second it ends at once.
+    async fn pass_on(&mut self, node: &NodeHandle) -> Infallible {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+            node.stop();
         }
-    })
+    }
 }
 
 fn introduction(settings: &Settings, id: &str) -> Vec<String> {
@@ -113,7 +123,8 @@ fn introduction(settings: &Settings, id: &str) -> Vec<String> {
     lines
 }
 
-async fn tell(mut notices: mpsc::Receiver<Notice>) {
+async fn tell(notices: Option<mpsc::Receiver<Notice>>) {
+    let Some(mut notices) = notices else { return };
     while let Some(notice) = notices.recv().await {
         match notice {
             Notice::Listening(address) => say(&format!("listening on {address}")),
@@ -122,7 +133,7 @@ async fn tell(mut notices: mpsc::Receiver<Notice>) {
             }
             Notice::PeerDown { peer, reason } => say(&format!("peer {} went: {reason}", peer.short())),
             Notice::Refused { address, reason } => say(&format!("no admission, {address}: {reason}")),
-            Notice::Trouble(text) | Notice::Kept(text) => say(&text),
+            Notice::Trouble(text) | Notice::Kept(text) | Notice::Leaving(text) => say(&text),
             Notice::SameIdentity { address } => say(&format!(
                 "another node runs with this node's identity at {address}: a data directory was copied; delete \
                  identity.key in one of them and start that node again"

@@ -22,7 +22,11 @@ pub(crate) async fn status(mesh: &Mesh, args: &ShowArgs) -> Result<u8, Problem> 
 
 fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
     let counters = &status.counters;
-    let draining = if status.draining { ", draining: takes no new work" } else { "" };
+    let draining = match (status.stopping, status.draining) {
+        (true, _) => ", stopping: ends when it runs nothing for others",
+        (false, true) => ", draining: takes no new work",
+        (false, false) => "",
+    };
     let mut rows = vec![
         ("node", format!("{} ({}), weft {}", status.name, short(&status.peer), status.version)),
         ("directory", status.data_dir.clone()),

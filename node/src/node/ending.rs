@@ -47,11 +47,14 @@ impl Ending {
 }
 
 impl Node {
-    /// The engine's last messages.
-    pub(super) async fn end(mut self) -> Ending {
+    /// The engine's last messages. `all_hear` waits for all peers, not only for workers of this node: they were given tasks
+    /// back.
+    pub(super) async fn end(mut self, all_hear: bool) -> Ending {
         let jobs = self.handle.jobs();
         let is_kept = |job| jobs.summary(job).is_some_and(|summary| summary.journalled);
-        let mut ending = Ending::of(&self.engine.snapshot(), is_kept);
+        let snapshot = self.engine.snapshot();
+        let here = snapshot.peers.iter().filter(|peer| peer.connected).map(|peer| peer.peer);
+        let mut ending = Ending::of(&snapshot, is_kept);
         ending.journal_failure = self.kept.failure().map(String::from);
         let (now, input) = (self.now(), Input::Command(Command::Stop));
         let draft = self.recorder.draft(now, &input);
@@ -60,7 +63,8 @@ impl Node {
             self.recorder.finish(draft, &effects);
         }
         let to = |effect: &Effect| if let Effect::Send { to, .. } = effect { Some(*to) } else { None };
-        let told: BTreeSet<PeerId> = effects.iter().filter_map(to).collect();
+        let mut told: BTreeSet<PeerId> = effects.iter().filter_map(to).collect();
+        told.extend(here.filter(|_| all_hear));
         effects.into_iter().for_each(|effect| self.ports.perform(effect));
         self.ports.flush();
         let told: Vec<PeerId> = told.into_iter().collect();

@@ -72,6 +72,7 @@ pub(super) fn info_of(settings: &Settings, me: PeerId, store_fault: StoreFault) 
         troubles: Mutex::default(),
         started: Instant::now(),
         store_fault,
+        grace: settings.grace,
     }
 }
 

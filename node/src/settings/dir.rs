@@ -1,10 +1,11 @@
-//! The files of a data directory that hold who the node is: `identity.key`, `mesh.key`, `joined.peers`, `lock`.
+//! The files of a data directory that hold who the node is: `identity.key`, `mesh.key`, `joined.peers`, `lock`; and
+//! `version`, which says how all files there are to be read.
 //!
 //! Secrets are 64 hexadecimal digits in files of mode 0600. Every file is written next to its place and then moved or
 //! linked into it, so that a crash leaves either the old file or the new one.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,14 @@ use super::private::{self, FILE_MODE};
 pub const JOINED_FILE: &str = "joined.peers";
 /// Most addresses kept from tickets; the oldest go first.
 const JOINED_MAX: usize = 32;
+
+/// The file that holds the version of the data directory, a whole number.
+const VERSION_FILE: &str = "version";
+/// The version that this node reads and writes. A directory without the file is of this version, too: it is new, or was
+/// used before there was such a file, and no file in it has changed its form since. The journal has a version of its own.
+const VERSION: u32 = 1;
+/// Most bytes of the file that are read.
+const VERSION_BYTES_MAX: u64 = 32;
 
 /// Which secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +68,26 @@ pub enum DirError {
         "{path} holds no key: expected 64 hexadecimal digits; restore the file, or delete it to make a new one"
     )]
     Key {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer weft wrote it.
+    #[error(
+        "{data_dir} is a data directory of version {found}, and this weft reads version {VERSION}: a newer weft has used \
+         it; use that one, or pass another --data-dir"
+    )]
+    Newer {
+        /// The directory.
+        data_dir: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// What says its version says none.
+    #[error(
+        "{path} does not hold the version of the data directory: expected a whole number from 1, such as {VERSION}; \
+         restore the file, or pass another --data-dir"
+    )]
+    NoVersion {
         /// The file.
         path: PathBuf,
     },
@@ -122,10 +151,10 @@ pub fn data_dir_of(given: Option<PathBuf>) -> Result<PathBuf, DirError> {
     given.or_else(shared).or_else(home).ok_or(DirError::Nowhere)
 }
 
-/// Takes the data directory for this process; makes it when it is missing.
+/// Takes the data directory for this process; makes it when it is missing, and notes its version.
 ///
 /// # Errors
-/// [`DirError::InUse`] when a node holds it.
+/// [`DirError::InUse`] when a node holds it, and as [`check_version`].
 pub fn lock(data_dir: &Path) -> Result<DirLock, DirError> {
     make_dir(data_dir)?;
     private::close(data_dir);
@@ -133,9 +162,38 @@ pub fn lock(data_dir: &Path) -> Result<DirLock, DirError> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(FILE_MODE).open(&path);
     let file = file.map_err(|source| DirError::Io { action: "write", path: path.clone(), source })?;
     match file.try_lock() {
-        Ok(()) => Ok(DirLock { _file: file }),
+        Ok(()) => {
+            if !check_version(data_dir)? {
+                write_file(data_dir, VERSION_FILE, format!("{VERSION}\n").as_bytes(), Replace::Yes)?;
+            }
+            Ok(DirLock { _file: file })
+        }
         Err(TryLockError::WouldBlock) => Err(DirError::InUse { data_dir: data_dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(DirError::Io { action: "lock", path, source }),
+    }
+}
+
+/// Whether the data directory notes its version; one that does not is new, or of the first version. Nothing else in a
+/// directory of another version is read or written.
+///
+/// # Errors
+/// When its version is another than this node's, or can't be read.
+pub fn check_version(data_dir: &Path) -> Result<bool, DirError> {
+    let path = data_dir.join(VERSION_FILE);
+    let mut text = String::new();
+    let read = File::open(&path).and_then(|file| file.take(VERSION_BYTES_MAX).read_to_string(&mut text));
+    match read {
+        Ok(_) => {}
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) if source.kind() == io::ErrorKind::InvalidData => {
+            return Err(DirError::NoVersion { path });
+        }
+        Err(source) => return Err(DirError::Io { action: "read", path, source }),
+    }
+    match text.trim().parse::<u32>() {
+        Ok(VERSION) => Ok(true),
+        Ok(found) if found > VERSION => Err(DirError::Newer { data_dir: data_dir.to_owned(), found }),
+        Ok(_) | Err(_) => Err(DirError::NoVersion { path }),
     }
 }
 
@@ -244,6 +302,7 @@ fn random_key(data_dir: &Path) -> Result<[u8; 32], DirError> {
 }
 
 fn read_key(data_dir: &Path, which: KeyFile) -> Result<Option<[u8; 32]>, DirError> {
+    check_version(data_dir)?;
     let path = data_dir.join(which.name());
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,

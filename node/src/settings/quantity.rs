@@ -55,6 +55,15 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     millis.map(Duration::from_millis).ok_or_else(expected)
 }
 
+/// A time as [`parse_duration`] takes it, or none at all: `0`.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+    let expected = || String::from("a time such as 0, 10s, 1m 30s or 1h");
+    parse_millis(text).map(Duration::from_millis).ok_or_else(expected)
+}
+
 fn parse_millis(text: &str) -> Option<u64> {
     let (number, unit) = Number::split(text)?;
     if unit.is_empty() {

@@ -106,6 +106,11 @@ pub struct RawSettings {
     /// Forget the results of a job that is kept on disk when they were not read for TIME, such as 7d [default: 7d].
     #[arg(long, env = "WEFT_KEEP_RESULTS", hide_env_values = true, value_name = "TIME")]
     pub keep_results: Option<String>,
+    /// When the node is told to end, let tasks of other nodes run on for this long before they are given back, such as 1m;
+    /// with 0 they are given back at once [default: 10s].
+    #[arg(long, env = "WEFT_GRACE", hide_env_values = true, value_name = "TIME")]
+    #[serde(deserialize_with = "time")]
+    pub grace: Option<String>,
 }
 
 /// The variable of a flag: `WEFT_`, and the flag's name in capitals with `_` for `-`.
@@ -153,6 +158,20 @@ fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> 
     Ok(Some(match Size::deserialize(from)? {
         Size::Bytes(bytes) => bytes.to_string(),
         Size::Text(text) => text,
+    }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a time: a number of seconds, or a text such as \"1m\"")]
+enum Time {
+    Seconds(u64),
+    Text(String),
+}
+
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(match Time::deserialize(from)? {
+        Time::Seconds(seconds) => seconds.to_string(),
+        Time::Text(text) => text,
     }))
 }
 

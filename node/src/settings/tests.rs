@@ -251,6 +251,55 @@ fn a_directory_is_held_by_one_node() {
 }
 
 #[test]
+fn a_directory_of_another_version_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("version");
+    for (noted, words) in [
+        ("2\n", ["data directory of version 2", "reads version 1", "--data-dir"]),
+        ("4294967295", ["of version 4294967295", "a newer weft has used it", "--data-dir"]),
+        ("0", ["does not hold the version", "a whole number from 1", "restore the file"]),
+        ("", ["does not hold the version", "such as 1", "restore the file"]),
+        ("one", ["does not hold the version", "such as 1", "restore the file"]),
+        ("99999999999999999999999999999999999999", ["does not hold the version", "such as 1", "--data-dir"]),
+    ] {
+        std::fs::write(&file, noted).unwrap();
+        let refused = [
+            refusal(&dir, &RawSettings::default()),
+            lock(dir.path()).unwrap_err().to_string(),
+            read_mesh_key(dir.path()).unwrap_err().to_string(),
+            load_or_make_identity(dir.path()).unwrap_err().to_string(),
+        ];
+        for text in refused {
+            assert!(
+                words.iter().all(|word| text.contains(word)) && !text.contains('\n'),
+                "{noted:?}: {text}"
+            );
+        }
+        assert!(!dir.path().join("identity.key").exists(), "{noted:?}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), noted);
+    }
+    std::fs::write(&file, [0xff, 0xfe]).unwrap();
+    assert!(refusal(&dir, &RawSettings::default()).contains("does not hold the version"));
+}
+
+#[test]
+fn a_directory_from_before_there_was_a_version_is_taken_with_all_that_is_in_it_and_notes_one() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("identity.key"), format!("{}\n", "07".repeat(32))).unwrap();
+    std::fs::write(dir.path().join("mesh.key"), format!("{}\n", "08".repeat(32))).unwrap();
+    let settings = resolve(&dir, &RawSettings::default()).unwrap();
+    assert_eq!((settings.identity, settings.mesh_key), ([7; 32], Some([8; 32])));
+    let held = lock(dir.path()).unwrap();
+    let file = dir.path().join("version");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "1\n");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    drop(held);
+    drop(lock(dir.path()).unwrap());
+    assert_eq!(resolve(&dir, &RawSettings::default()).unwrap().identity, [7; 32]);
+}
+
+#[test]
 fn joined_peers_are_added_or_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let first = vec![String::from("/ip4/10.0.0.1/tcp/7117")];

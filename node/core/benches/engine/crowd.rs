@@ -226,6 +226,7 @@ impl Crowd {
             | Message::Cancel(_)
             | Message::Cell(_)
             | Message::Stopped { .. }
+            | Message::GivenBack { .. }
             | Message::Printed { .. } => {}
         }
     }

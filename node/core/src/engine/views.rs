@@ -2,9 +2,9 @@
 
 use super::Engine;
 use crate::audit::Audit;
-use crate::id::JobId;
+use crate::id::{JobId, PeerId};
 use crate::owner::Viewpoint;
-use crate::snapshot::{PeerView, Snapshot, Why};
+use crate::snapshot::{Owed, PeerView, Snapshot, Why};
 use crate::time::Time;
 
 impl Engine {
@@ -42,6 +42,17 @@ impl Engine {
         }
     }
 
+    /// What this node owes to other owners.
+    #[must_use]
+    pub fn owed(&self) -> Owed {
+        let of_others = |owner: PeerId| owner != self.me;
+        let tasks = self.worker.leases().filter(|(owner, _)| of_others(*owner)).count();
+        let awaited = |owner| of_others(owner) && self.members.is_reachable(owner);
+        let outcomes = self.worker.kept().filter(|(owner, _)| awaited(*owner)).count();
+        let capped = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        Owed { tasks: capped(tasks), outcomes: capped(outcomes) }
+    }
+
     /// The state of a task and why it does not run; `None` for a job or index that this node does not own.
     #[must_use]
     pub fn why(&self, now: Time, job: JobId, index: u32) -> Option<Why> {
@@ -74,6 +85,7 @@ impl Engine {
             held_words,
             held_words_bytes,
             lease_ends: self.owner.lease_ends(),
+            blamed: self.owner.blamed(self.now),
             jobs: self.owner.audits(),
             cells: self.audit_cells(),
             examined: self.out.examined(),

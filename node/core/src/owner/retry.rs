@@ -10,7 +10,7 @@ use super::record::Record;
 use super::task::{Attempt, Task, TaskState};
 use crate::ctx::Ctx;
 use crate::effect::Event;
-use crate::id::LeaseId;
+use crate::id::{LeaseId, PeerId};
 use crate::policy::agreed::STOPPED_ATTEMPTS_MAX;
 use crate::policy::{Policy, backoff};
 use crate::task::Outcome;
@@ -91,25 +91,40 @@ pub(super) fn back_off(ctx: &mut Ctx<'_>, task: &mut Task, policy: &Policy) {
     task.wait_until = ctx.now.plus_ms(wait_ms);
 }
 
+/// Why a worker returned an attempt without an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// It refused it.
+    Refused,
+    /// It stopped it where it ran, for others of a higher class.
+    Stopped,
+    /// It takes no work any more.
+    Drains,
+}
+
 /// How a worker returned an attempt without an outcome.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Return {
-    /// It was stopped where it ran, for others of a higher class; otherwise it was refused.
-    pub(super) stopped: bool,
+    pub(super) cause: Cause,
     /// The job has blamed the worker already for others of the same message.
     pub(super) counted: bool,
 }
 
 impl Return {
     /// One refusal is no fault; a worker that refuses again and again what it bids for must not keep a job's tasks from
-    /// others. What a worker stops for others is no refusal, as often as a task may be stopped.
+    /// others. What a worker stops for others is no refusal, as often as a task may be stopped; nor is what it gives back
+    /// because it drains, for it gets none of the job for a while.
     pub(super) fn is_blamed(self, lease: LeaseId) -> bool {
-        let excused = self.stopped && lease.attempt <= STOPPED_ATTEMPTS_MAX;
+        let excused = match self.cause {
+            Cause::Refused => false,
+            Cause::Stopped => lease.attempt <= STOPPED_ATTEMPTS_MAX,
+            Cause::Drains => true,
+        };
         !excused && !self.counted
     }
 }
 
-/// A worker returned an attempt: its task waits again, and rather not for that worker if it was stopped there.
+/// A worker returned an attempt: its task waits again, and rather not for that worker if it began there.
 pub(super) fn on_returned(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, attempt: Attempt, how: Return) {
     let OwnerCtx { ctx, books, .. } = cx;
     let (lease, worker, has_run) = (attempt.lease.id(), attempt.worker(), attempt.has_run());
@@ -124,12 +139,26 @@ pub(super) fn on_returned(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, attemp
     }
     let task = job.live_task_mut(lease.index);
     // What a worker leaves that took its owner for gone ran, too.
-    if how.stopped || has_run {
-        task.stops = task.stops.saturating_add(1);
+    let began = how.cause == Cause::Stopped || has_run;
+    if began {
+        task.stops = task.stops.saturating_add(u32::from(how.cause != Cause::Drains));
         task.avoid = Some((worker, ctx.now.plus_ms(ctx.mesh.call_ms)));
     }
-    forget_award(cx, record, lease.index);
+    if how.cause == Cause::Drains {
+        bar_drained(cx, record, worker);
+    }
+    if !began {
+        forget_award(cx, record, lease.index);
+    }
     again(cx, record, lease.index);
+}
+
+/// A worker takes no work any more. It gets none of the job for a while, so that one that only says so keeps no task from
+/// others. This node's own worker says what it takes.
+fn bar_drained(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, worker: PeerId) {
+    if worker != cx.ctx.me {
+        record.dispatch.reputation.blamed(worker, cx.ctx.now).on_drained(cx.ctx.now);
+    }
 }
 
 /// A worker had no room for what a task reads or left: the task waits again. The worker is not to blame, and is given no

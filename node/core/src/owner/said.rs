@@ -11,7 +11,7 @@ use super::fetching::{self, FetchEnd, Settled};
 use super::intake;
 use super::lease_upkeep::{self, Renewal};
 use super::record::known;
-use super::retry::{self, Return};
+use super::retry::{self, Cause, Return};
 use crate::ctx::Ctx;
 use crate::id::{BlobId, CallId, LeaseId, PeerId};
 use crate::input::Fetched;
@@ -36,7 +36,7 @@ impl Owner {
         leases: &[LeaseId],
     ) {
         let leases = ctx.within_frame(leases);
-        self.on_returned(ctx, members, Returned { from, leases, stopped: false });
+        self.on_returned(ctx, members, Returned { from, leases, cause: Cause::Refused });
     }
 
     /// Tasks that a worker stopped where they ran, for others of a higher class: they wait again.
@@ -48,11 +48,23 @@ impl Owner {
         leases: &[LeaseId],
     ) {
         let leases = ctx.within_frame(leases);
-        self.on_returned(ctx, members, Returned { from, leases, stopped: true });
+        self.on_returned(ctx, members, Returned { from, leases, cause: Cause::Stopped });
+    }
+
+    /// Tasks that a worker gives back because it takes no work any more: they wait again.
+    pub(crate) fn on_given_back(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &mut Membership,
+        from: PeerId,
+        leases: &[LeaseId],
+    ) {
+        let leases = ctx.within_frame(leases);
+        self.on_returned(ctx, members, Returned { from, leases, cause: Cause::Drains });
     }
 
     fn on_returned(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, returned: Returned<'_>) {
-        let Returned { from, leases, stopped } = returned;
+        let Returned { from, leases, cause } = returned;
         let Self { records, books, credit, matchmakers, .. } = self;
         // Many leases of a job in one message are one refusal.
         let mut blamed = None;
@@ -62,7 +74,7 @@ impl Owner {
             if let Some((attempt, record)) = returned {
                 credit.forget(from);
                 matchmakers.on_mismatched(ctx, from);
-                let how = Return { stopped, counted: blamed == Some(lease.job) };
+                let how = Return { cause, counted: blamed == Some(lease.job) };
                 blamed = if how.is_blamed(*lease) { Some(lease.job) } else { blamed };
                 retry::on_returned(&mut OwnerCtx { ctx, members, books }, record, attempt, how);
             }
@@ -193,6 +205,5 @@ impl Owner {
 struct Returned<'a> {
     from: PeerId,
     leases: &'a [LeaseId],
-    /// They were stopped where they ran; otherwise refused.
-    stopped: bool,
+    cause: Cause,
 }

@@ -1,5 +1,6 @@
 //! What others may read of the owner; `explain.rs` makes it. Nothing here decides.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{Owner, explain, fetching};
@@ -52,6 +53,14 @@ impl Owner {
 
     pub(crate) fn starved(&self) -> u32 {
         fetching::starved(&self.books)
+    }
+
+    /// What peers are blamed for, over all jobs together.
+    pub(crate) fn blamed(&self, now: Time) -> BTreeMap<PeerId, u64> {
+        let mut blamed = BTreeMap::new();
+        self.books.reputation.tally(now, &mut blamed);
+        self.records.values().for_each(|record| record.dispatch.reputation.tally(now, &mut blamed));
+        blamed
     }
 
     pub(crate) fn audits(&self) -> Vec<JobAudit> {

@@ -94,6 +94,8 @@ counters! {
     fenced: "leases_fenced",
     #[doc = "Tasks stopped as a worker, because their owner was gone"]
     abandoned: "tasks_abandoned",
+    #[doc = "Tasks given back as a worker, because this node takes no work any more"]
+    given_back: "tasks_given_back",
     #[doc = "Requests sent to matchmakers as an owner"]
     requested: "cells_requested",
     #[doc = "Bids advertised at a matchmaker as a worker"]

@@ -2,6 +2,8 @@
 //! grants credit for short tasks, [`super::advertise`] offers what is left to other owners through a matchmaker. The
 //! worker creates one for each input.
 
+use alloc::vec::Vec;
+
 use super::identity::{Identity, Refusal};
 use super::ledger::{Ended, Ledger};
 use super::market::Market;
@@ -11,6 +13,7 @@ use super::room::Room;
 use super::runs::RunQueue;
 use super::runtimes::Runtimes;
 use super::staging::Staging;
+use crate::ctx::Ctx;
 use crate::id::{BidId, JobId, PeerId};
 use crate::message::{BATCH_MAX, Grant, Reason};
 use crate::time::Time;
@@ -81,6 +84,15 @@ impl Bidder<'_> {
     pub(super) fn forget(&mut self, owner: PeerId) {
         self.requests.forget(owner);
         self.ledger.forget(owner);
+    }
+
+    /// Ends all calls and bids, because this node takes no new work. Credit is renewed no more; what is sent on it comes back.
+    pub(super) fn close(&mut self, ctx: &mut Ctx<'_>) {
+        for key in self.requests.keys().collect::<Vec<_>>() {
+            self.requests.remove(key);
+            Refusal::for_now(Reason::Draining).tell(ctx, key.owner, key.call);
+        }
+        self.ledger.end_bids(|_| true);
     }
 
     // ---- answers

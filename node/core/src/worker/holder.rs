@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::absences::Gone;
 use super::completion::{self, Ended, Taken};
-use super::identity::Refusal;
+use super::identity::{Refusal, Returned};
 use super::ledger::Ledger;
 use super::outbox::{Outbox, Sealed};
 use super::requests::Requests;
@@ -161,11 +161,28 @@ impl Holder<'_> {
 
     // ---- tasks that are returned
 
-    /// Refuses the grants of an award. Those of a repeated award are held, or have ended here, and are left out.
-    pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
+    /// Returns the grants of an award. Those of a repeated award are held, or have ended here, and are left out.
+    pub(super) fn refuse(&self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award, why: Returned) {
         let leases = ctx.within_frame(&award.grants).iter().map(|grant| grant.lease);
         let leases: Vec<LeaseId> = leases.filter(|lease| !self.has(owner, *lease)).collect();
-        refuse(ctx, owner, &leases);
+        give_back(ctx, owner, &leases, why);
+    }
+
+    /// Gives held tasks back to their owners, because this node takes no work any more. What runs is stopped.
+    pub(super) fn give_back(&mut self, ctx: &mut Ctx<'_>, tasks: Vec<(PeerId, LeaseId)>) {
+        if tasks.is_empty() {
+            return;
+        }
+        for (owner, lease) in &tasks {
+            let run = self.runs.cancel(ctx, *owner, *lease);
+            run.iter().for_each(|run| self.settle(ctx, run));
+        }
+        self.staging.forget_ended(self.runs);
+        for part in tasks.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((owner, _)) = part.first() else { continue };
+            let leases: Vec<LeaseId> = part.iter().map(|(_, lease)| *lease).collect();
+            give_back(ctx, *owner, &leases, Returned::Drains);
+        }
     }
 
     /// Retracts tasks that were accepted on a wrong estimate.
@@ -173,7 +190,7 @@ impl Holder<'_> {
         let retracted = self.runs.retract(ctx, self.stats);
         retracted.ended.iter().for_each(|run| self.settle(ctx, run));
         for (owner, leases) in retracted.leases {
-            refuse(ctx, owner, &leases);
+            give_back(ctx, owner, &leases, Returned::Refused);
         }
     }
 
@@ -185,7 +202,7 @@ impl Holder<'_> {
             return;
         }
         self.cancel_all(ctx, owner);
-        refuse(ctx, owner, &leases);
+        give_back(ctx, owner, &leases, Returned::Refused);
         let tasks = u32::try_from(leases.len()).unwrap_or(u32::MAX);
         ctx.counters.abandoned += u64::from(tasks);
         ctx.notify(Event::OwnerGone { owner, tasks, closed, unheard_ms });
@@ -213,15 +230,23 @@ impl Holder<'_> {
 }
 
 /// Returns leases to their owner.
-fn refuse(ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId]) {
+fn give_back(ctx: &mut Ctx<'_>, owner: PeerId, leases: &[LeaseId], why: Returned) {
     for part in leases.chunks(BATCH_MAX) {
-        ctx.send(owner, Message::Refuse { leases: part.to_vec() });
+        let leases = part.to_vec();
+        match why {
+            Returned::Refused => ctx.send(owner, Message::Refuse { leases }),
+            Returned::Drains => {
+                ctx.counters.given_back += leases.len() as u64;
+                ctx.send(owner, Message::GivenBack { leases });
+            }
+        }
     }
 }
 
-/// Refuses tasks sent without a call, and declines the call if there is a reason.
+/// Returns tasks sent without a call, and declines the call if there is a reason.
 pub(super) fn refuse_prefilled(ctx: &mut Ctx<'_>, owner: PeerId, assign: &Assign, refusal: Option<Refusal>) {
     let leases: Vec<LeaseId> = assign.grants.iter().map(|grant| grant.lease).collect();
-    refuse(ctx, owner, &leases);
+    let why = refusal.as_ref().map_or(Returned::Refused, Refusal::returns);
+    give_back(ctx, owner, &leases, why);
     refusal.into_iter().for_each(|refusal| refusal.tell(ctx, owner, assign.call.call));
 }

@@ -11,6 +11,15 @@ use crate::message::{Class, Decline, Message, Reason};
 use crate::policy::{Owners, fit, never};
 use crate::time::Time;
 
+/// Why tasks are returned to their owner without an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Returned {
+    /// They were not accepted, were accepted on a wrong estimate, or their owner counted as gone.
+    Refused,
+    /// This node takes no work any more.
+    Drains,
+}
+
 /// Why a call is declined, and whether the reason lasts.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -27,6 +36,11 @@ impl Refusal {
     /// A reason that stays while node and task stay as they are.
     fn for_good(reason: Reason) -> Self {
         Self { reason, is_permanent: true }
+    }
+
+    /// Why tasks are returned that came without a call.
+    pub(super) fn returns(&self) -> Returned {
+        if self.reason == Reason::Draining { Returned::Drains } else { Returned::Refused }
     }
 
     /// Declines a call for this reason.

@@ -47,7 +47,7 @@ use absences::Absences;
 use bidder::Bidder;
 pub(crate) use completion::Piece;
 use holder::{DiskSpace, Holder};
-use identity::{Identity, Refusal};
+use identity::{Identity, Refusal, Returned};
 use ledger::Ledger;
 use ledger::credits::Spent;
 use market::Market;
@@ -150,9 +150,10 @@ impl Worker {
         }
     }
 
-    /// Refuses the grants of an award that were not accepted.
+    /// Returns the grants of an award that were not accepted.
     pub(crate) fn refuse(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: &Award) {
-        self.holder().refuse(ctx, owner, award);
+        let why = if self.identity.draining { Returned::Drains } else { Returned::Refused };
+        self.holder().refuse(ctx, owner, award, why);
     }
 
     // ---- connections of owners
@@ -192,8 +193,20 @@ impl Worker {
 
     // ---- this node's slots, store and user
 
-    pub(crate) fn on_drain(&mut self, draining: bool) {
+    /// Takes no new work, or takes it again. What has not begun is given back, in [`Self::dispatch`].
+    pub(crate) fn on_drain(&mut self, ctx: &mut Ctx<'_>, draining: bool) {
         self.identity.draining = draining;
+        if draining {
+            self.bidder().close(ctx);
+            self.runs.recall(ctx);
+        }
+    }
+
+    /// Gives back what runs for others, too.
+    pub(crate) fn on_give_back(&mut self, ctx: &mut Ctx<'_>) {
+        self.on_drain(ctx, true);
+        let of_others: Vec<_> = self.runs.leases().filter(|(owner, _)| *owner != ctx.me).collect();
+        self.holder().give_back(ctx, of_others);
     }
 
     pub(crate) fn on_ran(&mut self, ctx: &mut Ctx<'_>, id: RunId, report: Report) {
@@ -264,8 +277,12 @@ impl Worker {
         next.get()
     }
 
-    /// Hands ready tasks to the slots.
+    /// Hands ready tasks to the slots; a node that drains gives them back.
     pub(crate) fn dispatch(&mut self, ctx: &mut Ctx<'_>) {
+        if self.identity.draining {
+            let waiting = self.runs.outside_slots();
+            self.holder().give_back(ctx, waiting);
+        }
         self.runs.dispatch(ctx, &self.stats);
     }
 

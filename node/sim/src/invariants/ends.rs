@@ -16,6 +16,8 @@ pub(crate) fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
         | Fact::Parted { .. }
         | Fact::Excused { .. }
         | Fact::Restarted(_)
+        | Fact::GivenBack { .. }
+        | Fact::Lost { .. }
         | Fact::GaveUp { .. }
         | Fact::Published { .. } => None,
     })

@@ -2,7 +2,7 @@
 
 use super::{OTHER, OWNER, WORKER, Watch, done, for_workers, ms, reserved, worker};
 use crate::{Fate, Fault, JobSpec, World};
-use weft_core::MeshConfig;
+use weft_core::{Command, MeshConfig};
 
 pub(super) fn a_task_whose_worker_is_killed_ends_elsewhere_within_two_seconds(watch: Watch) -> World {
     let mut world = World::builder(2).watch(watch).hosts(4, 2).build();
@@ -111,5 +111,25 @@ pub(super) fn a_worker_whose_disk_is_full_costs_no_attempt_while_another_has_roo
     world.run_until("all tasks end", ms(20_000), |world| done(world, job, 20));
     let owner = world.snapshot(OWNER).unwrap();
     assert_eq!(owner.counters.lost, 0, "a full disk does not count as a lost task");
+    world
+}
+
+pub(super) fn a_node_that_leaves_gently_costs_its_owners_no_task_and_no_trust(watch: Watch) -> World {
+    let mut world = World::builder(63).watch(watch).hosts(1, 0).hosts(2, 2).build();
+    world.connect();
+    let job = world.submit(OWNER, &JobSpec::new(12, 1500));
+    world.run_until("the worker is at work", ms(1000), |world| world.running(WORKER) == 2);
+    world.fault(Fault::Drain { host: WORKER, on: true });
+    world.run_for(ms(500));
+    world.command(WORKER, Command::GiveBack);
+    world.run_until("it owes nothing", ms(500), |world| {
+        world.engine(WORKER).is_some_and(|engine| engine.owed().tasks + engine.owed().outcomes == 0)
+    });
+    world.fault(Fault::Stop(WORKER));
+    world.run_until("all tasks end", ms(20_000), |world| done(world, job, 12));
+    let owner = world.snapshot(OWNER).unwrap();
+    let brought = world.reference().brought(job, world.peer(WORKER));
+    assert_eq!((owner.counters.lost, brought), (0, 0));
+    assert!(owner.peers.iter().all(|peer| peer.lost == 0 && peer.reputation.blame == 0), "no peer is blamed");
     world
 }

@@ -64,6 +64,10 @@ pub const SCENARIOS: &[Scenario] = &[
         play: faults::a_worker_whose_disk_is_full_costs_no_attempt_while_another_has_room,
     },
     Scenario {
+        name: "a_node_that_leaves_gently_costs_its_owners_no_task_and_no_trust",
+        play: faults::a_node_that_leaves_gently_costs_its_owners_no_task_and_no_trust,
+    },
+    Scenario {
         name: "a_lone_node_loses_none_of_a_thousand_tasks_of_its_first_instant",
         play: market::a_lone_node_loses_none_of_a_thousand_tasks_of_its_first_instant,
     },

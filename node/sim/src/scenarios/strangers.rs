@@ -19,6 +19,7 @@ pub(super) fn a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed
         .collect();
     world.lie(OTHER, OWNER, Message::Outcome(deliveries));
     world.lie(OTHER, OWNER, Message::Refuse { leases: leases.clone() });
+    world.lie(OTHER, OWNER, Message::GivenBack { leases: leases.clone() });
     let all = LeaseRange {
         first: leases.first().copied().unwrap(),
         count: u32::MAX,

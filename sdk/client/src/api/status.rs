@@ -57,6 +57,12 @@ pub struct Status {
     pub binding: Vec<Binding>,
     /// Whether it takes no new work.
     pub draining: bool,
+    /// Whether it was told to end. It ends when it runs nothing for others any more.
+    #[serde(default)]
+    pub stopping: bool,
+    /// How long it lets tasks of others run on when it is told to end.
+    #[serde(default)]
+    pub grace_ms: u64,
     /// Peers that can be spoken to now.
     pub peers_connected: u32,
     /// Own jobs that have not ended.

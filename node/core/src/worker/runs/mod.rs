@@ -197,6 +197,15 @@ impl RunQueue {
         self.leases.range(range).map(|((_, lease), _)| *lease).collect()
     }
 
+    /// The leases of tasks that have not begun and are not in the slots.
+    pub(super) fn outside_slots(&self) -> Vec<(PeerId, LeaseId)> {
+        if self.len() == self.handed() {
+            return Vec::new();
+        }
+        let outside = |id: &RunId| self.run(*id).stage.place() == Place::Outside;
+        self.leases.iter().filter(|(_, id)| outside(id)).map(|(key, _)| *key).collect()
+    }
+
     pub(super) fn is_leased(&self) -> bool {
         !self.leases.is_empty()
     }

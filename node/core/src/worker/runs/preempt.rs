@@ -67,9 +67,13 @@ impl RunQueue {
             return;
         }
         for (_, id, _) in queued.iter().filter(lower) {
-            self.set_stage(ctx.now, *id, Stage::Requeuing);
-            ctx.emit(Effect::Abort(*id));
+            self.requeue_one(ctx, *id);
         }
+    }
+
+    pub(super) fn requeue_one(&mut self, ctx: &mut Ctx<'_>, id: RunId) {
+        self.set_stage(ctx.now, id, Stage::Requeuing);
+        ctx.emit(Effect::Abort(id));
     }
 
     /// Whether there is memory for a task of that class to begin in a free slot. If there is not, and a paused task of

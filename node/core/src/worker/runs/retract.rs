@@ -70,6 +70,16 @@ impl RunQueue {
         retracted
     }
 
+    /// Takes the tasks out of the slots again that have not begun there: those that wait behind running ones, and those whose
+    /// module is being compiled.
+    pub(in crate::worker) fn recall(&mut self, ctx: &mut Ctx<'_>) {
+        let Order { running, waiting } = self.in_order();
+        let compiling = running.into_iter().map(|(_, id)| id).filter(|id| self.run(*id).compiling);
+        let unbegun = waiting.into_iter().map(|(id, _)| id).chain(compiling);
+        let handed: Vec<RunId> = unbegun.filter(|id| self.run(*id).stage == Stage::Handed).collect();
+        handed.into_iter().for_each(|id| self.requeue_one(ctx, id));
+    }
+
     /// Running and waiting tasks. The slots start tasks in order, so that the oldest are running.
     fn in_order(&self) -> Order {
         let mut order: Vec<(Time, RunId, u32)> = Vec::new();

@@ -51,7 +51,7 @@ impl Kind {
             | Message::Decline(_)
             | Message::Credit(_)
             | Message::Assign(_) => Self::Direct,
-            Message::Refuse { .. } | Message::Stopped { .. } => Self::Refuse,
+            Message::Refuse { .. } | Message::Stopped { .. } | Message::GivenBack { .. } => Self::Refuse,
             Message::Withdraw(_) | Message::Release(_) | Message::Cancel(_) => Self::Undo,
             Message::Renew(_) => Self::Renew,
             Message::Outcome(_) | Message::Ended { .. } | Message::Printed { .. } => Self::Outcome,

@@ -356,6 +356,7 @@ fn kind(message: &Message) -> usize {
         Message::Ended { .. } => 14,
         Message::Assign(_) => 15,
         Message::Stopped { .. } => 16,
+        Message::GivenBack { .. } => 17,
     }
 }
 

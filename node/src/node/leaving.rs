@@ -1,0 +1,125 @@
+//! How a node leaves that is told to end: it takes no work any more, gives back what has not begun, and lets what runs for
+//! others end, for the time of `--grace`; then it gives that back, too. The engine decides; this waits, and says what
+//! happens. What the node's own jobs lose is told afterwards, in [`super::ending`].
+
+use std::time::{Duration, Instant};
+
+use weft_core::snapshot::Owed;
+use weft_core::{Command, Input};
+
+use super::{Broken, Ending, Flow, Node, Notice};
+
+/// How long a node that leaves waits for owners to acknowledge their results, once it runs nothing for them.
+const DELIVERED_MAX: Duration = Duration::from_secs(10);
+
+impl Node {
+    /// Lets work of others end, then ends. If the handle asks again meanwhile, what runs is given back and nothing is waited
+    /// for.
+    ///
+    /// # Errors
+    /// As [`Self::run_until`].
+    pub(super) async fn leave(mut self) -> Result<Ending, Broken> {
+        self.handle.note_stopping();
+        let before = self.engine.owed();
+        self.apply(Input::Command(Command::Drain(true)));
+        let after = self.engine.owed();
+        self.say_given_back(before.tasks.saturating_sub(after.tasks));
+        self.finish_runs(after).await?;
+        self.finish_deliveries().await?;
+        Ok(self.end(before != Owed::default()).await)
+    }
+
+    /// Waits until nothing runs for others, and gives back what still does when its time is over.
+    async fn finish_runs(&mut self, owed: Owed) -> Result<(), Broken> {
+        if owed.tasks > 0 && !self.grace.is_zero() {
+            let (tasks, run) = counted(owed.tasks, "task of others runs", "tasks of others run");
+            let grace = seconds(self.grace);
+            self.say(format!(
+                "{tasks} {run}: this node ends as soon as none does, in {grace} at most; told to end again, it ends at once"
+            ));
+        }
+        let until = Instant::now() + self.grace;
+        self.wait_until(until, |owed| owed.tasks == 0).await?;
+        let left = self.engine.owed().tasks;
+        if left > 0 {
+            self.apply(Input::Command(Command::GiveBack));
+            let (tasks, are) = counted(left, "task of others is", "tasks of others are");
+            let at_once = self.grace.is_zero() || self.handle.is_stopping_at_once();
+            let after = if at_once { String::new() } else { format!(" after {}", seconds(self.grace)) };
+            self.say(format!("{tasks} {are} stopped{after} and given back"));
+        }
+        Ok(())
+    }
+
+    /// Waits until owners have acknowledged their results.
+    async fn finish_deliveries(&mut self) -> Result<(), Broken> {
+        self.wait_until(Instant::now() + DELIVERED_MAX, |owed| owed.outcomes == 0).await?;
+        let left = self.engine.owed().outcomes;
+        if left > 0 && !self.handle.is_stopping_at_once() {
+            let (results, were) = counted(left, "result was", "results were");
+            let waited = seconds(DELIVERED_MAX);
+            self.say(format!(
+                "{results} {were} not acknowledged within {waited}: their owners have them computed again"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Runs the loop until this holds of what is owed, or the time is over, or the handle asks for the end at once.
+    async fn wait_until(&mut self, until: Instant, holds: impl Fn(Owed) -> bool) -> Result<(), Broken> {
+        let handle = self.handle.clone();
+        let mut over = std::pin::pin!(async move {
+            tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => {}
+                () = handle.stopped_at_once() => {}
+            }
+        });
+        while !holds(self.engine.owed()) {
+            let step = self.select(over.as_mut()).await;
+            match self.on_step(step)? {
+                Flow::On => {}
+                Flow::Stop | Flow::End => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn say_given_back(&self, tasks: u32) {
+        if tasks > 0 {
+            let (tasks, were) = counted(
+                tasks,
+                "task of others that had not begun is",
+                "tasks of others that had not begun are",
+            );
+            self.say(format!("{tasks} {were} given back"));
+        }
+    }
+
+    fn say(&self, text: String) {
+        tracing::info!("{text}");
+        self.notice(Notice::Leaving(text));
+    }
+}
+
+/// A count, and the words for it.
+fn counted(count: u32, one: &'static str, many: &'static str) -> (u32, &'static str) {
+    (count, if count == 1 { one } else { many })
+}
+
+fn seconds(time: Duration) -> String {
+    match time.subsec_millis() {
+        0 => format!("{} s", time.as_secs()),
+        _ => format!("{} ms", time.as_millis()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_said_as_it_was_given() {
+        let said = |ms| seconds(Duration::from_millis(ms));
+        assert_eq!([said(10_000), said(1500), said(0)], ["10 s", "1500 ms", "0 s"]);
+    }
+}

@@ -1,0 +1,43 @@
+//! What a running node has to say to a person: who comes and goes, what is wrong, what becomes of work. The loop sends it;
+//! the terminal, the demo and an embedding program read it.
+
+use weft_core::PeerId;
+
+/// Something that a person at the terminal may want to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The node can be reached at this address.
+    Listening(String),
+    /// A peer came.
+    PeerUp {
+        /// The peer.
+        peer: PeerId,
+        /// Where it is.
+        address: String,
+    },
+    /// A peer went.
+    PeerDown {
+        /// The peer.
+        peer: PeerId,
+        /// The reason.
+        reason: String,
+    },
+    /// A node was not admitted, or did not admit this one.
+    Refused {
+        /// The address.
+        address: String,
+        /// The reason.
+        reason: String,
+    },
+    /// Another process runs with this node's identity.
+    SameIdentity {
+        /// The address.
+        address: String,
+    },
+    /// Something is wrong with the network or the journal, in a sentence that says what to do.
+    Trouble(String),
+    /// What became of jobs that are kept on disk, in a sentence.
+    Kept(String),
+    /// What becomes of the work of others while the node ends, in a sentence.
+    Leaving(String),
+}
