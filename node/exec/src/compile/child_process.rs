@@ -17,7 +17,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Signal;
 use weft_core::BlobId;
 
-use super::admission::Bounds;
+use super::bounds::Bounds;
 use super::compilation::{CompileError, Effort};
 use super::wire::{self, Answer, Request};
 use crate::code::{Code, Draft, Kind};

@@ -13,6 +13,7 @@
 //! admission but without a deadline, for a compiler can't be interrupted: such a node must trust its modules more.
 
 pub(crate) mod admission;
+pub(crate) mod bounds;
 #[cfg(target_os = "linux")]
 pub(crate) mod child;
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::admission::Bounds;
+use super::bounds::Bounds;
 use crate::disk::DISK_BYTES_MAX;
 use crate::error::PrepareError;
 use crate::make::{Interrupt, Tier};
