@@ -65,6 +65,13 @@ fn branching(targets: usize) -> Vec<u8> {
     functions(1, &[&[0x41, 0, 0x0e], leb(targets - 1).as_slice(), &vec![0; targets]].concat())
 }
 
+/// As many functions, each with so many calls below 1,000 exception handlers.
+fn tries(functions: usize, calls: usize) -> Vec<u8> {
+    let (handlers, calls) = ("(catch_all 0)".repeat(1000), "call 0 ".repeat(calls));
+    let function = format!("(func (try_table {handlers} {calls}))");
+    wat(&format!("(module {})", function.repeat(functions)))
+}
+
 /// Something `count` times.
 fn times(count: u32, one: impl Fn(u32) -> String) -> String {
     (0..count).map(one).collect()
@@ -108,6 +115,14 @@ const TABLE: &[Row] = &[
             let calls = "(call 0)".repeat(n as usize);
             let tries = format!("(try_table (catch_all 0)) (try_table (catch_all 0) {calls})");
             wat(&format!("(module (func (call 0) {tries} (call 0)))"))
+        },
+    ),
+    (
+        "open handlers of all calls",
+        |b, n| b.all_handlers = n,
+        |n| {
+            let try_once = "(func (try_table (catch_all 0) (call 0)))";
+            wat(&format!("(module {})", try_once.repeat(n as usize)))
         },
     ),
     ("tags", |b, n| b.tags = n, |n| wat(&format!("(module {})", times(n, |_| "(tag)".into())))),
@@ -215,6 +230,8 @@ fn a_nodes_own_bounds_stop_the_usual_bombs() {
             "module: 4000002 bytes of a function's body, the limit is 2097152",
         ),
         (functions(300_000, &[]), "module: 300000 functions, the limit is 200000"),
+        (tries(1, 10_000), "module: 1001000 open handlers of a function's calls, the limit is 1000000"),
+        (tries(20, 1000), "module: 11000000 open handlers of all calls, the limit is 10000000"),
     ] {
         assert_eq!(verdict(&compiler, &module), text);
     }

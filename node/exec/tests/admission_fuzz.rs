@@ -65,6 +65,7 @@ const TIGHT: Bounds = Bounds {
     carried: 16,
     targets: 4,
     handlers: 1000,
+    all_handlers: 2000,
     arity: 3,
     types: 6,
     tags: 100,

@@ -149,10 +149,10 @@ impl Admission {
     fn count_component(&mut self, payload: &Payload<'_>) -> Result<(), Fault> {
         let Bounds { types, imports, exports, modules, links, .. } = self.bounds;
         let counts = &mut self.counts;
-        let mut link = |count| add("instances and aliases", &mut counts.links, count, links);
+        let mut link = |count: u32| add("instances and aliases", &mut counts.links, count, links);
         match payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
-                add("nested modules", &mut counts.modules, 1, modules)
+                add("nested modules", &mut counts.modules, 1_u32, modules)
             }
             Payload::InstanceSection(section) => link(section.count()),
             Payload::ComponentInstanceSection(section) => link(section.count()),
@@ -219,6 +219,7 @@ impl Admission {
         most("locals of a function", &mut counts.locals, locals, bounds.locals)?;
         let mut operators = wasmparser::OperatorsReader::new(reader);
         let (mut loops, mut tries) = (Loops::default(), Tries::default());
+        let mut handlers = 0;
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             validator.op(offset, &operator)?;
@@ -232,19 +233,20 @@ impl Admission {
                 let handlers = try_table.catches.len() as u64;
                 most("handlers of a try_table", &mut counts.targets, handlers, bounds.targets)?;
             }
-            let handlers = tries.after(&operator, depth);
+            handlers = tries.after(&operator, depth);
             most("open handlers of a function's calls", &mut counts.handlers, handlers, bounds.handlers)?;
             let carried = loops.after(&operator, depth).saturating_mul(locals);
             most("locals times open loops of a function", &mut counts.carried, carried, bounds.carried)?;
         }
         operators.finish()?;
+        add("open handlers of all calls", &mut counts.all_handlers, handlers, bounds.all_handlers)?;
         self.allocations = validator.into_allocations();
         Ok(())
     }
 }
 
-fn add(what: &str, count: &mut u64, more: u32, most: u64) -> Result<(), Fault> {
-    *count = count.saturating_add(u64::from(more));
+fn add(what: &str, count: &mut u64, more: impl Into<u64>, most: u64) -> Result<(), Fault> {
+    *count = count.saturating_add(more.into());
     within(what, *count, most).map_err(Fault::Bound)
 }
 

@@ -27,6 +27,9 @@ pub struct Bounds {
     /// Exception handlers that are open at a call, summed over the calls of a function: the compiler makes a table of
     /// them for each call.
     pub handlers: u64,
+    /// The same of all functions. Code that unwinds through two or three scopes at each of the few million calls that a
+    /// module of the longest length can have is below it.
+    pub all_handlers: u64,
     /// Parameters, or results, of one function type. Seen: 42.
     pub arity: u64,
     /// Types. Seen: 289.
@@ -64,6 +67,7 @@ impl Bounds {
         carried: 1_000_000,
         targets: 65_536,
         handlers: 1_000_000,
+        all_handlers: 10_000_000,
         arity: 256,
         types: 50_000,
         tags: 10_000,
@@ -83,10 +87,12 @@ impl Bounds {
     #[must_use]
     pub const fn of_modules(bytes: u64) -> Self {
         let times = bytes.div_ceil(Self::NODE.bytes);
-        let Self { functions, types, exports, globals, segments, elements, links, .. } = Self::NODE;
+        let Self { functions, all_handlers, types, exports, globals, segments, elements, links, .. } =
+            Self::NODE;
         Self {
             bytes,
             functions: functions.saturating_mul(times),
+            all_handlers: all_handlers.saturating_mul(times),
             types: types.saturating_mul(times),
             exports: exports.saturating_mul(times),
             globals: globals.saturating_mul(times),
@@ -108,6 +114,7 @@ pub(crate) struct Counts {
     pub(super) carried: u64,
     pub(super) targets: u64,
     pub(super) handlers: u64,
+    pub(super) all_handlers: u64,
     pub(super) arity: u64,
     pub(super) types: u64,
     pub(super) tags: u64,
