@@ -66,6 +66,8 @@ const TIGHT: Bounds = Bounds {
     targets: 4,
     handlers: 1000,
     all_handlers: 2000,
+    fields: 1000,
+    all_fields: 2000,
     arity: 3,
     types: 6,
     tags: 100,

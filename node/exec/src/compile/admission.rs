@@ -5,13 +5,14 @@
 //! The bounds are in [`super::bounds`].
 
 use wasmparser::{
-    BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload,
-    TableInit, ValidPayload, Validator, ValidatorResources, WasmFeatures,
+    BinaryReaderError, ConstExpr, ElementItems, FuncToValidate, FuncValidatorAllocations, FunctionBody,
+    Operator, Parser, Payload, TableInit, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
 use crate::code::Kind;
 use crate::compile::bounds::{Bounds, Counts};
 use crate::compile::compilation::CompileError;
+use crate::compile::fields::Fields;
 use crate::compile::proposals;
 use crate::compile::shape::{Loops, Tries};
 use crate::text::{plain, shorten};
@@ -34,6 +35,11 @@ pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, CompileError> {
         _ => Err(CompileError::Invalid("it is not WebAssembly: it does not begin with `\\0asm`".into())),
     }
 }
+
+/// See [`Bounds::fields`].
+const FIELDS: &str = "default fields and caught values of one function";
+/// See [`Bounds::all_fields`].
+const ALL_FIELDS: &str = "default fields and caught values of all functions";
 
 /// Why a module is not admitted.
 enum Fault {
@@ -78,6 +84,8 @@ fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Cou
     let mut admission = Admission {
         bounds: *bounds,
         counts: Counts::default(),
+        fields: Fields::default(),
+        constant_fields: 0,
         validator: Validator::new_with_features(features),
         allocations: FuncValidatorAllocations::default(),
     };
@@ -89,6 +97,7 @@ fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Cou
         if let ValidPayload::Func(function, body) = admission.validator.payload(&payload)? {
             admission.body(function, &body)?;
         }
+        admission.constants(&payload)?;
     }
     Ok(admission.counts)
 }
@@ -96,6 +105,10 @@ fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Cou
 struct Admission {
     bounds: Bounds,
     counts: Counts,
+    /// The fields of the current module's types.
+    fields: Fields,
+    /// Fields that the constant expressions of the current module set to their defaults.
+    constant_fields: u64,
     validator: Validator,
     allocations: FuncValidatorAllocations,
 }
@@ -177,6 +190,7 @@ impl Admission {
             let others = u32::try_from(group.types().len().saturating_sub(1)).unwrap_or(u32::MAX);
             add("types", &mut self.counts.types, others, self.bounds.types)?;
             for ty in group.into_types() {
+                self.fields.push(&ty.composite_type.inner);
                 if let wasmparser::CompositeInnerType::Func(function) = &ty.composite_type.inner {
                     let arity = function.params().len().max(function.results().len()) as u64;
                     most(
@@ -191,18 +205,69 @@ impl Admission {
         Ok(())
     }
 
+    /// Counts the fields of objects that a section's constant expressions create. The section is valid.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "wasmparser's list is open; the others have no such expressions"
+    )]
+    fn constants(&mut self, payload: &Payload<'_>) -> Result<(), Fault> {
+        match payload {
+            // Of a module inside a component, too.
+            Payload::Version { .. } => (self.fields, self.constant_fields) = (Fields::default(), 0),
+            Payload::GlobalSection(section) => {
+                for global in section.clone() {
+                    self.constant(&global?.init_expr)?;
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section.clone() {
+                    if let TableInit::Expr(constant) = table?.init {
+                        self.constant(&constant)?;
+                    }
+                }
+            }
+            Payload::ElementSection(section) => {
+                for segment in section.clone() {
+                    self.constants_of(segment?.items)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn constants_of(&mut self, items: ElementItems<'_>) -> Result<(), Fault> {
+        let ElementItems::Expressions(_, constants) = items else { return Ok(()) };
+        for constant in constants {
+            self.constant(&constant?)?;
+        }
+        Ok(())
+    }
+
+    /// The compiler makes one function of all constant expressions of a module.
+    fn constant(&mut self, constant: &ConstExpr<'_>) -> Result<(), Fault> {
+        let Bounds { fields, all_fields, .. } = self.bounds;
+        for operator in constant.get_operators_reader() {
+            let set = self.fields.set_by(&operator?);
+            self.constant_fields = self.constant_fields.saturating_add(set);
+            most(FIELDS, &mut self.counts.fields, self.constant_fields, fields)?;
+            add(ALL_FIELDS, &mut self.counts.all_fields, set, all_fields)?;
+        }
+        Ok(())
+    }
+
     fn elements(&mut self, section: &wasmparser::ElementSectionReader<'_>) -> Result<(), Fault> {
         for segment in section.clone() {
             let count = match segment?.items {
-                wasmparser::ElementItems::Functions(items) => items.count(),
-                wasmparser::ElementItems::Expressions(_, items) => items.count(),
+                ElementItems::Functions(items) => items.count(),
+                ElementItems::Expressions(_, items) => items.count(),
             };
             add("elements", &mut self.counts.elements, count, self.bounds.elements)?;
         }
         Ok(())
     }
 
-    /// Validates one function's body, and counts its loops and handlers.
+    /// Validates one function's body, and counts its loops, handlers and fields.
     fn body(
         &mut self,
         function: FuncToValidate<ValidatorResources>,
@@ -219,7 +284,7 @@ impl Admission {
         most("locals of a function", &mut counts.locals, locals, bounds.locals)?;
         let mut operators = wasmparser::OperatorsReader::new(reader);
         let (mut loops, mut tries) = (Loops::default(), Tries::default());
-        let mut handlers = 0;
+        let (mut handlers, mut fields) = (0, 0_u64);
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             validator.op(offset, &operator)?;
@@ -235,11 +300,14 @@ impl Admission {
             }
             handlers = tries.after(&operator, depth);
             most("open handlers of a function's calls", &mut counts.handlers, handlers, bounds.handlers)?;
+            fields = fields.saturating_add(self.fields.used_by(&operator, validator.resources()));
+            most(FIELDS, &mut counts.fields, fields, bounds.fields)?;
             let carried = loops.after(&operator, depth).saturating_mul(locals);
             most("locals times open loops of a function", &mut counts.carried, carried, bounds.carried)?;
         }
         operators.finish()?;
         add("open handlers of all calls", &mut counts.all_handlers, handlers, bounds.all_handlers)?;
+        add(ALL_FIELDS, &mut counts.all_fields, fields, bounds.all_fields)?;
         self.allocations = validator.into_allocations();
         Ok(())
     }

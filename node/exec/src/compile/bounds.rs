@@ -30,6 +30,13 @@ pub struct Bounds {
     /// The same of all functions. Code that unwinds through two or three scopes at each of the few million calls that a
     /// module of the longest length can have is below it.
     pub all_handlers: u64,
+    /// Fields that one function sets to their defaults when it creates objects, and values that it takes out of caught
+    /// exceptions: the compiler emits code for each, although the module names only the type. All initial values of a
+    /// module's globals, tables and segments are one function. Compilers of languages with objects create each class
+    /// in a function of its own, and a class has some tens to hundreds of fields.
+    pub fields: u64,
+    /// The same of all functions: a million objects of ten fields each.
+    pub all_fields: u64,
     /// Parameters, or results, of one function type. Seen: 42.
     pub arity: u64,
     /// Types. Seen: 289.
@@ -68,6 +75,8 @@ impl Bounds {
         targets: 65_536,
         handlers: 1_000_000,
         all_handlers: 10_000_000,
+        fields: 200_000,
+        all_fields: 10_000_000,
         arity: 256,
         types: 50_000,
         tags: 10_000,
@@ -87,12 +96,23 @@ impl Bounds {
     #[must_use]
     pub const fn of_modules(bytes: u64) -> Self {
         let times = bytes.div_ceil(Self::NODE.bytes);
-        let Self { functions, all_handlers, types, exports, globals, segments, elements, links, .. } =
-            Self::NODE;
+        let Self {
+            functions,
+            all_handlers,
+            all_fields,
+            types,
+            exports,
+            globals,
+            segments,
+            elements,
+            links,
+            ..
+        } = Self::NODE;
         Self {
             bytes,
             functions: functions.saturating_mul(times),
             all_handlers: all_handlers.saturating_mul(times),
+            all_fields: all_fields.saturating_mul(times),
             types: types.saturating_mul(times),
             exports: exports.saturating_mul(times),
             globals: globals.saturating_mul(times),
@@ -115,6 +135,8 @@ pub(crate) struct Counts {
     pub(super) targets: u64,
     pub(super) handlers: u64,
     pub(super) all_handlers: u64,
+    pub(super) fields: u64,
+    pub(super) all_fields: u64,
     pub(super) arity: u64,
     pub(super) types: u64,
     pub(super) tags: u64,

@@ -20,6 +20,7 @@ pub(crate) mod child;
 mod child_process;
 pub(crate) mod compilation;
 mod compiler_thread;
+mod fields;
 mod job;
 mod module_table;
 mod proposals;
