@@ -484,6 +484,23 @@ fn a_compile_bomb_ends_at_the_childs_memory() {
     assert_eq!(limit(ask(&compiler, &module, &command(&module))), "compile memory: more than 512 MiB");
 }
 
+/// When memory is exhausted, a compiler that fills it must go before a slot, which has 500.
+#[test]
+fn the_kernel_is_told_to_end_a_compiler_first() {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "the_child", "--test-threads=1"])
+        .stdin(std::os::fd::OwnedFd::from(theirs))
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let mut child = child.unwrap();
+    // It waits for its first module, and ends when the socket is closed.
+    let path = format!("/proc/{}/oom_score_adj", child.id());
+    wait_until("a score", || fs::read_to_string(&path).is_ok_and(|score| score.trim() == "800"));
+    drop(ours);
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn a_child_that_died_once_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
