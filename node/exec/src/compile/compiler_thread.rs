@@ -13,7 +13,7 @@ use weft_core::BlobId;
 use super::admission;
 use super::compilation::{CompileError, compile};
 use super::job::{Job, ModuleKey, Pace};
-use super::module_table::is_baseline;
+use super::module_table::{Again, is_baseline};
 use super::settings::How;
 use super::shared::{CompilerEngine, Shared};
 use crate::code::{Code, Draft, Kind};
@@ -198,7 +198,7 @@ impl<'a> CompilerThread<'a> {
             tracing::warn!(%error, %module, "a module stays on its baseline code for now");
         }
         let code = made.as_ref().map(Arc::clone);
-        self.shared.table().upgraded(job, code.map_err(may_pass));
+        self.shared.table().upgraded(job, code.map_err(again));
         self.shared.answered.notify_all();
         let baseline = self.shared.engine(key, Tier::Baseline);
         if let (Ok(_), Ok((make, engine)), Some(disk)) = (made, baseline, &self.shared.disk) {
@@ -294,14 +294,12 @@ impl CompilerThread<'_> {
     }
 }
 
-/// Whether another try may succeed.
-fn may_pass(error: &PrepareError) -> bool {
+/// Whether another try to optimise may succeed.
+fn again(error: &PrepareError) -> Again {
     match error {
-        PrepareError::Late(_)
-        | PrepareError::Unreadable(_)
-        | PrepareError::Host(_)
-        | PrepareError::Engine(_) => true,
-        PrepareError::Invalid(_) | PrepareError::Limit(_) | PrepareError::TooLong { .. } => false,
+        PrepareError::Late(_) => Again::Longer,
+        PrepareError::Unreadable(_) | PrepareError::Host(_) | PrepareError::Engine(_) => Again::Later,
+        PrepareError::Invalid(_) | PrepareError::Limit(_) | PrepareError::TooLong { .. } => Again::Never,
     }
 }
 

@@ -129,7 +129,7 @@ impl Compiler {
         if let Err(error) = shared.config.check_length(program.module_bytes) {
             return on_done(Err(error));
         }
-        let job = Job { module_key: module_key(program), owner, read, late: 0 };
+        let job = Job { module_key: module_key(program), owner, read, late: 0, tries: 0 };
         let mut table = shared.table();
         let claim = table.request(job, on_done);
         let start = table.wants(Pace::Fast, FAST_THREADS);

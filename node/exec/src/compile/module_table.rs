@@ -29,6 +29,17 @@ pub(super) type Verdict = Result<Arc<Code>, Refusal>;
 pub(super) enum Claim {
     /// The result is known.
     Known(OnDone, Verdict),
+/// What is to be done after a try to optimise a module that brought no code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Nothing: another try would end the same.
+    Never,
+    /// Another try after a while.
+    Later,
+    /// The same, with a longer time limit.
+    Longer,
+}
+
     /// The queue is full.
     Full(OnDone),
     /// The callback will be called later.
@@ -125,7 +136,8 @@ impl ModuleTable {
         entry.verdict.clone()
     }
 
-    /// Queues a module for the optimising compiler again, if that is due; returns whether it did.
+    /// Queues a module for the optimising compiler again, if that is due; returns whether it was. If the queue is full,
+    /// it is due again later.
     pub(super) fn try_again(&mut self, module_key: ModuleKey) -> bool {
         let entry = self.entries.get_mut(&module_key);
         let Some(job) = entry.and_then(|entry| entry.upgrade.take_due(Instant::now())) else { return false };
@@ -200,18 +212,22 @@ impl ModuleTable {
         if self.slow.queue.has_room(job.owner) {
             self.slow.queue.push(job.owner, job);
         } else {
-            self.upgraded(job, Err(true));
+            self.upgraded(job, Err(Again::Later));
         }
     }
 
-    /// Records the end of optimising: with better code, or with whether another try may succeed. That comes after a
-    /// while, which doubles each time, when the module is asked for.
-    pub(super) fn upgraded(&mut self, job: Job, code: Result<Arc<Code>, bool>) {
+    /// Records the end of optimising: with better code, or with what is to be done now. Another try comes after a while,
+    /// which doubles each time, when the module is asked for.
+    pub(super) fn upgraded(&mut self, job: Job, code: Result<Arc<Code>, Again>) {
         let (module_key, late_for) = (job.module_key, self.late_for);
         let Some(entry) = self.entries.get_mut(&module_key) else { return };
         entry.upgrade = match &code {
-            Err(true) => Upgrade::later(job, Instant::now(), late_for),
-            Ok(_) | Err(false) => Upgrade::No,
+            Err(Again::Later) => Upgrade::later(job, Instant::now(), late_for),
+            Err(Again::Longer) => {
+                let late = job.late.saturating_add(1);
+                Upgrade::later(Job { late, ..job }, Instant::now(), late_for)
+            }
+            Ok(_) | Err(Again::Never) => Upgrade::No,
         };
         if let Ok(code) = code {
             self.set(module_key, Some(Ok(code)));
@@ -235,6 +251,7 @@ impl ModuleTable {
     pub(super) fn done(&mut self, pace: Pace) {
         self.group(pace).busy -= 1;
     }
+                    let Some(entry) = self.entries.get_mut(&job.module_key) else { continue };
 
     /// A thread ended.
     pub(super) fn thread_ends(&mut self, pace: Pace) {
@@ -242,7 +259,7 @@ impl ModuleTable {
     }
 
     /// A counted thread could not be started. If there is no other, nothing would answer the queue: returns its
-    /// callbacks.
+    /// callbacks; modules that were to be optimised are tried again later.
     pub(super) fn no_thread(&mut self, pace: Pace) -> Vec<OnDone> {
         let group = self.group(pace);
         group.threads -= 1;
@@ -252,13 +269,12 @@ impl ModuleTable {
         let jobs = group.queue.take();
         let mut unheard = Vec::new();
         for job in jobs {
-            let Some(entry) = self.entries.get_mut(&job.module_key) else { continue };
             match pace {
                 Pace::Fast => {
                     entry.making = false;
                     unheard.append(&mut entry.waiting);
                 }
-                Pace::Slow => entry.upgrade = Upgrade::No,
+                Pace::Slow => self.upgraded(job, Err(Again::Later)),
             }
         }
         unheard
@@ -340,6 +356,9 @@ impl ModuleTable {
             if !much_code && self.entries.len() <= MODULES_MAX {
                 return;
             }
+
+#[cfg(test)]
+mod tests;
             let newest = self.uses;
             let may_go = |entry: &Entry| {
                 entry.is_at_rest() && entry.used < newest && (!much_code || entry.code().is_some())
