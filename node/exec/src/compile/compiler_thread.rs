@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use weft_core::BlobId;
+use weft_core::{BlobId, PeerId};
 
 use super::admission;
 use super::compilation::{CompileError, compile};
@@ -61,6 +61,7 @@ impl Shared {
         let thread = CompilerThread::new(self, pace);
         while let Some(job) = self.next(pace) {
             match pace {
+            let _busy = Busy { shared: self, pace, owner: job.owner };
                 Pace::Fast => {
                     let result = caught(|| thread.first(&job));
                     let baseline = is_baseline(&result);
@@ -74,7 +75,6 @@ impl Shared {
                     thread.second(job, &made);
                 }
             }
-            self.table().done(pace);
         }
     }
 
@@ -112,6 +112,21 @@ impl Shared {
 /// Turns a panic into an error, so that every request gets a result.
 pub(super) fn caught(
     make: impl FnOnce() -> Result<Arc<Code>, PrepareError>,
+/// A thread that has a module of this owner, until it is dropped.
+struct Busy<'a> {
+    shared: &'a Shared,
+    pace: Pace,
+    owner: PeerId,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.shared.table().done(self.pace, self.owner);
+        // Another thread may have the owner's next module.
+        self.shared.queued.notify_all();
+    }
+}
+
 ) -> Result<Arc<Code>, PrepareError> {
     catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
         let text = shorten(panic_text(panic.as_ref()), 300);
@@ -137,7 +152,9 @@ impl<'a> CompilerThread<'a> {
         Self { shared, pace }
     }
 
-    /// The first code of a module that tasks wait for: the best one on disk, else the one that is compiled fastest.
+    /// The first code of a module that tasks wait for: the best one on disk, else the one that is compiled fastest. If the
+    /// baseline compiler exceeded its time, the other one, which takes several times as long, would too: modules of other
+    /// owners wait for this thread.
     pub(super) fn first(&self, job: &Job) -> Result<Arc<Code>, PrepareError> {
         let started = Instant::now();
         let (module, key) = job.module_key;
@@ -155,14 +172,15 @@ impl<'a> CompilerThread<'a> {
         if let Some((make, engine)) = baseline {
             match self.make(&source, make, &engine, 0) {
                 Ok(code) => return Ok(Arc::new(code.with_time(started.elapsed()))),
-                Err(compile_error @ (CompileError::Invalid(_) | CompileError::Limit(_))) => {
+                Err(
+                    compile_error @ (CompileError::Invalid(_)
+                    | CompileError::Limit(_)
+                    | CompileError::Late(_)),
+                ) => {
                     return Err(error(compile_error));
                 }
                 Err(
-                    CompileError::Unsupported(text)
-                    | CompileError::Heavy(text)
-                    | CompileError::Late(text)
-                    | CompileError::Host(text),
+                    CompileError::Unsupported(text) | CompileError::Heavy(text) | CompileError::Host(text),
                 ) => {
                     tracing::debug!(%module, text, "no baseline code for a module");
                 }

@@ -28,6 +28,7 @@ mod queue;
 mod settings;
 mod shape;
 mod shared;
+mod thread_group;
 mod upgrade;
 #[cfg(target_os = "linux")]
 mod wire;

@@ -1,13 +1,17 @@
 //! What is known of each module, which requests wait for it, and what is to be compiled: plain data under the
-//! compiler's lock. It compiles nothing, reads nothing and never blocks.
+//! compiler's lock. It compiles nothing, reads nothing and never blocks. Which thread may have which module is in
+//! [`super::thread_group`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use weft_core::PeerId;
+
 use super::job::{Job, ModuleKey, OnDone, Pace};
-use super::queue::{Capacity, Queue};
+use super::queue::Capacity;
 use super::settings::CompilerStatus;
+use super::thread_group::ThreadGroup;
 use super::upgrade::Upgrade;
 use crate::code::Code;
 use crate::error::{PrepareError, Refusal};
@@ -25,10 +29,6 @@ const SLOW_MAX: Capacity = Capacity { all: 64, each: 48 };
 /// The result for a module: its code, or why it is refused.
 pub(super) type Verdict = Result<Arc<Code>, Refusal>;
 
-/// The answer to a request.
-pub(super) enum Claim {
-    /// The result is known.
-    Known(OnDone, Verdict),
 /// What is to be done after a try to optimise a module that brought no code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
@@ -40,6 +40,10 @@ pub(super) enum Again {
     Longer,
 }
 
+/// The answer to a request.
+pub(super) enum Claim {
+    /// The result is known.
+    Known(OnDone, Verdict),
     /// The queue is full.
     Full(OnDone),
     /// The callback will be called later.
@@ -71,26 +75,6 @@ impl Entry {
     /// Whether no thread has it or will have it.
     fn is_at_rest(&self) -> bool {
         !self.making && !self.upgrade.is_coming()
-    }
-}
-
-/// One kind of compiling threads, and its queue.
-struct ThreadGroup {
-    queue: Queue<Job>,
-    threads: usize,
-    busy: usize,
-}
-
-impl ThreadGroup {
-    fn new(most: Capacity) -> Self {
-        Self { queue: Queue::new(most), threads: 0, busy: 0 }
-    }
-
-    /// Counts one more thread and returns true, if there is work for it and `most` allows it.
-    fn wants(&mut self, most: usize) -> bool {
-        let more = self.threads < most && self.busy + self.queue.len() > self.threads;
-        self.threads += usize::from(more);
-        more
     }
 }
 
@@ -241,17 +225,13 @@ impl ModuleTable {
 
     /// Takes the next module for a thread.
     pub(super) fn take(&mut self, pace: Pace) -> Option<Job> {
-        let group = self.group(pace);
-        let job = group.queue.pop()?;
-        group.busy += 1;
-        Some(job)
+        self.group(pace).take()
     }
 
-    /// A thread finished a module.
-    pub(super) fn done(&mut self, pace: Pace) {
-        self.group(pace).busy -= 1;
+    /// A thread finished a module of this owner.
+    pub(super) fn done(&mut self, pace: Pace, owner: PeerId) {
+        self.group(pace).done(owner);
     }
-                    let Some(entry) = self.entries.get_mut(&job.module_key) else { continue };
 
     /// A thread ended.
     pub(super) fn thread_ends(&mut self, pace: Pace) {
@@ -271,6 +251,7 @@ impl ModuleTable {
         for job in jobs {
             match pace {
                 Pace::Fast => {
+                    let Some(entry) = self.entries.get_mut(&job.module_key) else { continue };
                     entry.making = false;
                     unheard.append(&mut entry.waiting);
                 }
@@ -356,9 +337,6 @@ impl ModuleTable {
             if !much_code && self.entries.len() <= MODULES_MAX {
                 return;
             }
-
-#[cfg(test)]
-mod tests;
             let newest = self.uses;
             let may_go = |entry: &Entry| {
                 entry.is_at_rest() && entry.used < newest && (!much_code || entry.code().is_some())
@@ -378,3 +356,6 @@ mod tests;
 pub(super) fn is_baseline(verdict: &Result<Arc<Code>, PrepareError>) -> bool {
     verdict.as_ref().is_ok_and(|code| code.tier() == Tier::Baseline)
 }
+
+#[cfg(test)]
+mod tests;
