@@ -458,6 +458,18 @@ fn a_module_that_is_too_slow_for_the_baseline_compiler_is_not_optimised_for_a_wa
 }
 
 #[test]
+fn a_callback_that_panics_costs_nobody_else_anything() {
+    let compiler = compiler(CompilerConfig { quick_bytes: 1000, ..config(How::Here) });
+    let module = large(400);
+    let program = function(&module, "answer");
+    compiler.request(&program, OWNER, reads(&module), Box::new(|_| panic!("on purpose")));
+    let tier = || compiler.get(&program).map(|code| code.unwrap().tier());
+    wait_until("optimised code", || tier() == Some(Tier::Optimised));
+    let other = echo();
+    ask(&compiler, &other, &function(&other, "echo")).unwrap();
+}
+
+#[test]
 fn a_module_that_was_too_slow_to_optimise_gets_another_chance() {
     let dir = tempfile::tempdir().unwrap();
     let mark = dir.path().join("child").display().to_string();

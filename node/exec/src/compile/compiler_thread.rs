@@ -51,6 +51,7 @@ impl Shared {
     fn lost_thread(&self, pace: Pace, why: &str) {
         tracing::warn!(why, "a compiling thread is lost");
         let unheard = self.table().no_thread(pace);
+        self.answered.notify_all();
         for on_done in unheard {
             on_done(Err(PrepareError::Host(format!("no thread to compile on: {}", shorten(why, 300)))));
         }
@@ -60,8 +61,8 @@ impl Shared {
     fn serve(self: &Arc<Self>, pace: Pace) {
         let thread = CompilerThread::new(self, pace);
         while let Some(job) = self.next(pace) {
-            match pace {
             let _busy = Busy { shared: self, pace, owner: job.owner };
+            match pace {
                 Pace::Fast => {
                     let result = caught(|| thread.first(&job));
                     let baseline = is_baseline(&result);
@@ -103,15 +104,14 @@ impl Shared {
         let start = table.wants(Pace::Slow, SLOW_THREADS);
         drop(table);
         self.queued.notify_all();
+        // If the queue is full, no better code is coming.
+        self.answered.notify_all();
         if start {
             Self::spawn(self, Pace::Slow);
         }
     }
 }
 
-/// Turns a panic into an error, so that every request gets a result.
-pub(super) fn caught(
-    make: impl FnOnce() -> Result<Arc<Code>, PrepareError>,
 /// A thread that has a module of this owner, until it is dropped.
 struct Busy<'a> {
     shared: &'a Shared,
@@ -127,6 +127,9 @@ impl Drop for Busy<'_> {
     }
 }
 
+/// Turns a panic into an error, so that every request gets a result.
+pub(super) fn caught(
+    make: impl FnOnce() -> Result<Arc<Code>, PrepareError>,
 ) -> Result<Arc<Code>, PrepareError> {
     catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
         let text = shorten(panic_text(panic.as_ref()), 300);
