@@ -218,6 +218,13 @@ impl Programs {
         self.codes.get_mut(&key)?.parked.remove(&place)
     }
 
+    /// Whether the program's code is not here yet: tasks that are kept wait for it, not for files.
+    pub(super) fn lacks_code(&self, number: u32) -> bool {
+        let entry = self.programs.get(&number);
+        let code = entry.and_then(|entry| self.codes.get(&entry.key));
+        code.is_some_and(|code| matches!(code.state, CodeState::Unknown | CodeState::Requested))
+    }
+
     /// Everything that a slot needs for a task of this program; `None` while something is missing.
     pub(super) fn runnable(&self, number: u32) -> Option<Runnable<'_>> {
         let entry = self.programs.get(&number)?;
