@@ -49,6 +49,12 @@ impl OomScore {
     pub(crate) const COMPILER: Self = Self("800");
 }
 
+/// Whether sending failed because the process on the other side closed its socket.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
 /// Closes all descriptors except the three standard ones, so that an attacker in this process finds none. Must be
 /// called before anything else is opened.
 #[cfg(target_os = "linux")]
