@@ -258,10 +258,7 @@ impl State {
             let Some(id) = self.next_slot() else { break };
             let Some(mut child) = self.children.remove(&id) else { break };
             let gave = self.fill(&mut child, now);
-            if let Err(error) = child.send(&self.epoll) {
-                // epoll reports its end, and its tasks are queued again then.
-                tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
-            }
+            child.send(&self.epoll);
             self.children.insert(id, child);
             if gave == 0 {
                 break;

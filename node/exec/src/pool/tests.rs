@@ -220,6 +220,17 @@ impl Liar {
     }
 }
 
+/// The node's own socket refuses a message, as it does when the system lacks memory for it; the slot lives.
+#[test]
+fn a_slot_that_can_not_be_sent_its_task_does_not_keep_it() {
+    // Such a socket sends a message as a whole or not at all.
+    let liar = Liar::ready(SocketType::SEQPACKET);
+    let args = vec!["x".repeat(10_000); 100];
+    liar.front.submit(vec![(RunId(7), work(Program { args, ..program(1000) }, false))]);
+    assert_eq!(liar.wait_gone().queued, 1, "it waits for another slot");
+    assert!(liar.events().is_empty());
+}
+
 /// A module that arrives when the test says so.
 struct Gate(Mutex<mpsc::Receiver<()>>);
 
