@@ -257,6 +257,38 @@ fn a_file_of_another_module_is_not_taken_for_this_one() {
     assert_eq!(run(&code, &second).len(), 4);
 }
 
+/// Not a test: it asks for the module in the cache that is its working directory, and may open only one file at once.
+#[test]
+#[ignore = "it is the child of another test"]
+fn the_one_without_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use std::os::fd::AsRawFd;
+    let compiler = on_disk(Path::new("."));
+    let lowest = fs::File::open("/dev/null").unwrap();
+    let current = u64::try_from(lowest.as_raw_fd()).unwrap() + 1;
+    drop(lowest);
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum }).unwrap();
+    let module = echo();
+    compiler.code(&function(&module, "echo"), || Ok(Bytes::from(module.clone()))).unwrap();
+    assert_eq!((compiler.status().loaded, compiler.status().compiled), (0, 1), "the limit had no effect");
+}
+
+#[test]
+fn code_that_can_not_be_read_for_a_while_stays_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let module = echo();
+    on_disk(dir.path()).code(&function(&module, "echo"), || Ok(Bytes::from(module.clone()))).unwrap();
+    let before = fs::read(&cached(dir.path())[0]).unwrap();
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "the_one_without_descriptors", "--test-threads=1"])
+        .current_dir(dir.path())
+        .status();
+    assert!(status.unwrap().success());
+    let after: Vec<Vec<u8>> = cached(dir.path()).iter().map(|path| fs::read(path).unwrap()).collect();
+    assert_eq!(after, [before]);
+}
+
 #[test]
 fn code_of_another_version_is_removed_and_other_files_are_not() {
     let dir = tempfile::tempdir().unwrap();
