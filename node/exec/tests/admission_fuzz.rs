@@ -151,9 +151,9 @@ fn sections(head: &[u8], dice: &mut Dice<'_>) -> Vec<u8> {
 /// Features that a node takes.
 fn modest() -> Config {
     Config {
-        reference_types_enabled: false,
-        gc_enabled: false,
-        exceptions_enabled: false,
+        reference_types_enabled: true,
+        gc_enabled: true,
+        exceptions_enabled: true,
         threads_enabled: false,
         memory64_enabled: false,
         max_memories: 1,
