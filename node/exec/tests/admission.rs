@@ -65,14 +65,14 @@ fn branching(targets: usize) -> Vec<u8> {
     functions(1, &[&[0x41, 0, 0x0e], leb(targets - 1).as_slice(), &vec![0; targets]].concat())
 }
 
-/// As many functions, each of which creates so many objects of 10,000 fields.
+/// This many functions, each of which creates this many objects of 10,000 fields.
 fn objects(functions: usize, objects: usize) -> Vec<u8> {
     let function = format!("(func {})", "(drop (struct.new_default $object))".repeat(objects));
     let fields = "i32 ".repeat(10_000);
     wat(&format!("(module (type $object (struct (field {fields}))) {})", function.repeat(functions)))
 }
 
-/// As many functions, each with so many calls below 1,000 exception handlers.
+/// This many functions, each with this many calls below 1,000 exception handlers.
 fn tries(functions: usize, calls: usize) -> Vec<u8> {
     let (handlers, calls) = ("(catch_all 0)".repeat(1000), "call 0 ".repeat(calls));
     let function = format!("(func (try_table {handlers} {calls}))");

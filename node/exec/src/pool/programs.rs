@@ -18,7 +18,6 @@ const IDLE_PROGRAMS_MAX: usize = 64;
 const IDLE_CODE_BYTES_MAX: u64 = 256 << 20;
 /// Weight of the newest task in the expected running time: one part in this many.
 const NEWEST_PART: u32 = 8;
-
 /// Time between two checks for better code.
 const IMPROVE_EVERY: Duration = Duration::from_millis(50);
 
@@ -220,8 +219,7 @@ impl Programs {
 
     /// Whether the program's code is not here yet: tasks that are kept wait for it, not for files.
     pub(super) fn lacks_code(&self, number: u32) -> bool {
-        let entry = self.programs.get(&number);
-        let code = entry.and_then(|entry| self.codes.get(&entry.key));
+        let code = self.programs.get(&number).and_then(|entry| self.codes.get(&entry.key));
         code.is_some_and(|code| matches!(code.state, CodeState::Unknown | CodeState::Requested))
     }
 
