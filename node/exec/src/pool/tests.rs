@@ -1,12 +1,13 @@
 //! Tests of malicious slots: each is a socket that the test writes to, and a process that only sleeps. Whatever it
-//! sends, its task is reported once, its process is killed, and nothing else happens.
+//! sends, its task is reported once, its process is killed, and nothing else happens. Also what becomes of tasks that
+//! no slot has.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -236,7 +237,8 @@ struct Gate(Mutex<mpsc::Receiver<()>>);
 
 impl BlobAccess for Gate {
     fn read(&self, _: BlobId) -> io::Result<Bytes> {
-        self.0.lock().unwrap().recv_timeout(DEADLINE).map_err(io::Error::other)?;
+        let gate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gate.recv_timeout(DEADLINE).map_err(io::Error::other)?;
         Ok(Bytes::from(module()))
     }
 
