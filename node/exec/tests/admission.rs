@@ -319,8 +319,8 @@ fn a_nodes_own_bounds_stop_the_usual_bombs() {
             objects(60, 20),
             "module: 10200000 default fields and caught values of all functions, the limit is 10000000",
         ),
-        (tries(1, 10_000), "module: 1001000 open handlers of a function's calls, the limit is 1000000"),
-        (tries(20, 1000), "module: 11000000 open handlers of all calls, the limit is 10000000"),
+        (tries(1, 10_000), "module: 201000 open handlers of a function's calls, the limit is 200000"),
+        (tries(60, 200), "module: 10200000 open handlers of all calls, the limit is 10000000"),
     ] {
         assert_eq!(verdict(&compiler, &module), text);
     }
