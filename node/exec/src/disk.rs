@@ -84,9 +84,13 @@ impl DiskCache {
         let file = File::open(&path).ok()?;
         let code = match self.verified(name, &file) {
             Ok(code) => code,
-            Err(error) => {
+            Err(error) if is_invalid(&error) => {
                 tracing::warn!(%error, ?path, "a cached module is invalid; it is compiled again");
                 remove(&path);
+                return None;
+            }
+            Err(error) => {
+                tracing::warn!(%error, ?path, "a cached module can't be read; it is compiled again");
                 return None;
             }
         };
@@ -209,6 +213,11 @@ fn kind_byte(kind: Kind) -> u8 {
         Kind::Core => 0,
         Kind::Component => 1,
     }
+}
+
+/// Whether it is the file's fault. The system may also lack descriptors or memory for a while.
+fn is_invalid(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 fn bad(text: &str) -> io::Error {

@@ -81,7 +81,7 @@ impl Guest {
         }
     }
 
-    /// Takes the last growth of a memory or table that the task's own limit refused.
+    /// Takes the last growth of a memory or table that the task's own limit refused, unless memory grew later.
     pub(crate) fn take_refused(&mut self) -> Option<Limit> {
         self.bounds.refused.take()
     }
@@ -104,7 +104,8 @@ pub(crate) struct Bounds {
     /// Current size of its files, in bytes.
     files_bytes: u64,
     end: Option<End>,
-    /// The last growth that the task's own limit refused. The guest got an error and continues.
+    /// The last growth that the task's own limit refused, unless one succeeded later: the guest got an error and
+    /// continued with less.
     refused: Option<Limit>,
 }
 
@@ -153,7 +154,7 @@ impl ResourceLimiter for Bounds {
             let end = self.too_much(with_files);
             return Err(self.end(end));
         }
-        self.memory_bytes = asked_bytes;
+        (self.memory_bytes, self.refused) = (asked_bytes, None);
         Ok(true)
     }
 

@@ -62,7 +62,7 @@ mod wasi;
 mod world;
 
 pub use code::{Code, CodeInfo, Kind};
-pub use compile::admission::Bounds;
+pub use compile::bounds::Bounds;
 #[cfg(target_os = "linux")]
 pub use compile::child::compile_main;
 pub use compile::{Allowance, Compiler, CompilerConfig, CompilerStatus, How, OnDone, Read};

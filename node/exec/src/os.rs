@@ -28,6 +28,33 @@ pub(crate) fn now_us() -> u64 {
     u64::try_from(micros).unwrap_or(0)
 }
 
+/// Makes the kernel end this process before others when memory is exhausted: the score is added to its share of the
+/// memory, in thousandths. Must be called while the process may open files. If it can't be set, the kernel chooses.
+#[cfg(target_os = "linux")]
+pub(crate) fn end_first_without_memory(score: OomScore) {
+    let _said = std::fs::write("/proc/self/oom_score_adj", score.0);
+}
+
+/// A value of the kernel's `oom_score_adj`.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OomScore(&'static str);
+
+#[cfg(target_os = "linux")]
+impl OomScore {
+    /// A slot: before the node.
+    pub(crate) const SLOT: Self = Self("500");
+    /// A compile child: before a slot, unless that one has filled the memory. A slot that does no harm must not go in
+    /// place of a compiler, whose module is compiled again.
+    pub(crate) const COMPILER: Self = Self("800");
+}
+
+/// Whether sending failed because the process on the other side closed its socket.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
 /// Closes all descriptors except the three standard ones, so that an attacker in this process finds none. Must be
 /// called before anything else is opened.
 #[cfg(target_os = "linux")]

@@ -65,6 +65,20 @@ fn branching(targets: usize) -> Vec<u8> {
     functions(1, &[&[0x41, 0, 0x0e], leb(targets - 1).as_slice(), &vec![0; targets]].concat())
 }
 
+/// This many functions, each of which creates this many objects of 10,000 fields.
+fn objects(functions: usize, objects: usize) -> Vec<u8> {
+    let function = format!("(func {})", "(drop (struct.new_default $object))".repeat(objects));
+    let fields = "i32 ".repeat(10_000);
+    wat(&format!("(module (type $object (struct (field {fields}))) {})", function.repeat(functions)))
+}
+
+/// This many functions, each with this many calls below 1,000 exception handlers.
+fn tries(functions: usize, calls: usize) -> Vec<u8> {
+    let (handlers, calls) = ("(catch_all 0)".repeat(1000), "call 0 ".repeat(calls));
+    let function = format!("(func (try_table {handlers} {calls}))");
+    wat(&format!("(module {})", function.repeat(functions)))
+}
+
 /// Something `count` times.
 fn times(count: u32, one: impl Fn(u32) -> String) -> String {
     (0..count).map(one).collect()
@@ -108,6 +122,88 @@ const TABLE: &[Row] = &[
             let calls = "(call 0)".repeat(n as usize);
             let tries = format!("(try_table (catch_all 0)) (try_table (catch_all 0) {calls})");
             wat(&format!("(module (func (call 0) {tries} (call 0)))"))
+        },
+    ),
+    (
+        "open handlers of all calls",
+        |b, n| b.all_handlers = n,
+        |n| {
+            let try_once = "(func (try_table (catch_all 0) (call 0)))";
+            wat(&format!("(module {})", try_once.repeat(n as usize)))
+        },
+    ),
+    (
+        "default fields and caught values of one function",
+        |b, n| b.fields = n,
+        |n| {
+            let fields = "i32 ".repeat(n as usize);
+            // Fields that have operands of their own are not counted.
+            wat(&format!(
+                "(module (type $none (struct)) (type $object (struct (field {fields}))) (type $byte (struct (field i8)))
+                    (func (result eqref) (struct.new_default $object))
+                    (func (result eqref) (struct.new $byte (i32.const 1))))"
+            ))
+        },
+    ),
+    (
+        "default fields and caught values of one function",
+        |b, n| b.fields = n,
+        |n| {
+            let make = "(drop (struct.new_default $pair))".repeat(n as usize / 2);
+            let more = "(drop (struct.new_default $one))".repeat(n as usize % 2);
+            wat(&format!(
+                "(module (type $one (struct (field i32))) (type $pair (struct (field i32 i64)))
+                    (func {make} {more}) (func {make}))"
+            ))
+        },
+    ),
+    (
+        "default fields and caught values of one function",
+        |b, n| b.fields = n,
+        |n| {
+            let values = "i32 ".repeat(n as usize);
+            wat(&format!(
+                "(module (tag $e (param {values}))
+                    (func (result {values})
+                        (block $none
+                            (return (try_table (result {values}) (catch $e 1) (catch_all $none) (unreachable))))
+                        (unreachable)))"
+            ))
+        },
+    ),
+    // The initial values are one function.
+    (
+        "default fields and caught values of one function",
+        |b, n| b.fields = n,
+        |n| {
+            let global = "(global eqref (struct.new_default $one))".repeat(n as usize - 4);
+            wat(&format!(
+                "(module (type $one (struct (field i32))) {global}
+                    (table 1 eqref (struct.new_default $one))
+                    (elem eqref (struct.new_default $one) (item struct.new_default $one))
+                    (elem (table 0) (i32.const 0) eqref (struct.new_default $one)))"
+            ))
+        },
+    ),
+    (
+        "default fields and caught values of all functions",
+        |b, n| b.all_fields = n,
+        |n| {
+            let function = "(func (drop (struct.new_default $one)))".repeat(n as usize - 2);
+            wat(&format!(
+                "(module (type $one (struct (field i32))) (global eqref (struct.new_default $one))
+                    (tag $e (param i32)) {function}
+                    (func (result i32) (try_table (catch $e 0)) (i32.const 0)))"
+            ))
+        },
+    ),
+    (
+        "default fields and caught values of all functions",
+        |b, n| b.all_fields = n,
+        |n| {
+            // Types have their numbers in each module anew.
+            let part = "(core module (type (struct (field i32))) (func (drop (struct.new_default 0))))";
+            wat(&format!("(component {})", part.repeat(n as usize)))
         },
     ),
     ("tags", |b, n| b.tags = n, |n| wat(&format!("(module {})", times(n, |_| "(tag)".into())))),
@@ -215,6 +311,16 @@ fn a_nodes_own_bounds_stop_the_usual_bombs() {
             "module: 4000002 bytes of a function's body, the limit is 2097152",
         ),
         (functions(300_000, &[]), "module: 300000 functions, the limit is 200000"),
+        (
+            objects(1, 100),
+            "module: 210000 default fields and caught values of one function, the limit is 200000",
+        ),
+        (
+            objects(60, 20),
+            "module: 10200000 default fields and caught values of all functions, the limit is 10000000",
+        ),
+        (tries(1, 10_000), "module: 201000 open handlers of a function's calls, the limit is 200000"),
+        (tries(60, 200), "module: 10200000 open handlers of all calls, the limit is 10000000"),
     ] {
         assert_eq!(verdict(&compiler, &module), text);
     }

@@ -65,6 +65,9 @@ const TIGHT: Bounds = Bounds {
     carried: 16,
     targets: 4,
     handlers: 1000,
+    all_handlers: 2000,
+    fields: 1000,
+    all_fields: 2000,
     arity: 3,
     types: 6,
     tags: 100,
@@ -148,9 +151,9 @@ fn sections(head: &[u8], dice: &mut Dice<'_>) -> Vec<u8> {
 /// Features that a node takes.
 fn modest() -> Config {
     Config {
-        reference_types_enabled: false,
-        gc_enabled: false,
-        exceptions_enabled: false,
+        reference_types_enabled: true,
+        gc_enabled: true,
+        exceptions_enabled: true,
         threads_enabled: false,
         memory64_enabled: false,
         max_memories: 1,

@@ -184,6 +184,12 @@ fn a_guest_that_fails_after_memory_was_refused_failed_for_that() {
     let finished = run(&sandbox, &module, &program, b"");
     assert_eq!(limit(&finished), &Limit::Memory { asked_bytes, limit_bytes: 16 << 20 });
     // A failure for another reason stays what it is.
+    let module = command_module(
+        "(drop (memory.grow (i32.const 1000))) (drop (memory.grow (i32.const 10))) (call $exit (i32.const 3))",
+    );
+    let program = limited(command(&module), |limits| limits.memory_bytes = 16 << 20);
+    let finished = run(&sandbox, &module, &program, b"");
+    assert_eq!(finished.outcome, Outcome::Failed(Failure::Exit(3)), "it went on with less");
     let module = command_module("(drop (memory.grow (i32.const 100))) (call $exit (i32.const 3))");
     let finished = run(&sandbox, &module, &command(&module), b"");
     assert_eq!(finished.outcome, Outcome::Failed(Failure::Exit(3)));

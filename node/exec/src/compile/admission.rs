@@ -2,137 +2,20 @@
 //! have. One pass without compiling, about 5 ms for each MB. Compilers take more than linear time in some of these
 //! counts, so these bounds are the first protection against compile bombs; a time limit and a memory limit, where
 //! modules are compiled in a child, are the second.
-//!
-//! The bounds are far above the counts of real programs. The largest counts seen in thirty of them (Ruby, Python, PHP,
-//! clang, a C++ compiler, esbuild, yosys) are noted at each bound.
+//! The bounds are in [`super::bounds`].
 
 use wasmparser::{
-    BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload,
-    TableInit, ValidPayload, Validator, ValidatorResources, WasmFeatures,
+    BinaryReaderError, ConstExpr, ElementItems, FuncToValidate, FuncValidatorAllocations, FunctionBody,
+    Operator, Parser, Payload, TableInit, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
-use crate::MODULE_BYTES_MAX;
 use crate::code::Kind;
+use crate::compile::bounds::{Bounds, Counts};
 use crate::compile::compilation::CompileError;
+use crate::compile::fields::Fields;
 use crate::compile::proposals;
 use crate::compile::shape::{Loops, Tries};
 use crate::text::{plain, shorten};
-
-/// Bounds on a module, or on all modules of a component together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Bounds {
-    /// Total length, in bytes.
-    pub bytes: u64,
-    /// Functions with a body. Seen: 54,322.
-    pub functions: u64,
-    /// Bytes of one function's body. Seen: 442,480.
-    pub body_bytes: u64,
-    /// Parameters and locals of one function. Seen: 798.
-    pub locals: u64,
-    /// Blocks inside each other. Seen: 3,233.
-    pub nesting: u64,
-    /// Locals of a function times the loops that are open at once: a compiler may carry each local through each loop.
-    /// Seen: 6,660.
-    pub carried: u64,
-    /// Targets of one `br_table`, or handlers of one `try_table`. Seen: 5,418.
-    pub targets: u64,
-    /// Exception handlers that are open at a call, summed over the calls of a function: the compiler makes a table of
-    /// them for each call.
-    pub handlers: u64,
-    /// Parameters, or results, of one function type. Seen: 42.
-    pub arity: u64,
-    /// Types. Seen: 289.
-    pub types: u64,
-    /// Tags of exceptions.
-    pub tags: u64,
-    /// Imports. Seen: 59.
-    pub imports: u64,
-    /// Exports. Seen: 1,861.
-    pub exports: u64,
-    /// Globals. Seen: 646.
-    pub globals: u64,
-    /// Data segments. Seen: 100,000.
-    pub data: u64,
-    /// Element segments. Seen: 1.
-    pub segments: u64,
-    /// Elements of all segments. Seen: 17,141.
-    pub elements: u64,
-    /// Tables of one module. Seen: 1.
-    pub tables: u64,
-    /// Modules and components inside a component.
-    pub modules: u64,
-    /// Instances, aliases, and canonical functions of a component.
-    pub links: u64,
-}
-
-impl Bounds {
-    /// The bounds of a node.
-    pub const NODE: Self = Self {
-        bytes: MODULE_BYTES_MAX,
-        functions: 200_000,
-        body_bytes: 2 << 20,
-        locals: 50_000,
-        nesting: 10_000,
-        carried: 1_000_000,
-        targets: 65_536,
-        handlers: 1_000_000,
-        arity: 256,
-        types: 50_000,
-        tags: 10_000,
-        imports: 10_000,
-        exports: 50_000,
-        globals: 50_000,
-        data: 100_000,
-        segments: 10_000,
-        elements: 1_000_000,
-        tables: 100,
-        modules: 100,
-        links: 100_000,
-    };
-
-    /// The bounds of a node whose longest module has this many bytes. Counts that grow with the length of a program are
-    /// scaled, those of one function are not.
-    #[must_use]
-    pub const fn of_modules(bytes: u64) -> Self {
-        let times = bytes.div_ceil(Self::NODE.bytes);
-        let Self { functions, types, exports, globals, segments, elements, links, .. } = Self::NODE;
-        Self {
-            bytes,
-            functions: functions.saturating_mul(times),
-            types: types.saturating_mul(times),
-            exports: exports.saturating_mul(times),
-            globals: globals.saturating_mul(times),
-            segments: segments.saturating_mul(times),
-            elements: elements.saturating_mul(times),
-            links: links.saturating_mul(times),
-            ..Self::NODE
-        }
-    }
-}
-
-/// The counts of a module.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    functions: u64,
-    body_bytes: u64,
-    locals: u64,
-    nesting: u64,
-    carried: u64,
-    targets: u64,
-    handlers: u64,
-    arity: u64,
-    types: u64,
-    tags: u64,
-    imports: u64,
-    exports: u64,
-    globals: u64,
-    data: u64,
-    segments: u64,
-    elements: u64,
-    tables: u64,
-    modules: u64,
-    links: u64,
-}
 
 /// The kind of a module, by its first bytes. Other bytes are refused with a text that says what they look like.
 ///
@@ -152,6 +35,11 @@ pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, CompileError> {
         _ => Err(CompileError::Invalid("it is not WebAssembly: it does not begin with `\\0asm`".into())),
     }
 }
+
+/// See [`Bounds::fields`].
+const FIELDS: &str = "default fields and caught values of one function";
+/// See [`Bounds::all_fields`].
+const ALL_FIELDS: &str = "default fields and caught values of all functions";
 
 /// Why a module is not admitted.
 enum Fault {
@@ -196,6 +84,8 @@ fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Cou
     let mut admission = Admission {
         bounds: *bounds,
         counts: Counts::default(),
+        fields: Fields::default(),
+        constant_fields: 0,
         validator: Validator::new_with_features(features),
         allocations: FuncValidatorAllocations::default(),
     };
@@ -207,6 +97,7 @@ fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Cou
         if let ValidPayload::Func(function, body) = admission.validator.payload(&payload)? {
             admission.body(function, &body)?;
         }
+        admission.constants(&payload)?;
     }
     Ok(admission.counts)
 }
@@ -214,6 +105,10 @@ fn validate(bytes: &[u8], bounds: &Bounds, features: WasmFeatures) -> Result<Cou
 struct Admission {
     bounds: Bounds,
     counts: Counts,
+    /// The fields of the current module's types.
+    fields: Fields,
+    /// Fields that the constant expressions of the current module set to their defaults.
+    constant_fields: u64,
     validator: Validator,
     allocations: FuncValidatorAllocations,
 }
@@ -267,10 +162,10 @@ impl Admission {
     fn count_component(&mut self, payload: &Payload<'_>) -> Result<(), Fault> {
         let Bounds { types, imports, exports, modules, links, .. } = self.bounds;
         let counts = &mut self.counts;
-        let mut link = |count| add("instances and aliases", &mut counts.links, count, links);
+        let mut link = |count: u32| add("instances and aliases", &mut counts.links, count, links);
         match payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
-                add("nested modules", &mut counts.modules, 1, modules)
+                add("nested modules", &mut counts.modules, 1_u32, modules)
             }
             Payload::InstanceSection(section) => link(section.count()),
             Payload::ComponentInstanceSection(section) => link(section.count()),
@@ -295,6 +190,7 @@ impl Admission {
             let others = u32::try_from(group.types().len().saturating_sub(1)).unwrap_or(u32::MAX);
             add("types", &mut self.counts.types, others, self.bounds.types)?;
             for ty in group.into_types() {
+                self.fields.push(&ty.composite_type.inner);
                 if let wasmparser::CompositeInnerType::Func(function) = &ty.composite_type.inner {
                     let arity = function.params().len().max(function.results().len()) as u64;
                     most(
@@ -309,18 +205,69 @@ impl Admission {
         Ok(())
     }
 
+    /// Counts the fields of objects that a section's constant expressions create. The section is valid.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "wasmparser's list is open; the others have no such expressions"
+    )]
+    fn constants(&mut self, payload: &Payload<'_>) -> Result<(), Fault> {
+        match payload {
+            // Of a module inside a component, too.
+            Payload::Version { .. } => (self.fields, self.constant_fields) = (Fields::default(), 0),
+            Payload::GlobalSection(section) => {
+                for global in section.clone() {
+                    self.constant(&global?.init_expr)?;
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section.clone() {
+                    if let TableInit::Expr(constant) = table?.init {
+                        self.constant(&constant)?;
+                    }
+                }
+            }
+            Payload::ElementSection(section) => {
+                for segment in section.clone() {
+                    self.constants_of(segment?.items)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn constants_of(&mut self, items: ElementItems<'_>) -> Result<(), Fault> {
+        let ElementItems::Expressions(_, constants) = items else { return Ok(()) };
+        for constant in constants {
+            self.constant(&constant?)?;
+        }
+        Ok(())
+    }
+
+    /// The compiler makes one function of all constant expressions of a module.
+    fn constant(&mut self, constant: &ConstExpr<'_>) -> Result<(), Fault> {
+        let Bounds { fields, all_fields, .. } = self.bounds;
+        for operator in constant.get_operators_reader() {
+            let set = self.fields.set_by(&operator?);
+            self.constant_fields = self.constant_fields.saturating_add(set);
+            most(FIELDS, &mut self.counts.fields, self.constant_fields, fields)?;
+            add(ALL_FIELDS, &mut self.counts.all_fields, set, all_fields)?;
+        }
+        Ok(())
+    }
+
     fn elements(&mut self, section: &wasmparser::ElementSectionReader<'_>) -> Result<(), Fault> {
         for segment in section.clone() {
             let count = match segment?.items {
-                wasmparser::ElementItems::Functions(items) => items.count(),
-                wasmparser::ElementItems::Expressions(_, items) => items.count(),
+                ElementItems::Functions(items) => items.count(),
+                ElementItems::Expressions(_, items) => items.count(),
             };
             add("elements", &mut self.counts.elements, count, self.bounds.elements)?;
         }
         Ok(())
     }
 
-    /// Validates one function's body, and counts its loops and handlers.
+    /// Validates one function's body, and counts its loops, handlers and fields.
     fn body(
         &mut self,
         function: FuncToValidate<ValidatorResources>,
@@ -337,6 +284,7 @@ impl Admission {
         most("locals of a function", &mut counts.locals, locals, bounds.locals)?;
         let mut operators = wasmparser::OperatorsReader::new(reader);
         let (mut loops, mut tries) = (Loops::default(), Tries::default());
+        let (mut handlers, mut fields) = (0, 0_u64);
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             validator.op(offset, &operator)?;
@@ -350,19 +298,23 @@ impl Admission {
                 let handlers = try_table.catches.len() as u64;
                 most("handlers of a try_table", &mut counts.targets, handlers, bounds.targets)?;
             }
-            let handlers = tries.after(&operator, depth);
+            handlers = tries.after(&operator, depth);
             most("open handlers of a function's calls", &mut counts.handlers, handlers, bounds.handlers)?;
+            fields = fields.saturating_add(self.fields.used_by(&operator, validator.resources()));
+            most(FIELDS, &mut counts.fields, fields, bounds.fields)?;
             let carried = loops.after(&operator, depth).saturating_mul(locals);
             most("locals times open loops of a function", &mut counts.carried, carried, bounds.carried)?;
         }
         operators.finish()?;
+        add("open handlers of all calls", &mut counts.all_handlers, handlers, bounds.all_handlers)?;
+        add(ALL_FIELDS, &mut counts.all_fields, fields, bounds.all_fields)?;
         self.allocations = validator.into_allocations();
         Ok(())
     }
 }
 
-fn add(what: &str, count: &mut u64, more: u32, most: u64) -> Result<(), Fault> {
-    *count = count.saturating_add(u64::from(more));
+fn add(what: &str, count: &mut u64, more: impl Into<u64>, most: u64) -> Result<(), Fault> {
+    *count = count.saturating_add(more.into());
     within(what, *count, most).map_err(Fault::Bound)
 }
 

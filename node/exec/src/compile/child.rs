@@ -13,7 +13,7 @@ use super::compilation::{CompileError, Effort, compile};
 use super::wire::{self, Answer, Request};
 use crate::code::CODE_BYTES_MAX;
 use crate::make::{Make, Tier};
-use crate::os::close_others;
+use crate::os::{OomScore, close_others, end_first_without_memory};
 use crate::slot::confine::confine_everything;
 
 /// What `weft slot --compile` does: compiles the modules that arrive on its standard input, a socket of its node, until
@@ -34,6 +34,7 @@ fn serve(socket: BorrowedFd<'_>) -> io::Result<()> {
     // Closing the socket ends the child between modules; this ends it during one.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     close_others()?;
+    end_first_without_memory(OomScore::COMPILER);
     bound(Resource::Core, 0)?;
     // A file that grows without end would fill the memory.
     bound(Resource::Fsize, CODE_BYTES_MAX)?;

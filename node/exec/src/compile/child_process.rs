@@ -17,11 +17,12 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Signal;
 use weft_core::BlobId;
 
-use super::admission::Bounds;
+use super::bounds::Bounds;
 use super::compilation::{CompileError, Effort};
 use super::wire::{self, Answer, Request};
 use crate::code::{Code, Draft, Kind};
 use crate::make::Make;
+use crate::os::is_gone;
 use crate::text::shorten;
 
 /// How often a waiting thread checks whether the node ends.
@@ -71,8 +72,10 @@ enum Failure {
     Quit,
     /// It died; the text is its standard error.
     Dead(ExitStatus, String),
-    /// It could not be started, or the exchange with it failed.
+    /// It answered something malformed.
     Broken(io::Error),
+    /// The node lacks something, such as descriptors, which is no fault of the child or the module.
+    Host(io::Error),
 }
 
 /// Compiles a module in a child of its own. `quit` is called every 50 ms; when it returns true, compiling is given up.
@@ -89,6 +92,7 @@ pub(super) fn compile(compilation: &Compilation<'_>, quit: &dyn Fn() -> bool) ->
             }
             Err(Failure::Late) => return Err(late(compilation)),
             Err(Failure::Quit) => return Err(CompileError::Host("the node ends".into())),
+            Err(Failure::Host(error)) => return Err(host(error)),
             Err(Failure::Broken(error)) => last = format!("the exchange failed: {error}"),
             Err(Failure::Dead(status, words)) => {
                 killed |= status.signal() == Some(Signal::KILL.as_raw());
@@ -126,12 +130,13 @@ impl ChildProcess {
         quit: &dyn Fn() -> bool,
     ) -> Result<Answer, Failure> {
         let until = Instant::now() + compilation.time;
-        let module = module_file(compilation.bytes).map_err(Failure::Broken)?;
-        // A dead child is noticed while waiting for its answer.
-        if let Err(error) =
-            wire::send_request(&self.socket, &request(compilation), module.as_fd(), draft.fd())
-        {
-            tracing::debug!(%error, "sending to a compile child failed");
+        let module = module_file(compilation.bytes).map_err(Failure::Host)?;
+        match wire::send_request(&self.socket, &request(compilation), module.as_fd(), draft.fd()) {
+            Ok(()) => {}
+            // Its end is noticed while waiting for its answer.
+            Err(error) if is_gone(&error) => tracing::debug!(%error, "sending to a compile child failed"),
+            // It lives, and would wait for the request until its time is over.
+            Err(error) => return Err(Failure::Host(error)),
         }
         drop(module);
         let mut buffer = wire::buffer();
@@ -143,8 +148,8 @@ impl ChildProcess {
                     Err(error) => return Err(Failure::Broken(error)),
                 },
                 Err(error) if is_timeout(&error) => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(self.reap()),
-                Err(error) => return Err(Failure::Broken(error)),
+                Err(error) if is_gone(&error) => return Err(self.reap()),
+                Err(error) => return Err(Failure::Host(error)),
             }
             if Instant::now() >= until {
                 return Err(Failure::Late);
@@ -163,7 +168,7 @@ impl ChildProcess {
         }
         let status = match self.child.wait() {
             Ok(status) => status,
-            Err(error) => return Failure::Broken(error),
+            Err(error) => return Failure::Host(error),
         };
         let mut words = Vec::new();
         if let Some(stderr) = self.child.stderr.take()
@@ -221,4 +226,34 @@ fn late(compilation: &Compilation<'_>) -> CompileError {
 
 fn host(error: io::Error) -> CompileError {
     CompileError::Host(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::make::{EngineKey, Interrupt, Tier};
+
+    /// A child that lives and only sleeps, and can't be sent anything.
+    #[test]
+    fn a_request_that_the_system_does_not_send_is_not_waited_for() {
+        let child = Command::new("/bin/sleep").arg("3600").stdin(Stdio::null()).spawn().unwrap();
+        // It is connected to nothing.
+        let socket = UnixDatagram::unbound().unwrap();
+        socket.set_read_timeout(Some(LOOK)).unwrap();
+        let compilation = Compilation {
+            program: Path::new("/bin/sleep"),
+            args: &[],
+            module: BlobId([1; 32]),
+            kind: Kind::Core,
+            make: Make { key: EngineKey::PLAIN, interrupt: Interrupt::Kill, tier: Tier::Optimised },
+            bytes: b"\0asm\x01\0\0\0",
+            bounds: Bounds::NODE,
+            effort: Effort { threads: 1, nice: 0 },
+            time: Duration::from_secs(2),
+            memory_bytes: 1 << 30,
+        };
+        let answer =
+            ChildProcess { child, socket }.compile(&compilation, &mut Draft::new().unwrap(), &|| false);
+        assert!(matches!(answer, Err(Failure::Host(_))), "it was waited for: {:?}", answer.is_ok());
+    }
 }

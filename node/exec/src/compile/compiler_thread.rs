@@ -8,12 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use weft_core::BlobId;
+use weft_core::{BlobId, PeerId};
 
 use super::admission;
 use super::compilation::{CompileError, compile};
 use super::job::{Job, ModuleKey, Pace};
-use super::module_table::is_baseline;
+use super::module_table::{Again, is_baseline};
 use super::settings::How;
 use super::shared::{CompilerEngine, Shared};
 use crate::code::{Code, Draft, Kind};
@@ -51,6 +51,7 @@ impl Shared {
     fn lost_thread(&self, pace: Pace, why: &str) {
         tracing::warn!(why, "a compiling thread is lost");
         let unheard = self.table().no_thread(pace);
+        self.answered.notify_all();
         for on_done in unheard {
             on_done(Err(PrepareError::Host(format!("no thread to compile on: {}", shorten(why, 300)))));
         }
@@ -60,6 +61,7 @@ impl Shared {
     fn serve(self: &Arc<Self>, pace: Pace) {
         let thread = CompilerThread::new(self, pace);
         while let Some(job) = self.next(pace) {
+            let _busy = Busy { shared: self, pace, owner: job.owner };
             match pace {
                 Pace::Fast => {
                     let result = caught(|| thread.first(&job));
@@ -74,7 +76,6 @@ impl Shared {
                     thread.second(job, &made);
                 }
             }
-            self.table().done(pace);
         }
     }
 
@@ -103,9 +104,26 @@ impl Shared {
         let start = table.wants(Pace::Slow, SLOW_THREADS);
         drop(table);
         self.queued.notify_all();
+        // If the queue is full, no better code is coming.
+        self.answered.notify_all();
         if start {
             Self::spawn(self, Pace::Slow);
         }
+    }
+}
+
+/// A thread that has a module of this owner, until it is dropped.
+struct Busy<'a> {
+    shared: &'a Shared,
+    pace: Pace,
+    owner: PeerId,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.shared.table().done(self.pace, self.owner);
+        // Another thread may have the owner's next module.
+        self.shared.queued.notify_all();
     }
 }
 
@@ -137,7 +155,9 @@ impl<'a> CompilerThread<'a> {
         Self { shared, pace }
     }
 
-    /// The first code of a module that tasks wait for: the best one on disk, else the one that is compiled fastest.
+    /// The first code of a module that tasks wait for: the best one on disk, else the one that is compiled fastest. If the
+    /// baseline compiler exceeded its time, the other one, which takes several times as long, would too: modules of other
+    /// owners wait for this thread.
     pub(super) fn first(&self, job: &Job) -> Result<Arc<Code>, PrepareError> {
         let started = Instant::now();
         let (module, key) = job.module_key;
@@ -155,14 +175,15 @@ impl<'a> CompilerThread<'a> {
         if let Some((make, engine)) = baseline {
             match self.make(&source, make, &engine, 0) {
                 Ok(code) => return Ok(Arc::new(code.with_time(started.elapsed()))),
-                Err(compile_error @ (CompileError::Invalid(_) | CompileError::Limit(_))) => {
+                Err(
+                    compile_error @ (CompileError::Invalid(_)
+                    | CompileError::Limit(_)
+                    | CompileError::Late(_)),
+                ) => {
                     return Err(error(compile_error));
                 }
                 Err(
-                    CompileError::Unsupported(text)
-                    | CompileError::Heavy(text)
-                    | CompileError::Late(text)
-                    | CompileError::Host(text),
+                    CompileError::Unsupported(text) | CompileError::Heavy(text) | CompileError::Host(text),
                 ) => {
                     tracing::debug!(%module, text, "no baseline code for a module");
                 }
@@ -198,7 +219,7 @@ impl<'a> CompilerThread<'a> {
             tracing::warn!(%error, %module, "a module stays on its baseline code for now");
         }
         let code = made.as_ref().map(Arc::clone);
-        self.shared.table().upgraded(job, code.map_err(may_pass));
+        self.shared.table().upgraded(job, code.map_err(again));
         self.shared.answered.notify_all();
         let baseline = self.shared.engine(key, Tier::Baseline);
         if let (Ok(_), Ok((make, engine)), Some(disk)) = (made, baseline, &self.shared.disk) {
@@ -294,14 +315,12 @@ impl CompilerThread<'_> {
     }
 }
 
-/// Whether another try may succeed.
-fn may_pass(error: &PrepareError) -> bool {
+/// Whether another try to optimise may succeed.
+fn again(error: &PrepareError) -> Again {
     match error {
-        PrepareError::Late(_)
-        | PrepareError::Unreadable(_)
-        | PrepareError::Host(_)
-        | PrepareError::Engine(_) => true,
-        PrepareError::Invalid(_) | PrepareError::Limit(_) | PrepareError::TooLong { .. } => false,
+        PrepareError::Late(_) => Again::Longer,
+        PrepareError::Unreadable(_) | PrepareError::Host(_) | PrepareError::Engine(_) => Again::Later,
+        PrepareError::Invalid(_) | PrepareError::Limit(_) | PrepareError::TooLong { .. } => Again::Never,
     }
 }
 

@@ -47,8 +47,10 @@ pub(super) struct Job {
     /// The owner of the task that needs it.
     pub(super) owner: PeerId,
     pub(super) read: Read,
-    /// How often optimising it exceeded its time limit.
+    /// How often optimising it exceeded its time limit, which is longer each time.
     pub(super) late: u32,
+    /// How often optimising it ended without code, or found no room in the queue: the wait is longer each time.
+    pub(super) tries: u32,
 }
 
 impl fmt::Debug for Job {

@@ -13,12 +13,14 @@
 //! admission but without a deadline, for a compiler can't be interrupted: such a node must trust its modules more.
 
 pub(crate) mod admission;
+pub(crate) mod bounds;
 #[cfg(target_os = "linux")]
 pub(crate) mod child;
 #[cfg(target_os = "linux")]
 mod child_process;
 pub(crate) mod compilation;
 mod compiler_thread;
+mod fields;
 mod job;
 mod module_table;
 mod proposals;
@@ -26,6 +28,7 @@ mod queue;
 mod settings;
 mod shape;
 mod shared;
+mod thread_group;
 mod upgrade;
 #[cfg(target_os = "linux")]
 mod wire;
@@ -127,7 +130,7 @@ impl Compiler {
         if let Err(error) = shared.config.check_length(program.module_bytes) {
             return on_done(Err(error));
         }
-        let job = Job { module_key: module_key(program), owner, read, late: 0 };
+        let job = Job { module_key: module_key(program), owner, read, late: 0, tries: 0 };
         let mut table = shared.table();
         let claim = table.request(job, on_done);
         let start = table.wants(Pace::Fast, FAST_THREADS);

@@ -1,13 +1,17 @@
 //! What is known of each module, which requests wait for it, and what is to be compiled: plain data under the
-//! compiler's lock. It compiles nothing, reads nothing and never blocks.
+//! compiler's lock. It compiles nothing, reads nothing and never blocks. Which thread may have which module is in
+//! [`super::thread_group`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use weft_core::PeerId;
+
 use super::job::{Job, ModuleKey, OnDone, Pace};
-use super::queue::{Capacity, Queue};
+use super::queue::Capacity;
 use super::settings::CompilerStatus;
+use super::thread_group::ThreadGroup;
 use super::upgrade::Upgrade;
 use crate::code::Code;
 use crate::error::{PrepareError, Refusal};
@@ -24,6 +28,17 @@ const SLOW_MAX: Capacity = Capacity { all: 64, each: 48 };
 
 /// The result for a module: its code, or why it is refused.
 pub(super) type Verdict = Result<Arc<Code>, Refusal>;
+
+/// What is to be done after a try to optimise a module that brought no code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Nothing: another try would end the same.
+    Never,
+    /// Another try after a while.
+    Later,
+    /// The same, with a longer time limit.
+    Longer,
+}
 
 /// The answer to a request.
 pub(super) enum Claim {
@@ -60,26 +75,6 @@ impl Entry {
     /// Whether no thread has it or will have it.
     fn is_at_rest(&self) -> bool {
         !self.making && !self.upgrade.is_coming()
-    }
-}
-
-/// One kind of compiling threads, and its queue.
-struct ThreadGroup {
-    queue: Queue<Job>,
-    threads: usize,
-    busy: usize,
-}
-
-impl ThreadGroup {
-    fn new(most: Capacity) -> Self {
-        Self { queue: Queue::new(most), threads: 0, busy: 0 }
-    }
-
-    /// Counts one more thread and returns true, if there is work for it and `most` allows it.
-    fn wants(&mut self, most: usize) -> bool {
-        let more = self.threads < most && self.busy + self.queue.len() > self.threads;
-        self.threads += usize::from(more);
-        more
     }
 }
 
@@ -125,7 +120,8 @@ impl ModuleTable {
         entry.verdict.clone()
     }
 
-    /// Queues a module for the optimising compiler again, if that is due; returns whether it did.
+    /// Queues a module for the optimising compiler again, if that is due; returns whether it was. If the queue is full,
+    /// it is due again later.
     pub(super) fn try_again(&mut self, module_key: ModuleKey) -> bool {
         let entry = self.entries.get_mut(&module_key);
         let Some(job) = entry.and_then(|entry| entry.upgrade.take_due(Instant::now())) else { return false };
@@ -200,18 +196,22 @@ impl ModuleTable {
         if self.slow.queue.has_room(job.owner) {
             self.slow.queue.push(job.owner, job);
         } else {
-            self.upgraded(job, Err(true));
+            self.upgraded(job, Err(Again::Later));
         }
     }
 
-    /// Records the end of optimising: with better code, or with whether another try may succeed. That comes after a
-    /// while, which doubles each time, when the module is asked for.
-    pub(super) fn upgraded(&mut self, job: Job, code: Result<Arc<Code>, bool>) {
+    /// Records the end of optimising: with better code, or with what is to be done now. Another try comes after a while,
+    /// which doubles each time, when the module is asked for.
+    pub(super) fn upgraded(&mut self, job: Job, code: Result<Arc<Code>, Again>) {
         let (module_key, late_for) = (job.module_key, self.late_for);
         let Some(entry) = self.entries.get_mut(&module_key) else { return };
         entry.upgrade = match &code {
-            Err(true) => Upgrade::later(job, Instant::now(), late_for),
-            Ok(_) | Err(false) => Upgrade::No,
+            Err(Again::Later) => Upgrade::later(job, Instant::now(), late_for),
+            Err(Again::Longer) => {
+                let late = job.late.saturating_add(1);
+                Upgrade::later(Job { late, ..job }, Instant::now(), late_for)
+            }
+            Ok(_) | Err(Again::Never) => Upgrade::No,
         };
         if let Ok(code) = code {
             self.set(module_key, Some(Ok(code)));
@@ -225,15 +225,12 @@ impl ModuleTable {
 
     /// Takes the next module for a thread.
     pub(super) fn take(&mut self, pace: Pace) -> Option<Job> {
-        let group = self.group(pace);
-        let job = group.queue.pop()?;
-        group.busy += 1;
-        Some(job)
+        self.group(pace).take()
     }
 
-    /// A thread finished a module.
-    pub(super) fn done(&mut self, pace: Pace) {
-        self.group(pace).busy -= 1;
+    /// A thread finished a module of this owner.
+    pub(super) fn done(&mut self, pace: Pace, owner: PeerId) {
+        self.group(pace).done(owner);
     }
 
     /// A thread ended.
@@ -242,7 +239,7 @@ impl ModuleTable {
     }
 
     /// A counted thread could not be started. If there is no other, nothing would answer the queue: returns its
-    /// callbacks.
+    /// callbacks; modules that were to be optimised are tried again later.
     pub(super) fn no_thread(&mut self, pace: Pace) -> Vec<OnDone> {
         let group = self.group(pace);
         group.threads -= 1;
@@ -252,13 +249,13 @@ impl ModuleTable {
         let jobs = group.queue.take();
         let mut unheard = Vec::new();
         for job in jobs {
-            let Some(entry) = self.entries.get_mut(&job.module_key) else { continue };
             match pace {
                 Pace::Fast => {
+                    let Some(entry) = self.entries.get_mut(&job.module_key) else { continue };
                     entry.making = false;
                     unheard.append(&mut entry.waiting);
                 }
-                Pace::Slow => entry.upgrade = Upgrade::No,
+                Pace::Slow => self.upgraded(job, Err(Again::Later)),
             }
         }
         unheard
@@ -359,3 +356,6 @@ impl ModuleTable {
 pub(super) fn is_baseline(verdict: &Result<Arc<Code>, PrepareError>) -> bool {
     verdict.as_ref().is_ok_and(|code| code.tier() == Tier::Baseline)
 }
+
+#[cfg(test)]
+mod tests;

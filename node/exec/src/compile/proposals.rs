@@ -111,7 +111,8 @@ pub(super) fn refusal(offset: usize, reach: impl Fn(WasmFeatures) -> usize) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::admission::{Bounds, check};
+    use crate::compile::admission::check;
+    use crate::compile::bounds::Bounds;
     use crate::compile::compilation::CompileError;
 
     /// A module for each row of [`REFUSED`], in its order.

@@ -32,11 +32,6 @@ impl<T> Queue<T> {
         Self { most, len: 0, by_owner: BTreeMap::new(), turns: VecDeque::new() }
     }
 
-    /// Number of entries.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
     /// Whether this owner may add an entry.
     pub(super) fn has_room(&self, owner: PeerId) -> bool {
         let his = self.by_owner.get(&owner).map_or(0, VecDeque::len);
@@ -53,9 +48,16 @@ impl<T> Queue<T> {
         self.len += 1;
     }
 
-    /// Takes the first entry of the owner whose turn it is; the owner is then the last in turn.
-    pub(super) fn pop(&mut self) -> Option<T> {
-        let owner = self.turns.pop_front()?;
+    /// Owners with entries, in the order of their turns.
+    pub(super) fn owners(&self) -> impl Iterator<Item = &PeerId> {
+        self.turns.iter()
+    }
+
+    /// Takes the first entry of the first owner in turn who may have one; that owner is then the last in turn. The
+    /// others keep their turns.
+    pub(super) fn pop(&mut self, may: impl Fn(&PeerId) -> bool) -> Option<T> {
+        let turn = self.turns.iter().position(may)?;
+        let owner = self.turns.remove(turn)?;
         let his = self.by_owner.get_mut(&owner)?;
         let one = his.pop_front();
         if his.is_empty() {
@@ -83,8 +85,12 @@ mod tests {
     const TWO: PeerId = PeerId([2; 32]);
     const THREE: PeerId = PeerId([3; 32]);
 
+    fn any(_: &PeerId) -> bool {
+        true
+    }
+
     fn drained(queue: &mut Queue<u32>) -> Vec<u32> {
-        std::iter::from_fn(|| queue.pop()).collect()
+        std::iter::from_fn(|| queue.pop(any)).collect()
     }
 
     #[test]
@@ -93,11 +99,11 @@ mod tests {
         for number in 0..1000 {
             queue.push(ONE, number);
         }
-        assert_eq!((queue.pop(), queue.pop()), (Some(0), Some(1)));
+        assert_eq!((queue.pop(any), queue.pop(any)), (Some(0), Some(1)));
         queue.push(TWO, 5000);
-        assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(2), Some(5000), Some(3)));
+        assert_eq!((queue.pop(any), queue.pop(any), queue.pop(any)), (Some(2), Some(5000), Some(3)));
         assert_eq!(drained(&mut queue), (4..1000).collect::<Vec<_>>());
-        assert_eq!(queue.len(), 0);
+        assert_eq!(queue.len, 0);
     }
 
     #[test]
@@ -110,12 +116,25 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_who_may_not_have_one_keeps_the_turn() {
+        let mut queue = Queue::new(Capacity { all: 100, each: 100 });
+        for (owner, number) in [(ONE, 10), (ONE, 11), (TWO, 20), (TWO, 21)] {
+            queue.push(owner, number);
+        }
+        let not_one = |owner: &PeerId| *owner != ONE;
+        assert_eq!((queue.pop(not_one), queue.pop(not_one), queue.pop(not_one)), (Some(20), Some(21), None));
+        assert_eq!(queue.owners().collect::<Vec<_>>(), [&ONE]);
+        queue.push(TWO, 22);
+        assert_eq!(drained(&mut queue), [10, 22, 11]);
+    }
+
+    #[test]
     fn an_owner_who_comes_back_is_the_last_in_turn() {
         let mut queue = Queue::new(Capacity { all: 100, each: 100 });
         queue.push(ONE, 10);
         queue.push(TWO, 20);
         queue.push(TWO, 21);
-        assert_eq!(queue.pop(), Some(10));
+        assert_eq!(queue.pop(any), Some(10));
         queue.push(ONE, 11);
         assert_eq!(drained(&mut queue), [20, 11, 21]);
     }
@@ -132,7 +151,7 @@ mod tests {
             taken
         };
         assert_eq!((fill(&mut queue, ONE), fill(&mut queue, TWO), fill(&mut queue, THREE)), (3, 2, 0));
-        assert_eq!(queue.pop(), Some(0));
+        assert_eq!(queue.pop(any), Some(0));
         assert!(queue.has_room(THREE));
     }
 
@@ -142,9 +161,9 @@ mod tests {
         queue.push(TWO, 20);
         queue.push(ONE, 10);
         assert_eq!(queue.take(), [10, 20]);
-        assert_eq!((queue.len(), queue.pop()), (0, None));
+        assert_eq!((queue.len, queue.pop(any)), (0, None));
         queue.push(ONE, 11);
         assert!(!queue.has_room(ONE) && queue.has_room(TWO));
-        assert_eq!(queue.pop(), Some(11));
+        assert_eq!(queue.pop(any), Some(11));
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::admission::Bounds;
+use super::bounds::Bounds;
 use crate::disk::DISK_BYTES_MAX;
 use crate::error::PrepareError;
 use crate::make::{Interrupt, Tier};
@@ -14,7 +14,8 @@ const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// A longer module is compiled by the baseline compiler first: optimising takes about 0.6 ms for each KB on one core.
 const QUICK_BYTES_MAX: u64 = 250 << 10;
 /// How long a module that exceeded its compile time is refused: the module may be too large, or the machine was busy. A
-/// module that runs on baseline code meanwhile waits twice as long each time, up to 16 times.
+/// module that runs on baseline code and was not optimised, for this or a passing cause, waits twice as long each time,
+/// up to 16 times.
 const LATE_FOR: Duration = Duration::from_secs(300);
 
 /// Where modules are compiled.

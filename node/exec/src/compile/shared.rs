@@ -1,6 +1,7 @@
 //! State that [`super::Compiler`] and its threads share: settings, caches, queues, and the engines that compile. It
 //! starts no thread and compiles nothing.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::Engine;
@@ -13,7 +14,7 @@ use crate::disk::DiskCache;
 use crate::engine_config::fingerprint;
 use crate::error::PrepareError;
 use crate::make::{EngineKey, Make, Tier};
-use crate::text::words;
+use crate::text::{panic_text, words};
 
 pub(super) struct Shared {
     pub(super) config: CompilerConfig,
@@ -42,7 +43,11 @@ impl Shared {
         let heard = self.table().answer(module_key, result);
         self.answered.notify_all();
         for on_done in heard {
-            on_done(result.as_ref().map(Arc::clone).map_err(PrepareError::again));
+            let theirs = result.as_ref().map(Arc::clone).map_err(PrepareError::again);
+            // A callback that panics must not cost the others their result, nor the module its optimised code.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_done(theirs))) {
+                tracing::error!(panic = panic_text(panic.as_ref()), "the callback of a request panicked");
+            }
         }
     }
 

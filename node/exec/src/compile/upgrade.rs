@@ -1,5 +1,6 @@
-//! Whether better code of a module is being compiled, and when the optimising compiler tries again after it exceeded
-//! its time: the module may be large, or the machine was busy. Plain data.
+//! Whether better code of a module is being compiled, and when the optimising compiler tries again after a try without
+//! code: it exceeded its time, for the module may be large or the machine was busy; the module could not be read; the
+//! queue was full. Plain data.
 
 use std::time::{Duration, Instant};
 
@@ -21,9 +22,9 @@ pub(super) enum Upgrade {
 impl Upgrade {
     /// Another try after `wait`, doubled for each failed try.
     pub(super) fn later(job: Job, now: Instant, wait: Duration) -> Self {
-        let wait = wait.saturating_mul(1 << job.late.min(DOUBLINGS_MAX));
-        let late = job.late.saturating_add(1);
-        Self::Later(now + wait, Job { late, ..job })
+        let wait = wait.saturating_mul(1 << job.tries.min(DOUBLINGS_MAX));
+        let tries = job.tries.saturating_add(1);
+        Self::Later(now + wait, Job { tries, ..job })
     }
 
     /// Whether it is queued or being optimised.
@@ -58,16 +59,16 @@ mod tests {
         let wait = Duration::from_secs(300);
         let read: crate::compile::Read = Arc::new(|| Ok(Bytes::new()));
         let module_key = (BlobId([1; 32]), EngineKey::PLAIN);
-        let mut job = Job { module_key, owner: PeerId([2; 32]), read, late: 0 };
+        let mut job = Job { module_key, owner: PeerId([2; 32]), read, late: 0, tries: 0 };
         let mut now = Instant::now();
-        for (late, times) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 16)] {
+        for (tries, times) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 16)] {
             let mut upgrade = Upgrade::later(job, now, wait);
             assert!(!upgrade.is_coming());
             now += wait * times;
             assert!(upgrade.take_due(now - Duration::from_millis(1)).is_none());
             job = upgrade.take_due(now).unwrap();
             assert!(upgrade.is_coming() && upgrade.take_due(now).is_none());
-            assert_eq!(job.late, late);
+            assert_eq!((job.tries, job.late), (tries, 0));
         }
     }
 }

@@ -11,7 +11,7 @@ use rustix::net::{
     SendFlags,
 };
 
-use super::admission::Bounds;
+use super::bounds::Bounds;
 use super::compilation::{CompileError, Effort};
 use crate::code::Kind;
 use crate::make::Make;

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use weft_core::RunId;
+use weft_core::{Outcome, RunId};
 
 use super::assignment::{Assignment, Ending, Intent, WORK_MAX, Waiting, archive_max};
 use super::module_cache::ModuleCache;
 use super::programs::Runnable;
+use crate::os::is_gone;
 use crate::slot::page::{Page, is_before};
 use crate::slot::socket::{Broken, Incoming, Outgoing};
 use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, Input, PROTOCOL, ToSlot};
@@ -200,8 +201,18 @@ impl Child {
         Ok(())
     }
 
-    /// Sends queued frames as far as the socket accepts them.
-    pub(super) fn send(&mut self, epoll: &OwnedFd) -> io::Result<()> {
+    /// Sends queued frames as far as the socket accepts them. A slot that lives and can't be sent to, for the system lacks
+    /// memory or descriptors, is killed: nothing would tell when to try again.
+    pub(super) fn send(&mut self, epoll: &OwnedFd) {
+        let Err(error) = self.try_send(epoll) else { return };
+        tracing::debug!(%error, pid = self.pid(), "sending to a slot failed");
+        // epoll reports the end of one that is gone.
+        if !is_gone(&error) && self.phase != Phase::Dying {
+            self.kill(Ending::Any(Outcome::Lost(format!("the slot can't be sent anything: {error}"))));
+        }
+    }
+
+    fn try_send(&mut self, epoll: &OwnedFd) -> io::Result<()> {
         if self.closed || (self.out.waiting() == 0 && !self.out_waits) {
             return Ok(());
         }

@@ -109,9 +109,7 @@ impl State {
             back.extend(given.err());
             // It continues to load.
             child.progress = progress;
-            if let Err(error) = child.send(&self.epoll) {
-                tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
-            }
+            child.send(&self.epoll);
         }
         child.stuck = true;
         self.requeue(back);

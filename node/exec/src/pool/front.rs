@@ -194,9 +194,7 @@ impl Front {
         let memory = state.memory_max_bytes;
         match spawned.and_then(|spawned| Child::new(id, spawned, &state.epoll, memory, now)) {
             Ok(mut child) => {
-                if let Err(error) = child.send(&state.epoll) {
-                    tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
-                }
+                child.send(&state.epoll);
                 state.children.insert(id, child);
             }
             Err(error) => state.failed_to_start(&error.to_string(), false, now),

@@ -18,7 +18,6 @@ const IDLE_PROGRAMS_MAX: usize = 64;
 const IDLE_CODE_BYTES_MAX: u64 = 256 << 20;
 /// Weight of the newest task in the expected running time: one part in this many.
 const NEWEST_PART: u32 = 8;
-
 /// Time between two checks for better code.
 const IMPROVE_EVERY: Duration = Duration::from_millis(50);
 
@@ -216,6 +215,12 @@ impl Programs {
     pub(super) fn unpark(&mut self, number: u32, place: u64) -> Option<Box<Waiting>> {
         let key = self.programs.get(&number)?.key;
         self.codes.get_mut(&key)?.parked.remove(&place)
+    }
+
+    /// Whether the program's code is not here yet: tasks that are kept wait for it, not for files.
+    pub(super) fn lacks_code(&self, number: u32) -> bool {
+        let code = self.programs.get(&number).and_then(|entry| self.codes.get(&entry.key));
+        code.is_some_and(|code| matches!(code.state, CodeState::Unknown | CodeState::Requested))
     }
 
     /// Everything that a slot needs for a task of this program; `None` while something is missing.

@@ -53,9 +53,7 @@ impl State {
                 Err(error) => return self.died(child, &error.to_string(), false, now),
             }
         }
-        if let Err(error) = child.send(&self.epoll) {
-            tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
-        }
+        child.send(&self.epoll);
         self.children.insert(id, child);
     }
 

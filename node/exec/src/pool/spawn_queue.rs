@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// Handle of the supervisor thread.
+/// The queue. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct SpawnQueue(Arc<Shared>);
 
@@ -54,7 +54,7 @@ impl SpawnQueue {
         if orders.quit { None } else { Some(std::mem::take(&mut orders.spawn)) }
     }
 
-    /// The eventfd: readable after each call of the methods above, until [`SpawnQueue::silence`].
+    /// The eventfd: readable after each call of `spawn`, `quit` and `wake`, until [`SpawnQueue::silence`].
     pub(super) fn bell(&self) -> &OwnedFd {
         &self.0.bell
     }

@@ -158,6 +158,15 @@ impl State {
         self.queue.insert(place, waiting);
     }
 
+    /// Removes a task that waits for its program, and for its code no longer.
+    fn unpark(&mut self, run: RunId, program: u32, place: u64) -> Option<Box<Waiting>> {
+        let waiting = self.programs.unpark(program, place)?;
+        if self.programs.lacks_code(program) {
+            self.tell_compiling(run, false);
+        }
+        Some(waiting)
+    }
+
     /// Adds an event that a task waits, or waits no longer, for its module to be compiled; merged with the last event
     /// if possible.
     fn tell_compiling(&mut self, run: RunId, waits: bool) {
@@ -249,10 +258,7 @@ impl State {
             let Some(id) = self.next_slot() else { break };
             let Some(mut child) = self.children.remove(&id) else { break };
             let gave = self.fill(&mut child, now);
-            if let Err(error) = child.send(&self.epoll) {
-                // epoll reports its end, and its tasks are queued again then.
-                tracing::debug!(%error, pid = child.pid(), "sending to a slot failed");
-            }
+            child.send(&self.epoll);
             self.children.insert(id, child);
             if gave == 0 {
                 break;
@@ -356,8 +362,7 @@ impl State {
             let waiting = self.queue.remove(&place);
             let waiting =
                 waiting.or_else(|| self.opening.remove(&place)).or_else(|| self.held.remove(&place));
-            let waiting = waiting.or_else(|| self.programs.unpark(program, place));
-            return waiting.map(Found::Waiting);
+            return waiting.or_else(|| self.unpark(run, program, place)).map(Found::Waiting);
         }
         let has = |child: &&mut Child| child.tasks.iter().any(|task| task.waiting.run == run);
         let child = self.children.values_mut().find(has)?;

@@ -1,12 +1,13 @@
 //! Tests of malicious slots: each is a socket that the test writes to, and a process that only sleeps. Whatever it
-//! sends, its task is reported once, its process is killed, and nothing else happens.
+//! sends, its task is reported once, its process is killed, and nothing else happens. Also what becomes of tasks that
+//! no slot has.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -66,6 +67,12 @@ fn program(wall_ms: u32) -> Program {
     }
 }
 
+fn work(program: Program, stream: bool) -> Work {
+    let input = Payload::empty();
+    let task = program.task_id(&input);
+    Work { task, owner: PeerId([0; 32]), program: Arc::new(program), input, stream }
+}
+
 /// A pool whose only slot is in the test's hands, with one task in it.
 struct Liar {
     front: Arc<Front>,
@@ -74,20 +81,14 @@ struct Liar {
 }
 
 impl Liar {
-    fn with_a_task(stream: bool) -> Self {
+    fn ready(kind: SocketType) -> Self {
         let module = module();
-        let program = program(Limits::DEFAULT.wall_ms);
         let compiler = Compiler::start(CompilerConfig::new(None, Interrupt::Kill, How::Here)).unwrap();
         // Neither the supervisor nor the I/O threads are started: no other slot starts, and nothing is stored.
         let helpers = (SpawnQueue::new().unwrap(), IoThreads::default(), compiler);
         let front = Front::new(1, 1 << 30, Arc::new(OneBlob(module)), Arc::new(|| {}), helpers).unwrap();
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
-            None,
-        )
-        .unwrap();
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, flags, None).unwrap();
         let process = Command::new("sleep").arg("3600").stdin(Stdio::null()).spawn().unwrap();
         let (page, page_file) = Page::create().unwrap();
         let mine = Page::map(&page_file).unwrap();
@@ -96,12 +97,12 @@ impl Liar {
         let liar = Self { front, socket: theirs, page: mine };
         let confinement = Confinement { seccomp: Fence::Full, landlock: Fence::Full };
         liar.say(&FromSlot::Ready { protocol: PROTOCOL, confinement }, []);
-        let input = Payload::empty();
-        let task = program.task_id(&input);
-        liar.front.submit(vec![(
-            RunId(7),
-            Work { task, owner: PeerId([0; 32]), program: Arc::new(program), input, stream },
-        )]);
+        liar
+    }
+
+    fn with_a_task(stream: bool) -> Self {
+        let liar = Self::ready(SocketType::STREAM);
+        liar.front.submit(vec![(RunId(7), work(program(Limits::DEFAULT.wall_ms), stream))]);
         liar.wait_task();
         liar
     }
@@ -175,10 +176,7 @@ impl Liar {
         let liar = Self::with_a_task(false);
         liar.say(&ran(0, inline(10)), []);
         assert_eq!(liar.answer().outcome, Outcome::Done);
-        let program = Arc::new(program(wall_ms));
-        let input = Payload::empty();
-        let task = program.task_id(&input);
-        let work = Work { task, owner: PeerId([0; 32]), program, input, stream: false };
+        let work = work(program(wall_ms), false);
         liar.front.submit(vec![(RunId(8), work.clone()), (RunId(9), work)]);
         let has = liar.front.lock().children.values().map(|child| child.tasks.len()).collect::<Vec<_>>();
         assert_eq!(has, [2], "both are its own at once");
@@ -221,6 +219,67 @@ impl Liar {
         state.handle_timeouts(Instant::now() + later);
         state.children.values().all(|child| child.phase == Phase::Ready)
     }
+}
+
+/// The node's own socket refuses a message, as it does when the system lacks memory for it; the slot lives.
+#[test]
+fn a_slot_that_can_not_be_sent_its_task_does_not_keep_it() {
+    // Such a socket sends a message as a whole or not at all.
+    let liar = Liar::ready(SocketType::SEQPACKET);
+    let args = vec!["x".repeat(10_000); 100];
+    liar.front.submit(vec![(RunId(7), work(Program { args, ..program(1000) }, false))]);
+    assert_eq!(liar.wait_gone().queued, 1, "it waits for another slot");
+    assert!(liar.events().is_empty());
+}
+
+/// A module that arrives when the test says so.
+struct Gate(Mutex<mpsc::Receiver<()>>);
+
+impl BlobAccess for Gate {
+    fn read(&self, _: BlobId) -> io::Result<Bytes> {
+        let gate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gate.recv_timeout(DEADLINE).map_err(io::Error::other)?;
+        Ok(Bytes::from(module()))
+    }
+
+    fn len(&self, _: BlobId) -> Option<u64> {
+        None
+    }
+
+    fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
+        Ok(BlobId::of(&bytes))
+    }
+}
+
+#[test]
+fn a_task_that_is_paused_while_its_module_is_compiled_waits_for_it_no_longer() {
+    let compiler = Compiler::start(CompilerConfig::new(None, Interrupt::Kill, How::Here)).unwrap();
+    let helpers = (SpawnQueue::new().unwrap(), IoThreads::default(), compiler);
+    let (open, gate) = mpsc::channel();
+    let blobs = Arc::new(Gate(Mutex::new(gate)));
+    let front = Front::new(1, 1 << 30, blobs, Arc::new(|| {}), helpers).unwrap();
+    let told = |waits| vec![PoolEvent::Compiling { runs: vec![RunId(7)], waits }];
+    front.submit(vec![(RunId(7), work(program(1000), false))]);
+    assert_eq!(front.take_events(), told(true));
+    front.pause(RunId(7));
+    assert_eq!(front.take_events(), told(false));
+    front.resume(RunId(7));
+    assert_eq!(front.take_events(), [], "no slot asked what it lacks");
+    front.pause(RunId(7));
+    open.send(()).unwrap();
+    let until = Instant::now() + DEADLINE;
+    let status = || {
+        let mut status = super::PoolStatus::default();
+        front.status(&mut status);
+        status
+    };
+    while status().compiled == 0 {
+        assert!(Instant::now() < until, "it is not compiled");
+        std::thread::yield_now();
+    }
+    front.resume(RunId(7));
+    assert_eq!((front.take_events(), status().queued), (vec![], 1));
+    front.quit();
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub enum PoolEvent {
     Ran(RunId, Report),
     /// Tasks began or stopped to wait for their module to be compiled.
     Compiling {
-        /// The task, or the tasks.
+        /// The tasks.
         runs: Vec<RunId>,
         /// Whether they wait.
         waits: bool,
@@ -56,7 +56,7 @@ pub enum PoolEvent {
     /// It printed something. Only for tasks with `stream` set. May be dropped if events are not collected: the report
     /// has all output.
     Printed {
-        /// The task, or the tasks.
+        /// The task.
         run: RunId,
         /// The stream.
         stream: Stream,

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
-use crate::os::{SLOT_NICE, close_others, lower_priority};
+use crate::os::{OomScore, SLOT_NICE, close_others, end_first_without_memory, lower_priority};
 use crate::sandbox::Sandbox;
 
 pub use confine::{Confinement, Fence};
@@ -112,8 +112,7 @@ fn begin(incoming: &mut Incoming, socket: &OwnedFd) -> Result<(Page, u64), Broke
 /// Drops rights step by step: engines need to open a file, threads need to be started.
 fn run(slot: &Arc<Slot>, sandbox: Sandbox, incoming: Incoming) -> Result<(), Broken> {
     lower_priority(SLOT_NICE);
-    // If memory is exhausted, the kernel should kill a slot, not the node. If it can't be set, the kernel chooses.
-    let _said = std::fs::write("/proc/self/oom_score_adj", "500");
+    end_first_without_memory(OomScore::SLOT);
     let landlock = confine::landlock();
     // Host functions of the runtime that wait need a timer thread, which can't be started later.
     let timers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
