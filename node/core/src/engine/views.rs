@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::audit::Audit;
-use crate::id::JobId;
+use crate::id::{JobId, PeerId};
 use crate::owner::Viewpoint;
 use crate::snapshot::{PeerView, Snapshot, Why};
 use crate::time::Time;
@@ -48,6 +48,13 @@ impl Engine {
         let fencing = self.owner.fencing(now);
         let from = Viewpoint { now, members: &self.members, own_slots: self.node.slots, fencing };
         self.owner.why(from, job, index)
+    }
+
+    /// Whether this node gives a worker a further task of its job now, by what that worker did so far; false for a job
+    /// that it does not own. For invariants.
+    #[must_use]
+    pub fn may_give(&self, now: Time, job: JobId, worker: PeerId) -> bool {
+        self.owner.may_give(now, job, worker)
     }
 
     /// The state that invariants are checked against.

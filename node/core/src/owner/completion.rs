@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::books::OwnerCtx;
+use super::dispatch::trust::is_on_probation;
 use super::ending::{Ending, commit};
 use super::fetching;
 use super::job::Job;
@@ -68,6 +69,10 @@ pub(super) fn settle(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, arrival: Ar
     }
     measure(cx.ctx, &mut record.job, &attempt, &arrival.brought);
     cx.books.leases.end(attempt.lease);
+    if is_on_probation(cx.books, &record.dispatch, from, cx.ctx.now) {
+        // It may have the next one, or as many as it likes.
+        cx.touch(record.name());
+    }
     if let Some(brought) = verification::weigh(cx, record, arrival) {
         judge(cx, record, Arrival { lease, from, brought }, attempt.copy);
     }

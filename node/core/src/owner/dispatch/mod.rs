@@ -15,7 +15,7 @@ pub(super) mod open_call;
 pub(super) mod requests;
 pub(super) mod scan;
 pub(super) mod strategy;
-mod trust;
+pub(super) mod trust;
 
 use super::books::OwnerCtx;
 use super::record::Record;

@@ -57,6 +57,8 @@ pub(in crate::owner) fn choose(job: &Job, members: &Membership) -> Strategy {
 /// What is known of a job's way to its workers.
 #[derive(Debug)]
 pub(in crate::owner) struct Dispatch {
+    /// The job whose way it is.
+    pub(in crate::owner) job: JobId,
     pub(in crate::owner) strategy: Strategy,
     pub(in crate::owner) call: Option<OpenCall>,
     /// The last response of each peer to its calls, and when it came.
@@ -68,8 +70,9 @@ pub(in crate::owner) struct Dispatch {
 }
 
 impl Dispatch {
-    pub(in crate::owner) fn new(now: Time) -> Self {
+    pub(in crate::owner) fn new(job: JobId, now: Time) -> Self {
         Self {
+            job,
             strategy: Strategy::Credit(Overflow::None),
             call: None,
             responses: BTreeMap::new(),
