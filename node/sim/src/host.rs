@@ -174,6 +174,7 @@ impl SimHost {
             slots: self.spec.slots,
             memory_bytes: MEMORY_BYTES,
             module_bytes: u64::MAX,
+            store_bytes: u64::MAX,
             labels: self.spec.labels.clone(),
             class_min: self.spec.class_min,
             boot: self.boot,

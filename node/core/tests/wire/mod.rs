@@ -42,6 +42,8 @@ pub(crate) struct Mesh {
     /// Pins of each blob on each node, unpins subtracted.
     pub(crate) pins: BTreeMap<(usize, BlobId), i32>,
     pub(crate) stashed: usize,
+    /// What the stores of nodes keep that join from now on, in bytes.
+    pub(crate) store_bytes: u64,
     inputs: u64,
 }
 
@@ -69,6 +71,7 @@ impl Mesh {
             unsigned: None,
             pins: BTreeMap::new(),
             stashed: 0,
+            store_bytes: u64::MAX,
             inputs: 0,
         };
         for slots in slots {
@@ -85,6 +88,7 @@ impl Mesh {
             slots,
             memory_bytes: 1 << 30,
             module_bytes: u64::MAX,
+            store_bytes: self.store_bytes,
             labels,
             class_min: Class::Scavenger,
             boot,
