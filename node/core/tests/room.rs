@@ -254,3 +254,19 @@ fn a_program_that_is_longer_than_the_whole_store_is_declined_for_good() {
     let said = Said::Declined(Reason::Limit { name: "store_bytes".into(), wanted: 1001, most: 1000 });
     assert!(why.answers.iter().any(|answer| answer.said == said), "{:?}", why.answers);
 }
+
+/// What was returned before it ran is as if it had never been awarded.
+#[test]
+fn a_task_is_not_given_up_for_the_time_in_which_a_disk_was_full() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.submit_with(0, 1, |what| what.policy = Policy { give_up_ms: Some(2000), ..Policy::DEFAULT });
+    let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
+    no_room(&mut mesh, asked);
+    mesh.held_fetches = None;
+    mesh.advance_ms(8000);
+    assert_eq!((mesh.ended(0), mesh.running()), (0, vec![0, 1]), "it runs when there is room");
+    mesh.run_all();
+    let Event::TaskEnded { report, .. } = mesh.last_end(0) else { panic!("a task ended") };
+    assert_eq!(report.outcome, Outcome::Done);
+}

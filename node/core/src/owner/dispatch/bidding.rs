@@ -337,7 +337,7 @@ pub(super) fn release_useless(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
 /// A peer that has bid by itself or granted credit is to be asked again, if it has not answered the job's call: the
 /// call may have been lost. One that has answered bids again by itself.
 pub(super) fn ask_if_silent(record: &mut Record, peer: PeerId) -> bool {
-    let silent = matches!(record.dispatch.responses.get(&peer), None | Some((_, Said::Nothing)));
+    let silent = matches!(record.dispatch.responses.get(peer), None | Some(Said::Nothing));
     let asks = silent && record.dispatch.call.is_some();
     if asks {
         record.dispatch.open_call().forget_asked(peer);

@@ -13,6 +13,7 @@ pub(super) mod matchmakers;
 pub(super) mod matchmaking;
 pub(super) mod open_call;
 pub(super) mod requests;
+pub(super) mod responses;
 pub(super) mod scan;
 pub(super) mod strategy;
 pub(super) mod trust;
