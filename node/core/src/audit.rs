@@ -41,6 +41,10 @@ pub struct Audit {
     pub leases_open: usize,
     /// The same, with their workers.
     pub issued: Vec<(PeerId, LeaseId)>,
+    /// Words about kept jobs, to this node's user and to workers, that wait for the disk.
+    pub held_words: usize,
+    /// What they take, in bytes.
+    pub held_words_bytes: usize,
     /// When the first and the last of the valid leases end.
     pub lease_ends: Option<(Time, Time)>,
     /// Own jobs that have not ended.

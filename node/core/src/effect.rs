@@ -193,7 +193,7 @@ pub enum Event {
     Accepted {
         /// The job.
         job: JobId,
-        /// Its tasks that are kept: the first so many.
+        /// How many of its tasks are kept, from the first on.
         tasks: u32,
     },
     /// More tasks for a job at level `disk` were refused; the job goes on without them.

@@ -98,6 +98,8 @@ impl Engine {
         self.dispatch(input);
         self.on_time();
         self.settle();
+        let (mut ctx, owner, ..) = self.parts();
+        owner.seal(&mut ctx);
         let anybody = self.members.any_connected();
         memo::flush(&mut self.parts().0, anybody);
         self.announce_soon |= !time_alone || self.out.has_effects();
@@ -184,7 +186,10 @@ impl Engine {
             Input::Wake => {}
             Input::Mesh { nodes } => members.on_mesh(nodes),
             Input::Compiling { runs, waits } => worker.on_compiling(&runs, waits),
-            Input::Persisted { upto: _ } | Input::JournalFailed | Input::DiskLow(_) | Input::Restore(_) => {}
+            Input::Persisted { upto } => owner.on_persisted(&mut ctx, upto),
+            Input::JournalFailed => owner.on_journal_failed(),
+            Input::DiskLow(low) => owner.on_disk_low(low),
+            Input::Restore(job) => owner.on_restore(&mut ctx, members, *job),
         }
     }
 
@@ -291,7 +296,8 @@ fn on_command(
         Command::Forget(_) => debug_assert!(false, "the membership handles it"),
         // Handled before any other input.
         Command::Stop => {}
-        Command::Retry(_) | Command::ForgetJob { .. } => {}
+        Command::Retry(job) => owner.on_retry(ctx, members, *job),
+        Command::ForgetJob { job } => owner.on_forget(ctx, job),
     }
 }
 

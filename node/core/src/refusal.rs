@@ -142,11 +142,17 @@ impl Submission {
         if let Some(reason) = never::never(&self.program, &self.needs) {
             return Err(Refusal::NoNodeTakes(reason));
         }
-        let long = self.inputs.iter().find(|input| !input.is_sound());
-        if let Some(bytes) = long.map(Payload::bytes_len) {
-            return Err(Refusal::InputTooLong { bytes });
-        }
+        Self::check_inputs(&self.inputs)?;
         self.check_parents()
+    }
+
+    /// Whether inputs are accepted, of a submission or of tasks that come later.
+    ///
+    /// # Errors
+    /// The first that is too long.
+    pub fn check_inputs(inputs: &[Payload]) -> Result<(), Refusal> {
+        let long = inputs.iter().find(|input| !input.is_sound());
+        long.map_or(Ok(()), |input| Err(Refusal::InputTooLong { bytes: input.bytes_len() }))
     }
 
     fn check_parents(&self) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::durable::Level;
 use crate::id::{JobId, PeerId};
 use crate::message::{Capacity, Class, Progress, Reason};
 pub use crate::reputation::{ReputationView, Trust};
@@ -106,6 +107,10 @@ pub struct JobView {
     pub given_up: bool,
     /// Tasks that wait for the job's parents to end.
     pub held: u32,
+    /// What it survives.
+    pub level: Level,
+    /// 0 in memory. Of a kept job: 1, and one more for each restart of its owner and each time it was tried again.
+    pub epoch: u32,
 }
 
 /// How tasks are dispatched. It follows from their service time and the round trip.
@@ -178,6 +183,10 @@ pub enum Note {
     SelfFencing(SelfFencingView),
     /// It ended, and this node has no room for its output.
     NoRoom,
+    /// Its job is kept, and what was written of it, or of others, is not on the disk yet.
+    DiskBehind,
+    /// Its job is to be kept, and this node can't write any more.
+    JournalFailed,
 }
 
 impl fmt::Display for Note {
@@ -215,6 +224,11 @@ impl fmt::Display for Note {
             Self::NoRoom => f.write_str(
                 "this node has no room for its output: its disk or its store is full; the worker keeps the output \
                  meanwhile, and `weft status` says what failed",
+            ),
+            Self::DiskBehind => f.write_str("waits until this node's disk has written what jobs ended with"),
+            Self::JournalFailed => f.write_str(
+                "this node can't write its jobs down any more, and `weft status` says why; the job goes on when the node is \
+                 started again",
             ),
         }
     }

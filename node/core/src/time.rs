@@ -1,15 +1,16 @@
-//! Time since the engine's start, in microseconds. The driver passes it in; the core reads no clock.
+//! Time in microseconds, since 1970 or since the start of a simulation. The driver passes it in; the core reads no clock.
 
 use core::fmt;
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
-/// An instant, as microseconds since the engine's start. Never sent to a peer: durations on the wire are relative.
+/// An instant, in microseconds since a fixed one; that is the same in all lives of a node. Never sent to a peer: durations on
+/// the wire are relative.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct Time(pub u64);
 
 impl Time {
-    /// The engine's start.
+    /// The earliest instant.
     pub const ZERO: Self = Self(0);
 
     /// Microseconds from `earlier` to here; zero if `earlier` is later.

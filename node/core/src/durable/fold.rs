@@ -3,118 +3,12 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 
-use super::record::{Accepted, Kept, LOG_VERSION, LogRecord, ParentEnd, Rest};
+use super::record::{Accepted, Kept, LogRecord, ParentEnd, Rest};
 use super::restored::{Fate, KeptEnd, KeptTask, Restored};
-use crate::id::JobId;
-use crate::refusal::Refusal;
+use super::unsound::Unsound;
 use crate::task::{Payload, Report};
 use crate::time::Time;
-
-/// Why a log is not one of a job. The job is not to be restored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unsound {
-    /// A record was written by another version.
-    Version {
-        /// The version that it names.
-        found: u8,
-    },
-    /// A record is not one.
-    Malformed,
-    /// The first record does not say what the job is.
-    NotAccepted,
-    /// A later record says it again.
-    AcceptedTwice,
-    /// The job is one that no node accepts.
-    Refused(Refusal),
-    /// Inputs of the submission are missing: no client was told that the job is accepted.
-    Incomplete {
-        /// Inputs that are there.
-        found: u32,
-        /// Inputs that there were.
-        tasks: u32,
-    },
-    /// It got tasks after it was closed.
-    ExtendedAfterClose,
-    /// It has more tasks than a job can have.
-    TooManyTasks,
-    /// A record names a task that the job does not have.
-    NoSuchTask {
-        /// The task's place in the job.
-        index: u32,
-        /// Tasks that it has.
-        tasks: u32,
-    },
-    /// A task ended twice.
-    EndedTwice {
-        /// The task's place in the job.
-        index: u32,
-    },
-    /// A text or an inline payload is longer than any may be.
-    TooLong {
-        /// The task's place in the job.
-        index: u32,
-    },
-    /// It comes after no such job.
-    NoSuchParent {
-        /// The job that a record names.
-        parent: JobId,
-    },
-    /// An epoch follows one that is not lower.
-    EpochBack {
-        /// The epoch before.
-        before: u32,
-        /// The epoch that a record names.
-        epoch: u32,
-    },
-    /// It ended although tasks had not.
-    EndedEarly {
-        /// Tasks that had not ended, or 0 if it could still get some.
-        open: u32,
-    },
-    /// A record follows the job's end.
-    AfterEnd,
-    /// It was tried again before it had ended.
-    RetriedEarly,
-}
-
-impl fmt::Display for Unsound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version { found } => write!(
-                f,
-                "a record is of version {found}, this program reads version {LOG_VERSION}: start the version of weft that \
-                 wrote it"
-            ),
-            Self::Malformed => f.write_str("a record is malformed"),
-            Self::NotAccepted => f.write_str("the first record does not say what the job is"),
-            Self::AcceptedTwice => f.write_str("two records say what the job is"),
-            Self::Refused(reason) => write!(f, "no node accepts such a job: {reason}"),
-            Self::Incomplete { found, tasks } => {
-                write!(f, "{found} of {tasks} inputs are there: the job was never accepted")
-            }
-            Self::ExtendedAfterClose => f.write_str("the job got tasks after it was closed"),
-            Self::TooManyTasks => f.write_str("the job has more tasks than a job can have"),
-            Self::NoSuchTask { index, tasks } => {
-                write!(f, "a record names task {index}, the job has {tasks} tasks")
-            }
-            Self::EndedTwice { index } => write!(f, "task {index} ended twice"),
-            Self::TooLong { index } => {
-                write!(f, "task {index} has a longer text or inline payload than any may have")
-            }
-            Self::NoSuchParent { parent } => {
-                write!(f, "a record says that job {parent} ended, the job does not come after it")
-            }
-            Self::EpochBack { before, epoch } => write!(f, "epoch {epoch} follows epoch {before}"),
-            Self::EndedEarly { open } => write!(f, "the job ended with {open} tasks that had not"),
-            Self::AfterEnd => f.write_str("a record follows the job's end"),
-            Self::RetriedEarly => f.write_str("the job was tried again before it had ended"),
-        }
-    }
-}
-
-impl core::error::Error for Unsound {}
 
 /// The fold over one job's log.
 #[derive(Clone, Debug, Default)]
@@ -322,5 +216,173 @@ impl Restored {
         for task in &mut self.tasks {
             task.end = task.end.filter(|end| matches!(end.fate, Fate::Done(_)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+    use alloc::sync::Arc;
+    use alloc::vec;
+
+    use super::super::{LOG_VERSION, Level, RECORD_BYTES_MAX, RestTask};
+    use super::*;
+    use crate::id::{BlobId, JobId};
+    use crate::input::Submission;
+    use crate::outcome::{Failure, Outcome};
+    use crate::task::{Entry, INLINE_BYTES_MAX, Limits, Profile, Program};
+
+    const JOB: JobId = JobId(7);
+    const PARENT: JobId = JobId(6);
+
+    fn accepted(inputs: u32, tasks: u32) -> LogRecord {
+        let program = Program {
+            module: BlobId::of(b"module"),
+            module_bytes: 6,
+            entry: Entry::Command,
+            args: Vec::new(),
+            env: Vec::new(),
+            files: Payload::Blob { id: BlobId::of(b"files"), bytes: 5 },
+            profile: Profile::Pure,
+            limits: Limits::DEFAULT,
+        };
+        let spec = Submission {
+            level: Level::Disk,
+            after: vec![PARENT],
+            ..Submission::new(JOB, Arc::new(program), inputs_from(0..inputs))
+        };
+        LogRecord::Accepted(Box::new(Accepted { spec, tasks, at: Time(5), parents: Vec::new() }))
+    }
+
+    fn inputs_from(numbers: core::ops::Range<u32>) -> Vec<Payload> {
+        numbers.map(|number| Payload::inline(&number.to_le_bytes())).collect()
+    }
+
+    fn kept(index: u32, outcome: Outcome) -> Kept {
+        let report = Report::bare(outcome);
+        Kept { index, report, worker: None, attempts: 2, memo: None, proof: None, verified: None }
+    }
+
+    fn failed() -> Outcome {
+        Outcome::Failed(Failure::Exit(1))
+    }
+
+    fn outcomes(all: &[(u32, Outcome)]) -> LogRecord {
+        LogRecord::Outcomes(all.iter().map(|(index, outcome)| kept(*index, outcome.clone())).collect())
+    }
+
+    fn rest(indexes: &[u32]) -> LogRecord {
+        let tasks = indexes.iter().map(|index| RestTask { index: *index, attempts: 1 });
+        LogRecord::Rest(Rest { outcome: Outcome::Cancelled, tasks: tasks.collect() })
+    }
+
+    fn fold(records: Vec<LogRecord>) -> Result<Box<Restored>, Unsound> {
+        let mut fold = Fold::new();
+        records.into_iter().try_for_each(|record| fold.apply(LogRecord::decode(&record.encode())?))?;
+        fold.into_restored()
+    }
+
+    #[test]
+    fn a_log_says_what_the_job_is() {
+        let log = vec![
+            accepted(1, 3),
+            LogRecord::Extended { inputs: inputs_from(1..3) },
+            outcomes(&[(2, Outcome::Done)]),
+            LogRecord::Restarted { epoch: 2, at: Time(9) },
+            outcomes(&[(0, failed())]),
+            LogRecord::ParentEnded(ParentEnd { parent: PARENT, succeeded: true }),
+            LogRecord::Cancelled,
+            rest(&[1]),
+            LogRecord::Ended,
+        ];
+        let job = fold(log.clone()).expect("an owner may write it");
+        let figures = job.figures();
+        assert_eq!((figures.tasks, figures.done, figures.failed, figures.cancelled), (3, 1, 1, 1));
+        assert!(job.has_ended() && job.is_cancelled() && !job.is_open());
+        assert_eq!((job.epoch, job.submitted_at(), job.parents.len()), (2, Time(5), 1));
+        let again = LogRecord::Retried { epoch: 3, at: Time(20) };
+        let job = fold(log.into_iter().chain([again]).collect()).expect("an owner may write it");
+        assert_eq!((job.figures().open(), job.figures().done, job.submitted_at()), (2, 1, Time(20)));
+        assert!(!job.has_ended() && !job.is_cancelled() && job.retried);
+        let input = job.tasks.first().map(|task| task.input.clone());
+        assert_eq!(input, inputs_from(0..1).pop(), "what failed can be tried again");
+    }
+
+    #[test]
+    fn what_no_owner_writes_is_refused_by_its_name() {
+        let restarted = |epoch| LogRecord::Restarted { epoch, at: Time(9) };
+        let more = || LogRecord::Extended { inputs: inputs_from(1..2) };
+        let all = || outcomes(&[(0, Outcome::Done)]);
+        let parent = ParentEnd { parent: JOB, succeeded: true };
+        let long = vec![Payload::Inline(vec![0; INLINE_BYTES_MAX + 1].into())];
+        let table = [
+            (vec![], Unsound::NotAccepted),
+            (vec![LogRecord::Closed], Unsound::NotAccepted),
+            (vec![accepted(1, 1), accepted(1, 1)], Unsound::AcceptedTwice),
+            (vec![accepted(1, 2)], Unsound::Incomplete { found: 1, tasks: 2 }),
+            (vec![accepted(1, 2), all()], Unsound::Incomplete { found: 1, tasks: 2 }),
+            (vec![accepted(1, 1), more()], Unsound::ExtendedAfterClose),
+            (vec![accepted(0, 1), LogRecord::Extended { inputs: long }], Unsound::TooLong { index: 0 }),
+            (vec![accepted(1, 1), rest(&[1])], Unsound::NoSuchTask { index: 1, tasks: 1 }),
+            (vec![accepted(1, 1), all(), all()], Unsound::EndedTwice { index: 0 }),
+            (vec![accepted(1, 1), all(), rest(&[0])], Unsound::EndedTwice { index: 0 }),
+            (
+                vec![accepted(1, 1), outcomes(&[(0, Outcome::Lost("x".repeat(20_000)))])],
+                Unsound::TooLong { index: 0 },
+            ),
+            (vec![accepted(1, 1), LogRecord::ParentEnded(parent)], Unsound::NoSuchParent { parent: JOB }),
+            (vec![accepted(1, 1), restarted(1)], Unsound::EpochBack { before: 1, epoch: 1 }),
+            (vec![accepted(1, 1), restarted(3), restarted(2)], Unsound::EpochBack { before: 3, epoch: 2 }),
+            (vec![accepted(1, 1), LogRecord::Ended], Unsound::EndedEarly { open: 1 }),
+            (vec![accepted(1, 1), all(), LogRecord::Ended, restarted(2)], Unsound::AfterEnd),
+            (vec![accepted(1, 1), LogRecord::Retried { epoch: 2, at: Time(9) }], Unsound::RetriedEarly),
+        ];
+        for (number, (records, why)) in table.into_iter().enumerate() {
+            assert_eq!(fold(records).err(), Some(why), "log {number}");
+        }
+    }
+
+    #[test]
+    fn bytes_of_another_version_or_shape_are_refused() {
+        let bytes = LogRecord::Closed.encode();
+        let newer: Vec<u8> = [LOG_VERSION + 1].into_iter().chain(bytes.iter().copied().skip(1)).collect();
+        let tail: Vec<u8> = bytes.iter().copied().chain([0]).collect();
+        // Variant 1 is `Extended`; its vector claims 2^62 inputs.
+        let forged = vec![LOG_VERSION, 1, 253, 0, 0, 0, 0, 0, 0, 0, 64];
+        for (bytes, why) in [
+            (newer, Unsound::Version { found: LOG_VERSION + 1 }),
+            (tail, Unsound::Malformed),
+            (forged, Unsound::Malformed),
+            (Vec::new(), Unsound::Malformed),
+        ] {
+            assert_eq!(LogRecord::decode(&bytes), Err(why), "{bytes:?}");
+        }
+        assert_eq!(LogRecord::decode(&bytes), Ok(LogRecord::Closed));
+    }
+
+    #[test]
+    fn the_longest_records_are_within_their_bound_and_name_their_blobs() {
+        let report = Report {
+            output: Payload::inline(&[1; INLINE_BYTES_MAX]),
+            errors: Payload::inline(&[1; INLINE_BYTES_MAX]),
+            files: Payload::Blob { id: BlobId::of(b"out"), bytes: 3 },
+            ..Report::bare(Outcome::Lost(String::from("x")))
+        };
+        let kept = Kept { report, ..kept(0, Outcome::Done) };
+        let mut all = Vec::new();
+        let mut cost = 0;
+        while cost < super::super::RECORD_BYTES_SOFT {
+            cost += kept.cost();
+            all.push(kept.clone());
+        }
+        assert!(LogRecord::Outcomes(all).encode().len() <= RECORD_BYTES_MAX);
+        let tasks = (0..65_536).map(|index| RestTask { index: u32::MAX - index, attempts: u32::MAX });
+        let rest = LogRecord::Rest(Rest { outcome: Outcome::Cancelled, tasks: tasks.collect() });
+        let bytes = rest.encode();
+        assert!(bytes.len() <= RECORD_BYTES_MAX && LogRecord::decode(&bytes) == Ok(rest));
+        let named: Vec<BlobId> = accepted(1, 1).blobs().collect();
+        assert_eq!(named, [BlobId::of(b"module"), BlobId::of(b"files")]);
+        let named: Vec<BlobId> = LogRecord::Outcomes(vec![kept]).blobs().collect();
+        assert_eq!(named, [BlobId::of(b"out")]);
     }
 }

@@ -17,12 +17,16 @@
 mod fold;
 mod record;
 mod restored;
+mod unsound;
 
-pub use fold::{Fold, Unsound};
-pub use record::{
-    Accepted, Kept, LOG_VERSION, LogRecord, ParentEnd, RECORD_BYTES_MAX, RECORD_TASKS_MAX, Rest, RestTask,
-};
+pub use fold::Fold;
+pub use record::{Accepted, Kept, LogRecord, ParentEnd, RECORD_BYTES_MAX, RECORD_TASKS_MAX, Rest, RestTask};
 pub use restored::{Figures, Restored};
+pub use unsound::{LOG_VERSION, Unsound};
+
+pub(crate) use fold::FIRST_EPOCH;
+pub(crate) use record::{RECORD_BYTES_SOFT, input_cost};
+pub(crate) use restored::{Fate, KeptEnd, KeptTask};
 
 /// What a job survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
-use super::Unsound;
+use super::unsound::{LOG_VERSION, Unsound};
 use crate::effect::Verified;
 use crate::id::{BlobId, JobId, PeerId};
 use crate::input::Submission;
@@ -14,8 +14,6 @@ use crate::receipt::Proof;
 use crate::task::{Outcome, Payload, Recalled, Report};
 use crate::time::Time;
 
-/// The first byte of each record.
-pub const LOG_VERSION: u8 = 1;
 /// Longest record, in bytes. What is longer is told in several.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Most tasks that one record names.

@@ -60,6 +60,7 @@ impl Engine {
     /// The state that invariants are checked against.
     #[must_use]
     pub fn audit(&self) -> Audit {
+        let (held_words, held_words_bytes) = self.owner.held_words();
         Audit {
             held: self.worker.leases().collect(),
             handed: self.worker.handed(),
@@ -77,6 +78,8 @@ impl Engine {
             calls_open: self.owner.calls_open(),
             leases_open: self.owner.issued().count(),
             issued: self.owner.issued().collect(),
+            held_words,
+            held_words_bytes,
             lease_ends: self.owner.lease_ends(),
             jobs: self.owner.audits(),
             cells: self.audit_cells(),

@@ -10,8 +10,11 @@ use super::dirty::Dirty;
 use super::dispatch::locality::Locality;
 use super::fetches::Fetches;
 use super::gate::Children;
+use super::job::Job;
+use super::keeping::Keeping;
 use super::lease_table::LeaseTable;
 use crate::ctx::Ctx;
+use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
@@ -37,6 +40,8 @@ pub(super) struct Books {
     pub(super) full_disks: Vec<PeerId>,
     /// What is acknowledged when the input has been handled.
     pub(super) acks: Vec<(PeerId, LeaseId)>,
+    /// What of kept jobs waits for the disk.
+    pub(super) keeping: Keeping,
 }
 
 /// What those that wait for a job have not been told yet: that it has ended, and how.
@@ -55,9 +60,23 @@ pub(super) struct OwnerCtx<'a, 'e> {
 }
 
 impl OwnerCtx<'_, '_> {
-    /// A worker is told that an outcome of that lease is safe.
+    /// A worker is told that an outcome of that lease is safe: of a kept job, once it is. Epochs above 0 are those of kept
+    /// jobs, whether they are here or have ended.
     pub(super) fn ack(&mut self, worker: PeerId, lease: LeaseId) {
-        self.books.acks.push((worker, lease));
+        if lease.epoch == 0 {
+            self.books.acks.push((worker, lease));
+        } else {
+            self.books.keeping.ack(worker, lease);
+        }
+    }
+
+    /// The user is told something of a job: of a kept one, once all that it rests on is on the disk.
+    pub(super) fn tell(&mut self, job: &Job, event: Event) {
+        if job.is_kept() {
+            self.books.keeping.event(job.spec.job, event);
+        } else {
+            self.ctx.notify(event);
+        }
     }
 
     /// A job is to be brought in line before the input is done with.

@@ -3,6 +3,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::books::OwnerCtx;
 use super::dispatch::trust::is_on_probation;
@@ -40,13 +41,12 @@ pub(super) fn on_outcome(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: P
     if attempt.fetching.is_some() {
         return;
     }
+    if record.job.is_kept() && !takes_kept(cx, from) {
+        return put_off(cx, record, lease);
+    }
     let names_blobs = delivery.report.blobs().next().is_some();
     if names_blobs && !cx.books.fetches.has_room(delivery.report.carried_len()) {
-        cx.ctx.counters.dropped += 1;
-        // The worker keeps it, and sends it again.
-        let ms = RESEND_MAX_MS + cx.ctx.mesh.lease_ms;
-        fetching::run_on(cx, record, lease, ms);
-        return;
+        return put_off(cx, record, lease);
     }
     let brought = believe(cx.ctx, &record.job, from, delivery);
     if !brought.names_blobs() {
@@ -55,6 +55,20 @@ pub(super) fn on_outcome(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: P
         // The worker may die once it is told that its outcome is safe: its bytes must be here first.
         fetching::fetch_blobs(cx, record, lease, brought);
     }
+}
+
+/// Whether an outcome of a kept job is taken: not while too much waits for the disk. This node's own worker may not keep
+/// its outcomes, and has few.
+fn takes_kept(cx: &OwnerCtx<'_, '_>, from: PeerId) -> bool {
+    let keeping = &cx.books.keeping;
+    keeping.takes() || (from == cx.ctx.me && !keeping.has_failed())
+}
+
+/// An outcome is not taken now: the worker keeps it, and sends it again.
+fn put_off(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease: LeaseId) {
+    cx.ctx.counters.dropped += 1;
+    let ms = RESEND_MAX_MS + cx.ctx.mesh.lease_ms;
+    fetching::run_on(cx, record, lease, ms);
 }
 
 /// An attempt ended and everything that it brought is here.
@@ -255,6 +269,12 @@ fn is_within(report: &Report, limits: &Limits) -> bool {
 /// An outcome for which no attempt of that worker waits.
 fn count_late(ctx: &mut Ctx<'_>, job: &Job, delivery: &Delivery) {
     let Delivery { lease, report, .. } = delivery;
+    match lease.epoch.cmp(&job.epoch) {
+        // Of an earlier life of this owner.
+        Ordering::Less => return ctx.counters.late += 1,
+        Ordering::Greater => return ctx.counters.forged += 1,
+        Ordering::Equal => {}
+    }
     match job.tasks.fate(lease.index) {
         Some((TaskState::Done(digest) | TaskState::Failed(digest), issued)) if lease.attempt <= issued => {
             ctx.counters.late += 1;

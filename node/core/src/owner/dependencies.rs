@@ -24,6 +24,7 @@ use super::gate::Gate;
 use super::history::History;
 use super::job::Job;
 use super::record::{Record, Records, known};
+use crate::durable::{LogRecord, ParentEnd};
 use crate::effect::Event;
 use crate::id::JobId;
 use crate::input::{Join, Submission};
@@ -42,11 +43,10 @@ pub(super) fn unknown_parent(records: &Records, history: &History, spec: &Submis
     unknown.map(|job| Refusal::ParentUnknown { job: *job })
 }
 
-/// A parent has ended, well or not.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ParentEnd {
-    pub(super) parent: JobId,
-    pub(super) succeeded: bool,
+/// The first parent that a restart would end; a kept job can't come after it.
+pub(super) fn unkept_parent(records: &Records, spec: &Submission) -> Option<Refusal> {
+    let unkept = |job: &JobId| records.get(job).is_some_and(|live| !live.job.ended && !live.job.is_kept());
+    spec.after.iter().find(|job| unkept(job)).map(|job| Refusal::ParentNotKept { job: *job })
 }
 
 /// A job has come: notes it at those parents that have not ended; how the others ended.
@@ -72,6 +72,9 @@ pub(super) fn tell_children(cx: &mut OwnerCtx<'_, '_>, records: &mut Records) {
     while let Some(completed) = cx.books.completed.pop_front() {
         let end = ParentEnd { parent: completed.parent, succeeded: completed.succeeded };
         for (_, child) in completed.children {
+            if known(records, child).awaits(end.parent) {
+                cx.books.keeping.record(child, LogRecord::ParentEnded(end));
+            }
             if on_parent_ended(cx, records, child, end) {
                 let record = known(records, child);
                 end_if_failed(cx, record, 0);
@@ -113,7 +116,7 @@ fn satisfy(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
         job.stats.service = Average::from(cx.ctx.programs.service_us(job.key));
     }
     cx.touch(record.name());
-    cx.ctx.notify(Event::DependenciesSatisfied { job: record.name() });
+    cx.tell(&record.job, Event::DependenciesSatisfied { job: record.name() });
 }
 
 /// A job that waits for others does so no more: it will never begin.

@@ -9,6 +9,7 @@ use super::job::Job;
 use super::record::Record;
 use super::task::{Attempt, Brought, RECALLED, TaskState};
 use crate::ctx::Ctx;
+use crate::durable::{Fate, Kept, LogRecord, RestTask};
 use crate::effect::{Effect, Event};
 use crate::id::PeerId;
 use crate::memo::{Seen, is_worth_it};
@@ -63,18 +64,9 @@ impl<'a> Ending<'a> {
 
     fn state(&self) -> TaskState {
         let report = &self.brought.report;
-        match report.outcome {
-            Outcome::Expired(_) => TaskState::Expired,
-            Outcome::Cancelled if matches!(self.cause, Cause::JobOver(_)) => TaskState::Cancelled,
-            Outcome::Done => TaskState::Done(report.digest().short()),
-            Outcome::Failed(_)
-            | Outcome::Trapped(_)
-            | Outcome::LimitExceeded(_)
-            | Outcome::Invalid(_)
-            | Outcome::Cancelled
-            | Outcome::Lost(_)
-            | Outcome::NoRoom(_)
-            | Outcome::ParentFailed { job: _ } => TaskState::Failed(report.digest().short()),
+        match self.cause {
+            Cause::Outcome => Fate::of(report).into(),
+            Cause::JobOver(_) => Fate::with_job(report).into(),
         }
     }
 }
@@ -117,7 +109,25 @@ fn end(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, ending: Endin
     job.retried = job.retried.saturating_add(attempts.saturating_sub(1));
     job.recalled += u32::from(memo.is_some());
     let name = job.spec.job;
-    ctx.notify(Event::TaskEnded { job: name, index, report, worker, attempts, memo, proof, verified });
+    match cause {
+        _ if !job.is_kept() => {
+            ctx.notify(Event::TaskEnded {
+                job: name,
+                index,
+                report,
+                worker,
+                attempts,
+                memo,
+                proof,
+                verified,
+            });
+        }
+        Cause::Outcome => {
+            let kept = Kept { index, report, worker, attempts, memo, proof, verified };
+            books.keeping.task_ended(name, kept);
+        }
+        Cause::JobOver(_) => books.keeping.rest_ended(name, &report.outcome, RestTask { index, attempts }),
+    }
     job.on_task_ended(index);
 }
 
@@ -208,7 +218,11 @@ pub(super) fn end_if_over(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     cx.ctx.emit(Effect::Unpin(program.module));
     cx.ctx.unpin(&program.files);
     cx.touch(name);
-    cx.ctx.notify(Event::JobEnded { job: name });
+    if record.job.is_kept() {
+        cx.books.keeping.end(name);
+    } else {
+        cx.ctx.notify(Event::JobEnded { job: name });
+    }
     let children = core::mem::take(&mut record.dependencies.children);
     if !children.is_empty() {
         let succeeded = record.has_succeeded();
@@ -226,6 +240,9 @@ fn give_up_job(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     job.given_up = true;
     job.open = false;
     let all = 0..job.total();
-    cx.ctx.notify(Event::JobGivenUp { job: record.name(), failed });
+    if job.is_kept() {
+        cx.books.keeping.record(job.spec.job, LogRecord::GivenUp { failed });
+    }
+    cx.tell(&record.job, Event::JobGivenUp { job: record.name(), failed });
     end_rest(cx, record, all, &Outcome::Cancelled);
 }

@@ -32,7 +32,7 @@ const PROBES: usize = 2;
 pub(super) fn fetch_blobs(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease: LeaseId, brought: Brought) {
     let OwnerCtx { ctx, books, .. } = cx;
     let task = record.job.live_task_mut(lease.index);
-    let attempt = task.attempt_mut(lease.attempt).expect("the caller found the attempt");
+    let attempt = task.attempt_mut(lease).expect("the caller found the attempt");
     books.leases.suspend(&mut attempt.lease);
     let worker = attempt.worker();
     let (blobs, carried) = (brought.report.blobs_with_lengths(), brought.report.carried_len());
@@ -63,7 +63,7 @@ pub(super) fn on_fetched(
 ) -> Settled {
     // Cancelled, or ended otherwise meanwhile; or it was taken by another fetch of the same outcome.
     let task = record.job.task_mut(lease.index);
-    let Some(attempt) = task.and_then(|task| task.attempt_mut(lease.attempt)) else { return Settled::NotYet };
+    let Some(attempt) = task.and_then(|task| task.attempt_mut(lease)) else { return Settled::NotYet };
     let Some(fetching) = attempt.fetching.take() else { return Settled::NotYet };
     if !fetching.brought.report.blobs().any(|blob| blob == end.blob) {
         // An earlier outcome of the attempt named it, whose other blobs could not be had.
@@ -123,7 +123,7 @@ pub(super) fn are_of_one_worker(records: &Records, leases: &[LeaseId]) -> bool {
 
 /// The attempt of a lease that waits for a blob, unless it has ended meanwhile.
 fn attempt_of(records: &Records, lease: LeaseId) -> Option<&Attempt> {
-    records.get(&lease.job)?.job.task(lease.index)?.attempt(lease.attempt)
+    records.get(&lease.job)?.job.task(lease.index)?.attempt(lease)
 }
 
 /// Longest time for which a worker's word prolongs an attempt, in microseconds.
@@ -137,7 +137,7 @@ pub(super) fn run_on(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease: Leas
     let now = cx.ctx.now;
     let hold_max_us = hold_max_us(&record.job);
     let task = record.job.live_task_mut(lease.index);
-    let attempt = task.attempt_mut(lease.attempt).expect("the caller found the attempt");
+    let attempt = task.attempt_mut(lease).expect("the caller found the attempt");
     if !attempt.overdue {
         let may_go_on = attempt.held_us(now) <= hold_max_us;
         let ends_at = if may_go_on { now.plus_ms(ms) } else { now };
@@ -153,7 +153,7 @@ pub(super) fn on_no_room(ctx: &Ctx<'_>, books: &mut Books, records: &mut Records
     for lease in books.fetches.of(blob) {
         wanted = true;
         let task = records.get_mut(&lease.job).and_then(|record| record.job.task_mut(lease.index));
-        if let Some(attempt) = task.and_then(|task| task.attempt_mut(lease.attempt)) {
+        if let Some(attempt) = task.and_then(|task| task.attempt_mut(lease)) {
             attempt.starved = true;
         }
     }

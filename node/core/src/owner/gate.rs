@@ -3,8 +3,9 @@
 
 use alloc::collections::{BTreeSet, VecDeque};
 
+use crate::durable::ParentEnd;
 use crate::id::JobId;
-use crate::input::Submission;
+use crate::input::{Join, Submission};
 use crate::task::Outcome;
 
 /// Whether a job's tasks may begin.
@@ -41,6 +42,29 @@ impl Dependencies {
             Gate::Waiting(spec.after.iter().copied().collect())
         };
         Self { gate, ..Self::default() }
+    }
+
+    /// Those of a job that is known to outlive these parents.
+    pub(super) fn after(spec: &Submission, ended: &[ParentEnd]) -> Self {
+        let mut new = Self::new(spec);
+        let lacking = ended.iter().find(|end| spec.join == Join::AllSucceeded && !end.succeeded);
+        if let Some(end) = lacking {
+            drop(new.fail(Outcome::ParentFailed { job: end.parent }));
+        }
+        for end in ended {
+            if new.strike_out(end.parent) == Some(true) {
+                new.gate = Gate::Satisfied;
+            }
+        }
+        new
+    }
+
+    /// Whether the job is held, by that parent among others.
+    pub(super) fn awaits(&self, parent: JobId) -> bool {
+        match &self.gate {
+            Gate::Waiting(left) => left.contains(&parent),
+            Gate::Satisfied | Gate::Failed(_) => false,
+        }
     }
 
     /// Whether the job's tasks are held until others have ended.

@@ -32,6 +32,8 @@ struct Ended {
     /// Its place in the order of submissions.
     number: u64,
     succeeded: bool,
+    /// It is here again, or its user wants it forgotten.
+    gone: bool,
     view: JobView,
     /// The next older one of its chain.
     older: u16,
@@ -46,7 +48,7 @@ impl History {
         self.drop_oldest();
         let Ok(place) = u16::try_from(self.next) else { return };
         let Some(newest) = self.chains.get_mut(chain_of(view.job)) else { return };
-        let ended = Ended { number, succeeded, view, older: core::mem::replace(newest, place) };
+        let ended = Ended { number, succeeded, gone: false, view, older: core::mem::replace(newest, place) };
         match self.ring.get_mut(self.next) {
             Some(oldest) => *oldest = ended,
             None => self.ring.push(ended),
@@ -75,16 +77,28 @@ impl History {
         self.find(job).map(|ended| ended.view.tasks)
     }
 
+    /// The epoch in which a job ended.
+    pub(super) fn epoch_of(&self, job: JobId) -> Option<u32> {
+        self.find(job).map(|ended| ended.view.epoch)
+    }
+
     /// Whether a job ended well; one that is not remembered counts as one that did not.
     pub(super) fn has_succeeded(&self, job: JobId) -> bool {
         self.find(job).is_some_and(|ended| ended.succeeded)
+    }
+
+    /// A job is not spoken of any more; its place is kept until it is the oldest.
+    pub(super) fn forget(&mut self, job: JobId) {
+        for ended in self.ring.iter_mut().filter(|ended| ended.view.job == job) {
+            ended.gone = true;
+        }
     }
 
     fn find(&self, job: JobId) -> Option<&Ended> {
         let mut place = *self.chains.get(chain_of(job))?;
         loop {
             let ended = self.ring.get(usize::from(place))?;
-            if ended.view.job == job {
+            if ended.view.job == job && !ended.gone {
                 return Some(ended);
             }
             place = ended.older;
@@ -93,7 +107,7 @@ impl History {
 
     /// All of them in no order, each with its place in the order of submissions.
     pub(super) fn views(&self) -> impl Iterator<Item = (u64, JobView)> + '_ {
-        self.ring.iter().map(|ended| (ended.number, ended.view.clone()))
+        self.ring.iter().filter(|ended| !ended.gone).map(|ended| (ended.number, ended.view.clone()))
     }
 }
 
@@ -105,6 +119,7 @@ fn chain_of(job: JobId) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::durable::Level;
     use crate::message::Class;
     use crate::snapshot::Regime;
     use alloc::collections::VecDeque;
@@ -127,6 +142,8 @@ mod tests {
             regime: Regime::LateBinding,
             given_up: false,
             held: 0,
+            level: Level::Memory,
+            epoch: 0,
         }
     }
 

@@ -59,7 +59,7 @@ pub(super) fn take_inputs(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs
 /// Ends a task with its known result, once everything that belongs to it is here.
 fn recall(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, brought: Brought) {
     let (worker, _) = brought.memo.expect("a known result says whose it is");
-    let lease = LeaseId { job: record.name(), epoch: 0, index, attempt: RECALLED };
+    let lease = LeaseId { job: record.name(), epoch: record.job.epoch, index, attempt: RECALLED };
     record.job.transition(index, TaskState::Leased);
     let attempt = Attempt::new(Lease::unissued(worker, lease), cx.ctx.now);
     record.job.live_task_mut(index).live.push(attempt);

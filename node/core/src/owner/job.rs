@@ -5,6 +5,9 @@ use alloc::collections::VecDeque;
 
 use super::task::{Counts, Task, TaskState};
 use super::tasks::Tasks;
+use crate::ctx::Ctx;
+use crate::durable::{FIRST_EPOCH, KeptEnd, Level};
+use crate::effect::Effect;
 use crate::input::Submission;
 use crate::policy::order::Candidate;
 use crate::policy::times;
@@ -32,6 +35,10 @@ pub(super) struct Job {
     pub(super) stats: RuntimeStats,
     /// More tasks may come.
     pub(super) open: bool,
+    /// What its leases carry: 0 in memory; of a kept job, which life this is.
+    pub(super) epoch: u32,
+    /// No task of it is placed before this record is on the disk.
+    pub(super) begins_with: u64,
     pub(super) ended: bool,
     /// More of its tasks failed than it allows.
     pub(super) given_up: bool,
@@ -51,6 +58,11 @@ impl Job {
     pub(super) fn new(spec: Submission, key: TaskKey, stats: RuntimeStats, now: Time) -> Self {
         Self {
             open: !spec.closed,
+            epoch: match spec.level {
+                Level::Memory => 0,
+                Level::Disk => FIRST_EPOCH,
+            },
+            begins_with: 0,
             submitted_at: now,
             starts_at: times::starts_at(&spec.policy, now),
             last_award_at: now,
@@ -73,6 +85,36 @@ impl Job {
     /// One more task, which is not in the queue yet; its index.
     pub(super) fn add(&mut self, input: Payload) -> u32 {
         self.tasks.push(Task::new(input))
+    }
+
+    /// One more task, which has ended in an earlier life.
+    pub(super) fn add_ended(&mut self, end: KeptEnd) {
+        let mut task = Task::new(Payload::empty());
+        task.attempts = end.attempts;
+        task.transition(end.fate.into(), &mut self.counts);
+        let index = self.tasks.push(task);
+        self.tasks.on_ended(index);
+        self.retried = self.retried.saturating_add(end.attempts.saturating_sub(1));
+        self.recalled += u32::from(end.recalled);
+    }
+
+    /// Pins what all of its tasks need.
+    pub(super) fn pin_program(&self, ctx: &mut Ctx<'_>) {
+        ctx.emit(Effect::Pin(self.spec.program.module));
+        ctx.pin(&self.spec.program.files);
+    }
+
+    /// Pins that, and what each task needs that has not ended.
+    pub(super) fn pin_all(&self, ctx: &mut Ctx<'_>) {
+        self.pin_program(ctx);
+        for task in self.tasks.live().filter(|task| !task.state().is_end()) {
+            ctx.pin(&task.input);
+        }
+    }
+
+    /// Whether it survives a restart.
+    pub(super) fn is_kept(&self) -> bool {
+        self.spec.level == Level::Disk
     }
 
     /// Tasks in all so far.

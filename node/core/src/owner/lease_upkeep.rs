@@ -74,7 +74,7 @@ fn renew(ctx: &Ctx<'_>, leases: &mut LeaseTable, records: &mut Records, renewed:
     let job = &mut known(records, lease.job).job;
     let hold_max_us = hold_max_us(job);
     let task = job.live_task_mut(lease.index);
-    let attempt = task.attempt_mut(lease.attempt).expect("a lease belongs to a live attempt");
+    let attempt = task.attempt_mut(lease).expect("a lease belongs to a live attempt");
     attempt.on_renewed(ctx.now, range);
     let stuck = attempt.held_us(ctx.now) > hold_max_us;
     if !stuck && attempt.is_running() {

@@ -12,6 +12,7 @@
 //! intake, ending     tasks come; tasks and jobs end, one `end` for all causes
 //! dispatch/          how tasks find their workers: bidding, credit or matchmaking, chosen in strategy.rs
 //! completion         outcomes: check, fetching.rs, verification.rs, commit or retry.rs
+//! keeping, restoring   kept jobs: what waits for the disk; what comes back from it
 //! speculation, dependencies, lease_upkeep, explain
 //! ```
 
@@ -32,10 +33,12 @@ mod gate;
 mod history;
 mod intake;
 mod job;
+mod keeping;
 mod lease_table;
 mod lease_upkeep;
 mod record;
 mod replicas;
+mod restoring;
 mod retry;
 mod said;
 mod speculation;
@@ -48,6 +51,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
+use crate::durable::{Accepted, Level, LogRecord};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::input::Submission;
@@ -55,6 +59,7 @@ use crate::local::LocalCapacity;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, Message};
 use crate::policy::order;
+use crate::refusal::Refusal;
 use crate::self_fencing::SelfFencing;
 use crate::stats::RuntimeStats;
 use crate::task::{Outcome, Payload, Recall};
@@ -91,19 +96,24 @@ impl Owner {
 
     pub(crate) fn on_submit(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, mut spec: Submission) {
         let name = spec.job;
-        if self.records.contains_key(&name) || self.history.tasks_of(name).is_some() {
+        if self.is_known(name) {
             ctx.counters.dropped += 1;
             return;
         }
-        let unknown = || dependencies::unknown_parent(&self.records, &self.history, &spec);
-        if let Some(reason) = spec.check().err().or_else(unknown) {
+        if let Some(reason) = self.refusal(&spec) {
             ctx.counters.dropped += 1;
             ctx.notify(Event::Refused { job: name, reason });
             return;
         }
         let inputs = core::mem::take(&mut spec.inputs);
-        let job = self.new_job(ctx, spec);
+        let job = self.new_job(ctx, spec, ctx.now);
+        job.pin_program(ctx);
+        self.set_alarms(ctx.now, &job);
         let ended = dependencies::enter(&mut self.records, &self.history, &job);
+        if job.is_kept() {
+            let accepted = Accepted { spec: job.spec.clone(), tasks: 0, at: ctx.now, parents: ended.clone() };
+            self.books.keeping.accept(accepted, &inputs);
+        }
         self.records.insert(name, Box::new(Record::new(job, ctx.now)));
         let Self { records, books, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
@@ -115,25 +125,42 @@ impl Owner {
         intake::settle_new(&mut cx, record, 0);
     }
 
-    fn new_job(&mut self, ctx: &mut Ctx<'_>, mut spec: Submission) -> Job {
+    /// Whether a job is here, or was and is remembered.
+    fn is_known(&self, name: JobId) -> bool {
+        self.records.contains_key(&name) || self.history.tasks_of(name).is_some()
+    }
+
+    /// Why a new job is refused, if it is.
+    fn refusal(&self, spec: &Submission) -> Option<Refusal> {
+        let Self { records, history, books, .. } = self;
+        let unkept = || match spec.level {
+            Level::Memory => None,
+            Level::Disk => dependencies::unkept_parent(records, spec).or_else(|| books.keeping.refusal()),
+        };
+        let refused = spec.check().err().or_else(|| dependencies::unknown_parent(records, history, spec));
+        refused.or_else(unkept)
+    }
+
+    /// A job without tasks that was submitted then; it holds no pins and has no alarms yet.
+    fn new_job(&mut self, ctx: &mut Ctx<'_>, mut spec: Submission, at: Time) -> Job {
         // What a node says that it computed before is no further computation.
         if spec.policy.verify > 1 {
             spec.terms.memo = Recall::Off;
         }
-        ctx.emit(Effect::Pin(spec.program.module));
-        ctx.pin(&spec.program.files);
         let (program, key) = ctx.programs.intern(&spec.program);
         spec.program = program;
         self.submitted += 1;
         let stats = RuntimeStats::from(ctx.programs.service_us(key));
-        let job = Job { number: self.submitted, ..Job::new(spec, key, stats, ctx.now) };
-        if job.starts_at > ctx.now {
+        Job { number: self.submitted, last_award_at: ctx.now, ..Job::new(spec, key, stats, at) }
+    }
+
+    fn set_alarms(&mut self, now: Time, job: &Job) {
+        if job.starts_at > now {
             self.books.agenda.set(job.starts_at, Alarm::Start(job.spec.job));
         }
         if let Some(at) = job.expires_at() {
             self.books.agenda.set(at, Alarm::Expire(job.spec.job));
         }
-        job
     }
 
     pub(crate) fn on_extend(
@@ -144,14 +171,25 @@ impl Owner {
         inputs: Vec<Payload>,
     ) {
         let Self { records, books, .. } = self;
-        if let Some(record) = records.get_mut(&name).filter(|record| record.job.open) {
-            intake::extend(&mut OwnerCtx { ctx, members, books }, record, inputs);
+        let Some(record) = records.get_mut(&name).filter(|record| record.job.open) else { return };
+        if record.job.is_kept() {
+            if let Some(reason) = books.keeping.refusal().or_else(|| Submission::check_inputs(&inputs).err())
+            {
+                let tasks = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
+                ctx.notify(Event::ExtensionRefused { job: name, tasks, reason });
+                return;
+            }
+            books.keeping.extend(name, &inputs, record.job.total());
         }
+        intake::extend(&mut OwnerCtx { ctx, members, books }, record, inputs);
     }
 
     pub(crate) fn on_close(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, name: JobId) {
         let Self { records, books, .. } = self;
         if let Some(record) = records.get_mut(&name) {
+            if record.job.is_kept() && record.job.open {
+                books.keeping.record(name, LogRecord::Closed);
+            }
             record.job.open = false;
             end_if_over(&mut OwnerCtx { ctx, members, books }, record);
         }
@@ -161,6 +199,9 @@ impl Owner {
         let Self { records, books, .. } = self;
         if let Some(record) = records.get_mut(&name).filter(|record| !record.job.ended) {
             (record.job.open, record.job.stopped) = (false, true);
+            if record.job.is_kept() {
+                books.keeping.record(name, LogRecord::Cancelled);
+            }
             end_job(&mut OwnerCtx { ctx, members, books }, records, name, &Outcome::Cancelled);
         }
     }
@@ -184,6 +225,7 @@ impl Owner {
     /// this node's own worker answers at once.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership) {
         self.acknowledge(ctx, members);
+        self.stall_if_full();
         let Self { records, books, credit, .. } = self;
         books.full_disks.drain(..).for_each(|worker| credit.forget(worker));
         dependencies::tell_children(&mut OwnerCtx { ctx, members, books }, records);
@@ -212,7 +254,8 @@ impl Owner {
 
     /// Acknowledges what came, each worker's in one frame, at once or with the next message to it.
     fn acknowledge(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
-        let Self { books: Books { acks, .. }, credit, .. } = self;
+        let Self { books: Books { acks, keeping, .. }, credit, .. } = self;
+        keeping.take_acks(acks);
         acks.sort_by_key(|(worker, _)| *worker);
         for part in acks.chunk_by(|(one, _), (other, _)| one == other) {
             let Some((worker, _)) = part.first() else { continue };
@@ -238,7 +281,13 @@ impl Owner {
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.books.dirty.is_empty() || !self.books.acks.is_empty() || dependencies::has_news(&self.books)
+        let Books { dirty, acks, keeping, .. } = &self.books;
+        !dirty.is_empty() || !acks.is_empty() || keeping.has_acks() || dependencies::has_news(&self.books)
+    }
+
+    /// The input has been handled: its records are emitted, and what need not wait for them is told.
+    pub(crate) fn seal(&mut self, ctx: &mut Ctx<'_>) {
+        self.books.keeping.seal(ctx);
     }
 
     /// Whether short tasks wait that this node's own worker may take.

@@ -37,7 +37,7 @@ pub(super) fn known(records: &mut Records, job: JobId) -> &mut Record {
 /// The attempt that a lease of the table is for.
 pub(super) fn leased(records: &mut Records, lease: LeaseId) -> &mut Attempt {
     let task = known(records, lease.job).job.live_task_mut(lease.index);
-    task.attempt_mut(lease.attempt).expect("a lease belongs to a live attempt")
+    task.attempt_mut(lease).expect("a lease belongs to a live attempt")
 }
 
 impl Record {
@@ -49,6 +49,20 @@ impl Record {
 
     pub(super) fn name(&self) -> JobId {
         self.job.spec.job
+    }
+
+    /// Whether that parent's end matters to it, and is to be kept.
+    pub(super) fn awaits(&self, parent: JobId) -> bool {
+        self.job.is_kept() && self.dependencies.awaits(parent)
+    }
+
+    /// A task that was just added waits for a worker, or for the job's parents.
+    pub(super) fn enqueue(&mut self, index: u32) {
+        if self.dependencies.is_satisfied() {
+            self.job.queue.push_back(index);
+        } else {
+            self.dependencies.held.push_back(index);
+        }
     }
 
     /// Tasks that want a node, begun ones included.
@@ -66,13 +80,13 @@ impl Record {
     /// The attempt of a lease that a worker named, if it has it.
     pub(super) fn attempt_mut(&mut self, lease: LeaseId, worker: PeerId) -> Option<&mut Attempt> {
         let task = self.job.task_mut(lease.index).filter(|_| lease.attempt != RECALLED)?;
-        task.live.iter_mut().find(|attempt| attempt.number() == lease.attempt && attempt.worker() == worker)
+        task.live.iter_mut().find(|attempt| attempt.lease.id() == lease && attempt.worker() == worker)
     }
 
     /// The same, taken from its task; its lease is to be ended.
     pub(super) fn take_attempt(&mut self, lease: LeaseId, worker: PeerId) -> Option<Attempt> {
         let task = self.job.task_mut(lease.index).filter(|_| lease.attempt != RECALLED)?;
-        let place = task.live.iter().position(|a| a.number() == lease.attempt && a.worker() == worker)?;
+        let place = task.live.iter().position(|a| a.lease.id() == lease && a.worker() == worker)?;
         Some(task.live.swap_remove(place))
     }
 
@@ -139,6 +153,8 @@ impl Record {
             regime: dispatch.regime(job),
             given_up: job.given_up,
             held: u32::try_from(dependencies.held.len()).unwrap_or(u32::MAX),
+            level: job.spec.level,
+            epoch: job.epoch,
         }
     }
 

@@ -165,7 +165,7 @@ fn forget_award(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32) {
 pub(super) fn on_lease_ended(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease: LeaseId) {
     let OwnerCtx { ctx, members, books } = cx;
     let task = record.job.live_task_mut(lease.index);
-    let attempt = task.attempt_mut(lease.attempt).expect("a lease belongs to a live attempt");
+    let attempt = task.attempt_mut(lease).expect("a lease belongs to a live attempt");
     books.leases.suspend(&mut attempt.lease);
     attempt.overdue = true;
     let worker = attempt.worker();

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::lease_table::Lease;
+use crate::durable::Fate;
 use crate::effect::Verified;
 use crate::id::{LeaseId, PeerId};
 use crate::message::{LeaseRange, Progress};
@@ -57,6 +58,17 @@ pub(super) enum TaskState {
     Failed(u64),
     Cancelled,
     Expired,
+}
+
+impl From<Fate> for TaskState {
+    fn from(fate: Fate) -> Self {
+        match fate {
+            Fate::Done(digest) => Self::Done(digest),
+            Fate::Failed(digest) => Self::Failed(digest),
+            Fate::Cancelled => Self::Cancelled,
+            Fate::Expired => Self::Expired,
+        }
+    }
 }
 
 impl TaskState {
@@ -161,14 +173,14 @@ impl Task {
         self.state = to;
     }
 
-    /// An attempt by its number.
-    pub(super) fn attempt(&self, number: u32) -> Option<&Attempt> {
-        self.live.iter().find(|attempt| attempt.number() == number)
+    /// An attempt by its lease.
+    pub(super) fn attempt(&self, lease: LeaseId) -> Option<&Attempt> {
+        self.live.iter().find(|attempt| attempt.lease.id() == lease)
     }
 
     /// The same.
-    pub(super) fn attempt_mut(&mut self, number: u32) -> Option<&mut Attempt> {
-        self.live.iter_mut().find(|attempt| attempt.number() == number)
+    pub(super) fn attempt_mut(&mut self, lease: LeaseId) -> Option<&mut Attempt> {
+        self.live.iter_mut().find(|attempt| attempt.lease.id() == lease)
     }
 
     /// Attempts whose lease has not run out.

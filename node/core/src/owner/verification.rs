@@ -144,7 +144,11 @@ pub(super) fn weigh_late(cx: &mut OwnerCtx<'_, '_>, record: &Record, from: PeerI
     if !record.job.verifies() || !report.is_sound() || !is_damning(&report.outcome) {
         return;
     }
-    let fate = record.job.tasks.fate(lease.index).filter(|(_, issued)| lease.attempt <= *issued);
+    let fate = record
+        .job
+        .tasks
+        .fate(lease.index)
+        .filter(|(_, issued)| lease.epoch == record.job.epoch && lease.attempt <= *issued);
     if let Some((TaskState::Done(digest) | TaskState::Failed(digest), _)) = fate {
         let undecided = Report::bare(Outcome::Lost(String::new())).digest().short();
         if report.digest().short() != digest && digest != undecided {

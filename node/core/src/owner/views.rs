@@ -6,7 +6,7 @@ use super::dispatch::trust::may_give;
 use super::{Owner, explain, fetching};
 use crate::audit::JobAudit;
 use crate::id::{JobId, LeaseId, PeerId};
-use crate::snapshot::{JobView, ReputationView, SelfFencingView, Why};
+use crate::snapshot::{JobView, ReputationView, SelfFencingView, TaskView, Why};
 use crate::time::Time;
 use explain::Viewpoint;
 
@@ -19,7 +19,13 @@ impl Owner {
 
     pub(crate) fn why(&self, from: Viewpoint<'_>, name: JobId, index: u32) -> Option<Why> {
         match self.records.get(&name) {
-            Some(record) => explain::why(from, &self.records, record, index),
+            Some(record) => {
+                let mut why = explain::why(from, &self.records, record, index)?;
+                if record.job.is_kept() && matches!(why.state, TaskView::Queued { .. }) {
+                    why.notes.extend(self.books.keeping.note(record.job.begins_with));
+                }
+                Some(why)
+            }
             None => self.history.tasks_of(name).filter(|tasks| index < *tasks).map(|_| explain::why_ended()),
         }
     }
@@ -68,6 +74,11 @@ impl Owner {
 
     pub(crate) fn issued(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
         self.books.leases.iter()
+    }
+
+    /// Words that wait for the disk, and what they take in bytes.
+    pub(crate) fn held_words(&self) -> (usize, usize) {
+        self.books.keeping.held()
     }
 
     pub(crate) fn lease_ends(&self) -> Option<(Time, Time)> {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use weft_core::durable::{Fold, LogRecord, Restored};
 use weft_core::message::{Bid, Class, Message};
 use weft_core::*;
 
@@ -44,13 +45,61 @@ pub(crate) struct Mesh {
     pub(crate) stashed: usize,
     /// What the stores of nodes keep that join from now on, in bytes.
     pub(crate) store_bytes: u64,
+    /// What each node wrote, in order: what is on its disk, and what is not yet.
+    pub(crate) disks: Vec<Disk>,
+    /// Records reach the disk when the test says so; otherwise at once.
+    pub(crate) lazy: bool,
     inputs: u64,
+    boots: u64,
+}
+
+/// A node's disk.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// The records of this life as bytes, or none where a job is forgotten, with their tickets.
+    pub(crate) written: Vec<(u64, JobId, Option<Vec<u8>>)>,
+    /// The last ticket of this life that is on the disk.
+    pub(crate) synced: u64,
+    /// All records of jobs, of earlier lives, too; in the order in which the jobs were accepted.
+    pub(crate) logs: Vec<(JobId, Vec<Vec<u8>>)>,
+}
+
+impl Disk {
+    /// All up to that ticket is on the disk.
+    pub(crate) fn sync(&mut self, upto: u64) {
+        let new = self.written.iter().filter(|(ticket, ..)| (self.synced + 1..=upto).contains(ticket));
+        for (_, job, record) in new.cloned().collect::<Vec<_>>() {
+            let place = self.logs.iter().position(|(name, _)| *name == job);
+            match (record, place) {
+                (Some(bytes), Some(place)) => self.logs[place].1.push(bytes),
+                (Some(bytes), None) => self.logs.push((job, vec![bytes])),
+                (None, Some(place)) => drop(self.logs.remove(place)),
+                (None, None) => {}
+            }
+        }
+        self.synced = upto;
+    }
+
+    /// A job as its log says.
+    pub(crate) fn fold(&self, job: JobId) -> Box<Restored> {
+        let (_, log) = self.logs.iter().find(|(name, _)| *name == job).expect("the job has a log");
+        let mut fold = Fold::new();
+        for bytes in log {
+            fold.apply(LogRecord::decode(bytes).expect("an owner wrote it")).expect("an owner wrote it");
+        }
+        fold.into_restored().expect("the submission was whole")
+    }
 }
 
 impl Mesh {
     pub(crate) fn of(slots: &[u32]) -> Self {
+        Self::at(Time::ZERO, slots)
+    }
+
+    /// The same; all begin then.
+    pub(crate) fn at(now: Time, slots: &[u32]) -> Self {
         let mut mesh = Self {
-            now: Time::ZERO,
+            now,
             engines: Vec::new(),
             links: BTreeMap::new(),
             wire: VecDeque::new(),
@@ -72,7 +121,10 @@ impl Mesh {
             pins: BTreeMap::new(),
             stashed: 0,
             store_bytes: u64::MAX,
+            disks: Vec::new(),
+            lazy: false,
             inputs: 0,
+            boots: 100,
         };
         for slots in slots {
             mesh.join(*slots, Vec::new());
@@ -94,10 +146,12 @@ impl Mesh {
             boot,
             owners: Owners::All,
         };
+        let node = NodeConfig { labels, ..config(index, slots, boot) };
         self.engines.push(Engine::new(id(index), MeshConfig::DEFAULT, node, id(index).0));
         self.slots.push(Vec::new());
         self.paused.push(Vec::new());
         self.events.push(Vec::new());
+        self.disks.push(Disk::default());
         for other in 0..index {
             self.links.insert((other, index), true);
             self.links.insert((index, other), true);
@@ -183,10 +237,62 @@ impl Mesh {
                 Effect::Unpin(blob) => *self.pins.entry((node, blob)).or_default() -= 1,
                 Effect::Stash(_) => self.stashed += 1,
                 Effect::Notify(event) => self.events[node].push(event),
-                Effect::Persist { ticket, .. } | Effect::Forget { ticket, .. } => {
-                    self.feed(node, Input::Persisted { upto: ticket });
-                }
+                Effect::Persist { ticket, job, record } => self.write(node, ticket, (job, Some(record))),
+                Effect::Forget { ticket, job } => self.write(node, ticket, (job, None)),
             }
+        }
+    }
+
+    fn write(&mut self, node: usize, ticket: u64, (job, record): (JobId, Option<LogRecord>)) {
+        let bytes = record.map(|record| record.encode());
+        let disk = &mut self.disks[node];
+        assert_eq!(ticket, disk.written.last().map_or(0, |(last, ..)| *last) + 1, "tickets rise by one");
+        disk.written.push((ticket, job, bytes));
+        if !self.lazy {
+            disk.sync(ticket);
+            self.feed(node, Input::Persisted { upto: ticket });
+        }
+    }
+
+    /// All that a node wrote reaches its disk.
+    pub(crate) fn sync(&mut self, node: usize) {
+        if let Some((upto, ..)) = self.disks[node].written.last().cloned() {
+            self.sync_upto(node, upto);
+        }
+    }
+
+    pub(crate) fn sync_upto(&mut self, node: usize, upto: u64) {
+        self.disks[node].sync(upto);
+        self.input(node, Input::Persisted { upto });
+    }
+
+    /// The records that a node wrote in this life.
+    pub(crate) fn records(&self, node: usize) -> Vec<LogRecord> {
+        let bytes = self.disks[node].written.iter().filter_map(|(.., bytes)| bytes.as_ref());
+        bytes.map(|bytes| LogRecord::decode(bytes).expect("an owner wrote it")).collect()
+    }
+
+    /// A node dies and starts again, with what is on its disk; its peers see it go and come.
+    pub(crate) fn restart(&mut self, node: usize, slots: u32) {
+        self.kill(node);
+        self.paused[node].clear();
+        self.works.retain(|(of, _), _| *of != node);
+        self.wire.retain(|(from, to, _)| *from != node && *to != node);
+        self.boots += 1;
+        let boot = self.boots;
+        let me = id(node);
+        self.engines[node] = Engine::new(me, MeshConfig::DEFAULT, config(node, slots, boot), [7; 32]);
+        let disk = &mut self.disks[node];
+        (disk.written, disk.synced) = (Vec::new(), 0);
+        for job in disk.logs.iter().map(|(job, _)| *job).collect::<Vec<_>>() {
+            let restored = self.disks[node].fold(job);
+            self.input(node, Input::Restore(restored));
+        }
+        for other in (0..self.engines.len()).filter(|other| *other != node) {
+            self.links.insert((other, node), true);
+            self.links.insert((node, other), true);
+            self.input(other, Input::PeerUp { peer: me, boot, host: host(node) });
+            self.input(node, Input::PeerUp { peer: id(other), boot: other as u64 + 1, host: host(other) });
         }
     }
 
@@ -338,6 +444,19 @@ impl Mesh {
                 assert_eq!(open, (0, 0, 0, 0, 0), "node {node}");
             }
         }
+    }
+}
+
+fn config(index: usize, slots: u32, boot: u64) -> NodeConfig {
+    NodeConfig {
+        name: format!("n{index}"),
+        slots,
+        memory_bytes: 1 << 30,
+        module_bytes: u64::MAX,
+        labels: Vec::new(),
+        class_min: Class::Scavenger,
+        boot,
+        owners: Owners::All,
     }
 }
 

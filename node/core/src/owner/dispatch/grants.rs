@@ -23,9 +23,10 @@ pub(super) fn issue(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, 
     let OwnerCtx { ctx, books, .. } = cx;
     let name = record.name();
     let policy = record.job.spec.policy;
+    let epoch = record.job.epoch;
     let task = record.job.live_task_mut(index);
     task.attempts += 1;
-    let id = LeaseId { job: name, epoch: 0, index, attempt: task.attempts };
+    let id = LeaseId { job: name, epoch, index, attempt: task.attempts };
     let lease = books.leases.issue(worker, id, now.plus_ms(ctx.mesh.lease_ms));
     if task.live.is_empty() {
         // Most tasks have one attempt.

@@ -43,6 +43,11 @@ pub(super) fn place(cx: &mut OwnerCtx<'_, '_>, markets: &mut Markets<'_>, record
         close_call(cx, record);
         return true;
     }
+    if is_barred(cx, record) {
+        markets.credit.remove(&record.job);
+        close_call(cx, record);
+        return false;
+    }
     if cx.ctx.now < record.job.starts_at || adopt(markets.credit, cx.members, record) {
         return false;
     }
@@ -61,6 +66,12 @@ pub(super) fn place(cx: &mut OwnerCtx<'_, '_>, markets: &mut Markets<'_>, record
         Strategy::Bidding | Strategy::Credit(_) => bidding::ask_around(cx, record),
     }
     false
+}
+
+/// Whether tasks of a kept job must wait: for the record of its epoch, or because too much waits for the disk.
+fn is_barred(cx: &OwnerCtx<'_, '_>, record: &Record) -> bool {
+    let keeping = &cx.books.keeping;
+    record.job.is_kept() && !(keeping.takes() && keeping.is_persisted(record.job.begins_with))
 }
 
 /// Moves a job to the strategy that suits it now. True if its tasks go on credit alone, without a call.

@@ -1,0 +1,168 @@
+//! Kept jobs: how they come back from an earlier life, are tried again and forgotten, and what the disk says. The rest of
+//! `owner/mod.rs`, in a file of its own for its length.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::Owner;
+use super::books::OwnerCtx;
+use super::dependencies;
+use super::ending::{end_if_failed, end_if_over, end_rest};
+use super::gate::Dependencies;
+use super::record::{Record, known};
+use crate::ctx::Ctx;
+use crate::durable::{KeptTask, Level, LogRecord, ParentEnd, Restored};
+use crate::effect::Event;
+use crate::id::JobId;
+use crate::membership::Membership;
+use crate::task::Outcome;
+
+impl Owner {
+    // ---- what the disk says
+
+    /// Records are on the disk: jobs that waited for it begin, and go on where too much was held.
+    pub(crate) fn on_persisted(&mut self, ctx: &mut Ctx<'_>, upto: u64) {
+        let Self { records, books, .. } = self;
+        let mut begin = books.keeping.on_persisted(ctx, upto);
+        if books.keeping.stalls && books.keeping.takes() {
+            books.keeping.stalls = false;
+            begin.extend(records.values().filter(|record| record.job.is_kept()).map(|record| record.name()));
+        }
+        begin.into_iter().for_each(|name| books.dirty.insert(name));
+    }
+
+    /// Where too much waits for the disk, kept jobs stand still until there is less.
+    pub(super) fn stall_if_full(&mut self) {
+        let Self { records, books, .. } = self;
+        if books.keeping.takes() || books.keeping.stalls {
+            return;
+        }
+        books.keeping.stalls = true;
+        let kept = records.values().filter(|record| record.job.is_kept());
+        kept.for_each(|record| books.dirty.insert(record.name()));
+    }
+
+    pub(crate) fn on_disk_low(&mut self, low: bool) {
+        self.books.keeping.on_disk_low(low);
+    }
+
+    /// Nothing is kept from now on: kept jobs stand still, so that a later life goes on with them.
+    pub(crate) fn on_journal_failed(&mut self) {
+        self.books.keeping.on_failed();
+    }
+
+    // ---- earlier lives
+
+    /// A job of an earlier life goes on, in a new epoch.
+    pub(crate) fn on_restore(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, job: Restored) {
+        let name = job.job();
+        if self.is_known(name) || job.spec.level != Level::Disk {
+            ctx.counters.dropped += 1;
+        } else if job.ended {
+            let record = self.remake(ctx, job);
+            self.history.add(record.job.number, record.has_succeeded(), record.view());
+        } else {
+            let epoch = job.epoch.saturating_add(1);
+            self.books.keeping.record(name, LogRecord::Restarted { epoch, at: ctx.now });
+            self.resume(ctx, members, Restored { epoch, ..job });
+        }
+    }
+
+    /// Tasks of a job that ended otherwise than done are open again.
+    pub(crate) fn on_retry(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, mut job: Restored) {
+        let name = job.job();
+        // The log may have gone on since it was read.
+        let is_past = self.history.epoch_of(name).is_some_and(|epoch| epoch > job.epoch);
+        if self.records.contains_key(&name) || is_past || !job.ended || job.spec.level != Level::Disk {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        if let Some(reason) = self.books.keeping.refusal() {
+            ctx.notify(Event::Refused { job: name, reason });
+            return;
+        }
+        self.history.forget(name);
+        job.epoch = job.epoch.saturating_add(1);
+        job.try_again(ctx.now);
+        self.books.keeping.record(name, LogRecord::Retried { epoch: job.epoch, at: ctx.now });
+        self.resume(ctx, members, job);
+    }
+
+    pub(crate) fn on_forget(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
+        if self.records.contains_key(&name) || self.books.keeping.has_failed() {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        self.history.forget(name);
+        self.books.keeping.forget(ctx, name);
+    }
+
+    /// A job goes on as its log says. No attempt is issued before the disk knows its new epoch: the life after this one
+    /// must not give it to other attempts.
+    fn resume(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, job: Restored) {
+        let name = job.job();
+        let ends = self.parent_ends(&job);
+        let stopped = job.cancelled || job.given_up;
+        let ticket = self.books.keeping.bar(name);
+        let mut record = self.remake(ctx, job);
+        record.job.begins_with = ticket;
+        record.job.pin_all(ctx);
+        self.set_alarms(ctx.now, &record.job);
+        drop(dependencies::enter(&mut self.records, &self.history, &record.job));
+        self.records.insert(name, Box::new(record));
+        let Self { records, books, .. } = self;
+        let mut cx = OwnerCtx { ctx, members, books };
+        for end in ends {
+            cx.books.keeping.record(name, LogRecord::ParentEnded(end));
+            dependencies::on_parent_ended(&mut cx, records, name, end);
+        }
+        if stopped {
+            dependencies::fail(records, name, Outcome::Cancelled);
+        }
+        let record = known(records, name);
+        if stopped {
+            let all = 0..record.job.total();
+            end_rest(&mut cx, record, all, &Outcome::Cancelled);
+        }
+        end_if_failed(&mut cx, record, 0);
+        cx.touch(name);
+        end_if_over(&mut cx, record);
+    }
+
+    /// How those ended that the job comes after and its log does not know to have ended. One that is not here was lost, and
+    /// did not succeed.
+    fn parent_ends(&self, job: &Restored) -> Vec<ParentEnd> {
+        let told = |parent: &JobId| job.parents.iter().any(|end| end.parent == *parent);
+        let after = job.spec.after.iter().copied().filter(|parent| !job.retried && !told(parent));
+        let ends = after.filter_map(|parent| {
+            let succeeded = match self.records.get(&parent) {
+                Some(live) if !live.job.ended => return None,
+                Some(ended) => ended.has_succeeded(),
+                None => self.history.has_succeeded(parent),
+            };
+            Some(ParentEnd { parent, succeeded })
+        });
+        ends.collect()
+    }
+
+    /// The record of a job as its log says, which is in no table yet and holds no pins.
+    fn remake(&mut self, ctx: &mut Ctx<'_>, kept: Restored) -> Record {
+        let Restored { spec, at, epoch, open, cancelled, given_up, ended, retried, parents, tasks } = kept;
+        let mut job = self.new_job(ctx, spec, at);
+        (job.epoch, job.open, job.stopped, job.given_up) = (epoch, open, cancelled, given_up);
+        let mut record = Record::new(job, ctx.now);
+        record.dependencies =
+            if retried { Dependencies::default() } else { Dependencies::after(&record.job.spec, &parents) };
+        for KeptTask { input, end } in tasks {
+            match end {
+                Some(end) => record.job.add_ended(end),
+                None => {
+                    let index = record.job.add(input);
+                    record.enqueue(index);
+                }
+            }
+        }
+        record.job.ended = ended;
+        record
+    }
+}
