@@ -104,6 +104,7 @@ impl Coverage {
             Fault::Mend { .. } => "fault: a direction is mended",
             Fault::Slow { .. } => "fault: a pace changes",
             Fault::Drain { .. } => "fault: draining is switched",
+            Fault::DiskFails(_) => "fault: a disk fails",
             Fault::Full { .. } => "fault: a disk is full or has room",
             Fault::Lie { .. } => "fault: a peer lies",
         };
@@ -117,13 +118,14 @@ impl Coverage {
 }
 
 /// Rare branches that 120 seeds must reach: a swarm that never reaches one proves nothing about it.
-pub const SOMETIMES: [&str; 34] = [
+pub const SOMETIMES: [&str; 36] = [
     "a bid ends",
     "a blob can't be had",
     "a call ends",
     "a connection is closed",
     "a job is cancelled",
     "a job is refused",
+    "a job is restored",
     "a join fires",
     "a lease ends",
     "a task was stopped for want of memory",
@@ -143,6 +145,7 @@ pub const SOMETIMES: [&str; 34] = [
     "weft_memo_recalled_total",
     "weft_tasks_abandoned_total",
     "weft_bids_unasked_total",
+    "fault: a disk fails",
     "fault: a disk is lost",
     "fault: a machine loses power",
     "fault: a peer lies",

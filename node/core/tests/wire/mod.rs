@@ -135,18 +135,7 @@ impl Mesh {
     pub(crate) fn join(&mut self, slots: u32, labels: Vec<(String, String)>) {
         let index = self.engines.len();
         let boot = index as u64 + 1;
-        let node = NodeConfig {
-            name: format!("n{index}"),
-            slots,
-            memory_bytes: 1 << 30,
-            module_bytes: u64::MAX,
-            store_bytes: self.store_bytes,
-            labels,
-            class_min: Class::Scavenger,
-            boot,
-            owners: Owners::All,
-        };
-        let node = NodeConfig { labels, ..config(index, slots, boot) };
+        let node = NodeConfig { labels, store_bytes: self.store_bytes, ..config(index, slots, boot) };
         self.engines.push(Engine::new(id(index), MeshConfig::DEFAULT, node, id(index).0));
         self.slots.push(Vec::new());
         self.paused.push(Vec::new());
@@ -453,6 +442,7 @@ fn config(index: usize, slots: u32, boot: u64) -> NodeConfig {
         slots,
         memory_bytes: 1 << 30,
         module_bytes: u64::MAX,
+        store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Scavenger,
         boot,
