@@ -4,7 +4,7 @@
 mod wire;
 
 use weft_core::durable::{LogRecord, RECORD_BYTES_MAX};
-use weft_core::message::{Delivery, Message};
+use weft_core::message::{Delivery, LeaseRange, Message, Progress};
 use weft_core::snapshot::Note;
 use weft_core::*;
 use wire::{JOB, Mesh};
@@ -340,6 +340,15 @@ fn an_outcome_of_an_earlier_life_is_acknowledged_and_not_committed() {
     assert!(mesh.log.iter().any(|(_, to, message)| *to == 1 && *message == Message::Ack(vec![lease])));
     assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.late), (0, 1));
     assert_eq!(mesh.engines[0].snapshot().counters.forged, 0);
+    // The worker lets go of what it still runs, too; and an epoch that never was is a lie.
+    mesh.log.clear();
+    let (paused, progress) = (false, Progress::Running);
+    mesh.say(1, 0, Message::Renew(vec![LeaseRange { first: lease, count: 2, paused, progress }]));
+    let both = vec![lease, LeaseId { index: 1, ..lease }];
+    assert!(mesh.log.iter().any(|(_, to, message)| *to == 1 && *message == Message::Cancel(both.clone())));
+    let (lease, report) = (LeaseId { epoch: 3, ..lease }, mesh.report());
+    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
+    assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.forged), (0, 1));
 }
 
 #[test]
@@ -401,6 +410,45 @@ fn what_a_job_comes_after_is_known_in_the_next_life() {
         let child = mesh.disks[0].fold(CHILD);
         assert!(child.has_ended(), "done {done}, with its end {with_end}");
         assert_eq!(child.figures().done, u32::from(done));
+    }
+}
+
+/// A child of two parents fails with the first, and is over when the second ends: in the same life, in a later one, and
+/// when it was tried again.
+#[test]
+fn a_parent_that_ends_late_finds_no_child_that_is_gone() {
+    const OTHER: JobId = JobId(0x07);
+    for (restarts, upto) in [(false, 0), (true, 5), (true, 6), (true, 7), (true, 8)] {
+        let mut mesh = lazy(&[1]);
+        mesh.submit_with(0, 1, |what| {
+            kept(what);
+            what.policy.retries = 0;
+        });
+        mesh.submit_with(0, 1, |what| {
+            kept(what);
+            what.job = OTHER;
+        });
+        mesh.submit_with(0, 1, |what| {
+            kept(what);
+            (what.job, what.after) = (CHILD, vec![JOB, OTHER]);
+        });
+        let run = mesh.slots[0][0];
+        mesh.end(0, run, Report::bare(Outcome::Failed(Failure::Exit(1))));
+        assert_eq!(kinds(&mesh, 0)[3..], ["outcomes 1", "parent false", "rest 1", "ended", "ended"]);
+        if restarts {
+            mesh.sync_upto(0, upto);
+            mesh.restart(0, 1);
+        }
+        mesh.sync(0);
+        let child = mesh.disks[0].fold(CHILD);
+        assert!(child.has_ended() && child.figures().failed == 1, "up to {upto}");
+        mesh.input(0, Input::Command(Command::Retry(child)));
+        mesh.sync(0);
+        mesh.run_all();
+        mesh.sync(0);
+        for job in [JOB, OTHER, CHILD] {
+            assert!(mesh.disks[0].fold(job).has_ended(), "{job:?}, up to {upto}");
+        }
     }
 }
 

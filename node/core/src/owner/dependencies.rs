@@ -67,6 +67,19 @@ pub(super) fn enter(records: &mut Records, history: &History, job: &Job) -> Vec<
     ended
 }
 
+/// A job has come back: notes it at those parents that it still waits for, and at no other, which would tell it of their
+/// ends when it is gone.
+pub(super) fn follow(records: &mut Records, record: &Record) {
+    if let Gate::Waiting(left) = &record.dependencies.gate {
+        let live = left.iter().filter_map(|parent| Some((parent, records.get(parent)?)));
+        let live: Vec<JobId> = live.filter(|(_, it)| !it.job.ended).map(|(parent, _)| *parent).collect();
+        for parent in live {
+            let child = (record.job.number, record.name());
+            known(records, parent).dependencies.children.insert(child);
+        }
+    }
+}
+
 /// Tells all that wait for jobs which have ended, and those that wait for what ends thereby.
 pub(super) fn tell_children(cx: &mut OwnerCtx<'_, '_>, records: &mut Records) {
     while let Some(completed) = cx.books.completed.pop_front() {

@@ -108,7 +108,7 @@ impl Owner {
         record.job.begins_with = ticket;
         record.job.pin_all(ctx);
         self.set_alarms(ctx.now, &record.job);
-        drop(dependencies::enter(&mut self.records, &self.history, &record.job));
+        dependencies::follow(&mut self.records, &record);
         self.records.insert(name, Box::new(record));
         let Self { records, books, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };

@@ -60,6 +60,8 @@ pub(crate) struct Disk {
     pub(crate) written: Vec<(u64, JobId, Option<Vec<u8>>)>,
     /// The last ticket of this life that is on the disk.
     pub(crate) synced: u64,
+    /// How often the node started again.
+    pub(crate) lives: u64,
     /// All records of jobs, of earlier lives, too; in the order in which the jobs were accepted.
     pub(crate) logs: Vec<(JobId, Vec<Vec<u8>>)>,
 }
@@ -80,14 +82,19 @@ impl Disk {
         self.synced = upto;
     }
 
-    /// A job as its log says.
+    /// A job as its log says, which has all inputs of the submission.
     pub(crate) fn fold(&self, job: JobId) -> Box<Restored> {
+        self.try_fold(job).expect("the submission was whole")
+    }
+
+    /// The same, if it has.
+    pub(crate) fn try_fold(&self, job: JobId) -> Option<Box<Restored>> {
         let (_, log) = self.logs.iter().find(|(name, _)| *name == job).expect("the job has a log");
         let mut fold = Fold::new();
         for bytes in log {
             fold.apply(LogRecord::decode(bytes).expect("an owner wrote it")).expect("an owner wrote it");
         }
-        fold.into_restored().expect("the submission was whole")
+        fold.into_restored().ok()
     }
 }
 
@@ -261,6 +268,11 @@ impl Mesh {
         bytes.map(|bytes| LogRecord::decode(bytes).expect("an owner wrote it")).collect()
     }
 
+    /// How often a node started again.
+    pub(crate) fn lives(&self, node: usize) -> u64 {
+        self.disks[node].lives
+    }
+
     /// A node dies and starts again, with what is on its disk; its peers see it go and come.
     pub(crate) fn restart(&mut self, node: usize, slots: u32) {
         self.kill(node);
@@ -272,10 +284,11 @@ impl Mesh {
         let me = id(node);
         self.engines[node] = Engine::new(me, MeshConfig::DEFAULT, config(node, slots, boot), [7; 32]);
         let disk = &mut self.disks[node];
-        (disk.written, disk.synced) = (Vec::new(), 0);
+        (disk.written, disk.synced, disk.lives) = (Vec::new(), 0, disk.lives + 1);
         for job in disk.logs.iter().map(|(job, _)| *job).collect::<Vec<_>>() {
-            let restored = self.disks[node].fold(job);
-            self.input(node, Input::Restore(restored));
+            // What was never told to be accepted is of no use.
+            let restored = self.disks[node].try_fold(job);
+            restored.into_iter().for_each(|restored| self.input(node, Input::Restore(restored)));
         }
         for other in (0..self.engines.len()).filter(|other| *other != node) {
             self.links.insert((other, node), true);

@@ -1,0 +1,172 @@
+//! Kept jobs under chance: their owner dies at any moment with any part of what it wrote on its disk. Whatever happens, an
+//! accepted job is not lost, and what was told of a task is what the log says, once.
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+
+mod wire;
+
+use std::collections::BTreeMap;
+
+use weft_core::durable::LogRecord;
+use weft_core::*;
+use wire::Mesh;
+
+const SEEDS: u64 = 150;
+const STEPS: u64 = 60;
+
+/// Numbers from a seed (PCG's multiplier); no cryptography.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        match self.below(4) {
+            0 => Outcome::Failed(Failure::Exit(1)),
+            1 => Outcome::Lost("its slot died".into()),
+            _ => Outcome::Done,
+        }
+    }
+}
+
+/// What was told of jobs in all lives of the owner.
+#[derive(Default)]
+struct Told {
+    accepted: BTreeMap<JobId, u32>,
+    ends: BTreeMap<(JobId, u32), Outcome>,
+    ended: Vec<JobId>,
+}
+
+impl Told {
+    fn hear(&mut self, events: Vec<Event>, seed: u64) {
+        for event in events {
+            if let Event::Accepted { job, tasks } = event {
+                self.accepted.insert(job, tasks);
+            } else if let Event::TaskEnded { job, index, report, .. } = event {
+                assert!(self.accepted.get(&job).is_some_and(|tasks| index < *tasks), "seed {seed}");
+                let before = self.ends.insert((job, index), report.outcome);
+                assert_eq!(before, None, "seed {seed}: task {index} of {job:?} is told twice");
+            } else if let Event::JobEnded { job } = event {
+                assert!(!self.ended.contains(&job), "seed {seed}: {job:?} ends twice");
+                self.ended.push(job);
+            }
+        }
+    }
+}
+
+fn submit(mesh: &mut Mesh, chance: &mut Chance, number: u64, mark: usize) -> JobId {
+    let job = JobId(number);
+    let tasks = mark + usize::try_from(chance.below(5)).expect("few");
+    let closed = chance.below(4) > 0;
+    let parents = chance.below(3).min(number - 1);
+    let join = if chance.below(2) == 0 { Join::AllEnded } else { Join::AllSucceeded };
+    let failures_max = (chance.below(4) == 0).then_some(1);
+    mesh.submit_with(0, tasks, |what| {
+        what.job = job;
+        (what.level, what.closed) = (Level::Disk, closed);
+        (what.policy.retries, what.policy.failures_max) = (1, failures_max);
+        (what.after, what.join) = ((1..=parents).map(|back| JobId(number - back)).collect(), join);
+    });
+    job
+}
+
+/// Has a job tried again or forgotten whose log says that it ended; what was told of it counts no more.
+fn reopen(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, job: JobId) {
+    let logged = mesh.disks[0].logs.iter().any(|(name, _)| *name == job);
+    let log = logged.then(|| mesh.disks[0].try_fold(job)).flatten();
+    let Some(log) = log.filter(|log| log.has_ended()) else { return };
+    told.ended.retain(|name| *name != job);
+    if chance.below(3) == 0 {
+        told.accepted.remove(&job);
+        told.ends.retain(|(name, _), _| *name != job);
+        mesh.input(0, Input::Command(Command::ForgetJob { job }));
+    } else {
+        told.ends.retain(|(name, _), outcome| *name != job || *outcome == Outcome::Done);
+        mesh.input(0, Input::Command(Command::Retry(log)));
+    }
+}
+
+fn step(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, jobs: &mut Vec<JobId>) {
+    let any = jobs[usize::try_from(chance.below(jobs.len() as u64)).expect("few")];
+    match chance.below(13) {
+        0 => jobs.push(submit(mesh, chance, jobs.len() as u64 + 1, 0)),
+        1 => {
+            let inputs = mesh.fresh_inputs(2);
+            mesh.input(0, Input::Command(Command::Extend { job: any, inputs }));
+        }
+        2 => mesh.input(0, Input::Command(Command::Close { job: any })),
+        3 if chance.below(4) == 0 => mesh.input(0, Input::Command(Command::Cancel { job: any })),
+        4 => mesh.restart(0, 1),
+        5 => {
+            let written = mesh.disks[0].written.len() as u64;
+            let synced = mesh.disks[0].synced;
+            let upto = synced + chance.below(written - synced + 1);
+            mesh.sync_upto(0, upto);
+        }
+        12 => reopen(mesh, chance, told, any),
+        6 | 7 => mesh.advance_ms(chance.below(3000)),
+        _ => {
+            mesh.outcome = chance.outcome();
+            mesh.run_some(usize::try_from(chance.below(3)).expect("few"));
+        }
+    }
+}
+
+/// What a job's log says of each task that ended.
+fn written(mesh: &Mesh, job: JobId) -> BTreeMap<u32, Outcome> {
+    let (_, log) = mesh.disks[0].logs.iter().find(|(name, _)| *name == job).expect("it has a log");
+    let mut ends = BTreeMap::new();
+    for record in log.iter().map(|bytes| LogRecord::decode(bytes).expect("an owner wrote it")) {
+        if let LogRecord::Outcomes(all) = record {
+            ends.extend(all.into_iter().map(|kept| (kept.index, kept.report.outcome)));
+        } else if let LogRecord::Rest(rest) = record {
+            ends.extend(rest.tasks.iter().map(|task| (task.index, rest.outcome.clone())));
+        }
+    }
+    ends
+}
+
+#[test]
+fn whatever_is_lost_with_the_owner_no_accepted_job_is_and_no_told_end_changes() {
+    let (mut lives, mut ends) = (0, 0);
+    for seed in 0..SEEDS {
+        let (mut chance, mut told) = (Chance(seed), Told::default());
+        let mut mesh = Mesh::of(&[1, 1, 2]);
+        mesh.lazy = true;
+        let mut jobs = vec![submit(&mut mesh, &mut chance, 1, 1)];
+        for _ in 0..STEPS {
+            mesh.steps = 0;
+            let events = std::mem::take(&mut mesh.events[0]);
+            told.hear(events, seed);
+            step(&mut mesh, &mut chance, &mut told, &mut jobs);
+            told.hear(std::mem::take(&mut mesh.events[0]), seed);
+        }
+        mesh.outcome = Outcome::Done;
+        for _ in 0..20 {
+            mesh.steps = 0;
+            for job in jobs.clone() {
+                mesh.input(0, Input::Command(Command::Close { job }));
+            }
+            mesh.run_all();
+            mesh.sync(0);
+            mesh.advance_ms(20_000);
+            told.hear(std::mem::take(&mut mesh.events[0]), seed);
+        }
+        for (job, tasks) in &told.accepted {
+            let kept = mesh.disks[0].fold(*job);
+            assert!(kept.has_ended(), "seed {seed}: {job:?} has not ended: {:?}", kept.figures());
+            assert!(kept.figures().tasks >= *tasks, "seed {seed}: tasks of {job:?} are lost");
+            let written = written(&mesh, *job);
+            let of_job = told.ends.iter().filter(|((name, _), _)| name == job);
+            for ((_, index), outcome) in of_job {
+                assert_eq!(written.get(index), Some(outcome), "seed {seed}: task {index} of {job:?}");
+            }
+        }
+        lives += mesh.lives(0);
+        ends += told.ends.len();
+        mesh.assert_quiet();
+    }
+    assert!(lives > SEEDS && ends > 500, "{lives} restarts, {ends} ends");
+}
