@@ -66,6 +66,7 @@ extern "C" fn main(_count: i32, _words: *const *const u8) -> i32 {
         slots: 1,
         memory_bytes: 1 << 30,
         module_bytes: u64::MAX,
+        store_bytes: u64::MAX,
         labels: alloc::vec::Vec::new(),
         class_min: weft_core::message::Class::Scavenger,
         boot: 1,

@@ -146,6 +146,7 @@ impl Node {
             slots: settings.slots,
             memory_bytes: settings.memory_bytes,
             module_bytes: settings.module_bytes,
+            store_bytes: settings.store_bytes,
             labels: crate::cpu::with_own(settings.labels),
             class_min: settings.class_min,
             boot,

@@ -141,6 +141,7 @@ mod tests {
             slots: 1,
             memory_bytes: 1,
             module_bytes: u64::MAX,
+            store_bytes: u64::MAX,
             labels: Vec::new(),
             class_min: weft_core::message::Class::Scavenger,
             boot: 1,

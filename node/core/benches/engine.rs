@@ -111,6 +111,7 @@ fn engine() -> Engine {
         slots: 4,
         memory_bytes: 1 << 30,
         module_bytes: u64::MAX,
+        store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Scavenger,
         boot: 1,

@@ -98,6 +98,8 @@ pub struct NodeConfig {
     pub memory_bytes: u64,
     /// Longest module that it accepts, in bytes.
     pub module_bytes: u64,
+    /// What its store keeps at most, in bytes: a task that needs more at once it does not take.
+    pub store_bytes: u64,
     /// Labels, at most 32. The label `node` is added by the engine.
     pub labels: Vec<(String, String)>,
     /// The lowest priority class whose tasks it takes, its own ones included.

@@ -3,6 +3,7 @@
 
 use crate::input::Submission;
 use crate::message::Class;
+use crate::policy::bounds::Bounds;
 use crate::policy::rank::wait_us;
 use crate::policy::{fit, never, window};
 
@@ -12,8 +13,8 @@ pub(crate) struct LocalCapacity<'a> {
     pub(crate) node: fit::Node<'a>,
     /// Whether it takes new tasks at all: it is not draining, and its disk is not full.
     pub(crate) takes_new: bool,
-    /// Longest module that it accepts, in bytes.
-    pub(crate) module_bytes: u64,
+    /// What it keeps at most.
+    pub(crate) bounds: Bounds,
     /// Load for tasks of each class, in the order of [`Class::ALL`].
     pub(crate) classes: [ClassLoad; Class::ALL.len()],
     /// Slots until held and promised tasks of all classes together reach their bound.
@@ -40,7 +41,7 @@ impl LocalCapacity<'_> {
         let task = fit::Task { owner: self.node.id, needs, program, class: *class };
         self.takes_new
             && never::never(program, needs).is_none()
-            && program.module_bytes <= self.module_bytes
+            && self.bounds.excess(program).is_none()
             && fit::unfit(self.node, task).is_none()
             && !self.load(*class).is_others_turn
     }

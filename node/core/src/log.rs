@@ -262,6 +262,7 @@ mod tests {
             slots: 2,
             memory_bytes: 1 << 30,
             module_bytes: u64::MAX,
+            store_bytes: u64::MAX,
             labels: vec![("rack".into(), "3".into())],
             boot: 7,
             owners: crate::policy::Owners::All,

@@ -35,6 +35,7 @@ impl Alone {
             slots,
             memory_bytes: 1 << 30,
             module_bytes: u64::MAX,
+            store_bytes: u64::MAX,
             labels: Vec::new(),
             class_min: Class::Scavenger,
             boot: 1,

@@ -4,6 +4,7 @@ mod wire;
 
 use std::sync::Arc;
 
+use weft_core::message::{Delivery, Message};
 use weft_core::*;
 use wire::{Mesh, id};
 
@@ -119,4 +120,29 @@ fn one_blob_that_is_output_and_files_at_once_is_fetched_once() {
 
 fn arrives(found: bool) -> Fetched {
     if found { Fetched::Here } else { Fetched::Missing }
+}
+
+/// A worker's first outcome named one blob that it did not have; its second names others.
+#[test]
+fn a_blob_of_an_earlier_outcome_does_not_count_for_a_later_one() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    mesh.held_fetches = Some(Vec::new());
+    let lease = mesh.engines[1].audit().held[0].1;
+    let say = |mesh: &mut Mesh, output: Payload, errors: Payload| {
+        let report = Report { output, errors, ..mesh.report() };
+        let delivery = Delivery { lease, report, memo: None, proof: None };
+        mesh.say(1, 0, Message::Outcome(vec![delivery]));
+    };
+    let fetched = |mesh: &mut Mesh, name: &[u8], fetched: Fetched| {
+        mesh.input(0, Input::Fetched { blob: BlobId::of(name), fetched });
+    };
+    say(&mut mesh, blob(b"a", 70_000), blob(b"b", 70_000));
+    fetched(&mut mesh, b"a", Fetched::Missing);
+    say(&mut mesh, blob(b"c", 70_000), blob(b"d", 70_000));
+    fetched(&mut mesh, b"b", Fetched::Here);
+    fetched(&mut mesh, b"c", Fetched::Here);
+    assert_eq!(mesh.ended(0), 0, "one of its two is not here");
+    fetched(&mut mesh, b"d", Fetched::Here);
+    assert_eq!(mesh.ended(0), 1);
 }

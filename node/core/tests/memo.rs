@@ -141,6 +141,7 @@ fn nobody_is_told_anything_by_strangers_and_by_whom_it_refuses() {
         slots: 0,
         memory_bytes: 1 << 30,
         module_bytes: u64::MAX,
+        store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: message::Class::Scavenger,
         boot: 1,

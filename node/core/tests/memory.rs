@@ -103,6 +103,7 @@ fn a_million_tasks_cost_a_few_hundred_bytes_each_while_they_wait_and_almost_none
         slots: 4,
         memory_bytes: 1 << 30,
         module_bytes: u64::MAX,
+        store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Scavenger,
         boot: 1,

@@ -161,6 +161,7 @@ fn why_names_who_takes_no_task_of_a_class() {
         slots: 1,
         memory_bytes: 1 << 30,
         module_bytes: u64::MAX,
+        store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Realtime,
         boot: 9,

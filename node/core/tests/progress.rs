@@ -63,6 +63,7 @@ fn a_module_that_is_longer_than_a_node_takes_is_declined_with_the_bound() {
         slots: 1,
         memory_bytes: 1 << 30,
         module_bytes: 5,
+        store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Scavenger,
         boot: 9,

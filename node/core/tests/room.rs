@@ -212,3 +212,61 @@ fn an_outcome_for_which_its_owner_has_no_room_keeps_its_lease() {
     mesh.input(to, Input::Fetched { blob, fetched: Fetched::Here });
     assert_eq!((mesh.ended(0), mesh.engines[0].audit().issued.len()), (1, 0));
 }
+
+/// Node 1 has two slots and a store of a thousand bytes; nodes 0 and 2 have users.
+fn with_a_small_store() -> Mesh {
+    let mut mesh = Mesh::of(&[0]);
+    mesh.store_bytes = 1000;
+    mesh.join(2, Vec::new());
+    mesh.join(0, Vec::new());
+    mesh.held_fetches = Some(Vec::new());
+    mesh
+}
+
+#[test]
+fn a_task_that_needs_more_than_the_whole_store_is_refused_alone() {
+    let mut mesh = with_a_small_store();
+    let long = Payload::Blob { id: BlobId([9; 32]), bytes: 995 };
+    mesh.submit_with(0, 0, |what| what.inputs = vec![long]);
+    assert_eq!(mesh.running(), [0, 0, 0], "995 bytes and a module of 6 are too many");
+    assert_eq!(mesh.held_fetches, Some(Vec::new()), "that is known without a fetch");
+    assert!(mesh.pinned(1).is_empty());
+    let why = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
+    assert!(why.answers.iter().any(|a| a.said == Said::NotAsked(Reason::NoRoom)), "{:?}", why.answers);
+    assert!(!is_mistrusted(&mesh));
+    mesh.held_fetches = None;
+    let fits = Payload::Blob { id: BlobId([8; 32]), bytes: 994 };
+    mesh.submit_with(2, 1, |what| {
+        what.job = JobId(7);
+        what.inputs.push(fits);
+    });
+    assert_eq!(mesh.running(), [0, 2, 0], "other owners are served at once");
+}
+
+#[test]
+fn a_program_that_is_longer_than_the_whole_store_is_declined_for_good() {
+    let mut mesh = with_a_small_store();
+    mesh.submit_with(0, 1, |what| {
+        let files = Payload::Blob { id: BlobId([9; 32]), bytes: 995 };
+        what.program = std::sync::Arc::new(Program { files, ..Program::clone(&what.program) });
+    });
+    let why = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
+    let said = Said::Declined(Reason::Limit { name: "store_bytes".into(), wanted: 1001, most: 1000 });
+    assert!(why.answers.iter().any(|answer| answer.said == said), "{:?}", why.answers);
+}
+
+/// What was returned before it ran is as if it had never been awarded.
+#[test]
+fn a_task_is_not_given_up_for_the_time_in_which_a_disk_was_full() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.submit_with(0, 1, |what| what.policy = Policy { give_up_ms: Some(2000), ..Policy::DEFAULT });
+    let asked = mesh.held_fetches.replace(Vec::new()).unwrap();
+    no_room(&mut mesh, asked);
+    mesh.held_fetches = None;
+    mesh.advance_ms(8000);
+    assert_eq!((mesh.ended(0), mesh.running()), (0, vec![0, 1]), "it runs when there is room");
+    mesh.run_all();
+    let Event::TaskEnded { report, .. } = mesh.last_end(0) else { panic!("a task ended") };
+    assert_eq!(report.outcome, Outcome::Done);
+}

@@ -173,6 +173,7 @@ impl Hearer {
             slots: 4,
             memory_bytes: 1 << 30,
             module_bytes: u64::MAX,
+            store_bytes: u64::MAX,
             labels: labels(24, 64),
             class_min: Class::Scavenger,
             boot: 1,

@@ -97,6 +97,7 @@ impl Builder {
             watch: self.watch,
             ids: self.ids.map(|seed| Chance::new(seed, "ids")),
             unsigned_permille: 0,
+            sync_us: 5_000,
             coverage: Coverage::default(),
             coming: Vec::new(),
             logs: self.record.then(Logs::default),

@@ -105,6 +105,7 @@ impl Coverage {
             Fault::Slow { .. } => "fault: a pace changes",
             Fault::Drain { .. } => "fault: draining is switched",
             Fault::GiveBack(_) => "fault: a draining node gives back what it runs",
+            Fault::DiskFails(_) => "fault: a disk fails",
             Fault::Full { .. } => "fault: a disk is full or has room",
             Fault::Lie { .. } => "fault: a peer lies",
         };
@@ -118,13 +119,14 @@ impl Coverage {
 }
 
 /// Rare branches that 120 seeds must reach: a swarm that never reaches one proves nothing about it.
-pub const SOMETIMES: [&str; 37] = [
+pub const SOMETIMES: [&str; 39] = [
     "a bid ends",
     "a blob can't be had",
     "a call ends",
     "a connection is closed",
     "a job is cancelled",
     "a job is refused",
+    "a job is restored",
     "a join fires",
     "a lease ends",
     "a task was stopped for want of memory",
@@ -146,6 +148,7 @@ pub const SOMETIMES: [&str; 37] = [
     "weft_tasks_abandoned_total",
     "weft_tasks_given_back_total",
     "weft_bids_unasked_total",
+    "fault: a disk fails",
     "fault: a disk is lost",
     "fault: a draining node gives back what it runs",
     "fault: a machine loses power",

@@ -2,7 +2,7 @@
 //! checks after the step need it.
 
 use weft_core::message::Message;
-use weft_core::{Gossip, Input, PeerId};
+use weft_core::{Command, Gossip, Input, PeerId};
 
 use crate::coverage::Coverage;
 use crate::host::HostId;
@@ -18,7 +18,12 @@ impl World {
         let host = &mut self.hosts[id.0];
         match input {
             Input::Command(command) => {
-                self.reference.on_command(id, now, command, &self.catalog);
+                let refuses = host.disk_low || host.journal_failed;
+                let refused = matches!(command, Command::Extend { job, .. }
+                    if refuses && self.reference.kept.is_kept(*job));
+                if !refused {
+                    self.reference.on_command(id, now, command, &self.catalog);
+                }
                 host.keep_blobs(command);
                 host.on_drain(command);
             }
@@ -40,6 +45,8 @@ impl World {
             Input::Heard { origin, gossip: Gossip::Outcome { delivery, .. } } => {
                 host.owed.on_outcome(*origin, delivery.lease);
             }
+            Input::DiskLow(low) => host.disk_low = *low,
+            Input::JournalFailed => host.journal_failed = true,
             Input::Rtt { .. }
             | Input::Heard { .. }
             | Input::Ran(_)
@@ -50,8 +57,6 @@ impl World {
             | Input::Compiling { .. }
             | Input::Mesh { .. }
             | Input::Persisted { .. }
-            | Input::JournalFailed
-            | Input::DiskLow(_)
             | Input::Restore(_) => {}
         }
     }

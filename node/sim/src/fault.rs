@@ -71,6 +71,8 @@ pub enum Fault {
         /// Whether the disk stores no further blob.
         on: bool,
     },
+    /// A write of a process's jobs fails, and no later one succeeds.
+    DiskFails(HostId),
     /// A host sends a false message in its own name.
     Lie {
         /// The liar.
@@ -113,6 +115,7 @@ impl World {
         self.fabric.heal(&mut self.queue, Weather::LAN);
         for host in (0..self.hosts.len()).map(HostId) {
             self.suffer(Fault::Resume(host))?;
+            self.end_failed(host)?;
             self.suffer(Fault::Restart(host))?;
             self.suffer(Fault::Slow { host, times: 1, lag_ms: 0 })?;
             self.suffer(Fault::Drain { host, on: false })?;
@@ -126,7 +129,8 @@ impl World {
         match fault {
             Fault::Kill { host, told } => self.on_kill(host, told),
             Fault::Stop(host) => return self.on_stop(host),
-            Fault::Restart(host) => self.restart(host),
+            Fault::Restart(host) => return self.restart(host),
+            Fault::DiskFails(host) => return self.on_disk_fails(host),
             Fault::Wipe(host) => self.on_wipe(host),
             Fault::Lie { from, to, seed } => self.on_lie(from, to, seed),
             Fault::Pause(host) => self.on_pause(host),
@@ -137,7 +141,7 @@ impl World {
                 self.hosts[host.0].slowness = times;
                 self.fabric.set_lag(host, 1000 * u64::from(lag_ms));
             }
-            Fault::Full { host, on } => self.hosts[host.0].is_full = on,
+            Fault::Full { host, on } => return self.on_full(host, on),
             Fault::Drain { host, on } => return self.tell(host, Input::Command(Command::Drain(on))),
             Fault::GiveBack(host) => {
                 self.tell(host, Input::Command(Command::GiveBack))?;
@@ -152,6 +156,7 @@ impl World {
         if let Some(engine) = &host.engine {
             self.coverage.on_life_ended(&engine.snapshot().counters);
             host.kill();
+            self.crash_disk(id);
             self.reference.on_killed(id);
             self.fabric.on_killed(&mut self.queue, id, told);
         }
@@ -182,11 +187,13 @@ impl World {
         let host = &mut self.hosts[id.0];
         if host.engine.is_none() {
             host.blobs.clear();
+            host.disk.wipe();
+            self.reference.on_wiped(id);
         }
     }
 
-    /// Starts a dead process; only its name and its blobs are kept.
-    pub(crate) fn restart(&mut self, id: HostId) {
+    /// Starts a dead process; only its name, its blobs and its jobs on disk are kept.
+    pub(crate) fn restart(&mut self, id: HostId) -> Result<(), Violation> {
         let now = self.now();
         let peers: Vec<PeerId> = self.hosts.iter().map(|host| host.peer).collect();
         if self.hosts[id.0].stopping {
@@ -196,8 +203,10 @@ impl World {
         if host.engine.is_none() {
             host.start(now, self.mesh, |host| peers[host.0], &mut self.chance);
             self.fabric.on_started(&mut self.queue, id);
+            self.restore(id)?;
             self.plan_wake(id);
         }
+        Ok(())
     }
 
     fn on_pause(&mut self, id: HostId) {

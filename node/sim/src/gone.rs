@@ -81,7 +81,7 @@ pub(crate) fn no_work_outlasts_its_owner(scene: &Scene<'_>) -> Result<(), String
     for (owner, lease) in &audit.held {
         let Some(closed) = host.closed.get(owner) else { continue };
         let since: Time = (*closed).max(host.resumed_at);
-        let dead = scene.reference.jobs.get(&lease.job).is_some_and(|job| job.forgotten);
+        let dead = scene.reference.is_of_the_past(*lease);
         let outlasts_us = scene.world_now.since_us(since);
         ensure(!dead || outlasts_us <= OUTLASTS_MAX_US, || {
             format!("{lease:?} is held {outlasts_us} us after the end of its owner {owner:?}")
@@ -98,7 +98,7 @@ pub(crate) fn who_is_given_up_is_gone(scene: &Scene<'_>) -> Result<(), String> {
         for (of, lease) in scene.host.answerable.iter().filter(|(of, _)| of == owner) {
             let in_force = audit.held.binary_search(&(*of, *lease)).is_ok()
                 || audit.kept.binary_search(&(*of, *lease)).is_ok();
-            let dead = scene.reference.jobs.get(&lease.job).is_some_and(|job| job.forgotten);
+            let dead = scene.reference.is_of_the_past(*lease);
             ensure(in_force || dead, || format!("{lease:?} is stopped, and its owner {owner:?} lives"))?;
         }
     }

@@ -15,6 +15,7 @@ use weft_core::{
 
 use crate::chance::Chance;
 use crate::credit_invariants::CreditModel;
+use crate::disk::Disk;
 use crate::leases::Owed;
 pub use spec::{Guests, HostSpec};
 
@@ -67,8 +68,15 @@ pub(crate) struct SimHost {
     /// Counts its processes.
     pub(crate) life: u32,
     pub(crate) boot: u64,
-    /// When its process started: its engine's zero.
+    /// Its engine's zero: when its process started, or the world if its jobs outlive it.
     pub(crate) born: Time,
+    /// What it wrote of its jobs.
+    pub(crate) disk: Disk,
+    /// Its engine takes over the jobs of an earlier process.
+    pub(crate) restoring: bool,
+    /// Its engine knows that the disk has little room for jobs; and that a write failed.
+    pub(crate) disk_low: bool,
+    pub(crate) journal_failed: bool,
     /// Whether its disk is full.
     pub(crate) is_full: bool,
     pub(crate) paused: bool,
@@ -132,6 +140,10 @@ impl SimHost {
             life: 0,
             boot: 0,
             born: Time::ZERO,
+            disk: Disk::default(),
+            restoring: false,
+            disk_low: false,
+            journal_failed: false,
             is_full: false,
             paused: false,
             pile: VecDeque::new(),
@@ -177,6 +189,7 @@ impl SimHost {
             slots: self.spec.slots,
             memory_bytes: MEMORY_BYTES,
             module_bytes: u64::MAX,
+            store_bytes: u64::MAX,
             labels: self.spec.labels.clone(),
             class_min: self.spec.class_min,
             boot: self.boot,
@@ -187,12 +200,14 @@ impl SimHost {
         self.engine = Some(header.engine());
         self.header = Some(header);
         self.life += 1;
-        self.born = now;
+        // The times of jobs that are kept go on in each life.
+        self.born = if self.spec.journal { Time::ZERO } else { now };
     }
 
     /// Ends the process and its executions.
     pub(crate) fn kill(&mut self) {
         self.engine = None;
+        (self.restoring, self.disk_low, self.journal_failed) = (false, false, false);
         self.places.clear();
         self.closed.clear();
         self.stopping = false;

@@ -55,6 +55,14 @@ impl Owed {
     }
 }
 
+impl Owed {
+    /// What is owed for kept jobs waits for the disk.
+    pub(crate) fn on_waiting(&mut self, now: Time) {
+        let kept = self.since.iter_mut().filter(|((_, lease), _)| lease.epoch > 0);
+        kept.for_each(|(_, since)| *since = now);
+    }
+}
+
 /// A worker whose outcome ended a lease gets an acknowledgement within [`OWED_MS`].
 pub(crate) fn an_outcome_is_soon_acknowledged(scene: &Scene<'_>) -> Result<(), String> {
     let owed = scene.host.owed.since.iter().filter(|((worker, _), _)| *worker != scene.host.peer);

@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use weft_core::message::Reason;
-use weft_core::snapshot::Said;
-use weft_core::snapshot::Trust;
-use weft_core::{Engine, JobId, PeerId, Recall, Time};
+use weft_core::{JobId, Time};
 
 use crate::host::{HostId, SimHost};
 use crate::invariants::Violation;
@@ -65,9 +62,10 @@ fn waits(why: &weft_core::snapshot::Why) -> bool {
     matches!(why.state, weft_core::snapshot::TaskView::Queued { .. })
 }
 
-/// Whether a host has room for a job's task, and nothing against it: neither a label that it lacks, nor a class that it
-/// refuses, nor tasks of the job that it lost, for which it is asked last, nor blame that its owner remembers, nor a disk
-/// that was full lately, nor lies that it may remember. What several nodes compute wants distinct ones, and is not looked at.
+/// Whether a host has room for a job's task, and nothing is against it: neither a label that it lacks, nor a class or an owner
+/// that it refuses, nor its owner's record of what it did, by which it is given nothing now: it lost tasks or lied and is
+/// waited out, its disk was full and is, or it has the one task that it may have. Who is asked last is asked all the same.
+/// What several nodes compute wants distinct ones, and is not looked at.
 fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
     let Some(audit) = host.audit.as_ref().filter(|_| host.engine.is_some() && !host.paused) else {
         return false;
@@ -76,16 +74,12 @@ fn fits(world: &World, owner: &SimHost, host: &SimHost, job: JobId) -> bool {
         || (world.fabric.connected(owner.id, host.id) && world.fabric.connected(host.id, owner.id));
     let Some(owed) = world.reference().jobs.get(&job).filter(|_| reached) else { return false };
     let labelled = owed.labels.iter().all(|label| host.spec.labels.contains(label));
-    let lost = world.reference().lost_by.contains(&(job, host.peer));
     let takes = owed.promised.class >= host.spec.class_min && owed.policy.verify < 2;
-    let engine = owner.engine.as_ref();
-    let trusted = engine.is_some_and(|engine| trusts(engine, host.peer))
-        && (owner.id != host.id || !doubts_itself(world, owner, job))
-        && !(lies(world, host) && owed.terms.memo != Recall::Off)
-        && !is_given_nothing(world, owner, host.peer, job, |reason| *reason == Reason::NoRoom);
+    let local = owner.local(world.now());
+    let trusted = owner.engine.as_ref().is_some_and(|engine| engine.may_give(local, job, host.peer));
     let welcome = owner.id == host.id || host.spec.guests.takes(owner.id);
     let held: u32 = audit.held.iter().map(|(_, lease)| world.reference().width_of(*lease)).sum();
-    labelled && takes && welcome && !lost && trusted && held + owed.width <= audit.slots
+    labelled && takes && welcome && trusted && held + owed.width <= audit.slots
 }
 
 /// Whether a host may keep slots free for a waiting task that takes more slots than this job's and fits there. That such
@@ -98,36 +92,4 @@ fn keeps_slots(world: &World, host: &SimHost, job: JobId) -> bool {
         let other = width(&other.job);
         other > own && other <= host.spec.slots
     })
-}
-
-/// Whether an owner accepts every bid of that node.
-fn trusts(owner: &Engine, peer: PeerId) -> bool {
-    let known = owner.snapshot().peers.into_iter().find(|known| known.peer == peer);
-    known.is_none_or(|known| known.reputation.trust == Trust::Closed)
-}
-
-/// Whether an owner gives its own node nothing, because most others contradict what that computed: its record of itself
-/// is not among those of its peers.
-fn doubts_itself(world: &World, owner: &SimHost, job: JobId) -> bool {
-    is_given_nothing(world, owner, owner.peer, job, |reason| matches!(reason, Reason::Mistrusted { .. }))
-}
-
-/// Whether a host lies: what it remembers of a task is a loss to an owner that caught it, who then gives it little of
-/// that job or nothing.
-fn lies(world: &World, host: &SimHost) -> bool {
-    host.spec.lies_permille > 0 || world.reference().forgers.contains(&host.peer)
-}
-
-/// Whether an owner gives a node nothing of a job for such a reason.
-fn is_given_nothing(
-    world: &World,
-    owner: &SimHost,
-    peer: PeerId,
-    job: JobId,
-    such: impl Fn(&Reason) -> bool,
-) -> bool {
-    let answers = world.why(owner.id, job, 0).map(|why| why.answers).unwrap_or_default();
-    answers
-        .iter()
-        .any(|answer| answer.peer == peer && matches!(&answer.said, Said::NotAsked(reason) if such(reason)))
 }

@@ -10,6 +10,7 @@ use crate::fault::{Fault, FaultRates};
 use crate::fault_plan::FaultPlan;
 use crate::gone::{self, Leaver};
 use crate::host::{Guests, HostId, HostSpec};
+use crate::keeping::Keeping;
 use crate::link::{Chaos, Weather};
 use crate::machines;
 use crate::memories;
@@ -28,6 +29,7 @@ pub(crate) struct Options {
     rates: FaultRates,
     fault_plan: FaultPlan,
     leaver: Option<Leaver>,
+    pub(crate) keeping: Keeping,
     jobs: u64,
     /// The number of further jobs that depend on others.
     joins: u64,
@@ -72,6 +74,7 @@ impl Options {
             rates,
             fault_plan,
             leaver,
+            keeping: Keeping::NONE,
             jobs: chance.between(1, 6),
             joins: joins(&mut Chance::new(seed, "joins")),
             picky_permille,
@@ -82,6 +85,7 @@ impl Options {
         };
         options.draw_trust(seed);
         machines::draw(seed, &mut options.hosts);
+        options.draw_disks(seed);
         options
     }
 
@@ -95,6 +99,13 @@ impl Options {
         if chance.permille(250) {
             self.draw_partition(chance);
         }
+    }
+
+    /// Draws what is kept on disks, from streams of its own.
+    fn draw_disks(&mut self, seed: u64) {
+        self.keeping = Keeping::draw(&mut Chance::new(seed, "keeping"), &mut self.hosts);
+        let chance = &mut Chance::new(seed, "disks");
+        self.faults.extend(self.keeping.plan(chance, self.owners, self.phase_ms));
     }
 
     /// Cuts the mesh into two parts for some seconds.
@@ -151,6 +162,7 @@ impl Options {
         memories::ask_again(&mut Chance::new(seed, "again"), &mut all);
         let any_liar = self.hosts.iter().any(|host| host.lies_permille > 0);
         memories::ask_the_mesh(&mut Chance::new(seed, "memories"), any_liar, &mut all);
+        self.keeping.choose(&mut Chance::new(seed, "kept"), &mut all);
         all
     }
 
@@ -207,9 +219,10 @@ impl Options {
         format!(
             "slots {slots:?}, one way {delay_us}+{jitter_us} us, loss {loss_permille}, chaos \
              {drop_permille}/{twice_permille}/{late_permille} permille, {} ms of faults every {every_ms} ms for \
-             {lasts_ms} ms by weights {weights:?}, {}, {} jobs of {} us, {} joins, unsigned {} permille",
+             {lasts_ms} ms by weights {weights:?}, {}, {}, {} jobs of {} us, {} joins, unsigned {} permille",
             self.phase_ms,
             self.fault_plan.line(),
+            self.keeping.line(),
             self.jobs,
             self.service_us,
             self.joins,

@@ -43,6 +43,11 @@ impl Promised {
         self.too_late += u32::from(self.given_up && *outcome != Outcome::Cancelled);
     }
 
+    /// The job goes on with so many failures, in another life of its owner, or because its user wants that.
+    pub(crate) fn go_on(&mut self, failed: u32, given_up: bool) {
+        (self.failed, self.given_up, self.too_late) = (failed, given_up, 0);
+    }
+
     fn starts_at(&self) -> Time {
         self.submitted_at.plus_ms(self.policy.not_before_ms)
     }

@@ -53,10 +53,8 @@ impl World {
                     pins.remove(&blob);
                 }
             }
-            Effect::Persist { ticket, .. } | Effect::Forget { ticket, .. } => {
-                let life = self.hosts[id.0].life;
-                self.queue.after(Duration::ZERO, Event::Persisted { host: id, life, ticket });
-            }
+            Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, Some(&record)),
+            Effect::Forget { ticket, job } => self.persist(id, ticket, job, None),
             Effect::Stash(bytes) => {
                 self.hosts[id.0].blobs.insert(BlobId::of(&bytes));
             }
@@ -65,8 +63,13 @@ impl World {
                 if let weft_core::Event::Differed { worker, .. } = &event {
                     self.hosts[id.0].credit_model.on_named(*worker, now);
                 }
-                let world_now = self.now();
-                self.facts.extend(self.reference.on_event(world_now, event));
+                self.reference.kept.on_event(&event);
+                if self.reference.kept.is_committed(&event) {
+                    self.wish_again(id, &event);
+                } else {
+                    let world_now = self.now();
+                    self.facts.extend(self.reference.on_event(world_now, event));
+                }
             }
         }
     }
@@ -107,10 +110,14 @@ impl World {
 
     /// Notes which peer is told that a lease has ended.
     fn note_parting(&mut self, to: PeerId, message: &Message) {
+        if let Message::Ack(leases) = message {
+            self.reference.kept.on_acknowledged(to, leases);
+        }
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
             self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
         }
         if let Message::Assign(place) = message {
+            self.reference.kept.on_acknowledged(to, &place.acks);
             self.facts.push(Fact::Parted { worker: to, leases: place.acks.clone() });
         }
         if let Message::Refuse { leases } | Message::Stopped { leases } | Message::GivenBack { leases } =
@@ -123,6 +130,9 @@ impl World {
     fn publish(&mut self, id: HostId, gossip: &Gossip) {
         let bytes = encode_gossip(gossip).ok().map(|bytes| bytes.len());
         self.facts.push(Fact::Published { bytes });
+        if let Gossip::Ack { worker, leases } = gossip {
+            self.reference.kept.on_acknowledged(*worker, leases);
+        }
         let origin = self.peer(id);
         for (host, after) in self.fabric.reach(id) {
             self.queue.after(after, Event::Heard { host, origin, gossip: gossip.clone() });
@@ -193,13 +203,6 @@ impl World {
         }
         let signature = signature(self.peer(id), root);
         self.tell(id, Input::Signed { batch, signature })
-    }
-
-    pub(crate) fn on_persisted(&mut self, (id, life): (HostId, u32), upto: u64) -> Result<(), Violation> {
-        if self.hosts[id.0].life != life {
-            return Ok(());
-        }
-        self.tell(id, Input::Persisted { upto })
     }
 
     /// An execution ends by itself or by an abort; the first of the two counts.

@@ -2,6 +2,7 @@
 //! nothing of how engines work.
 
 mod figures;
+mod lives;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use weft_core::{
 
 use crate::host::HostId;
 use crate::joins::Joins;
+use crate::kept::Kept;
 use crate::load::Load;
 use crate::policies::{Ledger, Promised};
 use crate::workload::{Catalog, TaskSpec};
@@ -146,6 +148,7 @@ pub struct Reference {
     pub(crate) lost: BTreeMap<(JobId, u32), u32>,
     pub(crate) ledger: Ledger,
     pub(crate) joins: Joins,
+    pub(crate) kept: Kept,
     pub(crate) load: Load,
     /// Workers that reported a false result, with the task.
     pub(crate) liars: BTreeSet<(TaskId, PeerId)>,
@@ -189,6 +192,7 @@ impl Reference {
                     promised: Promised::new(submission, now),
                 };
                 let known = |job| self.jobs.get(job).is_some_and(|job| job.owner == owner && !job.forgotten);
+                self.kept.on_submit(submission);
                 self.joins.on_submit(owner, submission, submission.after.iter().all(known));
                 let job = self.jobs.entry(submission.job).or_insert(job);
                 self.ledger.on_tasks(job, 0);
@@ -222,15 +226,6 @@ impl Reference {
             | Command::Retry(_)
             | Command::ForgetJob { .. } => {}
         }
-    }
-
-    /// A process dies; its jobs are owed no more.
-    pub(crate) fn on_killed(&mut self, owner: HostId) {
-        for job in self.jobs.values_mut().filter(|job| job.owner == owner) {
-            job.forgotten = true;
-        }
-        self.joins.on_killed(owner);
-        self.awarded.retain(|(of, _, _)| *of != owner);
     }
 
     /// An owner awards an attempt to another node.
@@ -298,8 +293,10 @@ impl Reference {
                 Some(Fact::Named { job, index, worker })
             }
             Event::Refused { job, reason } => {
-                self.jobs.remove(&job);
-                self.joins.on_refused(job, reason);
+                if self.kept.on_refused(job) {
+                    self.jobs.remove(&job);
+                    self.joins.on_refused(job, reason);
+                }
                 None
             }
             Event::DependenciesSatisfied { job } => {

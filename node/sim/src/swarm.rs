@@ -120,6 +120,7 @@ fn world(seed: u64, options: &Options, watch: Option<fn(&str)>) -> Builder {
 
 fn run(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Violation> {
     world.unsigned_permille = options.unsigned_permille;
+    world.sync_us = options.keeping.sync_us;
     for (at, fault) in &options.faults {
         world.queue.after(*at, Event::Fault(*fault));
     }
@@ -188,6 +189,7 @@ fn unrest(host: &SimHost) -> Option<String> {
         ("leases open", audit.leases_open),
         ("jobs", audit.jobs.len()),
         ("outcomes undelivered", audit.undelivered),
+        ("words about kept jobs", audit.held_words),
         ("pins", host.pins.len()),
     ];
     let left = counts.into_iter().find(|(_, count)| *count > 0);

@@ -45,6 +45,8 @@ pub struct World {
     pub(crate) ids: Option<Chance>,
     /// Batches of receipts that are never signed, per thousand.
     pub(crate) unsigned_permille: u32,
+    /// Mean time until a record is safe on a disk, in microseconds.
+    pub(crate) sync_us: u64,
     /// What happened so far, without the counters of live engines.
     pub(crate) coverage: Coverage,
     /// Tasks that users will submit.
@@ -62,7 +64,7 @@ impl World {
         self.reference.machines.insert(peer, machines::key((id.0, &spec)));
         self.hosts.push(SimHost::new(id, peer, spec));
         self.peers.insert(peer, id);
-        self.restart(id);
+        self.restart(id).expect("a new machine has no jobs");
         id
     }
 
@@ -355,6 +357,9 @@ impl World {
         let now = host.local(now);
         if let Some(audit) = &host.audit {
             host.owed.on_step(now, &host.issued, audit, &self.facts);
+            if host.disk.count_pending() > 0 || host.journal_failed {
+                host.owed.on_waiting(now);
+            }
         }
         let promised = host.promised(now);
         let scene = Scene {

@@ -61,6 +61,13 @@ impl Engine {
         self.owner.why(from, job, index)
     }
 
+    /// Whether this node gives a worker a further task of its job now, by what that worker did so far; false for a job
+    /// that it does not own. For invariants.
+    #[must_use]
+    pub fn may_give(&self, now: Time, job: JobId, worker: PeerId) -> bool {
+        self.owner.may_give(now, job, worker)
+    }
+
     /// The state that invariants are checked against.
     #[must_use]
     pub fn audit(&self) -> Audit {

@@ -84,6 +84,9 @@ pub enum Reason {
     NoRoom,
     /// The job verifies its tasks, and the node has no vote. An owner's own note; no honest worker sends it.
     NoVote,
+    /// The node lost tasks or gave a false result, and has the one task that it may have until it has done well. An owner's
+    /// own note; no honest worker sends it.
+    Probation,
 }
 
 impl fmt::Display for Reason {
@@ -122,6 +125,7 @@ impl fmt::Display for Reason {
                 "it has no vote (--verify): it is reached in another way than those that have one, and may be one of \
                  their machines",
             ),
+            Self::Probation => f.write_str("it lost tasks or lied: it is given one task at a time"),
         }
     }
 }

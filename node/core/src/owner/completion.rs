@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::books::OwnerCtx;
+use super::dispatch::trust::is_on_probation;
 use super::ending::{Ending, commit};
 use super::fetching;
 use super::job::Job;
@@ -82,6 +83,10 @@ pub(super) fn settle(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, arrival: Ar
     }
     measure(cx.ctx, &mut record.job, &attempt, &arrival.brought);
     cx.books.leases.end(attempt.lease);
+    if is_on_probation(cx.books, &record.dispatch, from, cx.ctx.now) {
+        // It may have the next one, or as many as it likes.
+        cx.touch(record.name());
+    }
     if let Some(brought) = verification::weigh(cx, record, arrival) {
         judge(cx, record, Arrival { lease, from, brought }, attempt.copy);
     }

@@ -63,10 +63,10 @@ pub(super) fn why(from: Viewpoint<'_>, records: &Records, record: &Record, index
         None => ended_view(job.tasks.fate(index).map(|(state, _)| state)),
         Some(_) => task_view(now, records, record, index)?,
     };
-    let answers = dispatch.responses.iter().map(|(peer, (at, said))| {
-        let reachable = members.is_connected(*peer) || !members.iter().any(|(known, _)| known == *peer);
+    let answers = dispatch.responses.iter().map(|(peer, at, said)| {
+        let reachable = members.is_connected(peer) || !members.iter().any(|(known, _)| known == peer);
         let said = if reachable { said.clone() } else { Said::Unreachable };
-        Answer { peer: *peer, said, ago_ms: now.since_us(*at) / 1000 }
+        Answer { peer, said, ago_ms: now.since_us(at) / 1000 }
     });
     let mut notes = job.task(index).map(|task| notes(from, record, index, task)).unwrap_or_default();
     let slots = job.spec.needs.task_slots();

@@ -97,6 +97,11 @@ impl LeaseTable {
         self.by_worker.range((worker, first)..=(worker, last)).map(|(_, id)| *id)
     }
 
+    /// Those of a job's tasks that a worker has, in order.
+    pub(super) fn of_job_at(&self, job: JobId, worker: PeerId) -> impl Iterator<Item = LeaseId> + '_ {
+        self.between(worker, LeaseId { job, ..LeaseId::FIRST }, LeaseId { job, ..LeaseId::LAST })
+    }
+
     /// Those of a job's tasks, in the order of their workers. Looks through all.
     pub(super) fn of_job(&self, job: JobId) -> impl Iterator<Item = LeaseId> + '_ {
         self.by_worker.iter().map(|(_, id)| *id).filter(move |id| id.job == job)

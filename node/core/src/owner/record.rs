@@ -43,7 +43,8 @@ pub(super) fn leased(records: &mut Records, lease: LeaseId) -> &mut Attempt {
 impl Record {
     pub(super) fn new(job: Job, now: Time) -> Self {
         let dependencies = Dependencies::new(&job.spec);
-        Self { job, dispatch: Dispatch::new(now), replicas: Replicas::default(), dependencies }
+        let dispatch = Dispatch::new(job.spec.job, now);
+        Self { job, dispatch, replicas: Replicas::default(), dependencies }
     }
 
     pub(super) fn name(&self) -> JobId {

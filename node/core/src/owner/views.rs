@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use super::dispatch::trust::may_give;
 use super::{Owner, explain, fetching};
 use crate::audit::JobAudit;
 use crate::id::{JobId, LeaseId, PeerId};
@@ -45,6 +46,11 @@ impl Owner {
 
     pub(crate) fn reputation(&self, now: Time, peer: PeerId) -> ReputationView {
         self.books.reputation.view(peer, now)
+    }
+
+    pub(crate) fn may_give(&self, now: Time, job: JobId, worker: PeerId) -> bool {
+        let record = self.records.get(&job);
+        record.is_some_and(|record| may_give(&self.books, &record.dispatch, worker, now).is_some())
     }
 
     pub(crate) fn fencing(&self, now: Time) -> Option<SelfFencingView> {

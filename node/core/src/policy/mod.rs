@@ -5,6 +5,7 @@
 pub(crate) mod admission;
 pub(crate) mod agreed;
 pub(crate) mod backoff;
+pub(crate) mod bounds;
 pub(crate) mod fit;
 pub(crate) mod multi_slot;
 pub(crate) mod never;

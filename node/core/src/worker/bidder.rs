@@ -76,7 +76,7 @@ impl Bidder<'_> {
         // An owner that knows the id of an advert was matched with it.
         self.ledger.end_advert(id);
         if let Some(bid) = self.ledger.end_bid_of(owner, id) {
-            self.requests.on_unused(bid.key(), bid.tasks);
+            self.requests.on_released(bid.key(), bid.tasks);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::effect::{Effect, Event};
 use crate::id::{BlobId, LeaseId, PeerId, RunId};
 use crate::input::Fetched;
 use crate::message::{Assign, Award, BATCH_MAX, Grant, Message};
-use crate::task::Report;
+use crate::task::{Outcome, Report};
 use crate::time::Time;
 
 /// Whether this node's disk has room for the blobs that tasks need.
@@ -31,6 +31,8 @@ pub(super) enum DiskSpace {
 /// The parts of a worker that a held task touches.
 #[derive(Debug)]
 pub(super) struct Holder<'a> {
+    /// What this node's store keeps at most, in bytes.
+    pub(super) store_bytes: u64,
     pub(super) runs: &'a mut RunQueue,
     pub(super) staging: &'a mut Staging,
     pub(super) outbox: &'a mut Outbox,
@@ -64,10 +66,26 @@ impl Holder<'_> {
             }
             Taken::Run(run) => {
                 self.requests.shares.charge(owner, run.slot_us());
+                if let Some(no_room) = self.beyond_store(&run) {
+                    return self.deliver(ctx, &run, Report::bare(no_room).into());
+                }
                 let id = self.runs.insert(run);
                 self.staging.gather(ctx, self.runs, id);
             }
         }
+    }
+
+    /// How a task ends that needs more than the whole store keeps. Nothing was fetched, and there is room for others.
+    fn beyond_store(&self, run: &Run) -> Option<Outcome> {
+        // What is known needs no input.
+        let needed = run.known.is_none().then(|| run.needs());
+        let bytes = needed?.iter().map(|(_, bytes)| *bytes).fold(0, u64::saturating_add);
+        let most = self.store_bytes;
+        (bytes > most).then(|| {
+            let text =
+                alloc::format!("the task needs {bytes} bytes of blobs, the worker's store keeps {most}");
+            Outcome::NoRoom(text)
+        })
     }
 
     // ---- tasks that end

@@ -8,6 +8,7 @@ use crate::config::NodeConfig;
 use crate::ctx::Ctx;
 use crate::id::{CallId, PeerId};
 use crate::message::{Class, Decline, Message, Reason};
+use crate::policy::bounds::Bounds;
 use crate::policy::{Owners, fit, never};
 use crate::time::Time;
 
@@ -58,8 +59,8 @@ pub(super) struct Identity {
     pub(super) slots: u32,
     /// Memory that one task may have, in bytes.
     pub(super) memory_bytes: u64,
-    /// Longest module whose tasks it takes, in bytes.
-    pub(super) module_bytes: u64,
+    /// What it keeps at most.
+    pub(super) bounds: Bounds,
     pub(super) labels: Vec<(String, String)>,
     /// The lowest class that it takes.
     pub(super) class_min: Class,
@@ -78,7 +79,7 @@ impl Identity {
             me,
             slots: node.slots,
             memory_bytes: node.memory_bytes,
-            module_bytes: node.module_bytes,
+            bounds: Bounds { module_bytes: node.module_bytes, store_bytes: node.store_bytes },
             labels,
             class_min: node.class_min,
             owners: node.owners.clone(),
@@ -103,9 +104,8 @@ impl Identity {
         if let Some(reason) = never::never(task.program, task.needs) {
             return Some(Refusal::for_good(reason));
         }
-        let (wanted, most) = (task.program.module_bytes, self.module_bytes);
-        if wanted > most {
-            return Some(Refusal::for_good(Reason::Limit { name: "module_bytes".into(), wanted, most }));
+        if let Some(reason) = self.bounds.excess(task.program) {
+            return Some(Refusal::for_good(reason));
         }
         fit::unfit(self.as_node(), task).map(Refusal::for_good)
     }

@@ -11,7 +11,7 @@ impl<'a> Market<'a> {
         LocalCapacity {
             node: self.identity.as_node(),
             takes_new: self.identity.takes_work(),
-            module_bytes: self.identity.module_bytes,
+            bounds: self.identity.bounds,
             classes: Class::ALL.map(|class| self.class_load(now, class)),
             left: self.room().left(),
             sent: 0,

@@ -360,6 +360,7 @@ impl Worker {
 
     fn holder(&mut self) -> Holder<'_> {
         Holder {
+            store_bytes: self.identity.bounds.store_bytes,
             runs: &mut self.runs,
             staging: &mut self.staging,
             outbox: &mut self.outbox,

@@ -232,11 +232,12 @@ impl Requests {
         }
     }
 
-    /// A bid ended unused: its call gets no further bid until its owner repeats it.
-    pub(super) fn on_unused(&mut self, key: CallKey, tasks: u32) {
+    /// An owner has no use for a bid: its call gets no further one until its owner repeats it, or awards tasks of it. What
+    /// was released at once would be bid for again at once.
+    pub(super) fn on_released(&mut self, key: CallKey, tasks: u32) {
         self.on_promise_ended(key, tasks);
         if let Some(open) = self.calls.get_mut(&key) {
-            open.wanted = open.wanted.saturating_sub(tasks);
+            open.wanted = 0;
         }
     }
 
@@ -248,7 +249,10 @@ impl Requests {
     /// A bid expired unused: its owner is served last for a while.
     pub(super) fn on_expired(&mut self, now: Time, key: CallKey, tasks: u32) {
         self.unused_bids.insert(key.owner, now);
-        self.on_unused(key, tasks);
+        self.on_promise_ended(key, tasks);
+        if let Some(open) = self.calls.get_mut(&key) {
+            open.wanted = open.wanted.saturating_sub(tasks);
+        }
     }
 
     // ---- order of service

@@ -43,6 +43,8 @@ pub(crate) struct Mesh {
     /// Pins of each blob on each node, unpins subtracted.
     pub(crate) pins: BTreeMap<(usize, BlobId), i32>,
     pub(crate) stashed: usize,
+    /// What the stores of nodes keep that join from now on, in bytes.
+    pub(crate) store_bytes: u64,
     /// What each node wrote, in order: what is on its disk, and what is not yet.
     pub(crate) disks: Vec<Disk>,
     /// Records reach the disk when the test says so; otherwise at once.
@@ -129,6 +131,7 @@ impl Mesh {
             unsigned: None,
             pins: BTreeMap::new(),
             stashed: 0,
+            store_bytes: u64::MAX,
             disks: Vec::new(),
             lazy: false,
             inputs: 0,
@@ -143,7 +146,7 @@ impl Mesh {
     pub(crate) fn join(&mut self, slots: u32, labels: Vec<(String, String)>) {
         let index = self.engines.len();
         let boot = index as u64 + 1;
-        let node = NodeConfig { labels, ..config(index, slots, boot) };
+        let node = NodeConfig { labels, store_bytes: self.store_bytes, ..config(index, slots, boot) };
         self.engines.push(Engine::new(id(index), MeshConfig::DEFAULT, node, id(index).0));
         self.slots.push(Vec::new());
         self.paused.push(Vec::new());
@@ -456,6 +459,7 @@ fn config(index: usize, slots: u32, boot: u64) -> NodeConfig {
         slots,
         memory_bytes: 1 << 30,
         module_bytes: u64::MAX,
+        store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Scavenger,
         boot,

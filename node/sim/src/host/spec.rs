@@ -57,6 +57,8 @@ pub struct HostSpec {
     pub machine: Option<u8>,
     /// Whether others reach it over IPv4 instead of IPv6.
     pub over_ipv4: bool,
+    /// Whether its jobs may be kept on its disk.
+    pub journal: bool,
 }
 
 impl HostSpec {
@@ -73,6 +75,7 @@ impl HostSpec {
             clock_ppm: 0,
             machine: None,
             over_ipv4: false,
+            journal: false,
         }
     }
 

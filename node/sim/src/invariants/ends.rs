@@ -1,4 +1,5 @@
-//! The ends of tasks that an engine reported in one step.
+//! What the checks share: the ends of tasks that an engine reported in one step, or committed to its disk, and how a check
+//! fails.
 
 use super::Scene;
 use crate::reference::{End, Fact};
@@ -21,4 +22,8 @@ pub(crate) fn ends<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = &'a End> {
         | Fact::GaveUp { .. }
         | Fact::Published { .. } => None,
     })
+}
+
+pub(crate) fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(text()) }
 }

@@ -65,6 +65,7 @@ pub(in crate::owner) fn is_short_reason(reason: &Reason) -> bool {
         | Reason::Slots { .. }
         | Reason::NoRoom
         | Reason::NoVote
+        | Reason::Probation
         | Reason::Unfetched => 0,
     };
     bytes <= REASON_BYTES_MAX
@@ -301,26 +302,32 @@ fn send_award(ctx: &mut Ctx<'_>, record: &Record, worker: PeerId, granted: Grant
     }
 }
 
-/// Releases what is of no use: bids of workers that had their part in all that is left, or are given nothing now.
+/// Releases what is of no use: bids of workers that had their part in all that is left, or are given nothing now. The call
+/// is withdrawn from them, so that they don't bid again at once; they are asked again as soon as they are of use.
 pub(super) fn release_useless(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     if trusts_all(cx.books, &record.dispatch) && !record.replicas.any_wanted() && !record.job.verifies() {
         return;
     }
     let mut open = record.dispatch.call.take().expect("the call was opened before");
-    let OpenCall { bids, requests, .. } = &mut open;
     let mut barred: Vec<(PeerId, Reason)> = Vec::new();
-    bids.retain(|bid| {
+    let useless = |bid: &mut OpenBid| {
         let bar = bars(cx, record, bid.worker);
         let useless = bar.is_some() || record.spares(cx.members, bid.worker);
         barred.extend(bar.map(|reason| (bid.worker, reason)));
-        if useless && bid.left > 0 {
-            cx.ctx.send(bid.worker, Message::Release(bid.bid));
-            if bid.matched {
-                requests.exclude(bid.worker);
-            }
-        }
-        !useless
-    });
+        useless
+    };
+    let released: Vec<OpenBid> = open.bids.extract_if(.., useless).collect();
+    for bid in released.iter().filter(|bid| bid.matched && bid.left > 0) {
+        cx.ctx.send(bid.worker, Message::Release(bid.bid));
+        open.requests.exclude(bid.worker);
+    }
+    let mut called: Vec<PeerId> = released.iter().filter(|bid| !bid.matched).map(|bid| bid.worker).collect();
+    called.sort_unstable();
+    called.dedup();
+    for worker in called {
+        cx.ctx.send(worker, Message::Withdraw(open.call));
+        open.forget_asked(worker);
+    }
     record.dispatch.call = Some(open);
     // They bid, and `why` is to say why they are given nothing all the same.
     for (worker, reason) in barred {
@@ -331,7 +338,7 @@ pub(super) fn release_useless(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
 /// A peer that has bid by itself or granted credit is to be asked again, if it has not answered the job's call: the
 /// call may have been lost. One that has answered bids again by itself.
 pub(super) fn ask_if_silent(record: &mut Record, peer: PeerId) -> bool {
-    let silent = matches!(record.dispatch.responses.get(&peer), None | Some((_, Said::Nothing)));
+    let silent = matches!(record.dispatch.responses.get(peer), None | Some(Said::Nothing));
     let asks = silent && record.dispatch.call.is_some();
     if asks {
         record.dispatch.open_call().forget_asked(peer);

@@ -19,7 +19,7 @@ pub(super) fn ask(ctx: &mut Ctx<'_>, record: &mut Record, peer: PeerId) {
     ctx.counters.calls += 1;
     ctx.send(peer, message);
     record.dispatch.open_call().asked.push(peer);
-    record.dispatch.responses.entry(peer).or_insert((ctx.now, Said::Nothing));
+    record.dispatch.responses.ask(peer, ctx.now);
 }
 
 /// Tells all that have to do with a call that nothing is left of it.
@@ -41,9 +41,9 @@ pub(in crate::owner) fn withdraw(ctx: &mut Ctx<'_>, open: OpenCall) {
 /// all that were asked declined, at least one because it would be too late there, and none for want of a slot alone; what
 /// waits had better be done without it.
 pub(super) fn learn_deadline(job: &mut Job, dispatch: &Dispatch, open: &OpenCall) {
-    let declined = |peer: &PeerId| match dispatch.responses.get(peer) {
-        Some((_, Said::Declined(reason))) => Some(reason),
-        Some((_, Said::Nothing | Said::Bid(_) | Said::NotAsked(_) | Said::Unreachable)) | None => None,
+    let declined = |peer: &PeerId| match dispatch.responses.get(*peer) {
+        Some(Said::Declined(reason)) => Some(reason),
+        Some(Said::Nothing | Said::Bid(_) | Said::NotAsked(_) | Said::Unreachable) | None => None,
     };
     // A node without slots is never busy.
     let busy = |reason: Option<&Reason>| matches!(reason, None | Some(Reason::Busy { slots: 1.., .. }));

@@ -14,9 +14,10 @@ pub(super) mod matchmakers;
 pub(super) mod matchmaking;
 pub(super) mod open_call;
 pub(super) mod requests;
+pub(super) mod responses;
 pub(super) mod scan;
 pub(super) mod strategy;
-mod trust;
+pub(super) mod trust;
 
 use super::books::OwnerCtx;
 use super::record::Record;

@@ -4,10 +4,10 @@
 //! The open call is shared by all strategies and outlives a change between them, so it is a field and no strategy's
 //! own.
 
-use alloc::collections::BTreeMap;
 use core::cmp::Reverse;
 
 use super::open_call::OpenCall;
+use super::responses::Responses;
 use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Class, Reason};
@@ -57,10 +57,12 @@ pub(in crate::owner) fn choose(job: &Job, members: &Membership) -> Strategy {
 /// What is known of a job's way to its workers.
 #[derive(Debug)]
 pub(in crate::owner) struct Dispatch {
+    /// The job whose way it is.
+    pub(in crate::owner) job: JobId,
     pub(in crate::owner) strategy: Strategy,
     pub(in crate::owner) call: Option<OpenCall>,
-    /// The last response of each peer to its calls, and when it came.
-    pub(in crate::owner) responses: BTreeMap<PeerId, (Time, Said)>,
+    /// The last response of each peer to its calls.
+    pub(in crate::owner) responses: Responses,
     /// Workers that gave tasks of this job up: what one lacks for them it may not lack for another job's.
     pub(in crate::owner) reputation: Reputations,
     /// When the job came, or a task of it was sent on credit last.
@@ -68,11 +70,12 @@ pub(in crate::owner) struct Dispatch {
 }
 
 impl Dispatch {
-    pub(in crate::owner) fn new(now: Time) -> Self {
+    pub(in crate::owner) fn new(job: JobId, now: Time) -> Self {
         Self {
+            job,
             strategy: Strategy::Credit(Overflow::None),
             call: None,
-            responses: BTreeMap::new(),
+            responses: Responses::default(),
             reputation: Reputations::default(),
             prefilled_at: now,
         }
@@ -99,7 +102,7 @@ impl Dispatch {
     }
 
     pub(in crate::owner) fn respond(&mut self, peer: PeerId, now: Time, said: Said) {
-        self.responses.insert(peer, (now, said));
+        self.responses.set(peer, now, said);
     }
 
     /// A peer was not asked, for that reason.
@@ -129,7 +132,7 @@ impl Dispatch {
 
     /// The job has ended.
     pub(in crate::owner) fn forget(&mut self) {
-        self.responses = BTreeMap::new();
+        self.responses = Responses::default();
         self.reputation = Reputations::default();
     }
 }

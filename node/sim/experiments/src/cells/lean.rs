@@ -131,6 +131,7 @@ impl Lean {
                 slots: spec.slots,
                 memory_bytes: 1 << 30,
                 module_bytes: u64::MAX,
+                store_bytes: u64::MAX,
                 labels: Vec::new(),
                 class_min: weft_core::message::Class::Scavenger,
                 boot: u64::from(number) + 1,

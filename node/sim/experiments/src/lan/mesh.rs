@@ -113,6 +113,7 @@ impl LeanMesh {
                 slots,
                 memory_bytes: 1 << 30,
                 module_bytes: u64::MAX,
+                store_bytes: u64::MAX,
                 labels: Vec::new(),
                 class_min: Class::Scavenger,
                 boot: 1 + number as u64,

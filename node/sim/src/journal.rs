@@ -1,0 +1,186 @@
+//! A host's jobs and its disk: what engines write, what crashes lose, and how a process takes over the jobs of the one
+//! before. The world drives it.
+
+use std::time::Duration;
+
+use weft_core::durable::{LogRecord, Unsound};
+use weft_core::{Command, Event as Told, Input, JobId, Report};
+
+use crate::fault::Fault;
+use crate::host::HostId;
+use crate::invariants::Violation;
+use crate::kept::LOST;
+use crate::queue::Event;
+use crate::world::World;
+
+impl World {
+    /// An engine writes a record, which is safe after a while; what it commits, the model counts as ended now.
+    pub(crate) fn persist(&mut self, id: HostId, ticket: u64, job: JobId, record: Option<&LogRecord>) {
+        let host = &mut self.hosts[id.0];
+        host.disk.write(ticket, job, record);
+        let life = host.life;
+        let after = Duration::from_micros(self.chance.below(2 * self.sync_us + 1));
+        self.queue.after(after, Event::Persisted { host: id, life, ticket });
+        let Some(record) = record else { return };
+        self.reference.kept.on_written(job, record);
+        if let LogRecord::Retried { .. } = record {
+            self.reference.try_again(job);
+        }
+        let now = self.now();
+        for event in committed(job, record) {
+            self.facts.extend(self.reference.on_event(now, event));
+        }
+    }
+
+    /// Records are safe.
+    pub(crate) fn on_persisted(&mut self, (id, life): (HostId, u32), upto: u64) -> Result<(), Violation> {
+        let host = &mut self.hosts[id.0];
+        if host.life != life || host.engine.is_none() || host.disk.failed {
+            return Ok(());
+        }
+        let jobs = host.disk.sync(upto);
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        for job in jobs {
+            // A job at a time, so that no record is taken for the last one.
+            let log = self.hosts[id.0].disk.log(job);
+            self.reference.kept.on_safe(job, &log);
+        }
+        self.tell(id, Input::Persisted { upto })
+    }
+
+    /// A process dies: of what is not safe, a prefix is there by chance.
+    pub(crate) fn crash_disk(&mut self, id: HostId) {
+        let pending = self.hosts[id.0].disk.count_pending();
+        if pending > 0 {
+            let left = self.chance.index(pending + 1);
+            self.hosts[id.0].disk.lose(left);
+        }
+    }
+
+    /// A write fails. That is final for the process, which its user starts again later.
+    pub(crate) fn on_disk_fails(&mut self, id: HostId) -> Result<(), Violation> {
+        let host = &self.hosts[id.0];
+        if host.engine.is_none() || host.disk.failed || !host.spec.journal {
+            return Ok(());
+        }
+        self.crash_disk(id);
+        self.hosts[id.0].disk.failed = true;
+        self.tell(id, Input::JournalFailed)
+    }
+
+    /// A disk is full or has room again.
+    pub(crate) fn on_full(&mut self, id: HostId, on: bool) -> Result<(), Violation> {
+        let was = std::mem::replace(&mut self.hosts[id.0].is_full, on);
+        if self.hosts[id.0].spec.journal && was != on {
+            return self.tell(id, Input::DiskLow(on));
+        }
+        Ok(())
+    }
+
+    /// A process whose disk failed is ended, so that its user can start it again.
+    pub(crate) fn end_failed(&mut self, id: HostId) -> Result<(), Violation> {
+        if self.hosts[id.0].disk.failed { self.suffer(Fault::Kill { host: id, told: true }) } else { Ok(()) }
+    }
+
+    /// A new process takes over the jobs on its disk.
+    pub(crate) fn restore(&mut self, id: HostId) -> Result<(), Violation> {
+        if !self.hosts[id.0].spec.journal {
+            return Ok(());
+        }
+        self.hosts[id.0].disk.failed = false;
+        let again = self.note_logs(id);
+        if let Some((name, text)) = self.reference.kept.breach() {
+            return Err(self.violation(name, format!("host {}: {text}", id.0)));
+        }
+        let names: Vec<JobId> = self.hosts[id.0].disk.jobs().collect();
+        self.hosts[id.0].restoring = true;
+        for job in names {
+            match self.hosts[id.0].disk.fold(job) {
+                Ok(restored) => self.tell(id, Input::Restore(restored))?,
+                // No user was told that it is accepted.
+                Err(Unsound::Incomplete { .. }) => self.hosts[id.0].disk.forget(job),
+                Err(why) => return Err(self.violation(LOST, format!("host {}: {job:?}: {why}", id.0))),
+            }
+        }
+        self.hosts[id.0].restoring = false;
+        if self.hosts[id.0].is_full {
+            self.tell(id, Input::DiskLow(true))?;
+        }
+        for command in again {
+            self.command(id, command);
+        }
+        Ok(())
+    }
+
+    /// The model reads the logs of a host that starts. The commands that its users give again, because they were lost.
+    fn note_logs(&mut self, id: HostId) -> Vec<Command> {
+        let kept = self.reference.kept_of(id);
+        let mut again = Vec::new();
+        for job in kept {
+            let log = match self.hosts[id.0].disk.fold(job) {
+                Err(Unsound::Incomplete { .. }) => Vec::new(),
+                Ok(_) | Err(_) => self.hosts[id.0].disk.log(job),
+            };
+            let said = self.reference.kept.on_restarted(job, &log);
+            again.extend(self.reference.go_on(job, &said));
+        }
+        again
+    }
+}
+
+impl World {
+    /// A user is told that a kept job ended: some have what failed tried again.
+    pub(crate) fn wish_again(&mut self, id: HostId, event: &Told) {
+        let Told::JobEnded { job } = event else { return };
+        if !self.reference.kept.may_be_tried_again(*job) || !self.chance.permille(500) {
+            return;
+        }
+        if let Ok(restored) = self.hosts[id.0].disk.fold(*job) {
+            let after = Duration::from_millis(self.chance.below(2000));
+            self.queue.after(after, Event::User { host: id, command: Command::Retry(restored) });
+        }
+    }
+}
+
+/// What a record commits, as its user will be told.
+fn committed(job: JobId, record: &LogRecord) -> Vec<Told> {
+    match record {
+        LogRecord::Outcomes(all) => {
+            let ends = all.iter().cloned().map(|kept| Told::TaskEnded {
+                job,
+                index: kept.index,
+                report: kept.report,
+                worker: kept.worker,
+                attempts: kept.attempts,
+                memo: kept.memo,
+                proof: kept.proof,
+                verified: kept.verified,
+            });
+            ends.collect()
+        }
+        LogRecord::Rest(rest) => {
+            let ends = rest.tasks.iter().map(|task| Told::TaskEnded {
+                job,
+                index: task.index,
+                report: Report::bare(rest.outcome.clone()),
+                worker: None,
+                attempts: task.attempts,
+                memo: None,
+                proof: None,
+                verified: None,
+            });
+            ends.collect()
+        }
+        LogRecord::GivenUp { failed } => vec![Told::JobGivenUp { job, failed: *failed }],
+        LogRecord::Ended => vec![Told::JobEnded { job }],
+        LogRecord::Accepted(_)
+        | LogRecord::Extended { .. }
+        | LogRecord::Closed
+        | LogRecord::ParentEnded(_)
+        | LogRecord::Cancelled
+        | LogRecord::Restarted { .. }
+        | LogRecord::Retried { .. } => Vec::new(),
+    }
+}

@@ -1,0 +1,86 @@
+//! What becomes of jobs when their owner's process dies, comes back, or loses its disk. Part of the model.
+
+use weft_core::{Command, JobId, LeaseId, Outcome};
+
+use super::{OwedTask, Reference};
+use crate::host::HostId;
+use crate::kept::Said;
+
+impl Reference {
+    /// A process dies; its jobs in memory are owed no more.
+    pub(crate) fn on_killed(&mut self, owner: HostId) {
+        let kept = self.kept_of(owner);
+        for (name, job) in self.jobs.iter_mut().filter(|(_, job)| job.owner == owner) {
+            job.forgotten |= !kept.contains(name);
+        }
+        self.kept.on_killed(kept.into_iter());
+        self.joins.on_killed(owner);
+        self.awarded.retain(|(of, _, _)| *of != owner);
+    }
+
+    /// The disk of a dead process is lost, and its jobs with it.
+    pub(crate) fn on_wiped(&mut self, owner: HostId) {
+        let kept = self.kept_of(owner);
+        self.jobs.values_mut().filter(|job| job.owner == owner).for_each(|job| job.forgotten = true);
+        self.kept.on_wiped(kept.into_iter());
+    }
+
+    /// The jobs of a host that are to survive its process.
+    pub(crate) fn kept_of(&self, owner: HostId) -> Vec<JobId> {
+        let own = self.jobs.iter().filter(|(_, job)| job.owner == owner).map(|(name, _)| *name);
+        own.filter(|name| self.kept.is_kept(*name)).collect()
+    }
+
+    /// A job goes on as its log says. The commands that its user gives again, because they were lost.
+    pub(crate) fn go_on(&mut self, name: JobId, said: &Said) -> Vec<Command> {
+        let Some(owed) = self.jobs.get_mut(&name).filter(|owed| !owed.forgotten) else { return Vec::new() };
+        if !said.accepted {
+            owed.forgotten = true;
+            return Vec::new();
+        }
+        owed.tasks.truncate(said.tasks);
+        for (index, task) in (0..).zip(&mut owed.tasks) {
+            if !said.ends.contains_key(&index) {
+                task.reopen();
+            }
+        }
+        owed.told = said.ends.len();
+        owed.ends = u32::from(said.ended);
+        let failed = |outcome: &Outcome| !matches!(outcome, Outcome::Done | Outcome::Cancelled);
+        let failures = said.ends.values().filter(|end| failed(&end.report.outcome)).count();
+        owed.promised.go_on(u32::try_from(failures).unwrap_or(u32::MAX), said.given_up);
+        let mut again = Vec::new();
+        if owed.closed && !said.closed {
+            owed.closed = false;
+            again.push(Command::Close { job: name });
+        }
+        if owed.cancelled && !said.cancelled {
+            owed.cancelled = false;
+            again.extend((!said.ended).then_some(Command::Cancel { job: name }));
+        }
+        again
+    }
+
+    /// The tasks of a job that ended otherwise than done are tried again.
+    pub(crate) fn try_again(&mut self, name: JobId) {
+        let Some(owed) = self.jobs.get_mut(&name) else { return };
+        (owed.cancelled, owed.ends) = (false, 0);
+        let failed = owed.tasks.iter_mut().filter(|task| task.outcome != Some(Outcome::Done));
+        failed.for_each(OwedTask::reopen);
+        owed.told = owed.tasks.iter().filter(|task| task.ends > 0).count();
+        owed.promised.go_on(0, false);
+    }
+
+    /// Whether the process that awarded a lease has ended.
+    pub(crate) fn is_of_the_past(&self, lease: LeaseId) -> bool {
+        self.jobs.get(&lease.job).is_some_and(|job| job.forgotten) || self.kept.is_of_the_past(lease)
+    }
+}
+
+impl OwedTask {
+    /// It has not ended.
+    fn reopen(&mut self) {
+        (self.ends, self.outcome, self.worker, self.attempts) = (0, None, None, 0);
+        (self.proved, self.recalled) = (false, false);
+    }
+}
