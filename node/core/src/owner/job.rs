@@ -8,11 +8,11 @@ use super::tasks::Tasks;
 use crate::ctx::Ctx;
 use crate::durable::{FIRST_EPOCH, KeptEnd, Level};
 use crate::effect::Effect;
-use crate::input::Submission;
 use crate::policy::order::Candidate;
 use crate::policy::times;
 use crate::policy::window::is_short;
 use crate::stats::RuntimeStats;
+use crate::submission::Submission;
 use crate::task::{Payload, TaskKey};
 use crate::time::Time;
 
