@@ -103,7 +103,8 @@ pub enum Input {
         upto: u64,
     },
     /// This node can't keep records, for good: a write or a sync failed, or its driver has no disk. Jobs at level `disk` are
-    /// refused from now on, and those that there are stand still: a later life goes on with them. Jobs in memory go on.
+    /// refused from now on, and those that there are wait for a later life: nothing of them is placed, ended, cancelled or
+    /// acknowledged. Jobs in memory go on.
     JournalFailed,
     /// The disk has little room left for records (`true`), or enough again. While it has little, jobs at level `disk` are
     /// refused and not extended; those that there are end.
@@ -157,8 +158,9 @@ pub enum Command {
     /// Stop the engine: workers are told to stop this node's tasks, and no further input has an effect. Jobs at level `disk`
     /// go on in a later life.
     Stop,
-    /// Try the tasks of a kept job again that ended otherwise than done. The driver made it from the job's log. Ignored
-    /// unless it has ended and all of its records are on the disk.
+    /// Try the tasks of a kept job again that ended otherwise than done. The driver made it from the job's log. Of the jobs
+    /// that it comes after it waits for those that still run. Ignored unless it has ended and all of its records are on the
+    /// disk; where no job can be kept now, it is refused like a submission.
     Retry(Box<Restored>),
     /// Forget a kept job that has ended, and its log. Ignored if it has not.
     ForgetJob {
