@@ -4,9 +4,9 @@
 use core::fmt;
 
 use crate::id::JobId;
-use crate::input::Submission;
 use crate::message::Reason;
 use crate::policy::never;
+use crate::submission::Submission;
 use crate::task::{INLINE_BYTES_MAX, Payload};
 
 /// Most nodes on which a task may be computed and compared.
@@ -61,6 +61,8 @@ pub enum Refusal {
     JournalFailed,
     /// This node's disk has too little room for more kept jobs.
     DiskLow,
+    /// The job gets no more tasks: it was closed, cancelled or given up, or has ended.
+    JobOver,
     /// A kept job can't come after one that a restart would end.
     ParentNotKept {
         /// The parent.
@@ -112,6 +114,9 @@ impl fmt::Display for Refusal {
             Self::DiskLow => f.write_str(
                 "this node's disk has too little room to keep more: make room, or submit the job at level memory",
             ),
+            Self::JobOver => {
+                f.write_str("the job gets no more tasks: it was closed, cancelled or given up, or has ended")
+            }
             Self::ParentNotKept { job } => write!(
                 f,
                 "it is to be kept on disk and comes after job {job}, which is not: submit that one at level disk, too"

@@ -446,14 +446,13 @@ fn a_parent_that_ends_late_finds_no_child_that_is_gone() {
         if retried {
             mesh.input(0, Input::Command(Command::Retry(child)));
             mesh.sync(0);
-            let last = mesh.slots[0].last().copied().expect("it runs next to the other");
-            mesh.end(0, last, Report::bare(Outcome::Done));
-            mesh.sync(0);
         }
-        assert!(mesh.disks[0].fold(CHILD).has_ended() && !mesh.disks[0].fold(OTHER).has_ended());
+        assert_eq!(mesh.running(), [1], "what is tried again waits for the parent that still runs");
+        assert_ne!(mesh.disks[0].fold(CHILD).has_ended(), retried);
         mesh.run_all();
         mesh.sync(0);
         assert!(mesh.disks[0].fold(OTHER).has_ended(), "up to {upto}, retried {retried}");
+        assert!(mesh.disks[0].fold(CHILD).has_ended() && mesh.running() == [0]);
     }
 }
 
@@ -543,6 +542,9 @@ fn a_disk_without_room_takes_no_more_and_lets_the_rest_end() {
     mesh.input(0, Input::Command(Command::Close { job: JOB }));
     mesh.sync(0);
     assert_eq!(words(&mesh, 0), ["accepted 1", "not extended by 2", "DiskLow", "0 done", "ended"]);
+    let inputs = mesh.fresh_inputs(1);
+    mesh.input(0, Input::Command(Command::Extend { job: JOB, inputs }));
+    assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("not extended by 1"), "it is over");
     mesh.input(0, Input::DiskLow(false));
     mesh.submit_with(0, 1, |what| {
         kept(what);
@@ -550,6 +552,48 @@ fn a_disk_without_room_takes_no_more_and_lets_the_rest_end() {
     });
     mesh.sync(0);
     assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("accepted 1"));
+}
+
+/// Tasks that come later would be given the places of those that were refused.
+#[test]
+fn the_first_refused_extension_is_the_last_one() {
+    let mut mesh = lazy(&[0]);
+    mesh.submit_with(0, 1, |what| {
+        kept(what);
+        what.closed = false;
+    });
+    for low in [true, false] {
+        mesh.input(0, Input::DiskLow(low));
+        let inputs = mesh.fresh_inputs(2);
+        mesh.input(0, Input::Command(Command::Extend { job: JOB, inputs }));
+    }
+    mesh.sync(0);
+    assert_eq!(words(&mesh, 0), ["accepted 1", "not extended by 2", "not extended by 2"]);
+    assert_eq!(mesh.disks[0].fold(JOB).figures().tasks, 1);
+}
+
+#[test]
+fn an_outcome_whose_bytes_come_after_a_failed_write_is_kept_by_its_worker() {
+    let mut mesh = lazy(&[0, 1]);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.submit_with(0, 1, kept);
+    let fetches = mesh.held_fetches.take().unwrap_or_default();
+    for (node, blob, _) in fetches {
+        mesh.input(node, Input::Fetched { blob, fetched: Fetched::Here });
+    }
+    mesh.sync(0);
+    mesh.held_fetches = Some(Vec::new());
+    let output = Payload::Blob { id: BlobId::of(b"out"), bytes: 3 };
+    let run = mesh.slots[1][0];
+    mesh.end(1, run, Report { output, ..Report::bare(Outcome::Done) });
+    mesh.input(0, Input::JournalFailed);
+    mesh.held_fetches = None;
+    mesh.input(0, Input::Fetched { blob: BlobId::of(b"out"), fetched: Fetched::Here });
+    cancel(&mut mesh, 0);
+    mesh.advance_ms(20_000);
+    assert_eq!((words(&mesh, 0), acks(&mesh, 0)), (vec!["accepted 1".to_owned()], 0));
+    assert_eq!(mesh.engines[1].audit().undelivered, 1);
+    assert_eq!(mesh.engines[0].snapshot().jobs[0].cancelled, 0, "a later life goes on with it");
 }
 
 #[test]

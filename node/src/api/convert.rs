@@ -69,17 +69,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         name,
         labels,
     } = request;
-    if let Some(name) = &function
-        && !(1..=FUNCTION_BYTES_MAX).contains(&name.len())
-    {
-        return Err(ApiError::bad("a function's name of unfit length").expected("1 to 256 bytes"));
-    }
-    if args.len() + env.len() > ARGS_MAX {
-        return Err(ApiError::bad("too many arguments and variables").expected("at most 4096 together"));
-    }
-    if let Some((name, _)) = env.iter().find(|(name, _)| name.is_empty() || name.contains(['=', '\0'])) {
-        return Err(ApiError::bad(format!("the name of a variable is {name:?}")).expected("a name without ="));
-    }
+    check_entry(function.as_ref(), args.len(), &env)?;
     let too_long = |text: &String| text.len() > LABEL_BYTES_MAX;
     if needs.len() > LABELS_MAX || needs.iter().any(|(name, value)| too_long(name) || too_long(value)) {
         return Err(
@@ -92,11 +82,6 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
     }
     let policy = super::policy::policy(policy, retries)?;
     let title = super::title::title(name, labels)?;
-    let profile = match profile {
-        api::Profile::Pure => Profile::Pure,
-        api::Profile::Portable => Profile::Portable,
-        api::Profile::Impure => Profile::Impure,
-    };
     let program = Program {
         module: BlobId(module),
         module_bytes: 0,
@@ -104,7 +89,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         args,
         env: last_of_each(env),
         files: input(files)?,
-        profile,
+        profile: profile_in(profile),
         limits: self::limits(limits)?,
     };
     // No client reads along with a detached job.
@@ -122,6 +107,29 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         after,
         join: join_in(join),
     })
+}
+
+fn check_entry(function: Option<&String>, args: usize, env: &[(String, String)]) -> Result<(), ApiError> {
+    if function.is_some_and(|name| !(1..=FUNCTION_BYTES_MAX).contains(&name.len())) {
+        return Err(ApiError::bad("a function's name of unfit length").expected("1 to 256 bytes"));
+    }
+    if args + env.len() > ARGS_MAX {
+        return Err(ApiError::bad("too many arguments and variables").expected("at most 4096 together"));
+    }
+    match env.iter().find(|(name, _)| name.is_empty() || name.contains(['=', '\0'])) {
+        Some((name, _)) => {
+            Err(ApiError::bad(format!("the name of a variable is {name:?}")).expected("a name without ="))
+        }
+        None => Ok(()),
+    }
+}
+
+fn profile_in(profile: api::Profile) -> Profile {
+    match profile {
+        api::Profile::Pure => Profile::Pure,
+        api::Profile::Portable => Profile::Portable,
+        api::Profile::Impure => Profile::Impure,
+    }
 }
 
 fn entry(function: Option<String>, parcels: bool) -> Result<Entry, ApiError> {

@@ -91,17 +91,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
     if inputs.len() > INPUTS_MAX {
         return Err(ApiError::bad(format!("{} inputs", inputs.len())).expected("at most 100000"));
     }
-    let module = match (module, wasm_base64, wat) {
-        (Some(id), None, None) => Module::Stored(blob_id(&id)?),
-        (None, Some(text), None) => Module::Here(binary(decode(&text)?)?),
-        (None, None, Some(text)) => Module::Here(binary(text.into_bytes())?),
-        (_, _, _) => {
-            let one = "one of module (a blob's id), wasm_base64 and wat (text)";
-            return Err(ApiError::bad("not exactly one module").expected(one));
-        }
-    };
-    let LimitsJson { wall_ms, memory_bytes, fuel, output_bytes, errors_bytes, files_bytes, files: files_max } =
-        limits;
+    let module = self::module(module, wasm_base64, wat)?;
     let request = JobRequest {
         module: [0; 32],
         function,
@@ -110,15 +100,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         // The caller, which stores the parts, fills it in.
         files: WirePayload::default(),
         profile,
-        limits: Limits {
-            wall_ms,
-            memory_bytes,
-            fuel,
-            output_bytes,
-            errors_bytes,
-            files_bytes,
-            files: files_max,
-        },
+        limits: self::limits(limits),
         needs: needs.into_iter().collect(),
         class,
         retries,
@@ -137,6 +119,23 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
     };
     let inputs = inputs.into_iter().map(bytes).collect::<Result<_, _>>()?;
     Ok(Parts { request, module, files, inputs })
+}
+
+fn module(stored: Option<String>, base64: Option<String>, wat: Option<String>) -> Result<Module, ApiError> {
+    match (stored, base64, wat) {
+        (Some(id), None, None) => Ok(Module::Stored(blob_id(&id)?)),
+        (None, Some(text), None) => Ok(Module::Here(binary(decode(&text)?)?)),
+        (None, None, Some(text)) => Ok(Module::Here(binary(text.into_bytes())?)),
+        (_, _, _) => {
+            let one = "one of module (a blob's id), wasm_base64 and wat (text)";
+            Err(ApiError::bad("not exactly one module").expected(one))
+        }
+    }
+}
+
+fn limits(given: LimitsJson) -> Limits {
+    let LimitsJson { wall_ms, memory_bytes, fuel, output_bytes, errors_bytes, files_bytes, files } = given;
+    Limits { wall_ms, memory_bytes, fuel, output_bytes, errors_bytes, files_bytes, files }
 }
 
 /// The archive that a submission's files make.

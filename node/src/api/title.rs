@@ -99,7 +99,8 @@ mod tests {
         let labels = taken("", &[("team", "fonts"), ("empty", "")]).unwrap().labels;
         assert_eq!(labels.len(), 2);
         let long = "v".repeat(257);
-        for wrong in [("", "x"), ("a=b", "x"), ("a\n", "x"), ("a", "\u{7}"), ("a", &long), (&long[..65], "")]
+        for wrong in
+            [("", "x"), ("a=b", "x"), ("a\n", "x"), ("a", "\u{7}"), ("a", &long), (long.as_str(), "")]
         {
             assert!(taken("", &[wrong]).is_err(), "{wrong:?}");
         }

@@ -59,8 +59,8 @@ pub(crate) struct SubmitArgs {
 const SUBMIT_HELP: &str = "\
 Takes the inputs of `weft map`, or as `weft run` one task and its stdin. Prints
 the job's id on stdout once the job is accepted with all its inputs, and who
-keeps it on stderr. An input that can't be read is an error, and no job is left
-behind. Words in braces in --input and ARGS are as of `weft map`.
+keeps it on stderr. With an input that can't be read, or Ctrl-C before that, the
+job is cancelled. Words in braces in --input and ARGS are as of `weft map`.
 
 Examples:
   job=$(weft submit score.wasm --each-line words.txt --name friday)

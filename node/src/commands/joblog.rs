@@ -342,13 +342,14 @@ mod tests {
     fn what_is_no_log_is_refused_and_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let line = "1\ta\t1\t1\t1\t1\t0\t0\tx";
+        let rest = "\ta\t1\t1\t1\t1\t0\t0\tx";
+        let line = format!("1{rest}");
         for wrong in [
             "hello",
             "hello\n",
             "Seq\tHost\n",
             &format!("{HEADING}\n{line}\nnone\n"),
-            &format!("{HEADING}\n0{}\n", &line[1..]),
+            &format!("{HEADING}\n0{rest}\n"),
         ] {
             fs::write(&path, wrong).unwrap();
             let refused = open(&path, Opening::Resume).unwrap_err();

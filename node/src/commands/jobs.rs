@@ -112,11 +112,17 @@ fn or_dash(text: &str) -> String {
 
 /// The state in one word: that of a filter, or one that says more.
 fn state(job: &api::Job) -> &'static str {
-    match api::Phase::of(job) {
-        _ if job.given_up => "given up",
-        api::Phase::Waiting | api::Phase::Running if job.cancelled_by_user => "cancelling",
-        api::Phase::Running if job.state == api::JobState::Open => "open",
-        api::Phase::Failed if job.tasks > 0 && job.skipped == job.tasks => "skipped",
-        phase => phase.word(),
+    let (phase, is_open) = (api::Phase::of(job), job.state == api::JobState::Open);
+    let is_unfinished = matches!(phase, api::Phase::Waiting | api::Phase::Running);
+    if job.given_up {
+        "given up"
+    } else if is_unfinished && job.cancelled_by_user {
+        "cancelling"
+    } else if phase == api::Phase::Running && is_open {
+        "open"
+    } else if phase == api::Phase::Failed && job.tasks > 0 && job.skipped == job.tasks {
+        "skipped"
+    } else {
+        phase.word()
     }
 }

@@ -257,17 +257,14 @@ impl Session {
 
     /// A kept job is not lost with the way to its node.
     fn with_way_back(&self, problem: Problem) -> Problem {
-        match problem {
-            Problem::Client(error)
-                if self.begun.is_kept && matches!(*error, weft_client::Error::Broken { .. }) =>
-            {
-                let id = short(&self.begun.job);
-                Problem::Failed(format!(
-                    "{error}; the job is kept on disk: once the node runs again, `weft attach {id}` goes on with it"
-                ))
-            }
-            other => other,
+        let is_broken = matches!(&problem, Problem::Client(error) if matches!(**error, weft_client::Error::Broken { .. }));
+        if !(is_broken && self.begun.is_kept) {
+            return problem;
         }
+        let id = short(&self.begun.job);
+        Problem::Failed(format!(
+            "{problem}; the job is kept on disk: once the node runs again, `weft attach {id}` goes on with it"
+        ))
     }
 }
 

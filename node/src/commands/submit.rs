@@ -50,7 +50,7 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
         begun = Box::pin(begun) => begun?,
         // The node cancels a job of which not all came.
         () = interrupt.came() => {
-            return Err(Problem::Interrupted("interrupted; no job was handed in".into()));
+            return Err(Problem::Interrupted("interrupted; what was handed in of the job is cancelled".into()));
         }
     };
     tell(&mesh, &job, level, json).await

@@ -14,12 +14,9 @@ fn submit(node: &RunningNode, name: &str, args: &[&str], stdin: &str) -> String 
     said.out.trim_end().to_owned()
 }
 
-/// Waits until that many of its tasks are done.
-fn done(node: &RunningNode, job: &str, least: u64) {
-    poll(|| {
-        let jobs = run(node.path(), &["jobs", "--json", "--name", job]).well().json();
-        (jobs[0]["done"].as_u64()? >= least).then_some(())
-    });
+/// Waits until that many tasks of the oldest job are done.
+fn done(node: &RunningNode, least: u64) {
+    poll(|| (node.job()?["done"].as_u64()? >= least).then_some(()));
 }
 
 const NODE: [&str; 4] = ["--slots", "1", "--name", "anna"];
@@ -121,7 +118,7 @@ fn a_map_whose_node_is_killed_says_how_to_get_its_job_back() {
         "long",
     ];
     let map = weft(node.path(), &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    done_of(&node, 1);
+    done(&node, 1);
     node.again(&NODE);
     let said = finish(map);
     assert!(said.code == 125 && said.err.contains("once the node runs again, `weft attach"), "{said:?}");
@@ -132,12 +129,6 @@ fn a_map_whose_node_is_killed_says_how_to_get_its_job_back() {
     assert!(said.code == 130 && said.err.contains("1 outcomes kept, 1 tasks open"), "{said:?}");
 }
 
-fn done_of(node: &RunningNode, least: u64) {
-    poll(|| {
-        (run(node.path(), &["jobs", "--json"]).well().json()[0]["done"].as_u64()? >= least).then_some(())
-    });
-}
-
 #[test]
 fn one_task_is_run_and_kept() {
     let node = RunningNode::start(&NODE);
@@ -145,7 +136,6 @@ fn one_task_is_run_and_kept() {
     let run_kept = ["run", &echo, "--fn", "upper", "--level", "disk", "--name", "single"];
     let said = run_with(weft(node.path(), &run_kept), b"hello").well();
     assert_eq!(said.out, "HELLO");
-    done(&node, "single", 1);
     for _ in 0..2 {
         assert_eq!(run(node.path(), &["results", "single"]).well().out, "HELLO\n");
     }

@@ -1,9 +1,10 @@
 //! What a map remembers and when it ends early: `--joblog`, `--resume`, `--resume-failed`, `--halt`.
 
 use std::fs;
+use std::process::Stdio;
 
 use crate::live::RunningNode;
-use crate::{Said, module, run_with, weft};
+use crate::{Said, module, poll, run_with, weft};
 
 const HEADING: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand";
 
@@ -73,6 +74,26 @@ fn a_map_goes_on_by_its_log() {
     )
     .refused(125, &["--joblog", "reads"]);
     assert_eq!(fs::read_to_string(node.path().join("words")).unwrap(), "1\n");
+}
+
+/// The reader of the outputs reads nothing: what is on the way to it when the map is killed is in no line of the log.
+#[test]
+fn no_line_of_the_log_is_without_its_output() {
+    let node = RunningNode::start(&["--slots", "1"]);
+    let (echo, tasks) = (module("echo"), 2000);
+    let lines: String = (0..tasks).map(|number| format!("{number:01000}\n")).collect();
+    let path = node.path().join("lines");
+    fs::write(&path, lines).unwrap();
+    let inputs = path.to_str().unwrap();
+    let args = ["map", &echo, "--fn", "upper", "--each-line", inputs, "--joblog", "log"];
+    let mut map = weft(node.path(), &args);
+    let mut map = map.current_dir(node.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    poll(|| (node.job()?["done"].as_u64()? == tasks).then_some(()));
+    map.kill().unwrap();
+    let given = map.wait_with_output().unwrap().stdout;
+    let outputs = given.iter().filter(|byte| **byte == b'\n').count();
+    assert!(outputs < 2000, "a pipe does not hold all of it");
+    assert!(logged(&node).len() <= outputs, "{} lines, {outputs} outputs", logged(&node).len());
 }
 
 #[test]

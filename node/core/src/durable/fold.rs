@@ -135,7 +135,7 @@ fn add(job: &mut Restored, inputs: Vec<Payload>) -> Result<(), Unsound> {
         if !input.is_sound() {
             return Err(Unsound::TooLong { index: count(job) });
         }
-        job.tasks.push(KeptTask { input, end: None });
+        job.tasks.push(KeptTask { input: Some(input), end: None });
     }
     Ok(())
 }
@@ -165,7 +165,7 @@ fn end_task(job: &mut Restored, index: u32, end: KeptEnd) -> Result<(), Unsound>
         return Err(Unsound::EndedTwice { index });
     }
     if matches!(end.fate, Fate::Done(_)) {
-        task.input = Payload::empty();
+        task.input = None;
     }
     task.end = Some(end);
     Ok(())
@@ -183,7 +183,8 @@ fn on_parent_ended(job: &mut Restored, end: ParentEnd) -> Result<(), Unsound> {
 }
 
 fn enter(job: &mut Restored, epoch: u32) -> Result<(), Unsound> {
-    if epoch <= job.epoch {
+    // Another life is to be possible after it.
+    if epoch <= job.epoch || epoch == u32::MAX {
         return Err(Unsound::EpochBack { before: job.epoch, epoch });
     }
     job.epoch = epoch;
@@ -212,6 +213,7 @@ impl Restored {
     /// Its tasks that ended otherwise than done are open again.
     pub(crate) fn try_again(&mut self, at: Time) {
         (self.at, self.retried) = (at, true);
+        self.parents.clear();
         (self.cancelled, self.given_up, self.ended) = (false, false, false);
         for task in &mut self.tasks {
             task.end = task.end.filter(|end| matches!(end.fate, Fate::Done(_)));
@@ -228,8 +230,8 @@ mod tests {
     use super::super::{LOG_VERSION, Level, RECORD_BYTES_MAX, RestTask};
     use super::*;
     use crate::id::{BlobId, JobId};
-    use crate::input::Submission;
     use crate::outcome::{Failure, Outcome};
+    use crate::submission::Submission;
     use crate::task::{Entry, INLINE_BYTES_MAX, Limits, Profile, Program};
 
     const JOB: JobId = JobId(7);
@@ -304,7 +306,7 @@ mod tests {
         let job = fold(log.into_iter().chain([again]).collect()).expect("an owner may write it");
         assert_eq!((job.figures().open(), job.figures().done, job.submitted_at()), (2, 1, Time(20)));
         assert!(!job.has_ended() && !job.is_cancelled() && job.retried);
-        let input = job.tasks.first().map(|task| task.input.clone());
+        let input = job.tasks.first().and_then(|task| task.input.clone());
         assert_eq!(input, inputs_from(0..1).pop(), "what failed can be tried again");
     }
 

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::record::{Kept, ParentEnd, Rest};
 use crate::id::JobId;
-use crate::input::Submission;
+use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
 
@@ -22,7 +22,7 @@ pub struct Restored {
     pub(crate) cancelled: bool,
     pub(crate) given_up: bool,
     pub(crate) ended: bool,
-    /// It was tried again: it waits for no other job.
+    /// It was tried again: of the jobs that it comes after it waits for those that have not ended.
     pub(crate) retried: bool,
     /// Those of the jobs that it comes after which have ended.
     pub(crate) parents: Vec<ParentEnd>,
@@ -32,8 +32,8 @@ pub struct Restored {
 /// One task of it.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(crate) struct KeptTask {
-    /// Empty if it was done, and so will never run again.
-    pub(crate) input: Payload,
+    /// None if it was done, and so will never run again.
+    pub(crate) input: Option<Payload>,
     pub(crate) end: Option<KeptEnd>,
 }
 

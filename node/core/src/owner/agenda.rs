@@ -21,6 +21,19 @@ pub(super) enum Alarm {
     Speculate(JobId),
 }
 
+impl Alarm {
+    /// The job that it is about.
+    pub(super) fn job(self) -> JobId {
+        match self {
+            Self::Start(job)
+            | Self::Expire(job)
+            | Self::Retry(job, _)
+            | Self::GiveUp(job, _)
+            | Self::Speculate(job) => job,
+        }
+    }
+}
+
 /// Holds at most three entries for each job that has not ended and two for each task that was tried.
 #[derive(Debug, Default)]
 pub(super) struct Agenda(BTreeSet<(Time, Alarm)>);

@@ -66,7 +66,7 @@ impl OwnerCtx<'_, '_> {
         if lease.epoch == 0 {
             self.books.acks.push((worker, lease));
         } else {
-            self.books.keeping.ack(worker, lease);
+            self.ctx.counters.dropped += u64::from(!self.books.keeping.ack(worker, lease));
         }
     }
 

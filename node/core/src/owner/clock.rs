@@ -83,6 +83,9 @@ impl Owner {
     fn on_lease_due(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, lease: LeaseId) {
         let Self { records, books, matchmakers, fencing, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
+        if cx.books.keeping.stops(&known(records, lease.job).job) {
+            return lease_upkeep::put_off(&mut cx, records, lease);
+        }
         if !lease_upkeep::fence(&mut cx, fencing, records, lease) {
             let worker = record::leased(records, lease).worker();
             matchmakers.on_mismatched(cx.ctx, worker);
@@ -94,6 +97,9 @@ impl Owner {
         let Self { records, books, fencing, .. } = self;
         let slept = fencing.slept(ctx.now);
         let mut cx = OwnerCtx { ctx, members, books };
+        if records.get(&alarm.job()).is_some_and(|record| cx.books.keeping.stops(&record.job)) {
+            return;
+        }
         match alarm {
             Alarm::Start(name) => cx.touch(name),
             Alarm::Expire(name) => {

@@ -74,6 +74,9 @@ fn put_off(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease: LeaseId) {
 /// An attempt ended and everything that it brought is here.
 pub(super) fn settle(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, arrival: Arrival) {
     let Arrival { lease, from, .. } = arrival;
+    if cx.books.keeping.stops(&record.job) {
+        return put_off(cx, record, lease);
+    }
     if from != cx.ctx.me || is_kept_by_worker(&record.job, &arrival.brought) {
         cx.ack(from, lease);
     }

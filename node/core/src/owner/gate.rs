@@ -5,7 +5,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 
 use crate::durable::ParentEnd;
 use crate::id::JobId;
-use crate::input::{Join, Submission};
+use crate::submission::{Join, Submission};
 use crate::task::Outcome;
 
 /// Whether a job's tasks may begin.
@@ -44,10 +44,11 @@ impl Dependencies {
         Self { gate, ..Self::default() }
     }
 
-    /// Those of a job that is known to outlive these parents.
-    pub(super) fn after(spec: &Submission, ended: &[ParentEnd]) -> Self {
-        let mut new = Self::new(spec);
-        let lacking = ended.iter().find(|end| spec.join == Join::AllSucceeded && !end.succeeded);
+    /// Those of a job that comes after these, some of which have ended.
+    pub(super) fn after(join: Join, parents: BTreeSet<JobId>, ended: &[ParentEnd]) -> Self {
+        let gate = if parents.is_empty() { Gate::Satisfied } else { Gate::Waiting(parents) };
+        let mut new = Self { gate, ..Self::default() };
+        let lacking = ended.iter().find(|end| join == Join::AllSucceeded && !end.succeeded);
         if let Some(end) = lacking {
             drop(new.fail(Outcome::ParentFailed { job: end.parent }));
         }

@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use crate::durable::Level;
 use crate::id::JobId;
 use crate::snapshot::JobView;
 
@@ -82,6 +83,11 @@ impl History {
         self.find(job).map(|ended| ended.view.epoch)
     }
 
+    /// Whether a job was a kept one.
+    pub(super) fn was_kept(&self, job: JobId) -> bool {
+        self.find(job).is_some_and(|ended| ended.view.level == Level::Disk)
+    }
+
     /// Whether a job ended well; one that is not remembered counts as one that did not.
     pub(super) fn has_succeeded(&self, job: JobId) -> bool {
         self.find(job).is_some_and(|ended| ended.succeeded)
@@ -119,7 +125,6 @@ fn chain_of(job: JobId) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::Level;
     use crate::message::Class;
     use crate::snapshot::Regime;
     use alloc::collections::VecDeque;

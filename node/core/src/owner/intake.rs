@@ -9,8 +9,37 @@ use super::lease_table::Lease;
 use super::record::Record;
 use super::retry::again;
 use super::task::{Attempt, Brought, RECALLED, TaskState};
-use crate::id::LeaseId;
+use crate::effect::Event;
+use crate::id::{JobId, LeaseId};
+use crate::input::Submission;
+use crate::refusal::Refusal;
 use crate::task::{Payload, Recall};
+
+/// A kept job is to have more tasks. The first refusal is final: tasks that come later would be given the places of those
+/// that were refused.
+pub(super) fn extend_kept(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>) {
+    let Record { job, .. } = &mut *record;
+    let keeping = &mut cx.books.keeping;
+    let over = (!job.open).then_some(Refusal::JobOver);
+    let refusal = job.refused.clone().or(over).or_else(|| keeping.refusal());
+    if let Some(reason) = refusal.or_else(|| Submission::check_inputs(&inputs).err()) {
+        job.refused = Some(reason.clone());
+        return refuse(cx, record.name(), &inputs, reason);
+    }
+    keeping.extend(job.spec.job, &inputs, job.total());
+    extend(cx, record, inputs);
+}
+
+/// Says that tasks of a kept job are not taken, after all that was said of it before.
+pub(super) fn refuse(cx: &mut OwnerCtx<'_, '_>, job: JobId, inputs: &[Payload], reason: Refusal) {
+    let tasks = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
+    let event = Event::ExtensionRefused { job, tasks, reason };
+    match tasks {
+        0 => {}
+        _ if cx.books.keeping.has_failed() => cx.ctx.notify(event),
+        _ => cx.books.keeping.event(job, event),
+    }
+}
 
 /// A job that is open has more tasks.
 pub(super) fn extend(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>) {

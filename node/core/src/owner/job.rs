@@ -8,11 +8,12 @@ use super::tasks::Tasks;
 use crate::ctx::Ctx;
 use crate::durable::{FIRST_EPOCH, KeptEnd, Level};
 use crate::effect::Effect;
-use crate::input::Submission;
 use crate::policy::order::Candidate;
 use crate::policy::times;
 use crate::policy::window::is_short;
+use crate::refusal::Refusal;
 use crate::stats::RuntimeStats;
+use crate::submission::Submission;
 use crate::task::{Payload, TaskKey};
 use crate::time::Time;
 
@@ -37,6 +38,8 @@ pub(super) struct Job {
     pub(super) open: bool,
     /// What its leases carry: 0 in memory; of a kept job, which life this is.
     pub(super) epoch: u32,
+    /// Why tasks of a kept job were refused, and all further ones are.
+    pub(super) refused: Option<Refusal>,
     /// No task of it is placed before this record is on the disk.
     pub(super) begins_with: u64,
     pub(super) ended: bool,
@@ -63,6 +66,7 @@ impl Job {
                 Level::Disk => FIRST_EPOCH,
             },
             begins_with: 0,
+            refused: None,
             submitted_at: now,
             starts_at: times::starts_at(&spec.policy, now),
             last_award_at: now,

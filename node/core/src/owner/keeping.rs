@@ -9,6 +9,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::job::Job;
+use super::words::Word;
 use crate::ctx::Ctx;
 use crate::durable::{
     Accepted, Kept, LogRecord, RECORD_BYTES_SOFT, RECORD_TASKS_MAX, Rest, RestTask, input_cost,
@@ -17,10 +19,12 @@ use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::refusal::Refusal;
 use crate::snapshot::Note;
-use crate::task::{Outcome, Payload, Report};
+use crate::task::{Outcome, Payload};
 
 /// Bytes of held words beyond which no outcome of a kept job is taken from another node, and no task of one is placed.
 const HELD_BYTES_MAX: usize = 64 << 20;
+/// Acknowledgements that are held; beyond them none is, and the worker sends its outcome again.
+const HELD_ACKS_MAX: usize = 65_536;
 /// What a held word counts besides what it carries, in bytes.
 const WORD_BYTES: usize = 128;
 /// Jobs that are looked through for the last record of one, within an input; beyond them another record is begun.
@@ -40,12 +44,16 @@ pub(super) struct Keeping {
     persisted: u64,
     /// What is to be written and told at the end of this input.
     gathered: Vec<Gathered>,
+    /// Records of these.
+    records: u64,
     /// Outcomes of kept jobs that are to be acknowledged.
     acks: Vec<(PeerId, LeaseId)>,
     /// The same; all that they rest on is on the disk.
     safe: Vec<(PeerId, LeaseId)>,
     held: VecDeque<Held>,
     held_bytes: usize,
+    /// Acknowledgements of these.
+    held_acks: usize,
     /// Jobs that begin when a ticket is on the disk, in the order of these.
     barred: VecDeque<(u64, JobId)>,
     /// Jobs whose logs were to go, the newest last.
@@ -78,14 +86,6 @@ struct Held {
     cost: usize,
 }
 
-#[derive(Debug)]
-enum Word {
-    Outcomes { job: JobId, all: Vec<Kept> },
-    Rest { job: JobId, rest: Rest },
-    Event(Box<Event>),
-    Acks(Vec<(PeerId, LeaseId)>),
-}
-
 impl Keeping {
     // ---- whether there is a disk
 
@@ -116,8 +116,7 @@ impl Keeping {
 
     /// The ticket of the last record that was gathered.
     fn last_ticket(&self) -> u64 {
-        let records = self.gathered.iter().filter(|part| !matches!(part.what, What::Event(_))).count();
-        self.issued.saturating_add(records as u64)
+        self.issued.saturating_add(self.records)
     }
 
     pub(super) fn is_persisted(&self, ticket: u64) -> bool {
@@ -132,17 +131,22 @@ impl Keeping {
     }
 
     pub(super) fn record(&mut self, job: JobId, record: LogRecord) {
-        self.gathered.push(Gathered { job, what: What::Record(record), cost: WORD_BYTES });
+        self.push(Gathered { job, what: What::Record(record), cost: WORD_BYTES });
     }
 
     /// Told when all records before it are on the disk.
     pub(super) fn event(&mut self, job: JobId, event: Event) {
-        self.gathered.push(Gathered { job, what: What::Event(Box::new(event)), cost: WORD_BYTES });
+        self.push(Gathered { job, what: What::Event(Box::new(event)), cost: WORD_BYTES });
     }
 
     /// All of a job ended.
     pub(super) fn end(&mut self, job: JobId) {
-        self.gathered.push(Gathered { job, what: What::End, cost: WORD_BYTES });
+        self.push(Gathered { job, what: What::End, cost: WORD_BYTES });
+    }
+
+    fn push(&mut self, part: Gathered) {
+        self.records += u64::from(!matches!(part.what, What::Event(_)));
+        self.gathered.push(part);
     }
 
     /// A job was accepted, with these inputs.
@@ -182,7 +186,7 @@ impl Keeping {
             return all.push(kept);
         }
         let what = What::Record(LogRecord::Outcomes(alloc::vec![kept]));
-        self.gathered.push(Gathered { job, what, cost: more });
+        self.push(Gathered { job, what, cost: more });
     }
 
     /// A task ended with its job.
@@ -202,9 +206,18 @@ impl Keeping {
         self.gathered.iter_mut().rev().take(GATHERED_MAX).find(|part| part.job == job)
     }
 
-    /// A worker is told that an outcome is safe once it is.
-    pub(super) fn ack(&mut self, worker: PeerId, lease: LeaseId) {
-        self.acks.push((worker, lease));
+    /// A worker is told that an outcome is safe once it is. False if too many wait: the worker sends it again.
+    pub(super) fn ack(&mut self, worker: PeerId, lease: LeaseId) -> bool {
+        let has_room = self.held_acks.saturating_add(self.acks.len()) < HELD_ACKS_MAX;
+        if has_room {
+            self.acks.push((worker, lease));
+        }
+        has_room
+    }
+
+    /// Whether a job is a kept one that goes on in a later life alone.
+    pub(super) fn stops(&self, job: &Job) -> bool {
+        self.failed && job.is_kept()
     }
 
     /// The acknowledgements that wait for nothing.
@@ -222,7 +235,7 @@ impl Keeping {
 
     /// Whether anything is not on the disk that is to be there.
     fn waits(&self) -> bool {
-        !self.is_persisted(self.last_ticket())
+        self.failed || !self.is_persisted(self.last_ticket())
     }
 
     /// Words that are held, and what they take in bytes.
@@ -246,6 +259,7 @@ impl Keeping {
         if self.gathered.is_empty() && self.acks.is_empty() {
             return;
         }
+        self.records = 0;
         if self.failed {
             self.gathered.clear();
             self.acks.clear();
@@ -256,7 +270,7 @@ impl Keeping {
             let Gathered { job, what, cost } = part;
             match what {
                 What::Record(record) => {
-                    let word = word_of(job, &record);
+                    let word = Word::of(job, &record);
                     self.write(ctx, job, record);
                     word.into_iter().for_each(|word| self.hold(word, cost));
                 }
@@ -271,6 +285,7 @@ impl Keeping {
         if !self.acks.is_empty() {
             let acks = core::mem::take(&mut self.acks);
             let cost = acks.len().saturating_mul(WORD_BYTES);
+            self.held_acks += acks.len();
             self.hold(Word::Acks(acks), cost);
         }
         self.release(ctx);
@@ -324,12 +339,9 @@ impl Keeping {
         while let Some(Held { word, cost, .. }) = self.held.pop_front_if(|held| held.ticket <= self.persisted)
         {
             self.held_bytes -= cost;
-            match word {
-                Word::Outcomes { job, all } => all.into_iter().for_each(|kept| ctx.notify(told(job, kept))),
-                Word::Rest { job, rest } => tell_rest(ctx, job, &rest),
-                Word::Event(event) => ctx.notify(*event),
-                Word::Acks(mut acks) => self.safe.append(&mut acks),
-            }
+            let mut acks = word.tell(ctx);
+            self.held_acks -= acks.len();
+            self.safe.append(&mut acks);
         }
     }
 }
@@ -347,35 +359,4 @@ fn count_fitting(inputs: &[Payload]) -> usize {
         fits
     };
     inputs.iter().take(RECORD_TASKS_MAX).take_while(fits).count()
-}
-
-/// What is told of a record once it is on the disk.
-fn word_of(job: JobId, record: &LogRecord) -> Option<Word> {
-    match record {
-        LogRecord::Outcomes(all) => Some(Word::Outcomes { job, all: all.clone() }),
-        LogRecord::Rest(rest) => Some(Word::Rest { job, rest: rest.clone() }),
-        LogRecord::Accepted(_)
-        | LogRecord::Extended { .. }
-        | LogRecord::Closed
-        | LogRecord::ParentEnded(_)
-        | LogRecord::Cancelled
-        | LogRecord::GivenUp { .. }
-        | LogRecord::Restarted { .. }
-        | LogRecord::Ended
-        | LogRecord::Retried { .. } => None,
-    }
-}
-
-/// The event of a task that ended.
-fn told(job: JobId, kept: Kept) -> Event {
-    let Kept { index, report, worker, attempts, memo, proof, verified } = kept;
-    Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified }
-}
-
-fn tell_rest(ctx: &mut Ctx<'_>, job: JobId, rest: &Rest) {
-    for RestTask { index, attempts } in rest.tasks.iter().copied() {
-        let report = Report::bare(rest.outcome.clone());
-        let (worker, memo, proof, verified) = (None, None, None, None);
-        ctx.notify(Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified });
-    }
 }

@@ -96,6 +96,12 @@ pub(super) fn shorten(books: &mut Books, records: &mut Records, peer: PeerId, so
     }
 }
 
+/// A lease of a job that waits for a later life is over: nothing is done about it for as long as a worker keeps an outcome.
+pub(super) fn put_off(cx: &mut OwnerCtx<'_, '_>, records: &mut Records, lease: LeaseId) {
+    let later = cx.ctx.now.plus_ms(cx.ctx.mesh.keep_ms);
+    cx.books.leases.extend(&mut leased(records, lease).lease, later);
+}
+
 /// A lease's time is over. Whether it is held back all the same, because this node distrusts its own view; it ends
 /// later then.
 pub(super) fn fence(

@@ -46,6 +46,7 @@ mod task;
 mod tasks;
 mod verification;
 mod views;
+mod words;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -54,7 +55,6 @@ use crate::ctx::Ctx;
 use crate::durable::{Accepted, Level, LogRecord};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
-use crate::input::Submission;
 use crate::local::LocalCapacity;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Gossip, Message};
@@ -62,6 +62,7 @@ use crate::policy::order;
 use crate::refusal::Refusal;
 use crate::self_fencing::SelfFencing;
 use crate::stats::RuntimeStats;
+use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Recall};
 use crate::time::Time;
 pub(crate) use completion::Printed;
@@ -170,23 +171,19 @@ impl Owner {
         name: JobId,
         inputs: Vec<Payload>,
     ) {
-        let Self { records, books, .. } = self;
-        let Some(record) = records.get_mut(&name).filter(|record| record.job.open) else { return };
-        if record.job.is_kept() {
-            if let Some(reason) = books.keeping.refusal().or_else(|| Submission::check_inputs(&inputs).err())
-            {
-                let tasks = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
-                ctx.notify(Event::ExtensionRefused { job: name, tasks, reason });
-                return;
-            }
-            books.keeping.extend(name, &inputs, record.job.total());
+        let Self { records, books, history, .. } = self;
+        let mut cx = OwnerCtx { ctx, members, books };
+        match records.get_mut(&name) {
+            Some(record) if record.job.is_kept() => intake::extend_kept(&mut cx, record, inputs),
+            Some(record) if record.job.open => intake::extend(&mut cx, record, inputs),
+            None if history.was_kept(name) => intake::refuse(&mut cx, name, &inputs, Refusal::JobOver),
+            Some(_) | None => {}
         }
-        intake::extend(&mut OwnerCtx { ctx, members, books }, record, inputs);
     }
 
     pub(crate) fn on_close(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, name: JobId) {
         let Self { records, books, .. } = self;
-        if let Some(record) = records.get_mut(&name) {
+        if let Some(record) = records.get_mut(&name).filter(|record| !books.keeping.stops(&record.job)) {
             if record.job.is_kept() && record.job.open {
                 books.keeping.record(name, LogRecord::Closed);
             }
@@ -197,7 +194,8 @@ impl Owner {
 
     pub(crate) fn on_cancel(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, name: JobId) {
         let Self { records, books, .. } = self;
-        if let Some(record) = records.get_mut(&name).filter(|record| !record.job.ended) {
+        let goes_on = |record: &Record| !record.job.ended && !books.keeping.stops(&record.job);
+        if let Some(record) = records.get_mut(&name).filter(|record| goes_on(record)) {
             (record.job.open, record.job.stopped) = (false, true);
             if record.job.is_kept() {
                 books.keeping.record(name, LogRecord::Cancelled);

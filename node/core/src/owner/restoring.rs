@@ -2,6 +2,7 @@
 //! `owner/mod.rs`, in a file of its own for its length.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Owner;
@@ -146,19 +147,27 @@ impl Owner {
         ends.collect()
     }
 
+    /// The jobs that it comes after: one that was tried again does not wait for what had ended by then.
+    fn waits_for(&self, job: &Restored) -> BTreeSet<JobId> {
+        let live = |parent: &JobId| self.records.get(parent).is_some_and(|live| !live.job.ended);
+        let told = |parent: &JobId| job.parents.iter().any(|end| end.parent == *parent);
+        let after = job.spec.after.iter().copied();
+        after.filter(|parent| !job.retried || live(parent) || told(parent)).collect()
+    }
+
     /// The record of a job as its log says, which is in no table yet and holds no pins.
     fn remake(&mut self, ctx: &mut Ctx<'_>, kept: Restored) -> Record {
-        let Restored { spec, at, epoch, open, cancelled, given_up, ended, retried, parents, tasks } = kept;
+        let after = self.waits_for(&kept);
+        let Restored { spec, at, epoch, open, cancelled, given_up, ended, retried: _, parents, tasks } = kept;
         let mut job = self.new_job(ctx, spec, at);
         (job.epoch, job.open, job.stopped, job.given_up) = (epoch, open, cancelled, given_up);
         let mut record = Record::new(job, ctx.now);
-        record.dependencies =
-            if retried { Dependencies::default() } else { Dependencies::after(&record.job.spec, &parents) };
+        record.dependencies = Dependencies::after(record.job.spec.join, after, &parents);
         for KeptTask { input, end } in tasks {
             match end {
                 Some(end) => record.job.add_ended(end),
                 None => {
-                    let index = record.job.add(input);
+                    let index = record.job.add(input.unwrap_or_default());
                     record.enqueue(index);
                 }
             }
