@@ -177,7 +177,7 @@ fn invariant_an_accepted_task_is_in_one_state(scene: &Scene<'_>) -> Result<(), S
         ensure(job.total as usize == known, || format!("{known} tasks accepted, the engine has {job:?}"))?;
         let told = owed.map_or(0, |owed| owed.told);
         let over = job.ended + job.cancelled;
-        // After a failed write the engine ends what its user cancels, and tells nobody.
+        // After a failed write the engine ends what its user cancels, and tells no client.
         let lags = scene.host.journal_failed && over as usize > told;
         ensure(lags || over as usize == told, || {
             format!("{told} ends were reported, the engine has {job:?}")
