@@ -23,6 +23,7 @@
 //! ```
 
 mod ends;
+mod pace;
 
 use std::fmt;
 
@@ -50,10 +51,6 @@ pub(crate) use ends::{ends, ensure};
 const CALLS_MAX: usize = 10_000;
 /// Most undelivered outcomes that a node may keep.
 const UNDELIVERED_MAX: usize = 200_000;
-/// Most wakes in a row after each of which the engine asks to be woken again at once.
-const HASTY_MAX: u32 = 200;
-/// Most bids that a node may send within a second without an award.
-const VAIN_MAX: u32 = 1000;
 
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,8 +156,8 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ),
     ("state_is_bounded", invariant_state_is_bounded),
     ("words_fit", invariant_words_fit),
-    ("no_engine_spins", invariant_no_engine_spins),
-    ("nobody_bids_in_vain_for_ever", invariant_nobody_bids_in_vain_for_ever),
+    ("no_engine_spins", pace::no_engine_spins),
+    ("nobody_bids_in_vain_for_ever", pace::nobody_bids_in_vain_for_ever),
 ];
 
 fn invariant_an_accepted_task_is_in_one_state(scene: &Scene<'_>) -> Result<(), String> {
@@ -177,7 +174,7 @@ fn invariant_an_accepted_task_is_in_one_state(scene: &Scene<'_>) -> Result<(), S
         ensure(job.total as usize == known, || format!("{known} tasks accepted, the engine has {job:?}"))?;
         let told = owed.map_or(0, |owed| owed.told);
         let over = job.ended + job.cancelled;
-        // After a failed write the engine ends what its user cancels, and tells nobody.
+        // After a failed write the engine ends what its user cancels, and does not tell it.
         let lags = scene.host.journal_failed && over as usize > told;
         ensure(lags || over as usize == told, || {
             format!("{told} ends were reported, the engine has {job:?}")
@@ -390,17 +387,4 @@ fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn invariant_no_engine_spins(scene: &Scene<'_>) -> Result<(), String> {
-    let hasty = scene.host.hasty;
-    ensure(hasty <= HASTY_MAX, || {
-        let reason = scene.host.engine.as_ref().and_then(|engine| engine.next_wakeup());
-        format!("the engine asked {hasty} times in a row to be woken at once: {reason:?}")
-    })
-}
-
-fn invariant_nobody_bids_in_vain_for_ever(scene: &Scene<'_>) -> Result<(), String> {
-    let vain = scene.host.vain;
-    ensure(vain <= VAIN_MAX, || format!("{vain} bids within a second and no award"))
 }
