@@ -226,7 +226,7 @@ fn records_are_read_in_parts() {
     assert_eq!(seqs(30, 10, usize::MAX), [0; 0]);
 }
 
-/// A record that tells so many ends.
+/// A record that tells this many ends.
 fn telling(seq: u32, kind: Kind, ends: u32) -> Entry {
     Entry::Append { job: JobId(1), seq, kind, ends, bytes: content(1, seq) }
 }
@@ -263,7 +263,7 @@ fn an_end_is_found_by_its_number_wherever_it_is_in_the_log() {
     let cut: Vec<u32> = tells(2, 100).into_iter().chain([101, 101]).collect();
     check(&journal, &cut, "cut");
 
-    // A snapshot stands for all that it covers.
+    // A snapshot replaces all that it covers.
     let covered = u32::try_from(cut.len()).unwrap();
     journal.put(vec![telling(102, Kind::Snapshot, covered), telling(103, Kind::Outcomes, 1)]);
     let snapshot: Vec<u32> = cut.iter().map(|_| 102).chain([103]).collect();

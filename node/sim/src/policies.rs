@@ -43,7 +43,7 @@ impl Promised {
         self.too_late += u32::from(self.given_up && *outcome != Outcome::Cancelled);
     }
 
-    /// The job goes on with so many failures, in another life of its owner, or because its user wants that.
+    /// The job goes on with this many failures, in another life of its owner, or because its user wants that.
     pub(crate) fn go_on(&mut self, failed: u32, given_up: bool) {
         (self.failed, self.given_up, self.too_late) = (failed, given_up, 0);
     }

@@ -1,5 +1,5 @@
 //! What the driver keeps of each connection, stream and name, and what its tasks end with. Only data; each part is written
-//! by the file beside this one that is about it.
+//! by the file next to this one that is about it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
