@@ -34,6 +34,8 @@ pub(super) struct Entry {
     refused: Option<String>,
     /// Why tasks that came later were not taken.
     refused_more: Option<String>,
+    /// How many.
+    refused_tasks: u32,
     /// When this node was last started again while it was unfinished.
     restarted: Option<Restarted>,
     pub(super) counts: Counts,
@@ -85,6 +87,7 @@ impl Entry {
             accepted_tasks: 0,
             refused: None,
             refused_more: None,
+            refused_tasks: 0,
             restarted: None,
             counts: Counts::default(),
             closed: false,
