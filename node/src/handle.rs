@@ -5,7 +5,7 @@
 
 mod jobs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -177,6 +177,8 @@ pub struct NodeHandle {
     info: Arc<NodeInfo>,
     /// Where jobs at level `disk` are.
     kept: Option<Kept>,
+    /// Jobs that are being changed: one change a job at a time.
+    changing: Arc<Mutex<BTreeSet<JobId>>>,
     stop: CancellationToken,
     stop_at_once: CancellationToken,
 }
@@ -197,6 +199,7 @@ impl NodeHandle {
             jobs,
             info,
             kept: None,
+            changing: Arc::default(),
             stop: CancellationToken::new(),
             stop_at_once: CancellationToken::new(),
         }

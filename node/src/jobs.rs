@@ -107,6 +107,18 @@ impl JobTable {
         self.lock().enter(job, Entry::new(meta))
     }
 
+    /// Opens a job of the journal again that has ended; false if it has not, and then nothing is changed.
+    pub fn reopen(&self, job: JobId, reopened: RestoredJob) -> bool {
+        let mut table = self.lock();
+        let Some(before) = table.jobs.get(&job).filter(|entry| entry.is_ended() && entry.is_journalled())
+        else {
+            return false;
+        };
+        let entry = Entry::reopened(reopened, before);
+        table.insert(job, entry);
+        true
+    }
+
     /// Enters a job that the journal brought back.
     pub fn restore(&self, job: JobId, restored: RestoredJob) {
         self.lock().insert(job, Entry::restored(restored));

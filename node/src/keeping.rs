@@ -67,10 +67,10 @@ impl Kept {
         self.orders.add(Order::Read { job, at_ms });
     }
 
-    /// Has a job's log removed that the engine does not know: it is in quarantine.
-    pub(crate) fn forget(&self, job: JobId) {
+    /// Has a job's log removed that the engine does not know: it is in quarantine. Waits until the disk has forgotten it.
+    pub(crate) async fn forget(&self, job: JobId) {
         self.orders.add(Order::Forget { ticket: None, job });
-        self.news.forget_quarantined(job);
+        self.news.forgotten(job).await;
     }
 
     /// Results of a job from the `cursor`-th on, read on a blocking thread.

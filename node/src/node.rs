@@ -86,10 +86,8 @@ pub struct Broken {
 /// Whether the loop goes on after a step.
 enum Flow {
     On,
-    /// The node is told to end.
+    /// The node is told to end, or ends by itself.
     Stop,
-    /// It ends by itself.
-    End,
 }
 
 /// What the loop waits for.
@@ -117,11 +115,13 @@ impl Node {
         let boot = random_u64()?.max(1);
         let store_fault = StoreFault::default();
         let quota = weft_blobs::Quota { bytes: settings.store_bytes };
-        let store = weft_blobs::Store::open(&settings.data_dir, quota)?;
+        let store = weft_blobs::Store::open_whole(&settings.data_dir, quota)?;
         let me = weft_net::peer_id_of(&settings.identity);
         let jobs = Arc::new(JobTable::default());
         // Before the mesh: a node that can't be trusted with its jobs does not join it.
         let (kept, keeper) = kept::Keeping::open(&settings, me, &store, &jobs)?;
+        // What its jobs rest on is pinned now.
+        store.shrink()?;
         let (net, events) = start_net(&settings, boot, &store, &store_fault).await?;
         let ran = Arc::new(Notify::new());
         let (fetched_tx, fetched) = mpsc::channel(FETCHED_MAX);
@@ -218,7 +218,6 @@ impl Node {
                 Flow::On => {}
                 // Apart: a node is large, and this future has room for one.
                 Flow::Stop => return Box::pin(self.leave()).await,
-                Flow::End => return Ok(Box::pin(self.end(false)).await),
             }
         }
     }
@@ -228,7 +227,7 @@ impl Node {
             Step::Stop => return Ok(Flow::Stop),
             Step::Broken(broken) => return Err(broken),
             Step::News => self.on_news(),
-            Step::Look if self.look() => return Ok(Flow::End),
+            Step::Look if self.look() => return Ok(Flow::Stop),
             Step::Look => {}
             Step::Input(input) => self.apply(input),
             Step::Net(event) => self.on_net(event),

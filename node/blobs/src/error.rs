@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use weft_core::BlobId;
 
+/// No file more may be opened on this system, or by this process.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
 /// Why an operation on the store failed. The store stays consistent: no incomplete blob is ever visible.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -93,6 +97,14 @@ impl Error {
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))
+    }
+
+    /// True if the system could not put something onto the disk. That is not tried again: what it could not write may be gone.
+    #[must_use]
+    pub fn is_sync(&self) -> bool {
+        // Without a file more nothing was tried.
+        let lacks_files = |source: &io::Error| matches!(source.raw_os_error(), Some(ENFILE | EMFILE));
+        matches!(self, Self::Io { doing: "sync", source, .. } if !lacks_files(source))
     }
 
     /// True if the sender is at fault, not this machine: the sender loses reputation.

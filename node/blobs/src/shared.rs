@@ -153,6 +153,15 @@ impl Shared {
         }
     }
 
+    /// Evicts what is beyond the quota.
+    pub(crate) fn shrink(&self) -> Result<(), Error> {
+        let mut state = self.lock();
+        while let Some(surplus) = state.index.surplus() {
+            self.remove(&mut state, surplus)?;
+        }
+        Ok(())
+    }
+
     fn evict(&self, state: &mut State, bytes: u64) -> Result<u64, Error> {
         let mut freed = 0;
         while freed < bytes

@@ -43,6 +43,16 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] if the directory cannot be made, listed or cleaned.
     pub fn open(dir: &Path, quota: Quota) -> Result<Self, Error> {
+        let store = Self::open_whole(dir, quota)?;
+        store.shrink()?;
+        Ok(store)
+    }
+
+    /// As [`Store::open`], but evicts nothing yet: what is to stay is pinned first, and then [`Store::shrink`] evicts.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the directory cannot be made, listed or cleaned.
+    pub fn open_whole(dir: &Path, quota: Quota) -> Result<Self, Error> {
         let disk = Disk::open(dir)?;
         let mut found = disk.scan()?;
         found.sort_by_key(|file| (file.written, file.id));
@@ -50,12 +60,15 @@ impl Store {
         for file in found {
             index.insert(file.id, file.bytes, false);
         }
-        while let Some(surplus) = index.surplus() {
-            disk.remove(surplus)?;
-            index.remove(surplus);
-            index.count_eviction();
-        }
         Ok(Self { shared: Arc::new(Shared::new(disk, index)) })
+    }
+
+    /// Evicts down to the quota, as far as that is not pinned.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be removed.
+    pub fn shrink(&self) -> Result<(), Error> {
+        self.shared.shrink()
     }
 
     /// Stores bytes that can be fetched or computed again: see [`Durability::Cached`].

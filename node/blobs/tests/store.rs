@@ -55,6 +55,20 @@ fn what_a_crash_left_half_written_is_gone_after_open() {
 }
 
 #[test]
+fn what_is_pinned_after_open_survives_a_lower_quota() {
+    let dir = TempDir::new().unwrap();
+    let ids: Vec<BlobId> = (0..10_u8).map(|byte| open(&dir).put(&[byte; 5000]).unwrap()).collect();
+    let store = Store::open_whole(dir.path(), Quota { bytes: 20_000 }).unwrap();
+    let first = *ids.first().unwrap();
+    store.pin(first);
+    store.shrink().unwrap();
+    assert!(store.has(first));
+    assert_eq!(ids.iter().filter(|id| store.has(**id)).count(), 2, "two blocks each");
+    assert!(store.make_durable(first).unwrap());
+    assert!(!store.make_durable(BlobId::of(b"not there")).unwrap());
+}
+
+#[test]
 fn files_that_are_not_blobs_are_left_alone() {
     let dir = TempDir::new().unwrap();
     open(&dir).put(b"weft").unwrap();

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::durable::LogRecord;
 use crate::id::{BlobId, JobId, PeerId, RunId, TaskId};
 use crate::message::{Gossip, Message};
+use crate::outcome::Verified;
 use crate::receipt::Proof;
 use crate::refusal::Refusal;
 use crate::task::{Payload, Program, Recalled, Report, Stream};
@@ -210,14 +211,4 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
-}
-
-/// The nodes behind a verified result.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Verified {
-    /// Nodes that computed the committed result, in the order of their answers: more than half of the number that the
-    /// job asked for.
-    pub agreed: Vec<PeerId>,
-    /// Nodes with another result.
-    pub differed: Vec<PeerId>,
 }

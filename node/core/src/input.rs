@@ -4,12 +4,12 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::durable::{Level, Restored};
+use crate::durable::Restored;
 use crate::host::Host;
 use crate::id::{BlobId, JobId, PeerId, RunId};
-use crate::message::{Class, Gossip, Message, Needs};
-use crate::policy::Policy;
-use crate::task::{Payload, Program, Report, Stream, Terms};
+use crate::message::{Gossip, Message};
+pub use crate::submission::{Join, Submission};
+use crate::task::{Payload, Report, Stream};
 
 /// An event that the driver reports to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -170,63 +170,4 @@ pub enum Command {
     /// Stop what runs here for others and give it back, as [`Self::Drain`] does with what has not begun: they have waited
     /// long enough. Takes no new work from then on. This node's own tasks run on.
     GiveBack,
-}
-
-/// A new job.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Submission {
-    /// Its id, random; a submission with an id in use is ignored.
-    pub job: JobId,
-    /// The program that every task runs.
-    pub program: Arc<Program>,
-    /// What a worker must offer.
-    pub needs: Needs,
-    /// Its priority class.
-    pub class: Class,
-    /// Options about results: memo, receipts, streaming.
-    pub terms: Terms,
-    /// When, how often and how reliably its tasks run.
-    pub policy: Policy,
-    /// Inputs of its first tasks.
-    pub inputs: Vec<Payload>,
-    /// Whether it gets no further tasks.
-    pub closed: bool,
-    /// The parents: jobs that must end before any of its tasks starts. Distinct jobs of the same owner, submitted
-    /// before it and not forgotten, at most [`crate::AFTER_MAX`]. Its own times still count from its submission.
-    pub after: Vec<JobId>,
-    /// How its parents must have ended.
-    pub join: Join,
-    /// What it survives.
-    pub level: Level,
-}
-
-impl Submission {
-    /// A closed job of these tasks with all options at their defaults.
-    #[must_use]
-    pub fn new(job: JobId, program: Arc<Program>, inputs: Vec<Payload>) -> Self {
-        Self {
-            job,
-            program,
-            needs: Needs::default(),
-            class: Class::Batch,
-            terms: Terms::default(),
-            policy: Policy::DEFAULT,
-            inputs,
-            closed: true,
-            after: Vec::new(),
-            join: Join::AllSucceeded,
-            level: Level::Memory,
-        }
-    }
-}
-
-/// How the parents of a job must have ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub enum Join {
-    /// With every task done. If a task of a parent ends otherwise, or a parent is cancelled or was skipped itself, the
-    /// job never starts: its tasks end as [`crate::Outcome::ParentFailed`].
-    #[default]
-    AllSucceeded,
-    /// In any way.
-    AllEnded,
 }

@@ -46,6 +46,7 @@ pub mod reputation;
 mod self_fencing;
 pub mod snapshot;
 mod stats;
+mod submission;
 pub mod task;
 pub mod time;
 mod worker;
@@ -53,17 +54,18 @@ mod worker;
 pub use audit::{Audit, CellsAudit, JobAudit};
 pub use cells::{cell_of, cells_for};
 pub use config::{MeshConfig, NodeConfig};
-pub use durable::Level;
-pub use effect::{Effect, Event, Verified, Work};
+pub use effect::{Effect, Event, Work};
 pub use engine::Engine;
 pub use host::Host;
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-pub use input::{Command, Fetched, Input, Join, Submission};
+pub use input::{Command, Fetched, Input};
 pub use message::{Gossip, Known, Message};
+pub use outcome::Verified;
 pub use policy::{Backoff, OWNERS_MAX, Owners, Policy};
 pub use receipt::{Proof, Receipt};
 pub use referral::{BidRequest, CellWord, Match, Scope};
 pub use refusal::{AFTER_MAX, Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
+pub use submission::{Join, Level, Submission};
 pub use task::{
     Entry, Expiry, Failure, Fault, Limit, Limits, Outcome, Payload, Profile, Program, Recall, Recalled,
     Report, Stream, TaskKey, Terms, Trap, Usage,

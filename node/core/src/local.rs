@@ -1,11 +1,11 @@
 //! The credit for short tasks that this node's own worker gives its own owner: one value, made before the owner places
 //! tasks, so that the owner never reads the worker's state. Made by `worker/`, used by `owner/`.
 
-use crate::input::Submission;
 use crate::message::Class;
 use crate::policy::bounds::Bounds;
 use crate::policy::rank::wait_us;
 use crate::policy::{fit, never, window};
+use crate::submission::Submission;
 
 /// The worker as its own owner sees it.
 #[derive(Clone, Copy, Debug)]

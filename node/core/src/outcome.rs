@@ -1,9 +1,10 @@
 //! How an attempt may end; faults of the guest are distinguished from faults of the worker. Plain data and its texts.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
-use crate::id::JobId;
+use crate::id::{JobId, PeerId};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -289,4 +290,14 @@ impl fmt::Display for Outcome {
             Self::NoRoom(text) => write!(f, "no room: {text}"),
         }
     }
+}
+
+/// The nodes behind a verified result.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Verified {
+    /// Nodes that computed the committed result, in the order of their answers: more than half of the number that the
+    /// job asked for.
+    pub agreed: Vec<PeerId>,
+    /// Nodes with another result.
+    pub differed: Vec<PeerId>,
 }

@@ -4,9 +4,9 @@
 use core::fmt;
 
 use crate::id::JobId;
-use crate::input::Submission;
 use crate::message::Reason;
 use crate::policy::never;
+use crate::submission::Submission;
 use crate::task::{INLINE_BYTES_MAX, Payload};
 
 /// Most nodes on which a task may be computed and compared.

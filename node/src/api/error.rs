@@ -121,7 +121,9 @@ impl From<NotChanged> for ApiError {
             NotChanged::NotEnded(_) => {
                 Self::new(StatusCode::CONFLICT, text).help("wait for its end, or cancel it first")
             }
-            NotChanged::NotKept(_) | NotChanged::AllDone(_) => Self::new(StatusCode::CONFLICT, text),
+            NotChanged::NotKept(_) | NotChanged::AllDone(_) | NotChanged::Changing(_) => {
+                Self::new(StatusCode::CONFLICT, text)
+            }
             NotChanged::JournalFailed(_) | NotChanged::Late(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
             }

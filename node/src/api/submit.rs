@@ -114,6 +114,10 @@ async fn open(
     if api.handle.is_stopping() {
         return Err(ApiError::stopping("takes no jobs"));
     }
+    if let Some(failure) = api.handle.journal().and_then(|journal| journal.failure) {
+        let text = format!("this node takes no jobs and ends as soon as it can: {failure}");
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).help("submit it to another node"));
+    }
     let Arrived { inputs, closed } = arrived;
     let convert::Job { program, needs, class, terms, policy, detached, level, title, after, join } =
         convert::job(request, api.handle.info().memo)?;

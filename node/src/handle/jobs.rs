@@ -2,12 +2,13 @@
 //! alike, trying it again, forgetting it.
 
 use std::future::poll_fn;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use weft_core::{Command, JobId};
 
-use super::{NodeHandle, NodeStopped};
+use super::{NodeHandle, NodeStopped, Request};
 use crate::jobs::{JobSummary, NoSuchJob, NotAccepted, NotEnded, Portion, Results, now_ms};
 use crate::keeping::{Kept, Unreadable};
 
@@ -15,7 +16,7 @@ use crate::keeping::{Kept, Unreadable};
 const NOTE_READ_EVERY_MS: u64 = 60_000;
 
 /// How long a change of a job may take until it is on the disk.
-const CHANGE_MAX: Duration = Duration::from_secs(20);
+const CHANGE_MAX: Duration = Duration::from_secs(10);
 
 /// Why there are no results to read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +68,9 @@ pub enum NotChanged {
     /// The journal refused it.
     #[error(transparent)]
     Refused(#[from] NotAccepted),
+    /// Another client changes it now.
+    #[error("job {0} is being retried or forgotten already: look at it, and ask again")]
+    Changing(JobId),
     /// The disk does not know of it yet, and may never.
     #[error("the disk does not know of it after {late} s; look at job {0} and ask again", late = CHANGE_MAX.as_secs())]
     Late(JobId),
@@ -120,9 +124,7 @@ impl NodeHandle {
         let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
         let kept = self.kept.as_ref().filter(|_| summary.journalled);
         let kept = kept.ok_or(NoResults::NotKept(job))?;
-        if self.jobs.note_read(job, now_ms(), NOTE_READ_EVERY_MS) {
-            kept.note_read(job, now_ms());
-        }
+        self.note_read(job);
         let part = kept.results(&summary, cursor, portion).await?;
         let is_last = summary.ended && part.next >= summary.told;
         Ok(Results { ends: part.ends, next: part.next, end: is_last.then_some(summary) })
@@ -133,6 +135,7 @@ impl NodeHandle {
     /// # Errors
     /// [`NotChanged`].
     pub async fn retry(&self, job: JobId) -> Result<(), NotChanged> {
+        let _one = Change::begin(self, job)?;
         let summary = self.ended(job)?;
         let kept = self.kept.as_ref().filter(|_| summary.journalled);
         let kept = kept.ok_or(NotChanged::NotKept(job))?;
@@ -143,9 +146,15 @@ impl NodeHandle {
         if summary.done == summary.tasks {
             return Err(NotChanged::AllDone(job));
         }
+        // It is of use: it is not forgotten meanwhile.
+        self.note_read(job);
         let (restored, reopened) = kept.reopened(&summary).await?;
-        self.jobs.restore(job, reopened);
-        self.command(Command::Retry(restored)).await?;
+        // From here on nothing is waited for until both are done: a caller that goes away leaves no half of it.
+        let place = self.requests.reserve().await.ok().ok_or(NodeStopped)?;
+        if !self.jobs.reopen(job, reopened) {
+            return Err(NotChanged::NotEnded(job));
+        }
+        place.send(Request::Command(Command::Retry(restored)));
         Ok(timeout(CHANGE_MAX, self.accepted(job)).await.map_err(|_late| NotChanged::Late(job))??)
     }
 
@@ -154,9 +163,10 @@ impl NodeHandle {
     /// # Errors
     /// [`NotChanged`].
     pub async fn forget(&self, job: JobId) -> Result<(), NotChanged> {
+        let _one = Change::begin(self, job)?;
         if let Some(kept) = self.kept.as_ref().filter(|kept| kept.is_quarantined(job)) {
-            kept.forget(job);
-            return Ok(());
+            check_journal(kept)?;
+            return timeout(CHANGE_MAX, kept.forget(job)).await.map_err(|_late| NotChanged::Late(job));
         }
         let summary = self.ended(job)?;
         if !summary.journalled {
@@ -172,9 +182,36 @@ impl NodeHandle {
         timeout(CHANGE_MAX, gone).await.map_err(|_late| NotChanged::Late(job))
     }
 
+    /// Notes that a job is of use, now and then in the journal, too.
+    fn note_read(&self, job: JobId) {
+        let is_due = self.jobs.note_read(job, now_ms(), NOTE_READ_EVERY_MS);
+        if let Some(kept) = self.kept.as_ref().filter(|_| is_due) {
+            kept.note_read(job, now_ms());
+        }
+    }
+
     fn ended(&self, job: JobId) -> Result<JobSummary, NotChanged> {
         let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
         if summary.ended { Ok(summary) } else { Err(NotChanged::NotEnded(job)) }
+    }
+}
+
+/// A change of a job, the only one of it at a time.
+struct Change<'a> {
+    handle: &'a NodeHandle,
+    job: JobId,
+}
+
+impl<'a> Change<'a> {
+    fn begin(handle: &'a NodeHandle, job: JobId) -> Result<Self, NotChanged> {
+        let is_new = handle.changing.lock().unwrap_or_else(PoisonError::into_inner).insert(job);
+        if is_new { Ok(Self { handle, job }) } else { Err(NotChanged::Changing(job)) }
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.handle.changing.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.job);
     }
 }
 

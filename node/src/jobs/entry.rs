@@ -30,6 +30,8 @@ pub(super) struct Entry {
     accepted: bool,
     /// Tasks that are on the disk.
     accepted_tasks: u32,
+    /// How it had ended, while the disk does not know that it is tried again.
+    before: Option<Before>,
     /// Why it was not accepted.
     refused: Option<String>,
     /// Why tasks that came later were not taken.
@@ -65,6 +67,15 @@ pub(super) struct Entry {
     wakers: Vec<Waker>,
 }
 
+/// How a job ended that is tried again.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    counts: Counts,
+    ended_at: Option<Instant>,
+    cancelled_by_user: bool,
+    given_up: bool,
+}
+
 /// What the table knows of results that are in the journal.
 #[derive(Clone, Copy, Debug, Default)]
 struct Journalled {
@@ -85,6 +96,7 @@ impl Entry {
             journal,
             accepted: journal.is_none(),
             accepted_tasks: 0,
+            before: None,
             refused: None,
             refused_more: None,
             refused_tasks: 0,

@@ -171,6 +171,43 @@ fn a_job_in_the_journal_keeps_numbers_only_until_it_is_forgotten() {
 }
 
 #[test]
+fn a_job_that_is_not_tried_again_after_all_has_ended_as_before() {
+    let table = JobTable::new();
+    let kept = JobMeta { level: Level::Disk, ..meta(true) };
+    table.create(JOB, kept.clone()).unwrap();
+    table.submitted(JOB, &[Payload::empty(), Payload::empty()]);
+    table.record(Event::Accepted { job: JOB, tasks: 2 });
+    let reopened = || RestoredJob {
+        meta: kept.clone(),
+        ended_ms: None,
+        read_ms: None,
+        closed: true,
+        cancelled: false,
+        given_up: false,
+        counts: Counts { tasks: 2, done: 1, ..Counts::default() },
+        told: 2,
+        ended: vec![1],
+        accepted: false,
+        restarted: None,
+    };
+    assert!(!table.reopen(JOB, reopened()), "it has not ended");
+    table.record(end(JOB, 0, 0));
+    let Event::TaskEnded { job, worker, attempts, memo, proof, verified, .. } = end(JOB, 1, 0) else {
+        panic!("it is made above")
+    };
+    let report = Report::bare(Outcome::Cancelled);
+    table.record(Event::TaskEnded { job, index: 1, report, worker, attempts, memo, proof, verified });
+    table.record(Event::JobEnded { job: JOB });
+    let before = table.summary(JOB).unwrap();
+    assert!(table.reopen(JOB, reopened()));
+    assert!(!table.summary(JOB).unwrap().ended);
+    table.record(Event::Refused { job: JOB, reason: Refusal::DiskLow });
+    let after = table.summary(JOB).unwrap();
+    assert_eq!((after.done, after.cancelled, after.ended, after.journalled), (1, 1, true, true));
+    assert_eq!((after.tasks, after.ended_ms), (before.tasks, before.ended_ms));
+}
+
+#[test]
 fn a_job_that_the_journal_can_not_take_says_why_and_keeps_its_results_here() {
     let table = JobTable::new();
     table.create(JOB, JobMeta { level: Level::Disk, ..meta(true) }).unwrap();

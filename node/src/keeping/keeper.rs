@@ -21,6 +21,12 @@ use crate::jobs::{JobState, JobSummary};
 const SYNCS: usize = 8;
 /// How long the journal may take nothing before it counts as failed: a disk that hangs.
 const STUCK: Duration = Duration::from_secs(600);
+/// How long a node that is dropped waits for its journal; and between two looks.
+const DROPPED_MAX: Duration = Duration::from_secs(5);
+const DROPPED_LOOK: Duration = Duration::from_millis(2);
+/// How often the store is asked for a blob that it can't read, and the pause before: the system may be out of files.
+const BLOB_TRIES: u32 = 20;
+const BLOB_PAUSE: Duration = Duration::from_millis(500);
 /// Longest record that says when a job was read, in bytes.
 const READ_BYTES: usize = 8;
 
@@ -56,14 +62,16 @@ impl Keeper {
         &self.kept
     }
 
-    /// Adds an order. Never waits.
+    /// Adds an order. Never waits. Nothing is kept once the journal has failed.
     pub(crate) fn add(&self, order: Order) {
-        self.kept.orders.add(order);
+        if !self.kept.news.has_failed() {
+            self.kept.orders.add(order);
+        }
     }
 
     /// Whether the loop must take in nothing more until there is news.
     pub(crate) fn is_full(&self) -> bool {
-        self.kept.orders.is_full()
+        !self.kept.news.has_failed() && self.kept.orders.is_full()
     }
 
     /// What the engine does not know yet.
@@ -76,12 +84,14 @@ impl Keeper {
         self.kept.news.journal()
     }
 
-    /// Looks whether the disk has room for a new job; if not, that is news.
+    /// Looks whether the disk has room for a new job: if that changed, it is news.
     pub(crate) fn look_at_room(&self) {
         let probe = Entry::Append { job: JobId(0), seq: 1, kind: Kind::Accepted, ends: 0, bytes: Vec::new() };
         let looked = self.journal.as_ref().map(|journal| journal.check_room(&[probe]));
-        if let Some(Err(Refused::DiskLow { .. })) = looked {
-            self.kept.news.tell(weft_journal::Event::DiskLow(true));
+        let is_low = matches!(looked, Some(Err(Refused::DiskLow { .. })));
+        let is_known = is_low || matches!(looked, Some(Ok(()) | Err(Refused::Busy { .. })));
+        if is_known && self.kept.news.journal().is_disk_low != is_low {
+            self.kept.news.tell(weft_journal::Event::DiskLow(is_low));
         }
     }
 
@@ -117,9 +127,14 @@ impl Keeper {
         self.end()
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    /// Asks the thread to write what waits, and to close the journal.
+    fn ask_to_end(&mut self) {
         self.journal = None;
         self.kept.orders.close();
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        self.ask_to_end();
         match self.thread.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(Ok(closed)) => closed.map_err(|error| error.to_string()),
@@ -128,9 +143,18 @@ impl Keeper {
     }
 }
 
-/// A node that is dropped leaves its journal as a node that ends.
+/// A node that is dropped leaves its journal as a node that ends, unless the disk hangs.
 impl Drop for Keeper {
     fn drop(&mut self) {
+        self.ask_to_end();
+        let until = Instant::now() + DROPPED_MAX;
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            if Instant::now() >= until {
+                tracing::warn!("the journal is not closed: its disk takes too long");
+                return;
+            }
+            std::thread::sleep(DROPPED_LOOK);
+        }
         if let Err(error) = self.end() {
             tracing::warn!(%error, "the journal was not closed");
         }
@@ -183,11 +207,13 @@ impl Worker {
                 }
             }
         };
-        if blobs.len() < 2 {
+        std::thread::scope(|scope| {
+            for _ in 1..SYNCS.min(blobs.len()) {
+                // Without a thread more it takes longer.
+                drop(std::thread::Builder::new().spawn_scoped(scope, put));
+            }
             put();
-        } else {
-            std::thread::scope(|scope| (0..SYNCS.min(blobs.len())).for_each(|_| drop(scope.spawn(put))));
-        }
+        });
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
@@ -207,39 +233,59 @@ impl Worker {
     }
 
     fn keep(&mut self, ticket: u64, job: JobId, record: &LogRecord, listing: Option<Box<Listing>>) {
-        let seq = self.journal.next_seq(job).unwrap_or(1);
+        let is_first = matches!(record, LogRecord::Accepted(_));
+        let Some(seq) = self.journal.next_seq(job).or(is_first.then_some(1)) else {
+            tracing::warn!("a record of job {job} is not kept: it was forgotten");
+            return self.kept.news.pair(self.last, ticket);
+        };
         let (kind, ends, bytes) = (kind_of(record), count_ends(record), record.encode());
         let mut entries = vec![Entry::Append { job, seq, kind, ends, bytes }];
         entries.extend(listing.map(|listing| Entry::List { job, listing: *listing }));
-        if matches!(record, LogRecord::Retried { .. }) {
+        let is_kept = self.append_for(ticket, entries);
+        if is_kept && matches!(record, LogRecord::Retried { .. }) {
             self.kept.shelf.note_retried(job, seq);
         }
-        self.append_for(ticket, entries);
     }
 
     /// What the log names in the store is wanted no longer. It can be read once all of it is on the disk.
     fn forget(&mut self, ticket: Option<u64>, job: JobId) {
-        if !self.kept.news.wait_written(self.last) {
+        if !self.is_written() {
             return;
         }
-        if let Err(error) = self.kept.shelf.blobs(job, |blob| self.store.unpin(blob)) {
-            // In quarantine: nothing of it was pinned.
-            tracing::debug!(%error, "what a forgotten job kept in the store was not read");
+        let mut named = Vec::new();
+        // All of them or none: of a log that was hurt meanwhile, they stay pinned until the node is started again.
+        match self.kept.shelf.blobs(job, |blob| named.push(blob)) {
+            Ok(()) if ticket.is_some() => named.into_iter().for_each(|blob| self.store.unpin(blob)),
+            Ok(()) => {}
+            Err(error) => tracing::debug!(%error, "what a forgotten job kept in the store was not read"),
         }
         self.kept.shelf.note_forgotten(job);
         let entries = vec![Entry::Forget { job }];
-        match ticket {
-            Some(ticket) => self.append_for(ticket, entries),
-            None => {
-                self.append(entries);
-            }
+        if let Some(ticket) = ticket {
+            self.append_for(ticket, entries);
+        } else if self.append(entries).is_some() && self.is_written() {
+            self.kept.news.forget_quarantined(job);
         }
     }
 
-    fn append_for(&mut self, ticket: u64, entries: Vec<Entry>) {
-        if let Some(append) = self.append(entries) {
+    /// Waits until all that was appended is on the disk.
+    fn is_written(&self) -> bool {
+        let is_written = self.kept.news.wait_written(self.last, Instant::now() + STUCK);
+        if !is_written {
+            let why = self.journal.failure().map(|failure| failure.to_string());
+            let stuck = || format!("the journal wrote nothing for {} s; check the disk", STUCK.as_secs());
+            self.kept.news.fail(why.unwrap_or_else(stuck));
+        }
+        is_written
+    }
+
+    /// True if it was taken.
+    fn append_for(&mut self, ticket: u64, entries: Vec<Entry>) -> bool {
+        let append = self.append(entries);
+        if let Some(append) = append {
             self.kept.news.pair(append, ticket);
         }
+        append.is_some()
     }
 
     /// Appends, and waits for room in the journal's queue. What else the journal refuses, this node did wrong.
@@ -263,15 +309,26 @@ impl Worker {
     }
 }
 
-/// Puts a blob onto the disk. One that is missing is told, and is no failure of the disk.
+/// Puts a blob onto the disk. One that is missing is told, and is no failure of the disk. A sync that failed is final; that it
+/// could not be read may pass.
 fn put_blob(store: &Store, blob: BlobId) -> Result<(), String> {
-    match store.make_durable(blob) {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            tracing::warn!(%blob, "a blob that a kept job rests on is not in the store");
-            Ok(())
+    let mut tries = 1;
+    loop {
+        match store.make_durable(blob) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {
+                tracing::warn!(%blob, "a blob that a kept job rests on is not in the store");
+                return Ok(());
+            }
+            Err(error) if error.is_sync() || tries >= BLOB_TRIES => {
+                return Err(format!("a blob that a kept job rests on can't be put onto the disk: {error}"));
+            }
+            Err(error) => {
+                tracing::warn!(%blob, %error, "a blob that a kept job rests on can't be read, and is tried again");
+                tries += 1;
+                std::thread::sleep(BLOB_PAUSE);
+            }
         }
-        Err(error) => Err(format!("a blob that a kept job rests on can't be put onto the disk: {error}")),
     }
 }
 

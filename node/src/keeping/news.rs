@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use weft_core::{Input, JobId};
@@ -46,11 +47,13 @@ pub(super) struct News {
     /// An append is on the disk, or none will be.
     wrote: Arc<Condvar>,
     wake: Arc<Notify>,
+    /// A job in quarantine was forgotten.
+    forgot: Arc<Notify>,
 }
 
 impl News {
     pub(super) fn new(wake: Arc<Notify>) -> Self {
-        Self { state: Arc::default(), wrote: Arc::default(), wake }
+        Self { state: Arc::default(), wrote: Arc::default(), wake, forgot: Arc::default() }
     }
 
     /// What the journal says, on its own thread.
@@ -94,18 +97,17 @@ impl News {
         self.lock().seen.failure.is_some()
     }
 
-    /// Waits until an append is on the disk. False if none will be any more.
-    pub(super) fn wait_written(&self, append: u64) -> bool {
+    /// Waits until an append is on the disk, at most until `deadline`. False if none will be any more, or it is not by then.
+    pub(super) fn wait_written(&self, append: u64, deadline: Instant) -> bool {
         let mut state = self.lock();
-        loop {
-            if state.seen.failure.is_some() {
+        while state.seen.failure.is_none() && state.written < append {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return false;
             }
-            if state.written >= append {
-                return true;
-            }
-            state = self.wrote.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.wrote.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        state.seen.failure.is_none()
     }
 
     /// Notes that a job's records can't be used.
@@ -113,9 +115,22 @@ impl News {
         self.lock().seen.quarantined.push((job, why));
     }
 
-    /// A job in quarantine is forgotten.
+    /// A job in quarantine is forgotten, on the disk, too.
     pub(super) fn forget_quarantined(&self, job: JobId) {
         self.lock().seen.quarantined.retain(|(other, _)| *other != job);
+        self.forgot.notify_waiters();
+    }
+
+    /// Waits until a job is not in quarantine any more.
+    pub(super) async fn forgotten(&self, job: JobId) {
+        loop {
+            // Before the look: what happens behind it is not missed.
+            let forgot = self.forgot.notified();
+            if !self.lock().seen.quarantined.iter().any(|(other, _)| *other == job) {
+                return;
+            }
+            forgot.await;
+        }
     }
 
     /// Something else changed that the loop waits for.

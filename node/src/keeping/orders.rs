@@ -47,7 +47,7 @@ pub(crate) enum Order {
     },
     /// The log goes, and what it names in the store is no longer wanted.
     Forget {
-        /// The engine's number for it, if the engine waits.
+        /// The engine's number for it, if the engine waits: only then is something of it pinned.
         ticket: Option<u64>,
         /// The job.
         job: JobId,

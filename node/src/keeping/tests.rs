@@ -10,6 +10,8 @@ use weft_core::{
     BlobId, Entry, Failure, Input, Level, Limits, Outcome, Payload, PeerId, Profile, Program, Report, Time,
 };
 
+use weft_journal::Listing;
+
 use super::*;
 
 const ME: PeerId = PeerId([7; 32]);
@@ -239,11 +241,22 @@ fn a_job_whose_inputs_did_not_all_arrive_was_never_accepted() {
 fn a_record_that_the_journal_does_not_take_is_a_failure_and_is_told_once() {
     let place = Disk::new();
     let Opened { keeper, .. } = place.open();
-    // No log begins so.
-    keeper.add(Order::Keep { ticket: 1, job: JOB, record: Box::new(LogRecord::Closed), listing: None });
+    let listing = Listing {
+        owner: ME,
+        name: "x".repeat(weft_journal::NAME_BYTES_MAX + 1),
+        labels: Vec::new(),
+        state: weft_journal::State::Running,
+        since_ms: 0,
+        ended_ms: None,
+        tasks: 1,
+        done: 0,
+        failed: 0,
+    };
+    let record = Box::new(accepted(BlobId([1; 32]), 1));
+    keeper.add(Order::Keep { ticket: 1, job: JOB, record, listing: Some(Box::new(listing)) });
     assert_eq!(place.told(&keeper), [Input::JournalFailed]);
     let failure = keeper.journal().failure.unwrap();
-    assert!(failure.contains("can't begin with Closed"), "{failure}");
+    assert!(failure.contains("a job's name of 257 bytes"), "{failure}");
     keeper.add(Order::Keep {
         ticket: 2,
         job: JOB,
@@ -252,6 +265,39 @@ fn a_record_that_the_journal_does_not_take_is_a_failure_and_is_told_once() {
     });
     keeper.close().unwrap();
     assert_eq!(place.open().jobs.len(), 0, "nothing was kept afterwards");
+}
+
+#[test]
+fn a_record_of_a_job_that_was_forgotten_meanwhile_is_left_out() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, .. } = place.open();
+    keep(&place, &keeper, vec![accepted(module, 1), LogRecord::Outcomes(vec![failed(0)]), LogRecord::Ended]);
+    keeper.add(Order::Forget { ticket: Some(4), job: JOB });
+    let retried = Box::new(LogRecord::Retried { epoch: 2, at: Time(2_000_000) });
+    keeper.add(Order::Keep { ticket: 5, job: JOB, record: retried, listing: None });
+    place.wait_for(&keeper, 5);
+    assert_eq!(keeper.journal().failure, None);
+}
+
+#[test]
+fn a_job_that_never_was_accepted_takes_no_pin_of_another_one() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, .. } = place.open();
+    keep(&place, &keeper, vec![accepted(module, 1), LogRecord::Outcomes(vec![done(0)]), LogRecord::Ended]);
+    let LogRecord::Accepted(mut half) = accepted(module, 2) else { panic!("it is made above") };
+    (half.tasks, half.spec.job) = (3, JobId(6));
+    let record = Box::new(LogRecord::Accepted(half));
+    keeper.add(Order::Keep { ticket: 4, job: JobId(6), record, listing: None });
+    keeper.close().unwrap();
+    // A store that knows no pins of the life before.
+    let dir = place.place.dir.parent().unwrap();
+    let store = weft_blobs::Store::open(dir, Quota { bytes: 1 << 30 }).unwrap();
+    let Opened { keeper, jobs, .. } = open(&place.place, &store, Arc::clone(&place.wake)).unwrap();
+    assert_eq!(jobs.len(), 1);
+    keeper.close().unwrap();
+    assert!(store.usage().pinned > 0, "the module of the other job is pinned still");
 }
 
 /// The sentence that a node says when it does not start.
@@ -337,7 +383,8 @@ fn a_flipped_byte_puts_one_job_into_quarantine_where_it_can_be_forgotten() {
     assert!(keeper.kept().is_quarantined(JOB));
     let error = keeper.kept().shelf.results(JOB, 0, ALL, None).unwrap_err().to_string();
     assert!(error.contains("quarantine"), "{error}");
-    keeper.kept().forget(JOB);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, keeper.kept().forget(JOB)).await }).unwrap();
     assert!(!keeper.kept().is_quarantined(JOB));
     keeper.close().unwrap();
     assert_eq!(place.open().troubles, Vec::<String>::new());

@@ -31,6 +31,8 @@ pub(super) struct Keeping {
     /// The journal says something.
     pub(super) news: Arc<Notify>,
     pub(super) look_at: Instant,
+    /// When the node started, in milliseconds since 1970.
+    since_ms: u64,
     keep_results: Duration,
     /// For the engine, first of all.
     restored: Vec<Restored>,
@@ -56,6 +58,7 @@ impl Keeping {
         shown.into_iter().for_each(|(job, shown)| jobs.restore(job, shown));
         let kept = Self {
             news,
+            since_ms: now_ms(),
             look_at: Instant::now() + look_every(settings.keep_results),
             keep_results: settings.keep_results,
             restored,
@@ -147,18 +150,20 @@ impl Node {
         self.notice(Notice::Trouble(text));
         self.kept.failure = Some(why);
         self.kept.look_at = Instant::now() + END_LOOK_EVERY;
-        self.apply(Input::Command(Command::Drain(true)));
     }
 
     /// Forgets what was not read for long. True if the node is to end now.
     pub(super) fn look(&mut self) -> bool {
         if self.kept.failure.is_some() {
             self.kept.look_at = Instant::now() + END_LOOK_EVERY;
-            return self.holds_nothing();
+            // One that leaves waits for the others' work.
+            return !self.handle.is_stopping() && !self.handle.jobs().is_awaited();
         }
         self.kept.look_at = Instant::now() + look_every(self.kept.keep_results);
-        let keep_ms = u64::try_from(self.kept.keep_results.as_millis()).unwrap_or(u64::MAX);
-        let before = now_ms().saturating_sub(keep_ms);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        // A clock that is set ahead while the node runs makes nothing older.
+        let now = now_ms().min(self.kept.since_ms.saturating_add(millis(self.started.elapsed())));
+        let before = now.saturating_sub(millis(self.kept.keep_results));
         for job in self.handle.jobs().unread_since(before, FORGOTTEN_MAX) {
             let text = format!(
                 "job {job} is forgotten: its results were not read for {} s (--keep-results)",
@@ -169,13 +174,5 @@ impl Node {
             self.apply(Input::Command(Command::ForgetJob { job }));
         }
         false
-    }
-
-    /// Whether nothing is in this node's memory that would be lost with it.
-    fn holds_nothing(&self) -> bool {
-        let snapshot = self.engine.snapshot();
-        let held =
-            snapshot.running + snapshot.paused + snapshot.waiting + snapshot.reserved + snapshot.undelivered;
-        held == 0 && !self.handle.jobs().is_awaited()
     }
 }

@@ -78,7 +78,7 @@ impl Node {
             let step = self.select(over.as_mut()).await;
             match self.on_step(step)? {
                 Flow::On => {}
-                Flow::Stop | Flow::End => break,
+                Flow::Stop => break,
             }
         }
         Ok(())

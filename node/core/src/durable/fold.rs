@@ -230,8 +230,8 @@ mod tests {
     use super::super::{LOG_VERSION, Level, RECORD_BYTES_MAX, RestTask};
     use super::*;
     use crate::id::{BlobId, JobId};
-    use crate::input::Submission;
     use crate::outcome::{Failure, Outcome};
+    use crate::submission::Submission;
     use crate::task::{Entry, INLINE_BYTES_MAX, Limits, Profile, Program};
 
     const JOB: JobId = JobId(7);

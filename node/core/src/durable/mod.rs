@@ -19,6 +19,7 @@ mod record;
 mod restored;
 mod unsound;
 
+pub use crate::submission::Level;
 pub use fold::Fold;
 pub use record::{Accepted, Kept, LogRecord, ParentEnd, RECORD_BYTES_MAX, RECORD_TASKS_MAX, Rest, RestTask};
 pub use restored::{Figures, Restored};
@@ -27,24 +28,3 @@ pub use unsound::{LOG_VERSION, Unsound};
 pub(crate) use fold::FIRST_EPOCH;
 pub(crate) use record::{RECORD_BYTES_SOFT, input_cost};
 pub(crate) use restored::{Fate, KeptEnd, KeptTask};
-
-/// What a job survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub enum Level {
-    /// The death of any worker. It ends with its owner.
-    #[default]
-    Memory,
-    /// Also a restart of its owner, whose disk keeps it.
-    Disk,
-}
-
-impl Level {
-    /// Its name in lower case.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Disk => "disk",
-        }
-    }
-}

@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use super::unsound::{LOG_VERSION, Unsound};
-use crate::effect::Verified;
 use crate::id::{BlobId, JobId, PeerId};
-use crate::input::Submission;
+use crate::outcome::Verified;
 use crate::receipt::Proof;
+use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Recalled, Report};
 use crate::time::Time;
 

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::record::{Kept, ParentEnd, Rest};
 use crate::id::JobId;
-use crate::input::Submission;
+use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
 

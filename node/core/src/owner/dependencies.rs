@@ -27,10 +27,10 @@ use super::record::{Record, Records, known};
 use crate::durable::{LogRecord, ParentEnd};
 use crate::effect::Event;
 use crate::id::JobId;
-use crate::input::{Join, Submission};
 use crate::refusal::Refusal;
 use crate::snapshot::{ParentView, TaskView};
 use crate::stats::Average;
+use crate::submission::{Join, Submission};
 use crate::task::Outcome;
 
 /// Parents that `why` names.

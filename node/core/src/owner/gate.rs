@@ -5,7 +5,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 
 use crate::durable::ParentEnd;
 use crate::id::JobId;
-use crate::input::{Join, Submission};
+use crate::submission::{Join, Submission};
 use crate::task::Outcome;
 
 /// Whether a job's tasks may begin.

@@ -8,12 +8,12 @@ use super::tasks::Tasks;
 use crate::ctx::Ctx;
 use crate::durable::{FIRST_EPOCH, KeptEnd, Level};
 use crate::effect::Effect;
-use crate::input::Submission;
 use crate::policy::order::Candidate;
 use crate::policy::times;
 use crate::policy::window::is_short;
 use crate::refusal::Refusal;
 use crate::stats::RuntimeStats;
+use crate::submission::Submission;
 use crate::task::{Payload, TaskKey};
 use crate::time::Time;
 

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 
 use super::lease_table::Lease;
 use crate::durable::Fate;
-use crate::effect::Verified;
 use crate::id::{LeaseId, PeerId};
 use crate::message::{LeaseRange, Progress};
+use crate::outcome::Verified;
 use crate::policy::{Policy, times};
 use crate::receipt::Proof;
 use crate::task::{Payload, Recalled, Report};

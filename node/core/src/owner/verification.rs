@@ -21,9 +21,10 @@ use super::ending::{Ending, commit};
 use super::record::Record;
 use super::task::{Arrival, Brought, TaskState};
 use crate::digest::Digest;
-use crate::effect::{Event, Verified};
+use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::message::Delivery;
+use crate::outcome::Verified;
 use crate::task::{Outcome, Report};
 
 /// One more node computed a task. What most of them brought, once enough agree; until then the task waits for others.

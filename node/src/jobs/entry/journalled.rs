@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use weft_core::Refusal;
 
 use super::super::{NotAccepted, RestoredJob, now_ms};
-use super::{Entry, Journalled};
+use super::{Before, Entry, Journalled};
 
 impl Entry {
     /// As the journal remembers it.
@@ -43,9 +43,23 @@ impl Entry {
         entry
     }
 
+    /// As it is once what did not succeed is tried again; how it had ended is kept until the disk knows.
+    pub(in crate::jobs) fn reopened(job: RestoredJob, before: &Self) -> Self {
+        let mut entry = Self::restored(job);
+        entry.created = before.created;
+        entry.before = Some(Before {
+            counts: before.counts,
+            ended_at: before.ended_at,
+            cancelled_by_user: before.cancelled_by_user,
+            given_up: before.given_up,
+        });
+        entry
+    }
+
     /// Notes that its submitter may rely on it, with that many of its tasks.
     pub(in crate::jobs) fn accept(&mut self, tasks: u32) {
         self.accepted = true;
+        self.before = None;
         self.accepted_tasks = self.accepted_tasks.max(tasks);
         self.wake();
     }
@@ -62,6 +76,12 @@ impl Entry {
         self.refused = Some(reason.to_string());
         self.refused_more = Some(format!("it was not tried again: {reason}"));
         self.end();
+        if let Some(before) = self.before.take() {
+            let Before { counts, ended_at, cancelled_by_user, given_up } = before;
+            (self.counts, self.ended_at) = (counts, ended_at);
+            (self.cancelled_by_user, self.given_up) = (cancelled_by_user, given_up);
+        }
+        self.accepted = true;
     }
 
     /// Notes that its last tasks were not taken.
@@ -77,9 +97,9 @@ impl Entry {
         self.refused_more.is_some()
     }
 
-    /// Whether it ended once, and the disk does not know yet that it is tried again.
+    /// Whether it ended, and the disk does not know yet that it is tried again.
     pub(in crate::jobs) fn is_retried(&self) -> bool {
-        self.journal.is_some() && !self.accepted && self.told() > 0
+        self.before.is_some()
     }
 
     /// Whether its results are in the journal.

@@ -2,10 +2,10 @@
 
 use crate::ctx::Ctx;
 use crate::id::PeerId;
-use crate::input::Submission;
 use crate::membership::Peer;
 use crate::message::{Capacity, Reason};
 use crate::policy::fit;
+use crate::submission::Submission;
 
 /// Why a peer need not be called, by the capacity that it announced less than three intervals ago; `None` if it
 /// should.

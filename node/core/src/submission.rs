@@ -1,0 +1,89 @@
+//! A job as its user submits it. Plain data; [`crate::Refusal`] says which submissions are refused.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::id::JobId;
+use crate::message::{Class, Needs};
+use crate::policy::Policy;
+use crate::task::{Payload, Program, Terms};
+
+/// A new job.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Submission {
+    /// Its id, random; a submission with an id in use is ignored.
+    pub job: JobId,
+    /// The program that every task runs.
+    pub program: Arc<Program>,
+    /// What a worker must offer.
+    pub needs: Needs,
+    /// Its priority class.
+    pub class: Class,
+    /// Options about results: memo, receipts, streaming.
+    pub terms: Terms,
+    /// When, how often and how reliably its tasks run.
+    pub policy: Policy,
+    /// Inputs of its first tasks.
+    pub inputs: Vec<Payload>,
+    /// Whether it gets no further tasks.
+    pub closed: bool,
+    /// The parents: jobs that must end before any of its tasks starts. Distinct jobs of the same owner, submitted
+    /// before it and not forgotten, at most [`crate::AFTER_MAX`]. Its own times still count from its submission.
+    pub after: Vec<JobId>,
+    /// How its parents must have ended.
+    pub join: Join,
+    /// What it survives.
+    pub level: Level,
+}
+
+impl Submission {
+    /// A closed job of these tasks with all options at their defaults.
+    #[must_use]
+    pub fn new(job: JobId, program: Arc<Program>, inputs: Vec<Payload>) -> Self {
+        Self {
+            job,
+            program,
+            needs: Needs::default(),
+            class: Class::Batch,
+            terms: Terms::default(),
+            policy: Policy::DEFAULT,
+            inputs,
+            closed: true,
+            after: Vec::new(),
+            join: Join::AllSucceeded,
+            level: Level::Memory,
+        }
+    }
+}
+
+/// How the parents of a job must have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Join {
+    /// With every task done. If a task of a parent ends otherwise, or a parent is cancelled or was skipped itself, the
+    /// job never starts: its tasks end as [`crate::Outcome::ParentFailed`].
+    #[default]
+    AllSucceeded,
+    /// In any way.
+    AllEnded,
+}
+
+/// What a job survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Level {
+    /// The death of any worker. It ends with its owner.
+    #[default]
+    Memory,
+    /// Also a restart of its owner, whose disk keeps it.
+    Disk,
+}
+
+impl Level {
+    /// Its name in lower case.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+}
