@@ -81,6 +81,9 @@ pub enum NotAccepted {
     /// The engine refused it, with this reason.
     #[error("{0}")]
     Refused(String),
+    /// It ended before all of its tasks were there, and takes none of those that came later.
+    #[error("it ended before all of its inputs came")]
+    Over,
 }
 
 /// All jobs of this node.

@@ -391,6 +391,70 @@ async fn a_job_that_cant_be_kept_is_refused_and_leaves_nothing() {
     assert!(matches!(bench.mesh.job("kept").await, Err(Error::NotFound { .. })));
 }
 
+/// Inputs that come when they are sent.
+fn sent_inputs() -> (mpsc::Sender<Input>, impl futures::Stream<Item = Input> + Send) {
+    let (send, inputs) = mpsc::channel(4);
+    (send, stream::unfold(inputs, async |mut inputs| Some((inputs.recv().await?, inputs))))
+}
+
+#[tokio::test]
+async fn a_map_whose_inputs_are_refused_takes_no_more_and_ends_with_that_error() {
+    let bench = Bench::start().await;
+    let (send, inputs) = sent_inputs();
+    send.try_send(Input::from("a")).unwrap();
+    let mut results = bench.mesh.map(&task(), inputs).await.unwrap();
+    assert_eq!(timeout(DEADLINE, results.next()).await.unwrap().unwrap().unwrap().index, 0);
+    let job = bench.seen.borrow().submitted[0];
+    let reason = weft_core::Refusal::DiskLow;
+    bench.handle.jobs().record(Event::ExtensionRefused { job, tasks: 0, reason });
+    // The disk has room again: this input would be given the place of one that was refused.
+    let _refused_too = send.try_send(Input::from("c"));
+    let ended = timeout(DEADLINE, results.next()).await.unwrap().unwrap().unwrap_err();
+    let text = ended.to_string();
+    assert!(text.contains("were not taken"), "{text}");
+    assert_eq!((bench.settled().await, results.next().await.is_none()), (1, true));
+    assert!(bench.handle.jobs().summary(job).unwrap().ended, "its engine is told that no more come");
+}
+
+#[tokio::test]
+async fn a_submission_of_which_inputs_are_refused_is_refused() {
+    let bench = Bench::start().await;
+    for is_over in [true, false] {
+        let (send, inputs) = sent_inputs();
+        send.try_send(Input::from("a")).unwrap();
+        let refusing = async {
+            let jobs = bench.seen.borrow().submitted.len();
+            let seen = bench.wait_for(|seen| seen.submitted.len() > jobs).await;
+            let job = seen.submitted[jobs];
+            poll_tasks(&bench, job, 1).await;
+            let reason = weft_core::Refusal::DiskLow;
+            bench.handle.jobs().record(if is_over {
+                Event::JobEnded { job }
+            } else {
+                Event::ExtensionRefused { job, tasks: 0, reason }
+            });
+            send.try_send(Input::from("b")).unwrap();
+        };
+        let task = task();
+        let (refused, ()) =
+            tokio::join!(timeout(DEADLINE, bench.mesh.submit_stream(&task, inputs)), refusing);
+        let text = refused.unwrap().unwrap_err().to_string();
+        let reason = if is_over { "ended before all of its inputs came" } else { "were not taken" };
+        assert!(text.contains(reason), "{text}");
+    }
+}
+
+/// Waits until that many tasks of a job have ended.
+async fn poll_tasks(bench: &Bench, job: JobId, least: u32) {
+    let jobs = bench.handle.jobs();
+    let ended = async {
+        while jobs.summary(job).is_none_or(|summary| summary.done < least) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, ended).await.unwrap();
+}
+
 #[tokio::test]
 async fn jobs_are_found_and_forgotten() {
     let bench = Bench::start().await;

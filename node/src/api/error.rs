@@ -93,6 +93,7 @@ impl From<NotAccepted> for ApiError {
     fn from(error: NotAccepted) -> Self {
         match error {
             NotAccepted::Unknown(error) => error.into(),
+            NotAccepted::Over => Self::new(StatusCode::CONFLICT, error.to_string()),
             NotAccepted::Refused(reason) => Self::new(StatusCode::SERVICE_UNAVAILABLE, reason),
         }
     }

@@ -1,10 +1,11 @@
 //! `GET /v1/jobs`: the jobs of this node, filtered and in pages.
 
 use axum::extract::{Query, State};
-use weft_client::api::{Job, JobFilter, Phase, Position};
+use weft_client::api::{JobFilter, Phase, Position};
 
 use super::error::ApiError;
 use super::{Answered, Api, json, views};
+use crate::jobs::{JobMeta, JobSummary};
 
 /// Jobs in one answer at most.
 const PAGE_MAX: u32 = 1000;
@@ -13,15 +14,29 @@ const PAGE_MAX: u32 = 1000;
 pub(super) async fn jobs(State(api): State<Api>, Query(query): Query<Vec<(String, String)>>) -> Answered {
     let filter = filter(query)?;
     let snapshot = api.handle.snapshot().await?;
-    let all = api.handle.jobs().summaries().into_iter().map(|summary| views::job(summary, &snapshot));
-    let mut jobs: Vec<Job> = all.filter(|job| filter.passes(job)).collect();
+    let mut known = api.handle.jobs().summaries();
+    // A view is made of few: there may be a hundred thousand jobs.
+    known.retain(|summary| may_pass(&filter, summary));
+    let mut jobs = views::jobs(known, &snapshot);
+    jobs.retain(|job| filter.passes(job));
     jobs.sort_by_cached_key(Position::of);
-    if let Some(before) = &filter.before {
-        jobs.truncate(jobs.partition_point(|job| Position::of(job) < *before));
-    }
     let most = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     jobs.drain(..jobs.len().saturating_sub(most));
     Ok(json::answer(&jobs))
+}
+
+/// Whether a job may pass, by what never changes of it.
+fn may_pass(filter: &JobFilter, summary: &JobSummary) -> bool {
+    let JobFilter { phases: _, labels, name, since_ms, before, limit: _ } = filter;
+    let JobMeta { title, submitted_ms, .. } = &summary.meta;
+    let comes_before = |before: &Position| {
+        *submitted_ms < before.submitted_ms
+            || *submitted_ms == before.submitted_ms && summary.job.to_string() < before.job
+    };
+    name.as_ref().is_none_or(|name| title.name == *name)
+        && since_ms.is_none_or(|since_ms| *submitted_ms >= since_ms)
+        && labels.iter().all(|(label, value)| title.labels.get(label) == Some(value))
+        && before.as_ref().is_none_or(comes_before)
 }
 
 /// The filter of a query.

@@ -20,7 +20,7 @@ use super::results::{
 };
 use super::{Api, Orphan};
 use crate::handle::NoResults;
-use crate::jobs::{self, JobSummary, NoSuchJob, Taken};
+use crate::jobs::{self, JobSummary, NoSuchJob, NotAccepted, Taken};
 
 /// Tasks of one job that may be unfinished or undelivered before its inputs are left unread.
 const OUTSTANDING_MAX: u32 = 16_384;
@@ -132,6 +132,8 @@ pub(super) struct JobStream {
     pub(super) encoding: Encoding,
     /// What is told before anything else.
     pub(super) first: Vec<u8>,
+    /// Inputs were refused: none is taken any more.
+    pub(super) is_cut: bool,
     pub(super) over: bool,
 }
 
@@ -154,6 +156,8 @@ enum Woken {
     Results(Result<Taken, NoSuchJob>),
     Kept(Result<jobs::Results, NoResults>),
     Inputs(Result<bool, ApiError>),
+    /// Some inputs were refused.
+    Refused,
     /// Nothing came for a while, and inputs are left unread.
     Quiet,
 }
@@ -208,6 +212,7 @@ impl JobStream {
                     return Ok(chunk);
                 }
                 Woken::Kept(Err(error)) => return Err(error.into()),
+                Woken::Refused => self.cut().await?,
                 Woken::Inputs(Ok(true)) => self.extend().await?,
                 Woken::Inputs(Ok(false)) => {
                     return Err(ApiError::bad("the body ended without a closing frame"));
@@ -221,7 +226,7 @@ impl JobStream {
 
     /// Inputs go first, or the workers would run dry while results are told; their bound lets results through.
     async fn wait(&mut self) -> Woken {
-        let Self { open, source, results, encoding: _, first: _, over: _ } = self;
+        let Self { open, source, results, is_cut, encoding: _, first: _, over: _ } = self;
         let (jobs, job) = (open.api.handle.jobs(), open.job);
         if *results == Results::NotTold
             && let Some(source) = source
@@ -234,9 +239,12 @@ impl JobStream {
         }
         let results = told(&open.api, job, *results);
         match source {
-            Some(source) if jobs.outstanding(job) < OUTSTANDING_MAX && !jobs.is_cancelled(job) => {
+            Some(source)
+                if !*is_cut && jobs.outstanding(job) < OUTSTANDING_MAX && !jobs.is_cancelled(job) =>
+            {
                 tokio::select! {
                     biased;
+                    () = poll_fn(|cx| jobs.poll_refused_more(cx, job)) => Woken::Refused,
                     read = source.read() => Woken::Inputs(read),
                     told = results => told,
                 }
@@ -255,9 +263,15 @@ impl JobStream {
         if jobs.is_cancelled(job) {
             return if self.is_detached() { Err(ApiError::bad("the job was cancelled")) } else { Ok(()) };
         }
+        let summary = jobs.summary(job).ok_or(NoSuchJob)?;
+        if summary.refused_more.is_some() {
+            return if self.is_detached() { Err(cut_off(&summary)) } else { self.cut().await };
+        }
         if !inputs.is_empty() {
-            let is_in_memory = jobs.summary(job).is_some_and(|summary| !summary.journalled);
-            check_room(api, job, inputs.len(), is_in_memory && self.is_detached())?;
+            if summary.ended && self.is_detached() {
+                return Err(cut_off(&summary));
+            }
+            check_room(api, job, inputs.len(), !summary.journalled && self.is_detached())?;
             jobs.submitted(job, &inputs);
             api.handle.command(Command::Extend { job, inputs }).await?;
         }
@@ -269,6 +283,17 @@ impl JobStream {
         Ok(())
     }
 
+    /// Takes no more inputs. What was taken goes on to its end.
+    async fn cut(&mut self) -> Result<(), ApiError> {
+        let OpenJob { api, job, permit: _, handed_in: _, goes_on: _ } = &self.open;
+        if !self.is_cut {
+            self.is_cut = true;
+            api.handle.jobs().close(*job);
+            api.handle.command(Command::Close { job: *job }).await?;
+        }
+        Ok(())
+    }
+
     fn is_detached(&self) -> bool {
         self.results == Results::NotTold
     }
@@ -276,11 +301,12 @@ impl JobStream {
     /// A detached job goes on without its client, once all of it is kept.
     async fn taken(&mut self) -> Result<Vec<u8>, ApiError> {
         let OpenJob { api, job, .. } = &self.open;
-        api.handle.accepted(*job).await?;
+        let accepted = api.handle.accepted(*job).await;
         let summary = api.handle.jobs().summary(*job).ok_or(NoSuchJob)?;
-        if let Some(reason) = summary.refused_more {
-            return Err(ApiError::new(StatusCode::INSUFFICIENT_STORAGE, reason));
+        if summary.refused_more.is_some() || accepted == Err(NotAccepted::Over) {
+            return Err(cut_off(&summary));
         }
+        accepted?;
         self.over = true;
         self.open.release();
         Ok(match self.encoding {
@@ -293,6 +319,9 @@ impl JobStream {
         self.over = true;
         self.source = None;
         self.open.release();
+        if self.is_cut || summary.refused_more.is_some() {
+            return encode_error(self.encoding, cut_off(summary));
+        }
         encode_end(self.encoding, summary)
     }
 
@@ -305,6 +334,13 @@ impl JobStream {
             chunk.extend(self.ended(&summary));
         }
     }
+}
+
+/// That a job has fewer tasks than there were inputs.
+fn cut_off(summary: &JobSummary) -> ApiError {
+    let reason = summary.refused_more.clone().unwrap_or_else(|| NotAccepted::Over.to_string());
+    ApiError::new(StatusCode::INSUFFICIENT_STORAGE, format!("job {}: {reason}", summary.job))
+        .help("`weft jobs` shows what became of the inputs before them; hand in the others as another job")
 }
 
 /// Waits for something to tell of a job.

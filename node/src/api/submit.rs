@@ -178,7 +178,7 @@ async fn open(
         (false, true) => Results::Read { next: 0 },
         (false, false) => Results::Taken,
     };
-    let stream = JobStream { open, source, results, encoding, first, over: false };
+    let stream = JobStream { open, source, results, encoding, first, is_cut: false, over: false };
     Ok(streaming(job, encoding, stream.into_body()))
 }
 

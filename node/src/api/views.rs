@@ -220,6 +220,16 @@ pub(super) fn job(summary: JobSummary, snapshot: &Snapshot) -> api::Job {
     job_view(summary, snapshot.jobs.iter().find(|view| view.job == job))
 }
 
+/// Jobs as they are told.
+pub(super) fn jobs(summaries: Vec<JobSummary>, snapshot: &Snapshot) -> Vec<api::Job> {
+    let views: BTreeMap<JobId, &JobView> = snapshot.jobs.iter().map(|view| (view.job, view)).collect();
+    let told = summaries.into_iter().map(|summary| {
+        let view = views.get(&summary.job).copied();
+        job_view(summary, view)
+    });
+    told.collect()
+}
+
 /// What the table knows of a job, and what the engine still does.
 fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
     let JobSummary {

@@ -72,6 +72,9 @@ pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
         say(&format!("job {}: more tasks failed than it allows, so the rest was cancelled", job.job));
         return Ok(failed);
     }
+    if let Some(reason) = &job.refused_more {
+        return Err(Problem::Failed(format!("job {}: {reason}", job.job)));
+    }
     if job.cancelled == 0 {
         return Ok(failed);
     }
@@ -114,11 +117,47 @@ pub(crate) async fn retry(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
 
 /// Forgets the job.
 pub(crate) async fn forget(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
-    let job = mesh.job(&args.job).await?;
+    let job = match mesh.job(&args.job).await {
+        Ok(job) => job,
+        // One in quarantine has no view, and can be forgotten.
+        Err(weft_client::Error::Refused { .. }) => return forget_unseen(mesh, args).await,
+        Err(error) => return Err(error.into()),
+    };
     mesh.forget(&job.job).await?;
     if args.json {
         return print_json(&job).map(|()| 0);
     }
     say(&format!("job {} is forgotten, with the results of {} tasks", job.job, job.done + job.failed));
     Ok(0)
+}
+
+/// Forgets a job of which nothing can be told.
+async fn forget_unseen(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
+    mesh.forget(&args.job).await?;
+    if args.json {
+        return print_json(&serde_json::json!({ "job": args.job })).map(|()| 0);
+    }
+    say(&format!("what was left of job {} is forgotten", args.job));
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_lacks_inputs_is_no_success() {
+        let job = serde_json::json!({
+            "job": "a7c372edeab46585", "state": "ended", "detached": true, "cancelled_by_user": false,
+            "class": "batch", "module": "", "tasks": 2, "queued": 0, "leased": 0, "done": 1, "failed": 1,
+            "cancelled": 0, "retried": 0, "elapsed_ms": 1,
+        });
+        let whole: api::Job = serde_json::from_value(job).unwrap();
+        assert_eq!(exit_code(&whole).unwrap(), 1);
+        let reason = String::from("3 tasks were not taken: the disk is full");
+        let lacking = api::Job { refused_more: Some(reason), failed: 0, done: 2, ..whole };
+        let problem = exit_code(&lacking).unwrap_err();
+        assert_eq!(problem.exit_code(true), super::super::EXIT_OWN);
+        assert!(problem.to_string().contains("3 tasks were not taken"), "{problem}");
+    }
 }

@@ -57,6 +57,8 @@ struct Shown {
     order: Option<Reorder>,
     tally: Tally,
     left_files: u64,
+    /// The job had ended when the last result was told.
+    has_all: bool,
     held: Option<std::sync::Arc<OutDir>>,
 }
 
@@ -92,6 +94,7 @@ impl Shown {
             order,
             tally,
             left_files: 0,
+            has_all: false,
             held,
         })
     }
@@ -125,7 +128,10 @@ impl Shown {
             tokio::select! {
                 biased;
                 item = results.next() => {
-                    let Some(item) = item else { return Ok(self.order.as_mut().and_then(Reorder::again)) };
+                    let Some(item) = item else {
+                        self.has_all = results.has_ended();
+                        return Ok(self.order.as_mut().and_then(Reorder::again));
+                    };
                     let again = self.take(at, item?).await?;
                     at += 1;
                     if again.is_some() {
@@ -182,16 +188,25 @@ impl Shown {
 
     async fn end(self, way: Way) -> Result<u8, Problem> {
         let job = self.job.progress().await?;
+        // Those that could not be written, too.
+        let failed = kept::failed_code(self.tally.progress.failed());
         if way.is_attached {
             self.tally.finish();
         }
         if self.left_files > 0 {
             say(&format!("{} tasks left files in /out: --out DIR takes them", self.left_files));
         }
-        if way.follow || job.state == api::JobState::Ended {
-            return kept::exit_code(&job);
+        if self.has_all {
+            return Ok(kept::exit_code(&job)?.max(failed));
         }
-        say(&missing(&job, self.order.as_ref()));
+        if job.state == api::JobState::Ended {
+            say(&format!(
+                "job {} ended while its results were read: read them again for the last ones",
+                job.job
+            ));
+        } else {
+            say(&missing(&job, self.order.as_ref()));
+        }
         Ok(EXIT_OWN)
     }
 

@@ -229,7 +229,7 @@ impl Session {
 
     async fn interrupted(mut self, results: &Map) -> Result<u8, Problem> {
         let problem = if self.begun.is_kept {
-            Problem::Interrupted(format!("interrupted; {}", self.way_back()))
+            Problem::Interrupted(format!("interrupted; {}", self.way_back(results)))
         } else {
             // The node hears of it by the closing connection too, should this take too long.
             drop(tokio::time::timeout(CANCEL_WAIT, results.cancel()).await);
@@ -244,12 +244,13 @@ impl Session {
     }
 
     /// How to get the job back, which goes on.
-    fn way_back(&self) -> String {
+    fn way_back(&self, results: &Map) -> String {
         let Begun { job, feed, sink, .. } = &self.begun;
         let part = if feed.is_over() { "" } else { " with the inputs that it has by now" };
         let id = short(job);
-        let from =
-            sink.next().filter(|next| *next > 0).map(|next| format!(" --from {next}")).unwrap_or_default();
+        // Counted in tasks: an input that could not be read has none.
+        let next = sink.next().map(|next| results.tasks_before(next)).filter(|next| *next > 0);
+        let from = next.map(|next| format!(" --from {next}")).unwrap_or_default();
         format!(
             "job {job} goes on{part}: `weft attach {id}{from}` shows the rest of it, `weft cancel {id}` ends it"
         )

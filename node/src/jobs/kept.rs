@@ -29,6 +29,17 @@ impl JobTable {
         Poll::Pending
     }
 
+    /// Waits until tasks of a job were refused after its first ones.
+    pub fn poll_refused_more(&self, cx: &Context<'_>, job: JobId) -> Poll<()> {
+        let mut table = self.lock();
+        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Pending };
+        if entry.refuses_more() {
+            return Poll::Ready(());
+        }
+        entry.wait(cx);
+        Poll::Pending
+    }
+
     /// Forgets a job that has ended, with its results.
     ///
     /// # Errors

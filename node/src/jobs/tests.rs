@@ -363,4 +363,13 @@ fn a_job_on_disk_is_accepted_once_all_of_its_tasks_are_there() {
     table.record(Event::ExtensionRefused { job: JOB, tasks: 1, reason: Refusal::DiskLow });
     assert_eq!(accepted(), Some(Ok(())));
     assert!(table.summary(JOB).unwrap().refused_more.is_some());
+    // It gives up while tasks are on their way: nothing will be said of them that they wait for.
+    table.submitted(JOB, &[Payload::empty()]);
+    assert_eq!(accepted(), None);
+    table.record(Event::JobEnded { job: JOB });
+    assert_eq!(accepted(), Some(Err(NotAccepted::Over)));
+    table.record(Event::ExtensionRefused { job: JOB, tasks: 1, reason: Refusal::JobOver });
+    assert_eq!(accepted(), Some(Ok(())));
+    let refused = table.summary(JOB).unwrap().refused_more.unwrap();
+    assert!(refused.starts_with("2 tasks were not taken"), "{refused}");
 }

@@ -38,6 +38,8 @@ pub struct Map {
     connection: Option<Connection>,
     pump: Pump,
     summary: Option<Summary>,
+    /// The summary is that of the end.
+    has_ended: bool,
 }
 
 impl fmt::Debug for Map {
@@ -57,6 +59,19 @@ impl Map {
     #[must_use]
     pub fn summary(&self) -> Option<Summary> {
         self.summary
+    }
+
+    /// How many tasks of the job were made of the inputs before that one: fewer than those, if some could not be had.
+    #[must_use]
+    pub fn tasks_before(&self, input: u32) -> u32 {
+        self.pump.tasks_before(input)
+    }
+
+    /// Whether the job had ended when the last result was told. False while results come, and at the end of a stream that
+    /// does not follow its job to the end.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     /// Cancels the job. Results still come: those that were on their way, and one for each cancelled task.
@@ -128,7 +143,11 @@ impl Map {
                         bytes,
                     }))));
                 }
-                Some(Ok(NodeFrame::Ended(summary) | NodeFrame::SoFar(summary))) => {
+                Some(Ok(NodeFrame::Ended(summary))) => {
+                    (self.summary, self.has_ended) = (Some(summary), true);
+                    continue;
+                }
+                Some(Ok(NodeFrame::SoFar(summary))) => {
                     self.summary = Some(summary);
                     continue;
                 }
@@ -219,6 +238,7 @@ pub(crate) async fn follow(mesh: &Mesh, call: Call<'_>, pump: Pump) -> Result<Ma
         connection: Some(answer.connection),
         pump,
         summary: None,
+        has_ended: false,
     };
     match std::future::poll_fn(|cx| map.poll_frame(cx)).await {
         Some(Ok(NodeFrame::Accepted { job })) => map.job = job,

@@ -92,6 +92,20 @@ impl Missing {
         self.before.insert(self.tasks, self.inputs - self.tasks);
     }
 
+    /// How many tasks were made of the inputs before that one.
+    fn tasks_before(&self, input: u32) -> u32 {
+        let mut missing = 0;
+        for (task, count) in &self.before {
+            // The last of that row is right before the input of the task.
+            let end = task.saturating_add(*count);
+            if input <= end {
+                return input.saturating_sub(missing).min(*task);
+            }
+            missing = *count;
+        }
+        input.saturating_sub(missing)
+    }
+
     /// The input of that task.
     fn input_of(&self, task: u32) -> u32 {
         task.saturating_add(self.before.range(..=task).next_back().map_or(0, |(_, missing)| *missing))
@@ -128,6 +142,11 @@ impl Pump {
     /// The number of the input that became this task.
     pub(crate) fn input_of(&self, task: u32) -> u32 {
         self.missing().input_of(task)
+    }
+
+    /// How many tasks of the job were made of the inputs before that one.
+    pub(crate) fn tasks_before(&self, input: u32) -> u32 {
+        self.missing().tasks_before(input)
     }
 
     /// The result of an input that can't be read. Without one, the caller is woken for the next.
@@ -311,6 +330,8 @@ mod tests {
         }
         let inputs: Vec<u32> = (0..4).map(|task| missing.input_of(task)).collect();
         assert_eq!(inputs, [0, 3, 4, 6]);
+        let tasks: Vec<u32> = (0..8).map(|input| missing.tasks_before(input)).collect();
+        assert_eq!(tasks, [0, 1, 1, 1, 2, 3, 3, 4]);
         let untold: Vec<u32> = missing.untold.iter().map(|result| result.index).collect();
         assert_eq!(untold, [1, 2, 5]);
         assert_eq!(missing.before.len(), 2, "a row of missing inputs is one entry");

@@ -87,8 +87,14 @@ impl Entry {
     /// Notes that its last tasks were not taken.
     pub(in crate::jobs) fn refuse_more(&mut self, tasks: u32, reason: &Refusal) {
         self.counts.tasks = self.counts.tasks.saturating_sub(tasks);
-        self.refused_more = Some(format!("{tasks} tasks were not taken: {reason}"));
+        self.refused_tasks = self.refused_tasks.saturating_add(tasks);
+        self.refused_more = Some(format!("{} tasks were not taken: {reason}", self.refused_tasks));
         self.wake();
+    }
+
+    /// Whether tasks of it were refused: those that come later would be given their places.
+    pub(in crate::jobs) fn refuses_more(&self) -> bool {
+        self.refused_more.is_some()
     }
 
     /// Whether it ended, and the disk does not know yet that it is tried again.
@@ -136,6 +142,9 @@ impl Entry {
         let is_whole = self.journal.is_none() || self.accepted_tasks >= self.counts.tasks;
         if self.accepted && is_whole {
             return Poll::Ready(Ok(()));
+        }
+        if self.is_ended() {
+            return Poll::Ready(Err(NotAccepted::Over));
         }
         self.wait(cx);
         Poll::Pending
