@@ -5,6 +5,7 @@ use weft_client::api::{Job, JobFilter, Phase, Position};
 
 use super::error::ApiError;
 use super::{Answered, Api, json, views};
+use crate::jobs::{JobSummary, Title};
 
 /// Jobs in one answer at most.
 const PAGE_MAX: u32 = 1000;
@@ -13,8 +14,14 @@ const PAGE_MAX: u32 = 1000;
 pub(super) async fn jobs(State(api): State<Api>, Query(query): Query<Vec<(String, String)>>) -> Answered {
     let filter = filter(query)?;
     let snapshot = api.handle.snapshot().await?;
-    let all = api.handle.jobs().summaries().into_iter().map(|summary| views::job(summary, &snapshot));
-    let mut jobs: Vec<Job> = all.filter(|job| filter.passes(job)).collect();
+    // What is asked of names and times is looked at first: there may be a hundred thousand jobs.
+    let called = |summary: &JobSummary| {
+        let Title { name, labels } = &*summary.meta.title;
+        filter.is_called(name, labels) && filter.is_in_time(summary.meta.submitted_ms)
+    };
+    let mut all = api.handle.jobs().summaries();
+    all.retain(called);
+    let mut jobs: Vec<Job> = views::jobs(all, &snapshot).filter(|job| filter.passes(job)).collect();
     jobs.sort_by_cached_key(Position::of);
     if let Some(before) = &filter.before {
         jobs.truncate(jobs.partition_point(|job| Position::of(job) < *before));

@@ -220,6 +220,15 @@ pub(super) fn job(summary: JobSummary, snapshot: &Snapshot) -> api::Job {
     job_view(summary, snapshot.jobs.iter().find(|view| view.job == job))
 }
 
+/// Jobs as they are told.
+pub(super) fn jobs(summaries: Vec<JobSummary>, snapshot: &Snapshot) -> impl Iterator<Item = api::Job> {
+    let views: BTreeMap<JobId, &JobView> = snapshot.jobs.iter().map(|view| (view.job, view)).collect();
+    summaries.into_iter().map(move |summary| {
+        let view = views.get(&summary.job).copied();
+        job_view(summary, view)
+    })
+}
+
 /// What the table knows of a job, and what the engine still does.
 fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
     let JobSummary {

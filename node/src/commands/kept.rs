@@ -68,6 +68,9 @@ pub(crate) fn failed_code(failed: u64) -> u8 {
 /// The exit code of `weft map` for a job that has ended.
 pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
     let failed = failed_code(job.failed.into());
+    if let Some(reason) = &job.refused_more {
+        return Err(Problem::Failed(format!("job {}: {reason}; it ended without them", job.job)));
+    }
     if job.given_up {
         say(&format!("job {}: more tasks failed than it allows, so the rest was cancelled", job.job));
         return Ok(failed);
@@ -114,7 +117,16 @@ pub(crate) async fn retry(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
 
 /// Forgets the job.
 pub(crate) async fn forget(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
-    let job = mesh.job(&args.job).await?;
+    let job = match mesh.job(&args.job).await {
+        Ok(job) => job,
+        // Of a job whose records can't be used, no more than its id is known.
+        Err(refused @ weft_client::Error::Refused { .. }) => {
+            mesh.forget(&args.job).await.map_err(|_again| refused)?;
+            say(&format!("job {} is forgotten", args.job));
+            return Ok(0);
+        }
+        Err(error) => return Err(error.into()),
+    };
     mesh.forget(&job.job).await?;
     if args.json {
         return print_json(&job).map(|()| 0);

@@ -57,6 +57,8 @@ struct Shown {
     order: Option<Reorder>,
     tally: Tally,
     left_files: u64,
+    /// The results that are there ended, and the job had not.
+    is_so_far: bool,
     held: Option<std::sync::Arc<OutDir>>,
 }
 
@@ -92,6 +94,7 @@ impl Shown {
             order,
             tally,
             left_files: 0,
+            is_so_far: false,
             held,
         })
     }
@@ -125,7 +128,10 @@ impl Shown {
             tokio::select! {
                 biased;
                 item = results.next() => {
-                    let Some(item) = item else { return Ok(self.order.as_mut().and_then(Reorder::again)) };
+                    let Some(item) = item else {
+                        self.is_so_far = results.is_so_far();
+                        return Ok(self.order.as_mut().and_then(Reorder::again));
+                    };
                     let again = self.take(at, item?).await?;
                     at += 1;
                     if again.is_some() {
@@ -182,14 +188,15 @@ impl Shown {
 
     async fn end(self, way: Way) -> Result<u8, Problem> {
         let job = self.job.progress().await?;
+        let unwritten = kept::failed_code(self.tally.unwritten());
         if way.is_attached {
             self.tally.finish();
         }
         if self.left_files > 0 {
             say(&format!("{} tasks left files in /out: --out DIR takes them", self.left_files));
         }
-        if way.follow || job.state == api::JobState::Ended {
-            return kept::exit_code(&job);
+        if !self.is_so_far {
+            return Ok(kept::exit_code(&job)?.max(unwritten));
         }
         say(&missing(&job, self.order.as_ref()));
         Ok(EXIT_OWN)
@@ -209,7 +216,7 @@ fn missing(job: &api::Job, order: Option<&Reorder>) -> String {
     let ended = job.done + job.failed + job.cancelled;
     let place = order.map(|order| format!("; task {} is the first without a result", order.next()));
     format!(
-        "job {} has not ended: {ended} of {} tasks have{}; --follow waits for the rest",
+        "job {} had not ended, now {ended} of {} tasks have{}; --follow waits for the rest",
         job.job,
         job.tasks,
         place.unwrap_or_default()

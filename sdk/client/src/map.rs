@@ -38,6 +38,8 @@ pub struct Map {
     connection: Option<Connection>,
     pump: Pump,
     summary: Option<Summary>,
+    /// The stream ended, and the job had not.
+    is_so_far: bool,
 }
 
 impl fmt::Debug for Map {
@@ -57,6 +59,19 @@ impl Map {
     #[must_use]
     pub fn summary(&self) -> Option<Summary> {
         self.summary
+    }
+
+    /// Whether the stream ended behind the results that were there, and the job had not: see [`crate::Reading::follow`].
+    #[must_use]
+    pub fn is_so_far(&self) -> bool {
+        self.is_so_far
+    }
+
+    /// The number of the task of an input: an input that could not be had has none, and those behind it have lower ones than
+    /// their inputs. Results that are read again are counted by tasks.
+    #[must_use]
+    pub fn task_of(&self, input: u32) -> u32 {
+        self.pump.task_of(input)
     }
 
     /// Cancels the job. Results still come: those that were on their way, and one for each cancelled task.
@@ -128,8 +143,12 @@ impl Map {
                         bytes,
                     }))));
                 }
-                Some(Ok(NodeFrame::Ended(summary) | NodeFrame::SoFar(summary))) => {
+                Some(Ok(NodeFrame::Ended(summary))) => {
                     self.summary = Some(summary);
+                    continue;
+                }
+                Some(Ok(NodeFrame::SoFar(summary))) => {
+                    (self.summary, self.is_so_far) = (Some(summary), true);
                     continue;
                 }
                 Some(Ok(NodeFrame::Taken { tasks })) => {
@@ -219,6 +238,7 @@ pub(crate) async fn follow(mesh: &Mesh, call: Call<'_>, pump: Pump) -> Result<Ma
         connection: Some(answer.connection),
         pump,
         summary: None,
+        is_so_far: false,
     };
     match std::future::poll_fn(|cx| map.poll_frame(cx)).await {
         Some(Ok(NodeFrame::Accepted { job })) => map.job = job,

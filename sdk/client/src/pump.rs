@@ -96,6 +96,16 @@ impl Missing {
     fn input_of(&self, task: u32) -> u32 {
         task.saturating_add(self.before.range(..=task).next_back().map_or(0, |(_, missing)| *missing))
     }
+
+    /// The first task whose input is that one or behind it.
+    fn task_of(&self, input: u32) -> u32 {
+        let (mut low, mut high) = (0, input);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.input_of(middle) < input { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
 }
 
 impl Pump {
@@ -128,6 +138,11 @@ impl Pump {
     /// The number of the input that became this task.
     pub(crate) fn input_of(&self, task: u32) -> u32 {
         self.missing().input_of(task)
+    }
+
+    /// The number of the first task whose input is that one or behind it.
+    pub(crate) fn task_of(&self, input: u32) -> u32 {
+        self.missing().task_of(input)
     }
 
     /// The result of an input that can't be read. Without one, the caller is woken for the next.
@@ -311,6 +326,8 @@ mod tests {
         }
         let inputs: Vec<u32> = (0..4).map(|task| missing.input_of(task)).collect();
         assert_eq!(inputs, [0, 3, 4, 6]);
+        let tasks: Vec<u32> = (0..8).map(|input| missing.task_of(input)).collect();
+        assert_eq!(tasks, [0, 1, 1, 1, 2, 3, 3, 4]);
         let untold: Vec<u32> = missing.untold.iter().map(|result| result.index).collect();
         assert_eq!(untold, [1, 2, 5]);
         assert_eq!(missing.before.len(), 2, "a row of missing inputs is one entry");
