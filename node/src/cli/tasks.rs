@@ -319,7 +319,7 @@ by tabs, once its output was given out. Cancelled tasks have no line.
 --resume reads Seq, and --resume-failed Exitval too; the last line of an input
 counts. {index} is Seq less one.
 
---halt is as of GNU parallel. With `soon`, few inputs are handed out ahead: at
+--halt has the words of GNU parallel. With `soon`, few inputs are handed out ahead: at
 most twice as many as the mesh had slots; those run to their end. N% is of all
 inputs, and is looked at once they are counted: of --each-line, once all lines
 were read. Exit code 0 when success= ended it.

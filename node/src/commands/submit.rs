@@ -50,7 +50,7 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
         begun = Box::pin(begun) => begun?,
         // The node cancels a job of which not all came.
         () = interrupt.came() => {
-            return Err(Problem::Interrupted("interrupted; what was handed in of the job is cancelled".into()));
+            return Err(Problem::Interrupted("interrupted; a job that was not accepted whole is cancelled, see `weft jobs`".into()));
         }
     };
     tell(&mesh, &job, level, json).await
@@ -76,12 +76,15 @@ fn whole(feed: Arc<Feed>, inputs: impl Stream<Item = Input> + Send) -> impl Stre
 /// The id alone on stdout; who keeps it on stderr.
 async fn tell(mesh: &Mesh, job: &Job, level: Level, json: bool) -> Result<u8, Problem> {
     let place = kept::place(mesh, level).await;
-    if json {
-        let told = serde_json::json!({ "job": job.id(), "level": level });
-        print(&json_line(&told)?)?;
+    let told = if json {
+        json_line(&serde_json::json!({ "job": job.id(), "level": level }))?
     } else {
-        print(&format!("{}\n", job.id()))?;
-    }
+        format!("{}\n", job.id())
+    };
+    // Even a closed stdout is an error here: else the job would be known to no user.
+    print(&told).map_err(|problem| {
+        Problem::Failed(format!("job {} is kept {place}, but its id can't be printed: {problem}", job.id()))
+    })?;
     let end = if level == Level::Memory { "; it ends with that node" } else { "" };
     say(&format!("kept {place}{end}"));
     Ok(0)

@@ -16,7 +16,7 @@ fn submit(node: &RunningNode, name: &str, args: &[&str], stdin: &str) -> String 
 
 /// Waits until that many tasks of the oldest job are done.
 fn done(node: &RunningNode, least: u64) {
-    poll(|| (node.job()?["done"].as_u64()? >= least).then_some(()));
+    poll(|| (node.job()?.get("done")?.as_u64()? >= least).then_some(()));
 }
 
 const NODE: [&str; 4] = ["--slots", "1", "--name", "anna"];

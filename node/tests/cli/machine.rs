@@ -203,16 +203,15 @@ fn a_start_on_a_full_disk_speaks_of_the_disk() {
             return;
         }
     };
-    let refused = |disk: &SmallDisk| {
-        let said = run(&disk.data_dir(), &["node", "--no-mdns", "--slots", "1"])
-            .refused(1, &["No space left on device", "its disk is full: make room there"]);
+    let refused = |disk: &SmallDisk, code: i32, words: &[&str]| {
+        let said = run(&disk.data_dir(), &["node", "--no-mdns", "--slots", "1"]).refused(code, words);
         assert!(said.err.contains(disk.data_dir().to_str().unwrap()), "{said:?}");
         assert!(!said.err.contains("--api") && !said.err.contains("listen"), "{said:?}");
     };
     fresh.fill();
-    refused(&fresh);
-    // One that has its identity fails at the files by which clients find its API.
+    refused(&fresh, 1, &["No space left on device", "its disk is full: make room there"]);
+    // One that has its identity fails at its journal.
     drop(Node::start(&used.data_dir(), &[], Stdio::null()));
     used.fill();
-    refused(&used);
+    refused(&used, 3, &["journal", "is full", "make room on it"]);
 }

@@ -1,5 +1,6 @@
 //! Which jobs of `GET /v1/jobs` are meant: filters and pages, as its query says them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -129,14 +130,25 @@ pub struct JobFilter {
 }
 
 impl JobFilter {
-    /// Whether a job passes; the page is not looked at.
+    /// Whether a job passes; of the page, no more than the time of [`JobFilter::before`] is looked at.
     #[must_use]
     pub fn passes(&self, job: &Job) -> bool {
-        let Self { phases, labels, name, since_ms, before: _, limit: _ } = self;
-        (phases.is_empty() || phases.contains(&Phase::of(job)))
-            && labels.iter().all(|(label, value)| job.labels.get(label) == Some(value))
-            && name.as_ref().is_none_or(|name| job.name == *name)
-            && since_ms.is_none_or(|since_ms| job.submitted_ms >= since_ms)
+        let is_there = self.phases.is_empty() || self.phases.contains(&Phase::of(job));
+        is_there && self.is_called(&job.name, &job.labels) && self.is_in_time(job.submitted_ms)
+    }
+
+    /// Whether a job of that name and with these labels passes as far as these go.
+    #[must_use]
+    pub fn is_called(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        self.labels.iter().all(|(label, value)| labels.get(label) == Some(value))
+            && self.name.as_ref().is_none_or(|wanted| wanted == name)
+    }
+
+    /// Whether a job that was submitted then passes as far as this goes, the page included.
+    #[must_use]
+    pub fn is_in_time(&self, submitted_ms: u64) -> bool {
+        self.since_ms.is_none_or(|since_ms| submitted_ms >= since_ms)
+            && self.before.as_ref().is_none_or(|before| submitted_ms <= before.submitted_ms)
     }
 
     /// The pairs of its query.
