@@ -36,6 +36,8 @@ pub(super) struct Entry {
     refused: Option<String>,
     /// Why tasks that came later were not taken.
     refused_more: Option<String>,
+    /// The record that closes it is not on the disk.
+    closing: bool,
     /// When this node was last started again while it was unfinished.
     restarted: Option<Restarted>,
     pub(super) counts: Counts,
@@ -97,6 +99,7 @@ impl Entry {
             before: None,
             refused: None,
             refused_more: None,
+            closing: false,
             restarted: None,
             counts: Counts::default(),
             closed: false,
