@@ -133,10 +133,12 @@ impl JobTable {
 
     /// Notes that all tasks came.
     pub fn close(&self, job: JobId) {
-        if let Some(entry) = self.lock().jobs.get_mut(&job) {
-            entry.closed = true;
-            entry.wake();
-        }
+        self.lock().change(job, Entry::close);
+    }
+
+    /// Notes that the disk knows that a job is tried again, or that all of its tasks came.
+    pub(crate) fn note_kept(&self, job: JobId) {
+        self.lock().change(job, Entry::note_kept);
     }
 
     /// Notes that it is cancelled: its stream takes no more inputs.

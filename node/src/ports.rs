@@ -60,7 +60,7 @@ pub(crate) struct Ports {
     fault: StoreFault,
     /// Keeps jobs at level `disk`; none until the journal is open, and once it is closed.
     keeper: Option<Keeper>,
-    /// Records on their way to the disk that say that a job is tried again.
+    /// Records on their way to the disk that say that a job is tried again, or that all of its tasks came.
     retried: VecDeque<(u64, JobId)>,
 }
 

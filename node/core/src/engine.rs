@@ -187,7 +187,7 @@ impl Engine {
             Input::Mesh { nodes } => members.on_mesh(nodes),
             Input::Compiling { runs, waits } => worker.on_compiling(&runs, waits),
             Input::Persisted { upto } => owner.on_persisted(&mut ctx, upto),
-            Input::JournalFailed => owner.on_journal_failed(),
+            Input::JournalFailed => owner.on_journal_failed(&mut ctx),
             Input::DiskLow(low) => owner.on_disk_low(low),
             Input::Restore(job) => owner.on_restore(&mut ctx, members, *job),
         }

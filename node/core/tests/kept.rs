@@ -618,3 +618,16 @@ fn after_a_failed_write_kept_jobs_stand_still_and_others_go_on() {
     assert_eq!(words(&mesh, 0)[2..], ["0 done", "ended"]);
     assert_eq!(mesh.records(0).len(), 1);
 }
+
+#[test]
+fn after_a_failed_write_a_kept_task_that_runs_here_makes_room_for_what_is_in_memory() {
+    let mut mesh = lazy(&[1]);
+    mesh.submit_with(0, 1, kept);
+    mesh.sync(0);
+    assert_eq!(mesh.running(), vec![1]);
+    mesh.input(0, Input::JournalFailed);
+    assert_eq!(mesh.running(), vec![0]);
+    mesh.submit_with(0, 1, |what| what.job = CHILD);
+    mesh.run_all();
+    assert_eq!(words(&mesh, 0), ["accepted 1", "0 done", "ended"]);
+}

@@ -38,6 +38,8 @@ pub(super) struct Entry {
     refused_more: Option<String>,
     /// How many.
     refused_tasks: u32,
+    /// The record that closes it is not on the disk.
+    closing: bool,
     /// When this node was last started again while it was unfinished.
     restarted: Option<Restarted>,
     pub(super) counts: Counts,
@@ -100,6 +102,7 @@ impl Entry {
             refused: None,
             refused_more: None,
             refused_tasks: 0,
+            closing: false,
             restarted: None,
             counts: Counts::default(),
             closed: false,

@@ -373,3 +373,20 @@ fn a_job_on_disk_is_accepted_once_all_of_its_tasks_are_there() {
     let refused = table.summary(JOB).unwrap().refused_more.unwrap();
     assert!(refused.starts_with("2 tasks were not taken"), "{refused}");
 }
+
+#[test]
+fn a_job_on_disk_that_was_closed_later_is_accepted_once_the_disk_knows_that() {
+    let table = JobTable::new();
+    table.create(JOB, JobMeta { level: Level::Disk, ..meta(true) }).unwrap();
+    let accepted = || match table.poll_accepted(&Context::from_waker(Waker::noop()), JOB) {
+        Poll::Ready(known) => Some(known),
+        Poll::Pending => None,
+    };
+    table.submitted(JOB, &[Payload::empty()]);
+    table.record(Event::Accepted { job: JOB, tasks: 1 });
+    assert_eq!(accepted(), Some(Ok(())));
+    table.close(JOB);
+    assert_eq!(accepted(), None, "the next life would take it for half a job");
+    table.note_kept(JOB);
+    assert_eq!(accepted(), Some(Ok(())));
+}

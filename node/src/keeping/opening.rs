@@ -1,7 +1,7 @@
 //! The journal at a node's start: opened, read back job by job, and made into what the engine is told first and what the
 //! job table shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ use super::shelf::{READERS_MAX, Shelf};
 use super::tally::Tally;
 use crate::jobs::{JobMeta, Restarted, RestoredJob, Title, now_ms};
 
+/// Ended jobs that the engine is told of: as many as it remembers.
+const ENDED_MAX: usize = 1000;
 /// Lines of the list that are read at once.
 const LINES: usize = weft_journal::PAGE_MAX;
 
@@ -91,11 +93,14 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
     let mut unlisted = Vec::new();
     let mut jobs = Vec::new();
     for found in back.jobs {
-        let Found { restored: engines, tally, read_ms, blobs } = found;
+        let Found { restored: engines, is_told, tally, read_ms, blobs } = found;
         let job = engines.job();
-        blobs.into_iter().for_each(|blob| store.pin(blob));
+        blobs.iter().for_each(|blob| store.pin(*blob));
         if let Some(seq) = tally.retried {
             shelf.note_retried(job, seq);
+        }
+        if !engines.has_ended() {
+            troubles.extend(missing(store, job, &blobs));
         }
         let line = lines.get(&job);
         let shown = shown(&engines, tally, line, read_ms);
@@ -103,10 +108,22 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
             unlisted.push(job);
         }
         jobs.push((job, shown));
-        restored.push(engines);
+        if is_told {
+            restored.push(engines);
+        }
     }
     keeper.look_at_room();
     Ok(Opened { keeper, restored, jobs, unlisted, latest: back.latest, troubles })
+}
+
+/// What an unfinished job rests on and is not in the store, if that is so.
+fn missing(store: &Store, job: JobId, blobs: &[BlobId]) -> Option<String> {
+    let missing: BTreeSet<&BlobId> = blobs.iter().filter(|blob| !store.has(**blob)).collect();
+    let (first, count) = (missing.first()?, missing.len());
+    Some(format!(
+        "blobs that job {job} rests on are not in the store ({count}, the first is {first}): another program removed them; \
+         put them back (`weft put FILE`), or cancel the job and submit it again"
+    ))
 }
 
 fn quarantine(news: &News, troubles: &mut Vec<String>, job: JobId, why: String) {
@@ -172,6 +189,8 @@ fn title_of(line: &Listing) -> Title {
 struct Back {
     current: Option<Current>,
     jobs: Vec<Found>,
+    /// Places of ended jobs in it, of which the engine is told; the oldest first.
+    ended: VecDeque<usize>,
     unusable: Vec<(JobId, Unusable)>,
     latest: Time,
 }
@@ -180,6 +199,8 @@ struct Back {
 #[derive(Debug)]
 struct Found {
     restored: Restored,
+    /// Whether the engine is told of it.
+    is_told: bool,
     tally: Tally,
     read_ms: Option<u64>,
     blobs: Vec<BlobId>,
@@ -207,6 +228,22 @@ struct Current {
     unsound: Option<Unsound>,
 }
 
+impl Back {
+    /// Adds a job. Of one that ended only the figures are of use, unless it is tried again: its log is read again then.
+    fn add(&mut self, mut found: Found) {
+        if found.restored.has_ended() {
+            found.restored.forget_inputs();
+            self.ended.push_back(self.jobs.len());
+        }
+        self.jobs.push(found);
+        let oldest = if self.ended.len() > ENDED_MAX { self.ended.pop_front() } else { None };
+        if let Some(oldest) = oldest.and_then(|oldest| self.jobs.get_mut(oldest)) {
+            oldest.restored.forget_tasks();
+            oldest.is_told = false;
+        }
+    }
+}
+
 impl weft_journal::Fold for Back {
     /// What a member of a trio promised; there are none yet.
     fn own(&mut self, _job: JobId, _bytes: &[u8]) {}
@@ -231,7 +268,7 @@ impl weft_journal::Fold for Back {
         match restored {
             Ok(restored) if restored.job() == job => {
                 self.latest = self.latest.max(latest);
-                self.jobs.push(Found { restored: *restored, tally, read_ms, blobs });
+                self.add(Found { restored: *restored, is_told: true, tally, read_ms, blobs });
             }
             Ok(other) => {
                 let why = format!("its records are those of job {}", other.job());

@@ -14,6 +14,8 @@ use weft_journal::Listing;
 
 use super::*;
 
+mod starts;
+
 const ME: PeerId = PeerId([7; 32]);
 const JOB: JobId = JobId(5);
 /// Far beyond what anything here takes on a busy machine.

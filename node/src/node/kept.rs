@@ -98,7 +98,14 @@ impl Node {
             let Some(summary) = self.handle.jobs().summary(restored.job()) else { continue };
             let Some(restarted) = summary.restarted else { continue };
             let (job, kept, open) = (summary.job, restarted.kept, restarted.open);
-            let text = format!("job {job} goes on: {kept} outcomes kept, {open} tasks open");
+            let text = if restored.is_open() {
+                format!(
+                    "job {job} is cancelled: this node ended before all of its inputs had come; {kept} outcomes kept, \
+                     and `weft retry {job}` runs the {open} other tasks that it has"
+                )
+            } else {
+                format!("job {job} goes on: {kept} outcomes kept, {open} tasks open")
+            };
             tracing::info!("{text}");
             self.notice(Notice::Kept(text));
         }
@@ -113,9 +120,9 @@ impl Node {
             let (job, is_open) = (restored.job(), restored.is_open() && !restored.has_ended());
             self.apply(Input::Restore(Box::new(restored)));
             if is_open {
-                // The stream that brought its inputs ended with the life before.
-                self.handle.jobs().close(job);
-                self.apply(Input::Command(Command::Close { job }));
+                // The stream that brought its inputs ended with the life before: half a job must not pass for a whole one.
+                self.handle.jobs().cancel(job);
+                self.apply(Input::Command(Command::Cancel { job }));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The engine's effects that are about the journal.
 
 use weft_core::durable::LogRecord;
-use weft_core::{Event, Input, JobId};
+use weft_core::{Input, JobId};
 
 use super::Ports;
 use crate::keeping::{Keeper, Order};
@@ -38,17 +38,17 @@ impl Ports {
         news
     }
 
-    /// Jobs that are tried again, and that is on the disk now.
+    /// Jobs that are tried again, or whose tasks have all come, and that is on the disk now.
     fn accept_retried(&mut self, upto: u64) {
         while let Some((_, job)) = self.retried.pop_front_if(|(ticket, _)| *ticket <= upto) {
-            self.jobs.record(Event::Accepted { job, tasks: 0 });
+            self.jobs.note_kept(job);
         }
     }
 
     /// Has a record kept, and what it names in the store, until the job is forgotten.
     pub(super) fn persist(&mut self, ticket: u64, job: JobId, record: LogRecord) {
         let Some(keeper) = &self.keeper else { return };
-        if matches!(record, LogRecord::Retried { .. }) {
+        if matches!(record, LogRecord::Retried { .. } | LogRecord::Closed) {
             self.retried.push_back((ticket, job));
         }
         record.blobs().for_each(|blob| self.store.pin(blob));

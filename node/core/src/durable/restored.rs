@@ -154,6 +154,16 @@ impl Restored {
         self.given_up
     }
 
+    /// Forgets the inputs of its tasks, which nothing needs of a job that ended: it is tried again from its log.
+    pub fn forget_inputs(&mut self) {
+        self.tasks.iter_mut().for_each(|task| task.input = None);
+    }
+
+    /// Forgets its tasks: no engine is told of it.
+    pub fn forget_tasks(&mut self) {
+        self.tasks = Vec::new();
+    }
+
     /// How many of its tasks are where.
     #[must_use]
     pub fn figures(&self) -> Figures {

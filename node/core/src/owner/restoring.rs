@@ -6,7 +6,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Owner;
-use super::books::OwnerCtx;
+use super::books::{OwnerCtx, cancel_at};
 use super::dependencies;
 use super::ending::{end_if_failed, end_if_over, end_rest};
 use super::gate::Dependencies;
@@ -14,7 +14,7 @@ use super::record::{Record, known};
 use crate::ctx::Ctx;
 use crate::durable::{KeptTask, Level, LogRecord, ParentEnd, Restored};
 use crate::effect::Event;
-use crate::id::JobId;
+use crate::id::{JobId, LeaseId};
 use crate::membership::Membership;
 use crate::task::Outcome;
 
@@ -47,9 +47,14 @@ impl Owner {
         self.books.keeping.on_disk_low(low);
     }
 
-    /// Nothing is kept from now on: kept jobs stand still, so that a later life goes on with them.
-    pub(crate) fn on_journal_failed(&mut self) {
-        self.books.keeping.on_failed();
+    /// Nothing is kept from now on: kept jobs stand still, so that a later life goes on with them. Their tasks that run here
+    /// are stopped, for this node's slots are for what can still end; other workers keep their outcomes for a later life.
+    pub(crate) fn on_journal_failed(&mut self, ctx: &mut Ctx<'_>) {
+        let Self { records, books, .. } = self;
+        books.keeping.on_failed();
+        let kept = |job| records.get(&job).is_some_and(|record| record.job.is_kept());
+        let here: Vec<LeaseId> = books.leases.of(ctx.me).filter(|lease| kept(lease.job)).collect();
+        cancel_at(ctx, ctx.me, &here);
     }
 
     // ---- earlier lives

@@ -64,6 +64,19 @@ impl Entry {
         self.wake();
     }
 
+    /// Notes that all of its tasks came. What was accepted before that has a record of its own for it.
+    pub(in crate::jobs) fn close(&mut self) {
+        self.closing |= self.is_journalled() && self.accepted && !self.closed;
+        self.closed = true;
+        self.wake();
+    }
+
+    /// Notes that the disk knows the last that was said of the whole job: that it is tried again, or closed.
+    pub(in crate::jobs) fn note_kept(&mut self) {
+        self.closing = false;
+        self.accept(0);
+    }
+
     /// Notes why it never began. What its tasks end with is kept here.
     pub(in crate::jobs) fn refuse(&mut self, reason: String) {
         self.refused = Some(reason);
@@ -139,7 +152,10 @@ impl Entry {
         if let Some(reason) = &self.refused {
             return Poll::Ready(Err(NotAccepted::Refused(reason.clone())));
         }
-        let is_whole = self.journal.is_none() || self.accepted_tasks >= self.counts.tasks;
+        // Of a job that is over, the record that closes it is never written.
+        let is_over = self.is_ended() || self.given_up || self.cancelled_by_user;
+        let has_all = self.accepted_tasks >= self.counts.tasks && (is_over || !self.closing);
+        let is_whole = self.journal.is_none() || has_all;
         if self.accepted && is_whole {
             return Poll::Ready(Ok(()));
         }

@@ -1,0 +1,109 @@
+//! A node's jobs on disk that its end cut off.
+
+use std::future::poll_fn;
+
+use weft_core::message::Class;
+use weft_core::{BlobId, Entry, JobId, Limits, Payload, Profile, Program};
+
+use super::*;
+use crate::jobs::{JobMeta, JobState, now_ms};
+
+const JOB: JobId = JobId(5);
+
+/// Runs a test of one node with a slot, in a directory of its own.
+fn with_settings(test: impl AsyncFnOnce(Settings)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig { nodes: 1, slots: 1, dir: dir.path().to_owned() };
+        let settings = embedded::settings(&config, 0, [7; 32], Vec::new()).unwrap();
+        tokio::time::timeout(DEADLINE, test(settings)).await.expect("it ends");
+    });
+}
+
+struct Life {
+    handle: NodeHandle,
+    running: tokio::task::JoinHandle<Result<Ending, Broken>>,
+}
+
+impl Life {
+    async fn begin(settings: &Settings) -> Self {
+        let node = Node::start(settings.clone()).await.unwrap();
+        Self::of(node)
+    }
+
+    fn of(node: Node) -> Self {
+        let handle = node.handle();
+        Self { handle, running: tokio::task::spawn_local(node.run_until(std::future::pending())) }
+    }
+
+    async fn end(self) {
+        self.handle.stop();
+        self.running.await.unwrap().unwrap();
+    }
+
+    /// As a kill would, but for the journal, which gives its lock back.
+    async fn drop_at_once(self) {
+        self.running.abort();
+        assert!(self.running.await.unwrap_err().is_cancelled());
+    }
+}
+
+fn meta(module: BlobId, level: Level) -> JobMeta {
+    JobMeta {
+        module,
+        class: Class::Batch,
+        detached: true,
+        level,
+        title: Arc::default(),
+        submitted_ms: now_ms(),
+        streamed: false,
+        signed: None,
+    }
+}
+
+/// Hands in a job of one task, which ends as invalid once it was begun: its module is none.
+async fn submit(handle: &NodeHandle, level: Level, closed: bool) {
+    let module = handle.store().put(b"no module").unwrap();
+    let program = Program {
+        module,
+        module_bytes: 9,
+        entry: Entry::Command,
+        args: Vec::new(),
+        env: Vec::new(),
+        files: Payload::empty(),
+        profile: Profile::Pure,
+        limits: Limits::DEFAULT,
+    };
+    let inputs = vec![Payload::empty()];
+    handle.jobs().create(JOB, meta(module, level)).unwrap();
+    handle.jobs().submitted(JOB, &inputs);
+    if closed {
+        handle.jobs().close(JOB);
+    }
+    let submission = Submission { level, closed, ..Submission::new(JOB, Arc::new(program), inputs) };
+    handle.command(Command::Submit(submission)).await.unwrap();
+    handle.accepted(JOB).await.unwrap();
+}
+
+async fn ended(handle: &NodeHandle) {
+    poll_fn(|cx| handle.jobs().poll_ended(cx, JOB)).await.unwrap();
+}
+
+#[test]
+fn a_job_whose_inputs_had_not_all_come_is_cancelled_in_the_next_life_and_can_be_tried_again() {
+    with_settings(async |settings| {
+        let life = Life::begin(&settings).await;
+        submit(&life.handle, Level::Disk, false).await;
+        life.drop_at_once().await;
+        let life = Life::begin(&settings).await;
+        let handle = &life.handle;
+        ended(handle).await;
+        let summary = handle.jobs().summary(JOB).unwrap();
+        assert_eq!((summary.state(), summary.done), (JobState::Cancelled, 0));
+        handle.retry(JOB).await.unwrap();
+        ended(handle).await;
+        assert_eq!(handle.jobs().summary(JOB).unwrap().state(), JobState::Failed, "its task was begun");
+        life.end().await;
+    });
+}
