@@ -68,9 +68,6 @@ pub(crate) fn failed_code(failed: u64) -> u8 {
 /// The exit code of `weft map` for a job that has ended.
 pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
     let failed = failed_code(job.failed.into());
-    if let Some(reason) = &job.refused_more {
-        return Err(Problem::Failed(format!("job {}: {reason}; it ended without them", job.job)));
-    }
     if job.given_up {
         say(&format!("job {}: more tasks failed than it allows, so the rest was cancelled", job.job));
         return Ok(failed);

@@ -224,7 +224,7 @@ fn missing(job: &api::Job, order: Option<&Reorder>) -> String {
     let ended = job.done + job.failed + job.cancelled;
     let place = order.map(|order| format!("; task {} is the first without a result", order.next()));
     format!(
-        "job {} had not ended, now {ended} of {} tasks have{}; --follow waits for the rest",
+        "job {} has not ended: {ended} of {} tasks have{}; --follow waits for the rest",
         job.job,
         job.tasks,
         place.unwrap_or_default()

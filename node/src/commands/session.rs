@@ -233,31 +233,26 @@ impl Session {
         } else {
             // The node hears of it by the closing connection too, should this take too long.
             drop(tokio::time::timeout(CANCEL_WAIT, results.cancel()).await);
-        }
-        // What its reader does not take soon is lost.
-        let problem = Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job()));
+            Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job()))
+        };
         let ended = self.begun.sink.end(Err(problem)).await;
-        let is_given = self.begun.sink.is_flushed();
-        if is_given {
+        if self.begun.sink.is_flushed() {
             self.flush().await?;
         }
-        let way_back = self.way_back(results, is_given);
-        let is_kept = self.begun.is_kept;
         self.begun.tally.finish();
-        if is_kept { Err(Problem::Interrupted(format!("interrupted; {way_back}"))) } else { ended }
+        ended
     }
 
     /// How to get the job back, which goes on.
     fn way_back(&self, results: &Map) -> String {
         let Begun { job, feed, sink, .. } = &self.begun;
         let part = if feed.is_over() { "" } else { " with the inputs that it has by now" };
-        let log = if self.logs.joblog.is_some() { ", without the joblog" } else { "" };
         let id = short(job);
         // Counted in tasks: an input that could not be read has none.
         let next = sink.next().map(|next| results.tasks_before(next)).filter(|next| *next > 0);
         let from = next.map(|next| format!(" --from {next}")).unwrap_or_default();
         format!(
-            "job {job} goes on{part}{log}: `weft attach {id}{from}` shows the rest of it, `weft cancel {id}` ends it"
+            "job {job} goes on{part}: `weft attach {id}{from}` shows the rest of it, `weft cancel {id}` ends it"
         )
     }
 

@@ -151,10 +151,6 @@ impl Map {
                     self.summary = Some(summary);
                     continue;
                 }
-                Some(Ok(NodeFrame::SoFar(summary))) => {
-                    (self.summary, self.is_so_far) = (Some(summary), true);
-                    continue;
-                }
                 Some(Ok(NodeFrame::Taken { tasks })) => {
                     self.summary = Some(Summary { tasks, ..Summary::default() });
                     continue;

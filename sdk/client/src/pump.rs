@@ -110,16 +110,6 @@ impl Missing {
     fn input_of(&self, task: u32) -> u32 {
         task.saturating_add(self.before.range(..=task).next_back().map_or(0, |(_, missing)| *missing))
     }
-
-    /// The first task whose input is that one or behind it.
-    fn task_of(&self, input: u32) -> u32 {
-        let (mut low, mut high) = (0, input);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.input_of(middle) < input { low = middle + 1 } else { high = middle }
-        }
-        low
-    }
 }
 
 impl Pump {
