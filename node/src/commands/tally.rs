@@ -18,8 +18,6 @@ const WORKERS_MAX: usize = 4096;
 pub(crate) struct Tally {
     pub(crate) progress: Progress,
     workers: BTreeSet<String>,
-    /// Results that could not be given out.
-    unwritten: u64,
     /// Failures are in the data already.
     quiet: bool,
 }
@@ -33,7 +31,7 @@ pub(crate) struct Counted {
 
 impl Tally {
     pub(crate) fn new(progress: Progress, quiet: bool) -> Self {
-        Self { progress, workers: BTreeSet::new(), unwritten: 0, quiet }
+        Self { progress, workers: BTreeSet::new(), quiet }
     }
 
     /// Counts a result that is not done, and says why; one that is done counts once it was given out.
@@ -68,18 +66,12 @@ impl Tally {
             Ok(()) if counted.is_done => self.progress.count(true, counted.was_known),
             Ok(()) => {}
             Err(Unwritten::This(reason)) => {
-                self.unwritten += 1;
                 self.progress.count(false, counted.was_known);
                 self.tell(|| format!("{named}: {reason}"));
             }
             Err(Unwritten::All(problem)) => return Err(problem),
         }
         Ok(())
-    }
-
-    /// Results that are done and could not be given out.
-    pub(crate) fn unwritten(&self) -> u64 {
-        self.unwritten
     }
 
     /// Takes the progress away and says how all of it ended.
