@@ -96,9 +96,14 @@ impl World {
         }
         let names: Vec<JobId> = self.hosts[id.0].disk.jobs().collect();
         self.hosts[id.0].restoring = true;
+        // As a node does: what brought its inputs ended with the life before, and half a job is no whole one.
+        let mut cut_off = Vec::new();
         for job in names {
             match self.hosts[id.0].disk.fold(job) {
-                Ok(restored) => self.tell(id, Input::Restore(restored))?,
+                Ok(restored) => {
+                    cut_off.extend((restored.is_open() && !restored.has_ended()).then_some(job));
+                    self.tell(id, Input::Restore(restored))?;
+                }
                 // No user was told that it is accepted.
                 Err(Unsound::Incomplete { .. }) => self.hosts[id.0].disk.forget(job),
                 Err(why) => return Err(self.violation(LOST, format!("host {}: {job:?}: {why}", id.0))),
@@ -108,7 +113,7 @@ impl World {
         if self.hosts[id.0].is_full {
             self.tell(id, Input::DiskLow(true))?;
         }
-        for command in again {
+        for command in cut_off.into_iter().map(|job| Command::Cancel { job }).chain(again) {
             self.command(id, command);
         }
         Ok(())

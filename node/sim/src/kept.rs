@@ -21,6 +21,8 @@ pub(crate) const LOST: &str = "an_accepted_job_is_never_lost";
 pub(crate) struct KeptEnd {
     pub(crate) report: Report,
     worker: Option<PeerId>,
+    /// Attempts that there were when it ended.
+    attempts: u32,
 }
 
 /// What the records of a job say.
@@ -58,13 +60,15 @@ impl Said {
             LogRecord::Closed => self.closed = true,
             LogRecord::Outcomes(all) => {
                 for kept in all {
-                    let end = KeptEnd { report: kept.report.clone(), worker: kept.worker };
+                    let (report, worker, attempts) = (kept.report.clone(), kept.worker, kept.attempts);
+                    let end = KeptEnd { report, worker, attempts };
                     twice.extend(self.ends.insert(kept.index, end).map(|_| kept.index));
                 }
             }
             LogRecord::Rest(rest) => {
                 for task in &rest.tasks {
-                    let end = KeptEnd { report: Report::bare(rest.outcome.clone()), worker: None };
+                    let (report, attempts) = (Report::bare(rest.outcome.clone()), task.attempts);
+                    let end = KeptEnd { report, worker: None, attempts };
                     twice.extend(self.ends.insert(task.index, end).map(|_| task.index));
                 }
             }
@@ -86,6 +90,9 @@ impl Said {
 /// One kept job.
 #[derive(Debug, Default)]
 struct KeptJob {
+    /// Several nodes compute each task: what one of them says is a vote. Votes are in no record, and are taken again after a
+    /// restart, so one may be acknowledged before what most of them say is on the disk.
+    verified: bool,
     /// What all records say that were written, of which a crash may lose some.
     written: Said,
     safe: Said,
@@ -125,7 +132,7 @@ impl Kept {
 
     pub(crate) fn on_submit(&mut self, submission: &Submission) {
         if submission.level == Level::Disk {
-            self.jobs.entry(submission.job).or_default();
+            self.jobs.entry(submission.job).or_default().verified = submission.policy.verify > 1;
         }
     }
 
@@ -226,11 +233,13 @@ impl Kept {
         });
     }
 
-    /// An owner acknowledges outcomes to a worker: they may be forgotten there.
+    /// An owner acknowledges outcomes to a worker: they may be forgotten there. The outcome of an earlier attempt, which failed
+    /// and was made again, is in no record; that of the last one is, if the task ended with it.
     pub(crate) fn on_acknowledged(&mut self, worker: PeerId, leases: &[LeaseId]) {
-        for LeaseId { job: name, index, .. } in leases {
-            let Some(job) = self.jobs.get(name) else { continue };
-            let written = job.written.ends.get(index).filter(|end| end.worker == Some(worker));
+        for LeaseId { job: name, index, epoch, attempt } in leases {
+            let Some(job) = self.jobs.get(name).filter(|job| !job.verified) else { continue };
+            let of_last = |end: &&KeptEnd| (end.worker, end.attempts) == (Some(worker), *attempt);
+            let written = job.written.ends.get(index).filter(of_last).filter(|_| *epoch == job.written.epoch);
             let safe = job.safe.ends.contains_key(index) || written.is_none();
             self.demand(ACKED_EARLY, safe, || {
                 format!("task {index} of {name:?} is acknowledged, a crash would lose its outcome")

@@ -15,7 +15,8 @@ pub(crate) fn no_lease_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), String>
     };
     ensure(first > scene.now, || format!("a lease that ended at {first:?} is in force at {:?}", scene.now))?;
     let most = scene.now.plus_ms(scene.mesh.lease_ms);
-    if last <= most {
+    // Kept jobs of an owner whose disk failed wait for its next life, and their workers keep what they have.
+    if last <= most || scene.host.journal_failed {
         return Ok(());
     }
     // An owner that fences itself keeps leases that would have expired, for two lease periods at most.
@@ -33,6 +34,8 @@ pub(crate) struct Owed {
     /// Leases with a received outcome that may not have ended yet.
     heard: BTreeSet<(PeerId, LeaseId)>,
     since: BTreeMap<(PeerId, LeaseId), Time>,
+    /// Records were on their way to the disk after the last step.
+    waited: bool,
 }
 
 impl Owed {
@@ -56,8 +59,12 @@ impl Owed {
 }
 
 impl Owed {
-    /// What is owed for kept jobs waits for the disk.
-    pub(crate) fn on_waiting(&mut self, now: Time) {
+    /// What is owed for kept jobs waits for the disk, and counts from the step that hears that it is there: steps are not
+    /// evenly spaced, so the last one before that may be long ago.
+    pub(crate) fn on_disk(&mut self, now: Time, waits: bool) {
+        if !core::mem::replace(&mut self.waited, waits) && !waits {
+            return;
+        }
         let kept = self.since.iter_mut().filter(|((_, lease), _)| lease.epoch > 0);
         kept.for_each(|(_, since)| *since = now);
     }

@@ -216,7 +216,8 @@ impl Reference {
             }
             Command::Cancel { job } => {
                 if let Some(job) = self.jobs.get_mut(job).filter(|job| !job.forgotten) {
-                    job.cancelled = true;
+                    // It gets no more tasks, also when it is tried again.
+                    (job.cancelled, job.closed) = (true, true);
                 }
             }
             Command::Drain(_)

@@ -357,9 +357,8 @@ impl World {
         let now = host.local(now);
         if let Some(audit) = &host.audit {
             host.owed.on_step(now, &host.issued, audit, &self.facts);
-            if host.disk.count_pending() > 0 || host.journal_failed {
-                host.owed.on_waiting(now);
-            }
+            let waits = host.disk.count_pending() > 0 || host.journal_failed;
+            host.owed.on_disk(now, waits);
         }
         let promised = host.promised(now);
         let scene = Scene {
