@@ -115,7 +115,7 @@ fn a_job_that_has_not_ended_says_what_is_missing_and_goes_on_when_left() {
     let node = RunningNode::start(&["--slots", "1"]);
     let job =
         id(&submit(&node, "echo", &["--fn", "upper", "--need", "gpu=yes", "--name", "later"], "x").well());
-    run(node.path(), &["results", "later"]).refused(125, &["had not ended", "0 of 1", "task 0", "--follow"]);
+    run(node.path(), &["results", "later"]).refused(125, &["has not ended", "0 of 1", "task 0", "--follow"]);
     run(node.path(), &["forget", "later"]).refused(1, &["has not ended", "cancel"]);
     run(node.path(), &["retry", "later"]).refused(1, &["has not ended"]);
     for verb in [&["wait", "later"][..], &["attach", "later"], &["results", "later", "--follow"]] {
