@@ -291,7 +291,7 @@ fn of_two_that_run_a_task_one_is_heard() {
 fn all_that_agree_have_done_well_not_only_who_came_last() {
     let mut mesh = Mesh::of(&[0, 2, 1, 1]);
     mesh.submit_with(0, 1, |what| what.needs.labels = vec![("node".into(), id(1).to_string())]);
-    // Nobody hears of it: a neighbour would pass its renewals on.
+    // No other node hears of it, which would pass its renewals on.
     mesh.kill(1);
     mesh.advance_ms(1000);
     mesh.input(0, Input::Command(Command::Cancel { job: JOB }));

@@ -210,7 +210,7 @@ fn wanted(books: &Books, records: &Records, blob: BlobId) -> Vec<(PeerId, u64)> 
 }
 
 /// An outcome that waited for room can't be fetched any more: the worker was not asked to keep it for so long. Its task
-/// waits again, and no worker is to blame. The worker is told to let go of an outcome that nobody can use any more.
+/// waits again, and no worker is to blame. The worker is told to let go of an outcome that is of no use any more.
 fn return_starved(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease: LeaseId, worker: PeerId) {
     cx.ack(worker, lease);
     let attempt = record.take_attempt(lease, worker).expect("the caller found the attempt");
