@@ -3,7 +3,7 @@
 use crate::invariants::{Scene, ensure};
 use crate::reference::Fact;
 
-/// A node that takes no new work begins none, whoever's it is; what it held and had not begun is given back.
+/// A node that takes no new work begins none, of no owner; what it held and had not begun is given back.
 pub(crate) fn a_draining_node_begins_nothing(scene: &Scene<'_>) -> Result<(), String> {
     let begun = scene.facts.iter().find(|fact| matches!(fact, Fact::Started { .. }));
     ensure(!scene.host.drains || begun.is_none(), || format!("{begun:?}, and the node drains"))?;

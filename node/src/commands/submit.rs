@@ -63,7 +63,7 @@ where
     Ok(mesh.submit_stream(task, inputs).await?)
 }
 
-/// The inputs; if they broke off, the last one can't be had, so that no half of a job is handed in.
+/// The inputs; if they broke off, the last one is missing, so that no half of a job is handed in.
 fn whole(feed: Arc<Feed>, inputs: impl Stream<Item = Input> + Send) -> impl Stream<Item = Input> + Send {
     let broken = stream::iter(std::iter::once_with(move || feed.take_problem()));
     inputs.chain(
