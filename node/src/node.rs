@@ -149,6 +149,7 @@ impl Node {
             store_bytes: settings.store_bytes,
             labels: crate::cpu::with_own(settings.labels),
             class_min: settings.class_min,
+            disk: 0,
             boot,
             owners: settings.owners,
         };

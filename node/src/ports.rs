@@ -134,6 +134,9 @@ impl Ports {
             }
             Effect::Persist { ticket, job, record } => self.persist(ticket, job, record),
             Effect::Forget { ticket, job } => self.forget(ticket, job),
+            Effect::Cut { .. } | Effect::Promise { .. } | Effect::ReadLog { .. } | Effect::Recall { .. } => {
+                debug_assert!(false, "no job is at level mesh yet");
+            }
         }
     }
 

@@ -144,6 +144,7 @@ mod tests {
             store_bytes: u64::MAX,
             labels: Vec::new(),
             class_min: weft_core::message::Class::Scavenger,
+            disk: 0,
             boot: 1,
             owners: weft_core::Owners::All,
         };

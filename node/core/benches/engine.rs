@@ -114,6 +114,7 @@ fn engine() -> Engine {
         store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Scavenger,
+        disk: 0,
         boot: 1,
         owners: weft_core::Owners::All,
     };
@@ -151,7 +152,10 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     | Event::DependenciesSatisfied { .. }
                     | Event::Accepted { .. }
                     | Event::ExtensionRefused { .. }
-                    | Event::Forgotten { .. },
+                    | Event::Forgotten { .. }
+                    | Event::Leads { .. }
+                    | Event::Follows { .. }
+                    | Event::Keepers { .. },
                 )
                 | Effect::Send { .. }
                 | Effect::Publish(_)
@@ -162,7 +166,11 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                 | Effect::Unpin(_)
                 | Effect::Stash(_)
                 | Effect::Persist { .. }
-                | Effect::Forget { .. } => {}
+                | Effect::Forget { .. }
+                | Effect::Cut { .. }
+                | Effect::Promise { .. }
+                | Effect::ReadLog { .. }
+                | Effect::Recall { .. } => {}
             }
         }
         assert!(engine.next_wakeup().is_none_or(|(at, _)| at.0 > 0), "a driver asks after every input");

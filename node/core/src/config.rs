@@ -104,6 +104,9 @@ pub struct NodeConfig {
     pub labels: Vec<(String, String)>,
     /// The lowest priority class whose tasks it takes, its own ones included.
     pub class_min: Class,
+    /// The number of this node's disk, drawn when its journal was made, and anew when the journal was not the one that the
+    /// node had last; 0 if the node keeps no jobs of others.
+    pub disk: u64,
     /// Boot nonce: random for each start of the node.
     pub boot: u64,
     /// Owners whose tasks it takes, besides its own.

@@ -73,6 +73,41 @@ pub enum Effect {
         /// The record.
         record: LogRecord,
     },
+    /// Remove the records behind one of a job's log, which never counted: another member leads. Answered like a record.
+    Cut {
+        /// Its number.
+        ticket: u64,
+        /// The job.
+        job: JobId,
+        /// The number of the last record that stays; 0 if none does.
+        after: u32,
+    },
+    /// Write that this node has promised an epoch of a job, in place of what it promised before; no part of the job's log.
+    /// Answered like a record.
+    Promise {
+        /// Its number.
+        ticket: u64,
+        /// The job.
+        job: JobId,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// Read records of the log of a job at level `mesh` for another node that keeps it; exactly one [`crate::Input::LogRead`]
+    /// answers. All that was to be written before is in it.
+    ReadLog {
+        /// The job.
+        job: JobId,
+        /// The number of the first one, from 1.
+        from: u32,
+        /// Bytes of records after which no further one is read; at least one is.
+        bytes_max: u32,
+    },
+    /// Read a whole log and say what it says together; exactly one [`crate::Input::Recalled`] answers. All that was to be
+    /// written before is in it.
+    Recall {
+        /// The job.
+        job: JobId,
+    },
     /// Forget a job's log, if there is one; answered like a record.
     Forget {
         /// Its number.
@@ -210,5 +245,26 @@ pub enum Event {
     Forgotten {
         /// The job.
         job: JobId,
+    },
+    /// This node leads a job at level `mesh` from now on that another one led before, or itself in an earlier life. The driver
+    /// has its log ([`crate::Input::Recalled`]).
+    Leads {
+        /// The job.
+        job: JobId,
+    },
+    /// Another node leads a job at level `mesh`, or will: this one tells nothing of it any more. Also for a job that this node
+    /// keeps for others and has never led.
+    Follows {
+        /// The job.
+        job: JobId,
+        /// The node that leads it, if it is known.
+        leader: Option<PeerId>,
+    },
+    /// Who keeps a job at level `mesh` from now on.
+    Keepers {
+        /// The job.
+        job: JobId,
+        /// The nodes, its owner first.
+        keepers: Vec<PeerId>,
     },
 }

@@ -190,6 +190,10 @@ impl Engine {
             Input::JournalFailed => owner.on_journal_failed(&mut ctx),
             Input::DiskLow(low) => owner.on_disk_low(low),
             Input::Restore(job) => owner.on_restore(&mut ctx, members, *job),
+            Input::RestoreKept { .. }
+            | Input::RestoreForgotten(_)
+            | Input::LogRead { .. }
+            | Input::Recalled { .. } => ctx.counters.dropped += 1,
         }
     }
 
@@ -221,6 +225,7 @@ impl Engine {
             }
             Message::Assign(assign) => worker.on_assign(ctx, from, *assign),
             Message::Cell(word) => self.receive_cell(from, word),
+            Message::Custody(_) | Message::Lead(_) => ctx.counters.dropped += 1,
             Message::Stopped { leases } => owner.on_stopped(ctx, members, from, &leases),
             Message::GivenBack { leases } => owner.on_given_back(ctx, members, from, &leases),
         }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::durable::Restored;
+use crate::durable::{LogRecord, Restored};
 use crate::host::Host;
 use crate::id::{BlobId, JobId, PeerId, RunId};
 use crate::message::{Gossip, Message};
@@ -112,6 +112,32 @@ pub enum Input {
     /// A job of an earlier life, before any other input; those that others come after first, as they were accepted. One that has
     /// ended is not run: what comes after it may know how it ended.
     Restore(Box<Restored>),
+    /// A job at level `mesh` whose log is on this node's disk, before any other input: this node keeps it, and may have led it.
+    RestoreKept {
+        /// The greatest epoch that this node promised; 0 if none.
+        promised: u32,
+        /// What the log says.
+        job: Box<Restored>,
+    },
+    /// A job that every node which keeps it was to forget is not here any more, from an earlier life; before any other input.
+    RestoreForgotten(Vec<JobId>),
+    /// Answers [`crate::Effect::ReadLog`]: records in their order, from the one that was asked for on; none if the log has
+    /// none, or could not be read.
+    LogRead {
+        /// The job.
+        job: JobId,
+        /// The number of the first.
+        from: u32,
+        /// The records.
+        records: Vec<LogRecord>,
+    },
+    /// Answers [`crate::Effect::Recall`]: what the log says, or nothing if it can't be read.
+    Recalled {
+        /// The job.
+        job: JobId,
+        /// What it is.
+        restored: Option<Box<Restored>>,
+    },
 }
 
 /// How a fetch ended, and whose fault a failure is.

@@ -22,6 +22,7 @@ mod cells;
 pub mod codec;
 pub mod config;
 mod ctx;
+pub mod custody;
 mod digest;
 pub mod durable;
 pub mod effect;
@@ -65,7 +66,7 @@ pub use policy::{Backoff, OWNERS_MAX, Owners, Policy};
 pub use receipt::{Proof, Receipt};
 pub use referral::{BidRequest, CellWord, Match, Scope};
 pub use refusal::{AFTER_MAX, Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
-pub use submission::{Join, Level, Submission};
+pub use submission::{About, Join, Level, Submission};
 pub use task::{
     Entry, Expiry, Failure, Fault, Limit, Limits, Outcome, Payload, Profile, Program, Recall, Recalled,
     Report, Stream, TaskKey, Terms, Trap, Usage,

@@ -264,6 +264,7 @@ mod tests {
             module_bytes: u64::MAX,
             store_bytes: u64::MAX,
             labels: vec![("rack".into(), "3".into())],
+            disk: 0,
             boot: 7,
             owners: crate::policy::Owners::All,
             class_min: crate::message::Class::Batch,

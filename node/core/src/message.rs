@@ -13,7 +13,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::id::{BidId, CallId, LeaseId};
+use crate::custody::CustodyMessage;
+use crate::id::{BidId, CallId, JobId, LeaseId};
 use crate::referral::CellWord;
 use crate::task::Stream;
 pub use call::{Award, Bid, Call, Decline, Grant};
@@ -105,6 +106,10 @@ pub enum Message {
         /// The leases that ended.
         leases: Vec<LeaseId>,
     },
+    /// Between the nodes that keep a job at level `mesh`.
+    Custody(Vec<CustodyMessage>),
+    /// Owner to worker: the sender leads these jobs, each in its epoch. A worker refuses leases of an older one from then on.
+    Lead(Vec<(JobId, u32)>),
     /// Worker to owner: this node takes no work any more, and gives these back. No node is blamed. What had begun was
     /// stopped, and its work is lost.
     GivenBack {

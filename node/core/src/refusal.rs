@@ -63,6 +63,11 @@ pub enum Refusal {
     DiskLow,
     /// The job gets no more tasks: it was closed, cancelled or given up, or has ended.
     JobOver,
+    /// Fewer than three nodes can keep a job at level `mesh` now.
+    TooFewKeepers {
+        /// Nodes that can.
+        found: u32,
+    },
     /// A kept job can't come after one that a restart would end.
     ParentNotKept {
         /// The parent.
@@ -117,6 +122,11 @@ impl fmt::Display for Refusal {
             Self::JobOver => {
                 f.write_str("the job gets no more tasks: it was closed, cancelled or given up, or has ended")
             }
+            Self::TooFewKeepers { found } => write!(
+                f,
+                "a job at level mesh is kept by three nodes, and {found} can keep it now: start more nodes with a data directory, \
+                 or submit it at level disk"
+            ),
             Self::ParentNotKept { job } => write!(
                 f,
                 "it is to be kept on disk and comes after job {job}, which is not: submit that one at level disk, too"

@@ -1,5 +1,6 @@
 //! A job as its user submits it. Plain data; [`crate::Refusal`] says which submissions are refused.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -34,6 +35,21 @@ pub struct Submission {
     pub join: Join,
     /// What it survives.
     pub level: Level,
+    /// What people know it by. No decision of the engine depends on it.
+    pub about: About,
+}
+
+/// What people know a job by, which all nodes that keep it can tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct About {
+    /// Its name, or nothing.
+    pub name: String,
+    /// Its labels.
+    pub labels: Vec<(String, String)>,
+    /// Whether every member of the mesh may cancel, retry and forget it; otherwise only the node that it was submitted to.
+    pub shared: bool,
+    /// When it was submitted, in milliseconds since 1970 by the clock of the node that it was submitted to.
+    pub submitted_ms: u64,
 }
 
 impl Submission {
@@ -52,6 +68,7 @@ impl Submission {
             after: Vec::new(),
             join: Join::AllSucceeded,
             level: Level::Memory,
+            about: About::default(),
         }
     }
 }
@@ -75,6 +92,8 @@ pub enum Level {
     Memory,
     /// Also a restart of its owner, whose disk keeps it.
     Disk,
+    /// Also the loss of any one node for ever: three nodes keep it.
+    Mesh,
 }
 
 impl Level {
@@ -84,6 +103,7 @@ impl Level {
         match self {
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Mesh => "mesh",
         }
     }
 }

@@ -38,6 +38,7 @@ impl Alone {
             store_bytes: u64::MAX,
             labels: Vec::new(),
             class_min: Class::Scavenger,
+            disk: 0,
             boot: 1,
             owners: Owners::All,
         };

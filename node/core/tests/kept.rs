@@ -32,6 +32,9 @@ fn words(mesh: &Mesh, node: usize) -> Vec<String> {
         Event::Forgotten { .. } => "forgotten".into(),
         Event::ExtensionRefused { tasks, .. } => format!("not extended by {tasks}"),
         Event::Refused { reason, .. } => format!("{reason:?}"),
+        Event::Leads { .. } => "leads".into(),
+        Event::Follows { .. } => "follows".into(),
+        Event::Keepers { keepers, .. } => format!("kept by {}", keepers.len()),
         Event::Printed { .. } | Event::Lost { .. } | Event::Differed { .. } | Event::OwnerGone { .. } => {
             "else".into()
         }
@@ -53,6 +56,8 @@ fn kinds(mesh: &Mesh, node: usize) -> Vec<String> {
         LogRecord::Restarted { epoch, .. } => format!("epoch {epoch}"),
         LogRecord::Ended => "ended".into(),
         LogRecord::Retried { epoch, .. } => format!("retried {epoch}"),
+        LogRecord::Led { epoch, .. } => format!("led {epoch}"),
+        LogRecord::Replaced { seat, .. } => format!("replaced {seat}"),
     };
     mesh.records(node).into_iter().map(kind).collect()
 }

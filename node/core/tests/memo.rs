@@ -144,6 +144,7 @@ fn nobody_is_told_anything_by_strangers_and_by_whom_it_refuses() {
         store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: message::Class::Scavenger,
+        disk: 0,
         boot: 1,
         owners: Owners::AllBut(vec![id(2)]),
     };

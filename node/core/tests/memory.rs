@@ -106,6 +106,7 @@ fn a_million_tasks_cost_a_few_hundred_bytes_each_while_they_wait_and_almost_none
         store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Scavenger,
+        disk: 0,
         boot: 1,
         owners: Owners::All,
     };

@@ -164,6 +164,7 @@ fn why_names_who_takes_no_task_of_a_class() {
         store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Realtime,
+        disk: 0,
         boot: 9,
         owners: Owners::All,
     };

@@ -66,6 +66,7 @@ fn a_module_that_is_longer_than_a_node_takes_is_declined_with_the_bound() {
         store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Scavenger,
+        disk: 0,
         boot: 9,
         owners: Owners::All,
     };

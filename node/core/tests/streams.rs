@@ -34,7 +34,10 @@ fn printed(mesh: &Mesh) -> Vec<(u64, usize)> {
         | Event::DependenciesSatisfied { .. }
         | Event::Accepted { .. }
         | Event::ExtensionRefused { .. }
-        | Event::Forgotten { .. } => None,
+        | Event::Forgotten { .. }
+        | Event::Leads { .. }
+        | Event::Follows { .. }
+        | Event::Keepers { .. } => None,
     });
     pieces.collect()
 }

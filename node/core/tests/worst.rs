@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use weft_core::codec::{decode_gossip, decode_message, encode_gossip, encode_message};
+use weft_core::custody::CustodyMessage;
 use weft_core::message::{
     Assign, Award, Bid, Call, Capacity, Class, Credit, Decline, Delivery, Grant, LABELS_MAX, LeaseRange,
     Needs, Reason, TEXT_BYTES,
@@ -176,6 +177,7 @@ impl Hearer {
             store_bytes: u64::MAX,
             labels: labels(24, 64),
             class_min: Class::Scavenger,
+            disk: 0,
             boot: 1,
             owners: Owners::All,
         };
@@ -298,6 +300,12 @@ const WORDS: &[Row] = &[
     ("release", |n, _| Message::Release(BidId(n)), KIB),
     ("refuse", |_, _| Message::Refuse { leases: leases() }, 64 * KIB),
     ("stopped", |_, _| Message::Stopped { leases: leases() }, 64 * KIB),
+    ("custody", |n, _| Message::Custody(vec![CustodyMessage::Forget { job: JobId(n) }; 50_000]), 64 * KIB),
+    (
+        "lead",
+        |n, _| Message::Lead((0..50_000).map(|job| (JobId(n << 20 | job), u32::MAX)).collect()),
+        64 * KIB,
+    ),
     ("given back", |_, _| Message::GivenBack { leases: leases() }, 64 * KIB),
     (
         "renew",
@@ -426,6 +434,8 @@ fn kind(message: &Message) -> &'static str {
         Message::Assign(_) => "assign",
         Message::Stopped { .. } => "stopped",
         Message::GivenBack { .. } => "given back",
+        Message::Custody(_) => "custody",
+        Message::Lead(_) => "lead",
         Message::Cell(CellWord::Advertise { .. }) => "advertise",
         Message::Cell(CellWord::Request(_)) => "request",
         Message::Cell(CellWord::Waits { .. }) => "waits",
@@ -493,7 +503,7 @@ fn the_worst_word_of_each_kind_costs_little_in_a_mesh_of_cells() {
 fn each_kind_of_word_has_its_worst() {
     let kinds: std::collections::BTreeSet<_> =
         WORDS.iter().map(|(_, word, _)| kind(&word(0, NOTHING))).collect();
-    assert_eq!(kinds.len(), 24, "{kinds:?}");
+    assert_eq!(kinds.len(), 26, "{kinds:?}");
 }
 
 /// Sixty-four requests of twenty thousand labels each, followed by one bid, once kept a node busy for a minute.

@@ -20,7 +20,7 @@ use crate::config::Admission;
 
 const MAGIC: &[u8; 8] = b"weftmesh";
 /// Version of the protocol. A node speaks exactly one, and refuses peers that speak another.
-const VERSION: u16 = 6;
+const VERSION: u16 = 7;
 const HELLO_BYTES: usize = 8 + 2 + 32 + 8 + 32;
 const PROOF_BYTES: usize = 1 + 32;
 const ACCEPT: u8 = 0;

@@ -57,7 +57,11 @@ impl World {
             | Input::Compiling { .. }
             | Input::Mesh { .. }
             | Input::Persisted { .. }
-            | Input::Restore(_) => {}
+            | Input::Restore(_)
+            | Input::RestoreKept { .. }
+            | Input::RestoreForgotten(_)
+            | Input::LogRead { .. }
+            | Input::Recalled { .. } => {}
         }
     }
 

@@ -192,6 +192,7 @@ impl SimHost {
             store_bytes: u64::MAX,
             labels: self.spec.labels.clone(),
             class_min: self.spec.class_min,
+            disk: 0,
             boot: self.boot,
             owners: self.spec.guests.owners(peer),
         };

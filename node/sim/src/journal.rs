@@ -186,6 +186,8 @@ fn committed(job: JobId, record: &LogRecord) -> Vec<Told> {
         | LogRecord::ParentEnded(_)
         | LogRecord::Cancelled
         | LogRecord::Restarted { .. }
-        | LogRecord::Retried { .. } => Vec::new(),
+        | LogRecord::Retried { .. }
+        | LogRecord::Led { .. }
+        | LogRecord::Replaced { .. } => Vec::new(),
     }
 }

@@ -72,10 +72,10 @@ impl Said {
                     twice.extend(self.ends.insert(task.index, end).map(|_| task.index));
                 }
             }
-            LogRecord::ParentEnded(_) => {}
+            LogRecord::ParentEnded(_) | LogRecord::Replaced { .. } => {}
             LogRecord::Cancelled => (self.cancelled, self.closed) = (true, true),
             LogRecord::GivenUp { .. } => (self.given_up, self.closed) = (true, true),
-            LogRecord::Restarted { epoch, .. } => self.epoch = *epoch,
+            LogRecord::Restarted { epoch, .. } | LogRecord::Led { epoch, .. } => self.epoch = *epoch,
             LogRecord::Ended => self.ended = true,
             LogRecord::Retried { epoch, .. } => {
                 (self.epoch, self.retries) = (*epoch, self.retries + 1);
@@ -205,7 +205,10 @@ impl Kept {
             | Event::OwnerGone { .. }
             | Event::DependenciesSatisfied { .. }
             | Event::ExtensionRefused { .. }
-            | Event::Forgotten { .. } => {}
+            | Event::Forgotten { .. }
+            | Event::Leads { .. }
+            | Event::Follows { .. }
+            | Event::Keepers { .. } => {}
         }
     }
 

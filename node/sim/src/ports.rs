@@ -55,6 +55,9 @@ impl World {
             }
             Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, Some(&record)),
             Effect::Forget { ticket, job } => self.persist(id, ticket, job, None),
+            Effect::Cut { .. } | Effect::Promise { .. } | Effect::ReadLog { .. } | Effect::Recall { .. } => {
+                panic!("no job of a swarm is at level mesh yet")
+            }
             Effect::Stash(bytes) => {
                 self.hosts[id.0].blobs.insert(BlobId::of(&bytes));
             }
@@ -329,6 +332,8 @@ pub(crate) fn award_in(message: &Message) -> Option<&Award> {
         | Message::Refuse { .. }
         | Message::Stopped { .. }
         | Message::GivenBack { .. }
+        | Message::Custody(_)
+        | Message::Lead(_)
         | Message::Renew(_)
         | Message::Outcome(_)
         | Message::Ack(_)
@@ -362,6 +367,8 @@ fn leases_in(message: &Message) -> usize {
             | CellWord::Match(_),
         )
         | Message::Call(_)
+        | Message::Custody(_)
+        | Message::Lead(_)
         | Message::Credit(_)
         | Message::Withdraw(_)
         | Message::Bid(_)

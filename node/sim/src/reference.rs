@@ -307,7 +307,12 @@ impl Reference {
                 None
             }
             Event::OwnerGone { owner, .. } => Some(Fact::GaveUp { owner }),
-            Event::Accepted { .. } | Event::ExtensionRefused { .. } | Event::Forgotten { .. } => None,
+            Event::Accepted { .. }
+            | Event::ExtensionRefused { .. }
+            | Event::Forgotten { .. }
+            | Event::Leads { .. }
+            | Event::Follows { .. }
+            | Event::Keepers { .. } => None,
             Event::Lost { job, index, worker } => {
                 self.lost_by.insert((job, worker));
                 *self.lost.entry((job, index)).or_default() += 1;

@@ -168,6 +168,10 @@ pub fn kind(input: &Input) -> &'static str {
         Input::JournalFailed => "the journal fails",
         Input::DiskLow(_) => "room for records ends or comes",
         Input::Restore(_) => "a job is restored",
+        Input::RestoreKept { .. } => "a job of the mesh is restored",
+        Input::RestoreForgotten(_) => "forgotten jobs are named",
+        Input::LogRead { .. } => "records are read",
+        Input::Recalled { .. } => "a log is recalled",
     }
 }
 
@@ -190,6 +194,8 @@ fn message_kind(message: &Message) -> &'static str {
         Message::Credit(_) => "credit comes",
         Message::Ended { .. } => "outcomes come with credit",
         Message::Assign(_) => "tasks come on credit",
+        Message::Custody(_) => "members of a trio talk",
+        Message::Lead(_) => "a leader is named",
         Message::Cell(CellWord::Advertise { .. }) => "a bid is advertised",
         Message::Cell(CellWord::Request(_)) => "bids are requested",
         Message::Cell(CellWord::Waits { .. }) => "a matchmaker has no bid yet",

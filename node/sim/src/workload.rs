@@ -156,6 +156,7 @@ impl Catalog {
             after: spec.after.clone(),
             join: spec.join,
             level: weft_core::Level::Memory,
+            about: weft_core::About::default(),
         }
     }
 

@@ -179,6 +179,7 @@ fn level_in(level: api::Level) -> Level {
     match level {
         api::Level::Memory => Level::Memory,
         api::Level::Disk => Level::Disk,
+        api::Level::Mesh => Level::Mesh,
     }
 }
 
@@ -187,6 +188,7 @@ pub(super) fn level_out(level: Level) -> api::Level {
     match level {
         Level::Memory => api::Level::Memory,
         Level::Disk => api::Level::Disk,
+        Level::Mesh => api::Level::Mesh,
     }
 }
 

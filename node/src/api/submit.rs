@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use weft_client::frames::{self, ClientFrame, JobRequest, Splitter};
-use weft_core::{AFTER_MAX, BlobId, Command, JobId, Level, Payload, input::Submission};
+use weft_core::{AFTER_MAX, About, BlobId, Command, JobId, Level, Payload, input::Submission};
 
 use super::error::ApiError;
 use super::json::{self, Bytes, Module};
@@ -129,8 +129,15 @@ async fn open(
     let job = random_job()?;
     check_room(&api, job, inputs.len(), is_kept && level == Level::Memory)?;
     let signed = terms.receipts.then(|| program.clone());
+    let submitted_ms = now_ms();
+    let about = About {
+        name: title.name.clone(),
+        labels: title.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        shared: false,
+        submitted_ms,
+    };
     let submission =
-        Submission { job, program, needs, class, terms, policy, inputs, closed, after, join, level };
+        Submission { job, program, needs, class, terms, policy, inputs, closed, after, join, level, about };
     submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
     let jobs = api.handle.jobs();
     let meta = JobMeta {
@@ -139,7 +146,7 @@ async fn open(
         detached: is_kept,
         level,
         title: Arc::new(title),
-        submitted_ms: now_ms(),
+        submitted_ms,
         streamed: terms.stream,
         signed,
     };

@@ -185,6 +185,7 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
         draining,
         class_min: _,
         owners: _,
+        disk: _,
     } = capacity;
     let labels = self::labels(labels);
     let peer = peer.to_string();

@@ -44,7 +44,7 @@ pub(crate) async fn place(mesh: &Mesh, level: Level) -> String {
     let name = name.unwrap_or_else(|_unknown| String::from("this machine's node"));
     match level {
         Level::Memory => format!("in the memory of {name}"),
-        Level::Disk => format!("on the disk of {name}"),
+        Level::Disk | Level::Mesh => format!("on the disk of {name}"),
     }
 }
 

@@ -77,7 +77,11 @@ impl Table {
                     unheard_ms / 1000
                 );
             }
-            Event::Differed { .. } | Event::DependenciesSatisfied { .. } => {}
+            Event::Differed { .. }
+            | Event::DependenciesSatisfied { .. }
+            | Event::Leads { .. }
+            | Event::Follows { .. }
+            | Event::Keepers { .. } => {}
             Event::Accepted { job, tasks } => self.change(job, |entry| entry.accept(tasks)),
             Event::ExtensionRefused { job, tasks, reason } => {
                 self.change(job, |entry| entry.refuse_more(tasks, &reason));

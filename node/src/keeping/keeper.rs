@@ -343,6 +343,7 @@ fn kind_of(record: &LogRecord) -> Kind {
         LogRecord::Restarted { .. } => Kind::Restarted,
         LogRecord::Ended => Kind::Ended,
         LogRecord::Retried { .. } => Kind::Retried,
+        LogRecord::Led { .. } | LogRecord::Replaced { .. } => Kind::Epoch,
         LogRecord::ParentEnded(_) | LogRecord::GivenUp { .. } => Kind::Noted,
     }
 }

@@ -87,7 +87,9 @@ fn cost_of(record: &LogRecord) -> usize {
         | LogRecord::GivenUp { .. }
         | LogRecord::Restarted { .. }
         | LogRecord::Ended
-        | LogRecord::Retried { .. } => 0,
+        | LogRecord::Retried { .. }
+        | LogRecord::Led { .. }
+        | LogRecord::Replaced { .. } => 0,
     }
 }
 

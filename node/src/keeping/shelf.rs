@@ -194,7 +194,9 @@ impl Shelf {
                 | LogRecord::GivenUp { .. }
                 | LogRecord::Restarted { .. }
                 | LogRecord::Ended
-                | LogRecord::Retried { .. } => {}
+                | LogRecord::Retried { .. }
+                | LogRecord::Led { .. }
+                | LogRecord::Replaced { .. } => {}
             }
             ControlFlow::Continue(())
         })?;
@@ -280,7 +282,9 @@ pub(super) fn count_ends(record: &LogRecord) -> u32 {
         | LogRecord::GivenUp { .. }
         | LogRecord::Restarted { .. }
         | LogRecord::Ended
-        | LogRecord::Retried { .. } => 0,
+        | LogRecord::Retried { .. }
+        | LogRecord::Led { .. }
+        | LogRecord::Replaced { .. } => 0,
     };
     u32::try_from(count).unwrap_or(u32::MAX)
 }
@@ -309,7 +313,9 @@ fn ends_of(record: LogRecord) -> Vec<Kept> {
         | LogRecord::GivenUp { .. }
         | LogRecord::Restarted { .. }
         | LogRecord::Ended
-        | LogRecord::Retried { .. } => Vec::new(),
+        | LogRecord::Retried { .. }
+        | LogRecord::Led { .. }
+        | LogRecord::Replaced { .. } => Vec::new(),
     }
 }
 

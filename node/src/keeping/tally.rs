@@ -37,7 +37,9 @@ impl Tally {
             | LogRecord::Cancelled
             | LogRecord::GivenUp { .. }
             | LogRecord::Restarted { .. }
-            | LogRecord::Ended => {}
+            | LogRecord::Ended
+            | LogRecord::Led { .. }
+            | LogRecord::Replaced { .. } => {}
         }
     }
 

@@ -83,7 +83,13 @@ fn program(module: BlobId) -> Arc<Program> {
 fn accepted(module: BlobId, tasks: u32) -> LogRecord {
     let inputs = (0..tasks).map(|index| Payload::inline(&index.to_le_bytes())).collect();
     let spec = Submission { level: Level::Disk, ..Submission::new(JOB, program(module), inputs) };
-    LogRecord::Accepted(Box::new(Accepted { spec, tasks, at: Time(1_000_000), parents: Vec::new() }))
+    LogRecord::Accepted(Box::new(Accepted {
+        spec,
+        tasks,
+        at: Time(1_000_000),
+        parents: Vec::new(),
+        trio: None,
+    }))
 }
 
 fn end(index: u32, outcome: Outcome, output: Payload) -> KeptEnd {

@@ -186,7 +186,10 @@ impl Crowd {
                 | Event::DependenciesSatisfied { .. }
                 | Event::Accepted { .. }
                 | Event::ExtensionRefused { .. }
-                | Event::Forgotten { .. },
+                | Event::Forgotten { .. }
+                | Event::Leads { .. }
+                | Event::Follows { .. }
+                | Event::Keepers { .. },
             )
             | Effect::Sign { .. }
             | Effect::Publish(_)
@@ -197,7 +200,11 @@ impl Crowd {
             | Effect::Unpin(_)
             | Effect::Stash(_)
             | Effect::Persist { .. }
-            | Effect::Forget { .. } => {}
+            | Effect::Forget { .. }
+            | Effect::Cut { .. }
+            | Effect::Promise { .. }
+            | Effect::ReadLog { .. }
+            | Effect::Recall { .. } => {}
         }
     }
 
@@ -214,6 +221,8 @@ impl Crowd {
                 peer.acks.extend(all.iter().map(|delivery| delivery.lease));
             }
             Message::Call(_)
+            | Message::Custody(_)
+            | Message::Lead(_)
             | Message::Withdraw(_)
             | Message::Bid(_)
             | Message::Decline(_)

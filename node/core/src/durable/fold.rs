@@ -65,6 +65,8 @@ impl Fold {
             LogRecord::Restarted { epoch, at: _ } => enter(job, epoch),
             LogRecord::Ended => end_job(job),
             LogRecord::Retried { epoch, at } => retry(job, epoch, at),
+            LogRecord::Led { epoch, at: _ } => enter(job, epoch),
+            LogRecord::Replaced { .. } => Ok(()),
         }
     }
 
@@ -86,7 +88,7 @@ impl Fold {
 }
 
 fn accept(accepted: Accepted) -> Result<Restored, Unsound> {
-    let Accepted { mut spec, tasks: _, at, parents } = accepted;
+    let Accepted { mut spec, tasks: _, at, parents, trio: _ } = accepted;
     spec.check().map_err(Unsound::Refused)?;
     let inputs = core::mem::take(&mut spec.inputs);
     let mut job = Restored {
@@ -253,7 +255,7 @@ mod tests {
             after: vec![PARENT],
             ..Submission::new(JOB, Arc::new(program), inputs_from(0..inputs))
         };
-        LogRecord::Accepted(Box::new(Accepted { spec, tasks, at: Time(5), parents: Vec::new() }))
+        LogRecord::Accepted(Box::new(Accepted { spec, tasks, at: Time(5), parents: Vec::new(), trio: None }))
     }
 
     fn inputs_from(numbers: core::ops::Range<u32>) -> Vec<Payload> {

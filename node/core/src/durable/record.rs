@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use super::unsound::{LOG_VERSION, Unsound};
+use crate::custody::{Seat, Trio};
 use crate::id::{BlobId, JobId, PeerId};
 use crate::outcome::Verified;
 use crate::receipt::Proof;
@@ -68,6 +69,21 @@ pub enum LogRecord {
         /// When.
         at: Time,
     },
+    /// A member of its trio leads it from here on: the first record of each epoch of a job at level `mesh` but the first.
+    /// Attempts begin anew, under this epoch.
+    Led {
+        /// Higher than all before; its remainder by three is the seat that leads.
+        epoch: u32,
+        /// When, by that node's clock.
+        at: Time,
+    },
+    /// Another node, or another disk of the same one, sits on a seat of its trio.
+    Replaced {
+        /// The seat, 0 to 2.
+        seat: u8,
+        /// Who sits there from here on.
+        by: Seat,
+    },
 }
 
 /// A job as it was accepted.
@@ -81,6 +97,8 @@ pub struct Accepted {
     pub at: Time,
     /// Those of the jobs that it comes after which had ended by then.
     pub parents: Vec<ParentEnd>,
+    /// The nodes that keep it, if it is a job at level `mesh`.
+    pub trio: Option<Trio>,
 }
 
 /// How a job ended that another comes after.
@@ -168,7 +186,9 @@ impl LogRecord {
             | Self::GivenUp { .. }
             | Self::Restarted { .. }
             | Self::Ended
-            | Self::Retried { .. } => (None, &[], &[]),
+            | Self::Retried { .. }
+            | Self::Led { .. }
+            | Self::Replaced { .. } => (None, &[], &[]),
         };
         let program = spec.map(|spec| &spec.program);
         let program = program.into_iter().flat_map(|program| [Some(program.module), program.files.blob()]);

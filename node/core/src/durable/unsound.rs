@@ -6,7 +6,7 @@ use crate::id::JobId;
 use crate::refusal::Refusal;
 
 /// The first byte of each record.
-pub const LOG_VERSION: u8 = 1;
+pub const LOG_VERSION: u8 = 2;
 
 /// Why a log is not one of a job. The job is not to be restored.
 #[derive(Clone, Debug, PartialEq, Eq)]

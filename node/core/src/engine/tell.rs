@@ -41,6 +41,7 @@ impl Engine {
             draining: self.worker.is_draining(),
             class_min: self.node.class_min,
             owners: self.owners_told(),
+            disk: self.node.disk,
         }
     }
 

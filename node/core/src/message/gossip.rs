@@ -83,4 +83,6 @@ pub struct Capacity {
     pub class_min: Class,
     /// Owners whose tasks it takes, besides its own.
     pub owners: Owners,
+    /// The number of its disk ([`crate::NodeConfig::disk`]); 0 if it keeps no jobs of others.
+    pub disk: u64,
 }

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use super::task::{Counts, Task, TaskState};
 use super::tasks::Tasks;
 use crate::ctx::Ctx;
+use crate::custody;
 use crate::durable::{FIRST_EPOCH, KeptEnd, Level};
 use crate::effect::Effect;
 use crate::policy::order::Candidate;
@@ -64,6 +65,7 @@ impl Job {
             epoch: match spec.level {
                 Level::Memory => 0,
                 Level::Disk => FIRST_EPOCH,
+                Level::Mesh => custody::FIRST_EPOCH,
             },
             begins_with: 0,
             refused: None,

@@ -112,7 +112,13 @@ impl Owner {
         self.set_alarms(ctx.now, &job);
         let ended = dependencies::enter(&mut self.records, &self.history, &job);
         if job.is_kept() {
-            let accepted = Accepted { spec: job.spec.clone(), tasks: 0, at: ctx.now, parents: ended.clone() };
+            let accepted = Accepted {
+                spec: job.spec.clone(),
+                tasks: 0,
+                at: ctx.now,
+                parents: ended.clone(),
+                trio: None,
+            };
             self.books.keeping.accept(accepted, &inputs);
         }
         self.records.insert(name, Box::new(Record::new(job, ctx.now)));
@@ -137,6 +143,7 @@ impl Owner {
         let unkept = || match spec.level {
             Level::Memory => None,
             Level::Disk => dependencies::unkept_parent(records, spec).or_else(|| books.keeping.refusal()),
+            Level::Mesh => Some(Refusal::TooFewKeepers { found: 1 }),
         };
         let refused = spec.check().err().or_else(|| dependencies::unknown_parent(records, history, spec));
         refused.or_else(unkept)

@@ -33,7 +33,9 @@ impl Word {
             | LogRecord::GivenUp { .. }
             | LogRecord::Restarted { .. }
             | LogRecord::Ended
-            | LogRecord::Retried { .. } => None,
+            | LogRecord::Retried { .. }
+            | LogRecord::Led { .. }
+            | LogRecord::Replaced { .. } => None,
         }
     }
 

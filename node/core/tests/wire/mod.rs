@@ -239,6 +239,12 @@ impl Mesh {
                 Effect::Notify(event) => self.events[node].push(event),
                 Effect::Persist { ticket, job, record } => self.write(node, ticket, (job, Some(record))),
                 Effect::Forget { ticket, job } => self.write(node, ticket, (job, None)),
+                Effect::Cut { .. }
+                | Effect::Promise { .. }
+                | Effect::ReadLog { .. }
+                | Effect::Recall { .. } => {
+                    panic!("no job of these tests is at level mesh")
+                }
             }
         }
     }
@@ -462,6 +468,7 @@ fn config(index: usize, slots: u32, boot: u64) -> NodeConfig {
         store_bytes: u64::MAX,
         labels: Vec::new(),
         class_min: Class::Scavenger,
+        disk: 0,
         boot,
         owners: Owners::All,
     }
@@ -486,7 +493,10 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::DependenciesSatisfied { .. }
         | Event::Accepted { .. }
         | Event::ExtensionRefused { .. }
-        | Event::Forgotten { .. } => None,
+        | Event::Forgotten { .. }
+        | Event::Leads { .. }
+        | Event::Follows { .. }
+        | Event::Keepers { .. } => None,
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Level {
     Memory,
     /// Its node's disk keeps it: it is accepted once its record is there, and survives a restart of its node.
     Disk,
+    /// Three nodes keep it: it survives the loss of any one of them for ever.
+    Mesh,
 }
 
 impl Level {
@@ -31,6 +33,7 @@ impl Level {
         match self {
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Mesh => "mesh",
         }
     }
 }

@@ -134,6 +134,7 @@ impl Lean {
                 store_bytes: u64::MAX,
                 labels: Vec::new(),
                 class_min: weft_core::message::Class::Scavenger,
+                disk: 0,
                 boot: u64::from(number) + 1,
                 owners: weft_core::Owners::All,
             };
@@ -343,7 +344,11 @@ impl Lean {
             | Effect::Resume(_)
             | Effect::Sign { .. }
             | Effect::Persist { .. }
-            | Effect::Forget { .. } => {
+            | Effect::Forget { .. }
+            | Effect::Cut { .. }
+            | Effect::Promise { .. }
+            | Effect::ReadLog { .. }
+            | Effect::Recall { .. } => {
                 panic!("a lean mesh has one class, no receipts, and jobs in memory")
             }
         }
@@ -369,7 +374,10 @@ impl Lean {
             | Event::DependenciesSatisfied { .. }
             | Event::Accepted { .. }
             | Event::ExtensionRefused { .. }
-            | Event::Forgotten { .. } => {
+            | Event::Forgotten { .. }
+            | Event::Leads { .. }
+            | Event::Follows { .. }
+            | Event::Keepers { .. } => {
                 panic!("a lean mesh's jobs ask for nothing special")
             }
         }

@@ -50,7 +50,9 @@ impl Kind {
             | Message::Award(_)
             | Message::Decline(_)
             | Message::Credit(_)
-            | Message::Assign(_) => Self::Direct,
+            | Message::Assign(_)
+            | Message::Custody(_)
+            | Message::Lead(_) => Self::Direct,
             Message::Refuse { .. } | Message::Stopped { .. } | Message::GivenBack { .. } => Self::Refuse,
             Message::Withdraw(_) | Message::Release(_) | Message::Cancel(_) => Self::Undo,
             Message::Renew(_) => Self::Renew,

@@ -116,6 +116,7 @@ impl LeanMesh {
                 store_bytes: u64::MAX,
                 labels: Vec::new(),
                 class_min: Class::Scavenger,
+                disk: 0,
                 boot: 1 + number as u64,
                 owners: weft_core::Owners::All,
             };
@@ -302,6 +303,10 @@ impl LeanMesh {
             | Effect::Stash(_)
             | Effect::Persist { .. }
             | Effect::Forget { .. }
+            | Effect::Cut { .. }
+            | Effect::Promise { .. }
+            | Effect::ReadLog { .. }
+            | Effect::Recall { .. }
             | Effect::Notify(
                 Told::Printed { .. }
                 | Told::JobEnded { .. }
@@ -312,6 +317,9 @@ impl LeanMesh {
                 | Told::OwnerGone { .. }
                 | Told::DependenciesSatisfied { .. }
                 | Told::Accepted { .. }
+                | Told::Leads { .. }
+                | Told::Follows { .. }
+                | Told::Keepers { .. }
                 | Told::ExtensionRefused { .. }
                 | Told::Forgotten { .. },
             ) => {}
@@ -358,6 +366,8 @@ fn kind(message: &Message) -> usize {
         Message::Assign(_) => 15,
         Message::Stopped { .. } => 16,
         Message::GivenBack { .. } => 17,
+        Message::Custody(_) => 18,
+        Message::Lead(_) => 19,
     }
 }
 
