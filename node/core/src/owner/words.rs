@@ -22,7 +22,8 @@ impl Word {
     /// What is told of a record once it is on the disk.
     pub(super) fn of(job: JobId, record: &LogRecord) -> Option<Self> {
         match record.ends() {
-            Ends::None => None,
+            Ends::None => matches!(record, LogRecord::Closed | LogRecord::Retried { .. })
+                .then(|| Self::Event(Box::new(Event::Confirmed { job }))),
             Ends::Outcomes(all) => Some(Self::Outcomes { job, all: all.to_vec() }),
             Ends::Rest(rest) => Some(Self::Rest { job, rest: rest.clone() }),
         }

@@ -235,7 +235,7 @@ fn failed_tasks_are_tried_again_and_others_are_not() {
     assert_eq!(mesh.running(), [1]);
     assert_eq!(mesh.engines[0].snapshot().jobs.len(), 1, "it is listed once");
     mesh.run_all();
-    assert_eq!(words(&mesh, 0), [format!("{failed} done"), "ended".into()]);
+    assert_eq!(words(&mesh, 0), ["confirmed".into(), format!("{failed} done"), "ended".into()]);
     let job = mesh.disks[0].fold(JOB);
     assert!(job.has_ended() && job.figures().done == 2);
     // The log went on since this was read.

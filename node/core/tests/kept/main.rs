@@ -33,6 +33,7 @@ fn words(mesh: &Mesh, node: usize) -> Vec<String> {
         Event::JobEnded { .. } => "ended".into(),
         Event::JobGivenUp { failed, .. } => format!("given up {failed}"),
         Event::DependenciesSatisfied { .. } => "satisfied".into(),
+        Event::Confirmed { .. } => "confirmed".into(),
         Event::Forgotten { .. } => "forgotten".into(),
         Event::ExtensionRefused { tasks, .. } => format!("not extended by {tasks}"),
         Event::Refused { reason, .. } => format!("{reason:?}"),

@@ -22,7 +22,10 @@ fn a_disk_without_room_takes_no_more_and_lets_the_rest_end() {
     mesh.run_all();
     mesh.input(0, Input::Command(Command::Close { job: JOB }));
     mesh.sync(0);
-    assert_eq!(words(&mesh, 0), ["accepted 1", "not extended by 2", "DiskLow", "0 done", "ended"]);
+    assert_eq!(
+        words(&mesh, 0),
+        ["accepted 1", "not extended by 2", "DiskLow", "0 done", "confirmed", "ended"]
+    );
     let inputs = mesh.fresh_inputs(1);
     mesh.input(0, Input::Command(Command::Extend { job: JOB, inputs }));
     assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("not extended by 1"), "it is over");
