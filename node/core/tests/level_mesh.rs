@@ -496,6 +496,20 @@ fn a_child_is_kept_where_its_parent_is_and_begins_when_that_has_ended_for_good()
 }
 
 #[test]
+fn a_job_comes_after_one_that_its_node_leads_from_another_seat() {
+    let (mut mesh, [_, custodian, witness]) = submitted(&[0, 0, 0, 0], 1);
+    mesh.switch_off(0);
+    mesh.steps = 0;
+    mesh.advance_ms(20_000);
+    mesh.submit_with(custodian, 1, |what| {
+        kept(what);
+        (what.job, what.after) = (CHILD, vec![JOB]);
+    });
+    assert_eq!(words(&mesh, custodian, CHILD).last().map(String::as_str), Some("accepted 1"));
+    assert_eq!(keepers(&mesh, custodian, CHILD), [custodian, 0, witness], "the same three, led by this one");
+}
+
+#[test]
 fn a_child_waits_until_the_end_of_its_parent_is_on_two_disks() {
     let (mut mesh, [_, custodian, witness]) = submitted(&[2, 0, 0], 1);
     mesh.submit_with(0, 1, |what| {

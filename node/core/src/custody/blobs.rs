@@ -14,9 +14,14 @@ use crate::time::Time;
 /// Blobs that could not be had are tried again this often, in milliseconds.
 const RETRY_MS: u64 = 5000;
 
+/// Bytes of records that wait, of all jobs; beyond them no further record of another member is taken.
+const BYTES_MAX: usize = 64 << 20;
+
 /// A record that waits for blobs.
 #[derive(Debug)]
 pub(super) struct Wanted {
+    /// Its length, in bytes.
+    pub(super) bytes: usize,
     pub(super) job: JobId,
     pub(super) at: Position,
     pub(super) blobs: BTreeSet<BlobId>,
@@ -34,6 +39,8 @@ pub(super) struct Blobs {
     /// Blobs whose last fetch failed.
     failed: BTreeSet<BlobId>,
     retry_at: Option<Time>,
+    /// Bytes of the records.
+    bytes: usize,
     /// What is unpinned when the records have been emitted.
     unpins: Vec<BlobId>,
 }
@@ -45,6 +52,11 @@ struct Waiting {
 }
 
 impl Blobs {
+    /// Whether further records may wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes < BYTES_MAX
+    }
+
     /// A record is to be written once its blobs are here.
     pub(super) fn want(&mut self, ctx: &mut Ctx<'_>, wanted: Wanted) {
         let key = (wanted.job, wanted.at.seq);
@@ -56,6 +68,7 @@ impl Blobs {
             }
             waiting.insert(key);
         }
+        self.bytes = self.bytes.saturating_add(wanted.bytes);
         self.records.insert(key, Waiting { left: wanted.blobs.clone(), wanted });
     }
 
@@ -76,6 +89,7 @@ impl Blobs {
             if waiting.left.is_empty()
                 && let Some(Waiting { wanted, .. }) = self.records.remove(&key)
             {
+                self.bytes = self.bytes.saturating_sub(wanted.bytes);
                 self.unpins.extend(wanted.blobs);
                 whole.push((wanted.job, wanted.at));
             }
@@ -97,6 +111,7 @@ impl Blobs {
                     self.failed.remove(&blob);
                 }
             }
+            self.bytes = self.bytes.saturating_sub(wanted.bytes);
             self.unpins.extend(wanted.blobs);
         }
     }

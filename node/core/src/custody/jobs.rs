@@ -172,8 +172,12 @@ impl Custody {
         }
     }
 
-    fn on_message(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: CustodyMessage) {
+    fn on_message(&mut self, ctx: &mut Ctx<'_>, from: PeerId, mut message: CustodyMessage) {
         let job = message.job();
+        if !self.blobs.has_room() {
+            // Its sender is heard, and sends them again.
+            message.leave_out_records();
+        }
         if !self.keeps() {
             ctx.counters.dropped += 1;
             return;

@@ -139,6 +139,13 @@ impl CustodyMessage {
         matches!(self, Self::Forgotten { .. } | Self::Dismissed { .. })
     }
 
+    /// Leaves out the records that it carries: its sender sends them again.
+    pub(super) fn leave_out_records(&mut self) {
+        if let Self::Keep { records, .. } | Self::Have { records, .. } = self {
+            records.clear();
+        }
+    }
+
     /// An upper bound of its encoded length, in bytes, so that a frame is not made too long.
     #[must_use]
     pub fn cost(&self) -> usize {

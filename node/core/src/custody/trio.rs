@@ -43,6 +43,20 @@ impl Trio {
         self.0.contains(&member)
     }
 
+    /// Whether all members of another one sit here, on whichever seats.
+    #[must_use]
+    pub fn has_all(&self, other: &Self) -> bool {
+        other.0.iter().all(|member| self.has(*member))
+    }
+
+    /// The same members with this one as the owner, if it is one of them.
+    #[must_use]
+    pub fn owned_by(mut self, owner: Seat) -> Option<Self> {
+        let place = self.0.iter().position(|member| *member == owner)?;
+        self.0.swap(0, place);
+        Some(self)
+    }
+
     /// The same with another member on a seat.
     #[must_use]
     pub fn with(mut self, seat: u8, by: Seat) -> Self {

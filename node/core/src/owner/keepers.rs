@@ -28,7 +28,8 @@ impl Owner {
             return Err(refusal);
         }
         if let Some(trio) = trio_of_parents(&self.records, &self.books.keeping.lines, spec)? {
-            return Ok(trio);
+            // This node may lead them from another seat; this job is its own.
+            return trio.owned_by(seat).ok_or(Refusal::JournalFailed);
         }
         let me = Eligible { seat, host: members.host(ctx.me) };
         let others = self.eligible_nodes(ctx, members).collect();
@@ -55,7 +56,7 @@ fn trio_of_parents(records: &Records, lines: &Lines, spec: &Submission) -> Resul
     for parent in spec.after.iter().copied().filter(|parent| is_open(*parent)) {
         match (common, lines.trio(parent)) {
             (None, trio) => common = trio,
-            (Some(one), Some(other)) if one == other => {}
+            (Some(one), Some(other)) if one.has_all(&other) => {}
             (Some(_), _) => return Err(Refusal::ParentsKeptApart { job: parent }),
         }
     }

@@ -158,7 +158,7 @@ fn wanted(kept: &Kept, job: JobId, at: Position, record: &LogRecord, me: PeerId)
     let others = kept.member.log().trio().peers();
     let others = others.into_iter().filter(|peer| *peer != me && Some(*peer) != leader);
     let from = leader.filter(|leader| *leader != me).into_iter().chain(others).collect();
-    Wanted { job, at, blobs: record.blobs().collect(), from }
+    Wanted { bytes: record.encode().len(), job, at, blobs: record.blobs().collect(), from }
 }
 
 /// The node that leads a job, if this one knows it.

@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{Answers, Custody, Led, News, Wish};
+use super::{Answers, Custody, Led, News, Wish, moment};
 use crate::ctx::Ctx;
 use crate::custody::message::CustodyMessage;
 use crate::custody::writes::{Done, Gone};
@@ -81,6 +81,10 @@ impl Custody {
             self.news.push_back(News::Leads(Box::new(Led { job: *restored, retried, committed })));
         } else if leads {
             // No client was told that it is accepted, and its inputs are nowhere.
+            if kept.member.has_ended() {
+                kept.grant(Wish::Forget, &moment(ctx, self.draining));
+                return self.perform(ctx, job);
+            }
             kept.wish = Some(Wish::Forget);
             if restored.has_ended() || kept.member.append(LogRecord::Ended).is_some() {
                 self.appended.insert(job);
