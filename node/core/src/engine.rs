@@ -14,6 +14,7 @@ use rand_core::SeedableRng;
 
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::{Ctx, Outlet, Surroundings};
+use crate::custody::Custody;
 use crate::effect::Effect;
 use crate::id::PeerId;
 use crate::input::{Command, Input};
@@ -42,6 +43,7 @@ pub struct Engine {
     owner: Owner,
     worker: Worker,
     matchmaker: Matchmaker,
+    custody: Custody,
     counters: Counters,
     memo: Memo,
     programs: Programs,
@@ -64,11 +66,12 @@ impl Engine {
             me,
             mesh,
             worker: Worker::new(me, &node),
+            owner: Owner::new(node.disk),
             node,
             now: Time::ZERO,
             members: Membership::new(me, &mesh),
-            owner: Owner::default(),
             matchmaker: Matchmaker::default(),
+            custody: Custody::default(),
             counters: Counters::default(),
             memo: Memo::default(),
             programs: Programs::default(),
@@ -98,8 +101,7 @@ impl Engine {
         self.dispatch(input);
         self.on_time();
         self.settle();
-        let (mut ctx, owner, ..) = self.parts();
-        owner.seal(&mut ctx);
+        self.seal();
         let anybody = self.members.any_connected();
         memo::gossip::flush(&mut self.parts().0, anybody);
         self.announce_soon |= !time_alone || self.out.has_effects();
@@ -121,6 +123,7 @@ impl Engine {
         next.get()
     }
 
+    #[expect(clippy::too_many_lines, reason = "one line an input, and each in one place")]
     fn dispatch(&mut self, input: Input) {
         let (mut ctx, owner, worker, members) = self.parts();
         match input {
@@ -225,7 +228,8 @@ impl Engine {
             }
             Message::Assign(assign) => worker.on_assign(ctx, from, *assign),
             Message::Cell(word) => self.receive_cell(from, word),
-            Message::Custody(_) | Message::Lead(_) => ctx.counters.dropped += 1,
+            Message::Custody(_) => ctx.counters.dropped += 1,
+            Message::Lead(led) => worker.on_lead(ctx, from, &led),
             Message::Stopped { leases } => owner.on_stopped(ctx, members, from, &leases),
             Message::GivenBack { leases } => owner.on_given_back(ctx, members, from, &leases),
         }
@@ -236,6 +240,14 @@ impl Engine {
         owner.on_time(&mut ctx, members);
         worker.on_time(&mut ctx, members);
         self.on_time_cells();
+    }
+
+    /// The input has been handled: what is to be kept of it is written.
+    fn seal(&mut self) {
+        let mut custody = core::mem::take(&mut self.custody);
+        let (mut ctx, owner, ..) = self.parts();
+        owner.seal(&mut ctx, &mut custody);
+        self.custody = custody;
     }
 
     /// Lets the roles act on the input, until neither has a message for the other.

@@ -196,6 +196,11 @@ pub enum Note {
     DiskBehind,
     /// Its job is to be kept, and this node can't write any more.
     JournalFailed,
+    /// Its job is kept by three nodes, and what there is to tell of it waits until a second one has it.
+    KeeperBehind {
+        /// For how long, in milliseconds.
+        waited_ms: u64,
+    },
 }
 
 impl fmt::Display for Note {
@@ -235,6 +240,11 @@ impl fmt::Display for Note {
                  meanwhile, and `weft status` says what failed",
             ),
             Self::DiskBehind => f.write_str("waits until this node's disk has written what jobs ended with"),
+            Self::KeeperBehind { waited_ms } => write!(
+                f,
+                "what there is to tell of the job waits for a second node to keep it, for {} s now",
+                waited_ms / 1000
+            ),
             Self::JournalFailed => f.write_str(
                 "this node can't write its jobs down any more, and `weft status` says why; the job goes on when the node is \
                  started again",

@@ -14,3 +14,20 @@ pub struct Seat {
 /// The members: the owner, the custodian that takes over first, and the witness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Trio(pub [Seat; 3]);
+
+impl Trio {
+    /// Its nodes, by their seats.
+    #[must_use]
+    pub fn peers(&self) -> [PeerId; 3] {
+        self.0.map(|seat| seat.peer)
+    }
+
+    /// Whether these are three nodes, each with a disk.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let [owner, custodian, witness] = self.0;
+        let apart =
+            owner.peer != custodian.peer && owner.peer != witness.peer && custodian.peer != witness.peer;
+        apart && self.0.iter().all(|seat| seat.disk != 0)
+    }
+}

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::record::{Kept, ParentEnd, Rest};
+use crate::custody::{FIRST_EPOCH, Trio};
 use crate::id::JobId;
 use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Report};
@@ -17,6 +18,8 @@ pub struct Restored {
     pub(crate) at: Time,
     /// The epoch of its last life.
     pub(crate) epoch: u32,
+    /// Tasks of the submission.
+    pub(crate) submitted: u32,
     /// It may get more tasks.
     pub(crate) open: bool,
     pub(crate) cancelled: bool,
@@ -27,6 +30,34 @@ pub struct Restored {
     /// Those of the jobs that it comes after which have ended.
     pub(crate) parents: Vec<ParentEnd>,
     pub(crate) tasks: Vec<KeptTask>,
+    /// What the log of a job at level mesh is besides what it says of the job.
+    pub(crate) mesh: Option<MeshLog>,
+}
+
+/// The log of a job at level mesh: its members and its epochs.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) struct MeshLog {
+    /// Who keeps it by the last record, whether that is committed or not.
+    pub(crate) trio: Trio,
+    /// Each epoch with the number of its first record, in order.
+    pub(crate) starts: Vec<(u32, u32)>,
+    /// The number of the last record.
+    pub(crate) last: u32,
+}
+
+impl MeshLog {
+    /// With its first record.
+    pub(crate) fn new(trio: Trio) -> Self {
+        Self { trio, starts: alloc::vec![(FIRST_EPOCH, 1)], last: 1 }
+    }
+
+    /// One record more, of that epoch.
+    pub(crate) fn add(&mut self, epoch: u32) {
+        self.last = self.last.saturating_add(1);
+        if self.starts.last().is_none_or(|(before, _)| *before != epoch) {
+            self.starts.push((epoch, self.last));
+        }
+    }
 }
 
 /// One task of it.
@@ -154,6 +185,18 @@ impl Restored {
         self.given_up
     }
 
+    /// Whether all inputs of the submission are there. If not, no client was told that the job is accepted.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.tasks.len() >= usize::try_from(self.submitted).unwrap_or(usize::MAX)
+    }
+
+    /// The nodes that keep a job at level mesh, by its last record.
+    #[must_use]
+    pub fn trio(&self) -> Option<Trio> {
+        self.mesh.as_ref().map(|mesh| mesh.trio)
+    }
+
     /// Forgets the inputs of its tasks, which nothing needs of a job that ended: it is tried again from its log.
     pub fn forget_inputs(&mut self) {
         self.tasks.iter_mut().for_each(|task| task.input = None);
@@ -161,7 +204,7 @@ impl Restored {
 
     /// Forgets its tasks: no engine is told of it.
     pub fn forget_tasks(&mut self) {
-        self.tasks = Vec::new();
+        (self.tasks, self.submitted) = (Vec::new(), 0);
     }
 
     /// How many of its tasks are where.

@@ -73,6 +73,10 @@ pub enum Unsound {
     AfterEnd,
     /// It was tried again before it had ended.
     RetriedEarly,
+    /// A job at level mesh is kept by three nodes, and a record names no such three.
+    NoTrio,
+    /// A record is one of a job at another level.
+    OtherLevel,
 }
 
 impl fmt::Display for Unsound {
@@ -106,6 +110,8 @@ impl fmt::Display for Unsound {
             Self::EndedEarly { open } => write!(f, "the job ended with {open} tasks that had not"),
             Self::AfterEnd => f.write_str("a record follows the job's end"),
             Self::RetriedEarly => f.write_str("the job was tried again before it had ended"),
+            Self::NoTrio => f.write_str("a record does not name three nodes with disks that keep the job"),
+            Self::OtherLevel => f.write_str("a record is one of a job at another level"),
         }
     }
 }

@@ -43,9 +43,10 @@ pub(super) fn unknown_parent(records: &Records, history: &History, spec: &Submis
     unknown.map(|job| Refusal::ParentUnknown { job: *job })
 }
 
-/// The first parent that a restart would end; a kept job can't come after it.
+/// The first parent that survives less than the job is to survive; it can't come after that.
 pub(super) fn unkept_parent(records: &Records, spec: &Submission) -> Option<Refusal> {
-    let unkept = |job: &JobId| records.get(job).is_some_and(|live| !live.job.ended && !live.job.is_kept());
+    let survives = |live: &Record| live.job.ended || live.job.spec.level >= spec.level;
+    let unkept = |job: &JobId| records.get(job).is_some_and(|live| !survives(live));
     spec.after.iter().find(|job| unkept(job)).map(|job| Refusal::ParentNotKept { job: *job })
 }
 

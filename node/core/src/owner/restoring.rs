@@ -163,7 +163,7 @@ impl Owner {
     /// The record of a job as its log says, which is in no table yet and holds no pins.
     fn remake(&mut self, ctx: &mut Ctx<'_>, kept: Restored) -> Record {
         let after = self.waits_for(&kept);
-        let Restored { spec, at, epoch, open, cancelled, given_up, ended, retried: _, parents, tasks } = kept;
+        let Restored { spec, at, epoch, open, cancelled, given_up, ended, parents, tasks, .. } = kept;
         let mut job = self.new_job(ctx, spec, at);
         (job.epoch, job.open, job.stopped, job.given_up) = (epoch, open, cancelled, given_up);
         let mut record = Record::new(job, ctx.now);

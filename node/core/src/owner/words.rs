@@ -39,6 +39,14 @@ impl Word {
         }
     }
 
+    /// Acknowledgements that it is.
+    pub(super) fn count_acks(&self) -> usize {
+        match self {
+            Self::Acks(acks) => acks.len(),
+            Self::Outcomes { .. } | Self::Rest { .. } | Self::Event(_) => 0,
+        }
+    }
+
     /// Tells the user; what is for workers comes back.
     pub(super) fn tell(self, ctx: &mut Ctx<'_>) -> Vec<(PeerId, LeaseId)> {
         match self {
