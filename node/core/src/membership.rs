@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::cells::Cells;
 use crate::config::MeshConfig;
-use crate::custody::{Candidate, Seat};
+use crate::custody::{Eligible, Seat};
 use crate::host::{self, Host, Reach, Voice};
 use crate::id::PeerId;
 use crate::message::{Capacity, Needs, label_excess};
@@ -250,12 +250,12 @@ impl Membership {
     }
 
     /// The connected nodes that keep jobs of others, by what each announced.
-    pub(crate) fn keepers(&self) -> impl Iterator<Item = Candidate> {
+    pub(crate) fn keepers(&self) -> impl Iterator<Item = Eligible> {
         let told = self.connected().filter(|(_, entry)| entry.told_at.is_some() && !entry.capacity.draining);
         let kept = told.filter(|(_, entry)| entry.capacity.disk != 0);
         kept.map(|(peer, entry)| {
             let seat = Seat { peer, disk: entry.capacity.disk };
-            Candidate { seat, host: entry.host }
+            Eligible { seat, host: entry.host }
         })
     }
 

@@ -38,8 +38,10 @@ pub struct Snapshot {
     pub self_fencing: Option<SelfFencingView>,
     /// Known peers.
     pub peers: Vec<PeerView>,
-    /// Own jobs, oldest first.
+    /// Own jobs, oldest first; those at level mesh that this node leads among them.
     pub jobs: Vec<JobView>,
+    /// Jobs at level mesh that this node keeps, by their ids, whoever leads them.
+    pub kept: Vec<KeptView>,
     /// Counters since start.
     pub counters: Counters,
 }
@@ -120,6 +122,25 @@ pub struct JobView {
     pub level: Level,
     /// 0 in memory. Of a kept job: 1, and one more for each restart of its owner and each time it was tried again.
     pub epoch: u32,
+}
+
+/// One job at level mesh that this node keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptView {
+    /// Its id.
+    pub job: JobId,
+    /// The nodes that keep it, by their seats: the owner first.
+    pub keepers: Vec<PeerId>,
+    /// The node that leads it, if this one knows it.
+    pub leader: Option<PeerId>,
+    /// The epoch that this node promised last; as its leader, its own.
+    pub epoch: u32,
+    /// Records that a second node has, as far as this one knows.
+    pub committed: u32,
+    /// Records of its log here.
+    pub last: u32,
+    /// Whether this node's disk has a seat; otherwise what it keeps does not count.
+    pub has_seat: bool,
 }
 
 /// How tasks are dispatched. It follows from their service time and the round trip.

@@ -127,9 +127,4 @@ impl Blobs {
     pub(super) fn next_wakeup(&self) -> Option<Time> {
         self.retry_at
     }
-
-    /// Records that wait.
-    pub(super) fn len(&self) -> usize {
-        self.records.len()
-    }
 }

@@ -7,9 +7,9 @@ use super::trio::{Seat, Trio};
 use crate::host::Host;
 use crate::id::{JobId, PeerId};
 
-/// A node that may keep a job.
+/// A node that can keep a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub(crate) struct Eligible {
     pub(crate) seat: Seat,
     /// Its machine.
     pub(crate) host: Host,
@@ -20,7 +20,7 @@ pub(crate) struct Candidate {
 ///
 /// # Errors
 /// The number of nodes that can keep it, the owner included, if they are fewer than three.
-pub(crate) fn choose(job: JobId, owner: Candidate, others: Vec<Candidate>) -> Result<Trio, u32> {
+pub(crate) fn choose(job: JobId, owner: Eligible, others: Vec<Eligible>) -> Result<Trio, u32> {
     let mut others = others;
     others.sort_by_cached_key(|candidate| rank(job, candidate.seat.peer));
     let custodian = take_apart(&mut others, &[owner.host]);
@@ -34,8 +34,15 @@ pub(crate) fn choose(job: JobId, owner: Candidate, others: Vec<Candidate>) -> Re
     }
 }
 
+/// The node that would replace another in a job's trio: the first by rank, on a machine of its own if there is one.
+pub(crate) fn replacement(job: JobId, stay: &[Host], others: Vec<Eligible>) -> Option<Seat> {
+    let mut others = others;
+    others.sort_by_cached_key(|candidate| rank(job, candidate.seat.peer));
+    take_apart(&mut others, stay).map(|candidate| candidate.seat)
+}
+
 /// Takes the first that is on none of these machines, or else the first.
-fn take_apart(ranked: &mut Vec<Candidate>, hosts: &[Host]) -> Option<Candidate> {
+fn take_apart(ranked: &mut Vec<Eligible>, hosts: &[Host]) -> Option<Eligible> {
     let apart = ranked.iter().position(|candidate| !hosts.contains(&candidate.host));
     let place = apart.unwrap_or(0);
     (place < ranked.len()).then(|| ranked.remove(place))
@@ -54,21 +61,21 @@ mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
 
-    fn node(number: u8, host: Host) -> Candidate {
-        Candidate { seat: Seat { peer: PeerId([number; 32]), disk: u64::from(number) }, host }
+    fn node(number: u8, host: Host) -> Eligible {
+        Eligible { seat: Seat { peer: PeerId([number; 32]), disk: u64::from(number) }, host }
     }
 
     fn at(number: u8) -> Host {
         Host::At([number; 16])
     }
 
-    fn owner() -> Candidate {
+    fn owner() -> Eligible {
         node(1, Host::Here)
     }
 
     #[test]
     fn jobs_are_spread_over_the_nodes_and_each_choice_is_the_same_again() {
-        let others: Vec<Candidate> = (2..12).map(|number| node(number, at(number))).collect();
+        let others: Vec<Eligible> = (2..12).map(|number| node(number, at(number))).collect();
         let mut kept: BTreeMap<PeerId, u32> = BTreeMap::new();
         for job in 0..1000 {
             let trio = choose(JobId(job), owner(), others.clone()).expect("there are enough");
@@ -97,6 +104,10 @@ mod tests {
         }
         let here = alloc::vec![node(2, Host::Here), node(3, Host::Here)];
         assert!(choose(JobId(1), owner(), here).is_ok(), "one machine is better than none");
+        let replaced =
+            replacement(JobId(1), &[Host::Here, at(7)], alloc::vec![node(2, at(7)), node(3, at(8))]);
+        assert_eq!(replaced.map(|seat| seat.disk), Some(3));
+        assert_eq!(replacement(JobId(1), &[], Vec::new()), None);
     }
 
     #[test]

@@ -42,7 +42,10 @@ pub(super) struct Gone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
     /// So many writes of a member.
-    Writes { of: Of, count: usize },
+    Writes {
+        of: Of,
+        count: usize,
+    },
     Gone(Gone),
 }
 
@@ -100,7 +103,9 @@ impl Writes {
         let mut all: Vec<Done> = Vec::new();
         while let Some((_, done)) = self.emitted.pop_front_if(|(ticket, _)| *ticket <= upto) {
             match (all.last_mut(), done) {
-                (Some(Done::Writes { of: last, count }), Done::Writes { of, .. }) if *last == of => *count += 1,
+                (Some(Done::Writes { of: last, count }), Done::Writes { of, .. }) if *last == of => {
+                    *count += 1
+                }
                 (_, done) => all.push(done),
             }
         }

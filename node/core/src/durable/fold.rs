@@ -5,9 +5,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::record::{Accepted, Kept, LogRecord, ParentEnd, Rest};
-use super::restored::{Fate, KeptEnd, KeptTask, MeshLog, Restored};
+use super::restored::{Fate, KeptEnd, KeptTask, Restored};
 use super::unsound::Unsound;
-use crate::custody::{self, Seat};
+use crate::custody::{self, Outline};
 use crate::submission::Level;
 use crate::task::{Payload, Report};
 use crate::time::Time;
@@ -31,14 +31,16 @@ impl Fold {
     /// When no owner writes it there. The fold is of no use afterwards.
     pub fn apply(&mut self, record: LogRecord) -> Result<(), Unsound> {
         let Some(job) = self.job.as_deref_mut() else {
+            let mesh = Outline::new(&record);
             let LogRecord::Accepted(accepted) = record else { return Err(Unsound::NotAccepted) };
-            self.job = Some(Box::new(accept(*accepted)?));
+            self.job = Some(Box::new(accept(*accepted, mesh)?));
             return Ok(());
         };
         // Who leads a job at level mesh and who keeps it changes whatever there is of it.
         if !matches!(record, LogRecord::Led { .. } | LogRecord::Replaced { .. }) {
             check_place(job, &record)?;
         }
+        let has_place = job.mesh.as_mut().is_none_or(|mesh| mesh.push(&record));
         match record {
             LogRecord::Accepted(_) => Err(Unsound::AcceptedTwice),
             LogRecord::Extended { inputs } => extend(job, inputs),
@@ -61,11 +63,12 @@ impl Fold {
             LogRecord::Ended => end_job(job),
             LogRecord::Retried { epoch, at } => retry(job, epoch, at),
             LogRecord::Led { epoch, at: _ } if job.mesh.is_some() => enter(job, epoch),
-            LogRecord::Replaced { seat, by } => replace(job, seat, by),
-            LogRecord::Restarted { .. } | LogRecord::Led { .. } => Err(Unsound::OtherLevel),
+            LogRecord::Replaced { .. } if job.mesh.is_some() => Ok(()),
+            LogRecord::Restarted { .. } | LogRecord::Led { .. } | LogRecord::Replaced { .. } => {
+                Err(Unsound::OtherLevel)
+            }
         }?;
-        count_record(job);
-        Ok(())
+        if has_place { Ok(()) } else { Err(Unsound::Misplaced) }
     }
 
     /// What the records so far say together; nothing before the first.
@@ -88,16 +91,16 @@ impl Fold {
     }
 }
 
-fn accept(accepted: Accepted) -> Result<Restored, Unsound> {
+fn accept(accepted: Accepted, mesh: Option<Outline>) -> Result<Restored, Unsound> {
     let Accepted { mut spec, tasks, at, parents, trio } = accepted;
     spec.check().map_err(Unsound::Refused)?;
     let epoch = if spec.level == Level::Mesh { custody::FIRST_EPOCH } else { FIRST_EPOCH };
-    let mesh = match (spec.level, trio) {
-        (Level::Mesh, Some(trio)) if trio.is_sound() => Some(MeshLog::new(trio)),
+    match (spec.level, trio) {
+        (Level::Mesh, Some(_)) if mesh.is_some() => {}
         (Level::Mesh, _) => return Err(Unsound::NoTrio),
-        (Level::Memory | Level::Disk, None) => None,
+        (Level::Memory | Level::Disk, None) => {}
         (Level::Memory | Level::Disk, Some(_)) => return Err(Unsound::OtherLevel),
-    };
+    }
     let inputs = core::mem::take(&mut spec.inputs);
     let mut job = Restored {
         open: !spec.closed,
@@ -127,26 +130,9 @@ fn check_place(job: &Restored, record: &LogRecord) -> Result<(), Unsound> {
     if job.ended && !matches!(record, LogRecord::Retried { .. }) {
         return Err(Unsound::AfterEnd);
     }
-    if matches!(record, LogRecord::Extended { .. }) { Ok(()) } else { check_whole(job) }
-}
-
-/// Another member sits on a seat of the trio.
-fn replace(job: &mut Restored, seat: u8, by: Seat) -> Result<(), Unsound> {
-    let mesh = job.mesh.as_mut().ok_or(Unsound::OtherLevel)?;
-    let mut trio = mesh.trio;
-    let place = trio.0.get_mut(usize::from(seat)).ok_or(Unsound::NoTrio)?;
-    *place = by;
-    if !trio.is_sound() {
-        return Err(Unsound::NoTrio);
-    }
-    mesh.trio = trio;
-    Ok(())
-}
-
-/// One record more, of the epoch in which the job is now.
-fn count_record(job: &mut Restored) {
-    let epoch = job.epoch;
-    job.mesh.iter_mut().for_each(|mesh| mesh.add(epoch));
+    // A job at level mesh that can never be whole is ended, to be forgotten.
+    let may_lack = matches!(record, LogRecord::Ended) && job.mesh.is_some();
+    if may_lack || matches!(record, LogRecord::Extended { .. }) { Ok(()) } else { check_whole(job) }
 }
 
 fn count(job: &Restored) -> u32 {
@@ -233,7 +219,7 @@ fn enter(job: &mut Restored, epoch: u32) -> Result<(), Unsound> {
 
 fn end_job(job: &mut Restored) -> Result<(), Unsound> {
     let open = job.figures().open();
-    if job.open || open > 0 {
+    if job.is_whole() && (job.open || open > 0) {
         return Err(Unsound::EndedEarly { open });
     }
     job.ended = true;
@@ -269,7 +255,7 @@ mod tests {
 
     use super::super::{LOG_VERSION, Level, RECORD_BYTES_MAX, RestTask};
     use super::*;
-    use crate::custody::Trio;
+    use crate::custody::{Seat, Trio};
     use crate::id::{BlobId, JobId, PeerId};
     use crate::outcome::{Failure, Outcome};
     use crate::submission::Submission;
@@ -418,18 +404,22 @@ mod tests {
         ];
         let upto =
             |records: usize| fold(log.iter().take(records).cloned().collect()).expect("a leader wrote it");
-        let of = |job: &Restored| job.mesh.clone().expect("it is at level mesh");
+        let of = |job: &Restored| {
+            let spans = job.outline().expect("it is at level mesh").spans();
+            let epochs = spans.epochs().iter().map(|span| (span.epoch, span.first));
+            (epochs.collect::<Vec<_>>(), spans.last().seq)
+        };
         let first = upto(2);
-        assert_eq!((first.epoch, of(&first).starts, of(&first).last), (3, vec![(3, 1)], 2));
+        assert_eq!((first.epoch, of(&first)), (3, (vec![(3, 1)], 2)));
         let ended = upto(9);
         assert!(ended.has_ended(), "who leads and who keeps it may change when it has ended");
-        assert_eq!((ended.epoch, of(&ended).starts), (8, vec![(3, 1), (7, 4), (8, 8)]));
+        assert_eq!((ended.epoch, of(&ended)), (8, (vec![(3, 1), (7, 4), (8, 8)], 9)));
         assert_eq!(ended.trio(), Some(Trio([seat(4), seat(2), seat(1)])));
         let again = upto(10);
         assert!(!again.has_ended() && again.figures().open() == 1 && again.submitted_at() == Time(20));
         let all = upto(12);
         assert!(all.has_ended() && all.figures().done == 2);
-        assert_eq!((of(&all).starts, of(&all).last), (vec![(3, 1), (7, 4), (8, 8), (11, 10)], 12));
+        assert_eq!(of(&all), (vec![(3, 1), (7, 4), (8, 8), (11, 10)], 12));
     }
 
     #[test]
@@ -438,6 +428,8 @@ mod tests {
         assert!(!part.is_whole());
         assert_eq!(fold(vec![of_mesh(1, 2)]).map(|job| job.is_whole()), Ok(false));
         assert_eq!(fold(vec![of_mesh(2, 2)]).map(|job| job.is_whole()), Ok(true));
+        let ended = fold(vec![of_mesh(1, 2), led(4), LogRecord::Ended]).expect("it is to be forgotten");
+        assert!(ended.has_ended() && !ended.is_whole());
         let told = fold(vec![of_mesh(1, 2), outcomes(&[(0, Outcome::Done)])]);
         assert_eq!(told.err(), Some(Unsound::Incomplete { found: 1, tasks: 2 }));
     }
@@ -458,8 +450,8 @@ mod tests {
             (vec![of_mesh(1, 1), LogRecord::Restarted { epoch: 4, at: Time(9) }], Unsound::OtherLevel),
             (vec![accepted(1, 1), led(4)], Unsound::OtherLevel),
             (vec![accepted(1, 1), by(0, seat(4))], Unsound::OtherLevel),
-            (vec![of_mesh(1, 1), by(3, seat(4))], Unsound::NoTrio),
-            (vec![of_mesh(1, 1), by(1, seat(3))], Unsound::NoTrio),
+            (vec![of_mesh(1, 1), by(3, seat(4))], Unsound::Misplaced),
+            (vec![of_mesh(1, 1), by(1, seat(3))], Unsound::Misplaced),
             (vec![of_mesh(1, 1), led(3)], Unsound::EpochBack { before: 3, epoch: 3 }),
             (vec![of_mesh(1, 1), led(u32::MAX)], Unsound::EpochBack { before: 3, epoch: u32::MAX }),
         ];

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::record::{Kept, ParentEnd, Rest};
-use crate::custody::{FIRST_EPOCH, Trio};
+use crate::custody::{Outline, Trio};
 use crate::id::JobId;
 use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Report};
@@ -30,34 +30,8 @@ pub struct Restored {
     /// Those of the jobs that it comes after which have ended.
     pub(crate) parents: Vec<ParentEnd>,
     pub(crate) tasks: Vec<KeptTask>,
-    /// What the log of a job at level mesh is besides what it says of the job.
-    pub(crate) mesh: Option<MeshLog>,
-}
-
-/// The log of a job at level mesh: its members and its epochs.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub(crate) struct MeshLog {
-    /// Who keeps it by the last record, whether that is committed or not.
-    pub(crate) trio: Trio,
-    /// Each epoch with the number of its first record, in order.
-    pub(crate) starts: Vec<(u32, u32)>,
-    /// The number of the last record.
-    pub(crate) last: u32,
-}
-
-impl MeshLog {
-    /// With its first record.
-    pub(crate) fn new(trio: Trio) -> Self {
-        Self { trio, starts: alloc::vec![(FIRST_EPOCH, 1)], last: 1 }
-    }
-
-    /// One record more, of that epoch.
-    pub(crate) fn add(&mut self, epoch: u32) {
-        self.last = self.last.saturating_add(1);
-        if self.starts.last().is_none_or(|(before, _)| *before != epoch) {
-            self.starts.push((epoch, self.last));
-        }
-    }
+    /// The log of a job at level mesh, in outline.
+    pub(crate) mesh: Option<Outline>,
 }
 
 /// One task of it.
@@ -194,7 +168,13 @@ impl Restored {
     /// The nodes that keep a job at level mesh, by its last record.
     #[must_use]
     pub fn trio(&self) -> Option<Trio> {
-        self.mesh.as_ref().map(|mesh| mesh.trio)
+        self.mesh.as_ref().map(Outline::trio)
+    }
+
+    /// The epochs and the length of the log of a job at level mesh.
+    #[must_use]
+    pub fn outline(&self) -> Option<&Outline> {
+        self.mesh.as_ref()
     }
 
     /// Forgets the inputs of its tasks, which nothing needs of a job that ended: it is tried again from its log.

@@ -75,6 +75,8 @@ pub enum Unsound {
     RetriedEarly,
     /// A job at level mesh is kept by three nodes, and a record names no such three.
     NoTrio,
+    /// A record has no place in the log of a job at level mesh: it names no seat, or there are too many of its kind.
+    Misplaced,
     /// A record is one of a job at another level.
     OtherLevel,
 }
@@ -111,6 +113,7 @@ impl fmt::Display for Unsound {
             Self::AfterEnd => f.write_str("a record follows the job's end"),
             Self::RetriedEarly => f.write_str("the job was tried again before it had ended"),
             Self::NoTrio => f.write_str("a record does not name three nodes with disks that keep the job"),
+            Self::Misplaced => f.write_str("a record has no place in the log of a job that three nodes keep"),
             Self::OtherLevel => f.write_str("a record is one of a job at another level"),
         }
     }

@@ -18,11 +18,12 @@
 
 use alloc::vec::Vec;
 
-use super::books::{Books, OwnerCtx};
+use super::books::{Books, Completed, OwnerCtx};
 use super::ending::{end_if_failed, end_if_over};
 use super::gate::Gate;
 use super::history::History;
 use super::job::Job;
+use super::lines::Lines;
 use super::record::{Record, Records, known};
 use crate::durable::{LogRecord, ParentEnd};
 use crate::effect::Event;
@@ -51,10 +52,11 @@ pub(super) fn unkept_parent(records: &Records, spec: &Submission) -> Option<Refu
 }
 
 /// A job has come: notes it at those parents that have not ended; how the others ended.
-pub(super) fn enter(records: &mut Records, history: &History, job: &Job) -> Vec<ParentEnd> {
+pub(super) fn enter(records: &mut Records, history: &History, lines: &Lines, job: &Job) -> Vec<ParentEnd> {
     let child = (job.number, job.spec.job);
     let mut ended = Vec::new();
-    for parent in job.spec.after.iter().copied() {
+    // The end of one at level mesh may not be committed yet.
+    for parent in job.spec.after.iter().copied().filter(|parent| !lines.end_waits(*parent)) {
         let succeeded = match records.get_mut(&parent) {
             Some(live) if !live.job.ended => {
                 live.dependencies.children.insert(child);
@@ -83,6 +85,12 @@ pub(super) fn follow(records: &mut Records, record: &Record) {
 
 /// Tells all that wait for jobs which have ended, and those that wait for what ends thereby.
 pub(super) fn tell_children(cx: &mut OwnerCtx<'_, '_>, records: &mut Records) {
+    while let Some(end) = cx.books.keeping.done.pop_front() {
+        let ParentEnd { parent, succeeded } = end;
+        let waiting = records.values().filter(|record| record.dependencies.awaits(parent));
+        let children = waiting.map(|record| (record.job.number, record.name())).collect();
+        cx.books.completed.push_back(Completed { parent, succeeded, children });
+    }
     while let Some(completed) = cx.books.completed.pop_front() {
         let end = ParentEnd { parent: completed.parent, succeeded: completed.succeeded };
         for (_, child) in completed.children {
@@ -163,5 +171,5 @@ pub(super) fn waits_for(records: &Records, record: &Record) -> Option<TaskView> 
 
 /// Children that have not been told are work that is left.
 pub(super) fn has_news(books: &Books) -> bool {
-    !books.completed.is_empty()
+    !books.completed.is_empty() || !books.keeping.done.is_empty()
 }

@@ -126,6 +126,11 @@ impl Job {
         self.spec.level >= Level::Disk
     }
 
+    /// Whether it survives the loss of this node.
+    pub(super) fn is_of_mesh(&self) -> bool {
+        self.spec.level == Level::Mesh
+    }
+
     /// Tasks in all so far.
     pub(super) fn total(&self) -> u32 {
         self.tasks.total()

@@ -2,10 +2,11 @@
 //! comes after. The choice itself is [`custody::choose`]'s.
 
 use super::Owner;
+use super::lines::Lines;
 use super::record::Records;
 use crate::ctx::Ctx;
-use crate::custody::{self, Candidate, Seat, Trio};
-use crate::id::PeerId;
+use crate::custody::{self, Eligible, Seat, Trio};
+use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 use crate::refusal::Refusal;
 use crate::reputation::Trust;
@@ -26,31 +27,37 @@ impl Owner {
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
-        if let Some(trio) = trio_of_parents(&self.records, spec)? {
+        if let Some(trio) = trio_of_parents(&self.records, &self.books.keeping.lines, spec)? {
             return Ok(trio);
         }
-        let me = Candidate { seat, host: members.host(ctx.me) };
-        let others = self.candidates(ctx, members).collect();
+        let me = Eligible { seat, host: members.host(ctx.me) };
+        let others = self.eligible_nodes(ctx, members).collect();
         custody::choose(spec.job, me, others).map_err(|found| Refusal::TooFewKeepers { found })
     }
 
     /// The connected nodes that can keep jobs of others.
-    pub(super) fn candidates(&self, ctx: &Ctx<'_>, members: &Membership) -> impl Iterator<Item = Candidate> {
+    pub(crate) fn eligible_nodes(
+        &self,
+        ctx: &Ctx<'_>,
+        members: &Membership,
+    ) -> impl Iterator<Item = Eligible> {
         let reputation = &self.books.reputation;
         let is_trusted = |peer: PeerId| reputation.trust(peer, ctx.now) <= Trust::Deprioritised;
         members.keepers().filter(move |candidate| is_trusted(candidate.seat.peer))
     }
 }
 
-/// The nodes that keep those jobs which a job comes after and which have not ended: it is to be led where they are.
-fn trio_of_parents(records: &Records, spec: &Submission) -> Result<Option<Trio>, Refusal> {
-    let mut trio = None;
-    for parent in spec.after.iter().filter_map(|parent| records.get(parent)).filter(|live| !live.job.ended) {
-        match (trio, parent.job.trio) {
-            (None, of_parent) => trio = of_parent,
+/// The nodes that keep those jobs which a job comes after and which have not ended for good: it is to be led where they are.
+fn trio_of_parents(records: &Records, lines: &Lines, spec: &Submission) -> Result<Option<Trio>, Refusal> {
+    let is_open =
+        |parent: JobId| lines.end_waits(parent) || records.get(&parent).is_some_and(|live| !live.job.ended);
+    let mut common = None;
+    for parent in spec.after.iter().copied().filter(|parent| is_open(*parent)) {
+        match (common, lines.trio(parent)) {
+            (None, trio) => common = trio,
             (Some(one), Some(other)) if one == other => {}
-            (Some(_), _) => return Err(Refusal::ParentsKeptApart { job: parent.name() }),
+            (Some(_), _) => return Err(Refusal::ParentsKeptApart { job: parent }),
         }
     }
-    Ok(trio)
+    Ok(common)
 }

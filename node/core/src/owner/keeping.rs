@@ -11,11 +11,12 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::job::Job;
+use super::leading::keepers;
 use super::lines::Lines;
 use super::words::Word;
 use crate::ctx::Ctx;
 use crate::durable::{
-    Accepted, Kept, LogRecord, RECORD_BYTES_SOFT, RECORD_TASKS_MAX, Rest, RestTask, input_cost,
+    Accepted, Kept, LogRecord, ParentEnd, RECORD_BYTES_SOFT, RECORD_TASKS_MAX, Rest, RestTask, input_cost,
 };
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
@@ -63,6 +64,8 @@ pub(super) struct Keeping {
     held_acks: usize,
     /// Jobs that begin when a ticket is on the disk, in the order of these.
     barred: VecDeque<(u64, JobId)>,
+    /// Ends of jobs at level mesh that are committed, of which what comes after them was not told yet.
+    pub(super) done: VecDeque<ParentEnd>,
     /// Jobs whose logs were to go, the newest last.
     forgotten: VecDeque<JobId>,
     /// Kept jobs were told to stand still because too much is held.
@@ -82,7 +85,11 @@ enum What {
     Record(LogRecord),
     Event(Box<Event>),
     /// The end of the job, as record and as event.
-    End,
+    End {
+        succeeded: bool,
+    },
+    /// What is told to the jobs that come after it.
+    ParentEnded(ParentEnd),
 }
 
 /// Where records of jobs at level mesh go.
@@ -153,13 +160,18 @@ impl Keeping {
     }
 
     /// All of a job ended.
-    pub(super) fn end(&mut self, job: JobId) {
-        self.push(Gathered { job, what: What::End, cost: WORD_BYTES });
+    pub(super) fn end(&mut self, job: JobId, succeeded: bool) {
+        self.push(Gathered { job, what: What::End { succeeded }, cost: WORD_BYTES });
+    }
+
+    /// What comes after a job at level mesh is told that it ended, once all records before it are committed.
+    pub(super) fn parent_ended(&mut self, end: ParentEnd) {
+        self.push(Gathered { job: end.parent, what: What::ParentEnded(end), cost: WORD_BYTES });
     }
 
     fn push(&mut self, part: Gathered) {
         let is_of_mesh = self.lines.gather(part.job);
-        self.records += u64::from(!is_of_mesh && !matches!(part.what, What::Event(_)));
+        self.records += u64::from(!is_of_mesh && matches!(part.what, What::Record(_) | What::End { .. }));
         self.gathered.push(part);
     }
 
@@ -167,9 +179,11 @@ impl Keeping {
     pub(super) fn accept(&mut self, mut accepted: Accepted, inputs: &[Payload]) {
         let (first, rest) = inputs.split_at_checked(count_fitting(inputs)).unwrap_or((inputs, &[]));
         let (job, tasks) = (accepted.spec.job, count(inputs));
+        let keepers = accepted.trio.map(|trio| keepers(job, trio));
         (accepted.spec.inputs, accepted.tasks) = (first.to_vec(), tasks);
         self.record(job, LogRecord::Accepted(Box::new(accepted)));
         self.add_inputs(job, rest);
+        keepers.into_iter().for_each(|keepers| self.event(job, keepers));
         self.event(job, Event::Accepted { job, tasks });
     }
 
@@ -301,12 +315,17 @@ impl Keeping {
                     word.into_iter().for_each(|word| self.hold(ctx.now, job, word, cost));
                 }
                 What::Event(event) => self.hold(ctx.now, job, Word::Event(event), cost),
-                What::End => ends.push(job),
+                What::ParentEnded(end) => self.hold(ctx.now, job, Word::ParentEnded(end), cost),
+                What::End { succeeded } => ends.push(ParentEnd { parent: job, succeeded }),
             }
         }
-        for job in ends {
+        for end in ends {
+            let job = end.parent;
             self.write(ctx, log, job, LogRecord::Ended);
             self.hold(ctx.now, job, Word::Event(Box::new(Event::JobEnded { job })), WORD_BYTES);
+            if self.lines.contains(job) {
+                self.hold(ctx.now, job, Word::ParentEnded(end), WORD_BYTES);
+            }
         }
         if !self.acks.is_empty() {
             let acks = core::mem::take(&mut self.acks);
@@ -315,7 +334,7 @@ impl Keeping {
             self.wait(Word::Acks(acks), cost);
         }
         for job in self.lines.end_input(ctx.now, WORD_BYTES) {
-            self.safe.append(&mut self.lines.release(ctx, job));
+            self.release_of(ctx, job);
         }
         self.release(ctx);
     }
@@ -338,7 +357,7 @@ impl Keeping {
         }
         self.forgotten.push_back(job);
         let ticket = self.issue();
-        ctx.emit(Effect::Forget { ticket, job });
+        ctx.emit(Effect::Forget { ticket, job, remembered: false });
         self.wait(Word::Event(Box::new(Event::Forgotten { job })), WORD_BYTES);
     }
 
@@ -381,14 +400,19 @@ impl Keeping {
     }
 
     /// All records of a job at level mesh up to that one are committed: what waited for them is told.
-    #[expect(dead_code, reason = "this node leads no job at level mesh yet")]
     pub(super) fn on_committed(&mut self, ctx: &mut Ctx<'_>, job: JobId, upto: u32) {
         self.lines.on_committed(job, upto);
-        self.safe.append(&mut self.lines.release(ctx, job));
+        self.release_of(ctx, job);
+    }
+
+    /// Tells what of a job at level mesh waits for nothing any more.
+    fn release_of(&mut self, ctx: &mut Ctx<'_>, job: JobId) {
+        let mut told = self.lines.release(ctx, job);
+        self.safe.append(&mut told.acks);
+        self.done.extend(told.ended);
     }
 
     /// This node does not lead a job at level mesh any more: nothing of it is written or told.
-    #[expect(dead_code, reason = "this node leads no job at level mesh yet")]
     pub(super) fn leave(&mut self, job: JobId) {
         self.gathered.retain(|part| part.job != job);
         self.lines.close(job);
@@ -398,9 +422,9 @@ impl Keeping {
         while let Some(Held { word, cost, .. }) = self.held.pop_front_if(|held| held.ticket <= self.persisted)
         {
             self.held_bytes -= cost;
-            let mut acks = word.tell(ctx);
-            self.held_acks -= acks.len();
-            self.safe.append(&mut acks);
+            let mut told = word.tell(ctx);
+            self.held_acks -= told.acks.len();
+            self.safe.append(&mut told.acks);
         }
     }
 }

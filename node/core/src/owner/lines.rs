@@ -4,8 +4,9 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use super::words::Word;
+use super::words::{Told, Word};
 use crate::ctx::Ctx;
+use crate::custody::Trio;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::time::Time;
 
@@ -33,6 +34,10 @@ struct Line {
     gathered: bool,
     /// Acknowledgements of this input.
     acks: Vec<(PeerId, LeaseId)>,
+    /// The end of the job is among the words.
+    end_waits: bool,
+    /// Who keeps it.
+    trio: Trio,
 }
 
 /// A word that waits for a record.
@@ -45,12 +50,11 @@ struct Held {
 }
 
 impl Lines {
-    /// This node leads a job, whose log has so many records, none of which is known to be committed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "this node leads no job at level mesh yet"))]
-    pub(super) fn open(&mut self, job: JobId, last: u32) {
+    /// This node leads a job that these keep, whose log has so many records, none of which is known to be committed.
+    pub(super) fn open(&mut self, job: JobId, trio: Trio, last: u32) {
         self.close(job);
         let (held, acks) = (VecDeque::new(), Vec::new());
-        self.of.insert(job, Line { last, committed: 0, held, gathered: false, acks });
+        self.of.insert(job, Line { last, committed: 0, held, gathered: false, acks, end_waits: false, trio });
     }
 
     /// This node does not lead a job any more, or it is forgotten: nothing that waits is told.
@@ -61,6 +65,16 @@ impl Lines {
             self.bytes -= cost;
             self.acks -= word.count_acks();
         }
+    }
+
+    /// Who keeps a job from here on.
+    pub(super) fn set_trio(&mut self, job: JobId, trio: Trio) {
+        self.of.get_mut(&job).into_iter().for_each(|line| line.trio = trio);
+    }
+
+    /// Who keeps a job that is led here.
+    pub(super) fn trio(&self, job: JobId) -> Option<Trio> {
+        self.of.get(&job).map(|line| line.trio)
     }
 
     pub(super) fn contains(&self, job: JobId) -> bool {
@@ -128,6 +142,7 @@ impl Lines {
     pub(super) fn hold(&mut self, now: Time, job: JobId, word: Word, cost: usize) {
         let Some(line) = self.of.get_mut(&job) else { return };
         self.bytes += cost;
+        line.end_waits |= matches!(word, Word::ParentEnded(_));
         line.held.push_back(Held { behind: line.last, since: now, word, cost });
     }
 
@@ -157,17 +172,24 @@ impl Lines {
         }
     }
 
-    /// Tells what of a job waits for nothing any more; the acknowledgements among it come back.
-    pub(super) fn release(&mut self, ctx: &mut Ctx<'_>, job: JobId) -> Vec<(PeerId, LeaseId)> {
-        let mut safe = Vec::new();
-        let Some(line) = self.of.get_mut(&job) else { return safe };
+    /// Tells what of a job waits for nothing any more; what is for others than the user comes back.
+    pub(super) fn release(&mut self, ctx: &mut Ctx<'_>, job: JobId) -> Told {
+        let mut all = Told::default();
+        let Some(line) = self.of.get_mut(&job) else { return all };
         while let Some(held) = line.held.pop_front_if(|held| held.behind <= line.committed) {
             self.bytes -= held.cost;
-            let mut acks = held.word.tell(ctx);
-            self.acks -= acks.len();
-            safe.append(&mut acks);
+            let mut told = held.word.tell(ctx);
+            self.acks -= told.acks.len();
+            all.acks.append(&mut told.acks);
+            all.ended = told.ended.or(all.ended);
         }
-        safe
+        line.end_waits &= all.ended.is_none();
+        all
+    }
+
+    /// Whether a job has ended, and what comes after it was not told yet.
+    pub(super) fn end_waits(&self, job: JobId) -> bool {
+        self.of.get(&job).is_some_and(|line| line.end_waits)
     }
 }
 
@@ -176,6 +198,7 @@ mod tests {
     use super::*;
     use crate::config::MeshConfig;
     use crate::ctx::{Outlet, Surroundings};
+    use crate::custody::Seat;
     use crate::effect::{Effect, Event};
     use crate::memo::Memo;
     use crate::programs::Programs;
@@ -187,19 +210,16 @@ mod tests {
     const JOB: JobId = JobId(7);
     const OTHER: JobId = JobId(8);
     const WORKER: PeerId = PeerId([4; 32]);
+    const TRIO: Trio = Trio([Seat { peer: PeerId([1; 32]), disk: 1 }; 3]);
 
     /// What is told of a job, and the acknowledgements.
     fn release(lines: &mut Lines, job: JobId) -> (Vec<Event>, usize) {
         let (mut counters, mut memo) = (Counters::default(), Memo::default());
         let (mut programs, mut out) = (Programs::default(), Outlet::new(ChaCha8Rng::from_seed([1; 32])));
-        let of = Surroundings {
-            counters: &mut counters,
-            memo: &mut memo,
-            programs: &mut programs,
-            out: &mut out,
-        };
+        let of =
+            Surroundings { counters: &mut counters, memo: &mut memo, programs: &mut programs, out: &mut out };
         let mut ctx = Ctx::new(Time::ZERO, PeerId([1; 32]), &MeshConfig::DEFAULT, of);
-        let acks = lines.release(&mut ctx, job).len();
+        let acks = lines.release(&mut ctx, job).acks.len();
         let told = out.drain().filter_map(|effect| match effect {
             Effect::Notify(event) => Some(event),
             _ => None,
@@ -222,9 +242,10 @@ mod tests {
     #[test]
     fn a_word_waits_for_the_records_of_its_own_job_alone() {
         let mut lines = Lines::default();
-        lines.open(JOB, 0);
-        lines.open(OTHER, 5);
-        let (one, two, other) = (word(&mut lines, JOB, 1), word(&mut lines, JOB, 2), word(&mut lines, OTHER, 6));
+        lines.open(JOB, TRIO, 0);
+        lines.open(OTHER, TRIO, 5);
+        let (one, two, other) =
+            (word(&mut lines, JOB, 1), word(&mut lines, JOB, 2), word(&mut lines, OTHER, 6));
         assert_eq!(lines.end_input(Time(9), 10), [JOB, OTHER]);
         assert_eq!((lines.len(), lines.bytes()), (3, 300));
         lines.on_committed(OTHER, 6);
@@ -245,7 +266,7 @@ mod tests {
     #[test]
     fn an_acknowledgement_overtakes_nothing_and_is_counted_until_it_is_told() {
         let mut lines = Lines::default();
-        lines.open(JOB, 0);
+        lines.open(JOB, TRIO, 0);
         assert_eq!(lines.ack(WORKER, lease(JOB, 0)), Some((WORKER, lease(JOB, 0))), "nothing waits");
         assert_eq!(lines.ack(WORKER, lease(OTHER, 0)), None, "it is not led here");
         word(&mut lines, JOB, 1);
@@ -261,7 +282,7 @@ mod tests {
     #[test]
     fn of_a_job_that_is_not_led_any_more_nothing_is_told_or_counted() {
         let mut lines = Lines::default();
-        lines.open(JOB, 0);
+        lines.open(JOB, TRIO, 0);
         word(&mut lines, JOB, 1);
         lines.ack(WORKER, lease(JOB, 1));
         lines.end_input(Time(9), 10);
@@ -270,7 +291,7 @@ mod tests {
         assert_eq!((lines.len(), lines.bytes(), lines.acks()), (0, 0, 0));
         lines.on_committed(JOB, 1);
         assert_eq!(release(&mut lines, JOB), (Vec::new(), 0));
-        lines.open(JOB, 1);
+        lines.open(JOB, TRIO, 1);
         assert_eq!(release(&mut lines, JOB), (Vec::new(), 0));
     }
 }

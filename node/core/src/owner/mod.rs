@@ -35,6 +35,7 @@ mod intake;
 mod job;
 mod keepers;
 mod keeping;
+mod leading;
 mod lease_table;
 mod lease_upkeep;
 mod lines;
@@ -123,7 +124,10 @@ impl Owner {
         job.trio = trio;
         job.pin_program(ctx);
         self.set_alarms(ctx.now, &job);
-        let ended = dependencies::enter(&mut self.records, &self.history, &job);
+        let ended = dependencies::enter(&mut self.records, &self.history, &self.books.keeping.lines, &job);
+        if let Some(trio) = trio {
+            self.books.keeping.lines.open(name, trio, 0);
+        }
         if job.is_kept() {
             let accepted =
                 Accepted { spec: job.spec.clone(), tasks: 0, at: ctx.now, parents: ended.clone(), trio };
@@ -142,7 +146,9 @@ impl Owner {
 
     /// Whether a job is here, or was and is remembered.
     fn is_known(&self, name: JobId) -> bool {
-        self.records.contains_key(&name) || self.history.tasks_of(name).is_some()
+        self.records.contains_key(&name)
+            || self.history.tasks_of(name).is_some()
+            || self.books.followed.contains(&name)
     }
 
     /// Whether a new job is taken, and who keeps it if it is one at level mesh.
@@ -155,10 +161,7 @@ impl Owner {
         match spec.level {
             Level::Memory => Ok(None),
             Level::Disk => books.keeping.refusal().map_or(Ok(None), Err),
-            Level::Mesh => {
-                self.choose_keepers(ctx, members, spec)?;
-                Err(Refusal::TooFewKeepers { found: 1 })
-            }
+            Level::Mesh => self.choose_keepers(ctx, members, spec).map(Some),
         }
     }
 
@@ -306,6 +309,16 @@ impl Owner {
     /// The input has been handled: its records are emitted, and what need not wait for them is told.
     pub(crate) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
         self.books.keeping.seal(ctx, log);
+    }
+
+    /// The next ticket of the journal, for what is emitted behind this owner's records.
+    pub(crate) fn issue_ticket(&mut self) -> u64 {
+        self.books.keeping.issue()
+    }
+
+    /// Why this node keeps no further job now.
+    pub(crate) fn refuses_to_keep(&self) -> Option<Refusal> {
+        self.books.keeping.refusal()
     }
 
     /// Whether short tasks wait that this node's own worker may take.

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
-use crate::durable::{Kept, LogRecord, Rest, RestTask};
+use crate::durable::{Kept, LogRecord, ParentEnd, Rest, RestTask};
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::task::Report;
@@ -13,10 +13,25 @@ use crate::task::Report;
 /// One of them.
 #[derive(Debug)]
 pub(super) enum Word {
-    Outcomes { job: JobId, all: Vec<Kept> },
-    Rest { job: JobId, rest: Rest },
+    Outcomes {
+        job: JobId,
+        all: Vec<Kept>,
+    },
+    Rest {
+        job: JobId,
+        rest: Rest,
+    },
     Event(Box<Event>),
     Acks(Vec<(PeerId, LeaseId)>),
+    /// To the jobs that come after one at level mesh.
+    ParentEnded(ParentEnd),
+}
+
+/// What is told to others than the user.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) acks: Vec<(PeerId, LeaseId)>,
+    pub(super) ended: Option<ParentEnd>,
 }
 
 impl Word {
@@ -25,15 +40,16 @@ impl Word {
         match record {
             LogRecord::Outcomes(all) => Some(Self::Outcomes { job, all: all.clone() }),
             LogRecord::Rest(rest) => Some(Self::Rest { job, rest: rest.clone() }),
+            LogRecord::Closed | LogRecord::Retried { .. } => {
+                Some(Self::Event(Box::new(Event::Confirmed { job })))
+            }
             LogRecord::Accepted(_)
             | LogRecord::Extended { .. }
-            | LogRecord::Closed
             | LogRecord::ParentEnded(_)
             | LogRecord::Cancelled
             | LogRecord::GivenUp { .. }
             | LogRecord::Restarted { .. }
             | LogRecord::Ended
-            | LogRecord::Retried { .. }
             | LogRecord::Led { .. }
             | LogRecord::Replaced { .. } => None,
         }
@@ -43,19 +59,20 @@ impl Word {
     pub(super) fn count_acks(&self) -> usize {
         match self {
             Self::Acks(acks) => acks.len(),
-            Self::Outcomes { .. } | Self::Rest { .. } | Self::Event(_) => 0,
+            Self::Outcomes { .. } | Self::Rest { .. } | Self::Event(_) | Self::ParentEnded(_) => 0,
         }
     }
 
-    /// Tells the user; what is for workers comes back.
-    pub(super) fn tell(self, ctx: &mut Ctx<'_>) -> Vec<(PeerId, LeaseId)> {
+    /// Tells the user; what is for others comes back.
+    pub(super) fn tell(self, ctx: &mut Ctx<'_>) -> Told {
         match self {
             Self::Outcomes { job, all } => all.into_iter().for_each(|kept| ctx.notify(told(job, kept))),
             Self::Rest { job, rest } => tell_rest(ctx, job, &rest),
             Self::Event(event) => ctx.notify(*event),
-            Self::Acks(acks) => return acks,
+            Self::Acks(acks) => return Told { acks, ended: None },
+            Self::ParentEnded(end) => return Told { acks: Vec::new(), ended: Some(end) },
         }
-        Vec::new()
+        Told::default()
     }
 }
 
