@@ -298,6 +298,8 @@ impl Mesh {
                 Effect::Fetch { blob, from, bytes: _ } => {
                     if let Some(all) = &mut self.held_fetches {
                         all.push((node, blob, from));
+                    } else if self.keep {
+                        answers.push(Input::Fetched { blob, fetched: Fetched::Here });
                     } else {
                         self.feed(node, Input::Fetched { blob, fetched: Fetched::Here });
                     }
