@@ -1,6 +1,6 @@
 //! Jobs at level `mesh`: what is told and when, and how a job goes on when nodes that keep it are gone. The rules of the members
 //! are tested in `custody.rs`; here is what engines do with them.
-#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod wire;
 
