@@ -17,6 +17,12 @@
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!       an_accepted_job_is_never_lost, one_committed_outcome_over_all_lives, a_told_outcome_never_changes,
 //!       nothing_is_told_before_it_is_kept, an_acknowledged_outcome_is_on_the_disk
+//!       of jobs at level mesh: an_accepted_job_is_never_lost, a_told_outcome_never_changes,
+//!       nothing_is_told_before_two_disks_have_it, one_committed_outcome_over_all_epochs,
+//!       a_returning_owner_commits_nothing_of_its_old_epoch, a_member_never_cuts_what_is_committed,
+//!       an_epoch_has_one_leader, a_promised_epoch_is_kept, a_promise_is_on_the_disk_before_it_is_answered,
+//!       an_acknowledged_record_is_on_the_disk, a_cancel_is_final_over_all_epochs,
+//!       no_lease_of_an_older_epoch_begins; at rest: at_quiescence_no_member_holds_what_was_forgotten
 //!    7  a_join_fires_once_after_its_parents     8  not here: the engine has no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
 //!    after all faults are mended, in the swarm: a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
@@ -41,6 +47,7 @@ use crate::load;
 use crate::machines;
 use crate::memories;
 use crate::memory;
+use crate::mesh;
 use crate::policies;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
@@ -99,6 +106,24 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_told_outcome_never_changes", kept::a_told_outcome_never_changes),
     ("nothing_is_told_before_it_is_kept", kept::nothing_is_told_before_it_is_kept),
     ("an_acknowledged_outcome_is_on_the_disk", kept::an_acknowledged_outcome_is_on_the_disk),
+    ("an_accepted_job_is_never_lost", mesh::an_accepted_job_is_never_lost),
+    ("a_member_never_cuts_what_is_committed", mesh::a_member_never_cuts_what_is_committed),
+    ("an_epoch_has_one_leader", mesh::an_epoch_has_one_leader),
+    ("a_promised_epoch_is_kept", mesh::a_promised_epoch_is_kept),
+    (
+        "a_promise_is_on_the_disk_before_it_is_answered",
+        mesh::a_promise_is_on_the_disk_before_it_is_answered,
+    ),
+    ("an_acknowledged_record_is_on_the_disk", mesh::an_acknowledged_record_is_on_the_disk),
+    ("nothing_is_told_before_two_disks_have_it", mesh::nothing_is_told_before_two_disks_have_it),
+    (
+        "a_returning_owner_commits_nothing_of_its_old_epoch",
+        mesh::a_returning_owner_commits_nothing_of_its_old_epoch,
+    ),
+    ("one_committed_outcome_over_all_epochs", mesh::one_committed_outcome_over_all_epochs),
+    ("a_told_outcome_never_changes", mesh::a_told_outcome_never_changes),
+    ("no_lease_of_an_older_epoch_begins", mesh::no_lease_of_an_older_epoch_begins),
+    ("a_cancel_is_final_over_all_epochs", mesh::a_cancel_is_final_over_all_epochs),
     ("an_accepted_task_is_in_one_state", invariant_an_accepted_task_is_in_one_state),
     ("a_task_ends_once", invariant_a_task_ends_once),
     ("an_end_has_an_attempt", invariant_an_end_has_an_attempt),
@@ -169,6 +194,10 @@ fn invariant_an_accepted_task_is_in_one_state(scene: &Scene<'_>) -> Result<(), S
         ensure(job.held == job.in_held, || {
             format!("the held tasks differ from those that wait for parents: {job:?}")
         })?;
+        // Another node may lead it and tell its user.
+        if scene.reference.mesh.has(job.job) {
+            continue;
+        }
         let owed = scene.reference.jobs.get(&job.job);
         let known = owed.map_or(0, |owed| owed.tasks.len());
         ensure(job.total as usize == known, || format!("{known} tasks accepted, the engine has {job:?}"))?;
@@ -202,7 +231,9 @@ fn invariant_an_end_has_an_attempt(scene: &Scene<'_>) -> Result<(), String> {
         let of = LeaseId { epoch: scene.reference.kept.epoch(*job), job: *job, index: *index, attempt: 0 };
         let lease = |attempt| LeaseId { attempt, ..of };
         let mut issued = scene.reference.issued.range(lease(0)..=lease(u32::MAX));
-        let awarded = *worker == scene.host.peer || issued.any(|(_, workers)| workers.contains_key(worker));
+        let awarded = *worker == scene.host.peer
+            || issued.any(|(_, workers)| workers.contains_key(worker))
+            || scene.reference.mesh.has(*job);
         ensure(awarded || memo.is_some(), || {
             format!("{job:?} task {index} was never awarded to {worker:?}")
         })?;
@@ -273,7 +304,7 @@ fn invariant_no_reservation_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), St
 }
 
 fn invariant_a_cancel_is_final(scene: &Scene<'_>) -> Result<(), String> {
-    for End { job, index, report, .. } in ends(scene) {
+    for End { job, index, report, .. } in ends(scene).filter(|end| !scene.reference.mesh.has(end.job)) {
         let cancelled = scene.reference.jobs.get(job).is_some_and(|job| job.cancelled);
         ensure(!cancelled || report.outcome == Outcome::Cancelled, || {
             format!("{job:?} was cancelled, then task {index} ended as {}", report.outcome)

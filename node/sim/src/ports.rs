@@ -10,6 +10,7 @@ use weft_core::{
     Stream, Work,
 };
 
+use crate::custody::Read;
 use crate::host::{HostId, SimRun};
 use crate::invariants::Violation;
 use crate::queue::{Ending, Event};
@@ -55,9 +56,18 @@ impl World {
             }
             Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, Some(&record)),
             Effect::Forget { ticket, job } => self.persist(id, ticket, job, None),
-            Effect::Cut { .. } | Effect::Promise { .. } | Effect::ReadLog { .. } | Effect::Recall { .. } => {
-                panic!("no job of a swarm is at level mesh yet")
+            Effect::Cut { ticket, job, after } => {
+                self.safe_later(id, ticket);
+                self.cut_log(id, ticket, job, after);
             }
+            Effect::Promise { ticket, job, epoch } => {
+                self.safe_later(id, ticket);
+                self.hosts[id.0].disk.promise(ticket, job, epoch);
+            }
+            Effect::ReadLog { job, from, bytes_max } => {
+                self.read_later(id, Read::Part { job, from, bytes_max });
+            }
+            Effect::Recall { job } => self.read_later(id, Read::Whole { job }),
             Effect::Stash(bytes) => {
                 self.hosts[id.0].blobs.insert(BlobId::of(&bytes));
             }
@@ -70,8 +80,7 @@ impl World {
                 if self.reference.kept.is_committed(&event) {
                     self.wish_again(id, &event);
                 } else {
-                    let world_now = self.now();
-                    self.facts.extend(self.reference.on_event(world_now, event));
+                    self.tell_user(id, event);
                 }
             }
         }
@@ -81,7 +90,7 @@ impl World {
         let (bytes, leases) = (encode_message(&message).len(), leases_in(&message));
         self.facts.push(Fact::Sent { to, bytes, leases });
         for lease in leases_awarded(&message) {
-            self.reference.on_award(to, lease);
+            self.reference.on_award(id, to, lease);
             self.facts.push(Fact::Awarded(lease));
             let now = self.hosts[id.0].local(self.now());
             self.hosts[id.0].credit_model.on_award(to, now);
@@ -89,7 +98,13 @@ impl World {
         if let Message::Cell(word) = &message {
             self.hosts[id.0].credit_model.on_said(to, word);
         }
-        self.note_parting(to, &message);
+        self.note_parting(id, to, &message);
+        if let Message::Custody(all) = &message {
+            for word in all {
+                let told = self.reference.mesh.on_sent(&self.hosts, id, word);
+                told.job.into_iter().for_each(|job| self.reference.go_on_at_mesh(job, &told));
+            }
+        }
         let now = self.hosts[id.0].local(self.now());
         if let Message::Call(call) = &message
             && call.needs.slots > 1
@@ -112,15 +127,15 @@ impl World {
     }
 
     /// Notes which peer is told that a lease has ended.
-    fn note_parting(&mut self, to: PeerId, message: &Message) {
+    fn note_parting(&mut self, id: HostId, to: PeerId, message: &Message) {
         if let Message::Ack(leases) = message {
-            self.reference.kept.on_acknowledged(to, leases);
+            self.note_acknowledged(id, to, leases);
         }
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
             self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
         }
         if let Message::Assign(place) = message {
-            self.reference.kept.on_acknowledged(to, &place.acks);
+            self.note_acknowledged(id, to, &place.acks);
             self.facts.push(Fact::Parted { worker: to, leases: place.acks.clone() });
         }
         if let Message::Refuse { leases } | Message::Stopped { leases } | Message::GivenBack { leases } =
@@ -130,11 +145,16 @@ impl World {
         }
     }
 
+    fn note_acknowledged(&mut self, id: HostId, worker: PeerId, leases: &[LeaseId]) {
+        self.reference.kept.on_acknowledged(worker, leases);
+        self.reference.mesh.on_acknowledged(&self.hosts, (id, worker), leases);
+    }
+
     fn publish(&mut self, id: HostId, gossip: &Gossip) {
         let bytes = encode_gossip(gossip).ok().map(|bytes| bytes.len());
         self.facts.push(Fact::Published { bytes });
         if let Gossip::Ack { worker, leases } = gossip {
-            self.reference.kept.on_acknowledged(*worker, leases);
+            self.note_acknowledged(id, *worker, leases);
         }
         let origin = self.peer(id);
         for (host, after) in self.fabric.reach(id) {

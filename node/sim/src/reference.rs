@@ -16,6 +16,7 @@ use crate::host::HostId;
 use crate::joins::Joins;
 use crate::kept::Kept;
 use crate::load::Load;
+use crate::mesh::Mesh;
 use crate::policies::{Ledger, Promised};
 use crate::workload::{Catalog, TaskSpec};
 
@@ -149,6 +150,7 @@ pub struct Reference {
     pub(crate) ledger: Ledger,
     pub(crate) joins: Joins,
     pub(crate) kept: Kept,
+    pub(crate) mesh: Mesh,
     pub(crate) load: Load,
     /// Workers that reported a false result, with the task.
     pub(crate) liars: BTreeSet<(TaskId, PeerId)>,
@@ -193,6 +195,7 @@ impl Reference {
                 };
                 let known = |job| self.jobs.get(job).is_some_and(|job| job.owner == owner && !job.forgotten);
                 self.kept.on_submit(submission);
+                self.mesh.on_submit(owner, submission);
                 self.joins.on_submit(owner, submission, submission.after.iter().all(known));
                 let job = self.jobs.entry(submission.job).or_insert(job);
                 self.ledger.on_tasks(job, 0);
@@ -214,8 +217,10 @@ impl Reference {
                     job.closed = true;
                 }
             }
-            Command::Cancel { job } => {
-                if let Some(job) = self.jobs.get_mut(job).filter(|job| !job.forgotten) {
+            // Whether one at level `mesh` is cancelled its log says: another may lead it soon.
+            Command::Cancel { job: name } => {
+                let job = self.jobs.get_mut(name).filter(|job| !job.forgotten);
+                if let Some(job) = job.filter(|_| !self.mesh.has(*name)) {
                     // It gets no more tasks, also when it is tried again.
                     (job.cancelled, job.closed) = (true, true);
                 }
@@ -230,11 +235,9 @@ impl Reference {
     }
 
     /// An owner awards an attempt to another node.
-    pub(crate) fn on_award(&mut self, worker: PeerId, lease: LeaseId) {
-        let owner = self.jobs.get(&lease.job).map(|job| job.owner);
-        self.awarded.extend(
-            owner.zip(self.task_id(lease.job, lease.index)).map(|(owner, task)| (owner, task, worker)),
-        );
+    pub(crate) fn on_award(&mut self, owner: HostId, worker: PeerId, lease: LeaseId) {
+        let task = self.task_id(lease.job, lease.index);
+        self.awarded.extend(task.map(|task| (owner, task, worker)));
         *self.issued.entry(lease).or_default().entry(worker).or_default() += 1;
         self.joins.on_award(lease);
     }
@@ -294,7 +297,8 @@ impl Reference {
                 Some(Fact::Named { job, index, worker })
             }
             Event::Refused { job, reason } => {
-                if self.kept.on_refused(job) {
+                let is_new = if self.mesh.has(job) { self.mesh.on_refused(job) } else { self.kept.on_refused(job) };
+                if is_new {
                     self.jobs.remove(&job);
                     self.joins.on_refused(job, reason);
                 }
