@@ -34,19 +34,20 @@ impl World {
 
     // ---- what members write
 
-    /// A member writes a record, or forgets a job.
-    pub(crate) fn persist_at_mesh(&mut self, id: HostId, ticket: u64, job: JobId, record: Option<&LogRecord>) {
-        let Some(record) = record else {
-            self.reference.mesh.on_forgotten(job, id);
-            self.hosts[id.0].disk.write(ticket, job, None);
-            return;
-        };
+    /// A member writes a record.
+    pub(crate) fn persist_at_mesh(&mut self, id: HostId, ticket: u64, job: JobId, record: &LogRecord) {
         let rows = self.rows(id, job);
         let known = self.reference.mesh.on_written((job, id), &rows, record);
         self.hosts[id.0].disk.append(ticket, job, known);
         if let LogRecord::Led { .. } | LogRecord::Retried { .. } = record {
             self.reference.on_led(job, id);
         }
+    }
+
+    /// A job's log goes.
+    pub(crate) fn forget(&mut self, id: HostId, ticket: u64, job: JobId, remembered: bool) {
+        self.reference.mesh.on_forgotten(job, &self.hosts[id.0], remembered);
+        self.hosts[id.0].disk.remove(ticket, job, remembered);
     }
 
     /// A member removes the end of a log.

@@ -18,8 +18,8 @@ enum Change {
     Cut(usize),
     /// The node promised an epoch of a job.
     Promise(u32),
-    /// A job's log goes.
-    Forget,
+    /// A job's log goes, and it is remembered that it did.
+    Forget { remembered: bool },
 }
 
 #[derive(Clone, Debug)]
@@ -61,10 +61,14 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// A process writes a record, or ends a log.
-    pub(crate) fn write(&mut self, ticket: u64, job: JobId, record: Option<&LogRecord>) {
-        let append = |record| Change::Append(Arc::new(stored(record)));
-        self.change(ticket, job, record.map_or(Change::Forget, append));
+    /// A process writes a record.
+    pub(crate) fn write(&mut self, ticket: u64, job: JobId, record: &LogRecord) {
+        self.append(ticket, job, Arc::new(stored(record)));
+    }
+
+    /// A process ends a log; whether later ones are to know that.
+    pub(crate) fn remove(&mut self, ticket: u64, job: JobId, remembered: bool) {
+        self.change(ticket, job, Change::Forget { remembered });
     }
 
     /// A process writes a record, which is [`stored`].
@@ -196,12 +200,12 @@ impl Safe {
             (Change::Append(record), None) => self.logs.push(Log { job, records: vec![record] }),
             (Change::Cut(after), Some(place)) => self.logs[place].records.truncate(after),
             (Change::Promise(epoch), _) => drop(self.promises.insert(job, epoch)),
-            (Change::Forget, Some(place)) => {
-                let log = self.logs.remove(place);
+            (Change::Forget { remembered }, place) => {
+                place.into_iter().for_each(|place| drop(self.logs.remove(place)));
                 self.promises.remove(&job);
-                self.forgotten.extend(is_at_mesh(&log.records).then_some(job));
+                self.forgotten.extend(remembered.then_some(job));
             }
-            (Change::Cut(_) | Change::Forget, None) => {}
+            (Change::Cut(_), None) => {}
         }
     }
 }
@@ -232,11 +236,11 @@ mod tests {
         let (one, other) = (JobId(1), JobId(2));
         for left in 0..=3 {
             let mut disk = Disk::default();
-            disk.write(1, one, Some(&LogRecord::Closed));
+            disk.write(1, one, &LogRecord::Closed);
             assert_eq!(disk.sync(1), [one]);
-            disk.write(2, other, Some(&LogRecord::Cancelled));
-            disk.write(3, one, Some(&LogRecord::Ended));
-            disk.write(4, other, None);
+            disk.write(2, other, &LogRecord::Cancelled);
+            disk.write(3, one, &LogRecord::Ended);
+            disk.remove(4, other, false);
             disk.lose(left);
             let ended =
                 if left >= 2 { vec![LogRecord::Closed, LogRecord::Ended] } else { vec![LogRecord::Closed] };
@@ -251,7 +255,7 @@ mod tests {
         let job = JobId(1);
         let mut disk = Disk::default();
         for (ticket, record) in (1..).zip([LogRecord::Closed, LogRecord::Cancelled, LogRecord::Ended]) {
-            disk.write(ticket, job, Some(&record));
+            disk.write(ticket, job, &record);
         }
         disk.promise(4, job, 7);
         disk.cut(5, job, 1);

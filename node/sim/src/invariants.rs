@@ -28,12 +28,12 @@
 //!    after all faults are mended, in the swarm: a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
 //! ```
 
+mod bounds;
 mod ends;
 mod pace;
 
 use std::fmt;
 
-use weft_core::message::{BATCH_MAX, GOSSIP_BYTES_MAX, MESSAGE_BYTES_MAX};
 use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
 
 use crate::credit_invariants;
@@ -53,11 +53,6 @@ use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
 use crate::trust;
 pub(crate) use ends::{ends, ensure};
-
-/// Most calls that a node may keep, as owner and as worker together.
-const CALLS_MAX: usize = 10_000;
-/// Most undelivered outcomes that a node may keep.
-const UNDELIVERED_MAX: usize = 200_000;
 
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,10 +105,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_member_never_cuts_what_is_committed", mesh::a_member_never_cuts_what_is_committed),
     ("an_epoch_has_one_leader", mesh::an_epoch_has_one_leader),
     ("a_promised_epoch_is_kept", mesh::a_promised_epoch_is_kept),
-    (
-        "a_promise_is_on_the_disk_before_it_is_answered",
-        mesh::a_promise_is_on_the_disk_before_it_is_answered,
-    ),
+    ("a_promise_is_on_the_disk_before_it_is_answered", mesh::a_promise_is_on_the_disk_before_it_is_answered),
     ("an_acknowledged_record_is_on_the_disk", mesh::an_acknowledged_record_is_on_the_disk),
     ("nothing_is_told_before_two_disks_have_it", mesh::nothing_is_told_before_two_disks_have_it),
     (
@@ -179,8 +171,8 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
         "a_job_is_given_up_when_it_fails_too_often",
         policies::invariant_a_job_is_given_up_when_it_fails_too_often,
     ),
-    ("state_is_bounded", invariant_state_is_bounded),
-    ("words_fit", invariant_words_fit),
+    ("state_is_bounded", bounds::state_is_bounded),
+    ("words_fit", bounds::words_fit),
     ("no_engine_spins", pace::no_engine_spins),
     ("nobody_bids_in_vain_for_ever", pace::nobody_bids_in_vain_for_ever),
 ];
@@ -375,46 +367,6 @@ fn invariant_nothing_runs_without_its_blobs(scene: &Scene<'_>) -> Result<(), Str
     for fact in scene.facts {
         if let Fact::Started { missing: Some(blob), .. } = fact {
             return Err(format!("an execution began without {blob:?}"));
-        }
-    }
-    Ok(())
-}
-
-fn invariant_state_is_bounded(scene: &Scene<'_>) -> Result<(), String> {
-    let Some(audit) = &scene.host.audit else { return Ok(()) };
-    let calls = audit.calls_open + audit.calls_heard;
-    ensure(calls <= CALLS_MAX, || format!("{calls} calls are open"))?;
-    let undelivered = audit.undelivered;
-    ensure(undelivered <= UNDELIVERED_MAX, || format!("{undelivered} outcomes are undelivered"))?;
-    let (open, most) = (audit.reservations_open, audit.reserved_max);
-    ensure(open <= most as usize, || format!("{open} reservations are open for {most} slots"))
-}
-
-fn invariant_words_fit(scene: &Scene<'_>) -> Result<(), String> {
-    for fact in scene.facts {
-        match fact {
-            Fact::Sent { to, bytes, leases } => {
-                ensure(*to != scene.host.peer, || "a node wrote to itself".into())?;
-                ensure(*bytes <= MESSAGE_BYTES_MAX, || format!("a message of {bytes} bytes"))?;
-                ensure(*leases <= BATCH_MAX, || format!("a message of {leases} leases"))?;
-            }
-            Fact::Published { bytes } => {
-                let fits = bytes.is_some_and(|bytes| bytes <= GOSSIP_BYTES_MAX);
-                ensure(fits, || "a gossip is too long to be published".into())?;
-            }
-            Fact::Ended(_)
-            | Fact::JobEnded(_)
-            | Fact::GivenUp(_)
-            | Fact::Named { .. }
-            | Fact::Awarded(_)
-            | Fact::Started { .. }
-            | Fact::Parted { .. }
-            | Fact::Excused { .. }
-            | Fact::Restarted(_)
-            | Fact::GivenBack { .. }
-            | Fact::Lost { .. }
-            | Fact::GaveUp { .. }
-            | Fact::Printed { .. } => {}
         }
     }
     Ok(())

@@ -15,13 +15,12 @@ use crate::world::World;
 
 impl World {
     /// An engine writes a record, which is safe after a while; what it commits, the model counts as ended now.
-    pub(crate) fn persist(&mut self, id: HostId, ticket: u64, job: JobId, record: Option<&LogRecord>) {
+    pub(crate) fn persist(&mut self, id: HostId, ticket: u64, job: JobId, record: &LogRecord) {
         self.safe_later(id, ticket);
         if self.reference.mesh.has(job) {
             return self.persist_at_mesh(id, ticket, job, record);
         }
         self.hosts[id.0].disk.write(ticket, job, record);
-        let Some(record) = record else { return };
         self.reference.kept.on_written(job, record);
         if let LogRecord::Retried { .. } = record {
             self.reference.try_again(job);

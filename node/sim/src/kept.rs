@@ -209,6 +209,7 @@ impl Kept {
             | Event::OwnerGone { .. }
             | Event::DependenciesSatisfied { .. }
             | Event::ExtensionRefused { .. }
+            | Event::Confirmed { .. }
             | Event::Forgotten { .. }
             | Event::Leads { .. }
             | Event::Follows { .. }

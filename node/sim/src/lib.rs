@@ -11,6 +11,7 @@
 //!   ports       performs effects                reference      what is owed, by a naive model
 //!   fault_plan  partitions, lost disks, clocks  liveness       no idle slot next to a waiting task
 //!   delivery    what the model notes of inputs  coverage       what happened, counted by name
+//!   disk        logs, and what a crash loses    kept, mesh     what users were told, and on which disks it is
 //! ```
 #![expect(
     clippy::indexing_slicing,
@@ -31,6 +32,7 @@ mod drain;
 mod fabric;
 mod fault;
 mod fault_plan;
+mod fetches;
 mod gone;
 mod host;
 mod invariants;

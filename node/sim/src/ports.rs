@@ -6,7 +6,7 @@ use std::time::Duration;
 use weft_core::codec::{encode_gossip, encode_message};
 use weft_core::message::Award;
 use weft_core::{
-    BlobId, CellWord, Effect, Fetched, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId,
+    BlobId, CellWord, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId,
     Stream, Work,
 };
 
@@ -54,8 +54,11 @@ impl World {
                     pins.remove(&blob);
                 }
             }
-            Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, Some(&record)),
-            Effect::Forget { ticket, job } => self.persist(id, ticket, job, None),
+            Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, &record),
+            Effect::Forget { ticket, job, remembered } => {
+                self.safe_later(id, ticket);
+                self.forget(id, ticket, job, remembered);
+            }
             Effect::Cut { ticket, job, after } => {
                 self.safe_later(id, ticket);
                 self.cut_log(id, ticket, job, after);
@@ -275,51 +278,6 @@ impl World {
         }
         self.tell(id, Input::Ran(vec![(run, report)]))
     }
-
-    fn fetch(&mut self, id: HostId, blob: BlobId, from: Vec<PeerId>) {
-        let host = &self.hosts[id.0];
-        let after = if host.blobs.contains(&blob) {
-            Duration::ZERO
-        } else if self.holds(id, blob, &from) {
-            Duration::from_micros(2 * self.fabric.weather.delay_us + self.chance.between(100, 20_000))
-        } else {
-            Duration::from_micros(self.chance.between(1_000, 2_000_000))
-        };
-        let life = self.hosts[id.0].life;
-        self.queue.after(after, Event::Fetched { host: id, life, blob, from });
-    }
-
-    pub(crate) fn on_fetched(
-        &mut self,
-        (id, life): (HostId, u32),
-        blob: BlobId,
-        from: &[PeerId],
-    ) -> Result<(), Violation> {
-        if self.hosts[id.0].life != life {
-            return Ok(());
-        }
-        let found = self.hosts[id.0].blobs.contains(&blob) || self.holds(id, blob, from);
-        let here = self.hosts[id.0].blobs.contains(&blob);
-        if found && self.hosts[id.0].is_full && !here {
-            return self.tell(id, Input::Fetched { blob, fetched: Fetched::NoRoom });
-        }
-        if found {
-            self.hosts[id.0].blobs.insert(blob);
-        }
-        let fetched = if found { Fetched::Here } else { Fetched::Missing };
-        self.tell(id, Input::Fetched { blob, fetched })
-    }
-
-    /// Whether one of these hosts has a blob and can be asked for it now.
-    fn holds(&self, asker: HostId, blob: BlobId, from: &[PeerId]) -> bool {
-        let known = from.iter().filter_map(|peer| self.peers.get(peer)).filter(|host| **host != asker);
-        known.into_iter().any(|id| {
-            let host = &self.hosts[id.0];
-            let answers = host.engine.is_some() && !host.paused;
-            let reached = self.fabric.connected(asker, *id) && self.fabric.connected(*id, asker);
-            answers && reached && host.blobs.contains(&blob)
-        })
-    }
 }
 
 /// What every streaming task prints after half of its running time.
@@ -334,7 +292,7 @@ pub(crate) fn signature(worker: PeerId, root: [u8; 32]) -> [u8; 64] {
 }
 
 /// The leases that a message awards.
-fn leases_awarded(message: &Message) -> Vec<LeaseId> {
+pub(crate) fn leases_awarded(message: &Message) -> Vec<LeaseId> {
     let place = if let Message::Assign(place) = message { Some(&place.grants) } else { None };
     let grants = award_in(message).map(|award| &award.grants).or(place);
     grants.into_iter().flatten().map(|grant| grant.lease).collect()

@@ -249,6 +249,7 @@ fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
         given_up,
         ended_ms,
         restarted,
+        custody: _,
         refused_more,
         told: _,
         elapsed,

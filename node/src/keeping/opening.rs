@@ -177,6 +177,7 @@ fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Opt
         ended: if has_ended { Vec::new() } else { tally.ended.0 },
         accepted: true,
         restarted: (!has_ended).then_some(restarted),
+        custody: None,
     }
 }
 

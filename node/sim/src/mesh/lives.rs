@@ -44,7 +44,8 @@ impl Mesh {
 
     /// Jobs that must be known at each of their members until they end, with whom their users follow.
     pub(crate) fn unended(&self) -> impl Iterator<Item = (JobId, Option<HostId>)> + '_ {
-        let open = self.jobs.iter().filter(|(_, job)| job.accepted.is_some() && !job.told_end && !job.is_over());
+        let open =
+            self.jobs.iter().filter(|(_, job)| job.accepted.is_some() && !job.told_end && !job.is_over());
         open.map(|(name, job)| (*name, job.leader))
     }
 
@@ -58,7 +59,7 @@ impl Mesh {
 
 impl MeshJob {
     /// Who sits in its trio, as far as anybody was told; else by its first record.
-    fn seats(&self) -> Vec<Seat> {
+    pub(super) fn seats(&self) -> Vec<Seat> {
         if !self.committed.is_empty() {
             return Rows(self.committed.clone()).seats();
         }

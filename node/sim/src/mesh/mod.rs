@@ -138,12 +138,13 @@ impl Mesh {
         });
     }
 
-    /// A member forgets a job.
-    pub(crate) fn on_forgotten(&mut self, name: JobId, by: HostId) {
+    /// A node forgets a job, for all nodes or because it has no seat any more.
+    pub(crate) fn on_forgotten(&mut self, name: JobId, by: &SimHost, for_all: bool) {
         let Some(job) = self.jobs.get(&name).filter(|job| !job.is_over()) else { return };
-        let was_accepted = job.accepted.is_some();
-        self.demand(LOST, !was_accepted, || {
-            format!("host {} forgets {name:?}, which its user wants to keep", by.0)
+        let (was_accepted, seats) = (job.accepted.is_some(), job.seats());
+        let sits = seats.iter().any(|seat| seat.peer == by.peer && seat.disk == by.disk.number);
+        self.demand(LOST, !was_accepted || (!for_all && !sits), || {
+            format!("host {} forgets {name:?}, which its user wants to keep", by.id.0)
         });
     }
 

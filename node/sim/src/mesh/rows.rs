@@ -27,8 +27,7 @@ impl Rows {
 
     /// The epoch of the last of the first `count`; 0 if there are none.
     pub(crate) fn epoch_at(&self, count: usize) -> u32 {
-        let epochs = self.0.iter().take(count).filter_map(|record| epoch_begun(record));
-        epochs.last().unwrap_or(0)
+        self.0.iter().take(count).rev().find_map(|record| epoch_begun(record)).unwrap_or(0)
     }
 
     /// The epoch of a record behind them.
@@ -66,7 +65,8 @@ impl Rows {
 
     /// Those from a number on, as many as a driver reads at once.
     pub(crate) fn page(&self, from: u32, bytes_max: u32) -> Vec<LogRecord> {
-        let (from, most) = (usize::try_from(from).unwrap_or(usize::MAX), usize::try_from(bytes_max).unwrap_or(0));
+        let (from, most) =
+            (usize::try_from(from).unwrap_or(usize::MAX), usize::try_from(bytes_max).unwrap_or(0));
         let mut bytes = 0;
         let fits = |record: &&Arc<LogRecord>| {
             let fits = bytes < most;
@@ -74,7 +74,8 @@ impl Rows {
             fits
         };
         let records = self.0.iter().skip(from.saturating_sub(1));
-        let mut page: Vec<LogRecord> = records.clone().take(1).map(|record| LogRecord::clone(record)).collect();
+        let mut page: Vec<LogRecord> =
+            records.clone().take(1).map(|record| LogRecord::clone(record)).collect();
         page.extend(records.take_while(fits).skip(1).map(|record| LogRecord::clone(record)));
         page
     }

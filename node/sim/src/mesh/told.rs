@@ -7,9 +7,7 @@ use weft_core::durable::LogRecord;
 use weft_core::{Event, JobId, LeaseId, Outcome, PeerId, Report};
 
 use super::rows::Rows;
-use super::{
-    CANCELLED, COMMITTED_TWICE, LOST, Mesh, MeshJob, OLD_EPOCH, TOLD_ANEW, TOLD_EARLY,
-};
+use super::{CANCELLED, COMMITTED_TWICE, LOST, Mesh, MeshJob, OLD_EPOCH, TOLD_ANEW, TOLD_EARLY};
 use crate::host::{HostId, SimHost};
 
 /// What a user learns by an event.
@@ -66,6 +64,7 @@ impl Mesh {
             | Event::OwnerGone { .. }
             | Event::DependenciesSatisfied { .. }
             | Event::ExtensionRefused { .. }
+            | Event::Confirmed { .. }
             | Event::Forgotten { .. }
             | Event::Keepers { .. } => Told::default(),
         }
@@ -147,7 +146,9 @@ impl Mesh {
             return Told::default();
         }
         let Some(place) = place else {
-            self.demand(TOLD_EARLY, false, || format!("host {} tells of {name:?} what its log does not say", by.0));
+            self.demand(TOLD_EARLY, false, || {
+                format!("host {} tells of {name:?} what its log does not say", by.0)
+            });
             return Told::default();
         };
         let rows = rows.first(place);
@@ -189,7 +190,9 @@ impl Mesh {
         leases: &[LeaseId],
     ) {
         for LeaseId { job: name, index, epoch, attempt } in leases {
-            let Some(job) = self.jobs.get(name).filter(|job| !job.verified && !job.is_over()) else { continue };
+            let Some(job) = self.jobs.get(name).filter(|job| !job.verified && !job.is_over()) else {
+                continue;
+            };
             let written = Rows(hosts[by.0].disk.written(*name).0);
             let Some((place, end)) = written.ending(*index) else { continue };
             let rows = written.first(place);
@@ -216,6 +219,7 @@ fn job_in(event: &Event) -> Option<JobId> {
         | Event::DependenciesSatisfied { job }
         | Event::Accepted { job, .. }
         | Event::ExtensionRefused { job, .. }
+        | Event::Confirmed { job }
         | Event::Forgotten { job }
         | Event::Leads { job }
         | Event::Follows { job, .. }

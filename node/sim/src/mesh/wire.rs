@@ -5,9 +5,7 @@ use weft_core::JobId;
 use weft_core::custody::CustodyMessage;
 
 use super::rows::Rows;
-use super::{
-    ACKED_EARLY, COLLISION, LOST, Mesh, OLD_EPOCH, PROMISE, SEALED_EARLY, TOLD_EARLY, told::Told,
-};
+use super::{ACKED_EARLY, COLLISION, LOST, Mesh, OLD_EPOCH, PROMISE, SEALED_EARLY, TOLD_EARLY, told::Told};
 use crate::host::{HostId, SimHost};
 
 impl Mesh {
@@ -62,7 +60,11 @@ impl Mesh {
         }
         let over = self.jobs.get(&name).is_some_and(super::MeshJob::is_over);
         self.demand(TOLD_EARLY, count <= rows.len() || over, || {
-            format!("host {} says that {count} records of {name:?} are committed, and has {}", by.0, rows.len())
+            format!(
+                "host {} says that {count} records of {name:?} are committed, and has {}",
+                by.0,
+                rows.len()
+            )
         });
         Told { job: Some(name), ..self.commit(hosts, (name, by), &rows, Some(count.min(rows.len()))) }
     }
@@ -91,7 +93,10 @@ impl Mesh {
         let rows = Rows(host.disk.records(name).to_vec());
         let safe = host.disk.promised(name).max(rows.epoch_at(rows.len()));
         self.demand(SEALED_EARLY, safe >= epoch, || {
-            format!("host {} says that it promised epoch {epoch} of {name:?}, its disk says {safe}", host.id.0)
+            format!(
+                "host {} says that it promised epoch {epoch} of {name:?}, its disk says {safe}",
+                host.id.0
+            )
         });
     }
 }
