@@ -25,6 +25,7 @@ impl Owner {
                 if record.job.is_kept() && matches!(why.state, TaskView::Queued { .. }) {
                     why.notes.extend(self.books.keeping.note(record.job.begins_with));
                 }
+                why.notes.extend(self.books.keeping.keeper_note(from.now, name));
                 Some(why)
             }
             None => self.history.tasks_of(name).filter(|tasks| index < *tasks).map(|_| explain::why_ended()),
