@@ -1,6 +1,6 @@
 //! What a job's log says of its tasks, as the job table shows it: the same records that the engine's own fold reads.
 
-use weft_core::durable::LogRecord;
+use weft_core::durable::{Ends, LogRecord};
 use weft_core::{Outcome, PeerId};
 
 use crate::jobs::{Counts, Custody, Led, Shown};
@@ -28,18 +28,23 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn apply(&mut self, seq: u32, record: &LogRecord) {
+        self.add(record.inputs().len());
+        match record.ends() {
+            Ends::None => {}
+            Ends::Outcomes(all) => all.iter().for_each(|kept| self.end(kept.index, &kept.report.outcome)),
+            Ends::Rest(rest) => rest.tasks.iter().for_each(|task| self.end(task.index, &rest.outcome)),
+        }
+        self.note(seq, record);
+    }
+
+    /// What a record says of the whole job.
+    fn note(&mut self, seq: u32, record: &LogRecord) {
         match record {
             LogRecord::Accepted(accepted) => {
                 self.keepers = accepted.trio.map(|trio| trio.0.map(|seat| seat.peer));
                 self.is_shared = accepted.spec.about.shared;
                 self.closed = accepted.spec.closed;
-                self.add(accepted.spec.inputs.len());
             }
-            LogRecord::Extended { inputs } => self.add(inputs.len()),
-            LogRecord::Outcomes(all) => {
-                all.iter().for_each(|kept| self.end(kept.index, &kept.report.outcome));
-            }
-            LogRecord::Rest(rest) => rest.tasks.iter().for_each(|task| self.end(task.index, &rest.outcome)),
             LogRecord::Retried { .. } => {
                 self.retried = Some(seq);
                 self.retry();
@@ -54,7 +59,12 @@ impl Tally {
                     *keeper = by.peer;
                 }
             }
-            LogRecord::ParentEnded(_) | LogRecord::Restarted { .. } | LogRecord::Led { .. } => {}
+            LogRecord::Extended { .. }
+            | LogRecord::Outcomes(_)
+            | LogRecord::Rest(_)
+            | LogRecord::ParentEnded(_)
+            | LogRecord::Restarted { .. }
+            | LogRecord::Led { .. } => {}
         }
     }
 

@@ -14,7 +14,6 @@ use super::keeper::line_of;
 use super::news::{STUCK, Word};
 use super::orders::Order;
 use super::reading::Readings;
-use super::shelf::count_ends;
 use super::tally::Tally;
 use super::{Kept, blobs};
 use crate::jobs::JobTable;
@@ -110,7 +109,8 @@ impl Worker {
             tracing::warn!("a record of job {job} is not kept: it was forgotten, or is in quarantine");
             return self.kept.news.pair(self.last, ticket);
         };
-        let (kind, ends, bytes) = (kind_of(record), count_ends(record), record.encode());
+        let (kind, bytes) = (kind_of(record), record.encode());
+        let ends = u32::try_from(record.ends().count()).unwrap_or(u32::MAX);
         entries.push(Entry::Append { job, seq, kind, ends, bytes });
         entries.extend(listing.map(|listing| Entry::List { job, listing: *listing }));
         if self.append_for(ticket, entries) {

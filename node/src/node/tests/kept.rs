@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use weft_core::input::Submission;
 use weft_core::message::Class;
-use weft_core::{BlobId, Entry, JobId, Level, Limits, Payload, Profile, Program};
+use weft_core::{BlobId, JobId, Level, Payload, Program};
 
 use super::*;
 use crate::jobs::{JobMeta, JobState, NotAccepted, now_ms};
@@ -76,16 +76,7 @@ async fn submit_with(
     input: Payload,
 ) -> Result<(), NotAccepted> {
     let module = handle.store().put(b"no module").unwrap();
-    let program = Program {
-        module,
-        module_bytes: 9,
-        entry: Entry::Command,
-        args: Vec::new(),
-        env: Vec::new(),
-        files: Payload::empty(),
-        profile: Profile::Pure,
-        limits: Limits::DEFAULT,
-    };
+    let program = Program::command(module, 9);
     let inputs = vec![input];
     handle.jobs().create(JOB, meta(module, level)).unwrap();
     handle.jobs().submitted(JOB, &inputs);
