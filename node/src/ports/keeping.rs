@@ -105,7 +105,8 @@ impl Ports {
     }
 
     /// Has a log removed. A job that another node led is unknown at once: nobody is told of it.
-    pub(super) fn forget(&self, ticket: u64, job: JobId, remembered: bool) {
+    pub(super) fn forget(&mut self, ticket: u64, job: JobId, remembered: bool) {
+        self.recalled.remove(&job);
         self.jobs.forget_followed(job);
         if let Some(keeper) = &self.keeper {
             keeper.add(Order::Forget { ticket: Some(ticket), job, remembered });
