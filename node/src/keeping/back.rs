@@ -210,7 +210,15 @@ impl Current {
                 self.note_time(*at, self.tally.leader(Some(*epoch)), me);
             }
             LogRecord::Restarted { at, .. } => self.latest = self.latest.max(*at),
-            _ => {}
+            LogRecord::Extended { .. }
+            | LogRecord::Closed
+            | LogRecord::Outcomes(_)
+            | LogRecord::Rest(_)
+            | LogRecord::ParentEnded(_)
+            | LogRecord::Cancelled
+            | LogRecord::GivenUp { .. }
+            | LogRecord::Ended
+            | LogRecord::Replaced { .. } => {}
         }
         self.fold.apply(record)
     }

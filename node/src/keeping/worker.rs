@@ -77,12 +77,10 @@ impl Worker {
             }
         }
         for order in orders {
-            match order {
-                Order::Ask(question) if self.kept.news.has_failed() => {
-                    self.kept.news.add(Word::Input(question.unread()))
-                }
-                _ if self.kept.news.has_failed() => {}
-                order => self.perform(order),
+            if !self.kept.news.has_failed() {
+                self.perform(order);
+            } else if let Order::Ask(question) = order {
+                self.kept.news.add(Word::Input(question.unread()));
             }
         }
     }

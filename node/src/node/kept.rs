@@ -107,10 +107,12 @@ struct Named {
 
 impl Named {
     fn by(command: &Command) -> Self {
-        let (program, inputs): (_, &[Payload]) = match command {
-            Command::Submit(spec) => (Some(&spec.program), &spec.inputs),
-            Command::Extend { inputs, .. } => (None, inputs),
-            _ => (None, &[]),
+        let (program, inputs): (_, &[Payload]) = if let Command::Submit(spec) = command {
+            (Some(&spec.program), &spec.inputs)
+        } else if let Command::Extend { inputs, .. } = command {
+            (None, inputs)
+        } else {
+            (None, &[])
         };
         let program = program.into_iter().flat_map(|program| [Some(program.module), program.files.blob()]);
         Self { blobs: program.chain(inputs.iter().map(Payload::blob)).flatten().collect() }
@@ -194,11 +196,10 @@ impl Node {
 
     /// Whether a command hands in tasks of a job that is kept.
     pub(super) fn is_about_kept(&self, command: &Command) -> bool {
-        match command {
-            Command::Submit(spec) => spec.level != Level::Memory,
-            Command::Extend { job, .. } => self.handle.jobs().is_journalled(*job),
-            _ => false,
+        if let Command::Submit(spec) = command {
+            return spec.level != Level::Memory;
         }
+        matches!(command, Command::Extend { job, .. } if self.handle.jobs().is_journalled(*job))
     }
 
     /// A job is to be kept, or to have more tasks. It is refused where bytes that it names are not here: it could never run.
@@ -222,16 +223,12 @@ impl Node {
     /// Refuses a job, or more tasks of one; then it gets no others, which would take the places of those.
     fn refuse(&mut self, command: Command, blob: BlobId) {
         let reason = Refusal::BlobMissing { blob };
-        match command {
-            Command::Submit(Submission { job, .. }) => {
-                self.handle.jobs().record(Event::Refused { job, reason });
-            }
-            Command::Extend { job, inputs } => {
-                let tasks = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
-                self.handle.jobs().record(Event::ExtensionRefused { job, tasks, reason });
-                self.apply(Input::Command(Command::Close { job }));
-            }
-            other => self.apply(Input::Command(other)),
+        if let Command::Submit(Submission { job, .. }) = command {
+            self.handle.jobs().record(Event::Refused { job, reason });
+        } else if let Command::Extend { job, inputs } = command {
+            let tasks = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
+            self.handle.jobs().record(Event::ExtensionRefused { job, tasks, reason });
+            self.apply(Input::Command(Command::Close { job }));
         }
     }
 

@@ -116,10 +116,11 @@ impl Ports {
     /// The table takes note of an event; one that changes who leads a job changes what it shows.
     pub(super) fn note(&mut self, event: Event) {
         let ended = if let Event::JobEnded { job } = &event { Some(*job) } else { None };
-        match &event {
-            Event::Leads { job } => self.lead(*job),
-            Event::Follows { job, .. } | Event::Forgotten { job } => drop(self.recalled.remove(job)),
-            _ => {}
+        if let Event::Leads { job } = &event {
+            self.lead(*job);
+        }
+        if let Event::Follows { job, .. } | Event::Forgotten { job } = &event {
+            self.recalled.remove(job);
         }
         self.jobs.record(event);
         ended.into_iter().for_each(|job| self.list(job));

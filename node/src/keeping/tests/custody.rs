@@ -54,10 +54,10 @@ fn answer(place: &Disk, keeper: &Keeper) -> Input {
 
 fn records(place: &Disk, keeper: &Keeper, from: u32, bytes_max: u32) -> Vec<LogRecord> {
     keeper.add(ask(from, bytes_max));
-    match answer(place, keeper) {
-        Input::LogRead { job: JOB, from: first, records } if first == from => records,
-        other => panic!("{other:?}"),
-    }
+    let answer = answer(place, keeper);
+    let Input::LogRead { job: JOB, from: first, records } = answer else { panic!("{answer:?}") };
+    assert_eq!(first, from);
+    records
 }
 
 #[test]
