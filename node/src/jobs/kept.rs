@@ -46,12 +46,14 @@ impl JobTable {
         self.lock().jobs.get(&job).is_some_and(Entry::is_journalled)
     }
 
-    /// Refuses a job whose client does not know yet that it is accepted; nothing happens to another one.
-    pub(crate) fn refuse_unaccepted(&self, job: JobId, reason: &Refusal) {
+    /// Refuses a job whose client does not know yet that it is accepted. False of another one, and then nothing happens.
+    pub(crate) fn refuse_unaccepted(&self, job: JobId, reason: &Refusal) -> bool {
         let mut table = self.lock();
-        if table.jobs.get(&job).is_some_and(|entry| !entry.is_accepted()) {
+        let waits = table.jobs.get(&job).is_some_and(|entry| !entry.is_accepted());
+        if waits {
             table.refuse(job, reason);
         }
+        waits
     }
 
     /// Forgets a job that has ended, with its results.

@@ -243,8 +243,12 @@ impl Node {
             return;
         }
         self.notice(Notice::Kept(format!("{text}; the job is cancelled")));
-        self.handle.jobs().refuse_unaccepted(job, &Refusal::BlobMissing { blob });
+        let is_refused = self.handle.jobs().refuse_unaccepted(job, &Refusal::BlobMissing { blob });
         self.apply(Input::Command(Command::Cancel { job }));
+        if is_refused {
+            // Nobody knows it: its log, too, goes if none of its tasks runs.
+            self.apply(Input::Command(Command::ForgetJob { job }));
+        }
     }
 
     /// Before a job is submitted that is to be kept: whether the disk has room for it.
