@@ -64,6 +64,8 @@ pub(crate) struct Ports {
     keeper: Option<Keeper>,
     /// Jobs whose logs were read for the engine, which is to lead them, as the table shows them then.
     recalled: BTreeMap<JobId, RestoredJob>,
+    /// Who leads jobs whose first record is on its way to this node.
+    leaders: BTreeMap<JobId, PeerId>,
 }
 
 impl fmt::Debug for Ports {
@@ -98,6 +100,7 @@ impl Ports {
             fault,
             keeper: None,
             recalled: BTreeMap::new(),
+            leaders: BTreeMap::new(),
         })
     }
 

@@ -7,6 +7,9 @@ use super::Ports;
 use crate::jobs::{Led, now_ms};
 use crate::keeping::{self, Keeper, Order, Question, Word};
 
+/// Jobs of which a leader was told before their first record; of more, their owners are taken for the leaders at first.
+const LEADERS_MAX: usize = 65_536;
+
 /// What the loop hears of the journal.
 #[derive(Debug)]
 pub(crate) enum News {
@@ -61,22 +64,32 @@ impl Ports {
     }
 
     /// Has a record kept, and what it names in the store, until the job is forgotten.
-    pub(super) fn persist(&self, ticket: u64, job: JobId, record: LogRecord) {
-        let Some(keeper) = &self.keeper else { return };
+    pub(super) fn persist(&mut self, ticket: u64, job: JobId, record: LogRecord) {
+        if self.keeper.is_none() {
+            return;
+        }
         record.blobs().for_each(|blob| self.store.pin(blob));
-        let mut listing = None;
+        let is_first = matches!(record, LogRecord::Accepted(_));
         if let LogRecord::Accepted(accepted) = &record {
             self.enter(job, accepted);
-            listing = self.jobs.summary(job).map(|summary| Box::new(keeper.line_of(&summary)));
         }
-        keeper.add(Order::Keep { ticket, job, record: Box::new(record), listing });
+        if let Some(keeper) = &self.keeper {
+            let summary = self.jobs.summary(job).filter(|_| is_first);
+            let listing = summary.map(|summary| Box::new(keeper.line_of(&summary)));
+            keeper.add(Order::Keep { ticket, job, record: Box::new(record), listing });
+        }
     }
 
     /// Has the table know who keeps a job at level `mesh`; also if it is another node's.
-    fn enter(&self, job: JobId, accepted: &Accepted) {
+    fn enter(&mut self, job: JobId, accepted: &Accepted) {
         let Some(trio) = accepted.trio else { return };
         if let Some(kept) = keeping::kept_for_another(accepted) {
             self.jobs.keep(job, kept);
+        }
+        if let Some(leader) = self.leaders.remove(&job)
+            && self.jobs.is_followed(job)
+        {
+            self.jobs.follow(job, Some(leader));
         }
         self.jobs.set_keepers(job, trio.0.map(|seat| seat.peer).to_vec());
         self.jobs.set_shared(job, accepted.spec.about.shared);
@@ -107,6 +120,7 @@ impl Ports {
     /// Has a log removed. A job that another node led is unknown at once: nobody is told of it.
     pub(super) fn forget(&mut self, ticket: u64, job: JobId, remembered: bool) {
         self.recalled.remove(&job);
+        self.leaders.remove(&job);
         self.jobs.forget_followed(job);
         if let Some(keeper) = &self.keeper {
             keeper.add(Order::Forget { ticket: Some(ticket), job, remembered });
@@ -121,6 +135,12 @@ impl Ports {
         }
         if let Event::Follows { job, .. } | Event::Forgotten { job } = &event {
             self.recalled.remove(job);
+        }
+        if let Event::Follows { job, leader: Some(leader) } = &event
+            && self.leaders.len() < LEADERS_MAX
+            && !self.jobs.is_known(*job)
+        {
+            self.leaders.insert(*job, *leader);
         }
         self.jobs.record(event);
         ended.into_iter().for_each(|job| self.list(job));
