@@ -29,7 +29,7 @@ pub(super) struct Back {
     /// Jobs that every node which kept them was to forget.
     pub(super) forgotten: Vec<JobId>,
     /// The number of this node's disk.
-    pub(super) disk: Option<disk::Written>,
+    pub(super) disk: disk::Found,
 }
 
 /// A job that can be used.
@@ -98,7 +98,7 @@ impl Back {
             latest: Time::default(),
             reads: BTreeMap::new(),
             forgotten: Vec::new(),
-            disk: None,
+            disk: disk::Found::default(),
         }
     }
 
@@ -179,14 +179,9 @@ impl weft_journal::Fold for Back {
         match shelf {
             Thing::Reads => self.reads.extend(job_of(key).zip(read_at_ms(bytes))),
             Thing::Forgotten => self.forgotten.extend(job_of(key)),
-            Thing::Disk if key == disk::KEY => self.disk = disk::Written::decode(bytes),
+            Thing::Disk => self.disk.note(key, bytes),
             // Nothing of this node's is on the others yet.
-            Thing::Disk
-            | Thing::Undelivered
-            | Thing::Remembered
-            | Thing::Schedules
-            | Thing::Functions
-            | Thing::Bans => {}
+            Thing::Undelivered | Thing::Remembered | Thing::Schedules | Thing::Functions | Thing::Bans => {}
         }
     }
 }

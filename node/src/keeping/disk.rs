@@ -4,16 +4,22 @@
 //! It is written with the number of this life of the journal before anybody is told of it. A life that ended before that is
 //! missed in the next one, which draws anew: whether *its* journal was whole is not known any more.
 
+use std::collections::BTreeSet;
+
+use weft_core::JobId;
 use weft_journal::{Entry, Journal, Opened, Shelf};
 
 use super::news::News;
+use super::worker::{job_of, key_of};
 
 /// Its name on its shelf.
-pub(super) const KEY: &[u8] = b"disk";
+const KEY: &[u8] = b"disk";
+/// What the names of jobs begin with that are lost under that number.
+const LOST: &[u8] = b"lost";
 
 /// What is on the shelf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Written {
+struct Written {
     /// The number, never 0.
     disk: u64,
     /// The last life of the journal that used it.
@@ -21,7 +27,7 @@ pub(super) struct Written {
 }
 
 impl Written {
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(bytes: &[u8]) -> Option<Self> {
         let (disk, opens) = bytes.split_first_chunk::<8>()?;
         let number = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
         let (disk, opens) = (number(*disk), number(opens.try_into().ok()?));
@@ -33,22 +39,44 @@ impl Written {
     }
 }
 
+/// What the journal brought back about it.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    written: Option<Written>,
+    /// Jobs in quarantine that are known to be lost under that number.
+    lost: BTreeSet<JobId>,
+}
+
+impl Found {
+    /// A thing on the shelf.
+    pub(super) fn note(&mut self, key: &[u8], bytes: &[u8]) {
+        if key == KEY {
+            self.written = Written::decode(bytes);
+        } else if let Some(job) = key.strip_prefix(LOST) {
+            self.lost.extend(job_of(job));
+        }
+    }
+}
+
 /// The number in this life, on the disk when this returns; 0 if it can't be written, and then this node keeps nothing. Drawn
-/// anew, too, if something `is_lost` of what this node keeps with others.
+/// anew, too, if the log of a job is `lost` that it keeps with others, and was not known to be.
 pub(super) fn settle(
     journal: &Journal,
     opened: &Opened,
     news: &News,
-    found: Option<Written>,
-    is_lost: bool,
+    found: &Found,
+    lost: &BTreeSet<JobId>,
 ) -> u64 {
     let opens = opened.stamp.opens;
-    let is_whole = opened.continuity.is_whole() && !is_lost;
-    let before = found.filter(|found| is_whole && found.opens.checked_add(1) == Some(opens));
+    let is_whole = opened.continuity.is_whole() && lost.is_subset(&found.lost);
+    let before = found.written.filter(|found| is_whole && found.opens.checked_add(1) == Some(opens));
     let Some(disk) = before.map(|found| found.disk).or_else(draw) else { return 0 };
-    let bytes = Written { disk, opens }.encode();
-    let put = Entry::Put { shelf: Shelf::Disk, key: KEY.to_vec(), bytes };
-    match journal.append(vec![put]) {
+    let put = |key: Vec<u8>, bytes| Entry::Put { shelf: Shelf::Disk, key, bytes };
+    let mut entries: Vec<Entry> =
+        lost.difference(&found.lost).map(|job| put(lost_key(*job), Vec::new())).collect();
+    entries.extend(found.lost.difference(lost).map(|job| no_longer_lost(*job)));
+    entries.push(put(KEY.to_vec(), Written { disk, opens }.encode()));
+    match journal.append(entries) {
         Ok(append) if news.wait_written(append) => disk,
         Ok(_) => 0,
         Err(refused) => {
@@ -56,6 +84,15 @@ pub(super) fn settle(
             0
         }
     }
+}
+
+/// The log of a job that was lost is gone, or another one has its place.
+pub(super) fn no_longer_lost(job: JobId) -> Entry {
+    Entry::Take { shelf: Shelf::Disk, key: lost_key(job) }
+}
+
+fn lost_key(job: JobId) -> Vec<u8> {
+    [LOST, &key_of(job)].concat()
 }
 
 /// A number that no disk had before.

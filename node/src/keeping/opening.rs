@@ -100,7 +100,7 @@ pub(crate) fn open(
             given_up.insert(job);
         }
     }
-    let disk = disk::settle(&journal, &opened, &news, back.disk, !given_up.is_empty());
+    let disk = disk::settle(&journal, &opened, &news, &back.disk, &given_up);
     let mesh = back.jobs.iter().filter(|found| found.is_mesh());
     let mesh = mesh.map(|found| (found.restored.job(), found.tally.clone())).collect();
     let parts = Parts { me: place.me, store: store.clone(), jobs: Arc::clone(table), mesh, given_up };

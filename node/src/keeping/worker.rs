@@ -15,7 +15,7 @@ use super::news::{STUCK, Word};
 use super::orders::Order;
 use super::reading::Readings;
 use super::tally::Tally;
-use super::{Kept, blobs};
+use super::{Kept, blobs, disk};
 use crate::jobs::JobTable;
 
 /// Longest record that says when a job was read, in bytes.
@@ -150,7 +150,7 @@ impl Worker {
             "the log of job {job}, which is in quarantine, gives way to that of its other keepers"
         );
         self.kept.news.forget_quarantined(job);
-        vec![Entry::Forget { job }]
+        vec![Entry::Forget { job }, disk::no_longer_lost(job)]
     }
 
     /// In a log that is other nodes' too, nothing but their records takes a number.
@@ -222,6 +222,9 @@ impl Worker {
         }
         if remembered {
             entries.push(Entry::Put { shelf: Thing::Forgotten, key: key_of(job), bytes: Vec::new() });
+        }
+        if ticket.is_none() {
+            entries.push(disk::no_longer_lost(job));
         }
         if let Some(ticket) = ticket {
             self.append_for(ticket, entries);
@@ -298,7 +301,7 @@ pub(super) fn promised(bytes: &[u8]) -> Option<u32> {
 }
 
 /// A job's name on a shelf.
-fn key_of(job: JobId) -> Vec<u8> {
+pub(super) fn key_of(job: JobId) -> Vec<u8> {
     job.0.to_le_bytes().to_vec()
 }
 

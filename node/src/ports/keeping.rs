@@ -152,6 +152,8 @@ impl Ports {
         let Some(mut shown) = self.recalled.remove(&job) else {
             return tracing::warn!("job {job} is led here, and its log was not read: it is shown as before");
         };
+        let (kept, left) = (shown.counts.ended(), shown.counts.tasks.saturating_sub(shown.counts.ended()));
+        tracing::info!("job {job} is led here from now on: {kept} outcomes kept, {left} tasks open");
         let is_open = !shown.closed && shown.ended_ms.is_none();
         if let Some(custody) = &mut shown.custody {
             custody.led = Led::Here;

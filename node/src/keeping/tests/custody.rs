@@ -368,6 +368,9 @@ fn a_log_in_quarantine_makes_another_disk_and_gives_way_to_what_others_have() {
     let Opened { keeper, mesh, disk: after, .. } = place.open();
     assert!(keeper.kept().is_quarantined(JOB));
     assert!(mesh.is_empty() && after != disk && after != 0, "nobody counts on what was here");
+    keeper.close().unwrap();
+    let Opened { keeper, disk: later, .. } = place.open();
+    assert_eq!(later, after, "that it is lost is known by now");
     keep(&place, &keeper, vec![theirs(module, 2), LogRecord::Outcomes(vec![done(0)])]);
     assert!(!keeper.kept().is_quarantined(JOB));
     assert_eq!(records(&place, &keeper, 2, u32::MAX), [LogRecord::Outcomes(vec![done(0)])]);
