@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a test may panic, and says what it saw"
 )]
 
@@ -70,7 +71,7 @@ impl Trio {
     /// A job as a node shows it, if it does.
     fn job(&self, place: usize, job: &str) -> Option<Value> {
         let jobs = self.hosts[place].json(&["jobs", "--all", "--json"]);
-        jobs.as_array().unwrap().iter().find(|found| found["job"] == job).cloned()
+        jobs.as_array()?.iter().find(|found| found["job"] == job).cloned()
     }
 
     /// Tasks of a job that have ended, as a node knows it.
