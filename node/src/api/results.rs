@@ -4,7 +4,8 @@
 use axum::body::{Body, Bytes};
 use futures::stream;
 use tokio::sync::OwnedSemaphorePermit;
-use weft_client::frames::{self, NodeFrame, Summary};
+use weft_client::api::ErrorBody;
+use weft_client::frames::{self, NodeFrame, ResultItem, Summary};
 use weft_core::JobId;
 
 use super::Api;
@@ -25,6 +26,11 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
+    /// What a client takes that says so.
+    pub(super) fn of(accept: &str) -> Self {
+        if accept == frames::CONTENT_TYPE { Self::Frames } else { Self::JsonLines }
+    }
+
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Frames => frames::CONTENT_TYPE,
@@ -97,6 +103,7 @@ impl Reader {
         self.reading.from = next;
         self.reading.limit = limit.saturating_sub(ends.len());
         let mut chunk = encode_results(encoding, ends);
+        chunk.extend(encode_next(encoding, next));
         let end = match end {
             Some(end) => Some(end),
             None if is_last && !follow => Some(handle.jobs().summary(self.job).ok_or(NoSuchJob)?),
@@ -119,13 +126,21 @@ pub(super) fn accepted(encoding: Encoding, job: JobId) -> Vec<u8> {
 }
 
 pub(super) fn encode_results(encoding: Encoding, ends: Vec<TaskEnd>) -> Vec<u8> {
+    encode_items(encoding, ends.into_iter().map(convert::result).collect())
+}
+
+pub(super) fn encode_items(encoding: Encoding, items: Vec<ResultItem>) -> Vec<u8> {
     match encoding {
-        Encoding::Frames => {
-            encode_frame(&NodeFrame::Results(ends.into_iter().map(convert::result).collect()))
-        }
-        Encoding::JsonLines => {
-            ends.into_iter().flat_map(|end| json::line(&json::result(convert::result(end)))).collect()
-        }
+        Encoding::Frames => encode_frame(&NodeFrame::Results(items)),
+        Encoding::JsonLines => items.into_iter().flat_map(|item| json::line(&json::result(item))).collect(),
+    }
+}
+
+/// Where to read on behind the results before.
+pub(super) fn encode_next(encoding: Encoding, from: u64) -> Vec<u8> {
+    match encoding {
+        Encoding::Frames => encode_frame(&NodeFrame::Next { from }),
+        Encoding::JsonLines => Vec::new(),
     }
 }
 
@@ -154,9 +169,13 @@ pub(super) fn encode_end(encoding: Encoding, summary: &JobSummary) -> Vec<u8> {
 }
 
 pub(super) fn encode_error(encoding: Encoding, error: ApiError) -> Vec<u8> {
+    encode_error_body(encoding, error.into_body())
+}
+
+pub(super) fn encode_error_body(encoding: Encoding, body: ErrorBody) -> Vec<u8> {
     match encoding {
-        Encoding::Frames => encode_frame(&NodeFrame::Error(error.into_body())),
-        Encoding::JsonLines => json::line(&error.into_body()),
+        Encoding::Frames => encode_frame(&NodeFrame::Error(body)),
+        Encoding::JsonLines => json::line(&body),
     }
 }
 

@@ -16,7 +16,7 @@ use weft_core::{Command, JobId, Payload};
 use super::convert;
 use super::error::ApiError;
 use super::results::{
-    Encoding, PORTION, encode_end, encode_error, encode_frame, encode_prints, encode_results,
+    Encoding, PORTION, encode_end, encode_error, encode_frame, encode_next, encode_prints, encode_results,
 };
 use super::{Api, Orphan};
 use crate::handle::NoResults;
@@ -208,6 +208,7 @@ impl JobStream {
                 Woken::Kept(Ok(jobs::Results { ends, next, end })) => {
                     self.results = Results::Read { next };
                     let mut chunk = encode_results(self.encoding, ends);
+                    chunk.extend(encode_next(self.encoding, next));
                     end.iter().for_each(|summary| chunk.extend(self.ended(summary)));
                     return Ok(chunk);
                 }

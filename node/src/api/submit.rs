@@ -119,7 +119,7 @@ async fn open(
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).help("submit it to another node"));
     }
     let Arrived { inputs, closed } = arrived;
-    let convert::Job { program, needs, class, terms, policy, detached, level, title, after, join } =
+    let convert::Job { program, needs, class, terms, policy, detached, level, title, shared, after, join } =
         convert::job(request, api.handle.info().memo)?;
     let is_kept = detached || level != Level::Memory;
     let after = parents(&api, &after)?;
@@ -133,7 +133,7 @@ async fn open(
     let about = About {
         name: title.name.clone(),
         labels: title.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        shared: false,
+        shared,
         submitted_ms,
     };
     let submission =
@@ -145,6 +145,8 @@ async fn open(
         class,
         detached: is_kept,
         level,
+        owner: api.handle.info().peer,
+        shared,
         title: Arc::new(title),
         submitted_ms,
         streamed: terms.stream,
@@ -161,8 +163,8 @@ async fn open(
     open.goes_on = !detached && is_kept;
     api.handle.command(Command::Submit(submission)).await?;
     open.handed_in = true;
-    if level == Level::Disk {
-        // Nothing is promised before the disk has it.
+    if level != Level::Memory {
+        // Nothing is promised before it is kept.
         if let Err(refused) = api.handle.accepted(job).await {
             open.release();
             // The client is told; the list need not.

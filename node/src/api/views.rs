@@ -12,6 +12,7 @@ use weft_core::snapshot::{
 use weft_core::{JobId, PeerId};
 use weft_exec::PoolStatus;
 
+use super::caller::Names;
 use super::convert;
 use crate::handle::{NodeHandle, NodeInfo, Standing};
 use crate::jobs::{JobSummary, Restarted};
@@ -216,23 +217,23 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
 }
 
 /// A job as it is told.
-pub(super) fn job(summary: JobSummary, snapshot: &Snapshot) -> api::Job {
+pub(super) fn job(summary: JobSummary, snapshot: &Snapshot, names: &Names) -> api::Job {
     let job = summary.job;
-    job_view(summary, snapshot.jobs.iter().find(|view| view.job == job))
+    job_view(summary, snapshot.jobs.iter().find(|view| view.job == job), names)
 }
 
 /// Jobs as they are told.
-pub(super) fn jobs(summaries: Vec<JobSummary>, snapshot: &Snapshot) -> Vec<api::Job> {
+pub(super) fn jobs(summaries: Vec<JobSummary>, snapshot: &Snapshot, names: &Names) -> Vec<api::Job> {
     let views: BTreeMap<JobId, &JobView> = snapshot.jobs.iter().map(|view| (view.job, view)).collect();
     let told = summaries.into_iter().map(|summary| {
         let view = views.get(&summary.job).copied();
-        job_view(summary, view)
+        job_view(summary, view, names)
     });
     told.collect()
 }
 
 /// What the table knows of a job, and what the engine still does.
-fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
+fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::Job {
     let JobSummary {
         job,
         meta,
@@ -271,6 +272,10 @@ fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
         name: meta.title.name.clone(),
         labels: meta.title.labels.clone(),
         level: convert::level_out(meta.level),
+        owner: names.node(meta.owner),
+        leader: names.node(names.me()),
+        keepers: Vec::new(),
+        shared: meta.shared,
         submitted_ms: meta.submitted_ms,
         detached: meta.detached,
         cancelled_by_user,
@@ -295,10 +300,10 @@ fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
 }
 
 /// Where a task is, and each peer's answer.
-pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, String>) -> api::Why {
+pub(super) fn why(job: JobId, index: u32, why: Why, names: &Names) -> api::Why {
     let Why { state, deadline, answers, notes } = why;
     let notes = notes.iter().map(ToString::to_string).collect();
-    let name = |peer: PeerId| names.get(&peer).cloned().unwrap_or_default();
+    let name = |peer: PeerId| names.node(peer).name;
     let task = match state {
         TaskView::Queued { before } => api::TaskState::Queued { before },
         TaskView::Leased { worker, attempt, since_ms, paused, progress } => api::TaskState::Leased {

@@ -14,7 +14,7 @@ const FAILED_MAX: u64 = 100;
 
 /// The task with what its job survives and is called.
 pub(crate) fn keep(task: Task, given: KeepArgs) -> Result<Task, Problem> {
-    let KeepArgs { level, name, label } = given;
+    let KeepArgs { level, name, label, shared } = given;
     if name.as_ref().is_some_and(String::is_empty) {
         return Err(Problem::Usage(String::from(
             "--name: a name of no letters; leave the flag out for none",
@@ -35,6 +35,7 @@ pub(crate) fn keep(task: Task, given: KeepArgs) -> Result<Task, Problem> {
         Some(name) => task.name(name),
         None => task,
     };
+    let task = if shared { task.shared() } else { task };
     Ok(label.into_iter().fold(task, |task, (name, value)| task.label(name, value)))
 }
 

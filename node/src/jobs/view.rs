@@ -21,6 +21,10 @@ pub struct JobMeta {
     pub detached: bool,
     /// What it survives.
     pub level: Level,
+    /// The node that it was submitted to.
+    pub owner: PeerId,
+    /// Whether every member of the mesh may cancel, retry and forget it.
+    pub shared: bool,
     /// What it is called.
     pub title: Arc<Title>,
     /// When it was submitted, in milliseconds since 1970.

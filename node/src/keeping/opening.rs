@@ -103,7 +103,7 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
             troubles.extend(missing(store, job, &blobs));
         }
         let line = lines.get(&job);
-        let shown = shown(&engines, tally, line, read_ms);
+        let shown = shown(place.me, &engines, tally, line, read_ms);
         if line.is_none_or(|line| line.ended_ms != shown.ended_ms) {
             unlisted.push(job);
         }
@@ -148,7 +148,13 @@ fn lines_of(reader: &Reader) -> Result<BTreeMap<JobId, Listing>, Error> {
 }
 
 /// A job as the table shows it.
-fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Option<u64>) -> RestoredJob {
+fn shown(
+    me: PeerId,
+    restored: &Restored,
+    tally: Tally,
+    line: Option<&Listing>,
+    read_ms: Option<u64>,
+) -> RestoredJob {
     let spec = restored.spec();
     let program = &spec.program;
     let has_ended = restored.has_ended();
@@ -159,6 +165,8 @@ fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Opt
         class: spec.class,
         detached: true,
         level: spec.level,
+        owner: me,
+        shared: restored.spec().about.shared,
         title: Arc::new(line.map(title_of).unwrap_or_default()),
         submitted_ms: line.map_or(restored.submitted_at().0 / 1000, |line| line.since_ms),
         streamed: false,

@@ -222,7 +222,7 @@ mod status;
 mod submit;
 mod verified;
 mod why;
-pub use job::{Job, JobState, Restarted};
+pub use job::{Job, JobState, Node, Restarted};
 pub use jobs::{JobFilter, Phase, Position};
 pub use level::Level;
 pub use outcome::{Failure, Fault, LimitKind, Outcome};

@@ -31,6 +31,14 @@ impl Task {
         self.labels.push((label, value.into()));
         self
     }
+
+    /// Every member of the mesh may cancel, retry and forget its job, not only the node that it is submitted to. Each may
+    /// read it in any case.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.shared = true;
+        self
+    }
 }
 
 #[cfg(test)]
@@ -45,6 +53,8 @@ mod tests {
         assert_eq!((request.name.as_str(), request.level), ("nightly", Level::Memory));
         assert_eq!(request.labels, [("b".into(), "2".into()), ("a".into(), "3".into())]);
         let request = task.level(Level::Disk).request([0; 32], Payload::default(), false);
-        assert_eq!(request.level, Level::Disk);
+        assert_eq!((request.level, request.shared), (Level::Disk, false));
+        let task = Task::command(Vec::new()).shared();
+        assert!(task.request([0; 32], Payload::default(), true).shared);
     }
 }

@@ -38,6 +38,8 @@ pub struct Map {
     connection: Option<Connection>,
     pump: Pump,
     summary: Option<Summary>,
+    /// Where to read on, if the results are kept.
+    next: Option<u64>,
     /// The summary is that of the end.
     has_ended: bool,
 }
@@ -151,6 +153,10 @@ impl Map {
                     self.summary = Some(summary);
                     continue;
                 }
+                Some(Ok(NodeFrame::Next { from })) => {
+                    self.next = Some(from);
+                    continue;
+                }
                 Some(Ok(NodeFrame::Taken { tasks })) => {
                     self.summary = Some(Summary { tasks, ..Summary::default() });
                     continue;
@@ -238,6 +244,7 @@ pub(crate) async fn follow(mesh: &Mesh, call: Call<'_>, pump: Pump) -> Result<Ma
         connection: Some(answer.connection),
         pump,
         summary: None,
+        next: None,
         has_ended: false,
     };
     match std::future::poll_fn(|cx| map.poll_frame(cx)).await {
@@ -248,7 +255,8 @@ pub(crate) async fn follow(mesh: &Mesh, call: Call<'_>, pump: Pump) -> Result<Ma
             | NodeFrame::Printed(_)
             | NodeFrame::Ended(_)
             | NodeFrame::SoFar(_)
-            | NodeFrame::Taken { .. },
+            | NodeFrame::Taken { .. }
+            | NodeFrame::Next { .. },
         )) => {
             return Err(Error::protocol("results before the job's name"));
         }

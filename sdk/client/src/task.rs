@@ -129,6 +129,7 @@ pub struct Task {
     pub(crate) level: Option<Level>,
     pub(crate) name: String,
     pub(crate) labels: Vec<(String, String)>,
+    pub(crate) shared: bool,
 }
 
 /// Something under `/in`.
@@ -180,6 +181,7 @@ impl Task {
             level: None,
             name: String::new(),
             labels: Vec::new(),
+            shared: false,
         }
     }
 
@@ -394,6 +396,7 @@ impl Task {
             level: self.level.unwrap_or_else(|| Level::of_none(detached)),
             name: self.name.clone(),
             labels: self.labels.clone(),
+            shared: self.shared,
         }
     }
 }

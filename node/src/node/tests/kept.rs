@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, Entry, JobId, Limits, Payload, Profile, Program};
+use weft_core::{BlobId, Entry, JobId, Limits, Payload, PeerId, Profile, Program};
 
 use super::*;
 use crate::jobs::{JobMeta, JobState, now_ms};
@@ -55,6 +55,8 @@ fn meta(module: BlobId, level: Level) -> JobMeta {
         class: Class::Batch,
         detached: true,
         level,
+        owner: PeerId([1; 32]),
+        shared: false,
         title: Arc::default(),
         submitted_ms: now_ms(),
         streamed: false,
