@@ -19,8 +19,10 @@
 //! no more for detached jobs. What tasks print is kept up to [`PRINTED_BYTES_MAX`] a job and then dropped: it only
 //! comes early, the result has all of it.
 
+mod custody;
 mod entry;
 mod kept;
+mod led;
 mod table;
 mod view;
 
@@ -30,13 +32,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use weft_core::{Event, JobId, Payload};
 
+pub use custody::{Custody, Led, Moved, NotHere};
 use entry::Entry;
 pub use kept::NotEnded;
 use table::Table;
 pub(crate) use view::InputName;
 pub use view::{
-    Counts, JobMeta, JobState, JobSummary, Portion, Print, Restarted, RestoredJob, Results, Taken, TaskEnd,
-    Title,
+    Counts, JobMeta, JobState, JobSummary, Portion, Print, Restarted, RestoredJob, Results, Shown, Taken,
+    TaskEnd, Title,
 };
 
 /// Detached jobs remembered after their end.
@@ -78,6 +81,9 @@ pub enum NotAccepted {
     /// It is not in the table.
     #[error(transparent)]
     Unknown(#[from] NoSuchJob),
+    /// Another node leads it now, and knows.
+    #[error(transparent)]
+    Moved(#[from] Moved),
     /// The engine refused it, with this reason.
     #[error("{0}")]
     Refused(String),
@@ -134,11 +140,6 @@ impl JobTable {
     /// Notes that all tasks came.
     pub fn close(&self, job: JobId) {
         self.lock().change(job, Entry::close);
-    }
-
-    /// Notes that the disk knows that a job is tried again, or that all of its tasks came.
-    pub(crate) fn note_kept(&self, job: JobId) {
-        self.lock().change(job, Entry::note_kept);
     }
 
     /// Notes that it is cancelled: its stream takes no more inputs.
@@ -216,7 +217,7 @@ impl JobTable {
     pub fn poll_room(&self, cx: &Context<'_>, job: JobId, outstanding_max: u32) -> Poll<()> {
         let mut table = self.lock();
         let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(()) };
-        if entry.is_ended() || entry.outstanding() < outstanding_max {
+        if entry.is_ended() || !entry.is_here() || entry.outstanding() < outstanding_max {
             return Poll::Ready(());
         }
         entry.ended_or_wait(cx, job).map(|_| ())
@@ -230,6 +231,7 @@ impl JobTable {
     pub fn poll_accepted(&self, cx: &Context<'_>, job: JobId) -> Poll<Result<(), NotAccepted>> {
         let mut table = self.lock();
         let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob.into())) };
+        entry.here(job)?;
         entry.accepted_or_wait(cx)
     }
 
@@ -244,14 +246,15 @@ impl JobTable {
     /// Waits until more than `cursor` ends of tasks were told, or the job has ended.
     ///
     /// # Errors
-    /// Ready with [`NoSuchJob`] when the job is unknown.
-    pub fn poll_told(&self, cx: &Context<'_>, job: JobId, cursor: u64) -> Poll<Result<(), NoSuchJob>> {
+    /// Ready with [`NotHere`] when the job is unknown, or another node leads it.
+    pub fn poll_told(&self, cx: &Context<'_>, job: JobId, cursor: u64) -> Poll<Result<(), NotHere>> {
         let mut table = self.lock();
-        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob)) };
+        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob.into())) };
+        entry.here(job)?;
         if entry.told() > cursor || entry.is_ended() {
             return Poll::Ready(Ok(()));
         }
-        entry.ended_or_wait(cx, job).map_ok(|_| ())
+        entry.ended_or_wait(cx, job).map_ok(|_| ()).map_err(NotHere::from)
     }
 
     /// Copies results that are in memory, from the `cursor`-th on; none if a client took them, or the job is unknown.
@@ -284,15 +287,16 @@ impl JobTable {
     /// Waits for the job's end.
     ///
     /// # Errors
-    /// Ready with [`NoSuchJob`] when the job is unknown.
-    pub fn poll_ended(&self, cx: &Context<'_>, job: JobId) -> Poll<Result<(), NoSuchJob>> {
+    /// Ready with [`NotHere`] when the job is unknown, or another node leads it.
+    pub fn poll_ended(&self, cx: &Context<'_>, job: JobId) -> Poll<Result<(), NotHere>> {
         let mut table = self.lock();
-        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob)) };
+        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob.into())) };
+        entry.here(job)?;
         // To know of the end is not to have taken the results.
         if entry.is_ended() {
             return Poll::Ready(Ok(()));
         }
-        entry.ended_or_wait(cx, job).map_ok(|_| ())
+        entry.ended_or_wait(cx, job).map_ok(|_| ()).map_err(NotHere::from)
     }
 
     /// Tasks of an attached job that have not ended or were not taken; of a detached job, that have not ended.

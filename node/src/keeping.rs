@@ -105,6 +105,7 @@ impl Kept {
             ended: tally.ended.0,
             accepted: false,
             restarted: None,
+            custody: summary.custody.clone(),
         };
         Ok((restored, reopened))
     }

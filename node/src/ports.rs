@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_blobs::{Durability, Incoming, Store};
 use weft_core::receipt::signed_bytes;
-use weft_core::{BlobId, Effect, Event, Fetched, Input, JobId, PeerId, RunId, Work};
+use weft_core::{BlobId, Effect, Event, Fetched, Input, PeerId, RunId, Work};
 use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, SandboxError};
 use weft_net::{BlobSink, BlobStore, Net, Signer, caught, of_task};
 
@@ -60,8 +60,6 @@ pub(crate) struct Ports {
     fault: StoreFault,
     /// Keeps jobs at level `disk`; none until the journal is open, and once it is closed.
     keeper: Option<Keeper>,
-    /// Records on their way to the disk that say that a job is tried again, or that all of its tasks came.
-    retried: VecDeque<(u64, JobId)>,
 }
 
 impl fmt::Debug for Ports {
@@ -95,7 +93,6 @@ impl Ports {
             to_run: Vec::new(),
             fault,
             keeper: None,
-            retried: VecDeque::new(),
         })
     }
 
@@ -133,7 +130,7 @@ impl Ports {
                 ended.into_iter().for_each(|job| self.list(job));
             }
             Effect::Persist { ticket, job, record } => self.persist(ticket, job, record),
-            Effect::Forget { ticket, job } => self.forget(ticket, job),
+            Effect::Forget { ticket, job, remembered: _ } => self.forget(ticket, job),
             Effect::Cut { .. } | Effect::Promise { .. } | Effect::ReadLog { .. } | Effect::Recall { .. } => {
                 debug_assert!(false, "no job is at level mesh yet");
             }

@@ -152,6 +152,7 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     | Event::DependenciesSatisfied { .. }
                     | Event::Accepted { .. }
                     | Event::ExtensionRefused { .. }
+                    | Event::Confirmed { .. }
                     | Event::Forgotten { .. }
                     | Event::Leads { .. }
                     | Event::Follows { .. }

@@ -114,6 +114,9 @@ pub enum Effect {
         ticket: u64,
         /// The job.
         job: JobId,
+        /// Whether to remember in later lives that it is gone ([`crate::Input::RestoreForgotten`]): a job at level `mesh` that
+        /// every node which keeps it is to forget. Not one that this node alone keeps no longer.
+        remembered: bool,
     },
 }
 
@@ -241,13 +244,19 @@ pub enum Event {
         /// The reason.
         reason: Refusal,
     },
+    /// What was said last of a whole kept job is as safe as its level promises: that all of its tasks came, or that it is tried
+    /// again.
+    Confirmed {
+        /// The job.
+        job: JobId,
+    },
     /// A job's log is gone from the disk, because its user wanted it.
     Forgotten {
         /// The job.
         job: JobId,
     },
     /// This node leads a job at level `mesh` from now on that another one led before, or itself in an earlier life. The driver
-    /// has its log ([`crate::Input::Recalled`]).
+    /// has its log ([`crate::Input::Recalled`]) and shows what it says, so this is told once all of that is committed.
     Leads {
         /// The job.
         job: JobId,

@@ -29,6 +29,7 @@ fn words(mesh: &Mesh, node: usize) -> Vec<String> {
         Event::JobEnded { .. } => "ended".into(),
         Event::JobGivenUp { failed, .. } => format!("given up {failed}"),
         Event::DependenciesSatisfied { .. } => "satisfied".into(),
+        Event::Confirmed { .. } => "confirmed".into(),
         Event::Forgotten { .. } => "forgotten".into(),
         Event::ExtensionRefused { tasks, .. } => format!("not extended by {tasks}"),
         Event::Refused { reason, .. } => format!("{reason:?}"),
@@ -490,7 +491,7 @@ fn failed_tasks_are_tried_again_and_others_are_not() {
     assert_eq!(mesh.running(), [1]);
     assert_eq!(mesh.engines[0].snapshot().jobs.len(), 1, "it is listed once");
     mesh.run_all();
-    assert_eq!(words(&mesh, 0), [format!("{failed} done"), "ended".into()]);
+    assert_eq!(words(&mesh, 0), ["confirmed".into(), format!("{failed} done"), "ended".into()]);
     let job = mesh.disks[0].fold(JOB);
     assert!(job.has_ended() && job.figures().done == 2);
     // The log went on since this was read.
@@ -546,7 +547,10 @@ fn a_disk_without_room_takes_no_more_and_lets_the_rest_end() {
     mesh.run_all();
     mesh.input(0, Input::Command(Command::Close { job: JOB }));
     mesh.sync(0);
-    assert_eq!(words(&mesh, 0), ["accepted 1", "not extended by 2", "DiskLow", "0 done", "ended"]);
+    assert_eq!(
+        words(&mesh, 0),
+        ["accepted 1", "not extended by 2", "DiskLow", "0 done", "confirmed", "ended"]
+    );
     let inputs = mesh.fresh_inputs(1);
     mesh.input(0, Input::Command(Command::Extend { job: JOB, inputs }));
     assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("not extended by 1"), "it is over");

@@ -300,7 +300,11 @@ const WORDS: &[Row] = &[
     ("release", |n, _| Message::Release(BidId(n)), KIB),
     ("refuse", |_, _| Message::Refuse { leases: leases() }, 64 * KIB),
     ("stopped", |_, _| Message::Stopped { leases: leases() }, 64 * KIB),
-    ("custody", |n, _| Message::Custody(vec![CustodyMessage::Forget { job: JobId(n) }; 50_000]), 64 * KIB),
+    (
+        "custody",
+        |n, _| Message::Custody(vec![CustodyMessage::Forget { job: JobId(n), epoch: 3 }; 50_000]),
+        64 * KIB,
+    ),
     (
         "lead",
         |n, _| Message::Lead((0..50_000).map(|job| (JobId(n << 20 | job), u32::MAX)).collect()),

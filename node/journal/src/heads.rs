@@ -149,7 +149,8 @@ impl Heads {
 
     fn cut(&mut self, job: JobId, after: u32, undo: &mut Undo) -> Result<Option<Op>, Refused> {
         let mut head = self.sound(job)?;
-        if after < head.first || after >= head.next {
+        let stays = after >= head.first || (after == 0 && head.first == 1);
+        if !stays || after >= head.next {
             return Err(Refused::Order { job, expected: head.next, found: after });
         }
         if after + 1 == head.next {
@@ -245,6 +246,26 @@ mod tests {
         assert!(heads.admit(vec![Entry::Cut { job: JOB, after: 4 }]).is_err());
         heads.admit(vec![Entry::Cut { job: JOB, after: 2 }, append(3, Kind::Cancelled)]).unwrap();
         assert_eq!(heads.get(JOB).map(|head| head.next), Some(4));
+        assert!(
+            heads.admit(vec![Entry::Cut { job: JOB, after: 0 }]).is_err(),
+            "what a snapshot covers is gone"
+        );
+    }
+
+    #[test]
+    fn a_log_that_is_cut_to_nothing_begins_anew_and_keeps_what_was_promised() {
+        let mut heads = heads();
+        heads
+            .admit(vec![
+                append(1, Kind::Accepted),
+                Entry::Own { job: JOB, bytes: vec![7] },
+                append(2, Kind::Closed),
+            ])
+            .unwrap();
+        heads.admit(vec![Entry::Cut { job: JOB, after: 0 }]).unwrap();
+        assert_eq!(heads.get(JOB).map(|head| (head.next, head.owns)), Some((1, 1)));
+        assert!(heads.admit(vec![append(1, Kind::Closed)]).is_err(), "it begins at its beginning");
+        heads.admit(vec![append(1, Kind::Accepted)]).unwrap();
     }
 
     #[test]

@@ -74,7 +74,11 @@ impl Listing {
         self.name.len() + self.labels.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>()
     }
 
-    pub(crate) fn check(&self) -> Result<(), Refused> {
+    /// Whether its texts are within their bounds: one that is not is refused with all that is appended with it.
+    ///
+    /// # Errors
+    /// [`Refused::Labels`], [`Refused::TooLong`] or [`Refused::Text`].
+    pub fn check(&self) -> Result<(), Refused> {
         if self.labels.len() > LABELS_MAX {
             return Err(Refused::Labels { found: self.labels.len(), max: LABELS_MAX });
         }

@@ -33,7 +33,8 @@ pub enum Entry {
     Cut {
         /// The job.
         job: JobId,
-        /// The last record that stays; at least the snapshot that the log begins with.
+        /// The last record that stays; at least the snapshot that the log begins with. 0 if none stays: then the log is empty,
+        /// and keeps what its member promised.
         after: u32,
     },
     /// What this member promised about a job; no part of the log, and replaced as a whole.

@@ -25,11 +25,28 @@ pub enum Shelf {
     Functions = 4,
     /// Who may not give or get work.
     Bans = 5,
+    /// When results were last read of jobs whose logs are other nodes' too, and so have no record of it.
+    Reads = 6,
+    /// The number of this node's disk.
+    Disk = 7,
+    /// Jobs that every node which kept them was to forget.
+    Forgotten = 8,
 }
 
+/// How many there are, with the number that none has.
+pub(crate) const SHELVES: usize = 9;
+
 impl Shelf {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Undelivered, Self::Remembered, Self::Schedules, Self::Functions, Self::Bans];
+    pub(crate) const ALL: [Self; SHELVES - 1] = [
+        Self::Undelivered,
+        Self::Remembered,
+        Self::Schedules,
+        Self::Functions,
+        Self::Bans,
+        Self::Reads,
+        Self::Disk,
+        Self::Forgotten,
+    ];
 
     pub(crate) fn of(number: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|shelf| shelf.number() == number)

@@ -1,11 +1,11 @@
 //! Things by key that are in no job's log: outcomes not delivered yet, the index of remembered results, schedules,
-//! names of functions, bans. Each shelf has a bound, beyond which its oldest thing goes.
+//! names of functions, bans, and what a node knows of jobs that several keep. Each shelf has a bound, beyond which its oldest thing goes.
 
 use rusqlite::{Connection, params};
 
 use crate::check::Checker;
 use crate::schema;
-use crate::shelf::Shelf;
+use crate::shelf::{SHELVES, Shelf};
 
 /// Bits of a thing's number below its shelf's: numbers rise on each shelf, so the lowest is the oldest.
 const SHELF_SHIFT: u32 = 48;
@@ -13,8 +13,8 @@ const SHELF_SHIFT: u32 = 48;
 /// What the writer knows of each shelf without asking: how much is on it, and the next number.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shelves {
-    counts: [u64; 6],
-    next: [i64; 6],
+    counts: [u64; SHELVES],
+    next: [i64; SHELVES],
 }
 
 impl Shelves {

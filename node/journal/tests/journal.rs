@@ -127,6 +127,22 @@ fn a_cut_end_is_written_anew() {
 }
 
 #[test]
+fn a_log_that_is_cut_to_nothing_is_empty_and_keeps_what_was_promised() {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    journal.put(vec![record(1, 1), record(1, 2), Entry::Own { job: JobId(1), bytes: vec![7] }]);
+    journal.put(vec![Entry::Cut { job: JobId(1), after: 0 }]);
+    drop(journal);
+    let journal = open(dir.path());
+    assert_eq!((journal.story.logs.get(&1), journal.story.own.get(&1)), (None, Some(&vec![7])));
+    assert_eq!(journal.story.complete, [1]);
+    assert_eq!(journal.journal.next_seq(JobId(1)), Some(1));
+    journal.put(vec![append(1, 1, Kind::Accepted)]);
+    drop(journal);
+    assert_eq!(open(dir.path()).story.logs[&1], [(1, Kind::Accepted, content(1, 1))]);
+}
+
+#[test]
 fn a_members_own_word_is_kept_apart_from_the_log() {
     let dir = quick_dir();
     let journal = open(dir.path());

@@ -205,6 +205,7 @@ impl Kept {
             | Event::OwnerGone { .. }
             | Event::DependenciesSatisfied { .. }
             | Event::ExtensionRefused { .. }
+            | Event::Confirmed { .. }
             | Event::Forgotten { .. }
             | Event::Leads { .. }
             | Event::Follows { .. }

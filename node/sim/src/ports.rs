@@ -54,7 +54,7 @@ impl World {
                 }
             }
             Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, Some(&record)),
-            Effect::Forget { ticket, job } => self.persist(id, ticket, job, None),
+            Effect::Forget { ticket, job, remembered: _ } => self.persist(id, ticket, job, None),
             Effect::Cut { .. } | Effect::Promise { .. } | Effect::ReadLog { .. } | Effect::Recall { .. } => {
                 panic!("no job of a swarm is at level mesh yet")
             }

@@ -8,7 +8,7 @@ use weft_client::api::ErrorBody;
 
 use super::json;
 use crate::handle::{NoResults, NodeStopped, NotChanged};
-use crate::jobs::{NoSuchJob, NotAccepted, TableFull};
+use crate::jobs::{Moved, NoSuchJob, NotAccepted, TableFull};
 
 /// A refusal. Nothing was changed by the request, unless its stream had begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,10 +109,17 @@ impl From<NoSuchJob> for ApiError {
     }
 }
 
+impl From<Moved> for ApiError {
+    fn from(error: Moved) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
 impl From<NotAccepted> for ApiError {
     fn from(error: NotAccepted) -> Self {
         match error {
             NotAccepted::Unknown(error) => error.into(),
+            NotAccepted::Moved(moved) => moved.into(),
             NotAccepted::Over => Self::new(StatusCode::CONFLICT, error.to_string()),
             NotAccepted::Refused(reason) => Self::new(StatusCode::SERVICE_UNAVAILABLE, reason),
         }
@@ -124,6 +131,7 @@ impl From<NoResults> for ApiError {
         let text = error.to_string();
         match error {
             NoResults::Unknown(error) => error.into(),
+            NoResults::Moved(moved) => moved.into(),
             NoResults::NotKept(_) => Self::new(StatusCode::CONFLICT, text)
                 .help("submit it detached, or with level disk, to read its results again"),
             NoResults::Unreadable(_) | NoResults::Missing { .. } => {
@@ -138,6 +146,7 @@ impl From<NotChanged> for ApiError {
         let text = error.to_string();
         match error {
             NotChanged::Unknown(error) => error.into(),
+            NotChanged::Moved(moved) => moved.into(),
             NotChanged::NotEnded(_) => {
                 Self::new(StatusCode::CONFLICT, text).help("wait for its end, or cancel it first")
             }

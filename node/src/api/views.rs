@@ -250,6 +250,7 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
         given_up,
         ended_ms,
         restarted,
+        custody: _,
         refused_more,
         told: _,
         elapsed,

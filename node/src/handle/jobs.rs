@@ -9,7 +9,9 @@ use tokio::time::timeout;
 use weft_core::{Command, JobId};
 
 use super::{NodeHandle, NodeStopped, Request};
-use crate::jobs::{JobSummary, NoSuchJob, NotAccepted, NotEnded, Portion, Results, now_ms};
+use crate::jobs::{
+    Custody, JobSummary, Moved, NoSuchJob, NotAccepted, NotEnded, NotHere, Portion, Results, now_ms,
+};
 use crate::keeping::{Kept, Unreadable};
 
 /// That results were read is noted in the journal once in this time, in milliseconds: what was not read for long is forgotten.
@@ -24,6 +26,9 @@ pub enum NoResults {
     /// The job is unknown.
     #[error(transparent)]
     Unknown(#[from] NoSuchJob),
+    /// Another node leads it, and has them.
+    #[error(transparent)]
+    Moved(#[from] Moved),
     /// Nothing keeps them.
     #[error("the results of job {0} flow to its submitter and are not kept")]
     NotKept(JobId),
@@ -48,6 +53,9 @@ pub enum NotChanged {
     /// The job is unknown.
     #[error(transparent)]
     Unknown(#[from] NoSuchJob),
+    /// Another node leads it, and can change it.
+    #[error(transparent)]
+    Moved(#[from] Moved),
     /// It has not ended.
     #[error("job {0} has not ended")]
     NotEnded(JobId),
@@ -82,9 +90,35 @@ pub enum NotChanged {
     Stopped(#[from] NodeStopped),
 }
 
+impl From<NotHere> for NoResults {
+    fn from(error: NotHere) -> Self {
+        match error {
+            NotHere::Unknown(unknown) => unknown.into(),
+            NotHere::Moved(moved) => moved.into(),
+        }
+    }
+}
+
+/// A job at level `mesh` may move: another node leads it after a failure, and its owner leads it again when it is back. Each
+/// of the questions below that can wait ends with [`Moved`] when that happens, and who asked goes on at the leader.
 impl NodeHandle {
+    /// Who keeps and who leads a job; none if it is unknown here, or is not at level `mesh`.
+    #[must_use]
+    pub fn custody(&self, job: JobId) -> Option<Custody> {
+        self.jobs.summary(job).and_then(|summary| summary.custody)
+    }
+
+    /// Waits until another node leads a job; at once if one does. Never ready for a job of this node alone. Ask it next to a
+    /// wait that has no such end by itself.
+    ///
+    /// # Errors
+    /// When the job is unknown, or is forgotten meanwhile.
+    pub async fn moved(&self, job: JobId) -> Result<Moved, NoSuchJob> {
+        poll_fn(|cx| self.jobs.poll_moved(cx, job)).await
+    }
+
     /// Waits until a job is accepted with all tasks that it has now: at level `disk` that is once they are on the disk, at
-    /// level `memory` at once.
+    /// level `mesh` once they are on the disks of two nodes, at level `memory` at once.
     ///
     /// # Errors
     /// [`NotAccepted`] when it was refused, or is unknown.
@@ -122,6 +156,7 @@ impl NodeHandle {
             return Ok(results);
         }
         let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
+        summary.here()?;
         let kept = self.kept.as_ref().filter(|_| summary.journalled);
         let kept = kept.ok_or(NoResults::NotKept(job))?;
         self.note_read(job);
@@ -192,6 +227,7 @@ impl NodeHandle {
 
     fn ended(&self, job: JobId) -> Result<JobSummary, NotChanged> {
         let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
+        summary.here()?;
         if summary.ended { Ok(summary) } else { Err(NotChanged::NotEnded(job)) }
     }
 }

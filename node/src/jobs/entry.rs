@@ -1,5 +1,6 @@
 //! One job of the table. Counts, keeps, wakes; knows no other job and no bound but its own.
 
+mod custody;
 mod journalled;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,8 +12,8 @@ use weft_core::{JobId, Level, Payload, Proof};
 use super::table::Kept;
 use super::view::InputName;
 use super::{
-    Counts, JobMeta, JobSummary, NoSuchJob, PRINTED_BYTES_MAX, Portion, Print, Restarted, Results, Taken,
-    TaskEnd,
+    Counts, Custody, JobMeta, JobSummary, NoSuchJob, PRINTED_BYTES_MAX, Portion, Print, Restarted, Results,
+    Taken, TaskEnd,
 };
 
 const WORD_BITS: u32 = u64::BITS;
@@ -42,6 +43,8 @@ pub(super) struct Entry {
     closing: bool,
     /// When this node was last started again while it was unfinished.
     restarted: Option<Restarted>,
+    /// Who keeps and who leads it, if it is a job at level `mesh`.
+    custody: Option<Custody>,
     pub(super) counts: Counts,
     pub(super) closed: bool,
     pub(super) cancelled_by_user: bool,
@@ -91,7 +94,8 @@ struct Journalled {
 
 impl Entry {
     pub(super) fn new(meta: JobMeta) -> Self {
-        let journal = (meta.level == Level::Disk).then(Journalled::default);
+        let journal = (meta.level != Level::Memory).then(Journalled::default);
+        let custody = (meta.level == Level::Mesh).then(Custody::new);
         Self {
             meta,
             created: Instant::now(),
@@ -104,6 +108,7 @@ impl Entry {
             refused_tasks: 0,
             closing: false,
             restarted: None,
+            custody,
             counts: Counts::default(),
             closed: false,
             cancelled_by_user: false,
@@ -300,6 +305,7 @@ impl Entry {
             given_up: self.given_up,
             ended_ms: self.ended_ms(),
             restarted: self.restarted,
+            custody: self.custody.clone(),
             refused_more: self.refused_more.clone(),
             told: self.told(),
             elapsed: self.ended_at.unwrap_or_else(Instant::now).duration_since(self.created),

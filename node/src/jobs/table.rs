@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use weft_core::{Event, JobId, Outcome, Proof, Refusal, Report};
+use weft_core::{Event, JobId, Outcome, PeerId, Proof, Refusal, Report};
 
 use super::entry::Entry;
 use super::{
-    ATTACHED_JOBS_MAX, DETACHED_JOBS_MAX, KEPT_JOBS_MAX, Print, RESULT_BYTES_MAX, RESULTS_MAX, TableFull,
-    TaskEnd, UNFINISHED_MAX,
+    ATTACHED_JOBS_MAX, DETACHED_JOBS_MAX, KEPT_JOBS_MAX, Print, RESULT_BYTES_MAX, RESULTS_MAX, Shown,
+    TableFull, TaskEnd, UNFINISHED_MAX,
 };
 
 #[derive(Debug, Default)]
@@ -52,9 +52,24 @@ impl Table {
     /// Enters a job that the journal knows; its bounds held when it was accepted.
     pub(super) fn insert(&mut self, job: JobId, entry: Entry) {
         self.forget(job);
-        self.unfinished += usize::from(!entry.is_ended());
-        self.journalled += usize::from(entry.is_journalled());
+        self.unfinished += usize::from(entry.is_unfinished());
+        self.journalled += usize::from(entry.is_kept_here());
         self.jobs.insert(job, entry);
+    }
+
+    /// Another node leads a job.
+    pub(super) fn follow(&mut self, job: JobId, leader: Option<PeerId>) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        self.unfinished -= usize::from(entry.is_unfinished());
+        self.journalled -= usize::from(entry.is_kept_here());
+        entry.follow(leader);
+    }
+
+    /// Shows a job that another node leads as its log is now.
+    pub(super) fn show(&mut self, job: JobId, shown: Shown) {
+        if let Some(entry) = self.jobs.get_mut(&job).filter(|entry| !entry.is_here()) {
+            entry.show(shown);
+        }
     }
 
     pub(super) fn record(&mut self, event: Event) {
@@ -77,15 +92,15 @@ impl Table {
                     unheard_ms / 1000
                 );
             }
-            Event::Differed { .. }
-            | Event::DependenciesSatisfied { .. }
-            | Event::Leads { .. }
-            | Event::Follows { .. }
-            | Event::Keepers { .. } => {}
+            Event::Follows { job, leader } => self.follow(job, leader),
+            Event::Keepers { job, keepers } => self.change(job, |entry| entry.set_keepers(keepers)),
+            // Whoever has its log enters it anew: [`super::JobTable::lead`].
+            Event::Leads { .. } | Event::Differed { .. } | Event::DependenciesSatisfied { .. } => {}
             Event::Accepted { job, tasks } => self.change(job, |entry| entry.accept(tasks)),
             Event::ExtensionRefused { job, tasks, reason } => {
                 self.change(job, |entry| entry.refuse_more(tasks, &reason));
             }
+            Event::Confirmed { job } => self.change(job, Entry::confirm),
             Event::Forgotten { job } => self.forget(job),
             Event::Refused { job, reason } => self.job_refused(job, &reason),
             Event::Lost { job, index: _, worker: _ } => {
@@ -117,11 +132,11 @@ impl Table {
     fn job_refused(&mut self, job: JobId, reason: &Refusal) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         if entry.is_retried() {
+            self.unfinished -= usize::from(entry.is_unfinished());
             entry.refuse_again(reason);
-            self.unfinished -= 1;
             return;
         }
-        self.journalled -= usize::from(entry.is_journalled());
+        self.journalled -= usize::from(entry.is_kept_here());
         entry.refuse(reason.to_string());
         for index in 0..entry.counts.tasks {
             let report = Report::bare(Outcome::Invalid(reason.to_string()));
@@ -144,8 +159,8 @@ impl Table {
         if entry.is_ended() {
             return;
         }
+        self.unfinished -= usize::from(entry.is_unfinished());
         entry.end();
-        self.unfinished -= 1;
         if entry.is_journalled() {
             return;
         }
@@ -176,8 +191,8 @@ impl Table {
     /// Forgets a job, whatever its state.
     pub(super) fn forget(&mut self, job: JobId) {
         let Some(mut entry) = self.jobs.remove(&job) else { return };
-        self.unfinished -= usize::from(!entry.is_ended());
-        self.journalled -= usize::from(entry.is_journalled());
+        self.unfinished -= usize::from(entry.is_unfinished());
+        self.journalled -= usize::from(entry.is_kept_here());
         self.ended_detached.retain(|ended| *ended != job);
         self.ended_attached.retain(|ended| *ended != job);
         let freed = entry.abandon();

@@ -6,6 +6,8 @@ use weft_core::{BlobId, Level, Outcome, Payload, PeerId, Proof, Refusal, Report,
 
 use super::*;
 
+mod led;
+
 const JOB: JobId = JobId(1);
 const ALL: Portion = Portion { results_max: 1000, bytes: usize::MAX };
 
@@ -191,6 +193,7 @@ fn a_job_that_is_not_tried_again_after_all_has_ended_as_before() {
         ended: vec![1],
         accepted: false,
         restarted: None,
+        custody: None,
     };
     assert!(!table.reopen(JOB, reopened()), "it has not ended");
     table.record(end(JOB, 0, 0));
@@ -389,6 +392,6 @@ fn a_job_on_disk_that_was_closed_later_is_accepted_once_the_disk_knows_that() {
     assert_eq!(accepted(), Some(Ok(())));
     table.close(JOB);
     assert_eq!(accepted(), None, "the next life would take it for half a job");
-    table.note_kept(JOB);
+    table.record(Event::Confirmed { job: JOB });
     assert_eq!(accepted(), Some(Ok(())));
 }

@@ -10,6 +10,8 @@ use weft_core::{
     Verified,
 };
 
+use super::custody::{Custody, Led, Moved};
+
 /// What a job is, from its submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobMeta {
@@ -136,6 +138,23 @@ pub struct RestoredJob {
     pub accepted: bool,
     /// If it goes on now.
     pub restarted: Option<Restarted>,
+    /// Who keeps and who leads it, of a job at level `mesh`.
+    pub custody: Option<Custody>,
+}
+
+/// What changes of a job that another node leads, as its log on this node's disk says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Its tasks.
+    pub counts: Counts,
+    /// Whether all tasks came.
+    pub closed: bool,
+    /// Whether a user cancelled it.
+    pub cancelled: bool,
+    /// Whether more of its tasks failed than it allows.
+    pub given_up: bool,
+    /// Whether it has ended.
+    pub has_ended: bool,
 }
 
 /// One ended task.
@@ -247,6 +266,8 @@ pub struct JobSummary {
     pub ended_ms: Option<u64>,
     /// When its node was last started again while it was unfinished.
     pub restarted: Option<Restarted>,
+    /// Who keeps and who leads it, of a job at level `mesh`.
+    pub custody: Option<Custody>,
     /// Why tasks that came later were not taken, if some were not.
     pub refused_more: Option<String>,
     /// Ends of tasks that were told: results can be read from each of these numbers on.
@@ -256,6 +277,19 @@ pub struct JobSummary {
 }
 
 impl JobSummary {
+    /// Who leads it, if another node does.
+    ///
+    /// # Errors
+    /// [`Moved`] then.
+    pub fn here(&self) -> Result<(), Moved> {
+        match &self.custody {
+            Some(Custody { led: Led::Elsewhere { leader }, .. }) => {
+                Err(Moved { job: self.job, leader: *leader })
+            }
+            Some(Custody { led: Led::Here, .. }) | None => Ok(()),
+        }
+    }
+
     /// How far it is.
     #[must_use]
     pub fn state(&self) -> JobState {

@@ -185,6 +185,7 @@ fn shown(
         ended: if has_ended { Vec::new() } else { tally.ended.0 },
         accepted: true,
         restarted: (!has_ended).then_some(restarted),
+        custody: None,
     }
 }
 

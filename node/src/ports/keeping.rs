@@ -28,29 +28,13 @@ impl Ports {
     }
 
     /// What the journal says that the engine does not know yet.
-    pub(crate) fn news(&mut self) -> Vec<Input> {
-        let news = self.keeper.as_ref().map(Keeper::news).unwrap_or_default();
-        for input in &news {
-            if let Input::Persisted { upto } = input {
-                self.accept_retried(*upto);
-            }
-        }
-        news
-    }
-
-    /// Jobs that are tried again, or whose tasks have all come, and that is on the disk now.
-    fn accept_retried(&mut self, upto: u64) {
-        while let Some((_, job)) = self.retried.pop_front_if(|(ticket, _)| *ticket <= upto) {
-            self.jobs.note_kept(job);
-        }
+    pub(crate) fn news(&self) -> Vec<Input> {
+        self.keeper.as_ref().map(Keeper::news).unwrap_or_default()
     }
 
     /// Has a record kept, and what it names in the store, until the job is forgotten.
-    pub(super) fn persist(&mut self, ticket: u64, job: JobId, record: LogRecord) {
+    pub(super) fn persist(&self, ticket: u64, job: JobId, record: LogRecord) {
         let Some(keeper) = &self.keeper else { return };
-        if matches!(record, LogRecord::Retried { .. } | LogRecord::Closed) {
-            self.retried.push_back((ticket, job));
-        }
         record.blobs().for_each(|blob| self.store.pin(blob));
         let is_first = matches!(record, LogRecord::Accepted(_));
         let summary = self.jobs.summary(job).filter(|_| is_first);

@@ -186,6 +186,7 @@ impl Crowd {
                 | Event::DependenciesSatisfied { .. }
                 | Event::Accepted { .. }
                 | Event::ExtensionRefused { .. }
+                | Event::Confirmed { .. }
                 | Event::Forgotten { .. }
                 | Event::Leads { .. }
                 | Event::Follows { .. }

@@ -1,13 +1,157 @@
-//! What the members of a trio tell each other. Unchecked: the receiver must validate it.
+//! What the members of a trio tell each other about a job. Unchecked: the receiver must validate it.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::position::{Position, Spans};
 use crate::id::JobId;
 
-/// One message between two members.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+/// One message between two members. Records travel as their bytes; each belongs to the epoch of the one before unless it
+/// begins one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub enum CustodyMessage {
-    /// Follower to candidate and leader: no more of this job; it was forgotten.
+    /// Leader to follower: keep these records. Without records it says that the leader is there.
+    Keep {
+        /// The job.
+        job: JobId,
+        /// The leader's epoch.
+        epoch: u32,
+        /// The record before the first of these.
+        after: Position,
+        /// The records.
+        records: Vec<Arc<[u8]>>,
+        /// All up to this number is committed.
+        committed: u32,
+        /// The number of the leader's last record.
+        last: u32,
+    },
+    /// Follower to leader: all up to that number is on its disk, with the blobs that it names, and equals the leader's.
+    Kept {
+        /// The job.
+        job: JobId,
+        /// The leader's epoch.
+        epoch: u32,
+        /// The number of the last of them.
+        upto: u32,
+        /// The number of the follower's disk.
+        disk: u64,
+    },
+    /// Follower to leader: the record before the first of yours is not in this log.
+    Behind {
+        /// The job.
+        job: JobId,
+        /// The leader's epoch.
+        epoch: u32,
+        /// What this log is made of.
+        spans: Spans,
+        /// The number of the follower's disk.
+        disk: u64,
+    },
+    /// To a leader or candidate: a higher epoch was promised.
+    Stale {
+        /// The job.
+        job: JobId,
+        /// The promised epoch.
+        promised: u32,
+    },
+    /// Candidate to the others: take nothing of a lower epoch any more, and say what you have.
+    Seal {
+        /// The job.
+        job: JobId,
+        /// The candidate's epoch.
+        epoch: u32,
+    },
+    /// To a candidate: its epoch is promised, on disk.
+    Sealed {
+        /// The job.
+        job: JobId,
+        /// The candidate's epoch.
+        epoch: u32,
+        /// What this log is made of; all of it is on disk.
+        spans: Spans,
+        /// All up to this number is committed.
+        committed: u32,
+        /// The number of this member's disk.
+        disk: u64,
+    },
+    /// Candidate to a member that sealed: the records behind this one.
+    Want {
+        /// The job.
+        job: JobId,
+        /// The candidate's epoch.
+        epoch: u32,
+        /// The last record that both have.
+        after: Position,
+    },
+    /// To a candidate: some of them.
+    Have {
+        /// The job.
+        job: JobId,
+        /// The candidate's epoch.
+        epoch: u32,
+        /// The record before the first of these.
+        after: Position,
+        /// The records.
+        records: Vec<Arc<[u8]>>,
+    },
+    /// Leader to follower: its user wants the job forgotten.
     Forget {
         /// The job.
         job: JobId,
+        /// The leader's epoch.
+        epoch: u32,
     },
+    /// To each member that asks: this job was forgotten. The receiver forgets it, too.
+    Forgotten {
+        /// The job.
+        job: JobId,
+    },
+    /// To a node that sat in the trio once: another sits on its seat. The receiver removes its log.
+    Dismissed {
+        /// The job.
+        job: JobId,
+    },
+}
+
+impl CustodyMessage {
+    /// The job.
+    #[must_use]
+    pub fn job(&self) -> JobId {
+        match self {
+            Self::Keep { job, .. }
+            | Self::Kept { job, .. }
+            | Self::Behind { job, .. }
+            | Self::Stale { job, .. }
+            | Self::Seal { job, .. }
+            | Self::Sealed { job, .. }
+            | Self::Want { job, .. }
+            | Self::Have { job, .. }
+            | Self::Forget { job, .. }
+            | Self::Forgotten { job }
+            | Self::Dismissed { job } => *job,
+        }
+    }
+
+    /// Whether it is the last word about the job, which is never answered.
+    pub(super) fn is_end(&self) -> bool {
+        matches!(self, Self::Forgotten { .. } | Self::Dismissed { .. })
+    }
+
+    /// An upper bound of its encoded length, in bytes, so that a frame is not made too long.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        let (records, spans) = match self {
+            Self::Keep { records, .. } | Self::Have { records, .. } => (records.as_slice(), 0),
+            Self::Behind { spans, .. } | Self::Sealed { spans, .. } => ([].as_slice(), spans.epochs().len()),
+            Self::Kept { .. }
+            | Self::Stale { .. }
+            | Self::Seal { .. }
+            | Self::Want { .. }
+            | Self::Forget { .. }
+            | Self::Forgotten { .. }
+            | Self::Dismissed { .. } => ([].as_slice(), 0),
+        };
+        let records: usize = records.iter().map(|bytes| bytes.len().saturating_add(9)).sum();
+        records.saturating_add(spans.saturating_mul(10)).saturating_add(64)
+    }
 }

@@ -1,11 +1,46 @@
 //! Custody: jobs at level `mesh`, each kept by a *trio* of nodes, so that it outlives any one of them. Part of the engine, and
 //! pure like it.
+//!
+//! Each member of a trio has the job's log on its disk, and runs a [`Member`]: one of them leads and appends, the others
+//! follow. A record is *committed* once it is on two disks of the trio. Leaders are numbered by *epochs*: a member that takes
+//! over promises the next epoch of its own, has another member promise it, too (a *seal*), and goes on with the further of
+//! their two logs.
+//!
+//! ```text
+//!   leader --Keep--> follower --Kept--> leader                    a record is committed
+//!   candidate --Seal--> others --Sealed--> candidate              no lower epoch can commit any more
+//!   candidate --Want--> the further log --Have--> candidate       then it leads, with `Led` as its first record
+//! ```
 
+mod action;
+mod member;
 mod message;
+mod outline;
+mod position;
+mod record;
+mod tombstones;
 mod trio;
 
+pub use action::Action;
+pub use member::{Member, Moment, Restored, Role};
 pub use message::CustodyMessage;
+pub use outline::{Outline, Replacement};
+pub use position::{Position, SPANS_MAX, Span, Spans};
+pub use record::{Mark, Record};
+pub use tombstones::{TOMBSTONES_MAX, Tombstones};
 pub use trio::{Seat, Trio};
 
+/// Seats of a trio.
+const SEATS: u32 = 3;
+
 /// The epoch in which the owner of a job at level `mesh` leads it first: the first round, seat 0.
-pub(crate) const FIRST_EPOCH: u32 = 3;
+pub(crate) const FIRST_EPOCH: u32 = SEATS;
+
+/// What a node answers that has no log of a job, and has not forgotten it: the leader is to begin at the first record. A
+/// [`CustodyMessage::Keep`] that does begins a [`Member`] there ([`Member::learn`]).
+#[must_use]
+pub fn answer_without_log(message: &CustodyMessage, disk: u64) -> Option<CustodyMessage> {
+    let CustodyMessage::Keep { job, epoch, after, .. } = message else { return None };
+    let behind = CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk };
+    (*after != Position::NONE).then_some(behind)
+}

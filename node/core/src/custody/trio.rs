@@ -3,7 +3,7 @@
 use crate::id::PeerId;
 
 /// A member of a trio: a node with one disk. Another disk of the same node is another member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
 pub struct Seat {
     /// The node.
     pub peer: PeerId,
@@ -12,5 +12,37 @@ pub struct Seat {
 }
 
 /// The members: the owner, the custodian that takes over first, and the witness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
 pub struct Trio(pub [Seat; 3]);
+
+impl Trio {
+    /// Whether these are three nodes, each with a disk.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let [owner, custodian, witness] = self.0;
+        let differ =
+            owner.peer != custodian.peer && owner.peer != witness.peer && custodian.peer != witness.peer;
+        differ && self.0.iter().all(|seat| seat.disk != 0)
+    }
+
+    /// The seat of a node, 0 to 2, whatever its disk.
+    #[must_use]
+    pub fn seat_of(&self, peer: PeerId) -> Option<u8> {
+        (0..).zip(&self.0).find(|(_, seat)| seat.peer == peer).map(|(number, _)| number)
+    }
+
+    /// Whether this member, with this disk, sits here.
+    #[must_use]
+    pub fn has(&self, member: Seat) -> bool {
+        self.0.contains(&member)
+    }
+
+    /// The same with another member on a seat.
+    #[must_use]
+    pub fn with(mut self, seat: u8, by: Seat) -> Self {
+        if let Some(place) = self.0.get_mut(usize::from(seat)) {
+            *place = by;
+        }
+        self
+    }
+}

@@ -303,7 +303,7 @@ impl Keeping {
         }
         self.forgotten.push_back(job);
         let ticket = self.issue();
-        ctx.emit(Effect::Forget { ticket, job });
+        ctx.emit(Effect::Forget { ticket, job, remembered: false });
         self.hold(Word::Event(Box::new(Event::Forgotten { job })), WORD_BYTES);
     }
 

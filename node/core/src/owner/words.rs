@@ -25,15 +25,16 @@ impl Word {
         match record {
             LogRecord::Outcomes(all) => Some(Self::Outcomes { job, all: all.clone() }),
             LogRecord::Rest(rest) => Some(Self::Rest { job, rest: rest.clone() }),
+            LogRecord::Closed | LogRecord::Retried { .. } => {
+                Some(Self::Event(Box::new(Event::Confirmed { job })))
+            }
             LogRecord::Accepted(_)
             | LogRecord::Extended { .. }
-            | LogRecord::Closed
             | LogRecord::ParentEnded(_)
             | LogRecord::Cancelled
             | LogRecord::GivenUp { .. }
             | LogRecord::Restarted { .. }
             | LogRecord::Ended
-            | LogRecord::Retried { .. }
             | LogRecord::Led { .. }
             | LogRecord::Replaced { .. } => None,
         }

@@ -238,7 +238,7 @@ impl Mesh {
                 Effect::Stash(_) => self.stashed += 1,
                 Effect::Notify(event) => self.events[node].push(event),
                 Effect::Persist { ticket, job, record } => self.write(node, ticket, (job, Some(record))),
-                Effect::Forget { ticket, job } => self.write(node, ticket, (job, None)),
+                Effect::Forget { ticket, job, remembered: _ } => self.write(node, ticket, (job, None)),
                 Effect::Cut { .. }
                 | Effect::Promise { .. }
                 | Effect::ReadLog { .. }
@@ -493,6 +493,7 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::DependenciesSatisfied { .. }
         | Event::Accepted { .. }
         | Event::ExtensionRefused { .. }
+        | Event::Confirmed { .. }
         | Event::Forgotten { .. }
         | Event::Leads { .. }
         | Event::Follows { .. }

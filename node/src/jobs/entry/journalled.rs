@@ -24,6 +24,7 @@ impl Entry {
             ended,
             accepted,
             restarted,
+            custody,
         } = job;
         let ago = |ms: u64| Duration::from_millis(now_ms().saturating_sub(ms));
         // A clock that was set back makes a job younger, and no more.
@@ -35,6 +36,7 @@ impl Entry {
         entry.accepted = accepted;
         entry.accepted_tasks = counts.tasks;
         entry.restarted = restarted;
+        entry.custody = custody;
         entry.closed = closed;
         entry.cancelled_by_user = cancelled;
         entry.given_up = given_up;
@@ -71,8 +73,8 @@ impl Entry {
         self.wake();
     }
 
-    /// Notes that the disk knows the last that was said of the whole job: that it is tried again, or closed.
-    pub(in crate::jobs) fn note_kept(&mut self) {
+    /// Notes that what was said last of the whole job is safe: that it is tried again, or closed.
+    pub(in crate::jobs) fn confirm(&mut self) {
         self.closing = false;
         self.accept(0);
     }
@@ -136,9 +138,10 @@ impl Entry {
         is_due
     }
 
-    /// When it was last of use, in milliseconds since 1970: none if it has not ended, or is not in the journal.
+    /// When it was last of use, in milliseconds since 1970: none if it has not ended, or is not in the journal, or another
+    /// node leads it.
     pub(in crate::jobs) fn last_use_ms(&self) -> Option<u64> {
-        let journal = self.journal?;
+        let journal = self.journal.filter(|_| self.is_here())?;
         self.ended_ms().map(|ended| ended.max(journal.read_ms.unwrap_or(0)))
     }
 

@@ -374,6 +374,7 @@ impl Lean {
             | Event::DependenciesSatisfied { .. }
             | Event::Accepted { .. }
             | Event::ExtensionRefused { .. }
+            | Event::Confirmed { .. }
             | Event::Forgotten { .. }
             | Event::Leads { .. }
             | Event::Follows { .. }

@@ -1,0 +1,153 @@
+//! A member's log: what is taken into it, what is cut from it, and what of it is on the disk.
+
+use super::Member;
+use super::state::{Waiting, Write};
+use crate::custody::FIRST_EPOCH;
+use crate::custody::action::Action;
+use crate::custody::position::Position;
+use crate::custody::record::{Mark, Record};
+use alloc::sync::Arc;
+
+/// Most records that wait for their blobs, and their bytes; a member takes no further one until some are written.
+const WAITING_MAX: usize = 1024;
+const WAITING_BYTES_MAX: usize = 4 << 20;
+
+impl<R: Record + Clone> Member<R> {
+    /// Takes records of another member's log, which has `after` before them and none of an epoch above `epoch`. How far the
+    /// logs are equal now; what is malformed, or beyond a bound, ends it.
+    pub(super) fn take_all(&mut self, after: Position, records: &[Arc<[u8]>], epoch: u32) -> u32 {
+        let mut at = after;
+        for bytes in records {
+            let Some(record) = R::decode(bytes) else { break };
+            let begins = match record.mark() {
+                Mark::Accepted(_) => Some(FIRST_EPOCH),
+                Mark::Led(begins) | Mark::Retried(begins) => Some(begins),
+                Mark::Replaced { .. } | Mark::Ended | Mark::Other | Mark::Foreign => None,
+            };
+            let next = Position { epoch: begins.unwrap_or(at.epoch), seq: at.seq.saturating_add(1) };
+            if next.epoch > epoch || !(self.log.spans().has(next) || self.take(at, record, bytes.len())) {
+                break;
+            }
+            at = next;
+        }
+        at.seq
+    }
+
+    /// Takes the record behind `after`, in place of what is there. False if it can't be taken.
+    fn take(&mut self, after: Position, record: R, bytes: usize) -> bool {
+        if self.waiting.len() >= WAITING_MAX
+            || self.waiting_bytes >= WAITING_BYTES_MAX
+            || !self.cut(after.seq)
+        {
+            return false;
+        }
+        if !self.log.push(&record) {
+            return false;
+        }
+        let here = !record.names_blobs();
+        if !here {
+            let at = self.log.last();
+            self.emit(Action::Fetch { at, record: record.clone() });
+        }
+        self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
+        self.waiting.push_back(Waiting { record, bytes, here });
+        self.write_waiting();
+        true
+    }
+
+    /// Adds a record of its own, which is here with all that it names.
+    pub(super) fn push_own(&mut self, record: R) -> Option<u32> {
+        self.log.push(&record).then(|| {
+            self.persist(record);
+            self.written
+        })
+    }
+
+    /// The blobs of a record are here.
+    pub(super) fn note_blobs(&mut self, at: Position) {
+        let place =
+            at.seq.checked_sub(self.written.saturating_add(1)).and_then(|place| usize::try_from(place).ok());
+        if self.log.spans().has(at)
+            && let Some(waiting) = place.and_then(|place| self.waiting.get_mut(place))
+        {
+            waiting.here = true;
+        }
+        self.write_waiting();
+    }
+
+    fn write_waiting(&mut self) {
+        while let Some(Waiting { record, bytes, here: _ }) = self.waiting.pop_front_if(|front| front.here) {
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+            self.persist(record);
+        }
+    }
+
+    fn persist(&mut self, record: R) {
+        self.written = self.written.saturating_add(1);
+        self.writes.push_back(Write::Record(self.written));
+        self.emit(Action::Persist { seq: self.written, record });
+    }
+
+    /// Removes what is behind a record. False, and nothing is removed, where that is known to be committed: no leader asks for
+    /// it.
+    pub(super) fn cut(&mut self, after: u32) -> bool {
+        if after < self.committed.min(self.log.last().seq) {
+            return false;
+        }
+        if after >= self.log.last().seq {
+            return true;
+        }
+        self.drop_waiting(after);
+        if after < self.written {
+            for write in &mut self.writes {
+                if matches!(write, Write::Record(seq) if *seq > after) {
+                    *write = Write::Other;
+                }
+            }
+            (self.written, self.durable) = (after, self.durable.min(after));
+            self.writes.push_back(Write::Other);
+            self.emit(Action::Cut { after });
+        }
+        if let Some(reading) = &mut self.reading {
+            reading.stale = true;
+        }
+        self.log.cut(after);
+        true
+    }
+
+    /// Records behind this one that were not written go.
+    pub(super) fn drop_waiting(&mut self, after: u32) {
+        let stay = usize::try_from(after.saturating_sub(self.written)).unwrap_or(usize::MAX);
+        if stay >= self.waiting.len() {
+            return;
+        }
+        let gone = self.waiting.drain(stay..);
+        let bytes: usize = gone.map(|waiting| waiting.bytes).sum();
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        let after = after.max(self.written);
+        self.log.cut(after);
+        self.emit(Action::Drop { from: after.saturating_add(1) });
+    }
+
+    /// Promises an epoch, and takes nothing of a lower one from now on.
+    pub(super) fn promise(&mut self, epoch: u32) {
+        self.drop_waiting(self.written);
+        self.promised = epoch;
+        self.seen = self.seen.max(epoch);
+        self.writes.push_back(Write::Promise(epoch));
+        self.emit(Action::Promise { epoch });
+    }
+
+    /// All up to a record is committed.
+    pub(super) fn commit(&mut self, upto: u32) {
+        if upto <= self.committed {
+            return;
+        }
+        let before = core::mem::replace(&mut self.committed, upto);
+        self.emit(Action::Committed { upto });
+        let replaced = self.log.replacement().is_some_and(|last| last.seq > before && last.seq <= upto);
+        if replaced {
+            self.emit(Action::Keepers(self.log.trio()));
+        }
+    }
+}

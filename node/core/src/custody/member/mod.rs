@@ -1,0 +1,360 @@
+//! One member of one job's trio: a state machine without clock, disk or network. The engine tells it what happened, and does
+//! what it wants done ([`Action`]). A model checker drives the same code through all orders of events
+//! (`node/core/tests/custody_model.rs`).
+//!
+//! What it promised and wrote counts only once it is durable, and nothing is told of it before. Whatever comes from a peer may
+//! come twice, late, in another order, or from a member that lies: it is checked, and dropped if it does not fit.
+
+mod follow;
+mod lead;
+mod log;
+mod replace;
+mod seal;
+mod state;
+mod view;
+
+use alloc::collections::VecDeque;
+use alloc::vec::{self, Vec};
+
+use state::{Following, Link, Reading, State, Waiting, Write};
+
+use super::action::Action;
+use super::message::CustodyMessage;
+use super::outline::Outline;
+use super::position::Position;
+use super::record::Record;
+use super::trio::Seat;
+use super::{FIRST_EPOCH, SEATS};
+use crate::id::{JobId, PeerId};
+use crate::time::Time;
+
+/// What each input comes with.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The time. Never earlier than that of the input before.
+    pub now: Time,
+    /// A random number, drawn anew.
+    pub draw: u64,
+    /// This node takes no work any more: it takes no lead back, either.
+    pub draining: bool,
+}
+
+impl Moment {
+    /// An instant between `ms` and `ms + spread_ms` from now.
+    fn after_ms(&self, ms: u64, spread_ms: u64) -> Time {
+        self.now.plus_ms(ms.saturating_add(self.draw % spread_ms.max(1)))
+    }
+}
+
+/// A member of an earlier life, as its disk says.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The job.
+    pub job: JobId,
+    /// This node, with the disk that it has now.
+    pub me: Seat,
+    /// Its log.
+    pub log: Outline,
+    /// The greatest epoch that it promised; 0 if none.
+    pub promised: u32,
+}
+
+/// What a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It keeps what the leader writes.
+    Follower {
+        /// The leader, if it is known.
+        leader: Option<PeerId>,
+    },
+    /// It wants to lead.
+    Candidate,
+    /// It leads.
+    Leader,
+}
+
+/// One member of one job's trio.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Member<R> {
+    job: JobId,
+    me: Seat,
+    /// Records that wait for blobs included.
+    log: Outline,
+    /// The last record that was to be written.
+    written: u32,
+    /// The last one of the log that is on the disk.
+    durable: u32,
+    /// What follows `written`.
+    waiting: VecDeque<Waiting<R>>,
+    waiting_bytes: usize,
+    /// What is not durable yet, in order.
+    writes: VecDeque<Write>,
+    promised: u32,
+    /// The greatest promise on the disk.
+    promise_durable: u32,
+    /// The greatest epoch that a member named.
+    seen: u32,
+    committed: u32,
+    state: State,
+    links: Vec<Link>,
+    reading: Option<Reading>,
+    /// Its job was forgotten, or another member has its seat.
+    over: bool,
+    out: Vec<Action<R>>,
+}
+
+impl<R: Record + Clone> Member<R> {
+    // ---- how it begins
+
+    /// The owner of a new job, which it leads from its first record on. None if that is not a first record of a job whose
+    /// owner it is.
+    #[must_use]
+    pub fn found(job: JobId, me: Seat, accepted: R, moment: &Moment) -> Option<Self> {
+        let log = Outline::new(&accepted)?;
+        if log.trio().0.first() != Some(&me) {
+            return None;
+        }
+        let mut member = Self::new(Restored { job, me, log: log.emptied(), promised: FIRST_EPOCH }, moment);
+        member.become_leader(FIRST_EPOCH, moment);
+        member.append(accepted)?;
+        Some(member)
+    }
+
+    /// A member of an earlier life. It is told of the peers that are connected, like any other, and leads nothing before it
+    /// has sealed an epoch anew.
+    #[must_use]
+    pub fn restored(restored: Restored, moment: &Moment) -> Self {
+        let own = restored.log.trio().seat_of(restored.me.peer);
+        let led = restored.log.last().epoch;
+        let mut member = Self::new(restored, moment);
+        member.links =
+            member.others().into_iter().map(|peer| Link { peer, up: false, since: moment.now }).collect();
+        if own.is_some_and(|seat| led % SEATS == u32::from(seat))
+            && let State::Follower(following) = &mut member.state
+        {
+            following.takes_over_at = moment.now;
+        }
+        member
+    }
+
+    /// A node that has no log of a job, and is to keep one, by the first message of its leader. None if it is not that: the
+    /// message has no first record, or neither node is in the trio that it names.
+    #[must_use]
+    pub fn learn(me: Seat, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Self> {
+        let CustodyMessage::Keep { job, after: Position::NONE, records, .. } = message else { return None };
+        let log = Outline::new(&R::decode(records.first()?)?)?;
+        let [sender, own] = [from, me.peer].map(|peer| log.trio().seat_of(peer));
+        if sender.or(own).is_none() || from == me.peer {
+            return None;
+        }
+        let mut member = Self::new(Restored { job: *job, me, log: log.emptied(), promised: 0 }, moment);
+        member.on_connected(from, moment);
+        member.on_message(from, message.clone(), moment).then_some(member)
+    }
+
+    fn new(restored: Restored, moment: &Moment) -> Self {
+        let Restored { job, me, log, promised } = restored;
+        let (last, promised) = (log.last(), promised.max(log.last().epoch));
+        let mut member = Self {
+            job,
+            me,
+            log,
+            written: last.seq,
+            durable: last.seq,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            writes: VecDeque::new(),
+            promised,
+            promise_durable: promised,
+            seen: promised,
+            committed: 0,
+            state: State::Follower(Following::of(None, moment.now)),
+            links: Vec::new(),
+            reading: None,
+            over: false,
+            out: Vec::new(),
+        };
+        member.state = State::Follower(Following::of(None, member.patience(moment)));
+        member
+    }
+
+    // ---- what happened
+
+    /// A message of another member came. False if it was dropped.
+    #[must_use]
+    pub fn on_message(&mut self, from: PeerId, message: CustodyMessage, moment: &Moment) -> bool {
+        if self.over || message.job() != self.job || from == self.me.peer {
+            return false;
+        }
+        let taken = match self.seat_of(from) {
+            Some(seat) => self.on_member(from, seat, message, moment),
+            None => self.on_outsider(from, message, moment),
+        };
+        self.settle(moment);
+        taken
+    }
+
+    /// That many more writes are durable, the oldest first.
+    pub fn on_durable(&mut self, writes: usize, moment: &Moment) {
+        for _ in 0..writes {
+            match self.writes.pop_front() {
+                Some(Write::Record(seq)) => self.durable = seq,
+                Some(Write::Promise(epoch)) => self.promise_durable = epoch,
+                Some(Write::Other) | None => {}
+            }
+        }
+        self.settle(moment);
+    }
+
+    /// The blobs of a record are here that were to be fetched.
+    pub fn on_blobs(&mut self, at: Position, moment: &Moment) {
+        self.note_blobs(at);
+        self.settle(moment);
+    }
+
+    /// Records were read, from that number on; none if they could not be.
+    pub fn on_read(&mut self, from: u32, records: Vec<R>, moment: &Moment) {
+        let Some(reading) = self.reading.take() else { return };
+        if reading.from == from && !reading.stale && !self.over {
+            match self.state {
+                State::Leader(_) => self.send_read(reading, &records),
+                State::Follower(_) => self.send_have(reading, &records),
+                State::Candidate(_) => {}
+            }
+        }
+        self.settle(moment);
+    }
+
+    /// Time has passed.
+    pub fn on_time(&mut self, moment: &Moment) {
+        if self.over {
+            return;
+        }
+        match &self.state {
+            State::Follower(following) => {
+                let (silent, returns) =
+                    (moment.now >= following.takes_over_at, self.returns(following, moment.now));
+                if self.may_seal() && (silent || (returns && !moment.draining)) {
+                    self.begin_seal(state::First::Led, moment);
+                } else if silent {
+                    self.ask_whether_dismissed(moment);
+                } else if returns {
+                    self.put_off_return(moment.now);
+                }
+            }
+            State::Candidate(candidacy) => {
+                if moment.now >= candidacy.retry_at {
+                    let first = candidacy.first;
+                    self.begin_seal(first, moment);
+                }
+            }
+            State::Leader(_) => self.beat(moment),
+        }
+        self.settle(moment);
+    }
+
+    /// A peer is connected; those that do not sit in the trio are ignored.
+    pub fn on_connected(&mut self, peer: PeerId, moment: &Moment) {
+        self.note_link(peer, true, moment);
+        self.greet(peer);
+        self.settle(moment);
+    }
+
+    /// A peer is not connected any more.
+    pub fn on_disconnected(&mut self, peer: PeerId, moment: &Moment) {
+        self.note_link(peer, false, moment);
+    }
+
+    // ---- what its node wants
+
+    /// Appends a record to the log; its number. None if this member does not lead, or the record can't follow. The record
+    /// counts once [`Action::Committed`] names its number. It is sent to the others by [`Self::flush`].
+    pub fn append(&mut self, record: R) -> Option<u32> {
+        let leads = !self.over && matches!(self.state, State::Leader(_));
+        leads.then(|| self.append_own(record)).flatten()
+    }
+
+    /// Sends what was appended, several records in one message. Due at the end of an input in which something was.
+    pub fn flush(&mut self, moment: &Moment) {
+        self.settle(moment);
+    }
+
+    /// Seals the next epoch of its own at once, if it may lead.
+    pub fn take_over(&mut self, moment: &Moment) {
+        if !self.over && self.may_seal() && matches!(self.state, State::Follower(_)) {
+            self.begin_seal(state::First::Led, moment);
+            self.settle(moment);
+        }
+    }
+
+    /// Seals the next epoch of its own, whose first record says that the ended job is tried again. False if it does not lead,
+    /// or its end is not committed.
+    pub fn retry(&mut self, moment: &Moment) -> bool {
+        let can = !self.over && matches!(self.state, State::Leader(_)) && self.has_ended();
+        if can && self.begin_seal(state::First::Retried, moment) {
+            self.settle(moment);
+            return true;
+        }
+        false
+    }
+
+    /// Forgets the ended job, once another member agrees ([`Action::Forget`]). False if it does not lead, or its end is not
+    /// committed.
+    pub fn forget(&mut self, moment: &Moment) -> bool {
+        let ended = self.has_ended();
+        let State::Leader(leading) = &mut self.state else { return false };
+        if self.over || !ended {
+            return false;
+        }
+        (leading.forgets, leading.beat_at) = (true, moment.now);
+        self.beat(moment);
+        true
+    }
+
+    /// What it wants done, in order. The caller does it before the next input.
+    pub fn actions(&mut self) -> vec::Drain<'_, Action<R>> {
+        self.out.drain(..)
+    }
+
+    // ---- parts
+
+    fn on_member(&mut self, from: PeerId, seat: u8, message: CustodyMessage, moment: &Moment) -> bool {
+        use CustodyMessage as M;
+        let own = |epoch: u32| epoch % SEATS == u32::from(seat);
+        match message {
+            M::Keep { epoch, .. } | M::Seal { epoch, .. } | M::Forget { epoch, .. } if !own(epoch) => false,
+            M::Keep { epoch, after, records, committed, last, job: _ } => {
+                self.on_keep(from, follow::Keep { epoch, after, records, committed, last }, moment)
+            }
+            M::Kept { epoch, upto, disk, job: _ } => self.on_kept(Seat { peer: from, disk }, epoch, upto),
+            M::Behind { epoch, spans, disk, job: _ } => {
+                self.on_behind(Seat { peer: from, disk }, epoch, &spans)
+            }
+            M::Stale { promised, job: _ } => self.on_stale(promised, moment),
+            M::Seal { epoch, job: _ } => self.on_seal(from, epoch, moment),
+            M::Sealed { epoch, spans, committed, disk, job: _ } => {
+                let by = Seat { peer: from, disk };
+                self.on_sealed(epoch, state::Answer { by, spans, committed })
+            }
+            M::Want { epoch, after, job: _ } => self.on_want(from, epoch, after),
+            M::Have { epoch, after, records, job: _ } => {
+                self.on_have(from, seal::Have { epoch, after, records })
+            }
+            M::Forget { epoch, job: _ } => self.on_forget(from, epoch),
+            M::Forgotten { job: _ } => self.on_forgotten(),
+            M::Dismissed { job: _ } => self.on_dismissed(),
+        }
+    }
+
+    /// Does what follows from all that happened.
+    fn settle(&mut self, moment: &Moment) {
+        if self.over {
+            return;
+        }
+        match self.state {
+            State::Follower(_) => self.settle_follower(),
+            State::Candidate(_) => self.settle_candidate(moment),
+            State::Leader(_) => self.settle_leader(),
+        }
+    }
+}

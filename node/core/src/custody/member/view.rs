@@ -1,0 +1,162 @@
+//! What a member says of itself, and the small parts that the others use.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::state::{Follower, Following, Leading, Link, State};
+use super::{Member, Moment, Role};
+use crate::custody::FIRST_EPOCH;
+use crate::custody::action::Action;
+use crate::custody::message::CustodyMessage;
+use crate::custody::outline::Outline;
+use crate::custody::record::Record;
+use crate::custody::trio::Trio;
+use crate::id::PeerId;
+use crate::time::Time;
+
+/// Silence of the leader after which the custodian takes over, or the owner; in milliseconds.
+const SILENCE_MS: u64 = 8_000;
+/// The same for the witness.
+const WITNESS_SILENCE_MS: u64 = 16_000;
+/// Most that chance adds to a silence, in milliseconds.
+const JITTER_MS: u64 = 2_000;
+
+impl<R: Record + Clone> Member<R> {
+    // ---- what others may know
+
+    /// When it needs [`Self::on_time`] at the latest.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Time> {
+        if self.over {
+            return None;
+        }
+        match &self.state {
+            State::Follower(following) => self.follower_wakeup(following),
+            State::Candidate(candidacy) => Some(candidacy.retry_at),
+            State::Leader(leading) => self.needs_beat(leading).then_some(leading.beat_at),
+        }
+    }
+
+    /// What it is at the moment.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match &self.state {
+            State::Follower(following) => Role::Follower { leader: following.leader },
+            State::Candidate(_) => Role::Candidate,
+            State::Leader(_) => Role::Leader,
+        }
+    }
+
+    /// The epoch that it promised last; as a leader, its own.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.promised
+    }
+
+    /// Its log, in outline.
+    #[must_use]
+    pub fn log(&self) -> &Outline {
+        &self.log
+    }
+
+    /// All records up to this number are committed, as far as it knows.
+    #[must_use]
+    pub fn committed(&self) -> u32 {
+        self.committed
+    }
+
+    /// Whether all of the job ended, for good unless it is tried again: the record that says so is committed.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.log.ended().is_some_and(|seq| seq <= self.committed)
+    }
+
+    /// Whether its own disk has a seat. Otherwise it learns: what it keeps does not count.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        let (trio, before) = self.trios();
+        trio.has(self.me) || before.is_some_and(|before| before.has(self.me))
+    }
+
+    /// The trio, and the one before it if a replacement is not known to be committed.
+    pub(super) fn trios(&self) -> (Trio, Option<Trio>) {
+        let pending = self.log.replacement().filter(|last| last.seq > self.committed);
+        (self.log.trio(), pending.map(|last| last.before))
+    }
+
+    // ---- parts
+
+    pub(super) fn emit(&mut self, action: Action<R>) {
+        self.out.push(action);
+    }
+
+    pub(super) fn send(&mut self, to: PeerId, message: CustodyMessage) {
+        self.out.push(Action::Send { to, message });
+    }
+
+    /// The seat of another node that keeps the job, or did until the last replacement.
+    pub(super) fn seat_of(&self, peer: PeerId) -> Option<u8> {
+        let (trio, before) = self.trios();
+        trio.seat_of(peer).or_else(|| before?.seat_of(peer))
+    }
+
+    /// The other nodes that keep the job, those of a trio that is being left included.
+    pub(super) fn others(&self) -> Vec<PeerId> {
+        let (trio, before) = self.trios();
+        let mut others: Vec<PeerId> = Vec::new();
+        for seat in trio.0.iter().chain(before.iter().flat_map(|before| &before.0)) {
+            if seat.peer != self.me.peer && !others.contains(&seat.peer) {
+                others.push(seat.peer);
+            }
+        }
+        others
+    }
+
+    /// When it takes over if it hears no leader from now on.
+    pub(super) fn patience(&self, moment: &Moment) -> Time {
+        let witness = self.log.trio().seat_of(self.me.peer).is_none_or(|seat| seat == 2);
+        moment.after_ms(if witness { WITNESS_SILENCE_MS } else { SILENCE_MS }, JITTER_MS)
+    }
+
+    pub(super) fn note_link(&mut self, peer: PeerId, up: bool, moment: &Moment) {
+        if peer == self.me.peer || !self.log.knew(peer) {
+            return;
+        }
+        let link = Link { peer, up, since: moment.now };
+        match self.links.iter_mut().find(|link| link.peer == peer) {
+            Some(known) => *known = if known.up == up { *known } else { link },
+            None => self.links.push(link),
+        }
+    }
+
+    /// Whether a node is connected. One that came with a replacement is until it is told otherwise.
+    pub(super) fn is_up(&self, peer: PeerId) -> bool {
+        self.links.iter().find(|link| link.peer == peer).is_none_or(|link| link.up)
+    }
+
+    pub(super) fn become_leader(&mut self, epoch: u32, moment: &Moment) {
+        let next = self.log.last().seq.saturating_add(1);
+        let followers = self.others().into_iter().map(|peer| Follower::new(peer, next)).collect();
+        self.state = State::Leader(Leading {
+            epoch,
+            first: next,
+            led: epoch == FIRST_EPOCH,
+            followers,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            beat_at: moment.now,
+            forgets: false,
+        });
+    }
+
+    pub(super) fn follow(&mut self, following: Following) {
+        if matches!(self.state, State::Leader(_)) {
+            self.emit(Action::StepDown);
+        }
+        let leader = following.leader;
+        if self.role() != (Role::Follower { leader }) {
+            self.emit(Action::Follow { leader });
+        }
+        self.state = State::Follower(following);
+    }
+}
