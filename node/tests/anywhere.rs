@@ -156,3 +156,46 @@ fn a_node_that_is_alone_says_that_a_job_is_unknown() {
     let unknown = anna.cli(&["wait", "friday"]);
     assert!(unknown.code == Some(125) && unknown.stderr.contains("no job friday"), "{unknown:?}");
 }
+
+/// The spin tasks of that node's job have all been handed in.
+#[track_caller]
+fn until_handed_in(host: &Host, tasks: u64) -> String {
+    eventually(JOB, "all inputs are handed in, and some results are there", || {
+        let jobs = host.json(&["jobs", "--json"]);
+        let job = jobs.as_array()?.iter().find(|job| job["state"] == "running" && job["tasks"] == tasks)?;
+        (job["done"].as_u64()? > 3).then(|| job["job"].as_str().unwrap().to_owned())
+    })
+}
+
+#[test]
+fn a_map_goes_on_when_its_node_is_started_again() {
+    let _turn = turn();
+    let host = Host::keyless();
+    let start = || host.loopback_node(&["--slots", "2"]);
+    let mut node = start();
+    let map = host.spin_map(&host.spin_file(200, 30), &["--level", "disk"]);
+    until_handed_in(&host, 200);
+    node.process.kill9();
+    map.wait_for("is looked for again", JOB);
+    let _again = start();
+    assert_each_once(&map.finish(JOB), 200);
+}
+
+#[test]
+fn clients_of_another_node_go_on_when_the_leader_is_started_again() {
+    let _turn = turn();
+    let mut nodes = start(&["anna", "bert"]);
+    let spin = nodes[0].0.spin_file(200, 30);
+    let args = ["submit", &module("spin"), "--fn", "spin", "--each-line", &spin, "--level", "disk"];
+    let job = well(nodes[0].0.cli(&args)).stdout.trim().to_owned();
+    let attached = nodes[1].0.spawn(&["attach", &job, "--json"]);
+    let waiting = nodes[1].0.spawn(&["wait", &job]);
+    eventually(JOB, "results come", || (attached.lines_out() > 3).then_some(()));
+    nodes[0].1.process.kill9();
+    attached.wait_for("is looked for again", JOB);
+    let peer = nodes[1].1.address.clone();
+    nodes[0].1 = nodes[0].0.loopback_node(&["--name", "anna", "--slots", "2", "--peer", &peer]);
+    assert_each_once(&attached.finish(JOB), 200);
+    let waited = well(waiting.finish(JOB));
+    assert!(waited.stderr.contains("200 done"), "{waited:?}");
+}

@@ -32,11 +32,11 @@ impl Caller {
             Self::Here => me,
             Self::Member(peer) => peer,
         };
-        if summary.meta.shared || summary.meta.owner == peer {
+        if summary.is_shared() || summary.owner() == peer {
             return Ok(());
         }
         let names = Names::of(api, &api.handle.snapshot().await?);
-        let owner = names.node(summary.meta.owner);
+        let owner = names.node(summary.owner());
         let owner = owner.called();
         let text = format!("job {} was submitted on node {owner}, and is not shared", summary.job);
         Err(ApiError::new(StatusCode::FORBIDDEN, text)

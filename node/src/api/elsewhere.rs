@@ -20,6 +20,7 @@ use super::error::ApiError;
 use super::finding::{Named, ambiguous, find};
 use super::members::{Known, LEAD_PATH};
 use super::relay::{self, Wanted};
+use crate::jobs::{JobSummary, Moved};
 
 /// How long members are asked for who leads a job.
 const FIND_MAX: Duration = Duration::from_secs(3);
@@ -67,7 +68,7 @@ impl Leaders {
     }
 }
 
-/// Answers a request about a job here if this node leads it, or if nobody else can be asked; else has it answered by the
+/// Answers a request about a job here if this node leads it, or if no other node can be asked; else has it answered by the
 /// member that does.
 pub(super) async fn pass_on(
     State(api): State<Api>,
@@ -75,15 +76,35 @@ pub(super) async fn pass_on(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_here = !matches!(find(&api, &name), Err(error) if error.is_not_found());
-    let asker = api.handle.asker().filter(|asker| !is_here && !asker.connected().is_empty()).cloned();
+    let kept = match find(&api, &name) {
+        Ok(summary) => match summary.here() {
+            Ok(()) => return next.run(request).await,
+            Err(Moved { job, leader }) => Some(Kept { job, leader, keepers: keepers_of(&summary) }),
+        },
+        Err(error) if error.is_not_found() => None,
+        Err(_) => return next.run(request).await,
+    };
+    let asker = api.handle.asker().filter(|asker| kept.is_some() || !asker.connected().is_empty()).cloned();
     match (asker, Wanted::of(request.uri().path())) {
         (Some(asker), Some(wanted)) => {
-            let answered = Errand { api, asker, name }.run(wanted, request).await;
+            let answered = Errand { api, asker, name, kept }.run(wanted, request).await;
             answered.unwrap_or_else(ApiError::into_response)
         }
         (None, _) | (_, None) => next.run(request).await,
     }
+}
+
+/// The nodes that keep a job at level `mesh`.
+pub(super) fn keepers_of(summary: &JobSummary) -> Vec<PeerId> {
+    summary.custody.as_ref().map(|custody| custody.keepers.clone()).unwrap_or_default()
+}
+
+/// A job that this node keeps for another leader.
+struct Kept {
+    job: JobId,
+    /// Who leads it, as far as this node knows.
+    leader: Option<PeerId>,
+    keepers: Vec<PeerId>,
 }
 
 /// One request about a job that another member leads.
@@ -91,6 +112,7 @@ struct Errand {
     api: Api,
     asker: Asker,
     name: String,
+    kept: Option<Kept>,
 }
 
 /// What the members said together.
@@ -105,7 +127,7 @@ struct Heard {
 }
 
 impl Errand {
-    async fn run(self, wanted: Wanted, request: Request) -> Result<Response, ApiError> {
+    async fn run(mut self, wanted: Wanted, request: Request) -> Result<Response, ApiError> {
         let (parts, _no_body) = request.into_parts();
         let mut tries = 0;
         loop {
@@ -114,18 +136,17 @@ impl Errand {
             let question = relay::question(&parts, wanted, job);
             let answered = self.asker.ask(leader, &question).await;
             match answered {
-                // It does not lead the job any more, or never did.
-                Ok(answer) if answer.head.status == StatusCode::NOT_FOUND.as_u16() && tries < TRIES => {
-                    self.api.leaders.forget(job);
-                }
                 Ok(answer) => {
-                    if answer.head.status == StatusCode::NOT_FOUND.as_u16() {
-                        self.api.leaders.forget(job);
+                    let is_moved = relay::is_moved(&answer);
+                    if is_moved {
+                        self.mislead(job);
                     }
-                    return relay::response(&self.api, wanted, &parts, answer).await;
+                    if !is_moved || tries >= TRIES {
+                        return relay::response(&self.api, wanted, &parts, answer).await;
+                    }
                 }
                 Err(error) => {
-                    self.api.leaders.forget(job);
+                    self.mislead(job);
                     if tries >= TRIES || !(wanted.only_reads() || error.did_nothing()) {
                         return Err(self.out_of_reach(job, leader, &error.to_string()).await?);
                     }
@@ -134,9 +155,21 @@ impl Errand {
         }
     }
 
+    /// What was known of the job's leader is not so any more.
+    fn mislead(&mut self, job: JobId) {
+        self.api.leaders.forget(job);
+        if let Some(kept) = &mut self.kept {
+            kept.leader = None;
+        }
+    }
+
     /// Who leads the job that is meant.
     async fn leader(&self) -> Result<(JobId, PeerId), ApiError> {
-        let named = Named::of(&self.name);
+        let known = self.kept.as_ref().and_then(|kept| Some((kept.job, kept.leader?)));
+        if let Some((job, leader)) = known.filter(|(_, leader)| self.asker.connected().contains(leader)) {
+            return Ok((job, leader));
+        }
+        let named = self.kept.as_ref().map_or_else(|| Named::of(&self.name), |kept| Named::Id(kept.job));
         if let Named::Id(job) = named
             && let Some(leader) = self.api.leaders.get(job)
         {
@@ -159,11 +192,13 @@ impl Errand {
 
     /// Asks all that are connected, until the leader of an id is found, all have answered, or the time is over.
     async fn ask_all(&self, named: &Named) -> Heard {
-        let likely = self.api.leaders.all();
+        let mut likely = self.api.leaders.all();
+        likely.extend(self.kept.iter().flat_map(|kept| &kept.keepers));
         let mut members = self.asker.connected();
         members.sort_by_key(|peer| !likely.contains(peer));
         let count = members.len();
-        let target = relay::target(&format!("{LEAD_PATH}/"), &self.name);
+        let name = self.kept.as_ref().map_or_else(|| self.name.clone(), |kept| kept.job.to_string());
+        let target = relay::target(&format!("{LEAD_PATH}/"), &name);
         let request = ApiRequest { method: String::from("GET"), target, ..ApiRequest::default() };
         let ask = |peer: PeerId| {
             let (asker, request) = (&self.asker, &request);
@@ -171,7 +206,7 @@ impl Errand {
         };
         let deadline = Instant::now() + FIND_MAX;
         let mut answers = stream::iter(members).map(ask).buffer_unordered(AT_ONCE_MAX);
-        let (mut heard, mut answered) = (Heard::default(), 0);
+        let (mut heard, mut answered) = (self.heard_here(), 0);
         while let Ok(Some((peer, known))) = timeout_at(deadline, answers.next()).await {
             let Some(known) = known else { continue };
             answered += 1;
@@ -184,6 +219,12 @@ impl Errand {
         heard
     }
 
+    /// What this node knows by itself.
+    fn heard_here(&self) -> Heard {
+        let kept = self.kept.iter().map(|kept| (kept.job, kept.keepers.iter().copied().collect()));
+        Heard { kept: kept.collect(), ..Heard::default() }
+    }
+
     fn unknown(&self, silent: usize) -> ApiError {
         let error = ApiError::not_found("job", &self.name)
             .expected("a job's id, its first digits, or its name, of this node or one that is connected");
@@ -194,7 +235,7 @@ impl Errand {
         }
     }
 
-    /// That a job is kept, and nobody leads it now.
+    /// That a job is kept, and no node leads it now.
     async fn leaderless(&self, job: JobId, keepers: &BTreeSet<PeerId>) -> Result<ApiError, ApiError> {
         let names = Names::of(&self.api, &self.api.handle.snapshot().await?);
         let connected = self.asker.connected();
@@ -203,7 +244,7 @@ impl Errand {
             format!("{}{}", node.called(), if is_here { "" } else { " (not connected)" })
         };
         let keepers: Vec<String> = keepers.iter().map(named).collect();
-        let text = format!("nobody leads job {job} now; it is kept by {}", keepers.join(", "));
+        let text = format!("no node leads job {job} now; it is kept by {}", keepers.join(", "));
         let help = format!(
             "where two of its three nodes are connected to each other, one leads it within {TAKEOVER_S} s"
         );

@@ -56,6 +56,11 @@ impl ApiError {
         self.status == StatusCode::NOT_FOUND
     }
 
+    /// Whether it passes by itself. It then breaks a stream off and is not told on it, where it would look like the end.
+    pub(super) fn is_passing(&self) -> bool {
+        self.is_passing
+    }
+
     pub(super) fn expected(mut self, expected: impl Into<String>) -> Self {
         self.body.expected = Some(expected.into());
         self
@@ -111,7 +116,7 @@ impl From<NoSuchJob> for ApiError {
 
 impl From<Moved> for ApiError {
     fn from(error: Moved) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).soon()
     }
 }
 

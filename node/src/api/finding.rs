@@ -22,6 +22,13 @@ pub(super) fn find(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
     }
 }
 
+/// The same, if this node leads it.
+pub(super) fn find_here(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
+    let summary = find(api, name)?;
+    summary.here()?;
+    Ok(summary)
+}
+
 /// The jobs that a client may mean: the one of that id, known or not; those whose ids begin so; or those of that name.
 pub(super) fn fitting(api: &Api, name: &str) -> Vec<JobId> {
     let jobs = api.handle.jobs();

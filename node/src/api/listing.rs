@@ -1,5 +1,6 @@
 //! `GET /v1/jobs`: the jobs of this node, or of all that are connected, filtered and in pages.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Extension;
@@ -37,6 +38,10 @@ pub(super) async fn jobs(
     let mut known = api.handle.jobs().summaries();
     // A view is made of few: there may be a hundred thousand jobs.
     known.retain(|summary| may_pass(&filter, summary));
+    if caller != Caller::Here {
+        // What it keeps for others, their leaders tell.
+        known.retain(|summary| summary.here().is_ok());
+    }
     let mut jobs = views::jobs(known, &snapshot, &Names::of(&api, &snapshot));
     jobs.retain(|job| filter.passes(job));
     let most = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
@@ -65,10 +70,15 @@ async fn add_those_of_others(api: &Api, query: Vec<(String, String)>, jobs: &mut
         let request = &request;
         async move { relay::list::<Job>(asker.ask(peer, request).await.ok()?, LIST_BYTES_MAX).await }
     };
+    let me = api.handle.info().peer.to_string();
     let mut answers = stream::iter(asker.connected()).map(ask).buffer_unordered(AT_ONCE_MAX);
     let deadline = Instant::now() + LIST_TIME;
     while let Ok(Some(answer)) = timeout_at(deadline, answers.next()).await {
-        jobs.extend(answer.into_iter().flatten());
+        let told = answer.unwrap_or_default();
+        let ids: BTreeSet<&str> = told.iter().map(|job| job.job.as_str()).collect();
+        // Who leads a job knows it best.
+        jobs.retain(|job| job.leader.peer == me || !ids.contains(job.job.as_str()));
+        jobs.extend(told);
         newest(jobs, most);
     }
 }

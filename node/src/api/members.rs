@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use weft_net::{ApiHead, ApiReply, ApiRequest, Asked};
 
 use super::caller::Caller;
+use super::elsewhere::keepers_of;
 use super::error::{self, ApiError};
 use super::places::{Bounds, Lasting};
 use super::submit::JOB_HEADER;
@@ -116,9 +117,13 @@ fn reply_of(response: Response) -> ApiReply {
 
 /// Which jobs of this node are meant.
 async fn lead(State(api): State<Api>, Path(name): Path<String>) -> Json<Vec<Known>> {
+    // Without its loop the node knows no epochs, and ends.
+    let views = api.handle.snapshot().await.map(|snapshot| snapshot.jobs).unwrap_or_default();
     let known = finding::fitting(&api, &name).into_iter().filter_map(|job| {
         let summary = api.handle.jobs().summary(job)?;
-        Some(Known { job: summary.job.to_string(), leads: true, epoch: 0, keepers: Vec::new() })
+        let epoch = views.iter().find(|view| view.job == job).map_or(0, |view| view.epoch);
+        let keepers = keepers_of(&summary).iter().map(ToString::to_string).collect();
+        Some(Known { job: job.to_string(), leads: summary.here().is_ok(), epoch, keepers })
     });
     Json(known.collect())
 }

@@ -95,6 +95,15 @@ pub(super) fn target(path: &str, name: &str) -> String {
     target
 }
 
+/// Whether a member says that it does not lead the job, or leads it no longer.
+pub(super) fn is_moved(answer: &ApiAnswer) -> bool {
+    answer.head.status == StatusCode::NOT_FOUND.as_u16() || is_passing(answer)
+}
+
+fn is_passing(answer: &ApiAnswer) -> bool {
+    answer.head.headers.iter().any(|(name, _)| *name == RETRY_AFTER.as_str())
+}
+
 /// A member's answer, for the client.
 pub(super) async fn response(
     api: &Api,
@@ -136,7 +145,7 @@ pub(super) async fn list<T: DeserializeOwned>(answer: ApiAnswer, bytes_max: usiz
 async fn refusal(answer: ApiAnswer) -> ApiError {
     let status = StatusCode::from_u16(answer.head.status).ok();
     let status = status.filter(|status| status.is_client_error() || status.is_server_error());
-    let passes = answer.head.headers.iter().any(|(name, _)| *name == RETRY_AFTER.as_str());
+    let passes = is_passing(&answer);
     let body = answer.whole(REFUSAL_BYTES_MAX).await.ok();
     let body: Option<ErrorBody> = body.and_then(|body| serde_json::from_slice(&body).ok());
     match (status, body) {

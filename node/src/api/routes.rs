@@ -14,7 +14,7 @@ use weft_core::{Command, PeerId};
 use super::caller::{Caller, Names};
 use super::elsewhere;
 use super::error::{self, ApiError};
-use super::finding::find;
+use super::finding::find_here;
 use super::places::take;
 
 use super::{Answered, Api, auth, blobs, json, listing, metrics, submit, verbs, views};
@@ -86,7 +86,7 @@ struct JobQuery {
 }
 
 async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Query<JobQuery>) -> Answered {
-    let mut summary = find(&api, &name)?;
+    let mut summary = find_here(&api, &name)?;
     if let Some(ms) = query.wait_ms {
         let _permit = take(&api.lasting.waits).ok_or_else(|| {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many clients wait for the end of a job")
@@ -96,7 +96,7 @@ async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
         let ended = poll_fn(|cx| api.handle.jobs().poll_ended(cx, summary.job));
         // However the wait ends, the answer is the state then.
         drop(tokio::time::timeout(Duration::from_millis(ms).min(WAIT_MAX), ended).await);
-        summary = find(&api, &summary.job.to_string())?;
+        summary = find_here(&api, &summary.job.to_string())?;
     }
     let snapshot = api.handle.snapshot().await?;
     let names = Names::of(&api, &snapshot);
@@ -109,7 +109,7 @@ struct WhyQuery {
 }
 
 async fn why(State(api): State<Api>, Path(name): Path<String>, Query(query): Query<WhyQuery>) -> Answered {
-    let summary = find(&api, &name)?;
+    let summary = find_here(&api, &name)?;
     let job = summary.job;
     let index = query.index.or_else(|| api.handle.jobs().first_unended(job)).unwrap_or(0);
     let why = api.handle.why(job, index).await?;

@@ -9,7 +9,7 @@ use weft_core::{Command, JobId};
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::finding::find;
+use super::finding::find_here;
 use super::results::{Encoding, Reading, read_results};
 use super::{Answered, Api, json, submit};
 
@@ -27,7 +27,7 @@ pub(super) async fn results(
     Query(query): Query<ResultsQuery>,
     headers: HeaderMap,
 ) -> Answered {
-    let summary = find(&api, &name)?;
+    let summary = find_here(&api, &name)?;
     if !summary.meta.detached {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -54,7 +54,7 @@ pub(super) async fn cancel(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Answered {
-    let summary = find(&api, &name)?;
+    let summary = find_here(&api, &name)?;
     caller.check(&api, &summary).await?;
     let job = summary.job;
     if !summary.ended {
@@ -72,7 +72,7 @@ pub(super) async fn retry(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Answered {
-    let summary = find(&api, &name)?;
+    let summary = find_here(&api, &name)?;
     caller.check(&api, &summary).await?;
     let job = summary.job;
     api.handle.retry(job).await?;
@@ -93,7 +93,7 @@ pub(super) async fn forget(
             job
         }
         (Ok(_) | Err(_), _) => {
-            let summary = find(&api, &name)?;
+            let summary = find_here(&api, &name)?;
             caller.check(&api, &summary).await?;
             summary.job
         }

@@ -15,7 +15,7 @@ use weft_exec::PoolStatus;
 use super::caller::Names;
 use super::convert;
 use crate::handle::{NodeHandle, NodeInfo, Standing};
-use crate::jobs::{JobSummary, Restarted};
+use crate::jobs::{JobSummary, Led, Restarted};
 use crate::keeping::JournalState;
 
 /// Most own jobs whose binding is reported.
@@ -83,6 +83,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
         labels: labels(capacity.labels),
         binding: jobs.iter().rev().filter(unfinished).take(BINDINGS_MAX).map(binding).collect(),
         draining: capacity.draining,
+        keeps: capacity.disk != 0,
         stopping: handle.is_stopping(),
         grace_ms: millis(*grace),
         peers_connected: count(peers.iter().filter(|peer| peer.connected).count()),
@@ -186,7 +187,7 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
         draining,
         class_min: _,
         owners: _,
-        disk: _,
+        disk,
     } = capacity;
     let labels = self::labels(labels);
     let peer = peer.to_string();
@@ -202,6 +203,7 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
         labels,
         backlog,
         draining,
+        keeps: disk != 0,
         leased,
         done,
         lost,
@@ -234,6 +236,7 @@ pub(super) fn jobs(summaries: Vec<JobSummary>, snapshot: &Snapshot, names: &Name
 
 /// What the table knows of a job, and what the engine still does.
 fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::Job {
+    let (owner, shared) = (summary.owner(), summary.is_shared());
     let JobSummary {
         job,
         meta,
@@ -250,7 +253,7 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
         given_up,
         ended_ms,
         restarted,
-        custody: _,
+        custody,
         refused_more,
         told: _,
         elapsed,
@@ -259,6 +262,11 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
         (_, true) => api::JobState::Ended,
         (true, false) => api::JobState::Running,
         (false, false) => api::JobState::Open,
+    };
+    let (led, keepers) = custody.map_or((Led::Here, Vec::new()), |custody| (custody.led, custody.keepers));
+    let leader = match led {
+        Led::Here => names.node(names.me()),
+        Led::Elsewhere { leader } => leader.map(|peer| names.node(peer)).unwrap_or_default(),
     };
     let (queued, leased, retried) = match view {
         Some(view) => (view.queued, view.leased, view.retried),
@@ -273,10 +281,10 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
         name: meta.title.name.clone(),
         labels: meta.title.labels.clone(),
         level: convert::level_out(meta.level),
-        owner: names.node(meta.owner),
-        leader: names.node(names.me()),
-        keepers: Vec::new(),
-        shared: meta.shared,
+        owner: names.node(owner),
+        leader,
+        keepers: keepers.into_iter().map(|peer| names.node(peer)).collect(),
+        shared,
         submitted_ms: meta.submitted_ms,
         detached: meta.detached,
         cancelled_by_user,

@@ -290,6 +290,19 @@ impl JobSummary {
         }
     }
 
+    /// The node that it was submitted to.
+    #[must_use]
+    pub fn owner(&self) -> PeerId {
+        let first = self.custody.as_ref().and_then(|custody| custody.keepers.first());
+        first.copied().unwrap_or(self.meta.owner)
+    }
+
+    /// Whether every member of the mesh may cancel, retry and forget it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.meta.shared || self.custody.as_ref().is_some_and(|custody| custody.shared)
+    }
+
     /// How far it is.
     #[must_use]
     pub fn state(&self) -> JobState {

@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! client:  Open(JobRequest)  Inputs([..])*  Close
-//! node:    Accepted { job }  (Results([..]) | Printed(..) | Next { from })*  Ended(summary)   attached
+//! node:    Accepted { job }  ([Next { from }] Results([..]) | Printed(..))*  Ended(summary)   attached
 //!          Accepted { job }  Taken { tasks }                                  detached
-//!          Accepted { job }  (Results([..]) | Next { from })*  (Ended | SoFar)(summary)   results, read again
+//!          Accepted { job }  (Next { from } Results([..]))*  (Ended | SoFar)(summary)   results, read again
 //!          .. or Error(..), which is the last frame
 //! ```
 
@@ -83,7 +83,8 @@ pub enum NodeFrame {
     Error(ErrorBody),
     /// Every result that is there was told, and the job goes on; the last frame of a results stream that does not follow.
     SoFar(Summary),
-    /// Behind results that are kept: whoever reads from there on gets none of those before again, and none too few.
+    /// Where to read on behind the results that come next, which are kept: who has those and reads from there on gets none of
+    /// them again, and misses none.
     Next {
         /// The number to read from.
         from: u64,
